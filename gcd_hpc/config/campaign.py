@@ -1,0 +1,217 @@
+"""The campaign file: one grain boundary, one potential, one budget. Frozen, and valid once built.
+
+Lengths are in Å, energies in eV or, where the name says so, in J/m^2.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Auto = Literal["auto"]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Triad(Section):
+    """Miller indices of the crystal directions along the box axes."""
+
+    x: tuple[int, int, int]
+    y: tuple[int, int, int]
+    z: tuple[int, int, int]
+
+
+class BoundaryConfig(Section):
+    """The bicrystal: z is the boundary normal; the lower grain is held, the upper one may shift."""
+
+    element: str
+    lattice: Literal["sc", "bcc", "fcc", "diamond"]
+    a0: PositiveFloat | None = None
+    """Lattice constant; measured with the campaign's potential when not given."""
+    lower: Triad
+    upper: Triad
+    replicas: tuple[PositiveInt, PositiveInt] = (1, 1)
+    """In-plane repeats of the smallest common cell."""
+    slab_heights: tuple[PositiveFloat, PositiveFloat] = (27.0, 27.0)
+    """Height of the lower and the upper grain, rounded to whole planes."""
+    max_strain: NonNegativeFloat = 1e-6
+    """Largest in-plane strain with which the two grains may be made to fit."""
+
+
+class PotentialConfig(Section):
+    """An interatomic potential in LAMMPS' own words."""
+
+    pair_style: str
+    pair_coeff: str
+    """Arguments of pair_coeff; ``{file}`` stands for the potential file."""
+    file: str | None = None
+    """Looked for in the campaign file's folder, then among the potentials that LAMMPS ships."""
+
+
+class VoxelConfig(Section):
+    """The grid (A1-A5). The box height follows from the number of voxels along z: they are as high as they are wide."""
+
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    known: PositiveInt = 18
+    """Voxel layers at each end that hold perfect grain and stay fixed during in-painting."""
+    scale: PositiveFloat | Auto = "auto"
+    """Divisor of the voxel values (paper: 0.02); auto is the standard deviation of the training set."""
+
+
+class DecoderConfig(Section):
+    """Voxels to atoms: exact moments, or the paper's learned decoder (A6-A8)."""
+
+    kind: Literal["moment", "learned"] = "moment"
+    num_features: PositiveInt = 64
+    threshold: Fraction = 0.05
+    """Occupancy above which a voxel belongs to an atom (paper: p_thre)."""
+    max_noise: NonNegativeFloat = 0.1
+    """Largest standard deviation of the noise that the learned decoder is trained to remove."""
+    cluster_distance: PositiveFloat = 0.45
+    """Coordinates closer than this many nearest-neighbour distances are one atom."""
+    num_steps: PositiveInt = 1500
+    batch_size: PositiveInt = 4
+    learning_rate: PositiveFloat = 1e-3
+
+
+class DiffusionConfig(Section):
+    """The variance-preserving process (B3) and what the network predicts."""
+
+    schedule: Literal["linear", "cosine"] = "cosine"
+    prediction: Literal["epsilon", "v"] = "v"
+    conditional: bool = True
+    """Give (E_gb, [n]) to the network, so that sampling can ask for them."""
+    condition_dropout: Fraction = 0.15
+    """Share of training samples whose condition is hidden."""
+
+
+class NetworkConfig(Section):
+    """The 3D U-Net (B1-B2): periodic padding in the plane, zeros along z."""
+
+    width: PositiveInt = 32
+    num_levels: PositiveInt = 2
+    num_blocks: PositiveInt = 3
+    """Residual blocks a level."""
+    patch: Literal[1, 2] = 2
+    """2 folds 2x2x2 voxels into channels first: an eighth of the cost."""
+
+
+class TrainingConfig(Section):
+    """AdamW on the unknown region (B5, B7)."""
+
+    num_steps: PositiveInt = 2500
+    retrain_steps: PositiveInt = 1500
+    """Steps of the second and later models, which start from the one before."""
+    batch_size: PositiveInt = 4
+    learning_rate: PositiveFloat = 6e-4
+    min_learning_rate: PositiveFloat = 1e-5
+    learning_rate_schedule: Literal["cosine", "plateau"] = "cosine"
+    """cosine decay to the minimum, or halved when the validation loss stops falling (paper)."""
+    weight_decay: NonNegativeFloat = 2e-5
+    ema_decay: Fraction = 0.995
+    symmetry: bool = True
+    """Augment with the bicrystal's own symmetry operations beside the shifts, which are always on (A4)."""
+    validation_share: Fraction = 0.05
+    checkpoint_every: PositiveInt = 250
+    """Steps between checkpoints and validations."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool | Auto = "auto"
+
+
+class MolecularDynamicsConfig(Section):
+    """Annealing of some tries of the search (D4)."""
+
+    probability: Fraction = 0.0
+    temperature_k: tuple[PositiveFloat, PositiveFloat] = (1000.0, 2500.0)
+    num_steps: tuple[PositiveInt, PositiveInt] = (5000, 100000)
+    """Drawn log-uniformly."""
+    timestep_ps: PositiveFloat = 0.002
+
+
+class SearchConfig(Section):
+    """Grand canonical random search (D4): shift, remove atoms of one plane, perturb, perhaps anneal, relax."""
+
+    num_tries: PositiveInt
+    perturbation: NonNegativeFloat = 0.3
+    """Largest displacement along each axis, within one plane spacing or so of the boundary."""
+    md: MolecularDynamicsConfig = MolecularDynamicsConfig()
+    chunk_size: PositiveInt = 50
+
+
+class SamplingConfig(Section):
+    """In-painting of the boundary region (B4, B7)."""
+
+    num_candidates: PositiveInt
+    """Candidates of one model version."""
+    solver: Literal["dpm-solver-3", "dpm-solver++2m"] = "dpm-solver++2m"
+    num_steps: PositiveInt = 30
+    """Solver steps: three network evaluations each for dpm-solver-3, one for dpm-solver++2m."""
+    guidance: NonNegativeFloat = 1.0
+    """Classifier-free guidance weight: 0 ignores the condition, 1 follows it."""
+    energy_margin_j_m2: float = 0.1
+    """Ask for this much below the lowest energy known for the same [n]."""
+    chunk_size: PositiveInt = 50
+    batch_size: PositiveInt = 10
+    min_pair_distance: Fraction = 0.6
+    """Shortest allowed distance in decoded structures, in nearest-neighbour distances."""
+
+
+class RelaxationConfig(Section):
+    """Conjugate gradients in LAMMPS (D11): a loose screen for all, the preset for those that could matter."""
+
+    preset: Literal["paper", "tight"] = "tight"
+    screen: bool = True
+    """Relax loosely first and finish only structures within screen_window of the best of their [n]."""
+    screen_window_j_m2: NonNegativeFloat = 0.3
+    outer_thickness: PositiveFloat = 8.0
+    """Height of the held layers at the bottom and of the rigid ones at the top; at least the potential's cutoff."""
+    timeout_s: PositiveFloat = 60.0
+    """A structure that takes longer is recorded as failed."""
+    chunk_size: PositiveInt = 50
+
+
+class SelectionConfig(Section):
+    """Which structures a model learns from."""
+
+    energy_window_j_m2: PositiveFloat = 0.6
+    """Above the lowest energy of the same [n]."""
+    min_energy_j_m2: float | None = None
+    """Absolute window, to withhold low energies on purpose (D9)."""
+    max_energy_j_m2: float | None = None
+    max_per_n: PositiveInt = 60
+    """Unique structures of one [n], lowest energies first."""
+
+
+class BudgetConfig(Section):
+    """What the campaign may use; it ends at the first limit."""
+
+    rounds: PositiveInt = 2
+    """Model versions: each is trained, sampled and relaxed."""
+    wall_time_s: PositiveFloat | None = None
+    target_energy_j_m2: float | None = None
+    """Stop when a structure at or below this energy is known."""
+    plateau_rounds: NonNegativeInt = 0
+    """Stop after this many rounds without a lower energy at any [n]; 0 never does."""
+
+
+class CampaignConfig(Section):
+    """A whole campaign file."""
+
+    name: str
+    seed: NonNegativeInt = 0
+    boundary: BoundaryConfig
+    potential: PotentialConfig
+    voxels: VoxelConfig
+    decoder: DecoderConfig = DecoderConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    network: NetworkConfig = NetworkConfig()
+    training: TrainingConfig = TrainingConfig()
+    search: SearchConfig
+    sampling: SamplingConfig
+    relaxation: RelaxationConfig = RelaxationConfig()
+    selection: SelectionConfig = SelectionConfig()
+    budget: BudgetConfig = BudgetConfig()

@@ -1,0 +1,53 @@
+"""Everything that can go wrong in words a user can act on: the message is the whole report, the exit code is 2.
+
+Raw arguments go to ``super().__init__`` and the sentence is formed in ``__str__``, so that every error survives pickling between processes.
+"""
+
+
+class GcdError(Exception):
+    """A mistake that the user can mend."""
+
+    exit_code = 2
+
+
+class ConfigError(GcdError):
+    """A key of a campaign or site file is unknown, missing or out of range."""
+
+    def __init__(self, source: str, key: str, problem: str) -> None:
+        super().__init__(source, key, problem)
+        self.source, self.key, self.problem = source, key, problem
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.key}: {self.problem}" if self.key else f"{self.source}: {self.problem}"
+
+
+class OrientationError(GcdError):
+    """Two triads of Miller indices that make no grain boundary."""
+
+
+class StructureError(GcdError):
+    """A structure file or a set of positions that is not a bicrystal of the campaign's boundary."""
+
+
+class PotentialError(GcdError):
+    """An interatomic potential that cannot be found or that LAMMPS refuses."""
+
+
+class SimulationError(GcdError):
+    """LAMMPS could not evaluate one structure: recorded as a failed candidate, never retried."""
+
+
+class StoreError(GcdError):
+    """An HDF5 file that is missing, cut short or of another schema."""
+
+
+class CheckpointError(GcdError):
+    """A model file that is missing, damaged or made for another network."""
+
+
+class LaunchError(GcdError):
+    """A launcher (mpiexec, torchrun) that is missing or ended with an error."""
+
+
+class RunDirectoryError(GcdError):
+    """A run directory that is not writable, full, in use, or belongs to another campaign."""
