@@ -1,0 +1,1 @@
+"""Campaign and site files: frozen, validated models and their loader."""

@@ -3,18 +3,36 @@
 Lengths are in Å, energies in eV or, where the name says so, in J/m^2.
 """
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Auto = Literal["auto"]
 
 
+def refuse(problem: str, key: str | None = None) -> NoReturn:
+    """Fail validation with our own sentence, about another key than the validated one if given, e.g. ``"voxels.known"``."""
+    # Braces would be taken for placeholders of pydantic's message template.
+    raise PydanticCustomError("refused", "{problem}", {"problem": problem} if key is None else {"problem": problem, "key": key})
+
+
 class Section(BaseModel):
     """Base of all sections: unknown keys are refused, values never change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Triad(Section):
@@ -23,6 +41,13 @@ class Triad(Section):
     x: tuple[int, int, int]
     y: tuple[int, int, int]
     z: tuple[int, int, int]
+
+    @field_validator("x", "y", "z")
+    @classmethod
+    def _a_direction(cls, indices: tuple[int, int, int]) -> tuple[int, int, int]:
+        if not any(indices):
+            refuse("must be a direction, got [0, 0, 0]")
+        return indices
 
 
 class BoundaryConfig(Section):
@@ -41,6 +66,13 @@ class BoundaryConfig(Section):
     max_strain: NonNegativeFloat = 1e-6
     """Largest in-plane strain with which the two grains may be made to fit."""
 
+    @field_validator("element")
+    @classmethod
+    def _a_symbol(cls, element: str) -> str:
+        if not re.fullmatch("[A-Z][a-z]?", element):
+            refuse(f"must be a chemical symbol such as W or Cu, got {element!r}")
+        return element
+
 
 class PotentialConfig(Section):
     """An interatomic potential in LAMMPS' own words."""
@@ -51,6 +83,14 @@ class PotentialConfig(Section):
     file: str | None = None
     """Looked for in the campaign file's folder, then among the potentials that LAMMPS ships."""
 
+    @model_validator(mode="after")
+    def _file_is_used(self) -> "PotentialConfig":
+        if self.file is not None and "{file}" not in self.pair_coeff:
+            refuse(f"must contain {{file}}, where the path of {self.file} goes, got {self.pair_coeff!r}", "pair_coeff")
+        if self.file is None and "{file}" in self.pair_coeff:
+            refuse("is required, because pair_coeff contains {file}", "file")
+        return self
+
 
 class VoxelConfig(Section):
     """The grid (A1-A5). The box height follows from the number of voxels along z: they are as high as they are wide."""
@@ -60,6 +100,12 @@ class VoxelConfig(Section):
     """Voxel layers at each end that hold perfect grain and stay fixed during in-painting."""
     scale: PositiveFloat | Auto = "auto"
     """Divisor of the voxel values (paper: 0.02); auto is the standard deviation of the training set."""
+
+    @model_validator(mode="after")
+    def _something_is_left_to_generate(self) -> "VoxelConfig":
+        if 2 * self.known >= self.shape[2]:
+            refuse(f"must be less than half of the {self.shape[2]} layers of shape, got {self.known}", "known")
+        return self
 
 
 class DecoderConfig(Section):
@@ -121,6 +167,21 @@ class TrainingConfig(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool | Auto = "auto"
 
+    @field_validator("ema_decay", "validation_share")
+    @classmethod
+    def _below_one(cls, value: float) -> float:
+        if value >= 1:
+            refuse(f"must be less than 1, got {value:g}")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TrainingConfig":
+        if self.min_learning_rate > self.learning_rate:
+            refuse(f"must be at most learning_rate, {self.learning_rate:g}, got {self.min_learning_rate:g}", "min_learning_rate")
+        if self.learning_rate_schedule == "plateau" and not self.validation_share:
+            refuse("must be greater than 0 for the plateau schedule, got 0", "validation_share")
+        return self
+
 
 class MolecularDynamicsConfig(Section):
     """Annealing of some tries of the search (D4)."""
@@ -130,6 +191,13 @@ class MolecularDynamicsConfig(Section):
     num_steps: tuple[PositiveInt, PositiveInt] = (5000, 100000)
     """Drawn log-uniformly."""
     timestep_ps: PositiveFloat = 0.002
+
+    @field_validator("temperature_k", "num_steps")
+    @classmethod
+    def _ascending(cls, limits: tuple[float, float]) -> tuple[float, float]:
+        if limits[0] > limits[1]:
+            refuse(f"must be [lowest, highest], got [{limits[0]:g}, {limits[1]:g}]")
+        return limits
 
 
 class SearchConfig(Section):
@@ -185,6 +253,13 @@ class SelectionConfig(Section):
     max_per_n: PositiveInt = 60
     """Unique structures of one [n], lowest energies first."""
 
+    @model_validator(mode="after")
+    def _window_is_open(self) -> "SelectionConfig":
+        low, high = self.min_energy_j_m2, self.max_energy_j_m2
+        if low is not None and high is not None and low >= high:
+            refuse(f"must be less than max_energy_j_m2, {high:g}, got {low:g}", "min_energy_j_m2")
+        return self
+
 
 class BudgetConfig(Section):
     """What the campaign may use; it ends at the first limit."""
@@ -215,3 +290,24 @@ class CampaignConfig(Section):
     relaxation: RelaxationConfig = RelaxationConfig()
     selection: SelectionConfig = SelectionConfig()
     budget: BudgetConfig = BudgetConfig()
+
+    @field_validator("name")
+    @classmethod
+    def _fit_for_a_path(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+            refuse(f"must be letters, digits and any of _ . - only, because folders are called after it, got {name!r}")
+        return name
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> "CampaignConfig":
+        multiple = self.network.patch * 2 ** (self.network.num_levels - 1)
+        for axis, size in enumerate(self.voxels.shape):
+            if size % multiple:
+                why = f"network.patch {self.network.patch} and network.num_levels {self.network.num_levels}"
+                refuse(f"must be multiples of {multiple} for {why}, got {size} along {'xyz'[axis]}", "voxels.shape")
+        thinnest = min(self.boundary.slab_heights)
+        if self.relaxation.outer_thickness >= thinnest:
+            refuse(f"must be less than the thinner slab, {thinnest:g}, got {self.relaxation.outer_thickness:g}", "relaxation.outer_thickness")
+        if self.sampling.guidance not in (0.0, 1.0) and not (self.diffusion.conditional and self.diffusion.condition_dropout):
+            refuse("needs diffusion.conditional: true and a diffusion.condition_dropout greater than 0, or must be 0 or 1", "sampling.guidance")
+        return self

@@ -1,0 +1,122 @@
+"""What pydantic found wrong, in our words: one problem a key, with the expected and the given value."""
+
+import json
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from gcd_hpc.config.reader import Path, dotted
+
+Problem = tuple[Path, str, str]
+"""Path, the path as text, and what is wrong with it."""
+
+_EXPECTED = {
+    "greater_than": "greater than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "literal_error": "{expected}",
+    "model_type": "a section of keys",
+    "tuple_type": "a list",
+}
+
+
+def explain(error: ValidationError, model: type[BaseModel], data: dict[str, Any]) -> list[Problem]:
+    """The problems in the order of the model's keys; alternatives of one key are joined by "or"."""
+    by_path: dict[Path, list[ErrorDetails]] = {}
+    for detail in error.errors(include_url=False):
+        by_path.setdefault(_path(detail, data), []).append(detail)
+    texts = {path: _text(path, details, model, data) for path, details in by_path.items()}
+    meant = {(*path[:-1], near) for path, details in by_path.items() if details[0]["type"] == "extra_forbidden" for near in _near(path, model)[:1]}
+    # A misspelt key is reported once, not also as missing.
+    return [(path, dotted(path), text) for path, text in texts.items() if not (path in meant and by_path[path][0]["type"] == "missing")]
+
+
+def fields(model: type[BaseModel], path: Path = ()) -> Iterator[Path]:
+    """Paths of all keys of a model and its sections, depth first."""
+    for name, field in model.model_fields.items():
+        yield (*path, name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from fields(field.annotation, (*path, name))
+
+
+def _path(detail: ErrorDetails, data: Any) -> Path:
+    """The key that a problem belongs to: without pydantic's names of union members, and a whole list for a missing item."""
+    path: list[str | int] = []
+    for part in detail["loc"]:
+        if isinstance(data, dict) and (part in data or detail["type"] == "missing"):
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        else:
+            break
+        path.append(part)
+    return (*path, *detail.get("ctx", {}).get("key", "").split(".")) if "key" in detail.get("ctx", {}) else tuple(path)
+
+
+def _text(path: Path, details: list[ErrorDetails], model: type[BaseModel], data: Any) -> str:
+    first = details[0]
+    if first["type"] == "extra_forbidden":
+        return _unknown(path, model)
+    if first["type"] == "refused":
+        return first["msg"]
+    if first["type"] == "missing" and not isinstance(first["input"], list):
+        return "is required but missing"
+    if first["type"] in ("missing", "too_long"):
+        return f"must be a list of {_length(path, model)} values, got {shown(first['input'])}"
+    expected = [_EXPECTED[d["type"]].format(**d.get("ctx", {})) if d["type"] in _EXPECTED else d["msg"] for d in details]
+    return f"must be {' or '.join(dict.fromkeys(expected))}, got {shown(first['input'])}{_hint(details)}"
+
+
+def _hint(details: list[ErrorDetails]) -> str:
+    """How to mend what YAML readers disagree about."""
+    value, kinds = details[0]["input"], {detail["type"] for detail in details}
+    if kinds & {"int_type", "float_type"} and isinstance(value, str):
+        parts = value.split(":")
+        if 2 <= len(parts) <= 3 and all(part.isdecimal() for part in parts):
+            seconds = sum(int(part) * 60**power for power, part in enumerate(reversed(parts)))
+            return f" (if that is a time, write {seconds} seconds)"
+    if kinds == {"string_type"} and isinstance(value, bool | int | float):
+        return " (put it in quotes)"
+    return ""
+
+
+def _unknown(path: Path, model: type[BaseModel]) -> str:
+    near = _near(path, model)
+    if near:
+        return f"unknown key, did you mean {near[0]}?"
+    elsewhere = [dotted(other) for other in fields(model) if other[-1] == path[-1]]
+    if elsewhere:
+        return f"unknown key here, did you mean {elsewhere[0]}?"
+    return f"unknown key, known here are {', '.join(_names(path, model))}"
+
+
+def _near(path: Path, model: type[BaseModel]) -> list[str]:
+    return get_close_matches(str(path[-1]), _names(path, model), n=1)
+
+
+def _names(path: Path, model: type[BaseModel]) -> list[str]:
+    """Keys of the section that a path lies in."""
+    return [str(other[-1]) for other in fields(model) if other[:-1] == path[:-1]]
+
+
+def _length(path: Path, model: type[BaseModel]) -> int:
+    annotation: Any = model
+    for part in path:
+        annotation = annotation.model_fields[part].annotation
+    return len(get_args(annotation))
+
+
+def shown(value: Any) -> str:
+    """A value as the user wrote it, cut short when it is long."""
+    text = "nothing" if value is None else repr(value) if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

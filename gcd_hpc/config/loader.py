@@ -1,0 +1,86 @@
+"""Files and ``--set`` options to frozen configs, and every mistake to one line that names the key."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.explain import explain
+from gcd_hpc.config.reader import parse, write
+from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+COMMAND_LINE = "--set"
+
+
+def load_campaign(path: str | Path, overrides: Sequence[str] = ()) -> CampaignConfig:
+    """The campaign of a file, with ``--set`` options such as ``seed=1`` or ``sampling.num_candidates=20`` applied in order.
+
+    Raises:
+        ConfigError: if the file cannot be read or a key is unknown, missing, given twice or out of range.
+    """
+    data = _read(Path(path), CampaignConfig)
+    changed = [_override(data, text) for text in overrides]
+    return _validate(CampaignConfig, data, str(path), changed)
+
+
+def load_site(path: str | Path | None = None) -> SiteConfig:
+    """The site of a file; this machine with all its cores when none is given.
+
+    Raises:
+        ConfigError: as ``load_campaign``.
+    """
+    return SiteConfig() if path is None else _validate(SiteConfig, _read(Path(path), SiteConfig), str(path))
+
+
+def dump(config: BaseModel) -> str:
+    """YAML text with every key, defaults included, that loads as an equal config."""
+    return write(config.model_dump(mode="json"))
+
+
+def _read(path: Path, model: type[BaseModel]) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(str(path), "", "there is no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(str(path), "", "is a folder, expected a YAML file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(str(path), "", "is not text in UTF-8, expected a YAML file") from None
+    except OSError as error:
+        raise ConfigError(str(path), "", f"cannot be read: {(error.strerror or str(error)).lower()}") from None
+    data = parse(text, str(path))
+    if not isinstance(data, dict):
+        got = "nothing" if data is None else f"a {type(data).__name__}"
+        known = ", ".join(list(model.model_fields)[:3])
+        raise ConfigError(str(path), "", f"must hold keys such as {known}, got {got}")
+    return data
+
+
+def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
+    """Write one ``key=value`` into the data; returns the key's path."""
+    key, equals, value = text.partition("=")
+    path = tuple(part.strip() for part in key.split("."))
+    if not equals or not all(path):
+        raise ConfigError(COMMAND_LINE, "", f"must look like section.key=value, got {text!r}")
+    section = data
+    for depth, part in enumerate(path[:-1], start=1):
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise ConfigError(COMMAND_LINE, ".".join(path), f"{'.'.join(path[:depth])} is a value, not a section")
+    section[path[-1]] = parse(value, f"{COMMAND_LINE} {text}")
+    return path
+
+
+def _validate(model: type[Model], data: dict[str, Any], source: str, changed: Sequence[tuple[str, ...]] = ()) -> Model:
+    # Strict JSON mode takes lists for tuples and 3 for 3.0, but neither "3" for 3 nor "no" for false.
+    try:
+        return model.model_validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        problems = explain(error, model, data)
+    first, *others = [ConfigError(COMMAND_LINE if any(path[: len(c)] == c for c in changed) else source, key, text) for path, key, text in problems]
+    raise ConfigError(first.source, first.key, "\n".join([first.problem, *map(str, others)])) from None
