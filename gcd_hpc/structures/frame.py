@@ -1,0 +1,118 @@
+"""A bicrystal in its box: where the slabs begin and end, and how two perfect grains are joined."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import ArrayLike, NDArray
+
+from gcd_hpc.errors import StructureError
+from gcd_hpc.structures.bicrystal import BORDER, Bicrystal, Positions
+
+FREE = 2.0
+"""Empty space kept below and above the slabs, Å."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A box of height `height` with open ends in z around two slabs of whole lattice planes.
+
+    bottom: height of the lowest plane of the lower grain, which has a lattice point at (0, 0, bottom).
+    centre: bottom plus the lower slab; top: centre plus the upper slab, Å.
+
+    A registry (dx, dy, dz) moves the upper grain: 0 <= dz < its plane spacing, so that the first gap between the slabs
+    is one to two spacings wide. Where the grains differ in spacing, dz counts in the upper grain's.
+    """
+
+    bicrystal: Bicrystal
+    height: float
+    bottom: float
+    num_lower_planes: int
+    num_upper_planes: int
+
+    @classmethod
+    def build(cls, bicrystal: Bicrystal, slab_heights: tuple[float, float], height: float) -> "Frame":
+        """Slabs of the given heights, rounded to whole planes, in the middle of a box.
+
+        Raises:
+            StructureError: if a slab has no plane, or less than 2 Å stay free at either end.
+        """
+        spacings = (bicrystal.plane_spacing, bicrystal.upper.plane_spacing)
+        num_lower, num_upper = (round(slab / spacing) for slab, spacing in zip(slab_heights, spacings, strict=True))
+        if num_lower < 1 or num_upper < 1:
+            raise StructureError(
+                f"boundary.slab_heights: each slab needs at least one lattice plane, {spacings[0]:.3f} and {spacings[1]:.3f} Å, "
+                f"got {slab_heights[0]:g} and {slab_heights[1]:g} Å"
+            )
+        extent = num_lower * spacings[0] + num_upper * spacings[1] + spacings[1]
+        bottom = (height - extent) / 2
+        if bottom < FREE:
+            raise StructureError(
+                f"boundary.slab_heights: the slabs and one plane spacing take {extent:.2f} Å and need {FREE:g} Å free at both ends, "
+                f"{extent + 2 * FREE:.2f} Å in all; the box is {height:.2f} Å high"
+            )
+        return cls(bicrystal, height, bottom, num_lower, num_upper)
+
+    @property
+    def centre(self) -> float:
+        return self.bottom + self.num_lower_planes * self.bicrystal.plane_spacing
+
+    @property
+    def top(self) -> float:
+        return self.centre + self.num_upper_planes * self.bicrystal.upper.plane_spacing
+
+    @property
+    def lengths(self) -> tuple[float, float, float]:
+        """Box lengths, Å."""
+        return (*self.bicrystal.lengths, self.height)
+
+    def lower(self, z_max: float) -> Positions:
+        """The perfect lower grain from the bottom up to z_max, (N, 3)."""
+        return self.bicrystal.lattice_positions("lower", (0.0, 0.0, self.bottom), self.bottom, z_max)
+
+    def upper(self, registry: ArrayLike, z_min: float) -> Positions:
+        """The perfect upper grain in its registry from z_min to its top, (N, 3)."""
+        shift = np.asarray(registry, dtype=float)
+        origin = np.array([shift[0], shift[1], self._upper_plane + shift[2]])
+        return self.bicrystal.lattice_positions("upper", origin, z_min, self.top + shift[2])
+
+    def join(self, registry: ArrayLike) -> Atoms:
+        """Both perfect grains: the lower one below the centre, the upper one from there on."""
+        return self.atoms(np.concatenate([self.lower(self.centre), self.upper(registry, self.centre)]))
+
+    def atoms(self, positions: Positions) -> Atoms:
+        """Atoms of the campaign's element in this box, periodic in x and y."""
+        element = self.bicrystal.element
+        return Atoms([element] * len(positions), positions=positions, cell=self.lengths, pbc=(True, True, False))
+
+    def random_registry(self, rng: np.random.Generator) -> Positions:
+        """(dx, dy, dz), uniform over the common cell and one plane spacing of the upper grain."""
+        return rng.random(3) * np.array([*self.bicrystal.lengths, self.bicrystal.upper.plane_spacing])
+
+    def transform(self, positions: Positions, operation: NDArray[np.integer]) -> Positions:
+        """A structure under a symmetry operation of the bicrystal, set back on the lower grain's lattice points, (N, 3).
+
+        The lowest plane comes to lie at the bottom again, and a lattice point of the lower grain at (0, 0, bottom).
+        """
+        turned = positions @ np.asarray(operation, dtype=float).T
+        spacing = self.bicrystal.plane_spacing
+        slab = turned[turned[:, 2] < turned[:, 2].min() + 1.5 * spacing]
+        lowest = slab[np.argmin(slab[:, 2])]
+        sites = self.bicrystal.lattice_positions("lower", (0.0, 0.0, self.bottom), self.bottom, self.bottom + 2 * spacing)
+        starts = sites[sites[:, 2] < self.bottom + BORDER]
+        shifts = starts - lowest
+        misfits = [self._misfit(slab + shift, sites) for shift in shifts]
+        return self.bicrystal.wrap(turned + shifts[int(np.argmin(np.round(misfits, 3)))])
+
+    @property
+    def _upper_plane(self) -> float:
+        """A lattice plane of the upper grain at dz = 0: planes meet the centre; of equal grains, the bottom as well."""
+        spacing = self.bicrystal.upper.plane_spacing
+        return self.centre - round((self.centre - self.bottom) / spacing) * spacing
+
+    def _misfit(self, slab: Positions, sites: Positions) -> float:
+        """Sum of the distances from the atoms of a slab to their nearest lattice sites."""
+        offsets = slab[:, None] - sites  # (num_atoms, num_sites, 3)
+        lengths = np.array(self.bicrystal.lengths)
+        offsets[..., :2] -= lengths * np.rint(offsets[..., :2] / lengths)
+        return float(np.linalg.norm(offsets, axis=2).min(axis=1).sum())
