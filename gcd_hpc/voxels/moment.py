@@ -1,0 +1,102 @@
+"""Voxels to atoms without learning: the encoder conserves first moments, so weighted means are positions (exact when clean)."""
+
+from itertools import product
+
+import numpy as np
+
+from gcd_hpc.voxels.grid import Grid
+
+_CUBE = np.array(list(product((-1, 0, 1), repeat=3)))  # (27, 3)
+_CORNERS = np.array(list(product((0, 1), repeat=3)))  # (8, 3)
+# For each of the eight 2x2x2 blocks in a 3x3x3 cube, its voxels' places in the list of 27.
+_BLOCKS = np.array([[int(np.dot(corner + inner, (9, 3, 1))) for inner in _CORNERS] for corner in _CORNERS])  # (8, 8)
+_MIN_MASS = 0.5
+_MAX_SEARCHES, _MAX_PASSES, _CONVERGED = 20, 60, 1e-9
+
+
+def decode_moments(array: np.ndarray, grid: Grid) -> np.ndarray:
+    """Positions (N, 3), float64, Å, of the atoms in a voxel array (X, Y, Z), clean or generated.
+
+    Blocks of 2x2x2 voxels that hold more mass than their neighbours, and more than half an atom, are atoms; those found are subtracted and the
+    search goes on in what is left, so that an atom that shares voxels with another is not lost. Then each atom's block is evaluated again
+    with all others subtracted, until nothing moves.
+    """
+    padded = np.pad(np.asarray(array, dtype=np.float64), [(0, 0 if periodic else 2) for periodic in grid.periodic])
+    positions = np.empty((0, 3))
+    residual = padded
+    for _ in range(_MAX_SEARCHES):
+        found = _search(residual)
+        if not len(found):
+            break
+        positions = _refine(padded, np.concatenate([positions, found]), num_passes=2)
+        residual = padded - _spread(positions, padded.shape)
+    positions = _refine(padded, positions, num_passes=_MAX_PASSES)
+    return _to_box(positions, padded.shape, grid)
+
+
+def _search(residual: np.ndarray) -> np.ndarray:
+    """Block positions (K, 3), in voxels, of the local maxima of block mass; no two blocks overlap."""
+    mass = residual
+    for axis in range(3):
+        mass = mass + np.roll(mass, -1, axis)
+    ranked = mass + 1e-9 * np.arange(mass.size).reshape(mass.shape) / mass.size  # equal neighbours: one must win
+    highest = ranked
+    for axis in range(3):
+        highest = np.maximum(highest, np.maximum(np.roll(highest, 1, axis), np.roll(highest, -1, axis)))
+    blocks = np.argwhere((ranked == highest) & (mass > _MIN_MASS))
+    values = residual[tuple(((blocks[:, None] + _CORNERS) % residual.shape).transpose(2, 0, 1))]  # (K, 8)
+    return blocks + _mean(values)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mass-weighted mean (K, 3), in voxels from the first voxel, of blocks of eight values (K, 8)."""
+    mass = np.maximum(values.sum(axis=1), _MIN_MASS)
+    return np.clip(0.5 + values @ (_CORNERS - 0.5) / mass[:, None], 0.0, 1.0)
+
+
+def _refine(array: np.ndarray, positions: np.ndarray, num_passes: int) -> np.ndarray:
+    """Positions (N, 3), in voxels, after taking each atom's mean again with all other atoms subtracted."""
+    for _ in range(num_passes):
+        nearest = np.round(positions).astype(int)
+        index = _flat(nearest[:, None] + _CUBE, array.shape)  # (N, 27)
+        own = _tents(positions, nearest)
+        total = np.bincount(index.ravel(), own.ravel(), minlength=array.size)
+        values = (array.ravel() - total)[index] + own  # (N, 27): what the others leave
+        best = values[:, _BLOCKS].sum(axis=2).argmax(axis=1)  # (N, 8) -> (N,)
+        moved = nearest - 1 + _CORNERS[best] + _mean(np.take_along_axis(values, _BLOCKS[best], axis=1))
+        change = np.abs(moved - positions).max(initial=0.0)
+        positions = moved
+        if change < _CONVERGED:
+            break
+    return positions
+
+
+def _tents(positions: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    """Occupancies (N, 27) of atoms at positions (N, 3), in voxels, in the 3x3x3 voxels around the nearest one."""
+    offset = (positions - nearest)[:, None] - np.array([-1, 0, 1])[:, None]  # (N, 3 voxels, 3 axes)
+    sides = np.maximum(0.0, 1 - np.abs(offset))
+    return np.einsum("ni,nj,nk->nijk", sides[..., 0], sides[..., 1], sides[..., 2], optimize=False).reshape(-1, 27)
+
+
+def _spread(positions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Voxel array of atoms at positions (N, 3), in voxels."""
+    nearest = np.round(positions).astype(int)
+    index = _flat(nearest[:, None] + _CUBE, shape)
+    return np.bincount(index.ravel(), _tents(positions, nearest).ravel(), minlength=int(np.prod(shape))).reshape(shape)
+
+
+def _flat(index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Flat indices of voxels (..., 3); every axis wraps."""
+    index = index % np.array(shape)
+    return (index[..., 0] * shape[1] + index[..., 1]) * shape[2] + index[..., 2]
+
+
+def _to_box(positions: np.ndarray, padded: tuple[int, ...], grid: Grid) -> np.ndarray:
+    """Positions in Å from positions in voxels; an atom in the padding of an open axis belongs to the end it is nearer to."""
+    folded = positions % np.array(padded)
+    for axis, periodic in enumerate(grid.periodic):
+        if not periodic:
+            last = grid.shape[axis] - 1
+            beyond = folded[:, axis] > last + 1.5
+            folded[:, axis] = np.where(beyond, 0.0, np.minimum(folded[:, axis], last))
+    return grid.wrap(folded * np.array(grid.spacing))
