@@ -1,0 +1,101 @@
+"""Training samples: which structure, seen how. Sample ``slot`` of step ``step`` is the same on any number of processes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gcd_hpc.seeds import TRAINING, generator
+from gcd_hpc.stages.setting import Setting
+from gcd_hpc.store.schema import Candidate
+from gcd_hpc.structures.frame import Frame
+from gcd_hpc.voxels.encoder import encode
+from gcd_hpc.voxels.grid import Grid
+
+NUM_CONDITIONS = 3
+"""Numbers that ConditionScale makes of (E_gb, [n])."""
+FIT, VALIDATE = 0, 1
+"""What a batch is for; the streams of the two never meet."""
+
+
+@dataclass(frozen=True)
+class ConditionScale:
+    """How (E_gb, [n]) enter the network: a standardised energy, and the fraction as a point on a circle, for [n] = 1 is [n] = 0."""
+
+    mean_j_m2: float
+    std_j_m2: float
+
+    @classmethod
+    def fit(cls, energies: Sequence[float]) -> "ConditionScale":
+        return cls(float(np.mean(energies)), max(float(np.std(energies)), 0.05))
+
+    def __call__(self, energy_j_m2: float, n_fraction: float) -> NDArray[np.float32]:
+        angle = 2 * np.pi * n_fraction
+        return np.array([(energy_j_m2 - self.mean_j_m2) / self.std_j_m2, np.cos(angle), np.sin(angle)], np.float32)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Voxels divided by the scale, and what the loss needs beside them."""
+
+    clean: Tensor  # (B, 1, X, Y, Z)
+    noise: Tensor  # (B, 1, X, Y, Z)
+    time: Tensor  # (B,)
+    condition: Tensor  # (B, 3)
+    has_condition: Tensor  # (B,) bool
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws augmented training samples from relaxed structures (A4, B5)."""
+
+    setting: Setting
+    grid: Grid
+    structures: Sequence[Candidate]
+    scale: float
+    condition_scale: ConditionScale
+    version: int
+
+    def batch(self, purpose: int, step: int, slots: range, batch_size: int) -> Batch:
+        """Samples ``slots`` of one step; noise levels are stratified over the whole batch."""
+        samples = [self._sample(generator(self.setting.config.seed, TRAINING, self.version, purpose, step, slot)) for slot in slots]
+        clean, noise, offsets, conditions, shown = zip(*samples, strict=True)
+        time = (torch.tensor(slots) + torch.tensor(offsets, dtype=torch.float32)) / batch_size
+        return Batch(
+            torch.stack(clean)[:, None] / self.scale,
+            torch.stack(noise)[:, None],
+            time,
+            torch.from_numpy(np.stack(conditions)),
+            torch.tensor(shown),
+        )
+
+    def _sample(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, float, NDArray[np.float32], bool]:
+        structure = self.structures[rng.integers(len(self.structures))]
+        diffusion = self.setting.config.diffusion
+        noise = torch.from_numpy(rng.standard_normal(self.grid.shape, dtype=np.float32))
+        condition = self.condition_scale(structure.gb_energy_j_m2, structure.n_fraction)
+        shown = diffusion.conditional and rng.random() >= diffusion.condition_dropout
+        return encode(torch.from_numpy(self._augmented(structure, rng)), self.grid), noise, rng.random(), condition, shown
+
+    def _augmented(self, structure: Candidate, rng: np.random.Generator) -> NDArray[np.float64]:
+        """The structure seen from elsewhere: a symmetry operation, any in-plane shift, a sub-voxel shift along z."""
+        positions = structure.positions
+        if self.setting.config.training.symmetry:
+            operations = self.setting.bicrystal.symmetry_operations()
+            positions = self.setting.frame.transform(positions, operations[rng.integers(len(operations))])
+        return positions + rng.random(3) * [*self.setting.bicrystal.lengths, self.grid.spacing[2]]
+
+
+def fits(structure: Candidate, frame: Frame, grid: Grid) -> bool:
+    """Whether the slab, its lowest plane at the frame's bottom, keeps an empty voxel at both ends under any sub-voxel shift (A3)."""
+    spacing = grid.spacing[2]
+    return bool(frame.bottom >= spacing and frame.bottom + np.ptp(structure.positions[:, 2]) <= (grid.shape[2] - 3) * spacing)
+
+
+def voxel_scale(structures: Sequence[Candidate], grid: Grid) -> float:
+    """Standard deviation of the voxel values of a training set (finding 1)."""
+    values = torch.stack([encode(torch.from_numpy(structure.positions), grid) for structure in structures])
+    return float(values.std())

@@ -1,0 +1,185 @@
+"""In-painting of candidates under mpiexec with any number of ranks: ``mpiexec -n R python -m gcd_hpc.stages.sample RUN VERSION``.
+
+Every chunk is one part file, written whole by one rank; chunks on disk are done. Candidate i of a model version draws from its own random
+stream and shares its batch with the same neighbours on any number of ranks, so it is the same to the last bit.
+"""
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gcd_hpc.diffusion.inpainting import inpaint, inpainting_denoiser
+from gcd_hpc.diffusion.process import Schedule
+from gcd_hpc.errors import GcdError
+from gcd_hpc.networks.checkpoint import load, load_weights
+from gcd_hpc.networks.precision import autocast_dtype
+from gcd_hpc.networks.unet import UNet
+from gcd_hpc.seeds import SAMPLING, generator
+from gcd_hpc.stages.assembly import Canvas, grid_of, known_mask
+from gcd_hpc.stages.batches import NUM_CONDITIONS, ConditionScale
+from gcd_hpc.stages.decoding import Decoder, load_decoder
+from gcd_hpc.stages.layout import chunk_indices, model_file, num_chunks, sampled_part
+from gcd_hpc.stages.provenance import provenance
+from gcd_hpc.stages.setting import Setting, load_setting
+from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.schema import Candidate, candidate_id
+from gcd_hpc.structures.energetics import closest_pair, n_fraction
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network with what it needs to be asked for candidates."""
+
+    network: UNet
+    version: int
+    sha256: str
+    scale: float
+    condition_scale: ConditionScale
+    lowest_energies: dict[str, float]
+    """Lowest boundary energy of each [n] in the training set, J/m^2."""
+
+    @classmethod
+    def load(cls, path: Path, setting: Setting, device: torch.device) -> "Model":
+        weights, metadata = load(path)
+        network = UNet(setting.config.network, NUM_CONDITIONS)
+        load_weights(network, weights, path)
+        scale = ConditionScale(**metadata["condition_scale"])
+        network = network.to(device).eval()
+        return cls(network, metadata["version"], metadata["sha256"], metadata["scale"], scale, metadata["lowest_energies"])
+
+    def target(self, setting: Setting, index: int) -> tuple[float, float]:
+        """(E_gb in J/m^2, [n]) that candidate ``index`` is asked to have: all fractions in turn, each a little below its known best."""
+        num_plane = setting.bicrystal.atoms_per_plane
+        fraction = index % num_plane / num_plane
+        known = {float(key): energy for key, energy in self.lowest_energies.items()}
+        distance = {n: min(abs(n - fraction), 1 - abs(n - fraction)) for n in known}
+        nearest = min(distance, key=distance.__getitem__)
+        return known[nearest] - setting.config.sampling.energy_margin_j_m2, fraction
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One candidate before generation: its canvas, its noise and what it is asked for."""
+
+    index: int
+    canvas: Canvas
+    noise: NDArray[np.float32]
+    energy_j_m2: float
+    fraction: float
+
+
+def draft(setting: Setting, model: Model, index: int) -> Draft:
+    """Registry, sub-voxel shift and noise of candidate ``index``: all its random draws."""
+    config = setting.config
+    rng = generator(config.seed, SAMPLING, model.version, index)
+    grid = grid_of(setting.frame, config.voxels.shape)
+    registry = setting.frame.random_registry(rng)
+    canvas = Canvas(setting.frame, grid, config.voxels.known, registry, rng.random(3) * grid.spacing)
+    energy, fraction = model.target(setting, index) if config.diffusion.conditional else (float("nan"), float("nan"))
+    return Draft(index, canvas, rng.standard_normal(grid.shape, dtype=np.float32), energy, fraction)
+
+
+def generate(setting: Setting, model: Model, drafts: list[Draft], device: torch.device) -> torch.Tensor:
+    """Voxel arrays of a batch in units of atoms, known layers exactly as given. (B, X, Y, Z)"""
+    config = setting.config
+    schedule, prediction = Schedule(config.diffusion.schedule), config.diffusion.prediction
+    known = torch.stack([item.canvas.perfect() for item in drafts])[:, None].to(device) / model.scale  # (B, 1, X, Y, Z)
+    noise = torch.from_numpy(np.stack([item.noise for item in drafts]))[:, None].to(device)
+    mask = known_mask(config.voxels.shape, config.voxels.known).to(device)
+    condition = None
+    if config.diffusion.conditional:
+        wanted = [model.condition_scale(item.energy_j_m2, item.fraction) for item in drafts]
+        condition = torch.from_numpy(np.stack(wanted)).to(device)
+    denoise = inpainting_denoiser(model.network, schedule, prediction, known, mask, condition, config.sampling.guidance)
+    dtype = autocast_dtype(config.training.precision, device)
+    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not None):
+        arrays = inpaint(denoise, noise, known, mask, schedule, config.sampling.num_steps, config.sampling.solver)
+    return arrays[:, 0].float().cpu() * model.scale
+
+
+def sample_chunk(setting: Setting, model: Model, decoder: Decoder, indices: range, device: torch.device) -> list[Candidate]:
+    """Candidates of one chunk, decoded and checked but not relaxed."""
+    size = setting.config.sampling.batch_size
+    candidates = []
+    for start in range(0, len(indices), size):
+        started = time.perf_counter()
+        drafts = [draft(setting, model, index) for index in indices[start : start + size]]
+        arrays = generate(setting, model, drafts, device)
+        decoded = [item.canvas.assemble(decoder(array)) for item, array in zip(drafts, arrays, strict=True)]
+        seconds = (time.perf_counter() - started) / len(drafts)
+        candidates += [candidate(setting, model, item, positions, seconds) for item, positions in zip(drafts, decoded, strict=True)]
+    return candidates
+
+
+def candidate(setting: Setting, model: Model, item: Draft, positions: NDArray[np.float64], seconds: float) -> Candidate:
+    """The row of one decoded structure: sampled, or invalid with the reason."""
+    frame = setting.frame
+    closest = closest_pair(positions, frame.lengths, (True, True, False))
+    reason = objection(setting, len(positions), closest)
+    return Candidate(
+        id=candidate_id("model", model.version, item.index),
+        source="model",
+        version=model.version,
+        round=model.version,
+        index=item.index,
+        seed=setting.config.seed,
+        status="invalid" if reason else "sampled",
+        reason=reason,
+        registry=item.canvas.registry,
+        target_energy_j_m2=item.energy_j_m2,
+        target_n_fraction=item.fraction,
+        num_atoms=len(positions),
+        n_fraction=n_fraction(len(positions), frame.bicrystal.atoms_per_plane),
+        closest_pair_a=closest,
+        sample_s=seconds,
+        model_sha256=model.sha256,
+        potential_sha256=setting.potential.sha256,
+        cohesive_ev=setting.bulk.cohesive_ev,
+        area_a2=frame.bicrystal.area,
+        cell=frame.lengths,
+        unrelaxed_positions=positions,
+    )
+
+
+def objection(setting: Setting, num_atoms: int, closest: float) -> str:
+    """Why a decoded structure is not worth relaxing; empty if it is."""
+    bicrystal, frame = setting.bicrystal, setting.frame
+    shortest = setting.config.sampling.min_pair_distance * bicrystal.nearest_neighbor
+    if closest < shortest:
+        return f"closest pair {closest:.2f} Å, expected at least {shortest:.2f} Å"
+    full = len(frame.join(np.zeros(3)))
+    if not full - 2 * bicrystal.atoms_per_plane <= num_atoms <= full + bicrystal.atoms_per_plane:
+        return f"{num_atoms} atoms, expected {full} less up to two planes or more by up to one plane of {bicrystal.atoms_per_plane}"
+    return ""
+
+
+def main(arguments: list[str]) -> int:
+    from mpi4py import MPI  # initialises MPI: only where this stage is run
+
+    run_dir, version = Path(arguments[0]), int(arguments[1])
+    rank, num_ranks = MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size
+    device = torch.device("cuda", rank % torch.cuda.device_count()) if torch.cuda.is_available() else torch.device("cpu")
+    torch.set_num_threads(1)  # more would change the order of sums, and with it the last bits
+    try:
+        setting = load_setting(str(run_dir))
+        num, size = setting.config.sampling.num_candidates, setting.config.sampling.chunk_size
+        model = Model.load(model_file(run_dir, version), setting, device)
+        decoder = load_decoder(run_dir, setting, device)
+        for chunk in range(rank, num_chunks(num, size), num_ranks):
+            path = sampled_part(run_dir, version, chunk)
+            if not path.exists():
+                rows = sample_chunk(setting, model, decoder, chunk_indices(num, size, chunk), device)
+                write_part(path, rows, provenance(setting))
+    except GcdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,76 @@
+"""Selection: the unique, low-energy structures of every [n] that the next model learns from."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from gcd_hpc.config.campaign import SelectionConfig
+from gcd_hpc.errors import StoreError
+from gcd_hpc.stages.assembly import grid_of
+from gcd_hpc.stages.batches import fits
+from gcd_hpc.stages.layout import known_parts, training_set
+from gcd_hpc.stages.setting import Setting, load_setting
+from gcd_hpc.store.parts import read_columns, read_part, write_part
+from gcd_hpc.store.provenance import campaign_provenance
+from gcd_hpc.store.schema import Candidate
+from gcd_hpc.structures.fingerprint import distance, fingerprint
+
+SAME_ENERGY_J_M2 = 0.002
+"""Structures whose energies differ by more are different; closer ones are compared by fingerprint."""
+SAME_FINGERPRINT = 0.05
+
+
+def select(run_dir: str, version: int) -> dict:
+    """Write the training set of model ``version`` from everything relaxed before it.
+
+    Raises:
+        StoreError: if no structure lies in the energy window.
+    """
+    started = time.perf_counter()
+    folder, setting = Path(run_dir), load_setting(run_dir)
+    chosen = choose(setting, known_parts(folder, version))
+    if not chosen:
+        raise StoreError(f"{run_dir}: no relaxed structure lies in the energy window of selection; search longer or widen the window")
+    write_part(training_set(folder, version), chosen, campaign_provenance(setting.config))
+    return {"num": len(chosen), "ok": len(chosen), "failed": 0, "invalid": 0, "seconds": time.perf_counter() - started, "best": {}}
+
+
+def choose(setting: Setting, parts: Iterable[Path]) -> list[Candidate]:
+    """The lowest ``max_per_n`` unique structures of each [n] within the window, sorted by [n] and energy."""
+    selection, grid = setting.config.selection, grid_of(setting.frame, setting.config.voxels.shape)
+    by_fraction: dict[float, list[Candidate]] = defaultdict(list)
+    for path in parts:
+        columns = read_columns([path], ["status", "gb_energy_j_m2"])
+        worth = (columns["status"] == "ok") & in_absolute_window(columns["gb_energy_j_m2"], selection)
+        for candidate in read_part(path, np.flatnonzero(worth)):
+            by_fraction[round(candidate.n_fraction, 6)].append(candidate)
+    chosen = []
+    for _, candidates in sorted(by_fraction.items()):
+        ordered = sorted((c for c in candidates if fits(c, setting.frame, grid)), key=lambda c: (c.gb_energy_j_m2, c.id))
+        limit = ordered[0].gb_energy_j_m2 + selection.energy_window_j_m2 if ordered else 0.0
+        chosen += unique((c for c in ordered if c.gb_energy_j_m2 <= limit), selection.max_per_n)
+    return chosen
+
+
+def in_absolute_window(energies: np.ndarray, selection: SelectionConfig) -> np.ndarray:
+    """Mask of the energies between min_energy_j_m2 and max_energy_j_m2, where these are given."""
+    lowest = -np.inf if selection.min_energy_j_m2 is None else selection.min_energy_j_m2
+    highest = np.inf if selection.max_energy_j_m2 is None else selection.max_energy_j_m2
+    return (energies >= lowest) & (energies <= highest)
+
+
+def unique(ordered: Iterable[Candidate], num: int) -> list[Candidate]:
+    """The first ``num`` candidates, in order of energy, that are not the same structure as one before."""
+    kept: list[tuple[Candidate, np.ndarray]] = []
+    for candidate in ordered:
+        if len(kept) == num:
+            break
+        print_ = fingerprint(candidate.positions, candidate.cell)
+        alike = (old for old, _ in kept if candidate.gb_energy_j_m2 - old.gb_energy_j_m2 < SAME_ENERGY_J_M2)
+        known = {id(old) for old in alike}
+        if not any(id(old) in known and distance(print_, mark) < SAME_FINGERPRINT for old, mark in kept):
+            kept.append((candidate, print_))
+    return [candidate for candidate, _ in kept]

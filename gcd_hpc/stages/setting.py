@@ -1,0 +1,72 @@
+"""What every stage starts from: the run's config and the objects that follow from it and the measured bulk crystal."""
+
+import functools
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.errors import ConfigError
+from gcd_hpc.simulation.bulk import Bulk, measure_bulk
+from gcd_hpc.simulation.potentials import Potential, find_potential
+from gcd_hpc.structures.bicrystal import Bicrystal
+from gcd_hpc.structures.frame import Frame
+
+CONFIG_NAME = "campaign.yaml"
+BULK_NAME = "bulk.json"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One boundary with its potential, ready to be simulated.
+
+    The box is as high as ``voxels.shape[2]`` voxels whose height is the mean of their in-plane lengths.
+    """
+
+    config: CampaignConfig
+    potential: Potential
+    bulk: Bulk
+    bicrystal: Bicrystal
+    frame: Frame
+
+    @classmethod
+    def build(cls, config: CampaignConfig, folder: Path, bulk_cache: Path | None = None) -> "Setting":
+        """Find the potential, measure the bulk crystal and lay out the slabs.
+
+        Args:
+            folder: where the potential file is looked for first.
+            bulk_cache: JSON file that keeps the measured lattice constant and cohesive energy.
+
+        Raises:
+            GcdError: if potential, orientations, slab heights or voxels do not fit together.
+        """
+        boundary = config.boundary
+        potential = find_potential(config.potential, boundary.element, folder)
+        bulk = measure_bulk(potential, boundary.element, boundary.lattice, boundary.a0, bulk_cache)
+        bicrystal = Bicrystal.build(boundary, boundary.a0 or bulk.a0)
+        num_x, num_y, num_z = config.voxels.shape
+        spacing = (bicrystal.lengths[0] / num_x + bicrystal.lengths[1] / num_y) / 2
+        frame = Frame.build(bicrystal, boundary.slab_heights, num_z * spacing)
+        if config.relaxation.outer_thickness < bulk.cutoff:
+            raise ConfigError(
+                config.name,
+                "relaxation.outer_thickness",
+                f"must be at least the cutoff of the potential, {bulk.cutoff:.2f} Å, got {config.relaxation.outer_thickness}",
+            )
+        return cls(config, potential, bulk, bicrystal, frame)
+
+
+def prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> Setting:
+    """Everything that can go wrong before the first task does so here; the run directory then stands on its own."""
+    setting = Setting.build(config, folder, run_dir / BULK_NAME)
+    if setting.potential.file is not None and not (run_dir / setting.potential.file.name).exists():
+        shutil.copyfile(setting.potential.file, run_dir / setting.potential.file.name)
+    return setting
+
+
+@functools.cache
+def load_setting(run_dir: str) -> Setting:
+    """The setting of a prepared run directory; kept, because a worker asks for it once a task."""
+    folder = Path(run_dir)
+    return Setting.build(load_campaign(folder / CONFIG_NAME), folder, folder / BULK_NAME)

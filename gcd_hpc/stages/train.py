@@ -1,0 +1,238 @@
+"""Training of one model version, under torchrun with any number of processes: ``torchrun -m gcd_hpc.stages.train RUN VERSION``.
+
+The same command resumes from the last checkpoint. Sample ``slot`` of step ``step`` has its own random stream, so the model does not
+depend on the number of processes beyond the rounding of sums.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from gcd_hpc.diffusion.inpainting import inpainting_loss
+from gcd_hpc.diffusion.process import Schedule
+from gcd_hpc.errors import GcdError, LaunchError
+from gcd_hpc.networks.checkpoint import load, load_state, load_weights, save, save_state
+from gcd_hpc.networks.ema import EMA
+from gcd_hpc.networks.precision import autocast_dtype
+from gcd_hpc.networks.unet import UNet
+from gcd_hpc.seeds import TRAINING, generator
+from gcd_hpc.stages.assembly import grid_of, known_mask
+from gcd_hpc.stages.batches import FIT, NUM_CONDITIONS, VALIDATE, Batch, ConditionScale, Sampler, voxel_scale
+from gcd_hpc.stages.layout import model_dir, model_file, training_set
+from gcd_hpc.stages.setting import Setting, load_setting
+from gcd_hpc.store.files import replacing
+from gcd_hpc.store.parts import read_part
+
+NUM_VALIDATION_BATCHES = 16
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process among those of torchrun; alone without it."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @classmethod
+    def join(cls) -> "Process":
+        rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        cuda = torch.cuda.is_available()
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+        if cuda:
+            torch.cuda.set_device(device)
+        if world > 1:
+            dist.init_process_group("nccl" if cuda else "gloo")
+        return cls(rank, world, device)
+
+    def slots(self, batch_size: int) -> range:
+        """The share of each global batch that this process computes."""
+        if batch_size % self.world:
+            raise LaunchError(f"training.batch_size must be a multiple of the number of processes, got {batch_size} and {self.world}")
+        share = batch_size // self.world
+        return range(self.rank * share, (self.rank + 1) * share)
+
+    def mean(self, value: torch.Tensor) -> float:
+        """Mean over all processes of one number each."""
+        if self.world > 1:
+            dist.all_reduce(value)
+        return float(value) / self.world
+
+
+class Training:
+    """Everything that a checkpoint holds, and one step of it."""
+
+    def __init__(self, setting: Setting, sampler: Sampler, validation: Sampler, process: Process, num_steps: int) -> None:
+        self.setting, self.sampler, self.validation, self.process, self.num_steps = setting, sampler, validation, process, num_steps
+        config = setting.config
+        torch.manual_seed(int(generator(config.seed, TRAINING, 0).integers(2**62)))
+        self.network = UNet(config.network, NUM_CONDITIONS).to(process.device)
+        self.ema = EMA(self.network, config.training.ema_decay)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), config.training.learning_rate, weight_decay=config.training.weight_decay
+        )
+        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            self.optimizer, factor=0.5, patience=4, min_lr=config.training.min_learning_rate
+        )
+        self.schedule = Schedule(config.diffusion.schedule)
+        self.mask = known_mask(config.voxels.shape, config.voxels.known).to(process.device)
+        self.dtype = autocast_dtype(config.training.precision, process.device)
+        self.step = 0
+        wrapped = DistributedDataParallel(self.network) if process.world > 1 else self.network
+        compiled = process.device.type == "cuda" if config.training.compile == "auto" else config.training.compile
+        self.model = torch.compile(wrapped) if compiled else wrapped
+
+    def start_from(self, weights: dict[str, torch.Tensor], source: Path) -> None:
+        """Begin with the weights of an earlier model."""
+        load_weights(self.network, weights, source)
+        self.ema = EMA(self.network, self.ema.decay)
+
+    def averaged(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """The network with the averaged weights."""
+        return torch.func.functional_call(self.network, self.ema.weights, inputs)
+
+    def loss(self, model: Callable[..., torch.Tensor], batch: Batch) -> torch.Tensor:
+        tensors = [getattr(batch, name).to(self.process.device) for name in ("clean", "time", "noise", "condition", "has_condition")]
+        clean, t, noise, condition, has_condition = tensors
+        with torch.autocast(self.process.device.type, self.dtype, enabled=self.dtype is not None):
+            return inpainting_loss(
+                model, self.schedule, self.setting.config.diffusion.prediction, clean, self.mask, t, noise, condition, has_condition
+            )
+
+    def advance(self) -> float:
+        """One optimiser step; the loss of this process's share."""
+        training = self.setting.config.training
+        if training.learning_rate_schedule == "cosine":
+            for group in self.optimizer.param_groups:
+                group["lr"] = cosine_rate(self.step, self.num_steps, training.learning_rate, training.min_learning_rate)
+        batch = self.sampler.batch(FIT, self.step, self.process.slots(training.batch_size), training.batch_size)
+        loss = self.loss(self.model, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.ema.update(self.network)
+        self.step += 1
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """Hold-out loss of the averaged weights on the same batches every time."""
+        size = self.setting.config.training.batch_size
+        slots = self.process.slots(size)
+        batches = (self.validation.batch(VALIDATE, index, slots, size) for index in range(NUM_VALIDATION_BATCHES))
+        losses = [self.loss(self.averaged, batch) for batch in batches]
+        value = self.process.mean(torch.stack(losses).mean())
+        if self.setting.config.training.learning_rate_schedule == "plateau":
+            self.plateau.step(value)
+        return value
+
+    def state(self) -> dict:
+        return {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "plateau": self.plateau.state_dict(),
+        }
+
+    def restore(self, state: dict) -> None:
+        self.step = state["step"]
+        self.network.load_state_dict(state["network"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.plateau.load_state_dict(state["plateau"])
+
+
+def cosine_rate(step: int, num_steps: int, highest: float, lowest: float, num_warmup: int = 50) -> float:
+    """Learning rate: linear warm-up, then half a cosine down to the lowest."""
+    warm = min(1.0, (step + 1) / num_warmup)
+    return warm * (lowest + 0.5 * (highest - lowest) * (1 + np.cos(np.pi * step / num_steps)))
+
+
+def train(run_dir: Path, version: int, process: Process) -> None:
+    """Train model ``version`` on its training set; the second and later versions start from the weights before."""
+    setting = load_setting(str(run_dir))
+    training = setting.config.training
+    structures = read_part(training_set(run_dir, version))
+    grid = grid_of(setting.frame, setting.config.voxels.shape)
+    order = generator(setting.config.seed, TRAINING, version, 0).permutation(len(structures))
+    num_held = int(np.ceil(training.validation_share * len(structures)))
+    held, learned = [structures[i] for i in order[:num_held]], [structures[i] for i in order[num_held:]]
+    scale = voxel_scale(structures, grid) if setting.config.voxels.scale == "auto" else setting.config.voxels.scale
+    energies = ConditionScale.fit([structure.gb_energy_j_m2 for structure in structures])
+    num_steps = training.num_steps if version == 1 else training.retrain_steps
+    metadata = {"version": version, "scale": scale, "condition_scale": asdict(energies), "lowest_energies": lowest_energies(structures)}
+
+    if version > 1:
+        weights, before = load(model_file(run_dir, version - 1))
+        metadata |= {"scale": before["scale"], "condition_scale": before["condition_scale"]}
+        scale, energies = before["scale"], ConditionScale(**before["condition_scale"])
+    samplers = [Sampler(setting, grid, part, scale, energies, version) for part in (learned, held or learned)]
+    state = Training(setting, *samplers, process, num_steps)
+    if version > 1:
+        state.start_from(weights, model_file(run_dir, version - 1))
+    checkpoint = model_dir(run_dir, version) / "state.pt"
+    if checkpoint.exists():
+        state.restore(load_state(checkpoint))
+    run(state, run_dir, version, metadata)
+
+
+def run(state: Training, run_dir: Path, version: int, metadata: dict) -> None:
+    """Steps, progress and checkpoints until the model is finished and saved."""
+    folder, training = model_dir(run_dir, version), state.setting.config.training
+    started, reported, recent = time.perf_counter(), 0.0, []
+    validation = float("nan")
+    while state.step < state.num_steps:
+        recent = [*recent[-99:], state.advance()]
+        if state.step % training.checkpoint_every == 0 or state.step == state.num_steps:
+            validation = state.validate()
+            if state.process.rank == 0:
+                save_state(folder / "state.pt", state.state())
+        if state.process.rank == 0 and (time.perf_counter() - reported > 1.0 or state.step == state.num_steps):
+            reported = time.perf_counter()
+            progress = {"step": state.step, "num_steps": state.num_steps, "loss": float(np.mean(recent)), "validation_loss": validation}
+            with replacing(folder / "progress.json") as temporary:
+                temporary.write_text(json.dumps(progress | {"seconds": reported - started}))
+    if state.process.rank == 0:
+        metadata |= {"validation_loss": validation, "network": state.setting.config.network.model_dump()}
+        save(model_file(run_dir, version), state.ema.weights, metadata)
+        (folder / "state.pt").unlink()
+
+
+def lowest_energies(structures: list) -> dict[str, float]:
+    """Lowest boundary energy of each [n] in a training set, J/m^2."""
+    lowest: dict[str, float] = {}
+    for structure in structures:
+        key = f"{structure.n_fraction:.6f}"
+        lowest[key] = min(lowest.get(key, np.inf), structure.gb_energy_j_m2)
+    return lowest
+
+
+def main(arguments: list[str]) -> int:
+    run_dir, version = Path(arguments[0]), int(arguments[1])
+    if model_file(run_dir, version).exists():
+        return 0
+    process = Process.join()
+    try:
+        train(run_dir, version, process)
+    except GcdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
