@@ -1,0 +1,138 @@
+"""Model files (safetensors) and training states (torch): written whole or not at all, and never loaded when damaged."""
+
+import hashlib
+import io
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from gcd_hpc.errors import CheckpointError, RunDirectoryError
+
+METADATA_KEY = "gcd_hpc"
+DIGEST_SIZE = hashlib.sha256().digest_size
+
+
+def save(path: str | os.PathLike[str], weights: dict[str, Tensor], metadata: dict[str, Any]) -> str:
+    """Writes a model file.
+
+    Args:
+        weights: state dict.
+        metadata: anything that JSON can hold; "sha256" is added.
+
+    Returns:
+        The sha256 of weights and metadata: the model's identity.
+
+    Raises:
+        RunDirectoryError: if the file cannot be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    digest = _hash(tensors, metadata)
+    text = json.dumps({**metadata, "sha256": digest}, sort_keys=True)
+    _write(Path(path), safetensors.torch.save(tensors, {METADATA_KEY: text}))
+    return digest
+
+
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Reads a model file and checks its hash.
+
+    Returns:
+        State dict on the CPU; metadata as saved, with "sha256".
+
+    Raises:
+        CheckpointError: if the file is missing, damaged or none of ours.
+    """
+    path = Path(path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        metadata = json.loads(text) if text is not None else None
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such model file") from None
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path}: damaged model file: {error}") from error
+    if metadata is None:
+        raise CheckpointError(f"{path}: expected a model file of gcd-hpc, got other safetensors")
+    expected = metadata.get("sha256")
+    got = _hash(weights, {key: value for key, value in metadata.items() if key != "sha256"})
+    if got != expected:
+        raise CheckpointError(f"{path}: damaged model file: expected content hash {expected}, got {got}")
+    return weights, metadata
+
+
+def load_weights(module: torch.nn.Module, weights: dict[str, Tensor], source: str | os.PathLike[str]) -> None:
+    """Puts loaded weights into a network.
+
+    Raises:
+        CheckpointError: if they belong to a network of other names or shapes.
+    """
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        first = str(error).split("\n", 2)[1].strip() if "\n" in str(error) else str(error)
+        raise CheckpointError(f"{source}: made for another network: {first}") from error
+
+
+def save_state(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
+    """Writes a training state: torch's format, followed by its sha256.
+
+    Args:
+        state: tensors, numbers, text, and lists and dicts of these.
+
+    Raises:
+        RunDirectoryError: if the file cannot be written.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    _write(Path(path), content + hashlib.sha256(content).digest())
+
+
+def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads a training state on the CPU; never runs code from the file.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged or holds more than plain data.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot read the training state: {error.strerror}") from error
+    content, digest = data[:-DIGEST_SIZE], data[-DIGEST_SIZE:]
+    if hashlib.sha256(content).digest() != digest:
+        raise CheckpointError(f"{path}: damaged training state: its content hash does not fit")
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise CheckpointError(f"{path}: expected a training state of plain tensors and numbers: {str(error).splitlines()[0]}") from error
+    return state
+
+
+def _hash(weights: dict[str, Tensor], metadata: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(weights):
+        tensor = weights[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunDirectoryError(f"{path}: cannot write: {error.strerror}") from error

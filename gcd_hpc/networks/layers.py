@@ -1,0 +1,74 @@
+"""Parts of the U-Net: convolutions that wrap around periodic axes, and residual blocks told the noise level."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Periodic = tuple[bool, bool, bool]
+
+
+class PeriodicConv3d(nn.Module):
+    """3^3 convolution with circular padding on periodic axes and zeros beyond open ones (B2)."""
+
+    def __init__(self, in_channels: int, out_channels: int, periodic: Periodic) -> None:
+        super().__init__()
+        self.periodic = periodic
+        self.conv = nn.Conv3d(in_channels, out_channels, 3, padding=tuple(0 if flag else 1 for flag in periodic))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, X, Y, Z) -> (B, C', X, Y, Z)."""
+        return self.conv(wrap(x, self.periodic))
+
+
+def wrap(x: Tensor, periodic: Periodic) -> Tensor:
+    """One more layer from the far side at both ends of each periodic axis: (B, C, X, Y, Z) -> (B, C, X + 2, Y + 2, Z) for xy."""
+    for axis, flag in enumerate(periodic, start=2):
+        if flag:
+            size = x.shape[axis]
+            x = torch.cat([x.narrow(axis, size - 1, 1), x, x.narrow(axis, 0, 1)], dim=axis)
+    return x
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(SiLU(FiLM(norm(conv(SiLU(norm(x))))))); the embedding scales and shifts the second norm's channels."""
+
+    def __init__(self, in_channels: int, out_channels: int, embedding: int, periodic: Periodic) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(num_groups(in_channels), in_channels)
+        self.conv1 = PeriodicConv3d(in_channels, out_channels, periodic)
+        self.film = nn.Linear(embedding, 2 * out_channels)
+        self.norm2 = nn.GroupNorm(num_groups(out_channels), out_channels)
+        self.conv2 = PeriodicConv3d(out_channels, out_channels, periodic)
+        self.shortcut = nn.Conv3d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
+
+    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
+        """x (B, C, X, Y, Z), embedded (B, E) -> (B, C', X, Y, Z)."""
+        y = self.conv1(functional.silu(self.norm1(x)))
+        scale, shift = self.film(embedded)[:, :, None, None, None].chunk(2, dim=1)  # (B, C', 1, 1, 1) each
+        y = self.norm2(y) * (1.0 + scale) + shift
+        return self.shortcut(x) + self.conv2(functional.silu(y))
+
+
+def num_groups(channels: int) -> int:
+    """Groups of a GroupNorm: at most 8, at least 4 channels each where that divides."""
+    return math.gcd(8, max(1, channels // 4))
+
+
+def fold(x: Tensor, patch: int) -> Tensor:
+    """patch^3 voxels become channels: (B, C, X, Y, Z) -> (B, C p^3, X / p, Y / p, Z / p)."""
+    if patch == 1:
+        return x
+    b, c, nx, ny, nz = x.shape
+    x = x.reshape(b, c, nx // patch, patch, ny // patch, patch, nz // patch, patch).permute(0, 1, 3, 5, 7, 2, 4, 6)
+    return x.reshape(b, c * patch**3, nx // patch, ny // patch, nz // patch)
+
+
+def unfold(x: Tensor, patch: int) -> Tensor:
+    """The inverse of ``fold``: (B, C p^3, X, Y, Z) -> (B, C, X p, Y p, Z p)."""
+    if patch == 1:
+        return x
+    b, c, nx, ny, nz = x.shape
+    x = x.reshape(b, c // patch**3, patch, patch, patch, nx, ny, nz).permute(0, 1, 5, 2, 6, 3, 7, 4)
+    return x.reshape(b, c // patch**3, nx * patch, ny * patch, nz * patch)

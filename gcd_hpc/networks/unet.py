@@ -1,0 +1,129 @@
+"""A 3D U-Net for arrays that are periodic along some axes and open along others (B1, B2), after Palette, without attention."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gcd_hpc.config.campaign import NetworkConfig
+from gcd_hpc.errors import ConfigError
+from gcd_hpc.networks.layers import Periodic, PeriodicConv3d, ResidualBlock, fold, num_groups, unfold
+
+
+class UNet(nn.Module):
+    """Predicts epsilon or v from a noisy array, its noise level and, if asked, a condition.
+
+    Rolling the input along a periodic axis by a multiple of ``coarsest_stride`` rolls the output.
+    """
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        num_conditions: int,
+        in_channels: int = 3,
+        out_channels: int = 1,
+        periodic: Periodic = (True, True, False),
+    ) -> None:
+        super().__init__()
+        self.patch, self.num_blocks = config.patch, config.num_blocks
+        widths = [config.width * 2**level for level in range(config.num_levels)]
+        size = 4 * config.width
+        self.noise_embedding = NoiseEmbedding(size)
+        self.condition_embedding = ConditionEmbedding(num_conditions, size) if num_conditions else None
+        self.first = PeriodicConv3d(in_channels * config.patch**3, widths[0], periodic)
+
+        self.down, self.shrink, self.up, self.grow = nn.ModuleList(), nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for width, wider in zip(widths, [*widths[1:], None], strict=True):
+            self.down.append(nn.ModuleList(ResidualBlock(width, width, size, periodic) for _ in range(config.num_blocks)))
+            self.up.append(nn.ModuleList(ResidualBlock(2 * width, width, size, periodic) for _ in range(config.num_blocks)))
+            if wider is not None:
+                # Blocks of 2^3 voxels need no padding; reducing channels before the nearest upsampling is an eighth of the work.
+                self.shrink.append(nn.Conv3d(width, wider, 2, stride=2))
+                self.grow.append(nn.Conv3d(wider, width, 1))
+
+        self.last_norm = nn.GroupNorm(num_groups(widths[0]), widths[0])
+        self.last = PeriodicConv3d(widths[0], out_channels * config.patch**3, periodic)
+        nn.init.zeros_(self.last.conv.weight)
+        assert self.last.conv.bias is not None
+        nn.init.zeros_(self.last.conv.bias)
+
+    def forward(self, x: Tensor, log_snr: Tensor, condition: Tensor | None = None, has_condition: Tensor | None = None) -> Tensor:
+        """The network's prediction.
+
+        Args:
+            x: (B, C, X, Y, Z).
+            log_snr: (B,) lambda = log(alpha / sigma).
+            condition: (B, K); None hides it from the whole batch.
+            has_condition: (B,) bool; None shows the condition to the whole batch.
+
+        Returns:
+            (B, C', X, Y, Z).
+        """
+        embedded = self.noise_embedding(log_snr)
+        if self.condition_embedding is not None:
+            embedded = embedded + self.condition_embedding(condition, has_condition, x.shape[0])
+        embedded = functional.silu(embedded)  # (B, E)
+
+        y = self.first(fold(x, self.patch))
+        skips: list[Tensor] = []
+        for level, blocks in enumerate(self.down):
+            for block in blocks:
+                y = block(y, embedded)
+                skips.append(y)
+            if level < len(self.shrink):
+                y = self.shrink[level](y)
+        for level in reversed(range(len(self.up))):
+            if level < len(self.grow):
+                y = functional.interpolate(self.grow[level](y), scale_factor=2, mode="nearest")
+            for block in self.up[level]:
+                y = block(torch.cat([y, skips.pop()], dim=1), embedded)
+        return unfold(self.last(functional.silu(self.last_norm(y))), self.patch)
+
+
+class NoiseEmbedding(nn.Module):
+    """lambda -> sines and cosines of geometrically spaced frequencies -> two dense layers."""
+
+    frequencies: Tensor
+
+    def __init__(self, size: int, num_frequencies: int = 32) -> None:
+        super().__init__()
+        # lambda spans about 10: from a tenth of a turn to a hundred turns over it.
+        self.register_buffer("frequencies", torch.logspace(math.log10(0.06), math.log10(60.0), num_frequencies), persistent=False)
+        self.mlp = nn.Sequential(nn.Linear(2 * num_frequencies, size), nn.SiLU(), nn.Linear(size, size))
+
+    def forward(self, log_snr: Tensor) -> Tensor:
+        """(B,) -> (B, E)."""
+        angles = log_snr.float()[:, None] * self.frequencies
+        return self.mlp(torch.cat([angles.sin(), angles.cos()], dim=1))
+
+
+class ConditionEmbedding(nn.Module):
+    """A vector -> two dense layers, or a learned null embedding where it is hidden."""
+
+    def __init__(self, num_conditions: int, size: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(num_conditions, size), nn.SiLU(), nn.Linear(size, size))
+        self.null = nn.Parameter(0.02 * torch.randn(size))
+
+    def forward(self, condition: Tensor | None, has_condition: Tensor | None, num: int) -> Tensor:
+        """condition (B, K), has_condition (B,) -> (B, E). Hidden conditions may hold anything, NaN too."""
+        if condition is None:
+            return self.null.expand(num, -1)
+        if has_condition is None:
+            has_condition = torch.ones(num, dtype=torch.bool, device=condition.device)
+        shown = has_condition[:, None]
+        return torch.where(shown, self.mlp(torch.where(shown, condition.float(), 0.0)), self.null)
+
+
+def coarsest_stride(config: NetworkConfig) -> int:
+    """Voxels per cell of the coarsest level: all periodic and open lengths must be multiples of it."""
+    return config.patch * 2 ** (config.num_levels - 1)
+
+
+def check_shape(config: NetworkConfig, shape: tuple[int, int, int], source: str = "campaign") -> None:
+    """Raises ConfigError if a voxel array of this shape does not fit through the levels of the network."""
+    stride = coarsest_stride(config)
+    if any(size % stride for size in shape):
+        problem = f"must be multiples of {stride} (network.patch * 2^(network.num_levels - 1)), got {list(shape)}"
+        raise ConfigError(source, "voxels.shape", problem)
