@@ -1,0 +1,47 @@
+"""Files that are either complete or not there: written beside their place, flushed to the disk, then renamed."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gcd_hpc.errors import RunDirectoryError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path`` to write to; it takes the name ``path`` when the block ends without an error.
+
+    Raises:
+        RunDirectoryError: if the folder is read-only or the disk is full; nothing is left behind then.
+    """
+    # The suffix stays, because writers of figures and structures choose the format by it; the dot hides it from ``part-*.h5``.
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, path)
+        _flush(path.parent)
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: expected a place to write to, got: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Delete what killed writers left below a folder. Only while nobody writes there."""
+    leftovers = list(folder.rglob(".*.tmp*"))
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return len(leftovers)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

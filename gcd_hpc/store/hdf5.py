@@ -1,0 +1,115 @@
+"""Columns in an HDF5 file: ragged structures as flat per-atom arrays with a start for each row; a checksum on every dataset.
+
+HDF5 detects a file that is cut short but not a flipped bit in a number, hence the CRC-32 attribute.
+"""
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from gcd_hpc.errors import StoreError
+from gcd_hpc.store.schema import BY_NAME, DTYPES, FIELDS, SCHEMA_VERSION, Field
+
+Columns = dict[str, np.ndarray]
+"""Values by field name: (M, ...) for fields of a row, (sum of N, ...) for fields of an atom."""
+
+START = Field("start", "int", (), "1", 0, "first row of the candidate in atoms/*")
+TEXT = h5py.string_dtype("utf-8")
+_ATOM_CHUNK = 16384
+
+
+class ColumnWriter:
+    """Fills an open file with a known number of rows and atoms, batch after batch."""
+
+    def __init__(self, file: h5py.File, num_rows: int, num_atoms: int, fields: Sequence[Field] = FIELDS) -> None:
+        self._file, self._row, self._atom = file, 0, 0
+        self._fields = (*fields, START) if any(field.per_atom for field in fields) else tuple(fields)
+        self._checksums = {field.name: 0 for field in self._fields}
+        for field in self._fields:
+            self._create(field, num_atoms if field.per_atom else num_rows)
+
+    def _create(self, field: Field, length: int) -> None:
+        shape = (length, *field.shape)
+        options: dict = {}
+        if field.per_atom and length:
+            options = {"chunks": (min(length, _ATOM_CHUNK), *field.shape), "compression": "gzip", "shuffle": True}
+        dtype = TEXT if field.kind == "text" else DTYPES[field.kind]
+        dataset = self._file.create_dataset(field.path, shape, dtype, **options)
+        dataset.attrs["unit"], dataset.attrs["meaning"] = field.unit, field.meaning
+
+    def append(self, columns: Columns) -> None:
+        """Write the next rows; columns holds every field but start."""
+        counts = columns["num_atoms"]
+        starts = self._atom + np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64) if len(counts) else counts
+        for field in self._fields:
+            values = starts if field is START else columns[field.name]
+            first = self._atom if field.per_atom else self._row
+            if len(values):
+                self._file[field.path][first : first + len(values)] = values
+            self._checksums[field.name] = checksum(values, self._checksums[field.name])
+        self._row += len(counts)
+        self._atom += int(np.sum(counts))
+
+    def finish(self) -> None:
+        """Write the checksums."""
+        for field in self._fields:
+            dataset = self._file[field.path]
+            assert len(dataset) == (self._atom if field.per_atom else self._row), f"{field.path} was not filled"
+            dataset.attrs["crc32"] = np.int64(self._checksums[field.name])
+
+
+def checksum(values: np.ndarray, so_far: int = 0) -> int:
+    """CRC-32 of a column, continued from the rows before."""
+    if values.dtype.kind in "UO":
+        return zlib.crc32(b"".join(text.encode() + b"\0" for text in values), so_far)
+    return zlib.crc32(np.ascontiguousarray(values).tobytes(), so_far)
+
+
+def write_attributes(file: h5py.File, attributes: dict[str, str]) -> None:
+    """Provenance and schema version as attributes of the file."""
+    for name, text in attributes.items():
+        file.attrs[name] = text
+    file.attrs["schema_version"] = SCHEMA_VERSION
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[h5py.File]:
+    """An open file of a schema that this version reads; whatever HDF5 finds wrong with it becomes a StoreError that names the file."""
+    if not path.is_file():
+        raise StoreError(f"{path}: expected an HDF5 file of candidates, got {'a directory' if path.is_dir() else 'no such file'}")
+    try:
+        # Parts never change once they have their name, so no lock is needed; locks fail on some cluster file systems.
+        with h5py.File(path, "r", locking=False) as file:
+            version = file.attrs.get("schema_version")
+            if version is None:
+                raise StoreError(f"{path}: expected an HDF5 file written by gcd-hpc, got one without a schema version")
+            if not 1 <= version <= SCHEMA_VERSION:
+                raise StoreError(f"{path}: expected schema version 1 to {SCHEMA_VERSION}, got {version}; a newer gcd-hpc may read it")
+            yield file
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path}: expected a complete HDF5 file, got a truncated or corrupt one ({_first_line(error)})") from error
+
+
+def read_columns_of(file: h5py.File, names: Iterable[str]) -> Columns:
+    """Whole columns, their checksums verified. Columns younger than the file hold their default."""
+    return {name: _read_column(file, START if name == START.name else BY_NAME[name]) for name in names}
+
+
+def _read_column(file: h5py.File, field: Field) -> np.ndarray:
+    if field.since > file.attrs["schema_version"]:
+        length = len(file["atoms/positions" if field.per_atom else "structures/id"])
+        return np.full((length, *field.shape), field.default)
+    dataset = file[field.path]
+    values = np.array(list(dataset.asstr()[...]), dtype=np.str_) if field.kind == "text" else dataset[...]
+    if checksum(values) != dataset.attrs["crc32"]:
+        raise ValueError(f"checksum of {field.path} does not fit")
+    return values
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error.args[0]) if error.args else type(error).__name__
+    return text.strip().splitlines()[0] if text.strip() else type(error).__name__

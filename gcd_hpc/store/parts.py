@@ -1,0 +1,111 @@
+"""Part files: the candidates of one work chunk, written once and never changed."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from gcd_hpc.errors import StoreError
+from gcd_hpc.store.files import replacing
+from gcd_hpc.store.hdf5 import START, Columns, ColumnWriter, read_columns_of, reading, write_attributes
+from gcd_hpc.store.provenance import package_provenance
+from gcd_hpc.store.schema import ATOM_FIELDS, BY_NAME, DTYPES, FIELDS, ROW_FIELDS, Candidate, Field
+
+
+def write_part(path: str | Path, candidates: Sequence[Candidate], provenance: dict[str, str]) -> None:
+    """Write candidates to one file, which appears under its name only when it is complete.
+
+    Args:
+        provenance: further attributes of the file, at least the resolved ``config``; versions and commit are added.
+
+    Raises:
+        RunDirectoryError: if the folder cannot be written to or the disk is full.
+    """
+    columns = to_columns(candidates)
+    # Built in memory: a full disk is then an error of a plain write, not one in the middle of HDF5's own bookkeeping.
+    with h5py.File.in_memory() as file:
+        writer = ColumnWriter(file, len(candidates), int(columns["num_atoms"].sum()))
+        writer.append(columns)
+        writer.finish()
+        write_attributes(file, package_provenance() | provenance)
+        file.flush()
+        image = file.id.get_file_image()
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(image)
+
+
+def read_part(path: str | Path, rows: Sequence[int] | None = None) -> list[Candidate]:
+    """The candidates of a file, or those of some rows of it.
+
+    Raises:
+        StoreError: naming the file, if it is missing, truncated, corrupt or of another schema.
+    """
+    with reading(Path(path)) as file:
+        columns = read_columns_of(file, [START.name, *(field.name for field in ROW_FIELDS)])
+        if rows is None:
+            columns |= read_columns_of(file, (field.name for field in ATOM_FIELDS))
+            return [_candidate(columns, columns, row) for row in range(len(columns["id"]))]
+        present = {field.name: file[field.path] for field in ATOM_FIELDS if field.since <= file.attrs["schema_version"]}
+        return [_candidate(columns, present, row) for row in rows]
+
+
+def read_columns(paths: Iterable[str | Path], names: Sequence[str]) -> Columns:
+    """Columns of many files, one after the other, without the atoms.
+
+    Raises:
+        StoreError: naming the file, as above, or the name that is no field of a row.
+    """
+    check_row_fields(names)
+    pieces: dict[str, list[np.ndarray]] = {name: [_empty(BY_NAME[name])] for name in names}
+    for path in paths:
+        with reading(Path(path)) as file:
+            for name, values in read_columns_of(file, names).items():
+                pieces[name].append(values)
+    return {name: np.concatenate(arrays) for name, arrays in pieces.items()}
+
+
+def read_provenance(path: str | Path) -> dict[str, str]:
+    """The attributes of a file: schema and package version, git commit, resolved config, and what its writer added."""
+    with reading(Path(path)) as file:
+        return {name: str(value) for name, value in file.attrs.items()}
+
+
+def check_row_fields(names: Iterable[str]) -> None:
+    """Refuse names that are no field of a row."""
+    for name in names:
+        if name not in BY_NAME or BY_NAME[name].per_atom:
+            raise StoreError(f"{name}: expected one of {', '.join(field.name for field in ROW_FIELDS)}")
+
+
+def to_columns(candidates: Sequence[Candidate]) -> Columns:
+    """Columns of all fields, in the order of the candidates."""
+    return {field.name: _column(field, [getattr(candidate, field.name) for candidate in candidates]) for field in FIELDS}
+
+
+def _column(field: Field, values: list) -> np.ndarray:
+    if not values:
+        return _empty(field)
+    if field.per_atom:
+        return np.concatenate(values)
+    if field.kind == "text":
+        return np.array([_storable(text) for text in values], dtype=np.str_)
+    return np.array(values, dtype=DTYPES[field.kind])
+
+
+def _storable(text: str) -> str:
+    # HDF5 ends a string at a NUL, and messages of a crashed process may hold bytes that are no UTF-8.
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
+
+
+def _empty(field: Field) -> np.ndarray:
+    return np.empty((0, *field.shape), dtype=np.str_ if field.kind == "text" else DTYPES[field.kind])
+
+
+def _candidate(columns: Columns, atoms: dict[str, h5py.Dataset | np.ndarray], row: int) -> Candidate:
+    start = int(columns[START.name][row])
+    stop = start + int(columns["num_atoms"][row])
+    values = {field.name: columns[field.name][row] for field in ROW_FIELDS}
+    plain: dict[str, Any] = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+    return Candidate(**plain, **{name: atoms[name][start:stop] for name in atoms if name in BY_NAME and BY_NAME[name].per_atom})

@@ -1,0 +1,35 @@
+"""Where a file comes from: versions, git commit and the resolved campaign, the same for every file of a run."""
+
+import shutil
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+
+import gcd_hpc
+from gcd_hpc.config.campaign import CampaignConfig
+
+
+def campaign_provenance(config: CampaignConfig, **more: str) -> dict[str, str]:
+    """Provenance of the files of a campaign: its resolved config as YAML, and what else the caller knows (hashes, stage)."""
+    return {"config": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), **more}
+
+
+def package_provenance() -> dict[str, str]:
+    """Version of this package and the git commit that it runs from."""
+    return {"package_version": gcd_hpc.__version__, "git_commit": git_commit()}
+
+
+@lru_cache(maxsize=1)
+def git_commit() -> str:
+    """Commit of the checkout that the package runs from, with ``-dirty`` if it was changed; ``unknown`` outside of one."""
+    if shutil.which("git") is None:
+        return "unknown"
+    git = ["git", "-C", str(Path(gcd_hpc.__file__).parent)]
+    # An installed package may lie inside somebody else's repository: only a tracked one has a commit.
+    if subprocess.run([*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=False).returncode:
+        return "unknown"
+    describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    described = subprocess.run(describe, capture_output=True, text=True, check=False)
+    return described.stdout.strip() or "unknown"

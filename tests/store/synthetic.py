@@ -1,0 +1,34 @@
+"""Candidates with made-up numbers."""
+
+import numpy as np
+
+from gcd_hpc.store.schema import FIELDS, Candidate, candidate_id
+
+CONFIG = "name: test\nboundary:\n  element: W\n"
+
+
+def make_candidate(index, source="search", version=0, num_atoms=30, status="ok", **more):
+    rng = np.random.default_rng([index, version])
+    relaxed = status == "ok"
+    values = {
+        "registry": rng.uniform(0, 1.5, 3),
+        "registry_relaxed": rng.uniform(0, 1.5, 3),
+        "num_atoms": num_atoms,
+        "n_fraction": (num_atoms % 10) / 10,
+        "gb_energy_j_m2": 2.3 + index / 100 if relaxed else float("nan"),
+        "converged": relaxed,
+        "cell": (10.008, 10.008, 60.05),
+        "unrelaxed_positions": rng.uniform(0, 10, (num_atoms, 3)),
+        "positions": rng.uniform(0, 10, (num_atoms, 3)) if relaxed else None,
+        "energies_ev": rng.normal(-8.7, 0.1, num_atoms) if relaxed else None,
+        "cohesive_ev": -8.76,
+        "area_a2": 100.163,
+    }
+    return Candidate(candidate_id(source, version, index), source, version, version, index, 7, status, **(values | more))
+
+
+def assert_same(left, right):
+    assert len(left) == len(right)
+    for one, other in zip(left, right, strict=True):
+        for field in FIELDS:
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)

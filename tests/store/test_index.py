@@ -1,0 +1,153 @@
+"""RunStore: the parts are the truth, index and merged file are copies."""
+
+import os
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from gcd_hpc.errors import RunDirectoryError, StoreError
+from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.parts import read_part, write_part
+from tests.store.synthetic import CONFIG, assert_same, make_candidate
+
+
+@pytest.fixture
+def run_dir(tmp_path, provenance):
+    """Two chunks of search, one of a model; a sampled part that does not count."""
+    run = tmp_path / "run"
+    for chunk in range(2):
+        found = [make_candidate(2 * chunk + i, num_atoms=30 + i) for i in range(2)]
+        write_part(run / f"parts/search/part-{chunk:05d}.h5", found, provenance)
+    relaxed = [make_candidate(0, "model", 1, num_atoms=33), make_candidate(1, "model", 1, num_atoms=20, status="failed")]
+    write_part(run / "parts/model-01/relaxed/part-00000.h5", relaxed, provenance)
+    write_part(run / "parts/model-01/sampled/part-00000.h5", [make_candidate(0, "model", 1, status="sampled")], provenance)
+    return run
+
+
+IDS = ["search-000000", "search-000001", "search-000002", "search-000003", "model-01-000000", "model-01-000001"]
+
+
+def test_columns_hold_every_relaxed_candidate_once(run_dir):
+    assert RunStore(run_dir).columns(["id"])["id"].tolist() == IDS
+
+
+def test_candidates_are_found_by_id_in_the_order_asked_for(run_dir):
+    found = RunStore(run_dir).candidates(["model-01-000000", "search-000003", "model-01-000000"])
+    assert [candidate.id for candidate in found] == ["model-01-000000", "search-000003", "model-01-000000"]
+    assert_same(found[1:2], [make_candidate(3, num_atoms=31)])
+
+
+def test_an_unknown_id_is_named(run_dir):
+    with pytest.raises(StoreError, match="expected the id of a candidate of this run, got model-09-000000"):
+        RunStore(run_dir).candidates(["model-09-000000"])
+
+
+def test_candidates_that_come_later_are_found(run_dir, provenance):
+    store = RunStore(run_dir)
+    store.candidates(["search-000000"])
+    write_part(run_dir / "parts/search/part-00002.h5", [make_candidate(9)], provenance)
+    assert store.candidates(["search-000009"])[0].index == 9
+
+
+def test_the_index_answers_as_the_parts_do(run_dir):
+    store = RunStore(run_dir)
+    names = ["id", "gb_energy_j_m2", "registry", "converged"]
+    before = store.columns(names)
+    store.build_index()
+    after = store.columns(names)
+    for name in names:
+        np.testing.assert_array_equal(before[name], after[name])
+
+
+def test_the_index_spares_opening_the_parts(run_dir):
+    store = RunStore(run_dir)
+    store.build_index()
+    for path in store.part_paths():
+        stat = path.stat()
+        path.write_bytes(b"x" * stat.st_size)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert store.columns(["id"])["id"].tolist() == IDS
+
+
+@pytest.mark.parametrize("part", ["model-01/relaxed/part-00001.h5", "search/part-00002.h5"])
+def test_parts_that_are_newer_than_the_index_are_seen(run_dir, provenance, part):
+    store = RunStore(run_dir)
+    store.build_index()
+    write_part(run_dir / "parts" / part, [make_candidate(77)], provenance)
+    ids = store.columns(["id"])["id"].tolist()
+    assert sorted(ids) == sorted([*IDS, "search-000077"])
+
+
+def test_a_part_that_was_written_again_is_not_read_from_the_index(run_dir, provenance):
+    store = RunStore(run_dir)
+    store.build_index()
+    write_part(run_dir / "parts/search/part-00001.h5", [make_candidate(88)], provenance)
+    assert "search-000088" in store.columns(["id"])["id"]
+
+
+def test_a_damaged_index_is_passed_over(run_dir):
+    (run_dir / "index.h5").write_bytes(b"nonsense")
+    assert RunStore(run_dir).columns(["id"])["id"].tolist() == IDS
+
+
+def test_the_index_links_to_the_atoms_wherever_the_run_is_moved(run_dir, tmp_path):
+    RunStore(run_dir).build_index()
+    moved = shutil.move(run_dir, tmp_path / "moved")
+    with h5py.File(moved / "index.h5") as file:
+        np.testing.assert_array_equal(file["parts/00000/atoms/positions"][:30], make_candidate(0).positions)
+
+
+def test_the_merged_file_holds_the_same_candidates(run_dir):
+    store = RunStore(run_dir)
+    merged = store.merge()
+    assert_same(read_part(merged), [candidate for path in store.part_paths() for candidate in read_part(path)])
+    assert RunStore(merged).provenance()["config"] == CONFIG
+
+
+def test_the_merged_file_alone_serves_as_the_run(run_dir):
+    merged = RunStore(run_dir).merge()
+    assert RunStore(merged).columns(["id"])["id"].tolist() == IDS
+    assert_same(RunStore(merged).candidates(["search-000001"]), [make_candidate(1, num_atoms=31)])
+    shutil.rmtree(run_dir / "parts")
+    assert RunStore(run_dir).columns(["id"])["id"].tolist() == IDS
+
+
+def test_a_truncated_part_stops_the_merge_with_its_name_and_leaves_nothing(run_dir):
+    part = run_dir / "parts/search/part-00001.h5"
+    part.write_bytes(part.read_bytes()[:-100])
+    with pytest.raises(StoreError, match=r"part-00001\.h5"):
+        RunStore(run_dir).merge()
+    assert sorted(path.name for path in run_dir.iterdir()) == ["parts"]
+
+
+def test_a_run_without_candidates_is_empty(tmp_path):
+    store = RunStore(tmp_path)
+    assert len(store.columns(["id"])["id"]) == 0
+    assert store.provenance() == {}
+    with pytest.raises(StoreError, match="no part files"):
+        store.merge()
+
+
+def test_a_missing_run_is_named(tmp_path):
+    with pytest.raises(StoreError, match="nowhere: expected a run directory"):
+        RunStore(tmp_path / "nowhere")
+
+
+def test_leftovers_of_killed_writers_are_removed_and_never_read(run_dir):
+    leftover = run_dir / "parts/search/.part-00009.0123456789ab.tmp.h5"
+    leftover.write_bytes(b"half")
+    assert RunStore(run_dir).columns(["id"])["id"].tolist() == IDS
+    assert RunStore(run_dir).remove_leftovers() == 1
+    assert not leftover.exists()
+
+
+def test_a_full_disk_while_merging_is_one_sentence(run_dir, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gcd_hpc.store.index.ColumnWriter.append", refuse)
+    with pytest.raises(RunDirectoryError, match=r"results\.h5: expected a place to write to, got: No space left"):
+        RunStore(run_dir).merge()
+    assert sorted(path.name for path in run_dir.iterdir()) == ["parts"]

@@ -1,0 +1,203 @@
+"""Part files: what is written comes back, and nothing half-written is ever seen under the final name."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from gcd_hpc.errors import RunDirectoryError, StoreError
+from gcd_hpc.store.files import remove_leftovers
+from gcd_hpc.store.parts import read_columns, read_part, read_provenance, write_part
+from gcd_hpc.store.schema import FIELDS, ROW_FIELDS, SCHEMA_VERSION
+from tests.store.synthetic import CONFIG, assert_same, make_candidate
+
+
+def test_candidates_come_back_bit_for_bit(tmp_path, candidates, provenance):
+    write_part(tmp_path / "part-00000.h5", candidates, provenance)
+    assert_same(read_part(tmp_path / "part-00000.h5"), candidates)
+
+
+def test_values_come_back_as_plain_python_types(tmp_path, candidates, provenance):
+    write_part(tmp_path / "part.h5", candidates, provenance)
+    first = read_part(tmp_path / "part.h5")[0]
+    assert type(first.id) is str
+    assert type(first.index) is int
+    assert type(first.gb_energy_j_m2) is float
+    assert first.converged is True
+
+
+def test_chosen_rows_are_read_without_the_others(tmp_path, candidates, provenance):
+    write_part(tmp_path / "part.h5", candidates, provenance)
+    assert_same(read_part(tmp_path / "part.h5", rows=[3, 1]), [candidates[3], candidates[1]])
+
+
+def test_a_part_may_be_empty(tmp_path, provenance):
+    write_part(tmp_path / "part.h5", [], provenance)
+    assert read_part(tmp_path / "part.h5") == []
+
+
+def test_columns_of_several_files_follow_one_another(tmp_path, candidates, provenance):
+    write_part(tmp_path / "a.h5", candidates[:3], provenance)
+    write_part(tmp_path / "b.h5", candidates[3:], provenance)
+    columns = read_columns([tmp_path / "a.h5", tmp_path / "b.h5"], ["id", "gb_energy_j_m2", "registry"])
+    assert columns["id"].tolist() == [candidate.id for candidate in candidates]
+    np.testing.assert_array_equal(columns["gb_energy_j_m2"], [candidate.gb_energy_j_m2 for candidate in candidates])
+    assert columns["registry"].shape == (4, 3)
+
+
+def test_columns_of_no_file_are_empty():
+    columns = read_columns([], [field.name for field in ROW_FIELDS])
+    assert all(len(values) == 0 for values in columns.values())
+
+
+def test_columns_refuse_a_name_that_is_no_field():
+    with pytest.raises(StoreError, match="gb_enregy: expected one of id, source"):
+        read_columns([], ["gb_enregy"])
+
+
+def test_text_is_utf8_and_every_dataset_has_its_unit(tmp_path, candidates, provenance):
+    write_part(tmp_path / "part.h5", candidates, provenance)
+    with h5py.File(tmp_path / "part.h5") as file:
+        for field in FIELDS:
+            assert file[field.path].attrs["unit"] == field.unit
+            assert file[field.path].attrs["meaning"] == field.meaning
+        assert h5py.check_string_dtype(file["structures/reason"].dtype).encoding == "utf-8"
+
+
+def test_text_that_hdf5_cannot_hold_loses_only_the_bad_characters(tmp_path, provenance):
+    write_part(tmp_path / "part.h5", [make_candidate(0, status="failed", reason="a\0b\udcffc")], provenance)
+    assert read_part(tmp_path / "part.h5")[0].reason == "ab?c"
+
+
+def test_a_file_says_where_it_comes_from(tmp_path, candidates, provenance):
+    write_part(tmp_path / "part.h5", candidates, provenance)
+    attributes = read_provenance(tmp_path / "part.h5")
+    assert attributes["config"] == CONFIG
+    assert attributes["stage"] == "search"
+    assert attributes["schema_version"] == str(SCHEMA_VERSION)
+    assert attributes["package_version"]
+    assert attributes["git_commit"]
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(StoreError, match=r"part-00007\.h5: expected .* no such file"):
+        read_part(tmp_path / "part-00007.h5")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.7, 0.99])
+def test_a_truncated_file_is_named(tmp_path, candidates, provenance, share):
+    path = tmp_path / "part-00003.h5"
+    write_part(path, candidates, provenance)
+    os.truncate(path, int(share * path.stat().st_size))
+    for read in (read_part, read_provenance, lambda path: read_columns([path], ["id"])):
+        with pytest.raises(StoreError, match=r"part-00003\.h5: expected a complete HDF5 file"):
+            read(path)
+
+
+def test_a_flipped_bit_is_found_or_harmless(tmp_path, candidates, provenance):
+    path = tmp_path / "part.h5"
+    write_part(path, candidates, provenance)
+    image = path.read_bytes()
+    found = 0
+    for place in range(0, len(image), 997):
+        damaged = bytearray(image)
+        damaged[place] ^= 0x10
+        path.write_bytes(damaged)
+        try:
+            read = read_part(path)
+        except StoreError:
+            found += 1
+        else:
+            assert_same(read, candidates)
+    assert found > 10
+
+
+def test_a_file_of_a_newer_schema_is_refused(tmp_path, candidates, provenance):
+    write_part(tmp_path / "part.h5", candidates, provenance)
+    with h5py.File(tmp_path / "part.h5", "r+") as file:
+        file.attrs["schema_version"] = SCHEMA_VERSION + 1
+    with pytest.raises(StoreError, match=rf"part\.h5: expected schema version 1 to {SCHEMA_VERSION}, got {SCHEMA_VERSION + 1}"):
+        read_part(tmp_path / "part.h5")
+
+
+def test_somebody_elses_hdf5_file_is_refused(tmp_path):
+    h5py.File(tmp_path / "other.h5", "w").close()
+    with pytest.raises(StoreError, match=r"other\.h5: expected an HDF5 file written by gcd-hpc"):
+        read_part(tmp_path / "other.h5")
+
+
+def test_writing_replaces_and_leaves_nothing_else(tmp_path, candidates, provenance):
+    for _ in range(2):
+        write_part(tmp_path / "part.h5", candidates, provenance)
+    assert [path.name for path in tmp_path.iterdir()] == ["part.h5"]
+
+
+KILLED_WRITER = """
+    import sys
+    sys.path.insert(0, {root!r})
+    from tests.store.synthetic import make_candidate
+    from gcd_hpc.store.parts import write_part
+    candidates = [make_candidate(index, num_atoms=400) for index in range(10)]
+    print("ready", flush=True)
+    for number in range(100000):
+        write_part(sys.argv[1] + f"/part-{{number:05d}}.h5", candidates, {{}})
+"""
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.111, 0.173, 0.25])
+def test_kill_9_while_writing_leaves_only_whole_parts(tmp_path, delay_s):
+    code = textwrap.dedent(KILLED_WRITER.format(root=str(Path(__file__).parents[2])))
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as writer:
+        writer.stdout.readline()
+        time.sleep(delay_s)
+        writer.send_signal(signal.SIGKILL)
+    assert writer.returncode == -signal.SIGKILL
+    for path in tmp_path.glob("part-*.h5"):
+        assert len(read_part(path)) == 10
+
+
+KILLED_IN_THE_MIDDLE = """
+    import os, signal, sys
+    from pathlib import Path
+    from gcd_hpc.store.parts import write_part
+    whole = Path.write_bytes
+    def half(path, data):
+        whole(path, data[: len(data) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+    Path.write_bytes = half
+    write_part(sys.argv[1], [], {})
+"""
+
+
+def test_kill_9_in_the_middle_of_a_write_leaves_no_part_under_its_name(tmp_path):
+    command = [sys.executable, "-c", textwrap.dedent(KILLED_IN_THE_MIDDLE), str(tmp_path / "part-00000.h5")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert list(tmp_path.glob("part-*.h5")) == []
+    assert len(list(tmp_path.iterdir())) == 1
+    assert remove_leftovers(tmp_path) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, candidates, provenance):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+    try:
+        with pytest.raises(RunDirectoryError, match=r"part\.h5: expected a place to write to, got: File too large"):
+            write_part(tmp_path / "part.h5", candidates, provenance)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_sentence(tmp_path, candidates, provenance):
+    (tmp_path / "parts").write_text("")
+    with pytest.raises(RunDirectoryError, match=r"part\.h5: expected a place to write to, got: "):
+        write_part(tmp_path / "parts" / "part.h5", candidates, provenance)

@@ -1,0 +1,54 @@
+"""One table of fields, and a Candidate that is held equal to it."""
+
+import dataclasses
+
+import pytest
+
+from gcd_hpc.store.schema import ATOM_FIELDS, FIELDS, SCHEMA_VERSION, Candidate, candidate_id, schema_markdown
+from tests.store.synthetic import make_candidate
+
+
+def test_a_candidate_has_exactly_the_fields_of_the_table_in_its_order():
+    assert [field.name for field in dataclasses.fields(Candidate)] == [field.name for field in FIELDS]
+
+
+def test_defaults_of_a_candidate_are_those_of_the_table():
+    for mine, theirs in zip(FIELDS, dataclasses.fields(Candidate), strict=True):
+        if theirs.default is not dataclasses.MISSING and not mine.per_atom:
+            assert theirs.default is mine.default or theirs.default == mine.default, mine.name
+
+
+def test_no_field_is_younger_than_the_schema():
+    assert all(1 <= field.since <= SCHEMA_VERSION for field in FIELDS)
+
+
+def test_numbers_have_a_unit_and_text_has_none():
+    assert all(bool(field.unit) == (field.kind in ("int", "float")) for field in FIELDS if field.kind != "bool")
+
+
+def test_ids_name_source_version_and_index():
+    assert candidate_id("search", 0, 123) == "search-000123"
+    assert candidate_id("model", 1, 45) == "model-01-000045"
+
+
+def test_atoms_that_are_not_known_are_nan():
+    candidate = Candidate("search-000000", "search", 0, 0, 0, 0, "failed", num_atoms=5)
+    assert all(len(getattr(candidate, field.name)) == 5 for field in ATOM_FIELDS)
+    assert (candidate.positions != candidate.positions).all()
+
+
+@pytest.mark.parametrize(("field", "value"), [("source", "guess"), ("status", "fine")])
+def test_unknown_words_are_refused(field, value):
+    with pytest.raises(ValueError, match=f"{field} must be one of .*, got '{value}'"):
+        dataclasses.replace(make_candidate(0), **{field: value})
+
+
+def test_arrays_must_fit_the_number_of_atoms():
+    with pytest.raises(ValueError, match=r"search-000000: unrelaxed_positions must have the shape \(31, 3\), got \(30, 3\)"):
+        dataclasses.replace(make_candidate(0, num_atoms=30), num_atoms=31)
+
+
+def test_the_docs_table_names_every_dataset_with_its_unit():
+    text = schema_markdown()
+    assert all(f"| `{field.path}` |" in text for field in FIELDS)
+    assert "| `structures/gb_energy_j_m2` | float | J/m^2 | 1 |" in text
