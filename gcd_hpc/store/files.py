@@ -8,6 +8,8 @@ from pathlib import Path
 
 from gcd_hpc.errors import RunDirectoryError
 
+_ZEROS = bytes(1 << 20)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -29,6 +31,18 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def reserve(path: Path, num_bytes: int) -> None:
+    """Take and give back that much room on the disk.
+
+    Raises:
+        OSError: if the disk, the quota or the limit of the process does not have it.
+    """
+    with path.open("wb") as file:
+        for start in range(0, num_bytes, len(_ZEROS)):
+            file.write(_ZEROS[: num_bytes - start])
+    path.unlink()
 
 
 def remove_leftovers(folder: Path) -> int:

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import StoreError
+from gcd_hpc.store.files import replacing
 from gcd_hpc.store.schema import BY_NAME, DTYPES, FIELDS, SCHEMA_VERSION, Field
 
 Columns = dict[str, np.ndarray]
@@ -36,7 +37,7 @@ class ColumnWriter:
         shape = (length, *field.shape)
         options: dict = {}
         if field.per_atom and length:
-            options = {"chunks": (min(length, _ATOM_CHUNK), *field.shape), "compression": "gzip", "shuffle": True}
+            options = {"chunks": (min(length, _ATOM_CHUNK), *field.shape), "compression": "gzip", "compression_opts": 1, "shuffle": True}
         dtype = TEXT if field.kind == "text" else DTYPES[field.kind]
         dataset = self._file.create_dataset(field.path, shape, dtype, **options)
         dataset.attrs["unit"], dataset.attrs["meaning"] = field.unit, field.meaning
@@ -74,6 +75,20 @@ def write_attributes(file: h5py.File, attributes: dict[str, str]) -> None:
     for name, text in attributes.items():
         file.attrs[name] = text
     file.attrs["schema_version"] = SCHEMA_VERSION
+
+
+@contextmanager
+def image_for(path: Path) -> Iterator[h5py.File]:
+    """A file in memory that is written to ``path`` in one piece when the block ends.
+
+    On a full disk HDF5 cannot even close a file and crashes the process; a plain write fails with a plain error.
+    """
+    with h5py.File.in_memory() as file:
+        yield file
+        file.flush()
+        image = file.id.get_file_image()
+    with replacing(path) as temporary:
+        temporary.write_bytes(image)
 
 
 @contextmanager

@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.files import remove_leftovers, replacing
-from gcd_hpc.store.hdf5 import Columns, ColumnWriter, read_columns_of, reading, write_attributes
+from gcd_hpc.store.files import remove_leftovers, replacing, reserve
+from gcd_hpc.store.hdf5 import Columns, ColumnWriter, image_for, read_columns_of, reading, write_attributes
 from gcd_hpc.store.parts import check_row_fields, read_columns, read_part, read_provenance
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import FIELDS, ROW_FIELDS, Candidate
@@ -83,7 +83,7 @@ class RunStore:
         self._need_directory()
         paths = self.part_paths()
         columns = read_columns(paths, [field.name for field in ROW_FIELDS])
-        with replacing(self.index_path) as temporary, h5py.File(temporary, "w", locking=False) as file:
+        with image_for(self.index_path) as file:
             writer = ColumnWriter(file, len(columns["id"]), 0, ROW_FIELDS)
             writer.append(columns)
             writer.finish()
@@ -103,8 +103,15 @@ class RunStore:
         if paths == [merged]:
             return merged
         counts = read_columns(paths, ["num_atoms"])["num_atoms"]
+        with replacing(merged) as temporary:
+            # Too big for memory, and HDF5 crashes on a full disk: make sure of the room first.
+            reserve(temporary, sum(path.stat().st_size for path in paths))
+            self._merge_into(temporary, paths, counts)
+        return merged
+
+    def _merge_into(self, target: Path, paths: list[Path], counts: np.ndarray) -> None:
         own = {name: text for name, text in read_provenance(paths[0]).items() if name not in _OWN_ATTRIBUTES}
-        with replacing(merged) as temporary, h5py.File(temporary, "w", locking=False) as file:
+        with h5py.File(target, "w", locking=False) as file:
             writer = ColumnWriter(file, len(counts), int(counts.sum()))
             for path in paths:
                 with reading(path) as part:
@@ -112,7 +119,6 @@ class RunStore:
                 writer.append(columns)
             writer.finish()
             write_attributes(file, package_provenance() | own)
-        return merged
 
     def remove_leftovers(self) -> int:
         """Delete the temporary files of killed writers; only while nobody writes to the run."""

@@ -8,8 +8,7 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.files import replacing
-from gcd_hpc.store.hdf5 import START, Columns, ColumnWriter, read_columns_of, reading, write_attributes
+from gcd_hpc.store.hdf5 import START, Columns, ColumnWriter, image_for, read_columns_of, reading, write_attributes
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import ATOM_FIELDS, BY_NAME, DTYPES, FIELDS, ROW_FIELDS, Candidate, Field
 
@@ -24,16 +23,11 @@ def write_part(path: str | Path, candidates: Sequence[Candidate], provenance: di
         RunDirectoryError: if the folder cannot be written to or the disk is full.
     """
     columns = to_columns(candidates)
-    # Built in memory: a full disk is then an error of a plain write, not one in the middle of HDF5's own bookkeeping.
-    with h5py.File.in_memory() as file:
+    with image_for(Path(path)) as file:
         writer = ColumnWriter(file, len(candidates), int(columns["num_atoms"].sum()))
         writer.append(columns)
         writer.finish()
         write_attributes(file, package_provenance() | provenance)
-        file.flush()
-        image = file.id.get_file_image()
-    with replacing(Path(path)) as temporary:
-        temporary.write_bytes(image)
 
 
 def read_part(path: str | Path, rows: Sequence[int] | None = None) -> list[Candidate]:
@@ -107,5 +101,6 @@ def _candidate(columns: Columns, atoms: dict[str, h5py.Dataset | np.ndarray], ro
     start = int(columns[START.name][row])
     stop = start + int(columns["num_atoms"][row])
     values = {field.name: columns[field.name][row] for field in ROW_FIELDS}
-    plain: dict[str, Any] = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
-    return Candidate(**plain, **{name: atoms[name][start:stop] for name in atoms if name in BY_NAME and BY_NAME[name].per_atom})
+    known: dict[str, Any] = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+    known |= {field.name: atoms[field.name][start:stop] for field in ATOM_FIELDS if field.name in atoms}
+    return Candidate(**known)

@@ -1,6 +1,7 @@
 """RunStore: the parts are the truth, index and merged file are copies."""
 
 import os
+import resource
 import shutil
 
 import h5py
@@ -143,11 +144,13 @@ def test_leftovers_of_killed_writers_are_removed_and_never_read(run_dir):
     assert not leftover.exists()
 
 
-def test_a_full_disk_while_merging_is_one_sentence(run_dir, monkeypatch):
-    def refuse(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("gcd_hpc.store.index.ColumnWriter.append", refuse)
-    with pytest.raises(RunDirectoryError, match=r"results\.h5: expected a place to write to, got: No space left"):
-        RunStore(run_dir).merge()
+@pytest.mark.parametrize("copy", ["merge", "build_index"])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(run_dir, copy):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16384, limits[1]))
+    try:
+        with pytest.raises(RunDirectoryError, match=r"\.h5: expected a place to write to, got: File too large"):
+            getattr(RunStore(run_dir), copy)()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert sorted(path.name for path in run_dir.iterdir()) == ["parts"]
