@@ -24,9 +24,9 @@ from gcd_hpc.stages.assembly import Canvas, grid_of, known_mask
 from gcd_hpc.stages.batches import NUM_CONDITIONS, ConditionScale
 from gcd_hpc.stages.decoding import Decoder, load_decoder
 from gcd_hpc.stages.layout import chunk_indices, model_file, num_chunks, sampled_part
-from gcd_hpc.stages.provenance import provenance
 from gcd_hpc.stages.setting import Setting, load_setting
 from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.schema import Candidate, candidate_id
 from gcd_hpc.structures.energetics import closest_pair, n_fraction
 
@@ -174,7 +174,7 @@ def main(arguments: list[str]) -> int:
             path = sampled_part(run_dir, version, chunk)
             if not path.exists():
                 rows = sample_chunk(setting, model, decoder, chunk_indices(num, size, chunk), device)
-                write_part(path, rows, provenance(setting))
+                write_part(path, rows, campaign_provenance(setting.config))
     except GcdError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

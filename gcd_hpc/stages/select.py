@@ -16,7 +16,7 @@ from gcd_hpc.stages.setting import Setting, load_setting
 from gcd_hpc.store.parts import read_columns, read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.schema import Candidate
-from gcd_hpc.structures.fingerprint import distance, fingerprint
+from gcd_hpc.structures.fingerprint import Fingerprint, distance, energy_weights, fingerprint
 
 SAME_ENERGY_J_M2 = 0.002
 """Structures whose energies differ by more are different; closer ones are compared by fingerprint."""
@@ -51,7 +51,7 @@ def choose(setting: Setting, parts: Iterable[Path]) -> list[Candidate]:
     for _, candidates in sorted(by_fraction.items()):
         ordered = sorted((c for c in candidates if fits(c, setting.frame, grid)), key=lambda c: (c.gb_energy_j_m2, c.id))
         limit = ordered[0].gb_energy_j_m2 + selection.energy_window_j_m2 if ordered else 0.0
-        chosen += unique((c for c in ordered if c.gb_energy_j_m2 <= limit), selection.max_per_n)
+        chosen += unique(setting, (c for c in ordered if c.gb_energy_j_m2 <= limit), selection.max_per_n)
     return chosen
 
 
@@ -62,15 +62,23 @@ def in_absolute_window(energies: np.ndarray, selection: SelectionConfig) -> np.n
     return (energies >= lowest) & (energies <= highest)
 
 
-def unique(ordered: Iterable[Candidate], num: int) -> list[Candidate]:
+def unique(setting: Setting, ordered: Iterable[Candidate], num: int) -> list[Candidate]:
     """The first ``num`` candidates, in order of energy, that are not the same structure as one before."""
-    kept: list[tuple[Candidate, np.ndarray]] = []
+    kept: list[tuple[Candidate, Fingerprint]] = []
     for candidate in ordered:
         if len(kept) == num:
             break
-        print_ = fingerprint(candidate.positions, candidate.cell)
-        alike = (old for old, _ in kept if candidate.gb_energy_j_m2 - old.gb_energy_j_m2 < SAME_ENERGY_J_M2)
-        known = {id(old) for old in alike}
-        if not any(id(old) in known and distance(print_, mark) < SAME_FINGERPRINT for old, mark in kept):
-            kept.append((candidate, print_))
+        mark = boundary_fingerprint(setting, candidate)
+        near = (known for old, known in reversed(kept) if candidate.gb_energy_j_m2 - old.gb_energy_j_m2 < SAME_ENERGY_J_M2)
+        if all(distance(mark, known) > SAME_FINGERPRINT for known in near):
+            kept.append((candidate, mark))
     return [candidate for candidate, _ in kept]
+
+
+def boundary_fingerprint(setting: Setting, candidate: Candidate) -> Fingerprint:
+    """Fingerprint of the atoms whose energy differs from the crystal's, the free surfaces left out."""
+    assert candidate.positions is not None and candidate.energies_ev is not None
+    heights, outer = candidate.positions[:, 2], setting.config.relaxation.outer_thickness
+    inside = (heights > heights.min() + outer) & (heights < heights.max() - outer)
+    weights = np.where(inside, energy_weights(candidate.energies_ev, setting.bulk.cohesive_ev), 0.0)
+    return fingerprint(candidate.positions, candidate.cell, weights, setting.bicrystal.nearest_neighbor)

@@ -1,0 +1,56 @@
+"""Energies of structure files of the campaign's boundary, whoever made them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.errors import SimulationError, StructureError
+from gcd_hpc.simulation.child import LammpsChild
+from gcd_hpc.simulation.relaxation import relax_boundary
+from gcd_hpc.stages.setting import Setting
+from gcd_hpc.structures.files import read_structure
+
+AREA_TOLERANCE = 1e-3
+"""Largest relative difference of the box edges from whole repeats of the campaign's cell."""
+
+
+def evaluate_files(config: CampaignConfig, files: Sequence[Path], folder: Path) -> list[dict[str, Any]]:
+    """Relax every file with the campaign's potential and preset; one record a file, in order.
+
+    Raises:
+        GcdError: if a file is no structure of this boundary. A structure on which LAMMPS fails is a record with status "failed".
+    """
+    setting = Setting.build(config, folder)
+    structures = [read_structure(path, config.boundary.element) for path in files]
+    for path, atoms in zip(files, structures, strict=True):
+        check_cell(setting, path, atoms.cell.lengths())
+    with LammpsChild(setting.potential, config.relaxation.timeout_s) as child:
+        return [evaluate_one(setting, child, path, atoms) for path, atoms in zip(files, structures, strict=True)]
+
+
+def check_cell(setting: Setting, path: Path, lengths: Sequence[float]) -> None:
+    """Whole repeats of the campaign's in-plane cell, or StructureError."""
+    for axis, length, unit in zip("xy", lengths[:2], setting.bicrystal.lengths, strict=True):
+        repeats = max(1, round(length / unit))
+        if abs(length / (repeats * unit) - 1) > AREA_TOLERANCE:
+            raise StructureError(f"{path}: the box along {axis} must be a multiple of {unit:.4f} Å, the campaign's cell, got {length:.4f} Å")
+
+
+def evaluate_one(setting: Setting, child: LammpsChild, path: Path, atoms: Atoms) -> dict[str, Any]:
+    """The record of one structure."""
+    record: dict[str, Any] = {"file": str(path), "status": "ok", "reason": "", "num_atoms": len(atoms), "cohesive_ev": setting.bulk.cohesive_ev}
+    try:
+        relaxed = relax_boundary(child, atoms, setting.bicrystal, setting.bulk, setting.config.relaxation)
+    except SimulationError as error:
+        unknown = dict.fromkeys(("gb_energy_j_m2", "n_fraction", "excess_volume_a"))
+        return record | unknown | {"status": "failed", "reason": str(error)}
+    return record | {
+        "gb_energy_j_m2": relaxed.gb_energy_j_m2,
+        "n_fraction": relaxed.n_fraction,
+        "excess_volume_a": relaxed.excess_volume,
+        "max_force_ev_a": relaxed.max_force,
+        "converged": relaxed.converged,
+    }
