@@ -1,0 +1,51 @@
+"""Order in crystals and boundaries through freud: radial distribution function and Steinhardt parameters."""
+
+from math import ceil
+
+import freud
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+Periodic = tuple[bool, bool, bool]
+
+
+def rdf(
+    positions: ArrayLike, lengths: ArrayLike, r_max: float, num_bins: int = 100, pbc: Periodic = (True, True, True)
+) -> tuple[Array, Array]:
+    """Radial distribution function: bin centres (num_bins,) in Å and g(r), 1 for an ideal gas of the box's mean density.
+
+    Args:
+        positions: (N, 3) Å. lengths: (3,) of the box; small boxes are repeated until r_max fits.
+    """
+    system = _system(positions, lengths, pbc, r_max)
+    result = freud.density.RDF(bins=num_bins, r_max=r_max).compute(system)
+    return np.array(result.bin_centers, dtype=float), np.array(result.rdf, dtype=float)
+
+
+def steinhardt(
+    positions: ArrayLike, lengths: ArrayLike, order: int, num_neighbors: int, pbc: Periodic = (True, True, True), reach: float = 6.0
+) -> Array:
+    """Bond order parameter q_l of every atom over its nearest neighbours, (N,).
+
+    Args:
+        order: l, for instance 4 or 6. num_neighbors: 6 for sc, 8 for bcc, 12 for fcc.
+        reach: length within which those neighbours lie, Å; small boxes are repeated until it fits.
+
+    Source: Steinhardt, Nelson, Ronchetti, Phys. Rev. B 28 (1983) 784.
+    """
+    num_atoms = len(np.asarray(positions))
+    system = _system(positions, lengths, pbc, reach)
+    result = freud.order.Steinhardt(order).compute(system, neighbors={"num_neighbors": num_neighbors})
+    return np.array(result.particle_order, dtype=float)[:num_atoms]
+
+
+def _system(positions: ArrayLike, lengths: ArrayLike, pbc: Periodic, reach: float) -> tuple[freud.box.Box, Array]:
+    """Box and atoms for freud, which centres its box on zero and wants periodic lengths of more than twice the reach."""
+    points, box = np.asarray(positions, dtype=float), np.asarray(lengths, dtype=float)
+    copies = [ceil(2.001 * reach / side) if periodic else 1 for side, periodic in zip(box, pbc, strict=True)]
+    shifts = np.stack(np.meshgrid(*(np.arange(number) for number in copies), indexing="ij"), axis=-1).reshape(-1, 1, 3) * box
+    points = (points + shifts).reshape(-1, 3)  # (num_copies N, 3), the original atoms first
+    periodic_box = freud.box.Box(*(box * copies).tolist())
+    periodic_box.periodic = list(pbc)
+    return periodic_box, points - box * copies / 2
