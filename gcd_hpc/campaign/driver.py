@@ -1,0 +1,315 @@
+"""Carries a campaign out: asks the policy, submits tasks to Parsl, writes the ledger. The same call resumes, adopts and finishes."""
+
+import errno
+import os
+import queue
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from gcd_hpc.campaign.directory import CONFIG_NAME, check_same, open_run_directory, settle_config
+from gcd_hpc.campaign.launch import ProcessLostError, find_mpiexec
+from gcd_hpc.campaign.ledger import Event, Ledger, State, opened, read_events, replay
+from gcd_hpc.campaign.policy import Stop, Submit, step
+from gcd_hpc.campaign.progress import Progress, snapshot
+from gcd_hpc.campaign.reaper import TOKEN_NAME, descendants, end, orphans, start_time
+from gcd_hpc.campaign.report import write_report
+from gcd_hpc.campaign.tasks import Addresses, Plan, Record, Task, output_path, read_record
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.errors import RunDirectoryError
+from gcd_hpc.store.files import remove_leftovers
+
+if TYPE_CHECKING:
+    from gcd_hpc.campaign.pools import Pools
+
+POLL_S = 0.5
+"""Between looks at signals, the wall time and the progress of a stage."""
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def _prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
+    # Builds the bicrystal and may start LAMMPS: a campaign that is complete must not wait for the imports.
+    from gcd_hpc.stages.setting import prepare
+
+    return prepare(run_dir, config, folder).potential.sha256
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What the driver calls. Modules are named because they are imported in the process that runs the stage, never in the driver."""
+
+    prepare: Callable[[Path, CampaignConfig, Path], str] = _prepare
+    """Checks everything that can be wrong before the first task; returns the hash of the potential."""
+    report: Callable[[Path, CampaignConfig, State], None] = write_report
+    search: str = "gcd_hpc.stages.search"
+    select: str = "gcd_hpc.stages.select"
+    train: str = "gcd_hpc.stages.train"
+    sample: str = "gcd_hpc.stages.sample"
+    relax: str = "gcd_hpc.stages.relax"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of ``run_campaign`` ended."""
+
+    status: Literal["complete", "paused"]
+    reason: str
+    state: State
+    did_nothing: bool = False
+    """The campaign was complete before."""
+
+
+def finished_before(config: CampaignConfig, run_dir: Path, search_only: bool = False) -> Outcome | None:
+    """The outcome of a campaign that is complete already, from its ledger alone.
+
+    Raises:
+        RunDirectoryError: if the run directory holds another campaign.
+    """
+    if not (run_dir / CONFIG_NAME).exists():
+        return None
+    check_same(run_dir, load_campaign(run_dir / CONFIG_NAME), config)
+    state = replay(read_events(run_dir))
+    if state.plan is None or not state.reported:
+        return None
+    state.plan = Plan.of(config, search_only)
+    actions = step(state, Event("opened", state.elapsed_s))
+    stop = actions[0] if len(actions) == 1 else None
+    return Outcome("complete", stop.reason, state, did_nothing=True) if isinstance(stop, Stop) else None
+
+
+def run_campaign(
+    config: CampaignConfig,
+    site: SiteConfig,
+    run_dir: Path,
+    campaign_folder: Path,
+    progress: Progress | None = None,
+    stages: Stages | None = None,
+    search_only: bool = False,
+) -> Outcome:
+    """Carry a campaign out, or the rest of it.
+
+    Args:
+        campaign_folder: where a potential file is looked for first.
+        search_only: end after the seed search.
+
+    Raises:
+        GcdError: if the user can mend what went wrong; the same call goes on from there.
+    """
+    run_dir = run_dir.absolute()
+    before = finished_before(config, run_dir, search_only)
+    if before is not None:
+        return before
+    stages, plan = stages or Stages(), Plan.of(config, search_only)
+    site = _fitting(site, config.training.batch_size, plan.rounds)
+    try:
+        open_run_directory(run_dir)
+        with Ledger(run_dir) as ledger:
+            state = replay(read_events(run_dir))
+            end(orphans(state.drivers))
+            settle_config(run_dir, config)
+            remove_leftovers(run_dir)
+            addresses = Addresses(config, stages.prepare(run_dir, config, campaign_folder))
+            with progress or Progress() as display:
+                return Driver(config, site, run_dir, stages, addresses, ledger, state, display).run(plan)
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        where, what = error.filename or run_dir, (error.strerror or str(error)).lower()
+        raise RunDirectoryError(f"{where}: expected a place to write to, got: {what}") from error
+
+
+def _fitting(site: SiteConfig, batch_size: int, rounds: int) -> SiteConfig:
+    """The site with numbers for ``auto`` and an absolute launcher; as many automatic training processes as divide a batch evenly.
+
+    Raises:
+        LaunchError: if the campaign will need an MPI launcher and there is none.
+    """
+    resolved = site.resolved()
+    updates: dict[str, Any] = {"mpiexec": find_mpiexec(site.mpiexec)} if rounds else {}
+    if site.training_processes == "auto":
+        assert isinstance(resolved.training_processes, int)
+        most = min(resolved.training_processes, batch_size)
+        updates["training_processes"] = next(num for num in range(most, 0, -1) if batch_size % num == 0)
+    return resolved.model_copy(update=updates)
+
+
+class Driver:
+    """One session of a campaign."""
+
+    def __init__(
+        self,
+        config: CampaignConfig,
+        site: SiteConfig,
+        run_dir: Path,
+        stages: Stages,
+        addresses: Addresses,
+        ledger: Ledger,
+        state: State,
+        display: Progress,
+    ) -> None:
+        self._config, self._site, self._run_dir, self._stages = config, site, run_dir, stages
+        self._addresses, self._ledger, self._state, self._display = addresses, ledger, state, display
+        self._token = uuid.uuid4().hex
+        self._before_s, self._clock = state.elapsed_s, time.monotonic()
+        self._waiting: list[Task] = []
+        """Submitted by the policy, neither adopted nor handed to Parsl yet."""
+        self._done: queue.SimpleQueue[tuple[Task, Future]] = queue.SimpleQueue()
+        self._num_running = 0
+        self._stop: Stop | None = None
+        self._error: BaseException | None = None
+        self._signal: int | None = None
+
+    def run(self, plan: Plan) -> Outcome:
+        """Work until the policy stops or a signal comes."""
+        with self._marked(), _handling(self._on_signal):
+            self._record(opened(plan, self._token, os.getpid(), start_time(os.getpid()), self._elapsed()))
+            try:
+                with ExitStack() as stack:
+                    self._loop(stack)
+            finally:
+                # Also the processes of torchrun and mpiexec, of which Parsl does not know.
+                end(descendants([self._token]))
+        if self._stop is None:
+            self._record(Event("paused", self._elapsed()))
+            return Outcome("paused", signal.Signals(self._signal or signal.SIGTERM).name, self._state)
+        if self._stop.failed:
+            assert self._error is not None
+            raise self._error
+        self._record(Event("stopped", self._elapsed(), {"reason": self._stop.reason}))
+        self._stages.report(self._run_dir, self._config, self._state)
+        self._record(Event("reported", self._elapsed()))
+        return Outcome("complete", self._stop.reason, self._state)
+
+    def _loop(self, stack: ExitStack) -> None:
+        pools: Pools | None = None
+        while self._stop is None and self._signal is None:
+            self._adopt()
+            if self._waiting:
+                if pools is None:
+                    # Parsl takes 0.3 s to import: only when there is something to run.
+                    from gcd_hpc.campaign import pools as parsl_pools
+
+                    pools = stack.enter_context(parsl_pools.Pools(self._site, self._run_dir, self._stages))
+                self._submit(pools)
+            self._show()
+            self._collect()
+
+    def _adopt(self) -> None:
+        """Count waiting tasks that an earlier session finished; their phase may end with that, and new tasks follow."""
+        while self._waiting and self._stop is None:
+            waiting, self._waiting = self._waiting, []
+            left = []
+            for task in waiting:
+                record = read_record(self._run_dir, self._addresses.of(task))
+                if record is not None and output_path(self._run_dir, task).exists():
+                    self._finish(task, record)
+                else:
+                    left.append(task)
+            self._waiting += left
+            if len(left) == len(waiting):
+                return
+
+    def _submit(self, pools: "Pools") -> None:
+        for task in self._waiting:
+            future = pools.submit(task, self._addresses.of(task))
+            self._num_running += 1
+            future.add_done_callback(partial(self._put, task))
+        self._waiting = []
+
+    def _put(self, task: Task, future: Future) -> None:
+        # Called in a thread of Parsl's.
+        self._done.put((task, future))
+
+    def _collect(self) -> None:
+        """Take in what has ended; wait for a moment if nothing has."""
+        if self._stop is not None or not self._num_running:
+            return
+        try:
+            task, future = self._done.get(timeout=POLL_S)
+        except queue.Empty:
+            tick = Event("tick", self._elapsed())
+            self._state.apply(tick)
+            self._act(tick)
+            return
+        self._num_running -= 1
+        error = future.exception()
+        if error is None:
+            self._finish(task, Record(**future.result()))
+        else:
+            self._fail(task, error)
+
+    def _finish(self, task: Task, record: Record) -> None:
+        kept: dict[str, Any] = {key: record.result[key] for key in ("num", "ok", "failed", "invalid", "best") if key in record.result}
+        data = {"task": task.name, "id": record.id, "started": record.started, "seconds": record.seconds, "cores": record.cores, **kept}
+        self._record(Event("finished", self._elapsed(), data))
+
+    def _fail(self, task: Task, error: BaseException) -> None:
+        retry = _is_lost(error)
+        self._error = error
+        lines = str(error).splitlines() or [type(error).__name__]
+        self._display.note(f"{task.name}: {lines[0]}")
+        self._record(Event("failed", self._elapsed(), {"task": task.name, "reason": lines[0], "retry": retry}))
+
+    def _record(self, event: Event) -> None:
+        self._ledger.append(event)
+        self._state.apply(event)
+        self._act(event)
+
+    def _act(self, event: Event) -> None:
+        for action in step(self._state, event):
+            match action:
+                case Submit(task):
+                    self._waiting.append(task)
+                case Stop():
+                    self._stop = action
+
+    def _show(self) -> None:
+        self._display.show(snapshot(self._config, self._state, self._run_dir, self._elapsed()))
+
+    def _elapsed(self) -> float:
+        return self._before_s + time.monotonic() - self._clock
+
+    def _on_signal(self, number: int, _: Any) -> None:
+        if self._signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._signal = number
+
+    @contextmanager
+    def _marked(self) -> Iterator[None]:
+        """Every process started meanwhile carries this driver's token."""
+        before = os.environ.get(TOKEN_NAME)
+        os.environ[TOKEN_NAME] = self._token
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[TOKEN_NAME]
+            else:
+                os.environ[TOKEN_NAME] = before
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether a task failed because its process or worker was killed, not because of what it did."""
+    from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
+
+    return isinstance(error, (WorkerLost, ManagerLost, ProcessLostError))
+
+
+@contextmanager
+def _handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Signals that pause a campaign go to ``handler``; the handlers of before come back afterwards."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

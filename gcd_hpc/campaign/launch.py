@@ -1,0 +1,108 @@
+"""Launch lines of the parallel stages, and a process group that runs one to its end."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gcd_hpc.errors import LaunchError
+
+NUM_LINES = 15
+"""Lines of the log that an error repeats."""
+LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "UCX_TLS": "self,sm"}
+"""On one machine neither gloo nor MPI has to listen on a network."""
+
+
+class ProcessLostError(LaunchError):
+    """A process of a launch line was killed from outside: worth another try."""
+
+
+def torchrun_line(num_processes: int, module: str, arguments: Sequence[str]) -> list[str]:
+    """torchrun of the running Python, on this machine."""
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
+    return [*run, "-m", module, *arguments]
+
+
+def mpiexec_line(mpiexec: str, num_ranks: int, module: str, arguments: Sequence[str]) -> list[str]:
+    """mpiexec of the running Python; ``mpiexec`` is an absolute path."""
+    return [mpiexec, "-n", str(num_ranks), sys.executable, "-m", module, *arguments]
+
+
+def find_mpiexec(name: str = "mpiexec") -> str:
+    """Absolute path of the MPI launcher: beside the running Python (where the mpich package puts it), else on PATH.
+
+    Raises:
+        LaunchError: if there is none.
+    """
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if os.access(beside, os.X_OK) and beside.is_file() else shutil.which(name)
+    if found is None:
+        cure = "install one with: pip install 'gcd-hpc[local]'"
+        raise LaunchError(f"no MPI launcher: expected {name!r} beside {sys.executable} or on PATH; {cure}")
+    return os.path.abspath(found)
+
+
+def launch_environment(num_threads: int) -> dict[str, str]:
+    """Variables of a launched process beside those it inherits."""
+    return {**LOOPBACK, "OMP_NUM_THREADS": str(num_threads), "PYTHONUNBUFFERED": "1"}
+
+
+def run(line: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+    """Run a launch line in a process group of its own, with its output in ``log``.
+
+    Raises:
+        LaunchError: if it cannot be started or ends with an error; the message ends with the last lines of the log.
+        ProcessLostError: if one of its processes was killed.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "ab") as output:
+        start = output.tell()
+        try:
+            # A session of its own: a Ctrl-C for the driver must not reach the ranks before the driver has decided.
+            process = subprocess.Popen(
+                line,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise LaunchError(f"{line[0]} cannot be started: {error.strerror}") from error
+        try:
+            code = process.wait()
+        finally:
+            _end_group(process)
+    if code:
+        raise _error(line, log, start, code)
+
+
+def _end_group(process: subprocess.Popen) -> None:
+    """No process of the group outlives its leader."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+    process.wait()
+
+
+def _error(line: Sequence[str], log: Path, start: int, code: int) -> LaunchError:
+    with open(log, "rb") as file:
+        file.seek(start)
+        text = file.read().decode(errors="replace")
+    tail = "\n".join(deque(text.splitlines(), NUM_LINES))
+    name = Path(line[0]).name if "torch.distributed.run" not in line else "torchrun"
+    lost = _was_killed(text, code)
+    what = "lost a process" if lost else f"ended with exit code {code}"
+    return (ProcessLostError if lost else LaunchError)(f"{name} {what}; the end of {log}:\n{tail}")
+
+
+def _was_killed(text: str, code: int) -> bool:
+    """Whether a signal ended a rank, as torchrun (exitcode : -9) and mpiexec (KILLED BY SIGNAL: 9) say it."""
+    signals = [int(number) for number in re.findall(r"exitcode\s*: (-?\d+)", text)]
+    return code < 0 or code in (128 + signal.SIGKILL, 128 + signal.SIGTERM) or "BY SIGNAL:" in text or any(number < 0 for number in signals)

@@ -1,0 +1,201 @@
+"""What a driver shows while it works: a live panel in a terminal, plain lines elsewhere."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from gcd_hpc.campaign.ledger import State
+from gcd_hpc.campaign.tasks import Stage
+from gcd_hpc.config.campaign import CampaignConfig
+
+SECONDS_BETWEEN_LINES = 5.0
+STAGE_NAMES: dict[Stage, str] = {
+    "search": "searching at random",
+    "select": "selecting the training set",
+    "train": "training the model",
+    "sample": "sampling the model",
+    "relax": "relaxing its candidates",
+}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A campaign at one moment."""
+
+    name: str
+    stage: Stage | None
+    version: int
+    rounds: int
+    done: float
+    total: float
+    unit: str
+    detail: str
+    seconds: float
+    """Since the stage began."""
+    elapsed_s: float
+    best: dict[str, tuple[float, str]] = field(default_factory=dict)
+    """Lowest E_gb in J/m^2 and its source by [n]."""
+
+    @property
+    def rate(self) -> float:
+        """Units a second."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds to the end of the stage, or None while unknown."""
+        return (self.total - self.done) / self.rate if self.rate > 0 and self.total else None
+
+    def headline(self) -> str:
+        """``round 1/2, training the model: 120/400 steps (3.1/s, 1:30 left), loss 0.021``."""
+        if self.stage is None:
+            return f"{self.name}: getting ready"
+        where = f"round {self.version}/{self.rounds}, " if self.version else ""
+        counts = f": {self.done:.0f}/{self.total:.0f} {self.unit}" if self.unit else ""
+        pace = f" ({_rate(self.rate)}, {clock(self.remaining_s)} left)" if self.remaining_s and self.unit else ""
+        return where + STAGE_NAMES[self.stage] + counts + pace + (f", {self.detail}" if self.detail else "")
+
+
+class Progress:
+    """Shows nothing. The other two show snapshots."""
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Called several times a second."""
+
+    def note(self, text: str) -> None:
+        """One line that stays."""
+
+
+class PlainProgress(Progress):
+    """A line every few seconds, and one at the start of each stage."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._last, self._stage, self._time = console, "", "", float("-inf")
+
+    def show(self, snapshot: Snapshot) -> None:
+        stage = f"{snapshot.stage}-{snapshot.version}"
+        if stage == self._stage and time.monotonic() - self._time < SECONDS_BETWEEN_LINES:
+            return
+        best = f"; best {_lowest(snapshot)}" if snapshot.best else ""
+        line = snapshot.headline() + best
+        if line != self._last:
+            self._console.print(f"[{clock(snapshot.elapsed_s)}] {line}", markup=False, highlight=False, soft_wrap=True)
+        self._last, self._stage, self._time = line, stage, time.monotonic()
+
+    def note(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveProgress(Progress):
+    """A panel that is drawn over itself."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(Text("getting ready"), console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> "LiveProgress":
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, snapshot: Snapshot) -> None:
+        bar = ProgressBar(total=max(snapshot.total, 1.0), completed=snapshot.done, width=60)
+        title = Text(f"{snapshot.name}  {clock(snapshot.elapsed_s)}", style="bold")
+        self._live.update(Group(title, Text(snapshot.headline()), bar, _best_table(snapshot)))
+
+    def note(self, text: str) -> None:
+        self._live.console.print(text, markup=False)
+
+
+def open_progress(console: Console) -> Progress:
+    """The display that suits where the output goes."""
+    return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+
+
+def snapshot(config: CampaignConfig, state: State, run_dir: Path, elapsed_s: float) -> Snapshot:
+    """The campaign as its state and the files of a running stage tell it."""
+    assert state.plan is not None
+    stage, version = next(((s, v) for s, v in state.plan.phases() if not state.is_complete(s, v)), (None, 0))
+    done, total, unit, detail = _counts(config, state, run_dir, stage, version)
+    seconds, best = elapsed_s - state.phase_began_s, best_so_far(state)
+    return Snapshot(config.name, stage, version, state.plan.rounds, done, total, unit, detail, seconds, elapsed_s, best)
+
+
+def _counts(config: CampaignConfig, state: State, run_dir: Path, stage: Stage | None, version: int) -> tuple[float, float, str, str]:
+    """Units done in this phase, all units, what they are, and a remark."""
+    chunks = state.num_finished.get((stage, version), 0) if stage else 0
+    num = config.sampling.num_candidates
+    match stage:
+        case "search":
+            return min(chunks * config.search.chunk_size, config.search.num_tries), config.search.num_tries, "tries", ""
+        case "relax":
+            return min(chunks * config.sampling.chunk_size, num), num, "candidates", ""
+        case "sample":
+            return min(sampled_chunks(run_dir, version) * config.sampling.chunk_size, num), num, "candidates", ""
+        case "train":
+            step, num_steps, detail = training_progress(run_dir, version)
+            return step, num_steps, "steps" if num_steps else "", detail
+    return 0, 0, "", ""
+
+
+def best_so_far(state: State) -> dict[str, tuple[float, str]]:
+    """Lowest energy at each [n] and where it came from, the earliest source first among equals."""
+    best: dict[str, tuple[float, str]] = {}
+    for version, energies in sorted(state.best.items()):
+        for n_fraction, energy in energies.items():
+            if n_fraction not in best or energy < best[n_fraction][0]:
+                best[n_fraction] = energy, f"model {version}" if version else "search"
+    return dict(sorted(best.items(), key=lambda item: float(item[0])))
+
+
+def training_progress(run_dir: Path, version: int) -> tuple[float, float, str]:
+    """Steps done, all steps and the loss, as the training stage last wrote them."""
+    try:
+        data = json.loads((run_dir / "models" / f"{version:02d}" / "progress.json").read_text())
+        loss = data.get("loss")
+        return float(data["step"]), float(data["num_steps"]), f"loss {loss:.4f}" if loss is not None else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0, 0.0, "starting"
+
+
+def sampled_chunks(run_dir: Path, version: int) -> int:
+    """Chunks of sampled candidates on disk."""
+    return len(list((run_dir / "parts" / f"model-{version:02d}" / "sampled").glob("part-*.h5")))
+
+
+def clock(seconds: float | None) -> str:
+    """``1:02:03`` or ``2:03``."""
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.1f}/min"
+
+
+def _lowest(snapshot: Snapshot) -> str:
+    n_fraction, (energy, source) = min(snapshot.best.items(), key=lambda item: item[1][0])
+    return f"{energy:.3f} J/m^2 at [n] = {n_fraction} ({source})"
+
+
+def _best_table(snapshot: Snapshot) -> Table:
+    table = Table("[n]", "best E_gb (J/m^2)", "source", box=None, padding=(0, 2))
+    for n_fraction, (energy, source) in snapshot.best.items():
+        table.add_row(n_fraction, f"{energy:.3f}", source)
+    return table

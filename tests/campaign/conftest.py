@@ -1,0 +1,55 @@
+"""A campaign with toy stages that runs in seconds."""
+
+from pathlib import Path
+
+import pytest
+
+from gcd_hpc.campaign.driver import Stages
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.site import SiteConfig
+
+ROOT = Path(__file__).parents[2]
+TOY = "tests.campaign.toy"
+
+
+def toy_prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
+    return "potential"
+
+
+def toy_report(run_dir: Path, config: CampaignConfig, state: object) -> None:
+    (run_dir / "summary.md").write_text("done\n")
+
+
+TOY_STAGES = Stages(toy_prepare, toy_report, TOY, TOY, f"{TOY}_train", f"{TOY}_sample", TOY)
+
+
+def make_config(**changes: object) -> CampaignConfig:
+    """Three search chunks, two sample chunks, one round unless changed."""
+    triad = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
+    data = {
+        "name": "toy",
+        "boundary": {"element": "W", "lattice": "bcc", "lower": triad, "upper": triad},
+        "potential": {"pair_style": "zero 4.0", "pair_coeff": "* *"},
+        "voxels": {"shape": (12, 12, 72)},
+        "search": {"num_tries": 6, "chunk_size": 2},
+        "sampling": {"num_candidates": 4, "chunk_size": 2},
+        "budget": {"rounds": 1},
+    }
+    return CampaignConfig.model_validate({**data, **changes})
+
+
+@pytest.fixture
+def config() -> CampaignConfig:
+    return make_config()
+
+
+@pytest.fixture
+def site() -> SiteConfig:
+    return SiteConfig(cores=2, training_processes=2, sampling_ranks=2, relaxation_workers=2)
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
+    """Toy stages, which workers can import."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return TOY_STAGES
