@@ -1,0 +1,1 @@
+"""Looking at results: terminal tables, figures and the summary of a run."""

@@ -1,0 +1,114 @@
+"""Figures of a run, drawn without a display."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from gcd_hpc.browse.tables import relaxed_columns
+from gcd_hpc.errors import StoreError
+from gcd_hpc.store.files import replacing
+from gcd_hpc.store.index import RunStore
+
+BLUE, RED, GREY = "#1f5fa8", "#c8322b", "#555555"
+SUFFIXES = (".png", ".svg", ".pdf")
+CLOUD_SHIFT, CLOUD_WIDTH = 0.22, 0.13
+"""Columns of points beside their [n], in steps of [n]."""
+MAX_POINTS = 3000
+"""More points than this in one cloud are drawn as pixels, also in SVG and PDF."""
+
+
+def plot_egb_vs_n(store: RunStore, path: str | Path) -> Path:
+    """Draw the energy of every relaxed boundary against its [n], as in Fig. 6 of the paper: the search in blue, the models in red.
+
+    Energies far above the highest of the best ones are left out and counted in a note.
+
+    Raises:
+        StoreError: if the suffix is not .png, .svg or .pdf, or if nothing was relaxed yet.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise StoreError(f"{path}: expected a figure ending in one of {', '.join(SUFFIXES)}, got {path.suffix or 'no suffix'}")
+    columns = relaxed_columns(store, ("source",))
+    if not len(columns["id"]):
+        raise StoreError(f"{store.path}: expected relaxed candidates to draw, got none")
+    n_fraction, energy, is_model = columns["n_fraction"], columns["gb_energy_j_m2"], columns["source"] == "model"
+    cap = energy_cap(n_fraction, energy)
+    figure = Figure(figsize=(6.4, 4.6), dpi=200, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    step = _smallest_step(n_fraction)
+    for mine, name, colour, side in ((~is_model, "search", BLUE, -1), (is_model, "diffusion model", RED, 1)):
+        if mine.any():
+            _draw_cloud(axes, n_fraction[mine] + side * CLOUD_SHIFT * step, energy[mine], cap, step, colour)
+            _draw_hull(axes, n_fraction[mine], energy[mine], cap, colour, f"{name} ({int(mine.sum()):,})")
+    _label(axes, n_fraction, step, energy, cap)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+    return path
+
+
+def energy_cap(n_fraction: np.ndarray, energy: np.ndarray) -> float:
+    """Up to which energy a figure shows points: the highest best energy of an [n], and a share of the span of the best ones above it."""
+    best = _hull(n_fraction, energy)[1]
+    return float(best.max() + max(0.25, 0.45 * (best.max() - best.min())))
+
+
+def _hull(n_fraction: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest energy of each [n]."""
+    unique, inverse = np.unique(n_fraction, return_inverse=True)
+    best = np.full(len(unique), np.inf)
+    np.minimum.at(best, inverse, energy)
+    return unique, best
+
+
+def _smallest_step(n_fraction: np.ndarray) -> float:
+    steps = np.diff(np.unique(n_fraction))
+    return float(steps.min()) if len(steps) else 0.1
+
+
+def _draw_cloud(axes: Axes, centre: np.ndarray, energy: np.ndarray, cap: float, step: float, colour: str) -> None:
+    """All energies in a column beside their [n], spread in width so that single points can be told apart."""
+    shown = energy <= cap
+    spread = np.random.default_rng(0).uniform(-CLOUD_WIDTH, CLOUD_WIDTH, len(energy)) * step
+    axes.scatter(
+        (centre + spread)[shown],
+        energy[shown],
+        s=9,
+        facecolors="none" if colour == BLUE else colour,
+        edgecolors=colour if colour == BLUE else "none",
+        linewidths=0.5,
+        alpha=float(np.clip(20 / np.sqrt(max(shown.sum(), 1)), 0.3, 0.8)),
+        rasterized=bool(shown.sum() > MAX_POINTS),
+        zorder=2,
+    )
+
+
+def _draw_hull(axes: Axes, n_fraction: np.ndarray, energy: np.ndarray, cap: float, colour: str, label: str) -> None:
+    """The best of each [n]; the search's wide rings stay visible around the models' dots."""
+    best_n, best = _hull(n_fraction, energy)
+    below = best <= cap
+    size, face, order = (7.5, "white", 3) if colour == BLUE else (4.5, colour, 4)
+    (line,) = axes.plot(best_n[below], best[below], "-o", color=colour, linewidth=1.4, label=label, zorder=order)
+    line.set(markersize=size, markerfacecolor=face, markeredgewidth=1.4)
+
+
+def _label(axes: Axes, n_fraction: np.ndarray, step: float, energy: np.ndarray, cap: float) -> None:
+    axes.set_xlabel("[n]")
+    axes.set_ylabel("GB energy (J/m$^2$)")
+    lowest, span = float(energy.min()), cap - float(energy.min())
+    axes.set_ylim(lowest - 0.07 * span, cap + 0.02 * span)
+    unique = np.unique(n_fraction)
+    axes.set_xlim(unique.min() - 0.6 * step, unique.max() + 0.6 * step)
+    if len(unique) <= 12:
+        axes.set_xticks(unique, [f"{value:.3g}" for value in unique])
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    hidden = int(np.sum(energy > cap))
+    if hidden:
+        note = f"{hidden:,} of {len(energy):,} above {cap:.2f} J/m$^2$ not shown"
+        axes.annotate(note, (1, 0), (0, 4), "axes fraction", textcoords="offset points", ha="right", va="bottom", fontsize=8, color=GREY)

@@ -1,0 +1,176 @@
+"""The lowest energies of a run, and what each source of candidates contributed to them."""
+
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from gcd_hpc.store.hdf5 import Columns
+from gcd_hpc.store.index import RunStore
+
+UNIT = "J/m^2"
+TIE_J_M2 = 1e-3
+"""Energies closer than this are the same structure as far as a table goes."""
+_MAX_PLANE_ATOMS = 10_000
+_TOP_FIELDS = ("id", "source", "version", "round", "n_fraction", "gb_energy_j_m2", "num_atoms", "excess_volume_a", "converged")
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of the candidates of one source."""
+
+    tried: int
+    ok: int
+    invalid: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class FractionRow:
+    """One [n]: per source the lowest energy and the number of relaxed candidates; sources that never saw this [n] are absent."""
+
+    n_fraction: float
+    best_j_m2: dict[str, float]
+    num: dict[str, int]
+
+    @property
+    def lowest_j_m2(self) -> float:
+        return min(self.best_j_m2.values())
+
+    def leads(self, source: str) -> bool:
+        """Whether the source reached the lowest energy of this [n]."""
+        return source in self.best_j_m2 and self.best_j_m2[source] < self.lowest_j_m2 + TIE_J_M2
+
+
+@dataclass(frozen=True)
+class SourceComparison:
+    """The search and each model version side by side."""
+
+    sources: tuple[str, ...]
+    """"search", "model 01", ... as far as there are candidates of them."""
+    rows: tuple[FractionRow, ...]
+    tallies: dict[str, Tally]
+
+
+def exact_fractions(values: np.ndarray) -> np.ndarray:
+    """[n] without the noise of arithmetic: the nearest fraction m / N_plane, so that equal fractions are equal numbers."""
+    unique, inverse = np.unique(values, return_inverse=True)
+    exact = [float(Fraction(value).limit_denominator(_MAX_PLANE_ATOMS) % 1) for value in unique.tolist()]
+    return np.array(exact)[inverse] if len(exact) else np.empty(0)
+
+
+def relaxed_columns(store: RunStore, names: tuple[str, ...]) -> Columns:
+    """Columns of the candidates that were relaxed to a finite energy, with exact [n], lowest energy first."""
+    columns = store.columns(list(dict.fromkeys([*names, "id", "status", "n_fraction", "gb_energy_j_m2"])))
+    usable = (columns["status"] == "ok") & np.isfinite(columns["gb_energy_j_m2"]) & np.isfinite(columns["n_fraction"])
+    columns = {name: values[usable] for name, values in columns.items()}
+    columns["n_fraction"] = exact_fractions(columns["n_fraction"])
+    order = np.lexsort((columns["id"], columns["gb_energy_j_m2"]))
+    return {name: values[order] for name, values in columns.items()}
+
+
+def top_rows(store: RunStore, per_n: bool = False, num: int = 10) -> list[dict[str, Any]]:
+    """The lowest energies of a run as plain records.
+
+    Args:
+        per_n: the best of every [n], sorted by [n], instead of the ``num`` lowest of all.
+    """
+    columns = relaxed_columns(store, _TOP_FIELDS)
+    if per_n:
+        _, chosen = np.unique(columns["n_fraction"], return_index=True)  # The first of each [n] is its best.
+    else:
+        chosen = np.arange(min(num, len(columns["id"])))
+    return [{name: columns[name][row].item() for name in _TOP_FIELDS} for row in chosen]
+
+
+def best_by_source(store: RunStore) -> SourceComparison:
+    """Per [n] the lowest energy that the search and each model version reached, and from how many candidates."""
+    every = store.columns(["source", "version", "status"])
+    labels = _labels(every)
+    sources = tuple(sorted(set(labels.tolist()), key=lambda label: (label != "search", label)))
+    tallies = {source: _tally(every["status"][labels == source]) for source in sources}
+    relaxed = relaxed_columns(store, ("source", "version"))
+    labels = _labels(relaxed)
+    rows = []
+    for n_fraction in np.unique(relaxed["n_fraction"]).tolist():
+        here = relaxed["n_fraction"] == n_fraction
+        energies = {source: relaxed["gb_energy_j_m2"][here & (labels == source)] for source in sources}
+        best = {source: float(values[0]) for source, values in energies.items() if len(values)}
+        rows.append(FractionRow(n_fraction, best, {source: len(energies[source]) for source in best}))
+    return SourceComparison(sources, tuple(rows), tallies)
+
+
+def _labels(columns: Columns) -> np.ndarray:
+    pairs = zip(columns["source"].tolist(), columns["version"].tolist(), strict=True)
+    return np.array(["search" if source == "search" else f"model {version:02d}" for source, version in pairs], dtype=np.str_)
+
+
+def _tally(statuses: np.ndarray) -> Tally:
+    ok, invalid, failed = (int(np.sum(statuses == status)) for status in ("ok", "invalid", "failed"))
+    return Tally(len(statuses), ok, invalid, failed)
+
+
+def json_text(rows: list[dict[str, Any]]) -> str:
+    """Records as JSON; numbers that are not known become null."""
+    known = [{name: None if value != value else value for name, value in row.items()} for row in rows]
+    return json.dumps(known, indent=2, allow_nan=False)
+
+
+def top_table(rows: list[dict[str, Any]]) -> Table:
+    """The records of top_rows for the terminal."""
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    # Headings are Text: rich would take "[n]" for markup.
+    for heading in ("[n]", f"GB energy ({UNIT})", "atoms", "excess volume (Å)", "candidate"):
+        table.add_column(Text(heading), justify="left" if heading == "candidate" else "right")
+    for row in rows:
+        energy = f"{row['gb_energy_j_m2']:.4f}" + ("" if row["converged"] else "*")
+        volume = "" if row["excess_volume_a"] != row["excess_volume_a"] else f"{row['excess_volume_a']:.3f}"
+        table.add_row(format_fraction(row["n_fraction"]), energy, str(row["num_atoms"]), volume, Text(row["id"]))
+    if not all(row["converged"] for row in rows):
+        table.caption = "* not converged: an upper bound"
+    return table
+
+
+def source_table(comparison: SourceComparison) -> Table:
+    """The end of a campaign for the terminal: the lowest energy at each [n] is green, whoever reached it."""
+    table = Table(title=f"Lowest GB energies ({UNIT})", title_style="bold", header_style="bold", box=None, show_footer=True)
+    table.add_column(Text("[n]"), justify="right", footer="tried")
+    for source in comparison.sources:
+        table.add_column(source, justify="right", footer=f"{comparison.tallies[source].tried:,}")
+    for row in comparison.rows:
+        cells = [Text.assemble(*_styled(row, source)) for source in comparison.sources]
+        table.add_row(format_fraction(row.n_fraction), *cells)
+    return table
+
+
+def _styled(row: FractionRow, source: str) -> list[tuple[str, str]]:
+    if source not in row.best_j_m2:
+        return [("-", "dim")]
+    return [(f"{row.best_j_m2[source]:.3f}", "bold green" if row.leads(source) else ""), (f" ({row.num[source]:,})", "dim")]
+
+
+def source_markdown(comparison: SourceComparison) -> str:
+    """The same table for a document: the lowest energy at each [n] is bold."""
+    lines = ["| " + " | ".join(["[n]", *comparison.sources]) + " |", "|--:" * (1 + len(comparison.sources)) + "|"]
+    for row in comparison.rows:
+        lines.append("| " + " | ".join([format_fraction(row.n_fraction), *(_cell(row, source) for source in comparison.sources)]) + " |")
+    for name in ("tried", "ok", "invalid", "failed"):
+        counts = [f"{getattr(comparison.tallies[source], name):,}" for source in comparison.sources]
+        lines.append("| " + " | ".join([name, *counts]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: FractionRow, source: str) -> str:
+    if source not in row.best_j_m2:
+        return "-"
+    energy = f"{row.best_j_m2[source]:.3f}"
+    return f"{f'**{energy}**' if row.leads(source) else energy} ({row.num[source]:,})"
+
+
+def format_fraction(n_fraction: float) -> str:
+    """[n] for people: 0.2, 0.125, 0.3333."""
+    return f"{n_fraction:.4g}"

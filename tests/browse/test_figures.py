@@ -1,0 +1,50 @@
+"""The figure of energy against [n]."""
+
+import matplotlib
+import numpy as np
+import pytest
+
+from gcd_hpc.browse.figures import energy_cap, plot_egb_vs_n
+from gcd_hpc.errors import StoreError
+from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.parts import write_part
+from tests.store.synthetic import make_candidate
+
+MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
+
+
+@pytest.mark.parametrize("suffix", MAGIC)
+def test_the_suffix_chooses_the_format(store, tmp_path, suffix):
+    path = plot_egb_vs_n(store, tmp_path / f"egb_vs_n{suffix}")
+    assert path.read_bytes().startswith(MAGIC[suffix])
+
+
+def test_axes_legend_and_note_say_what_is_shown(store, tmp_path):
+    write_part(store.path / "parts/search/part-00001.h5", [make_candidate(50, gb_energy_j_m2=9.0, num_atoms=32)], {})
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        text = plot_egb_vs_n(store, tmp_path / "figure.svg").read_text()
+    for words in ("[n]", "GB energy (J/m", "search (7)", "diffusion model (8)", "3 of 15 above 3.32"):
+        assert words in text
+
+
+@pytest.mark.parametrize("source", ["search", "model"])
+def test_one_source_and_one_n_are_enough(tmp_path, source):
+    write_part(tmp_path / "one.h5", [make_candidate(0, source, int(source == "model"))], {})
+    assert plot_egb_vs_n(RunStore(tmp_path / "one.h5"), tmp_path / "one.png").stat().st_size > 1000
+
+
+def test_the_best_of_every_n_lies_below_the_cap():
+    n_fraction = np.array([0.0, 0.0, 0.1, 0.1, 0.2])
+    energy = np.array([3.4, 9.0, 2.3, 30.0, 2.9])
+    assert 3.4 < energy_cap(n_fraction, energy) < 4.5
+
+
+def test_an_unknown_suffix_is_refused(store, tmp_path):
+    with pytest.raises(StoreError, match=r"figure\.bmp: expected a figure ending in one of \.png, \.svg, \.pdf, got \.bmp"):
+        plot_egb_vs_n(store, tmp_path / "figure.bmp")
+
+
+def test_a_run_without_candidates_is_refused_and_leaves_no_file(empty_store, tmp_path):
+    with pytest.raises(StoreError, match="expected relaxed candidates to draw, got none"):
+        plot_egb_vs_n(empty_store, tmp_path / "figure.png")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,104 @@
+"""The lowest energies of a run and who found them."""
+
+import json
+from io import StringIO
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from gcd_hpc.browse.tables import best_by_source, exact_fractions, json_text, source_markdown, source_table, top_rows, top_table
+from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.parts import write_part
+from tests.store.synthetic import make_candidate
+
+
+def rendered(table):
+    console = Console(file=StringIO(), width=100)
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_fractions_that_differ_by_noise_are_the_same_number():
+    noisy = np.array([0.3, 0.1 + 0.2, 3 / 10 + 1e-13, 1 - 1e-16, 1 / 3, 7 / 29 + 1e-12])
+    assert exact_fractions(noisy).tolist() == [0.3, 0.3, 0.3, 0.0, 1 / 3, 7 / 29]
+
+
+def test_top_is_sorted_by_energy_and_holds_no_failed_candidate(store):
+    rows = top_rows(store, num=100)
+    energies = [row["gb_energy_j_m2"] for row in rows]
+    assert energies == sorted(energies)
+    assert len(rows) == 14
+    assert rows[0]["id"] == "search-000003"
+    assert rows[0]["source"] == "search"
+
+
+def test_top_stops_at_the_number_asked_for(store):
+    assert [row["gb_energy_j_m2"] for row in top_rows(store, num=3)] == [2.297, 2.2971, 2.469]
+
+
+def test_top_per_n_has_the_best_of_each_n_once_sorted_by_n(store):
+    rows = top_rows(store, per_n=True)
+    assert [(row["n_fraction"], row["gb_energy_j_m2"], row["source"]) for row in rows] == [
+        (0.0, 3.0, "model"),
+        (0.2, 2.297, "search"),
+        (0.3, 2.65, "search"),
+        (0.4, 2.469, "model"),
+    ]
+
+
+def test_json_is_a_list_of_objects_and_unknown_numbers_are_null(store, tmp_path):
+    write_part(tmp_path / "one.h5", [make_candidate(0)], {})
+    (row,) = json.loads(json_text(top_rows(RunStore(tmp_path / "one.h5"))))
+    assert {"id", "source", "n_fraction", "gb_energy_j_m2"} <= row.keys()
+    assert row["excess_volume_a"] is None
+    assert row["converged"] is True
+
+
+def test_sources_stand_side_by_side_with_their_numbers(store):
+    comparison = best_by_source(store)
+    assert comparison.sources == ("search", "model 01", "model 02")
+    first = comparison.rows[0]
+    assert first.n_fraction == 0.0
+    assert first.best_j_m2 == {"search": 3.1, "model 01": 3.0}
+    assert first.num == {"search": 2, "model 01": 2}
+    tally = comparison.tallies["search"]
+    assert (tally.tried, tally.ok, tally.invalid, tally.failed) == (7, 6, 0, 1)
+
+
+def test_sources_within_a_millijoule_share_the_lead(store):
+    second = best_by_source(store).rows[1]
+    assert second.leads("search")
+    assert second.leads("model 01")
+    assert not second.leads("model 02")
+
+
+def test_markdown_marks_the_lead_and_leaves_gaps_for_what_was_never_seen(store):
+    lines = source_markdown(best_by_source(store)).splitlines()
+    assert lines[0] == "| [n] | search | model 01 | model 02 |"
+    assert lines[2] == "| 0 | 3.100 (2) | **3.000** (2) | - |"
+    assert lines[3] == "| 0.2 | **2.297** (2) | **2.297** (2) | - |"
+    assert "| failed | 1 | 1 | 1 |" in lines
+
+
+def test_the_terminal_tables_show_n_in_its_brackets(store):
+    assert "[n]" in rendered(source_table(best_by_source(store)))
+    text = rendered(top_table(top_rows(store, per_n=True)))
+    assert "[n]" in text
+    assert "GB energy (J/m^2)" in text
+    assert "model-02-000001" in text
+
+
+def test_energies_that_did_not_converge_are_marked(tmp_path):
+    write_part(tmp_path / "one.h5", [make_candidate(0, converged=False)], {})
+    text = rendered(top_table(top_rows(RunStore(tmp_path / "one.h5"))))
+    assert "2.3000*" in text
+    assert "not converged: an upper bound" in text
+
+
+@pytest.mark.parametrize("per_n", [True, False])
+def test_a_run_without_candidates_has_empty_tables(empty_store, per_n):
+    assert top_rows(empty_store, per_n) == []
+    assert best_by_source(empty_store).rows == ()
+    assert rendered(top_table([]))
+    assert rendered(source_table(best_by_source(empty_store)))
