@@ -20,7 +20,6 @@ from gcd_hpc.campaign.ledger import Event, Ledger, State, opened, read_events, r
 from gcd_hpc.campaign.policy import Stop, Submit, step
 from gcd_hpc.campaign.progress import Progress, snapshot
 from gcd_hpc.campaign.reaper import TOKEN_NAME, descendants, end, orphans, start_time
-from gcd_hpc.campaign.report import write_report
 from gcd_hpc.campaign.tasks import Addresses, Plan, Record, Task, output_path, read_record
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
@@ -31,6 +30,7 @@ from gcd_hpc.store.files import remove_leftovers
 if TYPE_CHECKING:
     from gcd_hpc.campaign.pools import Pools
 
+Report = Callable[[Path, State], None]
 POLL_S = 0.5
 """Between looks at signals, the wall time and the progress of a stage."""
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -49,7 +49,6 @@ class Stages:
 
     prepare: Callable[[Path, CampaignConfig, Path], str] = _prepare
     """Checks everything that can be wrong before the first task; returns the hash of the potential."""
-    report: Callable[[Path, CampaignConfig, State], None] = write_report
     search: str = "gcd_hpc.stages.search"
     select: str = "gcd_hpc.stages.select"
     train: str = "gcd_hpc.stages.train"
@@ -93,12 +92,14 @@ def run_campaign(
     campaign_folder: Path,
     progress: Progress | None = None,
     stages: Stages | None = None,
+    report: Report | None = None,
     search_only: bool = False,
 ) -> Outcome:
     """Carry a campaign out, or the rest of it.
 
     Args:
         campaign_folder: where a potential file is looked for first.
+        report: writes what the reader wants, from the run directory and the final state.
         search_only: end after the seed search.
 
     Raises:
@@ -119,7 +120,12 @@ def run_campaign(
             remove_leftovers(run_dir)
             addresses = Addresses(config, stages.prepare(run_dir, config, campaign_folder))
             with progress or Progress() as display:
-                return Driver(config, site, run_dir, stages, addresses, ledger, state, display).run(plan)
+                outcome = Driver(config, site, run_dir, stages, addresses, ledger, state, display).run(plan)
+                if outcome.status == "complete":
+                    if report is not None:
+                        report(run_dir, state)
+                    ledger.append(Event("reported", state.elapsed_s))
+                return outcome
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
@@ -169,7 +175,11 @@ class Driver:
         self._signal: int | None = None
 
     def run(self, plan: Plan) -> Outcome:
-        """Work until the policy stops or a signal comes."""
+        """Work until the policy stops or a signal comes.
+
+        Raises:
+            GcdError: if a task failed for good.
+        """
         with self._marked(), _handling(self._on_signal):
             self._record(opened(plan, self._token, os.getpid(), start_time(os.getpid()), self._elapsed()))
             try:
@@ -185,8 +195,6 @@ class Driver:
             assert self._error is not None
             raise self._error
         self._record(Event("stopped", self._elapsed(), {"reason": self._stop.reason}))
-        self._stages.report(self._run_dir, self._config, self._state)
-        self._record(Event("reported", self._elapsed()))
         return Outcome("complete", self._stop.reason, self._state)
 
     def _loop(self, stack: ExitStack) -> None:
@@ -248,8 +256,9 @@ class Driver:
             self._fail(task, error)
 
     def _finish(self, task: Task, record: Record) -> None:
-        kept: dict[str, Any] = {key: record.result[key] for key in ("num", "ok", "failed", "invalid", "best") if key in record.result}
-        data = {"task": task.name, "id": record.id, "started": record.started, "seconds": record.seconds, "cores": record.cores, **kept}
+        data: dict[str, Any] = {"task": task.name, "id": record.id, "started": record.started, "cores": record.cores}
+        data |= {"seconds": record.seconds, "work_s": record.result.get("seconds", record.seconds)}
+        data |= {key: record.result[key] for key in ("num", "ok", "failed", "invalid", "best") if key in record.result}
         self._record(Event("finished", self._elapsed(), data))
 
     def _fail(self, task: Task, error: BaseException) -> None:

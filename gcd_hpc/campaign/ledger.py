@@ -40,8 +40,9 @@ class Finished:
     started: float
     seconds: float
     cores: int
+    work_s: float
+    """Seconds without importing modules and starting processes, where the stage says so."""
     num: int = 0
-    ok: int = 0
 
 
 @dataclass
@@ -86,7 +87,7 @@ class State:
     def _finish(self, task: Task, data: dict[str, Any]) -> None:
         if task in self.finished:
             return
-        self.finished[task] = Finished(data["started"], data["seconds"], data["cores"], data.get("num", 0), data.get("ok", 0))
+        self.finished[task] = Finished(data["started"], data["seconds"], data["cores"], data["work_s"], data.get("num", 0))
         phase = (task.stage, task.version)
         self.num_finished[phase] = self.num_finished.get(phase, 0) + 1
         if self.is_complete(*phase):

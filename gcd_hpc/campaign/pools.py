@@ -1,5 +1,6 @@
 """Running tasks: functions go to Parsl's worker pool, launch lines to its head pool."""
 
+import json
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,8 @@ from gcd_hpc.campaign.launch import launch_environment, mpiexec_line, run, torch
 from gcd_hpc.campaign.parsl_pools import HEAD, WORKERS, parsl_config
 from gcd_hpc.campaign.tasks import Order, Task, call_stage, carry_out
 from gcd_hpc.config.site import SiteConfig
+
+PROGRESS_NAMES = {"train": "progress.json", "sample": "sampling.json"}
 
 
 class Modules(Protocol):
@@ -80,6 +83,15 @@ def call_launch(order: Order, line: list[str], environment: dict[str, str]) -> d
 
     def work() -> dict[str, Any]:
         run(line, log, environment)
-        return {}
+        return launched_result(Path(order.run_dir), Task.parse(order.task))
 
     return carry_out(order, work)
+
+
+def launched_result(run_dir: Path, task: Task) -> dict[str, Any]:
+    """What a launched stage reports in its progress file: steps and the seconds that it worked."""
+    try:
+        progress = json.loads((run_dir / "models" / f"{task.version:02d}" / PROGRESS_NAMES[task.stage]).read_text())
+        return {"num": int(progress["num_steps"]), "seconds": float(progress["seconds"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

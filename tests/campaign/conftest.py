@@ -16,11 +16,7 @@ def toy_prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
     return "potential"
 
 
-def toy_report(run_dir: Path, config: CampaignConfig, state: object) -> None:
-    (run_dir / "summary.md").write_text("done\n")
-
-
-TOY_STAGES = Stages(toy_prepare, toy_report, TOY, TOY, f"{TOY}_train", f"{TOY}_sample", TOY)
+TOY_STAGES = Stages(toy_prepare, TOY, TOY, f"{TOY}_train", f"{TOY}_sample", TOY)
 
 
 def make_config(**changes: object) -> CampaignConfig:

@@ -1,0 +1,275 @@
+"""The ``gcd-hpc`` command: each subcommand reads its options, calls one function and shows what it returned.
+
+Modules that load torch, Parsl or HDF5 are imported inside the commands, so that ``gcd-hpc --help`` answers at once.
+"""
+
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gcd_hpc.errors import GcdError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gcd_hpc.campaign.driver import Outcome
+    from gcd_hpc.campaign.ledger import State
+    from gcd_hpc.config.campaign import CampaignConfig
+
+# Plain help: rich would read "[n]" as markup.
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+CampaignFile = Annotated[Path, typer.Option("--campaign", "-c", metavar="FILE", help="Campaign file of the boundary.")]
+RunDir = Annotated[Path | None, typer.Option("--run-dir", metavar="DIR", help="Where everything is kept; runs/NAME when not given.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the file; may be repeated.")]
+SiteFile = Annotated[Path | None, typer.Option("--site", metavar="FILE", help="Site file; this machine with all its cores when not given.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+_debug = False
+
+
+@app.callback()
+def settings(debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False) -> None:
+    """Find the low-energy structures of a grain boundary.
+
+    \b
+    Examples:
+      gcd-hpc campaign campaigns/smoke.yaml
+      gcd-hpc top runs/smoke --per-n
+      gcd-hpc export runs/smoke --format extxyz --out smoke.extxyz
+    """
+    global _debug
+    _debug = debug
+
+
+@app.command()
+def campaign(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Campaign file.")],
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    site: SiteFile = None,
+) -> None:
+    """Run a campaign, or the rest of it.
+
+    Random search first; then each round selects, trains a model, samples it and relaxes its candidates.
+
+    The same command resumes after an interruption, and says so when there is nothing left to do. Only budget.* may change in between.
+
+    \b
+    Examples:
+      gcd-hpc campaign campaigns/w_sigma5.yaml
+      gcd-hpc campaign campaigns/w_sigma5.yaml --run-dir runs/seed-1 --set seed=1
+      gcd-hpc campaign campaigns/w_sigma5.yaml --set budget.rounds=4
+    """
+    from gcd_hpc.config.loader import load_campaign
+
+    config = load_campaign(file, overrides or [])
+    _carry_out(config, run_dir or Path("runs") / config.name, file.parent, site, search_only=False)
+
+
+@app.command()
+def search(
+    campaign: CampaignFile,
+    run_dir: RunDir = None,
+    num: Annotated[int | None, typer.Option("--num", help="Number of tries; the campaign's when not given.")] = None,
+    overrides: Overrides = None,
+    site: SiteFile = None,
+) -> None:
+    """Run the random search of a campaign alone.
+
+    Its results are kept in runs/NAME-search when no --run-dir is given.
+
+    \b
+    Example:
+      gcd-hpc search --campaign campaigns/w_sigma5.yaml --num 200
+    """
+    from gcd_hpc.config.loader import load_campaign
+
+    changes = [*(overrides or []), *([f"search.num_tries={num}"] if num is not None else [])]
+    config = load_campaign(campaign, changes)
+    _carry_out(config, run_dir or Path("runs") / f"{config.name}-search", campaign.parent, site, search_only=True)
+
+
+@app.command()
+def relax(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="LAMMPS dump or data, extxyz, POSCAR; z is the boundary normal.")],
+    campaign: CampaignFile,
+    overrides: Overrides = None,
+    json: Json = False,
+) -> None:
+    """Energies of your own structures of the boundary.
+
+    \b
+    Example:
+      gcd-hpc relax found/*.dump --campaign campaigns/w_sigma5.yaml --json
+    """
+    from gcd_hpc.config.loader import load_campaign
+
+    config = load_campaign(campaign, overrides or [])
+    from gcd_hpc.stages.evaluate import evaluate_files
+
+    records = evaluate_files(config, files, campaign.parent)
+    if json:
+        _print_json(records)
+        return
+    _print_records(records)
+
+
+@app.command()
+def top(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory or HDF5 file of results.")],
+    per_n: Annotated[bool, typer.Option("--per-n", help="The best structure at each [n].")] = False,
+    num: Annotated[int, typer.Option("--num", min=1, help="How many of the lowest energies, without --per-n.")] = 10,
+    json: Json = False,
+) -> None:
+    """The lowest energies of a run, also while it is at work.
+
+    \b
+    Examples:
+      gcd-hpc top runs/w_sigma5 --per-n
+      gcd-hpc top runs/w_sigma5 --num 20 --json
+    """
+    from gcd_hpc.browse.tables import json_text, top_rows, top_table
+    from gcd_hpc.store.index import RunStore
+
+    rows = top_rows(RunStore(run), per_n, num)
+    if json:
+        print(json_text(rows))
+    else:
+        _console().print(top_table(rows))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory or HDF5 file of results.")],
+    form: Annotated[Literal["extxyz", "lammps-data", "poscar", "csv"], typer.Option("--format", help="What to write.")],
+    out: Annotated[Path, typer.Option("--out", metavar="F", help="File to write, or folder for one file a structure.")],
+) -> None:
+    """Write a run's results for other programs.
+
+    extxyz and csv make one file; csv has one row a candidate, failed ones too. lammps-data and poscar make a folder with one file a
+    structure.
+
+    \b
+    Examples:
+      gcd-hpc export runs/w_sigma5 --format csv --out w_sigma5.csv
+      gcd-hpc export runs/w_sigma5 --format poscar --out structures
+    """
+    from gcd_hpc.store.export import export as write
+    from gcd_hpc.store.index import RunStore
+
+    num = write(RunStore(run), form, out)
+    print(f"{out}: {num} {'rows' if form == 'csv' else 'structures'}")
+
+
+def main() -> None:
+    """Run a command; a mistake that the user can mend is one line on stderr and exit code 2."""
+    try:
+        app()
+    except GcdError as error:
+        if _debug:
+            traceback.print_exc()
+        print(f"gcd-hpc: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _carry_out(config: "CampaignConfig", run_dir: Path, folder: Path, site_file: Path | None, search_only: bool) -> None:
+    from gcd_hpc.campaign.driver import finished_before, run_campaign
+    from gcd_hpc.config.loader import load_site
+
+    site = load_site(site_file)
+    outcome = finished_before(config, run_dir, search_only)
+    if outcome is None:
+        from gcd_hpc.campaign.progress import open_progress
+
+        progress = open_progress(_console())
+        outcome = run_campaign(config, site, run_dir, folder, progress, report=_write_report, search_only=search_only)
+    _print_outcome(outcome, run_dir)
+
+
+def _write_report(run_dir: Path, state: "State") -> None:
+    """RUN/results.h5, egb_vs_n.png and summary.md."""
+    from gcd_hpc.browse.figures import plot_egb_vs_n
+    from gcd_hpc.browse.summary import FIGURE, write_summary
+    from gcd_hpc.browse.tables import top_rows
+    from gcd_hpc.store.index import RunStore
+
+    store = RunStore(run_dir)
+    store.merge()
+    if top_rows(store, num=1):
+        plot_egb_vs_n(store, run_dir / FIGURE)
+    write_summary(run_dir, _timings(state))
+
+
+def _timings(state: "State") -> dict[str, Any]:
+    """Costs of the stages that ran, and of what lies between them, as the tables want them."""
+    from gcd_hpc.browse.summary import StageCost
+    from gcd_hpc.campaign.cost import cost_of
+
+    cost = cost_of(state)
+    timings: dict[str, Any] = {
+        name: StageCost(name, one.wall_s, one.core_s, one.num_items) for name, one in cost.stages.items() if one.num_tasks
+    }
+    return {**timings, "overhead": StageCost(f"overhead ({cost.overhead_share:.1%} of the wall time)", cost.overhead_s, 0.0, 0)}
+
+
+def _print_outcome(outcome: "Outcome", run_dir: Path) -> None:
+    console = _console()
+    if outcome.status == "paused":
+        console.print(f"{run_dir}: paused by {outcome.reason}; the same command goes on", markup=False, soft_wrap=True)
+        return
+    if outcome.did_nothing:
+        console.print(f"{run_dir}: the campaign is complete (ended by: {outcome.reason})", markup=False, soft_wrap=True)
+        return
+    from gcd_hpc.browse.summary import cost_table
+    from gcd_hpc.browse.tables import best_by_source, source_table
+    from gcd_hpc.store.index import RunStore
+
+    console.print(source_table(best_by_source(RunStore(run_dir))))
+    console.print(cost_table(_timings(outcome.state)))
+    console.print(f"{run_dir}: complete (ended by: {outcome.reason}); see summary.md, egb_vs_n.png and results.h5 there", markup=False)
+
+
+def _print_records(records: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for heading in ("file", "status", "[n]", "GB energy (J/m^2)", "atoms", "excess volume (Å)"):
+        table.add_column(Text(heading), justify="left" if heading in ("file", "status") else "right", overflow="fold")
+    for record in records:
+        status = Text(record["status"] if not record["reason"] else f"{record['status']}: {record['reason']}")
+        numbers = [_number(record[key], digits) for key, digits in (("n_fraction", 3), ("gb_energy_j_m2", 4))]
+        table.add_row(Text(record["file"]), status, *numbers, str(record["num_atoms"]), _number(record["excess_volume_a"], 3))
+    console = _console()
+    console.print(table)
+    if records:
+        console.print(f"bulk crystal: {records[0]['cohesive_ev']:.5f} eV an atom", highlight=False)
+
+
+def _print_json(records: list[dict[str, Any]]) -> None:
+    from gcd_hpc.browse.tables import json_text
+
+    print(json_text(records))
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None or value != value else f"{value:.{digits}f}"
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console()
+
+
+if __name__ == "__main__":
+    main()
