@@ -16,6 +16,7 @@ from gcd_hpc.store.files import replacing
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate, Field
+from gcd_hpc.structures.files import FileFormat, write_structures
 
 Format = Literal["extxyz", "lammps-data", "poscar", "csv"]
 
@@ -45,7 +46,7 @@ def export(store: RunStore, form: str, out: str | Path, ids: Collection[str] | N
             for candidate in _read(store, chosen):
                 ase.io.write(file, to_atoms(candidate, element), format="extxyz")
     else:
-        _write_each(store, Path(out), chosen, form)
+        _write_each(store, Path(out), chosen, "lammps-data" if form == "lammps-data" else "poscar")
     return len(chosen)
 
 
@@ -85,19 +86,12 @@ def _read(store: RunStore, chosen: Collection[str]) -> Iterator[Candidate]:
         yield from (candidate for candidate in read_part(path) if candidate.id in chosen)
 
 
-def _write_each(store: RunStore, out: Path, chosen: Collection[str], form: str) -> None:
-    suffix, ase_name, options = _WRITERS[form]
+def _write_each(store: RunStore, out: Path, chosen: Collection[str], form: FileFormat) -> None:
+    suffix = "data" if form == "lammps-data" else "poscar"
     single, element = len(chosen) == 1 and not out.is_dir(), _element(store)
     for candidate in _read(store, chosen):
-        with replacing(out if single else out / f"{candidate.id}.{suffix}") as temporary, temporary.open("w") as file:
-            ase.io.write(file, to_atoms(candidate, element), format=ase_name, **options)
-
-
-# Suffix, ASE's name of the format and what it needs to be told.
-_WRITERS: dict[str, tuple[str, str, dict[str, bool]]] = {
-    "lammps-data": ("data", "lammps-data", {"masses": True}),
-    "poscar": ("poscar", "vasp", {"direct": False}),
-}
+        with replacing(out if single else out / f"{candidate.id}.{suffix}") as temporary:
+            write_structures(temporary, [to_atoms(candidate, element)], form)
 
 
 def _write_csv(store: RunStore, out: Path, chosen: Collection[str]) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.schema import FIELDS, Candidate, candidate_id
 
 CONFIG = "name: test\nboundary:\n  element: W\n"
@@ -32,3 +33,21 @@ def assert_same(left, right):
     for one, other in zip(left, right, strict=True):
         for field in FIELDS:
             np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
+
+
+def write_golden(path):
+    """The file that later versions must still read."""
+    atoms = [[0.0, 0.0, 1.0], [1.0, 0.0, 2.0], [0.0, 1.0, 3.5]]
+    found = Candidate(
+        *("search-000000", "search", 0, 0, 0, 7, "ok"),
+        registry=(0.25, 0.5, 0.125),
+        num_atoms=3,
+        gb_energy_j_m2=2.297,
+        converged=True,
+        cell=(10.0, 10.0, 60.0),
+        unrelaxed_positions=atoms,
+        positions=atoms,
+        energies_ev=[-8.0, -8.5, -8.25],
+    )
+    failed = Candidate("model-01-000007", "model", 1, 1, 7, 7, "failed", reason="Ø atoms")
+    write_part(path, [found, failed], {"config": CONFIG})

@@ -11,6 +11,7 @@ from gcd_hpc.store.export import export
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.schema import ROW_FIELDS
+from gcd_hpc.structures.files import read_structure
 from tests.store.synthetic import make_candidate
 
 # Text formats of ASE keep eight digits after the point and more.
@@ -66,6 +67,12 @@ def test_formats_of_one_structure_make_a_directory(store, tmp_path, form, suffix
 def test_a_single_structure_makes_a_single_file(store, tmp_path, form, reader):
     assert export(store, form, tmp_path / "one", ids=["search-000003"]) == 1
     assert_same_structure(ase.io.read(tmp_path / "one", format=reader), store.candidates(["search-000003"])[0])
+
+
+@pytest.mark.parametrize("form", ["extxyz", "lammps-data", "poscar"])
+def test_an_exported_structure_can_be_evaluated_again(store, tmp_path, form):
+    export(store, form, tmp_path / "one", ids=["search-000003"])
+    assert_same_structure(read_structure(tmp_path / "one", "W"), store.candidates(["search-000003"])[0])
 
 
 def test_csv_has_one_row_a_candidate_failed_ones_too(store, tmp_path):

@@ -16,7 +16,7 @@ import pytest
 from gcd_hpc.errors import RunDirectoryError, StoreError
 from gcd_hpc.store.files import remove_leftovers
 from gcd_hpc.store.parts import read_columns, read_part, read_provenance, write_part
-from gcd_hpc.store.schema import FIELDS, ROW_FIELDS, SCHEMA_VERSION
+from gcd_hpc.store.schema import BY_NAME, FIELDS, ROW_FIELDS, SCHEMA_VERSION, Field
 from tests.store.synthetic import CONFIG, assert_same, make_candidate
 
 
@@ -126,6 +126,22 @@ def test_a_file_of_a_newer_schema_is_refused(tmp_path, candidates, provenance):
         file.attrs["schema_version"] = SCHEMA_VERSION + 1
     with pytest.raises(StoreError, match=rf"part\.h5: expected schema version 1 to {SCHEMA_VERSION}, got {SCHEMA_VERSION + 1}"):
         read_part(tmp_path / "part.h5")
+
+
+def test_a_part_of_version_1_is_read_by_every_later_version():
+    # Made by: python -c "from tests.store.synthetic import *; write_golden('tests/store/golden_v1.h5')"
+    first, second = read_part(Path(__file__).parent / "golden_v1.h5")
+    assert (first.id, first.status, first.num_atoms, first.converged) == ("search-000000", "ok", 3, True)
+    np.testing.assert_array_equal(first.positions, [[0, 0, 1], [1, 0, 2], [0, 1, 3.5]])
+    np.testing.assert_array_equal(first.registry, [0.25, 0.5, 0.125])
+    assert (second.id, second.source, second.version, second.reason) == ("model-01-000007", "model", 1, "Ø atoms")
+    assert np.isnan(second.gb_energy_j_m2)
+
+
+def test_a_field_younger_than_the_file_holds_its_default(tmp_path, candidates, provenance, monkeypatch):
+    write_part(tmp_path / "part.h5", candidates, provenance)
+    monkeypatch.setitem(BY_NAME, "phase", Field("phase", "text", (), "", "unknown", "added later", since=SCHEMA_VERSION + 1))
+    assert read_columns([tmp_path / "part.h5"], ["phase"])["phase"].tolist() == ["unknown"] * 4
 
 
 def test_somebody_elses_hdf5_file_is_refused(tmp_path):
