@@ -5,6 +5,7 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii, reference_states
@@ -64,7 +65,9 @@ def _measure(child: LammpsChild, element: str, lattice: str, a0: float | None) -
         energies = [crystal(a).energies.mean() for a in trial]
         lowest = int(np.argmin(energies))
         if lowest in (0, len(trial) - 1) or energies[lowest] >= 0:
-            raise PotentialError(f"no stable {lattice} crystal of {element} with a lattice constant from {trial[0]:.2f} to {trial[-1]:.2f} Å")
+            raise PotentialError(
+                f"{element} has no stable {lattice} crystal with a lattice constant from {trial[0]:.2f} to {trial[-1]:.2f} Å"
+            )
         a0 = float(brentq(lambda a: crystal(a).pressure_bar, trial[lowest - 1], trial[lowest + 1], xtol=1e-10))
     final = crystal(a0)
     return Bulk(a0, float(final.energies.mean()), final.cutoff)
@@ -73,7 +76,7 @@ def _measure(child: LammpsChild, element: str, lattice: str, a0: float | None) -
 def _guess(element: str, lattice: str) -> float:
     """The element's own lattice constant if it has this lattice, otherwise from its covalent radius."""
     number = atomic_numbers[element]
-    reference = reference_states[number] or {}
+    reference: dict[str, Any] = reference_states[number] or {}
     if reference.get("symmetry") == lattice:
         return float(reference["a"])
     return float(2 * covalent_radii[number] / cubic_lattice(lattice).neighbor)

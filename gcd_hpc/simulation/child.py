@@ -1,5 +1,6 @@
 """A LAMMPS process that lives over many candidates and may die on any of them (DESIGN rule 6)."""
 
+import contextlib
 import math
 import os
 import select
@@ -134,18 +135,23 @@ class LammpsChild:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            assert self._process.stdin is not None and self._process.stdout is not None
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
             self._process.stdout.close()
-            try:
+            with contextlib.suppress(BrokenPipeError):  # unsent rest of a job for a child that died
                 self._process.stdin.close()
-            except BrokenPipeError:  # unsent rest of a job for a child that died
-                pass
         if self._folder is not None:
             self._folder.cleanup()
         self._process = self._folder = None
 
     def _run(
-        self, header: dict[str, Any], positions: np.ndarray, box: np.ndarray, masks: dict[str, np.ndarray], periodic_z: bool, timeout_s: float
+        self,
+        header: dict[str, Any],
+        positions: np.ndarray,
+        box: np.ndarray,
+        masks: dict[str, np.ndarray],
+        periodic_z: bool,
+        timeout_s: float,
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """One job in, one answer out; what comes back is complete and finite."""
         header |= {
@@ -188,7 +194,8 @@ class LammpsChild:
         self._receive(START_TIMEOUT_S)
 
     def _send(self, message: bytes) -> None:
-        assert self._process is not None and self._process.stdin is not None
+        assert self._process is not None
+        assert self._process.stdin is not None
         try:
             self._process.stdin.write(message)
             self._process.stdin.flush()
@@ -202,7 +209,8 @@ class LammpsChild:
 
     def _read(self, size: int, deadline: float, timeout_s: float) -> bytes:
         """Exactly ``size`` bytes before the deadline."""
-        assert self._process is not None and self._process.stdout is not None
+        assert self._process is not None
+        assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
@@ -219,7 +227,8 @@ class LammpsChild:
 
     def _obituary(self) -> str:
         """How the child ended, with the last line it wrote."""
-        assert self._process is not None and self._folder is not None
+        assert self._process is not None
+        assert self._folder is not None
         try:
             code = self._process.wait(timeout=5.0)
         except subprocess.TimeoutExpired:

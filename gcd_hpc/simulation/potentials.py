@@ -36,7 +36,9 @@ def find_potential(config: PotentialConfig, element: str, folder: Path) -> Poten
     if element not in chemical_symbols[1:]:
         raise PotentialError(f"expected the symbol of a chemical element, got {element!r}")
     if ("{file}" in config.pair_coeff) != (config.file is not None):
-        raise PotentialError(f"pair_coeff {config.pair_coeff!r} must contain {{file}} if and only if a potential file is named, got file {config.file!r}")
+        raise PotentialError(
+            f"expected {{file}} in pair_coeff if and only if a potential file is named, got {config.pair_coeff!r} and file {config.file!r}"
+        )
     digest = hashlib.sha256(f"{config.pair_style}\n{config.pair_coeff}\n{element}\n".encode())
     if config.file is None:
         return Potential(config.pair_style, config.pair_coeff, None, element, digest.hexdigest())

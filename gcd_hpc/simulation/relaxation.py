@@ -76,7 +76,8 @@ def relax_boundary(
     """
     check_start(atoms, bicrystal, bulk, config)
     slab = Slab.of(atoms, bicrystal, bulk, config)
-    screen_energy, evaluations, seconds, preset = np.nan, 0, 0.0, config.preset
+    screen_energy, evaluations, seconds = np.nan, 0, 0.0
+    preset: str = config.preset
     if config.screen or finish is not True or anneal is not None:
         result = child.relax(slab.job(SCREEN, slab.positions, anneal))
         screen_energy, evaluations, seconds = slab.energy(result), result.evaluations, result.seconds
@@ -147,9 +148,9 @@ class Slab:
 
     def energy(self, result: RelaxResult) -> float:
         """E_gb in J/m^2 over all atoms that do not feel a free surface (D6); refuses what is no crystal any more."""
-        excess = result.energies.mean() / self.bulk.cohesive_ev - 1
-        if abs(excess) > MAX_EXCESS:
-            raise SimulationError(f"energy per atom of {result.energies.mean():.2f} eV is too far from the crystal's {self.bulk.cohesive_ev:.2f} eV")
+        mean, crystal = result.energies.mean(), self.bulk.cohesive_ev
+        if abs(mean / crystal - 1) > MAX_EXCESS:
+            raise SimulationError(f"the energy per atom, {mean:.2f} eV, is too far from the crystal's {crystal:.2f} eV")
         z = result.positions[:, 2]
         inside = (z > z.min() + self.bulk.cutoff) & (z < z.max() - self.bulk.cutoff)
         return gb_energy(float(result.energies[inside].sum()), int(inside.sum()), self.bulk.cohesive_ev, self.bicrystal.area)
