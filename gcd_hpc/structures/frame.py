@@ -77,8 +77,9 @@ class Frame:
         return self.bicrystal.lattice_positions("upper", origin, z_min, self.top + shift[2])
 
     def join(self, registry: ArrayLike) -> Atoms:
-        """Both perfect grains: the lower one below the centre, the upper one from there on."""
-        return self.atoms(np.concatenate([self.lower(self.centre), self.upper(registry, self.centre)]))
+        """Both perfect grains: whole planes of the lower one below the centre and of the upper one from the centre plus dz on."""
+        first = self.centre + np.asarray(registry, dtype=float)[2]  # not the centre: half of a double layer may lie between
+        return self.atoms(np.concatenate([self.lower(self.centre), self.upper(registry, first)]))
 
     def atoms(self, positions: Positions) -> Atoms:
         """Atoms of the campaign's element in this box, periodic in x and y."""

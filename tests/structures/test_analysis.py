@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from gcd_hpc.structures.analysis import rdf, steinhardt
+from gcd_hpc.structures.frame import Frame
+from gcd_hpc.structures.lattices import conventional_cell
+from tests.structures.boundaries import W_TWIST
+
+
+# q4, q6 of the perfect lattices: Mickel et al., J. Chem. Phys. 138 (2013) 044501, table I.
+@pytest.mark.parametrize(
+    ("lattice", "num_neighbors", "q4", "q6"), [("sc", 6, 0.764, 0.354), ("bcc", 8, 0.509, 0.629), ("fcc", 12, 0.190, 0.575)]
+)
+def test_steinhardt_parameters_of_the_perfect_lattices(lattice, num_neighbors, q4, q6):
+    crystal = conventional_cell(lattice, "W", 3.0) * (4, 4, 4)
+    for order, expected in ((4, q4), (6, q6)):
+        values = steinhardt(crystal.positions, crystal.cell.lengths(), order, num_neighbors)
+        assert values.shape == (len(crystal),)
+        assert values == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_first_peak_of_the_rdf_is_the_nearest_neighbour():
+    crystal = conventional_cell("fcc", "Cu", 3.6) * (2, 2, 2)
+    distances, values = rdf(crystal.positions, crystal.cell.lengths(), 6.0, 300)
+    assert distances[np.flatnonzero(values)[0]] == pytest.approx(3.6 / np.sqrt(2), abs=0.02)
+
+
+def test_the_rdf_counts_the_neighbours():
+    crystal = conventional_cell("bcc", "W", 3.2) * (3, 3, 3)
+    distances, values = rdf(crystal.positions, crystal.cell.lengths(), 6.0, 600)
+    density = 2 / 3.2**3
+    shells = np.cumsum(values * 4 * np.pi * distances**2 * 0.01 * density)
+    assert shells[np.searchsorted(distances, 3.0)] == pytest.approx(8, abs=0.05)
+    assert shells[np.searchsorted(distances, 3.6)] == pytest.approx(14, abs=0.05)
+
+
+def test_the_bulk_of_a_boundary_is_bcc():
+    frame = Frame.build(W_TWIST, (20.0, 20.0), 60.0)
+    atoms = frame.join((0.0, 0.0, 0.0))
+    values = steinhardt(atoms.positions, frame.lengths, 6, 8, pbc=(True, True, False))
+    bulk = np.abs(atoms.positions[:, 2] - frame.bottom - 10) < 2
+    assert values[bulk] == pytest.approx(0.6285, abs=1e-3)
+    distances, heights = rdf(atoms.positions, frame.lengths, 6.0, 200, pbc=(True, True, False))
+    assert distances[np.argmax(heights)] == pytest.approx(W_TWIST.nearest_neighbor, abs=0.05)

@@ -1,0 +1,140 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from gcd_hpc.errors import StructureError
+from gcd_hpc.structures.energetics import n_fraction
+from gcd_hpc.structures.files import read_structure, write_structures
+from gcd_hpc.structures.fingerprint import distance, fingerprint
+from gcd_hpc.structures.frame import Frame
+from tests.structures.boundaries import W_TWIST
+
+PUBLISHED = Path(__file__).parents[3] / "shared/data/grip_w_sigma5"
+FRAME = Frame.build(W_TWIST, (15.0, 15.0), 40.0)
+
+
+@pytest.fixture
+def atoms() -> Atoms:
+    return FRAME.join((1.0, 2.0, 0.5))
+
+
+def dump(atoms: Atoms, boundary: str = "pp pp ss", z_low: float = -0.5) -> str:
+    """A LAMMPS dump as GRIP writes them: types instead of elements, a box that begins below zero, a last line of its own."""
+    x, y, z = atoms.cell.lengths()
+    rows = [f"{i + 1} 1 {p[0]:.6f} {p[1]:.6f} {p[2] + z_low:.6f} -8.75" for i, p in enumerate(atoms.positions)]
+    header = f"ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n{len(atoms)}\nITEM: BOX BOUNDS {boundary}\n0.0 {x}\n0.0 {y}\n{z_low} {z + z_low}\n"
+    return header + "ITEM: ATOMS id type x y z c_eng\n" + "\n".join(rows) + "\nEgb = 2.3\n"
+
+
+@pytest.mark.parametrize("file_format", ["extxyz", "lammps-data", "poscar"])
+def test_written_structures_are_read_back(tmp_path, atoms, file_format):
+    path = tmp_path / "any name"
+    write_structures(path, [atoms], file_format)
+    again = read_structure(path, "W")
+    assert np.allclose(again.positions, atoms.positions, atol=1e-7)
+    assert np.allclose(again.cell.lengths(), atoms.cell.lengths())
+    assert again.pbc.tolist() == [True, True, False]
+    assert set(again.symbols) == {"W"}
+
+
+def test_dumps_get_the_element_and_an_origin_at_zero(tmp_path, atoms):
+    path = tmp_path / "gb.dump"
+    path.write_text(dump(atoms))
+    again = read_structure(path, "W")
+    assert np.allclose(again.positions, atoms.positions, atol=1e-6)
+    assert set(again.symbols) == {"W"}
+    assert again.arrays["c_eng"] == pytest.approx(-8.75)
+
+
+def test_slabs_that_cross_the_end_of_a_periodic_cell_are_put_together(tmp_path, atoms):
+    crossing = atoms.copy()
+    crossing.pbc = True
+    crossing.positions[:, 2] = (crossing.positions[:, 2] + 17.0) % FRAME.height
+    write_structures(tmp_path / "POSCAR", [crossing], "poscar")
+    again = read_structure(tmp_path / "POSCAR", "W")
+    assert np.ptp(again.positions[:, 2]) == pytest.approx(np.ptp(atoms.positions[:, 2]))
+    shift = again.positions[0, 2] - atoms.positions[0, 2]
+    assert np.allclose(again.positions[:, 2], atoms.positions[:, 2] + shift, atol=1e-7)
+
+
+def test_several_structures_go_into_one_extended_xyz_file_only(tmp_path, atoms):
+    write_structures(tmp_path / "many.xyz", [atoms, atoms], "extxyz")
+    with pytest.raises(StructureError, match=r"many\.xyz: expected one structure, got 2"):
+        read_structure(tmp_path / "many.xyz", "W")
+    with pytest.raises(StructureError, match="holds one structure, got 2"):
+        write_structures(tmp_path / "POSCAR", [atoms, atoms], "poscar")
+
+
+def test_unknown_formats_are_refused(tmp_path, atoms):
+    with pytest.raises(StructureError, match="got cif"):
+        write_structures(tmp_path / "x.cif", [atoms], "cif")  # type: ignore[arg-type]
+
+
+def test_damaged_files_are_named(tmp_path, atoms):
+    whole = dump(atoms)
+    cases = {
+        "short.dump": ("\n".join(whole.splitlines()[:60]), "cut short: expected 180 atoms, got 51"),
+        "header.dump": ("\n".join(whole.splitlines()[:5]), "cannot be read"),
+        "words.txt": ("not a structure", "expected a LAMMPS dump"),
+        "empty": ("", "expected a LAMMPS dump"),
+    }
+    for name, (text, message) in cases.items():
+        path = tmp_path / name
+        path.write_text(text)
+        with pytest.raises(StructureError, match=f"{name}: {message}"):
+            read_structure(path, "W")
+
+
+@pytest.mark.parametrize("file_format", ["extxyz", "lammps-data", "poscar"])
+def test_files_cut_short_are_refused(tmp_path, atoms, file_format):
+    path = tmp_path / "cut"
+    write_structures(path, [atoms], file_format)
+    path.write_text("\n".join(path.read_text().splitlines()[:80]))
+    with pytest.raises(StructureError, match="cut: c"):
+        read_structure(path, "W")
+
+
+def test_missing_and_binary_files_are_named(tmp_path):
+    with pytest.raises(StructureError, match=r"gone\.dump: cannot be read: No such file"):
+        read_structure(tmp_path / "gone.dump", "W")
+    (tmp_path / "binary").write_bytes(bytes([0, 255, 254, 128]))
+    with pytest.raises(StructureError, match="binary: expected a text file"):
+        read_structure(tmp_path / "binary", "W")
+
+
+def test_other_elements_are_refused(tmp_path, atoms):
+    atoms.symbols[3] = "Mo"
+    write_structures(tmp_path / "a.xyz", [atoms], "extxyz")
+    with pytest.raises(StructureError, match=r"a\.xyz: expected only W atoms, got Mo, W"):
+        read_structure(tmp_path / "a.xyz", "W")
+
+
+def test_boundaries_that_are_not_normal_to_z_are_refused(tmp_path, atoms):
+    (tmp_path / "x.dump").write_text(dump(atoms, "ss pp pp"))
+    with pytest.raises(StructureError, match="boundary normal along z with periodic x and y, got open periodic periodic"):
+        read_structure(tmp_path / "x.dump", "W")
+
+
+def test_tilted_cells_are_refused(tmp_path, atoms):
+    atoms.cell[1, 0] = 1.0
+    write_structures(tmp_path / "tilted.xyz", [atoms], "extxyz")
+    with pytest.raises(StructureError, match=r"tilted\.xyz: expected an orthorhombic box"):
+        read_structure(tmp_path / "tilted.xyz", "W")
+
+
+def test_a_fully_periodic_bicrystal_is_refused(tmp_path, atoms):
+    atoms.cell[2, 2] = np.ptp(atoms.positions[:, 2]) + 2.0
+    atoms.pbc = True
+    write_structures(tmp_path / "two", [atoms], "poscar")
+    with pytest.raises(StructureError, match="may hold two boundaries"):
+        read_structure(tmp_path / "two", "W")
+
+
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="GRIP's published structures lie beside the repository only here")
+def test_the_published_structures_are_different_phases_with_their_fractions():
+    ground, other = (read_structure(PUBLISHED / name, "W") for name in ("gs_n0.2.dump", "metastable_n0.4_2x1.dump"))
+    assert n_fraction(len(ground), 10) == pytest.approx(0.2)
+    assert n_fraction(len(other), 20) == pytest.approx(0.4)
+    assert distance(fingerprint(ground.positions, ground.cell), fingerprint(other.positions, other.cell)) > 0.2
