@@ -305,9 +305,10 @@ class CampaignConfig(Section):
             if size % multiple:
                 why = f"network.patch {self.network.patch} and network.num_levels {self.network.num_levels}"
                 refuse(f"must be multiples of {multiple} for {why}, got {size} along {'xyz'[axis]}", "voxels.shape")
-        thinnest = min(self.boundary.slab_heights)
-        if self.relaxation.outer_thickness >= thinnest:
-            refuse(f"must be less than the thinner slab, {thinnest:g}, got {self.relaxation.outer_thickness:g}", "relaxation.outer_thickness")
+        outer, thinner = self.relaxation.outer_thickness, min(self.boundary.slab_heights)
+        if outer >= thinner:
+            refuse(f"must be less than the thinner slab, {thinner:g}, got {outer:g}", "relaxation.outer_thickness")
         if self.sampling.guidance not in (0.0, 1.0) and not (self.diffusion.conditional and self.diffusion.condition_dropout):
-            refuse("needs diffusion.conditional: true and a diffusion.condition_dropout greater than 0, or must be 0 or 1", "sampling.guidance")
+            needs = "without diffusion.conditional: true and a diffusion.condition_dropout greater than 0"
+            refuse(f"must be 0 or 1 {needs}, got {self.sampling.guidance:g}", "sampling.guidance")
         return self

@@ -10,9 +10,6 @@ from pydantic_core import ErrorDetails
 
 from gcd_hpc.config.reader import Path, dotted
 
-Problem = tuple[Path, str, str]
-"""Path, the path as text, and what is wrong with it."""
-
 _EXPECTED = {
     "greater_than": "greater than {gt:g}",
     "greater_than_equal": "at least {ge:g}",
@@ -30,15 +27,16 @@ _EXPECTED = {
 }
 
 
-def explain(error: ValidationError, model: type[BaseModel], data: dict[str, Any]) -> list[Problem]:
-    """The problems in the order of the model's keys; alternatives of one key are joined by "or"."""
+def explain(error: ValidationError, model: type[BaseModel], data: dict[str, Any]) -> list[tuple[Path, str]]:
+    """Path of the key and what is wrong with it, in the order of the model's keys; alternatives of one key are joined by "or"."""
     by_path: dict[Path, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         by_path.setdefault(_path(detail, data), []).append(detail)
     texts = {path: _text(path, details, model, data) for path, details in by_path.items()}
-    meant = {(*path[:-1], near) for path, details in by_path.items() if details[0]["type"] == "extra_forbidden" for near in _near(path, model)[:1]}
+    unknown = [path for path, details in by_path.items() if details[0]["type"] == "extra_forbidden"]
+    meant = {(*path[:-1], near) for path in unknown for near in _near(path, model)}
     # A misspelt key is reported once, not also as missing.
-    return [(path, dotted(path), text) for path, text in texts.items() if not (path in meant and by_path[path][0]["type"] == "missing")]
+    return [(path, text) for path, text in texts.items() if not (path in meant and by_path[path][0]["type"] == "missing")]
 
 
 def fields(model: type[BaseModel], path: Path = ()) -> Iterator[Path]:
@@ -60,7 +58,8 @@ def _path(detail: ErrorDetails, data: Any) -> Path:
         else:
             break
         path.append(part)
-    return (*path, *detail.get("ctx", {}).get("key", "").split(".")) if "key" in detail.get("ctx", {}) else tuple(path)
+    about = detail.get("ctx", {}).get("key")
+    return (*path, *about.split(".")) if about else tuple(path)
 
 
 def _text(path: Path, details: list[ErrorDetails], model: type[BaseModel], data: Any) -> str:

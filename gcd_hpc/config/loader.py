@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.explain import explain
-from gcd_hpc.config.reader import parse, write
+from gcd_hpc.config.reader import dotted, parse, write
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import ConfigError
 
@@ -82,5 +82,9 @@ def _validate(model: type[Model], data: dict[str, Any], source: str, changed: Se
         return model.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         problems = explain(error, model, data)
-    first, *others = [ConfigError(COMMAND_LINE if any(path[: len(c)] == c for c in changed) else source, key, text) for path, key, text in problems]
+    errors = []
+    for path, text in problems:
+        by_option = any(path[: len(option)] == option for option in changed)
+        errors.append(ConfigError(COMMAND_LINE if by_option else source, dotted(path), text))
+    first, *others = errors
     raise ConfigError(first.source, first.key, "\n".join([first.problem, *map(str, others)])) from None

@@ -6,7 +6,7 @@ written twice, an alias or a tag is refused. Every refusal names the path of the
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -28,18 +28,22 @@ _RESOLVERS = (
 class _Loader(yaml.SafeLoader):
     """Composes nodes with the core resolvers of YAML 1.2."""
 
-    yaml_implicit_resolvers: dict = {}
+    yaml_implicit_resolvers: ClassVar[dict] = {}
 
 
 class _Dumper(yaml.SafeDumper):
     """Writes what the loader reads back unchanged."""
 
-    yaml_implicit_resolvers: dict = {}
+    yaml_implicit_resolvers: ClassVar[dict] = {}
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def represent_list(self, data: Any) -> yaml.Node:
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
 
+
+_Dumper.add_representer(list, _Dumper.represent_list)
 for _tag, _pattern, _first in _RESOLVERS:
     _Loader.add_implicit_resolver(_tag, _pattern, _first)
     _Dumper.add_implicit_resolver(_tag, _pattern, _first)
@@ -64,13 +68,14 @@ def parse(text: str, source: str) -> Any:
     except yaml.reader.ReaderError as error:
         raise ConfigError(source, "", f"is not valid YAML: {error.reason} (character {error.position + 1})") from None
     if aliases:
-        raise ConfigError(source, f"line {aliases[0].start_mark.line + 1}", f"aliases are not supported, got *{aliases[0].anchor}: repeat the value")
+        where = f"line {aliases[0].start_mark.line + 1}"
+        raise ConfigError(source, where, f"aliases are not supported, got *{aliases[0].anchor}: repeat the value")
     return None if node is None else _value(node, (), source)
 
 
 def write(data: Any) -> str:
     """YAML text of plain values in the order in which they are given."""
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=120, allow_unicode=True)
 
 
 def dotted(path: Sequence[str | int]) -> str:

@@ -35,5 +35,4 @@ class SiteConfig(Section):
     def resolved(self) -> "SiteConfig":
         """The same site with a number for every ``auto``."""
         cores = len(os.sched_getaffinity(0)) if self.cores == "auto" else self.cores
-        numbers = {"training_processes": self.training_processes, "sampling_ranks": self.sampling_ranks, "relaxation_workers": self.relaxation_workers}
-        return self.model_copy(update={"cores": cores, **{key: cores if value == "auto" else value for key, value in numbers.items()}})
+        return self.model_copy(update={key: cores for key, value in self if value == "auto"})

@@ -1,0 +1,27 @@
+"""All checks in order, quickest first: ``python -m tests [pytest options]``. Ends with pytest's closing line and exit code."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+CHECKS = (["ruff", "check", "."], ["mypy"])
+
+
+def main() -> int:
+    # Tests start launchers by name: those of this environment come first, whether it is activated or not.
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    failed = False
+    for check in CHECKS:
+        started = time.monotonic()
+        code = subprocess.run([sys.executable, "-m", *check], cwd=ROOT, env=environment).returncode
+        print(f"{' '.join(check)}: {'passed' if code == 0 else 'FAILED'} in {time.monotonic() - started:.1f} s", flush=True)
+        failed |= code != 0
+    code = subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]], cwd=ROOT, env=environment).returncode
+    return code or int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
