@@ -3,29 +3,34 @@
 from itertools import product
 
 import numpy as np
+from scipy.spatial import cKDTree
 
+from gcd_hpc.errors import StructureError
 from gcd_hpc.voxels.grid import Grid
 
 _CUBE = np.array(list(product((-1, 0, 1), repeat=3)))  # (27, 3)
 _CORNERS = np.array(list(product((0, 1), repeat=3)))  # (8, 3)
 # For each of the eight 2x2x2 blocks in a 3x3x3 cube, its voxels' places in the list of 27.
 _BLOCKS = np.array([[int(np.dot(corner + inner, (9, 3, 1))) for inner in _CORNERS] for corner in _CORNERS])  # (8, 8)
-_MIN_MASS = 0.5
-_MAX_SEARCHES, _MAX_PASSES, _CONVERGED = 20, 60, 1e-9
+_MIN_MASS = 0.5  # atoms; a lighter block is noise
+_MIN_DISTANCE = 1.5  # voxels; mass this close to a found atom is what noise left of it, no second atom
+_MAX_SEARCHES, _MAX_PASSES, _CONVERGED = 20, 30, 1e-9
 
 
 def decode_moments(array: np.ndarray, grid: Grid) -> np.ndarray:
     """Positions (N, 3), float64, Å, of the atoms in a voxel array (X, Y, Z), clean or generated.
 
-    Blocks of 2x2x2 voxels that hold more mass than their neighbours, and more than half an atom, are atoms; those found are subtracted and the
-    search goes on in what is left, so that an atom that shares voxels with another is not lost. Then each atom's block is evaluated again
-    with all others subtracted, until nothing moves.
+    The atoms of blocks of 2x2x2 voxels that explain the array better than their neighbours' are found and subtracted, and the
+    search goes on in what is left, so that an atom that shares voxels with another is not lost. Then each atom's mean is taken
+    again with all others subtracted, until nothing moves.
     """
     padded = np.pad(np.asarray(array, dtype=np.float64), [(0, 0 if periodic else 2) for periodic in grid.periodic])
+    if not np.isfinite(padded).all():
+        raise StructureError("a voxel array must hold finite numbers, got NaN or infinity")
     positions = np.empty((0, 3))
     residual = padded
     for _ in range(_MAX_SEARCHES):
-        found = _search(residual)
+        found = _away_from(positions, _search(residual), padded.shape)
         if not len(found):
             break
         positions = _refine(padded, np.concatenate([positions, found]), num_passes=2)
@@ -35,17 +40,29 @@ def decode_moments(array: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def _search(residual: np.ndarray) -> np.ndarray:
-    """Block positions (K, 3), in voxels, of the local maxima of block mass; no two blocks overlap."""
+    """Positions (K, 3), in voxels, of the blocks whose atom lowers the squared residual more than any neighbouring block's."""
     mass = residual
     for axis in range(3):
         mass = mass + np.roll(mass, -1, axis)
-    ranked = mass + 1e-9 * np.arange(mass.size).reshape(mass.shape) / mass.size  # equal neighbours: one must win
-    highest = ranked
+    blocks = np.argwhere(mass > _MIN_MASS)  # (K, 3)
+    values = residual.ravel()[_flat(blocks[:, None] + _CORNERS, residual.shape)]  # (K, 8)
+    inner = _mean(values)
+    tents = np.stack([1 - inner, inner], axis=1)[:, _CORNERS, np.arange(3)].prod(axis=2)  # (K, 8)
+    gain = 2 * (tents * values).sum(axis=1) - (tents * tents).sum(axis=1)  # (K,) squared residual without minus with the atom
+    gain += 1e-9 * np.arange(len(gain)) / max(1, len(gain))  # of equal neighbours one must win
+    score = np.full(residual.shape, -np.inf)
+    score[tuple(blocks.T)] = gain
     for axis in range(3):
-        highest = np.maximum(highest, np.maximum(np.roll(highest, 1, axis), np.roll(highest, -1, axis)))
-    blocks = np.argwhere((ranked == highest) & (mass > _MIN_MASS))
-    values = residual[tuple(((blocks[:, None] + _CORNERS) % residual.shape).transpose(2, 0, 1))]  # (K, 8)
-    return blocks + _mean(values)
+        score = np.maximum(score, np.maximum(np.roll(score, 1, axis), np.roll(score, -1, axis)))
+    return (blocks + inner)[(gain > 0) & (gain == score[tuple(blocks.T)])]
+
+
+def _away_from(atoms: np.ndarray, found: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Those of the found positions (K, 3), in voxels, that lie near none of the atoms (N, 3)."""
+    if not len(atoms) or not len(found):
+        return found
+    distances, _ = cKDTree(_fold(atoms, shape), boxsize=shape).query(_fold(found, shape))
+    return found[distances > _MIN_DISTANCE]
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
@@ -85,6 +102,12 @@ def _spread(positions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.bincount(index.ravel(), _tents(positions, nearest).ravel(), minlength=int(np.prod(shape))).reshape(shape)
 
 
+def _fold(positions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Positions (N, 3), in voxels, folded into [0, shape)."""
+    folded = positions % np.array(shape)
+    return np.where(folded < shape, folded, 0.0)  # a tiny negative number plus the length rounds to the length
+
+
 def _flat(index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Flat indices of voxels (..., 3); every axis wraps."""
     index = index % np.array(shape)
@@ -93,7 +116,7 @@ def _flat(index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def _to_box(positions: np.ndarray, padded: tuple[int, ...], grid: Grid) -> np.ndarray:
     """Positions in Å from positions in voxels; an atom in the padding of an open axis belongs to the end it is nearer to."""
-    folded = positions % np.array(padded)
+    folded = _fold(positions, padded)
     for axis, periodic in enumerate(grid.periodic):
         if not periodic:
             last = grid.shape[axis] - 1
