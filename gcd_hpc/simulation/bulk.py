@@ -70,6 +70,8 @@ def _measure(child: LammpsChild, element: str, lattice: str, a0: float | None) -
             )
         a0 = float(brentq(lambda a: crystal(a).pressure_bar, trial[lowest - 1], trial[lowest + 1], xtol=1e-10))
     final = crystal(a0)
+    if final.cutoff is None:
+        raise PotentialError(f"LAMMPS does not state the cutoff of pair_style {child.potential.pair_style}, which E_gb needs")
     return Bulk(a0, float(final.energies.mean()), final.cutoff)
 
 

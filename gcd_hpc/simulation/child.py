@@ -74,12 +74,13 @@ class RelaxResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Energies (N,) eV and forces (N, 3) eV/Å of positions as they are, pressure, and the potential's cutoff."""
+    """Energies (N,) eV and forces (N, 3) eV/Å of positions as they are, pressure, and the potential's cutoff
+    where LAMMPS states it."""
 
     energies: np.ndarray
     forces: np.ndarray
     pressure_bar: float
-    cutoff: float
+    cutoff: float | None
 
 
 class LammpsChild:

@@ -1,4 +1,4 @@
-"""Inside the LAMMPS child: one serial instance, cleared and used again for every job.
+"""Inside the LAMMPS child: one serial instance, emptied and used again for every job.
 
 Started by ``child.LammpsChild`` as ``python -m gcd_hpc.simulation.lammps_worker PARENT_PID``; jobs come in on stdin and answers go
 out on stdout, both in the format of ``messages``. This is the only file that imports LAMMPS.
@@ -18,8 +18,8 @@ from gcd_hpc.simulation.messages import LENGTH, pack, unpack
 
 Arrays = dict[str, np.ndarray]
 LOG = Path("job.log")
-SKIN = 2.0
-"""Neighbour lists reach this far (Å) beyond the cutoff, so that a minimisation rarely rebuilds them."""
+SKIN = 1.0
+"""Neighbour lists reach this far (Å) beyond the cutoff: with more, each evaluation sees more pairs; with less, more rebuilds."""
 
 
 class Worker:
@@ -32,63 +32,84 @@ class Worker:
 
         self.lammps = lammps.lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"], comm=MPI.COMM_SELF)
         self.version = int(self.lammps.version())
+        self.forces: list[Any] | None = None
+        self.cutoff: float | None = None
 
     def answer(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Run one job. What LAMMPS refuses comes back as an answer with the key ``error``."""
         started = time.perf_counter()
         operation = {"relax": self.relax, "evaluate": self.evaluate}[header["operation"]]
+        forces = [header[name] for name in ("pair_style", "pair_coeff", "mass", "periodic_z")]
         try:
-            self.load(header, arrays)
+            if forces != self.forces:
+                self.start(*forces)
+            self.forces = None  # nothing is known of an instance in which a job failed
+            self.fill(arrays)
             reply, results = operation(header, arrays)
+            self.empty()
+            self.forces = forces
         except Exception as error:  # LAMMPS raises bare Exceptions; the instance is usable again after `clear`
             return {"error": " ".join(str(error).split())}, {}
         reply["seconds"] = time.perf_counter() - started
         return reply, results
 
-    def load(self, header: dict[str, Any], arrays: Arrays) -> None:
-        """Forget the last job and fill the box with this one's atoms."""
-        periodic = "p p p" if header["periodic_z"] else "p p f"
-        (x0, y0, z0), (x1, y1, z1) = arrays["box"]
-        num_atoms = len(arrays["positions"])
+    def start(self, pair_style: str, pair_coeff: str, mass: float, periodic_z: bool) -> None:
+        """Forget everything and read the potential, which takes as long as ten evaluations."""
         self.commands(
             "log none",
             "clear",
-            f"log {LOG}",
             "units metal",
             "atom_style atomic",
-            "atom_modify map array",
-            f"boundary {periodic}",
-            f"region box block {x0:.17g} {x1:.17g} {y0:.17g} {y1:.17g} {z0:.17g} {z1:.17g} units box",
+            "atom_modify map array sort 0 0.0",
+            f"boundary p p {'p' if periodic_z else 'f'}",
+            "region box block 0 1 0 1 0 1 units box",
             "create_box 1 box",
-            f"pair_style {header['pair_style']}",
-            f"mass 1 {header['mass']:.17g}",
-            f"pair_coeff {header['pair_coeff']}",
+            f"pair_style {pair_style}",
+            f"mass 1 {mass:.17g}",
+            f"pair_coeff {pair_coeff}",
             f"neighbor {SKIN} bin",
             "neigh_modify every 1 delay 0 check yes",
             "thermo_modify norm no",
             "thermo 0",
         )
-        created = self.lammps.create_atoms(num_atoms, None, [1] * num_atoms, arrays["positions"].ravel())
+
+    def fill(self, arrays: Arrays) -> None:
+        """Set the box and put this job's atoms into it."""
+        (x0, y0, z0), (x1, y1, z1) = arrays["box"]
+        num_atoms = len(arrays["positions"])
+        self.commands(
+            f"log {LOG}",
+            f"change_box all x final {x0:.17g} {x1:.17g} y final {y0:.17g} {y1:.17g} z final {z0:.17g} {z1:.17g} units box",
+            "reset_timestep 0",
+        )
+        created = self.lammps.create_atoms(num_atoms, list(range(1, num_atoms + 1)), [1] * num_atoms, arrays["positions"].ravel())
         if created != num_atoms:
             raise RuntimeError(f"LAMMPS took {created} of {num_atoms} atoms: the others lie outside the box or are not finite")
+        self.commands("compute energies all pe/atom")
+
+    def empty(self) -> None:
+        """Take out the job's atoms; the potential stays."""
+        self.commands("log none", "uncompute energies", "delete_atoms group all")
 
     def evaluate(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Energies and forces as they are."""
-        self.commands("compute energies all pe/atom", "run 0 post no")
-        pressure = float(self.lammps.get_thermo("press"))
-        return {"pressure_bar": pressure, "cutoff": self.cutoff()}, self.state()
+        self.commands("run 0 post no")
+        self.read_log()
+        return {"pressure_bar": float(self.lammps.get_thermo("press")), "cutoff": self.cutoff}, self.state()
 
     def relax(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Anneal if asked, then conjugate gradients; the bottom held, the top moving as one rigid body."""
         self.group("fixed", arrays["fixed"])
         self.group("rigid", arrays["rigid"])
-        self.commands("group mobile subtract all fixed rigid", "compute energies all pe/atom")
+        self.commands("group mobile subtract all fixed rigid")
         if header["anneal"] is not None:
             self.anneal(**header["anneal"])
         self.hold()
         self.commands("min_style cg", *header["minimizer"])
         self.commands("minimize {etol:.17g} {ftol:.17g} {max_iterations} {max_evaluations}".format(**header))
         results = self.state()
+        self.release()
+        self.commands("group mobile delete", "group fixed delete", "group rigid delete")
         return self.minimizer_report(), results
 
     def anneal(self, temperature_k: float, num_steps: int, timestep_ps: float, seed: int) -> None:
@@ -102,11 +123,14 @@ class Worker:
             "fix move all nve",
         )
         self.hold()
-        self.commands(f"run {num_steps}", "unfix thermostat", "unfix move", "unfix hold_bottom", "unfix hold_top")
-        self.commands("velocity all set 0 0 0")
+        self.commands(f"run {num_steps}", "unfix thermostat", "unfix move")
+        self.release()
 
     def hold(self) -> None:
         self.commands("fix hold_bottom fixed setforce 0 0 0", "fix hold_top rigid aveforce NULL NULL NULL")
+
+    def release(self) -> None:
+        self.commands("unfix hold_bottom", "unfix hold_top")
 
     def group(self, name: str, mask: np.ndarray) -> None:
         """Atoms of a mask; their ids are their places in the job's arrays, counted from one."""
@@ -126,22 +150,20 @@ class Worker:
     def minimizer_report(self) -> dict[str, Any]:
         """Why the minimiser stopped and what it cost; LAMMPS tells only its log."""
         report = {}
-        for line in self.read_log().splitlines():
+        for line in self.read_log():
             name, _, value = line.partition("=")
             report[name.strip()] = value.strip()
         iterations, evaluations = map(int, report["Iterations, force evaluations"].split())
         return {"stop_reason": report["Stopping criterion"], "iterations": iterations, "evaluations": evaluations}
 
-    def cutoff(self) -> float:
-        """Reach of the potential in Å, from the neighbour list that LAMMPS built for it."""
-        for line in self.read_log().splitlines():
-            if "master list distance cutoff" in line:
-                return float(line.split("=")[1]) - SKIN
-        raise RuntimeError("LAMMPS did not state the cutoff of this pair style")
-
-    def read_log(self) -> str:
+    def read_log(self) -> list[str]:
+        """Lines about the present job. The first after ``start`` also state the cutoff: LAMMPS tells it only once."""
         self.lammps.command("log none")  # closing the log is what flushes it
-        return LOG.read_text(errors="replace")
+        lines = LOG.read_text(errors="replace").splitlines()
+        for line in lines:
+            if "master list distance cutoff" in line:
+                self.cutoff = float(line.split("=")[1]) - SKIN
+        return lines
 
     def commands(self, *lines: str) -> None:
         for line in lines:

@@ -36,7 +36,8 @@ def _removed(depths: np.ndarray, plane_spacing: float, atoms_per_plane: int, rng
     """Which atoms of a grain go, (N,): 0 to atoms_per_plane - 1 out of the plane at depth 0, all numbers equally likely."""
     plane = np.flatnonzero(depths < plane_spacing - PLANE_TOLERANCE)
     removed = np.zeros(len(depths), dtype=bool)
-    removed[rng.choice(plane, size=min(rng.integers(atoms_per_plane), len(plane)), replace=False)] = True
+    number = min(int(rng.integers(atoms_per_plane)), len(plane))
+    removed[rng.choice(plane, size=number, replace=False)] = True
     return removed
 
 
