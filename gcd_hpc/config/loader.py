@@ -84,7 +84,7 @@ def _validate(model: type[Model], data: dict[str, Any], source: str, changed: Se
         problems = explain(error, model, data)
     errors = []
     for path, text in problems:
-        by_option = any(path[: len(option)] == option for option in changed)
+        by_option = any(path[: len(option)] == option or option[: len(path)] == path for option in changed)
         errors.append(ConfigError(COMMAND_LINE if by_option else source, dotted(path), text))
     first, *others = errors
     raise ConfigError(first.source, first.key, "\n".join([first.problem, *map(str, others)])) from None

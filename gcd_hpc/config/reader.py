@@ -32,9 +32,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what the loader reads back unchanged."""
-
-    yaml_implicit_resolvers: ClassVar[dict] = {}
+    """Quotes whatever this reader or one of YAML 1.1 would not take for text."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -75,7 +73,7 @@ def parse(text: str, source: str) -> Any:
 
 def write(data: Any) -> str:
     """YAML text of plain values in the order in which they are given."""
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=120, allow_unicode=True)
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=120)
 
 
 def dotted(path: Sequence[str | int]) -> str:

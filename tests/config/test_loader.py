@@ -1,0 +1,147 @@
+import pytest
+
+from gcd_hpc.config.loader import dump, load_campaign, load_site
+from gcd_hpc.errors import ConfigError
+
+
+def test_a_campaign_file_becomes_a_config(load):
+    config = load()
+    assert config.name == "minimal"
+    assert config.boundary.upper.x == (3, 1, 0)
+    assert config.voxels.shape == (12, 12, 72)
+    assert config.search.num_tries == 60
+
+
+def test_a_whole_number_is_good_for_a_float(load, minimal):
+    assert load(minimal.replace("lattice: bcc", "lattice: bcc\n  a0: 3")).boundary.a0 == 3.0
+
+
+def test_overrides_change_keys_in_order(load, minimal):
+    config = load(minimal, "seed=1", "sampling.num_candidates=20", "training.learning_rate=1e-4", "seed=2")
+    assert (config.seed, config.sampling.num_candidates, config.training.learning_rate) == (2, 20, 1e-4)
+
+
+def test_overrides_reach_sections_that_the_file_does_not_have(load, minimal):
+    assert load(minimal, "search.md.probability=0.5").search.md.probability == 0.5
+
+
+def test_overrides_take_lists_and_sections(load, minimal):
+    config = load(minimal, "voxels.shape=[16, 16, 80]", "search.md={probability: 1, num_steps: [1, 2]}")
+    assert config.voxels.shape == (16, 16, 80)
+    assert config.search.md.num_steps == (1, 2)
+
+
+def test_an_override_mends_a_mistake_in_the_file(load, minimal):
+    assert load(minimal.replace("60", "0"), "search.num_tries=5").search.num_tries == 5
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("seed", "--set: must look like section.key=value, got 'seed'"),
+        ("=1", "--set: must look like section.key=value, got '=1'"),
+        ("sampling..solver=x", "--set: must look like section.key=value, got 'sampling..solver=x'"),
+        ("sampling.num_candidates=0", "--set: sampling.num_candidates: must be greater than 0, got 0"),
+        ("sampling.num_candidats=1", "--set: sampling.num_candidats: unknown key, did you mean num_candidates?"),
+        ("samplin.num_candidates=1", "--set: samplin: unknown key, did you mean sampling?"),
+        ("seed.x=1", "--set: seed: must be a whole number, got {\"x\": 1}"),
+        ("name.x=1", "--set: name.x: name is a value, not a section"),
+        ("voxels.shape.2=1", "--set: voxels.shape.2: voxels.shape is a value, not a section"),
+        ("search={num_tries: 1, num_tries: 2}", "--set search={num_tries: 1, num_tries: 2}: num_tries: is given twice"),
+        ("seed=[", "--set seed=[: line 1, column 2: is not valid YAML"),
+        ("seed=", "--set: seed: must be a whole number, got nothing"),
+    ],
+)
+def test_a_wrong_override_is_reported_as_such(message, minimal, override, expected):
+    assert message(minimal, override).startswith(expected)
+
+
+def test_a_mistake_in_the_file_is_not_blamed_on_an_override(message, minimal):
+    assert message(minimal.replace("60", "0"), "seed=1").startswith("c.yaml: search.num_tries: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "c.yaml: must hold keys such as name, seed, boundary, got nothing"),
+        ("# only a comment", "c.yaml: must hold keys such as name, seed, boundary, got nothing"),
+        ("- a\n- b\n", "c.yaml: must hold keys such as name, seed, boundary, got a list"),
+        ("just text", "c.yaml: must hold keys such as name, seed, boundary, got a str"),
+    ],
+)
+def test_a_file_without_keys_is_refused(message, text, expected):
+    assert message(text) == expected
+
+
+def test_a_missing_file_is_named(folder):
+    with pytest.raises(ConfigError, match=r"^campaigns/none\.yaml: there is no such file$"):
+        load_campaign("campaigns/none.yaml")
+
+
+def test_a_folder_in_place_of_a_file_is_named(folder):
+    with pytest.raises(ConfigError, match=r"is a folder, expected a YAML file$"):
+        load_campaign(folder)
+
+
+def test_a_file_below_a_file_is_named(folder):
+    (folder / "c.yaml").touch()
+    with pytest.raises(ConfigError, match=r"^c\.yaml/d\.yaml: cannot be read: not a directory$"):
+        load_campaign("c.yaml/d.yaml")
+
+
+def test_a_binary_file_is_refused(folder):
+    (folder / "c.yaml").write_bytes(b"\x89HDF\r\n\x1a\n\xff\xfe")
+    with pytest.raises(ConfigError, match=r"^c\.yaml: is not text in UTF-8, expected a YAML file$"):
+        load_campaign("c.yaml")
+
+
+def test_all_problems_are_listed_one_a_line(message, minimal):
+    text = minimal.replace("60", "0").replace("bcc", "bbc").replace("name: minimal\n", "")
+    assert message(text).splitlines() == [
+        "c.yaml: name: is required but missing",
+        "c.yaml: boundary.lattice: must be 'sc', 'bcc', 'fcc' or 'diamond', got 'bbc'",
+        "c.yaml: search.num_tries: must be greater than 0, got 0",
+    ]
+
+
+def test_a_dumped_campaign_loads_as_the_same_campaign(load):
+    config = load()
+    assert load(dump(config)) == config
+
+
+def test_a_dumped_campaign_holds_every_key(load):
+    assert "condition_dropout: 0.15\n" in dump(load())
+
+
+def test_dumping_twice_gives_the_same_text(load):
+    config = load()
+    assert dump(load(dump(config))) == dump(config)
+
+
+def test_no_site_file_means_this_machine():
+    assert load_site(None) == load_site()
+    assert load_site().name == "local"
+
+
+def test_a_site_file_is_read(folder):
+    (folder / "s.yaml").write_text("name: two\ncores: 2\ntraining_processes: 1\n")
+    site = load_site("s.yaml").resolved()
+    assert (site.cores, site.training_processes, site.sampling_ranks, site.relaxation_workers) == (2, 1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cores: 0", "s.yaml: cores: must be greater than 0 or 'auto', got 0"),
+        ("cores: all", "s.yaml: cores: must be a whole number or 'auto', got 'all'"),
+        ("core: 2", "s.yaml: core: unknown key, did you mean cores?"),
+        ("mode: overlap", "s.yaml: mode: must be 'barrier', got 'overlap'"),
+        ("mpiexec: ''", "s.yaml: mpiexec: must not be empty"),
+        ("", "s.yaml: must hold keys such as name, cores, training_processes, got nothing"),
+    ],
+)
+def test_a_wrong_site_file_is_reported(folder, text, expected):
+    (folder / "s.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_site("s.yaml")
+    assert str(caught.value) == expected

