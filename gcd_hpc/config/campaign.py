@@ -224,8 +224,12 @@ class SamplingConfig(Section):
     """Ask for this much below the lowest energy known for the same [n]."""
     chunk_size: PositiveInt = 50
     batch_size: PositiveInt = 10
-    min_pair_distance: Fraction = 0.6
-    """Shortest allowed distance in decoded structures, in nearest-neighbour distances."""
+    min_pair_distance: Fraction = 0.35
+    """Shortest allowed distance in decoded structures, in nearest-neighbour distances; LAMMPS pushes apart what is a little too close."""
+    bootstrap_share: Fraction = 0.0
+    """Share of candidates whose registry is one of a relaxed training structure, jittered; the others draw it uniformly."""
+    registry_jitter: NonNegativeFloat = 0.2
+    """Standard deviation along each axis of what is added to such a registry."""
 
 
 class RelaxationConfig(Section):

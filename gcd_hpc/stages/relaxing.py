@@ -55,7 +55,7 @@ def relax_candidate(setting: Setting, child: LammpsChild, candidate: Candidate, 
     return replace(
         candidate,
         status="ok",
-        registry_relaxed=np.asarray(candidate.registry) + relaxed.shift,
+        registry_relaxed=setting.frame.reduced(np.asarray(candidate.registry) + relaxed.shift),
         n_fraction=relaxed.n_fraction,
         gb_energy_j_m2=relaxed.gb_energy_j_m2,
         screen_gb_energy_j_m2=relaxed.screen_gb_energy_j_m2,

@@ -23,9 +23,10 @@ from gcd_hpc.seeds import SAMPLING, generator
 from gcd_hpc.stages.assembly import Canvas, grid_of, known_mask
 from gcd_hpc.stages.batches import NUM_CONDITIONS, ConditionScale
 from gcd_hpc.stages.decoding import Decoder, load_decoder
-from gcd_hpc.stages.layout import chunk_indices, model_file, num_chunks, sampled_part
+from gcd_hpc.stages.layout import chunk_indices, model_file, num_chunks, sampled_part, training_set
 from gcd_hpc.stages.setting import Setting, load_setting
-from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.hdf5 import Columns
+from gcd_hpc.store.parts import read_columns, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.schema import Candidate, candidate_id
 from gcd_hpc.structures.energetics import closest_pair, n_fraction
@@ -73,15 +74,31 @@ class Draft:
     fraction: float
 
 
-def draft(setting: Setting, model: Model, index: int) -> Draft:
+def draft(setting: Setting, model: Model, known: Columns, index: int) -> Draft:
     """Registry, sub-voxel shift and noise of candidate ``index``: all its random draws."""
     config = setting.config
     rng = generator(config.seed, SAMPLING, model.version, index)
     grid = grid_of(setting.frame, config.voxels.shape)
-    registry = setting.frame.random_registry(rng)
+    energy, fraction = model.target(setting, index)
+    registry = draw_registry(setting, known, fraction, rng)
     canvas = Canvas(setting.frame, grid, config.voxels.known, registry, rng.random(3) * grid.spacing)
-    energy, fraction = model.target(setting, index) if config.diffusion.conditional else (float("nan"), float("nan"))
+    if not config.diffusion.conditional:
+        energy = fraction = float("nan")
     return Draft(index, canvas, rng.standard_normal(grid.shape, dtype=np.float32), energy, fraction)
+
+
+def draw_registry(setting: Setting, known: Columns, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Where the upper grain sits: anywhere, or for a share of the candidates where a training structure of this [n] has it (finding 2).
+
+    Args:
+        known: n_fraction and registry_relaxed of the training set.
+    """
+    uniform, choice, jitter = setting.frame.random_registry(rng), rng.random(2), rng.standard_normal(3)
+    matching = np.flatnonzero(np.isclose(known["n_fraction"], fraction))
+    if choice[0] >= setting.config.sampling.bootstrap_share or not len(matching):
+        return uniform
+    chosen = known["registry_relaxed"][matching[int(choice[1] * len(matching))]]
+    return setting.frame.reduced(chosen + setting.config.sampling.registry_jitter * jitter)
 
 
 def generate(setting: Setting, model: Model, drafts: list[Draft], device: torch.device) -> torch.Tensor:
@@ -102,13 +119,15 @@ def generate(setting: Setting, model: Model, drafts: list[Draft], device: torch.
     return arrays[:, 0].float().cpu() * model.scale
 
 
-def sample_chunk(setting: Setting, model: Model, decoder: Decoder, indices: range, device: torch.device) -> list[Candidate]:
+def sample_chunk(
+    setting: Setting, model: Model, known: Columns, decoder: Decoder, indices: range, device: torch.device
+) -> list[Candidate]:
     """Candidates of one chunk, decoded and checked but not relaxed."""
     size = setting.config.sampling.batch_size
     candidates = []
     for start in range(0, len(indices), size):
         started = time.perf_counter()
-        drafts = [draft(setting, model, index) for index in indices[start : start + size]]
+        drafts = [draft(setting, model, known, index) for index in indices[start : start + size]]
         arrays = generate(setting, model, drafts, device)
         decoded = [item.canvas.assemble(decoder(array)) for item, array in zip(drafts, arrays, strict=True)]
         seconds = (time.perf_counter() - started) / len(drafts)
@@ -170,10 +189,11 @@ def main(arguments: list[str]) -> int:
         num, size = setting.config.sampling.num_candidates, setting.config.sampling.chunk_size
         model = Model.load(model_file(run_dir, version), setting, device)
         decoder = load_decoder(run_dir, setting, device)
+        known = read_columns([training_set(run_dir, version)], ["n_fraction", "registry_relaxed"])
         for chunk in range(rank, num_chunks(num, size), num_ranks):
             path = sampled_part(run_dir, version, chunk)
             if not path.exists():
-                rows = sample_chunk(setting, model, decoder, chunk_indices(num, size, chunk), device)
+                rows = sample_chunk(setting, model, known, decoder, chunk_indices(num, size, chunk), device)
                 write_part(path, rows, campaign_provenance(setting.config))
     except GcdError as error:
         print(f"error: {error}", file=sys.stderr)

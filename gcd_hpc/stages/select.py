@@ -16,11 +16,11 @@ from gcd_hpc.stages.setting import Setting, load_setting
 from gcd_hpc.store.parts import read_columns, read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.schema import Candidate
-from gcd_hpc.structures.fingerprint import Fingerprint, distance, energy_weights, fingerprint
+from gcd_hpc.structures.fingerprint import distance, energy_weights, fingerprint
 
 SAME_ENERGY_J_M2 = 0.002
 """Structures whose energies differ by more are different; closer ones are compared by fingerprint."""
-SAME_FINGERPRINT = 0.05
+SAME_FINGERPRINT = 0.01
 
 
 def select(run_dir: str, version: int) -> dict:
@@ -64,7 +64,7 @@ def in_absolute_window(energies: np.ndarray, selection: SelectionConfig) -> np.n
 
 def unique(setting: Setting, ordered: Iterable[Candidate], num: int) -> list[Candidate]:
     """The first ``num`` candidates, in order of energy, that are not the same structure as one before."""
-    kept: list[tuple[Candidate, Fingerprint]] = []
+    kept: list[tuple[Candidate, np.ndarray]] = []
     for candidate in ordered:
         if len(kept) == num:
             break
@@ -75,7 +75,7 @@ def unique(setting: Setting, ordered: Iterable[Candidate], num: int) -> list[Can
     return [candidate for candidate, _ in kept]
 
 
-def boundary_fingerprint(setting: Setting, candidate: Candidate) -> Fingerprint:
+def boundary_fingerprint(setting: Setting, candidate: Candidate) -> np.ndarray:
     """Fingerprint of the atoms whose energy differs from the crystal's, the free surfaces left out."""
     assert candidate.positions is not None and candidate.energies_ev is not None
     heights, outer = candidate.positions[:, 2], setting.config.relaxation.outer_thickness

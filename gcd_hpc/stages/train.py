@@ -156,7 +156,7 @@ class Training:
 def cosine_rate(step: int, num_steps: int, highest: float, lowest: float, num_warmup: int = 50) -> float:
     """Learning rate: linear warm-up, then half a cosine down to the lowest."""
     warm = min(1.0, (step + 1) / num_warmup)
-    return warm * (lowest + 0.5 * (highest - lowest) * (1 + np.cos(np.pi * step / num_steps)))
+    return float(warm * (lowest + 0.5 * (highest - lowest) * (1 + np.cos(np.pi * step / num_steps))))
 
 
 def train(run_dir: Path, version: int, process: Process) -> None:

@@ -1,6 +1,6 @@
 """A bicrystal in its box: where the slabs begin and end, and how two perfect grains are joined."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms
@@ -89,6 +89,13 @@ class Frame:
     def random_registry(self, rng: np.random.Generator) -> Positions:
         """(dx, dy, dz), uniform over the common cell and one plane spacing of the upper grain."""
         return rng.random(3) * np.array([*self.bicrystal.lengths, self.bicrystal.upper.plane_spacing])
+
+    def reduced(self, registry: ArrayLike) -> Positions:
+        """The same registry counted from another lattice point of the upper grain: dx and dy in the cell, 0 <= dz < its plane spacing."""
+        upper = self.bicrystal.upper
+        translations = replace(upper, lattice="fcc") if upper.lattice == "diamond" else upper  # without the basis
+        lattice = replace(self.bicrystal, upper=translations)
+        return lattice.lattice_positions("upper", np.asarray(registry, dtype=float), 0.0, upper.plane_spacing)[0]
 
     def transform(self, positions: Positions, operation: NDArray[np.integer]) -> Positions:
         """A structure under a symmetry operation of the bicrystal, set back on the lower grain's lattice points, (N, 3).

@@ -1,0 +1,89 @@
+"""The paper's boundary, and a small real run of it: a dozen relaxed tries and a training set, made once by LAMMPS."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.loader import dump, load_campaign
+from gcd_hpc.stages.layout import search_part
+from gcd_hpc.stages.search import search_chunk
+from gcd_hpc.stages.select import select
+from gcd_hpc.stages.setting import CONFIG_NAME, prepare
+from gcd_hpc.structures.bicrystal import Bicrystal
+from gcd_hpc.structures.frame import Frame
+
+CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
+SMALL = [
+    "search.num_tries=12",
+    "search.chunk_size=12",
+    "search.md.probability=0",
+    "network.width=8",
+    "training.num_steps=6",
+    "training.checkpoint_every=2",
+    "training.batch_size=2",
+    "training.precision=float32",
+    "sampling.num_candidates=6",
+    "sampling.chunk_size=2",
+    "sampling.batch_size=2",
+    "sampling.num_steps=3",
+]
+
+
+@pytest.fixture(scope="session")
+def w_frame() -> Frame:
+    """Without LAMMPS: the lattice constant is known (D3)."""
+    boundary = load_campaign(CAMPAIGNS / "w_sigma5.yaml").boundary
+    bicrystal = Bicrystal.build(boundary, 3.164849)
+    return Frame.build(bicrystal, boundary.slab_heights, 72 * bicrystal.lengths[0] / 12)
+
+
+def small_config(*overrides: str) -> CampaignConfig:
+    return load_campaign(CAMPAIGNS / "smoke.yaml", [*SMALL, *overrides])
+
+
+@pytest.fixture(scope="session")
+def searched_run(tmp_path_factory) -> Path:
+    """A run directory after the search. Do not write to it: copy it."""
+    run_dir = tmp_path_factory.mktemp("searched")
+    config = small_config()
+    (run_dir / CONFIG_NAME).write_text(dump(config))
+    prepare(run_dir, config, CAMPAIGNS)
+    search_chunk(str(run_dir), 0)
+    assert search_part(run_dir, 0).exists()
+    select(str(run_dir), 1)
+    return run_dir
+
+
+@pytest.fixture
+def run_copy(searched_run, tmp_path):
+    """Makes copies of the searched run, each with its own changes to the campaign."""
+
+    def copy(name: str, *overrides: str) -> Path:
+        run_dir = tmp_path / name
+        shutil.copytree(searched_run, run_dir)
+        (run_dir / CONFIG_NAME).write_text(dump(small_config(*overrides)))
+        return run_dir
+
+    return copy
+
+
+def launch(line: list[str], **variables: str) -> None:
+    """A launch line on this machine, to its end; its output is in the error if it fails."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "UCX_TLS": "self,sm", **variables}
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def train_with(num_processes: int, run_dir: Path, version: int = 1) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
+    launch([*torchrun, "-m", "gcd_hpc.stages.train", str(run_dir), str(version)])
+
+
+def sample_with(num_ranks: int, run_dir: Path, version: int = 1) -> None:
+    mpiexec = Path(sys.executable).parent / "mpiexec"
+    launch([str(mpiexec), "-n", str(num_ranks), sys.executable, "-m", "gcd_hpc.stages.sample", str(run_dir), str(version)])

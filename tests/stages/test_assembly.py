@@ -1,0 +1,66 @@
+"""In-painting in terms of atoms: what is known comes back exactly, and nothing is lost or doubled at the seams."""
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from gcd_hpc.seeds import generator
+from gcd_hpc.stages.assembly import Canvas, grid_of, known_mask
+from gcd_hpc.structures.frame import Frame
+from gcd_hpc.voxels.moment import decode_moments
+
+KNOWN = 18
+
+
+def make_canvas(frame: Frame, index: int) -> Canvas:
+    rng = generator(7, index)
+    grid = grid_of(frame, (12, 12, 72))
+    return Canvas(frame, grid, KNOWN, frame.random_registry(rng), rng.random(3) * grid.spacing)
+
+
+def distances(frame: Frame, found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """From each expected atom to the nearest found one, Å."""
+    box = np.array([*frame.bicrystal.lengths, 10 * frame.height])
+    lifted = np.array([0.0, 0.0, frame.height])
+    return cKDTree((found + lifted) % box, boxsize=box).query((expected + lifted) % box)[0]
+
+
+@pytest.mark.parametrize("index", range(12))
+def test_two_perfect_grains_survive_the_way_through_voxels(w_frame, index):
+    canvas = make_canvas(w_frame, index)
+    # With a wide enough gap no two atoms of different grains come closer than the decoder can tell apart.
+    canvas.registry[2] = w_frame.bicrystal.plane_spacing * (0.5 + 0.04 * index)
+    joined = w_frame.join(canvas.registry).positions
+    assembled = canvas.assemble(decode_moments(canvas.perfect().numpy(), canvas.grid))
+    assert len(assembled) == len(joined)
+    # Atoms of the two grains may share voxels at the joint; elsewhere the decoder is exact to float32.
+    assert np.median(distances(w_frame, assembled, joined)) < 1e-5
+    assert distances(w_frame, assembled, joined).max() < 0.1
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.2])
+def test_atoms_beside_the_seams_are_neither_lost_nor_doubled_when_the_decoder_is_inexact(w_frame, noise):
+    for index in range(12):
+        canvas = make_canvas(w_frame, index)
+        joined = w_frame.join(canvas.registry).positions
+        decoded = joined + canvas.shift + generator(8, index).normal(0.0, noise, joined.shape)
+        assembled = canvas.assemble(decoded)
+        assert len(assembled) == len(joined)
+        assert distances(w_frame, assembled, joined).max() < 6 * noise
+
+
+def test_known_layers_hold_undisturbed_grain_whatever_the_registry(w_frame):
+    """The seams lie inside the known layers and leave the boundary region, +-10 Å, to the decoder."""
+    for index in range(30):
+        canvas = make_canvas(w_frame, index)
+        low, high = canvas.seams()
+        spacing = canvas.grid.spacing[2]
+        assert low + canvas.shift[2] < (KNOWN - 1) * spacing
+        assert high + canvas.shift[2] > (canvas.grid.shape[2] - KNOWN) * spacing
+        assert low < w_frame.centre - 10.0 < w_frame.centre + 10.0 < high
+
+
+def test_the_mask_marks_both_ends():
+    mask = known_mask((4, 4, 12), 3)
+    assert mask[0, 0].tolist() == [True] * 3 + [False] * 6 + [True] * 3
+    assert (mask == mask[0, 0]).all()

@@ -1,0 +1,73 @@
+"""Candidates belong to their index: neither the number of ranks nor an interruption changes a bit of them."""
+
+import numpy as np
+import pytest
+
+from gcd_hpc.stages.layout import sampled_part
+from gcd_hpc.store.parts import read_part
+from tests.stages.conftest import sample_with, train_with
+
+pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
+
+
+@pytest.fixture(scope="module")
+def trained_run(searched_run, tmp_path_factory):
+    import shutil
+
+    run_dir = tmp_path_factory.mktemp("trained") / "run"
+    shutil.copytree(searched_run, run_dir)
+    train_with(1, run_dir)
+    return run_dir
+
+
+def candidates_of(run_dir):
+    return [row for chunk in range(3) for row in read_part(sampled_part(run_dir, 1, chunk))]
+
+
+def test_candidates_do_not_depend_on_the_number_of_ranks(trained_run, tmp_path):
+    import shutil
+
+    one, three = tmp_path / "one", tmp_path / "three"
+    shutil.copytree(trained_run, one)
+    shutil.copytree(trained_run, three)
+    sample_with(1, one)
+    sample_with(3, three)
+    pairs = list(zip(candidates_of(one), candidates_of(three), strict=True))
+    assert len(pairs) == 6
+    for first, second in pairs:
+        assert (first.id, first.status, first.target_n_fraction) == (second.id, second.status, second.target_n_fraction)
+        assert np.array_equal(first.unrelaxed_positions, second.unrelaxed_positions)
+        assert np.array_equal(first.registry, second.registry)
+
+
+def test_sampling_again_makes_only_the_missing_chunks_and_makes_them_the_same(trained_run, tmp_path):
+    import shutil
+
+    run_dir = tmp_path / "run"
+    shutil.copytree(trained_run, run_dir)
+    sample_with(2, run_dir)
+    before = candidates_of(run_dir)
+    times = [sampled_part(run_dir, 1, chunk).stat().st_mtime_ns for chunk in (0, 2)]
+    sampled_part(run_dir, 1, 1).unlink()
+    sample_with(1, run_dir)
+    assert [sampled_part(run_dir, 1, chunk).stat().st_mtime_ns for chunk in (0, 2)] == times
+    for old, new in zip(before, candidates_of(run_dir), strict=True):
+        assert np.array_equal(old.unrelaxed_positions, new.unrelaxed_positions)
+
+
+def test_all_fractions_are_asked_for_in_turn_below_the_known_energies(trained_run):
+    import torch
+
+    from gcd_hpc.stages.layout import model_file
+    from gcd_hpc.stages.sample import Model
+    from gcd_hpc.stages.setting import load_setting
+
+    setting = load_setting(str(trained_run))
+    model = Model.load(model_file(trained_run, 1), setting, torch.device("cpu"))
+    targets = [model.target(setting, index) for index in range(20)]
+    assert [fraction for _, fraction in targets] == [pytest.approx(index % 10 / 10) for index in range(20)]
+    assert all(energy < min(model.lowest_energies.values()) + 3.0 for energy, _ in targets)
+    for energy, fraction in targets:
+        known = model.lowest_energies.get(f"{fraction:.6f}")
+        if known is not None:
+            assert energy == pytest.approx(known - setting.config.sampling.energy_margin_j_m2)
