@@ -127,7 +127,8 @@ class Worker:
         self.release()
 
     def hold(self) -> None:
-        self.commands("fix hold_bottom fixed setforce 0 0 0", "fix hold_top rigid aveforce NULL NULL NULL")
+        """No force at the bottom, the same on all atoms at the top; zeros add nothing to the mean (NULL would not even take it)."""
+        self.commands("fix hold_bottom fixed setforce 0 0 0", "fix hold_top rigid aveforce 0 0 0")
 
     def release(self) -> None:
         self.commands("unfix hold_bottom", "unfix hold_top")
