@@ -20,7 +20,7 @@ from gcd_hpc.campaign.ledger import Event, Ledger, State, opened, read_events, r
 from gcd_hpc.campaign.policy import Stop, Submit, step
 from gcd_hpc.campaign.progress import Progress, snapshot
 from gcd_hpc.campaign.reaper import TOKEN_NAME, descendants, end, orphans, start_time
-from gcd_hpc.campaign.tasks import Addresses, Plan, Record, Task, output_path, read_record
+from gcd_hpc.campaign.tasks import Addresses, Plan, Record, Task, find_record
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.site import SiteConfig
@@ -169,7 +169,7 @@ class Driver:
         self._waiting: list[Task] = []
         """Submitted by the policy, neither adopted nor handed to Parsl yet."""
         self._done: queue.SimpleQueue[tuple[Task, Future]] = queue.SimpleQueue()
-        self._num_running = 0
+        self._running: dict[Task, Future] = {}
         self._stop: Stop | None = None
         self._error: BaseException | None = None
         self._signal: int | None = None
@@ -183,8 +183,10 @@ class Driver:
         with self._marked(), _handling(self._on_signal):
             self._record(opened(plan, self._token, os.getpid(), start_time(os.getpid()), self._elapsed()))
             try:
-                with ExitStack() as stack:
-                    self._loop(stack)
+                while self._stop is None and self._signal is None:
+                    with ExitStack() as stack:
+                        self._loop(stack)
+                    self._give_up_running()
             finally:
                 # Also the processes of torchrun and mpiexec, of which Parsl does not know.
                 end(descendants([self._token]))
@@ -198,8 +200,10 @@ class Driver:
         return Outcome("complete", self._stop.reason, self._state)
 
     def _loop(self, stack: ExitStack) -> None:
+        """Work with one loaded Parsl, until the end or until Parsl is of no more use."""
         pools: Pools | None = None
-        while self._stop is None and self._signal is None:
+        self._is_pool_lost = False
+        while self._stop is None and self._signal is None and not self._is_pool_lost:
             self._adopt()
             if self._waiting:
                 if pools is None:
@@ -217,8 +221,8 @@ class Driver:
             waiting, self._waiting = self._waiting, []
             left = []
             for task in waiting:
-                record = read_record(self._run_dir, self._addresses.of(task))
-                if record is not None and output_path(self._run_dir, task).exists():
+                record = find_record(self._run_dir, task, self._addresses.of(task))
+                if record is not None:
                     self._finish(task, record)
                 else:
                     left.append(task)
@@ -229,7 +233,7 @@ class Driver:
     def _submit(self, pools: "Pools") -> None:
         for task in self._waiting:
             future = pools.submit(task, self._addresses.of(task))
-            self._num_running += 1
+            self._running[task] = future
             future.add_done_callback(partial(self._put, task))
         self._waiting = []
 
@@ -239,7 +243,7 @@ class Driver:
 
     def _collect(self) -> None:
         """Take in what has ended; wait for a moment if nothing has."""
-        if self._stop is not None or not self._num_running:
+        if self._stop is not None or not self._running:
             return
         try:
             task, future = self._done.get(timeout=POLL_S)
@@ -248,7 +252,9 @@ class Driver:
             self._state.apply(tick)
             self._act(tick)
             return
-        self._num_running -= 1
+        if self._running.get(task) is not future:
+            return  # of a Parsl that was given up
+        del self._running[task]
         error = future.exception()
         if error is None:
             self._finish(task, Record(**future.result()))
@@ -262,11 +268,17 @@ class Driver:
         self._record(Event("finished", self._elapsed(), data))
 
     def _fail(self, task: Task, error: BaseException) -> None:
-        retry = _is_lost(error)
+        retry, self._is_pool_lost = _consequences(error)
         self._error = error
         lines = str(error).splitlines() or [type(error).__name__]
         self._display.note(f"{task.name}: {lines[0]}")
         self._record(Event("failed", self._elapsed(), {"task": task.name, "reason": lines[0], "retry": retry}))
+
+    def _give_up_running(self) -> None:
+        """A lost pool takes the tasks in its other pools with it: they are run again."""
+        running, self._running = self._running, {}
+        if self._stop is None and self._signal is None:
+            self._waiting += running
 
     def _record(self, event: Event) -> None:
         self._ledger.append(event)
@@ -306,11 +318,13 @@ class Driver:
                 os.environ[TOKEN_NAME] = before
 
 
-def _is_lost(error: BaseException) -> bool:
-    """Whether a task failed because its process or worker was killed, not because of what it did."""
+def _consequences(error: BaseException) -> tuple[bool, bool]:
+    """Whether a task failed because its process was killed, not because of what it did; and whether its whole pool is gone."""
+    from parsl.executors.errors import BadStateException
     from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
-    return isinstance(error, (WorkerLost, ManagerLost, ProcessLostError))
+    pool_lost = isinstance(error, (ManagerLost, BadStateException))
+    return pool_lost or isinstance(error, (WorkerLost, ProcessLostError)), pool_lost
 
 
 @contextmanager

@@ -17,6 +17,8 @@ NUM_LINES = 15
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "UCX_TLS": "self,sm"}
 """On one machine neither gloo nor MPI has to listen on a network."""
 
+EXIT_STRING = re.compile(r"EXIT STRING: .*\(signal \d+\)")
+
 
 class ProcessLostError(LaunchError):
     """A process of a launch line was killed from outside: worth another try."""
@@ -103,6 +105,7 @@ def _error(line: Sequence[str], log: Path, start: int, code: int) -> LaunchError
 
 
 def _was_killed(text: str, code: int) -> bool:
-    """Whether a signal ended a rank, as torchrun (exitcode : -9) and mpiexec (KILLED BY SIGNAL: 9) say it."""
-    signals = [int(number) for number in re.findall(r"exitcode\s*: (-?\d+)", text)]
-    return code < 0 or code in (128 + signal.SIGKILL, 128 + signal.SIGTERM) or "BY SIGNAL:" in text or any(number < 0 for number in signals)
+    """Whether a signal ended a rank, as torchrun (exitcode : -9) and mpiexec (EXIT STRING: Killed (signal 9)) say it."""
+    if code < 0 or code in (128 + signal.SIGKILL, 128 + signal.SIGTERM) or EXIT_STRING.search(text):
+        return True
+    return any(int(number) < 0 for number in re.findall(r"exitcode\s*: (-?\d+)", text))

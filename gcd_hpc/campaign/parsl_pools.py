@@ -1,7 +1,10 @@
 """A site as Parsl sees it: one pool of workers for chunks, and one of head processes that start launch lines."""
 
+import logging
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from parsl.config import Config
@@ -45,7 +48,29 @@ def parsl_config(site: SiteConfig, run_dir: Path) -> Config:
         retries=0,
         exit_mode="cleanup",
         usage_tracking=0,
+        # Parsl's own log file is never closed; see ``logging_to``.
+        initialize_logging=False,
     )
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Parsl's messages go to a file, and nowhere else."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
+    logger = logging.getLogger("parsl")
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+        handler.close()
 
 
 def _pool(label: str, run_dir: Path, max_workers: int, cores_per_worker: float) -> HighThroughputExecutor:

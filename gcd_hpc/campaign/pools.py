@@ -11,7 +11,7 @@ import parsl
 from parsl.app.python import PythonApp
 
 from gcd_hpc.campaign.launch import launch_environment, mpiexec_line, run, torchrun_line
-from gcd_hpc.campaign.parsl_pools import HEAD, WORKERS, parsl_config
+from gcd_hpc.campaign.parsl_pools import HEAD, WORKERS, logging_to, parsl_config
 from gcd_hpc.campaign.tasks import Order, Task, call_stage, carry_out
 from gcd_hpc.config.site import SiteConfig
 
@@ -41,6 +41,7 @@ class Pools:
         self._stack = ExitStack()
 
     def __enter__(self) -> "Pools":
+        self._stack.enter_context(logging_to(self._run_dir / "logs" / "parsl.log"))
         kernel = self._stack.enter_context(parsl.load(parsl_config(self._site, self._run_dir)))
         self._workers = PythonApp(call_stage, data_flow_kernel=kernel, executors=[WORKERS])
         self._head = PythonApp(call_launch, data_flow_kernel=kernel, executors=[HEAD])

@@ -195,7 +195,8 @@ def _lowest(snapshot: Snapshot) -> str:
 
 
 def _best_table(snapshot: Snapshot) -> Table:
-    table = Table("[n]", "best E_gb (J/m^2)", "source", box=None, padding=(0, 2))
+    # Text: rich would take "[n]" for markup.
+    table = Table(Text("[n]"), "best E_gb (J/m^2)", "source", box=None, padding=(0, 2))
     for n_fraction, (energy, source) in snapshot.best.items():
         table.add_row(n_fraction, f"{energy:.3f}", source)
     return table

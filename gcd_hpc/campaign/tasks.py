@@ -179,6 +179,15 @@ def read_record(run_dir: Path, task_id: str) -> Record | None:
         return None
 
 
+def find_record(run_dir: Path, task: Task, task_id: str) -> Record | None:
+    """The record of a task whose result is still there; without its result the record goes too, and the task is run again."""
+    record = read_record(run_dir, task_id)
+    if record is not None and not output_path(run_dir, task).exists():
+        record_path(run_dir, task_id).unlink(missing_ok=True)
+        return None
+    return record
+
+
 @dataclass(frozen=True)
 class Order:
     """What a worker is told: which task, where, and how many cores it takes."""

@@ -1,0 +1,153 @@
+"""Whole campaigns with real Parsl, torchrun and mpiexec; only the stages are toys."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from gcd_hpc.campaign import driver
+from gcd_hpc.campaign.cost import cost_of
+from gcd_hpc.campaign.driver import Outcome, run_campaign
+from gcd_hpc.campaign.ledger import Ledger, read_events
+from gcd_hpc.campaign.reaper import descendants
+from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.errors import LaunchError, RunDirectoryError, SimulationError
+from tests.campaign.conftest import make_config
+
+pytestmark = pytest.mark.mpi
+
+
+@pytest.fixture
+def carry_out(tmp_path, stages, site):
+    """Run a toy campaign in RUN = tmp_path / "run"."""
+
+    def run(run_dir: Path = tmp_path / "run", **options: object) -> Outcome:
+        changes = options.pop("changes", {})
+        return run_campaign(make_config(**changes), options.pop("site", site), run_dir, tmp_path, stages=stages, **options)
+
+    return run
+
+
+def finished(run_dir: Path) -> list[str]:
+    return [event.data["task"] for event in read_events(run_dir) if event.kind == "finished"]
+
+
+def executed(run_dir: Path) -> list[str]:
+    """Tasks as often as they were executed."""
+    return sorted(path.name.split(".")[0] for path in (run_dir / "executed").iterdir())
+
+
+def processes(run_dir: Path) -> list:
+    return descendants(event.data["token"] for event in read_events(run_dir) if event.kind == "opened")
+
+
+def test_a_campaign_runs_every_task_once_and_the_same_call_says_that_it_is_complete(tmp_path, carry_out):
+    reports = []
+    outcome = carry_out(changes={"budget": {"rounds": 2}}, report=lambda run_dir, state: reports.append(run_dir))
+    run_dir = tmp_path / "run"
+    assert (outcome.status, outcome.reason, outcome.did_nothing) == ("complete", "rounds", False)
+    one_round = ["relax-{0}-00000", "relax-{0}-00001", "sample-{0}", "select-{0}", "train-{0}"]
+    expected = sorted([f"search-{chunk:05d}" for chunk in range(3)] + [name.format(v) for v in ("01", "02") for name in one_round])
+    assert sorted(finished(run_dir)) == executed(run_dir) == expected
+    assert outcome.state.best[2]["0.2"] == pytest.approx(2.799)
+    assert 0 < cost_of(outcome.state).overhead_s < outcome.state.elapsed_s
+    assert processes(run_dir) == []
+    began = time.monotonic()
+    again = carry_out(changes={"budget": {"rounds": 2}}, report=lambda run_dir, state: reports.append(run_dir))
+    assert again.did_nothing
+    assert time.monotonic() - began < 1.0
+    assert reports == [run_dir]
+
+
+def test_a_larger_budget_continues_a_complete_search(tmp_path, carry_out):
+    assert carry_out(search_only=True).status == "complete"
+    assert [name for name in finished(tmp_path / "run") if not name.startswith("search")] == []
+    carry_out()
+    assert len(finished(tmp_path / "run")) == len(executed(tmp_path / "run")) == 8
+
+
+def test_finished_tasks_are_adopted_when_the_ledger_is_lost(tmp_path, carry_out):
+    carry_out()
+    before = executed(tmp_path / "run")
+    (tmp_path / "run" / "events.jsonl").unlink()
+    assert carry_out().status == "complete"
+    assert executed(tmp_path / "run") == before
+    assert sorted(finished(tmp_path / "run")) == before
+
+
+def test_a_task_whose_result_was_deleted_is_run_again(tmp_path, carry_out):
+    carry_out(search_only=True)
+    (tmp_path / "run" / "events.jsonl").unlink()
+    (tmp_path / "run" / "parts" / "search" / "part-00001.h5").unlink()
+    carry_out(search_only=True)
+    assert executed(tmp_path / "run").count("search-00001") == 2
+
+
+def test_a_killed_worker_and_a_killed_rank_cost_one_more_attempt_each(tmp_path, carry_out):
+    for task in ("search-00001", "train-01", "sample-01"):
+        (tmp_path / f"trouble-{task}").write_text("killed")
+    assert carry_out().status == "complete"
+    events = read_events(tmp_path / "run")
+    assert sorted(event.data["task"] for event in events if event.kind == "failed") == ["sample-01", "search-00001", "train-01"]
+    assert len(finished(tmp_path / "run")) == len(set(finished(tmp_path / "run"))) == 8
+
+
+def test_a_mistake_in_a_stage_ends_the_campaign_with_its_sentence_and_the_same_call_goes_on(tmp_path, carry_out):
+    (tmp_path / "trouble-search-00001").write_text("mistake")
+    with pytest.raises(SimulationError, match="the toy was told to fail"):
+        carry_out(search_only=True)
+    assert processes(tmp_path / "run") == []
+    assert carry_out(search_only=True).status == "complete"
+
+
+def test_an_error_of_a_launched_stage_repeats_its_sentence(tmp_path, carry_out):
+    (tmp_path / "trouble-train-01").write_text("mistake")
+    with pytest.raises(LaunchError, match="error: the toy was told to fail"):
+        carry_out()
+
+
+def test_a_bug_shows_itself(tmp_path, carry_out):
+    (tmp_path / "trouble-search-00000").write_text("bug")
+    with pytest.raises(ZeroDivisionError, match="a bug of the toy"):
+        carry_out(search_only=True)
+
+
+def test_a_second_driver_is_refused(tmp_path, carry_out):
+    (tmp_path / "run").mkdir()
+    with Ledger(tmp_path / "run"), pytest.raises(RunDirectoryError, match="in use by another driver"):
+        carry_out()
+
+
+def test_a_changed_campaign_is_refused_and_the_run_stays_as_it_is(tmp_path, carry_out):
+    carry_out(search_only=True)
+    before = (tmp_path / "run" / "events.jsonl").read_text()
+    with pytest.raises(RunDirectoryError, match="seed = 0, got 1"):
+        carry_out(search_only=True, changes={"seed": 1})
+    assert (tmp_path / "run" / "events.jsonl").read_text() == before
+
+
+def test_a_missing_launcher_is_told_before_anything_is_written(tmp_path, carry_out):
+    with pytest.raises(LaunchError, match="no MPI launcher"):
+        carry_out(site=SiteConfig(cores=2, mpiexec="no-such-mpi"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_search_needs_no_launcher(carry_out):
+    assert carry_out(search_only=True, site=SiteConfig(cores=2, mpiexec="no-such-mpi")).status == "complete"
+
+
+def test_a_run_directory_that_parsl_could_not_name_is_refused(tmp_path, carry_out):
+    with pytest.raises(RunDirectoryError, match="without spaces"):
+        carry_out(run_dir=tmp_path / "my run")
+
+
+def test_automatic_training_processes_divide_a_batch_evenly():
+    fit = driver._fitting(SiteConfig(cores=3), batch_size=4, rounds=0)
+    assert (fit.training_processes, fit.sampling_ranks, fit.relaxation_workers) == (2, 3, 3)
+
+
+def test_the_wall_time_ends_a_campaign_whose_tasks_are_still_running(tmp_path, carry_out):
+    (tmp_path / "slow").write_text("60")
+    outcome = carry_out(changes={"budget": {"wall_time_s": 4.0}})
+    assert (outcome.status, outcome.reason) == ("complete", "wall time")
+    assert processes(tmp_path / "run") == []

@@ -1,0 +1,158 @@
+import time
+from dataclasses import replace
+
+import pytest
+
+from gcd_hpc.campaign.ledger import Event, State, opened, replay
+from gcd_hpc.campaign.policy import MAX_RETRIES, Action, Stop, Submit, step
+from gcd_hpc.campaign.tasks import Plan, Task
+
+PLAN = Plan(num_search_chunks=3, num_sample_chunks=2, rounds=2)
+
+
+def start(plan: Plan = PLAN, elapsed_s: float = 0.0) -> Event:
+    return opened(plan, "token", 1, 0.0, elapsed_s)
+
+
+def finish(task: Task, elapsed_s: float = 1.0, **best: float) -> Event:
+    data = {"task": task.name, "started": 0.0, "seconds": 1.0, "work_s": 1.0, "cores": 1, "num": 2}
+    return Event("finished", elapsed_s, {**data, "best": best})
+
+
+def fail(task: Task, retry: bool = True, elapsed_s: float = 1.0) -> Event:
+    return Event("failed", elapsed_s, {"task": task.name, "reason": "worker lost", "retry": retry})
+
+
+def carry_out(plan: Plan, energies: dict[int, float] | None = None, task_s: float = 1.0) -> tuple[list[Task], Stop]:
+    """A simulated campaign: each task takes one step of time, and finds the energy of its version."""
+    state, events, order, clock = State(), [start(plan)], [], 0.0
+    while True:
+        event = events.pop(0)
+        state.apply(event)
+        for action in step(state, event):
+            if isinstance(action, Stop):
+                return order, action
+            clock += task_s
+            order.append(action.task)
+            events.append(finish(action.task, clock, **({"0.2": energies[action.task.version]} if energies else {})))
+
+
+def test_a_new_campaign_begins_with_all_chunks_of_the_search():
+    assert step(replay([start()]), start()) == [Submit(Task("search", 0, chunk)) for chunk in range(3)]
+
+
+def test_stages_follow_each_other_in_every_round():
+    order, stop = carry_out(PLAN)
+    one_round = ["select", "train", "sample", "relax", "relax"]
+    assert [task.stage for task in order] == ["search"] * 3 + one_round * 2
+    assert [task.version for task in order] == [0] * 3 + [1] * 5 + [2] * 5
+    assert stop == Stop("rounds")
+
+
+def test_a_stage_waits_for_all_chunks_of_the_one_before():
+    events = [start(), finish(Task("search", 0, 0)), finish(Task("search", 0, 2))]
+    assert step(replay(events), events[-1]) == []
+    events.append(finish(Task("search", 0, 1)))
+    assert step(replay(events), events[-1]) == [Submit(Task("select", 1))]
+
+
+def test_a_search_alone_has_no_rounds():
+    order, stop = carry_out(replace(PLAN, rounds=0))
+    assert len(order) == 3
+    assert not stop.failed
+
+
+def test_a_reopened_campaign_submits_only_what_is_missing():
+    events = [start(), finish(Task("search", 0, 1)), start()]
+    assert step(replay(events), events[-1]) == [Submit(Task("search", 0, 0)), Submit(Task("search", 0, 2))]
+
+
+def test_a_complete_campaign_does_nothing_but_a_larger_budget_continues_it():
+    order, _ = carry_out(PLAN)
+    events = [start(), *map(finish, order), Event("stopped", 9.0, {"reason": "rounds"})]
+    again, larger = start(), start(replace(PLAN, rounds=3))
+    assert step(replay([*events, again]), again) == [Stop("rounds")]
+    assert step(replay([*events, larger]), larger) == [Submit(Task("select", 3))]
+
+
+def test_the_same_task_finished_twice_counts_once():
+    task = Task("search", 0, 0)
+    state = replay([start(), finish(task), finish(task)])
+    assert state.num_finished == {("search", 0): 1}
+
+
+def test_lost_tasks_are_retried_three_times():
+    task, events = Task("search", 0, 0), [start()]
+    for _ in range(MAX_RETRIES):
+        events.append(fail(task))
+        assert step(replay(events), events[-1]) == [Submit(task)]
+    events.append(fail(task))
+    (stop,) = step(replay(events), events[-1])
+    assert isinstance(stop, Stop)
+    assert stop.failed
+
+
+def test_retries_count_anew_when_the_campaign_is_reopened():
+    task = Task("search", 0, 0)
+    events = [start(), *[fail(task)] * (MAX_RETRIES + 1), start(), fail(task)]
+    assert step(replay(events), events[-1]) == [Submit(task)]
+
+
+def test_a_mistake_is_not_retried():
+    events = [start(), fail(Task("train", 1), retry=False)]
+    assert step(replay(events), events[-1]) == [Stop("train-01 failed: worker lost", failed=True)]
+
+
+def test_the_target_energy_ends_the_campaign_after_the_round_that_reached_it():
+    order, stop = carry_out(replace(PLAN, rounds=5, target_energy_j_m2=2.3), {0: 2.5, 1: 2.4, 2: 2.297, 3: 2.2})
+    assert stop == Stop("target energy")
+    assert max(task.version for task in order) == 2
+
+
+@pytest.mark.parametrize(("plateau_rounds", "last"), [(1, 2), (2, 4), (0, 6)])
+def test_rounds_without_a_lower_energy_end_the_campaign(plateau_rounds, last):
+    energies = {0: 2.5, 1: 2.4, 2: 2.4, 3: 2.45 if plateau_rounds != 2 else 2.4, 4: 2.4, 5: 2.4, 6: 2.4}
+    if plateau_rounds == 2:
+        energies |= {2: 2.3, 3: 2.3, 4: 2.3}
+    order, stop = carry_out(replace(PLAN, rounds=6, plateau_rounds=plateau_rounds), energies)
+    assert max(task.version for task in order) == last
+    assert stop == Stop("plateau" if plateau_rounds else "rounds")
+
+
+def test_energies_that_differ_by_rounding_are_a_plateau():
+    _, stop = carry_out(replace(PLAN, plateau_rounds=1), {0: 2.5, 1: 2.5 - 1e-6, 2: 2.0})
+    assert stop == Stop("plateau")
+
+
+def test_the_wall_time_ends_the_campaign_in_the_middle_of_a_stage():
+    plan = replace(PLAN, wall_time_s=10.0)
+    tick = Event("tick", 10.5)
+    assert step(replay([start(plan), tick]), tick) == [Stop("wall time")]
+    early = Event("tick", 9.5)
+    assert step(replay([start(plan), early]), early) == []
+
+
+def test_the_wall_time_counts_all_sessions():
+    plan = replace(PLAN, wall_time_s=10.0)
+    again = start(plan, elapsed_s=11.0)
+    assert step(replay([start(plan), again]), again) == [Stop("wall time")]
+
+
+def test_steps_change_neither_state_nor_event():
+    events = [start(), finish(Task("search", 0, 0), **{"0.2": 2.5})]
+    state, untouched = replay(events), replay(events)
+    first: list[Action] = step(state, events[-1])
+    assert step(state, events[-1]) == first
+    assert state == untouched
+
+
+def test_ten_thousand_chunks_are_replayed_in_a_second():
+    plan = replace(PLAN, num_search_chunks=10_000)
+    began = time.process_time()
+    state = State()
+    state.apply(start(plan))
+    for chunk in range(10_000):
+        event = finish(Task("search", 0, chunk))
+        state.apply(event)
+        step(state, event)
+    assert time.process_time() - began < 1.0

@@ -1,0 +1,105 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from gcd_hpc.campaign import progress
+from gcd_hpc.campaign.ledger import Event, opened, replay
+from gcd_hpc.campaign.progress import LiveProgress, PlainProgress, Snapshot, best_so_far, clock, open_progress, snapshot
+from gcd_hpc.campaign.tasks import Plan, Task
+from tests.campaign.conftest import make_config
+
+TRAINING = Snapshot(
+    "toy", "train", 1, 2, 120, 400, "steps", "loss 0.0210", 40.0, 100.0, {"0.2": (2.297, "search"), "0.4": (2.5, "model 1")}
+)
+
+
+def finish(name: str, **best: float) -> Event:
+    return Event("finished", 5.0, {"task": name, "started": 0.0, "seconds": 1.0, "work_s": 1.0, "cores": 1, "num": 2, "best": best})
+
+
+def state_after(*events: Event):
+    return replay([opened(Plan.of(make_config()), "token", 1, 0.0, 0.0), *events])
+
+
+def plain(*snapshots: Snapshot) -> list[str]:
+    out = io.StringIO()
+    with PlainProgress(Console(file=out)) as display:
+        for shown in snapshots:
+            display.show(shown)
+    return out.getvalue().splitlines()
+
+
+def test_a_line_says_stage_counts_rate_and_time_left():
+    (line,) = plain(TRAINING)
+    assert (
+        line
+        == "[1:40] round 1/2, training the model: 120/400 steps (3.0/s, 1:33 left), loss 0.0210; best 2.297 J/m^2 at [n] = 0.2 (search)"
+    )
+
+
+def test_plain_lines_are_seconds_apart_but_a_new_stage_shows_at_once():
+    later = [Snapshot("toy", "train", 1, 2, step, 400, "steps", "", 40.0, 100.0) for step in range(121, 200)]
+    sampling = Snapshot("toy", "sample", 1, 2, 0, 40, "candidates", "", 0.0, 101.0)
+    assert len(plain(TRAINING, *later, sampling)) == 2
+
+
+def test_plain_lines_hold_no_control_characters():
+    assert "\x1b" not in "".join(plain(TRAINING))
+
+
+def test_the_live_panel_shows_best_energies_and_leaves_the_screen_clean():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100)
+    with LiveProgress(console) as display:
+        display.show(TRAINING)
+        display.note("train-01: a process was lost")
+        display._live.refresh()
+    text = out.getvalue()
+    assert "2.297" in text
+    assert "[n]" in text
+    assert "a process was lost" in text
+
+
+def test_the_display_suits_the_output():
+    assert isinstance(open_progress(Console(file=io.StringIO())), PlainProgress)
+    assert isinstance(open_progress(Console(file=io.StringIO(), force_terminal=True)), LiveProgress)
+
+
+def test_best_energies_name_the_source_that_had_them_first():
+    state = state_after(
+        finish("search-00000", **{"0.2": 2.5, "0.4": 2.6}), finish("relax-01-00000", **{"0.2": 2.3, "0.4": 2.6, "0.1": 3.0})
+    )
+    assert best_so_far(state) == {"0.1": (3.0, "model 1"), "0.2": (2.3, "model 1"), "0.4": (2.6, "search")}
+    assert list(best_so_far(state)) == ["0.1", "0.2", "0.4"]
+
+
+def test_a_snapshot_counts_candidates_of_finished_chunks(tmp_path):
+    shown = snapshot(make_config(), state_after(finish("search-00000"), finish("search-00002")), tmp_path, 10.0)
+    assert (shown.stage, shown.done, shown.total, shown.unit) == ("search", 4, 6, "tries")
+
+
+@pytest.mark.parametrize("damaged", [None, "{", '{"step": 3}'])
+def test_training_without_a_readable_progress_file_is_starting(tmp_path, damaged):
+    folder = tmp_path / "models" / "01"
+    folder.mkdir(parents=True)
+    if damaged is not None:
+        (folder / "progress.json").write_text(damaged)
+    assert progress.training_progress(tmp_path, 1) == (0.0, 0.0, "starting")
+
+
+def test_training_and_sampling_are_followed_on_disk(tmp_path):
+    done = [finish(task.name) for task in [*(Task("search", 0, chunk) for chunk in range(3)), Task("select", 1)]]
+    (tmp_path / "models" / "01").mkdir(parents=True)
+    (tmp_path / "models" / "01" / "progress.json").write_text('{"step": 120, "num_steps": 400, "loss": 0.021}')
+    training = snapshot(make_config(), state_after(*done), tmp_path, 15.0)
+    assert (training.stage, training.done, training.total, training.detail) == ("train", 120, 400, "loss 0.0210")
+    (tmp_path / "parts" / "model-01" / "sampled").mkdir(parents=True)
+    (tmp_path / "parts" / "model-01" / "sampled" / "part-00001.h5").touch()
+    sampling = snapshot(make_config(), state_after(*done, finish("train-01")), tmp_path, 15.0)
+    assert (sampling.stage, sampling.done, sampling.total) == ("sample", 2, 4)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (75.9, "1:15"), (3725, "1:02:05"), (None, "?")])
+def test_times_are_written_as_clocks(seconds, text):
+    assert clock(seconds) == text

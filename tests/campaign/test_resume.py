@@ -1,0 +1,92 @@
+"""Drivers that are killed or asked to stop, in each stage, and the same command after it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gcd_hpc.campaign.ledger import read_events
+from gcd_hpc.campaign.reaper import descendants
+from gcd_hpc.campaign.tasks import STAGES
+from tests.campaign.conftest import ROOT
+
+pytestmark = pytest.mark.mpi
+EXPECTED = ["relax-01-00000", "relax-01-00001", "sample-01", *(f"search-{chunk:05d}" for chunk in range(3)), "select-01", "train-01"]
+
+
+def start(run_dir: Path) -> subprocess.Popen:
+    with open(run_dir.parent / "driver.log", "a") as log:
+        line = [sys.executable, "-m", "tests.campaign.toy_driver", str(run_dir)]
+        return subprocess.Popen(line, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def wait_for(condition, what: str, timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def interrupt(run_dir: Path, stage: str, number: int) -> subprocess.Popen:
+    """Start a campaign and send its driver a signal while a task of the stage is at work."""
+    driver = start(run_dir)
+    slow = run_dir.parent / "slow"
+    if stage == "search":
+        slow.write_text("30")
+    else:
+        before = {"select": "search-00002", "train": "select-01", "sample": "train-01", "relax": "sample-01"}[stage]
+        # Tasks of the stages before take no time; those that begin after this mark take long.
+        wait_for(lambda: list((run_dir / "executed").glob(f"{before}.*")), f"{before} begins")
+        slow.write_text("30")
+    wait_for(lambda: list((run_dir / "executed").glob(f"{stage}-*")) or driver.poll() is not None, f"{stage} begins")
+    driver.send_signal(number)
+    driver.wait(timeout=30)
+    slow.unlink()
+    return driver
+
+
+def results(run_dir: Path) -> dict[str, str]:
+    """Every result file with its content."""
+    return {
+        str(path.relative_to(run_dir)): path.read_text()
+        for folder in ("parts", "models")
+        for path in sorted((run_dir / folder).rglob("*.*"))
+    }
+
+
+def processes(run_dir: Path) -> list:
+    return descendants(event.data["token"] for event in read_events(run_dir) if event.kind == "opened")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> dict[str, str]:
+    run_dir = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert start(run_dir).wait(timeout=60) == 0
+    return results(run_dir)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_driver_killed_in_any_stage_loses_nothing_and_counts_nothing_twice(tmp_path, stage, undisturbed):
+    run_dir = tmp_path / "run"
+    interrupt(run_dir, stage, signal.SIGKILL)
+    assert start(run_dir).wait(timeout=60) == 0
+    assert results(run_dir) == undisturbed
+    assert sorted(event.data["task"] for event in read_events(run_dir) if event.kind == "finished") == EXPECTED
+    assert len(list((run_dir / "tasks").iterdir())) == len(EXPECTED)
+    assert processes(run_dir) == []
+
+
+@pytest.mark.parametrize(("stage", "number"), [("search", signal.SIGINT), ("train", signal.SIGTERM), ("sample", signal.SIGUSR1)])
+def test_a_driver_that_is_asked_to_stop_pauses_and_leaves_no_process(tmp_path, stage, number):
+    run_dir = tmp_path / "run"
+    driver = interrupt(run_dir, stage, number)
+    assert driver.returncode == 0
+    assert (tmp_path / "driver.log").read_text().split()[-1] == "paused"
+    assert read_events(run_dir)[-1].kind == "paused"
+    assert processes(run_dir) == []
+    assert start(run_dir).wait(timeout=60) == 0
+    assert sorted(event.data["task"] for event in read_events(run_dir) if event.kind == "finished") == EXPECTED

@@ -1,0 +1,13 @@
+"""A driver in a process of its own, to be killed: ``python -m tests.campaign.toy_driver RUN``."""
+
+import sys
+from pathlib import Path
+
+from gcd_hpc.campaign.driver import run_campaign
+from gcd_hpc.config.site import SiteConfig
+from tests.campaign.conftest import TOY_STAGES, make_config
+
+if __name__ == "__main__":
+    site = SiteConfig(cores=2, training_processes=1, sampling_ranks=1, relaxation_workers=2)
+    outcome = run_campaign(make_config(), site, Path(sys.argv[1]), Path.cwd(), stages=TOY_STAGES)
+    print(outcome.status)
