@@ -6,7 +6,7 @@ written twice, an alias or a tag is refused. Every refusal names the path of the
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -28,7 +28,8 @@ _RESOLVERS = (
 class _Loader(yaml.SafeLoader):
     """Composes nodes with the core resolvers of YAML 1.2."""
 
-    yaml_implicit_resolvers: ClassVar[dict] = {}
+    # Empty, not those of YAML 1.1, which the base class brings.
+    yaml_implicit_resolvers = {}  # noqa: RUF012
 
 
 class _Dumper(yaml.SafeDumper):
@@ -37,7 +38,7 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
-    def represent_list(self, data: Any) -> yaml.Node:
+    def represent_list(self, data: Any) -> yaml.SequenceNode:
         return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
 
 
@@ -60,13 +61,12 @@ def parse(text: str, source: str) -> Any:
         node = yaml.compose(text, Loader=_Loader)
         aliases = [event for event in yaml.parse(text, Loader=_Loader) if isinstance(event, yaml.AliasEvent)]
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        where = _where(error.problem_mark or error.context_mark)
         raise ConfigError(source, where, f"is not valid YAML: {error.problem or error.context}") from None
     except yaml.reader.ReaderError as error:
         raise ConfigError(source, "", f"is not valid YAML: {error.reason} (character {error.position + 1})") from None
     if aliases:
-        where = f"line {aliases[0].start_mark.line + 1}"
+        where = _where(aliases[0].start_mark)
         raise ConfigError(source, where, f"aliases are not supported, got *{aliases[0].anchor}: repeat the value")
     return None if node is None else _value(node, (), source)
 
@@ -79,6 +79,10 @@ def write(data: Any) -> str:
 def dotted(path: Sequence[str | int]) -> str:
     """``("voxels", "shape", 2)`` as people write it: ``voxels.shape[2]``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def _where(mark: Any) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
 
 
 def _value(node: yaml.Node, path: Path, source: str) -> Any:

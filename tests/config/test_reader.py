@@ -85,8 +85,8 @@ def test_a_control_character_is_refused():
     assert problem("a: \x07").startswith("f.yaml: is not valid YAML: special characters are not allowed (character 4)")
 
 
-def test_an_alias_is_refused_with_its_line():
-    assert problem("a: &x [1]\nb: *x\n") == "f.yaml: line 2: aliases are not supported, got *x: repeat the value"
+def test_an_alias_is_refused_with_its_place():
+    assert problem("a: &x [1]\nb: *x\n") == "f.yaml: line 2, column 4: aliases are not supported, got *x: repeat the value"
 
 
 @pytest.mark.parametrize("tag", ["!!python/object:os.system", "!mine", "!!set", "!!binary"])
