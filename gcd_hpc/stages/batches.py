@@ -73,7 +73,7 @@ class Sampler:
         )
 
     def _sample(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, float, NDArray[np.float32], bool]:
-        structure = self.structures[rng.integers(len(self.structures))]
+        structure = self.structures[int(rng.integers(len(self.structures)))]
         diffusion = self.setting.config.diffusion
         noise = torch.from_numpy(rng.standard_normal(self.grid.shape, dtype=np.float32))
         condition = self.condition_scale(structure.gb_energy_j_m2, structure.n_fraction)

@@ -36,12 +36,13 @@ def check_cell(setting: Setting, path: Path, lengths: Sequence[float]) -> None:
     for axis, length, unit in zip("xy", lengths[:2], setting.bicrystal.lengths, strict=True):
         repeats = max(1, round(length / unit))
         if abs(length / (repeats * unit) - 1) > AREA_TOLERANCE:
-            raise StructureError(f"{path}: the box along {axis} must be a multiple of {unit:.4f} Å, the campaign's cell, got {length:.4f} Å")
+            raise StructureError(f"{path}: expected whole repeats of the campaign's cell, {unit:.4f} Å, along {axis}, got {length:.4f} Å")
 
 
 def evaluate_one(setting: Setting, child: LammpsChild, path: Path, atoms: Atoms) -> dict[str, Any]:
     """The record of one structure."""
-    record: dict[str, Any] = {"file": str(path), "status": "ok", "reason": "", "num_atoms": len(atoms), "cohesive_ev": setting.bulk.cohesive_ev}
+    record: dict[str, Any] = {"file": str(path), "status": "ok", "reason": "", "num_atoms": len(atoms)}
+    record["cohesive_ev"] = setting.bulk.cohesive_ev
     try:
         relaxed = relax_boundary(child, atoms, setting.bicrystal, setting.bulk, setting.config.relaxation)
     except SimulationError as error:

@@ -45,7 +45,7 @@ def choose(setting: Setting, parts: Iterable[Path]) -> list[Candidate]:
     for path in parts:
         columns = read_columns([path], ["status", "gb_energy_j_m2"])
         worth = (columns["status"] == "ok") & in_absolute_window(columns["gb_energy_j_m2"], selection)
-        for candidate in read_part(path, np.flatnonzero(worth)):
+        for candidate in read_part(path, np.flatnonzero(worth).tolist()):
             by_fraction[round(candidate.n_fraction, 6)].append(candidate)
     chosen = []
     for _, candidates in sorted(by_fraction.items()):
@@ -77,7 +77,6 @@ def unique(setting: Setting, ordered: Iterable[Candidate], num: int) -> list[Can
 
 def boundary_fingerprint(setting: Setting, candidate: Candidate) -> np.ndarray:
     """Fingerprint of the atoms whose energy differs from the crystal's, the free surfaces left out."""
-    assert candidate.positions is not None and candidate.energies_ev is not None
     heights, outer = candidate.positions[:, 2], setting.config.relaxation.outer_thickness
     inside = (heights > heights.min() + outer) & (heights < heights.max() - outer)
     weights = np.where(inside, energy_weights(candidate.energies_ev, setting.bulk.cohesive_ev), 0.0)

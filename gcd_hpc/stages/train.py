@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -177,8 +177,8 @@ def train(run_dir: Path, version: int, process: Process) -> None:
         weights, before = load(model_file(run_dir, version - 1))
         metadata |= {"scale": before["scale"], "condition_scale": before["condition_scale"]}
         scale, energies = before["scale"], ConditionScale(**before["condition_scale"])
-    samplers = [Sampler(setting, grid, part, scale, energies, version) for part in (learned, held or learned)]
-    state = Training(setting, *samplers, process, num_steps)
+    fitting = Sampler(setting, grid, learned or held, scale, energies, version)
+    state = Training(setting, fitting, replace(fitting, structures=held or learned), process, num_steps)
     if version > 1:
         state.start_from(weights, model_file(run_dir, version - 1))
     checkpoint = model_dir(run_dir, version) / "state.pt"
@@ -190,8 +190,8 @@ def train(run_dir: Path, version: int, process: Process) -> None:
 def run(state: Training, run_dir: Path, version: int, metadata: dict) -> None:
     """Steps, progress and checkpoints until the model is finished and saved."""
     folder, training = model_dir(run_dir, version), state.setting.config.training
-    started, reported, recent = time.perf_counter(), 0.0, []
-    validation = float("nan")
+    started, reported, validation = time.perf_counter(), 0.0, float("nan")
+    recent: list[float] = []
     while state.step < state.num_steps:
         recent = [*recent[-99:], state.advance()]
         if state.step % training.checkpoint_every == 0 or state.step == state.num_steps:

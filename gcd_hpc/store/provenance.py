@@ -5,15 +5,14 @@ import subprocess
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
-
 import gcd_hpc
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.loader import dump
 
 
 def campaign_provenance(config: CampaignConfig, **more: str) -> dict[str, str]:
     """Provenance of the files of a campaign: its resolved config as YAML, and what else the caller knows (hashes, stage)."""
-    return {"config": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), **more}
+    return {"config": dump(config), **more}
 
 
 def package_provenance() -> dict[str, str]:

@@ -18,6 +18,8 @@ Kind = Literal["text", "int", "float", "bool"]
 DTYPES: dict[str, np.dtype] = {"int": np.dtype("<i8"), "float": np.dtype("<f8"), "bool": np.dtype(bool)}
 NAN = float("nan")
 NAN3 = (NAN, NAN, NAN)
+UNKNOWN = np.empty(0)
+"""Stands for a per-atom array that is not known, until it is filled with NaN."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,10 @@ class Candidate:
     model_sha256: str = ""
     potential_sha256: str = ""
     cell: Sequence[float] | np.ndarray = NAN3
-    unrelaxed_positions: np.ndarray | None = None
+    unrelaxed_positions: np.ndarray = UNKNOWN
     """(N, 3) Å; filled with NaN when not given, as are the next two."""
-    positions: np.ndarray | None = None
-    energies_ev: np.ndarray | None = None
+    positions: np.ndarray = UNKNOWN
+    energies_ev: np.ndarray = UNKNOWN
 
     def __post_init__(self) -> None:
         if self.source not in get_args(Source):
@@ -141,7 +143,7 @@ class Candidate:
     def _set_array(self, field: Field) -> None:
         shape = (self.num_atoms, *field.shape) if field.per_atom else field.shape
         value = getattr(self, field.name)
-        array = np.full(shape, NAN) if value is None else np.array(value, dtype=np.float64)
+        array = np.full(shape, NAN) if value is UNKNOWN else np.array(value, dtype=np.float64)
         if array.shape != shape:
             raise ValueError(f"{self.id}: {field.name} must have the shape {shape}, got {array.shape}")
         object.__setattr__(self, field.name, array)
