@@ -18,7 +18,7 @@ from gcd_hpc.campaign.directory import CONFIG_NAME, check_same, open_run_directo
 from gcd_hpc.campaign.launch import ProcessLostError, find_mpiexec
 from gcd_hpc.campaign.ledger import Event, Ledger, State, opened, read_events, replay
 from gcd_hpc.campaign.policy import Stop, Submit, step
-from gcd_hpc.campaign.progress import Progress, snapshot
+from gcd_hpc.campaign.progress import Pace, Progress, snapshot
 from gcd_hpc.campaign.reaper import TOKEN_NAME, descendants, end, orphans, start_time
 from gcd_hpc.campaign.tasks import Addresses, Plan, Record, Task, find_record
 from gcd_hpc.config.campaign import CampaignConfig
@@ -166,6 +166,7 @@ class Driver:
         self._addresses, self._ledger, self._state, self._display = addresses, ledger, state, display
         self._token = uuid.uuid4().hex
         self._before_s, self._clock = state.elapsed_s, time.monotonic()
+        self._pace = Pace()
         self._waiting: list[Task] = []
         """Submitted by the policy, neither adopted nor handed to Parsl yet."""
         self._done: queue.SimpleQueue[tuple[Task, Future]] = queue.SimpleQueue()
@@ -294,7 +295,7 @@ class Driver:
                     self._stop = action
 
     def _show(self) -> None:
-        self._display.show(snapshot(self._config, self._state, self._run_dir, self._elapsed()))
+        self._display.show(snapshot(self._config, self._state, self._run_dir, self._elapsed(), self._pace))
 
     def _elapsed(self) -> float:
         return self._before_s + time.monotonic() - self._clock

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,9 @@ NUM_LINES = 15
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "UCX_TLS": "self,sm"}
 """On one machine neither gloo nor MPI has to listen on a network."""
 
+SAID = re.compile(r"^error: (.+)$", re.MULTILINE)
+"""How a stage tells a mistake that the user can mend before it ends."""
+LAUNCHER_REPORT = re.compile(r"[EW]\d{4} .*torch/distributed|=+$|Abort\(")
 EXIT_STRING = re.compile(r"EXIT STRING: .*\(signal \d+\)")
 
 
@@ -97,11 +99,20 @@ def _error(line: Sequence[str], log: Path, start: int, code: int) -> LaunchError
     with open(log, "rb") as file:
         file.seek(start)
         text = file.read().decode(errors="replace")
-    tail = "\n".join(deque(text.splitlines(), NUM_LINES))
-    name = Path(line[0]).name if "torch.distributed.run" not in line else "torchrun"
-    lost = _was_killed(text, code)
-    what = "lost a process" if lost else f"ended with exit code {code}"
-    return (ProcessLostError if lost else LaunchError)(f"{name} {what}; the end of {log}:\n{tail}")
+    name = "torchrun" if "torch.distributed.run" in line else Path(line[0]).name
+    if _was_killed(text, code):
+        return ProcessLostError(f"{name} lost a process; the end of {log}:\n{_tail(text)}")
+    said = SAID.search(text)
+    if said is not None:
+        return LaunchError(f"{said[1]} (from {name}; see {log})")
+    return LaunchError(f"{name} ended with exit code {code}; the end of {log}:\n{_tail(text)}")
+
+
+def _tail(text: str) -> str:
+    """The last lines that the ranks wrote; what the launcher says about itself comes after them and is longer."""
+    lines = text.splitlines()
+    own = next((number for number, one in enumerate(lines) if LAUNCHER_REPORT.match(one)), len(lines))
+    return "\n".join(lines[max(0, own - NUM_LINES) : own] or lines[-NUM_LINES:])
 
 
 def _was_killed(text: str, code: int) -> bool:

@@ -59,8 +59,6 @@ class State:
     """Lowest E_gb in J/m^2 by model version (0 is the search) and [n]."""
     drivers: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Process id and start time of every driver by its token."""
-    phase_began_s: float = 0.0
-    """Elapsed time when the stage at work, or this session, began."""
     stopped: str | None = None
     reported: bool = False
 
@@ -73,7 +71,7 @@ class State:
                 self.plan = Plan(**event.data["plan"])
                 self.drivers[event.data["token"]] = (event.data["pid"], event.data["created"])
                 self.attempts.clear()
-                self.stopped, self.reported, self.phase_began_s = None, False, self.elapsed_s
+                self.stopped, self.reported = None, False
             case "finished":
                 self._finish(Task.parse(event.data["task"]), event.data)
             case "failed":
@@ -90,8 +88,6 @@ class State:
         self.finished[task] = Finished(data["started"], data["seconds"], data["cores"], data["work_s"], data.get("num", 0))
         phase = (task.stage, task.version)
         self.num_finished[phase] = self.num_finished.get(phase, 0) + 1
-        if self.is_complete(*phase):
-            self.phase_began_s = self.elapsed_s
         known = self.best.setdefault(task.version, {})
         for n_fraction, energy in data.get("best", {}).items():
             known[n_fraction] = min(energy, known.get(n_fraction, energy))

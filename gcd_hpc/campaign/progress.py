@@ -37,16 +37,11 @@ class Snapshot:
     total: float
     unit: str
     detail: str
-    seconds: float
-    """Since the stage began."""
+    rate: float
+    """Units a second."""
     elapsed_s: float
     best: dict[str, tuple[float, str]] = field(default_factory=dict)
     """Lowest E_gb in J/m^2 and its source by [n]."""
-
-    @property
-    def rate(self) -> float:
-        """Units a second."""
-        return self.done / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def remaining_s(self) -> float | None:
@@ -126,13 +121,28 @@ def open_progress(console: Console) -> Progress:
     return LiveProgress(console) if console.is_terminal else PlainProgress(console)
 
 
-def snapshot(config: CampaignConfig, state: State, run_dir: Path, elapsed_s: float) -> Snapshot:
+class Pace:
+    """Units a second of the stage at work, counted from where it stood when this session first saw it."""
+
+    def __init__(self) -> None:
+        self._phase: tuple[Stage | None, int] | None = None
+        self._done, self._elapsed_s = 0.0, 0.0
+
+    def rate(self, stage: Stage | None, version: int, done: float, elapsed_s: float) -> float:
+        """The rate so far; 0 while unknown. Loading torch is no part of the rate of training steps."""
+        if self._phase != (stage, version) or (stage == "train" and not self._done):
+            self._phase, self._done, self._elapsed_s = (stage, version), done, elapsed_s
+        seconds = elapsed_s - self._elapsed_s
+        return (done - self._done) / seconds if seconds > 0 else 0.0
+
+
+def snapshot(config: CampaignConfig, state: State, run_dir: Path, elapsed_s: float, pace: Pace) -> Snapshot:
     """The campaign as its state and the files of a running stage tell it."""
     assert state.plan is not None
     stage, version = next(((s, v) for s, v in state.plan.phases() if not state.is_complete(s, v)), (None, 0))
     done, total, unit, detail = _counts(config, state, run_dir, stage, version)
-    seconds, best = elapsed_s - state.phase_began_s, best_so_far(state)
-    return Snapshot(config.name, stage, version, state.plan.rounds, done, total, unit, detail, seconds, elapsed_s, best)
+    rate, best = pace.rate(stage, version, done, elapsed_s), best_so_far(state)
+    return Snapshot(config.name, stage, version, state.plan.rounds, done, total, unit, detail, rate, elapsed_s, best)
 
 
 def _counts(config: CampaignConfig, state: State, run_dir: Path, stage: Stage | None, version: int) -> tuple[float, float, str, str]:
@@ -196,7 +206,9 @@ def _lowest(snapshot: Snapshot) -> str:
 
 def _best_table(snapshot: Snapshot) -> Table:
     # Text: rich would take "[n]" for markup.
-    table = Table(Text("[n]"), "best E_gb (J/m^2)", "source", box=None, padding=(0, 2))
+    table = Table(box=None, padding=(0, 2))
+    for heading in ("[n]", "best E_gb (J/m^2)", "source"):
+        table.add_column(Text(heading))
     for n_fraction, (energy, source) in snapshot.best.items():
         table.add_row(n_fraction, f"{energy:.3f}", source)
     return table

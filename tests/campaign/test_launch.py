@@ -69,6 +69,23 @@ def test_an_error_repeats_the_last_lines_of_this_attempt(tmp_path):
     assert not isinstance(caught.value, ProcessLostError)
 
 
+def test_the_sentence_of_a_stage_is_the_error(tmp_path):
+    code = "import sys; print('loading'); print('error: model.safetensors: expected 10 bytes, got 3', file=sys.stderr); sys.exit(2)"
+    with pytest.raises(LaunchError, match=r"^model.safetensors: expected 10 bytes, got 3 \(from .*; see .*log\)$"):
+        run(python(code), tmp_path / "log", {})
+
+
+def test_the_report_of_a_launcher_does_not_hide_what_the_ranks_said(tmp_path):
+    report = [
+        "ZeroDivisionError: by zero",
+        "E1121 04:33:19.4 17890 torch/distributed/elastic/api.py:1002] failed",
+        *["=" * 60, "more"] * 20,
+    ]
+    with pytest.raises(LaunchError) as caught:
+        run(python(f"import sys; print({chr(10).join(report)!r}); sys.exit(1)"), tmp_path / "log", {})
+    assert str(caught.value).endswith("log:\nZeroDivisionError: by zero")
+
+
 def test_a_killed_process_is_worth_another_try(tmp_path):
     with pytest.raises(ProcessLostError):
         run(python("import os; os.kill(os.getpid(), 9)"), tmp_path / "log", {})

@@ -5,13 +5,11 @@ from rich.console import Console
 
 from gcd_hpc.campaign import progress
 from gcd_hpc.campaign.ledger import Event, opened, replay
-from gcd_hpc.campaign.progress import LiveProgress, PlainProgress, Snapshot, best_so_far, clock, open_progress, snapshot
+from gcd_hpc.campaign.progress import LiveProgress, Pace, PlainProgress, Snapshot, best_so_far, clock, open_progress, snapshot
 from gcd_hpc.campaign.tasks import Plan, Task
 from tests.campaign.conftest import make_config
 
-TRAINING = Snapshot(
-    "toy", "train", 1, 2, 120, 400, "steps", "loss 0.0210", 40.0, 100.0, {"0.2": (2.297, "search"), "0.4": (2.5, "model 1")}
-)
+TRAINING = Snapshot("toy", "train", 1, 2, 120, 400, "steps", "loss 0.0210", 3.0, 100.0, {"0.2": (2.297, "search"), "0.4": (2.5, "model 1")})
 
 
 def finish(name: str, **best: float) -> Event:
@@ -32,14 +30,12 @@ def plain(*snapshots: Snapshot) -> list[str]:
 
 def test_a_line_says_stage_counts_rate_and_time_left():
     (line,) = plain(TRAINING)
-    assert (
-        line
-        == "[1:40] round 1/2, training the model: 120/400 steps (3.0/s, 1:33 left), loss 0.0210; best 2.297 J/m^2 at [n] = 0.2 (search)"
-    )
+    counts, best = "120/400 steps (3.0/s, 1:33 left), loss 0.0210", "best 2.297 J/m^2 at [n] = 0.2 (search)"
+    assert line == f"[1:40] round 1/2, training the model: {counts}; {best}"
 
 
 def test_plain_lines_are_seconds_apart_but_a_new_stage_shows_at_once():
-    later = [Snapshot("toy", "train", 1, 2, step, 400, "steps", "", 40.0, 100.0) for step in range(121, 200)]
+    later = [Snapshot("toy", "train", 1, 2, step, 400, "steps", "", 3.0, 100.0) for step in range(121, 200)]
     sampling = Snapshot("toy", "sample", 1, 2, 0, 40, "candidates", "", 0.0, 101.0)
     assert len(plain(TRAINING, *later, sampling)) == 2
 
@@ -75,7 +71,7 @@ def test_best_energies_name_the_source_that_had_them_first():
 
 
 def test_a_snapshot_counts_candidates_of_finished_chunks(tmp_path):
-    shown = snapshot(make_config(), state_after(finish("search-00000"), finish("search-00002")), tmp_path, 10.0)
+    shown = snapshot(make_config(), state_after(finish("search-00000"), finish("search-00002")), tmp_path, 10.0, Pace())
     assert (shown.stage, shown.done, shown.total, shown.unit) == ("search", 4, 6, "tries")
 
 
@@ -92,14 +88,26 @@ def test_training_and_sampling_are_followed_on_disk(tmp_path):
     done = [finish(task.name) for task in [*(Task("search", 0, chunk) for chunk in range(3)), Task("select", 1)]]
     (tmp_path / "models" / "01").mkdir(parents=True)
     (tmp_path / "models" / "01" / "progress.json").write_text('{"step": 120, "num_steps": 400, "loss": 0.021}')
-    training = snapshot(make_config(), state_after(*done), tmp_path, 15.0)
+    training = snapshot(make_config(), state_after(*done), tmp_path, 15.0, Pace())
     assert (training.stage, training.done, training.total, training.detail) == ("train", 120, 400, "loss 0.0210")
     (tmp_path / "parts" / "model-01" / "sampled").mkdir(parents=True)
     (tmp_path / "parts" / "model-01" / "sampled" / "part-00001.h5").touch()
-    sampling = snapshot(make_config(), state_after(*done, finish("train-01")), tmp_path, 15.0)
+    sampling = snapshot(make_config(), state_after(*done, finish("train-01")), tmp_path, 15.0, Pace())
     assert (sampling.stage, sampling.done, sampling.total) == ("sample", 2, 4)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (75.9, "1:15"), (3725, "1:02:05"), (None, "?")])
 def test_times_are_written_as_clocks(seconds, text):
     assert clock(seconds) == text
+
+
+def test_the_pace_of_a_session_leaves_out_what_was_done_before_it():
+    pace = Pace()
+    assert pace.rate("search", 0, 100, 50.0) == 0.0
+    assert pace.rate("search", 0, 130, 60.0) == 3.0
+    assert pace.rate("relax", 1, 0, 70.0) == 0.0
+
+
+def test_the_pace_of_training_begins_with_its_first_step():
+    pace = Pace()
+    assert [pace.rate("train", 1, *seen) for seen in ((0, 10.0), (0, 15.0), (5, 16.0), (25, 20.0))] == [0.0, 0.0, 0.0, 5.0]

