@@ -3,6 +3,7 @@
 Fields are added with a new version and never reinterpreted: a file of an older version is read with the defaults of the fields it lacks.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -18,8 +19,6 @@ Kind = Literal["text", "int", "float", "bool"]
 DTYPES: dict[str, np.dtype] = {"int": np.dtype("<i8"), "float": np.dtype("<f8"), "bool": np.dtype(bool)}
 NAN = float("nan")
 NAN3 = (NAN, NAN, NAN)
-UNKNOWN = np.empty(0)
-"""Stands for a per-atom array that is not known, until it is filled with NaN."""
 
 
 @dataclass(frozen=True)
@@ -126,10 +125,10 @@ class Candidate:
     model_sha256: str = ""
     potential_sha256: str = ""
     cell: Sequence[float] | np.ndarray = NAN3
-    unrelaxed_positions: np.ndarray = UNKNOWN
+    unrelaxed_positions: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
     """(N, 3) Å; filled with NaN when not given, as are the next two."""
-    positions: np.ndarray = UNKNOWN
-    energies_ev: np.ndarray = UNKNOWN
+    positions: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
+    energies_ev: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         if self.source not in get_args(Source):
@@ -143,7 +142,7 @@ class Candidate:
     def _set_array(self, field: Field) -> None:
         shape = (self.num_atoms, *field.shape) if field.per_atom else field.shape
         value = getattr(self, field.name)
-        array = np.full(shape, NAN) if value is UNKNOWN else np.array(value, dtype=np.float64)
+        array = np.full(shape, NAN) if np.size(value) == 0 else np.array(value, dtype=np.float64)
         if array.shape != shape:
             raise ValueError(f"{self.id}: {field.name} must have the shape {shape}, got {array.shape}")
         object.__setattr__(self, field.name, array)
