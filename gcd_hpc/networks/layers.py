@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
 Periodic = tuple[bool, bool, bool]
@@ -15,7 +16,8 @@ class PeriodicConv3d(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, periodic: Periodic) -> None:
         super().__init__()
         self.periodic = periodic
-        self.conv = nn.Conv3d(in_channels, out_channels, 3, padding=tuple(0 if flag else 1 for flag in periodic))
+        x, y, z = periodic
+        self.conv = nn.Conv3d(in_channels, out_channels, 3, padding=(int(not x), int(not y), int(not z)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, X, Y, Z) -> (B, C', X, Y, Z)."""
@@ -24,11 +26,30 @@ class PeriodicConv3d(nn.Module):
 
 def wrap(x: Tensor, periodic: Periodic) -> Tensor:
     """One more layer from the far side at both ends of each periodic axis: (B, C, X, Y, Z) -> (B, C, X + 2, Y + 2, Z) for xy."""
-    for axis, flag in enumerate(periodic, start=2):
-        if flag:
-            size = x.shape[axis]
-            x = torch.cat([x.narrow(axis, size - 1, 1), x, x.narrow(axis, 0, 1)], dim=axis)
-    return x
+    return _Wrap.apply(x, periodic)
+
+
+class _Wrap(torch.autograd.Function):
+    """Circular padding by one. The gradient is written out because autograd's fills and adds an array of zeros for each slice."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, periodic: Periodic) -> Tensor:
+        ctx.periodic = periodic  # type: ignore[attr-defined]
+        for axis, flag in enumerate(periodic, start=2):
+            if flag:
+                x = torch.cat([x.narrow(axis, x.shape[axis] - 1, 1), x, x.narrow(axis, 0, 1)], dim=axis)
+        return x
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        gradient = gradient.clone()
+        for axis, flag in reversed(list(enumerate(ctx.periodic, start=2))):  # type: ignore[attr-defined]
+            if flag:
+                size = gradient.shape[axis] - 2
+                gradient.narrow(axis, size, 1).add_(gradient.narrow(axis, 0, 1))
+                gradient.narrow(axis, 1, 1).add_(gradient.narrow(axis, size + 1, 1))
+                gradient = gradient.narrow(axis, 1, size)
+        return gradient, None
 
 
 class ResidualBlock(nn.Module):
@@ -46,9 +67,22 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
         """x (B, C, X, Y, Z), embedded (B, E) -> (B, C', X, Y, Z)."""
         y = self.conv1(functional.silu(self.norm1(x)))
-        scale, shift = self.film(embedded)[:, :, None, None, None].chunk(2, dim=1)  # (B, C', 1, 1, 1) each
-        y = self.norm2(y) * (1.0 + scale) + shift
+        with torch.autocast(x.device.type, enabled=False):  # tiny products: casting them costs more than it gains
+            scale, shift = self.film(embedded).chunk(2, dim=1)  # (B, C') each
+        y = film_norm(y, self.norm2, scale, shift)
         return self.shortcut(x) + self.conv2(functional.silu(y))
+
+
+def film_norm(x: Tensor, norm: nn.GroupNorm, scale: Tensor, shift: Tensor) -> Tensor:
+    """norm(x) (1 + scale) + shift in one pass: each item's channels become channels of one item, which may have weights of their own.
+
+    x (B, C, X, Y, Z), scale and shift (B, C) -> (B, C, X, Y, Z).
+    """
+    weight = (norm.weight * (1.0 + scale)).reshape(-1)
+    bias = (norm.bias * (1.0 + scale) + shift).reshape(-1)
+    num, channels, *size = x.shape
+    y = functional.group_norm(x.reshape(1, num * channels, *size), num * norm.num_groups, weight, bias, norm.eps)
+    return y.reshape(x.shape)
 
 
 def num_groups(channels: int) -> int:

@@ -1,6 +1,8 @@
 """A 3D U-Net for arrays that are periodic along some axes and open along others (B1, B2), after Palette, without attention."""
 
 import math
+from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +28,7 @@ class UNet(nn.Module):
         periodic: Periodic = (True, True, False),
     ) -> None:
         super().__init__()
-        self.patch, self.num_blocks = config.patch, config.num_blocks
+        self.patch, self.num_levels = config.patch, config.num_levels
         widths = [config.width * 2**level for level in range(config.num_levels)]
         size = 4 * config.width
         self.noise_embedding = NoiseEmbedding(size)
@@ -34,13 +36,13 @@ class UNet(nn.Module):
         self.first = PeriodicConv3d(in_channels * config.patch**3, widths[0], periodic)
 
         self.down, self.shrink, self.up, self.grow = nn.ModuleList(), nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        for width, wider in zip(widths, [*widths[1:], None], strict=True):
+        for width in widths:
             self.down.append(nn.ModuleList(ResidualBlock(width, width, size, periodic) for _ in range(config.num_blocks)))
             self.up.append(nn.ModuleList(ResidualBlock(2 * width, width, size, periodic) for _ in range(config.num_blocks)))
-            if wider is not None:
-                # Blocks of 2^3 voxels need no padding; reducing channels before the nearest upsampling is an eighth of the work.
-                self.shrink.append(nn.Conv3d(width, wider, 2, stride=2))
-                self.grow.append(nn.Conv3d(wider, width, 1))
+        for width, wider in pairwise(widths):
+            # Blocks of 2^3 voxels need no padding; reducing channels before the nearest upsampling is an eighth of the work.
+            self.shrink.append(nn.Conv3d(width, wider, 2, stride=2))
+            self.grow.append(nn.Conv3d(wider, width, 1))
 
         self.last_norm = nn.GroupNorm(num_groups(widths[0]), widths[0])
         self.last = PeriodicConv3d(widths[0], out_channels * config.patch**3, periodic)
@@ -60,24 +62,25 @@ class UNet(nn.Module):
         Returns:
             (B, C', X, Y, Z).
         """
-        embedded = self.noise_embedding(log_snr)
-        if self.condition_embedding is not None:
-            embedded = embedded + self.condition_embedding(condition, has_condition, x.shape[0])
-        embedded = functional.silu(embedded)  # (B, E)
+        with torch.autocast(x.device.type, enabled=False):
+            embedded = self.noise_embedding(log_snr)
+            if self.condition_embedding is not None:
+                embedded = embedded + self.condition_embedding(condition, has_condition, x.shape[0])
+            embedded = functional.silu(embedded)  # (B, E)
 
         y = self.first(fold(x, self.patch))
         skips: list[Tensor] = []
-        for level, blocks in enumerate(self.down):
-            for block in blocks:
+        for level in range(self.num_levels):
+            if level > 0:
+                y = self.shrink[level - 1](y)
+            for block in cast(nn.ModuleList, self.down[level]):
                 y = block(y, embedded)
                 skips.append(y)
-            if level < len(self.shrink):
-                y = self.shrink[level](y)
-        for level in reversed(range(len(self.up))):
-            if level < len(self.grow):
-                y = functional.interpolate(self.grow[level](y), scale_factor=2, mode="nearest")
-            for block in self.up[level]:
+        for level in reversed(range(self.num_levels)):
+            for block in cast(nn.ModuleList, self.up[level]):
                 y = block(torch.cat([y, skips.pop()], dim=1), embedded)
+            if level > 0:
+                y = functional.interpolate(self.grow[level - 1](y), scale_factor=2, mode="nearest")
         return unfold(self.last(functional.silu(self.last_norm(y))), self.patch)
 
 

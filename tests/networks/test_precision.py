@@ -1,0 +1,36 @@
+"""Which number type is used where."""
+
+import pytest
+import torch
+
+from gcd_hpc.networks.precision import autocast_dtype, has_native_bfloat16
+
+
+@pytest.fixture
+def processor(monkeypatch):
+    def pretend(avx512, amx):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512, raising=False)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("avx512", "amx", "expected"), [(False, False, None), (True, False, torch.bfloat16), (False, True, torch.bfloat16)]
+)
+def test_auto_is_bfloat16_where_the_processor_multiplies_it(processor, avx512, amx, expected):
+    processor(avx512, amx)
+    assert autocast_dtype("auto", "cpu") is expected
+
+
+def test_a_stated_precision_wins_over_the_hardware(processor):
+    processor(False, False)
+    assert autocast_dtype("bfloat16", "cpu") is torch.bfloat16
+    processor(True, True)
+    assert autocast_dtype("float32", "cpu") is None
+
+
+def test_a_torch_without_the_checks_counts_the_processor_as_old(monkeypatch):
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    assert not has_native_bfloat16(torch.device("cpu"))
