@@ -235,9 +235,8 @@ def _print_outcome(outcome: "Outcome", run_dir: Path) -> None:
 
     console.print(source_table(best_by_source(RunStore(run_dir))))
     console.print(cost_table(_timings(outcome.state)))
-    console.print(
-        f"{run_dir}: complete (ended by: {outcome.reason}); see summary.md, egb_vs_n.png and results.h5 there", markup=False, soft_wrap=True
-    )
+    console.print(f"{run_dir}: complete (ended by: {outcome.reason})", markup=False, soft_wrap=True)
+    console.print("Its summary.md, egb_vs_n.png and results.h5 hold the rest.")
 
 
 def _print_records(records: list[dict[str, Any]]) -> None:

@@ -110,7 +110,7 @@ def test_top_lists_the_lowest_energies(searched):
     assert {"id", "source", "n_fraction", "gb_energy_j_m2"} <= set(rows[0])
     best = json.loads(call("top", str(searched), "--per-n", "--json").stdout)
     assert len({row["n_fraction"] for row in best}) == len(best)
-    assert f"{energies[0]:.3f}" in call("top", str(searched), "--num", "1").stdout
+    assert f"{energies[0]:.4f}" in call("top", str(searched), "--num", "1").stdout
 
 
 @pytest.mark.lammps

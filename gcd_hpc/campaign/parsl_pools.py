@@ -4,7 +4,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from parsl.config import Config
@@ -53,11 +53,22 @@ def parsl_config(site: SiteConfig, run_dir: Path) -> Config:
     )
 
 
+class _LogFile(logging.FileHandler):
+    """A log that a full disk cuts short: its hundred complaints would bury the one sentence of the driver."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Lose the record."""
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
     """Parsl's messages go to a file, and nowhere else."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path)
+    handler = _LogFile(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
     logger = logging.getLogger("parsl")
     level, propagate = logger.level, logger.propagate
