@@ -11,7 +11,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers
@@ -30,15 +30,12 @@ LAUNCHER_VARIABLES = ("PMI", "PMIX", "OMPI", "MPI", "SLURM", "HYDRA", "HYDI", "P
 
 @dataclass(frozen=True)
 class Minimizer:
-    """How to go down and when to stop.
+    """Tolerances of LAMMPS' minimize, and how it searches along a line."""
 
-    etol: energy gained in one step, relative to the energy ("cg" only); ftol: 2-norm of the forces, eV/Å.
-    """
-
-    method: Literal["cg", "lbfgs"]
     etol: float
     ftol: float
-    max_evaluations: int = 100_000
+    max_evaluations: int
+    commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,11 @@ class LammpsChild:
         """
         header = {
             "operation": "relax",
-            **asdict(job.minimizer),
+            "etol": job.minimizer.etol,
+            "ftol": job.minimizer.ftol,
+            "max_iterations": job.minimizer.max_evaluations,
+            "max_evaluations": job.minimizer.max_evaluations,
+            "minimizer": job.minimizer.commands,
             "anneal": None if job.anneal is None else asdict(job.anneal),
         }
         steps = 0 if job.anneal is None else job.anneal.num_steps

@@ -9,13 +9,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from gcd_hpc.simulation.lbfgs import minimize, spring_preconditioner
 from gcd_hpc.simulation.messages import LENGTH, pack, unpack
 
 Arrays = dict[str, np.ndarray]
@@ -106,30 +104,13 @@ class Worker:
         self.commands("group mobile subtract all fixed rigid")
         if header["anneal"] is not None:
             self.anneal(**header["anneal"])
-        report = self.quasi_newton(header, arrays) if header["method"] == "lbfgs" else self.conjugate_gradients(header)
+        self.hold()
+        self.commands("min_style cg", *header["minimizer"])
+        self.commands("minimize {etol:.17g} {ftol:.17g} {max_iterations} {max_evaluations}".format(**header))
         results = self.state()
         self.release()
         self.commands("group mobile delete", "group fixed delete", "group rigid delete")
-        return report, results
-
-    def conjugate_gradients(self, header: dict[str, Any]) -> dict[str, Any]:
-        """LAMMPS' own minimiser."""
-        self.hold()
-        self.commands("min_style cg", "min_modify line quadratic dmax 0.1")
-        self.commands("minimize {etol:.17g} {ftol:.17g} {max_evaluations} {max_evaluations}".format(**header))
-        return self.minimizer_report()
-
-    def quasi_newton(self, header: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
-        """Our preconditioned L-BFGS on LAMMPS' forces; conjugate gradients where its line search fails."""
-        landscape = Landscape(self, arrays["fixed"], arrays["rigid"])
-        minimum = minimize(landscape, landscape.preconditioner(), landscape.num_bodies, header["ftol"], header["max_evaluations"])
-        landscape(minimum.displacements)
-        if minimum.stop_reason == "linesearch failed":
-            report = self.conjugate_gradients(header)
-            return report | {"evaluations": report["evaluations"] + minimum.evaluations}
-        self.hold()
-        self.commands("run 0 post no")  # forces as the held layers leave them, and energies of the atoms
-        return {"stop_reason": minimum.stop_reason, "evaluations": minimum.evaluations}
+        return self.minimizer_report(), results
 
     def anneal(self, temperature_k: float, num_steps: int, timestep_ps: float, seed: int) -> None:
         """Langevin dynamics of the mobile atoms; the rigid layers follow the mean force on them."""
@@ -173,8 +154,8 @@ class Worker:
         for line in self.read_log():
             name, _, value = line.partition("=")
             report[name.strip()] = value.strip()
-        evaluations = int(report["Iterations, force evaluations"].split()[1])
-        return {"stop_reason": report["Stopping criterion"], "evaluations": evaluations}
+        iterations, evaluations = map(int, report["Iterations, force evaluations"].split())
+        return {"stop_reason": report["Stopping criterion"], "iterations": iterations, "evaluations": evaluations}
 
     def read_log(self) -> list[str]:
         """Lines about the present job. The first after ``start`` also state the cutoff: LAMMPS tells it only once."""
@@ -188,45 +169,6 @@ class Worker:
     def commands(self, *lines: str) -> None:
         for line in lines:
             self.lammps.command(line)
-
-
-class Landscape:
-    """Energy and gradient of the loaded atoms as a function of the displacements (D, 3) of its bodies.
-
-    Bodies are the mobile atoms, then all rigid ones together.
-    """
-
-    def __init__(self, worker: Worker, fixed: np.ndarray, rigid: np.ndarray) -> None:
-        self.lammps = worker.lammps
-        self.mobile, self.rigid = ~(fixed | rigid), rigid
-        self.num_bodies = int(self.mobile.sum()) + 1
-        worker.commands("run 0 post no")
-        self.start = worker.state()["positions"]
-        box = np.array(self.lammps.extract_box()[:2])
-        self.lengths = box[1, :2] - box[0, :2]
-        self.order = np.argsort(self.lammps.numpy.extract_atom("id")[: len(fixed)].ravel())
-        self.wraps = np.zeros((len(fixed), 2))
-
-    def preconditioner(self) -> Callable[[np.ndarray], np.ndarray]:
-        bodies = np.full(len(self.rigid), -1)
-        bodies[self.mobile] = np.arange(self.num_bodies - 1)
-        bodies[self.rigid] = self.num_bodies - 1
-        return spring_preconditioner(self.start, self.lengths, bodies, self.num_bodies)
-
-    def __call__(self, displacements: np.ndarray) -> tuple[float, np.ndarray]:
-        positions = self.start.copy()
-        positions[self.mobile] += displacements[:-1]
-        positions[self.rigid] += displacements[-1]
-        placed = positions.copy()
-        placed[:, :2] -= self.wraps  # where LAMMPS wrapped an atom to: not to be taken for a jump, which rebuilds its lists
-        coordinates = self.lammps.numpy.extract_atom("x")
-        coordinates[self.order] = placed
-        self.lammps.command("run 1 pre no post no")  # nothing moves the atoms: one step is one evaluation without the set-up of a run
-        coordinates = self.lammps.numpy.extract_atom("x")[self.order]
-        self.wraps = self.lengths * np.rint((positions[:, :2] - coordinates[:, :2]) / self.lengths)
-        forces = self.lammps.numpy.extract_atom("f")[self.order]
-        gradient = -np.concatenate([forces[self.mobile], forces[self.rigid].sum(axis=0, keepdims=True)])
-        return float(self.lammps.get_thermo("pe")), gradient
 
 
 def die_with_parent(parent: int) -> None:

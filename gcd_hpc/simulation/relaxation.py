@@ -14,11 +14,10 @@ from gcd_hpc.simulation.child import Anneal, LammpsChild, Minimizer, RelaxJob, R
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.energetics import closest_pair, excess_volume, gb_energy, n_fraction
 
+LINE_SEARCH = ("min_modify line quadratic dmax 0.1",)
 PRESETS: dict[Literal["paper", "tight"], Minimizer] = {
-    "paper": Minimizer("cg", etol=1e-5, ftol=1e-5),
-    # Within 0.01 mJ/m^2 of conjugate gradients at 1e-15 and 1e-15. The energy tolerance is for conjugate gradients after a
-    # line search that failed.
-    "tight": Minimizer("lbfgs", etol=1e-10, ftol=5e-3),
+    "paper": Minimizer(etol=1e-5, ftol=1e-5, max_evaluations=100_000, commands=LINE_SEARCH),
+    "tight": Minimizer(etol=1e-10, ftol=1e-3, max_evaluations=100_000, commands=LINE_SEARCH),
 }
 SCREEN = PRESETS["paper"]
 FREE = 10.0
@@ -77,17 +76,21 @@ def relax_boundary(
     """
     check_start(atoms, bicrystal, bulk, config)
     slab = Slab.of(atoms, bicrystal, bulk, config)
-    if finish is True and not config.screen:
-        result = child.relax(slab.job(PRESETS[config.preset], slab.positions, anneal))
-        return slab.relaxed(result, config.preset, np.nan, result.evaluations, result.seconds)
-    screen = child.relax(slab.job(SCREEN, slab.positions, anneal))
-    energy = slab.energy(screen)
-    if not (finish(slab.n_fraction, energy) if callable(finish) else finish):
-        return slab.relaxed(screen, "screen", energy, screen.evaluations, screen.seconds)
-    if PRESETS[config.preset] == SCREEN:
-        return slab.relaxed(screen, config.preset, energy, screen.evaluations, screen.seconds)
-    result = child.relax(slab.job(PRESETS[config.preset], screen.positions, None))
-    return slab.relaxed(result, config.preset, energy, screen.evaluations + result.evaluations, screen.seconds + result.seconds)
+    screen_energy, evaluations, seconds = np.nan, 0, 0.0
+    preset: str = config.preset
+    if config.screen or finish is not True or anneal is not None:
+        result = child.relax(slab.job(SCREEN, slab.positions, anneal))
+        screen_energy, evaluations, seconds = slab.energy(result), result.evaluations, result.seconds
+        start, preset = result.positions, "screen"
+    else:
+        start = slab.positions
+    wanted = finish(slab.n_fraction, screen_energy) if callable(finish) else finish
+    if wanted and not (preset == "screen" and config.preset == "paper"):
+        result = child.relax(slab.job(PRESETS[config.preset], start, None))
+        evaluations, seconds, preset = evaluations + result.evaluations, seconds + result.seconds, config.preset
+    elif wanted:
+        preset = config.preset  # the paper's tolerances are the screen's
+    return slab.relaxed(result, preset, screen_energy, evaluations, seconds)
 
 
 def check_start(atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: RelaxationConfig) -> None:
