@@ -19,7 +19,7 @@ from gcd_hpc.campaign.launch import ProcessLostError, find_mpiexec
 from gcd_hpc.campaign.ledger import Event, Ledger, State, opened, read_events, replay
 from gcd_hpc.campaign.policy import Stop, Submit, step
 from gcd_hpc.campaign.progress import Pace, Progress, snapshot
-from gcd_hpc.campaign.reaper import TOKEN_NAME, descendants, end, orphans, start_time
+from gcd_hpc.campaign.reaper import KEEP_ENVIRONMENT, TOKEN_NAME, descendants, end, orphans, start_time
 from gcd_hpc.campaign.tasks import Addresses, Plan, Record, Task, find_record
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
@@ -308,15 +308,17 @@ class Driver:
     @contextmanager
     def _marked(self) -> Iterator[None]:
         """Every process started meanwhile carries this driver's token."""
-        before = os.environ.get(TOKEN_NAME)
-        os.environ[TOKEN_NAME] = self._token
+        variables = {TOKEN_NAME: self._token, **KEEP_ENVIRONMENT}
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
         try:
             yield
         finally:
-            if before is None:
-                del os.environ[TOKEN_NAME]
-            else:
-                os.environ[TOKEN_NAME] = before
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 def _consequences(error: BaseException) -> tuple[bool, bool]:

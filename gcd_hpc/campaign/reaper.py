@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 import psutil
 
 TOKEN_NAME = "GCD_HPC_DRIVER"
+KEEP_ENVIRONMENT = {"SPT_NOENV": "1"}
+"""Parsl renames its processes with setproctitle, which writes the name over the environment that we look for unless told not to."""
 GRACE_S = 3.0
 """Between asking a process to end and ending it."""
 

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gcd_hpc.campaign.ledger import read_events
@@ -43,6 +44,8 @@ def interrupt(run_dir: Path, stage: str, number: int) -> subprocess.Popen:
         wait_for(lambda: list((run_dir / "executed").glob(f"{before}.*")), f"{before} begins")
         slow.write_text("30")
     wait_for(lambda: list((run_dir / "executed").glob(f"{stage}-*")) or driver.poll() is not None, f"{stage} begins")
+    # Else the tests below would look for orphans in vain.
+    assert {"interchange", "process_worker_pool"} <= {kind for kind in map(kind_of, processes(run_dir)) if kind}
     driver.send_signal(number)
     driver.wait(timeout=30)
     slow.unlink()
@@ -56,6 +59,11 @@ def results(run_dir: Path) -> dict[str, str]:
         for folder in ("parts", "models")
         for path in sorted((run_dir / folder).rglob("*.*"))
     }
+
+
+def kind_of(process: psutil.Process) -> str:
+    words = " ".join(process.cmdline())
+    return next((kind for kind in ("interchange", "process_worker_pool") if kind in words), "")
 
 
 def processes(run_dir: Path) -> list:
