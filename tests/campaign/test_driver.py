@@ -1,11 +1,12 @@
 """Whole campaigns with real Parsl, torchrun and mpiexec; only the stages are toys."""
 
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from gcd_hpc.campaign import driver
+from gcd_hpc.campaign import driver, parsl_pools
 from gcd_hpc.campaign.cost import cost_of
 from gcd_hpc.campaign.driver import Outcome, run_campaign
 from gcd_hpc.campaign.ledger import Ledger, read_events
@@ -150,4 +151,26 @@ def test_the_wall_time_ends_a_campaign_whose_tasks_are_still_running(tmp_path, c
     (tmp_path / "slow").write_text("60")
     outcome = carry_out(changes={"budget": {"wall_time_s": 4.0}})
     assert (outcome.status, outcome.reason) == ("complete", "wall time")
+    assert processes(tmp_path / "run") == []
+
+
+def test_a_lost_pool_is_started_again(tmp_path, carry_out, monkeypatch):
+    monkeypatch.setattr(parsl_pools, "HEARTBEAT_S", 1)
+    monkeypatch.setattr(parsl_pools, "HEARTBEAT_LIMIT_S", 3)
+    (tmp_path / "slow").write_text("60")
+
+    def kill_managers() -> None:
+        while not list((tmp_path / "run").glob("executed/search-*")):
+            time.sleep(0.05)
+        (tmp_path / "slow").unlink()
+        for process in processes(tmp_path / "run"):
+            if "process_worker_pool" in " ".join(process.cmdline()):
+                process.kill()
+
+    killer = threading.Thread(target=kill_managers)
+    killer.start()
+    assert carry_out(search_only=True).status == "complete"
+    killer.join()
+    assert sorted(finished(tmp_path / "run")) == [f"search-{chunk:05d}" for chunk in range(3)]
+    assert any("loss of manager" in event.data["reason"] for event in read_events(tmp_path / "run") if event.kind == "failed")
     assert processes(tmp_path / "run") == []
