@@ -238,7 +238,7 @@ class RelaxationConfig(Section):
     preset: Literal["paper", "tight"] = "tight"
     screen: bool = True
     """Relax loosely first and finish only structures within screen_window of the best of their [n]."""
-    screen_window_j_m2: NonNegativeFloat = 0.3
+    screen_window_j_m2: NonNegativeFloat = 1.0
     outer_thickness: PositiveFloat = 8.0
     """Height of the held layers at the bottom and of the rigid ones at the top; at least the potential's cutoff."""
     timeout_s: PositiveFloat = 60.0

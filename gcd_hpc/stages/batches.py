@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -59,6 +60,14 @@ class Sampler:
     condition_scale: ConditionScale
     version: int
 
+    @cached_property
+    def by_fraction(self) -> list[list[Candidate]]:
+        """The structures of each [n]. Every [n] is drawn as often as any other: deep minima leave few structures near them."""
+        groups: dict[float, list[Candidate]] = {}
+        for structure in self.structures:
+            groups.setdefault(round(structure.n_fraction, 6), []).append(structure)
+        return [groups[fraction] for fraction in sorted(groups)]
+
     def batch(self, purpose: int, step: int, slots: range, batch_size: int) -> Batch:
         """Samples ``slots`` of one step; noise levels are stratified over the whole batch."""
         samples = [self._sample(generator(self.setting.config.seed, TRAINING, self.version, purpose, step, slot)) for slot in slots]
@@ -73,7 +82,8 @@ class Sampler:
         )
 
     def _sample(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, float, NDArray[np.float32], bool]:
-        structure = self.structures[int(rng.integers(len(self.structures)))]
+        fraction = self.by_fraction[int(rng.integers(len(self.by_fraction)))]
+        structure = fraction[int(rng.integers(len(fraction)))]
         diffusion = self.setting.config.diffusion
         noise = torch.from_numpy(rng.standard_normal(self.grid.shape, dtype=np.float32))
         condition = self.condition_scale(structure.gb_energy_j_m2, structure.n_fraction)

@@ -1,6 +1,5 @@
 """Where a run keeps its files. Chunks are named by their number, so that a chunk on disk is a chunk done."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -39,6 +38,11 @@ def model_file(run_dir: Path, version: int) -> Path:
     return model_dir(run_dir, version) / "model.safetensors"
 
 
+def decoder_file(run_dir: Path) -> Path:
+    """The learned decoder, if the campaign uses one; all models share it."""
+    return run_dir / "models" / "decoder.safetensors"
+
+
 def chunk_indices(num: int, chunk_size: int, chunk: int) -> range:
     """Indices of the items in one chunk."""
     return range(chunk * chunk_size, min(num, (chunk + 1) * chunk_size))
@@ -47,7 +51,3 @@ def chunk_indices(num: int, chunk_size: int, chunk: int) -> range:
 def num_chunks(num: int, chunk_size: int) -> int:
     return -(-num // chunk_size)
 
-
-def chunks(num: int, chunk_size: int) -> Iterator[range]:
-    """All items, chunk by chunk."""
-    return (chunk_indices(num, chunk_size, chunk) for chunk in range(num_chunks(num, chunk_size)))

@@ -188,7 +188,7 @@ def main(arguments: list[str]) -> int:
         setting = load_setting(str(run_dir))
         num, size = setting.config.sampling.num_candidates, setting.config.sampling.chunk_size
         model = Model.load(model_file(run_dir, version), setting, device)
-        decoder = load_decoder(run_dir, setting, device)
+        decoder = load_decoder(run_dir, setting)
         known = read_columns([training_set(run_dir, version)], ["n_fraction", "registry_relaxed"])
         for chunk in range(rank, num_chunks(num, size), num_ranks):
             path = sampled_part(run_dir, version, chunk)

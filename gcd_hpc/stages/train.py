@@ -27,6 +27,7 @@ from gcd_hpc.networks.unet import UNet
 from gcd_hpc.seeds import TRAINING, generator
 from gcd_hpc.stages.assembly import grid_of, known_mask
 from gcd_hpc.stages.batches import FIT, NUM_CONDITIONS, VALIDATE, Batch, ConditionScale, Sampler, voxel_scale
+from gcd_hpc.stages.decoding import prepare_decoder
 from gcd_hpc.stages.layout import model_dir, model_file, training_set
 from gcd_hpc.stages.setting import Setting, load_setting
 from gcd_hpc.store.files import replacing
@@ -184,6 +185,8 @@ def train(run_dir: Path, version: int, process: Process) -> None:
     checkpoint = model_dir(run_dir, version) / "state.pt"
     if checkpoint.exists():
         state.restore(load_state(checkpoint))
+    if process.rank == 0:
+        prepare_decoder(run_dir, setting, structures)
     run(state, run_dir, version, metadata)
 
 

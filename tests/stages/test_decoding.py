@@ -1,0 +1,55 @@
+"""The campaign's choice of decoder."""
+
+import numpy as np
+import pytest
+import torch
+
+from gcd_hpc.errors import CheckpointError
+from gcd_hpc.stages.assembly import grid_of
+from gcd_hpc.stages.decoding import load_decoder, prepare_decoder
+from gcd_hpc.stages.layout import decoder_file, training_set
+from gcd_hpc.stages.setting import Setting
+from gcd_hpc.store.parts import read_part
+from gcd_hpc.voxels.encoder import encode
+from tests.stages.conftest import CAMPAIGNS, small_config
+
+pytestmark = pytest.mark.lammps
+LEARNED = ("decoder.kind=learned", "decoder.num_steps=150", "decoder.num_features=16", "decoder.learning_rate=5e-3")
+
+
+@pytest.fixture
+def structures(searched_run):
+    return read_part(training_set(searched_run, 1))
+
+
+def setting_of(run_dir, *overrides: str) -> Setting:
+    return Setting.build(small_config(*overrides), CAMPAIGNS, run_dir / "bulk.json")
+
+
+def voxels(setting: Setting, positions: np.ndarray) -> torch.Tensor:
+    return encode(torch.from_numpy(positions), grid_of(setting.frame, setting.config.voxels.shape))
+
+
+def test_the_moment_decoder_needs_no_training(searched_run, structures, tmp_path):
+    setting = setting_of(searched_run)
+    prepare_decoder(tmp_path, setting, structures)
+    assert not decoder_file(tmp_path).exists()
+    assert len(load_decoder(tmp_path, setting)(voxels(setting, structures[0].positions))) == structures[0].num_atoms
+
+
+def test_the_learned_decoder_is_trained_once_and_read_back(searched_run, structures, tmp_path):
+    setting = setting_of(searched_run, *LEARNED)
+    decoder_file(tmp_path).parent.mkdir()
+    prepare_decoder(tmp_path, setting, structures)
+    written = decoder_file(tmp_path).read_bytes()
+    prepare_decoder(tmp_path, setting, structures)
+    assert decoder_file(tmp_path).read_bytes() == written
+    array = voxels(setting, structures[0].positions)
+    first, again = load_decoder(tmp_path, setting)(array), load_decoder(tmp_path, setting)(array)
+    assert np.array_equal(first, again)
+    assert len(first) > 0
+
+
+def test_a_learned_decoder_that_is_missing_is_named(searched_run, tmp_path):
+    with pytest.raises(CheckpointError, match=r"decoder\.safetensors"):
+        load_decoder(tmp_path, setting_of(searched_run, *LEARNED))

@@ -1,0 +1,82 @@
+"""Relaxation of generated candidates: every one ends as a row, whatever LAMMPS makes of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gcd_hpc.stages.layout import relaxed_part, sampled_part, search_part
+from gcd_hpc.stages.relax import relax_chunk
+from gcd_hpc.stages.relaxing import Worth
+from gcd_hpc.store.parts import read_part, write_part
+from gcd_hpc.store.schema import Candidate, candidate_id
+
+pytestmark = pytest.mark.lammps
+
+
+@pytest.fixture
+def sampled_run(run_copy):
+    """A run with one sampled chunk: a good structure, one with two atoms in one place, one that was refused before."""
+    run_dir = run_copy("run")
+    good = min((row for row in read_part(search_part(run_dir, 0))), key=lambda row: row.gb_energy_j_m2)
+    overlapping = good.positions.copy()
+    middle = np.argsort(overlapping[:, 2])[len(overlapping) // 2]
+    overlapping[middle] = overlapping[middle - 1] + 0.01
+    rows = [sampled(good, 0, good.positions), sampled(good, 1, overlapping), sampled(good, 2, overlapping, "invalid", "closest pair")]
+    write_part(sampled_part(run_dir, 1, 0), rows, {"config": ""})
+    return run_dir
+
+
+def sampled(source: Candidate, index: int, positions: np.ndarray, status="sampled", reason="") -> Candidate:
+    return Candidate(
+        id=candidate_id("model", 1, index),
+        source="model",
+        version=1,
+        round=1,
+        index=index,
+        seed=0,
+        status=status,
+        reason=reason,
+        registry=source.registry,
+        num_atoms=len(positions),
+        cell=source.cell,
+        unrelaxed_positions=positions,
+    )
+
+
+def test_failed_candidates_are_recorded_with_their_reason_and_the_others_relaxed(sampled_run):
+    report = relax_chunk(str(sampled_run), 1, 0)
+    good, failed, invalid = read_part(relaxed_part(sampled_run, 1, 0))
+    assert (good.status, failed.status, invalid.status) == ("ok", "failed", "invalid")
+    assert np.isfinite(good.gb_energy_j_m2)
+    assert "overlap" in failed.reason
+    assert np.isnan(failed.gb_energy_j_m2)
+    assert invalid.reason == "closest pair"
+    assert {key: report[key] for key in ("num", "ok", "failed", "invalid")} == {"num": 3, "ok": 1, "failed": 1, "invalid": 1}
+
+
+def test_a_relaxed_structure_stays_where_it_is(sampled_run):
+    relax_chunk(str(sampled_run), 1, 0)
+    good = read_part(relaxed_part(sampled_run, 1, 0))[0]
+    before = min(row.gb_energy_j_m2 for row in read_part(search_part(sampled_run, 0)))
+    assert good.gb_energy_j_m2 == pytest.approx(before, abs=2e-3)
+    assert good.converged
+    assert len(good.energies_ev) == good.num_atoms
+
+
+def test_relaxing_twice_gives_the_same_file_content(sampled_run):
+    relax_chunk(str(sampled_run), 1, 0)
+    first = read_part(relaxed_part(sampled_run, 1, 0))[0]
+    relax_chunk(str(sampled_run), 1, 0)
+    second = read_part(relaxed_part(sampled_run, 1, 0))[0]
+    assert np.array_equal(first.positions, second.positions)
+    assert replace(first, relax_s=0.0).gb_energy_j_m2 == second.gb_energy_j_m2
+
+
+def test_only_structures_near_the_best_of_their_fraction_are_worth_finishing():
+    worth = Worth(0.3, {0.2: 2.3})
+    assert worth(0.2, 2.59)
+    assert not worth(0.2, 2.61)
+    assert worth(0.7, 9.0)
+    worth.learn(0.7, 3.3)
+    assert not worth(0.7, 3.7)
