@@ -1,0 +1,45 @@
+"""Several estimates of each atom's position to one: average-linkage clustering with periodic distances."""
+
+import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from gcd_hpc.voxels.grid import Grid
+
+
+def average_clusters(coordinates: np.ndarray, grid: Grid, distance: float) -> np.ndarray:
+    """Means (N, 3) of the clusters of coordinates (K, 3), Å, that average linkage makes up to the given distance, Å.
+
+    Average linkage never joins groups between which every pair is further apart than the distance, so each connected group of
+    closer pairs is clustered by itself; most are one atom already.
+    """
+    if not len(coordinates):
+        return np.empty((0, 3))
+    wrapped = grid.wrap(coordinates)
+    groups = _connected(wrapped, grid, distance)
+    order = np.argsort(groups, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    means = [mean for group in members for mean in _split(wrapped[group], grid, distance)]
+    return grid.wrap(np.stack(means))
+
+
+def _connected(coordinates: np.ndarray, grid: Grid, distance: float) -> np.ndarray:
+    """Number of the group (K,) of each coordinate: chains of pairs closer than the distance."""
+    tree = cKDTree(coordinates - np.where(grid.periodic, 0.0, coordinates.min(axis=0)), boxsize=np.where(grid.periodic, grid.lengths, 0.0))
+    pairs = tree.query_pairs(distance, output_type="ndarray")  # (P, 2)
+    shape = (len(coordinates), len(coordinates))
+    return connected_components(coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=shape), directed=False)[1]
+
+
+def _split(members: np.ndarray, grid: Grid, distance: float) -> list[np.ndarray]:
+    """Means of the clusters within one connected group (K, 3)."""
+    first, second = np.triu_indices(len(members), k=1)
+    gaps = np.linalg.norm(grid.displacement(members[first], members[second]), axis=1)
+    if not len(gaps) or gaps.max() <= distance:
+        labels = np.ones(len(members), dtype=int)
+    else:
+        labels = fcluster(linkage(gaps, method="average"), distance, criterion="distance")
+    clusters = [members[labels == label] for label in np.unique(labels)]
+    return [cluster[0] + grid.displacement(cluster[0], cluster).mean(axis=0) for cluster in clusters]

@@ -1,0 +1,96 @@
+"""The paper's learned decoder: three one-layer convolutional networks that clean voxels, mark the occupied ones and locate their atoms."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gcd_hpc.voxels.clusters import average_clusters
+from gcd_hpc.voxels.grid import Grid
+
+_EXPANSION = 4  # ConvNeXt's
+
+
+class ConvNextLayer(nn.Module):
+    """One ConvNeXt layer on voxels: 3x3x3 filters, then norm and two dense layers beside a residual path; a dense head.
+
+    ConvNeXt's filters are depthwise. On the one channel of a voxel array that is the same as a convolution from one channel to all
+    features. The residual path starts after the filters, so that the head sees the first moments, which are linear in the voxels.
+
+    Source: Liu et al. (2022), figure 4, in three dimensions; row A6.
+    """
+
+    def __init__(self, num_outputs: int, num_features: int) -> None:
+        super().__init__()
+        self.filters = nn.Conv3d(1, num_features, kernel_size=3)
+        self.mix = nn.Sequential(
+            nn.LayerNorm(num_features),
+            nn.Linear(num_features, _EXPANSION * num_features),
+            nn.GELU(),
+            nn.Linear(_EXPANSION * num_features, num_features),
+        )
+        self.head = nn.Linear(num_features, num_outputs)
+
+    def forward(self, array: Tensor, periodic: tuple[bool, bool, bool], voxels: Tensor | None = None) -> Tensor:
+        """Outputs (B, X, Y, Z, O) of voxel arrays (B, X, Y, Z); with voxels, a mask (B, X, Y, Z), only those: (K, O)."""
+        features: Tensor = self.filters(pad(array[:, None], periodic)).movedim(1, -1)  # (B, X, Y, Z, F)
+        if voxels is not None:
+            features = features[voxels]  # (K, F)
+        outputs: Tensor = self.head(features + self.mix(features))
+        return outputs
+
+
+def pad(x: Tensor, periodic: tuple[bool, bool, bool]) -> Tensor:
+    """One voxel more at both ends of each axis of (B, C, X, Y, Z): wrapped along periodic axes, zero along open ones."""
+    for axis, wraps in zip((2, 3, 4), periodic, strict=True):
+        first, last = x.narrow(axis, 0, 1), x.narrow(axis, x.shape[axis] - 1, 1)
+        ends = (last, first) if wraps else (torch.zeros_like(last), torch.zeros_like(first))
+        x = torch.cat([ends[0], x, ends[1]], dim=axis)
+    return x
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the three networks say about voxel arrays."""
+
+    denoised: Tensor  # (B, X, Y, Z)
+    logits: Tensor  # (B, X, Y, Z): positive where occupied
+    offsets: Tensor  # (K, 3): from the centres of the occupied voxels to their atoms, in voxels
+
+
+class LearnedDecoder(nn.Module):
+    """DE_den, DE_cls and DE_cor (A6)."""
+
+    def __init__(self, num_features: int = 64) -> None:
+        super().__init__()
+        self.denoiser = ConvNextLayer(1, num_features)
+        self.classifier = ConvNextLayer(1, num_features)
+        self.locator = ConvNextLayer(3, num_features)
+
+    def forward(self, array: Tensor, periodic: tuple[bool, bool, bool]) -> Decoded:
+        """Evaluate (B, X, Y, Z): denoise, mark the occupied voxels, locate the atoms of those marked."""
+        denoised = self.denoise(array, periodic)
+        logits = self.classifier(denoised, periodic)[..., 0]
+        return Decoded(denoised, logits, self.locator(denoised, periodic, logits > 0))
+
+    def denoise(self, array: Tensor, periodic: tuple[bool, bool, bool]) -> Tensor:
+        """Clean voxels (B, X, Y, Z)."""
+        return array + self.denoiser(array, periodic)[..., 0]
+
+
+@torch.no_grad()
+def decode_learned(array: np.ndarray, grid: Grid, decoder: LearnedDecoder, cluster_distance: float) -> np.ndarray:
+    """Positions (N, 3), float64, Å, of the atoms in a voxel array (X, Y, Z).
+
+    Args:
+        cluster_distance: coordinates closer than this, in Å, are the same atom: 0.45 of the nearest-neighbour distance.
+
+    Source: Lei et al. (2024), figure 3b; row A8.
+    """
+    decoder.eval()
+    values = torch.as_tensor(np.asarray(array), dtype=torch.float32, device=decoder.locator.head.weight.device)
+    decoded = decoder(values[None], grid.periodic)
+    voxels = torch.nonzero(decoded.logits[0] > 0).cpu().numpy()  # (K, 3)
+    coordinates = (voxels + decoded.offsets.cpu().numpy().astype(np.float64)) * np.asarray(grid.spacing)
+    return average_clusters(coordinates, grid, cluster_distance)
