@@ -19,6 +19,7 @@ LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "UCX_TLS": "self,sm"}
 SAID = re.compile(r"^error: (.+)$", re.MULTILINE)
 """How a stage tells a mistake that the user can mend before it ends."""
 LAUNCHER_REPORT = re.compile(r"[EW]\d{4} .*torch/distributed|=+$|Abort\(")
+ROOT_CAUSE = re.compile(r"^Root Cause.*?exitcode\s*: (-?\d+)", re.MULTILINE | re.DOTALL)
 EXIT_STRING = re.compile(r"EXIT STRING: .*\(signal \d+\)")
 
 
@@ -100,11 +101,11 @@ def _error(line: Sequence[str], log: Path, start: int, code: int) -> LaunchError
         file.seek(start)
         text = file.read().decode(errors="replace")
     name = "torchrun" if "torch.distributed.run" in line else Path(line[0]).name
-    if _was_killed(text, code):
-        return ProcessLostError(f"{name} lost a process; the end of {log}:\n{_tail(text)}")
     said = SAID.search(text)
     if said is not None:
         return LaunchError(f"{said[1]} (from {name}; see {log})")
+    if _was_killed(text, code):
+        return ProcessLostError(f"{name} lost a process; the end of {log}:\n{_tail(text)}")
     return LaunchError(f"{name} ended with exit code {code}; the end of {log}:\n{_tail(text)}")
 
 
@@ -119,4 +120,6 @@ def _was_killed(text: str, code: int) -> bool:
     """Whether a signal ended a rank, as torchrun (exitcode : -9) and mpiexec (EXIT STRING: Killed (signal 9)) say it."""
     if code < 0 or code in (128 + signal.SIGKILL, 128 + signal.SIGTERM) or EXIT_STRING.search(text):
         return True
-    return any(int(number) < 0 for number in re.findall(r"exitcode\s*: (-?\d+)", text))
+    # Ranks that torchrun ends because another one failed are listed with a signal too: only the first failure counts.
+    first = ROOT_CAUSE.search(text)
+    return first is not None and int(first[1]) < 0

@@ -86,6 +86,13 @@ def test_the_report_of_a_launcher_does_not_hide_what_the_ranks_said(tmp_path):
     assert str(caught.value).endswith("log:\nZeroDivisionError: by zero")
 
 
+def test_a_rank_that_torchrun_ended_after_an_error_is_not_a_lost_process(tmp_path):
+    report = "Failures:\n[1]:\n  exitcode  : -15 (pid: 2)\nRoot Cause (first observed failure):\n[0]:\n  exitcode  : 1 (pid: 1)"
+    with pytest.raises(LaunchError) as caught:
+        run(python(f"import sys; print({report!r}); sys.exit(1)"), tmp_path / "log", {})
+    assert not isinstance(caught.value, ProcessLostError)
+
+
 def test_a_killed_process_is_worth_another_try(tmp_path):
     with pytest.raises(ProcessLostError):
         run(python("import os; os.kill(os.getpid(), 9)"), tmp_path / "log", {})
