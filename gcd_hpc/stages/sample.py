@@ -4,6 +4,7 @@ Every chunk is one part file, written whole by one rank; chunks on disk are done
 stream and shares its batch with the same neighbours on any number of ranks, so it is the same to the last bit.
 """
 
+import json
 import sys
 import time
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ from gcd_hpc.seeds import SAMPLING, generator
 from gcd_hpc.stages.assembly import Canvas, grid_of, known_mask
 from gcd_hpc.stages.batches import NUM_CONDITIONS, ConditionScale
 from gcd_hpc.stages.decoding import Decoder, load_decoder
-from gcd_hpc.stages.layout import chunk_indices, model_file, num_chunks, sampled_part, training_set
+from gcd_hpc.stages.layout import chunk_indices, model_dir, model_file, num_chunks, sampled_part, training_set
 from gcd_hpc.stages.setting import Setting, load_setting
+from gcd_hpc.store.files import replacing
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.parts import read_columns, write_part
 from gcd_hpc.store.provenance import campaign_provenance
@@ -184,6 +186,7 @@ def main(arguments: list[str]) -> int:
     rank, num_ranks = MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size
     device = torch.device("cuda", rank % torch.cuda.device_count()) if torch.cuda.is_available() else torch.device("cpu")
     torch.set_num_threads(1)  # more would change the order of sums, and with it the last bits
+    started = time.perf_counter()
     try:
         setting = load_setting(str(run_dir))
         num, size = setting.config.sampling.num_candidates, setting.config.sampling.chunk_size
@@ -195,6 +198,9 @@ def main(arguments: list[str]) -> int:
             if not path.exists():
                 rows = sample_chunk(setting, model, known, decoder, chunk_indices(num, size, chunk), device)
                 write_part(path, rows, campaign_provenance(setting.config))
+        if rank == 0:
+            with replacing(model_dir(run_dir, version) / "sampling.json") as temporary:
+                temporary.write_text(json.dumps({"num_steps": num, "seconds": time.perf_counter() - started}))
     except GcdError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

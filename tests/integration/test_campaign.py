@@ -1,0 +1,112 @@
+"""The smoke campaign as a user runs it: LAMMPS, torchrun, mpiexec and Parsl, with a driver that is killed in each stage."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from gcd_hpc.stages.layout import model_dir, model_file, relaxed_part, sampled_part
+from gcd_hpc.store.index import RunStore
+
+pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "gcd_hpc.cli", "campaign", "campaigns/smoke.yaml"]
+
+
+def start(run_dir: Path) -> subprocess.Popen:
+    # To a file: a pipe would be held open by whatever outlives a killed driver.
+    with open(run_dir.with_suffix(".log"), "a") as log:
+        return subprocess.Popen([*COMMAND, "--run-dir", str(run_dir)], cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+
+def finish(run_dir: Path) -> float:
+    """Run to the end; seconds."""
+    started = time.monotonic()
+    assert start(run_dir).wait(timeout=400) == 0, run_dir.with_suffix(".log").read_text()[-3000:]
+    return time.monotonic() - started
+
+
+def candidates(run_dir: Path) -> dict:
+    """What was found, by id; a candidate that is there twice is an error."""
+    store = RunStore(run_dir)
+    ids = list(store.columns(["id"])["id"])
+    assert len(set(ids)) == len(ids)
+    return {row.id: row for row in store.candidates(ids)}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    run_dir = tmp_path_factory.mktemp("campaign") / "run"
+    finish(run_dir)
+    return run_dir
+
+
+def test_two_rounds_leave_results_a_figure_a_summary_and_two_models(undisturbed):
+    assert model_file(undisturbed, 1).exists()
+    assert model_file(undisturbed, 2).exists()
+    for name in ("results.h5", "egb_vs_n.png", "summary.md", "events.jsonl"):
+        assert (undisturbed / name).stat().st_size > 100, name
+    rows = candidates(undisturbed)
+    assert {row.source for row in rows.values()} == {"search", "model"}
+    assert {row.version for row in rows.values()} == {0, 1, 2}
+    assert candidates(undisturbed / "results.h5").keys() == rows.keys()
+
+
+def test_candidates_of_the_model_are_relaxed(undisturbed):
+    relaxed = [row for row in candidates(undisturbed).values() if row.source == "model" and row.status == "ok"]
+    assert relaxed
+    assert all(np.isfinite(row.gb_energy_j_m2) and np.isfinite(row.positions).all() for row in relaxed)
+
+
+def test_a_complete_campaign_says_so_at_once(undisturbed):
+    started = time.monotonic()
+    done = subprocess.run([*COMMAND, "--run-dir", str(undisturbed)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "complete" in done.stdout
+    assert time.monotonic() - started < 10  # no LAMMPS, no torch, no Parsl
+
+
+def test_top_and_csv_hold_what_was_tried(undisturbed, tmp_path):
+    top = subprocess.run([sys.executable, "-m", "gcd_hpc.cli", "top", str(undisturbed), "--per-n", "--json"], capture_output=True, text=True)
+    rows = json.loads(top.stdout)
+    assert all({"id", "source", "n_fraction", "gb_energy_j_m2"} <= row.keys() for row in rows)
+    export = ["export", str(undisturbed), "--format", "csv", "--out", str(tmp_path / "all.csv")]
+    subprocess.run([sys.executable, "-m", "gcd_hpc.cli", *export], check=True, capture_output=True)
+    assert len((tmp_path / "all.csv").read_text().splitlines()) == 1 + len(candidates(undisturbed))
+
+
+def moments(run_dir: Path) -> dict[str, Callable[[], bool]]:
+    """When to kill the driver: while the stage named is at work."""
+    return {
+        "search": lambda: any((run_dir / "parts" / "search").glob("part-*.h5")),
+        "train": lambda: (model_dir(run_dir, 1) / "state.pt").exists(),
+        "sample": lambda: any(sampled_part(run_dir, 1, 0).parent.glob("part-*.h5")),
+        "relax": lambda: any(relaxed_part(run_dir, 1, 0).parent.glob("part-*.h5")),
+        "retrain": lambda: (model_dir(run_dir, 2) / "progress.json").exists(),
+    }
+
+
+def test_a_driver_killed_in_every_stage_ends_with_the_same_candidates_none_twice(undisturbed, tmp_path):
+    run_dir = tmp_path / "run"
+    for stage, reached in moments(run_dir).items():
+        driver = start(run_dir)
+        while not reached() and driver.poll() is None:
+            time.sleep(0.01)
+        assert driver.poll() is None, f"the driver ended before it could be killed in the stage {stage}"
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    finish(run_dir)
+    assert not [process for process in psutil.process_iter(["cmdline"]) if str(run_dir) in " ".join(process.info["cmdline"] or [])]
+    expected, found = candidates(undisturbed), candidates(run_dir)
+    assert found.keys() == expected.keys()
+    for name, row in expected.items():
+        assert found[name].status == row.status, name
+        assert np.array_equal(found[name].unrelaxed_positions, row.unrelaxed_positions), name
+        assert np.array_equal(found[name].positions, row.positions, equal_nan=True), name
