@@ -17,6 +17,7 @@ from gcd_hpc.voxels.learned import LearnedDecoder
 _MARGIN = 2  # voxels: two layers of 3x3x3 filters see that far
 _WHOLE = 12  # voxels: shorter axes are not cropped
 _COUNTED = 512  # voxels of a crop that enter the loss, about
+_CLEAN_SHARE = 0.25  # crops without noise: clean input must come back to a fiftieth of a voxel, and noise alone blurs that
 _WEIGHT_DECAY = 2e-5
 
 
@@ -106,7 +107,8 @@ def _draw(structures: Sequence[np.ndarray], grid: Grid, config: DecoderConfig, g
         clean.append(array[crop])
         offsets.append(towards[crop])
     stacked = torch.stack(clean)
-    sigma = generator.standard_normal((config.batch_size, 1, 1, 1)) * generator.uniform(0.0, config.max_noise, (config.batch_size, 1, 1, 1))
+    each = (config.batch_size, 1, 1, 1)
+    sigma = generator.standard_normal(each) * generator.uniform(0.0, config.max_noise, each) * (generator.random(each) >= _CLEAN_SHARE)
     noise = torch.from_numpy(sigma * generator.standard_normal(tuple(stacked.shape))).float()
     counted = torch.ones_like(stacked, dtype=torch.bool)
     for axis, cropped in enumerate(np.less(edges, grid.shape)):
