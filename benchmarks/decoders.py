@@ -23,7 +23,7 @@ from gcd_hpc.voxels.moment import decode_moments
 
 Decoder = Callable[[np.ndarray], np.ndarray]
 NOISES = (0.0, 0.02, 0.05, 0.1)
-CONFIG = DecoderConfig(kind="learned", learning_rate=4e-3)
+CONFIG = DecoderConfig(kind="learned", learning_rate=6e-3)
 
 
 def cut_middle(path: str, element: str, shape: tuple[int, int, int]) -> tuple[np.ndarray, Grid]:

@@ -17,7 +17,7 @@ from gcd_hpc.voxels.learned import LearnedDecoder
 _MARGIN = 2  # voxels: two layers of 3x3x3 filters see that far
 _WHOLE = 12  # voxels: shorter axes are not cropped
 _COUNTED = 512  # voxels of a crop that enter the loss, about
-_CLEAN_SHARE = 0.25  # crops without noise: clean input must come back to a fiftieth of a voxel, and noise alone blurs that
+_CLEAN_SHARE = 0.35  # crops without noise: clean input must come back to a fiftieth of a voxel, and noise alone blurs that
 _WEIGHT_DECAY = 2e-5
 
 
@@ -51,7 +51,7 @@ def train_decoder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(generator.integers(2**63)))
         decoder = LearnedDecoder(config.num_features)
-    optimizer = torch.optim.AdamW(decoder.parameters(), lr=config.learning_rate, weight_decay=_WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(decoder.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=_WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.num_steps + 1, pct_start=0.05)
     for step in range(config.num_steps):
         loss = decoder_loss(decoder, _draw(structures, grid, config, generator), config.threshold)

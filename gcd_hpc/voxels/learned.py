@@ -67,6 +67,9 @@ class LearnedDecoder(nn.Module):
         self.denoiser = ConvNextLayer(1, num_features)
         self.classifier = ConvNextLayer(1, num_features)
         self.locator = ConvNextLayer(3, num_features)
+        # An untrained denoiser changes nothing: clean voxels are right from the start.
+        nn.init.zeros_(self.denoiser.head.weight)
+        nn.init.zeros_(self.denoiser.head.bias)
 
     def forward(self, array: Tensor, periodic: tuple[bool, bool, bool]) -> Decoded:
         """Evaluate (B, X, Y, Z): denoise, mark the occupied voxels, locate the atoms of those marked."""

@@ -8,12 +8,12 @@ from gcd_hpc.errors import StructureError
 from gcd_hpc.voxels.decoder_training import encode_with_owners, train_decoder
 from gcd_hpc.voxels.encoder import encode, shared_voxels
 from gcd_hpc.voxels.grid import Grid
-from gcd_hpc.voxels.learned import LearnedDecoder, decode_learned
+from gcd_hpc.voxels.learned import ConvNextLayer, LearnedDecoder, decode_learned
 from tests.voxels.crystals import GROUND_STATE, NEAREST_NEIGHBOR, boundary, compare, crowd, crystal, needs_grip
 
 REACH = 0.45 * NEAREST_NEIGHBOR
 # Few features and little noise learn in seconds; the campaign's own options are tested in the slow test.
-QUICK = DecoderConfig(kind="learned", num_features=32, max_noise=0.01, num_steps=600, learning_rate=4e-3)
+QUICK = DecoderConfig(kind="learned", num_features=32, max_noise=0.01, num_steps=600, learning_rate=6e-3)
 
 
 def round_trips(positions: np.ndarray, grid: Grid, decoder: LearnedDecoder, num: int) -> list[tuple[float, int, int]]:
@@ -43,7 +43,7 @@ def test_a_crystal_comes_back_with_every_atom_in_its_place(bcc):
 @pytest.mark.slow
 def test_the_campaign_s_decoder_brings_the_ground_state_back():
     positions, grid = boundary(GROUND_STATE)
-    decoder = train_decoder([positions], grid, DecoderConfig(kind="learned", learning_rate=4e-3), np.random.default_rng(0))
+    decoder = train_decoder([positions], grid, DecoderConfig(kind="learned", learning_rate=6e-3), np.random.default_rng(0))
     for error, lost, extra in round_trips(positions, grid, decoder, num=5):
         assert (lost, extra) == (0, 0)
         assert error < 0.02  # A9
@@ -60,14 +60,19 @@ def test_rolling_the_array_rolls_the_answer(bcc):
 
 def test_open_ends_do_not_see_each_other():
     torch.manual_seed(0)
-    decoder, array = LearnedDecoder(8), torch.zeros(1, 12, 12, 24)
+    layer, array = ConvNextLayer(1, 8), torch.zeros(1, 12, 12, 24)
     changed = array.clone()
     changed[..., 0] = 1.0
     with torch.no_grad():
-        before, after = decoder.denoise(array, (True, True, False)), decoder.denoise(changed, (True, True, False))
-        wrapped = decoder.denoise(changed, (True, True, True))
+        before, after = layer(array, (True, True, False))[..., 0], layer(changed, (True, True, False))[..., 0]
+        wrapped = layer(changed, (True, True, True))[..., 0]
     assert torch.equal(before[..., -1], after[..., -1])
     assert not torch.equal(before[..., -1], wrapped[..., -1])
+
+
+def test_an_untrained_denoiser_changes_nothing():
+    array = torch.rand(1, 12, 12, 24)
+    assert torch.equal(LearnedDecoder(8).denoise(array, (True, True, False)), array)
 
 
 def test_the_same_seed_trains_the_same_decoder():
