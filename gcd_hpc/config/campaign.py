@@ -243,7 +243,6 @@ class RelaxationConfig(Section):
     """Height of the held layers at the bottom and of the rigid ones at the top; at least the potential's cutoff."""
     timeout_s: PositiveFloat = 60.0
     """A structure that takes longer is recorded as failed."""
-    chunk_size: PositiveInt = 50
 
 
 class SelectionConfig(Section):

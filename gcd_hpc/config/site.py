@@ -1,7 +1,6 @@
 """The site file: where the stages run. Only the local machine so far; nothing here changes a result."""
 
 import os
-from typing import Literal
 
 from pydantic import PositiveInt, field_validator
 
@@ -22,8 +21,6 @@ class SiteConfig(Section):
     """Parsl workers with one LAMMPS each; auto is one a core."""
     mpiexec: str = "mpiexec"
     """The MPI launcher, a command or a path; looked for beside the running Python first."""
-    mode: Literal["barrier"] = "barrier"
-    """Stages share the cores and take turns."""
 
     @field_validator("name", "mpiexec")
     @classmethod

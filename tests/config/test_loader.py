@@ -135,7 +135,6 @@ def test_a_site_file_is_read(folder):
         ("cores: 0", "s.yaml: cores: must be greater than 0 or 'auto', got 0"),
         ("cores: all", "s.yaml: cores: must be a whole number or 'auto', got 'all'"),
         ("core: 2", "s.yaml: core: unknown key, did you mean cores?"),
-        ("mode: overlap", "s.yaml: mode: must be 'barrier', got 'overlap'"),
         ("mpiexec: ''", "s.yaml: mpiexec: must not be empty"),
         ("", "s.yaml: must hold keys such as name, cores, training_processes, got nothing"),
     ],

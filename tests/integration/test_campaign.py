@@ -74,8 +74,8 @@ def test_a_complete_campaign_says_so_at_once(undisturbed):
 
 
 def test_top_and_csv_hold_what_was_tried(undisturbed, tmp_path):
-    top = subprocess.run([sys.executable, "-m", "gcd_hpc.cli", "top", str(undisturbed), "--per-n", "--json"], capture_output=True, text=True)
-    rows = json.loads(top.stdout)
+    line = [sys.executable, "-m", "gcd_hpc.cli", "top", str(undisturbed), "--per-n", "--json"]
+    rows = json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
     assert all({"id", "source", "n_fraction", "gb_energy_j_m2"} <= row.keys() for row in rows)
     export = ["export", str(undisturbed), "--format", "csv", "--out", str(tmp_path / "all.csv")]
     subprocess.run([sys.executable, "-m", "gcd_hpc.cli", *export], check=True, capture_output=True)
