@@ -1,20 +1,27 @@
-"""Both decoders on clean and noisy voxel arrays: error of the positions, atoms lost and extra, milliseconds an array.
+"""Both decoders on noisy copies of a known structure, and on arrays that the first model of a run generates.
 
-    OMP_NUM_THREADS=1 python benchmarks/decoders.py STRUCTURE [--element W] [--voxels 12 12 72] [--nearest 2.741] [--steps 1500] [--num 10]
+    OMP_NUM_THREADS=1 python benchmarks/decoders.py RUN [--steps 1500] [--num 10] [--generated 60]
 
-STRUCTURE is a relaxed bicrystal (any file that gcd-hpc reads); its middle is cut out to fit the grid. The learned decoder is trained on
-it first, with random shifts and noise. Times are of this process, on one core.
+The learned decoder is trained first on the run's own training set. Times are of this process, on one core. The first table has the error of
+the positions, atoms lost and extra; the second what becomes of generated structures when they are relaxed.
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from gcd_hpc.config.campaign import DecoderConfig
-from gcd_hpc.structures.files import read_structure
+from gcd_hpc.simulation.child import LammpsChild
+from gcd_hpc.stages.assembly import grid_of
+from gcd_hpc.stages.layout import model_file, training_set
+from gcd_hpc.stages.relaxing import Worth, relax_candidate
+from gcd_hpc.stages.sample import Model, candidate, draft, generate
+from gcd_hpc.stages.setting import Setting, load_setting
+from gcd_hpc.store.parts import read_columns, read_part
 from gcd_hpc.voxels.decoder_training import train_decoder
 from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
@@ -22,19 +29,9 @@ from gcd_hpc.voxels.learned import decode_learned
 from gcd_hpc.voxels.moment import decode_moments
 
 Decoder = Callable[[np.ndarray], np.ndarray]
+CPU = torch.device("cpu")
 NOISES = (0.0, 0.02, 0.05, 0.1)
 CONFIG = DecoderConfig(kind="learned", learning_rate=6e-3)
-
-
-def cut_middle(path: str, element: str, shape: tuple[int, int, int]) -> tuple[np.ndarray, Grid]:
-    """Positions of the middle of a bicrystal in a grid of this shape, with three empty voxels at both ends."""
-    atoms = read_structure(path, element)
-    lengths = atoms.cell.lengths()
-    grid = Grid.build(shape, (lengths[0], lengths[1]))
-    positions = atoms.positions.copy()
-    positions[:, 2] += grid.lengths[2] / 2 - (positions[:, 2].min() + positions[:, 2].max()) / 2
-    free = 3 * grid.spacing[2]
-    return positions[(positions[:, 2] > free) & (positions[:, 2] < grid.lengths[2] - free - grid.spacing[2])], grid
 
 
 def compare(decoded: np.ndarray, positions: np.ndarray, grid: Grid) -> tuple[float, int, int]:
@@ -63,29 +60,56 @@ def curve(decoder: Decoder, positions: np.ndarray, grid: Grid, noise: float, num
     return float(error), float(lost), float(extra), float(milliseconds)
 
 
+def fates(setting: Setting, run_dir: Path, decoders: dict[str, Decoder], num: int) -> list[str]:
+    """One line a decoder: the same generated arrays decoded, assembled and relaxed."""
+    model = Model.load(model_file(run_dir, 1), setting, CPU)
+    known = read_columns([training_set(run_dir, 1)], ["n_fraction", "registry_relaxed"])
+    drafts = [draft(setting, model, known, index) for index in range(num)]
+    arrays = generate(setting, model, drafts, CPU)
+    lines = []
+    with LammpsChild(setting.potential, setting.config.relaxation.timeout_s) as child:
+        for name, decoder in decoders.items():
+            rows = []
+            for item, array in zip(drafts, arrays, strict=True):
+                row = candidate(setting, model, item, item.canvas.assemble(decoder(array.numpy())), 0.0)
+                rows.append(relax_candidate(setting, child, row, Worth(np.inf, {})) if row.status == "sampled" else row)
+            done = [row for row in rows if row.status == "ok"]
+            energies = np.array([row.gb_energy_j_m2 for row in done])
+            closest = np.median([row.closest_pair_a for row in rows])
+            lines.append(
+                f"| {name} | {len(done)} of {num} | {np.mean([row.num_atoms for row in rows]):.1f} | {closest:.2f} | "
+                f"{np.mean([row.evaluations for row in done]):.0f} | {np.median(energies):.3f} | {energies.min():.3f} |"
+            )
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("structure")
-    parser.add_argument("--element", default="W")
-    parser.add_argument("--voxels", type=int, nargs=3, default=(12, 12, 72))
-    parser.add_argument("--nearest", type=float, default=2.741, help="nearest-neighbour distance, Å")
+    parser.add_argument("run", type=Path)
     parser.add_argument("--steps", type=int, default=CONFIG.num_steps, help="training steps of the learned decoder")
-    parser.add_argument("--num", type=int, default=10, help="arrays a row")
+    parser.add_argument("--num", type=int, default=10, help="arrays a row of the first table")
+    parser.add_argument("--generated", type=int, default=60, help="generated arrays of the second table")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    positions, grid = cut_middle(options.structure, options.element, tuple(options.voxels))
+    setting = load_setting(str(options.run))
+    structures = read_part(training_set(options.run, 1))
+    positions, grid = structures[0].positions, grid_of(setting.frame, setting.config.voxels.shape)
     start = time.process_time()
-    network = train_decoder([positions], grid, CONFIG.model_copy(update={"num_steps": options.steps}), np.random.default_rng(0))
-    print(f"{len(positions)} atoms; the learned decoder took {time.process_time() - start:.0f} s to train ({options.steps} steps)\n")
+    config = CONFIG.model_copy(update={"num_steps": options.steps})
+    network = train_decoder([structure.positions for structure in structures], grid, config, np.random.default_rng(0))
+    print(f"The learned decoder took {time.process_time() - start:.0f} s to train ({options.steps} steps).\n")
+    reach = CONFIG.cluster_distance * setting.bicrystal.nearest_neighbor
     decoders: dict[str, Decoder] = {
         "moment": lambda array: decode_moments(array, grid),
-        "learned": lambda array: decode_learned(array, grid, network, CONFIG.cluster_distance * options.nearest),
+        "learned": lambda array: decode_learned(array, grid, network, reach),
     }
     print("| decoder | noise | RMSE (voxels) | lost | extra | ms |\n|---|---|---|---|---|---|")
     for name, decoder in decoders.items():
         for noise in NOISES:
             error, lost, extra, milliseconds = curve(decoder, positions, grid, noise, options.num)
             print(f"| {name} | {noise} | {error:.2g} | {lost:.1f} | {extra:.1f} | {milliseconds:.0f} |", flush=True)
+    print("\n| decoder | relaxed | atoms | closest pair, Å | evaluations | median E_gb, J/m^2 | lowest |\n|---|---|---|---|---|---|---|")
+    print("\n".join(fates(setting, options.run, decoders, options.generated)))
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ class DecoderConfig(Section):
     """Coordinates closer than this many nearest-neighbour distances are one atom."""
     num_steps: PositiveInt = 1500
     batch_size: PositiveInt = 4
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 6e-3
 
 
 class DiffusionConfig(Section):

@@ -20,7 +20,7 @@ def search_start(frame: Frame, config: SearchConfig, rng: np.random.Generator) -
         the structure, its registry (3,) in Å before relaxation, and the annealing that precedes relaxation, if any.
     """
     registry = frame.random_registry(rng)
-    lower, upper = frame.lower(frame.centre), frame.upper(registry, frame.centre)
+    lower, upper = frame.lower(frame.centre), frame.upper(registry, frame.centre + registry[2])
     if rng.random() < 0.5:
         lower = lower[~_removed(lower[:, 2].max() - lower[:, 2], frame.bicrystal.plane_spacing, frame.bicrystal.atoms_per_plane, rng)]
     else:

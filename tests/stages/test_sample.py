@@ -1,9 +1,17 @@
 """Candidates belong to their index: neither the number of ranks nor an interruption changes a bit of them."""
 
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
-from gcd_hpc.stages.layout import sampled_part
+from gcd_hpc.stages.layout import model_file, sampled_part
+from gcd_hpc.stages.sample import Model, draw_registry, objection
+from gcd_hpc.stages.setting import load_setting
 from gcd_hpc.store.parts import read_part
 from tests.stages.conftest import sample_with, train_with
 
@@ -12,8 +20,6 @@ pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
 
 @pytest.fixture(scope="module")
 def trained_run(searched_run, tmp_path_factory):
-    import shutil
-
     run_dir = tmp_path_factory.mktemp("trained") / "run"
     shutil.copytree(searched_run, run_dir)
     train_with(1, run_dir)
@@ -25,8 +31,6 @@ def candidates_of(run_dir):
 
 
 def test_candidates_do_not_depend_on_the_number_of_ranks(trained_run, tmp_path):
-    import shutil
-
     one, three = tmp_path / "one", tmp_path / "three"
     shutil.copytree(trained_run, one)
     shutil.copytree(trained_run, three)
@@ -41,8 +45,6 @@ def test_candidates_do_not_depend_on_the_number_of_ranks(trained_run, tmp_path):
 
 
 def test_sampling_again_makes_only_the_missing_chunks_and_makes_them_the_same(trained_run, tmp_path):
-    import shutil
-
     run_dir = tmp_path / "run"
     shutil.copytree(trained_run, run_dir)
     sample_with(2, run_dir)
@@ -56,12 +58,6 @@ def test_sampling_again_makes_only_the_missing_chunks_and_makes_them_the_same(tr
 
 
 def test_all_fractions_are_asked_for_in_turn_below_the_known_energies(trained_run):
-    import torch
-
-    from gcd_hpc.stages.layout import model_file
-    from gcd_hpc.stages.sample import Model
-    from gcd_hpc.stages.setting import load_setting
-
     setting = load_setting(str(trained_run))
     model = Model.load(model_file(trained_run, 1), setting, torch.device("cpu"))
     targets = [model.target(setting, index) for index in range(20)]
@@ -71,3 +67,39 @@ def test_all_fractions_are_asked_for_in_turn_below_the_known_energies(trained_ru
         known = model.lowest_energies.get(f"{fraction:.6f}")
         if known is not None:
             assert energy == pytest.approx(known - setting.config.sampling.energy_margin_j_m2)
+
+
+def test_a_damaged_model_file_is_named_and_nothing_is_sampled(trained_run, tmp_path):
+    run_dir = tmp_path / "run"
+    shutil.copytree(trained_run, run_dir)
+    content = bytearray(model_file(run_dir, 1).read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    model_file(run_dir, 1).write_bytes(content)
+    line = [sys.executable, "-m", "gcd_hpc.stages.sample", str(run_dir), "1"]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "model.safetensors: damaged model file" in done.stderr
+    assert not sampled_part(run_dir, 1, 0).parent.exists()
+
+
+def test_registries_come_from_the_training_set_for_their_share_of_the_candidates(searched_run):
+    setting = load_setting(str(searched_run))
+    sampling = setting.config.sampling.model_copy(update={"bootstrap_share": 0.5, "registry_jitter": 0.0})
+    setting = replace(setting, config=setting.config.model_copy(update={"sampling": sampling}))
+    known = {"n_fraction": np.array([0.2, 0.4]), "registry_relaxed": np.array([[1.0, 2.0, 0.5], [3.0, 4.0, 0.7]])}
+    drawn = np.array([draw_registry(setting, known, 0.4, np.random.default_rng(index)) for index in range(400)])
+    copied = np.isclose(drawn[:, 2], 0.7)
+    assert 150 < copied.sum() < 250
+    # Of the lattice points that stand for one registry any may be taken; all join the grains alike.
+    assert np.allclose(drawn[copied], drawn[copied][0])
+    others = drawn[~copied] / [*setting.bicrystal.lengths, setting.bicrystal.plane_spacing]
+    assert np.all((others >= 0) & (others < 1))
+    assert np.allclose(others.mean(axis=0), 0.5, atol=0.1)
+
+
+def test_structures_that_are_not_worth_relaxing_are_refused_with_the_reason(searched_run):
+    setting = load_setting(str(searched_run))
+    assert objection(setting, 335, 2.0) == ""
+    assert "closest pair 0.50 Å" in objection(setting, 335, 0.5)
+    assert "expected 340 less up to two planes" in objection(setting, 300, 2.0)
