@@ -2,16 +2,21 @@
 
 import functools
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.errors import ConfigError
 from gcd_hpc.simulation.bulk import Bulk, measure_bulk
 from gcd_hpc.simulation.potentials import Potential, find_potential
+from gcd_hpc.stages.assembly import grid_of
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.voxels.encoder import shared_voxels
 
 CONFIG_NAME = "campaign.yaml"
 BULK_NAME = "bulk.json"
@@ -58,8 +63,16 @@ class Setting:
 
 
 def prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> Setting:
-    """Everything that can go wrong before the first task does so here; the run directory then stands on its own."""
+    """Everything that can go wrong before the first task does so here; the run directory then stands on its own.
+
+    Warns when the voxels are so coarse that atoms of the perfect crystal share them (A5).
+    """
     setting = Setting.build(config, folder, run_dir / BULK_NAME)
+    grid = grid_of(setting.frame, config.voxels.shape)
+    shared = shared_voxels(torch.from_numpy(setting.frame.lower(setting.frame.centre)), grid)
+    if shared:
+        spacing = " x ".join(f"{length:.2f}" for length in grid.spacing)
+        print(f"warning: voxels.shape: {shared} voxels of {spacing} Å are shared by two atoms of the crystal; use more voxels", file=sys.stderr)
     if setting.potential.file is not None and not (run_dir / setting.potential.file.name).exists():
         shutil.copyfile(setting.potential.file, run_dir / setting.potential.file.name)
     return setting

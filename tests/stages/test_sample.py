@@ -103,3 +103,28 @@ def test_structures_that_are_not_worth_relaxing_are_refused_with_the_reason(sear
     assert objection(setting, 335, 2.0) == ""
     assert "closest pair 0.50 Å" in objection(setting, 335, 0.5)
     assert "expected 340 less up to two planes" in objection(setting, 300, 2.0)
+
+
+def test_the_papers_options_train_and_sample(run_copy):
+    """Every choice of campaigns/w_sigma5_paper.yaml, in small."""
+    run_dir = run_copy(
+        "run",
+        "network.patch=1",
+        "voxels.scale=0.02",
+        "diffusion.prediction=epsilon",
+        "diffusion.schedule=linear",
+        "diffusion.conditional=false",
+        "decoder.kind=learned",
+        "decoder.num_steps=5",
+        "decoder.num_features=8",
+        "training.learning_rate_schedule=plateau",
+        "training.num_steps=2",
+        "sampling.solver=dpm-solver-3",
+        "sampling.num_candidates=2",
+        "sampling.num_steps=2",
+    )
+    train_with(1, run_dir)
+    sample_with(1, run_dir)
+    rows = read_part(sampled_part(run_dir, 1, 0))
+    assert len(rows) == 2
+    assert all(np.isnan(row.target_energy_j_m2) and np.isnan(row.target_n_fraction) for row in rows)
