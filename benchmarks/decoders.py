@@ -63,7 +63,7 @@ def curve(decoder: Decoder, positions: np.ndarray, grid: Grid, noise: float, num
 def fates(setting: Setting, run_dir: Path, decoders: dict[str, Decoder], num: int) -> list[str]:
     """One line a decoder: the same generated arrays decoded, assembled and relaxed."""
     model = Model.load(model_file(run_dir, 1), setting, CPU)
-    known = read_columns([training_set(run_dir, 1)], ["n_fraction", "registry_relaxed"])
+    known = read_columns([training_set(run_dir, 1)], ["n_fraction", "gb_energy_j_m2", "registry_relaxed"])
     drafts = [draft(setting, model, known, index) for index in range(num)]
     arrays = generate(setting, model, drafts, CPU)
     lines = []

@@ -55,7 +55,7 @@ def step_seconds(setting: Setting, run_dir: Path, num: int = 30) -> float:
 def candidate_seconds(setting: Setting, run_dir: Path, num: int = 30) -> float:
     """Mean time to sample and decode a candidate."""
     model = Model.load(model_file(run_dir, 1), setting, CPU)
-    known = read_columns([training_set(run_dir, 1)], ["n_fraction", "registry_relaxed"])
+    known = read_columns([training_set(run_dir, 1)], ["n_fraction", "gb_energy_j_m2", "registry_relaxed"])
     decoder = load_decoder(run_dir, setting)
     sample_chunk(setting, model, known, decoder, range(setting.config.sampling.batch_size), CPU)
     started = time.perf_counter()

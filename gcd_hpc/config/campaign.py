@@ -255,6 +255,8 @@ class SelectionConfig(Section):
     max_energy_j_m2: float | None = None
     max_per_n: PositiveInt = 60
     """Unique structures of one [n], lowest energies first."""
+    preference_j_m2: PositiveFloat = 0.15
+    """Within one [n], training and bootstrapped registries draw a structure with the weight exp(-(E - lowest E) / preference)."""
 
     @model_validator(mode="after")
     def _window_is_open(self) -> "SelectionConfig":

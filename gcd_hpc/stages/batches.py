@@ -61,12 +61,16 @@ class Sampler:
     version: int
 
     @cached_property
-    def by_fraction(self) -> list[list[Candidate]]:
-        """The structures of each [n]. Every [n] is drawn as often as any other: deep minima leave few structures near them."""
+    def by_fraction(self) -> list[tuple[list[Candidate], NDArray[np.float64]]]:
+        """The structures of each [n] with their weights. Every [n] is drawn as often: deep minima leave few structures near them."""
         groups: dict[float, list[Candidate]] = {}
         for structure in self.structures:
             groups.setdefault(round(structure.n_fraction, 6), []).append(structure)
-        return [groups[fraction] for fraction in sorted(groups)]
+        preference = self.setting.config.selection.preference_j_m2
+        return [
+            (group, low_energy_weights(np.array([structure.gb_energy_j_m2 for structure in group]), preference))
+            for _, group in sorted(groups.items())
+        ]
 
     def batch(self, purpose: int, step: int, slots: range, batch_size: int) -> Batch:
         """Samples ``slots`` of one step; noise levels are stratified over the whole batch."""
@@ -82,8 +86,8 @@ class Sampler:
         )
 
     def _sample(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, float, NDArray[np.float32], bool]:
-        fraction = self.by_fraction[int(rng.integers(len(self.by_fraction)))]
-        structure = fraction[int(rng.integers(len(fraction)))]
+        structures, weights = self.by_fraction[int(rng.integers(len(self.by_fraction)))]
+        structure = structures[int(rng.choice(len(structures), p=weights))]
         diffusion = self.setting.config.diffusion
         noise = torch.from_numpy(rng.standard_normal(self.grid.shape, dtype=np.float32))
         condition = self.condition_scale(structure.gb_energy_j_m2, structure.n_fraction)
@@ -97,6 +101,12 @@ class Sampler:
             operations = self.setting.bicrystal.symmetry_operations()
             positions = self.setting.frame.transform(positions, operations[rng.integers(len(operations))])
         return positions + rng.random(3) * [*self.setting.bicrystal.lengths, self.grid.spacing[2]]
+
+
+def low_energy_weights(energies_j_m2: NDArray[np.float64], preference_j_m2: float) -> NDArray[np.float64]:
+    """How often each structure of one [n] is drawn: exp(-E / preference), normalised."""
+    weights = np.exp((energies_j_m2.min() - energies_j_m2) / preference_j_m2)
+    return weights / weights.sum()
 
 
 def fits(structure: Candidate, frame: Frame, grid: Grid) -> bool:

@@ -22,7 +22,7 @@ from gcd_hpc.networks.precision import autocast_dtype
 from gcd_hpc.networks.unet import UNet
 from gcd_hpc.seeds import SAMPLING, generator
 from gcd_hpc.stages.assembly import Canvas, grid_of, known_mask
-from gcd_hpc.stages.batches import NUM_CONDITIONS, ConditionScale
+from gcd_hpc.stages.batches import NUM_CONDITIONS, ConditionScale, low_energy_weights
 from gcd_hpc.stages.decoding import Decoder, load_decoder
 from gcd_hpc.stages.layout import chunk_indices, model_dir, model_file, num_chunks, sampled_part, training_set
 from gcd_hpc.stages.setting import Setting, load_setting
@@ -93,13 +93,14 @@ def draw_registry(setting: Setting, known: Columns, fraction: float, rng: np.ran
     """Where the upper grain sits: anywhere, or for a share of the candidates where a training structure of this [n] has it (finding 2).
 
     Args:
-        known: n_fraction and registry_relaxed of the training set.
+        known: n_fraction, gb_energy_j_m2 and registry_relaxed of the training set.
     """
-    uniform, choice, jitter = setting.frame.random_registry(rng), rng.random(2), rng.standard_normal(3)
+    uniform, choice, jitter = setting.frame.random_registry(rng), rng.random(), rng.standard_normal(3)
     matching = np.flatnonzero(np.isclose(known["n_fraction"], fraction))
-    if choice[0] >= setting.config.sampling.bootstrap_share or not len(matching):
+    if choice >= setting.config.sampling.bootstrap_share or not len(matching):
         return uniform
-    chosen = known["registry_relaxed"][matching[int(choice[1] * len(matching))]]
+    weights = low_energy_weights(known["gb_energy_j_m2"][matching], setting.config.selection.preference_j_m2)
+    chosen = known["registry_relaxed"][rng.choice(matching, p=weights)]
     return setting.frame.reduced(chosen + setting.config.sampling.registry_jitter * jitter)
 
 
@@ -192,7 +193,7 @@ def main(arguments: list[str]) -> int:
         num, size = setting.config.sampling.num_candidates, setting.config.sampling.chunk_size
         model = Model.load(model_file(run_dir, version), setting, device)
         decoder = load_decoder(run_dir, setting)
-        known = read_columns([training_set(run_dir, version)], ["n_fraction", "registry_relaxed"])
+        known = read_columns([training_set(run_dir, version)], ["n_fraction", "gb_energy_j_m2", "registry_relaxed"])
         for chunk in range(rank, num_chunks(num, size), num_ranks):
             path = sampled_part(run_dir, version, chunk)
             if not path.exists():

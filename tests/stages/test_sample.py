@@ -87,7 +87,8 @@ def test_registries_come_from_the_training_set_for_their_share_of_the_candidates
     setting = load_setting(str(searched_run))
     sampling = setting.config.sampling.model_copy(update={"bootstrap_share": 0.5, "registry_jitter": 0.0})
     setting = replace(setting, config=setting.config.model_copy(update={"sampling": sampling}))
-    known = {"n_fraction": np.array([0.2, 0.4]), "registry_relaxed": np.array([[1.0, 2.0, 0.5], [3.0, 4.0, 0.7]])}
+    registries = np.array([[1.0, 2.0, 0.5], [3.0, 4.0, 0.7]])
+    known = {"n_fraction": np.array([0.2, 0.4]), "gb_energy_j_m2": np.array([2.3, 2.5]), "registry_relaxed": registries}
     drawn = np.array([draw_registry(setting, known, 0.4, np.random.default_rng(index)) for index in range(400)])
     copied = np.isclose(drawn[:, 2], 0.7)
     assert 150 < copied.sum() < 250
