@@ -72,7 +72,7 @@ def prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> Setting:
     shared = shared_voxels(torch.from_numpy(setting.frame.lower(setting.frame.centre)), grid)
     if shared:
         spacing = " x ".join(f"{length:.2f}" for length in grid.spacing)
-        print(f"warning: voxels.shape: {shared} voxels of {spacing} Å are shared by two atoms of the crystal; use more voxels", file=sys.stderr)
+        print(f"warning: voxels.shape: atoms of the crystal share {shared} voxels of {spacing} Å; use more voxels", file=sys.stderr)
     if setting.potential.file is not None and not (run_dir / setting.potential.file.name).exists():
         shutil.copyfile(setting.potential.file, run_dir / setting.potential.file.name)
     return setting

@@ -19,7 +19,7 @@ def test_the_run_directory_stands_on_its_own(tmp_path, capsys):
 
 def test_coarse_voxels_are_warned_of(tmp_path, capsys):
     prepare(tmp_path, small_config("voxels.shape=[4, 4, 24]", "voxels.known=6"), CAMPAIGNS)
-    assert "shared by two atoms" in capsys.readouterr().err
+    assert "warning: voxels.shape: atoms of the crystal share" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
