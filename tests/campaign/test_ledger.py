@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 
@@ -64,9 +65,10 @@ from gcd_hpc.campaign.ledger import Ledger
 with Ledger(Path({str(tmp_path)!r})):
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    subprocess.run([sys.executable, "-c", code])
-    with Ledger(tmp_path):
-        pass
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    with Ledger(tmp_path) as ledger:
+        ledger.append(START)
+    assert read_events(tmp_path) == [START]
 
 
 def test_elapsed_time_does_not_fall_when_a_clock_goes_backwards():
