@@ -210,6 +210,8 @@ def run(state: Training, run_dir: Path, version: int, metadata: dict) -> None:
         metadata |= {"validation_loss": validation, "network": state.setting.config.network.model_dump()}
         save(model_file(run_dir, version), state.ema.weights, metadata)
         (folder / "state.pt").unlink()
+    if state.process.world > 1:
+        dist.barrier()  # torchrun ends the others as soon as one has ended badly: not before the model is saved
 
 
 def lowest_energies(structures: list) -> dict[str, float]:
@@ -238,4 +240,8 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Past Python's own clean-up: threads of gloo that still run then abort the process (seen at the end of one training of seven).
+    os._exit(code)
