@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -129,6 +129,15 @@ def test_a_child_that_died_between_two_jobs_is_replaced(mortal_child: LammpsChil
     np.testing.assert_array_equal(mortal_child.relax(job).positions, before.positions)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C works: a shell that starts the tests in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_job_does_not_answer_the_next_one(mortal_child: LammpsChild, job: RelaxJob):
     before = mortal_child.relax(job)
     timer = _kill_in_a_second(os.getpid(), signal.SIGINT)
