@@ -37,7 +37,7 @@ SMALL = [
 @pytest.fixture(scope="session")
 def w_frame() -> Frame:
     """Without LAMMPS: the lattice constant is known (D3)."""
-    boundary = load_campaign(CAMPAIGNS / "w_sigma5.yaml").boundary
+    boundary = load_campaign(CAMPAIGNS / "w_sigma5_paper.yaml").boundary
     bicrystal = Bicrystal.build(boundary, 3.164849)
     return Frame.build(bicrystal, boundary.slab_heights, 72 * bicrystal.lengths[0] / 12)
 
