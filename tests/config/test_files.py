@@ -31,7 +31,8 @@ def test_the_local_site_file_says_what_is_the_case_without_one():
 
 def test_the_default_and_paper_campaigns_are_about_the_same_boundary():
     default, paper, smoke = (load_campaign(ROOT / f"campaigns/{name}.yaml") for name in ("w_sigma5", "w_sigma5_paper", "smoke"))
-    assert default.boundary == paper.boundary == smoke.boundary
+    slabs = {"slab_heights": paper.boundary.slab_heights}  # the default campaign's box is lower
+    assert default.boundary.model_copy(update=slabs) == paper.boundary == smoke.boundary
     assert default.potential == paper.potential == smoke.potential
 
 
