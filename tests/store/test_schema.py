@@ -1,6 +1,7 @@
 """One table of fields, and a Candidate that is held equal to it."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +53,9 @@ def test_the_docs_table_names_every_dataset_with_its_unit():
     text = schema_markdown()
     assert all(f"| `{field.path}` |" in text for field in FIELDS)
     assert "| `structures/gb_energy_j_m2` | float | J/m^2 | 1 |" in text
+
+
+def test_the_page_of_the_schema_is_the_table_in_code():
+    """Made by: python -c "from gcd_hpc.store.schema import schema_markdown; print(schema_markdown())" """
+    page = (Path(__file__).parents[2] / "docs" / "schema.md").read_text()
+    assert schema_markdown().strip() in page
