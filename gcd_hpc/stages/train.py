@@ -243,5 +243,5 @@ if __name__ == "__main__":
     code = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    # Past Python's own clean-up: threads of gloo that still run then abort the process (seen at the end of one training of seven).
+    # Past Python's own clean-up: threads of gloo that still run then abort the process (seen once, at the end of a training).
     os._exit(code)
