@@ -183,6 +183,19 @@ class TrainingConfig(Section):
         return self
 
 
+class PromotionConfig(Section):
+    """When a new model takes the place of the one before: neither its hold-out loss nor its canaries may be worse."""
+
+    num_canaries: NonNegativeInt = 16
+    """Candidates of the same seeds for every model, loosely relaxed; 0 promotes every model."""
+    max_loss_ratio: PositiveFloat = 1.1
+    """Largest hold-out loss, relative to the old model's on the same structures."""
+    max_energy_rise_j_m2: NonNegativeFloat = 0.15
+    """How far the canaries' median energy may lie above the old model's: a dozen canaries scatter."""
+    max_invalid_rise: Fraction = 0.25
+    """How far the share of invalid or failed canaries may lie above the old model's."""
+
+
 class MolecularDynamicsConfig(Section):
     """Annealing of some tries of the search (D4)."""
 
@@ -230,6 +243,10 @@ class SamplingConfig(Section):
     """Share of candidates whose registry is one of a relaxed training structure, jittered; the others draw it uniformly."""
     registry_jitter: NonNegativeFloat = 0.2
     """Standard deviation along each axis of what is added to such a registry."""
+    relax_batch: PositiveInt = 8
+    """Asynchronous mode: candidates of one relaxation task; those of a chunk are ranked by score first."""
+    max_model_lag: NonNegativeInt = 1
+    """Asynchronous mode: waiting candidates of a model this many versions behind are still relaxed, older ones are dropped."""
 
 
 class RelaxationConfig(Section):
@@ -241,8 +258,8 @@ class RelaxationConfig(Section):
     screen_window_j_m2: NonNegativeFloat = 1.0
     outer_thickness: PositiveFloat = 8.0
     """Height of the held layers at the bottom and of the rigid ones at the top; at least the potential's cutoff."""
-    timeout_s: PositiveFloat = 60.0
-    """A structure that takes longer is recorded as failed."""
+    timeout_s: PositiveFloat = 12.0
+    """A structure is recorded as failed when it takes longer for every thousand atoms begun."""
 
 
 class SelectionConfig(Section):
@@ -257,6 +274,8 @@ class SelectionConfig(Section):
     """Unique structures of one [n], lowest energies first."""
     preference_j_m2: PositiveFloat = 0.15
     """Within one [n], training and bootstrapped registries draw a structure with the weight exp(-(E - lowest E) / preference)."""
+    retrain_after: PositiveInt = 40
+    """Asynchronous mode: new unique structures within the energy window that make a new model worth training."""
 
     @model_validator(mode="after")
     def _window_is_open(self) -> "SelectionConfig":
@@ -276,6 +295,8 @@ class BudgetConfig(Section):
     """Stop when a structure at or below this energy is known."""
     plateau_rounds: NonNegativeInt = 0
     """Stop after this many rounds without a lower energy at any [n]; 0 never does."""
+    max_quarantined: Fraction = 0.05
+    """Stop as failed when a larger share of the tries was set aside because of a bug or of work that keeps killing its process."""
 
 
 class CampaignConfig(Section):
@@ -290,6 +311,7 @@ class CampaignConfig(Section):
     diffusion: DiffusionConfig = DiffusionConfig()
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
+    promotion: PromotionConfig = PromotionConfig()
     search: SearchConfig
     sampling: SamplingConfig
     relaxation: RelaxationConfig = RelaxationConfig()

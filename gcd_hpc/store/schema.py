@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Source = Literal["search", "model"]
 Status = Literal["sampled", "ok", "invalid", "failed"]
@@ -43,8 +43,8 @@ class Field:
         return f"{'atoms' if self.per_atom else 'structures'}/{self.name}"
 
 
-def _row(name: str, kind: Kind, unit: str, default: Any, meaning: str, shape: tuple[int, ...] = ()) -> Field:
-    return Field(name, kind, shape, unit, default, meaning)
+def _row(name: str, kind: Kind, unit: str, default: Any, meaning: str, shape: tuple[int, ...] = (), since: int = 1) -> Field:
+    return Field(name, kind, shape, unit, default, meaning, since=since)
 
 
 FIELDS: tuple[Field, ...] = (
@@ -56,6 +56,7 @@ FIELDS: tuple[Field, ...] = (
     _row("seed", "int", "1", 0, "seed of the campaign"),
     _row("status", "text", "", "sampled", "sampled (not relaxed yet), ok, invalid (refused before relaxation) or failed"),
     _row("reason", "text", "", "", "why it is invalid or failed"),
+    _row("failure", "text", "", "", "class of a failure: physics (LAMMPS could not relax it) or bug (set aside in quarantine)", since=2),
     _row("registry", "float", "Å", NAN3, "origin of the upper grain's lattice (dx, dy, dz) as built", (3,)),
     _row("registry_relaxed", "float", "Å", NAN3, "the same after relaxation", (3,)),
     _row("target_energy_j_m2", "float", "J/m^2", NAN, "boundary energy that the model was asked for; NaN = not asked"),
@@ -64,6 +65,7 @@ FIELDS: tuple[Field, ...] = (
     _row("n_fraction", "float", "1", NAN, "[n] = (N mod N_plane) / N_plane"),
     _row("gb_energy_j_m2", "float", "J/m^2", NAN, "energy of the boundary after relaxation"),
     _row("screen_gb_energy_j_m2", "float", "J/m^2", NAN, "the same after the loose first relaxation"),
+    _row("score_gb_energy_j_m2", "float", "J/m^2", NAN, "boundary energy by which candidates queue for relaxation", since=2),
     _row("excess_volume_a", "float", "Å", NAN, "excess volume per area"),
     _row("closest_pair_a", "float", "Å", NAN, "shortest distance between two atoms before relaxation"),
     _row("preset", "text", "", "", "tolerances of the last relaxation: screen, paper or tight"),
@@ -103,6 +105,7 @@ class Candidate:
     seed: int
     status: Status
     reason: str = ""
+    failure: str = ""
     registry: Sequence[float] | np.ndarray = NAN3
     registry_relaxed: Sequence[float] | np.ndarray = NAN3
     target_energy_j_m2: float = NAN
@@ -111,6 +114,7 @@ class Candidate:
     n_fraction: float = NAN
     gb_energy_j_m2: float = NAN
     screen_gb_energy_j_m2: float = NAN
+    score_gb_energy_j_m2: float = NAN
     excess_volume_a: float = NAN
     closest_pair_a: float = NAN
     preset: str = ""
