@@ -1,6 +1,9 @@
 """Where a run keeps its files. Chunks are named by their number, so that a chunk on disk is a chunk done."""
 
+import json
 from pathlib import Path
+
+from gcd_hpc.errors import CheckpointError
 
 
 def search_part(run_dir: Path, chunk: int) -> Path:
@@ -19,7 +22,7 @@ def relaxed_part(run_dir: Path, version: int, chunk: int) -> Path:
 
 
 def known_parts(run_dir: Path, version: int) -> list[Path]:
-    """Relaxed parts that were complete before model ``version`` was trained: the search and all earlier models."""
+    """Relaxed parts on disk of the search and of all models before ``version``; in asynchronous mode those models go on meanwhile."""
     parts = sorted((run_dir / "parts" / "search").glob("part-*.h5"))
     for earlier in range(1, version):
         parts += sorted(relaxed_part(run_dir, earlier, 0).parent.glob("part-*.h5"))
@@ -36,6 +39,30 @@ def training_set(run_dir: Path, version: int) -> Path:
 
 def model_file(run_dir: Path, version: int) -> Path:
     return model_dir(run_dir, version) / "model.safetensors"
+
+
+def promotion_file(run_dir: Path, version: int) -> Path:
+    """Whether model ``version`` took the place of the one before, and which model is in use since."""
+    return model_dir(run_dir, version) / "promotion.json"
+
+
+def model_in_use(run_dir: Path, version: int) -> int:
+    """The model that round ``version`` samples with: itself if it was promoted, else the one in use before.
+
+    The first model is in use as soon as it is trained, for there is no other.
+
+    Raises:
+        CheckpointError: if a later model was not compared with the one before yet, or if what is written of it cannot be read.
+    """
+    path = promotion_file(run_dir, version)
+    try:
+        return int(json.loads(path.read_text())["model"])
+    except FileNotFoundError:
+        if version == 1:
+            return 1
+        raise CheckpointError(f"{path}: expected the verdict on model {version}, got no such file; promote it first") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: expected the model in use, got {error!r}; remove the file and promote again") from error
 
 
 def decoder_file(run_dir: Path) -> Path:
