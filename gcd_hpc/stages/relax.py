@@ -1,9 +1,15 @@
-"""Relaxation of generated candidates, batch by batch."""
+"""Relaxation of generated candidates, batch by batch; ``srun python -m gcd_hpc.stages.relax RUN VERSION`` relaxes all of a round.
 
+Every chunk is one part file, written whole by one process; chunks on disk are done. Any number of processes share the others.
+"""
+
+import sys
 import time
 from pathlib import Path
 
-from gcd_hpc.stages.layout import relaxed_part, sampled_part
+from gcd_hpc.errors import GcdError
+from gcd_hpc.stages.layout import num_chunks, relaxed_part, sampled_part
+from gcd_hpc.stages.placement import placement
 from gcd_hpc.stages.ranking import batches_of, lowest_learned
 from gcd_hpc.stages.relaxing import Worth, chunk_report, relax_candidate, worker_child
 from gcd_hpc.stages.setting import load_setting
@@ -25,3 +31,24 @@ def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) ->
     rows = [relax_candidate(setting, child, row, worth, run_dir=folder) if row.status == "sampled" else row for row in batch]
     write_part(relaxed_part(folder, version, chunk), rows, campaign_provenance(setting.config))
     return chunk_report(rows, time.perf_counter() - started, setting.config.selection.energy_window_j_m2, worth.lowest)
+
+
+def main(arguments: list[str]) -> int:
+    run_dir, version = Path(arguments[0]), int(arguments[1])
+    rank, num_processes = placement()
+    try:
+        sampling = load_setting(str(run_dir)).config.sampling
+        for chunk in range(rank, num_chunks(sampling.num_candidates, sampling.chunk_size), num_processes):
+            if relaxed_part(run_dir, version, chunk).exists():
+                continue
+            report = relax_chunk(str(run_dir), version, chunk)
+            counts = ", ".join(f"{report[status]} {status}" for status in ("ok", "failed", "invalid"))
+            print(f"chunk {chunk} by process {rank} of {num_processes}: {counts} in {report['seconds']:.1f} s", flush=True)
+    except GcdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gcd_hpc.diffusion.inpainting import inpaint, inpainting_denoiser
 from gcd_hpc.diffusion.process import Schedule
-from gcd_hpc.errors import GcdError
+from gcd_hpc.errors import GcdError, LaunchError
 from gcd_hpc.networks.checkpoint import load, load_weights
 from gcd_hpc.networks.precision import autocast_dtype
 from gcd_hpc.networks.unet import UNet
@@ -28,6 +28,7 @@ from gcd_hpc.stages.assembly import Canvas, grid_of, known_mask
 from gcd_hpc.stages.batches import NUM_CONDITIONS, ConditionScale, low_energy_weights
 from gcd_hpc.stages.decoding import Decoder, load_decoder
 from gcd_hpc.stages.layout import chunk_indices, model_dir, model_file, model_in_use, num_chunks, sampled_part, training_set
+from gcd_hpc.stages.placement import placement
 from gcd_hpc.stages.ranking import batches_of, lowest_energies, lowest_learned, lowest_nearby, queue_entries, with_score
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.setting import Setting, load_setting
@@ -242,10 +243,13 @@ def main(arguments: list[str]) -> int:
 
     run_dir, version = Path(arguments[0]), int(arguments[1])
     rank, num_ranks = MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size
-    device = torch.device("cuda", rank % torch.cuda.device_count()) if torch.cuda.is_available() else torch.device("cpu")
+    on_node = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED).rank
+    device = torch.device("cuda", on_node % torch.cuda.device_count()) if torch.cuda.is_available() else torch.device("cpu")
     torch.set_num_threads(1)  # more would change the order of sums, and with it the last bits
     started = time.perf_counter()
     try:
+        if num_ranks == 1 < placement()[1]:
+            raise LaunchError(f"expected {placement()[1]} MPI ranks, as many as were started, got 1 each; try srun --mpi=pmi2 or pmix")
         setting = load_setting(str(run_dir))
         num, size = setting.config.sampling.num_candidates, setting.config.sampling.chunk_size
         this_round = Round.open(run_dir, version, device)
