@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gcd_hpc.campaign.directory import CONFIG_NAME, check_same, open_run_directory, settle_config
-from gcd_hpc.campaign.launch import ProcessLostError, find_mpiexec
+from gcd_hpc.campaign.fitting import fitted
+from gcd_hpc.campaign.launch import ProcessLostError
 from gcd_hpc.campaign.ledger import Event, Ledger, State, opened, read_events, replay
 from gcd_hpc.campaign.policy import Stop, Submit, step
 from gcd_hpc.campaign.progress import Pace, Progress, snapshot
@@ -110,7 +111,7 @@ def run_campaign(
     if before is not None:
         return before
     stages, plan = stages or Stages(), Plan.of(config, search_only)
-    site = _fitting(site, config.training.batch_size, plan.rounds)
+    site = fitted(site, config.training.batch_size, plan.rounds > 0)
     try:
         open_run_directory(run_dir)
         with Ledger(run_dir) as ledger:
@@ -131,21 +132,6 @@ def run_campaign(
             raise
         where, what = error.filename or run_dir, (error.strerror or str(error)).lower()
         raise RunDirectoryError(f"{where}: expected a place to write to, got: {what}") from error
-
-
-def _fitting(site: SiteConfig, batch_size: int, rounds: int) -> SiteConfig:
-    """The site with numbers for ``auto`` and an absolute launcher; as many automatic training processes as divide a batch evenly.
-
-    Raises:
-        LaunchError: if the campaign will need an MPI launcher and there is none.
-    """
-    resolved = site.resolved()
-    updates: dict[str, Any] = {"mpiexec": find_mpiexec(site.mpiexec)} if rounds else {}
-    if site.training_processes == "auto":
-        assert isinstance(resolved.training_processes, int)
-        most = min(resolved.training_processes, batch_size)
-        updates["training_processes"] = next(num for num in range(most, 0, -1) if batch_size % num == 0)
-    return resolved.model_copy(update=updates)
 
 
 class Driver:
