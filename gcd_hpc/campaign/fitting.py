@@ -1,12 +1,11 @@
 """A site made ready for one campaign, and what would be run on it."""
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 from gcd_hpc.campaign.launch import find_mpiexec
-from gcd_hpc.campaign.lines import launch_environment, sample_line, spread, starts_mpiexec, train_line, with_shell_lines
+from gcd_hpc.campaign.lines import launch_environment, python, sample_line, spread, starts_mpiexec, train_line, with_shell_lines
 from gcd_hpc.campaign.nodes import LOOPBACK_ADDRESS, Place, check_job, place
 from gcd_hpc.config.site import PoolConfig, SiteConfig, is_in_job
 from gcd_hpc.errors import LaunchError
@@ -44,14 +43,14 @@ def launch_lines(site: SiteConfig, run_dir: Path, version: int = 1) -> dict[str,
         site: resolved or fitted.
     """
     arguments = (str(run_dir), str(version))
-    workers = f"{site.relaxation.num_workers} workers: {_worker_text(site, site.relaxation)}"
+    workers = _worker_text(site, site.relaxation, site.relaxation.num_workers)
     lines = {"search": workers, "select": workers}
     train = train_line(site, _planned(site, site.training), "gcd_hpc.stages.train", arguments, "TASK", attempt=1)
     lines["train"] = _text(site, site.training, train)
     if site.mode == "asynchronous":
-        lines["promote"] = lines["sample"] = f"{site.sampling.num_workers} workers: {_worker_text(site, site.sampling)}"
+        lines["promote"] = lines["sample"] = _worker_text(site, site.sampling, site.sampling.num_workers)
     else:
-        lines["promote"] = workers if not site.sampling.gpus_per_node else f"1 worker: {_worker_text(site, site.sampling)}"
+        lines["promote"] = workers if not site.sampling.gpus_per_node else _worker_text(site, site.sampling, 1)
         sample = sample_line(site, _planned(site, site.sampling), "gcd_hpc.stages.sample", arguments)
         lines["sample"] = _text(site, site.sampling, sample)
     return {**lines, "relax": workers}
@@ -84,10 +83,11 @@ def _text(site: SiteConfig, pool: PoolConfig, line: list[str]) -> str:
     return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in environment.items()), shlex.join(with_shell_lines(pool, line))])
 
 
-def _worker_text(site: SiteConfig, pool: PoolConfig) -> str:
-    where = _planned(site, pool)
+def _worker_text(site: SiteConfig, pool: PoolConfig, num_workers: int) -> str:
+    where, blocks = _planned(site, pool), site.blocks
     words = [] if where.is_here else spread(site, pool, where, 1, all_or_none=False)
-    command = shlex.join([*words, *pool.container.split(), "python3" if pool.container else sys.executable, "-m", "parsl...worker_pool"])
-    text = "; ".join([*pool.environment, command])
-    blocks = site.blocks
-    return f"up to {blocks.max_blocks} jobs of {pool.num_nodes} nodes for {blocks.walltime}: {text}" if site.driver == "login" else text
+    line = [*words, *python(pool), "-m", "parsl.executors.high_throughput.process_worker_pool"]
+    command = "; ".join([*pool.environment, shlex.join(line)])
+    if site.driver == "login":
+        return f"up to {blocks.max_blocks} jobs of {pool.num_nodes} nodes for {blocks.walltime}, {num_workers} workers each: {command}"
+    return f"{num_workers} workers: {command}"

@@ -129,6 +129,7 @@ def test_a_training_that_was_asked_to_stop_is_paused_not_failed(tmp_path):
         ("slurmstepd: error: *** STEP 7.2 ON n1 CANCELLED AT 2026-11-21T07:00:00 DUE TO NODE FAILURE, SEE SLURMCTLD LOG ***", True),
         ("srun: error: n2: task 1: Exited with exit code 1", False),
         ("srun: error: n1: task 0: Terminated", False),
+        ("srun: error: n2: task 1: Exited with exit code 1\nsrun: error: n1: task 0: Killed", False),
     ],
 )
 def test_srun_tells_a_lost_process_from_one_that_ended_with_an_error(tmp_path, said, is_lost):
