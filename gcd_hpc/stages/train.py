@@ -1,16 +1,19 @@
 """Training of one model version, under torchrun with any number of processes: ``torchrun -m gcd_hpc.stages.train RUN VERSION``.
 
 The same command resumes from the last checkpoint. Sample ``slot`` of step ``step`` has its own random stream, so the model does not
-depend on the number of processes beyond the rounding of sums.
+depend on the number of processes beyond the rounding of sums. The file RUN/pause, SIGTERM or SIGUSR1 end it with a checkpoint and code 75.
 """
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gcd_hpc.diffusion.inpainting import inpainting_loss
 from gcd_hpc.diffusion.process import Schedule
-from gcd_hpc.errors import GcdError, LaunchError
+from gcd_hpc.errors import CheckpointError, GcdError, LaunchError
 from gcd_hpc.networks.checkpoint import load, load_state, load_weights, save, save_state
 from gcd_hpc.networks.ema import EMA
 from gcd_hpc.networks.precision import autocast_dtype
@@ -28,12 +31,16 @@ from gcd_hpc.seeds import TRAINING, generator
 from gcd_hpc.stages.assembly import grid_of, known_mask
 from gcd_hpc.stages.batches import FIT, NUM_CONDITIONS, VALIDATE, Batch, ConditionScale, Sampler, voxel_scale
 from gcd_hpc.stages.decoding import prepare_decoder
-from gcd_hpc.stages.layout import model_dir, model_file, training_set
+from gcd_hpc.stages.layout import model_dir, model_file, model_in_use, training_set
 from gcd_hpc.stages.setting import Setting, load_setting
 from gcd_hpc.store.files import replacing
 from gcd_hpc.store.parts import read_part
 
 NUM_VALIDATION_BATCHES = 16
+PAUSED = os.EX_TEMPFAIL
+"""Exit code of a training that was asked to stop and can go on from its checkpoint."""
+PATIENCE = timedelta(hours=2)
+"""How long processes wait for one another: the first may train the learned decoder meanwhile. A lost one is noticed at once by gloo."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +54,14 @@ class Process:
     @classmethod
     def join(cls) -> "Process":
         rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-        cuda = torch.cuda.is_available()
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+        cuda, local = torch.cuda.is_available(), int(os.environ.get("LOCAL_RANK", 0))
+        if cuda and local >= torch.cuda.device_count():
+            raise LaunchError(f"expected at most one process for each of the {torch.cuda.device_count()} GPUs of a node, got {local + 1}")
+        device = torch.device("cuda", local) if cuda else torch.device("cpu")
         if cuda:
             torch.cuda.set_device(device)
         if world > 1:
-            dist.init_process_group("nccl" if cuda else "gloo")
+            dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
         return cls(rank, world, device)
 
     def slots(self, batch_size: int) -> range:
@@ -67,6 +76,52 @@ class Process:
         if self.world > 1:
             dist.all_reduce(value)
         return float(value) / self.world
+
+    def agree(self, loss: float, wants_pause: bool) -> tuple[float, bool]:
+        """Mean loss over all processes, and whether any of them wants to pause: the same answer in all."""
+        if self.world == 1:
+            return loss, wants_pause
+        both = torch.tensor([loss, float(wants_pause)], dtype=torch.float64, device=self.device)
+        dist.all_reduce(both)
+        return float(both[0]) / self.world, bool(both[1])
+
+    def shared(self, value: Any) -> Any:
+        """What the first process has, in all of them."""
+        if self.world == 1:
+            return value
+        held = [value]
+        dist.broadcast_object_list(held, device=self.device)
+        return held[0]
+
+    def wait_for_all(self) -> None:
+        """torchrun ends the others as soon as one has ended badly: not before the first has written its files."""
+        if self.world > 1:
+            dist.barrier()
+
+
+class Pause:
+    """Whether this training was asked to stop: by a signal to any of its processes, or by a file that the first one looks for."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._looked, self._wanted = file, float("-inf"), False
+
+    def listen(self) -> None:
+        """Take SIGTERM and SIGUSR1 as requests from now on."""
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, self._on_signal)
+
+    def wanted(self, process: Process) -> bool:
+        if process.rank == 0 and time.monotonic() - self._looked >= 1.0:
+            self._looked = time.monotonic()
+            self._wanted |= self._file.exists()
+        return self._wanted
+
+    def _on_signal(self, *_: object) -> None:
+        self._wanted = True
+
+
+class Paused(Exception):
+    """Training has stopped between two steps; its checkpoint is written."""
 
 
 class Training:
@@ -87,7 +142,7 @@ class Training:
         self.schedule = Schedule(config.diffusion.schedule)
         self.mask = known_mask(config.voxels.shape, config.voxels.known).to(process.device)
         self.dtype = autocast_dtype(config.training.precision, process.device)
-        self.step = 0
+        self.step, self.validation_loss = 0, float("nan")
         wrapped = DistributedDataParallel(self.network) if process.world > 1 else self.network
         compiled = process.device.type == "cuda" if config.training.compile == "auto" else config.training.compile
         self.model = torch.compile(wrapped) if compiled else wrapped
@@ -126,20 +181,20 @@ class Training:
         return float(loss.detach())
 
     @torch.no_grad()
-    def validate(self) -> float:
+    def validate(self) -> None:
         """Hold-out loss of the averaged weights on the same batches every time."""
         size = self.setting.config.training.batch_size
         slots = self.process.slots(size)
         batches = (self.validation.batch(VALIDATE, index, slots, size) for index in range(NUM_VALIDATION_BATCHES))
         losses = [self.loss(self.averaged, batch) for batch in batches]
-        value = self.process.mean(torch.stack(losses).mean())
+        self.validation_loss = self.process.mean(torch.stack(losses).mean())
         if self.setting.config.training.learning_rate_schedule == "plateau":
-            self.plateau.step(value)
-        return value
+            self.plateau.step(self.validation_loss)
 
     def state(self) -> dict:
         return {
             "step": self.step,
+            "validation_loss": self.validation_loss,
             "network": self.network.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -147,7 +202,7 @@ class Training:
         }
 
     def restore(self, state: dict) -> None:
-        self.step = state["step"]
+        self.step, self.validation_loss = state["step"], state["validation_loss"]
         self.network.load_state_dict(state["network"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -160,8 +215,12 @@ def cosine_rate(step: int, num_steps: int, highest: float, lowest: float, num_wa
     return float(warm * (lowest + 0.5 * (highest - lowest) * (1 + np.cos(np.pi * step / num_steps))))
 
 
-def train(run_dir: Path, version: int, process: Process) -> None:
-    """Train model ``version`` on its training set; the second and later versions start from the weights before."""
+def train(run_dir: Path, version: int, process: Process, pause: Pause | None = None) -> None:
+    """Train model ``version`` on its training set; the second and later versions start from the model in use before.
+
+    Raises:
+        Paused: if it was asked to stop; the same call goes on from there.
+    """
     setting = load_setting(str(run_dir))
     training = setting.config.training
     structures = read_part(training_set(run_dir, version))
@@ -175,43 +234,67 @@ def train(run_dir: Path, version: int, process: Process) -> None:
     metadata = {"version": version, "scale": scale, "condition_scale": asdict(energies), "lowest_energies": lowest_energies(structures)}
 
     if version > 1:
-        weights, before = load(model_file(run_dir, version - 1))
+        earlier = model_file(run_dir, model_in_use(run_dir, version - 1))
+        weights, before = load(earlier)
         metadata |= {"scale": before["scale"], "condition_scale": before["condition_scale"]}
         scale, energies = before["scale"], ConditionScale(**before["condition_scale"])
     fitting = Sampler(setting, grid, learned or held, scale, energies, version)
     state = Training(setting, fitting, replace(fitting, structures=held or learned), process, num_steps)
     if version > 1:
-        state.start_from(weights, model_file(run_dir, version - 1))
-    checkpoint = model_dir(run_dir, version) / "state.pt"
-    if checkpoint.exists():
-        state.restore(load_state(checkpoint))
+        state.start_from(weights, earlier)
+    resume(state, model_dir(run_dir, version) / "state.pt")
     if process.rank == 0:
         prepare_decoder(run_dir, setting, structures)
-    run(state, run_dir, version, metadata)
+    run(state, model_dir(run_dir, version), pause or Pause(run_dir / "pause"))
+    if process.rank == 0:
+        metadata |= {"validation_loss": state.validation_loss, "network": setting.config.network.model_dump()}
+        save(model_file(run_dir, version), state.ema.weights, metadata)
+        (model_dir(run_dir, version) / "state.pt").unlink(missing_ok=True)
+    process.wait_for_all()
 
 
-def run(state: Training, run_dir: Path, version: int, metadata: dict) -> None:
-    """Steps, progress and checkpoints until the model is finished and saved."""
-    folder, training = model_dir(run_dir, version), state.setting.config.training
-    started, reported, validation = time.perf_counter(), 0.0, float("nan")
+def resume(state: Training, checkpoint: Path) -> None:
+    """Go on from a checkpoint if there is one. A damaged one is only lost work: training begins again."""
+    saved = None
+    # Only the first process reads: on a network file system the others might see an older file, and be at another step.
+    if state.process.rank == 0 and checkpoint.exists():
+        try:
+            saved = load_state(checkpoint)
+            print(f"resumed at step {saved['step']} of {state.num_steps}", flush=True)
+        except CheckpointError as error:
+            print(f"{error}; training begins again at step 0", flush=True)
+    saved = state.process.shared(saved)
+    if saved is not None:
+        state.restore(saved)
+
+
+def run(state: Training, folder: Path, pause: Pause) -> None:
+    """Steps, progress and checkpoints until the last step.
+
+    Raises:
+        Paused: with a checkpoint, as soon as any process wants to.
+    """
+    started, reported, first = time.perf_counter(), 0.0, state.process.rank == 0
     recent: list[float] = []
     while state.step < state.num_steps:
-        recent = [*recent[-99:], state.advance()]
-        if state.step % training.checkpoint_every == 0 or state.step == state.num_steps:
-            validation = state.validate()
-            if state.process.rank == 0:
-                save_state(folder / "state.pt", state.state())
-        if state.process.rank == 0 and (time.perf_counter() - reported > 1.0 or state.step == state.num_steps):
+        loss, is_paused = state.process.agree(state.advance(), pause.wanted(state.process))
+        recent, is_last = [*recent[-99:], loss], state.step == state.num_steps
+        is_checkpoint = is_last or state.step % state.setting.config.training.checkpoint_every == 0
+        if is_checkpoint:
+            state.validate()
+        if first and (is_checkpoint or is_paused):
+            save_state(folder / "state.pt", state.state())
+        if first and (is_last or is_paused or time.perf_counter() - reported > 1.0):
             reported = time.perf_counter()
-            progress = {"step": state.step, "num_steps": state.num_steps, "loss": float(np.mean(recent)), "validation_loss": validation}
+            progress = {"step": state.step, "num_steps": state.num_steps, "loss": float(np.mean(recent))}
+            progress |= {"validation_loss": state.validation_loss, "seconds": reported - started}
             with replacing(folder / "progress.json") as temporary:
-                temporary.write_text(json.dumps(progress | {"seconds": reported - started}))
-    if state.process.rank == 0:
-        metadata |= {"validation_loss": validation, "network": state.setting.config.network.model_dump()}
-        save(model_file(run_dir, version), state.ema.weights, metadata)
-        (folder / "state.pt").unlink()
-    if state.process.world > 1:
-        dist.barrier()  # torchrun ends the others as soon as one has ended badly: not before the model is saved
+                temporary.write_text(json.dumps(progress))
+        if is_paused and not is_last:
+            if first:
+                print(f"paused at step {state.step} of {state.num_steps}", flush=True)
+            state.process.wait_for_all()
+            raise Paused
 
 
 def lowest_energies(structures: list) -> dict[str, float]:
@@ -227,9 +310,12 @@ def main(arguments: list[str]) -> int:
     run_dir, version = Path(arguments[0]), int(arguments[1])
     if model_file(run_dir, version).exists():
         return 0
-    process = Process.join()
+    pause = Pause(run_dir / "pause")
+    pause.listen()
     try:
-        train(run_dir, version, process)
+        train(run_dir, version, Process.join(), pause)
+    except Paused:
+        return PAUSED
     except GcdError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
