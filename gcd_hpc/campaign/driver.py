@@ -25,7 +25,7 @@ from gcd_hpc.campaign.tasks import CHUNKED, Addresses, Plan, Record, Task, find_
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.site import SiteConfig
-from gcd_hpc.errors import GcdError, RunDirectoryError
+from gcd_hpc.errors import GcdError, QuarantineError, RunDirectoryError
 from gcd_hpc.stages.layout import pause_file
 from gcd_hpc.store.files import remove_leftovers
 
@@ -195,7 +195,7 @@ class Driver:
             GcdError: if a task failed for good.
         """
         with self._marked(), _handling(self._on_signal):
-            self._record(opened(plan, self._token, os.getpid(), start_time(os.getpid()), self._elapsed()))
+            self._record(opened(plan, self._token, os.getpid(), start_time(os.getpid()), self._elapsed(), time.monotonic() - self._clock))
             try:
                 while self._stop is None and self._signal is None:
                     with ExitStack() as stack:
@@ -209,7 +209,9 @@ class Driver:
             self._record(Event("paused", self._elapsed()))
             return Outcome("paused", signal.Signals(self._signal or signal.SIGTERM).name, self._state)
         if self._stop.failed:
-            assert self._error is not None
+            self._record(Event("stopped", self._elapsed(), {"reason": self._stop.reason, "failed": True}))
+            if self._error is None or self._stop.is_quarantine:
+                raise QuarantineError(f"{self._run_dir}: {self._stop.reason}") from self._error
             raise self._error
         self._record(Event("stopped", self._elapsed(), {"reason": self._stop.reason}))
         return Outcome("complete", self._stop.reason, self._state)

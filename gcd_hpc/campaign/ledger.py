@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -87,6 +88,8 @@ class State:
     """Process id and start time of every driver by its token."""
     paused: bool = False
     stopped: str | None = None
+    failed: bool = False
+    """Stopped by an error."""
     reported: bool = False
 
     @property
@@ -119,7 +122,7 @@ class State:
             case "paused":
                 self.paused = True
             case "stopped":
-                self.stopped = event.data["reason"]
+                self.stopped, self.failed = event.data["reason"], event.data.get("failed", False)
             case "reported":
                 self.reported = True
 
@@ -133,7 +136,7 @@ class State:
         for task in self.quarantined:
             self.num_done[task.stage, task.version] -= 1
         self.quarantined.clear()
-        self.paused, self.stopped, self.reported = False, None, False
+        self.paused, self.stopped, self.failed, self.reported = False, None, False, False
 
     def _submit(self, task: Task) -> None:
         if task in self.submitted:
@@ -179,12 +182,13 @@ class State:
 
     def is_complete(self, stage: Stage, version: int) -> bool:
         assert self.plan is not None
-        return self.num_done.get((stage, version), 0) >= self.plan.num_tasks(stage)
+        return self.num_done.get((stage, version), 0) >= self.plan.num_needed(stage)
 
 
-def opened(plan: Plan, token: str, pid: int, created: float, elapsed_s: float) -> Event:
-    """A driver took the campaign up."""
-    return Event("opened", elapsed_s, {"token": token, "pid": pid, "created": created, "plan": asdict(plan)})
+def opened(plan: Plan, token: str, pid: int, created: float, elapsed_s: float, startup_s: float = 0.0) -> Event:
+    """A driver took the campaign up, ``startup_s`` after it was called."""
+    driver = {"token": token, "pid": pid, "created": created, "host": socket.gethostname(), "startup_s": round(startup_s, 3)}
+    return Event("opened", elapsed_s, {**driver, "plan": asdict(plan)})
 
 
 def replay(events: Iterable[Event]) -> State:

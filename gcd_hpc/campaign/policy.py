@@ -50,6 +50,8 @@ class Stop:
 
     reason: str
     failed: bool = False
+    is_quarantine: bool = False
+    """Failed because too much was set aside, not because of one task."""
 
 
 Action = Submit | Drop | Quarantine | Stop
@@ -65,17 +67,24 @@ def step(state: State, event: Event) -> list[Action]:
         return _again(state, event)
     if event.kind not in ("opened", "finished", "quarantined", "dropped", "tick"):
         return []
+    assert state.plan is not None
     if reason := _too_many_quarantined(state):
-        return [Stop(reason, failed=True)]
+        return [Stop(reason, failed=True, is_quarantine=True)]
     if _flows(state) and event.kind != "tick":
         return _flow(state, event)
     if event.kind == "opened":
-        return _next(state)
-    if event.kind != "tick":
+        return _once([*map(Submit, state.interrupted), *_next(state)])
+    if event.kind in ("finished", "quarantined"):
         task = Task.parse(event.data["task"])
-        if state.is_complete(task.stage, task.version):
+        if state.num_done[task.stage, task.version] == state.plan.num_needed(task.stage):
             return _next(state)
     return [Stop("wall time")] if _out_of_time(state) else []
+
+
+def _once(actions: list[Action]) -> list[Action]:
+    """A stop alone, else every action once."""
+    stops: list[Action] = [action for action in actions if isinstance(action, Stop)]
+    return stops or list(dict.fromkeys(actions))
 
 
 def _next(state: State) -> list[Action]:

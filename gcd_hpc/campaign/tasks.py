@@ -12,19 +12,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.config.site import Mode, SiteConfig
+from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import LaunchError
 from gcd_hpc.stages.layout import model_file, promotion_file, num_chunks, promotion_file, relaxed_part, sampled_part, search_part, training_set
 from gcd_hpc.store.files import replacing
 
 Stage = Literal["search", "select", "train", "promote", "sample", "relax"]
+Mode = Literal["barrier", "asynchronous"]
 STAGES: tuple[Stage, ...] = ("search", "select", "train", "promote", "sample", "relax")
 CHUNKED = ("search", "relax")
 """Stages of the relaxation workers."""
+ENOUGH_OF_THE_SEARCH = 0.95
 WHOLE = -1
 """Chunk of a task that is all of its stage."""
 
@@ -122,6 +125,11 @@ class Plan:
     def num_tasks(self, stage: Stage) -> int:
         """Tasks of one stage of one round, as far as they are known beforehand."""
         return {"search": self.num_search_chunks, "relax": self.num_sample_chunks}.get(stage, 1)
+
+    def num_needed(self, stage: Stage) -> int:
+        """Tasks after which the next stage may begin: in asynchronous mode a few stragglers of the search do not hold it up."""
+        num = self.num_tasks(stage)
+        return ceil(num * ENOUGH_OF_THE_SEARCH) if self.mode == "asynchronous" and stage == "search" and not self.until else num
 
     def tasks(self, stage: Stage, version: int) -> list[Task]:
         if stage not in ("search", "relax"):
