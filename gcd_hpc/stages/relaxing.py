@@ -5,13 +5,16 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.simulation.child import Anneal, LammpsChild
 from gcd_hpc.simulation.relaxation import relax_boundary
+from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT, quarantine_dir, set_aside
 from gcd_hpc.stages.setting import Setting, load_setting
 from gcd_hpc.store.schema import Candidate
 
@@ -42,15 +45,30 @@ class Worth:
         self.lowest[key] = min(self.lowest.get(key, np.inf), energy_j_m2)
 
 
-def relax_candidate(setting: Setting, child: LammpsChild, candidate: Candidate, worth: Worth, anneal: Anneal | None = None) -> Candidate:
-    """The candidate with its relaxed positions and energies, or as failed with the reason."""
+def relax_candidate(
+    setting: Setting, child: LammpsChild, candidate: Candidate, worth: Worth, anneal: Anneal | None = None, run_dir: Path | None = None
+) -> Candidate:
+    """The candidate with its relaxed positions and energies, or as failed with the reason.
+
+    Args:
+        run_dir: where a candidate on which our own code fails is set aside; without it the error is raised.
+
+    Raises:
+        GcdError, OSError, MemoryError: if the next candidate would fare no better.
+    """
     started = time.perf_counter()
     atoms = setting.frame.atoms(candidate.unrelaxed_positions)
     finish = worth if setting.config.relaxation.screen else True
     try:
         relaxed = relax_boundary(child, atoms, setting.bicrystal, setting.bulk, setting.config.relaxation, finish, anneal)
     except SimulationError as error:
-        return replace(candidate, status="failed", reason=str(error), relax_s=time.perf_counter() - started)
+        return replace(candidate, status="failed", failure="physics", reason=str(error), relax_s=time.perf_counter() - started)
+    except NOT_THE_CANDIDATES_FAULT:
+        raise
+    except Exception as error:
+        if run_dir is None:
+            raise
+        return replace(buggy(run_dir, candidate, error, atoms), relax_s=time.perf_counter() - started)
     worth.learn(relaxed.n_fraction, relaxed.gb_energy_j_m2)
     return replace(
         candidate,
@@ -71,14 +89,33 @@ def relax_candidate(setting: Setting, child: LammpsChild, candidate: Candidate, 
     )
 
 
-def chunk_report(candidates: Iterable[Candidate], seconds: float) -> dict[str, Any]:
-    """What the driver needs to know of a finished chunk."""
+def buggy(run_dir: Path, candidate: Candidate, error: Exception, atoms: Atoms | None = None) -> Candidate:
+    """The candidate as failed because of ``error``, which is no fault of the physics, and set aside.
+
+    Raises:
+        RunDirectoryError: if the run directory cannot be written to.
+    """
+    reason = set_aside(quarantine_dir(run_dir, candidate.id), error, atoms)
+    return replace(candidate, status="failed", failure="bug", reason=reason)
+
+
+def chunk_report(candidates: Iterable[Candidate], seconds: float, window_j_m2: float, lowest: Mapping[float, float]) -> dict[str, Any]:
+    """What the driver needs to know of a finished chunk; the quarantined are among the failed.
+
+    Args:
+        window_j_m2: energies up to this far above the lowest of their [n] are reported one by one, for a model could learn from them.
+        lowest: known by now, the chunk's own included, [n] -> J/m^2.
+    """
     rows = list(candidates)
     counts = Counter(row.status for row in rows)
     best: dict[str, float] = {}
+    low = []
     for row in rows:
         if row.status == "ok":
             key = f"{row.n_fraction:.6g}"
             best[key] = min(best.get(key, np.inf), row.gb_energy_j_m2)
+            if row.gb_energy_j_m2 <= lowest[round(row.n_fraction, 6)] + window_j_m2:
+                low.append([row.n_fraction, round(row.gb_energy_j_m2, 4)])
     outcome = {status: counts[status] for status in ("ok", "failed", "invalid")}
-    return {"num": len(rows), **outcome, "seconds": seconds, "best": best}
+    quarantined = sum(row.failure == "bug" for row in rows)
+    return {"num": len(rows), **outcome, "quarantined": quarantined, "seconds": seconds, "best": best, "low": low}

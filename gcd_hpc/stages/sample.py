@@ -1,14 +1,17 @@
 """In-painting of candidates under mpiexec with any number of ranks: ``mpiexec -n R python -m gcd_hpc.stages.sample RUN VERSION``.
 
-Every chunk is one part file, written whole by one rank; chunks on disk are done. Candidate i of a model version draws from its own random
-stream and shares its batch with the same neighbours on any number of ranks, so it is the same to the last bit.
+Every chunk is one part file, written whole by one rank; chunks on disk are done. Candidate i of a round draws from its own random stream
+and shares its batch with the same neighbours on any number of ranks, so it is the same to the last bit. ``sample_task`` makes the same
+chunks one by one in a worker.
 """
 
+import functools
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +19,7 @@ from numpy.typing import NDArray
 
 from gcd_hpc.diffusion.inpainting import inpaint, inpainting_denoiser
 from gcd_hpc.diffusion.process import Schedule
-from gcd_hpc.errors import GcdError
+from gcd_hpc.errors import GcdError, LaunchError
 from gcd_hpc.networks.checkpoint import load, load_weights
 from gcd_hpc.networks.precision import autocast_dtype
 from gcd_hpc.networks.unet import UNet
@@ -24,11 +27,14 @@ from gcd_hpc.seeds import SAMPLING, generator
 from gcd_hpc.stages.assembly import Canvas, grid_of, known_mask
 from gcd_hpc.stages.batches import NUM_CONDITIONS, ConditionScale, low_energy_weights
 from gcd_hpc.stages.decoding import Decoder, load_decoder
-from gcd_hpc.stages.layout import chunk_indices, model_dir, model_file, num_chunks, sampled_part, training_set
+from gcd_hpc.stages.layout import chunk_indices, model_dir, model_file, model_in_use, num_chunks, sampled_part, training_set
+from gcd_hpc.stages.placement import placement
+from gcd_hpc.stages.ranking import batches_of, lowest_energies, lowest_learned, lowest_nearby, queue_entries, with_score
+from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.setting import Setting, load_setting
 from gcd_hpc.store.files import replacing
 from gcd_hpc.store.hdf5 import Columns
-from gcd_hpc.store.parts import read_columns, write_part
+from gcd_hpc.store.parts import read_columns, read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.schema import Candidate, candidate_id
 from gcd_hpc.structures.energetics import closest_pair, n_fraction
@@ -40,10 +46,11 @@ class Model:
 
     network: UNet
     version: int
+    """The round it samples for, key of the candidates' random streams; the weights may be those of an earlier model."""
     sha256: str
     scale: float
     condition_scale: ConditionScale
-    lowest_energies: dict[str, float]
+    lowest_energies: dict[float, float]
     """Lowest boundary energy of each [n] in the training set, J/m^2."""
 
     @classmethod
@@ -53,16 +60,14 @@ class Model:
         load_weights(network, weights, path)
         scale = ConditionScale(**metadata["condition_scale"])
         network = network.to(device).eval()
-        return cls(network, metadata["version"], metadata["sha256"], metadata["scale"], scale, metadata["lowest_energies"])
+        lowest = {float(fraction): energy for fraction, energy in metadata["lowest_energies"].items()}
+        return cls(network, metadata["version"], metadata["sha256"], metadata["scale"], scale, lowest)
 
     def target(self, setting: Setting, index: int) -> tuple[float, float]:
         """(E_gb in J/m^2, [n]) that candidate ``index`` is asked to have: all fractions in turn, each a little below its known best."""
         num_plane = setting.bicrystal.atoms_per_plane
         fraction = index % num_plane / num_plane
-        known = {float(key): energy for key, energy in self.lowest_energies.items()}
-        distance = {n: min(abs(n - fraction), 1 - abs(n - fraction)) for n in known}
-        nearest = min(distance, key=distance.__getitem__)
-        return known[nearest] - setting.config.sampling.energy_margin_j_m2, fraction
+        return lowest_nearby(self.lowest_energies, fraction) - setting.config.sampling.energy_margin_j_m2, fraction
 
 
 @dataclass(frozen=True)
@@ -122,9 +127,7 @@ def generate(setting: Setting, model: Model, drafts: list[Draft], device: torch.
     return arrays[:, 0].float().cpu() * model.scale
 
 
-def sample_chunk(
-    setting: Setting, model: Model, known: Columns, decoder: Decoder, indices: range, device: torch.device
-) -> list[Candidate]:
+def sample_chunk(setting: Setting, model: Model, known: Columns, decoder: Decoder, indices: range, device: torch.device) -> list[Candidate]:
     """Candidates of one chunk, decoded and checked but not relaxed."""
     size = setting.config.sampling.batch_size
     candidates = []
@@ -136,6 +139,34 @@ def sample_chunk(
         seconds = (time.perf_counter() - started) / len(drafts)
         candidates += [candidate(setting, model, item, positions, seconds) for item, positions in zip(drafts, decoded, strict=True)]
     return candidates
+
+
+@dataclass(frozen=True)
+class Round:
+    """What all chunks of one round have in common."""
+
+    setting: Setting
+    model: Model
+    known: Columns
+    """n_fraction, gb_energy_j_m2 and registry_relaxed of the training set."""
+    decoder: Decoder
+    device: torch.device
+
+    @classmethod
+    def open(cls, run_dir: Path, version: int, device: torch.device) -> "Round":
+        """Round ``version`` with the weights of the model in use, asked for energies below those known when its own model was trained."""
+        setting = load_setting(str(run_dir))
+        known = read_columns([training_set(run_dir, version)], ["n_fraction", "gb_energy_j_m2", "registry_relaxed"])
+        model = Model.load(model_file(run_dir, model_in_use(run_dir, version)), setting, device)
+        lowest = lowest_energies(known["n_fraction"], known["gb_energy_j_m2"])
+        return cls(setting, replace(model, version=version, lowest_energies=lowest), known, load_decoder(run_dir, setting), device)
+
+    def candidates(self, indices: range) -> list[Candidate]:
+        """Candidates of one chunk. The last batch is filled up and what is too much left out: the bits depend on a batch's size."""
+        chunk_size, batch_size = self.setting.config.sampling.chunk_size, self.setting.config.sampling.batch_size
+        whole = min(chunk_size, -(-len(indices) // batch_size) * batch_size)
+        filled = range(indices.start, indices.start + whole)
+        return sample_chunk(self.setting, self.model, self.known, self.decoder, filled, self.device)[: len(indices)]
 
 
 def candidate(setting: Setting, model: Model, item: Draft, positions: NDArray[np.float64], seconds: float) -> Candidate:
@@ -180,25 +211,52 @@ def objection(setting: Setting, num_atoms: int, closest: float) -> str:
     return ""
 
 
+def sample_task(run_dir: str, version: int, chunk: int) -> dict[str, Any]:
+    """Make one whole chunk of a round in this worker, score it, and report in which order its batches are worth relaxing.
+
+    A chunk on disk is not made again; the report is the same.
+    """
+    torch.set_num_threads(1)  # more would change the order of sums, and with it the last bits
+    folder, setting = Path(run_dir), load_setting(run_dir)
+    sampling, path = setting.config.sampling, sampled_part(folder, version, chunk)
+    if path.exists():
+        rows = read_part(path)
+    else:
+        indices = range(chunk * sampling.chunk_size, (chunk + 1) * sampling.chunk_size)
+        child = worker_child(run_dir)
+        rows = [with_score(setting, child, row) for row in kept_round(run_dir, version).candidates(indices)]
+        write_part(path, rows, campaign_provenance(setting.config))
+    batches = batches_of(rows, lowest_learned(folder, version), num_chunks(sampling.chunk_size, sampling.relax_batch))
+    num_invalid, seconds = sum(row.status == "invalid" for row in rows), sum(row.sample_s for row in rows)
+    counts = {"num": len(rows), "ok": len(rows) - num_invalid, "failed": 0, "invalid": num_invalid}
+    return {**counts, "seconds": seconds, "best": {}, "queue": queue_entries(batches)}
+
+
+@functools.lru_cache(maxsize=1)  # one: models of earlier rounds are not needed again
+def kept_round(run_dir: str, version: int) -> Round:
+    """The round that this worker samples, kept over all its chunks."""
+    return Round.open(Path(run_dir), version, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
 def main(arguments: list[str]) -> int:
     from mpi4py import MPI  # initialises MPI: only where this stage is run
 
     run_dir, version = Path(arguments[0]), int(arguments[1])
     rank, num_ranks = MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size
-    device = torch.device("cuda", rank % torch.cuda.device_count()) if torch.cuda.is_available() else torch.device("cpu")
+    on_node = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED).rank
+    device = torch.device("cuda", on_node % torch.cuda.device_count()) if torch.cuda.is_available() else torch.device("cpu")
     torch.set_num_threads(1)  # more would change the order of sums, and with it the last bits
     started = time.perf_counter()
     try:
+        if num_ranks == 1 < placement()[1]:
+            raise LaunchError(f"expected {placement()[1]} MPI ranks, as many as were started, got 1 each; try srun --mpi=pmi2 or pmix")
         setting = load_setting(str(run_dir))
         num, size = setting.config.sampling.num_candidates, setting.config.sampling.chunk_size
-        model = Model.load(model_file(run_dir, version), setting, device)
-        decoder = load_decoder(run_dir, setting)
-        known = read_columns([training_set(run_dir, version)], ["n_fraction", "gb_energy_j_m2", "registry_relaxed"])
+        this_round = Round.open(run_dir, version, device)
         for chunk in range(rank, num_chunks(num, size), num_ranks):
             path = sampled_part(run_dir, version, chunk)
             if not path.exists():
-                rows = sample_chunk(setting, model, known, decoder, chunk_indices(num, size, chunk), device)
-                write_part(path, rows, campaign_provenance(setting.config))
+                write_part(path, this_round.candidates(chunk_indices(num, size, chunk)), campaign_provenance(setting.config))
         if rank == 0:
             with replacing(model_dir(run_dir, version) / "sampling.json") as temporary:
                 temporary.write_text(json.dumps({"num_steps": num, "seconds": time.perf_counter() - started}))

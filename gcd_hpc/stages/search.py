@@ -1,13 +1,15 @@
 """The seed search, chunk by chunk: try i is the same whichever worker takes its chunk (D4)."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from gcd_hpc.seeds import SEARCH, generator
-from gcd_hpc.simulation.child import LammpsChild
+from gcd_hpc.simulation.child import Anneal, LammpsChild
 from gcd_hpc.simulation.search import search_start
 from gcd_hpc.stages.layout import chunk_indices, search_part
-from gcd_hpc.stages.relaxing import Worth, chunk_report, relax_candidate, worker_child
+from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
+from gcd_hpc.stages.relaxing import Worth, buggy, chunk_report, relax_candidate, worker_child
 from gcd_hpc.stages.setting import Setting, load_setting
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.provenance import campaign_provenance
@@ -21,15 +23,13 @@ def search_chunk(run_dir: str, chunk: int) -> dict:
     config = setting.config
     worth = Worth(config.relaxation.screen_window_j_m2, {})
     indices = chunk_indices(config.search.num_tries, config.search.chunk_size, chunk)
-    rows = [search_one(setting, worker_child(run_dir), index, worth) for index in indices]
+    rows = [search_one(setting, worker_child(run_dir), index, worth, Path(run_dir)) for index in indices]
     write_part(search_part(Path(run_dir), chunk), rows, campaign_provenance(config))
-    return chunk_report(rows, time.perf_counter() - started)
+    return chunk_report(rows, time.perf_counter() - started, config.selection.energy_window_j_m2, worth.lowest)
 
 
-def search_one(setting: Setting, child: LammpsChild, index: int, worth: Worth) -> Candidate:
-    """Try ``index`` of the search, relaxed."""
-    started, frame = time.perf_counter(), setting.frame
-    atoms, registry, anneal = search_start(frame, setting.config.search, generator(setting.config.seed, SEARCH, index))
+def search_one(setting: Setting, child: LammpsChild, index: int, worth: Worth, run_dir: Path) -> Candidate:
+    """Try ``index`` of the search, relaxed; a bug of ours on it is set aside in ``run_dir``."""
     candidate = Candidate(
         id=candidate_id("search", 0, index),
         source="search",
@@ -38,15 +38,31 @@ def search_one(setting: Setting, child: LammpsChild, index: int, worth: Worth) -
         index=index,
         seed=setting.config.seed,
         status="sampled",
+        potential_sha256=setting.potential.sha256,
+        cohesive_ev=setting.bulk.cohesive_ev,
+        area_a2=setting.frame.bicrystal.area,
+        cell=setting.frame.lengths,
+    )
+    try:
+        candidate, anneal = started_from(setting, candidate)
+    except NOT_THE_CANDIDATES_FAULT:
+        raise
+    except Exception as error:
+        return buggy(run_dir, candidate, error)
+    return relax_candidate(setting, child, candidate, worth, anneal, run_dir)
+
+
+def started_from(setting: Setting, candidate: Candidate) -> tuple[Candidate, Anneal | None]:
+    """The candidate with the structure that its random stream makes, and the annealing that goes with it."""
+    started, frame = time.perf_counter(), setting.frame
+    atoms, registry, anneal = search_start(frame, setting.config.search, generator(setting.config.seed, SEARCH, candidate.index))
+    candidate = replace(
+        candidate,
         registry=registry,
         num_atoms=len(atoms),
         n_fraction=n_fraction(len(atoms), frame.bicrystal.atoms_per_plane),
         closest_pair_a=closest_pair(atoms.positions, frame.lengths),
-        sample_s=time.perf_counter() - started,
-        potential_sha256=setting.potential.sha256,
-        cohesive_ev=setting.bulk.cohesive_ev,
-        area_a2=frame.bicrystal.area,
-        cell=frame.lengths,
         unrelaxed_positions=atoms.positions,
+        sample_s=time.perf_counter() - started,
     )
-    return relax_candidate(setting, child, candidate, worth, anneal)
+    return candidate, anneal

@@ -29,7 +29,7 @@ from gcd_hpc.networks.precision import autocast_dtype
 from gcd_hpc.networks.unet import UNet
 from gcd_hpc.seeds import TRAINING, generator
 from gcd_hpc.stages.assembly import grid_of, known_mask
-from gcd_hpc.stages.batches import FIT, NUM_CONDITIONS, VALIDATE, Batch, ConditionScale, Sampler, voxel_scale
+from gcd_hpc.stages.batches import FIT, NUM_CONDITIONS, VALIDATE, Batch, ConditionScale, Sampler, hold_out, voxel_scale
 from gcd_hpc.stages.decoding import prepare_decoder
 from gcd_hpc.stages.layout import model_dir, model_file, model_in_use, training_set
 from gcd_hpc.stages.setting import Setting, load_setting
@@ -225,9 +225,7 @@ def train(run_dir: Path, version: int, process: Process, pause: Pause | None = N
     training = setting.config.training
     structures = read_part(training_set(run_dir, version))
     grid = grid_of(setting.frame, setting.config.voxels.shape)
-    order = generator(setting.config.seed, TRAINING, version, 0).permutation(len(structures))
-    num_held = int(np.ceil(training.validation_share * len(structures)))
-    held, learned = [structures[i] for i in order[:num_held]], [structures[i] for i in order[num_held:]]
+    held, learned = hold_out(structures, training.validation_share)
     scale = voxel_scale(structures, grid) if setting.config.voxels.scale == "auto" else setting.config.voxels.scale
     energies = ConditionScale.fit([structure.gb_energy_j_m2 for structure in structures])
     num_steps = training.num_steps if version == 1 else training.retrain_steps

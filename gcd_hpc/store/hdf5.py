@@ -16,7 +16,8 @@ from gcd_hpc.store.files import replacing
 from gcd_hpc.store.schema import BY_NAME, DTYPES, FIELDS, SCHEMA_VERSION, Field
 
 Columns = dict[str, np.ndarray]
-"""Values by field name: (M, ...) for fields of a row, (sum of N, ...) for fields of an atom."""
+"""Values by field name: (M, ...) for fields of a row, (sum of N, ...) for fields of an atom. Text comes as an array of Python strings,
+for one long reason would widen a million short ones."""
 
 START = Field("start", "int", (), "1", 0, "first row of the candidate in atoms/*")
 TEXT = h5py.string_dtype("utf-8")
@@ -66,8 +67,13 @@ class ColumnWriter:
 def checksum(values: np.ndarray, so_far: int = 0) -> int:
     """CRC-32 of a column, continued from the rows before."""
     if values.dtype.kind in "UO":
-        return zlib.crc32(b"".join(text.encode() + b"\0" for text in values), so_far)
+        return checksum_of_texts([text.encode() for text in values], so_far)
     return zlib.crc32(np.ascontiguousarray(values).tobytes(), so_far)
+
+
+def checksum_of_texts(texts: list[bytes], so_far: int = 0) -> int:
+    """The same for a column of text in UTF-8."""
+    return zlib.crc32(b"\0".join([*texts, b""]), so_far)
 
 
 def write_attributes(file: h5py.File, attributes: dict[str, str]) -> None:
@@ -111,18 +117,50 @@ def reading(path: Path) -> Iterator[h5py.File]:
 
 def read_columns_of(file: h5py.File, names: Iterable[str]) -> Columns:
     """Whole columns, their checksums verified. Columns younger than the file hold their default."""
-    return {name: _read_column(file, START if name == START.name else BY_NAME[name]) for name in names}
+    fields = [START if name == START.name else BY_NAME[name] for name in names]
+    return {field.name: text_array(read_texts(file, field)) if field.kind == "text" else _read_numbers(file, field) for field in fields}
 
 
-def _read_column(file: h5py.File, field: Field) -> np.ndarray:
-    if field.since > file.attrs["schema_version"]:
-        length = len(file["atoms/positions" if field.per_atom else "structures/id"])
+def read_texts(file: h5py.File, field: Field) -> list[bytes]:
+    """A column of text in UTF-8, as above."""
+    if _is_younger(field, file):
+        return [field.default.encode()] * num_rows_of(file)
+    dataset = file[field.path]
+    values = dataset[...].tolist()
+    _verify(checksum_of_texts(values), dataset)
+    return values
+
+
+def num_rows_of(file: h5py.File) -> int:
+    """Candidates in a file."""
+    return len(file["structures/id"])
+
+
+def text_array(texts: Iterable[bytes]) -> np.ndarray:
+    """Strings from their UTF-8."""
+    values = [text.decode() for text in texts]
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _read_numbers(file: h5py.File, field: Field) -> np.ndarray:
+    if _is_younger(field, file):
+        length = len(file["atoms/positions"]) if field.per_atom else num_rows_of(file)
         return np.full((length, *field.shape), field.default)
     dataset = file[field.path]
-    values = np.array(list(dataset.asstr()[...]), dtype=np.str_) if field.kind == "text" else dataset[...]
-    if checksum(values) != dataset.attrs["crc32"]:
-        raise ValueError(f"checksum of {field.path} does not fit")
+    values = dataset[...]
+    _verify(checksum(values), dataset)
     return values
+
+
+def _is_younger(field: Field, file: h5py.File) -> bool:
+    return field.since > 1 and field.since > file.attrs["schema_version"]
+
+
+def _verify(found: int, dataset: h5py.Dataset) -> None:
+    if found != dataset.attrs["crc32"]:
+        raise ValueError(f"checksum of {dataset.name} does not fit")
 
 
 def _first_line(error: BaseException) -> str:

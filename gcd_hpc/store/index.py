@@ -2,21 +2,26 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from gcd_hpc.errors import StoreError
+from gcd_hpc.errors import RunDirectoryError, StoreError
+from gcd_hpc.store.catalogue import Catalogue, open_catalogue, write_catalogue
 from gcd_hpc.store.files import remove_leftovers, replacing, reserve
-from gcd_hpc.store.hdf5 import Columns, ColumnWriter, image_for, read_columns_of, reading, write_attributes
-from gcd_hpc.store.parts import check_row_fields, read_columns, read_part, read_provenance
+from gcd_hpc.store.hdf5 import Columns, ColumnWriter, read_columns_of, reading, write_attributes
+from gcd_hpc.store.parts import read_columns, read_part, read_provenance
 from gcd_hpc.store.provenance import package_provenance
-from gcd_hpc.store.schema import FIELDS, ROW_FIELDS, Candidate
+from gcd_hpc.store.rows import Rows, rows_of
+from gcd_hpc.store.schema import FIELDS, Candidate
 
 RESULTS, INDEX = "results.h5", "index.h5"
+LATE_PARTS, LATE_SHARE = 20, 0.05
+"""A reader makes the index anew when more parts than this are not in it, and more than this share of all: opening a part takes
+milliseconds, writing the index of a million candidates takes seconds."""
 _OWN_ATTRIBUTES = ("schema_version", "package_version", "git_commit")
 
 
@@ -31,6 +36,7 @@ class RunStore:
 
     def __init__(self, run_dir: str | Path) -> None:
         self.path = Path(run_dir)
+        self._places: dict[str, tuple[Path, int]] = {}
         if not self.path.exists():
             raise StoreError(f"{self.path}: expected a run directory or an HDF5 file of candidates, got no such file")
 
@@ -48,16 +54,25 @@ class RunStore:
         return parts if parts or not merged.is_file() else [merged]
 
     def columns(self, names: Sequence[str]) -> Columns:
-        """Columns of all candidates without their atoms, from the index as far as it goes and from the parts after it."""
-        check_row_fields(names)
-        paths = self.part_paths()
-        indexed = self._indexed_parts() if self.path.is_dir() else []
-        if not indexed or indexed != self._signatures(paths[: len(indexed)]):
-            return read_columns(paths, names)
-        with reading(self.index_path) as file:
-            known = read_columns_of(file, names)
-        more = read_columns(paths[len(indexed) :], names)
-        return {name: np.concatenate([known[name], more[name]]) for name in names}
+        """Columns of all candidates without their atoms."""
+        with self.rows() as rows:
+            return rows.columns(names)
+
+    @contextmanager
+    def rows(self) -> Iterator[Rows]:
+        """All candidates at this moment, for readers that look at a few of them closely.
+
+        Makes or renews RUN/index.h5 when many parts are not in it and the run directory can be written to. That is safe while the
+        campaign is at work and while others read: the index is written aside and renamed, and each reader keeps the one it opened.
+        """
+        parts = self._signed_parts()
+        with ExitStack() as stack:
+            index = stack.enter_context(open_catalogue(self.index_path)) if self.path.is_dir() else None
+            if self.path.is_dir() and _is_behind(index, parts) and os.access(self.path, os.W_OK):
+                with suppress(RunDirectoryError):  # A full disk is no reason not to read.
+                    write_catalogue(self.index_path, parts, index)
+                index = stack.enter_context(open_catalogue(self.index_path))
+            yield rows_of(parts, index)
 
     def candidates(self, ids: Iterable[str]) -> list[Candidate]:
         """Candidates with their atoms, in the order of ids.
@@ -81,17 +96,8 @@ class RunStore:
     def build_index(self) -> Path:
         """Write RUN/index.h5: the columns of all parts, and links ``parts/00000`` ... to the files with the atoms."""
         self._need_directory()
-        paths = self.part_paths()
-        columns = read_columns(paths, [field.name for field in ROW_FIELDS])
-        with image_for(self.index_path) as file:
-            writer = ColumnWriter(file, len(columns["id"]), 0, ROW_FIELDS)
-            writer.append(columns)
-            writer.finish()
-            write_attributes(file, package_provenance())
-            file["signatures"] = np.array(self._signatures(paths), dtype=h5py.string_dtype("utf-8"))
-            links = file.create_group("parts")
-            for number, path in enumerate(paths):
-                links[f"{number:05d}"] = h5py.ExternalLink(path.relative_to(self.path).as_posix(), "/")
+        with open_catalogue(self.index_path) as before:
+            write_catalogue(self.index_path, self._signed_parts(), before)
         return self.index_path
 
     def merge(self) -> Path:
@@ -128,29 +134,31 @@ class RunStore:
     def _find(self, name: str) -> tuple[Path, int]:
         if name not in self._places:
             # Parts may have come since the last look.
-            self.__dict__.pop("_places", None)
+            self._places = self._look()
         if name not in self._places:
             raise StoreError(f"{self.path}: expected the id of a candidate of this run, got {name}")
         return self._places[name]
 
-    @cached_property
-    def _places(self) -> dict[str, tuple[Path, int]]:
-        return {name: (path, row) for path in self.part_paths() for row, name in enumerate(read_columns([path], ["id"])["id"].tolist())}
+    def _look(self) -> dict[str, tuple[Path, int]]:
+        """File and row of every candidate."""
+        with self.rows() as rows:
+            ids = rows.columns(["id"])["id"].tolist()
+            return dict(zip(ids, ((path, row) for path, num in rows.parts() for row in range(num)), strict=True))
 
-    def _indexed_parts(self) -> list[str]:
-        if not self.index_path.is_file():
-            return []
-        try:
-            with reading(self.index_path) as file:
-                return list(file["signatures"].asstr()[...])
-        except StoreError:
-            return []  # The index is only a copy: a damaged one is as good as none.
-
-    def _signatures(self, paths: Iterable[Path]) -> list[str]:
-        """Name, size and time of each part: an index is believed as long as they are the same."""
-        stats = [(path.relative_to(self.path).as_posix(), os.stat(path)) for path in paths]
-        return [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
+    def _signed_parts(self) -> list[tuple[str, Path]]:
+        """Files of ``part_paths`` with name, size and time: an index is believed for a part as long as they are the same."""
+        parts = []
+        for path in self.part_paths():
+            with suppress(FileNotFoundError):  # gone since it was listed
+                stat = os.stat(path)
+                parts.append((f"{path.relative_to(self.path).as_posix()} {stat.st_size} {stat.st_mtime_ns}", path))
+        return parts
 
     def _need_directory(self) -> None:
         if not self.path.is_dir():
             raise StoreError(f"{self.path}: expected a run directory, got a file")
+
+
+def _is_behind(index: Catalogue | None, parts: list[tuple[str, Path]]) -> bool:
+    late = sum(signature not in index.rows for signature, _ in parts) if index else len(parts)
+    return late > max(LATE_PARTS, LATE_SHARE * len(parts))

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.hdf5 import START, Columns, ColumnWriter, image_for, read_columns_of, reading, write_attributes
+from gcd_hpc.store.hdf5 import START, Columns, ColumnWriter, image_for, read_columns_of, reading, text_array, write_attributes
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import ATOM_FIELDS, BY_NAME, DTYPES, FIELDS, ROW_FIELDS, Candidate, Field
 
@@ -84,17 +84,17 @@ def _column(field: Field, values: list) -> np.ndarray:
     if field.per_atom:
         return np.concatenate(values)
     if field.kind == "text":
-        return np.array([_storable(text) for text in values], dtype=np.str_)
+        return text_array(_storable(text) for text in values)
     return np.array(values, dtype=DTYPES[field.kind])
 
 
-def _storable(text: str) -> str:
+def _storable(text: str) -> bytes:
     # HDF5 ends a string at a NUL, and messages of a crashed process may hold bytes that are no UTF-8.
-    return text.encode("utf-8", "replace").decode().replace("\0", "")
+    return text.encode("utf-8", "replace").replace(b"\0", b"")
 
 
 def _empty(field: Field) -> np.ndarray:
-    return np.empty((0, *field.shape), dtype=np.str_ if field.kind == "text" else DTYPES[field.kind])
+    return np.empty((0, *field.shape), dtype=object if field.kind == "text" else DTYPES[field.kind])
 
 
 def _candidate(columns: Columns, atoms: dict[str, h5py.Dataset | np.ndarray], row: int) -> Candidate:

@@ -47,6 +47,27 @@ def test_top_per_n_has_the_best_of_each_n_once_sorted_by_n(store):
     ]
 
 
+def test_of_equal_energies_the_first_id_leads(tmp_path):
+    found = [make_candidate(index, num_atoms=32, gb_energy_j_m2=2.5) for index in (3, 1, 2)]
+    write_part(tmp_path / "one.h5", [*found, make_candidate(0, gb_energy_j_m2=2.6)], {})
+    store = RunStore(tmp_path / "one.h5")
+    assert [row["id"] for row in top_rows(store, num=2)] == ["search-000001", "search-000002"]
+    assert [row["id"] for row in top_rows(store, per_n=True)] == ["search-000000", "search-000001"]
+
+
+def test_top_per_n_counts_noisy_fractions_as_one(tmp_path):
+    noisy = [make_candidate(0, n_fraction=0.1 + 0.2, gb_energy_j_m2=2.5), make_candidate(1, n_fraction=0.3, gb_energy_j_m2=2.4)]
+    write_part(tmp_path / "one.h5", noisy, {})
+    assert [(row["id"], row["n_fraction"]) for row in top_rows(RunStore(tmp_path / "one.h5"), per_n=True)] == [("search-000001", 0.3)]
+
+
+@pytest.mark.parametrize("per_n", [True, False])
+def test_top_from_the_index_is_top_from_the_parts(store, per_n):
+    before = top_rows(store, per_n)
+    store.build_index()
+    assert top_rows(store, per_n) == before
+
+
 def test_json_is_a_list_of_objects_and_unknown_numbers_are_null(store, tmp_path):
     write_part(tmp_path / "one.h5", [make_candidate(0)], {})
     (row,) = json.loads(json_text(top_rows(RunStore(tmp_path / "one.h5"))))

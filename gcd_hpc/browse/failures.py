@@ -1,0 +1,110 @@
+"""What went wrong in a run and why: candidates that failed, structures that were refused, tasks that had to be run again or given up."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from gcd_hpc.campaign.ledger import Event, read_events
+from gcd_hpc.stages.quarantine import quarantine_dir
+from gcd_hpc.store.index import RunStore
+
+INVALID = "invalid"
+CLASSES = ("mistake", "bug", "infrastructure", "physics", INVALID)
+"""What the reader should look at first."""
+MAX_LISTED = 50
+# Signals and exit codes tell one failure from another, all other numbers are those of a candidate.
+_NUMBER = re.compile(r"(?<!signal )(?<!code )(?<![\w.#-])-?(?:\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|nan|inf)\b(?!\.\w)")
+
+
+def failure_rows(run_dir: str | Path) -> list[dict[str, Any]]:
+    """One record a failure, by class: its ``name`` (of a candidate or task), ``kind``, ``class``, ``reason``, and the ``outcome``.
+
+    Only complete files are read, so that the campaign may be at work. ``quarantine`` is the folder with input and traceback, if any.
+
+    Raises:
+        GcdError: if there is no such run or one of its files is damaged.
+    """
+    run_dir = Path(run_dir)
+    store = RunStore(run_dir)
+    tasks = [_task_row(event) for event in (read_events(run_dir) if run_dir.is_dir() else []) if event.kind in ("failed", "quarantined")]
+    return sorted(tasks + _candidate_rows(run_dir, store), key=lambda row: CLASSES.index(row["class"]))
+
+
+def _task_row(event: Event) -> dict[str, Any]:
+    again = event.data.get("retry", False)
+    # Ledgers of version 0.1 name no class: what was tried again had lost its process.
+    failure = event.data.get("class") or ("infrastructure" if again or event.kind == "quarantined" else "mistake")
+    outcome = "quarantined" if event.kind == "quarantined" else "run again" if again else "given up"
+    return _row(event.data["task"], "task", failure, event.data["reason"], outcome)
+
+
+def _candidate_rows(run_dir: Path, store: RunStore) -> list[dict[str, Any]]:
+    with store.rows() as rows:
+        status = rows.columns(["status"])["status"]
+        columns = rows.take(["id", "status", "failure", "reason"], np.flatnonzero((status == "failed") | (status == INVALID)))
+    found = []
+    for name, state, failure, reason in zip(*(columns[key].tolist() for key in ("id", "status", "failure", "reason")), strict=True):
+        # Part files of schema version 1 hold physics only.
+        kind = INVALID if state == INVALID else failure or "physics"
+        outcome = {INVALID: "refused", "bug": "quarantined"}.get(kind, "recorded")
+        folder = quarantine_dir(run_dir, name) if kind == "bug" else None
+        found.append(_row(name, "candidate", kind, reason, outcome, folder))
+    return found
+
+
+def _row(name: str, kind: str, failure: str, reason: str, outcome: str, folder: Path | None = None) -> dict[str, Any]:
+    quarantine = str(folder) if folder is not None and folder.is_dir() else None
+    return {"name": name, "kind": kind, "class": failure, "reason": reason, "outcome": outcome, "quarantine": quarantine}
+
+
+def general(reason: str) -> str:
+    """A reason without the numbers of one candidate, so that equal failures can be counted."""
+    return _NUMBER.sub("#", reason)
+
+
+def counts(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How often each reason occurred, by class, the most frequent first."""
+    numbers = Counter((CLASSES.index(row["class"]), row["kind"], general(row["reason"])) for row in rows)
+    order = sorted(numbers.items(), key=lambda item: (item[0][0], -item[1], item[0]))
+    return [{"class": CLASSES[place], "kind": kind, "reason": reason, "num": num} for (place, kind, reason), num in order]
+
+
+def listed(rows: Sequence[dict[str, Any]], every: bool) -> list[dict[str, Any]]:
+    """The rows to be listed one by one: with ``every`` all, otherwise without structures that were refused before relaxation."""
+    return [row for row in rows if every or row["class"] != INVALID]
+
+
+def failures_json(rows: Sequence[dict[str, Any]], every: bool = False) -> str:
+    """Counts and list as JSON."""
+    return json.dumps({"counts": counts(rows), "failures": listed(rows, every)}, indent=2)
+
+
+def failures_table(rows: Sequence[dict[str, Any]], every: bool = False) -> Group:
+    """Counts by class and reason, then the failures one by one; more than MAX_LISTED only with ``every``."""
+    summary = Table(title="Failures", title_style="bold", header_style="bold", box=None)
+    for heading in ("class", "of", "number", "reason"):
+        summary.add_column(heading, justify="right" if heading == "number" else "left")
+    for count in counts(rows):
+        summary.add_row(count["class"], count["kind"], f"{count['num']:,}", Text(count["reason"]))
+    wanted = listed(rows, every)
+    if not wanted:
+        summary.caption = None if rows else "none"
+        return Group(summary)
+    table = Table(header_style="bold", box=None)
+    for heading in ("name", "class", "then", "reason"):
+        table.add_column(heading)
+    shown = wanted if every else wanted[:MAX_LISTED]
+    for row in shown:
+        where = f"\n{row['quarantine']}" if row["quarantine"] else ""
+        table.add_row(Text(row["name"]), row["class"], row["outcome"], Text(row["reason"] + where))
+    if len(shown) < len(wanted):
+        table.caption = f"{len(wanted) - len(shown):,} more; --all lists them"
+    return Group(summary, Text(), table)

@@ -1,0 +1,180 @@
+"""Promotion: a new model takes the place of the one in use only if neither its hold-out loss nor its canaries are worse (DESIGN rule 9)."""
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gcd_hpc.config.campaign import PromotionConfig
+from gcd_hpc.errors import SimulationError
+from gcd_hpc.networks.checkpoint import load
+from gcd_hpc.simulation.relaxation import relax_boundary
+from gcd_hpc.stages.assembly import grid_of
+from gcd_hpc.stages.batches import ConditionScale, Sampler, hold_out
+from gcd_hpc.stages.layout import model_file, model_in_use, promotion_file, training_set
+from gcd_hpc.stages.relaxing import worker_child
+from gcd_hpc.stages.sample import Model, Round, sample_chunk
+from gcd_hpc.stages.setting import Setting, load_setting
+from gcd_hpc.stages.train import Process, Training
+from gcd_hpc.store.files import replacing
+from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.schema import Candidate
+
+CANARY_ROUND = 0
+"""Canaries are the candidates of a round that no campaign has: their random streams are the same for every model."""
+
+
+@dataclass(frozen=True)
+class Canaries:
+    """What became of the canaries of one model."""
+
+    sha256: str
+    """Of the model that made them."""
+    num: int
+    invalid: int
+    failed: int
+    median_energy_j_m2: float | None
+    """After the loose screen; None if none came so far."""
+
+    @property
+    def bad_share(self) -> float:
+        return (self.invalid + self.failed) / self.num
+
+    @property
+    def median(self) -> float:
+        return math.inf if self.median_energy_j_m2 is None else self.median_energy_j_m2
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The content of promotion.json."""
+
+    model: int
+    """In use from this round on."""
+    promoted: bool
+    reason: str
+    loss: float | None = None
+    """Hold-out loss of the new model."""
+    old_loss: float | None = None
+    canaries: Canaries | None = None
+    old_canaries: Canaries | None = None
+
+
+def promote(run_dir: str, version: int) -> dict[str, Any]:
+    """Decide whether model ``version`` takes the place of the one in use, and write it down."""
+    torch.set_num_threads(1)
+    started, folder, setting = time.perf_counter(), Path(run_dir), load_setting(run_dir)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    verdict = judge(folder, setting, version, device)
+    with replacing(promotion_file(folder, version)) as temporary:
+        temporary.write_text(json.dumps(asdict(verdict), indent=1) + "\n")
+    counts = {"num": 0, "ok": 0, "failed": 0, "invalid": 0}
+    if verdict.canaries is not None:
+        num, failed, invalid = verdict.canaries.num, verdict.canaries.failed, verdict.canaries.invalid
+        counts = {"num": num, "ok": num - failed - invalid, "failed": failed, "invalid": invalid}
+    decision = {"model": verdict.model, "promoted": verdict.promoted, "reason": verdict.reason}
+    return {**counts, "seconds": time.perf_counter() - started, "best": {}, **decision}
+
+
+def judge(run_dir: Path, setting: Setting, version: int, device: torch.device) -> Verdict:
+    """Compare model ``version`` with the one in use before it."""
+    config = setting.config.promotion
+    if config.num_canaries == 0:
+        return Verdict(version, True, "promotion.num_canaries is 0: promoted without a look")
+    canaries = make_canaries(run_dir, version, device)
+    if version == 1:
+        loss = load(model_file(run_dir, 1))[1]["validation_loss"]
+        return Verdict(1, True, "the first model", finite(loss), canaries=canaries)
+    old = model_in_use(run_dir, version - 1)
+    old_canaries = known_canaries(run_dir, old, config.num_canaries) or make_canaries(run_dir, old, device)
+    losses = hold_out_losses(run_dir, setting, version, (version, old), device)
+    objections = find_objections(config, (losses[version], losses[old]), canaries, old_canaries)
+    reason = "; ".join(objections) or f"neither its hold-out loss nor its canaries are worse than those of model {old}"
+    promoted = not objections
+    return Verdict(version if promoted else old, promoted, reason, finite(losses[version]), finite(losses[old]), canaries, old_canaries)
+
+
+def find_objections(config: PromotionConfig, losses: tuple[float, float], new: Canaries, old: Canaries) -> list[str]:
+    """In what the new model is worse than the old one by more than the campaign allows.
+
+    Args:
+        losses: hold-out loss of the new and of the old model.
+    """
+    loss, old_loss = losses
+    objections = []
+    if not math.isfinite(loss) or loss > config.max_loss_ratio * old_loss:
+        objections.append(f"hold-out loss {loss:.4g}, expected at most {config.max_loss_ratio:g} times the {old_loss:.4g} before")
+    if new.median > old.median + config.max_energy_rise_j_m2:
+        expected = f"expected at most {config.max_energy_rise_j_m2:g} above the {old.median:.3f} before"
+        objections.append(f"median energy of the canaries {new.median:.3f} J/m^2, {expected}")
+    if new.bad_share > old.bad_share + config.max_invalid_rise:
+        expected = f"expected at most {config.max_invalid_rise:.0%} more than the {old.bad_share:.0%} before"
+        objections.append(f"{new.bad_share:.0%} of the canaries invalid or failed, {expected}")
+    return objections
+
+
+def finite(value: float) -> float | None:
+    """JSON has no NaN."""
+    return value if math.isfinite(value) else None
+
+
+def hold_out_losses(run_dir: Path, setting: Setting, version: int, models: tuple[int, ...], device: torch.device) -> dict[int, float]:
+    """Loss of the averaged weights of some models on the same batches: those on which model ``version`` was validated."""
+    structures = read_part(training_set(run_dir, version))
+    held, learned = hold_out(structures, setting.config.training.validation_share)
+    losses = {}
+    for model in models:
+        path = model_file(run_dir, model)
+        weights, metadata = load(path)
+        scale = ConditionScale(**metadata["condition_scale"])
+        grid = grid_of(setting.frame, setting.config.voxels.shape)
+        sampler = Sampler(setting, grid, held or learned, metadata["scale"], scale, version)
+        state = Training(setting, sampler, sampler, Process(0, 1, device), num_steps=1)
+        state.start_from(weights, path)
+        state.validate()
+        losses[model] = state.validation_loss
+    return losses
+
+
+def known_canaries(run_dir: Path, version: int, num: int) -> Canaries | None:
+    """The canaries recorded when model ``version`` was judged, if these are as many, and of the same model."""
+    try:
+        recorded: Mapping[str, Any] | None = json.loads(promotion_file(run_dir, version).read_text()).get("canaries")
+    except FileNotFoundError:
+        return None
+    sha256 = load(model_file(run_dir, version))[1]["sha256"]
+    if recorded is None or (recorded["num"], recorded["sha256"]) != (num, sha256):
+        return None
+    return Canaries(**recorded)
+
+
+def make_canaries(run_dir: Path, version: int, device: torch.device) -> Canaries:
+    """Generate and screen the canaries of one model.
+
+    Registries and what is asked for come from the first training set, so that they are the same for every model.
+    """
+    setting, common = load_setting(str(run_dir)), Round.open(run_dir, 1, device)
+    model = Model.load(model_file(run_dir, version), setting, device)
+    model = replace(model, version=CANARY_ROUND, lowest_energies=common.model.lowest_energies)
+    num = setting.config.promotion.num_canaries
+    rows = sample_chunk(setting, model, common.known, common.decoder, range(num), device)
+    energies = [screened_energy(run_dir, setting, row) for row in rows if row.status == "sampled"]
+    good = [energy for energy in energies if energy is not None]
+    median = float(np.median(good)) if good else None
+    return Canaries(model.sha256, num, num - len(energies), len(energies) - len(good), median)
+
+
+def screened_energy(run_dir: Path, setting: Setting, row: Candidate) -> float | None:
+    """Boundary energy of one canary after the loose screen, J/m^2; None if LAMMPS cannot relax it."""
+    atoms = setting.frame.atoms(row.unrelaxed_positions)
+    try:
+        child, relaxation = worker_child(str(run_dir)), setting.config.relaxation
+        return relax_boundary(child, atoms, setting.bicrystal, setting.bulk, relaxation, finish=False).gb_energy_j_m2
+    except SimulationError:
+        return None

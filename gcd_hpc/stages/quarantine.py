@@ -1,0 +1,41 @@
+"""Candidates on which our own code failed are kept with the input and the traceback, so that the bug can be found (DESIGN rule 7)."""
+
+import traceback
+from pathlib import Path
+
+from ase import Atoms
+
+from gcd_hpc.errors import LaunchError, PotentialError, RunDirectoryError
+from gcd_hpc.store.files import replacing
+from gcd_hpc.store.provenance import package_provenance
+from gcd_hpc.structures.files import write_structures
+
+STRUCTURE, TRACEBACK = "structure.extxyz", "traceback.txt"
+NOT_THE_CANDIDATES_FAULT = (OSError, MemoryError, LaunchError, PotentialError, RunDirectoryError)
+"""What the next candidate would meet as well: it ends the task."""
+
+
+def quarantine_dir(run_dir: Path, candidate: str) -> Path:
+    """Where a candidate is kept."""
+    return run_dir / "quarantine" / candidate
+
+
+def set_aside(folder: Path, error: Exception, atoms: Atoms | None) -> str:
+    """Keep what a candidate was and how it failed, and return the reason in one line.
+
+    Args:
+        folder: of this candidate; what an earlier attempt left there is replaced.
+        atoms: as they were given, whatever they are; None if there are none yet.
+
+    Raises:
+        RunDirectoryError: if the folder cannot be written to: a bug must not be lost.
+    """
+    if atoms is not None:
+        with replacing(folder / STRUCTURE) as temporary:
+            write_structures(temporary, [atoms], "extxyz")
+    origin = " ".join(f"{name}={value}" for name, value in package_provenance().items())
+    trace = "".join(traceback.format_exception(error))
+    with replacing(folder / TRACEBACK) as temporary:
+        temporary.write_text(f"{folder.name} {origin}\n{trace}", encoding="utf-8")
+    first_line = (str(error).splitlines() or [""])[0]
+    return f"bug: {type(error).__name__}: {first_line}"

@@ -1,0 +1,185 @@
+"""The index file: the row columns of many parts in one file, text as numbers of its distinct values."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from gcd_hpc.errors import StoreError
+from gcd_hpc.store.hdf5 import checksum, image_for, num_rows_of, read_columns_of, read_texts, reading, text_array, write_attributes
+from gcd_hpc.store.provenance import package_provenance
+from gcd_hpc.store.schema import BY_NAME, ROW_FIELDS, SCHEMA_VERSION, Field
+
+FORMAT = 2
+"""An index of another format or schema is made anew, never converted."""
+_TEXTS = tuple(field for field in ROW_FIELDS if field.kind == "text")
+_NUMBERS = tuple(field for field in ROW_FIELDS if field.kind != "text")
+_SIGNATURES, _COUNTS = "covered/signatures", "covered/counts"
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A column of text: which of the distinct values each row has."""
+
+    codes: np.ndarray  # (M,)
+    values: list[bytes]
+
+
+class Catalogue:
+    """An open index. Its columns stay those of the moment when it was opened, whatever takes its name meanwhile."""
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+        self.path = Path(file.filename)
+        self._known: dict[str, np.ndarray] = {}
+        counts = self._read(_COUNTS)
+        stops = np.cumsum(counts)
+        signatures = [text.decode() for text in self._read_texts(_SIGNATURES)[: len(counts)]]
+        self.rows = {name: range(stop - count, stop) for name, stop, count in zip(signatures, stops.tolist(), counts.tolist(), strict=True)}
+        """Rows of each part by its signature."""
+
+    def column(self, name: str, rows: np.ndarray | slice) -> np.ndarray:
+        """Some rows of a column.
+
+        Raises:
+            StoreError: if the file is damaged.
+        """
+        if BY_NAME[name].kind == "text":
+            coded = self.coded(name)
+            return _decoded(Coded(coded.codes[rows], coded.values))
+        return self._column(BY_NAME[name])[rows]
+
+    def coded(self, name: str) -> Coded:
+        """A whole column of text."""
+        return Coded(self._column(BY_NAME[name]), self._read_texts(f"texts/{name}"))
+
+    def _column(self, field: Field) -> np.ndarray:
+        if field.name not in self._known:
+            self._known[field.name] = self._read(field.path)
+        return self._known[field.name]
+
+    def _read_texts(self, path: str) -> list[bytes]:
+        return self._read(path).tobytes().split(b"\0")
+
+    def _read(self, path: str) -> np.ndarray:
+        try:
+            dataset = self._file[path]
+            values = dataset[...]
+            if checksum(values) == dataset.attrs["crc32"]:
+                return values
+        except (OSError, KeyError, ValueError, RuntimeError, TypeError):
+            pass
+        raise StoreError(f"{self.path}: expected a whole index, got a damaged one; delete it, it can be made again")
+
+
+@contextmanager
+def open_catalogue(path: Path) -> Iterator[Catalogue | None]:
+    """The index of a run; None if there is none of this format, or if it is damaged."""
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except OSError:
+        yield None
+        return
+    with file:
+        yield _catalogue_of(file)
+
+
+def _catalogue_of(file: h5py.File) -> Catalogue | None:
+    try:
+        if (file.attrs.get("index_format"), file.attrs.get("schema_version")) != (FORMAT, SCHEMA_VERSION):
+            return None
+        return Catalogue(file)
+    except (StoreError, OSError, RuntimeError):
+        return None
+
+
+def write_catalogue(path: Path, parts: Sequence[tuple[str, Path]], before: Catalogue | None) -> None:
+    """Write the index of some parts, each with its signature. Only those that the index of before does not know are read.
+
+    Raises:
+        StoreError: naming the part that is damaged.
+        RunDirectoryError: if the index cannot be written.
+    """
+    gathered = _Gathered(before)
+    for signature, part in parts:
+        gathered.add(signature, part)
+    with image_for(path) as file:
+        for name, values in gathered.datasets():
+            file[name] = values
+            file[name].attrs["crc32"] = np.int64(checksum(values))
+        links = file.create_group("parts")
+        for number, (_, part) in enumerate(parts):
+            links[f"{number:05d}"] = h5py.ExternalLink(part.relative_to(path.parent).as_posix(), "/")
+        write_attributes(file, package_provenance())
+        file.attrs["index_format"] = FORMAT
+
+
+class _Gathered:
+    """The columns of an index to be, part after part."""
+
+    def __init__(self, before: Catalogue | None) -> None:
+        self._before = before
+        self._old = {field.name: before.coded(field.name) for field in _TEXTS} if before else {}
+        self._codes: dict[str, dict[bytes, int]] = {
+            field.name: {text: code for code, text in enumerate(self._old[field.name].values)} if before else {} for field in _TEXTS
+        }
+        self._pieces: dict[str, list[np.ndarray]] = {field.name: [] for field in ROW_FIELDS}
+        self._signatures: list[bytes] = []
+        self._counts: list[int] = []
+
+    def add(self, signature: str, part: Path) -> None:
+        if self._before is not None and signature in self._before.rows:
+            self._copy(self._before, self._before.rows[signature])
+        else:
+            self._read(part)
+        self._signatures.append(signature.encode())
+
+    def _copy(self, before: Catalogue, rows: range) -> None:
+        chosen = slice(rows.start, rows.stop)
+        for field in _NUMBERS:
+            self._pieces[field.name].append(before.column(field.name, chosen))
+        for field in _TEXTS:
+            self._pieces[field.name].append(self._old[field.name].codes[chosen])
+        self._counts.append(len(rows))
+
+    def _read(self, part: Path) -> None:
+        with reading(part) as file:
+            numbers = read_columns_of(file, [field.name for field in _NUMBERS])
+            texts = {field.name: read_texts(file, field) for field in _TEXTS}
+            self._counts.append(num_rows_of(file))
+        for name, values in numbers.items():
+            self._pieces[name].append(values)
+        for name, column in texts.items():
+            codes = self._codes[name]
+            self._pieces[name].append(np.array([codes.setdefault(text, len(codes)) for text in column], dtype=np.int64))
+
+    def datasets(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Everything with its place in the file; a column is forgotten as soon as it is handed out."""
+        yield _COUNTS, np.array(self._counts, dtype=np.int64)
+        yield _SIGNATURES, _joined(self._signatures)
+        for field in ROW_FIELDS:
+            pieces = self._pieces.pop(field.name)
+            empty = np.empty((0, *field.shape), dtype=np.int64)
+            values = np.concatenate(pieces) if pieces else empty
+            if field.kind == "text":
+                # Texts of parts that are gone have no rows any more.
+                used, codes = np.unique(values, return_inverse=True)
+                every = list(self._codes.pop(field.name))
+                yield f"texts/{field.name}", _joined([every[code] for code in used.tolist()])
+                values = codes.astype(np.min_scalar_type(max(len(used) - 1, 0)))
+            yield field.path, values
+
+
+def _joined(texts: list[bytes]) -> np.ndarray:
+    """No text holds a NUL."""
+    return np.frombuffer(b"\0".join(texts), dtype=np.uint8)
+
+
+def _decoded(coded: Coded) -> np.ndarray:
+    """Strings; only those that occur are made."""
+    if len(coded.codes) < len(coded.values):
+        return text_array(coded.values[code] for code in coded.codes.tolist())
+    return text_array(coded.values)[coded.codes]

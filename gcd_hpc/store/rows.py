@@ -1,0 +1,109 @@
+"""The candidates of a run at one moment, numbered part after part, from the index as far as it goes."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from gcd_hpc.errors import StoreError
+from gcd_hpc.store.catalogue import Catalogue
+from gcd_hpc.store.hdf5 import Columns
+from gcd_hpc.store.parts import check_row_fields, read_columns
+
+Chosen = slice | np.ndarray
+EVERY = slice(None)
+
+
+class Rows:
+    """Row columns of many parts. Row numbers hold as long as this object lives, whatever the campaign writes meanwhile."""
+
+    def __init__(self, pieces: Sequence["PartRows | IndexedRows"]) -> None:
+        self._pieces = pieces
+
+    def columns(self, names: Sequence[str]) -> Columns:
+        """Columns of all rows."""
+        check_row_fields(names)
+        columns = [piece.read(names, EVERY) for piece in self._pieces] or [read_columns([], names)]
+        return columns[0] if len(columns) == 1 else {name: np.concatenate([one[name] for one in columns]) for name in names}
+
+    def take(self, names: Sequence[str], rows: np.ndarray) -> Columns:
+        """Columns of some rows, in the order of their numbers ``rows``, which are ascending."""
+        check_row_fields(names)
+        borders = np.searchsorted(rows, self._starts)
+        columns = [
+            piece.read(names, rows[first:last] - start)
+            for piece, start, (first, last) in zip(self._pieces, self._starts.tolist(), pairwise(borders.tolist()), strict=False)
+            if first < last
+        ]
+        columns = columns or [read_columns([], names)]
+        return {name: np.concatenate([one[name] for one in columns]) for name in names}
+
+    def parts(self) -> list[tuple[Path, int]]:
+        """Files and their numbers of rows, in the order of the rows."""
+        return [part for piece in self._pieces for part in piece.parts]
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        return np.cumsum([0, *(sum(num for _, num in piece.parts) for piece in self._pieces)])
+
+
+class PartRows:
+    """The rows of a part that is not in the index."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._num_rows: int | None = None
+
+    @property
+    def parts(self) -> list[tuple[Path, int]]:
+        """The file and its number of rows."""
+        if self._num_rows is None:
+            self.read(["version"], EVERY)
+        assert self._num_rows is not None
+        return [(self._path, self._num_rows)]
+
+    def read(self, names: Sequence[str], rows: Chosen) -> Columns:
+        """Some rows; the whole columns are read for their checksums."""
+        columns = read_columns([self._path], names)
+        self._num_rows = len(columns[names[0]])
+        return {name: values[rows] for name, values in columns.items()}
+
+
+class IndexedRows:
+    """The rows of parts that follow one another in the index."""
+
+    def __init__(self, index: Catalogue, start: int, parts: list[tuple[Path, int]]) -> None:
+        self._index, self._start, self.parts = index, start, parts
+
+    def read(self, names: Sequence[str], rows: Chosen) -> Columns:
+        """Some rows, from the parts themselves if the index is damaged."""
+        stop = self._start + sum(num for _, num in self.parts)
+        chosen = slice(self._start, stop) if isinstance(rows, slice) else rows + self._start
+        try:
+            return {name: self._index.column(name, chosen) for name in names}
+        except StoreError:
+            # Only a copy: whoever reads next makes it again.
+            with suppress(OSError):
+                self._index.path.unlink()
+            return {name: values[rows] for name, values in read_columns([path for path, _ in self.parts], names).items()}
+
+
+def rows_of(parts: Iterable[tuple[str, Path]], index: Catalogue | None) -> Rows:
+    """The rows of parts, each with its signature; runs of parts that lie one after the other in the index are one piece."""
+    pieces: list[PartRows | IndexedRows] = []
+    stop = -1
+    for signature, path in parts:
+        if index is None or signature not in index.rows:
+            pieces.append(PartRows(path))
+            continue
+        rows = index.rows[signature]
+        last = pieces[-1] if pieces else None
+        if isinstance(last, IndexedRows) and rows.start == stop:
+            last.parts.append((path, len(rows)))
+        else:
+            pieces.append(IndexedRows(index, rows.start, [(path, len(rows))]))
+        stop = rows.stop
+    return Rows(pieces)

@@ -1,0 +1,243 @@
+"""The index file: who makes it when, what it believes, and that nobody ever depends on it."""
+
+import os
+import resource
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from gcd_hpc.errors import StoreError
+from gcd_hpc.store.index import LATE_PARTS, RunStore
+from gcd_hpc.store.parts import read_columns, write_part
+from gcd_hpc.store.schema import ROW_FIELDS
+from tests.store.synthetic import assert_same, make_candidate
+
+NAMES = [field.name for field in ROW_FIELDS]
+
+
+def write_chunk(run, chunk, provenance, **more):
+    found = [make_candidate(10 * chunk + i, num_atoms=2 + i, reason=f"Ø {i}" if i else "", **more) for i in range(3)]
+    write_part(run / f"parts/search/part-{chunk:05d}.h5", found, provenance)
+
+
+def spoil(path):
+    """Make a part unreadable without a trace."""
+    stat = path.stat()
+    path.write_bytes(b"x" * stat.st_size)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """One part more than readers put up with."""
+    run = tmp_path_factory.mktemp("large") / "run"
+    for chunk in range(LATE_PARTS + 1):
+        write_chunk(run, chunk, {"config": ""})
+    return run
+
+
+@pytest.fixture
+def run(large, tmp_path):
+    return Path(shutil.copytree(large, tmp_path / "run"))
+
+
+def assert_same_columns(found, expected):
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert found[name].dtype == values.dtype, name
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+def test_every_column_comes_from_the_index_as_from_the_parts(run):
+    store = RunStore(run)
+    expected = read_columns(store.part_paths(), NAMES)
+    store.build_index()
+    assert_same_columns(store.columns(NAMES), expected)
+
+
+def test_a_reader_of_many_parts_makes_the_index(run):
+    RunStore(run).columns(["id"])
+    assert (run / "index.h5").exists()
+    assert len(list(run.iterdir())) == 2
+
+
+def test_a_reader_of_few_parts_makes_none(run):
+    (run / "parts/search/part-00000.h5").unlink()
+    RunStore(run).columns(["id"])
+    assert not (run / "index.h5").exists()
+
+
+def test_a_reader_renews_the_index_when_many_parts_are_not_in_it(run, provenance):
+    store = RunStore(run)
+    store.build_index()
+    before = (run / "index.h5").stat().st_mtime_ns
+    for chunk in range(100, 100 + LATE_PARTS):
+        write_chunk(run, chunk, provenance)
+    store.columns(["id"])
+    assert (run / "index.h5").stat().st_mtime_ns == before
+    write_chunk(run, 200, provenance)
+    store.columns(["id"])
+    assert (run / "index.h5").stat().st_mtime_ns > before
+
+
+def test_only_new_parts_are_read_for_a_new_index(run, provenance):
+    store = RunStore(run)
+    store.build_index()
+    expected = store.columns(NAMES)
+    for path in store.part_paths():
+        spoil(path)
+    write_chunk(run, 99, provenance)
+    store.build_index()
+    spoil(run / "parts/search/part-00099.h5")
+    found = store.columns(NAMES)
+    assert found["id"].tolist() == [*expected["id"], "search-000990", "search-000991", "search-000992"]
+    assert found["reason"].tolist()[-3:] == ["", "Ø 1", "Ø 2"]
+
+
+def test_a_part_that_disappears_takes_only_its_own_rows_along(run):
+    store = RunStore(run)
+    store.build_index()
+    expected = store.columns(["id"])["id"].tolist()
+    (run / "parts/search/part-00007.h5").unlink()
+    for path in store.part_paths():
+        spoil(path)
+    assert store.columns(["id"])["id"].tolist() == expected[:21] + expected[24:]
+    store.build_index()
+    assert store.columns(["id"])["id"].tolist() == expected[:21] + expected[24:]
+
+
+def test_a_part_that_changes_is_read_again_and_no_other(run, provenance):
+    store = RunStore(run)
+    store.build_index()
+    for path in store.part_paths():
+        spoil(path)
+    write_part(run / "parts/search/part-00007.h5", [make_candidate(777)], provenance)
+    assert store.columns(["id"])["id"].tolist()[20:23] == ["search-000062", "search-000777", "search-000080"]
+
+
+def test_a_part_between_those_of_the_index_keeps_its_place(run, provenance):
+    path = run / "parts/search/part-00010.h5"
+    kept = path.read_bytes()
+    path.unlink()
+    store = RunStore(run)
+    store.build_index()
+    path.write_bytes(kept)
+    expected = read_columns(store.part_paths(), NAMES)
+    assert_same_columns(store.columns(NAMES), expected)
+
+
+@pytest.mark.parametrize("late", [[], [0], [4, 5], [20]])
+def test_single_rows_are_those_of_the_whole_columns(run, late):
+    paths = RunStore(run).part_paths()
+    hidden = {path: path.read_bytes() for path in (paths[number] for number in late)}
+    for path in hidden:
+        path.unlink()
+    RunStore(run).build_index()
+    for path, image in hidden.items():
+        path.write_bytes(image)
+    expected = read_columns(paths, NAMES)
+    chosen = np.array([0, 1, 13, 14, 15, 40, 62])
+    with RunStore(run).rows() as rows:
+        assert_same_columns(rows.take(NAMES, chosen), {name: values[chosen] for name, values in expected.items()})
+        assert rows.take(["id"], chosen[:0])["id"].tolist() == []
+
+
+def test_row_numbers_hold_while_parts_and_index_change(run, provenance):
+    store = RunStore(run)
+    store.build_index()
+    with store.rows() as rows:
+        before = rows.columns(["id"])["id"]
+        write_part(run / "parts/search/part-00000.h5", [make_candidate(888)], provenance)
+        store.build_index()
+        assert rows.take(["id"], np.array([4]))["id"].tolist() == [before[4]]
+
+
+def test_a_truncated_part_is_named_by_the_reader_that_makes_the_index(run):
+    part = run / "parts/search/part-00011.h5"
+    part.write_bytes(part.read_bytes()[:-100])
+    with pytest.raises(StoreError, match=r"part-00011\.h5: expected a complete HDF5 file"):
+        RunStore(run).columns(["id"])
+    assert sorted(path.name for path in run.iterdir()) == ["parts"]
+
+
+def test_where_no_index_can_be_written_the_parts_are_read(run):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        assert len(RunStore(run).columns(["id"])["id"]) == 3 * (LATE_PARTS + 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(path.name for path in run.iterdir()) == ["parts"]
+
+
+@pytest.mark.parametrize("path", ["structures/gb_energy_j_m2", "texts/id", "structures/id"])
+def test_a_damaged_column_is_read_from_the_parts_and_the_index_made_again(run, path):
+    store = RunStore(run)
+    store.build_index()
+    expected = read_columns(store.part_paths(), NAMES)
+    with h5py.File(run / "index.h5", "r+") as file:
+        file[path][3] += 1
+    assert_same_columns(store.columns(NAMES), expected)
+    assert not (run / "index.h5").exists()
+    assert_same_columns(store.columns(NAMES), expected)
+    assert (run / "index.h5").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+def test_an_index_that_was_cut_short_is_made_again(run, share):
+    store = RunStore(run)
+    store.build_index()
+    os.truncate(run / "index.h5", int(share * (run / "index.h5").stat().st_size))
+    assert len(store.columns(["id"])["id"]) == 3 * (LATE_PARTS + 1)
+    with h5py.File(run / "index.h5") as file:
+        assert len(file["structures/id"]) == 3 * (LATE_PARTS + 1)
+
+
+@pytest.mark.parametrize("attribute", ["index_format", "schema_version"])
+def test_an_index_of_another_version_is_made_again(run, attribute):
+    store = RunStore(run)
+    store.build_index()
+    with h5py.File(run / "index.h5", "r+") as file:
+        file.attrs[attribute] = 1
+    expected = read_columns(store.part_paths(), ["id"])["id"].tolist()
+    assert store.columns(["id"])["id"].tolist() == expected
+    with h5py.File(run / "index.h5") as file:
+        assert file.attrs[attribute] > 1
+
+
+def test_parts_of_version_1_are_indexed_with_the_defaults_of_younger_fields(run):
+    shutil.copyfile(Path(__file__).parent / "golden_v1.h5", run / "parts/search/part-00099.h5")
+    store = RunStore(run)
+    store.build_index()
+    found = store.columns(["id", "failure", "score_gb_energy_j_m2", "reason"])
+    assert found["id"].tolist()[-2:] == ["search-000000", "model-01-000007"]
+    assert found["failure"].tolist()[-2:] == ["", ""]
+    assert found["reason"].tolist()[-1] == "Ø atoms"
+    assert np.isnan(found["score_gb_energy_j_m2"][-2:]).all()
+
+
+def test_many_readers_at_once_all_see_the_same(run):
+    expected = read_columns(RunStore(run).part_paths(), ["id"])["id"].tolist()
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda _: RunStore(run).columns(["id"])["id"].tolist(), range(12)))
+    assert found == [expected] * 12
+    assert sorted(path.name for path in run.iterdir()) == ["index.h5", "parts"]
+
+
+def test_candidates_are_found_through_the_index(run):
+    store = RunStore(run)
+    store.build_index()
+    for path in store.part_paths():
+        if path.name != "part-00003.h5":
+            spoil(path)
+    assert_same(store.candidates(["search-000031"]), [make_candidate(31, num_atoms=3, reason="Ø 1")])
+
+
+def test_an_index_of_no_part_is_empty(tmp_path):
+    store = RunStore(tmp_path)
+    store.build_index()
+    assert all(len(values) == 0 for values in store.columns(NAMES).values())
