@@ -32,7 +32,7 @@ app = typer.Typer(
 CampaignFile = Annotated[Path, typer.Option("--campaign", "-c", metavar="FILE", help="Campaign file of the boundary.")]
 RunDir = Annotated[Path | None, typer.Option("--run-dir", metavar="DIR", help="Where everything is kept; runs/NAME when not given.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the file; may be repeated.")]
-SiteFile = Annotated[Path | None, typer.Option("--site", metavar="FILE", help="Site file or name; detected from the environment when not given.")]
+SiteFile = Annotated[Path | None, typer.Option("--site", metavar="FILE", help="Site file or name; detected when not given.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory of a campaign.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 _debug = False
@@ -155,7 +155,7 @@ def status(
 @app.command()
 def failures(
     run: Run,
-    invalid: Annotated[bool, typer.Option("--all", help="Also list candidates that were refused before relaxation.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="List all, also candidates that were refused before relaxation.")] = False,
     json: Json = False,
 ) -> None:
     """What went wrong in a campaign, by class and reason: candidates, lost workers, work that was set aside.
@@ -164,13 +164,13 @@ def failures(
     Example:
       gcd-hpc failures runs/w_sigma5
     """
-    from gcd_hpc.browse.failures import failure_rows, failures_table
+    from gcd_hpc.browse.failures import failure_rows, failures_json, failures_table
 
-    rows = failure_rows(run, invalid)
+    rows = failure_rows(run)
     if json:
-        _print_json(rows)
+        print(failures_json(rows, every))
     else:
-        _console().print(failures_table(rows))
+        _console().print(failures_table(rows, every))
 
 
 @app.command()
@@ -221,8 +221,13 @@ def rehearse(
     from gcd_hpc.config.site import PoolConfig, SiteConfig
 
     config = load_campaign(file, overrides or [])
-    pools = {"relaxation": PoolConfig(processes_per_node=workers), "sampling": PoolConfig(processes_per_node=sampling_workers)}
-    site = SiteConfig(name="rehearsal", mode="asynchronous", cores=workers + sampling_workers + 1, training=PoolConfig(processes_per_node=1), **pools)
+    site = SiteConfig(
+        mode="asynchronous",
+        cores=workers + sampling_workers + 1,
+        training=PoolConfig(processes_per_node=1),
+        sampling=PoolConfig(processes_per_node=sampling_workers),
+        relaxation=PoolConfig(processes_per_node=workers),
+    )
     pace = Pace(search_s=relax_s, relax_s=relax_s, sample_s=sample_s, train_s=train_s)
     record = report_record(report_of(Rehearsal(Plan.of(config, site.resolved()), pace, config.seed).run().events))
     if json:

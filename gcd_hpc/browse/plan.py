@@ -14,7 +14,8 @@ def plan_table(stages: Sequence[StageEstimate], lines: Mapping[str, str], site: 
     """Tasks, expected core-hours and disk space of every stage, and what each would start."""
     table = Table(box=None, padding=(0, 2), header_style="bold", show_footer=True)
     disk = sum(stage.disk_bytes for stage in stages)
-    for heading, footer in (("stage", "all"), ("tasks", ""), ("work", ""), ("core-hours", f"{total_core_h(stages):.2f}"), ("disk", _size(disk))):
+    columns = {"stage": "all", "tasks": "", "work": "", "core-hours": f"{total_core_h(stages):.2f}", "disk": _size(disk)}
+    for heading, footer in columns.items():
         table.add_column(heading, footer=footer, justify="left" if heading == "stage" else "right")
     for stage in stages:
         work = f"{stage.num_items:,} {stage.unit}"

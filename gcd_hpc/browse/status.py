@@ -37,7 +37,8 @@ def read_state(run_dir: Path) -> tuple[State, list[Event]]:
     for event in events:
         state.apply(event)
     if state.plan is None:
-        raise RunDirectoryError(f"{run_dir}: expected the run directory of a campaign, got no events.jsonl of one; start it with gcd-hpc campaign")
+        cure = "start it with gcd-hpc campaign"
+        raise RunDirectoryError(f"{run_dir}: expected the run directory of a campaign, got no events.jsonl of one; {cure}")
     return state, events
 
 

@@ -80,7 +80,8 @@ def report_table(record: dict[str, Any]) -> Table:
     table.add_row("resume time", _s(resumes["median"]), f"{resumes['num']} resumed sessions")
     if "queue" in record:
         queue = record["queue"]
-        table.add_row("relaxation queue", f"{queue['median']:.0f} tasks", f"5 % of the time below {queue['p05']:.0f}, above {queue['p95']:.0f}")
+        remark = f"5 % of the time below {queue['p05']:.0f}, 5 % above {queue['p95']:.0f}"
+        table.add_row("relaxation queue", f"{queue['median']:.0f} tasks", remark)
         lags = ", ".join(f"{num:,} by {lag}" for lag, num in record["model_lag"].items())
         table.add_row("age of relaxed candidates", lags, "tasks by versions behind the newest model")
     lost = f"{record['failed_attempts']} failed attempts, {record['dropped_tasks']} tasks dropped, {record['quarantined_tasks']} set aside"

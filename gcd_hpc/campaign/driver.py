@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gcd_hpc.campaign.directory import CONFIG_NAME, check_same, open_run_directory, settle_config
-from gcd_hpc.campaign.launch import PausedError, ProcessLostError, fitted
+from gcd_hpc.campaign.fitting import fitted
+from gcd_hpc.campaign.launch import PausedError, ProcessLostError
 from gcd_hpc.campaign.ledger import Event, Ledger, State, opened, read_events, replay
 from gcd_hpc.campaign.policy import AHEAD, Drop, Quarantine, Stop, Submit, step
 from gcd_hpc.campaign.progress import Pace, Progress, snapshot
@@ -150,9 +151,8 @@ def check_mode(run_dir: Path, before: Plan | None, plan: Plan) -> None:
         RunDirectoryError: if the site asks for the other mode.
     """
     if before is not None and before.mode != plan.mode:
-        raise RunDirectoryError(
-            f"{run_dir} holds a campaign in {before.mode} mode, got a site with mode: {plan.mode}; choose a site of the old mode or another --run-dir"
-        )
+        cure = "choose a site of the old mode or another --run-dir"
+        raise RunDirectoryError(f"{run_dir} holds a campaign in {before.mode} mode, got a site with mode: {plan.mode}; {cure}")
 
 
 class Driver:
@@ -304,7 +304,9 @@ class Driver:
         self._error, self._is_pool_lost = error, _is_pool_lost(error)
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         self._display.note(f"{task.name}: {reason}")
-        self._record(Event("failed", self._elapsed(), {"task": task.name, "reason": reason, "class": failure_class(error)}))
+        failure = failure_class(error)
+        data = {"task": task.name, "reason": reason, "class": failure, "retry": failure == "infrastructure"}
+        self._record(Event("failed", self._elapsed(), data))
 
     def _give_up_running(self) -> None:
         """A lost pool takes the tasks in its other pools with it: they are run again."""

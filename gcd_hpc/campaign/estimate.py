@@ -46,12 +46,13 @@ def estimate(config: CampaignConfig, plan: Plan, num_atoms: int) -> list[StageEs
     evaluations = config.sampling.num_steps * EVALUATIONS_PER_STEP[config.sampling.solver] * guided
     canaries = config.promotion.num_canaries * rounds
     per_candidate_s = evaluations * EVALUATION_S * network
+    chunks = plan.num_sample_chunks if plan.mode == "asynchronous" else 1
     figures: dict[Stage, tuple[int, int, str, float]] = {
         "search": (plan.num_search_chunks, tries, "tries", tries * (RELAX_S + _md_s(config)) * atoms),
         "select": (rounds, rounds, "training sets", rounds * 2.0),
         "train": (rounds, steps, "steps", steps * config.training.batch_size * TRAIN_SAMPLE_S * network),
         "promote": (rounds, canaries, "canaries", canaries * (per_candidate_s + RELAX_S * atoms)),
-        "sample": (rounds * (plan.num_sample_chunks if plan.mode == "asynchronous" else 1), candidates, "candidates", candidates * per_candidate_s),
+        "sample": (rounds * chunks, candidates, "candidates", candidates * per_candidate_s),
         "relax": (rounds * plan.num_sample_chunks * plan.num_batches, candidates, "candidates", candidates * RELAX_S * atoms),
     }
     wanted = {stage for stage, _ in plan.phases()} | ({"sample", "relax"} if plan.mode == "asynchronous" and plan.until is None else set())

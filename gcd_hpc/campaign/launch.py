@@ -1,4 +1,4 @@
-"""Launch lines of the parallel stages, and a process group that runs one to its end."""
+"""A launch line run to its end in a process group of its own, and what its log says about the end."""
 
 import os
 import re
@@ -13,29 +13,23 @@ from gcd_hpc.errors import LaunchError
 
 NUM_LINES = 15
 """Lines of the log that an error repeats."""
-LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "UCX_TLS": "self,sm"}
-"""On one machine neither gloo nor MPI has to listen on a network."""
 
 SAID = re.compile(r"^error: (.+)$", re.MULTILINE)
 """How a stage tells a mistake that the user can mend before it ends."""
 LAUNCHER_REPORT = re.compile(r"[EW]\d{4} .*torch/distributed|=+$|Abort\(")
 ROOT_CAUSE = re.compile(r"^Root Cause.*?exitcode\s*: (-?\d+)", re.MULTILINE | re.DOTALL)
 EXIT_STRING = re.compile(r"EXIT STRING: .*\(signal \d+\)")
+SRUN_LOST = re.compile(r"^srun: error: (?:.*: Killed$|Node failure on )|DUE TO NODE FAILURE", re.MULTILINE)
+PAUSED = os.EX_TEMPFAIL
+"""Exit code of a stage that was asked to stop."""
 
 
 class ProcessLostError(LaunchError):
     """A process of a launch line was killed from outside: worth another try."""
 
 
-def torchrun_line(num_processes: int, module: str, arguments: Sequence[str]) -> list[str]:
-    """torchrun of the running Python, on this machine."""
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
-    return [*run, "-m", module, *arguments]
-
-
-def mpiexec_line(mpiexec: str, num_ranks: int, module: str, arguments: Sequence[str]) -> list[str]:
-    """mpiexec of the running Python; ``mpiexec`` is an absolute path."""
-    return [mpiexec, "-n", str(num_ranks), sys.executable, "-m", module, *arguments]
+class PausedError(LaunchError):
+    """A launched stage was asked to stop, kept its state and ended: the same line goes on from there."""
 
 
 def find_mpiexec(name: str = "mpiexec") -> str:
@@ -52,17 +46,13 @@ def find_mpiexec(name: str = "mpiexec") -> str:
     return os.path.abspath(found)
 
 
-def launch_environment(num_threads: int) -> dict[str, str]:
-    """Variables of a launched process beside those it inherits."""
-    return {**LOOPBACK, "OMP_NUM_THREADS": str(num_threads), "PYTHONUNBUFFERED": "1"}
-
-
 def run(line: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
     """Run a launch line in a process group of its own, with its output in ``log``.
 
     Raises:
         LaunchError: if it cannot be started or ends with an error; the message ends with the last lines of the log.
         ProcessLostError: if one of its processes was killed.
+        PausedError: if it was asked to stop and kept its state.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab") as output:
@@ -101,6 +91,8 @@ def _error(line: Sequence[str], log: Path, start: int, code: int) -> LaunchError
         file.seek(start)
         text = file.read().decode(errors="replace")
     name = "torchrun" if "torch.distributed.run" in line else Path(line[0]).name
+    if code == PAUSED or any(int(cause) == PAUSED for cause in ROOT_CAUSE.findall(text)):
+        return PausedError(f"{name} was paused; see {log}")
     said = SAID.search(text)
     if said is not None:
         return LaunchError(f"{said[1]} (from {name}; see {log})")
@@ -119,6 +111,8 @@ def _tail(text: str) -> str:
 def _was_killed(text: str, code: int) -> bool:
     """Whether a signal ended a rank, as torchrun (exitcode : -9) and mpiexec (EXIT STRING: Killed (signal 9)) say it."""
     if code < 0 or code in (128 + signal.SIGKILL, 128 + signal.SIGTERM) or EXIT_STRING.search(text):
+        return True
+    if SRUN_LOST.search(text):
         return True
     # Ranks that torchrun ends because another one failed are listed with a signal too: only the first failure counts.
     first = ROOT_CAUSE.search(text)

@@ -99,7 +99,7 @@ def _next(state: State) -> list[Action]:
             return [Stop(reason)]
     if state.plan.until is not None:
         return [Stop(f"--until {state.plan.until}")]
-    return _flow(state) if _flows(state) else [Stop("rounds")]
+    return [Stop("rounds")]
 
 
 def _flows(state: State) -> bool:

@@ -1,6 +1,7 @@
-"""Running tasks: functions go to Parsl's worker pool, launch lines to its head pool."""
+"""Running tasks: functions go to Parsl's worker pools, launch lines to its head pool."""
 
 import json
+import time
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any, Protocol
 import parsl
 from parsl.app.python import PythonApp
 
-from gcd_hpc.campaign.launch import launch_environment, mpiexec_line, run, torchrun_line
-from gcd_hpc.campaign.parsl_pools import HEAD, WORKERS, logging_to, parsl_config
+from gcd_hpc.campaign.launch import find_mpiexec, run
+from gcd_hpc.campaign.lines import launch_environment, sample_line, starts_mpiexec, train_line, with_shell_lines
+from gcd_hpc.campaign.nodes import place
+from gcd_hpc.campaign.parsl_pools import HEAD, SAMPLING, WORKERS, has_sampling_pool, logging_to, parsl_config
 from gcd_hpc.campaign.tasks import Order, Task, call_stage, carry_out
 from gcd_hpc.config.site import SiteConfig
 
@@ -28,6 +31,8 @@ class Modules(Protocol):
     @property
     def train(self) -> str: ...
     @property
+    def promote(self) -> str: ...
+    @property
     def sample(self) -> str: ...
     @property
     def relax(self) -> str: ...
@@ -36,14 +41,21 @@ class Modules(Protocol):
 class Pools:
     """Parsl while it is loaded."""
 
-    def __init__(self, site: SiteConfig, run_dir: Path, modules: Modules) -> None:
-        self._site, self._run_dir, self._modules = site, run_dir, modules
+    def __init__(self, site: SiteConfig, run_dir: Path, modules: Modules, num_batches: int = 1) -> None:
+        """Of a site that ``fitted`` made.
+
+        Args:
+            num_batches: relaxation tasks of one sampled chunk.
+        """
+        self._site, self._run_dir, self._modules, self._num_batches = site, run_dir, modules, num_batches
         self._stack = ExitStack()
 
     def __enter__(self) -> "Pools":
         self._stack.enter_context(logging_to(self._run_dir / "logs" / "parsl.log"))
         kernel = self._stack.enter_context(parsl.load(parsl_config(self._site, self._run_dir)))
+        sampling = SAMPLING if has_sampling_pool(self._site) else WORKERS
         self._workers = PythonApp(call_stage, data_flow_kernel=kernel, executors=[WORKERS])
+        self._sampling = PythonApp(call_stage, data_flow_kernel=kernel, executors=[sampling])
         self._head = PythonApp(call_launch, data_flow_kernel=kernel, executors=[HEAD])
         return self
 
@@ -52,41 +64,58 @@ class Pools:
 
     def submit(self, task: Task, task_id: str) -> Future:
         """Start a task; the future holds its record."""
+        order = Order(str(self._run_dir), task.name, task_id, 1)
         match task.stage:
             case "search":
-                return self._workers(self._order(task, task_id, 1), self._modules.search, "search_chunk", (task.chunk,))
+                return self._workers(order, self._modules.search, "search_chunk", (task.chunk,))
             case "select":
-                return self._workers(self._order(task, task_id, 1), self._modules.select, "select", (task.version,))
+                return self._workers(order, self._modules.select, "select", (task.version,))
+            case "promote":
+                return self._sampling(order, self._modules.promote, "promote", (task.version,))
             case "relax":
-                return self._workers(self._order(task, task_id, 1), self._modules.relax, "relax_chunk", (task.version, task.chunk))
-            case "train":
-                return self._launch(task, task_id, self._site.training_processes)
-            case "sample":
-                return self._launch(task, task_id, self._site.sampling_ranks)
+                # Where stages take turns a sampled chunk is one batch.
+                batches = (self._num_batches,) if self._site.mode == "asynchronous" else ()
+                return self._workers(order, self._modules.relax, "relax_chunk", (task.version, task.chunk, *batches))
+            case "sample" if self._site.mode == "asynchronous":
+                return self._sampling(order, self._modules.sample, "sample_task", (task.version, task.chunk))
+            case _:
+                return self._launch(task, task_id)
 
-    def _launch(self, task: Task, task_id: str, num_processes: Any) -> Future:
-        arguments = (str(self._run_dir), str(task.version))
-        if task.stage == "train":
-            line = torchrun_line(num_processes, self._modules.train, arguments)
-        else:
-            line = mpiexec_line(self._site.mpiexec, num_processes, self._modules.sample, arguments)
-        assert isinstance(self._site.cores, int)
-        environment = launch_environment(max(1, self._site.cores // num_processes))
-        return self._head(self._order(task, task_id, num_processes), line, environment)
-
-    def _order(self, task: Task, task_id: str, cores: int) -> Order:
-        return Order(str(self._run_dir), task.name, task_id, cores)
+    def _launch(self, task: Task, task_id: str) -> Future:
+        pool, module = (self._site.training, self._modules.train) if task.stage == "train" else (self._site.sampling, self._modules.sample)
+        order = Order(str(self._run_dir), task.name, task_id, pool.num_workers)
+        return self._head(order, self._site.model_dump(mode="json"), module)
 
 
-def call_launch(order: Order, line: list[str], environment: dict[str, str]) -> dict[str, Any]:
-    """A task that is a parallel job, started from a Parsl worker that waits for it."""
-    log = Path(order.run_dir) / "logs" / f"{order.task}.log"
+def call_launch(order: Order, site: dict[str, Any], module: str) -> dict[str, Any]:
+    """A task that is a parallel job, started from a Parsl worker that waits for it.
+
+    The line is made here, not in the driver: the nodes of a job that Parsl submitted are known only in that job.
+    """
+    task, log = Task.parse(order.task), Path(order.run_dir) / "logs" / f"{order.task}.log"
+    line, environment = launch_of(SiteConfig.model_validate(site), order, module)
 
     def work() -> dict[str, Any]:
         run(line, log, environment)
-        return launched_result(Path(order.run_dir), Task.parse(order.task))
+        return launched_result(Path(order.run_dir), task)
 
     return carry_out(order, work)
+
+
+def launch_of(site: SiteConfig, order: Order, module: str) -> tuple[list[str], dict[str, str]]:
+    """The launch line of a task on the nodes of this job, and its variables."""
+    task = Task.parse(order.task)
+    arguments = (order.run_dir, str(task.version))
+    pool = site.training if task.stage == "train" else site.sampling
+    where = place(site, pool)
+    if task.stage == "train":
+        # Whole seconds tell one try of a task from the next, also after the driver was started again.
+        line = train_line(site, where, module, arguments, order.id, attempt=int(time.time()))
+    else:
+        if starts_mpiexec(site, pool, where):
+            site = site.model_copy(update={"mpiexec": find_mpiexec(site.mpiexec)})
+        line = sample_line(site, where, module, arguments)
+    return with_shell_lines(pool, line), launch_environment(site, pool, where.is_here)
 
 
 def launched_result(run_dir: Path, task: Task) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A campaign on a machine that does not exist: the real policy and ledger state, made-up work, a clock that jumps.
 
-Shows what a site would make of a campaign, hours of it in seconds: how busy its pools are, how long the queue and how old the candidates get.
+Shows in seconds what a site would make of hours of a campaign: how busy its pools are, how long the queue and how old the candidates get.
 """
 
 import heapq

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 from typing import Literal
 
@@ -246,7 +247,7 @@ def _largest_rise(times: Sequence[float], totals: Sequence[float]) -> float:
 def gaps(intervals: Sequence[Interval]) -> list[float]:
     """Idle times of one worker between two tasks that follow each other without waiting for anything else."""
     ordered = sorted(intervals)
-    between = [max(0.0, begin - end) for (_, end), (begin, _) in zip(ordered, ordered[1:], strict=False)]
+    between = [max(0.0, begin - end) for (_, end), (begin, _) in pairwise(ordered)]
     # A worker that had nothing to do for so long waited for other stages, not for Parsl or the driver.
     return [gap for gap in between if gap < 1.0]
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import LaunchError
-from gcd_hpc.stages.layout import model_file, promotion_file, num_chunks, promotion_file, relaxed_part, sampled_part, search_part, training_set
+from gcd_hpc.stages.layout import model_file, num_chunks, promotion_file, relaxed_part, sampled_part, search_part, training_set
 from gcd_hpc.store.files import replacing
 
 Stage = Literal["search", "select", "train", "promote", "sample", "relax"]

@@ -10,11 +10,13 @@ from pydantic import BaseModel, ValidationError
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.explain import explain
 from gcd_hpc.config.reader import dotted, parse, write
-from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.config.site import BUILT_IN, SiteConfig, detected_site_name
 from gcd_hpc.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 COMMAND_LINE = "--set"
+SITE_FOLDERS = (Path("campaigns/sites"), Path(__file__).parents[2] / "campaigns" / "sites")
+"""Of the working directory and of the checkout."""
 
 
 def load_campaign(path: str | Path, overrides: Sequence[str] = ()) -> CampaignConfig:
@@ -29,12 +31,30 @@ def load_campaign(path: str | Path, overrides: Sequence[str] = ()) -> CampaignCo
 
 
 def load_site(path: str | Path | None = None) -> SiteConfig:
-    """The site of a file; this machine with all its cores when none is given.
+    """The site of a file, or of a name such as ``slurm_login`` among campaigns/sites; the one that fits where we run if none is given.
 
     Raises:
         ConfigError: as ``load_campaign``.
     """
-    return SiteConfig() if path is None else _validate(SiteConfig, _read(Path(path), SiteConfig), str(path))
+    if path is None:
+        return BUILT_IN[detected_site_name()]
+    path = Path(path)
+    if _is_name(path):
+        files = [folder / f"{path}.yaml" for folder in SITE_FOLDERS if (folder / f"{path}.yaml").is_file()]
+        if not files and path.name in BUILT_IN:
+            return BUILT_IN[path.name]
+        if not files:
+            raise ConfigError(str(path), "", f"there is no such site: expected a file or one of {', '.join(_site_names())}")
+        path = files[0]
+    return _validate(SiteConfig, _read(path, SiteConfig), str(path))
+
+
+def _is_name(path: Path) -> bool:
+    return path.name == str(path) and not path.suffix and not path.exists()
+
+
+def _site_names() -> list[str]:
+    return sorted({*BUILT_IN, *(file.stem for folder in SITE_FOLDERS for file in folder.glob("*.yaml"))})
 
 
 def dump(config: BaseModel) -> str:

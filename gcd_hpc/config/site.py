@@ -122,7 +122,7 @@ class SiteConfig(Section):
         if not self.blocks.walltime:
             refuse("is required for driver: login", "blocks.walltime")
         if self.cores == "auto":
-            refuse("must be the number of cores of a compute node for driver: login, got 'auto', which would be those of this node", "cores")
+            refuse("must be the number of a compute node for driver: login, got 'auto', which would be that of this node", "cores")
 
     def _check_pool(self, name: str, pool: PoolConfig) -> None:
         processes, gpus = pool.processes_per_node, pool.gpus_per_node
@@ -177,14 +177,14 @@ class SiteConfig(Section):
             wanted = sum(pool.processes_per_node for pool in sharing.values())
             if wanted > cores:
                 parts = " + ".join(f"{pool.processes_per_node} of {name}" for name, pool in sharing.items())
-                cure = "lower processes_per_node, give the pools different nodes with first_node, state a larger number, or use mode: barrier"
+                cure = "lower processes_per_node, set first_node to use other nodes, state more cores, or take mode: barrier"
                 problem = f"expected at least {wanted} for mode: asynchronous ({parts} on one node), got {cores}; {cure}"
                 raise ConfigError(f"site {self.name}", "cores", problem)
 
 
 BUILT_IN = {
     "local": SiteConfig(),
-    "slurm_allocation": SiteConfig(name="slurm_allocation", scheduler="slurm"),
+    "slurm_allocation": SiteConfig(name="slurm_allocation", scheduler="slurm", drain_s=60),
     "pbs_allocation": SiteConfig(name="pbs_allocation", scheduler="pbs"),
 }
 """Sites that are used when none is given; each is also a file in campaigns/sites."""
@@ -219,4 +219,5 @@ def pbs_nodes(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     try:
         return tuple(dict.fromkeys(path.read_text().split()))
     except OSError as error:
-        raise ConfigError(str(path), "", f"expected the list of nodes of the PBS job, got: {(error.strerror or str(error)).lower()}") from error
+        problem = f"expected the list of nodes of the PBS job, got: {(error.strerror or str(error)).lower()}"
+        raise ConfigError(str(path), "", problem) from error

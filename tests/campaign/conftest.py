@@ -41,7 +41,7 @@ def config() -> CampaignConfig:
 
 @pytest.fixture
 def site() -> SiteConfig:
-    return SiteConfig(cores=2, training_processes=2, sampling_ranks=2, relaxation_workers=2)
+    return SiteConfig(cores=2).resolved()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gcd_hpc.campaign import driver, parsl_pools
+from gcd_hpc.campaign import parsl_pools
 from gcd_hpc.campaign.cost import cost_of
 from gcd_hpc.campaign.driver import Outcome, run_campaign
 from gcd_hpc.campaign.ledger import Ledger, read_events
@@ -140,11 +140,6 @@ def test_a_search_needs_no_launcher(carry_out):
 def test_a_run_directory_that_parsl_could_not_name_is_refused(tmp_path, carry_out):
     with pytest.raises(RunDirectoryError, match="without spaces"):
         carry_out(run_dir=tmp_path / "my run")
-
-
-def test_automatic_training_processes_divide_a_batch_evenly():
-    fit = driver._fitting(SiteConfig(cores=3), batch_size=4, rounds=0)
-    assert (fit.training_processes, fit.sampling_ranks, fit.relaxation_workers) == (2, 3, 3)
 
 
 def test_the_wall_time_ends_a_campaign_whose_tasks_are_still_running(tmp_path, carry_out):

@@ -1,0 +1,93 @@
+"""A site made ready for one campaign, and what would be run on it."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from gcd_hpc.campaign.launch import find_mpiexec
+from gcd_hpc.campaign.lines import launch_environment, sample_line, spread, starts_mpiexec, train_line, with_shell_lines
+from gcd_hpc.campaign.nodes import LOOPBACK_ADDRESS, Place, check_job, place
+from gcd_hpc.config.site import PoolConfig, SiteConfig, is_in_job
+from gcd_hpc.errors import LaunchError
+
+
+def fitted(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteConfig:
+    """The site with numbers for ``auto`` and an absolute launcher; as many automatic training processes as divide a batch evenly.
+
+    Args:
+        needs_launchers: whether the campaign will train and sample.
+
+    Raises:
+        ConfigError: if the pools do not fit into the allocation.
+        LaunchError: if this is not the allocation that the site expects, or if there is no MPI launcher.
+    """
+    resolved = site.resolved()
+    if site.driver == "inside":
+        check_job(site)
+    if not needs_launchers:
+        return resolved
+    updates: dict[str, Any] = {"training": _even(site.training, resolved.training, batch_size)}
+    if (
+        site.driver == "inside"
+        and site.mode == "barrier"
+        and starts_mpiexec(resolved, resolved.sampling, place(resolved, resolved.sampling))
+    ):
+        updates["mpiexec"] = find_mpiexec(site.mpiexec)
+    return resolved.model_copy(update=updates)
+
+
+def launch_lines(site: SiteConfig, run_dir: Path, version: int = 1) -> dict[str, str]:
+    """What each stage would run, as shell text; nodes have made-up names where there is no job yet.
+
+    Args:
+        site: resolved or fitted.
+    """
+    arguments = (str(run_dir), str(version))
+    workers = f"{site.relaxation.num_workers} workers: {_worker_text(site, site.relaxation)}"
+    lines = {"search": workers, "select": workers}
+    train = train_line(site, _planned(site, site.training), "gcd_hpc.stages.train", arguments, "TASK", attempt=1)
+    lines["train"] = _text(site, site.training, train)
+    if site.mode == "asynchronous":
+        lines["promote"] = lines["sample"] = f"{site.sampling.num_workers} workers: {_worker_text(site, site.sampling)}"
+    else:
+        lines["promote"] = workers if not site.sampling.gpus_per_node else f"1 worker: {_worker_text(site, site.sampling)}"
+        sample = sample_line(site, _planned(site, site.sampling), "gcd_hpc.stages.sample", arguments)
+        lines["sample"] = _text(site, site.sampling, sample)
+    return {**lines, "relax": workers}
+
+
+def _even(wanted: PoolConfig, resolved: PoolConfig, batch_size: int) -> PoolConfig:
+    """The pool with the most processes that share a batch evenly, of those that ``auto`` leaves to choose."""
+    assert isinstance(resolved.num_nodes, int) and isinstance(resolved.processes_per_node, int)
+    nodes = range(resolved.num_nodes, 0, -1) if wanted.num_nodes == "auto" else (resolved.num_nodes,)
+    processes = range(resolved.processes_per_node, 0, -1) if wanted.processes_per_node == "auto" else (resolved.processes_per_node,)
+    even = [(one * each, one, each) for one in nodes for each in processes if batch_size % (one * each) == 0]
+    if not even:
+        got = f"{resolved.num_nodes} nodes with {resolved.processes_per_node}"
+        raise LaunchError(f"training: expected a number of processes that divides training.batch_size, {batch_size}, got {got}")
+    _, num_nodes, each = max(even)
+    return resolved.model_copy(update={"num_nodes": num_nodes, "processes_per_node": each})
+
+
+def _planned(site: SiteConfig, pool: PoolConfig) -> Place:
+    """The place of a pool, or one with made-up names outside a job."""
+    if site.scheduler == "none" or (site.driver == "inside" and is_in_job(site.scheduler)):
+        return place(site, pool)
+    nodes = tuple(f"node{index + 1}" for index in pool.nodes)
+    is_here = len(nodes) == 1 and pool.first_node == 0
+    return Place(nodes, is_here, LOOPBACK_ADDRESS if is_here else nodes[0])
+
+
+def _text(site: SiteConfig, pool: PoolConfig, line: list[str]) -> str:
+    environment = launch_environment(site, pool, _planned(site, pool).is_here)
+    return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in environment.items()), shlex.join(with_shell_lines(pool, line))])
+
+
+def _worker_text(site: SiteConfig, pool: PoolConfig) -> str:
+    where = _planned(site, pool)
+    words = [] if where.is_here else spread(site, pool, where, 1)
+    command = shlex.join([*words, *pool.container.split(), "python3" if pool.container else sys.executable, "-m", "parsl...worker_pool"])
+    text = "; ".join([*pool.environment, command])
+    blocks = site.blocks
+    return f"up to {blocks.max_blocks} jobs of {pool.num_nodes} nodes for {blocks.walltime}: {text}" if site.driver == "login" else text
