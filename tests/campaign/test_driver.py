@@ -61,7 +61,7 @@ def test_a_campaign_runs_every_task_once_and_the_same_call_says_that_it_is_compl
 
 
 def test_a_larger_budget_continues_a_complete_search(tmp_path, carry_out):
-    assert carry_out(search_only=True).status == "complete"
+    assert carry_out(until="search").status == "complete"
     assert [name for name in finished(tmp_path / "run") if not name.startswith("search")] == []
     carry_out()
     assert len(finished(tmp_path / "run")) == len(executed(tmp_path / "run")) == 8
@@ -77,10 +77,10 @@ def test_finished_tasks_are_adopted_when_the_ledger_is_lost(tmp_path, carry_out)
 
 
 def test_a_task_whose_result_was_deleted_is_run_again(tmp_path, carry_out):
-    carry_out(search_only=True)
+    carry_out(until="search")
     (tmp_path / "run" / "events.jsonl").unlink()
     (tmp_path / "run" / "parts" / "search" / "part-00001.h5").unlink()
-    carry_out(search_only=True)
+    carry_out(until="search")
     assert executed(tmp_path / "run").count("search-00001") == 2
 
 
@@ -96,9 +96,9 @@ def test_a_killed_worker_and_a_killed_rank_cost_one_more_attempt_each(tmp_path, 
 def test_a_mistake_in_a_stage_ends_the_campaign_with_its_sentence_and_the_same_call_goes_on(tmp_path, carry_out):
     (tmp_path / "trouble-search-00001").write_text("mistake")
     with pytest.raises(SimulationError, match="the toy was told to fail"):
-        carry_out(search_only=True)
+        carry_out(until="search")
     assert processes(tmp_path / "run") == []
-    assert carry_out(search_only=True).status == "complete"
+    assert carry_out(until="search").status == "complete"
 
 
 def test_an_error_of_a_launched_stage_repeats_its_sentence(tmp_path, carry_out):
@@ -110,7 +110,7 @@ def test_an_error_of_a_launched_stage_repeats_its_sentence(tmp_path, carry_out):
 def test_a_bug_shows_itself(tmp_path, carry_out):
     (tmp_path / "trouble-search-00000").write_text("bug")
     with pytest.raises(ZeroDivisionError, match="a bug of the toy"):
-        carry_out(search_only=True)
+        carry_out(until="search")
 
 
 def test_a_second_driver_is_refused(tmp_path, carry_out):
@@ -120,10 +120,10 @@ def test_a_second_driver_is_refused(tmp_path, carry_out):
 
 
 def test_a_changed_campaign_is_refused_and_the_run_stays_as_it_is(tmp_path, carry_out):
-    carry_out(search_only=True)
+    carry_out(until="search")
     before = (tmp_path / "run" / "events.jsonl").read_text()
     with pytest.raises(RunDirectoryError, match="seed = 0, got 1"):
-        carry_out(search_only=True, changes={"seed": 1})
+        carry_out(until="search", changes={"seed": 1})
     assert (tmp_path / "run" / "events.jsonl").read_text() == before
 
 
@@ -134,7 +134,7 @@ def test_a_missing_launcher_is_told_before_anything_is_written(tmp_path, carry_o
 
 
 def test_a_search_needs_no_launcher(carry_out):
-    assert carry_out(search_only=True, site=SiteConfig(cores=2, mpiexec="no-such-mpi")).status == "complete"
+    assert carry_out(until="search", site=SiteConfig(cores=2, mpiexec="no-such-mpi")).status == "complete"
 
 
 def test_a_run_directory_that_parsl_could_not_name_is_refused(tmp_path, carry_out):
@@ -164,7 +164,7 @@ def test_a_lost_pool_is_started_again(tmp_path, carry_out, monkeypatch):
 
     killer = threading.Thread(target=kill_managers)
     killer.start()
-    assert carry_out(search_only=True).status == "complete"
+    assert carry_out(until="search").status == "complete"
     killer.join()
     assert sorted(finished(tmp_path / "run")) == [f"search-{chunk:05d}" for chunk in range(3)]
     # Parsl tells it as a lost manager or as a bad state, whichever it sees first.

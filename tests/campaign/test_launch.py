@@ -6,23 +6,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gcd_hpc.campaign.launch import ProcessLostError, find_mpiexec, launch_environment, mpiexec_line, run, torchrun_line
+from gcd_hpc.campaign.launch import PausedError, ProcessLostError, find_mpiexec, run
+from gcd_hpc.campaign.lines import launch_environment, sample_line, train_line
+from gcd_hpc.campaign.nodes import Place
+from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import LaunchError
 
 ROOT = Path(__file__).parents[2]
+HERE = Place(("localhost",), True, "127.0.0.1")
 
 
 def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
-
-
-def test_launch_lines_start_the_running_python():
-    assert torchrun_line(2, "a.train", ["run", "1"]) == [
-        *[sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"],
-        *["-m", "a.train", "run", "1"],
-    ]
-    line = mpiexec_line("/bin/mpiexec", 3, "a.sample", ["run", "1"])
-    assert line == ["/bin/mpiexec", "-n", "3", sys.executable, "-m", "a.sample", "run", "1"]
 
 
 def test_the_launcher_beside_python_is_found_without_an_activated_environment(monkeypatch, tmp_path):
@@ -50,7 +45,8 @@ def test_a_missing_launcher_is_one_sentence_with_the_cure():
 
 def test_output_goes_to_the_log_and_the_environment_to_the_process(tmp_path):
     log = tmp_path / "logs" / "train-01.log"
-    run(python("import os; print('threads', os.environ['OMP_NUM_THREADS'])"), log, launch_environment(3))
+    site = SiteConfig.model_validate({"cores": 6, "training": {"processes_per_node": 2}}).resolved()
+    run(python("import os; print('threads', os.environ['OMP_NUM_THREADS'])"), log, launch_environment(site, site.training))
     assert log.read_text() == "threads 3\n"
 
 
@@ -102,17 +98,43 @@ def test_a_killed_process_is_worth_another_try(tmp_path):
 @pytest.mark.parametrize("launcher", ["torchrun", "mpiexec"])
 def test_a_killed_rank_is_told_from_a_rank_with_an_error(tmp_path, launcher):
     (tmp_path / "dies.py").write_text("import os, sys\nif sys.argv[1] == 'killed':\n    os.kill(os.getpid(), 9)\nsys.exit(3)\n")
-    environment = {**launch_environment(1), "PYTHONPATH": str(tmp_path)}
+    site = SiteConfig(cores=2, mpiexec=find_mpiexec()).resolved()
+    environment = {**launch_environment(site, site.training), "PYTHONPATH": str(tmp_path)}
 
     def launch(how: str) -> None:
-        line = torchrun_line(2, "dies", [how]) if launcher == "torchrun" else mpiexec_line(find_mpiexec(), 2, "dies", [how])
-        run(line, tmp_path / "log", environment)
+        torchrun = train_line(site, HERE, "dies", [how], "0" * 64, 1)
+        run(torchrun if launcher == "torchrun" else sample_line(site, HERE, "dies", [how]), tmp_path / "log", environment)
 
     with pytest.raises(ProcessLostError):
         launch("killed")
     with pytest.raises(LaunchError) as caught:
         launch("error")
     assert not isinstance(caught.value, ProcessLostError)
+
+
+@pytest.mark.mpi
+def test_a_training_that_was_asked_to_stop_is_paused_not_failed(tmp_path):
+    (tmp_path / "pauses.py").write_text("import os, sys, time\ntime.sleep(int(os.environ['RANK']))\nsys.exit(os.EX_TEMPFAIL)\n")
+    site = SiteConfig(cores=2).resolved()
+    environment = {**launch_environment(site, site.training), "PYTHONPATH": str(tmp_path)}
+    with pytest.raises(PausedError, match=r"torchrun was paused; see .*log"):
+        run(train_line(site, HERE, "pauses", [], "0" * 64, 1), tmp_path / "log", environment)
+
+
+@pytest.mark.parametrize(
+    ("said", "is_lost"),
+    [
+        ("srun: error: n2: task 1: Killed", True),
+        ("srun: error: Node failure on n2", True),
+        ("slurmstepd: error: *** STEP 7.2 ON n1 CANCELLED AT 2026-11-21T07:00:00 DUE TO NODE FAILURE, SEE SLURMCTLD LOG ***", True),
+        ("srun: error: n2: task 1: Exited with exit code 1", False),
+        ("srun: error: n1: task 0: Terminated", False),
+    ],
+)
+def test_srun_tells_a_lost_process_from_one_that_ended_with_an_error(tmp_path, said, is_lost):
+    with pytest.raises(LaunchError) as caught:
+        run(python(f"import sys; print({said!r}); sys.exit(1)"), tmp_path / "log", {})
+    assert isinstance(caught.value, ProcessLostError) == is_lost
 
 
 def test_children_do_not_outlive_a_launch(tmp_path):

@@ -124,9 +124,21 @@ def test_no_site_file_means_this_machine():
 
 
 def test_a_site_file_is_read(folder):
-    (folder / "s.yaml").write_text("name: two\ncores: 2\ntraining_processes: 1\n")
+    (folder / "s.yaml").write_text("name: two\ncores: 2\ntraining: {processes_per_node: 1}\n")
     site = load_site("s.yaml").resolved()
-    assert (site.cores, site.training_processes, site.sampling_ranks, site.relaxation_workers) == (2, 1, 2, 2)
+    assert (site.cores, site.training.num_workers, site.sampling.num_workers, site.relaxation.num_workers) == (2, 1, 2, 2)
+
+
+def test_a_site_is_found_by_its_name_here_before_the_checkout(folder):
+    assert load_site("slurm_login").driver == "login"
+    (folder / "campaigns/sites").mkdir(parents=True)
+    (folder / "campaigns/sites/slurm_login.yaml").write_text("name: ours\n")
+    assert load_site("slurm_login").name == "ours"
+
+
+def test_an_unknown_site_name_is_told_with_the_known_ones(folder):
+    with pytest.raises(ConfigError, match=r"slurm_logon: there is no such site: expected a file or one of local, pbs_"):
+        load_site("slurm_logon")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +148,7 @@ def test_a_site_file_is_read(folder):
         ("cores: all", "s.yaml: cores: must be a whole number or 'auto', got 'all'"),
         ("core: 2", "s.yaml: core: unknown key, did you mean cores?"),
         ("mpiexec: ''", "s.yaml: mpiexec: must not be empty"),
-        ("", "s.yaml: must hold keys such as name, cores, training_processes, got nothing"),
+        ("", "s.yaml: must hold keys such as name, scheduler, driver, got nothing"),
     ],
 )
 def test_a_wrong_site_file_is_reported(folder, text, expected):
