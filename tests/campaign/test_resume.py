@@ -16,7 +16,7 @@ from gcd_hpc.campaign.tasks import STAGES
 from tests.campaign.conftest import ROOT
 
 pytestmark = pytest.mark.mpi
-EXPECTED = ["relax-01-00000", "relax-01-00001", "sample-01", *(f"search-{chunk:05d}" for chunk in range(3)), "select-01", "train-01"]
+EXPECTED = ["promote-01", "relax-01-00000", "relax-01-00001", "sample-01", *(f"search-{chunk:05d}" for chunk in range(3)), "select-01", "train-01"]
 
 
 def start(run_dir: Path) -> subprocess.Popen:
