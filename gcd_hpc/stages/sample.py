@@ -257,6 +257,7 @@ def main(arguments: list[str]) -> int:
             path = sampled_part(run_dir, version, chunk)
             if not path.exists():
                 write_part(path, this_round.candidates(chunk_indices(num, size, chunk)), campaign_provenance(setting.config))
+                print(f"chunk {chunk} by rank {rank} of {num_ranks}", flush=True)
         if rank == 0:
             with replacing(model_dir(run_dir, version) / "sampling.json") as temporary:
                 temporary.write_text(json.dumps({"num_steps": num, "seconds": time.perf_counter() - started}))

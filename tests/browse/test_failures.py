@@ -12,6 +12,7 @@ from gcd_hpc.browse.failures import MAX_LISTED, counts, failure_rows, failures_j
 from gcd_hpc.campaign.ledger import Event, Ledger
 from gcd_hpc.errors import StoreError
 from gcd_hpc.stages.quarantine import set_aside
+from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
 from tests.store.synthetic import CONFIG, make_candidate
 
@@ -163,8 +164,6 @@ def test_no_run_is_one_sentence(tmp_path):
 
 
 def test_the_failures_of_a_merged_file_are_listed_too(run_dir):
-    from gcd_hpc.store.index import RunStore
-
     candidates = [row for row in failure_rows(run_dir) if row["kind"] == "candidate"]
     merged = failure_rows(RunStore(run_dir).merge())
     assert [(row["name"], row["reason"]) for row in merged] == [(row["name"], row["reason"]) for row in candidates]

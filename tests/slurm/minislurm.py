@@ -73,11 +73,11 @@ class Minislurm:
             socket_name = self.folder / "munge.sock"
             files = [f"--{name}-file={self.folder}/munge.{name}" for name in ("key", "pid", "log", "seed")]
             self._start("munged", "munged", "--foreground", "--force", f"--socket={socket_name}", *files)
-            self._wait("munged opens its socket", socket_name.exists, 20)
+            self.wait_until("munged opens its socket", socket_name.exists, 20)
             self._start("slurmctld", "slurmctld", "-D", "-c")
             for k in range(1, self.num_nodes + 1):
                 self.start_node(k)
-            self._wait("all nodes are idle", lambda: self.node_states() == ["idle"] * self.num_nodes, 30)
+            self.wait_until("all nodes are idle", lambda: self.node_states() == ["idle"] * self.num_nodes, 30)
         except BaseException:
             self._stop()
             raise
@@ -110,8 +110,18 @@ class Minislurm:
 
     def wait_for(self, number: int, *states: str, timeout_s: float) -> dict[str, str]:
         """The job as soon as it is in one of these states."""
-        self._wait(f"job {number} is {' or '.join(states)}", lambda: self.job(number)["JobState"] in states, timeout_s)
+        self.wait_until(f"job {number} is {' or '.join(states)}", lambda: self.job(number)["JobState"] in states, timeout_s)
         return self.job(number)
+
+    def wait_until(self, what: str, is_true: Callable[[], bool], timeout_s: float) -> None:
+        """Fails with the ends of all logs if it takes too long or a daemon dies."""
+        limit = time.monotonic() + timeout_s
+        while not is_true():
+            dead = [name for name, process in self._daemons.items() if process.poll() is not None]
+            if dead or time.monotonic() > limit:
+                why = f"{' and '.join(dead)} ended" if dead else f"not so after {timeout_s} s"
+                raise AssertionError(f"{what}: {why}\n{self._logs()}")
+            time.sleep(0.1)
 
     def node_states(self) -> list[str]:
         """Of n1, n2, ...: ``idle``, ``alloc``, ``down*``; nothing while the controller does not answer."""
@@ -144,15 +154,6 @@ class Minislurm:
             self._daemons[name] = subprocess.Popen(
                 line, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
-
-    def _wait(self, what: str, is_true: Callable[[], bool], timeout_s: float) -> None:
-        limit = time.monotonic() + timeout_s
-        while not is_true():
-            dead = [name for name, process in self._daemons.items() if process.poll() is not None]
-            if dead or time.monotonic() > limit:
-                why = f"{' and '.join(dead)} ended" if dead else f"not so after {timeout_s} s"
-                raise AssertionError(f"{what}: {why}\n{self._logs()}")
-            time.sleep(0.1)
 
     def _logs(self) -> str:
         ends = {path.name: path.read_text(errors="replace")[-2000:] for path in sorted(self.folder.glob("*.[lo][ou][gt]"))}

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.stages.layout import search_part
+from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.search import search_chunk
 from gcd_hpc.stages.select import select
 from gcd_hpc.stages.setting import CONFIG_NAME, prepare
@@ -32,6 +34,8 @@ SMALL = [
     "sampling.batch_size=2",
     "sampling.num_steps=3",
 ]
+# So little to generate, and so much learning, that most candidates can be relaxed.
+TRAINED = ["voxels.known=34", "training.num_steps=30", "training.learning_rate=5e-3", "promotion.num_canaries=4", "sampling.relax_batch=1"]
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +61,33 @@ def searched_run(tmp_path_factory) -> Path:
     assert search_part(run_dir, 0).exists()
     select(str(run_dir), 1)
     return run_dir
+
+
+@pytest.fixture(scope="session")
+def trained_run(searched_run, tmp_path_factory) -> Path:
+    """The searched run with its first model. Do not write to it: copy it."""
+    run_dir = tmp_path_factory.mktemp("trained") / "run"
+    shutil.copytree(searched_run, run_dir)
+    (run_dir / CONFIG_NAME).write_text(dump(small_config(*TRAINED)))
+    train_with(1, run_dir)
+    return run_dir
+
+
+@pytest.fixture
+def trained_copy(trained_run, tmp_path) -> Iterator[Callable[..., Path]]:
+    """Makes copies of the trained run, each with its own changes to the campaign."""
+    copies: list[Path] = []
+
+    def copy(name: str, *overrides: str) -> Path:
+        run_dir = tmp_path / name
+        shutil.copytree(trained_run, run_dir)
+        (run_dir / CONFIG_NAME).write_text(dump(small_config(*TRAINED, *overrides)))
+        copies.append(run_dir)
+        return run_dir
+
+    yield copy
+    for run_dir in copies:
+        worker_child(str(run_dir)).close()
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from gcd_hpc.stages.assembly import grid_of
-from gcd_hpc.stages.batches import FIT, VALIDATE, ConditionScale, Sampler, fits, low_energy_weights, voxel_scale
+from gcd_hpc.stages.batches import FIT, VALIDATE, ConditionScale, Sampler, fits, hold_out, low_energy_weights, voxel_scale
 from gcd_hpc.stages.layout import training_set
 from gcd_hpc.stages.setting import load_setting
 from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.schema import Candidate, candidate_id
 from gcd_hpc.structures.energetics import closest_pair
 
 pytestmark = pytest.mark.lammps
@@ -60,6 +61,49 @@ def test_low_energies_are_preferred_by_their_weight():
     weights = low_energy_weights(np.array([2.3, 2.45, 2.6]), 0.15)
     assert weights[0] / weights[1] == pytest.approx(np.e)
     assert weights[1] / weights[2] == pytest.approx(np.e)
+
+
+def row(index: int, fraction: float, energy: float) -> Candidate:
+    ident = candidate_id("search", 0, index)
+    return Candidate(
+        id=ident, source="search", version=0, round=0, index=index, seed=0, status="ok", n_fraction=fraction, gb_energy_j_m2=energy
+    )
+
+
+def rows(num: int) -> list[Candidate]:
+    rng = np.random.default_rng(0)
+    return [row(index, index % 5 / 5, float(rng.uniform(2, 3))) for index in range(num)]
+
+
+def test_about_the_share_is_held_out_and_the_rest_is_learnt():
+    structures = rows(2000)
+    held, learned = hold_out(structures, 0.1)
+    # Standard deviation of the number: sqrt(2000 x 0.1 x 0.9) = 13.
+    assert 140 < len(held) < 260
+    assert [one.id for one in structures if one in held] == [one.id for one in held]
+    assert len(held) + len(learned) == 2000 and not {one.id for one in held} & {one.id for one in learned}
+
+
+def test_the_lowest_of_every_fraction_is_learnt():
+    structures = rows(100)
+    _, learned = hold_out(structures, 0.9)
+    for fraction in {one.n_fraction for one in structures}:
+        lowest = min((one for one in structures if one.n_fraction == fraction), key=lambda one: one.gb_energy_j_m2)
+        assert lowest in learned
+
+
+def test_what_a_later_model_holds_out_was_not_learnt_by_an_earlier_one():
+    earlier, lows = rows(300), [row(1000 + n, n / 5, 1.0) for n in range(5)]
+    learned_before = {one.id for one in hold_out([*lows, *earlier], 0.1)[1]}
+    later = [*reversed(earlier[:200]), *(row(index, index % 5 / 5, 2.5) for index in range(400, 700)), *lows]
+    assert not {one.id for one in hold_out(later, 0.1)[0]} & learned_before
+
+
+def test_something_is_held_out_of_any_set_unless_no_share_is_wanted():
+    assert [len(part) for part in hold_out(rows(7), 1e-9)] == [1, 6]
+    assert [len(part) for part in hold_out(rows(3), 0.05)] == [1, 2]
+    assert [len(part) for part in hold_out(rows(1), 0.05)] == [1, 0]
+    assert [len(part) for part in hold_out(rows(50), 0.0)] == [0, 50]
 
 
 def test_augmentation_keeps_the_structure(sampler):

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gcd_hpc.stages.layout import relaxed_part, sampled_part, search_part
+from gcd_hpc.stages.layout import known_parts, relaxed_part, sampled_part, search_part, training_set
 from gcd_hpc.stages.relax import relax_chunk
 from gcd_hpc.stages.relaxing import Worth
+from gcd_hpc.stages.sample import sample_task
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.schema import Candidate, candidate_id
 
@@ -71,6 +72,49 @@ def test_relaxing_twice_gives_the_same_file_content(sampled_run):
     second = read_part(relaxed_part(sampled_run, 1, 0))[0]
     assert np.array_equal(first.positions, second.positions)
     assert replace(first, relax_s=0.0).gb_energy_j_m2 == second.gb_energy_j_m2
+
+
+def test_batches_of_a_chunk_relax_each_candidate_once_the_most_promising_first(trained_copy):
+    run_dir = trained_copy("run")
+    queue = sample_task(str(run_dir), 1, 1)["queue"]
+    reports = [relax_chunk(str(run_dir), 1, 2 + batch, num_batches=2) for batch in range(2)]
+    batches = [read_part(relaxed_part(run_dir, 1, 2 + batch)) for batch in range(2)]
+    assert sorted(row.index for batch in batches for row in batch) == [2, 3]
+    assert [report["num"] for report in reports] == [len(batch) for batch in batches]
+    for batch, listed in zip(batches, queue, strict=True):
+        scored = [row for row in batch if np.isfinite(row.score_gb_energy_j_m2)]
+        assert [[row.n_fraction, round(row.score_gb_energy_j_m2, 4)] for row in scored] == listed
+
+
+def test_a_batch_of_nothing_is_a_part_of_nothing(sampled_run):
+    report = relax_chunk(str(sampled_run), 1, 1, num_batches=4)
+    assert (report["num"], report["low"]) == (1, [])
+    assert [row.index for row in read_part(relaxed_part(sampled_run, 1, 1))] == [1]
+    assert relax_chunk(str(sampled_run), 1, 2, num_batches=4)["num"] == 0
+    assert read_part(relaxed_part(sampled_run, 1, 2)) == []
+
+
+def test_a_chunk_reports_what_lies_near_the_lowest_of_its_fraction(run_copy):
+    run_dir = run_copy("run", "selection.energy_window_j_m2=0.2")
+    rows = [row for row in read_part(search_part(run_dir, 0)) if row.status == "ok"]
+    write_part(sampled_part(run_dir, 1, 0), [sampled(row, n, row.positions) for n, row in enumerate(rows)], {"config": ""})
+    low = relax_chunk(str(run_dir), 1, 0)["low"]
+    relaxed = read_part(relaxed_part(run_dir, 1, 0))
+    lowest = {}
+    for row in [*relaxed, *read_part(training_set(run_dir, 1))]:
+        key = round(row.n_fraction, 6)
+        lowest[key] = min(lowest.get(key, np.inf), row.gb_energy_j_m2)
+    expected = [row for row in relaxed if row.gb_energy_j_m2 <= lowest[round(row.n_fraction, 6)] + 0.2]
+    assert low == [[row.n_fraction, round(row.gb_energy_j_m2, 4)] for row in expected]
+    assert 0 < len(low) < len(relaxed)
+
+
+def test_selection_sees_what_is_relaxed_so_far_of_the_rounds_before(sampled_run):
+    relax_chunk(str(sampled_run), 1, 2, num_batches=3)
+    relax_chunk(str(sampled_run), 1, 0, num_batches=3)
+    search, first, last = known_parts(sampled_run, 2)
+    assert (search, first, last) == (search_part(sampled_run, 0), relaxed_part(sampled_run, 1, 0), relaxed_part(sampled_run, 1, 2))
+    assert known_parts(sampled_run, 1) == [search]
 
 
 def test_only_structures_near_the_best_of_their_fraction_are_worth_finishing():

@@ -10,20 +10,12 @@ import pytest
 import torch
 
 from gcd_hpc.stages.layout import model_file, sampled_part
-from gcd_hpc.stages.sample import Model, draw_registry, objection
+from gcd_hpc.stages.sample import Model, draw_registry, kept_round, objection, sample_task
 from gcd_hpc.stages.setting import load_setting
 from gcd_hpc.store.parts import read_part
 from tests.stages.conftest import sample_with, train_with
 
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
-
-
-@pytest.fixture(scope="module")
-def trained_run(searched_run, tmp_path_factory):
-    run_dir = tmp_path_factory.mktemp("trained") / "run"
-    shutil.copytree(searched_run, run_dir)
-    train_with(1, run_dir)
-    return run_dir
 
 
 def candidates_of(run_dir):
@@ -42,6 +34,44 @@ def test_candidates_do_not_depend_on_the_number_of_ranks(trained_run, tmp_path):
         assert (first.id, first.status, first.target_n_fraction) == (second.id, second.status, second.target_n_fraction)
         assert np.array_equal(first.unrelaxed_positions, second.unrelaxed_positions)
         assert np.array_equal(first.registry, second.registry)
+
+
+def test_a_task_makes_the_candidates_of_the_mpi_stage_and_a_whole_chunk_of_them(trained_copy):
+    by_ranks, by_tasks = trained_copy("ranks", "sampling.num_candidates=5"), trained_copy("tasks", "sampling.num_candidates=5")
+    sample_with(1, by_ranks)
+    reports = [sample_task(str(by_tasks), 1, chunk) for chunk in range(3)]
+    expected, found = candidates_of(by_ranks), candidates_of(by_tasks)
+    assert [row.index for row in expected] == list(range(5))
+    assert [row.index for row in found] == list(range(6))
+    assert sum(report["num"] for report in reports) == 6
+    for first, second in zip(expected, found, strict=False):
+        assert (first.id, first.status, first.model_sha256) == (second.id, second.status, second.model_sha256)
+        assert np.array_equal(first.unrelaxed_positions, second.unrelaxed_positions)
+        assert np.isnan(first.score_gb_energy_j_m2)
+    assert any(np.isfinite(row.score_gb_energy_j_m2) for row in found)
+
+
+def test_a_task_whose_chunk_is_on_disk_reports_the_same_and_makes_nothing(trained_copy):
+    run_dir = trained_copy("run")
+    first = sample_task(str(run_dir), 1, 0)
+    written = sampled_part(run_dir, 1, 0).stat().st_mtime_ns
+    model_file(run_dir, 1).unlink()
+    kept_round.cache_clear()
+    assert sample_task(str(run_dir), 1, 0) == first
+    assert sampled_part(run_dir, 1, 0).stat().st_mtime_ns == written
+    assert len(first["queue"]) == 2
+    scores = {row.index: row.score_gb_energy_j_m2 for row in read_part(sampled_part(run_dir, 1, 0))}
+    listed = [score for batch in first["queue"] for _, score in batch]
+    assert sorted(listed) == pytest.approx(sorted(score for score in scores.values() if np.isfinite(score)), abs=1e-4)
+
+
+def test_a_worker_keeps_the_model_of_one_round_only(trained_copy):
+    run_dir = trained_copy("run")
+    kept_round.cache_clear()
+    sample_task(str(run_dir), 1, 0)
+    sample_task(str(run_dir), 1, 1)
+    assert (kept_round.cache_info().misses, kept_round.cache_info().hits) == (1, 1)
+    assert kept_round.cache_info().maxsize == 1
 
 
 def test_sampling_again_makes_only_the_missing_chunks_and_makes_them_the_same(trained_run, tmp_path):
@@ -64,7 +94,7 @@ def test_all_fractions_are_asked_for_in_turn_below_the_known_energies(trained_ru
     assert [fraction for _, fraction in targets] == [pytest.approx(index % 10 / 10) for index in range(20)]
     assert all(energy < min(model.lowest_energies.values()) + 3.0 for energy, _ in targets)
     for energy, fraction in targets:
-        known = model.lowest_energies.get(f"{fraction:.6f}")
+        known = model.lowest_energies.get(round(fraction, 6))
         if known is not None:
             assert energy == pytest.approx(known - setting.config.sampling.energy_margin_j_m2)
 

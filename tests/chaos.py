@@ -1,0 +1,311 @@
+"""Kills whatever belongs to a campaign at random moments, resumes each time, and compares with a campaign that nobody disturbed.
+
+    python -m tests.chaos --kills 50 [--seed 0] [--run-dir DIR] [--set KEY=VALUE] [--victims driver,rank]
+
+The same seed draws the same victims, signals and delays; what they hit depends on the machine. Prints a line for each kill and a table;
+exits with 1 if anything differed, was lost, was counted twice or outlived its campaign. Run directories of failures are kept.
+"""
+
+import argparse
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from gcd_hpc.campaign.ledger import State, read_events, replay
+from gcd_hpc.campaign.reaper import descendants
+from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.schema import Candidate
+
+ROOT = Path(__file__).parents[1]
+CAMPAIGN = "campaigns/smoke.yaml"
+VICTIMS = {
+    # What tells a process of the kind by its command line; the first that fits counts. Only descendants of the driver are looked at.
+    "child": "gcd_hpc.simulation.lammps_worker",
+    "torchrun": "gcd_hpc.stages.train",
+    "rank": "gcd_hpc.stages.sample",
+    "interchange": "interchange",
+    "manager": "process_worker_pool --",
+    "worker": "multiprocessing.spawn",
+}
+KINDS = ("driver", *VICTIMS)
+MIN_DELAY_S, MAX_DELAY_S = 0.5, 12.0
+PATIENCE_S = 400.0
+"""A campaign that nobody disturbs for so long and that is not complete hangs."""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """What was drawn for one kill: kinds in the order of preference, for not all of them live at any moment."""
+
+    kinds: tuple[str, ...]
+    pick: float
+    signal: signal.Signals
+    delay_s: float
+
+    @classmethod
+    def draw(cls, seed: int, number: int, victims: Sequence[str]) -> "Kill":
+        rng = random.Random(f"{seed} {number}")
+        kinds = tuple(rng.sample(victims, len(victims)))
+        return cls(kinds, rng.random(), rng.choice([signal.SIGKILL, signal.SIGTERM]), rng.uniform(MIN_DELAY_S, MAX_DELAY_S))
+
+
+@dataclass
+class Campaign:
+    """One run directory and the driver at work in it."""
+
+    run_dir: Path
+    overrides: Sequence[str]
+    driver: psutil.Popen | None = None
+    asked_to_end: bool = False
+    """The driver was sent a signal since it was started."""
+
+    @property
+    def log(self) -> Path:
+        return self.run_dir.with_name(f"{self.run_dir.name}.log")
+
+    def start(self) -> None:
+        """The command of the user."""
+        line = [sys.executable, "-m", "gcd_hpc.cli", "campaign", CAMPAIGN, "--run-dir", str(self.run_dir)]
+        line += [word for override in self.overrides for word in ("--set", override)]
+        # To a file: a pipe would be held open by whatever outlives a killed driver.
+        with open(self.log, "ab") as log:
+            self.driver = psutil.Popen(line, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self.asked_to_end = False
+
+    def state(self) -> State:
+        return replay(read_events(self.run_dir))
+
+    def stage(self) -> str:
+        """The first phase that is not complete: ``train-01``."""
+        state = self.state()
+        if self.driver is None or state.plan is None or self.driver.pid not in {pid for pid, _ in state.drivers.values()}:
+            return "starting"
+        open_phases = (f"{stage}-{version:02d}" for stage, version in state.plan.phases() if not state.is_complete(stage, version))
+        return next(open_phases, "report")
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that its drivers started and that still lives."""
+        return descendants(self.state().drivers)
+
+    def victims(self) -> dict[str, list[psutil.Process]]:
+        """Living processes by kind."""
+        assert self.driver is not None
+        found: dict[str, list[psutil.Process]] = {"driver": [self.driver]}
+        for process in self.processes():
+            words = command_of(process)
+            kind = next((kind for kind, mark in VICTIMS.items() if mark in words), None)
+            if kind is not None:
+                found.setdefault(kind, []).append(process)
+        return found
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        processes = [*([self.driver] if self.driver else []), *(self.processes() if self.run_dir.exists() else [])]
+        for process in processes:
+            kill(process, signal.SIGKILL)
+
+
+@dataclass
+class Tally:
+    """What was killed, and what went wrong."""
+
+    kills: Counter = field(default_factory=Counter)
+    """By kind, signal and stage."""
+    failures: list[str] = field(default_factory=list)
+
+    def fail(self, campaign: Campaign, sentence: str) -> None:
+        self.failures.append(f"{campaign.run_dir.name}: {sentence}")
+        print(f"FAILURE {self.failures[-1]}", flush=True)
+
+    def table(self) -> str:
+        """Kills by victim and stage; rounds of a stage count together."""
+        by_place: Counter = Counter()
+        for (kind, _, stage), num in self.kills.items():
+            by_place[kind, stage.split("-")[0]] += num
+        stages = list(dict.fromkeys(stage for _, stage in by_place))
+        lines = ["| victim | " + " | ".join(stages) + " | all |", "|---|" + "--:|" * (len(stages) + 1)]
+        for kind in [kind for kind in KINDS if any(kind == one for one, _ in by_place)]:
+            counts = [by_place[kind, stage] for stage in stages]
+            lines.append(f"| {kind} | " + " | ".join(str(num or "") for num in [*counts, sum(counts)]) + " |")
+        totals = [sum(num for (_, one), num in by_place.items() if one == stage) for stage in stages]
+        return "\n".join([*lines, "| all | " + " | ".join(str(num) for num in [*totals, sum(totals)]) + " |"])
+
+
+def command_of(process: psutil.Process) -> str:
+    try:
+        return " ".join([process.name(), *process.cmdline()])
+    except psutil.Error:
+        return ""  # gone by now
+
+
+def kill(process: psutil.Process, number: signal.Signals) -> bool:
+    """Whether the process was still there to be killed."""
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return False
+    return True
+
+
+def candidates(run_dir: Path) -> dict[str, Candidate]:
+    """What was found, by id.
+
+    Raises:
+        AssertionError: if a candidate is there twice.
+    """
+    store = RunStore(run_dir)
+    ids = store.columns(["id"])["id"].tolist()
+    assert len(set(ids)) == len(ids), f"twice: {[name for name, num in Counter(ids).items() if num > 1]}"
+    return {row.id: row for row in store.candidates(ids)}
+
+
+def finished_tasks(run_dir: Path) -> Counter:
+    return Counter(event.data["task"] for event in read_events(run_dir) if event.kind == "finished")
+
+
+def check(campaign: Campaign, undisturbed: Path, tally: Tally) -> None:
+    """Compare a complete campaign with the undisturbed one."""
+    left = [f"{process.pid} {command_of(process)[:90]}" for process in campaign.processes()]
+    if left:
+        tally.fail(campaign, f"expected no process to be left, got {left}")
+    tasks, expected_tasks = finished_tasks(campaign.run_dir), finished_tasks(undisturbed)
+    if tasks != expected_tasks:
+        apart = (tasks - expected_tasks) + (expected_tasks - tasks)
+        tally.fail(campaign, f"expected each task to be finished once, got too many or too few of {dict(apart)}")
+    try:
+        found = candidates(campaign.run_dir)
+    except AssertionError as error:
+        tally.fail(campaign, str(error))
+        return
+    expected = candidates(undisturbed)
+    if found.keys() != expected.keys():
+        tally.fail(campaign, f"expected the same candidates, got these on one side only: {sorted(found.keys() ^ expected.keys())}")
+    differing = [name for name in found.keys() & expected.keys() if not same(found[name], expected[name])]
+    if differing:
+        tally.fail(campaign, f"expected the same numbers bit for bit, got others for {sorted(differing)}")
+
+
+def same(one: Candidate, other: Candidate) -> bool:
+    """Whether two candidates are equal in all but their times."""
+    arrays = ("unrelaxed_positions", "positions", "energies_ev")
+    return (one.status, one.failure, one.model_sha256) == (other.status, other.failure, other.model_sha256) and all(
+        np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True) for name in arrays
+    )
+
+
+def strike(campaign: Campaign, drawn: Kill, tally: Tally, number: int, started: float) -> None:
+    """Kill one process; the drawn kind that lives."""
+    stage, living = campaign.stage(), campaign.victims()
+    for kind in drawn.kinds:
+        if kind not in living:
+            continue
+        if kill(living[kind][int(drawn.pick * len(living[kind]))], drawn.signal):
+            campaign.asked_to_end |= kind == "driver"
+            tally.kills[kind, drawn.signal.name, stage] += 1
+            seconds = time.monotonic() - started
+            print(f"{seconds:7.1f} s  {number:3d}  {campaign.run_dir.name}  {kind:11s} {drawn.signal.name}  {stage}", flush=True)
+            return
+
+
+def ended_well(campaign: Campaign, code: int) -> bool:
+    """A driver may end by itself with 0, or by the signal that it was sent before it could handle it."""
+    return code == 0 or (campaign.asked_to_end and code in (-signal.SIGKILL, -signal.SIGTERM))
+
+
+def wait(campaign: Campaign, seconds: float) -> int | None:
+    """Exit code of the driver, or None if it still runs."""
+    assert campaign.driver is not None
+    try:
+        return campaign.driver.wait(timeout=seconds)
+    except psutil.TimeoutExpired:
+        return None
+
+
+def disturb(campaign: Campaign, numbers: range, asked: argparse.Namespace, tally: Tally, started: float) -> int:
+    """Carry one campaign out, killing on the way. Returns how many kills it took."""
+    campaign.start()
+    done = errors = 0
+    while True:
+        drawn = Kill.draw(asked.seed, numbers.start + done, asked.victims) if done < len(numbers) else None
+        code = wait(campaign, drawn.delay_s if drawn else PATIENCE_S)
+        if code is None and drawn is None:
+            tally.fail(campaign, f"expected an end, got none for {PATIENCE_S:.0f} s after the last kill, in {campaign.stage()}")
+            return done
+        if code is None:
+            assert drawn is not None
+            strike(campaign, drawn, tally, numbers.start + done, started)
+            done += 1
+            continue
+        if code == 0 and campaign.state().reported:
+            check(campaign, asked.undisturbed, tally)
+            return done
+        if not ended_well(campaign, code):
+            errors += 1
+            tally.fail(campaign, f"expected the driver to go on, got exit code {code} in {campaign.stage()}:\n{tail(campaign.log)}")
+            if errors == 3:
+                return done
+        campaign.start()
+
+
+def tail(log: Path, num: int = 12) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-num:])
+
+
+def run_undisturbed(campaign: Campaign) -> Path:
+    """What every disturbed campaign must equal."""
+    campaign.start()
+    code = wait(campaign, PATIENCE_S)
+    if code != 0:
+        campaign.end()
+        sys.exit(f"the undisturbed campaign ended with {code}:\n{tail(campaign.log)}")
+    return campaign.run_dir
+
+
+def options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--run-dir", type=Path, help="where the campaigns are kept; a temporary folder when not given")
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="change a key of the campaign")
+    parser.add_argument("--victims", type=lambda text: text.split(","), default=list(KINDS), help=f"some of {','.join(KINDS)}")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run campaigns until the kills are used up. Returns the exit code."""
+    asked = options(arguments)
+    folder = asked.run_dir or Path(tempfile.mkdtemp(prefix="gcd-hpc-chaos-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    tally, started, done = Tally(), time.monotonic(), 0
+    asked.undisturbed = run_undisturbed(Campaign(folder / "undisturbed", asked.overrides))
+    print(f"{time.monotonic() - started:7.1f} s       undisturbed campaign complete in {folder}", flush=True)
+    while done < asked.kills and len(tally.failures) < asked.kills:
+        number = 1 + sum(1 for _ in folder.glob("campaign-*.log"))
+        campaign = Campaign(folder / f"campaign-{number:02d}", asked.overrides)
+        failures = len(tally.failures)
+        try:
+            done += disturb(campaign, range(done, asked.kills), asked, tally, started)
+        finally:
+            campaign.end()
+        print(f"{time.monotonic() - started:7.1f} s       {campaign.run_dir.name} ended after {done} kills in all", flush=True)
+        if len(tally.failures) == failures:
+            shutil.rmtree(campaign.run_dir)
+    print(f"\n{tally.table()}\n\n{done} kills, {len(tally.failures)} failures")
+    if asked.run_dir is None and not tally.failures:
+        shutil.rmtree(folder)
+    return 1 if tally.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

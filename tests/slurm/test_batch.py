@@ -1,0 +1,131 @@
+"""The batch scripts on a real Slurm with two nodes: a lost node, the signal before the end, the same candidates as without Slurm."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gcd_hpc.networks.checkpoint import load
+from gcd_hpc.stages.layout import model_dir, model_file, relaxed_part, sampled_part
+from gcd_hpc.stages.relax import relax_chunk
+from gcd_hpc.store.parts import read_part
+from tests.slurm.conftest import ROOT, Job
+from tests.stages.conftest import launch, train_with
+
+pytestmark = [pytest.mark.slurm, pytest.mark.lammps, pytest.mark.mpi]
+NUM_CHUNKS = 3
+
+
+def rows_of(run_dir, part):
+    return [row for chunk in range(NUM_CHUNKS) for row in read_part(part(run_dir, 1, chunk))]
+
+
+def forget_model(run_dir):
+    model_file(run_dir, 1).unlink()
+    (model_dir(run_dir, 1) / "progress.json").unlink()
+
+
+def same_weights(one, other):
+    (first, _), (second, _) = load(model_file(one, 1)), load(model_file(other, 1))
+    return all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_training_goes_on_from_its_checkpoint_after_a_node_was_lost(trained):
+    assert not trained.had_finished_when_the_node_was_lost
+    assert trained.job["Restarts"] == "1"
+    (step,) = map(int, re.findall(r"^resumed at step (\d+) of 40$", trained.log, re.MULTILINE))
+    assert step in (10, 20, 30)
+    _, metadata = load(model_file(trained.run_dir, 1))
+    assert np.isfinite(metadata["validation_loss"])
+    assert not (model_dir(trained.run_dir, 1) / "state.pt").exists()
+
+
+def test_a_lost_node_leaves_no_trace_in_the_model(trained, trained_copy):
+    undisturbed = trained_copy("undisturbed")
+    forget_model(undisturbed)
+    train_with(2, undisturbed)
+    assert same_weights(undisturbed, trained.run_dir)
+
+
+def test_the_signal_before_the_end_of_the_time_saves_and_queues_training_again(slurm, trained, trained_copy):
+    run_dir = trained_copy("run")
+    forget_model(run_dir)
+    job = Job.submit(slurm, run_dir, "train_ddp.sh")
+    job.wait_for_file(model_dir(run_dir, 1) / "progress.json", timeout_s=60)
+    slurm.call("scancel", "--batch", "--signal=USR1", str(job.number))
+    ended = job.finish(timeout_s=120)
+    assert ended["Restarts"] == "1"
+    (paused,) = re.findall(r"^paused at step (\d+) of 40$", job.log, re.MULTILINE)
+    assert re.findall(r"^resumed at step (\d+) of 40$", job.log, re.MULTILINE) == [paused]
+    assert 0 < int(paused) < 40
+    assert same_weights(run_dir, trained.run_dir)
+
+
+def test_two_nodes_make_the_same_candidates_as_one_rank_without_slurm_bit_for_bit(slurm, trained_copy):
+    on_nodes, alone = trained_copy("nodes"), trained_copy("alone")
+    job = Job.submit(slurm, on_nodes, "sample_mpi.sh")
+    launch([sys.executable, "-m", "gcd_hpc.stages.sample", str(alone), "1"])
+    job.finish(timeout_s=60)
+    assert {"rank 0 of 2", "rank 1 of 2"} == set(re.findall(r"rank \d of \d", job.log))
+    pairs = list(zip(rows_of(on_nodes, sampled_part), rows_of(alone, sampled_part), strict=True))
+    assert len(pairs) == 12
+    for first, second in pairs:
+        assert (first.id, first.status, first.target_n_fraction) == (second.id, second.status, second.target_n_fraction)
+        assert np.array_equal(first.unrelaxed_positions, second.unrelaxed_positions)
+        assert np.array_equal(first.registry, second.registry)
+
+
+def test_two_nodes_relax_what_one_process_relaxes_and_a_second_job_only_what_is_missing(slurm, trained_copy):
+    on_nodes, alone = trained_copy("nodes"), trained_copy("alone")
+    for run_dir in (on_nodes, alone):
+        launch([sys.executable, "-m", "gcd_hpc.stages.sample", str(run_dir), "1"])
+    first = Job.submit(slurm, on_nodes, "relax.sh")
+    for chunk in range(NUM_CHUNKS):
+        relax_chunk(str(alone), 1, chunk)
+    first.finish(timeout_s=60)
+    assert re.findall(r"chunk (\d) by process (\d) of 2", "\n".join(sorted(first.log.splitlines()))) == [("0", "0"), ("1", "1"), ("2", "0")]
+    for one, two in zip(rows_of(alone, relaxed_part), rows_of(on_nodes, relaxed_part), strict=True):
+        assert (one.id, one.status, one.reason) == (two.id, two.status, two.reason)
+        np.testing.assert_array_equal(one.gb_energy_j_m2, two.gb_energy_j_m2)
+    relaxed_part(on_nodes, 1, 1).unlink()
+    Job.submit(slurm, on_nodes, "relax.sh").finish(timeout_s=60)
+    assert len(re.findall(r"chunk 1 by", first.log)) == 2
+    assert len(re.findall(r"chunk \d by", first.log)) == 4
+
+
+def test_ranks_that_srun_started_without_mpi_are_refused_with_the_cure(slurm, trained_copy):
+    run_dir = trained_copy("run")
+    job = Job.submit(slurm, run_dir, "sample_mpi.sh", MPI="none")
+    slurm.wait_for(job.number, "FAILED", timeout_s=60)
+    assert "error: expected 2 MPI ranks, as many as were started, got 1 each; try srun --mpi=pmi2 or pmix" in job.log
+    assert not sampled_part(run_dir, 1, 0).exists()
+
+
+PLANS = {
+    "train_ddp.sh": [
+        "gcd-hpc campaign campaigns/smoke.yaml --run-dir runs/smoke --site campaigns/sites/local.yaml --until select-02",
+        "srun --kill-on-bad-exit=1 --cpu-bind=none torchrun --nnodes=2 --nproc-per-node=1 --rdzv-backend=c10d --rdzv-id=1-0"
+        " --rdzv-endpoint=FIRST_NODE:20001 -m gcd_hpc.stages.train runs/smoke 2",
+    ],
+    "sample_mpi.sh": ["srun --mpi=pmi2 python -m gcd_hpc.stages.sample runs/smoke 2"],
+    "relax.sh": ["srun python -m gcd_hpc.stages.relax runs/smoke 2"],
+    "campaign.sh": ["gcd-hpc campaign campaigns/smoke.yaml --run-dir runs/smoke"],
+}
+
+
+@pytest.mark.parametrize("script", PLANS)
+def test_a_plan_is_shown_without_slurm_and_nothing_is_done(script, tmp_path):
+    line = ["bash", str(ROOT / "batch" / script), "--plan", "campaigns/smoke.yaml"]
+    variables = {name: value for name, value in os.environ.items() if name not in ("RUN", "SITE") and not name.startswith("SLURM_")}
+    done = subprocess.run(line, cwd=tmp_path, env={**variables, "VERSION": "2"}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [text.strip() for text in done.stdout.splitlines()] == PLANS[script]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_batch_script_has_a_plan_that_is_tested():
+    assert {path.name for path in Path(ROOT / "batch").iterdir()} == set(PLANS)
