@@ -258,7 +258,9 @@ def relax(
     if json:
         _print_json(records)
         return
-    _print_records(records)
+    from gcd_hpc.browse.tables import energies_table
+
+    _console().print(energies_table(records))
 
 
 @app.command()
@@ -362,74 +364,30 @@ def _watch(view: Callable[[], "RenderableType"]) -> None:
 
 
 def _write_report(run_dir: Path, state: "State") -> None:
-    """RUN/results.h5, egb_vs_n.png and summary.md."""
-    from gcd_hpc.browse.figures import plot_egb_vs_n
-    from gcd_hpc.browse.summary import FIGURE, write_summary
-    from gcd_hpc.browse.tables import top_rows
-    from gcd_hpc.store.index import RunStore
+    # matplotlib and HDF5 only at the end.
+    from gcd_hpc.browse.ending import write_report
 
-    store = RunStore(run_dir)
-    store.merge()
-    if top_rows(store, num=1):
-        plot_egb_vs_n(store, run_dir / FIGURE)
-    write_summary(run_dir, _timings(state))
-
-
-def _timings(state: "State") -> dict[str, Any]:
-    """Costs of the stages that ran, and of what lies between them, as the tables want them."""
-    from gcd_hpc.browse.summary import StageCost
-    from gcd_hpc.campaign.cost import cost_of
-
-    cost = cost_of(state)
-    timings: dict[str, Any] = {
-        name: StageCost(name, one.wall_s, one.core_s, one.num_items) for name, one in cost.stages.items() if one.num_tasks
-    }
-    return {**timings, "overhead": StageCost(f"overhead ({cost.overhead_share:.1%} of the wall time)", cost.overhead_s, 0.0, 0)}
+    write_report(run_dir, state)
 
 
 def _print_outcome(outcome: "Outcome", run_dir: Path) -> None:
     console = _console()
     if outcome.status == "paused":
-        console.print(f"{run_dir}: paused by {outcome.reason}; the same command goes on", markup=False, soft_wrap=True)
-        return
-    if outcome.did_nothing:
-        console.print(f"{run_dir}: the campaign is complete (ended by: {outcome.reason})", markup=False, soft_wrap=True)
-        return
-    from gcd_hpc.browse.summary import cost_table
-    from gcd_hpc.browse.tables import best_by_source, source_table
-    from gcd_hpc.store.index import RunStore
+        text = f"{run_dir}: paused by {outcome.reason}; the same command goes on"
+    elif outcome.did_nothing:
+        text = f"{run_dir}: the campaign is complete (ended by: {outcome.reason})"
+    else:
+        from gcd_hpc.browse.ending import ending
 
-    console.print(source_table(best_by_source(RunStore(run_dir))))
-    console.print(cost_table(_timings(outcome.state)))
-    console.print(f"{run_dir}: complete (ended by: {outcome.reason})", markup=False, soft_wrap=True)
-    console.print("Its summary.md, egb_vs_n.png and results.h5 hold the rest.")
-
-
-def _print_records(records: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for heading in ("file", "status", "[n]", "GB energy (J/m^2)", "atoms", "excess volume (Å)"):
-        table.add_column(Text(heading), justify="left" if heading in ("file", "status") else "right", overflow="fold")
-    for record in records:
-        status = Text(record["status"] if not record["reason"] else f"{record['status']}: {record['reason']}")
-        numbers = [_number(record[key], digits) for key, digits in (("n_fraction", 3), ("gb_energy_j_m2", 4))]
-        table.add_row(Text(record["file"]), status, *numbers, str(record["num_atoms"]), _number(record["excess_volume_a"], 3))
-    console = _console()
-    console.print(table)
-    if records:
-        console.print(f"bulk crystal: {records[0]['cohesive_ev']:.5f} eV an atom", highlight=False)
+        console.print(ending(run_dir, outcome.state))
+        text = f"{run_dir}: complete (ended by: {outcome.reason})"
+    console.print(text, markup=False, soft_wrap=True)
 
 
 def _print_json(records: Any) -> None:
     from gcd_hpc.browse.tables import json_text
 
     print(json_text(records))
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None or value != value else f"{value:.{digits}f}"
 
 
 def _console() -> "Console":

@@ -315,6 +315,7 @@ class Driver:
             self._new += running
 
     def _record(self, event: Event) -> None:
+        event = Event(event.kind, event.elapsed_s, {**event.data, "time": round(time.time(), 3)})
         self._ledger.append(event)
         self._state.apply(event)
         self._act(event)

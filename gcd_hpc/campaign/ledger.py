@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import socket
-import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -255,7 +254,7 @@ class Ledger:
         """
         assert self._file is not None, "the ledger is not open"
         size = os.fstat(self._file.fileno()).st_size
-        line = Event(event.kind, event.elapsed_s, {"time": round(time.time(), 3), **event.data}).line().encode()
+        line = event.line().encode()
         try:
             while line:
                 line = line[self._file.write(line) :]

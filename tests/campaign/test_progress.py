@@ -7,6 +7,7 @@ from gcd_hpc.campaign import progress
 from gcd_hpc.campaign.ledger import Event, opened, replay
 from gcd_hpc.campaign.progress import LiveProgress, Pace, PlainProgress, Snapshot, best_so_far, clock, open_progress, snapshot
 from gcd_hpc.campaign.tasks import Plan, Task
+from gcd_hpc.config.site import SiteConfig
 from tests.campaign.conftest import make_config
 
 TRAINING = Snapshot("toy", "train", 1, 2, 120, 400, "steps", "loss 0.0210", 3.0, 100.0, {"0.2": (2.297, "search"), "0.4": (2.5, "model 1")})
@@ -17,7 +18,7 @@ def finish(name: str, **best: float) -> Event:
 
 
 def state_after(*events: Event):
-    return replay([opened(Plan.of(make_config()), "token", 1, 0.0, 0.0), *events])
+    return replay([opened(Plan.of(make_config(), SiteConfig().resolved()), "token", 1, 0.0, 0.0), *events])
 
 
 def plain(*snapshots: Snapshot) -> list[str]:
