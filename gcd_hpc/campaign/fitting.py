@@ -86,7 +86,7 @@ def _text(site: SiteConfig, pool: PoolConfig, line: list[str]) -> str:
 
 def _worker_text(site: SiteConfig, pool: PoolConfig) -> str:
     where = _planned(site, pool)
-    words = [] if where.is_here else spread(site, pool, where, 1)
+    words = [] if where.is_here else spread(site, pool, where, 1, all_or_none=False)
     command = shlex.join([*words, *pool.container.split(), "python3" if pool.container else sys.executable, "-m", "parsl...worker_pool"])
     text = "; ".join([*pool.environment, command])
     blocks = site.blocks

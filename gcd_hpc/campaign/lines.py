@@ -40,13 +40,17 @@ def sample_line(site: SiteConfig, place: Place, module: str, arguments: Sequence
     return [*spread(site, pool, place, pool.processes_per_node), *stage]
 
 
-def spread(site: SiteConfig, pool: PoolConfig, place: Place, per_node: int) -> list[str]:
-    """Words that start a command ``per_node`` times on each node of a place."""
+def spread(site: SiteConfig, pool: PoolConfig, place: Place, per_node: int, all_or_none: bool = True) -> list[str]:
+    """Words that start a command ``per_node`` times on each node of a place.
+
+    Args:
+        all_or_none: end all processes when one of them fails.
+    """
     num, nodes = len(place.nodes), ",".join(place.nodes)
     if launcher(site, pool) == "mpiexec":
         return [site.mpiexec, "-n", str(num * per_node), "-ppn", str(per_node), "-hosts", nodes]
     # Steps share the nodes with the waiting workers (--overlap), and with all cores (a step of one task would be bound to one).
-    sharing = ["--overlap", "--cpu-bind=none", "--kill-on-bad-exit=1"]
+    sharing = ["--overlap", "--cpu-bind=none", f"--kill-on-bad-exit={int(all_or_none)}"]
     return ["srun", *sharing, f"--nodes={num}", f"--ntasks={num * per_node}", f"--ntasks-per-node={per_node}", f"--nodelist={nodes}"]
 
 
@@ -85,8 +89,8 @@ def launch_environment(site: SiteConfig, pool: PoolConfig, is_here: bool = True,
         # Else more processes than GPUs would each look for one of their own.
         variables["CUDA_VISIBLE_DEVICES"] = ""
     if is_here:
-        # mpiexec needs no srun to start ranks beside itself.
-        return variables | LOOPBACK | ({"HYDRA_LAUNCHER": "fork"} if site.scheduler == "slurm" else {})
+        # In a job MPICH's mpiexec would call the scheduler even to start ranks beside itself.
+        return variables | LOOPBACK | {"HYDRA_LAUNCHER": "fork"}
     if site.interface:
         variables |= {"GLOO_SOCKET_IFNAME": site.interface, "NCCL_SOCKET_IFNAME": site.interface}
     if site.scheduler == "slurm":

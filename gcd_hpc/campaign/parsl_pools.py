@@ -14,11 +14,12 @@ from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
 from parsl.jobs.error_handlers import simple_error_handler, windowed_error_handler
 from parsl.launchers import SimpleLauncher, SingleNodeLauncher, WrappedLauncher
 from parsl.launchers.base import Launcher
-from parsl.providers import LocalProvider, PBSProProvider, SlurmProvider
+from parsl.providers import LocalProvider, PBSProProvider
 from parsl.providers.base import ExecutionProvider
 
 from gcd_hpc.campaign.lines import launch_environment, launcher, python, spread
 from gcd_hpc.campaign.nodes import LOOPBACK_ADDRESS, own_address, place
+from gcd_hpc.campaign.slurm_jobs import CappedSlurmProvider
 from gcd_hpc.config.site import POOLS, PoolConfig, SiteConfig
 from gcd_hpc.errors import RunDirectoryError
 
@@ -77,7 +78,7 @@ def _pool(label: str, site: SiteConfig, pool: PoolConfig, run_dir: Path, num_wor
     setup = "\n".join([*(f"export {name}={shlex.quote(value)}" for name, value in exports.items()), *pool.environment])
     return HighThroughputExecutor(
         label=label,
-        provider=_provider(site, pool, setup, _launcher(site, pool), pool.num_nodes, site.blocks.max_blocks),
+        provider=_provider(label, site, pool, run_dir, setup, _launcher(site, pool), len(pool.nodes), site.blocks.max_blocks),
         # Workers beyond the number of names would not be started: a GPU is named once for every worker that shares it.
         available_accelerators=[str(worker % pool.gpus_per_node) for worker in range(num_workers)] if pool.gpus_per_node else [],
         cpu_affinity="block" if pool.pin else "none",
@@ -95,7 +96,7 @@ def _head(site: SiteConfig, run_dir: Path) -> HighThroughputExecutor:
     return HighThroughputExecutor(
         label=HEAD,
         # Neither accelerators nor affinity: torchrun and its processes would inherit them.
-        provider=_provider(site, pool, "", SimpleLauncher(), nodes if site.driver == "login" else 1, 1),
+        provider=_provider(HEAD, site, pool, run_dir, "", SimpleLauncher(), nodes if site.driver == "login" else 1, 1),
         cores_per_worker=1e-6,
         max_workers_per_node=1,
         **_common(site, pool, run_dir),
@@ -134,19 +135,22 @@ def _launcher(site: SiteConfig, pool: PoolConfig) -> Launcher:
             return WrappedLauncher(f"srun --cpu-bind=none --nodes={pool.num_nodes} --ntasks={pool.num_nodes} --ntasks-per-node=1")
         return WrappedLauncher(f"{site.mpiexec} -n {pool.num_nodes} -ppn 1")
     where = place(site, pool)
-    return SingleNodeLauncher() if where.is_here else WrappedLauncher(shlex.join(spread(site, pool, where, 1)))
+    return SingleNodeLauncher() if where.is_here else WrappedLauncher(shlex.join(spread(site, pool, where, 1, all_or_none=False)))
 
 
-def _provider(site: SiteConfig, pool: PoolConfig, setup: str, how: Launcher, nodes: object, max_blocks: int) -> ExecutionProvider:
+def _provider(
+    label: str, site: SiteConfig, pool: PoolConfig, run_dir: Path, setup: str, how: Launcher, nodes: int, max_blocks: int
+) -> ExecutionProvider:
     """Where worker pools come from: processes beside the driver or spread from it, or jobs."""
-    assert isinstance(nodes, int)
     if site.driver == "inside":
         return LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1, nodes_per_block=nodes, worker_init=setup, launcher=how)
     blocks = site.blocks
     # No job before there is a task for it, and never more than the cap.
     number: dict[str, Any] = {"init_blocks": 0, "min_blocks": 0, "max_blocks": max_blocks, "nodes_per_block": nodes}
     if site.scheduler == "slurm":
-        return SlurmProvider(
+        return CappedSlurmProvider(
+            run_dir,
+            label,
             **number,
             partition=blocks.queue or None,
             account=blocks.account or None,

@@ -10,11 +10,14 @@ from typing import Any, Protocol
 
 import parsl
 from parsl.app.python import PythonApp
+from parsl.executors.errors import BadStateException
+from parsl.executors.high_throughput.errors import ManagerLost
 
 from gcd_hpc.campaign.launch import find_mpiexec, run
 from gcd_hpc.campaign.lines import launch_environment, sample_line, starts_mpiexec, train_line, with_shell_lines
 from gcd_hpc.campaign.nodes import place
 from gcd_hpc.campaign.parsl_pools import HEAD, SAMPLING, WORKERS, has_sampling_pool, logging_to, parsl_config
+from gcd_hpc.campaign.slurm_jobs import cancel_jobs
 from gcd_hpc.campaign.tasks import Order, Task, call_stage, carry_out
 from gcd_hpc.config.site import SiteConfig
 
@@ -52,6 +55,9 @@ class Pools:
 
     def __enter__(self) -> "Pools":
         self._stack.enter_context(logging_to(self._run_dir / "logs" / "parsl.log"))
+        if self._site.driver == "login" and self._site.scheduler == "slurm":
+            cancel_jobs(self._run_dir)  # of a driver that was killed
+            self._stack.callback(cancel_jobs, self._run_dir)
         kernel = self._stack.enter_context(parsl.load(parsl_config(self._site, self._run_dir)))
         sampling = SAMPLING if has_sampling_pool(self._site) else WORKERS
         self._workers = PythonApp(call_stage, data_flow_kernel=kernel, executors=[WORKERS])
@@ -80,6 +86,10 @@ class Pools:
                 return self._sampling(order, self._modules.sample, "sample_task", (task.version, task.chunk))
             case _:
                 return self._launch(task, task_id)
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether a pool is gone for good with the tasks that it had, so that all have to be loaded again; lost jobs are replaced."""
+        return isinstance(error, BadStateException) or (isinstance(error, ManagerLost) and self._site.driver == "inside")
 
     def _launch(self, task: Task, task_id: str) -> Future:
         pool, module = (self._site.training, self._modules.train) if task.stage == "train" else (self._site.sampling, self._modules.sample)

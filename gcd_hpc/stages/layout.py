@@ -82,4 +82,3 @@ def chunk_indices(num: int, chunk_size: int, chunk: int) -> range:
 
 def num_chunks(num: int, chunk_size: int) -> int:
     return -(-num // chunk_size)
-

@@ -17,7 +17,7 @@ from gcd_hpc.store.parts import read_columns
 from gcd_hpc.store.schema import Candidate
 
 GLANCE = replace(SCREEN, max_evaluations=20)
-"""The first force evaluations of the screen: as good a rank at a seventh of the cost of a whole relaxation (docs/decisions.md)."""
+"""The first force evaluations of the screen: a seventh of the cost of a whole relaxation for a rank correlation of 0.8 with its energy."""
 
 
 def with_score(setting: Setting, child: LammpsChild, candidate: Candidate) -> Candidate:

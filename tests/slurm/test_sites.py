@@ -1,0 +1,97 @@
+"""Toy campaigns on a real Slurm of two nodes: pools and launch lines where the site files put them."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from parsl.providers.errors import SubmitException
+
+from gcd_hpc.campaign import slurm_jobs
+from gcd_hpc.campaign.ledger import read_events
+from tests.slurm.minislurm import Minislurm
+
+pytestmark = pytest.mark.slurm
+ROOT = Path(__file__).parents[2]
+LOGIN = """\
+name: login
+scheduler: slurm
+driver: login
+cores: 2
+interface: lo
+blocks: {max_blocks: 1, walltime: "0:10:00"}
+"""
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[Minislurm]:
+    with Minislurm(num_nodes=2) as cluster:
+        yield cluster
+
+
+def finished(run_dir: Path) -> list[str]:
+    return [event.data["task"] for event in read_events(run_dir) if event.kind == "finished"]
+
+
+def processes(run_dir: Path, task: str) -> list[tuple[str, int, int]]:
+    """Node, rank and number of all processes of a launch line, as each of them saw it."""
+    lines = [line.split() for line in (run_dir / "logs" / f"{task}.log").read_text().splitlines()]
+    return sorted((words[0], int(words[1]), int(words[2])) for words in lines if len(words) == 3 and words[0] in ("n1", "n2"))
+
+
+def campaign(site: str | Path, run_dir: Path) -> list[str]:
+    return [sys.executable, "-m", "tests.slurm.toy_campaign", str(site), str(run_dir)]
+
+
+def test_a_driver_on_a_login_node_submits_jobs_and_leaves_none_behind(tmp_path, slurm):
+    (tmp_path / "site.yaml").write_text(LOGIN)
+    with open(tmp_path / "out", "w") as output:
+        environment = {**slurm.environment, "PYTHONPATH": str(ROOT)}
+        line = campaign(tmp_path / "site.yaml", tmp_path / "run")
+        done = subprocess.run(line, cwd=ROOT, env=environment, stdout=output, stderr=output, timeout=100)
+    assert done.returncode == 0, (tmp_path / "out").read_text()
+    assert {"select-01", "train-01", "sample-01", "relax-01-00001"} <= set(finished(tmp_path / "run"))
+    assert {(rank, number) for _, rank, number in processes(tmp_path / "run", "sample-01")} == {(0, 2), (1, 2)}
+    deadline = time.monotonic() + 10
+    while slurm.call("squeue", "--noheader", "--states=PENDING,RUNNING"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    scripts = [path.read_text() for path in (tmp_path / "run" / "runinfo").rglob("parsl.*.block-*") if not path.suffix.startswith(".std")]
+    assert len(scripts) == 2
+    assert all("#SBATCH --no-requeue" in script for script in scripts)
+
+
+def test_a_campaign_in_an_allocation_spans_its_nodes(tmp_path, slurm):
+    script = tmp_path / "job.sh"
+    line = " ".join(campaign("detected", tmp_path / "run"))
+    script.write_text(f"#!/bin/bash\nexport PYTHONPATH={ROOT}\nexec {line}\n")
+    job = slurm.submit("--nodes=2", "--ntasks-per-node=1", "--exclusive", f"--output={tmp_path}/out", script, folder=ROOT)
+    slurm.wait_for(job, "COMPLETED", "FAILED", timeout_s=100)
+    assert (tmp_path / "out").read_text().split()[-1] == "complete"
+    assert {"select-01", "train-01", "sample-01", "relax-01-00001"} <= set(finished(tmp_path / "run"))
+    for task in ("train-01", "sample-01"):
+        found = processes(tmp_path / "run", task)
+        assert [node for node, _, _ in found] == ["n1", "n1", "n2", "n2"]
+        assert sorted((rank, number) for _, rank, number in found) == [(rank, 4) for rank in range(4)]
+    managers = list((tmp_path / "run" / "runinfo").rglob("workers/block-0/*/manager.log"))
+    assert len(managers) == 2
+
+
+def test_no_more_jobs_are_submitted_than_the_cap_whatever_parsl_believes(tmp_path, slurm, monkeypatch):
+    for name in ("PATH", "SLURM_CONF"):
+        monkeypatch.setenv(name, slurm.environment[name])
+    monkeypatch.setattr(slurm_jobs, "PATIENCE_S", 0.0)
+    for index in range(2):
+        # The second one is made anew: it knows nothing of the job of the first.
+        provider = slurm_jobs.CappedSlurmProvider(tmp_path, "workers", "", max_blocks=1)
+        provider.script_dir = str(tmp_path)
+        if index == 0:
+            provider.submit("sleep 100", 1)
+    with pytest.raises(SubmitException, match="1 jobs are queued already, the most is 1"):
+        provider.submit("sleep 100", 1)
+    assert slurm_jobs.cancel_jobs(tmp_path / "another") == 0
+    assert slurm_jobs.cancel_jobs(tmp_path) == 1
+    provider.submit("sleep 100", 1)
+    assert slurm_jobs.cancel_jobs(tmp_path) == 1
