@@ -37,7 +37,7 @@ SECTIONS: dict[Stage, tuple[str, ...]] = {
     "search": ("boundary", "potential", "search", "relaxation", "seed"),
     "select": ("selection", "seed"),
     "train": ("voxels", "decoder", "diffusion", "network", "training", "seed"),
-    "promote": ("promotion", "sampling", "decoder", "seed"),
+    "promote": ("promotion", "sampling", "relaxation", "diffusion", "seed"),
     "sample": ("sampling", "decoder", "seed"),
     "relax": ("relaxation", "seed"),
 }

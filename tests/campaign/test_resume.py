@@ -42,7 +42,7 @@ def interrupt(run_dir: Path, stage: str, number: int) -> subprocess.Popen:
     if stage == "search":
         slow.write_text("30")
     else:
-        before = {"select": "search-00002", "train": "select-01", "promote": "train-01", "sample": "promote-01", "relax": "sample-01"}[stage]
+        before = {"select": "search-00002", "relax": "sample-01"}.get(stage) or f"{STAGES[STAGES.index(stage) - 1]}-01"
         # Tasks of the stages before take no time; those that begin after this mark take long.
         wait_for(lambda: list((run_dir / "executed").glob(f"{before}.*")), f"{before} begins")
         slow.write_text("30")
