@@ -5,6 +5,7 @@ Modules that load torch, Parsl or HDF5 are imported inside the commands, so that
 
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +14,7 @@ import typer
 from gcd_hpc.errors import GcdError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from gcd_hpc.campaign.driver import Outcome
     from gcd_hpc.campaign.ledger import State
@@ -31,7 +32,8 @@ app = typer.Typer(
 CampaignFile = Annotated[Path, typer.Option("--campaign", "-c", metavar="FILE", help="Campaign file of the boundary.")]
 RunDir = Annotated[Path | None, typer.Option("--run-dir", metavar="DIR", help="Where everything is kept; runs/NAME when not given.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the file; may be repeated.")]
-SiteFile = Annotated[Path | None, typer.Option("--site", metavar="FILE", help="Site file; this machine with all its cores when not given.")]
+SiteFile = Annotated[Path | None, typer.Option("--site", metavar="FILE", help="Site file or name; detected when not given.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory of a campaign.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 _debug = False
 
@@ -56,23 +58,31 @@ def campaign(
     run_dir: RunDir = None,
     overrides: Overrides = None,
     site: SiteFile = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="PHASE", help="End after search, select-01, train-01, ...")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would be run and what it would cost, and run nothing.")] = False,
 ) -> None:
     """Run a campaign, or the rest of it.
 
     Random search first; then each round selects, trains a model, samples it and relaxes its candidates.
 
     The same command resumes after an interruption, and says so when there is nothing left to do. Only budget.* may change in between.
+    Ctrl-C, SIGTERM and SIGUSR1 pause: what runs is finished or written to a checkpoint; a second Ctrl-C stops at once.
 
     \b
     Examples:
       gcd-hpc campaign campaigns/w_sigma5.yaml
+      gcd-hpc campaign campaigns/w_sigma5.yaml --plan --site slurm_allocation
       gcd-hpc campaign campaigns/w_sigma5.yaml --run-dir runs/seed-1 --set seed=1
       gcd-hpc campaign campaigns/w_sigma5.yaml --set budget.rounds=4
     """
     from gcd_hpc.config.loader import load_campaign
 
     config = load_campaign(file, overrides or [])
-    _carry_out(config, run_dir or Path("runs") / config.name, file.parent, site, search_only=False)
+    run_dir = run_dir or Path("runs") / config.name
+    if plan:
+        _show_plan(config, run_dir, file.parent, site, until)
+    else:
+        _carry_out(config, run_dir, file.parent, site, until)
 
 
 @app.command()
@@ -95,7 +105,135 @@ def search(
 
     changes = [*(overrides or []), *([f"search.num_tries={num}"] if num is not None else [])]
     config = load_campaign(campaign, changes)
-    _carry_out(config, run_dir or Path("runs") / f"{config.name}-search", campaign.parent, site, search_only=True)
+    _carry_out(config, run_dir or Path("runs") / f"{config.name}-search", campaign.parent, site, until="search")
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Campaign file.")],
+    overrides: Overrides = None,
+    site: SiteFile = None,
+) -> None:
+    """See whether a campaign file and a site file are sound, in an instant: for login nodes.
+
+    \b
+    Example:
+      gcd-hpc check campaigns/w_sigma5.yaml --site campaigns/sites/slurm_login.yaml
+    """
+    from gcd_hpc.config.loader import load_campaign, load_site
+
+    config, chosen = load_campaign(file, overrides or []), load_site(site)
+    boundary, budget = config.boundary, config.budget
+    print(f"{file}: sound: {boundary.element} ({boundary.lattice}), {config.search.num_tries} tries of the search, then")
+    print(f"  {budget.rounds} rounds with {config.sampling.num_candidates} candidates each")
+    print(f"site {chosen.name}: sound: mode {chosen.mode}, scheduler {chosen.scheduler}")
+
+
+@app.command()
+def status(
+    run: Run,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every two seconds until Ctrl-C.")] = False,
+    json: Json = False,
+) -> None:
+    """Where a campaign stands, also while it is at work.
+
+    \b
+    Examples:
+      gcd-hpc status runs/w_sigma5
+      gcd-hpc status runs/w_sigma5 --watch
+    """
+    from gcd_hpc.browse.status import status_record, status_view
+
+    if json:
+        _print_json(status_record(run))
+    elif watch:
+        _watch(lambda: status_view(status_record(run)))
+    else:
+        _console().print(status_view(status_record(run)))
+
+
+@app.command()
+def failures(
+    run: Run,
+    every: Annotated[bool, typer.Option("--all", help="List all, also candidates that were refused before relaxation.")] = False,
+    json: Json = False,
+) -> None:
+    """What went wrong in a campaign, by class and reason: candidates, lost workers, work that was set aside.
+
+    \b
+    Example:
+      gcd-hpc failures runs/w_sigma5
+    """
+    from gcd_hpc.browse.failures import failure_rows, failures_json, failures_table
+
+    rows = failure_rows(run)
+    if json:
+        print(failures_json(rows, every))
+    else:
+        _console().print(failures_table(rows, every))
+
+
+@app.command()
+def report(run: Run, json: Json = False) -> None:
+    """How well a campaign used its machines: occupancy, overhead, delays, waste, and what a core-hour found.
+
+    \b
+    Example:
+      gcd-hpc report runs/w_sigma5
+    """
+    from gcd_hpc.browse.status import read_state
+    from gcd_hpc.browse.usage import report_record, report_table, unique_low_energy
+    from gcd_hpc.campaign.directory import CONFIG_NAME
+    from gcd_hpc.campaign.report import report_of
+    from gcd_hpc.config.loader import load_campaign
+
+    _, events = read_state(run)
+    window = load_campaign(run / CONFIG_NAME).selection.energy_window_j_m2
+    record = report_record(report_of(events), unique_low_energy(run, window))
+    if json:
+        _print_json(record)
+    else:
+        _console().print(report_table(record))
+
+
+@app.command()
+def rehearse(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Campaign file.")],
+    overrides: Overrides = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Relaxation workers.")] = 1000,
+    sampling_workers: Annotated[int, typer.Option("--sampling-workers", min=1, help="Sampling workers.")] = 8,
+    relax_s: Annotated[float, typer.Option("--relax-s", help="Seconds of one relaxation.")] = 60.0,
+    sample_s: Annotated[float, typer.Option("--sample-s", help="Seconds of one sample.")] = 0.1,
+    train_s: Annotated[float, typer.Option("--train-s", help="Seconds of one training.")] = 900.0,
+    json: Json = False,
+) -> None:
+    """Simulate a campaign in asynchronous mode on a machine that you do not have yet, with failures and stragglers.
+
+    \b
+    Example:
+      gcd-hpc rehearse campaigns/w_sigma5.yaml --workers 1000 --set sampling.num_candidates=20000 --set budget.rounds=5
+    """
+    from gcd_hpc.browse.usage import report_record, report_table
+    from gcd_hpc.campaign.rehearsal import Pace, Rehearsal
+    from gcd_hpc.campaign.report import report_of
+    from gcd_hpc.campaign.tasks import Plan
+    from gcd_hpc.config.loader import load_campaign
+    from gcd_hpc.config.site import PoolConfig, SiteConfig
+
+    config = load_campaign(file, overrides or [])
+    site = SiteConfig(
+        mode="asynchronous",
+        cores=workers + sampling_workers + 1,
+        training=PoolConfig(processes_per_node=1),
+        sampling=PoolConfig(processes_per_node=sampling_workers),
+        relaxation=PoolConfig(processes_per_node=workers),
+    )
+    pace = Pace(search_s=relax_s, relax_s=relax_s, sample_s=sample_s, train_s=train_s)
+    record = report_record(report_of(Rehearsal(Plan.of(config, site.resolved()), pace, config.seed).run().events))
+    if json:
+        _print_json(record)
+    else:
+        _console().print(report_table(record))
 
 
 @app.command()
@@ -120,7 +258,9 @@ def relax(
     if json:
         _print_json(records)
         return
-    _print_records(records)
+    from gcd_hpc.browse.tables import energies_table
+
+    _console().print(energies_table(records))
 
 
 @app.command()
@@ -181,89 +321,73 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _carry_out(config: "CampaignConfig", run_dir: Path, folder: Path, site_file: Path | None, search_only: bool) -> None:
+def _carry_out(config: "CampaignConfig", run_dir: Path, folder: Path, site_file: Path | None, until: str | None) -> None:
     from gcd_hpc.campaign.driver import finished_before, run_campaign
     from gcd_hpc.config.loader import load_site
 
     site = load_site(site_file)
-    outcome = finished_before(config, run_dir, search_only)
+    outcome = finished_before(config, site, run_dir, until)
     if outcome is None:
         from gcd_hpc.campaign.progress import open_progress
 
         progress = open_progress(_console())
-        outcome = run_campaign(config, site, run_dir, folder, progress, report=_write_report, search_only=search_only)
+        outcome = run_campaign(config, site, run_dir, folder, progress, report=_write_report, until=until)
     _print_outcome(outcome, run_dir)
 
 
+def _show_plan(config: "CampaignConfig", run_dir: Path, folder: Path, site_file: Path | None, until: str | None) -> None:
+    from gcd_hpc.browse.plan import plan_table
+    from gcd_hpc.campaign.estimate import estimate
+    from gcd_hpc.campaign.fitting import fitted, launch_lines
+    from gcd_hpc.campaign.tasks import Plan
+    from gcd_hpc.config.loader import load_site
+    from gcd_hpc.stages.setting import Setting
+
+    site = fitted(load_site(site_file), config.training.batch_size, needs_launchers=False)
+    plan = Plan.of(config, site, until)
+    num_atoms = len(Setting.build(config, folder).frame.join((0.0, 0.0, 0.0)))
+    _console().print(plan_table(estimate(config, plan, num_atoms), launch_lines(site, run_dir), site))
+
+
+def _watch(view: Callable[[], "RenderableType"]) -> None:
+    import time
+
+    from rich.live import Live
+
+    try:
+        with Live(view(), console=_console()) as live:
+            while True:
+                time.sleep(2.0)
+                live.update(view())
+    except KeyboardInterrupt:
+        pass  # the only way out
+
+
 def _write_report(run_dir: Path, state: "State") -> None:
-    """RUN/results.h5, egb_vs_n.png and summary.md."""
-    from gcd_hpc.browse.figures import plot_egb_vs_n
-    from gcd_hpc.browse.summary import FIGURE, write_summary
-    from gcd_hpc.browse.tables import top_rows
-    from gcd_hpc.store.index import RunStore
+    # matplotlib and HDF5 only at the end.
+    from gcd_hpc.browse.ending import write_report
 
-    store = RunStore(run_dir)
-    store.merge()
-    if top_rows(store, num=1):
-        plot_egb_vs_n(store, run_dir / FIGURE)
-    write_summary(run_dir, _timings(state))
-
-
-def _timings(state: "State") -> dict[str, Any]:
-    """Costs of the stages that ran, and of what lies between them, as the tables want them."""
-    from gcd_hpc.browse.summary import StageCost
-    from gcd_hpc.campaign.cost import cost_of
-
-    cost = cost_of(state)
-    timings: dict[str, Any] = {
-        name: StageCost(name, one.wall_s, one.core_s, one.num_items) for name, one in cost.stages.items() if one.num_tasks
-    }
-    return {**timings, "overhead": StageCost(f"overhead ({cost.overhead_share:.1%} of the wall time)", cost.overhead_s, 0.0, 0)}
+    write_report(run_dir, state)
 
 
 def _print_outcome(outcome: "Outcome", run_dir: Path) -> None:
     console = _console()
     if outcome.status == "paused":
-        console.print(f"{run_dir}: paused by {outcome.reason}; the same command goes on", markup=False, soft_wrap=True)
-        return
-    if outcome.did_nothing:
-        console.print(f"{run_dir}: the campaign is complete (ended by: {outcome.reason})", markup=False, soft_wrap=True)
-        return
-    from gcd_hpc.browse.summary import cost_table
-    from gcd_hpc.browse.tables import best_by_source, source_table
-    from gcd_hpc.store.index import RunStore
+        text = f"{run_dir}: paused by {outcome.reason}; the same command goes on"
+    elif outcome.did_nothing:
+        text = f"{run_dir}: the campaign is complete (ended by: {outcome.reason})"
+    else:
+        from gcd_hpc.browse.ending import ending
 
-    console.print(source_table(best_by_source(RunStore(run_dir))))
-    console.print(cost_table(_timings(outcome.state)))
-    console.print(f"{run_dir}: complete (ended by: {outcome.reason})", markup=False, soft_wrap=True)
-    console.print("Its summary.md, egb_vs_n.png and results.h5 hold the rest.")
+        console.print(ending(run_dir, outcome.state))
+        text = f"{run_dir}: complete (ended by: {outcome.reason})"
+    console.print(text, markup=False, soft_wrap=True)
 
 
-def _print_records(records: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for heading in ("file", "status", "[n]", "GB energy (J/m^2)", "atoms", "excess volume (Å)"):
-        table.add_column(Text(heading), justify="left" if heading in ("file", "status") else "right", overflow="fold")
-    for record in records:
-        status = Text(record["status"] if not record["reason"] else f"{record['status']}: {record['reason']}")
-        numbers = [_number(record[key], digits) for key, digits in (("n_fraction", 3), ("gb_energy_j_m2", 4))]
-        table.add_row(Text(record["file"]), status, *numbers, str(record["num_atoms"]), _number(record["excess_volume_a"], 3))
-    console = _console()
-    console.print(table)
-    if records:
-        console.print(f"bulk crystal: {records[0]['cohesive_ev']:.5f} eV an atom", highlight=False)
-
-
-def _print_json(records: list[dict[str, Any]]) -> None:
+def _print_json(records: Any) -> None:
     from gcd_hpc.browse.tables import json_text
 
     print(json_text(records))
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None or value != value else f"{value:.{digits}f}"
 
 
 def _console() -> "Console":

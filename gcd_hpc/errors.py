@@ -49,5 +49,9 @@ class LaunchError(GcdError):
     """A launcher (mpiexec, torchrun) that is missing or ended with an error."""
 
 
+class QuarantineError(GcdError):
+    """A larger share of a campaign's work was set aside than its file allows."""
+
+
 class RunDirectoryError(GcdError):
     """A run directory that is not writable, full, in use, or belongs to another campaign."""

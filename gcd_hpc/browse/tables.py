@@ -146,10 +146,17 @@ def _tally(statuses: np.ndarray) -> Tally:
     return Tally(len(statuses), ok, invalid, failed)
 
 
-def json_text(rows: list[dict[str, Any]]) -> str:
-    """Records as JSON; numbers that are not known become null."""
-    known = [{name: None if value != value else value for name, value in row.items()} for row in rows]
-    return json.dumps(known, indent=2, allow_nan=False)
+def json_text(records: Any) -> str:
+    """Plain data as JSON; numbers that are not known become null."""
+    return json.dumps(_known(records), indent=2, allow_nan=False)
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _known(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(one) for one in value]
+    return None if value != value else value
 
 
 def top_table(rows: list[dict[str, Any]]) -> Table:
@@ -165,6 +172,24 @@ def top_table(rows: list[dict[str, Any]]) -> Table:
     if not all(row["converged"] for row in rows):
         table.caption = "* not converged: an upper bound"
     return table
+
+
+def energies_table(records: list[dict[str, Any]]) -> Table:
+    """The energies of structure files, as ``gcd-hpc relax`` returns them, for the terminal."""
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for heading in ("file", "status", "[n]", f"GB energy ({UNIT})", "atoms", "excess volume (Å)"):
+        table.add_column(Text(heading), justify="left" if heading in ("file", "status") else "right", overflow="fold")
+    for record in records:
+        status = Text(record["status"] if not record["reason"] else f"{record['status']}: {record['reason']}")
+        numbers = [_number(record[key], digits) for key, digits in (("n_fraction", 3), ("gb_energy_j_m2", 4))]
+        table.add_row(Text(record["file"]), status, *numbers, str(record["num_atoms"]), _number(record["excess_volume_a"], 3))
+    if records:
+        table.caption = f"bulk crystal: {records[0]['cohesive_ev']:.5f} eV an atom"
+    return table
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None or value != value else f"{value:.{digits}f}"
 
 
 def source_table(comparison: SourceComparison) -> Table:

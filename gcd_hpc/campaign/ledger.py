@@ -3,17 +3,22 @@
 import fcntl
 import json
 import os
+import socket
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal
 
-from gcd_hpc.campaign.tasks import Plan, Stage, Task
+from gcd_hpc.campaign.tasks import WHOLE, Plan, Stage, Task
+from gcd_hpc.campaign.waiting import Waiting
 from gcd_hpc.errors import RunDirectoryError
 
 LEDGER_NAME = "events.jsonl"
-Kind = Literal["opened", "finished", "failed", "paused", "stopped", "reported", "tick"]
+Kind = Literal["opened", "submitted", "finished", "failed", "quarantined", "dropped", "paused", "stopped", "reported", "tick"]
+SAME_ENERGY_J_M2 = 0.002
+"""Structures of one [n] whose energies agree this well count as one; only selection looks closer."""
 
 
 @dataclass(frozen=True)
@@ -52,54 +57,137 @@ class State:
     plan: Plan | None = None
     elapsed_s: float = 0.0
     finished: dict[Task, Finished] = field(default_factory=dict)
-    num_finished: dict[tuple[Stage, int], int] = field(default_factory=dict)
+    submitted: dict[Task, float] = field(default_factory=dict)
+    """Tasks at work or on their way there, with the elapsed time at which they were submitted."""
+    interrupted: list[Task] = field(default_factory=list)
+    """Tasks that were submitted when the driver before ended."""
+    in_flight: Counter[Stage] = field(default_factory=Counter)
+    """Number of submitted tasks of each stage."""
+    num_done: dict[tuple[Stage, int], int] = field(default_factory=dict)
+    """Finished and quarantined tasks of each phase."""
     attempts: dict[Task, int] = field(default_factory=dict)
     """Failures of a task since the campaign was last opened."""
+    quarantined: dict[Task, str] = field(default_factory=dict)
+    """Tasks that were set aside, with the reason."""
+    num_tried: int = 0
+    num_quarantined: int = 0
+    """Candidates tried, and those of them that were set aside because of a bug."""
     best: dict[int, dict[str, float]] = field(default_factory=dict)
     """Lowest E_gb in J/m^2 by model version (0 is the search) and [n]."""
+    waiting: Waiting = field(default_factory=Waiting)
+    """Relaxation tasks in the order of their promise (asynchronous mode)."""
+    next_chunk: dict[int, int] = field(default_factory=dict)
+    """Chunks of each model version whose sampling was begun (asynchronous mode)."""
+    low: set[tuple[str, int]] = field(default_factory=set)
+    """Unique low-energy structures: [n], and the energy in steps of SAME_ENERGY_J_M2."""
+    num_low_at_select: int = 0
+    models: dict[int, int] = field(default_factory=dict)
+    """Model in use for each version that was judged: its own, or the one before where that was better."""
     drivers: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Process id and start time of every driver by its token."""
+    paused: bool = False
     stopped: str | None = None
+    failed: bool = False
+    """Stopped by an error."""
     reported: bool = False
 
+    @property
+    def version(self) -> int:
+        """The newest version that candidates are made for; 0 before the first model."""
+        return max(self.models, default=0)
+
     def apply(self, event: Event) -> None:
-        """Take in one event, in constant time."""
+        """Take in one event, in nearly constant time."""
         # Clocks may go backwards, elapsed time may not.
         self.elapsed_s = max(self.elapsed_s, event.elapsed_s)
         match event.kind:
             case "opened":
-                self.plan = Plan(**event.data["plan"])
-                self.drivers[event.data["token"]] = (event.data["pid"], event.data["created"])
-                self.attempts.clear()
-                self.stopped, self.reported = None, False
+                self._open(event.data)
+            case "submitted":
+                for name in event.data["tasks"]:
+                    self._submit(Task.parse(name))
             case "finished":
                 self._finish(Task.parse(event.data["task"]), event.data)
             case "failed":
                 task = Task.parse(event.data["task"])
                 self.attempts[task] = self.attempts.get(task, 0) + 1
+                self._leave(task)
+            case "quarantined":
+                task = Task.parse(event.data["task"])
+                self.quarantined[task] = event.data["reason"]
+                self._count(task)
+            case "dropped":
+                self.waiting.remove(map(Task.parse, event.data["tasks"]))
+            case "paused":
+                self.paused = True
             case "stopped":
-                self.stopped = event.data["reason"]
+                self.stopped, self.failed = event.data["reason"], event.data.get("failed", False)
             case "reported":
                 self.reported = True
 
+    def _open(self, data: dict[str, Any]) -> None:
+        self.plan = Plan(**data["plan"])
+        self.drivers[data["token"]] = (data["pid"], data["created"])
+        self.interrupted = list(self.submitted)
+        self.submitted.clear()
+        self.in_flight.clear()
+        self.attempts.clear()
+        for task in self.quarantined:
+            self.num_done[task.stage, task.version] -= 1
+        self.quarantined.clear()
+        self.paused, self.stopped, self.failed, self.reported = False, None, False, False
+
+    def _submit(self, task: Task) -> None:
+        if task in self.submitted:
+            return
+        self.submitted[task] = self.elapsed_s
+        self.in_flight[task.stage] += 1
+        self.waiting.remove([task])
+        if task.stage == "sample" and task.chunk != WHOLE:
+            self.next_chunk[task.version] = max(self.next_chunk.get(task.version, 0), task.chunk + 1)
+        if task.stage == "select":
+            self.num_low_at_select = len(self.low)
+
+    def _leave(self, task: Task) -> None:
+        if self.submitted.pop(task, None) is not None:
+            self.in_flight[task.stage] -= 1
+
+    def _count(self, task: Task) -> None:
+        phase = (task.stage, task.version)
+        self.num_done[phase] = self.num_done.get(phase, 0) + 1
+
     def _finish(self, task: Task, data: dict[str, Any]) -> None:
+        self._leave(task)
         if task in self.finished:
             return
         self.finished[task] = Finished(data["started"], data["seconds"], data["cores"], data["work_s"], data.get("num", 0))
-        phase = (task.stage, task.version)
-        self.num_finished[phase] = self.num_finished.get(phase, 0) + 1
+        self._count(task)
+        if task.stage in ("search", "relax"):
+            self.num_tried += data.get("num", 0)
+        self.num_quarantined += data.get("quarantined", 0)
+        if task.stage == "promote":
+            self.models[task.version] = data["model"]
         known = self.best.setdefault(task.version, {})
+        improved = False
         for n_fraction, energy in data.get("best", {}).items():
             known[n_fraction] = min(energy, known.get(n_fraction, energy))
+            improved |= self.waiting.learn(n_fraction, energy)
+        if improved:
+            self.waiting.rank()
+        self.low |= {(f"{n_fraction:.6g}", round(energy / SAME_ENERGY_J_M2)) for n_fraction, energy in data.get("low", ())}
+        for batch, scores in enumerate(data.get("queue", ())):
+            named = [(f"{n_fraction:.6g}", energy) for n_fraction, energy in scores]
+            self.waiting.add(Task("relax", task.version, task.chunk * len(data["queue"]) + batch), named)
 
     def is_complete(self, stage: Stage, version: int) -> bool:
         assert self.plan is not None
-        return self.num_finished.get((stage, version), 0) >= self.plan.num_tasks(stage)
+        return self.num_done.get((stage, version), 0) >= self.plan.num_needed(stage)
 
 
-def opened(plan: Plan, token: str, pid: int, created: float, elapsed_s: float) -> Event:
-    """A driver took the campaign up."""
-    return Event("opened", elapsed_s, {"token": token, "pid": pid, "created": created, "plan": asdict(plan)})
+def opened(plan: Plan, token: str, pid: int, created: float, elapsed_s: float, startup_s: float = 0.0) -> Event:
+    """A driver took the campaign up, ``startup_s`` after it was called."""
+    driver = {"token": token, "pid": pid, "created": created, "host": socket.gethostname(), "startup_s": round(startup_s, 3)}
+    return Event("opened", elapsed_s, {**driver, "plan": asdict(plan)})
 
 
 def replay(events: Iterable[Event]) -> State:

@@ -20,6 +20,7 @@ STAGE_NAMES: dict[Stage, str] = {
     "search": "searching at random",
     "select": "selecting the training set",
     "train": "training the model",
+    "promote": "comparing it with the model before",
     "sample": "sampling the model",
     "relax": "relaxing its candidates",
 }
@@ -147,7 +148,7 @@ def snapshot(config: CampaignConfig, state: State, run_dir: Path, elapsed_s: flo
 
 def _counts(config: CampaignConfig, state: State, run_dir: Path, stage: Stage | None, version: int) -> tuple[float, float, str, str]:
     """Units done in this phase, all units, what they are, and a remark."""
-    chunks = state.num_finished.get((stage, version), 0) if stage else 0
+    chunks = state.num_done.get((stage, version), 0) if stage else 0
     num = config.sampling.num_candidates
     match stage:
         case "search":

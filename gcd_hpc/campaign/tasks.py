@@ -11,17 +11,25 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.stages.layout import model_file, relaxed_part, sampled_part, search_part, training_set
+from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.errors import LaunchError
+from gcd_hpc.stages.layout import model_file, num_chunks, promotion_file, relaxed_part, sampled_part, search_part, training_set
 from gcd_hpc.store.files import replacing
 
-Stage = Literal["search", "select", "train", "sample", "relax"]
-STAGES: tuple[Stage, ...] = ("search", "select", "train", "sample", "relax")
+Stage = Literal["search", "select", "train", "promote", "sample", "relax"]
+Mode = Literal["barrier", "asynchronous"]
+STAGES: tuple[Stage, ...] = ("search", "select", "train", "promote", "sample", "relax")
 CHUNKED = ("search", "relax")
+"""Stages of the relaxation workers."""
+ENOUGH_OF_THE_SEARCH = 0.95
+WHOLE = -1
+"""Chunk of a task that is all of its stage."""
 
 # Sections of the campaign file that the results of a stage depend on, beside the tasks before it. Only the budget is in none of
 # them, so that a campaign may grow.
@@ -29,6 +37,7 @@ SECTIONS: dict[Stage, tuple[str, ...]] = {
     "search": ("boundary", "potential", "search", "relaxation", "seed"),
     "select": ("selection", "seed"),
     "train": ("voxels", "decoder", "diffusion", "network", "training", "seed"),
+    "promote": ("promotion", "sampling", "relaxation", "diffusion", "seed"),
     "sample": ("sampling", "decoder", "seed"),
     "relax": ("relaxation", "seed"),
 }
@@ -40,13 +49,13 @@ class Task:
 
     stage: Stage
     version: int = 0
-    chunk: int = 0
+    chunk: int = WHOLE
 
     @property
     def name(self) -> str:
         """``search-00012``, ``train-01`` or ``relax-01-00003``: the name in the ledger and of the log file."""
         version = f"-{self.version:02d}" if self.stage != "search" else ""
-        return f"{self.stage}{version}" + (f"-{self.chunk:05d}" if self.stage in CHUNKED else "")
+        return f"{self.stage}{version}" + (f"-{self.chunk:05d}" if self.chunk != WHOLE else "")
 
     @classmethod
     def parse(cls, name: str) -> "Task":
@@ -61,7 +70,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the policy has to know of a campaign: how many chunks a stage has, and the budget."""
+    """What the policy has to know of a campaign: how many chunks a stage has, the budget, and the size of the pools."""
 
     num_search_chunks: int
     num_sample_chunks: int
@@ -69,33 +78,84 @@ class Plan:
     wall_time_s: float | None = None
     target_energy_j_m2: float | None = None
     plateau_rounds: int = 0
+    max_quarantined: float = 0.05
+    until: str | None = None
+    """Phase to end after: ``search``, ``train-01``."""
+    mode: Mode = "barrier"
+    num_batches: int = 1
+    """Relaxation tasks of one sampled chunk."""
+    relaxation_workers: int = 1
+    sampling_workers: int = 1
+    retrain_after: int = 40
+    max_model_lag: int = 1
+    chunk_sizes: dict[str, int] = field(default_factory=dict)
+    """Candidates of one task, by stage."""
 
     @classmethod
-    def of(cls, config: CampaignConfig, search_only: bool = False) -> "Plan":
-        """The plan of a campaign file; the search alone has no rounds."""
-        budget = config.budget
-        return cls(
-            -(-config.search.num_tries // config.search.chunk_size),
-            -(-config.sampling.num_candidates // config.sampling.chunk_size),
-            0 if search_only else budget.rounds,
+    def of(cls, config: CampaignConfig, site: SiteConfig, until: str | None = None) -> "Plan":
+        """The plan of a campaign file on a resolved site.
+
+        Raises:
+            LaunchError: if ``until`` names no phase of this campaign.
+        """
+        budget, sampling = config.budget, config.sampling
+        relaxed = sampling.relax_batch if site.mode == "asynchronous" else sampling.chunk_size
+        plan = cls(
+            num_chunks(config.search.num_tries, config.search.chunk_size),
+            num_chunks(sampling.num_candidates, sampling.chunk_size),
+            budget.rounds,
             budget.wall_time_s,
             budget.target_energy_j_m2,
             budget.plateau_rounds,
+            budget.max_quarantined,
+            until,
+            site.mode,
+            num_chunks(sampling.chunk_size, sampling.relax_batch) if site.mode == "asynchronous" else 1,
+            site.relaxation.num_workers,
+            site.sampling.num_workers,
+            config.selection.retrain_after,
+            sampling.max_model_lag,
+            {"search": config.search.chunk_size, "sample": sampling.chunk_size, "relax": relaxed},
         )
+        known = [phase_name(stage, version) for stage, version in plan.all_phases()]
+        if until is not None and until not in known:
+            raise LaunchError(f"--until: expected one of {', '.join(known[:7])}{' ...' if len(known) > 7 else ''}, got {until}")
+        return plan
 
     def num_tasks(self, stage: Stage) -> int:
-        """Tasks of one stage of one round."""
+        """Tasks of one stage of one round, as far as they are known beforehand."""
         return {"search": self.num_search_chunks, "relax": self.num_sample_chunks}.get(stage, 1)
 
+    def num_needed(self, stage: Stage) -> int:
+        """Tasks after which the next stage may begin: in asynchronous mode a few stragglers of the search do not hold it up."""
+        num = self.num_tasks(stage)
+        return ceil(num * ENOUGH_OF_THE_SEARCH) if self.mode == "asynchronous" and stage == "search" and not self.until else num
+
     def tasks(self, stage: Stage, version: int) -> list[Task]:
+        if stage not in ("search", "relax"):
+            return [Task(stage, version)]
         return [Task(stage, version, chunk) for chunk in range(self.num_tasks(stage))]
 
-    def phases(self) -> Iterator[tuple[Stage, int]]:
-        """Stages in the order in which they take turns."""
+    def all_phases(self) -> Iterator[tuple[Stage, int]]:
+        """Stages in the order in which they take turns; in asynchronous mode only the first model is made by turns."""
         yield "search", 0
         for version in range(1, self.rounds + 1):
             for stage in STAGES[1:]:
+                if self.mode == "asynchronous" and (version > 1 or stage in ("sample", "relax")):
+                    return
                 yield stage, version
+
+    def phases(self) -> Iterator[tuple[Stage, int]]:
+        """The phases up to the last one asked for."""
+        for stage, version in self.all_phases():
+            yield stage, version
+            if self.until == phase_name(stage, version):
+                return
+
+
+def phase_name(stage: Stage, version: int) -> str:
+    """``search``, ``train-01``."""
+    return f"{stage}-{version:02d}" if version else stage
 
 
 @dataclass(frozen=True)
@@ -104,6 +164,7 @@ class Addresses:
 
     config: CampaignConfig
     potential_sha256: str
+    mode: Mode = "barrier"
 
     def of(self, task: Task) -> str:
         """sha256 over the stage, its sections of the config, the potential and the tasks before, as 64 hexadecimal digits."""
@@ -117,10 +178,12 @@ class Addresses:
         """What a stage starts from: its predecessors form a chain down to the potential."""
         if stage == "search":
             return self.potential_sha256
+        # One chunk stands for all chunks of a stage: their number and their contents follow from the same sections.
         if stage != "select":
-            return self._digest(STAGES[STAGES.index(stage) - 1], version, 0)
-        # Chunk 0 stands for all chunks of a stage: their number and their contents follow from the same sections.
-        return self._digest("relax", version - 1, 0) if version > 1 else self._digest("search", 0, 0)
+            return self._digest(STAGES[STAGES.index(stage) - 1], version, WHOLE)
+        # In asynchronous mode a selection sees what happens to be finished: its result holds for this run directory only.
+        before = self._digest("relax", version - 1, WHOLE) if version > 1 else self._digest("search", 0, WHOLE)
+        return f"{self.mode}:{before}"
 
 
 def _sha256(value: Any) -> str:
@@ -140,6 +203,8 @@ class Record:
     cores: int
     host: str
     pid: int
+    size: int | None = None
+    """Bytes of the task's file, where it leaves just one: another size means damage."""
 
 
 def output_path(run_dir: Path, task: Task) -> Path:
@@ -151,8 +216,11 @@ def output_path(run_dir: Path, task: Task) -> Path:
             return training_set(run_dir, task.version)
         case "train":
             return model_file(run_dir, task.version)
+        case "promote":
+            return promotion_file(run_dir, task.version)
         case "sample":
-            return sampled_part(run_dir, task.version, 0).parent
+            part = sampled_part(run_dir, task.version, max(0, task.chunk))
+            return part.parent if task.chunk == WHOLE else part
         case "relax":
             return relaxed_part(run_dir, task.version, task.chunk)
 
@@ -180,12 +248,19 @@ def read_record(run_dir: Path, task_id: str) -> Record | None:
 
 
 def find_record(run_dir: Path, task: Task, task_id: str) -> Record | None:
-    """The record of a task whose result is still there; without its result the record goes too, and the task is run again."""
-    record = read_record(run_dir, task_id)
-    if record is not None and not output_path(run_dir, task).exists():
-        record_path(run_dir, task_id).unlink(missing_ok=True)
-        return None
-    return record
+    """The record of a task whose result is still there and whole; else the record goes too, and the task is run again."""
+    record, path = read_record(run_dir, task_id), output_path(run_dir, task)
+    if record is None or (path.exists() and record.size in (None, size_of(path))):
+        return record
+    if path.is_file():
+        path.unlink()
+    record_path(run_dir, task_id).unlink(missing_ok=True)
+    return None
+
+
+def size_of(path: Path) -> int | None:
+    """Bytes of a file; None for a folder or nothing."""
+    return path.stat().st_size if path.is_file() else None
 
 
 @dataclass(frozen=True)
@@ -205,7 +280,8 @@ def carry_out(order: Order, work: Callable[[], dict[str, Any]]) -> dict[str, Any
         return asdict(before)
     started, clock = time.time(), time.monotonic()
     result = work()
-    record = Record(order.id, order.task, result, started, time.monotonic() - clock, order.cores, socket.gethostname(), os.getpid())
+    seconds, size = time.monotonic() - clock, size_of(output_path(Path(order.run_dir), Task.parse(order.task)))
+    record = Record(order.id, order.task, result, started, seconds, order.cores, socket.gethostname(), os.getpid(), size)
     write_record(Path(order.run_dir), record)
     return asdict(record)
 

@@ -70,6 +70,11 @@ def decoder_file(run_dir: Path) -> Path:
     return run_dir / "models" / "decoder.safetensors"
 
 
+def pause_file(run_dir: Path) -> Path:
+    """There while a driver wants training to write a checkpoint and end."""
+    return run_dir / "pause"
+
+
 def chunk_indices(num: int, chunk_size: int, chunk: int) -> range:
     """Indices of the items in one chunk."""
     return range(chunk * chunk_size, min(num, (chunk + 1) * chunk_size))

@@ -6,7 +6,7 @@ import pytest
 
 from gcd_hpc.campaign.driver import Stages
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.config.site import PoolConfig, SiteConfig
 
 ROOT = Path(__file__).parents[2]
 TOY = "tests.campaign.toy"
@@ -16,7 +16,7 @@ def toy_prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
     return "potential"
 
 
-TOY_STAGES = Stages(toy_prepare, TOY, TOY, f"{TOY}_train", f"{TOY}_sample", TOY)
+TOY_STAGES = Stages(toy_prepare, TOY, TOY, f"{TOY}_train", TOY, f"{TOY}_sample", TOY)
 
 
 def make_config(**changes: object) -> CampaignConfig:
@@ -42,6 +42,14 @@ def config() -> CampaignConfig:
 @pytest.fixture
 def site() -> SiteConfig:
     return SiteConfig(cores=2).resolved()
+
+
+@pytest.fixture
+def separate_pools() -> SiteConfig:
+    """One machine whose pools do not share cores, or are told so."""
+    one = PoolConfig(processes_per_node=1)
+    relaxation = PoolConfig(processes_per_node=2)
+    return SiteConfig(mode="asynchronous", cores=4, drain_s=5.0, training=one, sampling=one, relaxation=relaxation)
 
 
 @pytest.fixture

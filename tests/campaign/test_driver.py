@@ -12,7 +12,7 @@ from gcd_hpc.campaign.driver import Outcome, run_campaign
 from gcd_hpc.campaign.ledger import Ledger, read_events
 from gcd_hpc.campaign.reaper import descendants
 from gcd_hpc.config.site import SiteConfig
-from gcd_hpc.errors import LaunchError, RunDirectoryError, SimulationError
+from gcd_hpc.errors import LaunchError, QuarantineError, RunDirectoryError, SimulationError
 from tests.campaign.conftest import make_config
 
 pytestmark = pytest.mark.mpi
@@ -47,7 +47,7 @@ def test_a_campaign_runs_every_task_once_and_the_same_call_says_that_it_is_compl
     outcome = carry_out(changes={"budget": {"rounds": 2}}, report=lambda run_dir, state: reports.append(run_dir))
     run_dir = tmp_path / "run"
     assert (outcome.status, outcome.reason, outcome.did_nothing) == ("complete", "rounds", False)
-    one_round = ["relax-{0}-00000", "relax-{0}-00001", "sample-{0}", "select-{0}", "train-{0}"]
+    one_round = ["promote-{0}", "relax-{0}-00000", "relax-{0}-00001", "sample-{0}", "select-{0}", "train-{0}"]
     expected = sorted([f"search-{chunk:05d}" for chunk in range(3)] + [name.format(v) for v in ("01", "02") for name in one_round])
     assert sorted(finished(run_dir)) == executed(run_dir) == expected
     assert outcome.state.best[2]["0.2"] == pytest.approx(2.799)
@@ -61,10 +61,10 @@ def test_a_campaign_runs_every_task_once_and_the_same_call_says_that_it_is_compl
 
 
 def test_a_larger_budget_continues_a_complete_search(tmp_path, carry_out):
-    assert carry_out(search_only=True).status == "complete"
+    assert carry_out(until="search").status == "complete"
     assert [name for name in finished(tmp_path / "run") if not name.startswith("search")] == []
     carry_out()
-    assert len(finished(tmp_path / "run")) == len(executed(tmp_path / "run")) == 8
+    assert len(finished(tmp_path / "run")) == len(executed(tmp_path / "run")) == 9
 
 
 def test_finished_tasks_are_adopted_when_the_ledger_is_lost(tmp_path, carry_out):
@@ -77,10 +77,10 @@ def test_finished_tasks_are_adopted_when_the_ledger_is_lost(tmp_path, carry_out)
 
 
 def test_a_task_whose_result_was_deleted_is_run_again(tmp_path, carry_out):
-    carry_out(search_only=True)
+    carry_out(until="search")
     (tmp_path / "run" / "events.jsonl").unlink()
     (tmp_path / "run" / "parts" / "search" / "part-00001.h5").unlink()
-    carry_out(search_only=True)
+    carry_out(until="search")
     assert executed(tmp_path / "run").count("search-00001") == 2
 
 
@@ -90,15 +90,15 @@ def test_a_killed_worker_and_a_killed_rank_cost_one_more_attempt_each(tmp_path, 
     assert carry_out().status == "complete"
     events = read_events(tmp_path / "run")
     assert sorted(event.data["task"] for event in events if event.kind == "failed") == ["sample-01", "search-00001", "train-01"]
-    assert len(finished(tmp_path / "run")) == len(set(finished(tmp_path / "run"))) == 8
+    assert len(finished(tmp_path / "run")) == len(set(finished(tmp_path / "run"))) == 9
 
 
 def test_a_mistake_in_a_stage_ends_the_campaign_with_its_sentence_and_the_same_call_goes_on(tmp_path, carry_out):
     (tmp_path / "trouble-search-00001").write_text("mistake")
     with pytest.raises(SimulationError, match="the toy was told to fail"):
-        carry_out(search_only=True)
+        carry_out(until="search")
     assert processes(tmp_path / "run") == []
-    assert carry_out(search_only=True).status == "complete"
+    assert carry_out(until="search").status == "complete"
 
 
 def test_an_error_of_a_launched_stage_repeats_its_sentence(tmp_path, carry_out):
@@ -107,10 +107,59 @@ def test_an_error_of_a_launched_stage_repeats_its_sentence(tmp_path, carry_out):
         carry_out()
 
 
-def test_a_bug_shows_itself(tmp_path, carry_out):
-    (tmp_path / "trouble-search-00000").write_text("bug")
+def test_a_bug_in_a_stage_that_all_others_need_shows_itself(tmp_path, carry_out):
+    (tmp_path / "trouble-select-01").write_text("bug")
     with pytest.raises(ZeroDivisionError, match="a bug of the toy"):
-        carry_out(search_only=True)
+        carry_out(until="select-01")
+
+
+def test_a_chunk_with_a_bug_is_set_aside_and_tried_again_when_the_campaign_is_resumed(tmp_path, carry_out):
+    (tmp_path / "trouble-search-00000").write_text("bug")
+    carry_out(until="search")
+    run_dir = tmp_path / "run"
+    assert [event.data["task"] for event in read_events(run_dir) if event.kind == "quarantined"] == ["search-00000"]
+    assert sorted(finished(run_dir)) == ["search-00001", "search-00002"]
+    carry_out(until="select-01")
+    assert "search-00000" in finished(run_dir)
+
+
+def test_a_chunk_that_kills_every_worker_is_set_aside(tmp_path, carry_out):
+    (tmp_path / "trouble-search-00001").write_text("killed\n" * 4)
+    assert carry_out(until="search").status == "complete"
+    assert executed(tmp_path / "run").count("search-00001") == 4
+    assert [event.data["task"] for event in read_events(tmp_path / "run") if event.kind == "quarantined"] == ["search-00001"]
+
+
+def test_a_campaign_stops_when_more_is_set_aside_than_its_budget_allows(tmp_path, carry_out):
+    (tmp_path / "trouble-search-00000").write_text("bug")
+    with pytest.raises(QuarantineError, match=r"2 of 0 candidates were set aside, more than budget.max_quarantined = 0.01"):
+        carry_out(until="search", changes={"budget": {"rounds": 1, "max_quarantined": 0.01}})
+
+
+def test_pools_of_their_own_relax_every_candidate_once_while_the_next_model_is_trained(tmp_path, carry_out, separate_pools):
+    changes = {
+        "sampling": {"num_candidates": 6, "chunk_size": 2, "relax_batch": 1},
+        "selection": {"retrain_after": 2},
+        "budget": {"rounds": 2},
+    }
+    (tmp_path / "slow").write_text("0.2")
+    outcome = carry_out(changes=changes, site=separate_pools)
+    run_dir = tmp_path / "run"
+    assert (outcome.status, outcome.reason) == ("complete", "rounds")
+    assert len(finished(run_dir)) == len(set(finished(run_dir))) == len(executed(run_dir))
+    samples = [name for name in finished(run_dir) if name.startswith("sample")]
+    assert len(samples) == 6  # chunks of both rounds, whichever model made them
+    relaxed = [name for name in finished(run_dir) if name.startswith("relax")]
+    expected = {f"relax-{name[7:9]}-{2 * int(name[10:]) + batch:05d}" for name in samples for batch in (0, 1)}
+    assert set(relaxed) == expected
+    names = finished(run_dir)
+    assert any(name.startswith("relax-01") for name in names[names.index("select-02") : names.index("promote-02")])
+
+
+def test_a_run_keeps_its_mode(tmp_path, carry_out, separate_pools):
+    carry_out(until="search")
+    with pytest.raises(RunDirectoryError, match="holds a campaign in barrier mode, got a site with mode: asynchronous"):
+        carry_out(site=separate_pools)
 
 
 def test_a_second_driver_is_refused(tmp_path, carry_out):
@@ -120,10 +169,10 @@ def test_a_second_driver_is_refused(tmp_path, carry_out):
 
 
 def test_a_changed_campaign_is_refused_and_the_run_stays_as_it_is(tmp_path, carry_out):
-    carry_out(search_only=True)
+    carry_out(until="search")
     before = (tmp_path / "run" / "events.jsonl").read_text()
     with pytest.raises(RunDirectoryError, match="seed = 0, got 1"):
-        carry_out(search_only=True, changes={"seed": 1})
+        carry_out(until="search", changes={"seed": 1})
     assert (tmp_path / "run" / "events.jsonl").read_text() == before
 
 
@@ -134,7 +183,7 @@ def test_a_missing_launcher_is_told_before_anything_is_written(tmp_path, carry_o
 
 
 def test_a_search_needs_no_launcher(carry_out):
-    assert carry_out(search_only=True, site=SiteConfig(cores=2, mpiexec="no-such-mpi")).status == "complete"
+    assert carry_out(until="search", site=SiteConfig(cores=2, mpiexec="no-such-mpi")).status == "complete"
 
 
 def test_a_run_directory_that_parsl_could_not_name_is_refused(tmp_path, carry_out):
@@ -164,7 +213,7 @@ def test_a_lost_pool_is_started_again(tmp_path, carry_out, monkeypatch):
 
     killer = threading.Thread(target=kill_managers)
     killer.start()
-    assert carry_out(search_only=True).status == "complete"
+    assert carry_out(until="search").status == "complete"
     killer.join()
     assert sorted(finished(tmp_path / "run")) == [f"search-{chunk:05d}" for chunk in range(3)]
     # Parsl tells it as a lost manager or as a bad state, whichever it sees first.

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from gcd_hpc.campaign.ledger import Event, State, opened, replay
-from gcd_hpc.campaign.policy import MAX_RETRIES, Action, Stop, Submit, step
+from gcd_hpc.campaign.policy import MAX_RETRIES, Action, Quarantine, Stop, Submit, step
 from gcd_hpc.campaign.tasks import Plan, Task
 
 PLAN = Plan(num_search_chunks=3, num_sample_chunks=2, rounds=2)
@@ -15,12 +15,12 @@ def start(plan: Plan = PLAN, elapsed_s: float = 0.0) -> Event:
 
 
 def finish(task: Task, elapsed_s: float = 1.0, **best: float) -> Event:
-    data = {"task": task.name, "started": 0.0, "seconds": 1.0, "work_s": 1.0, "cores": 1, "num": 2}
+    data = {"task": task.name, "started": 0.0, "seconds": 1.0, "work_s": 1.0, "cores": 1, "num": 2, "model": task.version}
     return Event("finished", elapsed_s, {**data, "best": best})
 
 
-def fail(task: Task, retry: bool = True, elapsed_s: float = 1.0) -> Event:
-    return Event("failed", elapsed_s, {"task": task.name, "reason": "worker lost", "retry": retry})
+def fail(task: Task, failure: str = "infrastructure", elapsed_s: float = 1.0) -> Event:
+    return Event("failed", elapsed_s, {"task": task.name, "reason": "worker lost", "class": failure})
 
 
 def carry_out(plan: Plan, energies: dict[int, float] | None = None, task_s: float = 1.0) -> tuple[list[Task], Stop]:
@@ -43,9 +43,9 @@ def test_a_new_campaign_begins_with_all_chunks_of_the_search():
 
 def test_stages_follow_each_other_in_every_round():
     order, stop = carry_out(PLAN)
-    one_round = ["select", "train", "sample", "relax", "relax"]
+    one_round = ["select", "train", "promote", "sample", "relax", "relax"]
     assert [task.stage for task in order] == ["search"] * 3 + one_round * 2
-    assert [task.version for task in order] == [0] * 3 + [1] * 5 + [2] * 5
+    assert [task.version for task in order] == [0] * 3 + [1] * 6 + [2] * 6
     assert stop == Stop("rounds")
 
 
@@ -78,18 +78,18 @@ def test_a_complete_campaign_does_nothing_but_a_larger_budget_continues_it():
 def test_the_same_task_finished_twice_counts_once():
     task = Task("search", 0, 0)
     state = replay([start(), finish(task), finish(task)])
-    assert state.num_finished == {("search", 0): 1}
+    assert state.num_done == {("search", 0): 1}
 
 
-def test_lost_tasks_are_retried_three_times():
-    task, events = Task("search", 0, 0), [start()]
+@pytest.mark.parametrize("task", [Task("search", 0, 0), Task("train", 1)])
+def test_lost_tasks_are_retried_three_times_and_then_set_aside_if_the_campaign_can_do_without(task):
+    events = [start()]
     for _ in range(MAX_RETRIES):
         events.append(fail(task))
         assert step(replay(events), events[-1]) == [Submit(task)]
     events.append(fail(task))
-    (stop,) = step(replay(events), events[-1])
-    assert isinstance(stop, Stop)
-    assert stop.failed
+    (last,) = step(replay(events), events[-1])
+    assert last == Quarantine(task, "worker lost") if task.stage == "search" else Stop("train-01 failed: worker lost", failed=True)
 
 
 def test_retries_count_anew_when_the_campaign_is_reopened():
@@ -99,8 +99,24 @@ def test_retries_count_anew_when_the_campaign_is_reopened():
 
 
 def test_a_mistake_is_not_retried():
-    events = [start(), fail(Task("train", 1), retry=False)]
-    assert step(replay(events), events[-1]) == [Stop("train-01 failed: worker lost", failed=True)]
+    events = [start(), fail(Task("search", 0, 1), "mistake")]
+    assert step(replay(events), events[-1]) == [Stop("search-00001 failed: worker lost", failed=True)]
+
+
+def test_a_phase_ends_without_its_tasks_in_quarantine():
+    events = [start(), finish(Task("search", 0, 0)), finish(Task("search", 0, 2))]
+    events.append(Event("quarantined", 1.0, {"task": "search-00001", "reason": "worker lost"}))
+    assert step(replay(events), events[-1]) == [Submit(Task("select", 1))]
+    again = start()
+    assert step(replay([*events, again]), again) == [Submit(Task("search", 0, 1))]
+
+
+@pytest.mark.parametrize(("quarantined", "stops"), [(5, False), (6, True)])
+def test_a_larger_share_in_quarantine_than_allowed_ends_the_campaign(quarantined, stops):
+    event = finish(Task("search", 0, 0))
+    event.data.update(num=40, quarantined=quarantined)
+    actions = step(replay([start(), event]), event)
+    assert any(isinstance(action, Stop) and action.failed for action in actions) == stops
 
 
 def test_the_target_energy_ends_the_campaign_after_the_round_that_reached_it():

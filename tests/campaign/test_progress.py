@@ -7,17 +7,18 @@ from gcd_hpc.campaign import progress
 from gcd_hpc.campaign.ledger import Event, opened, replay
 from gcd_hpc.campaign.progress import LiveProgress, Pace, PlainProgress, Snapshot, best_so_far, clock, open_progress, snapshot
 from gcd_hpc.campaign.tasks import Plan, Task
+from gcd_hpc.config.site import SiteConfig
 from tests.campaign.conftest import make_config
 
 TRAINING = Snapshot("toy", "train", 1, 2, 120, 400, "steps", "loss 0.0210", 3.0, 100.0, {"0.2": (2.297, "search"), "0.4": (2.5, "model 1")})
 
 
 def finish(name: str, **best: float) -> Event:
-    return Event("finished", 5.0, {"task": name, "started": 0.0, "seconds": 1.0, "work_s": 1.0, "cores": 1, "num": 2, "best": best})
+    return Event("finished", 5.0, {"task": name, "started": 0.0, "seconds": 1.0, "work_s": 1.0, "cores": 1, "num": 2, "model": 1, "best": best})
 
 
 def state_after(*events: Event):
-    return replay([opened(Plan.of(make_config()), "token", 1, 0.0, 0.0), *events])
+    return replay([opened(Plan.of(make_config(), SiteConfig().resolved()), "token", 1, 0.0, 0.0), *events])
 
 
 def plain(*snapshots: Snapshot) -> list[str]:
@@ -92,7 +93,7 @@ def test_training_and_sampling_are_followed_on_disk(tmp_path):
     assert (training.stage, training.done, training.total, training.detail) == ("train", 120, 400, "loss 0.0210")
     (tmp_path / "parts" / "model-01" / "sampled").mkdir(parents=True)
     (tmp_path / "parts" / "model-01" / "sampled" / "part-00001.h5").touch()
-    sampling = snapshot(make_config(), state_after(*done, finish("train-01")), tmp_path, 15.0, Pace())
+    sampling = snapshot(make_config(), state_after(*done, finish("train-01"), finish("promote-01")), tmp_path, 15.0, Pace())
     assert (sampling.stage, sampling.done, sampling.total) == ("sample", 2, 4)
 
 

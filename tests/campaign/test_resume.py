@@ -16,7 +16,10 @@ from gcd_hpc.campaign.tasks import STAGES
 from tests.campaign.conftest import ROOT
 
 pytestmark = pytest.mark.mpi
-EXPECTED = ["relax-01-00000", "relax-01-00001", "sample-01", *(f"search-{chunk:05d}" for chunk in range(3)), "select-01", "train-01"]
+EXPECTED = sorted(
+    [*(f"{stage}-01" for stage in ("select", "train", "promote", "sample")), "relax-01-00000", "relax-01-00001"]
+    + [f"search-{chunk:05d}" for chunk in range(3)]
+)
 
 
 def start(run_dir: Path) -> subprocess.Popen:
@@ -39,7 +42,7 @@ def interrupt(run_dir: Path, stage: str, number: int) -> subprocess.Popen:
     if stage == "search":
         slow.write_text("30")
     else:
-        before = {"select": "search-00002", "train": "select-01", "sample": "train-01", "relax": "sample-01"}[stage]
+        before = {"select": "search-00002", "relax": "sample-01"}.get(stage) or f"{STAGES[STAGES.index(stage) - 1]}-01"
         # Tasks of the stages before take no time; those that begin after this mark take long.
         wait_for(lambda: list((run_dir / "executed").glob(f"{before}.*")), f"{before} begins")
         slow.write_text("30")

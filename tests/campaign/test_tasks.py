@@ -3,6 +3,7 @@ import json
 import pytest
 
 from gcd_hpc.campaign.tasks import Addresses, Order, Plan, Record, Task, carry_out, read_record, record_path, write_record
+from gcd_hpc.config.site import SiteConfig
 from tests.campaign.conftest import make_config
 
 TASKS = [
@@ -15,6 +16,8 @@ TASKS = [
     Task("train", 12),
 ]
 RECORD = Record("abc", "search-00001", {"num": 2, "best": {"0.2": 2.297}}, 10.0, 2.5, 1, "host", 42)
+
+SITE = SiteConfig().resolved()
 
 
 def ids(sha256: str = "potential", **changes: object) -> dict[Task, str]:
@@ -58,7 +61,7 @@ def test_another_potential_changes_every_id():
 
 
 def test_a_plan_counts_the_last_chunk_that_is_not_full():
-    plan = Plan.of(make_config(search={"num_tries": 5, "chunk_size": 2}, sampling={"num_candidates": 7, "chunk_size": 3}))
+    plan = Plan.of(make_config(search={"num_tries": 5, "chunk_size": 2}, sampling={"num_candidates": 7, "chunk_size": 3}), SITE)
     assert (plan.num_search_chunks, plan.num_sample_chunks) == (3, 3)
 
 

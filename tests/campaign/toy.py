@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from gcd_hpc.errors import SimulationError
-from gcd_hpc.stages.layout import model_file, relaxed_part, sampled_part, search_part, training_set
+from gcd_hpc.stages.layout import model_file, promotion_file, relaxed_part, sampled_part, search_part, training_set
 from gcd_hpc.store.files import replacing
 
 
@@ -71,14 +71,27 @@ def train(run_dir: str, version: int) -> None:
     write(model_file(Path(run_dir), version), "weights\n")
 
 
+def promote(run_dir: str, version: int) -> dict:
+    begin(run_dir, f"promote-{version:02d}")
+    write(promotion_file(Path(run_dir), version), f'{{"model": {version}}}')
+    return {"model": version, "promoted": True, "seconds": 0.0}
+
+
+def sample_task(run_dir: str, version: int, chunk: int) -> dict:
+    begin(run_dir, f"sample-{version:02d}-{chunk:05d}")
+    write(sampled_part(Path(run_dir), version, chunk), "candidates\n")
+    scores = [[[0.2, energy(version, chunk)], [0.4, 3.5]], [[0.4, 3.6 - 0.01 * chunk]]]
+    return {"num": 3, "ok": 3, "failed": 0, "invalid": 0, "seconds": 0.0, "best": {}, "queue": scores}
+
+
 def sample(run_dir: str, version: int, num_chunks: int = 2) -> None:
     begin(run_dir, f"sample-{version:02d}")
     for chunk in range(num_chunks):
         write(sampled_part(Path(run_dir), version, chunk), "candidates\n")
 
 
-def relax_chunk(run_dir: str, version: int, chunk: int) -> dict:
+def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) -> dict:
     begin(run_dir, f"relax-{version:02d}-{chunk:05d}")
-    assert sampled_part(Path(run_dir), version, chunk).exists()
+    assert sampled_part(Path(run_dir), version, chunk // num_batches).exists()
     write(relaxed_part(Path(run_dir), version, chunk), f"{energy(version, chunk)}\n")
-    return chunk_result(version, chunk)
+    return {**chunk_result(version, chunk), "low": [[0.2, energy(version, chunk)]]}

@@ -3,7 +3,9 @@
 import os
 import sys
 
-from tests.campaign.toy import sample
+from tests.campaign.toy import sample, sample_task
+
+__all__ = ["sample_task"]
 
 if __name__ == "__main__" and os.environ.get("PMI_RANK", "0") == "0":
     sample(sys.argv[1], int(sys.argv[2]))

@@ -47,7 +47,7 @@ def poisoned(tmp_path_factory) -> tuple[Path, Outcome]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))  # the workers import the stage from the tests
         stages = Stages(search="tests.integration.poison")
-        outcome = run_campaign(config(), SiteConfig(cores=2), run_dir, ROOT / "campaigns", stages=stages, search_only=True)
+        outcome = run_campaign(config(), SiteConfig(cores=2), run_dir, ROOT / "campaigns", stages=stages, until="search")
     return run_dir, outcome
 
 

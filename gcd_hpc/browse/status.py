@@ -1,0 +1,124 @@
+"""Where a campaign stands, from its ledger and files alone: also while it runs."""
+
+import socket
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gcd_hpc.campaign.directory import CONFIG_NAME
+from gcd_hpc.campaign.ledger import Event, State, read_events
+from gcd_hpc.campaign.progress import Pace, best_so_far, clock, snapshot
+from gcd_hpc.campaign.reaper import is_alive
+from gcd_hpc.campaign.tasks import STAGES
+from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.errors import RunDirectoryError
+
+Status = Literal["running", "paused", "complete", "failed", "interrupted"]
+MEANING: dict[Status, str] = {
+    "running": "a driver is at work",
+    "paused": "stopped by a signal; the same command goes on",
+    "complete": "nothing is left to do",
+    "failed": "stopped by an error; mend it, then the same command goes on",
+    "interrupted": "the driver is gone without a word; the same command goes on",
+}
+
+
+def read_state(run_dir: Path) -> tuple[State, list[Event]]:
+    """State and events of a run.
+
+    Raises:
+        RunDirectoryError: if no campaign was started there.
+    """
+    events = read_events(run_dir)
+    state = State()
+    for event in events:
+        state.apply(event)
+    if state.plan is None:
+        cure = "start it with gcd-hpc campaign"
+        raise RunDirectoryError(f"{run_dir}: expected the run directory of a campaign, got no events.jsonl of one; {cure}")
+    return state, events
+
+
+def status_of(state: State, events: list[Event]) -> Status:
+    """What a campaign is doing, as far as this host can tell."""
+    if state.reported:
+        return "complete"
+    if state.failed:
+        return "failed"
+    if state.paused:
+        return "paused"
+    last = next(event for event in reversed(events) if event.kind == "opened")
+    is_here = last.data.get("host") in (None, socket.gethostname())
+    # The driver of another host cannot be looked at: believe the ledger.
+    return "running" if not is_here or is_alive(last.data["pid"], last.data["created"]) else "interrupted"
+
+
+def status_record(run_dir: Path) -> dict[str, Any]:
+    """The status as plain data."""
+    state, events = read_state(run_dir)
+    assert state.plan is not None
+    config = load_campaign(run_dir / CONFIG_NAME)
+    now = snapshot(config, state, run_dir, state.elapsed_s, Pace())
+    phases = {f"{stage}-{version:02d}" if version else stage: num for (stage, version), num in sorted(state.num_done.items(), key=_order)}
+    return {
+        "name": config.name,
+        "status": status_of(state, events),
+        "reason": state.stopped,
+        "mode": state.plan.mode,
+        "doing": now.headline(),
+        "elapsed_s": round(state.elapsed_s, 1),
+        "model": state.models.get(state.version, 0),
+        "rounds": state.plan.rounds,
+        "tried": state.num_tried,
+        "done": phases,
+        "running": sorted(task.name for task in state.submitted),
+        "waiting": len(state.waiting),
+        "failed_attempts": sum(event.kind == "failed" for event in events),
+        "quarantined": state.num_quarantined + len(state.quarantined),
+        "best": {n: {"gb_energy_j_m2": energy, "source": source} for n, (energy, source) in best_so_far(state).items()},
+    }
+
+
+def _order(item: tuple[tuple[Any, int], int]) -> tuple[int, int]:
+    (stage, version), _ = item
+    return version, STAGES.index(stage)
+
+
+def status_view(record: dict[str, Any]) -> RenderableType:
+    """The same for a terminal."""
+    status: Status = record["status"]
+    colour = {"running": "green", "complete": "green", "paused": "yellow", "interrupted": "yellow", "failed": "red"}[status]
+    reason = f" ({record['reason']})" if record["reason"] else ""
+    lines = [
+        Text.assemble((record["name"], "bold"), ": ", (status, f"bold {colour}"), f"{reason}: {MEANING[status]}"),
+        Text(f"{record['doing']}; {clock(record['elapsed_s'])} of work so far, mode {record['mode']}"),
+    ]
+    if record["running"]:
+        names = record["running"]
+        shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+        lines.append(Text(f"at work: {shown}" + (f"; {record['waiting']} relaxations wait" if record["waiting"] else "")))
+    if record["failed_attempts"] or record["quarantined"]:
+        lines.append(Text(f"{record['failed_attempts']} failed attempts, {record['quarantined']} set aside: see gcd-hpc failures"))
+    return Group(*lines, _tasks_table(record), _best_table(record))
+
+
+def _tasks_table(record: dict[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    table.add_column("stage")
+    table.add_column("tasks done", justify="right")
+    for name, num in record["done"].items():
+        table.add_row(name, f"{num:,}")
+    return table
+
+
+def _best_table(record: dict[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    # Text: rich would take "[n]" for markup.
+    for heading in ("[n]", "best E_gb (J/m^2)", "source"):
+        table.add_column(Text(heading))
+    for n_fraction, row in record["best"].items():
+        table.add_row(n_fraction, f"{row['gb_energy_j_m2']:.3f}", row["source"])
+    return table
