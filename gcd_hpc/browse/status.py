@@ -68,7 +68,7 @@ def status_record(run_dir: Path) -> dict[str, Any]:
         "status": status_of(state, events),
         "reason": state.stopped,
         "mode": state.plan.mode,
-        "doing": now.headline(),
+        "doing": now.headline() if now.stage is not None else "",
         "elapsed_s": round(state.elapsed_s, 1),
         "model": state.models.get(state.version, 0),
         "rounds": state.plan.rounds,
@@ -94,7 +94,7 @@ def status_view(record: dict[str, Any]) -> RenderableType:
     reason = f" ({record['reason']})" if record["reason"] else ""
     lines = [
         Text.assemble((record["name"], "bold"), ": ", (status, f"bold {colour}"), f"{reason}: {MEANING[status]}"),
-        Text(f"{record['doing']}; {clock(record['elapsed_s'])} of work so far, mode {record['mode']}"),
+        Text(f"{record['doing']}{'; ' if record['doing'] else ''}{clock(record['elapsed_s'])} of work so far, mode {record['mode']}"),
     ]
     if record["running"]:
         names = record["running"]

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from gcd_hpc.campaign.pools import Pools
 
 Report = Callable[[Path, State], None]
+SHOW_S = 0.25
+"""Between looks at the progress."""
 POLL_S = 0.5
 """Between looks at signals, the wall time and the progress of a stage."""
 FailureClass = Literal["infrastructure", "mistake", "bug"]
@@ -174,7 +176,7 @@ class Driver:
         self._addresses, self._ledger, self._state, self._display = addresses, ledger, state, display
         self._token = uuid.uuid4().hex
         self._before_s, self._clock = state.elapsed_s, called
-        self._pace = Pace()
+        self._pace, self._shown = Pace(), float("-inf")
         self._new: list[Task] = []
         """Submitted by the policy; an earlier session may have finished them."""
         self._ready: list[Task] = []
@@ -338,6 +340,10 @@ class Driver:
             self._record(Event("submitted", self._elapsed(), {"tasks": [task.name for task in submitted]}))
 
     def _show(self) -> None:
+        # A snapshot looks at files: not after every one of a hundred tasks a second.
+        if time.monotonic() - self._shown < SHOW_S:
+            return
+        self._shown = time.monotonic()
         self._display.show(snapshot(self._config, self._state, self._run_dir, self._elapsed(), self._pace))
 
     def _elapsed(self) -> float:

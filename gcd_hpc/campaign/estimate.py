@@ -15,7 +15,7 @@ EVALUATION_S = 0.111 / 12
 """One network evaluation of one candidate."""
 RELAX_S = 0.112
 """One candidate, loosely and then, if it is worth it, tightly."""
-MD_STEP_S = 270 * 1e-6
+MD_STEP_S = 270 * 3e-6
 """One step of molecular dynamics of the reference structure."""
 BYTES_PER_ATOM = 80
 """On disk, compressed, before and after relaxation, in its part and in results.h5."""

@@ -96,6 +96,12 @@ class State:
         """The newest version that candidates are made for; 0 before the first model."""
         return max(self.models, default=0)
 
+    @property
+    def is_flowing(self) -> bool:
+        """Whether the first model is there and the stages overlap from now on."""
+        assert self.plan is not None
+        return self.plan.mode == "asynchronous" and self.plan.until is None and self.version > 0
+
     def apply(self, event: Event) -> None:
         """Take in one event, in nearly constant time."""
         # Clocks may go backwards, elapsed time may not.

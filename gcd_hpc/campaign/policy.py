@@ -70,7 +70,7 @@ def step(state: State, event: Event) -> list[Action]:
     assert state.plan is not None
     if reason := _too_many_quarantined(state):
         return [Stop(reason, failed=True, is_quarantine=True)]
-    if _flows(state) and event.kind != "tick":
+    if state.is_flowing and event.kind != "tick":
         return _flow(state, event)
     if event.kind == "opened":
         return _once([*map(Submit, state.interrupted), *_next(state)])
@@ -100,12 +100,6 @@ def _next(state: State) -> list[Action]:
     if state.plan.until is not None:
         return [Stop(f"--until {state.plan.until}")]
     return [Stop("rounds")]
-
-
-def _flows(state: State) -> bool:
-    """Whether the first model is there and the stages overlap from now on."""
-    assert state.plan is not None
-    return state.plan.mode == "asynchronous" and state.plan.until is None and state.version > 0
 
 
 def _flow(state: State, event: Event) -> list[Action]:

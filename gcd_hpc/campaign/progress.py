@@ -43,6 +43,8 @@ class Snapshot:
     elapsed_s: float
     best: dict[str, tuple[float, str]] = field(default_factory=dict)
     """Lowest E_gb in J/m^2 and its source by [n]."""
+    is_overlapping: bool = False
+    """Sampling, relaxation and training are at work at the same time."""
 
     @property
     def remaining_s(self) -> float | None:
@@ -53,6 +55,8 @@ class Snapshot:
         """``round 1/2, training the model: 120/400 steps (3.1/s, 1:30 left), loss 0.021``."""
         if self.stage is None:
             return f"{self.name}: getting ready"
+        if self.is_overlapping:
+            return f"model {self.version} of {self.rounds}: {self.done:.0f}/{self.total:.0f} candidates, {self.detail}"
         where = f"round {self.version}/{self.rounds}, " if self.version else ""
         counts = f": {self.done:.0f}/{self.total:.0f} {self.unit}" if self.unit else ""
         pace = f" ({_rate(self.rate)}, {clock(self.remaining_s)} left)" if self.remaining_s and self.unit else ""
@@ -140,10 +144,26 @@ class Pace:
 def snapshot(config: CampaignConfig, state: State, run_dir: Path, elapsed_s: float, pace: Pace) -> Snapshot:
     """The campaign as its state and the files of a running stage tell it."""
     assert state.plan is not None
+    if state.is_flowing:
+        return _flow_snapshot(config, state, run_dir, elapsed_s, pace)
     stage, version = next(((s, v) for s, v in state.plan.phases() if not state.is_complete(s, v)), (None, 0))
     done, total, unit, detail = _counts(config, state, run_dir, stage, version)
     rate, best = pace.rate(stage, version, done, elapsed_s), best_so_far(state)
     return Snapshot(config.name, stage, version, state.plan.rounds, done, total, unit, detail, rate, elapsed_s, best)
+
+
+def _flow_snapshot(config: CampaignConfig, state: State, run_dir: Path, elapsed_s: float, pace: Pace) -> Snapshot:
+    """Where stages overlap: candidates relaxed, those that wait, and the model in the making."""
+    assert state.plan is not None
+    done = sum(finished.num for task, finished in state.finished.items() if task.stage == "relax")
+    total = config.sampling.num_candidates * state.plan.rounds
+    detail = f"{len(state.waiting)} relaxations wait"
+    if state.in_flight["train"]:
+        step, num_steps, _ = training_progress(run_dir, state.version + 1)
+        detail += f", training model {state.version + 1}" + (f": {step:.0f}/{num_steps:.0f} steps" if num_steps else "")
+    rate = pace.rate("relax", 0, done, elapsed_s)
+    rounds, best = state.plan.rounds, best_so_far(state)
+    return Snapshot(config.name, "relax", state.version, rounds, done, total, "candidates", detail, rate, elapsed_s, best, is_overlapping=True)
 
 
 def _counts(config: CampaignConfig, state: State, run_dir: Path, stage: Stage | None, version: int) -> tuple[float, float, str, str]:

@@ -13,6 +13,7 @@ from gcd_hpc.campaign.tasks import WHOLE, Plan, Task
 Pool = Literal["training", "sampling", "relaxation"]
 POOLS: tuple[Pool, ...] = ("training", "sampling", "relaxation")
 HOUR_S = 3600.0
+LONG_S = 1.0
 Interval = tuple[float, float]
 
 
@@ -37,7 +38,7 @@ class Report:
     elapsed_s: float
     pools: Mapping[Pool, Occupancy]
     overhead_s: Sequence[float]
-    """Time of a relaxation worker between two tasks while others waited for it."""
+    """Time of a relaxation worker between two tasks of the same stage."""
     decision_s: Sequence[float]
     """Between the end of a task and the driver's answer to it."""
     first_sample_s: Sequence[float]
@@ -90,7 +91,8 @@ class _Account:
     def __init__(self) -> None:
         self.plan: Plan | None = None
         self.intervals: dict[Pool, list[Interval]] = defaultdict(list)
-        self.by_worker: dict[str, list[Interval]] = defaultdict(list)
+        self.by_worker: dict[tuple[str, str], list[Interval]] = defaultdict(list)
+        """Tasks of a relaxation worker that follow each other without waiting for another stage."""
         self.decision_s: list[float] = []
         self.first_sample_s: list[float] = []
         self.resume_s: list[float] = []
@@ -159,7 +161,8 @@ class _Account:
         if "time" in data:
             self.decision_s.append(max(0.0, data["time"] - end))
         if pool_of(task, self.plan) == "relaxation" and "worker" in data:
-            self.by_worker[data["worker"]].append((begin, end))
+            phase = task.stage if self.plan.mode == "asynchronous" else f"{task.stage}-{task.version}"
+            self.by_worker[data["worker"], phase].append((begin, end))
         if task.stage == "promote":
             self.version = max(self.version, task.version)
             self.promoted = (task.version, data.get("time", end))
@@ -167,7 +170,8 @@ class _Account:
             self.waiting += len(data.get("queue", ()))
             self.sample_s[task.version, task.chunk] = data["seconds"] * data["cores"]
             if self.promoted is not None and self.promoted[0] == task.version:
-                first = end if task.chunk != WHOLE else begin
+                # Where one task samples all chunks, its ranks begin with the first ones at once.
+                first = end if task.chunk != WHOLE else end - data["work_s"]
                 self.first_sample_s.append(max(0.0, first - self.promoted[1]))
                 self.promoted = None
 
@@ -248,8 +252,8 @@ def gaps(intervals: Sequence[Interval]) -> list[float]:
     """Idle times of one worker between two tasks that follow each other without waiting for anything else."""
     ordered = sorted(intervals)
     between = [max(0.0, begin - end) for (_, end), (begin, _) in pairwise(ordered)]
-    # A worker that had nothing to do for so long waited for other stages, not for Parsl or the driver.
-    return [gap for gap in between if gap < 1.0]
+    # A worker that had nothing to do for so long waited for candidates, not for Parsl or the driver.
+    return [gap for gap in between if gap < LONG_S]
 
 
 def percentile(values: Sequence[float], share: float) -> float:

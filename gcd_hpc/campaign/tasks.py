@@ -165,14 +165,18 @@ class Addresses:
     config: CampaignConfig
     potential_sha256: str
     mode: Mode = "barrier"
+    _known: dict[tuple[Stage, int], str] = field(default_factory=dict, compare=False, repr=False)
+    """What the stages of each version start from: the same for all their chunks."""
 
     def of(self, task: Task) -> str:
         """sha256 over the stage, its sections of the config, the potential and the tasks before, as 64 hexadecimal digits."""
         return self._digest(task.stage, task.version, task.chunk)
 
     def _digest(self, stage: Stage, version: int, chunk: int) -> str:
-        inputs = self.config.model_dump(mode="json", include=set(SECTIONS[stage]))
-        return _sha256({"stage": stage, "version": version, "chunk": chunk, "inputs": inputs, "before": self._before(stage, version)})
+        if (stage, version) not in self._known:
+            inputs = self.config.model_dump(mode="json", include=set(SECTIONS[stage]))
+            self._known[stage, version] = _sha256({"inputs": inputs, "before": self._before(stage, version)})
+        return _sha256({"stage": stage, "version": version, "chunk": chunk, "from": self._known[stage, version]})
 
     def _before(self, stage: Stage, version: int) -> str:
         """What a stage starts from: its predecessors form a chain down to the potential."""

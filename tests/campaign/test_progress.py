@@ -14,7 +14,8 @@ TRAINING = Snapshot("toy", "train", 1, 2, 120, 400, "steps", "loss 0.0210", 3.0,
 
 
 def finish(name: str, **best: float) -> Event:
-    return Event("finished", 5.0, {"task": name, "started": 0.0, "seconds": 1.0, "work_s": 1.0, "cores": 1, "num": 2, "model": 1, "best": best})
+    data = {"task": name, "started": 0.0, "seconds": 1.0, "work_s": 1.0, "cores": 1, "num": 2, "model": 1, "best": best}
+    return Event("finished", 5.0, data)
 
 
 def state_after(*events: Event):
