@@ -40,6 +40,9 @@ VICTIMS = {
 }
 KINDS = ("driver", *VICTIMS)
 MIN_DELAY_S, MAX_DELAY_S = 0.5, 12.0
+"""After the start of a driver or the last kill."""
+STAGE_DELAY_S = 3.0
+"""Half of the kills wait for the next stage to begin and then for no longer than this, or nothing but the search would be hit."""
 PATIENCE_S = 400.0
 """A campaign that nobody disturbs for so long and that is not complete hangs."""
 
@@ -51,13 +54,16 @@ class Kill:
     kinds: tuple[str, ...]
     pick: float
     signal: signal.Signals
+    at_next_stage: bool
     delay_s: float
 
     @classmethod
     def draw(cls, seed: int, number: int, victims: Sequence[str]) -> "Kill":
         rng = random.Random(f"{seed} {number}")
         kinds = tuple(rng.sample(victims, len(victims)))
-        return cls(kinds, rng.random(), rng.choice([signal.SIGKILL, signal.SIGTERM]), rng.uniform(MIN_DELAY_S, MAX_DELAY_S))
+        at_next_stage = rng.random() < 0.5
+        delay_s = rng.uniform(0.0, STAGE_DELAY_S) if at_next_stage else rng.uniform(MIN_DELAY_S, MAX_DELAY_S)
+        return cls(kinds, rng.random(), rng.choice([signal.SIGKILL, signal.SIGTERM]), at_next_stage, delay_s)
 
 
 @dataclass
@@ -204,8 +210,8 @@ def same(one: Candidate, other: Candidate) -> bool:
     )
 
 
-def strike(campaign: Campaign, drawn: Kill, tally: Tally, number: int, started: float) -> None:
-    """Kill one process; the drawn kind that lives."""
+def strike(campaign: Campaign, drawn: Kill, tally: Tally, number: int, started: float) -> bool:
+    """Kill one process of the first drawn kind that lives, if there is one."""
     stage, living = campaign.stage(), campaign.victims()
     for kind in drawn.kinds:
         if kind not in living:
@@ -215,7 +221,8 @@ def strike(campaign: Campaign, drawn: Kill, tally: Tally, number: int, started: 
             tally.kills[kind, drawn.signal.name, stage] += 1
             seconds = time.monotonic() - started
             print(f"{seconds:7.1f} s  {number:3d}  {campaign.run_dir.name}  {kind:11s} {drawn.signal.name}  {stage}", flush=True)
-            return
+            return True
+    return False
 
 
 def ended_well(campaign: Campaign, code: int) -> bool:
@@ -232,20 +239,32 @@ def wait(campaign: Campaign, seconds: float) -> int | None:
         return None
 
 
+def wait_for_moment(campaign: Campaign, drawn: Kill) -> int | None:
+    """The same until the moment of a kill."""
+    deadline, before = time.monotonic() + PATIENCE_S, "starting"
+    while drawn.at_next_stage and time.monotonic() < deadline:
+        code, now = wait(campaign, 0.2), campaign.stage()
+        if code is not None:
+            return code
+        if before != "starting" and now != before:
+            break
+        before = now
+    return wait(campaign, drawn.delay_s)
+
+
 def disturb(campaign: Campaign, numbers: range, asked: argparse.Namespace, tally: Tally, started: float) -> int:
     """Carry one campaign out, killing on the way. Returns how many kills it took."""
     campaign.start()
     done = errors = 0
     while True:
         drawn = Kill.draw(asked.seed, numbers.start + done, asked.victims) if done < len(numbers) else None
-        code = wait(campaign, drawn.delay_s if drawn else PATIENCE_S)
+        code = wait_for_moment(campaign, drawn) if drawn else wait(campaign, PATIENCE_S)
         if code is None and drawn is None:
             tally.fail(campaign, f"expected an end, got none for {PATIENCE_S:.0f} s after the last kill, in {campaign.stage()}")
             return done
         if code is None:
             assert drawn is not None
-            strike(campaign, drawn, tally, numbers.start + done, started)
-            done += 1
+            done += strike(campaign, drawn, tally, numbers.start + done, started)
             continue
         if code == 0 and campaign.state().reported:
             check(campaign, asked.undisturbed, tally)
