@@ -2,7 +2,6 @@
 
 import shlex
 from pathlib import Path
-from typing import Any
 
 from gcd_hpc.campaign.launch import find_mpiexec
 from gcd_hpc.campaign.lines import launch_environment, python, sample_line, spread, starts_mpiexec, train_line, with_shell_lines
@@ -12,7 +11,7 @@ from gcd_hpc.errors import LaunchError
 
 
 def fitted(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteConfig:
-    """The site with numbers for ``auto`` and an absolute launcher; as many automatic training processes as divide a batch evenly.
+    """``planned``, for a driver that is about to start: in its allocation, and with an absolute launcher.
 
     Args:
         needs_launchers: whether the campaign will train and sample.
@@ -21,26 +20,33 @@ def fitted(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteConf
         ConfigError: if the pools do not fit into the allocation.
         LaunchError: if this is not the allocation that the site expects, or if there is no MPI launcher.
     """
-    resolved = site.resolved()
     if site.driver == "inside":
         check_job(site)
     if not needs_launchers:
-        return resolved
-    updates: dict[str, Any] = {"training": _even(site.training, resolved.training, batch_size)}
-    if (
-        site.driver == "inside"
-        and site.mode == "barrier"
-        and starts_mpiexec(resolved, resolved.sampling, place(resolved, resolved.sampling))
-    ):
-        updates["mpiexec"] = find_mpiexec(site.mpiexec)
-    return resolved.model_copy(update=updates)
+        return site.resolved()
+    fit = planned(site, batch_size)
+    launches_here = site.driver == "inside" and site.mode == "barrier"
+    if launches_here and starts_mpiexec(fit, fit.sampling, place(fit, fit.sampling)):
+        return fit.model_copy(update={"mpiexec": find_mpiexec(site.mpiexec)})
+    return fit
+
+
+def planned(site: SiteConfig, batch_size: int) -> SiteConfig:
+    """The site with numbers for ``auto``, also far from its allocation; as many automatic training processes as divide a batch evenly.
+
+    Raises:
+        ConfigError: if the pools do not fit into the allocation.
+        LaunchError: if no number of training processes that the site leaves to choose divides a batch.
+    """
+    resolved = site.resolved()
+    return resolved.model_copy(update={"training": _even(site.training, resolved.training, batch_size)})
 
 
 def launch_lines(site: SiteConfig, run_dir: Path, version: int = 1) -> dict[str, str]:
     """What each stage would run, as shell text; nodes have made-up names where there is no job yet.
 
     Args:
-        site: resolved or fitted.
+        site: planned or fitted.
     """
     arguments = (str(run_dir), str(version))
     workers = _worker_text(site, site.relaxation, site.relaxation.num_workers)

@@ -79,9 +79,7 @@ class Pools:
             case "promote":
                 return self._sampling(order, self._modules.promote, "promote", (task.version,))
             case "relax":
-                # Where stages take turns a sampled chunk is one batch.
-                batches = (self._num_batches,) if self._site.mode == "asynchronous" else ()
-                return self._workers(order, self._modules.relax, "relax_chunk", (task.version, task.chunk, *batches))
+                return self._workers(order, self._modules.relax, "relax_chunk", (task.version, task.chunk, self._num_batches))
             case "sample" if self._site.mode == "asynchronous":
                 return self._sampling(order, self._modules.sample, "sample_task", (task.version, task.chunk))
             case _:

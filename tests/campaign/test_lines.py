@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from gcd_hpc.campaign.fitting import fitted, launch_lines
+from gcd_hpc.campaign.fitting import fitted, launch_lines, planned
 from gcd_hpc.campaign.lines import launch_environment, sample_line, train_line, with_shell_lines
 from gcd_hpc.campaign.nodes import Place, own_address
 from gcd_hpc.config.loader import load_site
@@ -98,6 +98,6 @@ def test_an_unknown_network_interface_is_told_with_the_known_ones():
 
 @pytest.mark.parametrize("name", ["local", "slurm_allocation", "slurm_login", "pbs_allocation"])
 def test_what_a_site_would_run_is_told_for_every_stage_without_a_job(tmp_path, name):
-    lines = launch_lines(load_site(name).resolved(), tmp_path, 1)
+    lines = launch_lines(planned(load_site(name), batch_size=4), tmp_path, 1)
     assert list(lines) == ["search", "select", "train", "promote", "sample", "relax"]
     assert f"-m gcd_hpc.stages.train {tmp_path} 1" in lines["train"]
