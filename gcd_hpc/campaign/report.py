@@ -237,9 +237,9 @@ def _largest_rise(times: Sequence[float], totals: Sequence[float]) -> float:
     """Largest growth of a piecewise linear function over an hour that begins at one of its corners."""
     best, right = 0.0, 0
     for left, begin in enumerate(times):
-        end = begin + HOUR_S
-        if end > times[-1]:
+        if begin == times[-1]:
             break
+        end = min(begin + HOUR_S, times[-1])
         while times[right + 1] < end:
             right += 1
         width = times[right + 1] - times[right]

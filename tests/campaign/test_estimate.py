@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+
+from gcd_hpc.campaign.estimate import estimate
+from gcd_hpc.campaign.tasks import Plan
+from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.config.site import SiteConfig
+
+CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
+MEASURED_CORE_S = {"search": 362.7, "train": 660.0, "sample": 213.0, "relax": 232.6}
+"""Of the default campaign (benchmarks/RESULTS.md); training and sampling at their speed on one core without neighbours."""
+
+
+def estimated(*overrides: str, until: str | None = None) -> dict:
+    config = load_campaign(CAMPAIGNS / "w_sigma5.yaml", overrides)
+    return {one.stage: one for one in estimate(config, Plan.of(config, SiteConfig(cores=2).resolved(), until), 270)}
+
+
+@pytest.mark.parametrize(("stage", "core_s"), MEASURED_CORE_S.items())
+def test_the_default_campaign_costs_about_what_it_cost(stage, core_s):
+    assert 3600 * estimated()[stage].core_h == pytest.approx(core_s, rel=0.4)
+
+
+def test_twice_the_candidates_cost_twice_as_much():
+    once, twice = estimated(), estimated("sampling.num_candidates=1920")
+    assert twice["relax"].core_h == pytest.approx(2 * once["relax"].core_h)
+    assert twice["relax"].disk_bytes == pytest.approx(2 * once["relax"].disk_bytes)
+
+
+def test_only_the_stages_asked_for_are_listed():
+    assert list(estimated(until="select-01")) == ["search", "select"]
+    assert list(estimated()) == ["search", "select", "train", "promote", "sample", "relax"]

@@ -1,0 +1,167 @@
+"""The asynchronous mode of the policy, on simulated campaigns."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from gcd_hpc.campaign.ledger import Event, State, replay
+from gcd_hpc.campaign.policy import LONGEST_QUEUE, Drop, Submit, step
+from gcd_hpc.campaign.rehearsal import Pace, Rehearsal
+from gcd_hpc.campaign.tasks import Plan, Task
+
+PLAN = Plan(
+    num_search_chunks=20,
+    num_sample_chunks=30,
+    rounds=3,
+    mode="asynchronous",
+    num_batches=5,
+    relaxation_workers=10,
+    sampling_workers=2,
+    retrain_after=20,
+    chunk_sizes={"search": 4, "sample": 20, "relax": 4},
+)
+PACE = Pace(search_s=10, sample_s=0.2, relax_s=10, train_s=200, promote_s=5, select_s=2, lost=0.0, stragglers=0.0)
+
+
+def rehearse(plan: Plan = PLAN, pace: Pace = PACE, watch=lambda state: None) -> Rehearsal:
+    return Rehearsal(plan, pace, seed=1).run(watch)
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> Rehearsal:
+    return rehearse()
+
+
+def test_every_sampled_candidate_is_relaxed_once_or_dropped(undisturbed):
+    relaxed = Counter(event.data["task"] for event in undisturbed.events if event.kind == "finished" and "relax" in event.data["task"])
+    dropped = Counter(name for event in undisturbed.events if event.kind == "dropped" for name in event.data["tasks"])
+    sampled = [task for task in undisturbed.state.finished if task.stage == "sample"]
+    batches = range(PLAN.num_batches)
+    expected = {Task("relax", task.version, task.chunk * len(batches) + batch).name for task in sampled for batch in batches}
+    assert set((relaxed + dropped).values()) == {1}
+    assert set(relaxed + dropped) == expected
+
+
+def test_the_budget_of_candidates_is_used_up_and_no_more(undisturbed):
+    assert undisturbed.stop is not None
+    assert undisturbed.stop.reason == "rounds"
+    assert sum(task.stage == "sample" for task in undisturbed.state.finished) == PLAN.rounds * PLAN.num_sample_chunks
+    assert max(undisturbed.state.models) == PLAN.rounds
+
+
+def test_training_overlaps_with_sampling_and_relaxation(undisturbed):
+    at = {event.data["task"]: (event.data["started"], event.elapsed_s) for event in undisturbed.events if event.kind == "finished"}
+    begin, end = at["train-02"]
+    during = [name for name, (started, _) in at.items() if begin < started < end]
+    assert sum(name.startswith("relax-01") for name in during) > 20
+    assert any(name.startswith("sample-01") for name in during)
+
+
+def test_the_queue_stays_within_its_bounds():
+    lengths = []
+
+    def watch(state: State) -> None:
+        left = state.version * PLAN.num_sample_chunks - sum(state.next_chunk.values())
+        if state.version and left > 0 and state.in_flight["relax"] > PLAN.relaxation_workers:
+            lengths.append(len(state.waiting))
+
+    rehearse(watch=watch)
+    steady = lengths[len(lengths) // 10 :]
+    assert max(steady) <= LONGEST_QUEUE * PLAN.relaxation_workers
+    assert sorted(steady)[len(steady) // 20] >= 2 * PLAN.relaxation_workers
+
+
+def test_relaxation_workers_are_never_idle_while_candidates_wait():
+    def watch(state: State) -> None:
+        if state.is_flowing and len(state.waiting):
+            assert state.in_flight["relax"] >= PLAN.relaxation_workers
+
+    rehearse(watch=watch)
+
+
+def test_candidates_of_models_too_far_behind_are_dropped():
+    plan = replace(PLAN, max_model_lag=0)
+    simulated = rehearse(plan)
+    dropped = [Task.parse(name) for event in simulated.events if event.kind == "dropped" for name in event.data["tasks"]]
+    assert dropped
+    promoted = {event.data["task"]: event.elapsed_s for event in simulated.events if event.kind == "finished"}
+    begun = {name: event.elapsed_s for event in simulated.events if event.kind == "submitted" for name in event.data["tasks"]}
+    assert all(task.name not in begun for task in dropped)
+    old = [name for name in begun if name.startswith("relax-01") and begun[name] > promoted["promote-02"]]
+    assert old == []
+
+
+def test_enough_new_low_energies_start_the_next_training_before_all_candidates_are_used():
+    early, late = rehearse(replace(PLAN, retrain_after=20)), rehearse(replace(PLAN, retrain_after=10**6))
+
+    def tried_before_the_second_model(simulated: Rehearsal) -> int:
+        names = [event.data["task"] for event in simulated.events if event.kind == "finished"]
+        return sum(name.startswith("relax") for name in names[: names.index("select-02")])
+
+    assert tried_before_the_second_model(early) < 0.5 * PLAN.num_sample_chunks * PLAN.num_batches
+    assert tried_before_the_second_model(late) >= PLAN.num_sample_chunks * PLAN.num_batches - 20
+
+
+def test_a_straggler_of_the_search_does_not_hold_up_the_first_model():
+    events = rehearse().events
+    done = [event.data["task"] for event in events if event.kind == "finished"]
+    before = sum(name.startswith("search") for name in done[: done.index("select-01")])
+    assert before == 19
+    assert sum(name.startswith("search") for name in done) == 20
+
+
+def test_lost_workers_cost_attempts_but_no_candidates():
+    simulated = rehearse(pace=replace(PACE, lost=0.05))
+    assert simulated.stop is not None
+    assert simulated.stop.reason == "rounds"
+    assert any(event.kind == "failed" for event in simulated.events)
+    num_relaxed = sum(task.stage == "relax" for task in simulated.state.finished)
+    num_set_aside = sum(task.stage == "relax" for task in simulated.state.quarantined)
+    num_dropped = sum(len(event.data["tasks"]) for event in simulated.events if event.kind == "dropped")
+    num_sampled = sum(task.stage == "sample" for task in simulated.state.finished)
+    assert num_relaxed + num_set_aside + num_dropped == PLAN.num_batches * num_sampled
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.6, 0.9])
+def test_a_driver_that_was_killed_begins_with_what_was_at_work(undisturbed, share):
+    events = undisturbed.events[: int(share * len(undisturbed.events))]
+    before = replay(events)
+    again = undisturbed.events[0]
+    actions = step(replay([*events, again]), again)
+    assert [action.task for action in actions if isinstance(action, Submit)][: len(before.submitted)] == list(before.submitted)
+    assert len(actions) == len(set(actions))
+
+
+def test_steps_are_pure(undisturbed):
+    state = replay(undisturbed.events[:400])
+    event = next(event for event in reversed(undisturbed.events[:400]) if event.kind == "finished")
+    first = step(state, event)
+    assert step(state, event) == first
+    assert state == replay(undisturbed.events[:400])
+
+
+def test_a_model_that_is_not_promoted_does_not_end_the_campaign():
+    promoted = [event for event in rehearse().events if event.kind == "finished" and event.data["task"] == "promote-02"]
+    event = Event("finished", promoted[0].elapsed_s, {**promoted[0].data, "model": 1, "promoted": False})
+    state = replay([e for e in rehearse().events if e.elapsed_s < event.elapsed_s] + [event])
+    assert state.version == 2
+    assert state.models[2] == 1
+
+
+def test_the_target_energy_ends_the_campaign_at_once():
+    simulated = rehearse(replace(PLAN, target_energy_j_m2=2.61))
+    assert simulated.stop is not None
+    assert simulated.stop.reason == "target energy"
+    assert simulated.state.version < PLAN.rounds
+
+
+def test_dropping_is_an_action_of_its_own():
+    plan = replace(PLAN, max_model_lag=0)
+    simulated = Rehearsal(plan, PACE, seed=1)
+    simulated.run()
+    index = next(i for i, event in enumerate(simulated.events) if event.kind == "dropped")
+    state = replay(simulated.events[:index])
+    (drop,) = step(state, simulated.events[index - 1])
+    assert isinstance(drop, Drop)
+    assert {task.version for task in drop.tasks} == {1}
