@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +34,26 @@ def failure_rows(run_dir: str | Path) -> list[dict[str, Any]]:
     """
     run_dir = Path(run_dir)
     store = RunStore(run_dir)
-    tasks = [_task_row(event) for event in (read_events(run_dir) if run_dir.is_dir() else []) if event.kind in ("failed", "quarantined")]
+    tasks = _task_rows(read_events(run_dir) if run_dir.is_dir() else [])
     return sorted(tasks + _candidate_rows(run_dir, store), key=lambda row: CLASSES.index(row["class"]))
 
 
-def _task_row(event: Event) -> dict[str, Any]:
-    again = event.data.get("retry", False)
-    # Ledgers of version 0.1 name no class: what was tried again had lost its process.
-    failure = event.data.get("class") or ("infrastructure" if again or event.kind == "quarantined" else "mistake")
-    outcome = "quarantined" if event.kind == "quarantined" else "run again" if again else "given up"
-    return _row(event.data["task"], "task", failure, event.data["reason"], outcome)
+def _task_rows(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """One record each time that a task failed; the last one of a task says what became of it."""
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for event in events:
+        if event.kind == "failed":
+            again = event.data.get("retry", False)
+            # Ledgers of version 0.1 name no class: what was tried again had lost its process.
+            failure = event.data.get("class") or ("infrastructure" if again else "mistake")
+            row = _row(event.data["task"], "task", failure, event.data["reason"], "run again" if again else "ended the campaign")
+            rows[event.data["task"]].append(row)
+        elif event.kind == "quarantined" and rows[event.data["task"]]:
+            rows[event.data["task"]][-1]["outcome"] = "quarantined"
+        elif event.kind == "finished":
+            for row in rows.get(event.data["task"], ()):
+                row["outcome"] = "finished later"
+    return [row for task_rows in rows.values() for row in task_rows]
 
 
 def _candidate_rows(run_dir: Path, store: RunStore) -> list[dict[str, Any]]:

@@ -44,9 +44,10 @@ def run_dir(tmp_path) -> Path:
     )
     set_aside(run_dir / "quarantine" / make_candidate(4).id, KeyError("x"), None)
     with Ledger(run_dir) as ledger:
-        failed = {"task": "relax-01-00003", "reason": "worker lost", "class": "infrastructure", "retry": True}
-        ledger.append(Event("failed", 5.0, failed))
-        ledger.append(Event("quarantined", 9.0, {"task": "relax-01-00003", "reason": "its process was killed 4 times"}))
+        for task, elapsed_s in [("relax-01-00002", 4.0), ("relax-01-00003", 5.0), ("relax-01-00003", 9.0)]:
+            ledger.append(Event("failed", elapsed_s, {"task": task, "reason": "worker lost", "class": "infrastructure", "retry": True}))
+        ledger.append(Event("finished", 8.0, {"task": "relax-01-00002"}))
+        ledger.append(Event("quarantined", 9.0, {"task": "relax-01-00003", "reason": "worker lost"}))
         ledger.append(Event("failed", 12.0, {"task": "train-01", "reason": "no such model file", "retry": False}))
     return run_dir
 
@@ -54,8 +55,9 @@ def run_dir(tmp_path) -> Path:
 def test_every_failure_is_listed_with_class_reason_and_outcome(run_dir):
     rows = {(row["name"], row["class"], row["outcome"]): row for row in failure_rows(run_dir)}
     assert list(rows) == [
-        ("train-01", "mistake", "given up"),
+        ("train-01", "mistake", "ended the campaign"),
         ("search-000004", "bug", "quarantined"),
+        ("relax-01-00002", "infrastructure", "finished later"),
         ("relax-01-00003", "infrastructure", "run again"),
         ("relax-01-00003", "infrastructure", "quarantined"),
         ("search-000001", "physics", "recorded"),
@@ -66,7 +68,7 @@ def test_every_failure_is_listed_with_class_reason_and_outcome(run_dir):
         ("search-000007", "invalid", "refused"),
     ]
     assert rows["search-000003", "physics", "recorded"]["reason"] == TIMEOUT
-    assert rows["train-01", "mistake", "given up"]["reason"] == "no such model file"
+    assert rows["train-01", "mistake", "ended the campaign"]["reason"] == "no such model file"
 
 
 def test_a_bug_says_where_its_input_and_traceback_lie(run_dir):
@@ -130,7 +132,7 @@ def test_a_long_list_is_cut_unless_all_of_it_is_wanted(run_dir):
     put(run_dir, 2, *(make_candidate(index, status="failed", failure="physics", reason=TIMEOUT) for index in range(100, 200)))
     rows = failure_rows(run_dir)
     assert "search-000199" not in printed(rows)
-    assert f"{100 + 7 - MAX_LISTED} more; --all lists them" in printed(rows)
+    assert f"{100 + 8 - MAX_LISTED} more; --all lists them" in printed(rows)
     assert "search-000199" in printed(rows, every=True)
 
 

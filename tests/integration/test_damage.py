@@ -1,0 +1,94 @@
+"""What a bad disk, an interrupted copy or a clock does to a run directory: the same command says so and makes it good.
+
+Real driver and Parsl, toy stages. Damaged training states are in tests/stages/test_train.py.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gcd_hpc.campaign.cost import cost_of
+from gcd_hpc.campaign.driver import Outcome, run_campaign
+from gcd_hpc.campaign.ledger import LEDGER_NAME, Event, opened, read_events, replay
+from gcd_hpc.campaign.progress import Progress
+from gcd_hpc.campaign.tasks import Plan
+from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.errors import GcdError
+from gcd_hpc.stages.layout import search_part
+from tests.campaign.conftest import ROOT, TOY_STAGES, make_config
+
+pytestmark = pytest.mark.mpi
+
+
+class Notes(Progress):
+    """Keeps what the driver has to say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.fixture
+def run_dir(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the workers import the toy stages
+    return tmp_path / "run"
+
+
+def carry_out(run_dir: Path, **options: object) -> tuple[Outcome, list[str]]:
+    """Run the toy campaign, or the rest of it; what the driver said comes back too."""
+    notes = Notes()
+    outcome = run_campaign(make_config(), SiteConfig(cores=2), run_dir, run_dir.parent, progress=notes, stages=TOY_STAGES, **options)
+    return outcome, notes.lines
+
+
+def num_executions(run_dir: Path, task: str) -> int:
+    return len(list((run_dir / "executed").glob(f"{task}.*")))
+
+
+def cut_short(path: Path) -> bytes:
+    """Take the last byte off a file. Returns what it held."""
+    content = path.read_bytes()
+    os.truncate(path, len(content) - 1)
+    return content
+
+
+def test_a_result_that_was_finished_when_the_driver_was_killed_is_not_adopted_damaged(run_dir):
+    """Its record is there, its line in the ledger is not."""
+    carry_out(run_dir, until="search")
+    (run_dir / LEDGER_NAME).unlink()
+    cut_short(search_part(run_dir, 2))
+    carry_out(run_dir, until="search")
+    assert num_executions(run_dir, "search-00002") == 2
+    assert num_executions(run_dir, "search-00000") == 1
+
+
+def test_a_campaign_goes_on_from_a_torn_ledger(run_dir):
+    (run_dir.parent / "trouble-search-00002").write_text("mistake")
+    with pytest.raises(GcdError, match="told to fail"):
+        carry_out(run_dir, until="search")
+    before = read_events(run_dir)
+    with open(run_dir / LEDGER_NAME, "ab") as ledger:
+        ledger.write(b'{"kind":"finished","elapsed_s":9.0,"task":"search-0')
+    outcome, _ = carry_out(run_dir, until="search")
+    assert outcome.status == "complete"
+    assert read_events(run_dir)[: len(before)] == before
+    assert num_executions(run_dir, "search-00000") == 1
+
+
+def test_a_clock_that_goes_backwards_makes_no_time_negative():
+    """An hour back between two tasks, and a driver that is opened before it was closed."""
+    plan = Plan.of(make_config(), SiteConfig(cores=2).resolved())
+    events = [opened(plan, "a", 1, 7200.0, 0.0)]
+    for chunk, (started, elapsed_s) in enumerate([(7200.0, 5.0), (3600.0, 9.0)]):
+        data = {"task": f"search-{chunk:05d}", "started": started, "seconds": 4.0, "work_s": 3.0, "cores": 1, "num": 2}
+        events.append(Event("finished", elapsed_s, data))
+    events += [opened(plan, "b", 2, 3500.0, 4.0), Event("tick", 6.0)]
+    state = replay(events)
+    cost = cost_of(state)
+    assert state.elapsed_s == 9.0
+    assert (cost.stages["search"].wall_s, cost.core_s) == (6.0, 8.0)
+    assert 0.0 <= cost.overhead_s <= state.elapsed_s
