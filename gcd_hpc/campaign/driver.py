@@ -184,6 +184,7 @@ class Driver:
         """Of the relaxation workers, to be handed over as these become free: what Parsl has cannot be taken back when a signal comes."""
         self._done: queue.SimpleQueue[tuple[Task, Future]] = queue.SimpleQueue()
         self._running: dict[Task, Future] = {}
+        self._pools: Pools | None = None
         self._stop: Stop | None = None
         self._error: BaseException | None = None
         self._signal: int | None = None
@@ -220,18 +221,18 @@ class Driver:
 
     def _loop(self, stack: ExitStack) -> None:
         """Work with one loaded Parsl, until the end or until Parsl is of no more use."""
-        pools: Pools | None = None
+        self._pools = None
         self._is_pool_lost = False
         while self._stop is None and self._signal is None and not self._is_pool_lost:
             self._adopt()
             if (self._ready or self._chunks) and self._stop is None:
-                if pools is None:
+                if self._pools is None:
                     # Parsl takes 0.3 s to import: only when there is something to run.
                     from gcd_hpc.campaign import pools as parsl_pools
 
                     num_batches = self._state.plan.num_batches if self._state.plan else 1
-                    pools = stack.enter_context(parsl_pools.Pools(self._site, self._run_dir, self._stages, num_batches))
-                self._submit(pools)
+                    self._pools = stack.enter_context(parsl_pools.Pools(self._site, self._run_dir, self._stages, num_batches))
+                self._submit(self._pools)
             self._show()
             self._collect()
 
@@ -261,7 +262,8 @@ class Driver:
                     self._ready.append(task)
 
     def _submit(self, pools: "Pools") -> None:
-        workers = self._site.relaxation.num_workers
+        assert self._state.plan is not None
+        workers = self._state.plan.relaxation_workers
         room = workers + max(1, workers // AHEAD) - sum(task.stage in CHUNKED for task in self._running)
         chunks = [self._chunks.popleft() for _ in range(min(room, len(self._chunks)))]
         for task in (*self._ready, *chunks):
@@ -303,7 +305,8 @@ class Driver:
     def _fail(self, task: Task, error: BaseException) -> None:
         if isinstance(error, PausedError) and self._signal is not None:
             return  # as it was asked to
-        self._error, self._is_pool_lost = error, _is_pool_lost(error)
+        assert self._pools is not None
+        self._error, self._is_pool_lost = error, self._pools.is_lost(error)
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         self._display.note(f"{task.name}: {reason}")
         failure = failure_class(error)
@@ -371,19 +374,12 @@ class Driver:
 
 def failure_class(error: BaseException) -> FailureClass:
     """Why a task failed: its process was lost, the user can mend it, or it should not have happened."""
-    from parsl.executors.high_throughput.errors import WorkerLost
+    from parsl.executors.errors import BadStateException
+    from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
-    if _is_pool_lost(error) or isinstance(error, (WorkerLost, ProcessLostError, PausedError)):
+    if isinstance(error, (WorkerLost, ManagerLost, BadStateException, ProcessLostError, PausedError)):
         return "infrastructure"
     return "mistake" if isinstance(error, GcdError) or _is_disk_error(error) else "bug"
-
-
-def _is_pool_lost(error: BaseException) -> bool:
-    """Whether the whole pool is gone with the task."""
-    from parsl.executors.errors import BadStateException
-    from parsl.executors.high_throughput.errors import ManagerLost
-
-    return isinstance(error, (ManagerLost, BadStateException))
 
 
 def _is_disk_error(error: BaseException) -> bool:

@@ -162,8 +162,8 @@ def _flow_snapshot(config: CampaignConfig, state: State, run_dir: Path, elapsed_
         step, num_steps, _ = training_progress(run_dir, state.version + 1)
         detail += f", training model {state.version + 1}" + (f": {step:.0f}/{num_steps:.0f} steps" if num_steps else "")
     rate = pace.rate("relax", 0, done, elapsed_s)
-    rounds, best = state.plan.rounds, best_so_far(state)
-    return Snapshot(config.name, "relax", state.version, rounds, done, total, "candidates", detail, rate, elapsed_s, best, is_overlapping=True)
+    names: tuple[str, Stage, int, int] = (config.name, "relax", state.version, state.plan.rounds)
+    return Snapshot(*names, done, total, "candidates", detail, rate, elapsed_s, best_so_far(state), is_overlapping=True)
 
 
 def _counts(config: CampaignConfig, state: State, run_dir: Path, stage: Stage | None, version: int) -> tuple[float, float, str, str]:

@@ -99,7 +99,8 @@ class Plan:
             LaunchError: if ``until`` names no phase of this campaign.
         """
         budget, sampling = config.budget, config.sampling
-        relaxed = sampling.relax_batch if site.mode == "asynchronous" else sampling.chunk_size
+        relaxed = min(sampling.relax_batch, sampling.chunk_size) if site.mode == "asynchronous" else sampling.chunk_size
+        jobs = site.blocks.max_blocks if site.driver == "login" else 1
         plan = cls(
             num_chunks(config.search.num_tries, config.search.chunk_size),
             num_chunks(sampling.num_candidates, sampling.chunk_size),
@@ -111,8 +112,8 @@ class Plan:
             until,
             site.mode,
             num_chunks(sampling.chunk_size, sampling.relax_batch) if site.mode == "asynchronous" else 1,
-            site.relaxation.num_workers,
-            site.sampling.num_workers,
+            site.relaxation.num_workers * jobs,
+            site.sampling.num_workers * jobs,
             config.selection.retrain_after,
             sampling.max_model_lag,
             {"search": config.search.chunk_size, "sample": sampling.chunk_size, "relax": relaxed},
