@@ -152,7 +152,8 @@ def test_check_loads_nothing_heavy():
 
 @pytest.mark.parametrize("site", ["local", "slurm_allocation", "slurm_login", "pbs_allocation"])
 def test_a_plan_shows_tasks_costs_and_launch_lines_and_runs_nothing(site, tmp_path):
-    done = call("campaign", SMOKE, "--plan", "--site", str(ROOT / "campaigns" / "sites" / f"{site}.yaml"), "--run-dir", str(tmp_path / "run"))
+    file = ROOT / "campaigns" / "sites" / f"{site}.yaml"
+    done = call("campaign", SMOKE, "--plan", "--site", str(file), "--run-dir", str(tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     assert "core-hours" in done.stdout
     assert "torch.distributed.run" in done.stdout.replace("\n", "")
