@@ -46,7 +46,7 @@ class Job:
     def finish(self, timeout_s: float) -> dict[str, str]:
         """What Slurm knows of the completed job."""
         ended = self.slurm.wait_for(self.number, "COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", timeout_s=timeout_s)
-        assert ended["JobState"] == "COMPLETED", f"{ended}\n{self.log}"
+        assert ended["JobState"] == "COMPLETED", f"{ended}\n{self.log}\n{self.slurm.logs()}"
         return ended
 
     def wait_for_file(self, path: Path, timeout_s: float) -> None:

@@ -120,8 +120,13 @@ class Minislurm:
             dead = [name for name, process in self._daemons.items() if process.poll() is not None]
             if dead or time.monotonic() > limit:
                 why = f"{' and '.join(dead)} ended" if dead else f"not so after {timeout_s} s"
-                raise AssertionError(f"{what}: {why}\n{self._logs()}")
+                raise AssertionError(f"{what}: {why}\n{self.logs()}")
             time.sleep(0.1)
+
+    def logs(self) -> str:
+        """The last of what every daemon has said."""
+        ends = {path.name: path.read_text(errors="replace")[-2000:] for path in sorted(self.folder.glob("*.[lo][ou][gt]"))}
+        return json.dumps(ends, indent=1).replace("\\n", "\n")
 
     def node_states(self) -> list[str]:
         """Of n1, n2, ...: ``idle``, ``alloc``, ``down*``; nothing while the controller does not answer."""
@@ -154,10 +159,6 @@ class Minislurm:
             self._daemons[name] = subprocess.Popen(
                 line, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
-
-    def _logs(self) -> str:
-        ends = {path.name: path.read_text(errors="replace")[-2000:] for path in sorted(self.folder.glob("*.[lo][ou][gt]"))}
-        return json.dumps(ends, indent=1).replace("\\n", "\n")
 
     def _processes_of(self, node: str | None) -> list[psutil.Process]:
         """Step managers of one node or of all, and everything below them or marked by them."""
