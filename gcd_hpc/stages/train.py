@@ -31,7 +31,7 @@ from gcd_hpc.seeds import TRAINING, generator
 from gcd_hpc.stages.assembly import grid_of, known_mask
 from gcd_hpc.stages.batches import FIT, NUM_CONDITIONS, VALIDATE, Batch, ConditionScale, Sampler, hold_out, voxel_scale
 from gcd_hpc.stages.decoding import prepare_decoder
-from gcd_hpc.stages.layout import model_dir, model_file, model_in_use, training_set
+from gcd_hpc.stages.layout import model_dir, model_file, model_in_use, pause_file, training_set
 from gcd_hpc.stages.setting import Setting, load_setting
 from gcd_hpc.store.files import replacing
 from gcd_hpc.store.parts import read_part
@@ -243,7 +243,7 @@ def train(run_dir: Path, version: int, process: Process, pause: Pause | None = N
     resume(state, model_dir(run_dir, version) / "state.pt")
     if process.rank == 0:
         prepare_decoder(run_dir, setting, structures)
-    run(state, model_dir(run_dir, version), pause or Pause(run_dir / "pause"))
+    run(state, model_dir(run_dir, version), pause or Pause(pause_file(run_dir)))
     if process.rank == 0:
         metadata |= {"validation_loss": state.validation_loss, "network": setting.config.network.model_dump()}
         save(model_file(run_dir, version), state.ema.weights, metadata)
@@ -308,7 +308,7 @@ def main(arguments: list[str]) -> int:
     run_dir, version = Path(arguments[0]), int(arguments[1])
     if model_file(run_dir, version).exists():
         return 0
-    pause = Pause(run_dir / "pause")
+    pause = Pause(pause_file(run_dir))
     pause.listen()
     try:
         train(run_dir, version, Process.join(), pause)
