@@ -1,6 +1,7 @@
 """A Slurm with two nodes, and the smoke campaign trained in it while one of them is lost."""
 
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import pytest
 
 from gcd_hpc.stages.layout import model_dir
 from tests.slurm.minislurm import Minislurm
+from tests.stages.conftest import launch
 
 ROOT = Path(__file__).parents[2]
 SMOKE = "campaigns/smoke.yaml"
@@ -76,6 +78,17 @@ def trained(slurm: Minislurm, tmp_path_factory) -> Trained:
     slurm.start_node(2)
     ended = job.finish(timeout_s=120)
     return Trained(run_dir, job.log, ended, had_finished)
+
+
+@pytest.fixture(scope="session")
+def sampled(slurm: Minislurm, trained: Trained, tmp_path_factory) -> tuple[Job, Path]:
+    """The job that sampled the trained run on both nodes, and a run that was sampled by one rank without Slurm. Do not write to them."""
+    folder = tmp_path_factory.mktemp("sampled")
+    on_nodes, alone = (Path(shutil.copytree(trained.run_dir, folder / name)) for name in ("nodes", "alone"))
+    job = Job.submit(slurm, on_nodes, "sample_mpi.sh")
+    launch([sys.executable, "-m", "gcd_hpc.stages.sample", str(alone), "1"])
+    job.finish(timeout_s=60)
+    return job, alone
 
 
 @pytest.fixture

@@ -1,0 +1,49 @@
+"""A whole campaign inside one allocation: the end of the job's time pauses it, the next job finishes it."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gcd_hpc.store.index import RunStore
+from tests.slurm.conftest import Job
+
+pytestmark = [pytest.mark.slurm, pytest.mark.lammps, pytest.mark.mpi]
+
+
+def status_of(run_dir: Path) -> str:
+    line = [str(Path(sys.executable).parent / "gcd-hpc"), "status", str(run_dir), "--json"]
+    return json.loads(subprocess.run(line, capture_output=True, text=True, check=True).stdout)["status"]
+
+
+def signal_once_at_work(job: Job, num_lines_before: int) -> None:
+    """What Slurm sends before the end, as soon as the driver has said something."""
+    limit = time.monotonic() + 60
+    while len(job.log.splitlines()) == num_lines_before:
+        assert time.monotonic() < limit, job.log
+        time.sleep(0.1)
+    job.slurm.call("scancel", "--batch", "--signal=USR1", str(job.number))
+
+
+def test_the_end_of_the_time_pauses_a_campaign_and_the_next_jobs_finish_it(slurm, trained_copy):
+    run_dir = trained_copy("run")
+    first = Job.submit(slurm, run_dir, "campaign.sh", "--time=1", "--signal=B:USR1@40")
+    ended = first.finish(timeout_s=100)
+    assert f"{run_dir}: paused by SIGUSR1; the same command goes on" in first.log
+    assert status_of(run_dir) == "paused"
+    assert ended["Restarts"] == "0"
+
+    # Asked to, a job that is signalled goes on by itself.
+    num_lines = len(first.log.splitlines())
+    second = Job.submit(slurm, run_dir, "campaign.sh", RESUBMIT="1")
+    signal_once_at_work(second, num_lines)
+    ended = second.finish(timeout_s=150)
+    assert ended["Restarts"] == "1"
+    assert second.log.count("paused by SIGUSR1") == 2
+    assert status_of(run_dir) == "complete"
+    assert f"{run_dir}: complete" in second.log
+    ids = list(RunStore(run_dir).columns(["id"])["id"])
+    assert len(ids) == len(set(ids)) == 60 + 2 * 12
