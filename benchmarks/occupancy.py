@@ -69,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num", type=int, default=400, help="candidates of each of the two models")
     arguments = parser.parse_args()
-    print("| mode | workers busy | candidates | tasks | first to last, s | overhead a task, ms | 95 % below, ms | promoted to first sample, s |")
+    print("| mode | workers busy | candidates | tasks | first to last, s | overhead a task, ms | 95 % below | model to first sample, s |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as folder:
         for mode in ("asynchronous", "barrier"):

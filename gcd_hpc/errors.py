@@ -46,7 +46,7 @@ class CheckpointError(GcdError):
 
 
 class LaunchError(GcdError):
-    """A launcher (mpiexec, torchrun) that is missing or ended with an error."""
+    """A launcher (mpiexec, torchrun), Parsl or LAMMPS that is missing, cannot start or ended with an error."""
 
 
 class QuarantineError(GcdError):

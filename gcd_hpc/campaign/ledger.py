@@ -16,7 +16,7 @@ from gcd_hpc.campaign.waiting import Waiting
 from gcd_hpc.errors import RunDirectoryError
 
 LEDGER_NAME = "events.jsonl"
-Kind = Literal["opened", "submitted", "finished", "failed", "quarantined", "dropped", "paused", "stopped", "reported", "tick"]
+Kind = Literal["opened", "submitted", "finished", "failed", "quarantined", "dropped", "lost", "paused", "stopped", "reported", "tick"]
 SAME_ENERGY_J_M2 = 0.002
 """Structures of one [n] whose energies agree this well count as one; only selection looks closer."""
 
@@ -67,6 +67,10 @@ class State:
     """Finished and quarantined tasks of each phase."""
     attempts: dict[Task, int] = field(default_factory=dict)
     """Failures of a task since the campaign was last opened."""
+    lost: list[Task] = field(default_factory=list)
+    """Finished and counted tasks whose results were damaged since: they are run again before anything else."""
+    is_repaired: bool = False
+    """The last event brought back the last lost result."""
     quarantined: dict[Task, str] = field(default_factory=dict)
     """Tasks that were set aside, with the reason."""
     num_tried: int = 0
@@ -106,6 +110,7 @@ class State:
         """Take in one event, in nearly constant time."""
         # Clocks may go backwards, elapsed time may not.
         self.elapsed_s = max(self.elapsed_s, event.elapsed_s)
+        self.is_repaired = False
         match event.kind:
             case "opened":
                 self._open(event.data)
@@ -121,7 +126,10 @@ class State:
             case "quarantined":
                 task = Task.parse(event.data["task"])
                 self.quarantined[task] = event.data["reason"]
+                self._repair(task)
                 self._count(task)
+            case "lost":
+                self.lost = list(dict.fromkeys([*self.lost, Task.parse(event.data["task"])]))
             case "dropped":
                 self.waiting.remove(map(Task.parse, event.data["tasks"]))
             case "paused":
@@ -158,12 +166,18 @@ class State:
         if self.submitted.pop(task, None) is not None:
             self.in_flight[task.stage] -= 1
 
+    def _repair(self, task: Task) -> None:
+        if task in self.lost:
+            self.lost.remove(task)
+            self.is_repaired = not self.lost
+
     def _count(self, task: Task) -> None:
         phase = (task.stage, task.version)
         self.num_done[phase] = self.num_done.get(phase, 0) + 1
 
     def _finish(self, task: Task, data: dict[str, Any]) -> None:
         self._leave(task)
+        self._repair(task)
         if task in self.finished:
             return
         self.finished[task] = Finished(data["started"], data["seconds"], data["cores"], data["work_s"], data.get("num", 0))

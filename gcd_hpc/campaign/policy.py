@@ -7,7 +7,7 @@ version. Where they do not (asynchronous mode) the first model is made by turns,
 from dataclasses import dataclass
 
 from gcd_hpc.campaign.ledger import Event, State
-from gcd_hpc.campaign.tasks import WHOLE, Stage, Task
+from gcd_hpc.campaign.tasks import STAGES, WHOLE, Stage, Task
 
 MAX_RETRIES = 3
 """New attempts at a task whose worker or process was lost."""
@@ -70,6 +70,10 @@ def step(state: State, event: Event) -> list[Action]:
     assert state.plan is not None
     if reason := _too_many_quarantined(state):
         return [Stop(reason, failed=True, is_quarantine=True)]
+    if state.lost:
+        return _repairs(state)
+    if state.is_repaired:
+        event = Event("opened", event.elapsed_s)
     if state.is_flowing and event.kind != "tick":
         return _flow(state, event)
     if event.kind == "opened":
@@ -79,6 +83,16 @@ def step(state: State, event: Event) -> list[Action]:
         if state.num_done[task.stage, task.version] == state.plan.num_needed(task.stage):
             return _next(state)
     return [Stop("wall time")] if _out_of_time(state) else []
+
+
+def _repairs(state: State) -> list[Action]:
+    """Lost results of the earliest phase: later ones are made from them."""
+    first = min(map(_place, state.lost))
+    return [Submit(task) for task in state.lost if _place(task) == first and task not in state.submitted]
+
+
+def _place(task: Task) -> tuple[int, int]:
+    return task.version, STAGES.index(task.stage)
 
 
 def _once(actions: list[Action]) -> list[Action]:

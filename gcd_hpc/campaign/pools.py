@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,15 +11,18 @@ from typing import Any, Protocol
 
 import parsl
 from parsl.app.python import PythonApp
+from parsl.executors import HighThroughputExecutor
 from parsl.executors.errors import BadStateException
 from parsl.executors.high_throughput.errors import ManagerLost
 
+from gcd_hpc.campaign import watch
 from gcd_hpc.campaign.launch import find_mpiexec, run
 from gcd_hpc.campaign.lines import launch_environment, sample_line, starts_mpiexec, train_line, with_shell_lines
 from gcd_hpc.campaign.nodes import place
 from gcd_hpc.campaign.parsl_pools import HEAD, SAMPLING, WORKERS, has_sampling_pool, logging_to, parsl_config
 from gcd_hpc.campaign.slurm_jobs import cancel_jobs
 from gcd_hpc.campaign.tasks import Order, Task, call_stage, carry_out
+from gcd_hpc.campaign.watch import Watch
 from gcd_hpc.config.site import SiteConfig
 
 PROGRESS_NAMES = {"train": "progress.json", "sample": "sampling.json"}
@@ -59,10 +63,10 @@ class Pools:
             cancel_jobs(self._run_dir)  # of a driver that was killed
             self._stack.callback(cancel_jobs, self._run_dir)
         kernel = self._stack.enter_context(parsl.load(parsl_config(self._site, self._run_dir)))
-        sampling = SAMPLING if has_sampling_pool(self._site) else WORKERS
-        self._workers = PythonApp(call_stage, data_flow_kernel=kernel, executors=[WORKERS])
-        self._sampling = PythonApp(call_stage, data_flow_kernel=kernel, executors=[sampling])
-        self._head = PythonApp(call_launch, data_flow_kernel=kernel, executors=[HEAD])
+        functions = {WORKERS: call_stage, SAMPLING: call_stage, HEAD: call_launch}
+        self._apps = {label: PythonApp(call, data_flow_kernel=kernel, executors=[label]) for label, call in functions.items()}
+        executors = [one for one in kernel.executors.values() if isinstance(one, HighThroughputExecutor)]
+        self._watch = Watch(executors, self._resident(), self._run_dir, watch.LOCAL if self._site.scheduler == "none" else watch.CLUSTER)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
@@ -71,19 +75,24 @@ class Pools:
     def submit(self, task: Task, task_id: str) -> Future:
         """Start a task; the future holds its record."""
         order = Order(str(self._run_dir), task.name, task_id, 1)
+        sampling = SAMPLING if has_sampling_pool(self._site) else WORKERS
         match task.stage:
             case "search":
-                return self._workers(order, self._modules.search, "search_chunk", (task.chunk,))
+                return self._call(WORKERS, order, self._modules.search, "search_chunk", (task.chunk,))
             case "select":
-                return self._workers(order, self._modules.select, "select", (task.version,))
+                return self._call(WORKERS, order, self._modules.select, "select", (task.version,))
             case "promote":
-                return self._sampling(order, self._modules.promote, "promote", (task.version,))
+                return self._call(sampling, order, self._modules.promote, "promote", (task.version,))
             case "relax":
-                return self._workers(order, self._modules.relax, "relax_chunk", (task.version, task.chunk, self._num_batches))
+                return self._call(WORKERS, order, self._modules.relax, "relax_chunk", (task.version, task.chunk, self._num_batches))
             case "sample" if self._site.mode == "asynchronous":
-                return self._sampling(order, self._modules.sample, "sample_task", (task.version, task.chunk))
+                return self._call(sampling, order, self._modules.sample, "sample_task", (task.version, task.chunk))
             case _:
                 return self._launch(task, task_id)
+
+    def ailment(self, running: Iterable[Task]) -> str | None:
+        """Why the pools have to be loaded anew although no task failed; None if they are well."""
+        return self._watch.ailment(running)
 
     def is_lost(self, error: BaseException) -> bool:
         """Whether a pool is gone for good with the tasks that it had, so that all have to be loaded again; lost jobs are replaced."""
@@ -92,7 +101,19 @@ class Pools:
     def _launch(self, task: Task, task_id: str) -> Future:
         pool, module = (self._site.training, self._modules.train) if task.stage == "train" else (self._site.sampling, self._modules.sample)
         order = Order(str(self._run_dir), task.name, task_id, pool.num_workers)
-        return self._head(order, self._site.model_dump(mode="json"), module)
+        return self._call(HEAD, order, self._site.model_dump(mode="json"), module)
+
+    def _call(self, label: str, order: Order, *arguments: Any) -> Future:
+        self._watch.hand(Task.parse(order.task), order.id, label)
+        return self._apps[label](order, *arguments)
+
+    def _resident(self) -> dict[str, int]:
+        """Workers of each pool that are there all the time; jobs of a login node come and go."""
+        if self._site.driver == "login":
+            return {}
+        sampling = self._site.sampling.num_workers if self._site.mode == "asynchronous" else 1
+        pools = {WORKERS: self._site.relaxation.num_workers, HEAD: 1}
+        return {**pools, SAMPLING: sampling} if has_sampling_pool(self._site) else pools
 
 
 def call_launch(order: Order, site: dict[str, Any], module: str) -> dict[str, Any]:

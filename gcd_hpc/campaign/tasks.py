@@ -8,9 +8,10 @@ import hashlib
 import json
 import os
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from math import ceil
 from pathlib import Path
@@ -28,6 +29,8 @@ STAGES: tuple[Stage, ...] = ("search", "select", "train", "promote", "sample", "
 CHUNKED = ("search", "relax")
 """Stages of the relaxation workers."""
 ENOUGH_OF_THE_SEARCH = 0.95
+BEAT_S = 3.0
+"""Between signs of life of a task at work."""
 WHOLE = -1
 """Chunk of a task that is all of its stage."""
 
@@ -208,8 +211,25 @@ class Record:
     cores: int
     host: str
     pid: int
-    size: int | None = None
-    """Bytes of the task's file, where it leaves just one: another size means damage."""
+    files: dict[str, int] = field(default_factory=dict)
+    """Bytes of each file that the task left, by its path in the run directory: another size means damage."""
+
+    def damage(self, run_dir: Path) -> str:
+        """What is wrong with the first file that is not as the task left it; empty if nothing is. Microseconds a file."""
+        for name, expected in self.files.items():
+            path = run_dir / name
+            got = path.stat().st_size if path.is_file() else None
+            if got != expected:
+                return f"{path}: expected {expected} bytes, got {'no such file' if got is None else got}"
+        return ""
+
+    def discard(self, run_dir: Path) -> None:
+        """Delete the damaged files and the record, so that the task can be run again."""
+        for name, expected in self.files.items():
+            path = run_dir / name
+            if path.is_file() and path.stat().st_size != expected:
+                path.unlink()
+        record_path(run_dir, self.id).unlink(missing_ok=True)
 
 
 def output_path(run_dir: Path, task: Task) -> Path:
@@ -234,6 +254,11 @@ def record_path(run_dir: Path, task_id: str) -> Path:
     return run_dir / "tasks" / f"{task_id}.json"
 
 
+def begun_path(run_dir: Path, task_id: str) -> Path:
+    """There and touched now and then while a worker is at the task; a worker that was killed leaves it behind."""
+    return run_dir / "tasks" / f"{task_id}.begun"
+
+
 def write_record(run_dir: Path, record: Record) -> None:
     """Put a record in its place at once or not at all.
 
@@ -254,18 +279,29 @@ def read_record(run_dir: Path, task_id: str) -> Record | None:
 
 def find_record(run_dir: Path, task: Task, task_id: str) -> Record | None:
     """The record of a task whose result is still there and whole; else the record goes too, and the task is run again."""
-    record, path = read_record(run_dir, task_id), output_path(run_dir, task)
-    if record is None or (path.exists() and record.size in (None, size_of(path))):
+    record = read_record(run_dir, task_id)
+    if record is None or (output_path(run_dir, task).exists() and not record.damage(run_dir)):
         return record
-    if path.is_file():
-        path.unlink()
-    record_path(run_dir, task_id).unlink(missing_ok=True)
+    record.discard(run_dir)
     return None
 
 
-def size_of(path: Path) -> int | None:
-    """Bytes of a file; None for a folder or nothing."""
-    return path.stat().st_size if path.is_file() else None
+def lost_tasks(run_dir: Path, finished: Container[Task]) -> dict[Task, str]:
+    """Finished tasks whose results are not whole any more, each with what is wrong: they are discarded and have to be run again."""
+    lost = {}
+    for path in sorted((run_dir / "tasks").glob("*.json")):
+        record = read_record(run_dir, path.stem)
+        if record is not None and (task := Task.parse(record.task)) in finished and (reason := record.damage(run_dir)):
+            record.discard(run_dir)
+            lost[task] = reason
+    return lost
+
+
+def output_sizes(run_dir: Path, task: Task) -> dict[str, int]:
+    """Bytes of the files that a task has just left."""
+    path = output_path(run_dir, task)
+    files = sorted(path.glob("part-*.h5")) if path.is_dir() else [path] if path.exists() else []
+    return {file.relative_to(run_dir).as_posix(): file.stat().st_size for file in files}
 
 
 @dataclass(frozen=True)
@@ -283,12 +319,35 @@ def carry_out(order: Order, work: Callable[[], dict[str, Any]]) -> dict[str, Any
     before = read_record(Path(order.run_dir), order.id)
     if before is not None:
         return asdict(before)
-    started, clock = time.time(), time.monotonic()
-    result = work()
-    seconds, size = time.monotonic() - clock, size_of(output_path(Path(order.run_dir), Task.parse(order.task)))
-    record = Record(order.id, order.task, result, started, seconds, order.cores, socket.gethostname(), os.getpid(), size)
-    write_record(Path(order.run_dir), record)
+    with _sign_of_life(begun_path(Path(order.run_dir), order.id)):
+        started, clock = time.time(), time.monotonic()
+        result = work()
+        seconds, files = time.monotonic() - clock, output_sizes(Path(order.run_dir), Task.parse(order.task))
+        record = Record(order.id, order.task, result, started, seconds, order.cores, socket.gethostname(), os.getpid(), files)
+        write_record(Path(order.run_dir), record)
     return asdict(record)
+
+
+@contextmanager
+def _sign_of_life(path: Path) -> Iterator[None]:
+    """A file that is touched every few seconds while the block runs; of a process that was killed it stays as it was."""
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT_S):
+            with suppress(OSError):
+                os.utime(path)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        path.unlink(missing_ok=True)
 
 
 def call_stage(order: Order, module: str, function: str, arguments: Sequence[int]) -> dict[str, Any]:

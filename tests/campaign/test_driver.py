@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gcd_hpc.campaign import parsl_pools
+from gcd_hpc.campaign import parsl_pools, watch
 from gcd_hpc.campaign.cost import cost_of
 from gcd_hpc.campaign.driver import Outcome, run_campaign
 from gcd_hpc.campaign.ledger import Ledger, read_events
@@ -160,6 +160,51 @@ def test_a_run_keeps_its_mode(tmp_path, carry_out, separate_pools):
     carry_out(until="search")
     with pytest.raises(RunDirectoryError, match="holds a campaign in barrier mode, got a site with mode: asynchronous"):
         carry_out(site=separate_pools)
+
+
+def kill_soon(run_dir: Path, words: str, when: str) -> threading.Thread:
+    """Kill a process of the campaign whose command line holds ``words`` as soon as the task ``when`` is at work."""
+
+    def strike() -> None:
+        while not list((run_dir / "executed").glob(f"{when}*")):
+            time.sleep(0.05)
+        victims = [process for process in processes(run_dir) if words in " ".join(process.cmdline())]
+        assert victims
+        victims[-1].kill()
+
+    thread = threading.Thread(target=strike, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_killed_interchange_costs_a_new_start_of_the_pools(tmp_path, carry_out):
+    (tmp_path / "slow").write_text("2")
+    thread = kill_soon(tmp_path / "run", "interchange", "search-00001")
+    assert carry_out(until="search").status == "complete"
+    thread.join(timeout=10)
+    assert sorted(finished(tmp_path / "run")) == ["search-00000", "search-00001", "search-00002"]
+    assert processes(tmp_path / "run") == []
+
+
+def test_idle_workers_that_are_killed_do_not_hang_the_campaign(tmp_path, carry_out, monkeypatch):
+    # A worker that waits holds the lock of its manager's queue: no other gets a task after it.
+    monkeypatch.setattr(watch, "LOCAL", watch.Patience(first_begin_s=15.0, begin_s=6.0, silent_s=10.0))
+    (tmp_path / "slow").write_text("1")
+    run_dir = tmp_path / "run"
+
+    def strike() -> None:
+        while not list((run_dir / "executed").glob("search-00002*")):
+            time.sleep(0.05)
+        for process in processes(run_dir):
+            if "multiprocessing.spawn" in " ".join(process.cmdline()):
+                process.kill()
+
+    thread = threading.Thread(target=strike, daemon=True)
+    thread.start()
+    assert carry_out(until="train-01").status == "complete"
+    thread.join(timeout=10)
+    assert "train-01" in finished(run_dir)
+    assert len(finished(run_dir)) == len(set(finished(run_dir)))
 
 
 def test_a_second_driver_is_refused(tmp_path, carry_out):

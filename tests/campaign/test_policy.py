@@ -154,6 +154,32 @@ def test_the_wall_time_counts_all_sessions():
     assert step(replay([start(plan), again]), again) == [Stop("wall time")]
 
 
+def lose(*tasks: Task) -> list[Event]:
+    return [Event("lost", 1.0, {"task": task.name, "reason": "cut short"}) for task in tasks]
+
+
+@pytest.mark.parametrize("mode", ["barrier", "asynchronous"])
+def test_lost_results_are_made_again_phase_by_phase_and_then_the_campaign_goes_on(mode):
+    plan = replace(PLAN, mode=mode, num_batches=1)
+    search, model = [Task("search", 0, chunk) for chunk in range(3)], [Task(stage, 1) for stage in ("select", "train", "promote")]
+    events = [start(plan), *map(finish, [*search, *model])]
+    expected = step(replay([*events, start(plan)]), start(plan))
+    assert expected and not {action.task for action in expected} & {*search, *model}
+    events += [*lose(model[1], search[2], search[0]), start(plan)]
+    assert step(replay(events), events[-1]) == [Submit(search[2]), Submit(search[0])]
+    for task, actions in [(search[0], []), (search[2], [Submit(model[1])]), (model[1], expected)]:
+        submitted = [action.task.name for action in step(replay(events), events[-1])]
+        events += [Event("submitted", 1.0, {"tasks": submitted}), finish(task)]
+        assert step(replay(events), events[-1]) == actions
+
+
+def test_results_that_were_lost_and_made_again_count_once():
+    task = Task("search", 0, 0)
+    once = replay([start(), finish(task)])
+    again = replay([start(), finish(task), *lose(task), start(), finish(task)])
+    assert (again.num_tried, again.num_done, again.finished) == (once.num_tried, once.num_done, once.finished)
+
+
 def test_steps_change_neither_state_nor_event():
     events = [start(), finish(Task("search", 0, 0), **{"0.2": 2.5})]
     state, untouched = replay(events), replay(events)

@@ -15,10 +15,12 @@ from gcd_hpc.campaign.progress import Progress
 from gcd_hpc.campaign.tasks import Plan
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import GcdError
-from gcd_hpc.stages.layout import search_part
+from gcd_hpc.stages.layout import model_file, sampled_part, search_part
 from tests.campaign.conftest import ROOT, TOY_STAGES, make_config
 
 pytestmark = pytest.mark.mpi
+NUM_TASKS = 3 + 6
+NUM_TRIED = 6 + 4
 
 
 class Notes(Progress):
@@ -54,6 +56,30 @@ def cut_short(path: Path) -> bytes:
     content = path.read_bytes()
     os.truncate(path, len(content) - 1)
     return content
+
+
+def test_damaged_results_are_named_and_made_again_by_the_same_command(run_dir):
+    """Only those: what was made from them before they were damaged is still good."""
+    (run_dir.parent / "trouble-relax-01-00001").write_text("mistake")
+    with pytest.raises(GcdError, match="told to fail"):
+        carry_out(run_dir)
+    damaged = {
+        "search-00001": search_part(run_dir, 1),
+        "train-01": model_file(run_dir, 1),
+        "sample-01": sampled_part(run_dir, 1, 1),
+    }
+    contents = {task: cut_short(path) for task, path in damaged.items()}
+    damaged["search-00001"].unlink()
+    outcome, notes = carry_out(run_dir)
+    assert outcome.status == "complete"
+    assert len(outcome.state.finished) == NUM_TASKS
+    for task, path in damaged.items():
+        got = "no such file" if task == "search-00001" else len(contents[task]) - 1
+        assert f"{task} is run again: {path}: expected {len(contents[task])} bytes, got {got}" in notes
+        assert path.read_bytes() == contents[task]
+        assert num_executions(run_dir, task) == 2
+    assert {num_executions(run_dir, task) for task in ("search-00000", "select-01", "promote-01")} == {1}
+    assert replay(read_events(run_dir)).num_tried == NUM_TRIED
 
 
 def test_a_result_that_was_finished_when_the_driver_was_killed_is_not_adopted_damaged(run_dir):

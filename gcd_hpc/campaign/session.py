@@ -1,0 +1,304 @@
+"""One session of a campaign: asks the policy, hands tasks to Parsl, writes the ledger, until the end or a signal."""
+
+import errno
+import os
+import queue
+import signal
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from gcd_hpc.campaign.launch import PausedError, ProcessLostError
+from gcd_hpc.campaign.ledger import Event, Ledger, State, opened
+from gcd_hpc.campaign.policy import AHEAD, MAX_RETRIES, Drop, Quarantine, Stop, Submit, step
+from gcd_hpc.campaign.progress import Pace, Progress, snapshot
+from gcd_hpc.campaign.reaper import KEEP_ENVIRONMENT, TOKEN_NAME, descendants, end, start_time
+from gcd_hpc.campaign.tasks import CHUNKED, Addresses, Plan, Record, Task, find_record
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.errors import GcdError, LaunchError, QuarantineError
+from gcd_hpc.stages.layout import pause_file
+
+if TYPE_CHECKING:
+    from gcd_hpc.campaign.pools import Modules, Pools
+
+SHOW_S = 0.25
+"""Between looks at the progress."""
+POLL_S = 0.5
+"""Between looks at signals, the wall time and the progress of a stage."""
+FailureClass = Literal["infrastructure", "mistake", "bug"]
+REPORTED = ("num", "ok", "failed", "invalid", "quarantined", "best", "low", "queue", "model", "promoted", "reason")
+"""What the ledger keeps of a task's result."""
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of ``run_campaign`` ended."""
+
+    status: Literal["complete", "paused"]
+    reason: str
+    state: State
+    did_nothing: bool = False
+    """The campaign was complete before."""
+
+
+class Session:
+    """One session of a campaign."""
+
+    def __init__(
+        self,
+        config: CampaignConfig,
+        site: SiteConfig,
+        run_dir: Path,
+        modules: "Modules",
+        addresses: Addresses,
+        ledger: Ledger,
+        state: State,
+        display: Progress,
+        called: float,
+    ) -> None:
+        self._config, self._site, self._run_dir, self._modules = config, site, run_dir, modules
+        self._addresses, self._ledger, self._state, self._display = addresses, ledger, state, display
+        self._token = uuid.uuid4().hex
+        self._before_s, self._clock = state.elapsed_s, called
+        self._pace, self._shown = Pace(), float("-inf")
+        self._new: list[Task] = []
+        """Submitted by the policy; an earlier session may have finished them."""
+        self._ready: list[Task] = []
+        self._chunks: deque[Task] = deque()
+        """Of the relaxation workers, to be handed over as these become free: what Parsl has cannot be taken back when a signal comes."""
+        self._done: queue.SimpleQueue[tuple[Task, Future]] = queue.SimpleQueue()
+        self._running: dict[Task, Future] = {}
+        self._pools: Pools | None = None
+        self._num_reloads = 0
+        """Of the pools since a task finished."""
+        self._stop: Stop | None = None
+        self._error: BaseException | None = None
+        self._signal: int | None = None
+        self._is_impatient = False
+        """Ctrl-C came twice."""
+
+    def run(self, plan: Plan) -> Outcome:
+        """Work until the policy stops or a signal comes.
+
+        Raises:
+            GcdError: if a task failed for good.
+        """
+        with self._marked(), _handling(self._on_signal):
+            self._record(opened(plan, self._token, os.getpid(), start_time(os.getpid()), self._elapsed(), time.monotonic() - self._clock))
+            try:
+                while self._stop is None and self._signal is None:
+                    with ExitStack() as stack:
+                        self._loop(stack)
+                        self._drain()
+                    self._give_up_running()
+            finally:
+                # Also the processes of torchrun and mpiexec, of which Parsl does not know.
+                end(descendants([self._token]))
+        if self._stop is None:
+            self._record(Event("paused", self._elapsed()))
+            return Outcome("paused", signal.Signals(self._signal or signal.SIGTERM).name, self._state)
+        if self._stop.failed:
+            self._record(Event("stopped", self._elapsed(), {"reason": self._stop.reason, "failed": True}))
+            if self._error is None or self._stop.is_quarantine:
+                raise QuarantineError(f"{self._run_dir}: {self._stop.reason}") from self._error
+            raise self._error
+        self._record(Event("stopped", self._elapsed(), {"reason": self._stop.reason}))
+        return Outcome("complete", self._stop.reason, self._state)
+
+    def _loop(self, stack: ExitStack) -> None:
+        """Work with one loaded Parsl, until the end or until Parsl is of no more use."""
+        self._pools = None
+        self._is_pool_lost = False
+        while self._stop is None and self._signal is None and not self._is_pool_lost:
+            self._adopt()
+            if (self._ready or self._chunks) and self._stop is None:
+                if self._pools is None:
+                    # Parsl takes 0.3 s to import: only when there is something to run.
+                    from gcd_hpc.campaign import pools as parsl_pools
+
+                    num_batches = self._state.plan.num_batches if self._state.plan else 1
+                    self._pools = stack.enter_context(parsl_pools.Pools(self._site, self._run_dir, self._modules, num_batches))
+                self._submit(self._pools)
+            self._show()
+            self._collect()
+            self._look_after_pools()
+
+    def _look_after_pools(self) -> None:
+        """Load the pools anew when they cannot work any more without saying so."""
+        if self._pools is not None and not self._is_pool_lost and (reason := self._pools.ailment(self._running)):
+            self._num_reloads += 1
+            if self._num_reloads > MAX_RETRIES:
+                log = self._run_dir / "logs" / "parsl.log"
+                raise LaunchError(f"{reason}, {self._num_reloads} times in a row; see {log} and the folder runinfo")
+            self._display.note(f"{reason}: starting the workers anew")
+            self._is_pool_lost = True
+
+    def _drain(self) -> None:
+        """After a signal: no new work; what runs is finished as far as the site's time allows, and training writes a checkpoint."""
+        if self._signal is None or self._stop is not None or not self._running:
+            return
+        deadline = time.monotonic() + self._site.drain_s
+        limit = f"{self._site.drain_s:g} s at most"
+        self._display.note(f"{signal.Signals(self._signal).name}: finishing what runs, {limit}; Ctrl-C stops at once")
+        pause_file(self._run_dir).touch()
+        while self._running and time.monotonic() < deadline and self._stop is None and not self._is_impatient:
+            self._show()
+            self._collect()
+
+    def _adopt(self) -> None:
+        """Count new tasks that an earlier session finished; their phase may end with that, and newer tasks follow."""
+        while self._new and self._stop is None:
+            new, self._new = self._new, []
+            for task in new:
+                record = find_record(self._run_dir, task, self._addresses.of(task))
+                if record is not None:
+                    self._finish(task, record)
+                elif task.stage in CHUNKED:
+                    self._chunks.append(task)
+                else:
+                    self._ready.append(task)
+
+    def _submit(self, pools: "Pools") -> None:
+        assert self._state.plan is not None
+        workers = self._state.plan.relaxation_workers
+        room = workers + max(1, workers // AHEAD) - sum(task.stage in CHUNKED for task in self._running)
+        chunks = [self._chunks.popleft() for _ in range(min(room, len(self._chunks)))]
+        for task in (*self._ready, *chunks):
+            future = pools.submit(task, self._addresses.of(task))
+            self._running[task] = future
+            future.add_done_callback(partial(self._put, task))
+        self._ready = []
+
+    def _put(self, task: Task, future: Future) -> None:
+        # Called in a thread of Parsl's.
+        self._done.put((task, future))
+
+    def _collect(self) -> None:
+        """Take in what has ended; wait for a moment if nothing has."""
+        if self._stop is not None or not self._running:
+            return
+        try:
+            task, future = self._done.get(timeout=POLL_S)
+        except queue.Empty:
+            tick = Event("tick", self._elapsed())
+            self._state.apply(tick)
+            self._act(tick)
+            return
+        if self._running.get(task) is not future:
+            return  # of a Parsl that was given up
+        del self._running[task]
+        error = future.exception()
+        if error is None:
+            self._finish(task, Record(**future.result()))
+        else:
+            self._fail(task, error)
+
+    def _finish(self, task: Task, record: Record) -> None:
+        self._num_reloads = 0
+        data: dict[str, Any] = {"task": task.name, "id": record.id, "started": record.started, "cores": record.cores}
+        data |= {"seconds": record.seconds, "work_s": record.result.get("seconds", record.seconds), "worker": f"{record.host}:{record.pid}"}
+        data |= {key: record.result[key] for key in REPORTED if key in record.result}
+        self._record(Event("finished", self._elapsed(), data))
+
+    def _fail(self, task: Task, error: BaseException) -> None:
+        if isinstance(error, PausedError) and self._signal is not None:
+            return  # as it was asked to
+        assert self._pools is not None
+        self._error, self._is_pool_lost = error, self._pools.is_lost(error)
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        self._display.note(f"{task.name}: {reason}")
+        failure = failure_class(error)
+        data = {"task": task.name, "reason": reason, "class": failure, "retry": failure == "infrastructure"}
+        self._record(Event("failed", self._elapsed(), data))
+
+    def _give_up_running(self) -> None:
+        """A lost pool takes the tasks in its other pools with it: they are run again."""
+        running, self._running = self._running, {}
+        if self._stop is None and self._signal is None:
+            self._new += running
+
+    def _record(self, event: Event) -> None:
+        event = Event(event.kind, event.elapsed_s, {**event.data, "time": round(time.time(), 3)})
+        self._ledger.append(event)
+        self._state.apply(event)
+        self._act(event)
+
+    def _act(self, event: Event) -> None:
+        submitted = []
+        for action in step(self._state, event):
+            match action:
+                case Submit(task):
+                    submitted.append(task)
+                case Drop(tasks):
+                    self._record(Event("dropped", self._elapsed(), {"tasks": [task.name for task in tasks]}))
+                case Quarantine(task, reason):
+                    self._display.note(f"{task.name} is set aside; see gcd-hpc failures {self._run_dir}")
+                    self._record(Event("quarantined", self._elapsed(), {"task": task.name, "reason": reason}))
+                case Stop():
+                    self._stop = action
+        if submitted and self._signal is None:
+            self._new += submitted
+            self._record(Event("submitted", self._elapsed(), {"tasks": [task.name for task in submitted]}))
+
+    def _show(self) -> None:
+        # A snapshot looks at files: not after every one of a hundred tasks a second.
+        if time.monotonic() - self._shown < SHOW_S:
+            return
+        self._shown = time.monotonic()
+        self._display.show(snapshot(self._config, self._state, self._run_dir, self._elapsed(), self._pace))
+
+    def _elapsed(self) -> float:
+        return self._before_s + time.monotonic() - self._clock
+
+    def _on_signal(self, number: int, _: Any) -> None:
+        self._is_impatient |= self._signal is not None and number == signal.SIGINT
+        self._signal = number
+
+    @contextmanager
+    def _marked(self) -> Iterator[None]:
+        """Every process started meanwhile carries this driver's token."""
+        variables = {TOKEN_NAME: self._token, **KEEP_ENVIRONMENT}
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+
+def failure_class(error: BaseException) -> FailureClass:
+    """Why a task failed: its process was lost, the user can mend it, or it should not have happened."""
+    from parsl.executors.errors import BadStateException
+    from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
+
+    if isinstance(error, (WorkerLost, ManagerLost, BadStateException, ProcessLostError, PausedError)):
+        return "infrastructure"
+    return "mistake" if isinstance(error, GcdError) or is_disk_error(error) else "bug"
+
+
+def is_disk_error(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in DISK_ERRORS
+
+
+@contextmanager
+def _handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Signals that pause a campaign go to ``handler``; the handlers of before come back afterwards."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
