@@ -20,6 +20,6 @@ trap 'AGAIN=1; scancel --signal=TERM "$SLURM_JOB_ID"' USR1 # to the step, not to
 run srun --kill-on-bad-exit=1 --cpu-bind=none torchrun --nnodes="$SLURM_NNODES" --nproc-per-node="${PROCESSES_PER_NODE:-${SLURM_GPUS_ON_NODE:-1}}" \
     --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID-$TRY" --rdzv-endpoint="$HOST:$PORT" -m gcd_hpc.stages.train "$RUN" "$VERSION" &
 wait $! || wait $! || CODE=$? # a signal ends the first wait, not the step
-# Three times also after a failure: it may be that of a device or of the network.
+# Three times also after a failure. Seen: a minute after a loss Slurm gives the new step a signal that was meant for the lost node.
 if [ -n "$AGAIN" ] || { [ $CODE != 0 ] && [ "$TRY" -lt 3 ]; }; then scontrol requeue "$SLURM_JOB_ID"; fi
 exit $CODE

@@ -35,9 +35,11 @@ def same_weights(one, other):
 
 def test_training_goes_on_from_its_checkpoint_after_a_node_was_lost(trained):
     assert not trained.had_finished_when_the_node_was_lost
-    assert trained.job["Restarts"] == "1"
-    (step,) = map(int, re.findall(r"^resumed at step (\d+) of 40$", trained.log, re.MULTILINE))
-    assert step in (10, 20, 30)
+    # Twice if the second try is still at work a minute after the loss: then Slurm repeats the signal that the lost node did not take.
+    assert trained.job["Restarts"] in ("1", "2")
+    steps = [int(step) for step in re.findall(r"^resumed at step (\d+) of 40$", trained.log, re.MULTILINE)]
+    assert len(steps) == int(trained.job["Restarts"])
+    assert steps[0] in (10, 20, 30)
     _, metadata = load(model_file(trained.run_dir, 1))
     assert np.isfinite(metadata["validation_loss"])
     assert not (model_dir(trained.run_dir, 1) / "state.pt").exists()
