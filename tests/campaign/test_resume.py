@@ -101,3 +101,32 @@ def test_a_driver_that_is_asked_to_stop_pauses_and_leaves_no_process(tmp_path, s
     assert processes(run_dir) == []
     assert start(run_dir).wait(timeout=60) == 0
     assert sorted(event.data["task"] for event in read_events(run_dir) if event.kind == "finished") == EXPECTED
+
+
+def test_a_driver_that_is_asked_to_stop_finishes_what_runs_first(tmp_path):
+    run_dir = tmp_path / "run"
+    (tmp_path / "slow").write_text("2")
+    driver = start(run_dir)
+    wait_for(lambda: list((run_dir / "executed").glob("search-00001*")), "the search begins")
+    driver.send_signal(signal.SIGTERM)
+    assert driver.wait(timeout=30) == 0
+    events = read_events(run_dir)
+    assert events[-1].kind == "paused"
+    executed = {path.name.split(".")[0] for path in (run_dir / "executed").iterdir()}
+    assert {event.data["task"] for event in events if event.kind == "finished"} == executed
+    assert not any(name.startswith("select") for name in executed)
+    assert processes(run_dir) == []
+
+
+def test_a_second_interrupt_stops_at_once(tmp_path):
+    run_dir = tmp_path / "run"
+    (tmp_path / "slow").write_text("60")
+    driver = start(run_dir)
+    wait_for(lambda: list((run_dir / "executed").glob("search-00001*")), "the search begins")
+    driver.send_signal(signal.SIGTERM)
+    wait_for(lambda: (run_dir / "pause").exists(), "the driver drains")
+    driver.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    assert driver.wait(timeout=30) == 0
+    assert time.monotonic() - began < 15
+    assert processes(run_dir) == []
