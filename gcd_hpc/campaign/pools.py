@@ -65,11 +65,14 @@ class Pools:
         kernel = self._stack.enter_context(parsl.load(parsl_config(self._site, self._run_dir)))
         functions = {WORKERS: call_stage, SAMPLING: call_stage, HEAD: call_launch}
         self._apps = {label: PythonApp(call, data_flow_kernel=kernel, executors=[label]) for label, call in functions.items()}
-        executors = [one for one in kernel.executors.values() if isinstance(one, HighThroughputExecutor)]
-        self._watch = Watch(executors, self._resident(), self._run_dir, watch.LOCAL if self._site.scheduler == "none" else watch.CLUSTER)
+        self._executors = [one for one in kernel.executors.values() if isinstance(one, HighThroughputExecutor)]
+        patience = watch.LOCAL if self._site.scheduler == "none" else watch.CLUSTER
+        self._watch = Watch(self._executors, self._resident(), self._run_dir, patience)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if reason := self._watch.dead_interchange():
+            self._give_up(reason)
         self._stack.__exit__(kind, error, traceback)
 
     def submit(self, task: Task, task_id: str) -> Future:
@@ -92,7 +95,16 @@ class Pools:
 
     def ailment(self, running: Iterable[Task]) -> str | None:
         """Why the pools have to be loaded anew although no task failed; None if they are well."""
-        return self._watch.ailment(running)
+        reason = self._watch.ailment(running)
+        if reason is not None:
+            self._give_up(reason)
+        return reason
+
+    def _give_up(self, reason: str) -> None:
+        # Parsl would ask a dead interchange for its workers, and wait for the answer for ever.
+        for executor in self._executors:
+            if not executor.bad_state_is_set:
+                executor.set_bad_state_and_fail_all(RuntimeError(reason))
 
     def is_lost(self, error: BaseException) -> bool:
         """Whether a pool is gone for good with the tasks that it had, so that all have to be loaded again; lost jobs are replaced."""

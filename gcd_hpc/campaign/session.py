@@ -100,6 +100,8 @@ class Session:
                         self._loop(stack)
                         self._drain()
                     self._give_up_running()
+                    if self._is_pool_lost:
+                        end(descendants([self._token]))
             finally:
                 # Also the processes of torchrun and mpiexec, of which Parsl does not know.
                 end(descendants([self._token]))

@@ -65,13 +65,19 @@ class Watch:
         if now - self._looked < LOOK_S:
             return None
         self._looked = now
-        for executor in self._executors:
-            if executor.interchange_proc is not None and executor.interchange_proc.poll() is not None:
-                return f"Parsl's interchange of the pool {executor.label} has ended"
+        if reason := self.dead_interchange():
+            return reason
         tasks = [self._handed[task] for task in running if self._handed[task].label in self._num_workers]
         for handed in tasks:
             self._look_at(handed, now)
         return next(filter(None, (self._ailment_of(label, tasks, now) for label in self._num_workers)), None)
+
+    def dead_interchange(self) -> str | None:
+        """Which pool has lost the process between Parsl and its workers."""
+        for executor in self._executors:
+            if executor.interchange_proc is not None and executor.interchange_proc.poll() is not None:
+                return f"Parsl's interchange of the pool {executor.label} has ended"
+        return None
 
     def _look_at(self, handed: _Handed, now: float) -> None:
         sign = self._sign(handed.task_id)

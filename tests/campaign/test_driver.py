@@ -170,7 +170,8 @@ def kill_soon(run_dir: Path, words: str, when: str) -> threading.Thread:
             time.sleep(0.05)
         victims = [process for process in processes(run_dir) if words in " ".join(process.cmdline())]
         assert victims
-        victims[-1].kill()
+        for victim in victims:
+            victim.kill()
 
     thread = threading.Thread(target=strike, daemon=True)
     thread.start()

@@ -8,6 +8,7 @@ from gcd_hpc.config.site import SiteConfig
 from tests.campaign.conftest import TOY_STAGES, make_config
 
 if __name__ == "__main__":
-    site = SiteConfig.model_validate({"cores": 2, "drain_s": 4.0, "training": {"processes_per_node": 1}, "sampling": {"processes_per_node": 1}})
+    one = {"processes_per_node": 1}
+    site = SiteConfig.model_validate({"cores": 2, "drain_s": 4.0, "training": one, "sampling": one})
     outcome = run_campaign(make_config(), site, Path(sys.argv[1]), Path.cwd(), stages=TOY_STAGES)
     print(outcome.status)
