@@ -13,13 +13,14 @@ RUN=${RUN:-runs/$(basename "$CAMPAIGN" .yaml)} TRY=${SLURM_RESTART_COUNT:-0}
 # Under this name or address all nodes reach the first one, on a port that no earlier try has used.
 HOST=${RDZV_HOST:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)} PORT=$((20000 + (SLURM_JOB_ID + 1000 * TRY) % 10000))
 
-trap 'scontrol requeue "$SLURM_JOB_ID"' USR1 # 120 s before the end: the next try goes on; search and selection survive a kill
+trap 'AGAIN=1; kill -USR1 $!' USR1 # 120 s before the end: the driver of search and selection pauses
 run gcd-hpc campaign "$CAMPAIGN" --run-dir "$RUN" --site campaigns/sites/local.yaml --until "$(printf select-%02d "$VERSION")" &
-wait $!
+wait $! || wait $! || [ -n "$AGAIN" ] # a signal ends the first wait, not the driver
+if [ -n "$AGAIN" ]; then exec scontrol requeue "$SLURM_JOB_ID"; fi
 trap 'AGAIN=1; scancel --signal=TERM "$SLURM_JOB_ID"' USR1 # to the step, not to this shell: training writes its checkpoint and ends
 run srun --kill-on-bad-exit=1 --cpu-bind=none torchrun --nnodes="$SLURM_NNODES" --nproc-per-node="${PROCESSES_PER_NODE:-${SLURM_GPUS_ON_NODE:-1}}" \
     --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID-$TRY" --rdzv-endpoint="$HOST:$PORT" -m gcd_hpc.stages.train "$RUN" "$VERSION" &
-wait $! || wait $! || CODE=$? # a signal ends the first wait, not the step
+wait $! || wait $! || CODE=$?
 # Three times also after a failure. Seen: a minute after a loss Slurm gives the new step a signal that was meant for the lost node.
 if [ -n "$AGAIN" ] || { [ $CODE != 0 ] && [ "$TRY" -lt 3 ]; }; then scontrol requeue "$SLURM_JOB_ID"; fi
 exit $CODE

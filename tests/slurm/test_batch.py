@@ -60,6 +60,16 @@ def test_the_signal_before_the_end_of_the_time_saves_and_queues_training_again(s
     assert same_weights(run_dir, trained.run_dir)
 
 
+def test_the_signal_during_the_search_lets_its_driver_end_before_the_job_is_queued_again(slurm, tmp_path):
+    job = Job.submit(slurm, tmp_path / "run", "train_ddp.sh")
+    job.wait_for_file(tmp_path / "run" / "parts" / "search", timeout_s=60)
+    slurm.call("scancel", "--batch", "--signal=USR1", str(job.number))
+    slurm.wait_for(job.number, "PENDING", timeout_s=60)
+    slurm.call("scancel", str(job.number))
+    # Else the next try would find the run directory in use.
+    assert job.log.endswith(f"{job.run_dir}: paused by SIGUSR1; the same command goes on\n")
+
+
 def test_two_nodes_make_the_same_candidates_as_one_rank_without_slurm_bit_for_bit(sampled):
     job, alone = sampled
     assert {"rank 0 of 2", "rank 1 of 2"} == set(re.findall(r"rank \d of \d", job.log))
