@@ -196,8 +196,8 @@ def report(run: Run, json: Json = False) -> None:
         _console().print(report_table(record))
 
 
-@app.command()
-def rehearse(
+@app.command("rehearse")
+def rehearsal(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Campaign file.")],
     overrides: Overrides = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Relaxation workers.")] = 1000,
@@ -214,22 +214,11 @@ def rehearse(
       gcd-hpc rehearse campaigns/w_sigma5.yaml --workers 1000 --set sampling.num_candidates=20000 --set budget.rounds=5
     """
     from gcd_hpc.browse.usage import report_record, report_table
-    from gcd_hpc.campaign.rehearsal import Pace, Rehearsal
-    from gcd_hpc.campaign.report import report_of
-    from gcd_hpc.campaign.tasks import Plan
+    from gcd_hpc.campaign.rehearsal import Pace, rehearse
     from gcd_hpc.config.loader import load_campaign
-    from gcd_hpc.config.site import PoolConfig, SiteConfig
 
-    config = load_campaign(file, overrides or [])
-    site = SiteConfig(
-        mode="asynchronous",
-        cores=workers + sampling_workers + 1,
-        training=PoolConfig(processes_per_node=1),
-        sampling=PoolConfig(processes_per_node=sampling_workers),
-        relaxation=PoolConfig(processes_per_node=workers),
-    )
     pace = Pace(search_s=relax_s, relax_s=relax_s, sample_s=sample_s, train_s=train_s)
-    record = report_record(report_of(Rehearsal(Plan.of(config, site.resolved()), pace, config.seed).run().events))
+    record = report_record(rehearse(load_campaign(file, overrides or []), workers, sampling_workers, pace))
     if json:
         _print_json(record)
     else:
@@ -322,6 +311,7 @@ def main() -> None:
 
 
 def _carry_out(config: "CampaignConfig", run_dir: Path, folder: Path, site_file: Path | None, until: str | None) -> None:
+    _pause_on_signals(run_dir)
     from gcd_hpc.campaign.driver import finished_before, run_campaign
     from gcd_hpc.config.loader import load_site
 
@@ -333,6 +323,18 @@ def _carry_out(config: "CampaignConfig", run_dir: Path, folder: Path, site_file:
         progress = open_progress(_console())
         outcome = run_campaign(config, site, run_dir, folder, progress, report=_write_report, until=until)
     _print_outcome(outcome, run_dir)
+
+
+def _pause_on_signals(run_dir: Path) -> None:
+    """A batch job may be told to stop while this process still imports, or already writes its report."""
+    import signal
+
+    def pause(number: int, _: Any) -> None:
+        print(f"{run_dir}: paused by {signal.Signals(number).name}; the same command goes on")
+        sys.exit(0)
+
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, pause)
 
 
 def _show_plan(config: "CampaignConfig", run_dir: Path, folder: Path, site_file: Path | None, until: str | None) -> None:

@@ -188,3 +188,10 @@ def test_until_ends_after_the_phase_and_the_whole_campaign_goes_on_from_there(tm
     assert (tmp_path / "run" / "models" / "01" / "training.h5").exists()
     assert not (tmp_path / "run" / "models" / "01" / "model.safetensors").exists()
     assert "complete" in call(*words, "--until", "select-01").stdout
+
+
+def test_a_signal_while_the_command_still_imports_is_a_pause(tmp_path):
+    code = "import signal, sys; from gcd_hpc import cli; cli._pause_on_signals(sys.argv[1]); signal.raise_signal(signal.SIGUSR1)"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("paused by SIGUSR1; the same command goes on\n")

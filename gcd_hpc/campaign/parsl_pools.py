@@ -2,14 +2,12 @@
 
 import logging
 import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from parsl.config import Config
-from parsl.executors import HighThroughputExecutor
 from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
 from parsl.jobs.error_handlers import simple_error_handler, windowed_error_handler
 from parsl.launchers import SimpleLauncher, SingleNodeLauncher, WrappedLauncher
@@ -17,6 +15,7 @@ from parsl.launchers.base import Launcher
 from parsl.providers import LocalProvider, PBSProProvider
 from parsl.providers.base import ExecutionProvider
 
+from gcd_hpc.campaign.executor import INTERCHANGE_LAUNCH_CMD, PromptExecutor
 from gcd_hpc.campaign.lines import launch_environment, launcher, python, spread
 from gcd_hpc.campaign.nodes import LOOPBACK_ADDRESS, own_address, place
 from gcd_hpc.campaign.slurm_jobs import CappedSlurmProvider
@@ -60,7 +59,7 @@ def has_sampling_pool(site: SiteConfig) -> bool:
     return site.mode == "asynchronous" or site.sampling.gpus_per_node > 0
 
 
-def _executors(site: SiteConfig, run_dir: Path) -> list[HighThroughputExecutor]:
+def _executors(site: SiteConfig, run_dir: Path) -> list[PromptExecutor]:
     assert isinstance(site.relaxation.processes_per_node, int) and isinstance(site.sampling.processes_per_node, int)
     pools = [_pool(WORKERS, site, site.relaxation, run_dir, site.relaxation.processes_per_node)]
     if site.mode == "asynchronous":
@@ -72,11 +71,11 @@ def _executors(site: SiteConfig, run_dir: Path) -> list[HighThroughputExecutor]:
     return [*pools, _head(site, run_dir)]
 
 
-def _pool(label: str, site: SiteConfig, pool: PoolConfig, run_dir: Path, num_workers: int) -> HighThroughputExecutor:
+def _pool(label: str, site: SiteConfig, pool: PoolConfig, run_dir: Path, num_workers: int) -> PromptExecutor:
     """Workers that call functions, on every node of a pool."""
     exports = launch_environment(site, pool) | {"OMP_NUM_THREADS": "1"}  # a second thread would share its core with the next worker
     setup = "\n".join([*(f"export {name}={shlex.quote(value)}" for name, value in exports.items()), *pool.environment])
-    return HighThroughputExecutor(
+    return PromptExecutor(
         label=label,
         provider=_provider(label, site, pool, run_dir, setup, _launcher(site, pool), len(pool.nodes), site.blocks.max_blocks),
         # Workers beyond the number of names would not be started: a GPU is named once for every worker that shares it.
@@ -88,12 +87,12 @@ def _pool(label: str, site: SiteConfig, pool: PoolConfig, run_dir: Path, num_wor
     )
 
 
-def _head(site: SiteConfig, run_dir: Path) -> HighThroughputExecutor:
+def _head(site: SiteConfig, run_dir: Path) -> PromptExecutor:
     """One slot for each parallel job, beside the driver or on the first node of a job; it only waits, so that it takes no core."""
     pool = site.training.model_copy(update={"container": ""})
     launching = [site.training] if site.mode == "asynchronous" else [site.training, site.sampling]
     nodes = max(len(one.nodes) for one in launching)
-    return HighThroughputExecutor(
+    return PromptExecutor(
         label=HEAD,
         # Neither accelerators nor affinity: torchrun and its processes would inherit them.
         provider=_provider(HEAD, site, pool, run_dir, "", SimpleLauncher(), nodes if site.driver == "login" else 1, 1),
@@ -111,7 +110,7 @@ def _common(site: SiteConfig, pool: PoolConfig, run_dir: Path) -> dict[str, Any]
         "address": LOOPBACK_ADDRESS if is_local else own_address(site.interface),
         # Absolute commands: Parsl looks for its scripts on PATH, where they are only in an activated environment.
         "launch_cmd": DEFAULT_LAUNCH_CMD.replace("process_worker_pool.py", command, 1),
-        "interchange_launch_cmd": [sys.executable, "-m", f"{HTEX}.interchange"],
+        "interchange_launch_cmd": INTERCHANGE_LAUNCH_CMD,
         "prefetch_capacity": 0,
         "heartbeat_period": HEARTBEAT_S,
         "heartbeat_threshold": HEARTBEAT_LIMIT_S,

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import parsl
 from parsl.app.python import PythonApp
-from parsl.executors import HighThroughputExecutor
 from parsl.executors.errors import BadStateException
 from parsl.executors.high_throughput.errors import ManagerLost
 
 from gcd_hpc.campaign import watch
+from gcd_hpc.campaign.executor import PromptExecutor
 from gcd_hpc.campaign.launch import find_mpiexec, run
 from gcd_hpc.campaign.lines import launch_environment, sample_line, starts_mpiexec, train_line, with_shell_lines
 from gcd_hpc.campaign.nodes import place
@@ -65,7 +65,7 @@ class Pools:
         kernel = self._stack.enter_context(parsl.load(parsl_config(self._site, self._run_dir)))
         functions = {WORKERS: call_stage, SAMPLING: call_stage, HEAD: call_launch}
         self._apps = {label: PythonApp(call, data_flow_kernel=kernel, executors=[label]) for label, call in functions.items()}
-        self._executors = [one for one in kernel.executors.values() if isinstance(one, HighThroughputExecutor)]
+        self._executors = [one for one in kernel.executors.values() if isinstance(one, PromptExecutor)]
         patience = watch.LOCAL if self._site.scheduler == "none" else watch.CLUSTER
         self._watch = Watch(self._executors, self._resident(), self._run_dir, patience)
         return self

@@ -12,8 +12,10 @@ import numpy as np
 
 from gcd_hpc.campaign.ledger import Event, State, opened
 from gcd_hpc.campaign.policy import Drop, Quarantine, Stop, Submit, step
-from gcd_hpc.campaign.report import POOLS, Pool, pool_of
+from gcd_hpc.campaign.report import POOLS, Pool, Report, pool_of, report_of
 from gcd_hpc.campaign.tasks import Plan, Task
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.seeds import REHEARSAL, generator
 
 NUM_FRACTIONS = 10
@@ -41,6 +43,18 @@ class Pace:
     """Share of attempts whose worker dies half way."""
     answer_s: float = 0.005
     """Between the end of a task and its worker's next: Parsl, network and driver."""
+
+
+def rehearse(config: CampaignConfig, num_workers: int, num_sampling_workers: int, pace: Pace) -> Report:
+    """The report of a campaign in asynchronous mode on as many workers as are asked for."""
+    site = SiteConfig(
+        mode="asynchronous",
+        cores=num_workers + num_sampling_workers + 1,
+        training=PoolConfig(processes_per_node=1),
+        sampling=PoolConfig(processes_per_node=num_sampling_workers),
+        relaxation=PoolConfig(processes_per_node=num_workers),
+    )
+    return report_of(Rehearsal(Plan.of(config, site.resolved()), pace, config.seed).run().events)
 
 
 @dataclass
@@ -146,5 +160,3 @@ class Rehearsal:
 
     def _rng(self, *key: int) -> np.random.Generator:
         return generator(self.seed, REHEARSAL, *key)
-
-

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from parsl.executors import HighThroughputExecutor
-
+from gcd_hpc.campaign.executor import PromptExecutor
 from gcd_hpc.campaign.tasks import Task, begun_path, record_path
 
 LOOK_S = 1.0
@@ -45,7 +44,7 @@ class Watch:
     """Follows the tasks that were handed to Parsl."""
 
     def __init__(
-        self, executors: Sequence[HighThroughputExecutor], num_workers: Mapping[str, int], run_dir: Path, patience: Patience
+        self, executors: Sequence[PromptExecutor], num_workers: Mapping[str, int], run_dir: Path, patience: Patience
     ) -> None:
         """``num_workers`` by label of the executors whose workers are there all the time."""
         self._executors, self._num_workers, self._run_dir, self._patience = executors, num_workers, run_dir, patience
@@ -75,7 +74,7 @@ class Watch:
     def dead_interchange(self) -> str | None:
         """Which pool has lost the process between Parsl and its workers."""
         for executor in self._executors:
-            if executor.interchange_proc is not None and executor.interchange_proc.poll() is not None:
+            if executor.is_cut_off:
                 return f"Parsl's interchange of the pool {executor.label} has ended"
         return None
 

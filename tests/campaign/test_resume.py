@@ -25,7 +25,8 @@ EXPECTED = sorted(
 def start(run_dir: Path) -> subprocess.Popen:
     with open(run_dir.parent / "driver.log", "a") as log:
         line = [sys.executable, "-m", "tests.campaign.toy_driver", str(run_dir)]
-        return subprocess.Popen(line, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.Popen(line, cwd=ROOT, stdout=log, stderr=log, env=environment, start_new_session=True)
 
 
 def wait_for(condition, what: str, timeout_s: float = 60.0) -> None:
@@ -129,4 +130,18 @@ def test_a_second_interrupt_stops_at_once(tmp_path):
     began = time.monotonic()
     assert driver.wait(timeout=30) == 0
     assert time.monotonic() - began < 15
+    assert processes(run_dir) == []
+
+
+def test_an_interrupt_of_the_whole_terminal_is_a_pause_too(tmp_path):
+    run_dir = tmp_path / "run"
+    (tmp_path / "slow").write_text("2")
+    driver = start(run_dir)
+    wait_for(lambda: list((run_dir / "executed").glob("search-00001*")), "the search begins")
+    os.killpg(driver.pid, signal.SIGINT)
+    assert driver.wait(timeout=30) == 0
+    events = read_events(run_dir)
+    assert events[-1].kind == "paused"
+    assert [event for event in events if event.kind == "failed"] == []
+    assert len([event for event in events if event.kind == "finished"]) >= 2
     assert processes(run_dir) == []
