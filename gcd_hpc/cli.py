@@ -3,6 +3,7 @@
 Modules that load torch, Parsl or HDF5 are imported inside the commands, so that ``gcd-hpc --help`` answers at once.
 """
 
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -123,9 +124,8 @@ def check(
     from gcd_hpc.config.loader import load_campaign, load_site
 
     config, chosen = load_campaign(file, overrides or []), load_site(site)
-    boundary, budget = config.boundary, config.budget
-    print(f"{file}: sound: {boundary.element} ({boundary.lattice}), {config.search.num_tries} tries of the search, then")
-    print(f"  {budget.rounds} rounds with {config.sampling.num_candidates} candidates each")
+    work = f"{config.search.num_tries} tries, {config.budget.rounds} rounds of {config.sampling.num_candidates} candidates"
+    print(f"{file}: sound: {config.boundary.element} ({config.boundary.lattice}), {work}")
     print(f"site {chosen.name}: sound: mode {chosen.mode}, scheduler {chosen.scheduler}")
 
 
@@ -327,7 +327,6 @@ def _carry_out(config: "CampaignConfig", run_dir: Path, folder: Path, site_file:
 
 def _pause_on_signals(run_dir: Path) -> None:
     """A batch job may be told to stop while this process still imports, or already writes its report."""
-    import signal
 
     def pause(number: int, _: Any) -> None:
         print(f"{run_dir}: paused by {signal.Signals(number).name}; the same command goes on")
@@ -346,9 +345,9 @@ def _show_plan(config: "CampaignConfig", run_dir: Path, folder: Path, site_file:
     from gcd_hpc.stages.setting import Setting
 
     site = planned(load_site(site_file), config.training.batch_size)
-    plan = Plan.of(config, site, until)
     num_atoms = len(Setting.build(config, folder).frame.join((0.0, 0.0, 0.0)))
-    _console().print(plan_table(estimate(config, plan, num_atoms), launch_lines(site, run_dir), site))
+    stages = estimate(config, Plan.of(config, site, until), num_atoms)
+    _console().print(plan_table(stages, launch_lines(site, run_dir), site))
 
 
 def _watch(view: Callable[[], "RenderableType"]) -> None:
@@ -362,7 +361,7 @@ def _watch(view: Callable[[], "RenderableType"]) -> None:
                 time.sleep(2.0)
                 live.update(view())
     except KeyboardInterrupt:
-        pass  # the only way out
+        pass
 
 
 def _write_report(run_dir: Path, state: "State") -> None:
