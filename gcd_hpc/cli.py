@@ -94,9 +94,7 @@ def search(
     overrides: Overrides = None,
     site: SiteFile = None,
 ) -> None:
-    """Run the random search of a campaign alone.
-
-    Its results are kept in runs/NAME-search when no --run-dir is given.
+    """Run the random search of a campaign alone, in runs/NAME-search when no --run-dir is given.
 
     \b
     Example:
