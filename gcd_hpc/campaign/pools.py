@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 import parsl
 from parsl.app.python import PythonApp
-from parsl.executors.errors import BadStateException
 from parsl.executors.high_throughput.errors import ManagerLost
 
 from gcd_hpc.campaign import watch
@@ -108,7 +107,8 @@ class Pools:
 
     def is_lost(self, error: BaseException) -> bool:
         """Whether a pool is gone for good with the tasks that it had, so that all have to be loaded again; lost jobs are replaced."""
-        return isinstance(error, BadStateException) or (isinstance(error, ManagerLost) and self._site.driver == "inside")
+        given_up = any(executor.bad_state_is_set for executor in self._executors)
+        return given_up or (isinstance(error, ManagerLost) and self._site.driver == "inside")
 
     def _launch(self, task: Task, task_id: str) -> Future:
         pool, module = (self._site.training, self._modules.train) if task.stage == "train" else (self._site.sampling, self._modules.sample)

@@ -283,10 +283,11 @@ class Session:
 
 def failure_class(error: BaseException) -> FailureClass:
     """Why a task failed: its process was lost, the user can mend it, or it should not have happened."""
-    from parsl.executors.errors import BadStateException
+    from parsl.errors import ParslError
     from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
-    if isinstance(error, (WorkerLost, ManagerLost, BadStateException, ProcessLostError, PausedError)):
+    # Whatever a pool says of itself; what goes wrong within a task comes as the task's own error.
+    if isinstance(error, (ParslError, WorkerLost, ManagerLost, ProcessLostError, PausedError)):
         return "infrastructure"
     return "mistake" if isinstance(error, GcdError) or is_disk_error(error) else "bug"
 
