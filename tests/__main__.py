@@ -1,4 +1,7 @@
-"""All checks in order, quickest first: ``python -m tests [pytest options]``. Ends with pytest's closing line and exit code."""
+"""All checks in order, quickest first: ``python -m tests [pytest options]``. Ends with pytest's closing line and exit code.
+
+Two processes share the test files: most of the time goes into waiting for launchers, schedulers and workers to start.
+"""
 
 import os
 import subprocess
@@ -7,6 +10,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+PARALLEL = ["-n", "2", "--dist", "loadfile"]
 CHECKS = (["ruff", "check", "."], ["mypy"])
 
 
@@ -19,7 +23,7 @@ def main() -> int:
         code = subprocess.run([sys.executable, "-m", *check], cwd=ROOT, env=environment).returncode
         print(f"{' '.join(check)}: {'passed' if code == 0 else 'FAILED'} in {time.monotonic() - started:.1f} s", flush=True)
         failed |= code != 0
-    code = subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]], cwd=ROOT, env=environment).returncode
+    code = subprocess.run([sys.executable, "-m", "pytest", *PARALLEL, *sys.argv[1:]], cwd=ROOT, env=environment).returncode
     return code or int(failed)
 
 
