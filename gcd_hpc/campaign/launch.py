@@ -29,6 +29,10 @@ class ProcessLostError(LaunchError):
     """A process of a launch line was killed from outside: worth another try."""
 
 
+class PoolStartError(LaunchError):
+    """Parsl could not start: worth another try."""
+
+
 class PausedError(LaunchError):
     """A launched stage was asked to stop, kept its state and ended: the same line goes on from there."""
 

@@ -1,6 +1,7 @@
 """Running tasks: functions go to Parsl's worker pools, launch lines to its head pool."""
 
 import json
+import logging
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future
@@ -11,11 +12,12 @@ from typing import Any, Protocol
 
 import parsl
 from parsl.app.python import PythonApp
+from parsl.errors import ParslError
 from parsl.executors.high_throughput.errors import ManagerLost
 
 from gcd_hpc.campaign import watch
 from gcd_hpc.campaign.executor import PromptExecutor
-from gcd_hpc.campaign.launch import find_mpiexec, run
+from gcd_hpc.campaign.launch import PoolStartError, find_mpiexec, run
 from gcd_hpc.campaign.lines import launch_environment, sample_line, starts_mpiexec, train_line, with_shell_lines
 from gcd_hpc.campaign.nodes import place
 from gcd_hpc.campaign.parsl_pools import HEAD, SAMPLING, WORKERS, has_sampling_pool, logging_to, parsl_config
@@ -61,7 +63,14 @@ class Pools:
         if self._site.driver == "login" and self._site.scheduler == "slurm":
             cancel_jobs(self._run_dir)  # of a driver that was killed
             self._stack.callback(cancel_jobs, self._run_dir)
-        kernel = self._stack.enter_context(parsl.load(parsl_config(self._site, self._run_dir)))
+        config = parsl_config(self._site, self._run_dir)
+        try:
+            kernel = self._stack.enter_context(parsl.load(config))
+        except Exception as error:
+            self._stack.close()
+            if isinstance(error, OSError):
+                raise  # a full disk, most likely
+            raise PoolStartError(f"Parsl did not start: {error}") from error
         functions = {WORKERS: call_stage, SAMPLING: call_stage, HEAD: call_launch}
         self._apps = {label: PythonApp(call, data_flow_kernel=kernel, executors=[label]) for label, call in functions.items()}
         self._executors = [one for one in kernel.executors.values() if isinstance(one, PromptExecutor)]
@@ -72,7 +81,11 @@ class Pools:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if reason := self._watch.dead_interchange():
             self._give_up(reason)
-        self._stack.__exit__(kind, error, traceback)
+        try:
+            self._stack.__exit__(kind, error, traceback)
+        except ParslError as problem:  # while it cleaned up after itself: its processes are ended by the caller
+            logging.getLogger("parsl").error("clean-up failed", exc_info=problem)
+            parsl.clear()
 
     def submit(self, task: Task, task_id: str) -> Future:
         """Start a task; the future holds its record."""

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gcd_hpc.campaign.launch import PausedError, ProcessLostError
+from gcd_hpc.campaign.launch import PausedError, PoolStartError, ProcessLostError
 from gcd_hpc.campaign.ledger import Event, Ledger, State, opened
 from gcd_hpc.campaign.policy import AHEAD, MAX_RETRIES, Drop, Quarantine, Stop, Submit, step
 from gcd_hpc.campaign.progress import Pace, Progress, snapshot
@@ -127,8 +127,13 @@ class Session:
                     # Parsl takes 0.3 s to import: only when there is something to run.
                     from gcd_hpc.campaign import pools as parsl_pools
 
-                    num_batches = self._state.plan.num_batches if self._state.plan else 1
-                    self._pools = stack.enter_context(parsl_pools.Pools(self._site, self._run_dir, self._modules, num_batches))
+                    assert self._state.plan is not None
+                    pools = parsl_pools.Pools(self._site, self._run_dir, self._modules, self._state.plan.num_batches)
+                    try:
+                        self._pools = stack.enter_context(pools)
+                    except PoolStartError as error:
+                        self._give_up_pools(str(error))
+                        return
                 self._submit(self._pools)
             self._show()
             self._collect()
@@ -137,12 +142,15 @@ class Session:
     def _look_after_pools(self) -> None:
         """Load the pools anew when they cannot work any more without saying so."""
         if self._pools is not None and not self._is_pool_lost and (reason := self._pools.ailment(self._running)):
-            self._num_reloads += 1
-            if self._num_reloads > MAX_RETRIES:
-                log = self._run_dir / "logs" / "parsl.log"
-                raise LaunchError(f"{reason}, {self._num_reloads} times in a row; see {log} and the folder runinfo")
-            self._display.note(f"{reason}: starting the workers anew")
-            self._is_pool_lost = True
+            self._give_up_pools(reason)
+
+    def _give_up_pools(self, reason: str) -> None:
+        self._num_reloads += 1
+        if self._num_reloads > MAX_RETRIES:
+            log = self._run_dir / "logs" / "parsl.log"
+            raise LaunchError(f"{reason}, {self._num_reloads} times in a row; see {log} and the folder runinfo")
+        self._display.note(f"{reason}: starting the workers anew")
+        self._is_pool_lost = True
 
     def _drain(self) -> None:
         """After a signal: no new work; what runs is finished as far as the site's time allows, and training writes a checkpoint."""

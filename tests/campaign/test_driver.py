@@ -4,6 +4,7 @@ import threading
 import time
 from pathlib import Path
 
+import parsl
 import pytest
 
 from gcd_hpc.campaign import parsl_pools, watch
@@ -185,6 +186,20 @@ def test_a_killed_interchange_costs_a_new_start_of_the_pools(tmp_path, carry_out
     thread.join(timeout=10)
     assert sorted(finished(tmp_path / "run")) == ["search-00000", "search-00001", "search-00002"]
     assert processes(tmp_path / "run") == []
+
+
+def test_a_parsl_that_does_not_start_is_started_again(tmp_path, carry_out, monkeypatch):
+    # As when its interchange is killed while it starts, which Parsl waits two minutes to find out.
+    start, refusals = parsl.load, ["Interchange failed to start"] * 2
+
+    def load(config: parsl.Config) -> parsl.DataFlowKernel:
+        if refusals:
+            raise Exception(refusals.pop())
+        return start(config)
+
+    monkeypatch.setattr(parsl, "load", load)
+    assert carry_out(until="search").status == "complete"
+    assert refusals == []
 
 
 def test_idle_workers_that_are_killed_do_not_hang_the_campaign(tmp_path, carry_out, monkeypatch):
