@@ -19,6 +19,8 @@ SAID = re.compile(r"^error: (.+)$", re.MULTILINE)
 LAUNCHER_REPORT = re.compile(r"[EW]\d{4} .*torch/distributed|=+$|Abort\(")
 ROOT_CAUSE = re.compile(r"^Root Cause.*?exitcode\s*: (-?\d+)", re.MULTILINE | re.DOTALL)
 EXIT_STRING = re.compile(r"EXIT STRING: .*\(signal \d+\)")
+SIGNALLED = re.compile(r"^\S*SignalException: Process \d+ got signal: \d+", re.MULTILINE)
+"""Last words of a torchrun that was told to end itself."""
 NODE_LOST = re.compile(r"^srun: error: Node failure on |DUE TO NODE FAILURE", re.MULTILINE)
 SRUN_END = re.compile(r"^srun: error: \S+: tasks? \S+: (.*)$", re.MULTILINE)
 PAUSED = os.EX_TEMPFAIL
@@ -117,7 +119,7 @@ def _was_killed(text: str, code: int) -> bool:
     """Whether a signal ended a rank, as torchrun (exitcode : -9) and mpiexec (EXIT STRING: Killed (signal 9)) say it."""
     if code < 0 or code in (128 + signal.SIGKILL, 128 + signal.SIGTERM) or EXIT_STRING.search(text):
         return True
-    if NODE_LOST.search(text):
+    if NODE_LOST.search(text) or SIGNALLED.search(text):
         return True
     # srun kills the others once one has ended badly, and says so of each: only the first counts.
     ended = SRUN_END.search(text)

@@ -1,5 +1,6 @@
 import pickle
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -110,6 +111,23 @@ def test_a_killed_rank_is_told_from_a_rank_with_an_error(tmp_path, launcher):
     with pytest.raises(LaunchError) as caught:
         launch("error")
     assert not isinstance(caught.value, ProcessLostError)
+
+
+@pytest.mark.mpi
+def test_a_torchrun_that_somebody_ended_is_worth_another_try(tmp_path):
+    script = tmp_path / "wait.py"
+    script.write_text("import time\nprint('begun', flush=True)\ntime.sleep(60)\n")
+    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1", str(script)]
+
+    def strike() -> None:
+        while "begun" not in (tmp_path / "log").read_text():
+            time.sleep(0.1)
+        next(child for child in psutil.Process().children() if str(script) in child.cmdline()).terminate()
+
+    (tmp_path / "log").touch()
+    threading.Thread(target=strike, daemon=True).start()
+    with pytest.raises(ProcessLostError, match="lost a process"):
+        run(line, tmp_path / "log", {})
 
 
 @pytest.mark.mpi
