@@ -18,6 +18,7 @@ from parsl.providers.base import ExecutionProvider
 from gcd_hpc.campaign.executor import INTERCHANGE_LAUNCH_CMD, PromptExecutor
 from gcd_hpc.campaign.lines import launch_environment, launcher, python, spread
 from gcd_hpc.campaign.nodes import LOOPBACK_ADDRESS, own_address, place
+from gcd_hpc.campaign.policy import AHEAD
 from gcd_hpc.campaign.slurm_jobs import CappedSlurmProvider
 from gcd_hpc.config.site import POOLS, PoolConfig, SiteConfig
 from gcd_hpc.errors import RunDirectoryError
@@ -83,6 +84,8 @@ def _pool(label: str, site: SiteConfig, pool: PoolConfig, run_dir: Path, num_wor
         cpu_affinity="block" if pool.pin else "none",
         cores_per_worker=1e-3,  # the site file alone says how many workers there are
         max_workers_per_node=num_workers,
+        # Results travel in batches of 10 ms: a worker takes its next task from its own node meanwhile.
+        prefetch_capacity=max(1, num_workers // AHEAD),
         **_common(site, pool, run_dir),
     )
 
@@ -98,6 +101,7 @@ def _head(site: SiteConfig, run_dir: Path) -> PromptExecutor:
         provider=_provider(HEAD, site, pool, run_dir, "", SimpleLauncher(), nodes if site.driver == "login" else 1, 1),
         cores_per_worker=1e-6,
         max_workers_per_node=1,
+        prefetch_capacity=0,
         **_common(site, pool, run_dir),
     )
 
@@ -111,7 +115,6 @@ def _common(site: SiteConfig, pool: PoolConfig, run_dir: Path) -> dict[str, Any]
         # Absolute commands: Parsl looks for its scripts on PATH, where they are only in an activated environment.
         "launch_cmd": DEFAULT_LAUNCH_CMD.replace("process_worker_pool.py", command, 1),
         "interchange_launch_cmd": INTERCHANGE_LAUNCH_CMD,
-        "prefetch_capacity": 0,
         "heartbeat_period": HEARTBEAT_S,
         "heartbeat_threshold": HEARTBEAT_LIMIT_S,
         # Three jobs in a row that failed end a pool that submits jobs; else it would go on to submit.

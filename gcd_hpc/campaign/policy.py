@@ -19,6 +19,8 @@ LONGEST_QUEUE = 8
 """Relaxation tasks that may wait for each worker; sampling stops there."""
 AHEAD = 4
 """One more task for this many workers is handed over before a worker is free, and one at least: a worker shall find it at once."""
+DUE = 0.5
+"""Share of a round's candidates after which the next model is due in any case: workers shall not have to wait for it."""
 RETRAINING: tuple[Stage, ...] = ("select", "train", "promote")
 
 
@@ -182,11 +184,13 @@ def _retraining(state: State) -> list[Action]:
 
 
 def _is_due(state: State) -> bool:
-    """Whether enough was learnt since the last model, or nothing more is to come from it."""
+    """Whether enough was learnt since the last model, or as much of its round is relaxed as the next may wait for."""
     plan = state.plan
     assert plan is not None
-    exhausted = _chunks_left(state) == 0 and not len(state.waiting) and not state.in_flight["sample"]
-    return exhausted or len(state.low) - state.num_low_at_select >= plan.retrain_after
+    chunks = _chunks_left(state) + state.next_chunk.get(state.version, 0)
+    is_late = state.num_done.get(("relax", state.version), 0) >= DUE * chunks * plan.num_batches
+    is_exhausted = _chunks_left(state) == 0 and not len(state.waiting) and not state.in_flight["sample"]
+    return is_late or is_exhausted or len(state.low) - state.num_low_at_select >= plan.retrain_after
 
 
 def _again(state: State, event: Event) -> list[Action]:

@@ -265,7 +265,8 @@ def write_record(run_dir: Path, record: Record) -> None:
     Raises:
         RunDirectoryError: if the run directory cannot be written to.
     """
-    with replacing(record_path(run_dir, record.id)) as temporary:
+    # Without its record a task is run again, which finds the files that it left.
+    with replacing(record_path(run_dir, record.id), flush=False) as temporary:
         temporary.write_text(json.dumps(asdict(record), sort_keys=True) + "\n")
 
 

@@ -12,8 +12,11 @@ _ZEROS = bytes(1 << 20)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, flush: bool = True) -> Iterator[Path]:
     """A temporary name beside ``path`` to write to; it takes the name ``path`` when the block ends without an error.
+
+    Args:
+        flush: wait until it is on the disk; not needed for what can be made again after a power failure.
 
     Raises:
         RunDirectoryError: if the folder is read-only or the disk is full; nothing is left behind then.
@@ -23,9 +26,11 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        _flush(temporary)
+        if flush:
+            _flush(temporary)
         os.replace(temporary, path)
-        _flush(path.parent)
+        if flush:
+            _flush(path.parent)
     except OSError as error:
         raise RunDirectoryError(f"{path}: expected a place to write to, got: {error.strerror or error}") from error
     finally:
