@@ -101,7 +101,7 @@ def test_enough_new_low_energies_start_the_next_training_before_all_candidates_a
 
     share = tried_before_the_second_model(early) / (PLAN.num_sample_chunks * PLAN.num_batches)
     assert share < 0.2
-    assert tried_before_the_second_model(late) / (PLAN.num_sample_chunks * PLAN.num_batches) == pytest.approx(0.5, abs=0.02)
+    assert tried_before_the_second_model(late) / (PLAN.num_sample_chunks * PLAN.num_batches) == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_straggler_of_the_search_does_not_hold_up_the_first_model():
