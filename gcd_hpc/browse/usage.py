@@ -8,11 +8,9 @@ import numpy as np
 from rich.table import Table
 
 from gcd_hpc.browse.tables import relaxed_columns
+from gcd_hpc.campaign.ledger import SAME_ENERGY_J_M2
 from gcd_hpc.campaign.report import Report, middle, percentile
 from gcd_hpc.store.index import RunStore
-
-SAME_ENERGY_J_M2 = 0.002
-"""Structures of one [n] whose energies agree this well count as one."""
 
 
 def unique_low_energy(run_dir: Path, window_j_m2: float) -> dict[str, int]:

@@ -11,31 +11,16 @@ from gcd_hpc.campaign.directory import settle_config
 from gcd_hpc.campaign.ledger import Event, Ledger, opened
 from gcd_hpc.campaign.reaper import start_time
 from gcd_hpc.campaign.tasks import Plan
-from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import RunDirectoryError
-
-PLAN = Plan(3, 2, 1)
-
-
-@pytest.fixture
-def config() -> CampaignConfig:
-    triad = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
-    data = {
-        "name": "small",
-        "boundary": {"element": "W", "lattice": "bcc", "lower": triad, "upper": triad},
-        "potential": {"pair_style": "zero 4.0", "pair_coeff": "* *"},
-        "voxels": {"shape": (12, 12, 72)},
-        "search": {"num_tries": 6, "chunk_size": 2},
-        "sampling": {"num_candidates": 4, "chunk_size": 2},
-        "budget": {"rounds": 1},
-    }
-    return CampaignConfig.model_validate(data)
+from tests.campaign.conftest import make_config
 
 
 @pytest.fixture
-def write(tmp_path, config):
+def write(tmp_path):
     """Writes the ledger of a campaign whose driver is this process or a dead one."""
+
+    config = make_config()
 
     def record(*events: Event, alive: bool = True):
         settle_config(tmp_path, config)
