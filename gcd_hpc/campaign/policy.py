@@ -110,7 +110,8 @@ def _next(state: State) -> list[Action]:
         if not state.is_complete(stage, version):
             if _out_of_time(state):
                 return [Stop("wall time")]
-            return [Submit(task) for task in state.plan.tasks(stage, version) if task not in state.finished]
+            tasks = state.plan.tasks(stage, version)
+            return [Submit(task) for task in tasks if task not in state.finished and task not in state.submitted]
         if stage in ("search", "relax") and (reason := _limit(state, version)):
             return [Stop(reason)]
     if state.plan.until is not None:

@@ -111,6 +111,15 @@ def test_a_phase_ends_without_its_tasks_in_quarantine():
     assert step(replay([*events, again]), again) == [Submit(Task("search", 0, 1))]
 
 
+def test_a_task_at_work_is_not_submitted_again_when_a_chunk_in_quarantine_is_made_up_for():
+    train = Event("submitted", 2.0, {"tasks": ["train-01"]})
+    aside = Event("quarantined", 1.0, {"task": "search-00001", "reason": "worker lost"})
+    events = [start(), finish(Task("search", 0, 0)), finish(Task("search", 0, 2)), aside, finish(Task("select", 1)), train, start()]
+    assert step(replay(events), events[-1]) == [Submit(Task("train", 1)), Submit(Task("search", 0, 1))]
+    events += [Event("submitted", 2.0, {"tasks": ["train-01", "search-00001"]}), finish(Task("search", 0, 1))]
+    assert step(replay(events), events[-1]) == []
+
+
 @pytest.mark.parametrize(("quarantined", "stops"), [(5, False), (6, True)])
 def test_a_larger_share_in_quarantine_than_allowed_ends_the_campaign(quarantined, stops):
     event = finish(Task("search", 0, 0))
