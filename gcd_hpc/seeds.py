@@ -3,7 +3,7 @@
 import numpy as np
 
 # First key of a stream: which stage of the campaign draws from it.
-SEARCH, DECODER, TRAINING, SAMPLING, SELECTION, REHEARSAL = range(6)
+SEARCH, DECODER, TRAINING, SAMPLING, REHEARSAL = range(5)
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:
