@@ -124,6 +124,8 @@ def test_registries_come_from_the_training_set_for_their_share_of_the_candidates
     assert 150 < copied.sum() < 250
     # Of the lattice points that stand for one registry any may be taken; all join the grains alike.
     assert np.allclose(drawn[copied], drawn[copied][0])
+    nearest = np.array([draw_registry(setting, known, 0.9, np.random.default_rng(index)) for index in range(400)])
+    assert np.allclose(np.isclose(nearest[:, 2], 0.5), copied), "[n] = 0.9 is nearer to 0.2 than to 0.4, for 1 is 0"
     others = drawn[~copied] / [*setting.bicrystal.lengths, setting.bicrystal.plane_spacing]
     assert np.all((others >= 0) & (others < 1))
     assert np.allclose(others.mean(axis=0), 0.5, atol=0.1)
