@@ -129,6 +129,8 @@ class DiffusionConfig(Section):
 
     schedule: Literal["linear", "cosine"] = "cosine"
     prediction: Literal["epsilon", "v"] = "v"
+    inpainting: Literal["palette", "repaint"] = "palette"
+    """How the known layers are given (B7): palette trains on the rest with them as input; repaint knows of them while sampling only."""
     conditional: bool = True
     """Give (E_gb, [n]) to the network, so that sampling can ask for them."""
     condition_dropout: Fraction = 0.15
@@ -231,6 +233,8 @@ class SamplingConfig(Section):
     solver: Literal["dpm-solver-3", "dpm-solver++2m"] = "dpm-solver++2m"
     num_steps: PositiveInt = 30
     """Solver steps: three network evaluations each for dpm-solver-3, one for dpm-solver++2m."""
+    resamples: PositiveInt = 5
+    """How often repaint takes each of these steps, going back in between; palette takes it once."""
     guidance: NonNegativeFloat = 1.0
     """Classifier-free guidance weight: 0 ignores the condition, 1 follows it."""
     energy_margin_j_m2: float = 0.1

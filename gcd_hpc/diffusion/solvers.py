@@ -27,11 +27,20 @@ def solve(denoise: Denoiser, noise: Tensor, schedule: Schedule, num_steps: int, 
     Returns:
         (B, ...) like noise.
     """
-    ends = schedule.log_snr(torch.tensor([schedule.t_max, schedule.t_min], dtype=torch.float64)).tolist()
-    log_snrs = [ends[0] + (ends[1] - ends[0]) * i / num_steps for i in range(num_steps + 1)]
-    solution = _singlestep3 if solver == "dpm-solver-3" else _multistep2
     with torch.no_grad():
-        return solution(denoise, noise, schedule, log_snrs)
+        return solve_along(denoise, noise, schedule, uniform_log_snrs(schedule, num_steps), solver)
+
+
+def uniform_log_snrs(schedule: Schedule, num_steps: int) -> list[float]:
+    """lambda at the ends of the steps: num_steps + 1 values from t_max to t_min."""
+    ends = schedule.log_snr(torch.tensor([schedule.t_max, schedule.t_min], dtype=torch.float64)).tolist()
+    return [ends[0] + (ends[1] - ends[0]) * i / num_steps for i in range(num_steps + 1)]
+
+
+def solve_along(denoise: Denoiser, x: Tensor, schedule: Schedule, log_snrs: list[float], solver: Solver) -> Tensor:
+    """From the first of these equidistant lambda to the last. One step of dpm-solver++2m alone is of first order, as in DDIM."""
+    solution = _singlestep3 if solver == "dpm-solver-3" else _multistep2
+    return solution(denoise, x, schedule, log_snrs)
 
 
 def _singlestep3(denoise: Denoiser, x: Tensor, schedule: Schedule, log_snrs: list[float]) -> Tensor:
@@ -39,10 +48,10 @@ def _singlestep3(denoise: Denoiser, x: Tensor, schedule: Schedule, log_snrs: lis
     r1, r2 = 1.0 / 3.0, 2.0 / 3.0
     for start, stop in pairwise(log_snrs):
         h = stop - start
-        alpha, _ = _alpha_sigma(start)
-        alpha1, sigma1 = _alpha_sigma(start + r1 * h)
-        alpha2, sigma2 = _alpha_sigma(start + r2 * h)
-        alpha3, sigma3 = _alpha_sigma(stop)
+        alpha, _ = alpha_sigma(start)
+        alpha1, sigma1 = alpha_sigma(start + r1 * h)
+        alpha2, sigma2 = alpha_sigma(start + r2 * h)
+        alpha3, sigma3 = alpha_sigma(stop)
 
         epsilon = _epsilon(denoise, x, schedule, start)
         x1 = alpha1 / alpha * x - sigma1 * math.expm1(r1 * h) * epsilon
@@ -62,8 +71,8 @@ def _multistep2(denoise: Denoiser, x: Tensor, schedule: Schedule, log_snrs: list
         clean = denoise(x, _time(schedule, start))
         # Steps are equal in lambda, so the extrapolation to the middle of the step has the weights 3/2 and -1/2.
         middle = clean if before is None else 1.5 * clean - 0.5 * before
-        _, sigma = _alpha_sigma(start)
-        alpha_next, sigma_next = _alpha_sigma(stop)
+        _, sigma = alpha_sigma(start)
+        alpha_next, sigma_next = alpha_sigma(stop)
         x = sigma_next / sigma * x - alpha_next * math.expm1(start - stop) * middle
         before = clean
     return x
@@ -78,6 +87,6 @@ def _time(schedule: Schedule, log_snr: float) -> Tensor:
     return schedule.time(torch.tensor(log_snr, dtype=torch.float64))
 
 
-def _alpha_sigma(log_snr: float) -> tuple[float, float]:
+def alpha_sigma(log_snr: float) -> tuple[float, float]:
     """Of any variance-preserving process: alpha^2 and sigma^2 are the logistic functions of +-2 lambda."""
     return 1.0 / math.sqrt(1.0 + math.exp(-2.0 * log_snr)), 1.0 / math.sqrt(1.0 + math.exp(2.0 * log_snr))

@@ -9,6 +9,7 @@ import functools
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.diffusion.inpainting import inpaint, inpainting_denoiser
 from gcd_hpc.diffusion.process import Schedule
+from gcd_hpc.diffusion.repaint import repaint
 from gcd_hpc.errors import GcdError, LaunchError
 from gcd_hpc.networks.checkpoint import load, load_weights
 from gcd_hpc.networks.precision import autocast_dtype
@@ -29,7 +32,7 @@ from gcd_hpc.stages.batches import NUM_CONDITIONS, ConditionScale, low_energy_we
 from gcd_hpc.stages.decoding import Decoder, load_decoder
 from gcd_hpc.stages.layout import chunk_indices, model_dir, model_file, model_in_use, num_chunks, sampled_part, training_set
 from gcd_hpc.stages.placement import placement
-from gcd_hpc.stages.ranking import batches_of, lowest_energies, lowest_learned, lowest_nearby, queue_entries, with_score
+from gcd_hpc.stages.ranking import batches_of, fraction_distance, lowest_energies, lowest_learned, lowest_nearby, queue_entries, with_score
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.setting import Setting, load_setting
 from gcd_hpc.store.files import replacing
@@ -95,15 +98,17 @@ def draft(setting: Setting, model: Model, known: Columns, index: int) -> Draft:
 
 
 def draw_registry(setting: Setting, known: Columns, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Where the upper grain sits: anywhere, or for a share of the candidates where a training structure of this [n] has it (finding 2).
+    """Where the upper grain sits: anywhere, or for a share of the candidates where a training structure has it (finding 2).
 
     Args:
         known: n_fraction, gb_energy_j_m2 and registry_relaxed of the training set.
+        fraction: [n]; the registry comes from a structure of this [n], or of the nearest ones where the training set has none.
     """
     uniform, choice, jitter = setting.frame.random_registry(rng), rng.random(), rng.standard_normal(3)
-    matching = np.flatnonzero(np.isclose(known["n_fraction"], fraction))
-    if choice >= setting.config.sampling.bootstrap_share or not len(matching):
+    if choice >= setting.config.sampling.bootstrap_share:
         return uniform
+    apart = np.array([fraction_distance(float(other), fraction) for other in known["n_fraction"]])
+    matching = np.flatnonzero(np.isclose(apart, apart.min(), atol=1e-6))
     weights = low_energy_weights(known["gb_energy_j_m2"][matching], setting.config.selection.preference_j_m2)
     chosen = known["registry_relaxed"][rng.choice(matching, p=weights)]
     return setting.frame.reduced(chosen + setting.config.sampling.registry_jitter * jitter)
@@ -120,11 +125,27 @@ def generate(setting: Setting, model: Model, drafts: list[Draft], device: torch.
     if config.diffusion.conditional:
         wanted = [model.condition_scale(item.energy_j_m2, item.fraction) for item in drafts]
         condition = torch.from_numpy(np.stack(wanted)).to(device)
-    denoise = inpainting_denoiser(model.network, schedule, prediction, known, mask, condition, config.sampling.guidance)
-    dtype = autocast_dtype(config.training.precision, device)
+    shown = mask if config.diffusion.inpainting == "palette" else torch.zeros_like(mask)
+    denoise = inpainting_denoiser(model.network, schedule, prediction, known, shown, condition, config.sampling.guidance)
+    num_steps, solver, dtype = config.sampling.num_steps, config.sampling.solver, autocast_dtype(config.training.precision, device)
     with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not None):
-        arrays = inpaint(denoise, noise, known, mask, schedule, config.sampling.num_steps, config.sampling.solver)
+        if config.diffusion.inpainting == "palette":
+            arrays = inpaint(denoise, noise, known, mask, schedule, num_steps, solver)
+        else:
+            draw = noise_source(config, model.version, drafts, device)
+            arrays = repaint(denoise, noise, known, mask, schedule, num_steps, solver, config.sampling.resamples, draw)
     return arrays[:, 0].float().cpu() * model.scale
+
+
+def noise_source(config: CampaignConfig, version: int, drafts: list[Draft], device: torch.device) -> Callable[[], torch.Tensor]:
+    """Draws the noise of the steps of ``repaint`` (B, 1, X, Y, Z): from a stream of each candidate beside that of its draft."""
+    streams = [generator(config.seed, SAMPLING, version, item.index, 1) for item in drafts]
+
+    def draw() -> torch.Tensor:
+        fresh = [rng.standard_normal(config.voxels.shape, dtype=np.float32) for rng in streams]
+        return torch.from_numpy(np.stack(fresh))[:, None].to(device)
+
+    return draw
 
 
 def sample_chunk(setting: Setting, model: Model, known: Columns, decoder: Decoder, indices: range, device: torch.device) -> list[Candidate]:

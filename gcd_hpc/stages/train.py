@@ -140,7 +140,9 @@ class Training:
             self.optimizer, factor=0.5, patience=4, min_lr=config.training.min_learning_rate
         )
         self.schedule = Schedule(config.diffusion.schedule)
-        self.mask = known_mask(config.voxels.shape, config.voxels.known).to(process.device)
+        known = known_mask(config.voxels.shape, config.voxels.known).to(process.device)
+        # An empty mask shows and spares nothing: the loss is over all voxels, and the network learns of no known layers.
+        self.mask = known if config.diffusion.inpainting == "palette" else torch.zeros_like(known)
         self.dtype = autocast_dtype(config.training.precision, process.device)
         self.step, self.validation_loss = 0, float("nan")
         wrapped = DistributedDataParallel(self.network) if process.world > 1 else self.network

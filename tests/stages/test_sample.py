@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from gcd_hpc.stages.assembly import known_mask
 from gcd_hpc.stages.layout import model_file, sampled_part
-from gcd_hpc.stages.sample import Model, draw_registry, kept_round, objection, sample_task
+from gcd_hpc.stages.sample import Model, Round, draft, draw_registry, generate, kept_round, objection, sample_task
 from gcd_hpc.stages.setting import load_setting
 from gcd_hpc.store.parts import read_part
 from tests.stages.conftest import sample_with, train_with
@@ -161,3 +162,35 @@ def test_the_papers_options_train_and_sample(run_copy):
     rows = read_part(sampled_part(run_dir, 1, 0))
     assert len(rows) == 2
     assert all(np.isnan(row.target_energy_j_m2) and np.isnan(row.target_n_fraction) for row in rows)
+
+
+def test_repaint_trains_without_the_known_layers_and_is_given_them_when_it_samples(run_copy):
+    options = ["diffusion.inpainting=repaint", "sampling.resamples=2", "training.num_steps=2", "sampling.num_candidates=4"]
+    run_dir = run_copy("run", *options)
+    train_with(1, run_dir)
+    setting, opened = load_setting(str(run_dir)), Round.open(run_dir, 1, torch.device("cpu"))
+    shown = []
+    opened.model.network.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
+    drafts = [draft(setting, opened.model, opened.known, index) for index in range(2)]
+    arrays = generate(setting, opened.model, drafts, torch.device("cpu"))
+    perfect = torch.stack([item.canvas.perfect() for item in drafts])
+    mask = known_mask(setting.config.voxels.shape, setting.config.voxels.known)
+    torch.testing.assert_close(arrays[:, mask], perfect[:, mask], rtol=0, atol=1e-6)
+    assert len(shown) == 3 * 2  # steps times resamples
+    assert all(not x[:, 1:].any() and x[:, 0].all() for x in shown)
+    assert torch.equal(generate(setting, opened.model, drafts, torch.device("cpu")), arrays)
+
+
+def test_repainted_candidates_do_not_depend_on_their_batch_and_palette_does_not_resample(trained_copy):
+    def arrays_of(run_dir, indices):
+        setting, opened = load_setting(str(run_dir)), Round.open(run_dir, 1, torch.device("cpu"))
+        drafts = [draft(setting, opened.model, opened.known, index) for index in indices]
+        return generate(setting, opened.model, drafts, torch.device("cpu"))
+
+    palette, again = trained_copy("palette"), trained_copy("again", "sampling.resamples=9")
+    assert torch.equal(arrays_of(again, [0, 1]), arrays_of(palette, [0, 1]))
+    repainted = trained_copy("repainted", "diffusion.inpainting=repaint")
+    together = arrays_of(repainted, [0, 1])
+    assert not torch.allclose(together, arrays_of(palette, [0, 1]))
+    # Another batch size rounds sums otherwise.
+    torch.testing.assert_close(arrays_of(repainted, [1])[0], together[1], rtol=0, atol=1e-3)

@@ -1,0 +1,63 @@
+"""In-painting with a network that knows of no known region (B7): it is imposed at every step of sampling (RePaint).
+
+After each step the known voxels are replaced by the clean ones with the noise of that level. What the step made of the others did not
+know of this noise, so the two do not fit; going back by the step's share of noise and taking the step again makes them fit better
+(Lugmayr et al., 2022). Steps uniform in lambda are so wide here that one step back does what ten do there.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from gcd_hpc.diffusion.process import Schedule
+from gcd_hpc.diffusion.solvers import Denoiser, Solver, alpha_sigma, solve_along, uniform_log_snrs
+
+
+def repaint(
+    denoise: Denoiser,
+    noise: Tensor,
+    known: Tensor,
+    mask: Tensor,
+    schedule: Schedule,
+    num_steps: int,
+    solver: Solver,
+    num_resamples: int,
+    draw: Callable[[], Tensor],
+) -> Tensor:
+    """A sample whose known voxels are exactly the given ones.
+
+    Args:
+        denoise: of a network that was trained on whole arrays; called num_resamples times as often as by ``solve``.
+        noise: (B, ...) unit normal, the start.
+        known: (B, ...); values outside the mask are not used.
+        mask: broadcastable to noise, bool, True where known.
+        num_resamples: how often each step is taken, going back in between; 1 never goes back.
+        draw: fresh unit normal noise like ``noise`` at each call.
+
+    Source: Lugmayr et al. (2022), algorithm 1 with jumps of one step, and the solver's step for the ancestral one.
+    """
+    with torch.no_grad():
+        x = noise
+        for start, stop in pairwise(uniform_log_snrs(schedule, num_steps)):
+            for repeat in range(num_resamples):
+                if repeat > 0:
+                    x = back(x, stop, start, draw())
+                x = solve_along(denoise, x, schedule, [start, stop], solver)
+                x = torch.where(mask, noised(known, stop, draw()), x)
+    return torch.where(mask, known, x)
+
+
+def noised(clean: Tensor, log_snr: float, noise: Tensor) -> Tensor:
+    """x_t = alpha x_0 + sigma epsilon at this lambda."""
+    alpha, sigma = alpha_sigma(log_snr)
+    return alpha * clean + sigma * noise
+
+
+def back(x: Tensor, log_snr: float, lower: float, noise: Tensor) -> Tensor:
+    """From x at one lambda to x at a lower one, with more noise: q(x_t | x_s) of the process, t > s."""
+    alpha, sigma = alpha_sigma(log_snr)
+    alpha_lower, sigma_lower = alpha_sigma(lower)
+    ratio = alpha_lower / alpha
+    return ratio * x + (sigma_lower**2 - ratio**2 * sigma**2) ** 0.5 * noise
