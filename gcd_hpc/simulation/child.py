@@ -69,6 +69,39 @@ class RelaxJob:
 
 
 @dataclass(frozen=True)
+class Leg:
+    """A stretch of molecular dynamics in which the temperature goes straight from one value to another, K."""
+
+    start_k: float
+    end_k: float
+    num_steps: int
+
+
+@dataclass(frozen=True)
+class QuenchJob:
+    """One fully periodic structure, all atoms free: positions (N, 3) and box (2, 3) in Å, dynamics leg by leg, then the minimiser."""
+
+    positions: np.ndarray
+    box: np.ndarray
+    legs: tuple[Leg, ...]
+    timestep_ps: float
+    seed: int
+    minimizer: Minimizer
+
+
+@dataclass(frozen=True)
+class QuenchResult:
+    """Positions (N, 3) Å wrapped into the box, energies (N,) eV, forces (N, 3) eV/Å; temperatures_k: at the end of each leg."""
+
+    positions: np.ndarray
+    energies: np.ndarray
+    forces: np.ndarray
+    temperatures_k: tuple[float, ...]
+    stop_reason: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class RelaxResult:
     """Positions (N, 3) Å, energies (N,) eV, forces (N, 3) eV/Å with those on held atoms zero and on rigid ones their mean."""
 
@@ -128,19 +161,21 @@ class LammpsChild:
             SimulationError: if LAMMPS refuses it, dies, hangs, or loses an atom.
             LaunchError: if LAMMPS cannot even be started.
         """
-        header = {
-            "operation": "relax",
-            "etol": job.minimizer.etol,
-            "ftol": job.minimizer.ftol,
-            "max_iterations": job.minimizer.max_evaluations,
-            "max_evaluations": job.minimizer.max_evaluations,
-            "minimizer": job.minimizer.commands,
-            "anneal": None if job.anneal is None else asdict(job.anneal),
-        }
+        anneal = None if job.anneal is None else asdict(job.anneal)
+        header = {"operation": "relax", "anneal": anneal} | _minimizer_words(job.minimizer)
         steps = 0 if job.anneal is None else job.anneal.num_steps
         allowance_s = steps * len(job.positions) * SECONDS_PER_ATOM_STEP
         reply, arrays = self._run(header, job.positions, job.box, {"fixed": job.fixed, "rigid": job.rigid}, False, allowance_s)
         return RelaxResult(**arrays, stop_reason=reply["stop_reason"], evaluations=reply["evaluations"], seconds=reply["seconds"])
+
+    def quench(self, job: QuenchJob) -> QuenchResult:
+        """Molecular dynamics along the job's temperatures, then a minimisation; same errors as ``relax``."""
+        legs = [asdict(leg) for leg in job.legs]
+        header = {"operation": "quench", "legs": legs, "timestep_ps": job.timestep_ps, "seed": job.seed} | _minimizer_words(job.minimizer)
+        allowance_s = sum(leg.num_steps for leg in job.legs) * len(job.positions) * SECONDS_PER_ATOM_STEP
+        reply, arrays = self._run(header, job.positions, job.box, {}, True, allowance_s)
+        temperatures = tuple(reply["temperatures_k"])
+        return QuenchResult(**arrays, temperatures_k=temperatures, stop_reason=reply["stop_reason"], seconds=reply["seconds"])
 
     def evaluate(self, positions: np.ndarray, box: np.ndarray, periodic_z: bool = False) -> Evaluation:
         """Energies and forces of one structure in ``box`` (2, 3); same errors as ``relax``."""
@@ -284,6 +319,17 @@ class LammpsChild:
         how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
         kind = _KilledError if -code in OUTSIDE_SIGNALS else SimulationError
         return kind(f"the LAMMPS process {how}" + (f": {lines[-1]}" if lines else ""))
+
+
+def _minimizer_words(minimizer: Minimizer) -> dict[str, Any]:
+    """What the worker needs to know of a minimiser."""
+    return {
+        "etol": minimizer.etol,
+        "ftol": minimizer.ftol,
+        "max_iterations": minimizer.max_evaluations,
+        "max_evaluations": minimizer.max_evaluations,
+        "minimizer": minimizer.commands,
+    }
 
 
 def child_environment() -> dict[str, str]:

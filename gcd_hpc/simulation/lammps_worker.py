@@ -40,7 +40,7 @@ class Worker:
     def answer(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Run one job. What LAMMPS refuses comes back as an answer with the key ``error``."""
         started = time.perf_counter()
-        operation = {"relax": self.relax, "evaluate": self.evaluate}[header["operation"]]
+        operation = {"relax": self.relax, "quench": self.quench, "evaluate": self.evaluate}[header["operation"]]
         forces = [header[name] for name in ("pair_style", "pair_coeff", "mass", "periodic_z")]
         try:
             if forces != self.forces:
@@ -110,12 +110,36 @@ class Worker:
         if header["anneal"] is not None:
             self.anneal(**header["anneal"])
         self.hold()
-        self.commands("min_style cg", *header["minimizer"])
-        self.commands("minimize {etol:.17g} {ftol:.17g} {max_iterations} {max_evaluations}".format(**header))
+        self.minimize(header)
         results = self.state()
         self.release()
         self.commands("group mobile delete", "group fixed delete", "group rigid delete")
         return self.minimizer_report(), results
+
+    def minimize(self, header: dict[str, Any]) -> None:
+        """Conjugate gradients with the job's tolerances."""
+        self.commands("min_style cg", *header["minimizer"])
+        self.commands("minimize {etol:.17g} {ftol:.17g} {max_iterations} {max_evaluations}".format(**header))
+
+    def quench(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
+        """Langevin dynamics of all atoms along the job's temperatures, then conjugate gradients."""
+        timestep, seed, legs = header["timestep_ps"], header["seed"], header["legs"]
+        self.commands(
+            f"timestep {timestep:.17g}",
+            f"velocity all create {legs[0]['start_k']:.17g} {seed} mom yes rot no dist gaussian",
+            "fix move all nve",
+        )
+        temperatures = []
+        for number, leg in enumerate(legs):
+            self.commands(
+                f"fix thermostat all langevin {leg['start_k']:.17g} {leg['end_k']:.17g} {50 * timestep:.17g} {seed + number} zero yes",
+                f"run {leg['num_steps']}",
+            )
+            temperatures.append(float(self.lammps.get_thermo("temp")))
+            self.commands("unfix thermostat")
+        self.commands("unfix move")
+        self.minimize(header)
+        return self.minimizer_report() | {"temperatures_k": temperatures}, self.state()
 
     def anneal(self, temperature_k: float, num_steps: int, timestep_ps: float, seed: int) -> None:
         """Langevin dynamics of the mobile atoms; the rigid layers follow the mean force on them."""
