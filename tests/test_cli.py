@@ -12,7 +12,7 @@ import pytest
 from gcd_hpc import cli
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["campaign", "search", "check", "status", "failures", "report", "rehearse", "relax", "top", "export"]
+COMMANDS = ["campaign", "search", "check", "status", "failures", "report", "rehearse", "relax", "top", "export", "reproduce"]
 SMOKE = str(ROOT / "campaigns" / "smoke.yaml")
 
 
@@ -62,6 +62,13 @@ def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
         (["top", "nothing"], "expected a run directory or an HDF5 file of candidates"),
         (["export", "nothing", "--format", "csv", "--out", "out.csv"], "expected a run directory or an HDF5 file of candidates"),
         (["relax", "nothing.dump", "--campaign", SMOKE], "nothing.dump"),
+        (
+            ["reproduce", "fig3", "--out", "out"],
+            "EXPERIMENT: expected one of fig1, fig2, fig4, fig6, figS1, figS2, figS3, ablations, got fig3",
+        ),
+        (["reproduce", "FIGS3", "--out", "out"], "got FIGS3; did you mean figS3?"),
+        (["reproduce", "fig4", "--out", SMOKE], "smoke.yaml: expected a folder, there already or not, got a file"),
+        (["reproduce", "fig4", "--out", f"{SMOKE}/out"], "expected a folder to write to, got: Not a directory"),
     ],
     ids=lambda value: " ".join(Path(word).name for word in value) if isinstance(value, list) else "",
 )
@@ -83,7 +90,7 @@ def test_debug_shows_where_an_error_came_from(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["gcd-hpc", "--debug", "campaign", "nothing.yaml"])
     with pytest.raises(SystemExit):
         cli.main()
-    monkeypatch.setattr(cli, "_debug", False)
+    monkeypatch.setattr(cli.application, "_debug", False)
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -191,7 +198,10 @@ def test_until_ends_after_the_phase_and_the_whole_campaign_goes_on_from_there(tm
 
 
 def test_a_signal_while_the_command_still_imports_is_a_pause(tmp_path):
-    code = "import signal, sys; from gcd_hpc import cli; cli._pause_on_signals(sys.argv[1]); signal.raise_signal(signal.SIGUSR1)"
+    code = (
+        "import signal, sys; from gcd_hpc.cli.campaigns import pause_on_signals\n"
+        "pause_on_signals(sys.argv[1]); signal.raise_signal(signal.SIGUSR1)"
+    )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("paused by SIGUSR1; the same command goes on\n")

@@ -1,0 +1,14 @@
+"""Arguments and options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CampaignFile = Annotated[Path, typer.Option("--campaign", "-c", metavar="FILE", help="Campaign file of the boundary.")]
+RunDir = Annotated[Path | None, typer.Option("--run-dir", metavar="DIR", help="Where everything is kept; runs/NAME when not given.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the file; may be repeated.")]
+SiteFile = Annotated[Path | None, typer.Option("--site", metavar="FILE", help="Site file or name; detected when not given.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory of a campaign.")]
+Results = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory or HDF5 file of results.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

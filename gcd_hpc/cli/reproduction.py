@@ -1,0 +1,41 @@
+"""The command that makes the paper's figures again."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+STOPPED = 130
+"""Exit code after a Ctrl-C, as shells have it."""
+
+
+def reproduction(
+    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="fig1, fig2, fig4, fig6, figS1, figS2, figS3 or ablations.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for figures, numbers and, in DIR/work, all that was made.")],
+    budget: Annotated[
+        Literal["quick", "full"], typer.Option("--budget", help="Half an hour on two cores, or the paper's setting.")
+    ] = "quick",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Every random number follows from it.")] = 0,
+) -> None:
+    """Make a figure of the paper again, with its numbers and costs.
+
+    Of Lei et al. (2024). Writes EXPERIMENT.png, EXPERIMENT.svg and EXPERIMENT.json. The quick budget takes at most 30 minutes on two cores,
+    training included; the full one is meant for a GPU. The same command resumes after a Ctrl-C; experiments with the same DIR share models
+    and data.
+
+    \b
+    Examples:
+      gcd-hpc reproduce fig4 --out reproduced
+      gcd-hpc reproduce fig6 --budget full --seed 1 --out reproduced-full
+    """
+    from gcd_hpc.reproduce.experiments import reproduce
+
+    command = shlex.join(["gcd-hpc", "reproduce", experiment, "--budget", budget, "--seed", str(seed), "--out", str(out)])
+    try:
+        paths = reproduce(experiment, budget, seed, out, command)
+    except KeyboardInterrupt:
+        print(f"{out}: stopped; the same command goes on")
+        raise typer.Exit(STOPPED) from None
+    for path in paths:
+        print(path)

@@ -1,0 +1,90 @@
+"""Commands that tell how a campaign fares: where it stands, what failed, how busy its machines were."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gcd_hpc.cli.options import Json, Run
+from gcd_hpc.cli.output import console, print_json
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def status(
+    run: Run,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every two seconds until Ctrl-C.")] = False,
+    json: Json = False,
+) -> None:
+    """Where a campaign stands, also while it is at work.
+
+    \b
+    Examples:
+      gcd-hpc status runs/w_sigma5
+      gcd-hpc status runs/w_sigma5 --watch
+    """
+    from gcd_hpc.browse.status import status_record, status_view
+
+    if json:
+        print_json(status_record(run))
+    elif watch:
+        _watch(lambda: status_view(status_record(run)))
+    else:
+        console().print(status_view(status_record(run)))
+
+
+def failures(
+    run: Run,
+    every: Annotated[bool, typer.Option("--all", help="List all, also candidates that were refused before relaxation.")] = False,
+    json: Json = False,
+) -> None:
+    """What went wrong in a campaign, by class and reason: candidates, lost workers, work that was set aside.
+
+    \b
+    Example:
+      gcd-hpc failures runs/w_sigma5
+    """
+    from gcd_hpc.browse.failures import failure_rows, failures_json, failures_table
+
+    rows = failure_rows(run)
+    if json:
+        print(failures_json(rows, every))
+    else:
+        console().print(failures_table(rows, every))
+
+
+def report(run: Run, json: Json = False) -> None:
+    """How well a campaign used its machines: occupancy, overhead, delays, waste, and what a core-hour found.
+
+    \b
+    Example:
+      gcd-hpc report runs/w_sigma5
+    """
+    from gcd_hpc.browse.status import read_state
+    from gcd_hpc.browse.usage import report_record, report_table, unique_low_energy
+    from gcd_hpc.campaign.directory import CONFIG_NAME
+    from gcd_hpc.campaign.report import report_of
+    from gcd_hpc.config.loader import load_campaign
+
+    _, events = read_state(run)
+    window = load_campaign(run / CONFIG_NAME).selection.energy_window_j_m2
+    record = report_record(report_of(events), unique_low_energy(run, window))
+    if json:
+        print_json(record)
+    else:
+        console().print(report_table(record))
+
+
+def _watch(view: Callable[[], "RenderableType"]) -> None:
+    import time
+
+    from rich.live import Live
+
+    try:
+        with Live(view(), console=console()) as live:
+            while True:
+                time.sleep(2.0)
+                live.update(view())
+    except KeyboardInterrupt:
+        pass
