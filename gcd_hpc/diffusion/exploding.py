@@ -1,0 +1,147 @@
+"""The variance-exploding process x_t = x_0 + sigma_t epsilon with sigma_t = k t (C1), its loss, and samplers that take any score."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from gcd_hpc.diffusion.process import per_item
+
+Sampler = Literal["ode", "sde", "restart"]
+Score = Callable[[Tensor, Tensor], Tensor]
+"""(x_t (B, ...), t (B,)) -> the score, grad log p_t(x_t), (B, ...)."""
+Draw = Callable[[], Tensor]
+"""Unit normal numbers of the shape of the samples, new ones at each call."""
+
+GRID_POWER = 7.0
+"""Steps are equal in sigma^(1/7), after Karras et al. (2022), eq. 5: short where little noise is left."""
+
+
+@dataclass(frozen=True)
+class Exploding:
+    """sigma_t = k t for t in [t_min, 1]."""
+
+    max_sigma: float
+    """k, in the unit of the positions."""
+    t_min: float = 0.01
+    """The end of sampling: a hundredth of the noise is left."""
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """Standard deviation of the noise at t, in the unit of the positions."""
+        return self.max_sigma * t
+
+    def draw_times(self, uniform: Tensor) -> Tensor:
+        """Training times from uniform numbers in [0, 1)."""
+        return self.t_min + (1.0 - self.t_min) * uniform
+
+    def time_of(self, sigma: float) -> float:
+        """The t at which this much noise has been added, at most 1: there the process ends."""
+        return min(1.0, sigma / self.max_sigma)
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Where restart sampling (Xu et al., 2023) adds noise again: from ``low`` up to ``high``, ``num`` times."""
+
+    low: float = 0.1
+    high: float = 0.8
+    num: int = 4
+
+
+def score_matching_loss(score: Score, process: Exploding, clean: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    """Mean of (s sigma_t + epsilon)^2, a scalar; 1 for a score of zero.
+
+    Args:
+        clean, noise: (B, ...).
+        t: (B,).
+
+    Source: Lei et al. (2024), eq. 9.
+    """
+    sigma = per_item(process.sigma(t), clean)
+    return (score(clean + sigma * noise, t) * sigma + noise).square().mean()
+
+
+def denoise(
+    score: Score, start: Tensor, process: Exploding, sampler: Sampler, num_steps: int, draw: Draw, t_start: float = 1.0
+) -> Tensor:
+    """From x_t at t_start to a sample at t_min.
+
+    Args:
+        start: (B, ...).
+        sampler: "ode" is Heun's method on the probability flow, second order; "sde" the ancestral steps of the reverse diffusion;
+            "restart" the ODE, which at ``Restart.low`` is sent back to ``Restart.high`` by new noise.
+        num_steps: from t_start to t_min; "restart" repeats its share of them.
+        draw: called by "sde" and "restart".
+
+    Returns:
+        (B, ...) like start.
+    """
+    t_start = max(t_start, process.t_min)
+    with torch.no_grad():
+        if sampler == "ode":
+            return _follow_flow(score, start, process, t_start, process.t_min, num_steps)
+        if sampler == "sde":
+            return _ancestral(score, start, process, t_start, num_steps, draw)
+        return _restarts(score, start, process, t_start, num_steps, draw)
+
+
+def num_evaluations(process: Exploding, sampler: Sampler, num_steps: int, t_start: float = 1.0) -> int:
+    """How often ``denoise`` asks for the score."""
+    num = 0
+
+    def zero(x: Tensor, t: Tensor) -> Tensor:
+        nonlocal num
+        num += 1
+        return torch.zeros_like(x)
+
+    denoise(zero, torch.zeros(1), process, sampler, num_steps, lambda: torch.zeros(1), t_start)
+    return num
+
+
+def _follow_flow(score: Score, x: Tensor, process: Exploding, t_start: float, t_end: float, num_steps: int) -> Tensor:
+    """Heun's method in sigma, where the flow is dx / dsigma = -sigma s (Karras et al., 2022, algorithm 1)."""
+    for t, t_next in pairwise(_times(t_start, t_end, num_steps)):
+        sigma, sigma_next = process.max_sigma * t, process.max_sigma * t_next
+        slope = -sigma * score(x, _whole_batch(t, x))
+        slope_next = -sigma_next * score(x + (sigma_next - sigma) * slope, _whole_batch(t_next, x))
+        x = x + (sigma_next - sigma) * 0.5 * (slope + slope_next)
+    return x
+
+
+def _ancestral(score: Score, x: Tensor, process: Exploding, t_start: float, num_steps: int, draw: Draw) -> Tensor:
+    """Ancestral sampling of the reverse diffusion: Song et al. (2021), eq. 47."""
+    for t, t_next in pairwise(_times(t_start, process.t_min, num_steps)):
+        variance, variance_next = (process.max_sigma * t) ** 2, (process.max_sigma * t_next) ** 2
+        fall = variance - variance_next
+        x = x + fall * score(x, _whole_batch(t, x)) + math.sqrt(variance_next * fall / variance) * draw()
+    return x
+
+
+def _restarts(score: Score, x: Tensor, process: Exploding, t_start: float, num_steps: int, draw: Draw) -> Tensor:
+    """Restart sampling: algorithm 1 of Xu et al. (2023), one interval."""
+    restart = Restart()
+    high, low = min(restart.high, t_start), min(restart.low, t_start)
+    x = _follow_flow(score, x, process, t_start, low, _share(num_steps, t_start, low, t_start, process.t_min))
+    again = process.max_sigma * math.sqrt(high**2 - low**2)
+    for _ in range(restart.num):
+        x = _follow_flow(score, x + again * draw(), process, high, low, _share(num_steps, high, low, t_start, process.t_min))
+    return _follow_flow(score, x, process, low, process.t_min, _share(num_steps, low, process.t_min, t_start, process.t_min))
+
+
+def _share(num_steps: int, t: float, t_next: float, t_start: float, t_end: float) -> int:
+    """Steps from t to t_next when there are num_steps from t_start to t_end; 1 at least."""
+    a, b, c, d = (time ** (1.0 / GRID_POWER) for time in (t, t_next, t_start, t_end))
+    return max(1, round(num_steps * (a - b) / (c - d))) if c > d else 1
+
+
+def _times(t_start: float, t_end: float, num_steps: int) -> list[float]:
+    first, last = t_start ** (1.0 / GRID_POWER), t_end ** (1.0 / GRID_POWER)
+    return [(first + (last - first) * i / num_steps) ** GRID_POWER for i in range(num_steps + 1)]
+
+
+def _whole_batch(t: float, x: Tensor) -> Tensor:
+    return torch.full((x.shape[0],), t, dtype=x.dtype, device=x.device)
