@@ -13,13 +13,18 @@ PLANE_TOLERANCE = 1e-4
 """Å by which atoms of a plane may miss it."""
 
 
-def search_start(frame: Frame, config: SearchConfig, rng: np.random.Generator) -> tuple[Atoms, np.ndarray, Anneal | None]:
-    """Join the grains in a random registry, take atoms out of a plane at the boundary, and shake what is next to it.
+def search_start(
+    frame: Frame, config: SearchConfig, rng: np.random.Generator, registry: np.ndarray | None = None
+) -> tuple[Atoms, np.ndarray, Anneal | None]:
+    """Join the grains, take atoms out of a plane at the boundary, and shake what is next to it.
+
+    Args:
+        registry: (3,) Å; random when not given.
 
     Returns:
         the structure, its registry (3,) in Å before relaxation, and the annealing that precedes relaxation, if any.
     """
-    registry = frame.random_registry(rng)
+    registry = frame.random_registry(rng) if registry is None else registry
     lower, upper = frame.lower(frame.centre), frame.upper(registry, frame.centre + registry[2])
     if rng.random() < 0.5:
         lower = lower[~_removed(lower[:, 2].max() - lower[:, 2], frame.bicrystal.plane_spacing, frame.bicrystal.atoms_per_plane, rng)]

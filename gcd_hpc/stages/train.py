@@ -217,8 +217,13 @@ def cosine_rate(step: int, num_steps: int, highest: float, lowest: float, num_wa
     return float(warm * (lowest + 0.5 * (highest - lowest) * (1 + np.cos(np.pi * step / num_steps))))
 
 
-def train(run_dir: Path, version: int, process: Process, pause: Pause | None = None) -> None:
+def train(
+    run_dir: Path, version: int, process: Process, pause: Pause | None = None, on_step: Callable[[int, int], None] | None = None
+) -> None:
     """Train model ``version`` on its training set; the second and later versions start from the model in use before.
+
+    Args:
+        on_step: called with the number of steps done and their total after each of them.
 
     Raises:
         Paused: if it was asked to stop; the same call goes on from there.
@@ -245,7 +250,7 @@ def train(run_dir: Path, version: int, process: Process, pause: Pause | None = N
     resume(state, model_dir(run_dir, version) / "state.pt")
     if process.rank == 0:
         prepare_decoder(run_dir, setting, structures)
-    run(state, model_dir(run_dir, version), pause or Pause(pause_file(run_dir)))
+    run(state, model_dir(run_dir, version), pause or Pause(pause_file(run_dir)), on_step)
     if process.rank == 0:
         metadata |= {"validation_loss": state.validation_loss, "network": setting.config.network.model_dump()}
         save(model_file(run_dir, version), state.ema.weights, metadata)
@@ -268,7 +273,7 @@ def resume(state: Training, checkpoint: Path) -> None:
         state.restore(saved)
 
 
-def run(state: Training, folder: Path, pause: Pause) -> None:
+def run(state: Training, folder: Path, pause: Pause, on_step: Callable[[int, int], None] | None = None) -> None:
     """Steps, progress and checkpoints until the last step.
 
     Raises:
@@ -279,6 +284,8 @@ def run(state: Training, folder: Path, pause: Pause) -> None:
     while state.step < state.num_steps:
         loss, is_paused = state.process.agree(state.advance(), pause.wanted(state.process))
         recent, is_last = [*recent[-99:], loss], state.step == state.num_steps
+        if on_step is not None:
+            on_step(state.step, state.num_steps)
         is_checkpoint = is_last or state.step % state.setting.config.training.checkpoint_every == 0
         if is_checkpoint:
             state.validate()

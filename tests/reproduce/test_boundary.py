@@ -1,0 +1,107 @@
+"""The experiment on the grain boundary, in small but with every part real, and how its hits are counted."""
+
+import json
+
+import numpy as np
+import pytest
+
+from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.reproduce.boundary import QUICK, BoundaryBudget, base_config, model_config, shares, study
+from gcd_hpc.reproduce.boundary_numbers import PHASES, joined, method_numbers, phase_hits
+from gcd_hpc.reproduce.boundary_tasks import CAMPAIGNS, open_run, varied
+from gcd_hpc.reproduce.outcome import plain
+from gcd_hpc.reproduce.work import Workshop
+from gcd_hpc.stages.setting import load_setting
+from gcd_hpc.store.schema import Candidate
+
+SMALL = (
+    *("search.num_tries=24", "search.chunk_size=6", "search.md.probability=0", "network.width=8", "network.num_blocks=1"),
+    *("training.num_steps=6", "training.batch_size=2", "training.checkpoint_every=6", "sampling.num_steps=3", "sampling.batch_size=2"),
+    *("selection.min_energy_j_m2=2.0", "selection.max_energy_j_m2=4.5"),
+)
+TINY = BoundaryBudget("w_sigma5_withheld.yaml", SMALL, num_models=2, num_blocks=2, block_size=2, num_rival=6, num_more_tries=4)
+
+
+def rows(*triples):
+    """Columns of relaxed structures: ([n], tight energy, loose energy) each."""
+    n, energy, loose = np.array(triples, dtype=float).T
+    ones = np.ones(len(n))
+    return {
+        "status": np.where(np.isfinite(energy), "ok", "failed"),
+        **{"n_fraction": n, "gb_energy_j_m2": energy, "screen_gb_energy_j_m2": loose, "sample_s": ones, "relax_s": 2 * ones},
+    }
+
+
+def test_a_hit_has_the_phases_fraction_and_its_energy():
+    arrays = rows((0.2, 2.2969, 2.31), (0.2, 2.31, 2.33), (0.4, 2.297, 2.3), (0.4, 2.4688, 2.6), (0.2, np.nan, np.nan))
+    assert phase_hits(arrays, PHASES[0]).tolist() == [True, False, False, False, False]
+    assert phase_hits(arrays, PHASES[0], "paper").tolist() == [True, True, False, False, False]
+    assert phase_hits(arrays, PHASES[1]).tolist() == [False, False, True, True, False]
+
+
+def test_failed_tries_count_as_tries():
+    numbers = method_numbers(rows((0.2, 2.297, 2.3), (0.2, np.nan, np.nan), (0.3, 2.7, 2.8), (0.3, 2.65, 2.7)))
+    assert (numbers["tries"], numbers["relaxed"]) == (4, 3)
+    assert numbers["phases"]["[1/5]"]["rate"] == 0.25
+    assert numbers["lowest_j_m2"] == {"0.2": 2.297, "0.3": 2.65}
+
+
+def test_joined_blocks_keep_their_order_and_leave_out_what_belongs_to_one_task():
+    first, second = rows((0.1, 3.0, 3.1)), rows((0.2, 2.5, 2.6), (0.3, 2.4, 2.5))
+    both = joined([{**first, "core_s": np.array(1.0)}, {**second, "core_s": np.array(2.0)}])
+    assert both["n_fraction"].tolist() == [0.1, 0.2, 0.3]
+    assert "core_s" not in both
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 20), (7, 9), (0, 0), (1_000_000, 1_001_000)])
+def test_shares_cover_a_range_once(start, stop):
+    assert [index for first, last in shares(start, stop) for index in range(first, last)] == list(range(start, stop))
+
+
+def test_the_models_campaign_differs_from_the_data_sets_only_in_seed_and_selection():
+    base = base_config(3, QUICK)
+    assert model_config(base, 3, withheld=True) == base
+    other = model_config(base, 4, withheld=False)
+    assert (other.selection.min_energy_j_m2, other.selection.max_energy_j_m2) == (None, None)
+    assert other.model_copy(update={"seed": 3, "selection": base.selection}) == base
+
+
+def test_the_withheld_campaign_hides_both_phases():
+    selection = load_campaign(CAMPAIGNS / QUICK.campaign).selection
+    assert selection.min_energy_j_m2 > max(phase.gb_energy_j_m2 for phase in PHASES)
+    assert (selection.min_energy_j_m2, selection.max_energy_j_m2) == (2.6, 2.8)
+
+
+@pytest.mark.lammps
+def test_variations_of_a_structure_touch_its_boundary_only(tmp_path):
+    setting = load_setting(str(open_run(tmp_path, "run", base_config(0, TINY))))
+    positions = setting.frame.join((0.0, 0.0, 0.0)).positions
+    origin = Candidate("search-000000", "search", 0, 0, 0, 0, "ok", num_atoms=len(positions), positions=positions)
+    far = np.abs(positions[:, 2] - setting.frame.centre) > 10.0
+    outer = {tuple(row) for row in positions[far].round(6)}
+    assert np.array_equal(varied(setting, origin, "again", 0, np.random.default_rng(0)), positions)
+    counts = set()
+    for index in range(20):
+        rattled = varied(setting, origin, "rattled", index, np.random.default_rng(index))
+        mutated = varied(setting, origin, "mutated", index, np.random.default_rng(index))
+        assert len(rattled) == len(positions)
+        assert not np.allclose(rattled, positions, atol=0.05)
+        assert all(outer <= {tuple(row) for row in changed.round(6)} for changed in (rattled, mutated))
+        counts.add(len(mutated) - len(positions))
+    assert counts == {-3, -2, -1, 1, 2, 3}
+
+
+@pytest.mark.lammps
+def test_a_small_study_runs_whole_and_again_gives_the_same_numbers(tmp_path):
+    first = study(Workshop(tmp_path / "first"), TINY, withheld=True)
+    kept = study(Workshop(tmp_path / "first"), TINY, withheld=True)
+    assert json.dumps(plain(kept.numbers)) == json.dumps(plain(first.numbers))
+    anew = study(Workshop(tmp_path / "anew"), TINY, withheld=True)
+    assert json.dumps(plain(anew.numbers)) == json.dumps(plain(first.numbers))
+    methods = first.numbers["methods"]
+    assert methods["model"]["tries"] == 8
+    assert methods["search with dynamics"]["tries"] == 28
+    assert {numbers["tries"] for name, numbers in methods.items() if "again" not in name} == {8, 28, 6}
+    assert first.numbers["data_set"]["tries"] == 24
+    assert set(first.costs) >= {"search", "training", "sampling", "relaxation", "rivals", "at_equal_core_s"}
+    assert min(first.costs[name] for name in ("search", "training", "sampling", "relaxation")) > 0
