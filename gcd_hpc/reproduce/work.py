@@ -8,8 +8,8 @@ import time
 import traceback
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -30,6 +30,8 @@ Report = Callable[[float], None]
 """A task calls it now and then with the fraction that is done."""
 
 SECONDS_BETWEEN_REPORTS = 0.2
+SECONDS_TO_LEAVE = 5.0
+"""For a worker whose task is done."""
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 
@@ -88,10 +90,11 @@ class Workshop:
                     progress.kept(task.name)
             missing = {path: task for path, task in zip(paths, tasks, strict=True) if path not in results}
             run = _one_by_one if on_device and self.device == "cuda" else _side_by_side
-            for path, arrays in run(missing, progress):
-                _write(path, arrays)
-                results[path] = arrays
-                progress.done(missing[path].name, float(arrays["core_s"]))
+            with closing(run(missing, progress)) as made:
+                for path, arrays in made:
+                    _write(path, arrays)
+                    results[path] = arrays
+                    progress.done(missing[path].name, float(arrays["core_s"]))
         return [results[path] for path in paths]
 
 
@@ -99,7 +102,8 @@ def _read(path: Path, progress: TaskProgress) -> Arrays | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # np.load itself leaves a damaged file open.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         arrays["core_s"]
         return arrays
@@ -114,7 +118,7 @@ def _write(path: Path, arrays: Arrays) -> None:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
 
 
-def _one_by_one(tasks: dict[Path, Task], progress: TaskProgress) -> Iterator[tuple[Path, Arrays]]:
+def _one_by_one(tasks: dict[Path, Task], progress: TaskProgress) -> Generator[tuple[Path, Arrays], None, None]:
     for path, task in tasks.items():
         progress.start(task.name)
         started = time.perf_counter()
@@ -122,7 +126,7 @@ def _one_by_one(tasks: dict[Path, Task], progress: TaskProgress) -> Iterator[tup
         yield path, {**arrays, "core_s": np.array(time.perf_counter() - started)}
 
 
-def _side_by_side(tasks: dict[Path, Task], progress: TaskProgress) -> Iterator[tuple[Path, Arrays]]:
+def _side_by_side(tasks: dict[Path, Task], progress: TaskProgress) -> Generator[tuple[Path, Arrays], None, None]:
     waiting = list(tasks)
     running: dict[Connection, tuple[Path, SpawnProcess]] = {}
     for task in tasks.values():
@@ -142,6 +146,7 @@ def _side_by_side(tasks: dict[Path, Task], progress: TaskProgress) -> Iterator[t
                     progress.show(tasks[path].name, message)
                 else:
                     del running[ready]
+                    process.join(SECONDS_TO_LEAVE)
                     _end(ready, process)
                     yield path, message
     finally:
@@ -192,9 +197,6 @@ def _end(connection: Connection, process: SpawnProcess) -> None:
 def _work(connection: Connection, task: Task) -> None:
     """What a worker does: sends fractions, then arrays, or the error that ended the task."""
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    import torch
-
-    torch.set_num_threads(1)
     sent = 0.0
 
     def report(fraction: float) -> None:
