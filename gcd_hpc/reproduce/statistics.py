@@ -47,7 +47,7 @@ def blocked_rate(hits: ArrayLike, tries: ArrayLike) -> Estimate:
     of a new block on average. Blocks of one training share its luck: what another training would give, only blocks of whole trainings tell.
 
     Where no block, or every try, has a hit, the blocks say nothing of their spread: the interval is Wilson's for all tries together, and
-    true only as far as the blocks have one rate. No hit in 500 tries excludes a common rate above 0.8 %, not one seed in ten that would hit.
+    true only as far as the blocks have one rate. No hit in 500 tries excludes a common rate above 0.8 %, not a seed in ten that would hit.
 
     Raises:
         ValueError: if there are fewer than two blocks, or one without tries.

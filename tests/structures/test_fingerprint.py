@@ -1,12 +1,17 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from gcd_hpc.structures.files import read_structure
 from gcd_hpc.structures.fingerprint import distance, energy_weights, fingerprint, height_weights
 from gcd_hpc.structures.frame import Frame
 from tests.structures.boundaries import W_TWIST
 
 FRAME = Frame.build(W_TWIST, (27.0, 27.0), 60.0)
 RNG = np.random.default_rng(0)
+PUBLISHED = Path(__file__).parents[3] / "shared/data/grip_w_sigma5"
+needs_published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="GRIP's published structures lie beside the repository only here")
 
 
 def mark(positions, centre=FRAME.centre, cell=FRAME.lengths):
@@ -44,6 +49,20 @@ def test_structures_turned_by_a_symmetry_operation_are_the_same(positions):
         assert distance(mark(positions), mark(turned, centre)) < 1e-9
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_mirrored_structures_are_the_same(positions, axis):
+    mirrored = positions * np.where(np.arange(3) == axis, -1, 1)
+    assert distance(mark(positions), mark(mirrored, -FRAME.centre if axis == 2 else FRAME.centre)) < 1e-9
+
+
+def test_structures_turned_by_90_degrees_are_the_same_in_a_turned_cell(positions):
+    """Also where the cell is not square: two copies along x become two along y."""
+    double = np.concatenate([positions, positions + np.array([W_TWIST.lengths[0], 0, 0])])
+    turned = np.stack([-double[:, 1], double[:, 0], double[:, 2]], axis=1)
+    cell = (W_TWIST.lengths[1], 2 * W_TWIST.lengths[0], FRAME.height)
+    assert distance(mark(positions), mark(turned, cell=cell)) < 1e-9
+
+
 def test_cells_narrower_than_the_cutoff_see_all_periodic_images():
     lengths = np.array([3.0, 3.0, 60.0])
     chain = np.array([[0.0, 0.0, 30.0], [1.5, 1.5, 31.5]])
@@ -75,3 +94,44 @@ def test_without_boundary_atoms_there_is_nothing_to_tell_apart():
     empty = fingerprint(np.zeros((3, 3)), (5.0, 5.0, 5.0), np.zeros(3), 2.7)
     assert not empty.any()
     assert distance(empty, empty) == 0.0
+
+
+def published(name, copies=1):
+    """Positions, energies and cell of a relaxed dump; of the first of several copies along x with copies > 1."""
+    atoms = read_structure(PUBLISHED / name, "W")
+    width = atoms.cell[0, 0] / copies
+    folded = np.sort(atoms.positions[:, 0] % width)
+    gap = np.argmax(np.diff(folded))  # a cut where no atom is
+    first = (atoms.positions[:, 0] - folded[gap : gap + 2].mean()) % atoms.cell[0, 0] < width
+    return atoms.positions[first], atoms.arrays["c_eng"][first], np.array([width, *atoms.cell.lengths()[1:]])
+
+
+def mark_published(positions, energies, lengths):
+    inside = np.abs(positions[:, 2] - positions[:, 2].min() - np.ptp(positions[:, 2]) / 2) < 20  # without the free surfaces
+    return fingerprint(positions, lengths, inside * energy_weights(energies, -8.759994), W_TWIST.nearest_neighbor)
+
+
+@needs_published
+def test_the_published_phase_of_two_cells_is_the_same_as_one_cell_of_it():
+    """As far as the minimiser left both halves alike: their atoms are at most 0.00007 Å apart."""
+    double, single = published("metastable_n0.4_2x1.dump"), published("metastable_n0.4_2x1.dump", copies=2)
+    assert 2 * len(single[0]) == len(double[0]) == 948
+    assert distance(mark_published(*double), mark_published(*single)) < 1e-5
+
+
+@needs_published
+@pytest.mark.parametrize("copies", [1, 2])
+def test_the_published_phases_differ_whatever_the_cell(copies):
+    ground, metastable = published("gs_n0.2.dump"), published("metastable_n0.4_2x1.dump", copies)
+    assert distance(mark_published(*ground), mark_published(*metastable)) > 0.1
+
+
+@needs_published
+@pytest.mark.parametrize(("name", "copies"), [("gs_n0.2.dump", 1), ("metastable_n0.4_2x1.dump", 2)])
+def test_shifted_turned_and_mirrored_copies_of_a_published_phase_are_the_same(name, copies):
+    positions, energies, lengths = published(name, copies)
+    known = mark_published(positions, energies, lengths)
+    for symmetry in ([1, 1, 1], [-1, 1, 1], [1, 1, -1], [-1, -1, 1]):
+        moved = positions * symmetry + [3.3, -7.1, 2.0]
+        assert distance(known, mark_published(moved, energies, lengths)) < 1e-9
+        assert distance(known, mark_published(moved[:, [1, 0, 2]], energies, lengths[[1, 0, 2]])) < 1e-9
