@@ -19,7 +19,7 @@ from gcd_hpc.reproduce.boundary_numbers import (
     discovery_numbers,
     joined,
     method_numbers,
-    phase_hits,
+    rate_numbers,
     training_numbers,
 )
 from gcd_hpc.reproduce.boundary_tasks import (
@@ -37,7 +37,6 @@ from gcd_hpc.reproduce.boundary_tasks import (
     train_model,
 )
 from gcd_hpc.reproduce.outcome import Outcome
-from gcd_hpc.reproduce.statistics import block_interval
 from gcd_hpc.reproduce.work import Arrays, Task, Workshop
 from gcd_hpc.stages.layout import num_chunks
 from gcd_hpc.stages.setting import load_setting
@@ -102,29 +101,23 @@ def study(workshop: Workshop, budget: BoundaryBudget, withheld: bool) -> Outcome
     runs = [open_run(workshop.work, f"{name}-{number}", config) for number, config in enumerate(configs)]
     trained = workshop.run([Task(f"train-{run.name}", train_model, (run, searched, workshop.device)) for run in runs], on_device=True)
     blocks = [(run, block) for run in runs for block in range(budget.num_blocks)]
-    workshop.run([Task(f"sample-{run.name}-{block}", sample_block, (run, block, workshop.device)) for run, block in blocks], on_device=True)
+    samples = [Task(f"sample-{run.name}-{block}", sample_block, (run, block, workshop.device)) for run, block in blocks]
+    sampled = joined(workshop.run(samples, on_device=True))
     relaxed = workshop.run([Task(f"relax-{run.name}-{block}", relax_block, (run, block)) for run, block in blocks])
     found = workshop.run([Task(f"novelty-{run.name}", novelty, (run, budget.num_blocks, phases, TOLERANCE_J_M2)) for run in runs])
 
-    tried = {MODEL: joined(relaxed), SEARCH: data_set}
     more, others = rivals(workshop, budget, base, searched, runs[0], len(trained[0]["n_fraction"]))
-    tried[SEARCH] = joined([data_set, more])
-    tried |= others
+    tried = {MODEL: joined(relaxed), SEARCH: joined([data_set, more]), **others}
     by_model = [relaxed[start : start + budget.num_blocks] for start in range(0, len(relaxed), budget.num_blocks)]
     numbers: dict[str, Any] = {
         "withheld_j_m2": [base.selection.min_energy_j_m2, base.selection.max_energy_j_m2] if withheld else None,
         "data_set": {"tries": len(data_set["status"]), "distinct": int(distinct["num_distinct"].sum())},
         "training_sets": [training_numbers(arrays) for arrays in trained],
         "methods": {method: method_numbers(arrays) for method, arrays in tried.items()},
+        "models_rate": {phase.name: rate_numbers(phase, by_model, tried) for phase in PHASES},
         "discoveries": [discovery_numbers(arrays) for arrays in found],
     }
-    for phase in PHASES:
-        hits = [int(phase_hits(block, phase).sum()) for block in relaxed]
-        numbers["methods"][MODEL]["phases"][phase.name] |= {
-            "hits_by_block": np.reshape(hits, (budget.num_models, budget.num_blocks)).tolist(),
-            "block_95": block_interval(hits, [budget.block_size] * len(hits), workshop.seed),
-        }
-    costs = cost_numbers(data_set, more, trained, by_model, others)
+    costs = cost_numbers(tried[SEARCH], len(data_set["status"]), trained, sampled, tried[MODEL], others)
     return Outcome(numbers, costs, boundary_figure(numbers, tried[MODEL], data_set, found, load_setting(str(searched)).bulk.cohesive_ev))
 
 

@@ -1,14 +1,14 @@
 """Counting on a grain boundary: which relaxed structures are the published phases, how often each method finds them, what it costs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gcd_hpc.reproduce.boundary_tasks import is_phase
-from gcd_hpc.reproduce.statistics import wilson_interval
+from gcd_hpc.reproduce.statistics import blocked_rate, ratio, wilson
 from gcd_hpc.reproduce.work import Arrays
 
 
@@ -30,9 +30,9 @@ MODEL, SEARCH = "model", "search with dynamics"
 
 
 def joined(pieces: Sequence[Arrays]) -> Arrays:
-    """Columns of several tasks, one after the other."""
-    names = [name for name in pieces[0] if name != "core_s"]
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in names}
+    """Columns of several tasks, one after the other, and the sum of their core-seconds."""
+    columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0] if name != "core_s"}
+    return {**columns, "core_s": np.sum([piece["core_s"] for piece in pieces])}
 
 
 def phase_hits(arrays: Arrays, phase: Phase, preset: str = "tight") -> NDArray[np.bool_]:
@@ -50,16 +50,34 @@ def method_numbers(arrays: Arrays) -> dict[str, Any]:
     num, ok = len(arrays["status"]), arrays["status"] == "ok"
     phases = {}
     for phase in PHASES:
-        hits = int(phase_hits(arrays, phase).sum())
+        rate = wilson(int(phase_hits(arrays, phase).sum()), num)
         phases[phase.name] = {
-            "hits": hits,
-            "rate": hits / num,
-            "wilson_95": wilson_interval(hits, num),
+            "hits": int(phase_hits(arrays, phase).sum()),
+            "rate": rate.value,
+            "wilson_95": [rate.low, rate.high],
             "hits_with_the_papers_preset": int(phase_hits(arrays, phase, "paper").sum()),
         }
     fractions = np.unique(np.round(arrays["n_fraction"][ok], 6))
     lowest = {f"{n:g}": float(arrays["gb_energy_j_m2"][ok & np.isclose(arrays["n_fraction"], n)].min()) for n in fractions}
     return {"tries": num, "relaxed": int(ok.sum()), "phases": phases, "lowest_j_m2": lowest}
+
+
+def rate_numbers(phase: Phase, by_model: Sequence[Sequence[Arrays]], tried: dict[str, Arrays]) -> dict[str, Any]:
+    """The models' rate with an interval that knows of training and sampling seeds, and its ratio to that of every rival.
+
+    Args:
+        by_model: relaxed blocks of each model. tried: everything that each method tried, the model's own included.
+    """
+    hits = [[int(phase_hits(block, phase).sum()) for block in blocks] for blocks in by_model]
+    sizes = [[len(block["status"]) for block in blocks] for blocks in by_model]
+    rate = blocked_rate(np.ravel(hits), np.ravel(sizes))
+    others = {method: wilson(int(phase_hits(rows, phase).sum()), len(rows["status"])) for method, rows in tried.items() if method != MODEL}
+    return {
+        "hits_by_model_and_block": hits,
+        "rate": rate.value,
+        "blocked_95": [rate.low, rate.high],
+        "times_the_rate_of": {method: astuple(ratio(rate, other)) for method, other in others.items()},
+    }
 
 
 def training_numbers(arrays: Arrays) -> dict[str, Any]:
@@ -90,41 +108,37 @@ def discovery_numbers(arrays: Arrays) -> dict[str, Any]:
     return numbers
 
 
-def core_seconds(arrays: Arrays) -> float:
-    """What it took to make and relax structures; refused ones were not relaxed."""
-    return float(np.nansum(arrays["sample_s"]) + np.nansum(arrays["relax_s"]))
-
-
 def cost_numbers(
-    data_set: Arrays, more: Arrays, trained: Sequence[Arrays], by_model: Sequence[Sequence[Arrays]], others: dict[str, Arrays]
+    search: Arrays, num_tries: int, trained: Sequence[Arrays], sampled: Arrays, relaxed: Arrays, others: dict[str, Arrays]
 ) -> dict[str, Any]:
     """Core-seconds of every part, hits per 1,000 core-seconds, and what the search finds in the core-seconds of search, training and model.
 
     Args:
-        more: the search that went on after the data set. by_model: relaxed blocks of each model. others: rivals by name.
+        search: the data set and the search that went on after it. num_tries: those of the data set.
+        sampled, relaxed: the candidates of all models. others: rivals by name.
     """
-    model, search = joined([block for blocks in by_model for block in blocks]), joined([data_set, more])
-    training = [float(arrays["core_s"]) for arrays in trained]
+    a_try = float(search["core_s"]) / len(search["status"])
+    data_set, num_models = a_try * num_tries, len(trained)
+    training, candidates = sum(float(arrays["core_s"]) for arrays in trained), float(sampled["core_s"] + relaxed["core_s"])
+    spent = data_set + (training + candidates) / num_models
+    within = {name: values[: int(spent / a_try)] for name, values in search.items() if name != "core_s"}
     costs: dict[str, Any] = {
-        "search": core_seconds(data_set),
-        "training": sum(training),
-        "sampling": float(np.nansum(model["sample_s"])),
-        "relaxation": float(np.nansum(model["relax_s"])),
-        "rivals": {SEARCH: core_seconds(search)} | {name: core_seconds(arrays) for name, arrays in others.items()},
+        "search": data_set,
+        "training": training,
+        "sampling": float(sampled["core_s"]),
+        "relaxation": float(relaxed["core_s"]),
+        "rivals": {SEARCH: float(search["core_s"])} | {name: float(arrays["core_s"]) for name, arrays in others.items()},
+        "search_training_and_one_model": spent,
+        "tries_of_the_search_in_that_time": spent / a_try,
     }
-    spent = core_seconds(data_set) + costs["training"] / len(training) + core_seconds(model) / len(by_model)
-    paid = np.cumsum(np.nan_to_num(search["sample_s"]) + np.nan_to_num(search["relax_s"])) <= spent
-    within = {name: values[paid] for name, values in search.items()}
-    equal: dict[str, Any] = {"core_s_with_one_model": spent, "tries_of_the_search": int(paid.sum()), "search_spent_it_all": not paid.all()}
-    costs["at_equal_core_s"] = equal
-    all_of_it = spent * len(by_model)
     for phase in PHASES:
-        equal[phase.name] = {
-            "hits_of_one_model": int(phase_hits(model, phase).sum()) / len(by_model),
-            "hits_of_the_search": int(phase_hits(within, phase).sum()),
+        hits = int(phase_hits(relaxed, phase).sum())
+        per_second = {"model, search and training counted": hits / num_models / spent, "model, once trained": hits / candidates}
+        for name, rows in {SEARCH: search, **others}.items():
+            per_second[name] = int(phase_hits(rows, phase).sum()) / float(rows["core_s"])
+        costs[phase.name] = {
+            "hits_of_one_model": hits / num_models,
+            "hits_of_the_search_in_that_time": int(phase_hits(within, phase).sum()),
+            "hits_per_1000_core_s": {name: 1000 * rate for name, rate in per_second.items()},
         }
-        per_cost = {"model, search and training counted": int(phase_hits(model, phase).sum()) / all_of_it}
-        per_cost |= {"model, once trained": int(phase_hits(model, phase).sum()) / core_seconds(model)}
-        per_cost |= {name: int(phase_hits(rows, phase).sum()) / core_seconds(rows) for name, rows in {SEARCH: search, **others}.items()}
-        costs[f"hits_per_1000_core_s {phase.name}"] = {name: 1000 * rate for name, rate in per_cost.items()}
     return costs

@@ -37,7 +37,7 @@ from gcd_hpc.structures.energetics import closest_pair, n_fraction
 from gcd_hpc.structures.fingerprint import distance
 
 CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
-COLUMNS = ("status", "n_fraction", "gb_energy_j_m2", "screen_gb_energy_j_m2", "sample_s", "relax_s")
+COLUMNS = ("status", "n_fraction", "gb_energy_j_m2", "screen_gb_energy_j_m2")
 VERSION = 1
 """All experiments have one round."""
 RATTLES_A = (0.1, 0.2, 0.3, 0.4)

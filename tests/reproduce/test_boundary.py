@@ -7,7 +7,7 @@ import pytest
 
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.reproduce.boundary import QUICK, BoundaryBudget, base_config, model_config, shares, study
-from gcd_hpc.reproduce.boundary_numbers import PHASES, joined, method_numbers, phase_hits
+from gcd_hpc.reproduce.boundary_numbers import PHASES, cost_numbers, joined, method_numbers, phase_hits
 from gcd_hpc.reproduce.boundary_tasks import CAMPAIGNS, open_run, varied
 from gcd_hpc.reproduce.outcome import plain
 from gcd_hpc.reproduce.work import Workshop
@@ -25,10 +25,9 @@ TINY = BoundaryBudget("w_sigma5_withheld.yaml", SMALL, num_models=2, num_blocks=
 def rows(*triples):
     """Columns of relaxed structures: ([n], tight energy, loose energy) each."""
     n, energy, loose = np.array(triples, dtype=float).T
-    ones = np.ones(len(n))
     return {
         "status": np.where(np.isfinite(energy), "ok", "failed"),
-        **{"n_fraction": n, "gb_energy_j_m2": energy, "screen_gb_energy_j_m2": loose, "sample_s": ones, "relax_s": 2 * ones},
+        **{"n_fraction": n, "gb_energy_j_m2": energy, "screen_gb_energy_j_m2": loose, "core_s": np.array(2.0 * len(n))},
     }
 
 
@@ -46,11 +45,30 @@ def test_failed_tries_count_as_tries():
     assert numbers["lowest_j_m2"] == {"0.2": 2.297, "0.3": 2.65}
 
 
-def test_joined_blocks_keep_their_order_and_leave_out_what_belongs_to_one_task():
-    first, second = rows((0.1, 3.0, 3.1)), rows((0.2, 2.5, 2.6), (0.3, 2.4, 2.5))
-    both = joined([{**first, "core_s": np.array(1.0)}, {**second, "core_s": np.array(2.0)}])
+def test_joined_blocks_keep_their_order_and_add_up_their_core_seconds():
+    both = joined([rows((0.1, 3.0, 3.1)), rows((0.2, 2.5, 2.6), (0.3, 2.4, 2.5))])
     assert both["n_fraction"].tolist() == [0.1, 0.2, 0.3]
-    assert "core_s" not in both
+    assert both["core_s"] == 6.0
+
+
+def test_the_search_gets_the_core_seconds_of_search_training_and_one_model():
+    hit, miss = (0.2, 2.297, 2.3), (0.2, 2.6, 2.7)
+    search = rows(*[miss] * 5, *[hit] * 10)  # 2 core-seconds a try
+    trained, sampled = [{"core_s": np.array(8.0)}, {"core_s": np.array(4.0)}], {"core_s": np.array(2.0)}
+    costs = cost_numbers(search, 5, trained, sampled, rows(hit, hit, hit, miss), {"rival": rows(hit, miss)})
+    assert (costs["search"], costs["training"], costs["sampling"], costs["relaxation"]) == (10.0, 12.0, 2.0, 8.0)
+    assert costs["search_training_and_one_model"] == 10.0 + (12.0 + 2.0 + 8.0) / 2
+    assert costs["[1/5]"]["hits_of_the_search_in_that_time"] == 5, "10 of the 15 tries"
+    assert costs["[1/5]"]["hits_of_one_model"] == 1.5
+    per_1000 = costs["[1/5]"]["hits_per_1000_core_s"]
+    assert per_1000 == pytest.approx(
+        {
+            "model, search and training counted": 1000 * 1.5 / 21,
+            "model, once trained": 300.0,
+            "search with dynamics": 1000 / 3,
+            "rival": 250.0,
+        }
+    )
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 20), (7, 9), (0, 0), (1_000_000, 1_001_000)])
@@ -81,7 +99,7 @@ def test_variations_of_a_structure_touch_its_boundary_only(tmp_path):
     outer = {tuple(row) for row in positions[far].round(6)}
     assert np.array_equal(varied(setting, origin, "again", 0, np.random.default_rng(0)), positions)
     counts = set()
-    for index in range(20):
+    for index in range(60):
         rattled = varied(setting, origin, "rattled", index, np.random.default_rng(index))
         mutated = varied(setting, origin, "mutated", index, np.random.default_rng(index))
         assert len(rattled) == len(positions)
@@ -103,5 +121,5 @@ def test_a_small_study_runs_whole_and_again_gives_the_same_numbers(tmp_path):
     assert methods["search with dynamics"]["tries"] == 28
     assert {numbers["tries"] for name, numbers in methods.items() if "again" not in name} == {8, 28, 6}
     assert first.numbers["data_set"]["tries"] == 24
-    assert set(first.costs) >= {"search", "training", "sampling", "relaxation", "rivals", "at_equal_core_s"}
+    assert set(first.costs["rivals"]) == set(methods) - {"model"}
     assert min(first.costs[name] for name in ("search", "training", "sampling", "relaxation")) > 0
