@@ -9,8 +9,9 @@ import traceback
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from gcd_hpc.errors import GcdError, LaunchError
@@ -75,7 +77,7 @@ class Workshop:
         """The arrays of all tasks, in their order; a task whose arrays are there already is not run again.
 
         As many single-threaded processes as there are cores; tasks for a CUDA device follow each other in this process. Every result has
-        one more entry, ``core_s``: core-seconds of the task and of the child processes that it saw end; on CUDA seconds of wall time.
+        one more entry, ``core_s``: core-seconds of the task and of its child processes; on CUDA seconds of wall time.
 
         Raises:
             LaunchError: if a worker dies.
@@ -126,52 +128,74 @@ def _one_by_one(tasks: dict[Path, Task], progress: TaskProgress) -> Generator[tu
         yield path, {**arrays, "core_s": np.array(time.perf_counter() - started)}
 
 
+@dataclass
+class _Worker:
+    """A process and the task that it was given last."""
+
+    process: SpawnProcess
+    path: Path
+    task: Task
+
+
 def _side_by_side(tasks: dict[Path, Task], progress: TaskProgress) -> Generator[tuple[Path, Arrays], None, None]:
-    waiting = list(tasks)
-    running: dict[Connection, tuple[Path, SpawnProcess]] = {}
     for task in tasks.values():
         progress.add(task.name)
+    waiting = iter(tasks.items())
+    workers: dict[Connection, _Worker] = {}
     try:
-        while waiting or running:
-            while waiting and len(running) < len(os.sched_getaffinity(0)):
-                path = waiting.pop(0)
-                connection, process = _start(tasks[path])
-                running[connection] = (path, process)
-                progress.start(tasks[path].name)
-            for ready in wait(list(running)):
+        for path, task in islice(waiting, len(os.sched_getaffinity(0))):
+            connection, process = _start()
+            workers[connection] = _Worker(process, path, task)
+            _give(connection, task, progress)
+        while workers:
+            for ready in wait(list(workers)):
                 assert isinstance(ready, Connection)
-                path, process = running[ready]
-                message = _received(ready, process, tasks[path].name)
+                worker = workers[ready]
+                message = _received(ready, worker)
                 if isinstance(message, float):
-                    progress.show(tasks[path].name, message)
+                    progress.show(worker.task.name, message)
+                    continue
+                done = worker.path
+                if following := next(waiting, None):
+                    worker.path, worker.task = following
+                    _give(ready, worker.task, progress)
                 else:
-                    del running[ready]
-                    process.join(SECONDS_TO_LEAVE)
-                    _end(ready, process)
-                    yield path, message
+                    del workers[ready]
+                    ready.close()
+                    worker.process.join(SECONDS_TO_LEAVE)
+                    _end(worker.process)
+                yield done, message
     finally:
-        for connection, (_, process) in running.items():
-            _end(connection, process)
+        for connection, worker in workers.items():
+            connection.close()
+            _end(worker.process)
 
 
-def _start(task: Task) -> tuple[Connection, SpawnProcess]:
+def _start() -> tuple[Connection, SpawnProcess]:
     context = get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(theirs, task), name=task.name)
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs,))
     with _environment(ONE_THREAD), _interrupts_blocked():
         process.start()
     theirs.close()  # so that a dead worker's pipe ends
     return ours, process
 
 
-def _received(connection: Connection, process: SpawnProcess, name: str) -> float | Arrays:
+def _give(connection: Connection, task: Task, progress: TaskProgress) -> None:
+    progress.start(task.name)
+    with suppress(BrokenPipeError):  # a worker that died: its pipe tells
+        connection.send(task)
+
+
+def _received(connection: Connection, worker: _Worker) -> float | Arrays:
     """The next message of a worker: the fraction done or its arrays."""
+    name = worker.task.name
     try:
         message = connection.recv()
     except (EOFError, ConnectionResetError):
-        process.join()
+        worker.process.join()
         raise LaunchError(
-            f"{name}: expected its worker to finish, got {_death(process.exitcode)}; the same command goes on from what is done"
+            f"{name}: expected its worker to finish, got {_death(worker.process.exitcode)}; the same command goes on from what is done"
         ) from None
     if isinstance(message, GcdError):
         raise message
@@ -187,15 +211,14 @@ def _death(code: int | None) -> str:
     return f"killed by {signal.Signals(-code).name}" + (" (out of memory?)" if -code == signal.SIGKILL else "")
 
 
-def _end(connection: Connection, process: SpawnProcess) -> None:
-    connection.close()
+def _end(process: SpawnProcess) -> None:
     process.kill()
     process.join()
     process.close()
 
 
-def _work(connection: Connection, task: Task) -> None:
-    """What a worker does: sends fractions, then arrays, or the error that ended the task."""
+def _work(connection: Connection) -> None:
+    """What a worker does, task after task: sends fractions, then arrays, or the error that ended the task."""
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     sent = 0.0
 
@@ -205,14 +228,20 @@ def _work(connection: Connection, task: Task) -> None:
             sent = now
             connection.send(float(fraction))
 
+    with suppress(EOFError):  # nothing is left to do
+        while True:
+            connection.send(_result(connection.recv(), report))
+
+
+def _result(task: Task, report: Report) -> Arrays | GcdError | str:
+    """Arrays and core-seconds of a task, the error that it raised, or the traceback of a bug."""
     before = _core_seconds()
     try:
-        arrays = task.function(*task.arguments, report=report)
-        connection.send({**arrays, "core_s": np.array(_core_seconds() - before)})
+        return {**task.function(*task.arguments, report=report), "core_s": np.array(_core_seconds() - before)}
     except GcdError as error:
-        connection.send(error)
+        return error
     except Exception:
-        connection.send(traceback.format_exc())
+        return traceback.format_exc()
 
 
 def _leave_with_parent() -> None:
@@ -223,9 +252,10 @@ def _leave_with_parent() -> None:
 
 
 def _core_seconds() -> float:
-    """Of this process and of those children that ended."""
+    """Of this process, of the children that it saw end, and of those that go on, such as LAMMPS."""
     times = os.times()
-    return time.process_time() + times.children_user + times.children_system
+    living = [child.cpu_times() for child in psutil.Process().children()]
+    return time.process_time() + times.children_user + times.children_system + sum(child.user + child.system for child in living)
 
 
 @contextmanager
