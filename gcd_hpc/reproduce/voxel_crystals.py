@@ -110,13 +110,13 @@ class Training:
         self.average = EMA(self.network, config.ema_decay)
         self.schedule = Schedule(config.schedule)
         self.dtype = autocast_dtype("auto", device)
-        self.held = self._batch(_VALIDATE, 0, _VALIDATION_SIZE)
+        self.held = self.batch(_VALIDATE, 0, _VALIDATION_SIZE)
 
     def advance(self, step: int) -> float:
         """One optimiser step; the loss of its batch."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, step)
-        loss = self._loss(self.network, *self._batch(_FIT, step, self.config.batch_size))
+        loss = self._loss(self.network, *self.batch(_FIT, step, self.config.batch_size))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -140,7 +140,7 @@ class Training:
         target = training_target(self.schedule, self.config.prediction, clean, noise, t)
         return (predicted.float() - target).square().mean()
 
-    def _batch(self, purpose: int, step: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(self, purpose: int, step: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
         """Crystals shifted anywhere (B, 1, X, Y, Z), noise of that shape, and times (B,) stratified over the batch (A4)."""
         rng = self._stream(purpose, step)
         cells = [encode(torch.from_numpy(self.positions + rng.uniform(0.0, CELLS, 3)), self.grid) for _ in range(size)]
