@@ -1,6 +1,5 @@
 """The particle baseline: a score model of atoms that are moved, never made or removed (C1-C5), trained and sampled."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,14 +15,13 @@ from gcd_hpc.networks.checkpoint import load, load_weights, save
 from gcd_hpc.networks.ema import EMA
 from gcd_hpc.networks.meshgraphnet import MeshGraphNet
 from gcd_hpc.networks.precision import Precision, autocast_dtype
-from gcd_hpc.reproduce.voxel_crystals import CELLS, Lattice, crystal_cell
+from gcd_hpc.reproduce.voxel_crystals import CELLS, LATTICES, Lattice, crystal_cell
+from gcd_hpc.reproduce.work import Arrays, Report, Task, Workshop
 from gcd_hpc.seeds import PARTICLE, generator
 from gcd_hpc.stages.train import cosine_rate
 from gcd_hpc.structures.lattices import cubic_lattice
 
 Array = NDArray[np.float64]
-Arrays = dict[str, NDArray]
-Report = Callable[[float], None]
 BOX = (float(CELLS), float(CELLS), float(CELLS))
 """The crystals' box in lattice constants."""
 INITIAL, FIT, NOISE, START, VALIDATE = range(5)
@@ -70,6 +68,18 @@ def particle_config(lattice: Lattice, budget: Literal["quick", "full"]) -> Parti
         return ParticleConfig(cutoff, 0.4, width=200, num_layers=5, num_steps=50_000, batch_size=32, learning_rate=5e-4, precision="auto")
     num_steps = {"sc": 8000, "bcc": 4000, "fcc": 2000}[lattice]
     return ParticleConfig(cutoff, 0.4, width=64, num_layers=4, num_steps=num_steps, batch_size=8)
+
+
+def model_file(workshop: Workshop, lattice: Lattice) -> Path:
+    """Where the model of a crystal is kept: one for all experiments of this folder, budget and seed."""
+    return workshop.work / f"particle-{lattice}-{workshop.budget}-{workshop.seed}.safetensors"
+
+
+def training_task(workshop: Workshop, lattice: Lattice) -> Task:
+    """The training of that model. Its second argument is the config, which sampling needs too."""
+    config = particle_config(lattice, workshop.budget)
+    arguments = (lattice, config, workshop.seed, LATTICES.index(lattice), model_file(workshop, lattice), workshop.device)
+    return Task(f"particle-{lattice}", train_crystal, arguments)
 
 
 def train_crystal(
