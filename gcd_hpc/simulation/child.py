@@ -79,7 +79,7 @@ class Leg:
 
 @dataclass(frozen=True)
 class QuenchJob:
-    """One fully periodic structure, all atoms free: positions (N, 3) and box (2, 3) in Å, dynamics leg by leg, then the minimiser."""
+    """One periodic structure, all atoms free: positions (N, 3) and box (2, 3) in Å. Dynamics leg by leg, if any, then the minimiser."""
 
     positions: np.ndarray
     box: np.ndarray

@@ -124,11 +124,9 @@ class Worker:
     def quench(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Langevin dynamics of all atoms along the job's temperatures, then conjugate gradients."""
         timestep, seed, legs = header["timestep_ps"], header["seed"], header["legs"]
-        self.commands(
-            f"timestep {timestep:.17g}",
-            f"velocity all create {legs[0]['start_k']:.17g} {seed} mom yes rot no dist gaussian",
-            "fix move all nve",
-        )
+        self.commands(f"timestep {timestep:.17g}", "fix move all nve")
+        if legs:
+            self.commands(f"velocity all create {legs[0]['start_k']:.17g} {seed} mom yes rot no dist gaussian")
         temperatures = []
         for number, leg in enumerate(legs):
             self.commands(

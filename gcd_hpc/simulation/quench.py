@@ -15,8 +15,8 @@ from gcd_hpc.simulation.search import MAX_SEED
 CARBON = PotentialConfig(pair_style="tersoff", pair_coeff="* * {file} C", file="SiC.tersoff")
 """Tersoff, Phys. Rev. B 39 (1989) 5566: of the carbon potentials that LAMMPS ships and that take below 1 ms a step for 216 atoms, the
 one nearest to first principles in four-fold atoms at 2.5 g/cm^3; it also holds diamond."""
-RELAX = Minimizer(etol=0.0, ftol=1e-3, max_evaluations=20_000, commands=("min_modify line quadratic dmax 0.1",))
-"""Until no force is left: an energy tolerance would stop at 216 atoms wherever one step gains little."""
+RELAX = Minimizer(etol=0.0, ftol=1e-3, max_evaluations=20_000, commands=("min_modify line forcezero dmax 0.1",))
+"""Until no force is left. Where bonds are half cut off the energy is so stiff that LAMMPS' other line searches creep or stop."""
 RATTLE = 0.1
 """Standard deviation of the start about its grid, in grid spacings: enough for the grid not to be a force-free state."""
 
@@ -63,6 +63,16 @@ def melt_quench(child: LammpsChild, num_atoms: int, programme: MeltQuench, rng: 
     if largest > 10 * RELAX.ftol:
         raise SimulationError(f"the quenched structure kept a force of {largest:.3g} eV/Å (minimiser: {result.stop_reason})")
     return result
+
+
+def relax_periodic(child: LammpsChild, positions: np.ndarray, lengths: np.ndarray) -> QuenchResult:
+    """The minimisation that ends a quench, for atoms (N, 3) in a periodic box (3,) that came from elsewhere.
+
+    Raises:
+        SimulationError: if LAMMPS refuses them, for instance because two are on top of each other.
+    """
+    box = np.array([np.zeros(3), lengths])
+    return child.quench(QuenchJob(positions, box, (), timestep_ps=0.001, seed=1, minimizer=RELAX))
 
 
 def _rattled_grid(num_atoms: int, length: float, rng: np.random.Generator) -> np.ndarray:
