@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.reproduce import work
 from gcd_hpc.reproduce.boundary import QUICK, BoundaryBudget, base_config, model_config, shares, study
 from gcd_hpc.reproduce.boundary_numbers import PHASES, cost_numbers, joined, method_numbers, phase_hits
 from gcd_hpc.reproduce.boundary_tasks import CAMPAIGNS, open_run, varied
@@ -109,13 +110,17 @@ def test_variations_of_a_structure_touch_its_boundary_only(tmp_path):
     assert counts == {-3, -2, -1, 1, 2, 3}
 
 
+@pytest.fixture
+def one_by_one(monkeypatch):
+    """Tasks in this process, one after the other: processes of their own take seconds to begin."""
+    monkeypatch.setattr(work, "_side_by_side", work._one_by_one)
+
+
 @pytest.mark.lammps
-def test_a_small_study_runs_whole_and_again_gives_the_same_numbers(tmp_path):
-    first = study(Workshop(tmp_path / "first"), TINY, withheld=True)
-    kept = study(Workshop(tmp_path / "first"), TINY, withheld=True)
+def test_a_small_study_runs_whole_and_what_it_has_done_is_kept(tmp_path, one_by_one):
+    first = study(Workshop(tmp_path), TINY, withheld=True)
+    kept = study(Workshop(tmp_path), TINY, withheld=True)
     assert json.dumps(plain(kept.numbers)) == json.dumps(plain(first.numbers))
-    anew = study(Workshop(tmp_path / "anew"), TINY, withheld=True)
-    assert json.dumps(plain(anew.numbers)) == json.dumps(plain(first.numbers))
     methods = first.numbers["methods"]
     assert methods["model"]["tries"] == 8
     assert methods["search with dynamics"]["tries"] == 28
@@ -123,3 +128,12 @@ def test_a_small_study_runs_whole_and_again_gives_the_same_numbers(tmp_path):
     assert first.numbers["data_set"]["tries"] == 24
     assert set(first.costs["rivals"]) == set(methods) - {"model"}
     assert min(first.costs[name] for name in ("search", "training", "sampling", "relaxation")) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.lammps
+def test_a_study_gives_the_same_numbers_in_another_folder_and_on_other_workers(tmp_path, one_by_one, monkeypatch):
+    alone = study(Workshop(tmp_path / "alone"), TINY, withheld=True)
+    monkeypatch.undo()
+    side_by_side = study(Workshop(tmp_path / "side-by-side"), TINY, withheld=True)
+    assert json.dumps(plain(side_by_side.numbers)) == json.dumps(plain(alone.numbers))
