@@ -69,7 +69,7 @@ def _colors(names: Sequence[str]) -> dict[str, str]:
 def _draw_radial(axis: Axes, row: Curves) -> None:
     colors = _colors(list(row.radial))
     radii, ideal = row.radial["ideal"]
-    top = 1.15 * max(g.max() for name, (_, g) in row.radial.items() if name != "ideal")
+    top = 1.15 * max(max(1.0, g.max()) for name, (_, g) in row.radial.items() if name != "ideal")
     axis.vlines(radii[ideal > 0], 0, top, color=IDEAL, linewidth=0.6, linestyle=":", label="ideal")
     for name, (r, g) in row.radial.items():
         if name != "ideal":
@@ -85,7 +85,10 @@ def _draw_radial(axis: Axes, row: Curves) -> None:
 def _draw_points(axis: Axes, row: Curves) -> None:
     colors = _colors(list(row.order))
     # The wider cloud first, so that the narrow one lies on it.
-    for name in sorted((name for name in row.order if name != "ideal"), key=lambda name: -float(row.order[name].std())):
+    for name in sorted(
+        (name for name in row.order if name != "ideal"),
+        key=lambda name: -float(np.ptp(row.order[name], axis=0).sum() if len(row.order[name]) else 0),
+    ):
         q4, q6 = row.order[name].T
         axis.scatter(q4, q6, s=3, color=colors[name], alpha=0.35, linewidths=0, rasterized=True)
     q4, q6 = row.order["ideal"].mean(axis=0)
@@ -96,9 +99,10 @@ def _draw_points(axis: Axes, row: Curves) -> None:
 def _draw_histogram(axis: Axes, row: Curves) -> None:
     colors = _colors(list(row.order))
     values = {name: order[:, 1] for name, order in row.order.items() if name != "ideal"}
-    bins = np.linspace(min(q.min() for q in values.values()), max(q.max() for q in values.values()), 60).tolist()
+    everything = np.concatenate([order[:, 1] for order in row.order.values()])
+    bins = np.linspace(everything.min() - 1e-3, everything.max() + 1e-3, 60).tolist()
     for name, q6 in values.items():
-        axis.hist(q6, bins, weights=np.full(len(q6), 1 / len(q6)), color=colors[name], alpha=0.6, linewidth=0)
+        axis.hist(q6, bins, weights=np.full(len(q6), 1 / max(1, len(q6))), color=colors[name], alpha=0.6, linewidth=0)
     axis.axvline(row.order["ideal"][:, 1].mean(), color=IDEAL, linewidth=0.8, linestyle=":")
     axis.set_yscale("log")
     axis.set_ylabel("share of atoms", fontsize=8)
@@ -133,7 +137,8 @@ def draw_cells(panels: Sequence[Panel]) -> Figure:
 def _draw_bonds(axis: Axes3D, panel: Panel) -> None:
     """Lines between atoms that are near each other within the box."""
     pairs = cKDTree(panel.positions).query_pairs(panel.bond, output_type="ndarray")  # (P, 2)
-    axis.add_collection3d(Line3DCollection(panel.positions[pairs], colors="#999999", linewidths=1.0))
+    if len(pairs):  # matplotlib takes no empty collections
+        axis.add_collection3d(Line3DCollection(panel.positions[pairs], colors="#999999", linewidths=1.0))
 
 
 def _draw_box(axis: Axes3D, lengths: Sequence[float]) -> None:

@@ -212,6 +212,8 @@ def is_recovered(fit: LatticeFit) -> bool:
 def bond_order(cells: list[Array], lattice: Lattice, order: int) -> dict[str, float]:
     """Mean over all atoms, their standard deviation, and the mean's difference from the ideal crystal."""
     values = np.concatenate([order_of(cell, lattice, order) for cell in cells])
+    if not len(values):
+        return {"mean": np.nan, "std": np.nan, "deviation_percent": np.nan}
     ideal = ideal_order(lattice, order)
     return {"mean": float(values.mean()), "std": float(values.std()), "deviation_percent": float(100 * (values.mean() / ideal - 1))}
 
@@ -221,7 +223,7 @@ def ideal_order(lattice: Lattice, order: int) -> float:
 
 
 def order_of(cell: Array, lattice: Lattice, order: int) -> Array:
-    return steinhardt(cell, BOX, order, NEIGHBORS[lattice], reach=_REACH)
+    return steinhardt(cell, BOX, order, NEIGHBORS[lattice], reach=_REACH) if len(cell) else np.empty(0)
 
 
 def best_sampler(described: dict[Sampler, dict[str, Any]]) -> Sampler:
@@ -243,8 +245,8 @@ def curves(lattice: Lattice, cells: dict[str, list[Array]]) -> Curves:
     shown = {name: some[:NUM_SHOWN] for name, some in cells.items()} | {"ideal": [crystal_cell(lattice)]}
     radial, order = {}, {}
     for name, some in shown.items():
-        pairs = [rdf(cell, BOX, _REACH, _NUM_BINS) for cell in some]
-        radial[name] = (pairs[0][0], np.mean([g for _, g in pairs], axis=0))
+        radii = (np.arange(_NUM_BINS) + 0.5) * _REACH / _NUM_BINS
+        radial[name] = (radii, np.mean([rdf(cell, BOX, _REACH, _NUM_BINS)[1] if len(cell) else 0 * radii for cell in some], axis=0))
         order[name] = np.concatenate([np.stack([order_of(cell, lattice, 4), order_of(cell, lattice, 6)], axis=1) for cell in some])
     return Curves(lattice.upper(), radial, order)
 

@@ -24,7 +24,7 @@ class LatticeFit:
     """A cell beside the ideal crystal; lengths in the unit of the positions. Each atom has at most one site and each site one atom."""
 
     rmsd: float
-    """Root mean square distance of the atoms that have a site from it."""
+    """Root mean square distance of the atoms that have a site from it; NaN in an empty box."""
     worst: float
     """The largest of those distances."""
     num_displaced: int
@@ -49,8 +49,10 @@ def fit_lattice(positions: ArrayLike, ideal: ArrayLike, lengths: ArrayLike) -> L
     """
     box = np.asarray(lengths, dtype=np.float64)
     atoms, sites = _fold(np.asarray(positions, dtype=np.float64), box), _fold(np.asarray(ideal, dtype=np.float64), box)
-    if not len(atoms) or len(sites) < 2:
-        raise StructureError(f"a fit to a lattice needs at least one atom and two sites, got {len(atoms)} and {len(sites)}")
+    if len(sites) < 2:
+        raise StructureError(f"a fit to a lattice needs a crystal of at least two sites, got {len(sites)}")
+    if not len(atoms):
+        return LatticeFit(np.nan, np.nan, 0, len(sites), 0, np.zeros(3))
     tree = cKDTree(sites, boxsize=box)
     neighbor = float(np.min(tree.query(sites, k=2)[0][:, 1]))
     reach = _ON_SITE * neighbor

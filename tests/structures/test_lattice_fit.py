@@ -100,6 +100,12 @@ def test_another_crystal_of_the_same_box_is_no_fit():
     assert fit.num_extra >= 128
 
 
-def test_an_empty_cell_is_refused():
-    with pytest.raises(StructureError, match="got 0 and 64"):
-        fit_lattice(np.empty((0, 3)), crystal("sc"), LENGTHS)
+def test_an_empty_box_misses_every_site():
+    fit = fit_lattice(np.empty((0, 3)), crystal("sc"), LENGTHS)
+    assert (fit.num_displaced, fit.num_missing, fit.num_extra) == (0, 64, 0)
+    assert np.isnan(fit.rmsd) and np.isnan(fit.worst)
+
+
+def test_a_crystal_of_one_site_is_refused():
+    with pytest.raises(StructureError, match="at least two sites, got 1"):
+        fit_lattice(crystal("sc"), np.zeros((1, 3)), LENGTHS)
