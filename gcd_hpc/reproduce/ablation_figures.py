@@ -35,7 +35,7 @@ def ablation_figure(numbers: dict[str, Any], candidate_s: Sequence[float]) -> Fi
     above = [np.nan if row["median_above_lowest_j_m2"] is None else row["median_above_lowest_j_m2"] for row in rows]
     for axes, values, title, label in (
         (panels[-2], above, "median energy", "above the lowest\n(J/m$^2$)"),
-        (panels[-1], candidate_s, "cost", "sampling\n(core-s a candidate)"),
+        (panels[-1], candidate_s, "sampling", "core-s a\ncandidate"),
     ):
         axes.plot(values, heights, "o", color=PURPLE if axes is panels[-2] else GREY, ms=4)
         axes.axvline(values[0], color="k", lw=0.7, ls="--", zorder=0)
