@@ -23,7 +23,9 @@ from gcd_hpc.structures.lattices import conventional_cell
 
 BOX = (3.0, 3.0, 3.0)
 CLEAN = conventional_cell("sc", "Po", 1.0).repeat(3).positions
-CONFIG = ParticleConfig(cutoff=1.45, max_sigma=0.2, width=32, num_layers=2, num_steps=450, batch_size=8, learning_rate=6e-3, ema_decay=0.98)
+CONFIG = ParticleConfig(
+    cutoff=1.45, max_sigma=0.2, width=32, num_layers=2, num_steps=450, batch_size=8, learning_rate=6e-3, num_warmup=50, ema_decay=0.98
+)
 
 
 @pytest.fixture(scope="module")
