@@ -43,7 +43,8 @@ def estimate(config: CampaignConfig, plan: Plan, num_atoms: int) -> list[StageEs
     tries, candidates = config.search.num_tries, rounds * config.sampling.num_candidates
     steps = config.training.num_steps + max(0, rounds - 1) * config.training.retrain_steps if rounds else 0
     guided = 2 if config.sampling.guidance not in (0.0, 1.0) else 1
-    evaluations = config.sampling.num_steps * EVALUATIONS_PER_STEP[config.sampling.solver] * guided
+    resamples = config.sampling.resamples if config.diffusion.inpainting == "repaint" else 1
+    evaluations = config.sampling.num_steps * EVALUATIONS_PER_STEP[config.sampling.solver] * guided * resamples
     canaries = config.promotion.num_canaries * rounds
     per_candidate_s = evaluations * EVALUATION_S * network
     chunks = plan.num_sample_chunks if plan.mode == "asynchronous" else 1

@@ -20,14 +20,14 @@ from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP
 from gcd_hpc.reproduce import boundary
 from gcd_hpc.reproduce.ablation_figures import ablation_figure
-from gcd_hpc.reproduce.boundary import BoundaryBudget, base_config, shares
+from gcd_hpc.reproduce.boundary import BoundaryBudget, base_config, search_data_set
 from gcd_hpc.reproduce.boundary_numbers import PHASES, joined, phase_hits
-from gcd_hpc.reproduce.boundary_tasks import CAMPAIGNS, VERSION, open_run, relax_block, search_chunks, train_model
+from gcd_hpc.reproduce.boundary_tasks import CAMPAIGNS, VERSION, open_run, relax_block, train_model
 from gcd_hpc.reproduce.outcome import Outcome
 from gcd_hpc.reproduce.statistics import wilson
 from gcd_hpc.reproduce.work import Arrays, Report, Task, Workshop
 from gcd_hpc.stages.decoding import prepare_decoder
-from gcd_hpc.stages.layout import chunk_indices, model_file, num_chunks, sampled_part, training_set
+from gcd_hpc.stages.layout import chunk_indices, model_file, sampled_part, training_set
 from gcd_hpc.stages.promote import hold_out_losses
 from gcd_hpc.stages.ranking import lowest_energies
 from gcd_hpc.stages.sample import Round
@@ -106,7 +106,7 @@ class AblationBudget:
     overrides: tuple[str, ...] = ()
 
 
-QUICK = AblationBudget(1500, 1, 100)
+QUICK = AblationBudget(1200, 1, 100)
 FULL = AblationBudget(20_000, 10, 100)
 BUDGETS = {"quick": QUICK, "full": FULL}
 
@@ -118,8 +118,9 @@ def ablations(workshop: Workshop) -> Outcome:
 
 def compare(workshop: Workshop, budget: AblationBudget, data_budget: BoundaryBudget) -> Outcome:
     """Search (or the data set that is there), models, candidates and their relaxations, to numbers and a figure."""
-    searched, found = search_data_set(workshop, data_budget)
-    shared = shared_overrides(base_config(workshop.seed, data_budget), budget)
+    base = base_config(workshop.seed, data_budget)
+    searched, found = search_data_set(workshop, base)
+    shared = shared_overrides(base, budget)
     lenders, trained = train_models(workshop, budget, searched, shared)
     configs = [variant_config(shared, budget, row) for row in VARIANTS]
     runs = [borrowed(workshop.work, lenders[row.model], config) for row, config in zip(VARIANTS, configs, strict=True)]
@@ -157,14 +158,6 @@ def compare(workshop: Workshop, budget: AblationBudget, data_budget: BoundaryBud
         "relaxing a candidate": {row.stem: sum_of(pieces) / num for row, pieces in zip(VARIANTS, relaxed, strict=True)},
     }
     return Outcome(numbers, costs, ablation_figure(numbers, list(costs["sampling a candidate"].values())))
-
-
-def search_data_set(workshop: Workshop, budget: BoundaryBudget) -> tuple[Path, Arrays]:
-    """Run directory and columns of the search that Fig. 6 and Fig. S.3 use too."""
-    config = base_config(workshop.seed, budget)
-    searched, count = open_run(workshop.work, "dataset", config), num_chunks(config.search.num_tries, config.search.chunk_size)
-    tasks = [Task(f"search-{first}", search_chunks, (searched, first, last)) for first, last in shares(0, count)]
-    return searched, joined(workshop.run(tasks))
 
 
 def train_models(

@@ -90,10 +90,8 @@ def figS3(workshop: Workshop) -> Outcome:
 def study(workshop: Workshop, budget: BoundaryBudget, withheld: bool) -> Outcome:
     """Search, training, sampling, relaxation and all rivals, to numbers and a figure."""
     base = base_config(workshop.seed, budget)
-    searched = open_run(workshop.work, "dataset", base)
-    count = num_chunks(base.search.num_tries, base.search.chunk_size)
-    data_set = joined(workshop.run([Task(f"search-{first}", search_chunks, (searched, first, last)) for first, last in shares(0, count)]))
-    (distinct,) = workshop.run([Task("distinct", num_distinct, (searched, count))])
+    searched, data_set = search_data_set(workshop, base)
+    (distinct,) = workshop.run([Task("distinct", num_distinct, (searched, count_chunks(base)))])
 
     phases = tuple((phase.n_fraction, phase.gb_energy_j_m2) for phase in PHASES)
     name = "withheld" if withheld else "everything"
@@ -119,6 +117,17 @@ def study(workshop: Workshop, budget: BoundaryBudget, withheld: bool) -> Outcome
     }
     costs = cost_numbers(tried[SEARCH], len(data_set["status"]), trained, sampled, tried[MODEL], others)
     return Outcome(numbers, costs, boundary_figure(numbers, tried[MODEL], data_set, found, load_setting(str(searched)).bulk.cohesive_ev))
+
+
+def search_data_set(workshop: Workshop, base: CampaignConfig) -> tuple[Path, Arrays]:
+    """Run directory and columns of the search that all experiments on this boundary share."""
+    searched = open_run(workshop.work, "dataset", base)
+    tasks = [Task(f"search-{first}", search_chunks, (searched, first, last)) for first, last in shares(0, count_chunks(base))]
+    return searched, joined(workshop.run(tasks))
+
+
+def count_chunks(base: CampaignConfig) -> int:
+    return num_chunks(base.search.num_tries, base.search.chunk_size)
 
 
 def base_config(seed: int, budget: BoundaryBudget) -> CampaignConfig:

@@ -31,3 +31,9 @@ def test_twice_the_candidates_cost_twice_as_much():
 def test_only_the_stages_asked_for_are_listed():
     assert list(estimated(until="select-01")) == ["search", "select"]
     assert list(estimated()) == ["search", "select", "train", "promote", "sample", "relax"]
+
+
+def test_repaint_goes_each_step_several_times():
+    once, again = (estimated("diffusion.inpainting=repaint", f"sampling.resamples={number}") for number in (1, 4))
+    assert again["sample"].core_h == pytest.approx(4 * once["sample"].core_h, rel=0.05)
+    assert again["train"].core_h == once["train"].core_h
