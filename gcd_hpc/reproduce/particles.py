@@ -38,7 +38,7 @@ class ParticleConfig:
     num_layers: int
     num_steps: int
     batch_size: int
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     final_learning_rate: float = 1e-5
     num_warmup: int = 200
     """Steps over which the rate rises: without them training can stay at the loss of a score of zero."""
@@ -72,8 +72,8 @@ def particle_config(lattice: Lattice, budget: Literal["quick", "full"]) -> Parti
     if budget == "full":
         return ParticleConfig(cutoff, 0.4, width=200, num_layers=5, num_steps=50_000, batch_size=32, learning_rate=1e-3)
     # Batches of 512 atoms, 6 core-minutes: more than the voxel models take.
-    num_steps = {"sc": 4500, "bcc": 4000, "fcc": 4400}[lattice]
-    return ParticleConfig(cutoff, 0.4, width=64, num_layers=5, num_steps=num_steps, batch_size={"sc": 8, "bcc": 4, "fcc": 2}[lattice])
+    num_steps, batch_size = {"sc": (4500, 8), "bcc": (4000, 4), "fcc": (4400, 2)}[lattice]
+    return ParticleConfig(cutoff, 0.4, width=64, num_layers=5, num_steps=num_steps, batch_size=batch_size, learning_rate=3e-3)
 
 
 def model_file(workshop: Workshop, lattice: Lattice) -> Path:
