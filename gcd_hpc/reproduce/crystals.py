@@ -47,7 +47,7 @@ class CrystalBudget:
     sampler_steps: tuple[tuple[Sampler, int], ...]
 
 
-QUICK = CrystalBudget(VoxelConfig(), 100, (("ode", 40), ("sde", 80), ("restart", 20)))
+QUICK = CrystalBudget(VoxelConfig(), 100, (("ode", 25), ("sde", 60), ("restart", 10)))
 FULL = CrystalBudget(
     VoxelConfig(width=64, num_blocks=3, num_steps=10_000, batch_size=16, learning_rate=6e-4, ema_decay=0.999, num_evaluations=60),
     100,

@@ -45,9 +45,9 @@ class VoxelConfig:
 
     width: int = 32
     num_blocks: int = 2
-    num_steps: int = 1000
-    batch_size: int = 4
-    learning_rate: float = 1.5e-3
+    num_steps: int = 2800
+    batch_size: int = 2
+    learning_rate: float = 2e-3
     """Highest; it falls to zero along half a cosine."""
     ema_decay: float = 0.99
     prediction: Prediction = "v"
@@ -106,7 +106,7 @@ class Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(self._stream(_WEIGHTS).integers(2**62)))
             self.network = unconditional(config).to(device)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), config.learning_rate, weight_decay=2e-5)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=2e-5)
         self.average = EMA(self.network, config.ema_decay)
         self.schedule = Schedule(config.schedule)
         self.dtype = autocast_dtype("auto", device)
