@@ -161,9 +161,8 @@ def draw_voxels(pairs: Sequence[tuple[str, NDArray[np.float32], NDArray[np.float
             assert isinstance(axis, Axes3D)
             places = np.argwhere(array > _OCCUPIED)
             values = array[tuple(places.T)]
-            points = axis.scatter(
-                *places.T, c=values, s=(1100 / array.shape[0]) * values, vmin=0, vmax=0.6, cmap="viridis", marker="s", linewidths=0, rasterized=True
-            )
+            sizes = (1100 / len(array)) * values
+            points = axis.scatter(*places.T, c=values, s=sizes, vmin=0, vmax=0.6, cmap="viridis", marker="s", linewidths=0, rasterized=True)
             _draw_box(axis, [float(size - 1) for size in array.shape])
             axis.set_title(f"{name}, {kind}", fontsize=9)
     bar = figure.colorbar(points, ax=figure.axes, shrink=0.4, pad=0.02, extend="max")
