@@ -83,7 +83,7 @@ def fig6(workshop: Workshop) -> Outcome:
 
 
 def figS3(workshop: Workshop) -> Outcome:
-    """Training on everything that the search has found (D8)."""
+    """Training on everything that the search has found (D8): variations of a training set that holds the phases would prove nothing."""
     return study(workshop, BUDGETS[workshop.budget], withheld=False)
 
 
@@ -104,7 +104,9 @@ def study(workshop: Workshop, budget: BoundaryBudget, withheld: bool) -> Outcome
     relaxed = workshop.run([Task(f"relax-{run.name}-{block}", relax_block, (run, block)) for run, block in blocks])
     found = workshop.run([Task(f"novelty-{run.name}", novelty, (run, budget.num_blocks, phases, TOLERANCE_J_M2)) for run in runs])
 
-    more, others = rivals(workshop, budget, base, searched, runs[0], len(trained[0]["n_fraction"]))
+    more, others = search_rivals(workshop, budget, base, searched)
+    if withheld:
+        others |= training_set_rivals(workshop, budget, runs[0], len(trained[0]["n_fraction"]))
     tried = {MODEL: joined(relaxed), SEARCH: joined([data_set, more]), **others}
     by_model = [relaxed[start : start + budget.num_blocks] for start in range(0, len(relaxed), budget.num_blocks)]
     numbers: dict[str, Any] = {
@@ -142,28 +144,30 @@ def model_config(base: CampaignConfig, seed: int, withheld: bool) -> CampaignCon
     return base.model_copy(update={"seed": seed, "selection": selection})
 
 
-def rivals(
-    workshop: Workshop, budget: BoundaryBudget, base: CampaignConfig, searched: Path, run: Path, num_learnt: int
-) -> tuple[Arrays, dict[str, Arrays]]:
-    """What else could be done with as many relaxations: the search that goes on, and by name the other methods.
+def search_rivals(workshop: Workshop, budget: BoundaryBudget, base: CampaignConfig, searched: Path) -> tuple[Arrays, dict[str, Arrays]]:
+    """The search that goes on, and by name a search without dynamics with as many relaxations as all models' candidates."""
+    start, tries = WITHOUT_DYNAMICS_FROM, base.search.num_tries
+    going_on = shares(tries, tries + budget.num_more_tries)
+    more = [Task(f"more-{i}", search_more, (searched, i, j, base.search.md.probability)) for i, j in going_on]
+    without = [Task(f"no-dynamics-{i}", search_more, (searched, i, j, 0.0)) for i, j in shares(start, start + budget.num_rival)]
+    results = workshop.run(more + without)
+    return joined(results[: len(more)]), {NO_DYNAMICS: joined(results[len(more) :])}
+
+
+def training_set_rivals(workshop: Workshop, budget: BoundaryBudget, run: Path, num_learnt: int) -> dict[str, Arrays]:
+    """What else could be made of a training set with as many relaxations (finding 4), by name.
 
     Args:
-        searched, run: run directories of the search and of the first model.
-        num_learnt: structures in that model's training set.
+        run: run directory of a model. num_learnt: structures in its training set.
     """
-    num, tries, probability = budget.num_rival, base.search.num_tries, base.search.md.probability
-    start = WITHOUT_DYNAMICS_FROM
     tasks = {
-        SEARCH: [Task(f"more-{i}", search_more, (searched, i, j, probability)) for i, j in shares(tries, tries + budget.num_more_tries)],
-        NO_DYNAMICS: [Task(f"no-dynamics-{i}", search_more, (searched, i, j, 0.0)) for i, j in shares(start, start + num)],
-        AT_REGISTRIES: [Task(f"registries-{run.name}-{i}", search_at_known_registries, (run, i, j)) for i, j in shares(0, num)],
+        AT_REGISTRIES: [Task(f"registries-{run.name}-{i}", search_at_known_registries, (run, i, j)) for i, j in shares(0, budget.num_rival)]
     }
     for variation, method in VARIATIONS.items():
-        number = num_learnt if variation == "again" else num
+        number = num_learnt if variation == "again" else budget.num_rival
         tasks[method] = [Task(f"{variation}-{run.name}-{i}", relax_varied, (run, variation, i, j)) for i, j in shares(0, number)]
     results = iter(workshop.run([task for group in tasks.values() for task in group]))
-    by_method = {method: joined([next(results) for _ in group]) for method, group in tasks.items()}
-    return by_method.pop(SEARCH), by_method
+    return {method: joined([next(results) for _ in group]) for method, group in tasks.items()}
 
 
 def shares(start: int, stop: int) -> list[tuple[int, int]]:

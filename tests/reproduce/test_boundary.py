@@ -1,6 +1,7 @@
 """The experiment on the grain boundary, in small but with every part real, and how its hits are counted."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -137,3 +138,11 @@ def test_a_study_gives_the_same_numbers_in_another_folder_and_on_other_workers(t
     monkeypatch.undo()
     side_by_side = study(Workshop(tmp_path / "side-by-side"), TINY, withheld=True)
     assert json.dumps(plain(side_by_side.numbers)) == json.dumps(plain(alone.numbers))
+
+
+@pytest.mark.lammps
+def test_variations_of_a_training_set_that_holds_the_phases_are_no_rivals(tmp_path, one_by_one):
+    outcome = study(Workshop(tmp_path), replace(TINY, num_models=1), withheld=False)
+    assert set(outcome.numbers["methods"]) == {"model", "search with dynamics", "search without dynamics"}
+    assert outcome.numbers["withheld_j_m2"] is None
+    assert outcome.numbers["training_sets"][0]["structures"] >= 12
