@@ -137,12 +137,15 @@ def mean_rdf(cells: Array) -> tuple[Array, Array]:
 
 
 def rdf_distance(cells: Array, others: Array) -> float:
-    """Mean of |g - g'| up to 2.5 a of the smeared mean RDFs; about 1 between a perfect crystal and a gas."""
+    """Mean of |g - g'| over the sphere of 2.5 a, both smeared: 0 for one crystal, 1 or less between a perfect crystal and a gas.
+
+    The mean over the volume counts neighbours; one over r would be ruled by the few pairs of atoms on one site.
+    """
     radii, first = mean_rdf(cells)
     _, second = mean_rdf(others)
     weights = np.exp(-0.5 * np.square((radii[:, None] - radii) / RDF_SMEARING))
     weights /= weights.sum(axis=1, keepdims=True)
-    return float(np.abs(weights @ (first - second)).mean())
+    return float(np.average(np.abs(weights @ (first - second)), weights=radii**2))
 
 
 def draw(results: list[Arrays], levels: list[dict[str, Any]]) -> Figure:
@@ -156,11 +159,12 @@ def draw(results: list[Arrays], levels: list[dict[str, Any]]) -> Figure:
             axis.vlines(ideal[0][ideal[1] > 0], 0, 1, transform=axis.get_xaxis_transform(), color=IDEAL, linewidth=0.6, alpha=0.6)
             axis.fill_between(radii, g, color=color, alpha=0.35, linewidth=0)
             axis.plot(radii, g, color=color, linewidth=1.0)
-            text = f"{level[key]['num_recovered']} of {len(result[name])} SC"
-            axis.text(0.03, 0.86, text, transform=axis.transAxes, fontsize=7, va="top")
-            axis.set_xlim(0.3, RDF_REACH)
-            axis.set_ylim(bottom=0)
+            text = f"{level[key]['num_recovered']} of {len(result[name])} recovered"
+            axis.text(0.1, 0.88, text, transform=axis.transAxes, fontsize=7, va="top")
+            axis.set_xlim(0, RDF_REACH)
             axis.tick_params(labelsize=7)
+        # Two atoms on one site are a peak at zero of any height.
+        row[0].set_ylim(0, 1.2 * max(g[radii > 0.5].max() for radii, g in (mean_rdf(result[name]) for name in ("starts", "positions"))))
         row[0].set_ylabel("random" if sigma is None else f"σ = {sigma:g} a", fontsize=8)
     axes[0, 0].set_title("start", fontsize=9)
     axes[0, 1].set_title("generated", fontsize=9)
