@@ -307,7 +307,7 @@ def _case_numbers(
     if case.form == "amorphous":
         generated = mean_rdf(positions, lengths)
         return numbers | {"rdf_to_held_out": rdf_difference(generated, reference), "first_peak": _first_peak(generated)}
-    on_sites = np.array([on_diamond_sites(structure, a0).mean() for structure in positions])
+    on_sites = np.array([on_diamond_sites(structure, np.array(lengths), a0).mean() for structure in positions])
     return numbers | {"share_on_sites": _mean_and_spread(on_sites), "num_perfect": int((on_sites == 1.0).sum())}
 
 

@@ -59,24 +59,33 @@ def is_tetrahedral(positions: Array, lengths: Array) -> NDArray[np.bool_]:
     return np.array([len(angles) == 6 and bool((angles < ANGLE_TOLERANCE_DEG).all()) for angles in off])
 
 
-def on_diamond_sites(positions: Array, a0: float) -> NDArray[np.bool_]:
-    """Atoms (N,) within a tolerance of the sites of the diamond lattice that, by a shift alone, fits most of them.
+def on_diamond_sites(positions: Array, lengths: Array, a0: float) -> NDArray[np.bool_]:
+    """Atoms (N,) that have a site of diamond for themselves: within a tolerance of it, and no other atom is.
 
-    The box must be periodic with the lattice. Each atom is tried in turn on each of the two sites of the basis; the mean of what is left
-    over the fitting atoms then refines the shift.
+    The lattice is the one that, by a shift alone, fits most atoms; the box must be periodic with it. Each atom is tried in turn on each of
+    the two sites of the basis; the mean of what is left over the fitting atoms then refines the shift.
     """
     basis = a0 / 4 * np.array(cubic_lattice("diamond").basis)
     best = np.zeros(len(positions), dtype=bool)
     for shift in (positions[:, None] - basis).reshape(-1, 3):  # (2 N, 3)
-        fits = np.linalg.norm(_from_sites(positions - shift, a0), axis=1) < SITE_TOLERANCE
+        fits = _alone_on_sites(positions - shift, lengths, a0)
         if fits.sum() <= best.sum():
             continue
         refined = shift + _from_sites(positions - shift, a0)[fits].mean(axis=0)
-        again = np.linalg.norm(_from_sites(positions - refined, a0), axis=1) < SITE_TOLERANCE
+        again = _alone_on_sites(positions - refined, lengths, a0)
         best = again if again.sum() >= fits.sum() else fits
         if best.all():
             break
     return best
+
+
+def _alone_on_sites(positions: Array, lengths: Array, a0: float) -> NDArray[np.bool_]:
+    off = _from_sites(positions, a0)
+    near = np.linalg.norm(off, axis=1) < SITE_TOLERANCE
+    quarters = np.round(lengths / (a0 / 4)).astype(int)
+    sites = np.round((positions - off) / (a0 / 4)).astype(int) % quarters  # (N, 3)
+    numbers = np.ravel_multi_index(tuple(sites.T), tuple(quarters))
+    return np.asarray(near & (np.bincount(numbers[near], minlength=quarters.prod())[numbers] == 1))
 
 
 def _from_sites(positions: Array, a0: float) -> Array:

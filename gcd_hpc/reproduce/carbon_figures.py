@@ -115,7 +115,7 @@ def _draw_recovery(axes: Axes, cases: dict[str, Any]) -> None:
     found = [case for case in cases.values() if "share_on_sites" in case]
     labels = [_start(case["start_sigma"]) for case in found]
     for values, colour, marker, label in (
-        ([case["share_on_sites"] for case in found], CURVES[0], "o", "on diamond sites"),
+        ([case["share_on_sites"] for case in found], CURVES[0], "o", "alone on a site"),
         ([case["generated"]["tetrahedral"] for case in found], CURVES[4], "s", "four tetrahedral bonds"),
     ):
         means, spreads = [value["mean"] for value in values], [value["std"] for value in values]

@@ -84,17 +84,22 @@ def test_a_vacancy_takes_a_bond_from_four_atoms(crystal: NDArray[np.float64]):
 
 def test_shifted_and_slightly_rattled_diamond_is_on_its_sites(crystal: NDArray[np.float64], rng: np.random.Generator):
     moved = (crystal + [0.4, 1.1, 2.9] + 0.03 * rng.standard_normal(crystal.shape)) % BOX
-    assert on_diamond_sites(moved, A0).all()
+    assert on_diamond_sites(moved, BOX, A0).all()
 
 
 def test_atoms_that_left_their_sites_are_counted_out(crystal: NDArray[np.float64]):
     crystal[[3, 70, 150]] += [0.5, 0.0, 0.0]
-    assert np.array_equal(np.flatnonzero(~on_diamond_sites(crystal, A0)), [3, 70, 150])
+    assert np.array_equal(np.flatnonzero(~on_diamond_sites(crystal, BOX, A0)), [3, 70, 150])
+
+
+def test_two_atoms_on_one_site_are_both_counted_out(crystal: NDArray[np.float64]):
+    crystal[9] = crystal[100] + [0.1, 0.0, 0.0] - BOX
+    assert np.array_equal(np.flatnonzero(~on_diamond_sites(crystal, BOX, A0)), [9, 100])
 
 
 def test_few_atoms_of_an_ideal_gas_are_on_sites_of_diamond(rng: np.random.Generator):
     share_of_volume = NUM_ATOMS * 4 / 3 * np.pi * 0.3**3 / BOX.prod()
-    assert on_diamond_sites(rng.uniform(0.0, BOX, (NUM_ATOMS, 3)), A0).mean() < 4 * share_of_volume
+    assert on_diamond_sites(rng.uniform(0.0, BOX, (NUM_ATOMS, 3)), BOX, A0).mean() < 4 * share_of_volume
 
 
 def test_turned_structures_keep_their_bonds_and_are_all_different(rng: np.random.Generator):
