@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import dump
@@ -253,3 +254,26 @@ def num_distinct(run_dir: Path, num_chunks: int, report: Report) -> Arrays:
         report(done / len(fractions))
     return {"n_fraction": np.array(fractions), "num_distinct": np.array(counts)}
 
+
+
+def lowest_structure(run_dir: Path, num_chunks: int, reach: float, report: Report) -> Arrays:
+    """The lowest structure of a search, up to ``reach`` Å from the boundary.
+
+    Returns:
+        positions (N, 3) in the box that is left, lengths (3,), misfit (N,): distance of each atom from the nearest site of its grain; Å.
+    """
+    setting, parts = load_setting(str(run_dir)), [search_part(run_dir, chunk) for chunk in range(num_chunks)]
+    columns = columns_of(parts)
+    energies = np.where(columns["status"] == "ok", columns["gb_energy_j_m2"], np.inf)
+    best = [row for part in parts for row in read_part(part)][int(energies.argmin())]
+    frame, box = setting.frame, np.array([*setting.bicrystal.lengths, 10 * setting.frame.height])
+    middle = frame.centre + best.registry_relaxed[2] / 2
+    grains = frame.lower(frame.centre + reach), frame.upper(best.registry_relaxed, frame.centre - reach)
+    lifted = np.array([0.0, 0.0, frame.height])  # the box is periodic for the tree only
+    trees = [cKDTree((grain + lifted) % box, boxsize=box) for grain in grains]
+    distances = [tree.query((best.positions + lifted) % box)[0] for tree in trees]
+    shown = np.abs(best.positions[:, 2] - middle) < reach
+    misfit = np.where(best.positions[:, 2] < middle, *distances)[shown]
+    report(1.0)
+    lengths = np.array([*setting.bicrystal.lengths, 2 * reach])
+    return {"positions": (best.positions[shown] - np.array([0.0, 0.0, middle - reach])) % lengths, "lengths": lengths, "misfit": misfit}

@@ -10,7 +10,7 @@ from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.reproduce import work
 from gcd_hpc.reproduce.boundary import QUICK, BoundaryBudget, base_config, model_config, shares, study
 from gcd_hpc.reproduce.boundary_numbers import PHASES, cost_numbers, joined, method_numbers, phase_hits
-from gcd_hpc.reproduce.boundary_tasks import CAMPAIGNS, open_run, varied
+from gcd_hpc.reproduce.boundary_tasks import CAMPAIGNS, lowest_structure, open_run, search_chunks, varied
 from gcd_hpc.reproduce.outcome import plain
 from gcd_hpc.reproduce.work import Workshop
 from gcd_hpc.stages.setting import load_setting
@@ -109,6 +109,18 @@ def test_variations_of_a_structure_touch_its_boundary_only(tmp_path):
         assert all(outer <= {tuple(row) for row in changed.round(6)} for changed in (rattled, mutated))
         counts.add(len(mutated) - len(positions))
     assert counts == {-3, -2, -1, 1, 2, 3}
+
+
+@pytest.mark.lammps
+def test_atoms_of_the_lowest_structure_fit_their_grains_far_from_the_boundary(tmp_path):
+    run_dir = open_run(tmp_path, "run", base_config(0, TINY))
+    found = search_chunks(run_dir, 0, 2, lambda fraction: None)
+    arrays = lowest_structure(run_dir, 2, 9.0, lambda fraction: None)
+    heights = arrays["positions"][:, 2]
+    assert len(found["status"]) == 12
+    assert np.all((arrays["positions"] >= 0) & (arrays["positions"] < arrays["lengths"]))
+    assert arrays["misfit"][np.abs(heights - 9.0) > 7.0].max() < 0.1
+    assert arrays["misfit"].max() > 0.2
 
 
 @pytest.fixture
