@@ -45,7 +45,7 @@ class VoxelConfig:
 
     width: int = 32
     num_blocks: int = 2
-    num_steps: int = 3400
+    num_steps: int = 2800
     batch_size: int = 2
     learning_rate: float = 2e-3
     """Highest; it falls to zero along half a cosine."""
@@ -53,7 +53,7 @@ class VoxelConfig:
     prediction: Prediction = "v"
     schedule: Literal["linear", "cosine"] = "cosine"
     solver: Solver = "dpm-solver++2m"
-    num_evaluations: int = 30
+    num_evaluations: int = 20
 
     @property
     def network(self) -> NetworkConfig:
