@@ -260,7 +260,8 @@ def lowest_structure(run_dir: Path, num_chunks: int, reach: float, report: Repor
     """The lowest structure of a search, up to ``reach`` Å from the boundary.
 
     Returns:
-        positions (N, 3) in the box that is left, lengths (3,), misfit (N,): distance of each atom from the nearest site of its grain; Å.
+        positions (N, 3) in the box that is left, lengths (3,), misfit (N,): distance of each atom from the nearest site of its grain; Å;
+        gb_energy_j_m2.
     """
     setting, parts = load_setting(str(run_dir)), [search_part(run_dir, chunk) for chunk in range(num_chunks)]
     columns = columns_of(parts)
@@ -276,4 +277,5 @@ def lowest_structure(run_dir: Path, num_chunks: int, reach: float, report: Repor
     misfit = np.where(best.positions[:, 2] < middle, *distances)[shown]
     report(1.0)
     lengths = np.array([*setting.bicrystal.lengths, 2 * reach])
-    return {"positions": (best.positions[shown] - np.array([0.0, 0.0, middle - reach])) % lengths, "lengths": lengths, "misfit": misfit}
+    positions = (best.positions[shown] - np.array([0.0, 0.0, middle - reach])) % lengths
+    return {"positions": positions, "lengths": lengths, "misfit": misfit, "gb_energy_j_m2": energies.min()}

@@ -14,10 +14,14 @@ from scipy.spatial import cKDTree
 
 from gcd_hpc.diffusion.exploding import Exploding, Sampler, num_evaluations
 from gcd_hpc.reproduce import particles
+from gcd_hpc.reproduce.boundary import BUDGETS, base_config, count_chunks, search_data_set
+from gcd_hpc.reproduce.boundary_figures import SHOWN_A
+from gcd_hpc.reproduce.boundary_tasks import lowest_structure
 from gcd_hpc.reproduce.crystal_figures import Curves, Panel, draw_cells, draw_order, draw_voxels
 from gcd_hpc.reproduce.outcome import Outcome
 from gcd_hpc.reproduce.voxel_crystals import CELLS, LATTICES, Lattice, VoxelConfig, crystal_cell, encoded, sample_voxels, train_voxels
 from gcd_hpc.reproduce.work import Arrays, Task, Workshop
+from gcd_hpc.stages.setting import load_setting
 from gcd_hpc.structures.analysis import rdf, steinhardt
 from gcd_hpc.structures.lattice_fit import LatticeFit, fit_lattice
 from gcd_hpc.structures.lattices import cubic_lattice
@@ -97,7 +101,7 @@ def fig4(workshop: Workshop) -> Outcome:
 
 
 def fig1(workshop: Workshop) -> Outcome:
-    """Simple cubic: the particle model's typical cell from a random start, and the voxel model's."""
+    """Simple cubic: the particle model's typical cell from a random start, and the voxel model's; and a grain boundary."""
     trainings = workshop.run([voxel_training(workshop, "sc"), particle_training(workshop, "sc")], True)
     results = workshop.run([voxel_cells(workshop, "sc"), *(particle_cells(workshop, "sc", sampler) for sampler in SAMPLERS)], True)
     by_sampler = {sampler: list(result["positions"]) for sampler, result in zip(SAMPLERS, results[1:], strict=True)}
@@ -106,14 +110,16 @@ def fig1(workshop: Workshop) -> Outcome:
         panel("(a) particles", typical(by_sampler[shown], "sc"), "sc"),
         panel("(b) voxels", typical(split(results[0]), "sc"), "sc"),
     ]
+    boundary, found = boundary_panel(workshop)
     numbers = {
         "sampler": shown,
         "cells": {item.title: describe([item.positions], "sc") for item in panels},
+        "boundary": {"gb_energy_j_m2": float(found["gb_energy_j_m2"]), "num_atoms": len(boundary.positions)},
         "particle": {sampler: describe(cells, "sc") for sampler, cells in by_sampler.items()},
         "voxel": describe(split(results[0]), "sc"),
     }
     costs = {"training": float(sum(item["core_s"] for item in trainings)), "sampling": float(sum(item["core_s"] for item in results))}
-    return Outcome(numbers, costs, draw_cells(panels))
+    return Outcome(numbers, costs, draw_cells([*panels, boundary]))
 
 
 def figS2(workshop: Workshop) -> Outcome:
@@ -256,6 +262,17 @@ def typical(cells: list[Array], lattice: Lattice) -> Array:
     fits = [fit_lattice(cell, crystal_cell(lattice), BOX) for cell in cells]
     order = np.argsort([fit.num_displaced + fit.num_missing + fit.num_extra for fit in fits], kind="stable")
     return cells[order[len(order) // 2]]
+
+
+def boundary_panel(workshop: Workshop) -> tuple[Panel, Arrays]:
+    """The lowest structure of the search that the experiments on the boundary start from, in lattice constants."""
+    base = base_config(workshop.seed, BUDGETS[workshop.budget])
+    searched, _ = search_data_set(workshop, base)
+    (found,) = workshop.run([Task("lowest", lowest_structure, (searched, count_chunks(base), SHOWN_A))])
+    setting = load_setting(str(searched))
+    a0, near = setting.bulk.a0, setting.bicrystal.nearest_neighbor
+    x, y, z = (found["lengths"] / a0).tolist()
+    return Panel("(c) grain boundary", found["positions"] / a0, found["misfit"] / a0, (x, y, z), 1.1 * near / a0), found
 
 
 def panel(title: str, cell: Array, lattice: Lattice) -> Panel:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gcd_hpc.reproduce import crystals, particles
+from gcd_hpc.reproduce.boundary import BoundaryBudget
 from gcd_hpc.reproduce.crystals import (
     BOX,
     QUICK,
@@ -127,16 +128,22 @@ def workshop(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crystals, "QUICK", CrystalBudget(voxels, 2, (("ode", 1), ("sde", 2), ("restart", 1))))
         real = particles.particle_config
+        tries = ("search.num_tries=4", "search.chunk_size=2", "search.md.probability=0")
+        patch.setattr(crystals, "BUDGETS", {"quick": BoundaryBudget("w_sigma5_withheld.yaml", tries, 1, 1, 1, 1, 1)})
         patch.setattr(particles, "particle_config", lambda *key: replace(real(*key), width=8, num_layers=1, num_steps=2, batch_size=1))
         yield Workshop(tmp_path_factory.mktemp("out"), "quick", 0, "cpu")
 
 
+@pytest.mark.lammps
 def test_three_figures_share_one_set_of_models_and_cells(workshop):
     outcome = fig4(workshop)
     made = {path: path.stat().st_mtime_ns for path in workshop.work.iterdir()}
     first, second = fig1(workshop), figS2(workshop)
-    assert {path: path.stat().st_mtime_ns for path in workshop.work.iterdir()} == made
-    assert len(outcome.figure.axes) == 9 and len(first.figure.axes) == 3 and len(second.figure.axes) == 7
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    new = {path.name.partition("-")[0] for path in set(workshop.work.iterdir()) - made.keys()}
+    assert new == {"dataset", "search", "lowest"}, "Fig. 1 shows a boundary too"
+    assert len(outcome.figure.axes) == 9 and len(first.figure.axes) == 4 and len(second.figure.axes) == 7
+    assert 2.2 < first.numbers["boundary"]["gb_energy_j_m2"] < 6.0
     numbers = json.loads(json.dumps(plain(outcome.numbers), allow_nan=False))
     for lattice in LATTICES:
         assert numbers[lattice]["voxel"].keys() >= {"num_exact", "num_atoms", "rmsd_a", "worst_atom_a", "defects_per_cell", "q4", "q6"}
