@@ -68,7 +68,7 @@ def _model(num_steps: int, full: bool = False) -> ParticleConfig:
     """k = 0.8 Å and cutoff 3.0 Å after Kwon et al. (arXiv 2312.05472)."""
     if full:
         return ParticleConfig(cutoff=3.0, max_sigma=0.8, width=200, num_layers=5, num_steps=num_steps, batch_size=16, learning_rate=5e-4)
-    return ParticleConfig(cutoff=3.0, max_sigma=0.8, width=64, num_layers=4, num_steps=num_steps, batch_size=2)
+    return ParticleConfig(cutoff=3.0, max_sigma=0.8, width=64, num_layers=4, num_steps=num_steps, batch_size=1, learning_rate=3e-3)
 
 
 CASES = (
@@ -81,9 +81,9 @@ QUICK = CarbonBudget(
     num_held_out=4,
     num_blocks=4,
     programme=MeltQuench(),
-    models={"amorphous": _model(6_000), "diamond": _model(4_500)},
+    models={"amorphous": _model(18_000), "diamond": _model(9_000)},
     sampler="sde",
-    num_sampling_steps=200,
+    num_sampling_steps=100,
     num_generated=10,
     cases=CASES,
 )
