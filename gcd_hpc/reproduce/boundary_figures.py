@@ -1,10 +1,12 @@
 """Fig. 6 and Fig. S.3: energies against [n], the two phases, and how often each method finds them."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -19,6 +21,8 @@ ABOVE_J_M2 = 0.3
 """Energies are drawn up to this far above the search's best of the worst [n]."""
 SHOWN_A = 9.0
 """Atoms up to this far from the boundary are drawn, Å."""
+LABEL_WIDTH = 24
+"""Characters in a line of a method's name."""
 LOWEST_RATE = 3e-4
 """Rates of zero are drawn here."""
 
@@ -27,12 +31,17 @@ def boundary_figure(
     numbers: dict[str, Any], model: Arrays, search: Arrays, found: Sequence[Arrays], cohesive_ev: float
 ) -> Figure:
     """Energies of search and model at the left, the lowest structure of each phase and the hit rates of all methods at the right."""
-    figure = Figure(figsize=(10.0, 6.4), layout="constrained")
-    grid = figure.add_gridspec(2, 4, height_ratios=(1.0, 1.05))
-    draw_energies(figure.add_subplot(grid[:, :2]), model, search, numbers["withheld_j_m2"])
-    for number in range(len(PHASES)):
-        draw_structure(figure.add_subplot(grid[0, 2 + number]), number, found, cohesive_ev)
-    draw_rates(figure.add_subplot(grid[1, 2:]), numbers["methods"])
+    figure = Figure(figsize=(10.0, 6.0), layout="constrained")
+    left, right = figure.subfigures(1, 2, squeeze=False)[0]
+    draw_energies(left.add_subplot(), model, search, numbers["withheld_j_m2"])
+    above, below = right.subfigures(2, 1, squeeze=False)[:, 0]
+    places = [above.add_subplot(1, len(PHASES), 1 + number) for number in range(len(PHASES))]
+    points = [draw_structure(axes, number, found, cohesive_ev) for number, axes in enumerate(places)]
+    if drawn := [shown for shown in points if shown is not None]:
+        bar = above.colorbar(drawn[0], ax=places, shrink=0.8, pad=0.02, extend="max")
+        bar.set_label("excess energy (eV)", fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+    draw_rates(below.add_subplot(), numbers["methods"])
     return figure
 
 
@@ -72,14 +81,14 @@ def _hull(arrays: Arrays) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return fractions, best
 
 
-def draw_structure(axes: Axes, number: int, found: Sequence[Arrays], cohesive_ev: float) -> None:
-    """Side view of the lowest structure found of a phase, atoms coloured by their excess energy."""
+def draw_structure(axes: Axes, number: int, found: Sequence[Arrays], cohesive_ev: float) -> PathCollection | None:
+    """Side view of the lowest structure found of a phase, atoms coloured by their excess energy; None if it was not found."""
     phase = PHASES[number]
     axes.set(xticks=[], yticks=[], aspect="equal")
     axes.set_title(f"{phase.name}: not found", fontsize=9)
     having = [arrays for arrays in found if f"positions-{number}" in arrays]
     if not having:
-        return
+        return None
     arrays = min(having, key=lambda found_by: found_by["gb_energy_j_m2"][found_by["phase"] == number].min())
     positions, excess = arrays[f"positions-{number}"], arrays[f"energies-{number}"] - cohesive_ev
     disturbed = positions[:, 2][(np.abs(excess) > 0.1) & (np.abs(positions[:, 2] - np.median(positions[:, 2])) < 2 * SHOWN_A)]
@@ -90,9 +99,7 @@ def draw_structure(axes: Axes, number: int, found: Sequence[Arrays], cohesive_ev
     points = axes.scatter(x, z, c=excess[shown][order], s=42, cmap="cividis", vmin=0.0, vmax=0.6, edgecolors="k", linewidths=0.3)
     lowest = arrays["gb_energy_j_m2"][arrays["phase"] == number].min()
     axes.set_title(f"{phase.name}: {lowest:.3f} J/m$^2$", fontsize=9)
-    bar = axes.figure.colorbar(points, ax=axes, shrink=0.8, pad=0.02)
-    bar.set_label("excess energy (eV)", fontsize=7)
-    bar.ax.tick_params(labelsize=7)
+    return points
 
 
 def draw_rates(axes: Axes, methods: dict[str, Any]) -> None:
@@ -105,7 +112,7 @@ def draw_rates(axes: Axes, methods: dict[str, Any]) -> None:
             axes.hlines(height, max(low, LOWEST_RATE), high, color=PHASE_COLOURS[number], lw=1.6)
             face = PHASE_COLOURS[number] if found["hits"] else "w"
             axes.plot(rate, height, "o", color=PHASE_COLOURS[number], mfc=face, ms=5, label=phase.name if place == 0 else None)
-    labels = [f"{name} ({numbers['tries']:,})" for name, numbers in methods.items()]
+    labels = [fill(f"{name} ({numbers['tries']:,})", LABEL_WIDTH) for name, numbers in methods.items()]
     axes.set_yticks(-np.arange(len(methods)), labels, fontsize=7)
     axes.set(xscale="log", xlim=(LOWEST_RATE * 0.8, 0.6), xlabel="share of tries that end in the phase (open: none), 95 % interval")
     axes.xaxis.label.set_fontsize(8)
