@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from gcd_hpc.diffusion.exploding import Sampler
 from gcd_hpc.reproduce.outcome import Outcome
@@ -125,9 +126,15 @@ def describe(cells: Array) -> dict[str, Any]:
         "rmsd": [fit.rmsd for fit in fits],
         "vacancies": [fit.num_missing for fit in fits],
         "displaced": [fit.num_displaced for fit in fits],
+        "close_pairs": [num_close_pairs(cell) for cell in cells],
         "q6": float(np.mean([steinhardt(cell, BOX, 6, 6, reach=RDF_REACH).mean() for cell in cells])),
         "rdf_distance": rdf_distance(cells, ideal[None]),
     }
+
+
+def num_close_pairs(cell: Array) -> int:
+    """Pairs of atoms nearer than half a lattice constant: two atoms on one site, for instance."""
+    return len(cKDTree(cell % np.array(BOX), boxsize=BOX).query_pairs(0.5))
 
 
 def mean_rdf(cells: Array) -> tuple[Array, Array]:
@@ -159,15 +166,14 @@ def draw(results: list[Arrays], levels: list[dict[str, Any]]) -> Figure:
             axis.vlines(ideal[0][ideal[1] > 0], 0, 1, transform=axis.get_xaxis_transform(), color=IDEAL, linewidth=0.6, alpha=0.6)
             axis.fill_between(radii, g, color=color, alpha=0.35, linewidth=0)
             axis.plot(radii, g, color=color, linewidth=1.0)
-            text = f"{level[key]['num_recovered']} of {len(result[name])} recovered"
-            axis.text(0.1, 0.88, text, transform=axis.transAxes, fontsize=7, va="top")
+            axis.set_title(f"{level[key]['num_recovered']} of {len(result[name])} recovered", fontsize=7, loc="right", pad=2)
             axis.set_xlim(0, RDF_REACH)
             axis.tick_params(labelsize=7)
         # Two atoms on one site are a peak at zero of any height.
         row[0].set_ylim(0, 1.2 * max(g[radii > 0.5].max() for radii, g in (mean_rdf(result[name]) for name in ("starts", "positions"))))
         row[0].set_ylabel("random" if sigma is None else f"σ = {sigma:g} a", fontsize=8)
-    axes[0, 0].set_title("start", fontsize=9)
-    axes[0, 1].set_title("generated", fontsize=9)
+    axes[0, 0].set_title("start", fontsize=9, loc="left")
+    axes[0, 1].set_title("generated", fontsize=9, loc="left")
     for axis in axes[-1]:
         axis.set_xlabel("distance r / a", fontsize=8)
     figure.supylabel("radial distribution function g(r)", fontsize=8)

@@ -32,6 +32,15 @@ def test_a_crystal_with_a_hole_an_extra_atom_or_one_atom_off_its_site_is_not():
     assert found["num_recovered"] == 1
     assert found["vacancies"] == [0, 1, 0]
     assert found["displaced"] == [0, 0, 1]
+    assert found["close_pairs"] == [0, 0, 0]
+
+
+def test_two_atoms_on_one_site_are_told():
+    doubled = CLEAN.copy()
+    doubled[0] = CLEAN[5] + [0.01, 0.0, 0.0]
+    found = describe(doubled[None])
+    assert found["close_pairs"] == [1]
+    assert found["vacancies"] == [1]
 
 
 def test_the_distance_of_rdfs_grows_with_the_noise():
