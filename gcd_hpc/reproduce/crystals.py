@@ -46,17 +46,16 @@ _PARTICLE_INDEX = 10
 class CrystalBudget:
     """The voxel models, and how both models are sampled. The particle models have theirs in ``particles``."""
 
-    voxels: VoxelConfig
+    voxels: dict[Lattice, VoxelConfig]
     num_cells: int
     sampler_steps: tuple[tuple[Sampler, int], ...]
 
 
-QUICK = CrystalBudget(VoxelConfig(), 100, (("ode", 25), ("sde", 60), ("restart", 10)))
-FULL = CrystalBudget(
-    VoxelConfig(width=64, num_blocks=3, num_steps=10_000, batch_size=16, learning_rate=6e-4, ema_decay=0.999, num_evaluations=60),
-    100,
-    (("ode", 500), ("sde", 1000), ("restart", 250)),
+QUICK = CrystalBudget(
+    {"sc": VoxelConfig(), "bcc": VoxelConfig(num_steps=4500), "fcc": VoxelConfig()}, 100, (("ode", 25), ("sde", 60), ("restart", 10))
 )
+_LARGE = VoxelConfig(width=64, num_blocks=3, num_steps=10_000, batch_size=16, learning_rate=6e-4, ema_decay=0.999)
+FULL = CrystalBudget(dict.fromkeys(LATTICES, _LARGE), 100, (("ode", 500), ("sde", 1000), ("restart", 250)))
 
 
 def budget_of(workshop: Workshop) -> CrystalBudget:
@@ -84,7 +83,7 @@ def fig4(workshop: Workshop) -> Outcome:
         described = {sampler: describe(list(result["positions"]), lattice) for sampler, result in from_particles.items()}
         numbers[lattice] = {
             "ideal": {f"q{order}": ideal_order(lattice, order) for order in (4, 6)} | {"num_atoms": len(crystal_cell(lattice))},
-            "voxel": describe(split(from_voxels), lattice) | {"num_evaluations": budget.voxels.num_evaluations},
+            "voxel": describe(split(from_voxels), lattice) | {"num_evaluations": budget.voxels[lattice].num_evaluations},
             "particle": {
                 sampler: described[sampler] | {"num_evaluations": evaluations(workshop, lattice, sampler)} for sampler in SAMPLERS
             },
@@ -150,13 +149,13 @@ def voxel_file(workshop: Workshop, lattice: Lattice) -> Path:
 
 
 def voxel_training(workshop: Workshop, lattice: Lattice) -> Task:
-    arguments = (lattice, budget_of(workshop).voxels, workshop.seed, workshop.device, voxel_file(workshop, lattice))
+    arguments = (lattice, budget_of(workshop).voxels[lattice], workshop.seed, workshop.device, voxel_file(workshop, lattice))
     return Task(f"voxel-{lattice}", train_voxels, arguments)
 
 
 def voxel_cells(workshop: Workshop, lattice: Lattice) -> Task:
     budget = budget_of(workshop)
-    arguments = (voxel_file(workshop, lattice), lattice, budget.voxels, workshop.seed, workshop.device, budget.num_cells)
+    arguments = (voxel_file(workshop, lattice), lattice, budget.voxels[lattice], workshop.seed, workshop.device, budget.num_cells)
     return Task(f"voxel-{lattice}-cells", sample_voxels, arguments)
 
 

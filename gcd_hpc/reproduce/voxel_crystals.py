@@ -12,7 +12,8 @@ from torch import Tensor
 
 from gcd_hpc.config.campaign import NetworkConfig
 from gcd_hpc.diffusion.process import Prediction, Schedule, add_noise, to_clean, training_target
-from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP, Solver, solve
+from gcd_hpc.diffusion.repaint import repaint
+from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP, Solver
 from gcd_hpc.networks.checkpoint import load, load_weights, save
 from gcd_hpc.networks.ema import EMA
 from gcd_hpc.networks.precision import autocast_dtype
@@ -53,7 +54,10 @@ class VoxelConfig:
     prediction: Prediction = "v"
     schedule: Literal["linear", "cosine"] = "cosine"
     solver: Solver = "dpm-solver++2m"
-    num_evaluations: int = 20
+    num_evaluations: int = 60
+    """Of the network for each cell, as in the paper, ..."""
+    num_resamples: int = 3
+    """... over this many passes of every step: going back with new noise mends what the first pass got wrong."""
 
     @property
     def network(self) -> NetworkConfig:
@@ -184,7 +188,7 @@ def sample_voxels(path: Path, lattice: Lattice, config: VoxelConfig, seed: int, 
     for index in range(num_cells):
         rng = generator(seed, CRYSTAL, LATTICES.index(lattice), _SAMPLE, index)
         noise = rng.standard_normal(grid.shape, dtype=np.float32)
-        array = generate(network, config, torch.from_numpy(noise).to(device)) * metadata["scale"]
+        array = generate(network, config, torch.from_numpy(noise).to(device), rng) * metadata["scale"]
         arrays.append(array)
         positions.append(decode_moments(array, grid))
         report((index + 1) / num_cells)
@@ -192,8 +196,8 @@ def sample_voxels(path: Path, lattice: Lattice, config: VoxelConfig, seed: int, 
     return {"voxels": np.stack(arrays), "positions": np.concatenate(positions), "num_atoms": num_atoms}
 
 
-def generate(network: UNet, config: VoxelConfig, noise: Tensor) -> NDArray[np.float32]:
-    """One array (X, Y, Z), in units of the scale, from its noise."""
+def generate(network: UNet, config: VoxelConfig, noise: Tensor, rng: np.random.Generator) -> NDArray[np.float32]:
+    """One array (X, Y, Z), in units of the scale, from its noise; ``rng`` draws what is added on the way."""
     schedule, dtype = Schedule(config.schedule), autocast_dtype("auto", noise.device)
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
@@ -202,6 +206,13 @@ def generate(network: UNet, config: VoxelConfig, noise: Tensor) -> NDArray[np.fl
             predicted = network(x, log_snr)
         return to_clean(schedule, config.prediction, predicted.to(x.dtype), x, t)
 
+    shape, num_steps = (1, 1, *noise.shape), config.num_evaluations // (EVALUATIONS_PER_STEP[config.solver] * config.num_resamples)
+    nothing_known = torch.zeros(shape, dtype=torch.bool, device=noise.device)
+
+    def draw() -> Tensor:
+        return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(noise.device)
+
     with torch.inference_mode():
-        array = solve(denoise, noise[None, None], schedule, config.num_evaluations // EVALUATIONS_PER_STEP[config.solver], config.solver)
+        start, known = noise[None, None], torch.zeros(shape, device=noise.device)
+        array = repaint(denoise, start, known, nothing_known, schedule, num_steps, config.solver, config.num_resamples, draw)
     return array[0, 0].cpu().numpy()

@@ -124,9 +124,9 @@ def test_cells_of_different_sizes_are_split_where_they_were_joined():
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory):
     """Both models of each crystal, too small to learn anything."""
-    voxels = VoxelConfig(width=8, num_blocks=1, num_steps=25, batch_size=1, num_evaluations=2)
+    voxels = VoxelConfig(width=8, num_blocks=1, num_steps=25, batch_size=1, num_evaluations=2, num_resamples=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crystals, "QUICK", CrystalBudget(voxels, 2, (("ode", 1), ("sde", 2), ("restart", 1))))
+        patch.setattr(crystals, "QUICK", CrystalBudget(dict.fromkeys(LATTICES, voxels), 2, (("ode", 1), ("sde", 2), ("restart", 1))))
         real = particles.particle_config
         tries = ("search.num_tries=4", "search.chunk_size=2", "search.md.probability=0")
         patch.setattr(crystals, "BUDGETS", {"quick": BoundaryBudget("w_sigma5_withheld.yaml", tries, 1, 1, 1, 1, 1)})
