@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 IDEAL, COLORS = "#000000", ("#0072B2", "#D55E00")  # Okabe-Ito: black; blue, vermilion
 _OCCUPIED = 0.05
 """Share of an atom from which a voxel is drawn: the paper's p_thre."""
+_SHORTEST = 0.3
+"""Lattice constants: radial distributions are drawn from here on."""
 _FAR = 0.3
 """Lattice constants: displacements from here on have the same colour."""
 
@@ -69,13 +71,14 @@ def _colors(names: Sequence[str]) -> dict[str, str]:
 def _draw_radial(axis: Axes, row: Curves) -> None:
     colors = _colors(list(row.radial))
     radii, ideal = row.radial["ideal"]
-    top = 1.15 * max(max(1.0, g.max()) for name, (_, g) in row.radial.items() if name != "ideal")
+    # Atoms on one site make a peak at no distance, which would flatten all others.
+    top = 1.15 * max(max(1.0, g[r > _SHORTEST].max()) for name, (r, g) in row.radial.items() if name != "ideal")
     axis.vlines(radii[ideal > 0], 0, top, color=IDEAL, linewidth=0.6, linestyle=":", label="ideal")
     for name, (r, g) in row.radial.items():
         if name != "ideal":
             axis.plot(r, g, color=colors[name], linewidth=1.1, label=name.partition(" ")[0])
     axis.set_ylim(0, top)
-    axis.set_xlim(0.3, radii[-1])
+    axis.set_xlim(_SHORTEST, radii[-1])
     axis.set_ylabel(f"{row.title}\ng(r)", fontsize=8)
     for name in row.order:
         if "(" in name:
@@ -145,7 +148,7 @@ def _draw_box(axis: Axes3D, lengths: Sequence[float]) -> None:
     corners = np.array(list(product((0.0, 1.0), repeat=3)))
     edges = [(a, b) for a, b in product(corners, corners) if np.abs(a - b).sum() == 1 and a.sum() < b.sum()]
     axis.add_collection3d(Line3DCollection(np.array(edges) * lengths, colors="black", linewidths=0.6))
-    axis.set_box_aspect(np.array(lengths), zoom=1.15)
+    axis.set_box_aspect(np.array(lengths), zoom=1.15 * float(np.mean(lengths) / max(lengths)) ** 0.5)  # a tall box must fit too
     for set_limits, length in zip((axis.set_xlim, axis.set_ylim, axis.set_zlim), lengths, strict=True):
         set_limits(0, length)
     axis.set_axis_off()
