@@ -1,12 +1,12 @@
 """The voxel model of one crystal: what it learns from, and that it depends on its seed alone."""
 
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from gcd_hpc.networks.checkpoint import load, save
 from gcd_hpc.reproduce.voxel_crystals import (
     LATTICES,
     VOXELS,
@@ -133,8 +133,10 @@ def test_a_cell_does_not_depend_on_how_many_are_asked_for(trained):
     assert np.array_equal(more["positions"][: more["num_atoms"][0]], few["positions"])
 
 
-def test_samples_have_the_voxels_of_the_crystal_in_size(trained):
-    """Divided and multiplied by the same scale: an untrained model of unit noise would be off by a factor of ten."""
+def test_samples_are_multiplied_by_the_scale_of_the_model(trained, tmp_path):
     path, _ = trained
-    array = sample_voxels(path, "bcc", TINY, 5, "cpu", 1, ignore)["voxels"][0]
-    assert math.isclose(array.std(), encoded(crystal_cell("bcc") + 0.1, "bcc").std(), rel_tol=0.6)
+    weights, metadata = load(path)
+    save(tmp_path / "doubled.safetensors", weights, {"lattice": "bcc", "scale": 2 * metadata["scale"]})
+    once, twice = (sample_voxels(file, "bcc", TINY, 5, "cpu", 1, ignore)["voxels"] for file in (path, tmp_path / "doubled.safetensors"))
+    assert twice == pytest.approx(2 * once, rel=1e-5, abs=1e-7)
+    assert once.std() > 0
