@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -175,6 +175,7 @@ def _start() -> tuple[Connection, SpawnProcess]:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs,))
+    resource_tracker.ensure_running()  # the first spawn starts it, and would lift the block on interrupts
     with _environment(ONE_THREAD), _interrupts_blocked():
         process.start()
     theirs.close()  # so that a dead worker's pipe ends

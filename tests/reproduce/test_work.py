@@ -62,6 +62,11 @@ def draws(folder: Path, num: int) -> list[Task]:
     return [Task("draw", draw, (folder, index)) for index in range(num)]
 
 
+def blocks_interrupts(pid: int) -> bool:
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool(int(status["SigBlk"], 16) & 1 << (signal.SIGINT - 1))
+
+
 def leftovers(folder: Path) -> list[Path]:
     return list(folder.rglob("*.tmp*"))
 
@@ -199,6 +204,7 @@ def test_no_worker_outlives_the_command(number, tmp_path):
         workers = psutil.Process(command.pid).children(recursive=True)
         assert set(pids) <= {worker.pid for worker in workers}
         assert len(pids) == num_workers
+        assert all(blocks_interrupts(pid) for pid in pids)  # the first one too: it might have told of it before it was ended
         (os.killpg if number == signal.SIGINT else os.kill)(command.pid, number)
         command.wait(20)
         said = command.stderr.read()
