@@ -202,13 +202,13 @@ def test_no_worker_outlives_the_command(number, tmp_path):
         while len(pids := [int(path.name[4:]) for path in tmp_path.rglob("pid-*")]) < num_workers and time.monotonic() < until:
             time.sleep(0.05)
         workers = psutil.Process(command.pid).children(recursive=True)
-        assert set(pids) <= {worker.pid for worker in workers}
-        assert len(pids) == num_workers
-        assert all(blocks_interrupts(pid) for pid in pids)  # the first one too: it might have told of it before it was ended
+        blocking = [blocks_interrupts(pid) for pid in pids]
         (os.killpg if number == signal.SIGINT else os.kill)(command.pid, number)
         command.wait(20)
         said = command.stderr.read()
     _, alive = psutil.wait_procs(workers, timeout=10)
     assert not alive
+    assert set(pids) <= {worker.pid for worker in workers}
+    assert blocking == [True] * num_workers  # the first one too: it might tell of the interrupt before it is ended
     assert "KeyboardInterrupt" not in said.partition("KeyboardInterrupt")[2]  # from the command alone
     assert not leftovers(tmp_path)
