@@ -106,7 +106,7 @@ class AblationBudget:
     overrides: tuple[str, ...] = ()
 
 
-QUICK = AblationBudget(600, 1, 50)
+QUICK = AblationBudget(1_000, 1, 100)
 FULL = AblationBudget(20_000, 10, 100)
 BUDGETS = {"quick": QUICK, "full": FULL}
 
