@@ -1,0 +1,138 @@
+"""Which candidates and in what order: one language for the terminal, the web page and Python.
+
+A selection is words such as ``source=model``, ``n=0.2``, ``energy<2.4``, ``round=1,2``, ``status!=failed``; all of them must hold. A word
+names a field of the schema (``n`` and ``energy`` are short for n_fraction and gb_energy_j_m2), ``=`` and ``!=`` take several values.
+"""
+
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gcd_hpc.errors import StoreError
+from gcd_hpc.store.rows import Rows
+from gcd_hpc.store.schema import ROW_FIELDS, Field
+
+SHORT = {"n": "n_fraction", "energy": "gb_energy_j_m2"}
+FRACTION_TOLERANCE = 5e-5
+"""[n] is printed with four digits: what is read there selects it."""
+_WORD = re.compile(r"(\w+)(!=|<=|>=|=|<|>)(.+)")
+_ORDERS: dict[str, Callable[[Any, Any], np.ndarray]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One word of a selection."""
+
+    field: Field
+    relation: str
+    values: tuple[str | float, ...]
+
+    def holds(self, column: np.ndarray) -> np.ndarray:
+        """Which rows of the field's column it holds for; an unknown number (NaN) is in no relation, and differs from every one."""
+        if self.relation in _ORDERS:
+            return _ORDERS[self.relation](column, self.values[0])
+        equal = np.zeros(len(column), dtype=bool)
+        for value in self.values:
+            equal |= _same_fraction(column, float(value)) if self.field.name in _FRACTIONS else column == value
+        return ~equal if self.relation == "!=" else equal
+
+
+_FRACTIONS = ("n_fraction", "target_n_fraction")
+_SELECTABLE = {field.name: field for field in ROW_FIELDS if not field.shape}
+
+
+def _same_fraction(column: np.ndarray, value: float) -> np.ndarray:
+    """[n] is periodic: what arithmetic has made 0.9999999 is a 0."""
+    return np.abs((column - value + 0.5) % 1 - 0.5) <= FRACTION_TOLERANCE
+
+
+def parse_selection(text: str) -> tuple[Condition, ...]:
+    """The words of a selection; none for an empty text.
+
+    Raises:
+        StoreError: naming the word that is wrong.
+    """
+    return tuple(_condition(word) for word in text.split())
+
+
+def _condition(word: str) -> Condition:
+    match = _WORD.fullmatch(word)
+    if match is None:
+        raise StoreError(f"selection: expected FIELD=VALUE (or != < <= > >=), for example n=0.2 or energy<2.4, got {word}")
+    name, relation, text = match.groups()
+    field = sortable(name)
+    if relation in _ORDERS and field.kind in ("text", "bool"):
+        raise StoreError(f"selection: expected = or != for {field.name}, which is no number, got {word}")
+    if relation in _ORDERS and "," in text:
+        raise StoreError(f"selection: expected one number after {relation}, got {word}")
+    return Condition(field, relation, tuple(_value(field, part, word) for part in text.split(",")))
+
+
+def _value(field: Field, text: str, word: str) -> str | float:
+    if field.kind == "text":
+        return text
+    if field.kind == "bool" and text in ("true", "false"):
+        return float(text == "true")
+    try:
+        return float(text)
+    except ValueError:
+        expected = "true or false" if field.kind == "bool" else "a number"
+        raise StoreError(f"selection: expected {expected} for {field.name}, got {word}") from None
+
+
+def sortable(name: str) -> Field:
+    """The field of a name or its short form.
+
+    Raises:
+        StoreError: if rows cannot be selected or sorted by it.
+    """
+    field = _SELECTABLE.get(SHORT.get(name, name))
+    if field is None:
+        raise StoreError(f"selection: expected one of {', '.join([*SHORT, *_SELECTABLE])}, got {name}")
+    return field
+
+
+def selected(rows: Rows, conditions: tuple[Condition, ...]) -> np.ndarray:
+    """Numbers of the rows for which all conditions hold, ascending."""
+    names = list(dict.fromkeys(condition.field.name for condition in conditions))
+    # The version is the shortest column and tells how many rows there are.
+    columns = rows.columns([*names, "version"])
+    chosen = np.ones(len(columns["version"]), dtype=bool)
+    for condition in conditions:
+        chosen &= condition.holds(columns[condition.field.name])
+    return np.flatnonzero(chosen)
+
+
+def ordered(rows: Rows, chosen: np.ndarray, name: str, descending: bool = False) -> np.ndarray:
+    """The same row numbers sorted by a field; equal ones keep their order, unknown numbers come last either way."""
+    field = sortable(name)
+    # Ids sort as what they are made of, which is quicker than a million texts.
+    names = ["source", "version", "index"] if field.name == "id" else [field.name]
+    keys = [_ranks(values[chosen]) for values in rows.columns(names).values()]
+    known = np.ones(len(chosen), dtype=bool)
+    if field.kind == "float":
+        known = np.isfinite(keys[0])
+    order = np.lexsort([*reversed([-key if descending else key for key in keys]), ~known])
+    return chosen[order]
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Numbers as they are; texts as their place among the distinct ones."""
+    if values.dtype != object:
+        return values.astype(np.float64)
+    distinct = sorted(set(values.tolist()))
+    places = {text: place for place, text in enumerate(distinct)}
+    return np.array([places[text] for text in values.tolist()], dtype=np.float64)
+
+
+def take_in_order(rows: Rows, names: list[str], wanted: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of some rows, in the order of ``wanted``."""
+    order = np.argsort(wanted, kind="stable")
+    columns = rows.take(names, wanted[order])
+    back = np.empty(len(wanted), dtype=np.int64)
+    back[order] = np.arange(len(wanted))
+    return {name: values[back] for name, values in columns.items()}
