@@ -1,5 +1,6 @@
 """Figures of a run, drawn without a display."""
 
+from collections.abc import Sized
 from pathlib import Path
 
 import numpy as np
@@ -21,23 +22,49 @@ MAX_POINTS = 3000
 
 
 def plot_egb_vs_n(store: RunStore, path: str | Path) -> Path:
-    """Draw the energy of every relaxed boundary against its [n], as in Fig. 6 of the paper: the search in blue, the models in red.
-
-    Energies far above the highest of the best ones are left out and counted in a note.
+    """Draw ``egb_vs_n`` to a file.
 
     Raises:
         StoreError: if the suffix is not .png, .svg or .pdf, or if nothing was relaxed yet.
     """
     path = Path(path)
+    check_suffix(path)
+    return save(egb_vs_n(store), path)
+
+
+def check_suffix(path: Path) -> None:
+    """StoreError for a file that no figure can be written to."""
     if path.suffix.lower() not in SUFFIXES:
         raise StoreError(f"{path}: expected a figure ending in one of {', '.join(SUFFIXES)}, got {path.suffix or 'no suffix'}")
-    columns = relaxed_columns(store, ("source",))
-    if not len(columns["id"]):
-        raise StoreError(f"{store.path}: expected relaxed candidates to draw, got none")
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure in the format of the suffix: whole, or not at all."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+    return path
+
+
+def new_figure(width: float = 6.4, height: float = 4.6) -> Figure:
+    """An empty figure of a size in inches."""
+    figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def egb_vs_n(store: RunStore, selection: str = "") -> Figure:
+    """The energy of every relaxed boundary against its [n], as in Fig. 6 of the paper: the search in blue, the models in red.
+
+    Energies far above the highest of the best ones are left out and counted in a note.
+
+    Raises:
+        StoreError: if nothing that is selected was relaxed yet.
+    """
+    columns = relaxed_columns(store, ("source",), selection)
+    need_some(store, columns["source"], selection)
     n_fraction, energy, is_model = columns["n_fraction"], columns["gb_energy_j_m2"], columns["source"] == "model"
     cap = energy_cap(n_fraction, energy)
-    figure = Figure(figsize=(6.4, 4.6), dpi=200, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure()
     axes = figure.add_subplot()
     step = _smallest_step(n_fraction)
     for mine, name, colour, side in ((~is_model, "search", BLUE, -1), (is_model, "diffusion model", RED, 1)):
@@ -45,9 +72,14 @@ def plot_egb_vs_n(store: RunStore, path: str | Path) -> Path:
             _draw_cloud(axes, n_fraction[mine] + side * CLOUD_SHIFT * step, energy[mine], cap, step, colour)
             _draw_hull(axes, n_fraction[mine], energy[mine], cap, colour, f"{name} ({int(mine.sum()):,})")
     _label(axes, n_fraction, step, energy, cap)
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
-    return path
+    return figure
+
+
+def need_some(store: RunStore, rows: Sized, selection: str) -> None:
+    """StoreError if there is nothing to draw."""
+    if not len(rows):
+        among = f" among those with {selection}" if selection else ""
+        raise StoreError(f"{store.path}: expected relaxed candidates to draw, got none{among}")
 
 
 def energy_cap(n_fraction: np.ndarray, energy: np.ndarray) -> float:

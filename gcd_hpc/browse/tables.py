@@ -11,6 +11,8 @@ from rich.text import Text
 
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.rows import Rows
+from gcd_hpc.store.selection import Condition, parse_selection, selected
 
 UNIT = "J/m^2"
 TIE_J_M2 = 1e-3
@@ -64,25 +66,35 @@ def exact_fractions(values: np.ndarray) -> np.ndarray:
     return np.array(exact)[inverse] if len(exact) else np.empty(0)
 
 
-def relaxed_columns(store: RunStore, names: tuple[str, ...]) -> Columns:
-    """Columns of the candidates that were relaxed to a finite energy, with exact [n], lowest energy first."""
-    columns = store.columns(list(dict.fromkeys([*names, *_RELAXED_FIELDS, "id"])))
-    usable = _relaxed(columns)
+def relaxed_columns(store: RunStore, names: tuple[str, ...], selection: str = "") -> Columns:
+    """Columns of the candidates that were relaxed to a finite energy, with exact [n], lowest energy first.
+
+    Raises:
+        StoreError: if a word of the selection is wrong.
+    """
+    conditions = parse_selection(selection)
+    with store.rows() as rows:
+        columns = rows.columns(list(dict.fromkeys([*names, *_RELAXED_FIELDS])))
+        usable = _usable(rows, columns, conditions)
     columns = {name: values[usable] for name, values in columns.items()}
     columns["n_fraction"] = exact_fractions(columns["n_fraction"])
     order = np.argsort(columns["gb_energy_j_m2"], kind="stable")
     return {name: values[order] for name, values in columns.items()}
 
 
-def top_rows(store: RunStore, per_n: bool = False, num: int = 10) -> list[dict[str, Any]]:
+def top_rows(store: RunStore, per_n: bool = False, num: int = 10, selection: str = "") -> list[dict[str, Any]]:
     """The lowest energies of a run as plain records; of equal energies the one whose id comes first.
 
     Args:
         per_n: the best of every [n], sorted by [n], instead of the ``num`` lowest of all.
+
+    Raises:
+        StoreError: if a word of the selection is wrong.
     """
+    conditions = parse_selection(selection)
     with store.rows() as rows:
         columns = rows.columns(_RELAXED_FIELDS)
-        usable = np.flatnonzero(_relaxed(columns))
+        usable = np.flatnonzero(_usable(rows, columns, conditions))
         n_fraction, energy = columns["n_fraction"][usable], columns["gb_energy_j_m2"][usable]
         # Only the few that may be in the table are read as a whole.
         chosen = _lowest_of_each(n_fraction, energy) if per_n else _lowest(energy, num)
@@ -97,6 +109,16 @@ def top_rows(store: RunStore, per_n: bool = False, num: int = 10) -> list[dict[s
     for record in records:
         best.setdefault(record["n_fraction"], record)
     return [best[n_fraction] for n_fraction in sorted(best)]
+
+
+def _usable(rows: Rows, columns: Columns, conditions: tuple[Condition, ...]) -> np.ndarray:
+    """Which rows were relaxed and are selected."""
+    usable = _relaxed(columns)
+    if conditions:
+        chosen = np.zeros(len(usable), dtype=bool)
+        chosen[selected(rows, conditions)] = True
+        usable &= chosen
+    return usable
 
 
 def _relaxed(columns: Columns) -> np.ndarray:
