@@ -77,7 +77,8 @@ def test_every_file_lies_in_a_room():
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_down_the_list_of_rooms(module):
     if not module:
-        assert not list(own_imports(module))
+        # The package's root offers open_run, which it loads when it is first asked for; store/test_run.py sees that.
+        assert {target for target, _ in own_imports(module)} <= {"store", "store.run"}
         return
     wrong = [
         f"{MODULES[module]}:{line} imports {target}"

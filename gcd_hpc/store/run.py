@@ -1,0 +1,267 @@
+"""The results of a run in Python: ``gcd_hpc.open_run("runs/w_sigma5")``."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import yaml
+from ase import Atoms
+
+from gcd_hpc.errors import GcdError, StoreError
+from gcd_hpc.store.export import to_atoms
+from gcd_hpc.store.hdf5 import START, Columns, read_columns_of, reading
+from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.rows import Rows
+from gcd_hpc.store.schema import ATOM_FIELDS, ROW_FIELDS, Candidate
+from gcd_hpc.store.selection import ordered, parse_selection, selected, take_in_order
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+RELAXED = "status=ok"
+_BATCH = 256
+"""Candidates in memory at once where they are not read in the order of the files."""
+_WHOLE_ATOMS = 1 << 20
+"""Atoms up to which the atoms of a file are read in one piece, with their checksum."""
+_SAME_FRACTION = 6
+"""Digits to which two [n] are the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunCandidate(Candidate):
+    """One structure that was tried: the fields of the schema as attributes (``energies_ev``, ``positions``, ``registry``, ...)."""
+
+    element: str = field(kw_only=True)
+
+    def to_atoms(self, relaxed: bool = True) -> Atoms:
+        """The structure for ASE, every known field of the schema in ``info``.
+
+        Args:
+            relaxed: with the energy of the box and of each atom as ASE's results, in eV; otherwise the structure before relaxation,
+                which has no energy.
+
+        Raises:
+            StoreError: if it was never relaxed.
+        """
+        if relaxed and not np.isfinite(self.positions).all():
+            raise StoreError(
+                f"{self.id}: expected a relaxed structure, got one that is {self.status}"
+                f"{f' ({self.reason})' if self.reason else ''}; to_atoms(relaxed=False) gives it as it was made"
+            )
+        atoms = to_atoms(self, self.element)
+        if not relaxed:
+            atoms.calc = None
+            atoms.positions = self.unrelaxed_positions
+        return atoms
+
+
+class Run:
+    """Candidates of a run, as many as there were when it was opened: all of them, or a selection in some order.
+
+    Nothing is read before it is asked for, and never more than one file of the run at a time. ``select``, ``sorted``, ``lowest``,
+    ``best_per_n`` and slices give another ``Run``; iteration, ids and numbers give candidates.
+    """
+
+    def __init__(self, store: RunStore, parts: Sequence[tuple[Path, int]], chosen: np.ndarray) -> None:
+        self._store, self._parts, self._chosen = store, list(parts), chosen
+
+    @property
+    def path(self) -> Path:
+        """Run directory or file."""
+        return self._store.path
+
+    @cached_property
+    def provenance(self) -> dict[str, str]:
+        """Schema and package version, git commit, resolved ``config``, and what else the run's first file says of its origin."""
+        return self._store.provenance()
+
+    @cached_property
+    def element(self) -> str:
+        """Chemical symbol."""
+        try:
+            return str(yaml.safe_load(self.provenance.get("config", ""))["boundary"]["element"])
+        except (yaml.YAMLError, KeyError, TypeError) as error:
+            raise StoreError(f"{self.path}: expected the campaign's boundary.element in the attribute config, got none") from error
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __repr__(self) -> str:
+        return f"<{self.path}: {len(self):,} of {sum(num for _, num in self._parts):,} candidates>"
+
+    def __iter__(self) -> Iterator[RunCandidate]:
+        if np.all(np.diff(self._chosen) > 0):
+            for path, rows in self._places(self._chosen):
+                yield from self._read(path, rows)
+            return
+        for first in range(0, len(self), _BATCH):
+            batch = self._chosen[first : first + _BATCH]
+            order = np.argsort(batch, kind="stable")
+            found = [candidate for path, rows in self._places(batch[order]) for candidate in self._read(path, rows)]
+            for place in np.argsort(order).tolist():
+                yield found[place]
+
+    @overload
+    def __getitem__(self, which: int | str) -> RunCandidate: ...
+    @overload
+    def __getitem__(self, which: slice) -> "Run": ...
+    def __getitem__(self, which: int | str | slice) -> "RunCandidate | Run":
+        """The candidate of a number or an id, or the ``Run`` of a slice.
+
+        Raises:
+            IndexError: if there are not so many.
+            StoreError: if no candidate of this selection has the id.
+        """
+        if isinstance(which, slice):
+            return self._restricted(self._chosen[which])
+        if isinstance(which, str):
+            found = self.select(f"id={which}")
+            if not len(found):
+                raise StoreError(f"{self.path}: expected the id of one of {len(self):,} candidates, got {which}")
+            return found[0]
+        return next(iter(self._restricted(self._chosen[[which]])))
+
+    def atoms(self, name: str) -> Atoms:
+        """The relaxed structure of an id, positions in Å, energies in eV.
+
+        Raises:
+            StoreError: if there is no such candidate here, or if it was never relaxed.
+        """
+        return self[name].to_atoms()
+
+    def select(self, selection: str) -> "Run":
+        """Those for which every word of the selection holds, in the same order.
+
+        A word is a field of the schema, ``=``, ``!=``, ``<``, ``<=``, ``>`` or ``>=``, and a value, or several after ``=`` and ``!=``:
+        ``run.select("n=0.2,0.4 energy<2.5 source=model status=ok")``. ``n`` and ``energy`` (J/m^2) are short for ``n_fraction`` and
+        ``gb_energy_j_m2``.
+
+        Raises:
+            StoreError: naming the word that is wrong.
+        """
+        conditions = parse_selection(selection)
+        with self._opened() as (rows, now):
+            holds = np.zeros(sum(num for _, num in rows.parts()), dtype=bool)
+            holds[selected(rows, conditions)] = True
+            return self._restricted(self._chosen[holds[now]])
+
+    def sorted(self, name: str, descending: bool = False) -> "Run":
+        """Sorted by a field of the schema; equal ones keep their order, unknown numbers come last either way.
+
+        Raises:
+            StoreError: if there is no such field to sort by.
+        """
+        with self._opened() as (rows, now):
+            back = np.argsort(now)
+            places = np.searchsorted(now, ordered(rows, now, name, descending), sorter=back)
+            return self._restricted(self._chosen[back[places]])
+
+    def lowest(self, num: int = 10) -> "Run":
+        """The ``num`` relaxed candidates of lowest boundary energy, lowest first."""
+        return self.select(RELAXED).sorted("energy")[:num]
+
+    def best_per_n(self) -> "Run":
+        """The relaxed candidate of lowest boundary energy at each [n], by rising [n]."""
+        relaxed = self.select(RELAXED).sorted("energy")
+        fractions = np.round(relaxed.columns(["n_fraction"])["n_fraction"], _SAME_FRACTION) % 1
+        _, first = np.unique(fractions, return_index=True)
+        return self._restricted(relaxed._chosen[first])
+
+    def columns(self, names: Sequence[str]) -> Columns:
+        """Fields of all candidates of this selection, in its order, as arrays (M,) or (M, 3) in the units of the schema; texts as objects.
+
+        Raises:
+            StoreError: if a name is no field of a candidate.
+        """
+        with self._opened() as (rows, now):
+            return take_in_order(rows, list(names), now)
+
+    def to_dataframe(self, names: Sequence[str] | None = None) -> "DataFrame":
+        """A pandas table, one row a candidate, indexed by id; vectors become three columns: ``registry_x``, ``registry_y``, ...
+
+        Args:
+            names: fields of the schema, the id aside; all when not given.
+
+        Raises:
+            GcdError: if pandas is not installed.
+            StoreError: if a name is no field of a candidate.
+        """
+        try:
+            import pandas as pd  # not a dependency of this package
+        except ImportError:
+            raise GcdError("to_dataframe: expected pandas, got none; pip install pandas, or take Run.columns, which needs none") from None
+        wanted = [row.name for row in ROW_FIELDS] if names is None else list(names)
+        columns = self.columns(["id", *(name for name in wanted if name != "id")])
+        index = pd.Index(columns.pop("id"), name="id")
+        flat = {title: values for name, column in columns.items() for title, values in _scalars(name, column)}
+        return pd.DataFrame(flat, index=index)
+
+    def _restricted(self, chosen: np.ndarray) -> "Run":
+        return Run(self._store, self._parts, chosen)
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Rows, np.ndarray]]:
+        """The rows of the run, and which of them these candidates are; a campaign at work adds files between those known."""
+        with self._store.rows() as rows:
+            parts = rows.parts()
+            starts = dict(zip((path for path, _ in parts), np.cumsum([0, *(num for _, num in parts)]).tolist(), strict=False))
+            gone = [path for path, _ in self._parts if path not in starts]
+            if gone:
+                raise StoreError(f"{gone[0]}: expected a file that was there when the run was opened, got none; open the run again")
+            moved = np.array([starts[path] for path, _ in self._parts], dtype=np.int64) - self._starts[:-1]
+            yield rows, self._chosen + (moved[self._part_numbers(self._chosen)] if len(self) else 0)
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        """First number of each file, and the number after the last."""
+        return np.cumsum([0, *(num for _, num in self._parts)])
+
+    def _part_numbers(self, chosen: np.ndarray) -> np.ndarray:
+        return np.searchsorted(self._starts, chosen, side="right") - 1
+
+    def _places(self, chosen: np.ndarray) -> Iterator[tuple[Path, list[int]]]:
+        """Files and rows in them of ascending numbers."""
+        pairs = zip(self._part_numbers(chosen).tolist(), chosen.tolist(), strict=True)
+        for part, numbers in groupby(pairs, key=lambda pair: pair[0]):
+            start = int(self._starts[part])
+            yield self._parts[part][0], [number - start for _, number in numbers]
+
+    def _read(self, path: Path, rows: Sequence[int]) -> Iterator[RunCandidate]:
+        """One after the other, from one open file."""
+        element = self.element
+        with reading(path) as file:
+            columns = read_columns_of(file, [START.name, *(row.name for row in ROW_FIELDS)])
+            present = [one for one in ATOM_FIELDS if one.since <= file.attrs["schema_version"]]
+            whole = len(file["atoms/positions"]) <= _WHOLE_ATOMS
+            atoms = read_columns_of(file, [one.name for one in present]) if whole else {one.name: file[one.path] for one in present}
+            for row in rows:
+                start = int(columns[START.name][row])
+                stop = start + int(columns["num_atoms"][row])
+                values = {one.name: columns[one.name][row] for one in ROW_FIELDS}
+                known: dict[str, Any] = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+                known |= {name: column[start:stop] for name, column in atoms.items()}
+                yield RunCandidate(**known, element=element)
+
+
+def _scalars(name: str, column: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    return [(name, column)] if column.ndim == 1 else [(f"{name}_{axis}", column[:, place]) for place, axis in enumerate("xyz")]
+
+
+def open_run(path: str | Path) -> Run:
+    """The results of a run, as they are at this moment, also while the campaign is at work; open it again to see what came since.
+
+    Args:
+        path: run directory, or one HDF5 file of candidates (``results.h5``).
+
+    Raises:
+        StoreError: if there is no such directory or file, or if it is damaged.
+    """
+    store = RunStore(path)
+    with store.rows() as rows:
+        parts = rows.parts()
+    return Run(store, parts, np.arange(sum(num for _, num in parts)))

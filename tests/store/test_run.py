@@ -1,0 +1,206 @@
+"""The results of a run as Python sees them."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import gcd_hpc
+from gcd_hpc.errors import GcdError, StoreError
+from gcd_hpc.store import run as run_module
+from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.parts import write_part
+from tests.store.synthetic import assert_same, make_candidate
+
+ENERGIES = {"search-000002": 2.45, "model-01-000001": 2.40, "search-000000": 2.60}
+"""Of the relaxed ones, at the [n] 0.2, 0.2 (but for the noise of arithmetic) and 0.5."""
+
+
+@pytest.fixture
+def found():
+    """In the order of the files."""
+    return [
+        make_candidate(0, num_atoms=35, gb_energy_j_m2=2.60),
+        make_candidate(1, num_atoms=31, status="failed", reason="lost atoms"),
+        make_candidate(2, num_atoms=32, gb_energy_j_m2=2.45),
+        make_candidate(0, "model", 1, num_atoms=0, status="invalid", reason="no atoms"),
+        make_candidate(1, "model", 1, num_atoms=32, gb_energy_j_m2=2.40, n_fraction=0.2 + 1e-13),
+    ]
+
+
+@pytest.fixture
+def run_dir(tmp_path, found, provenance):
+    path = tmp_path / "run"
+    write_part(path / "parts/search/part-00000.h5", found[:2], provenance)
+    write_part(path / "parts/search/part-00001.h5", found[2:3], provenance)
+    write_part(path / "parts/model-01/relaxed/part-00000.h5", found[3:], provenance)
+    return path
+
+
+@pytest.fixture
+def run(run_dir):
+    return gcd_hpc.open_run(run_dir)
+
+
+def ids(run):
+    return [candidate.id for candidate in run]
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, gcd_hpc; print({'torch', 'h5py', 'numpy', 'ase', 'yaml', 'rich'} & sys.modules.keys(), 'open_run' in dir(gcd_hpc))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set() True\n"
+
+
+def test_opening_a_run_does_not_load_torch(run_dir):
+    code = "import sys, gcd_hpc; gcd_hpc.open_run(sys.argv[1]).lowest(1)[0].to_atoms(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, str(run_dir)], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_a_name_that_the_package_does_not_have_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'gcd_hpc' has no attribute 'open_runs'"):
+        gcd_hpc.open_runs  # noqa: B018
+
+
+def test_a_run_gives_every_candidate_as_it_was_written(run, found):
+    assert len(run) == len(found)
+    assert_same(list(run), found)
+
+
+def test_a_merged_file_gives_the_same_candidates_as_its_run(run_dir, found):
+    merged = RunStore(run_dir).merge()
+    assert_same(list(gcd_hpc.open_run(merged)), found)
+
+
+def test_atoms_that_are_too_many_to_be_read_at_once_are_the_same(run, found, monkeypatch):
+    monkeypatch.setattr(run_module, "_WHOLE_ATOMS", 10)
+    assert_same(list(run), found)
+
+
+def test_files_are_read_one_after_the_other_and_only_when_it_is_their_turn(run, run_dir):
+    candidates = iter(run)
+    assert next(candidates).id == "search-000000"
+    (run_dir / "parts/search/part-00001.h5").unlink()
+    assert next(candidates).id == "search-000001"
+    with pytest.raises(StoreError, match=r"search/part-00001\.h5"):
+        next(candidates)
+
+
+def test_a_selection_is_a_run_of_those_for_which_it_holds(run):
+    assert ids(run.select("n=0.2 energy<2.5")) == ["search-000002", "model-01-000001"]
+    assert ids(run.select("status=ok").select("source=model")) == ["model-01-000001"]
+    assert len(run.select("energy<1")) == 0
+    assert ids(run.select("energy<1")) == []
+
+
+def test_a_wrong_word_of_a_selection_is_named(run):
+    with pytest.raises(StoreError, match="expected a number for gb_energy_j_m2, got energy<low"):
+        run.select("energy<low")
+
+
+def test_the_lowest_come_first(run):
+    assert ids(run.lowest()) == ["model-01-000001", "search-000002", "search-000000"]
+    assert ids(run.lowest(1)) == ["model-01-000001"]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 256])
+def test_a_sorted_run_keeps_its_order_through_selection_slices_and_batches(run, batch, monkeypatch):
+    monkeypatch.setattr(run_module, "_BATCH", batch)
+    by_energy = run.sorted("energy", descending=True)
+    assert ids(by_energy) == ["search-000000", "search-000002", "model-01-000001", "search-000001", "model-01-000000"]
+    assert ids(by_energy.select("source=search")) == ["search-000000", "search-000002", "search-000001"]
+    assert ids(by_energy[1:3]) == ["search-000002", "model-01-000001"]
+    assert by_energy[-1].id == "model-01-000000"
+    assert ids(by_energy.sorted("num_atoms")[:2]) == ["model-01-000000", "search-000001"]
+
+
+def test_the_best_of_each_fraction_does_not_see_the_noise_of_arithmetic(run):
+    assert ids(run.best_per_n()) == ["model-01-000001", "search-000000"]
+
+
+def test_a_candidate_is_found_by_its_number_and_by_its_id(run):
+    assert run[2].id == "search-000002"
+    assert run["model-01-000001"].gb_energy_j_m2 == 2.40
+    with pytest.raises(IndexError):
+        run[5]
+    with pytest.raises(StoreError, match="expected the id of one of 5 candidates, got search-000009"):
+        run["search-000009"]
+
+
+def test_atoms_hold_positions_energies_and_all_that_is_known(run, found):
+    atoms = run.atoms("search-000002")
+    assert np.array_equal(atoms.positions, found[2].positions)
+    assert np.array_equal(atoms.cell.lengths(), found[2].cell)
+    assert atoms.pbc.tolist() == [True, True, False]
+    assert set(atoms.symbols) == {"W"}
+    assert np.array_equal(atoms.get_potential_energies(), found[2].energies_ev)
+    assert atoms.get_potential_energy() == pytest.approx(found[2].energies_ev.sum(), abs=1e-12)
+    assert atoms.info["gb_energy_j_m2"] == 2.45
+
+
+def test_a_structure_is_to_be_had_as_it_was_made_but_without_energy(run, found):
+    atoms = run["search-000001"].to_atoms(relaxed=False)
+    assert np.array_equal(atoms.positions, found[1].unrelaxed_positions)
+    assert atoms.calc is None
+    with pytest.raises(StoreError, match=r"search-000001: expected a relaxed structure, got one that is failed \(lost atoms\)"):
+        run.atoms("search-000001")
+
+
+def test_columns_come_in_the_order_of_the_run(run, found):
+    columns = run.lowest().columns(["id", "gb_energy_j_m2", "registry"])
+    assert columns["id"].tolist() == list(dict(sorted(ENERGIES.items(), key=lambda item: item[1])))
+    assert columns["gb_energy_j_m2"].tolist() == [2.40, 2.45, 2.60]
+    assert np.array_equal(columns["registry"], [found[4].registry, found[2].registry, found[0].registry])
+    with pytest.raises(StoreError, match="positions: expected one of id, source"):
+        run.columns(["positions"])
+
+
+def test_a_table_has_a_row_for_every_candidate_and_a_column_for_every_number(run, found):
+    table = run.to_dataframe()
+    assert table.index.tolist() == [candidate.id for candidate in found]
+    assert table.loc["search-000002", "registry_y"] == found[2].registry[1]
+    assert table[table["status"] == "ok"].groupby("source")["gb_energy_j_m2"].min().to_dict() == {"model": 2.40, "search": 2.45}
+    assert run.lowest(2).to_dataframe(["n_fraction", "id"]).columns.tolist() == ["n_fraction"]
+
+
+def test_without_pandas_the_table_says_what_to_do(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(GcdError, match=r"expected pandas, got none; pip install pandas, or take Run\.columns"):
+        run.to_dataframe()
+
+
+def test_a_run_stays_as_it_was_opened_while_the_campaign_goes_on(run, run_dir, found, provenance):
+    by_energy = run.sorted("energy")
+    more = [make_candidate(number, num_atoms=32, gb_energy_j_m2=1.0) for number in (3, 4)]
+    # Between the files that are there and after them.
+    write_part(run_dir / "parts/search/part-00002.h5", more, provenance)
+    write_part(run_dir / "parts/model-02/relaxed/part-00000.h5", [make_candidate(0, "model", 2, gb_energy_j_m2=1.0)], provenance)
+    assert ids(run) == [candidate.id for candidate in found]
+    assert ids(run.lowest()) == ids(by_energy)[:3] == ["model-01-000001", "search-000002", "search-000000"]
+    assert ids(run.select("n=0.2 status=ok")) == ["search-000002", "model-01-000001"]
+    assert run.columns(["id"])["id"].tolist() == ids(run)
+    assert len(gcd_hpc.open_run(run_dir)) == len(found) + 3
+
+
+def test_a_run_whose_files_went_away_asks_to_be_opened_again(run, run_dir):
+    path = run_dir / "parts/search/part-00000.h5"
+    path.unlink()
+    with pytest.raises(StoreError, match=r"search/part-00000\.h5: expected a file that was there .*; open the run again"):
+        run.select("status=ok")
+
+
+def test_a_run_tells_what_it_is(run, run_dir, provenance):
+    assert repr(run.select("status=ok")) == f"<{run_dir}: 3 of 5 candidates>"
+    assert (run.path, run.element) == (run_dir, "W")
+    assert run.provenance["config"] == provenance["config"]
+
+
+def test_a_run_without_results_is_empty_and_one_that_is_not_there_is_refused(tmp_path):
+    empty = gcd_hpc.open_run(tmp_path)
+    assert len(empty) == 0
+    assert ids(empty) == ids(empty.lowest()) == ids(empty.best_per_n()) == []
+    assert empty.columns(["id"])["id"].tolist() == []
+    with pytest.raises(StoreError, match="nothing: expected a run directory or an HDF5 file of candidates, got no such file"):
+        gcd_hpc.open_run(tmp_path / "nothing")
