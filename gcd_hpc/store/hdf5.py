@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -129,6 +130,16 @@ def read_texts(file: h5py.File, field: Field) -> list[bytes]:
     values = dataset[...].tolist()
     _verify(checksum_of_texts(values), dataset)
     return values
+
+
+def read_value(file: h5py.File, field: Field, row: int) -> Any:
+    """The value of one row as Python's own type or an array; nothing else is read, so its checksum is not verified."""
+    if _is_younger(field, file):
+        return field.default
+    value = file[field.path][row]
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def num_rows_of(file: h5py.File) -> int:

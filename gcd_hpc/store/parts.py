@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.hdf5 import START, Columns, ColumnWriter, image_for, read_columns_of, reading, text_array, write_attributes
+from gcd_hpc.store.hdf5 import START, Columns, ColumnWriter, image_for, read_columns_of, read_value, reading, text_array, write_attributes
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import ATOM_FIELDS, BY_NAME, DTYPES, FIELDS, ROW_FIELDS, Candidate, Field
 
@@ -43,6 +43,20 @@ def read_part(path: str | Path, rows: Sequence[int] | None = None) -> list[Candi
             return [_candidate(columns, columns, row) for row in range(len(columns["id"]))]
         present = {field.name: file[field.path] for field in ATOM_FIELDS if field.since <= file.attrs["schema_version"]}
         return [_candidate(columns, present, row) for row in rows]
+
+
+def read_row(path: str | Path, row: int) -> Candidate:
+    """One candidate of a file of any size, quickly: checksums, which are those of whole columns, are not verified.
+
+    Raises:
+        StoreError: naming the file, as above.
+    """
+    with reading(Path(path)) as file:
+        values = {field.name: read_value(file, field, row) for field in ROW_FIELDS}
+        start = int(read_value(file, START, row))
+        stop = start + int(values["num_atoms"])
+        present = (field for field in ATOM_FIELDS if field.since <= file.attrs["schema_version"])
+        return Candidate(**values, **{field.name: file[field.path][start:stop] for field in present})
 
 
 def read_columns(paths: Iterable[str | Path], names: Sequence[str]) -> Columns:

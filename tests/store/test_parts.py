@@ -15,7 +15,7 @@ import pytest
 
 from gcd_hpc.errors import RunDirectoryError, StoreError
 from gcd_hpc.store.files import remove_leftovers
-from gcd_hpc.store.parts import read_columns, read_part, read_provenance, write_part
+from gcd_hpc.store.parts import read_columns, read_part, read_provenance, read_row, write_part
 from gcd_hpc.store.schema import BY_NAME, FIELDS, ROW_FIELDS, SCHEMA_VERSION, Field
 from tests.store.synthetic import CONFIG, assert_same, make_candidate
 
@@ -37,6 +37,17 @@ def test_values_come_back_as_plain_python_types(tmp_path, candidates, provenance
 def test_chosen_rows_are_read_without_the_others(tmp_path, candidates, provenance):
     write_part(tmp_path / "part.h5", candidates, provenance)
     assert_same(read_part(tmp_path / "part.h5", rows=[3, 1]), [candidates[3], candidates[1]])
+
+
+def test_a_single_row_is_the_candidate_of_that_row(tmp_path, candidates, provenance):
+    write_part(tmp_path / "part.h5", candidates, provenance)
+    assert_same([read_row(tmp_path / "part.h5", row) for row in range(len(candidates))], candidates)
+    assert type(read_row(tmp_path / "part.h5", 0).converged) is bool
+
+
+def test_a_single_row_of_an_old_file_has_the_defaults_of_later_fields(tmp_path):
+    old = Path(__file__).with_name("golden_v1.h5")
+    assert_same([read_row(old, 1)], read_part(old, [1]))
 
 
 def test_a_part_may_be_empty(tmp_path, provenance):
