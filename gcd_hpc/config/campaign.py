@@ -39,8 +39,11 @@ class Triad(Section):
     """Miller indices of the crystal directions along the box axes."""
 
     x: tuple[int, int, int]
+    """Crystal direction along the box's x axis."""
     y: tuple[int, int, int]
+    """Along y, at right angles to x."""
     z: tuple[int, int, int]
+    """Along z, the boundary normal; x, y and z are right-handed."""
 
     @field_validator("x", "y", "z")
     @classmethod
@@ -54,11 +57,15 @@ class BoundaryConfig(Section):
     """The bicrystal: z is the boundary normal; the lower grain is held, the upper one may shift."""
 
     element: str
+    """Chemical symbol; both grains are of one element."""
     lattice: Literal["sc", "bcc", "fcc", "diamond"]
+    """Crystal structure of both grains."""
     a0: PositiveFloat | None = None
     """Lattice constant; measured with the campaign's potential when not given."""
     lower: Triad
+    """Orientation of the grain below the boundary."""
     upper: Triad
+    """Orientation of the grain above it."""
     replicas: tuple[PositiveInt, PositiveInt] = (1, 1)
     """In-plane repeats of the smallest common cell."""
     slab_heights: tuple[PositiveFloat, PositiveFloat] = (27.0, 27.0)
@@ -78,6 +85,7 @@ class PotentialConfig(Section):
     """An interatomic potential in LAMMPS' own words."""
 
     pair_style: str
+    """Name and arguments of LAMMPS' pair_style."""
     pair_coeff: str
     """Arguments of pair_coeff; ``{file}`` stands for the potential file."""
     file: str | None = None
@@ -96,6 +104,7 @@ class VoxelConfig(Section):
     """The grid (A1-A5). The box height follows from the number of voxels along z: they are as high as they are wide."""
 
     shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    """Voxels along x, y and z."""
     known: PositiveInt = 18
     """Voxel layers at each end that hold perfect grain and stay fixed during in-painting."""
     scale: PositiveFloat | Auto = "auto"
@@ -112,7 +121,9 @@ class DecoderConfig(Section):
     """Voxels to atoms: exact moments, or the paper's learned decoder (A6-A8)."""
 
     kind: Literal["moment", "learned"] = "moment"
+    """moment needs no training; learned is trained once, beside the first model."""
     num_features: PositiveInt = 64
+    """Channels of the learned decoder."""
     threshold: Fraction = 0.05
     """Occupancy above which a voxel belongs to an atom (paper: p_thre)."""
     max_noise: NonNegativeFloat = 0.1
@@ -120,15 +131,20 @@ class DecoderConfig(Section):
     cluster_distance: PositiveFloat = 0.45
     """Coordinates closer than this many nearest-neighbour distances are one atom."""
     num_steps: PositiveInt = 1500
+    """Training steps of the learned decoder."""
     batch_size: PositiveInt = 4
+    """Arrays of one training step of the learned decoder."""
     learning_rate: PositiveFloat = 6e-3
+    """Of the learned decoder."""
 
 
 class DiffusionConfig(Section):
     """The variance-preserving process (B3) and what the network predicts."""
 
     schedule: Literal["linear", "cosine"] = "cosine"
+    """How the noise grows with time."""
     prediction: Literal["epsilon", "v"] = "v"
+    """What the network predicts: the noise, or the velocity v."""
     inpainting: Literal["palette", "repaint"] = "palette"
     """How the known layers are given (B7): palette trains on the rest with them as input; repaint knows of them while sampling only."""
     conditional: bool = True
@@ -141,7 +157,9 @@ class NetworkConfig(Section):
     """The 3D U-Net (B1-B2): periodic padding in the plane, zeros along z."""
 
     width: PositiveInt = 32
+    """Channels of the first level; each further level has twice as many."""
     num_levels: PositiveInt = 2
+    """Resolutions, each half of the one before; with patch they set what shape must be a multiple of."""
     num_blocks: PositiveInt = 3
     """Residual blocks a level."""
     patch: Literal[1, 2] = 2
@@ -152,22 +170,31 @@ class TrainingConfig(Section):
     """AdamW on the unknown region (B5, B7)."""
 
     num_steps: PositiveInt = 2500
+    """Steps of the first model."""
     retrain_steps: PositiveInt = 1500
     """Steps of the second and later models, which start from the one before."""
     batch_size: PositiveInt = 4
+    """Structures of one step, all processes together."""
     learning_rate: PositiveFloat = 6e-4
+    """At the start, after a short rise."""
     min_learning_rate: PositiveFloat = 1e-5
+    """Where the schedule ends; at most learning_rate."""
     learning_rate_schedule: Literal["cosine", "plateau"] = "cosine"
     """cosine decay to the minimum, or halved when the validation loss stops falling (paper)."""
     weight_decay: NonNegativeFloat = 2e-5
+    """Of AdamW."""
     ema_decay: Fraction = 0.995
+    """Of the running average of the weights, which is what samples; less than 1."""
     symmetry: bool = True
     """Augment with the bicrystal's own symmetry operations beside the shifts, which are always on (A4)."""
     validation_share: Fraction = 0.05
+    """Share of the structures that is held out; less than 1."""
     checkpoint_every: PositiveInt = 250
     """Steps between checkpoints and validations."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto takes bfloat16 where the processor or GPU has it."""
     compile: bool | Auto = "auto"
+    """Compile the network with torch; auto does on GPUs."""
 
     @field_validator("ema_decay", "validation_share")
     @classmethod
@@ -202,10 +229,13 @@ class MolecularDynamicsConfig(Section):
     """Annealing of some tries of the search (D4)."""
 
     probability: Fraction = 0.0
+    """Share of the tries that are annealed."""
     temperature_k: tuple[PositiveFloat, PositiveFloat] = (1000.0, 2500.0)
+    """Lowest and highest temperature, drawn uniformly, K."""
     num_steps: tuple[PositiveInt, PositiveInt] = (5000, 100000)
     """Drawn log-uniformly."""
     timestep_ps: PositiveFloat = 0.002
+    """Picoseconds."""
 
     @field_validator("temperature_k", "num_steps")
     @classmethod
@@ -219,10 +249,12 @@ class SearchConfig(Section):
     """Grand canonical random search (D4): shift, remove atoms of one plane, perturb, perhaps anneal, relax."""
 
     num_tries: PositiveInt
+    """Tries of the search before the first model."""
     perturbation: NonNegativeFloat = 0.3
     """Largest displacement along each axis, within one plane spacing or so of the boundary."""
     md: MolecularDynamicsConfig = MolecularDynamicsConfig()
     chunk_size: PositiveInt = 50
+    """Tries of one task, which make one part file."""
 
 
 class SamplingConfig(Section):
@@ -231,6 +263,7 @@ class SamplingConfig(Section):
     num_candidates: PositiveInt
     """Candidates of one model version."""
     solver: Literal["dpm-solver-3", "dpm-solver++2m"] = "dpm-solver++2m"
+    """Of third or second order."""
     num_steps: PositiveInt = 30
     """Solver steps: three network evaluations each for dpm-solver-3, one for dpm-solver++2m."""
     resamples: PositiveInt = 5
@@ -240,7 +273,9 @@ class SamplingConfig(Section):
     energy_margin_j_m2: float = 0.1
     """Ask for this much below the lowest energy known for the same [n]."""
     chunk_size: PositiveInt = 50
+    """Candidates of one task, which make one part file."""
     batch_size: PositiveInt = 10
+    """Candidates that go through the network together."""
     min_pair_distance: Fraction = 0.35
     """Shortest allowed distance in decoded structures, in nearest-neighbour distances; LAMMPS pushes apart what is a little too close."""
     bootstrap_share: Fraction = 0.0
@@ -257,9 +292,11 @@ class RelaxationConfig(Section):
     """Conjugate gradients in LAMMPS (D11): a loose screen for all, the preset for those that could matter."""
 
     preset: Literal["paper", "tight"] = "tight"
+    """Tolerances of the last relaxation: those of the paper, or tight ones."""
     screen: bool = True
     """Relax loosely first and finish only structures within screen_window of the best of their [n]."""
     screen_window_j_m2: NonNegativeFloat = 1.0
+    """How far above the best of its [n] a screened structure is still finished."""
     outer_thickness: PositiveFloat = 8.0
     """Height of the held layers at the bottom and of the rigid ones at the top; at least the potential's cutoff."""
     timeout_s: PositiveFloat = 12.0
@@ -274,6 +311,7 @@ class SelectionConfig(Section):
     min_energy_j_m2: float | None = None
     """Absolute window, to withhold low energies on purpose (D9)."""
     max_energy_j_m2: float | None = None
+    """The same from above."""
     max_per_n: PositiveInt = 60
     """Unique structures of one [n], lowest energies first."""
     preference_j_m2: PositiveFloat = 0.15
@@ -295,6 +333,7 @@ class BudgetConfig(Section):
     rounds: PositiveInt = 2
     """Model versions: each is trained, sampled and relaxed."""
     wall_time_s: PositiveFloat | None = None
+    """Seconds of work, all sessions together."""
     target_energy_j_m2: float | None = None
     """Stop when a structure at or below this energy is known."""
     plateau_rounds: NonNegativeInt = 0
@@ -307,7 +346,9 @@ class CampaignConfig(Section):
     """A whole campaign file."""
 
     name: str
+    """Letters, digits and any of _ . - ; runs/NAME is the run directory."""
     seed: NonNegativeInt = 0
+    """All random numbers follow from it."""
     boundary: BoundaryConfig
     potential: PotentialConfig
     voxels: VoxelConfig

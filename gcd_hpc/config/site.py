@@ -80,6 +80,7 @@ class SiteConfig(Section):
     """One kind of machine; ``auto`` takes what this process may use."""
 
     name: str = "local"
+    """What reports call it."""
     scheduler: Scheduler = "none"
     """How nodes are listed and how launch lines reach them."""
     driver: Literal["inside", "login"] = "inside"

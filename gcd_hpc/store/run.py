@@ -89,12 +89,14 @@ class Run:
             raise StoreError(f"{self.path}: expected the campaign's boundary.element in the attribute config, got none") from error
 
     def __len__(self) -> int:
+        """Number of candidates."""
         return len(self._chosen)
 
     def __repr__(self) -> str:
         return f"<{self.path}: {len(self):,} of {sum(num for _, num in self._parts):,} candidates>"
 
     def __iter__(self) -> Iterator[RunCandidate]:
+        """One after the other, read when it is their turn."""
         if np.all(np.diff(self._chosen) > 0):
             for path, rows in self._places(self._chosen):
                 yield from self._read(path, rows)
