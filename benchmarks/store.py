@@ -57,6 +57,8 @@ def synthetic(number: int, num_parts: int, num_rows: int) -> tuple[str, Columns]
         "reason": np.array(REASONS)[outcome],
         "failure": np.array(["", "", "physics"])[outcome],
         "num_atoms": np.full(num_rows, ATOMS),
+        "atoms_per_plane": np.full(num_rows, PLANE_ATOMS),
+        "run": np.full(num_rows, ""),
         "n_fraction": (num_atoms % PLANE_ATOMS) / PLANE_ATOMS,
         "gb_energy_j_m2": np.where(ok, 2.2 + rng.gamma(3.0, 0.15, num_rows), np.nan),
         "preset": np.array(["screen", "paper", ""])[rng.choice(3, num_rows, p=[0.7, 0.2, 0.1])],

@@ -215,6 +215,8 @@ def candidate(setting: Setting, model: Model, item: Draft, positions: NDArray[np
         potential_sha256=setting.potential.sha256,
         cohesive_ev=setting.bulk.cohesive_ev,
         area_a2=frame.bicrystal.area,
+        surface_depth_a=setting.bulk.cutoff,
+        atoms_per_plane=frame.bicrystal.atoms_per_plane,
         cell=frame.lengths,
         unrelaxed_positions=positions,
     )

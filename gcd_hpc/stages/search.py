@@ -41,6 +41,8 @@ def search_one(setting: Setting, child: LammpsChild, index: int, worth: Worth, r
         potential_sha256=setting.potential.sha256,
         cohesive_ev=setting.bulk.cohesive_ev,
         area_a2=setting.frame.bicrystal.area,
+        surface_depth_a=setting.bulk.cutoff,
+        atoms_per_plane=setting.frame.bicrystal.atoms_per_plane,
         cell=setting.frame.lengths,
     )
     try:

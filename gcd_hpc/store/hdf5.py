@@ -20,8 +20,16 @@ Columns = dict[str, np.ndarray]
 """Values by field name: (M, ...) for fields of a row, (sum of N, ...) for fields of an atom. Text comes as an array of Python strings,
 for one long reason would widen a million short ones."""
 
-START = Field("start", "int", (), "1", 0, "first row of the candidate in atoms/*")
+START = Field("start", "int", (), "1", 0, "first row in atoms", "first row of the candidate in atoms/*")
+PLOT = (BY_NAME["gb_energy_j_m2"], BY_NAME["n_fraction"])
+"""What NeXus readers (h5web, silx, NeXpy) draw when they open a file: the first against the second."""
 TEXT = h5py.string_dtype("utf-8")
+SCHEMA_IN_SHORT = (
+    "structures/* has one row a candidate; its atoms are rows start to start + num_atoms of atoms/*. "
+    "Every dataset has units, long_name and meaning; docs/schema.md of gcd-hpc has the table."
+)
+OF_THE_FILE = ("creator", "schema", "schema_version", "NX_class", "default")
+"""Attributes of every file, whatever it holds."""
 _ATOM_CHUNK = 16384
 
 
@@ -42,7 +50,8 @@ class ColumnWriter:
             options = {"chunks": (min(length, _ATOM_CHUNK), *field.shape), "compression": "gzip", "compression_opts": 1, "shuffle": True}
         dtype = TEXT if field.kind == "text" else DTYPES[field.kind]
         dataset = self._file.create_dataset(field.path, shape, dtype, **options)
-        dataset.attrs["unit"], dataset.attrs["meaning"] = field.unit, field.meaning
+        for name, value in attributes_of(field, SCHEMA_VERSION).items():
+            dataset.attrs[name] = value
 
     def append(self, columns: Columns) -> None:
         """Write the next rows; columns holds every field but start."""
@@ -58,11 +67,34 @@ class ColumnWriter:
         self._atom += int(np.sum(counts))
 
     def finish(self) -> None:
-        """Write the checksums."""
+        """Write the checksums and the plot."""
         for field in self._fields:
             dataset = self._file[field.path]
             assert len(dataset) == (self._atom if field.per_atom else self._row), f"{field.path} was not filled"
             dataset.attrs["crc32"] = np.int64(self._checksums[field.name])
+        if all(field in self._fields for field in PLOT):
+            _add_plot(self._file)
+
+
+def attributes_of(field: Field, version: int) -> dict[str, str | list[str]]:
+    """What a dataset says of itself in a file of a schema version, the checksum ``crc32`` aside."""
+    if version < 3:
+        return {"unit": field.unit}
+    labels = {"labels": list(field.labels)} if field.labels else {}
+    # NeXus' names: h5web, silx and NeXpy show them.
+    return {"units": field.unit, "long_name": field.long_name, "meaning": field.meaning, **labels}
+
+
+def _add_plot(file: h5py.File) -> None:
+    """The default plot, as NeXus has it: links, no data."""
+    signal, axis = PLOT
+    plot = file.create_group("plot/gb_energy")
+    for field in PLOT:
+        plot[field.name] = h5py.SoftLink(f"/{field.path}")
+    plot.attrs.update({"NX_class": "NXdata", "signal": signal.name, "axes": [axis.name], f"{axis.name}_indices": 0})
+    plot.attrs["title"] = f"{signal.title} against {axis.title}"
+    file["plot"].attrs.update({"NX_class": "NXentry", "default": "gb_energy"})
+    file.attrs.update({"NX_class": "NXroot", "default": "plot"})
 
 
 def checksum(values: np.ndarray, so_far: int = 0) -> int:
@@ -81,6 +113,8 @@ def write_attributes(file: h5py.File, attributes: dict[str, str]) -> None:
     """Provenance and schema version as attributes of the file."""
     for name, text in attributes.items():
         file.attrs[name] = text
+    file.attrs["creator"] = "gcd-hpc"
+    file.attrs["schema"] = SCHEMA_IN_SHORT
     file.attrs["schema_version"] = SCHEMA_VERSION
 
 

@@ -13,7 +13,7 @@ from gcd_hpc.errors import RunDirectoryError, StoreError
 from gcd_hpc.store.catalogue import Catalogue, open_catalogue, write_catalogue
 from gcd_hpc.store.files import remove_leftovers, replacing, reserve
 from gcd_hpc.store.hdf5 import Columns, ColumnWriter, read_columns_of, reading, write_attributes
-from gcd_hpc.store.parts import read_columns, read_part, read_provenance
+from gcd_hpc.store.parts import read_columns, read_origin, read_part, read_provenance
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.rows import Rows, rows_of
 from gcd_hpc.store.schema import FIELDS, Candidate
@@ -22,7 +22,6 @@ RESULTS, INDEX = "results.h5", "index.h5"
 LATE_PARTS, LATE_SHARE = 20, 0.05
 """A reader makes the index anew when more parts than this are not in it, and more than this share of all: opening a part takes
 milliseconds, writing the index of a million candidates takes seconds."""
-_OWN_ATTRIBUTES = ("schema_version", "package_version", "git_commit")
 
 
 class RunStore:
@@ -116,7 +115,6 @@ class RunStore:
         return merged
 
     def _merge_into(self, target: Path, paths: list[Path], counts: np.ndarray) -> None:
-        own = {name: text for name, text in read_provenance(paths[0]).items() if name not in _OWN_ATTRIBUTES}
         with h5py.File(target, "w", locking=False) as file:
             writer = ColumnWriter(file, len(counts), int(counts.sum()))
             for path in paths:
@@ -124,7 +122,7 @@ class RunStore:
                     columns = read_columns_of(part, (field.name for field in FIELDS))
                 writer.append(columns)
             writer.finish()
-            write_attributes(file, package_provenance() | own)
+            write_attributes(file, read_origin(paths[0]) | package_provenance())
 
     def remove_leftovers(self) -> int:
         """Delete the temporary files of killed writers; only while nobody writes to the run."""

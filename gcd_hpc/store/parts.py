@@ -8,7 +8,18 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.hdf5 import START, Columns, ColumnWriter, image_for, read_columns_of, read_value, reading, text_array, write_attributes
+from gcd_hpc.store.hdf5 import (
+    OF_THE_FILE,
+    START,
+    Columns,
+    ColumnWriter,
+    image_for,
+    read_columns_of,
+    read_value,
+    reading,
+    text_array,
+    write_attributes,
+)
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import ATOM_FIELDS, BY_NAME, DTYPES, FIELDS, ROW_FIELDS, Candidate, Field
 
@@ -78,6 +89,11 @@ def read_provenance(path: str | Path) -> dict[str, str]:
     """The attributes of a file: schema and package version, git commit, resolved config, and what its writer added."""
     with reading(Path(path)) as file:
         return {name: str(value) for name, value in file.attrs.items()}
+
+
+def read_origin(path: str | Path) -> dict[str, str]:
+    """What the writer of a file said of its origin: title, config, seed, hashes; for files that are made from this one."""
+    return {name: text for name, text in read_provenance(path).items() if name not in OF_THE_FILE}
 
 
 def check_row_fields(names: Iterable[str]) -> None:

@@ -11,8 +11,8 @@ from gcd_hpc.config.loader import dump
 
 
 def campaign_provenance(config: CampaignConfig, **more: str) -> dict[str, str]:
-    """Provenance of the files of a campaign: its resolved config as YAML, and what else the caller knows (hashes, stage)."""
-    return {"config": dump(config), **more}
+    """Provenance of the files of a campaign: title, seed, resolved config as YAML, and what else the caller knows (hashes, stage)."""
+    return {"title": f"Grain boundary candidates of {config.name}", "config": dump(config), "seed": str(config.seed), **more}
 
 
 def package_provenance() -> dict[str, str]:

@@ -1,12 +1,21 @@
 """One table of fields, and a Candidate that is held equal to it."""
 
 import dataclasses
+import re
+import shutil
+from math import isfinite
 from pathlib import Path
 
 import pytest
 
-from gcd_hpc.store.schema import ATOM_FIELDS, FIELDS, SCHEMA_VERSION, Candidate, candidate_id, schema_markdown
+from gcd_hpc.store.hdf5 import START
+from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.schema import ATOM_FIELDS, FIELDS, SCHEMA_VERSION, Candidate, candidate_id
+from gcd_hpc.store.schema_page import schema_page, schema_table
 from tests.store.synthetic import make_candidate
+
+PAGE = Path(__file__).parents[2] / "docs" / "schema.md"
+GOLDEN = Path(__file__).parent / "golden_v3.h5"
 
 
 def test_a_candidate_has_exactly_the_fields_of_the_table_in_its_order():
@@ -49,13 +58,36 @@ def test_arrays_must_fit_the_number_of_atoms():
         dataclasses.replace(make_candidate(0, num_atoms=30), num_atoms=31)
 
 
-def test_the_docs_table_names_every_dataset_with_its_unit():
-    text = schema_markdown()
-    assert all(f"| `{field.path}` |" in text for field in FIELDS)
-    assert "| `structures/gb_energy_j_m2` | float | J/m^2 | 1 |" in text
+def test_defaults_of_labelled_text_are_labels():
+    assert all(field.default in field.labels for field in FIELDS if field.labels)
 
 
-def test_the_page_of_the_schema_is_the_table_in_code():
-    """Made by: python -c "from gcd_hpc.store.schema import schema_markdown; print(schema_markdown())" """
-    page = (Path(__file__).parents[2] / "docs" / "schema.md").read_text()
-    assert schema_markdown().strip() in page
+def test_the_docs_table_names_every_dataset_with_its_type_shape_and_unit():
+    text = schema_table()
+    assert all(f"| `{field.path}` |" in text for field in (*FIELDS, START))
+    assert "| `structures/gb_energy_j_m2` | float64 | (candidates) | J/m^2 | 1 |" in text
+    assert "| `atoms/positions` | float64 | (sum of num_atoms, 3) | Å | 1 |" in text
+    assert "one of nothing, `physics`, `bug` |" in text
+
+
+def test_the_page_of_the_schema_is_made_from_the_table_in_code():
+    assert PAGE.read_text(encoding="utf-8") == schema_page(), "python -m gcd_hpc.store.schema_page > docs/schema.md"
+
+
+def test_what_the_page_says_of_reading_without_us_is_true(tmp_path, monkeypatch, capsys):
+    """Its snippets, run one after the other on the golden file, without this package."""
+    shutil.copyfile(GOLDEN, tmp_path / "results.h5")
+    monkeypatch.chdir(tmp_path)
+    snippets = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(snippets) == 2
+    assert not any("gcd_hpc" in snippet for snippet in snippets)
+    namespace = {}
+    try:
+        for snippet in snippets:
+            exec(snippet, namespace)
+    finally:
+        namespace["file"].close()
+    said = capsys.readouterr().out
+    assert "one row a candidate" in said
+    lowest = min(read_part(GOLDEN), key=lambda row: (not isfinite(row.gb_energy_j_m2), row.gb_energy_j_m2))
+    assert f"{lowest.id} {lowest.gb_energy_j_m2}" in said

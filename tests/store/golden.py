@@ -1,0 +1,34 @@
+"""The golden file of this schema version: real structures, relaxed by LAMMPS. Later versions must read it and find nothing wrong.
+
+    python -m tests.store.golden tests/store/golden_v3.h5
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from gcd_hpc.config.loader import dump, load_campaign
+from gcd_hpc.stages.layout import search_part
+from gcd_hpc.stages.relaxing import worker_child
+from gcd_hpc.stages.search import search_chunk
+from gcd_hpc.stages.setting import CONFIG_NAME, prepare
+
+CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
+TRIES = ["search.num_tries=3", "search.chunk_size=3", "search.md.probability=0", "boundary.slab_heights=[22.0, 21.0]"]
+
+
+def main(target: Path) -> None:
+    """The first chunk of a search of three tries."""
+    config = load_campaign(CAMPAIGNS / "smoke.yaml", TRIES)
+    with tempfile.TemporaryDirectory() as folder:
+        run_dir = Path(folder)
+        (run_dir / CONFIG_NAME).write_text(dump(config))
+        prepare(run_dir, config, CAMPAIGNS)
+        search_chunk(folder, 0)
+        worker_child(folder).close()
+        shutil.copyfile(search_part(run_dir, 0), target)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
