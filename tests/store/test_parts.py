@@ -78,8 +78,12 @@ def test_text_is_utf8_and_every_dataset_has_its_unit(tmp_path, candidates, prove
     write_part(tmp_path / "part.h5", candidates, provenance)
     with h5py.File(tmp_path / "part.h5") as file:
         for field in FIELDS:
-            assert file[field.path].attrs["unit"] == field.unit
-            assert file[field.path].attrs["meaning"] == field.meaning
+            attributes = file[field.path].attrs
+            assert (attributes["units"], attributes["meaning"]) == (field.unit, field.meaning)
+            assert attributes["long_name"].startswith(field.title)
+            assert tuple(attributes.get("labels", ())) == field.labels
+        assert file["structures/gb_energy_j_m2"].attrs["long_name"] == "E_gb (J/m^2)"
+        assert file["structures/status"].attrs["labels"].tolist() == ["sampled", "ok", "invalid", "failed"]
         assert h5py.check_string_dtype(file["structures/reason"].dtype).encoding == "utf-8"
 
 
@@ -139,19 +143,51 @@ def test_a_file_of_a_newer_schema_is_refused(tmp_path, candidates, provenance):
         read_part(tmp_path / "part.h5")
 
 
-def test_a_part_of_version_1_is_read_by_every_later_version():
-    # Made by: python -c "from tests.store.synthetic import *; write_golden('tests/store/golden_v1.h5')"
-    first, second = read_part(Path(__file__).parent / "golden_v1.h5")
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_part_of_an_older_version_is_read_by_every_later_one(version):
+    # Made by that version: python -c "from tests.store.synthetic import *; write_golden('tests/store/golden_v1.h5')"
+    path = Path(__file__).parent / f"golden_v{version}.h5"
+    assert read_provenance(path)["schema_version"] == str(version)
+    first, second = read_part(path)
     assert (first.id, first.status, first.num_atoms, first.converged) == ("search-000000", "ok", 3, True)
     np.testing.assert_array_equal(first.positions, [[0, 0, 1], [1, 0, 2], [0, 1, 3.5]])
     np.testing.assert_array_equal(first.registry, [0.25, 0.5, 0.125])
     assert (second.id, second.source, second.version, second.reason) == ("model-01-000007", "model", 1, "Ø atoms")
     assert np.isnan(second.gb_energy_j_m2)
+    assert (first.run, first.atoms_per_plane) == ("", 0)
+
+
+def test_a_part_of_version_3_is_read_by_every_later_one():
+    # Made by that version: python -m tests.store.golden tests/store/golden_v3.h5
+    path = Path(__file__).parent / "golden_v3.h5"
+    assert read_provenance(path)["schema_version"] == "3"
+    found = read_part(path)
+    assert [row.id for row in found] == ["search-000000", "search-000001", "search-000002"]
+    assert [row.num_atoms for row in found] == [262, 270, 267]
+    assert [round(row.gb_energy_j_m2, 4) for row in found] == [3.1557, 3.329, 3.3085]
+    assert {(row.status, row.preset, row.atoms_per_plane, row.surface_depth_a) for row in found} == {("ok", "tight", 10, 7.8925)}
+    assert all(np.isfinite(row.positions).all() and row.energies_ev.shape == (row.num_atoms,) for row in found)
+
+
+def test_a_nexus_reader_finds_the_energies_against_n_by_following_the_defaults(tmp_path, candidates, provenance):
+    """As the NeXus manual has it: NXroot, default, NXentry, default, NXdata with signal and axes of the same length."""
+    write_part(tmp_path / "part.h5", candidates, provenance)
+    with h5py.File(tmp_path / "part.h5") as file:
+        assert file.attrs["NX_class"] == "NXroot"
+        entry = file[file.attrs["default"]]
+        assert entry.attrs["NX_class"] == "NXentry"
+        data = entry[entry.attrs["default"]]
+        assert data.attrs["NX_class"] == "NXdata"
+        signal, (axis,) = data[data.attrs["signal"]], (data[name] for name in data.attrs["axes"])
+        assert data.attrs["n_fraction_indices"] == 0
+        assert signal.shape == axis.shape == (4,)
+        np.testing.assert_array_equal(signal, [candidate.gb_energy_j_m2 for candidate in candidates])
+        assert (signal.attrs["units"], axis.attrs["long_name"]) == ("J/m^2", "[n]")
 
 
 def test_a_field_younger_than_the_file_holds_its_default(tmp_path, candidates, provenance, monkeypatch):
     write_part(tmp_path / "part.h5", candidates, provenance)
-    monkeypatch.setitem(BY_NAME, "phase", Field("phase", "text", (), "", "unknown", "added later", since=SCHEMA_VERSION + 1))
+    monkeypatch.setitem(BY_NAME, "phase", Field("phase", "text", (), "", "unknown", "phase", "added later", since=SCHEMA_VERSION + 1))
     assert read_columns([tmp_path / "part.h5"], ["phase"])["phase"].tolist() == ["unknown"] * 4
 
 
