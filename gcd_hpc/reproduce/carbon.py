@@ -64,13 +64,9 @@ class CarbonBudget:
     cases: tuple[Case, ...]
 
 
-def _model(num_steps: int, full: bool = False) -> ParticleConfig:
-    """k = 0.8 Å and cutoff 3.0 Å after Kwon et al. (arXiv 2312.05472)."""
-    if full:
-        return ParticleConfig(cutoff=3.0, max_sigma=0.8, width=200, num_layers=5, num_steps=num_steps, batch_size=16, learning_rate=5e-4)
-    return ParticleConfig(cutoff=3.0, max_sigma=0.8, width=64, num_layers=4, num_steps=num_steps, batch_size=1, learning_rate=3e-3)
-
-
+# k = 0.8 Å and a cutoff of 3.0 Å after Kwon et al. (arXiv 2312.05472).
+_SMALL = ParticleConfig(cutoff=3.0, max_sigma=0.8, width=64, num_layers=4, num_steps=18_000, batch_size=1, learning_rate=3e-3)
+_LARGE = replace(_SMALL, width=200, num_layers=5, num_steps=50_000, batch_size=16, learning_rate=5e-4)
 CASES = (
     Case("amorphous-random", "amorphous", None),
     *(Case(f"diamond-{sigma}", "diamond", sigma) for sigma in (0.1, 0.2, 0.3, 0.5, 0.8)),
@@ -81,9 +77,9 @@ QUICK = CarbonBudget(
     num_held_out=4,
     num_blocks=4,
     programme=MeltQuench(),
-    models={"amorphous": _model(18_000), "diamond": _model(9_000)},
+    models={"amorphous": _SMALL, "diamond": replace(_SMALL, num_steps=4500, batch_size=2, learning_rate=1e-3)},
     sampler="sde",
-    num_sampling_steps=100,
+    num_sampling_steps=200,
     num_generated=10,
     cases=CASES,
 )
@@ -92,7 +88,7 @@ FULL = CarbonBudget(
     num_held_out=20,
     num_blocks=20,
     programme=MeltQuench(quench_steps=50_000),
-    models={"amorphous": _model(50_000, full=True), "diamond": _model(50_000, full=True)},
+    models={"amorphous": _LARGE, "diamond": _LARGE},
     sampler="sde",
     num_sampling_steps=1_000,
     num_generated=10,
