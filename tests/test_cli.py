@@ -12,7 +12,7 @@ import pytest
 from gcd_hpc import cli
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["campaign", "search", "check", "status", "failures", "report", "rehearse", "relax", "top", "export", "reproduce"]
+COMMANDS = ["campaign", "search", "check", "status", "failures", "report", "rehearse", "relax", "top", "plot", "export", "reproduce"]
 SMOKE = str(ROOT / "campaigns" / "smoke.yaml")
 
 

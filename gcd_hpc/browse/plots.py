@@ -5,11 +5,25 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
-from gcd_hpc.browse.figures import egb_vs_n
+from gcd_hpc.browse.campaign_figures import progress
+from gcd_hpc.browse.figures import check_suffix, egb_vs_n, save
+from gcd_hpc.browse.structure_figures import distances, registry_map
+from gcd_hpc.browse.timeline import timeline
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.index import RunStore
 
 What = Literal["egb-n", "progress", "timeline", "registry", "rdf"]
+
+
+def plot(run: Path, what: What, selection: str = "", out: Path | None = None) -> Path:
+    """Draw to a file, WHAT.png in the run directory or beside the single file when none is given.
+
+    Raises:
+        GcdError: as ``draw`` does, and if the suffix is none of .png, .svg and .pdf.
+    """
+    path = out or (run if run.is_dir() else run.parent) / f"{what}.png"
+    check_suffix(path)
+    return save(draw(run, what, selection), path)
 
 
 def draw(run: Path, what: What, selection: str = "") -> Figure:
@@ -21,5 +35,13 @@ def draw(run: Path, what: What, selection: str = "") -> Figure:
     match what:
         case "egb-n":
             return egb_vs_n(RunStore(run), selection)
-        case _:
-            raise StoreError(f"{what}: expected a figure that can be drawn by now, got one that comes later today")
+        case "progress":
+            return progress(run, selection)
+        case "timeline":
+            if selection:
+                raise StoreError(f"timeline: expected no selection, for it shows tasks and not candidates, got {selection}")
+            return timeline(run)
+        case "registry":
+            return registry_map(RunStore(run), selection)
+        case "rdf":
+            return distances(RunStore(run), selection)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gcd_hpc.cli.campaigns import campaign, check, rehearsal, search
+from gcd_hpc.cli.plotting import plot
 from gcd_hpc.cli.reproduction import reproduction
 from gcd_hpc.cli.results import export, relax, top
 from gcd_hpc.cli.watching import failures, report, status
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "rehearse": rehearsal,
     "relax": relax,
     "top": top,
+    "plot": plot,
     "export": export,
     "reproduce": reproduction,
 }

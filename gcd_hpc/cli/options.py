@@ -12,3 +12,6 @@ SiteFile = Annotated[Path | None, typer.Option("--site", metavar="FILE", help="S
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory of a campaign.")]
 Results = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory or HDF5 file of results.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+_SELECT = "Candidates for which all words hold, such as 'n=0.2 energy<2.4 source=model round=1,2 status!=failed'."
+Selection = Annotated[str, typer.Option("--select", metavar="TEXT", help=_SELECT)]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")]

@@ -23,6 +23,25 @@ def rdf(
     return np.array(result.bin_centers, dtype=float), np.array(result.rdf, dtype=float)
 
 
+def rdf_around(
+    positions: ArrayLike, chosen: ArrayLike, lengths: ArrayLike, r_max: float, density: float, num_bins: int = 100,
+    pbc: Periodic = (True, True, True),
+) -> tuple[Array, Array]:  # fmt: skip
+    """Radial distribution function around some of the atoms: bin centres (num_bins,) in Å and g(r), relative to a density.
+
+    Args:
+        positions: (N, 3) Å. chosen: which of them, (N,) of bool; at least r_max from an open end. lengths: (3,) of the box.
+        density: atoms per Å^3 for which g is 1.
+    """
+    points = np.asarray(positions, dtype=float)
+    box, every = _system(points, lengths, pbc, r_max)
+    around = every[: len(points)][np.asarray(chosen, dtype=bool)]
+    first = r_max / num_bins / 2  # no atom is its own neighbour
+    neighbors = {"mode": "ball", "r_max": r_max, "r_min": first}
+    result = freud.density.RDF(bins=num_bins, r_max=r_max).compute((box, every), query_points=around, neighbors=neighbors)
+    return np.array(result.bin_centers, dtype=float), np.array(result.rdf, dtype=float) * len(every) / box.volume / density
+
+
 def steinhardt(
     positions: ArrayLike, lengths: ArrayLike, order: int, num_neighbors: int, pbc: Periodic = (True, True, True), reach: float = 6.0
 ) -> Array:

@@ -1,0 +1,178 @@
+"""How a campaign went: what it found at which cost, and what its workers did when."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from gcd_hpc.browse.figures import BLUE, GREY, RED, energy_cap, need_some, new_figure
+from gcd_hpc.browse.tables import exact_fractions, format_fraction
+from gcd_hpc.campaign.ledger import read_events, replay
+from gcd_hpc.store.hdf5 import Columns
+from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.selection import parse_selection, selected
+
+MAX_LINES = 10
+"""More values of [n] than this make a figure that nobody can read."""
+NOTICED_J_M2 = 1e-3
+"""Improvements by less than this get no mark."""
+_FIELDS = ("source", "version", "status", "n_fraction", "gb_energy_j_m2", "sample_s", "relax_s")
+
+
+@dataclass(frozen=True)
+class Finds:
+    """Relaxed candidates in the order in which they were made, with what had been spent when they were.
+
+    n_fraction, energy in J/m^2, version of the model (0 is the search), relaxations, core_h: (M,).
+    """
+
+    n_fraction: np.ndarray
+    energy: np.ndarray
+    version: np.ndarray
+    relaxations: np.ndarray
+    core_h: np.ndarray
+    num_relaxations: int
+    """All of the campaign."""
+    total_core_h: float
+    has_training: bool
+    """Training is among the core-hours."""
+
+
+def finds(run: Path, selection: str = "") -> Finds:
+    """What the selected candidates were and what the whole campaign had spent on each.
+
+    Core-hours are those of the ledger, a model's training before its first candidate. A single file has no ledger: they are then the
+    seconds of sampling and relaxation of its rows.
+
+    Raises:
+        StoreError: if a word of the selection is wrong or nothing that is selected was relaxed.
+    """
+    store, conditions = RunStore(run), parse_selection(selection)
+    with store.rows() as rows:
+        columns = rows.columns(_FIELDS)
+        chosen = np.zeros(len(columns["version"]), dtype=bool)
+        chosen[selected(rows, conditions)] = True
+    columns["version"] = np.where(columns["source"] == "search", 0, columns["version"])
+    order = np.argsort(columns["version"], kind="stable")
+    columns, chosen = {name: values[order] for name, values in columns.items()}, chosen[order]
+    relaxations = np.cumsum(np.isin(columns["status"], ("ok", "failed")))
+    before, during = _core_s(run)
+    core_h = _spent(columns, before, during) / 3600
+    chosen &= (columns["status"] == "ok") & np.isfinite(columns["gb_energy_j_m2"]) & np.isfinite(columns["n_fraction"])
+    need_some(store, np.flatnonzero(chosen), selection)
+    return Finds(
+        exact_fractions(columns["n_fraction"][chosen]),
+        columns["gb_energy_j_m2"][chosen],
+        columns["version"][chosen],
+        relaxations[chosen],
+        core_h[chosen],
+        int(relaxations[-1]),
+        float(core_h[-1]),
+        bool(during),
+    )
+
+
+def _core_s(run: Path) -> tuple[dict[int, float], dict[int, float]]:
+    """Core-seconds by version, from the ledger: until its first candidate, and while its candidates were made; empty without a ledger."""
+    before: dict[int, float] = defaultdict(float)
+    during: dict[int, float] = defaultdict(float)
+    for task, done in replay(read_events(run) if run.is_dir() else []).finished.items():
+        (before if task.stage in ("select", "train", "promote") else during)[task.version] += done.seconds * done.cores
+    return before, during
+
+
+def _spent(columns: Columns, before: dict[int, float], during: dict[int, float]) -> np.ndarray:
+    """Core-seconds spent when each candidate was done, (M,)."""
+    seconds = np.nan_to_num(columns["relax_s"]) + np.nan_to_num(columns["sample_s"])
+    for version in np.unique(columns["version"]).tolist():
+        mine = np.flatnonzero(columns["version"] == version)
+        total = seconds[mine].sum()
+        if version in during and total > 0:
+            seconds[mine] *= during[version] / total
+        seconds[mine[0]] += before.get(version, 0.0)
+    return np.cumsum(seconds)
+
+
+def progress(run: Path, selection: str = "") -> Figure:
+    """The lowest energy found by then for each [n], against the number of relaxations and against core-hours.
+
+    Raises:
+        GcdError: as ``finds`` and ``read_events`` do.
+    """
+    found = finds(run, selection)
+    figure = new_figure(9.6, 4.8)
+    left, right = figure.subplots(1, 2, sharey=True)
+    best = {n: float(found.energy[found.n_fraction == n].min()) for n in np.unique(found.n_fraction).tolist()}
+    shown = sorted(sorted(best, key=lambda n: best[n])[:MAX_LINES])
+    energies = np.array([best[n] for n in shown])
+    cap, lowest = energy_cap(np.array(shown), energies), float(energies.min())
+    margin = 0.06 * (cap - lowest)
+    left.set_ylim(lowest - margin, cap + margin)
+    colours = dict(zip(shown, colormaps["viridis"](np.linspace(0.0, 0.82, len(shown))), strict=True))
+    for axes, spent, total in ((left, found.relaxations, found.num_relaxations), (right, found.core_h, found.total_core_h)):
+        for n_fraction in shown:
+            mine = found.n_fraction == n_fraction
+            _draw_best(axes, spent[mine], found.energy[mine], found.version[mine], total, colours[n_fraction])
+        _mark_versions(axes, spent, found.version)
+        axes.set_xlim(0, total)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
+        axes.set_axisbelow(True)
+    left.set_xlabel("relaxations")
+    left.set_ylabel("lowest GB energy so far (J/m$^2$)")
+    right.set_xlabel("core-hours" if found.has_training else "core-hours of sampling and relaxation")
+    _label_ends(right, {f"[n] = {format_fraction(n)}": (best[n], colours[n]) for n in shown})
+    if len(shown) < len(best):
+        left.annotate(f"{len(shown)} of {len(best)} [n] shown", (1, 1), (0, 14), "axes fraction", textcoords="offset points", ha="right")
+    _explain_marks(figure, found)
+    return figure
+
+
+def _draw_best(axes: Axes, spent: np.ndarray, energy: np.ndarray, version: np.ndarray, total: float, colour: np.ndarray) -> None:
+    """The running minimum as steps; a ring where the search lowered it, a dot where a model did."""
+    best = np.minimum.accumulate(energy)
+    fall = np.concatenate([[True], best[1:] < best[:-1]])
+    axes.step(np.append(spent[fall], total), np.append(best[fall], best[-1]), where="post", color=colour, linewidth=1.6, zorder=2)
+    noticed = np.concatenate([[True], -np.diff(best) > NOTICED_J_M2])
+    for mine, edge, face in ((version == 0, BLUE, "white"), (version > 0, RED, RED)):
+        some = noticed & mine
+        axes.scatter(spent[some], best[some], s=16, facecolors=face, edgecolors=edge, linewidths=0.9, zorder=3)
+
+
+def _mark_versions(axes: Axes, spent: np.ndarray, version: np.ndarray) -> None:
+    """Where the candidates of each model begin."""
+    transform = axes.get_xaxis_transform()
+    for number in np.unique(version).tolist():
+        first = float(spent[version == number][0]) if number else 0.0
+        axes.axvline(first, color=GREY, linewidth=0.7, linestyle=(0, (2, 3)), zorder=1)
+        name = f"model {number}" if number else "search"
+        axes.text(first, 1.01, name, transform=transform, fontsize=8, color=GREY, ha="left", va="bottom", rotation=25)
+
+
+def _label_ends(axes: Axes, labels: dict[str, tuple[float, np.ndarray]]) -> None:
+    """Names beside the ends of the lines, moved apart where they would touch."""
+    low, high = axes.get_ylim()
+    apart, floor = 0.047 * (high - low), -np.inf
+    for name, (height, colour) in sorted(labels.items(), key=lambda label: label[1][0]):
+        floor = max(height, floor + apart)
+        axes.annotate(
+            name, (1, height), (1.04, floor), ("axes fraction", "data"), ("axes fraction", "data"), va="center", fontsize=8, color=colour,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0},
+        )  # fmt: skip
+
+
+def _explain_marks(figure: Figure, found: Finds) -> None:
+    """Legend of the marks, as far as there are any."""
+    handles = []
+    by_model = found.version > 0
+    for mine, face, edge, who in ((~by_model, "white", BLUE, "the search"), (by_model, RED, RED, "a model")):
+        if mine.any():
+            mark = Line2D([], [], linestyle="none", marker="o", markersize=4.5, markerfacecolor=face, markeredgecolor=edge)
+            mark.set_label(f"found by {who}")
+            handles.append(mark)
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False)

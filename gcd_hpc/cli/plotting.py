@@ -1,0 +1,39 @@
+"""The command that draws figures of a run."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gcd_hpc.cli.options import Results, Selection
+
+
+def plot(
+    run: Results,
+    what: Annotated[
+        Literal["egb-n", "progress", "timeline", "registry", "rdf"], typer.Option("--what", help="Which figure, see above.")
+    ] = "egb-n",
+    select: Selection = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="PNG, SVG or PDF; WHAT.png in the run when not given.")
+    ] = None,
+) -> None:
+    """Draw a figure of a run, also while it is at work.
+
+    \b
+    egb-n: boundary energy against [n], search and models apart.
+    progress: lowest energy so far of each [n], against relaxations and core-hours.
+    timeline: what each stage did when, with failures; needs the run directory.
+    registry: relaxed shifts of the upper grain in the cell in which they repeat, by energy.
+    rdf: distances around the atoms at the boundary and in the crystal, in the 50 lowest
+      structures.
+
+    \b
+    Examples:
+      gcd-hpc plot runs/w_sigma5
+      gcd-hpc plot runs/w_sigma5 --what progress --out progress.pdf
+      gcd-hpc plot runs/w_sigma5 --what rdf --select "n=0.2 energy<2.4" --out rdf.svg
+    """
+    from gcd_hpc.browse.plots import plot as draw
+
+    print(draw(run, what, select, out))
