@@ -68,11 +68,11 @@ def particle_config(lattice: Lattice, budget: Literal["quick", "full"]) -> Parti
 
     "quick" is narrower than "full" because it then has denoised more after the same core-seconds.
     """
-    cutoff = {"sc": 1.6, "bcc": 1.5, "fcc": 1.5}[lattice] * cubic_lattice(lattice).neighbor  # between two shells
+    cutoff = {"sc": 1.6, "bcc": 1.8, "fcc": 1.5}[lattice] * cubic_lattice(lattice).neighbor  # between two shells
     if budget == "full":
         return ParticleConfig(cutoff, 0.4, width=200, num_layers=5, num_steps=20_000, batch_size=16, learning_rate=1e-3, num_warmup=1000)
     # Batches of 512 atoms, 5 to 7 core-minutes: more than the voxel models take.
-    num_steps, batch_size = {"sc": (4500, 8), "bcc": (5600, 4), "fcc": (4400, 2)}[lattice]
+    num_steps, batch_size = {"sc": (4500, 8), "bcc": (4500, 4), "fcc": (4400, 2)}[lattice]
     return ParticleConfig(cutoff, 0.4, width=64, num_layers=5, num_steps=num_steps, batch_size=batch_size, learning_rate=3e-3)
 
 
