@@ -12,7 +12,10 @@ import pytest
 from gcd_hpc import cli
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["campaign", "search", "check", "status", "failures", "report", "rehearse", "relax", "top", "plot", "export", "reproduce"]
+COMMANDS = [
+    *["campaign", "search", "check", "status", "failures", "report", "rehearse"],
+    *["relax", "top", "ls", "show", "plot", "export", "reproduce"],
+]
 SMOKE = str(ROOT / "campaigns" / "smoke.yaml")
 
 

@@ -19,7 +19,7 @@ TIE_J_M2 = 1e-3
 """Energies closer than this are the same structure as far as a table goes."""
 _MAX_PLANE_ATOMS = 10_000
 _RELAXED_FIELDS = ("status", "n_fraction", "gb_energy_j_m2")
-_TOP_FIELDS = ("id", "source", "version", "round", "n_fraction", "gb_energy_j_m2", "num_atoms", "excess_volume_a", "converged")
+TOP_FIELDS = ("id", "source", "version", "round", "n_fraction", "gb_energy_j_m2", "num_atoms", "excess_volume_a", "converged")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def top_rows(store: RunStore, per_n: bool = False, num: int = 10, selection: str
         n_fraction, energy = columns["n_fraction"][usable], columns["gb_energy_j_m2"][usable]
         # Only the few that may be in the table are read as a whole.
         chosen = _lowest_of_each(n_fraction, energy) if per_n else _lowest(energy, num)
-        columns = rows.take(_TOP_FIELDS, usable[chosen])
+        columns = rows.take(TOP_FIELDS, usable[chosen])
     columns["n_fraction"] = exact_fractions(columns["n_fraction"])
     columns = {name: values.tolist() for name, values in columns.items()}
     records = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -203,14 +203,15 @@ def energies_table(records: list[dict[str, Any]]) -> Table:
         table.add_column(Text(heading), justify="left" if heading in ("file", "status") else "right", overflow="fold")
     for record in records:
         status = Text(record["status"] if not record["reason"] else f"{record['status']}: {record['reason']}")
-        numbers = [_number(record[key], digits) for key, digits in (("n_fraction", 3), ("gb_energy_j_m2", 4))]
-        table.add_row(Text(record["file"]), status, *numbers, str(record["num_atoms"]), _number(record["excess_volume_a"], 3))
+        numbers = [format_number(record[key], digits) for key, digits in (("n_fraction", 3), ("gb_energy_j_m2", 4))]
+        table.add_row(Text(record["file"]), status, *numbers, str(record["num_atoms"]), format_number(record["excess_volume_a"], 3))
     if records:
         table.caption = f"bulk crystal: {records[0]['cohesive_ev']:.5f} eV an atom"
     return table
 
 
-def _number(value: float | None, digits: int) -> str:
+def format_number(value: float | None, digits: int) -> str:
+    """A number for people; a dash if it is not known."""
     return "-" if value is None or value != value else f"{value:.{digits}f}"
 
 

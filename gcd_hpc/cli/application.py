@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from gcd_hpc.cli.campaigns import campaign, check, rehearsal, search
+from gcd_hpc.cli.listing import listing, show, top
 from gcd_hpc.cli.plotting import plot
 from gcd_hpc.cli.reproduction import reproduction
-from gcd_hpc.cli.results import export, relax, top
+from gcd_hpc.cli.results import export, relax
 from gcd_hpc.cli.watching import failures, report, status
 from gcd_hpc.errors import GcdError
 
@@ -32,6 +33,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "rehearse": rehearsal,
     "relax": relax,
     "top": top,
+    "ls": listing,
+    "show": show,
     "plot": plot,
     "export": export,
     "reproduce": reproduction,

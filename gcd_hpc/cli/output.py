@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from gcd_hpc.errors import GcdError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -11,6 +13,13 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console()
+
+
+def one_of(**options: bool) -> None:
+    """Refuse options that exclude each other."""
+    given = [f"--{name}" for name, is_given in options.items() if is_given]
+    if len(given) > 1:
+        raise GcdError(f"expected one of {' and '.join(given)}, got both; leave one out")
 
 
 def print_json(records: Any) -> None:

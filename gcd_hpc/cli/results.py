@@ -35,29 +35,6 @@ def relax(
     console().print(energies_table(records))
 
 
-def top(
-    run: Results,
-    per_n: Annotated[bool, typer.Option("--per-n", help="The best structure at each [n].")] = False,
-    num: Annotated[int, typer.Option("--num", min=1, help="How many of the lowest energies, without --per-n.")] = 10,
-    json: Json = False,
-) -> None:
-    """The lowest energies of a run, also while it is at work.
-
-    \b
-    Examples:
-      gcd-hpc top runs/w_sigma5 --per-n
-      gcd-hpc top runs/w_sigma5 --num 20 --json
-    """
-    from gcd_hpc.browse.tables import json_text, top_rows, top_table
-    from gcd_hpc.store.index import RunStore
-
-    rows = top_rows(RunStore(run), per_n, num)
-    if json:
-        print(json_text(rows))
-    else:
-        console().print(top_table(rows))
-
-
 def export(
     run: Results,
     form: Annotated[Literal["extxyz", "lammps-data", "poscar", "csv"], typer.Option("--format", help="What to write.")],

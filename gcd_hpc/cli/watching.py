@@ -1,6 +1,7 @@
 """Commands that tell how a campaign fares: where it stands, what failed, how busy its machines were."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,13 +55,26 @@ def failures(
         console().print(failures_table(rows, every))
 
 
-def report(run: Run, json: Json = False) -> None:
+def report(
+    run: Run,
+    html: Annotated[Path | None, typer.Option("--html", metavar="F", help="Write the page of gcd-hpc browse as one file.")] = None,
+    structures: Annotated[int, typer.Option("--structures", min=1, help="With --html: how many of the lowest the file holds.")] = 300,
+    json: Json = False,
+) -> None:
     """How well a campaign used its machines: occupancy, overhead, delays, waste, and what a core-hour found.
 
+    With --html: what was found, as one file that opens in any browser without a network; RUN may be an HDF5 file of results then.
+
     \b
-    Example:
+    Examples:
       gcd-hpc report runs/w_sigma5
+      gcd-hpc report runs/w_sigma5 --html w_sigma5.html
     """
+    if html is not None:
+        from gcd_hpc.browse.page.report import write_report
+
+        print(write_report(run, html, structures))
+        return
     from gcd_hpc.browse.status import read_state
     from gcd_hpc.browse.usage import report_record, report_table, unique_low_energy
     from gcd_hpc.campaign.directory import CONFIG_NAME

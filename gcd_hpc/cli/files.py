@@ -1,0 +1,50 @@
+"""Commands for the files of results: whether they can be trusted, and several of them in one."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gcd_hpc.cli.options import Json, Results
+from gcd_hpc.cli.output import console, print_json
+
+
+def verify(path: Results, json: Json = False) -> None:
+    """Whether a file or a whole run can be trusted: structure, checksums, missing files, and numbers that follow from one another.
+
+    E_gb is computed again from the stored energies of the atoms, [n] from their number and the boundary. The exit code is 1 if anything
+    is wrong.
+
+    \b
+    Examples:
+      gcd-hpc verify runs/w_sigma5
+      gcd-hpc verify results.h5 --json
+    """
+    from gcd_hpc.browse.checks import checks_view
+    from gcd_hpc.campaign.inventory import files_of
+    from gcd_hpc.campaign.inventory import verify as look_at
+    from gcd_hpc.store.findings import Report
+
+    report = Report()
+    with progress("Verifying", sum(file.stat().st_size for file in files_of(path))) as advance:
+        look_at(path, report, advance)
+    if json:
+        print_json({"path": str(path), **report.record()})
+    else:
+        console().print(checks_view(path, report))
+    if not report.is_sound:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error while the block runs, if that is a terminal; gives the function that moves it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    terminal = Console(stderr=True)
+    with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda step: bar.advance(task, step)

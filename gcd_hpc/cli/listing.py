@@ -1,0 +1,94 @@
+"""Commands that list the candidates of a run and show single ones."""
+
+from typing import Annotated
+
+import typer
+
+from gcd_hpc.cli.options import Csv, Json, Results, Selection
+from gcd_hpc.cli.output import console, one_of, print_json
+
+
+def top(
+    run: Results,
+    per_n: Annotated[bool, typer.Option("--per-n", help="The best structure at each [n].")] = False,
+    num: Annotated[int, typer.Option("--num", min=1, help="How many of the lowest energies, without --per-n.")] = 10,
+    select: Selection = "",
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """The lowest energies of a run, also while it is at work.
+
+    \b
+    Examples:
+      gcd-hpc top runs/w_sigma5 --per-n
+      gcd-hpc top runs/w_sigma5 --select "n=0.4 source=model" --num 20 --json
+    """
+    one_of(json=json, csv=csv)
+    from gcd_hpc.browse.tables import TOP_FIELDS, top_rows, top_table
+    from gcd_hpc.store.index import RunStore
+
+    rows = top_rows(RunStore(run), per_n, num, select)
+    if json:
+        print_json(rows)
+    elif csv:
+        from gcd_hpc.browse.listing import csv_text
+
+        print(csv_text(rows, TOP_FIELDS), end="")
+    else:
+        console().print(top_table(rows))
+
+
+def listing(
+    run: Results,
+    select: Selection = "",
+    sort: Annotated[
+        str | None, typer.Option("--sort", metavar="FIELD", help="energy, n or a field of the schema; the run's order when not given.")
+    ] = None,
+    descending: Annotated[bool, typer.Option("--descending", help="The largest first; unknown numbers come last all the same.")] = False,
+    num: Annotated[int, typer.Option("--num", min=0, help="How many at most; 0 for all.")] = 20,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Candidates of a run, whatever became of them, also while it is at work.
+
+    \b
+    Examples:
+      gcd-hpc ls runs/w_sigma5
+      gcd-hpc ls runs/w_sigma5 --select "status=failed,invalid" --num 0
+      gcd-hpc ls runs/w_sigma5/results.h5 --select "n=0.2 source=model round=2" --sort energy --csv
+    """
+    one_of(json=json, csv=csv)
+    from gcd_hpc.browse.listing import LISTED, csv_text, list_rows, list_table
+    from gcd_hpc.store.index import RunStore
+
+    found = list_rows(RunStore(run), select, sort, descending, num)
+    if json:
+        print_json(found.records)
+    elif csv:
+        print(csv_text(found.records, LISTED), end="")
+    else:
+        console().print(list_table(found))
+
+
+def show(
+    run: Results,
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Candidates, as top and ls name them.")],
+    json: Json = False,
+) -> None:
+    """All that is known of single candidates, with units and meanings; with --json the positions and energies of their atoms, too.
+
+    \b
+    Examples:
+      gcd-hpc show runs/w_sigma5 model-01-000045
+      gcd-hpc show runs/w_sigma5 search-000003 model-02-000017 --json
+    """
+    from gcd_hpc.browse.listing import detail_record, detail_view, find, standing
+    from gcd_hpc.store.index import RunStore
+
+    store = RunStore(run)
+    found = find(store, ids)
+    if json:
+        print_json([detail_record(candidate) for candidate in found])
+        return
+    for number, candidate in enumerate(found):
+        console().print(*([""] if number else []), detail_view(candidate, standing(store, candidate)))
