@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gcd_hpc.cli.browsing import browse
 from gcd_hpc.cli.campaigns import campaign, check, rehearsal, search
 from gcd_hpc.cli.listing import listing, show, top
 from gcd_hpc.cli.plotting import plot
@@ -30,6 +31,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "status": status,
     "failures": failures,
     "report": report,
+    "browse": browse,
     "rehearse": rehearsal,
     "relax": relax,
     "top": top,

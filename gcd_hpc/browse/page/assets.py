@@ -1,0 +1,35 @@
+"""The files that make up the page: our own, and the 3D viewer from the installed chemiscope package."""
+
+from functools import cache
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+from gcd_hpc.errors import StoreError
+
+SCRIPTS = ("selection.js", "source.js", "structure.js", "map.js", "table.js", "page.js")
+"""In the order in which they must be loaded."""
+STYLE, PAGE, VIEWER = "page.css", "page.html", "chemiscope.js"
+TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
+
+
+@cache
+def asset(name: str) -> str:
+    """Text of a script, style sheet or page.
+
+    Raises:
+        StoreError: if the installed chemiscope does not hold its viewer.
+    """
+    if name == VIEWER:
+        return _viewer().read_text(encoding="utf-8")
+    return (files("gcd_hpc.browse.page") / "static" / name).read_text(encoding="utf-8")
+
+
+def _viewer() -> Path:
+    # Not imported: that would load all of IPython for one file.
+    spec = find_spec("chemiscope")
+    folders = spec.submodule_search_locations if spec else None
+    path = Path(folders[0] if folders else "chemiscope", "sphinx", "static", "chemiscope.min.js")
+    if not path.is_file():
+        raise StoreError(f"{path}: expected the viewer of chemiscope 1.1.0, got no such file; pip install chemiscope==1.1.0")
+    return path

@@ -1,0 +1,231 @@
+"""What the page shows, as plain data: counts, pages of the table, points of the map, single structures."""
+
+import hashlib
+import threading
+import time
+from collections import Counter
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import yaml
+
+from gcd_hpc.browse.failures import counts, failure_rows
+from gcd_hpc.browse.figures import energy_cap
+from gcd_hpc.browse.page.snapshot import Snapshot
+from gcd_hpc.browse.page.structure import structure_record
+from gcd_hpc.browse.status import status_record
+from gcd_hpc.browse.tables import exact_fractions
+from gcd_hpc.errors import GcdError
+from gcd_hpc.store.export import Format
+from gcd_hpc.store.hdf5 import Columns
+from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.parts import read_row
+from gcd_hpc.store.schema import Candidate
+
+FIELDS = (
+    *("id", "gb_energy_j_m2", "n_fraction", "num_atoms", "excess_volume_a", "source", "version", "round", "status"),
+    *("converged", "preset", "closest_pair_a", "reason"),
+)
+"""Columns of the table."""
+MAP_FIELDS = ("id", "n_fraction", "gb_energy_j_m2", "source", "version", "round", "excess_volume_a")
+MAX_POINTS = 3000
+MAX_PAGE = 500
+LOOK_EVERY_S = 1.0
+
+
+class Contents:
+    """A run as its page sees it; safe to use from several threads. It follows a campaign at work: see ``version``.
+
+    Raises:
+        StoreError: if there is no such run or file.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.store = RunStore(run)
+        self._lock = threading.RLock()
+        self._looked_at, self._version, self._shown = -LOOK_EVERY_S, "", ""
+        self._open = ExitStack()
+        self._snapshot: Snapshot | None = None
+        self._state: dict[str, Any] = {}
+
+    def close(self) -> None:
+        """Close the index."""
+        with self._lock:
+            self._open.close()
+            self._snapshot = None
+
+    def version(self) -> str:
+        """Changes when the run does; costs a look at the folder at most every second."""
+        with self._lock:
+            if time.monotonic() - self._looked_at >= LOOK_EVERY_S:
+                self._version = _version_of(self.store)
+                self._looked_at = time.monotonic()
+            return self._version
+
+    def state(self) -> dict[str, Any]:
+        """Name, counts, what can be chosen from, and how the campaign fares."""
+        with self._lock:
+            rows = self._rows()
+            if not self._state:
+                self._state = {"version": self._shown, "name": self._name(), "path": str(self.store.path.resolve())} | _overview(rows)
+                self._state |= {"campaign": self._campaign(), "formats": list(get_args(Format)), "fields": list(FIELDS)}
+            return self._state
+
+    def page(self, selection: str, sort: str, descending: bool, first: int, num: int) -> dict[str, Any]:
+        """Rows ``first`` to ``first + num`` of a selection in order, and how many it has.
+
+        Raises:
+            StoreError: if a word of the selection or the field to sort by is wrong.
+        """
+        with self._lock:
+            rows = self._rows()
+            chosen = rows.chosen(selection, sort, descending)
+            columns = rows.take(FIELDS, chosen[first : first + min(num, MAX_PAGE)])
+            return {"version": self._shown, "total": len(chosen), "first": first, "rows": records(columns)}
+
+    def points(self, selection: str, limit: int = MAX_POINTS) -> dict[str, Any]:
+        """Points of the map: of each [n] the lowest relaxed energies of a selection, at most ``limit`` in all.
+
+        Raises:
+            StoreError: if a word of the selection is wrong.
+        """
+        with self._lock:
+            rows = self._rows()
+            chosen, total = rows.lowest(selection, limit)
+            columns = rows.take(MAP_FIELDS, chosen)
+            columns["n_fraction"] = exact_fractions(columns["n_fraction"])
+            cap = energy_cap(columns["n_fraction"], columns["gb_energy_j_m2"]) if len(chosen) else None
+            return {"version": self._shown, "total": total, "cap": cap, "rows": records(columns)}
+
+    def table(self, limit: int) -> list[list[Any]]:
+        """All rows; of more than ``limit`` the lowest relaxed ones of each [n]."""
+        with self._lock:
+            rows = self._rows()
+            num = len(rows.columns(["version"])["version"])
+            return records(rows.take(FIELDS, np.arange(num) if num <= limit else rows.lowest("", limit)[0]))
+
+    def lowest(self, num: int) -> list[str]:
+        """Ids of the lowest relaxed energies, the same number of each [n], best first."""
+        with self._lock:
+            rows = self._rows()
+            return rows.take(["id"], rows.lowest("", num)[0])["id"].tolist()
+
+    def candidate(self, name: str) -> Candidate:
+        """One candidate; nothing but its row is read.
+
+        Raises:
+            StoreError: if there is no candidate of this id.
+        """
+        with self._lock:
+            rows = self._rows()
+            place = rows.place(rows.row_of(name))
+        return read_row(*place)
+
+    def structure(self, name: str) -> dict[str, Any]:
+        """Everything about one candidate, its atoms as the 3D view wants them.
+
+        Raises:
+            StoreError: if there is no candidate of this id.
+        """
+        return structure_record(self.candidate(name), self.element())
+
+    def ids(self, selection: str) -> list[str]:
+        """Ids of a selection, lowest energy first.
+
+        Raises:
+            StoreError: if a word of the selection is wrong.
+        """
+        with self._lock:
+            rows = self._rows()
+            return rows.take(["id"], rows.chosen(selection, "energy", False))["id"].tolist()
+
+    def paths(self, ids: list[str]) -> list[Path]:
+        """Files that hold some candidates."""
+        with self._lock:
+            rows = self._rows()
+            wanted = set(ids)
+            every = rows.columns(["id"])["id"].tolist()
+            found = [row for row, name in enumerate(every) if name in wanted] if len(wanted) > 1 else [rows.row_of(name) for name in ids]
+            return list(dict.fromkeys(rows.place(row)[0] for row in found))
+
+    def failures(self) -> list[dict[str, Any]]:
+        """How often each reason of failure occurred, by class."""
+        return counts(failure_rows(self.store.path))
+
+    def element(self) -> str:
+        """Chemical symbol of the atoms; X if the file does not tell."""
+        try:
+            return str(self._config()["boundary"]["element"])
+        except (KeyError, TypeError):
+            return "X"
+
+    def _rows(self) -> Snapshot:
+        version = self.version()
+        if self._snapshot is None or version != self._shown:
+            self._open.close()
+            self._snapshot = Snapshot(self._open.enter_context(self.store.rows()))
+            self._shown, self._state = version, {}
+        return self._snapshot
+
+    def _name(self) -> str:
+        config = self._config()
+        return str(config.get("name", self.store.path.name)) if isinstance(config, dict) else self.store.path.name
+
+    def _config(self) -> Any:
+        with suppress(yaml.YAMLError):
+            return yaml.safe_load(self.store.provenance().get("config", ""))
+        return None
+
+    def _campaign(self) -> dict[str, Any] | None:
+        if not self.store.path.is_dir():
+            return None
+        try:
+            record = status_record(self.store.path)
+        except GcdError:  # Candidates without a campaign: the results of one stage, or a copy.
+            return None
+        return {name: record[name] for name in ("status", "reason", "doing", "elapsed_s", "tried", "model", "failed_attempts")}
+
+
+def records(columns: Columns) -> list[list[Any]]:
+    """One list a row, in the order of the columns; numbers that are not known become None."""
+    return [list(row) for row in zip(*(plain(values) for values in columns.values()), strict=True)]
+
+
+def plain(values: np.ndarray) -> list[Any]:
+    """Python's own types; numbers that are not finite become None."""
+    if values.dtype.kind == "f":
+        return [value if abs(value) < np.inf else None for value in values.tolist()]
+    return values.tolist()
+
+
+def _overview(rows: Snapshot) -> dict[str, Any]:
+    columns = rows.columns(["status", "source", "version", "round"])
+    fractions = exact_fractions(rows.take(["n_fraction"], rows.relaxed)["n_fraction"])
+    energies = rows.take(["gb_energy_j_m2"], rows.relaxed)["gb_energy_j_m2"]
+    best = rows.relaxed[np.argmin(energies)] if len(energies) else None
+    labels = Counter(zip(columns["source"].tolist(), columns["version"].tolist(), strict=True))
+    return {
+        "num": len(columns["status"]),
+        "statuses": dict(Counter(columns["status"].tolist())),
+        "sources": [{"source": label[0], "version": label[1], "num": labels[label]} for label in sorted(labels, key=_rank)],
+        "rounds": np.unique(columns["round"]).tolist(),
+        "fractions": np.unique(fractions).tolist(),
+        "best": None if best is None else records(rows.take(MAP_FIELDS, np.array([best])))[0],
+    }
+
+
+def _rank(label: tuple[str, int]) -> tuple[bool, int]:
+    return label[0] != "search", label[1]
+
+
+def _version_of(store: RunStore) -> str:
+    """Of names, sizes and times of the files, and of the ledger."""
+    digest = hashlib.sha256()
+    ledger = store.path / "events.jsonl"
+    for path in [*store.part_paths(), *([ledger] if store.path.is_dir() else [])]:
+        with suppress(FileNotFoundError):  # gone since it was listed, or no campaign
+            stat = path.stat()
+            digest.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,95 @@
+"""The page as one file for mailing: it opens offline, asks nothing of any network, and holds what it shows."""
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from gcd_hpc.browse.page.assets import PAGE, SCRIPTS, STYLE, VIEWER, asset
+from gcd_hpc.browse.page.contents import Contents
+from gcd_hpc.browse.page.figures import FIGURES, figure_svg
+from gcd_hpc.browse.page.structure import structure_record
+from gcd_hpc.errors import GcdError
+from gcd_hpc.store.files import replacing
+
+NUM_STRUCTURES = 300
+MAX_ROWS = 5000
+"""Rows of the table; the lowest of each [n] of a run that has more."""
+MAX_ATOMS = 250_000
+"""With more atoms in all, only those in the region of the boundary are kept: some 30 bytes an atom."""
+
+
+def write_report(run: Path, path: str | Path, num: int = NUM_STRUCTURES) -> Path:
+    """Write the page of a run as one HTML file.
+
+    Args:
+        num: how many structures it holds: the lowest energies, the same number of each [n].
+
+    Raises:
+        GcdError: if there is no such run, or if the file cannot be written.
+    """
+    path, contents = Path(path), Contents(run)
+    try:
+        data = _data(contents, num)
+    finally:
+        contents.close()
+    with replacing(path) as temporary:
+        temporary.write_text(_html(data), encoding="utf-8")
+    return path
+
+
+def _data(contents: Contents, num: int) -> dict[str, Any]:
+    state = contents.state()
+    rows = contents.table(MAX_ROWS)
+    structures = _structures(contents, num)
+    some = "" if len(rows) == state["num"] else f"{len(rows):,} of {state['num']:,} candidates and "
+    return {
+        "state": state | {"figures": FIGURES},
+        "rows": rows,
+        "structures": structures,
+        "failures": contents.failures(),
+        "figures": {what: _figure(contents.store.path, what) for what in FIGURES},
+        "note": f"{some}the atoms of {len(structures):,}, the lowest of each [n]",
+    }
+
+
+def _structures(contents: Contents, num: int) -> dict[str, Any]:
+    candidates = contents.store.candidates(contents.lowest(num))
+    whole = sum(candidate.num_atoms for candidate in candidates) <= MAX_ATOMS
+    element = contents.element()
+    return {candidate.id: structure_record(candidate, element, whole) for candidate in candidates}
+
+
+def _figure(run: Path, what: Any) -> dict[str, str]:
+    try:
+        return {"url": "data:image/svg+xml;base64," + base64.b64encode(figure_svg(run, what)).decode()}
+    except GcdError as error:
+        return {"error": str(error)}
+
+
+def _html(data: dict[str, Any]) -> str:
+    scripts = [_inline(asset(VIEWER)), _inline("\n".join(asset(name) for name in SCRIPTS))]
+    policy = (
+        f"default-src 'none'; script-src {' '.join(_source(script) for script in scripts)}; img-src data: blob:; "
+        "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    )
+    embedded = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    blocks = [f'<script type="application/json" id="data">{embedded}</script>', *(f"<script>{script}</script>" for script in scripts)]
+    parts = {
+        "policy": f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        "style": f"<style>{asset(STYLE)}</style>",
+        "scripts": "\n".join(blocks),
+    }
+    return re.sub(r"<!-- (\w+) -->", lambda found: parts[found[1]], asset(PAGE))
+
+
+def _inline(script: str) -> str:
+    """What would end a script element is written in another way that means the same within a string."""
+    return re.sub(r"<(?=/script|!--)", r"\\x3c", script, flags=re.IGNORECASE)
+
+
+def _source(script: str) -> str:
+    """Only scripts of this very content are run."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

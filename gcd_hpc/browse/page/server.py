@@ -1,0 +1,208 @@
+"""The page on 127.0.0.1: it reads, answers nobody without the token of its address, and asks nothing of the network."""
+
+import json
+import secrets
+import sys
+import webbrowser
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from socketserver import TCPServer
+from typing import Any, cast, get_args
+from urllib.parse import parse_qs, urlsplit
+
+from gcd_hpc.browse.page.assets import PAGE, SCRIPTS, STYLE, TYPES, VIEWER, asset
+from gcd_hpc.browse.page.contents import Contents
+from gcd_hpc.browse.page.downloads import download_one, download_selection
+from gcd_hpc.browse.page.figures import FIGURES, figure_svg
+from gcd_hpc.browse.plots import What
+from gcd_hpc.errors import GcdError, StoreError
+
+HOST = "127.0.0.1"
+POLICY = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data: blob:; "
+    # The 3D viewer writes its styles itself.
+    "style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+ASSETS = (*SCRIPTS, STYLE, VIEWER)
+Query = dict[str, str]
+Answer = tuple[str, bytes, dict[str, str]]
+"""Type, content and further headers."""
+
+
+class PageServer(ThreadingHTTPServer):
+    """One run under one address; ``port`` 0 takes any free one.
+
+    Raises:
+        StoreError: if there is no such run or the port is taken.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, run: Path, port: int = 0) -> None:
+        self.contents = Contents(run)
+        self.token = secrets.token_urlsafe(24)
+        try:
+            super().__init__((HOST, port), _Handler)
+        except OSError as error:
+            cure = "leave --port out to take any"
+            raise StoreError(f"--port {port}: expected a free port of {HOST}, got {error.strerror}; {cure}") from error
+
+    def server_bind(self) -> None:
+        # HTTPServer would ask a name server for the name of the host.
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, self.server_address[1]
+
+    @property
+    def url(self) -> str:
+        """Address of the page, token included."""
+        return f"http://{HOST}:{self.server_port}/{self.token}/"
+
+    def server_close(self) -> None:
+        super().server_close()
+        self.contents.close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away in the middle of an answer is no error."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
+
+def serve(run: Path, port: int = 0, open_browser: bool = True, say: Callable[[str], None] = print) -> None:
+    """Serve the page of a run until Ctrl-C.
+
+    Args:
+        say: gets the address, once the page can be opened.
+
+    Raises:
+        StoreError: if there is no such run or the port is taken.
+    """
+    with PageServer(run, port) as server:
+        server.contents.state()
+        say(server.url)
+        if open_browser:
+            webbrowser.open(server.url)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "gcd-hpc", ""
+    timeout = 60
+
+    def do_GET(self) -> None:
+        status, answer = self._answered()
+        kind, body, headers = answer
+        self.send_response(status)
+        text = kind if "charset" in kind or not kind.startswith(("text/", "application/json")) else f"{kind}; charset=utf-8"
+        for name, value in {"Content-Type": text, "Content-Length": str(len(body)), **HEADERS, **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def _refuse_method(self) -> None:
+        # What they sent is not read: the connection cannot go on.
+        self.close_connection = True
+        self.send_error(HTTPStatus.METHOD_NOT_ALLOWED, "this page only reads")
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _refuse_method
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nobody wants to see every request."""
+
+    def _answered(self) -> tuple[HTTPStatus, Answer]:
+        server = cast(PageServer, self.server)
+        if self.headers.get_all("Host") not in [[f"{name}:{server.server_port}"] for name in (HOST, "localhost")]:
+            # A page elsewhere whose name was made to point to this machine.
+            return _refusal(HTTPStatus.FORBIDDEN, "expected the address that gcd-hpc browse printed, got another host")
+        address = urlsplit(self.path)
+        token, _, route = address.path.removeprefix("/").partition("/")
+        if not secrets.compare_digest(token.encode("utf-8", "replace"), server.token.encode()):
+            return _refusal(HTTPStatus.FORBIDDEN, "expected the whole address that gcd-hpc browse printed, got none or another token")
+        if route not in ROUTES:
+            return _refusal(HTTPStatus.NOT_FOUND, "expected one of the page's own addresses")
+        query = {name: values[-1] for name, values in parse_qs(address.query, keep_blank_values=True).items()}
+        try:
+            return HTTPStatus.OK, ROUTES[route](server.contents, query)
+        except GcdError as error:
+            return _refusal(HTTPStatus.BAD_REQUEST, str(error))
+
+
+def _refusal(status: HTTPStatus, text: str) -> tuple[HTTPStatus, Answer]:
+    return status, _json({"error": text})
+
+
+def _json(data: Any) -> Answer:
+    return "application/json", json.dumps(data, separators=(",", ":"), allow_nan=False).encode(), {}
+
+
+def _file(named: tuple[str, bytes]) -> Answer:
+    name, content = named
+    quoted = "".join(letter if letter.isalnum() or letter in "-._" else "_" for letter in name)
+    return "application/octet-stream", content, {"Content-Disposition": f'attachment; filename="{quoted}"'}
+
+
+def _asset(name: str) -> Callable[[Contents, Query], Answer]:
+    return lambda contents, query: (TYPES[Path(name).suffix], asset(name).encode(), {})
+
+
+def _page(contents: Contents, query: Query) -> Answer:
+    scripts = "\n".join(f'<script src="{name}"></script>' for name in (VIEWER, *SCRIPTS))
+    text = asset(PAGE).replace("<!-- style -->", f'<link rel="stylesheet" href="{STYLE}">').replace("<!-- scripts -->", scripts)
+    return "text/html", text.encode(), {}
+
+
+def _rows(contents: Contents, query: Query) -> Answer:
+    first, num = _count(query, "first", 0), _count(query, "num", 50)
+    sort, descending = query.get("sort", "energy"), query.get("descending") == "true"
+    return _json(contents.page(query.get("select", ""), sort, descending, first, num))
+
+
+def _count(query: Query, name: str, default: int) -> int:
+    text = query.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise StoreError(f"{name}: expected a whole number, got {text}")
+    return int(text)
+
+
+def _figure(contents: Contents, query: Query) -> Answer:
+    what = query.get("what", "")
+    if what not in get_args(What):
+        raise StoreError(f"what: expected one of {', '.join(get_args(What))}, got {what}")
+    return "image/svg+xml", figure_svg(contents.store.path, cast(What, what), query.get("select", "")), {}
+
+
+def _download(contents: Contents, query: Query) -> Answer:
+    form = query.get("form", "")
+    if "id" in query:
+        return _file(download_one(contents, form, query["id"]))
+    return _file(download_selection(contents, form, query.get("select", "")))
+
+
+ROUTES: dict[str, Callable[[Contents, Query], Answer]] = {
+    "": _page,
+    **{name: _asset(name) for name in ASSETS},
+    "api/version": lambda contents, query: _json({"version": contents.version()}),
+    "api/state": lambda contents, query: _json(contents.state() | {"figures": FIGURES}),
+    "api/rows": _rows,
+    "api/points": lambda contents, query: _json(contents.points(query.get("select", ""))),
+    "api/structure": lambda contents, query: _json(contents.structure(query.get("id", ""))),
+    "api/failures": lambda contents, query: _json(contents.failures()),
+    "api/figure": _figure,
+    "api/download": _download,
+}
+"""All that can be asked for; nothing in a request is ever taken for the name of a file."""

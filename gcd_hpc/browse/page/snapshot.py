@@ -1,0 +1,101 @@
+"""All candidates of a run at one moment, with every column that was asked for kept in memory."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+
+from gcd_hpc.browse.tables import exact_fractions
+from gcd_hpc.errors import StoreError
+from gcd_hpc.store.hdf5 import Columns
+from gcd_hpc.store.rows import Rows
+from gcd_hpc.store.selection import ordered, parse_selection, selected
+
+_KEPT_ORDERS = 4
+"""Row numbers of the last selections; eight bytes a row each."""
+
+
+class Snapshot(Rows):
+    """Rows that are read once, column by column as they are needed. Numbers of rows hold as long as the object lives."""
+
+    def __init__(self, rows: Rows) -> None:
+        super().__init__([])
+        self._rows = rows
+        self._known: Columns = {}
+        # Per object: a cache on the method would keep every snapshot alive.
+        self.chosen = lru_cache(_KEPT_ORDERS)(self._chosen)
+        """Row numbers of a selection in order: (selection, field to sort by, descending) -> (rows,)."""
+
+    def columns(self, names: Sequence[str]) -> Columns:
+        """Columns of all rows; not to be written to."""
+        missing = [name for name in names if name not in self._known]
+        if missing:
+            self._known |= self._rows.columns(missing)
+        return {name: self._known[name] for name in names}
+
+    def take(self, names: Sequence[str], rows: np.ndarray) -> Columns:
+        """Columns of some rows, in the order of ``rows``."""
+        return {name: values[rows] for name, values in self.columns(names).items()}
+
+    def parts(self) -> list[tuple[Path, int]]:
+        """Files and their numbers of rows."""
+        return self._parts
+
+    def row_of(self, name: str) -> int:
+        """The row of a candidate.
+
+        Raises:
+            StoreError: if there is no candidate of this id.
+        """
+        found = np.flatnonzero(self.columns(["id"])["id"] == name)
+        if not len(found):
+            raise StoreError(f"candidate: expected the id of a candidate of this run, got {name}")
+        return int(found[0])
+
+    def place(self, row: int) -> tuple[Path, int]:
+        """The file that holds a row, and the number of the row in it."""
+        part = bisect_right(self._stops, row)
+        return self._parts[part][0], row - (self._stops[part - 1] if part else 0)
+
+    @cached_property
+    def relaxed(self) -> np.ndarray:
+        """Rows that were relaxed to a finite energy, (M,)."""
+        columns = self.columns(["status", "gb_energy_j_m2", "n_fraction"])
+        usable = (columns["status"] == "ok") & np.isfinite(columns["gb_energy_j_m2"]) & np.isfinite(columns["n_fraction"])
+        return np.flatnonzero(usable)
+
+    def lowest(self, selection: str, limit: int) -> tuple[np.ndarray, int]:
+        """The lowest energies of each [n], as many of each as ``limit`` allows, and how many relaxed rows there are to choose from.
+
+        Returns:
+            Row numbers by rising energy, at most ``limit``; number of relaxed rows of the selection.
+        """
+        rows = np.intersect1d(selected(self, parse_selection(selection)), self.relaxed, assume_unique=True)
+        columns = self.take(["n_fraction", "gb_energy_j_m2"], rows)
+        order = np.argsort(columns["gb_energy_j_m2"], kind="stable")
+        if len(rows) > limit:
+            _, group = np.unique(exact_fractions(columns["n_fraction"]), return_inverse=True)
+            order = order[_first_of_each(group[order], limit)]
+        return rows[order], len(rows)
+
+    @cached_property
+    def _parts(self) -> list[tuple[Path, int]]:
+        return self._rows.parts()
+
+    @cached_property
+    def _stops(self) -> list[int]:
+        return list(accumulate(num for _, num in self._parts))
+
+    def _chosen(self, selection: str, sort: str, descending: bool) -> np.ndarray:
+        return ordered(self, selected(self, parse_selection(selection)), sort, descending)
+
+
+def _first_of_each(group: np.ndarray, limit: int) -> np.ndarray:
+    """Places of the first members of each group, the same number of each, at most ``limit`` in all; ascending."""
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    rank = np.arange(len(group)) - np.repeat(starts, np.diff(starts, append=len(group)))
+    return np.sort(order[rank < max(limit // len(starts), 1)])[:limit]

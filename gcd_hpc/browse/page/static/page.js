@@ -1,0 +1,392 @@
+"use strict";
+// What belongs together: the filter governs map and table, the chosen structure is the same in map, table and 3D view.
+
+const LOOK_EVERY_MS = 1500;
+const TABS = ["candidates", "progress", "failures"];
+const at = (id) => document.getElementById(id);
+
+class Page {
+  constructor(source) {
+    this._source = source;
+    this._isFile = source instanceof FileSource;
+    const place = new URLSearchParams(location.hash.slice(1));
+    this._select = place.get("select") || "";
+    this._sort = place.get("sort") || "energy";
+    this._descending = place.get("descending") === "true";
+    this._first = Number(place.get("first")) || 0;
+    this._tab = TABS.includes(place.get("tab")) ? place.get("tab") : "candidates";
+    this._chosen = place.get("id");
+    // Until somebody chooses, the best structure is shown, also when a better one comes.
+    this._followsBest = !this._chosen;
+    this._map = new EnergyMap(at("map"), at("legend"), (id) => this.choose(id));
+    this._table = new CandidateTable(at("table"), (field) => this._sortBy(field), (id) => this.choose(id));
+    this._view = this._newView();
+    this._connect();
+  }
+
+  async start() {
+    at("select").value = this._select;
+    this._showTab(this._tab);
+    await this._refresh();
+    if (!this._isFile) this._follow();
+    document.body.dataset.ready = "true";
+  }
+
+  // WebGL may be missing; the rest of the page works without.
+  _newView() {
+    try {
+      return new StructureView(at("view"), (message) => note(at("view-note"), message));
+    } catch (error) {
+      note(at("view-note"), `No 3D view: ${error.message}`, true);
+      return null;
+    }
+  }
+
+  _connect() {
+    at("filter").addEventListener("submit", (event) => event.preventDefault());
+    at("select").addEventListener("input", () => this._later(() => this._filter(at("select").value)));
+    at("clear").addEventListener("click", () => this._filter("", true));
+    this._quick("by-source", ["source", "version"]);
+    this._quick("by-n", ["n", "n_fraction"]);
+    this._quick("by-round", ["round"]);
+    this._quick("by-status", ["status"]);
+    at("map-colour").addEventListener("change", (event) => { this._map.colour = event.target.value; this._map.draw(); });
+    at("atom-colour").addEventListener("change", (event) => this._restyle("colour", event.target.value));
+    at("region").addEventListener("change", (event) => this._restyle("region", event.target.value));
+    at("repeat").addEventListener("change", (event) => this._restyle("repeat", event.target.value.split(",").map(Number)));
+    at("reset").addEventListener("click", () => this._view && this._view.reset());
+    at("picture").addEventListener("click", () => this._view && keep(`${this._chosen}.png`, this._view.picture()));
+    at("previous").addEventListener("click", () => this._turn(-1));
+    at("next").addEventListener("click", () => this._turn(1));
+    at("candidates").addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (step) this._turn(step);
+    });
+    for (const tab of TABS) at(`tab-${tab}`).addEventListener("click", () => this._showTab(tab));
+    at("download-one").addEventListener("click", (event) => this._download(event, { id: this._chosen }));
+    at("download-selection").addEventListener("click", (event) => this._download(event, { select: this._select }));
+    document.addEventListener("keydown", (event) => {
+      const isTyping = event.target.closest("input, select, textarea");
+      if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      at("select").focus();
+    });
+  }
+
+  _quick(id, names) {
+    at(id).addEventListener("change", (event) => this._filter(withWord(this._select, names, event.target.value), true));
+  }
+
+  _later(work) {
+    clearTimeout(this._timer);
+    this._timer = setTimeout(work, 250);
+  }
+
+  async _filter(select, writes = false) {
+    if (writes) at("select").value = select;
+    this._select = select.trim();
+    this._first = 0;
+    await this._showRows();
+  }
+
+  _sortBy(field) {
+    this._descending = field === fieldOf(this._sort) ? !this._descending : false;
+    this._sort = field;
+    this._first = 0;
+    this._showRows();
+  }
+
+  _turn(step) {
+    const first = this._first + step * PAGE_ROWS;
+    if (first < 0 || first >= this._total) return;
+    this._first = first;
+    this._showRows();
+  }
+
+  async choose(id) {
+    this._followsBest = false;
+    await this._choose(id);
+  }
+
+  async _choose(id) {
+    this._chosen = id;
+    this._map.select(id);
+    this._table.select(id);
+    this._remember();
+    try {
+      const record = await this._source.structure(id);
+      // Another one may have been chosen meanwhile.
+      if (this._chosen === id) this._showStructure(record);
+    } catch (error) {
+      if (this._chosen === id) note(at("view-note"), error.message, true);
+    }
+  }
+
+  _showStructure(record) {
+    const { fields } = record;
+    at("structure-title").textContent = record.id;
+    facts(at("facts"), mainFacts(fields));
+    facts(at("all-facts"), Object.entries(fields).map(([name, value]) => [name, showAny(value)]));
+    const part = record.whole ? "" : " Only the region of the boundary is in this file.";
+    note(at("view-note"), record.relaxed
+      ? `The normal of the boundary lies flat. Colours: energy above the bulk crystal.${part}`
+      : `Not relaxed (${fields.status}${fields.reason ? `: ${fields.reason}` : ""}): atoms as sampled.${part}`);
+    if (this._view && record.atoms.size) this._view.show(record);
+    at("download-one").setAttribute("aria-disabled", fields.status !== "ok");
+  }
+
+  _restyle(setting, value) {
+    if (!this._view) return;
+    this._view[setting] = value;
+    if (setting === "colour") this._view.restyle();
+    else this._view.reset();
+  }
+
+  // Everything anew, at the same place.
+  async _refresh() {
+    const state = await this._source.state();
+    this._version = state.version;
+    this._showState(state);
+    await this._showRows();
+    if (this._tab !== "candidates") this._fillTab();
+    if (this._followsBest && state.best && state.best[0] !== this._chosen) await this._choose(state.best[0]);
+    else if (this._chosen && at("structure-title").textContent !== this._chosen) await this._choose(this._chosen);
+  }
+
+  _follow() {
+    const look = async () => {
+      try {
+        if ((await this._source.version()) !== this._version) await this._refresh();
+        if (this._isLost) this._showState(await this._source.state());
+        this._isLost = false;
+      } catch (error) {
+        this._isLost = true;
+        note(at("filter-note"), `Cannot read the run: ${error.message}`, true);
+        at("status").className = "pill bad";
+        at("status").textContent = "not connected";
+      }
+      setTimeout(look, LOOK_EVERY_MS);
+    };
+    setTimeout(look, LOOK_EVERY_MS);
+  }
+
+  async _showRows() {
+    const [select, asked] = [this._select, (this._asked = (this._asked || 0) + 1)];
+    try {
+      const query = { select, sort: this._sort, descending: this._descending, first: this._first, num: PAGE_ROWS };
+      const [page, points] = await Promise.all([this._source.rows(query), this._source.points(select)]);
+      if (asked !== this._asked) return;
+      this._total = page.total;
+      this._map.show(points);
+      this._table.show(this._fields, page.rows, this._sort, this._descending);
+      this._map.select(this._chosen);
+      this._table.select(this._chosen);
+      this._showNotes(page, points);
+      this._remember();
+    } catch (error) {
+      if (asked === this._asked) note(at("filter-note"), error.message, true);
+    }
+  }
+
+  _showNotes(page, points) {
+    note(at("filter-note"), `${count(page.total)} of ${count(this._num)} candidates${this._select ? " selected" : ""}, ${count(points.total)} relaxed`);
+    const shown = points.rows.length, hidden = this._map.hidden;
+    const some = shown < points.total ? `the lowest of each [n]: ${count(shown)} of ${count(points.total)}` : `${count(shown)} structures`;
+    note(at("map-note"), some + (hidden ? `; ${count(hidden)} above ${points.cap.toFixed(2)} J/m² not drawn` : ""));
+    const last = Math.min(this._first + PAGE_ROWS, page.total);
+    at("page-note").textContent = page.total ? `${count(this._first + 1)} to ${count(last)} of ${count(page.total)}` : "none";
+    at("previous").disabled = this._first === 0;
+    at("next").disabled = last >= page.total;
+    at("download-selection").textContent = `Selection (${count(page.total)})`;
+    for (const [id, names] of [["by-source", ["version", "source"]], ["by-n", ["n"]], ["by-round", ["round"]], ["by-status", ["status"]]]) {
+      const word = names.map((name) => wordOf(this._select, name)).find((found) => found) || "";
+      at(id).value = [...at(id).options].some((option) => option.value === word) ? word : "";
+    }
+  }
+
+  _showState(state) {
+    this._fields = state.fields;
+    this._num = state.num;
+    document.title = `${state.name}: gcd-hpc`;
+    at("name").textContent = state.name;
+    const statuses = Object.entries(state.statuses).map(([name, num]) => `${count(num)} ${name}`).join(", ");
+    at("counts").textContent = `${count(state.num)} candidates: ${statuses || "none yet"}`;
+    at("where").textContent = this._isFile ? `${state.path}; this file holds ${source.note}` : state.path;
+    at("best").replaceChildren(...(state.best ? bestOf(state.best) : []));
+    showStatus(state.campaign, this._isFile);
+    const versions = state.sources.map(({ source, version, num }) =>
+      [source === "search" ? "source=search" : `version=${version}`, `${sourceName(source, version)} (${count(num)})`]);
+    const models = state.sources.filter((one) => one.source === "model").length > 1 ? [["source=model", "all models"]] : [];
+    options(at("by-source"), [...versions, ...models]);
+    options(at("by-n"), state.fractions.map((value) => [`n=${fraction(value)}`, fraction(value)]));
+    options(at("by-round"), state.rounds.map((round) => [`round=${round}`, String(round)]));
+    options(at("by-status"), Object.entries(state.statuses).map(([name, num]) => [`status=${name}`, `${name} (${count(num)})`]));
+    const form = at("format").value;
+    options(at("format"), (this._isFile ? ["extxyz"] : state.formats).map((name) => [name, name]), false);
+    if (form) at("format").value = form;
+    at("download-selection").hidden = this._isFile;
+  }
+
+  _showTab(tab) {
+    this._tab = tab;
+    for (const one of TABS) {
+      at(one).hidden = one !== tab;
+      at(`tab-${one}`).setAttribute("aria-selected", one === tab);
+    }
+    this._remember();
+    if (this._version) this._fillTab();
+  }
+
+  _fillTab() {
+    if (this._tab === "progress") this._showFigures();
+    if (this._tab === "failures") this._showFailures();
+  }
+
+  async _showFigures() {
+    const { figures } = await this._source.state();
+    for (const [what, title] of Object.entries(figures)) {
+      let figure = at(`figure-${what}`);
+      if (!figure) {
+        figure = document.createElement("figure");
+        figure.id = `figure-${what}`;
+        at("progress").append(figure);
+      }
+      await this._showFigure(figure, what, title);
+    }
+  }
+
+  async _showFigure(figure, what, title) {
+    const caption = document.createElement("figcaption");
+    caption.textContent = title;
+    try {
+      const image = new Image();
+      image.alt = title;
+      image.src = await this._source.figure(what);
+      await image.decode();
+      figure.replaceChildren(caption, image);
+    } catch (error) {
+      const reason = document.createElement("p");
+      reason.className = "note";
+      reason.textContent = error.message;
+      figure.replaceChildren(caption, reason);
+    }
+  }
+
+  async _showFailures() {
+    try {
+      const rows = await this._source.failures();
+      at("failures").replaceChildren(rows.length ? failuresTable(rows) : "Nothing failed, and no structure was refused.");
+    } catch (error) {
+      at("failures").replaceChildren(error.message);
+    }
+  }
+
+  async _download(event, query) {
+    event.preventDefault();
+    note(at("download-note"), "at work …");
+    try {
+      const [name, content] = await this._source.download({ form: at("format").value, ...query });
+      keep(name, URL.createObjectURL(content));
+      note(at("download-note"), name);
+    } catch (error) {
+      note(at("download-note"), error.message, true);
+    }
+  }
+
+  // A reload comes back to the same place.
+  _remember() {
+    const place = { tab: this._tab, sort: this._sort, descending: this._descending, first: this._first, select: this._select };
+    if (!this._followsBest && this._chosen) place.id = this._chosen;
+    history.replaceState(null, "", `#${new URLSearchParams(place)}`);
+  }
+}
+
+function mainFacts(fields) {
+  const unit = (value, places, name) => (value === null ? "–" : `${value.toFixed(places)} ${name}`);
+  return [
+    ["energy", unit(fields.gb_energy_j_m2, 4, "J/m²") + (fields.gb_energy_j_m2 !== null && !fields.converged ? " (not converged)" : "")],
+    ["[n]", fraction(fields.n_fraction) || "–"],
+    ["atoms", count(fields.num_atoms)],
+    ["excess volume", unit(fields.excess_volume_a, 3, "Å")],
+    ["source", sourceName(fields.source, fields.version)],
+    ["round", String(fields.round)],
+  ];
+}
+
+function bestOf([id, n, energy]) {
+  const number = document.createElement("b");
+  number.textContent = `${energy.toFixed(3)} J/m²`;
+  return ["lowest ", number, ` at [n] = ${fraction(n)}`];
+}
+
+function showStatus(campaign, isFile) {
+  const pill = at("status");
+  pill.hidden = !campaign && !isFile;
+  if (pill.hidden) return;
+  const status = isFile ? "report" : campaign.status;
+  pill.className = `pill ${status === "running" ? "live" : ""} ${status === "failed" ? "bad" : ""}`;
+  pill.textContent = status === "running" && campaign.doing ? `running: ${campaign.doing}` : status;
+  if (campaign && campaign.reason) pill.title = campaign.reason;
+}
+
+function failuresTable(rows) {
+  const table = document.createElement("table");
+  const head = table.createTHead().insertRow(), body = table.createTBody();
+  for (const title of ["Class", "Of", "Number", "Reason"]) {
+    const cell = document.createElement("th");
+    cell.className = title === "Number" ? "" : "text";
+    cell.textContent = title;
+    head.append(cell);
+  }
+  for (const row of rows) {
+    const line = body.insertRow();
+    for (const value of [row.class, row.kind, row.num, row.reason]) {
+      const cell = line.insertCell();
+      cell.className = typeof value === "number" ? "" : "text";
+      cell.textContent = typeof value === "number" ? count(value) : value;
+    }
+  }
+  return table;
+}
+
+function facts(list, pairs) {
+  list.replaceChildren(...pairs.map(([name, value]) => {
+    const group = document.createElement("div"), term = document.createElement("dt"), detail = document.createElement("dd");
+    term.textContent = name;
+    detail.textContent = value;
+    group.append(term, detail);
+    return group;
+  }));
+}
+
+function showAny(value) {
+  if (value === null || value === "") return "–";
+  if (Array.isArray(value)) return value.map(showAny).join(", ");
+  return typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(7))) : String(value);
+}
+
+function options(select, pairs, withAny = true) {
+  const before = select.value;
+  select.replaceChildren(...[...(withAny ? [["", "any"]] : []), ...pairs].map(([value, label]) => new Option(label, value)));
+  select.value = pairs.some(([value]) => value === before) ? before : select.options[0]?.value ?? "";
+}
+
+function keep(name, url) {
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+}
+
+function note(element, message, isWrong = false) {
+  element.textContent = message;
+  element.classList.toggle("wrong", isWrong);
+}
+
+function count(value) {
+  return value.toLocaleString("en");
+}
+
+const embedded = at("data");
+const source = embedded ? new FileSource(JSON.parse(embedded.textContent)) : new ServerSource();
+new Page(source).start().catch((error) => note(at("filter-note"), error.message, true));

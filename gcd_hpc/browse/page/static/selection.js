@@ -1,0 +1,57 @@
+"use strict";
+// The language of selections: words such as source=model, n=0.2, energy<2.4, all of which must hold. A server answers in it by itself;
+// here it is for the controls that write words, and for the file that has no server.
+
+const SHORT = { n: "n_fraction", energy: "gb_energy_j_m2" };
+const RELATIONS = { "<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b };
+const FRACTION_TOLERANCE = 5e-5;
+
+function fieldOf(name) {
+  return SHORT[name] || name;
+}
+
+function words(text) {
+  return text.trim().split(/\s+/).filter((word) => word);
+}
+
+// The same selection with `name=value` in place of every other word about one of the names; without it if value is empty.
+function withWord(text, names, value) {
+  const kept = words(text).filter((word) => !names.includes((word.match(/^\w+(?==)/) || [])[0]));
+  return [...kept, ...(value ? [value] : [])].join(" ");
+}
+
+function wordOf(text, name) {
+  return words(text).find((word) => word.startsWith(`${name}=`)) || "";
+}
+
+// A function of a record (values by field) that tells whether it is selected.
+function predicate(text, fields) {
+  const tests = words(text).map((word) => {
+    const match = word.match(/^(\w+)(!=|<=|>=|=|<|>)(.+)$/);
+    if (!match) throw new Error(`selection: expected FIELD=VALUE (or != < <= > >=), for example n=0.2 or energy<2.4, got ${word}`);
+    const [, name, relation, value] = match;
+    const field = fieldOf(name);
+    if (!fields.includes(field)) throw new Error(`selection: expected one of n, energy, ${fields.join(", ")}, got ${name}`);
+    return relationTest(field, relation, value, word);
+  });
+  return (record) => tests.every((test) => test(record));
+}
+
+function relationTest(field, relation, value, word) {
+  if (relation in RELATIONS) {
+    const bound = Number(value);
+    if (!Number.isFinite(bound)) throw new Error(`selection: expected one number after ${relation}, got ${word}`);
+    return (record) => record[field] !== null && RELATIONS[relation](record[field], bound);
+  }
+  const equal = value.split(",").map((one) => (known) => isSame(field, known, one));
+  return (record) => equal.some((test) => test(record[field])) === (relation === "=");
+}
+
+function isSame(field, known, text) {
+  if (typeof known === "boolean") return String(known) === text;
+  if (typeof known !== "number") return known === text;
+  const wanted = Number(text);
+  if (field !== "n_fraction") return known === wanted;
+  const distance = Math.abs(known - wanted) % 1;
+  return Math.min(distance, 1 - distance) <= FRACTION_TOLERANCE;
+}

@@ -1,0 +1,104 @@
+"use strict";
+// Where the page gets what it shows: from the server under its own address, or from the file that it is.
+
+class ServerSource {
+  async _json(route, query = {}) {
+    const answer = await fetch(`api/${route}?${new URLSearchParams(query)}`);
+    const data = await answer.json();
+    if (!answer.ok) throw new Error(data.error);
+    return data;
+  }
+
+  version() { return this._json("version").then((data) => data.version); }
+  state() { return this._json("state"); }
+  rows(query) { return this._json("rows", query); }
+  points(select) { return this._json("points", { select }); }
+  structure(id) { return this._json("structure", { id }); }
+  failures() { return this._json("failures"); }
+
+  async figure(what) {
+    const answer = await fetch(`api/figure?${new URLSearchParams({ what })}`);
+    if (!answer.ok) throw new Error((await answer.json()).error);
+    return URL.createObjectURL(await answer.blob());
+  }
+
+  async download(query) {
+    const answer = await fetch(`api/download?${new URLSearchParams(query)}`);
+    if (!answer.ok) throw new Error((await answer.json()).error);
+    const name = answer.headers.get("Content-Disposition").match(/filename="(.+)"/)[1];
+    return [name, await answer.blob()];
+  }
+}
+
+class FileSource {
+  constructor(data) {
+    this._data = data;
+    this.note = data.note;
+    this._records = data.rows.map((row) => Object.fromEntries(data.state.fields.map((name, column) => [name, row[column]])));
+  }
+
+  async version() { return this._data.state.version; }
+  async state() { return this._data.state; }
+  async failures() { return this._data.failures; }
+
+  async rows({ select, sort, descending, first, num }) {
+    const chosen = this._selected(select);
+    const field = fieldOf(sort);
+    const sign = descending ? -1 : 1;
+    chosen.sort((a, b) => {
+      const [left, right] = [a[field], b[field]];
+      if (left === null || right === null) return (left === null) - (right === null);
+      return left < right ? -sign : left > right ? sign : 0;
+    });
+    const shown = chosen.slice(first, first + num).map((record) => this._data.state.fields.map((name) => record[name]));
+    return { total: chosen.length, first, rows: shown };
+  }
+
+  async points(select) {
+    const relaxed = this._selected(select).filter((record) => record.status === "ok" && record.gb_energy_j_m2 !== null);
+    relaxed.sort((a, b) => a.gb_energy_j_m2 - b.gb_energy_j_m2);
+    return { total: relaxed.length, cap: energyCap(relaxed), rows: relaxed.map((record) => MAP_FIELDS.map((name) => record[name])) };
+  }
+
+  async structure(id) {
+    const found = this._data.structures[id];
+    if (!found) throw new Error(`The atoms of ${id} are not in this file, which holds ${this._data.note}.`);
+    return found;
+  }
+
+  async figure(what) {
+    const found = this._data.figures[what];
+    if (!found.url) throw new Error(found.error);
+    return found.url;
+  }
+
+  // Extended XYZ of a structure that this file holds.
+  async download({ id }) {
+    return [`${id}.xyz`, new Blob([extendedXyz(await this.structure(id))], { type: "text/plain" })];
+  }
+
+  _selected(select) {
+    return this._records.filter(predicate(select, this._data.state.fields));
+  }
+}
+
+// Up to which energy the map shows points, as in the figures: the highest best energy of an [n], and some of their span above it.
+function energyCap(relaxed) {
+  const best = new Map();
+  for (const record of relaxed) if (!best.has(record.n_fraction)) best.set(record.n_fraction, record.gb_energy_j_m2);
+  const energies = [...best.values()];
+  const [low, high] = [Math.min(...energies), Math.max(...energies)];
+  return high + Math.max(0.25, 0.45 * (high - low));
+}
+
+function extendedXyz({ fields, atoms, energies }) {
+  const [height, x, y] = atoms.cell;
+  const info = `gb_energy_j_m2=${fields.gb_energy_j_m2} n_fraction=${fields.n_fraction} id=${fields.id}`;
+  const columns = `Properties=species:S:1:pos:R:3${energies ? ":excess_energy:R:1" : ""}`;
+  const head = `Lattice="${x} 0 0 0 ${y} 0 0 0 ${height}" ${columns} ${info} pbc="T T F"`;
+  const lines = atoms.x.map((along, atom) => {
+    const values = [atoms.y[atom], atoms.z[atom], along + height / 2, ...(energies ? [energies[atom]] : [])];
+    return `${atoms.element} ${values.map((value) => value.toFixed(3)).join(" ")}`;
+  });
+  return `${atoms.size}\n${head}\n${lines.join("\n")}\n`;
+}

@@ -1,0 +1,61 @@
+"use strict";
+// The 3D view of one structure at a time, by chemiscope's viewer of molecules. Settings and camera stay from one to the next.
+
+const ENERGY = "eV"; // above the bulk crystal; written beside the colours
+const REGION = 15; // Å to both sides of the boundary
+
+class StructureView {
+  constructor(element, onWarning) {
+    const warnings = new Chemiscope.Warnings();
+    warnings.addHandler(onWarning);
+    this._element = element;
+    this._viewer = new Chemiscope.MoleculeViewer(element, [ENERGY], warnings);
+    this._record = null;
+    this.colour = "energy";
+    this.repeat = [2, 1];
+    this.region = "boundary";
+    // Its own button and label: ours are beside the picture.
+    const style = new CSSStyleSheet();
+    style.replaceSync(".chsp-viewer-button, .chsp-cell-info { display: none !important; }");
+    const root = element.firstElementChild.shadowRoot;
+    root.adoptedStyleSheets = [...root.adoptedStyleSheets, style];
+  }
+
+  show(record) {
+    const isFirst = this._record === null;
+    this._record = record;
+    this._load(!isFirst);
+  }
+
+  // Look at all of it from the side again.
+  reset() {
+    if (this._record) this._load(false);
+  }
+
+  restyle() {
+    if (this._record) this._load(true);
+  }
+
+  picture() {
+    return this._viewer.exportPNG();
+  }
+
+  _load(keepOrientation) {
+    const { atoms, energies, range } = this._record;
+    const isWhole = this.region === "whole";
+    const kept = atoms.x.map((_, atom) => atom).filter((atom) => isWhole || Math.abs(atoms.x[atom]) <= REGION);
+    const pick = (values) => kept.map((atom) => values[atom]);
+    const structure = { size: kept.length, names: kept.map(() => atoms.element), x: pick(atoms.x), y: pick(atoms.y), z: pick(atoms.z) };
+    const [height, x, y] = atoms.cell;
+    const hasCell = atoms.cell.every((edge) => edge > 0);
+    if (hasCell) structure.cell = [height, 0, 0, 0, x, 0, 0, 0, y];
+    const supercell = hasCell ? [1, ...this.repeat] : [1, 1, 1];
+    const isEnergy = this.colour === "energy" && energies !== null && range !== null;
+    this._viewer.load(structure, { [ENERGY]: pick(energies || Array(atoms.size).fill(0)) }, { supercell, keepOrientation });
+    const color = isEnergy
+      ? { property: ENERGY, min: range[0], max: range[1], transform: "linear", palette: "viridis" }
+      : { property: "element" };
+    this._viewer.applySettings({ atoms: true, bonds: false, spaceFilling: false, unitCell: false, axes: "off", keepOrientation: true, color });
+    this._element.dataset.id = this._record.id;
+  }
+}
