@@ -1,0 +1,107 @@
+"""What was looked at in a file or a run, and what was found wrong."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+CHECKS = {
+    "structure": "every dataset of the schema is there, with its type, shape and place among the atoms",
+    "units": "units and labels are those of the schema",
+    "checksums": "every number and text is the one that was written",
+    "ids": "ids are unique and follow from source, version and index",
+    "status": "status, reason and results agree",
+    "n": "[n] follows from the number of atoms and the boundary",
+    "energies": "E_gb follows from its own stored energies",
+    "atoms": "atoms are inside the box, apart, and where the row says",
+    "relaxation": "converged, stop reason and forces agree",
+    "shards": "every file that was finished is there, whole and with its candidates",
+    "index": "index.h5 is whole and points at files that are there",
+    "results": "results.h5 holds what the parts hold",
+}
+"""Everything that is looked at, in the order of the table."""
+KEPT = 100
+"""Findings of one check that are kept word for word; the others are counted."""
+Status = Literal["ok", "failed", "not checked"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: where, and what was expected in its place."""
+
+    check: str
+    file: str
+    row: str
+    """Id of the candidate; empty if it is about the file."""
+    field: str
+    """Dataset, attribute or column; empty if it is about the file."""
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        where = ": ".join(part for part in (self.file, self.row, self.field) if part)
+        return f"{where}: expected {self.expected}, got {self.got}"
+
+
+@dataclass
+class Outcome:
+    """One check over everything that it was done on."""
+
+    num: int = 0
+    """Files or candidates looked at."""
+    num_wrong: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    """Why it could not be done on some."""
+
+    @property
+    def status(self) -> Status:
+        return "failed" if self.num_wrong else "ok" if self.num else "not checked"
+
+
+class Report:
+    """The outcomes of all checks."""
+
+    def __init__(self) -> None:
+        self.outcomes = {name: Outcome() for name in CHECKS}
+
+    @property
+    def is_sound(self) -> bool:
+        """Nothing was found."""
+        return not any(outcome.num_wrong for outcome in self.outcomes.values())
+
+    def looked_at(self, check: str, num: int = 1) -> None:
+        self.outcomes[check].num += num
+
+    def found(self, check: str, expected: object, got: object, *, file: object, row: str = "", field: str = "") -> None:
+        """Something is wrong."""
+        outcome = self.outcomes[check]
+        outcome.num_wrong += 1
+        if len(outcome.findings) < KEPT:
+            outcome.findings.append(Finding(check, str(file), row, field, str(expected), str(got)))
+
+    def skipped(self, check: str, reason: str) -> None:
+        """Something could not be looked at."""
+        outcome = self.outcomes[check]
+        if len(outcome.skipped) < KEPT:
+            outcome.skipped.append(reason)
+
+    def findings(self) -> Iterator[Finding]:
+        """Of all checks, at most KEPT each."""
+        for outcome in self.outcomes.values():
+            yield from outcome.findings
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        checks = [
+            {
+                "check": name,
+                "meaning": CHECKS[name],
+                "status": outcome.status,
+                "num_checked": outcome.num,
+                "num_findings": outcome.num_wrong,
+                "not_checked": outcome.skipped,
+            }
+            for name, outcome in self.outcomes.items()
+        ]
+        findings = [{**asdict(finding), "sentence": str(finding)} for finding in self.findings()]
+        return {"ok": self.is_sound, "checks": checks, "findings": findings}

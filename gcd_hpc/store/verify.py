@@ -1,0 +1,155 @@
+"""Whether one file of candidates can be trusted: its structure, its checksums, and whether its numbers follow from one another."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from gcd_hpc.errors import StoreError
+from gcd_hpc.store.blocks import Blocks
+from gcd_hpc.store.findings import Report
+from gcd_hpc.store.hdf5 import START, Columns, attributes_of, reading
+from gcd_hpc.store.physics import Physics
+from gcd_hpc.store.schema import DTYPES, FIELDS, Field, candidate_id
+
+BULK = "bulk.json"
+_LEVELS = 4
+"""How far above a file its run directory may lie: RUN/parts/model-01/relaxed."""
+
+
+def verify_file(path: Path, report: Report, advance: Callable[[int], None] = lambda num_bytes: None) -> None:
+    """Look at everything in one file; what is wrong goes into the report.
+
+    Args:
+        advance: told the bytes of the file that were gone through.
+    """
+    size = path.stat().st_size if path.is_file() else 0
+    report.looked_at("structure")
+    try:
+        with reading(path) as file:
+            report.looked_at("units")
+            _verify_attributes(path, file, report)
+            if _verify_structure(path, file, report):
+                size -= _verify_rows(path, file, report, size, advance)
+    except StoreError as error:
+        report.found("structure", "a complete HDF5 file of gcd-hpc", str(error).removeprefix(f"{path}: "), file=path)
+    advance(size)
+
+
+def fields_of(version: int) -> list[Field]:
+    """Datasets of a file of a schema version."""
+    return [field for field in (*FIELDS, START) if field.since <= version]
+
+
+def _verify_attributes(path: Path, file: h5py.File, report: Report) -> None:
+    version = int(file.attrs["schema_version"])
+    for field in fields_of(version):
+        if field.path not in file:
+            continue
+        attributes = file[field.path].attrs
+        expected = attributes_of(field, version)
+        # A unit that says something else misleads under any name.
+        stray = {name: field.unit for name in ("unit", "units") if name in attributes}
+        for name, value in (expected | stray).items():
+            got = attributes.get(name)
+            got = got.tolist() if isinstance(got, np.ndarray) else got
+            if got != value:
+                shown = "no such attribute" if got is None else repr(got)
+                report.found("units", repr(value), shown, file=path, field=f"{field.path}@{name}")
+
+
+def _verify_structure(path: Path, file: h5py.File, report: Report) -> bool:
+    """Whether the rows can be read at all."""
+
+    def wrong(expected: object, got: object, name: str) -> None:
+        report.found("structure", expected, got, file=path, field=name)
+
+    before = report.outcomes["structure"].num_wrong
+    version = int(file.attrs["schema_version"])
+    for field in fields_of(version):
+        if not isinstance(file.get(field.path), h5py.Dataset):
+            wrong("a dataset", "none", field.path)
+        elif not _has_type(file[field.path], field):
+            wrong(f"the type {'UTF-8 text' if field.kind == 'text' else DTYPES[field.kind]}", file[field.path].dtype, field.path)
+        elif "crc32" not in file[field.path].attrs:
+            wrong("a checksum", "none", f"{field.path}@crc32")
+    if report.outcomes["structure"].num_wrong > before:
+        return False
+    num_rows, num_atoms = len(file["structures/id"]), len(file["atoms/positions"])
+    for field in fields_of(version):
+        shape = (num_atoms if field.per_atom else num_rows, *field.shape)
+        if file[field.path].shape != shape:
+            wrong(f"the shape {shape}", file[field.path].shape, field.path)
+    if report.outcomes["structure"].num_wrong == before:
+        _verify_places(file, num_atoms, wrong)
+    plot = file.get("plot/gb_energy")
+    if version >= 3 and (plot is None or any(plot.get(name) is None for name in (plot.attrs.get("signal"), *plot.attrs.get("axes", ())))):
+        wrong("links to a signal and its axes", "none", "plot/gb_energy")
+        return report.outcomes["structure"].num_wrong == before + 1
+    return report.outcomes["structure"].num_wrong == before
+
+
+def _has_type(dataset: h5py.Dataset, field: Field) -> bool:
+    if field.kind == "text":
+        text = h5py.check_string_dtype(dataset.dtype)
+        return text is not None and text.encoding == "utf-8"
+    return bool(dataset.dtype == DTYPES[field.kind])
+
+
+def _verify_places(file: h5py.File, num_atoms: int, wrong: Callable[[object, object, str], None]) -> None:
+    counts, starts = file["structures/num_atoms"][...], file[START.path][...]
+    if (counts < 0).any() or counts.sum() != num_atoms:
+        wrong(f"{num_atoms} atoms in all, as in atoms/positions", int(counts.sum()), "structures/num_atoms")
+        return
+    places = np.cumsum(counts) - counts
+    if (starts != places).any():
+        row = int(np.flatnonzero(starts != places)[0])
+        wrong(f"row {row} to start at {places[row]}", int(starts[row]), START.path)
+
+
+def _verify_rows(path: Path, file: h5py.File, report: Report, size: int, advance: Callable[[int], None]) -> int:
+    """Checksums and the candidates; returns the bytes that it has told of."""
+    blocks, physics = Blocks(file), Physics(path, file, report, depth_beside(path))
+    num_rows, told = max(1, len(file["structures/id"])), 0
+    known: set[str] = set()
+    report.looked_at("checksums")
+    try:
+        for columns in blocks:
+            _verify_ids(path, columns, known, report)
+            physics.verify(columns)
+            step = size * len(columns["id"]) // num_rows
+            advance(step)
+            told += step
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        report.found("checksums", "numbers that can be read", str(error).splitlines()[0], file=path)
+        return told
+    for name in blocks.damaged():
+        report.found("checksums", "what was written", "something else: the checksum does not fit", file=path, field=name)
+    return told
+
+
+def _verify_ids(path: Path, columns: Columns, known: set[str], report: Report) -> None:
+    report.looked_at("ids", len(columns["id"]))
+    made_of = (columns[name].tolist() for name in ("id", "run", "source", "version", "index"))
+    for name, run, source, version, index in zip(*made_of, strict=True):
+        expected = f"{run}." * bool(run) + candidate_id(source, version, index)
+        if name != expected:
+            report.found("ids", expected, name, file=path, row=name, field="id")
+        if name in known:
+            report.found("ids", "an id of its own", "that of a candidate before", file=path, row=name, field="id")
+        known.add(name)
+
+
+def depth_beside(path: Path) -> dict[str, float]:
+    """Reach of the potentials, Å, by their sha256, that the run directory around a file remembers: files before version 3 lack it."""
+    for folder in list(path.absolute().parents)[:_LEVELS]:
+        try:
+            known = json.loads((folder / BULK).read_text())
+            return {key.split()[0]: float(bulk["cutoff"]) for key, bulk in known.items()}
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return {}
+    return {}
