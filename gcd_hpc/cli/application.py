@@ -9,6 +9,7 @@ import typer
 
 from gcd_hpc.cli.browsing import browse
 from gcd_hpc.cli.campaigns import campaign, check, rehearsal, search
+from gcd_hpc.cli.files import verify
 from gcd_hpc.cli.listing import listing, show, top
 from gcd_hpc.cli.plotting import plot
 from gcd_hpc.cli.reproduction import reproduction
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "show": show,
     "plot": plot,
     "export": export,
+    "verify": verify,
     "reproduce": reproduction,
 }
 for name, command in COMMANDS.items():
