@@ -204,7 +204,8 @@ def energies_table(records: list[dict[str, Any]]) -> Table:
     for record in records:
         status = Text(record["status"] if not record["reason"] else f"{record['status']}: {record['reason']}")
         numbers = [format_number(record[key], digits) for key, digits in (("n_fraction", 3), ("gb_energy_j_m2", 4))]
-        table.add_row(Text(record["file"]), status, *numbers, str(record["num_atoms"]), format_number(record["excess_volume_a"], 3))
+        file = Text(record["file"] + (f"\n{record['id']}" if record["id"] else ""))
+        table.add_row(file, status, *numbers, str(record["num_atoms"]), format_number(record["excess_volume_a"], 3))
     if records:
         table.caption = f"bulk crystal: {records[0]['cohesive_ev']:.5f} eV an atom"
     return table

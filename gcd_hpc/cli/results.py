@@ -5,21 +5,25 @@ from typing import Annotated, Literal
 
 import typer
 
-from gcd_hpc.cli.options import CampaignFile, Json, Overrides, Results
+from gcd_hpc.cli.options import CampaignFile, Json, Overrides, Results, Selection
 from gcd_hpc.cli.output import console, print_json
 
 
 def relax(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="LAMMPS dump or data, extxyz, POSCAR; z is the boundary normal.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Structure files or folders of them; z is the boundary normal.")],
     campaign: CampaignFile,
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
     """Energies of your own structures of the boundary.
 
+    Reads LAMMPS dumps and data, extended XYZ, POSCAR, CIF and ASE databases, with several structures or one: all that export writes but
+    the table.
+
     \b
-    Example:
+    Examples:
       gcd-hpc relax found/*.dump --campaign campaigns/w_sigma5.yaml --json
+      gcd-hpc relax mine.extxyz folder --campaign campaigns/w_sigma5.yaml --set relaxation.preset=tight
     """
     from gcd_hpc.config.loader import load_campaign
 
@@ -37,21 +41,42 @@ def relax(
 
 def export(
     run: Results,
-    form: Annotated[Literal["extxyz", "lammps-data", "poscar", "csv"], typer.Option("--format", help="What to write.")],
+    form: Annotated[
+        Literal["extxyz", "lammps-data", "lammps-dump", "poscar", "cif", "csv", "ase-db"],
+        typer.Option("--format", help="What to write."),
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="F", help="File to write, or folder for one file a structure.")],
+    select: Selection = "",
 ) -> None:
     """Write a run's results for other programs.
 
-    extxyz and csv make one file; csv has one row a candidate, failed ones too. lammps-data and poscar make a folder with one file a
-    structure.
+    Lengths are in Å, energies in eV; E_gb is in J/m^2. Structures are the relaxed ones, in the order of the run. What is there is
+    replaced only when the new file is complete.
+
+    \b
+    one file of all structures:
+      extxyz       positions, energies of the box and of each atom, all that show tells
+      ase-db       the same in a database of ASE; the id is its key "candidate"
+    one file a structure: F itself, or F/ID.data and so on if there are several:
+      lammps-dump  positions and energies of the atoms (c_energy), metal units, for OVITO
+      lammps-data  positions; for LAMMPS with units metal, boundary p p s
+      poscar, cif  positions
+    one file without structures:
+      csv          a row a candidate, failed ones too, with all that show tells
+
+    lammps-data, poscar and cif hold no energies, and cannot say that the ends along z are open: POSCAR and CIF are read as periodic, with
+    a free space between the ends. Readers of CIF may move atoms by whole cells along x and y.
 
     \b
     Examples:
       gcd-hpc export runs/w_sigma5 --format csv --out w_sigma5.csv
-      gcd-hpc export runs/w_sigma5 --format poscar --out structures
+      gcd-hpc export runs/w_sigma5 --select "n=0.2 energy<2.3" --format extxyz --out ground.extxyz
+      gcd-hpc export runs/w_sigma5/results.h5 --select "energy<2.5" --format poscar --out structures
+      gcd-hpc export runs/w_sigma5 --select id=model-01-000045 --format lammps-data --out best.data
     """
     from gcd_hpc.store.export import export as write
     from gcd_hpc.store.index import RunStore
 
-    num = write(RunStore(run), form, out)
-    print(f"{out}: {num} {'rows' if form == 'csv' else 'structures'}")
+    num = write(RunStore(run), form, out, selection=select)
+    what = "row" if form == "csv" else "structure"
+    print(f"{out}: {num:,} {what}{'' if num == 1 else 's'}")

@@ -11,24 +11,43 @@ from gcd_hpc.errors import SimulationError, StructureError
 from gcd_hpc.simulation.child import LammpsChild
 from gcd_hpc.simulation.relaxation import relax_boundary
 from gcd_hpc.stages.setting import Setting
-from gcd_hpc.structures.files import read_structure
+from gcd_hpc.structures.files import read_structures
 
 AREA_TOLERANCE = 1e-3
 """Largest relative difference of the box edges from whole repeats of the campaign's cell."""
 
 
 def evaluate_files(config: CampaignConfig, files: Sequence[Path], folder: Path) -> list[dict[str, Any]]:
-    """Relax every file with the campaign's potential and preset; one record a file, in order.
+    """Relax every structure of the files with the campaign's potential and preset; one record a structure, in order.
+
+    Args:
+        files: structure files, which may hold several structures, and folders of such files.
 
     Raises:
         GcdError: if a file is no structure of this boundary. A structure on which LAMMPS fails is a record with status "failed".
     """
     setting = Setting.build(config, folder)
-    structures = [read_structure(path, config.boundary.element) for path in files]
-    for path, atoms in zip(files, structures, strict=True):
-        check_cell(setting, path, atoms.cell.lengths())
+    structures = [(path, read_structures(path, config.boundary.element)) for given in files for path in _files_of(given)]
+    for path, images in structures:
+        for atoms in images:
+            check_cell(setting, path, atoms.cell.lengths())
+    records = []
     with LammpsChild(setting.potential, config.relaxation.timeout_s) as child:
-        return [evaluate_one(setting, child, path, atoms) for path, atoms in zip(files, structures, strict=True)]
+        for path, images in structures:
+            for number, atoms in enumerate(images, start=1):
+                name = f"{path}#{number}" if len(images) > 1 else str(path)
+                records.append(evaluate_one(setting, child, name, atoms))
+    return records
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The file itself, or the files of a folder by name."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    if not files:
+        raise StructureError(f"{path}: expected a folder with structure files, got an empty one")
+    return files
 
 
 def check_cell(setting: Setting, path: Path, lengths: Sequence[float]) -> None:
@@ -39,9 +58,9 @@ def check_cell(setting: Setting, path: Path, lengths: Sequence[float]) -> None:
             raise StructureError(f"{path}: expected whole repeats of the campaign's cell, {unit:.4f} Å, along {axis}, got {length:.4f} Å")
 
 
-def evaluate_one(setting: Setting, child: LammpsChild, path: Path, atoms: Atoms) -> dict[str, Any]:
-    """The record of one structure."""
-    record: dict[str, Any] = {"file": str(path), "status": "ok", "reason": "", "num_atoms": len(atoms)}
+def evaluate_one(setting: Setting, child: LammpsChild, name: str, atoms: Atoms) -> dict[str, Any]:
+    """The record of one structure: its file, with the number in it if there are several, and its own id if the file tells."""
+    record: dict[str, Any] = {"file": name, "id": str(atoms.info.get("id", "")), "status": "ok", "reason": "", "num_atoms": len(atoms)}
     record["cohesive_ev"] = setting.bulk.cohesive_ev
     try:
         relaxed = relax_boundary(child, atoms, setting.bicrystal, setting.bulk, setting.config.relaxation)

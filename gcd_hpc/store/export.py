@@ -14,94 +14,117 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.files import replacing
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.lookup import numbers_of, read_numbered
+from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate, Field
+from gcd_hpc.store.selection import parse_selection, selected
 from gcd_hpc.structures.files import FileFormat, write_structures
 
-Format = Literal["extxyz", "lammps-data", "poscar", "csv"]
+Format = Literal["extxyz", "lammps-data", "lammps-dump", "poscar", "cif", "csv", "ase-db"]
+SUFFIXES: dict[FileFormat, str] = {"lammps-data": "data", "lammps-dump": "dump", "poscar": "poscar", "cif": "cif"}
+"""Of the formats that hold one structure a file."""
+_BATCH = 50_000
+"""Rows of a table in memory at once."""
+_KEYS = ("source", "version", "round", "status", "preset", "converged", "n_fraction", "gb_energy_j_m2", "excess_volume_a")
+"""Fields by which rows of an ASE database can be selected."""
 
 
-def export(store: RunStore, form: str, out: str | Path, ids: Collection[str] | None = None) -> int:
+def export(store: RunStore, form: str, out: str | Path, ids: Collection[str] | None = None, selection: str = "") -> int:
     """Write the candidates of a run for other programs and return how many.
 
-    ``extxyz`` (all structures one after the other) and ``csv`` (one row a candidate, failed ones too) make one file.
-    ``lammps-data`` and ``poscar`` hold one structure a file: a single structure goes to the file ``out``, several go to
-    ``out/ID.data`` or ``out/ID.poscar``. Structures are the relaxed ones of candidates whose status is ok.
+    ``extxyz``, ``ase-db`` (all structures one after the other) and ``csv`` (one row a candidate, failed ones too) make one file.
+    ``lammps-data``, ``lammps-dump``, ``poscar`` and ``cif`` hold one structure a file: a single structure goes to the file ``out``,
+    several go to ``out/ID.data``, ``.dump``, ``.poscar`` or ``.cif``. Structures are the relaxed ones of candidates whose status is ok,
+    in the order of the run. Lengths are in Å and energies in eV: those of the atoms and of the box in extxyz and ase-db, those of the
+    atoms in lammps-dump; lammps-data, poscar and cif hold none. Of the ends, open along z, poscar, cif and lammps-data cannot tell.
 
     Args:
         ids: only these candidates; all when not given.
+        selection: only candidates for which all of its words hold.
 
     Raises:
-        StoreError: if the format or an id is unknown, or if there is nothing to export.
+        StoreError: if the format, an id or a word of the selection is unknown, or if there is nothing to export.
         RunDirectoryError: if ``out`` cannot be written.
     """
     if form not in get_args(Format):
         raise StoreError(f"format: expected one of {', '.join(get_args(Format))}, got {form}")
-    chosen = _chosen(store, ids, structures=form != "csv")
-    if form == "csv":
-        _write_csv(store, Path(out), chosen)
-    elif form == "extxyz":
-        element = _element(store)
-        with replacing(Path(out)) as temporary, temporary.open("w") as file:
-            for candidate in _read(store, chosen):
-                ase.io.write(file, to_atoms(candidate, element), format="extxyz")
+    with store.rows() as rows:
+        numbers = _chosen(store, rows, ids, selection, structures=form != "csv")
+        if form == "csv":
+            _write_csv(rows, Path(out), numbers)
+            return len(numbers)
+        parts = rows.parts()
+    element = _element(store)
+    structures = (to_atoms(candidate, element) for candidate in read_numbered(parts, numbers))
+    if form == "extxyz":
+        with replacing(Path(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
+            for atoms in structures:
+                ase.io.write(file, atoms, format="extxyz")
+    elif form == "ase-db":
+        _write_database(Path(out), structures)
     else:
-        _write_each(store, Path(out), chosen, "lammps-data" if form == "lammps-data" else "poscar")
-    return len(chosen)
+        _write_each(Path(out), structures, len(numbers), next(one for one in SUFFIXES if one == form))
+    return len(numbers)
 
 
 def to_atoms(candidate: Candidate, element: str) -> Atoms:
     """The relaxed structure: energies as ASE's own results, every known field of the schema in ``info``."""
     atoms = Atoms(f"{element}{candidate.num_atoms}", candidate.positions, cell=candidate.cell, pbc=(True, True, False))
-    known = {field.name: getattr(candidate, field.name) for field in ROW_FIELDS if field.name not in ("cell", "num_atoms")}
-    atoms.info = {name: value for name, value in known.items() if _is_known(value)}
+    known = {field: getattr(candidate, field.name) for field in ROW_FIELDS if field.name not in ("cell", "num_atoms")}
+    atoms.info = {field.name: value for field, value in known.items() if _is_known(field, value)}
     energies = np.asarray(candidate.energies_ev)
     atoms.calc = SinglePointCalculator(atoms, energy=float(energies.sum()), energies=energies)
     return atoms
 
 
-def _is_known(value: object) -> bool:
+def _is_known(field: Field, value: object) -> bool:
     if isinstance(value, str):
         return value != ""
+    if field.kind == "int" and field.since > 1:
+        return value != field.default  # a file of an older version does not know the field
     return bool(np.isfinite(np.asarray(value, dtype=float)).all())
 
 
-def _chosen(store: RunStore, ids: Collection[str] | None, structures: bool) -> frozenset[str]:
-    """Ids to export."""
-    columns = store.columns(["id", "status"])
-    every = dict(zip(columns["id"].tolist(), columns["status"].tolist(), strict=True))
-    for name in ids or ():
-        if name not in every:
-            raise StoreError(f"{store.path}: expected the id of a candidate of this run, got {name}")
-    wanted = every if ids is None else ids
-    chosen = frozenset(name for name in wanted if not structures or every[name] == "ok")
-    if not chosen:
-        raise StoreError(f"{store.path}: expected at least one {'relaxed structure' if structures else 'candidate'} to export, got none")
-    return chosen
+def _chosen(store: RunStore, rows: Rows, ids: Collection[str] | None, selection: str, structures: bool) -> np.ndarray:
+    """Ascending numbers of the rows to export."""
+    numbers = selected(rows, parse_selection(f"{selection} status=ok" if structures else selection))
+    if ids is not None:
+        numbers = np.intersect1d(numbers, numbers_of(rows, ids, store.path))
+    if not len(numbers):
+        among = f" with {selection}" if selection else ""
+        what = "relaxed structure" if structures else "candidate"
+        raise StoreError(f"{store.path}: expected at least one {what}{among} to export, got none")
+    return numbers
 
 
-def _read(store: RunStore, chosen: Collection[str]) -> Iterator[Candidate]:
-    """Part after part, so that a large run need not fit into memory."""
-    for path in store.part_paths():
-        yield from (candidate for candidate in read_part(path) if candidate.id in chosen)
+def _write_each(out: Path, structures: Iterator[Atoms], num: int, form: FileFormat) -> None:
+    single = num == 1 and not out.is_dir()
+    for atoms in structures:
+        with replacing(out if single else out / f"{atoms.info['id']}.{SUFFIXES[form]}") as temporary:
+            write_structures(temporary, [atoms], form)
 
 
-def _write_each(store: RunStore, out: Path, chosen: Collection[str], form: FileFormat) -> None:
-    suffix = "data" if form == "lammps-data" else "poscar"
-    single, element = len(chosen) == 1 and not out.is_dir(), _element(store)
-    for candidate in _read(store, chosen):
-        with replacing(out if single else out / f"{candidate.id}.{suffix}") as temporary:
-            write_structures(temporary, [to_atoms(candidate, element)], form)
+def _write_database(out: Path, structures: Iterator[Atoms]) -> None:
+    """An SQLite file of ASE: the id is the key ``candidate``, for ASE has an id of its own. All fields are in the row's ``data``."""
+    from ase.db import connect  # half a second that only databases need
+
+    with replacing(out) as temporary, connect(temporary, type="db", append=False, serial=True, use_lock_file=False) as database:
+        for atoms in structures:
+            keys = {name: atoms.info[name] for name in _KEYS if name in atoms.info}
+            # ASE keeps the energy of the box among the results, but not those of the atoms.
+            data = {**atoms.info, "energies_ev": atoms.get_potential_energies()}
+            database.write(atoms, key_value_pairs={"candidate": atoms.info["id"], **keys}, data=data)
 
 
-def _write_csv(store: RunStore, out: Path, chosen: Collection[str]) -> None:
-    columns = store.columns([field.name for field in ROW_FIELDS])
+def _write_csv(rows: Rows, out: Path, numbers: np.ndarray) -> None:
+    names = [field.name for field in ROW_FIELDS]
     with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([name for field in ROW_FIELDS for name in _headings(field)])
-        for row, name in enumerate(columns["id"].tolist()):
-            if name in chosen:
-                writer.writerow([cell for field in ROW_FIELDS for cell in _cells(columns[field.name][row])])
+        for first in range(0, len(numbers), _BATCH):
+            columns = rows.take(names, numbers[first : first + _BATCH])
+            for values in zip(*(columns[name] for name in names), strict=True):
+                writer.writerow([cell for value in values for cell in _cells(value)])
 
 
 def _headings(field: Field) -> list[str]:

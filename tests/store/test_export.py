@@ -1,13 +1,16 @@
 """Exports, read back by the programs they are for."""
 
 import csv
+from typing import get_args
 
+import ase.db
 import ase.io
+import h5py
 import numpy as np
 import pytest
 
 from gcd_hpc.errors import RunDirectoryError, StoreError
-from gcd_hpc.store.export import export
+from gcd_hpc.store.export import SUFFIXES, Format, export
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.schema import ROW_FIELDS
@@ -55,24 +58,71 @@ def test_what_is_not_known_is_left_out_of_extxyz(store, tmp_path):
     assert "reason" not in first.info
 
 
-@pytest.mark.parametrize(("form", "suffix", "reader"), [("lammps-data", "data", "lammps-data"), ("poscar", "poscar", "vasp")])
-def test_formats_of_one_structure_make_a_directory(store, tmp_path, form, suffix, reader):
+READERS = {"lammps-data": "lammps-data", "lammps-dump": "lammps-dump-text", "poscar": "vasp", "cif": "cif"}
+
+
+@pytest.mark.parametrize(("form", "reader"), READERS.items())
+def test_formats_of_one_structure_make_a_directory(store, tmp_path, form, reader):
+    suffix = SUFFIXES[form]
     assert export(store, form, tmp_path / "out") == 3
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(f"{name}.{suffix}" for name in RELAXED)
     for candidate in store.candidates(RELAXED):
         assert_same_structure(ase.io.read(tmp_path / "out" / f"{candidate.id}.{suffix}", format=reader), candidate)
 
 
-@pytest.mark.parametrize(("form", "reader"), [("lammps-data", "lammps-data"), ("poscar", "vasp")])
+@pytest.mark.parametrize(("form", "reader"), READERS.items())
 def test_a_single_structure_makes_a_single_file(store, tmp_path, form, reader):
     assert export(store, form, tmp_path / "one", ids=["search-000003"]) == 1
     assert_same_structure(ase.io.read(tmp_path / "one", format=reader), store.candidates(["search-000003"])[0])
 
 
-@pytest.mark.parametrize("form", ["extxyz", "lammps-data", "poscar"])
+@pytest.mark.parametrize("form", [form for form in get_args(Format) if form != "csv"])
 def test_an_exported_structure_can_be_evaluated_again(store, tmp_path, form):
     export(store, form, tmp_path / "one", ids=["search-000003"])
     assert_same_structure(read_structure(tmp_path / "one", "W"), store.candidates(["search-000003"])[0])
+
+
+def test_a_dump_holds_the_energies_of_the_atoms_and_says_what_is_periodic(store, tmp_path):
+    export(store, "lammps-dump", tmp_path / "out")
+    for candidate in store.candidates(RELAXED):
+        atoms = ase.io.read(tmp_path / "out" / f"{candidate.id}.dump", format="lammps-dump-text")
+        assert atoms.arrays["c_energy"].tolist() == candidate.energies_ev.tolist()
+        assert atoms.pbc.tolist() == [True, True, False]
+
+
+def test_an_ase_database_is_selected_by_fields_and_holds_all_that_is_known(store, tmp_path):
+    assert export(store, "ase-db", tmp_path / "all.db") == 3
+    with ase.db.connect(tmp_path / "all.db") as database:
+        rows = list(database.select("gb_energy_j_m2<2.335,source=search"))
+        assert [row.candidate for row in rows] == ["search-000000", "search-000003"]
+        (row,) = database.select(candidate="model-01-000004")
+    (candidate,) = store.candidates(["model-01-000004"])
+    atoms = row.toatoms()
+    assert_same_structure(atoms, candidate)
+    assert atoms.pbc.tolist() == [True, True, False]
+    assert atoms.get_potential_energy() == pytest.approx(candidate.energies_ev.sum(), abs=1e-12)
+    assert row.data["energies_ev"].tolist() == candidate.energies_ev.tolist()
+    assert row.data["registry"].tolist() == candidate.registry.tolist()
+
+
+@pytest.mark.parametrize("form", get_args(Format))
+def test_only_what_is_selected_is_exported(store, tmp_path, form):
+    assert export(store, form, tmp_path / "out", selection="energy>2.325 round=0") == 1
+    assert export(store, form, tmp_path / "two", ids=RELAXED, selection="source=search") == 2
+    with pytest.raises(StoreError, match=r"with n=0\.9 to export, got none"):
+        export(store, form, tmp_path / "none", selection="n=0.9")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("form", ["extxyz", "ase-db"])
+def test_what_was_there_stays_when_an_export_fails_in_the_middle(store, tmp_path, form):
+    (tmp_path / "out").write_text("before")
+    with h5py.File(store.part_paths()[-1], "r+") as file:
+        file["atoms/positions"].attrs["crc32"] += 1
+    with pytest.raises(StoreError, match="truncated or corrupt"):
+        export(store, form, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out"]
+    assert (tmp_path / "out").read_text() == "before"
 
 
 def test_csv_has_one_row_a_candidate_failed_ones_too(store, tmp_path):
@@ -89,8 +139,8 @@ def test_csv_has_one_row_a_candidate_failed_ones_too(store, tmp_path):
 
 
 def test_an_unknown_format_is_refused(store, tmp_path):
-    with pytest.raises(StoreError, match="format: expected one of extxyz, lammps-data, poscar, csv, got cif"):
-        export(store, "cif", tmp_path / "out")
+    with pytest.raises(StoreError, match=r"format: expected one of extxyz, .*ase-db, got xsf"):
+        export(store, "xsf", tmp_path / "out")
 
 
 def test_an_unknown_id_is_refused(store, tmp_path):

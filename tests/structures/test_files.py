@@ -1,12 +1,14 @@
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 
 from gcd_hpc.errors import StructureError
 from gcd_hpc.structures.energetics import n_fraction
-from gcd_hpc.structures.files import read_structure, write_structures
+from gcd_hpc.structures.files import ATOM_ENERGY, FileFormat, read_structure, read_structures, write_structures
 from gcd_hpc.structures.fingerprint import distance, energy_weights, fingerprint
 from gcd_hpc.structures.frame import Frame
 from tests.structures.boundaries import W_TWIST
@@ -28,7 +30,7 @@ def dump(atoms: Atoms, boundary: str = "pp pp ss", z_low: float = -0.5) -> str:
     return header + "ITEM: ATOMS id type x y z c_eng\n" + "\n".join(rows) + "\nEgb = 2.3\n"
 
 
-@pytest.mark.parametrize("file_format", ["extxyz", "lammps-data", "poscar"])
+@pytest.mark.parametrize("file_format", get_args(FileFormat))
 def test_written_structures_are_read_back(tmp_path, atoms, file_format):
     path = tmp_path / "any name"
     write_structures(path, [atoms], file_format)
@@ -67,9 +69,35 @@ def test_several_structures_go_into_one_extended_xyz_file_only(tmp_path, atoms):
         write_structures(tmp_path / "POSCAR", [atoms, atoms], "poscar")
 
 
+def test_all_structures_of_a_file_are_read(tmp_path, atoms):
+    other = FRAME.join((0.0, 0.0, 1.0))
+    for first, second in ((atoms, other), (other, atoms)):
+        first.info["id"], second.info["id"] = "first", "second"
+        write_structures(tmp_path / "many.xyz", [first, second], "extxyz")
+        again = read_structures(tmp_path / "many.xyz", "W")
+        assert [one.info["id"] for one in again] == ["first", "second"]
+        assert np.allclose(again[1].positions, second.positions, atol=1e-7)
+
+
+def test_every_frame_of_a_dump_must_be_complete(tmp_path, atoms):
+    path = tmp_path / "two.dump"
+    path.write_text(dump(atoms) + dump(atoms))
+    assert [len(one) for one in read_structures(path, "W")] == [180, 180]
+    path.write_text(dump(atoms).replace("OF ATOMS\n180", "OF ATOMS\n179") + dump(atoms).replace("OF ATOMS\n180", "OF ATOMS\n181"))
+    with pytest.raises(StructureError, match=r"two\.dump: c"):
+        read_structures(path, "W")
+
+
+def test_a_dump_holds_the_energy_of_each_atom_where_it_is_known(tmp_path, atoms):
+    energies = np.linspace(-8.8, -8.1, len(atoms)) / 3
+    atoms.calc = SinglePointCalculator(atoms, energy=energies.sum(), energies=energies)
+    write_structures(tmp_path / "x.dump", [atoms], "lammps-dump")
+    assert read_structure(tmp_path / "x.dump", "W").arrays[ATOM_ENERGY].tolist() == energies.tolist()
+
+
 def test_unknown_formats_are_refused(tmp_path, atoms):
-    with pytest.raises(StructureError, match="got cif"):
-        write_structures(tmp_path / "x.cif", [atoms], "cif")  # type: ignore[arg-type]
+    with pytest.raises(StructureError, match="got xsf"):
+        write_structures(tmp_path / "x.xsf", [atoms], "xsf")  # type: ignore[arg-type]
 
 
 def test_damaged_files_are_named(tmp_path, atoms):
@@ -87,7 +115,7 @@ def test_damaged_files_are_named(tmp_path, atoms):
             read_structure(path, "W")
 
 
-@pytest.mark.parametrize("file_format", ["extxyz", "lammps-data", "poscar"])
+@pytest.mark.parametrize("file_format", get_args(FileFormat))
 def test_files_cut_short_are_refused(tmp_path, atoms, file_format):
     path = tmp_path / "cut"
     write_structures(path, [atoms], file_format)
