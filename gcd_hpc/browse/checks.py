@@ -1,4 +1,4 @@
-"""What `gcd-hpc verify` says: a table of checks, and a sentence for each thing that is wrong."""
+"""What `gcd-hpc verify` and `gcd-hpc merge` say: checks, with a sentence for each thing that is wrong; what became of the candidates."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.store.findings import CHECKS, Report
+from gcd_hpc.store.merge import Merged
 
 SHOWN = 20
 """Findings of one check that are written out."""
@@ -33,3 +34,16 @@ def _verdict(report: Report) -> Text:
         return Text("nothing wrong was found", style="green")
     num = sum(outcome.num_wrong for outcome in report.outcomes.values())
     return Text(f"{num:,} {'thing is' if num == 1 else 'things are'} wrong", style="bold red")
+
+
+def merged_table(merged: Merged) -> Table:
+    """Candidates of each run: read, dropped because another is the same, kept."""
+    table = Table("run", "read", "dropped", "kept")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in merged.by_run():
+        table.add_row(Text(row["run"]), f"{row['read']:,}", f"{row['dropped']:,}", f"{row['kept']:,}")
+    if len(merged.read) > 1:
+        table.add_section()
+        table.add_row("all", f"{merged.num_read:,}", f"{merged.num_dropped:,}", f"{merged.num_kept:,}")
+    return table

@@ -9,7 +9,7 @@ import typer
 
 from gcd_hpc.cli.browsing import browse
 from gcd_hpc.cli.campaigns import campaign, check, rehearsal, search
-from gcd_hpc.cli.files import verify
+from gcd_hpc.cli.files import merge, verify
 from gcd_hpc.cli.listing import listing, show, top
 from gcd_hpc.cli.plotting import plot
 from gcd_hpc.cli.reproduction import reproduction
@@ -41,6 +41,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plot": plot,
     "export": export,
     "verify": verify,
+    "merge": merge,
     "reproduce": reproduction,
 }
 for name, command in COMMANDS.items():

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -34,6 +36,35 @@ def verify(path: Results, json: Json = False) -> None:
         console().print(checks_view(path, report))
     if not report.is_sound:
         raise typer.Exit(1)
+
+
+def merge(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories or HDF5 files of results.")],
+    out: Annotated[Path, typer.Option("--out", metavar="F", help="HDF5 file to write.")],
+    json: Json = False,
+) -> None:
+    """Combine runs of one boundary into one file, every structure once.
+
+    Of structures with the same [n], energy (to 0.002 J/m^2) and fingerprint the lowest in energy is kept. Ids get the name of their run in
+    front: w_sigma5.model-01-000045.
+
+    \b
+    Examples:
+      gcd-hpc merge runs/w_sigma5 runs/w_sigma5_seed1 --out both.h5
+      gcd-hpc merge everything.h5 runs/new --out more.h5 --json
+    """
+    from gcd_hpc.browse.checks import merged_table
+    from gcd_hpc.store.index import RunStore
+    from gcd_hpc.store.merge import merge as combine
+
+    size = sum(path.stat().st_size for run in runs for path in RunStore(run).part_paths())
+    with progress("Merging", 2 * size) as advance:
+        merged = combine(runs, out, advance)
+    if json:
+        print_json({"out": str(out), **merged.record()})
+    else:
+        console().print(merged_table(merged))
+        print(f"{out}: {merged.num_kept} candidates")
 
 
 @contextmanager

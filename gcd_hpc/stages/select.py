@@ -16,11 +16,7 @@ from gcd_hpc.stages.setting import Setting, load_setting
 from gcd_hpc.store.parts import read_columns, read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.schema import Candidate
-from gcd_hpc.structures.fingerprint import distance, energy_weights, fingerprint
-
-SAME_ENERGY_J_M2 = 0.002
-"""Structures whose energies differ by more are different; closer ones are compared by fingerprint."""
-SAME_FINGERPRINT = 0.01
+from gcd_hpc.structures.fingerprint import SAME_ENERGY_J_M2, SAME_FINGERPRINT, distance, slab_fingerprint
 
 
 def select(run_dir: str, version: int) -> dict:
@@ -77,7 +73,5 @@ def unique(setting: Setting, ordered: Iterable[Candidate], num: int) -> list[Can
 
 def boundary_fingerprint(setting: Setting, candidate: Candidate) -> np.ndarray:
     """Fingerprint of the atoms whose energy differs from the crystal's, the free surfaces left out."""
-    heights, outer = candidate.positions[:, 2], setting.config.relaxation.outer_thickness
-    inside = (heights > heights.min() + outer) & (heights < heights.max() - outer)
-    weights = np.where(inside, energy_weights(candidate.energies_ev, setting.bulk.cohesive_ev), 0.0)
-    return fingerprint(candidate.positions, candidate.cell, weights, setting.bicrystal.nearest_neighbor)
+    crystal, outer = setting.bulk.cohesive_ev, setting.config.relaxation.outer_thickness
+    return slab_fingerprint(candidate.positions, candidate.cell, candidate.energies_ev, crystal, setting.bicrystal.nearest_neighbor, outer)

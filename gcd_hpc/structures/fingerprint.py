@@ -16,6 +16,9 @@ _WIDTH = 0.04
 _NUM_BINS = 64
 _FINE = 8
 """Fine cells a bin for the sum before it is smeared."""
+SAME_ENERGY_J_M2 = 0.002
+"""Structures whose energies differ by more are different; closer ones are compared by fingerprint."""
+SAME_FINGERPRINT = 0.01
 
 
 def fingerprint(positions: ArrayLike, cell: ArrayLike, weights: ArrayLike, nearest_neighbor: float) -> Fingerprint:
@@ -43,6 +46,21 @@ def fingerprint(positions: ArrayLike, cell: ArrayLike, weights: ArrayLike, neare
     ratio = pairs["v"] / nearest_neighbor
     share = weight[inside][pairs["i"]] * (0.5 + 0.5 * np.cos(np.pi * ratio / _CUTOFF))  # fades to nothing at the cutoff
     return _smeared(ratio, share) / np.prod(lengths)
+
+
+def slab_fingerprint(
+    positions: ArrayLike, cell: ArrayLike, energies_ev: ArrayLike, bulk_ev_per_atom: float, nearest_neighbor: float, outer_thickness: float
+) -> Fingerprint:
+    """Fingerprint of the atoms of a relaxed slab whose energy differs from the crystal's, (64,) 1/Å^2.
+
+    Args:
+        energies_ev: (N,) of the atoms.
+        outer_thickness: atoms so near to the lowest or the highest one belong to the free surfaces and are left out, Å.
+    """
+    heights = np.asarray(positions, dtype=float)[:, 2]
+    inside = (heights > heights.min() + outer_thickness) & (heights < heights.max() - outer_thickness)
+    weights = np.where(inside, energy_weights(energies_ev, bulk_ev_per_atom), 0.0)
+    return fingerprint(positions, cell, weights, nearest_neighbor)
 
 
 def distance(a: Fingerprint, b: Fingerprint) -> float:

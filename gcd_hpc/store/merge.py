@@ -1,0 +1,218 @@
+"""Runs of one boundary in one file, every structure once.
+
+Two structures of the same [n] whose energies and fingerprints agree are one; the lowest in energy stays. The files are read three times, a
+piece at a time: of a candidate that may have a double 256 bytes stay in memory, never its atoms.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from gcd_hpc.errors import StoreError
+from gcd_hpc.store.blocks import Blocks
+from gcd_hpc.store.files import replacing, reserve
+from gcd_hpc.store.hdf5 import Columns, ColumnWriter, reading, text_array, write_attributes
+from gcd_hpc.store.parts import read_columns
+from gcd_hpc.store.provenance import package_provenance
+from gcd_hpc.store.schema import FIELDS, candidate_id
+from gcd_hpc.store.sources import Source, sources_of
+from gcd_hpc.structures.fingerprint import SAME_ENERGY_J_M2, SAME_FINGERPRINT, Fingerprint, slab_fingerprint
+
+Advance = Callable[[int], None]
+_FATE = ("source", "version", "index", "seed", "status", "reason", "num_atoms", "closest_pair_a")
+"""What tells one candidate that was not relaxed from another."""
+_KEYS = ("run", *_FATE, "n_fraction", "gb_energy_j_m2")
+_DIGITS = 6
+"""To which two [n] are the same."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What became of the candidates."""
+
+    num_read: int
+    num_kept: int
+    read: dict[str, int]
+    """By the name of the run in the new file."""
+    kept: dict[str, int]
+
+    @property
+    def num_dropped(self) -> int:
+        return self.num_read - self.num_kept
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"read": self.num_read, "dropped": self.num_dropped, "kept": self.num_kept, "runs": self.by_run()}
+
+    def by_run(self) -> list[dict[str, Any]]:
+        """One record a run."""
+        return [{"run": run, "read": num, "dropped": num - self.kept[run], "kept": self.kept[run]} for run, num in self.read.items()]
+
+
+@dataclass
+class _Rows:
+    """The rows of all files, one after the other, as far as the choice needs them."""
+
+    columns: Columns
+    runs: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
+    """Names of the runs in the new file."""
+    is_kept: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
+
+    def __len__(self) -> int:
+        return len(self.columns["run"])
+
+
+def merge(paths: Sequence[Path], out: Path, advance: Advance = lambda num_bytes: None) -> Merged:
+    """Write the candidates of runs of one boundary and one potential into one file.
+
+    Relaxed structures that occur twice are dropped but for the lowest in energy, and so are failed or refused candidates of which
+    another run has the very same. The id of a candidate is that in its run behind the run's name and a dot. The same runs in the same
+    order give the same candidates in the same order.
+
+    Args:
+        paths: run directories, or files of candidates; also such as this function has written.
+        advance: told how many bytes were gone through, twice those of all files.
+
+    Raises:
+        StoreError: if boundary or potential differ, naming the key, or if a file is damaged or has no candidates.
+        RunDirectoryError: if ``out`` cannot be written.
+    """
+    sources = sources_of(paths)
+    if out.absolute() in (path.absolute() for source in sources for path in source.parts):
+        raise StoreError(f"{out}: expected a new file to merge into, got one of those that are merged")
+    rows = _rows_of(sources)
+    rows.is_kept = _is_first(rows)
+    _drop_doubles(rows, sources, advance)
+    read, kept = Counter(rows.runs.tolist()), Counter(rows.runs[rows.is_kept].tolist())
+    with replacing(out) as temporary:
+        # HDF5 crashes on a full disk.
+        reserve(temporary, sum(path.stat().st_size for source in sources for path in source.parts))
+        with h5py.File(temporary, "w", locking=False) as file:
+            _write(file, rows, sources, advance)
+            _describe(file, sources, read, kept)
+    return Merged(len(rows), int(rows.is_kept.sum()), dict(read), {name: kept[name] for name in read})
+
+
+def _rows_of(sources: Sequence[Source]) -> _Rows:
+    pieces = [(source, read_columns(source.parts, _KEYS)) for source in sources]
+    rows = _Rows({name: np.concatenate([columns[name] for _, columns in pieces]) for name in _KEYS})
+    rows.runs = np.concatenate([text_array(source.name_of(run).encode() for run in columns["run"].tolist()) for source, columns in pieces])
+    return rows
+
+
+def _is_first(rows: _Rows) -> np.ndarray:
+    """All rows but those without a relaxed structure that came before: the same candidate with the same fate."""
+    is_first = np.ones(len(rows), dtype=bool)
+    known: set[tuple[Any, ...]] = set()
+    for row in np.flatnonzero(rows.columns["status"] != "ok").tolist():
+        key = tuple(str(rows.columns[name][row]) for name in _FATE)  # as text: NaN equals no NaN
+        is_first[row] = key not in known
+        known.add(key)
+    return is_first
+
+
+def _drop_doubles(rows: _Rows, sources: Sequence[Source], advance: Advance) -> None:
+    """Of relaxed structures that are the same, keep the one of lowest energy; of the same energy, the first."""
+    energies = rows.columns["gb_energy_j_m2"]
+    fractions = np.round(rows.columns["n_fraction"], _DIGITS) % 1
+    relaxed = np.flatnonzero(rows.columns["status"] == "ok")
+    order = relaxed[np.lexsort([relaxed, energies[relaxed], fractions[relaxed]])]
+    near = (np.diff(energies[order]) < SAME_ENERGY_J_M2) & (np.diff(fractions[order]) == 0)
+    has_neighbour = np.zeros(len(rows), dtype=bool)
+    has_neighbour[order[:-1][near]] = has_neighbour[order[1:][near]] = True
+    marks = _marks(rows, sources, has_neighbour, advance)
+    places = np.cumsum(has_neighbour) - 1
+    window: list[int] = []
+    for row in order[has_neighbour[order]].tolist():
+        window = [kept for kept in window if fractions[kept] == fractions[row] and energies[row] - energies[kept] < SAME_ENERGY_J_M2]
+        if window and _nearest(marks[places[row]], marks[places[window]]) <= SAME_FINGERPRINT:
+            rows.is_kept[row] = False
+        else:
+            window.append(row)
+
+
+def _nearest(mark: Fingerprint, others: np.ndarray) -> float:
+    """Smallest of the distances to other fingerprints (M, 64)."""
+    mark, others = mark.astype(float), others.astype(float)
+    sizes = 0.5 * (np.linalg.norm(mark) + np.linalg.norm(others, axis=1))
+    return float(np.min(np.linalg.norm(others - mark, axis=1) / np.where(sizes > 0, sizes, 1.0)))
+
+
+def _marks(rows: _Rows, sources: Sequence[Source], wanted: np.ndarray, advance: Advance) -> np.ndarray:
+    """Fingerprints of the wanted rows, (M, 64) in single precision."""
+    marks = np.empty((int(wanted.sum()), 64), dtype=np.float32)
+    place = 0
+    for source, first, columns in _blocks(sources, advance):
+        starts = np.cumsum(columns["num_atoms"]) - columns["num_atoms"]
+        for row in np.flatnonzero(wanted[first : first + len(starts)]).tolist():
+            atoms = slice(int(starts[row]), int(starts[row] + columns["num_atoms"][row]))
+            marks[place] = slab_fingerprint(
+                columns["positions"][atoms],
+                columns["cell"][row],
+                columns["energies_ev"][atoms],
+                float(columns["cohesive_ev"][row]),
+                source.nearest_neighbor(float(columns["cell"][row][0])),
+                source.outer_thickness,
+            )
+            place += 1
+    assert place == len(marks)
+    return marks
+
+
+def _write(file: h5py.File, rows: _Rows, sources: Sequence[Source], advance: Advance) -> None:
+    """The kept rows, in the order of the files."""
+    writer = ColumnWriter(file, int(rows.is_kept.sum()), int(rows.columns["num_atoms"][rows.is_kept].sum()))
+    for source, first, columns in _blocks(sources, advance):
+        these = slice(first, first + len(columns["id"]))
+        kept = rows.is_kept[these]
+        if kept.any():
+            in_atoms = np.repeat(kept, columns["num_atoms"])
+            chosen = {one.name: columns[one.name][in_atoms if one.per_atom else kept] for one in FIELDS}
+            chosen["run"] = rows.runs[these][kept]
+            chosen["id"] = text_array(name.encode() for name in _ids(chosen))
+            writer.append(source.completed(chosen))
+    writer.finish()
+
+
+def _ids(columns: Columns) -> Iterator[str]:
+    made_of = (columns[name].tolist() for name in ("run", "source", "version", "index"))
+    return (f"{run}.{candidate_id(source, version, index)}" for run, source, version, index in zip(*made_of, strict=True))
+
+
+def _blocks(sources: Sequence[Source], advance: Advance) -> Iterator[tuple[Source, int, Columns]]:
+    """All files piece by piece, each with the number of its first row.
+
+    Raises:
+        StoreError: naming the file that is damaged, once it has been gone through.
+    """
+    row = 0
+    for source in sources:
+        for path in source.parts:
+            for columns in _pieces(path):
+                yield source, row, columns
+                row += len(columns["id"])
+            advance(path.stat().st_size)
+
+
+def _pieces(path: Path) -> Iterator[Columns]:
+    with reading(path) as file:
+        blocks = Blocks(file)
+        yield from blocks
+        if damaged := blocks.damaged():
+            raise ValueError(f"checksum of {damaged[0]} does not fit")
+
+
+def _describe(file: h5py.File, sources: Sequence[Source], read: Counter[str], kept: Counter[str]) -> None:
+    """Where the candidates come from."""
+    names = ", ".join(read)
+    write_attributes(file, {"title": f"Candidates merged from {names}", "config": sources[0].config} | package_provenance())
+    for source in sources:
+        for name, attributes in source.origins():
+            group = file.create_group(f"runs/{name}")
+            group.attrs.update(attributes)
+            group.attrs["num_read"], group.attrs["num_kept"] = read[name], kept[name]

@@ -1,0 +1,156 @@
+"""What is merged: runs or files of one boundary and one potential, each under a name of its own."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from gcd_hpc.config.campaign import BoundaryConfig, RelaxationConfig
+from gcd_hpc.errors import StoreError
+from gcd_hpc.store.hdf5 import Columns, reading
+from gcd_hpc.store.index import RESULTS, RunStore
+from gcd_hpc.store.parts import read_columns, read_origin
+from gcd_hpc.store.physics import boundary_of
+from gcd_hpc.store.verify import depth_beside
+from gcd_hpc.structures.bicrystal import Bicrystal
+
+MAY_DIFFER = ("slab_heights",)
+"""Keys of the boundary that say how it is computed, not which one it is."""
+
+
+@dataclass
+class Source:
+    """One run or file to be merged."""
+
+    path: Path
+    parts: list[Path]
+    config: str
+    boundary: BoundaryConfig
+    attributes: dict[str, dict[str, Any]]
+    """What is known of each run in it, by the run's name there; of a file of one run, by the empty name."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Names in the merged file by the names here."""
+
+    def name_of(self, run: str) -> str:
+        return self.names[run]
+
+    def origins(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Attributes of each run by its name in the merged file."""
+        return ((self.names[run], attributes) for run, attributes in self.attributes.items())
+
+    @property
+    def outer_thickness(self) -> float:
+        """Of the layers that belong to the free surfaces, Å."""
+        relaxation = yaml.safe_load(self.config).get("relaxation") or {}
+        return float(relaxation.get("outer_thickness", RelaxationConfig.model_fields["outer_thickness"].default))
+
+    def nearest_neighbor(self, length_x: float) -> float:
+        """Of the crystal in a box of that length along x, Å."""
+        return self._unit.nearest_neighbor * length_x / self._unit.lengths[0]
+
+    def completed(self, columns: Columns) -> Columns:
+        """With what E_gb and [n] follow from, where the file is too old to hold it but the run directory around it knows."""
+        depths = [self._depths.get(potential, np.nan) for potential in columns["potential_sha256"].tolist()]
+        known, planes = columns["surface_depth_a"], columns["atoms_per_plane"]
+        return columns | {
+            "surface_depth_a": np.where(np.isnan(known), np.array(depths, dtype=float), known),
+            "atoms_per_plane": np.where(planes == 0, self._unit.atoms_per_plane, planes),
+        }
+
+    @property
+    def _unit(self) -> Bicrystal:
+        return _unit_of(self.boundary)
+
+    @property
+    def _depths(self) -> dict[str, float]:
+        return _depths_of(self.parts[0])
+
+
+@lru_cache
+def _unit_of(boundary: BoundaryConfig) -> Bicrystal:
+    return Bicrystal.build(boundary, 1.0)
+
+
+@lru_cache
+def _depths_of(path: Path) -> dict[str, float]:
+    return depth_beside(path)
+
+
+def sources_of(paths: Sequence[Path]) -> list[Source]:
+    """The runs of some paths, each under a name of its own.
+
+    Raises:
+        StoreError: if one has no candidates or no boundary, or if boundary or potential differ.
+    """
+    sources = [_source_of(path) for path in paths]
+    taken: set[str] = set()
+    for source in sources:
+        for run in source.attributes:
+            source.names[run] = _free_name(run or _stem(source.path), taken)
+    for other in sources[1:]:
+        _check_same(sources[0], other)
+    potentials = [_potentials_of(source) for source in sources]
+    for other, theirs in zip(sources[1:], potentials[1:], strict=True):
+        _compare(sources[0], other, "potential_sha256", potentials[0], theirs)
+    return sources
+
+
+def _potentials_of(source: Source) -> str:
+    """Hashes of the potentials of all its candidates."""
+    return " ".join(sorted(set(read_columns(source.parts, ["potential_sha256"])["potential_sha256"].tolist()) - {""}))
+
+
+def _source_of(path: Path) -> Source:
+    parts = RunStore(path).part_paths()
+    if not parts:
+        raise StoreError(f"{path}: expected a run with relaxed candidates, got none")
+    origin = read_origin(parts[0])
+    boundary = boundary_of(origin.get("config"))
+    if boundary is None:
+        raise StoreError(f"{parts[0]}: expected the campaign's boundary in the attribute config, got none")
+    with reading(parts[0]) as file:
+        merged = {name: dict(group.attrs.items()) for name, group in file["runs"].items()} if "runs" in file else {}
+    return Source(path, parts, origin["config"], boundary, merged or {"": origin})
+
+
+def _stem(path: Path) -> str:
+    """What a person calls a run: its directory, or its file unless that is named as all are."""
+    place = path.absolute()
+    name = place.parent.name if place.name == RESULTS else place.stem if place.is_file() else place.name
+    return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}-{number}"
+    taken.add(free)
+    return free
+
+
+def _check_same(first: Source, other: Source) -> None:
+    """Refuse another boundary or potential."""
+    mine, theirs = (one.boundary.model_dump(mode="json", exclude=set(MAY_DIFFER)) for one in (first, other))
+    _compare(first, other, "boundary", mine, theirs)
+    mine, theirs = (yaml.safe_load(one.config).get("potential") or {} for one in (first, other))
+    for key in ("pair_style", "pair_coeff"):
+        _compare(first, other, f"potential.{key}", mine.get(key), theirs.get(key))
+
+
+def _compare(first: Source, other: Source, key: str, mine: Any, theirs: Any) -> None:
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        for name in mine:
+            _compare(first, other, f"{key}.{name}", mine[name], theirs.get(name))
+    elif mine != theirs:
+        _refuse(first, other, key, mine, theirs)
+
+
+def _refuse(first: Source, other: Source, key: str, mine: Any, theirs: Any) -> None:
+    raise StoreError(
+        f"{other.path}: expected {key} = {mine} as in {first.path}, got {theirs}; only runs of one boundary and potential can be merged"
+    )
