@@ -14,7 +14,7 @@ import yaml
 from gcd_hpc.browse.failures import counts, failure_rows
 from gcd_hpc.browse.figures import energy_cap
 from gcd_hpc.browse.page.snapshot import Snapshot
-from gcd_hpc.browse.page.structure import structure_record
+from gcd_hpc.browse.page.structure import energy_range, structure_record
 from gcd_hpc.browse.status import status_record
 from gcd_hpc.browse.tables import exact_fractions
 from gcd_hpc.errors import GcdError
@@ -70,6 +70,9 @@ class Contents:
             rows = self._rows()
             if not self._state:
                 self._state = {"version": self._shown, "name": self._name(), "path": str(self.store.path.resolve())} | _overview(rows)
+                best = self._state["best"]
+                # The same colours for all structures, so that they can be compared.
+                self._state["range"] = energy_range(self.candidate(best[0])) if best else None
                 self._state |= {"campaign": self._campaign(), "formats": list(get_args(Format)), "fields": list(FIELDS)}
             return self._state
 
@@ -130,25 +133,6 @@ class Contents:
             StoreError: if there is no candidate of this id.
         """
         return structure_record(self.candidate(name), self.element())
-
-    def ids(self, selection: str) -> list[str]:
-        """Ids of a selection, lowest energy first.
-
-        Raises:
-            StoreError: if a word of the selection is wrong.
-        """
-        with self._lock:
-            rows = self._rows()
-            return rows.take(["id"], rows.chosen(selection, "energy", False))["id"].tolist()
-
-    def paths(self, ids: list[str]) -> list[Path]:
-        """Files that hold some candidates."""
-        with self._lock:
-            rows = self._rows()
-            wanted = set(ids)
-            every = rows.columns(["id"])["id"].tolist()
-            found = [row for row, name in enumerate(every) if name in wanted] if len(wanted) > 1 else [rows.row_of(name) for name in ids]
-            return list(dict.fromkeys(rows.place(row)[0] for row in found))
 
     def failures(self) -> list[dict[str, Any]]:
         """How often each reason of failure occurred, by class."""

@@ -169,7 +169,19 @@ def _page(contents: Contents, query: Query) -> Answer:
 def _rows(contents: Contents, query: Query) -> Answer:
     first, num = _count(query, "first", 0), _count(query, "num", 50)
     sort, descending = query.get("sort", "energy"), query.get("descending") == "true"
-    return _json(contents.page(query.get("select", ""), sort, descending, first, num))
+    return _told(lambda: contents.page(query.get("select", ""), sort, descending, first, num))
+
+
+def _points(contents: Contents, query: Query) -> Answer:
+    return _told(lambda: contents.points(query.get("select", "")))
+
+
+def _told(ask: Callable[[], dict[str, Any]]) -> Answer:
+    """A selection that is still being typed is no bad request: browsers would log an error at every letter."""
+    try:
+        return _json(ask())
+    except StoreError as error:
+        return _json({"error": str(error)})
 
 
 def _count(query: Query, name: str, default: int) -> int:
@@ -199,7 +211,7 @@ ROUTES: dict[str, Callable[[Contents, Query], Answer]] = {
     "api/version": lambda contents, query: _json({"version": contents.version()}),
     "api/state": lambda contents, query: _json(contents.state() | {"figures": FIGURES}),
     "api/rows": _rows,
-    "api/points": lambda contents, query: _json(contents.points(query.get("select", ""))),
+    "api/points": _points,
     "api/structure": lambda contents, query: _json(contents.structure(query.get("id", ""))),
     "api/failures": lambda contents, query: _json(contents.failures()),
     "api/figure": _figure,

@@ -18,8 +18,7 @@ REGION_A = 15.0
 def structure_record(candidate: Candidate, element: str, whole: bool = True) -> dict[str, Any]:
     """Values of all fields, and the atoms in the axes of the view: normal, x, y, with the middle of the box at 0 of the normal.
 
-    Energies are those above the bulk crystal, eV; None before relaxation, when the positions are those of the sample. ``range`` is
-    that of the atoms that are not near a surface.
+    Energies are those above the bulk crystal, eV; None before relaxation, when the positions are those of the sample.
 
     Args:
         whole: with the atoms far from the boundary.
@@ -32,7 +31,6 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
     kept = np.isfinite(positions).all(axis=1) & (whole | (np.abs(height) <= REGION_A))
     # Atoms on the border of the periodic directions stay where they are within rounding.
     inside = np.where(np.isfinite(cell[:2]), (positions[:, :2] + 0.05) % cell[:2] - 0.05, positions[:, :2])
-    seen = kept & np.isfinite(excess) & (np.abs(height) <= np.abs(height).max(initial=0.0) - SURFACE_A)
     fields = {field.name: _plain(getattr(candidate, field.name)) for field in ROW_FIELDS}
     return {
         "id": candidate.id,
@@ -48,8 +46,19 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
             "cell": [_plain(edge) for edge in (cell[2], cell[0], cell[1])],
         },
         "energies": _rounded(excess[kept]) if relaxed and np.isfinite(excess[kept]).all() else None,
-        "range": [round(float(excess[seen].min()), 2), round(float(excess[seen].max()), 2)] if seen.any() else None,
     }
+
+
+def energy_range(candidate: Candidate) -> list[float] | None:
+    """Lowest and highest energy above the bulk crystal of the atoms that are not near a surface, eV; None before relaxation."""
+    height = candidate.positions[:, 2]
+    excess = np.asarray(candidate.energies_ev) - candidate.cohesive_ev
+    known = np.isfinite(height) & np.isfinite(excess)
+    if not known.any():
+        return None
+    inner = known & (height >= height[known].min() + SURFACE_A) & (height <= height[known].max() - SURFACE_A)
+    seen = excess[inner] if inner.any() else excess[known]
+    return [round(float(seen.min()), 2), round(float(seen.max()), 2)]
 
 
 def _rounded(values: np.ndarray) -> list[float]:

@@ -207,6 +207,7 @@ class Page {
   _showState(state) {
     this._fields = state.fields;
     this._num = state.num;
+    if (this._view) this._view.range = state.range;
     document.title = `${state.name}: gcd-hpc`;
     at("name").textContent = state.name;
     const statuses = Object.entries(state.statuses).map(([name, num]) => `${count(num)} ${name}`).join(", ");

@@ -5,7 +5,7 @@ class ServerSource {
   async _json(route, query = {}) {
     const answer = await fetch(`api/${route}?${new URLSearchParams(query)}`);
     const data = await answer.json();
-    if (!answer.ok) throw new Error(data.error);
+    if (data.error) throw new Error(data.error);
     return data;
   }
 

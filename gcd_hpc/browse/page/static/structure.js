@@ -14,6 +14,8 @@ class StructureView {
     this.colour = "energy";
     this.repeat = [2, 1];
     this.region = "boundary";
+    this.range = null;
+    this._style = "";
     // Its own button and label: ours are beside the picture.
     const style = new CSSStyleSheet();
     style.replaceSync(".chsp-viewer-button, .chsp-cell-info { display: none !important; }");
@@ -41,7 +43,7 @@ class StructureView {
   }
 
   _load(keepOrientation) {
-    const { atoms, energies, range } = this._record;
+    const { atoms, energies } = this._record;
     const isWhole = this.region === "whole";
     const kept = atoms.x.map((_, atom) => atom).filter((atom) => isWhole || Math.abs(atoms.x[atom]) <= REGION);
     const pick = (values) => kept.map((atom) => values[atom]);
@@ -50,12 +52,17 @@ class StructureView {
     const hasCell = atoms.cell.every((edge) => edge > 0);
     if (hasCell) structure.cell = [height, 0, 0, 0, x, 0, 0, 0, y];
     const supercell = hasCell ? [1, ...this.repeat] : [1, 1, 1];
-    const isEnergy = this.colour === "energy" && energies !== null && range !== null;
     this._viewer.load(structure, { [ENERGY]: pick(energies || Array(atoms.size).fill(0)) }, { supercell, keepOrientation });
-    const color = isEnergy
-      ? { property: ENERGY, min: range[0], max: range[1], transform: "linear", palette: "viridis" }
-      : { property: "element" };
-    this._viewer.applySettings({ atoms: true, bonds: false, spaceFilling: false, unitCell: false, axes: "off", keepOrientation: true, color });
+    this._paint(energies !== null && this.range !== null && this.colour === "energy");
     this._element.dataset.id = this._record.id;
+  }
+
+  // The viewer draws again for every setting: only what is new is told to it.
+  _paint(isEnergy) {
+    const [min, max] = this.range || [];
+    const color = isEnergy ? { property: ENERGY, min, max, transform: "linear", palette: "viridis" } : { property: "element" };
+    if (JSON.stringify(color) === this._style) return;
+    this._style = JSON.stringify(color);
+    this._viewer.applySettings({ atoms: true, bonds: false, spaceFilling: false, unitCell: false, axes: "off", keepOrientation: true, color });
   }
 }

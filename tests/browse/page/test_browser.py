@@ -1,0 +1,274 @@
+"""The page and the report in a real browser that has no way out: every test also sees to it that nothing tries, and nothing complains."""
+
+import threading
+from contextlib import contextmanager
+
+import ase.io
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from playwright.sync_api import expect, sync_playwright
+
+from gcd_hpc.browse.page import contents
+from gcd_hpc.browse.page.report import write_report
+from gcd_hpc.browse.page.server import PageServer
+from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.parts import write_part
+from tests.browse.page.conftest import BEST, made
+from tests.store.synthetic import CONFIG
+
+pytestmark = pytest.mark.browser
+FLAGS = [
+    "--no-sandbox",
+    "--enable-unsafe-swiftshader",
+    "--use-angle=swiftshader",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+PATIENCE_MS = 20_000
+"""Pages are drawn without a graphics card, on cores that others use."""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(browser, url, allowed):
+    """A page that is ready; at the end it must have asked only for what is allowed, without an error in the console."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(PATIENCE_MS)
+    asked, errors = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.goto(url)
+    # Every pixel is worked out by the processor.
+    page.add_style_tag(content="#view { height: 120px; }")
+    page.wait_for_selector("body[data-ready]")
+    yield page
+    assert asked and not [address for address in asked if not address.startswith(allowed)]
+    assert not errors
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def shared(browser, served):
+    with opened(browser, served.url, (served.url, f"blob:http://127.0.0.1:{served.server_port}/", "data:,")) as page:
+        yield page
+
+
+@pytest.fixture
+def page(shared):
+    """The same page for all, without a filter and sorted by energy."""
+    shared.click("#tab-candidates")
+    shared.click("#clear")
+    if shared.get_attribute("th:has([data-sort=gb_energy_j_m2])", "aria-sort") != "ascending":
+        shared.click("[data-sort=gb_energy_j_m2]")
+    expect(shared.locator("#filter-note")).to_contain_text("60 of 60 candidates")
+    expect(shared.locator("#table tbody tr").first).to_have_attribute("data-id", BEST)
+    return shared
+
+
+def ids(page):
+    return page.eval_on_selector_all("#table tbody tr", "rows => rows.map((row) => row.dataset.id)")
+
+
+def drawn(page):
+    """Pixels of the 3D view on which there is an atom, and how many colours they have."""
+    with page.expect_download() as download:
+        page.click("#picture")
+    picture = imread(download.value.path())
+    atoms = picture[picture[..., 3] > 0]
+    return len(atoms), len(np.unique((atoms[:, :3] * 16).astype(int), axis=0))
+
+
+def sees(page, name):
+    """Wait until the structure is the one in the 3D view."""
+    expect(page.locator("#structure-title")).to_have_text(name)
+    expect(page.locator("#view")).to_have_attribute("data-id", name)
+
+
+def test_the_page_shows_the_map_and_the_structure_of_the_lowest_energy(page):
+    assert page.locator("#map circle.point").count() == 54
+    sees(page, BEST)
+    expect(page.locator("#map .ring")).to_have_attribute("data-chosen", BEST)
+    expect(page.locator("#facts")).to_contain_text("2.2970 J/m²")
+    num_pixels, num_colours = drawn(page)
+    assert num_pixels > 500 and num_colours > 20
+
+
+def test_a_click_on_a_point_changes_the_structure_and_marks_its_row(page):
+    page.click("#map circle[data-id=search-000000]")
+    sees(page, "search-000000")
+    expect(page.locator("#map .ring")).to_have_attribute("data-chosen", "search-000000")
+    expect(page.locator("#table tr[data-id=search-000000]")).to_have_attribute("aria-selected", "true")
+
+
+def test_a_click_on_a_row_changes_the_structure_and_marks_its_point(page):
+    page.click("#table tr[data-id=model-02-000003]")
+    sees(page, "model-02-000003")
+    expect(page.locator("#map .ring")).to_have_attribute("data-chosen", "model-02-000003")
+
+
+def test_arrow_keys_go_from_structure_to_structure(page):
+    first, second = ids(page)[:2]
+    page.click(f"#table tr[data-id={first}]")
+    page.keyboard.press("ArrowDown")
+    sees(page, second)
+    page.keyboard.press("ArrowUp")
+    sees(page, first)
+    page.focus("#map")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#facts")).to_contain_text("[n]0.6")
+
+
+def test_the_table_and_the_map_are_filtered_by_words_and_by_the_controls_that_write_them(page):
+    page.keyboard.press("/")
+    page.keyboard.type("source=search energy<2.9")
+    expect(page.locator("#filter-note")).to_contain_text("6 of 60 candidates")
+    assert len(ids(page)) == page.locator("#map circle.point").count() == 6
+    page.select_option("#by-n", "n=0.1")
+    expect(page.locator("#filter-note")).to_contain_text("2 of 60 candidates")
+    assert page.input_value("#select") == "source=search energy<2.9 n=0.1"
+    page.select_option("#by-source", "version=2")
+    assert page.input_value("#select") == "energy<2.9 n=0.1 version=2"
+    page.select_option("#by-status", "status=failed")
+    expect(page.locator("#map")).to_contain_text("No relaxed structures")
+
+
+def test_the_table_is_sorted_by_a_click_on_a_heading(page):
+    energies = "rows => rows.map((row) => Number(row.cells[1].textContent.replace('*', '')))"
+    page.fill("#select", "status=ok")
+    expect(page.locator("#filter-note")).to_contain_text("54 of 60")
+    up = page.eval_on_selector_all("#table tbody tr", energies)
+    page.click("[data-sort=gb_energy_j_m2]")
+    expect(page.locator("th:has([data-sort=gb_energy_j_m2])")).to_have_attribute("aria-sort", "descending")
+    down = page.eval_on_selector_all("#table tbody tr", energies)
+    assert up == sorted(up) and down == sorted(down, reverse=True) and up != down
+    page.click("[data-sort=id]")
+    expect(page.locator("#table tbody tr").first).to_have_attribute("data-id", "model-01-000000")
+
+
+def test_the_table_has_pages(page):
+    expect(page.locator("#page-note")).to_have_text("1 to 50 of 60")
+    page.click("#next")
+    expect(page.locator("#page-note")).to_have_text("51 to 60 of 60")
+    assert page.is_disabled("#next")
+
+
+def test_colours_follow_what_is_asked_for(page):
+    fills = "points => new Set(points.map((point) => point.getAttribute('fill'))).size"
+    assert page.eval_on_selector_all("#map circle.point", fills) == 2
+    page.select_option("#map-colour", "round")
+    assert page.eval_on_selector_all("#map circle.point", fills) == 3
+    page.select_option("#map-colour", "excess_volume_a")
+    assert page.eval_on_selector_all("#map circle.point", fills) > 10
+    page.select_option("#map-colour", "source")
+    page.click(f"#table tr[data-id={BEST}]")
+    page.select_option("#atom-colour", "element")
+    plain = drawn(page)[1]
+    page.select_option("#atom-colour", "energy")
+    assert drawn(page)[1] > 1.5 * plain
+
+
+def test_a_download_is_what_ase_reads(page, run):
+    page.click(f"#table tr[data-id={BEST}]")
+    sees(page, BEST)
+    page.select_option("#format", "extxyz")
+    with page.expect_download() as download:
+        page.click("#download-one")
+    (candidate,) = RunStore(run).candidates([BEST])
+    atoms = ase.io.read(download.value.path(), format="extxyz")
+    assert download.value.suggested_filename == f"{BEST}.xyz"
+    np.testing.assert_allclose(atoms.positions, candidate.positions, atol=1e-7)  # eight decimals
+
+
+def test_failures_are_listed_with_their_reasons(page):
+    page.click("#tab-failures")
+    expect(page.locator("#failures")).to_contain_text("expected finite energies")
+
+
+def test_figures_are_drawn_or_it_is_said_why_not(page):
+    page.evaluate("document.querySelector('#tab-progress').click()")
+    expect(page.locator("#figure-egb-n img")).to_be_visible()
+    assert page.eval_on_selector("#figure-egb-n img", "image => image.naturalWidth") > 100
+
+
+def test_the_page_fits_a_narrow_window(page):
+    page.set_viewport_size({"width": 420, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 420
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_the_page_follows_a_run_that_grows_and_keeps_the_place(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(contents, "LOOK_EVERY_S", 0.1)
+    part = "parts/search/part-0000{}.h5"
+    write_part(tmp_path / part.format(0), [made(index, "search", 0) for index in range(9)], {"config": CONFIG})
+    with serving(tmp_path) as server, opened(browser, server.url, server.url) as page:
+        sees(page, "search-000000")
+        page.fill("#select", "energy>0")
+        expect(page.locator("#filter-note")).to_contain_text("9 of 9 candidates")
+        write_part(tmp_path / part.format(1), [made(11, "search", 0, gb_energy_j_m2=2.1)], {"config": CONFIG})
+        expect(page.locator("#filter-note")).to_contain_text("10 of 10 candidates")
+        # Nobody has chosen yet: the best is followed.
+        sees(page, "search-000011")
+        page.click("#table tr[data-id=search-000002]")
+        sees(page, "search-000002")
+        write_part(tmp_path / part.format(2), [made(12, "search", 0, gb_energy_j_m2=2.0)], {"config": CONFIG})
+        expect(page.locator("#best")).to_contain_text("2.000 J/m²")
+        expect(page.locator("#map circle[data-id=search-000012]")).to_have_count(1)
+        assert page.input_value("#select") == "energy>0"
+        sees(page, "search-000002")
+
+
+@contextmanager
+def serving(run):
+    """A page of its own for one test."""
+    with PageServer(run) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def report(browser, run, tmp_path_factory):
+    address = write_report(run, tmp_path_factory.mktemp("report") / "report.html", num=18).as_uri()
+    with opened(browser, address, (address, "data:", f"blob:{address[:7]}", "blob:null/")) as page:
+        yield page
+
+
+def test_the_report_opens_from_the_disk_and_asks_for_nothing(report):
+    sees(report, BEST)
+    assert report.locator("#map circle.point").count() == 54
+    report.fill("#select", "n=0.2 source=model")
+    expect(report.locator("#filter-note")).to_contain_text("4 of 60 candidates")
+    report.click("#table tr[data-id=model-01-000002]")
+    sees(report, "model-01-000002")
+    with report.expect_download() as download:
+        report.click("#download-one")
+    assert len(ase.io.read(download.value.path(), format="extxyz")) == 32
+    report.click("#tab-progress")
+    expect(report.locator("#figure-egb-n img")).to_be_visible()
+
+
+def test_a_structure_that_the_report_does_not_hold_is_said(report):
+    report.click("#tab-candidates")
+    report.fill("#select", "status=failed")
+    report.click("#table tr[data-id=search-000009]")
+    expect(report.locator("#view-note")).to_contain_text("holds the atoms of 18, the lowest of each [n]")
+
+
+SELECTIONS = ["n=0.2", "n!=0.2,0.3", "energy<2.9 source=model", "energy>=2.9", "status!=ok", "converged=true version=1,2", "round<=1"]
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_the_report_selects_as_the_server_does(report, served, selection):
+    expected = served.contents.page(selection, "energy", True, 0, 100)
+    script = "(select) => source.rows({ select, sort: 'energy', descending: true, first: 0, num: 100 })"
+    assert report.evaluate(script, selection)["rows"] == expected["rows"]

@@ -1,0 +1,135 @@
+"""What the page is told about a run."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from gcd_hpc.browse.page import contents as contents_module
+from gcd_hpc.browse.page.contents import FIELDS, Contents
+from gcd_hpc.browse.page.structure import REGION_A, energy_range, structure_record
+from gcd_hpc.errors import StoreError
+from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.parts import write_part
+from tests.browse.page.conftest import BEST, made
+from tests.store.synthetic import CONFIG, make_candidate
+
+
+@pytest.fixture
+def contents(run):
+    contents = Contents(run)
+    yield contents
+    contents.close()
+
+
+def values(page, name):
+    return [row[FIELDS.index(name)] for row in page["rows"]]
+
+
+def test_the_state_counts_what_can_be_chosen(contents):
+    state = contents.state()
+    assert (state["name"], state["num"], state["statuses"]) == ("test", 60, {"ok": 54, "failed": 6})
+    assert [(one["source"], one["version"], one["num"]) for one in state["sources"]] == [
+        ("search", 0, 20),
+        ("model", 1, 20),
+        ("model", 2, 20),
+    ]
+    assert state["best"][0] == BEST and state["rounds"] == [0, 1, 2] and len(state["fractions"]) == 9
+    assert state["campaign"] is None
+
+
+def test_a_run_that_has_nothing_yet_has_a_state_too(tmp_path):
+    contents = Contents(tmp_path)
+    assert contents.state()["num"] == 0 and contents.state()["best"] is None
+    assert contents.page("", "energy", False, 0, 50)["rows"] == contents.points("")["rows"] == []
+
+
+def test_pages_follow_one_another_in_order(contents):
+    first, second = (contents.page("status=ok", "energy", False, start, 20) for start in (0, 20))
+    energies = values(first, "gb_energy_j_m2") + values(second, "gb_energy_j_m2")
+    assert first["total"] == 54 and len(energies) == 40 and energies == sorted(energies)
+
+
+def test_unknown_numbers_are_null_and_come_last(contents):
+    page = contents.page("", "energy", True, 0, 60)
+    assert values(page, "gb_energy_j_m2")[-6:] == [None] * 6
+    json.dumps(page, allow_nan=False)
+
+
+def test_the_map_shows_relaxed_rows_of_the_selection_alone(contents):
+    points = contents.points("source=model")
+    assert points["total"] == len(points["rows"]) == 36
+    assert {row[3] for row in points["rows"]} == {"model"}
+
+
+def test_a_structure_has_the_normal_along_x_and_all_its_values(contents, run):
+    (candidate,) = RunStore(run).candidates([BEST])
+    record = contents.structure(BEST)
+    assert record["fields"]["gb_energy_j_m2"] == candidate.gb_energy_j_m2 and record["relaxed"]
+    height = candidate.positions[:, 2] - (candidate.positions[:, 2].min() + candidate.positions[:, 2].max()) / 2
+    np.testing.assert_allclose(record["atoms"]["x"], height, atol=6e-4)  # three decimals
+    np.testing.assert_allclose(record["atoms"]["z"], candidate.positions[:, 1], atol=6e-4)
+    np.testing.assert_allclose(record["energies"], candidate.energies_ev - candidate.cohesive_ev, atol=6e-4)
+
+
+def test_a_structure_that_was_never_relaxed_is_shown_as_sampled(contents):
+    record = contents.structure("search-000009")
+    assert not record["relaxed"] and record["energies"] is None and record["atoms"]["size"] == record["fields"]["num_atoms"]
+    json.dumps(record, allow_nan=False)
+
+
+def test_atoms_far_from_the_boundary_can_be_left_out():
+    whole = structure_record(made(1, "search", 0), "W")
+    cut = structure_record(made(1, "search", 0), "W", whole=False)
+    assert 0 < cut["atoms"]["size"] < whole["atoms"]["size"] == 31
+    assert max(np.abs(cut["atoms"]["x"])) <= REGION_A < max(np.abs(whole["atoms"]["x"]))
+
+
+def test_colours_are_those_of_atoms_with_neighbours_on_all_sides():
+    energies = np.full(31, -8.7)
+    made_up = made(1, "search", 0, energies_ev=energies)
+    height = made_up.positions[:, 2]
+    energies[[height.argmin(), height.argmax()]] = -4.0  # at the free surfaces
+    energies[np.abs(height - 25).argmin()] = -8.5
+    assert energy_range(made(1, "search", 0, energies_ev=energies)) == [0.06, 0.26]
+    assert energy_range(make_candidate(0, status="failed")) is None
+
+
+def test_a_candidate_without_atoms_is_no_error():
+    record = structure_record(make_candidate(0, status="failed", num_atoms=0), "W")
+    assert record["atoms"]["size"] == 0 and record["energies"] is None
+
+
+def test_new_parts_change_the_version_and_what_is_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(contents_module, "LOOK_EVERY_S", 0.0)
+    write_part(tmp_path / "parts/search/part-00000.h5", [made(0, "search", 0)], {"config": CONFIG})
+    contents = Contents(tmp_path)
+    before = contents.version()
+    assert contents.version() == before and contents.state()["num"] == 1
+    write_part(tmp_path / "parts/search/part-00001.h5", [made(1, "search", 0)], {"config": CONFIG})
+    assert contents.version() != before
+    assert contents.state()["num"] == contents.page("", "energy", False, 0, 50)["total"] == 2
+    contents.close()
+
+
+def test_the_folder_is_looked_at_once_in_a_while(tmp_path):
+    write_part(tmp_path / "parts/search/part-00000.h5", [made(0, "search", 0)], {"config": CONFIG})
+    contents = Contents(tmp_path)
+    before, started = contents.version(), time.monotonic()
+    write_part(tmp_path / "parts/search/part-00001.h5", [made(1, "search", 0)], {"config": CONFIG})
+    after = contents.version()
+    assert after == before or time.monotonic() - started >= contents_module.LOOK_EVERY_S
+
+
+def test_a_single_file_shows_the_same_as_the_run(run, tmp_path, contents):
+    (part,) = (path for path in RunStore(run).part_paths() if "model-01" in str(path))
+    single = Contents(part)
+    assert single.page("", "id", False, 0, 50)["rows"] == contents.page("version=1", "id", False, 0, 50)["rows"]
+    assert single.structure(BEST) == contents.structure(BEST)
+    single.close()
+
+
+def test_a_run_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="got no such file"):
+        Contents(tmp_path / "none")
