@@ -14,7 +14,7 @@ from gcd_hpc import cli
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
     *["campaign", "search", "check", "status", "failures", "report", "rehearse"],
-    *["relax", "top", "ls", "show", "plot", "export", "reproduce"],
+    *["relax", "top", "ls", "show", "plot", "export", "verify", "merge", "reproduce"],
 ]
 SMOKE = str(ROOT / "campaigns" / "smoke.yaml")
 
