@@ -57,7 +57,7 @@ def _sections(model: type[Section], path: str) -> Iterator[str]:
         yield "| key | value | default | meaning |\n|---|---|---|---|"
         for name, one in plain.items():
             default = "required" if model.model_fields[name].is_required() else _value(one.get("default"))
-            yield f"| `{path}{name}` | {_kind(one)} | {default} | {meanings[name]} |"
+            yield f"| `{name}` | {_kind(one)} | {default} | {meanings[name]} |"
         yield ""
     for section in dict.fromkeys(inner.values()):
         names = [name for name in inner if inner[name] is section]

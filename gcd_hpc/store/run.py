@@ -23,7 +23,7 @@ from gcd_hpc.store.selection import ordered, parse_selection, selected, take_in_
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-RELAXED = "status=ok"
+RELAXED = "status=ok energy<inf"
 _BATCH = 256
 """Candidates in memory at once where they are not read in the order of the files."""
 _WHOLE_ATOMS = 1 << 20
@@ -165,14 +165,20 @@ class Run:
 
     def lowest(self, num: int = 10) -> "Run":
         """The ``num`` relaxed candidates of lowest boundary energy, lowest first."""
-        return self.select(RELAXED).sorted("energy")[:num]
+        return self._by_energy()[0][:num]
 
     def best_per_n(self) -> "Run":
         """The relaxed candidate of lowest boundary energy at each [n], by rising [n]."""
-        relaxed = self.select(RELAXED).sorted("energy")
-        fractions = np.round(relaxed.columns(["n_fraction"])["n_fraction"], _SAME_FRACTION) % 1
-        _, first = np.unique(fractions, return_index=True)
-        return self._restricted(relaxed._chosen[first])
+        lowest_first, n_fraction = self._by_energy()
+        _, first = np.unique(np.round(n_fraction, _SAME_FRACTION) % 1, return_index=True)
+        return self._restricted(lowest_first._chosen[first])
+
+    def _by_energy(self) -> tuple["Run", np.ndarray]:
+        """Relaxed candidates, lowest energy first, and their [n] (M,)."""
+        relaxed = self.select(RELAXED)
+        columns = relaxed.columns(["gb_energy_j_m2", "n_fraction"])
+        order = np.argsort(columns["gb_energy_j_m2"], kind="stable")
+        return self._restricted(relaxed._chosen[order]), columns["n_fraction"][order]
 
     def columns(self, names: Sequence[str]) -> Columns:
         """Fields of all candidates of this selection, in its order, as arrays (M,) or (M, 3) in the units of the schema; texts as objects.
