@@ -76,7 +76,8 @@ def _maps(columns: Columns, cell: np.ndarray, selection: str) -> Figure:
     num_columns = min(len(shown), 5 if len(shown) > 4 else 4)
     num_rows = ceil(len(shown) / num_columns)
     width = 2.1 if len(shown) > 1 else 4.6
-    figure = new_figure(width * num_columns + 1.3, (width * float(cell[1] / cell[0]) ** 0.5 + 0.3) * num_rows + 0.3)
+    height = width * float(np.clip(cell[1] / cell[0], 0.4, 2.5))
+    figure = new_figure(width * num_columns + 1.3, (height + 0.3) * num_rows + 0.3)
     figure.suptitle("relaxed registries of the grains" + (f"; {selection}" if selection else ""), fontsize=10, color=GREY)
     grid = figure.subplots(num_rows, num_columns, squeeze=False, sharex=True, sharey=True)
     above = {n: columns["gb_energy_j_m2"][columns["n_fraction"] == n] for n in shown.tolist()}
@@ -114,7 +115,7 @@ def _draw_map(axes: Axes, places: np.ndarray, above: np.ndarray, cell: np.ndarra
     )  # fmt: skip
     axes.set_xlim(0, cell[0])
     axes.set_ylim(0, cell[1])
-    axes.set_aspect("equal" if 0.4 < cell[1] / cell[0] < 2.5 else "auto")
+    axes.set_aspect("equal" if 0.4 <= cell[1] / cell[0] <= 2.5 else "auto")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(4))
     axes.tick_params(labelsize=8)

@@ -1,4 +1,4 @@
-"""Registries of two grains that are the same: those that differ by a translation of either crystal."""
+"""Registries of two grains that are the same: those that differ by translations of the crystals."""
 
 from dataclasses import replace
 
@@ -11,25 +11,24 @@ _SAME = 1e-4
 
 
 def repeat_cell(bicrystal: Bicrystal) -> tuple[float, float]:
-    """Shortest shifts of the upper grain along x and along y that bring back its registry with the lower one, Å.
+    """Shortest shifts of the upper grain along x and along y after which the bicrystal is the same, but for its place, Å.
 
-    The in-plane translations of the two crystals and all their sums, whose lattice (Bollmann's DSC lattice) is finer than that of either.
+    Sums of translations of either crystal within the boundary plane. Those that lead out of the plane would move the boundary as well.
     """
     lower, upper = (_translations(bicrystal, side) for side in ("lower", "upper"))
-    shifts = (upper[:, None] - lower).reshape(-1, 3)  # (num_upper num_lower, 3)
-    shifts = shifts[np.abs(shifts[:, 2]) < _SAME]
+    shifts = (upper[:, None] - lower).reshape(-1, 2)  # (num_upper num_lower, 2)
     lengths = np.array(bicrystal.lengths)
-    inside = shifts[:, :2] - lengths * np.floor(shifts[:, :2] / lengths + _SAME / lengths)  # from 0 up to the length
-    return _shortest(inside, lengths, 0), _shortest(inside, lengths, 1)
+    shifts -= lengths * np.floor(shifts / lengths + _SAME / lengths)  # from 0 up to the length
+    return _shortest(shifts, lengths, 0), _shortest(shifts, lengths, 1)
 
 
 def _translations(bicrystal: Bicrystal, side: Side) -> Positions:
-    """Lattice points of a grain within the common cell and one of its periods along the normal, without the basis of diamond."""
+    """Lattice points of a grain in one plane within the common cell, (N, 2), without the basis of diamond."""
     grain = bicrystal.grain(side)
     if grain.lattice == "diamond":
         grain = replace(grain, lattice="fcc")
         bicrystal = replace(bicrystal, lower=grain) if side == "lower" else replace(bicrystal, upper=grain)
-    return bicrystal.lattice_positions(side, (0.0, 0.0, 0.0), 0.0, grain.periods[2])
+    return bicrystal.lattice_positions(side, (0.0, 0.0, 0.0), 0.0, _SAME)[:, :2]
 
 
 def _shortest(shifts: Positions, lengths: Positions, axis: int) -> float:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gcd_hpc.structures.analysis import rdf, steinhardt
+from gcd_hpc.structures.analysis import rdf, rdf_around, steinhardt
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.lattices import conventional_cell
 from tests.structures.boundaries import W_TWIST
@@ -42,3 +42,22 @@ def test_the_bulk_of_a_boundary_is_bcc():
     assert values[bulk] == pytest.approx(0.6285, abs=1e-3)
     distances, heights = rdf(atoms.positions, frame.lengths, 6.0, 200, pbc=(True, True, False))
     assert distances[np.argmax(heights)] == pytest.approx(W_TWIST.nearest_neighbor, abs=0.05)
+
+
+def test_distances_around_all_atoms_of_a_crystal_are_its_radial_distribution_function():
+    crystal = conventional_cell("bcc", "W", 3.165) * (3, 3, 3)
+    lengths, density = crystal.cell.lengths(), len(crystal) / crystal.get_volume()
+    centres, expected = rdf(crystal.positions, lengths, 6.0)
+    again, found = rdf_around(crystal.positions, np.ones(len(crystal), dtype=bool), lengths, 6.0, density)
+    np.testing.assert_array_equal(centres, again)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_distances_around_inner_atoms_do_not_feel_the_open_ends():
+    slab = conventional_cell("bcc", "W", 3.165) * (1, 1, 12)
+    lengths = slab.cell.lengths() + np.array([0.0, 0.0, 20.0])
+    heights = slab.positions[:, 2]
+    inner = (heights > 6.5) & (heights < heights.max() - 6.5)
+    whole = rdf_around(slab.positions, inner, slab.cell.lengths(), 6.0, 2 / 3.165**3)[1]
+    open_ends = rdf_around(slab.positions, inner, lengths, 6.0, 2 / 3.165**3, pbc=(True, True, False))[1]
+    np.testing.assert_allclose(open_ends, whole, atol=1e-5)

@@ -1,0 +1,119 @@
+"""Candidates of every status in a list, and all that is known of one."""
+
+import csv
+import json
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from gcd_hpc.browse.listing import LISTED, csv_text, detail_record, detail_view, find, list_rows, list_table, standing
+from gcd_hpc.browse.tables import json_text, top_rows
+from gcd_hpc.errors import StoreError
+from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.schema import FIELDS
+from tests.store.synthetic import make_candidate
+
+
+def rendered(view, width=160):
+    console = Console(file=StringIO(), width=width)
+    console.print(view)
+    return console.file.getvalue()
+
+
+def ids(listing):
+    return [record["id"] for record in listing.records]
+
+
+def test_a_list_has_candidates_of_every_status_in_the_order_of_the_run(store):
+    listing = list_rows(store, num=0)
+    assert (len(listing.records), listing.num_selected, listing.num_all) == (17, 17, 17)
+    assert ids(listing)[:3] == ["search-000000", "search-000001", "search-000002"]
+    assert ids(list_rows(store, descending=True, num=2)) == ["model-02-000004", "model-02-000003"]
+    assert sum(record["status"] == "failed" for record in listing.records) == 3
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_a_list_is_selected_sorted_and_cut(store, indexed):
+    if indexed:
+        store.build_index()
+    listing = list_rows(store, "n=0.2,0.3 status=ok", sort="energy", num=3)
+    assert [record["gb_energy_j_m2"] for record in listing.records] == [2.297, 2.2971, 2.65]
+    assert (listing.num_selected, listing.num_all) == (8, 17)
+    assert [record["n_fraction"] for record in listing.records] == [0.2, 0.2, 0.3]
+    highest = list_rows(store, "source=search", sort="energy", descending=True, num=0).records
+    assert highest[0]["gb_energy_j_m2"] == 3.6
+    assert highest[-1]["status"] == "failed"
+
+
+def test_wrong_words_and_fields_are_refused(store):
+    with pytest.raises(StoreError, match="got energy"):
+        list_rows(store, "energy")
+    with pytest.raises(StoreError, match="got positions"):
+        list_rows(store, sort="positions")
+
+
+def test_the_table_says_how_many_of_how_many_it_shows_and_why_some_failed(store):
+    text = rendered(list_table(list_rows(store, "status=failed", num=2)))
+    assert "[n]" in text
+    assert "NaN" in text
+    assert "17 candidates, of which 3 with status=failed; 2 shown, --num 0 lists all" in text
+    assert "shown" not in rendered(list_table(list_rows(store, num=0)))
+
+
+def test_csv_and_json_hold_the_same_records_and_leave_unknown_numbers_out(store):
+    listing = list_rows(store, "status=failed")
+    rows = list(csv.DictReader(StringIO(csv_text(listing.records, LISTED))))
+    assert [row["id"] for row in rows] == [record["id"] for record in json.loads(json_text(listing.records))]
+    assert rows[0]["gb_energy_j_m2"] == ""
+    assert json.loads(json_text(listing.records))[0]["gb_energy_j_m2"] is None
+    assert csv_text([], LISTED) == ",".join(LISTED) + "\n"
+
+
+def test_top_takes_a_selection(store):
+    assert [row["id"] for row in top_rows(store, num=2, selection="source=model n=0.3,0.4")] == ["model-02-000001", "model-02-000003"]
+    assert [row["n_fraction"] for row in top_rows(store, per_n=True, selection="round=2")] == [0.3, 0.4]
+    assert top_rows(store, selection="n=0.7") == []
+
+
+def test_everything_known_of_a_candidate_is_shown_with_its_unit_and_meaning(store):
+    (candidate,) = find(store, ["search-000003"])
+    text = rendered(detail_view(candidate, standing(store, candidate)), width=300)
+    for field in FIELDS:
+        assert field.name in text
+        assert field.meaning[:20] in text
+    assert "search-000003: 2.2970 J/m^2 at [n] = 0.2, the lowest of 4 relaxed there" in text
+    assert "32 x 3 numbers" in text
+
+
+def test_standing_counts_those_of_the_same_n_and_names_the_reason_of_a_failure(store):
+    second, failed = find(store, ["model-01-000003", "search-000006"])
+    assert standing(store, second) == "2.2971 J/m^2 at [n] = 0.2, number 2 of 4 relaxed there, 0.0001 J/m^2 above the lowest"
+    assert standing(store, failed) == "failed, NaN"
+
+
+def test_a_record_holds_the_atoms(store):
+    (candidate,) = find(store, ["search-000003"])
+    record = json.loads(json_text(detail_record(candidate)))
+    assert record["positions"] == candidate.positions.tolist()
+    assert record["registry"] == candidate.registry.tolist()
+    assert record["target_energy_j_m2"] is None
+    assert record.keys() == {field.name for field in FIELDS}
+
+
+def test_candidates_are_found_in_the_order_asked_for_and_unknown_ones_named(store):
+    wanted = ["model-02-000001", "search-000000", "model-02-000001"]
+    assert [candidate.id for candidate in find(store, wanted)] == wanted
+    with pytest.raises(StoreError, match="got model-09-000000; gcd-hpc ls lists them"):
+        find(store, ["search-000000", "model-09-000000"])
+
+
+def test_one_of_very_many_rows_of_a_file_is_the_same_as_among_all(tmp_path):
+    written = [make_candidate(index, num_atoms=index % 7) for index in range(250)]
+    write_part(tmp_path / "many.h5", written, {})
+    for wanted in (["search-000123"], [f"search-{index:06d}" for index in range(5, 60)]):
+        for candidate in find(RunStore(tmp_path / "many.h5"), wanted):
+            again = written[candidate.index]
+            assert candidate.positions.tolist() == again.positions.tolist()
+            assert candidate.gb_energy_j_m2 == again.gb_energy_j_m2
