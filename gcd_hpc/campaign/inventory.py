@@ -1,5 +1,6 @@
 """Whether a run can be trusted: every file of it, and that none is missing of those that were finished."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,18 +76,23 @@ def _verify_outputs(run_dir: Path, state: State, report: Report) -> None:
         if not path.exists() and task not in state.lost:
             missing.add(path)
             report.found("shards", f"the result of {task.name}, which was finished", "no such file", file=path)
+    num_foreign = 0
     for path in sorted((run_dir / "tasks").glob("*.json")):
         record = read_record(run_dir, path.stem)
         if record is None:
-            report.found("shards", "the record of a finished task", "something else", file=path)
+            if _is_json(path):
+                num_foreign += 1
+            else:
+                report.found("shards", "the record of a finished task", "no JSON", file=path)
             continue
         for name, size in record.files.items():
             report.looked_at("shards")
             file = run_dir / name
             got = file.stat().st_size if file.is_file() else None
             if got != size and file not in missing:
-                shown = "no such file" if got is None else f"{got}"
-                report.found("shards", f"{size} bytes, as {record.task} left it", shown, file=file)
+                report.found("shards", f"{size} bytes, as {record.task} left it", "no such file" if got is None else got, file=file)
+    if num_foreign:
+        report.skipped("shards", f"{run_dir / 'tasks'}: {num_foreign} records of another version of gcd-hpc, which name no files")
 
 
 def _verify_numbers(run_dir: Path, state: State, report: Report) -> None:
@@ -161,6 +167,14 @@ def _indices(path: Path) -> list[int] | None:
         return [int(index) for index in read_columns([path], ["index"])["index"]]
     except StoreError:
         return None
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text())
+        return True
+    except ValueError:
+        return False
 
 
 def _number(path: Path) -> int:

@@ -34,7 +34,8 @@ def verify_file(path: Path, report: Report, advance: Callable[[int], None] = lam
             if _verify_structure(path, file, report):
                 size -= _verify_rows(path, file, report, size, advance)
     except StoreError as error:
-        report.found("structure", "a complete HDF5 file of gcd-hpc", str(error).removeprefix(f"{path}: "), file=path)
+        expected, _, got = str(error).removeprefix(f"{path}: expected ").partition(", got ")
+        report.found("structure", expected, got, file=path)
     advance(size)
 
 

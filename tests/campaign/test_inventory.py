@@ -102,7 +102,7 @@ def test_a_shard_that_was_cut_short_is_found_twice(run):
     part.write_bytes(part.read_bytes()[:-1000])
     found = sentences(run)
     assert f"{part}: expected {size} bytes, as search-00001 left it, got {size - 1000}" in found
-    assert any(f"{part}: expected a complete HDF5 file of gcd-hpc, got" in line for line in found)
+    assert any(f"{part}: expected a complete HDF5 file, got a truncated" in line for line in found)
 
 
 def test_a_shard_that_lacks_a_candidate_is_found(run):
@@ -118,6 +118,16 @@ def test_a_missing_model_file_is_found(run):
     record["files"]["models/01/model.safetensors"] = 5000
     path.write_text(json.dumps(record))
     assert any("model.safetensors: expected 5000 bytes" in line for line in sentences(run))
+
+
+def test_a_damaged_record_is_found_and_one_of_another_version_mentioned(run):
+    first, second, _ = sorted((run / "tasks").glob("*.json"))
+    first.write_text(first.read_text()[:-20])
+    second.write_text('{"task": "search-00001"}')
+    report = Report()
+    verify(run, report)
+    assert [str(finding) for finding in report.findings()] == [f"{first}: expected the record of a finished task, got no JSON"]
+    assert report.outcomes["shards"].skipped == [f"{run / 'tasks'}: 1 records of another version of gcd-hpc, which name no files"]
 
 
 def test_results_that_differ_from_the_parts_are_found(run):
