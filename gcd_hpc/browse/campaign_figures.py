@@ -9,6 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from gcd_hpc.browse.figures import BLUE, GREY, RED, energy_cap, need_some, new_figure
 from gcd_hpc.browse.tables import exact_fractions, format_fraction
@@ -19,6 +20,10 @@ from gcd_hpc.store.selection import parse_selection, selected
 
 MAX_LINES = 10
 """More values of [n] than this make a figure that nobody can read."""
+SHORT_H = 0.2
+"""Campaigns of fewer core-hours are counted in minutes."""
+NAME_WIDTH = 0.06
+"""Of a model's name, as a share of the axis."""
 NOTICED_J_M2 = 1e-3
 """Improvements by less than this get no mark."""
 _FIELDS = ("source", "version", "status", "n_fraction", "gb_energy_j_m2", "sample_s", "relax_s")
@@ -114,21 +119,29 @@ def progress(run: Path, selection: str = "") -> Figure:
     margin = 0.06 * (cap - lowest)
     left.set_ylim(lowest - margin, cap + margin)
     colours = dict(zip(shown, colormaps["viridis"](np.linspace(0.0, 0.82, len(shown))), strict=True))
-    for axes, spent, total in ((left, found.relaxations, found.num_relaxations), (right, found.core_h, found.total_core_h)):
+    per_hour, unit = (1, "core-hours") if found.total_core_h >= SHORT_H else (60, "core-minutes")
+    for axes, spent, total in (
+        (left, found.relaxations, found.num_relaxations),
+        (right, found.core_h * per_hour, found.total_core_h * per_hour),
+    ):
         for n_fraction in shown:
             mine = found.n_fraction == n_fraction
             _draw_best(axes, spent[mine], found.energy[mine], found.version[mine], total, colours[n_fraction])
-        _mark_versions(axes, spent, found.version)
+        _mark_versions(axes, spent, found.version, total)
         axes.set_xlim(0, total)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
         axes.set_axisbelow(True)
     left.set_xlabel("relaxations")
+    left.xaxis.set_major_formatter("{x:,.0f}")
+    left.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     left.set_ylabel("lowest GB energy so far (J/m$^2$)")
-    right.set_xlabel("core-hours" if found.has_training else "core-hours of sampling and relaxation")
+    right.set_xlabel(unit if found.has_training else f"{unit} of sampling and relaxation")
+    right.xaxis.set_major_locator(MaxNLocator(5))
     _label_ends(right, {f"[n] = {format_fraction(n)}": (best[n], colours[n]) for n in shown})
     if len(shown) < len(best):
-        left.annotate(f"{len(shown)} of {len(best)} [n] shown", (1, 1), (0, 14), "axes fraction", textcoords="offset points", ha="right")
+        note = f"the {len(shown)} lowest of {len(best)} [n]"
+        left.annotate(note, (1, 1), (-4, -4), "axes fraction", textcoords="offset points", ha="right", va="top", fontsize=8, color=GREY)
     _explain_marks(figure, found)
     return figure
 
@@ -144,14 +157,16 @@ def _draw_best(axes: Axes, spent: np.ndarray, energy: np.ndarray, version: np.nd
         axes.scatter(spent[some], best[some], s=16, facecolors=face, edgecolors=edge, linewidths=0.9, zorder=3)
 
 
-def _mark_versions(axes: Axes, spent: np.ndarray, version: np.ndarray) -> None:
-    """Where the candidates of each model begin."""
-    transform = axes.get_xaxis_transform()
+def _mark_versions(axes: Axes, spent: np.ndarray, version: np.ndarray, total: float) -> None:
+    """Where the candidates of each model begin, named where there is room."""
+    transform, free = axes.get_xaxis_transform(), -np.inf
     for number in np.unique(version).tolist():
         first = float(spent[version == number][0]) if number else 0.0
         axes.axvline(first, color=GREY, linewidth=0.7, linestyle=(0, (2, 3)), zorder=1)
-        name = f"model {number}" if number else "search"
-        axes.text(first, 1.01, name, transform=transform, fontsize=8, color=GREY, ha="left", va="bottom", rotation=25)
+        if first >= free:
+            name = f"model {number}" if number else "search"
+            axes.text(first, 1.01, name, transform=transform, fontsize=8, color=GREY, ha="left", va="bottom", rotation=25)
+            free = first + NAME_WIDTH * total
 
 
 def _label_ends(axes: Axes, labels: dict[str, tuple[float, np.ndarray]]) -> None:

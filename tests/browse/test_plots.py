@@ -120,7 +120,7 @@ def test_a_selection_chooses_finds_but_not_costs(run):
 
 def test_figures_say_what_they_show(run, tmp_path):
     progress = words(run, "progress", "", tmp_path)
-    for text in ("relaxations", "core-hours", "lowest GB energy so far (J/m", "[n] = 0.2", "by the search", "by a model", "model 1"):
+    for text in ("relaxations", "core-minutes", "lowest GB energy so far (J/m", "[n] = 0.2", "by the search", "by a model", "model 1"):
         assert text in progress
     timeline = words(run, "timeline", "", tmp_path)
     for text in ("search", "train", "relax", "model 1", "4 core-min", "time of work (min); a full lane is 2 cores", "1 failed attempt"):
