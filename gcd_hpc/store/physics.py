@@ -1,5 +1,6 @@
 """Whether the numbers of a candidate follow from one another, recomputed from what the file holds."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,7 @@ def _is_box(cell: list[float]) -> bool:
     return all(1e-3 < edge < 1e6 for edge in cell)
 
 
+@lru_cache
 def boundary_of(config: Any) -> BoundaryConfig | None:
     """The boundary that a file's attribute ``config`` names, if any."""
     try:

@@ -30,6 +30,10 @@ class Source:
     parts: list[Path]
     config: str
     boundary: BoundaryConfig
+    potential: dict[str, Any]
+    """That section of the config."""
+    outer_thickness: float
+    """Of the layers that belong to the free surfaces, Å."""
     attributes: dict[str, dict[str, Any]]
     """What is known of each run in it, by the run's name there; of a file of one run, by the empty name."""
     names: dict[str, str] = field(default_factory=dict)
@@ -41,12 +45,6 @@ class Source:
     def origins(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Attributes of each run by its name in the merged file."""
         return ((self.names[run], attributes) for run, attributes in self.attributes.items())
-
-    @property
-    def outer_thickness(self) -> float:
-        """Of the layers that belong to the free surfaces, Å."""
-        relaxation = yaml.safe_load(self.config).get("relaxation") or {}
-        return float(relaxation.get("outer_thickness", RelaxationConfig.model_fields["outer_thickness"].default))
 
     def nearest_neighbor(self, length_x: float) -> float:
         """Of the crystal in a box of that length along x, Å."""
@@ -114,7 +112,9 @@ def _source_of(path: Path) -> Source:
         raise StoreError(f"{parts[0]}: expected the campaign's boundary in the attribute config, got none")
     with reading(parts[0]) as file:
         merged = {name: dict(group.attrs.items()) for name, group in file["runs"].items()} if "runs" in file else {}
-    return Source(path, parts, origin["config"], boundary, merged or {"": origin})
+    config = yaml.safe_load(origin["config"])
+    outer = (config.get("relaxation") or {}).get("outer_thickness", RelaxationConfig.model_fields["outer_thickness"].default)
+    return Source(path, parts, origin["config"], boundary, config.get("potential") or {}, float(outer), merged or {"": origin})
 
 
 def _stem(path: Path) -> str:
@@ -137,9 +137,8 @@ def _check_same(first: Source, other: Source) -> None:
     """Refuse another boundary or potential."""
     mine, theirs = (one.boundary.model_dump(mode="json", exclude=set(MAY_DIFFER)) for one in (first, other))
     _compare(first, other, "boundary", mine, theirs)
-    mine, theirs = (yaml.safe_load(one.config).get("potential") or {} for one in (first, other))
     for key in ("pair_style", "pair_coeff"):
-        _compare(first, other, f"potential.{key}", mine.get(key), theirs.get(key))
+        _compare(first, other, f"potential.{key}", first.potential.get(key), other.potential.get(key))
 
 
 def _compare(first: Source, other: Source, key: str, mine: Any, theirs: Any) -> None:
