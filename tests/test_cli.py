@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from gcd_hpc import cli
 
@@ -21,6 +22,13 @@ SMOKE = str(ROOT / "campaigns" / "smoke.yaml")
 
 def call(*words: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", "gcd_hpc.cli", *words], capture_output=True, text=True, timeout=120)
+
+
+def said(*words: str) -> str:
+    """What a command prints, without a process of its own."""
+    done = CliRunner().invoke(cli.app, words)
+    assert done.exit_code == 0, done.output
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +71,12 @@ def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
         (["report", "nothing"], "expected the run directory of a campaign"),
         (["search", "--campaign", SMOKE, "--num", "0"], "search.num_tries"),
         (["top", "nothing"], "expected a run directory or an HDF5 file of candidates"),
+        (["top", "nothing", "--json", "--csv"], "expected one of --json and --csv, got both"),
+        (["ls", "nothing"], "expected a run directory or an HDF5 file of candidates"),
+        (["show", "nothing", "search-000000"], "expected a run directory or an HDF5 file of candidates"),
+        (["plot", "nothing"], "expected a run directory or an HDF5 file of candidates"),
+        (["plot", "nothing", "--out", "figure.gif"], "figure.gif: expected a figure ending in one of .png, .svg, .pdf"),
+        (["plot", "nothing", "--what", "timeline"], "no events.jsonl"),
         (["export", "nothing", "--format", "csv", "--out", "out.csv"], "expected a run directory or an HDF5 file of candidates"),
         (["relax", "nothing.dump", "--campaign", SMOKE], "nothing.dump"),
         (
@@ -128,6 +142,30 @@ def test_top_lists_the_lowest_energies(searched):
     best = json.loads(call("top", str(searched), "--per-n", "--json").stdout)
     assert len({row["n_fraction"] for row in best}) == len(best)
     assert f"{energies[0]:.4f}" in call("top", str(searched), "--num", "1").stdout
+
+
+@pytest.mark.lammps
+@pytest.mark.parametrize("where", ["", "results.h5"])
+def test_ls_and_show_tell_of_every_candidate(searched, where):
+    run = str(searched / where)
+    rows = json.loads(said("ls", run, "--sort", "energy", "--json"))
+    assert len(rows) == 6
+    name = rows[0]["id"]
+    (record,) = json.loads(said("show", run, name, "--json"))
+    assert record["gb_energy_j_m2"] == rows[0]["gb_energy_j_m2"]
+    assert len(record["positions"]) == record["num_atoms"]
+    assert "the lowest of" in said("show", run, name)
+    table = csv.DictReader(said("top", run, "--num", "1", "--select", f"id={name}", "--csv").splitlines())
+    assert [row["id"] for row in table] == [name]
+    assert "6 candidates, of which 1 with" in said("ls", run, "--select", f"id={name}").replace("\n", " ")
+
+
+@pytest.mark.lammps
+@pytest.mark.parametrize("what", ["egb-n", "progress", "timeline", "registry", "rdf"])
+def test_every_figure_of_a_real_run_is_drawn(searched, tmp_path, what):
+    figure = tmp_path / "figure.svg"
+    assert said("plot", str(searched), "--what", what, "--out", str(figure)) == f"{figure}\n"
+    assert (tmp_path / "figure.svg").stat().st_size > 5000
 
 
 @pytest.mark.lammps
