@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gcd_hpc.errors import StoreError
 
-SCRIPTS = ("selection.js", "source.js", "structure.js", "map.js", "table.js", "page.js")
+SCRIPTS = ("dom.js", "selection.js", "source.js", "structure.js", "map.js", "table.js", "page.js")
 """In the order in which they must be loaded."""
 STYLE, PAGE, VIEWER = "page.css", "page.html", "chemiscope.js"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}

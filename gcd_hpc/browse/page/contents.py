@@ -186,22 +186,19 @@ def plain(values: np.ndarray) -> list[Any]:
 
 def _overview(rows: Snapshot) -> dict[str, Any]:
     columns = rows.columns(["status", "source", "version", "round"])
-    fractions = exact_fractions(rows.take(["n_fraction"], rows.relaxed)["n_fraction"])
-    energies = rows.take(["gb_energy_j_m2"], rows.relaxed)["gb_energy_j_m2"]
-    best = rows.relaxed[np.argmin(energies)] if len(energies) else None
-    labels = Counter(zip(columns["source"].tolist(), columns["version"].tolist(), strict=True))
+    versions = np.where(columns["source"] == "search", 0, columns["version"])
+    sources = [
+        {"source": "model" if version else "search", "version": version, "num": num}
+        for version, num in zip(*(values.tolist() for values in np.unique(versions, return_counts=True)), strict=True)
+    ]
     return {
         "num": len(columns["status"]),
         "statuses": dict(Counter(columns["status"].tolist())),
-        "sources": [{"source": label[0], "version": label[1], "num": labels[label]} for label in sorted(labels, key=_rank)],
+        "sources": sources,
         "rounds": np.unique(columns["round"]).tolist(),
-        "fractions": np.unique(fractions).tolist(),
-        "best": None if best is None else records(rows.take(MAP_FIELDS, np.array([best])))[0],
+        "fractions": rows.fractions[0].tolist(),
+        "best": records(rows.take(MAP_FIELDS, rows.relaxed[:1]))[0] if len(rows.relaxed) else None,
     }
-
-
-def _rank(label: tuple[str, int]) -> tuple[bool, int]:
-    return label[0] != "search", label[1]
 
 
 def _version_of(store: RunStore) -> str:

@@ -10,7 +10,7 @@ from gcd_hpc.store.export import SUFFIXES, export
 
 MAX_STRUCTURES = 5000
 """More than this take minutes: that is work for a terminal."""
-_SUFFIX: dict[str, str] = {"ase-db": "db", "extxyz": "xyz", **SUFFIXES}
+_SUFFIX = {"ase-db": "db", "extxyz": "xyz"} | {str(form): suffix for form, suffix in SUFFIXES.items()}
 
 
 def download_one(contents: Contents, form: str, name: str) -> tuple[str, bytes]:

@@ -169,18 +169,18 @@ def _page(contents: Contents, query: Query) -> Answer:
 def _rows(contents: Contents, query: Query) -> Answer:
     first, num = _count(query, "first", 0), _count(query, "num", 50)
     sort, descending = query.get("sort", "energy"), query.get("descending") == "true"
-    return _told(lambda: contents.page(query.get("select", ""), sort, descending, first, num))
+    return _told(lambda: _json(contents.page(query.get("select", ""), sort, descending, first, num)))
 
 
 def _points(contents: Contents, query: Query) -> Answer:
-    return _told(lambda: contents.points(query.get("select", "")))
+    return _told(lambda: _json(contents.points(query.get("select", ""))))
 
 
-def _told(ask: Callable[[], dict[str, Any]]) -> Answer:
-    """A selection that is still being typed is no bad request: browsers would log an error at every letter."""
+def _told(ask: Callable[[], Answer]) -> Answer:
+    """What is still being typed or not there yet is no bad request: browsers would log an error each time."""
     try:
-        return _json(ask())
-    except StoreError as error:
+        return ask()
+    except GcdError as error:
         return _json({"error": str(error)})
 
 
@@ -195,7 +195,7 @@ def _figure(contents: Contents, query: Query) -> Answer:
     what = query.get("what", "")
     if what not in get_args(What):
         raise StoreError(f"what: expected one of {', '.join(get_args(What))}, got {what}")
-    return "image/svg+xml", figure_svg(contents.store.path, cast(What, what), query.get("select", "")), {}
+    return _told(lambda: ("image/svg+xml", figure_svg(contents.store.path, cast(What, what), query.get("select", "")), {}))
 
 
 def _download(contents: Contents, query: Query) -> Answer:

@@ -28,6 +28,9 @@ class Snapshot(Rows):
         # Per object: a cache on the method would keep every snapshot alive.
         self.chosen = lru_cache(_KEPT_ORDERS)(self._chosen)
         """Row numbers of a selection in order: (selection, field to sort by, descending) -> (rows,)."""
+        self.lowest = lru_cache(_KEPT_ORDERS)(self._lowest)
+        """The lowest relaxed rows of a selection, the same number of each [n], at most a limit; and how many there are to choose from:
+        (selection, limit) -> (rows by rising energy,), number."""
 
     def columns(self, names: Sequence[str]) -> Columns:
         """Columns of all rows; not to be written to."""
@@ -62,24 +65,25 @@ class Snapshot(Rows):
 
     @cached_property
     def relaxed(self) -> np.ndarray:
-        """Rows that were relaxed to a finite energy, (M,)."""
+        """Rows that were relaxed to a finite energy, the lowest first, (M,)."""
         columns = self.columns(["status", "gb_energy_j_m2", "n_fraction"])
-        usable = (columns["status"] == "ok") & np.isfinite(columns["gb_energy_j_m2"]) & np.isfinite(columns["n_fraction"])
-        return np.flatnonzero(usable)
+        energy = columns["gb_energy_j_m2"]
+        rows = np.flatnonzero((columns["status"] == "ok") & np.isfinite(energy) & np.isfinite(columns["n_fraction"]))
+        return rows[np.argsort(energy[rows], kind="stable")]
 
-    def lowest(self, selection: str, limit: int) -> tuple[np.ndarray, int]:
-        """The lowest energies of each [n], as many of each as ``limit`` allows, and how many relaxed rows there are to choose from.
+    @cached_property
+    def fractions(self) -> tuple[np.ndarray, np.ndarray]:
+        """The different [n] of relaxed rows, and which of them each relaxed row has, (M,)."""
+        return np.unique(exact_fractions(self.take(["n_fraction"], self.relaxed)["n_fraction"]), return_inverse=True)
 
-        Returns:
-            Row numbers by rising energy, at most ``limit``; number of relaxed rows of the selection.
-        """
-        rows = np.intersect1d(selected(self, parse_selection(selection)), self.relaxed, assume_unique=True)
-        columns = self.take(["n_fraction", "gb_energy_j_m2"], rows)
-        order = np.argsort(columns["gb_energy_j_m2"], kind="stable")
-        if len(rows) > limit:
-            _, group = np.unique(exact_fractions(columns["n_fraction"]), return_inverse=True)
-            order = order[_first_of_each(group[order], limit)]
-        return rows[order], len(rows)
+    def _lowest(self, selection: str, limit: int) -> tuple[np.ndarray, int]:
+        chosen = np.zeros(len(self.columns(["version"])["version"]), dtype=bool)
+        chosen[selected(self, parse_selection(selection))] = True
+        places = np.flatnonzero(chosen[self.relaxed])
+        kept = places
+        if len(places) > limit:
+            kept = places[_first_of_each(self.fractions[1][places], limit)]
+        return self.relaxed[kept], len(places)
 
     @cached_property
     def _parts(self) -> list[tuple[Path, int]]:

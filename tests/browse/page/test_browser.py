@@ -108,6 +108,16 @@ def test_a_click_on_a_point_changes_the_structure_and_marks_its_row(page):
     expect(page.locator("#table tr[data-id=search-000000]")).to_have_attribute("aria-selected", "true")
 
 
+def test_the_next_structure_is_drawn_as_atoms_too(page):
+    page.click(f"#table tr[data-id={BEST}]")
+    sees(page, BEST)
+    first = drawn(page)
+    page.click("#table tr[data-id=model-02-000007]")
+    sees(page, "model-02-000007")
+    # As many atoms of the same size; thin lines would leave most of the pixels empty.
+    assert 0.6 < drawn(page)[0] / first[0] < 1.7
+
+
 def test_a_click_on_a_row_changes_the_structure_and_marks_its_point(page):
     page.click("#table tr[data-id=model-02-000003]")
     sees(page, "model-02-000003")

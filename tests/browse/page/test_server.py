@@ -118,9 +118,10 @@ def test_a_wrong_question_gets_one_sentence(ask, route, problem):
         ("api/rows?select=colour=red", "expected one of n, energy"),
         ("api/rows?sort=registry", "expected one of n, energy"),
         ("api/points?select=energy<x", "expected a number"),
+        ("api/figure?what=timeline", "expected"),
     ],
 )
-def test_a_selection_that_is_not_complete_yet_is_answered_with_what_is_missing(ask, route, problem):
+def test_what_is_not_complete_yet_is_answered_with_what_is_missing(ask, route, problem):
     status, _, body = ask(f"GET /{{token}}/{route}")
     assert status == 200 and list(json.loads(body)) == ["error"] and problem in json.loads(body)["error"]
 

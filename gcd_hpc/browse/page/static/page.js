@@ -3,7 +3,6 @@
 
 const LOOK_EVERY_MS = 1500;
 const TABS = ["candidates", "progress", "failures"];
-const at = (id) => document.getElementById(id);
 
 class Page {
   constructor(source) {
@@ -149,6 +148,8 @@ class Page {
     this._showState(state);
     await this._showRows();
     if (this._tab !== "candidates") this._fillTab();
+    // Map and table are seen before the 3D view, which takes longer.
+    await painted();
     if (this._followsBest && state.best && state.best[0] !== this._chosen) await this._choose(state.best[0]);
     else if (this._chosen && at("structure-title").textContent !== this._chosen) await this._choose(this._chosen);
   }
@@ -174,10 +175,14 @@ class Page {
     const [select, asked] = [this._select, (this._asked = (this._asked || 0) + 1)];
     try {
       const query = { select, sort: this._sort, descending: this._descending, first: this._first, num: PAGE_ROWS };
-      const [page, points] = await Promise.all([this._source.rows(query), this._source.points(select)]);
+      const key = `${this._version} ${select}`;
+      // The map does not hang on sort and page.
+      const known = key === this._pointsKey ? this._points : this._source.points(select);
+      const [page, points] = await Promise.all([this._source.rows(query), known]);
       if (asked !== this._asked) return;
       this._total = page.total;
-      this._map.show(points);
+      if (points !== this._points) this._map.show(points);
+      [this._points, this._pointsKey] = [points, key];
       this._table.show(this._fields, page.rows, this._sort, this._descending);
       this._map.select(this._chosen);
       this._table.select(this._chosen);
@@ -350,42 +355,10 @@ function failuresTable(rows) {
   return table;
 }
 
-function facts(list, pairs) {
-  list.replaceChildren(...pairs.map(([name, value]) => {
-    const group = document.createElement("div"), term = document.createElement("dt"), detail = document.createElement("dd");
-    term.textContent = name;
-    detail.textContent = value;
-    group.append(term, detail);
-    return group;
-  }));
-}
-
 function showAny(value) {
   if (value === null || value === "") return "–";
   if (Array.isArray(value)) return value.map(showAny).join(", ");
   return typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(7))) : String(value);
-}
-
-function options(select, pairs, withAny = true) {
-  const before = select.value;
-  select.replaceChildren(...[...(withAny ? [["", "any"]] : []), ...pairs].map(([value, label]) => new Option(label, value)));
-  select.value = pairs.some(([value]) => value === before) ? before : select.options[0]?.value ?? "";
-}
-
-function keep(name, url) {
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
-}
-
-function note(element, message, isWrong = false) {
-  element.textContent = message;
-  element.classList.toggle("wrong", isWrong);
-}
-
-function count(value) {
-  return value.toLocaleString("en");
 }
 
 const embedded = at("data");

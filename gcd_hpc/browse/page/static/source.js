@@ -18,7 +18,7 @@ class ServerSource {
 
   async figure(what) {
     const answer = await fetch(`api/figure?${new URLSearchParams({ what })}`);
-    if (!answer.ok) throw new Error((await answer.json()).error);
+    if (!answer.headers.get("Content-Type").startsWith("image/")) throw new Error((await answer.json()).error);
     return URL.createObjectURL(await answer.blob());
   }
 

@@ -52,8 +52,11 @@ class StructureView {
     const hasCell = atoms.cell.every((edge) => edge > 0);
     if (hasCell) structure.cell = [height, 0, 0, 0, x, 0, 0, 0, y];
     const supercell = hasCell ? [1, ...this.repeat] : [1, 1, 1];
-    this._viewer.load(structure, { [ENERGY]: pick(energies || Array(atoms.size).fill(0)) }, { supercell, keepOrientation });
+    // Before the atoms: the first time there is nothing yet to be drawn again.
     this._paint(energies !== null && this.range !== null && this.colour === "energy");
+    this._viewer.load(structure, { [ENERGY]: pick(energies || Array(atoms.size).fill(0)) }, { supercell, keepOrientation });
+    // New atoms are lines until they get their style: there is nothing to highlight, but this gives it.
+    this._viewer.highlight(undefined);
     this._element.dataset.id = this._record.id;
   }
 
