@@ -32,6 +32,8 @@ class Curves:
     """Distances in lattice constants and g(r)."""
     order: dict[str, Array]
     """(N, 2): q4 and q6 of each atom."""
+    loss: tuple[Array, Array]
+    """Steps and loss of the particle model's training; a score of zero has the loss 1."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,14 @@ class Panel:
 
 
 def draw_order(rows: Sequence[Curves]) -> Figure:
-    """A row for each crystal: radial distribution, (q4, q6) of each atom, and the distribution of q6."""
-    figure = Figure(figsize=(7.0, 2.1 * len(rows)), layout="constrained")
-    axes = figure.subplots(len(rows), 3, squeeze=False, gridspec_kw={"width_ratios": [1.6, 1.0, 1.0]})
-    for row, (left, middle, right) in zip(rows, axes, strict=True):
-        _draw_radial(left, row)
-        _draw_points(middle, row)
-        _draw_histogram(right, row)
-        for axis in (left, middle, right):
+    """A row for each crystal: radial distribution, (q4, q6) of each atom, the distribution of q6, the particle model's training."""
+    figure = Figure(figsize=(8.6, 2.1 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), 4, squeeze=False, gridspec_kw={"width_ratios": [1.6, 1.0, 1.0, 0.8]})
+    for row, in_row in zip(rows, axes, strict=True):
+        for draw, axis in zip((_draw_radial, _draw_points, _draw_histogram, _draw_loss), in_row, strict=True):
+            draw(axis, row)
             axis.tick_params(labelsize=7)
-    for axis, label in zip(axes[-1], ("distance r / a", "bond order q4", "bond order q6"), strict=True):
+    for axis, label in zip(axes[-1], ("distance r / a", "bond order q4", "bond order q6", "training step"), strict=True):
         axis.set_xlabel(label, fontsize=8)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8, frameon=False)
@@ -109,6 +109,13 @@ def _draw_histogram(axis: Axes, row: Curves) -> None:
     axis.axvline(row.order["ideal"][:, 1].mean(), color=IDEAL, linewidth=0.8, linestyle=":")
     axis.set_yscale("log")
     axis.set_ylabel("share of atoms", fontsize=8)
+
+
+def _draw_loss(axis: Axes, row: Curves) -> None:
+    axis.axhline(1.0, color=IDEAL, linewidth=0.6, linestyle=":")
+    axis.plot(*row.loss, color=COLORS[1], linewidth=1.1)
+    axis.set_ylim(0, 1.15)
+    axis.set_ylabel("particle model's loss", fontsize=8)
 
 
 def draw_cells(panels: Sequence[Panel]) -> Figure:

@@ -94,7 +94,7 @@ def fig4(workshop: Workshop) -> Outcome:
         costs |= {f"sampling_particle_{lattice}_{sampler}": float(result["core_s"]) for sampler, result in from_particles.items()}
         shown = best_sampler(described)
         cells = {"voxel": split(from_voxels), f"particle ({shown.upper()})": list(from_particles[shown]["positions"])}
-        rows.append(curves(lattice, cells))
+        rows.append(curves(lattice, cells, particle))
     costs |= {kind: sum(cost for name, cost in costs.items() if name.startswith(kind)) for kind in ("training", "sampling")}
     return Outcome(numbers, costs, draw_order(rows))
 
@@ -245,15 +245,15 @@ def curve(training: Arrays) -> dict[str, Any]:
     return values
 
 
-def curves(lattice: Lattice, cells: dict[str, list[Array]]) -> Curves:
-    """RDF (mean) and bond order (of each atom) of the first cells of each model and of the ideal crystal."""
+def curves(lattice: Lattice, cells: dict[str, list[Array]], particle: Arrays) -> Curves:
+    """RDF (mean) and bond order (of each atom) of the first cells of each model and of the ideal crystal; the particle model's loss."""
     shown = {name: some[:NUM_SHOWN] for name, some in cells.items()} | {"ideal": [crystal_cell(lattice)]}
     radial, order = {}, {}
     for name, some in shown.items():
         radii = (np.arange(_NUM_BINS) + 0.5) * _REACH / _NUM_BINS
         radial[name] = (radii, np.mean([rdf(cell, BOX, _REACH, _NUM_BINS)[1] if len(cell) else 0 * radii for cell in some], axis=0))
         order[name] = np.concatenate([np.stack([order_of(cell, lattice, 4), order_of(cell, lattice, 6)], axis=1) for cell in some])
-    return Curves(lattice.upper(), radial, order)
+    return Curves(lattice.upper(), radial, order, (particle["steps"], particle["loss"]))
 
 
 def typical(cells: list[Array], lattice: Lattice) -> Array:

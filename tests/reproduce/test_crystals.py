@@ -142,7 +142,7 @@ def test_three_figures_share_one_set_of_models_and_cells(workshop):
     assert {path: path.stat().st_mtime_ns for path in made} == made
     new = {path.name.partition("-")[0] for path in set(workshop.work.iterdir()) - made.keys()}
     assert new == {"dataset", "search", "lowest"}, "Fig. 1 shows a boundary too"
-    assert len(outcome.figure.axes) == 9 and len(first.figure.axes) == 4 and len(second.figure.axes) == 7
+    assert len(outcome.figure.axes) == 12 and len(first.figure.axes) == 4 and len(second.figure.axes) == 7
     assert 2.2 < first.numbers["boundary"]["gb_energy_j_m2"] < 6.0
     numbers = json.loads(json.dumps(plain(outcome.numbers), allow_nan=False))
     for lattice in LATTICES:
