@@ -10,6 +10,7 @@ import glob
 import io
 import os
 import re
+import select
 import shlex
 import shutil
 import signal
@@ -354,15 +355,10 @@ def dry(command: str, home: Path) -> None:
         shell(re.sub(r"--num \d+( --set search.chunk_size=\d+)?", "--num 2 --set search.chunk_size=1", command), home)
 
 
-def start(command: str, home: Path) -> subprocess.Popen:
-    return subprocess.Popen(
-        shlex.split(os.path.expandvars(command.replace("$SCRATCH", str(home / "runs")))),
-        cwd=home,
-        env={**environment(home), "PYTHONUNBUFFERED": "1", "BROWSER": "true"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def start(command: str, home: Path, stdout: int) -> subprocess.Popen:
+    words = shlex.split(command.replace("$SCRATCH", str(home / "runs")))
+    more = {"PYTHONUNBUFFERED": "1", "BROWSER": "true", "TERM": "xterm"}
+    return subprocess.Popen(words, cwd=home, env=environment(home) | more, stdout=stdout, stderr=subprocess.STDOUT)
 
 
 def interrupt(process: subprocess.Popen) -> None:
@@ -373,23 +369,31 @@ def interrupt(process: subprocess.Popen) -> None:
 
 def serve(command: str, home: Path) -> None:
     """Starts, prints an address that answers, and ends with Ctrl-C."""
-    process = start(command, home)
+    process = start(command, home, subprocess.PIPE)
     try:
-        lines: list[str] = []
-        while not (address := re.search(r"http://127\.0\.0\.1:\S+", "".join(lines))):
+        printed = b""
+        while not (address := re.search(rb"http://127\.0\.0\.1:\S+", printed)):
             line = process.stdout.readline()
-            assert line, f"{command} ended before it printed an address: {lines}"
-            lines.append(line)
-        assert urllib.request.urlopen(address.group(), timeout=30).status == 200
+            assert line, f"{command} ended before it printed an address: {printed.decode()}"
+            printed += line
+        assert urllib.request.urlopen(address.group().decode(), timeout=30).status == 200
     finally:
         interrupt(process)
 
 
 def watch(command: str, home: Path) -> None:
-    process = start(command, home)
-    time.sleep(3.0)
-    assert process.poll() is None
-    interrupt(process)
+    """Shows in a terminal where the campaign stands, and ends with Ctrl-C."""
+    ours, theirs = os.openpty()
+    process = start(command, home, theirs)
+    os.close(theirs)
+    try:
+        shown = b""
+        while b"nothing is left to do" not in shown:
+            assert select.select([ours], [], [], 60)[0], f"{command} shows nothing: {shown.decode()}"
+            shown += os.read(ours, 4096)
+    finally:
+        interrupt(process)
+        os.close(ours)
 
 
 SKELETON = str.maketrans("0123456789", "0000000000")
