@@ -123,17 +123,17 @@ def _write_csv(rows: Rows, out: Path, numbers: np.ndarray) -> None:
         writer.writerow([name for field in ROW_FIELDS for name in _headings(field)])
         for first in range(0, len(numbers), _BATCH):
             columns = rows.take(names, numbers[first : first + _BATCH])
-            for values in zip(*(columns[name] for name in names), strict=True):
-                writer.writerow([cell for value in values for cell in _cells(value)])
+            writer.writerows(zip(*(cells for field in ROW_FIELDS for cells in _cells(columns[field.name])), strict=True))
 
 
 def _headings(field: Field) -> list[str]:
     return [f"{field.name}_{axis}" for axis in "xyz"] if field.shape else [field.name]
 
 
-def _cells(value: np.ndarray | np.generic) -> list[object]:
-    """Empty where a number is not known."""
-    return ["" if number != number else number for number in np.ravel(value).tolist()]
+def _cells(values: np.ndarray) -> list[list[object]]:
+    """A column of the table, or three of vectors; empty where a number is not known."""
+    columns = values.T if values.ndim == 2 else values[None]
+    return [["" if cell != cell else cell for cell in column.tolist()] for column in columns]
 
 
 def _element(store: RunStore) -> str:
