@@ -154,7 +154,7 @@ class Physics:
         depth = self._depths.get(row["potential_sha256"], np.nan)
         if not np.isfinite(depth) and not self._is_depth_unknown:
             self._is_depth_unknown = True
-            why = f"schema version {self._version} does not hold surface_depth_a, and no bulk.json of a run directory lies above the file"
+            why = "the file does not hold surface_depth_a (since version 3), and no bulk.json of its run directory lies above it"
             self._report.skipped("energies", f"{self._path}: {why}")
         return depth
 

@@ -1,6 +1,7 @@
 """Runs of one boundary in one file: three real structures, relaxed by LAMMPS (tests/store/golden.py), and what others find again."""
 
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -201,6 +202,17 @@ def test_a_damaged_file_is_named_and_leaves_nothing(runs, tmp_path):
         file["atoms/positions"][0, 0] += 0.1
     with pytest.raises(StoreError, match=r"first\.h5: expected a complete HDF5 file, got .*checksum of atoms/positions does not fit"):
         merge(runs, tmp_path / "all.h5")
+    assert not list(tmp_path.glob("*all*"))
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(runs, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16384, limits[1]))
+    try:
+        with pytest.raises(RunDirectoryError, match=r"all\.h5: expected a place to write to, got: File too large"):
+            merge(runs, tmp_path / "all.h5")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list(tmp_path.glob("*all*"))
 
 
