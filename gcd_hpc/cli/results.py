@@ -18,7 +18,7 @@ def relax(
     """Energies of your own structures of the boundary.
 
     Reads LAMMPS dumps and data, extended XYZ, POSCAR, CIF and ASE databases, with several structures or one: all that export writes but
-    the table.
+    the table. A structure of the preset tight keeps its energy; one that was relaxed loosely (screen, paper) goes on to a lower one.
 
     \b
     Examples:

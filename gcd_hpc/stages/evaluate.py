@@ -26,8 +26,8 @@ def evaluate_files(config: CampaignConfig, files: Sequence[Path], folder: Path) 
     Raises:
         GcdError: if a file is no structure of this boundary. A structure on which LAMMPS fails is a record with status "failed".
     """
-    setting = Setting.build(config, folder)
     structures = [(path, read_structures(path, config.boundary.element)) for given in files for path in _files_of(given)]
+    setting = Setting.build(config, folder)
     for path, images in structures:
         for atoms in images:
             check_cell(setting, path, atoms.cell.lengths())

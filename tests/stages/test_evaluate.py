@@ -28,7 +28,7 @@ def test_the_published_phases_have_their_published_energies():
     assert ground["cohesive_ev"] == pytest.approx(-8.759994, abs=5e-6)
 
 
-@pytest.mark.parametrize("file_format", ["extxyz", "lammps-data", "poscar"])
+@pytest.mark.parametrize("file_format", ["lammps-data", "lammps-dump", "poscar", "cif"])
 def test_every_file_format_gives_the_same_energy(w_frame, tmp_path, file_format):
     atoms = w_frame.join([1.0, 2.0, 0.8])
     write_structures(tmp_path / "direct.xyz", [atoms], "extxyz")
@@ -56,3 +56,24 @@ def test_a_structure_on_which_lammps_fails_is_reported_and_the_next_one_evaluate
     assert (first["status"], second["status"]) == ("failed", "ok")
     assert "overlap" in first["reason"]
     assert first["gb_energy_j_m2"] is None
+
+
+def test_a_folder_without_structures_is_refused_at_once(tmp_path):
+    (tmp_path / ".hidden").write_text("")
+    with pytest.raises(StructureError, match="expected a folder with structure files, got an empty one"):
+        evaluate_files(small_config(), [tmp_path], CAMPAIGNS)
+
+
+def test_every_structure_of_a_file_and_a_folder_has_a_record_that_says_where_it_is_from(w_frame, tmp_path):
+    first, second = w_frame.join([0.0, 0.0, 0.5]), w_frame.join([1.0, 2.0, 0.8])
+    second.info["id"] = "mine"
+    (tmp_path / "folder").mkdir()
+    write_structures(tmp_path / "two.xyz", [first, second], "extxyz")
+    write_structures(tmp_path / "folder/b.cif", [second], "cif")
+    write_structures(tmp_path / "folder/a.data", [first], "lammps-data")
+    records = evaluate_files(small_config("relaxation.preset=paper"), [tmp_path / "two.xyz", tmp_path / "folder"], CAMPAIGNS)
+    assert [Path(record["file"]).name for record in records] == ["two.xyz#1", "two.xyz#2", "a.data", "b.cif"]
+    assert [record["id"] for record in records] == ["", "mine", "", ""]
+    energies = [record["gb_energy_j_m2"] for record in records]
+    assert energies == pytest.approx([energies[0], energies[1], energies[0], energies[1]], abs=1e-4)
+    assert abs(energies[0] - energies[1]) > 0.01
