@@ -121,7 +121,11 @@ def commands_page() -> str:
         f"{NOTE}# Commands\n",
         "What `gcd-hpc COMMAND --help` prints. A mistake that can be mended is one sentence on the standard error and exit code 2; "
         "`gcd-hpc --debug COMMAND` adds the traceback.\n",
-        *("| | |\n|---|---|", *(f"| [`{name}`](#{name}) | {_first_sentence(one)} |" for name, one in COMMANDS.items()), ""),
+        *(
+            "| command | what it does |\n|---|---|",
+            *(f"| [`{name}`](#{name}) | {_first_sentence(one)} |" for name, one in COMMANDS.items()),
+            "",
+        ),
         f"```text\n{overall[overall.index('Options:') : overall.index('Commands:')].strip()}\n```\n",
     ]
     for name, command in COMMANDS.items():
@@ -162,11 +166,7 @@ def python_page() -> str:
     return "\n".join(pieces)
 
 
-SPECIAL = {
-    "__len__": "len(run)",
-    "__iter__": "for candidate in run",
-    "__getitem__": "run[0], run['model-01-000045'], run[:10]",
-}
+SPECIAL = {"__len__": "len(run)", "__iter__": "for candidate in run", "__getitem__": "run[0], run['model-01-000045'], run[:10]"}
 
 
 def _members(cls: type) -> list[tuple[str, Any]]:
@@ -179,13 +179,15 @@ def _member(owner: str, name: str, one: Any) -> str:
     if callable(one):
         return _function(f"{owner}.{name}", one, "###")
     getter = one.fget if isinstance(one, property) else one.func
-    return f"### `{owner}.{name}: {_annotation(inspect.signature(getter).return_annotation)}`\n\n{_docstring(getter)}\n"
+    returned = _annotation(inspect.signature(getter).return_annotation)
+    return f"### {owner}.{name}\n\n`{owner}.{name}: {returned}`\n\n{_docstring(getter)}\n"
 
 
 def _function(title: str, function: Callable[..., Any], level: str) -> str:
     signature = inspect.signature(function)
     arguments = [str(one.replace(annotation=_Plain(one.annotation))) for name, one in signature.parameters.items() if name != "self"]
-    return f"{level} `{title}({', '.join(arguments)}) -> {_annotation(signature.return_annotation)}`\n\n{_docstring(function)}\n"
+    shown = f"{title}({', '.join(arguments)}) -> {_annotation(signature.return_annotation)}"
+    return f"{level} {title}\n\n`{shown}`\n\n{_docstring(function)}\n"
 
 
 class _Plain:

@@ -63,8 +63,8 @@ class RunCandidate(Candidate):
 class Run:
     """Candidates of a run, as many as there were when it was opened: all of them, or a selection in some order.
 
-    Nothing is read before it is asked for, and never more than one file of the run at a time. ``select``, ``sorted``, ``lowest``,
-    ``best_per_n`` and slices give another ``Run``; iteration, ids and numbers give candidates.
+    Nothing is read before it is asked for, and files one after the other. ``select``, ``sorted``, ``lowest``, ``best_per_n`` and slices
+    give another ``Run``; iteration, ids and numbers give candidates.
     """
 
     def __init__(self, store: RunStore, parts: Sequence[tuple[Path, int]], chosen: np.ndarray) -> None:
