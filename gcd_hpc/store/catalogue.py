@@ -9,7 +9,17 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.hdf5 import checksum, image_for, num_rows_of, read_columns_of, read_texts, reading, text_array, write_attributes
+from gcd_hpc.store.hdf5 import (
+    attributes_of,
+    checksum,
+    image_for,
+    num_rows_of,
+    read_columns_of,
+    read_texts,
+    reading,
+    text_array,
+    write_attributes,
+)
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import BY_NAME, ROW_FIELDS, SCHEMA_VERSION, Field
 
@@ -110,6 +120,8 @@ def write_catalogue(path: Path, parts: Sequence[tuple[str, Path]], before: Catal
         for name, values in gathered.datasets():
             file[name] = values
             file[name].attrs["crc32"] = np.int64(checksum(values))
+        for field in _NUMBERS:
+            file[field.path].attrs.update(attributes_of(field, SCHEMA_VERSION))
         links = file.create_group("parts")
         for number, (_, part) in enumerate(parts):
             links[f"{number:05d}"] = h5py.ExternalLink(part.relative_to(path.parent).as_posix(), "/")

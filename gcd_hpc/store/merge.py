@@ -4,6 +4,7 @@ Two structures of the same [n] whose energies and fingerprints agree are one; th
 piece at a time: of a candidate that may have a double 256 bytes stay in memory, never its atoms.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -99,10 +100,17 @@ def merge(paths: Sequence[Path], out: Path, advance: Advance = lambda num_bytes:
 
 
 def _rows_of(sources: Sequence[Source]) -> _Rows:
-    pieces = [(source, read_columns(source.parts, _KEYS)) for source in sources]
+    pieces = [(source, _once_each(read_columns(source.parts, _KEYS))) for source in sources]
     rows = _Rows({name: np.concatenate([columns[name] for _, columns in pieces]) for name in _KEYS})
-    rows.runs = np.concatenate([text_array(source.name_of(run).encode() for run in columns["run"].tolist()) for source, columns in pieces])
+    names = [source.name_of(run) for source, columns in pieces for run in columns["run"].tolist()]
+    rows.runs = np.array(names, dtype=object)
     return rows
+
+
+def _once_each(columns: Columns) -> Columns:
+    """Equal texts as one string: of a million rows, most have the same few."""
+    texts = {name: values for name, values in columns.items() if values.dtype == object}
+    return columns | {name: np.array([sys.intern(text) for text in values], dtype=object) for name, values in texts.items()}
 
 
 def _is_first(rows: _Rows) -> np.ndarray:

@@ -209,6 +209,14 @@ def test_an_index_of_another_version_is_made_again(run, attribute):
         assert file.attrs[attribute] > 1
 
 
+def test_numbers_in_the_index_have_their_units_too(run):
+    RunStore(run).build_index()
+    with h5py.File(run / "index.h5") as file:
+        assert {field.name: file[field.path].attrs["units"] for field in ROW_FIELDS if field.kind != "text"} == {
+            field.name: field.unit for field in ROW_FIELDS if field.kind != "text"
+        }
+
+
 def test_parts_of_version_1_are_indexed_with_the_defaults_of_younger_fields(run):
     shutil.copyfile(Path(__file__).parent / "golden_v1.h5", run / "parts/search/part-00099.h5")
     store = RunStore(run)
