@@ -11,7 +11,7 @@ import yaml
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from gcd_hpc.errors import StoreError
+from gcd_hpc.errors import RunDirectoryError, StoreError
 from gcd_hpc.store.files import replacing
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.lookup import numbers_of, read_numbered
@@ -106,14 +106,19 @@ def _write_each(out: Path, structures: Iterator[Atoms], num: int, form: FileForm
 
 def _write_database(out: Path, structures: Iterator[Atoms]) -> None:
     """An SQLite file of ASE: the id is the key ``candidate``, for ASE has an id of its own. All fields are in the row's ``data``."""
-    from ase.db import connect  # half a second that only databases need
+    import sqlite3  # with ASE's part half a second that only databases need
 
-    with replacing(out) as temporary, connect(temporary, type="db", append=False, serial=True, use_lock_file=False) as database:
-        for atoms in structures:
-            keys = {name: atoms.info[name] for name in _KEYS if name in atoms.info}
-            # ASE keeps the energy of the box among the results, but not those of the atoms.
-            data = {**atoms.info, "energies_ev": atoms.get_potential_energies()}
-            database.write(atoms, key_value_pairs={"candidate": atoms.info["id"], **keys}, data=data)
+    from ase.db import connect
+
+    try:
+        with replacing(out) as temporary, connect(temporary, type="db", append=False, serial=True, use_lock_file=False) as database:
+            for atoms in structures:
+                keys = {name: atoms.info[name] for name in _KEYS if name in atoms.info}
+                # ASE keeps the energy of the box among the results, but not those of the atoms.
+                data = {**atoms.info, "energies_ev": atoms.get_potential_energies()}
+                database.write(atoms, key_value_pairs={"candidate": atoms.info["id"], **keys}, data=data)
+    except sqlite3.Error as error:
+        raise RunDirectoryError(f"{out}: expected a place to write to, got: {error}") from error
 
 
 def _write_csv(rows: Rows, out: Path, numbers: np.ndarray) -> None:

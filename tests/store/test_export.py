@@ -1,6 +1,7 @@
 """Exports, read back by the programs they are for."""
 
 import csv
+from pathlib import Path
 from typing import get_args
 
 import ase.db
@@ -155,10 +156,24 @@ def test_a_run_without_relaxed_structures_is_refused_and_leaves_nothing(tmp_path
     assert not (tmp_path / "out").exists()
 
 
-def test_a_place_that_cannot_be_written_is_one_sentence(store, tmp_path):
-    (tmp_path / "file").write_text("")
+@pytest.mark.parametrize("form", get_args(Format))
+def test_a_place_that_cannot_be_written_is_one_sentence(store, tmp_path, form):
+    (tmp_path / "file").write_text("before")
+    with pytest.raises(RunDirectoryError, match=r"file/out.*: expected a place to write to"):
+        export(store, form, tmp_path / "file/out")
+    assert (tmp_path / "file").read_text() == "before"
+
+
+def test_a_folder_in_which_sqlite_can_make_no_file_is_one_sentence(store):
+    with pytest.raises(RunDirectoryError, match=r"x\.db: expected a place to write to, got: unable to open database file"):
+        export(store, "ase-db", Path("/proc/x.db"))
+
+
+def test_several_structures_do_not_take_the_place_of_a_file(store, tmp_path):
+    (tmp_path / "file").write_text("before")
     with pytest.raises(RunDirectoryError, match="expected a place to write to"):
         export(store, "poscar", tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "before"
 
 
 def test_a_file_that_does_not_say_its_element_is_named(tmp_path, candidates):
