@@ -54,7 +54,7 @@ def export(store: RunStore, form: str, out: str | Path, ids: Collection[str] | N
             _write_csv(rows, Path(out), numbers)
             return len(numbers)
         parts = rows.parts()
-    element = _element(store)
+    element = element_of(store)
     structures = (to_atoms(candidate, element) for candidate in read_numbered(parts, numbers))
     if form == "extxyz":
         with replacing(Path(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
@@ -75,6 +75,19 @@ def to_atoms(candidate: Candidate, element: str) -> Atoms:
     energies = np.asarray(candidate.energies_ev)
     atoms.calc = SinglePointCalculator(atoms, energy=float(energies.sum()), energies=energies)
     return atoms
+
+
+def element_of(store: RunStore) -> str:
+    """Chemical symbol of a run's boundary.
+
+    Raises:
+        StoreError: if its files do not say so.
+    """
+    config = store.provenance().get("config", "")
+    try:
+        return str(yaml.safe_load(config)["boundary"]["element"])
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise StoreError(f"{store.path}: expected the campaign's boundary.element in the attribute config, got none") from error
 
 
 def _is_known(field: Field, value: object) -> bool:
@@ -139,11 +152,3 @@ def _cells(values: np.ndarray) -> list[list[object]]:
     """A column of the table, or three of vectors; empty where a number is not known."""
     columns = values.T if values.ndim == 2 else values[None]
     return [["" if cell != cell else cell for cell in column.tolist()] for column in columns]
-
-
-def _element(store: RunStore) -> str:
-    config = store.provenance().get("config", "")
-    try:
-        return str(yaml.safe_load(config)["boundary"]["element"])
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise StoreError(f"{store.part_paths()[0]}: expected the campaign's boundary.element in the attribute config, got none") from error

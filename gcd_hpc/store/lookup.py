@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.parts import read_part, read_row
+from gcd_hpc.store.parts import each_of_part, read_row
 from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.schema import Candidate
 
@@ -42,9 +42,7 @@ def read_numbered(parts: Sequence[tuple[Path, int]], numbers: np.ndarray) -> Ite
     borders = np.searchsorted(numbers, starts).tolist()
     for (path, num), start, (first, last) in zip(parts, starts.tolist(), pairwise(borders), strict=False):
         here = (numbers[first:last] - start).tolist()
-        if len(here) == num:
-            yield from read_part(path)
-        elif len(here) > _FEW * num:
-            yield from read_part(path, here)
+        if len(here) > _FEW * num:
+            yield from each_of_part(path, here)
         else:
             yield from (read_row(path, row) for row in here)

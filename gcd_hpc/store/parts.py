@@ -1,6 +1,6 @@
 """Part files: the candidates of one work chunk, written once and never changed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from gcd_hpc.store.hdf5 import (
 )
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import ATOM_FIELDS, BY_NAME, DTYPES, FIELDS, ROW_FIELDS, Candidate, Field
+
+_WHOLE_ATOMS = 1 << 20
+"""Atoms up to which those of a file are read in one piece, with their checksum."""
 
 
 def write_part(path: str | Path, candidates: Sequence[Candidate], provenance: dict[str, str]) -> None:
@@ -47,13 +50,23 @@ def read_part(path: str | Path, rows: Sequence[int] | None = None) -> list[Candi
     Raises:
         StoreError: naming the file, if it is missing, truncated, corrupt or of another schema.
     """
+    return list(each_of_part(path, rows))
+
+
+def each_of_part(path: str | Path, rows: Sequence[int] | None = None) -> Iterator[Candidate]:
+    """The same one after the other, from one open file.
+
+    Some rows of a file of very many atoms are read without the rest, so that the checksums of the atoms cannot be verified.
+    """
     with reading(Path(path)) as file:
         columns = read_columns_of(file, [START.name, *(field.name for field in ROW_FIELDS)])
-        if rows is None:
-            columns |= read_columns_of(file, (field.name for field in ATOM_FIELDS))
-            return [_candidate(columns, columns, row) for row in range(len(columns["id"]))]
-        present = {field.name: file[field.path] for field in ATOM_FIELDS if field.since <= file.attrs["schema_version"]}
-        return [_candidate(columns, present, row) for row in rows]
+        atoms: dict[str, h5py.Dataset | np.ndarray]
+        if rows is None or len(file["atoms/positions"]) <= _WHOLE_ATOMS:
+            atoms = {**read_columns_of(file, (field.name for field in ATOM_FIELDS))}
+        else:
+            atoms = {field.name: file[field.path] for field in ATOM_FIELDS if field.since <= file.attrs["schema_version"]}
+        for row in range(len(columns["id"])) if rows is None else rows:
+            yield _candidate(columns, atoms, row)
 
 
 def read_row(path: str | Path, row: int) -> Candidate:

@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
-import yaml
 from ase import Atoms
 
 from gcd_hpc.errors import GcdError, StoreError
-from gcd_hpc.store.export import to_atoms
-from gcd_hpc.store.hdf5 import START, Columns, read_columns_of, reading
+from gcd_hpc.store.export import element_of, to_atoms
+from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.parts import each_of_part
 from gcd_hpc.store.rows import Rows
-from gcd_hpc.store.schema import ATOM_FIELDS, ROW_FIELDS, Candidate
+from gcd_hpc.store.schema import ROW_FIELDS, Candidate
 from gcd_hpc.store.selection import ordered, parse_selection, selected, take_in_order
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 RELAXED = "status=ok energy<inf"
 _BATCH = 256
 """Candidates in memory at once where they are not read in the order of the files."""
-_WHOLE_ATOMS = 1 << 20
-"""Atoms up to which the atoms of a file are read in one piece, with their checksum."""
 _SAME_FRACTION = 6
 """Digits to which two [n] are the same."""
 
@@ -83,10 +81,7 @@ class Run:
     @cached_property
     def element(self) -> str:
         """Chemical symbol."""
-        try:
-            return str(yaml.safe_load(self.provenance.get("config", ""))["boundary"]["element"])
-        except (yaml.YAMLError, KeyError, TypeError) as error:
-            raise StoreError(f"{self.path}: expected the campaign's boundary.element in the attribute config, got none") from error
+        return element_of(self._store)
 
     def __len__(self) -> int:
         """Number of candidates."""
@@ -240,20 +235,8 @@ class Run:
             yield self._parts[part][0], [number - start for _, number in numbers]
 
     def _read(self, path: Path, rows: Sequence[int]) -> Iterator[RunCandidate]:
-        """One after the other, from one open file."""
-        element = self.element
-        with reading(path) as file:
-            columns = read_columns_of(file, [START.name, *(row.name for row in ROW_FIELDS)])
-            present = [one for one in ATOM_FIELDS if one.since <= file.attrs["schema_version"]]
-            whole = len(file["atoms/positions"]) <= _WHOLE_ATOMS
-            atoms = read_columns_of(file, [one.name for one in present]) if whole else {one.name: file[one.path] for one in present}
-            for row in rows:
-                start = int(columns[START.name][row])
-                stop = start + int(columns["num_atoms"][row])
-                values = {one.name: columns[one.name][row] for one in ROW_FIELDS}
-                known: dict[str, Any] = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
-                known |= {name: column[start:stop] for name, column in atoms.items()}
-                yield RunCandidate(**known, element=element)
+        for candidate in each_of_part(path, rows):
+            yield RunCandidate(**vars(candidate), element=self.element)
 
 
 def _scalars(name: str, column: np.ndarray) -> list[tuple[str, np.ndarray]]:

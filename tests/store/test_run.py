@@ -8,6 +8,7 @@ import pytest
 
 import gcd_hpc
 from gcd_hpc.errors import GcdError, StoreError
+from gcd_hpc.store import parts
 from gcd_hpc.store import run as run_module
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
@@ -75,7 +76,7 @@ def test_a_merged_file_gives_the_same_candidates_as_its_run(run_dir, found):
 
 
 def test_atoms_that_are_too_many_to_be_read_at_once_are_the_same(run, found, monkeypatch):
-    monkeypatch.setattr(run_module, "_WHOLE_ATOMS", 10)
+    monkeypatch.setattr(parts, "_WHOLE_ATOMS", 10)
     assert_same(list(run), found)
 
 
