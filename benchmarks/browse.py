@@ -1,9 +1,11 @@
 """The page of a million candidates: how long a reader waits for the first page, a filter, a sort, a structure, a download; and the memory.
 
     OMP_NUM_THREADS=1 python benchmarks/browse.py FOLDER [--parts 1000] [--rows 1000]
+    OMP_NUM_THREADS=1 python benchmarks/browse.py FOLDER --report RUN
 
 Uses the run in FOLDER/run, or makes it there with the generator of benchmarks/store.py. The server is ``gcd-hpc browse`` itself; what the
 page asks for at once is asked for at once here. A row of the table is the slowest of three servers, each asked for the first time.
+With --report: the size of the report of a real run, and how long headless Chromium takes to show it, without a graphics card.
 """
 
 import argparse
@@ -81,13 +83,52 @@ def measure(run: Path) -> tuple[dict[str, float], float]:
             server.terminate()
 
 
+MARKS = """
+new MutationObserver(() => {
+  if (!window.mapAt && document.querySelector("#map circle")) window.mapAt = performance.now();
+  if (!window.readyAt && document.body && document.body.dataset.ready) window.readyAt = performance.now();
+}).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-ready"] });
+"""
+
+
+def measure_report(run: Path, folder: Path) -> list[str]:
+    """Size and times of the report: until map and table are there, and until the structure of the lowest energy is."""
+    from playwright.sync_api import sync_playwright
+
+    from gcd_hpc.browse.page.report import write_report
+
+    started = time.perf_counter()
+    path = write_report(run, folder / "report.html").resolve()
+    lines = [
+        f"written in {time.perf_counter() - started:.1f} s, {path.stat().st_size / 1e6:.1f} MB",
+        "",
+        "| map, s | structure, s |",
+        "|--:|--:|",
+    ]
+    with sync_playwright() as playwright:
+        for _ in range(7):
+            flags = ["--no-sandbox", "--enable-unsafe-swiftshader", "--use-angle=swiftshader"]
+            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
+            page = browser.new_page(viewport={"width": 1440, "height": 1000})
+            page.add_init_script(MARKS)
+            page.goto(path.as_uri())
+            page.wait_for_selector("body[data-ready]")
+            lines.append("| {:.2f} | {:.2f} |".format(*(mark / 1000 for mark in page.evaluate("[mapAt, readyAt]"))))
+            browser.close()
+    return lines
+
+
 def main() -> None:
     """Make the run if it is not there, measure, print a table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--parts", type=int, default=1000)
     parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--report", type=Path, metavar="RUN", help="measure the report of this run instead")
     asked = parser.parse_args()
+    if asked.report:
+        print("\n".join(measure_report(asked.report, asked.folder)))
+        return
     run = asked.folder / "run"
     if not run.exists():
         generator.write_run(run, asked.parts, asked.rows)

@@ -149,6 +149,8 @@ class Contents:
         version = self.version()
         if self._snapshot is None or version != self._shown:
             self._open.close()
+            # A million rows are not held twice.
+            self._snapshot = None
             self._snapshot = Snapshot(self._open.enter_context(self.store.rows()))
             self._shown, self._state = version, {}
         return self._snapshot

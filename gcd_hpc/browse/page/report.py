@@ -70,7 +70,7 @@ def _figure(run: Path, what: Any) -> dict[str, str]:
 
 
 def _html(data: dict[str, Any]) -> str:
-    scripts = [_inline(asset(VIEWER)), _inline("\n".join(asset(name) for name in SCRIPTS))]
+    scripts = [_inline("\n".join(asset(name) for name in SCRIPTS)), _inline(asset(VIEWER))]
     policy = (
         f"default-src 'none'; script-src {' '.join(_source(script) for script in scripts)}; img-src data: blob:; "
         "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

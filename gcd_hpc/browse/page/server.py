@@ -88,7 +88,10 @@ def serve(run: Path, port: int = 0, open_browser: bool = True, say: Callable[[st
         StoreError: if there is no such run or the port is taken.
     """
     with PageServer(run, port) as server:
+        # Whoever opens the address finds the first page ready.
         server.contents.state()
+        server.contents.page("", "energy", False, 0, 1)
+        server.contents.points("")
         say(server.url)
         if open_browser:
             webbrowser.open(server.url)
@@ -161,7 +164,7 @@ def _asset(name: str) -> Callable[[Contents, Query], Answer]:
 
 
 def _page(contents: Contents, query: Query) -> Answer:
-    scripts = "\n".join(f'<script src="{name}"></script>' for name in (VIEWER, *SCRIPTS))
+    scripts = "\n".join(f'<script src="{name}"></script>' for name in (*SCRIPTS, VIEWER))
     text = asset(PAGE).replace("<!-- style -->", f'<link rel="stylesheet" href="{STYLE}">').replace("<!-- scripts -->", scripts)
     return "text/html", text.encode(), {}
 

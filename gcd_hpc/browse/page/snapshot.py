@@ -1,10 +1,11 @@
 """All candidates of a run at one moment, with every column that was asked for kept in memory."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.selection import ordered, parse_selection, selected
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 _KEPT_ORDERS = 4
 """Row numbers of the last selections; eight bytes a row each."""
 
@@ -25,12 +28,8 @@ class Snapshot(Rows):
         super().__init__([])
         self._rows = rows
         self._known: Columns = {}
-        # Per object: a cache on the method would keep every snapshot alive.
-        self.chosen = lru_cache(_KEPT_ORDERS)(self._chosen)
-        """Row numbers of a selection in order: (selection, field to sort by, descending) -> (rows,)."""
-        self.lowest = lru_cache(_KEPT_ORDERS)(self._lowest)
-        """The lowest relaxed rows of a selection, the same number of each [n], at most a limit; and how many there are to choose from:
-        (selection, limit) -> (rows by rising energy,), number."""
+        self._orders: dict[tuple[str, str, bool], np.ndarray] = {}
+        self._lows: dict[tuple[str, int], tuple[np.ndarray, int]] = {}
 
     def columns(self, names: Sequence[str]) -> Columns:
         """Columns of all rows; not to be written to."""
@@ -76,14 +75,29 @@ class Snapshot(Rows):
         """The different [n] of relaxed rows, and which of them each relaxed row has, (M,)."""
         return np.unique(exact_fractions(self.take(["n_fraction"], self.relaxed)["n_fraction"]), return_inverse=True)
 
-    def _lowest(self, selection: str, limit: int) -> tuple[np.ndarray, int]:
-        chosen = np.zeros(len(self.columns(["version"])["version"]), dtype=bool)
-        chosen[selected(self, parse_selection(selection))] = True
-        places = np.flatnonzero(chosen[self.relaxed])
-        kept = places
-        if len(places) > limit:
-            kept = places[_first_of_each(self.fractions[1][places], limit)]
-        return self.relaxed[kept], len(places)
+    def chosen(self, selection: str, sort: str, descending: bool) -> np.ndarray:
+        """Row numbers of a selection in the order of a field."""
+
+        def choose() -> np.ndarray:
+            return ordered(self, selected(self, parse_selection(selection)), sort, descending)
+
+        return _remembered(self._orders, (selection, sort, descending), choose)
+
+    def lowest(self, selection: str, limit: int) -> tuple[np.ndarray, int]:
+        """The lowest relaxed rows of a selection, the same number of each [n], at most ``limit``; and how many there are to choose from.
+
+        Returns:
+            Row numbers by rising energy, number of relaxed rows of the selection.
+        """
+
+        def choose() -> tuple[np.ndarray, int]:
+            is_chosen = np.zeros(len(self.columns(["version"])["version"]), dtype=bool)
+            is_chosen[selected(self, parse_selection(selection))] = True
+            places = np.flatnonzero(is_chosen[self.relaxed])
+            kept = places if len(places) <= limit else places[_first_of_each(self.fractions[1][places], limit)]
+            return self.relaxed[kept], len(places)
+
+        return _remembered(self._lows, (selection, limit), choose)
 
     @cached_property
     def _parts(self) -> list[tuple[Path, int]]:
@@ -93,8 +107,15 @@ class Snapshot(Rows):
     def _stops(self) -> list[int]:
         return list(accumulate(num for _, num in self._parts))
 
-    def _chosen(self, selection: str, sort: str, descending: bool) -> np.ndarray:
-        return ordered(self, selected(self, parse_selection(selection)), sort, descending)
+
+def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value]) -> Value:
+    """The last few results. A cache around a method would keep the object, and with it all its columns, alive."""
+    if key not in known:
+        value = make()
+        while len(known) >= _KEPT_ORDERS:
+            known.pop(next(iter(known)))
+        known[key] = value
+    return known[key]
 
 
 def _first_of_each(group: np.ndarray, limit: int) -> np.ndarray:

@@ -1,7 +1,9 @@
 """What the page is told about a run."""
 
+import gc
 import json
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -111,6 +113,22 @@ def test_new_parts_change_the_version_and_what_is_shown(tmp_path, monkeypatch):
     assert contents.version() != before
     assert contents.state()["num"] == contents.page("", "energy", False, 0, 50)["total"] == 2
     contents.close()
+
+
+def test_what_was_shown_before_is_forgotten_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(contents_module, "LOOK_EVERY_S", 0.0)
+    write_part(tmp_path / "parts/search/part-00000.h5", [made(0, "search", 0)], {"config": CONFIG})
+    contents = Contents(tmp_path)
+    contents.state(), contents.page("", "energy", False, 0, 50), contents.points("")
+    before = weakref.ref(contents._snapshot)
+    write_part(tmp_path / "parts/search/part-00001.h5", [made(1, "search", 0)], {"config": CONFIG})
+    gc.disable()
+    try:
+        contents.state()
+        assert before() is None
+    finally:
+        gc.enable()
+        contents.close()
 
 
 def test_the_folder_is_looked_at_once_in_a_while(tmp_path):

@@ -3,6 +3,9 @@
 
 const at = (id) => document.getElementById(id);
 
+// All scripts are there.
+const loaded = new Promise((resolve) => (document.readyState === "complete" ? resolve() : addEventListener("load", resolve)));
+
 // After the next picture.
 function painted() {
   return new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));

@@ -19,7 +19,7 @@ class Page {
     this._followsBest = !this._chosen;
     this._map = new EnergyMap(at("map"), at("legend"), (id) => this.choose(id));
     this._table = new CandidateTable(at("table"), (field) => this._sortBy(field), (id) => this.choose(id));
-    this._view = this._newView();
+    this._view = null;
     this._connect();
   }
 
@@ -36,8 +36,8 @@ class Page {
     try {
       return new StructureView(at("view"), (message) => note(at("view-note"), message));
     } catch (error) {
-      note(at("view-note"), `No 3D view: ${error.message}`, true);
-      return null;
+      at("view").textContent = `No 3D view: ${error.message || error}`;
+      return undefined;
     }
   }
 
@@ -130,7 +130,7 @@ class Page {
     note(at("view-note"), record.relaxed
       ? `The normal of the boundary lies flat. Colours: energy above the bulk crystal.${part}`
       : `Not relaxed (${fields.status}${fields.reason ? `: ${fields.reason}` : ""}): atoms as sampled.${part}`);
-    if (this._view && record.atoms.size) this._view.show(record);
+    if (this._view && record.atoms.size) this._view.show(record, this._range);
     at("download-one").setAttribute("aria-disabled", fields.status !== "ok");
   }
 
@@ -148,8 +148,10 @@ class Page {
     this._showState(state);
     await this._showRows();
     if (this._tab !== "candidates") this._fillTab();
-    // Map and table are seen before the 3D view, which takes longer.
+    // Map and table are seen before the 3D view, whose script is the largest and comes last.
     await painted();
+    await loaded;
+    this._view ??= this._newView();
     if (this._followsBest && state.best && state.best[0] !== this._chosen) await this._choose(state.best[0]);
     else if (this._chosen && at("structure-title").textContent !== this._chosen) await this._choose(this._chosen);
   }
@@ -212,7 +214,7 @@ class Page {
   _showState(state) {
     this._fields = state.fields;
     this._num = state.num;
-    if (this._view) this._view.range = state.range;
+    this._range = state.range;
     document.title = `${state.name}: gcd-hpc`;
     at("name").textContent = state.name;
     const statuses = Object.entries(state.statuses).map(([name, num]) => `${count(num)} ${name}`).join(", ");

@@ -23,9 +23,11 @@ class StructureView {
     root.adoptedStyleSheets = [...root.adoptedStyleSheets, style];
   }
 
-  show(record) {
+  // Colours of energies go from the first to the second number of range, or there are none.
+  show(record, range) {
     const isFirst = this._record === null;
     this._record = record;
+    this.range = range;
     this._load(!isFirst);
   }
 
