@@ -1,6 +1,7 @@
 """The page on 127.0.0.1: it reads, answers nobody without the token of its address, and asks nothing of the network."""
 
 import json
+import re
 import secrets
 import sys
 import webbrowser
@@ -155,7 +156,7 @@ def _json(data: Any) -> Answer:
 
 def _file(named: tuple[str, bytes]) -> Answer:
     name, content = named
-    quoted = "".join(letter if letter.isalnum() or letter in "-._" else "_" for letter in name)
+    quoted = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     return "application/octet-stream", content, {"Content-Disposition": f'attachment; filename="{quoted}"'}
 
 
