@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlencode
@@ -91,7 +92,7 @@ new MutationObserver(() => {
 """
 
 
-def measure_report(run: Path, folder: Path) -> list[str]:
+def measure_report(run: Path, folder: Path) -> Iterator[str]:
     """Size and times of the report: until map and table are there, and until the structure of the lowest energy is."""
     from playwright.sync_api import sync_playwright
 
@@ -99,23 +100,17 @@ def measure_report(run: Path, folder: Path) -> list[str]:
 
     started = time.perf_counter()
     path = write_report(run, folder / "report.html").resolve()
-    lines = [
-        f"written in {time.perf_counter() - started:.1f} s, {path.stat().st_size / 1e6:.1f} MB",
-        "",
-        "| map, s | structure, s |",
-        "|--:|--:|",
-    ]
+    yield f"written in {time.perf_counter() - started:.1f} s, {path.stat().st_size / 1e6:.1f} MB\n\n| map, s | structure, s |\n|--:|--:|"
     with sync_playwright() as playwright:
-        for _ in range(7):
+        for _ in range(5):
             flags = ["--no-sandbox", "--enable-unsafe-swiftshader", "--use-angle=swiftshader"]
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
             page = browser.new_page(viewport={"width": 1440, "height": 1000})
             page.add_init_script(MARKS)
             page.goto(path.as_uri())
             page.wait_for_selector("body[data-ready]")
-            lines.append("| {:.2f} | {:.2f} |".format(*(mark / 1000 for mark in page.evaluate("[mapAt, readyAt]"))))
+            yield "| {:.2f} | {:.2f} |".format(*(mark / 1000 for mark in page.evaluate("[mapAt, readyAt]")))
             browser.close()
-    return lines
 
 
 def main() -> None:
@@ -127,7 +122,8 @@ def main() -> None:
     parser.add_argument("--report", type=Path, metavar="RUN", help="measure the report of this run instead")
     asked = parser.parse_args()
     if asked.report:
-        print("\n".join(measure_report(asked.report, asked.folder)))
+        for line in measure_report(asked.report, asked.folder):
+            print(line, flush=True)
         return
     run = asked.folder / "run"
     if not run.exists():
