@@ -136,10 +136,7 @@ class EnergyMap {
     const low = values[Math.floor(0.02 * values.length)], high = values[Math.ceil(0.98 * values.length) - 1];
     const unit = this.colour === "round" ? "" : " Å";
     const text = (value) => (value === undefined ? "" : (this.colour === "round" ? String(value) : value.toFixed(2)) + unit);
-    const bar = document.createElement("span");
-    bar.className = "ramp";
-    bar.style.background = `linear-gradient(90deg, ${RAMP.join(", ")})`;
-    this._legend.replaceChildren(this.colour === "round" ? "round" : "excess volume", " ", text(low), bar, text(high));
+    this._legend.replaceChildren(this.colour === "round" ? "round" : "excess volume", text(low), rampBar(), text(high));
     return (point) => (point[this.colour] === null ? "#aab2bc" : ramp(high > low ? (point[this.colour] - low) / (high - low) : 0));
   }
 
@@ -169,6 +166,13 @@ function swatch(colour, text) {
   dot.style.background = colour;
   item.append(dot, text);
   return item;
+}
+
+function rampBar() {
+  const bar = document.createElement("span");
+  bar.className = "ramp";
+  bar.style.background = `linear-gradient(90deg, ${RAMP.join(", ")})`;
+  return bar;
 }
 
 function fraction(value) {

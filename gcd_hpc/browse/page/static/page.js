@@ -126,15 +126,22 @@ class Page {
     at("structure-title").textContent = record.id;
     facts(at("facts"), mainFacts(fields));
     facts(at("all-facts"), Object.entries(fields).map(([name, value]) => [name, showAny(value)]));
-    const part = record.whole ? "" : " Only the region of the boundary is in this file.";
-    note(at("view-note"), record.relaxed
-      ? `The normal of the boundary lies flat. Colours: energy above the bulk crystal.${part}`
-      : `Not relaxed (${fields.status}${fields.reason ? `: ${fields.reason}` : ""}): atoms as sampled.${part}`);
+    const part = record.whole ? "" : "Only the region of the boundary is in this file.";
+    note(at("view-note"), record.relaxed ? part : `Not relaxed (${fields.status}${fields.reason ? `: ${fields.reason}` : ""}): atoms as sampled. ${part}`);
+    this._showRamp(record.energies !== null);
     if (this._view && record.atoms.size) this._view.show(record, this._range);
     at("download-one").setAttribute("aria-disabled", fields.status !== "ok");
   }
 
+  _showRamp(hasEnergies) {
+    this._hasEnergies = hasEnergies;
+    const isShown = hasEnergies && this._range && at("atom-colour").value === "energy";
+    const [low, high] = this._range ?? [0, 0];
+    at("atom-legend").replaceChildren(...(isShown ? ["energy above bulk", low.toFixed(2), rampBar(), `${high.toFixed(2)} eV`] : []));
+  }
+
   _restyle(setting, value) {
+    this._showRamp(this._hasEnergies);
     if (!this._view) return;
     this._view[setting] = value;
     if (setting === "colour") this._view.restyle();

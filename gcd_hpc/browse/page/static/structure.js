@@ -1,7 +1,7 @@
 "use strict";
 // The 3D view of one structure at a time, by chemiscope's viewer of molecules. Settings and camera stay from one to the next.
 
-const ENERGY = "eV"; // above the bulk crystal; written beside the colours
+const ENERGY = "energy";
 const REGION = 15; // Å to both sides of the boundary
 
 class StructureView {
@@ -16,7 +16,8 @@ class StructureView {
     this.region = "boundary";
     this.range = null;
     this._style = "";
-    // Its own button and label: ours are beside the picture.
+    // Its bar of colours is drawn again ten times for every change; ours is below the picture, as are button and label.
+    this._viewer._updateColorBar = () => {};
     const style = new CSSStyleSheet();
     style.replaceSync(".chsp-viewer-button, .chsp-cell-info { display: none !important; }");
     const root = element.firstElementChild.shadowRoot;
