@@ -136,7 +136,8 @@ class EnergyMap {
     const low = values[Math.floor(0.02 * values.length)], high = values[Math.ceil(0.98 * values.length) - 1];
     const unit = this.colour === "round" ? "" : " Å";
     const text = (value) => (value === undefined ? "" : (this.colour === "round" ? String(value) : value.toFixed(2)) + unit);
-    this._legend.replaceChildren(this.colour === "round" ? "round" : "excess volume", text(low), rampBar(), text(high));
+    const name = this.colour === "round" ? "round" : "excess volume";
+    this._legend.replaceChildren(`${name}: ${text(low)}`, rampBar(), text(high));
     return (point) => (point[this.colour] === null ? "#aab2bc" : ramp(high > low ? (point[this.colour] - low) / (high - low) : 0));
   }
 

@@ -137,7 +137,7 @@ class Page {
     this._hasEnergies = hasEnergies;
     const isShown = hasEnergies && this._range && at("atom-colour").value === "energy";
     const [low, high] = this._range ?? [0, 0];
-    at("atom-legend").replaceChildren(...(isShown ? ["energy above bulk", low.toFixed(2), rampBar(), `${high.toFixed(2)} eV`] : []));
+    at("atom-legend").replaceChildren(...(isShown ? [`energy above bulk: ${low.toFixed(2)}`, rampBar(), `${high.toFixed(2)} eV`] : []));
   }
 
   _restyle(setting, value) {
