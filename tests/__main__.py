@@ -1,6 +1,7 @@
 """All checks in order, quickest first: ``python -m tests [pytest options]``. Ends with pytest's closing line and exit code.
 
-Two processes share the test files: most of the time goes into waiting for launchers, schedulers and workers to start.
+Two processes share the test files, the long ones first (``conftest.py``): most of the time goes into waiting for launchers, schedulers
+and workers to start.
 """
 
 import os
@@ -10,7 +11,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PARALLEL = ["-n", "2", "--dist", "loadfile"]
+PARALLEL = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 CHECKS = (["ruff", "check", "."], ["mypy"])
 
 

@@ -133,7 +133,7 @@ def test_a_chunk_that_kills_every_worker_is_set_aside(tmp_path, carry_out):
 
 def test_a_campaign_stops_when_more_is_set_aside_than_its_budget_allows(tmp_path, carry_out):
     (tmp_path / "trouble-search-00000").write_text("bug")
-    with pytest.raises(QuarantineError, match=r"2 of 0 candidates were set aside, more than budget.max_quarantined = 0.01"):
+    with pytest.raises(QuarantineError, match=r"2 of \d candidates were set aside, more than budget.max_quarantined = 0.01"):
         carry_out(until="search", changes={"budget": {"rounds": 1, "max_quarantined": 0.01}})
 
 
