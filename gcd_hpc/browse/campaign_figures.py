@@ -128,7 +128,7 @@ def progress(run: Path, selection: str = "") -> Figure:
             mine = found.n_fraction == n_fraction
             _draw_best(axes, spent[mine], found.energy[mine], found.version[mine], total, colours[n_fraction])
         _mark_versions(axes, spent, found.version, total)
-        axes.set_xlim(0, total)
+        axes.set_xlim(0, total or 1.0)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
         axes.set_axisbelow(True)

@@ -112,6 +112,12 @@ def test_without_a_ledger_progress_counts_the_seconds_of_the_rows(run):
     assert not found.has_training
 
 
+def test_progress_is_drawn_of_candidates_that_cost_nothing_as_far_as_is_known(tmp_path):
+    write_part(tmp_path / "imported.h5", [relaxed(0, relax_s=np.nan)], CONFIG)
+    assert finds(tmp_path / "imported.h5").total_core_h == 0
+    draw(tmp_path / "imported.h5", "progress")
+
+
 def test_a_selection_chooses_finds_but_not_costs(run):
     found = finds(run, "source=model")
     assert found.energy.tolist() == [2.5]
