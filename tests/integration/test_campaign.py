@@ -93,6 +93,7 @@ def moments(run_dir: Path) -> dict[str, Callable[[], bool]]:
     }
 
 
+@pytest.mark.slow
 def test_a_driver_killed_in_every_stage_ends_with_the_same_candidates_none_twice(undisturbed, tmp_path):
     run_dir = tmp_path / "run"
     for stage, reached in moments(run_dir).items():
