@@ -96,7 +96,7 @@ def _maps(columns: Columns, cell: np.ndarray, selection: str) -> Figure:
         axes.set_ylabel("dy (Å)", fontsize=9)
     assert points is not None
     bar = figure.colorbar(points, ax=grid, extend="max", shrink=0.9, pad=0.02)
-    bar.set_label("GB energy above the lowest of its [n] (J/m$^2$)")
+    bar.set_label("GB energy above the lowest\nof its [n] (J/m$^2$)")
     return figure
 
 

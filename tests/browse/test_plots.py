@@ -132,7 +132,7 @@ def test_figures_say_what_they_show(run, tmp_path):
     for text in ("search", "train", "relax", "model 1", "4 core-min", "time of work (min); a full lane is 2 cores", "1 failed attempt"):
         assert text in timeline
     registry = words(run, "registry", "n=0.2", tmp_path)
-    for text in ("dx (Å)", "dy (Å)", "[n] = 0.2  (2)", "above the lowest of its [n] (J/m"):
+    for text in ("dx (Å)", "dy (Å)", "[n] = 0.2  (2)", "above the lowest", "of its [n] (J/m"):
         assert text in registry
     rdf = words(run, "rdf", "n=0.2", tmp_path)
     for text in ("distance r (Å)", "g(r)", "within 3 Å of the boundary plane", "the 2 lowest structures, 2.500 to 2.900"):
