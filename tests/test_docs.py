@@ -231,10 +231,10 @@ def test_what_is_installed_exists(command):
 def test_campaign_files_in_the_docs_hold_valid_keys(block, tmp_path):
     if block.title.endswith(".yaml"):
         (tmp_path / block.title).write_text(block.text)
-        load_campaign(tmp_path / block.title)
+        assert load_campaign(tmp_path / block.title).model_fields_set >= yaml.safe_load(block.text).keys()
         return
     for name, section in yaml.safe_load(block.text).items():
-        CampaignConfig.model_fields[name].annotation.model_validate(section)
+        assert CampaignConfig.model_fields[name].annotation.model_validate(section).model_fields_set == section.keys()
 
 
 @pytest.mark.parametrize("name", GENERATED)

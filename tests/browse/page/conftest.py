@@ -1,10 +1,12 @@
 """A run of 60 candidates, its page on a free port."""
 
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
+from gcd_hpc.browse.page.contents import Contents
 from gcd_hpc.browse.page.server import PageServer
 from gcd_hpc.store.parts import write_part
 from tests.store.synthetic import CONFIG, make_candidate
@@ -36,11 +38,25 @@ def run(tmp_path_factory):
     return run
 
 
-@pytest.fixture(scope="module")
-def served(run):
+@contextmanager
+def serving(run):
+    """The page of a run, while the block lasts."""
     with PageServer(run) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def served(run):
+    with serving(run) as server:
+        yield server
+
+
+@pytest.fixture
+def contents(run):
+    contents = Contents(run)
+    yield contents
+    contents.close()

@@ -1,6 +1,5 @@
 """The page and the report in a real browser that has no way out: every test also sees to it that nothing tries, and nothing complains."""
 
-import threading
 from contextlib import contextmanager
 
 import ase.io
@@ -11,10 +10,9 @@ from playwright.sync_api import expect, sync_playwright
 
 from gcd_hpc.browse.page import contents
 from gcd_hpc.browse.page.report import write_report
-from gcd_hpc.browse.page.server import PageServer
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
-from tests.browse.page.conftest import BEST, made
+from tests.browse.page.conftest import BEST, made, serving
 from tests.store.synthetic import CONFIG
 
 pytestmark = pytest.mark.browser
@@ -233,17 +231,6 @@ def test_the_page_follows_a_run_that_grows_and_keeps_the_place(browser, tmp_path
         expect(page.locator("#map circle[data-id=search-000012]")).to_have_count(1)
         assert page.input_value("#select") == "energy>0"
         sees(page, "search-000002")
-
-
-@contextmanager
-def serving(run):
-    """A page of its own for one test."""
-    with PageServer(run) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -18,13 +18,6 @@ from tests.browse.page.conftest import BEST, made
 from tests.store.synthetic import CONFIG, make_candidate
 
 
-@pytest.fixture
-def contents(run):
-    contents = Contents(run)
-    yield contents
-    contents.close()
-
-
 def values(page, name):
     return [row[FIELDS.index(name)] for row in page["rows"]]
 

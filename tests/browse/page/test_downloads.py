@@ -9,19 +9,11 @@ import ase.io
 import numpy as np
 import pytest
 
-from gcd_hpc.browse.page.contents import Contents
 from gcd_hpc.browse.page.downloads import download_one, download_selection
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.export import Format
 from gcd_hpc.store.index import RunStore
 from tests.browse.page.conftest import BEST
-
-
-@pytest.fixture
-def contents(run):
-    contents = Contents(run)
-    yield contents
-    contents.close()
 
 
 def test_one_structure_comes_back_as_it_was(contents, run):
