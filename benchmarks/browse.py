@@ -1,11 +1,13 @@
-"""The page of a million candidates: how long a reader waits for the first page, a filter, a sort, a structure, a download; and the memory.
+"""The page of a million candidates: how long a reader waits for the first page, a filter, a sort, a
+structure, a download; and the memory.
 
     OMP_NUM_THREADS=1 python benchmarks/browse.py FOLDER [--parts 1000] [--rows 1000]
     OMP_NUM_THREADS=1 python benchmarks/browse.py FOLDER --report RUN
 
-Uses the run in FOLDER/run, or makes it there with the generator of benchmarks/store.py. The server is ``gcd-hpc browse`` itself; what the
-page asks for at once is asked for at once here. A row of the table is the slowest of three servers, each asked for the first time.
-With --report: the size of the report of a real run, and how long headless Chromium takes to show it, without a graphics card.
+Uses the run in FOLDER/run, or makes it there with the generator of benchmarks/store.py. The server
+is ``gcd-hpc browse`` itself; what the page asks for at once is asked for at once here. A row of the
+table is the slowest of three servers, each asked for the first time. With --report: the size of the
+report of a real run, and how long headless Chromium takes to show it, without a graphics card.
 """
 
 import argparse
@@ -25,7 +27,14 @@ import store as generator
 
 from gcd_hpc.store.index import RunStore
 
-SELECTIONS = ("source=model", "status=failed", "n=0.2069", "energy<2.4", "source=model version=3 energy<2.5", "preset=paper converged=true")
+SELECTIONS = (
+    "source=model",
+    "status=failed",
+    "n=0.2069",
+    "energy<2.4",
+    "source=model version=3 energy<2.5",
+    "preset=paper converged=true",
+)
 SORTS = ("gb_energy_j_m2", "id", "source", "status", "n_fraction", "reason", "excess_volume_a")
 
 
@@ -37,9 +46,19 @@ def get(url: str) -> bytes:
 
 def shown(url: str, select: str = "", sort: str = "energy", descending: bool = False) -> list[list]:
     """What the page asks for when the filter or the sort changes; the rows of the table."""
-    rows = urlencode({"select": select, "sort": sort, "descending": str(descending).lower(), "first": 0, "num": 50})
+    rows = urlencode(
+        {
+            "select": select,
+            "sort": sort,
+            "descending": str(descending).lower(),
+            "first": 0,
+            "num": 50,
+        }
+    )
     with ThreadPoolExecutor(2) as pool:
-        answers = pool.map(get, [f"{url}api/rows?{rows}", f"{url}api/points?{urlencode({'select': select})}"])
+        answers = pool.map(
+            get, [f"{url}api/rows?{rows}", f"{url}api/points?{urlencode({'select': select})}"]
+        )
         return json.loads(next(answers))["rows"]
 
 
@@ -61,7 +80,9 @@ def measure(run: Path) -> tuple[dict[str, float], float]:
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as server:
         started = time.perf_counter()
         url = server.stdout.readline().strip()
-        seconds = {"start of `gcd-hpc browse` until its address is printed": time.perf_counter() - started}
+        seconds = {
+            "start of `gcd-hpc browse` until its address is printed": time.perf_counter() - started
+        }
 
         def timed(what: str, work, *details) -> None:
             started = time.perf_counter()
@@ -87,20 +108,29 @@ def measure(run: Path) -> tuple[dict[str, float], float]:
 MARKS = """
 new MutationObserver(() => {
   if (!window.mapAt && document.querySelector("#map circle")) window.mapAt = performance.now();
-  if (!window.readyAt && document.body && document.body.dataset.ready) window.readyAt = performance.now();
-}).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-ready"] });
+  if (window.readyAt || !document.body || !document.body.dataset.ready) return;
+  window.readyAt = performance.now();
+}).observe(
+  document,
+  { childList: true, subtree: true, attributes: true, attributeFilter: ["data-ready"] },
+);
 """
 
 
 def measure_report(run: Path, folder: Path) -> Iterator[str]:
-    """Size and times of the report: until map and table are there, and until the structure of the lowest energy is."""
+    """Size and times of the report: until map and table are there, and until the structure of the
+    lowest energy is.
+    """
     from playwright.sync_api import sync_playwright
 
     from gcd_hpc.browse.page.report import write_report
 
     started = time.perf_counter()
     path = write_report(run, folder / "report.html").resolve()
-    yield f"written in {time.perf_counter() - started:.1f} s, {path.stat().st_size / 1e6:.1f} MB\n\n| map, s | structure, s |\n|--:|--:|"
+    yield (
+        f"written in {time.perf_counter() - started:.1f} s, {path.stat().st_size / 1e6:.1f} MB\n\n|"
+        " map, s | structure, s |\n|--:|--:|"
+    )
     with sync_playwright() as playwright:
         for _ in range(5):
             flags = ["--no-sandbox", "--enable-unsafe-swiftshader", "--use-angle=swiftshader"]
@@ -109,7 +139,9 @@ def measure_report(run: Path, folder: Path) -> Iterator[str]:
             page.add_init_script(MARKS)
             page.goto(path.as_uri())
             page.wait_for_selector("body[data-ready]")
-            yield "| {:.2f} | {:.2f} |".format(*(mark / 1000 for mark in page.evaluate("[mapAt, readyAt]")))
+            yield "| {:.2f} | {:.2f} |".format(
+                *(mark / 1000 for mark in page.evaluate("[mapAt, readyAt]"))
+            )
             browser.close()
 
 
@@ -119,7 +151,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--parts", type=int, default=1000)
     parser.add_argument("--rows", type=int, default=1000)
-    parser.add_argument("--report", type=Path, metavar="RUN", help="measure the report of this run instead")
+    parser.add_argument(
+        "--report", type=Path, metavar="RUN", help="measure the report of this run instead"
+    )
     asked = parser.parse_args()
     if asked.report:
         for line in measure_report(asked.report, asked.folder):
@@ -136,7 +170,10 @@ def main() -> None:
         most_mb = max(most_mb, mb)
         for what, value in seconds.items():
             slowest[what] = max(slowest[what], value)
-    print(f"{len(RunStore(run).columns(['version'])['version']):,} rows; at most {most_mb:.0f} MB\n\n| what | s |\n|---|--:|")
+    print(
+        f"{len(RunStore(run).columns(['version'])['version']):,} rows; at most {most_mb:.0f}"
+        " MB\n\n| what | s |\n|---|--:|"
+    )
     for what, value in slowest.items():
         print(f"| {what} | {value:.2f} |")
 

@@ -1,9 +1,11 @@
-"""Both decoders on noisy copies of a known structure, and on arrays that the first model of a run generates.
+"""Both decoders on noisy copies of a known structure, and on arrays that the first model of a run
+generates.
 
     OMP_NUM_THREADS=1 python benchmarks/decoders.py RUN [--steps 1500] [--num 10] [--generated 60]
 
-The learned decoder is trained first on the run's own training set. Times are of this process, on one core. The first table has the error of
-the positions, atoms lost and extra; the second what becomes of generated structures when they are relaxed.
+The learned decoder is trained first on the run's own training set. Times are of this process, on
+one core. The first table has the error of the positions, atoms lost and extra; the second what
+becomes of generated structures when they are relaxed.
 """
 
 import argparse
@@ -15,13 +17,13 @@ import numpy as np
 import torch
 
 from gcd_hpc.config.campaign import DecoderConfig
-from gcd_hpc.simulation.child import LammpsChild
-from gcd_hpc.stages.assembly import grid_of
-from gcd_hpc.stages.layout import model_file, training_set
-from gcd_hpc.stages.relaxing import Worth, relax_candidate
+from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.learning.assembly import grid_of
+from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate
 from gcd_hpc.stages.sample import Model, candidate, draft, generate
-from gcd_hpc.stages.setting import Setting, load_setting
 from gcd_hpc.store.parts import read_columns, read_part
+from gcd_hpc.store.run_directory import model_file, training_set
 from gcd_hpc.voxels.decoder_training import train_decoder
 from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
@@ -35,23 +37,35 @@ CONFIG = DecoderConfig(kind="learned", learning_rate=6e-3)
 
 
 def compare(decoded: np.ndarray, positions: np.ndarray, grid: Grid) -> tuple[float, int, int]:
-    """RMSE in voxels over atoms that have a mutual nearest neighbour within a voxel; the numbers of atoms lost and extra."""
+    """RMSE in voxels over atoms that have a mutual nearest neighbour within a voxel; the numbers of
+    atoms lost and extra.
+    """
     if not len(decoded):
         return float("nan"), len(positions), 0
-    gaps = np.linalg.norm(grid.displacement(positions[:, None], decoded[None]) / grid.spacing, axis=2)  # (N, K)
+    gaps = np.linalg.norm(
+        grid.displacement(positions[:, None], decoded[None]) / grid.spacing, axis=2
+    )  # (N, K)
     nearest = gaps.argmin(axis=1)
-    found = (gaps[:, nearest].argmin(axis=0) == np.arange(len(positions))) & (gaps.min(axis=1) < 1.0)
+    found = (gaps[:, nearest].argmin(axis=0) == np.arange(len(positions))) & (
+        gaps.min(axis=1) < 1.0
+    )
     error = float(np.sqrt((gaps.min(axis=1)[found] ** 2).mean())) if found.any() else float("nan")
     return error, int(len(positions) - found.sum()), int(len(decoded) - found.sum())
 
 
-def curve(decoder: Decoder, positions: np.ndarray, grid: Grid, noise: float, num: int) -> tuple[float, float, float, float]:
-    """RMSE (voxels), lost, extra and milliseconds: means over arrays of randomly shifted copies; both decoders see the same arrays."""
+def curve(
+    decoder: Decoder, positions: np.ndarray, grid: Grid, noise: float, num: int
+) -> tuple[float, float, float, float]:
+    """RMSE (voxels), lost, extra and milliseconds: means over arrays of randomly shifted copies;
+    both decoders see the same arrays.
+    """
     generator = np.random.default_rng(0)
     rows = []
     for _ in range(num):
         moved = positions + generator.uniform(0.0, grid.spacing)
-        array = encode(torch.from_numpy(moved), grid).numpy() + np.float32(noise) * generator.standard_normal(grid.shape, dtype=np.float32)
+        array = encode(torch.from_numpy(moved), grid).numpy() + np.float32(
+            noise
+        ) * generator.standard_normal(grid.shape, dtype=np.float32)
         start = time.process_time()
         decoded = decoder(array)
         milliseconds = 1000 * (time.process_time() - start)
@@ -60,10 +74,14 @@ def curve(decoder: Decoder, positions: np.ndarray, grid: Grid, noise: float, num
     return float(error), float(lost), float(extra), float(milliseconds)
 
 
-def fates(setting: Setting, run_dir: Path, decoders: dict[str, Decoder], num: int) -> list[str]:
+def fates(
+    setting: BoundarySystem, run_dir: Path, decoders: dict[str, Decoder], num: int
+) -> list[str]:
     """One line a decoder: the same generated arrays decoded, assembled and relaxed."""
     model = Model.load(model_file(run_dir, 1), setting, CPU)
-    known = read_columns([training_set(run_dir, 1)], ["n_fraction", "gb_energy_j_m2", "registry_relaxed"])
+    known = read_columns(
+        [training_set(run_dir, 1)], ["n_fraction", "gb_energy_j_m2", "registry_relaxed"]
+    )
     drafts = [draft(setting, model, known, index) for index in range(num)]
     arrays = generate(setting, model, drafts, CPU)
     lines = []
@@ -71,33 +89,51 @@ def fates(setting: Setting, run_dir: Path, decoders: dict[str, Decoder], num: in
         for name, decoder in decoders.items():
             rows = []
             for item, array in zip(drafts, arrays, strict=True):
-                row = candidate(setting, model, item, item.canvas.assemble(decoder(array.numpy())), 0.0)
-                rows.append(relax_candidate(setting, child, row, Worth(np.inf, {})) if row.status == "sampled" else row)
+                row = candidate(
+                    setting, model, item, item.canvas.assemble(decoder(array.numpy())), 0.0
+                )
+                rows.append(
+                    relax_candidate(setting, child, row, ScreenWindow(np.inf, {}))
+                    if row.status == "sampled"
+                    else row
+                )
             done = [row for row in rows if row.status == "ok"]
             energies = np.array([row.gb_energy_j_m2 for row in done])
             closest = np.median([row.closest_pair_a for row in rows])
             lines.append(
-                f"| {name} | {len(done)} of {num} | {np.mean([row.num_atoms for row in rows]):.1f} | {closest:.2f} | "
-                f"{np.mean([row.evaluations for row in done]):.0f} | {np.median(energies):.3f} | {energies.min():.3f} |"
+                f"| {name} | {len(done)} of {num} | {np.mean([row.num_atoms for row in rows]):.1f}"
+                f" | {closest:.2f} | {np.mean([row.evaluations for row in done]):.0f} |"
+                f" {np.median(energies):.3f} | {energies.min():.3f} |"
             )
     return lines
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path)
-    parser.add_argument("--steps", type=int, default=CONFIG.num_steps, help="training steps of the learned decoder")
+    parser.add_argument(
+        "--steps", type=int, default=CONFIG.num_steps, help="training steps of the learned decoder"
+    )
     parser.add_argument("--num", type=int, default=10, help="arrays a row of the first table")
-    parser.add_argument("--generated", type=int, default=60, help="generated arrays of the second table")
+    parser.add_argument(
+        "--generated", type=int, default=60, help="generated arrays of the second table"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
-    setting = load_setting(str(options.run))
+    setting = load_boundary_system(str(options.run))
     structures = read_part(training_set(options.run, 1))
     positions, grid = structures[0].positions, grid_of(setting.frame, setting.config.voxels.shape)
     start = time.process_time()
     config = CONFIG.model_copy(update={"num_steps": options.steps})
-    network = train_decoder([structure.positions for structure in structures], grid, config, np.random.default_rng(0))
-    print(f"The learned decoder took {time.process_time() - start:.0f} s to train ({options.steps} steps).\n")
+    network = train_decoder(
+        [structure.positions for structure in structures], grid, config, np.random.default_rng(0)
+    )
+    print(
+        f"The learned decoder took {time.process_time() - start:.0f} s to train ({options.steps}"
+        " steps).\n"
+    )
     reach = CONFIG.cluster_distance * setting.bicrystal.nearest_neighbor
     decoders: dict[str, Decoder] = {
         "moment": lambda array: decode_moments(array, grid),
@@ -107,8 +143,15 @@ def main() -> None:
     for name, decoder in decoders.items():
         for noise in NOISES:
             error, lost, extra, milliseconds = curve(decoder, positions, grid, noise, options.num)
-            print(f"| {name} | {noise} | {error:.2g} | {lost:.1f} | {extra:.1f} | {milliseconds:.0f} |", flush=True)
-    print("\n| decoder | relaxed | atoms | closest pair, Å | evaluations | median E_gb, J/m^2 | lowest |\n|---|---|---|---|---|---|---|")
+            print(
+                f"| {name} | {noise} | {error:.2g} | {lost:.1f} | {extra:.1f} |"
+                f" {milliseconds:.0f} |",
+                flush=True,
+            )
+    print(
+        "\n| decoder | relaxed | atoms | closest pair, Å | evaluations | median E_gb, J/m^2 |"
+        " lowest |\n|---|---|---|---|---|---|---|"
+    )
     print("\n".join(fates(setting, options.run, decoders, options.generated)))
 
 

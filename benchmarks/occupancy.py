@@ -1,10 +1,13 @@
-"""How busy relaxation workers are, and what a task costs beside its work: overlapping stages against stages that take turns.
+"""How busy relaxation workers are, and what a task costs beside its work: overlapping stages
+against stages that take turns.
 
     python benchmarks/occupancy.py [--num 400]
 
-Runs the smoke campaign (its network is small, so that relaxation is what takes time, as with real networks on GPUs) with two relaxation
-workers: once with pools of their own, where sampling is held back while the queue is long and the second model is trained meanwhile, and
-once by turns. Prints the share of the workers' time between the first and the last candidate that was spent on relaxations.
+Runs the smoke campaign (its network is small, so that relaxation is what takes time, as with real
+networks on GPUs) with two relaxation
+workers: once with pools of their own, where sampling is held back while the queue is long and the
+second model is trained meanwhile, and once by turns. Prints the share of the workers' time between
+the first and the last candidate that was spent on relaxations.
 """
 
 import argparse
@@ -13,8 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from gcd_hpc.accounts.report import middle, occupancy, percentile, report_of
 from gcd_hpc.campaign.ledger import read_events
-from gcd_hpc.campaign.report import middle, occupancy, percentile, report_of
 
 ROOT = Path(__file__).parents[1]
 SITE = """
@@ -40,7 +43,17 @@ def run(folder: Path, mode: str, num: int) -> Path:
         "search.num_tries": 40,
     }
     overrides = [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
-    line = [sys.executable, "-m", "gcd_hpc.cli", "campaign", "campaigns/smoke.yaml", "--site", str(site), "--run-dir", str(run_dir)]
+    line = [
+        sys.executable,
+        "-m",
+        "gcd_hpc.cli",
+        "campaign",
+        "campaigns/smoke.yaml",
+        "--site",
+        str(site),
+        "--run-dir",
+        str(run_dir),
+    ]
     with open(folder / f"{mode}.log", "w") as log:
         subprocess.run([*line, *overrides], cwd=ROOT, check=True, stdout=log, stderr=log)
     return run_dir
@@ -49,11 +62,19 @@ def run(folder: Path, mode: str, num: int) -> Path:
 def figures(run_dir: Path) -> tuple[str, ...]:
     """Cells of one row of the table."""
     events = read_events(run_dir)
-    relaxed = [event.data for event in events if event.kind == "finished" and event.data["task"].startswith("relax")]
-    pool = occupancy([(data["started"], data["started"] + data["seconds"]) for data in relaxed], num_workers=2)
+    relaxed = [
+        event.data
+        for event in events
+        if event.kind == "finished" and event.data["task"].startswith("relax")
+    ]
+    pool = occupancy(
+        [(data["started"], data["started"] + data["seconds"]) for data in relaxed], num_workers=2
+    )
     report = report_of(events)
     num = sum(data["num"] for data in relaxed)
-    span = max(data["started"] + data["seconds"] for data in relaxed) - min(data["started"] for data in relaxed)
+    span = max(data["started"] + data["seconds"] for data in relaxed) - min(
+        data["started"] for data in relaxed
+    )
     return (
         f"{pool.whole:.1%}",
         f"{num}",
@@ -66,14 +87,22 @@ def figures(run_dir: Path) -> tuple[str, ...]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--num", type=int, default=400, help="candidates of each of the two models")
     arguments = parser.parse_args()
-    print("| mode | workers busy | candidates | tasks | first to last, s | overhead a task, ms | 95 % below | model to first sample, s |")
+    print(
+        "| mode | workers busy | candidates | tasks | first to last, s | overhead a task, ms | 95 %"
+        " below | model to first sample, s |"
+    )
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as folder:
         for mode in ("asynchronous", "barrier"):
-            print(f"| {mode} | " + " | ".join(figures(run(Path(folder), mode, arguments.num))) + " |", flush=True)
+            print(
+                f"| {mode} | " + " | ".join(figures(run(Path(folder), mode, arguments.num))) + " |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
     python benchmarks/rehearsal.py
 
-Five rounds of 20,000 candidates; a relaxation takes a minute, one attempt in 500 loses its worker, one in 500 takes five times as long.
-Every candidate is a task of its own. The rival is the same machine with stages that take turns.
+Five rounds of 20,000 candidates; a relaxation takes a minute, one attempt in 500 loses its worker,
+one in 500 takes five times as long. Every candidate is a task of its own. The rival is the same
+machine with stages that take turns.
 """
 
 import time
@@ -11,10 +12,10 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from gcd_hpc.accounts.rehearsal import Pace, Rehearsal
+from gcd_hpc.accounts.report import report_of
 from gcd_hpc.browse.usage import report_record, report_table
-from gcd_hpc.campaign.rehearsal import Pace, Rehearsal
-from gcd_hpc.campaign.report import report_of
-from gcd_hpc.campaign.tasks import Plan
+from gcd_hpc.stages.tasks import Plan
 
 PLAN = Plan(
     num_search_chunks=500,
@@ -27,7 +28,13 @@ PLAN = Plan(
     retrain_after=300,
     chunk_sizes={"search": 4, "sample": 40, "relax": 1},
 )
-BARRIER = replace(PLAN, mode="barrier", num_sample_chunks=20_000, num_batches=1, chunk_sizes={"search": 4, "sample": 1, "relax": 1})
+BARRIER = replace(
+    PLAN,
+    mode="barrier",
+    num_sample_chunks=20_000,
+    num_batches=1,
+    chunk_sizes={"search": 4, "sample": 1, "relax": 1},
+)
 PACE = Pace(search_s=60.0, sample_s=0.1, relax_s=60.0, train_s=900.0)
 
 
@@ -38,7 +45,10 @@ def main() -> None:
         simulated = Rehearsal(plan, PACE).run()
         report = report_of(simulated.events)
         seconds = time.perf_counter() - started
-        console.print(f"{plan.mode}: {len(simulated.events):,} events in {seconds:.1f} s, {report.elapsed_s / 3600:.2f} simulated hours")
+        console.print(
+            f"{plan.mode}: {len(simulated.events):,} events in {seconds:.1f} s,"
+            f" {report.elapsed_s / 3600:.2f} simulated hours"
+        )
         console.print(report_table(report_record(report)))
 
 

@@ -1,9 +1,11 @@
-"""Seconds on one core: a training step, a sampled candidate, a relaxed candidate, each beside a rival in the same run.
+"""Seconds on one core: a training step, a sampled candidate, a relaxed candidate, each beside a
+rival in the same run.
 
     OMP_NUM_THREADS=1 python benchmarks/stages.py RUN [--append]
 
-RUN is a finished run directory of the default campaign. The rivals: float32 for the two network stages; a new LAMMPS process for each
-structure for relaxation. ``--append`` adds the table to benchmarks/RESULTS.md.
+RUN is a finished run directory of the default campaign. The rivals: float32 for the two network
+stages; a new LAMMPS process for each structure for relaxation. ``--append`` adds the table to
+benchmarks/RESULTS.md.
 """
 
 import argparse
@@ -16,28 +18,28 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gcd_hpc.simulation.child import LammpsChild
+from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.learning.assembly import grid_of
+from gcd_hpc.learning.batches import ConditionScale, Sampler, voxel_scale
+from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.learning.decoding import load_decoder
 from gcd_hpc.stages import train as training
-from gcd_hpc.stages.assembly import grid_of
-from gcd_hpc.stages.batches import ConditionScale, Sampler, voxel_scale
-from gcd_hpc.stages.decoding import load_decoder
-from gcd_hpc.stages.layout import model_file, sampled_part, training_set
-from gcd_hpc.stages.relaxing import Worth, relax_candidate
+from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate
 from gcd_hpc.stages.sample import Model, sample_chunk
-from gcd_hpc.stages.setting import Setting, load_setting
 from gcd_hpc.store.parts import read_columns, read_part
+from gcd_hpc.store.run_directory import model_file, sampled_part, training_set
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 CPU = torch.device("cpu")
 
 
-def with_precision(setting: Setting, precision: str) -> Setting:
+def with_precision(setting: BoundarySystem, precision: str) -> BoundarySystem:
     """The same setting computing in another number type."""
     training_section = setting.config.training.model_copy(update={"precision": precision})
     return replace(setting, config=setting.config.model_copy(update={"training": training_section}))
 
 
-def step_seconds(setting: Setting, run_dir: Path, num: int = 30) -> float:
+def step_seconds(setting: BoundarySystem, run_dir: Path, num: int = 30) -> float:
     """Median time of a training step, data included."""
     structures = read_part(training_set(run_dir, 1))
     grid = grid_of(setting.frame, setting.config.voxels.shape)
@@ -52,10 +54,12 @@ def step_seconds(setting: Setting, run_dir: Path, num: int = 30) -> float:
     return float(np.median(times))
 
 
-def candidate_seconds(setting: Setting, run_dir: Path, num: int = 30) -> float:
+def candidate_seconds(setting: BoundarySystem, run_dir: Path, num: int = 30) -> float:
     """Mean time to sample and decode a candidate."""
     model = Model.load(model_file(run_dir, 1), setting, CPU)
-    known = read_columns([training_set(run_dir, 1)], ["n_fraction", "gb_energy_j_m2", "registry_relaxed"])
+    known = read_columns(
+        [training_set(run_dir, 1)], ["n_fraction", "gb_energy_j_m2", "registry_relaxed"]
+    )
     decoder = load_decoder(run_dir, setting)
     sample_chunk(setting, model, known, decoder, range(setting.config.sampling.batch_size), CPU)
     started = time.perf_counter()
@@ -63,11 +67,15 @@ def candidate_seconds(setting: Setting, run_dir: Path, num: int = 30) -> float:
     return (time.perf_counter() - started) / num
 
 
-def relaxation_seconds(setting: Setting, run_dir: Path, new_process: bool, num: int = 40) -> float:
-    """Mean time to relax a candidate of the first model as the campaign does: screen for all, preset for those that matter."""
+def relaxation_seconds(
+    setting: BoundarySystem, run_dir: Path, new_process: bool, num: int = 40
+) -> float:
+    """Mean time to relax a candidate of the first model as the campaign does: screen for all,
+    preset for those that matter.
+    """
     rows = [row for row in read_part(sampled_part(run_dir, 1, 0)) if row.status == "sampled"][:num]
     known = read_columns([training_set(run_dir, 1)], ["n_fraction", "gb_energy_j_m2"])
-    worth = Worth(setting.config.relaxation.screen_window_j_m2, {})
+    worth = ScreenWindow(setting.config.relaxation.screen_window_j_m2, {})
     for fraction, energy in zip(known["n_fraction"], known["gb_energy_j_m2"], strict=True):
         worth.learn(fraction, energy)
     with LammpsChild(setting.potential, 60.0) as child:
@@ -81,16 +89,30 @@ def relaxation_seconds(setting: Setting, run_dir: Path, new_process: bool, num: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path)
     parser.add_argument("--append", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    setting = load_setting(str(options.run))
+    setting = load_boundary_system(str(options.run))
     plain, auto = with_precision(setting, "float32"), with_precision(setting, "auto")
     rows = [
-        ("training step, batch 4", "float32", step_seconds(auto, options.run), step_seconds(plain, options.run), 0.20),
-        ("sampled candidate", "float32", candidate_seconds(auto, options.run), candidate_seconds(plain, options.run), 0.40),
+        (
+            "training step, batch 4",
+            "float32",
+            step_seconds(auto, options.run),
+            step_seconds(plain, options.run),
+            0.20,
+        ),
+        (
+            "sampled candidate",
+            "float32",
+            candidate_seconds(auto, options.run),
+            candidate_seconds(plain, options.run),
+            0.40,
+        ),
         (
             "relaxed candidate",
             "a new LAMMPS process each",
@@ -99,10 +121,19 @@ def main() -> None:
             0.15,
         ),
     ]
-    lines = [f"## {date.today()}: stages on one core", "", f"{platform.machine()}, {processor()}; torch {torch.__version__}", ""]
-    lines += ["| what | ours, s | rival | rival, s | rival / ours | limit, s |", "|---|---|---|---|---|---|"]
+    lines = [
+        f"## {date.today()}: stages on one core",
+        "",
+        f"{platform.machine()}, {processor()}; torch {torch.__version__}",
+        "",
+    ]
     lines += [
-        f"| {what} | {ours:.3f} | {rival} | {theirs:.3f} | {theirs / ours:.2f} | {limit:.2f} |" for what, rival, ours, theirs, limit in rows
+        "| what | ours, s | rival | rival, s | rival / ours | limit, s |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {what} | {ours:.3f} | {rival} | {theirs:.3f} | {theirs / ours:.2f} | {limit:.2f} |"
+        for what, rival, ours, theirs, limit in rows
     ]
     text = "\n".join(lines) + "\n"
     print(text)
@@ -113,7 +144,11 @@ def main() -> None:
 
 def processor() -> str:
     """The processor's own name, on Linux."""
-    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    names = [
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
     return names[0] if names else "unknown processor"
 
 

@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/store.py FOLDER [--parts 1000] [--rows 1000] [--keep]
 
-Makes a run directory of synthetic part files in FOLDER (two atoms a candidate, every field of a row filled as a campaign fills it),
-builds its index and runs ``gcd-hpc top``, start of Python included. The rival in the same run reads the same columns from the parts.
+Makes a run directory of synthetic part files in FOLDER (two atoms a candidate, every field of a row
+filled as a campaign fills it), builds its index and runs ``gcd-hpc top``, start of Python included.
+The rival in the same run reads the same columns from the parts.
 """
 
 import argparse
@@ -29,9 +30,24 @@ ATOMS = 2
 PLANE_ATOMS = 29
 """Of Sigma 29: more values of [n] than the default boundary has."""
 SEARCH_SHARE = 0.25
-TOP_FIELDS = ("id", "status", "source", "version", "round", "n_fraction", "gb_energy_j_m2", "num_atoms", "excess_volume_a", "converged")
+TOP_FIELDS = (
+    "id",
+    "status",
+    "source",
+    "version",
+    "round",
+    "n_fraction",
+    "gb_energy_j_m2",
+    "num_atoms",
+    "excess_volume_a",
+    "converged",
+)
 IMPORTS = "import gcd_hpc.cli, gcd_hpc.browse.tables, rich.console"
-REASONS = ("", "two atoms closer than 1.2 Å", "expected finite energies, got nan from LAMMPS after 17 steps")
+REASONS = (
+    "",
+    "two atoms closer than 1.2 Å",
+    "expected finite energies, got nan from LAMMPS after 17 steps",
+)
 
 
 def synthetic(number: int, num_parts: int, num_rows: int) -> tuple[str, Columns]:
@@ -39,15 +55,30 @@ def synthetic(number: int, num_parts: int, num_rows: int) -> tuple[str, Columns]
     rng = np.random.default_rng(number)
     num_search = int(SEARCH_SHARE * num_parts)
     source = "search" if number < num_search else "model"
-    version = 0 if number < num_search else 1 + (number - num_search) * 5 // (num_parts - num_search)
-    where = f"search/part-{number:05d}.h5" if source == "search" else f"model-{version:02d}/relaxed/part-{number:05d}.h5"
+    version = (
+        0 if number < num_search else 1 + (number - num_search) * 5 // (num_parts - num_search)
+    )
+    where = (
+        f"search/part-{number:05d}.h5"
+        if source == "search"
+        else f"model-{version:02d}/relaxed/part-{number:05d}.h5"
+    )
     outcome = rng.choice(3, num_rows, p=[0.85, 0.1, 0.05])
     ok = outcome == 0
     num_atoms = rng.integers(260, 290, num_rows)
     numbers = number * num_rows + np.arange(num_rows)
-    columns: Columns = {field.name: rng.normal(size=(num_rows, *field.shape)) for field in ROW_FIELDS if field.kind == "float"}
+    columns: Columns = {
+        field.name: rng.normal(size=(num_rows, *field.shape))
+        for field in ROW_FIELDS
+        if field.kind == "float"
+    }
     columns |= {
-        "id": np.array([candidate_id("search" if version == 0 else "model", version, index) for index in numbers.tolist()]),
+        "id": np.array(
+            [
+                candidate_id("search" if version == 0 else "model", version, index)
+                for index in numbers.tolist()
+            ]
+        ),
         "source": np.full(num_rows, source),
         "version": np.full(num_rows, version),
         "round": np.full(num_rows, version),
@@ -68,7 +99,9 @@ def synthetic(number: int, num_parts: int, num_rows: int) -> tuple[str, Columns]
         "model_sha256": np.full(num_rows, f"{version:x}" * 64 if version else ""),
         "potential_sha256": np.full(num_rows, "a" * 64),
     }
-    return where, columns | {field.name: rng.normal(size=(num_rows * ATOMS, *field.shape)) for field in ATOM_FIELDS}
+    return where, columns | {
+        field.name: rng.normal(size=(num_rows * ATOMS, *field.shape)) for field in ATOM_FIELDS
+    }
 
 
 def write_run(run_dir: Path, num_parts: int, num_rows: int) -> None:
@@ -91,7 +124,11 @@ def seconds(work: Callable[[], object]) -> float:
 
 def top_command(run_dir: Path, *options: str) -> None:
     """The real command in a new process."""
-    subprocess.run([sys.executable, "-m", "gcd_hpc.cli", "top", str(run_dir), *options], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "gcd_hpc.cli", "top", str(run_dir), *options],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 @contextmanager
@@ -112,7 +149,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--parts", type=int, default=1000)
     parser.add_argument("--rows", type=int, default=1000)
-    parser.add_argument("--keep", action="store_true", help="leave FOLDER/run, and use the one that is there")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave FOLDER/run, and use the one that is there"
+    )
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     folder = asked.folder if asked.keep else Path(tempfile.mkdtemp(dir=asked.folder))
@@ -137,12 +176,17 @@ def measure(run_dir: Path) -> list[str]:
     build_s = seconds(store.build_index)
     top_s = statistics.median(seconds(lambda: top_command(run_dir)) for _ in range(5))
     per_n_s = statistics.median(seconds(lambda: top_command(run_dir, "--per-n")) for _ in range(5))
-    start_s = statistics.median(seconds(lambda: subprocess.run([sys.executable, "-c", IMPORTS], check=True)) for _ in range(5))
+    start_s = statistics.median(
+        seconds(lambda: subprocess.run([sys.executable, "-c", IMPORTS], check=True))
+        for _ in range(5)
+    )
     num_rows = len(store.columns(["version"])["version"])
     size_mb = store.index_path.stat().st_size / 1e6
     again_s = seconds(store.build_index)
     with new_parts(run_dir, 20):
-        late_s = statistics.median(seconds(lambda: top_command(run_dir, "--per-n")) for _ in range(3))
+        late_s = statistics.median(
+            seconds(lambda: top_command(run_dir, "--per-n")) for _ in range(3)
+        )
     return [
         f"{len(paths):,} parts, {num_rows:,} rows; index of {size_mb:.0f} MB",
         "",

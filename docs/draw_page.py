@@ -1,4 +1,6 @@
-"""Pictures of the page and of the report: ``python docs/draw_page.py RUN`` writes docs/figures/browse.png and report.png."""
+"""Pictures of the page and of the report: ``python docs/draw_page.py RUN`` writes
+docs/figures/browse.png and report.png.
+"""
 
 import sys
 import tempfile
@@ -33,7 +35,11 @@ def picture(browser: Browser, address: str, path: Path, height: int, *clicks: st
 def main() -> None:
     """Draw both."""
     run = Path(sys.argv[1])
-    with sync_playwright() as playwright, PageServer(run) as server, tempfile.TemporaryDirectory() as folder:
+    with (
+        sync_playwright() as playwright,
+        PageServer(run) as server,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
         picture(browser, server.url, FIGURES / "browse.png", 1080)

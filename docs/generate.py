@@ -1,7 +1,8 @@
 """The pages of the reference that follow from the code: ``python docs/generate.py`` writes them.
 
-They are committed, so that they can be read where the code is read, without a build, and so that a change of the reference shows in the
-review of the change that caused it. ``tests/test_docs.py`` fails when they are out of date.
+They are committed, so that they can be read where the code is read, without a build, and so that a
+change of the reference shows in the review of the change that caused it. ``tests/test_docs.py``
+fails when they are out of date.
 """
 
 import ast
@@ -23,20 +24,32 @@ from gcd_hpc.store.run import RunCandidate
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/generate.py; do not edit. -->\n\n"
-KINDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
-LIMITS = {"exclusiveMinimum": "> {:g}", "minimum": "≥ {:g}", "exclusiveMaximum": "< {:g}", "maximum": "≤ {:g}"}
+KINDS = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "boolean": "true or false",
+}
+LIMITS = {
+    "exclusiveMinimum": "> {:g}",
+    "minimum": "≥ {:g}",
+    "exclusiveMaximum": "< {:g}",
+    "maximum": "≤ {:g}",
+}
 
 
 def config_page() -> str:
     """Every key of a campaign file and of a site file."""
     intro = f"""# Campaign and site files
 
-Both are YAML. Every key, from the models that read them: `gcd-hpc check FILE` says which key of a file is wrong, what was expected and what
-was found; a key that does not exist is refused with the nearest one that does. `--set KEY=VALUE` changes a key for one command, as in
-`--set sampling.num_candidates=200`.
+Both are YAML. Every key, from the models that read them: `gcd-hpc check FILE` says which key of a
+file is wrong, what was expected and what was found; a key that does not exist is refused with the
+nearest one that does. `--set KEY=VALUE` changes a key for one command, as in `--set
+sampling.num_candidates=200`.
 
-Lengths are in Å, energies in eV or, where the name says so, in J/m^2. `1e-4` is a number, `12:00:00` is text, only `true` and `false` are
-truth values, and a key that is written twice is refused, whatever other readers of YAML make of them.
+Lengths are in Å, energies in eV or, where the name says so, in J/m^2. `1e-4` is a number,
+`12:00:00` is text, only `true` and `false` are truth values, and a key that is written twice is
+refused, whatever other readers of YAML make of them.
 
 ## The campaign file
 
@@ -44,19 +57,28 @@ truth values, and a key that is written twice is refused, whatever other readers
 """
     campaign = "\n".join(_sections(CampaignConfig, ""))
     site = "\n".join(_sections(SiteConfig, ""))
-    about = f"## The site file\n\n{_plain(SiteConfig.__doc__ or '')} `campaigns/sites` has one for each kind of machine."
+    about = (
+        f"## The site file\n\n{_plain(SiteConfig.__doc__ or '')} `campaigns/sites` has one for each"
+        " kind of machine."
+    )
     return f"{NOTE}{intro}\n{campaign}\n{about}\n\n{site}"
 
 
 def _sections(model: type[Section], path: str) -> Iterator[str]:
     """A table of the model's own keys, then its sections."""
     schema, meanings = model.model_json_schema(), _meanings(model)
-    inner = {name: field.annotation for name, field in model.model_fields.items() if _is_section(field.annotation)}
+    inner = {
+        name: field.annotation
+        for name, field in model.model_fields.items()
+        if _is_section(field.annotation)
+    }
     plain = {name: one for name, one in schema["properties"].items() if name not in inner}
     if plain:
         yield "| key | value | default | meaning |\n|---|---|---|---|"
         for name, one in plain.items():
-            default = "required" if model.model_fields[name].is_required() else _value(one.get("default"))
+            default = (
+                "required" if model.model_fields[name].is_required() else _value(one.get("default"))
+            )
             yield f"| `{name}` | {_kind(one)} | {default} | {meanings[name]} |"
         yield ""
     for section in dict.fromkeys(inner.values()):
@@ -78,7 +100,11 @@ def _meanings(model: type[Section]) -> dict[str, str]:
     assert isinstance(tree, ast.ClassDef)
     found = {}
     for node, after in zip(tree.body, tree.body[1:], strict=False):
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(after, ast.Expr):
+        if (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(node.target, ast.Name)
+            and isinstance(after, ast.Expr)
+        ):
             found[node.target.id] = _plain(ast.literal_eval(after.value)).replace("|", "\\|")
     return found
 
@@ -117,34 +143,59 @@ def _value(default: Any) -> str:
 def commands_page() -> str:
     """Every command with its help."""
     overall = _help()
+    options = overall[overall.index("Options:") : overall.index("Commands:")].strip()
     pieces = [
         f"{NOTE}# Commands\n",
-        "What `gcd-hpc COMMAND --help` prints. A mistake that can be mended is one sentence on the standard error and exit code 2; "
-        "`gcd-hpc --debug COMMAND` adds the traceback.\n",
+        (
+            "What `gcd-hpc COMMAND --help` prints. A mistake that can be mended is one sentence on"
+            " the standard error and exit code 2; `gcd-hpc --debug COMMAND` adds the traceback.\n"
+        ),
         *(
             "| command | what it does |\n|---|---|",
-            *(f"| [`{name}`](#{name}) | {_first_sentence(one)} |" for name, one in COMMANDS.items()),
+            *(
+                f"| [`{name}`](#{name}) | {_first_sentence(one)} |"
+                for name, one in COMMANDS.items()
+            ),
             "",
         ),
-        f"```text\n{overall[overall.index('Options:') : overall.index('Commands:')].strip()}\n```\n",
+        f"```text\n{options}\n```\n",
     ]
     for name, command in COMMANDS.items():
         text = _help(name)
-        usage, rest = text.partition("\n\n")[0], re.split(r"^(?=(?:Arguments|Options):$)", text, maxsplit=1, flags=re.MULTILINE)[1]
-        paragraphs, examples = re.split(r"^(?:\x08\n)?Examples?:\n", inspect.getdoc(command) or "", maxsplit=1, flags=re.MULTILINE)
+        usage, rest = (
+            text.partition("\n\n")[0],
+            re.split(r"^(?=(?:Arguments|Options):$)", text, maxsplit=1, flags=re.MULTILINE)[1],
+        )
+        paragraphs, examples = re.split(
+            r"^(?:\x08\n)?Examples?:\n",
+            inspect.getdoc(command) or "",
+            maxsplit=1,
+            flags=re.MULTILINE,
+        )
         about = "\n\n".join(_paragraph(one) for one in paragraphs.strip().split("\n\n"))
         shown = textwrap.dedent(examples).strip()
-        pieces.append(f"## {name}\n\n{about}\n\n```bash\n{shown}\n```\n\nIn full:\n\n```text\n{usage}\n\n{rest.strip()}\n```\n")
+        pieces.append(
+            f"## {name}\n\n{about}\n\n```bash\n{shown}\n```\n\nIn"
+            f" full:\n\n```text\n{usage}\n\n{rest.strip()}\n```\n"
+        )
     return "\n".join(pieces)
 
 
 def _help(*words: str) -> str:
-    return CliRunner().invoke(app, [*words, "--help"], prog_name="gcd-hpc", env={"COLUMNS": "80"}).output
+    return (
+        CliRunner()
+        .invoke(app, [*words, "--help"], prog_name="gcd-hpc", env={"COLUMNS": "80"})
+        .output
+    )
 
 
 def _paragraph(text: str) -> str:
     """Without the line breaks of a terminal, except where the help keeps them."""
-    return f"```text\n{text.removeprefix(chr(8)).strip()}\n```" if text.startswith("\b") else " ".join(text.split())
+    return (
+        f"```text\n{text.removeprefix(chr(8)).strip()}\n```"
+        if text.startswith("\b")
+        else " ".join(text.split())
+    )
 
 
 def _first_sentence(command: Callable[..., None]) -> str:
@@ -155,22 +206,36 @@ def python_page() -> str:
     """``open_run`` and what it returns."""
     pieces = [
         f"{NOTE}# Python\n",
-        "`import gcd_hpc` is instant; numpy, ASE and HDF5 are loaded by the first `gcd_hpc.open_run`, torch never. "
-        "[Use results in Python](python.md) shows all of it at work.\n",
+        (
+            "`import gcd_hpc` is instant; numpy, ASE and HDF5 are loaded by the first"
+            " `gcd_hpc.open_run`, torch never. [Use results in Python](python.md) shows all of it"
+            " at work.\n"
+        ),
         _function("gcd_hpc.open_run", gcd_hpc.open_run, "##"),
         f"## Run\n\n{_docstring(gcd_hpc.Run)}\n",
         *(_member("run", name, one) for name, one in _members(gcd_hpc.Run)),
-        f"## RunCandidate\n\n{_docstring(RunCandidate)}\n\nAll fields stand in [the schema](schema.md).\n",
+        (
+            f"## RunCandidate\n\n{_docstring(RunCandidate)}\n\nAll fields stand in [the"
+            " schema](schema.md).\n"
+        ),
         *(_member("candidate", name, one) for name, one in _members(RunCandidate)),
     ]
     return "\n".join(pieces)
 
 
-SPECIAL = {"__len__": "len(run)", "__iter__": "for candidate in run", "__getitem__": "run[0], run['model-01-000045'], run[:10]"}
+SPECIAL = {
+    "__len__": "len(run)",
+    "__iter__": "for candidate in run",
+    "__getitem__": "run[0], run['model-01-000045'], run[:10]",
+}
 
 
 def _members(cls: type) -> list[tuple[str, Any]]:
-    return [(name, one) for name, one in vars(cls).items() if name in SPECIAL or (not name.startswith("_") and inspect.getdoc(one))]
+    return [
+        (name, one)
+        for name, one in vars(cls).items()
+        if name in SPECIAL or (not name.startswith("_") and inspect.getdoc(one))
+    ]
 
 
 def _member(owner: str, name: str, one: Any) -> str:
@@ -185,7 +250,11 @@ def _member(owner: str, name: str, one: Any) -> str:
 
 def _function(title: str, function: Callable[..., Any], level: str) -> str:
     signature = inspect.signature(function)
-    arguments = [str(one.replace(annotation=_Plain(one.annotation))) for name, one in signature.parameters.items() if name != "self"]
+    arguments = [
+        str(one.replace(annotation=_Plain(one.annotation)))
+        for name, one in signature.parameters.items()
+        if name != "self"
+    ]
     shown = f"{title}({', '.join(arguments)}) -> {_annotation(signature.return_annotation)}"
     return f"{level} {title}\n\n`{shown}`\n\n{_docstring(function)}\n"
 
@@ -202,7 +271,9 @@ class _Plain:
 
 def _annotation(annotation: Any) -> str:
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    return re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])", "", text).replace("dict[str, ndarray]", "dict[str, array]")
+    return re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])", "", text).replace(
+        "dict[str, ndarray]", "dict[str, array]"
+    )
 
 
 def _docstring(documented: Any) -> str:

@@ -11,7 +11,9 @@ __version__ = version("gcd-hpc")
 
 
 def __getattr__(name: str) -> Any:
-    """``open_run`` and its ``Run`` load numpy, ASE and HDF5 when they are first asked for; ``import gcd_hpc`` loads none of them."""
+    """``open_run`` and its ``Run`` load numpy, ASE and HDF5 when they are first asked for; ``import
+    gcd_hpc`` loads none of them.
+    """
     if name not in ("Run", "open_run"):
         raise AttributeError(f"module 'gcd_hpc' has no attribute {name!r}")
     from gcd_hpc.store import run

@@ -1,6 +1,8 @@
-"""Everything that can go wrong in words a user can act on: the message is the whole report, the exit code is 2.
+"""Everything that can go wrong in words a user can act on: the message is the whole report, the
+exit code is 2.
 
-Raw arguments go to ``super().__init__`` and the sentence is formed in ``__str__``, so that every error survives pickling between processes.
+Raw arguments go to ``super().__init__`` and the sentence is formed in ``__str__``, so that every
+error survives pickling between processes.
 """
 
 
@@ -18,7 +20,11 @@ class ConfigError(GcdError):
         self.source, self.key, self.problem = source, key, problem
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.key}: {self.problem}" if self.key else f"{self.source}: {self.problem}"
+        return (
+            f"{self.source}: {self.key}: {self.problem}"
+            if self.key
+            else f"{self.source}: {self.problem}"
+        )
 
 
 class OrientationError(GcdError):
@@ -46,7 +52,9 @@ class CheckpointError(GcdError):
 
 
 class LaunchError(GcdError):
-    """A launcher (mpiexec, torchrun), Parsl or LAMMPS that is missing, cannot start or ended with an error."""
+    """A launcher (mpiexec, torchrun), Parsl or LAMMPS that is missing, cannot start or ended with
+    an error.
+    """
 
 
 class QuarantineError(GcdError):

@@ -9,6 +9,7 @@ SEARCH, DECODER, TRAINING, SAMPLING, REHEARSAL, CRYSTAL, PARTICLE, CARBON, REPRO
 def generator(seed: int, *key: int) -> np.random.Generator:
     """The random stream of one item, e.g. ``generator(seed, SAMPLING, version, index)``.
 
-    Streams of different keys are independent; a stream does not depend on which streams were drawn before it.
+    Streams of different keys are independent; a stream does not depend on which streams were drawn
+    before it.
     """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

@@ -1,7 +1,8 @@
-"""All checks in order, quickest first: ``python -m tests [pytest options]``. Ends with pytest's closing line and exit code.
+"""All checks in order, quickest first: ``python -m tests [pytest options]``. Ends with pytest's
+closing line and exit code.
 
-Two processes share the test files, the long ones first (``conftest.py``): most of the time goes into waiting for launchers, schedulers
-and workers to start.
+Two processes share the test files, the long ones first (``conftest.py``): most of the time goes
+into waiting for launchers, schedulers and workers to start.
 """
 
 import os
@@ -16,15 +17,25 @@ CHECKS = (["ruff", "check", "."], ["mypy"])
 
 
 def main() -> int:
-    # Tests start launchers by name: those of this environment come first, whether it is activated or not.
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    # Tests start launchers by name: those of this environment come first, whether it is activated
+    # or not.
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
     failed = False
     for check in CHECKS:
         started = time.monotonic()
         code = subprocess.run([sys.executable, "-m", *check], cwd=ROOT, env=environment).returncode
-        print(f"{' '.join(check)}: {'passed' if code == 0 else 'FAILED'} in {time.monotonic() - started:.1f} s", flush=True)
+        print(
+            f"{' '.join(check)}: {'passed' if code == 0 else 'FAILED'} in"
+            f" {time.monotonic() - started:.1f} s",
+            flush=True,
+        )
         failed |= code != 0
-    code = subprocess.run([sys.executable, "-m", "pytest", *PARALLEL, *sys.argv[1:]], cwd=ROOT, env=environment).returncode
+    code = subprocess.run(
+        [sys.executable, "-m", "pytest", *PARALLEL, *sys.argv[1:]], cwd=ROOT, env=environment
+    ).returncode
     return code or int(failed)
 
 

@@ -1,9 +1,12 @@
-"""Kills whatever belongs to a campaign at random moments, resumes each time, and compares with a campaign that nobody disturbed.
+"""Kills whatever belongs to a campaign at random moments, resumes each time, and compares with a
+campaign that nobody disturbed.
 
-    python -m tests.chaos --kills 50 [--seed 0] [--run-dir DIR] [--set KEY=VALUE] [--victims driver,rank]
+    python -m tests.chaos --kills 50 [--seed 0] [--run-dir DIR] [--set KEY=VALUE] [--victims
+    driver,rank]
 
-The same seed draws the same victims, signals and delays; what they hit depends on the machine. Prints a line for each kill and a table;
-exits with 1 if anything differed, was lost, was counted twice or outlived its campaign. Run directories of failures are kept.
+The same seed draws the same victims, signals and delays; what they hit depends on the machine.
+Prints a line for each kill and a table; exits with 1 if anything differed, was lost, was counted
+twice or outlived its campaign. Run directories of failures are kept.
 """
 
 import argparse
@@ -23,15 +26,16 @@ import numpy as np
 import psutil
 
 from gcd_hpc.campaign.ledger import State, read_events, replay
-from gcd_hpc.campaign.reaper import descendants
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.schema import Candidate
+from gcd_hpc.workers.reaper import descendants
 
 ROOT = Path(__file__).parents[1]
 CAMPAIGN = "campaigns/smoke.yaml"
 VICTIMS = {
-    # What tells a process of the kind by its command line; the first that fits counts. Only descendants of the driver are looked at.
-    "child": "gcd_hpc.simulation.lammps_worker",
+    # What tells a process of the kind by its command line; the first that fits counts. Only
+    # descendants of the driver are looked at.
+    "child": "gcd_hpc.engines.lammps_worker",
     "torchrun": "gcd_hpc.stages.train",
     "rank": "gcd_hpc.stages.sample",
     "interchange": "interchange",
@@ -42,14 +46,18 @@ KINDS = ("driver", *VICTIMS)
 MIN_DELAY_S, MAX_DELAY_S = 0.5, 12.0
 """After the start of a driver or the last kill."""
 STAGE_DELAY_S = 3.0
-"""Half of the kills wait for the next stage to begin and then for no longer than this, or nothing but the search would be hit."""
+"""Half of the kills wait for the next stage to begin and then for no longer than this, or nothing
+but the search would be hit.
+"""
 PATIENCE_S = 400.0
 """A campaign that nobody disturbs for so long and that is not complete hangs."""
 
 
 @dataclass(frozen=True)
 class Kill:
-    """What was drawn for one kill: kinds in the order of preference, for not all of them live at any moment."""
+    """What was drawn for one kill: kinds in the order of preference, for not all of them live at
+    any moment.
+    """
 
     kinds: tuple[str, ...]
     pick: float
@@ -62,8 +70,18 @@ class Kill:
         rng = random.Random(f"{seed} {number}")
         kinds = tuple(rng.sample(victims, len(victims)))
         at_next_stage = rng.random() < 0.5
-        delay_s = rng.uniform(0.0, STAGE_DELAY_S) if at_next_stage else rng.uniform(MIN_DELAY_S, MAX_DELAY_S)
-        return cls(kinds, rng.random(), rng.choice([signal.SIGKILL, signal.SIGTERM]), at_next_stage, delay_s)
+        delay_s = (
+            rng.uniform(0.0, STAGE_DELAY_S)
+            if at_next_stage
+            else rng.uniform(MIN_DELAY_S, MAX_DELAY_S)
+        )
+        return cls(
+            kinds,
+            rng.random(),
+            rng.choice([signal.SIGKILL, signal.SIGTERM]),
+            at_next_stage,
+            delay_s,
+        )
 
 
 @dataclass
@@ -82,11 +100,21 @@ class Campaign:
 
     def start(self) -> None:
         """The command of the user."""
-        line = [sys.executable, "-m", "gcd_hpc.cli", "campaign", CAMPAIGN, "--run-dir", str(self.run_dir)]
+        line = [
+            sys.executable,
+            "-m",
+            "gcd_hpc.cli",
+            "campaign",
+            CAMPAIGN,
+            "--run-dir",
+            str(self.run_dir),
+        ]
         line += [word for override in self.overrides for word in ("--set", override)]
         # To a file: a pipe would be held open by whatever outlives a killed driver.
         with open(self.log, "ab") as log:
-            self.driver = psutil.Popen(line, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.driver = psutil.Popen(
+                line, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
         self.asked_to_end = False
 
     def state(self) -> State:
@@ -95,9 +123,17 @@ class Campaign:
     def stage(self) -> str:
         """The first phase that is not complete: ``train-01``."""
         state = self.state()
-        if self.driver is None or state.plan is None or self.driver.pid not in {pid for pid, _ in state.drivers.values()}:
+        if (
+            self.driver is None
+            or state.plan is None
+            or self.driver.pid not in {pid for pid, _ in state.drivers.values()}
+        ):
             return "starting"
-        open_phases = (f"{stage}-{version:02d}" for stage, version in state.plan.phases() if not state.is_complete(stage, version))
+        open_phases = (
+            f"{stage}-{version:02d}"
+            for stage, version in state.plan.phases()
+            if not state.is_complete(stage, version)
+        )
         return next(open_phases, "report")
 
     def processes(self) -> list[psutil.Process]:
@@ -117,7 +153,10 @@ class Campaign:
 
     def end(self) -> None:
         """Leave nothing behind."""
-        processes = [*([self.driver] if self.driver else []), *(self.processes() if self.run_dir.exists() else [])]
+        processes = [
+            *([self.driver] if self.driver else []),
+            *(self.processes() if self.run_dir.exists() else []),
+        ]
         for process in processes:
             kill(process, signal.SIGKILL)
 
@@ -140,12 +179,21 @@ class Tally:
         for (kind, _, stage), num in self.kills.items():
             by_place[kind, stage.split("-")[0]] += num
         stages = list(dict.fromkeys(stage for _, stage in by_place))
-        lines = ["| victim | " + " | ".join(stages) + " | all |", "|---|" + "--:|" * (len(stages) + 1)]
+        lines = [
+            "| victim | " + " | ".join(stages) + " | all |",
+            "|---|" + "--:|" * (len(stages) + 1),
+        ]
         for kind in [kind for kind in KINDS if any(kind == one for one, _ in by_place)]:
             counts = [by_place[kind, stage] for stage in stages]
-            lines.append(f"| {kind} | " + " | ".join(str(num or "") for num in [*counts, sum(counts)]) + " |")
-        totals = [sum(num for (_, one), num in by_place.items() if one == stage) for stage in stages]
-        return "\n".join([*lines, "| all | " + " | ".join(str(num) for num in [*totals, sum(totals)]) + " |"])
+            lines.append(
+                f"| {kind} | " + " | ".join(str(num or "") for num in [*counts, sum(counts)]) + " |"
+            )
+        totals = [
+            sum(num for (_, one), num in by_place.items() if one == stage) for stage in stages
+        ]
+        return "\n".join(
+            [*lines, "| all | " + " | ".join(str(num) for num in [*totals, sum(totals)]) + " |"]
+        )
 
 
 def command_of(process: psutil.Process) -> str:
@@ -172,7 +220,9 @@ def candidates(run_dir: Path) -> dict[str, Candidate]:
     """
     store = RunStore(run_dir)
     ids = store.columns(["id"])["id"].tolist()
-    assert len(set(ids)) == len(ids), f"twice: {[name for name, num in Counter(ids).items() if num > 1]}"
+    assert len(set(ids)) == len(ids), (
+        f"twice: {[name for name, num in Counter(ids).items() if num > 1]}"
+    )
     return {row.id: row for row in store.candidates(ids)}
 
 
@@ -188,7 +238,10 @@ def check(campaign: Campaign, undisturbed: Path, tally: Tally) -> None:
     tasks, expected_tasks = finished_tasks(campaign.run_dir), finished_tasks(undisturbed)
     if tasks != expected_tasks:
         apart = (tasks - expected_tasks) + (expected_tasks - tasks)
-        tally.fail(campaign, f"expected each task to be finished once, got too many or too few of {dict(apart)}")
+        tally.fail(
+            campaign,
+            f"expected each task to be finished once, got too many or too few of {dict(apart)}",
+        )
     try:
         found = candidates(campaign.run_dir)
     except AssertionError as error:
@@ -196,16 +249,28 @@ def check(campaign: Campaign, undisturbed: Path, tally: Tally) -> None:
         return
     expected = candidates(undisturbed)
     if found.keys() != expected.keys():
-        tally.fail(campaign, f"expected the same candidates, got these on one side only: {sorted(found.keys() ^ expected.keys())}")
-    differing = [name for name in found.keys() & expected.keys() if not same(found[name], expected[name])]
+        tally.fail(
+            campaign,
+            "expected the same candidates, got these on one side only:"
+            f" {sorted(found.keys() ^ expected.keys())}",
+        )
+    differing = [
+        name for name in found.keys() & expected.keys() if not same(found[name], expected[name])
+    ]
     if differing:
-        tally.fail(campaign, f"expected the same numbers bit for bit, got others for {sorted(differing)}")
+        tally.fail(
+            campaign, f"expected the same numbers bit for bit, got others for {sorted(differing)}"
+        )
 
 
 def same(one: Candidate, other: Candidate) -> bool:
     """Whether two candidates are equal in all but their times."""
     arrays = ("unrelaxed_positions", "positions", "energies_ev")
-    return (one.status, one.failure, one.model_sha256) == (other.status, other.failure, other.model_sha256) and all(
+    return (one.status, one.failure, one.model_sha256) == (
+        other.status,
+        other.failure,
+        other.model_sha256,
+    ) and all(
         np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True) for name in arrays
     )
 
@@ -220,13 +285,19 @@ def strike(campaign: Campaign, drawn: Kill, tally: Tally, number: int, started: 
             campaign.asked_to_end |= kind == "driver"
             tally.kills[kind, drawn.signal.name, stage] += 1
             seconds = time.monotonic() - started
-            print(f"{seconds:7.1f} s  {number:3d}  {campaign.run_dir.name}  {kind:11s} {drawn.signal.name}  {stage}", flush=True)
+            print(
+                f"{seconds:7.1f} s  {number:3d}  {campaign.run_dir.name}  {kind:11s}"
+                f" {drawn.signal.name}  {stage}",
+                flush=True,
+            )
             return True
     return False
 
 
 def ended_well(campaign: Campaign, code: int) -> bool:
-    """A driver may end by itself with 0, or by the signal that it was sent before it could handle it."""
+    """A driver may end by itself with 0, or by the signal that it was sent before it could handle
+    it.
+    """
     return code == 0 or (campaign.asked_to_end and code in (-signal.SIGKILL, -signal.SIGTERM))
 
 
@@ -252,15 +323,25 @@ def wait_for_moment(campaign: Campaign, drawn: Kill) -> int | None:
     return wait(campaign, drawn.delay_s)
 
 
-def disturb(campaign: Campaign, numbers: range, asked: argparse.Namespace, tally: Tally, started: float) -> int:
+def disturb(
+    campaign: Campaign, numbers: range, asked: argparse.Namespace, tally: Tally, started: float
+) -> int:
     """Carry one campaign out, killing on the way. Returns how many kills it took."""
     campaign.start()
     done = errors = 0
     while True:
-        drawn = Kill.draw(asked.seed, numbers.start + done, asked.victims) if done < len(numbers) else None
+        drawn = (
+            Kill.draw(asked.seed, numbers.start + done, asked.victims)
+            if done < len(numbers)
+            else None
+        )
         code = wait_for_moment(campaign, drawn) if drawn else wait(campaign, PATIENCE_S)
         if code is None and drawn is None:
-            tally.fail(campaign, f"expected an end, got none for {PATIENCE_S:.0f} s after the last kill, in {campaign.stage()}")
+            tally.fail(
+                campaign,
+                f"expected an end, got none for {PATIENCE_S:.0f} s after the last kill, in"
+                f" {campaign.stage()}",
+            )
             return done
         if code is None:
             assert drawn is not None
@@ -271,7 +352,11 @@ def disturb(campaign: Campaign, numbers: range, asked: argparse.Namespace, tally
             return done
         if not ended_well(campaign, code):
             errors += 1
-            tally.fail(campaign, f"expected the driver to go on, got exit code {code} in {campaign.stage()}:\n{tail(campaign.log)}")
+            tally.fail(
+                campaign,
+                f"expected the driver to go on, got exit code {code} in"
+                f" {campaign.stage()}:\n{tail(campaign.log)}",
+            )
             if errors == 3:
                 return done
         campaign.start()
@@ -292,12 +377,30 @@ def run_undisturbed(campaign: Campaign) -> Path:
 
 
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--run-dir", type=Path, help="where the campaigns are kept; a temporary folder when not given")
-    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="change a key of the campaign")
-    parser.add_argument("--victims", type=lambda text: text.split(","), default=list(KINDS), help=f"some of {','.join(KINDS)}")
+    parser.add_argument(
+        "--run-dir",
+        type=Path,
+        help="where the campaigns are kept; a temporary folder when not given",
+    )
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a key of the campaign",
+    )
+    parser.add_argument(
+        "--victims",
+        type=lambda text: text.split(","),
+        default=list(KINDS),
+        help=f"some of {','.join(KINDS)}",
+    )
     return parser.parse_args(arguments)
 
 
@@ -308,7 +411,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     tally, started, done = Tally(), time.monotonic(), 0
     asked.undisturbed = run_undisturbed(Campaign(folder / "undisturbed", asked.overrides))
-    print(f"{time.monotonic() - started:7.1f} s       undisturbed campaign complete in {folder}", flush=True)
+    print(
+        f"{time.monotonic() - started:7.1f} s       undisturbed campaign complete in {folder}",
+        flush=True,
+    )
     while done < asked.kills and len(tally.failures) < asked.kills:
         number = 1 + sum(1 for _ in folder.glob("campaign-*.log"))
         campaign = Campaign(folder / f"campaign-{number:02d}", asked.overrides)
@@ -317,7 +423,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             done += disturb(campaign, range(done, asked.kills), asked, tally, started)
         finally:
             campaign.end()
-        print(f"{time.monotonic() - started:7.1f} s       {campaign.run_dir.name} ended after {done} kills in all", flush=True)
+        print(
+            f"{time.monotonic() - started:7.1f} s       {campaign.run_dir.name} ended after {done}"
+            " kills in all",
+            flush=True,
+        )
         if len(tally.failures) == failures:
             shutil.rmtree(campaign.run_dir)
     print(f"\n{tally.table()}\n\n{done} kills, {len(tally.failures)} failures")

@@ -7,16 +7,25 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Before numpy and torch are imported: two cores are shared by ranks, workers and tests, and sums must not depend on the machine.
+# Before numpy and torch are imported: two cores are shared by ranks, workers and tests, and sums
+# must not depend on the machine.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
 
-# The same examples everywhere; how long one takes says more about the neighbours than about the code.
+# The same examples everywhere; how long one takes says more about the neighbours than about the
+# code.
 settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
-# Minutes each, with few tests: one that is left for the end keeps a single process busy while the other waits.
-LONG = ("slurm/test_batch.py", "test_docs.py", "slurm/test_campaign_job.py", "integration", "browse/page")
+# Minutes each, with few tests: one that is left for the end keeps a single process busy while the
+# other waits.
+LONG = (
+    "slurm/test_batch.py",
+    "test_docs.py",
+    "slurm/test_campaign_job.py",
+    "integration",
+    "browse/page",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,7 +33,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def rank(item: pytest.Item) -> int:
         path = item.path.relative_to(Path(__file__).parent).as_posix()
-        return next((number for number, start in enumerate(LONG) if path.startswith(start)), len(LONG))
+        return next(
+            (number for number, start in enumerate(LONG) if path.startswith(start)), len(LONG)
+        )
 
     items.sort(key=rank)
 

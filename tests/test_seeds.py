@@ -16,7 +16,13 @@ def test_the_same_key_gives_the_same_numbers():
 
 def test_every_part_of_a_key_changes_the_numbers():
     key = (7, SAMPLING, 2, 45)
-    others = [(8, SAMPLING, 2, 45), (7, SEARCH, 2, 45), (7, SAMPLING, 1, 45), (7, SAMPLING, 2, 44), (7, SAMPLING, 45, 2)]
+    others = [
+        (8, SAMPLING, 2, 45),
+        (7, SEARCH, 2, 45),
+        (7, SAMPLING, 1, 45),
+        (7, SAMPLING, 2, 44),
+        (7, SAMPLING, 45, 2),
+    ]
     assert len({draws(*each)[0] for each in [key, *others]}) == 6
 
 
@@ -40,5 +46,7 @@ def test_streams_of_neighbouring_items_are_uncorrelated():
 
 
 def test_the_numbers_are_those_of_the_first_release():
-    """Golden: python -c "from gcd_hpc.seeds import *; print(generator(0, SAMPLING, 1, 2).integers(10**6, size=3))" """
+    """Golden: python -c "from gcd_hpc.seeds import *; print(generator(0, SAMPLING, 1,
+    2).integers(10**6, size=3))"
+    """
     assert generator(0, SAMPLING, 1, 2).integers(10**6, size=3).tolist() == [764749, 240052, 843124]

@@ -31,7 +31,8 @@ _FIELDS = ("source", "version", "status", "n_fraction", "gb_energy_j_m2", "sampl
 
 @dataclass(frozen=True)
 class Finds:
-    """Relaxed candidates in the order in which they were made, with what had been spent when they were.
+    """Relaxed candidates in the order in which they were made, with what had been spent when they
+    were.
 
     n_fraction, energy in J/m^2, version of the model (0 is the search), relaxations, core_h: (M,).
     """
@@ -51,8 +52,8 @@ class Finds:
 def finds(run: Path, selection: str = "") -> Finds:
     """What the selected candidates were and what the whole campaign had spent on each.
 
-    Core-hours are those of the ledger, a model's training before its first candidate. A single file has no ledger: they are then the
-    seconds of sampling and relaxation of its rows.
+    Core-hours are those of the ledger, a model's training before its first candidate. A single file
+    has no ledger: they are then the seconds of sampling and relaxation of its rows.
 
     Raises:
         StoreError: if a word of the selection is wrong or nothing that is selected was relaxed.
@@ -68,7 +69,11 @@ def finds(run: Path, selection: str = "") -> Finds:
     relaxations = np.cumsum(np.isin(columns["status"], ("ok", "failed")))
     before, during = _core_s(run)
     core_h = _spent(columns, before, during) / 3600
-    chosen &= (columns["status"] == "ok") & np.isfinite(columns["gb_energy_j_m2"]) & np.isfinite(columns["n_fraction"])
+    chosen &= (
+        (columns["status"] == "ok")
+        & np.isfinite(columns["gb_energy_j_m2"])
+        & np.isfinite(columns["n_fraction"])
+    )
     need_some(store, np.flatnonzero(chosen), selection)
     return Finds(
         exact_fractions(columns["n_fraction"][chosen]),
@@ -83,11 +88,15 @@ def finds(run: Path, selection: str = "") -> Finds:
 
 
 def _core_s(run: Path) -> tuple[dict[int, float], dict[int, float]]:
-    """Core-seconds by version, from the ledger: until its first candidate, and while its candidates were made; empty without a ledger."""
+    """Core-seconds by version, from the ledger: until its first candidate, and while its candidates
+    were made; empty without a ledger.
+    """
     before: dict[int, float] = defaultdict(float)
     during: dict[int, float] = defaultdict(float)
     for task, done in replay(read_events(run) if run.is_dir() else []).finished.items():
-        (before if task.stage in ("select", "train", "promote") else during)[task.version] += done.seconds * done.cores
+        (before if task.stage in ("select", "train", "promote") else during)[task.version] += (
+            done.seconds * done.cores
+        )
     return before, during
 
 
@@ -104,7 +113,8 @@ def _spent(columns: Columns, before: dict[int, float], during: dict[int, float])
 
 
 def progress(run: Path, selection: str = "") -> Figure:
-    """The lowest energy found by then for each [n], against the number of relaxations and against core-hours.
+    """The lowest energy found by then for each [n], against the number of relaxations and against
+    core-hours.
 
     Raises:
         GcdError: as ``finds`` and ``read_events`` do.
@@ -112,13 +122,18 @@ def progress(run: Path, selection: str = "") -> Figure:
     found = finds(run, selection)
     figure = new_figure(9.6, 4.8)
     left, right = figure.subplots(1, 2, sharey=True)
-    best = {n: float(found.energy[found.n_fraction == n].min()) for n in np.unique(found.n_fraction).tolist()}
+    best = {
+        n: float(found.energy[found.n_fraction == n].min())
+        for n in np.unique(found.n_fraction).tolist()
+    }
     shown = sorted(sorted(best, key=lambda n: best[n])[:MAX_LINES])
     energies = np.array([best[n] for n in shown])
     cap, lowest = energy_cap(np.array(shown), energies), float(energies.min())
     margin = 0.06 * (cap - lowest)
     left.set_ylim(lowest - margin, cap + margin)
-    colours = dict(zip(shown, colormaps["viridis"](np.linspace(0.0, 0.82, len(shown))), strict=True))
+    colours = dict(
+        zip(shown, colormaps["viridis"](np.linspace(0.0, 0.82, len(shown))), strict=True)
+    )
     per_hour, unit = (1, "core-hours") if found.total_core_h >= SHORT_H else (60, "core-minutes")
     for axes, spent, total in (
         (left, found.relaxations, found.num_relaxations),
@@ -126,7 +141,14 @@ def progress(run: Path, selection: str = "") -> Figure:
     ):
         for n_fraction in shown:
             mine = found.n_fraction == n_fraction
-            _draw_best(axes, spent[mine], found.energy[mine], found.version[mine], total, colours[n_fraction])
+            _draw_best(
+                axes,
+                spent[mine],
+                found.energy[mine],
+                found.version[mine],
+                total,
+                colours[n_fraction],
+            )
         _mark_versions(axes, spent, found.version, total)
         axes.set_xlim(0, total or 1.0)
         axes.spines[["top", "right"]].set_visible(False)
@@ -141,20 +163,52 @@ def progress(run: Path, selection: str = "") -> Figure:
     _label_ends(right, {f"[n] = {format_fraction(n)}": (best[n], colours[n]) for n in shown})
     if len(shown) < len(best):
         note = f"the {len(shown)} lowest of {len(best)} [n]"
-        left.annotate(note, (1, 1), (-4, -4), "axes fraction", textcoords="offset points", ha="right", va="top", fontsize=8, color=GREY)
+        left.annotate(
+            note,
+            (1, 1),
+            (-4, -4),
+            "axes fraction",
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=8,
+            color=GREY,
+        )
     _explain_marks(figure, found)
     return figure
 
 
-def _draw_best(axes: Axes, spent: np.ndarray, energy: np.ndarray, version: np.ndarray, total: float, colour: np.ndarray) -> None:
+def _draw_best(
+    axes: Axes,
+    spent: np.ndarray,
+    energy: np.ndarray,
+    version: np.ndarray,
+    total: float,
+    colour: np.ndarray,
+) -> None:
     """The running minimum as steps; a ring where the search lowered it, a dot where a model did."""
     best = np.minimum.accumulate(energy)
     fall = np.concatenate([[True], best[1:] < best[:-1]])
-    axes.step(np.append(spent[fall], total), np.append(best[fall], best[-1]), where="post", color=colour, linewidth=1.6, zorder=2)
+    axes.step(
+        np.append(spent[fall], total),
+        np.append(best[fall], best[-1]),
+        where="post",
+        color=colour,
+        linewidth=1.6,
+        zorder=2,
+    )
     noticed = np.concatenate([[True], -np.diff(best) > NOTICED_J_M2])
     for mine, edge, face in ((version == 0, BLUE, "white"), (version > 0, RED, RED)):
         some = noticed & mine
-        axes.scatter(spent[some], best[some], s=16, facecolors=face, edgecolors=edge, linewidths=0.9, zorder=3)
+        axes.scatter(
+            spent[some],
+            best[some],
+            s=16,
+            facecolors=face,
+            edgecolors=edge,
+            linewidths=0.9,
+            zorder=3,
+        )
 
 
 def _mark_versions(axes: Axes, spent: np.ndarray, version: np.ndarray, total: float) -> None:
@@ -165,7 +219,17 @@ def _mark_versions(axes: Axes, spent: np.ndarray, version: np.ndarray, total: fl
         axes.axvline(first, color=GREY, linewidth=0.7, linestyle=(0, (2, 3)), zorder=1)
         if first >= free:
             name = f"model {number}" if number else "search"
-            axes.text(first, 1.01, name, transform=transform, fontsize=8, color=GREY, ha="left", va="bottom", rotation=25)
+            axes.text(
+                first,
+                1.01,
+                name,
+                transform=transform,
+                fontsize=8,
+                color=GREY,
+                ha="left",
+                va="bottom",
+                rotation=25,
+            )
             free = first + NAME_WIDTH * total
 
 
@@ -176,8 +240,21 @@ def _label_ends(axes: Axes, labels: dict[str, tuple[float, np.ndarray]]) -> None
     for name, (height, colour) in sorted(labels.items(), key=lambda label: label[1][0]):
         floor = max(height, floor + apart)
         axes.annotate(
-            name, (1, height), (1.04, floor), ("axes fraction", "data"), ("axes fraction", "data"), va="center", fontsize=8, color=colour,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0},
+            name,
+            (1, height),
+            (1.04, floor),
+            ("axes fraction", "data"),
+            ("axes fraction", "data"),
+            va="center",
+            fontsize=8,
+            color=colour,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 0.6,
+                "shrinkA": 0,
+                "shrinkB": 0,
+            },
         )  # fmt: skip
 
 
@@ -185,9 +262,20 @@ def _explain_marks(figure: Figure, found: Finds) -> None:
     """Legend of the marks, as far as there are any."""
     handles = []
     by_model = found.version > 0
-    for mine, face, edge, who in ((~by_model, "white", BLUE, "the search"), (by_model, RED, RED, "a model")):
+    for mine, face, edge, who in (
+        (~by_model, "white", BLUE, "the search"),
+        (by_model, RED, RED, "a model"),
+    ):
         if mine.any():
-            mark = Line2D([], [], linestyle="none", marker="o", markersize=4.5, markerfacecolor=face, markeredgecolor=edge)
+            mark = Line2D(
+                [],
+                [],
+                linestyle="none",
+                marker="o",
+                markersize=4.5,
+                markerfacecolor=face,
+                markeredgecolor=edge,
+            )
             mark.set_label(f"found by {who}")
             handles.append(mark)
     figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False)

@@ -1,4 +1,6 @@
-"""What `gcd-hpc verify` and `gcd-hpc merge` say: checks, with a sentence for each thing that is wrong; what became of the candidates."""
+"""What `gcd-hpc verify` and `gcd-hpc merge` say: checks, with a sentence for each thing that is
+wrong; what became of the candidates.
+"""
 
 from pathlib import Path
 
@@ -16,7 +18,9 @@ _STYLES = {"ok": "green", "failed": "bold red", "not checked": "dim"}
 
 def checks_view(path: Path, report: Report) -> RenderableType:
     """Table, findings, verdict."""
-    table = Table("check", "what must hold", "looked at", "", title=Text(str(path)), title_justify="left")
+    table = Table(
+        "check", "what must hold", "looked at", "", title=Text(str(path)), title_justify="left"
+    )
     table.columns[2].justify = "right"
     lines: list[Text] = []
     for name, outcome in report.outcomes.items():
@@ -24,8 +28,13 @@ def checks_view(path: Path, report: Report) -> RenderableType:
         table.add_row(name, Text(CHECKS[name]), f"{outcome.num:,}", verdict)
         lines += [Text(str(finding), overflow="fold") for finding in outcome.findings[:SHOWN]]
         if outcome.num_wrong > SHOWN:
-            lines.append(Text(f"... and {outcome.num_wrong - SHOWN:,} more findings of the check {name}"))
-        lines += [Text(f"not checked ({name}): {reason}", style="dim", overflow="fold") for reason in outcome.skipped[:SHOWN]]
+            lines.append(
+                Text(f"... and {outcome.num_wrong - SHOWN:,} more findings of the check {name}")
+            )
+        lines += [
+            Text(f"not checked ({name}): {reason}", style="dim", overflow="fold")
+            for reason in outcome.skipped[:SHOWN]
+        ]
     return Group(table, *lines, _verdict(report))
 
 
@@ -42,8 +51,12 @@ def merged_table(merged: Merged) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     for row in merged.by_run():
-        table.add_row(Text(row["run"]), f"{row['read']:,}", f"{row['dropped']:,}", f"{row['kept']:,}")
+        table.add_row(
+            Text(row["run"]), f"{row['read']:,}", f"{row['dropped']:,}", f"{row['kept']:,}"
+        )
     if len(merged.read) > 1:
         table.add_section()
-        table.add_row("all", f"{merged.num_read:,}", f"{merged.num_dropped:,}", f"{merged.num_kept:,}")
+        table.add_row(
+            "all", f"{merged.num_read:,}", f"{merged.num_dropped:,}", f"{merged.num_kept:,}"
+        )
     return table

@@ -5,10 +5,10 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.browse.figures import plot_egb_vs_n
 from gcd_hpc.browse.summary import FIGURE, StageCost, cost_table, write_summary
 from gcd_hpc.browse.tables import best_by_source, source_table, top_rows
-from gcd_hpc.campaign.cost import cost_of
 from gcd_hpc.campaign.ledger import State
 from gcd_hpc.store.index import RunStore
 
@@ -27,7 +27,9 @@ def ending(run_dir: Path, state: State) -> RenderableType:
     return Group(
         source_table(best_by_source(RunStore(run_dir))),
         cost_table(timings(state)),
-        Text(f"{run_dir / 'summary.md'}, egb_vs_n.png and results.h5 hold the rest.", overflow="fold"),
+        Text(
+            f"{run_dir / 'summary.md'}, egb_vs_n.png and results.h5 hold the rest.", overflow="fold"
+        ),
     )
 
 
@@ -35,6 +37,13 @@ def timings(state: State) -> dict[str, StageCost]:
     """Costs of the stages that ran, and of what lies between them, as the tables want them."""
     cost = cost_of(state)
     costs: dict[str, StageCost] = {
-        name: StageCost(name, one.wall_s, one.core_s, one.num_items) for name, one in cost.stages.items() if one.num_tasks
+        name: StageCost(name, one.wall_s, one.core_s, one.num_items)
+        for name, one in cost.stages.items()
+        if one.num_tasks
     }
-    return {**costs, "overhead": StageCost(f"overhead ({cost.overhead_share:.1%} of the wall time)", cost.overhead_s, 0.0, 0)}
+    return {
+        **costs,
+        "overhead": StageCost(
+            f"overhead ({cost.overhead_share:.1%} of the wall time)", cost.overhead_s, 0.0, 0
+        ),
+    }

@@ -1,4 +1,6 @@
-"""What went wrong in a run and why: candidates that failed, structures that were refused, tasks that had to be run again or given up."""
+"""What went wrong in a run and why: candidates that failed, structures that were refused, tasks
+that had to be run again or given up.
+"""
 
 import json
 import re
@@ -21,13 +23,17 @@ CLASSES = ("mistake", "bug", "infrastructure", "physics", INVALID)
 """What the reader should look at first."""
 MAX_LISTED = 50
 # Signals and exit codes tell one failure from another, all other numbers are those of a candidate.
-_NUMBER = re.compile(r"(?<!signal )(?<!code )(?<![\w.#-])-?(?:\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|nan|inf)\b(?!\.\w)")
+_NUMBER = re.compile(
+    r"(?<!signal )(?<!code )(?<![\w.#-])-?(?:\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|nan|inf)\b(?!\.\w)"
+)
 
 
 def failure_rows(run_dir: str | Path) -> list[dict[str, Any]]:
-    """One record a failure, by class: its ``name`` (of a candidate or task), ``kind``, ``class``, ``reason``, and the ``outcome``.
+    """One record a failure, by class: its ``name`` (of a candidate or task), ``kind``, ``class``,
+    ``reason``, and the ``outcome``.
 
-    Only complete files are read, so that the campaign may be at work. ``quarantine`` is the folder with input and traceback, if any.
+    Only complete files are read, so that the campaign may be at work. ``quarantine`` is the folder
+    with input and traceback, if any.
 
     Raises:
         GcdError: if there is no such run or one of its files is damaged.
@@ -35,7 +41,9 @@ def failure_rows(run_dir: str | Path) -> list[dict[str, Any]]:
     run_dir = Path(run_dir)
     store = RunStore(run_dir)
     tasks = _task_rows(read_events(run_dir) if run_dir.is_dir() else [])
-    return sorted(tasks + _candidate_rows(run_dir, store), key=lambda row: CLASSES.index(row["class"]))
+    return sorted(
+        tasks + _candidate_rows(run_dir, store), key=lambda row: CLASSES.index(row["class"])
+    )
 
 
 def _task_rows(events: Iterable[Event]) -> list[dict[str, Any]]:
@@ -46,7 +54,13 @@ def _task_rows(events: Iterable[Event]) -> list[dict[str, Any]]:
             again = event.data.get("retry", False)
             # Ledgers of version 0.1 name no class: what was tried again had lost its process.
             failure = event.data.get("class") or ("infrastructure" if again else "mistake")
-            row = _row(event.data["task"], "task", failure, event.data["reason"], "run again" if again else "ended the campaign")
+            row = _row(
+                event.data["task"],
+                "task",
+                failure,
+                event.data["reason"],
+                "run again" if again else "ended the campaign",
+            )
             rows[event.data["task"]].append(row)
         elif event.kind == "quarantined" and rows[event.data["task"]]:
             rows[event.data["task"]][-1]["outcome"] = "quarantined"
@@ -59,9 +73,14 @@ def _task_rows(events: Iterable[Event]) -> list[dict[str, Any]]:
 def _candidate_rows(run_dir: Path, store: RunStore) -> list[dict[str, Any]]:
     with store.rows() as rows:
         status = rows.columns(["status"])["status"]
-        columns = rows.take(["id", "status", "failure", "reason"], np.flatnonzero((status == "failed") | (status == INVALID)))
+        columns = rows.take(
+            ["id", "status", "failure", "reason"],
+            np.flatnonzero((status == "failed") | (status == INVALID)),
+        )
     found = []
-    for name, state, failure, reason in zip(*(columns[key].tolist() for key in ("id", "status", "failure", "reason")), strict=True):
+    for name, state, failure, reason in zip(
+        *(columns[key].tolist() for key in ("id", "status", "failure", "reason")), strict=True
+    ):
         # Part files of schema version 1 hold physics only.
         kind = INVALID if state == INVALID else failure or "physics"
         outcome = {INVALID: "refused", "bug": "quarantined"}.get(kind, "recorded")
@@ -70,9 +89,18 @@ def _candidate_rows(run_dir: Path, store: RunStore) -> list[dict[str, Any]]:
     return found
 
 
-def _row(name: str, kind: str, failure: str, reason: str, outcome: str, folder: Path | None = None) -> dict[str, Any]:
+def _row(
+    name: str, kind: str, failure: str, reason: str, outcome: str, folder: Path | None = None
+) -> dict[str, Any]:
     quarantine = str(folder) if folder is not None and folder.is_dir() else None
-    return {"name": name, "kind": kind, "class": failure, "reason": reason, "outcome": outcome, "quarantine": quarantine}
+    return {
+        "name": name,
+        "kind": kind,
+        "class": failure,
+        "reason": reason,
+        "outcome": outcome,
+        "quarantine": quarantine,
+    }
 
 
 def general(reason: str) -> str:
@@ -82,13 +110,20 @@ def general(reason: str) -> str:
 
 def counts(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """How often each reason occurred, by class, the most frequent first."""
-    numbers = Counter((CLASSES.index(row["class"]), row["kind"], general(row["reason"])) for row in rows)
+    numbers = Counter(
+        (CLASSES.index(row["class"]), row["kind"], general(row["reason"])) for row in rows
+    )
     order = sorted(numbers.items(), key=lambda item: (item[0][0], -item[1], item[0]))
-    return [{"class": CLASSES[place], "kind": kind, "reason": reason, "num": num} for (place, kind, reason), num in order]
+    return [
+        {"class": CLASSES[place], "kind": kind, "reason": reason, "num": num}
+        for (place, kind, reason), num in order
+    ]
 
 
 def listed(rows: Sequence[dict[str, Any]], every: bool) -> list[dict[str, Any]]:
-    """The rows to be listed one by one: with ``every`` all, otherwise without structures that were refused before relaxation."""
+    """The rows to be listed one by one: with ``every`` all, otherwise without structures that were
+    refused before relaxation.
+    """
     return [row for row in rows if every or row["class"] != INVALID]
 
 
@@ -98,7 +133,9 @@ def failures_json(rows: Sequence[dict[str, Any]], every: bool = False) -> str:
 
 
 def failures_table(rows: Sequence[dict[str, Any]], every: bool = False) -> Group:
-    """Counts by class and reason, then the failures one by one; more than MAX_LISTED only with ``every``."""
+    """Counts by class and reason, then the failures one by one; more than MAX_LISTED only with
+    ``every``.
+    """
     summary = Table(title="Failures", title_style="bold", header_style="bold", box=None)
     for heading in ("class", "of", "number", "reason"):
         summary.add_column(heading, justify="right" if heading == "number" else "left")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from gcd_hpc.browse.tables import relaxed_columns
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.files import replacing
+from gcd_hpc.files import replacing
 from gcd_hpc.store.index import RunStore
 
 BLUE, RED, GREY = "#1f5fa8", "#c8322b", "#555555"
@@ -35,7 +35,10 @@ def plot_egb_vs_n(store: RunStore, path: str | Path) -> Path:
 def check_suffix(path: Path) -> None:
     """StoreError for a file that no figure can be written to."""
     if path.suffix.lower() not in SUFFIXES:
-        raise StoreError(f"{path}: expected a figure ending in one of {', '.join(SUFFIXES)}, got {path.suffix or 'no suffix'}")
+        raise StoreError(
+            f"{path}: expected a figure ending in one of {', '.join(SUFFIXES)}, got"
+            f" {path.suffix or 'no suffix'}"
+        )
 
 
 def save(figure: Figure, path: Path) -> Path:
@@ -53,7 +56,8 @@ def new_figure(width: float = 6.4, height: float = 4.6) -> Figure:
 
 
 def egb_vs_n(store: RunStore, selection: str = "") -> Figure:
-    """The energy of every relaxed boundary against its [n], as in Fig. 6 of the paper: the search in blue, the models in red.
+    """The energy of every relaxed boundary against its [n], as in Fig. 6 of the paper: the search
+    in blue, the models in red.
 
     Energies far above the highest of the best ones are left out and counted in a note.
 
@@ -62,15 +66,26 @@ def egb_vs_n(store: RunStore, selection: str = "") -> Figure:
     """
     columns = relaxed_columns(store, ("source",), selection)
     need_some(store, columns["source"], selection)
-    n_fraction, energy, is_model = columns["n_fraction"], columns["gb_energy_j_m2"], columns["source"] == "model"
+    n_fraction, energy, is_model = (
+        columns["n_fraction"],
+        columns["gb_energy_j_m2"],
+        columns["source"] == "model",
+    )
     cap = energy_cap(n_fraction, energy)
     figure = new_figure()
     axes = figure.add_subplot()
     step = _smallest_step(n_fraction)
-    for mine, name, colour, side in ((~is_model, "search", BLUE, -1), (is_model, "diffusion model", RED, 1)):
+    for mine, name, colour, side in (
+        (~is_model, "search", BLUE, -1),
+        (is_model, "diffusion model", RED, 1),
+    ):
         if mine.any():
-            _draw_cloud(axes, n_fraction[mine] + side * CLOUD_SHIFT * step, energy[mine], cap, step, colour)
-            _draw_hull(axes, n_fraction[mine], energy[mine], cap, colour, f"{name} ({int(mine.sum()):,})")
+            _draw_cloud(
+                axes, n_fraction[mine] + side * CLOUD_SHIFT * step, energy[mine], cap, step, colour
+            )
+            _draw_hull(
+                axes, n_fraction[mine], energy[mine], cap, colour, f"{name} ({int(mine.sum()):,})"
+            )
     _label(axes, n_fraction, step, energy, cap)
     return figure
 
@@ -83,7 +98,9 @@ def need_some(store: RunStore, rows: Sized, selection: str) -> None:
 
 
 def energy_cap(n_fraction: np.ndarray, energy: np.ndarray) -> float:
-    """Up to which energy a figure shows points: the highest best energy of an [n], and a share of the span of the best ones above it."""
+    """Up to which energy a figure shows points: the highest best energy of an [n], and a share of
+    the span of the best ones above it.
+    """
     best = _hull(n_fraction, energy)[1]
     return float(best.max() + max(0.25, 0.45 * (best.max() - best.min())))
 
@@ -101,8 +118,12 @@ def _smallest_step(n_fraction: np.ndarray) -> float:
     return float(steps.min()) if len(steps) else 0.1
 
 
-def _draw_cloud(axes: Axes, centre: np.ndarray, energy: np.ndarray, cap: float, step: float, colour: str) -> None:
-    """All energies in a column beside their [n], spread in width so that single points can be told apart."""
+def _draw_cloud(
+    axes: Axes, centre: np.ndarray, energy: np.ndarray, cap: float, step: float, colour: str
+) -> None:
+    """All energies in a column beside their [n], spread in width so that single points can be told
+    apart.
+    """
     shown = energy <= cap
     spread = np.random.default_rng(0).uniform(-CLOUD_WIDTH, CLOUD_WIDTH, len(energy)) * step
     axes.scatter(
@@ -118,12 +139,16 @@ def _draw_cloud(axes: Axes, centre: np.ndarray, energy: np.ndarray, cap: float, 
     )
 
 
-def _draw_hull(axes: Axes, n_fraction: np.ndarray, energy: np.ndarray, cap: float, colour: str, label: str) -> None:
+def _draw_hull(
+    axes: Axes, n_fraction: np.ndarray, energy: np.ndarray, cap: float, colour: str, label: str
+) -> None:
     """The best of each [n]; the search's wide rings stay visible around the models' dots."""
     best_n, best = _hull(n_fraction, energy)
     below = best <= cap
     size, face, order = (7.5, "white", 3) if colour == BLUE else (4.5, colour, 4)
-    (line,) = axes.plot(best_n[below], best[below], "-o", color=colour, linewidth=1.4, label=label, zorder=order)
+    (line,) = axes.plot(
+        best_n[below], best[below], "-o", color=colour, linewidth=1.4, label=label, zorder=order
+    )
     line.set(markersize=size, markerfacecolor=face, markeredgewidth=1.4)
 
 
@@ -143,4 +168,14 @@ def _label(axes: Axes, n_fraction: np.ndarray, step: float, energy: np.ndarray, 
     hidden = int(np.sum(energy > cap))
     if hidden:
         note = f"{hidden:,} of {len(energy):,} above {cap:.2f} J/m$^2$ not shown"
-        axes.annotate(note, (1, 0), (0, 4), "axes fraction", textcoords="offset points", ha="right", va="bottom", fontsize=8, color=GREY)
+        axes.annotate(
+            note,
+            (1, 0),
+            (0, 4),
+            "axes fraction",
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=8,
+            color=GREY,
+        )

@@ -15,7 +15,14 @@ from gcd_hpc.browse.tables import UNIT, exact_fractions, format_fraction, format
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.lookup import numbers_of, read_numbered
 from gcd_hpc.store.schema import FIELDS, Candidate, Field
-from gcd_hpc.store.selection import FRACTION_TOLERANCE, ordered, parse_selection, selected, sortable, take_in_order
+from gcd_hpc.store.selection import (
+    FRACTION_TOLERANCE,
+    ordered,
+    parse_selection,
+    selected,
+    sortable,
+    take_in_order,
+)
 
 LISTED = (
     *("id", "status", "n_fraction", "gb_energy_j_m2", "num_atoms", "excess_volume_a"),
@@ -35,11 +42,19 @@ class Listing:
     selection: str
 
 
-def list_rows(store: RunStore, selection: str = "", sort: str | None = None, descending: bool = False, num: int = 20) -> Listing:
-    """Candidates of every status as plain records with the fields of LISTED; read as a whole are only those that are shown.
+def list_rows(
+    store: RunStore,
+    selection: str = "",
+    sort: str | None = None,
+    descending: bool = False,
+    num: int = 20,
+) -> Listing:
+    """Candidates of every status as plain records with the fields of LISTED; read as a whole are
+    only those that are shown.
 
     Args:
-        sort: a field of the schema or its short name; the order of the run when not given. Unknown numbers come last.
+        sort: a field of the schema or its short name; the order of the run when not given. Unknown
+            numbers come last.
         num: how many at most; 0 for all.
 
     Raises:
@@ -58,7 +73,12 @@ def list_rows(store: RunStore, selection: str = "", sort: str | None = None, des
         num_all = sum(count for _, count in rows.parts())
     columns["n_fraction"] = _exact(columns["n_fraction"])
     values = (columns[name].tolist() for name in LISTED)
-    return Listing([dict(zip(LISTED, row, strict=True)) for row in zip(*values, strict=True)], len(chosen), num_all, selection)
+    return Listing(
+        [dict(zip(LISTED, row, strict=True)) for row in zip(*values, strict=True)],
+        len(chosen),
+        num_all,
+        selection,
+    )
 
 
 def _exact(n_fraction: np.ndarray) -> np.ndarray:
@@ -72,15 +92,30 @@ def list_table(listing: Listing) -> RenderableType:
     """A list for the terminal, and how many of how many it shows."""
     table = Table(header_style="bold", box=None, pad_edge=False)
     # Text: rich would take "[n]" for markup.
-    for heading in ("candidate", "status", "[n]", f"GB energy ({UNIT})", "atoms", "excess volume (Å)", "round", "remark"):
+    for heading in (
+        "candidate",
+        "status",
+        "[n]",
+        f"GB energy ({UNIT})",
+        "atoms",
+        "excess volume (Å)",
+        "round",
+        "remark",
+    ):
         left = heading in ("candidate", "status", "remark")
-        table.add_column(Text(heading), justify="left" if left else "right", no_wrap=heading == "candidate")
+        table.add_column(
+            Text(heading), justify="left" if left else "right", no_wrap=heading == "candidate"
+        )
     for record in listing.records:
         colour = {"ok": "green", "failed": "red", "invalid": "yellow"}.get(record["status"], "")
         table.add_row(
             Text(record["id"]),
             Text(record["status"], style=colour),
-            "-" if record["n_fraction"] != record["n_fraction"] else format_fraction(record["n_fraction"]),
+            (
+                "-"
+                if record["n_fraction"] != record["n_fraction"]
+                else format_fraction(record["n_fraction"])
+            ),
             format_number(record["gb_energy_j_m2"], 4),
             str(record["num_atoms"]),
             format_number(record["excess_volume_a"], 3),
@@ -105,11 +140,16 @@ def _caption(listing: Listing) -> str:
 
 
 def csv_text(records: Sequence[Record], names: Iterable[str]) -> str:
-    """Records as CSV with a heading, also if there are none; numbers that are not known are left empty."""
+    """Records as CSV with a heading, also if there are none; numbers that are not known are left
+    empty.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, list(names), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: "" if value != value else value for name, value in record.items()} for record in records)
+    writer.writerows(
+        {name: "" if value != value else value for name, value in record.items()}
+        for record in records
+    )
     return text.getvalue()
 
 
@@ -121,24 +161,35 @@ def find(store: RunStore, ids: Sequence[str]) -> list[Candidate]:
     """
     with store.rows() as rows:
         numbers = numbers_of(rows, ids, store.path)
-        found = {candidate.id: candidate for candidate in read_numbered(rows.parts(), np.unique(numbers))}
+        found = {
+            candidate.id: candidate for candidate in read_numbered(rows.parts(), np.unique(numbers))
+        }
     return [found[name] for name in ids]
 
 
 def detail_record(candidate: Candidate) -> Record:
-    """Everything known of a candidate as plain data, atoms included: positions (N, 3) in Å, energies (N,) in eV."""
+    """Everything known of a candidate as plain data, atoms included: positions (N, 3) in Å,
+    energies (N,) in eV.
+    """
     values = {field.name: getattr(candidate, field.name) for field in FIELDS}
-    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in values.items()
+    }
 
 
 def detail_view(candidate: Candidate, standing: str) -> RenderableType:
-    """Every field of a candidate with its unit and meaning for the terminal, below a line that says where it stands."""
+    """Every field of a candidate with its unit and meaning for the terminal, below a line that says
+    where it stands.
+    """
     table = Table(header_style="bold", box=None, pad_edge=False)
     for heading in ("field", "value", "unit", "meaning"):
         table.add_column(heading, overflow="fold")
     for field in FIELDS:
         value = Text(_shown(candidate, field)) or Text("-", style="dim")
-        table.add_row(field.name, value, "" if field.unit == "1" else field.unit, Text(field.meaning))
+        table.add_row(
+            field.name, value, "" if field.unit == "1" else field.unit, Text(field.meaning)
+        )
     return Group(Text.assemble((candidate.id, "bold"), f": {standing}"), table)
 
 
@@ -147,7 +198,13 @@ def _shown(candidate: Candidate, field: Field) -> str:
     value = getattr(candidate, field.name)
     if field.per_atom:
         known = bool(len(value)) and bool(np.isfinite(value).all())
-        return f"{len(value):,} x {field.shape[0]} numbers" if known and field.shape else f"{len(value):,} numbers" if known else ""
+        return (
+            f"{len(value):,} x {field.shape[0]} numbers"
+            if known and field.shape
+            else f"{len(value):,} numbers"
+            if known
+            else ""
+        )
     if field.kind == "text":
         return str(value)
     if field.kind == "bool":
@@ -155,7 +212,11 @@ def _shown(candidate: Candidate, field: Field) -> str:
     if field.kind == "int":
         # A file of an older version does not know the field.
         return "" if field.since > 1 and value == field.default else str(value)
-    return ", ".join(f"{number:.6g}" for number in np.ravel(value).tolist()) if np.isfinite(value).all() else ""
+    return (
+        ", ".join(f"{number:.6g}" for number in np.ravel(value).tolist())
+        if np.isfinite(value).all()
+        else ""
+    )
 
 
 def standing(store: RunStore, candidate: Candidate) -> str:
@@ -165,10 +226,19 @@ def standing(store: RunStore, candidate: Candidate) -> str:
     low, high = candidate.n_fraction - FRACTION_TOLERANCE, candidate.n_fraction + FRACTION_TOLERANCE
     with store.rows() as rows:
         columns = rows.columns(["status", "n_fraction", "gb_energy_j_m2"])
-    same = (columns["status"] == "ok") & (columns["n_fraction"] > low) & (columns["n_fraction"] < high)
+    same = (
+        (columns["status"] == "ok") & (columns["n_fraction"] > low) & (columns["n_fraction"] < high)
+    )
     energies = columns["gb_energy_j_m2"][same]
     lower = int(np.sum(energies < candidate.gb_energy_j_m2))
     place = "the lowest" if not lower else f"number {lower + 1:,}"
-    above = f", {candidate.gb_energy_j_m2 - np.nanmin(energies):.4f} {UNIT} above the lowest" if lower else ""
+    above = (
+        f", {candidate.gb_energy_j_m2 - np.nanmin(energies):.4f} {UNIT} above the lowest"
+        if lower
+        else ""
+    )
     fraction = format_fraction(float(exact_fractions(np.array([candidate.n_fraction]))[0]))
-    return f"{candidate.gb_energy_j_m2:.4f} {UNIT} at [n] = {fraction}, {place} of {len(energies):,} relaxed there{above}"
+    return (
+        f"{candidate.gb_energy_j_m2:.4f} {UNIT} at [n] = {fraction}, {place} of {len(energies):,}"
+        f" relaxed there{above}"
+    )

@@ -10,20 +10,49 @@ from gcd_hpc.campaign.estimate import StageEstimate, total_core_h
 from gcd_hpc.config.site import SiteConfig
 
 
-def plan_table(stages: Sequence[StageEstimate], lines: Mapping[str, str], site: SiteConfig) -> RenderableType:
+def plan_table(
+    stages: Sequence[StageEstimate], lines: Mapping[str, str], site: SiteConfig
+) -> RenderableType:
     """Tasks, expected core-hours and disk space of every stage, and what each would start."""
     table = Table(box=None, padding=(0, 2), header_style="bold", show_footer=True)
     disk = sum(stage.disk_bytes for stage in stages)
-    columns = {"stage": "all", "tasks": "", "work": "", "core-hours": f"{total_core_h(stages):.2f}", "disk": _size(disk)}
+    columns = {
+        "stage": "all",
+        "tasks": "",
+        "work": "",
+        "core-hours": f"{total_core_h(stages):.2f}",
+        "disk": _size(disk),
+    }
     for heading, footer in columns.items():
         table.add_column(heading, footer=footer, justify="left" if heading == "stage" else "right")
     for stage in stages:
         work = f"{stage.num_items:,} {stage.unit}"
-        table.add_row(stage.stage, f"{stage.num_tasks:,}", work, f"{stage.core_h:.2f}", _size(stage.disk_bytes))
-    started = [Text(f"{name}: {lines[name]}", overflow="fold") for name in dict.fromkeys(stage.stage for stage in stages)]
-    remark = Text("Core-hours are those of one core of the machine in benchmarks/RESULTS.md, for an embedded-atom potential.", style="dim")
-    return Group(table, remark, Text(f"\nOn the site {site.name}, mode {site.mode}:", style="bold"), *started)
+        table.add_row(
+            stage.stage,
+            f"{stage.num_tasks:,}",
+            work,
+            f"{stage.core_h:.2f}",
+            _size(stage.disk_bytes),
+        )
+    started = [
+        Text(f"{name}: {lines[name]}", overflow="fold")
+        for name in dict.fromkeys(stage.stage for stage in stages)
+    ]
+    remark = Text(
+        "Core-hours are those of one core of the machine in benchmarks/RESULTS.md, for an"
+        " embedded-atom potential.",
+        style="dim",
+    )
+    return Group(
+        table, remark, Text(f"\nOn the site {site.name}, mode {site.mode}:", style="bold"), *started
+    )
 
 
 def _size(num_bytes: float) -> str:
-    return "-" if not num_bytes else f"{num_bytes / 1e6:,.0f} MB" if num_bytes < 1e9 else f"{num_bytes / 1e9:,.1f} GB"
+    return (
+        "-"
+        if not num_bytes
+        else f"{num_bytes / 1e6:,.0f} MB"
+        if num_bytes < 1e9
+        else f"{num_bytes / 1e9:,.1f} GB"
+    )

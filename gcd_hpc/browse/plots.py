@@ -39,7 +39,10 @@ def draw(run: Path, what: What, selection: str = "") -> Figure:
             return progress(run, selection)
         case "timeline":
             if selection:
-                raise StoreError(f"timeline: expected no selection, for it shows tasks and not candidates, got {selection}")
+                raise StoreError(
+                    "timeline: expected no selection, for it shows tasks and not candidates, got"
+                    f" {selection}"
+                )
             return timeline(run)
         case "registry":
             return registry_map(RunStore(run), selection)

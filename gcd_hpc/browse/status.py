@@ -11,10 +11,10 @@ from rich.text import Text
 from gcd_hpc.campaign.directory import CONFIG_NAME
 from gcd_hpc.campaign.ledger import Event, State, read_events
 from gcd_hpc.campaign.progress import Pace, best_so_far, clock, snapshot
-from gcd_hpc.campaign.reaper import is_alive
-from gcd_hpc.campaign.tasks import STAGES
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.errors import RunDirectoryError
+from gcd_hpc.stages.tasks import STAGES
+from gcd_hpc.workers.reaper import is_alive
 
 Status = Literal["running", "paused", "complete", "failed", "interrupted"]
 MEANING: dict[Status, str] = {
@@ -38,7 +38,10 @@ def read_state(run_dir: Path) -> tuple[State, list[Event]]:
         state.apply(event)
     if state.plan is None:
         cure = "start it with gcd-hpc campaign"
-        raise RunDirectoryError(f"{run_dir}: expected the run directory of a campaign, got no events.jsonl of one; {cure}")
+        raise RunDirectoryError(
+            f"{run_dir}: expected the run directory of a campaign, got no events.jsonl of one;"
+            f" {cure}"
+        )
     return state, events
 
 
@@ -53,7 +56,11 @@ def status_of(state: State, events: list[Event]) -> Status:
     last = next(event for event in reversed(events) if event.kind == "opened")
     is_here = last.data.get("host") in (None, socket.gethostname())
     # The driver of another host cannot be looked at: believe the ledger.
-    return "running" if not is_here or is_alive(last.data["pid"], last.data["created"]) else "interrupted"
+    return (
+        "running"
+        if not is_here or is_alive(last.data["pid"], last.data["created"])
+        else "interrupted"
+    )
 
 
 def status_record(run_dir: Path) -> dict[str, Any]:
@@ -62,7 +69,10 @@ def status_record(run_dir: Path) -> dict[str, Any]:
     assert state.plan is not None
     config = load_campaign(run_dir / CONFIG_NAME)
     now = snapshot(config, state, run_dir, state.elapsed_s, Pace())
-    phases = {f"{stage}-{version:02d}" if version else stage: num for (stage, version), num in sorted(state.num_done.items(), key=_order)}
+    phases = {
+        f"{stage}-{version:02d}" if version else stage: num
+        for (stage, version), num in sorted(state.num_done.items(), key=_order)
+    }
     return {
         "name": config.name,
         "status": status_of(state, events),
@@ -78,7 +88,10 @@ def status_record(run_dir: Path) -> dict[str, Any]:
         "waiting": len(state.waiting),
         "failed_attempts": sum(event.kind == "failed" for event in events),
         "quarantined": state.num_quarantined + len(state.quarantined),
-        "best": {n: {"gb_energy_j_m2": energy, "source": source} for n, (energy, source) in best_so_far(state).items()},
+        "best": {
+            n: {"gb_energy_j_m2": energy, "source": source}
+            for n, (energy, source) in best_so_far(state).items()
+        },
     }
 
 
@@ -90,18 +103,42 @@ def _order(item: tuple[tuple[Any, int], int]) -> tuple[int, int]:
 def status_view(record: dict[str, Any]) -> RenderableType:
     """The same for a terminal."""
     status: Status = record["status"]
-    colour = {"running": "green", "complete": "green", "paused": "yellow", "interrupted": "yellow", "failed": "red"}[status]
+    colour = {
+        "running": "green",
+        "complete": "green",
+        "paused": "yellow",
+        "interrupted": "yellow",
+        "failed": "red",
+    }[status]
     reason = f" ({record['reason']})" if record["reason"] else ""
     lines = [
-        Text.assemble((record["name"], "bold"), ": ", (status, f"bold {colour}"), f"{reason}: {MEANING[status]}"),
-        Text(f"{record['doing']}{'; ' if record['doing'] else ''}{clock(record['elapsed_s'])} of work so far, mode {record['mode']}"),
+        Text.assemble(
+            (record["name"], "bold"),
+            ": ",
+            (status, f"bold {colour}"),
+            f"{reason}: {MEANING[status]}",
+        ),
+        Text(
+            f"{record['doing']}{'; ' if record['doing'] else ''}{clock(record['elapsed_s'])} of"
+            f" work so far, mode {record['mode']}"
+        ),
     ]
     if record["running"]:
         names = record["running"]
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-        lines.append(Text(f"at work: {shown}" + (f"; {record['waiting']} relaxations wait" if record["waiting"] else "")))
+        lines.append(
+            Text(
+                f"at work: {shown}"
+                + (f"; {record['waiting']} relaxations wait" if record["waiting"] else "")
+            )
+        )
     if record["failed_attempts"] or record["quarantined"]:
-        lines.append(Text(f"{record['failed_attempts']} failed attempts, {record['quarantined']} set aside: see gcd-hpc failures"))
+        lines.append(
+            Text(
+                f"{record['failed_attempts']} failed attempts, {record['quarantined']} set aside:"
+                " see gcd-hpc failures"
+            )
+        )
     return Group(*lines, _tasks_table(record), _best_table(record))
 
 

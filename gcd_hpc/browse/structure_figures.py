@@ -1,4 +1,6 @@
-"""What the structures of a run are: registries of the grains, and distances of the atoms at the boundary."""
+"""What the structures of a run are: registries of the grains, and distances of the atoms at the
+boundary.
+"""
 
 import json
 from math import ceil
@@ -31,7 +33,9 @@ MAX_STRUCTURES = 50
 REACH = 7.0
 """Longest distance of the radial distribution function, Å."""
 BOUNDARY_REGION, BULK_DISTANCE = 3.0, 9.0
-"""Atoms up to the first height from the boundary plane belong to it, those beyond the second to the crystal, Å."""
+"""Atoms up to the first height from the boundary plane belong to it, those beyond the second to the
+crystal, Å.
+"""
 NUM_BINS = 280
 SMEARED = 0.06
 """Width of the Gaussian that takes the place of each distance, Å."""
@@ -54,7 +58,8 @@ def registry_map(store: RunStore, selection: str = "") -> Figure:
     Where the files do not say what boundary it is, in the cell of the candidates.
 
     Raises:
-        StoreError: if a word of the selection is wrong, or nothing that is selected was relaxed and has a registry.
+        StoreError: if a word of the selection is wrong, or nothing that is selected was relaxed and
+            has a registry.
     """
     columns = relaxed_columns(store, ("registry_relaxed", "cell"), selection)
     known = np.isfinite(columns["registry_relaxed"]).all(axis=1)
@@ -78,15 +83,23 @@ def _maps(columns: Columns, cell: np.ndarray, selection: str) -> Figure:
     width = 2.1 if len(shown) > 1 else 4.6
     height = width * float(np.clip(cell[1] / cell[0], 0.4, 2.5))
     figure = new_figure(width * num_columns + 1.3, (height + 0.3) * num_rows + 0.3)
-    figure.suptitle("relaxed registries of the grains" + (f"; {selection}" if selection else ""), fontsize=10, color=GREY)
+    figure.suptitle(
+        "relaxed registries of the grains" + (f"; {selection}" if selection else ""),
+        fontsize=10,
+        color=GREY,
+    )
     grid = figure.subplots(num_rows, num_columns, squeeze=False, sharex=True, sharey=True)
     above = {n: columns["gb_energy_j_m2"][columns["n_fraction"] == n] for n in shown.tolist()}
     above = {n: energy - energy[0] for n, energy in above.items()}
     top = float(np.quantile(np.concatenate(list(above.values())), 0.9)) or 0.1
     points = None
     for axes, n_fraction in zip(grid.flat, shown.tolist(), strict=False):
-        points = _draw_map(axes, places[columns["n_fraction"] == n_fraction], above[n_fraction], cell, top)
-        axes.set_title(f"[n] = {format_fraction(n_fraction)}  ({len(above[n_fraction]):,})", fontsize=9)
+        points = _draw_map(
+            axes, places[columns["n_fraction"] == n_fraction], above[n_fraction], cell, top
+        )
+        axes.set_title(
+            f"[n] = {format_fraction(n_fraction)}  ({len(above[n_fraction]):,})", fontsize=9
+        )
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
     for axes in grid.flat[max(0, len(shown) - num_columns) : len(shown)]:
@@ -100,8 +113,12 @@ def _maps(columns: Columns, cell: np.ndarray, selection: str) -> Figure:
     return figure
 
 
-def _draw_map(axes: Axes, places: np.ndarray, above: np.ndarray, cell: np.ndarray, top: float) -> PathCollection:
-    """Points in one cell, the lowest energies on top; images of those at the border are drawn at the other one too."""
+def _draw_map(
+    axes: Axes, places: np.ndarray, above: np.ndarray, cell: np.ndarray, top: float
+) -> PathCollection:
+    """Points in one cell, the lowest energies on top; images of those at the border are drawn at
+    the other one too.
+    """
     shifts = np.stack(np.meshgrid((-1, 0, 1), (-1, 0, 1)), axis=-1).reshape(-1, 2)
     every = (places[:, None] + shifts).reshape(-1, 2)  # (9 M, 2)
     energy = np.repeat(above, len(shifts))
@@ -110,7 +127,15 @@ def _draw_map(axes: Axes, places: np.ndarray, above: np.ndarray, cell: np.ndarra
     order = np.argsort(-energy, kind="stable")
     size = float(np.clip(9000 / len(above), 6, 30))
     points = axes.scatter(
-        every[order, 0], every[order, 1], c=energy[order], s=size, cmap="viridis", vmin=0, vmax=top, linewidths=0.25, edgecolors="white",
+        every[order, 0],
+        every[order, 1],
+        c=energy[order],
+        s=size,
+        cmap="viridis",
+        vmin=0,
+        vmax=top,
+        linewidths=0.25,
+        edgecolors="white",
         rasterized=bool(len(energy) > 3000),
     )  # fmt: skip
     axes.set_xlim(0, cell[0])
@@ -123,9 +148,11 @@ def _draw_map(axes: Axes, places: np.ndarray, above: np.ndarray, cell: np.ndarra
 
 
 def distances(store: RunStore, selection: str = "") -> Figure:
-    """Radial distribution function around the atoms at the boundary, and around those of the crystal in the same structures.
+    """Radial distribution function around the atoms at the boundary, and around those of the
+    crystal in the same structures.
 
-    Both relative to the mean density of the crystal, averaged over the selected structures of lowest energy.
+    Both relative to the mean density of the crystal, averaged over the selected structures of
+    lowest energy.
 
     Raises:
         StoreError: if a word of the selection is wrong, or nothing that is selected was relaxed.
@@ -134,15 +161,31 @@ def distances(store: RunStore, selection: str = "") -> Figure:
     need_some(store, columns["id"], selection)
     ids = columns["id"][:MAX_STRUCTURES].tolist()
     found = [_around(candidate, _density(store, candidate)) for candidate in store.candidates(ids)]
-    boundary, bulk = ([values for values in side if values is not None] for side in zip(*found, strict=True))
+    boundary, bulk = (
+        [values for values in side if values is not None] for side in zip(*found, strict=True)
+    )
     if not boundary:
-        raise StoreError(f"{store.path}: expected structures with a boundary between two crystals, got none")
+        raise StoreError(
+            f"{store.path}: expected structures with a boundary between two crystals, got none"
+        )
     figure = new_figure(7.0, 4.4)
     axes = figure.add_subplot()
     mean, crystal = np.mean(boundary, axis=0), np.mean(bulk or [np.zeros(NUM_BINS)], axis=0)
     centres = (np.arange(NUM_BINS) + 0.5) * REACH / NUM_BINS
-    axes.fill_between(centres, crystal, color="#c9c9c9", linewidth=0, label=f"crystal, more than {BULK_DISTANCE:g} Å away")
-    axes.plot(centres, mean, color=BLUE, linewidth=1.7, label=f"within {BOUNDARY_REGION:g} Å of the boundary plane")
+    axes.fill_between(
+        centres,
+        crystal,
+        color="#c9c9c9",
+        linewidth=0,
+        label=f"crystal, more than {BULK_DISTANCE:g} Å away",
+    )
+    axes.plot(
+        centres,
+        mean,
+        color=BLUE,
+        linewidth=1.7,
+        label=f"within {BOUNDARY_REGION:g} Å of the boundary plane",
+    )
     axes.axhline(1.0, color=GREY, linewidth=0.7, linestyle=(0, (2, 3)))
     axes.set_xlim(0.75 * centres[np.flatnonzero(mean + crystal > 0.01)[0]], REACH)
     axes.set_ylim(0, 1.05 * max(mean.max(), crystal.max()))
@@ -152,22 +195,30 @@ def distances(store: RunStore, selection: str = "") -> Figure:
     lowest, highest = columns["gb_energy_j_m2"][[0, len(ids) - 1]]
     what = "the lowest structure" if len(ids) == 1 else f"the {len(ids)} lowest structures"
     span = f"{lowest:.3f}" if len(ids) == 1 else f"{lowest:.3f} to {highest:.3f}"
-    axes.set_title(f"{what}, {span} J/m$^2$" + (f"; {selection}" if selection else ""), fontsize=9, color=GREY)
+    axes.set_title(
+        f"{what}, {span} J/m$^2$" + (f"; {selection}" if selection else ""), fontsize=9, color=GREY
+    )
     axes.legend(frameon=False)
     return figure
 
 
 def _density(store: RunStore, candidate: Candidate) -> float:
-    """Atoms per Å^3 of the crystal; of the whole slab where the files do not say what crystal it is."""
+    """Atoms per Å^3 of the crystal; of the whole slab where the files do not say what crystal it
+    is.
+    """
     boundary = boundary_of(store)
     if boundary is None:
-        return candidate.num_atoms / float(np.prod(candidate.cell[:2]) * np.ptp(candidate.positions[:, 2]))
+        return candidate.num_atoms / float(
+            np.prod(candidate.cell[:2]) * np.ptp(candidate.positions[:, 2])
+        )
     one = Bicrystal.build(boundary, 1.0)
     return float((one.lengths[0] / candidate.cell[0]) ** 3 / one.atomic_volume)
 
 
 def _around(candidate: Candidate, density: float) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """g(r) around the atoms at the boundary and around those of the crystal; None where there are none."""
+    """g(r) around the atoms at the boundary and around those of the crystal; None where there are
+    none.
+    """
     heights = candidate.positions[:, 2]
     inner = (heights > heights.min() + REACH) & (heights < heights.max() - REACH)
     weights = np.where(inner, energy_weights(candidate.energies_ev, candidate.cohesive_ev), 0.0)
@@ -182,5 +233,7 @@ def _smooth_rdf(candidate: Candidate, chosen: np.ndarray, density: float) -> np.
     """g(r) in NUM_BINS bins up to REACH, smeared: at 0 K the peaks of a crystal have no width."""
     if not chosen.any():
         return None
-    _, values = rdf_around(candidate.positions, chosen, candidate.cell, REACH, density, NUM_BINS, (True, True, False))
+    _, values = rdf_around(
+        candidate.positions, chosen, candidate.cell, REACH, density, NUM_BINS, (True, True, False)
+    )
     return gaussian_filter1d(values, SMEARED * NUM_BINS / REACH, mode="constant")

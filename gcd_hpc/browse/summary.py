@@ -7,8 +7,15 @@ from pathlib import Path
 import yaml
 from rich.table import Table
 
-from gcd_hpc.browse.tables import TIE_J_M2, UNIT, best_by_source, format_fraction, source_markdown, top_rows
-from gcd_hpc.store.files import replacing
+from gcd_hpc.browse.tables import (
+    TIE_J_M2,
+    UNIT,
+    best_by_source,
+    format_fraction,
+    source_markdown,
+    top_rows,
+)
+from gcd_hpc.files import replacing
 from gcd_hpc.store.index import RunStore
 
 SUMMARY, FIGURE = "summary.md", "egb_vs_n.png"
@@ -26,15 +33,19 @@ class StageCost:
 
 
 def write_summary(run_dir: str | Path, timings: Mapping[str, StageCost]) -> Path:
-    """Write RUN/summary.md: energies per [n] and source, the lowest structures, the cost per stage, and the figure if it was drawn."""
+    """Write RUN/summary.md: energies per [n] and source, the lowest structures, the cost per stage,
+    and the figure if it was drawn.
+    """
     run_dir = Path(run_dir)
     store = RunStore(run_dir)
     blocks = [
         f"# {_name(store)}",
         *([f"![GB energy against [n]]({FIGURE})"] if (run_dir / FIGURE).is_file() else []),
         "## Lowest energies by source",
-        f"GB energy in {UNIT}, in brackets the number of relaxed candidates. "
-        f"Bold: the lowest at this [n], within {1000 * TIE_J_M2:g} mJ/m^2.",
+        (
+            f"GB energy in {UNIT}, in brackets the number of relaxed candidates. "
+            f"Bold: the lowest at this [n], within {1000 * TIE_J_M2:g} mJ/m^2."
+        ),
         source_markdown(best_by_source(store)).rstrip(),
         "## Lowest structure of each [n]",
         _lowest_markdown(store),
@@ -48,7 +59,10 @@ def write_summary(run_dir: str | Path, timings: Mapping[str, StageCost]) -> Path
 
 def cost_markdown(timings: Mapping[str, StageCost]) -> str:
     """Wall time and core time of each stage and of all."""
-    lines = ["| stage | count | wall s | core s | core s each | share of core s |", "|---|--:|--:|--:|--:|--:|"]
+    lines = [
+        "| stage | count | wall s | core s | core s each | share of core s |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
     lines += ["| " + " | ".join(cells) + " |" for cells in _cost_rows(timings)]
     return "\n".join(lines)
 
@@ -66,22 +80,37 @@ def cost_table(timings: Mapping[str, StageCost]) -> Table:
 def _cost_rows(timings: Mapping[str, StageCost]) -> list[list[str]]:
     costs = list(timings.values())
     wall_s, core_s = sum(cost.wall_s for cost in costs), sum(cost.core_s for cost in costs)
-    rows = [_cost_row(cost.stage, f"{cost.count:,}", cost.wall_s, cost.core_s, core_s, cost.count) for cost in costs]
+    rows = [
+        _cost_row(cost.stage, f"{cost.count:,}", cost.wall_s, cost.core_s, core_s, cost.count)
+        for cost in costs
+    ]
     return [*rows, _cost_row("all", "", wall_s, core_s, core_s, 0)]
 
 
-def _cost_row(stage: str, count: str, wall_s: float, core_s: float, total_core_s: float, num: int) -> list[str]:
+def _cost_row(
+    stage: str, count: str, wall_s: float, core_s: float, total_core_s: float, num: int
+) -> list[str]:
     each = f"{core_s / num:.3g}" if num else ""
     share = f"{core_s / total_core_s:.1%}" if total_core_s > 0 else ""
     return [stage, count, f"{wall_s:,.1f}", f"{core_s:,.1f}", each, share]
 
 
 def _lowest_markdown(store: RunStore) -> str:
-    lines = [f"| [n] | GB energy ({UNIT}) | atoms | excess volume (Å) | candidate |", "|--:|--:|--:|--:|---|"]
+    lines = [
+        f"| [n] | GB energy ({UNIT}) | atoms | excess volume (Å) | candidate |",
+        "|--:|--:|--:|--:|---|",
+    ]
     for row in top_rows(store, per_n=True):
         energy = f"{row['gb_energy_j_m2']:.4f}" + ("" if row["converged"] else " (not converged)")
-        volume = "" if row["excess_volume_a"] != row["excess_volume_a"] else f"{row['excess_volume_a']:.3f}"
-        lines.append(f"| {format_fraction(row['n_fraction'])} | {energy} | {row['num_atoms']} | {volume} | `{row['id']}` |")
+        volume = (
+            ""
+            if row["excess_volume_a"] != row["excess_volume_a"]
+            else f"{row['excess_volume_a']:.3f}"
+        )
+        lines.append(
+            f"| {format_fraction(row['n_fraction'])} | {energy} | {row['num_atoms']} | {volume} |"
+            f" `{row['id']}` |"
+        )
     return "\n".join(lines)
 
 

@@ -19,7 +19,17 @@ TIE_J_M2 = 1e-3
 """Energies closer than this are the same structure as far as a table goes."""
 _MAX_PLANE_ATOMS = 10_000
 _RELAXED_FIELDS = ("status", "n_fraction", "gb_energy_j_m2")
-TOP_FIELDS = ("id", "source", "version", "round", "n_fraction", "gb_energy_j_m2", "num_atoms", "excess_volume_a", "converged")
+TOP_FIELDS = (
+    "id",
+    "source",
+    "version",
+    "round",
+    "n_fraction",
+    "gb_energy_j_m2",
+    "num_atoms",
+    "excess_volume_a",
+    "converged",
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,9 @@ class Tally:
 
 @dataclass(frozen=True)
 class FractionRow:
-    """One [n]: per source the lowest energy and the number of relaxed candidates; sources that never saw this [n] are absent."""
+    """One [n]: per source the lowest energy and the number of relaxed candidates; sources that
+    never saw this [n] are absent.
+    """
 
     n_fraction: float
     best_j_m2: dict[str, float]
@@ -60,14 +72,19 @@ class SourceComparison:
 
 
 def exact_fractions(values: np.ndarray) -> np.ndarray:
-    """[n] without the noise of arithmetic: the nearest fraction m / N_plane, so that equal fractions are equal numbers."""
+    """[n] without the noise of arithmetic: the nearest fraction m / N_plane, so that equal
+    fractions are equal numbers.
+    """
     unique, inverse = np.unique(values, return_inverse=True)
-    exact = [float(Fraction(value).limit_denominator(_MAX_PLANE_ATOMS) % 1) for value in unique.tolist()]
+    exact = [
+        float(Fraction(value).limit_denominator(_MAX_PLANE_ATOMS) % 1) for value in unique.tolist()
+    ]
     return np.array(exact)[inverse] if len(exact) else np.empty(0)
 
 
 def relaxed_columns(store: RunStore, names: tuple[str, ...], selection: str = "") -> Columns:
-    """Columns of the candidates that were relaxed to a finite energy, with exact [n], lowest energy first.
+    """Columns of the candidates that were relaxed to a finite energy, with exact [n], lowest energy
+    first.
 
     Raises:
         StoreError: if a word of the selection is wrong.
@@ -82,8 +99,11 @@ def relaxed_columns(store: RunStore, names: tuple[str, ...], selection: str = ""
     return {name: values[order] for name, values in columns.items()}
 
 
-def top_rows(store: RunStore, per_n: bool = False, num: int = 10, selection: str = "") -> list[dict[str, Any]]:
-    """The lowest energies of a run as plain records; of equal energies the one whose id comes first.
+def top_rows(
+    store: RunStore, per_n: bool = False, num: int = 10, selection: str = ""
+) -> list[dict[str, Any]]:
+    """The lowest energies of a run as plain records; of equal energies the one whose id comes
+    first.
 
     Args:
         per_n: the best of every [n], sorted by [n], instead of the ``num`` lowest of all.
@@ -101,7 +121,9 @@ def top_rows(store: RunStore, per_n: bool = False, num: int = 10, selection: str
         columns = rows.take(TOP_FIELDS, usable[chosen])
     columns["n_fraction"] = exact_fractions(columns["n_fraction"])
     columns = {name: values.tolist() for name, values in columns.items()}
-    records = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    records = [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
     records.sort(key=lambda record: (record["gb_energy_j_m2"], record["id"]))
     if not per_n:
         return records[:num]
@@ -123,7 +145,11 @@ def _usable(rows: Rows, columns: Columns, conditions: tuple[Condition, ...]) -> 
 
 def _relaxed(columns: Columns) -> np.ndarray:
     """Which rows were relaxed to a finite energy."""
-    return (columns["status"] == "ok") & np.isfinite(columns["gb_energy_j_m2"]) & np.isfinite(columns["n_fraction"])
+    return (
+        (columns["status"] == "ok")
+        & np.isfinite(columns["gb_energy_j_m2"])
+        & np.isfinite(columns["n_fraction"])
+    )
 
 
 def _lowest(energy: np.ndarray, num: int) -> np.ndarray:
@@ -142,7 +168,9 @@ def _lowest_of_each(n_fraction: np.ndarray, energy: np.ndarray) -> np.ndarray:
 
 
 def best_by_source(store: RunStore) -> SourceComparison:
-    """Per [n] the lowest energy that the search and each model version reached, and from how many candidates."""
+    """Per [n] the lowest energy that the search and each model version reached, and from how many
+    candidates.
+    """
     every = store.columns(["source", "version", "status"])
     labels = _labels(every)
     sources = tuple(sorted(set(labels.tolist()), key=lambda label: (label != "search", label)))
@@ -152,19 +180,30 @@ def best_by_source(store: RunStore) -> SourceComparison:
     rows = []
     for n_fraction in np.unique(relaxed["n_fraction"]).tolist():
         here = relaxed["n_fraction"] == n_fraction
-        energies = {source: relaxed["gb_energy_j_m2"][here & (labels == source)] for source in sources}
+        energies = {
+            source: relaxed["gb_energy_j_m2"][here & (labels == source)] for source in sources
+        }
         best = {source: float(values[0]) for source, values in energies.items() if len(values)}
-        rows.append(FractionRow(n_fraction, best, {source: len(energies[source]) for source in best}))
+        rows.append(
+            FractionRow(n_fraction, best, {source: len(energies[source]) for source in best})
+        )
     return SourceComparison(sources, tuple(rows), tallies)
 
 
 def _labels(columns: Columns) -> np.ndarray:
-    versions, which = np.unique(np.where(columns["source"] == "search", -1, columns["version"]), return_inverse=True)
-    return np.array(["search" if version < 0 else f"model {version:02d}" for version in versions.tolist()], dtype=np.str_)[which]
+    versions, which = np.unique(
+        np.where(columns["source"] == "search", -1, columns["version"]), return_inverse=True
+    )
+    return np.array(
+        ["search" if version < 0 else f"model {version:02d}" for version in versions.tolist()],
+        dtype=np.str_,
+    )[which]
 
 
 def _tally(statuses: np.ndarray) -> Tally:
-    ok, invalid, failed = (int(np.sum(statuses == status)) for status in ("ok", "invalid", "failed"))
+    ok, invalid, failed = (
+        int(np.sum(statuses == status)) for status in ("ok", "invalid", "failed")
+    )
     return Tally(len(statuses), ok, invalid, failed)
 
 
@@ -189,8 +228,18 @@ def top_table(rows: list[dict[str, Any]]) -> Table:
         table.add_column(Text(heading), justify="left" if heading == "candidate" else "right")
     for row in rows:
         energy = f"{row['gb_energy_j_m2']:.4f}" + ("" if row["converged"] else "*")
-        volume = "" if row["excess_volume_a"] != row["excess_volume_a"] else f"{row['excess_volume_a']:.3f}"
-        table.add_row(format_fraction(row["n_fraction"]), energy, str(row["num_atoms"]), volume, Text(row["id"]))
+        volume = (
+            ""
+            if row["excess_volume_a"] != row["excess_volume_a"]
+            else f"{row['excess_volume_a']:.3f}"
+        )
+        table.add_row(
+            format_fraction(row["n_fraction"]),
+            energy,
+            str(row["num_atoms"]),
+            volume,
+            Text(row["id"]),
+        )
     if not all(row["converged"] for row in rows):
         table.caption = "* not converged: an upper bound"
     return table
@@ -200,12 +249,27 @@ def energies_table(records: list[dict[str, Any]]) -> Table:
     """The energies of structure files, as ``gcd-hpc relax`` returns them, for the terminal."""
     table = Table(header_style="bold", box=None, pad_edge=False)
     for heading in ("file", "status", "[n]", f"GB energy ({UNIT})", "atoms", "excess volume (Å)"):
-        table.add_column(Text(heading), justify="left" if heading in ("file", "status") else "right", overflow="fold")
+        table.add_column(
+            Text(heading),
+            justify="left" if heading in ("file", "status") else "right",
+            overflow="fold",
+        )
     for record in records:
-        status = Text(record["status"] if not record["reason"] else f"{record['status']}: {record['reason']}")
-        numbers = [format_number(record[key], digits) for key, digits in (("n_fraction", 3), ("gb_energy_j_m2", 4))]
+        status = Text(
+            record["status"] if not record["reason"] else f"{record['status']}: {record['reason']}"
+        )
+        numbers = [
+            format_number(record[key], digits)
+            for key, digits in (("n_fraction", 3), ("gb_energy_j_m2", 4))
+        ]
         file = Text(record["file"] + (f"\n{record['id']}" if record["id"] else ""))
-        table.add_row(file, status, *numbers, str(record["num_atoms"]), format_number(record["excess_volume_a"], 3))
+        table.add_row(
+            file,
+            status,
+            *numbers,
+            str(record["num_atoms"]),
+            format_number(record["excess_volume_a"], 3),
+        )
     if records:
         table.caption = f"bulk crystal: {records[0]['cohesive_ev']:.5f} eV an atom"
     return table
@@ -217,8 +281,16 @@ def format_number(value: float | None, digits: int) -> str:
 
 
 def source_table(comparison: SourceComparison) -> Table:
-    """The end of a campaign for the terminal: the lowest energy at each [n] is green, whoever reached it."""
-    table = Table(title=f"Lowest GB energies ({UNIT})", title_style="bold", header_style="bold", box=None, show_footer=True)
+    """The end of a campaign for the terminal: the lowest energy at each [n] is green, whoever
+    reached it.
+    """
+    table = Table(
+        title=f"Lowest GB energies ({UNIT})",
+        title_style="bold",
+        header_style="bold",
+        box=None,
+        show_footer=True,
+    )
     table.add_column(Text("[n]"), justify="right", footer="tried")
     for source in comparison.sources:
         table.add_column(source, justify="right", footer=f"{comparison.tallies[source].tried:,}")
@@ -231,14 +303,29 @@ def source_table(comparison: SourceComparison) -> Table:
 def _styled(row: FractionRow, source: str) -> list[tuple[str, str]]:
     if source not in row.best_j_m2:
         return [("-", "dim")]
-    return [(f"{row.best_j_m2[source]:.3f}", "bold green" if row.leads(source) else ""), (f" ({row.num[source]:,})", "dim")]
+    return [
+        (f"{row.best_j_m2[source]:.3f}", "bold green" if row.leads(source) else ""),
+        (f" ({row.num[source]:,})", "dim"),
+    ]
 
 
 def source_markdown(comparison: SourceComparison) -> str:
     """The same table for a document: the lowest energy at each [n] is bold."""
-    lines = ["| " + " | ".join(["[n]", *comparison.sources]) + " |", "|--:" * (1 + len(comparison.sources)) + "|"]
+    lines = [
+        "| " + " | ".join(["[n]", *comparison.sources]) + " |",
+        "|--:" * (1 + len(comparison.sources)) + "|",
+    ]
     for row in comparison.rows:
-        lines.append("| " + " | ".join([format_fraction(row.n_fraction), *(_cell(row, source) for source in comparison.sources)]) + " |")
+        lines.append(
+            "| "
+            + " | ".join(
+                [
+                    format_fraction(row.n_fraction),
+                    *(_cell(row, source) for source in comparison.sources),
+                ]
+            )
+            + " |"
+        )
     for name in ("tried", "ok", "invalid", "failed"):
         counts = [f"{getattr(comparison.tallies[source], name):,}" for source in comparison.sources]
         lines.append("| " + " | ".join([name, *counts]) + " |")

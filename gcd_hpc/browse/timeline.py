@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from gcd_hpc.browse.figures import GREY, new_figure
 from gcd_hpc.browse.status import read_state
 from gcd_hpc.campaign.ledger import Event
-from gcd_hpc.campaign.tasks import STAGES, Stage, Task
 from gcd_hpc.errors import StoreError
+from gcd_hpc.stages.tasks import STAGES, Stage, Task
 
 COLOURS: dict[Stage, str] = {
     "search": "#0072b2",
@@ -43,19 +43,30 @@ class Work:
 def work_of(events: Sequence[Event]) -> list[Work]:
     """Finished tasks, those of each session set on the campaign's own time.
 
-    The ledger has two clocks: a task notes when it began in the time of day, the driver when it took note of the end in time of work.
-    Their difference is that of the task which was noted with the least delay.
+    The ledger has two clocks: a task notes when it began in the time of day, the driver when it
+    took note of the end in time of work. Their difference is that of the task which was noted with
+    the least delay.
     """
     done: list[Work] = []
     for session in _sessions(events):
         finished = [event for event in session if event.kind == "finished"]
         if finished:
-            shift = min(event.elapsed_s - event.data["started"] - event.data["seconds"] for event in finished)
+            shift = min(
+                event.elapsed_s - event.data["started"] - event.data["seconds"]
+                for event in finished
+            )
             opened_s = session[0].elapsed_s
             for event in finished:
                 # What a driver before did not live to note ended before this session.
                 end = max(event.data["started"] + event.data["seconds"] + shift, opened_s)
-                done.append(Work(Task.parse(event.data["task"]), max(end - event.data["seconds"], 0.0), end, event.data["cores"]))
+                done.append(
+                    Work(
+                        Task.parse(event.data["task"]),
+                        max(end - event.data["seconds"], 0.0),
+                        end,
+                        event.data["cores"],
+                    )
+                )
     return done
 
 
@@ -75,7 +86,10 @@ def timeline(run: Path) -> Figure:
         GcdError: if the run is no directory of a campaign, or nothing was finished yet.
     """
     if run.is_file():
-        raise StoreError(f"{run}: expected a run directory, whose events.jsonl tells what happened when, got a single file")
+        raise StoreError(
+            f"{run}: expected a run directory, whose events.jsonl tells what happened when, got a"
+            " single file"
+        )
     state, events = read_state(run)
     done = work_of(events)
     if not done:
@@ -85,18 +99,32 @@ def timeline(run: Path) -> Figure:
     axes = figure.add_subplot()
     length = max(state.elapsed_s, *(work.end for work in done))
     _, unit_s, unit = next(one for one in _UNITS if length >= one[0] * one[1])
-    most = max(_busy([work for work in done if work.task.stage == stage])[1].max() for stage in stages)
+    most = max(
+        _busy([work for work in done if work.task.stage == stage])[1].max() for stage in stages
+    )
     for lane, stage in enumerate(reversed(stages)):
-        _draw_lane(axes, lane, stage, [work for work in done if work.task.stage == stage], most, unit_s)
+        _draw_lane(
+            axes, lane, stage, [work for work in done if work.task.stage == stage], most, unit_s
+        )
     _draw_failures(axes, events, list(reversed(stages)), unit_s)
     for session in _sessions(events)[1:]:
         when = session[0].elapsed_s / unit_s
         axes.axvline(when, color=GREY, linewidth=0.8, linestyle=(0, (3, 3)), zorder=1)
-        axes.annotate("resumed", (when, 1), (2, 2), ("data", "axes fraction"), "offset points", fontsize=8, color=GREY)
+        axes.annotate(
+            "resumed",
+            (when, 1),
+            (2, 2),
+            ("data", "axes fraction"),
+            "offset points",
+            fontsize=8,
+            color=GREY,
+        )
     axes.set_yticks(np.arange(len(stages)) + LANE / 2, list(reversed(stages)))
     axes.set_ylim(-0.12, len(stages) - 0.05)
     axes.set_xlim(0, length / unit_s)
-    axes.set_xlabel(f"time of work ({unit}); a full lane is {int(most)} core{'s' if most > 1 else ''}")
+    axes.set_xlabel(
+        f"time of work ({unit}); a full lane is {int(most)} core{'s' if most > 1 else ''}"
+    )
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     return figure
@@ -112,28 +140,71 @@ def _busy(done: Sequence[Work]) -> tuple[np.ndarray, np.ndarray]:
     return moments, np.cumsum([change[moment] for moment in moments.tolist()])
 
 
-def _draw_lane(axes: Axes, lane: int, stage: Stage, done: Sequence[Work], most: float, unit_s: float) -> None:
-    """Cores at work in one stage, its core time at the right, and the number of each model where it was trained."""
+def _draw_lane(
+    axes: Axes, lane: int, stage: Stage, done: Sequence[Work], most: float, unit_s: float
+) -> None:
+    """Cores at work in one stage, its core time at the right, and the number of each model where it
+    was trained.
+    """
     moments, busy = _busy(done)
     axes.axhline(lane, color="#d9d9d9", linewidth=0.8, zorder=0)
     times, height = np.repeat(moments, 2)[1:-1] / unit_s, LANE * np.repeat(busy[:-1], 2) / most
-    axes.fill_between(times, lane, lane + height, where=(height > 0).tolist(), color=COLOURS[stage], linewidth=0.4, zorder=2)
+    axes.fill_between(
+        times,
+        lane,
+        lane + height,
+        where=(height > 0).tolist(),
+        color=COLOURS[stage],
+        linewidth=0.4,
+        zorder=2,
+    )
     core_s = sum((work.end - work.begin) * work.cores for work in done)
     _, one_s, name = next(unit for unit in _UNITS if core_s >= unit[0] * unit[1])
     text = f"{len(done):,} task{'s' if len(done) > 1 else ''}\n{core_s / one_s:.3g} core-{name}"
-    axes.annotate(text, (1.01, lane + LANE / 2), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=GREY)
+    axes.annotate(
+        text,
+        (1.01, lane + LANE / 2),
+        xycoords=("axes fraction", "data"),
+        va="center",
+        fontsize=8,
+        color=GREY,
+    )
     if stage == "train":
         for work in done:
             middle = ((work.begin + work.end) / 2 / unit_s, lane + LANE * work.cores / most / 2)
-            axes.annotate(f"model {work.task.version}", middle, ha="center", va="center", fontsize=8, clip_on=True)
+            axes.annotate(
+                f"model {work.task.version}",
+                middle,
+                ha="center",
+                va="center",
+                fontsize=8,
+                clip_on=True,
+            )
 
 
-def _draw_failures(axes: Axes, events: Sequence[Event], stages: Sequence[Stage], unit_s: float) -> None:
+def _draw_failures(
+    axes: Axes, events: Sequence[Event], stages: Sequence[Stage], unit_s: float
+) -> None:
     """A cross where a task failed."""
-    failed = [(event.elapsed_s, Task.parse(event.data["task"]).stage) for event in events if event.kind == "failed"]
+    failed = [
+        (event.elapsed_s, Task.parse(event.data["task"]).stage)
+        for event in events
+        if event.kind == "failed"
+    ]
     lanes = {stage: lane for lane, stage in enumerate(stages)}
-    places = np.array([(when / unit_s, lanes[stage] + LANE / 2) for when, stage in failed if stage in lanes])
+    places = np.array(
+        [(when / unit_s, lanes[stage] + LANE / 2) for when, stage in failed if stage in lanes]
+    )
     if len(places):
         label = f"{len(places)} failed attempt{'s' if len(places) > 1 else ''}"
-        axes.scatter(places[:, 0], places[:, 1], s=26, marker="x", color="black", linewidths=1.2, zorder=4, label=label)
+        axes.scatter(
+            places[:, 0],
+            places[:, 1],
+            s=26,
+            marker="x",
+            color="black",
+            linewidths=1.2,
+            zorder=4,
+            label=label,
+        )
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)

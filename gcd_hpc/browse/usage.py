@@ -1,4 +1,6 @@
-"""The report of a campaign for people: how busy its machines were, what was wasted, what an hour of them found."""
+"""The report of a campaign for people: how busy its machines were, what was wasted, what an hour of
+them found.
+"""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,23 +9,33 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from gcd_hpc.accounts.report import Report, middle, percentile
 from gcd_hpc.browse.tables import relaxed_columns
 from gcd_hpc.campaign.ledger import SAME_ENERGY_J_M2
-from gcd_hpc.campaign.report import Report, middle, percentile
 from gcd_hpc.store.index import RunStore
 
 
 def unique_low_energy(run_dir: Path, window_j_m2: float) -> dict[str, int]:
-    """Number of unique structures within a window above the lowest energy of their [n], by source: ``search`` and ``model``."""
+    """Number of unique structures within a window above the lowest energy of their [n], by source:
+    ``search`` and ``model``.
+    """
     columns = relaxed_columns(RunStore(run_dir), ("source",))
     fractions, energies = columns["n_fraction"], columns["gb_energy_j_m2"]
     lowest = {fraction: energies[fractions == fraction].min() for fraction in np.unique(fractions)}
-    is_low = np.array([energy <= lowest[fraction] + window_j_m2 for fraction, energy in zip(fractions, energies, strict=True)], dtype=bool)
+    is_low = np.array(
+        [
+            energy <= lowest[fraction] + window_j_m2
+            for fraction, energy in zip(fractions, energies, strict=True)
+        ],
+        dtype=bool,
+    )
     steps = np.rint(energies / SAME_ENERGY_J_M2).astype(int)
     counts = {}
     for source in ("search", "model"):
         chosen = is_low & (columns["source"] == source)
-        counts[source] = len(set(zip(fractions[chosen].tolist(), steps[chosen].tolist(), strict=True)))
+        counts[source] = len(
+            set(zip(fractions[chosen].tolist(), steps[chosen].tolist(), strict=True))
+        )
     return counts
 
 
@@ -53,13 +65,20 @@ def report_record(report: Report, found: dict[str, int] | None = None) -> dict[s
     if found is not None:
         hours = record["core_h"]
         record["unique_low_energy"] = found
-        record["unique_low_energy_per_core_h"] = {source: num / hours[source] if hours[source] else 0.0 for source, num in found.items()}
+        record["unique_low_energy_per_core_h"] = {
+            source: num / hours[source] if hours[source] else 0.0 for source, num in found.items()
+        }
     return record
 
 
 def spread(values: Any) -> dict[str, float]:
     """Number of values, median and the 5th and 95th percentile."""
-    return {"num": len(values), "p05": percentile(values, 0.05), "median": middle(values), "p95": percentile(values, 0.95)}
+    return {
+        "num": len(values),
+        "p05": percentile(values, 0.05),
+        "median": middle(values),
+        "p95": percentile(values, 0.95),
+    }
 
 
 def report_table(record: dict[str, Any]) -> Table:
@@ -68,10 +87,21 @@ def report_table(record: dict[str, Any]) -> Table:
     for heading in ("what", "figure", "remark"):
         table.add_column(heading)
     for pool, one in record["pools"].items():
-        remark = f"{one['num_workers']} workers, {one['num_tasks']:,} tasks; best hour {one['best_hour']:.1%}"
+        remark = (
+            f"{one['num_workers']} workers, {one['num_tasks']:,} tasks; best hour"
+            f" {one['best_hour']:.1%}"
+        )
         table.add_row(f"{pool} pool busy", f"{one['whole']:.1%}", remark)
-    table.add_row("overhead per task", _ms(record["overhead_per_task_s"]), "a relaxation worker between two tasks")
-    table.add_row("result to decision", _ms(record["result_to_decision_s"]), "from the end of a task to the driver's answer")
+    table.add_row(
+        "overhead per task",
+        _ms(record["overhead_per_task_s"]),
+        "a relaxation worker between two tasks",
+    )
+    table.add_row(
+        "result to decision",
+        _ms(record["result_to_decision_s"]),
+        "from the end of a task to the driver's answer",
+    )
     first = record["promoted_to_first_sample_s"]
     table.add_row("model promoted to first sample", _s(first["median"]), f"{first['num']} models")
     resumes = record["resume_s"]
@@ -81,18 +111,33 @@ def report_table(record: dict[str, Any]) -> Table:
         remark = f"5 % of the time below {queue['p05']:.0f}, 5 % above {queue['p95']:.0f}"
         table.add_row("relaxation queue", f"{queue['median']:.0f} tasks", remark)
         lags = ", ".join(f"{num:,} by {lag}" for lag, num in record["model_lag"].items())
-        table.add_row("age of relaxed candidates", lags, "tasks by versions behind the newest model")
-    lost = f"{record['failed_attempts']} failed attempts, {record['dropped_tasks']} tasks dropped, {record['quarantined_tasks']} set aside"
+        table.add_row(
+            "age of relaxed candidates", lags, "tasks by versions behind the newest model"
+        )
+    lost = (
+        f"{record['failed_attempts']} failed attempts, {record['dropped_tasks']} tasks dropped,"
+        f" {record['quarantined_tasks']} set aside"
+    )
     table.add_row("wasted worker time", _s(record["wasted_worker_s"]), lost)
-    table.add_row("candidates tried", f"{record['tried']:,}", f"in {record['elapsed_s'] / 3600:.2f} h of wall time")
+    table.add_row(
+        "candidates tried",
+        f"{record['tried']:,}",
+        f"in {record['elapsed_s'] / 3600:.2f} h of wall time",
+    )
     for source, rate in record.get("unique_low_energy_per_core_h", {}).items():
-        remark = f"{record['unique_low_energy'][source]} in {record['core_h'][source]:.2f} core-hours"
+        remark = (
+            f"{record['unique_low_energy'][source]} in {record['core_h'][source]:.2f} core-hours"
+        )
         table.add_row(f"unique low energies by the {source}", f"{rate:.0f} per core-hour", remark)
     return table
 
 
 def _ms(values: dict[str, float]) -> str:
-    return "-" if not values["num"] else f"{1000 * values['median']:.1f} ms (95 % below {1000 * values['p95']:.0f})"
+    return (
+        "-"
+        if not values["num"]
+        else f"{1000 * values['median']:.1f} ms (95 % below {1000 * values['p95']:.0f})"
+    )
 
 
 def _s(seconds: float) -> str:

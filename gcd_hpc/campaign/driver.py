@@ -1,4 +1,6 @@
-"""Carries a campaign out, in as many sessions as it takes: the same call resumes, adopts and finishes."""
+"""Carries a campaign out, in as many sessions as it takes: the same call resumes, adopts and
+finishes.
+"""
 
 import time
 from collections.abc import Callable
@@ -6,36 +8,42 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gcd_hpc.campaign.directory import CONFIG_NAME, check_same, open_run_directory, settle_config
-from gcd_hpc.campaign.fitting import fitted
 from gcd_hpc.campaign.ledger import Event, Ledger, State, read_events, replay
 from gcd_hpc.campaign.policy import Stop, step
 from gcd_hpc.campaign.progress import Progress
-from gcd_hpc.campaign.reaper import end, orphans
 from gcd_hpc.campaign.session import Outcome, Session, is_disk_error
-from gcd_hpc.campaign.tasks import Addresses, Plan, lost_tasks
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import RunDirectoryError
-from gcd_hpc.stages.layout import pause_file
-from gcd_hpc.store.files import remove_leftovers
+from gcd_hpc.files import remove_leftovers
+from gcd_hpc.stages.tasks import Plan, TaskIds, lost_tasks
+from gcd_hpc.store.run_directory import pause_file
+from gcd_hpc.workers.fitting import fit_site
+from gcd_hpc.workers.reaper import end, orphans
 
 Report = Callable[[Path, State], None]
 
 
 def _prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
-    # Builds the bicrystal and may start LAMMPS: a campaign that is complete must not wait for the imports.
-    from gcd_hpc.stages.setting import prepare
+    # Builds the bicrystal and may start LAMMPS: a campaign that is complete must not wait for the
+    # imports.
+    from gcd_hpc.learning.boundary import prepare
 
     return prepare(run_dir, config, folder).potential.sha256
 
 
 @dataclass(frozen=True)
 class Stages:
-    """What the driver calls. Modules are named because they are imported in the process that runs the stage, never in the driver."""
+    """What the driver calls.
+
+    Modules are named because they are imported in the process that runs the stage, never in the
+    driver.
+    """
 
     prepare: Callable[[Path, CampaignConfig, Path], str] = _prepare
-    """Checks everything that can be wrong before the first task; returns the hash of the potential."""
+    """Checks everything that can be wrong before the first task; returns the hash of the potential.
+    """
     search: str = "gcd_hpc.stages.search"
     select: str = "gcd_hpc.stages.select"
     train: str = "gcd_hpc.stages.train"
@@ -44,7 +52,9 @@ class Stages:
     relax: str = "gcd_hpc.stages.relax"
 
 
-def finished_before(config: CampaignConfig, site: SiteConfig, run_dir: Path, until: str | None = None) -> Outcome | None:
+def finished_before(
+    config: CampaignConfig, site: SiteConfig, run_dir: Path, until: str | None = None
+) -> Outcome | None:
     """The outcome of a campaign that is complete already, from its ledger alone.
 
     Raises:
@@ -59,7 +69,11 @@ def finished_before(config: CampaignConfig, site: SiteConfig, run_dir: Path, unt
     state.plan = Plan.of(config, site.resolved(), until)
     actions = step(state, Event("opened", state.elapsed_s))
     stop = actions[0] if len(actions) == 1 else None
-    return Outcome("complete", stop.reason, state, did_nothing=True) if isinstance(stop, Stop) else None
+    return (
+        Outcome("complete", stop.reason, state, did_nothing=True)
+        if isinstance(stop, Stop)
+        else None
+    )
 
 
 def run_campaign(
@@ -88,7 +102,9 @@ def run_campaign(
         return before
     called = time.monotonic()
     stages = stages or Stages()
-    site = fitted(site, config.training.batch_size, needs_launchers=until not in ("search", "select-01"))
+    site = fit_site(
+        site, config.training.batch_size, needs_launchers=until not in ("search", "select-01")
+    )
     plan = Plan.of(config, site, until)
     try:
         open_run_directory(run_dir)
@@ -99,14 +115,16 @@ def run_campaign(
             settle_config(run_dir, config)
             remove_leftovers(run_dir)
             pause_file(run_dir).unlink(missing_ok=True)
-            addresses = Addresses(config, stages.prepare(run_dir, config, campaign_folder), plan.mode)
+            addresses = TaskIds(config, stages.prepare(run_dir, config, campaign_folder), plan.mode)
             with progress or Progress() as display:
                 for task, reason in lost_tasks(run_dir, state.finished).items():
                     display.note(f"{task.name} is run again: {reason}")
                     event = Event("lost", state.elapsed_s, {"task": task.name, "reason": reason})
                     ledger.append(event)
                     state.apply(event)
-                outcome = Session(config, site, run_dir, stages, addresses, ledger, state, display, called).run(plan)
+                outcome = Session(
+                    config, site, run_dir, stages, addresses, ledger, state, display, called
+                ).run(plan)
                 if outcome.status == "complete":
                     if report is not None:
                         report(run_dir, state)
@@ -127,4 +145,7 @@ def check_mode(run_dir: Path, before: Plan | None, plan: Plan) -> None:
     """
     if before is not None and before.mode != plan.mode:
         cure = "choose a site of the old mode or another --run-dir"
-        raise RunDirectoryError(f"{run_dir} holds a campaign in {before.mode} mode, got a site with mode: {plan.mode}; {cure}")
+        raise RunDirectoryError(
+            f"{run_dir} holds a campaign in {before.mode} mode, got a site with mode: {plan.mode};"
+            f" {cure}"
+        )

@@ -1,13 +1,16 @@
-"""What a campaign will cost before it is started, from figures measured on one core (benchmarks/RESULTS.md)."""
+"""What a campaign will cost before it is started, from figures measured on one core
+(benchmarks/RESULTS.md).
+"""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gcd_hpc.campaign.tasks import Plan, Stage
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.stages.tasks import Plan, Stage
 
-# One core of an AMD EPYC (Zen 4): 12 x 12 x 60 voxels, network of width 32, about 270 atoms of an embedded-atom potential.
+# One core of an AMD EPYC (Zen 4): 12 x 12 x 60 voxels, network of width 32, about 270 atoms of an
+# embedded-atom potential.
 REFERENCE_VOXELS, REFERENCE_WIDTH, REFERENCE_ATOMS = 12 * 12 * 60, 32, 270
 TRAIN_SAMPLE_S = 0.147 / 4
 """One structure of one training step."""
@@ -36,37 +39,77 @@ class StageEstimate:
 
 def estimate(config: CampaignConfig, plan: Plan, num_atoms: int) -> list[StageEstimate]:
     """Rough cost of every stage; the times scale with voxels, network width and atoms."""
-    shape, rounds = config.voxels.shape, plan.rounds if plan.until is None else max([v for _, v in plan.phases()], default=0)
+    shape, rounds = (
+        config.voxels.shape,
+        plan.rounds if plan.until is None else max([v for _, v in plan.phases()], default=0),
+    )
     size = shape[0] * shape[1] * shape[2] / REFERENCE_VOXELS
-    network = size * (config.network.width / REFERENCE_WIDTH) ** 2 * (8 if config.network.patch == 1 else 1)
+    network = (
+        size
+        * (config.network.width / REFERENCE_WIDTH) ** 2
+        * (8 if config.network.patch == 1 else 1)
+    )
     atoms = num_atoms / REFERENCE_ATOMS
     tries, candidates = config.search.num_tries, rounds * config.sampling.num_candidates
-    steps = config.training.num_steps + max(0, rounds - 1) * config.training.retrain_steps if rounds else 0
+    steps = (
+        config.training.num_steps + max(0, rounds - 1) * config.training.retrain_steps
+        if rounds
+        else 0
+    )
     guided = 2 if config.sampling.guidance not in (0.0, 1.0) else 1
     resamples = config.sampling.resamples if config.diffusion.inpainting == "repaint" else 1
-    evaluations = config.sampling.num_steps * EVALUATIONS_PER_STEP[config.sampling.solver] * guided * resamples
+    evaluations = (
+        config.sampling.num_steps
+        * EVALUATIONS_PER_STEP[config.sampling.solver]
+        * guided
+        * resamples
+    )
     canaries = config.promotion.num_canaries * rounds
     per_candidate_s = evaluations * EVALUATION_S * network
     chunks = plan.num_sample_chunks if plan.mode == "asynchronous" else 1
     figures: dict[Stage, tuple[int, int, str, float]] = {
-        "search": (plan.num_search_chunks, tries, "tries", tries * (RELAX_S + _md_s(config)) * atoms),
+        "search": (
+            plan.num_search_chunks,
+            tries,
+            "tries",
+            tries * (RELAX_S + _md_s(config)) * atoms,
+        ),
         "select": (rounds, rounds, "training sets", rounds * 2.0),
-        "train": (rounds, steps, "steps", steps * config.training.batch_size * TRAIN_SAMPLE_S * network),
+        "train": (
+            rounds,
+            steps,
+            "steps",
+            steps * config.training.batch_size * TRAIN_SAMPLE_S * network,
+        ),
         "promote": (rounds, canaries, "canaries", canaries * (per_candidate_s + RELAX_S * atoms)),
         "sample": (rounds * chunks, candidates, "candidates", candidates * per_candidate_s),
-        "relax": (rounds * plan.num_sample_chunks * plan.num_batches, candidates, "candidates", candidates * RELAX_S * atoms),
+        "relax": (
+            rounds * plan.num_sample_chunks * plan.num_batches,
+            candidates,
+            "candidates",
+            candidates * RELAX_S * atoms,
+        ),
     }
-    wanted = {stage for stage, _ in plan.phases()} | ({"sample", "relax"} if plan.mode == "asynchronous" and plan.until is None else set())
+    wanted = {stage for stage, _ in plan.phases()} | (
+        {"sample", "relax"} if plan.mode == "asynchronous" and plan.until is None else set()
+    )
     written = {"search": tries, "sample": candidates / 2, "relax": candidates}
     return [
-        StageEstimate(stage, num_tasks, num, unit, seconds / 3600, written.get(stage, 0) * num_atoms * BYTES_PER_ATOM)
+        StageEstimate(
+            stage,
+            num_tasks,
+            num,
+            unit,
+            seconds / 3600,
+            written.get(stage, 0) * num_atoms * BYTES_PER_ATOM,
+        )
         for stage, (num_tasks, num, unit, seconds) in figures.items()
         if stage in wanted
     ]
 
 
 def _md_s(config: CampaignConfig) -> float:
-    """Mean time of the molecular dynamics of one try; the number of steps is drawn log-uniformly."""
+    """Mean time of the molecular dynamics of one try, whose length is drawn log-uniformly."""
     md, (fewest, most) = config.search.md, config.search.md.num_steps
     mean = fewest if most == fewest else (most - fewest) / math.log(most / fewest)
     return md.probability * mean * MD_STEP_S

@@ -1,4 +1,6 @@
-"""Whether a run can be trusted: every file of it, and that none is missing of those that were finished."""
+"""Whether a run can be trusted: every file of it, and that none is missing of those that were
+finished.
+"""
 
 import json
 from collections import defaultdict
@@ -7,20 +9,23 @@ from pathlib import Path
 
 from gcd_hpc.campaign.directory import CONFIG_NAME
 from gcd_hpc.campaign.ledger import State, read_events, replay
-from gcd_hpc.campaign.tasks import output_path, read_record
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.errors import ConfigError, StoreError
-from gcd_hpc.stages.layout import chunk_indices, relaxed_part, sampled_part
+from gcd_hpc.stages.tasks import output_path, read_record
 from gcd_hpc.store.copies import verify_index, verify_results
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.index import INDEX, RESULTS, RunStore
 from gcd_hpc.store.parts import read_columns
+from gcd_hpc.store.run_directory import chunk_indices, relaxed_part, sampled_part
 from gcd_hpc.store.verify import verify_file
 
 
-def verify(path: Path, report: Report, advance: Callable[[int], None] = lambda num_bytes: None) -> None:
-    """Look at everything in a run directory or in one file of candidates; what is wrong goes into the report.
+def verify(
+    path: Path, report: Report, advance: Callable[[int], None] = lambda num_bytes: None
+) -> None:
+    """Look at everything in a run directory or in one file of candidates; what is wrong goes into
+    the report.
 
     Args:
         advance: told how many bytes of ``files_of`` were gone through.
@@ -58,12 +63,18 @@ def files_of(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.exists():
-        raise StoreError(f"{path}: expected a run directory or an HDF5 file of candidates, got no such file")
-    parts = sorted(path.glob("parts/search/part-*.h5")) + sorted(path.glob("parts/model-*/*/part-*.h5"))
+        raise StoreError(
+            f"{path}: expected a run directory or an HDF5 file of candidates, got no such file"
+        )
+    parts = sorted(path.glob("parts/search/part-*.h5")) + sorted(
+        path.glob("parts/model-*/*/part-*.h5")
+    )
     others = [*sorted(path.glob("models/*/training.h5")), path / RESULTS, path / INDEX]
     files = parts + [file for file in others if file.is_file()]
     if not files:
-        raise StoreError(f"{path}: expected a run directory with candidates, got a directory without")
+        raise StoreError(
+            f"{path}: expected a run directory with candidates, got a directory without"
+        )
     return files
 
 
@@ -75,7 +86,12 @@ def _verify_outputs(run_dir: Path, state: State, report: Report) -> None:
         path = output_path(run_dir, task)
         if not path.exists() and task not in state.lost:
             missing.add(path)
-            report.found("shards", f"the result of {task.name}, which was finished", "no such file", file=path)
+            report.found(
+                "shards",
+                f"the result of {task.name}, which was finished",
+                "no such file",
+                file=path,
+            )
     num_foreign = 0
     for path in sorted((run_dir / "tasks").glob("*.json")):
         record = read_record(run_dir, path.stem)
@@ -90,20 +106,38 @@ def _verify_outputs(run_dir: Path, state: State, report: Report) -> None:
             file = run_dir / name
             got = file.stat().st_size if file.is_file() else None
             if got != size and file not in missing:
-                report.found("shards", f"{size} bytes, as {record.task} left it", "no such file" if got is None else got, file=file)
+                report.found(
+                    "shards",
+                    f"{size} bytes, as {record.task} left it",
+                    "no such file" if got is None else got,
+                    file=file,
+                )
     if num_foreign:
-        report.skipped("shards", f"{run_dir / 'tasks'}: {num_foreign} records of another version of gcd-hpc, which name no files")
+        report.skipped(
+            "shards",
+            f"{run_dir / 'tasks'}: {num_foreign} records of another version of gcd-hpc, which name"
+            " no files",
+        )
 
 
 def _verify_numbers(run_dir: Path, state: State, report: Report) -> None:
     """Without a ledger, parts are numbered without a gap."""
     if state.plan is not None:
         return
-    folders = [run_dir / "parts" / "search", *sorted(run_dir.glob("parts/model-*/sampled")), *sorted(run_dir.glob("parts/model-*/relaxed"))]
+    folders = [
+        run_dir / "parts" / "search",
+        *sorted(run_dir.glob("parts/model-*/sampled")),
+        *sorted(run_dir.glob("parts/model-*/relaxed")),
+    ]
     for folder in folders:
         numbers = [int(path.stem.removeprefix("part-")) for path in folder.glob("part-*.h5")]
         for number in sorted(set(range(max(numbers, default=0))) - set(numbers)):
-            report.found("shards", "a part, for there are later ones", "no such file", file=folder / f"part-{number:05d}.h5")
+            report.found(
+                "shards",
+                "a part, for there are later ones",
+                "no such file",
+                file=folder / f"part-{number:05d}.h5",
+            )
 
 
 def _verify_candidates(run_dir: Path, state: State, report: Report) -> None:
@@ -119,7 +153,9 @@ def _verify_candidates(run_dir: Path, state: State, report: Report) -> None:
             _compare(path, expected, got, report)
     num_batches = state.plan.num_batches if state.plan else 1
     for folder in sorted(run_dir.glob("parts/model-*/relaxed")):
-        _verify_batches(run_dir, int(folder.parent.name.removeprefix("model-")), num_batches, report)
+        _verify_batches(
+            run_dir, int(folder.parent.name.removeprefix("model-")), num_batches, report
+        )
 
 
 def _expected(run_dir: Path, config: CampaignConfig) -> Iterator[tuple[Path, list[int]]]:
@@ -141,14 +177,21 @@ def _verify_batches(run_dir: Path, version: int, num_batches: int, report: Repor
         expected = _indices(sampled) if sampled.is_file() else None
         found = [_indices(path) for path in paths]
         if not sampled.is_file():
-            report.found("shards", f"the sampled structures of {paths[0].name}", "no such file", file=sampled)
+            report.found(
+                "shards", f"the sampled structures of {paths[0].name}", "no such file", file=sampled
+            )
         if expected is None or any(got is None for got in found):
             continue
         union = sorted(index for got in found for index in got or ())
         if len(paths) == num_batches:
             _compare(paths[0].parent, expected, union, report)
         elif unknown := sorted(set(union) - set(expected)):
-            report.found("shards", f"candidates of {sampled.name}", f"index {unknown[0]}", file=paths[0].parent)
+            report.found(
+                "shards",
+                f"candidates of {sampled.name}",
+                f"index {unknown[0]}",
+                file=paths[0].parent,
+            )
 
 
 def _compare(path: Path, expected: list[int], got: list[int], report: Report) -> None:
@@ -157,8 +200,19 @@ def _compare(path: Path, expected: list[int], got: list[int], report: Report) ->
         return
     missing = sorted(set(expected) - set(got))
     stray = sorted(set(got) - set(expected))
-    shown = f"none of index {missing[0]}" if missing else f"one of index {stray[0]}" if stray else f"{len(got)}, some of them twice"
-    report.found("shards", f"{len(expected)} candidates from index {min(expected, default=0)} on", shown, file=path)
+    shown = (
+        f"none of index {missing[0]}"
+        if missing
+        else f"one of index {stray[0]}"
+        if stray
+        else f"{len(got)}, some of them twice"
+    )
+    report.found(
+        "shards",
+        f"{len(expected)} candidates from index {min(expected, default=0)} on",
+        shown,
+        file=path,
+    )
 
 
 def _indices(path: Path) -> list[int] | None:
@@ -179,4 +233,3 @@ def _is_json(path: Path) -> bool:
 
 def _number(path: Path) -> int:
     return int(path.stem.removeprefix("part-"))
-

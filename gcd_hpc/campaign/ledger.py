@@ -1,4 +1,6 @@
-"""The campaign's memory: ``events.jsonl``, append-only, with one writer. All state is ``replay(events)``."""
+"""The campaign's memory: ``events.jsonl``, append-only, with one writer. All state is
+``replay(events)``.
+"""
 
 import fcntl
 import json
@@ -11,26 +13,48 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal
 
-from gcd_hpc.campaign.tasks import WHOLE, Plan, Stage, Task
 from gcd_hpc.campaign.waiting import Waiting
 from gcd_hpc.errors import RunDirectoryError
+from gcd_hpc.stages.tasks import WHOLE, Plan, Stage, Task
 
 LEDGER_NAME = "events.jsonl"
-Kind = Literal["opened", "submitted", "finished", "failed", "quarantined", "dropped", "lost", "paused", "stopped", "reported", "tick"]
+Kind = Literal[
+    "opened",
+    "submitted",
+    "finished",
+    "failed",
+    "quarantined",
+    "dropped",
+    "lost",
+    "paused",
+    "stopped",
+    "reported",
+    "tick",
+]
 SAME_ENERGY_J_M2 = 0.002
-"""Structures of one [n] whose energies agree this well count as one; only selection looks closer."""
+"""Structures of one [n] whose energies agree this well count as one; only selection looks closer.
+"""
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened. ``elapsed_s`` is the wall time of all sessions of the campaign up to here."""
+    """Something that happened.
+
+    ``elapsed_s`` is the wall time of all sessions of the campaign up to here.
+    """
 
     kind: Kind
     elapsed_s: float
     data: dict[str, Any] = field(default_factory=dict)
 
     def line(self) -> str:
-        return json.dumps({"kind": self.kind, "elapsed_s": round(self.elapsed_s, 3), **self.data}, separators=(",", ":")) + "\n"
+        return (
+            json.dumps(
+                {"kind": self.kind, "elapsed_s": round(self.elapsed_s, 3), **self.data},
+                separators=(",", ":"),
+            )
+            + "\n"
+        )
 
     @classmethod
     def parse(cls, line: str) -> "Event":
@@ -68,7 +92,9 @@ class State:
     attempts: dict[Task, int] = field(default_factory=dict)
     """Failures of a task since the campaign was last opened."""
     lost: list[Task] = field(default_factory=list)
-    """Finished and counted tasks whose results were damaged since: they are run again before anything else."""
+    """Finished and counted tasks whose results were damaged since: they are run again before
+    anything else.
+    """
     is_repaired: bool = False
     """The last event brought back the last lost result."""
     quarantined: dict[Task, str] = field(default_factory=dict)
@@ -86,7 +112,9 @@ class State:
     """Unique low-energy structures: [n], and the energy in steps of SAME_ENERGY_J_M2."""
     num_low_at_select: int = 0
     models: dict[int, int] = field(default_factory=dict)
-    """Model in use for each version that was judged: its own, or the one before where that was better."""
+    """Model in use for each version that was judged: its own, or the one before where that was
+    better.
+    """
     drivers: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Process id and start time of every driver by its token."""
     paused: bool = False
@@ -158,7 +186,9 @@ class State:
         self.in_flight[task.stage] += 1
         self.waiting.remove([task])
         if task.stage == "sample" and task.chunk != WHOLE:
-            self.next_chunk[task.version] = max(self.next_chunk.get(task.version, 0), task.chunk + 1)
+            self.next_chunk[task.version] = max(
+                self.next_chunk.get(task.version, 0), task.chunk + 1
+            )
         if task.stage == "select":
             self.num_low_at_select = len(self.low)
 
@@ -180,7 +210,9 @@ class State:
         self._repair(task)
         if task in self.finished:
             return
-        self.finished[task] = Finished(data["started"], data["seconds"], data["cores"], data["work_s"], data.get("num", 0))
+        self.finished[task] = Finished(
+            data["started"], data["seconds"], data["cores"], data["work_s"], data.get("num", 0)
+        )
         self._count(task)
         if task.stage in ("search", "relax"):
             self.num_tried += data.get("num", 0)
@@ -194,19 +226,32 @@ class State:
             improved |= self.waiting.learn(n_fraction, energy)
         if improved:
             self.waiting.rank()
-        self.low |= {(f"{n_fraction:.6g}", round(energy / SAME_ENERGY_J_M2)) for n_fraction, energy in data.get("low", ())}
+        self.low |= {
+            (f"{n_fraction:.6g}", round(energy / SAME_ENERGY_J_M2))
+            for n_fraction, energy in data.get("low", ())
+        }
         for batch, scores in enumerate(data.get("queue", ())):
             named = [(f"{n_fraction:.6g}", energy) for n_fraction, energy in scores]
-            self.waiting.add(Task("relax", task.version, task.chunk * len(data["queue"]) + batch), named)
+            self.waiting.add(
+                Task("relax", task.version, task.chunk * len(data["queue"]) + batch), named
+            )
 
     def is_complete(self, stage: Stage, version: int) -> bool:
         assert self.plan is not None
         return self.num_done.get((stage, version), 0) >= self.plan.num_needed(stage)
 
 
-def opened(plan: Plan, token: str, pid: int, created: float, elapsed_s: float, startup_s: float = 0.0) -> Event:
+def opened(
+    plan: Plan, token: str, pid: int, created: float, elapsed_s: float, startup_s: float = 0.0
+) -> Event:
     """A driver took the campaign up, ``startup_s`` after it was called."""
-    driver = {"token": token, "pid": pid, "created": created, "host": socket.gethostname(), "startup_s": round(startup_s, 3)}
+    driver = {
+        "token": token,
+        "pid": pid,
+        "created": created,
+        "host": socket.gethostname(),
+        "startup_s": round(startup_s, 3),
+    }
     return Event("opened", elapsed_s, {**driver, "plan": asdict(plan)})
 
 
@@ -229,14 +274,18 @@ def read_events(run_dir: Path) -> list[Event]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise RunDirectoryError(f"{run_dir / LEDGER_NAME}: cannot be read: {error.strerror}") from error
+        raise RunDirectoryError(
+            f"{run_dir / LEDGER_NAME}: cannot be read: {error.strerror}"
+        ) from error
     lines = content[: content.rfind(b"\n") + 1].splitlines()
     events = []
     for number, line in enumerate(lines, start=1):
         try:
             events.append(Event.parse(line.decode()))
         except (ValueError, KeyError, AttributeError, UnicodeDecodeError):
-            raise RunDirectoryError(f"{run_dir / LEDGER_NAME}: line {number} must be an event, got {line[:60]!r}") from None
+            raise RunDirectoryError(
+                f"{run_dir / LEDGER_NAME}: line {number} must be an event, got {line[:60]!r}"
+            ) from None
     return events
 
 
@@ -258,11 +307,19 @@ class Ledger:
         except OSError:
             self._file.close()
             folder = self._path.parent
-            raise RunDirectoryError(f"{folder} is in use by another driver{_holder(folder)}; wait for it or stop it first") from None
+            raise RunDirectoryError(
+                f"{folder} is in use by another driver{_holder(folder)}; wait for it or stop it"
+                " first"
+            ) from None
         self._drop_torn_line()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         assert self._file is not None
         self._file.close()
 
@@ -297,4 +354,6 @@ def _holder(run_dir: Path) -> str:
 
 
 def _unwritable(path: Path, error: OSError) -> RunDirectoryError:
-    return RunDirectoryError(f"{path}: expected a place to write to, got: {(error.strerror or str(error)).lower()}")
+    return RunDirectoryError(
+        f"{path}: expected a place to write to, got: {(error.strerror or str(error)).lower()}"
+    )

@@ -1,13 +1,15 @@
-"""What to do next. Pure: no clock, no files, no randomness; the same state and event give the same actions.
+"""What to do next. Pure: no clock, no files, no randomness; the same state and event give the same
+actions.
 
-Where pools share their cores the stages take turns (barrier mode): search; then select, train, promote, sample and relax for each model
-version. Where they do not (asynchronous mode) the first model is made by turns, and then sampling, relaxation and retraining overlap.
+Where pools share their cores the stages take turns (barrier mode): search; then select, train,
+promote, sample and relax for each model version. Where they do not (asynchronous mode) the first
+model is made by turns, and then sampling, relaxation and retraining overlap.
 """
 
 from dataclasses import dataclass
 
 from gcd_hpc.campaign.ledger import Event, State
-from gcd_hpc.campaign.tasks import STAGES, WHOLE, Stage, Task
+from gcd_hpc.stages.tasks import PREFETCH_WORKERS, STAGES, WHOLE, Stage, Task
 
 MAX_RETRIES = 3
 """New attempts at a task whose worker or process was lost."""
@@ -17,10 +19,10 @@ MIN_TRIED = 100
 """The share of candidates in quarantine is judged as if at least so many had been tried."""
 LONGEST_QUEUE = 8
 """Relaxation tasks that may wait for each worker; sampling stops there."""
-AHEAD = 4
-"""One more task for this many workers is handed over before a worker is free, and one at least: a worker shall find it at once."""
 DUE = 0.5
-"""Share of a round's candidates after which the next model is due in any case: workers shall not have to wait for it."""
+"""Share of a round's candidates after which the next model is due in any case: workers shall not
+have to wait for it.
+"""
 RETRAINING: tuple[Stage, ...] = ("select", "train", "promote")
 
 
@@ -90,7 +92,9 @@ def step(state: State, event: Event) -> list[Action]:
 def _repairs(state: State) -> list[Action]:
     """Lost results of the earliest phase: later ones are made from them."""
     first = min(map(_place, state.lost))
-    return [Submit(task) for task in state.lost if _place(task) == first and task not in state.submitted]
+    return [
+        Submit(task) for task in state.lost if _place(task) == first and task not in state.submitted
+    ]
 
 
 def _place(task: Task) -> tuple[int, int]:
@@ -104,14 +108,18 @@ def _once(actions: list[Action]) -> list[Action]:
 
 
 def _next(state: State) -> list[Action]:
-    """The unfinished tasks of the first phase that has any, unless a limit was reached before it."""
+    """Unfinished tasks of the first phase that has any, unless a limit was reached before it."""
     assert state.plan is not None
     for stage, version in state.plan.phases():
         if not state.is_complete(stage, version):
             if _out_of_time(state):
                 return [Stop("wall time")]
             tasks = state.plan.tasks(stage, version)
-            return [Submit(task) for task in tasks if task not in state.finished and task not in state.submitted]
+            return [
+                Submit(task)
+                for task in tasks
+                if task not in state.finished and task not in state.submitted
+            ]
         if stage in ("search", "relax") and (reason := _limit(state, version)):
             return [Stop(reason)]
     if state.plan.until is not None:
@@ -125,22 +133,33 @@ def _flow(state: State, event: Event) -> list[Action]:
     if _out_of_time(state):
         return [Stop("wall time")]
     if event.kind == "opened" and state.interrupted:
-        # What was at work when the last driver ended comes first: some of it may be finished and only has to be adopted.
+        # What was at work when the last driver ended comes first: some of it may be finished and
+        # only has to be adopted.
         return [Submit(task) for task in state.interrupted]
     ended = Task.parse(event.data["task"]) if event.kind == "finished" else None
     if ended is not None and ended.stage == "relax" and _target_reached(state, state.plan.rounds):
         return [Stop("target energy")]
-    if ended is not None and (ended.stage == "promote" or ended.version < state.version) and (stale := _stale(state)):
+    if (
+        ended is not None
+        and (ended.stage == "promote" or ended.version < state.version)
+        and (stale := _stale(state))
+    ):
         return [Drop(stale)]
     actions = [*_pools(state), *_retraining(state)]
     return actions if actions or state.submitted else [Stop("rounds")]
 
 
 def _pools(state: State) -> list[Action]:
-    """The most promising relaxations for workers that are free soon, and samples while the queue is short."""
+    """The most promising relaxations for workers that are free soon, and samples while the queue is
+    short.
+    """
     plan = state.plan
     assert plan is not None
-    free = plan.relaxation_workers + max(1, plan.relaxation_workers // AHEAD) - state.in_flight["relax"]
+    free = (
+        plan.relaxation_workers
+        + max(1, plan.relaxation_workers // PREFETCH_WORKERS)
+        - state.in_flight["relax"]
+    )
     relaxations = state.waiting.first(free) if free > 0 else []
     waiting = len(state.waiting) - len(relaxations) + plan.num_batches * state.in_flight["sample"]
     room = (LONGEST_QUEUE * plan.relaxation_workers - waiting) // plan.num_batches
@@ -152,7 +171,9 @@ def _pools(state: State) -> list[Action]:
 
 
 def _chunks_left(state: State) -> int:
-    """Chunks that may still be sampled before the next model: what one version does not use is left to the next."""
+    """Chunks that may still be sampled before the next model: what one version does not use is left
+    to the next.
+    """
     assert state.plan is not None
     return state.version * state.plan.num_sample_chunks - sum(state.next_chunk.values())
 
@@ -185,12 +206,16 @@ def _retraining(state: State) -> list[Action]:
 
 
 def _is_due(state: State) -> bool:
-    """Whether enough was learnt since the last model, or as much of its round is relaxed as the next may wait for."""
+    """Whether enough was learnt since the last model, or as much of its round is relaxed as the
+    next may wait for.
+    """
     plan = state.plan
     assert plan is not None
     chunks = _chunks_left(state) + state.next_chunk.get(state.version, 0)
     is_late = state.num_done.get(("relax", state.version), 0) >= DUE * chunks * plan.num_batches
-    is_exhausted = _chunks_left(state) == 0 and not len(state.waiting) and not state.in_flight["sample"]
+    is_exhausted = (
+        _chunks_left(state) == 0 and not len(state.waiting) and not state.in_flight["sample"]
+    )
     return is_late or is_exhausted or len(state.low) - state.num_low_at_select >= plan.retrain_after
 
 
@@ -210,7 +235,10 @@ def _too_many_quarantined(state: State) -> str | None:
     num = state.num_quarantined + sum(sizes.get(task.stage, 0) for task in state.quarantined)
     if num <= most * max(state.num_tried, MIN_TRIED):
         return None
-    return f"{num} of {state.num_tried} candidates were set aside, more than budget.max_quarantined = {most:g}; see gcd-hpc failures"
+    return (
+        f"{num} of {state.num_tried} candidates were set aside, more than budget.max_quarantined ="
+        f" {most:g}; see gcd-hpc failures"
+    )
 
 
 def _out_of_time(state: State) -> bool:
@@ -224,7 +252,13 @@ def _limit(state: State, version: int) -> str | None:
     patience = state.plan.plateau_rounds
     if _target_reached(state, version):
         return "target energy"
-    if patience and version >= patience and not any(_improved(state, recent) for recent in range(version - patience + 1, version + 1)):
+    if (
+        patience
+        and version >= patience
+        and not any(
+            _improved(state, recent) for recent in range(version - patience + 1, version + 1)
+        )
+    ):
         return "plateau"
     return None
 
@@ -232,13 +266,22 @@ def _limit(state: State, version: int) -> str | None:
 def _target_reached(state: State, version: int) -> bool:
     assert state.plan is not None
     target = state.plan.target_energy_j_m2
-    return target is not None and any(energy <= target for known in range(version + 1) for energy in state.best.get(known, {}).values())
+    return target is not None and any(
+        energy <= target
+        for known in range(version + 1)
+        for energy in state.best.get(known, {}).values()
+    )
 
 
 def _improved(state: State, version: int) -> bool:
-    """Whether a model version found a lower energy at any [n] than the search and all versions before it."""
+    """Whether a model version found a lower energy at any [n] than the search and all versions
+    before it.
+    """
     before: dict[str, float] = {}
     for earlier in range(version):
         for n_fraction, energy in state.best.get(earlier, {}).items():
             before[n_fraction] = min(energy, before.get(n_fraction, energy))
-    return any(energy < before.get(n_fraction, float("inf")) - PLATEAU_J_M2 for n_fraction, energy in state.best.get(version, {}).items())
+    return any(
+        energy < before.get(n_fraction, float("inf")) - PLATEAU_J_M2
+        for n_fraction, energy in state.best.get(version, {}).items()
+    )

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.campaign.ledger import State
-from gcd_hpc.campaign.tasks import Stage
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.stages.tasks import Stage
 
 SECONDS_BETWEEN_LINES = 5.0
 STAGE_NAMES: dict[Stage, str] = {
@@ -56,11 +56,24 @@ class Snapshot:
         if self.stage is None:
             return f"{self.name}: getting ready"
         if self.is_overlapping:
-            return f"model {self.version} of {self.rounds}: {self.done:.0f}/{self.total:.0f} candidates, {self.detail}"
+            return (
+                f"model {self.version} of {self.rounds}: {self.done:.0f}/{self.total:.0f}"
+                f" candidates, {self.detail}"
+            )
         where = f"round {self.version}/{self.rounds}, " if self.version else ""
         counts = f": {self.done:.0f}/{self.total:.0f} {self.unit}" if self.unit else ""
-        pace = f" ({_rate(self.rate)}, {clock(self.remaining_s)} left)" if self.remaining_s and self.unit else ""
-        return where + STAGE_NAMES[self.stage] + counts + pace + (f", {self.detail}" if self.detail else "")
+        pace = (
+            f" ({_rate(self.rate)}, {clock(self.remaining_s)} left)"
+            if self.remaining_s and self.unit
+            else ""
+        )
+        return (
+            where
+            + STAGE_NAMES[self.stage]
+            + counts
+            + pace
+            + (f", {self.detail}" if self.detail else "")
+        )
 
 
 class Progress:
@@ -92,7 +105,12 @@ class PlainProgress(Progress):
         best = f"; best {_lowest(snapshot)}" if snapshot.best else ""
         line = snapshot.headline() + best
         if line != self._last:
-            self._console.print(f"[{clock(snapshot.elapsed_s)}] {line}", markup=False, highlight=False, soft_wrap=True)
+            self._console.print(
+                f"[{clock(snapshot.elapsed_s)}] {line}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
         self._last, self._stage, self._time = line, stage, time.monotonic()
 
     def note(self, text: str) -> None:
@@ -103,7 +121,9 @@ class LiveProgress(Progress):
     """A panel that is drawn over itself."""
 
     def __init__(self, console: Console) -> None:
-        self._live = Live(Text("getting ready"), console=console, refresh_per_second=4, transient=True)
+        self._live = Live(
+            Text("getting ready"), console=console, refresh_per_second=4, transient=True
+        )
 
     def __enter__(self) -> "LiveProgress":
         self._live.start()
@@ -127,32 +147,52 @@ def open_progress(console: Console) -> Progress:
 
 
 class Pace:
-    """Units a second of the stage at work, counted from where it stood when this session first saw it."""
+    """Units a second of the stage at work, counted from where it stood when this session first saw
+    it.
+    """
 
     def __init__(self) -> None:
         self._phase: tuple[Stage | None, int] | None = None
         self._done, self._elapsed_s = 0.0, 0.0
 
     def rate(self, stage: Stage | None, version: int, done: float, elapsed_s: float) -> float:
-        """The rate so far; 0 while unknown. Loading torch is no part of the rate of training steps."""
+        """Rate so far, 0 while unknown; the time to load torch is left out of it."""
         if self._phase != (stage, version) or (stage == "train" and not self._done):
             self._phase, self._done, self._elapsed_s = (stage, version), done, elapsed_s
         seconds = elapsed_s - self._elapsed_s
         return (done - self._done) / seconds if seconds > 0 else 0.0
 
 
-def snapshot(config: CampaignConfig, state: State, run_dir: Path, elapsed_s: float, pace: Pace) -> Snapshot:
+def snapshot(
+    config: CampaignConfig, state: State, run_dir: Path, elapsed_s: float, pace: Pace
+) -> Snapshot:
     """The campaign as its state and the files of a running stage tell it."""
     assert state.plan is not None
     if state.is_flowing:
         return _flow_snapshot(config, state, run_dir, elapsed_s, pace)
-    stage, version = next(((s, v) for s, v in state.plan.phases() if not state.is_complete(s, v)), (None, 0))
+    stage, version = next(
+        ((s, v) for s, v in state.plan.phases() if not state.is_complete(s, v)), (None, 0)
+    )
     done, total, unit, detail = _counts(config, state, run_dir, stage, version)
     rate, best = pace.rate(stage, version, done, elapsed_s), best_so_far(state)
-    return Snapshot(config.name, stage, version, state.plan.rounds, done, total, unit, detail, rate, elapsed_s, best)
+    return Snapshot(
+        config.name,
+        stage,
+        version,
+        state.plan.rounds,
+        done,
+        total,
+        unit,
+        detail,
+        rate,
+        elapsed_s,
+        best,
+    )
 
 
-def _flow_snapshot(config: CampaignConfig, state: State, run_dir: Path, elapsed_s: float, pace: Pace) -> Snapshot:
+def _flow_snapshot(
+    config: CampaignConfig, state: State, run_dir: Path, elapsed_s: float, pace: Pace
+) -> Snapshot:
     """Where stages overlap: candidates relaxed, those that wait, and the model in the making."""
     assert state.plan is not None
     done = sum(finished.num for task, finished in state.finished.items() if task.stage == "relax")
@@ -160,23 +200,47 @@ def _flow_snapshot(config: CampaignConfig, state: State, run_dir: Path, elapsed_
     detail = f"{len(state.waiting)} relaxations wait"
     if state.in_flight["train"]:
         step, num_steps, _ = training_progress(run_dir, state.version + 1)
-        detail += f", training model {state.version + 1}" + (f": {step:.0f}/{num_steps:.0f} steps" if num_steps else "")
+        detail += f", training model {state.version + 1}" + (
+            f": {step:.0f}/{num_steps:.0f} steps" if num_steps else ""
+        )
     rate = pace.rate("relax", 0, done, elapsed_s)
     names: tuple[str, Stage, int, int] = (config.name, "relax", state.version, state.plan.rounds)
-    return Snapshot(*names, done, total, "candidates", detail, rate, elapsed_s, best_so_far(state), is_overlapping=True)
+    return Snapshot(
+        *names,
+        done,
+        total,
+        "candidates",
+        detail,
+        rate,
+        elapsed_s,
+        best_so_far(state),
+        is_overlapping=True,
+    )
 
 
-def _counts(config: CampaignConfig, state: State, run_dir: Path, stage: Stage | None, version: int) -> tuple[float, float, str, str]:
+def _counts(
+    config: CampaignConfig, state: State, run_dir: Path, stage: Stage | None, version: int
+) -> tuple[float, float, str, str]:
     """Units done in this phase, all units, what they are, and a remark."""
     chunks = state.num_done.get((stage, version), 0) if stage else 0
     num = config.sampling.num_candidates
     match stage:
         case "search":
-            return min(chunks * config.search.chunk_size, config.search.num_tries), config.search.num_tries, "tries", ""
+            return (
+                min(chunks * config.search.chunk_size, config.search.num_tries),
+                config.search.num_tries,
+                "tries",
+                "",
+            )
         case "relax":
             return min(chunks * config.sampling.chunk_size, num), num, "candidates", ""
         case "sample":
-            return min(sampled_chunks(run_dir, version) * config.sampling.chunk_size, num), num, "candidates", ""
+            return (
+                min(sampled_chunks(run_dir, version) * config.sampling.chunk_size, num),
+                num,
+                "candidates",
+                "",
+            )
         case "train":
             step, num_steps, detail = training_progress(run_dir, version)
             return step, num_steps, "steps" if num_steps else "", detail
@@ -198,7 +262,11 @@ def training_progress(run_dir: Path, version: int) -> tuple[float, float, str]:
     try:
         data = json.loads((run_dir / "models" / f"{version:02d}" / "progress.json").read_text())
         loss = data.get("loss")
-        return float(data["step"]), float(data["num_steps"]), f"loss {loss:.4f}" if loss is not None else ""
+        return (
+            float(data["step"]),
+            float(data["num_steps"]),
+            f"loss {loss:.4f}" if loss is not None else "",
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0, 0.0, "starting"
 
@@ -213,7 +281,11 @@ def clock(seconds: float | None) -> str:
     if seconds is None:
         return "?"
     minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+    return (
+        f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+        if minutes >= 60
+        else f"{minutes}:{rest:02d}"
+    )
 
 
 def _rate(rate: float) -> str:

@@ -1,4 +1,6 @@
-"""One session of a campaign: asks the policy, hands tasks to Parsl, writes the ledger, until the end or a signal."""
+"""One session of a campaign: asks the policy, hands tasks to Parsl, writes the ledger, until the
+end or a signal.
+"""
 
 import errno
 import os
@@ -15,26 +17,53 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gcd_hpc.campaign.launch import PausedError, PoolStartError, ProcessLostError
 from gcd_hpc.campaign.ledger import Event, Ledger, State, opened
-from gcd_hpc.campaign.policy import AHEAD, MAX_RETRIES, Drop, Quarantine, Stop, Submit, step
+from gcd_hpc.campaign.policy import (
+    MAX_RETRIES,
+    Drop,
+    Quarantine,
+    Stop,
+    Submit,
+    step,
+)
 from gcd_hpc.campaign.progress import Pace, Progress, snapshot
-from gcd_hpc.campaign.reaper import KEEP_ENVIRONMENT, TOKEN_NAME, descendants, end, start_time
-from gcd_hpc.campaign.tasks import CHUNKED, Addresses, Plan, Record, Task, find_record
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import GcdError, LaunchError, QuarantineError
-from gcd_hpc.stages.layout import pause_file
+from gcd_hpc.stages.tasks import (
+    PREFETCH_WORKERS,
+    RELAXATION_STAGES,
+    Plan,
+    Record,
+    Task,
+    TaskIds,
+    find_record,
+)
+from gcd_hpc.store.run_directory import pause_file
+from gcd_hpc.workers.launch import PausedError, PoolStartError, ProcessLostError
+from gcd_hpc.workers.reaper import KEEP_ENVIRONMENT, TOKEN_NAME, descendants, end, start_time
 
 if TYPE_CHECKING:
-    from gcd_hpc.campaign.pools import Modules, Pools
+    from gcd_hpc.workers.pools import Modules, Pools
 
 SHOW_S = 0.25
 """Between looks at the progress."""
 POLL_S = 0.5
 """Between looks at signals, the wall time and the progress of a stage."""
 FailureClass = Literal["infrastructure", "mistake", "bug"]
-REPORTED = ("num", "ok", "failed", "invalid", "quarantined", "best", "low", "queue", "model", "promoted", "reason")
+REPORTED = (
+    "num",
+    "ok",
+    "failed",
+    "invalid",
+    "quarantined",
+    "best",
+    "low",
+    "queue",
+    "model",
+    "promoted",
+    "reason",
+)
 """What the ledger keeps of a task's result."""
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -59,14 +88,19 @@ class Session:
         site: SiteConfig,
         run_dir: Path,
         modules: "Modules",
-        addresses: Addresses,
+        addresses: TaskIds,
         ledger: Ledger,
         state: State,
         display: Progress,
         called: float,
     ) -> None:
         self._config, self._site, self._run_dir, self._modules = config, site, run_dir, modules
-        self._addresses, self._ledger, self._state, self._display = addresses, ledger, state, display
+        self._addresses, self._ledger, self._state, self._display = (
+            addresses,
+            ledger,
+            state,
+            display,
+        )
         self._token = uuid.uuid4().hex
         self._before_s, self._clock = state.elapsed_s, called
         self._pace, self._shown = Pace(), float("-inf")
@@ -74,7 +108,9 @@ class Session:
         """Submitted by the policy; an earlier session may have finished them."""
         self._ready: list[Task] = []
         self._chunks: deque[Task] = deque()
-        """Of the relaxation workers, to be handed over as these become free: what Parsl has cannot be taken back when a signal comes."""
+        """Of the relaxation workers, to be handed over as these become free: what Parsl has cannot
+        be taken back when a signal comes.
+        """
         self._done: queue.SimpleQueue[tuple[Task, Future]] = queue.SimpleQueue()
         self._running: dict[Task, Future] = {}
         self._pools: Pools | None = None
@@ -93,7 +129,16 @@ class Session:
             GcdError: if a task failed for good.
         """
         with self._marked(), _handling(self._on_signal):
-            self._record(opened(plan, self._token, os.getpid(), start_time(os.getpid()), self._elapsed(), time.monotonic() - self._clock))
+            self._record(
+                opened(
+                    plan,
+                    self._token,
+                    os.getpid(),
+                    start_time(os.getpid()),
+                    self._elapsed(),
+                    time.monotonic() - self._clock,
+                )
+            )
             try:
                 while self._stop is None and self._signal is None:
                     with ExitStack() as stack:
@@ -107,9 +152,13 @@ class Session:
                 end(descendants([self._token]))
         if self._stop is None:
             self._record(Event("paused", self._elapsed()))
-            return Outcome("paused", signal.Signals(self._signal or signal.SIGTERM).name, self._state)
+            return Outcome(
+                "paused", signal.Signals(self._signal or signal.SIGTERM).name, self._state
+            )
         if self._stop.failed:
-            self._record(Event("stopped", self._elapsed(), {"reason": self._stop.reason, "failed": True}))
+            self._record(
+                Event("stopped", self._elapsed(), {"reason": self._stop.reason, "failed": True})
+            )
             if self._error is None or self._stop.is_quarantine:
                 raise QuarantineError(f"{self._run_dir}: {self._stop.reason}") from self._error
             raise self._error
@@ -125,10 +174,12 @@ class Session:
             if (self._ready or self._chunks) and self._stop is None:
                 if self._pools is None:
                     # Parsl takes 0.3 s to import: only when there is something to run.
-                    from gcd_hpc.campaign import pools as parsl_pools
+                    from gcd_hpc.workers import pools as parsl_pools
 
                     assert self._state.plan is not None
-                    pools = parsl_pools.Pools(self._site, self._run_dir, self._modules, self._state.plan.num_batches)
+                    pools = parsl_pools.Pools(
+                        self._site, self._run_dir, self._modules, self._state.plan.num_batches
+                    )
                     try:
                         self._pools = stack.enter_context(pools)
                     except PoolStartError as error:
@@ -141,38 +192,56 @@ class Session:
 
     def _look_after_pools(self) -> None:
         """Load the pools anew when they cannot work any more without saying so."""
-        if self._pools is not None and not self._is_pool_lost and (reason := self._pools.ailment(self._running)):
+        if (
+            self._pools is not None
+            and not self._is_pool_lost
+            and (reason := self._pools.check_health(self._running))
+        ):
             self._give_up_pools(reason)
 
     def _give_up_pools(self, reason: str) -> None:
         self._num_reloads += 1
         if self._num_reloads > MAX_RETRIES:
             log = self._run_dir / "logs" / "parsl.log"
-            raise LaunchError(f"{reason}, {self._num_reloads} times in a row; see {log} and the folder runinfo")
+            raise LaunchError(
+                f"{reason}, {self._num_reloads} times in a row; see {log} and the folder runinfo"
+            )
         self._display.note(f"{reason}: starting the workers anew")
         self._is_pool_lost = True
 
     def _drain(self) -> None:
-        """After a signal: no new work; what runs is finished as far as the site's time allows, and training writes a checkpoint."""
+        """After a signal: no new work; what runs is finished as far as the site's time allows, and
+        training writes a checkpoint.
+        """
         if self._signal is None or self._stop is not None or not self._running:
             return
         deadline = time.monotonic() + self._site.drain_s
         limit = f"{self._site.drain_s:g} s at most"
-        self._display.note(f"{signal.Signals(self._signal).name}: finishing what runs, {limit}; Ctrl-C stops at once")
+        self._display.note(
+            f"{signal.Signals(self._signal).name}: finishing what runs, {limit}; Ctrl-C stops at"
+            " once"
+        )
         pause_file(self._run_dir).touch()
-        while self._running and time.monotonic() < deadline and self._stop is None and not self._is_impatient:
+        while (
+            self._running
+            and time.monotonic() < deadline
+            and self._stop is None
+            and not self._is_impatient
+        ):
             self._show()
             self._collect()
 
     def _adopt(self) -> None:
-        """Count new tasks that an earlier session finished; their phase may end with that, and newer tasks follow."""
+        """Count new tasks that an earlier session finished; their phase may end with that, and
+        newer tasks follow.
+        """
         while self._new and self._stop is None:
             new, self._new = self._new, []
             for task in new:
                 record = find_record(self._run_dir, task, self._addresses.of(task))
                 if record is not None:
                     self._finish(task, record)
-                elif task.stage in CHUNKED:
+                elif task.stage in RELAXATION_STAGES:
                     self._chunks.append(task)
                 else:
                     self._ready.append(task)
@@ -180,7 +249,11 @@ class Session:
     def _submit(self, pools: "Pools") -> None:
         assert self._state.plan is not None
         workers = self._state.plan.relaxation_workers
-        room = workers + max(1, workers // AHEAD) - sum(task.stage in CHUNKED for task in self._running)
+        room = (
+            workers
+            + max(1, workers // PREFETCH_WORKERS)
+            - sum(task.stage in RELAXATION_STAGES for task in self._running)
+        )
         chunks = [self._chunks.popleft() for _ in range(min(room, len(self._chunks)))]
         for task in (*self._ready, *chunks):
             future = pools.submit(task, self._addresses.of(task))
@@ -214,8 +287,17 @@ class Session:
 
     def _finish(self, task: Task, record: Record) -> None:
         self._num_reloads = 0
-        data: dict[str, Any] = {"task": task.name, "id": record.id, "started": record.started, "cores": record.cores}
-        data |= {"seconds": record.seconds, "work_s": record.result.get("seconds", record.seconds), "worker": f"{record.host}:{record.pid}"}
+        data: dict[str, Any] = {
+            "task": task.name,
+            "id": record.id,
+            "started": record.started,
+            "cores": record.cores,
+        }
+        data |= {
+            "seconds": record.seconds,
+            "work_s": record.result.get("seconds", record.seconds),
+            "worker": f"{record.host}:{record.pid}",
+        }
         data |= {key: record.result[key] for key in REPORTED if key in record.result}
         self._record(Event("finished", self._elapsed(), data))
 
@@ -227,7 +309,12 @@ class Session:
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         self._display.note(f"{task.name}: {reason}")
         failure = failure_class(error)
-        data = {"task": task.name, "reason": reason, "class": failure, "retry": failure == "infrastructure"}
+        data = {
+            "task": task.name,
+            "reason": reason,
+            "class": failure,
+            "retry": failure == "infrastructure",
+        }
         self._record(Event("failed", self._elapsed(), data))
 
     def _give_up_running(self) -> None:
@@ -249,22 +336,32 @@ class Session:
                 case Submit(task):
                     submitted.append(task)
                 case Drop(tasks):
-                    self._record(Event("dropped", self._elapsed(), {"tasks": [task.name for task in tasks]}))
+                    self._record(
+                        Event("dropped", self._elapsed(), {"tasks": [task.name for task in tasks]})
+                    )
                 case Quarantine(task, reason):
-                    self._display.note(f"{task.name} is set aside; see gcd-hpc failures {self._run_dir}")
-                    self._record(Event("quarantined", self._elapsed(), {"task": task.name, "reason": reason}))
+                    self._display.note(
+                        f"{task.name} is set aside; see gcd-hpc failures {self._run_dir}"
+                    )
+                    self._record(
+                        Event("quarantined", self._elapsed(), {"task": task.name, "reason": reason})
+                    )
                 case Stop():
                     self._stop = action
         if submitted and self._signal is None:
             self._new += submitted
-            self._record(Event("submitted", self._elapsed(), {"tasks": [task.name for task in submitted]}))
+            self._record(
+                Event("submitted", self._elapsed(), {"tasks": [task.name for task in submitted]})
+            )
 
     def _show(self) -> None:
         # A snapshot looks at files: not after every one of a hundred tasks a second.
         if time.monotonic() - self._shown < SHOW_S:
             return
         self._shown = time.monotonic()
-        self._display.show(snapshot(self._config, self._state, self._run_dir, self._elapsed(), self._pace))
+        self._display.show(
+            snapshot(self._config, self._state, self._run_dir, self._elapsed(), self._pace)
+        )
 
     def _elapsed(self) -> float:
         return self._before_s + time.monotonic() - self._clock
@@ -290,7 +387,9 @@ class Session:
 
 
 def failure_class(error: BaseException) -> FailureClass:
-    """Why a task failed: its process was lost, the user can mend it, or it should not have happened."""
+    """Why a task failed: its process was lost, the user can mend it, or it should not have
+    happened.
+    """
     from parsl.errors import ParslError
     from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
@@ -306,8 +405,11 @@ def is_disk_error(error: BaseException) -> bool:
 
 @contextmanager
 def _handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Signals that pause a campaign go to ``handler``; the handlers of before come back afterwards."""
-    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+    """Let ``handler`` receive the signals that pause a campaign; restore the old handlers after."""
+    before = {
+        number: signal.signal(number, handler)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    }
     try:
         yield
     finally:

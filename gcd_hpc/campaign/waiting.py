@@ -1,10 +1,12 @@
-"""The relaxation queue of the asynchronous mode: a heap, most promising tasks first, ranked anew as energies become known."""
+"""The relaxation queue of the asynchronous mode: a heap, most promising tasks first, ranked anew as
+energies become known.
+"""
 
 import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from gcd_hpc.campaign.tasks import Task
+from gcd_hpc.stages.tasks import Task
 
 Scores = Sequence[tuple[str, float]]
 """[n] and estimated E_gb in J/m^2 of each candidate of a task."""
@@ -60,5 +62,10 @@ class Waiting:
         return chosen
 
     def _promise(self, scores: Scores) -> float:
-        """How far the best candidate seems to lie above the lowest energy of its [n]; a new [n] comes first."""
-        return min((score - self.lowest.get(n_fraction, float("inf")) for n_fraction, score in scores), default=0.0)
+        """How far the best candidate seems to lie above the lowest energy of its [n]; a new [n]
+        comes first.
+        """
+        return min(
+            (score - self.lowest.get(n_fraction, float("inf")) for n_fraction, score in scores),
+            default=0.0,
+        )

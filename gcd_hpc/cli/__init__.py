@@ -1,4 +1,6 @@
-"""The ``gcd-hpc`` command: each subcommand reads its options, calls one function and shows what it returned."""
+"""The ``gcd-hpc`` command: each subcommand reads its options, calls one function and shows what it
+returned.
+"""
 
 from gcd_hpc.cli.application import app, main
 

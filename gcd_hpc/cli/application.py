@@ -50,7 +50,9 @@ _debug = False
 
 
 @app.callback()
-def settings(debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False) -> None:
+def settings(
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+) -> None:
     """Find the low-energy structures of a grain boundary.
 
     \b

@@ -9,13 +9,19 @@ from gcd_hpc.cli.options import Results
 
 def browse(
     run: Results,
-    port: Annotated[int, typer.Option("--port", metavar="P", min=0, max=65535, help="Port of the page; any free one when 0.")] = 0,
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port", metavar="P", min=0, max=65535, help="Port of the page; any free one when 0."
+        ),
+    ] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address only.")] = False,
 ) -> None:
     """Look at the structures of a run in a browser, also while the campaign is at work.
 
-    The page is served to this machine alone, under an address that nobody can guess, until Ctrl-C. It only reads. On a cluster,
-    start it with --no-open --port P and forward the port: ssh -L P:127.0.0.1:P HOST.
+    The page is served to this machine alone, under an address that nobody can guess, until Ctrl-C.
+    It only reads. On a cluster, start it with --no-open --port P and forward the port: ssh -L
+    P:127.0.0.1:P HOST.
 
     \b
     Examples:

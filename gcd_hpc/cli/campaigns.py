@@ -1,6 +1,7 @@
 """Commands that run a campaign, check its file or rehearse it.
 
-Modules that load torch, Parsl or HDF5 are imported inside the commands, so that ``gcd-hpc --help`` answers at once.
+Modules that load torch, Parsl or HDF5 are imported inside the commands, so that ``gcd-hpc --help``
+answers at once.
 """
 
 import signal
@@ -24,15 +25,25 @@ def campaign(
     run_dir: RunDir = None,
     overrides: Overrides = None,
     site: SiteFile = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="PHASE", help="End after search, select-01, train-01, ...")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Show what would be run and what it would cost, and run nothing.")] = False,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="PHASE", help="End after search, select-01, train-01, ..."),
+    ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Show what would be run and what it would cost, and run nothing."
+        ),
+    ] = False,
 ) -> None:
     """Run a campaign, or the rest of it.
 
-    Random search first; then each round selects, trains a model, samples it and relaxes its candidates.
+    Random search first; then each round selects, trains a model, samples it and relaxes its
+    candidates.
 
-    The same command resumes after an interruption, and says so when there is nothing left to do. Only budget.* may change in between.
-    Ctrl-C, SIGTERM and SIGUSR1 pause: what runs is finished or written to a checkpoint; a second Ctrl-C stops at once.
+    The same command resumes after an interruption, and says so when there is nothing left to do.
+    Only budget.* may change in between. Ctrl-C, SIGTERM and SIGUSR1 pause: what runs is finished or
+    written to a checkpoint; a second Ctrl-C stops at once.
 
     \b
     Examples:
@@ -54,7 +65,9 @@ def campaign(
 def search(
     campaign: CampaignFile,
     run_dir: RunDir = None,
-    num: Annotated[int | None, typer.Option("--num", help="Number of tries; the campaign's when not given.")] = None,
+    num: Annotated[
+        int | None, typer.Option("--num", help="Number of tries; the campaign's when not given.")
+    ] = None,
     overrides: Overrides = None,
     site: SiteFile = None,
 ) -> None:
@@ -68,7 +81,13 @@ def search(
 
     changes = [*(overrides or []), *([f"search.num_tries={num}"] if num is not None else [])]
     config = load_campaign(campaign, changes)
-    _carry_out(config, run_dir or Path("runs") / f"{config.name}-search", campaign.parent, site, until="search")
+    _carry_out(
+        config,
+        run_dir or Path("runs") / f"{config.name}-search",
+        campaign.parent,
+        site,
+        until="search",
+    )
 
 
 def check(
@@ -85,7 +104,10 @@ def check(
     from gcd_hpc.config.loader import load_campaign, load_site
 
     config, chosen = load_campaign(file, overrides or []), load_site(site)
-    work = f"{config.search.num_tries} tries, {config.budget.rounds} rounds of {config.sampling.num_candidates} candidates"
+    work = (
+        f"{config.search.num_tries} tries, {config.budget.rounds} rounds of"
+        f" {config.sampling.num_candidates} candidates"
+    )
     print(f"{file}: sound: {config.boundary.element} ({config.boundary.lattice}), {work}")
     print(f"site {chosen.name}: sound: mode {chosen.mode}, scheduler {chosen.scheduler}")
 
@@ -94,31 +116,39 @@ def rehearsal(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Campaign file.")],
     overrides: Overrides = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Relaxation workers.")] = 1000,
-    sampling_workers: Annotated[int, typer.Option("--sampling-workers", min=1, help="Sampling workers.")] = 8,
+    sampling_workers: Annotated[
+        int, typer.Option("--sampling-workers", min=1, help="Sampling workers.")
+    ] = 8,
     relax_s: Annotated[float, typer.Option("--relax-s", help="Seconds of one relaxation.")] = 60.0,
     sample_s: Annotated[float, typer.Option("--sample-s", help="Seconds of one sample.")] = 0.1,
     train_s: Annotated[float, typer.Option("--train-s", help="Seconds of one training.")] = 900.0,
     json: Json = False,
 ) -> None:
-    """Simulate a campaign in asynchronous mode on a machine that you do not have yet, with failures and stragglers.
+    """Simulate a campaign in asynchronous mode on a machine that you do not have yet, with failures
+    and stragglers.
 
     \b
     Example:
-      gcd-hpc rehearse campaigns/w_sigma5.yaml --workers 1000 --set sampling.num_candidates=20000 --set budget.rounds=5
+      gcd-hpc rehearse campaigns/w_sigma5.yaml --workers 1000 --set sampling.num_candidates=20000
+      --set budget.rounds=5
     """
+    from gcd_hpc.accounts.rehearsal import Pace, rehearse
     from gcd_hpc.browse.usage import report_record, report_table
-    from gcd_hpc.campaign.rehearsal import Pace, rehearse
     from gcd_hpc.config.loader import load_campaign
 
     pace = Pace(search_s=relax_s, relax_s=relax_s, sample_s=sample_s, train_s=train_s)
-    record = report_record(rehearse(load_campaign(file, overrides or []), workers, sampling_workers, pace))
+    record = report_record(
+        rehearse(load_campaign(file, overrides or []), workers, sampling_workers, pace)
+    )
     if json:
         print_json(record)
     else:
         console().print(report_table(record))
 
 
-def _carry_out(config: "CampaignConfig", run_dir: Path, folder: Path, site_file: Path | None, until: str | None) -> None:
+def _carry_out(
+    config: "CampaignConfig", run_dir: Path, folder: Path, site_file: Path | None, until: str | None
+) -> None:
     pause_on_signals(run_dir)
     from gcd_hpc.campaign.driver import finished_before, run_campaign
     from gcd_hpc.config.loader import load_site
@@ -129,12 +159,16 @@ def _carry_out(config: "CampaignConfig", run_dir: Path, folder: Path, site_file:
         from gcd_hpc.campaign.progress import open_progress
 
         progress = open_progress(console())
-        outcome = run_campaign(config, site, run_dir, folder, progress, report=_write_report, until=until)
+        outcome = run_campaign(
+            config, site, run_dir, folder, progress, report=_write_report, until=until
+        )
     _print_outcome(outcome, run_dir)
 
 
 def pause_on_signals(run_dir: Path) -> None:
-    """A batch job may be told to stop while this process still imports, or already writes its report."""
+    """A batch job may be told to stop while this process still imports, or already writes its
+    report.
+    """
 
     def pause(number: int, _: Any) -> None:
         print(f"{run_dir}: paused by {signal.Signals(number).name}; the same command goes on")
@@ -144,16 +178,18 @@ def pause_on_signals(run_dir: Path) -> None:
         signal.signal(number, pause)
 
 
-def _show_plan(config: "CampaignConfig", run_dir: Path, folder: Path, site_file: Path | None, until: str | None) -> None:
+def _show_plan(
+    config: "CampaignConfig", run_dir: Path, folder: Path, site_file: Path | None, until: str | None
+) -> None:
     from gcd_hpc.browse.plan import plan_table
     from gcd_hpc.campaign.estimate import estimate
-    from gcd_hpc.campaign.fitting import launch_lines, planned
-    from gcd_hpc.campaign.tasks import Plan
     from gcd_hpc.config.loader import load_site
-    from gcd_hpc.stages.setting import Setting
+    from gcd_hpc.learning.boundary import BoundarySystem
+    from gcd_hpc.stages.tasks import Plan
+    from gcd_hpc.workers.fitting import launch_lines, plan_site
 
-    site = planned(load_site(site_file), config.training.batch_size)
-    num_atoms = len(Setting.build(config, folder).frame.join((0.0, 0.0, 0.0)))
+    site = plan_site(load_site(site_file), config.training.batch_size)
+    num_atoms = len(BoundarySystem.build(config, folder).frame.join((0.0, 0.0, 0.0)))
     stages = estimate(config, Plan.of(config, site, until), num_atoms)
     console().print(plan_table(stages, launch_lines(site, run_dir), site))
 

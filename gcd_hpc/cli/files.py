@@ -12,10 +12,11 @@ from gcd_hpc.cli.output import console, print_json
 
 
 def verify(path: Results, json: Json = False) -> None:
-    """Whether a file or a whole run can be trusted: structure, checksums, missing files, and numbers that follow from one another.
+    """Whether a file or a whole run can be trusted: structure, checksums, missing files, and
+    numbers that follow from one another.
 
-    E_gb is computed again from the stored energies of the atoms, [n] from their number and the boundary. The exit code is 1 if anything
-    is wrong.
+    E_gb is computed again from the stored energies of the atoms, [n] from their number and the
+    boundary. The exit code is 1 if anything is wrong.
 
     \b
     Examples:
@@ -39,13 +40,17 @@ def verify(path: Results, json: Json = False) -> None:
 
 
 def merge(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories or HDF5 files of results.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run directories or HDF5 files of results."),
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="F", help="HDF5 file to write.")],
     json: Json = False,
 ) -> None:
     """Combine runs of one boundary into one file, every structure once.
 
-    Of structures with the same [n], energy (to 0.002 J/m^2) and fingerprint the lowest in energy is kept. Ids get the name of their run in
+    Of structures with the same [n], energy (to 0.002 J/m^2) and fingerprint the lowest in energy is
+    kept. Ids get the name of their run in
     front: w_sigma5.model-01-000045.
 
     \b
@@ -69,7 +74,9 @@ def merge(
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error while the block runs, if that is a terminal; gives the function that moves it."""
+    """A bar on standard error while the block runs, if that is a terminal; gives the function that
+    moves it.
+    """
     from rich.console import Console
     from rich.progress import Progress
 

@@ -11,7 +11,9 @@ from gcd_hpc.cli.output import console, one_of, print_json
 def top(
     run: Results,
     per_n: Annotated[bool, typer.Option("--per-n", help="The best structure at each [n].")] = False,
-    num: Annotated[int, typer.Option("--num", min=1, help="How many of the lowest energies, without --per-n.")] = 10,
+    num: Annotated[
+        int, typer.Option("--num", min=1, help="How many of the lowest energies, without --per-n.")
+    ] = 10,
     select: Selection = "",
     json: Json = False,
     csv: Csv = False,
@@ -42,9 +44,19 @@ def listing(
     run: Results,
     select: Selection = "",
     sort: Annotated[
-        str | None, typer.Option("--sort", metavar="FIELD", help="energy, n or a field of the schema; the run's order when not given.")
+        str | None,
+        typer.Option(
+            "--sort",
+            metavar="FIELD",
+            help="energy, n or a field of the schema; the run's order when not given.",
+        ),
     ] = None,
-    descending: Annotated[bool, typer.Option("--descending", help="The largest first; unknown numbers come last all the same.")] = False,
+    descending: Annotated[
+        bool,
+        typer.Option(
+            "--descending", help="The largest first; unknown numbers come last all the same."
+        ),
+    ] = False,
     num: Annotated[int, typer.Option("--num", min=0, help="How many at most; 0 for all.")] = 20,
     json: Json = False,
     csv: Csv = False,
@@ -72,10 +84,13 @@ def listing(
 
 def show(
     run: Results,
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Candidates, as top and ls name them.")],
+    ids: Annotated[
+        list[str], typer.Argument(metavar="ID...", help="Candidates, as top and ls name them.")
+    ],
     json: Json = False,
 ) -> None:
-    """All that is known of single candidates, with units and meanings; with --json the positions and energies of their atoms, too.
+    """All that is known of single candidates, with units and meanings; with --json the positions
+    and energies of their atoms, too.
 
     \b
     Examples:
@@ -91,4 +106,6 @@ def show(
         print_json([detail_record(candidate) for candidate in found])
         return
     for number, candidate in enumerate(found):
-        console().print(*([""] if number else []), detail_view(candidate, standing(store, candidate)))
+        console().print(
+            *([""] if number else []), detail_view(candidate, standing(store, candidate))
+        )

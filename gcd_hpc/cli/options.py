@@ -5,13 +5,31 @@ from typing import Annotated
 
 import typer
 
-CampaignFile = Annotated[Path, typer.Option("--campaign", "-c", metavar="FILE", help="Campaign file of the boundary.")]
-RunDir = Annotated[Path | None, typer.Option("--run-dir", metavar="DIR", help="Where everything is kept; runs/NAME when not given.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the file; may be repeated.")]
-SiteFile = Annotated[Path | None, typer.Option("--site", metavar="FILE", help="Site file or name; detected when not given.")]
+CampaignFile = Annotated[
+    Path, typer.Option("--campaign", "-c", metavar="FILE", help="Campaign file of the boundary.")
+]
+RunDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--run-dir", metavar="DIR", help="Where everything is kept; runs/NAME when not given."
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the file; may be repeated."),
+]
+SiteFile = Annotated[
+    Path | None,
+    typer.Option("--site", metavar="FILE", help="Site file or name; detected when not given."),
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory of a campaign.")]
-Results = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory or HDF5 file of results.")]
+Results = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Run directory or HDF5 file of results.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-_SELECT = "Candidates for which all words hold, such as 'n=0.2 energy<2.4 source=model round=1,2 status!=failed'."
+_SELECT = (
+    "Candidates for which all words hold, such as 'n=0.2 energy<2.4 source=model round=1,2"
+    " status!=failed'."
+)
 Selection = Annotated[str, typer.Option("--select", metavar="TEXT", help=_SELECT)]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")]

@@ -11,11 +11,15 @@ from gcd_hpc.cli.options import Results, Selection
 def plot(
     run: Results,
     what: Annotated[
-        Literal["egb-n", "progress", "timeline", "registry", "rdf"], typer.Option("--what", help="Which figure, see above.")
+        Literal["egb-n", "progress", "timeline", "registry", "rdf"],
+        typer.Option("--what", help="Which figure, see above."),
     ] = "egb-n",
     select: Selection = "",
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="PNG, SVG or PDF; WHAT.png in the run when not given.")
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="PNG, SVG or PDF; WHAT.png in the run when not given."
+        ),
     ] = None,
 ) -> None:
     """Draw a figure of a run, also while it is at work.

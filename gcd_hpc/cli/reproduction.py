@@ -11,27 +11,55 @@ STOPPED = 130
 
 
 def reproduction(
-    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="fig1, fig2, fig4, fig6, figS1, figS2, figS3 or ablations.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for figures, numbers and, in DIR/work, all that was made.")],
+    experiment: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT", help="fig1, fig2, fig4, fig6, figS1, figS2, figS3 or ablations."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for figures, numbers and, in DIR/work, all that was made.",
+        ),
+    ],
     budget: Annotated[
-        Literal["quick", "full"], typer.Option("--budget", help="Half an hour on two cores, or the paper's setting.")
+        Literal["quick", "full"],
+        typer.Option("--budget", help="Half an hour on two cores, or the paper's setting."),
     ] = "quick",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Every random number follows from it.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Every random number follows from it.")
+    ] = 0,
 ) -> None:
     """Make a figure of the paper again, with its numbers and costs.
 
-    Of Lei et al. (2024). Writes EXPERIMENT.png, EXPERIMENT.svg and EXPERIMENT.json. The quick budget takes at most 30 minutes on two cores,
-    training included; the full one is meant for a GPU. The same command resumes after a Ctrl-C; experiments with the same DIR share models
-    and data.
+    Of Lei et al. (2024). Writes EXPERIMENT.png, EXPERIMENT.svg and EXPERIMENT.json. The quick
+    budget takes at most 30 minutes on two cores, training included; the full one is meant for a
+    GPU. The same command resumes after a Ctrl-C; experiments with the same DIR share models and
+    data.
 
     \b
     Examples:
       gcd-hpc reproduce fig4 --out reproduced
       gcd-hpc reproduce fig6 --budget full --seed 1 --out reproduced-full
     """
-    from gcd_hpc.reproduce.experiments import reproduce
+    from gcd_hpc.experiments.experiments import reproduce
 
-    command = shlex.join(["gcd-hpc", "reproduce", experiment, "--budget", budget, "--seed", str(seed), "--out", str(out)])
+    command = shlex.join(
+        [
+            "gcd-hpc",
+            "reproduce",
+            experiment,
+            "--budget",
+            budget,
+            "--seed",
+            str(seed),
+            "--out",
+            str(out),
+        ]
+    )
     try:
         paths = reproduce(experiment, budget, seed, out, command)
     except KeyboardInterrupt:

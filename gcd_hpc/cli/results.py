@@ -10,20 +10,27 @@ from gcd_hpc.cli.output import console, print_json
 
 
 def relax(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Structure files or folders of them; z is the boundary normal.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="Structure files or folders of them; z is the boundary normal."
+        ),
+    ],
     campaign: CampaignFile,
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
     """Energies of your own structures of the boundary.
 
-    Reads LAMMPS dumps and data, extended XYZ, POSCAR, CIF and ASE databases, with several structures or one: all that export writes but
-    the table. A structure of the preset tight keeps its energy; one that was relaxed loosely (screen, paper) goes on to a lower one.
+    Reads LAMMPS dumps and data, extended XYZ, POSCAR, CIF and ASE databases, with several
+    structures or one: all that export writes but the table. A structure of the preset tight keeps
+    its energy; one that was relaxed loosely (screen, paper) goes on to a lower one.
 
     \b
     Examples:
       gcd-hpc relax found/*.dump --campaign campaigns/w_sigma5.yaml --json
-      gcd-hpc relax mine.extxyz folder --campaign campaigns/w_sigma5.yaml --set relaxation.preset=tight
+      gcd-hpc relax mine.extxyz folder --campaign campaigns/w_sigma5.yaml --set
+      relaxation.preset=tight
     """
     from gcd_hpc.config.loader import load_campaign
 
@@ -45,13 +52,18 @@ def export(
         Literal["extxyz", "lammps-data", "lammps-dump", "poscar", "cif", "csv", "ase-db"],
         typer.Option("--format", help="What to write."),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="F", help="File to write, or folder for one file a structure.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="F", help="File to write, or folder for one file a structure."
+        ),
+    ],
     select: Selection = "",
 ) -> None:
     """Write a run's results for other programs.
 
-    Lengths are in Å, energies in eV; E_gb is in J/m^2. Structures are the relaxed ones, in the order of the run. What is there is
-    replaced only when the new file is complete.
+    Lengths are in Å, energies in eV; E_gb is in J/m^2. Structures are the relaxed ones, in the
+    order of the run. What is there is replaced only when the new file is complete.
 
     \b
     one file of all structures:
@@ -64,8 +76,9 @@ def export(
     one file without structures:
       csv          a row a candidate, failed ones too, with all that show tells
 
-    lammps-data, poscar and cif hold no energies, and cannot say that the ends along z are open: POSCAR and CIF are read as periodic, with
-    a free space between the ends. Readers of CIF may move atoms by whole cells along x and y.
+    lammps-data, poscar and cif hold no energies, and cannot say that the ends along z are open:
+    POSCAR and CIF are read as periodic, with a free space between the ends. Readers of CIF may move
+    atoms by whole cells along x and y.
 
     \b
     Examples:

@@ -1,4 +1,6 @@
-"""Commands that tell how a campaign fares: where it stands, what failed, how busy its machines were."""
+"""Commands that tell how a campaign fares: where it stands, what failed, how busy its machines
+were.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
 
 def status(
     run: Run,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again every two seconds until Ctrl-C.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again every two seconds until Ctrl-C.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Where a campaign stands, also while it is at work.
@@ -37,10 +41,16 @@ def status(
 
 def failures(
     run: Run,
-    every: Annotated[bool, typer.Option("--all", help="List all, also candidates that were refused before relaxation.")] = False,
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="List all, also candidates that were refused before relaxation."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
-    """What went wrong in a campaign, by class and reason: candidates, lost workers, work that was set aside.
+    """What went wrong in a campaign, by class and reason: candidates, lost workers, work that was
+    set aside.
 
     \b
     Example:
@@ -57,13 +67,23 @@ def failures(
 
 def report(
     run: Run,
-    html: Annotated[Path | None, typer.Option("--html", metavar="F", help="Write the page of gcd-hpc browse as one file.")] = None,
-    structures: Annotated[int, typer.Option("--structures", min=1, help="With --html: how many of the lowest the file holds.")] = 300,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="F", help="Write the page of gcd-hpc browse as one file."),
+    ] = None,
+    structures: Annotated[
+        int,
+        typer.Option(
+            "--structures", min=1, help="With --html: how many of the lowest the file holds."
+        ),
+    ] = 300,
     json: Json = False,
 ) -> None:
-    """How well a campaign used its machines: occupancy, overhead, delays, waste, and what a core-hour found.
+    """How well a campaign used its machines: occupancy, overhead, delays, waste, and what a
+    core-hour found.
 
-    With --html: what was found, as one file that opens in any browser without a network; RUN may be an HDF5 file of results then.
+    With --html: what was found, as one file that opens in any browser without a network; RUN may be
+    an HDF5 file of results then.
 
     \b
     Examples:
@@ -75,10 +95,10 @@ def report(
 
         print(write_report(run, html, structures))
         return
+    from gcd_hpc.accounts.report import report_of
     from gcd_hpc.browse.status import read_state
     from gcd_hpc.browse.usage import report_record, report_table, unique_low_energy
     from gcd_hpc.campaign.directory import CONFIG_NAME
-    from gcd_hpc.campaign.report import report_of
     from gcd_hpc.config.loader import load_campaign
 
     _, events = read_state(run)

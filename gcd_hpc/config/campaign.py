@@ -24,9 +24,15 @@ Auto = Literal["auto"]
 
 
 def refuse(problem: str, key: str | None = None) -> NoReturn:
-    """Fail validation with our own sentence, about another key than the validated one if given, e.g. ``"voxels.known"``."""
+    """Fail validation with our own sentence, about another key than the validated one if given,
+    e.g. ``"voxels.known"``.
+    """
     # Braces would be taken for placeholders of pydantic's message template.
-    raise PydanticCustomError("refused", "{problem}", {"problem": problem} if key is None else {"problem": problem, "key": key})
+    raise PydanticCustomError(
+        "refused",
+        "{problem}",
+        {"problem": problem} if key is None else {"problem": problem, "key": key},
+    )
 
 
 class Section(BaseModel):
@@ -94,26 +100,38 @@ class PotentialConfig(Section):
     @model_validator(mode="after")
     def _file_is_used(self) -> "PotentialConfig":
         if self.file is not None and "{file}" not in self.pair_coeff:
-            refuse(f"must contain {{file}}, where the path of {self.file} goes, got {self.pair_coeff!r}", "pair_coeff")
+            refuse(
+                f"must contain {{file}}, where the path of {self.file} goes, got"
+                f" {self.pair_coeff!r}",
+                "pair_coeff",
+            )
         if self.file is None and "{file}" in self.pair_coeff:
             refuse("is required, because pair_coeff contains {file}", "file")
         return self
 
 
 class VoxelConfig(Section):
-    """The grid (A1-A5). The box height follows from the number of voxels along z: they are as high as they are wide."""
+    """The grid (A1-A5).
+
+    The box height follows from the number of voxels along z: they are as high as they are wide.
+    """
 
     shape: tuple[PositiveInt, PositiveInt, PositiveInt]
     """Voxels along x, y and z."""
     known: PositiveInt = 18
     """Voxel layers at each end that hold perfect grain and stay fixed during in-painting."""
     scale: PositiveFloat | Auto = "auto"
-    """Divisor of the voxel values (paper: 0.02); auto is the standard deviation of the training set."""
+    """Divisor of the voxel values (paper: 0.02); auto is the standard deviation of the training
+    set.
+    """
 
     @model_validator(mode="after")
     def _something_is_left_to_generate(self) -> "VoxelConfig":
         if 2 * self.known >= self.shape[2]:
-            refuse(f"must be less than half of the {self.shape[2]} layers of shape, got {self.known}", "known")
+            refuse(
+                f"must be less than half of the {self.shape[2]} layers of shape, got {self.known}",
+                "known",
+            )
         return self
 
 
@@ -146,7 +164,9 @@ class DiffusionConfig(Section):
     prediction: Literal["epsilon", "v"] = "v"
     """What the network predicts: the noise, or the velocity v."""
     inpainting: Literal["palette", "repaint"] = "palette"
-    """How the known layers are given (B7): palette trains on the rest with them as input; repaint knows of them while sampling only."""
+    """How the known layers are given (B7): palette trains on the rest with them as input; repaint
+    knows of them while sampling only.
+    """
     conditional: bool = True
     """Give (E_gb, [n]) to the network, so that sampling can ask for them."""
     condition_dropout: Fraction = 0.15
@@ -159,7 +179,9 @@ class NetworkConfig(Section):
     width: PositiveInt = 32
     """Channels of the first level; each further level has twice as many."""
     num_levels: PositiveInt = 2
-    """Resolutions, each half of the one before; with patch they set what shape must be a multiple of."""
+    """Resolutions, each half of the one before; with patch they set what shape must be a multiple
+    of.
+    """
     num_blocks: PositiveInt = 3
     """Residual blocks a level."""
     patch: Literal[1, 2] = 2
@@ -186,7 +208,9 @@ class TrainingConfig(Section):
     ema_decay: Fraction = 0.995
     """Of the running average of the weights, which is what samples; less than 1."""
     symmetry: bool = True
-    """Augment with the bicrystal's own symmetry operations beside the shifts, which are always on (A4)."""
+    """Augment with the bicrystal's own symmetry operations beside the shifts, which are always on
+    (A4).
+    """
     validation_share: Fraction = 0.05
     """Share of the structures that is held out; less than 1."""
     checkpoint_every: PositiveInt = 250
@@ -206,21 +230,28 @@ class TrainingConfig(Section):
     @model_validator(mode="after")
     def _consistent(self) -> "TrainingConfig":
         if self.min_learning_rate > self.learning_rate:
-            refuse(f"must be at most learning_rate, {self.learning_rate:g}, got {self.min_learning_rate:g}", "min_learning_rate")
+            refuse(
+                f"must be at most learning_rate, {self.learning_rate:g}, got"
+                f" {self.min_learning_rate:g}",
+                "min_learning_rate",
+            )
         if self.learning_rate_schedule == "plateau" and not self.validation_share:
             refuse("must be greater than 0 for the plateau schedule, got 0", "validation_share")
         return self
 
 
 class PromotionConfig(Section):
-    """When a new model takes the place of the one before: neither its hold-out loss nor its canaries may be worse."""
+    """When a new model takes the place of the one before: neither its hold-out loss nor its
+    canaries may be worse.
+    """
 
     num_canaries: NonNegativeInt = 16
     """Candidates of the same seeds for every model, loosely relaxed; 0 promotes every model."""
     max_loss_ratio: PositiveFloat = 1.1
     """Largest hold-out loss, relative to the old model's on the same structures."""
     max_energy_rise_j_m2: NonNegativeFloat = 0.15
-    """How far the canaries' median energy may lie above the old model's: a dozen canaries scatter."""
+    """How far the canaries' median energy may lie above the old model's: a dozen canaries scatter.
+    """
     max_invalid_rise: Fraction = 0.25
     """How far the share of invalid or failed canaries may lie above the old model's."""
 
@@ -246,7 +277,9 @@ class MolecularDynamicsConfig(Section):
 
 
 class SearchConfig(Section):
-    """Grand canonical random search (D4): shift, remove atoms of one plane, perturb, perhaps anneal, relax."""
+    """Grand canonical random search (D4): shift, remove atoms of one plane, perturb, perhaps
+    anneal, relax.
+    """
 
     num_tries: PositiveInt
     """Tries of the search before the first model."""
@@ -277,28 +310,41 @@ class SamplingConfig(Section):
     batch_size: PositiveInt = 10
     """Candidates that go through the network together."""
     min_pair_distance: Fraction = 0.35
-    """Shortest allowed distance in decoded structures, in nearest-neighbour distances; LAMMPS pushes apart what is a little too close."""
+    """Shortest allowed distance in decoded structures, in nearest-neighbour distances; LAMMPS
+    pushes apart what is a little too close.
+    """
     bootstrap_share: Fraction = 0.0
-    """Share of candidates whose registry is one of a relaxed training structure, jittered; the others draw it uniformly."""
+    """Share of candidates whose registry is one of a relaxed training structure, jittered; the
+    others draw it uniformly.
+    """
     registry_jitter: NonNegativeFloat = 0.2
     """Standard deviation along each axis of what is added to such a registry."""
     relax_batch: PositiveInt = 8
-    """Asynchronous mode: candidates of one relaxation task; those of a chunk are ranked by score first."""
+    """Asynchronous mode: candidates of one relaxation task; those of a chunk are ranked by score
+    first.
+    """
     max_model_lag: NonNegativeInt = 1
-    """Asynchronous mode: waiting candidates of a model this many versions behind are still relaxed, older ones are dropped."""
+    """Asynchronous mode: waiting candidates of a model this many versions behind are still relaxed,
+    older ones are dropped.
+    """
 
 
 class RelaxationConfig(Section):
-    """Conjugate gradients in LAMMPS (D11): a loose screen for all, the preset for those that could matter."""
+    """Conjugate gradients in LAMMPS (D11): a loose screen for all, the preset for those that could
+    matter.
+    """
 
     preset: Literal["paper", "tight"] = "tight"
     """Tolerances of the last relaxation: those of the paper, or tight ones."""
     screen: bool = True
-    """Relax loosely first and finish only structures within screen_window of the best of their [n]."""
+    """Relax loosely first and finish only structures within screen_window of the best of their [n].
+    """
     screen_window_j_m2: NonNegativeFloat = 1.0
     """How far above the best of its [n] a screened structure is still finished."""
     outer_thickness: PositiveFloat = 8.0
-    """Height of the held layers at the bottom and of the rigid ones at the top; at least the potential's cutoff."""
+    """Height of the held layers at the bottom and of the rigid ones at the top; at least the
+    potential's cutoff.
+    """
     timeout_s: PositiveFloat = 12.0
     """A structure is recorded as failed when it takes longer for every thousand atoms begun."""
 
@@ -315,9 +361,13 @@ class SelectionConfig(Section):
     max_per_n: PositiveInt = 60
     """Unique structures of one [n], lowest energies first."""
     preference_j_m2: PositiveFloat = 0.15
-    """Within one [n], training and bootstrapped registries draw a structure with the weight exp(-(E - lowest E) / preference)."""
+    """Within one [n], training and bootstrapped registries draw a structure with the weight exp(-(E
+    - lowest E) / preference).
+    """
     retrain_after: PositiveInt = 40
-    """Asynchronous mode: new unique structures within the energy window that make a new model worth training."""
+    """Asynchronous mode: new unique structures within the energy window that make a new model worth
+    training.
+    """
 
     @model_validator(mode="after")
     def _window_is_open(self) -> "SelectionConfig":
@@ -339,7 +389,9 @@ class BudgetConfig(Section):
     plateau_rounds: NonNegativeInt = 0
     """Stop after this many rounds without a lower energy at any [n]; 0 never does."""
     max_quarantined: Fraction = 0.05
-    """Stop as failed when a larger share of the tries was set aside because of a bug or of work that keeps killing its process."""
+    """Stop as failed when a larger share of the tries was set aside because of a bug or of work
+    that keeps killing its process.
+    """
 
 
 class CampaignConfig(Section):
@@ -367,7 +419,10 @@ class CampaignConfig(Section):
     @classmethod
     def _fit_for_a_path(cls, name: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-            refuse(f"must be letters, digits and any of _ . - only, because folders are called after it, got {name!r}")
+            refuse(
+                "must be letters, digits and any of _ . - only, because folders are called after"
+                f" it, got {name!r}"
+            )
         return name
 
     @model_validator(mode="after")
@@ -375,12 +430,26 @@ class CampaignConfig(Section):
         multiple = self.network.patch * 2 ** (self.network.num_levels - 1)
         for axis, size in enumerate(self.voxels.shape):
             if size % multiple:
-                why = f"network.patch {self.network.patch} and network.num_levels {self.network.num_levels}"
-                refuse(f"must be multiples of {multiple} for {why}, got {size} along {'xyz'[axis]}", "voxels.shape")
+                why = (
+                    f"network.patch {self.network.patch} and network.num_levels"
+                    f" {self.network.num_levels}"
+                )
+                refuse(
+                    f"must be multiples of {multiple} for {why}, got {size} along {'xyz'[axis]}",
+                    "voxels.shape",
+                )
         outer, thinner = self.relaxation.outer_thickness, min(self.boundary.slab_heights)
         if outer >= thinner:
-            refuse(f"must be less than the thinner slab, {thinner:g}, got {outer:g}", "relaxation.outer_thickness")
-        if self.sampling.guidance not in (0.0, 1.0) and not (self.diffusion.conditional and self.diffusion.condition_dropout):
-            needs = "without diffusion.conditional: true and a diffusion.condition_dropout greater than 0"
+            refuse(
+                f"must be less than the thinner slab, {thinner:g}, got {outer:g}",
+                "relaxation.outer_thickness",
+            )
+        if self.sampling.guidance not in (0.0, 1.0) and not (
+            self.diffusion.conditional and self.diffusion.condition_dropout
+        ):
+            needs = (
+                "without diffusion.conditional: true and a diffusion.condition_dropout greater"
+                " than 0"
+            )
             refuse(f"must be 0 or 1 {needs}, got {self.sampling.guidance:g}", "sampling.guidance")
         return self

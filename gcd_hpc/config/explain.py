@@ -1,4 +1,6 @@
-"""What pydantic found wrong, in our words: one problem a key, with the expected and the given value."""
+"""What pydantic found wrong, in our words: one problem a key, with the expected and the given
+value.
+"""
 
 import json
 from collections.abc import Iterator
@@ -27,8 +29,12 @@ _EXPECTED = {
 }
 
 
-def explain(error: ValidationError, model: type[BaseModel], data: dict[str, Any]) -> list[tuple[Path, str]]:
-    """Path of the key and what is wrong with it, in the order of the model's keys; alternatives of one key are joined by "or"."""
+def explain(
+    error: ValidationError, model: type[BaseModel], data: dict[str, Any]
+) -> list[tuple[Path, str]]:
+    """Path of the key and what is wrong with it, in the order of the model's keys; alternatives of
+    one key are joined by "or".
+    """
     by_path: dict[Path, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         by_path.setdefault(_path(detail, data), []).append(detail)
@@ -36,7 +42,11 @@ def explain(error: ValidationError, model: type[BaseModel], data: dict[str, Any]
     unknown = [path for path, details in by_path.items() if details[0]["type"] == "extra_forbidden"]
     meant = {(*path[:-1], near) for path in unknown for near in _near(path, model)}
     # A misspelt key is reported once, not also as missing.
-    return [(path, text) for path, text in texts.items() if not (path in meant and by_path[path][0]["type"] == "missing")]
+    return [
+        (path, text)
+        for path, text in texts.items()
+        if not (path in meant and by_path[path][0]["type"] == "missing")
+    ]
 
 
 def fields(model: type[BaseModel], path: Path = ()) -> Iterator[Path]:
@@ -48,7 +58,9 @@ def fields(model: type[BaseModel], path: Path = ()) -> Iterator[Path]:
 
 
 def _path(detail: ErrorDetails, data: Any) -> Path:
-    """The key that a problem belongs to: without pydantic's names of union members, and a whole list for a missing item."""
+    """The key that a problem belongs to: without pydantic's names of union members, and a whole
+    list for a missing item.
+    """
     path: list[str | int] = []
     for part in detail["loc"]:
         if isinstance(data, dict) and (part in data or detail["type"] == "missing"):
@@ -72,8 +84,14 @@ def _text(path: Path, details: list[ErrorDetails], model: type[BaseModel], data:
         return "is required but missing"
     if first["type"] in ("missing", "too_long"):
         return f"must be a list of {_length(path, model)} values, got {shown(first['input'])}"
-    expected = [_EXPECTED[d["type"]].format(**d.get("ctx", {})) if d["type"] in _EXPECTED else d["msg"] for d in details]
-    return f"must be {' or '.join(dict.fromkeys(expected))}, got {shown(first['input'])}{_hint(details)}"
+    expected = [
+        _EXPECTED[d["type"]].format(**d.get("ctx", {})) if d["type"] in _EXPECTED else d["msg"]
+        for d in details
+    ]
+    return (
+        f"must be {' or '.join(dict.fromkeys(expected))}, got"
+        f" {shown(first['input'])}{_hint(details)}"
+    )
 
 
 def _hint(details: list[ErrorDetails]) -> str:
@@ -117,5 +135,7 @@ def _length(path: Path, model: type[BaseModel]) -> int:
 
 def shown(value: Any) -> str:
     """A value as the user wrote it, cut short when it is long."""
-    text = "nothing" if value is None else repr(value) if isinstance(value, str) else json.dumps(value)
+    text = (
+        "nothing" if value is None else repr(value) if isinstance(value, str) else json.dumps(value)
+    )
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,4 +1,4 @@
-"""Files and ``--set`` options to frozen configs, and every mistake to one line that names the key."""
+"""Files and ``--set`` options to frozen configs; every mistake is one line that names its key."""
 
 import json
 from collections.abc import Sequence
@@ -20,10 +20,12 @@ SITE_FOLDERS = (Path("campaigns/sites"), Path(__file__).parents[2] / "campaigns"
 
 
 def load_campaign(path: str | Path, overrides: Sequence[str] = ()) -> CampaignConfig:
-    """The campaign of a file, with ``--set`` options such as ``seed=1`` or ``sampling.num_candidates=20`` applied in order.
+    """The campaign of a file, with ``--set`` options such as ``seed=1`` or
+    ``sampling.num_candidates=20`` applied in order.
 
     Raises:
-        ConfigError: if the file cannot be read or a key is unknown, missing, given twice or out of range.
+        ConfigError: if the file cannot be read or a key is unknown, missing, given twice or out of
+            range.
     """
     data = _read(Path(path), CampaignConfig)
     changed = [_override(data, text) for text in overrides]
@@ -31,7 +33,8 @@ def load_campaign(path: str | Path, overrides: Sequence[str] = ()) -> CampaignCo
 
 
 def load_site(path: str | Path | None = None) -> SiteConfig:
-    """The site of a file, or of a name such as ``slurm_login`` among campaigns/sites; the one that fits where we run if none is given.
+    """The site of a file, or of a name such as ``slurm_login`` among campaigns/sites; the one that
+    fits where we run if none is given.
 
     Raises:
         ConfigError: as ``load_campaign``.
@@ -40,11 +43,19 @@ def load_site(path: str | Path | None = None) -> SiteConfig:
         return BUILT_IN[detected_site_name()]
     path = Path(path)
     if _is_name(path):
-        files = [folder / f"{path}.yaml" for folder in SITE_FOLDERS if (folder / f"{path}.yaml").is_file()]
+        files = [
+            folder / f"{path}.yaml"
+            for folder in SITE_FOLDERS
+            if (folder / f"{path}.yaml").is_file()
+        ]
         if not files and path.name in BUILT_IN:
             return BUILT_IN[path.name]
         if not files:
-            raise ConfigError(str(path), "", f"there is no such site: expected a file or one of {', '.join(_site_names())}")
+            raise ConfigError(
+                str(path),
+                "",
+                f"there is no such site: expected a file or one of {', '.join(_site_names())}",
+            )
         path = files[0]
     return _validate(SiteConfig, _read(path, SiteConfig), str(path))
 
@@ -54,7 +65,9 @@ def _is_name(path: Path) -> bool:
 
 
 def _site_names() -> list[str]:
-    return sorted({*BUILT_IN, *(file.stem for folder in SITE_FOLDERS for file in folder.glob("*.yaml"))})
+    return sorted(
+        {*BUILT_IN, *(file.stem for folder in SITE_FOLDERS for file in folder.glob("*.yaml"))}
+    )
 
 
 def dump(config: BaseModel) -> str:
@@ -72,7 +85,9 @@ def _read(path: Path, model: type[BaseModel]) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise ConfigError(str(path), "", "is not text in UTF-8, expected a YAML file") from None
     except OSError as error:
-        raise ConfigError(str(path), "", f"cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise ConfigError(
+            str(path), "", f"cannot be read: {(error.strerror or str(error)).lower()}"
+        ) from None
     data = parse(text, str(path))
     if not isinstance(data, dict):
         got = "nothing" if data is None else f"a {type(data).__name__}"
@@ -91,20 +106,29 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
     for depth, part in enumerate(path[:-1], start=1):
         section = section.setdefault(part, {})
         if not isinstance(section, dict):
-            raise ConfigError(COMMAND_LINE, ".".join(path), f"{'.'.join(path[:depth])} is a value, not a section")
+            raise ConfigError(
+                COMMAND_LINE, ".".join(path), f"{'.'.join(path[:depth])} is a value, not a section"
+            )
     section[path[-1]] = parse(value, f"{COMMAND_LINE} {text}")
     return path
 
 
-def _validate(model: type[Model], data: dict[str, Any], source: str, changed: Sequence[tuple[str, ...]] = ()) -> Model:
-    # Strict JSON mode takes lists for tuples and 3 for 3.0, but neither "3" for 3 nor "no" for false.
+def _validate(
+    model: type[Model], data: dict[str, Any], source: str, changed: Sequence[tuple[str, ...]] = ()
+) -> Model:
+    # Strict JSON mode takes lists for tuples and 3 for 3.0, but neither "3" for 3 nor "no" for
+    # false.
     try:
         return model.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         problems = explain(error, model, data)
     errors = []
     for path, text in problems:
-        by_option = any(path[: len(option)] == option or option[: len(path)] == path for option in changed)
+        by_option = any(
+            path[: len(option)] == option or option[: len(path)] == path for option in changed
+        )
         errors.append(ConfigError(COMMAND_LINE if by_option else source, dotted(path), text))
     first, *others = errors
-    raise ConfigError(first.source, first.key, "\n".join([first.problem, *map(str, others)])) from None
+    raise ConfigError(
+        first.source, first.key, "\n".join([first.problem, *map(str, others)])
+    ) from None

@@ -1,7 +1,8 @@
 """YAML text to plain Python values, without the surprises of YAML 1.1.
 
-Only ``true`` and ``false`` are booleans, ``1e-4`` is a number, ``12:00:00``, ``010`` and dates are text, and a key that is
-written twice, an alias or a tag is refused. Every refusal names the path of the key.
+Only ``true`` and ``false`` are booleans, ``1e-4`` is a number, ``12:00:00``, ``010`` and dates are
+text, and a key that is written twice, an alias or a tag is refused. Every refusal names the path of
+the key.
 """
 
 import re
@@ -21,7 +22,11 @@ _RESOLVERS = (
     ("tag:yaml.org,2002:null", re.compile(r"(?:~|null|Null|NULL|)\Z"), [*"~nN", ""]),
     ("tag:yaml.org,2002:bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), [*"tTfF"]),
     ("tag:yaml.org,2002:int", re.compile(rf"(?:{_INTEGER.pattern})\Z"), [*"-+0123456789"]),
-    ("tag:yaml.org,2002:float", re.compile(rf"(?:{_FLOAT.pattern}|{_SPECIAL_FLOAT.pattern})\Z"), [*"-+.0123456789"]),
+    (
+        "tag:yaml.org,2002:float",
+        re.compile(rf"(?:{_FLOAT.pattern}|{_SPECIAL_FLOAT.pattern})\Z"),
+        [*"-+.0123456789"],
+    ),
 )
 
 
@@ -55,19 +60,30 @@ def parse(text: str, source: str) -> Any:
         source: what to call the text in errors, usually the file's name.
 
     Raises:
-        ConfigError: with the line for bad syntax, with the key's path for a repeated key, an alias or a tag.
+        ConfigError: with the line for bad syntax, with the key's path for a repeated key, an alias
+            or a tag.
     """
     try:
         node = yaml.compose(text, Loader=_Loader)
-        aliases = [event for event in yaml.parse(text, Loader=_Loader) if isinstance(event, yaml.AliasEvent)]
+        aliases = [
+            event
+            for event in yaml.parse(text, Loader=_Loader)
+            if isinstance(event, yaml.AliasEvent)
+        ]
     except yaml.MarkedYAMLError as error:
         where = _where(error.problem_mark or error.context_mark)
-        raise ConfigError(source, where, f"is not valid YAML: {error.problem or error.context}") from None
+        raise ConfigError(
+            source, where, f"is not valid YAML: {error.problem or error.context}"
+        ) from None
     except yaml.reader.ReaderError as error:
-        raise ConfigError(source, "", f"is not valid YAML: {error.reason} (character {error.position + 1})") from None
+        raise ConfigError(
+            source, "", f"is not valid YAML: {error.reason} (character {error.position + 1})"
+        ) from None
     if aliases:
         where = _where(aliases[0].start_mark)
-        raise ConfigError(source, where, f"aliases are not supported, got *{aliases[0].anchor}: repeat the value")
+        raise ConfigError(
+            source, where, f"aliases are not supported, got *{aliases[0].anchor}: repeat the value"
+        )
     return None if node is None else _value(node, (), source)
 
 
@@ -78,7 +94,9 @@ def write(data: Any) -> str:
 
 def dotted(path: Sequence[str | int]) -> str:
     """``("voxels", "shape", 2)`` as people write it: ``voxels.shape[2]``."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+    return "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in path
+    ).removeprefix(".")
 
 
 def _where(mark: Any) -> str:
@@ -100,7 +118,9 @@ def _value(node: yaml.Node, path: Path, source: str) -> Any:
                 return _number(node.value)
             case "str":
                 return node.value
-    raise ConfigError(source, dotted(path), f"tags are not supported, got {node.tag}: write the value alone")
+    raise ConfigError(
+        source, dotted(path), f"tags are not supported, got {node.tag}: write the value alone"
+    )
 
 
 def _number(text: str) -> int | float:
@@ -116,9 +136,15 @@ def _items(node: yaml.MappingNode, path: Path, source: str) -> Iterator[tuple[st
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
-            raise ConfigError(source, dotted(path), f"a key must be text, got a list or mapping in line {line}")
+            raise ConfigError(
+                source, dotted(path), f"a key must be text, got a list or mapping in line {line}"
+            )
         key = key_node.value
         if key in first_line:
-            raise ConfigError(source, dotted((*path, key)), f"is given twice, in lines {first_line[key]} and {line}: keep one")
+            raise ConfigError(
+                source,
+                dotted((*path, key)),
+                f"is given twice, in lines {first_line[key]} and {line}: keep one",
+            )
         first_line[key] = line
         yield key, _value(value_node, (*path, key), source)

@@ -1,4 +1,6 @@
-"""The site file: where the stages run. Nothing here changes a result, except that ``mode`` decides which candidates are relaxed first."""
+"""The site file: where the stages run. Nothing here changes a result, except that ``mode`` decides
+which candidates are relaxed first.
+"""
 
 import os
 import re
@@ -19,9 +21,13 @@ class PoolConfig(Section):
     """Where the processes of one kind of work lie, and what they need."""
 
     num_nodes: PositiveInt | Auto = "auto"
-    """Nodes of the pool, or of one block with ``driver: login``; auto is all from ``first_node`` on (one with ``driver: login``)."""
+    """Nodes of the pool, or of one block with ``driver: login``; auto is all from ``first_node`` on
+    (one with ``driver: login``).
+    """
     first_node: NonNegativeInt = 0
-    """Place of the first node in the allocation's list, so that asynchronous pools can lie on different nodes."""
+    """Place of the first node in the allocation's list, so that asynchronous pools can lie on
+    different nodes.
+    """
     processes_per_node: PositiveInt | Auto = "auto"
     """torchrun processes, MPI ranks or workers; auto is one a GPU, or one a core without GPUs."""
     gpus_per_node: NonNegativeInt = 0
@@ -29,11 +35,17 @@ class PoolConfig(Section):
     pin: bool = False
     """Bind each worker to cores of its own."""
     environment: tuple[str, ...] = ()
-    """Shell lines such as ``module load lammps``, run before the workers and the launch lines of the pool start."""
+    """Shell lines such as ``module load lammps``, run before the workers and the launch lines of
+    the pool start.
+    """
     container: str = ""
-    """Words before python such as ``apptainer exec --nv image.sif``; python is then the image's python3."""
+    """Words before python such as ``apptainer exec --nv image.sif``; python is then the image's
+    python3.
+    """
     launcher: Literal["auto", "mpiexec", "srun"] = "auto"
-    """What starts processes on several nodes, and MPI ranks; auto is srun under Slurm if there are several nodes, else mpiexec."""
+    """What starts processes on several nodes, and MPI ranks; auto is srun under Slurm if there are
+    several nodes, else mpiexec.
+    """
 
     @property
     def num_workers(self) -> int:
@@ -84,7 +96,8 @@ class SiteConfig(Section):
     scheduler: Scheduler = "none"
     """How nodes are listed and how launch lines reach them."""
     driver: Literal["inside", "login"] = "inside"
-    """inside: all runs in the allocation that the driver runs in; login: the driver submits jobs."""
+    """inside: all runs in the allocation that the driver runs in; login: the driver submits jobs.
+    """
     mode: Literal["barrier", "asynchronous"] = "barrier"
     """barrier: stages take turns; asynchronous: sampling, relaxation and training overlap."""
     cores: PositiveInt | Auto = "auto"
@@ -94,7 +107,9 @@ class SiteConfig(Section):
     mpiexec: str = "mpiexec"
     """The MPI launcher, a command or a path; looked for beside the running Python first."""
     interface: str = ""
-    """Network interface between nodes such as ib0 or hsn0; empty for the one that the host name stands for."""
+    """Network interface between nodes such as ib0 or hsn0; empty for the one that the host name
+    stands for.
+    """
     training: PoolConfig = PoolConfig()
     sampling: PoolConfig = PoolConfig()
     relaxation: PoolConfig = PoolConfig()
@@ -112,7 +127,11 @@ class SiteConfig(Section):
         if self.driver == "login":
             self._check_login()
         if self.training.pin:
-            refuse("must be false: the one core of the process that waits for torchrun would be the only one of training", "training.pin")
+            refuse(
+                "must be false: the one core of the process that waits for torchrun would be the"
+                " only one of training",
+                "training.pin",
+            )
         for name in POOLS:
             self._check_pool(name, getattr(self, name))
         return self
@@ -123,24 +142,43 @@ class SiteConfig(Section):
         if not self.blocks.walltime:
             refuse("is required for driver: login", "blocks.walltime")
         if self.cores == "auto":
-            refuse("must be the number of a compute node for driver: login, got 'auto', which would be that of this node", "cores")
+            refuse(
+                "must be the number of a compute node for driver: login, got 'auto', which would be"
+                " that of this node",
+                "cores",
+            )
 
     def _check_pool(self, name: str, pool: PoolConfig) -> None:
         processes, gpus = pool.processes_per_node, pool.gpus_per_node
         if gpus and isinstance(processes, int):
             if name == "training" and processes > gpus:
-                refuse(f"must be at most gpus_per_node, {gpus}, one torchrun process a GPU, got {processes}", f"{name}.processes_per_node")
+                refuse(
+                    f"must be at most gpus_per_node, {gpus}, one torchrun process a GPU, got"
+                    f" {processes}",
+                    f"{name}.processes_per_node",
+                )
             if name != "training" and processes % gpus:
-                refuse(f"must be a multiple of gpus_per_node, {gpus}, got {processes}", f"{name}.processes_per_node")
+                refuse(
+                    f"must be a multiple of gpus_per_node, {gpus}, got {processes}",
+                    f"{name}.processes_per_node",
+                )
         if pool.launcher == "srun" and self.scheduler != "slurm":
-            refuse(f"must be auto or mpiexec without scheduler: slurm, got {pool.launcher!r}", f"{name}.launcher")
+            refuse(
+                f"must be auto or mpiexec without scheduler: slurm, got {pool.launcher!r}",
+                f"{name}.launcher",
+            )
         if self.scheduler == "none" and pool.num_nodes not in ("auto", 1):
             refuse(f"must be 1 without a scheduler, got {pool.num_nodes}", f"{name}.num_nodes")
         if pool.first_node and (self.driver == "login" or self.scheduler == "none"):
-            refuse(f"must be 0 without an allocation of several nodes around the driver, got {pool.first_node}", f"{name}.first_node")
+            refuse(
+                "must be 0 without an allocation of several nodes around the driver, got"
+                f" {pool.first_node}",
+                f"{name}.first_node",
+            )
 
     def resolved(self, environ: Mapping[str, str] = os.environ) -> "SiteConfig":
-        """The same site with a number for every ``auto``; outside a job an allocation counts as one node.
+        """The same site with a number for every ``auto``; outside a job an allocation counts as one
+        node.
 
         Raises:
             ConfigError: if the pools do not fit into the allocation.
@@ -150,9 +188,17 @@ class SiteConfig(Section):
         updates: dict[str, Any] = {"cores": cores}
         for name in POOLS:
             pool: PoolConfig = getattr(self, name)
-            num_nodes = max(1, total - pool.first_node) if pool.num_nodes == "auto" else pool.num_nodes
-            processes = (pool.gpus_per_node or cores) if pool.processes_per_node == "auto" else pool.processes_per_node
-            updates[name] = pool.model_copy(update={"num_nodes": num_nodes, "processes_per_node": processes})
+            num_nodes = (
+                max(1, total - pool.first_node) if pool.num_nodes == "auto" else pool.num_nodes
+            )
+            processes = (
+                (pool.gpus_per_node or cores)
+                if pool.processes_per_node == "auto"
+                else pool.processes_per_node
+            )
+            updates[name] = pool.model_copy(
+                update={"num_nodes": num_nodes, "processes_per_node": processes}
+            )
         resolved = self.model_copy(update=updates)
         if self.driver == "inside":
             resolved._check_fit(total, cores, environ)
@@ -162,11 +208,17 @@ class SiteConfig(Section):
         for name in POOLS:
             pool: PoolConfig = getattr(self, name)
             if pool.nodes.stop > total and (total > 1 or is_in_job(self.scheduler, environ)):
-                problem = f"expected at most the {total} nodes of the allocation, got {pool.num_nodes} from first_node {pool.first_node} on"
+                problem = (
+                    f"expected at most the {total} nodes of the allocation, got {pool.num_nodes}"
+                    f" from first_node {pool.first_node} on"
+                )
                 raise ConfigError(f"site {self.name}", f"{name}.num_nodes", problem)
         gpus = environ.get("SLURM_GPUS_ON_NODE", "0") if self.scheduler == "slurm" else "0"
         if gpus not in ("0", "") and not any(getattr(self, name).gpus_per_node for name in POOLS):
-            problem = f"the job has {gpus} GPUs a node but no pool uses one; copy the site file, set gpus_per_node and give it with --site"
+            problem = (
+                f"the job has {gpus} GPUs a node but no pool uses one; copy the site file, set"
+                " gpus_per_node and give it with --site"
+            )
             raise ConfigError(f"site {self.name}", "training.gpus_per_node", problem)
         if self.mode == "asynchronous":
             self._check_overlap(total, cores)
@@ -174,12 +226,22 @@ class SiteConfig(Section):
     def _check_overlap(self, total: int, cores: int) -> None:
         """Pools that work at the same time must not share cores."""
         for node in range(total):
-            sharing = {name: getattr(self, name) for name in POOLS if node in getattr(self, name).nodes}
+            sharing = {
+                name: getattr(self, name) for name in POOLS if node in getattr(self, name).nodes
+            }
             wanted = sum(pool.processes_per_node for pool in sharing.values())
             if wanted > cores:
-                parts = " + ".join(f"{pool.processes_per_node} of {name}" for name, pool in sharing.items())
-                cure = "lower processes_per_node, set first_node to use other nodes, state more cores, or take mode: barrier"
-                problem = f"expected at least {wanted} for mode: asynchronous ({parts} on one node), got {cores}; {cure}"
+                parts = " + ".join(
+                    f"{pool.processes_per_node} of {name}" for name, pool in sharing.items()
+                )
+                cure = (
+                    "lower processes_per_node, set first_node to use other nodes, state more cores,"
+                    " or take mode: barrier"
+                )
+                problem = (
+                    f"expected at least {wanted} for mode: asynchronous ({parts} on one node), got"
+                    f" {cores}; {cure}"
+                )
                 raise ConfigError(f"site {self.name}", "cores", problem)
 
 
@@ -220,5 +282,8 @@ def pbs_nodes(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     try:
         return tuple(dict.fromkeys(path.read_text().split()))
     except OSError as error:
-        problem = f"expected the list of nodes of the PBS job, got: {(error.strerror or str(error)).lower()}"
+        problem = (
+            "expected the list of nodes of the PBS job, got:"
+            f" {(error.strerror or str(error)).lower()}"
+        )
         raise ConfigError(str(path), "", problem) from error

@@ -1,4 +1,6 @@
-"""The variance-exploding process x_t = x_0 + sigma_t epsilon with sigma_t = k t (C1), its loss, and samplers that take any score."""
+"""The variance-exploding process x_t = x_0 + sigma_t epsilon with sigma_t = k t (C1), its loss, and
+samplers that take any score.
+"""
 
 import math
 from collections.abc import Callable
@@ -18,7 +20,10 @@ Draw = Callable[[], Tensor]
 """Unit normal numbers of the shape of the samples, new ones at each call."""
 
 GRID_POWER = 7.0
-"""Steps are equal in sigma^(1/7), after Karras et al. (2022), eq. 5: short where little noise is left."""
+"""Steps are equal in sigma^(1/7), after Karras et al.
+
+(2022), eq. 5: short where little noise is left.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,14 +50,18 @@ class Exploding:
 
 @dataclass(frozen=True)
 class Restart:
-    """Where restart sampling (Xu et al., 2023) adds noise again: from ``low`` up to ``high``, ``num`` times."""
+    """Where restart sampling (Xu et al., 2023) adds noise again: from ``low`` up to ``high``,
+    ``num`` times.
+    """
 
     low: float = 0.1
     high: float = 0.8
     num: int = 4
 
 
-def score_matching_loss(score: Score, process: Exploding, clean: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+def score_matching_loss(
+    score: Score, process: Exploding, clean: Tensor, t: Tensor, noise: Tensor
+) -> Tensor:
     """Mean of (s sigma_t + epsilon)^2, a scalar; 1 for a score of zero.
 
     Args:
@@ -66,14 +75,21 @@ def score_matching_loss(score: Score, process: Exploding, clean: Tensor, t: Tens
 
 
 def denoise(
-    score: Score, start: Tensor, process: Exploding, sampler: Sampler, num_steps: int, draw: Draw, t_start: float = 1.0
+    score: Score,
+    start: Tensor,
+    process: Exploding,
+    sampler: Sampler,
+    num_steps: int,
+    draw: Draw,
+    t_start: float = 1.0,
 ) -> Tensor:
     """From x_t at t_start to a sample at t_min.
 
     Args:
         start: (B, ...).
-        sampler: "ode" is Heun's method on the probability flow, second order; "sde" the ancestral steps of the reverse diffusion;
-            "restart" the ODE, which at ``Restart.low`` is sent back to ``Restart.high`` by new noise.
+        sampler: "ode" is Heun's method on the probability flow, second order; "sde" the ancestral
+            steps of the reverse diffusion; "restart" the ODE, which at ``Restart.low`` is sent back
+            to ``Restart.high`` by new noise.
         num_steps: from t_start to t_min; "restart" repeats its share of them.
         draw: called by "sde" and "restart".
 
@@ -89,7 +105,9 @@ def denoise(
         return _restarts(score, start, process, t_start, num_steps, draw)
 
 
-def num_evaluations(process: Exploding, sampler: Sampler, num_steps: int, t_start: float = 1.0) -> int:
+def num_evaluations(
+    process: Exploding, sampler: Sampler, num_steps: int, t_start: float = 1.0
+) -> int:
     """How often ``denoise`` asks for the score."""
     num = 0
 
@@ -102,8 +120,12 @@ def num_evaluations(process: Exploding, sampler: Sampler, num_steps: int, t_star
     return num
 
 
-def _follow_flow(score: Score, x: Tensor, process: Exploding, t_start: float, t_end: float, num_steps: int) -> Tensor:
-    """Heun's method in sigma, where the flow is dx / dsigma = -sigma s (Karras et al., 2022, algorithm 1)."""
+def _follow_flow(
+    score: Score, x: Tensor, process: Exploding, t_start: float, t_end: float, num_steps: int
+) -> Tensor:
+    """Heun's method in sigma, where the flow is dx / dsigma = -sigma s (Karras et al., 2022,
+    algorithm 1).
+    """
     for t, t_next in pairwise(_times(t_start, t_end, num_steps)):
         sigma, sigma_next = process.max_sigma * t, process.max_sigma * t_next
         slope = -sigma * score(x, _whole_batch(t, x))
@@ -112,24 +134,48 @@ def _follow_flow(score: Score, x: Tensor, process: Exploding, t_start: float, t_
     return x
 
 
-def _ancestral(score: Score, x: Tensor, process: Exploding, t_start: float, num_steps: int, draw: Draw) -> Tensor:
+def _ancestral(
+    score: Score, x: Tensor, process: Exploding, t_start: float, num_steps: int, draw: Draw
+) -> Tensor:
     """Ancestral sampling of the reverse diffusion: Song et al. (2021), eq. 47."""
     for t, t_next in pairwise(_times(t_start, process.t_min, num_steps)):
         variance, variance_next = (process.max_sigma * t) ** 2, (process.max_sigma * t_next) ** 2
         fall = variance - variance_next
-        x = x + fall * score(x, _whole_batch(t, x)) + math.sqrt(variance_next * fall / variance) * draw()
+        x = (
+            x
+            + fall * score(x, _whole_batch(t, x))
+            + math.sqrt(variance_next * fall / variance) * draw()
+        )
     return x
 
 
-def _restarts(score: Score, x: Tensor, process: Exploding, t_start: float, num_steps: int, draw: Draw) -> Tensor:
+def _restarts(
+    score: Score, x: Tensor, process: Exploding, t_start: float, num_steps: int, draw: Draw
+) -> Tensor:
     """Restart sampling: algorithm 1 of Xu et al. (2023), one interval."""
     restart = Restart()
     high, low = min(restart.high, t_start), min(restart.low, t_start)
-    x = _follow_flow(score, x, process, t_start, low, _share(num_steps, t_start, low, t_start, process.t_min))
+    x = _follow_flow(
+        score, x, process, t_start, low, _share(num_steps, t_start, low, t_start, process.t_min)
+    )
     again = process.max_sigma * math.sqrt(high**2 - low**2)
     for _ in range(restart.num):
-        x = _follow_flow(score, x + again * draw(), process, high, low, _share(num_steps, high, low, t_start, process.t_min))
-    return _follow_flow(score, x, process, low, process.t_min, _share(num_steps, low, process.t_min, t_start, process.t_min))
+        x = _follow_flow(
+            score,
+            x + again * draw(),
+            process,
+            high,
+            low,
+            _share(num_steps, high, low, t_start, process.t_min),
+        )
+    return _follow_flow(
+        score,
+        x,
+        process,
+        low,
+        process.t_min,
+        _share(num_steps, low, process.t_min, t_start, process.t_min),
+    )
 
 
 def _share(num_steps: int, t: float, t_next: float, t_start: float, t_end: float) -> int:

@@ -1,6 +1,8 @@
-"""In-painting as Palette does it: the known region is clean input, the loss and the sample are about the rest (B7).
+"""In-painting as Palette does it: the known region is clean input, the loss and the sample are
+about the rest (B7).
 
-The network sees three channels: the noisy array with the known voxels put in place, the known voxels alone, and the mask.
+The network sees three channels: the noisy array with the known voxels put in place, the known
+voxels alone, and the mask.
 """
 
 from collections.abc import Callable
@@ -12,7 +14,9 @@ from gcd_hpc.diffusion.process import Prediction, Schedule, add_noise, to_clean,
 from gcd_hpc.diffusion.solvers import Denoiser, Solver, solve
 
 Network = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
-"""(x (B, 3, X, Y, Z), log_snr (B,), condition (B, K) or None, has_condition (B,) or None) -> (B, 1, X, Y, Z)."""
+"""(x (B, 3, X, Y, Z), log_snr (B,), condition (B, K) or None, has_condition (B,) or None) -> (B, 1,
+X, Y, Z).
+"""
 
 
 def inpainting_loss(
@@ -35,7 +39,9 @@ def inpainting_loss(
     """
     noisy = add_noise(schedule, clean, noise, t)
     target = training_target(schedule, prediction, clean, noise, t)
-    predicted = network(_channels(noisy, clean, mask), schedule.log_snr(t), condition, has_condition)
+    predicted = network(
+        _channels(noisy, clean, mask), schedule.log_snr(t), condition, has_condition
+    )
     error = (predicted.float() - target).masked_fill(mask, 0.0).square()
     return error.sum() / (clean.shape[0] * (~mask).sum())
 
@@ -49,13 +55,15 @@ def inpainting_denoiser(
     condition: Tensor | None = None,
     guidance: float = 1.0,
 ) -> Denoiser:
-    """The denoiser of one batch for ``solve``; every call puts the known voxels in place, before and after the network.
+    """The denoiser of one batch for ``solve``; every call puts the known voxels in place, before
+    and after the network.
 
     Args:
         known: (B, 1, X, Y, Z); values outside the mask are not used.
         mask: (X, Y, Z) bool, True where known.
         condition: (B, K); without it the samples are unconditional.
-        guidance: w in uncond + w (cond - uncond). 0 and 1 cost one evaluation, others two in one batch.
+        guidance: w in uncond + w (cond - uncond). 0 and 1 cost one evaluation, others two in one
+            batch.
     """
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
@@ -67,7 +75,15 @@ def inpainting_denoiser(
     return denoise
 
 
-def inpaint(denoise: Denoiser, noise: Tensor, known: Tensor, mask: Tensor, schedule: Schedule, num_steps: int, solver: Solver) -> Tensor:
+def inpaint(
+    denoise: Denoiser,
+    noise: Tensor,
+    known: Tensor,
+    mask: Tensor,
+    schedule: Schedule,
+    num_steps: int,
+    solver: Solver,
+) -> Tensor:
     """A sample whose known voxels are exactly the given ones.
 
     Args:
@@ -78,7 +94,9 @@ def inpaint(denoise: Denoiser, noise: Tensor, known: Tensor, mask: Tensor, sched
     return torch.where(mask, known, solve(denoise, noise, schedule, num_steps, solver))
 
 
-def guided(network: Network, channels: Tensor, log_snr: Tensor, condition: Tensor | None, guidance: float) -> Tensor:
+def guided(
+    network: Network, channels: Tensor, log_snr: Tensor, condition: Tensor | None, guidance: float
+) -> Tensor:
     """Classifier-free guidance (Ho and Salimans, 2022): uncond + w (cond - uncond)."""
     num = channels.shape[0]
     if condition is None or guidance == 0.0:
@@ -86,10 +104,17 @@ def guided(network: Network, channels: Tensor, log_snr: Tensor, condition: Tenso
     if guidance == 1.0:
         return network(channels, log_snr, condition, None)
     has_condition = torch.arange(2 * num, device=channels.device) < num
-    both = network(torch.cat([channels, channels]), torch.cat([log_snr, log_snr]), torch.cat([condition, condition]), has_condition)
+    both = network(
+        torch.cat([channels, channels]),
+        torch.cat([log_snr, log_snr]),
+        torch.cat([condition, condition]),
+        has_condition,
+    )
     return both[num:] + guidance * (both[:num] - both[num:])
 
 
 def _channels(noisy: Tensor, known: Tensor, mask: Tensor) -> Tensor:
     shown = torch.where(mask, known, 0.0)
-    return torch.cat([torch.where(mask, known, noisy), shown, mask.to(noisy.dtype).expand_as(noisy)], dim=1)  # (B, 3, X, Y, Z)
+    return torch.cat(
+        [torch.where(mask, known, noisy), shown, mask.to(noisy.dtype).expand_as(noisy)], dim=1
+    )  # (B, 3, X, Y, Z)

@@ -1,6 +1,8 @@
-"""The variance-preserving process x_t = alpha x_0 + sigma epsilon with alpha^2 + sigma^2 = 1, and what a network may predict of it.
+"""The variance-preserving process x_t = alpha x_0 + sigma epsilon with alpha^2 + sigma^2 = 1, and
+what a network may predict of it.
 
-Throughout, ``log_snr`` is lambda = log(alpha / sigma), half the logarithm of the signal-to-noise ratio.
+Throughout, ``log_snr`` is lambda = log(alpha / sigma), half the logarithm of the signal-to-noise
+ratio.
 """
 
 import math
@@ -17,8 +19,9 @@ Prediction = Literal["epsilon", "v"]
 class Schedule:
     """How the noise grows with t in [t_min, t_max].
 
-    "linear": beta(t) = 0.1 + 19.9 t, as in score-based SDEs; "cosine": alpha = cos(pi t / 2), sigma = sin(pi t / 2).
-    The ends of t stay clear of sigma = 0 and alpha = 0, where lambda is not finite.
+    "linear": beta(t) = 0.1 + 19.9 t, as in score-based SDEs; "cosine": alpha = cos(pi t / 2), sigma
+    = sin(pi t / 2). The ends of t stay clear of sigma = 0 and alpha = 0, where lambda is not
+    finite.
     """
 
     kind: Literal["linear", "cosine"]
@@ -30,20 +33,36 @@ class Schedule:
     @property
     def t_min(self) -> float:
         """The end of sampling: noise of about 1 % or less is left."""
-        return 1e-3 if self.kind == "linear" else 2.0 / math.pi * math.atan(math.exp(-self.COSINE_LOG_SNR))
+        return (
+            1e-3
+            if self.kind == "linear"
+            else 2.0 / math.pi * math.atan(math.exp(-self.COSINE_LOG_SNR))
+        )
 
     @property
     def t_max(self) -> float:
         """The start of sampling: less than 1 % of the signal is left."""
-        return 1.0 if self.kind == "linear" else 2.0 / math.pi * math.atan(math.exp(self.COSINE_LOG_SNR))
+        return (
+            1.0
+            if self.kind == "linear"
+            else 2.0 / math.pi * math.atan(math.exp(self.COSINE_LOG_SNR))
+        )
 
     def alpha(self, t: Tensor) -> Tensor:
         """Share of the signal in x_t."""
-        return torch.exp(-0.5 * self._beta_integral(t)) if self.kind == "linear" else torch.cos(0.5 * math.pi * t)
+        return (
+            torch.exp(-0.5 * self._beta_integral(t))
+            if self.kind == "linear"
+            else torch.cos(0.5 * math.pi * t)
+        )
 
     def sigma(self, t: Tensor) -> Tensor:
         """Share of the noise in x_t."""
-        return torch.sqrt(-torch.expm1(-self._beta_integral(t))) if self.kind == "linear" else torch.sin(0.5 * math.pi * t)
+        return (
+            torch.sqrt(-torch.expm1(-self._beta_integral(t)))
+            if self.kind == "linear"
+            else torch.sin(0.5 * math.pi * t)
+        )
 
     def log_snr(self, t: Tensor) -> Tensor:
         """lambda(t) = log(alpha / sigma), falling."""
@@ -57,7 +76,9 @@ class Schedule:
             return 2.0 / math.pi * torch.atan(torch.exp(-log_snr))
         integral = torch.nn.functional.softplus(-2.0 * log_snr)  # log(1 + exp(-2 lambda))
         rise = self.BETA_MAX - self.BETA_MIN
-        return 2.0 * integral / (torch.sqrt(self.BETA_MIN**2 + 2.0 * rise * integral) + self.BETA_MIN)
+        return (
+            2.0 * integral / (torch.sqrt(self.BETA_MIN**2 + 2.0 * rise * integral) + self.BETA_MIN)
+        )
 
     def draw_times(self, uniform: Tensor) -> Tensor:
         """Training times from uniform numbers in [0, 1)."""
@@ -82,14 +103,20 @@ def add_noise(schedule: Schedule, clean: Tensor, noise: Tensor, t: Tensor) -> Te
     return per_item(schedule.alpha(t), clean) * clean + per_item(schedule.sigma(t), clean) * noise
 
 
-def training_target(schedule: Schedule, prediction: Prediction, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    """What the network has to return: epsilon, or v = alpha epsilon - sigma x_0 (Salimans and Ho, 2022)."""
+def training_target(
+    schedule: Schedule, prediction: Prediction, clean: Tensor, noise: Tensor, t: Tensor
+) -> Tensor:
+    """What the network has to return: epsilon, or v = alpha epsilon - sigma x_0 (Salimans and Ho,
+    2022).
+    """
     if prediction == "epsilon":
         return noise
     return per_item(schedule.alpha(t), clean) * noise - per_item(schedule.sigma(t), clean) * clean
 
 
-def to_clean(schedule: Schedule, prediction: Prediction, predicted: Tensor, noisy: Tensor, t: Tensor) -> Tensor:
+def to_clean(
+    schedule: Schedule, prediction: Prediction, predicted: Tensor, noisy: Tensor, t: Tensor
+) -> Tensor:
     """The network's epsilon or v at x_t -> its estimate of x_0."""
     alpha, sigma = per_item(schedule.alpha(t), noisy), per_item(schedule.sigma(t), noisy)
     if prediction == "epsilon":

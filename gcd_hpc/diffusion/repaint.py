@@ -1,8 +1,10 @@
-"""In-painting with a network that knows of no known region (B7): it is imposed at every step of sampling (RePaint).
+"""In-painting with a network that knows of no known region (B7): it is imposed at every step of
+sampling (RePaint).
 
-After each step the known voxels are replaced by the clean ones with the noise of that level. What the step made of the others did not
-know of this noise, so the two do not fit; going back by the step's share of noise and taking the step again makes them fit better
-(Lugmayr et al., 2022). Steps uniform in lambda are so wide here that one step back does what ten do there.
+After each step the known voxels are replaced by the clean ones with the noise of that level. What
+the step made of the others did not know of this noise, so the two do not fit; going back by the
+step's share of noise and taking the step again makes them fit better (Lugmayr et al., 2022). Steps
+uniform in lambda are so wide here that one step back does what ten do there.
 """
 
 from collections.abc import Callable
@@ -29,14 +31,16 @@ def repaint(
     """A sample whose known voxels are exactly the given ones.
 
     Args:
-        denoise: of a network that was trained on whole arrays; called num_resamples times as often as by ``solve``.
+        denoise: of a network that was trained on whole arrays; called num_resamples times as often
+            as by ``solve``.
         noise: (B, ...) unit normal, the start.
         known: (B, ...); values outside the mask are not used.
         mask: broadcastable to noise, bool, True where known.
         num_resamples: how often each step is taken, going back in between; 1 never goes back.
         draw: fresh unit normal noise like ``noise`` at each call.
 
-    Source: Lugmayr et al. (2022), algorithm 1 with jumps of one step, and the solver's step for the ancestral one.
+    Source: Lugmayr et al. (2022), algorithm 1 with jumps of one step, and the solver's step for the
+    ancestral one.
     """
     with torch.no_grad():
         x = noise
@@ -56,7 +60,9 @@ def noised(clean: Tensor, log_snr: float, noise: Tensor) -> Tensor:
 
 
 def back(x: Tensor, log_snr: float, lower: float, noise: Tensor) -> Tensor:
-    """From x at one lambda to x at a lower one, with more noise: q(x_t | x_s) of the process, t > s."""
+    """From x at one lambda to x at a lower one, with more noise: q(x_t | x_s) of the process, t >
+    s.
+    """
     alpha, sigma = alpha_sigma(log_snr)
     alpha_lower, sigma_lower = alpha_sigma(lower)
     ratio = alpha_lower / alpha

@@ -1,4 +1,6 @@
-"""Model files (safetensors) and training states (torch): written whole or not at all, and never loaded when damaged."""
+"""Model files (safetensors) and training states (torch): written whole or not at all, and never
+loaded when damaged.
+"""
 
 import hashlib
 import io
@@ -63,11 +65,15 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
     expected = metadata.get("sha256")
     got = _hash(weights, {key: value for key, value in metadata.items() if key != "sha256"})
     if got != expected:
-        raise CheckpointError(f"{path}: damaged model file: expected content hash {expected}, got {got}")
+        raise CheckpointError(
+            f"{path}: damaged model file: expected content hash {expected}, got {got}"
+        )
     return weights, metadata
 
 
-def load_weights(module: torch.nn.Module, weights: dict[str, Tensor], source: str | os.PathLike[str]) -> None:
+def load_weights(
+    module: torch.nn.Module, weights: dict[str, Tensor], source: str | os.PathLike[str]
+) -> None:
     """Puts loaded weights into a network.
 
     Raises:
@@ -105,14 +111,21 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot read the training state: {error.strerror}") from error
+        raise CheckpointError(
+            f"{path}: cannot read the training state: {error.strerror}"
+        ) from error
     content, digest = data[:-DIGEST_SIZE], data[-DIGEST_SIZE:]
     if hashlib.sha256(content).digest() != digest:
         raise CheckpointError(f"{path}: damaged training state: its content hash does not fit")
     try:
-        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(
+            io.BytesIO(content), map_location="cpu", weights_only=True
+        )
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise CheckpointError(f"{path}: expected a training state of plain tensors and numbers: {str(error).splitlines()[0]}") from error
+        raise CheckpointError(
+            f"{path}: expected a training state of plain tensors and numbers:"
+            f" {str(error).splitlines()[0]}"
+        ) from error
     return state
 
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 
 class EMA:
-    """average <- d average + (1 - d) weights, with d = min(decay, (1 + n) / (10 + n)) after n updates.
+    """average <- d average + (1 - d) weights, with d = min(decay, (1 + n) / (10 + n)) after n
+    updates.
 
     The smaller d of the first updates forgets the random start, which matters in short runs.
     """
@@ -15,11 +16,16 @@ class EMA:
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
         self.num_updates = 0
-        self.weights: dict[str, Tensor] = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+        self.weights: dict[str, Tensor] = {
+            name: tensor.detach().clone() for name, tensor in module.state_dict().items()
+        }
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Takes in the module's present weights. Names must be those of the module given first (not its DDP wrapper's)."""
+        """Takes in the module's present weights.
+
+        Names must be those of the module given first (not its DDP wrapper's).
+        """
         decay = min(self.decay, (1.0 + self.num_updates) / (10.0 + self.num_updates))
         self.num_updates += 1
         for name, tensor in module.state_dict().items():

@@ -1,4 +1,6 @@
-"""Parts of the U-Net: convolutions that wrap around periodic axes, and residual blocks told the noise level."""
+"""Parts of the U-Net: convolutions that wrap around periodic axes, and residual blocks told the
+noise level.
+"""
 
 import math
 
@@ -17,7 +19,9 @@ class PeriodicConv3d(nn.Module):
         super().__init__()
         self.periodic = periodic
         x, y, z = periodic
-        self.conv = nn.Conv3d(in_channels, out_channels, 3, padding=(int(not x), int(not y), int(not z)))
+        self.conv = nn.Conv3d(
+            in_channels, out_channels, 3, padding=(int(not x), int(not y), int(not z))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, X, Y, Z) -> (B, C', X, Y, Z)."""
@@ -25,19 +29,26 @@ class PeriodicConv3d(nn.Module):
 
 
 def wrap(x: Tensor, periodic: Periodic) -> Tensor:
-    """One more layer from the far side at both ends of each periodic axis: (B, C, X, Y, Z) -> (B, C, X + 2, Y + 2, Z) for xy."""
+    """One more layer from the far side at both ends of each periodic axis: (B, C, X, Y, Z) -> (B,
+    C, X + 2, Y + 2, Z) for xy.
+    """
     return _Wrap.apply(x, periodic)
 
 
 class _Wrap(torch.autograd.Function):
-    """Circular padding by one. The gradient is written out because autograd's fills and adds an array of zeros for each slice."""
+    """Circular padding by one.
+
+    The gradient is written out because autograd's fills and adds an array of zeros for each slice.
+    """
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, periodic: Periodic) -> Tensor:
         ctx.periodic = periodic  # type: ignore[attr-defined]
         for axis, flag in enumerate(periodic, start=2):
             if flag:
-                x = torch.cat([x.narrow(axis, x.shape[axis] - 1, 1), x, x.narrow(axis, 0, 1)], dim=axis)
+                x = torch.cat(
+                    [x.narrow(axis, x.shape[axis] - 1, 1), x, x.narrow(axis, 0, 1)], dim=axis
+                )
         return x
 
     @staticmethod
@@ -53,35 +64,48 @@ class _Wrap(torch.autograd.Function):
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(SiLU(FiLM(norm(conv(SiLU(norm(x))))))); the embedding scales and shifts the second norm's channels."""
+    """x + conv(SiLU(FiLM(norm(conv(SiLU(norm(x))))))); the embedding scales and shifts the second
+    norm's channels.
+    """
 
-    def __init__(self, in_channels: int, out_channels: int, embedding: int, periodic: Periodic) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, embedding: int, periodic: Periodic
+    ) -> None:
         super().__init__()
         self.norm1 = nn.GroupNorm(num_groups(in_channels), in_channels)
         self.conv1 = PeriodicConv3d(in_channels, out_channels, periodic)
         self.film = nn.Linear(embedding, 2 * out_channels)
         self.norm2 = nn.GroupNorm(num_groups(out_channels), out_channels)
         self.conv2 = PeriodicConv3d(out_channels, out_channels, periodic)
-        self.shortcut = nn.Conv3d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
+        self.shortcut = (
+            nn.Conv3d(in_channels, out_channels, 1)
+            if in_channels != out_channels
+            else nn.Identity()
+        )
 
     def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
         """x (B, C, X, Y, Z), embedded (B, E) -> (B, C', X, Y, Z)."""
         y = self.conv1(functional.silu(self.norm1(x)))
-        with torch.autocast(x.device.type, enabled=False):  # tiny products: casting them costs more than it gains
+        with torch.autocast(
+            x.device.type, enabled=False
+        ):  # tiny products: casting them costs more than it gains
             scale, shift = self.film(embedded).chunk(2, dim=1)  # (B, C') each
         y = film_norm(y, self.norm2, scale, shift)
         return self.shortcut(x) + self.conv2(functional.silu(y))
 
 
 def film_norm(x: Tensor, norm: nn.GroupNorm, scale: Tensor, shift: Tensor) -> Tensor:
-    """norm(x) (1 + scale) + shift in one pass: each item's channels become channels of one item, which may have weights of their own.
+    """norm(x) (1 + scale) + shift in one pass: each item's channels become channels of one item,
+    which may have weights of their own.
 
     x (B, C, X, Y, Z), scale and shift (B, C) -> (B, C, X, Y, Z).
     """
     weight = (norm.weight * (1.0 + scale)).reshape(-1)
     bias = (norm.bias * (1.0 + scale) + shift).reshape(-1)
     num, channels, *size = x.shape
-    y = functional.group_norm(x.reshape(1, num * channels, *size), num * norm.num_groups, weight, bias, norm.eps)
+    y = functional.group_norm(
+        x.reshape(1, num * channels, *size), num * norm.num_groups, weight, bias, norm.eps
+    )
     return y.reshape(x.shape)
 
 
@@ -95,7 +119,9 @@ def fold(x: Tensor, patch: int) -> Tensor:
     if patch == 1:
         return x
     b, c, nx, ny, nz = x.shape
-    x = x.reshape(b, c, nx // patch, patch, ny // patch, patch, nz // patch, patch).permute(0, 1, 3, 5, 7, 2, 4, 6)
+    x = x.reshape(b, c, nx // patch, patch, ny // patch, patch, nz // patch, patch).permute(
+        0, 1, 3, 5, 7, 2, 4, 6
+    )
     return x.reshape(b, c * patch**3, nx // patch, ny // patch, nz // patch)
 
 

@@ -8,7 +8,9 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def autocast_dtype(precision: Precision, device: torch.device | str) -> torch.dtype | None:
-    """The dtype for torch.autocast, or None to compute in float32; "auto" is bfloat16 where the hardware multiplies it natively."""
+    """The dtype for torch.autocast, or None to compute in float32; "auto" is bfloat16 where the
+    hardware multiplies it natively.
+    """
     if precision == "float32":
         return None
     if precision == "bfloat16" or has_native_bfloat16(torch.device(device)):
@@ -22,6 +24,10 @@ def has_native_bfloat16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return False
-    # torch has these checks, but under private names that have changed before; without them the CPU counts as old.
-    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    # torch has these checks, but under private names that have changed before; without them the CPU
+    # counts as old.
+    checks = (
+        getattr(torch.cpu, name, None)
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
     return any(check() for check in checks if check is not None)

@@ -10,7 +10,9 @@ from gcd_hpc.errors import StructureError
 
 @dataclass(frozen=True)
 class RadiusGraph:
-    """Edges i -> j of all structures of a batch in one graph: atom n of structure b is node b N + n. Sorted by i, then j."""
+    """Edges i -> j of all structures of a batch in one graph: atom n of structure b is node b N +
+    n. Sorted by i, then j.
+    """
 
     center: Tensor  # (E,) i
     neighbor: Tensor  # (E,) j
@@ -33,7 +35,10 @@ def radius_graph(positions: Tensor, lengths: Tensor, cutoff: float) -> RadiusGra
     """
     shortest = float(lengths.min())
     if cutoff > 0.5 * shortest:
-        raise StructureError(f"cutoff: expected at most half the shortest box length, {0.5 * shortest:g}, got {cutoff:g}; repeat the box")
+        raise StructureError(
+            f"cutoff: expected at most half the shortest box length, {0.5 * shortest:g}, got"
+            f" {cutoff:g}; repeat the box"
+        )
     num_batch, num_atoms, _ = positions.shape
     vectors = positions[:, None, :, :] - positions[:, :, None, :]  # (B, N, N, 3) r_j - r_i
     vectors = vectors - lengths * torch.round(vectors / lengths)
@@ -41,4 +46,6 @@ def radius_graph(positions: Tensor, lengths: Tensor, cutoff: float) -> RadiusGra
     is_edge = squares < cutoff**2
     is_edge &= ~torch.eye(num_atoms, dtype=torch.bool, device=positions.device)
     batch, i, j = is_edge.nonzero(as_tuple=True)  # (E,) each
-    return RadiusGraph(batch * num_atoms + i, batch * num_atoms + j, vectors[is_edge], num_batch * num_atoms)
+    return RadiusGraph(
+        batch * num_atoms + i, batch * num_atoms + j, vectors[is_edge], num_batch * num_atoms
+    )

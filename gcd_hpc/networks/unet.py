@@ -1,4 +1,6 @@
-"""A 3D U-Net for arrays that are periodic along some axes and open along others (B1, B2), after Palette, without attention."""
+"""A 3D U-Net for arrays that are periodic along some axes and open along others (B1, B2), after
+Palette, without attention.
+"""
 
 import math
 from itertools import pairwise
@@ -10,7 +12,14 @@ from torch.nn import functional
 
 from gcd_hpc.config.campaign import NetworkConfig
 from gcd_hpc.errors import ConfigError
-from gcd_hpc.networks.layers import Periodic, PeriodicConv3d, ResidualBlock, fold, num_groups, unfold
+from gcd_hpc.networks.layers import (
+    Periodic,
+    PeriodicConv3d,
+    ResidualBlock,
+    fold,
+    num_groups,
+    unfold,
+)
 
 
 class UNet(nn.Module):
@@ -32,15 +41,32 @@ class UNet(nn.Module):
         widths = [config.width * 2**level for level in range(config.num_levels)]
         size = 4 * config.width
         self.noise_embedding = NoiseEmbedding(size)
-        self.condition_embedding = ConditionEmbedding(num_conditions, size) if num_conditions else None
+        self.condition_embedding = (
+            ConditionEmbedding(num_conditions, size) if num_conditions else None
+        )
         self.first = PeriodicConv3d(in_channels * config.patch**3, widths[0], periodic)
 
-        self.down, self.shrink, self.up, self.grow = nn.ModuleList(), nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        self.down, self.shrink, self.up, self.grow = (
+            nn.ModuleList(),
+            nn.ModuleList(),
+            nn.ModuleList(),
+            nn.ModuleList(),
+        )
         for width in widths:
-            self.down.append(nn.ModuleList(ResidualBlock(width, width, size, periodic) for _ in range(config.num_blocks)))
-            self.up.append(nn.ModuleList(ResidualBlock(2 * width, width, size, periodic) for _ in range(config.num_blocks)))
+            self.down.append(
+                nn.ModuleList(
+                    ResidualBlock(width, width, size, periodic) for _ in range(config.num_blocks)
+                )
+            )
+            self.up.append(
+                nn.ModuleList(
+                    ResidualBlock(2 * width, width, size, periodic)
+                    for _ in range(config.num_blocks)
+                )
+            )
         for width, wider in pairwise(widths):
-            # Blocks of 2^3 voxels need no padding; reducing channels before the nearest upsampling is an eighth of the work.
+            # Blocks of 2^3 voxels need no padding; reducing channels before the nearest upsampling
+            # is an eighth of the work.
             self.shrink.append(nn.Conv3d(width, wider, 2, stride=2))
             self.grow.append(nn.Conv3d(wider, width, 1))
 
@@ -50,7 +76,13 @@ class UNet(nn.Module):
         assert self.last.conv.bias is not None
         nn.init.zeros_(self.last.conv.bias)
 
-    def forward(self, x: Tensor, log_snr: Tensor, condition: Tensor | None = None, has_condition: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        log_snr: Tensor,
+        condition: Tensor | None = None,
+        has_condition: Tensor | None = None,
+    ) -> Tensor:
         """The network's prediction.
 
         Args:
@@ -92,8 +124,14 @@ class NoiseEmbedding(nn.Module):
     def __init__(self, size: int, num_frequencies: int = 32) -> None:
         super().__init__()
         # lambda spans about 10: from a tenth of a turn to a hundred turns over it.
-        self.register_buffer("frequencies", torch.logspace(math.log10(0.06), math.log10(60.0), num_frequencies), persistent=False)
-        self.mlp = nn.Sequential(nn.Linear(2 * num_frequencies, size), nn.SiLU(), nn.Linear(size, size))
+        self.register_buffer(
+            "frequencies",
+            torch.logspace(math.log10(0.06), math.log10(60.0), num_frequencies),
+            persistent=False,
+        )
+        self.mlp = nn.Sequential(
+            nn.Linear(2 * num_frequencies, size), nn.SiLU(), nn.Linear(size, size)
+        )
 
     def forward(self, log_snr: Tensor) -> Tensor:
         """(B,) -> (B, E)."""
@@ -110,7 +148,10 @@ class ConditionEmbedding(nn.Module):
         self.null = nn.Parameter(0.02 * torch.randn(size))
 
     def forward(self, condition: Tensor | None, has_condition: Tensor | None, num: int) -> Tensor:
-        """condition (B, K), has_condition (B,) -> (B, E). Hidden conditions may hold anything, NaN too."""
+        """condition (B, K), has_condition (B,) -> (B, E).
+
+        Hidden conditions may hold anything, NaN too.
+        """
         if condition is None:
             return self.null.expand(num, -1)
         if has_condition is None:
@@ -120,13 +161,20 @@ class ConditionEmbedding(nn.Module):
 
 
 def coarsest_stride(config: NetworkConfig) -> int:
-    """Voxels per cell of the coarsest level: all periodic and open lengths must be multiples of it."""
+    """Voxels per cell of the coarsest level; every length must be a multiple of it."""
     return config.patch * 2 ** (config.num_levels - 1)
 
 
-def check_shape(config: NetworkConfig, shape: tuple[int, int, int], source: str = "campaign") -> None:
-    """Raises ConfigError if a voxel array of this shape does not fit through the levels of the network."""
+def check_shape(
+    config: NetworkConfig, shape: tuple[int, int, int], source: str = "campaign"
+) -> None:
+    """Raises ConfigError if a voxel array of this shape does not fit through the levels of the
+    network.
+    """
     stride = coarsest_stride(config)
     if any(size % stride for size in shape):
-        problem = f"must be multiples of {stride} (network.patch * 2^(network.num_levels - 1)), got {list(shape)}"
+        problem = (
+            f"must be multiples of {stride} (network.patch * 2^(network.num_levels - 1)), got"
+            f" {list(shape)}"
+        )
         raise ConfigError(source, "voxels.shape", problem)

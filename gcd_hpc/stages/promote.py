@@ -1,4 +1,6 @@
-"""Promotion: a new model takes the place of the one in use only if neither its hold-out loss nor its canaries are worse (DESIGN rule 9)."""
+"""Promotion: a new model takes the place of the one in use only if neither its hold-out loss nor
+its canaries are worse (DESIGN rule 9).
+"""
 
 import json
 import math
@@ -12,22 +14,24 @@ import numpy as np
 import torch
 
 from gcd_hpc.config.campaign import PromotionConfig
+from gcd_hpc.engines.relaxation import relax_boundary
 from gcd_hpc.errors import SimulationError
+from gcd_hpc.files import replacing
+from gcd_hpc.learning.assembly import grid_of
+from gcd_hpc.learning.batches import ConditionScale, Sampler, hold_out
+from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.networks.checkpoint import load
-from gcd_hpc.simulation.relaxation import relax_boundary
-from gcd_hpc.stages.assembly import grid_of
-from gcd_hpc.stages.batches import ConditionScale, Sampler, hold_out
-from gcd_hpc.stages.layout import model_file, model_in_use, promotion_file, training_set
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.sample import Model, Round, sample_chunk
-from gcd_hpc.stages.setting import Setting, load_setting
 from gcd_hpc.stages.train import Process, Training
-from gcd_hpc.store.files import replacing
 from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.run_directory import model_file, model_in_use, promotion_file, training_set
 from gcd_hpc.store.schema import Candidate
 
 CANARY_ROUND = 0
-"""Canaries are the candidates of a round that no campaign has: their random streams are the same for every model."""
+"""Canaries are the candidates of a round that no campaign has: their random streams are the same
+for every model.
+"""
 
 
 @dataclass(frozen=True)
@@ -69,20 +73,24 @@ class Verdict:
 def promote(run_dir: str, version: int) -> dict[str, Any]:
     """Decide whether model ``version`` takes the place of the one in use, and write it down."""
     torch.set_num_threads(1)
-    started, folder, setting = time.perf_counter(), Path(run_dir), load_setting(run_dir)
+    started, folder, setting = time.perf_counter(), Path(run_dir), load_boundary_system(run_dir)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     verdict = judge(folder, setting, version, device)
     with replacing(promotion_file(folder, version)) as temporary:
         temporary.write_text(json.dumps(asdict(verdict), indent=1) + "\n")
     counts = {"num": 0, "ok": 0, "failed": 0, "invalid": 0}
     if verdict.canaries is not None:
-        num, failed, invalid = verdict.canaries.num, verdict.canaries.failed, verdict.canaries.invalid
+        num, failed, invalid = (
+            verdict.canaries.num,
+            verdict.canaries.failed,
+            verdict.canaries.invalid,
+        )
         counts = {"num": num, "ok": num - failed - invalid, "failed": failed, "invalid": invalid}
     decision = {"model": verdict.model, "promoted": verdict.promoted, "reason": verdict.reason}
     return {**counts, "seconds": time.perf_counter() - started, "best": {}, **decision}
 
 
-def judge(run_dir: Path, setting: Setting, version: int, device: torch.device) -> Verdict:
+def judge(run_dir: Path, setting: BoundarySystem, version: int, device: torch.device) -> Verdict:
     """Compare model ``version`` with the one in use before it."""
     config = setting.config.promotion
     if config.num_canaries == 0:
@@ -92,15 +100,30 @@ def judge(run_dir: Path, setting: Setting, version: int, device: torch.device) -
         loss = load(model_file(run_dir, 1))[1]["validation_loss"]
         return Verdict(1, True, "the first model", finite(loss), canaries=canaries)
     old = model_in_use(run_dir, version - 1)
-    old_canaries = known_canaries(run_dir, old, config.num_canaries) or make_canaries(run_dir, old, device)
+    old_canaries = known_canaries(run_dir, old, config.num_canaries) or make_canaries(
+        run_dir, old, device
+    )
     losses = hold_out_losses(run_dir, setting, version, (version, old), device)
     objections = find_objections(config, (losses[version], losses[old]), canaries, old_canaries)
-    reason = "; ".join(objections) or f"neither its hold-out loss nor its canaries are worse than those of model {old}"
+    reason = (
+        "; ".join(objections)
+        or f"neither its hold-out loss nor its canaries are worse than those of model {old}"
+    )
     promoted = not objections
-    return Verdict(version if promoted else old, promoted, reason, finite(losses[version]), finite(losses[old]), canaries, old_canaries)
+    return Verdict(
+        version if promoted else old,
+        promoted,
+        reason,
+        finite(losses[version]),
+        finite(losses[old]),
+        canaries,
+        old_canaries,
+    )
 
 
-def find_objections(config: PromotionConfig, losses: tuple[float, float], new: Canaries, old: Canaries) -> list[str]:
+def find_objections(
+    config: PromotionConfig, losses: tuple[float, float], new: Canaries, old: Canaries
+) -> list[str]:
     """In what the new model is worse than the old one by more than the campaign allows.
 
     Args:
@@ -109,12 +132,20 @@ def find_objections(config: PromotionConfig, losses: tuple[float, float], new: C
     loss, old_loss = losses
     objections = []
     if not math.isfinite(loss) or loss > config.max_loss_ratio * old_loss:
-        objections.append(f"hold-out loss {loss:.4g}, expected at most {config.max_loss_ratio:g} times the {old_loss:.4g} before")
+        objections.append(
+            f"hold-out loss {loss:.4g}, expected at most {config.max_loss_ratio:g} times the"
+            f" {old_loss:.4g} before"
+        )
     if new.median > old.median + config.max_energy_rise_j_m2:
-        expected = f"expected at most {config.max_energy_rise_j_m2:g} above the {old.median:.3f} before"
+        expected = (
+            f"expected at most {config.max_energy_rise_j_m2:g} above the {old.median:.3f} before"
+        )
         objections.append(f"median energy of the canaries {new.median:.3f} J/m^2, {expected}")
     if new.bad_share > old.bad_share + config.max_invalid_rise:
-        expected = f"expected at most {config.max_invalid_rise:.0%} more than the {old.bad_share:.0%} before"
+        expected = (
+            f"expected at most {config.max_invalid_rise:.0%} more than the {old.bad_share:.0%}"
+            " before"
+        )
         objections.append(f"{new.bad_share:.0%} of the canaries invalid or failed, {expected}")
     return objections
 
@@ -124,8 +155,16 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def hold_out_losses(run_dir: Path, setting: Setting, version: int, models: tuple[int, ...], device: torch.device) -> dict[int, float]:
-    """Loss of the averaged weights of some models on the same batches: those on which model ``version`` was validated."""
+def hold_out_losses(
+    run_dir: Path,
+    setting: BoundarySystem,
+    version: int,
+    models: tuple[int, ...],
+    device: torch.device,
+) -> dict[int, float]:
+    """Loss of the averaged weights of some models on the same batches: those on which model
+    ``version`` was validated.
+    """
     structures = read_part(training_set(run_dir, version))
     held, learned = hold_out(structures, setting.config.training.validation_share)
     losses = {}
@@ -143,9 +182,13 @@ def hold_out_losses(run_dir: Path, setting: Setting, version: int, models: tuple
 
 
 def known_canaries(run_dir: Path, version: int, num: int) -> Canaries | None:
-    """The canaries recorded when model ``version`` was judged, if these are as many, and of the same model."""
+    """The canaries recorded when model ``version`` was judged, if these are as many, and of the
+    same model.
+    """
     try:
-        recorded: Mapping[str, Any] | None = json.loads(promotion_file(run_dir, version).read_text()).get("canaries")
+        recorded: Mapping[str, Any] | None = json.loads(
+            promotion_file(run_dir, version).read_text()
+        ).get("canaries")
     except FileNotFoundError:
         return None
     sha256 = load(model_file(run_dir, version))[1]["sha256"]
@@ -157,9 +200,10 @@ def known_canaries(run_dir: Path, version: int, num: int) -> Canaries | None:
 def make_canaries(run_dir: Path, version: int, device: torch.device) -> Canaries:
     """Generate and screen the canaries of one model.
 
-    Registries and what is asked for come from the first training set, so that they are the same for every model.
+    Registries and what is asked for come from the first training set, so that they are the same for
+    every model.
     """
-    setting, common = load_setting(str(run_dir)), Round.open(run_dir, 1, device)
+    setting, common = load_boundary_system(str(run_dir)), Round.open(run_dir, 1, device)
     model = Model.load(model_file(run_dir, version), setting, device)
     model = replace(model, version=CANARY_ROUND, lowest_energies=common.model.lowest_energies)
     num = setting.config.promotion.num_canaries
@@ -170,11 +214,13 @@ def make_canaries(run_dir: Path, version: int, device: torch.device) -> Canaries
     return Canaries(model.sha256, num, num - len(energies), len(energies) - len(good), median)
 
 
-def screened_energy(run_dir: Path, setting: Setting, row: Candidate) -> float | None:
-    """Boundary energy of one canary after the loose screen, J/m^2; None if LAMMPS cannot relax it."""
+def screened_energy(run_dir: Path, setting: BoundarySystem, row: Candidate) -> float | None:
+    """Boundary energy of one canary after the loose screen, J/m^2, or None if that failed."""
     atoms = setting.frame.atoms(row.unrelaxed_positions)
     try:
         child, relaxation = worker_child(str(run_dir)), setting.config.relaxation
-        return relax_boundary(child, atoms, setting.bicrystal, setting.bulk, relaxation, finish=False).gb_energy_j_m2
+        return relax_boundary(
+            child, atoms, setting.bicrystal, setting.bulk, relaxation, finish=False
+        ).gb_energy_j_m2
     except SimulationError:
         return None

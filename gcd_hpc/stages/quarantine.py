@@ -1,4 +1,6 @@
-"""Candidates on which our own code failed are kept with the input and the traceback, so that the bug can be found (DESIGN rule 7)."""
+"""Candidates on which our own code failed are kept with the input and the traceback, so that the
+bug can be found (DESIGN rule 7).
+"""
 
 import traceback
 from pathlib import Path
@@ -6,7 +8,7 @@ from pathlib import Path
 from ase import Atoms
 
 from gcd_hpc.errors import LaunchError, PotentialError, RunDirectoryError
-from gcd_hpc.store.files import replacing
+from gcd_hpc.files import replacing
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.structures.files import write_structures
 

@@ -1,4 +1,6 @@
-"""In which order sampled candidates are relaxed where there are more of them than workers: the most promising first."""
+"""In which order sampled candidates are relaxed where there are more of them than workers: the most
+promising first.
+"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,26 +9,35 @@ from pathlib import Path
 
 import numpy as np
 
+from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines.relaxation import SCREEN, Slab
 from gcd_hpc.errors import SimulationError
-from gcd_hpc.simulation.child import LammpsChild
-from gcd_hpc.simulation.relaxation import SCREEN, Slab
-from gcd_hpc.stages.layout import training_set
+from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
-from gcd_hpc.stages.setting import Setting
 from gcd_hpc.store.parts import read_columns
+from gcd_hpc.store.run_directory import training_set
 from gcd_hpc.store.schema import Candidate
 
-GLANCE = replace(SCREEN, max_evaluations=20)
-"""The first force evaluations of the screen: a seventh of the cost of a whole relaxation for a rank correlation of 0.8 with its energy."""
+SCORE_MINIMIZER = replace(SCREEN, max_evaluations=20)
+"""The first force evaluations of the screen: a seventh of the cost of a whole relaxation for a rank
+correlation of 0.8 with its energy.
+"""
 
 
-def with_score(setting: Setting, child: LammpsChild, candidate: Candidate) -> Candidate:
-    """The candidate with the boundary energy after a glance; without one where it is invalid or cannot be evaluated."""
+def with_score(setting: BoundarySystem, child: LammpsChild, candidate: Candidate) -> Candidate:
+    """The candidate with the boundary energy after a glance; without one where it is invalid or
+    cannot be evaluated.
+    """
     if candidate.status != "sampled":
         return candidate
     try:
-        slab = Slab.of(setting.frame.atoms(candidate.unrelaxed_positions), setting.bicrystal, setting.bulk, setting.config.relaxation)
-        score = slab.energy(child.relax(slab.job(GLANCE, slab.positions, None)))
+        slab = Slab.of(
+            setting.frame.atoms(candidate.unrelaxed_positions),
+            setting.bicrystal,
+            setting.bulk,
+            setting.config.relaxation,
+        )
+        score = slab.energy(child.relax(slab.job(SCORE_MINIMIZER, slab.positions, None)))
     except SimulationError:
         return candidate
     except NOT_THE_CANDIDATES_FAULT:
@@ -37,7 +48,9 @@ def with_score(setting: Setting, child: LammpsChild, candidate: Candidate) -> Ca
     return replace(candidate, score_gb_energy_j_m2=score)
 
 
-def lowest_energies(fractions: Iterable[float], energies_j_m2: Iterable[float]) -> dict[float, float]:
+def lowest_energies(
+    fractions: Iterable[float], energies_j_m2: Iterable[float]
+) -> dict[float, float]:
     """Lowest boundary energy of each [n], which is rounded to six digits, J/m^2."""
     lowest: dict[float, float] = {}
     for fraction, energy in zip(fractions, energies_j_m2, strict=True):
@@ -52,11 +65,15 @@ def lowest_learned(run_dir: Path, version: int) -> dict[float, float]:
     return lowest_energies(columns["n_fraction"], columns["gb_energy_j_m2"])
 
 
-def batches_of(candidates: Sequence[Candidate], lowest: Mapping[float, float], num_batches: int) -> list[list[Candidate]]:
-    """Cut the candidates of a chunk into relaxation batches, the most promising first; each is in exactly one.
+def batches_of(
+    candidates: Sequence[Candidate], lowest: Mapping[float, float], num_batches: int
+) -> list[list[Candidate]]:
+    """Cut the candidates of a chunk into relaxation batches, the most promising first; each is in
+    exactly one.
 
-    They are ranked by how far their score lies above the lowest energy known for their [n]; those without a score come after, invalid
-    ones last of all, in the last batch. Within a batch they keep the order of their indices.
+    They are ranked by how far their score lies above the lowest energy known for their [n]; those
+    without a score come after, invalid ones last of all, in the last batch. Within a batch they
+    keep the order of their indices.
     """
 
     def rank(candidate: Candidate) -> tuple[bool, float, int]:
@@ -66,7 +83,9 @@ def batches_of(candidates: Sequence[Candidate], lowest: Mapping[float, float], n
         return False, score - lowest_nearby(lowest, candidate.n_fraction), candidate.index
 
     size = -(-len(candidates) // num_batches)
-    valid = sorted((candidate for candidate in candidates if candidate.status == "sampled"), key=rank)
+    valid = sorted(
+        (candidate for candidate in candidates if candidate.status == "sampled"), key=rank
+    )
     batches = [valid[number * size : (number + 1) * size] for number in range(num_batches)]
     batches[-1] += [candidate for candidate in candidates if candidate.status != "sampled"]
     return [sorted(batch, key=lambda candidate: candidate.index) for batch in batches]
@@ -85,6 +104,10 @@ def fraction_distance(first: float, second: float) -> float:
 def queue_entries(batches: Sequence[Sequence[Candidate]]) -> list[list[list[float]]]:
     """[[n], score] of the candidates of each batch that have a score, for the driver's queue."""
     return [
-        [[row.n_fraction, round(row.score_gb_energy_j_m2, 4)] for row in batch if np.isfinite(row.score_gb_energy_j_m2)]
+        [
+            [row.n_fraction, round(row.score_gb_energy_j_m2, 4)]
+            for row in batch
+            if np.isfinite(row.score_gb_energy_j_m2)
+        ]
         for batch in batches
     ]

@@ -1,6 +1,8 @@
-"""Relaxation of generated candidates, batch by batch; ``srun python -m gcd_hpc.stages.relax RUN VERSION`` relaxes all of a round.
+"""Relaxation of generated candidates, batch by batch; ``srun python -m gcd_hpc.stages.relax RUN
+VERSION`` relaxes all of a round.
 
-Every chunk is one part file, written whole by one process; chunks on disk are done. Any number of processes share the others.
+Every chunk is one part file, written whole by one process; chunks on disk are done. Any number of
+processes share the others.
 """
 
 import sys
@@ -8,42 +10,67 @@ import time
 from pathlib import Path
 
 from gcd_hpc.errors import GcdError
-from gcd_hpc.stages.layout import num_chunks, relaxed_part, sampled_part
+from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.stages.placement import placement
 from gcd_hpc.stages.ranking import batches_of, lowest_learned
-from gcd_hpc.stages.relaxing import Worth, chunk_report, relax_candidate, worker_child
-from gcd_hpc.stages.setting import load_setting
+from gcd_hpc.stages.relaxing import ScreenWindow, chunk_report, relax_candidate, worker_child
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
+from gcd_hpc.store.run_directory import num_chunks, relaxed_part, sampled_part
 
 
 def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) -> dict:
-    """Relax the sampled structures of one batch of a round; invalid ones pass through, failed ones keep their reason.
+    """Relax the sampled structures of one batch of a round; invalid ones pass through, failed ones
+    keep their reason.
 
     Args:
-        chunk: number of the relaxed part: batch ``chunk % num_batches`` of the sampled part ``chunk // num_batches``.
+        chunk: number of the relaxed part: batch ``chunk % num_batches`` of the sampled part ``chunk
+            // num_batches``.
     """
-    started, setting, folder = time.perf_counter(), load_setting(run_dir), Path(run_dir)
+    started, setting, folder = time.perf_counter(), load_boundary_system(run_dir), Path(run_dir)
     lowest = lowest_learned(folder, version)
     sampled = read_part(sampled_part(folder, version, chunk // num_batches))
     batch = batches_of(sampled, lowest, num_batches)[chunk % num_batches]
-    worth, child = Worth(setting.config.relaxation.screen_window_j_m2, lowest), worker_child(run_dir)
-    rows = [relax_candidate(setting, child, row, worth, run_dir=folder) if row.status == "sampled" else row for row in batch]
+    worth, child = (
+        ScreenWindow(setting.config.relaxation.screen_window_j_m2, lowest),
+        worker_child(run_dir),
+    )
+    rows = [
+        (
+            relax_candidate(setting, child, row, worth, run_dir=folder)
+            if row.status == "sampled"
+            else row
+        )
+        for row in batch
+    ]
     write_part(relaxed_part(folder, version, chunk), rows, campaign_provenance(setting.config))
-    return chunk_report(rows, time.perf_counter() - started, setting.config.selection.energy_window_j_m2, worth.lowest)
+    return chunk_report(
+        rows,
+        time.perf_counter() - started,
+        setting.config.selection.energy_window_j_m2,
+        worth.lowest,
+    )
 
 
 def main(arguments: list[str]) -> int:
     run_dir, version = Path(arguments[0]), int(arguments[1])
     rank, num_processes = placement()
     try:
-        sampling = load_setting(str(run_dir)).config.sampling
-        for chunk in range(rank, num_chunks(sampling.num_candidates, sampling.chunk_size), num_processes):
+        sampling = load_boundary_system(str(run_dir)).config.sampling
+        for chunk in range(
+            rank, num_chunks(sampling.num_candidates, sampling.chunk_size), num_processes
+        ):
             if relaxed_part(run_dir, version, chunk).exists():
                 continue
             report = relax_chunk(str(run_dir), version, chunk)
-            counts = ", ".join(f"{report[status]} {status}" for status in ("ok", "failed", "invalid"))
-            print(f"chunk {chunk} by process {rank} of {num_processes}: {counts} in {report['seconds']:.1f} s", flush=True)
+            counts = ", ".join(
+                f"{report[status]} {status}" for status in ("ok", "failed", "invalid")
+            )
+            print(
+                f"chunk {chunk} by process {rank} of {num_processes}: {counts} in"
+                f" {report['seconds']:.1f} s",
+                flush=True,
+            )
     except GcdError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -1,4 +1,6 @@
-"""From unrelaxed structures to rows with energies, failures included: shared by the seed search and the relaxation of candidates."""
+"""From unrelaxed structures to rows with energies, failures included: shared by the seed search and
+the relaxation of candidates.
+"""
 
 import functools
 import time
@@ -11,30 +13,34 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from gcd_hpc.engines.child import Anneal, LammpsChild
+from gcd_hpc.engines.relaxation import relax_boundary
 from gcd_hpc.errors import SimulationError
-from gcd_hpc.simulation.child import Anneal, LammpsChild
-from gcd_hpc.simulation.relaxation import relax_boundary
+from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT, quarantine_dir, set_aside
-from gcd_hpc.stages.setting import Setting, load_setting
 from gcd_hpc.store.schema import Candidate
 
 
 @functools.cache
 def worker_child(run_dir: str) -> LammpsChild:
     """The LAMMPS process of this worker, kept over all its chunks; it ends with the worker."""
-    setting = load_setting(run_dir)
+    setting = load_boundary_system(run_dir)
     return LammpsChild(setting.potential, setting.config.relaxation.timeout_s)
 
 
-class Worth:
-    """Which screened structures deserve the preset: those not far above the lowest energy known for their [n].
+class ScreenWindow:
+    """Which screened structures deserve the preset: those not far above the lowest energy known for
+    their [n].
 
     Args:
         lowest: known beforehand, [n] -> J/m^2.
     """
 
     def __init__(self, window_j_m2: float, lowest: Mapping[float, float]) -> None:
-        self.window_j_m2, self.lowest = window_j_m2, {round(fraction, 6): energy for fraction, energy in lowest.items()}
+        self.window_j_m2, self.lowest = (
+            window_j_m2,
+            {round(fraction, 6): energy for fraction, energy in lowest.items()},
+        )
 
     def __call__(self, fraction: float, energy_j_m2: float) -> bool:
         return energy_j_m2 <= self.lowest.get(round(fraction, 6), np.inf) + self.window_j_m2
@@ -46,12 +52,18 @@ class Worth:
 
 
 def relax_candidate(
-    setting: Setting, child: LammpsChild, candidate: Candidate, worth: Worth, anneal: Anneal | None = None, run_dir: Path | None = None
+    setting: BoundarySystem,
+    child: LammpsChild,
+    candidate: Candidate,
+    worth: ScreenWindow,
+    anneal: Anneal | None = None,
+    run_dir: Path | None = None,
 ) -> Candidate:
     """The candidate with its relaxed positions and energies, or as failed with the reason.
 
     Args:
-        run_dir: where a candidate on which our own code fails is set aside; without it the error is raised.
+        run_dir: where a candidate on which our own code fails is set aside; without it the error is
+            raised.
 
     Raises:
         GcdError, OSError, MemoryError: if the next candidate would fare no better.
@@ -60,15 +72,25 @@ def relax_candidate(
     atoms = setting.frame.atoms(candidate.unrelaxed_positions)
     finish = worth if setting.config.relaxation.screen else True
     try:
-        relaxed = relax_boundary(child, atoms, setting.bicrystal, setting.bulk, setting.config.relaxation, finish, anneal)
+        relaxed = relax_boundary(
+            child, atoms, setting.bicrystal, setting.bulk, setting.config.relaxation, finish, anneal
+        )
     except SimulationError as error:
-        return replace(candidate, status="failed", failure="physics", reason=str(error), relax_s=time.perf_counter() - started)
+        return replace(
+            candidate,
+            status="failed",
+            failure="physics",
+            reason=str(error),
+            relax_s=time.perf_counter() - started,
+        )
     except NOT_THE_CANDIDATES_FAULT:
         raise
     except Exception as error:
         if run_dir is None:
             raise
-        return replace(buggy(run_dir, candidate, error, atoms), relax_s=time.perf_counter() - started)
+        return replace(
+            mark_as_bug(run_dir, candidate, error, atoms), relax_s=time.perf_counter() - started
+        )
     worth.learn(relaxed.n_fraction, relaxed.gb_energy_j_m2)
     return replace(
         candidate,
@@ -89,8 +111,11 @@ def relax_candidate(
     )
 
 
-def buggy(run_dir: Path, candidate: Candidate, error: Exception, atoms: Atoms | None = None) -> Candidate:
-    """The candidate as failed because of ``error``, which is no fault of the physics, and set aside.
+def mark_as_bug(
+    run_dir: Path, candidate: Candidate, error: Exception, atoms: Atoms | None = None
+) -> Candidate:
+    """The candidate as failed because of ``error``, which is no fault of the physics, and set
+    aside.
 
     Raises:
         RunDirectoryError: if the run directory cannot be written to.
@@ -99,11 +124,17 @@ def buggy(run_dir: Path, candidate: Candidate, error: Exception, atoms: Atoms | 
     return replace(candidate, status="failed", failure="bug", reason=reason)
 
 
-def chunk_report(candidates: Iterable[Candidate], seconds: float, window_j_m2: float, lowest: Mapping[float, float]) -> dict[str, Any]:
+def chunk_report(
+    candidates: Iterable[Candidate],
+    seconds: float,
+    window_j_m2: float,
+    lowest: Mapping[float, float],
+) -> dict[str, Any]:
     """What the driver needs to know of a finished chunk; the quarantined are among the failed.
 
     Args:
-        window_j_m2: energies up to this far above the lowest of their [n] are reported one by one, for a model could learn from them.
+        window_j_m2: energies up to this far above the lowest of their [n] are reported one by one,
+            for a model could learn from them.
         lowest: known by now, the chunk's own included, [n] -> J/m^2.
     """
     rows = list(candidates)
@@ -118,4 +149,11 @@ def chunk_report(candidates: Iterable[Candidate], seconds: float, window_j_m2: f
                 low.append([row.n_fraction, round(row.gb_energy_j_m2, 4)])
     outcome = {status: counts[status] for status in ("ok", "failed", "invalid")}
     quarantined = sum(row.failure == "bug" for row in rows)
-    return {"num": len(rows), **outcome, "quarantined": quarantined, "seconds": seconds, "best": best, "low": low}
+    return {
+        "num": len(rows),
+        **outcome,
+        "quarantined": quarantined,
+        "seconds": seconds,
+        "best": best,
+        "low": low,
+    }

@@ -4,31 +4,43 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from gcd_hpc.engines.child import Anneal, LammpsChild
+from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.search.tries import search_start
 from gcd_hpc.seeds import SEARCH, generator
-from gcd_hpc.simulation.child import Anneal, LammpsChild
-from gcd_hpc.simulation.search import search_start
-from gcd_hpc.stages.layout import chunk_indices, search_part
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
-from gcd_hpc.stages.relaxing import Worth, buggy, chunk_report, relax_candidate, worker_child
-from gcd_hpc.stages.setting import Setting, load_setting
+from gcd_hpc.stages.relaxing import (
+    ScreenWindow,
+    chunk_report,
+    mark_as_bug,
+    relax_candidate,
+    worker_child,
+)
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.provenance import campaign_provenance
+from gcd_hpc.store.run_directory import chunk_indices, search_part
 from gcd_hpc.store.schema import Candidate, candidate_id
 from gcd_hpc.structures.energetics import closest_pair, n_fraction
 
 
 def search_chunk(run_dir: str, chunk: int) -> dict:
     """Try and relax the structures of one chunk and write its part file."""
-    started, setting = time.perf_counter(), load_setting(run_dir)
+    started, setting = time.perf_counter(), load_boundary_system(run_dir)
     config = setting.config
-    worth = Worth(config.relaxation.screen_window_j_m2, {})
+    worth = ScreenWindow(config.relaxation.screen_window_j_m2, {})
     indices = chunk_indices(config.search.num_tries, config.search.chunk_size, chunk)
-    rows = [search_one(setting, worker_child(run_dir), index, worth, Path(run_dir)) for index in indices]
+    rows = [
+        search_one(setting, worker_child(run_dir), index, worth, Path(run_dir)) for index in indices
+    ]
     write_part(search_part(Path(run_dir), chunk), rows, campaign_provenance(config))
-    return chunk_report(rows, time.perf_counter() - started, config.selection.energy_window_j_m2, worth.lowest)
+    return chunk_report(
+        rows, time.perf_counter() - started, config.selection.energy_window_j_m2, worth.lowest
+    )
 
 
-def search_one(setting: Setting, child: LammpsChild, index: int, worth: Worth, run_dir: Path) -> Candidate:
+def search_one(
+    setting: BoundarySystem, child: LammpsChild, index: int, worth: ScreenWindow, run_dir: Path
+) -> Candidate:
     """Try ``index`` of the search, relaxed; a bug of ours on it is set aside in ``run_dir``."""
     candidate = Candidate(
         id=candidate_id("search", 0, index),
@@ -50,14 +62,18 @@ def search_one(setting: Setting, child: LammpsChild, index: int, worth: Worth, r
     except NOT_THE_CANDIDATES_FAULT:
         raise
     except Exception as error:
-        return buggy(run_dir, candidate, error)
+        return mark_as_bug(run_dir, candidate, error)
     return relax_candidate(setting, child, candidate, worth, anneal, run_dir)
 
 
-def started_from(setting: Setting, candidate: Candidate) -> tuple[Candidate, Anneal | None]:
-    """The candidate with the structure that its random stream makes, and the annealing that goes with it."""
+def started_from(setting: BoundarySystem, candidate: Candidate) -> tuple[Candidate, Anneal | None]:
+    """The candidate with the structure that its random stream makes, and the annealing that goes
+    with it.
+    """
     started, frame = time.perf_counter(), setting.frame
-    atoms, registry, anneal = search_start(frame, setting.config.search, generator(setting.config.seed, SEARCH, candidate.index))
+    atoms, registry, anneal = search_start(
+        frame, setting.config.search, generator(setting.config.seed, SEARCH, candidate.index)
+    )
     candidate = replace(
         candidate,
         registry=registry,

@@ -9,14 +9,19 @@ import numpy as np
 
 from gcd_hpc.config.campaign import SelectionConfig
 from gcd_hpc.errors import StoreError
-from gcd_hpc.stages.assembly import grid_of
-from gcd_hpc.stages.batches import fits
-from gcd_hpc.stages.layout import known_parts, training_set
-from gcd_hpc.stages.setting import Setting, load_setting
+from gcd_hpc.learning.assembly import grid_of
+from gcd_hpc.learning.batches import fits
+from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.store.parts import read_columns, read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
+from gcd_hpc.store.run_directory import known_parts, training_set
 from gcd_hpc.store.schema import Candidate
-from gcd_hpc.structures.fingerprint import SAME_ENERGY_J_M2, SAME_FINGERPRINT, distance, slab_fingerprint
+from gcd_hpc.structures.fingerprint import (
+    SAME_ENERGY_J_M2,
+    SAME_FINGERPRINT,
+    distance,
+    slab_fingerprint,
+)
 
 
 def select(run_dir: str, version: int) -> dict:
@@ -26,28 +31,47 @@ def select(run_dir: str, version: int) -> dict:
         StoreError: if no structure lies in the energy window.
     """
     started = time.perf_counter()
-    folder, setting = Path(run_dir), load_setting(run_dir)
+    folder, setting = Path(run_dir), load_boundary_system(run_dir)
     chosen = choose(setting, known_parts(folder, version))
     if not chosen:
-        raise StoreError(f"{run_dir}: no relaxed structure lies in the energy window of selection; search longer or widen the window")
+        raise StoreError(
+            f"{run_dir}: no relaxed structure lies in the energy window of selection; search longer"
+            " or widen the window"
+        )
     write_part(training_set(folder, version), chosen, campaign_provenance(setting.config))
-    return {"num": len(chosen), "ok": len(chosen), "failed": 0, "invalid": 0, "seconds": time.perf_counter() - started, "best": {}}
+    return {
+        "num": len(chosen),
+        "ok": len(chosen),
+        "failed": 0,
+        "invalid": 0,
+        "seconds": time.perf_counter() - started,
+        "best": {},
+    }
 
 
-def choose(setting: Setting, parts: Iterable[Path]) -> list[Candidate]:
-    """The lowest ``max_per_n`` unique structures of each [n] within the window, sorted by [n] and energy."""
+def choose(setting: BoundarySystem, parts: Iterable[Path]) -> list[Candidate]:
+    """The lowest ``max_per_n`` unique structures of each [n] within the window, sorted by [n] and
+    energy.
+    """
     selection, grid = setting.config.selection, grid_of(setting.frame, setting.config.voxels.shape)
     by_fraction: dict[float, list[Candidate]] = defaultdict(list)
     for path in parts:
         columns = read_columns([path], ["status", "gb_energy_j_m2"])
-        worth = (columns["status"] == "ok") & in_absolute_window(columns["gb_energy_j_m2"], selection)
+        worth = (columns["status"] == "ok") & in_absolute_window(
+            columns["gb_energy_j_m2"], selection
+        )
         for candidate in read_part(path, np.flatnonzero(worth).tolist()):
             by_fraction[round(candidate.n_fraction, 6)].append(candidate)
     chosen = []
     for _, candidates in sorted(by_fraction.items()):
-        ordered = sorted((c for c in candidates if fits(c, setting.frame, grid)), key=lambda c: (c.gb_energy_j_m2, c.id))
+        ordered = sorted(
+            (c for c in candidates if fits(c, setting.frame, grid)),
+            key=lambda c: (c.gb_energy_j_m2, c.id),
+        )
         limit = ordered[0].gb_energy_j_m2 + selection.energy_window_j_m2 if ordered else 0.0
-        chosen += unique(setting, (c for c in ordered if c.gb_energy_j_m2 <= limit), selection.max_per_n)
+        chosen += unique(
+            setting, (c for c in ordered if c.gb_energy_j_m2 <= limit), selection.max_per_n
+        )
     return chosen
 
 
@@ -58,20 +82,33 @@ def in_absolute_window(energies: np.ndarray, selection: SelectionConfig) -> np.n
     return (energies >= lowest) & (energies <= highest)
 
 
-def unique(setting: Setting, ordered: Iterable[Candidate], num: int) -> list[Candidate]:
-    """The first ``num`` candidates, in order of energy, that are not the same structure as one before."""
+def unique(setting: BoundarySystem, ordered: Iterable[Candidate], num: int) -> list[Candidate]:
+    """The first ``num`` candidates, in order of energy, that are not the same structure as one
+    before.
+    """
     kept: list[tuple[Candidate, np.ndarray]] = []
     for candidate in ordered:
         if len(kept) == num:
             break
         mark = boundary_fingerprint(setting, candidate)
-        near = (known for old, known in reversed(kept) if candidate.gb_energy_j_m2 - old.gb_energy_j_m2 < SAME_ENERGY_J_M2)
+        near = (
+            known
+            for old, known in reversed(kept)
+            if candidate.gb_energy_j_m2 - old.gb_energy_j_m2 < SAME_ENERGY_J_M2
+        )
         if all(distance(mark, known) > SAME_FINGERPRINT for known in near):
             kept.append((candidate, mark))
     return [candidate for candidate, _ in kept]
 
 
-def boundary_fingerprint(setting: Setting, candidate: Candidate) -> np.ndarray:
-    """Fingerprint of the atoms whose energy differs from the crystal's, the free surfaces left out."""
+def boundary_fingerprint(setting: BoundarySystem, candidate: Candidate) -> np.ndarray:
+    """Fingerprint of the atoms whose energy differs from the crystal's, surfaces left out."""
     crystal, outer = setting.bulk.cohesive_ev, setting.config.relaxation.outer_thickness
-    return slab_fingerprint(candidate.positions, candidate.cell, candidate.energies_ev, crystal, setting.bicrystal.nearest_neighbor, outer)
+    return slab_fingerprint(
+        candidate.positions,
+        candidate.cell,
+        candidate.energies_ev,
+        crystal,
+        setting.bicrystal.nearest_neighbor,
+        outer,
+    )

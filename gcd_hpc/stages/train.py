@@ -1,7 +1,9 @@
-"""Training of one model version, under torchrun with any number of processes: ``torchrun -m gcd_hpc.stages.train RUN VERSION``.
+"""Training of one model version, under torchrun with any number of processes: ``torchrun -m
+gcd_hpc.stages.train RUN VERSION``.
 
-The same command resumes from the last checkpoint. Sample ``slot`` of step ``step`` has its own random stream, so the model does not
-depend on the number of processes beyond the rounding of sums. The file RUN/pause, SIGTERM or SIGUSR1 end it with a checkpoint and code 75.
+The same command resumes from the last checkpoint. Sample ``slot`` of step ``step`` has its own
+random stream, so the model does not depend on the number of processes beyond the rounding of sums.
+The file RUN/pause, SIGTERM or SIGUSR1 end it with a checkpoint and code 75.
 """
 
 import json
@@ -23,24 +25,41 @@ from torch.nn.parallel import DistributedDataParallel
 from gcd_hpc.diffusion.inpainting import inpainting_loss
 from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.errors import CheckpointError, GcdError, LaunchError
+from gcd_hpc.files import replacing
+from gcd_hpc.learning.assembly import grid_of, known_mask
+from gcd_hpc.learning.batches import (
+    FIT,
+    NUM_CONDITIONS,
+    VALIDATE,
+    Batch,
+    ConditionScale,
+    Sampler,
+    hold_out,
+    voxel_scale,
+)
+from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.learning.decoding import prepare_decoder
 from gcd_hpc.networks.checkpoint import load, load_state, load_weights, save, save_state
 from gcd_hpc.networks.ema import EMA
 from gcd_hpc.networks.precision import autocast_dtype
 from gcd_hpc.networks.unet import UNet
 from gcd_hpc.seeds import TRAINING, generator
-from gcd_hpc.stages.assembly import grid_of, known_mask
-from gcd_hpc.stages.batches import FIT, NUM_CONDITIONS, VALIDATE, Batch, ConditionScale, Sampler, hold_out, voxel_scale
-from gcd_hpc.stages.decoding import prepare_decoder
-from gcd_hpc.stages.layout import model_dir, model_file, model_in_use, pause_file, training_set
-from gcd_hpc.stages.setting import Setting, load_setting
-from gcd_hpc.store.files import replacing
 from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.run_directory import (
+    model_dir,
+    model_file,
+    model_in_use,
+    pause_file,
+    training_set,
+)
 
 NUM_VALIDATION_BATCHES = 16
 PAUSED = os.EX_TEMPFAIL
 """Exit code of a training that was asked to stop and can go on from its checkpoint."""
 PATIENCE = timedelta(hours=2)
-"""How long processes wait for one another: the first may train the learned decoder meanwhile. A lost one is noticed at once by gloo."""
+"""How long processes wait for one another: the first may train the learned decoder meanwhile. A
+lost one is noticed at once by gloo.
+"""
 
 
 @dataclass(frozen=True)
@@ -56,7 +75,10 @@ class Process:
         rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         cuda, local = torch.cuda.is_available(), int(os.environ.get("LOCAL_RANK", 0))
         if cuda and local >= torch.cuda.device_count():
-            raise LaunchError(f"expected at most one process for each of the {torch.cuda.device_count()} GPUs of a node, got {local + 1}")
+            raise LaunchError(
+                f"expected at most one process for each of the {torch.cuda.device_count()} GPUs of"
+                f" a node, got {local + 1}"
+            )
         device = torch.device("cuda", local) if cuda else torch.device("cpu")
         if cuda:
             torch.cuda.set_device(device)
@@ -67,7 +89,10 @@ class Process:
     def slots(self, batch_size: int) -> range:
         """The share of each global batch that this process computes."""
         if batch_size % self.world:
-            raise LaunchError(f"training.batch_size must be a multiple of the number of processes, got {batch_size} and {self.world}")
+            raise LaunchError(
+                "training.batch_size must be a multiple of the number of processes, got"
+                f" {batch_size} and {self.world}"
+            )
         share = batch_size // self.world
         return range(self.rank * share, (self.rank + 1) * share)
 
@@ -78,7 +103,9 @@ class Process:
         return float(value) / self.world
 
     def agree(self, loss: float, wants_pause: bool) -> tuple[float, bool]:
-        """Mean loss over all processes, and whether any of them wants to pause: the same answer in all."""
+        """Mean loss over all processes, and whether any of them wants to pause: the same answer in
+        all.
+        """
         if self.world == 1:
             return loss, wants_pause
         both = torch.tensor([loss, float(wants_pause)], dtype=torch.float64, device=self.device)
@@ -94,13 +121,17 @@ class Process:
         return held[0]
 
     def wait_for_all(self) -> None:
-        """torchrun ends the others as soon as one has ended badly: not before the first has written its files."""
+        """torchrun ends the others as soon as one has ended badly: not before the first has written
+        its files.
+        """
         if self.world > 1:
             dist.barrier()
 
 
 class Pause:
-    """Whether this training was asked to stop: by a signal to any of its processes, or by a file that the first one looks for."""
+    """Whether this training was asked to stop: by a signal to any of its processes, or by a file
+    that the first one looks for.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file, self._looked, self._wanted = file, float("-inf"), False
@@ -127,26 +158,46 @@ class Paused(Exception):
 class Training:
     """Everything that a checkpoint holds, and one step of it."""
 
-    def __init__(self, setting: Setting, sampler: Sampler, validation: Sampler, process: Process, num_steps: int) -> None:
-        self.setting, self.sampler, self.validation, self.process, self.num_steps = setting, sampler, validation, process, num_steps
+    def __init__(
+        self,
+        setting: BoundarySystem,
+        sampler: Sampler,
+        validation: Sampler,
+        process: Process,
+        num_steps: int,
+    ) -> None:
+        self.setting, self.sampler, self.validation, self.process, self.num_steps = (
+            setting,
+            sampler,
+            validation,
+            process,
+            num_steps,
+        )
         config = setting.config
         torch.manual_seed(int(generator(config.seed, TRAINING, 0).integers(2**62)))
         self.network = UNet(config.network, NUM_CONDITIONS).to(process.device)
         self.ema = EMA(self.network, config.training.ema_decay)
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), config.training.learning_rate, weight_decay=config.training.weight_decay
+            self.network.parameters(),
+            config.training.learning_rate,
+            weight_decay=config.training.weight_decay,
         )
         self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer, factor=0.5, patience=4, min_lr=config.training.min_learning_rate
         )
         self.schedule = Schedule(config.diffusion.schedule)
         known = known_mask(config.voxels.shape, config.voxels.known).to(process.device)
-        # An empty mask shows and spares nothing: the loss is over all voxels, and the network learns of no known layers.
+        # An empty mask shows and spares nothing: the loss is over all voxels, and the network
+        # learns of no known layers.
         self.mask = known if config.diffusion.inpainting == "palette" else torch.zeros_like(known)
         self.dtype = autocast_dtype(config.training.precision, process.device)
         self.step, self.validation_loss = 0, float("nan")
         wrapped = DistributedDataParallel(self.network) if process.world > 1 else self.network
-        compiled = process.device.type == "cuda" if config.training.compile == "auto" else config.training.compile
+        compiled = (
+            process.device.type == "cuda"
+            if config.training.compile == "auto"
+            else config.training.compile
+        )
         self.model = torch.compile(wrapped) if compiled else wrapped
 
     def start_from(self, weights: dict[str, torch.Tensor], source: Path) -> None:
@@ -159,11 +210,22 @@ class Training:
         return torch.func.functional_call(self.network, self.ema.weights, inputs)
 
     def loss(self, model: Callable[..., torch.Tensor], batch: Batch) -> torch.Tensor:
-        tensors = [getattr(batch, name).to(self.process.device) for name in ("clean", "time", "noise", "condition", "has_condition")]
+        tensors = [
+            getattr(batch, name).to(self.process.device)
+            for name in ("clean", "time", "noise", "condition", "has_condition")
+        ]
         clean, t, noise, condition, has_condition = tensors
         with torch.autocast(self.process.device.type, self.dtype, enabled=self.dtype is not None):
             return inpainting_loss(
-                model, self.schedule, self.setting.config.diffusion.prediction, clean, self.mask, t, noise, condition, has_condition
+                model,
+                self.schedule,
+                self.setting.config.diffusion.prediction,
+                clean,
+                self.mask,
+                t,
+                noise,
+                condition,
+                has_condition,
             )
 
     def advance(self) -> float:
@@ -171,8 +233,12 @@ class Training:
         training = self.setting.config.training
         if training.learning_rate_schedule == "cosine":
             for group in self.optimizer.param_groups:
-                group["lr"] = cosine_rate(self.step, self.num_steps, training.learning_rate, training.min_learning_rate)
-        batch = self.sampler.batch(FIT, self.step, self.process.slots(training.batch_size), training.batch_size)
+                group["lr"] = cosine_rate(
+                    self.step, self.num_steps, training.learning_rate, training.min_learning_rate
+                )
+        batch = self.sampler.batch(
+            FIT, self.step, self.process.slots(training.batch_size), training.batch_size
+        )
         loss = self.loss(self.model, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -187,7 +253,10 @@ class Training:
         """Hold-out loss of the averaged weights on the same batches every time."""
         size = self.setting.config.training.batch_size
         slots = self.process.slots(size)
-        batches = (self.validation.batch(VALIDATE, index, slots, size) for index in range(NUM_VALIDATION_BATCHES))
+        batches = (
+            self.validation.batch(VALIDATE, index, slots, size)
+            for index in range(NUM_VALIDATION_BATCHES)
+        )
         losses = [self.loss(self.averaged, batch) for batch in batches]
         self.validation_loss = self.process.mean(torch.stack(losses).mean())
         if self.setting.config.training.learning_rate_schedule == "plateau":
@@ -211,16 +280,25 @@ class Training:
         self.plateau.load_state_dict(state["plateau"])
 
 
-def cosine_rate(step: int, num_steps: int, highest: float, lowest: float, num_warmup: int = 50) -> float:
+def cosine_rate(
+    step: int, num_steps: int, highest: float, lowest: float, num_warmup: int = 50
+) -> float:
     """Learning rate: linear warm-up, then half a cosine down to the lowest."""
     warm = min(1.0, (step + 1) / num_warmup)
-    return float(warm * (lowest + 0.5 * (highest - lowest) * (1 + np.cos(np.pi * step / num_steps))))
+    return float(
+        warm * (lowest + 0.5 * (highest - lowest) * (1 + np.cos(np.pi * step / num_steps)))
+    )
 
 
 def train(
-    run_dir: Path, version: int, process: Process, pause: Pause | None = None, on_step: Callable[[int, int], None] | None = None
+    run_dir: Path,
+    version: int,
+    process: Process,
+    pause: Pause | None = None,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Train model ``version`` on its training set; the second and later versions start from the model in use before.
+    """Train model ``version`` on its training set; the second and later versions start from the
+    model in use before.
 
     Args:
         on_step: called with the number of steps done and their total after each of them.
@@ -228,15 +306,24 @@ def train(
     Raises:
         Paused: if it was asked to stop; the same call goes on from there.
     """
-    setting = load_setting(str(run_dir))
+    setting = load_boundary_system(str(run_dir))
     training = setting.config.training
     structures = read_part(training_set(run_dir, version))
     grid = grid_of(setting.frame, setting.config.voxels.shape)
     held, learned = hold_out(structures, training.validation_share)
-    scale = voxel_scale(structures, grid) if setting.config.voxels.scale == "auto" else setting.config.voxels.scale
+    scale = (
+        voxel_scale(structures, grid)
+        if setting.config.voxels.scale == "auto"
+        else setting.config.voxels.scale
+    )
     energies = ConditionScale.fit([structure.gb_energy_j_m2 for structure in structures])
     num_steps = training.num_steps if version == 1 else training.retrain_steps
-    metadata = {"version": version, "scale": scale, "condition_scale": asdict(energies), "lowest_energies": lowest_energies(structures)}
+    metadata = {
+        "version": version,
+        "scale": scale,
+        "condition_scale": asdict(energies),
+        "lowest_energies": lowest_energies(structures),
+    }
 
     if version > 1:
         earlier = model_file(run_dir, model_in_use(run_dir, version - 1))
@@ -244,7 +331,9 @@ def train(
         metadata |= {"scale": before["scale"], "condition_scale": before["condition_scale"]}
         scale, energies = before["scale"], ConditionScale(**before["condition_scale"])
     fitting = Sampler(setting, grid, learned or held, scale, energies, version)
-    state = Training(setting, fitting, replace(fitting, structures=held or learned), process, num_steps)
+    state = Training(
+        setting, fitting, replace(fitting, structures=held or learned), process, num_steps
+    )
     if version > 1:
         state.start_from(weights, earlier)
     resume(state, model_dir(run_dir, version) / "state.pt")
@@ -252,16 +341,23 @@ def train(
         prepare_decoder(run_dir, setting, structures)
     run(state, model_dir(run_dir, version), pause or Pause(pause_file(run_dir)), on_step)
     if process.rank == 0:
-        metadata |= {"validation_loss": state.validation_loss, "network": setting.config.network.model_dump()}
+        metadata |= {
+            "validation_loss": state.validation_loss,
+            "network": setting.config.network.model_dump(),
+        }
         save(model_file(run_dir, version), state.ema.weights, metadata)
         (model_dir(run_dir, version) / "state.pt").unlink(missing_ok=True)
     process.wait_for_all()
 
 
 def resume(state: Training, checkpoint: Path) -> None:
-    """Go on from a checkpoint if there is one. A damaged one is only lost work: training begins again."""
+    """Go on from a checkpoint if there is one.
+
+    A damaged one is only lost work: training begins again.
+    """
     saved = None
-    # Only the first process reads: on a network file system the others might see an older file, and be at another step.
+    # Only the first process reads: on a network file system the others might see an older file, and
+    # be at another step.
     if state.process.rank == 0 and checkpoint.exists():
         try:
             saved = load_state(checkpoint)
@@ -273,7 +369,9 @@ def resume(state: Training, checkpoint: Path) -> None:
         state.restore(saved)
 
 
-def run(state: Training, folder: Path, pause: Pause, on_step: Callable[[int, int], None] | None = None) -> None:
+def run(
+    state: Training, folder: Path, pause: Pause, on_step: Callable[[int, int], None] | None = None
+) -> None:
     """Steps, progress and checkpoints until the last step.
 
     Raises:
@@ -293,7 +391,11 @@ def run(state: Training, folder: Path, pause: Pause, on_step: Callable[[int, int
             save_state(folder / "state.pt", state.state())
         if first and (is_last or is_paused or time.perf_counter() - reported > 1.0):
             reported = time.perf_counter()
-            progress = {"step": state.step, "num_steps": state.num_steps, "loss": float(np.mean(recent))}
+            progress = {
+                "step": state.step,
+                "num_steps": state.num_steps,
+                "loss": float(np.mean(recent)),
+            }
             progress |= {"validation_loss": state.validation_loss, "seconds": reported - started}
             with replacing(folder / "progress.json") as temporary:
                 temporary.write_text(json.dumps(progress))
@@ -336,5 +438,6 @@ if __name__ == "__main__":
     code = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    # Past Python's own clean-up: threads of gloo that still run then abort the process (seen once, at the end of a training).
+    # Past Python's own clean-up: threads of gloo that still run then abort the process (seen once,
+    # at the end of a training).
     os._exit(code)

@@ -13,7 +13,9 @@ _ATOMS, _ROWS = 1 << 18, 1 << 14
 
 
 class Blocks:
-    """Iterates over all columns of an open file of consistent shape, some whole candidates at a time, in the order of the file."""
+    """Iterates over all columns of an open file of consistent shape, some whole candidates at a
+    time, in the order of the file.
+    """
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
@@ -45,9 +47,15 @@ class Blocks:
 
     def damaged(self) -> list[str]:
         """Datasets whose checksum does not fit what was read, once everything was."""
-        return [field.path for field in self._fields if self._file[field.path].attrs["crc32"] != self._checksums[field.name]]
+        return [
+            field.path
+            for field in self._fields
+            if self._file[field.path].attrs["crc32"] != self._checksums[field.name]
+        ]
 
 
 def _defaults(field: Field, places: slice) -> np.ndarray:
     length = places.stop - places.start
-    return np.full((length, *field.shape), field.default, dtype=object if field.kind == "text" else None)
+    return np.full(
+        (length, *field.shape), field.default, dtype=object if field.kind == "text" else None
+    )

@@ -1,4 +1,6 @@
-"""The index file: the row columns of many parts in one file, text as numbers of its distinct values."""
+"""The index file: the row columns of many parts in one file, text as numbers of its distinct
+values.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,7 +41,10 @@ class Coded:
 
 
 class Catalogue:
-    """An open index. Its columns stay those of the moment when it was opened, whatever takes its name meanwhile."""
+    """An open index.
+
+    Its columns stay those of the moment when it was opened, whatever takes its name meanwhile.
+    """
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
@@ -48,7 +53,10 @@ class Catalogue:
         counts = self._read(_COUNTS)
         stops = np.cumsum(counts)
         signatures = [text.decode() for text in self._read_texts(_SIGNATURES)[: len(counts)]]
-        self.rows = {name: range(stop - count, stop) for name, stop, count in zip(signatures, stops.tolist(), counts.tolist(), strict=True)}
+        self.rows = {
+            name: range(stop - count, stop)
+            for name, stop, count in zip(signatures, stops.tolist(), counts.tolist(), strict=True)
+        }
         """Rows of each part by its signature."""
 
     def column(self, name: str, rows: np.ndarray | slice) -> np.ndarray:
@@ -82,7 +90,10 @@ class Catalogue:
                 return values
         except (OSError, KeyError, ValueError, RuntimeError, TypeError):
             pass
-        raise StoreError(f"{self.path}: expected a whole index, got a damaged one; delete it, it can be made again")
+        raise StoreError(
+            f"{self.path}: expected a whole index, got a damaged one; delete it, it can be made"
+            " again"
+        )
 
 
 @contextmanager
@@ -99,15 +110,21 @@ def open_catalogue(path: Path) -> Iterator[Catalogue | None]:
 
 def _catalogue_of(file: h5py.File) -> Catalogue | None:
     try:
-        if (file.attrs.get("index_format"), file.attrs.get("schema_version")) != (FORMAT, SCHEMA_VERSION):
+        if (file.attrs.get("index_format"), file.attrs.get("schema_version")) != (
+            FORMAT,
+            SCHEMA_VERSION,
+        ):
             return None
         return Catalogue(file)
     except (StoreError, OSError, RuntimeError):
         return None
 
 
-def write_catalogue(path: Path, parts: Sequence[tuple[str, Path]], before: Catalogue | None) -> None:
-    """Write the index of some parts, each with its signature. Only those that the index of before does not know are read.
+def write_catalogue(
+    path: Path, parts: Sequence[tuple[str, Path]], before: Catalogue | None
+) -> None:
+    """Write the index of some parts, each with its signature. Only those that the index of before
+    does not know are read.
 
     Raises:
         StoreError: naming the part that is damaged.
@@ -124,7 +141,9 @@ def write_catalogue(path: Path, parts: Sequence[tuple[str, Path]], before: Catal
             file[field.path].attrs.update(attributes_of(field, SCHEMA_VERSION))
         links = file.create_group("parts")
         for number, (_, part) in enumerate(parts):
-            links[f"{number:05d}"] = h5py.ExternalLink(part.relative_to(path.parent).as_posix(), "/")
+            links[f"{number:05d}"] = h5py.ExternalLink(
+                part.relative_to(path.parent).as_posix(), "/"
+            )
         write_attributes(file, package_provenance())
         file.attrs["index_format"] = FORMAT
 
@@ -136,7 +155,12 @@ class _Gathered:
         self._before = before
         self._old = {field.name: before.coded(field.name) for field in _TEXTS} if before else {}
         self._codes: dict[str, dict[bytes, int]] = {
-            field.name: {text: code for code, text in enumerate(self._old[field.name].values)} if before else {} for field in _TEXTS
+            field.name: (
+                {text: code for code, text in enumerate(self._old[field.name].values)}
+                if before
+                else {}
+            )
+            for field in _TEXTS
         }
         self._pieces: dict[str, list[np.ndarray]] = {field.name: [] for field in ROW_FIELDS}
         self._signatures: list[bytes] = []
@@ -166,10 +190,12 @@ class _Gathered:
             self._pieces[name].append(values)
         for name, column in texts.items():
             codes = self._codes[name]
-            self._pieces[name].append(np.array([codes.setdefault(text, len(codes)) for text in column], dtype=np.int64))
+            self._pieces[name].append(
+                np.array([codes.setdefault(text, len(codes)) for text in column], dtype=np.int64)
+            )
 
     def datasets(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Everything with its place in the file; a column is forgotten as soon as it is handed out."""
+        """Everything with its place in the file; a column is forgotten once handed out."""
         yield _COUNTS, np.array(self._counts, dtype=np.int64)
         yield _SIGNATURES, _joined(self._signatures)
         for field in ROW_FIELDS:

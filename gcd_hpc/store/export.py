@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from gcd_hpc.errors import RunDirectoryError, StoreError
-from gcd_hpc.store.files import replacing
+from gcd_hpc.files import replacing
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.lookup import numbers_of, read_numbered
 from gcd_hpc.store.rows import Rows
@@ -21,29 +21,54 @@ from gcd_hpc.store.selection import parse_selection, selected
 from gcd_hpc.structures.files import FileFormat, write_structures
 
 Format = Literal["extxyz", "lammps-data", "lammps-dump", "poscar", "cif", "csv", "ase-db"]
-SUFFIXES: dict[FileFormat, str] = {"lammps-data": "data", "lammps-dump": "dump", "poscar": "poscar", "cif": "cif"}
+SUFFIXES: dict[FileFormat, str] = {
+    "lammps-data": "data",
+    "lammps-dump": "dump",
+    "poscar": "poscar",
+    "cif": "cif",
+}
 """Of the formats that hold one structure a file."""
 _BATCH = 50_000
 """Rows of a table in memory at once."""
-_KEYS = ("source", "version", "round", "status", "preset", "converged", "n_fraction", "gb_energy_j_m2", "excess_volume_a")
+_KEYS = (
+    "source",
+    "version",
+    "round",
+    "status",
+    "preset",
+    "converged",
+    "n_fraction",
+    "gb_energy_j_m2",
+    "excess_volume_a",
+)
 """Fields by which rows of an ASE database can be selected."""
 
 
-def export(store: RunStore, form: str, out: str | Path, ids: Collection[str] | None = None, selection: str = "") -> int:
+def export(
+    store: RunStore,
+    form: str,
+    out: str | Path,
+    ids: Collection[str] | None = None,
+    selection: str = "",
+) -> int:
     """Write the candidates of a run for other programs and return how many.
 
-    ``extxyz``, ``ase-db`` (all structures one after the other) and ``csv`` (one row a candidate, failed ones too) make one file.
-    ``lammps-data``, ``lammps-dump``, ``poscar`` and ``cif`` hold one structure a file: a single structure goes to the file ``out``,
-    several go to ``out/ID.data``, ``.dump``, ``.poscar`` or ``.cif``. Structures are the relaxed ones of candidates whose status is ok,
-    in the order of the run. Lengths are in Å and energies in eV: those of the atoms and of the box in extxyz and ase-db, those of the
-    atoms in lammps-dump; lammps-data, poscar and cif hold none. Of the ends, open along z, poscar, cif and lammps-data cannot tell.
+    ``extxyz``, ``ase-db`` (all structures one after the other) and ``csv`` (one row a candidate,
+    failed ones too) make one file. ``lammps-data``, ``lammps-dump``, ``poscar`` and ``cif`` hold
+    one structure a file: a single structure goes to the file ``out``, several go to
+    ``out/ID.data``, ``.dump``, ``.poscar`` or ``.cif``. Structures are the relaxed ones of
+    candidates whose status is ok, in the order of the run. Lengths are in Å and energies in eV:
+    those of the atoms and of the box in extxyz and ase-db, those of the atoms in lammps-dump;
+    lammps-data, poscar and cif hold none. Of the ends, open along z, poscar, cif and lammps-data
+    cannot tell.
 
     Args:
         ids: only these candidates; all when not given.
         selection: only candidates for which all of its words hold.
 
     Raises:
-        StoreError: if the format, an id or a word of the selection is unknown, or if there is nothing to export.
+        StoreError: if the format, an id or a word of the selection is unknown, or if there is
+            nothing to export.
         RunDirectoryError: if ``out`` cannot be written.
     """
     if form not in get_args(Format):
@@ -63,14 +88,27 @@ def export(store: RunStore, form: str, out: str | Path, ids: Collection[str] | N
     elif form == "ase-db":
         _write_database(Path(out), structures)
     else:
-        _write_each(Path(out), structures, len(numbers), next(one for one in SUFFIXES if one == form))
+        _write_each(
+            Path(out), structures, len(numbers), next(one for one in SUFFIXES if one == form)
+        )
     return len(numbers)
 
 
 def to_atoms(candidate: Candidate, element: str) -> Atoms:
-    """The relaxed structure: energies as ASE's own results, every known field of the schema in ``info``."""
-    atoms = Atoms(f"{element}{candidate.num_atoms}", candidate.positions, cell=candidate.cell, pbc=(True, True, False))
-    known = {field: getattr(candidate, field.name) for field in ROW_FIELDS if field.name not in ("cell", "num_atoms")}
+    """The relaxed structure: energies as ASE's own results, every known field of the schema in
+    ``info``.
+    """
+    atoms = Atoms(
+        f"{element}{candidate.num_atoms}",
+        candidate.positions,
+        cell=candidate.cell,
+        pbc=(True, True, False),
+    )
+    known = {
+        field: getattr(candidate, field.name)
+        for field in ROW_FIELDS
+        if field.name not in ("cell", "num_atoms")
+    }
     atoms.info = {field.name: value for field, value in known.items() if _is_known(field, value)}
     energies = np.asarray(candidate.energies_ev)
     atoms.calc = SinglePointCalculator(atoms, energy=float(energies.sum()), energies=energies)
@@ -87,7 +125,10 @@ def element_of(store: RunStore) -> str:
     try:
         return str(yaml.safe_load(config)["boundary"]["element"])
     except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise StoreError(f"{store.path}: expected the campaign's boundary.element in the attribute config, got none") from error
+        raise StoreError(
+            f"{store.path}: expected the campaign's boundary.element in the attribute config, got"
+            " none"
+        ) from error
 
 
 def _is_known(field: Field, value: object) -> bool:
@@ -98,7 +139,9 @@ def _is_known(field: Field, value: object) -> bool:
     return bool(np.isfinite(np.asarray(value, dtype=float)).all())
 
 
-def _chosen(store: RunStore, rows: Rows, ids: Collection[str] | None, selection: str, structures: bool) -> np.ndarray:
+def _chosen(
+    store: RunStore, rows: Rows, ids: Collection[str] | None, selection: str, structures: bool
+) -> np.ndarray:
     """Ascending numbers of the rows to export."""
     numbers = selected(rows, parse_selection(f"{selection} status=ok" if structures else selection))
     if ids is not None:
@@ -113,23 +156,34 @@ def _chosen(store: RunStore, rows: Rows, ids: Collection[str] | None, selection:
 def _write_each(out: Path, structures: Iterator[Atoms], num: int, form: FileFormat) -> None:
     single = num == 1 and not out.is_dir()
     for atoms in structures:
-        with replacing(out if single else out / f"{atoms.info['id']}.{SUFFIXES[form]}") as temporary:
+        with replacing(
+            out if single else out / f"{atoms.info['id']}.{SUFFIXES[form]}"
+        ) as temporary:
             write_structures(temporary, [atoms], form)
 
 
 def _write_database(out: Path, structures: Iterator[Atoms]) -> None:
-    """An SQLite file of ASE: the id is the key ``candidate``, for ASE has an id of its own. All fields are in the row's ``data``."""
+    """An SQLite file of ASE: the id is the key ``candidate``, for ASE has an id of its own. All
+    fields are in the row's ``data``.
+    """
     import sqlite3  # with ASE's part half a second that only databases need
 
     from ase.db import connect
 
     try:
-        with replacing(out) as temporary, connect(temporary, type="db", append=False, serial=True, use_lock_file=False) as database:
+        with (
+            replacing(out) as temporary,
+            connect(
+                temporary, type="db", append=False, serial=True, use_lock_file=False
+            ) as database,
+        ):
             for atoms in structures:
                 keys = {name: atoms.info[name] for name in _KEYS if name in atoms.info}
                 # ASE keeps the energy of the box among the results, but not those of the atoms.
                 data = {**atoms.info, "energies_ev": atoms.get_potential_energies()}
-                database.write(atoms, key_value_pairs={"candidate": atoms.info["id"], **keys}, data=data)
+                database.write(
+                    atoms, key_value_pairs={"candidate": atoms.info["id"], **keys}, data=data
+                )
     except sqlite3.Error as error:
         raise RunDirectoryError(f"{out}: expected a place to write to, got: {error}") from error
 
@@ -141,7 +195,12 @@ def _write_csv(rows: Rows, out: Path, numbers: np.ndarray) -> None:
         writer.writerow([name for field in ROW_FIELDS for name in _headings(field)])
         for first in range(0, len(numbers), _BATCH):
             columns = rows.take(names, numbers[first : first + _BATCH])
-            writer.writerows(zip(*(cells for field in ROW_FIELDS for cells in _cells(columns[field.name])), strict=True))
+            writer.writerows(
+                zip(
+                    *(cells for field in ROW_FIELDS for cells in _cells(columns[field.name])),
+                    strict=True,
+                )
+            )
 
 
 def _headings(field: Field) -> list[str]:

@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 CHECKS = {
-    "structure": "every dataset of the schema is there, with its type, shape and place among the atoms",
+    "structure": (
+        "every dataset of the schema is there, with its type, shape and place among the atoms"
+    ),
     "units": "units and labels are those of the schema",
     "checksums": "every number and text is the one that was written",
     "ids": "ids are unique and follow from source, version and index",
@@ -72,7 +74,16 @@ class Report:
     def looked_at(self, check: str, num: int = 1) -> None:
         self.outcomes[check].num += num
 
-    def found(self, check: str, expected: object, got: object, *, file: object, row: str = "", field: str = "") -> None:
+    def found(
+        self,
+        check: str,
+        expected: object,
+        got: object,
+        *,
+        file: object,
+        row: str = "",
+        field: str = "",
+    ) -> None:
         """Something is wrong."""
         outcome = self.outcomes[check]
         outcome.num_wrong += 1

@@ -1,4 +1,5 @@
-"""Columns in an HDF5 file: ragged structures as flat per-atom arrays with a start for each row; a checksum on every dataset.
+"""Columns in an HDF5 file: ragged structures as flat per-atom arrays with a start for each row; a
+checksum on every dataset.
 
 HDF5 detects a file that is cut short but not a flipped bit in a number, hence the CRC-32 attribute.
 """
@@ -13,20 +14,25 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.files import replacing
+from gcd_hpc.files import replacing
 from gcd_hpc.store.schema import BY_NAME, DTYPES, FIELDS, SCHEMA_VERSION, Field
 
 Columns = dict[str, np.ndarray]
-"""Values by field name: (M, ...) for fields of a row, (sum of N, ...) for fields of an atom. Text comes as an array of Python strings,
+"""Values by field name: (M, ...) for fields of a row, (sum of N, ...) for fields of an atom. Text
+comes as an array of Python strings,
 for one long reason would widen a million short ones."""
 
-START = Field("start", "int", (), "1", 0, "first row in atoms", "first row of the candidate in atoms/*")
+START = Field(
+    "start", "int", (), "1", 0, "first row in atoms", "first row of the candidate in atoms/*"
+)
 PLOT = (BY_NAME["gb_energy_j_m2"], BY_NAME["n_fraction"])
-"""What NeXus readers (h5web, silx, NeXpy) draw when they open a file: the first against the second."""
+"""What NeXus readers (h5web, silx, NeXpy) draw when they open a file: the first against the second.
+"""
 TEXT = h5py.string_dtype("utf-8")
 SCHEMA_IN_SHORT = (
-    "structures/* has one row a candidate; its atoms are rows start to start + num_atoms of atoms/*. "
-    "Every dataset has units, long_name and meaning; docs/schema.md of gcd-hpc has the table."
+    "structures/* has one row a candidate; its atoms are rows start to start + num_atoms of"
+    " atoms/*. Every dataset has units, long_name and meaning; docs/schema.md of gcd-hpc has the"
+    " table."
 )
 OF_THE_FILE = ("creator", "schema", "schema_version", "NX_class", "default")
 """Attributes of every file, whatever it holds."""
@@ -36,9 +42,13 @@ _ATOM_CHUNK = 16384
 class ColumnWriter:
     """Fills an open file with a known number of rows and atoms, batch after batch."""
 
-    def __init__(self, file: h5py.File, num_rows: int, num_atoms: int, fields: Sequence[Field] = FIELDS) -> None:
+    def __init__(
+        self, file: h5py.File, num_rows: int, num_atoms: int, fields: Sequence[Field] = FIELDS
+    ) -> None:
         self._file, self._row, self._atom = file, 0, 0
-        self._fields = (*fields, START) if any(field.per_atom for field in fields) else tuple(fields)
+        self._fields = (
+            (*fields, START) if any(field.per_atom for field in fields) else tuple(fields)
+        )
         self._checksums = {field.name: 0 for field in self._fields}
         for field in self._fields:
             self._create(field, num_atoms if field.per_atom else num_rows)
@@ -47,7 +57,12 @@ class ColumnWriter:
         shape = (length, *field.shape)
         options: dict = {}
         if field.per_atom and length:
-            options = {"chunks": (min(length, _ATOM_CHUNK), *field.shape), "compression": "gzip", "compression_opts": 1, "shuffle": True}
+            options = {
+                "chunks": (min(length, _ATOM_CHUNK), *field.shape),
+                "compression": "gzip",
+                "compression_opts": 1,
+                "shuffle": True,
+            }
         dtype = TEXT if field.kind == "text" else DTYPES[field.kind]
         dataset = self._file.create_dataset(field.path, shape, dtype, **options)
         for name, value in attributes_of(field, SCHEMA_VERSION).items():
@@ -56,7 +71,11 @@ class ColumnWriter:
     def append(self, columns: Columns) -> None:
         """Write the next rows; columns holds every field but start."""
         counts = columns["num_atoms"]
-        starts = self._atom + np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64) if len(counts) else counts
+        starts = (
+            self._atom + np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
+            if len(counts)
+            else counts
+        )
         for field in self._fields:
             values = starts if field is START else columns[field.name]
             first = self._atom if field.per_atom else self._row
@@ -70,7 +89,9 @@ class ColumnWriter:
         """Write the checksums and the plot."""
         for field in self._fields:
             dataset = self._file[field.path]
-            assert len(dataset) == (self._atom if field.per_atom else self._row), f"{field.path} was not filled"
+            assert len(dataset) == (self._atom if field.per_atom else self._row), (
+                f"{field.path} was not filled"
+            )
             dataset.attrs["crc32"] = np.int64(self._checksums[field.name])
         if all(field in self._fields for field in PLOT):
             _add_plot(self._file)
@@ -91,7 +112,14 @@ def _add_plot(file: h5py.File) -> None:
     plot = file.create_group("plot/gb_energy")
     for field in PLOT:
         plot[field.name] = h5py.SoftLink(f"/{field.path}")
-    plot.attrs.update({"NX_class": "NXdata", "signal": signal.name, "axes": [axis.name], f"{axis.name}_indices": 0})
+    plot.attrs.update(
+        {
+            "NX_class": "NXdata",
+            "signal": signal.name,
+            "axes": [axis.name],
+            f"{axis.name}_indices": 0,
+        }
+    )
     plot.attrs["title"] = f"{signal.title} against {axis.title}"
     file["plot"].attrs.update({"NX_class": "NXentry", "default": "gb_energy"})
     file.attrs.update({"NX_class": "NXroot", "default": "plot"})
@@ -122,7 +150,8 @@ def write_attributes(file: h5py.File, attributes: dict[str, str]) -> None:
 def image_for(path: Path) -> Iterator[h5py.File]:
     """A file in memory that is written to ``path`` in one piece when the block ends.
 
-    On a full disk HDF5 cannot even close a file and crashes the process; a plain write fails with a plain error.
+    On a full disk HDF5 cannot even close a file and crashes the process; a plain write fails with a
+    plain error.
     """
     with h5py.File.in_memory() as file:
         yield file
@@ -134,26 +163,48 @@ def image_for(path: Path) -> Iterator[h5py.File]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[h5py.File]:
-    """An open file of a schema that this version reads; whatever HDF5 finds wrong with it becomes a StoreError that names the file."""
+    """An open file of a schema that this version reads; whatever HDF5 finds wrong with it becomes a
+    StoreError that names the file.
+    """
     if not path.is_file():
-        raise StoreError(f"{path}: expected an HDF5 file of candidates, got {'a directory' if path.is_dir() else 'no such file'}")
+        raise StoreError(
+            f"{path}: expected an HDF5 file of candidates, got"
+            f" {'a directory' if path.is_dir() else 'no such file'}"
+        )
     try:
-        # Parts never change once they have their name, so no lock is needed; locks fail on some cluster file systems.
+        # Parts never change once they have their name, so no lock is needed; locks fail on some
+        # cluster file systems.
         with h5py.File(path, "r", locking=False) as file:
             version = file.attrs.get("schema_version")
             if version is None:
-                raise StoreError(f"{path}: expected an HDF5 file written by gcd-hpc, got one without a schema version")
+                raise StoreError(
+                    f"{path}: expected an HDF5 file written by gcd-hpc, got one without a schema"
+                    " version"
+                )
             if not 1 <= version <= SCHEMA_VERSION:
-                raise StoreError(f"{path}: expected schema version 1 to {SCHEMA_VERSION}, got {version}; a newer gcd-hpc may read it")
+                raise StoreError(
+                    f"{path}: expected schema version 1 to {SCHEMA_VERSION}, got {version}; a newer"
+                    " gcd-hpc may read it"
+                )
             yield file
     except (OSError, KeyError, ValueError, RuntimeError, TypeError, UnicodeDecodeError) as error:
-        raise StoreError(f"{path}: expected a complete HDF5 file, got a truncated or corrupt one ({_first_line(error)})") from error
+        raise StoreError(
+            f"{path}: expected a complete HDF5 file, got a truncated or corrupt one"
+            f" ({_first_line(error)})"
+        ) from error
 
 
 def read_columns_of(file: h5py.File, names: Iterable[str]) -> Columns:
     """Whole columns, their checksums verified. Columns younger than the file hold their default."""
     fields = [START if name == START.name else BY_NAME[name] for name in names]
-    return {field.name: text_array(read_texts(file, field)) if field.kind == "text" else _read_numbers(file, field) for field in fields}
+    return {
+        field.name: (
+            text_array(read_texts(file, field))
+            if field.kind == "text"
+            else _read_numbers(file, field)
+        )
+        for field in fields
+    }
 
 
 def read_texts(file: h5py.File, field: Field) -> list[bytes]:
@@ -167,7 +218,9 @@ def read_texts(file: h5py.File, field: Field) -> list[bytes]:
 
 
 def read_value(file: h5py.File, field: Field, row: int) -> Any:
-    """The value of one row as Python's own type or an array; nothing else is read, so its checksum is not verified."""
+    """The value of one row as Python's own type or an array; nothing else is read, so its checksum
+    is not verified.
+    """
     if _is_younger(field, file):
         return field.default
     value = file[field.path][row]

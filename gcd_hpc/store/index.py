@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import RunDirectoryError, StoreError
+from gcd_hpc.files import remove_leftovers, replacing, reserve
 from gcd_hpc.store.catalogue import Catalogue, open_catalogue, write_catalogue
-from gcd_hpc.store.files import remove_leftovers, replacing, reserve
 from gcd_hpc.store.hdf5 import Columns, ColumnWriter, read_columns_of, reading, write_attributes
 from gcd_hpc.store.parts import read_columns, read_origin, read_part, read_provenance
 from gcd_hpc.store.provenance import package_provenance
@@ -20,14 +20,16 @@ from gcd_hpc.store.schema import FIELDS, Candidate
 
 RESULTS, INDEX = "results.h5", "index.h5"
 LATE_PARTS, LATE_SHARE = 20, 0.05
-"""A reader makes the index anew when more parts than this are not in it, and more than this share of all: opening a part takes
+"""A reader makes the index anew when more parts than this are not in it, and more than this share
+of all: opening a part takes
 milliseconds, writing the index of a million candidates takes seconds."""
 
 
 class RunStore:
     """Read access to the candidates of a run directory or of a single HDF5 file.
 
-    Parts are the truth. The index and the merged file are copies of them that can be made again at any time.
+    Parts are the truth. The index and the merged file are copies of them that can be made again at
+    any time.
 
     Raises:
         StoreError: if there is no such directory or file.
@@ -37,18 +39,25 @@ class RunStore:
         self.path = Path(run_dir)
         self._places: dict[str, tuple[Path, int]] = {}
         if not self.path.exists():
-            raise StoreError(f"{self.path}: expected a run directory or an HDF5 file of candidates, got no such file")
+            raise StoreError(
+                f"{self.path}: expected a run directory or an HDF5 file of candidates, got no such"
+                " file"
+            )
 
     @property
     def index_path(self) -> Path:
         return self.path / INDEX
 
     def part_paths(self) -> list[Path]:
-        """Files with relaxed candidates: the search's first, then then each model version's; the merged file if no parts are left."""
+        """Files with relaxed candidates: the search's first, then then each model version's; the
+        merged file if no parts are left.
+        """
         if self.path.is_file():
             return [self.path]
         folder = self.path / "parts"
-        parts = sorted(folder.glob("search/part-*.h5")) + sorted(folder.glob("model-*/relaxed/part-*.h5"))
+        parts = sorted(folder.glob("search/part-*.h5")) + sorted(
+            folder.glob("model-*/relaxed/part-*.h5")
+        )
         merged = self.path / RESULTS
         return parts if parts or not merged.is_file() else [merged]
 
@@ -61,12 +70,15 @@ class RunStore:
     def rows(self) -> Iterator[Rows]:
         """All candidates at this moment, for readers that look at a few of them closely.
 
-        Makes or renews RUN/index.h5 when many parts are not in it and the run directory can be written to. That is safe while the
-        campaign is at work and while others read: the index is written aside and renamed, and each reader keeps the one it opened.
+        Makes or renews RUN/index.h5 when many parts are not in it and the run directory can be
+        written to. That is safe while the campaign is at work and while others read: the index is
+        written aside and renamed, and each reader keeps the one it opened.
         """
         parts = self._signed_parts()
         with ExitStack() as stack:
-            index = stack.enter_context(open_catalogue(self.index_path)) if self.path.is_dir() else None
+            index = (
+                stack.enter_context(open_catalogue(self.index_path)) if self.path.is_dir() else None
+            )
             if self.path.is_dir() and _is_behind(index, parts) and os.access(self.path, os.W_OK):
                 with suppress(RunDirectoryError):  # A full disk is no reason not to read.
                     write_catalogue(self.index_path, parts, index)
@@ -84,7 +96,11 @@ class RunStore:
         for name in dict.fromkeys(wanted):
             path, row = self._find(name)
             rows_by_path[path].append(row)
-        found = {candidate.id: candidate for path, rows in rows_by_path.items() for candidate in read_part(path, rows)}
+        found = {
+            candidate.id: candidate
+            for path, rows in rows_by_path.items()
+            for candidate in read_part(path, rows)
+        }
         return [found[name] for name in wanted]
 
     def provenance(self) -> dict[str, str]:
@@ -93,18 +109,24 @@ class RunStore:
         return read_provenance(paths[0]) if paths else {}
 
     def build_index(self) -> Path:
-        """Write RUN/index.h5: the columns of all parts, and links ``parts/00000`` ... to the files with the atoms."""
+        """Write RUN/index.h5: the columns of all parts, and links ``parts/00000`` ... to the files
+        with the atoms.
+        """
         self._need_directory()
         with open_catalogue(self.index_path) as before:
             write_catalogue(self.index_path, self._signed_parts(), before)
         return self.index_path
 
     def merge(self) -> Path:
-        """Write RUN/results.h5: all parts in one file of the same schema, so that the parts may be archived or deleted."""
+        """Write RUN/results.h5: all parts in one file of the same schema, so that the parts may be
+        archived or deleted.
+        """
         self._need_directory()
         paths, merged = self.part_paths(), self.path / RESULTS
         if not paths:
-            raise StoreError(f"{self.path}: expected relaxed candidates to merge, got no part files")
+            raise StoreError(
+                f"{self.path}: expected relaxed candidates to merge, got no part files"
+            )
         if paths == [merged]:
             return merged
         counts = read_columns(paths, ["num_atoms"])["num_atoms"]
@@ -141,15 +163,31 @@ class RunStore:
         """File and row of every candidate."""
         with self.rows() as rows:
             ids = rows.columns(["id"])["id"].tolist()
-            return dict(zip(ids, ((path, row) for path, num in rows.parts() for row in range(num)), strict=True))
+            return dict(
+                zip(
+                    ids,
+                    ((path, row) for path, num in rows.parts() for row in range(num)),
+                    strict=True,
+                )
+            )
 
     def _signed_parts(self) -> list[tuple[str, Path]]:
-        """Files of ``part_paths`` with name, size and time: an index is believed for a part as long as they are the same."""
+        """Files of ``part_paths`` with name, size and time: an index is believed for a part as long
+        as they are the same.
+        """
         parts = []
         for path in self.part_paths():
             with suppress(FileNotFoundError):  # gone since it was listed
                 stat = os.stat(path)
-                parts.append((f"{path.relative_to(self.path).as_posix()} {stat.st_size} {stat.st_mtime_ns}", path))
+                parts.append(
+                    (
+                        (
+                            f"{path.relative_to(self.path).as_posix()} {stat.st_size}"
+                            f" {stat.st_mtime_ns}"
+                        ),
+                        path,
+                    )
+                )
         return parts
 
     def _need_directory(self) -> None:

@@ -28,19 +28,25 @@ def numbers_of(rows: Rows, ids: Iterable[str], path: Path) -> np.ndarray:
             places[name] = number
     for name, number in places.items():
         if number < 0:
-            raise StoreError(f"{path}: expected the id of a candidate of this run, got {name}; gcd-hpc ls lists them")
+            raise StoreError(
+                f"{path}: expected the id of a candidate of this run, got {name}; gcd-hpc ls lists"
+                " them"
+            )
     return np.array([places[name] for name in wanted], dtype=np.int64)
 
 
 def read_numbered(parts: Sequence[tuple[Path, int]], numbers: np.ndarray) -> Iterator[Candidate]:
-    """The candidates of ascending row numbers, file after file, so that a large run need not fit into memory.
+    """The candidates of ascending row numbers, file after file, so that a large run need not fit
+    into memory.
 
     Args:
         parts: files and their numbers of rows, from ``Rows.parts``.
     """
     starts = np.cumsum([0, *(num for _, num in parts)])
     borders = np.searchsorted(numbers, starts).tolist()
-    for (path, num), start, (first, last) in zip(parts, starts.tolist(), pairwise(borders), strict=False):
+    for (path, num), start, (first, last) in zip(
+        parts, starts.tolist(), pairwise(borders), strict=False
+    ):
         here = (numbers[first:last] - start).tolist()
         if len(here) > _FEW * num:
             yield from each_of_part(path, here)

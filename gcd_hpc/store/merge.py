@@ -1,7 +1,8 @@
 """Runs of one boundary in one file, every structure once.
 
-Two structures of the same [n] whose energies and fingerprints agree are one; the lowest in energy stays. The files are read three times, a
-piece at a time: of a candidate that may have a double 256 bytes stay in memory, never its atoms.
+Two structures of the same [n] whose energies and fingerprints agree are one; the lowest in energy
+stays. The files are read three times, a piece at a time: of a candidate that may have a double 256
+bytes stay in memory, never its atoms.
 """
 
 import sys
@@ -15,14 +16,19 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import StoreError
+from gcd_hpc.files import replacing, reserve
 from gcd_hpc.store.blocks import Blocks
-from gcd_hpc.store.files import replacing, reserve
 from gcd_hpc.store.hdf5 import Columns, ColumnWriter, reading, text_array, write_attributes
 from gcd_hpc.store.parts import read_columns
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import FIELDS, candidate_id
 from gcd_hpc.store.sources import Source, sources_of
-from gcd_hpc.structures.fingerprint import SAME_ENERGY_J_M2, SAME_FINGERPRINT, Fingerprint, slab_fingerprint
+from gcd_hpc.structures.fingerprint import (
+    SAME_ENERGY_J_M2,
+    SAME_FINGERPRINT,
+    Fingerprint,
+    slab_fingerprint,
+)
 
 Advance = Callable[[int], None]
 _FATE = ("source", "version", "index", "seed", "status", "reason", "num_atoms", "closest_pair_a")
@@ -48,11 +54,19 @@ class Merged:
 
     def record(self) -> dict[str, Any]:
         """For JSON."""
-        return {"read": self.num_read, "dropped": self.num_dropped, "kept": self.num_kept, "runs": self.by_run()}
+        return {
+            "read": self.num_read,
+            "dropped": self.num_dropped,
+            "kept": self.num_kept,
+            "runs": self.by_run(),
+        }
 
     def by_run(self) -> list[dict[str, Any]]:
         """One record a run."""
-        return [{"run": run, "read": num, "dropped": num - self.kept[run], "kept": self.kept[run]} for run, num in self.read.items()]
+        return [
+            {"run": run, "read": num, "dropped": num - self.kept[run], "kept": self.kept[run]}
+            for run, num in self.read.items()
+        ]
 
 
 @dataclass
@@ -71,21 +85,25 @@ class _Rows:
 def merge(paths: Sequence[Path], out: Path, advance: Advance = lambda num_bytes: None) -> Merged:
     """Write the candidates of runs of one boundary and one potential into one file.
 
-    Relaxed structures that occur twice are dropped but for the lowest in energy, and so are failed or refused candidates of which
-    another run has the very same. The id of a candidate is that in its run behind the run's name and a dot. The same runs in the same
-    order give the same candidates in the same order.
+    Relaxed structures that occur twice are dropped but for the lowest in energy, and so are failed
+    or refused candidates of which another run has the very same. The id of a candidate is that in
+    its run behind the run's name and a dot. The same runs in the same order give the same
+    candidates in the same order.
 
     Args:
         paths: run directories, or files of candidates; also such as this function has written.
         advance: told how many bytes were gone through, twice those of all files.
 
     Raises:
-        StoreError: if boundary or potential differ, naming the key, or if a file is damaged or has no candidates.
+        StoreError: if boundary or potential differ, naming the key, or if a file is damaged or has
+            no candidates.
         RunDirectoryError: if ``out`` cannot be written.
     """
     sources = sources_of(paths)
     if out.absolute() in (path.absolute() for source in sources for path in source.parts):
-        raise StoreError(f"{out}: expected a new file to merge into, got one of those that are merged")
+        raise StoreError(
+            f"{out}: expected a new file to merge into, got one of those that are merged"
+        )
     rows = _rows_of(sources)
     rows.is_kept = _is_first(rows)
     _drop_doubles(rows, sources, advance)
@@ -96,7 +114,9 @@ def merge(paths: Sequence[Path], out: Path, advance: Advance = lambda num_bytes:
         with h5py.File(temporary, "w", locking=False) as file:
             _write(file, rows, sources, advance)
             _describe(file, sources, read, kept)
-    return Merged(len(rows), int(rows.is_kept.sum()), dict(read), {name: kept[name] for name in read})
+    return Merged(
+        len(rows), int(rows.is_kept.sum()), dict(read), {name: kept[name] for name in read}
+    )
 
 
 def _rows_of(sources: Sequence[Source]) -> _Rows:
@@ -110,11 +130,16 @@ def _rows_of(sources: Sequence[Source]) -> _Rows:
 def _once_each(columns: Columns) -> Columns:
     """Equal texts as one string: of a million rows, most have the same few."""
     texts = {name: values for name, values in columns.items() if values.dtype == object}
-    return columns | {name: np.array([sys.intern(text) for text in values], dtype=object) for name, values in texts.items()}
+    return columns | {
+        name: np.array([sys.intern(text) for text in values], dtype=object)
+        for name, values in texts.items()
+    }
 
 
 def _is_first(rows: _Rows) -> np.ndarray:
-    """All rows but those without a relaxed structure that came before: the same candidate with the same fate."""
+    """All rows but those without a relaxed structure that came before: the same candidate with the
+    same fate.
+    """
     is_first = np.ones(len(rows), dtype=bool)
     known: set[tuple[Any, ...]] = set()
     for row in np.flatnonzero(rows.columns["status"] != "ok").tolist():
@@ -125,7 +150,9 @@ def _is_first(rows: _Rows) -> np.ndarray:
 
 
 def _drop_doubles(rows: _Rows, sources: Sequence[Source], advance: Advance) -> None:
-    """Of relaxed structures that are the same, keep the one of lowest energy; of the same energy, the first."""
+    """Of relaxed structures that are the same, keep the one of lowest energy; of the same energy,
+    the first.
+    """
     energies = rows.columns["gb_energy_j_m2"]
     fractions = np.round(rows.columns["n_fraction"], _DIGITS) % 1
     relaxed = np.flatnonzero(rows.columns["status"] == "ok")
@@ -137,7 +164,12 @@ def _drop_doubles(rows: _Rows, sources: Sequence[Source], advance: Advance) -> N
     places = np.cumsum(has_neighbour) - 1
     window: list[int] = []
     for row in order[has_neighbour[order]].tolist():
-        window = [kept for kept in window if fractions[kept] == fractions[row] and energies[row] - energies[kept] < SAME_ENERGY_J_M2]
+        window = [
+            kept
+            for kept in window
+            if fractions[kept] == fractions[row]
+            and energies[row] - energies[kept] < SAME_ENERGY_J_M2
+        ]
         if window and _nearest(marks[places[row]], marks[places[window]]) <= SAME_FINGERPRINT:
             rows.is_kept[row] = False
         else:
@@ -151,7 +183,9 @@ def _nearest(mark: Fingerprint, others: np.ndarray) -> float:
     return float(np.min(np.linalg.norm(others - mark, axis=1) / np.where(sizes > 0, sizes, 1.0)))
 
 
-def _marks(rows: _Rows, sources: Sequence[Source], wanted: np.ndarray, advance: Advance) -> np.ndarray:
+def _marks(
+    rows: _Rows, sources: Sequence[Source], wanted: np.ndarray, advance: Advance
+) -> np.ndarray:
     """Fingerprints of the wanted rows, (M, 64) in single precision."""
     marks = np.empty((int(wanted.sum()), 64), dtype=np.float32)
     place = 0
@@ -174,13 +208,17 @@ def _marks(rows: _Rows, sources: Sequence[Source], wanted: np.ndarray, advance: 
 
 def _write(file: h5py.File, rows: _Rows, sources: Sequence[Source], advance: Advance) -> None:
     """The kept rows, in the order of the files."""
-    writer = ColumnWriter(file, int(rows.is_kept.sum()), int(rows.columns["num_atoms"][rows.is_kept].sum()))
+    writer = ColumnWriter(
+        file, int(rows.is_kept.sum()), int(rows.columns["num_atoms"][rows.is_kept].sum())
+    )
     for source, first, columns in _blocks(sources, advance):
         these = slice(first, first + len(columns["id"]))
         kept = rows.is_kept[these]
         if kept.any():
             in_atoms = np.repeat(kept, columns["num_atoms"])
-            chosen = {one.name: columns[one.name][in_atoms if one.per_atom else kept] for one in FIELDS}
+            chosen = {
+                one.name: columns[one.name][in_atoms if one.per_atom else kept] for one in FIELDS
+            }
             chosen["run"] = rows.runs[these][kept]
             chosen["id"] = text_array(name.encode() for name in _ids(chosen))
             writer.append(source.completed(chosen))
@@ -189,7 +227,10 @@ def _write(file: h5py.File, rows: _Rows, sources: Sequence[Source], advance: Adv
 
 def _ids(columns: Columns) -> Iterator[str]:
     made_of = (columns[name].tolist() for name in ("run", "source", "version", "index"))
-    return (f"{run}.{candidate_id(source, version, index)}" for run, source, version, index in zip(*made_of, strict=True))
+    return (
+        f"{run}.{candidate_id(source, version, index)}"
+        for run, source, version, index in zip(*made_of, strict=True)
+    )
 
 
 def _blocks(sources: Sequence[Source], advance: Advance) -> Iterator[tuple[Source, int, Columns]]:
@@ -215,10 +256,16 @@ def _pieces(path: Path) -> Iterator[Columns]:
             raise ValueError(f"checksum of {damaged[0]} does not fit")
 
 
-def _describe(file: h5py.File, sources: Sequence[Source], read: Counter[str], kept: Counter[str]) -> None:
+def _describe(
+    file: h5py.File, sources: Sequence[Source], read: Counter[str], kept: Counter[str]
+) -> None:
     """Where the candidates come from."""
     names = ", ".join(read)
-    write_attributes(file, {"title": f"Candidates merged from {names}", "config": sources[0].config} | package_provenance())
+    write_attributes(
+        file,
+        {"title": f"Candidates merged from {names}", "config": sources[0].config}
+        | package_provenance(),
+    )
     for source in sources:
         for name, attributes in source.origins():
             group = file.create_group(f"runs/{name}")

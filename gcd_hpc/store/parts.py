@@ -27,11 +27,14 @@ _WHOLE_ATOMS = 1 << 20
 """Atoms up to which those of a file are read in one piece, with their checksum."""
 
 
-def write_part(path: str | Path, candidates: Sequence[Candidate], provenance: dict[str, str]) -> None:
+def write_part(
+    path: str | Path, candidates: Sequence[Candidate], provenance: dict[str, str]
+) -> None:
     """Write candidates to one file, which appears under its name only when it is complete.
 
     Args:
-        provenance: further attributes of the file, at least the resolved ``config``; versions and commit are added.
+        provenance: further attributes of the file, at least the resolved ``config``; versions and
+            commit are added.
 
     Raises:
         RunDirectoryError: if the folder cannot be written to or the disk is full.
@@ -56,7 +59,8 @@ def read_part(path: str | Path, rows: Sequence[int] | None = None) -> list[Candi
 def each_of_part(path: str | Path, rows: Sequence[int] | None = None) -> Iterator[Candidate]:
     """The same one after the other, from one open file.
 
-    Some rows of a file of very many atoms are read without the rest, so that the checksums of the atoms cannot be verified.
+    Some rows of a file of very many atoms are read without the rest, so that the checksums of the
+    atoms cannot be verified.
     """
     with reading(Path(path)) as file:
         columns = read_columns_of(file, [START.name, *(field.name for field in ROW_FIELDS)])
@@ -64,13 +68,18 @@ def each_of_part(path: str | Path, rows: Sequence[int] | None = None) -> Iterato
         if rows is None or len(file["atoms/positions"]) <= _WHOLE_ATOMS:
             atoms = {**read_columns_of(file, (field.name for field in ATOM_FIELDS))}
         else:
-            atoms = {field.name: file[field.path] for field in ATOM_FIELDS if field.since <= file.attrs["schema_version"]}
+            atoms = {
+                field.name: file[field.path]
+                for field in ATOM_FIELDS
+                if field.since <= file.attrs["schema_version"]
+            }
         for row in range(len(columns["id"])) if rows is None else rows:
             yield _candidate(columns, atoms, row)
 
 
 def read_row(path: str | Path, row: int) -> Candidate:
-    """One candidate of a file of any size, quickly: checksums, which are those of whole columns, are not verified.
+    """One candidate of a file of any size, quickly: checksums, which are those of whole columns,
+    are not verified.
 
     Raises:
         StoreError: naming the file, as above.
@@ -80,7 +89,9 @@ def read_row(path: str | Path, row: int) -> Candidate:
         start = int(read_value(file, START, row))
         stop = start + int(values["num_atoms"])
         present = (field for field in ATOM_FIELDS if field.since <= file.attrs["schema_version"])
-        return Candidate(**values, **{field.name: file[field.path][start:stop] for field in present})
+        return Candidate(
+            **values, **{field.name: file[field.path][start:stop] for field in present}
+        )
 
 
 def read_columns(paths: Iterable[str | Path], names: Sequence[str]) -> Columns:
@@ -99,13 +110,17 @@ def read_columns(paths: Iterable[str | Path], names: Sequence[str]) -> Columns:
 
 
 def read_provenance(path: str | Path) -> dict[str, str]:
-    """The attributes of a file: schema and package version, git commit, resolved config, and what its writer added."""
+    """The attributes of a file: schema and package version, git commit, resolved config, and what
+    its writer added.
+    """
     with reading(Path(path)) as file:
         return {name: str(value) for name, value in file.attrs.items()}
 
 
 def read_origin(path: str | Path) -> dict[str, str]:
-    """What the writer of a file said of its origin: title, config, seed, hashes; for files that are made from this one."""
+    """What the writer of a file said of its origin: title, config, seed, hashes; for files that are
+    made from this one.
+    """
     return {name: text for name, text in read_provenance(path).items() if name not in OF_THE_FILE}
 
 
@@ -113,12 +128,17 @@ def check_row_fields(names: Iterable[str]) -> None:
     """Refuse names that are no field of a row."""
     for name in names:
         if name not in BY_NAME or BY_NAME[name].per_atom:
-            raise StoreError(f"{name}: expected one of {', '.join(field.name for field in ROW_FIELDS)}")
+            raise StoreError(
+                f"{name}: expected one of {', '.join(field.name for field in ROW_FIELDS)}"
+            )
 
 
 def to_columns(candidates: Sequence[Candidate]) -> Columns:
     """Columns of all fields, in the order of the candidates."""
-    return {field.name: _column(field, [getattr(candidate, field.name) for candidate in candidates]) for field in FIELDS}
+    return {
+        field.name: _column(field, [getattr(candidate, field.name) for candidate in candidates])
+        for field in FIELDS
+    }
 
 
 def _column(field: Field, values: list) -> np.ndarray:
@@ -132,7 +152,8 @@ def _column(field: Field, values: list) -> np.ndarray:
 
 
 def _storable(text: str) -> bytes:
-    # HDF5 ends a string at a NUL, and messages of a crashed process may hold bytes that are no UTF-8.
+    # HDF5 ends a string at a NUL, and messages of a crashed process may hold bytes that are no
+    # UTF-8.
     return text.encode("utf-8", "replace").replace(b"\0", b"")
 
 
@@ -140,10 +161,17 @@ def _empty(field: Field) -> np.ndarray:
     return np.empty((0, *field.shape), dtype=object if field.kind == "text" else DTYPES[field.kind])
 
 
-def _candidate(columns: Columns, atoms: dict[str, h5py.Dataset | np.ndarray], row: int) -> Candidate:
+def _candidate(
+    columns: Columns, atoms: dict[str, h5py.Dataset | np.ndarray], row: int
+) -> Candidate:
     start = int(columns[START.name][row])
     stop = start + int(columns["num_atoms"][row])
     values = {field.name: columns[field.name][row] for field in ROW_FIELDS}
-    known: dict[str, Any] = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
-    known |= {field.name: atoms[field.name][start:stop] for field in ATOM_FIELDS if field.name in atoms}
+    known: dict[str, Any] = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in values.items()
+    }
+    known |= {
+        field.name: atoms[field.name][start:stop] for field in ATOM_FIELDS if field.name in atoms
+    }
     return Candidate(**known)

@@ -1,4 +1,4 @@
-"""Whether the numbers of a candidate follow from one another, recomputed from what the file holds."""
+"""Whether a candidate's numbers follow from one another, recomputed from its file."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +30,9 @@ _RESULTS = ("gb_energy_j_m2", "excess_volume_a", "max_force_ev_a")
 class Physics:
     """Checks candidates of one file, block after block."""
 
-    def __init__(self, path: Path, file: h5py.File, report: Report, depth_by_potential: dict[str, float]) -> None:
+    def __init__(
+        self, path: Path, file: h5py.File, report: Report, depth_by_potential: dict[str, float]
+    ) -> None:
         self._path, self._report, self._depths = path, report, depth_by_potential
         self._version = int(file.attrs["schema_version"])
         self._boundary = boundary_of(file.attrs.get("config"))
@@ -38,66 +40,123 @@ class Physics:
         self._is_depth_unknown = False
         if self._boundary is None:
             for check in ("n", "atoms"):
-                report.skipped(check, f"{path}: the attribute config names no boundary to compare with")
+                report.skipped(
+                    check, f"{path}: the attribute config names no boundary to compare with"
+                )
 
     def verify(self, columns: Columns) -> None:
         """All rows of a block."""
         stops = np.cumsum(columns["num_atoms"])
-        scalars = {name: values.tolist() for name, values in columns.items() if name in BY_NAME and not BY_NAME[name].per_atom}
+        scalars = {
+            name: values.tolist()
+            for name, values in columns.items()
+            if name in BY_NAME and not BY_NAME[name].per_atom
+        }
         for number, stop in enumerate(stops.tolist()):
             row: dict[str, Any] = {name: values[number] for name, values in scalars.items()}
             atoms = slice(stop - row["num_atoms"], stop)
-            row |= {name: columns[name][atoms] for name in ("unrelaxed_positions", "positions", "energies_ev")}
+            row |= {
+                name: columns[name][atoms]
+                for name in ("unrelaxed_positions", "positions", "energies_ev")
+            }
             self._verify_status(row)
             self._verify_start(row)
             if row["status"] == "ok":
                 self._verify_relaxed(row)
 
-    def _wrong(self, check: str, row: dict[str, Any], field: str, expected: object, got: object) -> None:
+    def _wrong(
+        self, check: str, row: dict[str, Any], field: str, expected: object, got: object
+    ) -> None:
         self._report.found(check, expected, got, file=self._path, row=row["id"], field=field)
 
     def _verify_status(self, row: dict[str, Any]) -> None:
         self._report.looked_at("status")
         for name in ("source", "status", "failure", "preset"):
             if row[name] not in BY_NAME[name].labels:
-                self._wrong("status", row, name, f"one of {', '.join(label or 'nothing' for label in BY_NAME[name].labels)}", row[name])
+                self._wrong(
+                    "status",
+                    row,
+                    name,
+                    f"one of {', '.join(label or 'nothing' for label in BY_NAME[name].labels)}",
+                    row[name],
+                )
         status, has_reason = row["status"], bool(row["reason"])
         if has_reason != (status in ("invalid", "failed")):
-            self._wrong("status", row, "reason", "a reason" if not has_reason else f"none, for it is {status}", repr(row["reason"]))
-        if self._version >= BY_NAME["failure"].since and bool(row["failure"]) != (status == "failed"):
+            self._wrong(
+                "status",
+                row,
+                "reason",
+                "a reason" if not has_reason else f"none, for it is {status}",
+                repr(row["reason"]),
+            )
+        if self._version >= BY_NAME["failure"].since and bool(row["failure"]) != (
+            status == "failed"
+        ):
             expected = "physics or bug" if status == "failed" else f"none, for it is {status}"
             self._wrong("status", row, "failure", expected, repr(row["failure"]))
         finite = [name for name in _RESULTS if np.isfinite(row[name])]
-        known = [name for name in ("positions", "energies_ev") if np.isfinite(row[name]).all() and len(row[name])]
+        known = [
+            name
+            for name in ("positions", "energies_ev")
+            if np.isfinite(row[name]).all() and len(row[name])
+        ]
         if status != "ok":
             for name in [*finite, *known]:
                 self._wrong("status", row, name, f"NaN, for it is {status}", "numbers")
         else:
             for name in (*_RESULTS, "positions", "energies_ev"):
                 if name not in (*finite, *known):
-                    self._wrong("status", row, name, "finite numbers, for it is ok", "NaN or infinity")
+                    self._wrong(
+                        "status", row, name, "finite numbers, for it is ok", "NaN or infinity"
+                    )
 
     def _verify_start(self, row: dict[str, Any]) -> None:
         """[n], and the structure before relaxation."""
         positions = row["unrelaxed_positions"]
-        if _is_box(row["cell"]) and np.isfinite(row["closest_pair_a"]) and np.isfinite(positions).all():
+        if (
+            _is_box(row["cell"])
+            and np.isfinite(row["closest_pair_a"])
+            and np.isfinite(positions).all()
+        ):
             self._report.looked_at("atoms")
             closest = closest_pair(positions, row["cell"])
             if abs(closest - row["closest_pair_a"]) > SAME_LENGTH_A:
-                self._wrong("atoms", row, "closest_pair_a", f"{closest:.6f} Å, as of unrelaxed_positions", f"{row['closest_pair_a']:.6f}")
+                self._wrong(
+                    "atoms",
+                    row,
+                    "closest_pair_a",
+                    f"{closest:.6f} Å, as of unrelaxed_positions",
+                    f"{row['closest_pair_a']:.6f}",
+                )
         if self._boundary is None or not np.isfinite(row["n_fraction"]):
             return
         self._report.looked_at("n")
         plane, num_atoms = self._crystal(None).atoms_per_plane, row["num_atoms"]
         if row["atoms_per_plane"] not in (0, plane):
-            self._wrong("n", row, "atoms_per_plane", f"{plane}, as of the boundary in config", row["atoms_per_plane"])
+            self._wrong(
+                "n",
+                row,
+                "atoms_per_plane",
+                f"{plane}, as of the boundary in config",
+                row["atoms_per_plane"],
+            )
         expected = n_fraction(num_atoms, plane)
         if abs(expected - row["n_fraction"]) > 1e-9:
-            self._wrong("n", row, "n_fraction", f"{expected:.6f} = ({num_atoms} mod {plane}) / {plane}", f"{row['n_fraction']:.6f}")
+            self._wrong(
+                "n",
+                row,
+                "n_fraction",
+                f"{expected:.6f} = ({num_atoms} mod {plane}) / {plane}",
+                f"{row['n_fraction']:.6f}",
+            )
 
     def _verify_relaxed(self, row: dict[str, Any]) -> None:
         self._verify_relaxation(row)
-        if not np.isfinite(row["positions"]).all() or not np.isfinite(row["energies_ev"]).all() or not row["num_atoms"]:
+        if (
+            not np.isfinite(row["positions"]).all()
+            or not np.isfinite(row["energies_ev"]).all()
+            or not row["num_atoms"]
+        ):
             return  # said above
         self._report.looked_at("atoms")
         if not _is_box(row["cell"]):
@@ -112,24 +171,49 @@ class Physics:
         if self._boundary is None:
             return
         crystal = self._crystal(row["cell"][0])
-        closest, allowed = closest_pair(row["positions"], row["cell"]), CLOSEST * crystal.nearest_neighbor
+        closest, allowed = (
+            closest_pair(row["positions"], row["cell"]),
+            CLOSEST * crystal.nearest_neighbor,
+        )
         if closest < allowed:
-            self._wrong("atoms", row, "positions", f"at least {allowed:.3f} Å between two atoms", f"{closest:.3f}")
+            self._wrong(
+                "atoms",
+                row,
+                "positions",
+                f"at least {allowed:.3f} Å between two atoms",
+                f"{closest:.3f}",
+            )
         volume = excess_volume(row["positions"], crystal)
         if abs(volume - row["excess_volume_a"]) > SAME_LENGTH_A:
-            self._wrong("atoms", row, "excess_volume_a", f"{volume:.6f} Å, as of positions", f"{row['excess_volume_a']:.6f}")
+            self._wrong(
+                "atoms",
+                row,
+                "excess_volume_a",
+                f"{volume:.6f} Å, as of positions",
+                f"{row['excess_volume_a']:.6f}",
+            )
 
     def _verify_relaxation(self, row: dict[str, Any]) -> None:
         self._report.looked_at("relaxation")
         ran_out = "max" in row["stop_reason"]
         if row["converged"] == ran_out:
-            self._wrong("relaxation", row, "converged", not ran_out, f"{row['converged']} with the stop reason {row['stop_reason']!r}")
+            self._wrong(
+                "relaxation",
+                row,
+                "converged",
+                not ran_out,
+                f"{row['converged']} with the stop reason {row['stop_reason']!r}",
+            )
         if not row["preset"]:
-            self._wrong("relaxation", row, "preset", "the tolerances of the last relaxation", "nothing")
+            self._wrong(
+                "relaxation", row, "preset", "the tolerances of the last relaxation", "nothing"
+            )
         if row["evaluations"] < 1:
             self._wrong("relaxation", row, "evaluations", "at least 1", row["evaluations"])
         if row["max_force_ev_a"] < 0:
-            self._wrong("relaxation", row, "max_force_ev_a", "no less than 0 eV/Å", row["max_force_ev_a"])
+            self._wrong(
+                "relaxation", row, "max_force_ev_a", "no less than 0 eV/Å", row["max_force_ev_a"]
+            )
 
     def _verify_energy(self, row: dict[str, Any]) -> None:
         depth = self._depth(row)
@@ -142,7 +226,12 @@ class Physics:
             return
         heights = row["positions"][:, 2]
         inside = (heights > heights.min() + depth) & (heights < heights.max() - depth)
-        energy = gb_energy(float(row["energies_ev"][inside].sum()), int(inside.sum()), row["cohesive_ev"], row["area_a2"])
+        energy = gb_energy(
+            float(row["energies_ev"][inside].sum()),
+            int(inside.sum()),
+            row["cohesive_ev"],
+            row["area_a2"],
+        )
         if not abs(energy - row["gb_energy_j_m2"]) <= SAME_ENERGY_J_M2:
             expected = f"{energy:.6f} J/m^2, as of energies_ev, cohesive_ev and area_a2"
             self._wrong("energies", row, "gb_energy_j_m2", expected, f"{row['gb_energy_j_m2']:.6f}")
@@ -154,12 +243,17 @@ class Physics:
         depth = self._depths.get(row["potential_sha256"], np.nan)
         if not np.isfinite(depth) and not self._is_depth_unknown:
             self._is_depth_unknown = True
-            why = "the file does not hold surface_depth_a (since version 3), and no bulk.json of its run directory lies above it"
+            why = (
+                "the file does not hold surface_depth_a (since version 3), and no bulk.json of its"
+                " run directory lies above it"
+            )
             self._report.skipped("energies", f"{self._path}: {why}")
         return depth
 
     def _crystal(self, length_x: float | None) -> Bicrystal:
-        """The boundary with the lattice constant that a cell has; of no cell, with 1 Å, for what does not depend on it."""
+        """The boundary with the lattice constant that a cell has; of no cell, with 1 Å, for what
+        does not depend on it.
+        """
         assert self._boundary is not None
         if length_x not in self._crystals:
             a0 = 1.0 if length_x is None else length_x / self._crystal(None).lengths[0]

@@ -1,4 +1,6 @@
-"""Where a file comes from: versions, git commit and the resolved campaign, the same for every file of a run."""
+"""Where a file comes from: versions, git commit and the resolved campaign, the same for every file
+of a run.
+"""
 
 import shutil
 import subprocess
@@ -11,8 +13,15 @@ from gcd_hpc.config.loader import dump
 
 
 def campaign_provenance(config: CampaignConfig, **more: str) -> dict[str, str]:
-    """Provenance of the files of a campaign: title, seed, resolved config as YAML, and what else the caller knows (hashes, stage)."""
-    return {"title": f"Grain boundary candidates of {config.name}", "config": dump(config), "seed": str(config.seed), **more}
+    """Provenance of the files of a campaign: title, seed, resolved config as YAML, and what else
+    the caller knows (hashes, stage).
+    """
+    return {
+        "title": f"Grain boundary candidates of {config.name}",
+        "config": dump(config),
+        "seed": str(config.seed),
+        **more,
+    }
 
 
 def package_provenance() -> dict[str, str]:
@@ -22,12 +31,17 @@ def package_provenance() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def git_commit() -> str:
-    """Commit of the checkout that the package runs from, with ``-dirty`` if it was changed; ``unknown`` outside of one."""
+    """Commit of the checkout that the package runs from, with ``-dirty`` if it was changed;
+    ``unknown`` outside of one.
+    """
     if shutil.which("git") is None:
         return "unknown"
     git = ["git", "-C", str(Path(gcd_hpc.__file__).parent)]
-    # An installed package may lie inside somebody else's repository: only a tracked one has a commit.
-    if subprocess.run([*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=False).returncode:
+    # An installed package may lie inside somebody else's repository: only a tracked one has a
+    # commit.
+    if subprocess.run(
+        [*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=False
+    ).returncode:
         return "unknown"
     describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     described = subprocess.run(describe, capture_output=True, text=True, check=False)

@@ -1,4 +1,6 @@
-"""The candidates of a run at one moment, numbered part after part, from the index as far as it goes."""
+"""The candidates of a run at one moment, numbered part after part, from the index as far as it
+goes.
+"""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -18,7 +20,10 @@ EVERY = slice(None)
 
 
 class Rows:
-    """Row columns of many parts. Row numbers hold as long as this object lives, whatever the campaign writes meanwhile."""
+    """Row columns of many parts.
+
+    Row numbers hold as long as this object lives, whatever the campaign writes meanwhile.
+    """
 
     def __init__(self, pieces: Sequence["PartRows | IndexedRows"]) -> None:
         self._pieces = pieces
@@ -27,7 +32,11 @@ class Rows:
         """Columns of all rows."""
         check_row_fields(names)
         columns = [piece.read(names, EVERY) for piece in self._pieces] or [read_columns([], names)]
-        return columns[0] if len(columns) == 1 else {name: np.concatenate([one[name] for one in columns]) for name in names}
+        return (
+            columns[0]
+            if len(columns) == 1
+            else {name: np.concatenate([one[name] for one in columns]) for name in names}
+        )
 
     def take(self, names: Sequence[str], rows: np.ndarray) -> Columns:
         """Columns of some rows, in the order of their numbers ``rows``, which are ascending."""
@@ -35,7 +44,9 @@ class Rows:
         borders = np.searchsorted(rows, self._starts)
         columns = [
             piece.read(names, rows[first:last] - start)
-            for piece, start, (first, last) in zip(self._pieces, self._starts.tolist(), pairwise(borders.tolist()), strict=False)
+            for piece, start, (first, last) in zip(
+                self._pieces, self._starts.tolist(), pairwise(borders.tolist()), strict=False
+            )
             if first < last
         ]
         columns = columns or [read_columns([], names)]
@@ -88,11 +99,16 @@ class IndexedRows:
             # Only a copy: whoever reads next makes it again.
             with suppress(OSError):
                 self._index.path.unlink()
-            return {name: values[rows] for name, values in read_columns([path for path, _ in self.parts], names).items()}
+            return {
+                name: values[rows]
+                for name, values in read_columns([path for path, _ in self.parts], names).items()
+            }
 
 
 def rows_of(parts: Iterable[tuple[str, Path]], index: Catalogue | None) -> Rows:
-    """The rows of parts, each with its signature; runs of parts that lie one after the other in the index are one piece."""
+    """The rows of parts, each with its signature; runs of parts that lie one after the other in the
+    index are one piece.
+    """
     pieces: list[PartRows | IndexedRows] = []
     stop = -1
     for signature, path in parts:

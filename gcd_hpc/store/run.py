@@ -32,7 +32,9 @@ _SAME_FRACTION = 6
 
 @dataclass(frozen=True, eq=False)
 class RunCandidate(Candidate):
-    """One structure that was tried: the fields of the schema as attributes (``energies_ev``, ``positions``, ``registry``, ...)."""
+    """One structure that was tried: the fields of the schema as attributes (``energies_ev``,
+    ``positions``, ``registry``, ...).
+    """
 
     element: str = field(kw_only=True)
 
@@ -40,16 +42,17 @@ class RunCandidate(Candidate):
         """The structure for ASE, every known field of the schema in ``info``.
 
         Args:
-            relaxed: with the energy of the box and of each atom as ASE's results, in eV; otherwise the structure before relaxation,
-                which has no energy.
+            relaxed: with the energy of the box and of each atom as ASE's results, in eV; otherwise
+                the structure before relaxation, which has no energy.
 
         Raises:
             StoreError: if it was never relaxed.
         """
         if relaxed and not np.isfinite(self.positions).all():
             raise StoreError(
-                f"{self.id}: expected a relaxed structure, got one that is {self.status}"
-                f"{f' ({self.reason})' if self.reason else ''}; to_atoms(relaxed=False) gives it as it was made"
+                f"{self.id}: expected a relaxed structure, got one that is"
+                f" {self.status}{f' ({self.reason})' if self.reason else ''};"
+                " to_atoms(relaxed=False) gives it as it was made"
             )
         atoms = to_atoms(self, self.element)
         if not relaxed:
@@ -59,13 +62,17 @@ class RunCandidate(Candidate):
 
 
 class Run:
-    """Candidates of a run, as many as there were when it was opened: all of them, or a selection in some order.
+    """Candidates of a run, as many as there were when it was opened: all of them, or a selection in
+    some order.
 
-    Nothing is read before it is asked for, and files one after the other. ``select``, ``sorted``, ``lowest``, ``best_per_n`` and slices
-    give another ``Run``; iteration, ids and numbers give candidates.
+    Nothing is read before it is asked for, and files one after the other. ``select``, ``sorted``,
+    ``lowest``, ``best_per_n`` and slices give another ``Run``; iteration, ids and numbers give
+    candidates.
     """
 
-    def __init__(self, store: RunStore, parts: Sequence[tuple[Path, int]], chosen: np.ndarray) -> None:
+    def __init__(
+        self, store: RunStore, parts: Sequence[tuple[Path, int]], chosen: np.ndarray
+    ) -> None:
         self._store, self._parts, self._chosen = store, list(parts), chosen
 
     @property
@@ -75,7 +82,9 @@ class Run:
 
     @cached_property
     def provenance(self) -> dict[str, str]:
-        """Schema and package version, git commit, resolved ``config``, and what else the run's first file says of its origin."""
+        """Schema and package version, git commit, resolved ``config``, and what else the run's
+        first file says of its origin.
+        """
         return self._store.provenance()
 
     @cached_property
@@ -99,7 +108,11 @@ class Run:
         for first in range(0, len(self), _BATCH):
             batch = self._chosen[first : first + _BATCH]
             order = np.argsort(batch, kind="stable")
-            found = [candidate for path, rows in self._places(batch[order]) for candidate in self._read(path, rows)]
+            found = [
+                candidate
+                for path, rows in self._places(batch[order])
+                for candidate in self._read(path, rows)
+            ]
             for place in np.argsort(order).tolist():
                 yield found[place]
 
@@ -119,7 +132,9 @@ class Run:
         if isinstance(which, str):
             found = self.select(f"id={which}")
             if not len(found):
-                raise StoreError(f"{self.path}: expected the id of one of {len(self):,} candidates, got {which}")
+                raise StoreError(
+                    f"{self.path}: expected the id of one of {len(self):,} candidates, got {which}"
+                )
             return found[0]
         return next(iter(self._restricted(self._chosen[[which]])))
 
@@ -134,8 +149,9 @@ class Run:
     def select(self, selection: str) -> "Run":
         """Those for which every word of the selection holds, in the same order.
 
-        A word is a field of the schema, ``=``, ``!=``, ``<``, ``<=``, ``>`` or ``>=``, and a value, or several after ``=`` and ``!=``:
-        ``run.select("n=0.2,0.4 energy<2.5 source=model status=ok")``. ``n`` and ``energy`` (J/m^2) are short for ``n_fraction`` and
+        A word is a field of the schema, ``=``, ``!=``, ``<``, ``<=``, ``>`` or ``>=``, and a value,
+        or several after ``=`` and ``!=``: ``run.select("n=0.2,0.4 energy<2.5 source=model
+        status=ok")``. ``n`` and ``energy`` (J/m^2) are short for ``n_fraction`` and
         ``gb_energy_j_m2``.
 
         Raises:
@@ -148,7 +164,8 @@ class Run:
             return self._restricted(self._chosen[holds[now]])
 
     def sorted(self, name: str, descending: bool = False) -> "Run":
-        """Sorted by a field of the schema; equal ones keep their order, unknown numbers come last either way.
+        """Sorted by a field of the schema; equal ones keep their order, unknown numbers come last
+        either way.
 
         Raises:
             StoreError: if there is no such field to sort by.
@@ -176,7 +193,8 @@ class Run:
         return self._restricted(relaxed._chosen[order]), columns["n_fraction"][order]
 
     def columns(self, names: Sequence[str]) -> Columns:
-        """Fields of all candidates of this selection, in its order, as arrays (M,) or (M, 3) in the units of the schema; texts as objects.
+        """Fields of all candidates of this selection, in its order, as arrays (M,) or (M, 3) in the
+        units of the schema; texts as objects.
 
         Raises:
             StoreError: if a name is no field of a candidate.
@@ -185,7 +203,8 @@ class Run:
             return take_in_order(rows, list(names), now)
 
     def to_dataframe(self, names: Sequence[str] | None = None) -> "DataFrame":
-        """A pandas table, one row a candidate, indexed by id; vectors become three columns: ``registry_x``, ``registry_y``, ...
+        """A pandas table, one row a candidate, indexed by id; vectors become three columns:
+        ``registry_x``, ``registry_y``, ...
 
         Args:
             names: fields of the schema, the id aside; all when not given.
@@ -197,11 +216,18 @@ class Run:
         try:
             import pandas as pd  # not a dependency of this package
         except ImportError:
-            raise GcdError("to_dataframe: expected pandas, got none; pip install pandas, or take Run.columns, which needs none") from None
+            raise GcdError(
+                "to_dataframe: expected pandas, got none; pip install pandas, or take Run.columns,"
+                " which needs none"
+            ) from None
         wanted = [row.name for row in ROW_FIELDS] if names is None else list(names)
         columns = self.columns(["id", *(name for name in wanted if name != "id")])
         index = pd.Index(columns.pop("id"), name="id")
-        flat = {title: values for name, column in columns.items() for title, values in _scalars(name, column)}
+        flat = {
+            title: values
+            for name, column in columns.items()
+            for title, values in _scalars(name, column)
+        }
         return pd.DataFrame(flat, index=index)
 
     def _restricted(self, chosen: np.ndarray) -> "Run":
@@ -209,14 +235,28 @@ class Run:
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Rows, np.ndarray]]:
-        """The rows of the run, and which of them these candidates are; a campaign at work adds files between those known."""
+        """The rows of the run, and which of them these candidates are; a campaign at work adds
+        files between those known.
+        """
         with self._store.rows() as rows:
             parts = rows.parts()
-            starts = dict(zip((path for path, _ in parts), np.cumsum([0, *(num for _, num in parts)]).tolist(), strict=False))
+            starts = dict(
+                zip(
+                    (path for path, _ in parts),
+                    np.cumsum([0, *(num for _, num in parts)]).tolist(),
+                    strict=False,
+                )
+            )
             gone = [path for path, _ in self._parts if path not in starts]
             if gone:
-                raise StoreError(f"{gone[0]}: expected a file that was there when the run was opened, got none; open the run again")
-            moved = np.array([starts[path] for path, _ in self._parts], dtype=np.int64) - self._starts[:-1]
+                raise StoreError(
+                    f"{gone[0]}: expected a file that was there when the run was opened, got none;"
+                    " open the run again"
+                )
+            moved = (
+                np.array([starts[path] for path, _ in self._parts], dtype=np.int64)
+                - self._starts[:-1]
+            )
             yield rows, self._chosen + (moved[self._part_numbers(self._chosen)] if len(self) else 0)
 
     @cached_property
@@ -240,11 +280,16 @@ class Run:
 
 
 def _scalars(name: str, column: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    return [(name, column)] if column.ndim == 1 else [(f"{name}_{axis}", column[:, place]) for place, axis in enumerate("xyz")]
+    return (
+        [(name, column)]
+        if column.ndim == 1
+        else [(f"{name}_{axis}", column[:, place]) for place, axis in enumerate("xyz")]
+    )
 
 
 def open_run(path: str | Path) -> Run:
-    """The results of a run, as they are at this moment, also while the campaign is at work; open it again to see what came since.
+    """The results of a run, as they are at this moment, also while the campaign is at work; open it
+    again to see what came since.
 
     Args:
         path: run directory, or one HDF5 file of candidates (``results.h5``).

@@ -1,6 +1,8 @@
-"""What is known about a candidate: ONE table from which writing, reading, validation, export and the docs derive.
+"""What is known about a candidate: ONE table from which writing, reading, validation, export and
+the docs derive.
 
-Fields are added with a new version and never reinterpreted: a file of an older version is read with the defaults of the fields it lacks.
+Fields are added with a new version and never reinterpreted: a file of an older version is read with
+the defaults of the fields it lacks.
 """
 
 import dataclasses
@@ -18,7 +20,11 @@ Kind = Literal["text", "int", "float", "bool"]
 FAILURES = ("", "physics", "bug")
 PRESET_LABELS = ("", "screen", "paper", "tight")
 
-DTYPES: dict[str, np.dtype] = {"int": np.dtype("<i8"), "float": np.dtype("<f8"), "bool": np.dtype(bool)}
+DTYPES: dict[str, np.dtype] = {
+    "int": np.dtype("<i8"),
+    "float": np.dtype("<f8"),
+    "bool": np.dtype(bool),
+}
 NAN = float("nan")
 NAN3 = (NAN, NAN, NAN)
 
@@ -54,7 +60,9 @@ class Field:
         return f"{self.title} ({self.unit})" if self.unit not in ("", "1") else self.title
 
 
-def _text(name: str, default: str, title: str, meaning: str, labels: tuple[str, ...] = (), since: int = 1) -> Field:
+def _text(
+    name: str, default: str, title: str, meaning: str, labels: tuple[str, ...] = (), since: int = 1
+) -> Field:
     return Field(name, "text", (), "", default, title, meaning, since=since, labels=labels)
 
 
@@ -75,15 +83,31 @@ FIELDS: tuple[Field, ...] = (
         "id",
         "",
         "id",
-        "unique in the file: source, version of a model, index, as search-000123 or model-01-000045; behind the run's name "
-        "and a dot in a file merged from several runs",
+        "unique in the file: source, version of a model, index, as search-000123 or"
+        " model-01-000045; behind the run's name and a dot in a file merged from several runs",
     ),
-    _text("source", "search", "source", "who made the structure: the seed search or a model", get_args(Source)),
+    _text(
+        "source",
+        "search",
+        "source",
+        "who made the structure: the seed search or a model",
+        get_args(Source),
+    ),
     _int("version", "model version", "version of the model; 0 for the search"),
     _int("round", "round", "round of the campaign"),
-    _int("index", "index", "number of the candidate within its source and version; its random stream hangs on it"),
+    _int(
+        "index",
+        "index",
+        "number of the candidate within its source and version; its random stream hangs on it",
+    ),
     _int("seed", "seed", "seed of the campaign"),
-    _text("status", "sampled", "status", "sampled (not relaxed yet), ok, invalid (refused before relaxation) or failed", get_args(Status)),
+    _text(
+        "status",
+        "sampled",
+        "status",
+        "sampled (not relaxed yet), ok, invalid (refused before relaxation) or failed",
+        get_args(Status),
+    ),
     _text("reason", "", "reason", "why it is invalid or failed"),
     _text(
         "failure",
@@ -93,28 +117,69 @@ FIELDS: tuple[Field, ...] = (
         FAILURES,
         since=2,
     ),
-    _vector("registry", "Å", "registry as built", "origin of the upper grain's lattice (dx, dy, dz) as built"),
+    _vector(
+        "registry",
+        "Å",
+        "registry as built",
+        "origin of the upper grain's lattice (dx, dy, dz) as built",
+    ),
     _vector("registry_relaxed", "Å", "registry", "the same after relaxation"),
-    _float("target_energy_j_m2", "J/m^2", "target E_gb", "boundary energy that the model was asked for; NaN = not asked"),
-    _float("target_n_fraction", "1", "target [n]", "[n] that the model was asked for; NaN = not asked"),
+    _float(
+        "target_energy_j_m2",
+        "J/m^2",
+        "target E_gb",
+        "boundary energy that the model was asked for; NaN = not asked",
+    ),
+    _float(
+        "target_n_fraction", "1", "target [n]", "[n] that the model was asked for; NaN = not asked"
+    ),
     _int("num_atoms", "atoms", "number of atoms N"),
     _float("n_fraction", "1", "[n]", "[n] = (N mod N_plane) / N_plane"),
     _float(
         "gb_energy_j_m2",
         "J/m^2",
         "E_gb",
-        "energy of the boundary after relaxation: the sum of energies_ev - cohesive_ev over the atoms "
-        "more than surface_depth_a from the lowest and from the highest atom, over area_a2",
+        "energy of the boundary after relaxation: the sum of energies_ev - cohesive_ev over the"
+        " atoms more than surface_depth_a from the lowest and from the highest atom, over area_a2",
     ),
-    _float("screen_gb_energy_j_m2", "J/m^2", "E_gb of the screen", "the same after the loose first relaxation"),
-    _float("score_gb_energy_j_m2", "J/m^2", "score", "boundary energy by which candidates queue for relaxation", since=2),
+    _float(
+        "screen_gb_energy_j_m2",
+        "J/m^2",
+        "E_gb of the screen",
+        "the same after the loose first relaxation",
+    ),
+    _float(
+        "score_gb_energy_j_m2",
+        "J/m^2",
+        "score",
+        "boundary energy by which candidates queue for relaxation",
+        since=2,
+    ),
     _float("excess_volume_a", "Å", "excess volume", "excess volume per area"),
-    _float("closest_pair_a", "Å", "closest pair", "shortest distance between two atoms before relaxation"),
-    _text("preset", "", "preset", "tolerances of the last relaxation; empty if there was none", PRESET_LABELS),
-    Field("converged", "bool", (), "1", False, "converged", "the last relaxation met its tolerances"),
+    _float(
+        "closest_pair_a",
+        "Å",
+        "closest pair",
+        "shortest distance between two atoms before relaxation",
+    ),
+    _text(
+        "preset",
+        "",
+        "preset",
+        "tolerances of the last relaxation; empty if there was none",
+        PRESET_LABELS,
+    ),
+    Field(
+        "converged", "bool", (), "1", False, "converged", "the last relaxation met its tolerances"
+    ),
     _text("stop_reason", "", "stop reason", "why the minimiser stopped, in its own words"),
     _int("evaluations", "force evaluations", "force evaluations of all relaxations"),
-    _float("max_force_ev_a", "eV/Å", "largest force", "largest force component on a free atom at the end"),
+    _float(
+        "max_force_ev_a",
+        "eV/Å",
+        "largest force",
+        "largest force component on a free atom at the end",
+    ),
     _float("sample_s", "s", "time to make", "time to make the structure"),
     _float("relax_s", "s", "time to relax", "time to relax it"),
     _float("cohesive_ev", "eV", "cohesive energy", "energy per atom of the bulk crystal"),
@@ -127,14 +192,53 @@ FIELDS: tuple[Field, ...] = (
         "slab feel a free surface, and gb_energy_j_m2 leaves them out",
         since=3,
     ),
-    _int("atoms_per_plane", "atoms per plane", "N_plane, of which n_fraction counts: atoms in one lattice plane of the cell", since=3),
+    _int(
+        "atoms_per_plane",
+        "atoms per plane",
+        "N_plane, of which n_fraction counts: atoms in one lattice plane of the cell",
+        since=3,
+    ),
     _text("model_sha256", "", "model", "content of the model's weights; empty for the search"),
     _text("potential_sha256", "", "potential", "content of the potential"),
-    _text("run", "", "run", "the run that it came from, in a file merged from several; its config is an attribute of runs/NAME", since=3),
+    _text(
+        "run",
+        "",
+        "run",
+        "the run that it came from, in a file merged from several; its config is an attribute of"
+        " runs/NAME",
+        since=3,
+    ),
     _vector("cell", "Å", "cell", "edges of the orthorhombic box; periodic in x and y, open in z"),
-    Field("unrelaxed_positions", "float", (3,), "Å", NAN, "position before relaxation", "atoms before relaxation", per_atom=True),
-    Field("positions", "float", (3,), "Å", NAN, "position", "atoms after relaxation; NaN where there was none", per_atom=True),
-    Field("energies_ev", "float", (), "eV", NAN, "energy of an atom", "energy of each atom after relaxation", per_atom=True),
+    Field(
+        "unrelaxed_positions",
+        "float",
+        (3,),
+        "Å",
+        NAN,
+        "position before relaxation",
+        "atoms before relaxation",
+        per_atom=True,
+    ),
+    Field(
+        "positions",
+        "float",
+        (3,),
+        "Å",
+        NAN,
+        "position",
+        "atoms after relaxation; NaN where there was none",
+        per_atom=True,
+    ),
+    Field(
+        "energies_ev",
+        "float",
+        (),
+        "eV",
+        NAN,
+        "energy of an atom",
+        "energy of each atom after relaxation",
+        per_atom=True,
+    ),
 )
 ROW_FIELDS = tuple(field for field in FIELDS if not field.per_atom)
 ATOM_FIELDS = tuple(field for field in FIELDS if field.per_atom)
@@ -143,10 +247,12 @@ BY_NAME = {field.name: field for field in FIELDS}
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One structure that was tried, and everything the campaign knows about it. The names are those of FIELDS.
+    """One structure that was tried, and everything the campaign knows about it. The names are those
+    of FIELDS.
 
     Raises:
-        ValueError: if source or status is none of the known ones, or if an array has not the shape that num_atoms asks for.
+        ValueError: if source or status is none of the known ones, or if an array has not the shape
+            that num_atoms asks for.
     """
 
     id: str
@@ -191,9 +297,15 @@ class Candidate:
 
     def __post_init__(self) -> None:
         if self.source not in get_args(Source):
-            raise ValueError(f"{self.id}: source must be one of {', '.join(get_args(Source))}, got {self.source!r}")
+            raise ValueError(
+                f"{self.id}: source must be one of {', '.join(get_args(Source))}, got"
+                f" {self.source!r}"
+            )
         if self.status not in get_args(Status):
-            raise ValueError(f"{self.id}: status must be one of {', '.join(get_args(Status))}, got {self.status!r}")
+            raise ValueError(
+                f"{self.id}: status must be one of {', '.join(get_args(Status))}, got"
+                f" {self.status!r}"
+            )
         for field in FIELDS:
             if field.per_atom or field.shape:
                 self._set_array(field)
@@ -203,7 +315,9 @@ class Candidate:
         value = getattr(self, field.name)
         array = np.full(shape, NAN) if np.size(value) == 0 else np.array(value, dtype=np.float64)
         if array.shape != shape:
-            raise ValueError(f"{self.id}: {field.name} must have the shape {shape}, got {array.shape}")
+            raise ValueError(
+                f"{self.id}: {field.name} must have the shape {shape}, got {array.shape}"
+            )
         object.__setattr__(self, field.name, array)
 
 

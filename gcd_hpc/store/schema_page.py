@@ -1,15 +1,17 @@
-"""``docs/schema.md``, made from the table in code: ``python -m gcd_hpc.store.schema_page > docs/schema.md``."""
+"""``docs/schema.md``, made from the table in code: ``python -m gcd_hpc.store.schema_page >
+docs/schema.md``.
+"""
 
 from gcd_hpc.store.hdf5 import START
 from gcd_hpc.store.schema import FIELDS, SCHEMA_VERSION, Field
 
 INTRODUCTION = f"""# The HDF5 schema
 
-Version {SCHEMA_VERSION}. This page is made from the table in `gcd_hpc/store/schema.py`, from which files are also written, read and
-checked: `python -m gcd_hpc.store.schema_page > docs/schema.md`.
+Version {SCHEMA_VERSION}. This page is made from the table in `gcd_hpc/store/schema.py`, from which
+files are also written, read and checked: `python -m gcd_hpc.store.schema_page > docs/schema.md`.
 
-Part files (`RUN/parts/...`), training sets (`RUN/models/NN/training.h5`), the file that a campaign leaves (`RUN/results.h5`) and what
-`gcd-hpc merge` writes all have this one layout:
+Part files (`RUN/parts/...`), training sets (`RUN/models/NN/training.h5`), the file that a campaign
+leaves (`RUN/results.h5`) and what `gcd-hpc merge` writes all have this one layout:
 
 ```text
 /                 attributes: where the file comes from
@@ -19,11 +21,13 @@ Part files (`RUN/parts/...`), training sets (`RUN/models/NN/training.h5`), the f
 └── runs/         only in a file merged from several runs: the config of each as attributes
 ```
 
-Candidate `i` has the atoms `start[i]` to `start[i] + num_atoms[i]` of every dataset in `atoms/`. Text is UTF-8; a number that is not known
-is NaN; `bool` is HDF5's enumeration of FALSE and TRUE. Atoms are compressed by gzip in chunks. Rows are not: beside the atoms of real
-structures their numbers take 2 % of a file, and a column is read in one piece.
+Candidate `i` has the atoms `start[i]` to `start[i] + num_atoms[i]` of every dataset in `atoms/`.
+Text is UTF-8; a number that is not known is NaN; `bool` is HDF5's enumeration of FALSE and TRUE.
+Atoms are compressed by gzip in chunks. Rows are not: beside the atoms of real structures their
+numbers take 2 % of a file, and a column is read in one piece.
 
-Fields are added with a new version and never reinterpreted. A file of an older version is read with the defaults of the fields it lacks.
+Fields are added with a new version and never reinterpreted. A file of an older version is read with
+the defaults of the fields it lacks.
 """
 
 ATTRIBUTES = """## Attributes
@@ -33,7 +37,7 @@ Of the file:
 | attribute | since | meaning |
 |---|---|---|
 | `schema_version` | 1 | version of this schema |
-| `config` | 1 | the whole campaign file as it was resolved, as YAML: boundary, potential, every option |
+| `config` | 1 | the resolved campaign file as YAML: boundary, potential, every option |
 | `package_version`, `git_commit` | 1 | the gcd-hpc that wrote the file |
 | `title`, `creator`, `schema` | 3 | what it is, who wrote it, and how to read it |
 | `seed` | 3 | seed of the campaign, from which every candidate's random stream follows |
@@ -47,10 +51,11 @@ Of a dataset:
 | `long_name` | 3 | title and unit, for the axis of a plot |
 | `meaning` | 1 | as in the table above |
 | `labels` | 3 | the only values of a text that has a fixed set of them |
-| `crc32` | 1 | checksum: CRC-32 of the numbers as they are in memory; of text, of the UTF-8 strings with a NUL after each |
+| `crc32` | 1 | CRC-32 of the numbers in memory; of text, of the UTF-8 strings, each with a NUL |
 
-Of a group `runs/NAME` of a merged file: `config`, `package_version`, `git_commit` and the other attributes of that run's files, and
-`num_read` and `num_kept`, its candidates before and after duplicates were dropped.
+Of a group `runs/NAME` of a merged file: `config`, `package_version`, `git_commit` and the other
+attributes of that run's files, and `num_read` and `num_kept`, its candidates before and after
+duplicates were dropped.
 """
 
 READING = """## Reading it without gcd-hpc
@@ -65,7 +70,8 @@ rows, atoms = file["structures"], file["atoms"]
 
 # What is in it
 print(file.attrs["schema"])
-print({name: (data.shape, data.attrs["units"], data.attrs["meaning"]) for name, data in rows.items()})
+for name, data in rows.items():
+    print(name, data.shape, data.attrs["units"], data.attrs["meaning"])
 
 # The lowest boundary energy
 energies = rows["gb_energy_j_m2"][:]
@@ -91,16 +97,18 @@ excess_ev = atoms["energies_ev"][first : first + len(positions)][inside] - bulk
 assert abs(excess_ev.sum() / rows["area_a2"][lowest] * 16.02176634 - energies[lowest]) < 1e-6
 ```
 
-HDFView, `h5dump` and h5web (VS Code, JupyterLab, myhdf5.hdfgroup.org) open the file as it is; those that know NeXus show the boundary
-energies against [n] at once.
+HDFView, `h5dump` and h5web (VS Code, JupyterLab, myhdf5.hdfgroup.org) open the file as it is; those
+that know NeXus show the boundary energies against [n] at once.
 """
 
 INDEX = """## The index
 
-`RUN/index.h5` is a copy that gcd-hpc makes for itself and makes again at will: the rows of all parts in one file, with text as numbers of
-its distinct values (`structures/status` holds them, `texts/status` the values, separated by NUL). `covered/` says which parts it knows, and
-`parts/00000`, `parts/00001`, ... are links to the part files: `file["parts/00003/atoms/positions"]`. Its layout may change without notice;
-programs of your own should read `results.h5` or the parts.
+`RUN/index.h5` is a copy that gcd-hpc makes for itself and makes again at will: the rows of all
+parts in one file, with text as numbers of its distinct values (`structures/status` holds them,
+`texts/status` the values, separated by NUL). `covered/` says which parts it knows, and
+`parts/00000`, `parts/00001`, ... are links to the part files:
+`file["parts/00003/atoms/positions"]`. Its layout may change without notice; programs of your own
+should read `results.h5` or the parts.
 """
 
 
@@ -119,8 +127,15 @@ def _line(field: Field) -> str:
     length = "sum of num_atoms" if field.per_atom else "candidates"
     shape = ", ".join([length, *map(str, field.shape)])
     kind = {"text": "string", "int": "int64", "float": "float64", "bool": "bool"}[field.kind]
-    values = f"; one of {', '.join(f'`{label}`' if label else 'nothing' for label in field.labels)}" if field.labels else ""
-    return f"| `{field.path}` | {kind} | ({shape}) | {field.unit} | {field.since} | {field.meaning}{values} |"
+    values = (
+        f"; one of {', '.join(f'`{label}`' if label else 'nothing' for label in field.labels)}"
+        if field.labels
+        else ""
+    )
+    return (
+        f"| `{field.path}` | {kind} | ({shape}) | {field.unit} | {field.since} |"
+        f" {field.meaning}{values} |"
+    )
 
 
 if __name__ == "__main__":

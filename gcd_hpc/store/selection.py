@@ -1,7 +1,8 @@
 """Which candidates and in what order: one language for the terminal, the web page and Python.
 
-A selection is words such as ``source=model``, ``n=0.2``, ``energy<2.4``, ``round=1,2``, ``status!=failed``; all of them must hold. A word
-names a field of the schema (``n`` and ``energy`` are short for n_fraction and gb_energy_j_m2), ``=`` and ``!=`` take several values.
+A selection is words such as ``source=model``, ``n=0.2``, ``energy<2.4``, ``round=1,2``,
+``status!=failed``; all of them must hold. A word names a field of the schema (``n`` and ``energy``
+are short for n_fraction and gb_energy_j_m2), ``=`` and ``!=`` take several values.
 """
 
 import operator
@@ -20,7 +21,12 @@ SHORT = {"n": "n_fraction", "energy": "gb_energy_j_m2"}
 FRACTION_TOLERANCE = 5e-5
 """[n] is printed with four digits: what is read there selects it."""
 _WORD = re.compile(r"(\w+)(!=|<=|>=|=|<|>)(.+)")
-_ORDERS: dict[str, Callable[[Any, Any], np.ndarray]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_ORDERS: dict[str, Callable[[Any, Any], np.ndarray]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,18 @@ class Condition:
     values: tuple[str | float, ...]
 
     def holds(self, column: np.ndarray) -> np.ndarray:
-        """Which rows of the field's column it holds for; an unknown number (NaN) is in no relation, and differs from every one."""
+        """Which rows of the field's column it holds for; an unknown number (NaN) is in no relation,
+        and differs from every one.
+        """
         if self.relation in _ORDERS:
             return _ORDERS[self.relation](column, self.values[0])
         equal = np.zeros(len(column), dtype=bool)
         for value in self.values:
-            equal |= _same_fraction(column, float(value)) if self.field.name in _FRACTIONS else column == value
+            equal |= (
+                _same_fraction(column, float(value))
+                if self.field.name in _FRACTIONS
+                else column == value
+            )
         return ~equal if self.relation == "!=" else equal
 
 
@@ -62,11 +74,16 @@ def parse_selection(text: str) -> tuple[Condition, ...]:
 def _condition(word: str) -> Condition:
     match = _WORD.fullmatch(word)
     if match is None:
-        raise StoreError(f"selection: expected FIELD=VALUE (or != < <= > >=), for example n=0.2 or energy<2.4, got {word}")
+        raise StoreError(
+            "selection: expected FIELD=VALUE (or != < <= > >=), for example n=0.2 or energy<2.4,"
+            f" got {word}"
+        )
     name, relation, text = match.groups()
     field = sortable(name)
     if relation in _ORDERS and field.kind in ("text", "bool"):
-        raise StoreError(f"selection: expected = or != for {field.name}, which is no number, got {word}")
+        raise StoreError(
+            f"selection: expected = or != for {field.name}, which is no number, got {word}"
+        )
     if relation in _ORDERS and "," in text:
         raise StoreError(f"selection: expected one number after {relation}, got {word}")
     return Condition(field, relation, tuple(_value(field, part, word) for part in text.split(",")))
@@ -92,7 +109,9 @@ def sortable(name: str) -> Field:
     """
     field = _SELECTABLE.get(SHORT.get(name, name))
     if field is None:
-        raise StoreError(f"selection: expected one of {', '.join([*SHORT, *_SELECTABLE])}, got {name}")
+        raise StoreError(
+            f"selection: expected one of {', '.join([*SHORT, *_SELECTABLE])}, got {name}"
+        )
     return field
 
 
@@ -108,7 +127,9 @@ def selected(rows: Rows, conditions: tuple[Condition, ...]) -> np.ndarray:
 
 
 def ordered(rows: Rows, chosen: np.ndarray, name: str, descending: bool = False) -> np.ndarray:
-    """The same row numbers sorted by a field; equal ones keep their order, unknown numbers come last either way."""
+    """The same row numbers sorted by a field; equal ones keep their order, unknown numbers come
+    last either way.
+    """
     field = sortable(name)
     # Ids sort as what they are made of, which is quicker than a million texts.
     names = ["source", "version", "index"] if field.name == "id" else [field.name]

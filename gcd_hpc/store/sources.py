@@ -35,7 +35,9 @@ class Source:
     outer_thickness: float
     """Of the layers that belong to the free surfaces, Å."""
     attributes: dict[str, dict[str, Any]]
-    """What is known of each run in it, by the run's name there; of a file of one run, by the empty name."""
+    """What is known of each run in it, by the run's name there; of a file of one run, by the empty
+    name.
+    """
     names: dict[str, str] = field(default_factory=dict)
     """Names in the merged file by the names here."""
 
@@ -51,8 +53,13 @@ class Source:
         return self._unit.nearest_neighbor * length_x / self._unit.lengths[0]
 
     def completed(self, columns: Columns) -> Columns:
-        """With what E_gb and [n] follow from, where the file is too old to hold it but the run directory around it knows."""
-        depths = [self._depths.get(potential, np.nan) for potential in columns["potential_sha256"].tolist()]
+        """With what E_gb and [n] follow from, where the file is too old to hold it but the run
+        directory around it knows.
+        """
+        depths = [
+            self._depths.get(potential, np.nan)
+            for potential in columns["potential_sha256"].tolist()
+        ]
         known, planes = columns["surface_depth_a"], columns["atoms_per_plane"]
         return columns | {
             "surface_depth_a": np.where(np.isnan(known), np.array(depths, dtype=float), known),
@@ -99,7 +106,12 @@ def sources_of(paths: Sequence[Path]) -> list[Source]:
 
 def _potentials_of(source: Source) -> str:
     """Hashes of the potentials of all its candidates."""
-    return " ".join(sorted(set(read_columns(source.parts, ["potential_sha256"])["potential_sha256"].tolist()) - {""}))
+    return " ".join(
+        sorted(
+            set(read_columns(source.parts, ["potential_sha256"])["potential_sha256"].tolist())
+            - {""}
+        )
+    )
 
 
 def _source_of(path: Path) -> Source:
@@ -109,18 +121,40 @@ def _source_of(path: Path) -> Source:
     origin = read_origin(parts[0])
     boundary = boundary_of(origin.get("config"))
     if boundary is None:
-        raise StoreError(f"{parts[0]}: expected the campaign's boundary in the attribute config, got none")
+        raise StoreError(
+            f"{parts[0]}: expected the campaign's boundary in the attribute config, got none"
+        )
     with reading(parts[0]) as file:
-        merged = {name: dict(group.attrs.items()) for name, group in file["runs"].items()} if "runs" in file else {}
+        merged = (
+            {name: dict(group.attrs.items()) for name, group in file["runs"].items()}
+            if "runs" in file
+            else {}
+        )
     config = yaml.safe_load(origin["config"])
-    outer = (config.get("relaxation") or {}).get("outer_thickness", RelaxationConfig.model_fields["outer_thickness"].default)
-    return Source(path, parts, origin["config"], boundary, config.get("potential") or {}, float(outer), merged or {"": origin})
+    outer = (config.get("relaxation") or {}).get(
+        "outer_thickness", RelaxationConfig.model_fields["outer_thickness"].default
+    )
+    return Source(
+        path,
+        parts,
+        origin["config"],
+        boundary,
+        config.get("potential") or {},
+        float(outer),
+        merged or {"": origin},
+    )
 
 
 def _stem(path: Path) -> str:
     """What a person calls a run: its directory, or its file unless that is named as all are."""
     place = path.absolute()
-    name = place.parent.name if place.name == RESULTS else place.stem if place.is_file() else place.name
+    name = (
+        place.parent.name
+        if place.name == RESULTS
+        else place.stem
+        if place.is_file()
+        else place.name
+    )
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
 
 
@@ -135,10 +169,14 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 def _check_same(first: Source, other: Source) -> None:
     """Refuse another boundary or potential."""
-    mine, theirs = (one.boundary.model_dump(mode="json", exclude=set(MAY_DIFFER)) for one in (first, other))
+    mine, theirs = (
+        one.boundary.model_dump(mode="json", exclude=set(MAY_DIFFER)) for one in (first, other)
+    )
     _compare(first, other, "boundary", mine, theirs)
     for key in ("pair_style", "pair_coeff"):
-        _compare(first, other, f"potential.{key}", first.potential.get(key), other.potential.get(key))
+        _compare(
+            first, other, f"potential.{key}", first.potential.get(key), other.potential.get(key)
+        )
 
 
 def _compare(first: Source, other: Source, key: str, mine: Any, theirs: Any) -> None:
@@ -151,5 +189,6 @@ def _compare(first: Source, other: Source, key: str, mine: Any, theirs: Any) -> 
 
 def _refuse(first: Source, other: Source, key: str, mine: Any, theirs: Any) -> None:
     raise StoreError(
-        f"{other.path}: expected {key} = {mine} as in {first.path}, got {theirs}; only runs of one boundary and potential can be merged"
+        f"{other.path}: expected {key} = {mine} as in {first.path}, got {theirs}; only runs of one"
+        " boundary and potential can be merged"
     )

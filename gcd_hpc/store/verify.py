@@ -1,4 +1,6 @@
-"""Whether one file of candidates can be trusted: its structure, its checksums, and whether its numbers follow from one another."""
+"""Whether one file of candidates can be trusted: its structure, its checksums, and whether its
+numbers follow from one another.
+"""
 
 import json
 from collections.abc import Callable
@@ -19,7 +21,9 @@ _LEVELS = 4
 """How far above a file its run directory may lie: RUN/parts/model-01/relaxed."""
 
 
-def verify_file(path: Path, report: Report, advance: Callable[[int], None] = lambda num_bytes: None) -> None:
+def verify_file(
+    path: Path, report: Report, advance: Callable[[int], None] = lambda num_bytes: None
+) -> None:
     """Look at everything in one file; what is wrong goes into the report.
 
     Args:
@@ -73,7 +77,11 @@ def _verify_structure(path: Path, file: h5py.File, report: Report) -> bool:
         if not isinstance(file.get(field.path), h5py.Dataset):
             wrong("a dataset", "none", field.path)
         elif not _has_type(file[field.path], field):
-            wrong(f"the type {'UTF-8 text' if field.kind == 'text' else DTYPES[field.kind]}", file[field.path].dtype, field.path)
+            wrong(
+                f"the type {'UTF-8 text' if field.kind == 'text' else DTYPES[field.kind]}",
+                file[field.path].dtype,
+                field.path,
+            )
         elif "crc32" not in file[field.path].attrs:
             wrong("a checksum", "none", f"{field.path}@crc32")
     if report.outcomes["structure"].num_wrong > before:
@@ -86,7 +94,13 @@ def _verify_structure(path: Path, file: h5py.File, report: Report) -> bool:
     if report.outcomes["structure"].num_wrong == before:
         _verify_places(file, num_atoms, wrong)
     plot = file.get("plot/gb_energy")
-    if version >= 3 and (plot is None or any(plot.get(name) is None for name in (plot.attrs.get("signal"), *plot.attrs.get("axes", ())))):
+    if version >= 3 and (
+        plot is None
+        or any(
+            plot.get(name) is None
+            for name in (plot.attrs.get("signal"), *plot.attrs.get("axes", ()))
+        )
+    ):
         wrong("links to a signal and its axes", "none", "plot/gb_energy")
         return report.outcomes["structure"].num_wrong == before + 1
     return report.outcomes["structure"].num_wrong == before
@@ -99,10 +113,16 @@ def _has_type(dataset: h5py.Dataset, field: Field) -> bool:
     return bool(dataset.dtype == DTYPES[field.kind])
 
 
-def _verify_places(file: h5py.File, num_atoms: int, wrong: Callable[[object, object, str], None]) -> None:
+def _verify_places(
+    file: h5py.File, num_atoms: int, wrong: Callable[[object, object, str], None]
+) -> None:
     counts, starts = file["structures/num_atoms"][...], file[START.path][...]
     if (counts < 0).any() or counts.sum() != num_atoms:
-        wrong(f"{num_atoms} atoms in all, as in atoms/positions", int(counts.sum()), "structures/num_atoms")
+        wrong(
+            f"{num_atoms} atoms in all, as in atoms/positions",
+            int(counts.sum()),
+            "structures/num_atoms",
+        )
         return
     places = np.cumsum(counts) - counts
     if (starts != places).any():
@@ -110,7 +130,9 @@ def _verify_places(file: h5py.File, num_atoms: int, wrong: Callable[[object, obj
         wrong(f"row {row} to start at {places[row]}", int(starts[row]), START.path)
 
 
-def _verify_rows(path: Path, file: h5py.File, report: Report, size: int, advance: Callable[[int], None]) -> int:
+def _verify_rows(
+    path: Path, file: h5py.File, report: Report, size: int, advance: Callable[[int], None]
+) -> int:
     """Checksums and the candidates; returns the bytes that it has told of."""
     blocks, physics = Blocks(file), Physics(path, file, report, depth_beside(path))
     num_rows, told = max(1, len(file["structures/id"])), 0
@@ -127,7 +149,13 @@ def _verify_rows(path: Path, file: h5py.File, report: Report, size: int, advance
         report.found("checksums", "numbers that can be read", str(error).splitlines()[0], file=path)
         return told
     for name in blocks.damaged():
-        report.found("checksums", "what was written", "something else: the checksum does not fit", file=path, field=name)
+        report.found(
+            "checksums",
+            "what was written",
+            "something else: the checksum does not fit",
+            file=path,
+            field=name,
+        )
     return told
 
 
@@ -139,12 +167,21 @@ def _verify_ids(path: Path, columns: Columns, known: set[str], report: Report) -
         if name != expected:
             report.found("ids", expected, name, file=path, row=name, field="id")
         if name in known:
-            report.found("ids", "an id of its own", "that of a candidate before", file=path, row=name, field="id")
+            report.found(
+                "ids",
+                "an id of its own",
+                "that of a candidate before",
+                file=path,
+                row=name,
+                field="id",
+            )
         known.add(name)
 
 
 def depth_beside(path: Path) -> dict[str, float]:
-    """Reach of the potentials, Å, by their sha256, that the run directory around a file remembers: files before version 3 lack it."""
+    """Reach of the potentials, Å, by their sha256, that the run directory around a file remembers:
+    files before version 3 lack it.
+    """
     for folder in list(path.absolute().parents)[:_LEVELS]:
         try:
             known = json.loads((folder / BULK).read_text())

@@ -1,4 +1,6 @@
-"""Order in crystals and boundaries through freud: radial distribution function and Steinhardt parameters."""
+"""Order in crystals and boundaries through freud: radial distribution function and Steinhardt
+parameters.
+"""
 
 from math import ceil
 
@@ -11,9 +13,14 @@ Periodic = tuple[bool, bool, bool]
 
 
 def rdf(
-    positions: ArrayLike, lengths: ArrayLike, r_max: float, num_bins: int = 100, pbc: Periodic = (True, True, True)
+    positions: ArrayLike,
+    lengths: ArrayLike,
+    r_max: float,
+    num_bins: int = 100,
+    pbc: Periodic = (True, True, True),
 ) -> tuple[Array, Array]:
-    """Radial distribution function: bin centres (num_bins,) in Å and g(r), 1 for an ideal gas of the box's mean density.
+    """Radial distribution function: bin centres (num_bins,) in Å and g(r), 1 for an ideal gas of
+    the box's mean density.
 
     Args:
         positions: (N, 3) Å. lengths: (3,) of the box; small boxes are repeated until r_max fits.
@@ -24,13 +31,20 @@ def rdf(
 
 
 def rdf_around(
-    positions: ArrayLike, chosen: ArrayLike, lengths: ArrayLike, r_max: float, density: float, num_bins: int = 100,
+    positions: ArrayLike,
+    chosen: ArrayLike,
+    lengths: ArrayLike,
+    r_max: float,
+    density: float,
+    num_bins: int = 100,
     pbc: Periodic = (True, True, True),
 ) -> tuple[Array, Array]:  # fmt: skip
-    """Radial distribution function around some of the atoms: bin centres (num_bins,) in Å and g(r), relative to a density.
+    """Radial distribution function around some of the atoms: bin centres (num_bins,) in Å and g(r),
+    relative to a density.
 
     Args:
-        positions: (N, 3) Å. chosen: which of them, (N,) of bool; at least r_max from an open end. lengths: (3,) of the box.
+        positions: (N, 3) Å. chosen: which of them, (N,) of bool; at least r_max from an open end.
+            lengths: (3,) of the box.
         density: atoms per Å^3 for which g is 1.
     """
     points = np.asarray(positions, dtype=float)
@@ -38,12 +52,22 @@ def rdf_around(
     around = every[: len(points)][np.asarray(chosen, dtype=bool)]
     first = r_max / num_bins / 2  # no atom is its own neighbour
     neighbors = {"mode": "ball", "r_max": r_max, "r_min": first}
-    result = freud.density.RDF(bins=num_bins, r_max=r_max).compute((box, every), query_points=around, neighbors=neighbors)
-    return np.array(result.bin_centers, dtype=float), np.array(result.rdf, dtype=float) * len(every) / box.volume / density
+    result = freud.density.RDF(bins=num_bins, r_max=r_max).compute(
+        (box, every), query_points=around, neighbors=neighbors
+    )
+    return (
+        np.array(result.bin_centers, dtype=float),
+        np.array(result.rdf, dtype=float) * len(every) / box.volume / density,
+    )
 
 
 def steinhardt(
-    positions: ArrayLike, lengths: ArrayLike, order: int, num_neighbors: int, pbc: Periodic = (True, True, True), reach: float = 6.0
+    positions: ArrayLike,
+    lengths: ArrayLike,
+    order: int,
+    num_neighbors: int,
+    pbc: Periodic = (True, True, True),
+    reach: float = 6.0,
 ) -> Array:
     """Bond order parameter q_l of every atom over its nearest neighbours, (N,).
 
@@ -55,15 +79,29 @@ def steinhardt(
     """
     num_atoms = len(np.asarray(positions))
     system = _system(positions, lengths, pbc, reach)
-    result = freud.order.Steinhardt(order).compute(system, neighbors={"num_neighbors": num_neighbors})
+    result = freud.order.Steinhardt(order).compute(
+        system, neighbors={"num_neighbors": num_neighbors}
+    )
     return np.array(result.particle_order, dtype=float)[:num_atoms]
 
 
-def _system(positions: ArrayLike, lengths: ArrayLike, pbc: Periodic, reach: float) -> tuple[freud.box.Box, Array]:
-    """Box and atoms for freud, which centres its box on zero and wants periodic lengths of more than twice the reach."""
+def _system(
+    positions: ArrayLike, lengths: ArrayLike, pbc: Periodic, reach: float
+) -> tuple[freud.box.Box, Array]:
+    """Box and atoms for freud, which centres its box on zero and wants periodic lengths of more
+    than twice the reach.
+    """
     points, box = np.asarray(positions, dtype=float), np.asarray(lengths, dtype=float)
-    copies = [ceil(2.001 * reach / side) if periodic else 1 for side, periodic in zip(box, pbc, strict=True)]
-    shifts = np.stack(np.meshgrid(*(np.arange(number) for number in copies), indexing="ij"), axis=-1).reshape(-1, 1, 3) * box
+    copies = [
+        ceil(2.001 * reach / side) if periodic else 1
+        for side, periodic in zip(box, pbc, strict=True)
+    ]
+    shifts = (
+        np.stack(
+            np.meshgrid(*(np.arange(number) for number in copies), indexing="ij"), axis=-1
+        ).reshape(-1, 1, 3)
+        * box
+    )
     points = (points + shifts).reshape(-1, 3)  # (num_copies N, 3), the original atoms first
     periodic_box = freud.box.Box(*(box * copies).tolist())
     periodic_box.periodic = list(pbc)

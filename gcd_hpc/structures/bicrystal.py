@@ -1,7 +1,7 @@
 """A bicrystal: two grains of one crystal, from the Miller indices along the box axes.
 
-The box axes x and y span the boundary, z is its normal. Lengths in Å. Counting is done in integers (quarters of the
-lattice constant), so that no atom is ever lost or doubled at a cell border.
+The box axes x and y span the boundary, z is its normal. Lengths in Å. Counting is done in integers
+(quarters of the lattice constant), so that no atom is ever lost or doubled at a cell border.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from gcd_hpc.config.campaign import BoundaryConfig, Triad
 from gcd_hpc.errors import OrientationError
 from gcd_hpc.structures.lattices import CubicLattice, cubic_lattice
-from gcd_hpc.structures.orientation import Directions, Miller, dot, length, misorientation, reduced_triad, unit_rows
+from gcd_hpc.structures.orientation import (
+    Directions,
+    Miller,
+    dot,
+    length,
+    misorientation,
+    reduced_triad,
+    unit_rows,
+)
 
 Positions = NDArray[np.float64]
 Side = Literal["lower", "upper"]
@@ -48,7 +56,9 @@ class Grain:
     @property
     def periods(self) -> tuple[float, float, float]:
         """Shortest lattice vectors along the box axes, unstrained."""
-        x, y, z = (self.a0 * length(axis) * self.crystal.halves_along(axis) / 2 for axis in self.directions)
+        x, y, z = (
+            self.a0 * length(axis) * self.crystal.halves_along(axis) / 2 for axis in self.directions
+        )
         return x, y, z
 
     @property
@@ -59,26 +69,40 @@ class Grain:
 
     @property
     def layer_offsets(self) -> tuple[float, ...]:
-        """Heights in [0, plane spacing) of the atomic layers within one lattice plane, one per atom of the basis."""
+        """Heights in [0, plane spacing) of the atomic layers within one lattice plane, one per atom
+        of the basis.
+        """
         normal = self.directions[2]
-        step = 2 * self.crystal.plane_halves(normal)  # plane spacing in the units of dot(normal, basis)
-        return tuple(dot(normal, site) % step / step * self.plane_spacing for site in self.crystal.basis)
+        step = 2 * self.crystal.plane_halves(
+            normal
+        )  # plane spacing in the units of dot(normal, basis)
+        return tuple(
+            dot(normal, site) % step / step * self.plane_spacing for site in self.crystal.basis
+        )
 
     @cached_property
     def cell_fractions(self) -> Positions:
-        """Atoms of one rectangular cell of the three periods, (M, 3), in fractions of it, layer by layer."""
+        """Atoms of one rectangular cell of the three periods, (M, 3), in fractions of it, layer by
+        layer.
+        """
         axes = self.directions
-        vectors = [tuple(2 * self.crystal.halves_along(axis) * index for index in axis) for axis in axes]  # quarters of a0
+        vectors = [
+            tuple(2 * self.crystal.halves_along(axis) * index for index in axis) for axis in axes
+        ]  # quarters of a0
         moduli = np.array([dot(axis, axis) * 2 * self.crystal.halves_along(axis) for axis in axes])
         corners = np.array(list(product((0, 1), repeat=3))) @ np.array(vectors)
         first, last = corners.min(axis=0) // 4, -(-corners.max(axis=0) // 4)
         ranges = (np.arange(start, stop + 1) for start, stop in zip(first, last, strict=True))
         cells = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
-        sites = (4 * cells[:, None] + np.array(self.crystal.sites)).reshape(-1, 3)  # (num_sites, 3) quarters of a0
+        sites = (4 * cells[:, None] + np.array(self.crystal.sites)).reshape(
+            -1, 3
+        )  # (num_sites, 3) quarters of a0
         numerators = sites @ np.array(axes).T
         inside = numerators[np.all((numerators >= 0) & (numerators < moduli), axis=1)]
         expected = len(self.crystal.sites) * abs(round(np.linalg.det(np.array(vectors)))) // 64
-        assert len(inside) == expected, f"expected {expected} atoms in a cell of the grain, got {len(inside)}"
+        assert len(inside) == expected, (
+            f"expected {expected} atoms in a cell of the grain, got {len(inside)}"
+        )
         return inside[np.lexsort(inside.T)] / moduli
 
 
@@ -87,7 +111,8 @@ class Bicrystal:
     """Two grains that share an in-plane cell.
 
     lengths: (Lx, Ly) of the common cell, replicas included.
-    plane_spacing: distance of the lower grain's lattice planes; atoms_per_plane: its atoms per spacing in the whole cell.
+    plane_spacing: distance of the lower grain's lattice planes; atoms_per_plane: its atoms per
+    spacing in the whole cell.
     sigma: coincidence index; None where there is no coincidence lattice.
     misorientation_axis: Miller indices as a family of directions, ascending.
     strain: (xx, yy) of the upper grain.
@@ -113,25 +138,40 @@ class Bicrystal:
         """The bicrystal of the campaign's boundary at the lattice constant a0.
 
         Raises:
-            OrientationError: if a triad is not orthogonal and right-handed, or no common cell fits within max_strain.
+            OrientationError: if a triad is not orthogonal and right-handed, or no common cell fits
+                within max_strain.
         """
         crystal = cubic_lattice(config.lattice)
         lower = Grain(_triad(config.lower, "lower"), config.lattice, a0)
         upper = Grain(_triad(config.upper, "upper"), config.lattice, a0)
-        fits = [_fit(axis, low, up, config.max_strain) for axis, low, up in zip("xy", lower.periods, upper.periods, strict=False)]
+        fits = [
+            _fit(axis, low, up, config.max_strain)
+            for axis, low, up in zip("xy", lower.periods, upper.periods, strict=False)
+        ]
         (low_x, up_x, strain_x), (low_y, up_y, strain_y) = fits
         x, y = config.replicas
         lower = Grain(lower.directions, config.lattice, a0, (low_x * x, low_y * y))
-        upper = Grain(upper.directions, config.lattice, a0, (up_x * x, up_y * y), (strain_x, strain_y))
+        upper = Grain(
+            upper.directions, config.lattice, a0, (up_x * x, up_y * y), (strain_x, strain_y)
+        )
         lengths = (lower.periods[0] * lower.repeats[0], lower.periods[1] * lower.repeats[1])
         atomic_volume = a0**3 / len(crystal.sites)
         relation = misorientation(lower.directions, upper.directions)
         return cls(
-            element=config.element, lattice=config.lattice, a0=a0, lower=lower, upper=upper, lengths=lengths,
+            element=config.element,
+            lattice=config.lattice,
+            a0=a0,
+            lower=lower,
+            upper=upper,
+            lengths=lengths,
             plane_spacing=lower.plane_spacing,
             atoms_per_plane=round(lengths[0] * lengths[1] * lower.plane_spacing / atomic_volume),
-            nearest_neighbor=crystal.neighbor * a0, atomic_volume=atomic_volume, sigma=relation.sigma,
-            misorientation_deg=relation.angle_deg, misorientation_axis=relation.axis, strain=upper.strain,
+            nearest_neighbor=crystal.neighbor * a0,
+            atomic_volume=atomic_volume,
+            sigma=relation.sigma,
+            misorientation_deg=relation.angle_deg,
+            misorientation_axis=relation.axis,
+            strain=upper.strain,
         )
 
     @property
@@ -142,22 +182,39 @@ class Bicrystal:
     def grain(self, side: Side) -> Grain:
         return self.lower if side == "lower" else self.upper
 
-    def lattice_positions(self, side: Side, origin: Positions | tuple[float, float, float], z_min: float, z_max: float) -> Positions:
-        """All atoms of an infinite grain with z_min <= z < z_max, (N, 3), x and y wrapped into the common cell.
+    def lattice_positions(
+        self, side: Side, origin: Positions | tuple[float, float, float], z_min: float, z_max: float
+    ) -> Positions:
+        """All atoms of an infinite grain with z_min <= z < z_max, (N, 3), x and y wrapped into the
+        common cell.
 
         Args:
-            origin: where one lattice point lies, (3,) Å. Cuts are taken 1e-6 Å lower, so that planes that lie on them are safe.
+            origin: where one lattice point lies, (3,) Å. Cuts are taken 1e-6 Å lower, so that
+                planes that lie on them are safe.
         """
         grain, (length_x, length_y) = self.grain(side), self.lengths
         height = grain.periods[2]
         origin = np.asarray(origin, dtype=float)
-        first, last = floor((z_min - origin[2]) / height) - 1, ceil((z_max - origin[2]) / height) + 1
+        first, last = (
+            floor((z_min - origin[2]) / height) - 1,
+            ceil((z_max - origin[2]) / height) + 1,
+        )
         copies = np.stack(
-            np.meshgrid(np.arange(first, last), np.arange(grain.repeats[0]), np.arange(grain.repeats[1]), indexing="ij"), axis=-1
+            np.meshgrid(
+                np.arange(first, last),
+                np.arange(grain.repeats[0]),
+                np.arange(grain.repeats[1]),
+                indexing="ij",
+            ),
+            axis=-1,
         ).reshape(-1, 3)[:, [1, 2, 0]]
         steps = np.array([length_x / grain.repeats[0], length_y / grain.repeats[1], height])
-        positions = ((grain.cell_fractions + copies[:, None]) * steps + origin).reshape(-1, 3)  # (num_copies M, 3) Å
-        positions = positions[(positions[:, 2] >= z_min - BORDER) & (positions[:, 2] < z_max - BORDER)]
+        positions = ((grain.cell_fractions + copies[:, None]) * steps + origin).reshape(
+            -1, 3
+        )  # (num_copies M, 3) Å
+        positions = positions[
+            (positions[:, 2] >= z_min - BORDER) & (positions[:, 2] < z_max - BORDER)
+        ]
         return self.wrap(positions[np.argsort(positions[:, 2], kind="stable")])
 
     def wrap(self, positions: Positions) -> Positions:
@@ -165,16 +222,22 @@ class Bicrystal:
         wrapped = np.array(positions, dtype=float)
         lengths = np.array(self.lengths)
         wrapped[:, :2] %= lengths
-        wrapped[:, :2][wrapped[:, :2] >= lengths] = 0.0  # the remainder of -1e-17 is the cell length itself
+        wrapped[:, :2][wrapped[:, :2] >= lengths] = (
+            0.0  # the remainder of -1e-17 is the cell length itself
+        )
         return wrapped
 
     def symmetry_operations(self) -> list[NDArray[np.int64]]:
-        """Signed permutations of the box axes, (3, 3), that map the bicrystal to itself; identity first.
+        """Signed permutations of the box axes, (3, 3), that map the bicrystal to itself; identity
+        first.
 
-        Operations that turn z over swap the grains. An operation counts if each cut grain lands on the grain that takes
-        its place, up to a shift: in diamond that leaves out those that would leave the other half of a double layer lowest.
+        Operations that turn z over swap the grains. An operation counts if each cut grain lands on
+        the grain that takes its place, up to a shift: in diamond that leaves out those that would
+        leave the other half of a double layer lowest.
         """
-        square = np.isclose(*self.lengths, rtol=1e-10, atol=0) and np.isclose(*self.strain, rtol=0, atol=1e-10)
+        square = np.isclose(*self.lengths, rtol=1e-10, atol=0) and np.isclose(
+            *self.strain, rtol=0, atol=1e-10
+        )
         operations = []
         for order, signs in product(permutations(range(2)), product((1, -1), repeat=3)):
             operation = np.zeros((3, 3), dtype=np.int64)
@@ -185,9 +248,15 @@ class Bicrystal:
 
     def _is_symmetry(self, operation: NDArray[np.int64]) -> bool:
         if operation[2, 2] > 0:
-            return _maps(operation, self.lower, self.lower) and _maps(operation, self.upper, self.upper)
+            return _maps(operation, self.lower, self.lower) and _maps(
+                operation, self.upper, self.upper
+            )
         unstrained = max(map(abs, self.strain)) < 1e-10
-        return unstrained and _maps(operation, self.lower, self.upper) and _maps(operation, self.upper, self.lower)
+        return (
+            unstrained
+            and _maps(operation, self.lower, self.upper)
+            and _maps(operation, self.upper, self.lower)
+        )
 
 
 def _triad(triad: Triad, grain: str) -> Directions:
@@ -195,7 +264,9 @@ def _triad(triad: Triad, grain: str) -> Directions:
 
 
 def _fit(axis: str, lower: float, upper: float, max_strain: float) -> tuple[int, int, float]:
-    """Periods of the lower and of the upper grain in the shortest common length, and the strain of the upper grain."""
+    """Periods of the lower and of the upper grain in the shortest common length, and the strain of
+    the upper grain.
+    """
     best: tuple[int, int, float] | None = None
     for num_lower in range(1, MAX_REPEATS + 1):
         num_upper = max(1, round(num_lower * lower / upper))
@@ -208,21 +279,27 @@ def _fit(axis: str, lower: float, upper: float, max_strain: float) -> tuple[int,
             best = num_lower, num_upper, strain
     assert best is not None
     raise OrientationError(
-        f"boundary.max_strain: the grains share no cell along {axis} within a strain of {max_strain:g}: their periods are {lower:.4f} "
-        f"and {upper:.4f} Å, and {best[0]} of the lower on {best[1]} of the upper grain need a strain of {best[2]:.2e}"
+        f"boundary.max_strain: the grains share no cell along {axis} within a strain of"
+        f" {max_strain:g}: their periods are {lower:.4f} and {upper:.4f} Å, and {best[0]} of the"
+        f" lower on {best[1]} of the upper grain need a strain of {best[2]:.2e}"
     )
 
 
 def _maps(operation: NDArray[np.int64], source: Grain, target: Grain) -> bool:
-    """Whether a rotation or mirror of the box maps a cut grain onto another, up to a shift of the lattice along the cut."""
-    exact = unit_rows(target.directions).T @ operation @ unit_rows(source.directions)  # source to target crystal
+    """Whether a rotation or mirror of the box maps a cut grain onto another, up to a shift of the
+    lattice along the cut.
+    """
+    exact = (
+        unit_rows(target.directions).T @ operation @ unit_rows(source.directions)
+    )  # source to target crystal
     turn = np.rint(exact).astype(int)
     if np.abs(exact - turn).max() > 1e-9:
         return False
     basis, crystal = np.array(source.crystal.basis), target.crystal
     normal = np.array(target.directions[2])
     step = 2 * crystal.plane_halves(target.directions[2])
-    # The lowest layer after the operation must be a layer of lattice points, as in a freshly cut grain.
+    # The lowest layer after the operation must be a layer of lattice points, as in a freshly cut
+    # grain.
     heights = basis @ np.array(source.directions[2]) % step
     lowest = basis[np.argmin(heights if operation[2, 2] > 0 else -heights)]
     images = (basis - lowest) @ turn.T

@@ -1,4 +1,6 @@
-"""What a boundary costs and how much room it takes: excess energy, excess volume, atoms per plane, closest pair."""
+"""What a boundary costs and how much room it takes: excess energy, excess volume, atoms per plane,
+closest pair.
+"""
 
 from math import inf
 
@@ -42,18 +44,23 @@ def n_fraction(num_atoms: int, atoms_per_plane: int) -> float:
 
 
 def excess_volume(positions: Positions, bicrystal: Bicrystal) -> float:
-    """Volume that the boundary takes beyond that of its atoms in the crystal, in Å (volume per area).
+    """Volume that the boundary takes beyond that of its atoms in the crystal, in Å (volume per
+    area).
 
-    Measured between the outermost planes, which must be undisturbed crystal: from the lowest plane to one plane spacing
-    above the highest. Both grains' outer parts have to be cut between planes, as a Frame does.
+    Measured between the outermost planes, which must be undisturbed crystal: from the lowest plane
+    to one plane spacing above the highest. Both grains' outer parts have to be cut between planes,
+    as a Frame does.
     """
     upper = bicrystal.upper
     extent = np.ptp(positions[:, 2]) + upper.plane_spacing - max(upper.layer_offsets)
     return float(extent - len(positions) * bicrystal.atomic_volume / bicrystal.area)
 
 
-def closest_pair(positions: ArrayLike, cell: ArrayLike, pbc: tuple[bool, bool, bool] = (True, True, False)) -> float:
-    """Shortest distance between two atoms in Å, periodic images included; infinite for fewer than two atoms.
+def closest_pair(
+    positions: ArrayLike, cell: ArrayLike, pbc: tuple[bool, bool, bool] = (True, True, False)
+) -> float:
+    """Shortest distance between two atoms in Å, periodic images included; infinite for fewer than
+    two atoms.
 
     Args:
         cell: lengths (3,) of the box, or its diagonal matrix (3, 3).

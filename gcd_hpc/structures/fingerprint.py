@@ -1,4 +1,6 @@
-"""Which boundary structures are the same: a smeared histogram of the distances around boundary atoms."""
+"""Which boundary structures are the same: a smeared histogram of the distances around boundary
+atoms.
+"""
 
 from itertools import product
 from math import ceil
@@ -17,20 +19,24 @@ _NUM_BINS = 64
 _FINE = 8
 """Fine cells a bin for the sum before it is smeared."""
 SAME_ENERGY_J_M2 = 0.002
-"""Structures whose energies differ by more are different; closer ones are compared by fingerprint."""
+"""Structures whose energies differ by more are different; closer ones are compared by fingerprint.
+"""
 SAME_FINGERPRINT = 0.01
 
 
-def fingerprint(positions: ArrayLike, cell: ArrayLike, weights: ArrayLike, nearest_neighbor: float) -> Fingerprint:
+def fingerprint(
+    positions: ArrayLike, cell: ArrayLike, weights: ArrayLike, nearest_neighbor: float
+) -> Fingerprint:
     """Distances around the boundary's atoms, per area of the boundary, (64,) 1/Å^2.
 
-    The same for a structure that is shifted, turned by a symmetry operation, renumbered or repeated in the plane, and
-    continuous in the positions and weights.
+    The same for a structure that is shifted, turned by a symmetry operation, renumbered or repeated
+    in the plane, and continuous in the positions and weights.
 
     Args:
         positions: (N, 3) Å, periodic in x and y.
         cell: box lengths (3,) or its diagonal matrix (3, 3).
-        weights: (N,) how much each atom belongs to the boundary, from energy_weights or height_weights.
+        weights: (N,) how much each atom belongs to the boundary, from energy_weights or
+            height_weights.
         nearest_neighbor: of the crystal, Å: the unit of all distances.
     """
     points, weight = np.array(positions, dtype=float), np.asarray(weights, dtype=float)
@@ -41,24 +47,37 @@ def fingerprint(positions: ArrayLike, cell: ArrayLike, weights: ArrayLike, neare
     if not len(inside):
         return np.zeros(_NUM_BINS)
     cutoff = _CUTOFF * nearest_neighbor
-    pairs = cKDTree(points[inside]).sparse_distance_matrix(cKDTree(_images(points, lengths, cutoff)), cutoff, output_type="ndarray")
+    pairs = cKDTree(points[inside]).sparse_distance_matrix(
+        cKDTree(_images(points, lengths, cutoff)), cutoff, output_type="ndarray"
+    )
     pairs = pairs[pairs["v"] > 1e-6]  # not an atom with itself
     ratio = pairs["v"] / nearest_neighbor
-    share = weight[inside][pairs["i"]] * (0.5 + 0.5 * np.cos(np.pi * ratio / _CUTOFF))  # fades to nothing at the cutoff
+    share = weight[inside][pairs["i"]] * (
+        0.5 + 0.5 * np.cos(np.pi * ratio / _CUTOFF)
+    )  # fades to nothing at the cutoff
     return _smeared(ratio, share) / np.prod(lengths)
 
 
 def slab_fingerprint(
-    positions: ArrayLike, cell: ArrayLike, energies_ev: ArrayLike, bulk_ev_per_atom: float, nearest_neighbor: float, outer_thickness: float
+    positions: ArrayLike,
+    cell: ArrayLike,
+    energies_ev: ArrayLike,
+    bulk_ev_per_atom: float,
+    nearest_neighbor: float,
+    outer_thickness: float,
 ) -> Fingerprint:
-    """Fingerprint of the atoms of a relaxed slab whose energy differs from the crystal's, (64,) 1/Å^2.
+    """Fingerprint of the atoms of a relaxed slab whose energy differs from the crystal's, (64,)
+    1/Å^2.
 
     Args:
         energies_ev: (N,) of the atoms.
-        outer_thickness: atoms so near to the lowest or the highest one belong to the free surfaces and are left out, Å.
+        outer_thickness: atoms so near to the lowest or the highest one belong to the free surfaces
+            and are left out, Å.
     """
     heights = np.asarray(positions, dtype=float)[:, 2]
-    inside = (heights > heights.min() + outer_thickness) & (heights < heights.max() - outer_thickness)
+    inside = (heights > heights.min() + outer_thickness) & (
+        heights < heights.max() - outer_thickness
+    )
     weights = np.where(inside, energy_weights(energies_ev, bulk_ev_per_atom), 0.0)
     return fingerprint(positions, cell, weights, nearest_neighbor)
 
@@ -66,21 +85,27 @@ def slab_fingerprint(
 def distance(a: Fingerprint, b: Fingerprint) -> float:
     """Difference of two fingerprints relative to their size: 0 for equal structures, at most 2.
 
-    With energy weights on the W Sigma5 twist ground state: rattled by 0.001 Å 0.0002, by 0.01 Å 0.004; with one boundary
-    atom taken out 0.015 and more; against the other published phase 0.15.
+    With energy weights on the W Sigma5 twist ground state: rattled by 0.001 Å 0.0002, by 0.01 Å
+    0.004; with one boundary atom taken out 0.015 and more; against the other published phase 0.15.
     """
     size = 0.5 * (np.linalg.norm(a) + np.linalg.norm(b))
     return float(np.linalg.norm(a - b) / size) if size > 0 else 0.0
 
 
-def energy_weights(energies_ev: ArrayLike, bulk_ev_per_atom: float, scale_ev: float = 0.05) -> Array:
-    """(N,) weights from per-atom energies: 0 in the crystal, 1 far above or below it. The caller leaves out free surfaces."""
+def energy_weights(
+    energies_ev: ArrayLike, bulk_ev_per_atom: float, scale_ev: float = 0.05
+) -> Array:
+    """(N,) weights from per-atom energies: 0 in the crystal, 1 far above or below it. The caller
+    leaves out free surfaces.
+    """
     excess = (np.asarray(energies_ev, dtype=float) - bulk_ev_per_atom) / scale_ev
     return np.asarray(1.0 - np.exp(-(excess**2)), dtype=np.float64)
 
 
 def height_weights(heights: ArrayLike, z_min: float, z_max: float, edge: float = 1.0) -> Array:
-    """(N,) weights from heights, where energies are not known: 1 between z_min and z_max, falling to 0 over `edge` Å outside."""
+    """(N,) weights from heights, where energies are not known: 1 between z_min and z_max, falling
+    to 0 over `edge` Å outside.
+    """
     z = np.asarray(heights, dtype=float)
     outside = np.clip(np.maximum(z_min - z, z - z_max) / edge, 0.0, 1.0)
     return np.asarray(0.5 + 0.5 * np.cos(np.pi * outside), dtype=np.float64)
@@ -89,19 +114,27 @@ def height_weights(heights: ArrayLike, z_min: float, z_max: float, edge: float =
 def _images(points: Array, lengths: Array, cutoff: float) -> Array:
     """The atoms and those periodic images in the plane that lie within the cutoff of the cell."""
     num_x, num_y = (ceil(cutoff / side) for side in lengths)
-    steps = np.array(list(product(range(-num_x, num_x + 1), range(-num_y, num_y + 1), (0,))), dtype=float)
-    images = (points + (steps * np.array([*lengths, 0.0]))[:, None]).reshape(-1, 3)  # (num_images N, 3)
+    steps = np.array(
+        list(product(range(-num_x, num_x + 1), range(-num_y, num_y + 1), (0,))), dtype=float
+    )
+    images = (points + (steps * np.array([*lengths, 0.0]))[:, None]).reshape(
+        -1, 3
+    )  # (num_images N, 3)
     return images[np.all((images[:, :2] > -cutoff) & (images[:, :2] < lengths + cutoff), axis=1)]
 
 
 def _smeared(ratio: Array, share: Array) -> Fingerprint:
-    """Weighted histogram with a Gaussian in place of each distance, which is first shared between two fine cells."""
+    """Weighted histogram with a Gaussian in place of each distance, which is first shared between
+    two fine cells.
+    """
     num_fine = _NUM_BINS * _FINE
     step = (_CUTOFF - _FIRST) / num_fine
     place = np.clip((ratio - _FIRST) / step, 0.0, num_fine - 1e-9)
     left = place.astype(np.int64)
     part = place - left
-    fine = np.bincount(left, share * (1 - part), num_fine + 1) + np.bincount(left + 1, share * part, num_fine + 1)
+    fine = np.bincount(left, share * (1 - part), num_fine + 1) + np.bincount(
+        left + 1, share * part, num_fine + 1
+    )
     centres = _FIRST + (np.arange(_NUM_BINS) + 0.5) * step * _FINE
     edges = _FIRST + np.arange(num_fine + 1) * step
     smear: Array = np.exp(-0.5 * ((centres[:, None] - edges) / _WIDTH) ** 2)

@@ -13,13 +13,28 @@ _SITES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "sc": ((0, 0, 0),),
     "bcc": ((0, 0, 0), (2, 2, 2)),
     "fcc": ((0, 0, 0), (0, 2, 2), (2, 0, 2), (2, 2, 0)),
-    "diamond": ((0, 0, 0), (0, 2, 2), (2, 0, 2), (2, 2, 0), (1, 1, 1), (1, 3, 3), (3, 1, 3), (3, 3, 1)),
+    "diamond": (
+        (0, 0, 0),
+        (0, 2, 2),
+        (2, 0, 2),
+        (2, 2, 0),
+        (1, 1, 1),
+        (1, 3, 3),
+        (3, 1, 3),
+        (3, 3, 1),
+    ),
 }
 _CENTRINGS: dict[str, tuple[tuple[int, int, int], ...]] = {
-    "sc": _SITES["sc"], "bcc": _SITES["bcc"], "fcc": _SITES["fcc"], "diamond": _SITES["fcc"],
+    "sc": _SITES["sc"],
+    "bcc": _SITES["bcc"],
+    "fcc": _SITES["fcc"],
+    "diamond": _SITES["fcc"],
 }
 _BASIS: dict[str, tuple[tuple[int, int, int], ...]] = {
-    "sc": ((0, 0, 0),), "bcc": ((0, 0, 0),), "fcc": ((0, 0, 0),), "diamond": ((0, 0, 0), (1, 1, 1)),
+    "sc": ((0, 0, 0),),
+    "bcc": ((0, 0, 0),),
+    "fcc": ((0, 0, 0),),
+    "diamond": ((0, 0, 0), (1, 1, 1)),
 }
 _NEIGHBOR = {"sc": 1.0, "bcc": sqrt(3) / 2, "fcc": sqrt(2) / 2, "diamond": sqrt(3) / 4}
 IDEAL_C_OVER_A = sqrt(8 / 3)
@@ -27,7 +42,8 @@ IDEAL_C_OVER_A = sqrt(8 / 3)
 
 @dataclass(frozen=True)
 class CubicLattice:
-    """A crystal with a cubic conventional cell; all coordinates are integers in quarters of the lattice constant.
+    """A crystal with a cubic conventional cell; all coordinates are integers in quarters of the
+    lattice constant.
 
     sites: the atoms of the conventional cell; basis: the atoms that belong to one lattice point.
     """
@@ -41,15 +57,23 @@ class CubicLattice:
 
     def contains(self, vector: tuple[int, int, int]) -> bool:
         """Whether a vector in quarters of the lattice constant joins two lattice points."""
-        return any(all((v - c) % 4 == 0 for v, c in zip(vector, centring, strict=True)) for centring in self.centrings)
+        return any(
+            all((v - c) % 4 == 0 for v, c in zip(vector, centring, strict=True))
+            for centring in self.centrings
+        )
 
     def halves_along(self, direction: tuple[int, int, int]) -> int:
-        """Length of the shortest lattice vector along a coprime direction [hkl], in halves of [hkl]: 1 or 2."""
+        """Length of the shortest lattice vector along a coprime direction [hkl], in halves of
+        [hkl]: 1 or 2.
+        """
         return 1 if self.contains((2 * direction[0], 2 * direction[1], 2 * direction[2])) else 2
 
     def plane_halves(self, normal: tuple[int, int, int]) -> int:
         """Spacing of the lattice planes (hkl), hkl coprime, in units of a / (2 |hkl|): 1 or 2."""
-        heights = [2 * n for n in normal] + [sum(n * c for n, c in zip(normal, centring, strict=True)) // 2 for centring in self.centrings]
+        heights = [2 * n for n in normal] + [
+            sum(n * c for n, c in zip(normal, centring, strict=True)) // 2
+            for centring in self.centrings
+        ]
         return gcd(*heights)
 
 
@@ -60,22 +84,28 @@ def cubic_lattice(name: str) -> CubicLattice:
     return CubicLattice(name, _SITES[name], _CENTRINGS[name], _BASIS[name], _NEIGHBOR[name])
 
 
-def conventional_cell(lattice: str, element: str, a0: float, c_over_a: float | None = None) -> Atoms:
-    """The conventional cell of a crystal: cubic for sc, bcc, fcc and diamond, hexagonal with two atoms for hcp.
+def conventional_cell(
+    lattice: str, element: str, a0: float, c_over_a: float | None = None
+) -> Atoms:
+    """The conventional cell of a crystal: cubic for sc, bcc, fcc and diamond, hexagonal with two
+    atoms for hcp.
 
     Args:
         a0: lattice constant a in Å.
         c_over_a: axial ratio of hcp; that of ideal close packing when not given.
 
     Raises:
-        StructureError: if the lattice is unknown, a0 is not positive, or an axial ratio is given to a cubic crystal.
+        StructureError: if the lattice is unknown, a0 is not positive, or an axial ratio is given to
+            a cubic crystal.
     """
     if not a0 > 0:
         raise StructureError(f"a0: expected a positive length in Å, got {a0}")
     if lattice == "hcp":
         c = a0 * (IDEAL_C_OVER_A if c_over_a is None else c_over_a)
         cell = [[a0, 0, 0], [-a0 / 2, a0 * sqrt(3) / 2, 0], [0, 0, c]]
-        return Atoms([element] * 2, scaled_positions=[[0, 0, 0], [1 / 3, 2 / 3, 1 / 2]], cell=cell, pbc=True)
+        return Atoms(
+            [element] * 2, scaled_positions=[[0, 0, 0], [1 / 3, 2 / 3, 1 / 2]], cell=cell, pbc=True
+        )
     if c_over_a is not None:
         raise StructureError(f"c_over_a: only hcp has an axial ratio, got {c_over_a} for {lattice}")
     sites = np.array(cubic_lattice(lattice).sites) / 4

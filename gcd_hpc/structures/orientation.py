@@ -1,4 +1,6 @@
-"""Orientation relations of two cubic grains: exact misorientation and coincidence index from Miller indices."""
+"""Orientation relations of two cubic grains: exact misorientation and coincidence index from Miller
+indices.
+"""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -21,8 +23,10 @@ Matrix = tuple[tuple[Fraction, ...], ...]
 class Misorientation:
     """The smallest rotation that turns one grain into the other.
 
-    axis: Miller indices as a family of directions, ascending and not negative; (0, 0, 1) for no rotation.
-    sigma: index of the coincidence site lattice; None where the rotation is irrational and no such lattice exists.
+    axis: Miller indices as a family of directions, ascending and not negative; (0, 0, 1) for no
+    rotation.
+    sigma: index of the coincidence site lattice; None where the rotation is irrational and no such
+    lattice exists.
     """
 
     angle_deg: float
@@ -34,26 +38,34 @@ def reduced_triad(x: Miller, y: Miller, z: Miller, grain: str) -> Directions:
     """The three directions in coprime indices.
 
     Raises:
-        OrientationError: if a direction is zero, or the triad is not orthogonal or not right-handed.
+        OrientationError: if a direction is zero, or the triad is not orthogonal or not
+            right-handed.
     """
     for name, direction in zip("xyz", (x, y, z), strict=True):
         if not any(direction):
-            raise OrientationError(f"{grain} grain: {name} must be a direction, got {show(direction)}")
+            raise OrientationError(
+                f"{grain} grain: {name} must be a direction, got {show(direction)}"
+            )
     for (first, a), (second, b) in (("x", x), ("y", y)), (("x", x), ("z", z)), (("y", y), ("z", z)):
         if dot(a, b):
             raise OrientationError(
-                f"{grain} grain: {first} and {second} must be orthogonal, got {show(a)} and {show(b)} with the dot product {dot(a, b)}"
+                f"{grain} grain: {first} and {second} must be orthogonal, got {show(a)} and"
+                f" {show(b)} with the dot product {dot(a, b)}"
             )
     if dot(cross(x, y), z) < 0:
-        raise OrientationError(f"{grain} grain: x, y, z must be right-handed (x cross y along z), got {show(x)}, {show(y)}, {show(z)}")
+        raise OrientationError(
+            f"{grain} grain: x, y, z must be right-handed (x cross y along z), got {show(x)},"
+            f" {show(y)}, {show(z)}"
+        )
     return coprime(x), coprime(y), coprime(z)
 
 
 def misorientation(lower: Directions, upper: Directions) -> Misorientation:
     """Minimal misorientation over the 24 rotations of the cube, and Sigma.
 
-    Sigma is the least common denominator of the rational rotation matrix, which for rotations of the
-    primitive, body-centred and face-centred cubic lattices alike is the index of the coincidence site lattice.
+    Sigma is the least common denominator of the rational rotation matrix, which for rotations of
+    the primitive, body-centred and face-centred cubic lattices alike is the index of the
+    coincidence site lattice.
 
     Source: Grimmer, Bollmann, Warrington, Acta Cryst. A30 (1974) 197.
     """
@@ -63,7 +75,13 @@ def misorientation(lower: Directions, upper: Directions) -> Misorientation:
         matrix: Matrix = tuple(tuple(Fraction(float(value)) for value in row) for row in turn)
     else:
         matrix = exact
-    angle, axis = min((_angle_axis(_times(matrix, rotation), exact is not None) for rotation in _cube_rotations()), key=_rank)
+    angle, axis = min(
+        (
+            _angle_axis(_times(matrix, rotation), exact is not None)
+            for rotation in _cube_rotations()
+        ),
+        key=_rank,
+    )
     sigma = None if exact is None else lcm(*(value.denominator for row in exact for value in row))
     return Misorientation(angle, axis, sigma)
 
@@ -94,14 +112,19 @@ def show(direction: Miller) -> str:
 def _rational_rotation(lower: Directions, upper: Directions) -> Matrix | None:
     """Rotation from lower to upper crystal coordinates, or None if an entry is irrational.
 
-    An entry is a sum of rationals times square roots; roots of different square-free numbers are linearly
-    independent over the rationals, so it is rational exactly when the terms of every root but 1 cancel.
+    An entry is a sum of rationals times square roots; roots of different square-free numbers are
+    linearly independent over the rationals, so it is rational exactly when the terms of every root
+    but 1 cancel.
     """
-    parts: dict[int, list[list[Fraction]]] = defaultdict(lambda: [[Fraction(0)] * 3 for _ in range(3)])
+    parts: dict[int, list[list[Fraction]]] = defaultdict(
+        lambda: [[Fraction(0)] * 3 for _ in range(3)]
+    )
     for low, up in zip(lower, upper, strict=True):
         root, free = _square_free(dot(low, low) * dot(up, up))
         for i, j in product(range(3), repeat=2):
-            parts[free][i][j] += Fraction(up[i] * low[j], root * free)  # 1 / (m sqrt(s)) = sqrt(s) / (m s)
+            parts[free][i][j] += Fraction(
+                up[i] * low[j], root * free
+            )  # 1 / (m sqrt(s)) = sqrt(s) / (m s)
     if any(value for free, part in parts.items() if free != 1 for row in part for value in row):
         return None
     return tuple(tuple(row) for row in parts[1])
@@ -125,21 +148,29 @@ def _cube_rotations() -> tuple[tuple[tuple[int, ...], ...], ...]:
 
 
 def _times(a: Matrix, b: tuple[tuple[int, ...], ...]) -> Matrix:
-    return tuple(tuple(sum((a[i][k] * b[k][j] for k in range(3)), Fraction(0)) for j in range(3)) for i in range(3))
+    return tuple(
+        tuple(sum((a[i][k] * b[k][j] for k in range(3)), Fraction(0)) for j in range(3))
+        for i in range(3)
+    )
 
 
 def _angle_axis(matrix: Matrix, exact: bool) -> tuple[float, Miller]:
-    """Angle in degrees and family of the axis; the axis of an irrational rotation is the nearest one with small indices."""
+    """Angle in degrees and family of the axis; the axis of an irrational rotation is the nearest
+    one with small indices.
+    """
     cosine = (float(matrix[0][0] + matrix[1][1] + matrix[2][2]) - 1) / 2
     angle = degrees(acos(max(-1.0, min(1.0, cosine))))
     axis = sorted(abs(matrix[i][j] - matrix[j][i]) for i, j in ((2, 1), (0, 2), (1, 0)))
     if axis[2] < Fraction(1, 10**9):
         if angle < 90:
             return 0.0, (0, 0, 1)
-        # A half turn is symmetric: (R + I) / 2 = axis axis^T, whose longest column points along the axis.
+        # A half turn is symmetric: (R + I) / 2 = axis axis^T, whose longest column points along the
+        # axis.
         column = max(range(3), key=lambda k: matrix[k][k])
         axis = sorted(abs(matrix[i][column] + (i == column)) for i in range(3))
-    ratios = [value / axis[2] if exact else (value / axis[2]).limit_denominator(30) for value in axis]
+    ratios = [
+        value / axis[2] if exact else (value / axis[2]).limit_denominator(30) for value in axis
+    ]
     scale = lcm(*(ratio.denominator for ratio in ratios))
     return angle, (int(ratios[0] * scale), int(ratios[1] * scale), int(ratios[2] * scale))
 
@@ -151,4 +182,3 @@ def _rank(candidate: tuple[float, Miller]) -> tuple[float, int]:
 
 def length(direction: Miller) -> float:
     return sqrt(dot(direction, direction))
-

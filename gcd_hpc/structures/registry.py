@@ -11,9 +11,11 @@ _SAME = 1e-4
 
 
 def repeat_cell(bicrystal: Bicrystal) -> tuple[float, float]:
-    """Shortest shifts of the upper grain along x and along y after which the bicrystal is the same, but for its place, Å.
+    """Shortest shifts of the upper grain along x and along y after which the bicrystal is the same,
+    but for its place, Å.
 
-    Sums of translations of either crystal within the boundary plane. Those that lead out of the plane would move the boundary as well.
+    Sums of translations of either crystal within the boundary plane. Those that lead out of the
+    plane would move the boundary as well.
     """
     lower, upper = (_translations(bicrystal, side) for side in ("lower", "upper"))
     shifts = (upper[:, None] - lower).reshape(-1, 2)  # (num_upper num_lower, 2)
@@ -23,11 +25,15 @@ def repeat_cell(bicrystal: Bicrystal) -> tuple[float, float]:
 
 
 def _translations(bicrystal: Bicrystal, side: Side) -> Positions:
-    """Lattice points of a grain in one plane within the common cell, (N, 2), without the basis of diamond."""
+    """Lattice points of a grain in one plane within the common cell, (N, 2), without the basis of
+    diamond.
+    """
     grain = bicrystal.grain(side)
     if grain.lattice == "diamond":
         grain = replace(grain, lattice="fcc")
-        bicrystal = replace(bicrystal, lower=grain) if side == "lower" else replace(bicrystal, upper=grain)
+        bicrystal = (
+            replace(bicrystal, lower=grain) if side == "lower" else replace(bicrystal, upper=grain)
+        )
     return bicrystal.lattice_positions(side, (0.0, 0.0, 0.0), 0.0, _SAME)[:, :2]
 
 

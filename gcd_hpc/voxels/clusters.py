@@ -1,4 +1,6 @@
-"""Several estimates of each atom's position to one: average-linkage clustering with periodic distances."""
+"""Several estimates of each atom's position to one: average-linkage clustering with periodic
+distances.
+"""
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -10,10 +12,11 @@ from gcd_hpc.voxels.grid import Grid
 
 
 def average_clusters(coordinates: np.ndarray, grid: Grid, distance: float) -> np.ndarray:
-    """Means (N, 3) of the clusters of coordinates (K, 3), Å, that average linkage makes up to the given distance, Å.
+    """Means (N, 3) of the clusters of coordinates (K, 3), Å, that average linkage makes up to the
+    given distance, Å.
 
-    Average linkage never joins groups between which every pair is further apart than the distance, so each connected group of
-    closer pairs is clustered by itself; most are one atom already.
+    Average linkage never joins groups between which every pair is further apart than the distance,
+    so each connected group of closer pairs is clustered by itself; most are one atom already.
     """
     if not len(coordinates):
         return np.empty((0, 3))
@@ -27,10 +30,15 @@ def average_clusters(coordinates: np.ndarray, grid: Grid, distance: float) -> np
 
 def _connected(coordinates: np.ndarray, grid: Grid, distance: float) -> np.ndarray:
     """Number of the group (K,) of each coordinate: chains of pairs closer than the distance."""
-    tree = cKDTree(coordinates - np.where(grid.periodic, 0.0, coordinates.min(axis=0)), boxsize=np.where(grid.periodic, grid.lengths, 0.0))
+    tree = cKDTree(
+        coordinates - np.where(grid.periodic, 0.0, coordinates.min(axis=0)),
+        boxsize=np.where(grid.periodic, grid.lengths, 0.0),
+    )
     pairs = tree.query_pairs(distance, output_type="ndarray")  # (P, 2)
     shape = (len(coordinates), len(coordinates))
-    return connected_components(coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=shape), directed=False)[1]
+    return connected_components(
+        coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=shape), directed=False
+    )[1]
 
 
 def _split(members: np.ndarray, grid: Grid, distance: float) -> list[np.ndarray]:
@@ -42,4 +50,6 @@ def _split(members: np.ndarray, grid: Grid, distance: float) -> list[np.ndarray]
     else:
         labels = fcluster(linkage(gaps, method="average"), distance, criterion="distance")
     clusters = [members[labels == label] for label in np.unique(labels)]
-    return [cluster[0] + grid.displacement(cluster[0], cluster).mean(axis=0) for cluster in clusters]
+    return [
+        cluster[0] + grid.displacement(cluster[0], cluster).mean(axis=0) for cluster in clusters
+    ]

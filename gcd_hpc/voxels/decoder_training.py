@@ -1,4 +1,6 @@
-"""Training of the learned decoder on noisy, shifted copies of the structures that the diffusion model learns from."""
+"""Training of the learned decoder on noisy, shifted copies of the structures that the diffusion
+model learns from.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,9 @@ from gcd_hpc.voxels.learned import LearnedDecoder
 _MARGIN = 2  # voxels: two layers of 3x3x3 filters see that far
 _WHOLE = 12  # voxels: shorter axes are not cropped
 _COUNTED = 512  # voxels of a crop that enter the loss, about
-_CLEAN_SHARE = 0.35  # crops without noise: clean input must come back to a fiftieth of a voxel, and noise alone blurs that
+# crops without noise: clean input must come back to a fiftieth of a voxel, and noise alone blurs
+# that
+_CLEAN_SHARE = 0.35
 _WEIGHT_DECAY = 2e-5
 
 
@@ -39,7 +43,8 @@ def train_decoder(
     generator: np.random.Generator,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> LearnedDecoder:
-    """A decoder for structures (each N positions, Å) on this grid; the same for the same state of the generator.
+    """A decoder for structures (each N positions, Å) on this grid; the same for the same state of
+    the generator.
 
     Args:
         report: called with (step, loss) after each step.
@@ -51,8 +56,12 @@ def train_decoder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(generator.integers(2**63)))
         decoder = LearnedDecoder(config.num_features)
-    optimizer = torch.optim.AdamW(decoder.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=_WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.num_steps + 1, pct_start=0.05)
+    optimizer = torch.optim.AdamW(
+        decoder.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=_WEIGHT_DECAY
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, config.num_steps + 1, pct_start=0.05
+    )
     for step in range(config.num_steps):
         loss = decoder_loss(decoder, _draw(structures, grid, config, generator), config.threshold)
         optimizer.zero_grad(set_to_none=True)
@@ -66,8 +75,9 @@ def train_decoder(
 def decoder_loss(decoder: LearnedDecoder, batch: Batch, threshold: float) -> Tensor:
     """Sum of the denoising, the classification and the coordinate loss.
 
-    The two squared norms are both counted per occupied voxel, so that a wrong voxel and a wrong coordinate weigh the same; the cross
-    entropy is a mean over voxels. Coordinates count where a voxel is occupied and marked so (eq. 5's text and A7).
+    The two squared norms are both counted per occupied voxel, so that a wrong voxel and a wrong
+    coordinate weigh the same; the cross entropy is a mean over voxels. Coordinates count where a
+    voxel is occupied and marked so (eq. 5's text and A7).
     """
     denoised = decoder.denoise(batch.noisy, batch.periodic)
     clean = batch.clean[batch.counted]  # (K,)
@@ -76,18 +86,27 @@ def decoder_loss(decoder: LearnedDecoder, batch: Batch, threshold: float) -> Ten
     located = torch.zeros_like(batch.counted)
     located[batch.counted] = occupied & (logits > 0)
     offsets = decoder.locator(denoised, batch.periodic, located)  # (M, 3)
-    norms = (denoised[batch.counted] - clean).square().sum() + (offsets - batch.offsets[located]).square().sum()
-    return norms / max(1, int(occupied.sum())) + functional.binary_cross_entropy_with_logits(logits, occupied.to(logits.dtype))
+    norms = (denoised[batch.counted] - clean).square().sum() + (
+        offsets - batch.offsets[located]
+    ).square().sum()
+    return norms / max(1, int(occupied.sum())) + functional.binary_cross_entropy_with_logits(
+        logits, occupied.to(logits.dtype)
+    )
 
 
 def encode_with_owners(positions: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """Voxels (X, Y, Z) and, for each, the offset (X, Y, Z, 3), in voxels, from its centre to the atom with the largest share in it."""
+    """Voxels (X, Y, Z) and, for each, the offset (X, Y, Z, 3), in voxels, from its centre to the
+    atom with the largest share in it.
+    """
     voxels, weights = occupancies(positions, grid)  # (N, 8)
     flat, shares = voxels.flatten(), weights.flatten()
     array = torch.zeros(grid.num_voxels, dtype=torch.float64).index_add(0, flat, shares)
-    largest = torch.zeros(grid.num_voxels, dtype=torch.float64).scatter_reduce(0, flat, shares, "amax")
+    largest = torch.zeros(grid.num_voxels, dtype=torch.float64).scatter_reduce(
+        0, flat, shares, "amax"
+    )
     owns = shares == largest[flat]
-    # The mean over an atom's corners is its place in the block of eight: (N, 3), then as seen from each corner.
+    # The mean over an atom's corners is its place in the block of eight: (N, 3), then as seen from
+    # each corner.
     inner = (weights[..., None] * CORNERS).sum(dim=1)
     towards = (inner[:, None] - CORNERS).reshape(-1, 3)
     offsets = torch.zeros(grid.num_voxels, 3, dtype=torch.float64)
@@ -95,7 +114,12 @@ def encode_with_owners(positions: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     return array.view(grid.shape).float(), offsets.view(*grid.shape, 3).float()
 
 
-def _draw(structures: Sequence[np.ndarray], grid: Grid, config: DecoderConfig, generator: np.random.Generator) -> Batch:
+def _draw(
+    structures: Sequence[np.ndarray],
+    grid: Grid,
+    config: DecoderConfig,
+    generator: np.random.Generator,
+) -> Batch:
     """Random structures, each shifted within a voxel, cropped and made noisy."""
     edges = _crop_edges(grid)
     clean, offsets = [], []
@@ -108,19 +132,28 @@ def _draw(structures: Sequence[np.ndarray], grid: Grid, config: DecoderConfig, g
         offsets.append(towards[crop])
     stacked = torch.stack(clean)
     each = (config.batch_size, 1, 1, 1)
-    sigma = generator.standard_normal(each) * generator.uniform(0.0, config.max_noise, each) * (generator.random(each) >= _CLEAN_SHARE)
+    sigma = (
+        generator.standard_normal(each)
+        * generator.uniform(0.0, config.max_noise, each)
+        * (generator.random(each) >= _CLEAN_SHARE)
+    )
     noise = torch.from_numpy(sigma * generator.standard_normal(tuple(stacked.shape))).float()
     counted = torch.ones_like(stacked, dtype=torch.bool)
     for axis, cropped in enumerate(np.less(edges, grid.shape)):
         if cropped:
             counted.narrow(axis + 1, 0, _MARGIN).fill_(False)
             counted.narrow(axis + 1, edges[axis] - _MARGIN, _MARGIN).fill_(False)
-    x, y, z = (periodic and edge == n for periodic, edge, n in zip(grid.periodic, edges, grid.shape, strict=True))
+    x, y, z = (
+        periodic and edge == n
+        for periodic, edge, n in zip(grid.periodic, edges, grid.shape, strict=True)
+    )
     return Batch(stacked, stacked + noise, torch.stack(offsets), counted, (x, y, z))
 
 
 def _crop_edges(grid: Grid) -> tuple[int, int, int]:
-    """Edges of a crop, in voxels: short axes whole, the others such that about the wanted number of voxels counts."""
+    """Edges of a crop, in voxels: short axes whole, the others such that about the wanted number of
+    voxels counts.
+    """
     whole = [n for n in grid.shape if n <= _WHOLE]
     num_cropped = 3 - len(whole)
     counted = round((_COUNTED / int(np.prod(whole))) ** (1 / num_cropped)) if num_cropped else 0

@@ -1,4 +1,6 @@
-"""Atoms to voxels: every atom is one unit of mass, spread linearly over the eight voxels around it. No parameters to learn."""
+"""Atoms to voxels: every atom is one unit of mass, spread linearly over the eight voxels around it.
+No parameters to learn.
+"""
 
 from collections.abc import Sequence
 from itertools import product
@@ -16,10 +18,12 @@ _ROUNDING = 1e-9  # an atom this far (in voxels) outside of an open axis is a ro
 def encode(positions: Tensor, grid: Grid) -> Tensor:
     """Voxel array C (X, Y, Z), float32, of positions (N, 3), float64, Å; differentiable.
 
-    The sum over all voxels is N, and the weighted mean of an isolated atom's voxels is its position.
+    The sum over all voxels is N, and the weighted mean of an isolated atom's voxels is its
+    position.
 
     Raises:
-        StructureError: if an atom is so close to an open end of the box that part of it would be cut off.
+        StructureError: if an atom is so close to an open end of the box that part of it would be
+            cut off.
 
     Source: Lei et al. (2024), eq. 1-2.
     """
@@ -35,7 +39,9 @@ def encode_batch(structures: Sequence[Tensor], grid: Grid) -> Tensor:
 
 
 def occupancies(positions: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """The eight voxels of each atom: flat indices (N, 8) and occupancies P(a, I) (N, 8) that sum to one."""
+    """The eight voxels of each atom: flat indices (N, 8) and occupancies P(a, I) (N, 8) that sum to
+    one.
+    """
     spacing = torch.tensor(grid.spacing, dtype=torch.float64, device=positions.device)
     shape = torch.tensor(grid.shape, device=positions.device)
     periodic = torch.tensor(grid.periodic, device=positions.device)
@@ -46,21 +52,25 @@ def occupancies(positions: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     fraction = scaled - base  # (N, 3) in [0, 1]
     corners = CORNERS.to(positions.device)
     sides = torch.stack([1 - fraction, fraction], dim=1)  # (N, 2, 3)
-    weights = sides[:, corners, torch.arange(3, device=positions.device)].prod(dim=-1)  # (N, 8, 3) -> (N, 8)
+    weights = sides[:, corners, torch.arange(3, device=positions.device)].prod(
+        dim=-1
+    )  # (N, 8, 3) -> (N, 8)
     index = (base[:, None] + corners) % shape  # (N, 8, 3)
     flat = (index[..., 0] * grid.shape[1] + index[..., 1]) * grid.shape[2] + index[..., 2]
     return flat, weights
 
 
 def shared_voxels(positions: Tensor, grid: Grid) -> int:
-    """Number of voxels touched by two atoms or more: when it is large, the grid is too coarse (A5)."""
+    """Number of voxels touched by two atoms or more; if large, the grid is too coarse (A5)."""
     voxels, weights = occupancies(positions, grid)
     touched = torch.bincount(voxels[weights > 0], minlength=grid.num_voxels)
     return int((touched > 1).sum())
 
 
 def _refuse_clipped(scaled: Tensor, grid: Grid) -> None:
-    """Raise for positions (N, 3), in voxels, that are no numbers or reach beyond the outermost voxel centres of an open axis."""
+    """Raise for positions (N, 3), in voxels, that are no numbers or reach beyond the outermost
+    voxel centres of an open axis.
+    """
     if not torch.isfinite(scaled).all():
         raise StructureError("positions must be finite numbers, got NaN or infinity")
     for axis, periodic in enumerate(grid.periodic):
@@ -70,6 +80,6 @@ def _refuse_clipped(scaled: Tensor, grid: Grid) -> None:
         if low < -_ROUNDING or high > grid.shape[axis] - 1 + _ROUNDING:
             pitch = grid.spacing[axis]
             raise StructureError(
-                f"atoms must lie between 0 and {(grid.shape[axis] - 1) * pitch:.3f} Å along open axis {'xyz'[axis]}, "
-                f"got {low * pitch:.3f} to {high * pitch:.3f} Å"
+                f"atoms must lie between 0 and {(grid.shape[axis] - 1) * pitch:.3f} Å along open"
+                f" axis {'xyz'[axis]}, got {low * pitch:.3f} to {high * pitch:.3f} Å"
             )

@@ -47,7 +47,9 @@ class Grid:
         """Positions (N, 3) with periodic axes folded into [0, length)."""
         lengths, periodic = np.asarray(self.lengths), np.asarray(self.periodic)
         wrapped = positions - np.floor(positions / lengths) * lengths
-        wrapped[wrapped >= lengths] = 0.0  # a tiny negative number plus the length rounds to the length
+        wrapped[wrapped >= lengths] = (
+            0.0  # a tiny negative number plus the length rounds to the length
+        )
         return np.where(periodic, wrapped, positions)
 
     def displacement(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""The paper's learned decoder: three one-layer convolutional networks that clean voxels, mark the occupied ones and locate their atoms."""
+"""The paper's learned decoder: three one-layer convolutional networks that clean voxels, mark the
+occupied ones and locate their atoms.
+"""
 
 from dataclasses import dataclass
 
@@ -13,10 +15,12 @@ _EXPANSION = 4  # ConvNeXt's
 
 
 class ConvNextLayer(nn.Module):
-    """One ConvNeXt layer on voxels: 3x3x3 filters, then norm and two dense layers beside a residual path; a dense head.
+    """One ConvNeXt layer on voxels: 3x3x3 filters, then norm and two dense layers beside a residual
+    path; a dense head.
 
-    ConvNeXt's filters are depthwise. On the one channel of a voxel array that is the same as a convolution from one channel to all
-    features. The residual path starts after the filters, so that the head sees the first moments, which are linear in the voxels.
+    ConvNeXt's filters are depthwise. On the one channel of a voxel array that is the same as a
+    convolution from one channel to all features. The residual path starts after the filters, so
+    that the head sees the first moments, which are linear in the voxels.
 
     Source: Liu et al. (2022), figure 4, in three dimensions; row A6.
     """
@@ -32,9 +36,15 @@ class ConvNextLayer(nn.Module):
         )
         self.head = nn.Linear(num_features, num_outputs)
 
-    def forward(self, array: Tensor, periodic: tuple[bool, bool, bool], voxels: Tensor | None = None) -> Tensor:
-        """Outputs (B, X, Y, Z, O) of voxel arrays (B, X, Y, Z); with voxels, a mask (B, X, Y, Z), only those: (K, O)."""
-        features: Tensor = self.filters(pad(array[:, None], periodic)).movedim(1, -1)  # (B, X, Y, Z, F)
+    def forward(
+        self, array: Tensor, periodic: tuple[bool, bool, bool], voxels: Tensor | None = None
+    ) -> Tensor:
+        """Outputs (B, X, Y, Z, O) of voxel arrays (B, X, Y, Z); with voxels, a mask (B, X, Y, Z),
+        only those: (K, O).
+        """
+        features: Tensor = self.filters(pad(array[:, None], periodic)).movedim(
+            1, -1
+        )  # (B, X, Y, Z, F)
         if voxels is not None:
             features = features[voxels]  # (K, F)
         outputs: Tensor = self.head(features + self.mix(features))
@@ -42,7 +52,9 @@ class ConvNextLayer(nn.Module):
 
 
 def pad(x: Tensor, periodic: tuple[bool, bool, bool]) -> Tensor:
-    """One voxel more at both ends of each axis of (B, C, X, Y, Z): wrapped along periodic axes, zero along open ones."""
+    """One voxel more at both ends of each axis of (B, C, X, Y, Z): wrapped along periodic axes,
+    zero along open ones.
+    """
     for axis, wraps in zip((2, 3, 4), periodic, strict=True):
         first, last = x.narrow(axis, 0, 1), x.narrow(axis, x.shape[axis] - 1, 1)
         ends = (last, first) if wraps else (torch.zeros_like(last), torch.zeros_like(first))
@@ -72,7 +84,9 @@ class LearnedDecoder(nn.Module):
         nn.init.zeros_(self.denoiser.head.bias)
 
     def forward(self, array: Tensor, periodic: tuple[bool, bool, bool]) -> Decoded:
-        """Evaluate (B, X, Y, Z): denoise, mark the occupied voxels, locate the atoms of those marked."""
+        """Evaluate (B, X, Y, Z): denoise, mark the occupied voxels, locate the atoms of those
+        marked.
+        """
         denoised = self.denoise(array, periodic)
         logits = self.classifier(denoised, periodic)[..., 0]
         return Decoded(denoised, logits, self.locator(denoised, periodic, logits > 0))
@@ -83,17 +97,24 @@ class LearnedDecoder(nn.Module):
 
 
 @torch.no_grad()
-def decode_learned(array: np.ndarray, grid: Grid, decoder: LearnedDecoder, cluster_distance: float) -> np.ndarray:
+def decode_learned(
+    array: np.ndarray, grid: Grid, decoder: LearnedDecoder, cluster_distance: float
+) -> np.ndarray:
     """Positions (N, 3), float64, Å, of the atoms in a voxel array (X, Y, Z).
 
     Args:
-        cluster_distance: coordinates closer than this, in Å, are the same atom: 0.45 of the nearest-neighbour distance.
+        cluster_distance: coordinates closer than this, in Å, are the same atom: 0.45 of the
+            nearest-neighbour distance.
 
     Source: Lei et al. (2024), figure 3b; row A8.
     """
     decoder.eval()
-    values = torch.as_tensor(np.asarray(array), dtype=torch.float32, device=decoder.locator.head.weight.device)
+    values = torch.as_tensor(
+        np.asarray(array), dtype=torch.float32, device=decoder.locator.head.weight.device
+    )
     decoded = decoder(values[None], grid.periodic)
     voxels = torch.nonzero(decoded.logits[0] > 0).cpu().numpy()  # (K, 3)
-    coordinates = (voxels + decoded.offsets.cpu().numpy().astype(np.float64)) * np.asarray(grid.spacing)
+    coordinates = (voxels + decoded.offsets.cpu().numpy().astype(np.float64)) * np.asarray(
+        grid.spacing
+    )
     return average_clusters(coordinates, grid, cluster_distance)

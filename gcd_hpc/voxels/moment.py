@@ -1,4 +1,6 @@
-"""Voxels to atoms without learning: the encoder conserves first moments, so weighted means are positions (exact when clean)."""
+"""Voxels to atoms without learning: the encoder conserves first moments, so weighted means are
+positions (exact when clean).
+"""
 
 from itertools import product
 
@@ -11,20 +13,28 @@ from gcd_hpc.voxels.grid import Grid
 _CUBE = np.array(list(product((-1, 0, 1), repeat=3)))  # (27, 3)
 _CORNERS = np.array(list(product((0, 1), repeat=3)))  # (8, 3)
 # For each of the eight 2x2x2 blocks in a 3x3x3 cube, its voxels' places in the list of 27.
-_BLOCKS = np.array([[int(np.dot(corner + inner, (9, 3, 1))) for inner in _CORNERS] for corner in _CORNERS])  # (8, 8)
+_BLOCKS = np.array(
+    [[int(np.dot(corner + inner, (9, 3, 1))) for inner in _CORNERS] for corner in _CORNERS]
+)  # (8, 8)
 _MIN_MASS = 0.5  # atoms; a lighter block is noise
-_MIN_DISTANCE = 1.5  # voxels; mass this close to a found atom is what noise left of it, no second atom
+_MIN_DISTANCE = (
+    1.5  # voxels; mass this close to a found atom is what noise left of it, no second atom
+)
 _MAX_SEARCHES, _MAX_PASSES, _CONVERGED = 20, 30, 1e-9
 
 
 def decode_moments(array: np.ndarray, grid: Grid) -> np.ndarray:
     """Positions (N, 3), float64, Å, of the atoms in a voxel array (X, Y, Z), clean or generated.
 
-    The atoms of blocks of 2x2x2 voxels that explain the array better than their neighbours' are found and subtracted, and the
-    search goes on in what is left, so that an atom that shares voxels with another is not lost. Then each atom's mean is taken
-    again with all others subtracted, until nothing moves.
+    The atoms of blocks of 2x2x2 voxels that explain the array better than their neighbours' are
+    found and subtracted, and the search goes on in what is left, so that an atom that shares voxels
+    with another is not lost. Then each atom's mean is taken again with all others subtracted, until
+    nothing moves.
     """
-    padded = np.pad(np.asarray(array, dtype=np.float64), [(0, 0 if periodic else 2) for periodic in grid.periodic])
+    padded = np.pad(
+        np.asarray(array, dtype=np.float64),
+        [(0, 0 if periodic else 2) for periodic in grid.periodic],
+    )
     if not np.isfinite(padded).all():
         raise StructureError("a voxel array must hold finite numbers, got NaN or infinity")
     positions = np.empty((0, 3))
@@ -40,7 +50,9 @@ def decode_moments(array: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def _search(residual: np.ndarray) -> np.ndarray:
-    """Positions (K, 3), in voxels, of the blocks whose atom lowers the squared residual more than any neighbouring block's."""
+    """Positions (K, 3), in voxels, of the blocks whose atom lowers the squared residual more than
+    any neighbouring block's.
+    """
     mass = residual
     for axis in range(3):
         mass = mass + np.roll(mass, -1, axis)
@@ -48,7 +60,9 @@ def _search(residual: np.ndarray) -> np.ndarray:
     values = residual.ravel()[_flat(blocks[:, None] + _CORNERS, residual.shape)]  # (K, 8)
     inner = _mean(values)
     tents = np.stack([1 - inner, inner], axis=1)[:, _CORNERS, np.arange(3)].prod(axis=2)  # (K, 8)
-    gain = 2 * (tents * values).sum(axis=1) - (tents * tents).sum(axis=1)  # (K,) squared residual without minus with the atom
+    gain = 2 * (tents * values).sum(axis=1) - (tents * tents).sum(
+        axis=1
+    )  # (K,) squared residual without minus with the atom
     gain += 1e-9 * np.arange(len(gain)) / max(1, len(gain))  # of equal neighbours one must win
     score = np.full(residual.shape, -np.inf)
     score[tuple(blocks.T)] = gain
@@ -66,13 +80,15 @@ def _away_from(atoms: np.ndarray, found: np.ndarray, shape: tuple[int, ...]) -> 
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Mass-weighted mean (K, 3), in voxels from the first voxel, of blocks of eight values (K, 8)."""
+    """Mass-weighted mean (K, 3) of blocks of eight values (K, 8), in voxels from the first."""
     mass = np.maximum(values.sum(axis=1), _MIN_MASS)
     return np.clip(0.5 + values @ (_CORNERS - 0.5) / mass[:, None], 0.0, 1.0)
 
 
 def _refine(array: np.ndarray, positions: np.ndarray, num_passes: int) -> np.ndarray:
-    """Positions (N, 3), in voxels, after taking each atom's mean again with all other atoms subtracted."""
+    """Positions (N, 3), in voxels, after taking each atom's mean again with all other atoms
+    subtracted.
+    """
     for _ in range(num_passes):
         nearest = np.round(positions).astype(int)
         index = _flat(nearest[:, None] + _CUBE, array.shape)  # (N, 27)
@@ -80,7 +96,9 @@ def _refine(array: np.ndarray, positions: np.ndarray, num_passes: int) -> np.nda
         total = np.bincount(index.ravel(), own.ravel(), minlength=array.size)
         values = (array.ravel() - total)[index] + own  # (N, 27): what the others leave
         best = values[:, _BLOCKS].sum(axis=2).argmax(axis=1)  # (N, 8) -> (N,)
-        moved = nearest - 1 + _CORNERS[best] + _mean(np.take_along_axis(values, _BLOCKS[best], axis=1))
+        moved = (
+            nearest - 1 + _CORNERS[best] + _mean(np.take_along_axis(values, _BLOCKS[best], axis=1))
+        )
         change = np.abs(moved - positions).max(initial=0.0)
         positions = moved
         if change < _CONVERGED:
@@ -89,23 +107,31 @@ def _refine(array: np.ndarray, positions: np.ndarray, num_passes: int) -> np.nda
 
 
 def _tents(positions: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-    """Occupancies (N, 27) of atoms at positions (N, 3), in voxels, in the 3x3x3 voxels around the nearest one."""
+    """Occupancies (N, 27) of atoms at positions (N, 3), in voxels, in the 3x3x3 voxels around the
+    nearest one.
+    """
     offset = (positions - nearest)[:, None] - np.array([-1, 0, 1])[:, None]  # (N, 3 voxels, 3 axes)
     sides = np.maximum(0.0, 1 - np.abs(offset))
-    return np.einsum("ni,nj,nk->nijk", sides[..., 0], sides[..., 1], sides[..., 2], optimize=False).reshape(-1, 27)
+    return np.einsum(
+        "ni,nj,nk->nijk", sides[..., 0], sides[..., 1], sides[..., 2], optimize=False
+    ).reshape(-1, 27)
 
 
 def _spread(positions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Voxel array of atoms at positions (N, 3), in voxels."""
     nearest = np.round(positions).astype(int)
     index = _flat(nearest[:, None] + _CUBE, shape)
-    return np.bincount(index.ravel(), _tents(positions, nearest).ravel(), minlength=int(np.prod(shape))).reshape(shape)
+    return np.bincount(
+        index.ravel(), _tents(positions, nearest).ravel(), minlength=int(np.prod(shape))
+    ).reshape(shape)
 
 
 def _fold(positions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Positions (N, 3), in voxels, folded into [0, shape)."""
     folded = positions % np.array(shape)
-    return np.where(folded < shape, folded, 0.0)  # a tiny negative number plus the length rounds to the length
+    return np.where(
+        folded < shape, folded, 0.0
+    )  # a tiny negative number plus the length rounds to the length
 
 
 def _flat(index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -115,7 +141,9 @@ def _flat(index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _to_box(positions: np.ndarray, padded: tuple[int, ...], grid: Grid) -> np.ndarray:
-    """Positions in Å from positions in voxels; an atom in the padding of an open axis belongs to the end it is nearer to."""
+    """Positions in Å from positions in voxels; an atom in the padding of an open axis belongs to
+    the end it is nearer to.
+    """
     folded = _fold(positions, padded)
     for axis, periodic in enumerate(grid.periodic):
         if not periodic:

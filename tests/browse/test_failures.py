@@ -8,7 +8,14 @@ import h5py
 import pytest
 from rich.console import Console
 
-from gcd_hpc.browse.failures import MAX_LISTED, counts, failure_rows, failures_json, failures_table, general
+from gcd_hpc.browse.failures import (
+    MAX_LISTED,
+    counts,
+    failure_rows,
+    failures_json,
+    failures_table,
+    general,
+)
 from gcd_hpc.campaign.ledger import Event, Ledger
 from gcd_hpc.errors import StoreError
 from gcd_hpc.stages.quarantine import set_aside
@@ -25,30 +32,60 @@ def put(run_dir: Path, chunk: int, *candidates) -> None:
 
 @pytest.fixture
 def run_dir(tmp_path) -> Path:
-    """Two physics failures of one kind and one of another, a bug, refused structures, and tasks that failed."""
+    """Two physics failures of one kind and one of another, a bug, refused structures, and tasks
+    that failed.
+    """
     run_dir = tmp_path / "run"
     physics = {"status": "failed", "failure": "physics"}
     put(
         run_dir,
         0,
         make_candidate(0),
-        make_candidate(1, reason="atoms overlap: expected at least 0.82 Å between two, got 0.41 Å", **physics),
-        make_candidate(2, reason="atoms overlap: expected at least 0.82 Å between two, got 1e-05 Å", **physics),
+        make_candidate(
+            1, reason="atoms overlap: expected at least 0.82 Å between two, got 0.41 Å", **physics
+        ),
+        make_candidate(
+            2, reason="atoms overlap: expected at least 0.82 Å between two, got 1e-05 Å", **physics
+        ),
         make_candidate(3, reason=TIMEOUT, **physics),
     )
     put(
         run_dir,
         1,
         make_candidate(4, status="failed", failure="bug", reason="bug: KeyError: 'x'"),
-        *(make_candidate(index, status="invalid", reason=f"closest pair {index / 10} Å") for index in (5, 6, 7)),
+        *(
+            make_candidate(index, status="invalid", reason=f"closest pair {index / 10} Å")
+            for index in (5, 6, 7)
+        ),
     )
     set_aside(run_dir / "quarantine" / make_candidate(4).id, KeyError("x"), None)
     with Ledger(run_dir) as ledger:
-        for task, elapsed_s in [("relax-01-00002", 4.0), ("relax-01-00003", 5.0), ("relax-01-00003", 9.0)]:
-            ledger.append(Event("failed", elapsed_s, {"task": task, "reason": "worker lost", "class": "infrastructure", "retry": True}))
+        for task, elapsed_s in [
+            ("relax-01-00002", 4.0),
+            ("relax-01-00003", 5.0),
+            ("relax-01-00003", 9.0),
+        ]:
+            ledger.append(
+                Event(
+                    "failed",
+                    elapsed_s,
+                    {
+                        "task": task,
+                        "reason": "worker lost",
+                        "class": "infrastructure",
+                        "retry": True,
+                    },
+                )
+            )
         ledger.append(Event("finished", 8.0, {"task": "relax-01-00002"}))
-        ledger.append(Event("quarantined", 9.0, {"task": "relax-01-00003", "reason": "worker lost"}))
-        ledger.append(Event("failed", 12.0, {"task": "train-01", "reason": "no such model file", "retry": False}))
+        ledger.append(
+            Event("quarantined", 9.0, {"task": "relax-01-00003", "reason": "worker lost"})
+        )
+        ledger.append(
+            Event(
+                "failed", 12.0, {"task": "train-01", "reason": "no such model file", "retry": False}
+            )
+        )
     return run_dir
 
 
@@ -74,11 +111,17 @@ def test_every_failure_is_listed_with_class_reason_and_outcome(run_dir):
 def test_a_bug_says_where_its_input_and_traceback_lie(run_dir):
     (bug,) = (row for row in failure_rows(run_dir) if row["class"] == "bug")
     assert (Path(bug["quarantine"]) / "traceback.txt").is_file()
-    assert all(row["quarantine"] is None for row in failure_rows(run_dir) if row is not bug and row["class"] != "bug")
+    assert all(
+        row["quarantine"] is None
+        for row in failure_rows(run_dir)
+        if row is not bug and row["class"] != "bug"
+    )
 
 
 def test_reasons_that_differ_in_numbers_only_are_counted_together(run_dir):
-    numbers = {(count["class"], count["reason"]): count["num"] for count in counts(failure_rows(run_dir))}
+    numbers = {
+        (count["class"], count["reason"]): count["num"] for count in counts(failure_rows(run_dir))
+    }
     assert numbers["physics", "atoms overlap: expected at least # Å between two, got # Å"] == 2
     assert numbers["invalid", "closest pair # Å"] == 3
     assert numbers["physics", "LAMMPS gave no answer within # s and was stopped"] == 1
@@ -129,7 +172,14 @@ def test_the_table_shows_counts_reasons_and_folders(run_dir):
 
 
 def test_a_long_list_is_cut_unless_all_of_it_is_wanted(run_dir):
-    put(run_dir, 2, *(make_candidate(index, status="failed", failure="physics", reason=TIMEOUT) for index in range(100, 200)))
+    put(
+        run_dir,
+        2,
+        *(
+            make_candidate(index, status="failed", failure="physics", reason=TIMEOUT)
+            for index in range(100, 200)
+        ),
+    )
     rows = failure_rows(run_dir)
     assert "search-000199" not in printed(rows)
     assert f"{100 + 8 - MAX_LISTED} more; --all lists them" in printed(rows)
@@ -152,7 +202,9 @@ def test_failures_of_older_files_are_physics(tmp_path):
 
 
 def test_failures_can_be_read_while_the_campaign_writes(run_dir):
-    """A part that is not complete has another name, and the last line of the ledger may be half written."""
+    """A part that is not complete has another name, and the last line of the ledger may be half
+    written.
+    """
     before = failure_rows(run_dir)
     (run_dir / "parts/search/.part-00002.0123.tmp.h5").write_bytes(b"\x89HDF half")
     with open(run_dir / "events.jsonl", "a") as ledger:
@@ -168,4 +220,6 @@ def test_no_run_is_one_sentence(tmp_path):
 def test_the_failures_of_a_merged_file_are_listed_too(run_dir):
     candidates = [row for row in failure_rows(run_dir) if row["kind"] == "candidate"]
     merged = failure_rows(RunStore(run_dir).merge())
-    assert [(row["name"], row["reason"]) for row in merged] == [(row["name"], row["reason"]) for row in candidates]
+    assert [(row["name"], row["reason"]) for row in merged] == [
+        (row["name"], row["reason"]) for row in candidates
+    ]

@@ -20,10 +20,20 @@ def test_the_suffix_chooses_the_format(store, tmp_path, suffix):
 
 
 def test_axes_legend_and_note_say_what_is_shown(store, tmp_path):
-    write_part(store.path / "parts/search/part-00001.h5", [make_candidate(50, gb_energy_j_m2=9.0, num_atoms=32)], {})
+    write_part(
+        store.path / "parts/search/part-00001.h5",
+        [make_candidate(50, gb_energy_j_m2=9.0, num_atoms=32)],
+        {},
+    )
     with matplotlib.rc_context({"svg.fonttype": "none"}):
         text = plot_egb_vs_n(store, tmp_path / "figure.svg").read_text()
-    for words in ("[n]", "GB energy (J/m", "search (7)", "diffusion model (8)", "3 of 15 above 3.32"):
+    for words in (
+        "[n]",
+        "GB energy (J/m",
+        "search (7)",
+        "diffusion model (8)",
+        "3 of 15 above 3.32",
+    ):
         assert words in text
 
 
@@ -40,7 +50,10 @@ def test_the_best_of_every_n_lies_below_the_cap():
 
 
 def test_an_unknown_suffix_is_refused(store, tmp_path):
-    with pytest.raises(StoreError, match=r"figure\.bmp: expected a figure ending in one of \.png, \.svg, \.pdf, got \.bmp"):
+    with pytest.raises(
+        StoreError,
+        match=r"figure\.bmp: expected a figure ending in one of \.png, \.svg, \.pdf, got \.bmp",
+    ):
         plot_egb_vs_n(store, tmp_path / "figure.bmp")
 
 

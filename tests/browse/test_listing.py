@@ -7,7 +7,16 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from gcd_hpc.browse.listing import LISTED, csv_text, detail_record, detail_view, find, list_rows, list_table, standing
+from gcd_hpc.browse.listing import (
+    LISTED,
+    csv_text,
+    detail_record,
+    detail_view,
+    find,
+    list_rows,
+    list_table,
+    standing,
+)
 from gcd_hpc.browse.tables import json_text, top_rows
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.index import RunStore
@@ -65,15 +74,23 @@ def test_the_table_says_how_many_of_how_many_it_shows_and_why_some_failed(store)
 def test_csv_and_json_hold_the_same_records_and_leave_unknown_numbers_out(store):
     listing = list_rows(store, "status=failed")
     rows = list(csv.DictReader(StringIO(csv_text(listing.records, LISTED))))
-    assert [row["id"] for row in rows] == [record["id"] for record in json.loads(json_text(listing.records))]
+    assert [row["id"] for row in rows] == [
+        record["id"] for record in json.loads(json_text(listing.records))
+    ]
     assert rows[0]["gb_energy_j_m2"] == ""
     assert json.loads(json_text(listing.records))[0]["gb_energy_j_m2"] is None
     assert csv_text([], LISTED) == ",".join(LISTED) + "\n"
 
 
 def test_top_takes_a_selection(store):
-    assert [row["id"] for row in top_rows(store, num=2, selection="source=model n=0.3,0.4")] == ["model-02-000001", "model-02-000003"]
-    assert [row["n_fraction"] for row in top_rows(store, per_n=True, selection="round=2")] == [0.3, 0.4]
+    assert [row["id"] for row in top_rows(store, num=2, selection="source=model n=0.3,0.4")] == [
+        "model-02-000001",
+        "model-02-000003",
+    ]
+    assert [row["n_fraction"] for row in top_rows(store, per_n=True, selection="round=2")] == [
+        0.3,
+        0.4,
+    ]
     assert top_rows(store, selection="n=0.7") == []
 
 
@@ -89,7 +106,10 @@ def test_everything_known_of_a_candidate_is_shown_with_its_unit_and_meaning(stor
 
 def test_standing_counts_those_of_the_same_n_and_names_the_reason_of_a_failure(store):
     second, failed = find(store, ["model-01-000003", "search-000006"])
-    assert standing(store, second) == "2.2971 J/m^2 at [n] = 0.2, number 2 of 4 relaxed there, 0.0001 J/m^2 above the lowest"
+    assert (
+        standing(store, second)
+        == "2.2971 J/m^2 at [n] = 0.2, number 2 of 4 relaxed there, 0.0001 J/m^2 above the lowest"
+    )
     assert standing(store, failed) == "failed, NaN"
 
 

@@ -12,9 +12,9 @@ from gcd_hpc.browse.plots import What, draw, plot
 from gcd_hpc.browse.structure_figures import boundary_of
 from gcd_hpc.browse.timeline import work_of
 from gcd_hpc.campaign.ledger import LEDGER_NAME, Event, opened
-from gcd_hpc.campaign.tasks import Plan
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.errors import GcdError, RunDirectoryError, StoreError
+from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.structures.frame import Frame
@@ -27,8 +27,18 @@ FRAME = Frame.build(W_TWIST, (25.0, 25.0), 70.0)
 OPENED = opened(Plan(num_search_chunks=2, num_sample_chunks=1, rounds=1), "token", 1, 1000.0, 0.0)
 
 
-def done(task: str, elapsed_s: float, started: float, seconds: float, cores: int = 1, **more: object) -> Event:
-    data = {"task": task, "started": started, "seconds": seconds, "work_s": seconds, "cores": cores, "num": 2, **more}
+def done(
+    task: str, elapsed_s: float, started: float, seconds: float, cores: int = 1, **more: object
+) -> Event:
+    data = {
+        "task": task,
+        "started": started,
+        "seconds": seconds,
+        "work_s": seconds,
+        "cores": cores,
+        "num": 2,
+        **more,
+    }
     return Event("finished", elapsed_s, data)
 
 
@@ -36,21 +46,42 @@ def relaxed(index: int, source: str = "search", version: int = 0, **more):
     """A bicrystal with atoms of high energy at its boundary."""
     positions = FRAME.join((0.3 * index, 0.5, 0.4)).positions
     near = np.abs(positions[:, 2] - FRAME.centre) < 3
-    values = {"unrelaxed_positions": positions, "positions": positions, "energies_ev": np.where(near, -8.5, -8.76), "cell": FRAME.lengths}
-    return make_candidate(index, source, version, len(positions), **(values | {"n_fraction": 0.2, "relax_s": 10.0, "sample_s": 0.0} | more))
+    values = {
+        "unrelaxed_positions": positions,
+        "positions": positions,
+        "energies_ev": np.where(near, -8.5, -8.76),
+        "cell": FRAME.lengths,
+    }
+    return make_candidate(
+        index,
+        source,
+        version,
+        len(positions),
+        **(values | {"n_fraction": 0.2, "relax_s": 10.0, "sample_s": 0.0} | more),
+    )
 
 
 @pytest.fixture
 def run(tmp_path) -> Path:
-    """Two tries of the search, then two candidates of a model, one of them failed; with a ledger."""
+    """Two tries of the search, two candidates of a model (one failed), and a ledger."""
     folder = tmp_path / "run"
     searched = [relaxed(0, gb_energy_j_m2=2.9), relaxed(1, gb_energy_j_m2=2.7, n_fraction=0.4)]
-    made = [relaxed(0, "model", 1, gb_energy_j_m2=2.5, relax_s=30.0), make_candidate(1, "model", 1, status="failed", relax_s=10.0)]
+    made = [
+        relaxed(0, "model", 1, gb_energy_j_m2=2.5, relax_s=30.0),
+        make_candidate(1, "model", 1, status="failed", relax_s=10.0),
+    ]
     write_part(folder / "parts/search/part-00000.h5", searched, CONFIG)
     write_part(folder / "parts/model-01/relaxed/part-00000.h5", made, CONFIG)
     events = [
-        *(OPENED, Event("submitted", 1.0, {"tasks": ["search-00000"]}), done("search-00000", 21.0, 1000.5, 20.0)),
-        *(done("train-01", 141.5, 1021.0, 120.0, cores=2), Event("failed", 145.0, {"task": "relax-01-00000", "reason": "lost"})),
+        *(
+            OPENED,
+            Event("submitted", 1.0, {"tasks": ["search-00000"]}),
+            done("search-00000", 21.0, 1000.5, 20.0),
+        ),
+        *(
+            done("train-01", 141.5, 1021.0, 120.0, cores=2),
+            Event("failed", 145.0, {"task": "relax-01-00000", "reason": "lost"}),
+        ),
         *(done("sample-01", 150.0, 1141.0, 8.0), done("relax-01-00000", 200.5, 1160.0, 40.0)),
     ]
     (folder / LEDGER_NAME).write_text("".join(event.line() for event in events))
@@ -86,7 +117,9 @@ def test_the_timeline_needs_a_ledger_and_no_selection(run, tmp_path):
 @pytest.mark.parametrize("what", [what for what in get_args(What) if what != "timeline"])
 def test_nothing_to_draw_is_one_sentence_and_leaves_no_file(run, what):
     before = sorted(run.rglob("*"))
-    with pytest.raises(GcdError, match=r"relaxed candidates to draw, got none among those with n=0\.7"):
+    with pytest.raises(
+        GcdError, match=r"relaxed candidates to draw, got none among those with n=0\.7"
+    ):
         plot(run, what, "n=0.7")
     with pytest.raises(StoreError, match="selection: expected"):
         plot(run, what, "energy~3")
@@ -95,13 +128,16 @@ def test_nothing_to_draw_is_one_sentence_and_leaves_no_file(run, what):
     assert [path for path in sorted(run.rglob("*")) if path.name != "index.h5"] == before
 
 
-def test_progress_counts_relaxations_and_the_core_hours_of_the_ledger_with_training_before_the_model(run):
+def test_progress_counts_relaxations_and_core_hours_with_training_before_the_model(
+    run,
+):
     found = finds(run)
     assert found.energy.tolist() == [2.9, 2.7, 2.5]
     assert found.version.tolist() == [0, 0, 1]
     assert found.relaxations.tolist() == [1, 2, 3]
     assert found.num_relaxations == 4
-    # Search: 20 core-seconds shared by two; training: 240 before the model's; sampling and relaxation: 48, of which three quarters.
+    # Search: 20 core-seconds shared by two; training: 240 before the model's; sampling and
+    # relaxation: 48, of which three quarters.
     assert found.core_h * 3600 == pytest.approx([10, 20, 20 + 240 + 36])
     assert found.total_core_h * 3600 == pytest.approx(308)
 
@@ -126,30 +162,65 @@ def test_a_selection_chooses_finds_but_not_costs(run):
 
 def test_figures_say_what_they_show(run, tmp_path):
     progress = words(run, "progress", "", tmp_path)
-    for text in ("relaxations", "core-minutes", "lowest GB energy so far (J/m", "[n] = 0.2", "by the search", "by a model", "model 1"):
+    for text in (
+        "relaxations",
+        "core-minutes",
+        "lowest GB energy so far (J/m",
+        "[n] = 0.2",
+        "by the search",
+        "by a model",
+        "model 1",
+    ):
         assert text in progress
     timeline = words(run, "timeline", "", tmp_path)
-    for text in ("search", "train", "relax", "model 1", "4 core-min", "time of work (min); a full lane is 2 cores", "1 failed attempt"):
+    for text in (
+        "search",
+        "train",
+        "relax",
+        "model 1",
+        "4 core-min",
+        "time of work (min); a full lane is 2 cores",
+        "1 failed attempt",
+    ):
         assert text in timeline
     registry = words(run, "registry", "n=0.2", tmp_path)
     for text in ("dx (Å)", "dy (Å)", "[n] = 0.2  (2)", "above the lowest", "of its [n] (J/m"):
         assert text in registry
     rdf = words(run, "rdf", "n=0.2", tmp_path)
-    for text in ("distance r (Å)", "g(r)", "within 3 Å of the boundary plane", "the 2 lowest structures, 2.500 to 2.900"):
+    for text in (
+        "distance r (Å)",
+        "g(r)",
+        "within 3 Å of the boundary plane",
+        "the 2 lowest structures, 2.500 to 2.900",
+    ):
         assert text in rdf
 
 
 def test_the_timeline_is_on_the_clock_of_the_campaign_and_leaves_pauses_out():
-    again = opened(Plan(num_search_chunks=2, num_sample_chunks=1, rounds=1), "token", 2, 90000.0, 30.0)
-    events = [OPENED, done("search-00000", 21.0, 1000.5, 20.0), again, done("search-00001", 52.0, 90005.0, 20.0)]
+    again = opened(
+        Plan(num_search_chunks=2, num_sample_chunks=1, rounds=1), "token", 2, 90000.0, 30.0
+    )
+    events = [
+        OPENED,
+        done("search-00000", 21.0, 1000.5, 20.0),
+        again,
+        done("search-00001", 52.0, 90005.0, 20.0),
+    ]
     first, second = work_of(events)
     assert (first.begin, first.end) == (1.0, 21.0)
     assert (second.begin, second.end) == (32.0, 52.0)
 
 
 def test_work_that_a_killed_driver_did_not_note_ended_before_the_next_one():
-    again = opened(Plan(num_search_chunks=2, num_sample_chunks=1, rounds=1), "token", 2, 90000.0, 30.0)
-    events = [OPENED, again, done("search-00000", 31.0, 1000.0, 20.0), done("search-00001", 52.0, 90001.0, 20.0)]
+    again = opened(
+        Plan(num_search_chunks=2, num_sample_chunks=1, rounds=1), "token", 2, 90000.0, 30.0
+    )
+    events = [
+        OPENED,
+        again,
+        done("search-00000", 31.0, 1000.0, 20.0),
+        done("search-00001", 52.0, 90001.0, 20.0),
+    ]
     adopted, _ = work_of(events)
     assert (adopted.begin, adopted.end) == (10.0, 30.0)
 
@@ -172,5 +243,7 @@ def test_the_crystal_beside_the_boundary_has_the_distances_of_its_lattice(run):
 
 
 def test_structures_without_crystals_beside_the_boundary_are_refused(store):
-    with pytest.raises(StoreError, match="expected structures with a boundary between two crystals, got none"):
+    with pytest.raises(
+        StoreError, match="expected structures with a boundary between two crystals, got none"
+    ):
         draw(store.path, "rdf")

@@ -9,10 +9,10 @@ from rich.console import Console
 from gcd_hpc.browse.status import status_record, status_view
 from gcd_hpc.campaign.directory import settle_config
 from gcd_hpc.campaign.ledger import Event, Ledger, opened
-from gcd_hpc.campaign.reaper import start_time
-from gcd_hpc.campaign.tasks import Plan
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import RunDirectoryError
+from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.workers.reaper import start_time
 from tests.campaign.conftest import make_config
 
 
@@ -26,7 +26,10 @@ def write(tmp_path):
         settle_config(tmp_path, config)
         pid, created = (os.getpid(), start_time(os.getpid())) if alive else (2**22 + 1, 0.0)
         with Ledger(tmp_path) as ledger:
-            for event in (opened(Plan.of(config, SiteConfig(cores=2).resolved()), "token", pid, created, 0.0), *events):
+            for event in (
+                opened(Plan.of(config, SiteConfig(cores=2).resolved()), "token", pid, created, 0.0),
+                *events,
+            ):
                 ledger.append(event)
         return status_record(tmp_path)
 
@@ -35,7 +38,17 @@ def write(tmp_path):
 
 SUBMITTED = Event("submitted", 1.0, {"tasks": ["search-00000", "search-00001", "search-00002"]})
 DONE = Event(
-    "finished", 2.0, {"task": "search-00000", "started": 0.0, "seconds": 1.0, "work_s": 1.0, "cores": 1, "num": 2, "best": {"0.2": 2.5}}
+    "finished",
+    2.0,
+    {
+        "task": "search-00000",
+        "started": 0.0,
+        "seconds": 1.0,
+        "work_s": 1.0,
+        "cores": 1,
+        "num": 2,
+        "best": {"0.2": 2.5},
+    },
 )
 
 
@@ -45,8 +58,16 @@ DONE = Event(
         ([SUBMITTED, DONE], True, "running"),
         ([SUBMITTED, DONE], False, "interrupted"),
         ([SUBMITTED, DONE, Event("paused", 3.0)], False, "paused"),
-        ([SUBMITTED, Event("stopped", 3.0, {"reason": "train-01 failed", "failed": True})], False, "failed"),
-        ([SUBMITTED, Event("stopped", 3.0, {"reason": "rounds"}), Event("reported", 4.0)], False, "complete"),
+        (
+            [SUBMITTED, Event("stopped", 3.0, {"reason": "train-01 failed", "failed": True})],
+            False,
+            "failed",
+        ),
+        (
+            [SUBMITTED, Event("stopped", 3.0, {"reason": "rounds"}), Event("reported", 4.0)],
+            False,
+            "complete",
+        ),
     ],
 )
 def test_the_status_says_whether_somebody_is_at_work_and_why_not(write, events, alive, status):
@@ -71,5 +92,7 @@ def test_the_view_shows_fractions_as_they_are(write):
 
 
 def test_a_folder_without_a_campaign_is_refused(tmp_path):
-    with pytest.raises(RunDirectoryError, match=r"expected the run directory of a campaign, got no events\.jsonl"):
+    with pytest.raises(
+        RunDirectoryError, match=r"expected the run directory of a campaign, got no events\.jsonl"
+    ):
         status_record(tmp_path)

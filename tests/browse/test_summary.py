@@ -7,7 +7,10 @@ from rich.console import Console
 from gcd_hpc.browse.figures import plot_egb_vs_n
 from gcd_hpc.browse.summary import StageCost, cost_table, write_summary
 
-TIMINGS = {"search": StageCost("search", 300.0, 600.0, 3000), "train": StageCost("train", 100.0, 200.0, 0)}
+TIMINGS = {
+    "search": StageCost("search", 300.0, 600.0, 3000),
+    "train": StageCost("train", 100.0, 200.0, 0),
+}
 
 
 def test_the_summary_has_sources_lowest_structures_and_costs(store):
@@ -22,11 +25,15 @@ def test_the_summary_has_sources_lowest_structures_and_costs(store):
 def test_the_summary_shows_the_figure_only_if_there_is_one(store):
     assert "egb_vs_n.png" not in write_summary(store.path, TIMINGS).read_text()
     plot_egb_vs_n(store, store.path / "egb_vs_n.png")
-    assert "![GB energy against [n]](egb_vs_n.png)" in write_summary(store.path, TIMINGS).read_text()
+    assert (
+        "![GB energy against [n]](egb_vs_n.png)" in write_summary(store.path, TIMINGS).read_text()
+    )
 
 
 def test_the_summary_of_a_run_without_candidates_can_be_written(empty_store):
-    assert write_summary(empty_store.path, {}).read_text().startswith(f"# {empty_store.path.name}\n")
+    assert (
+        write_summary(empty_store.path, {}).read_text().startswith(f"# {empty_store.path.name}\n")
+    )
 
 
 def test_the_terminal_table_of_costs_has_a_line_for_all():

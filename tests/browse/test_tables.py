@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from gcd_hpc.browse.tables import best_by_source, exact_fractions, json_text, source_markdown, source_table, top_rows, top_table
+from gcd_hpc.browse.tables import (
+    best_by_source,
+    exact_fractions,
+    json_text,
+    source_markdown,
+    source_table,
+    top_rows,
+    top_table,
+)
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
 from tests.store.synthetic import make_candidate
@@ -56,9 +64,15 @@ def test_of_equal_energies_the_first_id_leads(tmp_path):
 
 
 def test_top_per_n_counts_noisy_fractions_as_one(tmp_path):
-    noisy = [make_candidate(0, n_fraction=0.1 + 0.2, gb_energy_j_m2=2.5), make_candidate(1, n_fraction=0.3, gb_energy_j_m2=2.4)]
+    noisy = [
+        make_candidate(0, n_fraction=0.1 + 0.2, gb_energy_j_m2=2.5),
+        make_candidate(1, n_fraction=0.3, gb_energy_j_m2=2.4),
+    ]
     write_part(tmp_path / "one.h5", noisy, {})
-    assert [(row["id"], row["n_fraction"]) for row in top_rows(RunStore(tmp_path / "one.h5"), per_n=True)] == [("search-000001", 0.3)]
+    assert [
+        (row["id"], row["n_fraction"])
+        for row in top_rows(RunStore(tmp_path / "one.h5"), per_n=True)
+    ] == [("search-000001", 0.3)]
 
 
 @pytest.mark.parametrize("per_n", [True, False])

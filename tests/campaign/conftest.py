@@ -49,7 +49,9 @@ def separate_pools() -> SiteConfig:
     """One machine whose pools do not share cores, or are told so."""
     one = PoolConfig(processes_per_node=1)
     relaxation = PoolConfig(processes_per_node=2)
-    return SiteConfig(mode="asynchronous", cores=4, drain_s=5.0, training=one, sampling=one, relaxation=relaxation)
+    return SiteConfig(
+        mode="asynchronous", cores=4, drain_s=5.0, training=one, sampling=one, relaxation=relaxation
+    )
 
 
 @pytest.fixture

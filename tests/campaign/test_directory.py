@@ -18,7 +18,10 @@ def test_the_resolved_config_is_kept_in_the_run_directory(tmp_path):
     ("changes", "key"),
     [
         ({"seed": 1}, "seed = 0, got 1"),
-        ({"sampling": {"num_candidates": 6, "chunk_size": 2}}, r"sampling.num_candidates = 4, got 6"),
+        (
+            {"sampling": {"num_candidates": 6, "chunk_size": 2}},
+            r"sampling.num_candidates = 4, got 6",
+        ),
         ({"voxels": {"shape": (12, 12, 80)}}, r"voxels.shape = \[12, 12, 72\], got \[12, 12, 80\]"),
     ],
 )

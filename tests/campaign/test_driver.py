@@ -7,13 +7,13 @@ from pathlib import Path
 import parsl
 import pytest
 
-from gcd_hpc.campaign import parsl_pools, watch
-from gcd_hpc.campaign.cost import cost_of
+from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.campaign.driver import Outcome, run_campaign
 from gcd_hpc.campaign.ledger import Ledger, read_events
-from gcd_hpc.campaign.reaper import descendants
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import LaunchError, QuarantineError, RunDirectoryError, SimulationError
+from gcd_hpc.workers import parsl_pools, watch
+from gcd_hpc.workers.reaper import descendants
 from tests.campaign.conftest import make_config
 
 pytestmark = pytest.mark.mpi
@@ -25,7 +25,14 @@ def carry_out(tmp_path, stages, site):
 
     def run(run_dir: Path = tmp_path / "run", **options: object) -> Outcome:
         changes = options.pop("changes", {})
-        return run_campaign(make_config(**changes), options.pop("site", site), run_dir, tmp_path, stages=stages, **options)
+        return run_campaign(
+            make_config(**changes),
+            options.pop("site", site),
+            run_dir,
+            tmp_path,
+            stages=stages,
+            **options,
+        )
 
     return run
 
@@ -40,22 +47,40 @@ def executed(run_dir: Path) -> list[str]:
 
 
 def processes(run_dir: Path) -> list:
-    return descendants(event.data["token"] for event in read_events(run_dir) if event.kind == "opened")
+    return descendants(
+        event.data["token"] for event in read_events(run_dir) if event.kind == "opened"
+    )
 
 
-def test_a_campaign_runs_every_task_once_and_the_same_call_says_that_it_is_complete(tmp_path, carry_out):
+def test_a_campaign_runs_every_task_once_and_the_same_call_says_that_it_is_complete(
+    tmp_path, carry_out
+):
     reports = []
-    outcome = carry_out(changes={"budget": {"rounds": 2}}, report=lambda run_dir, state: reports.append(run_dir))
+    outcome = carry_out(
+        changes={"budget": {"rounds": 2}}, report=lambda run_dir, state: reports.append(run_dir)
+    )
     run_dir = tmp_path / "run"
     assert (outcome.status, outcome.reason, outcome.did_nothing) == ("complete", "rounds", False)
-    one_round = ["promote-{0}", "relax-{0}-00000", "relax-{0}-00001", "sample-{0}", "select-{0}", "train-{0}"]
-    expected = sorted([f"search-{chunk:05d}" for chunk in range(3)] + [name.format(v) for v in ("01", "02") for name in one_round])
+    one_round = [
+        "promote-{0}",
+        "relax-{0}-00000",
+        "relax-{0}-00001",
+        "sample-{0}",
+        "select-{0}",
+        "train-{0}",
+    ]
+    expected = sorted(
+        [f"search-{chunk:05d}" for chunk in range(3)]
+        + [name.format(v) for v in ("01", "02") for name in one_round]
+    )
     assert sorted(finished(run_dir)) == executed(run_dir) == expected
     assert outcome.state.best[2]["0.2"] == pytest.approx(2.799)
     assert 0 < cost_of(outcome.state).overhead_s < outcome.state.elapsed_s
     assert processes(run_dir) == []
     began = time.monotonic()
-    again = carry_out(changes={"budget": {"rounds": 2}}, report=lambda run_dir, state: reports.append(run_dir))
+    again = carry_out(
+        changes={"budget": {"rounds": 2}}, report=lambda run_dir, state: reports.append(run_dir)
+    )
     assert again.did_nothing
     assert time.monotonic() - began < 1.0
     assert reports == [run_dir]
@@ -90,11 +115,17 @@ def test_a_killed_worker_and_a_killed_rank_cost_one_more_attempt_each(tmp_path, 
         (tmp_path / f"trouble-{task}").write_text("killed")
     assert carry_out().status == "complete"
     events = read_events(tmp_path / "run")
-    assert sorted(event.data["task"] for event in events if event.kind == "failed") == ["sample-01", "search-00001", "train-01"]
+    assert sorted(event.data["task"] for event in events if event.kind == "failed") == [
+        "sample-01",
+        "search-00001",
+        "train-01",
+    ]
     assert len(finished(tmp_path / "run")) == len(set(finished(tmp_path / "run"))) == 9
 
 
-def test_a_mistake_in_a_stage_ends_the_campaign_with_its_sentence_and_the_same_call_goes_on(tmp_path, carry_out):
+def test_a_mistake_in_a_stage_ends_the_campaign_with_its_sentence_and_the_same_call_goes_on(
+    tmp_path, carry_out
+):
     (tmp_path / "trouble-search-00001").write_text("mistake")
     with pytest.raises(SimulationError, match="the toy was told to fail"):
         carry_out(until="search")
@@ -114,11 +145,15 @@ def test_a_bug_in_a_stage_that_all_others_need_shows_itself(tmp_path, carry_out)
         carry_out(until="select-01")
 
 
-def test_a_chunk_with_a_bug_is_set_aside_and_tried_again_when_the_campaign_is_resumed(tmp_path, carry_out):
+def test_a_chunk_with_a_bug_is_set_aside_and_tried_again_when_the_campaign_is_resumed(
+    tmp_path, carry_out
+):
     (tmp_path / "trouble-search-00000").write_text("bug")
     carry_out(until="search")
     run_dir = tmp_path / "run"
-    assert [event.data["task"] for event in read_events(run_dir) if event.kind == "quarantined"] == ["search-00000"]
+    assert [
+        event.data["task"] for event in read_events(run_dir) if event.kind == "quarantined"
+    ] == ["search-00000"]
     assert sorted(finished(run_dir)) == ["search-00001", "search-00002"]
     carry_out(until="select-01")
     assert "search-00000" in finished(run_dir)
@@ -128,16 +163,23 @@ def test_a_chunk_that_kills_every_worker_is_set_aside(tmp_path, carry_out):
     (tmp_path / "trouble-search-00001").write_text("killed\n" * 4)
     assert carry_out(until="search").status == "complete"
     assert executed(tmp_path / "run").count("search-00001") == 4
-    assert [event.data["task"] for event in read_events(tmp_path / "run") if event.kind == "quarantined"] == ["search-00001"]
+    assert [
+        event.data["task"] for event in read_events(tmp_path / "run") if event.kind == "quarantined"
+    ] == ["search-00001"]
 
 
 def test_a_campaign_stops_when_more_is_set_aside_than_its_budget_allows(tmp_path, carry_out):
     (tmp_path / "trouble-search-00000").write_text("bug")
-    with pytest.raises(QuarantineError, match=r"2 of \d candidates were set aside, more than budget.max_quarantined = 0.01"):
+    with pytest.raises(
+        QuarantineError,
+        match=r"2 of \d candidates were set aside, more than budget.max_quarantined = 0.01",
+    ):
         carry_out(until="search", changes={"budget": {"rounds": 1, "max_quarantined": 0.01}})
 
 
-def test_pools_of_their_own_relax_every_candidate_once_while_the_next_model_is_trained(tmp_path, carry_out, separate_pools):
+def test_pools_of_their_own_relax_every_candidate_once_while_the_next_model_is_trained(
+    tmp_path, carry_out, separate_pools
+):
     changes = {
         "sampling": {"num_candidates": 6, "chunk_size": 2, "relax_batch": 1},
         "selection": {"retrain_after": 2},
@@ -151,25 +193,39 @@ def test_pools_of_their_own_relax_every_candidate_once_while_the_next_model_is_t
     samples = [name for name in finished(run_dir) if name.startswith("sample")]
     assert len(samples) == 6  # chunks of both rounds, whichever model made them
     relaxed = [name for name in finished(run_dir) if name.startswith("relax")]
-    expected = {f"relax-{name[7:9]}-{2 * int(name[10:]) + batch:05d}" for name in samples for batch in (0, 1)}
+    expected = {
+        f"relax-{name[7:9]}-{2 * int(name[10:]) + batch:05d}"
+        for name in samples
+        for batch in (0, 1)
+    }
     assert set(relaxed) == expected
     names = finished(run_dir)
-    assert any(name.startswith("relax-01") for name in names[names.index("select-02") : names.index("promote-02")])
+    assert any(
+        name.startswith("relax-01")
+        for name in names[names.index("select-02") : names.index("promote-02")]
+    )
 
 
 def test_a_run_keeps_its_mode(tmp_path, carry_out, separate_pools):
     carry_out(until="search")
-    with pytest.raises(RunDirectoryError, match="holds a campaign in barrier mode, got a site with mode: asynchronous"):
+    with pytest.raises(
+        RunDirectoryError,
+        match="holds a campaign in barrier mode, got a site with mode: asynchronous",
+    ):
         carry_out(site=separate_pools)
 
 
 def kill_soon(run_dir: Path, words: str, when: str) -> threading.Thread:
-    """Kill a process of the campaign whose command line holds ``words`` as soon as the task ``when`` is at work."""
+    """Kill a process of the campaign whose command line holds ``words`` as soon as the task
+    ``when`` is at work.
+    """
 
     def strike() -> None:
         while not list((run_dir / "executed").glob(f"{when}*")):
             time.sleep(0.05)
-        victims = [process for process in processes(run_dir) if words in " ".join(process.cmdline())]
+        victims = [
+            process for process in processes(run_dir) if words in " ".join(process.cmdline())
+        ]
         assert victims
         for victim in victims:
             victim.kill()
@@ -204,7 +260,9 @@ def test_a_parsl_that_does_not_start_is_started_again(tmp_path, carry_out, monke
 
 def test_idle_workers_that_are_killed_do_not_hang_the_campaign(tmp_path, carry_out, monkeypatch):
     # A worker that waits holds the lock of its manager's queue: no other gets a task after it.
-    monkeypatch.setattr(watch, "LOCAL", watch.Patience(first_begin_s=15.0, begin_s=6.0, silent_s=10.0))
+    monkeypatch.setattr(
+        watch, "LOCAL", watch.Patience(first_begin_s=15.0, begin_s=6.0, silent_s=10.0)
+    )
     (tmp_path / "slow").write_text("1")
     run_dir = tmp_path / "run"
 
@@ -225,7 +283,10 @@ def test_idle_workers_that_are_killed_do_not_hang_the_campaign(tmp_path, carry_o
 
 def test_a_second_driver_is_refused(tmp_path, carry_out):
     (tmp_path / "run").mkdir()
-    with Ledger(tmp_path / "run"), pytest.raises(RunDirectoryError, match="in use by another driver"):
+    with (
+        Ledger(tmp_path / "run"),
+        pytest.raises(RunDirectoryError, match="in use by another driver"),
+    ):
         carry_out()
 
 
@@ -244,7 +305,10 @@ def test_a_missing_launcher_is_told_before_anything_is_written(tmp_path, carry_o
 
 
 def test_a_search_needs_no_launcher(carry_out):
-    assert carry_out(until="search", site=SiteConfig(cores=2, mpiexec="no-such-mpi")).status == "complete"
+    assert (
+        carry_out(until="search", site=SiteConfig(cores=2, mpiexec="no-such-mpi")).status
+        == "complete"
+    )
 
 
 def test_a_run_directory_that_parsl_could_not_name_is_refused(tmp_path, carry_out):
@@ -278,6 +342,8 @@ def test_a_lost_pool_is_started_again(tmp_path, carry_out, monkeypatch):
     killer.join()
     assert sorted(finished(tmp_path / "run")) == [f"search-{chunk:05d}" for chunk in range(3)]
     # Parsl tells it as a lost manager or as a bad state, whichever it sees first.
-    assert any(event.kind == "failed" and event.data["retry"] for event in read_events(tmp_path / "run"))
+    assert any(
+        event.kind == "failed" and event.data["retry"] for event in read_events(tmp_path / "run")
+    )
     assert len(list((tmp_path / "run" / "runinfo").iterdir())) == 2
     assert processes(tmp_path / "run") == []

@@ -3,18 +3,23 @@ from pathlib import Path
 import pytest
 
 from gcd_hpc.campaign.estimate import estimate
-from gcd_hpc.campaign.tasks import Plan
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.stages.tasks import Plan
 
 CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
 MEASURED_CORE_S = {"search": 362.7, "train": 660.0, "sample": 213.0, "relax": 232.6}
-"""Of the default campaign (benchmarks/RESULTS.md); training and sampling at their speed on one core without neighbours."""
+"""Of the default campaign (benchmarks/RESULTS.md); training and sampling at their speed on one core
+without neighbours.
+"""
 
 
 def estimated(*overrides: str, until: str | None = None) -> dict:
     config = load_campaign(CAMPAIGNS / "w_sigma5.yaml", overrides)
-    return {one.stage: one for one in estimate(config, Plan.of(config, SiteConfig(cores=2).resolved(), until), 270)}
+    return {
+        one.stage: one
+        for one in estimate(config, Plan.of(config, SiteConfig(cores=2).resolved(), until), 270)
+    }
 
 
 @pytest.mark.parametrize(("stage", "core_s"), MEASURED_CORE_S.items())
@@ -34,6 +39,9 @@ def test_only_the_stages_asked_for_are_listed():
 
 
 def test_repaint_goes_each_step_several_times():
-    once, again = (estimated("diffusion.inpainting=repaint", f"sampling.resamples={number}") for number in (1, 4))
+    once, again = (
+        estimated("diffusion.inpainting=repaint", f"sampling.resamples={number}")
+        for number in (1, 4)
+    )
     assert again["sample"].core_h == pytest.approx(4 * once["sample"].core_h, rel=0.05)
     assert again["train"].core_h == once["train"].core_h

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from gcd_hpc.accounts.rehearsal import Pace, Rehearsal
 from gcd_hpc.campaign.ledger import Event, State, replay
 from gcd_hpc.campaign.policy import LONGEST_QUEUE, Drop, Submit, step
-from gcd_hpc.campaign.rehearsal import Pace, Rehearsal
-from gcd_hpc.campaign.tasks import Plan, Task
+from gcd_hpc.stages.tasks import Plan, Task
 
 PLAN = Plan(
     num_search_chunks=20,
@@ -21,7 +21,16 @@ PLAN = Plan(
     retrain_after=20,
     chunk_sizes={"search": 4, "sample": 20, "relax": 4},
 )
-PACE = Pace(search_s=10, sample_s=0.2, relax_s=10, train_s=200, promote_s=5, select_s=2, lost=0.0, stragglers=0.0)
+PACE = Pace(
+    search_s=10,
+    sample_s=0.2,
+    relax_s=10,
+    train_s=200,
+    promote_s=5,
+    select_s=2,
+    lost=0.0,
+    stragglers=0.0,
+)
 
 
 def rehearse(plan: Plan = PLAN, pace: Pace = PACE, watch=lambda state: None) -> Rehearsal:
@@ -34,11 +43,24 @@ def undisturbed() -> Rehearsal:
 
 
 def test_every_sampled_candidate_is_relaxed_once_or_dropped(undisturbed):
-    relaxed = Counter(event.data["task"] for event in undisturbed.events if event.kind == "finished" and "relax" in event.data["task"])
-    dropped = Counter(name for event in undisturbed.events if event.kind == "dropped" for name in event.data["tasks"])
+    relaxed = Counter(
+        event.data["task"]
+        for event in undisturbed.events
+        if event.kind == "finished" and "relax" in event.data["task"]
+    )
+    dropped = Counter(
+        name
+        for event in undisturbed.events
+        if event.kind == "dropped"
+        for name in event.data["tasks"]
+    )
     sampled = [task for task in undisturbed.state.finished if task.stage == "sample"]
     batches = range(PLAN.num_batches)
-    expected = {Task("relax", task.version, task.chunk * len(batches) + batch).name for task in sampled for batch in batches}
+    expected = {
+        Task("relax", task.version, task.chunk * len(batches) + batch).name
+        for task in sampled
+        for batch in batches
+    }
     assert set((relaxed + dropped).values()) == {1}
     assert set(relaxed + dropped) == expected
 
@@ -46,12 +68,19 @@ def test_every_sampled_candidate_is_relaxed_once_or_dropped(undisturbed):
 def test_the_budget_of_candidates_is_used_up_and_no_more(undisturbed):
     assert undisturbed.stop is not None
     assert undisturbed.stop.reason == "rounds"
-    assert sum(task.stage == "sample" for task in undisturbed.state.finished) == PLAN.rounds * PLAN.num_sample_chunks
+    assert (
+        sum(task.stage == "sample" for task in undisturbed.state.finished)
+        == PLAN.rounds * PLAN.num_sample_chunks
+    )
     assert max(undisturbed.state.models) == PLAN.rounds
 
 
 def test_training_overlaps_with_sampling_and_relaxation(undisturbed):
-    at = {event.data["task"]: (event.data["started"], event.elapsed_s) for event in undisturbed.events if event.kind == "finished"}
+    at = {
+        event.data["task"]: (event.data["started"], event.elapsed_s)
+        for event in undisturbed.events
+        if event.kind == "finished"
+    }
     begin, end = at["train-02"]
     during = [name for name, (started, _) in at.items() if begin < started < end]
     assert sum(name.startswith("relax-01") for name in during) > 20
@@ -83,17 +112,38 @@ def test_relaxation_workers_are_never_idle_while_candidates_wait():
 def test_candidates_of_models_too_far_behind_are_dropped():
     plan = replace(PLAN, max_model_lag=0)
     simulated = rehearse(plan)
-    dropped = [Task.parse(name) for event in simulated.events if event.kind == "dropped" for name in event.data["tasks"]]
+    dropped = [
+        Task.parse(name)
+        for event in simulated.events
+        if event.kind == "dropped"
+        for name in event.data["tasks"]
+    ]
     assert dropped
-    promoted = {event.data["task"]: event.elapsed_s for event in simulated.events if event.kind == "finished"}
-    begun = {name: event.elapsed_s for event in simulated.events if event.kind == "submitted" for name in event.data["tasks"]}
+    promoted = {
+        event.data["task"]: event.elapsed_s
+        for event in simulated.events
+        if event.kind == "finished"
+    }
+    begun = {
+        name: event.elapsed_s
+        for event in simulated.events
+        if event.kind == "submitted"
+        for name in event.data["tasks"]
+    }
     assert all(task.name not in begun for task in dropped)
-    old = [name for name in begun if name.startswith("relax-01") and begun[name] > promoted["promote-02"]]
+    old = [
+        name
+        for name in begun
+        if name.startswith("relax-01") and begun[name] > promoted["promote-02"]
+    ]
     assert old == []
 
 
 def test_enough_new_low_energies_start_the_next_training_before_all_candidates_are_used():
-    early, late = rehearse(replace(PLAN, retrain_after=20)), rehearse(replace(PLAN, retrain_after=10**6))
+    early, late = (
+        rehearse(replace(PLAN, retrain_after=20)),
+        rehearse(replace(PLAN, retrain_after=10**6)),
+    )
 
     def tried_before_the_second_model(simulated: Rehearsal) -> int:
         names = [event.data["task"] for event in simulated.events if event.kind == "finished"]
@@ -101,7 +151,9 @@ def test_enough_new_low_energies_start_the_next_training_before_all_candidates_a
 
     share = tried_before_the_second_model(early) / (PLAN.num_sample_chunks * PLAN.num_batches)
     assert share < 0.2
-    assert tried_before_the_second_model(late) / (PLAN.num_sample_chunks * PLAN.num_batches) == pytest.approx(0.5, abs=0.05)
+    assert tried_before_the_second_model(late) / (
+        PLAN.num_sample_chunks * PLAN.num_batches
+    ) == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_straggler_of_the_search_does_not_hold_up_the_first_model():
@@ -119,7 +171,9 @@ def test_lost_workers_cost_attempts_but_no_candidates():
     assert any(event.kind == "failed" for event in simulated.events)
     num_relaxed = sum(task.stage == "relax" for task in simulated.state.finished)
     num_set_aside = sum(task.stage == "relax" for task in simulated.state.quarantined)
-    num_dropped = sum(len(event.data["tasks"]) for event in simulated.events if event.kind == "dropped")
+    num_dropped = sum(
+        len(event.data["tasks"]) for event in simulated.events if event.kind == "dropped"
+    )
     num_sampled = sum(task.stage == "sample" for task in simulated.state.finished)
     assert num_relaxed + num_set_aside + num_dropped == PLAN.num_batches * num_sampled
 
@@ -130,7 +184,9 @@ def test_a_driver_that_was_killed_begins_with_what_was_at_work(undisturbed, shar
     before = replay(events)
     again = undisturbed.events[0]
     actions = step(replay([*events, again]), again)
-    assert [action.task for action in actions if isinstance(action, Submit)][: len(before.submitted)] == list(before.submitted)
+    assert [action.task for action in actions if isinstance(action, Submit)][
+        : len(before.submitted)
+    ] == list(before.submitted)
     assert len(actions) == len(set(actions))
 
 
@@ -143,8 +199,14 @@ def test_steps_are_pure(undisturbed):
 
 
 def test_a_model_that_is_not_promoted_does_not_end_the_campaign():
-    promoted = [event for event in rehearse().events if event.kind == "finished" and event.data["task"] == "promote-02"]
-    event = Event("finished", promoted[0].elapsed_s, {**promoted[0].data, "model": 1, "promoted": False})
+    promoted = [
+        event
+        for event in rehearse().events
+        if event.kind == "finished" and event.data["task"] == "promote-02"
+    ]
+    event = Event(
+        "finished", promoted[0].elapsed_s, {**promoted[0].data, "model": 1, "promoted": False}
+    )
     state = replay([e for e in rehearse().events if e.elapsed_s < event.elapsed_s] + [event])
     assert state.version == 2
     assert state.models[2] == 1

@@ -1,4 +1,6 @@
-"""`gcd-hpc verify` on a whole run: a real search with its ledger, made once by LAMMPS, and what may happen to it."""
+"""`gcd-hpc verify` on a whole run: a real search with its ledger, made once by LAMMPS, and what may
+happen to it.
+"""
 
 import json
 import shutil
@@ -19,11 +21,21 @@ from gcd_hpc.store.schema import candidate_id
 
 pytestmark = pytest.mark.lammps
 SMOKE = Path(__file__).parents[2] / "campaigns" / "smoke.yaml"
-SETTINGS = ["search.chunk_size=2", "search.md.probability=0", "sampling.num_candidates=4", "sampling.chunk_size=2"]
+SETTINGS = [
+    "search.chunk_size=2",
+    "search.md.probability=0",
+    "sampling.num_candidates=4",
+    "sampling.chunk_size=2",
+]
 
 
 def gcd_hpc(*words: str | Path) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "gcd_hpc.cli", *map(str, words)], capture_output=True, text=True, timeout=150)
+    return subprocess.run(
+        [sys.executable, "-m", "gcd_hpc.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +67,21 @@ def test_nothing_is_wrong_with_a_real_run(searched):
     said = json.loads(done.stdout)
     assert said["ok"] and said["findings"] == []
     assert {check["check"]: check["status"] for check in said["checks"]} == dict.fromkeys(
-        ["structure", "units", "checksums", "ids", "status", "n", "energies", "atoms", "relaxation", "shards", "index", "results"], "ok"
+        [
+            "structure",
+            "units",
+            "checksums",
+            "ids",
+            "status",
+            "n",
+            "energies",
+            "atoms",
+            "relaxation",
+            "shards",
+            "index",
+            "results",
+        ],
+        "ok",
     )
     assert all(check["not_checked"] == [] for check in said["checks"])
 
@@ -69,16 +95,25 @@ def test_what_is_wrong_is_a_sentence_with_file_row_and_field_and_exit_code_1(run
     assert "structures/sample_s@units: expected 's', got 'min'" in " ".join(done.stdout.split())
     assert "1 thing is wrong" in done.stdout
     finding = json.loads(gcd_hpc("verify", part, "--json").stdout)["findings"][0]
-    assert (finding["file"], finding["field"], finding["expected"]) == (str(part), "structures/sample_s@units", "'s'")
+    assert (finding["file"], finding["field"], finding["expected"]) == (
+        str(part),
+        "structures/sample_s@units",
+        "'s'",
+    )
 
 
 def test_a_missing_shard_is_found(run):
     part = run / "parts/search/part-00001.h5"
     part.unlink()
     found = sentences(run)
-    assert f"{part}: expected the result of search-00001, which was finished, got no such file" in found
+    assert (
+        f"{part}: expected the result of search-00001, which was finished, got no such file"
+        in found
+    )
     assert f"{run / 'results.h5'}: expected the 4 candidates of 2 parts, got 6" in found
-    assert any("index.h5: parts/00001: expected a link to a file that is there" in line for line in found)
+    assert any(
+        "index.h5: parts/00001: expected a link to a file that is there" in line for line in found
+    )
     assert len(found) == 3
 
 
@@ -86,14 +121,20 @@ def test_a_last_shard_is_missed_by_the_ledger_alone(run):
     """No later part and no record tells of it."""
     shutil.rmtree(run / "tasks")
     (run / "parts/search/part-00002.h5").unlink()
-    assert any("part-00002.h5: expected the result of search-00002, which was finished" in line for line in sentences(run))
+    assert any(
+        "part-00002.h5: expected the result of search-00002, which was finished" in line
+        for line in sentences(run)
+    )
 
 
 def test_a_gap_between_the_parts_is_found_without_a_ledger(run):
     shutil.rmtree(run / "tasks")
     (run / "events.jsonl").unlink()
     (run / "parts/search/part-00001.h5").unlink()
-    assert f"{run}/parts/search/part-00001.h5: expected a part, for there are later ones, got no such file" in sentences(run)
+    assert (
+        f"{run}/parts/search/part-00001.h5: expected a part, for there are later ones, got no such"
+        " file" in sentences(run)
+    )
 
 
 def test_a_shard_that_was_cut_short_is_found_twice(run):
@@ -126,15 +167,26 @@ def test_a_damaged_record_is_found_and_one_of_another_version_mentioned(run):
     second.write_text('{"task": "search-00001"}')
     report = Report()
     verify(run, report)
-    assert [str(finding) for finding in report.findings()] == [f"{first}: expected the record of a finished task, got no JSON"]
-    assert report.outcomes["shards"].skipped == [f"{run / 'tasks'}: 1 records of another version of gcd-hpc, which name no files"]
+    assert [str(finding) for finding in report.findings()] == [
+        f"{first}: expected the record of a finished task, got no JSON"
+    ]
+    assert report.outcomes["shards"].skipped == [
+        f"{run / 'tasks'}: 1 records of another version of gcd-hpc, which name no files"
+    ]
 
 
 def test_results_that_differ_from_the_parts_are_found(run):
     part = run / "parts/search/part-00000.h5"
     first, second = read_part(part)
-    write_part(part, [replace(first, sample_s=first.sample_s + 1), second], {"config": read_provenance(part)["config"]})
-    assert f"{run / 'results.h5'}: structures/sample_s: expected what the parts hold, got something else" in sentences(run)
+    write_part(
+        part,
+        [replace(first, sample_s=first.sample_s + 1), second],
+        {"config": read_provenance(part)["config"]},
+    )
+    assert (
+        f"{run / 'results.h5'}: structures/sample_s: expected what the parts hold, got something"
+        " else" in sentences(run)
+    )
 
 
 def test_a_damaged_index_is_found(run):
@@ -152,7 +204,9 @@ def relaxed_run(run) -> Path:
     part = run / "parts/search/part-00000.h5"
     origin = {"config": read_provenance(part)["config"]}
     rows = [
-        replace(row, id=candidate_id("model", 1, index), source="model", version=1, round=1, index=index)
+        replace(
+            row, id=candidate_id("model", 1, index), source="model", version=1, round=1, index=index
+        )
         for index, row in enumerate(read_part(part))
     ]
     write_part(run / "parts/model-01/sampled/part-00000.h5", rows, origin)
@@ -165,13 +219,17 @@ def test_relaxed_candidates_are_those_that_were_sampled(relaxed_run):
     assert sentences(relaxed_run) == []
     part = relaxed_run / "parts/model-01/relaxed/part-00000.h5"
     write_part(part, read_part(part)[1:], {"config": read_provenance(part)["config"]})
-    assert sentences(relaxed_run) == [f"{part.parent}: expected 2 candidates from index 0 on, got none of index 0"]
+    assert sentences(relaxed_run) == [
+        f"{part.parent}: expected 2 candidates from index 0 on, got none of index 0"
+    ]
 
 
 def test_relaxed_candidates_whose_sampled_part_is_gone_are_found(relaxed_run):
     sampled = relaxed_run / "parts/model-01/sampled/part-00000.h5"
     sampled.unlink()
-    assert sentences(relaxed_run) == [f"{sampled}: expected the sampled structures of part-00000.h5, got no such file"]
+    assert sentences(relaxed_run) == [
+        f"{sampled}: expected the sampled structures of part-00000.h5, got no such file"
+    ]
 
 
 def test_results_alone_are_verified_as_the_run(run):
@@ -184,7 +242,9 @@ def test_results_alone_are_verified_as_the_run(run):
 
 
 def test_a_directory_without_candidates_is_a_mistake_of_the_user(tmp_path):
-    with pytest.raises(StoreError, match="expected a run directory with candidates, got a directory without"):
+    with pytest.raises(
+        StoreError, match="expected a run directory with candidates, got a directory without"
+    ):
         verify(tmp_path, Report())
     done = gcd_hpc("verify", tmp_path / "nothing")
     assert done.returncode == 2

@@ -6,11 +6,22 @@ import sys
 import pytest
 
 from gcd_hpc.campaign.ledger import LEDGER_NAME, Event, Ledger, opened, read_events, replay
-from gcd_hpc.campaign.tasks import Plan, Task
 from gcd_hpc.errors import RunDirectoryError
+from gcd_hpc.stages.tasks import Plan, Task
 
 START = opened(Plan(1, 1, 1), "token", os.getpid(), 0.0, 0.0)
-DONE = Event("finished", 2.0, {"task": "search-00000", "started": 5.0, "seconds": 1.5, "work_s": 1.0, "cores": 1, "best": {"0.2": 2.5}})
+DONE = Event(
+    "finished",
+    2.0,
+    {
+        "task": "search-00000",
+        "started": 5.0,
+        "seconds": 1.5,
+        "work_s": 1.0,
+        "cores": 1,
+        "best": {"0.2": 2.5},
+    },
+)
 
 
 def test_events_come_back_as_they_were_written(tmp_path):
@@ -51,7 +62,12 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(tmp_path):
 def test_a_second_writer_is_refused_and_told_who_holds_the_ledger(tmp_path):
     with Ledger(tmp_path) as ledger:
         ledger.append(START)
-        with pytest.raises(RunDirectoryError, match=f"in use by another driver \\(process {os.getpid()}\\)"), Ledger(tmp_path):
+        with (
+            pytest.raises(
+                RunDirectoryError, match=f"in use by another driver \\(process {os.getpid()}\\)"
+            ),
+            Ledger(tmp_path),
+        ):
             pass
     with Ledger(tmp_path):
         pass  # free again
@@ -91,7 +107,9 @@ with Ledger(Path({str(tmp_path)!r})) as ledger:
     except RunDirectoryError as error:
         print(error)
 """
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert "expected a place to write to, got: file too large" in said
     assert (tmp_path / LEDGER_NAME).read_bytes().endswith(b"}\n")
     assert len(read_events(tmp_path)) > 5

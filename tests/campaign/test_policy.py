@@ -5,7 +5,7 @@ import pytest
 
 from gcd_hpc.campaign.ledger import Event, State, opened, replay
 from gcd_hpc.campaign.policy import MAX_RETRIES, Action, Quarantine, Stop, Submit, step
-from gcd_hpc.campaign.tasks import Plan, Task
+from gcd_hpc.stages.tasks import Plan, Task
 
 PLAN = Plan(num_search_chunks=3, num_sample_chunks=2, rounds=2)
 
@@ -15,16 +15,28 @@ def start(plan: Plan = PLAN, elapsed_s: float = 0.0) -> Event:
 
 
 def finish(task: Task, elapsed_s: float = 1.0, **best: float) -> Event:
-    data = {"task": task.name, "started": 0.0, "seconds": 1.0, "work_s": 1.0, "cores": 1, "num": 2, "model": task.version}
+    data = {
+        "task": task.name,
+        "started": 0.0,
+        "seconds": 1.0,
+        "work_s": 1.0,
+        "cores": 1,
+        "num": 2,
+        "model": task.version,
+    }
     return Event("finished", elapsed_s, {**data, "best": best})
 
 
 def fail(task: Task, failure: str = "infrastructure", elapsed_s: float = 1.0) -> Event:
-    return Event("failed", elapsed_s, {"task": task.name, "reason": "worker lost", "class": failure})
+    return Event(
+        "failed", elapsed_s, {"task": task.name, "reason": "worker lost", "class": failure}
+    )
 
 
-def carry_out(plan: Plan, energies: dict[int, float] | None = None, task_s: float = 1.0) -> tuple[list[Task], Stop]:
-    """A simulated campaign: each task takes one step of time, and finds the energy of its version."""
+def carry_out(
+    plan: Plan, energies: dict[int, float] | None = None, task_s: float = 1.0
+) -> tuple[list[Task], Stop]:
+    """A simulated campaign: each task takes one time step and finds its version's energy."""
     state, events, order, clock = State(), [start(plan)], [], 0.0
     while True:
         event = events.pop(0)
@@ -34,11 +46,19 @@ def carry_out(plan: Plan, energies: dict[int, float] | None = None, task_s: floa
                 return order, action
             clock += task_s
             order.append(action.task)
-            events.append(finish(action.task, clock, **({"0.2": energies[action.task.version]} if energies else {})))
+            events.append(
+                finish(
+                    action.task,
+                    clock,
+                    **({"0.2": energies[action.task.version]} if energies else {}),
+                )
+            )
 
 
 def test_a_new_campaign_begins_with_all_chunks_of_the_search():
-    assert step(replay([start()]), start()) == [Submit(Task("search", 0, chunk)) for chunk in range(3)]
+    assert step(replay([start()]), start()) == [
+        Submit(Task("search", 0, chunk)) for chunk in range(3)
+    ]
 
 
 def test_stages_follow_each_other_in_every_round():
@@ -64,7 +84,10 @@ def test_a_search_alone_has_no_rounds():
 
 def test_a_reopened_campaign_submits_only_what_is_missing():
     events = [start(), finish(Task("search", 0, 1)), start()]
-    assert step(replay(events), events[-1]) == [Submit(Task("search", 0, 0)), Submit(Task("search", 0, 2))]
+    assert step(replay(events), events[-1]) == [
+        Submit(Task("search", 0, 0)),
+        Submit(Task("search", 0, 2)),
+    ]
 
 
 def test_a_complete_campaign_does_nothing_but_a_larger_budget_continues_it():
@@ -89,7 +112,11 @@ def test_lost_tasks_are_retried_three_times_and_then_set_aside_if_the_campaign_c
         assert step(replay(events), events[-1]) == [Submit(task)]
     events.append(fail(task))
     (last,) = step(replay(events), events[-1])
-    assert last == Quarantine(task, "worker lost") if task.stage == "search" else Stop("train-01 failed: worker lost", failed=True)
+    assert (
+        last == Quarantine(task, "worker lost")
+        if task.stage == "search"
+        else Stop("train-01 failed: worker lost", failed=True)
+    )
 
 
 def test_retries_count_anew_when_the_campaign_is_reopened():
@@ -100,7 +127,9 @@ def test_retries_count_anew_when_the_campaign_is_reopened():
 
 def test_a_mistake_is_not_retried():
     events = [start(), fail(Task("search", 0, 1), "mistake")]
-    assert step(replay(events), events[-1]) == [Stop("search-00001 failed: worker lost", failed=True)]
+    assert step(replay(events), events[-1]) == [
+        Stop("search-00001 failed: worker lost", failed=True)
+    ]
 
 
 def test_a_phase_ends_without_its_tasks_in_quarantine():
@@ -114,9 +143,23 @@ def test_a_phase_ends_without_its_tasks_in_quarantine():
 def test_a_task_at_work_is_not_submitted_again_when_a_chunk_in_quarantine_is_made_up_for():
     train = Event("submitted", 2.0, {"tasks": ["train-01"]})
     aside = Event("quarantined", 1.0, {"task": "search-00001", "reason": "worker lost"})
-    events = [start(), finish(Task("search", 0, 0)), finish(Task("search", 0, 2)), aside, finish(Task("select", 1)), train, start()]
-    assert step(replay(events), events[-1]) == [Submit(Task("train", 1)), Submit(Task("search", 0, 1))]
-    events += [Event("submitted", 2.0, {"tasks": ["train-01", "search-00001"]}), finish(Task("search", 0, 1))]
+    events = [
+        start(),
+        finish(Task("search", 0, 0)),
+        finish(Task("search", 0, 2)),
+        aside,
+        finish(Task("select", 1)),
+        train,
+        start(),
+    ]
+    assert step(replay(events), events[-1]) == [
+        Submit(Task("train", 1)),
+        Submit(Task("search", 0, 1)),
+    ]
+    events += [
+        Event("submitted", 2.0, {"tasks": ["train-01", "search-00001"]}),
+        finish(Task("search", 0, 1)),
+    ]
     assert step(replay(events), events[-1]) == []
 
 
@@ -129,14 +172,24 @@ def test_a_larger_share_in_quarantine_than_allowed_ends_the_campaign(quarantined
 
 
 def test_the_target_energy_ends_the_campaign_after_the_round_that_reached_it():
-    order, stop = carry_out(replace(PLAN, rounds=5, target_energy_j_m2=2.3), {0: 2.5, 1: 2.4, 2: 2.297, 3: 2.2})
+    order, stop = carry_out(
+        replace(PLAN, rounds=5, target_energy_j_m2=2.3), {0: 2.5, 1: 2.4, 2: 2.297, 3: 2.2}
+    )
     assert stop == Stop("target energy")
     assert max(task.version for task in order) == 2
 
 
 @pytest.mark.parametrize(("plateau_rounds", "last"), [(1, 2), (2, 4), (0, 6)])
 def test_rounds_without_a_lower_energy_end_the_campaign(plateau_rounds, last):
-    energies = {0: 2.5, 1: 2.4, 2: 2.4, 3: 2.45 if plateau_rounds != 2 else 2.4, 4: 2.4, 5: 2.4, 6: 2.4}
+    energies = {
+        0: 2.5,
+        1: 2.4,
+        2: 2.4,
+        3: 2.45 if plateau_rounds != 2 else 2.4,
+        4: 2.4,
+        5: 2.4,
+        6: 2.4,
+    }
     if plateau_rounds == 2:
         energies |= {2: 2.3, 3: 2.3, 4: 2.3}
     order, stop = carry_out(replace(PLAN, rounds=6, plateau_rounds=plateau_rounds), energies)
@@ -170,7 +223,10 @@ def lose(*tasks: Task) -> list[Event]:
 @pytest.mark.parametrize("mode", ["barrier", "asynchronous"])
 def test_lost_results_are_made_again_phase_by_phase_and_then_the_campaign_goes_on(mode):
     plan = replace(PLAN, mode=mode, num_batches=1)
-    search, model = [Task("search", 0, chunk) for chunk in range(3)], [Task(stage, 1) for stage in ("select", "train", "promote")]
+    search, model = (
+        [Task("search", 0, chunk) for chunk in range(3)],
+        [Task(stage, 1) for stage in ("select", "train", "promote")],
+    )
     events = [start(plan), *map(finish, [*search, *model])]
     expected = step(replay([*events, start(plan)]), start(plan))
     assert expected and not {action.task for action in expected} & {*search, *model}
@@ -186,7 +242,11 @@ def test_results_that_were_lost_and_made_again_count_once():
     task = Task("search", 0, 0)
     once = replay([start(), finish(task)])
     again = replay([start(), finish(task), *lose(task), start(), finish(task)])
-    assert (again.num_tried, again.num_done, again.finished) == (once.num_tried, once.num_done, once.finished)
+    assert (again.num_tried, again.num_done, again.finished) == (
+        once.num_tried,
+        once.num_done,
+        once.finished,
+    )
 
 
 def test_steps_change_neither_state_nor_event():

@@ -5,21 +5,53 @@ from rich.console import Console
 
 from gcd_hpc.campaign import progress
 from gcd_hpc.campaign.ledger import Event, opened, replay
-from gcd_hpc.campaign.progress import LiveProgress, Pace, PlainProgress, Snapshot, best_so_far, clock, open_progress, snapshot
-from gcd_hpc.campaign.tasks import Plan, Task
+from gcd_hpc.campaign.progress import (
+    LiveProgress,
+    Pace,
+    PlainProgress,
+    Snapshot,
+    best_so_far,
+    clock,
+    open_progress,
+    snapshot,
+)
 from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.stages.tasks import Plan, Task
 from tests.campaign.conftest import make_config
 
-TRAINING = Snapshot("toy", "train", 1, 2, 120, 400, "steps", "loss 0.0210", 3.0, 100.0, {"0.2": (2.297, "search"), "0.4": (2.5, "model 1")})
+TRAINING = Snapshot(
+    "toy",
+    "train",
+    1,
+    2,
+    120,
+    400,
+    "steps",
+    "loss 0.0210",
+    3.0,
+    100.0,
+    {"0.2": (2.297, "search"), "0.4": (2.5, "model 1")},
+)
 
 
 def finish(name: str, **best: float) -> Event:
-    data = {"task": name, "started": 0.0, "seconds": 1.0, "work_s": 1.0, "cores": 1, "num": 2, "model": 1, "best": best}
+    data = {
+        "task": name,
+        "started": 0.0,
+        "seconds": 1.0,
+        "work_s": 1.0,
+        "cores": 1,
+        "num": 2,
+        "model": 1,
+        "best": best,
+    }
     return Event("finished", 5.0, data)
 
 
 def state_after(*events: Event):
-    return replay([opened(Plan.of(make_config(), SiteConfig().resolved()), "token", 1, 0.0, 0.0), *events])
+    return replay(
+        [opened(Plan.of(make_config(), SiteConfig().resolved()), "token", 1, 0.0, 0.0), *events]
+    )
 
 
 def plain(*snapshots: Snapshot) -> list[str]:
@@ -32,12 +64,18 @@ def plain(*snapshots: Snapshot) -> list[str]:
 
 def test_a_line_says_stage_counts_rate_and_time_left():
     (line,) = plain(TRAINING)
-    counts, best = "120/400 steps (3.0/s, 1:33 left), loss 0.0210", "best 2.297 J/m^2 at [n] = 0.2 (search)"
+    counts, best = (
+        "120/400 steps (3.0/s, 1:33 left), loss 0.0210",
+        "best 2.297 J/m^2 at [n] = 0.2 (search)",
+    )
     assert line == f"[1:40] round 1/2, training the model: {counts}; {best}"
 
 
 def test_plain_lines_are_seconds_apart_but_a_new_stage_shows_at_once():
-    later = [Snapshot("toy", "train", 1, 2, step, 400, "steps", "", 3.0, 100.0) for step in range(121, 200)]
+    later = [
+        Snapshot("toy", "train", 1, 2, step, 400, "steps", "", 3.0, 100.0)
+        for step in range(121, 200)
+    ]
     sampling = Snapshot("toy", "sample", 1, 2, 0, 40, "candidates", "", 0.0, 101.0)
     assert len(plain(TRAINING, *later, sampling)) == 2
 
@@ -66,14 +104,25 @@ def test_the_display_suits_the_output():
 
 def test_best_energies_name_the_source_that_had_them_first():
     state = state_after(
-        finish("search-00000", **{"0.2": 2.5, "0.4": 2.6}), finish("relax-01-00000", **{"0.2": 2.3, "0.4": 2.6, "0.1": 3.0})
+        finish("search-00000", **{"0.2": 2.5, "0.4": 2.6}),
+        finish("relax-01-00000", **{"0.2": 2.3, "0.4": 2.6, "0.1": 3.0}),
     )
-    assert best_so_far(state) == {"0.1": (3.0, "model 1"), "0.2": (2.3, "model 1"), "0.4": (2.6, "search")}
+    assert best_so_far(state) == {
+        "0.1": (3.0, "model 1"),
+        "0.2": (2.3, "model 1"),
+        "0.4": (2.6, "search"),
+    }
     assert list(best_so_far(state)) == ["0.1", "0.2", "0.4"]
 
 
 def test_a_snapshot_counts_candidates_of_finished_chunks(tmp_path):
-    shown = snapshot(make_config(), state_after(finish("search-00000"), finish("search-00002")), tmp_path, 10.0, Pace())
+    shown = snapshot(
+        make_config(),
+        state_after(finish("search-00000"), finish("search-00002")),
+        tmp_path,
+        10.0,
+        Pace(),
+    )
     assert (shown.stage, shown.done, shown.total, shown.unit) == ("search", 4, 6, "tries")
 
 
@@ -87,18 +136,36 @@ def test_training_without_a_readable_progress_file_is_starting(tmp_path, damaged
 
 
 def test_training_and_sampling_are_followed_on_disk(tmp_path):
-    done = [finish(task.name) for task in [*(Task("search", 0, chunk) for chunk in range(3)), Task("select", 1)]]
+    done = [
+        finish(task.name)
+        for task in [*(Task("search", 0, chunk) for chunk in range(3)), Task("select", 1)]
+    ]
     (tmp_path / "models" / "01").mkdir(parents=True)
-    (tmp_path / "models" / "01" / "progress.json").write_text('{"step": 120, "num_steps": 400, "loss": 0.021}')
+    (tmp_path / "models" / "01" / "progress.json").write_text(
+        '{"step": 120, "num_steps": 400, "loss": 0.021}'
+    )
     training = snapshot(make_config(), state_after(*done), tmp_path, 15.0, Pace())
-    assert (training.stage, training.done, training.total, training.detail) == ("train", 120, 400, "loss 0.0210")
+    assert (training.stage, training.done, training.total, training.detail) == (
+        "train",
+        120,
+        400,
+        "loss 0.0210",
+    )
     (tmp_path / "parts" / "model-01" / "sampled").mkdir(parents=True)
     (tmp_path / "parts" / "model-01" / "sampled" / "part-00001.h5").touch()
-    sampling = snapshot(make_config(), state_after(*done, finish("train-01"), finish("promote-01")), tmp_path, 15.0, Pace())
+    sampling = snapshot(
+        make_config(),
+        state_after(*done, finish("train-01"), finish("promote-01")),
+        tmp_path,
+        15.0,
+        Pace(),
+    )
     assert (sampling.stage, sampling.done, sampling.total) == ("sample", 2, 4)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (75.9, "1:15"), (3725, "1:02:05"), (None, "?")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(5, "0:05"), (75.9, "1:15"), (3725, "1:02:05"), (None, "?")]
+)
 def test_times_are_written_as_clocks(seconds, text):
     assert clock(seconds) == text
 
@@ -112,4 +179,6 @@ def test_the_pace_of_a_session_leaves_out_what_was_done_before_it():
 
 def test_the_pace_of_training_begins_with_its_first_step():
     pace = Pace()
-    assert [pace.rate("train", 1, *seen) for seen in ((0, 10.0), (0, 15.0), (5, 16.0), (25, 20.0))] == [0.0, 0.0, 0.0, 5.0]
+    assert [
+        pace.rate("train", 1, *seen) for seen in ((0, 10.0), (0, 15.0), (5, 16.0), (25, 20.0))
+    ] == [0.0, 0.0, 0.0, 5.0]

@@ -11,13 +11,17 @@ import psutil
 import pytest
 
 from gcd_hpc.campaign.ledger import read_events
-from gcd_hpc.campaign.reaper import descendants
-from gcd_hpc.campaign.tasks import STAGES
+from gcd_hpc.stages.tasks import STAGES
+from gcd_hpc.workers.reaper import descendants
 from tests.campaign.conftest import ROOT
 
 pytestmark = pytest.mark.mpi
 EXPECTED = sorted(
-    [*(f"{stage}-01" for stage in ("select", "train", "promote", "sample")), "relax-01-00000", "relax-01-00001"]
+    [
+        *(f"{stage}-01" for stage in ("select", "train", "promote", "sample")),
+        "relax-01-00000",
+        "relax-01-00001",
+    ]
     + [f"search-{chunk:05d}" for chunk in range(3)]
 )
 
@@ -26,7 +30,9 @@ def start(run_dir: Path) -> subprocess.Popen:
     with open(run_dir.parent / "driver.log", "a") as log:
         line = [sys.executable, "-m", "tests.campaign.toy_driver", str(run_dir)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return subprocess.Popen(line, cwd=ROOT, stdout=log, stderr=log, env=environment, start_new_session=True)
+        return subprocess.Popen(
+            line, cwd=ROOT, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
 
 
 def wait_for(condition, what: str, timeout_s: float = 60.0) -> None:
@@ -43,13 +49,20 @@ def interrupt(run_dir: Path, stage: str, number: int) -> subprocess.Popen:
     if stage == "search":
         slow.write_text("30")
     else:
-        before = {"select": "search-00002", "relax": "sample-01"}.get(stage) or f"{STAGES[STAGES.index(stage) - 1]}-01"
+        before = {"select": "search-00002", "relax": "sample-01"}.get(
+            stage
+        ) or f"{STAGES[STAGES.index(stage) - 1]}-01"
         # Tasks of the stages before take no time; those that begin after this mark take long.
         wait_for(lambda: list((run_dir / "executed").glob(f"{before}.*")), f"{before} begins")
         slow.write_text("30")
-    wait_for(lambda: list((run_dir / "executed").glob(f"{stage}-*")) or driver.poll() is not None, f"{stage} begins")
+    wait_for(
+        lambda: list((run_dir / "executed").glob(f"{stage}-*")) or driver.poll() is not None,
+        f"{stage} begins",
+    )
     # Else the tests below would look for orphans in vain.
-    assert {"interchange", "process_worker_pool"} <= {kind for kind in map(kind_of, processes(run_dir)) if kind}
+    assert {"interchange", "process_worker_pool"} <= {
+        kind for kind in map(kind_of, processes(run_dir)) if kind
+    }
     driver.send_signal(number)
     driver.wait(timeout=30)
     slow.unlink()
@@ -71,7 +84,9 @@ def kind_of(process: psutil.Process) -> str:
 
 
 def processes(run_dir: Path) -> list:
-    return descendants(event.data["token"] for event in read_events(run_dir) if event.kind == "opened")
+    return descendants(
+        event.data["token"] for event in read_events(run_dir) if event.kind == "opened"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +97,25 @@ def undisturbed(tmp_path_factory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_driver_killed_in_any_stage_loses_nothing_and_counts_nothing_twice(tmp_path, stage, undisturbed):
+def test_a_driver_killed_in_any_stage_loses_nothing_and_counts_nothing_twice(
+    tmp_path, stage, undisturbed
+):
     run_dir = tmp_path / "run"
     interrupt(run_dir, stage, signal.SIGKILL)
     assert start(run_dir).wait(timeout=60) == 0
     assert results(run_dir) == undisturbed
-    assert sorted(event.data["task"] for event in read_events(run_dir) if event.kind == "finished") == EXPECTED
+    assert (
+        sorted(event.data["task"] for event in read_events(run_dir) if event.kind == "finished")
+        == EXPECTED
+    )
     assert len(list((run_dir / "tasks").iterdir())) == len(EXPECTED)
     assert processes(run_dir) == []
 
 
-@pytest.mark.parametrize(("stage", "number"), [("search", signal.SIGINT), ("train", signal.SIGTERM), ("sample", signal.SIGUSR1)])
+@pytest.mark.parametrize(
+    ("stage", "number"),
+    [("search", signal.SIGINT), ("train", signal.SIGTERM), ("sample", signal.SIGUSR1)],
+)
 def test_a_driver_that_is_asked_to_stop_pauses_and_leaves_no_process(tmp_path, stage, number):
     run_dir = tmp_path / "run"
     driver = interrupt(run_dir, stage, number)
@@ -101,7 +124,10 @@ def test_a_driver_that_is_asked_to_stop_pauses_and_leaves_no_process(tmp_path, s
     assert read_events(run_dir)[-1].kind == "paused"
     assert processes(run_dir) == []
     assert start(run_dir).wait(timeout=60) == 0
-    assert sorted(event.data["task"] for event in read_events(run_dir) if event.kind == "finished") == EXPECTED
+    assert (
+        sorted(event.data["task"] for event in read_events(run_dir) if event.kind == "finished")
+        == EXPECTED
+    )
 
 
 def test_a_driver_that_is_asked_to_stop_finishes_what_runs_first(tmp_path):

@@ -2,8 +2,18 @@ import json
 
 import pytest
 
-from gcd_hpc.campaign.tasks import Addresses, Order, Plan, Record, Task, carry_out, read_record, record_path, write_record
 from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.stages.tasks import (
+    Plan,
+    Record,
+    Task,
+    TaskIds,
+    TaskRequest,
+    carry_out,
+    read_record,
+    record_path,
+    write_record,
+)
 from tests.campaign.conftest import make_config
 
 TASKS = [
@@ -21,7 +31,7 @@ SITE = SiteConfig().resolved()
 
 
 def ids(sha256: str = "potential", **changes: object) -> dict[Task, str]:
-    addresses = Addresses(make_config(**changes), sha256)
+    addresses = TaskIds(make_config(**changes), sha256)
     return {task: addresses.of(task) for task in TASKS}
 
 
@@ -46,11 +56,16 @@ def test_the_budget_changes_no_id():
         ({"search": {"num_tries": 6, "chunk_size": 2, "perturbation": 0.1}}, set()),
         ({"selection": {"max_per_n": 3}}, {"search"}),
         ({"training": {"num_steps": 7}}, {"search", "select"}),
-        ({"sampling": {"num_candidates": 4, "chunk_size": 2, "num_steps": 7}}, {"search", "select", "train"}),
+        (
+            {"sampling": {"num_candidates": 4, "chunk_size": 2, "num_steps": 7}},
+            {"search", "select", "train"},
+        ),
     ],
     ids=["seed", "search", "selection", "training", "sampling"],
 )
-def test_a_changed_section_changes_its_stage_and_what_follows_in_the_first_round(changes, unchanged):
+def test_a_changed_section_changes_its_stage_and_what_follows_in_the_first_round(
+    changes, unchanged
+):
     before, after = ids(), ids(**changes)
     first_round = [task for task in TASKS if task.version <= 1]
     assert {task.stage for task in first_round if before[task] == after[task]} == unchanged
@@ -61,7 +76,13 @@ def test_another_potential_changes_every_id():
 
 
 def test_a_plan_counts_the_last_chunk_that_is_not_full():
-    plan = Plan.of(make_config(search={"num_tries": 5, "chunk_size": 2}, sampling={"num_candidates": 7, "chunk_size": 3}), SITE)
+    plan = Plan.of(
+        make_config(
+            search={"num_tries": 5, "chunk_size": 2},
+            sampling={"num_candidates": 7, "chunk_size": 3},
+        ),
+        SITE,
+    )
     assert (plan.num_search_chunks, plan.num_sample_chunks) == (3, 3)
 
 
@@ -85,7 +106,7 @@ def test_work_that_was_recorded_is_not_done_again(tmp_path):
         calls.append(1)
         return {"num": 1}
 
-    order = Order(str(tmp_path), "search-00000", "id", 1)
+    order = TaskRequest(str(tmp_path), "search-00000", "id", 1)
     assert carry_out(order, work) == carry_out(order, work)
     assert len(calls) == 1
 
@@ -95,5 +116,5 @@ def test_work_that_fails_leaves_no_record(tmp_path):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        carry_out(Order(str(tmp_path), "search-00000", "id", 1), work)
+        carry_out(TaskRequest(str(tmp_path), "search-00000", "id", 1), work)
     assert read_record(tmp_path, "id") is None

@@ -1,5 +1,5 @@
-from gcd_hpc.campaign.tasks import Task
 from gcd_hpc.campaign.waiting import Waiting
+from gcd_hpc.stages.tasks import Task
 
 A, B, C = (Task("relax", 1, chunk) for chunk in range(3))
 

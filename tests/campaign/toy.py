@@ -1,7 +1,7 @@
 """Stages of a campaign that only write small files: real processes, made-up physics.
 
-Files beside the run directory steer them: ``slow`` makes each task take its seconds, ``trouble-<task>`` makes that task fail in the way
-that it names, as many times as it has lines.
+Files beside the run directory steer them: ``slow`` makes each task take its seconds,
+``trouble-<task>`` makes that task fail in the way that it names, as many times as it has lines.
 """
 
 import os
@@ -10,8 +10,15 @@ import time
 from pathlib import Path
 
 from gcd_hpc.errors import SimulationError
-from gcd_hpc.stages.layout import model_file, promotion_file, relaxed_part, sampled_part, search_part, training_set
-from gcd_hpc.store.files import replacing
+from gcd_hpc.files import replacing
+from gcd_hpc.store.run_directory import (
+    model_file,
+    promotion_file,
+    relaxed_part,
+    sampled_part,
+    search_part,
+    training_set,
+)
 
 
 def energy(version: int, chunk: int) -> float:
@@ -51,7 +58,14 @@ def misbehave(kind: str) -> None:
 
 
 def chunk_result(version: int, chunk: int) -> dict:
-    return {"num": 2, "ok": 2, "failed": 0, "invalid": 0, "seconds": 0.0, "best": {"0.2": energy(version, chunk), "0.4": 3.0}}
+    return {
+        "num": 2,
+        "ok": 2,
+        "failed": 0,
+        "invalid": 0,
+        "seconds": 0.0,
+        "best": {"0.2": energy(version, chunk), "0.4": 3.0},
+    }
 
 
 def search_chunk(run_dir: str, chunk: int) -> dict:
@@ -81,7 +95,15 @@ def sample_task(run_dir: str, version: int, chunk: int) -> dict:
     begin(run_dir, f"sample-{version:02d}-{chunk:05d}")
     write(sampled_part(Path(run_dir), version, chunk), "candidates\n")
     scores = [[[0.2, energy(version, chunk)], [0.4, 3.5]], [[0.4, 3.6 - 0.01 * chunk]]]
-    return {"num": 3, "ok": 3, "failed": 0, "invalid": 0, "seconds": 0.0, "best": {}, "queue": scores}
+    return {
+        "num": 3,
+        "ok": 3,
+        "failed": 0,
+        "invalid": 0,
+        "seconds": 0.0,
+        "best": {},
+        "queue": scores,
+    }
 
 
 def sample(run_dir: str, version: int, num_chunks: int = 2) -> None:

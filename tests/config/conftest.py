@@ -54,7 +54,7 @@ def message(load):
 
 @pytest.fixture
 def message_with(message):
-    """What is said about the minimal campaign with one key set to a value, as if the file said so."""
+    """Error message of the minimal campaign with one key set to a value."""
 
     def message_of(key: str, value: object) -> str:
         data = yaml.safe_load(MINIMAL)

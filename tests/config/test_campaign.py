@@ -31,7 +31,11 @@ from gcd_hpc.config.explain import fields
         ("training.compile", "maybe", "must be true or false or 'auto', got 'maybe'"),
         # What YAML 1.1 would have changed silently
         ("training.symmetry", "no", "must be true or false, got 'no'"),
-        ("budget.wall_time_s", "12:00:00", "must be a number, got '12:00:00' (if that is a time, write 43200 seconds)"),
+        (
+            "budget.wall_time_s",
+            "12:00:00",
+            "must be a number, got '12:00:00' (if that is a time, write 43200 seconds)",
+        ),
         ("seed", "010", "must be a whole number, got '010'"),
         # Lists and sections
         ("voxels.shape", [12, 12], "must be a list of 3 values, got [12, 12]"),
@@ -44,37 +48,70 @@ from gcd_hpc.config.explain import fields
         ("num_candidates", 3, "unknown key here, did you mean sampling.num_candidates?"),
         ("potential.zzz", 3, "unknown key, known here are pair_style, pair_coeff, file"),
         # Meaning
-        ("name", "a/b", "must be letters, digits and any of _ . - only, because folders are called after it, got 'a/b'"),
-        ("boundary.element", "Tungsten", "must be a chemical symbol such as W or Cu, got 'Tungsten'"),
+        (
+            "name",
+            "a/b",
+            (
+                "must be letters, digits and any of _ . - only, because folders are called after"
+                " it, got 'a/b'"
+            ),
+        ),
+        (
+            "boundary.element",
+            "Tungsten",
+            "must be a chemical symbol such as W or Cu, got 'Tungsten'",
+        ),
         ("boundary.upper.x", [0, 0, 0], "must be a direction, got [0, 0, 0]"),
-        ("potential.pair_coeff", "* * W", "must contain {file}, where the path of W_zhou.eam.alloy goes, got '* * W'"),
+        (
+            "potential.pair_coeff",
+            "* * W",
+            "must contain {file}, where the path of W_zhou.eam.alloy goes, got '* * W'",
+        ),
         ("potential.file", None, "is required, because pair_coeff contains {file}"),
         ("voxels.known", 36, "must be less than half of the 72 layers of shape, got 36"),
-        ("voxels.shape", [12, 12, 74], "must be multiples of 4 for network.patch 2 and network.num_levels 2, got 74 along z"),
+        (
+            "voxels.shape",
+            [12, 12, 74],
+            "must be multiples of 4 for network.patch 2 and network.num_levels 2, got 74 along z",
+        ),
         ("training.ema_decay", 1, "must be less than 1, got 1"),
         ("training.min_learning_rate", 0.1, "must be at most learning_rate, 0.0006, got 0.1"),
         ("search.md.num_steps", [20, 10], "must be [lowest, highest], got [20, 10]"),
         ("relaxation.outer_thickness", 30, "must be less than the thinner slab, 27, got 30"),
     ],
 )
-def test_a_wrong_value_is_reported_with_what_is_expected_and_given(message_with, key, value, expected):
+def test_a_wrong_value_is_reported_with_what_is_expected_and_given(
+    message_with, key, value, expected
+):
     assert message_with(key, value) == f"c.yaml: {key}: {expected}"
 
 
 def test_a_wrong_item_of_a_list_is_named(message_with):
-    assert message_with("voxels.shape", [12, "12", 72]) == "c.yaml: voxels.shape[1]: must be a whole number, got '12'"
+    assert (
+        message_with("voxels.shape", [12, "12", 72])
+        == "c.yaml: voxels.shape[1]: must be a whole number, got '12'"
+    )
 
 
 def test_a_long_value_is_cut_short(message_with):
-    assert message_with("seed", "1" * 500) == f"c.yaml: seed: must be a whole number, got '{'1' * 56}..."
+    assert (
+        message_with("seed", "1" * 500)
+        == f"c.yaml: seed: must be a whole number, got '{'1' * 56}..."
+    )
 
 
 def test_a_missing_key_is_named(message, minimal):
-    assert message(minimal.replace("search: {num_tries: 60}\n", "")) == "c.yaml: search: is required but missing"
+    assert (
+        message(minimal.replace("search: {num_tries: 60}\n", ""))
+        == "c.yaml: search: is required but missing"
+    )
 
 
 def test_a_misspelt_required_key_is_one_problem_not_two(message, minimal):
-    assert message(minimal.replace("num_tries", "num_trys")) == "c.yaml: search.num_trys: unknown key, did you mean num_tries?"
+    assert (
+        message(minimal.replace("num_tries", "num_trys"))
+        == "c.yaml: search.num_trys: unknown key, did you mean num_tries?"
+    )
 
 
 def test_braces_in_a_value_are_shown_as_they_are(message_with):
@@ -82,21 +119,33 @@ def test_braces_in_a_value_are_shown_as_they_are(message_with):
 
 
 def test_a_potential_without_a_file_is_fine(load, minimal):
-    assert load(minimal, "potential={pair_style: lj/cut 5, pair_coeff: '* * 1 2'}").potential.file is None
+    assert (
+        load(minimal, "potential={pair_style: lj/cut 5, pair_coeff: '* * 1 2'}").potential.file
+        is None
+    )
 
 
 def test_the_plateau_schedule_needs_a_validation_share(message, minimal):
-    text = message(minimal, "training.learning_rate_schedule=plateau", "training.validation_share=0")
-    assert text == "--set: training.validation_share: must be greater than 0 for the plateau schedule, got 0"
+    text = message(
+        minimal, "training.learning_rate_schedule=plateau", "training.validation_share=0"
+    )
+    assert (
+        text == "--set: training.validation_share: must be greater than 0 for the plateau schedule,"
+        " got 0"
+    )
 
 
 def test_the_selection_window_must_be_open(message, minimal):
     text = message(minimal, "selection={min_energy_j_m2: 2.8, max_energy_j_m2: 2.6}")
-    assert text == "--set: selection.min_energy_j_m2: must be less than max_energy_j_m2, 2.6, got 2.8"
+    assert (
+        text == "--set: selection.min_energy_j_m2: must be less than max_energy_j_m2, 2.6, got 2.8"
+    )
 
 
 @pytest.mark.parametrize("change", ["diffusion.conditional=false", "diffusion.condition_dropout=0"])
-def test_guidance_needs_a_model_that_knows_both_with_and_without_condition(message, minimal, change):
+def test_guidance_needs_a_model_that_knows_both_with_and_without_condition(
+    message, minimal, change
+):
     text = message(minimal, change, "sampling.guidance=2")
     needs = "without diffusion.conditional: true and a diffusion.condition_dropout greater than 0"
     assert text == f"--set: sampling.guidance: must be 0 or 1 {needs}, got 2"
@@ -104,7 +153,11 @@ def test_guidance_needs_a_model_that_knows_both_with_and_without_condition(messa
 
 def test_more_levels_need_rounder_shapes(message, minimal):
     text = message(minimal, "network.num_levels=3")
-    assert text == "c.yaml: voxels.shape: must be multiples of 8 for network.patch 2 and network.num_levels 3, got 12 along x"
+    assert (
+        text
+        == "c.yaml: voxels.shape: must be multiples of 8 for network.patch 2 and network.num_levels"
+        " 3, got 12 along x"
+    )
 
 
 def test_configs_are_frozen(load):
@@ -129,5 +182,9 @@ def test_every_section_has_a_docstring_and_valid_defaults(load):
 
 
 def test_lengths_and_energies_that_are_not_in_angstrom_and_ev_say_so():
-    ambiguous = [path for path in fields(CampaignConfig) if path[-1] in ("energy", "time", "temperature", "window", "margin")]
+    ambiguous = [
+        path
+        for path in fields(CampaignConfig)
+        if path[-1] in ("energy", "time", "temperature", "window", "margin")
+    ]
     assert not ambiguous

@@ -1,4 +1,6 @@
-"""The campaign and site files that come with the package, and that each of their keys means something."""
+"""The campaign and site files that come with the package, and that each of their keys means
+something.
+"""
 
 import ast
 from pathlib import Path
@@ -30,7 +32,10 @@ def test_the_local_site_file_says_what_is_the_case_without_one():
 
 
 def test_the_default_and_paper_campaigns_are_about_the_same_boundary():
-    default, paper, smoke = (load_campaign(ROOT / f"campaigns/{name}.yaml") for name in ("w_sigma5", "w_sigma5_paper", "smoke"))
+    default, paper, smoke = (
+        load_campaign(ROOT / f"campaigns/{name}.yaml")
+        for name in ("w_sigma5", "w_sigma5_paper", "smoke")
+    )
     slabs = {"slab_heights": paper.boundary.slab_heights}  # the default campaign's box is lower
     assert default.boundary.model_copy(update=slabs) == paper.boundary == smoke.boundary
     assert default.potential == paper.potential == smoke.potential
@@ -41,7 +46,11 @@ def test_the_paper_campaign_has_the_papers_numbers():
     assert paper.voxels.shape == (12, 12, 72)
     assert (paper.voxels.known, paper.voxels.scale) == (18, 0.02)
     assert (paper.network.num_levels, paper.network.num_blocks, paper.network.patch) == (2, 3, 1)
-    assert (paper.training.num_steps, paper.training.batch_size, paper.training.weight_decay) == (30000, 4, 2e-5)
+    assert (paper.training.num_steps, paper.training.batch_size, paper.training.weight_decay) == (
+        30000,
+        4,
+        2e-5,
+    )
     assert (paper.training.learning_rate, paper.training.min_learning_rate) == (3e-4, 1e-5)
     assert (paper.sampling.solver, 3 * paper.sampling.num_steps) == ("dpm-solver-3", 60)
     assert (paper.selection.min_energy_j_m2, paper.selection.max_energy_j_m2) == (2.6, 2.8)
@@ -62,7 +71,11 @@ def attributes_read_outside_config() -> set[str]:
     for path in (ROOT / "gcd_hpc").rglob("*.py"):
         if "config" not in path.relative_to(ROOT / "gcd_hpc").parts:
             tree = ast.parse(path.read_text(encoding="utf-8"))
-            names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
+            names |= {
+                node.attr
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+            }
     return names
 
 

@@ -17,8 +17,14 @@ def test_a_whole_number_is_good_for_a_float(load, minimal):
 
 
 def test_overrides_change_keys_in_order(load, minimal):
-    config = load(minimal, "seed=1", "sampling.num_candidates=20", "training.learning_rate=1e-4", "seed=2")
-    assert (config.seed, config.sampling.num_candidates, config.training.learning_rate) == (2, 20, 1e-4)
+    config = load(
+        minimal, "seed=1", "sampling.num_candidates=20", "training.learning_rate=1e-4", "seed=2"
+    )
+    assert (config.seed, config.sampling.num_candidates, config.training.learning_rate) == (
+        2,
+        20,
+        1e-4,
+    )
 
 
 def test_overrides_reach_sections_that_the_file_does_not_have(load, minimal):
@@ -26,7 +32,9 @@ def test_overrides_reach_sections_that_the_file_does_not_have(load, minimal):
 
 
 def test_overrides_take_lists_and_sections(load, minimal):
-    config = load(minimal, "voxels.shape=[16, 16, 80]", "search.md={probability: 1, num_steps: [1, 2]}")
+    config = load(
+        minimal, "voxels.shape=[16, 16, 80]", "search.md={probability: 1, num_steps: [1, 2]}"
+    )
     assert config.voxels.shape == (16, 16, 80)
     assert config.search.md.num_steps == (1, 2)
 
@@ -41,13 +49,22 @@ def test_an_override_mends_a_mistake_in_the_file(load, minimal):
         ("seed", "--set: must look like section.key=value, got 'seed'"),
         ("=1", "--set: must look like section.key=value, got '=1'"),
         ("sampling..solver=x", "--set: must look like section.key=value, got 'sampling..solver=x'"),
-        ("sampling.num_candidates=0", "--set: sampling.num_candidates: must be greater than 0, got 0"),
-        ("sampling.num_candidats=1", "--set: sampling.num_candidats: unknown key, did you mean num_candidates?"),
+        (
+            "sampling.num_candidates=0",
+            "--set: sampling.num_candidates: must be greater than 0, got 0",
+        ),
+        (
+            "sampling.num_candidats=1",
+            "--set: sampling.num_candidats: unknown key, did you mean num_candidates?",
+        ),
         ("samplin.num_candidates=1", "--set: samplin: unknown key, did you mean sampling?"),
-        ("seed.x=1", "--set: seed: must be a whole number, got {\"x\": 1}"),
+        ("seed.x=1", '--set: seed: must be a whole number, got {"x": 1}'),
         ("name.x=1", "--set: name.x: name is a value, not a section"),
         ("voxels.shape.2=1", "--set: voxels.shape.2: voxels.shape is a value, not a section"),
-        ("search={num_tries: 1, num_tries: 2}", "--set search={num_tries: 1, num_tries: 2}: num_tries: is given twice"),
+        (
+            "search={num_tries: 1, num_tries: 2}",
+            "--set search={num_tries: 1, num_tries: 2}: num_tries: is given twice",
+        ),
         ("seed=[", "--set seed=[: line 1, column 2: is not valid YAML"),
         ("seed=", "--set: seed: must be a whole number, got nothing"),
     ],
@@ -126,7 +143,12 @@ def test_no_site_file_means_this_machine():
 def test_a_site_file_is_read(folder):
     (folder / "s.yaml").write_text("name: two\ncores: 2\ntraining: {processes_per_node: 1}\n")
     site = load_site("s.yaml").resolved()
-    assert (site.cores, site.training.num_workers, site.sampling.num_workers, site.relaxation.num_workers) == (2, 1, 2, 2)
+    assert (
+        site.cores,
+        site.training.num_workers,
+        site.sampling.num_workers,
+        site.relaxation.num_workers,
+    ) == (2, 1, 2, 2)
 
 
 def test_a_site_is_found_by_its_name_here_before_the_checkout(folder):
@@ -137,7 +159,10 @@ def test_a_site_is_found_by_its_name_here_before_the_checkout(folder):
 
 
 def test_an_unknown_site_name_is_told_with_the_known_ones(folder):
-    with pytest.raises(ConfigError, match=r"slurm_logon: there is no such site: expected a file or one of local, pbs_"):
+    with pytest.raises(
+        ConfigError,
+        match=r"slurm_logon: there is no such site: expected a file or one of local, pbs_",
+    ):
         load_site("slurm_logon")
 
 

@@ -61,7 +61,10 @@ def test_keys_are_always_text(key):
 
 
 def test_a_repeated_key_names_its_path_and_both_lines():
-    assert problem("a:\n  b: 1\n  c: 2\n  b: 3\n") == "f.yaml: a.b: is given twice, in lines 2 and 4: keep one"
+    assert (
+        problem("a:\n  b: 1\n  c: 2\n  b: 3\n")
+        == "f.yaml: a.b: is given twice, in lines 2 and 4: keep one"
+    )
 
 
 def test_a_repeated_key_within_a_list_names_the_item():
@@ -69,7 +72,9 @@ def test_a_repeated_key_within_a_list_names_the_item():
 
 
 def test_bad_syntax_names_line_and_column():
-    assert problem("a: 1\nb: [1, 2\nc: 3\n").startswith("f.yaml: line 3, column 2: is not valid YAML: ")
+    assert problem("a: 1\nb: [1, 2\nc: 3\n").startswith(
+        "f.yaml: line 3, column 2: is not valid YAML: "
+    )
 
 
 def test_a_tab_that_indents_names_its_line():
@@ -81,11 +86,16 @@ def test_a_second_document_is_refused():
 
 
 def test_a_control_character_is_refused():
-    assert problem("a: \x07").startswith("f.yaml: is not valid YAML: special characters are not allowed (character 4)")
+    assert problem("a: \x07").startswith(
+        "f.yaml: is not valid YAML: special characters are not allowed (character 4)"
+    )
 
 
 def test_an_alias_is_refused_with_its_place():
-    assert problem("a: &x [1]\nb: *x\n") == "f.yaml: line 2, column 4: aliases are not supported, got *x: repeat the value"
+    assert (
+        problem("a: &x [1]\nb: *x\n")
+        == "f.yaml: line 2, column 4: aliases are not supported, got *x: repeat the value"
+    )
 
 
 @pytest.mark.parametrize("tag", ["!!python/object:os.system", "!mine", "!!set", "!!binary"])
@@ -94,18 +104,24 @@ def test_a_tag_is_refused_with_the_path_of_its_key(tag):
 
 
 def test_a_list_as_a_key_is_refused():
-    assert problem("a:\n  [1, 2]: 3\n") == "f.yaml: a: a key must be text, got a list or mapping in line 2"
+    assert (
+        problem("a:\n  [1, 2]: 3\n")
+        == "f.yaml: a: a key must be text, got a list or mapping in line 2"
+    )
 
 
 def test_paths_are_written_with_dots_and_brackets():
     assert dotted(("voxels", "shape", 2)) == "voxels.shape[2]"
 
 
-# Surrogates have no UTF-8; the reader refuses control characters, which the writer escapes within quotes.
+# Surrogates have no UTF-8; the reader refuses control characters, which the writer escapes within
+# quotes.
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words
 numbers = ["1e-4", "010", "0x1", "1_0", ".5", "12:00:00", "2026-11-21"]
-look_alikes = st.sampled_from([*numbers, "no", "yes", "true", "null", "~", "", "*", "&a", "!x", "<<", "=", "- a"])
+look_alikes = st.sampled_from(
+    [*numbers, "no", "yes", "true", "null", "~", "", "*", "&a", "!x", "<<", "=", "- a"]
+)
 
 
 @given(st.dictionaries(words, scalars | look_alikes | st.lists(scalars, max_size=3), max_size=4))

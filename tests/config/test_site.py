@@ -22,7 +22,11 @@ def test_auto_is_the_cores_that_this_process_may_use():
 
 def test_auto_processes_are_one_a_core_or_one_a_gpu():
     site = make(cores=3, sampling={"gpus_per_node": 2}).resolved({})
-    assert [pool.num_workers for pool in (site.training, site.sampling, site.relaxation)] == [3, 2, 3]
+    assert [pool.num_workers for pool in (site.training, site.sampling, site.relaxation)] == [
+        3,
+        2,
+        3,
+    ]
 
 
 def test_given_numbers_are_kept():
@@ -73,15 +77,36 @@ def test_a_detected_site_is_the_shipped_file(name):
     [
         ("driver: login", "scheduler: must be slurm or pbs for driver: login, got 'none'"),
         ("driver: login\nscheduler: slurm", "blocks.walltime: is required for driver: login"),
-        ("driver: login\nscheduler: slurm\nblocks: {walltime: '1:00:00'}", "cores: must be the number of a compute node"),
-        ("blocks: {walltime: 4h}", "blocks.walltime: must be hours:minutes:seconds such as 04:00:00, got '4h'"),
+        (
+            "driver: login\nscheduler: slurm\nblocks: {walltime: '1:00:00'}",
+            "cores: must be the number of a compute node",
+        ),
+        (
+            "blocks: {walltime: 4h}",
+            "blocks.walltime: must be hours:minutes:seconds such as 04:00:00, got '4h'",
+        ),
         ("training: {pin: true}", "training.pin: must be false"),
-        ("training: {gpus_per_node: 2, processes_per_node: 3}", "training.processes_per_node: must be at most gpus_per_node, 2,"),
-        ("sampling: {gpus_per_node: 2, processes_per_node: 3}", "sampling.processes_per_node: must be a multiple of gpus_per_node, 2,"),
-        ("sampling: {launcher: srun}", "sampling.launcher: must be auto or mpiexec without scheduler: slurm, got 'srun'"),
+        (
+            "training: {gpus_per_node: 2, processes_per_node: 3}",
+            "training.processes_per_node: must be at most gpus_per_node, 2,",
+        ),
+        (
+            "sampling: {gpus_per_node: 2, processes_per_node: 3}",
+            "sampling.processes_per_node: must be a multiple of gpus_per_node, 2,",
+        ),
+        (
+            "sampling: {launcher: srun}",
+            "sampling.launcher: must be auto or mpiexec without scheduler: slurm, got 'srun'",
+        ),
         ("training: {num_nodes: 2}", "training.num_nodes: must be 1 without a scheduler, got 2"),
-        ("training: {first_node: 1}", "training.first_node: must be 0 without an allocation of several nodes"),
-        ("training: {gpu_per_node: 1}", "training.gpu_per_node: unknown key, did you mean gpus_per_node?"),
+        (
+            "training: {first_node: 1}",
+            "training.first_node: must be 0 without an allocation of several nodes",
+        ),
+        (
+            "training: {gpu_per_node: 1}",
+            "training.gpu_per_node: unknown key, did you mean gpus_per_node?",
+        ),
     ],
 )
 def test_keys_that_do_not_agree_are_one_sentence(tmp_path, text, expected):
@@ -93,14 +118,21 @@ def test_keys_that_do_not_agree_are_one_sentence(tmp_path, text, expected):
 
 def asynchronous(cores: int, **more: object) -> SiteConfig:
     pools = {"training": 1, "sampling": 1, "relaxation": 2}
-    return make(mode="asynchronous", cores=cores, **{name: {"processes_per_node": num, **more} for name, num in pools.items()})
+    return make(
+        mode="asynchronous",
+        cores=cores,
+        **{name: {"processes_per_node": num, **more} for name, num in pools.items()},
+    )
 
 
 def test_pools_that_work_at_the_same_time_must_not_share_cores():
     with pytest.raises(ConfigError) as caught:
         asynchronous(cores=3).resolved({})
     parts = "1 of training + 1 of sampling + 2 of relaxation on one node"
-    expected = f"site local: cores: expected at least 4 for mode: asynchronous ({parts}), got 3; lower processes_per_node"
+    expected = (
+        f"site local: cores: expected at least 4 for mode: asynchronous ({parts}), got 3; lower"
+        " processes_per_node"
+    )
     assert str(caught.value).startswith(expected)
 
 
@@ -111,14 +143,31 @@ def test_more_cores_than_there_are_can_be_stated_on_purpose():
 def test_pools_on_different_nodes_do_not_share_cores():
     places = {"training": 0, "sampling": 1, "relaxation": 2}
     pools = {name: {"first_node": first, "num_nodes": 1} for name, first in places.items()}
-    assert make(mode="asynchronous", scheduler="slurm", cores=4, **pools).resolved(SLURM).sampling.num_workers == 4
+    assert (
+        make(mode="asynchronous", scheduler="slurm", cores=4, **pools)
+        .resolved(SLURM)
+        .sampling.num_workers
+        == 4
+    )
 
 
 def test_a_pool_beyond_the_allocation_is_refused():
-    with pytest.raises(ConfigError, match=r"relaxation.num_nodes: expected at most the 3 nodes of the allocation, got 2 from first_node 2"):
+    with pytest.raises(
+        ConfigError,
+        match=(
+            r"relaxation.num_nodes: expected at most the 3 nodes of the allocation, got 2 from"
+            r" first_node 2"
+        ),
+    ):
         make(scheduler="slurm", relaxation={"num_nodes": 2, "first_node": 2}).resolved(SLURM)
 
 
 def test_gpus_that_were_asked_for_but_not_counted_in_the_site_file_are_not_wasted():
-    with pytest.raises(ConfigError, match=r"training.gpus_per_node: the job has 4 GPUs a node but no pool uses one; copy the site file"):
+    with pytest.raises(
+        ConfigError,
+        match=(
+            r"training.gpus_per_node: the job has 4 GPUs a node but no pool uses one; copy the site"
+            r" file"
+        ),
+    ):
         BUILT_IN["slurm_allocation"].resolved({**SLURM, "SLURM_GPUS_ON_NODE": "4"})

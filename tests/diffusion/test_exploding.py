@@ -1,4 +1,6 @@
-"""Samplers of the variance-exploding process against a Gaussian, whose score and flow are known in closed form."""
+"""Samplers of the variance-exploding process against a Gaussian, whose score and flow are known in
+closed form.
+"""
 
 import math
 from itertools import pairwise, product
@@ -38,40 +40,65 @@ def no_draw():
 def test_the_error_of_the_ode_falls_with_the_square_of_the_step():
     start = MEAN + width(1.0) * random()
     exact = MEAN + width(PROCESS.t_min) / width(1.0) * (start - MEAN)
-    errors = [(denoise(gaussian_score, start, PROCESS, "ode", num, no_draw) - exact).abs().max().item() for num in (40, 80, 160)]
-    assert [math.log2(coarse / fine) for coarse, fine in pairwise(errors)] == pytest.approx([2.0, 2.0], abs=0.1)
+    errors = [
+        (denoise(gaussian_score, start, PROCESS, "ode", num, no_draw) - exact).abs().max().item()
+        for num in (40, 80, 160)
+    ]
+    assert [math.log2(coarse / fine) for coarse, fine in pairwise(errors)] == pytest.approx(
+        [2.0, 2.0], abs=0.1
+    )
 
 
 def test_the_variance_of_the_sde_falls_towards_the_exact_one_with_the_step():
-    """Its steps are linear in the start and in each noise: one row of the batch answers to one of them, and their squares add up."""
+    """Its steps are linear in the start and in each noise: one row of the batch answers to one of
+    them, and their squares add up.
+    """
     errors = []
     for num in (100, 200, 400):
         rows = torch.eye(num + 1, dtype=torch.float64)
         noises = iter(rows.T[:, :, None])
-        ends = denoise(gaussian_score, MEAN + width(1.0) * rows[:, -1:], PROCESS, "sde", num, noises.__next__)
+        ends = denoise(
+            gaussian_score, MEAN + width(1.0) * rows[:, -1:], PROCESS, "sde", num, noises.__next__
+        )
         errors.append(abs((ends - MEAN).square().sum().item() - width(PROCESS.t_min) ** 2))
-    assert [math.log2(coarse / fine) for coarse, fine in pairwise(errors)] == pytest.approx([1.0, 1.0], abs=0.15)
+    assert [math.log2(coarse / fine) for coarse, fine in pairwise(errors)] == pytest.approx(
+        [1.0, 1.0], abs=0.15
+    )
 
 
-@pytest.mark.parametrize(("sampler", "t_start"), list(product(("ode", "sde", "restart"), (1.0, 0.3))))
+@pytest.mark.parametrize(
+    ("sampler", "t_start"), list(product(("ode", "sde", "restart"), (1.0, 0.3)))
+)
 def test_samples_have_the_mean_and_the_width_of_the_data(sampler, t_start):
     start = MEAN + width(t_start) * random(20000)
     samples = denoise(gaussian_score, start, PROCESS, sampler, 100, drawing(20000), t_start)
-    # 20,000 draws know mean and width to 0.005 and 0.0035; the ancestral steps of this size add 0.01.
+    # 20,000 draws know mean and width to 0.005 and 0.0035; the ancestral steps of this size add
+    # 0.01.
     assert samples.mean().item() == pytest.approx(MEAN, abs=0.02)
     assert samples.std().item() == pytest.approx(width(PROCESS.t_min), abs=0.02)
 
 
-@pytest.mark.parametrize(("sampler", "is_random"), [("ode", False), ("sde", True), ("restart", True)])
+@pytest.mark.parametrize(
+    ("sampler", "is_random"), [("ode", False), ("sde", True), ("restart", True)]
+)
 def test_one_start_has_many_ends_where_the_sampler_is_random(sampler, is_random):
-    ends = denoise(gaussian_score, torch.full((50, 1), 3.0, dtype=torch.float64), PROCESS, sampler, 20, drawing(50))
+    ends = denoise(
+        gaussian_score,
+        torch.full((50, 1), 3.0, dtype=torch.float64),
+        PROCESS,
+        sampler,
+        20,
+        drawing(50),
+    )
     assert (ends.std().item() > 0.1) is is_random
 
 
 def test_from_less_noise_than_is_left_at_the_end_nothing_moves():
     start = random()
     for sampler in ("ode", "sde"):
-        assert torch.equal(denoise(gaussian_score, start, PROCESS, sampler, 5, drawing(200), t_start=0.0), start)
+        assert torch.equal(
+            denoise(gaussian_score, start, PROCESS, sampler, 5, drawing(200), t_start=0.0), start
+        )
 
 
 def test_evaluations_are_two_a_step_of_the_ode_and_one_of_the_sde():
@@ -87,11 +114,15 @@ def test_the_loss_is_least_for_the_exact_score_and_one_for_none():
     clean, noise = MEAN + STD * random(20000), random(20000, seed=1)
     t = torch.full((20000,), 0.2, dtype=torch.float64)
     losses = [
-        score_matching_loss(lambda x, t, factor=factor: factor * gaussian_score(x, t), PROCESS, clean, t, noise).item()
+        score_matching_loss(
+            lambda x, t, factor=factor: factor * gaussian_score(x, t), PROCESS, clean, t, noise
+        ).item()
         for factor in (0.0, 0.9, 1.0, 1.1)
     ]
     assert losses[0] == pytest.approx(1.0, abs=0.03)
-    assert losses[2] == pytest.approx(STD**2 / width(0.2) ** 2, abs=0.02)  # what is left to chance: var(epsilon | x_t)
+    assert losses[2] == pytest.approx(
+        STD**2 / width(0.2) ** 2, abs=0.02
+    )  # what is left to chance: var(epsilon | x_t)
     assert losses[2] < min(losses[1], losses[3])
 
 

@@ -20,9 +20,15 @@ class Recorder:
         self.calls.append((x, log_snr, condition, has_condition))
         shown = torch.zeros(x.shape[0], 1)
         if condition is not None:
-            has = torch.ones(x.shape[0], dtype=torch.bool) if has_condition is None else has_condition
+            has = (
+                torch.ones(x.shape[0], dtype=torch.bool) if has_condition is None else has_condition
+            )
             shown = torch.where(has[:, None], condition[:, :1], shown)
-        return torch.tanh(x.sum(1, keepdim=True) + log_snr[:, None, None, None, None] + shown[:, :, None, None, None])
+        return torch.tanh(
+            x.sum(1, keepdim=True)
+            + log_snr[:, None, None, None, None]
+            + shown[:, :, None, None, None]
+        )
 
 
 @pytest.fixture
@@ -51,7 +57,15 @@ def test_known_voxels_come_back_unchanged_from_in_painting(solver, prediction, m
 def test_the_network_sees_the_known_voxels_clean_at_every_sub_stage(solver, mask, arrays):
     known, noise = arrays
     network = Recorder()
-    inpaint(inpainting_denoiser(network, SCHEDULE, "v", known, mask), noise, known, mask, SCHEDULE, 3, solver)
+    inpaint(
+        inpainting_denoiser(network, SCHEDULE, "v", known, mask),
+        noise,
+        known,
+        mask,
+        SCHEDULE,
+        3,
+        solver,
+    )
     assert network.calls
     for x, *_ in network.calls:
         assert torch.equal(x[:, :1][..., mask], known[..., mask])
@@ -63,14 +77,24 @@ def test_values_of_the_known_array_outside_the_mask_are_not_used(mask, arrays):
     known, noise = arrays
     other = torch.where(mask, known, float("nan"))
     samples = [
-        inpaint(inpainting_denoiser(Recorder(), SCHEDULE, "v", given, mask), noise, given, mask, SCHEDULE, 3, "dpm-solver++2m")
+        inpaint(
+            inpainting_denoiser(Recorder(), SCHEDULE, "v", given, mask),
+            noise,
+            given,
+            mask,
+            SCHEDULE,
+            3,
+            "dpm-solver++2m",
+        )
         for given in (known, other)
     ]
     assert torch.equal(*samples)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v"])
-def test_a_perfect_network_has_no_loss_whatever_it_says_about_known_voxels(prediction, mask, arrays):
+def test_a_perfect_network_has_no_loss_whatever_it_says_about_known_voxels(
+    prediction, mask, arrays
+):
     clean, noise = arrays
     t = torch.tensor([0.2, 0.7])
     target = training_target(SCHEDULE, prediction, clean, noise, t)
@@ -84,27 +108,39 @@ def test_a_perfect_network_has_no_loss_whatever_it_says_about_known_voxels(predi
 def test_the_loss_is_the_mean_square_over_unknown_voxels(mask, arrays):
     clean, noise = arrays
     t = torch.tensor([0.2, 0.7])
-    loss = inpainting_loss(lambda x, *_: torch.zeros_like(x[:, :1]), SCHEDULE, "epsilon", clean, mask, t, noise)
+    loss = inpainting_loss(
+        lambda x, *_: torch.zeros_like(x[:, :1]), SCHEDULE, "epsilon", clean, mask, t, noise
+    )
     torch.testing.assert_close(loss, noise[..., ~mask].square().mean())
 
 
 def test_guidance_one_is_the_conditional_denoiser_in_one_evaluation(mask, arrays):
     network, condition = Recorder(), torch.tensor([[0.5], [-0.5]])
-    inpainting_denoiser(network, SCHEDULE, "v", arrays[0], mask, condition, 1.0)(arrays[1], torch.tensor(0.5))
+    inpainting_denoiser(network, SCHEDULE, "v", arrays[0], mask, condition, 1.0)(
+        arrays[1], torch.tensor(0.5)
+    )
     ((x, _, shown, has_condition),) = network.calls
     assert x.shape[0] == 2 and torch.equal(shown, condition) and has_condition is None
 
 
 def test_guidance_zero_is_the_unconditional_denoiser_in_one_evaluation(mask, arrays):
     network, condition = Recorder(), torch.tensor([[0.5], [-0.5]])
-    guided = inpainting_denoiser(network, SCHEDULE, "v", arrays[0], mask, condition, 0.0)(arrays[1], torch.tensor(0.5))
+    guided = inpainting_denoiser(network, SCHEDULE, "v", arrays[0], mask, condition, 0.0)(
+        arrays[1], torch.tensor(0.5)
+    )
     assert len(network.calls) == 1
-    assert torch.equal(guided, inpainting_denoiser(network, SCHEDULE, "v", arrays[0], mask)(arrays[1], torch.tensor(0.5)))
+    assert torch.equal(
+        guided,
+        inpainting_denoiser(network, SCHEDULE, "v", arrays[0], mask)(arrays[1], torch.tensor(0.5)),
+    )
 
 
 def test_other_guidance_goes_beyond_the_conditional_denoiser_by_its_weight(mask, arrays):
     condition, t = torch.tensor([[0.5], [-0.5]]), torch.tensor(0.5, dtype=torch.float64)
     without, with_condition, guided = (
-        inpainting_denoiser(Recorder(), SCHEDULE, "v", arrays[0], mask, condition, weight)(arrays[1], t) for weight in (0.0, 1.0, 2.5)
+        inpainting_denoiser(Recorder(), SCHEDULE, "v", arrays[0], mask, condition, weight)(
+            arrays[1], t
+        )
+        for weight in (0.0, 1.0, 2.5)
     )
     torch.testing.assert_close(guided, without + 2.5 * (with_condition - without))

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from gcd_hpc.diffusion.process import Schedule, add_noise, to_clean, to_epsilon, to_v, training_target
+from gcd_hpc.diffusion.process import (
+    Schedule,
+    add_noise,
+    to_clean,
+    to_epsilon,
+    to_v,
+    training_target,
+)
 
 
 @pytest.fixture(params=["linear", "cosine"])
@@ -17,11 +24,15 @@ def times(schedule):
 
 
 def test_signal_and_noise_keep_unit_variance(schedule, times):
-    torch.testing.assert_close(schedule.alpha(times) ** 2 + schedule.sigma(times) ** 2, torch.ones_like(times))
+    torch.testing.assert_close(
+        schedule.alpha(times) ** 2 + schedule.sigma(times) ** 2, torch.ones_like(times)
+    )
 
 
 def test_log_snr_is_the_logarithm_of_alpha_over_sigma(schedule, times):
-    torch.testing.assert_close(schedule.log_snr(times), torch.log(schedule.alpha(times) / schedule.sigma(times)))
+    torch.testing.assert_close(
+        schedule.log_snr(times), torch.log(schedule.alpha(times) / schedule.sigma(times))
+    )
 
 
 def test_log_snr_falls_with_time(schedule, times):
@@ -39,7 +50,12 @@ def test_the_ends_hold_almost_only_signal_and_almost_only_noise(schedule):
 
 def test_training_times_fill_the_range(schedule):
     drawn = schedule.draw_times(torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64))
-    torch.testing.assert_close(drawn, torch.tensor([schedule.t_min, (schedule.t_min + schedule.t_max) / 2, schedule.t_max]).double())
+    torch.testing.assert_close(
+        drawn,
+        torch.tensor(
+            [schedule.t_min, (schedule.t_min + schedule.t_max) / 2, schedule.t_max]
+        ).double(),
+    )
 
 
 def test_the_linear_schedule_has_the_published_beta():
@@ -55,7 +71,9 @@ def test_the_training_target_converts_back_to_the_clean_array(schedule, predicti
     t = schedule.draw_times(torch.rand(5, generator=generator, dtype=torch.float64))
     noisy = add_noise(schedule, clean, noise, t)
     target = training_target(schedule, prediction, clean, noise, t)
-    torch.testing.assert_close(to_clean(schedule, prediction, target, noisy, t), clean, rtol=0, atol=1e-11)  # epsilon: times 1 / alpha
+    torch.testing.assert_close(
+        to_clean(schedule, prediction, target, noisy, t), clean, rtol=0, atol=1e-11
+    )  # epsilon: times 1 / alpha
 
 
 def test_clean_epsilon_and_v_are_one_another(schedule):
@@ -64,4 +82,6 @@ def test_clean_epsilon_and_v_are_one_another(schedule):
     t = schedule.draw_times(torch.rand(5, generator=generator, dtype=torch.float64))
     for prediction, convert in (("epsilon", to_epsilon), ("v", to_v)):
         predicted = convert(schedule, clean, noisy, t)
-        torch.testing.assert_close(to_clean(schedule, prediction, predicted, noisy, t), clean, rtol=0, atol=1e-10)
+        torch.testing.assert_close(
+            to_clean(schedule, prediction, predicted, noisy, t), clean, rtol=0, atol=1e-10
+        )

@@ -1,4 +1,6 @@
-"""RePaint: what is known stays, and going back makes what is unknown fit it, measured on a Gaussian whose denoiser is exact."""
+"""RePaint: what is known stays, and going back makes what is unknown fit it, measured on a Gaussian
+whose denoiser is exact.
+"""
 
 import pytest
 import torch
@@ -9,9 +11,13 @@ from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP, uniform_log_snrs
 
 SCHEDULE = Schedule("cosine")
 MEAN = torch.linspace(-1.0, 1.0, 6, dtype=torch.float64)
-COVARIANCE = torch.tensor([[0.8 ** abs(i - j) for j in range(6)] for i in range(6)], dtype=torch.float64)
+COVARIANCE = torch.tensor(
+    [[0.8 ** abs(i - j) for j in range(6)] for i in range(6)], dtype=torch.float64
+)
 MASK = torch.tensor([True, False, False, False, False, True])
-KNOWN = torch.tensor([1.5, float("nan"), float("nan"), float("nan"), float("nan"), -1.0], dtype=torch.float64)
+KNOWN = torch.tensor(
+    [1.5, float("nan"), float("nan"), float("nan"), float("nan"), -1.0], dtype=torch.float64
+)
 NUM = 2000
 SOLVERS = ["dpm-solver-3", "dpm-solver++2m"]
 
@@ -37,7 +43,17 @@ def normal(seed):
 
 def sample(solver, num_steps, num_resamples, denoiser=denoise):
     draw = normal(0)
-    return repaint(denoiser, draw(), KNOWN.expand(NUM, 6), MASK, SCHEDULE, num_steps, solver, num_resamples, draw)
+    return repaint(
+        denoiser,
+        draw(),
+        KNOWN.expand(NUM, 6),
+        MASK,
+        SCHEDULE,
+        num_steps,
+        solver,
+        num_resamples,
+        draw,
+    )
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -50,8 +66,12 @@ def test_known_values_come_back_unchanged(solver):
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_the_more_often_each_step_is_taken_the_nearer_is_the_conditional_mean(solver):
     mean, _ = exact()
-    errors = [(sample(solver, 20, num)[:, ~MASK].mean(dim=0) - mean).abs().max().item() for num in (1, 3, 10)]
-    # Seen are 0.94, 0.51 and 0.18, where the unconditional mean is 1.53 off; sampling noise is 0.02.
+    errors = [
+        (sample(solver, 20, num)[:, ~MASK].mean(dim=0) - mean).abs().max().item()
+        for num in (1, 3, 10)
+    ]
+    # Seen are 0.94, 0.51 and 0.18, where the unconditional mean is 1.53 off; sampling noise is
+    # 0.02.
     assert errors[2] < 0.25 < 0.4 < errors[1] < 0.6 < 0.85 < errors[0]
 
 
@@ -75,8 +95,12 @@ def test_the_known_values_have_the_noise_of_the_level_that_the_denoiser_is_told(
     for x, t in seen[2:]:  # before the first step is taken all is noise
         rest = (x - SCHEDULE.alpha(t) * KNOWN[MASK]) / SCHEDULE.sigma(t)
         # Of 2000 normal numbers the mean scatters by 0.022, the spread by 0.016.
-        torch.testing.assert_close(rest.mean(dim=0), torch.zeros(2, dtype=torch.float64), rtol=0, atol=0.1)
-        torch.testing.assert_close(rest.std(dim=0), torch.ones(2, dtype=torch.float64), rtol=0, atol=0.07)
+        torch.testing.assert_close(
+            rest.mean(dim=0), torch.zeros(2, dtype=torch.float64), rtol=0, atol=0.1
+        )
+        torch.testing.assert_close(
+            rest.std(dim=0), torch.ones(2, dtype=torch.float64), rtol=0, atol=0.07
+        )
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -107,4 +131,6 @@ def test_going_back_from_a_noised_array_gives_the_noised_array_of_that_level(kin
 def test_noise_by_lambda_is_noise_by_time():
     noise = normal(2)()
     t = SCHEDULE.time(torch.tensor(0.3, dtype=torch.float64))
-    torch.testing.assert_close(noised(MEAN.expand(NUM, 6), 0.3, noise), add_noise(SCHEDULE, MEAN.expand(NUM, 6), noise, t))
+    torch.testing.assert_close(
+        noised(MEAN.expand(NUM, 6), 0.3, noise), add_noise(SCHEDULE, MEAN.expand(NUM, 6), noise, t)
+    )

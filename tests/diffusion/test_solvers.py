@@ -24,10 +24,17 @@ class GaussianDenoiser:
         return MEAN + alpha * STD**2 / (alpha**2 * STD**2 + sigma**2) * (x - alpha * MEAN)
 
     def exact(self, noise):
-        """Where the probability flow carries the noise: quantiles of the marginals stay quantiles."""
-        start, stop = (torch.tensor(t, dtype=torch.float64) for t in (self.schedule.t_max, self.schedule.t_min))
-        width = [torch.sqrt(self.schedule.alpha(t) ** 2 * STD**2 + self.schedule.sigma(t) ** 2) for t in (start, stop)]
-        return self.schedule.alpha(stop) * MEAN + width[1] / width[0] * (noise - self.schedule.alpha(start) * MEAN)
+        """End of the probability flow from the noise: quantiles stay quantiles."""
+        start, stop = (
+            torch.tensor(t, dtype=torch.float64) for t in (self.schedule.t_max, self.schedule.t_min)
+        )
+        width = [
+            torch.sqrt(self.schedule.alpha(t) ** 2 * STD**2 + self.schedule.sigma(t) ** 2)
+            for t in (start, stop)
+        ]
+        return self.schedule.alpha(stop) * MEAN + width[1] / width[0] * (
+            noise - self.schedule.alpha(start) * MEAN
+        )
 
 
 @pytest.fixture
@@ -39,9 +46,17 @@ def noise():
 @pytest.mark.parametrize(("solver", "order"), [("dpm-solver-3", 3), ("dpm-solver++2m", 2)])
 def test_the_error_falls_with_the_order_of_the_solver(kind, solver, order, noise):
     denoise = GaussianDenoiser(Schedule(kind))
-    errors = [(solve(denoise, noise, denoise.schedule, num, solver) - denoise.exact(noise)).abs().max().item() for num in (80, 160, 320)]
+    errors = [
+        (solve(denoise, noise, denoise.schedule, num, solver) - denoise.exact(noise))
+        .abs()
+        .max()
+        .item()
+        for num in (80, 160, 320)
+    ]
     slopes = [math.log2(coarse / fine) for coarse, fine in pairwise(errors)]
-    assert slopes == pytest.approx([order] * 2, abs=0.12)  # 3.07 and 3.04, 1.995 and 1.999: not yet quite in the limit
+    assert slopes == pytest.approx(
+        [order] * 2, abs=0.12
+    )  # 3.07 and 3.04, 1.995 and 1.999: not yet quite in the limit
 
 
 def test_twenty_third_order_steps_cost_sixty_evaluations(noise):
@@ -62,7 +77,8 @@ def test_samples_have_the_mean_and_the_width_of_the_data(solver):
     denoise = GaussianDenoiser(Schedule("cosine"))
     noise = torch.randn(20000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     samples = solve(denoise, noise, denoise.schedule, 30, solver)
-    # The start leaves out the signal that is left at t_max, alpha = 0.0067; the solver's own error is 0.01 at most.
+    # The start leaves out the signal that is left at t_max, alpha = 0.0067; the solver's own error
+    # is 0.01 at most.
     assert samples.mean().item() == pytest.approx(MEAN, abs=0.02)
     assert samples.std().item() == pytest.approx(STD, abs=0.02)
 

@@ -1,6 +1,8 @@
-"""The real search stage with poison in it: tries that crash LAMMPS, hang it, or are no structures at all.
+"""The real search stage with poison in it: tries that crash LAMMPS, hang it, or are no structures
+at all.
 
-Imported by the workers of ``test_poison``. ``finished-<pid>`` beside the parts has a line with the time for every try that a worker ended.
+Imported by the workers of ``test_poison``. ``finished-<pid>`` beside the parts has a line with the
+time for every try that a worker ended.
 """
 
 import os
@@ -12,7 +14,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from gcd_hpc.simulation.child import LammpsChild
+from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.stages import search
 from gcd_hpc.store.schema import Candidate
 
@@ -61,7 +63,9 @@ def search_chunk(run_dir: str, chunk: int) -> dict:
 
 
 def poisoned(candidate: Candidate, kind: str | None) -> Candidate:
-    """The candidate with positions that no LAMMPS may get; two atoms in one place, or a heap of all those in the middle."""
+    """The candidate with positions that no LAMMPS may get; two atoms in one place, or a heap of all
+    those in the middle.
+    """
     positions = candidate.unrelaxed_positions.copy()
     middle = np.argsort(np.abs(positions[:, 2] - positions[:, 2].mean()))[:50]
     if kind == "not finite":

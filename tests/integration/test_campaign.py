@@ -1,4 +1,6 @@
-"""The smoke campaign as a user runs it: LAMMPS, torchrun, mpiexec and Parsl, with a driver that is killed in each stage."""
+"""The smoke campaign as a user runs it: LAMMPS, torchrun, mpiexec and Parsl, with a driver that is
+killed in each stage.
+"""
 
 import json
 import signal
@@ -12,8 +14,8 @@ import numpy as np
 import psutil
 import pytest
 
-from gcd_hpc.stages.layout import model_dir, model_file, relaxed_part, sampled_part
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.run_directory import model_dir, model_file, relaxed_part, sampled_part
 
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
 ROOT = Path(__file__).parents[2]
@@ -23,7 +25,13 @@ COMMAND = [sys.executable, "-m", "gcd_hpc.cli", "campaign", "campaigns/smoke.yam
 def start(run_dir: Path) -> subprocess.Popen:
     # To a file: a pipe would be held open by whatever outlives a killed driver.
     with open(run_dir.with_suffix(".log"), "a") as log:
-        return subprocess.Popen([*COMMAND, "--run-dir", str(run_dir)], cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        return subprocess.Popen(
+            [*COMMAND, "--run-dir", str(run_dir)],
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+        )
 
 
 def finish(run_dir: Path) -> float:
@@ -60,14 +68,22 @@ def test_two_rounds_leave_results_a_figure_a_summary_and_two_models(undisturbed)
 
 
 def test_candidates_of_the_model_are_relaxed(undisturbed):
-    relaxed = [row for row in candidates(undisturbed).values() if row.source == "model" and row.status == "ok"]
+    relaxed = [
+        row
+        for row in candidates(undisturbed).values()
+        if row.source == "model" and row.status == "ok"
+    ]
     assert relaxed
-    assert all(np.isfinite(row.gb_energy_j_m2) and np.isfinite(row.positions).all() for row in relaxed)
+    assert all(
+        np.isfinite(row.gb_energy_j_m2) and np.isfinite(row.positions).all() for row in relaxed
+    )
 
 
 def test_a_complete_campaign_says_so_at_once(undisturbed):
     started = time.monotonic()
-    done = subprocess.run([*COMMAND, "--run-dir", str(undisturbed)], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [*COMMAND, "--run-dir", str(undisturbed)], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0
     assert "complete" in done.stdout
     assert time.monotonic() - started < 10  # no LAMMPS, no torch, no Parsl
@@ -94,17 +110,25 @@ def moments(run_dir: Path) -> dict[str, Callable[[], bool]]:
 
 
 @pytest.mark.slow
-def test_a_driver_killed_in_every_stage_ends_with_the_same_candidates_none_twice(undisturbed, tmp_path):
+def test_a_driver_killed_in_every_stage_ends_with_the_same_candidates_none_twice(
+    undisturbed, tmp_path
+):
     run_dir = tmp_path / "run"
     for stage, reached in moments(run_dir).items():
         driver = start(run_dir)
         while not reached() and driver.poll() is None:
             time.sleep(0.01)
-        assert driver.poll() is None, f"the driver ended before it could be killed in the stage {stage}"
+        assert driver.poll() is None, (
+            f"the driver ended before it could be killed in the stage {stage}"
+        )
         driver.send_signal(signal.SIGKILL)
         driver.wait()
     finish(run_dir)
-    assert not [process for process in psutil.process_iter(["cmdline"]) if str(run_dir) in " ".join(process.info["cmdline"] or [])]
+    assert not [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(run_dir) in " ".join(process.info["cmdline"] or [])
+    ]
     expected, found = candidates(undisturbed), candidates(run_dir)
     assert found.keys() == expected.keys()
     for name, row in expected.items():

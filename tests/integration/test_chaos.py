@@ -1,4 +1,6 @@
-"""Five kills at random moments of a small smoke campaign; ``python -m tests.chaos --kills 50`` is the long form."""
+"""Five kills at random moments of a small smoke campaign; ``python -m tests.chaos --kills 50`` is
+the long form.
+"""
 
 import pytest
 
@@ -12,21 +14,31 @@ SMALL = ["search.num_tries=10", "search.chunk_size=5", "training.num_steps=20", 
 
 def test_five_kills_lose_nothing_repeat_nothing_and_leave_no_process(tmp_path):
     options = ["--kills", "5", "--seed", "10", "--run-dir", str(tmp_path)]
-    assert chaos.main([*options, *(word for override in SMALL for word in ("--set", override))]) == 0
+    assert (
+        chaos.main([*options, *(word for override in SMALL for word in ("--set", override))]) == 0
+    )
 
 
 def test_the_same_seed_draws_the_same_kills():
-    draws = [[chaos.Kill.draw(seed, number, chaos.KINDS) for number in range(50)] for seed in (0, 0, 1)]
+    draws = [
+        [chaos.Kill.draw(seed, number, chaos.KINDS) for number in range(50)] for seed in (0, 0, 1)
+    ]
     assert draws[0] == draws[1] != draws[2]
     assert {kill.kinds[0] for kill in draws[0]} == set(chaos.KINDS)
     assert all(0.0 <= kill.delay_s <= chaos.MAX_DELAY_S for kill in draws[0])
 
 
 def test_a_lost_and_a_changed_candidate_are_told(tmp_path, capsys):
-    for name, found in (("undisturbed", [make_candidate(0), make_candidate(1)]), ("campaign-01", [make_candidate(0, num_atoms=31)])):
+    for name, found in (
+        ("undisturbed", [make_candidate(0), make_candidate(1)]),
+        ("campaign-01", [make_candidate(0, num_atoms=31)]),
+    ):
         write_part(tmp_path / name / "parts/search/part-00000.h5", found, {})
     tally = chaos.Tally()
     chaos.check(chaos.Campaign(tmp_path / "campaign-01", []), tmp_path / "undisturbed", tally)
     assert len(tally.failures) == 2
-    assert "search-000001" in tally.failures[0] and "got others for ['search-000000']" in tally.failures[1]
+    assert (
+        "search-000001" in tally.failures[0]
+        and "got others for ['search-000000']" in tally.failures[1]
+    )
     assert capsys.readouterr().out.count("FAILURE") == 2

@@ -1,4 +1,5 @@
-"""What a bad disk, an interrupted copy or a clock does to a run directory: the same command says so and makes it good.
+"""What a bad disk, an interrupted copy or a clock does to a run directory: the same command says so
+and makes it good.
 
 Real driver and Parsl, toy stages. Damaged training states are in tests/stages/test_train.py.
 """
@@ -8,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from gcd_hpc.campaign.cost import cost_of
+from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.campaign.driver import Outcome, run_campaign
 from gcd_hpc.campaign.ledger import LEDGER_NAME, Event, opened, read_events, replay
 from gcd_hpc.campaign.progress import Progress
-from gcd_hpc.campaign.tasks import Plan
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import GcdError
-from gcd_hpc.stages.layout import model_file, sampled_part, search_part
+from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.store.run_directory import model_file, sampled_part, search_part
 from tests.campaign.conftest import ROOT, TOY_STAGES, make_config
 
 pytestmark = pytest.mark.mpi
@@ -43,7 +44,15 @@ def run_dir(tmp_path, monkeypatch) -> Path:
 def carry_out(run_dir: Path, **options: object) -> tuple[Outcome, list[str]]:
     """Run the toy campaign, or the rest of it; what the driver said comes back too."""
     notes = Notes()
-    outcome = run_campaign(make_config(), SiteConfig(cores=2), run_dir, run_dir.parent, progress=notes, stages=TOY_STAGES, **options)
+    outcome = run_campaign(
+        make_config(),
+        SiteConfig(cores=2),
+        run_dir,
+        run_dir.parent,
+        progress=notes,
+        stages=TOY_STAGES,
+        **options,
+    )
     return outcome, notes.lines
 
 
@@ -75,10 +84,14 @@ def test_damaged_results_are_named_and_made_again_by_the_same_command(run_dir):
     assert len(outcome.state.finished) == NUM_TASKS
     for task, path in damaged.items():
         got = "no such file" if task == "search-00001" else len(contents[task]) - 1
-        assert f"{task} is run again: {path}: expected {len(contents[task])} bytes, got {got}" in notes
+        assert (
+            f"{task} is run again: {path}: expected {len(contents[task])} bytes, got {got}" in notes
+        )
         assert path.read_bytes() == contents[task]
         assert num_executions(run_dir, task) == 2
-    assert {num_executions(run_dir, task) for task in ("search-00000", "select-01", "promote-01")} == {1}
+    assert {
+        num_executions(run_dir, task) for task in ("search-00000", "select-01", "promote-01")
+    } == {1}
     assert replay(read_events(run_dir)).num_tried == NUM_TRIED
 
 
@@ -110,7 +123,14 @@ def test_a_clock_that_goes_backwards_makes_no_time_negative():
     plan = Plan.of(make_config(), SiteConfig(cores=2).resolved())
     events = [opened(plan, "a", 1, 7200.0, 0.0)]
     for chunk, (started, elapsed_s) in enumerate([(7200.0, 5.0), (3600.0, 9.0)]):
-        data = {"task": f"search-{chunk:05d}", "started": started, "seconds": 4.0, "work_s": 3.0, "cores": 1, "num": 2}
+        data = {
+            "task": f"search-{chunk:05d}",
+            "started": started,
+            "seconds": 4.0,
+            "work_s": 3.0,
+            "cores": 1,
+            "num": 2,
+        }
         events.append(Event("finished", elapsed_s, data))
     events += [opened(plan, "b", 2, 3500.0, 4.0), Event("tick", 6.0)]
     state = replay(events)

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.lammps, pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")]
+pytestmark = [
+    pytest.mark.lammps,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system"),
+]
 
 
 @pytest.fixture
@@ -27,9 +30,21 @@ def mounted(tmp_path) -> Iterator[Callable[[str], Path]]:
 
 
 def search(run_dir: Path) -> subprocess.CompletedProcess:
-    words = ["search", "--campaign", "campaigns/smoke.yaml", "--run-dir", str(run_dir), "--num", "4", "--set", "search.chunk_size=2"]
+    words = [
+        "search",
+        "--campaign",
+        "campaigns/smoke.yaml",
+        "--run-dir",
+        str(run_dir),
+        "--num",
+        "4",
+        "--set",
+        "search.chunk_size=2",
+    ]
     line = [sys.executable, "-m", "gcd_hpc.cli", *words]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+    return subprocess.run(
+        line, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120
+    )
 
 
 def test_a_read_only_run_directory_is_one_sentence_and_exit_code_2(mounted):

@@ -1,4 +1,6 @@
-"""Two of five candidates are poison: the campaign goes on, says what was wrong with each, and no worker waits for long."""
+"""Two of five candidates are poison: the campaign goes on, says what was wrong with each, and no
+worker waits for long.
+"""
 
 from itertools import pairwise
 from pathlib import Path
@@ -11,12 +13,12 @@ from gcd_hpc.campaign.driver import Outcome, Stages, run_campaign
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.config.site import SiteConfig
-from gcd_hpc.stages.layout import search_part
+from gcd_hpc.learning.boundary import CONFIG_NAME, prepare
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.search import search_chunk
-from gcd_hpc.stages.setting import CONFIG_NAME, prepare
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.run_directory import search_part
 from gcd_hpc.store.schema import FIELDS, Candidate
 from tests.integration.poison import KINDS, REASONS, poison_of
 
@@ -25,7 +27,9 @@ ROOT = Path(__file__).parents[2]
 NUM, CHUNK = 60, 6
 TIMEOUT_S = 3.0
 RESTART_S = 5.0
-"""More than a new LAMMPS process, the next relaxation and the step to the next chunk take on busy cores; 15 - 12 s are left for them."""
+"""More than a new LAMMPS process, the next relaxation and the step to the next chunk take on busy
+cores; 15 - 12 s are left for them.
+"""
 
 
 def config() -> CampaignConfig:
@@ -34,7 +38,8 @@ def config() -> CampaignConfig:
         f"search.chunk_size={CHUNK}",
         f"relaxation.timeout_s={TIMEOUT_S}",
         "relaxation.preset=paper",
-        # Otherwise the preset of a good candidate hangs on the energies of those before it in its chunk.
+        # Otherwise the preset of a good candidate hangs on the energies of those before it in its
+        # chunk.
         "relaxation.screen=false",
     ]
     return load_campaign(ROOT / "campaigns" / "smoke.yaml", overrides)
@@ -47,7 +52,14 @@ def poisoned(tmp_path_factory) -> tuple[Path, Outcome]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))  # the workers import the stage from the tests
         stages = Stages(search="tests.integration.poison")
-        outcome = run_campaign(config(), SiteConfig(cores=2), run_dir, ROOT / "campaigns", stages=stages, until="search")
+        outcome = run_campaign(
+            config(),
+            SiteConfig(cores=2),
+            run_dir,
+            ROOT / "campaigns",
+            stages=stages,
+            until="search",
+        )
     return run_dir, outcome
 
 
@@ -67,7 +79,11 @@ def undisturbed(tmp_path_factory) -> dict[int, Candidate]:
     for chunk in range(NUM // CHUNK):
         search_chunk(str(run_dir), chunk)
     worker_child(str(run_dir)).close()
-    return {row.index: row for chunk in range(NUM // CHUNK) for row in read_part(search_part(run_dir, chunk))}
+    return {
+        row.index: row
+        for chunk in range(NUM // CHUNK)
+        for row in read_part(search_part(run_dir, chunk))
+    }
 
 
 def test_the_campaign_finishes(poisoned, rows):
@@ -82,13 +98,19 @@ def test_two_of_five_candidates_are_poison_a_quarter_of_each_kind():
     assert {kind: kinds.count(kind) for kind in KINDS} == dict.fromkeys(KINDS, NUM // 10)
 
 
-def test_every_poisonous_candidate_is_listed_with_its_reason_as_a_failure_of_physics(poisoned, rows):
+def test_every_poisonous_candidate_is_listed_with_its_reason_as_a_failure_of_physics(
+    poisoned, rows
+):
     listed = {row["name"]: row for row in failure_rows(poisoned[0])}
     assert set(listed) == {rows[index].id for index in range(NUM) if poison_of(index)}
     for index in range(NUM):
         if kind := poison_of(index):
             failure = listed[rows[index].id]
-            assert (failure["kind"], failure["class"], failure["outcome"]) == ("candidate", "physics", "recorded")
+            assert (failure["kind"], failure["class"], failure["outcome"]) == (
+                "candidate",
+                "physics",
+                "recorded",
+            )
             assert REASONS[kind] in failure["reason"], kind
 
 
@@ -99,12 +121,20 @@ def test_all_good_candidates_are_relaxed_bit_for_bit_as_without_poison(rows, und
             assert rows[index].status == "ok"
             for field in FIELDS:
                 if field.name not in timings:
-                    mine, other = getattr(rows[index], field.name), getattr(undisturbed[index], field.name)
+                    mine, other = (
+                        getattr(rows[index], field.name),
+                        getattr(undisturbed[index], field.name),
+                    )
                     np.testing.assert_array_equal(mine, other, err_msg=f"{index} {field.name}")
 
 
-def test_no_worker_is_without_a_finished_candidate_for_longer_than_the_timeout_and_a_restart(poisoned):
-    times = [[float(line) for line in path.read_text().split()] for path in poisoned[0].glob("finished-*")]
+def test_no_worker_is_without_a_finished_candidate_for_longer_than_the_timeout_and_a_restart(
+    poisoned,
+):
+    times = [
+        [float(line) for line in path.read_text().split()]
+        for path in poisoned[0].glob("finished-*")
+    ]
     assert len(times) == 2
     gaps = [later - earlier for worker in times for earlier, later in pairwise(worker)]
     assert TIMEOUT_S <= max(gaps) < TIMEOUT_S + RESTART_S

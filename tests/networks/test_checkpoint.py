@@ -13,7 +13,11 @@ from gcd_hpc.errors import CheckpointError, RunDirectoryError
 from gcd_hpc.networks import checkpoint
 from gcd_hpc.networks.unet import UNet
 
-WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3), "b.c": torch.tensor([1.5], dtype=torch.bfloat16), "n": torch.tensor(3)}
+WEIGHTS = {
+    "a": torch.arange(6.0).reshape(2, 3),
+    "b.c": torch.tensor([1.5], dtype=torch.bfloat16),
+    "n": torch.tensor(3),
+}
 METADATA = {"version": 1, "scale": 0.097, "network": {"width": 32}}
 
 
@@ -35,13 +39,18 @@ def test_weights_and_metadata_come_back_with_their_hash(tmp_path):
     weights, metadata = checkpoint.load(tmp_path / "model.safetensors")
     assert metadata == {**METADATA, "sha256": digest}
     assert weights.keys() == WEIGHTS.keys()
-    assert all(torch.equal(weights[name], WEIGHTS[name]) and weights[name].dtype == WEIGHTS[name].dtype for name in WEIGHTS)
+    assert all(
+        torch.equal(weights[name], WEIGHTS[name]) and weights[name].dtype == WEIGHTS[name].dtype
+        for name in WEIGHTS
+    )
 
 
 def test_the_hash_belongs_to_the_content_not_to_the_file(tmp_path):
     first = checkpoint.save(tmp_path / "one", WEIGHTS, METADATA)
     assert checkpoint.save(tmp_path / "two", dict(reversed(WEIGHTS.items())), METADATA) == first
-    assert checkpoint.save(tmp_path / "three", {**WEIGHTS, "a": WEIGHTS["a"] + 1}, METADATA) != first
+    assert (
+        checkpoint.save(tmp_path / "three", {**WEIGHTS, "a": WEIGHTS["a"] + 1}, METADATA) != first
+    )
     assert checkpoint.save(tmp_path / "four", WEIGHTS, {**METADATA, "version": 2}) != first
 
 
@@ -85,7 +94,12 @@ def test_a_training_state_comes_back(tmp_path):
     optimizer = torch.optim.AdamW(module.parameters())
     module(torch.ones(1, 2)).sum().backward()
     optimizer.step()
-    state = {"step": 7, "optimizer": optimizer.state_dict(), "losses": [1.0, 0.5], "generator": torch.get_rng_state()}
+    state = {
+        "step": 7,
+        "optimizer": optimizer.state_dict(),
+        "losses": [1.0, 0.5],
+        "generator": torch.get_rng_state(),
+    }
     checkpoint.save_state(tmp_path / "state.pt", state)
     loaded = checkpoint.load_state(tmp_path / "state.pt")
     assert loaded["step"] == 7 and loaded["losses"] == [1.0, 0.5]
@@ -123,7 +137,9 @@ def test_a_write_that_is_cut_short_leaves_the_old_file_and_nothing_else(tmp_path
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunDirectoryError, match=r"model.safetensors: cannot write: No space left on device"):
+    with pytest.raises(
+        RunDirectoryError, match=r"model.safetensors: cannot write: No space left on device"
+    ):
         checkpoint.save(path, WEIGHTS, {"version": 2})
     assert checkpoint.load(path)[1]["sha256"] == digest
     assert os.listdir(tmp_path) == ["model.safetensors"]

@@ -19,7 +19,9 @@ def module():
 
 def test_the_average_of_constant_weights_approaches_them_geometrically(module):
     torch.nn.init.constant_(module.weight, 0.0)
-    average = EMA(module, decay=0.05)  # below (1 + 0) / (10 + 0): the decay itself from the first update on
+    average = EMA(
+        module, decay=0.05
+    )  # below (1 + 0) / (10 + 0): the decay itself from the first update on
     train(average, module, [1.0] * 5)
     assert average.weights["weight"].item() == pytest.approx(1.0 - 0.05**5)
 

@@ -16,7 +16,9 @@ def network():
 
 @pytest.fixture(scope="module")
 def positions():
-    return BOX * torch.rand(2, 40, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return BOX * torch.rand(
+        2, 40, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
 
 
 @pytest.fixture(scope="module")
@@ -26,34 +28,51 @@ def t():
 
 def test_shifting_all_atoms_changes_nothing(network, positions, t):
     shift = torch.tensor([1.234, -7.7, 0.01], dtype=torch.float64)
-    torch.testing.assert_close(network(positions + shift, BOX, t), network(positions, BOX, t), rtol=0, atol=1e-11)
+    torch.testing.assert_close(
+        network(positions + shift, BOX, t), network(positions, BOX, t), rtol=0, atol=1e-11
+    )
 
 
 def test_wrapping_atoms_into_the_box_changes_nothing(network, positions, t):
     images = torch.randint(-3, 4, positions.shape, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(network(positions + images * BOX, BOX, t), network(positions, BOX, t), rtol=0, atol=1e-11)
+    torch.testing.assert_close(
+        network(positions + images * BOX, BOX, t), network(positions, BOX, t), rtol=0, atol=1e-11
+    )
 
 
 def test_permuting_atoms_permutes_the_scores(network, positions, t):
     order = torch.randperm(40, generator=torch.Generator().manual_seed(2))
-    torch.testing.assert_close(network(positions[:, order], BOX, t), network(positions, BOX, t)[:, order], rtol=0, atol=1e-11)
+    torch.testing.assert_close(
+        network(positions[:, order], BOX, t),
+        network(positions, BOX, t)[:, order],
+        rtol=0,
+        atol=1e-11,
+    )
 
 
 def test_structures_of_a_batch_do_not_see_one_another(network, positions, t):
-    torch.testing.assert_close(network(positions[1:], BOX, t[1:]), network(positions, BOX, t)[1:], rtol=0, atol=1e-11)
+    torch.testing.assert_close(
+        network(positions[1:], BOX, t[1:]), network(positions, BOX, t)[1:], rtol=0, atol=1e-11
+    )
 
 
 def test_scores_tell_the_noise_level_and_each_displacement(network, positions, t):
     moved = positions.clone()
     moved[0, 0, 0] += 0.1
-    before, after, later = network(positions, BOX, t), network(moved, BOX, t), network(positions, BOX, t + 0.05)
+    before, after, later = (
+        network(positions, BOX, t),
+        network(moved, BOX, t),
+        network(positions, BOX, t + 0.05),
+    )
     assert (before - after)[0].abs().max() > 1e-3
     assert torch.equal(before[1], after[1])
     assert (before - later).abs().max() > 1e-3
 
 
 def test_an_atom_is_seen_as_many_cutoffs_away_as_there_are_layers(network):
-    """A chain with a spacing just below the cutoff: three messages reach the third neighbour, not the fourth."""
+    """A chain with a spacing just below the cutoff: three messages reach the third neighbour, not
+    the fourth.
+    """
     chain = torch.zeros(1, 6, 3, dtype=torch.float64)
     chain[0, :, 0] = 1.6 * torch.arange(6)
     box = torch.tensor([40.0, 40.0, 40.0], dtype=torch.float64)

@@ -16,7 +16,8 @@ def processor(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("avx512", "amx", "expected"), [(False, False, None), (True, False, torch.bfloat16), (False, True, torch.bfloat16)]
+    ("avx512", "amx", "expected"),
+    [(False, False, None), (True, False, torch.bfloat16), (False, True, torch.bfloat16)],
 )
 def test_auto_is_bfloat16_where_the_processor_multiplies_it(processor, avx512, amx, expected):
     processor(avx512, amx)

@@ -15,7 +15,12 @@ from gcd_hpc.structures.lattices import conventional_cell
 
 def random_atoms():
     box = np.array([4.0, 5.0, 6.5])
-    return Atoms("W60", positions=np.random.default_rng(0).uniform(-3.0, 3.0, (60, 3)) * box, cell=box, pbc=True)
+    return Atoms(
+        "W60",
+        positions=np.random.default_rng(0).uniform(-3.0, 3.0, (60, 3)) * box,
+        cell=box,
+        pbc=True,
+    )
 
 
 def edges(graph):
@@ -25,7 +30,9 @@ def edges(graph):
 
 
 def batch(*structures):
-    return torch.tensor(np.stack([atoms.positions for atoms in structures])), torch.tensor(structures[0].cell.lengths())
+    return torch.tensor(np.stack([atoms.positions for atoms in structures])), torch.tensor(
+        structures[0].cell.lengths()
+    )
 
 
 @pytest.mark.parametrize("cutoff", [0.9, 1.3, 1.95])
@@ -45,12 +52,16 @@ def test_structures_of_a_batch_are_not_joined():
     second.rattle(0.5, seed=1)
     together = edges(radius_graph(*batch(first, second), 1.5))
     apart = edges(radius_graph(*batch(first), 1.5)) | {
-        (i + 60, j + 60): vector for (i, j), vector in edges(radius_graph(*batch(second), 1.5)).items()
+        (i + 60, j + 60): vector
+        for (i, j), vector in edges(radius_graph(*batch(second), 1.5)).items()
     }
     assert together.keys() == apart.keys()
     assert all(np.array_equal(together[pair], apart[pair]) for pair in apart)
 
 
 def test_a_cutoff_above_half_the_box_is_refused():
-    with pytest.raises(StructureError, match=re.escape("expected at most half the shortest box length, 2, got 2.01")):
+    with pytest.raises(
+        StructureError,
+        match=re.escape("expected at most half the shortest box length, 2, got 2.01"),
+    ):
         radius_graph(*batch(random_atoms()), 2.01)

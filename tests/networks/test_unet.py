@@ -1,4 +1,7 @@
-"""The U-Net's symmetries and inputs. Its last convolution starts at zero, so tests give it weights first."""
+"""The U-Net's symmetries and inputs.
+
+Its last convolution starts at zero, so tests give it weights first.
+"""
 
 import pytest
 import torch
@@ -31,7 +34,11 @@ def config(request):
 @pytest.fixture
 def inputs():
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(2, 3, 8, 12, 16, generator=generator), torch.tensor([1.5, -2.0]), torch.randn(2, 2, generator=generator)
+    return (
+        torch.randn(2, 3, 8, 12, 16, generator=generator),
+        torch.tensor([1.5, -2.0]),
+        torch.randn(2, 2, generator=generator),
+    )
 
 
 # Sums of a few hundred float32 products of order one in another order: 1e-5 is a hundred roundings.
@@ -43,7 +50,9 @@ def test_rolling_the_input_in_the_plane_rolls_the_output(config, axis, inputs):
     network, (x, *others) = make(config), inputs
     stride = coarsest_stride(config)
     with torch.no_grad():
-        torch.testing.assert_close(network(x.roll(stride, axis), *others), network(x, *others).roll(stride, axis), **CLOSE)
+        torch.testing.assert_close(
+            network(x.roll(stride, axis), *others), network(x, *others).roll(stride, axis), **CLOSE
+        )
 
 
 def test_the_open_axis_is_not_periodic(config, inputs):
@@ -57,15 +66,29 @@ def test_the_open_axis_is_not_periodic(config, inputs):
 def test_a_crystal_is_periodic_along_all_axes(inputs):
     network, (x, *others) = make(CONFIGS[0], periodic=(True, True, True)), inputs
     with torch.no_grad():
-        torch.testing.assert_close(network(x.roll(4, 4), *others), network(x, *others).roll(4, 4), **CLOSE)
+        torch.testing.assert_close(
+            network(x.roll(4, 4), *others), network(x, *others).roll(4, 4), **CLOSE
+        )
 
 
 def test_every_wide_convolution_pads_by_periodicity(config):
     network = make(config)
-    wide = {name for name, module in network.named_modules() if isinstance(module, torch.nn.Conv3d) and module.kernel_size == (3, 3, 3)}
-    padded = {f"{name}.conv" for name, module in network.named_modules() if isinstance(module, PeriodicConv3d)}
+    wide = {
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, torch.nn.Conv3d) and module.kernel_size == (3, 3, 3)
+    }
+    padded = {
+        f"{name}.conv"
+        for name, module in network.named_modules()
+        if isinstance(module, PeriodicConv3d)
+    }
     assert wide == padded
-    assert all(module.conv.padding == (0, 0, 1) for module in network.modules() if isinstance(module, PeriodicConv3d))
+    assert all(
+        module.conv.padding == (0, 0, 1)
+        for module in network.modules()
+        if isinstance(module, PeriodicConv3d)
+    )
 
 
 def test_beyond_the_open_ends_a_convolution_sees_zeros():
@@ -76,16 +99,22 @@ def test_beyond_the_open_ends_a_convolution_sees_zeros():
         torch.testing.assert_close(conv(padded)[..., 3:-3], conv(x), **CLOSE)
 
 
-@pytest.mark.parametrize("periodic", [(True, True, False), (True, True, True), (False, True, False)])
+@pytest.mark.parametrize(
+    "periodic", [(True, True, False), (True, True, True), (False, True, False)]
+)
 def test_wrapping_is_circular_padding_and_has_its_gradient(periodic):
     x = torch.randn(2, 3, 3, 4, 5, dtype=torch.float64, requires_grad=True)
     expected = x
     for axis, flag in enumerate(periodic, start=2):
         if flag:
-            expected = expected.index_select(axis, torch.arange(-1, x.shape[axis] + 1) % x.shape[axis])
+            expected = expected.index_select(
+                axis, torch.arange(-1, x.shape[axis] + 1) % x.shape[axis]
+            )
     wrapped, weights = wrap(x, periodic), torch.randn_like(expected)
     assert torch.equal(wrapped, expected)
-    torch.testing.assert_close(torch.autograd.grad(wrapped, x, weights)[0], torch.autograd.grad(expected, x, weights)[0])
+    torch.testing.assert_close(
+        torch.autograd.grad(wrapped, x, weights)[0], torch.autograd.grad(expected, x, weights)[0]
+    )
 
 
 def test_film_norm_is_a_group_norm_scaled_and_shifted_for_each_item():
@@ -112,7 +141,9 @@ def test_an_untrained_network_predicts_zero(inputs):
 def test_the_noise_level_changes_the_output(config, inputs):
     x, log_snr, condition = inputs
     network = make(config)
-    assert not torch.allclose(network(x, log_snr, condition), network(x, log_snr + 0.5, condition), atol=1e-4)
+    assert not torch.allclose(
+        network(x, log_snr, condition), network(x, log_snr + 0.5, condition), atol=1e-4
+    )
 
 
 def test_hiding_the_condition_is_the_same_as_giving_none(inputs):
@@ -127,8 +158,14 @@ def test_hiding_the_condition_is_the_same_as_giving_none(inputs):
 def test_a_hidden_condition_may_be_nan(inputs):
     x, log_snr, _ = inputs
     network = make(CONFIGS[0])
-    network(x, log_snr, torch.full((2, 2), float("nan")), torch.tensor([False, False])).square().sum().backward()
-    assert all(parameter.grad.isfinite().all() for parameter in network.parameters() if parameter.grad is not None)
+    network(
+        x, log_snr, torch.full((2, 2), float("nan")), torch.tensor([False, False])
+    ).square().sum().backward()
+    assert all(
+        parameter.grad.isfinite().all()
+        for parameter in network.parameters()
+        if parameter.grad is not None
+    )
 
 
 def test_every_parameter_is_trained_whether_conditions_are_shown_or_hidden(inputs):
@@ -136,13 +173,17 @@ def test_every_parameter_is_trained_whether_conditions_are_shown_or_hidden(input
     for shown in ([True, True], [False, False]):
         network = make(CONFIGS[0])
         network(*inputs, torch.tensor(shown)).square().sum().backward()
-        assert not [name for name, parameter in network.named_parameters() if parameter.grad is None]
+        assert not [
+            name for name, parameter in network.named_parameters() if parameter.grad is None
+        ]
 
 
 def test_items_of_a_batch_do_not_see_one_another(config, inputs):
     x, log_snr, condition = inputs
     network = make(config)
-    torch.testing.assert_close(network(x, log_snr, condition)[1:], network(x[1:], log_snr[1:], condition[1:]), **CLOSE)
+    torch.testing.assert_close(
+        network(x, log_snr, condition)[1:], network(x[1:], log_snr[1:], condition[1:]), **CLOSE
+    )
 
 
 def test_bfloat16_autocast_agrees_with_float32_to_its_precision(inputs):
@@ -151,10 +192,14 @@ def test_bfloat16_autocast_agrees_with_float32_to_its_precision(inputs):
         expected = network(*inputs)
         with torch.autocast("cpu", torch.bfloat16):
             got = network(*inputs)
-    assert (got - expected).abs().max() < 0.05 * expected.abs().max()  # 2^-8 a rounding, a dozen roundings in a row
+    assert (
+        got - expected
+    ).abs().max() < 0.05 * expected.abs().max()  # 2^-8 a rounding, a dozen roundings in a row
 
 
 def test_arrays_that_do_not_fit_through_the_levels_are_refused():
     check_shape(NetworkConfig(), (12, 12, 72))
-    with pytest.raises(ConfigError, match=r"voxels.shape: must be multiples of 4 .* got \[12, 14, 72\]"):
+    with pytest.raises(
+        ConfigError, match=r"voxels.shape: must be multiples of 4 .* got \[12, 14, 72\]"
+    ):
         check_shape(NetworkConfig(), (12, 14, 72))

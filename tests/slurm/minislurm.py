@@ -1,4 +1,6 @@
-"""A Slurm of our own for the length of a test: nodes n1, n2, ... on this machine, reachable from nowhere else, no services touched."""
+"""A Slurm of our own for the length of a test: nodes n1, n2, ... on this machine, reachable from
+nowhere else, no services touched.
+"""
 
 import json
 import os
@@ -20,7 +22,8 @@ import psutil
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "scontrol", "sinfo")
 INSTALL = "apt-get update && apt-get install -y --no-install-recommends slurm-wlm munge"
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
-# NoInAddrAny and NoCtldInAddrAny bind the daemons to loopback. A requeued job must wait until its old credential has expired.
+# NoInAddrAny and NoCtldInAddrAny bind the daemons to loopback. A requeued job must wait until its
+# old credential has expired.
 CONFIG = """\
 ClusterName=mini
 SlurmctldHost={host}(127.0.0.1)
@@ -53,17 +56,26 @@ UnkillableStepTimeout=30
 {nodes}
 PartitionName=all Nodes=n[1-{num_nodes}] Default=YES MaxTime=INFINITE State=UP
 """
-NODE = "NodeName=n{k} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory={memory_mb}"
+NODE = (
+    "NodeName=n{k} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus}"
+    " RealMemory={memory_mb}"
+)
 
 
 class Minislurm:
-    """``with Minislurm(num_nodes=2) as slurm:`` everything that was started is gone at the end, also when the block fails."""
+    """``with Minislurm(num_nodes=2) as slurm:`` everything that was started is gone at the end,
+    also when the block fails.
+    """
 
     def __init__(self, num_nodes: int = 2) -> None:
         # The daemons' folders are not on everybody's PATH.
-        self._path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}{os.pathsep}{SYSTEM_FOLDERS}"
+        own = str(Path(sys.executable).parent)
+        self._path = os.pathsep.join([own, os.environ["PATH"], SYSTEM_FOLDERS])
         missing = [name for name in PROGRAMS if shutil.which(name, path=self._path) is None]
-        assert not missing, f"expected Slurm on this machine, but there is no {', '.join(missing)}; install it: {INSTALL}"
+        assert not missing, (
+            f"expected Slurm on this machine, but there is no {', '.join(missing)}; install it:"
+            f" {INSTALL}"
+        )
         self.num_nodes, self._daemons = num_nodes, dict[str, subprocess.Popen]()
 
     def __enter__(self) -> "Minislurm":
@@ -71,13 +83,20 @@ class Minislurm:
         try:
             self._configure()
             socket_name = self.folder / "munge.sock"
-            files = [f"--{name}-file={self.folder}/munge.{name}" for name in ("key", "pid", "log", "seed")]
-            self._start("munged", "munged", "--foreground", "--force", f"--socket={socket_name}", *files)
+            files = [
+                f"--{name}-file={self.folder}/munge.{name}"
+                for name in ("key", "pid", "log", "seed")
+            ]
+            self._start(
+                "munged", "munged", "--foreground", "--force", f"--socket={socket_name}", *files
+            )
             self.wait_until("munged opens its socket", socket_name.exists, 20)
             self._start("slurmctld", "slurmctld", "-D", "-c")
             for k in range(1, self.num_nodes + 1):
                 self.start_node(k)
-            self.wait_until("all nodes are idle", lambda: self.node_states() == ["idle"] * self.num_nodes, 30)
+            self.wait_until(
+                "all nodes are idle", lambda: self.node_states() == ["idle"] * self.num_nodes, 30
+            )
         except BaseException:
             self._stop()
             raise
@@ -89,13 +108,24 @@ class Minislurm:
     @property
     def environment(self) -> dict[str, str]:
         """Variables of a user of this cluster; the running Python's commands come first."""
-        outer = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "PMI_", "PMIX_"))}
+        outer = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("SLURM_", "PMI_", "PMIX_"))
+        }
         return {**outer, "PATH": self._path, "SLURM_CONF": str(self.folder / "slurm.conf")}
 
     def call(self, *line: str | Path, **variables: str) -> str:
         """What a command of Slurm's prints."""
         environment = {**self.environment, **variables}
-        done = subprocess.run([*map(str, line)], env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+        done = subprocess.run(
+            [*map(str, line)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+        )
         assert done.returncode == 0, f"{' '.join(map(str, line))}: {done.stdout}{done.stderr}"
         return done.stdout
 
@@ -110,7 +140,11 @@ class Minislurm:
 
     def wait_for(self, number: int, *states: str, timeout_s: float) -> dict[str, str]:
         """The job as soon as it is in one of these states."""
-        self.wait_until(f"job {number} is {' or '.join(states)}", lambda: self.job(number)["JobState"] in states, timeout_s)
+        self.wait_until(
+            f"job {number} is {' or '.join(states)}",
+            lambda: self.job(number)["JobState"] in states,
+            timeout_s,
+        )
         return self.job(number)
 
     def wait_until(self, what: str, is_true: Callable[[], bool], timeout_s: float) -> None:
@@ -125,12 +159,23 @@ class Minislurm:
 
     def logs(self) -> str:
         """The last of what every daemon has said."""
-        ends = {path.name: path.read_text(errors="replace")[-2000:] for path in sorted(self.folder.glob("*.[lo][ou][gt]"))}
+        ends = {
+            path.name: path.read_text(errors="replace")[-2000:]
+            for path in sorted(self.folder.glob("*.[lo][ou][gt]"))
+        }
         return json.dumps(ends, indent=1).replace("\\n", "\n")
 
     def node_states(self) -> list[str]:
-        """Of n1, n2, ...: ``idle``, ``alloc``, ``down*``; nothing while the controller does not answer."""
-        done = subprocess.run(["sinfo", "-h", "-N", "-o", "%T"], env=self.environment, capture_output=True, text=True, timeout=60)
+        """Of n1, n2, ...: ``idle``, ``alloc``, ``down*``; nothing while the controller does not
+        answer.
+        """
+        done = subprocess.run(
+            ["sinfo", "-h", "-N", "-o", "%T"],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         return done.stdout.split()
 
     def start_node(self, k: int) -> None:
@@ -144,10 +189,23 @@ class Minislurm:
 
     def _configure(self) -> None:
         host, port = socket.gethostname().split(".")[0], free_ports(self.num_nodes + 1)
-        values = {"host": host, "cpus": os.cpu_count(), "memory_mb": psutil.virtual_memory().total // 2**20 // self.num_nodes}
-        nodes = "\n".join(NODE.format(k=k, port=port + k, **values) for k in range(1, self.num_nodes + 1))
+        values = {
+            "host": host,
+            "cpus": os.cpu_count(),
+            "memory_mb": psutil.virtual_memory().total // 2**20 // self.num_nodes,
+        }
+        nodes = "\n".join(
+            NODE.format(k=k, port=port + k, **values) for k in range(1, self.num_nodes + 1)
+        )
         user = pwd.getpwuid(os.getuid()).pw_name
-        text = CONFIG.format(host=host, port=port, user=user, folder=self.folder, nodes=nodes, num_nodes=self.num_nodes)
+        text = CONFIG.format(
+            host=host,
+            port=port,
+            user=user,
+            folder=self.folder,
+            nodes=nodes,
+            num_nodes=self.num_nodes,
+        )
         (self.folder / "slurm.conf").write_text(text)
         (self.folder / "state").mkdir()
         key = self.folder / "munge.key"
@@ -157,7 +215,12 @@ class Minislurm:
     def _start(self, name: str, *line: str) -> None:
         with open(self.folder / f"{name}.out", "ab") as output:
             self._daemons[name] = subprocess.Popen(
-                line, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                line,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
 
     def _processes_of(self, node: str | None) -> list[psutil.Process]:
@@ -166,11 +229,18 @@ class Minislurm:
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 if process.name() == "slurmstepd" or process.cmdline()[:1] == ["slurmstepd:"]:
-                    logs = {self.folder / f"{node}.log"} if node else {self.folder / f"n{k}.log" for k in range(1, self.num_nodes + 1)}
+                    logs = (
+                        {self.folder / f"{node}.log"}
+                        if node
+                        else {self.folder / f"n{k}.log" for k in range(1, self.num_nodes + 1)}
+                    )
                     is_ours = any(Path(file.path) in logs for file in process.open_files())
                 else:
                     variables = process.environ()
-                    is_ours = variables.get("SLURM_CONF") == str(self.folder / "slurm.conf") and "SLURMD_NODENAME" in variables
+                    is_ours = (
+                        variables.get("SLURM_CONF") == str(self.folder / "slurm.conf")
+                        and "SLURMD_NODENAME" in variables
+                    )
                     is_ours = is_ours and node in (None, variables["SLURMD_NODENAME"])
                 if is_ours:
                     found += [process, *process.children(recursive=True)]

@@ -5,8 +5,10 @@ import sys
 
 from tests.campaign.toy import train
 
+SHOWN = ("SLURMD_NODENAME", "RANK", "WORLD_SIZE")
+
 if __name__ == "__main__":
     # In one write: all processes share the log.
-    os.write(1, f"{os.environ['SLURMD_NODENAME']} {os.environ['RANK']} {os.environ['WORLD_SIZE']}\n".encode())
+    os.write(1, " ".join(os.environ[name] for name in SHOWN).encode() + b"\n")
     if os.environ["RANK"] == "0":
         train(sys.argv[1], int(sys.argv[2]))

@@ -1,4 +1,6 @@
-"""The batch scripts on a real Slurm with two nodes: a lost node, the signal before the end, the same candidates as without Slurm."""
+"""The batch scripts on a real Slurm with two nodes: a lost node, the signal before the end, the
+same candidates as without Slurm.
+"""
 
 import os
 import re
@@ -10,9 +12,9 @@ import numpy as np
 import pytest
 
 from gcd_hpc.networks.checkpoint import load
-from gcd_hpc.stages.layout import model_dir, model_file, relaxed_part, sampled_part
 from gcd_hpc.stages.relax import main, relax_chunk
 from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.run_directory import model_dir, model_file, relaxed_part, sampled_part
 from tests.slurm.conftest import ROOT, Job
 
 pytestmark = [pytest.mark.slurm, pytest.mark.lammps, pytest.mark.mpi]
@@ -35,9 +37,13 @@ def same_weights(one, other):
 
 def test_training_goes_on_from_its_checkpoint_after_a_node_was_lost(trained):
     assert not trained.had_finished_when_the_node_was_lost
-    # Twice if the second try is still at work a minute after the loss: then Slurm repeats the signal that the lost node did not take.
+    # Twice if the second try is still at work a minute after the loss: then Slurm repeats the
+    # signal that the lost node did not take.
     assert trained.job["Restarts"] in ("1", "2")
-    steps = [int(step) for step in re.findall(r"^resumed at step (\d+) of 40$", trained.log, re.MULTILINE)]
+    steps = [
+        int(step)
+        for step in re.findall(r"^resumed at step (\d+) of 40$", trained.log, re.MULTILINE)
+    ]
     assert len(steps) == int(trained.job["Restarts"])
     assert steps[0] in (10, 20, 30)
     _, metadata = load(model_file(trained.run_dir, 1))
@@ -45,7 +51,9 @@ def test_training_goes_on_from_its_checkpoint_after_a_node_was_lost(trained):
     assert not (model_dir(trained.run_dir, 1) / "state.pt").exists()
 
 
-def test_the_signal_before_the_end_of_the_time_saves_and_queues_training_again(slurm, trained, trained_copy):
+def test_the_signal_before_the_end_of_the_time_saves_and_queues_training_again(
+    slurm, trained, trained_copy
+):
     run_dir = trained_copy("run")
     forget_model(run_dir)
     job = Job.submit(slurm, run_dir, "train_ddp.sh")
@@ -60,7 +68,9 @@ def test_the_signal_before_the_end_of_the_time_saves_and_queues_training_again(s
     assert same_weights(run_dir, trained.run_dir)
 
 
-def test_the_signal_during_the_search_lets_its_driver_end_before_the_job_is_queued_again(slurm, tmp_path):
+def test_the_signal_during_the_search_lets_its_driver_end_before_the_job_is_queued_again(
+    slurm, tmp_path
+):
     job = Job.submit(slurm, tmp_path / "run", "train_ddp.sh")
     job.wait_for_file(tmp_path / "run" / "parts" / "search", timeout_s=60)
     slurm.call("scancel", "--batch", "--signal=USR1", str(job.number))
@@ -77,40 +87,63 @@ def test_two_nodes_make_the_same_candidates_as_one_rank_without_slurm_bit_for_bi
     pairs = list(zip(rows_of(job.run_dir, sampled_part), rows_of(alone, sampled_part), strict=True))
     assert len(pairs) == 12
     for first, second in pairs:
-        assert (first.id, first.status, first.target_n_fraction) == (second.id, second.status, second.target_n_fraction)
+        assert (first.id, first.status, first.target_n_fraction) == (
+            second.id,
+            second.status,
+            second.target_n_fraction,
+        )
         assert np.array_equal(first.unrelaxed_positions, second.unrelaxed_positions)
         assert np.array_equal(first.registry, second.registry)
 
 
-def test_two_nodes_relax_what_one_process_relaxes_and_another_call_only_what_is_missing(slurm, sampled, tmp_path, capsys):
-    on_nodes, alone = (Path(shutil.copytree(sampled[1], tmp_path / name)) for name in ("nodes", "alone"))
+def test_two_nodes_relax_what_one_process_relaxes_and_another_call_only_what_is_missing(
+    slurm, sampled, tmp_path, capsys
+):
+    on_nodes, alone = (
+        Path(shutil.copytree(sampled[1], tmp_path / name)) for name in ("nodes", "alone")
+    )
     job = Job.submit(slurm, on_nodes, "relax.sh")
     for chunk in range(NUM_CHUNKS):
         relax_chunk(str(alone), 1, chunk)
     job.finish(timeout_s=60)
-    assert sorted(re.findall(r"chunk (\d) by process (\d) of 2", job.log)) == [("0", "0"), ("1", "1"), ("2", "0")]
+    assert sorted(re.findall(r"chunk (\d) by process (\d) of 2", job.log)) == [
+        ("0", "0"),
+        ("1", "1"),
+        ("2", "0"),
+    ]
     for one, two in zip(rows_of(alone, relaxed_part), rows_of(on_nodes, relaxed_part), strict=True):
         assert (one.id, one.status, one.reason) == (two.id, two.status, two.reason)
         np.testing.assert_array_equal(one.gb_energy_j_m2, two.gb_energy_j_m2)
     relaxed_part(on_nodes, 1, 1).unlink()
     capsys.readouterr()
     assert main([str(on_nodes), "1"]) == 0
-    assert re.findall(r"chunk \d by process \d of \d", capsys.readouterr().out) == ["chunk 1 by process 0 of 1"]
+    assert re.findall(r"chunk \d by process \d of \d", capsys.readouterr().out) == [
+        "chunk 1 by process 0 of 1"
+    ]
 
 
 def test_ranks_that_srun_started_without_mpi_are_refused_with_the_cure(slurm, trained_copy):
     run_dir = trained_copy("run")
     job = Job.submit(slurm, run_dir, "sample_mpi.sh", MPI="none")
     slurm.wait_for(job.number, "FAILED", timeout_s=60)
-    assert "error: expected 2 MPI ranks, as many as were started, got 1 each; try srun --mpi=pmi2 or pmix" in job.log
+    assert (
+        "error: expected 2 MPI ranks, as many as were started, got 1 each; try srun --mpi=pmi2 or"
+        " pmix" in job.log
+    )
     assert not sampled_part(run_dir, 1, 0).exists()
 
 
 PLANS = {
     "train_ddp.sh": [
-        "gcd-hpc campaign campaigns/smoke.yaml --run-dir runs/smoke --site campaigns/sites/local.yaml --until select-02",
-        "srun --kill-on-bad-exit=1 --cpu-bind=none torchrun --nnodes=2 --nproc-per-node=1 --rdzv-backend=c10d --rdzv-id=1-0"
-        " --rdzv-endpoint=FIRST_NODE:20001 -m gcd_hpc.stages.train runs/smoke 2",
+        (
+            "gcd-hpc campaign campaigns/smoke.yaml --run-dir runs/smoke --site"
+            " campaigns/sites/local.yaml --until select-02"
+        ),
+        (
+            "srun --kill-on-bad-exit=1 --cpu-bind=none torchrun --nnodes=2 --nproc-per-node=1"
+            " --rdzv-backend=c10d --rdzv-id=1-0 --rdzv-endpoint=FIRST_NODE:20001 -m"
+            " gcd_hpc.stages.train runs/smoke 2"
+        ),
     ],
     "sample_mpi.sh": ["srun --mpi=pmi2 python -m gcd_hpc.stages.sample runs/smoke 2"],
     "relax.sh": ["srun python -m gcd_hpc.stages.relax runs/smoke 2"],
@@ -121,8 +154,14 @@ PLANS = {
 @pytest.mark.parametrize("script", PLANS)
 def test_a_plan_is_shown_without_slurm_and_nothing_is_done(script, tmp_path):
     line = ["bash", str(ROOT / "batch" / script), "--plan", "campaigns/smoke.yaml"]
-    variables = {name: value for name, value in os.environ.items() if name not in ("RUN", "SITE") and not name.startswith("SLURM_")}
-    done = subprocess.run(line, cwd=tmp_path, env={**variables, "VERSION": "2"}, capture_output=True, text=True)
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("RUN", "SITE") and not name.startswith("SLURM_")
+    }
+    done = subprocess.run(
+        line, cwd=tmp_path, env={**variables, "VERSION": "2"}, capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert [text.strip() for text in done.stdout.splitlines()] == PLANS[script]
     assert list(tmp_path.iterdir()) == []

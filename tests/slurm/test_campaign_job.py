@@ -1,4 +1,6 @@
-"""A whole campaign inside one allocation: the end of the job's time pauses it, the next job finishes it."""
+"""A whole campaign inside one allocation: the end of the job's time pauses it, the next job
+finishes it.
+"""
 
 import json
 import subprocess
@@ -17,7 +19,9 @@ pytestmark = [pytest.mark.slurm, pytest.mark.lammps, pytest.mark.mpi]
 
 def status_of(run_dir: Path) -> str:
     line = [str(Path(sys.executable).parent / "gcd-hpc"), "status", str(run_dir), "--json"]
-    return json.loads(subprocess.run(line, capture_output=True, text=True, check=True).stdout)["status"]
+    return json.loads(subprocess.run(line, capture_output=True, text=True, check=True).stdout)[
+        "status"
+    ]
 
 
 def signal_once_at_work(job: Job, num_lines_before: int) -> None:
@@ -36,7 +40,9 @@ def test_the_end_of_the_time_pauses_a_campaign_and_the_next_jobs_finish_it(slurm
     ended = first.finish(timeout_s=100)
     assert f"{run_dir}: paused by SIGUSR1; the same command goes on" in first.log
     # Slurm signals up to 30 s early: sometimes the driver has not begun and notes nothing.
-    assert status_of(run_dir) == (status if (run_dir / LEDGER_NAME).read_text() == ledger else "paused")
+    assert status_of(run_dir) == (
+        status if (run_dir / LEDGER_NAME).read_text() == ledger else "paused"
+    )
     assert ended["Restarts"] == "0"
 
     # Asked to, a job that is signalled goes on by itself.

@@ -11,13 +11,18 @@ pytestmark = pytest.mark.slurm
 def test_a_machine_without_slurm_fails_with_the_line_that_installs_it(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("tests.slurm.minislurm.SYSTEM_FOLDERS", str(tmp_path))
-    with pytest.raises(AssertionError, match="apt-get update && apt-get install -y --no-install-recommends slurm-wlm munge"):
+    with pytest.raises(
+        AssertionError,
+        match="apt-get update && apt-get install -y --no-install-recommends slurm-wlm munge",
+    ):
         Minislurm()
 
 
 def fail_in_the_middle_of_a_job(cluster: Minislurm) -> None:
     with cluster:
-        job = cluster.submit("--output=/dev/null", "--wrap", "srun sleep 1000", folder=cluster.folder)
+        job = cluster.submit(
+            "--output=/dev/null", "--wrap", "srun sleep 1000", folder=cluster.folder
+        )
         cluster.wait_for(job, "RUNNING", timeout_s=20)
         cluster.wait_until("the step runs", lambda: traces_of(cluster).count("sleep") == 1, 20)
         raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""Toy campaigns on a real Slurm of two nodes: pools and launch lines where the site files put them."""
+"""Toy campaigns on a real two-node Slurm: pools and launch lines where site files put them."""
 
 import subprocess
 import sys
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from parsl.providers.errors import SubmitException
 
-from gcd_hpc.campaign import slurm_jobs
 from gcd_hpc.campaign.ledger import read_events
+from gcd_hpc.workers import slurm_jobs
 
 pytestmark = pytest.mark.slurm
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,11 @@ def finished(run_dir: Path) -> list[str]:
 def processes(run_dir: Path, task: str) -> list[tuple[str, int, int]]:
     """Node, rank and number of all processes of a launch line, as each of them saw it."""
     lines = [line.split() for line in (run_dir / "logs" / f"{task}.log").read_text().splitlines()]
-    return sorted((words[0], int(words[1]), int(words[2])) for words in lines if len(words) == 3 and words[0] in ("n1", "n2"))
+    return sorted(
+        (words[0], int(words[1]), int(words[2]))
+        for words in lines
+        if len(words) == 3 and words[0] in ("n1", "n2")
+    )
 
 
 def campaign(site: str | Path, run_dir: Path) -> list[str]:
@@ -42,15 +46,26 @@ def test_a_driver_on_a_login_node_submits_jobs_and_leaves_none_behind(tmp_path, 
     with open(tmp_path / "out", "w") as output:
         environment = {**slurm.environment, "PYTHONPATH": str(ROOT)}
         line = campaign(tmp_path / "site.yaml", tmp_path / "run")
-        done = subprocess.run(line, cwd=ROOT, env=environment, stdout=output, stderr=output, timeout=100)
+        done = subprocess.run(
+            line, cwd=ROOT, env=environment, stdout=output, stderr=output, timeout=100
+        )
     assert done.returncode == 0, (tmp_path / "out").read_text()
-    assert {"select-01", "train-01", "sample-01", "relax-01-00001"} <= set(finished(tmp_path / "run"))
-    assert {(rank, number) for _, rank, number in processes(tmp_path / "run", "sample-01")} == {(0, 2), (1, 2)}
+    assert {"select-01", "train-01", "sample-01", "relax-01-00001"} <= set(
+        finished(tmp_path / "run")
+    )
+    assert {(rank, number) for _, rank, number in processes(tmp_path / "run", "sample-01")} == {
+        (0, 2),
+        (1, 2),
+    }
     deadline = time.monotonic() + 10
     while slurm.call("squeue", "--noheader", "--states=PENDING,RUNNING"):
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    scripts = [path.read_text() for path in (tmp_path / "run" / "runinfo").rglob("parsl.*.block-*") if not path.suffix.startswith(".std")]
+    scripts = [
+        path.read_text()
+        for path in (tmp_path / "run" / "runinfo").rglob("parsl.*.block-*")
+        if not path.suffix.startswith(".std")
+    ]
     assert len(scripts) == 2
     assert all("#SBATCH --no-requeue" in script for script in scripts)
 
@@ -60,10 +75,19 @@ def test_a_campaign_in_an_allocation_spans_its_nodes_and_survives_a_lost_process
     script = tmp_path / "job.sh"
     line = " ".join(campaign("detected", tmp_path / "run"))
     script.write_text(f"#!/bin/bash\nexport PYTHONPATH={ROOT}\nexec {line}\n")
-    job = slurm.submit("--nodes=2", "--ntasks-per-node=1", "--exclusive", f"--output={tmp_path}/out", script, folder=ROOT)
+    job = slurm.submit(
+        "--nodes=2",
+        "--ntasks-per-node=1",
+        "--exclusive",
+        f"--output={tmp_path}/out",
+        script,
+        folder=ROOT,
+    )
     slurm.wait_for(job, "COMPLETED", "FAILED", timeout_s=100)
     assert (tmp_path / "out").read_text().split()[-1] == "complete"
-    assert {"select-01", "train-01", "sample-01", "relax-01-00001"} <= set(finished(tmp_path / "run"))
+    assert {"select-01", "train-01", "sample-01", "relax-01-00001"} <= set(
+        finished(tmp_path / "run")
+    )
     for task in ("train-01", "sample-01"):
         found = processes(tmp_path / "run", task)
         times = 2 if task == "train-01" else 1  # the training that lost a process was started again
@@ -74,7 +98,9 @@ def test_a_campaign_in_an_allocation_spans_its_nodes_and_survives_a_lost_process
     assert len(managers) == 2
 
 
-def test_no_more_jobs_are_submitted_than_the_cap_whatever_parsl_believes(tmp_path, slurm, monkeypatch):
+def test_no_more_jobs_are_submitted_than_the_cap_whatever_parsl_believes(
+    tmp_path, slurm, monkeypatch
+):
     for name in ("PATH", "SLURM_CONF"):
         monkeypatch.setenv(name, slurm.environment[name])
     monkeypatch.setattr(slurm_jobs, "PATIENCE_S", 0.0)

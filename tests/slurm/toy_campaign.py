@@ -1,4 +1,6 @@
-"""A toy campaign on a site file, in a process of its own: ``python -m tests.slurm.toy_campaign SITE RUN``."""
+"""A toy campaign on a site file, in a process of its own: ``python -m tests.slurm.toy_campaign SITE
+RUN``.
+"""
 
 import sys
 from dataclasses import replace
@@ -10,6 +12,8 @@ from tests.campaign.conftest import TOY_STAGES, make_config
 
 if __name__ == "__main__":
     site = load_site(sys.argv[1] if sys.argv[1] != "detected" else None)
-    stages = replace(TOY_STAGES, train="tests.slurm.spread_train", sample="tests.slurm.spread_sample")
+    stages = replace(
+        TOY_STAGES, train="tests.slurm.spread_train", sample="tests.slurm.spread_sample"
+    )
     outcome = run_campaign(make_config(), site, Path(sys.argv[2]), Path.cwd(), stages=stages)
     print(outcome.status)

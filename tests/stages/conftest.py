@@ -1,4 +1,6 @@
-"""The paper's boundary, and a small real run of it: a dozen relaxed tries and a training set, made once by LAMMPS."""
+"""The paper's boundary, and a small real run of it: a dozen relaxed tries and a training set, made
+once by LAMMPS.
+"""
 
 import os
 import shutil
@@ -11,11 +13,11 @@ import pytest
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import dump, load_campaign
-from gcd_hpc.stages.layout import search_part
+from gcd_hpc.learning.boundary import CONFIG_NAME, prepare
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.search import search_chunk
 from gcd_hpc.stages.select import select
-from gcd_hpc.stages.setting import CONFIG_NAME, prepare
+from gcd_hpc.store.run_directory import search_part
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
 
@@ -35,7 +37,13 @@ SMALL = [
     "sampling.num_steps=3",
 ]
 # So little to generate, and so much learning, that most candidates can be relaxed.
-TRAINED = ["voxels.known=34", "training.num_steps=30", "training.learning_rate=5e-3", "promotion.num_canaries=4", "sampling.relax_batch=1"]
+TRAINED = [
+    "voxels.known=34",
+    "training.num_steps=30",
+    "training.learning_rate=5e-3",
+    "promotion.num_canaries=4",
+    "sampling.relax_batch=1",
+]
 
 
 @pytest.fixture(scope="session")
@@ -105,16 +113,41 @@ def run_copy(searched_run, tmp_path):
 
 def launch(line: list[str], **variables: str) -> None:
     """A launch line on this machine, to its end; its output is in the error if it fails."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "UCX_TLS": "self,sm", **variables}
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=240)
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "UCX_TLS": "self,sm",
+        **variables,
+    }
+    done = subprocess.run(
+        line, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=240
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def train_with(num_processes: int, run_dir: Path, version: int = 1) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc-per-node={num_processes}",
+    ]
     launch([*torchrun, "-m", "gcd_hpc.stages.train", str(run_dir), str(version)])
 
 
 def sample_with(num_ranks: int, run_dir: Path, version: int = 1) -> None:
     mpiexec = Path(sys.executable).parent / "mpiexec"
-    launch([str(mpiexec), "-n", str(num_ranks), sys.executable, "-m", "gcd_hpc.stages.sample", str(run_dir), str(version)])
+    launch(
+        [
+            str(mpiexec),
+            "-n",
+            str(num_ranks),
+            sys.executable,
+            "-m",
+            "gcd_hpc.stages.sample",
+            str(run_dir),
+            str(version),
+        ]
+    )

@@ -1,11 +1,13 @@
-"""In-painting in terms of atoms: what is known comes back exactly, and nothing is lost or doubled at the seams."""
+"""In-painting in terms of atoms: what is known comes back exactly, and nothing is lost or doubled
+at the seams.
+"""
 
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from gcd_hpc.learning.assembly import Canvas, grid_of, known_mask
 from gcd_hpc.seeds import generator
-from gcd_hpc.stages.assembly import Canvas, grid_of, known_mask
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.voxels.moment import decode_moments
 
@@ -28,18 +30,22 @@ def distances(frame: Frame, found: np.ndarray, expected: np.ndarray) -> np.ndarr
 @pytest.mark.parametrize("index", range(12))
 def test_two_perfect_grains_survive_the_way_through_voxels(w_frame, index):
     canvas = make_canvas(w_frame, index)
-    # With a wide enough gap no two atoms of different grains come closer than the decoder can tell apart.
+    # With a wide enough gap no two atoms of different grains come closer than the decoder can tell
+    # apart.
     canvas.registry[2] = w_frame.bicrystal.plane_spacing * (0.5 + 0.04 * index)
     joined = w_frame.join(canvas.registry).positions
     assembled = canvas.assemble(decode_moments(canvas.perfect().numpy(), canvas.grid))
     assert len(assembled) == len(joined)
-    # Atoms of the two grains may share voxels at the joint; elsewhere the decoder is exact to float32.
+    # Atoms of the two grains may share voxels at the joint; elsewhere the decoder is exact to
+    # float32.
     assert np.median(distances(w_frame, assembled, joined)) < 1e-5
     assert distances(w_frame, assembled, joined).max() < 0.1
 
 
 @pytest.mark.parametrize("noise", [0.05, 0.2])
-def test_atoms_beside_the_seams_are_neither_lost_nor_doubled_when_the_decoder_is_inexact(w_frame, noise):
+def test_atoms_beside_the_seams_are_neither_lost_nor_doubled_when_the_decoder_is_inexact(
+    w_frame, noise
+):
     for index in range(12):
         canvas = make_canvas(w_frame, index)
         joined = w_frame.join(canvas.registry).positions
@@ -50,7 +56,7 @@ def test_atoms_beside_the_seams_are_neither_lost_nor_doubled_when_the_decoder_is
 
 
 def test_known_layers_hold_undisturbed_grain_whatever_the_registry(w_frame):
-    """The seams lie inside the known layers and leave the boundary region, +-10 Å, to the decoder."""
+    """The seams lie inside the known layers and leave +-10 Å to the decoder."""
     for index in range(30):
         canvas = make_canvas(w_frame, index)
         low, high = canvas.seams()

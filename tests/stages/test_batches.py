@@ -6,11 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from gcd_hpc.stages.assembly import grid_of
-from gcd_hpc.stages.batches import FIT, VALIDATE, ConditionScale, Sampler, fits, hold_out, low_energy_weights, voxel_scale
-from gcd_hpc.stages.layout import training_set
-from gcd_hpc.stages.setting import load_setting
+from gcd_hpc.learning.assembly import grid_of
+from gcd_hpc.learning.batches import (
+    FIT,
+    VALIDATE,
+    ConditionScale,
+    Sampler,
+    fits,
+    hold_out,
+    low_energy_weights,
+    voxel_scale,
+)
+from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.run_directory import training_set
 from gcd_hpc.store.schema import Candidate, candidate_id
 from gcd_hpc.structures.energetics import closest_pair
 
@@ -19,7 +28,7 @@ pytestmark = pytest.mark.lammps
 
 @pytest.fixture
 def sampler(searched_run) -> Sampler:
-    setting = load_setting(str(searched_run))
+    setting = load_boundary_system(str(searched_run))
     structures = read_part(training_set(searched_run, 1))
     grid = grid_of(setting.frame, setting.config.voxels.shape)
     scale = ConditionScale.fit([structure.gb_energy_j_m2 for structure in structures])
@@ -38,7 +47,9 @@ def test_a_sample_belongs_to_its_step_and_slot_whoever_draws_it(sampler):
 def test_a_sample_holds_all_atoms_of_its_structure(sampler):
     batch = sampler.batch(FIT, 0, range(8), 8)
     totals = (batch.clean * sampler.scale).sum(dim=(1, 2, 3, 4)).numpy()
-    assert {round(float(total)) for total in totals} <= {structure.num_atoms for structure in sampler.structures}
+    assert {round(float(total)) for total in totals} <= {
+        structure.num_atoms for structure in sampler.structures
+    }
     assert np.allclose(totals, np.round(totals), atol=1e-3)
 
 
@@ -66,7 +77,15 @@ def test_low_energies_are_preferred_by_their_weight():
 def row(index: int, fraction: float, energy: float) -> Candidate:
     ident = candidate_id("search", 0, index)
     return Candidate(
-        id=ident, source="search", version=0, round=0, index=index, seed=0, status="ok", n_fraction=fraction, gb_energy_j_m2=energy
+        id=ident,
+        source="search",
+        version=0,
+        round=0,
+        index=index,
+        seed=0,
+        status="ok",
+        n_fraction=fraction,
+        gb_energy_j_m2=energy,
     )
 
 
@@ -81,21 +100,30 @@ def test_about_the_share_is_held_out_and_the_rest_is_learnt():
     # Standard deviation of the number: sqrt(2000 x 0.1 x 0.9) = 13.
     assert 140 < len(held) < 260
     assert [one.id for one in structures if one in held] == [one.id for one in held]
-    assert len(held) + len(learned) == 2000 and not {one.id for one in held} & {one.id for one in learned}
+    assert len(held) + len(learned) == 2000 and not {one.id for one in held} & {
+        one.id for one in learned
+    }
 
 
 def test_the_lowest_of_every_fraction_is_learnt():
     structures = rows(100)
     _, learned = hold_out(structures, 0.9)
     for fraction in {one.n_fraction for one in structures}:
-        lowest = min((one for one in structures if one.n_fraction == fraction), key=lambda one: one.gb_energy_j_m2)
+        lowest = min(
+            (one for one in structures if one.n_fraction == fraction),
+            key=lambda one: one.gb_energy_j_m2,
+        )
         assert lowest in learned
 
 
 def test_what_a_later_model_holds_out_was_not_learnt_by_an_earlier_one():
     earlier, lows = rows(300), [row(1000 + n, n / 5, 1.0) for n in range(5)]
     learned_before = {one.id for one in hold_out([*lows, *earlier], 0.1)[1]}
-    later = [*reversed(earlier[:200]), *(row(index, index % 5 / 5, 2.5) for index in range(400, 700)), *lows]
+    later = [
+        *reversed(earlier[:200]),
+        *(row(index, index % 5 / 5, 2.5) for index in range(400, 700)),
+        *lows,
+    ]
     assert not {one.id for one in hold_out(later, 0.1)[0]} & learned_before
 
 
@@ -111,7 +139,9 @@ def test_augmentation_keeps_the_structure(sampler):
     lengths = sampler.setting.frame.lengths
     for index in range(16):
         moved = sampler._augmented(structure, np.random.default_rng(index))
-        assert closest_pair(moved, lengths) == pytest.approx(closest_pair(structure.positions, lengths), abs=1e-9)
+        assert closest_pair(moved, lengths) == pytest.approx(
+            closest_pair(structure.positions, lengths), abs=1e-9
+        )
         assert np.ptp(moved[:, 2]) == pytest.approx(np.ptp(structure.positions[:, 2]), abs=1e-9)
         assert fits(structure, sampler.setting.frame, sampler.grid)
 

@@ -5,16 +5,21 @@ import pytest
 import torch
 
 from gcd_hpc.errors import CheckpointError
-from gcd_hpc.stages.assembly import grid_of
-from gcd_hpc.stages.decoding import load_decoder, prepare_decoder
-from gcd_hpc.stages.layout import decoder_file, training_set
-from gcd_hpc.stages.setting import Setting
+from gcd_hpc.learning.assembly import grid_of
+from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.learning.decoding import load_decoder, prepare_decoder
 from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.run_directory import decoder_file, training_set
 from gcd_hpc.voxels.encoder import encode
 from tests.stages.conftest import CAMPAIGNS, small_config
 
 pytestmark = pytest.mark.lammps
-LEARNED = ("decoder.kind=learned", "decoder.num_steps=150", "decoder.num_features=16", "decoder.learning_rate=5e-3")
+LEARNED = (
+    "decoder.kind=learned",
+    "decoder.num_steps=150",
+    "decoder.num_features=16",
+    "decoder.learning_rate=5e-3",
+)
 
 
 @pytest.fixture
@@ -22,11 +27,11 @@ def structures(searched_run):
     return read_part(training_set(searched_run, 1))
 
 
-def setting_of(run_dir, *overrides: str) -> Setting:
-    return Setting.build(small_config(*overrides), CAMPAIGNS, run_dir / "bulk.json")
+def setting_of(run_dir, *overrides: str) -> BoundarySystem:
+    return BoundarySystem.build(small_config(*overrides), CAMPAIGNS, run_dir / "bulk.json")
 
 
-def voxels(setting: Setting, positions: np.ndarray) -> torch.Tensor:
+def voxels(setting: BoundarySystem, positions: np.ndarray) -> torch.Tensor:
     return encode(torch.from_numpy(positions), grid_of(setting.frame, setting.config.voxels.shape))
 
 
@@ -34,7 +39,10 @@ def test_the_moment_decoder_needs_no_training(searched_run, structures, tmp_path
     setting = setting_of(searched_run)
     prepare_decoder(tmp_path, setting, structures)
     assert not decoder_file(tmp_path).exists()
-    assert len(load_decoder(tmp_path, setting)(voxels(setting, structures[0].positions))) == structures[0].num_atoms
+    assert (
+        len(load_decoder(tmp_path, setting)(voxels(setting, structures[0].positions)))
+        == structures[0].num_atoms
+    )
 
 
 def test_the_learned_decoder_is_trained_once_and_read_back(searched_run, structures, tmp_path):

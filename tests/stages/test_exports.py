@@ -1,4 +1,6 @@
-"""Structures that LAMMPS relaxed, exported, and read back by the programs they are for: ASE, LAMMPS, and this package's own relax."""
+"""Structures that LAMMPS relaxed, exported, and read back by the programs they are for: ASE,
+LAMMPS, and this package's own relax.
+"""
 
 import json
 import subprocess
@@ -33,9 +35,11 @@ lmp.commands_list(["units metal", "boundary p p s", "atom_modify map array"])
 if form == "lammps-data":
     lmp.command(f"read_data {file}")
 else:
-    lmp.commands_list(["region box block 0 1 0 1 0 1", "create_box 1 box", "mass 1 183.84", "displace_atoms all move 0 0 0"])
+    lmp.commands_list(["region box block 0 1 0 1 0 1", "create_box 1 box", "mass 1 183.84"])
+    lmp.command("displace_atoms all move 0 0 0")
     lmp.command(f"read_dump {file} 0 x y z box yes add yes replace no")
-lmp.commands_list(["pair_style eam/alloy", f"pair_coeff * * {potential} W", "compute energy all pe/atom", "run 0"])
+lmp.commands_list(["pair_style eam/alloy", f"pair_coeff * * {potential} W"])
+lmp.commands_list(["compute energy all pe/atom", "run 0"])
 low, high = lmp.extract_box()[:2]
 print(json.dumps({
     "positions": list(lmp.gather_atoms("x", 1, 3)),
@@ -64,50 +68,96 @@ def same_in_the_plane(left, right, lengths, atol):
 
 @pytest.mark.parametrize("form", STRUCTURAL)
 def test_an_export_relaxes_to_the_energy_in_the_store(searched_run, candidates, tmp_path, form):
-    assert export(RunStore(searched_run), form, tmp_path / "out", ids=[candidate.id for candidate in candidates]) == 3
-    words = ["relax", str(tmp_path / "out"), "--campaign", str(CAMPAIGNS / "smoke.yaml"), "--set", "relaxation.preset=tight", "--json"]
+    assert (
+        export(
+            RunStore(searched_run),
+            form,
+            tmp_path / "out",
+            ids=[candidate.id for candidate in candidates],
+        )
+        == 3
+    )
+    words = [
+        "relax",
+        str(tmp_path / "out"),
+        "--campaign",
+        str(CAMPAIGNS / "smoke.yaml"),
+        "--set",
+        "relaxation.preset=tight",
+        "--json",
+    ]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     records = json.loads(result.stdout)
     named = {record["id"] or Path(record["file"]).stem: record for record in records}
     assert named.keys() == {candidate.id for candidate in candidates}
     for candidate in candidates:
-        assert named[candidate.id]["gb_energy_j_m2"] == pytest.approx(candidate.gb_energy_j_m2, abs=1e-4)
+        assert named[candidate.id]["gb_energy_j_m2"] == pytest.approx(
+            candidate.gb_energy_j_m2, abs=1e-4
+        )
         assert named[candidate.id]["n_fraction"] == pytest.approx(candidate.n_fraction, abs=1e-12)
 
 
 @pytest.mark.parametrize("form", STRUCTURAL)
 def test_ase_reads_the_same_positions_cell_and_energies(searched_run, candidates, tmp_path, form):
-    assert export(RunStore(searched_run), form, tmp_path / "out", ids=[candidate.id for candidate in candidates]) == 3
+    assert (
+        export(
+            RunStore(searched_run),
+            form,
+            tmp_path / "out",
+            ids=[candidate.id for candidate in candidates],
+        )
+        == 3
+    )
     for number, candidate in enumerate(candidates):
-        file = tmp_path / "out" / f"{candidate.id}.{SUFFIXES[form]}" if form in SUFFIXES else tmp_path / "out"
+        file = (
+            tmp_path / "out" / f"{candidate.id}.{SUFFIXES[form]}"
+            if form in SUFFIXES
+            else tmp_path / "out"
+        )
         if form == "ase-db":
             file = file.rename(tmp_path / "out.db") if not number else tmp_path / "out.db"
-        atoms = ase.io.read(file, index=0 if form in SUFFIXES else number, format=READERS.get(form, form))
+        atoms = ase.io.read(
+            file, index=0 if form in SUFFIXES else number, format=READERS.get(form, form)
+        )
         assert atoms.symbols.get_chemical_formula() == f"W{candidate.num_atoms}"
-        same_in_the_plane(atoms.positions, candidate.positions, candidate.cell, ATOL.get(form, 1e-12))
-        np.testing.assert_allclose(atoms.cell.array, np.diag(candidate.cell), atol=1e-7 if form == "extxyz" else 1e-12)
+        same_in_the_plane(
+            atoms.positions, candidate.positions, candidate.cell, ATOL.get(form, 1e-12)
+        )
+        np.testing.assert_allclose(
+            atoms.cell.array, np.diag(candidate.cell), atol=1e-7 if form == "extxyz" else 1e-12
+        )
         if form in ("extxyz", "ase-db"):
-            assert atoms.get_potential_energy() == pytest.approx(candidate.energies_ev.sum(), abs=1e-9)
+            assert atoms.get_potential_energy() == pytest.approx(
+                candidate.energies_ev.sum(), abs=1e-9
+            )
         if form in ("extxyz", "ase-db", "lammps-dump"):
             assert atoms.pbc.tolist() == [True, True, False]
         if form == "extxyz":
-            np.testing.assert_allclose(atoms.get_potential_energies(), candidate.energies_ev, atol=6e-9)
+            np.testing.assert_allclose(
+                atoms.get_potential_energies(), candidate.energies_ev, atol=6e-9
+            )
         if form == "lammps-dump":
             np.testing.assert_array_equal(atoms.arrays["c_energy"], candidate.energies_ev)
 
 
 @pytest.mark.parametrize("form", ["lammps-data", "lammps-dump"])
-def test_lammps_reads_the_same_positions_cell_and_energies(searched_run, candidates, tmp_path, form):
+def test_lammps_reads_the_same_positions_cell_and_energies(
+    searched_run, candidates, tmp_path, form
+):
     candidate = candidates[0]
     export(RunStore(searched_run), form, tmp_path / "out", ids=[candidate.id])
     potential = next(searched_run.glob("*.eam.alloy"))
     line = [sys.executable, "-c", LAMMPS, str(tmp_path / "out"), form, str(potential)]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        line, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     read = json.loads(done.stdout)
     assert read["sides"] == pytest.approx(candidate.cell[:2].tolist(), abs=1e-12)
-    same_in_the_plane(np.array(read["positions"]).reshape(-1, 3), candidate.positions, candidate.cell, 1e-9)
+    same_in_the_plane(
+        np.array(read["positions"]).reshape(-1, 3), candidate.positions, candidate.cell, 1e-9
+    )
     # A sum over neighbours in another order.
     np.testing.assert_allclose(read["energies"], candidate.energies_ev, atol=1e-9)
     assert read["total"] == pytest.approx(candidate.energies_ev.sum(), abs=1e-7)

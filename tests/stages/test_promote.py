@@ -1,4 +1,6 @@
-"""A new model takes the place of the one in use only if it is not worse; what is not promoted is not used."""
+"""A new model takes the place of the one in use only if it is not worse; what is not promoted is
+not used.
+"""
 
 import json
 import math
@@ -8,12 +10,18 @@ import pytest
 import torch
 
 from gcd_hpc.config.campaign import PromotionConfig
+from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.networks.checkpoint import load, save
 from gcd_hpc.stages import train as training
-from gcd_hpc.stages.layout import model_file, model_in_use, promotion_file, training_set
-from gcd_hpc.stages.promote import Canaries, find_objections, hold_out_losses, make_canaries, promote
+from gcd_hpc.stages.promote import (
+    Canaries,
+    find_objections,
+    hold_out_losses,
+    make_canaries,
+    promote,
+)
 from gcd_hpc.stages.sample import Round
-from gcd_hpc.stages.setting import load_setting
+from gcd_hpc.store.run_directory import model_file, model_in_use, promotion_file, training_set
 
 pytestmark = pytest.mark.lammps
 CPU = torch.device("cpu")
@@ -72,7 +80,12 @@ def test_a_worse_model_is_not_promoted_and_its_round_samples_with_the_old_one(tr
 
 
 def test_a_model_is_compared_with_the_one_in_use_and_trained_from_it(trained_copy):
-    run_dir = trained_copy("run", "training.retrain_steps=1", "training.learning_rate=1e-9", "training.min_learning_rate=1e-9")
+    run_dir = trained_copy(
+        "run",
+        "training.retrain_steps=1",
+        "training.learning_rate=1e-9",
+        "training.min_learning_rate=1e-9",
+    )
     promote(str(run_dir), 1)
     add_model(run_dir, 2, noise=0.5)
     promote(str(run_dir), 2)
@@ -118,7 +131,7 @@ def test_canaries_do_not_depend_on_what_later_rounds_learnt(trained_copy):
 
 
 def test_promotion_validates_on_what_training_held_out(trained_run):
-    setting = load_setting(str(trained_run))
+    setting = load_boundary_system(str(trained_run))
     losses = hold_out_losses(trained_run, setting, 1, (1,), CPU)
     assert losses[1] == load(model_file(trained_run, 1))[1]["validation_loss"]
 
@@ -147,10 +160,17 @@ def canaries(median=3.0, invalid=0, failed=0) -> Canaries:
         ((0.20, 0.20), canaries(None, 20), canaries(), ["median energy", "100% of the canaries"]),
         ((0.20, 0.20), canaries(), canaries(None, 20), []),
         ((0.20, 0.20), canaries(None, 20), canaries(None, 20), []),
-        ((9.00, 0.20), canaries(9.0, 20), canaries(), ["hold-out loss", "median energy", "100% of the canaries"]),
+        (
+            (9.00, 0.20),
+            canaries(9.0, 20),
+            canaries(),
+            ["hold-out loss", "median energy", "100% of the canaries"],
+        ),
     ],
 )
-def test_a_model_is_refused_for_each_thing_in_which_it_is_worse_and_for_nothing_else(losses, new, old, named):
+def test_a_model_is_refused_for_each_thing_in_which_it_is_worse_and_for_nothing_else(
+    losses, new, old, named
+):
     config = PromotionConfig(max_loss_ratio=1.1, max_energy_rise_j_m2=0.15, max_invalid_rise=0.25)
     objections = find_objections(config, losses, new, old)
     assert len(objections) == len(named)

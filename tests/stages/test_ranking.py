@@ -1,15 +1,23 @@
-"""Which candidates are relaxed first: those whose energy is low at a glance, against what is known for their [n]."""
+"""Which candidates are relaxed first: those whose energy is low at a glance, against what is known
+for their [n].
+"""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from gcd_hpc.simulation.child import LammpsChild
-from gcd_hpc.stages.layout import search_part
-from gcd_hpc.stages.ranking import batches_of, lowest_energies, lowest_nearby, queue_entries, with_score
-from gcd_hpc.stages.setting import load_setting
+from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.learning.boundary import load_boundary_system
+from gcd_hpc.stages.ranking import (
+    batches_of,
+    lowest_energies,
+    lowest_nearby,
+    queue_entries,
+    with_score,
+)
 from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.run_directory import search_part
 from gcd_hpc.store.schema import Candidate, candidate_id
 
 LOWEST = {0.0: 2.0, 0.4: 3.0}
@@ -18,7 +26,9 @@ LOWEST = {0.0: 2.0, 0.4: 3.0}
 def row(index: int, score: float = np.nan, fraction: float = 0.0, status="sampled") -> Candidate:
     ident = candidate_id("model", 1, index)
     values = {"score_gb_energy_j_m2": score, "n_fraction": fraction}
-    return Candidate(id=ident, source="model", version=1, round=1, index=index, seed=0, status=status, **values)
+    return Candidate(
+        id=ident, source="model", version=1, round=1, index=index, seed=0, status=status, **values
+    )
 
 
 def indices(batches) -> list[list[int]]:
@@ -31,18 +41,39 @@ def test_the_most_promising_candidates_come_first_measured_against_their_own_fra
 
 
 def test_candidates_of_the_same_promise_keep_their_order():
-    assert indices(batches_of([row(index, 2.5) for index in range(6)], LOWEST, 3)) == [[0, 1], [2, 3], [4, 5]]
+    assert indices(batches_of([row(index, 2.5) for index in range(6)], LOWEST, 3)) == [
+        [0, 1],
+        [2, 3],
+        [4, 5],
+    ]
 
 
 def test_candidates_without_a_score_come_after_the_others_and_invalid_ones_last():
-    rows = [row(0, status="invalid"), row(1), row(2, 9.0), row(3, status="invalid"), row(4, 2.1), row(5)]
+    rows = [
+        row(0, status="invalid"),
+        row(1),
+        row(2, 9.0),
+        row(3, status="invalid"),
+        row(4, 2.1),
+        row(5),
+    ]
     assert indices(batches_of(rows, LOWEST, 3)) == [[2, 4], [1, 5], [0, 3]]
 
 
-@pytest.mark.parametrize(("num", "num_batches"), [(50, 7), (40, 5), (9, 3), (3, 3), (10, 1), (2, 5)])
+@pytest.mark.parametrize(
+    ("num", "num_batches"), [(50, 7), (40, 5), (9, 3), (3, 3), (10, 1), (2, 5)]
+)
 def test_every_candidate_is_in_exactly_one_batch(num, num_batches):
     rng = np.random.default_rng(num)
-    rows = [row(index, float(rng.normal()), 0.1 * float(rng.integers(10)), str(rng.choice(["sampled", "invalid"]))) for index in range(num)]
+    rows = [
+        row(
+            index,
+            float(rng.normal()),
+            0.1 * float(rng.integers(10)),
+            str(rng.choice(["sampled", "invalid"])),
+        )
+        for index in range(num)
+    ]
     batches = batches_of(rows, LOWEST, num_batches)
     assert len(batches) == num_batches
     assert sorted(index for batch in indices(batches) for index in batch) == list(range(num))
@@ -66,8 +97,10 @@ def test_a_full_plane_is_no_plane_when_a_fraction_is_looked_up():
 
 
 @pytest.mark.lammps
-def test_the_score_is_near_the_energy_of_a_relaxed_structure_and_above_that_of_a_shaken_one(searched_run):
-    setting = load_setting(str(searched_run))
+def test_the_score_is_near_the_energy_of_a_relaxed_structure_and_above_that_of_a_shaken_one(
+    searched_run,
+):
+    setting = load_boundary_system(str(searched_run))
     best = min(read_part(search_part(searched_run, 0)), key=lambda known: known.gb_energy_j_m2)
     shaken = best.positions + np.random.default_rng(0).normal(0.0, 0.3, best.positions.shape)
     overlapping = best.positions.copy()
@@ -75,8 +108,12 @@ def test_the_score_is_near_the_energy_of_a_relaxed_structure_and_above_that_of_a
     fresh = replace(best, status="sampled", unrelaxed_positions=best.positions)
     with LammpsChild(setting.potential, 30.0) as child:
         score = with_score(setting, child, fresh).score_gb_energy_j_m2
-        worse = with_score(setting, child, replace(fresh, unrelaxed_positions=shaken)).score_gb_energy_j_m2
-        none = with_score(setting, child, replace(fresh, unrelaxed_positions=overlapping)).score_gb_energy_j_m2
+        worse = with_score(
+            setting, child, replace(fresh, unrelaxed_positions=shaken)
+        ).score_gb_energy_j_m2
+        none = with_score(
+            setting, child, replace(fresh, unrelaxed_positions=overlapping)
+        ).score_gb_energy_j_m2
         refused = with_score(setting, child, replace(fresh, status="invalid")).score_gb_energy_j_m2
     assert score == pytest.approx(best.gb_energy_j_m2, abs=0.01)
     assert worse > score + 0.1

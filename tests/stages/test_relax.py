@@ -5,11 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gcd_hpc.stages.layout import known_parts, relaxed_part, sampled_part, search_part, training_set
 from gcd_hpc.stages.relax import relax_chunk
-from gcd_hpc.stages.relaxing import Worth
+from gcd_hpc.stages.relaxing import ScreenWindow
 from gcd_hpc.stages.sample import sample_task
 from gcd_hpc.store.parts import read_part, write_part
+from gcd_hpc.store.run_directory import (
+    known_parts,
+    relaxed_part,
+    sampled_part,
+    search_part,
+    training_set,
+)
 from gcd_hpc.store.schema import Candidate, candidate_id
 
 pytestmark = pytest.mark.lammps
@@ -17,18 +23,28 @@ pytestmark = pytest.mark.lammps
 
 @pytest.fixture
 def sampled_run(run_copy):
-    """A run with one sampled chunk: a good structure, one with two atoms in one place, one that was refused before."""
+    """A run with one sampled chunk: a good structure, one with two atoms in one place, one that was
+    refused before.
+    """
     run_dir = run_copy("run")
-    good = min((row for row in read_part(search_part(run_dir, 0))), key=lambda row: row.gb_energy_j_m2)
+    good = min(
+        (row for row in read_part(search_part(run_dir, 0))), key=lambda row: row.gb_energy_j_m2
+    )
     overlapping = good.positions.copy()
     middle = np.argsort(overlapping[:, 2])[len(overlapping) // 2]
     overlapping[middle] = overlapping[middle - 1] + 0.01
-    rows = [sampled(good, 0, good.positions), sampled(good, 1, overlapping), sampled(good, 2, overlapping, "invalid", "closest pair")]
+    rows = [
+        sampled(good, 0, good.positions),
+        sampled(good, 1, overlapping),
+        sampled(good, 2, overlapping, "invalid", "closest pair"),
+    ]
     write_part(sampled_part(run_dir, 1, 0), rows, {"config": ""})
     return run_dir
 
 
-def sampled(source: Candidate, index: int, positions: np.ndarray, status="sampled", reason="") -> Candidate:
+def sampled(
+    source: Candidate, index: int, positions: np.ndarray, status="sampled", reason=""
+) -> Candidate:
     return Candidate(
         id=candidate_id("model", 1, index),
         source="model",
@@ -53,7 +69,12 @@ def test_failed_candidates_are_recorded_with_their_reason_and_the_others_relaxed
     assert "overlap" in failed.reason
     assert np.isnan(failed.gb_energy_j_m2)
     assert invalid.reason == "closest pair"
-    assert {key: report[key] for key in ("num", "ok", "failed", "invalid")} == {"num": 3, "ok": 1, "failed": 1, "invalid": 1}
+    assert {key: report[key] for key in ("num", "ok", "failed", "invalid")} == {
+        "num": 3,
+        "ok": 1,
+        "failed": 1,
+        "invalid": 1,
+    }
 
 
 def test_a_relaxed_structure_stays_where_it_is(sampled_run):
@@ -97,14 +118,20 @@ def test_a_batch_of_nothing_is_a_part_of_nothing(sampled_run):
 def test_a_chunk_reports_what_lies_near_the_lowest_of_its_fraction(run_copy):
     run_dir = run_copy("run", "selection.energy_window_j_m2=0.2")
     rows = [row for row in read_part(search_part(run_dir, 0)) if row.status == "ok"]
-    write_part(sampled_part(run_dir, 1, 0), [sampled(row, n, row.positions) for n, row in enumerate(rows)], {"config": ""})
+    write_part(
+        sampled_part(run_dir, 1, 0),
+        [sampled(row, n, row.positions) for n, row in enumerate(rows)],
+        {"config": ""},
+    )
     low = relax_chunk(str(run_dir), 1, 0)["low"]
     relaxed = read_part(relaxed_part(run_dir, 1, 0))
     lowest = {}
     for row in [*relaxed, *read_part(training_set(run_dir, 1))]:
         key = round(row.n_fraction, 6)
         lowest[key] = min(lowest.get(key, np.inf), row.gb_energy_j_m2)
-    expected = [row for row in relaxed if row.gb_energy_j_m2 <= lowest[round(row.n_fraction, 6)] + 0.2]
+    expected = [
+        row for row in relaxed if row.gb_energy_j_m2 <= lowest[round(row.n_fraction, 6)] + 0.2
+    ]
     assert low == [[row.n_fraction, round(row.gb_energy_j_m2, 4)] for row in expected]
     assert 0 < len(low) < len(relaxed)
 
@@ -113,12 +140,16 @@ def test_selection_sees_what_is_relaxed_so_far_of_the_rounds_before(sampled_run)
     relax_chunk(str(sampled_run), 1, 2, num_batches=3)
     relax_chunk(str(sampled_run), 1, 0, num_batches=3)
     search, first, last = known_parts(sampled_run, 2)
-    assert (search, first, last) == (search_part(sampled_run, 0), relaxed_part(sampled_run, 1, 0), relaxed_part(sampled_run, 1, 2))
+    assert (search, first, last) == (
+        search_part(sampled_run, 0),
+        relaxed_part(sampled_run, 1, 0),
+        relaxed_part(sampled_run, 1, 2),
+    )
     assert known_parts(sampled_run, 1) == [search]
 
 
 def test_only_structures_near_the_best_of_their_fraction_are_worth_finishing():
-    worth = Worth(0.3, {0.2: 2.3})
+    worth = ScreenWindow(0.3, {0.2: 2.3})
     assert worth(0.2, 2.59)
     assert not worth(0.2, 2.61)
     assert worth(0.7, 9.0)

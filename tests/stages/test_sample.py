@@ -1,4 +1,6 @@
-"""Candidates belong to their index: neither the number of ranks nor an interruption changes a bit of them."""
+"""Candidates belong to their index: neither the number of ranks nor an interruption changes a bit
+of them.
+"""
 
 import shutil
 import subprocess
@@ -9,11 +11,20 @@ import numpy as np
 import pytest
 import torch
 
-from gcd_hpc.stages.assembly import known_mask
-from gcd_hpc.stages.layout import model_file, sampled_part
-from gcd_hpc.stages.sample import Model, Round, draft, draw_registry, generate, kept_round, objection, sample_task
-from gcd_hpc.stages.setting import load_setting
+from gcd_hpc.learning.assembly import known_mask
+from gcd_hpc.learning.boundary import load_boundary_system
+from gcd_hpc.stages.sample import (
+    Model,
+    Round,
+    draft,
+    draw_registry,
+    generate,
+    kept_round,
+    objection,
+    sample_task,
+)
 from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.run_directory import model_file, sampled_part
 from tests.stages.conftest import sample_with, train_with
 
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
@@ -32,13 +43,20 @@ def test_candidates_do_not_depend_on_the_number_of_ranks(trained_run, tmp_path):
     pairs = list(zip(candidates_of(one), candidates_of(three), strict=True))
     assert len(pairs) == 6
     for first, second in pairs:
-        assert (first.id, first.status, first.target_n_fraction) == (second.id, second.status, second.target_n_fraction)
+        assert (first.id, first.status, first.target_n_fraction) == (
+            second.id,
+            second.status,
+            second.target_n_fraction,
+        )
         assert np.array_equal(first.unrelaxed_positions, second.unrelaxed_positions)
         assert np.array_equal(first.registry, second.registry)
 
 
 def test_a_task_makes_the_candidates_of_the_mpi_stage_and_a_whole_chunk_of_them(trained_copy):
-    by_ranks, by_tasks = trained_copy("ranks", "sampling.num_candidates=5"), trained_copy("tasks", "sampling.num_candidates=5")
+    by_ranks, by_tasks = (
+        trained_copy("ranks", "sampling.num_candidates=5"),
+        trained_copy("tasks", "sampling.num_candidates=5"),
+    )
     sample_with(1, by_ranks)
     reports = [sample_task(str(by_tasks), 1, chunk) for chunk in range(3)]
     expected, found = candidates_of(by_ranks), candidates_of(by_tasks)
@@ -46,7 +64,11 @@ def test_a_task_makes_the_candidates_of_the_mpi_stage_and_a_whole_chunk_of_them(
     assert [row.index for row in found] == list(range(6))
     assert sum(report["num"] for report in reports) == 6
     for first, second in zip(expected, found, strict=False):
-        assert (first.id, first.status, first.model_sha256) == (second.id, second.status, second.model_sha256)
+        assert (first.id, first.status, first.model_sha256) == (
+            second.id,
+            second.status,
+            second.model_sha256,
+        )
         assert np.array_equal(first.unrelaxed_positions, second.unrelaxed_positions)
         assert np.isnan(first.score_gb_energy_j_m2)
     assert any(np.isfinite(row.score_gb_energy_j_m2) for row in found)
@@ -63,7 +85,9 @@ def test_a_task_whose_chunk_is_on_disk_reports_the_same_and_makes_nothing(traine
     assert len(first["queue"]) == 2
     scores = {row.index: row.score_gb_energy_j_m2 for row in read_part(sampled_part(run_dir, 1, 0))}
     listed = [score for batch in first["queue"] for _, score in batch]
-    assert sorted(listed) == pytest.approx(sorted(score for score in scores.values() if np.isfinite(score)), abs=1e-4)
+    assert sorted(listed) == pytest.approx(
+        sorted(score for score in scores.values() if np.isfinite(score)), abs=1e-4
+    )
 
 
 def test_a_worker_keeps_the_model_of_one_round_only(trained_copy):
@@ -75,7 +99,9 @@ def test_a_worker_keeps_the_model_of_one_round_only(trained_copy):
     assert kept_round.cache_info().maxsize == 1
 
 
-def test_sampling_again_makes_only_the_missing_chunks_and_makes_them_the_same(trained_run, tmp_path):
+def test_sampling_again_makes_only_the_missing_chunks_and_makes_them_the_same(
+    trained_run, tmp_path
+):
     run_dir = tmp_path / "run"
     shutil.copytree(trained_run, run_dir)
     sample_with(2, run_dir)
@@ -89,10 +115,12 @@ def test_sampling_again_makes_only_the_missing_chunks_and_makes_them_the_same(tr
 
 
 def test_all_fractions_are_asked_for_in_turn_below_the_known_energies(trained_run):
-    setting = load_setting(str(trained_run))
+    setting = load_boundary_system(str(trained_run))
     model = Model.load(model_file(trained_run, 1), setting, torch.device("cpu"))
     targets = [model.target(setting, index) for index in range(20)]
-    assert [fraction for _, fraction in targets] == [pytest.approx(index % 10 / 10) for index in range(20)]
+    assert [fraction for _, fraction in targets] == [
+        pytest.approx(index % 10 / 10) for index in range(20)
+    ]
     assert all(energy < min(model.lowest_energies.values()) + 3.0 for energy, _ in targets)
     for energy, fraction in targets:
         known = model.lowest_energies.get(round(fraction, 6))
@@ -115,25 +143,37 @@ def test_a_damaged_model_file_is_named_and_nothing_is_sampled(trained_run, tmp_p
 
 
 def test_registries_come_from_the_training_set_for_their_share_of_the_candidates(searched_run):
-    setting = load_setting(str(searched_run))
-    sampling = setting.config.sampling.model_copy(update={"bootstrap_share": 0.5, "registry_jitter": 0.0})
+    setting = load_boundary_system(str(searched_run))
+    sampling = setting.config.sampling.model_copy(
+        update={"bootstrap_share": 0.5, "registry_jitter": 0.0}
+    )
     setting = replace(setting, config=setting.config.model_copy(update={"sampling": sampling}))
     registries = np.array([[1.0, 2.0, 0.5], [3.0, 4.0, 0.7]])
-    known = {"n_fraction": np.array([0.2, 0.4]), "gb_energy_j_m2": np.array([2.3, 2.5]), "registry_relaxed": registries}
-    drawn = np.array([draw_registry(setting, known, 0.4, np.random.default_rng(index)) for index in range(400)])
+    known = {
+        "n_fraction": np.array([0.2, 0.4]),
+        "gb_energy_j_m2": np.array([2.3, 2.5]),
+        "registry_relaxed": registries,
+    }
+    drawn = np.array(
+        [draw_registry(setting, known, 0.4, np.random.default_rng(index)) for index in range(400)]
+    )
     copied = np.isclose(drawn[:, 2], 0.7)
     assert 150 < copied.sum() < 250
     # Of the lattice points that stand for one registry any may be taken; all join the grains alike.
     assert np.allclose(drawn[copied], drawn[copied][0])
-    nearest = np.array([draw_registry(setting, known, 0.9, np.random.default_rng(index)) for index in range(400)])
-    assert np.allclose(np.isclose(nearest[:, 2], 0.5), copied), "[n] = 0.9 is nearer to 0.2 than to 0.4, for 1 is 0"
+    nearest = np.array(
+        [draw_registry(setting, known, 0.9, np.random.default_rng(index)) for index in range(400)]
+    )
+    assert np.allclose(np.isclose(nearest[:, 2], 0.5), copied), (
+        "[n] = 0.9 is nearer to 0.2 than to 0.4, for 1 is 0"
+    )
     others = drawn[~copied] / [*setting.bicrystal.lengths, setting.bicrystal.plane_spacing]
     assert np.all((others >= 0) & (others < 1))
     assert np.allclose(others.mean(axis=0), 0.5, atol=0.1)
 
 
 def test_structures_that_are_not_worth_relaxing_are_refused_with_the_reason(searched_run):
-    setting = load_setting(str(searched_run))
+    setting = load_boundary_system(str(searched_run))
     assert objection(setting, 335, 2.0) == ""
     assert "closest pair 0.50 Å" in objection(setting, 335, 0.5)
     assert "expected 340 less up to two planes" in objection(setting, 300, 2.0)
@@ -165,10 +205,18 @@ def test_the_papers_options_train_and_sample(run_copy):
 
 
 def test_repaint_trains_without_the_known_layers_and_is_given_them_when_it_samples(run_copy):
-    options = ["diffusion.inpainting=repaint", "sampling.resamples=2", "training.num_steps=2", "sampling.num_candidates=4"]
+    options = [
+        "diffusion.inpainting=repaint",
+        "sampling.resamples=2",
+        "training.num_steps=2",
+        "sampling.num_candidates=4",
+    ]
     run_dir = run_copy("run", *options)
     train_with(1, run_dir)
-    setting, opened = load_setting(str(run_dir)), Round.open(run_dir, 1, torch.device("cpu"))
+    setting, opened = (
+        load_boundary_system(str(run_dir)),
+        Round.open(run_dir, 1, torch.device("cpu")),
+    )
     shown = []
     opened.model.network.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
     drafts = [draft(setting, opened.model, opened.known, index) for index in range(2)]
@@ -181,9 +229,14 @@ def test_repaint_trains_without_the_known_layers_and_is_given_them_when_it_sampl
     assert torch.equal(generate(setting, opened.model, drafts, torch.device("cpu")), arrays)
 
 
-def test_repainted_candidates_do_not_depend_on_their_batch_and_palette_does_not_resample(trained_copy):
+def test_repainted_candidates_do_not_depend_on_their_batch_and_palette_does_not_resample(
+    trained_copy,
+):
     def arrays_of(run_dir, indices):
-        setting, opened = load_setting(str(run_dir)), Round.open(run_dir, 1, torch.device("cpu"))
+        setting, opened = (
+            load_boundary_system(str(run_dir)),
+            Round.open(run_dir, 1, torch.device("cpu")),
+        )
         drafts = [draft(setting, opened.model, opened.known, index) for index in indices]
         return generate(setting, opened.model, drafts, torch.device("cpu"))
 

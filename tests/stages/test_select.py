@@ -4,33 +4,39 @@ import numpy as np
 import pytest
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.stages.layout import known_parts, search_part, training_set
+from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.stages.select import choose, select
-from gcd_hpc.stages.setting import load_setting
 from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.run_directory import known_parts, search_part, training_set
 
 pytestmark = pytest.mark.lammps
 
 
 def test_the_training_set_holds_relaxed_structures_within_the_window(searched_run):
-    setting = load_setting(str(searched_run))
+    setting = load_boundary_system(str(searched_run))
     everything = [row for row in read_part(search_part(searched_run, 0)) if row.status == "ok"]
     chosen = read_part(training_set(searched_run, 1))
     assert chosen
     for row in chosen:
-        lowest = min(other.gb_energy_j_m2 for other in everything if np.isclose(other.n_fraction, row.n_fraction))
+        lowest = min(
+            other.gb_energy_j_m2
+            for other in everything
+            if np.isclose(other.n_fraction, row.n_fraction)
+        )
         assert lowest <= row.gb_energy_j_m2 <= lowest + setting.config.selection.energy_window_j_m2
 
 
 def test_a_structure_that_was_found_twice_is_learnt_once(searched_run):
-    setting = load_setting(str(searched_run))
+    setting = load_boundary_system(str(searched_run))
     part = search_part(searched_run, 0)
-    assert [row.id for row in choose(setting, [part, part])] == [row.id for row in choose(setting, [part])]
+    assert [row.id for row in choose(setting, [part, part])] == [
+        row.id for row in choose(setting, [part])
+    ]
 
 
 def test_a_window_of_energies_withholds_what_lies_below(run_copy):
     run_dir = run_copy("run", "selection.min_energy_j_m2=3.0", "selection.energy_window_j_m2=5.0")
-    chosen = choose(load_setting(str(run_dir)), known_parts(run_dir, 1))
+    chosen = choose(load_boundary_system(str(run_dir)), known_parts(run_dir, 1))
     assert chosen
     assert all(row.gb_energy_j_m2 >= 3.0 for row in chosen)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from gcd_hpc.errors import GcdError, PotentialError
-from gcd_hpc.stages.setting import prepare
+from gcd_hpc.learning.boundary import prepare
 from tests.stages.conftest import CAMPAIGNS, small_config
 
 pytestmark = pytest.mark.lammps

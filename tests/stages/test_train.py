@@ -1,4 +1,4 @@
-"""Training is the same on any number of processes, and the same whether it was interrupted or not."""
+"""Training is the same on any number of processes, interrupted or not."""
 
 import contextlib
 import os
@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from gcd_hpc.config.loader import dump
+from gcd_hpc.learning.boundary import CONFIG_NAME
 from gcd_hpc.networks.checkpoint import load, save_state
 from gcd_hpc.stages import train as training
-from gcd_hpc.stages.layout import model_dir, model_file
-from gcd_hpc.stages.setting import CONFIG_NAME
+from gcd_hpc.store.run_directory import model_dir, model_file
 from tests.stages.conftest import launch, small_config
 
 pytestmark = pytest.mark.lammps
@@ -24,7 +24,14 @@ TWENTY_STEPS = ["training.num_steps=20", "training.batch_size=4", "training.chec
 
 
 def torchrun_line(num_processes, *arguments):
-    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}", "-m"]
+    line = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc-per-node={num_processes}",
+        "-m",
+    ]
     return [*line, *map(str, arguments)]
 
 
@@ -33,7 +40,10 @@ def weights_of(run_dir, version=1):
 
 
 def assert_same_model(one, other):
-    (first, first_metadata), (second, second_metadata) = load(model_file(one, 1)), load(model_file(other, 1))
+    (first, first_metadata), (second, second_metadata) = (
+        load(model_file(one, 1)),
+        load(model_file(other, 1)),
+    )
     for name, tensor in first.items():
         assert torch.equal(second[name], tensor), name
     assert first_metadata == second_metadata
@@ -45,7 +55,9 @@ def train_here(run_dir, version=1):
 
 @pytest.fixture(scope="module")
 def followed(searched_run, tmp_path_factory):
-    """Twenty steps by one and by two processes, (run directory, losses and weights of each rank) by number of processes."""
+    """Twenty steps by one and by two processes, (run directory, losses and weights of each rank) by
+    number of processes.
+    """
     runs = {}
     for num in (1, 2):
         run_dir, out = tmp_path_factory.mktemp("followed") / "run", tmp_path_factory.mktemp("trace")
@@ -68,7 +80,8 @@ def whole_run(searched_run, tmp_path_factory):
 def test_two_processes_with_half_the_batch_each_follow_one_with_all_of_it(followed):
     (_, [one]), (_, [two, _]) = followed[1], followed[2]
     assert len(one["losses"]) == 20
-    # The gradients of the two halves are summed in another order: seen are 2e-7 of a loss and 7e-6 of what the weights have moved.
+    # The gradients of the two halves are summed in another order: seen are 2e-7 of a loss and 7e-6
+    # of what the weights have moved.
     torch.testing.assert_close(two["losses"], one["losses"], rtol=1e-5, atol=0)
     moved = (one["weights"] - one["weights"][0]).norm(dim=1)
     apart = (two["weights"] - one["weights"]).norm(dim=1)
@@ -83,7 +96,9 @@ def test_all_processes_hold_the_same_weights_after_every_step(followed):
     assert torch.equal(first["losses"], second["losses"])
 
 
-def test_interrupted_training_ends_with_the_same_model_bit_for_bit(whole_run, run_copy, monkeypatch):
+def test_interrupted_training_ends_with_the_same_model_bit_for_bit(
+    whole_run, run_copy, monkeypatch
+):
     broken = run_copy("broken")
 
     class Interrupted(Exception):
@@ -104,7 +119,9 @@ def test_interrupted_training_ends_with_the_same_model_bit_for_bit(whole_run, ru
     assert_same_model(whole_run, broken)
 
 
-def test_training_killed_between_its_last_step_and_its_model_file_keeps_its_loss(whole_run, run_copy, monkeypatch):
+def test_training_killed_between_its_last_step_and_its_model_file_keeps_its_loss(
+    whole_run, run_copy, monkeypatch
+):
     broken = run_copy("broken")
     with monkeypatch.context() as patch:
         patch.setattr(training, "save", lambda *_: 1 / 0)
@@ -130,11 +147,17 @@ def test_a_pause_file_ends_training_with_a_checkpoint_and_code_75(whole_run, run
     assert not (model_dir(run_dir, 1) / "state.pt").exists()
 
 
-def test_a_signal_to_one_process_or_to_torchrun_pauses_all_and_the_rest_is_the_same_bit_for_bit(followed, run_copy, tmp_path):
+def test_a_signal_to_one_process_or_to_torchrun_pauses_all_and_the_rest_is_the_same_bit_for_bit(
+    followed, run_copy, tmp_path
+):
     run_dir, log = run_copy("run", *TWENTY_STEPS), tmp_path / "log"
 
     def ranks(process):
-        found = [child for child in psutil.Process(process.pid).children() if "gcd_hpc.stages.train" in child.cmdline()]
+        found = [
+            child
+            for child in psutil.Process(process.pid).children()
+            if "gcd_hpc.stages.train" in child.cmdline()
+        ]
         return sorted(found, key=lambda child: int(child.environ()["RANK"]))
 
     pause_while_at_work(run_dir, log, lambda process: ranks(process)[1].send_signal(signal.SIGUSR1))
@@ -154,7 +177,12 @@ def pause_while_at_work(run_dir, log, send):
     progress.unlink(missing_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     with open(log, "a") as output:
-        process = subprocess.Popen(torchrun_line(2, "gcd_hpc.stages.train", run_dir, 1), stdout=output, stderr=output, env=environment)
+        process = subprocess.Popen(
+            torchrun_line(2, "gcd_hpc.stages.train", run_dir, 1),
+            stdout=output,
+            stderr=output,
+            env=environment,
+        )
         try:
             limit = time.monotonic() + 60
             while not progress.exists():
@@ -175,39 +203,66 @@ def end_with_children(process):
 
 
 def steps_paused_at(log):
-    return [int(line.split()[3]) for line in log.read_text().splitlines() if line.startswith("paused at step ")]
+    return [
+        int(line.split()[3])
+        for line in log.read_text().splitlines()
+        if line.startswith("paused at step ")
+    ]
 
 
 @pytest.mark.parametrize("damage", ["cut short", "empty", "a flipped bit"])
-def test_a_damaged_checkpoint_is_named_in_one_line_and_training_begins_again(whole_run, run_copy, capsys, damage):
+def test_a_damaged_checkpoint_is_named_in_one_line_and_training_begins_again(
+    whole_run, run_copy, capsys, damage
+):
     run_dir = run_copy("run")
     checkpoint = model_dir(run_dir, 1) / "state.pt"
     save_state(checkpoint, {"step": 4, "network": torch.zeros(1000)})
     content = bytearray(checkpoint.read_bytes())
     content[len(content) // 2] ^= 1
-    checkpoint.write_bytes({"cut short": content[:1000], "empty": b"", "a flipped bit": content}[damage])
+    checkpoint.write_bytes(
+        {"cut short": content[:1000], "empty": b"", "a flipped bit": content}[damage]
+    )
     train_here(run_dir)
     (line,) = capsys.readouterr().out.splitlines()
-    assert line == f"{checkpoint}: damaged training state: its content hash does not fit; training begins again at step 0"
+    assert (
+        line
+        == f"{checkpoint}: damaged training state: its content hash does not fit; training begins"
+        " again at step 0"
+    )
     assert_same_model(whole_run, run_dir)
 
 
 def test_the_second_model_starts_from_the_first(run_copy):
-    run_dir = run_copy("run", "training.retrain_steps=1", "training.learning_rate=1e-9", "training.min_learning_rate=1e-9")
+    run_dir = run_copy(
+        "run",
+        "training.retrain_steps=1",
+        "training.learning_rate=1e-9",
+        "training.min_learning_rate=1e-9",
+    )
     train_here(run_dir)
     model_dir(run_dir, 2).mkdir()
-    (model_dir(run_dir, 2) / "training.h5").write_bytes((model_dir(run_dir, 1) / "training.h5").read_bytes())
+    (model_dir(run_dir, 2) / "training.h5").write_bytes(
+        (model_dir(run_dir, 1) / "training.h5").read_bytes()
+    )
     train_here(run_dir, 2)
     first, second = weights_of(run_dir, 1), weights_of(run_dir, 2)
     assert all(torch.allclose(second[name], first[name], atol=1e-6) for name in first)
 
 
 def test_learning_lowers_the_loss(run_copy):
-    run_dir = run_copy("run", "training.num_steps=60", "training.checkpoint_every=60", "training.learning_rate=5e-3", "network.width=16")
+    run_dir = run_copy(
+        "run",
+        "training.num_steps=60",
+        "training.checkpoint_every=60",
+        "training.learning_rate=5e-3",
+        "network.width=16",
+    )
     losses = []
     step = training.Training.advance
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Training, "advance", lambda self: losses.append(step(self)) or losses[-1])
+        patch.setattr(
+            training.Training, "advance", lambda self: losses.append(step(self)) or losses[-1]
+        )
         train_here(run_dir)
     assert sum(losses[-10:]) < 0.85 * sum(losses[:10])
 

@@ -1,4 +1,6 @@
-"""A training that also keeps its loss and its weights after every step: ``torchrun -m tests.stages.traced_training RUN OUT``."""
+"""A training that also keeps its loss and its weights after every step: ``torchrun -m
+tests.stages.traced_training RUN OUT``.
+"""
 
 import os
 import sys
@@ -23,22 +25,31 @@ class Trace:
         self.weights.append(flat(state.network))
         return loss
 
-    def agree(self, process: training.Process, loss: float, wants_pause: bool) -> tuple[float, bool]:
+    def agree(
+        self, process: training.Process, loss: float, wants_pause: bool
+    ) -> tuple[float, bool]:
         answer = self._agree(process, loss, wants_pause)
         self.losses.append(answer[0])
         return answer
 
 
 def flat(network: torch.nn.Module) -> torch.Tensor:
-    return torch.cat([parameter.detach().double().reshape(-1) for parameter in network.parameters()])
+    return torch.cat(
+        [parameter.detach().double().reshape(-1) for parameter in network.parameters()]
+    )
 
 
 def main(run_dir: Path, out: Path) -> int:
     trace = Trace()
     training.Training.advance = lambda state: trace.advance(state)
-    training.Process.agree = lambda process, loss, wants_pause: trace.agree(process, loss, wants_pause)
+    training.Process.agree = lambda process, loss, wants_pause: trace.agree(
+        process, loss, wants_pause
+    )
     code = training.main([str(run_dir), "1"])
-    content = {"losses": torch.tensor(trace.losses, dtype=torch.float64), "weights": torch.stack(trace.weights)}  # (steps + 1, weights)
+    content = {
+        "losses": torch.tensor(trace.losses, dtype=torch.float64),
+        "weights": torch.stack(trace.weights),
+    }  # (steps + 1, weights)
     torch.save(content, out / f"rank-{os.environ['RANK']}.pt")
     return code
 

@@ -1,6 +1,7 @@
-"""The golden file of this schema version: real structures, relaxed by LAMMPS. Later versions must read it and find nothing wrong.
+"""The golden file of this schema version: real structures, relaxed by LAMMPS. Later versions must
+read it and find nothing wrong.
 
-    python -m tests.store.golden tests/store/golden_v3.h5
+python -m tests.store.golden tests/store/golden_v3.h5
 """
 
 import shutil
@@ -9,13 +10,18 @@ import tempfile
 from pathlib import Path
 
 from gcd_hpc.config.loader import dump, load_campaign
-from gcd_hpc.stages.layout import search_part
+from gcd_hpc.learning.boundary import CONFIG_NAME, prepare
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.search import search_chunk
-from gcd_hpc.stages.setting import CONFIG_NAME, prepare
+from gcd_hpc.store.run_directory import search_part
 
 CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
-TRIES = ["search.num_tries=3", "search.chunk_size=3", "search.md.probability=0", "boundary.slab_heights=[22.0, 21.0]"]
+TRIES = [
+    "search.num_tries=3",
+    "search.chunk_size=3",
+    "search.md.probability=0",
+    "boundary.slab_heights=[22.0, 21.0]",
+]
 
 
 def main(target: Path) -> None:

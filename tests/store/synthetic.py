@@ -25,14 +25,25 @@ def make_candidate(index, source="search", version=0, num_atoms=30, status="ok",
         "cohesive_ev": -8.76,
         "area_a2": 100.163,
     }
-    return Candidate(candidate_id(source, version, index), source, version, version, index, 7, status, **(values | more))
+    return Candidate(
+        candidate_id(source, version, index),
+        source,
+        version,
+        version,
+        index,
+        7,
+        status,
+        **(values | more),
+    )
 
 
 def assert_same(left, right):
     assert len(left) == len(right)
     for one, other in zip(left, right, strict=True):
         for field in FIELDS:
-            np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
+            np.testing.assert_array_equal(
+                getattr(one, field.name), getattr(other, field.name), err_msg=field.name
+            )
 
 
 def write_golden(path):

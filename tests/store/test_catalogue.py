@@ -20,7 +20,10 @@ NAMES = [field.name for field in ROW_FIELDS]
 
 
 def write_chunk(run, chunk, provenance, **more):
-    found = [make_candidate(10 * chunk + i, num_atoms=2 + i, reason=f"Ø {i}" if i else "", **more) for i in range(3)]
+    found = [
+        make_candidate(10 * chunk + i, num_atoms=2 + i, reason=f"Ø {i}" if i else "", **more)
+        for i in range(3)
+    ]
     write_part(run / f"parts/search/part-{chunk:05d}.h5", found, provenance)
 
 
@@ -94,7 +97,12 @@ def test_only_new_parts_are_read_for_a_new_index(run, provenance):
     store.build_index()
     spoil(run / "parts/search/part-00099.h5")
     found = store.columns(NAMES)
-    assert found["id"].tolist() == [*expected["id"], "search-000990", "search-000991", "search-000992"]
+    assert found["id"].tolist() == [
+        *expected["id"],
+        "search-000990",
+        "search-000991",
+        "search-000992",
+    ]
     assert found["reason"].tolist()[-3:] == ["", "Ø 1", "Ø 2"]
 
 
@@ -116,7 +124,11 @@ def test_a_part_that_changes_is_read_again_and_no_other(run, provenance):
     for path in store.part_paths():
         spoil(path)
     write_part(run / "parts/search/part-00007.h5", [make_candidate(777)], provenance)
-    assert store.columns(["id"])["id"].tolist()[20:23] == ["search-000062", "search-000777", "search-000080"]
+    assert store.columns(["id"])["id"].tolist()[20:23] == [
+        "search-000062",
+        "search-000777",
+        "search-000080",
+    ]
 
 
 def test_a_part_between_those_of_the_index_keeps_its_place(run, provenance):
@@ -142,7 +154,9 @@ def test_single_rows_are_those_of_the_whole_columns(run, late):
     expected = read_columns(paths, NAMES)
     chosen = np.array([0, 1, 13, 14, 15, 40, 62])
     with RunStore(run).rows() as rows:
-        assert_same_columns(rows.take(NAMES, chosen), {name: values[chosen] for name, values in expected.items()})
+        assert_same_columns(
+            rows.take(NAMES, chosen), {name: values[chosen] for name, values in expected.items()}
+        )
         assert rows.take(["id"], chosen[:0])["id"].tolist() == []
 
 
@@ -212,9 +226,11 @@ def test_an_index_of_another_version_is_made_again(run, attribute):
 def test_numbers_in_the_index_have_their_units_too(run):
     RunStore(run).build_index()
     with h5py.File(run / "index.h5") as file:
-        assert {field.name: file[field.path].attrs["units"] for field in ROW_FIELDS if field.kind != "text"} == {
-            field.name: field.unit for field in ROW_FIELDS if field.kind != "text"
-        }
+        assert {
+            field.name: file[field.path].attrs["units"]
+            for field in ROW_FIELDS
+            if field.kind != "text"
+        } == {field.name: field.unit for field in ROW_FIELDS if field.kind != "text"}
 
 
 def test_parts_of_version_1_are_indexed_with_the_defaults_of_younger_fields(run):
@@ -242,7 +258,9 @@ def test_candidates_are_found_through_the_index(run):
     for path in store.part_paths():
         if path.name != "part-00003.h5":
             spoil(path)
-    assert_same(store.candidates(["search-000031"]), [make_candidate(31, num_atoms=3, reason="Ø 1")])
+    assert_same(
+        store.candidates(["search-000031"]), [make_candidate(31, num_atoms=3, reason="Ø 1")]
+    )
 
 
 def test_an_index_of_no_part_is_empty(tmp_path):

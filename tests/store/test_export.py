@@ -25,7 +25,11 @@ ATOL = 1e-7
 @pytest.fixture
 def store(tmp_path, candidates, provenance):
     write_part(tmp_path / "run/parts/search/part-00000.h5", candidates, provenance)
-    write_part(tmp_path / "run/parts/model-01/relaxed/part-00000.h5", [make_candidate(4, "model", 1, num_atoms=33)], provenance)
+    write_part(
+        tmp_path / "run/parts/model-01/relaxed/part-00000.h5",
+        [make_candidate(4, "model", 1, num_atoms=33)],
+        provenance,
+    )
     return RunStore(tmp_path / "run")
 
 
@@ -40,7 +44,9 @@ def assert_same_structure(atoms, candidate):
 
 def test_extxyz_holds_every_relaxed_structure_with_all_that_is_known_of_it(store, tmp_path):
     assert export(store, "extxyz", tmp_path / "all.extxyz") == 3
-    for atoms, candidate in zip(ase.io.read(tmp_path / "all.extxyz", ":"), store.candidates(RELAXED), strict=True):
+    for atoms, candidate in zip(
+        ase.io.read(tmp_path / "all.extxyz", ":"), store.candidates(RELAXED), strict=True
+    ):
         assert_same_structure(atoms, candidate)
         assert atoms.pbc.tolist() == [True, True, False]
         assert atoms.info["id"] == candidate.id
@@ -48,7 +54,9 @@ def test_extxyz_holds_every_relaxed_structure_with_all_that_is_known_of_it(store
         np.testing.assert_allclose(atoms.info["gb_energy_j_m2"], candidate.gb_energy_j_m2)
         np.testing.assert_allclose(atoms.info["registry"], candidate.registry)
         np.testing.assert_allclose(atoms.get_potential_energies(), candidate.energies_ev, atol=ATOL)
-        np.testing.assert_allclose(atoms.get_potential_energy(), candidate.energies_ev.sum(), atol=1e-6)
+        np.testing.assert_allclose(
+            atoms.get_potential_energy(), candidate.energies_ev.sum(), atol=1e-6
+        )
 
 
 def test_what_is_not_known_is_left_out_of_extxyz(store, tmp_path):
@@ -59,28 +67,41 @@ def test_what_is_not_known_is_left_out_of_extxyz(store, tmp_path):
     assert "reason" not in first.info
 
 
-READERS = {"lammps-data": "lammps-data", "lammps-dump": "lammps-dump-text", "poscar": "vasp", "cif": "cif"}
+READERS = {
+    "lammps-data": "lammps-data",
+    "lammps-dump": "lammps-dump-text",
+    "poscar": "vasp",
+    "cif": "cif",
+}
 
 
 @pytest.mark.parametrize(("form", "reader"), READERS.items())
 def test_formats_of_one_structure_make_a_directory(store, tmp_path, form, reader):
     suffix = SUFFIXES[form]
     assert export(store, form, tmp_path / "out") == 3
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(f"{name}.{suffix}" for name in RELAXED)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        f"{name}.{suffix}" for name in RELAXED
+    )
     for candidate in store.candidates(RELAXED):
-        assert_same_structure(ase.io.read(tmp_path / "out" / f"{candidate.id}.{suffix}", format=reader), candidate)
+        assert_same_structure(
+            ase.io.read(tmp_path / "out" / f"{candidate.id}.{suffix}", format=reader), candidate
+        )
 
 
 @pytest.mark.parametrize(("form", "reader"), READERS.items())
 def test_a_single_structure_makes_a_single_file(store, tmp_path, form, reader):
     assert export(store, form, tmp_path / "one", ids=["search-000003"]) == 1
-    assert_same_structure(ase.io.read(tmp_path / "one", format=reader), store.candidates(["search-000003"])[0])
+    assert_same_structure(
+        ase.io.read(tmp_path / "one", format=reader), store.candidates(["search-000003"])[0]
+    )
 
 
 @pytest.mark.parametrize("form", [form for form in get_args(Format) if form != "csv"])
 def test_an_exported_structure_can_be_evaluated_again(store, tmp_path, form):
     export(store, form, tmp_path / "one", ids=["search-000003"])
-    assert_same_structure(read_structure(tmp_path / "one", "W"), store.candidates(["search-000003"])[0])
+    assert_same_structure(
+        read_structure(tmp_path / "one", "W"), store.candidates(["search-000003"])[0]
+    )
 
 
 def test_a_dump_holds_the_energies_of_the_atoms_and_says_what_is_periodic(store, tmp_path):
@@ -151,7 +172,9 @@ def test_an_unknown_id_is_refused(store, tmp_path):
 
 def test_a_run_without_relaxed_structures_is_refused_and_leaves_nothing(tmp_path, provenance):
     write_part(tmp_path / "part.h5", [make_candidate(0, status="failed")], provenance)
-    with pytest.raises(StoreError, match="expected at least one relaxed structure to export, got none"):
+    with pytest.raises(
+        StoreError, match="expected at least one relaxed structure to export, got none"
+    ):
         export(RunStore(tmp_path / "part.h5"), "extxyz", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -165,7 +188,10 @@ def test_a_place_that_cannot_be_written_is_one_sentence(store, tmp_path, form):
 
 
 def test_a_folder_in_which_sqlite_can_make_no_file_is_one_sentence(store):
-    with pytest.raises(RunDirectoryError, match=r"x\.db: expected a place to write to, got: unable to open database file"):
+    with pytest.raises(
+        RunDirectoryError,
+        match=r"x\.db: expected a place to write to, got: unable to open database file",
+    ):
         export(store, "ase-db", Path("/proc/x.db"))
 
 

@@ -21,13 +21,27 @@ def run_dir(tmp_path, provenance):
     for chunk in range(2):
         found = [make_candidate(2 * chunk + i, num_atoms=30 + i) for i in range(2)]
         write_part(run / f"parts/search/part-{chunk:05d}.h5", found, provenance)
-    relaxed = [make_candidate(0, "model", 1, num_atoms=33), make_candidate(1, "model", 1, num_atoms=20, status="failed")]
+    relaxed = [
+        make_candidate(0, "model", 1, num_atoms=33),
+        make_candidate(1, "model", 1, num_atoms=20, status="failed"),
+    ]
     write_part(run / "parts/model-01/relaxed/part-00000.h5", relaxed, provenance)
-    write_part(run / "parts/model-01/sampled/part-00000.h5", [make_candidate(0, "model", 1, status="sampled")], provenance)
+    write_part(
+        run / "parts/model-01/sampled/part-00000.h5",
+        [make_candidate(0, "model", 1, status="sampled")],
+        provenance,
+    )
     return run
 
 
-IDS = ["search-000000", "search-000001", "search-000002", "search-000003", "model-01-000000", "model-01-000001"]
+IDS = [
+    "search-000000",
+    "search-000001",
+    "search-000002",
+    "search-000003",
+    "model-01-000000",
+    "model-01-000001",
+]
 
 
 def test_columns_hold_every_relaxed_candidate_once(run_dir):
@@ -36,12 +50,18 @@ def test_columns_hold_every_relaxed_candidate_once(run_dir):
 
 def test_candidates_are_found_by_id_in_the_order_asked_for(run_dir):
     found = RunStore(run_dir).candidates(["model-01-000000", "search-000003", "model-01-000000"])
-    assert [candidate.id for candidate in found] == ["model-01-000000", "search-000003", "model-01-000000"]
+    assert [candidate.id for candidate in found] == [
+        "model-01-000000",
+        "search-000003",
+        "model-01-000000",
+    ]
     assert_same(found[1:2], [make_candidate(3, num_atoms=31)])
 
 
 def test_an_unknown_id_is_named(run_dir):
-    with pytest.raises(StoreError, match="expected the id of a candidate of this run, got model-09-000000"):
+    with pytest.raises(
+        StoreError, match="expected the id of a candidate of this run, got model-09-000000"
+    ):
         RunStore(run_dir).candidates(["model-09-000000"])
 
 
@@ -97,13 +117,18 @@ def test_the_index_links_to_the_atoms_wherever_the_run_is_moved(run_dir, tmp_pat
     RunStore(run_dir).build_index()
     moved = shutil.move(run_dir, tmp_path / "moved")
     with h5py.File(moved / "index.h5") as file:
-        np.testing.assert_array_equal(file["parts/00000/atoms/positions"][:30], make_candidate(0).positions)
+        np.testing.assert_array_equal(
+            file["parts/00000/atoms/positions"][:30], make_candidate(0).positions
+        )
 
 
 def test_the_merged_file_holds_the_same_candidates(run_dir):
     store = RunStore(run_dir)
     merged = store.merge()
-    assert_same(read_part(merged), [candidate for path in store.part_paths() for candidate in read_part(path)])
+    assert_same(
+        read_part(merged),
+        [candidate for path in store.part_paths() for candidate in read_part(path)],
+    )
     assert RunStore(merged).provenance()["config"] == CONFIG
 
 
@@ -149,7 +174,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(run_dir, copy):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (16384, limits[1]))
     try:
-        with pytest.raises(RunDirectoryError, match=r"\.h5: expected a place to write to, got: File too large"):
+        with pytest.raises(
+            RunDirectoryError, match=r"\.h5: expected a place to write to, got: File too large"
+        ):
             getattr(RunStore(run_dir), copy)()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

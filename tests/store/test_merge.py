@@ -1,4 +1,6 @@
-"""Runs of one boundary in one file: three real structures, relaxed by LAMMPS (tests/store/golden.py), and what others find again."""
+"""Runs of one boundary in one file: three real structures, relaxed by LAMMPS
+(tests/store/golden.py), and what others find again.
+"""
 
 import json
 import resource
@@ -30,7 +32,11 @@ LOWER = yaml.safe_load(CONFIG)["boundary"]["lower"]
 def write_run(folder: Path, rows, config: str = CONFIG, size: int = 2) -> Path:
     """A run directory with a model's rows in parts of ``size``."""
     for number, first in enumerate(range(0, len(rows), size)):
-        write_part(folder / f"parts/model-01/relaxed/part-{number:05d}.h5", rows[first : first + size], {"config": config})
+        write_part(
+            folder / f"parts/model-01/relaxed/part-{number:05d}.h5",
+            rows[first : first + size],
+            {"config": config},
+        )
     return folder
 
 
@@ -46,12 +52,20 @@ def shifted(row, index: int, energy_j_m2: float):
     positions[:, :2] %= row.cell[:2]
     higher = row.energies_ev.copy()
     higher[len(higher) // 2] += energy_j_m2 * row.area_a2 / 16.02176634
-    return as_model(row, index, positions=positions, energies_ev=higher, gb_energy_j_m2=row.gb_energy_j_m2 + energy_j_m2)
+    return as_model(
+        row,
+        index,
+        positions=positions,
+        energies_ev=higher,
+        gb_energy_j_m2=row.gb_energy_j_m2 + energy_j_m2,
+    )
 
 
 @pytest.fixture
 def runs(tmp_path) -> list[Path]:
-    """One file and two runs: the second run finds structure 0 again, a bit higher, and the third one structure 2, a bit lower."""
+    """One file and two runs: the second run finds structure 0 again, a bit higher, and the third
+    one structure 2, a bit lower.
+    """
     other = replace(ROWS[1], gb_energy_j_m2=ROWS[1].gb_energy_j_m2 + 0.05)
     second = [shifted(ROWS[0], 0, 0.0005), as_model(other, 1), failed(2)]
     third = [failed(2), shifted(ROWS[2], 5, -0.0005)]
@@ -62,18 +76,35 @@ def runs(tmp_path) -> list[Path]:
 def failed(index: int):
     nothing = np.full((ROWS[0].num_atoms, 3), np.nan)
     unknown = dict.fromkeys(("gb_energy_j_m2", "excess_volume_a", "max_force_ev_a"), np.nan)
-    fate = {"status": "failed", "reason": "lost atoms", "failure": "physics", "preset": "", "converged": False, "stop_reason": ""}
+    fate = {
+        "status": "failed",
+        "reason": "lost atoms",
+        "failure": "physics",
+        "preset": "",
+        "converged": False,
+        "stop_reason": "",
+    }
     return as_model(ROWS[0], index, **unknown, **fate, positions=nothing, energies_ev=nothing[:, 0])
 
 
 def test_every_structure_is_kept_once_with_its_lowest_energy(runs, tmp_path):
     merged = merge(runs, tmp_path / "all.h5")
     assert (merged.num_read, merged.num_dropped, merged.num_kept) == (8, 3, 5)
-    assert (merged.read, merged.kept) == ({"first": 3, "second": 3, "third": 2}, {"first": 2, "second": 2, "third": 1})
+    assert (merged.read, merged.kept) == (
+        {"first": 3, "second": 3, "third": 2},
+        {"first": 2, "second": 2, "third": 1},
+    )
     found = read_part(tmp_path / "all.h5")
-    # Structure 0 of the first run, structure 2 of the third; the failed candidate, which is the same in two runs, once.
+    # Structure 0 of the first run, structure 2 of the third; the failed candidate, which is the
+    # same in two runs, once.
     assert [row.id for row in found] == [
-        *["first.search-000000", "first.search-000001", "second.model-01-000001", "second.model-01-000002", "third.model-01-000005"]
+        *[
+            "first.search-000000",
+            "first.search-000001",
+            "second.model-01-000001",
+            "second.model-01-000002",
+            "third.model-01-000005",
+        ]
     ]
     assert [row.run for row in found] == ["first", "first", "second", "second", "third"]
 
@@ -81,19 +112,27 @@ def test_every_structure_is_kept_once_with_its_lowest_energy(runs, tmp_path):
 def test_what_is_kept_is_the_same_to_the_last_bit(runs, tmp_path):
     merge(runs, tmp_path / "all.h5")
     found = {row.id: row for row in read_part(tmp_path / "all.h5")}
-    for name, original in {"first.search-000001": ROWS[1], "third.model-01-000005": read_part(next(runs[2].rglob("*.h5")))[1]}.items():
+    for name, original in {
+        "first.search-000001": ROWS[1],
+        "third.model-01-000005": read_part(next(runs[2].rglob("*.h5")))[1],
+    }.items():
         for field in FIELDS:
             if field.name not in ("id", "run"):
-                np.testing.assert_array_equal(getattr(found[name], field.name), getattr(original, field.name), err_msg=field.name)
+                np.testing.assert_array_equal(
+                    getattr(found[name], field.name),
+                    getattr(original, field.name),
+                    err_msg=field.name,
+                )
 
 
 def test_the_merged_file_says_where_each_run_comes_from(runs, tmp_path):
     merge(runs, tmp_path / "all.h5")
     with h5py.File(tmp_path / "all.h5") as file:
         assert list(file["runs"]) == ["first", "second", "third"]
-        assert {name: (group.attrs["num_read"], group.attrs["num_kept"]) for name, group in file["runs"].items()} == {
-            **{"first": (3, 2), "second": (3, 2), "third": (2, 1)}
-        }
+        assert {
+            name: (group.attrs["num_read"], group.attrs["num_kept"])
+            for name, group in file["runs"].items()
+        } == {**{"first": (3, 2), "second": (3, 2), "third": (2, 1)}}
         assert file["runs/first"].attrs["config"] == file.attrs["config"] == CONFIG
         assert file["runs/first"].attrs["git_commit"] == read_provenance(GOLDEN)["git_commit"]
         assert file.attrs["title"] == "Candidates merged from first, second, third"
@@ -112,7 +151,10 @@ def test_nothing_is_wrong_with_a_merged_file(tmp_path):
 def test_the_lowest_energy_wins_in_whatever_order_the_runs_come(runs, tmp_path):
     first, second = merge(runs, tmp_path / "a.h5"), merge(runs[::-1], tmp_path / "b.h5")
     assert first.num_kept == second.num_kept
-    relaxed = [{row.id for row in read_part(tmp_path / name) if row.status == "ok"} for name in ("a.h5", "b.h5")]
+    relaxed = [
+        {row.id for row in read_part(tmp_path / name) if row.status == "ok"}
+        for name in ("a.h5", "b.h5")
+    ]
     assert relaxed[0] == relaxed[1]
 
 
@@ -126,11 +168,15 @@ def test_the_size_of_the_pieces_changes_nothing(runs, tmp_path, monkeypatch):
     merge(runs, tmp_path / "a.h5")
     monkeypatch.setattr("gcd_hpc.store.blocks._ATOMS", 1)
     merge(runs, tmp_path / "b.h5")
-    assert [row.id for row in read_part(tmp_path / "a.h5")] == [row.id for row in read_part(tmp_path / "b.h5")]
+    assert [row.id for row in read_part(tmp_path / "a.h5")] == [
+        row.id for row in read_part(tmp_path / "b.h5")
+    ]
 
 
 def test_a_merged_file_is_merged_with_what_came_later(runs, tmp_path):
-    """The runs in it keep their names; one that is there already gets another, for its ids must not be taken for theirs."""
+    """The runs in it keep their names; one that is there already gets another, for its ids must not
+    be taken for theirs.
+    """
     merge(runs[:2], tmp_path / "before.h5")
     merged = merge([tmp_path / "before.h5", runs[2], runs[0]], tmp_path / "all.h5")
     assert merged.read == {"first": 3, "second": 2, "third": 2, "first-2": 3}
@@ -150,30 +196,52 @@ def test_runs_of_the_same_name_are_told_apart(tmp_path):
 def test_every_byte_is_gone_through_twice(runs, tmp_path):
     steps = []
     merge(runs, tmp_path / "all.h5", steps.append)
-    assert sum(steps) == 2 * sum(path.stat().st_size for run in runs for path in RunStore(run).part_paths())
+    assert sum(steps) == 2 * sum(
+        path.stat().st_size for run in runs for path in RunStore(run).part_paths()
+    )
 
 
 @pytest.mark.parametrize(
     ("section", "key", "value", "sentence"),
     [
-        ("boundary", "upper", LOWER, r"boundary\.upper\.x = \[3, 1, 0\] as in .*, got \[3, -1, 0\]"),
+        (
+            "boundary",
+            "upper",
+            LOWER,
+            r"boundary\.upper\.x = \[3, 1, 0\] as in .*, got \[3, -1, 0\]",
+        ),
         ("boundary", "element", "Mo", r"boundary\.element = W as in .*first\.h5, got Mo"),
         ("boundary", "replicas", [2, 1], r"boundary\.replicas = \[1, 1\] as in .*, got \[2, 1\]"),
-        ("potential", "pair_style", "eam/fs", r"potential\.pair_style = eam/alloy as in .*, got eam/fs"),
+        (
+            "potential",
+            "pair_style",
+            "eam/fs",
+            r"potential\.pair_style = eam/alloy as in .*, got eam/fs",
+        ),
     ],
 )
-def test_another_boundary_or_potential_is_refused_by_the_key_that_differs(runs, tmp_path, section, key, value, sentence):
+def test_another_boundary_or_potential_is_refused_by_the_key_that_differs(
+    runs, tmp_path, section, key, value, sentence
+):
     config = yaml.safe_load(CONFIG)
     config[section][key] = value
     other = write_run(tmp_path / "other", [as_model(ROWS[0], 0)], yaml.safe_dump(config))
-    with pytest.raises(StoreError, match=rf"other: expected {sentence}; only runs of one boundary and potential can be merged"):
+    with pytest.raises(
+        StoreError,
+        match=rf"other: expected {sentence}; only runs of one boundary and potential can be merged",
+    ):
         merge([runs[0], other], tmp_path / "all.h5")
     assert not (tmp_path / "all.h5").exists()
 
 
 def test_another_file_of_the_same_potential_is_refused(runs, tmp_path):
     other = write_run(tmp_path / "other", [as_model(ROWS[0], 0, potential_sha256="b" * 64)])
-    with pytest.raises(StoreError, match=rf"other: expected potential_sha256 = {ROWS[0].potential_sha256} as in .*, got b{{64}};"):
+    with pytest.raises(
+        StoreError,
+        match=(
+            rf"other: expected potential_sha256 = {ROWS[0].potential_sha256} as in .*, got b{{64}};"
+        ),
+    ):
         merge([runs[0], other], tmp_path / "all.h5")
 
 
@@ -192,15 +260,25 @@ def test_a_file_of_version_2_gets_what_its_run_directory_knows(tmp_path):
             if field.since == 3:
                 del file[field.path]
         file.attrs["schema_version"] = 2
-    (tmp_path / "bulk.json").write_text(f'{{"{ROWS[0].potential_sha256} W bcc measured": {{"cutoff": 7.8925}}}}')
+    (tmp_path / "bulk.json").write_text(
+        f'{{"{ROWS[0].potential_sha256} W bcc measured": {{"cutoff": 7.8925}}}}'
+    )
     merge([old], tmp_path / "merged" / "all.h5")
-    assert {(row.surface_depth_a, row.atoms_per_plane) for row in read_part(tmp_path / "merged/all.h5")} == {(7.8925, 10)}
+    assert {
+        (row.surface_depth_a, row.atoms_per_plane) for row in read_part(tmp_path / "merged/all.h5")
+    } == {(7.8925, 10)}
 
 
 def test_a_damaged_file_is_named_and_leaves_nothing(runs, tmp_path):
     with h5py.File(runs[0], "r+") as file:
         file["atoms/positions"][0, 0] += 0.1
-    with pytest.raises(StoreError, match=r"first\.h5: expected a complete HDF5 file, got .*checksum of atoms/positions does not fit"):
+    with pytest.raises(
+        StoreError,
+        match=(
+            r"first\.h5: expected a complete HDF5 file, got .*checksum of atoms/positions does"
+            r" not fit"
+        ),
+    ):
         merge(runs, tmp_path / "all.h5")
     assert not list(tmp_path.glob("*all*"))
 
@@ -209,7 +287,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(runs, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (16384, limits[1]))
     try:
-        with pytest.raises(RunDirectoryError, match=r"all\.h5: expected a place to write to, got: File too large"):
+        with pytest.raises(
+            RunDirectoryError, match=r"all\.h5: expected a place to write to, got: File too large"
+        ):
             merge(runs, tmp_path / "all.h5")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -217,24 +297,43 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(runs, tmp_path):
 
 
 def test_mistakes_are_one_sentence(runs, tmp_path, candidates, provenance):
-    with pytest.raises(StoreError, match="expected a new file to merge into, got one of those that are merged"):
+    with pytest.raises(
+        StoreError, match="expected a new file to merge into, got one of those that are merged"
+    ):
         merge(runs, runs[0])
     (tmp_path / "empty").mkdir()
     with pytest.raises(StoreError, match="empty: expected a run with relaxed candidates, got none"):
         merge([runs[0], tmp_path / "empty"], tmp_path / "all.h5")
     write_part(tmp_path / "made_up.h5", candidates, provenance)
-    with pytest.raises(StoreError, match=r"made_up\.h5: expected the campaign's boundary in the attribute config, got none"):
+    with pytest.raises(
+        StoreError,
+        match=r"made_up\.h5: expected the campaign's boundary in the attribute config, got none",
+    ):
         merge([runs[0], tmp_path / "made_up.h5"], tmp_path / "all.h5")
     with pytest.raises(RunDirectoryError, match="expected a place to write to"):
         merge(runs, runs[0] / "all.h5")
 
 
 def test_the_command_says_how_many_were_read_dropped_and_kept(runs, tmp_path):
-    line = [sys.executable, "-m", "gcd_hpc.cli", "merge", *map(str, runs), "--out", str(tmp_path / "all.h5")]
+    line = [
+        sys.executable,
+        "-m",
+        "gcd_hpc.cli",
+        "merge",
+        *map(str, runs),
+        "--out",
+        str(tmp_path / "all.h5"),
+    ]
     done = subprocess.run(line, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert ["all", "8", "3", "5"] in [line.replace("│", " ").split() for line in done.stdout.splitlines()]
-    said = json.loads(subprocess.run([*line, "--json"], capture_output=True, text=True, timeout=60, check=True).stdout)
+    assert ["all", "8", "3", "5"] in [
+        line.replace("│", " ").split() for line in done.stdout.splitlines()
+    ]
+    said = json.loads(
+        subprocess.run(
+            [*line, "--json"], capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+    )
     assert (said["read"], said["dropped"], said["kept"]) == (8, 3, 5)
     assert said["runs"][2] == {"run": "third", "read": 2, "dropped": 1, "kept": 1}

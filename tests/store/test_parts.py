@@ -1,4 +1,6 @@
-"""Part files: what is written comes back, and nothing half-written is ever seen under the final name."""
+"""Part files: what is written comes back, and nothing half-written is ever seen under the final
+name.
+"""
 
 import os
 import resource
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 
 from gcd_hpc.errors import RunDirectoryError, StoreError
-from gcd_hpc.store.files import remove_leftovers
+from gcd_hpc.files import remove_leftovers
 from gcd_hpc.store.parts import read_columns, read_part, read_provenance, read_row, write_part
 from gcd_hpc.store.schema import BY_NAME, FIELDS, ROW_FIELDS, SCHEMA_VERSION, Field
 from tests.store.synthetic import CONFIG, assert_same, make_candidate
@@ -58,9 +60,13 @@ def test_a_part_may_be_empty(tmp_path, provenance):
 def test_columns_of_several_files_follow_one_another(tmp_path, candidates, provenance):
     write_part(tmp_path / "a.h5", candidates[:3], provenance)
     write_part(tmp_path / "b.h5", candidates[3:], provenance)
-    columns = read_columns([tmp_path / "a.h5", tmp_path / "b.h5"], ["id", "gb_energy_j_m2", "registry"])
+    columns = read_columns(
+        [tmp_path / "a.h5", tmp_path / "b.h5"], ["id", "gb_energy_j_m2", "registry"]
+    )
     assert columns["id"].tolist() == [candidate.id for candidate in candidates]
-    np.testing.assert_array_equal(columns["gb_energy_j_m2"], [candidate.gb_energy_j_m2 for candidate in candidates])
+    np.testing.assert_array_equal(
+        columns["gb_energy_j_m2"], [candidate.gb_energy_j_m2 for candidate in candidates]
+    )
     assert columns["registry"].shape == (4, 3)
 
 
@@ -83,12 +89,19 @@ def test_text_is_utf8_and_every_dataset_has_its_unit(tmp_path, candidates, prove
             assert attributes["long_name"].startswith(field.title)
             assert tuple(attributes.get("labels", ())) == field.labels
         assert file["structures/gb_energy_j_m2"].attrs["long_name"] == "E_gb (J/m^2)"
-        assert file["structures/status"].attrs["labels"].tolist() == ["sampled", "ok", "invalid", "failed"]
+        assert file["structures/status"].attrs["labels"].tolist() == [
+            "sampled",
+            "ok",
+            "invalid",
+            "failed",
+        ]
         assert h5py.check_string_dtype(file["structures/reason"].dtype).encoding == "utf-8"
 
 
 def test_text_that_hdf5_cannot_hold_loses_only_the_bad_characters(tmp_path, provenance):
-    write_part(tmp_path / "part.h5", [make_candidate(0, status="failed", reason="a\0b\udcffc")], provenance)
+    write_part(
+        tmp_path / "part.h5", [make_candidate(0, status="failed", reason="a\0b\udcffc")], provenance
+    )
     assert read_part(tmp_path / "part.h5")[0].reason == "ab?c"
 
 
@@ -139,20 +152,34 @@ def test_a_file_of_a_newer_schema_is_refused(tmp_path, candidates, provenance):
     write_part(tmp_path / "part.h5", candidates, provenance)
     with h5py.File(tmp_path / "part.h5", "r+") as file:
         file.attrs["schema_version"] = SCHEMA_VERSION + 1
-    with pytest.raises(StoreError, match=rf"part\.h5: expected schema version 1 to {SCHEMA_VERSION}, got {SCHEMA_VERSION + 1}"):
+    with pytest.raises(
+        StoreError,
+        match=rf"part\.h5: expected schema version 1 to {SCHEMA_VERSION}, got {SCHEMA_VERSION + 1}",
+    ):
         read_part(tmp_path / "part.h5")
 
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_part_of_an_older_version_is_read_by_every_later_one(version):
-    # Made by that version: python -c "from tests.store.synthetic import *; write_golden('tests/store/golden_v1.h5')"
+    # Made by that version: python -c "from tests.store.synthetic import *;
+    # write_golden('tests/store/golden_v1.h5')"
     path = Path(__file__).parent / f"golden_v{version}.h5"
     assert read_provenance(path)["schema_version"] == str(version)
     first, second = read_part(path)
-    assert (first.id, first.status, first.num_atoms, first.converged) == ("search-000000", "ok", 3, True)
+    assert (first.id, first.status, first.num_atoms, first.converged) == (
+        "search-000000",
+        "ok",
+        3,
+        True,
+    )
     np.testing.assert_array_equal(first.positions, [[0, 0, 1], [1, 0, 2], [0, 1, 3.5]])
     np.testing.assert_array_equal(first.registry, [0.25, 0.5, 0.125])
-    assert (second.id, second.source, second.version, second.reason) == ("model-01-000007", "model", 1, "Ø atoms")
+    assert (second.id, second.source, second.version, second.reason) == (
+        "model-01-000007",
+        "model",
+        1,
+        "Ø atoms",
+    )
     assert np.isnan(second.gb_energy_j_m2)
     assert (first.run, first.atoms_per_plane) == ("", 0)
 
@@ -165,12 +192,21 @@ def test_a_part_of_version_3_is_read_by_every_later_one():
     assert [row.id for row in found] == ["search-000000", "search-000001", "search-000002"]
     assert [row.num_atoms for row in found] == [262, 270, 267]
     assert [round(row.gb_energy_j_m2, 4) for row in found] == [3.1557, 3.329, 3.3085]
-    assert {(row.status, row.preset, row.atoms_per_plane, row.surface_depth_a) for row in found} == {("ok", "tight", 10, 7.8925)}
-    assert all(np.isfinite(row.positions).all() and row.energies_ev.shape == (row.num_atoms,) for row in found)
+    assert {
+        (row.status, row.preset, row.atoms_per_plane, row.surface_depth_a) for row in found
+    } == {("ok", "tight", 10, 7.8925)}
+    assert all(
+        np.isfinite(row.positions).all() and row.energies_ev.shape == (row.num_atoms,)
+        for row in found
+    )
 
 
-def test_a_nexus_reader_finds_the_energies_against_n_by_following_the_defaults(tmp_path, candidates, provenance):
-    """As the NeXus manual has it: NXroot, default, NXentry, default, NXdata with signal and axes of the same length."""
+def test_a_nexus_reader_finds_the_energies_against_n_by_following_the_defaults(
+    tmp_path, candidates, provenance
+):
+    """As the NeXus manual has it: NXroot, default, NXentry, default, NXdata with signal and axes of
+    the same length.
+    """
     write_part(tmp_path / "part.h5", candidates, provenance)
     with h5py.File(tmp_path / "part.h5") as file:
         assert file.attrs["NX_class"] == "NXroot"
@@ -181,13 +217,21 @@ def test_a_nexus_reader_finds_the_energies_against_n_by_following_the_defaults(t
         signal, (axis,) = data[data.attrs["signal"]], (data[name] for name in data.attrs["axes"])
         assert data.attrs["n_fraction_indices"] == 0
         assert signal.shape == axis.shape == (4,)
-        np.testing.assert_array_equal(signal, [candidate.gb_energy_j_m2 for candidate in candidates])
+        np.testing.assert_array_equal(
+            signal, [candidate.gb_energy_j_m2 for candidate in candidates]
+        )
         assert (signal.attrs["units"], axis.attrs["long_name"]) == ("J/m^2", "[n]")
 
 
-def test_a_field_younger_than_the_file_holds_its_default(tmp_path, candidates, provenance, monkeypatch):
+def test_a_field_younger_than_the_file_holds_its_default(
+    tmp_path, candidates, provenance, monkeypatch
+):
     write_part(tmp_path / "part.h5", candidates, provenance)
-    monkeypatch.setitem(BY_NAME, "phase", Field("phase", "text", (), "", "unknown", "phase", "added later", since=SCHEMA_VERSION + 1))
+    monkeypatch.setitem(
+        BY_NAME,
+        "phase",
+        Field("phase", "text", (), "", "unknown", "phase", "added later", since=SCHEMA_VERSION + 1),
+    )
     assert read_columns([tmp_path / "part.h5"], ["phase"])["phase"].tolist() == ["unknown"] * 4
 
 
@@ -218,7 +262,9 @@ KILLED_WRITER = """
 @pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.111, 0.173, 0.25])
 def test_kill_9_while_writing_leaves_only_whole_parts(tmp_path, delay_s):
     code = textwrap.dedent(KILLED_WRITER.format(root=str(Path(__file__).parents[2])))
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as writer:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE
+    ) as writer:
         writer.stdout.readline()
         time.sleep(delay_s)
         writer.send_signal(signal.SIGKILL)
@@ -241,7 +287,12 @@ KILLED_IN_THE_MIDDLE = """
 
 
 def test_kill_9_in_the_middle_of_a_write_leaves_no_part_under_its_name(tmp_path):
-    command = [sys.executable, "-c", textwrap.dedent(KILLED_IN_THE_MIDDLE), str(tmp_path / "part-00000.h5")]
+    command = [
+        sys.executable,
+        "-c",
+        textwrap.dedent(KILLED_IN_THE_MIDDLE),
+        str(tmp_path / "part-00000.h5"),
+    ]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert list(tmp_path.glob("part-*.h5")) == []
     assert len(list(tmp_path.iterdir())) == 1
@@ -253,7 +304,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, candidates, pr
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
     try:
-        with pytest.raises(RunDirectoryError, match=r"part\.h5: expected a place to write to, got: File too large"):
+        with pytest.raises(
+            RunDirectoryError, match=r"part\.h5: expected a place to write to, got: File too large"
+        ):
             write_part(tmp_path / "part.h5", candidates, provenance)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

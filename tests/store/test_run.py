@@ -49,14 +49,22 @@ def ids(run):
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    code = "import sys, gcd_hpc; print({'torch', 'h5py', 'numpy', 'ase', 'yaml', 'rich'} & sys.modules.keys(), 'open_run' in dir(gcd_hpc))"
+    code = (
+        "import sys, gcd_hpc; print({'torch', 'h5py', 'numpy', 'ase', 'yaml', 'rich'} &"
+        " sys.modules.keys(), 'open_run' in dir(gcd_hpc))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set() True\n"
 
 
 def test_opening_a_run_does_not_load_torch(run_dir):
-    code = "import sys, gcd_hpc; gcd_hpc.open_run(sys.argv[1]).lowest(1)[0].to_atoms(); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, str(run_dir)], capture_output=True, text=True, check=True)
+    code = (
+        "import sys, gcd_hpc; gcd_hpc.open_run(sys.argv[1]).lowest(1)[0].to_atoms(); print('torch'"
+        " in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(run_dir)], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "False\n"
 
 
@@ -110,8 +118,18 @@ def test_the_lowest_come_first(run):
 def test_a_sorted_run_keeps_its_order_through_selection_slices_and_batches(run, batch, monkeypatch):
     monkeypatch.setattr(run_module, "_BATCH", batch)
     by_energy = run.sorted("energy", descending=True)
-    assert ids(by_energy) == ["search-000000", "search-000002", "model-01-000001", "search-000001", "model-01-000000"]
-    assert ids(by_energy.select("source=search")) == ["search-000000", "search-000002", "search-000001"]
+    assert ids(by_energy) == [
+        "search-000000",
+        "search-000002",
+        "model-01-000001",
+        "search-000001",
+        "model-01-000000",
+    ]
+    assert ids(by_energy.select("source=search")) == [
+        "search-000000",
+        "search-000002",
+        "search-000001",
+    ]
     assert ids(by_energy[1:3]) == ["search-000002", "model-01-000001"]
     assert by_energy[-1].id == "model-01-000000"
     assert ids(by_energy.sorted("num_atoms")[:2]) == ["model-01-000000", "search-000001"]
@@ -126,7 +144,9 @@ def test_a_candidate_is_found_by_its_number_and_by_its_id(run):
     assert run["model-01-000001"].gb_energy_j_m2 == 2.40
     with pytest.raises(IndexError):
         run[5]
-    with pytest.raises(StoreError, match="expected the id of one of 5 candidates, got search-000009"):
+    with pytest.raises(
+        StoreError, match="expected the id of one of 5 candidates, got search-000009"
+    ):
         run["search-000009"]
 
 
@@ -145,7 +165,10 @@ def test_a_structure_is_to_be_had_as_it_was_made_but_without_energy(run, found):
     atoms = run["search-000001"].to_atoms(relaxed=False)
     assert np.array_equal(atoms.positions, found[1].unrelaxed_positions)
     assert atoms.calc is None
-    with pytest.raises(StoreError, match=r"search-000001: expected a relaxed structure, got one that is failed \(lost atoms\)"):
+    with pytest.raises(
+        StoreError,
+        match=r"search-000001: expected a relaxed structure, got one that is failed \(lost atoms\)",
+    ):
         run.atoms("search-000001")
 
 
@@ -153,7 +176,9 @@ def test_columns_come_in_the_order_of_the_run(run, found):
     columns = run.lowest().columns(["id", "gb_energy_j_m2", "registry"])
     assert columns["id"].tolist() == list(dict(sorted(ENERGIES.items(), key=lambda item: item[1])))
     assert columns["gb_energy_j_m2"].tolist() == [2.40, 2.45, 2.60]
-    assert np.array_equal(columns["registry"], [found[4].registry, found[2].registry, found[0].registry])
+    assert np.array_equal(
+        columns["registry"], [found[4].registry, found[2].registry, found[0].registry]
+    )
     with pytest.raises(StoreError, match="positions: expected one of id, source"):
         run.columns(["positions"])
 
@@ -162,13 +187,18 @@ def test_a_table_has_a_row_for_every_candidate_and_a_column_for_every_number(run
     table = run.to_dataframe()
     assert table.index.tolist() == [candidate.id for candidate in found]
     assert table.loc["search-000002", "registry_y"] == found[2].registry[1]
-    assert table[table["status"] == "ok"].groupby("source")["gb_energy_j_m2"].min().to_dict() == {"model": 2.40, "search": 2.45}
+    assert table[table["status"] == "ok"].groupby("source")["gb_energy_j_m2"].min().to_dict() == {
+        "model": 2.40,
+        "search": 2.45,
+    }
     assert run.lowest(2).to_dataframe(["n_fraction", "id"]).columns.tolist() == ["n_fraction"]
 
 
 def test_without_pandas_the_table_says_what_to_do(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(GcdError, match=r"expected pandas, got none; pip install pandas, or take Run\.columns"):
+    with pytest.raises(
+        GcdError, match=r"expected pandas, got none; pip install pandas, or take Run\.columns"
+    ):
         run.to_dataframe()
 
 
@@ -177,9 +207,17 @@ def test_a_run_stays_as_it_was_opened_while_the_campaign_goes_on(run, run_dir, f
     more = [make_candidate(number, num_atoms=32, gb_energy_j_m2=1.0) for number in (3, 4)]
     # Between the files that are there and after them.
     write_part(run_dir / "parts/search/part-00002.h5", more, provenance)
-    write_part(run_dir / "parts/model-02/relaxed/part-00000.h5", [make_candidate(0, "model", 2, gb_energy_j_m2=1.0)], provenance)
+    write_part(
+        run_dir / "parts/model-02/relaxed/part-00000.h5",
+        [make_candidate(0, "model", 2, gb_energy_j_m2=1.0)],
+        provenance,
+    )
     assert ids(run) == [candidate.id for candidate in found]
-    assert ids(run.lowest()) == ids(by_energy)[:3] == ["model-01-000001", "search-000002", "search-000000"]
+    assert (
+        ids(run.lowest())
+        == ids(by_energy)[:3]
+        == ["model-01-000001", "search-000002", "search-000000"]
+    )
     assert ids(run.select("n=0.2 status=ok")) == ["search-000002", "model-01-000001"]
     assert run.columns(["id"])["id"].tolist() == ids(run)
     assert len(gcd_hpc.open_run(run_dir)) == len(found) + 3
@@ -188,7 +226,10 @@ def test_a_run_stays_as_it_was_opened_while_the_campaign_goes_on(run, run_dir, f
 def test_a_run_whose_files_went_away_asks_to_be_opened_again(run, run_dir):
     path = run_dir / "parts/search/part-00000.h5"
     path.unlink()
-    with pytest.raises(StoreError, match=r"search/part-00000\.h5: expected a file that was there .*; open the run again"):
+    with pytest.raises(
+        StoreError,
+        match=r"search/part-00000\.h5: expected a file that was there .*; open the run again",
+    ):
         run.select("status=ok")
 
 
@@ -203,5 +244,8 @@ def test_a_run_without_results_is_empty_and_one_that_is_not_there_is_refused(tmp
     assert len(empty) == 0
     assert ids(empty) == ids(empty.lowest()) == ids(empty.best_per_n()) == []
     assert empty.columns(["id"])["id"].tolist() == []
-    with pytest.raises(StoreError, match="nothing: expected a run directory or an HDF5 file of candidates, got no such file"):
+    with pytest.raises(
+        StoreError,
+        match="nothing: expected a run directory or an HDF5 file of candidates, got no such file",
+    ):
         gcd_hpc.open_run(tmp_path / "nothing")

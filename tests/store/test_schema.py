@@ -19,7 +19,9 @@ GOLDEN = Path(__file__).parent / "golden_v3.h5"
 
 
 def test_a_candidate_has_exactly_the_fields_of_the_table_in_its_order():
-    assert [field.name for field in dataclasses.fields(Candidate)] == [field.name for field in FIELDS]
+    assert [field.name for field in dataclasses.fields(Candidate)] == [
+        field.name for field in FIELDS
+    ]
 
 
 def test_defaults_of_a_candidate_are_those_of_the_table():
@@ -33,7 +35,11 @@ def test_no_field_is_younger_than_the_schema():
 
 
 def test_numbers_have_a_unit_and_text_has_none():
-    assert all(bool(field.unit) == (field.kind in ("int", "float")) for field in FIELDS if field.kind != "bool")
+    assert all(
+        bool(field.unit) == (field.kind in ("int", "float"))
+        for field in FIELDS
+        if field.kind != "bool"
+    )
 
 
 def test_ids_name_source_version_and_index():
@@ -54,7 +60,10 @@ def test_unknown_words_are_refused(field, value):
 
 
 def test_arrays_must_fit_the_number_of_atoms():
-    with pytest.raises(ValueError, match=r"search-000000: unrelaxed_positions must have the shape \(31, 3\), got \(30, 3\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"search-000000: unrelaxed_positions must have the shape \(31, 3\), got \(30, 3\)",
+    ):
         dataclasses.replace(make_candidate(0, num_atoms=30), num_atoms=31)
 
 
@@ -71,7 +80,9 @@ def test_the_docs_table_names_every_dataset_with_its_type_shape_and_unit():
 
 
 def test_the_page_of_the_schema_is_made_from_the_table_in_code():
-    assert PAGE.read_text(encoding="utf-8") == schema_page(), "python -m gcd_hpc.store.schema_page > docs/schema.md"
+    assert PAGE.read_text(encoding="utf-8") == schema_page(), (
+        "python -m gcd_hpc.store.schema_page > docs/schema.md"
+    )
 
 
 def test_what_the_page_says_of_reading_without_us_is_true(tmp_path, monkeypatch, capsys):
@@ -89,5 +100,7 @@ def test_what_the_page_says_of_reading_without_us_is_true(tmp_path, monkeypatch,
         namespace["file"].close()
     said = capsys.readouterr().out
     assert "one row a candidate" in said
-    lowest = min(read_part(GOLDEN), key=lambda row: (not isfinite(row.gb_energy_j_m2), row.gb_energy_j_m2))
+    lowest = min(
+        read_part(GOLDEN), key=lambda row: (not isfinite(row.gb_energy_j_m2), row.gb_energy_j_m2)
+    )
     assert f"{lowest.id} {lowest.gb_energy_j_m2}" in said

@@ -12,7 +12,9 @@ CANDIDATES = [
     make_candidate(1, num_atoms=30, gb_energy_j_m2=2.9, n_fraction=1 - 1e-13),
     make_candidate(2, status="failed", reason="NaN", failure="physics"),
     make_candidate(0, "model", 1, num_atoms=33, gb_energy_j_m2=2.297, n_fraction=1 / 3),
-    make_candidate(1, "model", 1, num_atoms=32, gb_energy_j_m2=2.5, n_fraction=0.2 + 1e-12, converged=False),
+    make_candidate(
+        1, "model", 1, num_atoms=32, gb_energy_j_m2=2.5, n_fraction=0.2 + 1e-12, converged=False
+    ),
     make_candidate(0, "model", 2, status="invalid", reason="two atoms too close"),
 ]
 IDS = [candidate.id for candidate in CANDIDATES]
@@ -21,8 +23,12 @@ IDS = [candidate.id for candidate in CANDIDATES]
 @pytest.fixture
 def store(tmp_path):
     write_part(tmp_path / "parts/search/part-00000.h5", CANDIDATES[:3], {"config": CONFIG})
-    write_part(tmp_path / "parts/model-01/relaxed/part-00000.h5", CANDIDATES[3:5], {"config": CONFIG})
-    write_part(tmp_path / "parts/model-02/relaxed/part-00000.h5", CANDIDATES[5:], {"config": CONFIG})
+    write_part(
+        tmp_path / "parts/model-01/relaxed/part-00000.h5", CANDIDATES[3:5], {"config": CONFIG}
+    )
+    write_part(
+        tmp_path / "parts/model-02/relaxed/part-00000.h5", CANDIDATES[5:], {"config": CONFIG}
+    )
     return RunStore(tmp_path)
 
 
@@ -74,16 +80,29 @@ def test_ids_sort_as_their_texts(store):
 
 def test_columns_come_in_the_order_that_was_asked_for(store):
     with store.rows() as rows:
-        assert take_in_order(rows, ["id"], np.array([4, 0, 5]))["id"].tolist() == [IDS[4], IDS[0], IDS[5]]
+        assert take_in_order(rows, ["id"], np.array([4, 0, 5]))["id"].tolist() == [
+            IDS[4],
+            IDS[0],
+            IDS[5],
+        ]
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("cheap", "selection: expected FIELD=VALUE (or != < <= > >=), for example n=0.2 or energy<2.4, got cheap"),
+        (
+            "cheap",
+            (
+                "selection: expected FIELD=VALUE (or != < <= > >=), for example n=0.2 or"
+                " energy<2.4, got cheap"
+            ),
+        ),
         ("energy<low", "selection: expected a number for gb_energy_j_m2, got energy<low"),
         ("energy<1,2", "selection: expected one number after <, got energy<1,2"),
-        ("source<model", "selection: expected = or != for source, which is no number, got source<model"),
+        (
+            "source<model",
+            "selection: expected = or != for source, which is no number, got source<model",
+        ),
         ("converged=maybe", "selection: expected true or false for converged, got converged=maybe"),
     ],
 )
@@ -95,5 +114,8 @@ def test_a_wrong_word_is_named(text, sentence):
 
 @pytest.mark.parametrize("text", ["colour=red", "registry=1"])
 def test_a_field_that_is_none_or_no_single_value_is_refused_with_those_there_are(text):
-    with pytest.raises(StoreError, match=r"^selection: expected one of n, energy, id, source, .*, got (colour|registry)$"):
+    with pytest.raises(
+        StoreError,
+        match=r"^selection: expected one of n, energy, id, source, .*, got (colour|registry)$",
+    ):
         parse_selection(text)

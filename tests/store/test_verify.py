@@ -1,4 +1,6 @@
-"""One file of candidates under the magnifying glass: three real structures, relaxed by LAMMPS (tests/store/golden.py)."""
+"""One file of candidates under the magnifying glass: three real structures, relaxed by LAMMPS
+(tests/store/golden.py).
+"""
 
 import os
 import shutil
@@ -73,7 +75,9 @@ def test_a_flipped_byte_in_the_positions_is_found(part):
     image[chunk.byte_offset + chunk.size // 2] ^= 0x40
     part.write_bytes(image)
     assert list(sentences(part)) == ["checksums"]
-    assert "part-00000.h5: expected numbers that can be read, got" in sentences(part)["checksums"][0]
+    assert (
+        "part-00000.h5: expected numbers that can be read, got" in sentences(part)["checksums"][0]
+    )
 
 
 def test_a_flipped_byte_that_still_unpacks_is_found_by_its_checksum(part):
@@ -83,7 +87,10 @@ def test_a_flipped_byte_that_still_unpacks_is_found_by_its_checksum(part):
         positions.view(np.uint8)[0, 0] ^= 0x01
         file["atoms/positions"][...] = positions
     assert sentences(part) == {
-        "checksums": [f"{part}: atoms/positions: expected what was written, got something else: the checksum does not fit"]
+        "checksums": [
+            f"{part}: atoms/positions: expected what was written, got something else: the checksum"
+            " does not fit"
+        ]
     }
 
 
@@ -91,7 +98,9 @@ def test_a_flipped_byte_that_still_unpacks_is_found_by_its_checksum(part):
 def test_a_wrong_unit_attribute_is_found(part, name):
     with h5py.File(part, "r+") as file:
         file["structures/gb_energy_j_m2"].attrs[name] = "eV"
-    assert sentences(part) == {"units": [f"{part}: structures/gb_energy_j_m2@{name}: expected 'J/m^2', got 'eV'"]}
+    assert sentences(part) == {
+        "units": [f"{part}: structures/gb_energy_j_m2@{name}: expected 'J/m^2', got 'eV'"]
+    }
 
 
 def test_wrong_units_in_a_file_of_version_2_are_found(tmp_path):
@@ -111,7 +120,10 @@ def test_labels_that_are_not_those_of_the_schema_are_found(part):
 def test_an_energy_that_does_not_follow_from_its_own_stored_energies_is_found(part):
     before = read_part(part)[1].gb_energy_j_m2
     rewrite(part, "structures/gb_energy_j_m2", 1, 2.297)
-    expected = f"{part}: {SECOND}: gb_energy_j_m2: expected {before:.6f} J/m^2, as of energies_ev, cohesive_ev and area_a2, got 2.297000"
+    expected = (
+        f"{part}: {SECOND}: gb_energy_j_m2: expected {before:.6f} J/m^2, as of energies_ev,"
+        " cohesive_ev and area_a2, got 2.297000"
+    )
     assert sentences(part) == {"energies": [expected]}
 
 
@@ -120,30 +132,134 @@ def test_an_energy_that_does_not_follow_from_its_own_stored_energies_is_found(pa
     [
         ("atoms/energies_ev", 130, -8.0, "energies", "search-000000: gb_energy_j_m2: expected"),
         ("structures/cohesive_ev", 0, -8.7, "energies", "search-000000: gb_energy_j_m2: expected"),
-        ("structures/surface_depth_a", 0, 2.0, "energies", "search-000000: gb_energy_j_m2: expected"),
-        ("structures/area_a2", 0, 90.0, "energies", "area_a2: expected 100.162721 Å^2, as of cell, got 90.0"),
-        ("structures/n_fraction", 0, 0.5, "n", "n_fraction: expected 0.200000 = (262 mod 10) / 10, got 0.500000"),
-        ("structures/atoms_per_plane", 0, 9, "n", "atoms_per_plane: expected 10, as of the boundary in config, got 9"),
+        (
+            "structures/surface_depth_a",
+            0,
+            2.0,
+            "energies",
+            "search-000000: gb_energy_j_m2: expected",
+        ),
+        (
+            "structures/area_a2",
+            0,
+            90.0,
+            "energies",
+            "area_a2: expected 100.162721 Å^2, as of cell, got 90.0",
+        ),
+        (
+            "structures/n_fraction",
+            0,
+            0.5,
+            "n",
+            "n_fraction: expected 0.200000 = (262 mod 10) / 10, got 0.500000",
+        ),
+        (
+            "structures/atoms_per_plane",
+            0,
+            9,
+            "n",
+            "atoms_per_plane: expected 10, as of the boundary in config, got 9",
+        ),
         ("structures/excess_volume_a", 0, 0.0, "atoms", "search-000000: excess_volume_a: expected"),
         ("structures/closest_pair_a", 0, 2.0, "atoms", "search-000000: closest_pair_a: expected"),
-        ("structures/cell", (0, 1), 0.0, "atoms", "search-000000: cell: expected the edges of a box"),
-        ("structures/converged", 0, False, "relaxation", "converged: expected True, got False with the stop reason 'energy tolerance'"),
+        (
+            "structures/cell",
+            (0, 1),
+            0.0,
+            "atoms",
+            "search-000000: cell: expected the edges of a box",
+        ),
+        (
+            "structures/converged",
+            0,
+            False,
+            "relaxation",
+            "converged: expected True, got False with the stop reason 'energy tolerance'",
+        ),
         ("structures/evaluations", 0, 0, "relaxation", "evaluations: expected at least 1, got 0"),
-        ("structures/preset", 0, "", "relaxation", "preset: expected the tolerances of the last relaxation, got nothing"),
-        ("structures/max_force_ev_a", 0, -1.0, "relaxation", "max_force_ev_a: expected no less than 0 eV/Å, got -1.0"),
-        ("structures/preset", 0, "loose", "status", "preset: expected one of nothing, screen, paper, tight, got loose"),
-        ("structures/reason", 0, "why?", "status", "reason: expected none, for it is ok, got 'why?'"),
-        ("structures/status", 0, "failed", "status", "gb_energy_j_m2: expected NaN, for it is failed, got numbers"),
-        ("structures/gb_energy_j_m2", 0, np.nan, "status", "gb_energy_j_m2: expected finite numbers, for it is ok, got NaN or infinity"),
-        ("atoms/positions", (5, 0), np.nan, "status", "positions: expected finite numbers, for it is ok, got NaN or infinity"),
+        (
+            "structures/preset",
+            0,
+            "",
+            "relaxation",
+            "preset: expected the tolerances of the last relaxation, got nothing",
+        ),
+        (
+            "structures/max_force_ev_a",
+            0,
+            -1.0,
+            "relaxation",
+            "max_force_ev_a: expected no less than 0 eV/Å, got -1.0",
+        ),
+        (
+            "structures/preset",
+            0,
+            "loose",
+            "status",
+            "preset: expected one of nothing, screen, paper, tight, got loose",
+        ),
+        (
+            "structures/reason",
+            0,
+            "why?",
+            "status",
+            "reason: expected none, for it is ok, got 'why?'",
+        ),
+        (
+            "structures/status",
+            0,
+            "failed",
+            "status",
+            "gb_energy_j_m2: expected NaN, for it is failed, got numbers",
+        ),
+        (
+            "structures/gb_energy_j_m2",
+            0,
+            np.nan,
+            "status",
+            "gb_energy_j_m2: expected finite numbers, for it is ok, got NaN or infinity",
+        ),
+        (
+            "atoms/positions",
+            (5, 0),
+            np.nan,
+            "status",
+            "positions: expected finite numbers, for it is ok, got NaN or infinity",
+        ),
         ("atoms/positions", (5, 2), 80.0, "atoms", "positions[5]: expected 0 <= z <="),
-        ("structures/id", 0, SECOND, "ids", "search-000001: id: expected search-000000, got search-000001"),
-        ("structures/index", 0, 7, "ids", "search-000000: id: expected search-000007, got search-000000"),
-        ("structures/start", 1, 5, "structure", "structures/start: expected row 1 to start at 262, got 5"),
-        ("structures/num_atoms", 1, 5, "structure", "structures/num_atoms: expected 799 atoms in all, as in atoms/positions, got 534"),
+        (
+            "structures/id",
+            0,
+            SECOND,
+            "ids",
+            "search-000001: id: expected search-000000, got search-000001",
+        ),
+        (
+            "structures/index",
+            0,
+            7,
+            "ids",
+            "search-000000: id: expected search-000007, got search-000000",
+        ),
+        (
+            "structures/start",
+            1,
+            5,
+            "structure",
+            "structures/start: expected row 1 to start at 262, got 5",
+        ),
+        (
+            "structures/num_atoms",
+            1,
+            5,
+            "structure",
+            "structures/num_atoms: expected 799 atoms in all, as in atoms/positions, got 534",
+        ),
     ],
 )
-def test_what_does_not_follow_is_found_although_its_checksum_fits(part, name, place, value, check, sentence):
+def test_what_does_not_follow_is_found_although_its_checksum_fits(
+    part, name, place, value, check, sentence
+):
     rewrite(part, name, place, value)
     found = sentences(part)
     assert any(sentence in line for line in found[check]), found
@@ -154,16 +270,23 @@ def test_two_atoms_in_one_place_are_found(part):
     with h5py.File(part) as file:
         other = file["atoms/positions"][131]
     rewrite(part, "atoms/positions", 130, other + 0.1)
-    assert any("positions: expected at least 1.370 Å between two atoms, got 0.173" in line for line in sentences(part)["atoms"])
+    assert any(
+        "positions: expected at least 1.370 Å between two atoms, got 0.173" in line
+        for line in sentences(part)["atoms"]
+    )
 
 
 def test_an_id_that_occurs_twice_is_found(part):
     rewrite(part, "structures/index", 0, 1)
     rewrite(part, "structures/id", 0, SECOND)
-    assert sentences(part) == {"ids": [f"{part}: {SECOND}: id: expected an id of its own, got that of a candidate before"]}
+    assert sentences(part) == {
+        "ids": [f"{part}: {SECOND}: id: expected an id of its own, got that of a candidate before"]
+    }
 
 
-@pytest.mark.parametrize("name", ["structures/gb_energy_j_m2", "structures/start", "atoms/energies_ev", "plot"])
+@pytest.mark.parametrize(
+    "name", ["structures/gb_energy_j_m2", "structures/start", "atoms/energies_ev", "plot"]
+)
 def test_a_missing_dataset_is_found(part, name):
     with h5py.File(part, "r+") as file:
         del file[name]
@@ -187,13 +310,18 @@ def test_a_column_of_another_length_is_found(part):
         del file["structures/sample_s"]
         file["structures/sample_s"] = np.zeros(4)
         file["structures/sample_s"].attrs["crc32"] = 0
-    assert sentences(part)["structure"] == [f"{part}: structures/sample_s: expected the shape (3,), got (4,)"]
+    assert sentences(part)["structure"] == [
+        f"{part}: structures/sample_s: expected the shape (3,), got (4,)"
+    ]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_a_file_that_was_cut_short_is_found(part, share):
     os.truncate(part, int(share * part.stat().st_size))
-    assert "expected a complete HDF5 file, got a truncated or corrupt one" in sentences(part)["structure"][0]
+    assert (
+        "expected a complete HDF5 file, got a truncated or corrupt one"
+        in sentences(part)["structure"][0]
+    )
 
 
 def test_any_flipped_bit_is_a_finding_or_harmless_and_never_a_crash(part):
@@ -210,8 +338,12 @@ def test_any_flipped_bit_is_a_finding_or_harmless_and_never_a_crash(part):
     assert found > 20
 
 
-def test_a_file_of_an_older_version_finds_the_depth_of_its_surfaces_in_the_run_that_it_lies_in(part, tmp_path):
-    """As a file of version 2 has it: without surface_depth_a, the energies need the potential's reach."""
+def test_a_file_of_an_older_version_finds_the_depth_of_its_surfaces_in_the_run_that_it_lies_in(
+    part, tmp_path
+):
+    """As a file of version 2 has it: without surface_depth_a, the energies need the potential's
+    reach.
+    """
     with h5py.File(part, "r+") as file:
         potential = file["structures/potential_sha256"].asstr()[0]
         for field in FIELDS:
@@ -220,7 +352,9 @@ def test_a_file_of_an_older_version_finds_the_depth_of_its_surfaces_in_the_run_t
         file.attrs["schema_version"] = 2
     assert report_on(part).outcomes["energies"].status == "not checked"
     assert "does not hold surface_depth_a" in report_on(part).outcomes["energies"].skipped[0]
-    (tmp_path / "bulk.json").write_text(f'{{"{potential} W bcc measured": {{"a0": 3.16, "cohesive_ev": -8.76, "cutoff": 7.8925}}}}')
+    (tmp_path / "bulk.json").write_text(
+        f'{{"{potential} W bcc measured": {{"a0": 3.16, "cohesive_ev": -8.76, "cutoff": 7.8925}}}}'
+    )
     assert report_on(part).outcomes["energies"].status == "ok"
     assert "energies" not in sentences(part)
 
@@ -229,25 +363,39 @@ def test_a_file_without_a_boundary_says_what_could_not_be_checked(tmp_path, cand
     write_part(tmp_path / "part.h5", candidates, provenance)
     report = report_on(tmp_path / "part.h5")
     assert report.outcomes["n"].status == "not checked"
-    assert report.outcomes["n"].skipped == [f"{tmp_path / 'part.h5'}: the attribute config names no boundary to compare with"]
+    assert report.outcomes["n"].skipped == [
+        f"{tmp_path / 'part.h5'}: the attribute config names no boundary to compare with"
+    ]
 
 
 def test_findings_beyond_a_hundred_are_counted(tmp_path, provenance):
-    write_part(tmp_path / "part.h5", [make_candidate(index, num_atoms=2, preset="loose") for index in range(KEPT + 20)], provenance)
+    write_part(
+        tmp_path / "part.h5",
+        [make_candidate(index, num_atoms=2, preset="loose") for index in range(KEPT + 20)],
+        provenance,
+    )
     outcome = report_on(tmp_path / "part.h5").outcomes["status"]
     assert len(outcome.findings) == KEPT
     assert outcome.num_wrong > KEPT
 
 
-def test_a_file_is_read_in_pieces_with_the_same_columns_and_checksums(tmp_path, candidates, provenance, monkeypatch):
+def test_a_file_is_read_in_pieces_with_the_same_columns_and_checksums(
+    tmp_path, candidates, provenance, monkeypatch
+):
     monkeypatch.setattr("gcd_hpc.store.blocks._ATOMS", 50)
     write_part(tmp_path / "part.h5", candidates, provenance)
     with reading(tmp_path / "part.h5") as file:
         blocks = Blocks(file)
         pieces = list(blocks)
-        assert [piece["id"].tolist() for piece in pieces] == [[FIRST], [SECOND, "search-000002"], ["search-000003"]]
+        assert [piece["id"].tolist() for piece in pieces] == [
+            [FIRST],
+            [SECOND, "search-000002"],
+            ["search-000003"],
+        ]
         for field in (*FIELDS, START):
             whole = file[field.path].asstr()[...] if field.kind == "text" else file[field.path][...]
-            np.testing.assert_array_equal(np.concatenate([piece[field.name] for piece in pieces]), whole)
+            np.testing.assert_array_equal(
+                np.concatenate([piece[field.name] for piece in pieces]), whole
+            )
         assert blocks.damaged() == []
     assert checksum(np.arange(3)) == zlib.crc32(np.arange(3).tobytes())

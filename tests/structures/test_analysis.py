@@ -9,7 +9,8 @@ from tests.structures.boundaries import W_TWIST
 
 # q4, q6 of the perfect lattices: Mickel et al., J. Chem. Phys. 138 (2013) 044501, table I.
 @pytest.mark.parametrize(
-    ("lattice", "num_neighbors", "q4", "q6"), [("sc", 6, 0.764, 0.354), ("bcc", 8, 0.509, 0.629), ("fcc", 12, 0.190, 0.575)]
+    ("lattice", "num_neighbors", "q4", "q6"),
+    [("sc", 6, 0.764, 0.354), ("bcc", 8, 0.509, 0.629), ("fcc", 12, 0.190, 0.575)],
 )
 def test_steinhardt_parameters_of_the_perfect_lattices(lattice, num_neighbors, q4, q6):
     crystal = conventional_cell(lattice, "W", 3.0) * (4, 4, 4)
@@ -48,7 +49,9 @@ def test_distances_around_all_atoms_of_a_crystal_are_its_radial_distribution_fun
     crystal = conventional_cell("bcc", "W", 3.165) * (3, 3, 3)
     lengths, density = crystal.cell.lengths(), len(crystal) / crystal.get_volume()
     centres, expected = rdf(crystal.positions, lengths, 6.0)
-    again, found = rdf_around(crystal.positions, np.ones(len(crystal), dtype=bool), lengths, 6.0, density)
+    again, found = rdf_around(
+        crystal.positions, np.ones(len(crystal), dtype=bool), lengths, 6.0, density
+    )
     np.testing.assert_array_equal(centres, again)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -59,5 +62,7 @@ def test_distances_around_inner_atoms_do_not_feel_the_open_ends():
     heights = slab.positions[:, 2]
     inner = (heights > 6.5) & (heights < heights.max() - 6.5)
     whole = rdf_around(slab.positions, inner, slab.cell.lengths(), 6.0, 2 / 3.165**3)[1]
-    open_ends = rdf_around(slab.positions, inner, lengths, 6.0, 2 / 3.165**3, pbc=(True, True, False))[1]
+    open_ends = rdf_around(
+        slab.positions, inner, lengths, 6.0, 2 / 3.165**3, pbc=(True, True, False)
+    )[1]
     np.testing.assert_allclose(open_ends, whole, atol=1e-5)

@@ -10,14 +10,26 @@ from gcd_hpc.errors import OrientationError
 from gcd_hpc.structures.energetics import closest_pair
 from gcd_hpc.structures.lattices import conventional_cell
 from gcd_hpc.structures.orientation import unit_rows
-from tests.structures.boundaries import ALL, ASYMMETRIC, PERFECT, SI_TWIST, TWIST, W_TWIST, bicrystal
+from tests.structures.boundaries import (
+    ALL,
+    ASYMMETRIC,
+    PERFECT,
+    SI_TWIST,
+    TWIST,
+    W_TWIST,
+    bicrystal,
+)
 
 
 def test_the_papers_boundary_has_ten_atoms_a_plane_on_100_square_angstrom():
     assert W_TWIST.area == pytest.approx(100.163, abs=1e-3)  # D3
     assert W_TWIST.plane_spacing == pytest.approx(1.58242, abs=1e-5)
     assert W_TWIST.atoms_per_plane == 10
-    assert (W_TWIST.sigma, W_TWIST.misorientation_axis, W_TWIST.strain) == (5, (0, 0, 1), (0.0, 0.0))
+    assert (W_TWIST.sigma, W_TWIST.misorientation_axis, W_TWIST.strain) == (
+        5,
+        (0, 0, 1),
+        (0.0, 0.0),
+    )
     assert W_TWIST.misorientation_deg == pytest.approx(36.8699, abs=1e-4)
 
 
@@ -55,7 +67,9 @@ def test_no_pair_in_a_grain_is_closer_than_in_the_crystal(name, side):
 def test_every_plane_holds_the_same_number_of_atoms(name):
     boundary = ALL[name]
     for planes in (1, 2, 7):
-        positions = boundary.lattice_positions("lower", (0.0, 0.0, 0.0), 0.0, planes * boundary.plane_spacing)
+        positions = boundary.lattice_positions(
+            "lower", (0.0, 0.0, 0.0), 0.0, planes * boundary.plane_spacing
+        )
         assert len(positions) == planes * boundary.atoms_per_plane
 
 
@@ -66,10 +80,16 @@ def test_every_plane_holds_the_same_number_of_atoms(name):
     st.floats(-10, 10),
 )
 @settings(max_examples=40, deadline=None)
-def test_any_cut_of_a_spacings_height_holds_one_plane_of_wrapped_atoms(lattice, indices, origin, z_min):
+def test_any_cut_of_a_spacings_height_holds_one_plane_of_wrapped_atoms(
+    lattice, indices, origin, z_min
+):
     a, b = indices
-    boundary = bicrystal("X", lattice, 3.0, ((a, b, 0), (-b, a, 0), (0, 0, 1)), ((a, -b, 0), (b, a, 0), (0, 0, 1)))
-    positions = boundary.lattice_positions("upper", origin, z_min, z_min + 3 * boundary.plane_spacing)
+    boundary = bicrystal(
+        "X", lattice, 3.0, ((a, b, 0), (-b, a, 0), (0, 0, 1)), ((a, -b, 0), (b, a, 0), (0, 0, 1))
+    )
+    positions = boundary.lattice_positions(
+        "upper", origin, z_min, z_min + 3 * boundary.plane_spacing
+    )
     assert len(positions) == 3 * boundary.atoms_per_plane
     assert np.all(positions[:, :2] >= 0)
     assert np.all(positions[:, :2] < boundary.lengths)
@@ -78,12 +98,20 @@ def test_any_cut_of_a_spacings_height_holds_one_plane_of_wrapped_atoms(lattice, 
 @pytest.mark.parametrize("depth", [0.0, 9e-7, -9e-7])
 def test_planes_on_the_cut_count_as_above_it(depth):
     spacing = W_TWIST.plane_spacing
-    positions = W_TWIST.lattice_positions("lower", (0, 0, -depth), 0.0, 4 * spacing - min(depth, 0.0))
+    positions = W_TWIST.lattice_positions(
+        "lower", (0, 0, -depth), 0.0, 4 * spacing - min(depth, 0.0)
+    )
     assert len(positions) == 40
 
 
 def test_high_index_boundaries_are_built_as_well():
-    boundary = bicrystal("Cu", "fcc", 3.6, ((1, -1, 0), (3, 3, -14), (7, 7, 3)), ((1, -1, 0), (3, 3, 14), (-7, -7, 3)))
+    boundary = bicrystal(
+        "Cu",
+        "fcc",
+        3.6,
+        ((1, -1, 0), (3, 3, -14), (7, 7, 3)),
+        ((1, -1, 0), (3, 3, 14), (-7, -7, 3)),
+    )
     positions = boundary.lattice_positions("lower", (0, 0, 0), 0.0, 10 * boundary.plane_spacing)
     assert len(positions) == 10 * boundary.atoms_per_plane
 
@@ -97,18 +125,26 @@ def test_grains_with_different_periods_share_a_multiple_and_the_strain_is_stated
 
 
 def test_grains_whose_periods_are_exact_multiples_need_no_strain():
-    boundary = bicrystal("Cu", "fcc", 3.6, ((1, 0, 0), (0, 1, 0), (0, 0, 1)), ((1, 2, 2), (2, 1, -2), (-2, 2, -1)))
+    boundary = bicrystal(
+        "Cu", "fcc", 3.6, ((1, 0, 0), (0, 1, 0), (0, 0, 1)), ((1, 2, 2), (2, 1, -2), (-2, 2, -1))
+    )
     assert boundary.strain == (0.0, 0.0)
     assert (boundary.lower.repeats, boundary.upper.repeats) == ((3, 3), (1, 1))
     assert boundary.sigma == 3
 
 
 def test_a_cell_that_needs_more_strain_than_allowed_is_refused_with_the_strain():
-    with pytest.raises(OrientationError, match=r"share no cell along y within a strain of 1e-06.* need a strain of"):
-        bicrystal("Cu", "fcc", 3.6, ((0, 0, 1), (1, -1, 0), (1, 1, 0)), ((0, 0, 1), (0, -1, 0), (1, 0, 0)))
+    with pytest.raises(
+        OrientationError, match=r"share no cell along y within a strain of 1e-06.* need a strain of"
+    ):
+        bicrystal(
+            "Cu", "fcc", 3.6, ((0, 0, 1), (1, -1, 0), (1, 1, 0)), ((0, 0, 1), (0, -1, 0), (1, 0, 0))
+        )
 
 
-@pytest.mark.parametrize(("boundary", "num_operations"), [(W_TWIST, 8), (PERFECT, 8), (ASYMMETRIC, 4), (SI_TWIST, 4)])
+@pytest.mark.parametrize(
+    ("boundary", "num_operations"), [(W_TWIST, 8), (PERFECT, 8), (ASYMMETRIC, 4), (SI_TWIST, 4)]
+)
 def test_number_of_symmetry_operations(boundary, num_operations):
     assert len(boundary.symmetry_operations()) == num_operations
 

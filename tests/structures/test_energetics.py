@@ -25,7 +25,9 @@ def test_an_area_must_be_positive():
         gb_energy(-1.0, 1, -1.0, 0.0)
 
 
-@pytest.mark.parametrize(("num_atoms", "expected"), [(340, 0.0), (342, 0.2), (472, 0.2), (339, 0.9)])
+@pytest.mark.parametrize(
+    ("num_atoms", "expected"), [(340, 0.0), (342, 0.2), (472, 0.2), (339, 0.9)]
+)
 def test_n_counts_atoms_beyond_whole_planes(num_atoms, expected):
     assert n_fraction(num_atoms, 10) == pytest.approx(expected)
 
@@ -40,7 +42,9 @@ def test_two_grains_moved_apart_have_that_excess_volume(name):
 def test_the_crystal_has_no_excess_volume():
     for boundary in (PERFECT, SI_TWIST):
         frame = Frame.build(boundary, (20.0, 20.0), 60.0)
-        assert excess_volume(frame.join((0, 0, 0)).positions, boundary) == pytest.approx(0.0, abs=1e-9)
+        assert excess_volume(frame.join((0, 0, 0)).positions, boundary) == pytest.approx(
+            0.0, abs=1e-9
+        )
 
 
 def test_a_missing_atom_adds_its_volume():
@@ -53,9 +57,16 @@ def test_a_missing_atom_adds_its_volume():
 def test_the_closest_pair_is_ases(num_atoms, seed):
     rng = np.random.default_rng(seed)
     lengths = np.array([4.0, 6.0, 9.0])
-    atoms = Atoms(["W"] * num_atoms, positions=rng.uniform(-1, 2, (num_atoms, 3)) * lengths, cell=lengths, pbc=(True, True, False))
+    atoms = Atoms(
+        ["W"] * num_atoms,
+        positions=rng.uniform(-1, 2, (num_atoms, 3)) * lengths,
+        cell=lengths,
+        pbc=(True, True, False),
+    )
     distances = atoms.get_all_distances(mic=True) + np.where(np.eye(num_atoms) > 0, np.inf, 0.0)
-    assert closest_pair(atoms.positions, atoms.cell, atoms.pbc) == pytest.approx(min(distances.min(), 4.0))
+    assert closest_pair(atoms.positions, atoms.cell, atoms.pbc) == pytest.approx(
+        min(distances.min(), 4.0)
+    )
 
 
 def test_fewer_than_two_atoms_have_no_closest_pair():

@@ -8,7 +8,13 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from gcd_hpc.errors import StructureError
 from gcd_hpc.structures.energetics import n_fraction
-from gcd_hpc.structures.files import ATOM_ENERGY, FileFormat, read_structure, read_structures, write_structures
+from gcd_hpc.structures.files import (
+    ATOM_ENERGY,
+    FileFormat,
+    read_structure,
+    read_structures,
+    write_structures,
+)
 from gcd_hpc.structures.fingerprint import distance, energy_weights, fingerprint
 from gcd_hpc.structures.frame import Frame
 from tests.structures.boundaries import W_TWIST
@@ -23,10 +29,18 @@ def atoms() -> Atoms:
 
 
 def dump(atoms: Atoms, boundary: str = "pp pp ss", z_low: float = -0.5) -> str:
-    """A LAMMPS dump as GRIP writes them: types instead of elements, a box that begins below zero, a last line of its own."""
+    """A LAMMPS dump as GRIP writes them: types instead of elements, a box that begins below zero, a
+    last line of its own.
+    """
     x, y, z = atoms.cell.lengths()
-    rows = [f"{i + 1} 1 {p[0]:.6f} {p[1]:.6f} {p[2] + z_low:.6f} -8.75" for i, p in enumerate(atoms.positions)]
-    header = f"ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n{len(atoms)}\nITEM: BOX BOUNDS {boundary}\n0.0 {x}\n0.0 {y}\n{z_low} {z + z_low}\n"
+    rows = [
+        f"{i + 1} 1 {p[0]:.6f} {p[1]:.6f} {p[2] + z_low:.6f} -8.75"
+        for i, p in enumerate(atoms.positions)
+    ]
+    header = (
+        f"ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n{len(atoms)}\nITEM: BOX BOUNDS {boundary}\n0.0"
+        f" {x}\n0.0 {y}\n{z_low} {z + z_low}\n"
+    )
     return header + "ITEM: ATOMS id type x y z c_eng\n" + "\n".join(rows) + "\nEgb = 2.3\n"
 
 
@@ -83,7 +97,10 @@ def test_every_frame_of_a_dump_must_be_complete(tmp_path, atoms):
     path = tmp_path / "two.dump"
     path.write_text(dump(atoms) + dump(atoms))
     assert [len(one) for one in read_structures(path, "W")] == [180, 180]
-    path.write_text(dump(atoms).replace("OF ATOMS\n180", "OF ATOMS\n179") + dump(atoms).replace("OF ATOMS\n180", "OF ATOMS\n181"))
+    path.write_text(
+        dump(atoms).replace("OF ATOMS\n180", "OF ATOMS\n179")
+        + dump(atoms).replace("OF ATOMS\n180", "OF ATOMS\n181")
+    )
     with pytest.raises(StructureError, match=r"two\.dump: c"):
         read_structures(path, "W")
 
@@ -92,7 +109,9 @@ def test_a_dump_holds_the_energy_of_each_atom_where_it_is_known(tmp_path, atoms)
     energies = np.linspace(-8.8, -8.1, len(atoms)) / 3
     atoms.calc = SinglePointCalculator(atoms, energy=energies.sum(), energies=energies)
     write_structures(tmp_path / "x.dump", [atoms], "lammps-dump")
-    assert read_structure(tmp_path / "x.dump", "W").arrays[ATOM_ENERGY].tolist() == energies.tolist()
+    assert (
+        read_structure(tmp_path / "x.dump", "W").arrays[ATOM_ENERGY].tolist() == energies.tolist()
+    )
 
 
 def test_unknown_formats_are_refused(tmp_path, atoms):
@@ -141,7 +160,10 @@ def test_other_elements_are_refused(tmp_path, atoms):
 
 def test_boundaries_that_are_not_normal_to_z_are_refused(tmp_path, atoms):
     (tmp_path / "x.dump").write_text(dump(atoms, "ss pp pp"))
-    with pytest.raises(StructureError, match="boundary normal along z with periodic x and y, got open periodic periodic"):
+    with pytest.raises(
+        StructureError,
+        match="boundary normal along z with periodic x and y, got open periodic periodic",
+    ):
         read_structure(tmp_path / "x.dump", "W")
 
 
@@ -160,14 +182,23 @@ def test_a_fully_periodic_bicrystal_is_refused(tmp_path, atoms):
         read_structure(tmp_path / "two", "W")
 
 
-@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="GRIP's published structures lie beside the repository only here")
+@pytest.mark.skipif(
+    not PUBLISHED.is_dir(), reason="GRIP's published structures lie beside the repository only here"
+)
 def test_the_published_structures_are_different_phases_with_their_fractions():
-    ground, other = (read_structure(PUBLISHED / name, "W") for name in ("gs_n0.2.dump", "metastable_n0.4_2x1.dump"))
+    ground, other = (
+        read_structure(PUBLISHED / name, "W")
+        for name in ("gs_n0.2.dump", "metastable_n0.4_2x1.dump")
+    )
     assert n_fraction(len(ground), 10) == pytest.approx(0.2)
     assert n_fraction(len(other), 20) == pytest.approx(0.4)
     marks = []
     for atoms in (ground, other):
-        heights = atoms.positions[:, 2] - np.mean([atoms.positions[:, 2].min(), atoms.positions[:, 2].max()])
-        weights = np.where(np.abs(heights) < 20, energy_weights(atoms.arrays["c_eng"], -8.759994), 0.0)
+        heights = atoms.positions[:, 2] - np.mean(
+            [atoms.positions[:, 2].min(), atoms.positions[:, 2].max()]
+        )
+        weights = np.where(
+            np.abs(heights) < 20, energy_weights(atoms.arrays["c_eng"], -8.759994), 0.0
+        )
         marks.append(fingerprint(atoms.positions, atoms.cell, weights, W_TWIST.nearest_neighbor))
     assert distance(*marks) > 0.1

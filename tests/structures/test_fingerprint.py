@@ -11,11 +11,18 @@ from tests.structures.boundaries import W_TWIST
 FRAME = Frame.build(W_TWIST, (27.0, 27.0), 60.0)
 RNG = np.random.default_rng(0)
 PUBLISHED = Path(__file__).parents[3] / "shared/data/grip_w_sigma5"
-needs_published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="GRIP's published structures lie beside the repository only here")
+needs_published = pytest.mark.skipif(
+    not PUBLISHED.is_dir(), reason="GRIP's published structures lie beside the repository only here"
+)
 
 
 def mark(positions, centre=FRAME.centre, cell=FRAME.lengths):
-    return fingerprint(positions, cell, height_weights(positions[:, 2], centre - 6, centre + 6), W_TWIST.nearest_neighbor)
+    return fingerprint(
+        positions,
+        cell,
+        height_weights(positions[:, 2], centre - 6, centre + 6),
+        W_TWIST.nearest_neighbor,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +59,10 @@ def test_structures_turned_by_a_symmetry_operation_are_the_same(positions):
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_mirrored_structures_are_the_same(positions, axis):
     mirrored = positions * np.where(np.arange(3) == axis, -1, 1)
-    assert distance(mark(positions), mark(mirrored, -FRAME.centre if axis == 2 else FRAME.centre)) < 1e-9
+    assert (
+        distance(mark(positions), mark(mirrored, -FRAME.centre if axis == 2 else FRAME.centre))
+        < 1e-9
+    )
 
 
 def test_structures_turned_by_90_degrees_are_the_same_in_a_turned_cell(positions):
@@ -67,13 +77,18 @@ def test_cells_narrower_than_the_cutoff_see_all_periodic_images():
     lengths = np.array([3.0, 3.0, 60.0])
     chain = np.array([[0.0, 0.0, 30.0], [1.5, 1.5, 31.5]])
     wide = np.concatenate([chain + np.array([x, y, 0]) for x in (0, 3, 6, 9) for y in (0, 3, 6, 9)])
-    prints = [fingerprint(points, lengths * [copies, copies, 1], np.ones(len(points)), 2.6) for points, copies in ((chain, 1), (wide, 4))]
+    prints = [
+        fingerprint(points, lengths * [copies, copies, 1], np.ones(len(points)), 2.6)
+        for points, copies in ((chain, 1), (wide, 4))
+    ]
     assert distance(*prints) < 1e-9
 
 
 def test_the_fingerprint_is_continuous_in_the_positions(positions):
     direction = np.random.default_rng(2).normal(0, 1, positions.shape)
-    small, smaller = (distance(mark(positions), mark(positions + step * direction)) for step in (1e-4, 1e-5))
+    small, smaller = (
+        distance(mark(positions), mark(positions + step * direction)) for step in (1e-4, 1e-5)
+    )
     assert 1e-9 < smaller < 0.2 * small < 1e-4
 
 
@@ -83,11 +98,15 @@ def test_taking_an_atom_out_of_the_boundary_changes_the_fingerprint(positions):
 
 
 def test_energy_weights_are_zero_in_the_crystal_and_one_far_from_it():
-    assert energy_weights([-8.76, -8.75, -8.0, -9.5], -8.76) == pytest.approx([0.0, 0.04, 1.0, 1.0], abs=1e-3)
+    assert energy_weights([-8.76, -8.75, -8.0, -9.5], -8.76) == pytest.approx(
+        [0.0, 0.04, 1.0, 1.0], abs=1e-3
+    )
 
 
 def test_height_weights_fall_smoothly_at_the_edges():
-    assert height_weights([-2.0, -0.5, 0.0, 5.0, 10.25, 11.0], 0.0, 10.0) == pytest.approx([0, 0.5, 1, 1, 0.853553, 0], abs=1e-6)
+    assert height_weights([-2.0, -0.5, 0.0, 5.0, 10.25, 11.0], 0.0, 10.0) == pytest.approx(
+        [0, 0.5, 1, 1, 0.853553, 0], abs=1e-6
+    )
 
 
 def test_without_boundary_atoms_there_is_nothing_to_tell_apart():
@@ -97,24 +116,37 @@ def test_without_boundary_atoms_there_is_nothing_to_tell_apart():
 
 
 def published(name, copies=1):
-    """Positions, energies and cell of a relaxed dump; of the first of several copies along x with copies > 1."""
+    """Positions, energies and cell of a relaxed dump; of the first of several copies along x with
+    copies > 1.
+    """
     atoms = read_structure(PUBLISHED / name, "W")
     width = atoms.cell[0, 0] / copies
     folded = np.sort(atoms.positions[:, 0] % width)
     gap = np.argmax(np.diff(folded))  # a cut where no atom is
     first = (atoms.positions[:, 0] - folded[gap : gap + 2].mean()) % atoms.cell[0, 0] < width
-    return atoms.positions[first], atoms.arrays["c_eng"][first], np.array([width, *atoms.cell.lengths()[1:]])
+    return (
+        atoms.positions[first],
+        atoms.arrays["c_eng"][first],
+        np.array([width, *atoms.cell.lengths()[1:]]),
+    )
 
 
 def mark_published(positions, energies, lengths):
-    inside = np.abs(positions[:, 2] - positions[:, 2].min() - np.ptp(positions[:, 2]) / 2) < 20  # without the free surfaces
-    return fingerprint(positions, lengths, inside * energy_weights(energies, -8.759994), W_TWIST.nearest_neighbor)
+    inside = (
+        np.abs(positions[:, 2] - positions[:, 2].min() - np.ptp(positions[:, 2]) / 2) < 20
+    )  # without the free surfaces
+    return fingerprint(
+        positions, lengths, inside * energy_weights(energies, -8.759994), W_TWIST.nearest_neighbor
+    )
 
 
 @needs_published
 def test_the_published_phase_of_two_cells_is_the_same_as_one_cell_of_it():
     """As far as the minimiser left both halves alike: their atoms are at most 0.00007 Å apart."""
-    double, single = published("metastable_n0.4_2x1.dump"), published("metastable_n0.4_2x1.dump", copies=2)
+    double, single = (
+        published("metastable_n0.4_2x1.dump"),
+        published("metastable_n0.4_2x1.dump", copies=2),
+    )
     assert 2 * len(single[0]) == len(double[0]) == 948
     assert distance(mark_published(*double), mark_published(*single)) < 1e-5
 
@@ -134,4 +166,7 @@ def test_shifted_turned_and_mirrored_copies_of_a_published_phase_are_the_same(na
     for symmetry in ([1, 1, 1], [-1, 1, 1], [1, 1, -1], [-1, -1, 1]):
         moved = positions * symmetry + [3.3, -7.1, 2.0]
         assert distance(known, mark_published(moved, energies, lengths)) < 1e-9
-        assert distance(known, mark_published(moved[:, [1, 0, 2]], energies, lengths[[1, 0, 2]])) < 1e-9
+        assert (
+            distance(known, mark_published(moved[:, [1, 0, 2]], energies, lengths[[1, 0, 2]]))
+            < 1e-9
+        )

@@ -24,8 +24,17 @@ def test_a_joined_bicrystal_has_whole_planes_in_any_registry(name):
     rng = np.random.default_rng(0)
     for _ in range(5):
         atoms = frame.join(frame.random_registry(rng))
-        upper_plane = boundary.area * boundary.upper.plane_spacing / boundary.atomic_volume / (1 + sum(boundary.strain))
-        assert len(atoms) == frame.num_lower_planes * boundary.atoms_per_plane + frame.num_upper_planes * round(upper_plane)
+        upper_plane = (
+            boundary.area
+            * boundary.upper.plane_spacing
+            / boundary.atomic_volume
+            / (1 + sum(boundary.strain))
+        )
+        assert len(
+            atoms
+        ) == frame.num_lower_planes * boundary.atoms_per_plane + frame.num_upper_planes * round(
+            upper_plane
+        )
         assert atoms.positions[:, 2].min() == pytest.approx(frame.bottom)
         assert atoms.positions[:, 2].max() < frame.height - 2
         assert atoms.pbc.tolist() == [True, True, False]
@@ -37,7 +46,10 @@ def test_a_joined_bicrystal_has_whole_planes_in_any_registry(name):
 def test_the_first_gap_is_one_spacing_and_the_registry(dz):
     frame = FRAMES["W twist"]
     heights = frame.join((1.0, 2.0, dz)).positions[:, 2]
-    below, above = heights[heights < frame.centre - 1e-6].max(), heights[heights > frame.centre - 1e-6].min()
+    below, above = (
+        heights[heights < frame.centre - 1e-6].max(),
+        heights[heights > frame.centre - 1e-6].min(),
+    )
     assert above - below == pytest.approx(W_TWIST.plane_spacing + dz)
 
 
@@ -46,7 +58,9 @@ def test_the_lower_grain_has_a_lattice_point_at_the_origin_and_the_upper_one_at_
     frame, boundary = FRAMES[name], ALL[name]
     registry = np.array([0.3, 0.4, 0.5])
     assert np.abs(frame.lower(frame.centre) - [0, 0, frame.bottom]).sum(axis=1).min() < 1e-9
-    planes = (frame.upper(registry, frame.centre)[:, 2] - frame.centre - registry[2]) / boundary.upper.plane_spacing
+    planes = (
+        frame.upper(registry, frame.centre)[:, 2] - frame.centre - registry[2]
+    ) / boundary.upper.plane_spacing
     assert np.abs(planes - np.rint(planes)).min() < 1e-9
     if boundary is not ASYMMETRIC:  # grains of one spacing count their planes from the same bottom
         upper = frame.upper(registry, frame.bottom)
@@ -101,12 +115,16 @@ def test_operations_that_swap_the_grains_are_undone_by_themselves():
         back = frame.transform(frame.transform(atoms, operation), operation.T)
         distances = cKDTree(back, boxsize=(*W_TWIST.lengths, 0))
         lattice_shifts = W_TWIST.lattice_positions("lower", (0, 0, 0), 0.0, 0.1)
-        misfits = [distances.query(W_TWIST.wrap(atoms + shift))[0].max() for shift in lattice_shifts]
+        misfits = [
+            distances.query(W_TWIST.wrap(atoms + shift))[0].max() for shift in lattice_shifts
+        ]
         assert min(misfits) < 1e-6
 
 
 def test_slabs_that_do_not_fit_are_refused():
-    with pytest.raises(StructureError, match=r"take 55.38 Å .* 59.38 Å in all; the box is 58.00 Å high"):
+    with pytest.raises(
+        StructureError, match=r"take 55.38 Å .* 59.38 Å in all; the box is 58.00 Å high"
+    ):
         Frame.build(W_TWIST, (27.0, 27.0), 58.0)
 
 

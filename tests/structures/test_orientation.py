@@ -13,13 +13,20 @@ CUBE = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 
 
 def test_miller_indices_are_reduced():
-    assert reduced_triad((6, -2, 0), (1, 3, 0), (0, 0, 5), "lower") == ((3, -1, 0), (1, 3, 0), (0, 0, 1))
+    assert reduced_triad((6, -2, 0), (1, 3, 0), (0, 0, 5), "lower") == (
+        (3, -1, 0),
+        (1, 3, 0),
+        (0, 0, 1),
+    )
 
 
 @pytest.mark.parametrize(
     ("triad", "message"),
     [
-        (((3, 1, 0), (1, 3, 0), (0, 0, 1)), r"x and y must be orthogonal, got \[3 1 0\] and \[1 3 0\] with the dot product 6"),
+        (
+            ((3, 1, 0), (1, 3, 0), (0, 0, 1)),
+            r"x and y must be orthogonal, got \[3 1 0\] and \[1 3 0\] with the dot product 6",
+        ),
         (((3, -1, 0), (1, 3, 0), (0, 0, -1)), "right-handed"),
         (((0, 0, 0), (1, 3, 0), (0, 0, 1)), "x must be a direction"),
     ],
@@ -29,7 +36,8 @@ def test_triads_that_are_no_box_axes_are_refused(triad, message):
         reduced_triad(*triad, "upper")
 
 
-# Sigma, angle and axis of the coincidence boundaries up to 19: Grimmer, Bollmann, Warrington (1974), table 3.
+# Sigma, angle and axis of the coincidence boundaries up to 19: Grimmer, Bollmann, Warrington
+# (1974), table 3.
 @pytest.mark.parametrize(
     ("x", "y", "z", "sigma", "angle", "axis"),
     [
@@ -78,7 +86,9 @@ def test_sigma_is_the_share_of_lattice_points_that_coincide(quaternion, name):
     if sigma > 15:
         return  # the count below takes sigma^3 cells
     cells = 4 * np.array(list(product(range(sigma), repeat=3)))
-    points = (cells[:, None] + np.array(lattice.centrings)).reshape(-1, 3)  # quarters of the lattice constant
+    points = (cells[:, None] + np.array(lattice.centrings)).reshape(
+        -1, 3
+    )  # quarters of the lattice constant
     images = points @ turn.T  # sigma times too long
     whole = images[np.all(images % sigma == 0, axis=1)] // sigma
     centrings = {tuple(centring) for centring in lattice.centrings}

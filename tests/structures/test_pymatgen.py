@@ -21,9 +21,16 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @cache
 def theirs(name: str) -> GrainBoundary:
     case = CASES[name]
-    crystal = Structure.from_spacegroup(case.space_group, Lattice.cubic(case.bicrystal.a0), [case.bicrystal.element], [[0, 0, 0]])
+    crystal = Structure.from_spacegroup(
+        case.space_group, Lattice.cubic(case.bicrystal.a0), [case.bicrystal.element], [[0, 0, 0]]
+    )
     return GrainBoundaryGenerator(crystal).gb_from_parameters(
-        case.rotation_axis, case.rotation_angle, expand_times=2, plane=case.plane, normal=True, rm_ratio=0.0
+        case.rotation_axis,
+        case.rotation_angle,
+        expand_times=2,
+        plane=case.plane,
+        normal=True,
+        rm_ratio=0.0,
     )
 
 
@@ -33,10 +40,14 @@ def their_area(name: str) -> float:
 
 
 def their_planes(name: str) -> int:
-    """Lattice planes in their lower grain: its distinct heights, since all layers of these five lie on lattice planes."""
+    """Lattice planes in their lower grain: its distinct heights, since all layers of these five lie
+    on lattice planes.
+    """
     gb = theirs(name)
     heights = np.sort([site.frac_coords[2] % 1 * gb.lattice.c for site in gb.bottom_grain])
-    gaps = np.diff(heights, append=heights[0] + gb.lattice.c)  # the widest is the other grain, unless it lies at the end
+    gaps = np.diff(
+        heights, append=heights[0] + gb.lattice.c
+    )  # the widest is the other grain, unless it lies at the end
     return int(np.sum(gaps > 0.05))
 
 
@@ -50,14 +61,17 @@ def test_misorientation_is_the_literatures_and_one_of_pymatgens_for_this_sigma_a
     case, boundary = CASES[name], CASES[name].bicrystal
     assert boundary.misorientation_deg == pytest.approx(case.angle, abs=1e-6)
     assert boundary.misorientation_axis == case.axis
-    angles = GrainBoundaryGenerator.get_rotation_angle_from_sigma(case.sigma, case.rotation_axis, lat_type="c")
+    angles = GrainBoundaryGenerator.get_rotation_angle_from_sigma(
+        case.sigma, case.rotation_axis, lat_type="c"
+    )
     assert boundary.misorientation_deg == pytest.approx(min(angles), abs=1e-6)
     assert any(case.rotation_angle == pytest.approx(angle, abs=1e-6) for angle in angles)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_cell_is_pymatgens_or_a_simple_multiple_of_its_area(name):
-    # pymatgen's skewed cells of the (113) and (111) planes are twice our rectangles; it doubles the Si cell along [1 -3 0].
+    # pymatgen's skewed cells of the (113) and (111) planes are twice our rectangles; it doubles the
+    # Si cell along [1 -3 0].
     ratio = their_area(name) / CASES[name].bicrystal.area
     assert ratio == pytest.approx(1 if name[:2] in ("W ", "Cu") else 2, rel=1e-9)
 
@@ -67,7 +81,9 @@ def test_atoms_per_plane_and_spacing_are_pymatgens(name):
     boundary, gb = CASES[name].bicrystal, theirs(name)
     num_planes, ratio = their_planes(name), round(their_area(name) / boundary.area)
     assert len(gb.bottom_grain) == num_planes * boundary.atoms_per_plane * ratio
-    assert gb.lattice.volume / their_area(name) / 2 == pytest.approx(num_planes * boundary.plane_spacing, rel=1e-9)
+    assert gb.lattice.volume / their_area(name) / 2 == pytest.approx(
+        num_planes * boundary.plane_spacing, rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -83,7 +99,9 @@ def test_no_pair_in_either_grain_is_closer_than_in_the_crystal(name):
     boundary = CASES[name].bicrystal
     frame = Frame.build(boundary, (20.0, 20.0), 60.0)
     for grain in (frame.lower(frame.centre), frame.upper((0.3, 0.4, 0.5), frame.centre)):
-        assert closest_pair(grain, frame.lengths) == pytest.approx(boundary.nearest_neighbor, abs=1e-9)
+        assert closest_pair(grain, frame.lengths) == pytest.approx(
+            boundary.nearest_neighbor, abs=1e-9
+        )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -95,6 +113,13 @@ def test_the_atoms_of_a_grain_lie_where_pymatgens_lie_to_their_neighbours(name):
     expected = np.sort([neighbor.nn_distance for neighbor in gb.get_neighbors(middle, reach)])
     frame = Frame.build(boundary, (30.0, 30.0), 80.0)
     atoms = frame.atoms(frame.lower(frame.centre)) * (7, 3, 1)
-    centre = np.argmin(np.linalg.norm(atoms.positions - (atoms.positions.min(axis=0) + atoms.positions.max(axis=0)) / 2, axis=1))
+    centre = np.argmin(
+        np.linalg.norm(
+            atoms.positions - (atoms.positions.min(axis=0) + atoms.positions.max(axis=0)) / 2,
+            axis=1,
+        )
+    )
     ours = np.sort(np.linalg.norm(atoms.positions - atoms.positions[centre], axis=1))[1:]
-    assert ours[ours < reach] == pytest.approx(expected, abs=1e-4)  # pymatgen's coordinates are good to 1e-5 Å
+    assert ours[ours < reach] == pytest.approx(
+        expected, abs=1e-4
+    )  # pymatgen's coordinates are good to 1e-5 Å

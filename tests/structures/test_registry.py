@@ -7,8 +7,14 @@ from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.registry import repeat_cell
 from tests.structures.boundaries import ALL, PERFECT
 
-# In a twist boundary the planes of the grains are turned, in a symmetric tilt boundary they are the same.
-SHARES = {"W twist": (5, 5), "Si twist": (5, 5), "W Sigma5(310)[001] tilt": (1, 1), "Ni Sigma3(111) twist": (1, 1)}
+# In a twist boundary the planes of the grains are turned, in a symmetric tilt boundary they are the
+# same.
+SHARES = {
+    "W twist": (5, 5),
+    "Si twist": (5, 5),
+    "W Sigma5(310)[001] tilt": (1, 1),
+    "Ni Sigma3(111) twist": (1, 1),
+}
 
 
 @pytest.mark.parametrize("name", SHARES)
@@ -29,13 +35,20 @@ def test_a_shift_by_the_repeat_cell_is_the_same_bicrystal_moved(name, axis):
     shift = np.zeros(3)
     shift[axis] = repeat_cell(bicrystal)[axis]
     registry = np.array([0.3, 0.7, 0.4])
-    before, after = (_distances(frame, frame.join(place).positions) for place in (registry, registry + shift))
+    before, after = (
+        _distances(frame, frame.join(place).positions) for place in (registry, registry + shift)
+    )
     np.testing.assert_allclose(before, after, atol=1e-6)
 
 
 def _distances(frame, positions):
-    """All distances between the atoms of a lower and an upper grain, sorted: the same for structures that differ by a translation."""
-    low, high = positions[positions[:, 2] < frame.centre - 1e-6], positions[positions[:, 2] > frame.centre - 1e-6]
+    """All distances between the atoms of a lower and an upper grain, sorted: the same for
+    structures that differ by a translation.
+    """
+    low, high = (
+        positions[positions[:, 2] < frame.centre - 1e-6],
+        positions[positions[:, 2] > frame.centre - 1e-6],
+    )
     offset = high[:, None] - low
     lengths = np.array(frame.bicrystal.lengths)
     offset[..., :2] -= lengths * np.rint(offset[..., :2] / lengths)

@@ -1,4 +1,6 @@
-"""Structures that the tests of voxels share: ideal crystals, two grain boundaries published with GRIP, and crowded random atoms."""
+"""Structures that the tests of voxels share: ideal crystals, two grain boundaries published with
+GRIP, and crowded random atoms.
+"""
 
 from pathlib import Path
 
@@ -10,20 +12,26 @@ from gcd_hpc.voxels.grid import Grid
 
 GRIP = Path(__file__).parents[3] / "shared/data/grip_w_sigma5"
 GROUND_STATE, METASTABLE = GRIP / "gs_n0.2.dump", GRIP / "metastable_n0.4_2x1.dump"
-needs_grip = pytest.mark.skipif(not GRIP.is_dir(), reason="GRIP's published structures lie beside the repository only here")
+needs_grip = pytest.mark.skipif(
+    not GRIP.is_dir(), reason="GRIP's published structures lie beside the repository only here"
+)
 NEAREST_NEIGHBOR = 2.7408  # Å, W
 
 
 def crystal(lattice: str) -> tuple[np.ndarray, Grid]:
     """Ideal 4x4x4 cell and the paper's grid for it (D1)."""
     voxels = {"sc": 24, "bcc": 20, "fcc": 24}[lattice]
-    atoms = bulk("W", lattice, a={"sc": 2.5, "bcc": 3.165, "fcc": 4.0}[lattice], cubic=True).repeat(4)
+    atoms = bulk("W", lattice, a={"sc": 2.5, "bcc": 3.165, "fcc": 4.0}[lattice], cubic=True).repeat(
+        4
+    )
     edge = atoms.cell[0, 0]
     return atoms.positions, Grid((voxels,) * 3, (edge,) * 3, (True, True, True))
 
 
 def boundary(path: Path) -> tuple[np.ndarray, Grid]:
-    """A window of 60 Å around the boundary of a relaxed dump, 12 voxels to 10.008 Å, empty voxels at both ends."""
+    """A window of 60 Å around the boundary of a relaxed dump, 12 voxels to 10.008 Å, empty voxels
+    at both ends.
+    """
     lines = path.read_text().splitlines()
     positions = np.array([line.split()[2:5] for line in lines[9 : 9 + int(lines[3])]], dtype=float)
     x, y = (float(line.split()[1]) for line in lines[5:7])
@@ -39,18 +47,26 @@ def crowd(seed: int, shortest: float) -> tuple[np.ndarray, Grid]:
     grid = Grid.build((12, 12, 24), (10.008, 10.008))
     positions = np.empty((0, 3))
     for _ in range(4000):
-        new = generator.uniform(0.0, 1.0, 3) * (*grid.lengths[:2], 21 * grid.spacing[2]) + np.array([0.0, 0.0, grid.spacing[2]])
+        new = generator.uniform(0.0, 1.0, 3) * (*grid.lengths[:2], 21 * grid.spacing[2]) + np.array(
+            [0.0, 0.0, grid.spacing[2]]
+        )
         if np.linalg.norm(grid.displacement(positions, new), axis=1).min(initial=np.inf) > shortest:
             positions = np.vstack([positions, new])
     return positions, grid
 
 
 def compare(decoded: np.ndarray, positions: np.ndarray, grid: Grid) -> tuple[float, int, int]:
-    """RMSE of the atoms found, in voxels, and how many were lost and are extra; found is what has a mutual neighbour within a voxel."""
+    """RMSE of the atoms found, in voxels, and how many were lost and are extra; found is what has a
+    mutual neighbour within a voxel.
+    """
     if not len(decoded):
         return 0.0, len(positions), 0
-    gaps = np.linalg.norm(grid.displacement(positions[:, None], decoded[None]) / grid.spacing, axis=2)  # (N, K)
+    gaps = np.linalg.norm(
+        grid.displacement(positions[:, None], decoded[None]) / grid.spacing, axis=2
+    )  # (N, K)
     nearest = gaps.argmin(axis=1)
-    mutual = (gaps[:, nearest].argmin(axis=0) == np.arange(len(positions))) & (gaps.min(axis=1) < 1.0)
+    mutual = (gaps[:, nearest].argmin(axis=0) == np.arange(len(positions))) & (
+        gaps.min(axis=1) < 1.0
+    )
     error = np.sqrt((gaps.min(axis=1)[mutual] ** 2).mean()) if mutual.any() else 0.0
     return float(error), int(len(positions) - mutual.sum()), int(len(decoded) - mutual.sum())

@@ -10,12 +10,21 @@ GRID = Grid.build((12, 12, 24), (10.008, 10.008))
 
 def test_estimates_of_one_atom_become_their_mean_across_a_periodic_edge():
     edge = GRID.lengths[0]
-    means = average_clusters(np.array([[0.1, 5.0, 5.0], [edge - 0.3, 5.0, 5.0], [4.0, 5.0, 5.0]]), GRID, distance=1.0)
+    means = average_clusters(
+        np.array([[0.1, 5.0, 5.0], [edge - 0.3, 5.0, 5.0], [4.0, 5.0, 5.0]]), GRID, distance=1.0
+    )
     assert sorted(means[:, 0]) == pytest.approx([4.0, edge - 0.1])
 
 
 def test_open_ends_do_not_meet():
-    assert len(average_clusters(np.array([[1.0, 1.0, 0.1], [1.0, 1.0, GRID.lengths[2] - 0.1]]), GRID, distance=1.0)) == 2
+    assert (
+        len(
+            average_clusters(
+                np.array([[1.0, 1.0, 0.1], [1.0, 1.0, GRID.lengths[2] - 0.1]]), GRID, distance=1.0
+            )
+        )
+        == 2
+    )
 
 
 def test_clusters_are_those_of_average_linkage_over_all_coordinates():

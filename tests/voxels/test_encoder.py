@@ -11,10 +11,14 @@ GRID = Grid.build((12, 12, 24), (10.008, 10.008))
 
 
 def random_positions(num_atoms: int, seed: int = 0) -> torch.Tensor:
-    """Atoms anywhere in the plane, also outside of the box, and at least a voxel from the open ends."""
+    """Atoms anywhere in the plane, also outside of the box, and at least a voxel from the open
+    ends.
+    """
     generator = np.random.default_rng(seed)
     positions = generator.uniform(-1.0, 2.0, (num_atoms, 3)) * GRID.lengths
-    positions[:, 2] = generator.uniform(GRID.spacing[2], GRID.lengths[2] - 2 * GRID.spacing[2], num_atoms)
+    positions[:, 2] = generator.uniform(
+        GRID.spacing[2], GRID.lengths[2] - 2 * GRID.spacing[2], num_atoms
+    )
     return torch.from_numpy(positions)
 
 
@@ -32,7 +36,11 @@ def test_occupancies_of_an_atom_sum_to_one_in_double_precision():
 
 
 def test_an_atom_on_a_voxel_centre_fills_that_voxel_alone():
-    array = encode(torch.tensor([[3.0, 4.0, 5.0]], dtype=torch.float64) * torch.tensor(GRID.spacing, dtype=torch.float64), GRID)
+    array = encode(
+        torch.tensor([[3.0, 4.0, 5.0]], dtype=torch.float64)
+        * torch.tensor(GRID.spacing, dtype=torch.float64),
+        GRID,
+    )
     assert array[3, 4, 5].item() == pytest.approx(1.0)
     assert (array > 1e-6).sum() == 1
 
@@ -48,9 +56,19 @@ def test_weights_are_the_tent_function_of_the_paper():
 
 def test_shifting_atoms_by_whole_voxels_rolls_the_density():
     grid = Grid((12, 12, 24), (12.0, 12.0, 24.0))  # whole numbers, so that the shift is exact
-    positions = torch.round(torch.rand(40, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2**20) / 2**20 * 12 + 1
+    positions = (
+        torch.round(
+            torch.rand(40, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+            * 2**20
+        )
+        / 2**20
+        * 12
+        + 1
+    )
     shifted = positions + torch.tensor([3.0, -5.0, 7.0], dtype=torch.float64)
-    assert torch.equal(encode(shifted, grid), encode(positions, grid).roll((3, -5, 7), dims=(0, 1, 2)))
+    assert torch.equal(
+        encode(shifted, grid), encode(positions, grid).roll((3, -5, 7), dims=(0, 1, 2))
+    )
 
 
 def test_atoms_beyond_a_periodic_edge_come_in_at_the_other():
@@ -64,7 +82,9 @@ def test_gradient_agrees_with_finite_differences():
     generator = torch.Generator().manual_seed(1)
     cells = torch.randint(1, 10, (6, 3), generator=generator)
     inside = 0.2 + 0.6 * torch.rand(6, 3, generator=generator, dtype=torch.float64)
-    positions = ((cells + inside) * torch.tensor(GRID.spacing, dtype=torch.float64)).requires_grad_()
+    positions = (
+        (cells + inside) * torch.tensor(GRID.spacing, dtype=torch.float64)
+    ).requires_grad_()
     assert torch.autograd.gradcheck(lambda r: occupancies(r, GRID)[1], (positions,))
     pattern = torch.randn(GRID.shape, generator=generator)
     (gradient,) = torch.autograd.grad((encode(positions, GRID) * pattern).sum(), positions)
@@ -73,7 +93,9 @@ def test_gradient_agrees_with_finite_differences():
         step = torch.zeros_like(numeric)
         step[entry] = 0.01
         with torch.no_grad():
-            numeric[entry] = ((encode(positions + step, GRID) - encode(positions - step, GRID)) * pattern).double().sum() / 0.02
+            numeric[entry] = (
+                (encode(positions + step, GRID) - encode(positions - step, GRID)) * pattern
+            ).double().sum() / 0.02
     # The tent is piecewise linear in each coordinate: only single precision separates the two.
     assert torch.allclose(gradient, numeric, atol=1e-4)
 

@@ -22,10 +22,14 @@ def test_a_hair_below_zero_folds_to_zero_and_not_to_the_length():
 
 def test_displacements_take_the_shortest_way_around():
     grid = Grid((4, 4, 8), (4.0, 4.0, 8.0))
-    assert grid.displacement(np.array([0.5, 0.5, 0.5]), np.array([3.5, 1.0, 7.5])) == pytest.approx([-1.0, 0.5, 7.0])
+    assert grid.displacement(np.array([0.5, 0.5, 0.5]), np.array([3.5, 1.0, 7.5])) == pytest.approx(
+        [-1.0, 0.5, 7.0]
+    )
 
 
-@pytest.mark.parametrize(("shape", "lengths"), [((2, 4, 4), (1.0, 1.0, 1.0)), ((4, 4, 4), (1.0, 0.0, 1.0))])
+@pytest.mark.parametrize(
+    ("shape", "lengths"), [((2, 4, 4), (1.0, 1.0, 1.0)), ((4, 4, 4), (1.0, 0.0, 1.0))]
+)
 def test_a_grid_too_small_to_decode_is_refused(shape, lengths):
     with pytest.raises(ValueError, match="got"):
         Grid(shape, lengths)

@@ -9,15 +9,30 @@ from gcd_hpc.voxels.decoder_training import encode_with_owners, train_decoder
 from gcd_hpc.voxels.encoder import encode, shared_voxels
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.learned import ConvNextLayer, LearnedDecoder, decode_learned
-from tests.voxels.crystals import GROUND_STATE, NEAREST_NEIGHBOR, boundary, compare, crowd, crystal, needs_grip
+from tests.voxels.crystals import (
+    GROUND_STATE,
+    NEAREST_NEIGHBOR,
+    boundary,
+    compare,
+    crowd,
+    crystal,
+    needs_grip,
+)
 
 REACH = 0.45 * NEAREST_NEIGHBOR
-# Few features and little noise learn in seconds; the campaign's own options are tested in the slow test.
-QUICK = DecoderConfig(kind="learned", num_features=32, max_noise=0.01, num_steps=600, learning_rate=6e-3)
+# Few features and little noise learn in seconds; the campaign's own options are tested in the slow
+# test.
+QUICK = DecoderConfig(
+    kind="learned", num_features=32, max_noise=0.01, num_steps=600, learning_rate=6e-3
+)
 
 
-def round_trips(positions: np.ndarray, grid: Grid, decoder: LearnedDecoder, num: int) -> list[tuple[float, int, int]]:
-    """Quality of decoding clean arrays of randomly shifted copies in which no two atoms share a voxel."""
+def round_trips(
+    positions: np.ndarray, grid: Grid, decoder: LearnedDecoder, num: int
+) -> list[tuple[float, int, int]]:
+    """Quality of decoding clean arrays of randomly shifted copies in which no two atoms share a
+    voxel.
+    """
     qualities = []
     for shift in np.random.default_rng(1).uniform(0.0, grid.spacing, (num, 3)):
         moved = positions + shift
@@ -43,7 +58,12 @@ def test_a_crystal_comes_back_with_every_atom_in_its_place(bcc):
 @pytest.mark.slow
 def test_the_campaign_s_decoder_brings_the_ground_state_back():
     positions, grid = boundary(GROUND_STATE)
-    decoder = train_decoder([positions], grid, DecoderConfig(kind="learned", learning_rate=6e-3), np.random.default_rng(0))
+    decoder = train_decoder(
+        [positions],
+        grid,
+        DecoderConfig(kind="learned", learning_rate=6e-3),
+        np.random.default_rng(0),
+    )
     for error, lost, extra in round_trips(positions, grid, decoder, num=5):
         assert (lost, extra) == (0, 0)
         assert error < 0.02  # A9
@@ -53,8 +73,13 @@ def test_rolling_the_array_rolls_the_answer(bcc):
     positions, grid, decoder = bcc
     array = encode(torch.from_numpy(positions + 0.3), grid)[None]
     with torch.no_grad():
-        plain, rolled = decoder(array, grid.periodic), decoder(array.roll((3, 5, 7), dims=(1, 2, 3)), grid.periodic)
-    assert torch.allclose(plain.denoised.roll((3, 5, 7), dims=(1, 2, 3)), rolled.denoised, atol=1e-5)
+        plain, rolled = (
+            decoder(array, grid.periodic),
+            decoder(array.roll((3, 5, 7), dims=(1, 2, 3)), grid.periodic),
+        )
+    assert torch.allclose(
+        plain.denoised.roll((3, 5, 7), dims=(1, 2, 3)), rolled.denoised, atol=1e-5
+    )
     assert torch.allclose(plain.logits.roll((3, 5, 7), dims=(1, 2, 3)), rolled.logits, atol=1e-3)
 
 
@@ -64,7 +89,10 @@ def test_open_ends_do_not_see_each_other():
     changed = array.clone()
     changed[..., 0] = 1.0
     with torch.no_grad():
-        before, after = layer(array, (True, True, False))[..., 0], layer(changed, (True, True, False))[..., 0]
+        before, after = (
+            layer(array, (True, True, False))[..., 0],
+            layer(changed, (True, True, False))[..., 0],
+        )
         wrapped = layer(changed, (True, True, True))[..., 0]
     assert torch.equal(before[..., -1], after[..., -1])
     assert not torch.equal(before[..., -1], wrapped[..., -1])
@@ -78,7 +106,10 @@ def test_an_untrained_denoiser_changes_nothing():
 def test_the_same_seed_trains_the_same_decoder():
     positions, grid = crystal("sc")
     config = QUICK.model_copy(update={"num_steps": 3})
-    first, second, other = (train_decoder([positions], grid, config, np.random.default_rng(seed)).state_dict() for seed in (0, 0, 1))
+    first, second, other = (
+        train_decoder([positions], grid, config, np.random.default_rng(seed)).state_dict()
+        for seed in (0, 0, 1)
+    )
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
@@ -88,7 +119,9 @@ def test_weights_survive_safetensors(bcc):
     copy = LearnedDecoder(QUICK.num_features)
     copy.load_state_dict(load(save(decoder.state_dict())))
     array = encode(torch.from_numpy(positions + 0.2), grid).numpy()
-    assert np.array_equal(decode_learned(array, grid, copy, REACH), decode_learned(array, grid, decoder, REACH))
+    assert np.array_equal(
+        decode_learned(array, grid, copy, REACH), decode_learned(array, grid, decoder, REACH)
+    )
 
 
 def test_the_owner_of_a_voxel_is_the_atom_with_the_largest_share():
@@ -102,7 +135,9 @@ def test_the_owner_of_a_voxel_is_the_atom_with_the_largest_share():
 
 
 def test_the_paper_s_decoder_has_64_features_and_3x3x3_filters():
-    for module in (part for part in LearnedDecoder().modules() if isinstance(part, torch.nn.Conv3d)):
+    for module in (
+        part for part in LearnedDecoder().modules() if isinstance(part, torch.nn.Conv3d)
+    ):
         assert module.out_channels == 64
         assert module.kernel_size == (3, 3, 3)
 

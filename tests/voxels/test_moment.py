@@ -8,7 +8,15 @@ from gcd_hpc.errors import StructureError
 from gcd_hpc.voxels.encoder import encode, shared_voxels
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.moment import decode_moments
-from tests.voxels.crystals import GROUND_STATE, METASTABLE, boundary, compare, crowd, crystal, needs_grip
+from tests.voxels.crystals import (
+    GROUND_STATE,
+    METASTABLE,
+    boundary,
+    compare,
+    crowd,
+    crystal,
+    needs_grip,
+)
 
 
 def encoded(positions: np.ndarray, grid: Grid) -> np.ndarray:
@@ -43,7 +51,9 @@ def test_shared_voxels_never_lose_an_atom(shortest):
     for seed in range(5):
         positions, grid = crowd(seed, shortest)
         num_shared += shared_voxels(torch.from_numpy(positions), grid)
-        error, lost, extra = compare(decode_moments(encoded(positions, grid), grid), positions, grid)
+        error, lost, extra = compare(
+            decode_moments(encoded(positions, grid), grid), positions, grid
+        )
         assert (lost, extra) == (0, 0)
         assert error < 1e-5
     assert num_shared > 0
@@ -58,7 +68,8 @@ def test_noise_of_a_generated_array_neither_loses_nor_adds_atoms():
         noisy = encoded(moved, grid) + 0.03 * generator.standard_normal(grid.shape)
         error, lost, extra = compare(decode_moments(noisy, grid), moved, grid)
         assert (lost, extra) == (0, 0)
-        # Eight voxels with noise 0.03 move a mean by 0.03 sqrt(8)/2 = 0.042 voxels an axis, more when the block is misjudged.
+        # Eight voxels with noise 0.03 move a mean by 0.03 sqrt(8)/2 = 0.042 voxels an axis, more
+        # when the block is misjudged.
         assert error < 0.13
 
 

@@ -1,4 +1,6 @@
-"""The files that make up the page: our own, and the 3D viewer from the installed chemiscope package."""
+"""The files that make up the page: our own, and the 3D viewer from the installed chemiscope
+package.
+"""
 
 from functools import cache
 from importlib.resources import files
@@ -31,5 +33,8 @@ def _viewer() -> Path:
     folders = spec.submodule_search_locations if spec else None
     path = Path(folders[0] if folders else "chemiscope", "sphinx", "static", "chemiscope.min.js")
     if not path.is_file():
-        raise StoreError(f"{path}: expected the viewer of chemiscope 1.1.0, got no such file; pip install chemiscope==1.1.0")
+        raise StoreError(
+            f"{path}: expected the viewer of chemiscope 1.1.0, got no such file; pip install"
+            " chemiscope==1.1.0"
+        )
     return path

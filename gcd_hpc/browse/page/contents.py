@@ -1,4 +1,6 @@
-"""What the page shows, as plain data: counts, pages of the table, points of the map, single structures."""
+"""What the page shows, as plain data: counts, pages of the table, points of the map, single
+structures.
+"""
 
 import hashlib
 import threading
@@ -25,7 +27,17 @@ from gcd_hpc.store.parts import read_row
 from gcd_hpc.store.schema import Candidate
 
 FIELDS = (
-    *("id", "gb_energy_j_m2", "n_fraction", "num_atoms", "excess_volume_a", "source", "version", "round", "status"),
+    *(
+        "id",
+        "gb_energy_j_m2",
+        "n_fraction",
+        "num_atoms",
+        "excess_volume_a",
+        "source",
+        "version",
+        "round",
+        "status",
+    ),
     *("converged", "preset", "closest_pair_a", "reason"),
 )
 """Columns of the table."""
@@ -36,7 +48,8 @@ LOOK_EVERY_S = 1.0
 
 
 class Contents:
-    """A run as its page sees it; safe to use from several threads. It follows a campaign at work: see ``version``.
+    """A run as its page sees it; safe to use from several threads. It follows a campaign at work:
+    see ``version``.
 
     Raises:
         StoreError: if there is no such run or file.
@@ -69,14 +82,24 @@ class Contents:
         with self._lock:
             rows = self._rows()
             if not self._state:
-                self._state = {"version": self._shown, "name": self._name(), "path": str(self.store.path.resolve())} | _overview(rows)
+                self._state = {
+                    "version": self._shown,
+                    "name": self._name(),
+                    "path": str(self.store.path.resolve()),
+                } | _overview(rows)
                 best = self._state["best"]
                 # The same colours for all structures, so that they can be compared.
                 self._state["range"] = energy_range(self.candidate(best[0])) if best else None
-                self._state |= {"campaign": self._campaign(), "formats": list(get_args(Format)), "fields": list(FIELDS)}
+                self._state |= {
+                    "campaign": self._campaign(),
+                    "formats": list(get_args(Format)),
+                    "fields": list(FIELDS),
+                }
             return self._state
 
-    def page(self, selection: str, sort: str, descending: bool, first: int, num: int) -> dict[str, Any]:
+    def page(
+        self, selection: str, sort: str, descending: bool, first: int, num: int
+    ) -> dict[str, Any]:
         """Rows ``first`` to ``first + num`` of a selection in order, and how many it has.
 
         Raises:
@@ -86,10 +109,16 @@ class Contents:
             rows = self._rows()
             chosen = rows.chosen(selection, sort, descending)
             columns = rows.take(FIELDS, chosen[first : first + min(num, MAX_PAGE)])
-            return {"version": self._shown, "total": len(chosen), "first": first, "rows": records(columns)}
+            return {
+                "version": self._shown,
+                "total": len(chosen),
+                "first": first,
+                "rows": records(columns),
+            }
 
     def points(self, selection: str, limit: int = MAX_POINTS) -> dict[str, Any]:
-        """Points of the map: of each [n] the lowest relaxed energies of a selection, at most ``limit`` in all.
+        """Points of the map: of each [n] the lowest relaxed energies of a selection, at most
+        ``limit`` in all.
 
         Raises:
             StoreError: if a word of the selection is wrong.
@@ -99,7 +128,11 @@ class Contents:
             chosen, total = rows.lowest(selection, limit)
             columns = rows.take(MAP_FIELDS, chosen)
             columns["n_fraction"] = exact_fractions(columns["n_fraction"])
-            cap = energy_cap(columns["n_fraction"], columns["gb_energy_j_m2"]) if len(chosen) else None
+            cap = (
+                energy_cap(columns["n_fraction"], columns["gb_energy_j_m2"])
+                if len(chosen)
+                else None
+            )
             return {"version": self._shown, "total": total, "cap": cap, "rows": records(columns)}
 
     def table(self, limit: int) -> list[list[Any]]:
@@ -107,7 +140,9 @@ class Contents:
         with self._lock:
             rows = self._rows()
             num = len(rows.columns(["version"])["version"])
-            return records(rows.take(FIELDS, np.arange(num) if num <= limit else rows.lowest("", limit)[0]))
+            return records(
+                rows.take(FIELDS, np.arange(num) if num <= limit else rows.lowest("", limit)[0])
+            )
 
     def lowest(self, num: int) -> list[str]:
         """Ids of the lowest relaxed energies, the same number of each [n], best first."""
@@ -157,7 +192,11 @@ class Contents:
 
     def _name(self) -> str:
         config = self._config()
-        return str(config.get("name", self.store.path.name)) if isinstance(config, dict) else self.store.path.name
+        return (
+            str(config.get("name", self.store.path.name))
+            if isinstance(config, dict)
+            else self.store.path.name
+        )
 
     def _config(self) -> Any:
         with suppress(yaml.YAMLError):
@@ -171,7 +210,18 @@ class Contents:
             record = status_record(self.store.path)
         except GcdError:  # Candidates without a campaign: the results of one stage, or a copy.
             return None
-        return {name: record[name] for name in ("status", "reason", "doing", "elapsed_s", "tried", "model", "failed_attempts")}
+        return {
+            name: record[name]
+            for name in (
+                "status",
+                "reason",
+                "doing",
+                "elapsed_s",
+                "tried",
+                "model",
+                "failed_attempts",
+            )
+        }
 
 
 def records(columns: Columns) -> list[list[Any]]:
@@ -191,7 +241,9 @@ def _overview(rows: Snapshot) -> dict[str, Any]:
     versions = np.where(columns["source"] == "search", 0, columns["version"])
     sources = [
         {"source": "model" if version else "search", "version": version, "num": num}
-        for version, num in zip(*(values.tolist() for values in np.unique(versions, return_counts=True)), strict=True)
+        for version, num in zip(
+            *(values.tolist() for values in np.unique(versions, return_counts=True)), strict=True
+        )
     ]
     return {
         "num": len(columns["status"]),

@@ -10,7 +10,9 @@ from gcd_hpc.store.export import SUFFIXES, export
 
 MAX_STRUCTURES = 5000
 """More than this take minutes: that is work for a terminal."""
-_SUFFIX = {"ase-db": "db", "extxyz": "xyz"} | {str(form): suffix for form, suffix in SUFFIXES.items()}
+_SUFFIX = {"ase-db": "db", "extxyz": "xyz"} | {
+    str(form): suffix for form, suffix in SUFFIXES.items()
+}
 
 
 def download_one(contents: Contents, form: str, name: str) -> tuple[str, bytes]:
@@ -23,7 +25,8 @@ def download_one(contents: Contents, form: str, name: str) -> tuple[str, bytes]:
 
 
 def download_selection(contents: Contents, form: str, selection: str) -> tuple[str, bytes]:
-    """All candidates of a selection, as above; formats of structures leave out those that were not relaxed.
+    """All candidates of a selection, as above; formats of structures leave out those that were not
+    relaxed.
 
     Raises:
         StoreError: as above, if nothing is selected, or if there are too many structures.
@@ -31,11 +34,15 @@ def download_selection(contents: Contents, form: str, selection: str) -> tuple[s
     num = contents.page(f"{selection} status=ok", "energy", False, 0, 0)["total"]
     if form != "csv" and num > MAX_STRUCTURES:
         cure = f"select fewer or use gcd-hpc export {contents.store.path} --format {form}"
-        raise StoreError(f"download: expected at most {MAX_STRUCTURES:,} structures, got {num:,}; {cure}")
+        raise StoreError(
+            f"download: expected at most {MAX_STRUCTURES:,} structures, got {num:,}; {cure}"
+        )
     return _download(contents, form, "selection", None, selection)
 
 
-def _download(contents: Contents, form: str, stem: str, ids: list[str] | None, selection: str) -> tuple[str, bytes]:
+def _download(
+    contents: Contents, form: str, stem: str, ids: list[str] | None, selection: str
+) -> tuple[str, bytes]:
     file_name = f"{stem}.{_SUFFIX.get(form, form)}"
     with tempfile.TemporaryDirectory(prefix="gcd-hpc-") as folder:
         # Never under the name from the address.

@@ -1,4 +1,6 @@
-"""The page as one file for mailing: it opens offline, asks nothing of any network, and holds what it shows."""
+"""The page as one file for mailing: it opens offline, asks nothing of any network, and holds what
+it shows.
+"""
 
 import base64
 import hashlib
@@ -12,13 +14,14 @@ from gcd_hpc.browse.page.contents import Contents
 from gcd_hpc.browse.page.figures import FIGURES, figure_svg
 from gcd_hpc.browse.page.structure import structure_record
 from gcd_hpc.errors import GcdError
-from gcd_hpc.store.files import replacing
+from gcd_hpc.files import replacing
 
 NUM_STRUCTURES = 300
 MAX_ROWS = 5000
 """Rows of the table; the lowest of each [n] of a run that has more."""
 MAX_ATOMS = 250_000
-"""With more atoms in all, only those in the region of the boundary are kept: some 30 bytes an atom."""
+"""With more atoms in all, only those in the region of the boundary are kept: some 30 bytes an atom.
+"""
 
 
 def write_report(run: Path, path: str | Path, num: int = NUM_STRUCTURES) -> Path:
@@ -64,7 +67,9 @@ def _structures(contents: Contents, num: int) -> dict[str, Any]:
 
 def _figure(run: Path, what: Any) -> dict[str, str]:
     try:
-        return {"url": "data:image/svg+xml;base64," + base64.b64encode(figure_svg(run, what)).decode()}
+        return {
+            "url": "data:image/svg+xml;base64," + base64.b64encode(figure_svg(run, what)).decode()
+        }
     except GcdError as error:
         return {"error": str(error)}
 
@@ -72,11 +77,14 @@ def _figure(run: Path, what: Any) -> dict[str, str]:
 def _html(data: dict[str, Any]) -> str:
     scripts = [_inline("\n".join(asset(name) for name in SCRIPTS)), _inline(asset(VIEWER))]
     policy = (
-        f"default-src 'none'; script-src {' '.join(_source(script) for script in scripts)}; img-src data: blob:; "
-        "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {' '.join(_source(script) for script in scripts)}; img-src"
+        " data: blob:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
     )
     embedded = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    blocks = [f'<script type="application/json" id="data">{embedded}</script>', *(f"<script>{script}</script>" for script in scripts)]
+    blocks = [
+        f'<script type="application/json" id="data">{embedded}</script>',
+        *(f"<script>{script}</script>" for script in scripts),
+    ]
     parts = {
         "policy": f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
         "style": f"<style>{asset(STYLE)}</style>",
@@ -86,7 +94,9 @@ def _html(data: dict[str, Any]) -> str:
 
 
 def _inline(script: str) -> str:
-    """What would end a script element is written in another way that means the same within a string."""
+    """What would end a script element is written in another way that means the same within a
+    string.
+    """
     return re.sub(r"<(?=/script|!--)", r"\\x3c", script, flags=re.IGNORECASE)
 
 

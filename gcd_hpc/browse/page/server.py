@@ -1,4 +1,6 @@
-"""The page on 127.0.0.1: it reads, answers nobody without the token of its address, and asks nothing of the network."""
+"""The page on 127.0.0.1: it reads, answers nobody without the token of its address, and asks
+nothing of the network.
+"""
 
 import json
 import re
@@ -57,7 +59,9 @@ class PageServer(ThreadingHTTPServer):
             super().__init__((HOST, port), _Handler)
         except OSError as error:
             cure = "leave --port out to take any"
-            raise StoreError(f"--port {port}: expected a free port of {HOST}, got {error.strerror}; {cure}") from error
+            raise StoreError(
+                f"--port {port}: expected a free port of {HOST}, got {error.strerror}; {cure}"
+            ) from error
 
     def server_bind(self) -> None:
         # HTTPServer would ask a name server for the name of the host.
@@ -79,7 +83,9 @@ class PageServer(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def serve(run: Path, port: int = 0, open_browser: bool = True, say: Callable[[str], None] = print) -> None:
+def serve(
+    run: Path, port: int = 0, open_browser: bool = True, say: Callable[[str], None] = print
+) -> None:
     """Serve the page of a run until Ctrl-C.
 
     Args:
@@ -109,8 +115,17 @@ class _Handler(BaseHTTPRequestHandler):
         status, answer = self._answered()
         kind, body, headers = answer
         self.send_response(status)
-        text = kind if "charset" in kind or not kind.startswith(("text/", "application/json")) else f"{kind}; charset=utf-8"
-        for name, value in {"Content-Type": text, "Content-Length": str(len(body)), **HEADERS, **headers}.items():
+        text = (
+            kind
+            if "charset" in kind or not kind.startswith(("text/", "application/json"))
+            else f"{kind}; charset=utf-8"
+        )
+        for name, value in {
+            "Content-Type": text,
+            "Content-Length": str(len(body)),
+            **HEADERS,
+            **headers,
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
@@ -130,16 +145,27 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answered(self) -> tuple[HTTPStatus, Answer]:
         server = cast(PageServer, self.server)
-        if self.headers.get_all("Host") not in [[f"{name}:{server.server_port}"] for name in (HOST, "localhost")]:
+        if self.headers.get_all("Host") not in [
+            [f"{name}:{server.server_port}"] for name in (HOST, "localhost")
+        ]:
             # A page elsewhere whose name was made to point to this machine.
-            return _refusal(HTTPStatus.FORBIDDEN, "expected the address that gcd-hpc browse printed, got another host")
+            return _refusal(
+                HTTPStatus.FORBIDDEN,
+                "expected the address that gcd-hpc browse printed, got another host",
+            )
         address = urlsplit(self.path)
         token, _, route = address.path.removeprefix("/").partition("/")
         if not secrets.compare_digest(token.encode("utf-8", "replace"), server.token.encode()):
-            return _refusal(HTTPStatus.FORBIDDEN, "expected the whole address that gcd-hpc browse printed, got none or another token")
+            return _refusal(
+                HTTPStatus.FORBIDDEN,
+                "expected the whole address that gcd-hpc browse printed, got none or another token",
+            )
         if route not in ROUTES:
             return _refusal(HTTPStatus.NOT_FOUND, "expected one of the page's own addresses")
-        query = {name: values[-1] for name, values in parse_qs(address.query, keep_blank_values=True).items()}
+        query = {
+            name: values[-1]
+            for name, values in parse_qs(address.query, keep_blank_values=True).items()
+        }
         try:
             return HTTPStatus.OK, ROUTES[route](server.contents, query)
         except GcdError as error:
@@ -157,7 +183,11 @@ def _json(data: Any) -> Answer:
 def _file(named: tuple[str, bytes]) -> Answer:
     name, content = named
     quoted = re.sub(r"[^A-Za-z0-9._-]", "_", name)
-    return "application/octet-stream", content, {"Content-Disposition": f'attachment; filename="{quoted}"'}
+    return (
+        "application/octet-stream",
+        content,
+        {"Content-Disposition": f'attachment; filename="{quoted}"'},
+    )
 
 
 def _asset(name: str) -> Callable[[Contents, Query], Answer]:
@@ -166,14 +196,20 @@ def _asset(name: str) -> Callable[[Contents, Query], Answer]:
 
 def _page(contents: Contents, query: Query) -> Answer:
     scripts = "\n".join(f'<script src="{name}"></script>' for name in (*SCRIPTS, VIEWER))
-    text = asset(PAGE).replace("<!-- style -->", f'<link rel="stylesheet" href="{STYLE}">').replace("<!-- scripts -->", scripts)
+    text = (
+        asset(PAGE)
+        .replace("<!-- style -->", f'<link rel="stylesheet" href="{STYLE}">')
+        .replace("<!-- scripts -->", scripts)
+    )
     return "text/html", text.encode(), {}
 
 
 def _rows(contents: Contents, query: Query) -> Answer:
     first, num = _count(query, "first", 0), _count(query, "num", 50)
     sort, descending = query.get("sort", "energy"), query.get("descending") == "true"
-    return _told(lambda: _json(contents.page(query.get("select", ""), sort, descending, first, num)))
+    return _told(
+        lambda: _json(contents.page(query.get("select", ""), sort, descending, first, num))
+    )
 
 
 def _points(contents: Contents, query: Query) -> Answer:
@@ -181,7 +217,9 @@ def _points(contents: Contents, query: Query) -> Answer:
 
 
 def _told(ask: Callable[[], Answer]) -> Answer:
-    """What is still being typed or not there yet is no bad request: browsers would log an error each time."""
+    """What is still being typed or not there yet is no bad request: browsers would log an error
+    each time.
+    """
     try:
         return ask()
     except GcdError as error:
@@ -199,7 +237,13 @@ def _figure(contents: Contents, query: Query) -> Answer:
     what = query.get("what", "")
     if what not in get_args(What):
         raise StoreError(f"what: expected one of {', '.join(get_args(What))}, got {what}")
-    return _told(lambda: ("image/svg+xml", figure_svg(contents.store.path, cast(What, what), query.get("select", "")), {}))
+    return _told(
+        lambda: (
+            "image/svg+xml",
+            figure_svg(contents.store.path, cast(What, what), query.get("select", "")),
+            {},
+        )
+    )
 
 
 def _download(contents: Contents, query: Query) -> Answer:

@@ -22,7 +22,10 @@ _KEPT_ORDERS = 4
 
 
 class Snapshot(Rows):
-    """Rows that are read once, column by column as they are needed. Numbers of rows hold as long as the object lives."""
+    """Rows that are read once, column by column as they are needed.
+
+    Numbers of rows hold as long as the object lives.
+    """
 
     def __init__(self, rows: Rows) -> None:
         super().__init__([])
@@ -67,13 +70,18 @@ class Snapshot(Rows):
         """Rows that were relaxed to a finite energy, the lowest first, (M,)."""
         columns = self.columns(["status", "gb_energy_j_m2", "n_fraction"])
         energy = columns["gb_energy_j_m2"]
-        rows = np.flatnonzero((columns["status"] == "ok") & np.isfinite(energy) & np.isfinite(columns["n_fraction"]))
+        rows = np.flatnonzero(
+            (columns["status"] == "ok") & np.isfinite(energy) & np.isfinite(columns["n_fraction"])
+        )
         return rows[np.argsort(energy[rows], kind="stable")]
 
     @cached_property
     def fractions(self) -> tuple[np.ndarray, np.ndarray]:
         """The different [n] of relaxed rows, and which of them each relaxed row has, (M,)."""
-        return np.unique(exact_fractions(self.take(["n_fraction"], self.relaxed)["n_fraction"]), return_inverse=True)
+        return np.unique(
+            exact_fractions(self.take(["n_fraction"], self.relaxed)["n_fraction"]),
+            return_inverse=True,
+        )
 
     def chosen(self, selection: str, sort: str, descending: bool) -> np.ndarray:
         """Row numbers of a selection in the order of a field."""
@@ -84,7 +92,8 @@ class Snapshot(Rows):
         return _remembered(self._orders, (selection, sort, descending), choose)
 
     def lowest(self, selection: str, limit: int) -> tuple[np.ndarray, int]:
-        """The lowest relaxed rows of a selection, the same number of each [n], at most ``limit``; and how many there are to choose from.
+        """The lowest relaxed rows of a selection, the same number of each [n], at most ``limit``;
+        and how many there are to choose from.
 
         Returns:
             Row numbers by rising energy, number of relaxed rows of the selection.
@@ -94,7 +103,11 @@ class Snapshot(Rows):
             is_chosen = np.zeros(len(self.columns(["version"])["version"]), dtype=bool)
             is_chosen[selected(self, parse_selection(selection))] = True
             places = np.flatnonzero(is_chosen[self.relaxed])
-            kept = places if len(places) <= limit else places[_first_of_each(self.fractions[1][places], limit)]
+            kept = (
+                places
+                if len(places) <= limit
+                else places[_first_of_each(self.fractions[1][places], limit)]
+            )
             return self.relaxed[kept], len(places)
 
         return _remembered(self._lows, (selection, limit), choose)
@@ -109,7 +122,10 @@ class Snapshot(Rows):
 
 
 def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value]) -> Value:
-    """The last few results. A cache around a method would keep the object, and with it all its columns, alive."""
+    """The last few results.
+
+    A cache around a method would keep the object, and with it all its columns, alive.
+    """
     if key not in known:
         value = make()
         while len(known) >= _KEPT_ORDERS:
@@ -119,7 +135,9 @@ def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value]) ->
 
 
 def _first_of_each(group: np.ndarray, limit: int) -> np.ndarray:
-    """Places of the first members of each group, the same number of each, at most ``limit`` in all; ascending."""
+    """Places of the first members of each group, the same number of each, at most ``limit`` in all;
+    ascending.
+    """
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     rank = np.arange(len(group)) - np.repeat(starts, np.diff(starts, append=len(group)))

@@ -10,15 +10,19 @@ from gcd_hpc.store.schema import ROW_FIELDS, Candidate
 DIGITS = 3
 """A thousandth of an Å is far below what can be seen."""
 SURFACE_A = 10.0
-"""Nearer to the ends of the box atoms have no neighbours on one side: their energies say nothing about the boundary."""
+"""Nearer to the ends of the box atoms have no neighbours on one side: their energies say nothing
+about the boundary.
+"""
 REGION_A = 15.0
 """Atoms further from the boundary than this are left out where a file must be small."""
 
 
 def structure_record(candidate: Candidate, element: str, whole: bool = True) -> dict[str, Any]:
-    """Values of all fields, and the atoms in the axes of the view: normal, x, y, with the middle of the box at 0 of the normal.
+    """Values of all fields, and the atoms in the axes of the view: normal, x, y, with the middle of
+    the box at 0 of the normal.
 
-    Energies are those above the bulk crystal, eV; None before relaxation, when the positions are those of the sample.
+    Energies are those above the bulk crystal, eV; None before relaxation, when the positions are
+    those of the sample.
 
     Args:
         whole: with the atoms far from the boundary.
@@ -27,10 +31,16 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
     positions = np.asarray(candidate.positions if relaxed else candidate.unrelaxed_positions)
     excess = np.asarray(candidate.energies_ev) - candidate.cohesive_ev
     cell = np.asarray(candidate.cell, dtype=float)
-    height = positions[:, 2] - (positions[:, 2].min() + positions[:, 2].max()) / 2 if len(positions) else np.empty(0)
+    height = (
+        positions[:, 2] - (positions[:, 2].min() + positions[:, 2].max()) / 2
+        if len(positions)
+        else np.empty(0)
+    )
     kept = np.isfinite(positions).all(axis=1) & (whole | (np.abs(height) <= REGION_A))
     # Atoms on the border of the periodic directions stay where they are within rounding.
-    inside = np.where(np.isfinite(cell[:2]), (positions[:, :2] + 0.05) % cell[:2] - 0.05, positions[:, :2])
+    inside = np.where(
+        np.isfinite(cell[:2]), (positions[:, :2] + 0.05) % cell[:2] - 0.05, positions[:, :2]
+    )
     fields = {field.name: _plain(getattr(candidate, field.name)) for field in ROW_FIELDS}
     return {
         "id": candidate.id,
@@ -50,13 +60,19 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
 
 
 def energy_range(candidate: Candidate) -> list[float] | None:
-    """Lowest and highest energy above the bulk crystal of the atoms that are not near a surface, eV; None before relaxation."""
+    """Lowest and highest energy above the bulk crystal of the atoms that are not near a surface,
+    eV; None before relaxation.
+    """
     height = candidate.positions[:, 2]
     excess = np.asarray(candidate.energies_ev) - candidate.cohesive_ev
     known = np.isfinite(height) & np.isfinite(excess)
     if not known.any():
         return None
-    inner = known & (height >= height[known].min() + SURFACE_A) & (height <= height[known].max() - SURFACE_A)
+    inner = (
+        known
+        & (height >= height[known].min() + SURFACE_A)
+        & (height <= height[known].max() - SURFACE_A)
+    )
     seen = excess[inner] if inner.any() else excess[known]
     return [round(float(seen.min()), 2), round(float(seen.max()), 2)]
 

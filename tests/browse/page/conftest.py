@@ -19,18 +19,32 @@ def made(index, source, version, status="ok", **more):
     rng = np.random.default_rng(index)
     num_atoms = 30 + index % 10
     if index % 10 == 9 and "gb_energy_j_m2" not in more:
-        status, more = "failed", {"reason": "expected finite energies, got nan", "failure": "physics"}
+        status, more = (
+            "failed",
+            {"reason": "expected finite energies, got nan", "failure": "physics"},
+        )
     else:
         energy = 2.6 + 0.1 * (index % 10) + 0.003 * index + (0.01 if source == "search" else 0.0)
         positions = rng.uniform((0, 0, 0), (10, 10, 50), (num_atoms, 3))
-        more = {"gb_energy_j_m2": energy, "positions": positions, "excess_volume_a": 0.3 + 0.01 * index, **more}
-    return make_candidate(index, source, version, num_atoms, status, sample_s=0.5, relax_s=1.5, **more)
+        more = {
+            "gb_energy_j_m2": energy,
+            "positions": positions,
+            "excess_volume_a": 0.3 + 0.01 * index,
+            **more,
+        }
+    return make_candidate(
+        index, source, version, num_atoms, status, sample_s=0.5, relax_s=1.5, **more
+    )
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     run = tmp_path_factory.mktemp("page") / "run"
-    for source, version, where in (("search", 0, "search"), ("model", 1, "model-01/relaxed"), ("model", 2, "model-02/relaxed")):
+    for source, version, where in (
+        ("search", 0, "search"),
+        ("model", 1, "model-01/relaxed"),
+        ("model", 2, "model-02/relaxed"),
+    ):
         candidates = [made(index, source, version) for index in range(20)]
         if version == 1:
             candidates[7] = made(7, source, version, gb_energy_j_m2=2.297)

@@ -1,4 +1,6 @@
-"""The page and the report in a real browser that has no way out: every test also sees to it that nothing tries, and nothing complains."""
+"""The page and the report in a real browser that has no way out: every test also sees to it that
+nothing tries, and nothing complains.
+"""
 
 from contextlib import contextmanager
 
@@ -36,13 +38,17 @@ def browser():
 
 @contextmanager
 def opened(browser, url, allowed):
-    """A page that is ready; at the end it must have asked only for what is allowed, without an error in the console."""
+    """A page that is ready; at the end it must have asked only for what is allowed, without an
+    error in the console.
+    """
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(PATIENCE_MS)
     asked, errors = [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on(
+        "console", lambda message: errors.append(message.text) if message.type == "error" else None
+    )
     page.goto(url)
     # Every pixel is worked out by the processor.
     page.add_style_tag(content="#view { height: 120px; }")
@@ -55,7 +61,9 @@ def opened(browser, url, allowed):
 
 @pytest.fixture(scope="module")
 def shared(browser, served):
-    with opened(browser, served.url, (served.url, f"blob:http://127.0.0.1:{served.server_port}/", "data:,")) as page:
+    with opened(
+        browser, served.url, (served.url, f"blob:http://127.0.0.1:{served.server_port}/", "data:,")
+    ) as page:
         yield page
 
 
@@ -103,7 +111,9 @@ def test_a_click_on_a_point_changes_the_structure_and_marks_its_row(page):
     page.click("#map circle[data-id=search-000000]")
     sees(page, "search-000000")
     expect(page.locator("#map .ring")).to_have_attribute("data-chosen", "search-000000")
-    expect(page.locator("#table tr[data-id=search-000000]")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#table tr[data-id=search-000000]")).to_have_attribute(
+        "aria-selected", "true"
+    )
 
 
 def test_the_next_structure_is_drawn_as_atoms_too(page):
@@ -154,7 +164,9 @@ def test_the_table_is_sorted_by_a_click_on_a_heading(page):
     expect(page.locator("#filter-note")).to_contain_text("54 of 60")
     up = page.eval_on_selector_all("#table tbody tr", energies)
     page.click("[data-sort=gb_energy_j_m2]")
-    expect(page.locator("th:has([data-sort=gb_energy_j_m2])")).to_have_attribute("aria-sort", "descending")
+    expect(page.locator("th:has([data-sort=gb_energy_j_m2])")).to_have_attribute(
+        "aria-sort", "descending"
+    )
     down = page.eval_on_selector_all("#table tbody tr", energies)
     assert up == sorted(up) and down == sorted(down, reverse=True) and up != down
     page.click("[data-sort=id]")
@@ -215,18 +227,30 @@ def test_the_page_fits_a_narrow_window(page):
 def test_the_page_follows_a_run_that_grows_and_keeps_the_place(browser, tmp_path, monkeypatch):
     monkeypatch.setattr(contents, "LOOK_EVERY_S", 0.1)
     part = "parts/search/part-0000{}.h5"
-    write_part(tmp_path / part.format(0), [made(index, "search", 0) for index in range(9)], {"config": CONFIG})
+    write_part(
+        tmp_path / part.format(0),
+        [made(index, "search", 0) for index in range(9)],
+        {"config": CONFIG},
+    )
     with serving(tmp_path) as server, opened(browser, server.url, server.url) as page:
         sees(page, "search-000000")
         page.fill("#select", "energy>0")
         expect(page.locator("#filter-note")).to_contain_text("9 of 9 candidates")
-        write_part(tmp_path / part.format(1), [made(11, "search", 0, gb_energy_j_m2=2.1)], {"config": CONFIG})
+        write_part(
+            tmp_path / part.format(1),
+            [made(11, "search", 0, gb_energy_j_m2=2.1)],
+            {"config": CONFIG},
+        )
         expect(page.locator("#filter-note")).to_contain_text("10 of 10 candidates")
         # Nobody has chosen yet: the best is followed.
         sees(page, "search-000011")
         page.click("#table tr[data-id=search-000002]")
         sees(page, "search-000002")
-        write_part(tmp_path / part.format(2), [made(12, "search", 0, gb_energy_j_m2=2.0)], {"config": CONFIG})
+        write_part(
+            tmp_path / part.format(2),
+            [made(12, "search", 0, gb_energy_j_m2=2.0)],
+            {"config": CONFIG},
+        )
         expect(page.locator("#best")).to_contain_text("2.000 J/m²")
         expect(page.locator("#map circle[data-id=search-000012]")).to_have_count(1)
         assert page.input_value("#select") == "energy>0"
@@ -258,14 +282,26 @@ def test_a_structure_that_the_report_does_not_hold_is_said(report):
     report.click("#tab-candidates")
     report.fill("#select", "status=failed")
     report.click("#table tr[data-id=search-000009]")
-    expect(report.locator("#view-note")).to_contain_text("holds the atoms of 18, the lowest of each [n]")
+    expect(report.locator("#view-note")).to_contain_text(
+        "holds the atoms of 18, the lowest of each [n]"
+    )
 
 
-SELECTIONS = ["n=0.2", "n!=0.2,0.3", "energy<2.9 source=model", "energy>=2.9", "status!=ok", "converged=true version=1,2", "round<=1"]
+SELECTIONS = [
+    "n=0.2",
+    "n!=0.2,0.3",
+    "energy<2.9 source=model",
+    "energy>=2.9",
+    "status!=ok",
+    "converged=true version=1,2",
+    "round<=1",
+]
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)
 def test_the_report_selects_as_the_server_does(report, served, selection):
     expected = served.contents.page(selection, "energy", True, 0, 100)
-    script = "(select) => source.rows({ select, sort: 'energy', descending: true, first: 0, num: 100 })"
+    script = (
+        "(select) => source.rows({ select, sort: 'energy', descending: true, first: 0, num: 100 })"
+    )
     assert report.evaluate(script, selection)["rows"] == expected["rows"]

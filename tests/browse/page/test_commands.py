@@ -12,7 +12,12 @@ COMMAND = [sys.executable, "-m", "gcd_hpc.cli"]
 
 
 def test_browse_prints_an_address_that_answers_until_it_is_interrupted(run):
-    with subprocess.Popen([*COMMAND, "browse", str(run), "--no-open"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        [*COMMAND, "browse", str(run), "--no-open"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
         address = server.stdout.readline().strip()
         with urlopen(f"{address}api/state", timeout=20) as answer:
             assert json.load(answer)["num"] == 60
@@ -23,17 +28,28 @@ def test_browse_prints_an_address_that_answers_until_it_is_interrupted(run):
 def test_report_writes_one_file_and_prints_where(run, tmp_path):
     path = tmp_path / "found.html"
     done = subprocess.run(
-        [*COMMAND, "report", str(run), "--html", str(path), "--structures", "9"], capture_output=True, text=True, timeout=60
+        [*COMMAND, "report", str(run), "--html", str(path), "--structures", "9"],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert (done.returncode, done.stdout.strip()) == (0, str(path))
     text = path.read_text(encoding="utf-8")
-    data = json.loads(text.split('<script type="application/json" id="data">')[1].split("</script>")[0])
+    data = json.loads(
+        text.split('<script type="application/json" id="data">')[1].split("</script>")[0]
+    )
     assert len(data["structures"]) == 9 and len(data["rows"]) == 60
     assert "default-src 'none'" in text
 
 
-@pytest.mark.parametrize("words", [["browse", "none", "--no-open"], ["report", "none", "--html", "x.html"]])
+@pytest.mark.parametrize(
+    "words", [["browse", "none", "--no-open"], ["report", "none", "--html", "x.html"]]
+)
 def test_a_run_that_is_not_there_is_one_sentence(tmp_path, words):
-    done = subprocess.run([*COMMAND, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "got no such file" in done.stderr
+    done = subprocess.run(
+        [*COMMAND, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert (
+        done.returncode == 2 and done.stderr.count("\n") == 1 and "got no such file" in done.stderr
+    )
     assert not list(tmp_path.iterdir())

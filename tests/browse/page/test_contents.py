@@ -30,7 +30,9 @@ def test_the_state_counts_what_can_be_chosen(contents):
         ("model", 1, 20),
         ("model", 2, 20),
     ]
-    assert state["best"][0] == BEST and state["rounds"] == [0, 1, 2] and len(state["fractions"]) == 9
+    assert (
+        state["best"][0] == BEST and state["rounds"] == [0, 1, 2] and len(state["fractions"]) == 9
+    )
     assert state["campaign"] is None
 
 
@@ -62,15 +64,24 @@ def test_a_structure_has_the_normal_along_x_and_all_its_values(contents, run):
     (candidate,) = RunStore(run).candidates([BEST])
     record = contents.structure(BEST)
     assert record["fields"]["gb_energy_j_m2"] == candidate.gb_energy_j_m2 and record["relaxed"]
-    height = candidate.positions[:, 2] - (candidate.positions[:, 2].min() + candidate.positions[:, 2].max()) / 2
+    height = (
+        candidate.positions[:, 2]
+        - (candidate.positions[:, 2].min() + candidate.positions[:, 2].max()) / 2
+    )
     np.testing.assert_allclose(record["atoms"]["x"], height, atol=6e-4)  # three decimals
     np.testing.assert_allclose(record["atoms"]["z"], candidate.positions[:, 1], atol=6e-4)
-    np.testing.assert_allclose(record["energies"], candidate.energies_ev - candidate.cohesive_ev, atol=6e-4)
+    np.testing.assert_allclose(
+        record["energies"], candidate.energies_ev - candidate.cohesive_ev, atol=6e-4
+    )
 
 
 def test_a_structure_that_was_never_relaxed_is_shown_as_sampled(contents):
     record = contents.structure("search-000009")
-    assert not record["relaxed"] and record["energies"] is None and record["atoms"]["size"] == record["fields"]["num_atoms"]
+    assert (
+        not record["relaxed"]
+        and record["energies"] is None
+        and record["atoms"]["size"] == record["fields"]["num_atoms"]
+    )
     json.dumps(record, allow_nan=False)
 
 
@@ -136,7 +147,10 @@ def test_the_folder_is_looked_at_once_in_a_while(tmp_path):
 def test_a_single_file_shows_the_same_as_the_run(run, tmp_path, contents):
     (part,) = (path for path in RunStore(run).part_paths() if "model-01" in str(path))
     single = Contents(part)
-    assert single.page("", "id", False, 0, 50)["rows"] == contents.page("version=1", "id", False, 0, 50)["rows"]
+    assert (
+        single.page("", "id", False, 0, 50)["rows"]
+        == contents.page("version=1", "id", False, 0, 50)["rows"]
+    )
     assert single.structure(BEST) == contents.structure(BEST)
     single.close()
 

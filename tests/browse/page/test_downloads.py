@@ -39,7 +39,11 @@ def test_a_selection_of_structures_leaves_out_what_was_not_relaxed(contents):
 def test_a_selection_as_a_table_has_failed_ones_too(contents):
     name, content = download_selection(contents, "csv", "source=search")
     rows = list(csv.DictReader(io.StringIO(content.decode())))
-    assert name == "selection.csv" and len(rows) == 20 and sum(row["status"] == "failed" for row in rows) == 2
+    assert (
+        name == "selection.csv"
+        and len(rows) == 20
+        and sum(row["status"] == "failed" for row in rows) == 2
+    )
 
 
 def test_several_files_come_in_a_zip(contents):

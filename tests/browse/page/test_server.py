@@ -12,10 +12,15 @@ from tests.browse.page.conftest import BEST
 
 @pytest.fixture
 def ask(served):
-    """Status, headers and body of a raw request; the token and the right host are filled in where the request leaves gaps."""
+    """Status, headers and body of a raw request; the token and the right host are filled in where
+    the request leaves gaps.
+    """
 
     def send(line, host=None, more=""):
-        text = f"{line.format(token=served.token)} HTTP/1.1\r\nHost: {host or f'127.0.0.1:{served.server_port}'}\r\n{more}\r\n"
+        text = (
+            f"{line.format(token=served.token)} HTTP/1.1\r\nHost:"
+            f" {host or f'127.0.0.1:{served.server_port}'}\r\n{more}\r\n"
+        )
         return exchange(served, text.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1))
 
     return send
@@ -27,19 +32,29 @@ def exchange(served, text):
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.decode().split("\r\n")
-    return int(status.split()[1]), {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}, body
+    return (
+        int(status.split()[1]),
+        {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)},
+        body,
+    )
 
 
 def test_the_page_is_there_under_its_address(ask):
     status, headers, body = ask("GET /{token}/")
-    assert status == 200 and headers["content-type"] == "text/html; charset=utf-8" and b"chemiscope.js" in body
+    assert (
+        status == 200
+        and headers["content-type"] == "text/html; charset=utf-8"
+        and b"chemiscope.js" in body
+    )
 
 
 def test_localhost_is_another_name_of_the_same_host(ask, served):
     assert ask("GET /{token}/api/version", host=f"localhost:{served.server_port}")[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/wrong/", "/api/state", "//", "/wrong/api/state", "/%7Btoken%7D/", "/ключ/"])
+@pytest.mark.parametrize(
+    "path", ["/", "/wrong/", "/api/state", "//", "/wrong/api/state", "/%7Btoken%7D/", "/ключ/"]
+)
 def test_without_the_token_everything_is_forbidden(ask, path):
     status, _, body = ask(f"GET {path}")
     assert status == 403 and "another token" in json.loads(body)["error"]
@@ -57,7 +72,15 @@ def test_tokens_are_new_each_time_and_long(run):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "192.168.0.1:{port}", "localhost.evil:{port}"]
+    "host",
+    [
+        "evil.example",
+        "evil.example:{port}",
+        "127.0.0.1",
+        "127.0.0.1:1",
+        "192.168.0.1:{port}",
+        "localhost.evil:{port}",
+    ],
 )
 def test_other_hosts_are_refused_even_with_the_token(ask, served, host):
     status, _, body = ask("GET /{token}/api/state", host=host.format(port=served.server_port))
@@ -68,7 +91,9 @@ def test_no_host_and_two_hosts_are_refused(served):
     line = f"GET /{served.token}/api/version HTTP/1.1\r\n"
     right = f"Host: 127.0.0.1:{served.server_port}\r\n"
     assert exchange(served, f"{line}Connection: close\r\n\r\n")[0] == 403
-    assert exchange(served, f"{line}{right}Host: evil.example\r\nConnection: close\r\n\r\n")[0] == 403
+    assert (
+        exchange(served, f"{line}{right}Host: evil.example\r\nConnection: close\r\n\r\n")[0] == 403
+    )
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
@@ -81,7 +106,14 @@ def test_unheard_of_methods_are_refused(ask):
 
 
 PATHS = [
-    *["../../../../etc/passwd", "..%2f..%2fetc%2fpasswd", "/etc/passwd", "static/page.js", "page.html", "parts/search/part-00000.h5"],
+    *[
+        "../../../../etc/passwd",
+        "..%2f..%2fetc%2fpasswd",
+        "/etc/passwd",
+        "static/page.js",
+        "page.html",
+        "parts/search/part-00000.h5",
+    ],
     *["events.jsonl", "campaign.yaml", "api", "api/", "api/state/", "api/../page.js", "API/state"],
 ]
 
@@ -89,7 +121,11 @@ PATHS = [
 @pytest.mark.parametrize("path", PATHS)
 def test_paths_other_than_the_pages_own_are_refused(ask, path):
     status, headers, body = ask(f"GET /{{token}}/{path}")
-    assert status == 404 and headers["content-type"].startswith("application/json") and b"root:" not in body
+    assert (
+        status == 404
+        and headers["content-type"].startswith("application/json")
+        and b"root:" not in body
+    )
 
 
 @pytest.mark.parametrize("query", ["id=../../etc/passwd", "id=/etc/passwd", "", "id=%00"])
@@ -123,16 +159,31 @@ def test_a_wrong_question_gets_one_sentence(ask, route, problem):
 )
 def test_what_is_not_complete_yet_is_answered_with_what_is_missing(ask, route, problem):
     status, _, body = ask(f"GET /{{token}}/{route}")
-    assert status == 200 and list(json.loads(body)) == ["error"] and problem in json.loads(body)["error"]
+    assert (
+        status == 200
+        and list(json.loads(body)) == ["error"]
+        and problem in json.loads(body)["error"]
+    )
 
 
 def test_the_policy_lets_nothing_in_from_elsewhere(ask):
     for path in ("", "page.js", "api/state", "nonsense"):
         _, headers, _ = ask(f"GET /{{token}}/{path}")
         policy = headers["content-security-policy"]
-        assert "default-src 'none'" in policy and "script-src 'self';" in policy and "http" not in policy and "eval" not in policy
-        assert headers["referrer-policy"] == "no-referrer" and headers["x-content-type-options"] == "nosniff"
-        assert headers["cross-origin-resource-policy"] == "same-origin" and "access-control-allow-origin" not in headers
+        assert (
+            "default-src 'none'" in policy
+            and "script-src 'self';" in policy
+            and "http" not in policy
+            and "eval" not in policy
+        )
+        assert (
+            headers["referrer-policy"] == "no-referrer"
+            and headers["x-content-type-options"] == "nosniff"
+        )
+        assert (
+            headers["cross-origin-resource-policy"] == "same-origin"
+            and "access-control-allow-origin" not in headers
+        )
 
 
 def test_head_is_get_without_the_body(ask):
@@ -142,7 +193,12 @@ def test_head_is_get_without_the_body(ask):
 
 def test_a_figure_is_svg_without_scripts(ask):
     status, headers, body = ask("GET /{token}/api/figure?what=egb-n")
-    assert status == 200 and headers["content-type"] == "image/svg+xml" and b"<script" not in body and b"</svg>" in body
+    assert (
+        status == 200
+        and headers["content-type"] == "image/svg+xml"
+        and b"<script" not in body
+        and b"</svg>" in body
+    )
 
 
 def test_failures_are_counted_by_reason(ask):
@@ -152,11 +208,17 @@ def test_failures_are_counted_by_reason(ask):
 
 def test_a_download_is_named_after_the_candidate(ask):
     status, headers, body = ask(f"GET /{{token}}/api/download?form=poscar&id={BEST}")
-    assert status == 200 and headers["content-disposition"] == f'attachment; filename="{BEST}.poscar"' and body
+    assert (
+        status == 200
+        and headers["content-disposition"] == f'attachment; filename="{BEST}.poscar"'
+        and body
+    )
 
 
 def test_only_this_machine_is_served(served):
-    assert served.server_address[0] == "127.0.0.1" and served.url.startswith(f"http://127.0.0.1:{served.server_port}/")
+    assert served.server_address[0] == "127.0.0.1" and served.url.startswith(
+        f"http://127.0.0.1:{served.server_port}/"
+    )
 
 
 def test_a_port_that_is_taken_is_said(run, served):

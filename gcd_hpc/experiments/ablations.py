@@ -1,0 +1,381 @@
+"""One change at a time: what each choice of the model brings and costs on the tungsten boundary,
+all else as in the default campaign.
+
+Every model is trained on everything that the search has found, for as many core-seconds as the base
+model; every variant makes candidates of the same indices, so at the same registries (but where
+registries are what is changed) and from the same noise.
+"""
+
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+
+import numpy as np
+import torch
+
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP
+from gcd_hpc.experiments import boundary
+from gcd_hpc.experiments.ablation_figures import ablation_figure
+from gcd_hpc.experiments.boundary import BoundaryBudget, base_config, search_data_set
+from gcd_hpc.experiments.boundary_numbers import PHASES, joined, phase_hits
+from gcd_hpc.experiments.boundary_tasks import (
+    CAMPAIGNS,
+    VERSION,
+    open_run,
+    relax_block,
+    train_model,
+)
+from gcd_hpc.experiments.outcome import Outcome
+from gcd_hpc.experiments.statistics import wilson
+from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop
+from gcd_hpc.files import replacing
+from gcd_hpc.learning.boundary import load_boundary_system
+from gcd_hpc.learning.decoding import prepare_decoder
+from gcd_hpc.stages.promote import hold_out_losses
+from gcd_hpc.stages.ranking import lowest_energies
+from gcd_hpc.stages.sample import Round
+from gcd_hpc.store.parts import read_part, write_part
+from gcd_hpc.store.provenance import campaign_provenance
+from gcd_hpc.store.run_directory import chunk_indices, model_file, sampled_part, training_set
+
+NEAR_J_M2 = 0.2
+"""A candidate this close to the lowest energy known for its [n] is a good one."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, and what sets it apart from the base."""
+
+    overrides: tuple[str, ...] = ()
+    step_cost: float = 1.0
+    """Core-seconds of a training step in those of the base model's, measured on one core; on a GPU
+    the ratio is smaller.
+    """
+    is_comparable: bool = False
+    """Whether its loss is about the same thing as the base model's."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row of a table: a model and a way to sample it."""
+
+    table: str
+    label: str
+    model: str = "base"
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def stem(self) -> str:
+        """Its name in those of files and progress bars."""
+        return re.sub("[^A-Za-z0-9.+]+", "-", f"{self.table} {self.label}").lower()
+
+
+MODELS = {
+    "base": Trained(is_comparable=True),
+    "scale-0.02": Trained(("voxels.scale=0.02",)),
+    "patch-1": Trained(("network.patch=1",), step_cost=5.9, is_comparable=True),
+    "epsilon": Trained(("diffusion.prediction=epsilon",)),
+    "repaint": Trained(("diffusion.inpainting=repaint",)),
+    "symmetry": Trained(("training.symmetry=true",), is_comparable=True),
+}
+VARIANTS = (
+    Variant("base", "campaigns/w_sigma5.yaml"),
+    Variant("voxel scale", "0.02", "scale-0.02"),
+    Variant("patch", "1", "patch-1"),
+    Variant("prediction", "epsilon", "epsilon"),
+    *(
+        Variant(
+            "solver",
+            f"{solver}, {number} evaluations",
+            overrides=(f"sampling.solver={solver}", f"sampling.num_steps={number // each}"),
+        )
+        for solver, each in EVALUATIONS_PER_STEP.items()
+        for number in (15, 30, 60)
+    ),
+    Variant("in-painting", "RePaint, each step once", "repaint", ("sampling.resamples=1",)),
+    Variant("in-painting", "RePaint, each step 5 times", "repaint", ("sampling.resamples=5",)),
+    Variant("decoder", "learned", overrides=("decoder.kind=learned",)),
+    Variant("registry", "uniform", overrides=("sampling.bootstrap_share=0",)),
+    Variant("symmetry", "augmented", "symmetry"),
+)
+
+
+@dataclass(frozen=True)
+class AblationBudget:
+    """How much of everything."""
+
+    num_steps: int
+    """Training steps of the base model."""
+    num_blocks: int
+    """Blocks of candidates of each variant."""
+    block_size: int
+    overrides: tuple[str, ...] = ()
+
+
+QUICK = AblationBudget(1_000, 1, 100)
+FULL = AblationBudget(20_000, 10, 100)
+BUDGETS = {"quick": QUICK, "full": FULL}
+
+
+def ablations(workshop: Workshop) -> Outcome:
+    """Voxel scale, patch, prediction, solver and evaluations, in-painting, decoder, registry,
+    symmetry: quality and cost of each choice.
+    """
+    return compare(workshop, BUDGETS[workshop.budget], boundary.BUDGETS[workshop.budget])
+
+
+def compare(workshop: Workshop, budget: AblationBudget, data_budget: BoundaryBudget) -> Outcome:
+    """Search (or the data set that is there), models, candidates and their relaxations, to numbers
+    and a figure.
+    """
+    base = base_config(workshop.seed, data_budget)
+    searched, found = search_data_set(workshop, base)
+    shared = shared_overrides(base, budget)
+    lenders, trained = train_models(workshop, budget, searched, shared)
+    configs = [variant_config(shared, budget, row) for row in VARIANTS]
+    runs = [
+        borrowed(workshop.work, lenders[row.model], config)
+        for row, config in zip(VARIANTS, configs, strict=True)
+    ]
+    learned = [
+        run for run, config in zip(runs, configs, strict=True) if config.decoder.kind == "learned"
+    ]
+    decoders = workshop.run([Task("ablation-decoder", train_decoder, (run,)) for run in learned])
+
+    blocks = [
+        (row.stem, run, block)
+        for row, run in zip(VARIANTS, runs, strict=True)
+        for block in range(budget.num_blocks)
+    ]
+    samplings = [
+        Task(f"ablation-sample-{stem}-{block}", sample_variant, (run, block, workshop.device))
+        for stem, run, block in blocks
+    ]
+    sampled = by_variant(workshop.run(samplings, on_device=True))
+    relaxed = by_variant(
+        workshop.run(
+            [
+                Task(f"ablation-relax-{stem}-{block}", relax_block, (run, block))
+                for stem, run, block in blocks
+            ]
+        )
+    )
+
+    tried = [joined(pieces) for pieces in relaxed]
+    lowest = lowest_known([found, *tried])
+    numbers: dict[str, Any] = {
+        "near_j_m2": NEAR_J_M2,
+        "lowest_known_j_m2": {
+            f"{fraction:g}": energy for fraction, energy in sorted(lowest.items())
+        },
+        "training_structures": len(trained["base"]["n_fraction"]),
+        "training_steps": {name: num_steps(budget, name) for name in MODELS},
+        "hold_out_loss": {
+            name: float(trained[name]["hold_out_loss"])
+            for name, model in MODELS.items()
+            if model.is_comparable
+        },
+        "variants": [
+            {
+                "name": row.stem,
+                "table": row.table,
+                "label": row.label,
+                "model": row.model,
+                "evaluations": num_evaluations(config),
+            }
+            | quality(arrays, lowest)
+            for row, config, arrays in zip(VARIANTS, configs, tried, strict=True)
+        ],
+    }
+    num = budget.num_blocks * budget.block_size
+    costs: dict[str, Any] = {
+        "search": float(found["core_s"]),
+        "training": sum_of(trained.values()),
+        "decoder training": sum_of(decoders),
+        "sampling": sum_of(piece for pieces in sampled for piece in pieces),
+        "relaxation": sum_of(tried),
+        "a training step": {
+            name: float(trained[name]["core_s"]) / num_steps(budget, name) for name in MODELS
+        },
+        "sampling a candidate": {
+            row.stem: sum_of(pieces, "sampling_s") / num
+            for row, pieces in zip(VARIANTS, sampled, strict=True)
+        },
+        "relaxing a candidate": {
+            row.stem: sum_of(pieces) / num for row, pieces in zip(VARIANTS, relaxed, strict=True)
+        },
+    }
+    return Outcome(
+        numbers, costs, ablation_figure(numbers, list(costs["sampling a candidate"].values()))
+    )
+
+
+def train_models(
+    workshop: Workshop, budget: AblationBudget, searched: Path, shared: tuple[str, ...]
+) -> tuple[dict[str, Path], dict[str, Arrays]]:
+    """Run directory and training of each model, by name."""
+    runs = {
+        name: open_run(workshop.work, "ablation", model_config(shared, budget, name))
+        for name in MODELS
+    }
+    tasks = [
+        Task(
+            f"ablation-train-{name}",
+            train_variant,
+            (runs[name], searched, model.is_comparable, workshop.device),
+        )
+        for name, model in MODELS.items()
+    ]
+    return runs, dict(zip(MODELS, workshop.run(tasks, on_device=True), strict=True))
+
+
+def shared_overrides(data: CampaignConfig, budget: AblationBudget) -> tuple[str, ...]:
+    """What all variants have in common, as changes of the default campaign: the box of the data
+    set, blocks, tight relaxation of all.
+    """
+    return (
+        f"seed={data.seed}",
+        f"boundary.slab_heights={list(data.boundary.slab_heights)}",
+        f"voxels.shape={list(data.voxels.shape)}",
+        f"voxels.known={data.voxels.known}",
+        f"sampling.num_candidates={budget.num_blocks * budget.block_size}",
+        f"sampling.chunk_size={budget.block_size}",
+        "relaxation.preset=tight",
+        "relaxation.screen=false",
+        *budget.overrides,
+    )
+
+
+def num_steps(budget: AblationBudget, model: str) -> int:
+    """Training steps that cost as much as all those of the base model."""
+    return max(1, round(budget.num_steps / MODELS[model].step_cost))
+
+
+def model_config(
+    shared: tuple[str, ...], budget: AblationBudget, model: str, *more: str
+) -> CampaignConfig:
+    steps = f"training.num_steps={num_steps(budget, model)}"
+    return load_campaign(
+        CAMPAIGNS / "w_sigma5.yaml", [*shared, *MODELS[model].overrides, steps, *more]
+    )
+
+
+def variant_config(
+    shared: tuple[str, ...], budget: AblationBudget, variant: Variant
+) -> CampaignConfig:
+    return model_config(shared, budget, variant.model, *variant.overrides)
+
+
+def num_evaluations(config: CampaignConfig) -> int:
+    """Network evaluations of one candidate."""
+    repeats = config.sampling.resamples if config.diffusion.inpainting == "repaint" else 1
+    return repeats * config.sampling.num_steps * EVALUATIONS_PER_STEP[config.sampling.solver]
+
+
+def borrowed(work: Path, lender: Path, config: CampaignConfig) -> Path:
+    """A run directory that samples in its own way with the model of another one."""
+    run = open_run(work, "ablation", config)
+    for path in (training_set(run, VERSION), model_file(run, VERSION)):
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary:
+                shutil.copyfile(lender / path.relative_to(run), temporary)
+    return run
+
+
+def train_variant(
+    run_dir: Path, searched: Path, is_comparable: bool, device: str, report: Report
+) -> Arrays:
+    """``train_model``, and as hold_out_loss what the model has on structures held out, seen as the
+    base model sees them.
+    """
+    arrays, setting = (
+        train_model(run_dir, searched, device, report),
+        load_boundary_system(str(run_dir)),
+    )
+    loss = float("nan")
+    if is_comparable:
+        training = setting.config.training.model_copy(update={"symmetry": False})
+        plain = replace(setting, config=setting.config.model_copy(update={"training": training}))
+        loss = hold_out_losses(run_dir, plain, VERSION, (VERSION,), torch.device(device))[VERSION]
+    return {**arrays, "hold_out_loss": np.array(loss)}
+
+
+def train_decoder(run_dir: Path, report: Report) -> Arrays:
+    """The learned decoder of a run, from the training set of its model."""
+    prepare_decoder(
+        run_dir, load_boundary_system(str(run_dir)), read_part(training_set(run_dir, VERSION))
+    )
+    report(1.0)
+    return {}
+
+
+def sample_variant(run_dir: Path, block: int, device: str, report: Report) -> Arrays:
+    """Make the candidates of one block: sampling_s is core-seconds, loading left out; on CUDA it is
+    wall time.
+    """
+    clock = perf_counter if device == "cuda" else process_time
+    config, this_round = (
+        load_boundary_system(str(run_dir)).config,
+        Round.open(run_dir, VERSION, torch.device(device)),
+    )
+    started = clock()
+    rows = this_round.candidates(
+        chunk_indices(config.sampling.num_candidates, config.sampling.chunk_size, block)
+    )
+    seconds = clock() - started
+    write_part(sampled_part(run_dir, VERSION, block), rows, campaign_provenance(config))
+    report(1.0)
+    return {"sampling_s": np.array(seconds)}
+
+
+def by_variant(pieces: list[Arrays]) -> list[list[Arrays]]:
+    """The arrays of all blocks, in the order of the variants -> those of each variant."""
+    each = len(pieces) // len(VARIANTS)
+    return [pieces[start : start + each] for start in range(0, len(pieces), each)]
+
+
+def sum_of(pieces: Iterable[Arrays], name: str = "core_s") -> float:
+    return sum(float(arrays[name]) for arrays in pieces)
+
+
+def lowest_known(tried: Sequence[Arrays]) -> dict[float, float]:
+    """Lowest energy of each [n], J/m^2, whoever found it."""
+    names = ("status", "n_fraction", "gb_energy_j_m2")
+    status, fractions, energies = (
+        np.concatenate([arrays[name] for arrays in tried]) for name in names
+    )
+    return lowest_energies(fractions[status == "ok"], energies[status == "ok"])
+
+
+def quality(arrays: Arrays, lowest: dict[float, float]) -> dict[str, Any]:
+    """How good the candidates of one variant are; shares are of all candidates, also of those
+    refused or failed.
+
+    Args:
+        lowest: lowest energy known of each [n], J/m^2.
+    """
+    num, ok = len(arrays["status"]), arrays["status"] == "ok"
+    energies = zip(arrays["n_fraction"][ok], arrays["gb_energy_j_m2"][ok], strict=True)
+    above = np.array([energy - lowest[round(float(fraction), 6)] for fraction, energy in energies])
+    return {
+        "candidates": num,
+        "valid": share(int(ok.sum()), num),
+        "near": share(int((above <= NEAR_J_M2).sum()), num),
+        "phases": {
+            phase.name: share(int(phase_hits(arrays, phase).sum()), num) for phase in PHASES
+        },
+        "median_above_lowest_j_m2": float(np.median(above)) if len(above) else None,
+    }
+
+
+def share(hits: int, num: int) -> dict[str, Any]:
+    """A share with Wilson's 95 % interval."""
+    estimate = wilson(hits, num)
+    return {"hits": hits, "share": estimate.value, "wilson_95": [estimate.low, estimate.high]}

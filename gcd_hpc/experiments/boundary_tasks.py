@@ -1,0 +1,429 @@
+"""Work on one grain boundary, in tasks: search, training, sampling, relaxation, and the rivals of
+the model (D3-D11, finding 4).
+
+Every task works in a prepared run directory with the stages of a campaign, so that ``gcd-hpc top``
+and its kin read what is left there.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.loader import dump
+from gcd_hpc.experiments.work import Arrays, Report
+from gcd_hpc.files import replacing
+from gcd_hpc.learning.batches import low_energy_weights
+from gcd_hpc.learning.boundary import CONFIG_NAME, BoundarySystem, load_boundary_system, prepare
+from gcd_hpc.networks.checkpoint import load
+from gcd_hpc.search.tries import search_start
+from gcd_hpc.seeds import REPRODUCE, SEARCH, generator
+from gcd_hpc.stages.ranking import lowest_learned
+from gcd_hpc.stages.relax import relax_chunk
+from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate, worker_child
+from gcd_hpc.stages.sample import Round
+from gcd_hpc.stages.search import search_chunk, search_one
+from gcd_hpc.stages.select import boundary_fingerprint, choose, unique
+from gcd_hpc.stages.train import Process, train
+from gcd_hpc.store.parts import read_columns, read_part, write_part
+from gcd_hpc.store.provenance import campaign_provenance
+from gcd_hpc.store.run_directory import (
+    chunk_indices,
+    known_parts,
+    model_file,
+    relaxed_part,
+    sampled_part,
+    search_part,
+    training_set,
+)
+from gcd_hpc.store.schema import Candidate, candidate_id
+from gcd_hpc.structures.energetics import closest_pair, n_fraction
+from gcd_hpc.structures.fingerprint import distance
+
+CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
+COLUMNS = ("status", "n_fraction", "gb_energy_j_m2", "screen_gb_energy_j_m2")
+VERSION = 1
+"""All experiments have one round."""
+RATTLES_A = (0.1, 0.2, 0.3, 0.4)
+"""Standard deviations of the displacements of rattled structures, taken in turn, Å."""
+
+Variation = Literal["again", "rattled", "mutated"]
+AGAIN_AND_OTHERS: tuple[Variation, ...] = ("again", "rattled", "mutated")
+
+
+def open_run(work: Path, name: str, config: CampaignConfig) -> Path:
+    """The run directory of a config under ``work``, prepared when it is first asked for."""
+    text = dump(config)
+    folder = work / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    if not (folder / CONFIG_NAME).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        prepare(folder, config, CAMPAIGNS)
+        with replacing(folder / CONFIG_NAME) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return folder
+
+
+def search_chunks(run_dir: Path, first: int, last: int, report: Report) -> Arrays:
+    """Chunks ``first`` to ``last - 1`` of the seed search, those on disk as they are."""
+    for chunk in range(first, last):
+        if not search_part(run_dir, chunk).exists():
+            search_chunk(str(run_dir), chunk)
+        report((chunk + 1 - first) / (last - first))
+    return columns_of([search_part(run_dir, chunk) for chunk in range(first, last)])
+
+
+def train_model(run_dir: Path, searched: Path, device: str, report: Report) -> Arrays:
+    """Choose the training set of this run's selection from the search in ``searched``, and train on
+    it.
+
+    Returns:
+        n_fraction and gb_energy_j_m2 of the training set, (M,); validation_loss and sha256 of the
+        model.
+    """
+    setting, chosen_path = load_boundary_system(str(run_dir)), training_set(run_dir, VERSION)
+    if not chosen_path.exists():
+        chosen_path.parent.mkdir(parents=True, exist_ok=True)
+        write_part(
+            chosen_path,
+            choose(setting, known_parts(searched, VERSION)),
+            campaign_provenance(setting.config),
+        )
+    if not model_file(run_dir, VERSION).exists():
+        train(
+            run_dir,
+            VERSION,
+            Process(0, 1, torch.device(device)),
+            on_step=lambda step, num: report(step / num),
+        )
+    _, metadata = load(model_file(run_dir, VERSION))
+    chosen = read_columns([chosen_path], ["n_fraction", "gb_energy_j_m2"])
+    return {
+        **chosen,
+        "validation_loss": np.array(metadata["validation_loss"]),
+        "sha256": np.array(metadata["sha256"]),
+    }
+
+
+def sample_block(run_dir: Path, block: int, device: str, report: Report) -> Arrays:
+    """Make the candidates of one chunk: random streams of their own, so a repetition of the
+    experiment.
+    """
+    path, config = sampled_part(run_dir, VERSION, block), load_boundary_system(str(run_dir)).config
+    if not path.exists():
+        indices = chunk_indices(config.sampling.num_candidates, config.sampling.chunk_size, block)
+        write_part(
+            path,
+            Round.open(run_dir, VERSION, torch.device(device)).candidates(indices),
+            campaign_provenance(config),
+        )
+    report(1.0)
+    return columns_of([path])
+
+
+def relax_block(run_dir: Path, block: int, report: Report) -> Arrays:
+    """Relax the candidates of one chunk."""
+    path = relaxed_part(run_dir, VERSION, block)
+    if not path.exists():
+        relax_chunk(str(run_dir), VERSION, block)
+    report(1.0)
+    return columns_of([path])
+
+
+def search_more(
+    run_dir: Path, start: int, stop: int, md_probability: float, report: Report
+) -> Arrays:
+    """Tries ``start`` to ``stop - 1`` of a search with another share of molecular dynamics; nothing
+    of them is kept but numbers.
+    """
+    setting = load_boundary_system(str(run_dir))
+    search = setting.config.search.model_copy(
+        update={"md": setting.config.search.md.model_copy(update={"probability": md_probability})}
+    )
+    setting = replace(setting, config=setting.config.model_copy(update={"search": search}))
+    worth, child = (
+        ScreenWindow(setting.config.relaxation.screen_window_j_m2, {}),
+        worker_child(str(run_dir)),
+    )
+    rows = (search_one(setting, child, index, worth, run_dir) for index in range(start, stop))
+    return to_arrays(reported(rows, stop - start, report))
+
+
+def search_at_known_registries(run_dir: Path, start: int, stop: int, report: Report) -> Arrays:
+    """Tries of a search without dynamics whose grains sit as in the training structures, drawn as
+    often as training draws them.
+    """
+    setting, learnt = load_boundary_system(str(run_dir)), read_part(training_set(run_dir, VERSION))
+    weights = low_energy_weights(
+        np.array([row.gb_energy_j_m2 for row in learnt]), setting.config.selection.preference_j_m2
+    )
+    jitter = setting.config.sampling.registry_jitter
+
+    def begun(index: int) -> Candidate:
+        rng = generator(setting.config.seed, REPRODUCE, SEARCH, index)
+        known = np.asarray(learnt[rng.choice(len(learnt), p=weights)].registry_relaxed)
+        registry = setting.frame.reduced(known + jitter * rng.standard_normal(3))
+        atoms, _, _ = search_start(setting.frame, setting.config.search, rng, registry)
+        return new_row(setting, index, atoms.positions, registry)
+
+    return relax_rows(
+        run_dir, setting, (begun(index) for index in range(start, stop)), stop - start, report
+    )
+
+
+def relax_varied(
+    run_dir: Path, variation: Variation, start: int, stop: int, report: Report
+) -> Arrays:
+    """Training structures as they are, rattled, or with atoms put in or taken out and rattled; each
+    relaxed.
+    """
+    setting, learnt = load_boundary_system(str(run_dir)), read_part(training_set(run_dir, VERSION))
+
+    def begun(index: int) -> Candidate:
+        rng = generator(
+            setting.config.seed, REPRODUCE, AGAIN_AND_OTHERS.index(variation) + 100, index
+        )
+        origin = learnt[index % len(learnt)]
+        return new_row(
+            setting,
+            index,
+            varied(setting, origin, variation, index // len(learnt), rng),
+            np.asarray(origin.registry_relaxed),
+        )
+
+    return relax_rows(
+        run_dir, setting, (begun(index) for index in range(start, stop)), stop - start, report
+    )
+
+
+def varied(
+    setting: BoundarySystem,
+    origin: Candidate,
+    variation: Variation,
+    turn: int,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Positions (N, 3), Å, of a training structure after a variation of its boundary atoms."""
+    positions, reach = origin.positions.copy(), 2.0 * setting.bicrystal.nearest_neighbor
+    if variation == "again":
+        return positions
+    if variation == "mutated":
+        near = np.flatnonzero(
+            np.abs(positions[:, 2] - setting.frame.centre) < setting.bicrystal.nearest_neighbor
+        )
+        number = int(rng.integers(1, 4))
+        if rng.random() < 0.5:
+            positions = np.delete(
+                positions, rng.choice(near, size=min(number, len(near)), replace=False), axis=0
+            )
+        else:
+            low, high = setting.frame.centre + np.array([-0.5, 0.5]) * reach
+            put = rng.random((number, 3)) * [*setting.bicrystal.lengths, high - low] + [
+                0.0,
+                0.0,
+                low,
+            ]
+            positions = np.concatenate([positions, put])
+    shaken = np.abs(positions[:, 2] - setting.frame.centre) < reach
+    positions[shaken] += RATTLES_A[turn % len(RATTLES_A)] * rng.standard_normal(
+        (int(shaken.sum()), 3)
+    )
+    return setting.bicrystal.wrap(positions)
+
+
+def new_row(
+    setting: BoundarySystem,
+    index: int,
+    positions: NDArray[np.float64],
+    registry: NDArray[np.float64],
+) -> Candidate:
+    """A structure that waits for its relaxation."""
+    return Candidate(
+        id=candidate_id("search", 0, index),
+        source="search",
+        version=0,
+        round=0,
+        index=index,
+        seed=setting.config.seed,
+        status="sampled",
+        registry=registry,
+        num_atoms=len(positions),
+        n_fraction=n_fraction(len(positions), setting.bicrystal.atoms_per_plane),
+        closest_pair_a=closest_pair(positions, setting.frame.lengths),
+        sample_s=0.0,
+        cell=setting.frame.lengths,
+        unrelaxed_positions=positions,
+    )
+
+
+def relax_rows(
+    run_dir: Path, setting: BoundarySystem, rows: Iterable[Candidate], num: int, report: Report
+) -> Arrays:
+    """Relax structures as a model's candidates are: screened against the lowest energies of the
+    training set.
+    """
+    worth, child = (
+        ScreenWindow(
+            setting.config.relaxation.screen_window_j_m2, lowest_learned(run_dir, VERSION)
+        ),
+        worker_child(str(run_dir)),
+    )
+    return to_arrays(
+        reported(
+            (relax_candidate(setting, child, row, worth, run_dir=run_dir) for row in rows),
+            num,
+            report,
+        )
+    )
+
+
+def reported(rows: Iterable[Candidate], num: int, report: Report) -> Iterator[Candidate]:
+    for done, row in enumerate(rows, start=1):
+        yield row
+        report(done / num)
+
+
+def to_arrays(rows: Iterable[Candidate]) -> Arrays:
+    """The COLUMNS of rows that are not written to a file."""
+    kept = list(rows)
+    return {name: np.array([getattr(row, name) for row in kept]) for name in COLUMNS}
+
+
+def columns_of(parts: Sequence[Path]) -> Arrays:
+    """The COLUMNS of part files."""
+    columns = read_columns(parts, COLUMNS)
+    return {**columns, "status": columns["status"].astype(str)}
+
+
+def novelty(
+    run_dir: Path,
+    num_blocks: int,
+    phases: tuple[tuple[float, float], ...],
+    tolerance: float,
+    report: Report,
+) -> Arrays:
+    """How far each discovery of a withheld phase is from all training structures, and the best
+    structure of each phase.
+
+    Args:
+        phases: ([n], E_gb in J/m^2) of each; a discovery lies at most ``tolerance`` above.
+
+    Returns:
+        phase, nearest (fingerprint distance to the nearest training structure), gb_energy_j_m2:
+            (K,) of all discoveries; positions-P (N, 3), energies-P (N,), cell (3,) of the lowest of
+            phase P, if any;
+        training_spread: median distance of the training structures from their nearest neighbours in
+            the set.
+    """
+    setting, learnt = load_boundary_system(str(run_dir)), read_part(training_set(run_dir, VERSION))
+    marks = [boundary_fingerprint(setting, row) for row in learnt]
+    spread = [
+        min((distance(mark, other) for other in marks if other is not mark), default=np.nan)
+        for mark in marks
+    ]
+    rows = [
+        row
+        for block in range(num_blocks)
+        for row in read_part(relaxed_part(run_dir, VERSION, block))
+    ]
+    found: dict[str, list] = {"phase": [], "nearest": [], "gb_energy_j_m2": []}
+    structures: Arrays = {}
+    for number, (fraction, energy) in enumerate(phases):
+        hits = [
+            row
+            for row in rows
+            if row.status == "ok"
+            and is_phase(row.n_fraction, row.gb_energy_j_m2, fraction, energy, tolerance)
+        ]
+        for row in hits:
+            mark = boundary_fingerprint(setting, row)
+            found["phase"].append(number)
+            found["nearest"].append(min(distance(mark, other) for other in marks))
+            found["gb_energy_j_m2"].append(row.gb_energy_j_m2)
+        if hits:
+            best = min(hits, key=lambda row: (row.gb_energy_j_m2, row.id))
+            structures |= {
+                f"positions-{number}": best.positions,
+                f"energies-{number}": best.energies_ev,
+                "cell": np.asarray(best.cell),
+            }
+        report((number + 1) / len(phases))
+    return {
+        **{name: np.array(values) for name, values in found.items()},
+        **structures,
+        "training_spread": np.array(np.median(spread)),
+    }
+
+
+def is_phase(
+    n: NDArray | float,
+    energy: NDArray | float,
+    fraction: float,
+    phase_energy: float,
+    tolerance: float,
+) -> NDArray | bool:
+    """Whether structures have a phase's [n] and at most its energy within the tolerance, J/m^2."""
+    return np.isclose(n, fraction) & (np.asarray(energy) <= phase_energy + tolerance)
+
+
+def num_distinct(run_dir: Path, num_chunks: int, report: Report) -> Arrays:
+    """How many distinct structures a search has found, of all energies."""
+    setting = load_boundary_system(str(run_dir))
+    rows = [
+        row
+        for chunk in range(num_chunks)
+        for row in read_part(search_part(run_dir, chunk))
+        if row.status == "ok"
+    ]
+    fractions = sorted({round(row.n_fraction, 6) for row in rows})
+    counts = []
+    for done, fraction in enumerate(fractions, start=1):
+        same = sorted(
+            (row for row in rows if round(row.n_fraction, 6) == fraction),
+            key=lambda row: (row.gb_energy_j_m2, row.id),
+        )
+        counts.append(len(unique(setting, same, len(same))))
+        report(done / len(fractions))
+    return {"n_fraction": np.array(fractions), "num_distinct": np.array(counts)}
+
+
+def lowest_structure(run_dir: Path, num_chunks: int, reach: float, report: Report) -> Arrays:
+    """The lowest structure of a search, up to ``reach`` Å from the boundary.
+
+    Returns:
+        positions (N, 3) in the box that is left, lengths (3,), misfit (N,): distance of each atom
+            from the nearest site of its grain; Å; gb_energy_j_m2.
+    """
+    setting, parts = (
+        load_boundary_system(str(run_dir)),
+        [search_part(run_dir, chunk) for chunk in range(num_chunks)],
+    )
+    columns = columns_of(parts)
+    energies = np.where(columns["status"] == "ok", columns["gb_energy_j_m2"], np.inf)
+    best = [row for part in parts for row in read_part(part)][int(energies.argmin())]
+    frame, box = setting.frame, np.array([*setting.bicrystal.lengths, 10 * setting.frame.height])
+    middle = frame.centre + best.registry_relaxed[2] / 2
+    grains = (
+        frame.lower(frame.centre + reach),
+        frame.upper(best.registry_relaxed, frame.centre - reach),
+    )
+    lifted = np.array([0.0, 0.0, frame.height])  # the box is periodic for the tree only
+    trees = [cKDTree((grain + lifted) % box, boxsize=box) for grain in grains]
+    distances = [tree.query((best.positions + lifted) % box)[0] for tree in trees]
+    shown = np.abs(best.positions[:, 2] - middle) < reach
+    misfit = np.where(best.positions[:, 2] < middle, *distances)[shown]
+    report(1.0)
+    lengths = np.array([*setting.bicrystal.lengths, 2 * reach])
+    positions = (best.positions[shown] - np.array([0.0, 0.0, middle - reach])) % lengths
+    return {
+        "positions": positions,
+        "lengths": lengths,
+        "misfit": misfit,
+        "gb_energy_j_m2": energies.min(),
+    }

@@ -1,0 +1,79 @@
+"""The experiments by the names of the paper's figures."""
+
+import time
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Literal
+
+from gcd_hpc.errors import ConfigError, RunDirectoryError
+from gcd_hpc.experiments.work import Workshop
+
+# Name -> module of this room with a function of that name, `figN(workshop) -> Outcome`; loaded when
+# asked for.
+EXPERIMENTS = {
+    "fig1": "crystals",
+    "fig2": "start_noise",
+    "fig4": "crystals",
+    "fig6": "boundary",
+    "figS1": "carbon",
+    "figS2": "crystals",
+    "figS3": "boundary",
+    "ablations": "ablations",
+}
+
+
+def reproduce(
+    name: str, budget: Literal["quick", "full"], seed: int, out: Path, command: str
+) -> list[Path]:
+    """Run one experiment, or the rest of it, and write its numbers and its figure: the paths of
+    NAME.json, NAME.png and NAME.svg.
+
+    The quick budget counts core-seconds and stays off GPUs; the full one takes a GPU if there is
+    one.
+
+    Raises:
+        ConfigError: if there is no such experiment.
+        RunDirectoryError: if `out` is not a folder that can be written to.
+    """
+    if name not in EXPERIMENTS:
+        raise ConfigError(
+            "gcd-hpc reproduce",
+            "EXPERIMENT",
+            f"expected one of {', '.join(EXPERIMENTS)}, got {name}{_nearest(name)}",
+        )
+    _make_folder(out)
+    # torch takes seconds to load: a mistake in the command is told before.
+    import torch
+
+    from gcd_hpc.experiments.outcome import write_outcome
+
+    device = "cuda" if budget == "full" and torch.cuda.is_available() else "cpu"
+    workshop = Workshop(out.resolve(), budget, seed, device)
+    started = time.monotonic()
+    outcome = getattr(import_module(f"gcd_hpc.experiments.{EXPERIMENTS[name]}"), name)(workshop)
+    return write_outcome(workshop, name, outcome, command, time.monotonic() - started)
+
+
+def _nearest(name: str) -> str:
+    nearest = get_close_matches(name.lower(), [known.lower() for known in EXPERIMENTS], n=1)
+    return (
+        "; did you mean "
+        + next(known for known in EXPERIMENTS if known.lower() == nearest[0])
+        + "?"
+        if nearest
+        else ""
+    )
+
+
+def _make_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise RunDirectoryError(
+            f"--out {out}: expected a folder, there already or not, got a file; name another place"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"--out {out}: expected a folder to write to, got: {error.strerror}; name another place"
+        ) from error

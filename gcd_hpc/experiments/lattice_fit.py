@@ -1,0 +1,139 @@
+"""How well a cell of atoms is the crystal it should be: the best-fitting translation, and which
+atom sits on which site.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial import cKDTree
+
+from gcd_hpc.errors import StructureError
+
+Array = NDArray[np.float64]
+
+_ON_SITE = 0.5
+"""An atom belongs to a site that it is nearer to than this, in nearest-neighbour distances;
+otherwise the site is empty.
+"""
+_DISPLACED = 0.1
+"""An atom further than this from its site is displaced: about what an atom of a melting crystal is
+(Lindemann).
+"""
+_NUM_CANDIDATES = 32
+_MAX_PASSES, _CONVERGED = 50, 1e-12
+
+
+@dataclass(frozen=True)
+class LatticeFit:
+    """A cell beside the ideal crystal; lengths in the unit of the positions. Each atom has at most
+    one site and each site one atom.
+    """
+
+    rmsd: float
+    """Root mean square distance of the atoms that have a site from it; NaN in an empty box."""
+    worst: float
+    """The largest of those distances."""
+    num_displaced: int
+    """Atoms more than 0.1 nearest-neighbour distances from their site."""
+    num_missing: int
+    """Sites without an atom: vacancies."""
+    num_extra: int
+    """Atoms without a site: interstitials."""
+    offset: Array
+    """(3,) translation that takes the ideal crystal to the cell."""
+
+
+def fit_lattice(positions: ArrayLike, ideal: ArrayLike, lengths: ArrayLike) -> LatticeFit:
+    """The translation of the ideal crystal that fits the atoms of a periodic box best.
+
+    Atoms in turn are put on the first site; the best of these starts is moved to the mean of the
+    atoms near sites until it rests, so that atoms which are missing, extra or far off do not pull
+    at the fit.
+
+    Args:
+        positions: (N, 3). ideal: (M, 3), a crystal with few kinds of site, for instance all of sc,
+            bcc, fcc or diamond.
+        lengths: (3,) of the periodic box.
+    """
+    box = np.asarray(lengths, dtype=np.float64)
+    atoms, sites = (
+        _fold(np.asarray(positions, dtype=np.float64), box),
+        _fold(np.asarray(ideal, dtype=np.float64), box),
+    )
+    if len(sites) < 2:
+        raise StructureError(
+            f"a fit to a lattice needs a crystal of at least two sites, got {len(sites)}"
+        )
+    if not len(atoms):
+        return LatticeFit(np.nan, np.nan, 0, len(sites), 0, np.zeros(3))
+    tree = cKDTree(sites, boxsize=box)
+    neighbor = float(np.min(tree.query(sites, k=2)[0][:, 1]))
+    reach = _ON_SITE * neighbor
+
+    offset = _rest(_best_start(atoms, sites, tree, box, reach), atoms, tree, box, reach)
+    # An extra atom beside a full site had its part in the mean: the mean over one atom a site is
+    # the least-squares fit.
+    offset = offset + _paired_gaps(atoms - offset, sites, box, reach).mean(axis=0)
+    gaps = _paired_gaps(atoms - offset, sites, box, reach)
+    distances = np.linalg.norm(gaps, axis=1)
+    return LatticeFit(
+        rmsd=float(np.sqrt(np.mean(distances**2))),
+        worst=float(distances.max()),
+        num_displaced=int((distances > _DISPLACED * neighbor).sum()),
+        num_missing=len(sites) - len(gaps),
+        num_extra=len(atoms) - len(gaps),
+        offset=_fold(offset, box),
+    )
+
+
+def _best_start(atoms: Array, sites: Array, tree: cKDTree, box: Array, reach: float) -> Array:
+    """Of the translations that put one of some atoms on the first site, the one with the least sum
+    of squares up to the reach.
+    """
+    chosen = np.unique(np.linspace(0, len(atoms) - 1, _NUM_CANDIDATES).round().astype(int))
+    offsets = atoms[chosen] - sites[0]  # (K, 3)
+    distances, _ = tree.query(
+        _fold(atoms - offsets[:, None], box), distance_upper_bound=reach
+    )  # (K, N), infinite beyond
+    best: Array = offsets[np.argmin(np.square(np.minimum(distances, reach)).sum(axis=1))]
+    return best
+
+
+def _rest(offset: Array, atoms: Array, tree: cKDTree, box: Array, reach: float) -> Array:
+    """The translation moved to the mean of the atoms within reach of a site, again and again until
+    it rests.
+    """
+    for _ in range(_MAX_PASSES):
+        placed = _fold(atoms - offset, box)
+        distances, nearest = tree.query(placed, distance_upper_bound=reach)
+        near = np.isfinite(distances)
+        gaps = placed[near] - tree.data[nearest[near]]
+        step = (gaps - np.round(gaps / box) * box).mean(axis=0)
+        offset = offset + step
+        if np.abs(step).max() < _CONVERGED * box.max():
+            break
+    return offset
+
+
+def _paired_gaps(placed: Array, sites: Array, box: Array, reach: float) -> Array:
+    """Vectors (P, 3) from site to atom of the one-to-one assignment with the least sum of squares
+    up to the reach, as far as within it.
+    """
+    gaps = placed[:, None] - sites  # (N, M, 3)
+    gaps -= np.round(gaps / box) * box
+    squared = np.square(gaps).sum(axis=2)
+    # A distance beyond the reach counts as the reach: a vacancy far from an interstitial must not
+    # shift the row of atoms between them.
+    atom, site = linear_sum_assignment(np.minimum(squared, reach**2))
+    paired: Array = gaps[atom, site][squared[atom, site] < reach**2]
+    return paired
+
+
+def _fold(positions: Array, box: Array) -> Array:
+    """Positions (..., 3) folded into [0, length)."""
+    folded = positions % box
+    return np.where(
+        folded < box, folded, 0.0
+    )  # a tiny negative number plus the length rounds to the length

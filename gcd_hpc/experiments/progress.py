@@ -1,0 +1,63 @@
+"""What a command shows while its tasks run: a bar a task in a terminal, one line a finished task
+elsewhere.
+"""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class TaskProgress:
+    """Bars of tasks that are known by their names."""
+
+    def __init__(self) -> None:
+        self.console = Console()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        self._bars = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        self._ids: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "TaskProgress":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._bars.stop()
+
+    def add(self, name: str) -> None:
+        """A task that waits for its turn."""
+        self._ids[name] = self._bars.add_task(name, total=1.0, start=False)
+
+    def start(self, name: str) -> None:
+        if name not in self._ids:
+            self.add(name)
+        self._bars.start_task(self._ids[name])
+
+    def show(self, name: str, fraction: float) -> None:
+        self._bars.update(self._ids[name], completed=fraction)
+
+    def done(self, name: str, core_s: float) -> None:
+        self.show(name, 1.0)
+        if not self.console.is_terminal:
+            self.note(f"{name}: done, {core_s:.1f} s")
+
+    def kept(self, name: str) -> None:
+        self.note(f"{name}: kept from before")
+
+    def note(self, text: str) -> None:
+        """One line that stays."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)

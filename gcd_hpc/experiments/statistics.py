@@ -1,0 +1,117 @@
+"""How sure a hit rate is: 95 % intervals of rates, of rates whose hits come in blocks, and of
+differences and ratios of two rates.
+
+Sources: Wilson, J. Am. Stat. Assoc. 22, 209 (1927); Newcombe, Stat. Med. 17, 873 (1998), method 10;
+Zou and Donner, Stat. Med. 27, 1693 (2008), the same rule for other effects; Kish, Survey Sampling
+(1965), design effect.
+"""
+
+from dataclasses import dataclass, replace
+from math import exp, hypot, inf, log, nan, sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm, t
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and the interval that holds the true one in 95 of 100 cases."""
+
+    value: float
+    low: float
+    high: float
+
+
+def wilson(hits: float, tries: float) -> Estimate:
+    """Rate of independent tries. Without a hit the upper end is about 3.8 / tries: the rule of
+    three, on two sides.
+
+    Raises:
+        ValueError: if there were no tries, or more hits than tries.
+    """
+    if not (tries > 0 and 0 <= hits <= tries):
+        raise ValueError(f"expected 0 <= hits <= tries and at least one try, got {hits} of {tries}")
+    z = _normal_quantile()
+    rate = hits / tries
+    centre = (rate + z**2 / (2 * tries)) / (1 + z**2 / tries)
+    half = z * sqrt(rate * (1 - rate) / tries + (z / (2 * tries)) ** 2) / (1 + z**2 / tries)
+    # Exact at both ends, where the difference of the two terms is rounding.
+    return Estimate(
+        rate, 0.0 if hits == 0 else centre - half, 1.0 if hits == tries else centre + half
+    )
+
+
+def blocked_rate(hits: ArrayLike, tries: ArrayLike) -> Estimate:
+    """Rate of tries that come in blocks, one for each seed of training and of sampling, whose rates
+    may differ.
+
+    The spread between the blocks, (B,) hits and (B,) tries, says how many independent tries all of
+    them are worth; that many, and Student's factor for so few blocks, enter Wilson's interval,
+    which so is never narrower than for independent tries. It holds the rate of a new block on
+    average. Blocks of one training share its luck: what another training would give, only blocks of
+    whole trainings tell.
+
+    Where no block, or every try, has a hit, the blocks say nothing of their spread: the interval is
+    Wilson's for all tries together, and true only as far as the blocks have one rate. No hit in 500
+    tries excludes a common rate above 0.8 %, not a seed in ten that would hit.
+
+    Raises:
+        ValueError: if there are fewer than two blocks, or one without tries.
+    """
+    counts, sizes = _blocks(hits, tries)
+    total, num = float(sizes.sum()), len(sizes)
+    rate = float(counts.sum()) / total
+    if rate in (0.0, 1.0):
+        return wilson(float(counts.sum()), total)
+    # Linearised variance of a ratio of sums over B blocks.
+    variance = num / (num - 1) * float(((counts - rate * sizes) ** 2).sum()) / total**2
+    design_effect = max(1.0, variance / (rate * (1 - rate) / total))
+    student = float(t.ppf(0.5 + CONFIDENCE / 2, num - 1))
+    effective = total / design_effect * (_normal_quantile() / student) ** 2
+    return replace(wilson(rate * effective, effective), value=rate)
+
+
+def difference(one: Estimate, other: Estimate) -> Estimate:
+    """Rate of one minus that of the other, by Newcombe's method 10 from the intervals of both; one
+    that holds 0 tells nothing apart.
+    """
+    value = one.value - other.value
+    low = value - hypot(one.value - one.low, other.high - other.value)
+    return Estimate(value, low, value + hypot(one.high - one.value, other.value - other.low))
+
+
+def ratio(one: Estimate, other: Estimate) -> Estimate:
+    """Rate of one over that of the other, from the intervals of both by the same rule on
+    logarithms; one that holds 1 tells nothing apart.
+
+    Without a hit on either side there is no logarithm: then the widest interval that both ends
+    allow.
+    """
+    if one.value == 0 or other.value == 0:
+        value = one.value / other.value if other.value else inf if one.value else nan
+        return Estimate(value, one.low / other.high, one.high / other.low if other.low else inf)
+    value = one.value / other.value
+    low = hypot(_log_ratio(one.value, one.low), _log_ratio(other.high, other.value))
+    high = hypot(_log_ratio(one.high, one.value), _log_ratio(other.value, other.low))
+    return Estimate(value, value * exp(-low), value * exp(high))
+
+
+def _log_ratio(above: float, below: float) -> float:
+    return log(above / below) if below > 0 else inf
+
+
+def _normal_quantile() -> float:
+    return float(norm.ppf(0.5 + CONFIDENCE / 2))
+
+
+def _blocks(hits: ArrayLike, tries: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    counts, sizes = np.asarray(hits, dtype=np.float64), np.asarray(tries, dtype=np.float64)
+    if counts.shape != sizes.shape or counts.ndim != 1 or len(counts) < 2 or sizes.min() <= 0:
+        raise ValueError(
+            f"expected at least two blocks with tries, got hits {counts.tolist()} of tries"
+            f" {sizes.tolist()}"
+        )
+    return counts, sizes

@@ -1,0 +1,291 @@
+"""A voxel model of one crystal (D1): trained on the shifts of a single ideal cell, asked for new
+cells without being told N.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gcd_hpc.config.campaign import NetworkConfig
+from gcd_hpc.diffusion.process import Prediction, Schedule, add_noise, to_clean, training_target
+from gcd_hpc.diffusion.repaint import repaint
+from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP, Solver
+from gcd_hpc.networks.checkpoint import load, load_weights, save
+from gcd_hpc.networks.ema import EMA
+from gcd_hpc.networks.precision import autocast_dtype
+from gcd_hpc.networks.unet import UNet
+from gcd_hpc.seeds import CRYSTAL, generator
+from gcd_hpc.structures.lattices import conventional_cell
+from gcd_hpc.voxels.encoder import encode
+from gcd_hpc.voxels.grid import Grid
+from gcd_hpc.voxels.moment import decode_moments
+
+Arrays = dict[str, NDArray]
+Report = Callable[[float], None]
+Lattice = Literal["sc", "bcc", "fcc"]
+
+LATTICES: tuple[Lattice, ...] = ("sc", "bcc", "fcc")
+CELLS = 4
+"""Conventional cells along each edge of the box; the lattice constant a is the unit of length."""
+VOXELS: dict[Lattice, int] = {"sc": 24, "bcc": 20, "fcc": 24}
+"""Voxels along each edge of the box (D1)."""
+
+_FIT, _VALIDATE, _SAMPLE, _WEIGHTS = range(4)
+"""What a random stream of a lattice is for."""
+_VALIDATE_EVERY, _VALIDATION_SIZE = 50, 16
+_WARM_UP = 50
+
+
+@dataclass(frozen=True)
+class VoxelConfig:
+    """Network, training and sampling of the three voxel models."""
+
+    width: int = 32
+    num_blocks: int = 2
+    num_steps: int = 2800
+    batch_size: int = 2
+    learning_rate: float = 2e-3
+    """Highest; it falls to zero along half a cosine."""
+    ema_decay: float = 0.99
+    prediction: Prediction = "v"
+    schedule: Literal["linear", "cosine"] = "cosine"
+    solver: Solver = "dpm-solver++2m"
+    num_evaluations: int = 60
+    """Of the network for each cell, as in the paper, ..."""
+    num_resamples: int = 3
+    """...
+
+    over this many passes of every step: going back with new noise mends what the first pass got
+    wrong.
+    """
+
+    @property
+    def network(self) -> NetworkConfig:
+        """Two levels on 2x2x2 voxels folded into channels: 12 (or 10) and 6 (or 5) cells along each
+        edge.
+        """
+        return NetworkConfig(width=self.width, num_blocks=self.num_blocks, num_levels=2, patch=2)
+
+
+def crystal_cell(lattice: Lattice) -> NDArray[np.float64]:
+    """Positions (N, 3) of the ideal crystal in its box of 4x4x4 conventional cells, in lattice
+    constants.
+    """
+    return np.asarray(
+        conventional_cell(lattice, "Po", 1.0).repeat(CELLS).positions, dtype=np.float64
+    )
+
+
+def crystal_grid(lattice: Lattice) -> Grid:
+    """The voxels of that box."""
+    size, length = VOXELS[lattice], float(CELLS)
+    return Grid((size, size, size), (length, length, length), (True, True, True))
+
+
+def encoded(positions: NDArray[np.float64], lattice: Lattice) -> NDArray[np.float32]:
+    """Voxels (X, Y, Z) of positions (N, 3) in lattice constants."""
+    return encode(torch.from_numpy(positions), crystal_grid(lattice)).numpy()
+
+
+def train_voxels(
+    lattice: Lattice, config: VoxelConfig, seed: int, device: str, path: Path, report: Report
+) -> Arrays:
+    """Train a model of one crystal and save its averaged weights at ``path``.
+
+    Returns:
+        "loss" (num_steps,) of each batch; "validation_step" and "validation_loss" (K,) of the
+        averaged weights on the same draws.
+    """
+    training = Training(lattice, config, seed, torch.device(device))
+    losses, steps, validations = [], [], []
+    for step in range(config.num_steps):
+        losses.append(training.advance(step))
+        if (step + 1) % _VALIDATE_EVERY == 0 or step + 1 == config.num_steps:
+            steps.append(step + 1)
+            validations.append(training.validate())
+            report((step + 1) / config.num_steps)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(path, training.average.weights, {"lattice": lattice, "scale": training.scale})
+    return {
+        "loss": np.array(losses),
+        "validation_step": np.array(steps),
+        "validation_loss": np.array(validations),
+    }
+
+
+class Training:
+    """The network, its optimiser and its data."""
+
+    def __init__(
+        self, lattice: Lattice, config: VoxelConfig, seed: int, device: torch.device
+    ) -> None:
+        self.lattice, self.config, self.seed, self.device = lattice, config, seed, device
+        self.positions, self.grid = crystal_cell(lattice), crystal_grid(lattice)
+        self.scale = self._standard_deviation()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(self._stream(_WEIGHTS).integers(2**62)))
+            self.network = unconditional(config).to(device)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=2e-5
+        )
+        self.average = EMA(self.network, config.ema_decay)
+        self.schedule = Schedule(config.schedule)
+        self.dtype = autocast_dtype("auto", device)
+        self.held = self.batch(_VALIDATE, 0, _VALIDATION_SIZE)
+
+    def advance(self, step: int) -> float:
+        """One optimiser step; the loss of its batch."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, step)
+        loss = self._loss(self.network, *self.batch(_FIT, step, self.config.batch_size))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.average.update(self.network)
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """Loss of the averaged weights on draws that are never learnt from, the same every time."""
+
+        def averaged(*inputs: Tensor) -> Tensor:
+            result: Tensor = torch.func.functional_call(self.network, self.average.weights, inputs)
+            return result
+
+        return float(self._loss(averaged, *self.held))
+
+    def _loss(
+        self, network: Callable[..., Tensor], clean: Tensor, noise: Tensor, t: Tensor
+    ) -> Tensor:
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+            predicted = network(add_noise(self.schedule, clean, noise, t), self.schedule.log_snr(t))
+        target = training_target(self.schedule, self.config.prediction, clean, noise, t)
+        return (predicted.float() - target).square().mean()
+
+    def batch(self, purpose: int, step: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Crystals shifted anywhere (B, 1, X, Y, Z), noise of that shape, and times (B,) stratified
+        over the batch (A4).
+        """
+        rng = self._stream(purpose, step)
+        cells = [
+            encode(torch.from_numpy(self.positions + rng.uniform(0.0, CELLS, 3)), self.grid)
+            for _ in range(size)
+        ]
+        clean = torch.stack(cells)[:, None] / self.scale
+        noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
+        time = self.schedule.draw_times(
+            torch.from_numpy((np.arange(size) + rng.random(size)) / size).float()
+        )
+        return clean.to(self.device), noise.to(self.device), time.to(self.device)
+
+    def _standard_deviation(self) -> float:
+        """Of the voxels over all shifts, by 64 of them: the unit in which the network sees voxels
+        (finding 1).
+        """
+        rng = self._stream(_WEIGHTS, 1)
+        shifts = rng.uniform(0.0, CELLS, (64, 3))
+        return float(
+            torch.stack(
+                [encode(torch.from_numpy(self.positions + shift), self.grid) for shift in shifts]
+            ).std()
+        )
+
+    def _stream(self, *key: int) -> np.random.Generator:
+        return generator(self.seed, CRYSTAL, LATTICES.index(self.lattice), *key)
+
+
+def unconditional(config: VoxelConfig) -> UNet:
+    """A U-Net that is told nothing but the noisy array and its noise level, periodic along all
+    axes.
+    """
+    return UNet(config.network, 0, in_channels=1, periodic=(True, True, True))
+
+
+def learning_rate(config: VoxelConfig, step: int) -> float:
+    """Linear warm-up, then half a cosine to zero."""
+    warm = min(1.0, (step + 1) / _WARM_UP)
+    return float(warm * config.learning_rate * 0.5 * (1 + np.cos(np.pi * step / config.num_steps)))
+
+
+def sample_voxels(
+    path: Path,
+    lattice: Lattice,
+    config: VoxelConfig,
+    seed: int,
+    device: str,
+    num_cells: int,
+    report: Report,
+) -> Arrays:
+    """New cells of the model at ``path``, decoded and not relaxed. Cell i has a random stream of
+    its own.
+
+    Returns:
+        "voxels" (M, X, Y, Z); "positions" (sum of N, 3) of all cells one after another, in lattice
+        constants; "num_atoms" (M,).
+    """
+    weights, metadata = load(path)
+    network = unconditional(config)
+    load_weights(network, weights, path)
+    network = network.to(device).eval()
+    grid, arrays, positions = crystal_grid(lattice), [], []
+    for index in range(num_cells):
+        rng = generator(seed, CRYSTAL, LATTICES.index(lattice), _SAMPLE, index)
+        noise = rng.standard_normal(grid.shape, dtype=np.float32)
+        array = (
+            generate(network, config, torch.from_numpy(noise).to(device), rng) * metadata["scale"]
+        )
+        arrays.append(array)
+        positions.append(decode_moments(array, grid))
+        report((index + 1) / num_cells)
+    num_atoms = np.array([len(cell) for cell in positions])
+    return {
+        "voxels": np.stack(arrays),
+        "positions": np.concatenate(positions),
+        "num_atoms": num_atoms,
+    }
+
+
+def generate(
+    network: UNet, config: VoxelConfig, noise: Tensor, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """One array (X, Y, Z), in units of the scale, from its noise; ``rng`` draws what is added on
+    the way.
+    """
+    schedule, dtype = Schedule(config.schedule), autocast_dtype("auto", noise.device)
+
+    def denoise(x: Tensor, t: Tensor) -> Tensor:
+        log_snr = schedule.log_snr(t).to(x.device, torch.float32).expand(1)
+        with torch.autocast(x.device.type, dtype, enabled=dtype is not None):
+            predicted = network(x, log_snr)
+        return to_clean(schedule, config.prediction, predicted.to(x.dtype), x, t)
+
+    shape, num_steps = (
+        (1, 1, *noise.shape),
+        config.num_evaluations // (EVALUATIONS_PER_STEP[config.solver] * config.num_resamples),
+    )
+    nothing_known = torch.zeros(shape, dtype=torch.bool, device=noise.device)
+
+    def draw() -> Tensor:
+        return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(noise.device)
+
+    with torch.inference_mode():
+        start, known = noise[None, None], torch.zeros(shape, device=noise.device)
+        array = repaint(
+            denoise,
+            start,
+            known,
+            nothing_known,
+            schedule,
+            num_steps,
+            config.solver,
+            config.num_resamples,
+            draw,
+        )
+    return array[0, 0].cpu().numpy()

@@ -1,0 +1,323 @@
+"""Tasks of an experiment on all cores: each in a process of its own, and its arrays kept, so that
+the same command goes on from there.
+"""
+
+import hashlib
+import os
+import signal
+import threading
+import time
+import traceback
+import zipfile
+import zlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from gcd_hpc.errors import GcdError, LaunchError
+from gcd_hpc.experiments.progress import TaskProgress
+from gcd_hpc.files import replacing
+
+Arrays = dict[str, NDArray[Any]]
+"""What a task returns: plain arrays; scalars have no dimension, text is an array of str."""
+Report = Callable[[float], None]
+"""A task calls it now and then with the fraction that is done."""
+
+SECONDS_BETWEEN_REPORTS = 0.2
+SECONDS_TO_LEAVE = 5.0
+"""For a worker whose task is done."""
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One call of a function, in a process of its own."""
+
+    name: str
+    """Stem of its file and label of its progress bar."""
+    function: Callable[..., Arrays]
+    """Of a module, so that a spawned process can import it; called as ``function(*arguments,
+    report=report)``.
+    """
+    arguments: tuple[Any, ...]
+    """Can be pickled, and their repr tells them apart: frozen dataclasses, numbers, text, paths."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where one command works and with what means."""
+
+    out: Path
+    budget: Literal["quick", "full"] = "quick"
+    seed: int = 0
+    device: str = "cpu"
+    """"cpu" or "cuda"."""
+
+    @property
+    def work(self) -> Path:
+        """Folder of what experiments share and a rerun finds again: models, samples, arrays of
+        tasks.
+        """
+        return self.out / "work"
+
+    def path(self, task: Task) -> Path:
+        """File of a task's arrays: its name, and a hash of its function and arguments."""
+        arguments = repr(task.arguments)
+        assert " at 0x" not in arguments and "..." not in arguments, (
+            f"{task.name}: arguments without a complete repr: {arguments}"
+        )
+        # A results folder that was moved, or named in another way, keeps what is in it.
+        function = f"{task.function.__module__}.{task.function.__qualname__}"
+        key = function + arguments.replace(str(self.work), "WORK")
+        return self.work / f"{task.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
+
+    def run(self, tasks: Sequence[Task], on_device: bool = False) -> list[Arrays]:
+        """The arrays of all tasks, in their order; a task whose arrays are there already is not run
+        again.
+
+        As many single-threaded processes as there are cores; tasks for a CUDA device follow each
+        other in this process. Every result has one more entry, ``core_s``: core-seconds of the task
+        and of its child processes; on CUDA seconds of wall time.
+
+        Raises:
+            LaunchError: if a worker dies.
+            GcdError: what a task raised. All others are stopped then; what was done is kept.
+        """
+        paths = [self.path(task) for task in tasks]
+        results: dict[Path, Arrays] = {}
+        with TaskProgress() as progress:
+            for path, task in zip(paths, tasks, strict=True):
+                if path not in results and (kept := _read(path, progress)) is not None:
+                    results[path] = kept
+                    progress.kept(task.name)
+            missing = {
+                path: task for path, task in zip(paths, tasks, strict=True) if path not in results
+            }
+            run = _one_by_one if on_device and self.device == "cuda" else _side_by_side
+            with closing(run(missing, progress)) as made:
+                for path, arrays in made:
+                    _write(path, arrays)
+                    results[path] = arrays
+                    progress.done(missing[path].name, float(arrays["core_s"]))
+        return [results[path] for path in paths]
+
+
+def _read(path: Path, progress: TaskProgress) -> Arrays | None:
+    if not path.exists():
+        return None
+    try:
+        # np.load itself leaves a damaged file open.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        arrays["core_s"]
+        return arrays
+    except _UNREADABLE:
+        progress.note(f"{path}: damaged, made again")
+        return None
+
+
+def _write(path: Path, arrays: Arrays) -> None:
+    assert not any(array.dtype.hasobject for array in arrays.values()), (
+        f"{path}: expected arrays of numbers or text, got objects"
+    )
+    with replacing(path, flush=False) as temporary:
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]
+
+
+def _one_by_one(
+    tasks: dict[Path, Task], progress: TaskProgress
+) -> Generator[tuple[Path, Arrays], None, None]:
+    for path, task in tasks.items():
+        progress.start(task.name)
+        started = time.perf_counter()
+        arrays = task.function(
+            *task.arguments, report=lambda fraction, name=task.name: progress.show(name, fraction)
+        )
+        yield path, {**arrays, "core_s": np.array(time.perf_counter() - started)}
+
+
+@dataclass
+class _Worker:
+    """A process and the task that it was given last."""
+
+    process: SpawnProcess
+    path: Path
+    task: Task
+
+
+def _side_by_side(
+    tasks: dict[Path, Task], progress: TaskProgress
+) -> Generator[tuple[Path, Arrays], None, None]:
+    for task in tasks.values():
+        progress.add(task.name)
+    waiting = iter(tasks.items())
+    workers: dict[Connection, _Worker] = {}
+    try:
+        for path, task in islice(waiting, len(os.sched_getaffinity(0))):
+            connection, process = _start()
+            workers[connection] = _Worker(process, path, task)
+            _give(connection, task, progress)
+        while workers:
+            for ready in wait(list(workers)):
+                assert isinstance(ready, Connection)
+                worker = workers[ready]
+                message = _received(ready, worker)
+                if isinstance(message, float):
+                    progress.show(worker.task.name, message)
+                    continue
+                done = worker.path
+                if following := next(waiting, None):
+                    worker.path, worker.task = following
+                    _give(ready, worker.task, progress)
+                else:
+                    del workers[ready]
+                    ready.close()
+                    worker.process.join(SECONDS_TO_LEAVE)
+                    _end(worker.process)
+                yield done, message
+    finally:
+        for connection, worker in workers.items():
+            connection.close()
+            _end(worker.process)
+
+
+def _start() -> tuple[Connection, SpawnProcess]:
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs,))
+    # the first spawn starts it, and would lift the block on interrupts
+    resource_tracker.ensure_running()
+    with _environment(ONE_THREAD), _interrupts_blocked():
+        process.start()
+    theirs.close()  # so that a dead worker's pipe ends
+    return ours, process
+
+
+def _give(connection: Connection, task: Task, progress: TaskProgress) -> None:
+    progress.start(task.name)
+    with suppress(BrokenPipeError):  # a worker that died: its pipe tells
+        connection.send(task)
+
+
+def _received(connection: Connection, worker: _Worker) -> float | Arrays:
+    """The next message of a worker: the fraction done or its arrays."""
+    name = worker.task.name
+    try:
+        message = connection.recv()
+    except (EOFError, ConnectionResetError):
+        worker.process.join()
+        raise LaunchError(
+            f"{name}: expected its worker to finish, got {_death(worker.process.exitcode)}; the"
+            " same command goes on from what is done"
+        ) from None
+    if isinstance(message, GcdError):
+        raise message
+    if isinstance(message, str):
+        raise RuntimeError(f"{name}: failed in its worker\n{message}")
+    assert isinstance(message, float | dict)
+    return message
+
+
+def _death(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    return f"killed by {signal.Signals(-code).name}" + (
+        " (out of memory?)" if -code == signal.SIGKILL else ""
+    )
+
+
+def _end(process: SpawnProcess) -> None:
+    process.kill()
+    process.join()
+    process.close()
+
+
+def _work(connection: Connection) -> None:
+    """What a worker does, task after task: sends fractions, then arrays, or the error that ended
+    the task.
+    """
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    sent = 0.0
+
+    def report(fraction: float) -> None:
+        nonlocal sent
+        if (now := time.monotonic()) - sent >= SECONDS_BETWEEN_REPORTS:
+            sent = now
+            connection.send(float(fraction))
+
+    with suppress(EOFError):  # nothing is left to do
+        while True:
+            connection.send(_result(connection.recv(), report))
+
+
+def _result(task: Task, report: Report) -> Arrays | GcdError | str:
+    """Arrays and core-seconds of a task, the error that it raised, or the traceback of a bug."""
+    before = _core_seconds()
+    try:
+        return {
+            **task.function(*task.arguments, report=report),
+            "core_s": np.array(_core_seconds() - before),
+        }
+    except GcdError as error:
+        return error
+    except Exception:
+        return traceback.format_exc()
+
+
+def _leave_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _core_seconds() -> float:
+    """Of this process, of the children that it saw end, and of those that go on, such as LAMMPS."""
+    times = os.times()
+    living = [child.cpu_times() for child in psutil.Process().children()]
+    return (
+        time.process_time()
+        + times.children_user
+        + times.children_system
+        + sum(child.user + child.system for child in living)
+    )
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """For processes started within: threads are counted when numpy and torch load, before any of
+    our code runs.
+    """
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """A Ctrl-C reaches every process of the terminal: workers inherit that they do not hear it, and
+    are ended from here.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,191 @@
+"""Training samples: which structure, seen how. Sample ``slot`` of step ``step`` is the same on any
+number of processes.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.seeds import TRAINING, generator
+from gcd_hpc.store.schema import Candidate
+from gcd_hpc.structures.frame import Frame
+from gcd_hpc.voxels.encoder import encode
+from gcd_hpc.voxels.grid import Grid
+
+NUM_CONDITIONS = 3
+"""Numbers that ConditionScale makes of (E_gb, [n])."""
+FIT, VALIDATE = 0, 1
+"""What a batch is for; the streams of the two never meet."""
+
+
+@dataclass(frozen=True)
+class ConditionScale:
+    """How (E_gb, [n]) enter the network: a standardised energy, and the fraction as a point on a
+    circle, for [n] = 1 is [n] = 0.
+    """
+
+    mean_j_m2: float
+    std_j_m2: float
+
+    @classmethod
+    def fit(cls, energies: Sequence[float]) -> "ConditionScale":
+        return cls(float(np.mean(energies)), max(float(np.std(energies)), 0.05))
+
+    def __call__(self, energy_j_m2: float, n_fraction: float) -> NDArray[np.float32]:
+        angle = 2 * np.pi * n_fraction
+        return np.array(
+            [(energy_j_m2 - self.mean_j_m2) / self.std_j_m2, np.cos(angle), np.sin(angle)],
+            np.float32,
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Voxels divided by the scale, and what the loss needs beside them."""
+
+    clean: Tensor  # (B, 1, X, Y, Z)
+    noise: Tensor  # (B, 1, X, Y, Z)
+    time: Tensor  # (B,)
+    condition: Tensor  # (B, 3)
+    has_condition: Tensor  # (B,) bool
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws augmented training samples from relaxed structures (A4, B5)."""
+
+    setting: BoundarySystem
+    grid: Grid
+    structures: Sequence[Candidate]
+    scale: float
+    condition_scale: ConditionScale
+    version: int
+
+    @cached_property
+    def by_fraction(self) -> list[tuple[list[Candidate], NDArray[np.float64]]]:
+        """The structures of each [n] with their weights.
+
+        Every [n] is drawn as often: deep minima leave few structures near them.
+        """
+        groups: dict[float, list[Candidate]] = {}
+        for structure in self.structures:
+            groups.setdefault(round(structure.n_fraction, 6), []).append(structure)
+        preference = self.setting.config.selection.preference_j_m2
+        return [
+            (
+                group,
+                low_energy_weights(
+                    np.array([structure.gb_energy_j_m2 for structure in group]), preference
+                ),
+            )
+            for _, group in sorted(groups.items())
+        ]
+
+    def batch(self, purpose: int, step: int, slots: range, batch_size: int) -> Batch:
+        """Samples ``slots`` of one step; noise levels are stratified over the whole batch."""
+        samples = [
+            self._sample(
+                generator(self.setting.config.seed, TRAINING, self.version, purpose, step, slot)
+            )
+            for slot in slots
+        ]
+        clean, noise, offsets, conditions, shown = zip(*samples, strict=True)
+        time = (torch.tensor(slots) + torch.tensor(offsets, dtype=torch.float32)) / batch_size
+        return Batch(
+            torch.stack(clean)[:, None] / self.scale,
+            torch.stack(noise)[:, None],
+            time,
+            torch.from_numpy(np.stack(conditions)),
+            torch.tensor(shown),
+        )
+
+    def _sample(
+        self, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, float, NDArray[np.float32], bool]:
+        structures, weights = self.by_fraction[int(rng.integers(len(self.by_fraction)))]
+        structure = structures[int(rng.choice(len(structures), p=weights))]
+        diffusion = self.setting.config.diffusion
+        noise = torch.from_numpy(rng.standard_normal(self.grid.shape, dtype=np.float32))
+        condition = self.condition_scale(structure.gb_energy_j_m2, structure.n_fraction)
+        shown = diffusion.conditional and rng.random() >= diffusion.condition_dropout
+        return (
+            encode(torch.from_numpy(self._augmented(structure, rng)), self.grid),
+            noise,
+            rng.random(),
+            condition,
+            shown,
+        )
+
+    def _augmented(self, structure: Candidate, rng: np.random.Generator) -> NDArray[np.float64]:
+        """The structure seen from elsewhere: a symmetry operation, any in-plane shift, a sub-voxel
+        shift along z.
+        """
+        positions = structure.positions
+        if self.setting.config.training.symmetry:
+            operations = self.setting.bicrystal.symmetry_operations()
+            positions = self.setting.frame.transform(
+                positions, operations[rng.integers(len(operations))]
+            )
+        return positions + rng.random(3) * [*self.setting.bicrystal.lengths, self.grid.spacing[2]]
+
+
+def hold_out(
+    structures: Sequence[Candidate], share: float
+) -> tuple[list[Candidate], list[Candidate]]:
+    """(held out, learnt from): a structure is held out by the hash of its id, so in the training
+    set of every model alike.
+
+    Never the lowest of its [n]: that one must be learnt. If the hash leaves none, the structure
+    nearest to being held out is.
+    """
+    if not share:
+        return [], list(structures)
+    lowest = {
+        round(row.n_fraction, 6): row.id
+        for row in sorted(structures, key=lambda row: (-row.gb_energy_j_m2, row.id))
+    }
+    others = [row for row in structures if row.id not in lowest.values()]
+    held = [row for row in others if position(row.id) < share] or [
+        min(others or structures, key=lambda row: position(row.id))
+    ]
+    ids = {row.id for row in held}
+    return held, [row for row in structures if row.id not in ids]
+
+
+def position(candidate_id: str) -> float:
+    """A number in [0, 1) that belongs to a candidate's id, evenly spread over all ids."""
+    return int.from_bytes(hashlib.sha256(candidate_id.encode()).digest()[:6], "big") / 2**48
+
+
+def low_energy_weights(
+    energies_j_m2: NDArray[np.float64], preference_j_m2: float
+) -> NDArray[np.float64]:
+    """How often each structure of one [n] is drawn: exp(-E / preference), normalised."""
+    weights = np.exp((energies_j_m2.min() - energies_j_m2) / preference_j_m2)
+    return weights / weights.sum()
+
+
+def fits(structure: Candidate, frame: Frame, grid: Grid) -> bool:
+    """Whether the slab, its lowest plane at the frame's bottom, keeps an empty voxel at both ends
+    under any sub-voxel shift (A3).
+    """
+    spacing = grid.spacing[2]
+    return bool(
+        frame.bottom >= spacing
+        and frame.bottom + np.ptp(structure.positions[:, 2]) <= (grid.shape[2] - 3) * spacing
+    )
+
+
+def voxel_scale(structures: Sequence[Candidate], grid: Grid) -> float:
+    """Standard deviation of the voxel values of a training set (finding 1)."""
+    values = torch.stack(
+        [encode(torch.from_numpy(structure.positions), grid) for structure in structures]
+    )
+    return float(values.std())

@@ -1,0 +1,51 @@
+"""Which decoder a campaign uses: exact moments, or the paper's learned one, trained beside the
+first model.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gcd_hpc.learning.assembly import grid_of
+from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.networks.checkpoint import load, load_weights, save
+from gcd_hpc.seeds import DECODER, generator
+from gcd_hpc.store.run_directory import decoder_file
+from gcd_hpc.store.schema import Candidate
+from gcd_hpc.voxels.decoder_training import train_decoder
+from gcd_hpc.voxels.learned import LearnedDecoder, decode_learned
+from gcd_hpc.voxels.moment import decode_moments
+
+Decoder = Callable[[torch.Tensor], NDArray[np.float64]]
+"""Voxel array (X, Y, Z) -> positions (N, 3) Å."""
+
+
+def prepare_decoder(
+    run_dir: Path, setting: BoundarySystem, structures: Sequence[Candidate]
+) -> None:
+    """Train the learned decoder if the campaign uses it and has none yet."""
+    config = setting.config.decoder
+    if config.kind == "learned" and not decoder_file(run_dir).exists():
+        grid = grid_of(setting.frame, setting.config.voxels.shape)
+        positions = [structure.positions for structure in structures]
+        decoder = train_decoder(positions, grid, config, generator(setting.config.seed, DECODER))
+        save(decoder_file(run_dir), decoder.state_dict(), config.model_dump())
+
+
+def load_decoder(run_dir: Path, setting: BoundarySystem) -> Decoder:
+    """The campaign's decoder as a function of one voxel array.
+
+    Raises:
+        CheckpointError: if the learned decoder is missing or damaged.
+    """
+    config, grid = setting.config.decoder, grid_of(setting.frame, setting.config.voxels.shape)
+    if config.kind == "moment":
+        return lambda array: decode_moments(array.numpy(), grid)
+    weights, _ = load(decoder_file(run_dir))
+    network = LearnedDecoder(config.num_features)
+    load_weights(network, weights, decoder_file(run_dir))
+    reach = config.cluster_distance * setting.bicrystal.nearest_neighbor
+    return lambda array: decode_learned(array.numpy(), grid, network, reach)

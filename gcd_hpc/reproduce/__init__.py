@@ -1,1 +1,0 @@
-"""The experiments of Lei et al. (2024), each one command: figure, numbers and costs."""

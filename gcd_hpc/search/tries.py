@@ -1,0 +1,80 @@
+"""Grand canonical random search (D4): where one try starts before it is relaxed."""
+
+import numpy as np
+from ase import Atoms
+
+from gcd_hpc.config.campaign import MolecularDynamicsConfig, SearchConfig
+from gcd_hpc.engines.child import Anneal
+from gcd_hpc.structures.frame import Frame
+
+MAX_SEED = 900_000_000
+"""LAMMPS takes no larger seeds."""
+PLANE_TOLERANCE = 1e-4
+"""Å by which atoms of a plane may miss it."""
+
+
+def search_start(
+    frame: Frame, config: SearchConfig, rng: np.random.Generator, registry: np.ndarray | None = None
+) -> tuple[Atoms, np.ndarray, Anneal | None]:
+    """Join the grains, take atoms out of a plane at the boundary, and shake what is next to it.
+
+    Args:
+        registry: (3,) Å; random when not given.
+
+    Returns:
+        the structure, its registry (3,) in Å before relaxation, and the annealing that precedes
+        relaxation, if any.
+    """
+    registry = frame.random_registry(rng) if registry is None else registry
+    lower, upper = frame.lower(frame.centre), frame.upper(registry, frame.centre + registry[2])
+    if rng.random() < 0.5:
+        lower = lower[
+            ~_removed(
+                lower[:, 2].max() - lower[:, 2],
+                frame.bicrystal.plane_spacing,
+                frame.bicrystal.atoms_per_plane,
+                rng,
+            )
+        ]
+    else:
+        upper = upper[
+            ~_removed(
+                upper[:, 2] - upper[:, 2].min(),
+                frame.bicrystal.upper.plane_spacing,
+                frame.bicrystal.atoms_per_plane,
+                rng,
+            )
+        ]
+    middle = (lower[:, 2].max() + upper[:, 2].min()) / 2
+    positions = np.concatenate([lower, upper])  # (N, 3) Å
+    near = np.abs(positions[:, 2] - middle) < frame.bicrystal.nearest_neighbor
+    positions[near] += rng.uniform(-config.perturbation, config.perturbation, (int(near.sum()), 3))
+    return frame.atoms(frame.bicrystal.wrap(positions)), registry, random_anneal(config.md, rng)
+
+
+def _removed(
+    depths: np.ndarray, plane_spacing: float, atoms_per_plane: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Which atoms of a grain go, (N,): 0 to atoms_per_plane - 1 out of the plane at depth 0, all
+    numbers equally likely.
+    """
+    plane = np.flatnonzero(depths < plane_spacing - PLANE_TOLERANCE)
+    removed = np.zeros(len(depths), dtype=bool)
+    number = min(int(rng.integers(atoms_per_plane)), len(plane))
+    removed[rng.choice(plane, size=number, replace=False)] = True
+    return removed
+
+
+def random_anneal(config: MolecularDynamicsConfig, rng: np.random.Generator) -> Anneal | None:
+    """With the configured probability, dynamics of random temperature (uniform) and length
+    (log-uniform).
+    """
+    if rng.random() >= config.probability:
+        return None
+    fewest, most = config.num_steps
+    return Anneal(
+        temperature_k=float(rng.uniform(*config.temperature_k)),
+        num_steps=round(float(np.exp(rng.uniform(np.log(fewest), np.log(most))))),
+        timestep_ps=config.timestep_ps,
+        seed=int(rng.integers(1, MAX_SEED)),
+    )

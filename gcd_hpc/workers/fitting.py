@@ -1,0 +1,150 @@
+"""A site made ready for one campaign, and what would be run on it."""
+
+import shlex
+from pathlib import Path
+
+from gcd_hpc.config.site import PoolConfig, SiteConfig, is_in_job
+from gcd_hpc.errors import LaunchError
+from gcd_hpc.workers.launch import find_mpiexec
+from gcd_hpc.workers.lines import (
+    launch_environment,
+    python,
+    sample_line,
+    spread,
+    starts_mpiexec,
+    train_line,
+    with_shell_lines,
+)
+from gcd_hpc.workers.nodes import LOOPBACK_ADDRESS, NodeSet, check_job, place
+
+
+def fit_site(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteConfig:
+    """``plan_site``, for a driver that is about to start: in its allocation, and with an absolute
+    launcher.
+
+    Args:
+        needs_launchers: whether the campaign will train and sample.
+
+    Raises:
+        ConfigError: if the pools do not fit into the allocation.
+        LaunchError: if this is not the allocation that the site expects, or if there is no MPI
+            launcher.
+    """
+    if site.driver == "inside":
+        check_job(site)
+    if not needs_launchers:
+        return site.resolved()
+    fit = plan_site(site, batch_size)
+    launches_here = site.driver == "inside" and site.mode == "barrier"
+    if launches_here and starts_mpiexec(fit, fit.sampling, place(fit, fit.sampling)):
+        return fit.model_copy(update={"mpiexec": find_mpiexec(site.mpiexec)})
+    return fit
+
+
+def plan_site(site: SiteConfig, batch_size: int) -> SiteConfig:
+    """The site with numbers for ``auto``, also far from its allocation; as many automatic training
+    processes as divide a batch evenly.
+
+    Raises:
+        ConfigError: if the pools do not fit into the allocation.
+        LaunchError: if no number of training processes that the site leaves to choose divides a
+            batch.
+    """
+    resolved = site.resolved()
+    return resolved.model_copy(
+        update={"training": _even(site.training, resolved.training, batch_size)}
+    )
+
+
+def launch_lines(site: SiteConfig, run_dir: Path, version: int = 1) -> dict[str, str]:
+    """What each stage would run, as shell text; nodes have made-up names where there is no job yet.
+
+    Args:
+        site: plan_site or fit_site.
+    """
+    arguments = (str(run_dir), str(version))
+    workers = _worker_text(site, site.relaxation, site.relaxation.num_workers)
+    lines = {"search": workers, "select": workers}
+    train = train_line(
+        site,
+        _planned_nodes(site, site.training),
+        "gcd_hpc.stages.train",
+        arguments,
+        "TASK",
+        attempt=1,
+    )
+    lines["train"] = _text(site, site.training, train)
+    if site.mode == "asynchronous":
+        lines["promote"] = lines["sample"] = _worker_text(
+            site, site.sampling, site.sampling.num_workers
+        )
+    else:
+        lines["promote"] = (
+            workers if not site.sampling.gpus_per_node else _worker_text(site, site.sampling, 1)
+        )
+        sample = sample_line(
+            site, _planned_nodes(site, site.sampling), "gcd_hpc.stages.sample", arguments
+        )
+        lines["sample"] = _text(site, site.sampling, sample)
+    return {**lines, "relax": workers}
+
+
+def _even(wanted: PoolConfig, resolved: PoolConfig, batch_size: int) -> PoolConfig:
+    """The pool with the most processes that share a batch evenly, of those that ``auto`` leaves to
+    choose.
+    """
+    assert isinstance(resolved.num_nodes, int) and isinstance(resolved.processes_per_node, int)
+    nodes = (
+        range(resolved.num_nodes, 0, -1) if wanted.num_nodes == "auto" else (resolved.num_nodes,)
+    )
+    processes = (
+        range(resolved.processes_per_node, 0, -1)
+        if wanted.processes_per_node == "auto"
+        else (resolved.processes_per_node,)
+    )
+    even = [
+        (one * each, one, each)
+        for one in nodes
+        for each in processes
+        if batch_size % (one * each) == 0
+    ]
+    if not even:
+        got = f"{resolved.num_nodes} nodes with {resolved.processes_per_node}"
+        raise LaunchError(
+            "training: expected a number of processes that divides training.batch_size,"
+            f" {batch_size}, got {got}"
+        )
+    _, num_nodes, each = max(even)
+    return resolved.model_copy(update={"num_nodes": num_nodes, "processes_per_node": each})
+
+
+def _planned_nodes(site: SiteConfig, pool: PoolConfig) -> NodeSet:
+    """The place of a pool, or one with made-up names outside a job."""
+    if site.scheduler == "none" or (site.driver == "inside" and is_in_job(site.scheduler)):
+        return place(site, pool)
+    nodes = tuple(f"node{index + 1}" for index in pool.nodes)
+    is_here = len(nodes) == 1 and pool.first_node == 0
+    return NodeSet(nodes, is_here, LOOPBACK_ADDRESS if is_here else nodes[0])
+
+
+def _text(site: SiteConfig, pool: PoolConfig, line: list[str]) -> str:
+    environment = launch_environment(site, pool, _planned_nodes(site, pool).is_here)
+    return " ".join(
+        [
+            *(f"{name}={shlex.quote(value)}" for name, value in environment.items()),
+            shlex.join(with_shell_lines(pool, line)),
+        ]
+    )
+
+
+def _worker_text(site: SiteConfig, pool: PoolConfig, num_workers: int) -> str:
+    where, blocks = _planned_nodes(site, pool), site.blocks
+    words = [] if where.is_here else spread(site, pool, where, 1, all_or_none=False)
+    line = [*words, *python(pool), "-m", "parsl.executors.high_throughput.process_worker_pool"]
+    command = "; ".join([*pool.environment, shlex.join(line)])
+    if site.driver == "login":
+        return (
+            f"up to {blocks.max_blocks} jobs of {pool.num_nodes} nodes for {blocks.walltime},"
+            f" {num_workers} workers each: {command}"
+        )
+    return f"{num_workers} workers: {command}"

@@ -1,0 +1,139 @@
+"""Which nodes a job has, which of them a pool takes, and how they reach each other."""
+
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psutil
+
+from gcd_hpc.config.site import PoolConfig, SiteConfig, is_in_job, pbs_nodes
+from gcd_hpc.errors import LaunchError
+
+LOOPBACK_ADDRESS = "127.0.0.1"
+HERE = "localhost"
+SCONTROL_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class NodeSet:
+    """The nodes on which a launch line starts processes."""
+
+    nodes: tuple[str, ...]
+    is_here: bool
+    """One node, and it is the one that starts the line: no scheduler is needed to get there."""
+    address: str
+    """Where the first node can be reached by the others."""
+
+
+def allocation(site: SiteConfig, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Names of the nodes of the job that this process runs in; this machine without a scheduler.
+
+    Raises:
+        LaunchError: if this is no job of the site's scheduler, or if the scheduler does not answer.
+    """
+    if site.scheduler == "none":
+        return (HERE,)
+    check_job(site, environ)
+    if site.scheduler == "pbs":
+        return pbs_nodes(environ)
+    return tuple(_scontrol("show", "hostnames", environ["SLURM_JOB_NODELIST"]).split())
+
+
+def check_job(site: SiteConfig, environ: Mapping[str, str] = os.environ) -> None:
+    """Refuse an allocation's site outside an allocation.
+
+    Raises:
+        LaunchError: if this is no job of the site's scheduler.
+    """
+    if site.scheduler != "none" and not is_in_job(site.scheduler, environ):
+        job, submit = (
+            ("a Slurm job", "sbatch batch/campaign.sh")
+            if site.scheduler == "slurm"
+            else ("a PBS job", "qsub")
+        )
+        raise LaunchError(
+            f"site {site.name}: expected to run inside {job}, got none; submit it with {submit}, or"
+            " take another --site"
+        )
+
+
+def place(site: SiteConfig, pool: PoolConfig, environ: Mapping[str, str] = os.environ) -> NodeSet:
+    """Where a pool of a resolved site lies."""
+    nodes = allocation(site, environ)
+    taken = tuple(nodes[index] for index in pool.nodes if index < len(nodes))
+    assert taken
+    is_here = len(taken) == 1 and taken[0] in (HERE, *this_node(environ))
+    return NodeSet(taken, is_here, LOOPBACK_ADDRESS if is_here else address_of(site, taken[0]))
+
+
+def this_node(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Names of the node that this process runs on; Slurm's own name first, which may differ from
+    the host name.
+    """
+    name = socket.gethostname()
+    hosts = (name, name.split(".")[0])
+    return (environ["SLURMD_NODENAME"],) if "SLURMD_NODENAME" in environ else hosts
+
+
+def address_of(site: SiteConfig, node: str) -> str:
+    """What other nodes call a node: Slurm knows it by another name than the network does where its
+    administrators say so.
+    """
+    if site.scheduler != "slurm":
+        return node
+    found = re.search(r"NodeAddr=(\S+)", _scontrol("show", "node", "-o", node))
+    return found[1] if found else node
+
+
+def own_address(interface: str) -> str:
+    """Where workers on other nodes reach this process.
+
+    Raises:
+        LaunchError: if there is no such network interface.
+    """
+    by_interface = {
+        name: address.address
+        for name, addresses in psutil.net_if_addrs().items()
+        for address in addresses
+        if address.family == socket.AF_INET
+    }
+    if interface:
+        if interface not in by_interface:
+            raise LaunchError(
+                f"interface: expected one of {', '.join(sorted(by_interface))} on"
+                f" {socket.gethostname()}, got {interface!r}"
+            )
+        return by_interface[interface]
+    try:
+        address = socket.gethostbyname(socket.gethostname())
+    except OSError:
+        address = LOOPBACK_ADDRESS
+    if not address.startswith("127."):
+        return address
+    # Debian gives a host's own name a loopback address, at which no other node finds it.
+    return next(
+        (address for address in by_interface.values() if not address.startswith("127.")),
+        LOOPBACK_ADDRESS,
+    )
+
+
+def _scontrol(*arguments: str) -> str:
+    try:
+        answer = subprocess.run(
+            ["scontrol", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=SCONTROL_TIMEOUT_S,
+            check=True,
+        )
+    except FileNotFoundError:
+        raise LaunchError("scontrol: expected Slurm's commands on PATH, got none") from None
+    except subprocess.SubprocessError as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip()
+        raise LaunchError(
+            f"scontrol {' '.join(arguments)}: expected an answer of Slurm, got: {said}"
+        ) from error
+    return answer.stdout

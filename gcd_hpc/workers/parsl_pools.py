@@ -1,0 +1,287 @@
+"""A site as Parsl sees it: pools of workers for functions, and one of head processes that start
+launch lines.
+"""
+
+import logging
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from parsl.config import Config
+from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
+from parsl.jobs.error_handlers import simple_error_handler, windowed_error_handler
+from parsl.launchers import SimpleLauncher, SingleNodeLauncher, WrappedLauncher
+from parsl.launchers.base import Launcher
+from parsl.providers import LocalProvider, PBSProProvider
+from parsl.providers.base import ExecutionProvider
+
+from gcd_hpc.config.site import POOLS, PoolConfig, SiteConfig
+from gcd_hpc.errors import RunDirectoryError
+from gcd_hpc.stages.tasks import PREFETCH_WORKERS
+from gcd_hpc.workers.executor import INTERCHANGE_LAUNCH_CMD, PromptExecutor
+from gcd_hpc.workers.lines import launch_environment, launcher, python, spread
+from gcd_hpc.workers.nodes import LOOPBACK_ADDRESS, own_address, place
+from gcd_hpc.workers.slurm_jobs import CappedSlurmProvider
+
+WORKERS, SAMPLING, HEAD = "workers", "sampling", "head"
+HTEX = "parsl.executors.high_throughput"
+HEARTBEAT_S = 5
+"""A lost worker is noticed one heartbeat later."""
+HEARTBEAT_LIMIT_S = 60
+"""Busy cores delay heartbeats; a pool that is silent for longer is lost."""
+
+
+def parsl_config(site: SiteConfig, run_dir: Path) -> Config:
+    """Parsl's own configuration for a resolved site, with its files inside the run directory.
+
+    Raises:
+        RunDirectoryError: if Parsl's scripts could not name the run directory.
+        LaunchError: if this is not the allocation that the site expects.
+    """
+    if run_dir.as_posix() != shlex.quote(run_dir.as_posix()):
+        raise RunDirectoryError(
+            f"{run_dir}: expected a path without spaces and quotes, for Parsl's shell scripts"
+            " repeat it as it is"
+        )
+    return Config(
+        executors=_executors(site, run_dir),
+        run_dir=str(run_dir / "runinfo"),
+        # A fixed number of workers in an allocation; jobs come and go with the tasks. The default
+        # period of 5 s would delay the first task.
+        strategy="simple" if site.driver == "login" else "none",
+        strategy_period=0.5,
+        # Resume is ours: tasks are adopted by their records.
+        retries=0,
+        exit_mode="cleanup",
+        usage_tracking=0,
+        # Parsl's own log file is never closed; see ``logging_to``.
+        initialize_logging=False,
+    )
+
+
+def has_sampling_pool(site: SiteConfig) -> bool:
+    """Whether functions that sample have workers of their own; else they run where the relaxations
+    do.
+    """
+    return site.mode == "asynchronous" or site.sampling.gpus_per_node > 0
+
+
+def _executors(site: SiteConfig, run_dir: Path) -> list[PromptExecutor]:
+    assert isinstance(site.relaxation.processes_per_node, int) and isinstance(
+        site.sampling.processes_per_node, int
+    )
+    pools = [_pool(WORKERS, site, site.relaxation, run_dir, site.relaxation.processes_per_node)]
+    if site.mode == "asynchronous":
+        pools.append(
+            _pool(SAMPLING, site, site.sampling, run_dir, site.sampling.processes_per_node)
+        )
+    elif has_sampling_pool(site):
+        # Only the canary of a promotion runs here, one at a time.
+        one = site.sampling.model_copy(update={"num_nodes": 1, "pin": False})
+        pools.append(_pool(SAMPLING, site, one, run_dir, 1))
+    return [*pools, _head(site, run_dir)]
+
+
+def _pool(
+    label: str, site: SiteConfig, pool: PoolConfig, run_dir: Path, num_workers: int
+) -> PromptExecutor:
+    """Workers that call functions, on every node of a pool."""
+    exports = launch_environment(site, pool) | {
+        "OMP_NUM_THREADS": "1"
+    }  # a second thread would share its core with the next worker
+    setup = "\n".join(
+        [
+            *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
+            *pool.environment,
+        ]
+    )
+    return PromptExecutor(
+        label=label,
+        provider=_provider(
+            label,
+            site,
+            pool,
+            run_dir,
+            setup,
+            _launcher(site, pool),
+            len(pool.nodes),
+            site.blocks.max_blocks,
+        ),
+        # Workers beyond the number of names would not be started: a GPU is named once for every
+        # worker that shares it.
+        available_accelerators=(
+            [str(worker % pool.gpus_per_node) for worker in range(num_workers)]
+            if pool.gpus_per_node
+            else []
+        ),
+        cpu_affinity="block" if pool.pin else "none",
+        cores_per_worker=1e-3,  # the site file alone says how many workers there are
+        max_workers_per_node=num_workers,
+        # Results travel in batches of 10 ms: a worker takes its next task from its own node
+        # meanwhile.
+        prefetch_capacity=max(1, num_workers // PREFETCH_WORKERS),
+        **_common(site, pool, run_dir),
+    )
+
+
+def _head(site: SiteConfig, run_dir: Path) -> PromptExecutor:
+    """One slot for each parallel job, beside the driver or on the first node of a job; it only
+    waits, so that it takes no core.
+    """
+    pool = site.training.model_copy(update={"container": ""})
+    launching = [site.training] if site.mode == "asynchronous" else [site.training, site.sampling]
+    nodes = max(len(one.nodes) for one in launching)
+    return PromptExecutor(
+        label=HEAD,
+        # Neither accelerators nor affinity: torchrun and its processes would inherit them.
+        provider=_provider(
+            HEAD,
+            site,
+            pool,
+            run_dir,
+            "",
+            SimpleLauncher(),
+            nodes if site.driver == "login" else 1,
+            1,
+        ),
+        cores_per_worker=1e-6,
+        max_workers_per_node=1,
+        prefetch_capacity=0,
+        **_common(site, pool, run_dir),
+    )
+
+
+def _common(site: SiteConfig, pool: PoolConfig, run_dir: Path) -> dict[str, Any]:
+    is_local = site.driver == "inside" and all(
+        place(site, getattr(site, name)).is_here for name in POOLS
+    )
+    command = shlex.join([*python(pool), "-m", f"{HTEX}.process_worker_pool"])
+    is_login = site.driver == "login"
+    return {
+        "address": LOOPBACK_ADDRESS if is_local else own_address(site.interface),
+        # Absolute commands: Parsl looks for its scripts on PATH, where they are only in an
+        # activated environment.
+        "launch_cmd": DEFAULT_LAUNCH_CMD.replace("process_worker_pool.py", command, 1),
+        "interchange_launch_cmd": INTERCHANGE_LAUNCH_CMD,
+        "heartbeat_period": HEARTBEAT_S,
+        "heartbeat_threshold": HEARTBEAT_LIMIT_S,
+        # Three jobs in a row that failed end a pool that submits jobs; else it would go on to
+        # submit.
+        "block_error_handler": windowed_error_handler if is_login else simple_error_handler,
+        "drain_period": _drain_period(site) if is_login else None,
+    }
+
+
+def _drain_period(site: SiteConfig) -> int:
+    """Seconds after which a job takes no more tasks, so that none is cut off by its wall time."""
+    return max(1, int(site.blocks.walltime_s - site.drain_s))
+
+
+def _launcher(site: SiteConfig, pool: PoolConfig) -> Launcher:
+    """What starts Parsl's worker pool once on each node."""
+    if site.driver == "login":
+        if pool.num_nodes == 1:
+            return SimpleLauncher()
+        if launcher(site, pool) == "srun":
+            return WrappedLauncher(
+                f"srun --cpu-bind=none --nodes={pool.num_nodes} --ntasks={pool.num_nodes}"
+                " --ntasks-per-node=1"
+            )
+        return WrappedLauncher(f"{site.mpiexec} -n {pool.num_nodes} -ppn 1")
+    where = place(site, pool)
+    return (
+        SingleNodeLauncher()
+        if where.is_here
+        else WrappedLauncher(shlex.join(spread(site, pool, where, 1, all_or_none=False)))
+    )
+
+
+def _provider(
+    label: str,
+    site: SiteConfig,
+    pool: PoolConfig,
+    run_dir: Path,
+    setup: str,
+    how: Launcher,
+    nodes: int,
+    max_blocks: int,
+) -> ExecutionProvider:
+    """Where worker pools come from: processes beside the driver or spread from it, or jobs."""
+    if site.driver == "inside":
+        return LocalProvider(
+            init_blocks=1,
+            min_blocks=1,
+            max_blocks=1,
+            nodes_per_block=nodes,
+            worker_init=setup,
+            launcher=how,
+        )
+    blocks = site.blocks
+    # No job before there is a task for it, and never more than the cap.
+    number: dict[str, Any] = {
+        "init_blocks": 0,
+        "min_blocks": 0,
+        "max_blocks": max_blocks,
+        "nodes_per_block": nodes,
+    }
+    if site.scheduler == "slurm":
+        return CappedSlurmProvider(
+            run_dir,
+            label,
+            **number,
+            partition=blocks.queue or None,
+            account=blocks.account or None,
+            walltime=blocks.walltime,
+            gpus_per_node=pool.gpus_per_node or None,
+            # A job that Slurm put back into the queue by itself would come beside the one that
+            # Parsl submits in its place.
+            scheduler_options="\n".join(["#SBATCH --no-requeue", *blocks.options]),
+            worker_init=setup,
+            launcher=how,
+        )
+    return PBSProProvider(
+        **number,
+        queue=blocks.queue or None,
+        account=blocks.account or None,
+        walltime=blocks.walltime,
+        cpus_per_node=site.cores,
+        select_options=f"ngpus={pool.gpus_per_node}" if pool.gpus_per_node else "",
+        scheduler_options="\n".join(["#PBS -r n", *blocks.options]),
+        worker_init=setup,
+        launcher=how,
+    )
+
+
+class _LogFile(logging.FileHandler):
+    """A log that a full disk cuts short: its hundred complaints would bury the one sentence of the
+    driver.
+    """
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Lose the record."""
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Parsl's messages go to a file, and nowhere else."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = _LogFile(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
+    logger = logging.getLogger("parsl")
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+        handler.close()

@@ -1,0 +1,133 @@
+"""Accounts of hand-made and of simulated campaigns."""
+
+import pytest
+
+from gcd_hpc.accounts.rehearsal import Pace, Rehearsal
+from gcd_hpc.accounts.report import gaps, occupancy, report_of
+from gcd_hpc.campaign.ledger import Event, opened
+from gcd_hpc.stages.tasks import Plan, Task
+
+PLAN = Plan(4, 2, 1, relaxation_workers=2)
+LARGE = Plan(
+    num_search_chunks=100,
+    num_sample_chunks=100,
+    rounds=4,
+    mode="asynchronous",
+    num_batches=5,
+    relaxation_workers=50,
+    sampling_workers=4,
+    retrain_after=60,
+    chunk_sizes={"search": 4, "sample": 20, "relax": 4},
+)
+
+
+def done(task: str, begin: float, seconds: float, worker: str = "a", **data: object) -> Event:
+    end = begin + seconds
+    known = {
+        "started": begin,
+        "seconds": seconds,
+        "work_s": seconds,
+        "cores": 1,
+        "num": 2,
+        "worker": worker,
+        "time": end + 0.01,
+    }
+    return Event("finished", end + 0.01, {"task": task, **known, **data})
+
+
+def test_occupancy_is_the_share_of_worker_time_from_the_first_task_to_the_last():
+    one = occupancy([(0.0, 10.0), (0.0, 5.0), (15.0, 20.0)], num_workers=2)
+    assert one.whole == pytest.approx(20 / 40)
+    assert one.busy_s == 20
+
+
+def test_the_best_hour_is_found_in_a_long_campaign():
+    idle_then_busy = [(0.0, 600.0)] + [
+        (20000.0 + 600 * k, 20000.0 + 600 * k + 590) for k in range(6)
+    ]
+    one = occupancy(idle_then_busy, num_workers=1)
+    assert one.whole < 0.3
+    assert one.best_hour == pytest.approx(590 / 600, abs=0.005)
+
+
+def test_a_steady_pool_is_as_busy_in_its_best_hour_as_ever():
+    steady = [(10.0 * k, 10.0 * k + 9) for k in range(1000)]
+    one = occupancy(steady, num_workers=1)
+    assert one.best_hour == pytest.approx(0.9, abs=0.002)
+
+
+def test_gaps_leave_out_waiting_for_other_work():
+    assert gaps([(0.0, 1.0), (1.004, 2.0), (2.003, 3.0), (9.0, 10.0)]) == pytest.approx(
+        [0.004, 0.003]
+    )
+
+
+def test_a_report_tells_delays_waste_and_resumes():
+    events = [
+        opened(PLAN, "one", 1, 0.0, 0.0),
+        Event("submitted", 0.0, {"tasks": ["search-00000", "search-00001"]}),
+        done("search-00000", 0.0, 4.0),
+        Event(
+            "failed",
+            6.0,
+            {"task": "search-00001", "reason": "worker lost", "class": "infrastructure"},
+        ),
+        Event("submitted", 6.0, {"tasks": ["search-00001"]}),
+        opened(PLAN, "two", 2, 0.0, 9.0, startup_s=1.0),
+        Event("submitted", 9.5, {"tasks": ["search-00001"]}),
+        done("search-00001", 9.5, 3.0),
+    ]
+    report = report_of(events)
+    assert report.wasted_s == pytest.approx(
+        6.0 + 3.0
+    )  # the lost attempt, and what ran when the first driver was killed
+    assert report.resume_s == pytest.approx([1.5])
+    assert report.decision_s == pytest.approx([0.01, 0.01])
+    assert (report.num_failed, report.num_tried) == (1, 4)
+    assert report.core_s == {"search": 7.0, "model": 0.0}
+
+
+def test_a_task_that_finished_twice_counts_once():
+    events = [
+        opened(PLAN, "one", 1, 0.0, 0.0),
+        done("search-00000", 0.0, 4.0),
+        done("search-00000", 0.0, 4.0),
+    ]
+    assert report_of(events).num_tried == 2
+
+
+def test_a_clock_that_went_backwards_makes_no_negative_times():
+    late = done("search-00001", 5.0, 4.0)
+    late.data["time"] = 3.0
+    report = report_of([opened(PLAN, "one", 1, 0.0, 0.0), done("search-00000", 0.0, 4.0), late])
+    assert min(report.decision_s) == 0.0
+
+
+def test_a_large_campaign_keeps_its_relaxation_workers_busy_and_reports_what_it_knows():
+    simulated = Rehearsal(
+        LARGE,
+        Pace(search_s=60, sample_s=0.1, relax_s=60, train_s=300, stragglers=0.0, lost=0.002),
+        seed=0,
+    ).run()
+    report = report_of(simulated.events)
+    finished = [
+        Task.parse(event.data["task"]) for event in simulated.events if event.kind == "finished"
+    ]
+    assert report.num_failed == sum(event.kind == "failed" for event in simulated.events) > 0
+    assert report.num_dropped == sum(
+        len(event.data["tasks"]) for event in simulated.events if event.kind == "dropped"
+    )
+    assert report.num_tried == 4 * sum(task.stage in ("search", "relax") for task in finished)
+    assert report.pools["relaxation"].whole > 0.6
+    assert len(report.first_sample_s) == LARGE.rounds
+    assert sum(report.lag.values()) == sum(
+        name.startswith("relax")
+        for event in simulated.events
+        if event.kind == "submitted"
+        for name in event.data["tasks"]
+    )
+
+
+def test_a_rehearsal_with_the_same_seed_is_the_same():
+    first, second = (Rehearsal(LARGE, Pace(), seed=3).run().events for _ in range(2))
+    assert first[1:] == second[1:]

@@ -1,0 +1,233 @@
+"""Relaxation and what is measured on it, against published structures, perfect crystals and
+structures that no relaxation can save.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.io import read
+
+from gcd_hpc.config.campaign import BoundaryConfig, RelaxationConfig, Triad
+from gcd_hpc.engines.bulk import Bulk
+from gcd_hpc.engines.child import Anneal, LammpsChild, Minimizer
+from gcd_hpc.engines.relaxation import PRESETS, Slab, relax_boundary
+from gcd_hpc.errors import SimulationError
+from gcd_hpc.structures.bicrystal import Bicrystal
+from gcd_hpc.structures.frame import Frame
+
+pytestmark = pytest.mark.lammps
+GRIP = Path(__file__).parents[3] / "shared" / "data" / "grip_w_sigma5"
+
+
+@pytest.mark.skipif(not GRIP.is_dir(), reason="GRIP's structures are not beside this checkout")
+@pytest.mark.parametrize(
+    ("name", "energy", "fraction"), [("gs_n0.2", 2.297, 0.2), ("metastable_n0.4_2x1", 2.469, 0.4)]
+)
+def test_published_structures_have_their_published_energies(
+    name: str,
+    energy: float,
+    fraction: float,
+    child: LammpsChild,
+    frame: Frame,
+    bulk: Bulk,
+    config: RelaxationConfig,
+):
+    atoms = read(GRIP / f"{name}.dump", format="lammps-dump-text")
+    relaxed = relax_boundary(child, atoms, frame.bicrystal, bulk, config)
+    assert relaxed.gb_energy_j_m2 == pytest.approx(energy, abs=0.002)
+    assert relaxed.n_fraction == pytest.approx(fraction)
+    assert relaxed.converged
+    assert np.abs(relaxed.shift).max() < 0.01, "it was relaxed already"
+
+
+def test_a_boundary_between_equal_grains_costs_nothing(
+    child: LammpsChild, bulk: Bulk, config: RelaxationConfig
+):
+    triad = Triad(x=(1, 0, 0), y=(0, 1, 0), z=(0, 0, 1))
+    boundary = BoundaryConfig(element="W", lattice="bcc", lower=triad, upper=triad, replicas=(3, 3))
+    crystal = Frame.build(Bicrystal.build(boundary, bulk.a0), (27.0, 27.0), 66.0)
+    relaxed = relax_boundary(child, crystal.join((0.0, 0.0, 0.0)), crystal.bicrystal, bulk, config)
+    assert relaxed.gb_energy_j_m2 == pytest.approx(0.0, abs=1e-3)
+    assert relaxed.excess_volume == pytest.approx(0.0, abs=1e-3)
+    assert relaxed.n_fraction == 0.0
+
+
+def test_a_rigid_shift_of_equal_grains_is_taken_back(
+    child: LammpsChild, bulk: Bulk, config: RelaxationConfig
+):
+    triad = Triad(x=(1, 0, 0), y=(0, 1, 0), z=(0, 0, 1))
+    boundary = BoundaryConfig(element="W", lattice="bcc", lower=triad, upper=triad, replicas=(3, 3))
+    crystal = Frame.build(Bicrystal.build(boundary, bulk.a0), (27.0, 27.0), 66.0)
+    relaxed = relax_boundary(child, crystal.join((0.3, 0.2, 0.4)), crystal.bicrystal, bulk, config)
+    assert relaxed.gb_energy_j_m2 == pytest.approx(0.0, abs=1e-3)
+    np.testing.assert_allclose(relaxed.shift, [-0.3, -0.2, -0.4], atol=0.02)
+
+
+def test_the_bottom_stays_and_the_top_moves_as_one_body(
+    child: LammpsChild, start: Atoms, frame: Frame, bulk: Bulk, config: RelaxationConfig
+):
+    relaxed = relax_boundary(child, start, frame.bicrystal, bulk, config)
+    z = start.positions[:, 2]
+    moves = relaxed.positions - start.positions
+    moves[:, :2] -= np.rint(moves[:, :2] / frame.bicrystal.lengths) * frame.bicrystal.lengths
+    np.testing.assert_allclose(moves[z < z.min() + 7.9], 0.0, atol=1e-12)
+    top = moves[z > z.max() - 7.9]
+    np.testing.assert_allclose(top, np.broadcast_to(relaxed.shift, top.shape), atol=1e-9)
+    assert np.linalg.norm(relaxed.shift) > 0.01
+
+
+def test_the_structure_given_is_not_changed(
+    child: LammpsChild, start: Atoms, frame: Frame, bulk: Bulk, config: RelaxationConfig
+):
+    before = start.positions.copy()
+    relax_boundary(child, start, frame.bicrystal, bulk, config, finish=False)
+    np.testing.assert_array_equal(start.positions, before)
+
+
+def test_the_energy_does_not_depend_on_where_the_slab_lies(
+    child: LammpsChild, start: Atoms, frame: Frame, bulk: Bulk, config: RelaxationConfig
+):
+    moved = start.copy()
+    moved.translate([2.0, 3.0, -0.5])
+    one, two = (
+        relax_boundary(child, atoms, frame.bicrystal, bulk, config, finish=False)
+        for atoms in (start, moved)
+    )
+    assert one.gb_energy_j_m2 == pytest.approx(two.gb_energy_j_m2, abs=1e-6)
+
+
+def test_a_screened_structure_keeps_its_screen_and_is_finished_only_if_asked(
+    child: LammpsChild, start: Atoms, frame: Frame, bulk: Bulk, config: RelaxationConfig
+):
+    asked = []
+
+    def never(fraction: float, energy: float) -> bool:
+        asked.append((fraction, energy))
+        return False
+
+    screened = relax_boundary(child, start, frame.bicrystal, bulk, config, finish=never)
+    finished = relax_boundary(child, start, frame.bicrystal, bulk, config)
+    assert asked == [(screened.n_fraction, screened.gb_energy_j_m2)]
+    assert (screened.preset, finished.preset) == ("screen", "tight")
+    assert (
+        finished.screen_gb_energy_j_m2 == screened.gb_energy_j_m2 == screened.screen_gb_energy_j_m2
+    )
+    assert finished.gb_energy_j_m2 <= screened.gb_energy_j_m2
+    assert finished.max_force < screened.max_force
+    assert finished.evaluations > screened.evaluations
+
+
+def test_without_a_screen_there_is_no_screened_energy(
+    child: LammpsChild, start: Atoms, frame: Frame, bulk: Bulk
+):
+    relaxed = relax_boundary(
+        child, start, frame.bicrystal, bulk, RelaxationConfig(preset="paper", screen=False)
+    )
+    assert np.isnan(relaxed.screen_gb_energy_j_m2)
+    assert relaxed.preset == "paper"
+
+
+def test_tight_is_as_good_as_the_tolerances_of_grip(
+    child: LammpsChild, start: Atoms, frame: Frame, bulk: Bulk, config: RelaxationConfig
+):
+    slab = Slab.of(start, frame.bicrystal, bulk, config)
+    screened = child.relax(slab.job(PRESETS["paper"], slab.positions, None)).positions
+    grip = Minimizer(etol=1e-15, ftol=1e-15, max_evaluations=100_000)
+    tight, reference = (
+        slab.energy(child.relax(slab.job(minimizer, screened, None)))
+        for minimizer in (PRESETS["tight"], grip)
+    )
+    assert tight == pytest.approx(reference, abs=1e-4)
+
+
+def test_annealing_leaves_a_relaxed_structure(
+    child: LammpsChild, start: Atoms, frame: Frame, bulk: Bulk, config: RelaxationConfig
+):
+    relaxed = relax_boundary(
+        child, start, frame.bicrystal, bulk, config, anneal=Anneal(1500.0, 200, 0.002, 3)
+    )
+    calm = relax_boundary(child, start, frame.bicrystal, bulk, config)
+    assert relaxed.max_force < 0.01
+    assert np.abs(relaxed.positions - calm.positions).max() > 0.1
+    z = start.positions[:, 2]
+    np.testing.assert_allclose(
+        relaxed.positions[z < z.min() + 7.9, 2], z[z < z.min() + 7.9], atol=1e-12
+    )
+
+
+def test_a_structure_that_needs_more_evaluations_than_allowed_has_not_converged(
+    child: LammpsChild, start: Atoms, frame: Frame, bulk: Bulk, config: RelaxationConfig
+):
+    slab = Slab.of(start, frame.bicrystal, bulk, config)
+    result = child.relax(
+        slab.job(replace(PRESETS["tight"], max_evaluations=10), slab.positions, None)
+    )
+    assert not slab.relaxed(result, "tight", np.nan, result.evaluations, result.seconds).converged
+
+
+def overlapping(positions: np.ndarray) -> None:
+    positions[170] = positions[171] + [0.01, 0.0, 0.0]
+
+
+def not_a_number(positions: np.ndarray) -> None:
+    positions[170, 1] = np.nan
+
+
+def outside(positions: np.ndarray) -> None:
+    positions[170, 2] = 500.0
+
+
+def flat(positions: np.ndarray) -> None:
+    positions[:, 2] *= 0.3
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (overlapping, "atoms overlap: expected at least 0.82 Å between two, got 0.01 Å"),
+        (not_a_number, "1 of .* positions are not finite"),
+        (outside, "atom 170 lies outside the box: expected 0 <= z <= 60.05 Å, got 500.00"),
+        (flat, "expected a slab of at least 40.0 Å"),
+    ],
+)
+def test_a_spoilt_structure_is_told_and_the_next_one_relaxes(
+    spoil,
+    reason: str,
+    child: LammpsChild,
+    start: Atoms,
+    frame: Frame,
+    bulk: Bulk,
+    config: RelaxationConfig,
+):
+    spoilt = start.copy()
+    spoil(spoilt.positions)
+    with pytest.raises(SimulationError, match=reason):
+        relax_boundary(child, spoilt, frame.bicrystal, bulk, config)
+    assert (
+        relax_boundary(child, start, frame.bicrystal, bulk, config, finish=False).gb_energy_j_m2
+        < 6.0
+    )
+
+
+def test_layers_thinner_than_the_cutoff_are_refused(
+    child: LammpsChild, start: Atoms, frame: Frame, bulk: Bulk
+):
+    with pytest.raises(
+        SimulationError,
+        match=r"outer_thickness: expected at least the potential's cutoff of 7\.893 Å, got 5",
+    ):
+        relax_boundary(child, start, frame.bicrystal, bulk, RelaxationConfig(outer_thickness=5.0))
+
+
+def test_an_energy_that_no_crystal_has_is_refused(
+    start: Atoms, child: LammpsChild, frame: Frame, bulk: Bulk, config: RelaxationConfig
+):
+    slab = Slab.of(start, frame.bicrystal, bulk, config)
+    result = child.relax(slab.job(PRESETS["paper"], slab.positions, None))
+    with pytest.raises(
+        SimulationError, match=r"energy per atom, .* eV, is too far from the crystal's"
+    ):
+        slab.energy(replace(result, energies=result.energies * 2))

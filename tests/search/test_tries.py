@@ -1,0 +1,104 @@
+"""Starts of the grand canonical search (D4)."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from gcd_hpc.config.campaign import MolecularDynamicsConfig, SearchConfig
+from gcd_hpc.search.tries import random_anneal, search_start
+from gcd_hpc.structures.frame import Frame
+
+CALM = SearchConfig(num_tries=1, perturbation=0.0)
+SHAKEN = SearchConfig(num_tries=1, perturbation=0.3)
+
+
+def test_the_same_stream_gives_the_same_start(frame: Frame):
+    one, two = (search_start(frame, SHAKEN, np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(one[0].positions, two[0].positions)
+    np.testing.assert_array_equal(one[1], two[1])
+
+
+def test_all_numbers_of_removed_atoms_are_equally_likely(frame: Frame):
+    full, plane = len(frame.join((0.0, 0.0, 0.0))), frame.bicrystal.atoms_per_plane
+    rng = np.random.default_rng(0)
+    removed = Counter(full - len(search_start(frame, CALM, rng)[0]) for _ in range(500))
+    assert sorted(removed) == list(range(plane))
+    assert min(removed.values()) > 25, "50 each expected, 3.7 standard deviations"
+
+
+def test_atoms_are_removed_next_to_the_boundary_only(frame: Frame):
+    rng = np.random.default_rng(0)
+    grains = set()
+    for _ in range(40):
+        atoms, registry, _ = search_start(frame, CALM, rng)
+        perfect = frame.join(registry)
+        _, gaps = frame_distances(frame, perfect.positions, atoms.positions)
+        missing = perfect.positions[gaps > 1e-6, 2]
+        assert len(atoms) == len(perfect) - len(missing)
+        grains |= set(np.sign(missing - frame.centre + 1e-9))
+        assert (
+            np.abs(missing - frame.centre) <= frame.bicrystal.plane_spacing + registry[2] + 1e-6
+        ).all()
+    assert grains == {-1.0, 1.0}, "either grain gives atoms"
+
+
+def test_only_atoms_near_the_boundary_are_shaken_and_by_no_more_than_asked(frame: Frame):
+    rng = np.random.default_rng(1)
+    largest = 0.0
+    for _ in range(20):
+        atoms, registry, _ = search_start(frame, SHAKEN, rng)
+        moves, gaps = frame_distances(frame, atoms.positions, frame.join(registry).positions)
+        assert np.abs(moves).max() <= 0.3 + 1e-9
+        shaken = atoms.positions[gaps > 1e-9, 2]
+        assert (
+            np.abs(shaken - frame.centre).max()
+            < frame.bicrystal.nearest_neighbor + frame.bicrystal.plane_spacing + 0.3
+        )
+        largest = max(largest, np.abs(moves).max())
+    assert largest > 0.29
+
+
+def test_the_grains_lie_in_the_registry_that_is_returned(frame: Frame):
+    atoms, registry, _ = search_start(frame, SHAKEN, np.random.default_rng(2))
+    top = frame.upper(registry, frame.centre + 8.0)
+    _, gaps = frame_distances(frame, top, atoms.positions)
+    assert gaps.max() < 1e-9
+
+
+def test_annealing_comes_with_its_probability_and_within_its_bounds():
+    config = MolecularDynamicsConfig(
+        probability=0.25, temperature_k=(1000.0, 2000.0), num_steps=(100, 10_000)
+    )
+    rng = np.random.default_rng(0)
+    drawn = [random_anneal(config, rng) for _ in range(2000)]
+    anneals = [anneal for anneal in drawn if anneal is not None]
+    assert len(anneals) == pytest.approx(500, abs=80), "four standard deviations"
+    assert all(
+        1000 <= anneal.temperature_k <= 2000 and 100 <= anneal.num_steps <= 10_000
+        for anneal in anneals
+    )
+    assert np.median([anneal.num_steps for anneal in anneals]) == pytest.approx(1000, rel=0.3), (
+        "log-uniform"
+    )
+    assert len({anneal.seed for anneal in anneals}) == len(anneals)
+
+
+def test_no_annealing_at_probability_zero():
+    assert random_anneal(MolecularDynamicsConfig(probability=0.0), np.random.default_rng(0)) is None
+
+
+def frame_distances(
+    frame: Frame, positions: np.ndarray, others: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each position the vector (N, 3) from, and the distance (N,) to, the nearest of the others
+    in the periodic cell.
+    """
+    offsets = positions[:, None] - others  # (N, M, 3)
+    offsets[..., :2] -= (
+        np.rint(offsets[..., :2] / frame.bicrystal.lengths) * frame.bicrystal.lengths
+    )
+    distances = np.linalg.norm(offsets, axis=2)
+    nearest = distances.argmin(axis=1)
+    rows = np.arange(len(positions))
+    return offsets[rows, nearest], distances[rows, nearest]

@@ -1,0 +1,167 @@
+import sys
+
+import pytest
+
+from gcd_hpc.config.loader import load_site
+from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.errors import LaunchError
+from gcd_hpc.workers.fitting import fit_site, launch_lines, plan_site
+from gcd_hpc.workers.lines import launch_environment, sample_line, train_line, with_shell_lines
+from gcd_hpc.workers.nodes import NodeSet, own_address
+
+HERE = NodeSet(("localhost",), True, "127.0.0.1")
+TWO = NodeSet(("n1", "n2"), False, "10.0.0.1")
+TASK = "0123456789abcdef"
+
+
+def make(**sections: object) -> SiteConfig:
+    return SiteConfig.model_validate({"cores": 4, **sections}).resolved({})
+
+
+def test_on_one_machine_the_running_python_is_started_without_a_scheduler():
+    site = make(mpiexec="/bin/mpiexec", training={"processes_per_node": 2})
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "a.train",
+        "run",
+        "1",
+    ]
+    assert train_line(site, HERE, "a.train", ["run", "1"], TASK, 1) == torchrun
+    assert sample_line(site, HERE, "a.sample", ["run", "1"]) == [
+        "/bin/mpiexec",
+        "-n",
+        "4",
+        sys.executable,
+        "-m",
+        "a.sample",
+        "run",
+        "1",
+    ]
+
+
+def test_torchrun_on_several_nodes_meets_at_the_first_one():
+    line = train_line(
+        make(scheduler="slurm", training={"num_nodes": 2}), TWO, "a.train", [], TASK, 7
+    )
+    assert line[0] == "srun" and {
+        "--overlap",
+        "--nodes=2",
+        "--ntasks-per-node=1",
+        "--nodelist=n1,n2",
+    } <= set(line)
+    (endpoint,) = (word for word in line if word.startswith("--rdzv-endpoint="))
+    address, port = endpoint.split("=")[1].split(":")
+    assert address == "10.0.0.1" and 20000 <= int(port) < 40000
+    assert {"--nnodes=2", "--nproc-per-node=4", "--rdzv-id=0123456789ab-7"} <= set(line)
+
+
+def test_two_tries_of_a_task_do_not_meet():
+    lines = [
+        train_line(make(scheduler="slurm", training={"num_nodes": 2}), TWO, "a", [], TASK, attempt)
+        for attempt in (1, 2)
+    ]
+    assert {word for word in lines[0] if "rdzv-endpoint" in word} != {
+        word for word in lines[1] if "rdzv-endpoint" in word
+    }
+
+
+def test_ranks_on_several_nodes_are_started_by_srun_or_as_the_site_says():
+    pool = {"num_nodes": 2, "processes_per_node": 3}
+    line = sample_line(make(scheduler="slurm", sampling=pool), TWO, "a", [])
+    assert {"--ntasks=6", "--ntasks-per-node=3", "--overlap"} <= set(line)
+    line = sample_line(
+        make(scheduler="slurm", sampling={**pool, "launcher": "mpiexec"}), TWO, "a", []
+    )
+    assert line[:7] == ["mpiexec", "-n", "6", "-ppn", "3", "-hosts", "n1,n2"]
+    line = train_line(make(scheduler="pbs", training=pool), TWO, "a", [], TASK, 1)
+    assert line[:7] == ["mpiexec", "-n", "2", "-ppn", "1", "-hosts", "n1,n2"]
+
+
+def test_a_container_comes_between_the_launcher_and_its_own_python():
+    site = make(
+        scheduler="slurm", sampling={"num_nodes": 2, "container": "apptainer exec --nv a.sif"}
+    )
+    line = sample_line(site, TWO, "a.sample", ["run"])
+    assert line[line.index("apptainer") :] == [
+        "apptainer",
+        "exec",
+        "--nv",
+        "a.sif",
+        "python3",
+        "-m",
+        "a.sample",
+        "run",
+    ]
+
+
+def test_shell_lines_run_before_the_launch_line():
+    site = make(training={"environment": ["module load cuda"]})
+    assert with_shell_lines(site.training, ["a", "b"]) == [
+        "bash",
+        "-c",
+        'set -e\nmodule load cuda\nexec "$@"',
+        "bash",
+        "a",
+        "b",
+    ]
+
+
+def test_only_processes_of_one_node_are_kept_to_the_loopback_interface():
+    site = make(scheduler="slurm", interface="ib0")
+    assert launch_environment(site, site.training)["GLOO_SOCKET_IFNAME"] == "lo"
+    several = launch_environment(site, site.training, is_here=False, environ={})
+    assert (several["GLOO_SOCKET_IFNAME"], several["SLURM_MPI_TYPE"], "UCX_TLS" in several) == (
+        "ib0",
+        "pmi2",
+        False,
+    )
+    assert (
+        launch_environment(site, site.training, False, {"SLURM_MPI_TYPE": "pmix"})["SLURM_MPI_TYPE"]
+        == "pmix"
+    )
+
+
+def test_gpus_are_seen_only_where_they_are_counted():
+    site = make(training={"gpus_per_node": 2})
+    assert "CUDA_VISIBLE_DEVICES" not in launch_environment(site, site.training)
+    assert launch_environment(site, site.sampling)["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_automatic_training_processes_divide_a_batch_evenly():
+    fit = fit_site(SiteConfig(cores=3), batch_size=4, needs_launchers=True)
+    assert [pool.num_workers for pool in (fit.training, fit.sampling, fit.relaxation)] == [2, 3, 3]
+
+
+def test_stated_training_processes_that_do_not_divide_a_batch_are_refused():
+    site = SiteConfig.model_validate({"cores": 3, "training": {"processes_per_node": 3}})
+    with pytest.raises(LaunchError, match=r"divides training.batch_size, 4, got 1 nodes with 3"):
+        fit_site(site, batch_size=4, needs_launchers=True)
+
+
+def test_an_allocations_site_outside_of_a_job_is_one_sentence_with_the_cure():
+    with pytest.raises(
+        LaunchError,
+        match=(
+            r"site slurm_allocation: expected to run inside a Slurm job, got none; submit it with"
+            r" sbatch"
+        ),
+    ):
+        fit_site(load_site("slurm_allocation"), batch_size=4, needs_launchers=True)
+
+
+def test_an_unknown_network_interface_is_told_with_the_known_ones():
+    with pytest.raises(LaunchError, match=r"interface: expected one of .*lo.*, got 'ib7'"):
+        own_address("ib7")
+    assert own_address("lo") == "127.0.0.1"
+
+
+@pytest.mark.parametrize("name", ["local", "slurm_allocation", "slurm_login", "pbs_allocation"])
+def test_what_a_site_would_run_is_told_for_every_stage_without_a_job(tmp_path, name):
+    lines = launch_lines(plan_site(load_site(name), batch_size=4), tmp_path, 1)
+    assert list(lines) == ["search", "select", "train", "promote", "sample", "relax"]
+    assert f"-m gcd_hpc.stages.train {tmp_path} 1" in lines["train"]

@@ -1,0 +1,96 @@
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+
+from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.errors import RunDirectoryError
+from gcd_hpc.workers.parsl_pools import HEAD, SAMPLING, WORKERS, logging_to, parsl_config
+
+
+def test_the_pools_need_no_activated_environment(tmp_path, site):
+    for pool in parsl_config(site, tmp_path).executors:
+        assert pool.launch_cmd.startswith(f"{sys.executable} -m parsl.")
+        assert pool.interchange_launch_cmd[0] == sys.executable
+
+
+def test_chunks_and_launch_lines_have_pools_of_their_own(tmp_path, site):
+    pools = {pool.label: pool for pool in parsl_config(site, tmp_path).executors}
+    assert pools[WORKERS].max_workers_per_node == 2
+    assert (pools[HEAD].max_workers_per_node, pools[HEAD].cores_per_worker) == (1, 1e-6)
+    assert {pool.address for pool in pools.values()} == {"127.0.0.1"}
+
+
+def labels(site: SiteConfig, run_dir: Path) -> dict:
+    return {pool.label: pool for pool in parsl_config(site.resolved(), run_dir).executors}
+
+
+def test_sampling_has_workers_of_its_own_where_it_overlaps_with_relaxation(tmp_path):
+    pools = {"training": 1, "sampling": 1, "relaxation": 2}
+    sections = {name: {"processes_per_node": number} for name, number in pools.items()}
+    found = labels(
+        SiteConfig.model_validate({"mode": "asynchronous", "cores": 4, **sections}), tmp_path
+    )
+    assert {label: pool.max_workers_per_node for label, pool in found.items()} == {
+        WORKERS: 2,
+        SAMPLING: 1,
+        HEAD: 1,
+    }
+
+
+def test_gpus_are_shared_evenly_by_workers_and_hidden_from_the_others(tmp_path):
+    sampling = {"gpus_per_node": 2, "processes_per_node": 4, "environment": ["module load cuda"]}
+    others = {name: {"processes_per_node": 2} for name in ("training", "relaxation")}
+    site = SiteConfig.model_validate(
+        {"mode": "asynchronous", "cores": 16, "sampling": sampling, **others}
+    )
+    found = labels(site, tmp_path)
+    assert found[SAMPLING].available_accelerators == ["0", "1", "0", "1"]
+    assert found[SAMPLING].provider.worker_init.splitlines()[-1] == "module load cuda"
+    assert "CUDA_VISIBLE_DEVICES" not in found[SAMPLING].provider.worker_init
+    assert "export CUDA_VISIBLE_DEVICES=''" in found[WORKERS].provider.worker_init
+    assert found[HEAD].available_accelerators == []
+
+
+def test_the_canary_of_a_promotion_has_a_gpu_where_stages_take_turns(tmp_path):
+    found = labels(
+        SiteConfig.model_validate({"cores": 4, "sampling": {"gpus_per_node": 2}}), tmp_path
+    )
+    assert (found[SAMPLING].max_workers_per_node, found[SAMPLING].available_accelerators) == (
+        1,
+        ["0"],
+    )
+
+
+def test_workers_are_pinned_and_contained_where_the_site_says_so(tmp_path):
+    relaxation = {"pin": True, "container": "apptainer exec image.sif"}
+    found = labels(SiteConfig.model_validate({"cores": 2, "relaxation": relaxation}), tmp_path)
+    assert found[WORKERS].launch_cmd.startswith("apptainer exec image.sif python3 -m parsl.")
+    assert (found[WORKERS].cpu_affinity, found[HEAD].cpu_affinity) == ("block", "none")
+    assert found[HEAD].launch_cmd.startswith(sys.executable)
+
+
+def test_files_of_parsl_lie_in_the_run_directory(tmp_path, site):
+    assert parsl_config(site, tmp_path).run_dir == str(tmp_path / "runinfo")
+
+
+@pytest.mark.parametrize("name", ["my run", "run;ls", "run'"])
+def test_paths_that_a_shell_would_take_apart_are_refused(tmp_path, site, name):
+    with pytest.raises(RunDirectoryError, match="without spaces and quotes"):
+        parsl_config(site, tmp_path / name)
+
+
+def test_messages_of_parsl_go_to_the_file_alone(tmp_path, caplog):
+    with logging_to(tmp_path / "logs" / "parsl.log"):
+        logging.getLogger("parsl.test").warning("a worker was lost")
+    logging.getLogger("parsl.test").debug("not logged")
+    assert "a worker was lost" in (tmp_path / "logs" / "parsl.log").read_text()
+    assert caplog.text == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a Linux device")
+def test_a_full_disk_does_not_fill_the_screen(capfd):
+    with logging_to(Path("/dev/full")):
+        logging.getLogger("parsl.test").warning("a worker was lost")
+    assert capfd.readouterr().err == ""
