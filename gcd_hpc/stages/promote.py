@@ -22,6 +22,7 @@ from gcd_hpc.learning.batches import ConditionScale, Sampler, hold_out
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.networks.checkpoint import load
 from gcd_hpc.stages.relaxing import worker_child
+from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.sample import Model, Round, sample_chunk
 from gcd_hpc.stages.train import Process, Training
 from gcd_hpc.store.parts import read_part
@@ -70,7 +71,7 @@ class Verdict:
     old_canaries: Canaries | None = None
 
 
-def promote(run_dir: str, version: int) -> dict[str, Any]:
+def promote(run_dir: str, version: int) -> StageResult:
     """Decide whether model ``version`` takes the place of the one in use, and write it down."""
     torch.set_num_threads(1)
     started, folder, setting = time.perf_counter(), Path(run_dir), load_boundary_system(run_dir)
@@ -78,16 +79,17 @@ def promote(run_dir: str, version: int) -> dict[str, Any]:
     verdict = judge(folder, setting, version, device)
     with replacing(promotion_file(folder, version)) as temporary:
         temporary.write_text(json.dumps(asdict(verdict), indent=1) + "\n")
-    counts = {"num": 0, "ok": 0, "failed": 0, "invalid": 0}
-    if verdict.canaries is not None:
-        num, failed, invalid = (
-            verdict.canaries.num,
-            verdict.canaries.failed,
-            verdict.canaries.invalid,
-        )
-        counts = {"num": num, "ok": num - failed - invalid, "failed": failed, "invalid": invalid}
-    decision = {"model": verdict.model, "promoted": verdict.promoted, "reason": verdict.reason}
-    return {**counts, "seconds": time.perf_counter() - started, "best": {}, **decision}
+    canaries = verdict.canaries or Canaries("", 0, 0, 0, None)
+    return StageResult(
+        num=canaries.num,
+        ok=canaries.num - canaries.failed - canaries.invalid,
+        failed=canaries.failed,
+        invalid=canaries.invalid,
+        seconds=time.perf_counter() - started,
+        model=verdict.model,
+        promoted=verdict.promoted,
+        reason=verdict.reason,
+    )
 
 
 def judge(run_dir: Path, setting: BoundarySystem, version: int, device: torch.device) -> Verdict:

@@ -14,6 +14,7 @@ from gcd_hpc.engines.relaxation import SCREEN, Slab
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
+from gcd_hpc.stages.result import Scored, n_index_of
 from gcd_hpc.store.parts import read_columns
 from gcd_hpc.store.run_directory import training_set
 from gcd_hpc.store.schema import Candidate
@@ -101,13 +102,17 @@ def fraction_distance(first: float, second: float) -> float:
     return min(apart, 1 - apart)
 
 
-def queue_entries(batches: Sequence[Sequence[Candidate]]) -> list[list[list[float]]]:
-    """[[n], score] of the candidates of each batch that have a score, for the driver's queue."""
-    return [
-        [
-            [row.n_fraction, round(row.score_gb_energy_j_m2, 4)]
+def queue_entries(
+    batches: Sequence[Sequence[Candidate]], atoms_per_plane: int
+) -> tuple[tuple[Scored, ...], ...]:
+    """(n_index, score) of the candidates of each batch that have a score, for the driver's
+    queue.
+    """
+    return tuple(
+        tuple(
+            (n_index_of(row, atoms_per_plane), round(row.score_gb_energy_j_m2, 4))
             for row in batch
             if np.isfinite(row.score_gb_energy_j_m2)
-        ]
+        )
         for batch in batches
-    ]
+    )

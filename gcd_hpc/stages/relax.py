@@ -13,13 +13,14 @@ from gcd_hpc.errors import GcdError
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.stages.placement import placement
 from gcd_hpc.stages.ranking import batches_of, lowest_learned
-from gcd_hpc.stages.relaxing import ScreenWindow, chunk_report, relax_candidate, worker_child
+from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate, worker_child
+from gcd_hpc.stages.result import StageResult, relaxed_result
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import num_chunks, relaxed_part, sampled_part
 
 
-def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) -> dict:
+def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) -> StageResult:
     """Relax the sampled structures of one batch of a round; invalid ones pass through, failed ones
     keep their reason.
 
@@ -44,8 +45,9 @@ def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) ->
         for row in batch
     ]
     write_part(relaxed_part(folder, version, chunk), rows, campaign_provenance(setting.config))
-    return chunk_report(
+    return relaxed_result(
         rows,
+        setting.bicrystal.atoms_per_plane,
         time.perf_counter() - started,
         setting.config.selection.energy_window_j_m2,
         worth.lowest,
@@ -62,13 +64,10 @@ def main(arguments: list[str]) -> int:
         ):
             if relaxed_part(run_dir, version, chunk).exists():
                 continue
-            report = relax_chunk(str(run_dir), version, chunk)
-            counts = ", ".join(
-                f"{report[status]} {status}" for status in ("ok", "failed", "invalid")
-            )
+            done = relax_chunk(str(run_dir), version, chunk)
             print(
-                f"chunk {chunk} by process {rank} of {num_processes}: {counts} in"
-                f" {report['seconds']:.1f} s",
+                f"chunk {chunk} by process {rank} of {num_processes}: {done.ok} ok,"
+                f" {done.failed} failed, {done.invalid} invalid in {done.seconds:.1f} s",
                 flush=True,
             )
     except GcdError as error:

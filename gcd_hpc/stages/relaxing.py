@@ -4,11 +4,9 @@ the relaxation of candidates.
 
 import functools
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -122,38 +120,3 @@ def mark_as_bug(
     """
     reason = set_aside(quarantine_dir(run_dir, candidate.id), error, atoms)
     return replace(candidate, status="failed", failure="bug", reason=reason)
-
-
-def chunk_report(
-    candidates: Iterable[Candidate],
-    seconds: float,
-    window_j_m2: float,
-    lowest: Mapping[float, float],
-) -> dict[str, Any]:
-    """What the driver needs to know of a finished chunk; the quarantined are among the failed.
-
-    Args:
-        window_j_m2: energies up to this far above the lowest of their [n] are reported one by one,
-            for a model could learn from them.
-        lowest: known by now, the chunk's own included, [n] -> J/m^2.
-    """
-    rows = list(candidates)
-    counts = Counter(row.status for row in rows)
-    best: dict[str, float] = {}
-    low = []
-    for row in rows:
-        if row.status == "ok":
-            key = f"{row.n_fraction:.6g}"
-            best[key] = min(best.get(key, np.inf), row.gb_energy_j_m2)
-            if row.gb_energy_j_m2 <= lowest[round(row.n_fraction, 6)] + window_j_m2:
-                low.append([row.n_fraction, round(row.gb_energy_j_m2, 4)])
-    outcome = {status: counts[status] for status in ("ok", "failed", "invalid")}
-    quarantined = sum(row.failure == "bug" for row in rows)
-    return {
-        "num": len(rows),
-        **outcome,
-        "quarantined": quarantined,
-        "seconds": seconds,
-        "best": best,
-        "low": low,
-    }

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -45,6 +44,7 @@ from gcd_hpc.stages.ranking import (
     with_score,
 )
 from gcd_hpc.stages.relaxing import worker_child
+from gcd_hpc.stages.result import StageResult
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.parts import read_columns, read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
@@ -340,7 +340,7 @@ def objection(setting: BoundarySystem, num_atoms: int, closest: float) -> str:
     return ""
 
 
-def sample_task(run_dir: str, version: int, chunk: int) -> dict[str, Any]:
+def sample_task(run_dir: str, version: int, chunk: int) -> StageResult:
     """Make one whole chunk of a round in this worker, score it, and report in which order its
     batches are worth relaxing.
 
@@ -362,12 +362,16 @@ def sample_task(run_dir: str, version: int, chunk: int) -> dict[str, Any]:
     batches = batches_of(
         rows, lowest_learned(folder, version), num_chunks(sampling.chunk_size, sampling.relax_batch)
     )
-    num_invalid, seconds = (
-        sum(row.status == "invalid" for row in rows),
-        sum(row.sample_s for row in rows),
+    num_invalid = sum(row.status == "invalid" for row in rows)
+    num_plane = setting.bicrystal.atoms_per_plane
+    return StageResult(
+        num=len(rows),
+        ok=len(rows) - num_invalid,
+        invalid=num_invalid,
+        seconds=sum(row.sample_s for row in rows),
+        atoms_per_plane=num_plane,
+        queue=queue_entries(batches, num_plane),
     )
-    counts = {"num": len(rows), "ok": len(rows) - num_invalid, "failed": 0, "invalid": num_invalid}
-    return {**counts, "seconds": seconds, "best": {}, "queue": queue_entries(batches)}
 
 
 @functools.lru_cache(maxsize=1)  # one: models of earlier rounds are not needed again

@@ -11,11 +11,11 @@ from gcd_hpc.seeds import SEARCH, generator
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
 from gcd_hpc.stages.relaxing import (
     ScreenWindow,
-    chunk_report,
     mark_as_bug,
     relax_candidate,
     worker_child,
 )
+from gcd_hpc.stages.result import StageResult, relaxed_result
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import chunk_indices, search_part
@@ -23,7 +23,7 @@ from gcd_hpc.store.schema import Candidate, candidate_id
 from gcd_hpc.structures.energetics import closest_pair, n_fraction
 
 
-def search_chunk(run_dir: str, chunk: int) -> dict:
+def search_chunk(run_dir: str, chunk: int) -> StageResult:
     """Try and relax the structures of one chunk and write its part file."""
     started, setting = time.perf_counter(), load_boundary_system(run_dir)
     config = setting.config
@@ -33,8 +33,12 @@ def search_chunk(run_dir: str, chunk: int) -> dict:
         search_one(setting, worker_child(run_dir), index, worth, Path(run_dir)) for index in indices
     ]
     write_part(search_part(Path(run_dir), chunk), rows, campaign_provenance(config))
-    return chunk_report(
-        rows, time.perf_counter() - started, config.selection.energy_window_j_m2, worth.lowest
+    return relaxed_result(
+        rows,
+        setting.bicrystal.atoms_per_plane,
+        time.perf_counter() - started,
+        config.selection.energy_window_j_m2,
+        worth.lowest,
     )
 
 

@@ -12,6 +12,7 @@ from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import grid_of
 from gcd_hpc.learning.batches import fits
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.stages.result import StageResult
 from gcd_hpc.store.parts import read_columns, read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import known_parts, training_set
@@ -24,7 +25,7 @@ from gcd_hpc.structures.fingerprint import (
 )
 
 
-def select(run_dir: str, version: int) -> dict:
+def select(run_dir: str, version: int) -> StageResult:
     """Write the training set of model ``version`` from everything relaxed before it.
 
     Raises:
@@ -39,14 +40,7 @@ def select(run_dir: str, version: int) -> dict:
             " or widen the window"
         )
     write_part(training_set(folder, version), chosen, campaign_provenance(setting.config))
-    return {
-        "num": len(chosen),
-        "ok": len(chosen),
-        "failed": 0,
-        "invalid": 0,
-        "seconds": time.perf_counter() - started,
-        "best": {},
-    }
+    return StageResult(num=len(chosen), ok=len(chosen), seconds=time.perf_counter() - started)
 
 
 def choose(setting: BoundarySystem, parts: Iterable[Path]) -> list[Candidate]:

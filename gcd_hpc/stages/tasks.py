@@ -23,6 +23,7 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import LaunchError
 from gcd_hpc.files import replacing
+from gcd_hpc.stages.result import StageResult
 from gcd_hpc.store.run_directory import (
     model_file,
     num_chunks,
@@ -449,7 +450,8 @@ def call_stage(
     import importlib
 
     def work() -> dict[str, Any]:
-        return getattr(importlib.import_module(module), function)(order.run_dir, *arguments)
+        result = getattr(importlib.import_module(module), function)(order.run_dir, *arguments)
+        return result.to_json() if isinstance(result, StageResult) else dict(result)
 
     with _worker_errors():
         return carry_out(order, work)

@@ -49,8 +49,8 @@ def sha256_of(run_dir, version):
 def test_the_first_model_is_promoted_and_its_canaries_are_recorded(trained_copy):
     run_dir = trained_copy("run")
     report = promote(str(run_dir), 1)
-    assert (report["model"], report["promoted"], report["num"]) == (1, True, 4)
-    assert report["ok"] + report["failed"] + report["invalid"] == 4
+    assert (report.model, report.promoted, report.num) == (1, True, 4)
+    assert report.ok + report.failed + report.invalid == 4
     canaries = verdict_of(run_dir, 1)["canaries"]
     assert canaries["sha256"] == sha256_of(run_dir, 1)
     assert canaries["median_energy_j_m2"] > 0
@@ -62,7 +62,7 @@ def test_an_equal_model_is_promoted_on_the_same_canaries_and_the_same_loss(train
     add_model(run_dir, 2)
     report = promote(str(run_dir), 2)
     verdict = verdict_of(run_dir, 2)
-    assert (report["model"], report["promoted"]) == (2, True)
+    assert (report.model, report.promoted) == (2, True)
     assert verdict["loss"] == verdict["old_loss"]
     assert verdict["canaries"] | {"sha256": ""} == verdict["old_canaries"] | {"sha256": ""}
     assert model_in_use(run_dir, 2) == 2
@@ -73,8 +73,8 @@ def test_a_worse_model_is_not_promoted_and_its_round_samples_with_the_old_one(tr
     promote(str(run_dir), 1)
     add_model(run_dir, 2, noise=0.5)
     report = promote(str(run_dir), 2)
-    assert (report["model"], report["promoted"]) == (1, False)
-    assert "hold-out loss" in report["reason"]
+    assert (report.model, report.promoted) == (1, False)
+    assert "hold-out loss" in report.reason
     model = Round.open(run_dir, 2, CPU).model
     assert (model.version, model.sha256) == (2, sha256_of(run_dir, 1))
 
@@ -94,7 +94,7 @@ def test_a_model_is_compared_with_the_one_in_use_and_trained_from_it(trained_cop
     training.train(run_dir, 3, training.Process(0, 1, CPU))
     first, third = load(model_file(run_dir, 1))[0], load(model_file(run_dir, 3))[0]
     assert all(torch.allclose(third[name], first[name], atol=1e-6) for name in first)
-    assert promote(str(run_dir), 3)["model"] == 3
+    assert promote(str(run_dir), 3).model == 3
     assert verdict_of(run_dir, 3)["old_canaries"]["sha256"] == sha256_of(run_dir, 1)
     assert [model_in_use(run_dir, version) for version in (1, 2, 3)] == [1, 1, 3]
 
@@ -107,8 +107,8 @@ def test_recorded_canaries_are_compared_with_instead_of_making_them_again(traine
     promotion_file(run_dir, 1).write_text(json.dumps(verdict))
     add_model(run_dir, 2)
     report = promote(str(run_dir), 2)
-    assert not report["promoted"]
-    assert "above the -5.000 before" in report["reason"]
+    assert not report.promoted
+    assert "above the -5.000 before" in report.reason
 
 
 def test_canaries_recorded_in_another_number_are_made_again(trained_copy):
@@ -118,7 +118,7 @@ def test_canaries_recorded_in_another_number_are_made_again(trained_copy):
     verdict["canaries"] |= {"num": 3, "median_energy_j_m2": -5.0}
     promotion_file(run_dir, 1).write_text(json.dumps(verdict))
     add_model(run_dir, 2)
-    assert promote(str(run_dir), 2)["promoted"]
+    assert promote(str(run_dir), 2).promoted
 
 
 def test_canaries_do_not_depend_on_what_later_rounds_learnt(trained_copy):
@@ -139,7 +139,7 @@ def test_promotion_validates_on_what_training_held_out(trained_run):
 def test_without_canaries_every_model_is_promoted_unseen(trained_copy):
     run_dir = trained_copy("run", "promotion.num_canaries=0")
     report = promote(str(run_dir), 2)
-    assert (report["model"], report["promoted"], report["num"]) == (2, True, 0)
+    assert (report.model, report.promoted, report.num) == (2, True, 0)
     assert model_in_use(run_dir, 2) == 2
 
 

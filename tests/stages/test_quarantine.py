@@ -66,8 +66,8 @@ def test_a_bug_on_one_candidate_keeps_its_input_and_traceback_and_the_others_are
     assert rows[BAD].reason == "bug: ZeroDivisionError: area is 0"
     for row in (0, 2):
         np.testing.assert_array_equal(rows[row].positions, undisturbed[row].positions)
-    assert (expected_report["failed"], expected_report["quarantined"]) == (0, 0)
-    assert (report["num"], report["ok"], report["failed"], report["quarantined"]) == (3, 2, 1, 1)
+    assert (expected_report.failed, expected_report.quarantined) == (0, 0)
+    assert (report.num, report.ok, report.failed, report.quarantined) == (3, 2, 1, 1)
     folder = three_tries / "quarantine" / rows[BAD].id
     np.testing.assert_allclose(
         ase.io.read(folder / "structure.extxyz").positions, rows[BAD].unrelaxed_positions, atol=1e-8
@@ -97,7 +97,7 @@ def test_positions_that_no_boundary_can_have_are_bad_input_and_set_aside(three_t
     on_the_second_call(
         monkeypatch, relaxing, "relax_boundary", StructureError("expected an orthorhombic cell")
     )
-    assert search_chunk(str(three_tries), 0)["quarantined"] == 1
+    assert search_chunk(str(three_tries), 0).quarantined == 1
 
 
 @pytest.mark.parametrize(

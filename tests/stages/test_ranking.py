@@ -87,7 +87,7 @@ def test_one_batch_is_the_chunk_as_it_is():
 
 def test_the_queue_lists_the_scores_of_each_batch():
     batches = [[row(0, 2.12345, 0.4)], [row(1), row(2, status="invalid")]]
-    assert queue_entries(batches) == [[[0.4, 2.1235]], []]
+    assert queue_entries(batches, 10) == (((4, 2.1235),), ())
 
 
 def test_a_full_plane_is_no_plane_when_a_fraction_is_looked_up():

@@ -62,7 +62,7 @@ def test_a_task_makes_the_candidates_of_the_mpi_stage_and_a_whole_chunk_of_them(
     expected, found = candidates_of(by_ranks), candidates_of(by_tasks)
     assert [row.index for row in expected] == list(range(5))
     assert [row.index for row in found] == list(range(6))
-    assert sum(report["num"] for report in reports) == 6
+    assert sum(report.num for report in reports) == 6
     for first, second in zip(expected, found, strict=False):
         assert (first.id, first.status, first.model_sha256) == (
             second.id,
@@ -82,9 +82,9 @@ def test_a_task_whose_chunk_is_on_disk_reports_the_same_and_makes_nothing(traine
     kept_round.cache_clear()
     assert sample_task(str(run_dir), 1, 0) == first
     assert sampled_part(run_dir, 1, 0).stat().st_mtime_ns == written
-    assert len(first["queue"]) == 2
+    assert len(first.queue) == 2
     scores = {row.index: row.score_gb_energy_j_m2 for row in read_part(sampled_part(run_dir, 1, 0))}
-    listed = [score for batch in first["queue"] for _, score in batch]
+    listed = [score for batch in first.queue for _, score in batch]
     assert sorted(listed) == pytest.approx(
         sorted(score for score in scores.values() if np.isfinite(score)), abs=1e-4
     )

@@ -1,0 +1,143 @@
+"""The result of a task: what every stage function returns, and the driver and its ledger read."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from gcd_hpc.store.schema import Candidate
+
+Scored = tuple[int, float]
+"""(n_index, energy in J/m^2) of one candidate."""
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """Counts, time and findings of one finished task.
+
+    In memory [n] is the integer ``n_index`` of ``atoms_per_plane``. In JSON, which the ledger
+    keeps, it is the fraction n_index / atoms_per_plane.
+    """
+
+    num: int = 0
+    """Candidates that the task worked on."""
+    ok: int = 0
+    failed: int = 0
+    """The quarantined included."""
+    invalid: int = 0
+    quarantined: int = 0
+    """Candidates that were set aside because of a bug."""
+    seconds: float = 0.0
+    """Time that the stage itself measured."""
+    atoms_per_plane: int = 0
+    """N_plane, of which n_index counts; 0 where nothing is reported by [n]."""
+    best: Mapping[int, float] = field(default_factory=dict)
+    """Lowest relaxed E_gb by n_index, J/m^2."""
+    low: tuple[Scored, ...] = ()
+    """Relaxed candidates near the lowest of their [n]: a model could learn from them."""
+    queue: tuple[tuple[Scored, ...], ...] = ()
+    """Scores of the candidates of each relaxation batch of a sampled chunk."""
+    model: int | None = None
+    """Model in use after a verdict."""
+    promoted: bool | None = None
+    reason: str = ""
+    """Reason of a verdict."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary without the fields that hold their default, apart from the counts."""
+        plain = {
+            "num": self.num,
+            "ok": self.ok,
+            "failed": self.failed,
+            "invalid": self.invalid,
+            "seconds": self.seconds,
+            "best": {f"{self._fraction(index):.6g}": energy for index, energy in self.best.items()},
+        }
+        rest = {
+            "quarantined": self.quarantined,
+            "atoms_per_plane": self.atoms_per_plane,
+            "low": self._pairs(self.low),
+            "queue": [self._pairs(batch) for batch in self.queue],
+            "reason": self.reason,
+        }
+        verdict = {"model": self.model, "promoted": self.promoted}
+        return (
+            plain
+            | {name: value for name, value in rest.items() if value}
+            | {name: value for name, value in verdict.items() if value is not None}
+        )
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any], atoms_per_plane: int = 0) -> "StageResult":
+        """The result that ``to_json`` wrote; unknown keys are left out.
+
+        Args:
+            atoms_per_plane: for results written before this number was kept with them.
+
+        Raises:
+            ValueError: if a field has a value of another kind.
+        """
+        num_plane = plain.get("atoms_per_plane", atoms_per_plane)
+
+        def scored(pairs: Iterable[Any]) -> tuple[Scored, ...]:
+            return tuple((round(n * num_plane), float(energy)) for n, energy in pairs)
+
+        try:
+            names = {item.name for item in fields(cls)} - {"best", "low", "queue"}
+            return cls(
+                **{name: plain[name] for name in names & plain.keys()}
+                | {"atoms_per_plane": num_plane},
+                best=dict(scored((float(n), e) for n, e in plain.get("best", {}).items())),
+                low=scored(plain.get("low", ())),
+                queue=tuple(scored(batch) for batch in plain.get("queue", ())),
+            )
+        except (TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"not the result of a task: {error}") from error
+
+    def _fraction(self, n_index: int) -> float:
+        return n_index / self.atoms_per_plane
+
+    def _pairs(self, scored: Iterable[Scored]) -> list[list[float]]:
+        return [[self._fraction(index), energy] for index, energy in scored]
+
+
+def relaxed_result(
+    candidates: Iterable[Candidate],
+    atoms_per_plane: int,
+    seconds: float,
+    window_j_m2: float,
+    lowest: Mapping[float, float],
+) -> StageResult:
+    """The result of a chunk of relaxed candidates.
+
+    Args:
+        atoms_per_plane: N_plane of the boundary.
+        window_j_m2: candidates up to this far above the lowest of their [n] are listed in ``low``.
+        lowest: E_gb known by now, the chunk's own included: [n], rounded to six digits -> J/m^2.
+    """
+    rows = list(candidates)
+    counts = Counter(row.status for row in rows)
+    best: dict[int, float] = {}
+    low = []
+    for row in rows:
+        if row.status == "ok":
+            index = n_index_of(row, atoms_per_plane)
+            best[index] = min(best.get(index, row.gb_energy_j_m2), row.gb_energy_j_m2)
+            if row.gb_energy_j_m2 <= lowest[round(row.n_fraction, 6)] + window_j_m2:
+                low.append((index, round(row.gb_energy_j_m2, 4)))
+    return StageResult(
+        num=len(rows),
+        ok=counts["ok"],
+        failed=counts["failed"],
+        invalid=counts["invalid"],
+        quarantined=sum(row.failure == "bug" for row in rows),
+        seconds=seconds,
+        atoms_per_plane=atoms_per_plane,
+        best=best,
+        low=tuple(low),
+    )
+
+
+def n_index_of(row: Candidate, atoms_per_plane: int) -> int:
+    """[n] of a candidate in atoms: n_fraction * N_plane."""
+    return round(row.n_fraction * atoms_per_plane) % atoms_per_plane
