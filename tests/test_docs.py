@@ -359,7 +359,7 @@ def test_the_docs_build_without_a_warning_and_load_nothing_from_elsewhere(tmp_pa
         "--strict",
         "--quiet",
         "-f",
-        str(ROOT / ".mkdocs.yml"),
+        str(ROOT / "mkdocs.yml"),
         "-d",
         str(tmp_path / "site"),
     ]
@@ -387,7 +387,7 @@ def home(tmp_path_factory) -> Path:
     """campaigns/smoke.yaml made tiny, the other files as they are."""
     folder = tmp_path_factory.mktemp("docs") / "gcd-hpc"
     shutil.copytree(ROOT / "campaigns", folder / "campaigns")
-    for name in ("batch", "docs", "constraints.txt", ".mkdocs.yml"):
+    for name in ("batch", "docs", "constraints.txt", "mkdocs.yml"):
         (folder / name).symlink_to(ROOT / name)
     smoke = yaml.safe_load((folder / "campaigns/smoke.yaml").read_text())
     for name, keys in yaml.safe_load(TINY).items():
