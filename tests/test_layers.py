@@ -80,18 +80,21 @@ def imports(module: str) -> frozenset[tuple[str, int]]:
             found |= {(alias.name, node.lineno) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{MODULES[module]}:{node.lineno}: a relative import"
-            # "from a import b" imports a, and a.b if that is a module.
-            found |= {(node.module, node.lineno)} | {
-                (f"{node.module}.{alias.name}", node.lineno) for alias in node.names
-            }
+            # "from a import b" imports the module a.b if there is one, and else a name of a.
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                is_module = full.removeprefix("gcd_hpc.") in MODULES
+                found.add((full if is_module else node.module, node.lineno))
+                if not full.startswith("gcd_hpc"):
+                    found.add((full, node.lineno))
     return frozenset(found)
 
 
 def own_imports(module: str) -> Iterator[tuple[str, int]]:
     """Modules of this package that a module imports, and the line."""
     for name, line in imports(module):
-        target = name.removeprefix("gcd_hpc.")
-        if target != name and target in MODULES:
+        root, _, target = name.partition(".")
+        if root == "gcd_hpc" and target in MODULES:
             yield target, line
 
 

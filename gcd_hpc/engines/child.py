@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers
 
-import gcd_hpc
 from gcd_hpc.engines.messages import LENGTH, pack, unpack
 from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.errors import LaunchError, SimulationError
@@ -412,7 +411,7 @@ def child_environment() -> dict[str, str]:
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(LAUNCHER_VARIABLES)
     }
-    package_root = str(Path(gcd_hpc.__file__).parents[1])
+    package_root = str(Path(__file__).parents[2])
     paths = [package_root, *filter(None, [kept.get("PYTHONPATH")])]
     return kept | {
         "OMP_NUM_THREADS": "1",

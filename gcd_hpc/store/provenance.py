@@ -5,9 +5,9 @@ of a run.
 import shutil
 import subprocess
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
-import gcd_hpc
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import dump
 
@@ -26,7 +26,7 @@ def campaign_provenance(config: CampaignConfig, **more: str) -> dict[str, str]:
 
 def package_provenance() -> dict[str, str]:
     """Version of this package and the git commit that it runs from."""
-    return {"package_version": gcd_hpc.__version__, "git_commit": git_commit()}
+    return {"package_version": version("gcd-hpc"), "git_commit": git_commit()}
 
 
 @lru_cache(maxsize=1)
@@ -36,7 +36,7 @@ def git_commit() -> str:
     """
     if shutil.which("git") is None:
         return "unknown"
-    git = ["git", "-C", str(Path(gcd_hpc.__file__).parent)]
+    git = ["git", "-C", str(Path(__file__).parent)]
     # An installed package may lie inside somebody else's repository: only a tracked one has a
     # commit.
     if subprocess.run(
