@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gcd_hpc.campaign.ledger import Finished, State
-from gcd_hpc.stages.tasks import STAGES, Stage
+from gcd_hpc.stages.table import STAGES, Stage
 
 
 @dataclass(frozen=True)

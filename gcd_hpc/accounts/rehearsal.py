@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gcd_hpc.accounts.report import POOLS, Pool, Report, pool_of, report_of
+from gcd_hpc.accounts.report import Report, report_of
 from gcd_hpc.campaign.ledger import Event, State, opened
 from gcd_hpc.campaign.policy import Drop, Quarantine, Stop, Submit, step
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.seeds import REHEARSAL, generator
+from gcd_hpc.stages.table import POOLS, STAGES, Pool, pool_of
 from gcd_hpc.stages.tasks import Plan, Task
 
 NUM_FRACTIONS = 10
@@ -90,7 +91,7 @@ class Rehearsal:
         while self.stop is None and self._ending:
             self._now, _, task, how = heapq.heappop(self._ending)
             started, worker = self._begun.pop(task)
-            pool = pool_of(task, self.plan)
+            pool = pool_of(task.stage, self.plan.mode)
             self._idle[pool].append(worker)
             if how == "lost":
                 self._record(
@@ -130,7 +131,7 @@ class Rehearsal:
                 Event("submitted", self._now, {"tasks": [task.name for task in submitted]})
             )
             for task in submitted:
-                self._queues[pool_of(task, self.plan)].append(task)
+                self._queues[pool_of(task.stage, self.plan.mode)].append(task)
             for pool in POOLS:
                 self._start(pool)
 
@@ -177,7 +178,7 @@ class Rehearsal:
         """Made-up energies that fall from model to model; scores that tell something about them."""
         rng = self._rng(
             1,
-            ("search", "select", "train", "promote", "sample", "relax").index(task.stage),
+            list(STAGES).index(task.stage),
             task.version,
             task.chunk + 1,
         )

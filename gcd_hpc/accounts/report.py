@@ -7,13 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
-from typing import Literal
 
 from gcd_hpc.campaign.ledger import Event
-from gcd_hpc.stages.tasks import WHOLE, Plan, Task
+from gcd_hpc.stages.table import POOLS, SEARCH, STAGES, WHOLE, Pool, pool_of
+from gcd_hpc.stages.tasks import Plan, Task
 
-Pool = Literal["training", "sampling", "relaxation"]
-POOLS: tuple[Pool, ...] = ("training", "sampling", "relaxation")
 HOUR_S = 3600.0
 LONG_S = 1.0
 Interval = tuple[float, float]
@@ -61,18 +59,6 @@ class Report:
     """Core-seconds of ``search`` and ``model`` (selection, training, sampling and relaxation of
     what the models made).
     """
-
-
-def pool_of(task: Task, plan: Plan) -> Pool:
-    """Which workers a task belongs to."""
-    match task.stage:
-        case "train":
-            return "training"
-        case "sample":
-            return "sampling"
-        case "promote" if plan.mode == "asynchronous":
-            return "sampling"
-    return "relaxation"
 
 
 def report_of(events: Iterable[Event]) -> Report:
@@ -165,14 +151,14 @@ class _Account:
             return
         self.seen.add(task)
         begin, end = data["started"], data["started"] + data["seconds"]
-        self.intervals[pool_of(task, self.plan)].append((begin, end))
-        self.core_s["search" if task.stage == "search" else "model"] += (
+        self.intervals[pool_of(task.stage, self.plan.mode)].append((begin, end))
+        self.core_s["search" if task.stage == SEARCH else "model"] += (
             data["seconds"] * data["cores"]
         )
-        self.num_tried += data.get("num", 0) if task.stage in ("search", "relax") else 0
+        self.num_tried += data.get("num", 0) if STAGES[task.stage].is_relaxation else 0
         if "time" in data:
             self.decision_s.append(max(0.0, data["time"] - end))
-        if pool_of(task, self.plan) == "relaxation" and "worker" in data:
+        if pool_of(task.stage, self.plan.mode) == "relaxation" and "worker" in data:
             phase = (
                 task.stage if self.plan.mode == "asynchronous" else f"{task.stage}-{task.version}"
             )

@@ -13,7 +13,7 @@ from gcd_hpc.campaign.ledger import Event, State, read_events
 from gcd_hpc.campaign.progress import Pace, best_so_far, clock, snapshot
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.errors import RunDirectoryError
-from gcd_hpc.stages.tasks import STAGES
+from gcd_hpc.stages.table import phase_name, phase_order
 from gcd_hpc.workers.reaper import is_alive
 
 Status = Literal["running", "paused", "complete", "failed", "interrupted"]
@@ -70,8 +70,8 @@ def status_record(run_dir: Path) -> dict[str, Any]:
     config = load_campaign(run_dir / CONFIG_NAME)
     now = snapshot(config, state, run_dir, state.elapsed_s, Pace())
     phases = {
-        f"{stage}-{version:02d}" if version else stage: num
-        for (stage, version), num in sorted(state.num_done.items(), key=_order)
+        phase_name(*phase): state.num_done[phase]
+        for phase in sorted(state.num_done, key=phase_order)
     }
     return {
         "name": config.name,
@@ -93,11 +93,6 @@ def status_record(run_dir: Path) -> dict[str, Any]:
             for n, (energy, source) in best_so_far(state).items()
         },
     }
-
-
-def _order(item: tuple[tuple[Any, int], int]) -> tuple[int, int]:
-    (stage, version), _ = item
-    return version, STAGES.index(stage)
 
 
 def status_view(record: dict[str, Any]) -> RenderableType:

@@ -13,17 +13,9 @@ from gcd_hpc.browse.figures import GREY, new_figure
 from gcd_hpc.browse.status import read_state
 from gcd_hpc.campaign.ledger import Event
 from gcd_hpc.errors import StoreError
-from gcd_hpc.stages.tasks import STAGES, Stage, Task
+from gcd_hpc.stages.table import STAGES, Stage
+from gcd_hpc.stages.tasks import Task
 
-COLOURS: dict[Stage, str] = {
-    "search": "#0072b2",
-    "select": "#e69f00",
-    "train": "#cc79a7",
-    "promote": "#b59f00",
-    "sample": "#d55e00",
-    "relax": "#009e73",
-}
-"""Of Okabe and Ito, which the colour-blind can tell apart."""
 LANE = 0.78
 """Height of a lane that is full, in lanes."""
 _UNITS = ((2.0, 3600.0, "h"), (3.0, 60.0, "min"), (0.0, 1.0, "s"))
@@ -154,7 +146,7 @@ def _draw_lane(
         lane,
         lane + height,
         where=(height > 0).tolist(),
-        color=COLOURS[stage],
+        color=STAGES[stage].colour,
         linewidth=0.4,
         zorder=2,
     )

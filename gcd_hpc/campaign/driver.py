@@ -3,8 +3,7 @@ finishes.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gcd_hpc.campaign.directory import CONFIG_NAME, check_same, open_run_directory, settle_config
@@ -17,6 +16,7 @@ from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.files import remove_leftovers
+from gcd_hpc.stages.table import MODULES, SEARCH, Stage
 from gcd_hpc.stages.tasks import Plan, TaskIds, lost_tasks
 from gcd_hpc.store.run_directory import pause_file
 from gcd_hpc.workers.fitting import fit_site
@@ -31,25 +31,6 @@ def _prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
     from gcd_hpc.learning.boundary import prepare
 
     return prepare(run_dir, config, folder).potential.sha256
-
-
-@dataclass(frozen=True)
-class Stages:
-    """What the driver calls.
-
-    Modules are named because they are imported in the process that runs the stage, never in the
-    driver.
-    """
-
-    prepare: Callable[[Path, CampaignConfig, Path], str] = _prepare
-    """Checks everything that can be wrong before the first task; returns the hash of the potential.
-    """
-    search: str = "gcd_hpc.stages.search"
-    select: str = "gcd_hpc.stages.select"
-    train: str = "gcd_hpc.stages.train"
-    promote: str = "gcd_hpc.stages.promote"
-    sample: str = "gcd_hpc.stages.sample"
-    relax: str = "gcd_hpc.stages.relax"
 
 
 def finished_before(
@@ -82,9 +63,10 @@ def run_campaign(
     run_dir: Path,
     campaign_folder: Path,
     progress: Progress | None = None,
-    stages: Stages | None = None,
     report: Report | None = None,
     until: str | None = None,
+    prepare: Callable[[Path, CampaignConfig, Path], str] = _prepare,
+    modules: Mapping[Stage, str] = MODULES,
 ) -> Outcome:
     """Carry a campaign out, or the rest of it.
 
@@ -92,6 +74,9 @@ def run_campaign(
         campaign_folder: where a potential file is looked for first.
         report: writes what the reader wants, from the run directory and the final state.
         until: phase to end after, e.g. ``search`` or ``train-01``.
+        prepare: checks everything that can be wrong before the first task, and returns the hash of
+            the potential.
+        modules: name of the module of each stage, which is imported in the process that runs it.
 
     Raises:
         GcdError: if the user can mend what went wrong; the same call goes on from there.
@@ -101,9 +86,8 @@ def run_campaign(
     if before is not None:
         return before
     called = time.monotonic()
-    stages = stages or Stages()
     site = fit_site(
-        site, config.training.batch_size, needs_launchers=until not in ("search", "select-01")
+        site, config.training.batch_size, needs_launchers=until not in (SEARCH, "select-01")
     )
     plan = Plan.of(config, site, until)
     try:
@@ -115,7 +99,7 @@ def run_campaign(
             settle_config(run_dir, config)
             remove_leftovers(run_dir)
             pause_file(run_dir).unlink(missing_ok=True)
-            addresses = TaskIds(config, stages.prepare(run_dir, config, campaign_folder), plan.mode)
+            addresses = TaskIds(config, prepare(run_dir, config, campaign_folder), plan.mode)
             with progress or Progress() as display:
                 for task, reason in lost_tasks(run_dir, state.finished).items():
                     display.note(f"{task.name} is run again: {reason}")
@@ -123,7 +107,7 @@ def run_campaign(
                     ledger.append(event)
                     state.apply(event)
                 outcome = Session(
-                    config, site, run_dir, stages, addresses, ledger, state, display, called
+                    config, site, run_dir, modules, addresses, ledger, state, display, called
                 ).run(plan)
                 if outcome.status == "complete":
                     if report is not None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.stages.tasks import Plan, Stage
+from gcd_hpc.stages.table import STAGES, Stage
+from gcd_hpc.stages.tasks import Plan
 
 # One core of an AMD EPYC (Zen 4): 12 x 12 x 60 voxels, network of width 32, about 270 atoms of an
 # embedded-atom potential.
@@ -67,28 +68,15 @@ def estimate(config: CampaignConfig, plan: Plan, num_atoms: int) -> list[StageEs
     canaries = config.promotion.num_canaries * rounds
     per_candidate_s = evaluations * EVALUATION_S * network
     chunks = plan.num_sample_chunks if plan.mode == "asynchronous" else 1
-    figures: dict[Stage, tuple[int, int, str, float]] = {
-        "search": (
-            plan.num_search_chunks,
-            tries,
-            "tries",
-            tries * (RELAX_S + _md_s(config)) * atoms,
-        ),
-        "select": (rounds, rounds, "training sets", rounds * 2.0),
-        "train": (
-            rounds,
-            steps,
-            "steps",
-            steps * config.training.batch_size * TRAIN_SAMPLE_S * network,
-        ),
-        "promote": (rounds, canaries, "canaries", canaries * (per_candidate_s + RELAX_S * atoms)),
-        "sample": (rounds * chunks, candidates, "candidates", candidates * per_candidate_s),
-        "relax": (
-            rounds * plan.num_sample_chunks * plan.num_batches,
-            candidates,
-            "candidates",
-            candidates * RELAX_S * atoms,
-        ),
+    relaxations = rounds * plan.num_sample_chunks * plan.num_batches
+    # Stage: tasks, things that it counts, seconds of one core.
+    figures: dict[Stage, tuple[int, int, float]] = {
+        "search": (plan.num_search_chunks, tries, tries * (RELAX_S + _md_s(config)) * atoms),
+        "select": (rounds, rounds, rounds * 2.0),
+        "train": (rounds, steps, steps * config.training.batch_size * TRAIN_SAMPLE_S * network),
+        "promote": (rounds, canaries, canaries * (per_candidate_s + RELAX_S * atoms)),
+        "sample": (rounds * chunks, candidates, candidates * per_candidate_s),
+        "relax": (relaxations, candidates, candidates * RELAX_S * atoms),
     }
     wanted = {stage for stage, _ in plan.phases()} | (
         {"sample", "relax"} if plan.mode == "asynchronous" and plan.until is None else set()
@@ -99,11 +87,11 @@ def estimate(config: CampaignConfig, plan: Plan, num_atoms: int) -> list[StageEs
             stage,
             num_tasks,
             num,
-            unit,
+            STAGES[stage].unit,
             seconds / 3600,
             written.get(stage, 0) * num_atoms * BYTES_PER_ATOM,
         )
-        for stage, (num_tasks, num, unit, seconds) in figures.items()
+        for stage, (num_tasks, num, seconds) in figures.items()
         if stage in wanted
     ]
 

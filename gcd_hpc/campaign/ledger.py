@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, Literal
 
 from gcd_hpc.campaign.waiting import Waiting
 from gcd_hpc.errors import RunDirectoryError
-from gcd_hpc.stages.tasks import WHOLE, Plan, Stage, Task
+from gcd_hpc.stages.table import STAGES, WHOLE, Stage
+from gcd_hpc.stages.tasks import Plan, Task
 
 LEDGER_NAME = "events.jsonl"
 Kind = Literal[
@@ -214,7 +215,7 @@ class State:
             data["started"], data["seconds"], data["cores"], data["work_s"], data.get("num", 0)
         )
         self._count(task)
-        if task.stage in ("search", "relax"):
+        if STAGES[task.stage].is_relaxation:
             self.num_tried += data.get("num", 0)
         self.num_quarantined += data.get("quarantined", 0)
         if task.stage == "promote":

@@ -9,7 +9,8 @@ model is made by turns, and then sampling, relaxation and retraining overlap.
 from dataclasses import dataclass
 
 from gcd_hpc.campaign.ledger import Event, State
-from gcd_hpc.stages.tasks import PREFETCH_WORKERS, STAGES, WHOLE, Stage, Task
+from gcd_hpc.stages.table import STAGES, WHOLE, Stage, phase_order
+from gcd_hpc.stages.tasks import PREFETCH_WORKERS, Task
 
 MAX_RETRIES = 3
 """New attempts at a task whose worker or process was lost."""
@@ -91,14 +92,10 @@ def step(state: State, event: Event) -> list[Action]:
 
 def _repairs(state: State) -> list[Action]:
     """Lost results of the earliest phase: later ones are made from them."""
-    first = min(map(_place, state.lost))
+    first = min((task.phase for task in state.lost), key=phase_order)
     return [
-        Submit(task) for task in state.lost if _place(task) == first and task not in state.submitted
+        Submit(task) for task in state.lost if task.phase == first and task not in state.submitted
     ]
-
-
-def _place(task: Task) -> tuple[int, int]:
-    return task.version, STAGES.index(task.stage)
 
 
 def _once(actions: list[Action]) -> list[Action]:
@@ -120,7 +117,7 @@ def _next(state: State) -> list[Action]:
                 for task in tasks
                 if task not in state.finished and task not in state.submitted
             ]
-        if stage in ("search", "relax") and (reason := _limit(state, version)):
+        if STAGES[stage].is_relaxation and (reason := _limit(state, version)):
             return [Stop(reason)]
     if state.plan.until is not None:
         return [Stop(f"--until {state.plan.until}")]

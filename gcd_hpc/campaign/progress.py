@@ -13,17 +13,9 @@ from rich.text import Text
 
 from gcd_hpc.campaign.ledger import State
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.stages.tasks import Stage
+from gcd_hpc.stages.table import STAGES, Stage
 
 SECONDS_BETWEEN_LINES = 5.0
-STAGE_NAMES: dict[Stage, str] = {
-    "search": "searching at random",
-    "select": "selecting the training set",
-    "train": "training the model",
-    "promote": "comparing it with the model before",
-    "sample": "sampling the model",
-    "relax": "relaxing its candidates",
-}
 
 
 @dataclass(frozen=True)
@@ -69,7 +61,7 @@ class Snapshot:
         )
         return (
             where
-            + STAGE_NAMES[self.stage]
+            + STAGES[self.stage].doing
             + counts
             + pace
             + (f", {self.detail}" if self.detail else "")

@@ -9,7 +9,7 @@ import signal
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ from gcd_hpc.campaign.progress import Pace, Progress, snapshot
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import GcdError, LaunchError, QuarantineError
+from gcd_hpc.stages.table import STAGES, Stage
 from gcd_hpc.stages.tasks import (
     PREFETCH_WORKERS,
-    RELAXATION_STAGES,
     Plan,
     Record,
     Task,
@@ -44,7 +44,7 @@ from gcd_hpc.workers.launch import PausedError, PoolStartError, ProcessLostError
 from gcd_hpc.workers.reaper import KEEP_ENVIRONMENT, TOKEN_NAME, descendants, end, start_time
 
 if TYPE_CHECKING:
-    from gcd_hpc.workers.pools import Modules, Pools
+    from gcd_hpc.workers.pools import Pools
 
 SHOW_S = 0.25
 """Between looks at the progress."""
@@ -87,7 +87,7 @@ class Session:
         config: CampaignConfig,
         site: SiteConfig,
         run_dir: Path,
-        modules: "Modules",
+        modules: Mapping[Stage, str],
         addresses: TaskIds,
         ledger: Ledger,
         state: State,
@@ -241,7 +241,7 @@ class Session:
                 record = find_record(self._run_dir, task, self._addresses.of(task))
                 if record is not None:
                     self._finish(task, record)
-                elif task.stage in RELAXATION_STAGES:
+                elif STAGES[task.stage].is_relaxation:
                     self._chunks.append(task)
                 else:
                     self._ready.append(task)
@@ -252,7 +252,7 @@ class Session:
         room = (
             workers
             + max(1, workers // PREFETCH_WORKERS)
-            - sum(task.stage in RELAXATION_STAGES for task in self._running)
+            - sum(STAGES[task.stage].is_relaxation for task in self._running)
         )
         chunks = [self._chunks.popleft() for _ in range(min(room, len(self._chunks)))]
         for task in (*self._ready, *chunks):

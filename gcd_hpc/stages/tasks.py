@@ -17,28 +17,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from math import ceil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import LaunchError
 from gcd_hpc.files import replacing
 from gcd_hpc.stages.result import StageResult
-from gcd_hpc.store.run_directory import (
-    model_file,
-    num_chunks,
-    promotion_file,
-    relaxed_part,
-    sampled_part,
-    search_part,
-    training_set,
-)
+from gcd_hpc.stages.table import ROUND, SEARCH, STAGES, WHOLE, Mode, Stage, phase_name
+from gcd_hpc.store.run_directory import num_chunks
 
-Stage = Literal["search", "select", "train", "promote", "sample", "relax"]
-Mode = Literal["barrier", "asynchronous"]
-STAGES: tuple[Stage, ...] = ("search", "select", "train", "promote", "sample", "relax")
-RELAXATION_STAGES = ("search", "relax")
-"""Stages of the relaxation workers."""
 ENOUGH_OF_THE_SEARCH = 0.95
 PREFETCH_WORKERS = 4
 """One more task for this many workers is handed over before a worker is free, and one at least: a
@@ -46,19 +34,6 @@ worker shall find it at once.
 """
 BEAT_S = 3.0
 """Between signs of life of a task at work."""
-WHOLE = -1
-"""Chunk of a task that is all of its stage."""
-
-# Sections of the campaign file that the results of a stage depend on, beside the tasks before it.
-# Only the budget is in none of them, so that a campaign may grow.
-SECTIONS: dict[Stage, tuple[str, ...]] = {
-    "search": ("boundary", "potential", "search", "relaxation", "seed"),
-    "select": ("selection", "seed"),
-    "train": ("voxels", "decoder", "diffusion", "network", "training", "seed"),
-    "promote": ("promotion", "sampling", "relaxation", "diffusion", "seed"),
-    "sample": ("sampling", "decoder", "seed"),
-    "relax": ("relaxation", "seed"),
-}
 
 
 @dataclass(frozen=True, order=True)
@@ -76,16 +51,21 @@ class Task:
         """``search-00012``, ``train-01`` or ``relax-01-00003``: the name in the ledger and of the
         log file.
         """
-        version = f"-{self.version:02d}" if self.stage != "search" else ""
+        version = f"-{self.version:02d}" if self.stage != SEARCH else ""
         return f"{self.stage}{version}" + (f"-{self.chunk:05d}" if self.chunk != WHOLE else "")
+
+    @property
+    def phase(self) -> tuple[Stage, int]:
+        """Stage and version: what the task is a part of."""
+        return self.stage, self.version
 
     @classmethod
     def parse(cls, name: str) -> "Task":
         """The task of a name."""
         stage, *numbers = name.split("-")
         values = [int(number) for number in numbers]
-        if stage == "search":
-            return cls("search", 0, values[0])
+        if stage == SEARCH:
+            return cls(stage, 0, values[0])
         assert stage in STAGES, name
         return cls(stage, *values)
 
@@ -160,7 +140,9 @@ class Plan:
 
     def num_tasks(self, stage: Stage) -> int:
         """Tasks of one stage of one round, as far as they are known beforehand."""
-        return {"search": self.num_search_chunks, "relax": self.num_sample_chunks}.get(stage, 1)
+        if not STAGES[stage].is_relaxation:
+            return 1
+        return self.num_search_chunks if stage == SEARCH else self.num_sample_chunks
 
     def num_needed(self, stage: Stage) -> int:
         """Tasks after which the next stage may begin: in asynchronous mode a few stragglers of the
@@ -169,12 +151,12 @@ class Plan:
         num = self.num_tasks(stage)
         return (
             ceil(num * ENOUGH_OF_THE_SEARCH)
-            if self.mode == "asynchronous" and stage == "search" and not self.until
+            if self.mode == "asynchronous" and stage == SEARCH and not self.until
             else num
         )
 
     def tasks(self, stage: Stage, version: int) -> list[Task]:
-        if stage not in ("search", "relax"):
+        if not STAGES[stage].is_relaxation:
             return [Task(stage, version)]
         return [Task(stage, version, chunk) for chunk in range(self.num_tasks(stage))]
 
@@ -182,9 +164,9 @@ class Plan:
         """Stages in the order in which they take turns; in asynchronous mode only the first model
         is made by turns.
         """
-        yield "search", 0
+        yield SEARCH, 0
         for version in range(1, self.rounds + 1):
-            for stage in STAGES[1:]:
+            for stage in ROUND:
                 if self.mode == "asynchronous" and (version > 1 or stage in ("sample", "relax")):
                     return
                 yield stage, version
@@ -195,11 +177,6 @@ class Plan:
             yield stage, version
             if self.until == phase_name(stage, version):
                 return
-
-
-def phase_name(stage: Stage, version: int) -> str:
-    """``search``, ``train-01``."""
-    return f"{stage}-{version:02d}" if version else stage
 
 
 @dataclass(frozen=True)
@@ -220,7 +197,7 @@ class TaskIds:
 
     def _digest(self, stage: Stage, version: int, chunk: int) -> str:
         if (stage, version) not in self._known:
-            inputs = self.config.model_dump(mode="json", include=set(SECTIONS[stage]))
+            inputs = self.config.model_dump(mode="json", include=set(STAGES[stage].sections))
             self._known[stage, version] = _sha256(
                 {"inputs": inputs, "before": self._before(stage, version)}
             )
@@ -235,12 +212,12 @@ class TaskIds:
 
     def _before(self, stage: Stage, version: int) -> str:
         """What a stage starts from: its predecessors form a chain down to the potential."""
-        if stage == "search":
+        if stage == SEARCH:
             return self.potential_sha256
         # One chunk stands for all chunks of a stage: their number and their contents follow from
         # the same sections.
         if stage != "select":
-            return self._digest(STAGES[STAGES.index(stage) - 1], version, WHOLE)
+            return self._digest(list(STAGES)[list(STAGES).index(stage) - 1], version, WHOLE)
         # In asynchronous mode a selection sees what happens to be finished: its result holds for
         # this run directory only.
         before = (
@@ -300,20 +277,8 @@ class Record:
 
 def output_path(run_dir: Path, task: Task) -> Path:
     """What a task leaves behind for the next; sampling leaves the folder of its parts."""
-    match task.stage:
-        case "search":
-            return search_part(run_dir, task.chunk)
-        case "select":
-            return training_set(run_dir, task.version)
-        case "train":
-            return model_file(run_dir, task.version)
-        case "promote":
-            return promotion_file(run_dir, task.version)
-        case "sample":
-            part = sampled_part(run_dir, task.version, max(0, task.chunk))
-            return part.parent if task.chunk == WHOLE else part
-        case "relax":
-            return relaxed_part(run_dir, task.version, task.chunk)
+    product = STAGES[task.stage].product(run_dir, task.version, max(0, task.chunk))
+    return product.parent if task.stage == "sample" and task.chunk == WHOLE else product
 
 
 def record_path(run_dir: Path, task_id: str) -> Path:

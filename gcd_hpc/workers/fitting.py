@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gcd_hpc.config.site import PoolConfig, SiteConfig, is_in_job
 from gcd_hpc.errors import LaunchError
+from gcd_hpc.stages.table import STAGES, is_launched, pool_of
 from gcd_hpc.workers.launch import find_mpiexec
 from gcd_hpc.workers.lines import (
     launch_environment,
@@ -63,30 +64,24 @@ def launch_lines(site: SiteConfig, run_dir: Path, version: int = 1) -> dict[str,
         site: plan_site or fit_site.
     """
     arguments = (str(run_dir), str(version))
-    workers = _worker_text(site, site.relaxation, site.relaxation.num_workers)
-    lines = {"search": workers, "select": workers}
-    train = train_line(
-        site,
-        _planned_nodes(site, site.training),
-        "gcd_hpc.stages.train",
-        arguments,
-        "TASK",
-        attempt=1,
-    )
-    lines["train"] = _text(site, site.training, train)
-    if site.mode == "asynchronous":
-        lines["promote"] = lines["sample"] = _worker_text(
-            site, site.sampling, site.sampling.num_workers
-        )
-    else:
-        lines["promote"] = (
-            workers if not site.sampling.gpus_per_node else _worker_text(site, site.sampling, 1)
-        )
-        sample = sample_line(
-            site, _planned_nodes(site, site.sampling), "gcd_hpc.stages.sample", arguments
-        )
-        lines["sample"] = _text(site, site.sampling, sample)
-    return {**lines, "relax": workers}
+    lines = {}
+    for stage, spec in STAGES.items():
+        pool: PoolConfig = getattr(site, pool_of(stage, site.mode))
+        if not is_launched(stage, site.mode):
+            # A canary has a GPU of its own where sampling has some, and no other task beside it.
+            has_gpus = spec.pool == "sampling" and site.sampling.gpus_per_node > 0
+            if site.mode == "barrier" and has_gpus:
+                lines[stage] = _worker_text(site, site.sampling, 1)
+            else:
+                lines[stage] = _worker_text(site, pool, pool.num_workers)
+            continue
+        nodes = _planned_nodes(site, pool)
+        if spec.launcher == "torchrun":
+            line = train_line(site, nodes, spec.module, arguments, "TASK", attempt=1)
+        else:
+            line = sample_line(site, nodes, spec.module, arguments)
+        lines[stage] = _text(site, pool, line)
+    return lines
 
 
 def _even(wanted: PoolConfig, resolved: PoolConfig, batch_size: int) -> PoolConfig:

@@ -3,19 +3,20 @@
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import parsl
 from parsl.app.python import PythonApp
 from parsl.errors import ParslError
 from parsl.executors.high_throughput.errors import ManagerLost
 
-from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.config.site import PoolConfig, SiteConfig
+from gcd_hpc.stages.table import STAGES, Stage, is_launched, pool_of
 from gcd_hpc.stages.tasks import Task, TaskRequest, call_stage, carry_out
 from gcd_hpc.workers import watch
 from gcd_hpc.workers.executor import PromptExecutor
@@ -39,35 +40,18 @@ from gcd_hpc.workers.parsl_pools import (
 from gcd_hpc.workers.slurm_jobs import cancel_jobs
 from gcd_hpc.workers.watch import Watch
 
-PROGRESS_NAMES = {"train": "progress.json", "sample": "sampling.json"}
-
-
-class Modules(Protocol):
-    """Names of the stage modules."""
-
-    @property
-    def search(self) -> str: ...
-    @property
-    def select(self) -> str: ...
-    @property
-    def train(self) -> str: ...
-    @property
-    def promote(self) -> str: ...
-    @property
-    def sample(self) -> str: ...
-    @property
-    def relax(self) -> str: ...
-
 
 class Pools:
     """Parsl while it is loaded."""
 
     def __init__(
-        self, site: SiteConfig, run_dir: Path, modules: Modules, num_batches: int = 1
+        self, site: SiteConfig, run_dir: Path, modules: Mapping[Stage, str], num_batches: int = 1
     ) -> None:
         """Of a site that ``fit_site`` made.
 
         Args:
+            modules: name of the module of each stage, which is imported in the process that runs
+                it.
             num_batches: relaxation tasks of one sampled chunk.
         """
         self._site, self._run_dir, self._modules, self._num_batches = (
@@ -121,33 +105,18 @@ class Pools:
 
     def submit(self, task: Task, task_id: str) -> Future:
         """Start a task; the future holds its record."""
+        spec = STAGES[task.stage]
+        if is_launched(task.stage, self._site.mode):
+            return self._launch(task, task_id)
         order = TaskRequest(str(self._run_dir), task.name, task_id, 1)
-        sampling = SAMPLING if has_sampling_pool(self._site) else WORKERS
-        match task.stage:
-            case "search":
-                return self._call(
-                    WORKERS, order, self._modules.search, "search_chunk", (task.chunk,)
-                )
-            case "select":
-                return self._call(WORKERS, order, self._modules.select, "select", (task.version,))
-            case "promote":
-                return self._call(
-                    sampling, order, self._modules.promote, "promote", (task.version,)
-                )
-            case "relax":
-                return self._call(
-                    WORKERS,
-                    order,
-                    self._modules.relax,
-                    "relax_chunk",
-                    (task.version, task.chunk, self._num_batches),
-                )
-            case "sample" if self._site.mode == "asynchronous":
-                return self._call(
-                    sampling, order, self._modules.sample, "sample_task", (task.version, task.chunk)
-                )
-            case _:
-                return self._launch(task, task_id)
+        is_sampling = spec.pool == "sampling" and has_sampling_pool(self._site)
+        return self._call(
+            SAMPLING if is_sampling else WORKERS,
+            order,
+            self._modules[task.stage],
+            spec.function,
+            spec.arguments(task.version, task.chunk, self._num_batches),
+        )
 
     def check_health(self, running: Iterable[Task]) -> str | None:
         """Why the pools have to be loaded anew although no task failed; None if they are well."""
@@ -170,11 +139,7 @@ class Pools:
         return given_up or (isinstance(error, ManagerLost) and self._site.driver == "inside")
 
     def _launch(self, task: Task, task_id: str) -> Future:
-        pool, module = (
-            (self._site.training, self._modules.train)
-            if task.stage == "train"
-            else (self._site.sampling, self._modules.sample)
-        )
+        pool, module = _job_pool(self._site, task.stage), self._modules[task.stage]
         order = TaskRequest(str(self._run_dir), task.name, task_id, pool.num_workers)
         return self._call(HEAD, order, self._site.model_dump(mode="json"), module)
 
@@ -213,9 +178,9 @@ def launch_of(
     """The launch line of a task on the nodes of this job, and its variables."""
     task = Task.parse(order.task)
     arguments = (order.run_dir, str(task.version))
-    pool = site.training if task.stage == "train" else site.sampling
+    pool = _job_pool(site, task.stage)
     where = place(site, pool)
-    if task.stage == "train":
+    if STAGES[task.stage].launcher == "torchrun":
         # Whole seconds tell one try of a task from the next, also after the driver was started
         # again.
         line = train_line(site, where, module, arguments, order.id, attempt=int(time.time()))
@@ -226,12 +191,16 @@ def launch_of(
     return with_shell_lines(pool, line), launch_environment(site, pool, where.is_here)
 
 
+def _job_pool(site: SiteConfig, stage: Stage) -> PoolConfig:
+    """The pool whose nodes a launched stage takes."""
+    return getattr(site, pool_of(stage, site.mode))
+
+
 def launched_result(run_dir: Path, task: Task) -> dict[str, Any]:
     """What a launched stage reports in its progress file: steps and the seconds that it worked."""
     try:
-        progress = json.loads(
-            (run_dir / "models" / f"{task.version:02d}" / PROGRESS_NAMES[task.stage]).read_text()
-        )
+        folder = run_dir / "models" / f"{task.version:02d}"
+        progress = json.loads((folder / str(STAGES[task.stage].progress_name)).read_text())
         return {"num": int(progress["num_steps"]), "seconds": float(progress["seconds"])}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

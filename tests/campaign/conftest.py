@@ -1,12 +1,13 @@
 """A campaign with toy stages that runs in seconds."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gcd_hpc.campaign.driver import Stages
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import PoolConfig, SiteConfig
+from gcd_hpc.stages.table import STAGES
 
 ROOT = Path(__file__).parents[2]
 TOY = "tests.campaign.toy"
@@ -16,7 +17,9 @@ def toy_prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
     return "potential"
 
 
-TOY_STAGES = Stages(toy_prepare, TOY, TOY, f"{TOY}_train", TOY, f"{TOY}_sample", TOY)
+TOY_MODULES = dict.fromkeys(STAGES, TOY) | {"train": f"{TOY}_train", "sample": f"{TOY}_sample"}
+TOYS: dict[str, Any] = {"prepare": toy_prepare, "modules": TOY_MODULES}
+"""Options of ``run_campaign``."""
 
 
 def make_config(**changes: object) -> CampaignConfig:
@@ -55,7 +58,7 @@ def separate_pools() -> SiteConfig:
 
 
 @pytest.fixture
-def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
-    """Toy stages, which workers can import."""
+def stages(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Toy stages, which workers can import, as options of ``run_campaign``."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    return TOY_STAGES
+    return TOYS

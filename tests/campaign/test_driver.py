@@ -30,7 +30,7 @@ def carry_out(tmp_path, stages, site):
             options.pop("site", site),
             run_dir,
             tmp_path,
-            stages=stages,
+            **stages,
             **options,
         )
 

@@ -11,11 +11,12 @@ import psutil
 import pytest
 
 from gcd_hpc.campaign.ledger import read_events
-from gcd_hpc.stages.tasks import STAGES
+from gcd_hpc.stages.table import STAGES
 from gcd_hpc.workers.reaper import descendants
 from tests.campaign.conftest import ROOT
 
 pytestmark = pytest.mark.mpi
+ORDER = list(STAGES)
 EXPECTED = sorted(
     [
         *(f"{stage}-01" for stage in ("select", "train", "promote", "sample")),
@@ -51,7 +52,7 @@ def interrupt(run_dir: Path, stage: str, number: int) -> subprocess.Popen:
     else:
         before = {"select": "search-00002", "relax": "sample-01"}.get(
             stage
-        ) or f"{STAGES[STAGES.index(stage) - 1]}-01"
+        ) or f"{ORDER[ORDER.index(stage) - 1]}-01"
         # Tasks of the stages before take no time; those that begin after this mark take long.
         wait_for(lambda: list((run_dir / "executed").glob(f"{before}.*")), f"{before} begins")
         slow.write_text("30")

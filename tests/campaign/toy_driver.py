@@ -5,10 +5,10 @@ from pathlib import Path
 
 from gcd_hpc.campaign.driver import run_campaign
 from gcd_hpc.config.site import SiteConfig
-from tests.campaign.conftest import TOY_STAGES, make_config
+from tests.campaign.conftest import TOYS, make_config
 
 if __name__ == "__main__":
     one = {"processes_per_node": 1}
     site = SiteConfig.model_validate({"cores": 2, "drain_s": 4.0, "training": one, "sampling": one})
-    outcome = run_campaign(make_config(), site, Path(sys.argv[1]), Path.cwd(), stages=TOY_STAGES)
+    outcome = run_campaign(make_config(), site, Path(sys.argv[1]), Path.cwd(), **TOYS)
     print(outcome.status)

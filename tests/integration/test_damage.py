@@ -17,7 +17,7 @@ from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import GcdError
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import model_file, sampled_part, search_part
-from tests.campaign.conftest import ROOT, TOY_STAGES, make_config
+from tests.campaign.conftest import ROOT, TOYS, make_config
 
 pytestmark = pytest.mark.mpi
 NUM_TASKS = 3 + 6
@@ -50,7 +50,7 @@ def carry_out(run_dir: Path, **options: object) -> tuple[Outcome, list[str]]:
         run_dir,
         run_dir.parent,
         progress=notes,
-        stages=TOY_STAGES,
+        **TOYS,
         **options,
     )
     return outcome, notes.lines

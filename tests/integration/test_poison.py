@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from gcd_hpc.browse.failures import failure_rows
-from gcd_hpc.campaign.driver import Outcome, Stages, run_campaign
+from gcd_hpc.campaign.driver import Outcome, run_campaign
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.learning.boundary import CONFIG_NAME, prepare
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.search import search_chunk
+from gcd_hpc.stages.table import MODULES
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import search_part
@@ -51,13 +52,12 @@ def poisoned(tmp_path_factory) -> tuple[Path, Outcome]:
     run_dir = tmp_path_factory.mktemp("poisoned") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))  # the workers import the stage from the tests
-        stages = Stages(search="tests.integration.poison")
         outcome = run_campaign(
             config(),
             SiteConfig(cores=2),
             run_dir,
             ROOT / "campaigns",
-            stages=stages,
+            modules=MODULES | {"search": "tests.integration.poison"},
             until="search",
         )
     return run_dir, outcome

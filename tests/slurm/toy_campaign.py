@@ -3,17 +3,21 @@ RUN``.
 """
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from gcd_hpc.campaign.driver import run_campaign
 from gcd_hpc.config.loader import load_site
-from tests.campaign.conftest import TOY_STAGES, make_config
+from tests.campaign.conftest import TOY_MODULES, make_config, toy_prepare
 
 if __name__ == "__main__":
     site = load_site(sys.argv[1] if sys.argv[1] != "detected" else None)
-    stages = replace(
-        TOY_STAGES, train="tests.slurm.spread_train", sample="tests.slurm.spread_sample"
+    spread = {"train": "tests.slurm.spread_train", "sample": "tests.slurm.spread_sample"}
+    outcome = run_campaign(
+        make_config(),
+        site,
+        Path(sys.argv[2]),
+        Path.cwd(),
+        prepare=toy_prepare,
+        modules=TOY_MODULES | spread,
     )
-    outcome = run_campaign(make_config(), site, Path(sys.argv[2]), Path.cwd(), stages=stages)
     print(outcome.status)

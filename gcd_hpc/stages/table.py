@@ -1,0 +1,172 @@
+"""The stages of a campaign, one entry each: a new stage is one entry here and one module."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gcd_hpc.store.run_directory import (
+    model_file,
+    promotion_file,
+    relaxed_part,
+    sampled_part,
+    search_part,
+    training_set,
+)
+
+Stage = str
+"""The name of a stage: a key of ``STAGES``."""
+Mode = Literal["barrier", "asynchronous"]
+Pool = Literal["training", "sampling", "relaxation"]
+POOLS: tuple[Pool, ...] = ("training", "sampling", "relaxation")
+WHOLE = -1
+"""Chunk of a task that is all of its stage."""
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """What the driver, the workers and the tables have to know of a stage."""
+
+    name: Stage
+    doing: str
+    """What the stage does, for the progress line."""
+    module: str
+    function: str
+    """Function of the module that carries out one task in a worker: its first argument is the run
+    directory.
+    """
+    arguments: Callable[[int, int, int], tuple[int, ...]]
+    """Further arguments of the function, from version, chunk and relaxation batches of a chunk."""
+    pool: Pool
+    """Workers that the stage's tasks are for; see ``pool_of``."""
+    unit: str
+    """What the stage counts."""
+    sections: tuple[str, ...]
+    """Sections of the campaign file that the stage's results depend on, beside the stages before
+    it. The budget is in none of them, so that a campaign may grow.
+    """
+    product: Callable[[Path, int, int], Path]
+    """File that a task leaves, from run directory, version and chunk."""
+    colour: str
+    """Of Okabe and Ito, which the colour-blind can tell apart."""
+    launcher: Literal["torchrun", "mpiexec"] | None = None
+    """Program that starts the module as one parallel job; in asynchronous mode mpiexec is not used
+    and the function is called chunk by chunk.
+    """
+    progress_name: str | None = None
+    """File beside the model in which a launched stage reports its progress."""
+    is_relaxation: bool = False
+    """One task for each chunk; its candidates are relaxed and count as tried."""
+
+
+_SPECS = (
+    StageSpec(
+        "search",
+        doing="searching at random",
+        module="gcd_hpc.stages.search",
+        function="search_chunk",
+        arguments=lambda version, chunk, num_batches: (chunk,),
+        pool="relaxation",
+        unit="tries",
+        sections=("boundary", "potential", "search", "relaxation", "seed"),
+        product=lambda run_dir, version, chunk: search_part(run_dir, chunk),
+        colour="#0072b2",
+        is_relaxation=True,
+    ),
+    StageSpec(
+        "select",
+        doing="selecting the training set",
+        module="gcd_hpc.stages.select",
+        function="select",
+        arguments=lambda version, chunk, num_batches: (version,),
+        pool="relaxation",
+        unit="training sets",
+        sections=("selection", "seed"),
+        product=lambda run_dir, version, chunk: training_set(run_dir, version),
+        colour="#e69f00",
+    ),
+    StageSpec(
+        "train",
+        doing="training the model",
+        module="gcd_hpc.stages.train",
+        function="train",
+        arguments=lambda version, chunk, num_batches: (version,),
+        pool="training",
+        unit="steps",
+        sections=("voxels", "decoder", "diffusion", "network", "training", "seed"),
+        product=lambda run_dir, version, chunk: model_file(run_dir, version),
+        colour="#cc79a7",
+        launcher="torchrun",
+        progress_name="progress.json",
+    ),
+    StageSpec(
+        "promote",
+        doing="comparing it with the model before",
+        module="gcd_hpc.stages.promote",
+        function="promote",
+        arguments=lambda version, chunk, num_batches: (version,),
+        pool="sampling",
+        unit="canaries",
+        sections=("promotion", "sampling", "relaxation", "diffusion", "seed"),
+        product=lambda run_dir, version, chunk: promotion_file(run_dir, version),
+        colour="#b59f00",
+    ),
+    StageSpec(
+        "sample",
+        doing="sampling the model",
+        module="gcd_hpc.stages.sample",
+        function="sample_task",
+        arguments=lambda version, chunk, num_batches: (version, chunk),
+        pool="sampling",
+        unit="candidates",
+        sections=("sampling", "decoder", "seed"),
+        product=lambda run_dir, version, chunk: sampled_part(run_dir, version, chunk),
+        colour="#d55e00",
+        launcher="mpiexec",
+        progress_name="sampling.json",
+    ),
+    StageSpec(
+        "relax",
+        doing="relaxing its candidates",
+        module="gcd_hpc.stages.relax",
+        function="relax_chunk",
+        arguments=lambda version, chunk, num_batches: (version, chunk, num_batches),
+        pool="relaxation",
+        unit="candidates",
+        sections=("relaxation", "seed"),
+        product=lambda run_dir, version, chunk: relaxed_part(run_dir, version, chunk),
+        colour="#009e73",
+        is_relaxation=True,
+    ),
+)
+STAGES: dict[Stage, StageSpec] = {spec.name: spec for spec in _SPECS}
+"""In the order in which they take turns: the first once, the others once a round."""
+SEARCH, *ROUND = STAGES
+"""The stage that begins a campaign; the stages of each round."""
+MODULES: dict[Stage, str] = {spec.name: spec.module for spec in _SPECS}
+
+
+def is_launched(stage: Stage, mode: Mode) -> bool:
+    """Whether the stage runs as one parallel job of its own, not as function calls in workers."""
+    launcher = STAGES[stage].launcher
+    return launcher == "torchrun" or (launcher == "mpiexec" and mode == "barrier")
+
+
+def pool_of(stage: Stage, mode: Mode) -> Pool:
+    """Workers that a stage's tasks belong to: where stages take turns, functions are called by the
+    relaxation workers.
+    """
+    if mode == "barrier" and not is_launched(stage, mode):
+        return "relaxation"
+    return STAGES[stage].pool
+
+
+def phase_name(stage: Stage, version: int) -> str:
+    """``search``, ``train-01``: a stage of one round."""
+    return f"{stage}-{version:02d}" if version else stage
+
+
+def phase_order(phase: tuple[Stage, int]) -> tuple[int, int]:
+    """Key to sort phases by, in the order in which they take turns."""
+    stage, version = phase
+    return version, list(STAGES).index(stage)
