@@ -16,6 +16,7 @@ from gcd_hpc.browse.tables import exact_fractions, format_fraction
 from gcd_hpc.campaign.ledger import read_events, replay
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.physics import is_relaxed
 from gcd_hpc.store.selection import parse_selection, selected
 
 MAX_LINES = 10
@@ -69,11 +70,7 @@ def finds(run: Path, selection: str = "") -> Finds:
     relaxations = np.cumsum(np.isin(columns["status"], ("ok", "failed")))
     before, during = _core_s(run)
     core_h = _spent(columns, before, during) / 3600
-    chosen &= (
-        (columns["status"] == "ok")
-        & np.isfinite(columns["gb_energy_j_m2"])
-        & np.isfinite(columns["n_fraction"])
-    )
+    chosen &= is_relaxed(columns)
     need_some(store, np.flatnonzero(chosen), selection)
     return Finds(
         exact_fractions(columns["n_fraction"][chosen]),

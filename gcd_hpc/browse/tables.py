@@ -1,8 +1,10 @@
 """The lowest energies of a run, and what each source of candidates contributed to them."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ from rich.text import Text
 
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.lookup import read_numbered
+from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed, neighbor_distance, row_fault
 from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.selection import Condition, parse_selection, selected
 
@@ -18,7 +22,6 @@ UNIT = "J/m^2"
 TIE_J_M2 = 1e-3
 """Energies closer than this are the same structure as far as a table goes."""
 _MAX_PLANE_ATOMS = 10_000
-_RELAXED_FIELDS = ("status", "n_fraction", "gb_energy_j_m2")
 TOP_FIELDS = (
     "id",
     "source",
@@ -91,18 +94,35 @@ def relaxed_columns(store: RunStore, names: tuple[str, ...], selection: str = ""
     """
     conditions = parse_selection(selection)
     with store.rows() as rows:
-        columns = rows.columns(list(dict.fromkeys([*names, *_RELAXED_FIELDS])))
+        columns = rows.columns(list(dict.fromkeys([*names, *RELAXED_FIELDS])))
         usable = _usable(rows, columns, conditions)
+        usable, _ = _physical(store, rows, usable, partial(_lowest_of_each, columns))
     columns = {name: values[usable] for name, values in columns.items()}
     columns["n_fraction"] = exact_fractions(columns["n_fraction"])
     order = np.argsort(columns["gb_energy_j_m2"], kind="stable")
     return {name: values[order] for name, values in columns.items()}
 
 
+@dataclass(frozen=True)
+class Top:
+    """The lowest energies of a run as plain records.
+
+    unphysical: reasons, by id, of rows of even lower energy that are no boundary of the crystal.
+    """
+
+    records: list[dict[str, Any]]
+    unphysical: dict[str, str]
+
+
 def top_rows(
     store: RunStore, per_n: bool = False, num: int = 10, selection: str = ""
 ) -> list[dict[str, Any]]:
-    """The lowest energies of a run as plain records; of equal energies the one whose id comes
+    """The records of ``find_top``."""
+    return find_top(store, per_n, num, selection).records
+
+
+def find_top(store: RunStore, per_n: bool = False, num: int = 10, selection: str = "") -> Top:
+    """The lowest energies of a run that are physical; of equal energies the one whose id comes
     first.
 
     Args:
@@ -113,12 +133,14 @@ def top_rows(
     """
     conditions = parse_selection(selection)
     with store.rows() as rows:
-        columns = rows.columns(_RELAXED_FIELDS)
-        usable = np.flatnonzero(_usable(rows, columns, conditions))
-        n_fraction, energy = columns["n_fraction"][usable], columns["gb_energy_j_m2"][usable]
+        columns = rows.columns(RELAXED_FIELDS)
+
+        def lowest(left: np.ndarray) -> np.ndarray:
+            return _lowest_of_each(columns, left) if per_n else _lowest(columns, left, num)
+
+        usable, unphysical = _physical(store, rows, _usable(rows, columns, conditions), lowest)
         # Only the few that may be in the table are read as a whole.
-        chosen = _lowest_of_each(n_fraction, energy) if per_n else _lowest(energy, num)
-        columns = rows.take(TOP_FIELDS, usable[chosen])
+        columns = rows.take(TOP_FIELDS, lowest(usable))
     columns["n_fraction"] = exact_fractions(columns["n_fraction"])
     columns = {name: values.tolist() for name, values in columns.items()}
     records = [
@@ -126,45 +148,63 @@ def top_rows(
     ]
     records.sort(key=lambda record: (record["gb_energy_j_m2"], record["id"]))
     if not per_n:
-        return records[:num]
+        return Top(records[:num], unphysical)
     best: dict[float, dict[str, Any]] = {}
     for record in records:
         best.setdefault(record["n_fraction"], record)
-    return [best[n_fraction] for n_fraction in sorted(best)]
+    return Top([best[n_fraction] for n_fraction in sorted(best)], unphysical)
 
 
 def _usable(rows: Rows, columns: Columns, conditions: tuple[Condition, ...]) -> np.ndarray:
-    """Which rows were relaxed and are selected."""
-    usable = _relaxed(columns)
+    """Numbers of the rows that were relaxed to any finite energy and are selected, (M,)."""
+    usable = is_relaxed(columns, -np.inf)
     if conditions:
         chosen = np.zeros(len(usable), dtype=bool)
         chosen[selected(rows, conditions)] = True
         usable &= chosen
-    return usable
+    return np.flatnonzero(usable)
 
 
-def _relaxed(columns: Columns) -> np.ndarray:
-    """Which rows were relaxed to a finite energy."""
-    return (
-        (columns["status"] == "ok")
-        & np.isfinite(columns["gb_energy_j_m2"])
-        & np.isfinite(columns["n_fraction"])
-    )
+def _physical(
+    store: RunStore, rows: Rows, usable: np.ndarray, lowest: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, dict[str, str]]:
+    """The usable rows without those that would be among the lowest and are no boundary of the
+    crystal, and the reasons of these by id.
+
+    Only the lowest are read with their atoms, until all that remain are physical.
+    """
+    config, parts = store.provenance().get("config"), rows.parts()
+    unphysical: dict[str, str] = {}
+    looked_at = np.empty(0, dtype=np.int64)
+    while True:
+        numbers = np.setdiff1d(lowest(usable), looked_at)
+        wrong = []
+        for number, candidate in zip(numbers, read_numbered(parts, numbers), strict=True):
+            neighbor = neighbor_distance(config, float(candidate.cell[0]))
+            if fault := row_fault(vars(candidate), neighbor):
+                unphysical[candidate.id] = fault
+                wrong.append(number)
+        if not wrong:
+            return usable, unphysical
+        usable = np.setdiff1d(usable, wrong)
+        looked_at = np.union1d(looked_at, numbers)
 
 
-def _lowest(energy: np.ndarray, num: int) -> np.ndarray:
-    """Rows of the ``num`` lowest energies and of all that equal the last of them."""
+def _lowest(columns: Columns, numbers: np.ndarray, num: int) -> np.ndarray:
+    """Of some rows those of the ``num`` lowest energies and all that equal the last of them."""
+    energy = columns["gb_energy_j_m2"][numbers]
     if len(energy) <= num:
-        return np.arange(len(energy))
-    return np.flatnonzero(energy <= np.partition(energy, num - 1)[num - 1])
+        return numbers
+    return numbers[energy <= np.partition(energy, num - 1)[num - 1]]
 
 
-def _lowest_of_each(n_fraction: np.ndarray, energy: np.ndarray) -> np.ndarray:
-    """Rows of the lowest energy of each [n], with all that equal it."""
-    values, group = np.unique(n_fraction, return_inverse=True)
+def _lowest_of_each(columns: Columns, numbers: np.ndarray) -> np.ndarray:
+    """Of some rows those of the lowest energy of each [n], with all that equal it."""
+    energy = columns["gb_energy_j_m2"][numbers]
+    values, group = np.unique(columns["n_fraction"][numbers], return_inverse=True)
     lowest = np.full(len(values), np.inf)
     np.minimum.at(lowest, group, energy)
-    return np.flatnonzero(energy == lowest[group])
+    return numbers[energy == lowest[group]]
 
 
 def best_by_source(store: RunStore) -> SourceComparison:
@@ -220,13 +260,13 @@ def _known(value: Any) -> Any:
     return None if value != value else value
 
 
-def top_table(rows: list[dict[str, Any]]) -> Table:
-    """The records of top_rows for the terminal."""
+def top_table(top: Top) -> Table:
+    """The lowest energies for the terminal, with what was left out of them and why."""
     table = Table(header_style="bold", box=None, pad_edge=False)
     # Headings are Text: rich would take "[n]" for markup.
     for heading in ("[n]", f"GB energy ({UNIT})", "atoms", "excess volume (Å)", "candidate"):
         table.add_column(Text(heading), justify="left" if heading == "candidate" else "right")
-    for row in rows:
+    for row in top.records:
         energy = f"{row['gb_energy_j_m2']:.4f}" + ("" if row["converged"] else "*")
         volume = (
             ""
@@ -240,8 +280,12 @@ def top_table(rows: list[dict[str, Any]]) -> Table:
             volume,
             Text(row["id"]),
         )
-    if not all(row["converged"] for row in rows):
-        table.caption = "* not converged: an upper bound"
+    remarks = [
+        f"{name} is not physical and left out: {reason}" for name, reason in top.unphysical.items()
+    ]
+    if not all(row["converged"] for row in top.records):
+        remarks.insert(0, "* not converged: an upper bound")
+    table.caption = "\n".join(remarks) or None
     return table
 
 

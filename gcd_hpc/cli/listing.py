@@ -26,18 +26,18 @@ def top(
       gcd-hpc top runs/w_sigma5 --select "n=0.4 source=model" --num 20 --json
     """
     one_of(json=json, csv=csv)
-    from gcd_hpc.browse.tables import TOP_FIELDS, top_rows, top_table
+    from gcd_hpc.browse.tables import TOP_FIELDS, find_top, top_table
     from gcd_hpc.store.index import RunStore
 
-    rows = top_rows(RunStore(run), per_n, num, select)
+    found = find_top(RunStore(run), per_n, num, select)
     if json:
-        print_json(rows)
+        print_json(found.records)
     elif csv:
         from gcd_hpc.browse.listing import csv_text
 
-        print(csv_text(rows, TOP_FIELDS), end="")
+        print(csv_text(found.records, TOP_FIELDS), end="")
     else:
-        console().print(top_table(rows))
+        console().print(top_table(found))
 
 
 def listing(

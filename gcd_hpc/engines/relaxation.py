@@ -12,7 +12,13 @@ from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.engines.child import Anneal, LammpsChild, Minimizer, RelaxJob, RelaxResult
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.structures.bicrystal import Bicrystal
-from gcd_hpc.structures.energetics import closest_pair, excess_volume, gb_energy, n_fraction
+from gcd_hpc.structures.energetics import (
+    closest_pair,
+    excess_volume,
+    gb_energy,
+    n_fraction,
+    physical_fault,
+)
 
 LINE_SEARCH = ("min_modify line quadratic dmax 0.1",)
 PRESETS: dict[Literal["paper", "tight"], Minimizer] = {
@@ -28,8 +34,6 @@ MIN_PAIR = 0.3
 """Closest pair that LAMMPS is asked to relax, in nearest-neighbour distances; below it minimisers
 stop at infinite energies.
 """
-MAX_EXCESS = 0.5
-"""Energy per atom of the slab beyond which it is no crystal any more, in cohesive energies."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ def relax_boundary(
         anneal: molecular dynamics before.
 
     Raises:
-        SimulationError: if the structure is no slab that LAMMPS can evaluate, with the reason.
+        SimulationError: if the structure is no slab that LAMMPS can evaluate, or if what comes out
+            cannot be a boundary of this crystal, with the reason.
     """
     check_start(atoms, bicrystal, bulk, config)
     slab = Slab.of(atoms, bicrystal, bulk, config)
@@ -179,23 +184,36 @@ class Slab:
         return RelaxJob(positions, self.box, self.fixed, self.rigid, minimizer, anneal)
 
     def energy(self, result: RelaxResult) -> float:
-        """E_gb in J/m^2 over all atoms that do not feel a free surface (D6); refuses what is no
-        crystal any more.
+        """E_gb in J/m^2 over all atoms that do not feel a free surface.
+
+        Raises:
+            SimulationError: if the result cannot be a boundary of this crystal.
         """
-        mean, crystal = result.energies.mean(), self.bulk.cohesive_ev
-        if abs(mean / crystal - 1) > MAX_EXCESS:
+        if result.positions.shape != self.positions.shape:
             raise SimulationError(
-                f"the energy per atom, {mean:.2f} eV, is too far from the crystal's"
-                f" {crystal:.2f} eV"
+                f"{len(self.positions)} atoms went into the relaxation, {len(result.positions)}"
+                " came out"
             )
         z = result.positions[:, 2]
         inside = (z > z.min() + self.bulk.cutoff) & (z < z.max() - self.bulk.cutoff)
-        return gb_energy(
+        energy = gb_energy(
             float(result.energies[inside].sum()),
             int(inside.sum()),
             self.bulk.cohesive_ev,
             self.bicrystal.area,
         )
+        fault = physical_fault(
+            result.positions,
+            result.energies,
+            self.box[1] - self.box[0],
+            energy,
+            excess_volume(result.positions, self.bicrystal),
+            self.bulk.cohesive_ev,
+            self.bicrystal.nearest_neighbor,
+        )
+        if fault:
+            raise SimulationError(fault)
+        return energy
 
     def relaxed(
         self,

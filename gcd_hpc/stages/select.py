@@ -14,6 +14,7 @@ from gcd_hpc.learning.batches import fits
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.store.parts import read_columns, read_part, write_part
+from gcd_hpc.store.physics import row_fault
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import known_parts, training_set
 from gcd_hpc.store.schema import Candidate
@@ -55,6 +56,8 @@ def choose(setting: BoundarySystem, parts: Iterable[Path]) -> list[Candidate]:
             columns["gb_energy_j_m2"], selection
         )
         for candidate in read_part(path, np.flatnonzero(worth).tolist()):
+            if row_fault(vars(candidate), setting.bicrystal.nearest_neighbor):
+                continue
             by_fraction[round(candidate.n_fraction, 6)].append(candidate)
     chosen = []
     for _, candidates in sorted(by_fraction.items()):

@@ -1,6 +1,8 @@
 """Whether a candidate's numbers follow from one another, recomputed from its file."""
 
+from collections.abc import Mapping
 from functools import lru_cache
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,21 @@ from gcd_hpc.store.findings import Report
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.schema import BY_NAME
 from gcd_hpc.structures.bicrystal import Bicrystal
-from gcd_hpc.structures.energetics import closest_pair, excess_volume, gb_energy, n_fraction
+from gcd_hpc.structures.energetics import (
+    MIN_GB_ENERGY_J_M2,
+    closest_pair,
+    excess_volume,
+    gb_energy,
+    n_fraction,
+    physical_fault,
+)
 
 SAME_ENERGY_J_M2 = 1e-6
 """The sum is that of the same numbers: only its rounding may differ."""
 SAME_LENGTH_A = 1e-6
 OUTSIDE_A = 1.0
 """How far an atom may lie outside of the open ends of the box, as before relaxation."""
-CLOSEST = 0.5
-"""Shortest distance in a relaxed structure, in nearest-neighbour distances."""
+RELAXED_FIELDS = ("status", "n_fraction", "gb_energy_j_m2")
 _RESULTS = ("gb_energy_j_m2", "excess_volume_a", "max_force_ev_a")
 
 
@@ -163,6 +171,9 @@ class Physics:
             self._wrong("atoms", row, "cell", "the edges of a box", row["cell"])
             return
         self._verify_energy(row)
+        neighbor = nan if self._boundary is None else self._crystal(row["cell"][0]).nearest_neighbor
+        if fault := row_fault(row, neighbor):
+            self._wrong("atoms", row, "positions", "a boundary of the crystal", fault)
         heights, top = row["positions"][:, 2], row["cell"][2]
         outside = np.flatnonzero((heights < -OUTSIDE_A) | (heights > top + OUTSIDE_A))
         if len(outside):
@@ -171,18 +182,6 @@ class Physics:
         if self._boundary is None:
             return
         crystal = self._crystal(row["cell"][0])
-        closest, allowed = (
-            closest_pair(row["positions"], row["cell"]),
-            CLOSEST * crystal.nearest_neighbor,
-        )
-        if closest < allowed:
-            self._wrong(
-                "atoms",
-                row,
-                "positions",
-                f"at least {allowed:.3f} Å between two atoms",
-                f"{closest:.3f}",
-            )
         volume = excess_volume(row["positions"], crystal)
         if abs(volume - row["excess_volume_a"]) > SAME_LENGTH_A:
             self._wrong(
@@ -259,6 +258,50 @@ class Physics:
             a0 = 1.0 if length_x is None else length_x / self._crystal(None).lengths[0]
             self._crystals[length_x] = Bicrystal.build(self._boundary, a0)
         return self._crystals[length_x]
+
+
+def is_relaxed(columns: Columns, min_energy_j_m2: float = MIN_GB_ENERGY_J_M2) -> np.ndarray:
+    """Mask of the rows that were relaxed to an energy that a boundary can have, at a known [n],
+    (M,).
+
+    Args:
+        columns: RELAXED_FIELDS at least.
+    """
+    return (
+        (columns["status"] == "ok")
+        & np.isfinite(columns["gb_energy_j_m2"])
+        & np.isfinite(columns["n_fraction"])
+        & (columns["gb_energy_j_m2"] >= min_energy_j_m2)
+    )
+
+
+def row_fault(row: Mapping[str, Any], nearest_neighbor: float) -> str:
+    """The reason why a stored relaxed row is no boundary of its crystal; empty if there is none.
+
+    Args:
+        row: fields of a candidate, atoms included.
+        nearest_neighbor: of the crystal, Å; NaN if not known.
+    """
+    return physical_fault(
+        row["positions"],
+        row["energies_ev"],
+        row["cell"],
+        row["gb_energy_j_m2"],
+        row["excess_volume_a"],
+        row["cohesive_ev"],
+        nearest_neighbor,
+    )
+
+
+def neighbor_distance(config: Any, length_x: float) -> float:
+    """Nearest-neighbour distance of the crystal in a box of a length along x, Å; NaN where the
+    attribute ``config`` of a file names no boundary.
+    """
+    boundary = boundary_of(config)
+    if boundary is None:
+        return nan
+    unit = Bicrystal.build(boundary, 1.0)
+    return unit.nearest_neighbor * length_x / unit.lengths[0]
 
 
 def _is_box(cell: list[float]) -> bool:

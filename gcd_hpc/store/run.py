@@ -16,6 +16,7 @@ from gcd_hpc.store.export import element_of, to_atoms
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import each_of_part
+from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed
 from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate
 from gcd_hpc.store.selection import ordered, parse_selection, selected, take_in_order
@@ -23,7 +24,6 @@ from gcd_hpc.store.selection import ordered, parse_selection, selected, take_in_
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-RELAXED = "status=ok energy<inf"
 _BATCH = 256
 """Candidates in memory at once where they are not read in the order of the files."""
 _SAME_FRACTION = 6
@@ -187,10 +187,10 @@ class Run:
 
     def _by_energy(self) -> tuple["Run", np.ndarray]:
         """Relaxed candidates, lowest energy first, and their [n] (M,)."""
-        relaxed = self.select(RELAXED)
-        columns = relaxed.columns(["gb_energy_j_m2", "n_fraction"])
-        order = np.argsort(columns["gb_energy_j_m2"], kind="stable")
-        return self._restricted(relaxed._chosen[order]), columns["n_fraction"][order]
+        columns = self.columns(RELAXED_FIELDS)
+        relaxed = np.flatnonzero(is_relaxed(columns))
+        order = relaxed[np.argsort(columns["gb_energy_j_m2"][relaxed], kind="stable")]
+        return self._restricted(self._chosen[order]), columns["n_fraction"][order]
 
     def columns(self, names: Sequence[str]) -> Columns:
         """Fields of all candidates of this selection, in its order, as arrays (M,) or (M, 3) in the

@@ -6,7 +6,7 @@ from math import inf
 
 import numpy as np
 from ase import units
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 from gcd_hpc.errors import StructureError
@@ -14,6 +14,22 @@ from gcd_hpc.structures.bicrystal import Bicrystal, Positions
 
 J_PER_M2 = units.m**2 / units.J
 """One eV/Å^2 in J/m^2."""
+MIN_PAIR = 0.6
+"""Shortest distance between two atoms of a relaxed boundary, in nearest-neighbour distances of the
+crystal. Relaxed boundaries of metals have 0.87 and more, double and triple carbon bonds 0.78.
+"""
+MAX_DEVIATION = 0.5
+"""Largest deviation of the mean energy of an atom from the crystal's, in cohesive energies. A
+single atom may be bound by this much more than in the crystal, or be as far above a free atom.
+"""
+MIN_GB_ENERGY_J_M2 = -0.05
+"""Lowest energy of a boundary. Faults of a crystal that is barely more stable than its rival cost
+less than nothing by some 0.01 J/m^2; one that gains more is no boundary in the stable crystal.
+"""
+MIN_EXCESS_VOLUME, MAX_EXCESS_VOLUME = -1.0, 2.0
+"""Excess volume per area of a boundary, in nearest-neighbour distances: beyond two the grains do
+not touch, below minus one a whole layer of atoms would have no room.
+"""
 
 
 def gb_energy(total_ev: float, num_atoms: int, bulk_ev_per_atom: float, area_a2: float) -> float:
@@ -54,6 +70,59 @@ def excess_volume(positions: Positions, bicrystal: Bicrystal) -> float:
     upper = bicrystal.upper
     extent = np.ptp(positions[:, 2]) + upper.plane_spacing - max(upper.layer_offsets)
     return float(extent - len(positions) * bicrystal.atomic_volume / bicrystal.area)
+
+
+def physical_fault(
+    positions: Positions,
+    energies_ev: NDArray[np.float64],
+    lengths: ArrayLike,
+    gb_energy_j_m2: float,
+    excess_volume_a: float,
+    cohesive_ev: float,
+    nearest_neighbor: float,
+) -> str:
+    """The reason why a relaxed structure is no boundary of this crystal; empty if there is none.
+
+    Minimisers run into holes of a potential: two fused atoms, for which it was never fitted, can
+    gain more than any boundary costs.
+
+    Args:
+        positions, energies_ev: (N, 3) in Å and (N,) of all atoms.
+        lengths: (3,) of the box, periodic in x and y, Å.
+        cohesive_ev, nearest_neighbor: of the crystal; NaN if not known, which passes.
+    """
+    if not (np.isfinite(positions).all() and np.isfinite(energies_ev).all() and len(positions)):
+        return "the relaxed positions and energies are not all finite numbers"
+    closest, shortest = closest_pair(positions, lengths), MIN_PAIR * nearest_neighbor
+    if closest < shortest:
+        return (
+            f"two relaxed atoms are {closest:.3f} Å apart, less than {MIN_PAIR:g} of the crystal's"
+            f" nearest-neighbour distance of {nearest_neighbor:.3f} Å"
+        )
+    mean, scale = float(energies_ev.mean()), abs(cohesive_ev)
+    if abs(mean - cohesive_ev) > MAX_DEVIATION * scale:
+        return (
+            f"the energy per atom, {mean:.2f} eV, is too far from the crystal's"
+            f" {cohesive_ev:.2f} eV"
+        )
+    lowest, highest = float(energies_ev.min()), float(energies_ev.max())
+    if lowest < cohesive_ev - MAX_DEVIATION * scale or highest > MAX_DEVIATION * scale:
+        return (
+            f"the energies of single atoms reach from {lowest:.2f} to {highest:.2f} eV, beyond"
+            f" what the crystal's {cohesive_ev:.2f} eV allows"
+        )
+    if gb_energy_j_m2 < MIN_GB_ENERGY_J_M2:
+        return (
+            f"the boundary energy of {gb_energy_j_m2:.4f} J/m^2 is below"
+            f" {MIN_GB_ENERGY_J_M2:g} J/m^2, so the crystal is not the stable one any more"
+        )
+    low, high = MIN_EXCESS_VOLUME * nearest_neighbor, MAX_EXCESS_VOLUME * nearest_neighbor
+    if excess_volume_a < low or excess_volume_a > high:
+        return (
+            f"the excess volume of {excess_volume_a:.2f} Å is not between {low:.2f} and"
+            f" {high:.2f} Å"
+        )
+    return ""
 
 
 def closest_pair(

@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console
 
 from gcd_hpc.browse.tables import (
+    Top,
     best_by_source,
     exact_fractions,
+    find_top,
     json_text,
     source_markdown,
     source_table,
@@ -118,7 +120,7 @@ def test_markdown_marks_the_lead_and_leaves_gaps_for_what_was_never_seen(store):
 
 def test_the_terminal_tables_show_n_in_its_brackets(store):
     assert "[n]" in rendered(source_table(best_by_source(store)))
-    text = rendered(top_table(top_rows(store, per_n=True)))
+    text = rendered(top_table(find_top(store, per_n=True)))
     assert "[n]" in text
     assert "GB energy (J/m^2)" in text
     assert "model-02-000001" in text
@@ -126,14 +128,37 @@ def test_the_terminal_tables_show_n_in_its_brackets(store):
 
 def test_energies_that_did_not_converge_are_marked(tmp_path):
     write_part(tmp_path / "one.h5", [make_candidate(0, converged=False)], {})
-    text = rendered(top_table(top_rows(RunStore(tmp_path / "one.h5"))))
+    text = rendered(top_table(find_top(RunStore(tmp_path / "one.h5"))))
     assert "2.3000*" in text
     assert "not converged: an upper bound" in text
+
+
+def fused(index, energy):
+    """A row with two atoms in one place and the energy that this seems to gain."""
+    row = make_candidate(index, gb_energy_j_m2=energy, excess_volume_a=0.3)
+    row.positions[1] = row.positions[0] + 0.2
+    row.energies_ev[:2] = -17.0
+    return row
+
+
+@pytest.mark.parametrize("energy", [-1.619, 1.9])
+@pytest.mark.parametrize("per_n", [True, False])
+def test_a_stored_row_that_is_no_crystal_is_never_the_best_and_said_to_be_left_out(
+    tmp_path, energy, per_n
+):
+    path = tmp_path / "one.h5"
+    write_part(path, [make_candidate(0), fused(10, energy), make_candidate(20)], {})
+    top = find_top(RunStore(path), per_n, num=1)
+    assert [row["id"] for row in top.records] == ["search-000000"]
+    assert list(top.unphysical) == ["search-000010"]
+    assert "reach from -17.00" in top.unphysical["search-000010"]
+    assert "search-000010 is not physical and left out" in rendered(top_table(top))
+    assert best_by_source(RunStore(path)).rows[0].lowest_j_m2 == pytest.approx(2.3)
 
 
 @pytest.mark.parametrize("per_n", [True, False])
 def test_a_run_without_candidates_has_empty_tables(empty_store, per_n):
     assert top_rows(empty_store, per_n) == []
     assert best_by_source(empty_store).rows == ()
-    assert rendered(top_table([]))
+    assert rendered(top_table(Top([], {})))
     assert rendered(source_table(best_by_source(empty_store)))

@@ -10,9 +10,10 @@ import pytest
 from ase import Atoms
 from ase.io import read
 
-from gcd_hpc.config.campaign import BoundaryConfig, RelaxationConfig, Triad
-from gcd_hpc.engines.bulk import Bulk
+from gcd_hpc.config.campaign import BoundaryConfig, PotentialConfig, RelaxationConfig, Triad
+from gcd_hpc.engines.bulk import Bulk, measure_bulk
 from gcd_hpc.engines.child import Anneal, LammpsChild, Minimizer
+from gcd_hpc.engines.potentials import Potential, find_potential
 from gcd_hpc.engines.relaxation import PRESETS, Slab, relax_boundary
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.structures.bicrystal import Bicrystal
@@ -53,6 +54,43 @@ def test_a_boundary_between_equal_grains_costs_nothing(
     assert relaxed.gb_energy_j_m2 == pytest.approx(0.0, abs=1e-3)
     assert relaxed.excess_volume == pytest.approx(0.0, abs=1e-3)
     assert relaxed.n_fraction == 0.0
+
+
+def copper_tilt() -> tuple[Potential, Bicrystal]:
+    """Cu Sigma5 (310)[001] and a potential that binds two fused atoms with 3.3 eV each."""
+    config = PotentialConfig(pair_style="eam", pair_coeff="* * {file}", file="Cu_u3.eam")
+    boundary = BoundaryConfig(
+        element="Cu",
+        lattice="fcc",
+        lower=Triad(x=(0, 0, 1), y=(-1, 3, 0), z=(-3, -1, 0)),
+        upper=Triad(x=(0, 0, 1), y=(1, 3, 0), z=(-3, 1, 0)),
+        replicas=(2, 1),
+    )
+    return find_potential(config, "Cu", Path()), Bicrystal.build(boundary, 3.615)
+
+
+def test_two_atoms_that_fused_are_a_failure_with_their_distance(config: RelaxationConfig):
+    """The minimiser converges, and the energy would be the lowest of the whole campaign."""
+    potential, bicrystal = copper_tilt()
+    frame = Frame.build(bicrystal, (27.0, 27.0), 70.0)
+    atoms = frame.join((0.0, 0.0, 0.5))
+    near = np.argsort(np.abs(atoms.positions[:, 2] - frame.centre))[:2]
+    atoms.positions[near[1]] = atoms.positions[near[0]] + [0.0, 0.9, 0.0]
+    bulk = measure_bulk(potential, "Cu", "fcc")
+    fused = pytest.raises(SimulationError, match=r"two relaxed atoms are 0\.\d+ Å apart")
+    with LammpsChild(potential, 60.0) as child, fused:
+        relax_boundary(child, atoms, bicrystal, bulk, config, finish=False)
+
+
+def test_grains_that_were_pulled_apart_are_no_boundary(
+    child: LammpsChild, frame: Frame, bulk: Bulk, config: RelaxationConfig
+):
+    """The forces end at the cutoff of 7.9 Å, so the minimiser stops at once."""
+    atoms = frame.join((0.0, 0.0, 0.0))
+    atoms.positions[atoms.positions[:, 2] > frame.centre, 2] += 10.0
+    atoms.cell[2, 2] += 20.0
+    with pytest.raises(SimulationError, match=r"excess volume of 10\.\d\d Å is not between"):
+        relax_boundary(child, atoms, frame.bicrystal, bulk, config, finish=False)
 
 
 def test_a_rigid_shift_of_equal_grains_is_taken_back(

@@ -6,7 +6,7 @@ import pytest
 from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.stages.select import choose, select
-from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.run_directory import known_parts, search_part, training_set
 
 pytestmark = pytest.mark.lammps
@@ -32,6 +32,20 @@ def test_a_structure_that_was_found_twice_is_learnt_once(searched_run):
     assert [row.id for row in choose(setting, [part, part])] == [
         row.id for row in choose(setting, [part])
     ]
+
+
+def test_a_structure_with_fused_atoms_is_not_learnt(run_copy):
+    run_dir = run_copy("run")
+    part = search_part(run_dir, 0)
+    rows = read_part(part)
+    lowest = choose(load_boundary_system(str(run_dir)), [part])[0]
+    spoilt = next(row for row in rows if row.id == lowest.id)
+    object.__setattr__(spoilt, "gb_energy_j_m2", -1.6)
+    spoilt.positions[150] = spoilt.positions[151] + [0.0, 0.0, 0.67]
+    write_part(part, rows, {})
+    chosen = choose(load_boundary_system(str(run_dir)), [part])
+    assert chosen
+    assert lowest.id not in [row.id for row in chosen]
 
 
 def test_a_window_of_energies_withholds_what_lies_below(run_copy):

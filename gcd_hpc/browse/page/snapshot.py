@@ -12,6 +12,7 @@ import numpy as np
 from gcd_hpc.browse.tables import exact_fractions
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.hdf5 import Columns
+from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed
 from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.selection import ordered, parse_selection, selected
 
@@ -68,12 +69,9 @@ class Snapshot(Rows):
     @cached_property
     def relaxed(self) -> np.ndarray:
         """Rows that were relaxed to a finite energy, the lowest first, (M,)."""
-        columns = self.columns(["status", "gb_energy_j_m2", "n_fraction"])
-        energy = columns["gb_energy_j_m2"]
-        rows = np.flatnonzero(
-            (columns["status"] == "ok") & np.isfinite(energy) & np.isfinite(columns["n_fraction"])
-        )
-        return rows[np.argsort(energy[rows], kind="stable")]
+        columns = self.columns(RELAXED_FIELDS)
+        rows = np.flatnonzero(is_relaxed(columns))
+        return rows[np.argsort(columns["gb_energy_j_m2"][rows], kind="stable")]
 
     @cached_property
     def fractions(self) -> tuple[np.ndarray, np.ndarray]:
