@@ -4,16 +4,19 @@ POSCAR, CIF, ASE's database.
 What a file holds is told from its content, not from its name.
 """
 
-import re
+import gzip
+import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import ase.io
 import numpy as np
 from ase import Atoms
 
 from gcd_hpc.errors import StructureError
+from gcd_hpc.structures.text_formats import FORMAT_NAMES, parse, recognized
 
 FileFormat = Literal["extxyz", "lammps-data", "lammps-dump", "poscar", "cif"]
 ATOM_ENERGY = "c_energy"
@@ -21,12 +24,14 @@ ATOM_ENERGY = "c_energy"
 compute called energy.
 """
 
-_TYPES_ONLY = {"lammps-dump-text", "lammps-data"}
+MAX_BYTES = 2**28
+"""Longest content of a structure file, unpacked: about two million atoms of text."""
 _FREE = 4.0
 """Least empty height of a cell that is periodic along z, Å: less, and the file may hold a second
 boundary.
 """
 _DATABASE = b"SQLite format 3\0"
+_GZIP = b"\x1f\x8b"
 
 
 def read_structure(path: str | Path, element: str) -> Atoms:
@@ -45,9 +50,10 @@ def read_structures(path: str | Path, element: str) -> list[Atoms]:
     """The bicrystals in a file: orthorhombic boxes at the origin, periodic in x and y, boundary
     normal along z.
 
-    A cell that is periodic along z as well (POSCAR, CIF, extended XYZ) is taken for a slab: atoms
-    move along z as one if its empty part lies inside. LAMMPS types become the element given; dumps
-    keep their per-atom columns as arrays. ``info["id"]`` names a structure where the file does.
+    A slab that the end of its cell cuts in two is put together: atoms move along z as one if the
+    empty part of the cell lies inside. Types of LAMMPS that are told to be no element become the
+    one given; dumps keep their per-atom columns as arrays. Which atoms a file holds fixed is
+    forgotten. ``info["id"]`` names a structure where the file does. Files may be packed by gzip.
 
     Raises:
         StructureError: if the file is missing, damaged, in another format, of another element, or
@@ -55,37 +61,13 @@ def read_structures(path: str | Path, element: str) -> list[Atoms]:
     """
     path = Path(path)
     content = _content(path)
-    if content.startswith(_DATABASE):
-        text, file_format = "", "db"
-    else:
-        text = _text(path, content)
-        file_format = _recognized(path, text)
     try:
-        options: dict[str, Any] = {"atom_style": "atomic"} if file_format == "lammps-data" else {}
-        images = list(
-            _database(path)
-            if file_format == "db"
-            else ase.io.iread(path, index=":", format=file_format, **options)
-        )
-    except (
-        Exception
-    ) as error:  # ASE's readers raise whatever a damaged file makes them stumble over
-        raise StructureError(
-            f"{path}: cannot be read as {file_format}: {type(error).__name__}: {error}"
-        ) from error
-    _check_complete(path, text, images)
-    for atoms in images:
-        if file_format in _TYPES_ONLY:
-            atoms.symbols[:] = element
-        elif set(atoms.symbols) != {element}:
-            raise StructureError(
-                f"{path}: expected only {element} atoms, got"
-                f" {', '.join(sorted(set(atoms.symbols)))}"
-            )
-    return [
-        _as_slab(path, atoms, fully_periodic=file_format != "lammps-data" and bool(atoms.pbc[2]))
-        for atoms in images
-    ]
+        images = list(_images(content, element))
+        for atoms in images:
+            _check(atoms, element)
+        return [_as_slab(atoms) for atoms in images]
+    except StructureError as error:
+        raise StructureError(f"{path}: {error}") from error
 
 
 def write_structures(
@@ -149,115 +131,123 @@ def _dump(atoms: Atoms) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _database(path: Path) -> Iterator[Atoms]:
-    from ase.db import connect  # half a second that only databases need
-
-    with connect(path, type="db", serial=True) as database:
-        for row in database.select():
-            atoms = row.toatoms()
-            atoms.info = {"id": row.get("candidate", f"row {row.id}")}
-            yield atoms
-
-
 def _content(path: Path) -> bytes:
+    """The bytes of a file, unpacked if they are packed."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            packed = stream.peek(2)[:2] == _GZIP if path.is_file() else False
+            with gzip.open(stream) if packed else stream as source:
+                content = source.read(MAX_BYTES + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise StructureError(f"{path}: cannot be read: the gzip file is damaged") from None
     except OSError as error:
         raise StructureError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise StructureError(
+            f"{path}: expected at most {MAX_BYTES >> 20} MiB of structures; split the file"
+        )
+    return content
 
 
-def _text(path: Path, content: bytes) -> str:
+def _images(content: bytes, element: str) -> Iterator[Atoms]:
+    if content.startswith(_DATABASE):
+        yield from _database(content)
+        return
+    if b"\0" in content:
+        raise StructureError("expected a text file, got binary data")
     try:
-        return content.decode()
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise StructureError(f"{path}: expected a text file, got binary data") from None
-
-
-def _recognized(path: Path, text: str) -> str:
-    lines = text.splitlines()[:30]
-    if lines and lines[0].startswith("ITEM:"):
-        return "lammps-dump-text"
-    if any(re.match(r"\s*\d+\s+atoms\b", line) for line in lines):
-        return "lammps-data"
-    if len(lines) > 1 and lines[0].strip().isdigit() and "Lattice=" in lines[1]:
-        return "extxyz"
-    if any(line.startswith("data_") for line in lines) and "_cell_length_a" in text:
-        return "cif"
-    if (
-        len(lines) > 7
-        and re.fullmatch(r"\s*-?[\d.]+([eE][+-]?\d+)?\s*", lines[1])
-        and len(lines[2].split()) == 3
-    ):
-        return "vasp"
-    expected = (
-        "expected a LAMMPS dump, LAMMPS data, extended XYZ, POSCAR, CIF or ASE database file with a"
-        " cell"
-    )
-    raise StructureError(f"{path}: {expected}, got something else")
-
-
-def _check_complete(path: Path, text: str, images: Sequence[Atoms]) -> None:
-    """Files of LAMMPS and CIF that are cut short are read without complaint; their headers tell."""
-    headers = re.findall(
-        r"^ITEM: NUMBER OF ATOMS\s+(\d+)|^\s*(\d+)\s+atoms\b", text, flags=re.MULTILINE
-    )
-    counts = [len(atoms) for atoms in images]
-    declared = [int(dump or data) for dump, data in headers] or counts
-    if counts != declared:
-        wrong = next(
-            (pair for pair in zip(declared, counts, strict=False) if pair[0] != pair[1]),
-            (sum(declared), sum(counts)),
+        text = content.decode("latin-1")  # titles of old editors
+    text = text.replace("\r\n", "\n")
+    file_format = recognized(text)
+    if file_format is None:
+        raise StructureError(
+            "expected a LAMMPS dump, LAMMPS data, extended XYZ, POSCAR, CIF or ASE database file"
+            " with a cell, got something else"
         )
-        raise StructureError(f"{path}: cut short: expected {wrong[0]} atoms, got {wrong[1]}")
-    formula = re.search(r"^_chemical_formula_sum\s+['\"]?([\w. ]+)", text, flags=re.MULTILINE)
-    if formula:
-        unit = sum(
-            float(number or 1) for number in re.findall(r"[A-Z][a-z]?([\d.]*)", formula.group(1))
-        )
-        if counts[0] % unit:
+    images = parse(text, file_format, element)
+    if not images:
+        raise StructureError(f"expected structures in a {FORMAT_NAMES[file_format]}, got none")
+    yield from images
+
+
+def _database(content: bytes) -> Iterator[Atoms]:
+    """The structures of an ASE database; read from a copy, because ASE may write into what it
+    opens.
+    """
+    from ase.db import connect  # half a second that only databases need
+
+    with tempfile.TemporaryDirectory(prefix="gcd-hpc-") as folder:
+        copy = Path(folder, "structures.db")
+        copy.write_bytes(content)
+        try:
+            with connect(copy, type="db", serial=True) as database:
+                for row in database.select():
+                    atoms = row.toatoms()
+                    atoms.info = {"id": row.get("candidate", f"row {row.id}")}
+                    yield atoms
+        except Exception as error:  # a damaged database makes ASE and SQLite fail in any way
             raise StructureError(
-                f"{path}: cut short: expected {unit:g} atoms or whole multiples, got {counts[0]}"
-            )
-    if not counts or not all(
-        count and np.isfinite(atoms.positions).all()
-        for count, atoms in zip(counts, images, strict=True)
-    ):
-        raise StructureError(
-            f"{path}: expected atoms with finite positions, got {sum(counts)} atoms"
-        )
+                "cannot be read as ASE database: the file is damaged or of another kind"
+            ) from error
 
 
-def _as_slab(path: Path, atoms: Atoms, fully_periodic: bool) -> Atoms:
+def _check(atoms: Atoms, element: str) -> None:
+    """Refuse structures of other elements and of positions or cells that are no numbers."""
+    symbols = set(atoms.symbols)
+    if len(atoms) and symbols != {element}:
+        raise StructureError(f"expected only {element} atoms, got {', '.join(sorted(symbols))}")
+    if not len(atoms) or not np.isfinite(atoms.positions).all():
+        raise StructureError(f"expected atoms with finite positions, got {len(atoms)} atoms")
+    if not np.isfinite(np.asarray(atoms.cell)).all():
+        raise StructureError("expected a cell of finite lengths")
+
+
+def _as_slab(atoms: Atoms) -> Atoms:
+    """The atoms in a box of their own: corner at the origin, open along z, nothing held fixed."""
     cell = np.asarray(atoms.cell)
-    if np.abs(cell - np.diag(np.diag(cell))).max() > 1e-6 or np.diag(cell).min() <= 0:
+    edges = np.diag(cell)
+    if np.abs(cell - np.diag(edges)).max() > 1e-6 or edges[:2].min() <= 0:
         raise StructureError(
-            f"{path}: expected an orthorhombic box along x, y and z, got the cell"
-            f" {cell.round(4).tolist()}"
+            f"expected an orthorhombic box along x, y and z, got the cell {cell.round(4).tolist()}"
         )
     if not atoms.pbc[:2].all():
         flags = " ".join("periodic" if flag else "open" for flag in atoms.pbc)
         raise StructureError(
-            f"{path}: expected the boundary normal along z with periodic x and y, got {flags}"
+            f"expected the boundary normal along z with periodic x and y, got {flags}"
         )
-    positions = atoms.positions - np.asarray(atoms.get_celldisp()).reshape(3)
-    if fully_periodic:
-        positions[:, 2] = _closed_up(path, positions[:, 2], cell[2, 2])
+    heights, height = atoms.positions[:, 2].copy(), edges[2]
+    if height > 0 and (atoms.pbc[2] or _is_cut_in_two(heights, height)):
+        heights = _closed_up(heights, height)
+    elif heights.min() < 0 or heights.max() > height:  # an open box need not hold its atoms
+        height = max(height, np.ptp(heights) + _FREE)
+        heights += (height - np.ptp(heights)) / 2 - heights.min()
+    atoms.set_constraint()
+    atoms.positions[:, 2] = heights
+    atoms.set_cell([edges[0], edges[1], height])
     atoms.set_celldisp(np.zeros(3))
-    atoms.set_cell(np.diag(np.diag(cell)))
-    atoms.set_positions(positions)
     atoms.set_pbc((True, True, False))
     return atoms
 
 
-def _closed_up(path: Path, heights: np.ndarray, period: float) -> np.ndarray:
+def _is_cut_in_two(heights: np.ndarray, height: float) -> bool:
+    """Whether an empty part of the cell lies between two parts of a slab that is said to be open:
+    LAMMPS data and old dumps do not say whether z is periodic.
+    """
+    inside = heights.min() >= 0 and heights.max() <= height
+    return bool(inside and np.diff(np.sort(heights), prepend=heights.min()).max() >= _FREE)
+
+
+def _closed_up(heights: np.ndarray, period: float) -> np.ndarray:
     """Heights of a slab in a periodic cell, with the empty part of the cell at its ends."""
     order = np.sort(heights % period)
     gaps = np.diff(order, append=order[0] + period)
     widest = int(np.argmax(gaps))
     if gaps[widest] < _FREE:
         raise StructureError(
-            f"{path}: periodic along z with at most {gaps[widest]:.2f} Å between layers, so that it"
-            f" may hold two boundaries; expected a slab with {_FREE:g} Å of free space"
+            f"periodic along z with at most {gaps[widest]:.2f} Å between layers, so that it may"
+            f" hold two boundaries; expected a slab with {_FREE:g} Å of free space"
         )
     if widest == len(order) - 1:
         return heights % period

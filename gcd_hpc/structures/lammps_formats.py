@@ -1,0 +1,253 @@
+"""LAMMPS dumps and data files, parsed: the box with its origin, atoms, elements.
+
+Parsed here and not by ASE, whose readers lose the origin of the box, the element of dumps without
+masses and most atom styles.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_masses, atomic_numbers, chemical_symbols
+
+from gcd_hpc.errors import StructureError
+
+_STYLES = {
+    "atomic": (1, 2),
+    "charge": (1, 3),
+    "bond": (2, 3),
+    "angle": (2, 3),
+    "molecular": (2, 3),
+    "full": (2, 4),
+}
+"""Atom styles of LAMMPS data: the columns of the type and of x, counted from zero."""
+Sections = dict[str, tuple[str, list[str]]]
+"""Sections of LAMMPS data by title: the comment behind the title, and the lines."""
+_UNITS = ("metal", "real")
+"""Units of LAMMPS whose lengths are in Å."""
+_MASS_TOLERANCE = 0.1
+"""A mass this close to the campaign's element is its own, even if that of another element is closer
+(Co and Ni), atomic mass units.
+"""
+
+
+def parse_dumps(text: str, element: str) -> Iterator[Atoms]:
+    _check_units(re.search(r"^ITEM: UNITS\s+(\w+)", text, flags=re.MULTILINE))
+    for frame in text.split("ITEM: TIMESTEP")[1:]:
+        yield _dump(frame, element)
+
+
+def _dump(frame: str, element: str) -> Atoms:
+    """One frame of a dump; per-atom columns of numbers are kept as arrays."""
+    items = {part.split("\n", 1)[0].strip(): part.splitlines()[1:] for part in frame.split("ITEM:")}
+    titles = {" ".join(title.split()[:2]): title for title in items if title}
+    titles |= {title.split()[0]: title for title in items if title.startswith("ATOMS")}
+    if not {"NUMBER OF", "BOX BOUNDS", "ATOMS"} <= set(titles):
+        raise StructureError("cannot be read as LAMMPS dump: cut short before the atoms")
+    words = titles["BOX BOUNDS"].split()[2:]
+    low, lengths = _dump_box(words, items[titles["BOX BOUNDS"]])
+    names = titles["ATOMS"].split()[1:]
+    rows = _counted(
+        [line.split() for line in items[titles["ATOMS"]]],
+        int(items[titles["NUMBER OF"]][0]),
+        len(names),
+    )
+    columns = _by_id(dict(zip(names, np.array(rows, dtype=object).T, strict=True)))
+    flags = words[-3:]
+    periodic = [flag.startswith("p") for flag in flags] if len(flags) == 3 else [True, True, False]
+    atoms = Atoms(
+        _dump_symbols(columns, element),
+        positions=_dump_positions(columns, low, lengths),
+        cell=lengths,
+        pbc=periodic,
+    )
+    for name, values in columns.items():
+        numbers = _numbers(values)
+        if numbers is not None and name not in atoms.arrays:
+            atoms.set_array(name, numbers)
+    return atoms
+
+
+def _dump_box(words: Sequence[str], lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Lower corner and edges of the box, (3,) Å each."""
+    bounds = np.array([line.split() for line in lines[:3]], dtype=float)
+    if words[:1] == ["abc"] or bounds[:, 2:].any():
+        raise StructureError("expected an orthorhombic box along x, y and z, got a tilted one")
+    return bounds[:, 0], bounds[:, 1] - bounds[:, 0]
+
+
+def _dump_positions(
+    columns: dict[str, np.ndarray], low: np.ndarray, lengths: np.ndarray
+) -> np.ndarray:
+    for suffix in ("", "u", "s", "su"):
+        if {f"{axis}{suffix}" for axis in "xyz"} <= set(columns):
+            given = np.column_stack([columns[f"{axis}{suffix}"].astype(float) for axis in "xyz"])
+            # Scaled coordinates count from the lower corner, the others from the origin.
+            return given * lengths if suffix.startswith("s") else given - low
+    raise StructureError("expected columns x y z, xu yu zu, xs ys zs or xsu ysu zsu in the dump")
+
+
+def _dump_symbols(columns: dict[str, np.ndarray], element: str) -> list[str]:
+    """Elements as the dump names them, by its column of elements, labels or masses."""
+    types = columns.get("type")
+    for name in ("element", "typelabel", "type"):
+        if name in columns and (name == "element" or _numbers(columns[name]) is None):
+            return [_symbol(word) for word in columns[name]]
+    if "mass" in columns:
+        return [_of_mass(float(mass), element) for mass in columns["mass"]]
+    count = len(next(iter(columns.values()))) if types is None else len(types)
+    return [element] * count
+
+
+def parse_data(text: str, element: str) -> Iterator[Atoms]:
+    title, _, text = text.partition("\n")
+    _check_units(re.search(r"\bunits = (\w+)", title))
+    sections = _sections(text)
+    header = "\n".join(_rows(sections, ""))
+    declared = int(_header(header, r"(\d+)\s+atoms\b")[0])
+    if "Atoms" not in sections:
+        raise StructureError(f"cut short: expected {declared} atoms, got 0")
+    bounds = np.array(
+        [_header(header, rf"(\S+)\s+(\S+)\s+{axis}lo\s+{axis}hi") for axis in "xyz"], dtype=float
+    )
+    lengths = bounds[:, 1] - bounds[:, 0]
+    tilts = re.search(r"^\s*(\S+)\s+(\S+)\s+(\S+)\s+xy\s+xz\s+yz", header, flags=re.MULTILINE)
+    if tilts and np.array(tilts.groups(), dtype=float).any():
+        raise StructureError("expected an orthorhombic box along x, y and z, got a tilted one")
+    comment, lines = sections["Atoms"]
+    rows = [line.split("#")[0].split() for line in lines]
+    width = len(rows[0]) if rows else 0
+    style = _style(comment, rows, len(sections.get("Masses", ("", ()))[1]))
+    kind, first = _STYLES[style]
+    if width not in (first + 3, first + 6):
+        raise StructureError(
+            f"expected {first + 3} or {first + 6} columns in atom_style {style}, got {width}"
+        )
+    table = np.array(_counted(rows, declared, width), dtype=object)
+    table = table[np.argsort(table[:, 0].astype(np.int64), kind="stable")]
+    positions = table[:, first : first + 3].astype(float) - bounds[:, 0]
+    if width == first + 6:
+        positions += table[:, first + 3 :].astype(int) * lengths  # images of the box
+    symbols = _data_symbols(table[:, kind], sections, element)
+    yield Atoms(symbols, positions=positions, cell=lengths, pbc=(True, True, False))
+
+
+def _sections(text: str) -> Sections:
+    """The header, under the title "", and the sections of LAMMPS data, without empty lines."""
+    title = ""
+    sections: Sections = {title: ("", [])}
+    for line in text.splitlines():
+        content, _, comment = line.partition("#")
+        if re.fullmatch("[A-Z][A-Za-z ]*", content.strip()):
+            title = " ".join(content.split())
+            sections[title] = (comment.strip(), [])
+        elif content.strip():
+            sections[title][1].append(line)
+    return sections
+
+
+def _header(header: str, pattern: str) -> tuple[str, ...]:
+    match = re.search(rf"^\s*{pattern}", header, flags=re.MULTILINE)
+    if match is None:
+        raise StructureError(
+            "cannot be read as LAMMPS data file: expected atoms, xlo xhi, ylo yhi and zlo zhi in"
+            " its header"
+        )
+    return match.groups()
+
+
+def _style(comment: str, rows: Sequence[Sequence[str]], num_types: int) -> str:
+    """The atom style: as the comment behind ``Atoms`` says, else by the number of columns."""
+    words = comment.split()
+    if words[:1] and words[0] in _STYLES:
+        return words[0]
+    if len(words) == 1:
+        raise StructureError(
+            f"atom_style {words[0]} is not supported; expected one of {', '.join(_STYLES)}"
+        )
+    width = len(rows[0]) if rows else 0
+    if width in (5, 8):
+        return "atomic"
+    if width in (7, 10):
+        return "full"
+    if width in (6, 9):
+        # A charge and the type of a molecule's atom stand in the same column.
+        thirds = {row[2] for row in rows if len(row) == width}
+        types = {str(number) for number in range(1, max(1, num_types) + 1)}
+        return "molecular" if thirds <= types else "charge"
+    raise StructureError(
+        f"the atom_style of {width} columns is not known; write it behind Atoms, such as"
+        " `Atoms # atomic`"
+    )
+
+
+def _data_symbols(types: np.ndarray, sections: Sections, element: str) -> list[str]:
+    """Elements of the types by their masses, the comments there, and their labels; only types that
+    atoms have count.
+    """
+    labels = {line.split()[1]: line.split()[0] for line in _rows(sections, "Atom Type Labels")}
+    named: dict[str, set[str]] = {}
+    for label, number in labels.items():
+        if label in atomic_numbers:
+            named.setdefault(number, set()).add(label)
+    for line in _rows(sections, "Masses"):
+        values, _, comment = line.partition("#")
+        number, mass = values.split()[:2]
+        number = labels.get(number, number)
+        named.setdefault(number, set()).add(_of_mass(float(mass), element))
+        if comment.strip() in atomic_numbers:
+            named[number].add(comment.strip())
+    for label in set(types.tolist()):
+        if not label.isdigit() and label not in labels:
+            named[label] = {_symbol(label)}
+    stated = {
+        kind: sorted(named.get(labels.get(kind, kind), {element})) for kind in set(types.tolist())
+    }
+    # A type that is told to be several elements is not the campaign's.
+    return [next((one for one in stated[kind] if one != element), element) for kind in types]
+
+
+def _rows(sections: Sections, name: str) -> list[str]:
+    return sections.get(name, ("", []))[1]
+
+
+def _check_units(match: re.Match[str] | None) -> None:
+    if match and match[1] not in _UNITS:
+        raise StructureError(f"expected LAMMPS units {' or '.join(_UNITS)}, got {match[1]}")
+
+
+def _counted(rows: list[list[str]], declared: int, width: int) -> list[list[str]]:
+    """The rows of the atoms: those at the beginning with so many columns; must be as declared."""
+    count = next((i for i, row in enumerate(rows) if len(row) != width), len(rows))
+    if not 0 < declared == count:
+        raise StructureError(f"cut short: expected {declared} atoms, got {count}")
+    return rows[:count]
+
+
+def _by_id(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    if "id" not in columns:
+        return columns
+    order = np.argsort(columns["id"].astype(np.int64), kind="stable")
+    return {name: values[order] for name, values in columns.items()}
+
+
+def _numbers(values: np.ndarray) -> np.ndarray | None:
+    try:
+        return values.astype(float)
+    except ValueError:
+        return None
+
+
+def _symbol(word: str) -> str:
+    symbol = str(word).capitalize()
+    if symbol not in atomic_numbers:
+        raise StructureError(f"expected the names of elements, got {word!r}")
+    return symbol
+
+
+def _of_mass(mass: float, element: str) -> str:
+    """The element of a mass in atomic mass units."""
+    if abs(mass - atomic_masses[atomic_numbers[element]]) < _MASS_TOLERANCE:
+        return element
+    return chemical_symbols[int(np.nanargmin(np.abs(atomic_masses[1:] - mass))) + 1]
