@@ -23,7 +23,7 @@ from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate
 from gcd_hpc.stages.sample import Model, candidate, draft, generate
 from gcd_hpc.store.parts import read_columns, read_part
-from gcd_hpc.store.run_directory import model_file, training_set
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.voxels.decoder_training import train_decoder
 from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
@@ -78,9 +78,10 @@ def fates(
     setting: BoundarySystem, run_dir: Path, decoders: dict[str, Decoder], num: int
 ) -> list[str]:
     """One line a decoder: the same generated arrays decoded, assembled and relaxed."""
-    model = Model.load(model_file(run_dir, 1), setting, CPU)
+    model = Model.load(RunDirectory(run_dir).model_file(1), setting, CPU)
     known = read_columns(
-        [training_set(run_dir, 1)], ["n_fraction", "gb_energy_j_m2", "registry_relaxed"]
+        [RunDirectory(run_dir).training_set(1)],
+        ["n_fraction", "gb_energy_j_m2", "registry_relaxed"],
     )
     drafts = [draft(setting, model, known, index) for index in range(num)]
     arrays = generate(setting, model, drafts, CPU)
@@ -123,7 +124,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     setting = load_boundary_system(str(options.run))
-    structures = read_part(training_set(options.run, 1))
+    structures = read_part(RunDirectory(options.run).training_set(1))
     positions, grid = structures[0].positions, grid_of(setting.frame, setting.config.voxels.shape)
     start = time.process_time()
     config = CONFIG.model_copy(update={"num_steps": options.steps})

@@ -27,7 +27,7 @@ from gcd_hpc.stages import train as training
 from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate
 from gcd_hpc.stages.sample import Model, sample_chunk
 from gcd_hpc.store.parts import read_columns, read_part
-from gcd_hpc.store.run_directory import model_file, sampled_part, training_set
+from gcd_hpc.store.run_directory import RunDirectory
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 CPU = torch.device("cpu")
@@ -41,7 +41,7 @@ def with_precision(setting: BoundarySystem, precision: str) -> BoundarySystem:
 
 def step_seconds(setting: BoundarySystem, run_dir: Path, num: int = 30) -> float:
     """Median time of a training step, data included."""
-    structures = read_part(training_set(run_dir, 1))
+    structures = read_part(RunDirectory(run_dir).training_set(1))
     grid = grid_of(setting.frame, setting.config.voxels.shape)
     scale = ConditionScale.fit([structure.gb_energy_j_m2 for structure in structures])
     sampler = Sampler(setting, grid, structures, voxel_scale(structures, grid), scale, 1)
@@ -56,9 +56,10 @@ def step_seconds(setting: BoundarySystem, run_dir: Path, num: int = 30) -> float
 
 def candidate_seconds(setting: BoundarySystem, run_dir: Path, num: int = 30) -> float:
     """Mean time to sample and decode a candidate."""
-    model = Model.load(model_file(run_dir, 1), setting, CPU)
+    model = Model.load(RunDirectory(run_dir).model_file(1), setting, CPU)
     known = read_columns(
-        [training_set(run_dir, 1)], ["n_fraction", "gb_energy_j_m2", "registry_relaxed"]
+        [RunDirectory(run_dir).training_set(1)],
+        ["n_fraction", "gb_energy_j_m2", "registry_relaxed"],
     )
     decoder = load_decoder(run_dir, setting)
     sample_chunk(setting, model, known, decoder, range(setting.config.sampling.batch_size), CPU)
@@ -73,8 +74,12 @@ def relaxation_seconds(
     """Mean time to relax a candidate of the first model as the campaign does: screen for all,
     preset for those that matter.
     """
-    rows = [row for row in read_part(sampled_part(run_dir, 1, 0)) if row.status == "sampled"][:num]
-    known = read_columns([training_set(run_dir, 1)], ["n_fraction", "gb_energy_j_m2"])
+    rows = [
+        row
+        for row in read_part(RunDirectory(run_dir).sampled_part(1, 0))
+        if row.status == "sampled"
+    ][:num]
+    known = read_columns([RunDirectory(run_dir).training_set(1)], ["n_fraction", "gb_energy_j_m2"])
     worth = ScreenWindow(setting.config.relaxation.screen_window_j_m2, {})
     for fraction, energy in zip(known["n_fraction"], known["gb_energy_j_m2"], strict=True):
         worth.learn(fraction, energy)

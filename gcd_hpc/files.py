@@ -2,6 +2,7 @@
 then renamed.
 """
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -38,12 +39,19 @@ def replacing(path: Path, flush: bool = True) -> Iterator[Path]:
         if flush:
             _flush(path.parent)
     except OSError as error:
-        raise RunDirectoryError(
-            f"{path}: expected a place to write to, got: {error.strerror or error}"
-        ) from error
+        raise cannot_write(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def cannot_write(path: Path | str, error: Exception) -> RunDirectoryError:
+    """The sentence about a file that could not be written."""
+    reason = str(getattr(error, "strerror", None) or error)
+    cure = ""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        cure = "; free some and run the same command again"
+    return RunDirectoryError(f"cannot write {path}: {reason[:1].lower()}{reason[1:]}{cure}")
 
 
 def reserve(path: Path, num_bytes: int) -> None:

@@ -231,5 +231,77 @@ def test_functions_stay_short():
     assert not long
 
 
+RUN_FILES = (
+    *["campaign.yaml", "events.jsonl", "bulk.json", "results.h5", "index.h5", "summary.md"],
+    *["training.h5", "state.pt", "model.safetensors", "decoder.safetensors", "promotion.json"],
+    *["progress.json", "sampling.json", "parsl.log"],
+)
+RUN_FOLDERS = ("parts", "models", "tasks", "logs", "quarantine", "runinfo")
+RUN_DIRECTORY = "store.run_directory"
+
+
+def texts(tree: ast.AST) -> Iterator[ast.Constant]:
+    """String constants of a module that are not docstrings."""
+    documentation = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if is_text and id(node) not in documentation:
+            yield node
+
+
+def spelt_names(module: str) -> Iterator[str]:
+    """Places where a module spells the name of a file or folder of a run directory."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    for text in texts(tree):
+        name = text.value.rsplit("/", 1)[-1]
+        if name in RUN_FILES or name.startswith(("part-", "model-*")):
+            yield f"{MODULES[module]}:{text.lineno} spells {text.value!r}"
+    for node in ast.walk(tree):
+        is_path = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
+        if is_path and getattr(node.right, "value", None) in RUN_FOLDERS:
+            yield f"{MODULES[module]}:{node.lineno} spells {node.right.value!r}"
+
+
+def test_only_one_module_knows_the_names_of_the_files_of_a_run():
+    assert list(spelt_names(RUN_DIRECTORY))
+    wrong = [
+        place for module in MODULES if module != RUN_DIRECTORY for place in spelt_names(module)
+    ]
+    assert not wrong
+
+
+# [n] is an integer; these modules still compare it as a rounded fraction. The list only shrinks.
+KEYED_BY_FRACTIONS = {
+    *["accounts.rehearsal", "browse.listing", "campaign.ledger", "experiments.ablations"],
+    *["experiments.boundary_figures", "experiments.boundary_numbers"],
+    *["experiments.boundary_tasks", "learning.batches", "stages.result"],
+    *["stages.ranking", "stages.relaxing", "stages.select"],
+}
+
+
+def rounds_a_key(module: str) -> bool:
+    """Whether a module makes keys of numbers: round(x, 6), np.round(x, 6), f"{x:.6g}"."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and len(node.args) == 2:
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            digits = node.args[1]
+            if name == "round" and isinstance(digits, ast.Constant) and digits.value == 6:
+                return True
+        spec = node.format_spec if isinstance(node, ast.FormattedValue) else None
+        if spec is not None and ast.unparse(spec).strip("f'\"") in (".6g", ".6f"):
+            return True
+    return False
+
+
+def test_no_module_takes_rounded_fractions_for_the_key_of_an_n():
+    assert {module for module in MODULES if rounds_a_key(module)} <= KEYED_BY_FRACTIONS
+
+
 def test_no_file_is_a_box_of_odds_and_ends():
     assert not [path for path in FILES if path.stem in ("utils", "helpers", "common", "misc")]

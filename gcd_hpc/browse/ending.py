@@ -7,10 +7,11 @@ from rich.text import Text
 
 from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.browse.figures import plot_egb_vs_n
-from gcd_hpc.browse.summary import FIGURE, StageCost, cost_table, write_summary
+from gcd_hpc.browse.summary import StageCost, cost_table, write_summary
 from gcd_hpc.browse.tables import best_by_source, source_table, top_rows
 from gcd_hpc.campaign.ledger import State
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.run_directory import RunDirectory
 
 
 def write_report(run_dir: Path, state: State) -> None:
@@ -18,7 +19,7 @@ def write_report(run_dir: Path, state: State) -> None:
     store = RunStore(run_dir)
     store.merge()
     if top_rows(store, num=1):
-        plot_egb_vs_n(store, run_dir / FIGURE)
+        plot_egb_vs_n(store, RunDirectory(run_dir).figure)
     write_summary(run_dir, timings(state))
 
 
@@ -28,7 +29,8 @@ def ending(run_dir: Path, state: State) -> RenderableType:
         source_table(best_by_source(RunStore(run_dir))),
         cost_table(timings(state)),
         Text(
-            f"{run_dir / 'summary.md'}, egb_vs_n.png and results.h5 hold the rest.", overflow="fold"
+            f"{RunDirectory(run_dir).summary}, egb_vs_n.png and results.h5 hold the rest.",
+            overflow="fold",
         ),
     )
 

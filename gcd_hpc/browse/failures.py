@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.campaign.ledger import Event, read_events
-from gcd_hpc.stages.quarantine import quarantine_dir
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.run_directory import RunDirectory
 
 INVALID = "invalid"
 CLASSES = ("mistake", "bug", "infrastructure", "physics", INVALID)
@@ -84,7 +84,7 @@ def _candidate_rows(run_dir: Path, store: RunStore) -> list[dict[str, Any]]:
         # Part files of schema version 1 hold physics only.
         kind = INVALID if state == INVALID else failure or "physics"
         outcome = {INVALID: "refused", "bug": "quarantined"}.get(kind, "recorded")
-        folder = quarantine_dir(run_dir, name) if kind == "bug" else None
+        folder = RunDirectory(run_dir).quarantine(name) if kind == "bug" else None
         found.append(_row(name, "candidate", kind, reason, outcome, folder))
     return found
 

@@ -8,12 +8,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gcd_hpc.campaign.directory import CONFIG_NAME
 from gcd_hpc.campaign.ledger import Event, State, read_events
 from gcd_hpc.campaign.progress import Pace, best_so_far, clock, snapshot
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.stages.table import phase_name, phase_order
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.reaper import is_alive
 
 Status = Literal["running", "paused", "complete", "failed", "interrupted"]
@@ -67,7 +67,7 @@ def status_record(run_dir: Path) -> dict[str, Any]:
     """The status as plain data."""
     state, events = read_state(run_dir)
     assert state.plan is not None
-    config = load_campaign(run_dir / CONFIG_NAME)
+    config = load_campaign(RunDirectory(run_dir).config)
     now = snapshot(config, state, run_dir, state.elapsed_s, Pace())
     phases = {
         phase_name(*phase): state.num_done[phase]

@@ -17,8 +17,7 @@ from gcd_hpc.browse.tables import (
 )
 from gcd_hpc.files import replacing
 from gcd_hpc.store.index import RunStore
-
-SUMMARY, FIGURE = "summary.md", "egb_vs_n.png"
+from gcd_hpc.store.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,11 @@ def write_summary(run_dir: str | Path, timings: Mapping[str, StageCost]) -> Path
     """Write RUN/summary.md: energies per [n] and source, the lowest structures, the cost per stage,
     and the figure if it was drawn.
     """
-    run_dir = Path(run_dir)
-    store = RunStore(run_dir)
+    run = RunDirectory(run_dir)
+    store = RunStore(run.path)
     blocks = [
         f"# {_name(store)}",
-        *([f"![GB energy against [n]]({FIGURE})"] if (run_dir / FIGURE).is_file() else []),
+        *([f"![GB energy against [n]]({run.figure.name})"] if run.figure.is_file() else []),
         "## Lowest energies by source",
         (
             f"GB energy in {UNIT}, in brackets the number of relaxed candidates. "
@@ -52,9 +51,9 @@ def write_summary(run_dir: str | Path, timings: Mapping[str, StageCost]) -> Path
         "## Where the time went",
         cost_markdown(timings),
     ]
-    with replacing(run_dir / SUMMARY) as temporary:
+    with replacing(run.summary) as temporary:
         temporary.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
-    return run_dir / SUMMARY
+    return run.summary
 
 
 def cost_markdown(timings: Mapping[str, StageCost]) -> str:

@@ -8,8 +8,8 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.errors import ConfigError, RunDirectoryError
 from gcd_hpc.files import replacing
+from gcd_hpc.store.run_directory import RunDirectory
 
-CONFIG_NAME = "campaign.yaml"
 GROWING = "budget"
 """The section that may change between two sessions of a campaign."""
 MIN_FREE_BYTES = 16 * 2**20
@@ -48,7 +48,7 @@ def settle_config(run_dir: Path, config: CampaignConfig) -> None:
     Raises:
         RunDirectoryError: if another key changed, naming the first one.
     """
-    path = run_dir / CONFIG_NAME
+    path = RunDirectory(run_dir).config
     if path.exists():
         try:
             before = load_campaign(path)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gcd_hpc.campaign.directory import CONFIG_NAME, check_same, open_run_directory, settle_config
+from gcd_hpc.campaign.directory import check_same, open_run_directory, settle_config
 from gcd_hpc.campaign.ledger import Event, Ledger, State, read_events, replay
 from gcd_hpc.campaign.policy import Stop, step
 from gcd_hpc.campaign.progress import Progress
@@ -15,10 +15,10 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import RunDirectoryError
-from gcd_hpc.files import remove_leftovers
+from gcd_hpc.files import cannot_write, remove_leftovers
 from gcd_hpc.stages.table import MODULES, SEARCH, Stage
 from gcd_hpc.stages.tasks import Plan, TaskIds, lost_tasks
-from gcd_hpc.store.run_directory import pause_file
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.fitting import fit_site
 from gcd_hpc.workers.reaper import end, orphans
 
@@ -41,9 +41,9 @@ def finished_before(
     Raises:
         RunDirectoryError: if the run directory holds another campaign.
     """
-    if not (run_dir / CONFIG_NAME).exists():
+    if not RunDirectory(run_dir).config.exists():
         return None
-    check_same(run_dir, load_campaign(run_dir / CONFIG_NAME), config)
+    check_same(run_dir, load_campaign(RunDirectory(run_dir).config), config)
     state = replay(read_events(run_dir))
     if state.plan is None or not state.reported:
         return None
@@ -98,7 +98,7 @@ def run_campaign(
             end(orphans(state.drivers))
             settle_config(run_dir, config)
             remove_leftovers(run_dir)
-            pause_file(run_dir).unlink(missing_ok=True)
+            RunDirectory(run_dir).pause.unlink(missing_ok=True)
             addresses = TaskIds(config, prepare(run_dir, config, campaign_folder), plan.mode)
             with progress or Progress() as display:
                 for task, reason in lost_tasks(run_dir, state.finished).items():
@@ -117,8 +117,7 @@ def run_campaign(
     except OSError as error:
         if not is_disk_error(error):
             raise
-        where, what = error.filename or run_dir, (error.strerror or str(error)).lower()
-        raise RunDirectoryError(f"{where}: expected a place to write to, got: {what}") from error
+        raise cannot_write(error.filename or run_dir, error) from error
 
 
 def check_mode(run_dir: Path, before: Plan | None, plan: Plan) -> None:

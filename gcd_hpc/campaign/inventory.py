@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gcd_hpc.campaign.directory import CONFIG_NAME
 from gcd_hpc.campaign.ledger import State, read_events, replay
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
@@ -15,9 +14,15 @@ from gcd_hpc.errors import ConfigError, StoreError
 from gcd_hpc.stages.tasks import output_path, read_record
 from gcd_hpc.store.copies import verify_index, verify_results
 from gcd_hpc.store.findings import Report
-from gcd_hpc.store.index import INDEX, RESULTS, RunStore
+from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_columns
-from gcd_hpc.store.run_directory import chunk_indices, relaxed_part, sampled_part
+from gcd_hpc.store.run_directory import (
+    RunDirectory,
+    chunk_indices,
+    part_name,
+    part_number,
+    parts_in,
+)
 from gcd_hpc.store.verify import verify_file
 
 
@@ -37,7 +42,7 @@ def verify(
     # Before the files: what is finished now is on disk, whatever a campaign at work does meanwhile.
     state = replay(read_events(path)) if path.is_dir() else State()
     for file in files:
-        if file.name == INDEX:
+        if file == RunDirectory(path).index:
             verify_index(file, report)
             advance(file.stat().st_size)
         else:
@@ -46,12 +51,12 @@ def verify(
         _verify_outputs(path, state, report)
         _verify_numbers(path, state, report)
         _verify_candidates(path, state, report)
-        parts = RunStore(path).part_paths()
-        if path / RESULTS in files and parts != [path / RESULTS]:
+        parts, results = RunStore(path).part_paths(), RunDirectory(path).results
+        if results in files and parts != [results]:
             if state.plan is None or state.reported:
-                verify_results(path / RESULTS, parts, report)
+                verify_results(results, parts, report)
             else:
-                report.skipped("results", f"{path / RESULTS}: written again when the campaign ends")
+                report.skipped("results", f"{results}: written again when the campaign ends")
 
 
 def files_of(path: Path) -> list[Path]:
@@ -66,10 +71,9 @@ def files_of(path: Path) -> list[Path]:
         raise StoreError(
             f"{path}: expected a run directory or an HDF5 file of candidates, got no such file"
         )
-    parts = sorted(path.glob("parts/search/part-*.h5")) + sorted(
-        path.glob("parts/model-*/*/part-*.h5")
-    )
-    others = [*sorted(path.glob("models/*/training.h5")), path / RESULTS, path / INDEX]
+    run = RunDirectory(path)
+    parts = [part for folder in run.part_folders() for part in parts_in(folder)]
+    others = [*run.training_sets(), run.results, run.index]
     files = parts + [file for file in others if file.is_file()]
     if not files:
         raise StoreError(
@@ -93,7 +97,7 @@ def _verify_outputs(run_dir: Path, state: State, report: Report) -> None:
                 file=path,
             )
     num_foreign = 0
-    for path in sorted((run_dir / "tasks").glob("*.json")):
+    for path in RunDirectory(run_dir).records():
         record = read_record(run_dir, path.stem)
         if record is None:
             if _is_json(path):
@@ -115,8 +119,7 @@ def _verify_outputs(run_dir: Path, state: State, report: Report) -> None:
     if num_foreign:
         report.skipped(
             "shards",
-            f"{run_dir / 'tasks'}: {num_foreign} records of another version of gcd-hpc, which name"
-            " no files",
+            f"{run_dir}: {num_foreign} records of another version of gcd-hpc, which name no files",
         )
 
 
@@ -124,26 +127,21 @@ def _verify_numbers(run_dir: Path, state: State, report: Report) -> None:
     """Without a ledger, parts are numbered without a gap."""
     if state.plan is not None:
         return
-    folders = [
-        run_dir / "parts" / "search",
-        *sorted(run_dir.glob("parts/model-*/sampled")),
-        *sorted(run_dir.glob("parts/model-*/relaxed")),
-    ]
-    for folder in folders:
-        numbers = [int(path.stem.removeprefix("part-")) for path in folder.glob("part-*.h5")]
+    for folder in RunDirectory(run_dir).part_folders():
+        numbers = [part_number(path) for path in parts_in(folder)]
         for number in sorted(set(range(max(numbers, default=0))) - set(numbers)):
             report.found(
                 "shards",
                 "a part, for there are later ones",
                 "no such file",
-                file=folder / f"part-{number:05d}.h5",
+                file=folder / part_name(number),
             )
 
 
 def _verify_candidates(run_dir: Path, state: State, report: Report) -> None:
     """Each part holds the candidates of its number, relaxed ones those that were sampled."""
     try:
-        config = load_campaign(run_dir / CONFIG_NAME)
+        config = load_campaign(RunDirectory(run_dir).config)
     except ConfigError as error:
         report.skipped("shards", f"the candidates of each part were not counted: {error}")
         return
@@ -152,28 +150,28 @@ def _verify_candidates(run_dir: Path, state: State, report: Report) -> None:
         if got is not None:
             _compare(path, expected, got, report)
     num_batches = state.plan.num_batches if state.plan else 1
-    for folder in sorted(run_dir.glob("parts/model-*/relaxed")):
-        _verify_batches(
-            run_dir, int(folder.parent.name.removeprefix("model-")), num_batches, report
-        )
+    for version in RunDirectory(run_dir).versions():
+        _verify_batches(run_dir, version, num_batches, report)
 
 
 def _expected(run_dir: Path, config: CampaignConfig) -> Iterator[tuple[Path, list[int]]]:
     """Parts of the search and of sampling with the indices of their candidates."""
-    search, sampling = config.search, config.sampling
-    for path in sorted(run_dir.glob("parts/search/part-*.h5")):
-        yield path, list(chunk_indices(search.num_tries, search.chunk_size, _number(path)))
-    for path in sorted(run_dir.glob("parts/model-*/sampled/part-*.h5")):
-        yield path, list(chunk_indices(sampling.num_candidates, sampling.chunk_size, _number(path)))
+    search, sampling, run = config.search, config.sampling, RunDirectory(run_dir)
+    for path in run.search_parts():
+        yield path, list(chunk_indices(search.num_tries, search.chunk_size, part_number(path)))
+    for version in run.versions():
+        for path in run.sampled_parts(version):
+            chunk = part_number(path)
+            yield path, list(chunk_indices(sampling.num_candidates, sampling.chunk_size, chunk))
 
 
 def _verify_batches(run_dir: Path, version: int, num_batches: int, report: Report) -> None:
     """Batches of a sampled chunk are parts of it, all of them together the whole."""
     batches: dict[int, list[Path]] = defaultdict(list)
-    for path in sorted(relaxed_part(run_dir, version, 0).parent.glob("part-*.h5")):
-        batches[_number(path) // num_batches].append(path)
+    for path in RunDirectory(run_dir).relaxed_parts(version):
+        batches[part_number(path) // num_batches].append(path)
     for chunk, paths in batches.items():
-        sampled = sampled_part(run_dir, version, chunk)
+        sampled = RunDirectory(run_dir).sampled_part(version, chunk)
         expected = _indices(sampled) if sampled.is_file() else None
         found = [_indices(path) for path in paths]
         if not sampled.is_file():
@@ -229,7 +227,3 @@ def _is_json(path: Path) -> bool:
         return True
     except ValueError:
         return False
-
-
-def _number(path: Path) -> int:
-    return int(path.stem.removeprefix("part-"))

@@ -15,10 +15,11 @@ from typing import Any, BinaryIO, Literal
 
 from gcd_hpc.campaign.waiting import Waiting
 from gcd_hpc.errors import RunDirectoryError
+from gcd_hpc.files import cannot_write
 from gcd_hpc.stages.table import STAGES, WHOLE, Stage
 from gcd_hpc.stages.tasks import Plan, Task
+from gcd_hpc.store.run_directory import RunDirectory
 
-LEDGER_NAME = "events.jsonl"
 Kind = Literal[
     "opened",
     "submitted",
@@ -271,12 +272,12 @@ def read_events(run_dir: Path) -> list[Event]:
         RunDirectoryError: if another line is damaged.
     """
     try:
-        content = (run_dir / LEDGER_NAME).read_bytes()
+        content = RunDirectory(run_dir).ledger.read_bytes()
     except FileNotFoundError:
         return []
     except OSError as error:
         raise RunDirectoryError(
-            f"{run_dir / LEDGER_NAME}: cannot be read: {error.strerror}"
+            f"{RunDirectory(run_dir).ledger}: cannot be read: {error.strerror}"
         ) from error
     lines = content[: content.rfind(b"\n") + 1].splitlines()
     events = []
@@ -285,7 +286,7 @@ def read_events(run_dir: Path) -> list[Event]:
             events.append(Event.parse(line.decode()))
         except (ValueError, KeyError, AttributeError, UnicodeDecodeError):
             raise RunDirectoryError(
-                f"{run_dir / LEDGER_NAME}: line {number} must be an event, got {line[:60]!r}"
+                f"{RunDirectory(run_dir).ledger}: line {number} must be an event, got {line[:60]!r}"
             ) from None
     return events
 
@@ -294,7 +295,7 @@ class Ledger:
     """The one writer of a run's events: a context manager that holds the file's lock."""
 
     def __init__(self, run_dir: Path) -> None:
-        self._path = run_dir / LEDGER_NAME
+        self._path = RunDirectory(run_dir).ledger
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> "Ledger":
@@ -302,7 +303,7 @@ class Ledger:
             # Unbuffered: an event is with the system when append returns, and kill -9 loses none.
             self._file = open(self._path, "a+b", buffering=0)
         except OSError as error:
-            raise _unwritable(self._path, error) from error
+            raise cannot_write(self._path, error) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -338,7 +339,7 @@ class Ledger:
                 line = line[self._file.write(line) :]
         except OSError as error:
             os.ftruncate(self._file.fileno(), size)
-            raise _unwritable(self._path, error) from error
+            raise cannot_write(self._path, error) from error
 
     def _drop_torn_line(self) -> None:
         assert self._file is not None
@@ -352,9 +353,3 @@ class Ledger:
 def _holder(run_dir: Path) -> str:
     drivers = list(replay(read_events(run_dir)).drivers.values())
     return f" (process {drivers[-1][0]})" if drivers else ""
-
-
-def _unwritable(path: Path, error: OSError) -> RunDirectoryError:
-    return RunDirectoryError(
-        f"{path}: expected a place to write to, got: {(error.strerror or str(error)).lower()}"
-    )

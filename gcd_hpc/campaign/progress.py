@@ -14,6 +14,7 @@ from rich.text import Text
 from gcd_hpc.campaign.ledger import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.stages.table import STAGES, Stage
+from gcd_hpc.store.run_directory import RunDirectory
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -227,8 +228,9 @@ def _counts(
         case "relax":
             return min(chunks * config.sampling.chunk_size, num), num, "candidates", ""
         case "sample":
+            num_chunks = len(RunDirectory(run_dir).sampled_parts(version))
             return (
-                min(sampled_chunks(run_dir, version) * config.sampling.chunk_size, num),
+                min(num_chunks * config.sampling.chunk_size, num),
                 num,
                 "candidates",
                 "",
@@ -252,7 +254,7 @@ def best_so_far(state: State) -> dict[str, tuple[float, str]]:
 def training_progress(run_dir: Path, version: int) -> tuple[float, float, str]:
     """Steps done, all steps and the loss, as the training stage last wrote them."""
     try:
-        data = json.loads((run_dir / "models" / f"{version:02d}" / "progress.json").read_text())
+        data = json.loads(RunDirectory(run_dir).training_progress(version).read_text())
         loss = data.get("loss")
         return (
             float(data["step"]),
@@ -261,11 +263,6 @@ def training_progress(run_dir: Path, version: int) -> tuple[float, float, str]:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0, 0.0, "starting"
-
-
-def sampled_chunks(run_dir: Path, version: int) -> int:
-    """Chunks of sampled candidates on disk."""
-    return len(list((run_dir / "parts" / f"model-{version:02d}" / "sampled").glob("part-*.h5")))
 
 
 def clock(seconds: float | None) -> str:

@@ -18,14 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gcd_hpc.campaign.ledger import Event, Ledger, State, opened
-from gcd_hpc.campaign.policy import (
-    MAX_RETRIES,
-    Drop,
-    Quarantine,
-    Stop,
-    Submit,
-    step,
-)
+from gcd_hpc.campaign.policy import MAX_RETRIES, Drop, Quarantine, Stop, Submit, step
 from gcd_hpc.campaign.progress import Pace, Progress, snapshot
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
@@ -39,7 +32,7 @@ from gcd_hpc.stages.tasks import (
     TaskIds,
     find_record,
 )
-from gcd_hpc.store.run_directory import pause_file
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.launch import PausedError, PoolStartError, ProcessLostError
 from gcd_hpc.workers.reaper import KEEP_ENVIRONMENT, TOKEN_NAME, descendants, end, start_time
 
@@ -202,7 +195,7 @@ class Session:
     def _give_up_pools(self, reason: str) -> None:
         self._num_reloads += 1
         if self._num_reloads > MAX_RETRIES:
-            log = self._run_dir / "logs" / "parsl.log"
+            log = RunDirectory(self._run_dir).workers_log
             raise LaunchError(
                 f"{reason}, {self._num_reloads} times in a row; see {log} and the folder runinfo"
             )
@@ -221,7 +214,7 @@ class Session:
             f"{signal.Signals(self._signal).name}: finishing what runs, {limit}; Ctrl-C stops at"
             " once"
         )
-        pause_file(self._run_dir).touch()
+        RunDirectory(self._run_dir).pause.touch()
         while (
             self._running
             and time.monotonic() < deadline

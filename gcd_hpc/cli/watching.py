@@ -10,6 +10,7 @@ import typer
 
 from gcd_hpc.cli.options import Json, Run
 from gcd_hpc.cli.output import console, print_json
+from gcd_hpc.store.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -98,11 +99,10 @@ def report(
     from gcd_hpc.accounts.report import report_of
     from gcd_hpc.browse.status import read_state
     from gcd_hpc.browse.usage import report_record, report_table, unique_low_energy
-    from gcd_hpc.campaign.directory import CONFIG_NAME
     from gcd_hpc.config.loader import load_campaign
 
     _, events = read_state(run)
-    window = load_campaign(run / CONFIG_NAME).selection.energy_window_j_m2
+    window = load_campaign(RunDirectory(run).config).selection.energy_window_j_m2
     record = report_record(report_of(events), unique_low_energy(run, window))
     if json:
         print_json(record)

@@ -3,8 +3,6 @@ and the potential's reach.
 """
 
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from scipy.optimize import brentq
 from gcd_hpc.engines.child import Evaluation, LammpsChild
 from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.errors import PotentialError, SimulationError
+from gcd_hpc.files import replacing
 from gcd_hpc.structures.lattices import conventional_cell, cubic_lattice
 
 REPLICAS = 3
@@ -117,8 +116,5 @@ def _read_cache(cache: Path | None) -> dict[str, dict[str, float]]:
 
 
 def _write_cache(cache: Path, content: dict[str, dict[str, float]]) -> None:
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=cache.parent, prefix=f".{cache.name}.")
-    with os.fdopen(descriptor, "w") as stream:
-        json.dump(content, stream, indent=1)
-    os.replace(name, cache)
+    with replacing(cache) as temporary:
+        temporary.write_text(json.dumps(content, indent=1))

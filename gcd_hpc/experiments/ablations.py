@@ -42,7 +42,7 @@ from gcd_hpc.stages.ranking import lowest_energies
 from gcd_hpc.stages.sample import Round
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
-from gcd_hpc.store.run_directory import chunk_indices, model_file, sampled_part, training_set
+from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
 
 NEAR_J_M2 = 0.2
 """A candidate this close to the lowest energy known for its [n] is a good one."""
@@ -281,7 +281,7 @@ def num_evaluations(config: CampaignConfig) -> int:
 def borrowed(work: Path, lender: Path, config: CampaignConfig) -> Path:
     """A run directory that samples in its own way with the model of another one."""
     run = open_run(work, "ablation", config)
-    for path in (training_set(run, VERSION), model_file(run, VERSION)):
+    for path in (RunDirectory(run).training_set(VERSION), RunDirectory(run).model_file(VERSION)):
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as temporary:
@@ -310,7 +310,9 @@ def train_variant(
 def train_decoder(run_dir: Path, report: Report) -> Arrays:
     """The learned decoder of a run, from the training set of its model."""
     prepare_decoder(
-        run_dir, load_boundary_system(str(run_dir)), read_part(training_set(run_dir, VERSION))
+        run_dir,
+        load_boundary_system(str(run_dir)),
+        read_part(RunDirectory(run_dir).training_set(VERSION)),
     )
     report(1.0)
     return {}
@@ -330,7 +332,9 @@ def sample_variant(run_dir: Path, block: int, device: str, report: Report) -> Ar
         chunk_indices(config.sampling.num_candidates, config.sampling.chunk_size, block)
     )
     seconds = clock() - started
-    write_part(sampled_part(run_dir, VERSION, block), rows, campaign_provenance(config))
+    write_part(
+        RunDirectory(run_dir).sampled_part(VERSION, block), rows, campaign_provenance(config)
+    )
     report(1.0)
     return {"sampling_s": np.array(seconds)}
 

@@ -21,7 +21,7 @@ from gcd_hpc.config.loader import dump
 from gcd_hpc.experiments.work import Arrays, Report
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.batches import low_energy_weights
-from gcd_hpc.learning.boundary import CONFIG_NAME, BoundarySystem, load_boundary_system, prepare
+from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system, prepare
 from gcd_hpc.networks.checkpoint import load
 from gcd_hpc.search.tries import search_start
 from gcd_hpc.seeds import REPRODUCE, SEARCH, generator
@@ -34,15 +34,7 @@ from gcd_hpc.stages.select import boundary_fingerprint, choose, unique
 from gcd_hpc.stages.train import Process, train
 from gcd_hpc.store.parts import read_columns, read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
-from gcd_hpc.store.run_directory import (
-    chunk_indices,
-    known_parts,
-    model_file,
-    relaxed_part,
-    sampled_part,
-    search_part,
-    training_set,
-)
+from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
 from gcd_hpc.store.schema import Candidate, candidate_id
 from gcd_hpc.structures.energetics import closest_pair, n_fraction
 from gcd_hpc.structures.fingerprint import distance
@@ -62,10 +54,10 @@ def open_run(work: Path, name: str, config: CampaignConfig) -> Path:
     """The run directory of a config under ``work``, prepared when it is first asked for."""
     text = dump(config)
     folder = work / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-    if not (folder / CONFIG_NAME).exists():
+    if not RunDirectory(folder).config.exists():
         folder.mkdir(parents=True, exist_ok=True)
         prepare(folder, config, CAMPAIGNS)
-        with replacing(folder / CONFIG_NAME) as temporary:
+        with replacing(RunDirectory(folder).config) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return folder
 
@@ -73,10 +65,10 @@ def open_run(work: Path, name: str, config: CampaignConfig) -> Path:
 def search_chunks(run_dir: Path, first: int, last: int, report: Report) -> Arrays:
     """Chunks ``first`` to ``last - 1`` of the seed search, those on disk as they are."""
     for chunk in range(first, last):
-        if not search_part(run_dir, chunk).exists():
+        if not RunDirectory(run_dir).search_part(chunk).exists():
             search_chunk(str(run_dir), chunk)
         report((chunk + 1 - first) / (last - first))
-    return columns_of([search_part(run_dir, chunk) for chunk in range(first, last)])
+    return columns_of([RunDirectory(run_dir).search_part(chunk) for chunk in range(first, last)])
 
 
 def train_model(run_dir: Path, searched: Path, device: str, report: Report) -> Arrays:
@@ -87,22 +79,25 @@ def train_model(run_dir: Path, searched: Path, device: str, report: Report) -> A
         n_fraction and gb_energy_j_m2 of the training set, (M,); validation_loss and sha256 of the
         model.
     """
-    setting, chosen_path = load_boundary_system(str(run_dir)), training_set(run_dir, VERSION)
+    setting, chosen_path = (
+        load_boundary_system(str(run_dir)),
+        RunDirectory(run_dir).training_set(VERSION),
+    )
     if not chosen_path.exists():
         chosen_path.parent.mkdir(parents=True, exist_ok=True)
         write_part(
             chosen_path,
-            choose(setting, known_parts(searched, VERSION)),
+            choose(setting, RunDirectory(searched).known_parts(VERSION)),
             campaign_provenance(setting.config),
         )
-    if not model_file(run_dir, VERSION).exists():
+    if not RunDirectory(run_dir).model_file(VERSION).exists():
         train(
             run_dir,
             VERSION,
             Process(0, 1, torch.device(device)),
             on_step=lambda step, num: report(step / num),
         )
-    _, metadata = load(model_file(run_dir, VERSION))
+    _, metadata = load(RunDirectory(run_dir).model_file(VERSION))
     chosen = read_columns([chosen_path], ["n_fraction", "gb_energy_j_m2"])
     return {
         **chosen,
@@ -115,7 +110,10 @@ def sample_block(run_dir: Path, block: int, device: str, report: Report) -> Arra
     """Make the candidates of one chunk: random streams of their own, so a repetition of the
     experiment.
     """
-    path, config = sampled_part(run_dir, VERSION, block), load_boundary_system(str(run_dir)).config
+    path, config = (
+        RunDirectory(run_dir).sampled_part(VERSION, block),
+        load_boundary_system(str(run_dir)).config,
+    )
     if not path.exists():
         indices = chunk_indices(config.sampling.num_candidates, config.sampling.chunk_size, block)
         write_part(
@@ -129,7 +127,7 @@ def sample_block(run_dir: Path, block: int, device: str, report: Report) -> Arra
 
 def relax_block(run_dir: Path, block: int, report: Report) -> Arrays:
     """Relax the candidates of one chunk."""
-    path = relaxed_part(run_dir, VERSION, block)
+    path = RunDirectory(run_dir).relaxed_part(VERSION, block)
     if not path.exists():
         relax_chunk(str(run_dir), VERSION, block)
     report(1.0)
@@ -159,7 +157,10 @@ def search_at_known_registries(run_dir: Path, start: int, stop: int, report: Rep
     """Tries of a search without dynamics whose grains sit as in the training structures, drawn as
     often as training draws them.
     """
-    setting, learnt = load_boundary_system(str(run_dir)), read_part(training_set(run_dir, VERSION))
+    setting, learnt = (
+        load_boundary_system(str(run_dir)),
+        read_part(RunDirectory(run_dir).training_set(VERSION)),
+    )
     weights = low_energy_weights(
         np.array([row.gb_energy_j_m2 for row in learnt]), setting.config.selection.preference_j_m2
     )
@@ -183,7 +184,10 @@ def relax_varied(
     """Training structures as they are, rattled, or with atoms put in or taken out and rattled; each
     relaxed.
     """
-    setting, learnt = load_boundary_system(str(run_dir)), read_part(training_set(run_dir, VERSION))
+    setting, learnt = (
+        load_boundary_system(str(run_dir)),
+        read_part(RunDirectory(run_dir).training_set(VERSION)),
+    )
 
     def begun(index: int) -> Candidate:
         rng = generator(
@@ -321,7 +325,10 @@ def novelty(
         training_spread: median distance of the training structures from their nearest neighbours in
             the set.
     """
-    setting, learnt = load_boundary_system(str(run_dir)), read_part(training_set(run_dir, VERSION))
+    setting, learnt = (
+        load_boundary_system(str(run_dir)),
+        read_part(RunDirectory(run_dir).training_set(VERSION)),
+    )
     marks = [boundary_fingerprint(setting, row) for row in learnt]
     spread = [
         min((distance(mark, other) for other in marks if other is not mark), default=np.nan)
@@ -330,7 +337,7 @@ def novelty(
     rows = [
         row
         for block in range(num_blocks)
-        for row in read_part(relaxed_part(run_dir, VERSION, block))
+        for row in read_part(RunDirectory(run_dir).relaxed_part(VERSION, block))
     ]
     found: dict[str, list] = {"phase": [], "nearest": [], "gb_energy_j_m2": []}
     structures: Arrays = {}
@@ -378,7 +385,7 @@ def num_distinct(run_dir: Path, num_chunks: int, report: Report) -> Arrays:
     rows = [
         row
         for chunk in range(num_chunks)
-        for row in read_part(search_part(run_dir, chunk))
+        for row in read_part(RunDirectory(run_dir).search_part(chunk))
         if row.status == "ok"
     ]
     fractions = sorted({round(row.n_fraction, 6) for row in rows})
@@ -402,7 +409,7 @@ def lowest_structure(run_dir: Path, num_chunks: int, reach: float, report: Repor
     """
     setting, parts = (
         load_boundary_system(str(run_dir)),
-        [search_part(run_dir, chunk) for chunk in range(num_chunks)],
+        [RunDirectory(run_dir).search_part(chunk) for chunk in range(num_chunks)],
     )
     columns = columns_of(parts)
     energies = np.where(columns["status"] == "ok", columns["gb_energy_j_m2"], np.inf)

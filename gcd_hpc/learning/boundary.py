@@ -16,12 +16,10 @@ from gcd_hpc.engines.bulk import Bulk, measure_bulk
 from gcd_hpc.engines.potentials import Potential, find_potential
 from gcd_hpc.errors import ConfigError
 from gcd_hpc.learning.assembly import grid_of
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.voxels.encoder import shared_voxels
-
-CONFIG_NAME = "campaign.yaml"
-BULK_NAME = "bulk.json"
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> BoundarySyst
 
     Warns when the voxels are so coarse that atoms of the perfect crystal share them (A5).
     """
-    setting = BoundarySystem.build(config, folder, run_dir / BULK_NAME)
+    setting = BoundarySystem.build(config, folder, RunDirectory(run_dir).bulk)
     grid = grid_of(setting.frame, config.voxels.shape)
     shared = shared_voxels(torch.from_numpy(setting.frame.lower(setting.frame.centre)), grid)
     if shared:
@@ -92,5 +90,5 @@ def prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> BoundarySyst
 @functools.cache
 def load_boundary_system(run_dir: str) -> BoundarySystem:
     """The setting of a prepared run directory; kept, because a worker asks for it once a task."""
-    folder = Path(run_dir)
-    return BoundarySystem.build(load_campaign(folder / CONFIG_NAME), folder, folder / BULK_NAME)
+    run = RunDirectory(run_dir)
+    return BoundarySystem.build(load_campaign(run.config), run.path, run.bulk)

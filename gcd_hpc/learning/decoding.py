@@ -13,7 +13,7 @@ from gcd_hpc.learning.assembly import grid_of
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.networks.checkpoint import load, load_weights, save
 from gcd_hpc.seeds import DECODER, generator
-from gcd_hpc.store.run_directory import decoder_file
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.voxels.decoder_training import train_decoder
 from gcd_hpc.voxels.learned import LearnedDecoder, decode_learned
@@ -28,11 +28,11 @@ def prepare_decoder(
 ) -> None:
     """Train the learned decoder if the campaign uses it and has none yet."""
     config = setting.config.decoder
-    if config.kind == "learned" and not decoder_file(run_dir).exists():
+    if config.kind == "learned" and not RunDirectory(run_dir).decoder_file.exists():
         grid = grid_of(setting.frame, setting.config.voxels.shape)
         positions = [structure.positions for structure in structures]
         decoder = train_decoder(positions, grid, config, generator(setting.config.seed, DECODER))
-        save(decoder_file(run_dir), decoder.state_dict(), config.model_dump())
+        save(RunDirectory(run_dir).decoder_file, decoder.state_dict(), config.model_dump())
 
 
 def load_decoder(run_dir: Path, setting: BoundarySystem) -> Decoder:
@@ -44,8 +44,8 @@ def load_decoder(run_dir: Path, setting: BoundarySystem) -> Decoder:
     config, grid = setting.config.decoder, grid_of(setting.frame, setting.config.voxels.shape)
     if config.kind == "moment":
         return lambda array: decode_moments(array.numpy(), grid)
-    weights, _ = load(decoder_file(run_dir))
+    weights, _ = load(RunDirectory(run_dir).decoder_file)
     network = LearnedDecoder(config.num_features)
-    load_weights(network, weights, decoder_file(run_dir))
+    load_weights(network, weights, RunDirectory(run_dir).decoder_file)
     reach = config.cluster_distance * setting.bicrystal.nearest_neighbor
     return lambda array: decode_learned(array.numpy(), grid, network, reach)

@@ -15,7 +15,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from gcd_hpc.errors import CheckpointError, RunDirectoryError
+from gcd_hpc.errors import CheckpointError
+from gcd_hpc.files import replacing
 
 METADATA_KEY = "gcd_hpc"
 DIGEST_SIZE = hashlib.sha256().digest_size
@@ -37,7 +38,8 @@ def save(path: str | os.PathLike[str], weights: dict[str, Tensor], metadata: dic
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     digest = _hash(tensors, metadata)
     text = json.dumps({**metadata, "sha256": digest}, sort_keys=True)
-    _write(Path(path), safetensors.torch.save(tensors, {METADATA_KEY: text}))
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(safetensors.torch.save(tensors, {METADATA_KEY: text}))
     return digest
 
 
@@ -98,7 +100,8 @@ def save_state(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
-    _write(Path(path), content + hashlib.sha256(content).digest())
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(content + hashlib.sha256(content).digest())
 
 
 def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -136,16 +139,3 @@ def _hash(weights: dict[str, Tensor], metadata: dict[str, Any]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunDirectoryError(f"{path}: cannot write: {error.strerror}") from error

@@ -26,7 +26,7 @@ from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.sample import Model, Round, sample_chunk
 from gcd_hpc.stages.train import Process, Training
 from gcd_hpc.store.parts import read_part
-from gcd_hpc.store.run_directory import model_file, model_in_use, promotion_file, training_set
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 
 CANARY_ROUND = 0
@@ -77,7 +77,7 @@ def promote(run_dir: str, version: int) -> StageResult:
     started, folder, setting = time.perf_counter(), Path(run_dir), load_boundary_system(run_dir)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     verdict = judge(folder, setting, version, device)
-    with replacing(promotion_file(folder, version)) as temporary:
+    with replacing(RunDirectory(folder).promotion(version)) as temporary:
         temporary.write_text(json.dumps(asdict(verdict), indent=1) + "\n")
     canaries = verdict.canaries or Canaries("", 0, 0, 0, None)
     return StageResult(
@@ -99,9 +99,9 @@ def judge(run_dir: Path, setting: BoundarySystem, version: int, device: torch.de
         return Verdict(version, True, "promotion.num_canaries is 0: promoted without a look")
     canaries = make_canaries(run_dir, version, device)
     if version == 1:
-        loss = load(model_file(run_dir, 1))[1]["validation_loss"]
+        loss = load(RunDirectory(run_dir).model_file(1))[1]["validation_loss"]
         return Verdict(1, True, "the first model", finite(loss), canaries=canaries)
-    old = model_in_use(run_dir, version - 1)
+    old = RunDirectory(run_dir).model_in_use(version - 1)
     old_canaries = known_canaries(run_dir, old, config.num_canaries) or make_canaries(
         run_dir, old, device
     )
@@ -167,11 +167,11 @@ def hold_out_losses(
     """Loss of the averaged weights of some models on the same batches: those on which model
     ``version`` was validated.
     """
-    structures = read_part(training_set(run_dir, version))
+    structures = read_part(RunDirectory(run_dir).training_set(version))
     held, learned = hold_out(structures, setting.config.training.validation_share)
     losses = {}
     for model in models:
-        path = model_file(run_dir, model)
+        path = RunDirectory(run_dir).model_file(model)
         weights, metadata = load(path)
         scale = ConditionScale(**metadata["condition_scale"])
         grid = grid_of(setting.frame, setting.config.voxels.shape)
@@ -189,11 +189,11 @@ def known_canaries(run_dir: Path, version: int, num: int) -> Canaries | None:
     """
     try:
         recorded: Mapping[str, Any] | None = json.loads(
-            promotion_file(run_dir, version).read_text()
+            RunDirectory(run_dir).promotion(version).read_text()
         ).get("canaries")
     except FileNotFoundError:
         return None
-    sha256 = load(model_file(run_dir, version))[1]["sha256"]
+    sha256 = load(RunDirectory(run_dir).model_file(version))[1]["sha256"]
     if recorded is None or (recorded["num"], recorded["sha256"]) != (num, sha256):
         return None
     return Canaries(**recorded)
@@ -206,7 +206,7 @@ def make_canaries(run_dir: Path, version: int, device: torch.device) -> Canaries
     every model.
     """
     setting, common = load_boundary_system(str(run_dir)), Round.open(run_dir, 1, device)
-    model = Model.load(model_file(run_dir, version), setting, device)
+    model = Model.load(RunDirectory(run_dir).model_file(version), setting, device)
     model = replace(model, version=CANARY_ROUND, lowest_energies=common.model.lowest_energies)
     num = setting.config.promotion.num_canaries
     rows = sample_chunk(setting, model, common.known, common.decoder, range(num), device)

@@ -17,11 +17,6 @@ NOT_THE_CANDIDATES_FAULT = (OSError, MemoryError, LaunchError, PotentialError, R
 """What the next candidate would meet as well: it ends the task."""
 
 
-def quarantine_dir(run_dir: Path, candidate: str) -> Path:
-    """Where a candidate is kept."""
-    return run_dir / "quarantine" / candidate
-
-
 def set_aside(folder: Path, error: Exception, atoms: Atoms | None) -> str:
     """Keep what a candidate was and how it failed, and return the reason in one line.
 

@@ -16,7 +16,7 @@ from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
 from gcd_hpc.stages.result import Scored, n_index_of
 from gcd_hpc.store.parts import read_columns
-from gcd_hpc.store.run_directory import training_set
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 
 SCORE_MINIMIZER = replace(SCREEN, max_evaluations=20)
@@ -62,7 +62,9 @@ def lowest_energies(
 
 def lowest_learned(run_dir: Path, version: int) -> dict[float, float]:
     """Lowest boundary energy of each [n] in the training set of model ``version``, J/m^2."""
-    columns = read_columns([training_set(run_dir, version)], ["n_fraction", "gb_energy_j_m2"])
+    columns = read_columns(
+        [RunDirectory(run_dir).training_set(version)], ["n_fraction", "gb_energy_j_m2"]
+    )
     return lowest_energies(columns["n_fraction"], columns["gb_energy_j_m2"])
 
 

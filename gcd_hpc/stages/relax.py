@@ -17,7 +17,7 @@ from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate, worker_child
 from gcd_hpc.stages.result import StageResult, relaxed_result
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
-from gcd_hpc.store.run_directory import num_chunks, relaxed_part, sampled_part
+from gcd_hpc.store.run_directory import RunDirectory, num_chunks
 
 
 def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) -> StageResult:
@@ -30,7 +30,7 @@ def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) ->
     """
     started, setting, folder = time.perf_counter(), load_boundary_system(run_dir), Path(run_dir)
     lowest = lowest_learned(folder, version)
-    sampled = read_part(sampled_part(folder, version, chunk // num_batches))
+    sampled = read_part(RunDirectory(folder).sampled_part(version, chunk // num_batches))
     batch = batches_of(sampled, lowest, num_batches)[chunk % num_batches]
     worth, child = (
         ScreenWindow(setting.config.relaxation.screen_window_j_m2, lowest),
@@ -44,7 +44,9 @@ def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) ->
         )
         for row in batch
     ]
-    write_part(relaxed_part(folder, version, chunk), rows, campaign_provenance(setting.config))
+    write_part(
+        RunDirectory(folder).relaxed_part(version, chunk), rows, campaign_provenance(setting.config)
+    )
     return relaxed_result(
         rows,
         setting.bicrystal.atoms_per_plane,
@@ -62,7 +64,7 @@ def main(arguments: list[str]) -> int:
         for chunk in range(
             rank, num_chunks(sampling.num_candidates, sampling.chunk_size), num_processes
         ):
-            if relaxed_part(run_dir, version, chunk).exists():
+            if RunDirectory(run_dir).relaxed_part(version, chunk).exists():
                 continue
             done = relax_chunk(str(run_dir), version, chunk)
             print(

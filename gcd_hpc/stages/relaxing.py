@@ -15,7 +15,8 @@ from gcd_hpc.engines.child import Anneal, LammpsChild
 from gcd_hpc.engines.relaxation import relax_boundary
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
-from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT, quarantine_dir, set_aside
+from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT, set_aside
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 
 
@@ -118,5 +119,5 @@ def mark_as_bug(
     Raises:
         RunDirectoryError: if the run directory cannot be written to.
     """
-    reason = set_aside(quarantine_dir(run_dir, candidate.id), error, atoms)
+    reason = set_aside(RunDirectory(run_dir).quarantine(candidate.id), error, atoms)
     return replace(candidate, status="failed", failure="bug", reason=reason)

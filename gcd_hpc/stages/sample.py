@@ -48,15 +48,7 @@ from gcd_hpc.stages.result import StageResult
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.parts import read_columns, read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
-from gcd_hpc.store.run_directory import (
-    chunk_indices,
-    model_dir,
-    model_file,
-    model_in_use,
-    num_chunks,
-    sampled_part,
-    training_set,
-)
+from gcd_hpc.store.run_directory import RunDirectory, chunk_indices, num_chunks
 from gcd_hpc.store.schema import Candidate, candidate_id
 from gcd_hpc.structures.energetics import closest_pair, n_fraction
 
@@ -258,9 +250,14 @@ class Round:
         """
         setting = load_boundary_system(str(run_dir))
         known = read_columns(
-            [training_set(run_dir, version)], ["n_fraction", "gb_energy_j_m2", "registry_relaxed"]
+            [RunDirectory(run_dir).training_set(version)],
+            ["n_fraction", "gb_energy_j_m2", "registry_relaxed"],
         )
-        model = Model.load(model_file(run_dir, model_in_use(run_dir, version)), setting, device)
+        model = Model.load(
+            RunDirectory(run_dir).model_file(RunDirectory(run_dir).model_in_use(version)),
+            setting,
+            device,
+        )
         lowest = lowest_energies(known["n_fraction"], known["gb_energy_j_m2"])
         return cls(
             setting,
@@ -348,7 +345,7 @@ def sample_task(run_dir: str, version: int, chunk: int) -> StageResult:
     """
     torch.set_num_threads(1)  # more would change the order of sums, and with it the last bits
     folder, setting = Path(run_dir), load_boundary_system(run_dir)
-    sampling, path = setting.config.sampling, sampled_part(folder, version, chunk)
+    sampling, path = setting.config.sampling, RunDirectory(folder).sampled_part(version, chunk)
     if path.exists():
         rows = read_part(path)
     else:
@@ -405,7 +402,7 @@ def main(arguments: list[str]) -> int:
         num, size = setting.config.sampling.num_candidates, setting.config.sampling.chunk_size
         this_round = Round.open(run_dir, version, device)
         for chunk in range(rank, num_chunks(num, size), num_ranks):
-            path = sampled_part(run_dir, version, chunk)
+            path = RunDirectory(run_dir).sampled_part(version, chunk)
             if not path.exists():
                 write_part(
                     path,
@@ -414,7 +411,7 @@ def main(arguments: list[str]) -> int:
                 )
                 print(f"chunk {chunk} by rank {rank} of {num_ranks}", flush=True)
         if rank == 0:
-            with replacing(model_dir(run_dir, version) / "sampling.json") as temporary:
+            with replacing(RunDirectory(run_dir).sampling_progress(version)) as temporary:
                 temporary.write_text(
                     json.dumps({"num_steps": num, "seconds": time.perf_counter() - started})
                 )

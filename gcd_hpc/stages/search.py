@@ -9,16 +9,11 @@ from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.search.tries import search_start
 from gcd_hpc.seeds import SEARCH, generator
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
-from gcd_hpc.stages.relaxing import (
-    ScreenWindow,
-    mark_as_bug,
-    relax_candidate,
-    worker_child,
-)
+from gcd_hpc.stages.relaxing import ScreenWindow, mark_as_bug, relax_candidate, worker_child
 from gcd_hpc.stages.result import StageResult, relaxed_result
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.provenance import campaign_provenance
-from gcd_hpc.store.run_directory import chunk_indices, search_part
+from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
 from gcd_hpc.store.schema import Candidate, candidate_id
 from gcd_hpc.structures.energetics import closest_pair, n_fraction
 
@@ -32,7 +27,7 @@ def search_chunk(run_dir: str, chunk: int) -> StageResult:
     rows = [
         search_one(setting, worker_child(run_dir), index, worth, Path(run_dir)) for index in indices
     ]
-    write_part(search_part(Path(run_dir), chunk), rows, campaign_provenance(config))
+    write_part(RunDirectory(run_dir).search_part(chunk), rows, campaign_provenance(config))
     return relaxed_result(
         rows,
         setting.bicrystal.atoms_per_plane,

@@ -16,7 +16,7 @@ from gcd_hpc.stages.result import StageResult
 from gcd_hpc.store.parts import read_columns, read_part, write_part
 from gcd_hpc.store.physics import row_fault
 from gcd_hpc.store.provenance import campaign_provenance
-from gcd_hpc.store.run_directory import known_parts, training_set
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.fingerprint import (
     SAME_ENERGY_J_M2,
@@ -34,13 +34,15 @@ def select(run_dir: str, version: int) -> StageResult:
     """
     started = time.perf_counter()
     folder, setting = Path(run_dir), load_boundary_system(run_dir)
-    chosen = choose(setting, known_parts(folder, version))
+    chosen = choose(setting, RunDirectory(folder).known_parts(version))
     if not chosen:
         raise StoreError(
             f"{run_dir}: no relaxed structure lies in the energy window of selection; search longer"
             " or widen the window"
         )
-    write_part(training_set(folder, version), chosen, campaign_provenance(setting.config))
+    write_part(
+        RunDirectory(folder).training_set(version), chosen, campaign_provenance(setting.config)
+    )
     return StageResult(num=len(chosen), ok=len(chosen), seconds=time.perf_counter() - started)
 
 

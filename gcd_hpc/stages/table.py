@@ -5,14 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gcd_hpc.store.run_directory import (
-    model_file,
-    promotion_file,
-    relaxed_part,
-    sampled_part,
-    search_part,
-    training_set,
-)
+from gcd_hpc.store.run_directory import RunDirectory
 
 Stage = str
 """The name of a stage: a key of ``STAGES``."""
@@ -45,7 +38,7 @@ class StageSpec:
     """Sections of the campaign file that the stage's results depend on, beside the stages before
     it. The budget is in none of them, so that a campaign may grow.
     """
-    product: Callable[[Path, int, int], Path]
+    product: Callable[[RunDirectory, int, int], Path]
     """File that a task leaves, from run directory, version and chunk."""
     colour: str
     """Of Okabe and Ito, which the colour-blind can tell apart."""
@@ -53,8 +46,8 @@ class StageSpec:
     """Program that starts the module as one parallel job; in asynchronous mode mpiexec is not used
     and the function is called chunk by chunk.
     """
-    progress_name: str | None = None
-    """File beside the model in which a launched stage reports its progress."""
+    progress: Callable[[RunDirectory, int], Path] | None = None
+    """File in which a launched stage reports its progress, from run directory and version."""
     is_relaxation: bool = False
     """One task for each chunk; its candidates are relaxed and count as tried."""
 
@@ -69,7 +62,7 @@ _SPECS = (
         pool="relaxation",
         unit="tries",
         sections=("boundary", "potential", "search", "relaxation", "seed"),
-        product=lambda run_dir, version, chunk: search_part(run_dir, chunk),
+        product=lambda run, version, chunk: run.search_part(chunk),
         colour="#0072b2",
         is_relaxation=True,
     ),
@@ -82,7 +75,7 @@ _SPECS = (
         pool="relaxation",
         unit="training sets",
         sections=("selection", "seed"),
-        product=lambda run_dir, version, chunk: training_set(run_dir, version),
+        product=lambda run, version, chunk: run.training_set(version),
         colour="#e69f00",
     ),
     StageSpec(
@@ -94,10 +87,10 @@ _SPECS = (
         pool="training",
         unit="steps",
         sections=("voxels", "decoder", "diffusion", "network", "training", "seed"),
-        product=lambda run_dir, version, chunk: model_file(run_dir, version),
+        product=lambda run, version, chunk: run.model_file(version),
         colour="#cc79a7",
         launcher="torchrun",
-        progress_name="progress.json",
+        progress=RunDirectory.training_progress,
     ),
     StageSpec(
         "promote",
@@ -108,7 +101,7 @@ _SPECS = (
         pool="sampling",
         unit="canaries",
         sections=("promotion", "sampling", "relaxation", "diffusion", "seed"),
-        product=lambda run_dir, version, chunk: promotion_file(run_dir, version),
+        product=lambda run, version, chunk: run.promotion(version),
         colour="#b59f00",
     ),
     StageSpec(
@@ -120,10 +113,10 @@ _SPECS = (
         pool="sampling",
         unit="candidates",
         sections=("sampling", "decoder", "seed"),
-        product=lambda run_dir, version, chunk: sampled_part(run_dir, version, chunk),
+        product=lambda run, version, chunk: run.sampled_part(version, chunk),
         colour="#d55e00",
         launcher="mpiexec",
-        progress_name="sampling.json",
+        progress=RunDirectory.sampling_progress,
     ),
     StageSpec(
         "relax",
@@ -134,7 +127,7 @@ _SPECS = (
         pool="relaxation",
         unit="candidates",
         sections=("relaxation", "seed"),
-        product=lambda run_dir, version, chunk: relaxed_part(run_dir, version, chunk),
+        product=lambda run, version, chunk: run.relaxed_part(version, chunk),
         colour="#009e73",
         is_relaxation=True,
     ),

@@ -25,7 +25,7 @@ from gcd_hpc.errors import LaunchError
 from gcd_hpc.files import replacing
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import ROUND, SEARCH, STAGES, WHOLE, Mode, Stage, phase_name
-from gcd_hpc.store.run_directory import num_chunks
+from gcd_hpc.store.run_directory import RunDirectory, num_chunks, parts_in
 
 ENOUGH_OF_THE_SEARCH = 0.95
 PREFETCH_WORKERS = 4
@@ -272,24 +272,13 @@ class Record:
             path = run_dir / name
             if path.is_file() and path.stat().st_size != expected:
                 path.unlink()
-        record_path(run_dir, self.id).unlink(missing_ok=True)
+        RunDirectory(run_dir).record(self.id).unlink(missing_ok=True)
 
 
 def output_path(run_dir: Path, task: Task) -> Path:
     """What a task leaves behind for the next; sampling leaves the folder of its parts."""
-    product = STAGES[task.stage].product(run_dir, task.version, max(0, task.chunk))
+    product = STAGES[task.stage].product(RunDirectory(run_dir), task.version, max(0, task.chunk))
     return product.parent if task.stage == "sample" and task.chunk == WHOLE else product
-
-
-def record_path(run_dir: Path, task_id: str) -> Path:
-    return run_dir / "tasks" / f"{task_id}.json"
-
-
-def begun_path(run_dir: Path, task_id: str) -> Path:
-    """There and touched now and then while a worker is at the task; a worker that was killed leaves
-    it behind.
-    """
-    return run_dir / "tasks" / f"{task_id}.begun"
 
 
 def write_record(run_dir: Path, record: Record) -> None:
@@ -299,14 +288,14 @@ def write_record(run_dir: Path, record: Record) -> None:
         RunDirectoryError: if the run directory cannot be written to.
     """
     # Without its record a task is run again, which finds the files that it left.
-    with replacing(record_path(run_dir, record.id), flush=False) as temporary:
+    with replacing(RunDirectory(run_dir).record(record.id), flush=False) as temporary:
         temporary.write_text(json.dumps(asdict(record), sort_keys=True) + "\n")
 
 
 def read_record(run_dir: Path, task_id: str) -> Record | None:
     """The record of a task, or None if it has not been finished."""
     try:
-        return Record(**json.loads(record_path(run_dir, task_id).read_text()))
+        return Record(**json.loads(RunDirectory(run_dir).record(task_id).read_text()))
     except (FileNotFoundError, json.JSONDecodeError, TypeError):
         return None
 
@@ -327,7 +316,7 @@ def lost_tasks(run_dir: Path, finished: Container[Task]) -> dict[Task, str]:
     discarded and have to be run again.
     """
     lost = {}
-    for path in sorted((run_dir / "tasks").glob("*.json")):
+    for path in RunDirectory(run_dir).records():
         record = read_record(run_dir, path.stem)
         if (
             record is not None
@@ -342,7 +331,7 @@ def lost_tasks(run_dir: Path, finished: Container[Task]) -> dict[Task, str]:
 def output_sizes(run_dir: Path, task: Task) -> dict[str, int]:
     """Bytes of the files that a task has just left."""
     path = output_path(run_dir, task)
-    files = sorted(path.glob("part-*.h5")) if path.is_dir() else [path] if path.exists() else []
+    files = parts_in(path) if path.is_dir() else [path] if path.exists() else []
     return {file.relative_to(run_dir).as_posix(): file.stat().st_size for file in files}
 
 
@@ -361,7 +350,7 @@ def carry_out(order: TaskRequest, work: Callable[[], dict[str, Any]]) -> dict[st
     before = read_record(Path(order.run_dir), order.id)
     if before is not None:
         return asdict(before)
-    with _sign_of_life(begun_path(Path(order.run_dir), order.id)):
+    with _sign_of_life(RunDirectory(order.run_dir).begun(order.id)):
         started, clock = time.time(), time.monotonic()
         result = work()
         seconds, files = (

@@ -45,13 +45,7 @@ from gcd_hpc.networks.precision import autocast_dtype
 from gcd_hpc.networks.unet import UNet
 from gcd_hpc.seeds import TRAINING, generator
 from gcd_hpc.store.parts import read_part
-from gcd_hpc.store.run_directory import (
-    model_dir,
-    model_file,
-    model_in_use,
-    pause_file,
-    training_set,
-)
+from gcd_hpc.store.run_directory import RunDirectory
 
 NUM_VALIDATION_BATCHES = 16
 PAUSED = os.EX_TEMPFAIL
@@ -308,7 +302,7 @@ def train(
     """
     setting = load_boundary_system(str(run_dir))
     training = setting.config.training
-    structures = read_part(training_set(run_dir, version))
+    structures = read_part(RunDirectory(run_dir).training_set(version))
     grid = grid_of(setting.frame, setting.config.voxels.shape)
     held, learned = hold_out(structures, training.validation_share)
     scale = (
@@ -326,7 +320,7 @@ def train(
     }
 
     if version > 1:
-        earlier = model_file(run_dir, model_in_use(run_dir, version - 1))
+        earlier = RunDirectory(run_dir).model_file(RunDirectory(run_dir).model_in_use(version - 1))
         weights, before = load(earlier)
         metadata |= {"scale": before["scale"], "condition_scale": before["condition_scale"]}
         scale, energies = before["scale"], ConditionScale(**before["condition_scale"])
@@ -336,17 +330,23 @@ def train(
     )
     if version > 1:
         state.start_from(weights, earlier)
-    resume(state, model_dir(run_dir, version) / "state.pt")
+    resume(state, RunDirectory(run_dir).training_state(version))
     if process.rank == 0:
         prepare_decoder(run_dir, setting, structures)
-    run(state, model_dir(run_dir, version), pause or Pause(pause_file(run_dir)), on_step)
+    run(
+        state,
+        RunDirectory(run_dir),
+        version,
+        pause or Pause(RunDirectory(run_dir).pause),
+        on_step,
+    )
     if process.rank == 0:
         metadata |= {
             "validation_loss": state.validation_loss,
             "network": setting.config.network.model_dump(),
         }
-        save(model_file(run_dir, version), state.ema.weights, metadata)
-        (model_dir(run_dir, version) / "state.pt").unlink(missing_ok=True)
+        save(RunDirectory(run_dir).model_file(version), state.ema.weights, metadata)
+        (RunDirectory(run_dir).training_state(version)).unlink(missing_ok=True)
     process.wait_for_all()
 
 
@@ -370,7 +370,11 @@ def resume(state: Training, checkpoint: Path) -> None:
 
 
 def run(
-    state: Training, folder: Path, pause: Pause, on_step: Callable[[int, int], None] | None = None
+    state: Training,
+    run_dir: RunDirectory,
+    version: int,
+    pause: Pause,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> None:
     """Steps, progress and checkpoints until the last step.
 
@@ -388,7 +392,7 @@ def run(
         if is_checkpoint:
             state.validate()
         if first and (is_checkpoint or is_paused):
-            save_state(folder / "state.pt", state.state())
+            save_state(run_dir.training_state(version), state.state())
         if first and (is_last or is_paused or time.perf_counter() - reported > 1.0):
             reported = time.perf_counter()
             progress = {
@@ -397,7 +401,7 @@ def run(
                 "loss": float(np.mean(recent)),
             }
             progress |= {"validation_loss": state.validation_loss, "seconds": reported - started}
-            with replacing(folder / "progress.json") as temporary:
+            with replacing(run_dir.training_progress(version)) as temporary:
                 temporary.write_text(json.dumps(progress))
         if is_paused and not is_last:
             if first:
@@ -417,9 +421,9 @@ def lowest_energies(structures: list) -> dict[str, float]:
 
 def main(arguments: list[str]) -> int:
     run_dir, version = Path(arguments[0]), int(arguments[1])
-    if model_file(run_dir, version).exists():
+    if RunDirectory(run_dir).model_file(version).exists():
         return 0
-    pause = Pause(pause_file(run_dir))
+    pause = Pause(RunDirectory(run_dir).pause)
     pause.listen()
     try:
         train(run_dir, version, Process.join(), pause)

@@ -11,8 +11,8 @@ import yaml
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from gcd_hpc.errors import RunDirectoryError, StoreError
-from gcd_hpc.files import replacing
+from gcd_hpc.errors import StoreError
+from gcd_hpc.files import cannot_write, replacing
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.lookup import numbers_of, read_numbered
 from gcd_hpc.store.rows import Rows
@@ -185,7 +185,7 @@ def _write_database(out: Path, structures: Iterator[Atoms]) -> None:
                     atoms, key_value_pairs={"candidate": atoms.info["id"], **keys}, data=data
                 )
     except sqlite3.Error as error:
-        raise RunDirectoryError(f"{out}: expected a place to write to, got: {error}") from error
+        raise cannot_write(out, error) from error
 
 
 def _write_csv(rows: Rows, out: Path, numbers: np.ndarray) -> None:

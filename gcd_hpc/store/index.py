@@ -16,9 +16,9 @@ from gcd_hpc.store.hdf5 import Columns, ColumnWriter, read_columns_of, reading, 
 from gcd_hpc.store.parts import read_columns, read_origin, read_part, read_provenance
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.rows import Rows, rows_of
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import FIELDS, Candidate
 
-RESULTS, INDEX = "results.h5", "index.h5"
 LATE_PARTS, LATE_SHARE = 20, 0.05
 """A reader makes the index anew when more parts than this are not in it, and more than this share
 of all: opening a part takes
@@ -46,20 +46,17 @@ class RunStore:
 
     @property
     def index_path(self) -> Path:
-        return self.path / INDEX
+        return RunDirectory(self.path).index
 
     def part_paths(self) -> list[Path]:
-        """Files with relaxed candidates: the search's first, then then each model version's; the
+        """Files with relaxed candidates: the search's first, then each model version's; the
         merged file if no parts are left.
         """
         if self.path.is_file():
             return [self.path]
-        folder = self.path / "parts"
-        parts = sorted(folder.glob("search/part-*.h5")) + sorted(
-            folder.glob("model-*/relaxed/part-*.h5")
-        )
-        merged = self.path / RESULTS
-        return parts if parts or not merged.is_file() else [merged]
+        run = RunDirectory(self.path)
+        parts = run.all_relaxed_parts()
+        return parts if parts or not run.results.is_file() else [run.results]
 
     def columns(self, names: Sequence[str]) -> Columns:
         """Columns of all candidates without their atoms."""
@@ -122,7 +119,7 @@ class RunStore:
         archived or deleted.
         """
         self._need_directory()
-        paths, merged = self.part_paths(), self.path / RESULTS
+        paths, merged = self.part_paths(), RunDirectory(self.path).results
         if not paths:
             raise StoreError(
                 f"{self.path}: expected relaxed candidates to merge, got no part files"

@@ -12,9 +12,10 @@ import yaml
 from gcd_hpc.config.campaign import BoundaryConfig, RelaxationConfig
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.hdf5 import Columns, reading
-from gcd_hpc.store.index import RESULTS, RunStore
+from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_columns, read_origin
 from gcd_hpc.store.physics import boundary_of
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.verify import depth_beside
 from gcd_hpc.structures.bicrystal import Bicrystal
 
@@ -148,13 +149,10 @@ def _source_of(path: Path) -> Source:
 def _stem(path: Path) -> str:
     """What a person calls a run: its directory, or its file unless that is named as all are."""
     place = path.absolute()
-    name = (
-        place.parent.name
-        if place.name == RESULTS
-        else place.stem
-        if place.is_file()
-        else place.name
-    )
+    if place == RunDirectory(place.parent).results:
+        name = place.parent.name
+    else:
+        name = place.stem if place.is_file() else place.name
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
 
 

@@ -14,11 +14,8 @@ from gcd_hpc.store.blocks import Blocks
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.hdf5 import START, Columns, attributes_of, reading
 from gcd_hpc.store.physics import Physics
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import DTYPES, FIELDS, Field, candidate_id
-
-BULK = "bulk.json"
-_LEVELS = 4
-"""How far above a file its run directory may lie: RUN/parts/model-01/relaxed."""
 
 
 def verify_file(
@@ -182,12 +179,9 @@ def depth_beside(path: Path) -> dict[str, float]:
     """Reach of the potentials, Å, by their sha256, that the run directory around a file remembers:
     files before version 3 lack it.
     """
-    for folder in list(path.absolute().parents)[:_LEVELS]:
-        try:
-            known = json.loads((folder / BULK).read_text())
-            return {key.split()[0]: float(bulk["cutoff"]) for key, bulk in known.items()}
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-            return {}
-    return {}
+    run = RunDirectory.around(path)
+    try:
+        known = json.loads(run.bulk.read_text()) if run else {}
+        return {key.split()[0]: float(bulk["cutoff"]) for key, bulk in known.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return {}

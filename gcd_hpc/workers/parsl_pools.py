@@ -20,6 +20,7 @@ from parsl.providers.base import ExecutionProvider
 from gcd_hpc.config.site import POOLS, PoolConfig, SiteConfig
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.stages.tasks import PREFETCH_WORKERS
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.executor import INTERCHANGE_LAUNCH_CMD, PromptExecutor
 from gcd_hpc.workers.lines import launch_environment, launcher, python, spread
 from gcd_hpc.workers.nodes import LOOPBACK_ADDRESS, own_address, place
@@ -47,7 +48,7 @@ def parsl_config(site: SiteConfig, run_dir: Path) -> Config:
         )
     return Config(
         executors=_executors(site, run_dir),
-        run_dir=str(run_dir / "runinfo"),
+        run_dir=str(RunDirectory(run_dir).workers_files),
         # A fixed number of workers in an allocation; jobs come and go with the tasks. The default
         # period of 5 s would delay the first task.
         strategy="simple" if site.driver == "login" else "none",

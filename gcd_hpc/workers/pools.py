@@ -18,6 +18,7 @@ from parsl.executors.high_throughput.errors import ManagerLost
 from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.stages.table import STAGES, Stage, is_launched, pool_of
 from gcd_hpc.stages.tasks import Task, TaskRequest, call_stage, carry_out
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers import watch
 from gcd_hpc.workers.executor import PromptExecutor
 from gcd_hpc.workers.launch import PoolStartError, find_mpiexec, run
@@ -63,7 +64,7 @@ class Pools:
         self._stack = ExitStack()
 
     def __enter__(self) -> "Pools":
-        self._stack.enter_context(logging_to(self._run_dir / "logs" / "parsl.log"))
+        self._stack.enter_context(logging_to(RunDirectory(self._run_dir).workers_log))
         if self._site.driver == "login" and self._site.scheduler == "slurm":
             cancel_jobs(self._run_dir)  # of a driver that was killed
             self._stack.callback(cancel_jobs, self._run_dir)
@@ -162,7 +163,7 @@ def call_launch(order: TaskRequest, site: dict[str, Any], module: str) -> dict[s
     The line is made here, not in the driver: the nodes of a job that Parsl submitted are known only
     in that job.
     """
-    task, log = Task.parse(order.task), Path(order.run_dir) / "logs" / f"{order.task}.log"
+    task, log = Task.parse(order.task), RunDirectory(order.run_dir).log(order.task)
     line, environment = launch_of(SiteConfig.model_validate(site), order, module)
 
     def work() -> dict[str, Any]:
@@ -198,9 +199,10 @@ def _job_pool(site: SiteConfig, stage: Stage) -> PoolConfig:
 
 def launched_result(run_dir: Path, task: Task) -> dict[str, Any]:
     """What a launched stage reports in its progress file: steps and the seconds that it worked."""
+    path = STAGES[task.stage].progress
+    assert path is not None, f"{task.stage} is not launched"
     try:
-        folder = run_dir / "models" / f"{task.version:02d}"
-        progress = json.loads((folder / str(STAGES[task.stage].progress_name)).read_text())
+        progress = json.loads(path(RunDirectory(run_dir), task.version).read_text())
         return {"num": int(progress["num_steps"]), "seconds": float(progress["seconds"])}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gcd_hpc.stages.tasks import Task, begun_path, record_path
+from gcd_hpc.stages.tasks import Task
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.executor import PromptExecutor
 
 LOOK_S = 1.0
@@ -72,7 +73,9 @@ class Watch:
 
     def hand(self, task: Task, task_id: str, label: str) -> None:
         """Take note of a task, just before Parsl gets it."""
-        begun_path(self._run_dir, task_id).unlink(missing_ok=True)  # of a worker that was killed
+        RunDirectory(self._run_dir).begun(task_id).unlink(
+            missing_ok=True
+        )  # of a worker that was killed
         self._handed[task] = _Handed(task, task_id, label, time.monotonic())
 
     def check_health(self, running: Iterable[Task]) -> str | None:
@@ -106,10 +109,10 @@ class Watch:
             self._awake.add(handed.label)
 
     def _sign(self, task_id: str) -> int | None:
-        if record_path(self._run_dir, task_id).exists():
+        if RunDirectory(self._run_dir).record(task_id).exists():
             return 0
         try:
-            return begun_path(self._run_dir, task_id).stat().st_mtime_ns
+            return RunDirectory(self._run_dir).begun(task_id).stat().st_mtime_ns
         except OSError:
             return None
 

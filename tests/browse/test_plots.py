@@ -11,12 +11,13 @@ from gcd_hpc.browse.campaign_figures import finds
 from gcd_hpc.browse.plots import What, draw, plot
 from gcd_hpc.browse.structure_figures import boundary_of
 from gcd_hpc.browse.timeline import work_of
-from gcd_hpc.campaign.ledger import LEDGER_NAME, Event, opened
+from gcd_hpc.campaign.ledger import Event, opened
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.errors import GcdError, RunDirectoryError, StoreError
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.frame import Frame
 from tests.browse.test_figures import MAGIC
 from tests.store.synthetic import make_candidate
@@ -84,7 +85,7 @@ def run(tmp_path) -> Path:
         ),
         *(done("sample-01", 150.0, 1141.0, 8.0), done("relax-01-00000", 200.5, 1160.0, 40.0)),
     ]
-    (folder / LEDGER_NAME).write_text("".join(event.line() for event in events))
+    RunDirectory(folder).ledger.write_text("".join(event.line() for event in events))
     return folder
 
 

@@ -3,15 +3,16 @@ import os
 import pytest
 
 from gcd_hpc.campaign import directory
-from gcd_hpc.campaign.directory import CONFIG_NAME, open_run_directory, settle_config
+from gcd_hpc.campaign.directory import open_run_directory, settle_config
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.errors import RunDirectoryError
+from gcd_hpc.store.run_directory import RunDirectory
 from tests.campaign.conftest import make_config
 
 
 def test_the_resolved_config_is_kept_in_the_run_directory(tmp_path):
     settle_config(tmp_path, make_config(seed=3))
-    assert load_campaign(tmp_path / CONFIG_NAME) == make_config(seed=3)
+    assert load_campaign(RunDirectory(tmp_path).config) == make_config(seed=3)
 
 
 @pytest.mark.parametrize(
@@ -29,18 +30,18 @@ def test_a_changed_key_is_refused_by_name(tmp_path, changes, key):
     settle_config(tmp_path, make_config())
     with pytest.raises(RunDirectoryError, match=key):
         settle_config(tmp_path, make_config(**changes))
-    assert load_campaign(tmp_path / CONFIG_NAME) == make_config()
+    assert load_campaign(RunDirectory(tmp_path).config) == make_config()
 
 
 def test_the_budget_may_grow(tmp_path):
     settle_config(tmp_path, make_config())
     settle_config(tmp_path, make_config(budget={"rounds": 5}))
-    assert load_campaign(tmp_path / CONFIG_NAME).budget.rounds == 5
+    assert load_campaign(RunDirectory(tmp_path).config).budget.rounds == 5
 
 
 def test_a_damaged_config_is_an_error_that_names_the_file(tmp_path):
-    (tmp_path / CONFIG_NAME).write_text("name: [")
-    with pytest.raises(RunDirectoryError, match=CONFIG_NAME):
+    RunDirectory(tmp_path).config.write_text("name: [")
+    with pytest.raises(RunDirectoryError, match=r"campaign\.yaml"):
         settle_config(tmp_path, make_config())
 
 

@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
-from gcd_hpc.campaign.ledger import LEDGER_NAME, Event, Ledger, opened, read_events, replay
+from gcd_hpc.campaign.ledger import Event, Ledger, opened, read_events, replay
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.stages.tasks import Plan, Task
+from gcd_hpc.store.run_directory import RunDirectory
 
 START = opened(Plan(1, 1, 1), "token", os.getpid(), 0.0, 0.0)
 DONE = Event(
@@ -45,7 +46,7 @@ def test_a_torn_last_line_is_dropped_and_then_overwritten(tmp_path, cut):
     with Ledger(tmp_path) as ledger:
         ledger.append(START)
         ledger.append(DONE)
-    path = tmp_path / LEDGER_NAME
+    path = RunDirectory(tmp_path).ledger
     path.write_bytes(path.read_bytes()[:-cut])
     assert read_events(tmp_path) == [START]
     with Ledger(tmp_path) as ledger:
@@ -54,7 +55,7 @@ def test_a_torn_last_line_is_dropped_and_then_overwritten(tmp_path, cut):
 
 
 def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(tmp_path):
-    (tmp_path / LEDGER_NAME).write_text(f"{START.line()}garbage\n{DONE.line()}")
+    RunDirectory(tmp_path).ledger.write_text(f"{START.line()}garbage\n{DONE.line()}")
     with pytest.raises(RunDirectoryError, match="line 2 must be an event"):
         read_events(tmp_path)
 
@@ -110,6 +111,6 @@ with Ledger(Path({str(tmp_path)!r})) as ledger:
     said = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
-    assert "expected a place to write to, got: file too large" in said
-    assert (tmp_path / LEDGER_NAME).read_bytes().endswith(b"}\n")
+    assert "events.jsonl: file too large" in said
+    assert RunDirectory(tmp_path).ledger.read_bytes().endswith(b"}\n")
     assert len(read_events(tmp_path)) > 5

@@ -11,9 +11,9 @@ from gcd_hpc.stages.tasks import (
     TaskRequest,
     carry_out,
     read_record,
-    record_path,
     write_record,
 )
+from gcd_hpc.store.run_directory import RunDirectory
 from tests.campaign.conftest import make_config
 
 TASKS = [
@@ -95,7 +95,7 @@ def test_records_come_back_as_they_were_written(tmp_path):
 def test_a_missing_or_damaged_record_is_no_record(tmp_path):
     assert read_record(tmp_path, "abc") is None
     write_record(tmp_path, RECORD)
-    record_path(tmp_path, "abc").write_text(json.dumps({"id": "abc"})[:-4])
+    RunDirectory(tmp_path).record("abc").write_text(json.dumps({"id": "abc"})[:-4])
     assert read_record(tmp_path, "abc") is None
 
 

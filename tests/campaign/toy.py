@@ -11,14 +11,7 @@ from pathlib import Path
 
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.files import replacing
-from gcd_hpc.store.run_directory import (
-    model_file,
-    promotion_file,
-    relaxed_part,
-    sampled_part,
-    search_part,
-    training_set,
-)
+from gcd_hpc.store.run_directory import RunDirectory
 
 
 def energy(version: int, chunk: int) -> float:
@@ -70,30 +63,30 @@ def chunk_result(version: int, chunk: int) -> dict:
 
 def search_chunk(run_dir: str, chunk: int) -> dict:
     begin(run_dir, f"search-{chunk:05d}")
-    write(search_part(Path(run_dir), chunk), f"{energy(0, chunk)}\n")
+    write(RunDirectory(run_dir).search_part(chunk), f"{energy(0, chunk)}\n")
     return chunk_result(0, chunk)
 
 
 def select(run_dir: str, version: int) -> dict:
     begin(run_dir, f"select-{version:02d}")
-    write(training_set(Path(run_dir), version), "structures\n")
+    write(RunDirectory(run_dir).training_set(version), "structures\n")
     return {"num_structures": 2, "seconds": 0.0}
 
 
 def train(run_dir: str, version: int) -> None:
     begin(run_dir, f"train-{version:02d}")
-    write(model_file(Path(run_dir), version), "weights\n")
+    write(RunDirectory(run_dir).model_file(version), "weights\n")
 
 
 def promote(run_dir: str, version: int) -> dict:
     begin(run_dir, f"promote-{version:02d}")
-    write(promotion_file(Path(run_dir), version), f'{{"model": {version}}}')
+    write(RunDirectory(run_dir).promotion(version), f'{{"model": {version}}}')
     return {"model": version, "promoted": True, "seconds": 0.0}
 
 
 def sample_task(run_dir: str, version: int, chunk: int) -> dict:
     begin(run_dir, f"sample-{version:02d}-{chunk:05d}")
-    write(sampled_part(Path(run_dir), version, chunk), "candidates\n")
+    write(RunDirectory(run_dir).sampled_part(version, chunk), "candidates\n")
     scores = [[[0.2, energy(version, chunk)], [0.4, 3.5]], [[0.4, 3.6 - 0.01 * chunk]]]
     return {
         "num": 3,
@@ -109,11 +102,11 @@ def sample_task(run_dir: str, version: int, chunk: int) -> dict:
 def sample(run_dir: str, version: int, num_chunks: int = 2) -> None:
     begin(run_dir, f"sample-{version:02d}")
     for chunk in range(num_chunks):
-        write(sampled_part(Path(run_dir), version, chunk), "candidates\n")
+        write(RunDirectory(run_dir).sampled_part(version, chunk), "candidates\n")
 
 
 def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) -> dict:
     begin(run_dir, f"relax-{version:02d}-{chunk:05d}")
-    assert sampled_part(Path(run_dir), version, chunk // num_batches).exists()
-    write(relaxed_part(Path(run_dir), version, chunk), f"{energy(version, chunk)}\n")
+    assert RunDirectory(run_dir).sampled_part(version, chunk // num_batches).exists()
+    write(RunDirectory(run_dir).relaxed_part(version, chunk), f"{energy(version, chunk)}\n")
     return {**chunk_result(version, chunk), "low": [[0.2, energy(version, chunk)]]}

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.run_directory import model_dir, model_file, relaxed_part, sampled_part
+from gcd_hpc.store.run_directory import RunDirectory
 
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
 ROOT = Path(__file__).parents[2]
@@ -57,8 +57,8 @@ def undisturbed(tmp_path_factory) -> Path:
 
 
 def test_two_rounds_leave_results_a_figure_a_summary_and_two_models(undisturbed):
-    assert model_file(undisturbed, 1).exists()
-    assert model_file(undisturbed, 2).exists()
+    assert RunDirectory(undisturbed).model_file(1).exists()
+    assert RunDirectory(undisturbed).model_file(2).exists()
     for name in ("results.h5", "egb_vs_n.png", "summary.md", "events.jsonl"):
         assert (undisturbed / name).stat().st_size > 100, name
     rows = candidates(undisturbed)
@@ -102,10 +102,10 @@ def moments(run_dir: Path) -> dict[str, Callable[[], bool]]:
     """When to kill the driver: while the stage named is at work."""
     return {
         "search": lambda: any((run_dir / "parts" / "search").glob("part-*.h5")),
-        "train": lambda: (model_dir(run_dir, 1) / "state.pt").exists(),
-        "sample": lambda: any(sampled_part(run_dir, 1, 0).parent.glob("part-*.h5")),
-        "relax": lambda: any(relaxed_part(run_dir, 1, 0).parent.glob("part-*.h5")),
-        "retrain": lambda: (model_dir(run_dir, 2) / "progress.json").exists(),
+        "train": lambda: (RunDirectory(run_dir).training_state(1)).exists(),
+        "sample": lambda: any(RunDirectory(run_dir).sampled_part(1, 0).parent.glob("part-*.h5")),
+        "relax": lambda: any(RunDirectory(run_dir).relaxed_part(1, 0).parent.glob("part-*.h5")),
+        "retrain": lambda: (RunDirectory(run_dir).training_progress(2)).exists(),
     }
 
 

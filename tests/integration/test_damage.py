@@ -11,12 +11,12 @@ import pytest
 
 from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.campaign.driver import Outcome, run_campaign
-from gcd_hpc.campaign.ledger import LEDGER_NAME, Event, opened, read_events, replay
+from gcd_hpc.campaign.ledger import Event, opened, read_events, replay
 from gcd_hpc.campaign.progress import Progress
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import GcdError
 from gcd_hpc.stages.tasks import Plan
-from gcd_hpc.store.run_directory import model_file, sampled_part, search_part
+from gcd_hpc.store.run_directory import RunDirectory
 from tests.campaign.conftest import ROOT, TOYS, make_config
 
 pytestmark = pytest.mark.mpi
@@ -73,9 +73,9 @@ def test_damaged_results_are_named_and_made_again_by_the_same_command(run_dir):
     with pytest.raises(GcdError, match="told to fail"):
         carry_out(run_dir)
     damaged = {
-        "search-00001": search_part(run_dir, 1),
-        "train-01": model_file(run_dir, 1),
-        "sample-01": sampled_part(run_dir, 1, 1),
+        "search-00001": RunDirectory(run_dir).search_part(1),
+        "train-01": RunDirectory(run_dir).model_file(1),
+        "sample-01": RunDirectory(run_dir).sampled_part(1, 1),
     }
     contents = {task: cut_short(path) for task, path in damaged.items()}
     damaged["search-00001"].unlink()
@@ -98,8 +98,8 @@ def test_damaged_results_are_named_and_made_again_by_the_same_command(run_dir):
 def test_a_result_that_was_finished_when_the_driver_was_killed_is_not_adopted_damaged(run_dir):
     """Its record is there, its line in the ledger is not."""
     carry_out(run_dir, until="search")
-    (run_dir / LEDGER_NAME).unlink()
-    cut_short(search_part(run_dir, 2))
+    (RunDirectory(run_dir).ledger).unlink()
+    cut_short(RunDirectory(run_dir).search_part(2))
     carry_out(run_dir, until="search")
     assert num_executions(run_dir, "search-00002") == 2
     assert num_executions(run_dir, "search-00000") == 1
@@ -110,7 +110,7 @@ def test_a_campaign_goes_on_from_a_torn_ledger(run_dir):
     with pytest.raises(GcdError, match="told to fail"):
         carry_out(run_dir, until="search")
     before = read_events(run_dir)
-    with open(run_dir / LEDGER_NAME, "ab") as ledger:
+    with open(RunDirectory(run_dir).ledger, "ab") as ledger:
         ledger.write(b'{"kind":"finished","elapsed_s":9.0,"task":"search-0')
     outcome, _ = carry_out(run_dir, until="search")
     assert outcome.status == "complete"

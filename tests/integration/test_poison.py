@@ -13,13 +13,13 @@ from gcd_hpc.campaign.driver import Outcome, run_campaign
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.config.site import SiteConfig
-from gcd_hpc.learning.boundary import CONFIG_NAME, prepare
+from gcd_hpc.learning.boundary import prepare
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.search import search_chunk
 from gcd_hpc.stages.table import MODULES
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_part
-from gcd_hpc.store.run_directory import search_part
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import FIELDS, Candidate
 from tests.integration.poison import KINDS, REASONS, poison_of
 
@@ -74,7 +74,7 @@ def rows(poisoned) -> dict[int, Candidate]:
 def undisturbed(tmp_path_factory) -> dict[int, Candidate]:
     """The same search without poison, here."""
     run_dir = tmp_path_factory.mktemp("undisturbed")
-    (run_dir / CONFIG_NAME).write_text(dump(config()))
+    RunDirectory(run_dir).config.write_text(dump(config()))
     prepare(run_dir, config(), ROOT / "campaigns")
     for chunk in range(NUM // CHUNK):
         search_chunk(str(run_dir), chunk)
@@ -82,7 +82,7 @@ def undisturbed(tmp_path_factory) -> dict[int, Candidate]:
     return {
         row.index: row
         for chunk in range(NUM // CHUNK)
-        for row in read_part(search_part(run_dir, chunk))
+        for row in read_part(RunDirectory(run_dir).search_part(chunk))
     }
 
 

@@ -138,13 +138,14 @@ def test_a_write_that_is_cut_short_leaves_the_old_file_and_nothing_else(tmp_path
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(
-        RunDirectoryError, match=r"model.safetensors: cannot write: No space left on device"
+        RunDirectoryError, match=r"cannot write .*model.safetensors: no space left on device"
     ):
         checkpoint.save(path, WEIGHTS, {"version": 2})
     assert checkpoint.load(path)[1]["sha256"] == digest
     assert os.listdir(tmp_path) == ["model.safetensors"]
 
 
-def test_a_folder_that_does_not_exist_is_one_sentence(tmp_path):
-    with pytest.raises(RunDirectoryError, match="cannot write: No such file or directory"):
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "none").touch()
+    with pytest.raises(RunDirectoryError, match=r"cannot write .*none/state\.pt: "):
         checkpoint.save_state(tmp_path / "none" / "state.pt", {})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gcd_hpc.store.run_directory import model_dir
+from gcd_hpc.store.run_directory import RunDirectory
 from tests.slurm.minislurm import Minislurm
 from tests.stages.conftest import launch
 
@@ -95,9 +95,9 @@ def trained(slurm: Minislurm, tmp_path_factory) -> Trained:
     """
     run_dir = tmp_path_factory.mktemp("slurm") / "smoke"
     job = Job.submit(slurm, run_dir, "train_ddp.sh")
-    job.wait_for_file(model_dir(run_dir, 1) / "state.pt", timeout_s=150)
+    job.wait_for_file(RunDirectory(run_dir).training_state(1), timeout_s=150)
     slurm.kill_node(2)
-    had_finished = (model_dir(run_dir, 1) / "model.safetensors").exists()
+    had_finished = (RunDirectory(run_dir).model_file(1)).exists()
     slurm.wait_for(job.number, "PENDING", timeout_s=60)
     slurm.start_node(2)
     ended = job.finish(timeout_s=120)

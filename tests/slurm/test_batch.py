@@ -14,7 +14,7 @@ import pytest
 from gcd_hpc.networks.checkpoint import load
 from gcd_hpc.stages.relax import main, relax_chunk
 from gcd_hpc.store.parts import read_part
-from gcd_hpc.store.run_directory import model_dir, model_file, relaxed_part, sampled_part
+from gcd_hpc.store.run_directory import RunDirectory, relaxed_part, sampled_part
 from tests.slurm.conftest import ROOT, Job
 
 pytestmark = [pytest.mark.slurm, pytest.mark.lammps, pytest.mark.mpi]
@@ -26,12 +26,15 @@ def rows_of(run_dir, part):
 
 
 def forget_model(run_dir):
-    model_file(run_dir, 1).unlink()
-    (model_dir(run_dir, 1) / "progress.json").unlink()
+    RunDirectory(run_dir).model_file(1).unlink()
+    (RunDirectory(run_dir).training_progress(1)).unlink()
 
 
 def same_weights(one, other):
-    (first, _), (second, _) = load(model_file(one, 1)), load(model_file(other, 1))
+    (first, _), (second, _) = (
+        load(RunDirectory(one).model_file(1)),
+        load(RunDirectory(other).model_file(1)),
+    )
     return all(np.array_equal(first[name], second[name]) for name in first)
 
 
@@ -46,9 +49,9 @@ def test_training_goes_on_from_its_checkpoint_after_a_node_was_lost(trained):
     ]
     assert len(steps) == int(trained.job["Restarts"])
     assert steps[0] in (10, 20, 30)
-    _, metadata = load(model_file(trained.run_dir, 1))
+    _, metadata = load(RunDirectory(trained.run_dir).model_file(1))
     assert np.isfinite(metadata["validation_loss"])
-    assert not (model_dir(trained.run_dir, 1) / "state.pt").exists()
+    assert not (RunDirectory(trained.run_dir).training_state(1)).exists()
 
 
 def test_the_signal_before_the_end_of_the_time_saves_and_queues_training_again(
@@ -57,7 +60,7 @@ def test_the_signal_before_the_end_of_the_time_saves_and_queues_training_again(
     run_dir = trained_copy("run")
     forget_model(run_dir)
     job = Job.submit(slurm, run_dir, "train_ddp.sh")
-    job.wait_for_file(model_dir(run_dir, 1) / "progress.json", timeout_s=60)
+    job.wait_for_file(RunDirectory(run_dir).training_progress(1), timeout_s=60)
     slurm.call("scancel", "--batch", "--signal=USR1", str(job.number))
     ended = job.finish(timeout_s=120)
     assert ended["Restarts"] == "1"
@@ -114,7 +117,7 @@ def test_two_nodes_relax_what_one_process_relaxes_and_another_call_only_what_is_
     for one, two in zip(rows_of(alone, relaxed_part), rows_of(on_nodes, relaxed_part), strict=True):
         assert (one.id, one.status, one.reason) == (two.id, two.status, two.reason)
         np.testing.assert_array_equal(one.gb_energy_j_m2, two.gb_energy_j_m2)
-    relaxed_part(on_nodes, 1, 1).unlink()
+    RunDirectory(on_nodes).relaxed_part(1, 1).unlink()
     capsys.readouterr()
     assert main([str(on_nodes), "1"]) == 0
     assert re.findall(r"chunk \d by process \d of \d", capsys.readouterr().out) == [
@@ -130,7 +133,7 @@ def test_ranks_that_srun_started_without_mpi_are_refused_with_the_cure(slurm, tr
         "error: expected 2 MPI ranks, as many as were started, got 1 each; try srun --mpi=pmi2 or"
         " pmix" in job.log
     )
-    assert not sampled_part(run_dir, 1, 0).exists()
+    assert not RunDirectory(run_dir).sampled_part(1, 0).exists()
 
 
 PLANS = {

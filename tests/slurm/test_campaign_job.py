@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gcd_hpc.campaign.ledger import LEDGER_NAME
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.run_directory import RunDirectory
 from tests.slurm.conftest import Job
 
 pytestmark = [pytest.mark.slurm, pytest.mark.lammps, pytest.mark.mpi]
@@ -35,13 +35,13 @@ def signal_once_at_work(job: Job, num_lines_before: int) -> None:
 
 def test_the_end_of_the_time_pauses_a_campaign_and_the_next_jobs_finish_it(slurm, trained_copy):
     run_dir = trained_copy("run")
-    ledger, status = (run_dir / LEDGER_NAME).read_text(), status_of(run_dir)
+    ledger, status = RunDirectory(run_dir).ledger.read_text(), status_of(run_dir)
     first = Job.submit(slurm, run_dir, "campaign.sh", "--time=1", "--signal=B:USR1@40")
     ended = first.finish(timeout_s=100)
     assert f"{run_dir}: paused by SIGUSR1; the same command goes on" in first.log
     # Slurm signals up to 30 s early: sometimes the driver has not begun and notes nothing.
     assert status_of(run_dir) == (
-        status if (run_dir / LEDGER_NAME).read_text() == ledger else "paused"
+        status if RunDirectory(run_dir).ledger.read_text() == ledger else "paused"
     )
     assert ended["Restarts"] == "0"
 

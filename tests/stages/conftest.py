@@ -13,11 +13,11 @@ import pytest
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import dump, load_campaign
-from gcd_hpc.learning.boundary import CONFIG_NAME, prepare
+from gcd_hpc.learning.boundary import prepare
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.search import search_chunk
 from gcd_hpc.stages.select import select
-from gcd_hpc.store.run_directory import search_part
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
 
@@ -63,10 +63,10 @@ def searched_run(tmp_path_factory) -> Path:
     """A run directory after the search. Do not write to it: copy it."""
     run_dir = tmp_path_factory.mktemp("searched")
     config = small_config()
-    (run_dir / CONFIG_NAME).write_text(dump(config))
+    RunDirectory(run_dir).config.write_text(dump(config))
     prepare(run_dir, config, CAMPAIGNS)
     search_chunk(str(run_dir), 0)
-    assert search_part(run_dir, 0).exists()
+    assert RunDirectory(run_dir).search_part(0).exists()
     select(str(run_dir), 1)
     return run_dir
 
@@ -76,7 +76,7 @@ def trained_run(searched_run, tmp_path_factory) -> Path:
     """The searched run with its first model. Do not write to it: copy it."""
     run_dir = tmp_path_factory.mktemp("trained") / "run"
     shutil.copytree(searched_run, run_dir)
-    (run_dir / CONFIG_NAME).write_text(dump(small_config(*TRAINED)))
+    RunDirectory(run_dir).config.write_text(dump(small_config(*TRAINED)))
     train_with(1, run_dir)
     return run_dir
 
@@ -89,7 +89,7 @@ def trained_copy(trained_run, tmp_path) -> Iterator[Callable[..., Path]]:
     def copy(name: str, *overrides: str) -> Path:
         run_dir = tmp_path / name
         shutil.copytree(trained_run, run_dir)
-        (run_dir / CONFIG_NAME).write_text(dump(small_config(*TRAINED, *overrides)))
+        RunDirectory(run_dir).config.write_text(dump(small_config(*TRAINED, *overrides)))
         copies.append(run_dir)
         return run_dir
 
@@ -105,7 +105,7 @@ def run_copy(searched_run, tmp_path):
     def copy(name: str, *overrides: str) -> Path:
         run_dir = tmp_path / name
         shutil.copytree(searched_run, run_dir)
-        (run_dir / CONFIG_NAME).write_text(dump(small_config(*overrides)))
+        RunDirectory(run_dir).config.write_text(dump(small_config(*overrides)))
         return run_dir
 
     return copy

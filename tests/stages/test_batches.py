@@ -19,7 +19,7 @@ from gcd_hpc.learning.batches import (
 )
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.store.parts import read_part
-from gcd_hpc.store.run_directory import training_set
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate, candidate_id
 from gcd_hpc.structures.energetics import closest_pair
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.lammps
 @pytest.fixture
 def sampler(searched_run) -> Sampler:
     setting = load_boundary_system(str(searched_run))
-    structures = read_part(training_set(searched_run, 1))
+    structures = read_part(RunDirectory(searched_run).training_set(1))
     grid = grid_of(setting.frame, setting.config.voxels.shape)
     scale = ConditionScale.fit([structure.gb_energy_j_m2 for structure in structures])
     return Sampler(setting, grid, structures, voxel_scale(structures, grid), scale, version=1)

@@ -9,7 +9,7 @@ from gcd_hpc.learning.assembly import grid_of
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.decoding import load_decoder, prepare_decoder
 from gcd_hpc.store.parts import read_part
-from gcd_hpc.store.run_directory import decoder_file, training_set
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.voxels.encoder import encode
 from tests.stages.conftest import CAMPAIGNS, small_config
 
@@ -24,7 +24,7 @@ LEARNED = (
 
 @pytest.fixture
 def structures(searched_run):
-    return read_part(training_set(searched_run, 1))
+    return read_part(RunDirectory(searched_run).training_set(1))
 
 
 def setting_of(run_dir, *overrides: str) -> BoundarySystem:
@@ -38,7 +38,7 @@ def voxels(setting: BoundarySystem, positions: np.ndarray) -> torch.Tensor:
 def test_the_moment_decoder_needs_no_training(searched_run, structures, tmp_path):
     setting = setting_of(searched_run)
     prepare_decoder(tmp_path, setting, structures)
-    assert not decoder_file(tmp_path).exists()
+    assert not RunDirectory(tmp_path).decoder_file.exists()
     assert (
         len(load_decoder(tmp_path, setting)(voxels(setting, structures[0].positions)))
         == structures[0].num_atoms
@@ -47,11 +47,11 @@ def test_the_moment_decoder_needs_no_training(searched_run, structures, tmp_path
 
 def test_the_learned_decoder_is_trained_once_and_read_back(searched_run, structures, tmp_path):
     setting = setting_of(searched_run, *LEARNED)
-    decoder_file(tmp_path).parent.mkdir()
+    RunDirectory(tmp_path).decoder_file.parent.mkdir()
     prepare_decoder(tmp_path, setting, structures)
-    written = decoder_file(tmp_path).read_bytes()
+    written = RunDirectory(tmp_path).decoder_file.read_bytes()
     prepare_decoder(tmp_path, setting, structures)
-    assert decoder_file(tmp_path).read_bytes() == written
+    assert RunDirectory(tmp_path).decoder_file.read_bytes() == written
     array = voxels(setting, structures[0].positions)
     first, again = load_decoder(tmp_path, setting)(array), load_decoder(tmp_path, setting)(array)
     assert np.array_equal(first, again)

@@ -21,7 +21,7 @@ from gcd_hpc.stages.promote import (
     promote,
 )
 from gcd_hpc.stages.sample import Round
-from gcd_hpc.store.run_directory import model_file, model_in_use, promotion_file, training_set
+from gcd_hpc.store.run_directory import RunDirectory
 
 pytestmark = pytest.mark.lammps
 CPU = torch.device("cpu")
@@ -29,21 +29,23 @@ CPU = torch.device("cpu")
 
 def add_model(run_dir, version, noise=0.0):
     """Model ``version`` with the weights of the first, and noise of that size added to them."""
-    training_set(run_dir, version).parent.mkdir()
-    shutil.copyfile(training_set(run_dir, 1), training_set(run_dir, version))
-    weights, metadata = load(model_file(run_dir, 1))
+    RunDirectory(run_dir).training_set(version).parent.mkdir()
+    shutil.copyfile(
+        RunDirectory(run_dir).training_set(1), RunDirectory(run_dir).training_set(version)
+    )
+    weights, metadata = load(RunDirectory(run_dir).model_file(1))
     torch.manual_seed(0)
     changed = {name: tensor + noise * torch.randn_like(tensor) for name, tensor in weights.items()}
     metadata.pop("sha256")
-    save(model_file(run_dir, version), changed, metadata | {"version": version})
+    save(RunDirectory(run_dir).model_file(version), changed, metadata | {"version": version})
 
 
 def verdict_of(run_dir, version):
-    return json.loads(promotion_file(run_dir, version).read_text())
+    return json.loads(RunDirectory(run_dir).promotion(version).read_text())
 
 
 def sha256_of(run_dir, version):
-    return load(model_file(run_dir, version))[1]["sha256"]
+    return load(RunDirectory(run_dir).model_file(version))[1]["sha256"]
 
 
 def test_the_first_model_is_promoted_and_its_canaries_are_recorded(trained_copy):
@@ -65,7 +67,7 @@ def test_an_equal_model_is_promoted_on_the_same_canaries_and_the_same_loss(train
     assert (report.model, report.promoted) == (2, True)
     assert verdict["loss"] == verdict["old_loss"]
     assert verdict["canaries"] | {"sha256": ""} == verdict["old_canaries"] | {"sha256": ""}
-    assert model_in_use(run_dir, 2) == 2
+    assert RunDirectory(run_dir).model_in_use(2) == 2
 
 
 def test_a_worse_model_is_not_promoted_and_its_round_samples_with_the_old_one(trained_copy):
@@ -89,14 +91,17 @@ def test_a_model_is_compared_with_the_one_in_use_and_trained_from_it(trained_cop
     promote(str(run_dir), 1)
     add_model(run_dir, 2, noise=0.5)
     promote(str(run_dir), 2)
-    training_set(run_dir, 3).parent.mkdir()
-    shutil.copyfile(training_set(run_dir, 1), training_set(run_dir, 3))
+    RunDirectory(run_dir).training_set(3).parent.mkdir()
+    shutil.copyfile(RunDirectory(run_dir).training_set(1), RunDirectory(run_dir).training_set(3))
     training.train(run_dir, 3, training.Process(0, 1, CPU))
-    first, third = load(model_file(run_dir, 1))[0], load(model_file(run_dir, 3))[0]
+    first, third = (
+        load(RunDirectory(run_dir).model_file(1))[0],
+        load(RunDirectory(run_dir).model_file(3))[0],
+    )
     assert all(torch.allclose(third[name], first[name], atol=1e-6) for name in first)
     assert promote(str(run_dir), 3).model == 3
     assert verdict_of(run_dir, 3)["old_canaries"]["sha256"] == sha256_of(run_dir, 1)
-    assert [model_in_use(run_dir, version) for version in (1, 2, 3)] == [1, 1, 3]
+    assert [RunDirectory(run_dir).model_in_use(version) for version in (1, 2, 3)] == [1, 1, 3]
 
 
 def test_recorded_canaries_are_compared_with_instead_of_making_them_again(trained_copy):
@@ -104,7 +109,7 @@ def test_recorded_canaries_are_compared_with_instead_of_making_them_again(traine
     promote(str(run_dir), 1)
     verdict = verdict_of(run_dir, 1)
     verdict["canaries"]["median_energy_j_m2"] = -5.0
-    promotion_file(run_dir, 1).write_text(json.dumps(verdict))
+    RunDirectory(run_dir).promotion(1).write_text(json.dumps(verdict))
     add_model(run_dir, 2)
     report = promote(str(run_dir), 2)
     assert not report.promoted
@@ -116,7 +121,7 @@ def test_canaries_recorded_in_another_number_are_made_again(trained_copy):
     promote(str(run_dir), 1)
     verdict = verdict_of(run_dir, 1)
     verdict["canaries"] |= {"num": 3, "median_energy_j_m2": -5.0}
-    promotion_file(run_dir, 1).write_text(json.dumps(verdict))
+    RunDirectory(run_dir).promotion(1).write_text(json.dumps(verdict))
     add_model(run_dir, 2)
     assert promote(str(run_dir), 2).promoted
 
@@ -124,7 +129,7 @@ def test_canaries_recorded_in_another_number_are_made_again(trained_copy):
 def test_canaries_do_not_depend_on_what_later_rounds_learnt(trained_copy):
     run_dir = trained_copy("run")
     add_model(run_dir, 2)
-    training_set(run_dir, 2).unlink()
+    RunDirectory(run_dir).training_set(2).unlink()
     first, second = make_canaries(run_dir, 1, CPU), make_canaries(run_dir, 2, CPU)
     assert first.median_energy_j_m2 == second.median_energy_j_m2
     assert first.sha256 != second.sha256
@@ -133,14 +138,14 @@ def test_canaries_do_not_depend_on_what_later_rounds_learnt(trained_copy):
 def test_promotion_validates_on_what_training_held_out(trained_run):
     setting = load_boundary_system(str(trained_run))
     losses = hold_out_losses(trained_run, setting, 1, (1,), CPU)
-    assert losses[1] == load(model_file(trained_run, 1))[1]["validation_loss"]
+    assert losses[1] == load(RunDirectory(trained_run).model_file(1))[1]["validation_loss"]
 
 
 def test_without_canaries_every_model_is_promoted_unseen(trained_copy):
     run_dir = trained_copy("run", "promotion.num_canaries=0")
     report = promote(str(run_dir), 2)
     assert (report.model, report.promoted, report.num) == (2, True, 0)
-    assert model_in_use(run_dir, 2) == 2
+    assert RunDirectory(run_dir).model_in_use(2) == 2
 
 
 def canaries(median=3.0, invalid=0, failed=0) -> Canaries:

@@ -17,7 +17,7 @@ from gcd_hpc.stages.ranking import (
     with_score,
 )
 from gcd_hpc.store.parts import read_part
-from gcd_hpc.store.run_directory import search_part
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate, candidate_id
 
 LOWEST = {0.0: 2.0, 0.4: 3.0}
@@ -101,7 +101,9 @@ def test_the_score_is_near_the_energy_of_a_relaxed_structure_and_above_that_of_a
     searched_run,
 ):
     setting = load_boundary_system(str(searched_run))
-    best = min(read_part(search_part(searched_run, 0)), key=lambda known: known.gb_energy_j_m2)
+    best = min(
+        read_part(RunDirectory(searched_run).search_part(0)), key=lambda known: known.gb_energy_j_m2
+    )
     shaken = best.positions + np.random.default_rng(0).normal(0.0, 0.3, best.positions.shape)
     overlapping = best.positions.copy()
     overlapping[0] = overlapping[1]

@@ -9,13 +9,7 @@ from gcd_hpc.stages.relax import relax_chunk
 from gcd_hpc.stages.relaxing import ScreenWindow
 from gcd_hpc.stages.sample import sample_task
 from gcd_hpc.store.parts import read_part, write_part
-from gcd_hpc.store.run_directory import (
-    known_parts,
-    relaxed_part,
-    sampled_part,
-    search_part,
-    training_set,
-)
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate, candidate_id
 
 pytestmark = pytest.mark.lammps
@@ -28,7 +22,8 @@ def sampled_run(run_copy):
     """
     run_dir = run_copy("run")
     good = min(
-        (row for row in read_part(search_part(run_dir, 0))), key=lambda row: row.gb_energy_j_m2
+        (row for row in read_part(RunDirectory(run_dir).search_part(0))),
+        key=lambda row: row.gb_energy_j_m2,
     )
     overlapping = good.positions.copy()
     middle = np.argsort(overlapping[:, 2])[len(overlapping) // 2]
@@ -38,7 +33,7 @@ def sampled_run(run_copy):
         sampled(good, 1, overlapping),
         sampled(good, 2, overlapping, "invalid", "closest pair"),
     ]
-    write_part(sampled_part(run_dir, 1, 0), rows, {"config": ""})
+    write_part(RunDirectory(run_dir).sampled_part(1, 0), rows, {"config": ""})
     return run_dir
 
 
@@ -63,7 +58,7 @@ def sampled(
 
 def test_failed_candidates_are_recorded_with_their_reason_and_the_others_relaxed(sampled_run):
     report = relax_chunk(str(sampled_run), 1, 0)
-    good, failed, invalid = read_part(relaxed_part(sampled_run, 1, 0))
+    good, failed, invalid = read_part(RunDirectory(sampled_run).relaxed_part(1, 0))
     assert (good.status, failed.status, invalid.status) == ("ok", "failed", "invalid")
     assert np.isfinite(good.gb_energy_j_m2)
     assert "overlap" in failed.reason
@@ -74,8 +69,8 @@ def test_failed_candidates_are_recorded_with_their_reason_and_the_others_relaxed
 
 def test_a_relaxed_structure_stays_where_it_is(sampled_run):
     relax_chunk(str(sampled_run), 1, 0)
-    good = read_part(relaxed_part(sampled_run, 1, 0))[0]
-    before = min(row.gb_energy_j_m2 for row in read_part(search_part(sampled_run, 0)))
+    good = read_part(RunDirectory(sampled_run).relaxed_part(1, 0))[0]
+    before = min(row.gb_energy_j_m2 for row in read_part(RunDirectory(sampled_run).search_part(0)))
     assert good.gb_energy_j_m2 == pytest.approx(before, abs=2e-3)
     assert good.converged
     assert len(good.energies_ev) == good.num_atoms
@@ -83,9 +78,9 @@ def test_a_relaxed_structure_stays_where_it_is(sampled_run):
 
 def test_relaxing_twice_gives_the_same_file_content(sampled_run):
     relax_chunk(str(sampled_run), 1, 0)
-    first = read_part(relaxed_part(sampled_run, 1, 0))[0]
+    first = read_part(RunDirectory(sampled_run).relaxed_part(1, 0))[0]
     relax_chunk(str(sampled_run), 1, 0)
-    second = read_part(relaxed_part(sampled_run, 1, 0))[0]
+    second = read_part(RunDirectory(sampled_run).relaxed_part(1, 0))[0]
     assert np.array_equal(first.positions, second.positions)
     assert replace(first, relax_s=0.0).gb_energy_j_m2 == second.gb_energy_j_m2
 
@@ -94,7 +89,7 @@ def test_batches_of_a_chunk_relax_each_candidate_once_the_most_promising_first(t
     run_dir = trained_copy("run")
     queue = sample_task(str(run_dir), 1, 1).queue
     reports = [relax_chunk(str(run_dir), 1, 2 + batch, num_batches=2) for batch in range(2)]
-    batches = [read_part(relaxed_part(run_dir, 1, 2 + batch)) for batch in range(2)]
+    batches = [read_part(RunDirectory(run_dir).relaxed_part(1, 2 + batch)) for batch in range(2)]
     assert sorted(row.index for batch in batches for row in batch) == [2, 3]
     assert [report.num for report in reports] == [len(batch) for batch in batches]
     for batch, listed in zip(batches, queue, strict=True):
@@ -107,23 +102,23 @@ def test_batches_of_a_chunk_relax_each_candidate_once_the_most_promising_first(t
 def test_a_batch_of_nothing_is_a_part_of_nothing(sampled_run):
     report = relax_chunk(str(sampled_run), 1, 1, num_batches=4)
     assert (report.num, report.low) == (1, ())
-    assert [row.index for row in read_part(relaxed_part(sampled_run, 1, 1))] == [1]
+    assert [row.index for row in read_part(RunDirectory(sampled_run).relaxed_part(1, 1))] == [1]
     assert relax_chunk(str(sampled_run), 1, 2, num_batches=4).num == 0
-    assert read_part(relaxed_part(sampled_run, 1, 2)) == []
+    assert read_part(RunDirectory(sampled_run).relaxed_part(1, 2)) == []
 
 
 def test_a_chunk_reports_what_lies_near_the_lowest_of_its_fraction(run_copy):
     run_dir = run_copy("run", "selection.energy_window_j_m2=0.2")
-    rows = [row for row in read_part(search_part(run_dir, 0)) if row.status == "ok"]
+    rows = [row for row in read_part(RunDirectory(run_dir).search_part(0)) if row.status == "ok"]
     write_part(
-        sampled_part(run_dir, 1, 0),
+        RunDirectory(run_dir).sampled_part(1, 0),
         [sampled(row, n, row.positions) for n, row in enumerate(rows)],
         {"config": ""},
     )
     low = relax_chunk(str(run_dir), 1, 0).low
-    relaxed = read_part(relaxed_part(run_dir, 1, 0))
+    relaxed = read_part(RunDirectory(run_dir).relaxed_part(1, 0))
     lowest = {}
-    for row in [*relaxed, *read_part(training_set(run_dir, 1))]:
+    for row in [*relaxed, *read_part(RunDirectory(run_dir).training_set(1))]:
         key = round(row.n_fraction, 6)
         lowest[key] = min(lowest.get(key, np.inf), row.gb_energy_j_m2)
     expected = [
@@ -136,13 +131,13 @@ def test_a_chunk_reports_what_lies_near_the_lowest_of_its_fraction(run_copy):
 def test_selection_sees_what_is_relaxed_so_far_of_the_rounds_before(sampled_run):
     relax_chunk(str(sampled_run), 1, 2, num_batches=3)
     relax_chunk(str(sampled_run), 1, 0, num_batches=3)
-    search, first, last = known_parts(sampled_run, 2)
+    search, first, last = RunDirectory(sampled_run).known_parts(2)
     assert (search, first, last) == (
-        search_part(sampled_run, 0),
-        relaxed_part(sampled_run, 1, 0),
-        relaxed_part(sampled_run, 1, 2),
+        RunDirectory(sampled_run).search_part(0),
+        RunDirectory(sampled_run).relaxed_part(1, 0),
+        RunDirectory(sampled_run).relaxed_part(1, 2),
     )
-    assert known_parts(sampled_run, 1) == [search]
+    assert RunDirectory(sampled_run).known_parts(1) == [search]
 
 
 def test_only_structures_near_the_best_of_their_fraction_are_worth_finishing():

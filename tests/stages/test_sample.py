@@ -24,14 +24,16 @@ from gcd_hpc.stages.sample import (
     sample_task,
 )
 from gcd_hpc.store.parts import read_part
-from gcd_hpc.store.run_directory import model_file, sampled_part
+from gcd_hpc.store.run_directory import RunDirectory
 from tests.stages.conftest import sample_with, train_with
 
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
 
 
 def candidates_of(run_dir):
-    return [row for chunk in range(3) for row in read_part(sampled_part(run_dir, 1, chunk))]
+    return [
+        row for chunk in range(3) for row in read_part(RunDirectory(run_dir).sampled_part(1, chunk))
+    ]
 
 
 def test_candidates_do_not_depend_on_the_number_of_ranks(trained_run, tmp_path):
@@ -77,13 +79,16 @@ def test_a_task_makes_the_candidates_of_the_mpi_stage_and_a_whole_chunk_of_them(
 def test_a_task_whose_chunk_is_on_disk_reports_the_same_and_makes_nothing(trained_copy):
     run_dir = trained_copy("run")
     first = sample_task(str(run_dir), 1, 0)
-    written = sampled_part(run_dir, 1, 0).stat().st_mtime_ns
-    model_file(run_dir, 1).unlink()
+    written = RunDirectory(run_dir).sampled_part(1, 0).stat().st_mtime_ns
+    RunDirectory(run_dir).model_file(1).unlink()
     kept_round.cache_clear()
     assert sample_task(str(run_dir), 1, 0) == first
-    assert sampled_part(run_dir, 1, 0).stat().st_mtime_ns == written
+    assert RunDirectory(run_dir).sampled_part(1, 0).stat().st_mtime_ns == written
     assert len(first.queue) == 2
-    scores = {row.index: row.score_gb_energy_j_m2 for row in read_part(sampled_part(run_dir, 1, 0))}
+    scores = {
+        row.index: row.score_gb_energy_j_m2
+        for row in read_part(RunDirectory(run_dir).sampled_part(1, 0))
+    }
     listed = [score for batch in first.queue for _, score in batch]
     assert sorted(listed) == pytest.approx(
         sorted(score for score in scores.values() if np.isfinite(score)), abs=1e-4
@@ -106,17 +111,19 @@ def test_sampling_again_makes_only_the_missing_chunks_and_makes_them_the_same(
     shutil.copytree(trained_run, run_dir)
     sample_with(2, run_dir)
     before = candidates_of(run_dir)
-    times = [sampled_part(run_dir, 1, chunk).stat().st_mtime_ns for chunk in (0, 2)]
-    sampled_part(run_dir, 1, 1).unlink()
+    times = [RunDirectory(run_dir).sampled_part(1, chunk).stat().st_mtime_ns for chunk in (0, 2)]
+    RunDirectory(run_dir).sampled_part(1, 1).unlink()
     sample_with(1, run_dir)
-    assert [sampled_part(run_dir, 1, chunk).stat().st_mtime_ns for chunk in (0, 2)] == times
+    assert [
+        RunDirectory(run_dir).sampled_part(1, chunk).stat().st_mtime_ns for chunk in (0, 2)
+    ] == times
     for old, new in zip(before, candidates_of(run_dir), strict=True):
         assert np.array_equal(old.unrelaxed_positions, new.unrelaxed_positions)
 
 
 def test_all_fractions_are_asked_for_in_turn_below_the_known_energies(trained_run):
     setting = load_boundary_system(str(trained_run))
-    model = Model.load(model_file(trained_run, 1), setting, torch.device("cpu"))
+    model = Model.load(RunDirectory(trained_run).model_file(1), setting, torch.device("cpu"))
     targets = [model.target(setting, index) for index in range(20)]
     assert [fraction for _, fraction in targets] == [
         pytest.approx(index % 10 / 10) for index in range(20)
@@ -131,15 +138,15 @@ def test_all_fractions_are_asked_for_in_turn_below_the_known_energies(trained_ru
 def test_a_damaged_model_file_is_named_and_nothing_is_sampled(trained_run, tmp_path):
     run_dir = tmp_path / "run"
     shutil.copytree(trained_run, run_dir)
-    content = bytearray(model_file(run_dir, 1).read_bytes())
+    content = bytearray(RunDirectory(run_dir).model_file(1).read_bytes())
     content[len(content) // 2] ^= 0xFF
-    model_file(run_dir, 1).write_bytes(content)
+    RunDirectory(run_dir).model_file(1).write_bytes(content)
     line = [sys.executable, "-m", "gcd_hpc.stages.sample", str(run_dir), "1"]
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert "model.safetensors: damaged model file" in done.stderr
-    assert not sampled_part(run_dir, 1, 0).parent.exists()
+    assert not RunDirectory(run_dir).sampled_part(1, 0).parent.exists()
 
 
 def test_registries_come_from_the_training_set_for_their_share_of_the_candidates(searched_run):
@@ -199,7 +206,7 @@ def test_the_papers_options_train_and_sample(run_copy):
     )
     train_with(1, run_dir)
     sample_with(1, run_dir)
-    rows = read_part(sampled_part(run_dir, 1, 0))
+    rows = read_part(RunDirectory(run_dir).sampled_part(1, 0))
     assert len(rows) == 2
     assert all(np.isnan(row.target_energy_j_m2) and np.isnan(row.target_n_fraction) for row in rows)
 

@@ -7,15 +7,17 @@ from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.stages.select import choose, select
 from gcd_hpc.store.parts import read_part, write_part
-from gcd_hpc.store.run_directory import known_parts, search_part, training_set
+from gcd_hpc.store.run_directory import RunDirectory
 
 pytestmark = pytest.mark.lammps
 
 
 def test_the_training_set_holds_relaxed_structures_within_the_window(searched_run):
     setting = load_boundary_system(str(searched_run))
-    everything = [row for row in read_part(search_part(searched_run, 0)) if row.status == "ok"]
-    chosen = read_part(training_set(searched_run, 1))
+    everything = [
+        row for row in read_part(RunDirectory(searched_run).search_part(0)) if row.status == "ok"
+    ]
+    chosen = read_part(RunDirectory(searched_run).training_set(1))
     assert chosen
     for row in chosen:
         lowest = min(
@@ -28,7 +30,7 @@ def test_the_training_set_holds_relaxed_structures_within_the_window(searched_ru
 
 def test_a_structure_that_was_found_twice_is_learnt_once(searched_run):
     setting = load_boundary_system(str(searched_run))
-    part = search_part(searched_run, 0)
+    part = RunDirectory(searched_run).search_part(0)
     assert [row.id for row in choose(setting, [part, part])] == [
         row.id for row in choose(setting, [part])
     ]
@@ -36,7 +38,7 @@ def test_a_structure_that_was_found_twice_is_learnt_once(searched_run):
 
 def test_a_structure_with_fused_atoms_is_not_learnt(run_copy):
     run_dir = run_copy("run")
-    part = search_part(run_dir, 0)
+    part = RunDirectory(run_dir).search_part(0)
     rows = read_part(part)
     lowest = choose(load_boundary_system(str(run_dir)), [part])[0]
     spoilt = next(row for row in rows if row.id == lowest.id)
@@ -50,7 +52,7 @@ def test_a_structure_with_fused_atoms_is_not_learnt(run_copy):
 
 def test_a_window_of_energies_withholds_what_lies_below(run_copy):
     run_dir = run_copy("run", "selection.min_energy_j_m2=3.0", "selection.energy_window_j_m2=5.0")
-    chosen = choose(load_boundary_system(str(run_dir)), known_parts(run_dir, 1))
+    chosen = choose(load_boundary_system(str(run_dir)), RunDirectory(run_dir).known_parts(1))
     assert chosen
     assert all(row.gb_energy_j_m2 >= 3.0 for row in chosen)
 
@@ -63,7 +65,7 @@ def test_a_window_without_structures_is_an_error(run_copy):
 
 def test_a_part_that_was_cut_short_is_named(run_copy):
     run_dir = run_copy("run")
-    part = search_part(run_dir, 0)
+    part = RunDirectory(run_dir).search_part(0)
     part.write_bytes(part.read_bytes()[:-2000])
     with pytest.raises(StoreError, match=r"part-00000\.h5"):
         select(str(run_dir), 1)

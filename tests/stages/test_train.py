@@ -13,10 +13,9 @@ import pytest
 import torch
 
 from gcd_hpc.config.loader import dump
-from gcd_hpc.learning.boundary import CONFIG_NAME
 from gcd_hpc.networks.checkpoint import load, save_state
 from gcd_hpc.stages import train as training
-from gcd_hpc.store.run_directory import model_dir, model_file
+from gcd_hpc.store.run_directory import RunDirectory
 from tests.stages.conftest import launch, small_config
 
 pytestmark = pytest.mark.lammps
@@ -36,13 +35,13 @@ def torchrun_line(num_processes, *arguments):
 
 
 def weights_of(run_dir, version=1):
-    return load(model_file(run_dir, version))[0]
+    return load(RunDirectory(run_dir).model_file(version))[0]
 
 
 def assert_same_model(one, other):
     (first, first_metadata), (second, second_metadata) = (
-        load(model_file(one, 1)),
-        load(model_file(other, 1)),
+        load(RunDirectory(one).model_file(1)),
+        load(RunDirectory(other).model_file(1)),
     )
     for name, tensor in first.items():
         assert torch.equal(second[name], tensor), name
@@ -62,7 +61,7 @@ def followed(searched_run, tmp_path_factory):
     for num in (1, 2):
         run_dir, out = tmp_path_factory.mktemp("followed") / "run", tmp_path_factory.mktemp("trace")
         shutil.copytree(searched_run, run_dir)
-        (run_dir / CONFIG_NAME).write_text(dump(small_config(*TWENTY_STEPS)))
+        RunDirectory(run_dir).config.write_text(dump(small_config(*TWENTY_STEPS)))
         launch(torchrun_line(num, "tests.stages.traced_training", run_dir, out))
         runs[num] = run_dir, [torch.load(out / f"rank-{rank}.pt") for rank in range(num)]
     return runs
@@ -113,8 +112,8 @@ def test_interrupted_training_ends_with_the_same_model_bit_for_bit(
         patch.setattr(training, "save_state", save_and_die)
         with pytest.raises(Interrupted):
             train_here(broken)
-    assert (model_dir(broken, 1) / "state.pt").exists()
-    assert not model_file(broken, 1).exists()
+    assert (RunDirectory(broken).training_state(1)).exists()
+    assert not RunDirectory(broken).model_file(1).exists()
     train_here(broken)
     assert_same_model(whole_run, broken)
 
@@ -144,7 +143,7 @@ def test_a_pause_file_ends_training_with_a_checkpoint_and_code_75(whole_run, run
     assert (done.returncode, done.stdout) == (0, "resumed at step 2 of 6\n")
     for name, tensor in weights_of(whole_run).items():
         assert torch.equal(weights_of(run_dir)[name], tensor), name
-    assert not (model_dir(run_dir, 1) / "state.pt").exists()
+    assert not (RunDirectory(run_dir).training_state(1)).exists()
 
 
 def test_a_signal_to_one_process_or_to_torchrun_pauses_all_and_the_rest_is_the_same_bit_for_bit(
@@ -173,7 +172,7 @@ def test_a_signal_to_one_process_or_to_torchrun_pauses_all_and_the_rest_is_the_s
 
 def pause_while_at_work(run_dir, log, send):
     """Train on two processes and ``send`` a signal as soon as a step is done."""
-    progress = model_dir(run_dir, 1) / "progress.json"
+    progress = RunDirectory(run_dir).training_progress(1)
     progress.unlink(missing_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     with open(log, "a") as output:
@@ -215,7 +214,7 @@ def test_a_damaged_checkpoint_is_named_in_one_line_and_training_begins_again(
     whole_run, run_copy, capsys, damage
 ):
     run_dir = run_copy("run")
-    checkpoint = model_dir(run_dir, 1) / "state.pt"
+    checkpoint = RunDirectory(run_dir).training_state(1)
     save_state(checkpoint, {"step": 4, "network": torch.zeros(1000)})
     content = bytearray(checkpoint.read_bytes())
     content[len(content) // 2] ^= 1
@@ -240,9 +239,9 @@ def test_the_second_model_starts_from_the_first(run_copy):
         "training.min_learning_rate=1e-9",
     )
     train_here(run_dir)
-    model_dir(run_dir, 2).mkdir()
-    (model_dir(run_dir, 2) / "training.h5").write_bytes(
-        (model_dir(run_dir, 1) / "training.h5").read_bytes()
+    RunDirectory(run_dir).model_dir(2).mkdir()
+    (RunDirectory(run_dir).training_set(2)).write_bytes(
+        (RunDirectory(run_dir).training_set(1)).read_bytes()
     )
     train_here(run_dir, 2)
     first, second = weights_of(run_dir, 1), weights_of(run_dir, 2)

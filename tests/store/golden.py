@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 
 from gcd_hpc.config.loader import dump, load_campaign
-from gcd_hpc.learning.boundary import CONFIG_NAME, prepare
+from gcd_hpc.learning.boundary import prepare
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.search import search_chunk
-from gcd_hpc.store.run_directory import search_part
+from gcd_hpc.store.run_directory import RunDirectory
 
 CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
 TRIES = [
@@ -29,11 +29,11 @@ def main(target: Path) -> None:
     config = load_campaign(CAMPAIGNS / "smoke.yaml", TRIES)
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder)
-        (run_dir / CONFIG_NAME).write_text(dump(config))
+        RunDirectory(run_dir).config.write_text(dump(config))
         prepare(run_dir, config, CAMPAIGNS)
         search_chunk(folder, 0)
         worker_child(folder).close()
-        shutil.copyfile(search_part(run_dir, 0), target)
+        shutil.copyfile(RunDirectory(run_dir).search_part(0), target)
 
 
 if __name__ == "__main__":

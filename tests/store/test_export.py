@@ -182,7 +182,7 @@ def test_a_run_without_relaxed_structures_is_refused_and_leaves_nothing(tmp_path
 @pytest.mark.parametrize("form", get_args(Format))
 def test_a_place_that_cannot_be_written_is_one_sentence(store, tmp_path, form):
     (tmp_path / "file").write_text("before")
-    with pytest.raises(RunDirectoryError, match=r"file/out.*: expected a place to write to"):
+    with pytest.raises(RunDirectoryError, match=r"cannot write .*file/out"):
         export(store, form, tmp_path / "file/out")
     assert (tmp_path / "file").read_text() == "before"
 
@@ -190,14 +190,14 @@ def test_a_place_that_cannot_be_written_is_one_sentence(store, tmp_path, form):
 def test_a_folder_in_which_sqlite_can_make_no_file_is_one_sentence(store):
     with pytest.raises(
         RunDirectoryError,
-        match=r"x\.db: expected a place to write to, got: unable to open database file",
+        match=r"cannot write /proc/x\.db: unable to open database file",
     ):
         export(store, "ase-db", Path("/proc/x.db"))
 
 
 def test_several_structures_do_not_take_the_place_of_a_file(store, tmp_path):
     (tmp_path / "file").write_text("before")
-    with pytest.raises(RunDirectoryError, match="expected a place to write to"):
+    with pytest.raises(RunDirectoryError, match="cannot write"):
         export(store, "poscar", tmp_path / "file")
     assert (tmp_path / "file").read_text() == "before"
 

@@ -287,9 +287,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(runs, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (16384, limits[1]))
     try:
-        with pytest.raises(
-            RunDirectoryError, match=r"all\.h5: expected a place to write to, got: File too large"
-        ):
+        with pytest.raises(RunDirectoryError, match=r"cannot write .*all\.h5: file too large"):
             merge(runs, tmp_path / "all.h5")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -310,7 +308,7 @@ def test_mistakes_are_one_sentence(runs, tmp_path, candidates, provenance):
         match=r"made_up\.h5: expected the campaign's boundary in the attribute config, got none",
     ):
         merge([runs[0], tmp_path / "made_up.h5"], tmp_path / "all.h5")
-    with pytest.raises(RunDirectoryError, match="expected a place to write to"):
+    with pytest.raises(RunDirectoryError, match="cannot write"):
         merge(runs, runs[0] / "all.h5")
 
 

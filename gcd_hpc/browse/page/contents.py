@@ -24,6 +24,7 @@ from gcd_hpc.store.export import Format
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_row
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 
 FIELDS = (
@@ -258,7 +259,7 @@ def _overview(rows: Snapshot) -> dict[str, Any]:
 def _version_of(store: RunStore) -> str:
     """Of names, sizes and times of the files, and of the ledger."""
     digest = hashlib.sha256()
-    ledger = store.path / "events.jsonl"
+    ledger = RunDirectory(store.path).ledger
     for path in [*store.part_paths(), *([ledger] if store.path.is_dir() else [])]:
         with suppress(FileNotFoundError):  # gone since it was listed, or no campaign
             stat = path.stat()
