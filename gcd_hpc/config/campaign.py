@@ -11,9 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     field_validator,
     model_validator,
 )
@@ -21,6 +19,14 @@ from pydantic_core import PydanticCustomError
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Auto = Literal["auto"]
+# Every count has an upper end far beyond any campaign, so that no number in a file can fill the
+# memory or run over where it is used as a machine integer.
+PositiveInt = Annotated[int, Field(gt=0, le=1_000_000_000)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Replicas = Annotated[int, Field(gt=0, le=1000)]
+NumVoxels = Annotated[int, Field(ge=3, le=10_000)]
+MillerIndex = Annotated[int, Field(ge=-1000, le=1000)]
+Direction = tuple[MillerIndex, MillerIndex, MillerIndex]
 
 
 def refuse(problem: str, key: str | None = None) -> NoReturn:
@@ -44,19 +50,37 @@ class Section(BaseModel):
 class Triad(Section):
     """Miller indices of the crystal directions along the box axes."""
 
-    x: tuple[int, int, int]
+    x: Direction
     """Crystal direction along the box's x axis."""
-    y: tuple[int, int, int]
-    """Along y, at right angles to x."""
-    z: tuple[int, int, int]
-    """Along z, the boundary normal; x, y and z are right-handed."""
+    y: Direction
+    """Crystal direction along y, at right angles to x."""
+    z: Direction
+    """Crystal direction along z, the boundary normal; x, y and z are right-handed."""
 
     @field_validator("x", "y", "z")
     @classmethod
-    def _a_direction(cls, indices: tuple[int, int, int]) -> tuple[int, int, int]:
+    def _a_direction(cls, indices: Direction) -> Direction:
         if not any(indices):
             refuse("must be a direction, got [0, 0, 0]")
         return indices
+
+    @model_validator(mode="after")
+    def _box_axes(self) -> "Triad":
+        for first, second in (("x", "y"), ("x", "z"), ("y", "z")):
+            a, b = getattr(self, first), getattr(self, second)
+            product = sum(i * j for i, j in zip(a, b, strict=True))
+            if product:
+                refuse(
+                    f"{first} and {second} must be at right angles, got {list(a)} and {list(b)}"
+                    f" with the dot product {product}: choose directions whose product is 0"
+                )
+        (a, b, c), (d, e, f), (g, h, i) = self.x, self.y, self.z
+        if g * (b * f - c * e) + h * (c * d - a * f) + i * (a * e - b * d) < 0:
+            refuse(
+                "must be right-handed (x cross y along z), got"
+                f" {list(self.x)}, {list(self.y)}, {list(self.z)}: turn the signs of one direction"
+            )
+        return self
 
 
 class BoundaryConfig(Section):
@@ -72,7 +96,7 @@ class BoundaryConfig(Section):
     """Orientation of the grain below the boundary."""
     upper: Triad
     """Orientation of the grain above it."""
-    replicas: tuple[PositiveInt, PositiveInt] = (1, 1)
+    replicas: tuple[Replicas, Replicas] = (1, 1)
     """In-plane repeats of the smallest common cell."""
     slab_heights: tuple[PositiveFloat, PositiveFloat] = (27.0, 27.0)
     """Height of the lower and the upper grain, rounded to whole planes."""
@@ -116,7 +140,7 @@ class VoxelConfig(Section):
     The box height follows from the number of voxels along z: they are as high as they are wide.
     """
 
-    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    shape: tuple[NumVoxels, NumVoxels, NumVoxels]
     """Voxels along x, y and z."""
     known: PositiveInt = 18
     """Voxel layers at each end that hold perfect grain and stay fixed during in-painting."""
@@ -178,7 +202,7 @@ class NetworkConfig(Section):
 
     width: PositiveInt = 32
     """Channels of the first level; each further level has twice as many."""
-    num_levels: PositiveInt = 2
+    num_levels: Annotated[int, Field(gt=0, le=10)] = 2
     """Resolutions, each half of the one before; with patch they set what shape must be a multiple
     of.
     """
@@ -380,7 +404,7 @@ class SelectionConfig(Section):
 class BudgetConfig(Section):
     """What the campaign may use; it ends at the first limit."""
 
-    rounds: PositiveInt = 2
+    rounds: Annotated[int, Field(gt=0, le=10_000)] = 2
     """Model versions: each is trained, sampled and relaxed."""
     wall_time_s: PositiveFloat | None = None
     """Seconds of work, all sessions together."""
@@ -399,7 +423,7 @@ class CampaignConfig(Section):
 
     name: str
     """Letters, digits and any of _ . - ; runs/NAME is the run directory."""
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """All random numbers follow from it."""
     boundary: BoundaryConfig
     potential: PotentialConfig

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import NonNegativeFloat, field_validator, model_validator
 
-from gcd_hpc.config.campaign import Auto, Section, refuse
+from gcd_hpc.config.campaign import Auto, NonNegativeInt, PositiveInt, Section, refuse
 from gcd_hpc.errors import ConfigError
 
 Scheduler = Literal["none", "slurm", "pbs"]

@@ -5,17 +5,15 @@ and the potential's reach.
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from ase.data import atomic_numbers, covalent_radii, reference_states
 from scipy.optimize import brentq
 
 from gcd_hpc.engines.child import Evaluation, LammpsChild
 from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.errors import PotentialError, SimulationError
 from gcd_hpc.files import replacing
-from gcd_hpc.structures.lattices import conventional_cell, cubic_lattice
+from gcd_hpc.structures.lattices import conventional_cell, typical_a0
 
 REPLICAS = 3
 SCAN = np.arange(0.80, 1.30, 0.02)
@@ -74,7 +72,7 @@ def _measure(child: LammpsChild, element: str, lattice: str, a0: float | None) -
         )
 
     if a0 is None:
-        trial = SCAN * _guess(element, lattice)
+        trial = SCAN * typical_a0(element, lattice)
         energies = [crystal(a).energies.mean() for a in trial]
         lowest = int(np.argmin(energies))
         if lowest in (0, len(trial) - 1) or energies[lowest] >= 0:
@@ -94,17 +92,6 @@ def _measure(child: LammpsChild, element: str, lattice: str, a0: float | None) -
             " E_gb needs"
         )
     return Bulk(a0, float(final.energies.mean()), final.cutoff)
-
-
-def _guess(element: str, lattice: str) -> float:
-    """The element's own lattice constant if it has this lattice, otherwise from its covalent
-    radius.
-    """
-    number = atomic_numbers[element]
-    reference: dict[str, Any] = reference_states[number] or {}
-    if reference.get("symmetry") == lattice:
-        return float(reference["a"])
-    return float(2 * covalent_radii[number] / cubic_lattice(lattice).neighbor)
 
 
 def _read_cache(cache: Path | None) -> dict[str, dict[str, float]]:

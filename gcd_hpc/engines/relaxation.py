@@ -19,6 +19,7 @@ from gcd_hpc.structures.energetics import (
     n_fraction,
     physical_fault,
 )
+from gcd_hpc.structures.frame import MIN_REGION
 
 LINE_SEARCH = ("min_modify line quadratic dmax 0.1",)
 PRESETS: dict[Literal["paper", "tight"], Minimizer] = {
@@ -28,8 +29,6 @@ PRESETS: dict[Literal["paper", "tight"], Minimizer] = {
 SCREEN = PRESETS["paper"]
 FREE = 10.0
 """Empty space above and below the slab in LAMMPS' box, Å: room for the upper grain to shift."""
-MIN_REGION = 24.0
-"""The energy is summed over at least +-12 Å about the boundary (D6)."""
 MIN_PAIR = 0.3
 """Closest pair that LAMMPS is asked to relax, in nearest-neighbour distances; below it minimisers
 stop at infinite energies.

@@ -19,10 +19,10 @@ from gcd_hpc.structures.lattices import CubicLattice, cubic_lattice
 from gcd_hpc.structures.orientation import (
     Directions,
     Miller,
+    coprime,
     dot,
     length,
     misorientation,
-    reduced_triad,
     unit_rows,
 )
 
@@ -115,6 +115,7 @@ class Bicrystal:
     spacing in the whole cell.
     sigma: coincidence index; None where there is no coincidence lattice.
     misorientation_axis: Miller indices as a family of directions, ascending.
+    character: twist, symmetric tilt, asymmetric tilt or mixed.
     strain: (xx, yy) of the upper grain.
     """
 
@@ -131,6 +132,7 @@ class Bicrystal:
     sigma: int | None
     misorientation_deg: float
     misorientation_axis: Miller
+    character: str
     strain: tuple[float, float]
 
     @classmethod
@@ -138,12 +140,11 @@ class Bicrystal:
         """The bicrystal of the campaign's boundary at the lattice constant a0.
 
         Raises:
-            OrientationError: if a triad is not orthogonal and right-handed, or no common cell fits
-                within max_strain.
+            OrientationError: if no common cell fits within max_strain.
         """
         crystal = cubic_lattice(config.lattice)
-        lower = Grain(_triad(config.lower, "lower"), config.lattice, a0)
-        upper = Grain(_triad(config.upper, "upper"), config.lattice, a0)
+        lower = Grain(_reduced(config.lower), config.lattice, a0)
+        upper = Grain(_reduced(config.upper), config.lattice, a0)
         fits = [
             _fit(axis, low, up, config.max_strain)
             for axis, low, up in zip("xy", lower.periods, upper.periods, strict=False)
@@ -171,6 +172,7 @@ class Bicrystal:
             sigma=relation.sigma,
             misorientation_deg=relation.angle_deg,
             misorientation_axis=relation.axis,
+            character=relation.character,
             strain=upper.strain,
         )
 
@@ -259,8 +261,9 @@ class Bicrystal:
         )
 
 
-def _triad(triad: Triad, grain: str) -> Directions:
-    return reduced_triad(triad.x, triad.y, triad.z, grain)
+def _reduced(triad: Triad) -> Directions:
+    """The three directions in coprime indices."""
+    return coprime(triad.x), coprime(triad.y), coprime(triad.z)
 
 
 def _fit(axis: str, lower: float, upper: float, max_strain: float) -> tuple[int, int, float]:
@@ -281,7 +284,8 @@ def _fit(axis: str, lower: float, upper: float, max_strain: float) -> tuple[int,
     raise OrientationError(
         f"boundary.max_strain: the grains share no cell along {axis} within a strain of"
         f" {max_strain:g}: their periods are {lower:.4f} and {upper:.4f} Å, and {best[0]} of the"
-        f" lower on {best[1]} of the upper grain need a strain of {best[2]:.2e}"
+        f" lower on {best[1]} of the upper grain need a strain of {best[2]:.2e}; allow that much or"
+        " choose other directions"
     )
 
 

@@ -11,6 +11,9 @@ from gcd_hpc.structures.bicrystal import BORDER, Bicrystal, Positions
 
 FREE = 2.0
 """Empty space kept below and above the slabs, Å."""
+MIN_REGION = 24.0
+"""Height between the held layers, Å: the energy is summed over at least ±12 Å about the boundary.
+"""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Frame:
             raise StructureError(
                 f"boundary.slab_heights: the slabs and one plane spacing take {extent:.2f} Å and"
                 f" need {FREE:g} Å free at both ends, {extent + 2 * FREE:.2f} Å in all; the box is"
-                f" {height:.2f} Å high"
+                f" {height:.2f} Å high: lower them or raise voxels.shape[2]"
             )
         return cls(bicrystal, height, bottom, num_lower, num_upper)
 

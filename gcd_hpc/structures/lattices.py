@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from math import gcd, sqrt
+from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers, covalent_radii, reference_states
 
 from gcd_hpc.errors import StructureError
 
@@ -82,6 +84,17 @@ def cubic_lattice(name: str) -> CubicLattice:
     if name not in _SITES:
         raise StructureError(f"lattice: expected one of {', '.join(_SITES)}, got {name}")
     return CubicLattice(name, _SITES[name], _CENTRINGS[name], _BASIS[name], _NEIGHBOR[name])
+
+
+def typical_a0(element: str, lattice: str) -> float:
+    """A lattice constant to begin with, Å: the element's own if it has this lattice, otherwise
+    from its covalent radius.
+    """
+    number = atomic_numbers[element]
+    reference: dict[str, Any] = reference_states[number] or {}
+    if reference.get("symmetry") == lattice:
+        return float(reference["a"])
+    return float(2 * covalent_radii[number] / cubic_lattice(lattice).neighbor)
 
 
 def conventional_cell(

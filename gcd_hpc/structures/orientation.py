@@ -12,8 +12,6 @@ from math import acos, degrees, gcd, isqrt, lcm, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from gcd_hpc.errors import OrientationError
-
 Miller = tuple[int, int, int]
 Directions = tuple[Miller, Miller, Miller]
 Matrix = tuple[tuple[Fraction, ...], ...]
@@ -27,37 +25,13 @@ class Misorientation:
     rotation.
     sigma: index of the coincidence site lattice; None where the rotation is irrational and no such
     lattice exists.
+    character: twist where the axis is the boundary normal, tilt where it lies in the boundary.
     """
 
     angle_deg: float
     axis: Miller
     sigma: int | None
-
-
-def reduced_triad(x: Miller, y: Miller, z: Miller, grain: str) -> Directions:
-    """The three directions in coprime indices.
-
-    Raises:
-        OrientationError: if a direction is zero, or the triad is not orthogonal or not
-            right-handed.
-    """
-    for name, direction in zip("xyz", (x, y, z), strict=True):
-        if not any(direction):
-            raise OrientationError(
-                f"{grain} grain: {name} must be a direction, got {show(direction)}"
-            )
-    for (first, a), (second, b) in (("x", x), ("y", y)), (("x", x), ("z", z)), (("y", y), ("z", z)):
-        if dot(a, b):
-            raise OrientationError(
-                f"{grain} grain: {first} and {second} must be orthogonal, got {show(a)} and"
-                f" {show(b)} with the dot product {dot(a, b)}"
-            )
-    if dot(cross(x, y), z) < 0:
-        raise OrientationError(
-            f"{grain} grain: x, y, z must be right-handed (x cross y along z), got {show(x)},"
-            f" {show(y)}, {show(z)}"
-        )
-    return coprime(x), coprime(y), coprime(z)
+    character: str
 
 
 def misorientation(lower: Directions, upper: Directions) -> Misorientation:
@@ -83,7 +57,26 @@ def misorientation(lower: Directions, upper: Directions) -> Misorientation:
         key=_rank,
     )
     sigma = None if exact is None else lcm(*(value.denominator for row in exact for value in row))
-    return Misorientation(angle, axis, sigma)
+    return Misorientation(angle, axis, sigma, _character(lower, upper, angle))
+
+
+def _character(lower: Directions, upper: Directions, angle_deg: float) -> str:
+    """How the axes of the smallest rotations lie to the boundary normal, the z direction."""
+    to_upper = unit_rows(upper).T @ unit_rows(lower)
+    heights = []
+    for rotation in _cube_rotations():
+        turn = to_upper @ np.array(rotation)
+        cosine = np.clip((np.trace(turn) - 1) / 2, -1.0, 1.0)
+        if abs(degrees(acos(cosine)) - angle_deg) < 1e-4:
+            # The axis is what the rotation leaves as it is.
+            axis = np.linalg.svd(turn - np.eye(3))[2][2]
+            heights.append(abs(float(unit_rows(upper)[2] @ axis)))
+    if max(heights) > 1 - 1e-6:
+        return "twist"
+    if min(heights) > 1e-6:
+        return "mixed"
+    families = [sorted(map(abs, directions[2])) for directions in (lower, upper)]
+    return "symmetric tilt" if families[0] == families[1] else "asymmetric tilt"
 
 
 def unit_rows(directions: Directions) -> NDArray[np.float64]:
@@ -103,10 +96,6 @@ def cross(a: Miller, b: Miller) -> Miller:
 def coprime(direction: Miller) -> Miller:
     divisor = gcd(*direction)
     return direction[0] // divisor, direction[1] // divisor, direction[2] // divisor
-
-
-def show(direction: Miller) -> str:
-    return f"[{direction[0]} {direction[1]} {direction[2]}]"
 
 
 def _rational_rotation(lower: Directions, upper: Directions) -> Matrix | None:

@@ -60,13 +60,6 @@ def occupancies(positions: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     return flat, weights
 
 
-def shared_voxels(positions: Tensor, grid: Grid) -> int:
-    """Number of voxels touched by two atoms or more; if large, the grid is too coarse (A5)."""
-    voxels, weights = occupancies(positions, grid)
-    touched = torch.bincount(voxels[weights > 0], minlength=grid.num_voxels)
-    return int((touched > 1).sum())
-
-
 def _refuse_clipped(scaled: Tensor, grid: Grid) -> None:
     """Raise for positions (N, 3), in voxels, that are no numbers or reach beyond the outermost
     voxel centres of an open axis.

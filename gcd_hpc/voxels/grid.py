@@ -1,6 +1,7 @@
 """The voxel grid: where voxels are, and which axes repeat."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -51,6 +52,22 @@ class Grid:
             0.0  # a tiny negative number plus the length rounds to the length
         )
         return np.where(periodic, wrapped, positions)
+
+    def num_shared(self, positions: np.ndarray) -> int:
+        """Number of voxels that two atoms or more share: many mean that the grid is too coarse.
+
+        An atom is spread over the voxels around it, at most two along each axis.
+
+        Args:
+            positions: (N, 3) Å, inside the box.
+        """
+        scaled = positions / np.asarray(self.spacing)
+        first = np.floor(scaled).astype(int)  # (N, 3)
+        corners = first[:, None] + np.array(list(product((0, 1), repeat=3)))  # (N, 8, 3)
+        # An atom in the middle of a voxel does not reach the next one.
+        touched = np.all((corners == first[:, None]) | (scaled > first)[:, None], axis=2)
+        index = np.ravel_multi_index((corners % self.shape)[touched].T, self.shape)
+        return int((np.bincount(index, minlength=self.num_voxels) > 1).sum())
 
     def displacement(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
         """Shortest vectors (N, 3) from start to end, Å."""

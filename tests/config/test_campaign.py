@@ -86,6 +86,29 @@ def test_a_wrong_value_is_reported_with_what_is_expected_and_given(
     assert message_with(key, value) == f"c.yaml: {key}: {expected}"
 
 
+def test_directions_that_are_no_box_axes_are_refused(message_with):
+    text = message_with("boundary.lower.x", [3, 1, 0])
+    assert text.startswith("c.yaml: boundary.lower: x and y must be at right angles, got [3, 1, 0]")
+    assert "dot product 6" in text
+    text = message_with("boundary.upper.z", [0, 0, -1])
+    assert text.startswith("c.yaml: boundary.upper: must be right-handed")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("network.num_levels", 100_000_000_000, "must be at most 10"),
+        ("budget.rounds", 1_000_000_000, "must be at most 10000"),
+        ("boundary.replicas", [1_000_000, 1], "must be at most 1000"),
+        ("seed", 2**63, "must be less than 9.22337e+18"),
+        ("search.num_tries", 10**30, "must be at most 1e+09"),
+        ("boundary.lower.x", [3000, -1000, 0], "must be at most 1000"),
+    ],
+)
+def test_numbers_that_no_machine_could_carry_out_are_refused(message_with, key, value, expected):
+    assert expected in message_with(key, value)
+
+
 def test_a_wrong_item_of_a_list_is_named(message_with):
     assert (
         message_with("voxels.shape", [12, "12", 72])

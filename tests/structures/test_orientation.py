@@ -5,35 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcd_hpc.errors import OrientationError
 from gcd_hpc.structures.lattices import cubic_lattice
-from gcd_hpc.structures.orientation import coprime, cross, misorientation, reduced_triad, unit_rows
+from gcd_hpc.structures.orientation import coprime, cross, misorientation, unit_rows
 
 CUBE = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 
 
 def test_miller_indices_are_reduced():
-    assert reduced_triad((6, -2, 0), (1, 3, 0), (0, 0, 5), "lower") == (
-        (3, -1, 0),
-        (1, 3, 0),
-        (0, 0, 1),
-    )
-
-
-@pytest.mark.parametrize(
-    ("triad", "message"),
-    [
-        (
-            ((3, 1, 0), (1, 3, 0), (0, 0, 1)),
-            r"x and y must be orthogonal, got \[3 1 0\] and \[1 3 0\] with the dot product 6",
-        ),
-        (((3, -1, 0), (1, 3, 0), (0, 0, -1)), "right-handed"),
-        (((0, 0, 0), (1, 3, 0), (0, 0, 1)), "x must be a direction"),
-    ],
-)
-def test_triads_that_are_no_box_axes_are_refused(triad, message):
-    with pytest.raises(OrientationError, match=f"upper grain: .*{message}"):
-        reduced_triad(*triad, "upper")
+    assert coprime((6, -2, 0)) == (3, -1, 0)
 
 
 # Sigma, angle and axis of the coincidence boundaries up to 19: Grimmer, Bollmann, Warrington
@@ -102,3 +81,27 @@ def test_the_misorientation_does_not_depend_on_which_grain_is_below(first, secon
     assert forth.sigma == back.sigma
     assert forth.angle_deg == pytest.approx(back.angle_deg, abs=1e-6)
     assert forth.angle_deg < 62.81  # the largest disorientation of cubes
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "character"),
+    [
+        (((3, -1, 0), (1, 3, 0), (0, 0, 1)), ((3, 1, 0), (-1, 3, 0), (0, 0, 1)), "twist"),
+        (
+            ((0, 0, 1), (-1, 3, 0), (-3, -1, 0)),
+            ((0, 0, 1), (1, 3, 0), (-3, 1, 0)),
+            "symmetric tilt",
+        ),
+        (
+            ((0, 0, 1), (0, 1, 0), (-1, 0, 0)),
+            ((0, 0, 1), (-3, 4, 0), (-4, -3, 0)),
+            "asymmetric tilt",
+        ),
+        (((1, -1, 0), (1, 1, -2), (1, 1, 1)), ((-1, 1, 0), (-1, -1, 2), (1, 1, 1)), "twist"),
+        (((1, 0, 0), (0, 1, 0), (0, 0, 1)), ((2, 2, -1), (-1, 2, 2), (2, -1, 2)), "mixed"),
+    ],
+)
+def test_twist_turns_about_the_normal_and_tilt_about_a_line_in_the_boundary(
+    lower, upper, character
+):
+    assert misorientation(lower, upper).character == character

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from gcd_hpc.errors import StructureError
-from gcd_hpc.voxels.encoder import encode, encode_batch, occupancies, shared_voxels
+from gcd_hpc.voxels.encoder import encode, encode_batch, occupancies
 from gcd_hpc.voxels.grid import Grid
 from tests.voxels.crystals import GROUND_STATE, METASTABLE, boundary, crowd, crystal, needs_grip
 
@@ -134,17 +134,17 @@ def test_shared_voxels_count_where_tents_of_two_atoms_overlap():
     pitch = GRID.spacing[0]
     apart = torch.tensor([[0.5, 0.5, 1.5], [2.5, 0.5, 1.5]], dtype=torch.float64) * pitch
     touching = torch.tensor([[0.5, 0.5, 1.5], [1.5, 0.5, 1.5]], dtype=torch.float64) * pitch
-    assert shared_voxels(apart, GRID) == 0
-    assert shared_voxels(touching, GRID) == 4
+    assert GRID.num_shared(apart.numpy()) == 0
+    assert GRID.num_shared(touching.numpy()) == 4
 
 
 @needs_grip
 def test_atoms_of_the_published_boundaries_share_hardly_any_voxel():
     for path in (GROUND_STATE, METASTABLE):
         positions, grid = boundary(path)
-        assert shared_voxels(torch.from_numpy(positions), grid) <= 16
+        assert grid.num_shared(positions) <= 16
 
 
 def test_a_crowd_shares_voxels():
     positions, grid = crowd(seed=0, shortest=1.9)
-    assert shared_voxels(torch.from_numpy(positions), grid) > 0
+    assert grid.num_shared(positions) > 0

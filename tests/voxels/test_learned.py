@@ -6,7 +6,7 @@ from safetensors.torch import load, save
 from gcd_hpc.config.campaign import DecoderConfig
 from gcd_hpc.errors import StructureError
 from gcd_hpc.voxels.decoder_training import encode_with_owners, train_decoder
-from gcd_hpc.voxels.encoder import encode, shared_voxels
+from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.learned import ConvNextLayer, LearnedDecoder, decode_learned
 from tests.voxels.crystals import (
@@ -36,7 +36,7 @@ def round_trips(
     qualities = []
     for shift in np.random.default_rng(1).uniform(0.0, grid.spacing, (num, 3)):
         moved = positions + shift
-        assert shared_voxels(torch.from_numpy(moved), grid) == 0
+        assert grid.num_shared(moved) == 0
         array = encode(torch.from_numpy(moved), grid).numpy()
         qualities.append(compare(decode_learned(array, grid, decoder, REACH), moved, grid))
     return qualities

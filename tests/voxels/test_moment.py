@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gcd_hpc.errors import StructureError
-from gcd_hpc.voxels.encoder import encode, shared_voxels
+from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.moment import decode_moments
 from tests.voxels.crystals import (
@@ -50,7 +50,7 @@ def test_shared_voxels_never_lose_an_atom(shortest):
     num_shared = 0
     for seed in range(5):
         positions, grid = crowd(seed, shortest)
-        num_shared += shared_voxels(torch.from_numpy(positions), grid)
+        num_shared += grid.num_shared(positions)
         error, lost, extra = compare(
             decode_moments(encoded(positions, grid), grid), positions, grid
         )

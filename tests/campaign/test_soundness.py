@@ -1,0 +1,104 @@
+"""What ``gcd-hpc check`` refuses and what it says of a sound file, without LAMMPS and torch."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from gcd_hpc.campaign import soundness
+from gcd_hpc.campaign.soundness import inspect_campaign
+from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.errors import ConfigError
+
+CASES = Path(__file__).parents[1] / "config" / "cases"
+# Key that the sentence names, and a word of what is wrong or how to mend it.
+REFUSED = {
+    "anchor2": ("line 18", "repeat the value"),
+    "badstyle": ("potential.pair_style", "did you mean eam/alloy?"),
+    "coarse": ("voxels.shape", "use more voxels"),
+    "cutoff": ("relaxation.outer_thickness", "at least the cutoff of the potential, 7.89"),
+    "dup": ("seed", "keep one"),
+    "elXx": ("boundary.element", "did you mean Xe?"),
+    "float_miller": ("boundary.lower.x[0]", "must be a whole number"),
+    "identical": ("boundary.upper", "turn one of them"),
+    "incomm": ("boundary.max_strain", "choose other directions"),
+    "latin": ("", "is not text in UTF-8"),
+    "low": ("boundary.element", "such as W or Cu"),
+    "merge": ("search.<<", "unknown key"),
+    "miller_space": ("boundary.lower.x", "must be a whole number"),
+    "miller_str": ("boundary.lower.x", "must be a list"),
+    "multi": ("line 20", "another document"),
+    "neg": ("boundary.lower", "turn the signs of one direction"),
+    "no": ("boundary.lattice", "'bcc'"),
+    "nonorth": ("boundary.lower", "at right angles"),
+    "nopot": ("potential", "W_nothere.eam.alloy"),
+    "quoted_num": ("search.num_tries", "must be a whole number"),
+    "replicas": ("boundary", "lower boundary.replicas"),
+    "tab": ("line 3", "\\t"),
+    "tall": ("boundary.slab_heights", "raise voxels.shape[2]"),
+    "thin": ("boundary.slab_heights", "must be 40 Å together"),
+    "under": ("search.num_tries", "must be a whole number"),
+    "utf16": ("", "is not text in UTF-8"),
+}
+
+
+def inspected(file: Path) -> soundness.Soundness:
+    return inspect_campaign(load_campaign(file), file.parent, str(file))
+
+
+def test_every_case_has_its_sentence():
+    assert {path.stem for path in (CASES / "refused").iterdir()} == set(REFUSED)
+
+
+@pytest.mark.lammps
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_file_that_cannot_run_is_refused_with_file_key_and_cure(name):
+    file = CASES / "refused" / f"{name}.yaml"
+    with pytest.raises(ConfigError) as caught:
+        inspected(file)
+    key, text = REFUSED[name]
+    first = str(caught.value)
+    assert first.startswith(f"{file}: {key}")
+    assert text in first
+
+
+@pytest.mark.parametrize("file", sorted((CASES / "sound").iterdir()), ids=lambda path: path.stem)
+def test_a_file_with_unusual_but_sound_yaml_is_called_sound(file):
+    assert inspected(file).warnings == ()
+
+
+def test_a_sound_file_is_described_by_its_boundary():
+    text = "\n".join(inspected(CASES / "sound" / "common.yaml").lines())
+    assert "Sigma 5 twist, 36.87 degrees about <0 0 1>, planes (0 0 1) on (0 0 1)" in text
+    # The lattice constant of the potential file, 3.157 Å, times the square root of 10.
+    assert "cell: 9.98 x 9.98 Å, area 99.7 Å^2" in text
+    assert "[n]: in steps of 1/10" in text
+    assert "270 atoms" in text
+    assert "cutoff 7.89 Å" in text
+
+
+def test_without_lammps_it_says_what_it_could_not_check(monkeypatch, tmp_path):
+    text = (CASES / "refused" / "badstyle.yaml").read_text()
+    file = tmp_path / "campaign.yaml"
+    file.write_text(text.replace("W_zhou.eam.alloy", "mine.eam.alloy"))
+    (tmp_path / "mine.eam.alloy").write_text("1\n2\n3\n1 W\n5 1.0 5 1.0 6.0\n74 183.84 3.165 BCC\n")
+    monkeypatch.setattr(soundness, "_lammps_library", lambda: None)
+    assert any("pair_style: LAMMPS is not installed" in one for one in inspected(file).unchecked)
+
+
+def test_a_lattice_constant_that_is_only_estimated_does_not_refuse_by_a_hair(tmp_path):
+    """The box lacks 0.03 Å at the estimate, which the measured lattice constant may well mend."""
+    text = (CASES / "sound" / "common.yaml").read_text().replace("60]", "56]")
+    file = tmp_path / "campaign.yaml"
+    file.write_text(text.replace("[22, 21]", "[22, 19]"))
+    assert all("the measured lattice constant decides" in one for one in inspected(file).warnings)
+    assert "the box is 46.59 Å high" in inspected(file).warnings[0]
+    file.write_text(text.replace("[22, 21]", "[22, 19]\n  a0: 3.157"))
+    with pytest.raises(ConfigError, match=r"boundary\.slab_heights"):
+        inspected(file)
+
+
+def test_a_check_needs_neither_torch_nor_mpi(monkeypatch):
+    for name in ("torch", "mpi4py", "parsl"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert inspected(CASES / "sound" / "common.yaml").layout.num_atoms == 270
