@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from gcd_hpc.structures.bicrystal import Grain
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
@@ -57,18 +58,24 @@ class Canvas:
             torch.from_numpy(self.frame.join(self.registry).positions + self.shift), self.grid
         )
 
+    @property
+    def grains(self) -> tuple[Grain, Grain]:
+        """The lower and the upper grain."""
+        return self.frame.bicrystal.lower, self.frame.bicrystal.upper
+
     def seams(self) -> tuple[float, float]:
         """Heights between which atoms are taken from the decoder: midway between planes, one voxel
         inside the known layers.
         """
         spacing = self.grid.spacing[2]
-        lower, upper = self.frame.bottom, self.frame.bottom + self.registry[2]
-        step = self.frame.bicrystal.plane_spacing
+        lower, upper = self.frame.bottom, self.frame.upper_plane + self.registry[2]
+        below, above = (grain.plane_spacing for grain in self.grains)
         low = (self.known - 2) * spacing - self.shift[2]
         high = (self.grid.shape[2] - self.known + 1) * spacing - self.shift[2]
-        return lower + (np.floor((low - lower) / step) - 0.5) * step, upper + (
-            np.ceil((high - upper) / step) + 0.5
-        ) * step
+        return (
+            lower + (np.floor((low - lower) / below) - 0.5) * below,
+            upper + (np.ceil((high - upper) / above) + 0.5) * above,
+        )
 
     def assemble(self, decoded: Array) -> Array:
         """Exact grains outside the seams, decoded atoms between them. (N, 3) Å
@@ -82,8 +89,8 @@ class Canvas:
         box = np.array([*self.frame.bicrystal.lengths, 10 * self.frame.height])
         middle = decoded - self.shift
         # A decoded atom of a plane beside the seam may lie a little on its other side.
-        slack = self.frame.bicrystal.plane_spacing / 2
-        middle = middle[(middle[:, 2] > low - slack) & (middle[:, 2] < high + slack)]
+        below, above = (grain.plane_spacing / 2 for grain in self.grains)
+        middle = middle[(middle[:, 2] > low - below) & (middle[:, 2] < high + above)]
         middle[:, :2] %= box[:2]
         lifted = np.array([0.0, 0.0, self.frame.height])
         if len(middle):

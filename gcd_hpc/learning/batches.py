@@ -129,7 +129,7 @@ class Sampler:
         """
         positions = structure.positions
         if self.setting.config.training.symmetry:
-            operations = self.setting.bicrystal.symmetry_operations()
+            operations = self.setting.bicrystal.symmetry_operations
             positions = self.setting.frame.transform(
                 positions, operations[rng.integers(len(operations))]
             )

@@ -32,7 +32,7 @@ def search_start(
             ~_removed(
                 lower[:, 2].max() - lower[:, 2],
                 frame.bicrystal.plane_spacing,
-                frame.bicrystal.atoms_per_plane,
+                frame.bicrystal.lower.atoms_per_plane,
                 rng,
             )
         ]
@@ -41,7 +41,7 @@ def search_start(
             ~_removed(
                 upper[:, 2] - upper[:, 2].min(),
                 frame.bicrystal.upper.plane_spacing,
-                frame.bicrystal.atoms_per_plane,
+                frame.bicrystal.upper.atoms_per_plane,
                 rng,
             )
         ]

@@ -329,10 +329,11 @@ def objection(setting: BoundarySystem, num_atoms: int, closest: float) -> str:
     if closest < shortest:
         return f"closest pair {closest:.2f} Å, expected at least {shortest:.2f} Å"
     full = len(frame.join(np.zeros(3)))
-    if not full - 2 * bicrystal.atoms_per_plane <= num_atoms <= full + bicrystal.atoms_per_plane:
+    plane = max(bicrystal.lower.atoms_per_plane, bicrystal.upper.atoms_per_plane)
+    if not full - 2 * plane <= num_atoms <= full + plane:
         return (
             f"{num_atoms} atoms, expected {full} less up to two planes or more by up to one plane"
-            f" of {bicrystal.atoms_per_plane}"
+            f" of {plane}"
         )
     return ""
 

@@ -195,7 +195,8 @@ FIELDS: tuple[Field, ...] = (
     _int(
         "atoms_per_plane",
         "atoms per plane",
-        "N_plane, of which n_fraction counts: atoms in one lattice plane of the cell",
+        "N_plane, modulo which [n] counts: atoms in one lattice plane of the cell, or the greatest"
+        " common divisor of both grains' where these differ",
         since=3,
     ),
     _text("model_sha256", "", "model", "content of the model's weights; empty for the search"),

@@ -7,7 +7,7 @@ The box axes x and y span the boundary, z is its normal. Lengths in Å. Counting
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations, product
-from math import ceil, floor
+from math import ceil, floor, gcd
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from gcd_hpc.structures.lattices import CubicLattice, cubic_lattice
 from gcd_hpc.structures.orientation import (
     Directions,
     Miller,
+    Misorientation,
     coprime,
     dot,
     length,
@@ -68,6 +69,12 @@ class Grain:
         return self.a0 * self.crystal.plane_halves(normal) / (2 * length(normal))
 
     @property
+    def atoms_per_plane(self) -> int:
+        """Atoms in one lattice plane parallel to the boundary, in the whole common cell."""
+        area = self.periods[0] * self.repeats[0] * self.periods[1] * self.repeats[1]
+        return round(area * self.plane_spacing * len(self.crystal.sites) / self.a0**3)
+
+    @property
     def layer_offsets(self) -> tuple[float, ...]:
         """Heights in [0, plane spacing) of the atomic layers within one lattice plane, one per atom
         of the basis.
@@ -111,11 +118,9 @@ class Bicrystal:
     """Two grains that share an in-plane cell.
 
     lengths: (Lx, Ly) of the common cell, replicas included.
-    plane_spacing: distance of the lower grain's lattice planes; atoms_per_plane: its atoms per
-    spacing in the whole cell.
-    sigma: coincidence index; None where there is no coincidence lattice.
-    misorientation_axis: Miller indices as a family of directions, ascending.
-    character: twist, symmetric tilt, asymmetric tilt or mixed.
+    plane_spacing: distance of the lower grain's lattice planes.
+    atoms_per_plane: N_plane, modulo which atoms are counted: the number in one lattice plane of
+    the whole cell, or what divides the numbers of both grains where these differ.
     strain: (xx, yy) of the upper grain.
     """
 
@@ -129,10 +134,6 @@ class Bicrystal:
     atoms_per_plane: int
     nearest_neighbor: float
     atomic_volume: float
-    sigma: int | None
-    misorientation_deg: float
-    misorientation_axis: Miller
-    character: str
     strain: tuple[float, float]
 
     @classmethod
@@ -157,7 +158,6 @@ class Bicrystal:
         )
         lengths = (lower.periods[0] * lower.repeats[0], lower.periods[1] * lower.repeats[1])
         atomic_volume = a0**3 / len(crystal.sites)
-        relation = misorientation(lower.directions, upper.directions)
         return cls(
             element=config.element,
             lattice=config.lattice,
@@ -166,13 +166,9 @@ class Bicrystal:
             upper=upper,
             lengths=lengths,
             plane_spacing=lower.plane_spacing,
-            atoms_per_plane=round(lengths[0] * lengths[1] * lower.plane_spacing / atomic_volume),
+            atoms_per_plane=gcd(lower.atoms_per_plane, upper.atoms_per_plane),
             nearest_neighbor=crystal.neighbor * a0,
             atomic_volume=atomic_volume,
-            sigma=relation.sigma,
-            misorientation_deg=relation.angle_deg,
-            misorientation_axis=relation.axis,
-            character=relation.character,
             strain=upper.strain,
         )
 
@@ -180,6 +176,31 @@ class Bicrystal:
     def area(self) -> float:
         """Area of the boundary in the common cell, Å^2."""
         return self.lengths[0] * self.lengths[1]
+
+    @cached_property
+    def misorientation(self) -> Misorientation:
+        """The smallest rotation between the grains and the coincidence index Sigma."""
+        return misorientation(self.lower.directions, self.upper.directions)
+
+    @property
+    def sigma(self) -> int | None:
+        """Coincidence index; None where there is no coincidence lattice."""
+        return self.misorientation.sigma
+
+    @property
+    def misorientation_deg(self) -> float:
+        """Angle of the misorientation."""
+        return self.misorientation.angle_deg
+
+    @property
+    def misorientation_axis(self) -> Miller:
+        """Miller indices as a family of directions, ascending."""
+        return self.misorientation.axis
+
+    @property
+    def character(self) -> str:
+        """Twist, symmetric tilt, asymmetric tilt or mixed."""
+        return self.misorientation.character
 
     def grain(self, side: Side) -> Grain:
         return self.lower if side == "lower" else self.upper
@@ -229,7 +250,8 @@ class Bicrystal:
         )
         return wrapped
 
-    def symmetry_operations(self) -> list[NDArray[np.int64]]:
+    @cached_property
+    def symmetry_operations(self) -> tuple[NDArray[np.int64], ...]:
         """Signed permutations of the box axes, (3, 3), that map the bicrystal to itself; identity
         first.
 
@@ -246,7 +268,8 @@ class Bicrystal:
             operation[(0, 1, 2), (*order, 2)] = signs
             if (square or order == (0, 1)) and self._is_symmetry(operation):
                 operations.append(operation)
-        return sorted(operations, key=lambda operation: not np.array_equal(operation, np.eye(3)))
+        identity_first = sorted(operations, key=lambda one: not np.array_equal(one, np.eye(3)))
+        return tuple(identity_first)
 
     def _is_symmetry(self, operation: NDArray[np.int64]) -> bool:
         if operation[2, 2] > 0:

@@ -52,6 +52,10 @@ def gb_energy(total_ev: float, num_atoms: int, bulk_ev_per_atom: float, area_a2:
 def n_fraction(num_atoms: int, atoms_per_plane: int) -> float:
     """[n]: atoms of the bicrystal beyond whole planes, in planes, 0 <= [n] < 1.
 
+    Args:
+        atoms_per_plane: N_plane of the bicrystal, which divides the planes of both grains, so that
+            [n] does not depend on how many planes the slab has at either end.
+
     Source: Lei et al. (2024), eq. 8.
     """
     if atoms_per_plane < 1:

@@ -77,6 +77,14 @@ class Frame:
         """Box lengths, Å."""
         return (*self.bicrystal.lengths, self.height)
 
+    @property
+    def upper_plane(self) -> float:
+        """A lattice plane of the upper grain at dz = 0: planes meet the centre; of equal grains,
+        the bottom as well.
+        """
+        spacing = self.bicrystal.upper.plane_spacing
+        return self.centre - round((self.centre - self.bottom) / spacing) * spacing
+
     def lower(self, z_max: float) -> Positions:
         """The perfect lower grain from the bottom up to z_max, (N, 3)."""
         return self.bicrystal.lattice_positions(
@@ -86,7 +94,7 @@ class Frame:
     def upper(self, registry: ArrayLike, z_min: float) -> Positions:
         """The perfect upper grain in its registry from z_min to its top, (N, 3)."""
         shift = np.asarray(registry, dtype=float)
-        origin = np.array([shift[0], shift[1], self._upper_plane + shift[2]])
+        origin = np.array([shift[0], shift[1], self.upper_plane + shift[2]])
         return self.bicrystal.lattice_positions("upper", origin, z_min, self.top + shift[2])
 
     def join(self, registry: ArrayLike) -> Atoms:
@@ -145,14 +153,6 @@ class Frame:
         shifts = starts - lowest
         misfits = [self._misfit(slab + shift, sites) for shift in shifts]
         return self.bicrystal.wrap(turned + shifts[int(np.argmin(np.round(misfits, 3)))])
-
-    @property
-    def _upper_plane(self) -> float:
-        """A lattice plane of the upper grain at dz = 0: planes meet the centre; of equal grains,
-        the bottom as well.
-        """
-        spacing = self.bicrystal.upper.plane_spacing
-        return self.centre - round((self.centre - self.bottom) / spacing) * spacing
 
     def _misfit(self, slab: Positions, sites: Positions) -> float:
         """Sum of the distances from the atoms of a slab to their nearest lattice sites."""

@@ -8,6 +8,7 @@ import pytest
 from gcd_hpc.config.campaign import MolecularDynamicsConfig, SearchConfig
 from gcd_hpc.search.tries import random_anneal, search_start
 from gcd_hpc.structures.frame import Frame
+from tests.structures.boundaries import UNLIKE_PLANES
 
 CALM = SearchConfig(num_tries=1, perturbation=0.0)
 SHAKEN = SearchConfig(num_tries=1, perturbation=0.3)
@@ -102,3 +103,13 @@ def frame_distances(
     nearest = distances.argmin(axis=1)
     rows = np.arange(len(positions))
     return offsets[rows, nearest], distances[rows, nearest]
+
+
+def test_the_upper_grain_gives_up_to_one_plane_of_its_own_less_one_atom():
+    """Cu Sigma5 (100)||(430): 10 atoms in a plane below, 2 above."""
+    frame = Frame.build(UNLIKE_PLANES, (20.0, 20.0), 60.0)
+    full, rng = len(frame.join((0.0, 0.0, 0.0))), np.random.default_rng(0)
+    removed = Counter(full - len(search_start(frame, CALM, rng)[0]) for _ in range(400))
+    assert sorted(removed) == list(range(10))
+    assert removed[0] == pytest.approx(120, abs=45), "a tenth of 200 and half of 200, 4 deviations"
+    assert removed[1] == pytest.approx(120, abs=45)

@@ -53,6 +53,11 @@ ASYMMETRIC = bicrystal(
     max_strain=0.02,
 )
 
+UNLIKE_PLANES = bicrystal(
+    "Cu", "fcc", 3.615, ((0, 0, 1), (1, 0, 0), (0, 1, 0)), ((0, 0, 1), (3, -4, 0), (4, 3, 0))
+)
+"""Sigma5 (100)||(430) asymmetric tilt: 10 atoms in a plane below, 2 above."""
+
 CASES = {
     "W Sigma5(310)[001] tilt": Case(
         bicrystal("W", "bcc", 3.165, *_SI_W_310),
@@ -129,4 +134,5 @@ ALL = {
     "perfect": PERFECT,
     "Si twist": SI_TWIST,
     "strained": ASYMMETRIC,
+    "unlike planes": UNLIKE_PLANES,
 }

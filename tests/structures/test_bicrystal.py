@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from gcd_hpc.errors import OrientationError
-from gcd_hpc.structures.energetics import closest_pair
+from gcd_hpc.structures.energetics import closest_pair, n_fraction
+from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.lattices import conventional_cell
 from gcd_hpc.structures.orientation import unit_rows
 from tests.structures.boundaries import (
@@ -16,6 +17,7 @@ from tests.structures.boundaries import (
     PERFECT,
     SI_TWIST,
     TWIST,
+    UNLIKE_PLANES,
     W_TWIST,
     bicrystal,
 )
@@ -70,7 +72,7 @@ def test_every_plane_holds_the_same_number_of_atoms(name):
         positions = boundary.lattice_positions(
             "lower", (0.0, 0.0, 0.0), 0.0, planes * boundary.plane_spacing
         )
-        assert len(positions) == planes * boundary.atoms_per_plane
+        assert len(positions) == planes * boundary.lower.atoms_per_plane
 
 
 @given(
@@ -142,15 +144,34 @@ def test_a_cell_that_needs_more_strain_than_allowed_is_refused_with_the_strain()
         )
 
 
+def test_atoms_are_counted_modulo_what_divides_the_planes_of_both_grains():
+    planes = UNLIKE_PLANES.lower.atoms_per_plane, UNLIKE_PLANES.upper.atoms_per_plane
+    assert planes == (10, 2)
+    assert UNLIKE_PLANES.atoms_per_plane == 2
+    assert W_TWIST.atoms_per_plane == W_TWIST.upper.atoms_per_plane == 10
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("num_stripped", [0, 1, 2, 3])
+def test_planes_taken_off_the_free_top_do_not_change_n(name, num_stripped):
+    boundary = ALL[name]
+    frame = Frame.build(boundary, (20.0, 20.0), 60.0)
+    atoms = frame.join((0.1, 0.2, 0.3))
+    top = frame.top + 0.3 - num_stripped * boundary.upper.plane_spacing
+    left = atoms[atoms.positions[:, 2] < top - 1e-6]
+    assert len(left) == len(atoms) - num_stripped * boundary.upper.atoms_per_plane
+    assert n_fraction(len(left), boundary.atoms_per_plane) == 0.0
+
+
 @pytest.mark.parametrize(
     ("boundary", "num_operations"), [(W_TWIST, 8), (PERFECT, 8), (ASYMMETRIC, 4), (SI_TWIST, 4)]
 )
 def test_number_of_symmetry_operations(boundary, num_operations):
-    assert len(boundary.symmetry_operations()) == num_operations
+    assert len(boundary.symmetry_operations) == num_operations
 
 
 def test_the_twist_boundary_has_fourfold_turns_and_twofold_axes_that_swap_the_grains():
-    operations = W_TWIST.symmetry_operations()
+    operations = W_TWIST.symmetry_operations
     assert np.array_equal(operations[0], np.eye(3))
     assert all(round(np.linalg.det(operation)) == 1 for operation in operations)
     assert sum(operation[2, 2] for operation in operations) == 0
@@ -158,13 +179,13 @@ def test_the_twist_boundary_has_fourfold_turns_and_twofold_axes_that_swap_the_gr
 
 def test_fourfold_turns_are_left_out_where_the_cell_is_not_square():
     wide = bicrystal("W", "bcc", 3.164849, *TWIST, replicas=(2, 1))
-    assert len(wide.symmetry_operations()) == 4
-    assert all(operation[0, 1] == 0 for operation in wide.symmetry_operations())
+    assert len(wide.symmetry_operations) == 4
+    assert all(operation[0, 1] == 0 for operation in wide.symmetry_operations)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_symmetry_operations_form_a_group(name):
-    operations = ALL[name].symmetry_operations()
+    operations = ALL[name].symmetry_operations
     known = {tuple(operation.ravel()) for operation in operations}
     assert all(tuple((a @ b).ravel()) in known for a in operations for b in operations)
 
@@ -172,7 +193,7 @@ def test_symmetry_operations_form_a_group(name):
 @pytest.mark.parametrize("name", ALL)
 def test_symmetry_operations_map_the_grains_onto_each_other(name):
     boundary = ALL[name]
-    for operation in boundary.symmetry_operations():
+    for operation in boundary.symmetry_operations:
         target = "upper" if operation[2, 2] > 0 else "lower"
         cloud = boundary.lattice_positions("upper", (0, 0, 0), -15.0, 15.0) @ operation.T
         inner = cloud[np.abs(cloud[:, 2]) < 5]

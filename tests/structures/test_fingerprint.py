@@ -50,7 +50,7 @@ def test_structures_repeated_in_the_plane_are_the_same(positions):
 
 def test_structures_turned_by_a_symmetry_operation_are_the_same(positions):
     atom = int(np.argmin(np.abs(positions[:, 2] - FRAME.centre)))
-    for operation in W_TWIST.symmetry_operations():
+    for operation in W_TWIST.symmetry_operations:
         turned = FRAME.transform(positions, operation)
         centre = turned[atom, 2] + operation[2, 2] * (FRAME.centre - positions[atom, 2])
         assert distance(mark(positions), mark(turned, centre)) < 1e-9
