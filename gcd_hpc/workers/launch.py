@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gcd_hpc.errors import LaunchError
+from gcd_hpc.workers.backend import PausedError, ProcessLostError
 
 NUM_LINES = 15
 """Lines of the log that an error repeats."""
@@ -25,20 +26,6 @@ NODE_LOST = re.compile(r"^srun: error: Node failure on |DUE TO NODE FAILURE", re
 SRUN_END = re.compile(r"^srun: error: \S+: tasks? \S+: (.*)$", re.MULTILINE)
 PAUSED = os.EX_TEMPFAIL
 """Exit code of a stage that was asked to stop."""
-
-
-class ProcessLostError(LaunchError):
-    """A process of a launch line was killed from outside: worth another try."""
-
-
-class PoolStartError(LaunchError):
-    """Parsl could not start: worth another try."""
-
-
-class PausedError(LaunchError):
-    """A launched stage was asked to stop, kept its state and ended: the same line goes on from
-    there.
-    """
 
 
 def find_mpiexec(name: str = "mpiexec") -> str:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gcd_hpc.stages.tasks import Task
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.executor import PromptExecutor
 
@@ -39,7 +38,7 @@ pleases them.
 class _Handed:
     """A task that Parsl has."""
 
-    task: Task
+    task: str
     task_id: str
     label: str
     since: float
@@ -66,20 +65,19 @@ class Watch:
             run_dir,
             patience,
         )
-        self._handed: dict[Task, _Handed] = {}
+        self._handed: dict[str, _Handed] = {}
         self._awake: set[str] = set()
         """Pools in which a task began."""
         self._loaded = self._looked = time.monotonic()
 
-    def hand(self, task: Task, task_id: str, label: str) -> None:
+    def hand(self, task: str, task_id: str, label: str) -> None:
         """Take note of a task, just before Parsl gets it."""
-        RunDirectory(self._run_dir).begun(task_id).unlink(
-            missing_ok=True
-        )  # of a worker that was killed
+        # A worker that was killed leaves its heartbeat file behind.
+        RunDirectory(self._run_dir).begun(task_id).unlink(missing_ok=True)
         self._handed[task] = _Handed(task, task_id, label, time.monotonic())
 
-    def check_health(self, running: Iterable[Task]) -> str | None:
-        """Why the pools have to be loaded anew; None if they are well or nobody can tell."""
+    def check_health(self, running: Iterable[str]) -> str | None:
+        """Reason to start the pools anew, or None."""
         now = time.monotonic()
         if now - self._looked < LOOK_S:
             return None
@@ -121,7 +119,7 @@ class Watch:
         begun = [handed for handed in here if handed.sign is not None]
         for handed in begun:
             if now - handed.since > self._patience.silent_s:
-                return f"{handed.task.name} gave no sign of life for {self._patience.silent_s:g} s"
+                return f"{handed.task} gave no sign of life for {self._patience.silent_s:g} s"
         is_awake = label in self._awake or now - self._loaded > self._patience.first_begin_s
         limit = self._patience.begin_s if is_awake else self._patience.first_begin_s
         if len(begun) < self._num_workers[label] and any(

@@ -9,7 +9,8 @@ import pytest
 
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import LaunchError
-from gcd_hpc.workers.launch import PausedError, ProcessLostError, find_mpiexec, run
+from gcd_hpc.workers.backend import PausedError, ProcessLostError
+from gcd_hpc.workers.launch import find_mpiexec, run
 from gcd_hpc.workers.lines import launch_environment, sample_line, train_line
 from gcd_hpc.workers.nodes import NodeSet
 

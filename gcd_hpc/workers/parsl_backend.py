@@ -1,0 +1,200 @@
+"""The backend on Parsl: functions go to its worker pools, launch lines to its head pool."""
+
+import json
+import logging
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import parsl
+from parsl.app.python import PythonApp
+from parsl.errors import ParslError
+from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
+
+from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.stages.table import STAGES
+from gcd_hpc.stages.tasks import Task, TaskRequest, call_stage, carry_out
+from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.workers import watch
+from gcd_hpc.workers.backend import BackendStartError, StageCall, WorkerLostError
+from gcd_hpc.workers.executor import PromptExecutor
+from gcd_hpc.workers.launch import find_mpiexec, run
+from gcd_hpc.workers.lines import (
+    launch_environment,
+    sample_line,
+    starts_mpiexec,
+    train_line,
+    with_shell_lines,
+)
+from gcd_hpc.workers.nodes import place
+from gcd_hpc.workers.parsl_pools import (
+    HEAD,
+    SAMPLING,
+    WORKERS,
+    has_sampling_pool,
+    logging_to,
+    parsl_config,
+)
+from gcd_hpc.workers.slurm_jobs import cancel_jobs
+from gcd_hpc.workers.watch import Watch
+
+
+class ParslBackend:
+    """A ``Backend`` whose workers are Parsl's, from construction to ``close``."""
+
+    def __init__(self, site: SiteConfig, run_dir: Path) -> None:
+        """Start the workers.
+
+        Args:
+            site: resolved by ``fit_site``.
+
+        Raises:
+            BackendStartError: if Parsl does not start.
+            RunDirectoryError: if the run directory cannot be written to or named.
+        """
+        self._site, self._run_dir = site, run_dir
+        self._has_lost_pool = False
+        with ExitStack() as stack:
+            stack.enter_context(logging_to(RunDirectory(run_dir).workers_log))
+            if site.driver == "login" and site.scheduler == "slurm":
+                cancel_jobs(run_dir)  # of a driver that was killed
+                stack.callback(cancel_jobs, run_dir)
+            config = parsl_config(site, run_dir)
+            try:
+                kernel = stack.enter_context(parsl.load(config))
+            except OSError:
+                raise  # a full disk, most likely
+            except Exception as error:
+                raise BackendStartError(f"Parsl did not start: {error}") from error
+            self._stack = stack.pop_all()
+        functions = {WORKERS: call_stage, SAMPLING: call_stage, HEAD: call_launch}
+        self._apps = {
+            label: PythonApp(call, data_flow_kernel=kernel, executors=[label])
+            for label, call in functions.items()
+        }
+        self._executors = [
+            one for one in kernel.executors.values() if isinstance(one, PromptExecutor)
+        ]
+        patience = watch.LOCAL if site.scheduler == "none" else watch.CLUSTER
+        self._watch = Watch(self._executors, self._resident(), run_dir, patience)
+
+    def submit(self, request: TaskRequest, call: StageCall) -> "Future[dict[str, Any]]":
+        """See ``Backend.submit``."""
+        if call.launcher is not None:
+            label = HEAD
+            arguments: tuple[Any, ...] = (self._site.model_dump(mode="json"), call)
+        else:
+            in_sampling = call.pool == "sampling" and has_sampling_pool(self._site)
+            label = SAMPLING if in_sampling else WORKERS
+            arguments = (call.module, call.function, call.arguments)
+        self._watch.hand(request.task, request.id, label)
+        outcome: Future[dict[str, Any]] = Future()
+        future = self._apps[label](request, *arguments)
+        future.add_done_callback(lambda done: self._pass_on(done, outcome))
+        return outcome
+
+    def _pass_on(self, done: "Future[dict[str, Any]]", outcome: "Future[dict[str, Any]]") -> None:
+        """What became of a task, in our own words. Called in a thread of Parsl's."""
+        error = done.exception()
+        # In an allocation nobody replaces a manager; lost jobs of a login node are replaced.
+        if isinstance(error, ManagerLost) and self._site.driver == "inside":
+            self._has_lost_pool = True
+        # What goes wrong within a task comes as the task's own error.
+        if isinstance(error, (ParslError, WorkerLost, ManagerLost)):
+            translated = WorkerLostError(str(error) or type(error).__name__)
+            translated.__cause__ = error
+            error = translated
+        if error is None:
+            outcome.set_result(done.result())
+        else:
+            outcome.set_exception(error)
+
+    def check_health(self, running: Iterable[str]) -> str | None:
+        """See ``Backend.check_health``."""
+        reason = self._watch.check_health(running)
+        if reason is not None:
+            self._give_up(reason)
+        return reason
+
+    def _give_up(self, reason: str) -> None:
+        # Parsl would ask a dead interchange for its workers, and wait for the answer for ever.
+        for executor in self._executors:
+            if not executor.bad_state_is_set:
+                executor.set_bad_state_and_fail_all(RuntimeError(reason))
+
+    @property
+    def is_lost(self) -> bool:
+        """See ``Backend.is_lost``."""
+        return self._has_lost_pool or any(one.bad_state_is_set for one in self._executors)
+
+    def drain(self) -> None:
+        """See ``Backend.drain``."""
+        RunDirectory(self._run_dir).pause.touch()
+
+    def close(self) -> None:
+        """See ``Backend.close``."""
+        if reason := self._watch.dead_interchange():
+            self._give_up(reason)
+        try:
+            self._stack.close()
+        except ParslError as problem:
+            # While it cleaned up after itself: its processes are ended by the caller.
+            logging.getLogger("parsl").error("clean-up failed", exc_info=problem)
+            parsl.clear()
+
+    def _resident(self) -> dict[str, int]:
+        """Workers of each pool that are there all the time; jobs of a login node come and go."""
+        if self._site.driver == "login":
+            return {}
+        sampling = self._site.sampling.num_workers if self._site.mode == "asynchronous" else 1
+        pools = {WORKERS: self._site.relaxation.num_workers, HEAD: 1}
+        return {**pools, SAMPLING: sampling} if has_sampling_pool(self._site) else pools
+
+
+def call_launch(request: TaskRequest, site: dict[str, Any], call: StageCall) -> dict[str, Any]:
+    """A task that is a parallel job, started from a Parsl worker that waits for it.
+
+    The line is made here, not in the driver: the nodes of a job that Parsl submitted are known only
+    in that job.
+    """
+    run_dir = RunDirectory(request.run_dir)
+    line, environment = launch_of(SiteConfig.model_validate(site), request, call)
+
+    def work() -> dict[str, Any]:
+        run(line, run_dir.log(request.task), environment)
+        return launched_result(run_dir, Task.parse(request.task))
+
+    return carry_out(request, work)
+
+
+def launch_of(
+    site: SiteConfig, request: TaskRequest, call: StageCall
+) -> tuple[list[str], dict[str, str]]:
+    """The launch line of a task on the nodes of this job, and its variables."""
+    arguments = (request.run_dir, str(call.arguments[0]))
+    pool = getattr(site, call.pool)
+    where = place(site, pool)
+    if call.launcher == "torchrun":
+        # Whole seconds tell one try of a task from the next, also after the driver was started
+        # again.
+        attempt = int(time.time())
+        line = train_line(site, where, call.module, arguments, request.id, attempt)
+    else:
+        if starts_mpiexec(site, pool, where):
+            site = site.model_copy(update={"mpiexec": find_mpiexec(site.mpiexec)})
+        line = sample_line(site, where, call.module, arguments)
+    return with_shell_lines(pool, line), launch_environment(site, pool, where.is_here)
+
+
+def launched_result(run_dir: RunDirectory, task: Task) -> dict[str, Any]:
+    """What a launched stage reports in its progress file: steps and the seconds that it worked."""
+    path = STAGES[task.stage].progress
+    assert path is not None, f"{task.stage} is not launched"
+    try:
+        progress = json.loads(path(run_dir, task.version).read_text())
+        return {"num": int(progress["num_steps"]), "seconds": float(progress["seconds"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
