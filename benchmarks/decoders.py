@@ -20,11 +20,11 @@ from gcd_hpc.config.campaign import DecoderConfig
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.learning.assembly import grid_of
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.learning.decoder_training import train_decoder
 from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate
 from gcd_hpc.stages.sample import Model, candidate, draft, generate
 from gcd_hpc.store.parts import read_columns, read_part
 from gcd_hpc.store.run_directory import RunDirectory
-from gcd_hpc.voxels.decoder_training import train_decoder
 from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.learned import decode_learned

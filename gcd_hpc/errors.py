@@ -51,6 +51,10 @@ class CheckpointError(GcdError):
     """A model file that is missing, damaged or made for another network."""
 
 
+class TrainingError(GcdError):
+    """A training whose loss or gradients are not finite numbers any more."""
+
+
 class LaunchError(GcdError):
     """A launcher (mpiexec, torchrun), Parsl or LAMMPS that is missing, cannot start or ended with
     an error.

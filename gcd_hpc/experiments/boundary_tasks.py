@@ -22,6 +22,7 @@ from gcd_hpc.experiments.work import Arrays, Report
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.batches import low_energy_weights
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system, prepare
+from gcd_hpc.learning.training import Process
 from gcd_hpc.networks.checkpoint import load
 from gcd_hpc.search.tries import search_start
 from gcd_hpc.seeds import REPRODUCE, SEARCH, generator
@@ -31,7 +32,7 @@ from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate, worker_child
 from gcd_hpc.stages.sample import Round
 from gcd_hpc.stages.search import search_chunk, search_one
 from gcd_hpc.stages.select import boundary_fingerprint, choose, unique
-from gcd_hpc.stages.train import Process, train
+from gcd_hpc.stages.train import train
 from gcd_hpc.store.parts import read_columns, read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
@@ -94,7 +95,7 @@ def train_model(run_dir: Path, searched: Path, device: str, report: Report) -> A
         train(
             run_dir,
             VERSION,
-            Process(0, 1, torch.device(device)),
+            Process(torch.device(device)),
             on_step=lambda step, num: report(step / num),
         )
     _, metadata = load(RunDirectory(run_dir).model_file(VERSION))

@@ -2,6 +2,7 @@
 trained and sampled.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,12 +16,11 @@ from gcd_hpc.diffusion.exploding import Exploding, Sampler, denoise, score_match
 from gcd_hpc.diffusion.process import per_item
 from gcd_hpc.experiments.voxel_crystals import CELLS, LATTICES, Lattice, crystal_cell
 from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop
+from gcd_hpc.learning.trainer import Trainer, cosine_rate, seeded, set_rate
 from gcd_hpc.networks.checkpoint import load, load_weights, save
-from gcd_hpc.networks.ema import EMA
 from gcd_hpc.networks.meshgraphnet import MeshGraphNet
 from gcd_hpc.networks.precision import Precision, autocast_dtype
 from gcd_hpc.seeds import PARTICLE, generator
-from gcd_hpc.stages.train import cosine_rate
 from gcd_hpc.structures.lattices import cubic_lattice
 
 Array = NDArray[np.float64]
@@ -160,38 +160,34 @@ def train_particles(
         than nothing.
     """
     clean = torch.tensor(np.stack(structures), dtype=torch.float32, device=device)  # (S, N, 3)
-    torch.manual_seed(int(generator(seed, PARTICLE, index, INITIAL).integers(2**62)))
-    network = MeshGraphNet(config.width, config.num_layers, config.cutoff).to(device)
+    network = seeded(
+        lambda: MeshGraphNet(config.width, config.num_layers, config.cutoff),
+        int(generator(seed, PARTICLE, index, INITIAL).integers(2**62)),
+    ).to(device)
     model = _model(network, lengths, config, device)
-    ema = EMA(network, config.ema_decay)
     optimizer = torch.optim.AdamW(
         network.parameters(), config.learning_rate, weight_decay=config.weight_decay
     )
-    losses = []
-    for step in range(config.num_steps):
-        rate = cosine_rate(
-            step,
-            config.num_steps,
-            config.learning_rate,
-            config.final_learning_rate,
-            config.num_warmup,
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        loss = _loss(model, clean, generator(seed, PARTICLE, index, FIT, step), config.batch_size)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        ema.update(network)
-        losses.append(loss.detach())
+
+    def before_step(step: int) -> None:
+        lowest, num_warmup = config.final_learning_rate, config.num_warmup
+        rate = cosine_rate(step, config.num_steps, config.learning_rate, lowest, num_warmup)
+        set_rate(optimizer, rate)
+
+    def losses(step: int) -> list[Callable[[], Tensor]]:
+        stream = generator(seed, PARTICLE, index, FIT, step)
+        return [lambda: _loss(model, clean, stream, config.batch_size)]
+
+    trainer = Trainer(network, optimizer, losses, before_step, config.ema_decay, 1.0)
+    curve = np.zeros(config.num_steps, dtype=np.float32)
+    for step, loss in enumerate(trainer.steps(config.num_steps)):
+        curve[step] = loss
         if step % 20 == 0:
             report(step / config.num_steps)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save(path, ema.weights, {"particle": asdict(config)})
-    network.load_state_dict(ema.weights)
+    save(path, trainer.average.weights, {"particle": asdict(config)})
+    network.load_state_dict(trainer.average.weights)
     chunks = np.array_split(np.arange(config.num_steps), min(100, config.num_steps))
-    curve = torch.stack(losses).cpu().numpy()
     times, validation = _validate(model, clean, generator(seed, PARTICLE, index, VALIDATE))
     return {
         "steps": np.array([chunk[-1] + 1 for chunk in chunks]),

@@ -16,8 +16,8 @@ from gcd_hpc.config.campaign import NetworkConfig
 from gcd_hpc.diffusion.process import Prediction, Schedule, add_noise, to_clean, training_target
 from gcd_hpc.diffusion.repaint import repaint
 from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP, Solver
+from gcd_hpc.learning.trainer import Trainer, seeded, set_rate
 from gcd_hpc.networks.checkpoint import load, load_weights, save
-from gcd_hpc.networks.ema import EMA
 from gcd_hpc.networks.precision import autocast_dtype
 from gcd_hpc.networks.unet import UNet
 from gcd_hpc.seeds import CRYSTAL, generator
@@ -102,16 +102,17 @@ def train_voxels(
         "loss" (num_steps,) of each batch; "validation_step" and "validation_loss" (K,) of the
         averaged weights on the same draws.
     """
-    training = Training(lattice, config, seed, torch.device(device))
+    training = CrystalTraining(lattice, config, seed, torch.device(device))
     losses, steps, validations = [], [], []
-    for step in range(config.num_steps):
-        losses.append(training.advance(step))
-        if (step + 1) % _VALIDATE_EVERY == 0 or step + 1 == config.num_steps:
-            steps.append(step + 1)
+    for loss in training.trainer.steps(config.num_steps):
+        losses.append(loss)
+        step = training.trainer.step
+        if step % _VALIDATE_EVERY == 0 or step == config.num_steps:
+            steps.append(step)
             validations.append(training.validate())
-            report((step + 1) / config.num_steps)
+            report(step / config.num_steps)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save(path, training.average.weights, {"lattice": lattice, "scale": training.scale})
+    save(path, training.trainer.average.weights, {"lattice": lattice, "scale": training.scale})
     return {
         "loss": np.array(losses),
         "validation_step": np.array(steps),
@@ -119,8 +120,8 @@ def train_voxels(
     }
 
 
-class Training:
-    """The network, its optimiser and its data."""
+class CrystalTraining:
+    """The training of a model of one crystal, and its data."""
 
     def __init__(
         self, lattice: Lattice, config: VoxelConfig, seed: int, device: torch.device
@@ -128,38 +129,30 @@ class Training:
         self.lattice, self.config, self.seed, self.device = lattice, config, seed, device
         self.positions, self.grid = crystal_cell(lattice), crystal_grid(lattice)
         self.scale = self._standard_deviation()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(self._stream(_WEIGHTS).integers(2**62)))
-            self.network = unconditional(config).to(device)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=2e-5
+        network = seeded(
+            lambda: unconditional(config), int(self._stream(_WEIGHTS).integers(2**62))
+        ).to(device)
+        optimizer = torch.optim.AdamW(
+            network.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=2e-5
         )
-        self.average = EMA(self.network, config.ema_decay)
+        self.trainer = Trainer(
+            network, optimizer, self._losses, self._before_step, config.ema_decay, 1.0
+        )
         self.schedule = Schedule(config.schedule)
         self.dtype = autocast_dtype("auto", device)
         self.held = self.batch(_VALIDATE, 0, _VALIDATION_SIZE)
 
-    def advance(self, step: int) -> float:
-        """One optimiser step; the loss of its batch."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, step)
-        loss = self._loss(self.network, *self.batch(_FIT, step, self.config.batch_size))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimizer.step()
-        self.average.update(self.network)
-        return float(loss.detach())
-
     @torch.no_grad()
     def validate(self) -> float:
         """Loss of the averaged weights on draws that are never learnt from, the same every time."""
+        return float(self._loss(self.trainer.averaged, *self.held))
 
-        def averaged(*inputs: Tensor) -> Tensor:
-            result: Tensor = torch.func.functional_call(self.network, self.average.weights, inputs)
-            return result
+    def _before_step(self, step: int) -> None:
+        set_rate(self.trainer.optimizer, learning_rate(self.config, step))
 
-        return float(self._loss(averaged, *self.held))
+    def _losses(self, step: int) -> list[Callable[[], Tensor]]:
+        batch = self.batch(_FIT, step, self.config.batch_size)
+        return [lambda: self._loss(self.trainer.network, *batch)]
 
     def _loss(
         self, network: Callable[..., Tensor], clean: Tensor, noise: Tensor, t: Tensor

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.seeds import TRAINING, generator
 from gcd_hpc.store.schema import Candidate
@@ -52,13 +53,13 @@ class Batch:
 
     clean: Tensor  # (B, 1, X, Y, Z)
     noise: Tensor  # (B, 1, X, Y, Z)
-    time: Tensor  # (B,)
+    time: Tensor  # (B,) training times, between t_min and t_max of the schedule
     condition: Tensor  # (B, 3)
     has_condition: Tensor  # (B,) bool
 
 
 @dataclass(frozen=True)
-class Sampler:
+class TrainingBatches:
     """Draws augmented training samples from relaxed structures (A4, B5)."""
 
     setting: BoundarySystem
@@ -97,7 +98,9 @@ class Sampler:
             for slot in slots
         ]
         clean, noise, offsets, conditions, shown = zip(*samples, strict=True)
-        time = (torch.tensor(slots) + torch.tensor(offsets, dtype=torch.float32)) / batch_size
+        # Rounding can make 1 of what is below 1 in exact numbers: draw_times is defined there too.
+        uniform = (torch.tensor(slots) + torch.tensor(offsets, dtype=torch.float32)) / batch_size
+        time = Schedule(self.setting.config.diffusion.schedule).draw_times(uniform)
         return Batch(
             torch.stack(clean)[:, None] / self.scale,
             torch.stack(noise)[:, None],

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from gcd_hpc.learning.assembly import grid_of
 from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.learning.decoder_training import train_decoder
 from gcd_hpc.networks.checkpoint import load, load_weights, save
 from gcd_hpc.seeds import DECODER, generator
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
-from gcd_hpc.voxels.decoder_training import train_decoder
 from gcd_hpc.voxels.learned import LearnedDecoder, decode_learned
 from gcd_hpc.voxels.moment import decode_moments
 

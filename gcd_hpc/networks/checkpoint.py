@@ -50,7 +50,8 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
         State dict on the CPU; metadata as saved, with "sha256".
 
     Raises:
-        CheckpointError: if the file is missing, damaged or none of ours.
+        CheckpointError: if the file is missing, damaged or none of ours, or if a weight is not
+            finite.
     """
     path = Path(path)
     try:
@@ -60,9 +61,9 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
         metadata = json.loads(text) if text is not None else None
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such model file") from None
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+    except (OSError, ValueError, RecursionError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path}: damaged model file: {error}") from error
-    if metadata is None:
+    if not isinstance(metadata, dict):
         raise CheckpointError(f"{path}: expected a model file of gcd-hpc, got other safetensors")
     expected = metadata.get("sha256")
     got = _hash(weights, {key: value for key, value in metadata.items() if key != "sha256"})
@@ -70,6 +71,8 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
         raise CheckpointError(
             f"{path}: damaged model file: expected content hash {expected}, got {got}"
         )
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
+        raise CheckpointError(f"{path}: expected finite weights, got NaN or infinity among them")
     return weights, metadata
 
 

@@ -15,16 +15,14 @@ import torch
 
 from gcd_hpc.config.campaign import PromotionConfig
 from gcd_hpc.engines.relaxation import relax_boundary
-from gcd_hpc.errors import SimulationError
+from gcd_hpc.errors import CheckpointError, SimulationError
 from gcd_hpc.files import replacing
-from gcd_hpc.learning.assembly import grid_of
-from gcd_hpc.learning.batches import ConditionScale, Sampler, hold_out
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.learning.training import Objective, Process, training_batches
 from gcd_hpc.networks.checkpoint import load
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.sample import Model, Round, sample_chunk
-from gcd_hpc.stages.train import Process, Training
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
@@ -95,12 +93,14 @@ def promote(run_dir: str, version: int) -> StageResult:
 def judge(run_dir: Path, setting: BoundarySystem, version: int, device: torch.device) -> Verdict:
     """Compare model ``version`` with the one in use before it."""
     config = setting.config.promotion
+    loss = checked_loss(RunDirectory(run_dir).model_file(version))
     if config.num_canaries == 0:
-        return Verdict(version, True, "promotion.num_canaries is 0: promoted without a look")
+        return Verdict(
+            version, True, "promotion.num_canaries is 0: promoted without canaries", loss
+        )
     canaries = make_canaries(run_dir, version, device)
     if version == 1:
-        loss = load(RunDirectory(run_dir).model_file(1))[1]["validation_loss"]
-        return Verdict(1, True, "the first model", finite(loss), canaries=canaries)
+        return Verdict(1, True, "the first model", loss, canaries=canaries)
     old = RunDirectory(run_dir).model_in_use(version - 1)
     old_canaries = known_canaries(run_dir, old, config.num_canaries) or make_canaries(
         run_dir, old, device
@@ -121,6 +121,26 @@ def judge(run_dir: Path, setting: BoundarySystem, version: int, device: torch.de
         canaries,
         old_canaries,
     )
+
+
+def checked_loss(path: Path) -> float:
+    """Hold-out loss of a model whose file is sound and whose numbers are all finite.
+
+    Raises:
+        CheckpointError: if it is not; the file is removed, so that the model is trained anew.
+    """
+    try:
+        loss = float(load(path)[1]["validation_loss"])
+        if not math.isfinite(loss):
+            raise CheckpointError(f"{path}: expected a finite hold-out loss, got {loss:g}")
+    except CheckpointError as error:
+        if not path.exists():
+            raise
+        path.unlink()
+        raise CheckpointError(
+            f"{error}; the file was removed: run the same command again to train the model anew"
+        ) from error
+    return loss
 
 
 def find_objections(
@@ -168,18 +188,14 @@ def hold_out_losses(
     ``version`` was validated.
     """
     structures = read_part(RunDirectory(run_dir).training_set(version))
-    held, learned = hold_out(structures, setting.config.training.validation_share)
     losses = {}
-    for model in models:
-        path = RunDirectory(run_dir).model_file(model)
-        weights, metadata = load(path)
-        scale = ConditionScale(**metadata["condition_scale"])
-        grid = grid_of(setting.frame, setting.config.voxels.shape)
-        sampler = Sampler(setting, grid, held or learned, metadata["scale"], scale, version)
-        state = Training(setting, sampler, sampler, Process(0, 1, device), num_steps=1)
-        state.start_from(weights, path)
-        state.validate()
-        losses[model] = state.validation_loss
+    for number in models:
+        model = Model.load(RunDirectory(run_dir).model_file(number), setting, device)
+        _, held = training_batches(setting, structures, version, model.scale, model.condition_scale)
+        objective = Objective(setting.config, device)
+        losses[number] = objective.validate(
+            model.network, held, Process(device, num_parts=model.num_parts)
+        )
     return losses
 
 

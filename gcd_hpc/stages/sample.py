@@ -65,6 +65,8 @@ class Model:
     sha256: str
     scale: float
     condition_scale: ConditionScale
+    num_parts: int
+    """Parts of a batch that its training summed."""
     lowest_energies: dict[float, float]
     """Lowest boundary energy of each [n] in the training set, J/m^2."""
 
@@ -75,11 +77,14 @@ class Model:
         load_weights(network, weights, path)
         scale = ConditionScale(**metadata["condition_scale"])
         network = network.to(device).eval()
-        lowest = {
-            float(fraction): energy for fraction, energy in metadata["lowest_energies"].items()
-        }
         return cls(
-            network, metadata["version"], metadata["sha256"], metadata["scale"], scale, lowest
+            network,
+            metadata["version"],
+            metadata["sha256"],
+            metadata["scale"],
+            scale,
+            metadata.get("num_parts", 1),
+            {},
         )
 
     def target(self, setting: BoundarySystem, index: int) -> tuple[float, float]:

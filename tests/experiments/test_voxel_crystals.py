@@ -10,7 +10,7 @@ from gcd_hpc.experiments.lattice_fit import fit_lattice
 from gcd_hpc.experiments.voxel_crystals import (
     LATTICES,
     VOXELS,
-    Training,
+    CrystalTraining,
     VoxelConfig,
     crystal_cell,
     crystal_grid,
@@ -51,7 +51,7 @@ def test_cells_and_arrays_are_those_of_the_paper(lattice, num_atoms, num_voxels)
 
 @pytest.mark.parametrize("lattice", LATTICES)
 def test_what_it_learns_from_decodes_to_the_crystal_anywhere_in_the_box(lattice):
-    training = Training(lattice, TINY, seed=0, device=CPU)
+    training = CrystalTraining(lattice, TINY, seed=0, device=CPU)
     clean, _, _ = training.batch(0, 0, 8)
     cells = [
         decode_moments(array.numpy() * training.scale, crystal_grid(lattice))
@@ -67,23 +67,23 @@ def test_what_it_learns_from_decodes_to_the_crystal_anywhere_in_the_box(lattice)
 
 @pytest.mark.parametrize("lattice", LATTICES)
 def test_the_scale_makes_the_voxels_as_large_as_the_noise(lattice):
-    clean, noise, _ = Training(lattice, TINY, seed=0, device=CPU).batch(0, 0, 32)
+    clean, noise, _ = CrystalTraining(lattice, TINY, seed=0, device=CPU).batch(0, 0, 32)
     assert float(clean.std()) == pytest.approx(1.0, rel=0.1)
     assert float(noise.std()) == pytest.approx(1.0, rel=0.1)
 
 
 def test_times_of_a_batch_are_spread_over_the_whole_process():
-    training = Training("sc", TINY, seed=0, device=CPU)
+    training = CrystalTraining("sc", TINY, seed=0, device=CPU)
     _, _, time = training.batch(0, 0, 8)
     span = training.schedule.t_max - training.schedule.t_min
     assert ((time - training.schedule.t_min) / span * 8).floor().tolist() == list(range(8))
 
 
 def test_no_two_batches_are_the_same():
-    training = Training("sc", TINY, seed=0, device=CPU)
+    training = CrystalTraining("sc", TINY, seed=0, device=CPU)
     noises = [training.batch(*key, 1)[1] for key in [(0, 0), (0, 1), (1, 0)]]
     noises += [
-        Training(lattice, TINY, seed=seed, device=CPU).batch(0, 0, 1)[1]
+        CrystalTraining(lattice, TINY, seed=seed, device=CPU).batch(0, 0, 1)[1]
         for lattice, seed in [("fcc", 0), ("sc", 1)]
     ]
     assert len({float(noise.flatten()[0]) for noise in noises}) == len(noises)

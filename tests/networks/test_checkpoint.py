@@ -149,3 +149,19 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "none").touch()
     with pytest.raises(RunDirectoryError, match=r"cannot write .*none/state\.pt: "):
         checkpoint.save_state(tmp_path / "none" / "state.pt", {})
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_model_whose_weights_are_not_finite_is_refused(tmp_path, number):
+    path = tmp_path / "model.safetensors"
+    checkpoint.save(path, {"weight": torch.tensor([1.0, number])}, METADATA)
+    with pytest.raises(CheckpointError, match="expected finite weights"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("text", ['"a"', "[1, 2]", "3", "[" * 3000 + "]" * 3000, "{" * 3000])
+def test_metadata_of_another_kind_is_one_sentence(tmp_path, text):
+    path = tmp_path / "model.safetensors"
+    safetensors.torch.save_file(WEIGHTS, path, {checkpoint.METADATA_KEY: text})
+    with pytest.raises(CheckpointError, match=r"model.safetensors"):
+        checkpoint.load(path)

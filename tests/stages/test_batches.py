@@ -6,18 +6,23 @@ import numpy as np
 import pytest
 import torch
 
+from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.learning.assembly import grid_of
 from gcd_hpc.learning.batches import (
     FIT,
+    NUM_CONDITIONS,
     VALIDATE,
     ConditionScale,
-    Sampler,
+    TrainingBatches,
     fits,
     hold_out,
     low_energy_weights,
     voxel_scale,
 )
 from gcd_hpc.learning.boundary import load_boundary_system
+from gcd_hpc.learning.trainer import seeded
+from gcd_hpc.learning.training import Objective
+from gcd_hpc.networks.unet import UNet
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate, candidate_id
@@ -27,12 +32,14 @@ pytestmark = pytest.mark.lammps
 
 
 @pytest.fixture
-def sampler(searched_run) -> Sampler:
+def sampler(searched_run) -> TrainingBatches:
     setting = load_boundary_system(str(searched_run))
     structures = read_part(RunDirectory(searched_run).training_set(1))
     grid = grid_of(setting.frame, setting.config.voxels.shape)
     scale = ConditionScale.fit([structure.gb_energy_j_m2 for structure in structures])
-    return Sampler(setting, grid, structures, voxel_scale(structures, grid), scale, version=1)
+    return TrainingBatches(
+        setting, grid, structures, voxel_scale(structures, grid), scale, version=1
+    )
 
 
 def test_a_sample_belongs_to_its_step_and_slot_whoever_draws_it(sampler):
@@ -56,6 +63,28 @@ def test_a_sample_holds_all_atoms_of_its_structure(sampler):
 def test_noise_levels_cover_every_part_of_the_process(sampler):
     times = sampler.batch(FIT, 0, range(4), 4).time
     assert [int(4 * t) for t in times] == [0, 1, 2, 3]
+
+
+def test_the_time_that_rounding_makes_of_the_last_noise_level_has_a_finite_loss(
+    sampler, monkeypatch
+):
+    # The largest random number below 1 in the last of four slots is 1 in float32.
+    almost_one = np.nextafter(1.0, 0.0)
+    real = TrainingBatches._sample
+
+    def last(self, rng):
+        clean, noise, _, condition, shown = real(self, rng)
+        return clean, noise, almost_one, condition, shown
+
+    monkeypatch.setattr(TrainingBatches, "_sample", last)
+    batch = sampler.batch(FIT, 0, range(3, 4), 4)
+    schedule = Schedule(sampler.setting.config.diffusion.schedule)
+    assert schedule.t_min < float(batch.time) <= schedule.t_max + 1e-6
+    network = seeded(lambda: UNet(sampler.setting.config.network, NUM_CONDITIONS), 0)
+    loss = Objective(sampler.setting.config, torch.device("cpu"))(network, batch)
+    assert torch.isfinite(loss)
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
 
 
 def test_every_fraction_is_drawn_as_often_as_any_other(sampler):

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from gcd_hpc.config.campaign import PromotionConfig
+from gcd_hpc.errors import CheckpointError
 from gcd_hpc.learning.boundary import load_boundary_system
+from gcd_hpc.learning.training import Process
 from gcd_hpc.networks.checkpoint import load, save
 from gcd_hpc.stages import train as training
 from gcd_hpc.stages.promote import (
@@ -93,7 +95,7 @@ def test_a_model_is_compared_with_the_one_in_use_and_trained_from_it(trained_cop
     promote(str(run_dir), 2)
     RunDirectory(run_dir).training_set(3).parent.mkdir()
     shutil.copyfile(RunDirectory(run_dir).training_set(1), RunDirectory(run_dir).training_set(3))
-    training.train(run_dir, 3, training.Process(0, 1, CPU))
+    training.train(run_dir, 3, Process(CPU))
     first, third = (
         load(RunDirectory(run_dir).model_file(1))[0],
         load(RunDirectory(run_dir).model_file(3))[0],
@@ -141,8 +143,35 @@ def test_promotion_validates_on_what_training_held_out(trained_run):
     assert losses[1] == load(RunDirectory(trained_run).model_file(1))[1]["validation_loss"]
 
 
+@pytest.mark.parametrize("num_canaries", [0, 4])
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_model_that_is_not_finite_is_never_promoted_and_its_file_is_removed(
+    trained_copy, version, num_canaries
+):
+    run_dir = trained_copy("run", f"promotion.num_canaries={num_canaries}")
+    weights, metadata = load(RunDirectory(run_dir).model_file(1))
+    next(iter(weights.values()))[0] = math.nan
+    metadata.pop("sha256")
+    RunDirectory(run_dir).model_file(version).parent.mkdir(exist_ok=True)
+    save(RunDirectory(run_dir).model_file(version), weights, metadata)
+    with pytest.raises(CheckpointError, match=r"expected finite weights.*train the model anew"):
+        promote(str(run_dir), version)
+    assert not RunDirectory(run_dir).model_file(version).exists()
+    assert not RunDirectory(run_dir).promotion(version).exists()
+
+
+def test_a_first_model_without_a_finite_hold_out_loss_is_not_promoted(trained_copy):
+    run_dir = trained_copy("run")
+    weights, metadata = load(RunDirectory(run_dir).model_file(1))
+    metadata.pop("sha256")
+    save(RunDirectory(run_dir).model_file(1), weights, metadata | {"validation_loss": math.nan})
+    with pytest.raises(CheckpointError, match="expected a finite hold-out loss, got nan"):
+        promote(str(run_dir), 1)
+
+
 def test_without_canaries_every_model_is_promoted_unseen(trained_copy):
     run_dir = trained_copy("run", "promotion.num_canaries=0")
+    add_model(run_dir, 2, noise=0.5)
     report = promote(str(run_dir), 2)
     assert (report.model, report.promoted, report.num) == (2, True, 0)
     assert RunDirectory(run_dir).model_in_use(2) == 2

@@ -1,19 +1,25 @@
 """Training is the same on any number of processes, interrupted or not."""
 
 import contextlib
+import math
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
 import torch
 
 from gcd_hpc.config.loader import dump
-from gcd_hpc.networks.checkpoint import load, save_state
+from gcd_hpc.errors import TrainingError
+from gcd_hpc.learning.batches import FIT, TrainingBatches
+from gcd_hpc.learning.trainer import Trainer, cosine_rate
+from gcd_hpc.learning.training import Process
+from gcd_hpc.networks.checkpoint import load, load_state, save, save_state
 from gcd_hpc.stages import train as training
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.stages.conftest import launch, small_config
@@ -49,7 +55,7 @@ def assert_same_model(one, other):
 
 
 def train_here(run_dir, version=1):
-    training.train(run_dir, version, training.Process(0, 1, torch.device("cpu")))
+    training.train(run_dir, version, Process(torch.device("cpu")))
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +146,7 @@ def test_a_pause_file_ends_training_with_a_checkpoint_and_code_75(whole_run, run
         assert done.stdout.endswith(f"paused at step {step} of 6\n")
     (run_dir / "pause").unlink()
     done = subprocess.run(line, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "resumed at step 2 of 6\n")
+    assert (done.returncode, done.stdout) == (0, "resumed at step 2\n")
     for name, tensor in weights_of(whole_run).items():
         assert torch.equal(weights_of(run_dir)[name], tensor), name
     assert not (RunDirectory(run_dir).training_state(1)).exists()
@@ -165,7 +171,7 @@ def test_a_signal_to_one_process_or_to_torchrun_pauses_all_and_the_rest_is_the_s
     assert len(first) == 1
     assert len(steps_paused_at(log)) == 2
     assert 0 < first[0] < steps_paused_at(log)[1] < 20
-    assert f"resumed at step {first[0]} of 20" in log.read_text()
+    assert f"resumed at step {first[0]}\n" in log.read_text()
     launch(torchrun_line(2, "gcd_hpc.stages.train", run_dir, 1))
     assert_same_model(followed[2][0], run_dir)
 
@@ -257,17 +263,72 @@ def test_learning_lowers_the_loss(run_copy):
         "network.width=16",
     )
     losses = []
-    step = training.Training.advance
+    step = Trainer.advance
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            training.Training, "advance", lambda self: losses.append(step(self)) or losses[-1]
-        )
+        patch.setattr(Trainer, "advance", lambda self: losses.append(step(self)) or losses[-1])
         train_here(run_dir)
     assert sum(losses[-10:]) < 0.85 * sum(losses[:10])
 
 
+def test_training_whose_loss_is_not_finite_ends_with_a_sentence_and_without_a_model(
+    run_copy, monkeypatch
+):
+    run_dir = run_copy("run")
+    monkeypatch.setattr(TrainingBatches, "batch", with_a_nan_from_step_3(TrainingBatches.batch))
+    with pytest.raises(TrainingError, match="model 1: step 4 of the training gave a loss of nan"):
+        train_here(run_dir)
+    assert not RunDirectory(run_dir).model_file(1).exists()
+    saved = load_state(RunDirectory(run_dir).training_state(1))
+    assert saved["step"] == 2
+    assert all(torch.isfinite(tensor).all() for tensor in saved["network"].values())
+
+
+def with_a_nan_from_step_3(batch):
+    def broken(self, purpose, step, slots, size):
+        made = batch(self, purpose, step, slots, size)
+        if purpose == FIT and step >= 3:
+            made.clean[0, 0, 0, 0, 40] = math.nan
+        return made
+
+    return broken
+
+
+def test_a_model_that_is_not_finite_is_trained_anew_by_the_same_command(
+    whole_run, run_copy, capsys
+):
+    run_dir = run_copy("run")
+    weights = weights_of(whole_run)
+    next(iter(weights.values()))[0] = math.nan
+    save(RunDirectory(run_dir).model_file(1), weights, {"version": 1})
+    line = [sys.executable, "-m", "gcd_hpc.stages.train", str(run_dir), "1"]
+    first = subprocess.run(line, capture_output=True, text=True)
+    assert first.returncode == 0, first.stderr
+    assert "expected finite weights" in first.stdout
+    assert_same_model(whole_run, run_dir)
+    second = subprocess.run(line, capture_output=True, text=True)
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
+
+
+def test_training_that_lost_a_core_goes_on_with_the_sums_of_two_processes(
+    followed, run_copy, tmp_path
+):
+    run_dir, log = run_copy("run", *TWENTY_STEPS), tmp_path / "log"
+    pause_while_at_work(run_dir, log, lambda process: process.send_signal(signal.SIGTERM))
+    launch(torchrun_line(1, "gcd_hpc.stages.train", run_dir, 1))
+    assert_same_model(followed[2][0], run_dir)
+
+
+def test_more_processes_than_before_are_told_that_the_model_will_differ(capsys):
+    process = Process(torch.device("cpu"), rank=0, world=3, num_parts=3)
+    assert training.keep_parts(process, 2) == process
+    assert "trained by 2 processes before, now by 3" in capsys.readouterr().out
+    assert training.keep_parts(replace(process, world=2, num_parts=2), 4).num_parts == 4
+    assert training.keep_parts(process, None) == process
+    assert not capsys.readouterr().out
+
+
 def test_the_cosine_rate_warms_up_and_ends_at_the_lowest():
-    rates = [training.cosine_rate(step, 1000, 6e-4, 1e-5) for step in range(1001)]
+    rates = [cosine_rate(step, 1000, 6e-4, 1e-5) for step in range(1001)]
     assert rates[0] < 6e-4 / 40
     assert max(rates) == pytest.approx(6e-4, rel=0.02)
     assert rates[-1] == pytest.approx(1e-5)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from gcd_hpc.learning.trainer import Trainer
+from gcd_hpc.learning.training import Process
 from gcd_hpc.stages import train as training
 
 
@@ -17,19 +19,19 @@ class Trace:
     def __init__(self) -> None:
         self.losses: list[float] = []
         self.weights: list[torch.Tensor] = []
-        self._agree, self._advance = training.Process.agree, training.Training.advance
+        self._advance = Trainer.advance
+        self._agree = {cls: cls.agree for cls in (Process, training.Ranks)}
 
-    def advance(self, state: training.Training) -> float:
-        self.weights = self.weights or [flat(state.network)]
-        loss = self._advance(state)
-        self.weights.append(flat(state.network))
+    def advance(self, trainer: Trainer) -> float:
+        self.weights = self.weights or [flat(trainer.network)]
+        loss = self._advance(trainer)
+        self.weights.append(flat(trainer.network))
         return loss
 
-    def agree(
-        self, process: training.Process, loss: float, wants_pause: bool
-    ) -> tuple[float, bool]:
-        answer = self._agree(process, loss, wants_pause)
-        self.losses.append(answer[0])
+    def agree(self, process: Process, value: float, flag: bool | None = None) -> tuple[float, bool]:
+        answer = self._agree[type(process)](process, value, bool(flag))
+        if flag is not None:  # else it is not the loss of a step
+            self.losses.append(answer[0])
         return answer
 
 
@@ -41,10 +43,9 @@ def flat(network: torch.nn.Module) -> torch.Tensor:
 
 def main(run_dir: Path, out: Path) -> int:
     trace = Trace()
-    training.Training.advance = lambda state: trace.advance(state)
-    training.Process.agree = lambda process, loss, wants_pause: trace.agree(
-        process, loss, wants_pause
-    )
+    Trainer.advance = lambda trainer: trace.advance(trainer)
+    for cls in (Process, training.Ranks):
+        cls.agree = lambda process, value, flag=None: trace.agree(process, value, flag)
     code = training.main([str(run_dir), "1"])
     content = {
         "losses": torch.tensor(trace.losses, dtype=torch.float64),

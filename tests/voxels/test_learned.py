@@ -5,7 +5,7 @@ from safetensors.torch import load, save
 
 from gcd_hpc.config.campaign import DecoderConfig
 from gcd_hpc.errors import StructureError
-from gcd_hpc.voxels.decoder_training import encode_with_owners, train_decoder
+from gcd_hpc.learning.decoder_training import encode_with_owners, train_decoder
 from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.learned import ConvNextLayer, LearnedDecoder, decode_learned

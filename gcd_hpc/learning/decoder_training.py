@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from gcd_hpc.config.campaign import DecoderConfig
 from gcd_hpc.errors import StructureError
+from gcd_hpc.learning.trainer import Trainer, seeded
 from gcd_hpc.voxels.encoder import CORNERS, occupancies
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.learned import LearnedDecoder
@@ -53,22 +54,26 @@ def train_decoder(
     """
     if not structures:
         raise StructureError("training a decoder needs at least one structure, got none")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(generator.integers(2**63)))
-        decoder = LearnedDecoder(config.num_features)
+    seed = int(generator.integers(2**63))
+    decoder = seeded(lambda: LearnedDecoder(config.num_features), seed)
     optimizer = torch.optim.AdamW(
         decoder.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=_WEIGHT_DECAY
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, config.num_steps + 1, pct_start=0.05
     )
-    for step in range(config.num_steps):
-        loss = decoder_loss(decoder, _draw(structures, grid, config, generator), config.threshold)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        report(step, loss.item())
+
+    def before_step(step: int) -> None:
+        if step > 0:  # the schedule itself sets the rate of the first step
+            schedule.step()
+
+    def losses(_: int) -> list[Callable[[], Tensor]]:
+        batch = _draw(structures, grid, config, generator)
+        return [lambda: decoder_loss(decoder, batch, config.threshold)]
+
+    trainer = Trainer(decoder, optimizer, losses, before_step)
+    for step, loss in enumerate(trainer.steps(config.num_steps)):
+        report(step, loss)
     return decoder.eval()
 
 

@@ -1,0 +1,235 @@
+"""Training of a boundary model: what it learns from, its loss, and its state between two steps."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.diffusion.inpainting import inpainting_loss
+from gcd_hpc.diffusion.process import Schedule
+from gcd_hpc.errors import LaunchError
+from gcd_hpc.learning.assembly import grid_of, known_mask
+from gcd_hpc.learning.batches import (
+    FIT,
+    NUM_CONDITIONS,
+    VALIDATE,
+    Batch,
+    ConditionScale,
+    TrainingBatches,
+    hold_out,
+    voxel_scale,
+)
+from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.learning.trainer import Trainer, cosine_rate, seeded, set_rate
+from gcd_hpc.networks.checkpoint import load_weights
+from gcd_hpc.networks.precision import autocast_dtype
+from gcd_hpc.networks.unet import UNet
+from gcd_hpc.seeds import TRAINING, generator
+from gcd_hpc.store.schema import Candidate
+
+NUM_VALIDATION_BATCHES = 16
+
+
+@dataclass(frozen=True)
+class Process:
+    """The only process of a training; those of torchrun answer for all of them together.
+
+    Args:
+        num_parts: parts of each global batch, a multiple of the number of processes. The gradients
+            of the parts are summed, so the same number of parts gives the same sums on fewer
+            processes: to the last bit on one instead of two, else up to the order of the sum.
+    """
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+    num_parts: int = 1
+
+    def parts(self, batch_size: int) -> list[range]:
+        """The parts of each global batch that this process computes, as ranges of its samples."""
+        if batch_size % self.num_parts:
+            raise LaunchError(
+                "training.batch_size must be a multiple of the number of processes, got"
+                f" {batch_size} and {self.num_parts}"
+            )
+        size = batch_size // self.num_parts
+        share = self.num_parts // self.world
+        first = self.rank * share
+        return [range(part * size, (part + 1) * size) for part in range(first, first + share)]
+
+    def agree(self, value: float, flag: bool = False) -> tuple[float, bool]:
+        """Mean of the numbers of all processes, and whether any of them has the flag: the same
+        answer in all.
+        """
+        return value, flag
+
+    def shared(self, value: Any) -> Any:
+        """The value of the first process, in all of them."""
+        return value
+
+    def wait_for_all(self) -> None:
+        """Return when all processes have come here."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of a boundary model: the error of its prediction over the voxels to be made."""
+
+    config: CampaignConfig
+    device: torch.device
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """Voxels that the network is shown and that the loss leaves out (X, Y, Z).
+
+        Empty with "repaint": that network learns of no known layers.
+        """
+        known = known_mask(self.config.voxels.shape, self.config.voxels.known).to(self.device)
+        is_shown = self.config.diffusion.inpainting == "palette"
+        return known if is_shown else torch.zeros_like(known)
+
+    def __call__(self, network: Callable[..., Tensor], batch: Batch) -> Tensor:
+        dtype = autocast_dtype(self.config.training.precision, self.device)
+        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+            return inpainting_loss(
+                network,
+                Schedule(self.config.diffusion.schedule),
+                self.config.diffusion.prediction,
+                batch.clean.to(self.device),
+                self.mask,
+                batch.time.to(self.device),
+                batch.noise.to(self.device),
+                batch.condition.to(self.device),
+                batch.has_condition.to(self.device),
+            )
+
+    @torch.no_grad()
+    def validate(
+        self, network: Callable[..., Tensor], batches: TrainingBatches, process: Process
+    ) -> float:
+        """Mean loss over NUM_VALIDATION_BATCHES batches, the same at every call."""
+        size = self.config.training.batch_size
+        means = []
+        for slots in process.parts(size):
+            parts = (
+                batches.batch(VALIDATE, index, slots, size)
+                for index in range(NUM_VALIDATION_BATCHES)
+            )
+            means.append(float(torch.stack([self(network, part) for part in parts]).mean()))
+        return process.agree(sum(means) / len(means))[0]
+
+
+def training_batches(
+    system: BoundarySystem,
+    structures: Sequence[Candidate],
+    version: int,
+    scale: float | None = None,
+    condition_scale: ConditionScale | None = None,
+) -> tuple[TrainingBatches, TrainingBatches]:
+    """Batches to learn from, and batches of the structures held out.
+
+    Args:
+        structures: the relaxed structures of the training set.
+        scale, condition_scale: units of voxels and conditions of the model that training starts
+            from; measured on the structures when not given.
+    """
+    config = system.config
+    held, learned = hold_out(structures, config.training.validation_share)
+    grid = grid_of(system.frame, config.voxels.shape)
+    if scale is None:
+        given = config.voxels.scale
+        scale = voxel_scale(structures, grid) if given == "auto" else given
+    if condition_scale is None:
+        condition_scale = ConditionScale.fit([row.gb_energy_j_m2 for row in structures])
+    fit = TrainingBatches(system, grid, learned or held, scale, condition_scale, version)
+    return fit, replace(fit, structures=held or learned)
+
+
+class BoundaryTraining:
+    """The training of one boundary model on one or more processes.
+
+    Sample ``slot`` of step ``step`` has a random stream of its own, so the model does not depend on
+    the number of processes beyond the rounding of sums.
+
+    Args:
+        weights: of an earlier model, to start from.
+    """
+
+    def __init__(
+        self,
+        fit: TrainingBatches,
+        validation: TrainingBatches,
+        process: Process,
+        num_steps: int,
+        weights: dict[str, Tensor] | None = None,
+    ) -> None:
+        self.process = process
+        self.num_steps = num_steps
+        self.checkpoint_every = fit.setting.config.training.checkpoint_every
+        self.validation_loss = float("nan")
+        self._fit = fit
+        self._validation = validation
+        self._config = fit.setting.config
+        self._objective = Objective(self._config, process.device)
+        training = self._config.training
+        seed = int(generator(self._config.seed, TRAINING, 0).integers(2**62))
+        network = seeded(lambda: UNet(self._config.network, NUM_CONDITIONS), seed)
+        if weights is not None:
+            load_weights(network, weights, "the model that training starts from")
+        network = network.to(process.device)
+        optimizer = torch.optim.AdamW(
+            network.parameters(), training.learning_rate, weight_decay=training.weight_decay
+        )
+        self._plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, factor=0.5, patience=4, min_lr=training.min_learning_rate
+        )
+        self.trainer = Trainer(
+            network, optimizer, self._losses, self._before_step, training.ema_decay, 1.0
+        )
+        wrapped = DistributedDataParallel(network) if process.world > 1 else network
+        on_gpu = process.device.type == "cuda"
+        is_compiled = on_gpu if training.compile == "auto" else training.compile
+        self._model = torch.compile(wrapped) if is_compiled else wrapped
+
+    def validate(self) -> None:
+        """Measure the hold-out loss of the averaged weights."""
+        self.validation_loss = self._objective.validate(
+            self.trainer.averaged, self._validation, self.process
+        )
+        if self._config.training.learning_rate_schedule == "plateau":
+            self._plateau.step(self.validation_loss)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a checkpoint has to hold."""
+        return self.trainer.state() | {
+            "validation_loss": self.validation_loss,
+            "plateau": self._plateau.state_dict(),
+            "num_parts": self.process.num_parts,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` gave."""
+        self.trainer.restore(state)
+        self.validation_loss = state["validation_loss"]
+        self._plateau.load_state_dict(state["plateau"])
+
+    def _before_step(self, step: int) -> None:
+        training = self._config.training
+        if training.learning_rate_schedule == "cosine":
+            rate = cosine_rate(
+                step, self.num_steps, training.learning_rate, training.min_learning_rate
+            )
+            set_rate(self.trainer.optimizer, rate)
+
+    def _losses(self, step: int) -> list[Callable[[], Tensor]]:
+        size = self._config.training.batch_size
+
+        def loss(slots: range) -> Tensor:
+            return self._objective(self._model, self._fit.batch(FIT, step, slots, size))
+
+        return [partial(loss, slots) for slots in self.process.parts(size)]
