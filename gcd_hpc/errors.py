@@ -5,6 +5,12 @@ Raw arguments go to ``super().__init__`` and the sentence is formed in ``__str__
 error survives pickling between processes.
 """
 
+# Controls of C0 and C1 but for tab and line feed, and those that turn the direction of writing.
+_CONTROLS = dict.fromkeys(
+    [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)],
+    "\N{REPLACEMENT CHARACTER}",
+)
+
 
 class GcdError(Exception):
     """A mistake that the user can mend."""
@@ -67,3 +73,8 @@ class QuarantineError(GcdError):
 
 class RunDirectoryError(GcdError):
     """A run directory that is not writable, full, in use, or belongs to another campaign."""
+
+
+def printable(text: str) -> str:
+    """Text without the characters by which a terminal would be controlled."""
+    return text if text.isprintable() else text.translate(_CONTROLS)

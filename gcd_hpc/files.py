@@ -4,14 +4,23 @@ then renamed.
 
 import errno
 import os
+import re
+import shutil
+import stat
+import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from gcd_hpc.errors import RunDirectoryError
 
 _ZEROS = bytes(1 << 20)
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}\.tmp(\..*)?", re.DOTALL)
+_DESCRIPTOR = re.compile(r"/dev/fd/(\d+)|/proc/self/fd/(\d+)")
+_STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 
 @contextmanager
@@ -27,9 +36,7 @@ def replacing(path: Path, flush: bool = True) -> Iterator[Path]:
         RunDirectoryError: if the folder is read-only or the disk is full; nothing is left behind
             then.
     """
-    # The suffix stays, because writers of figures and structures choose the format by it; the dot
-    # hides it from ``part-*.h5``.
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}.tmp{path.suffix}")
+    temporary = _temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -43,6 +50,66 @@ def replacing(path: Path, flush: bool = True) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def output(path: Path) -> Iterator[Path]:
+    """A temporary name to write to for a place that the user named, who may name anything.
+
+    A regular file is replaced, also the one that a symbolic link points to. A pipe or a device,
+    such as ``/dev/stdout``, gets the bytes when they are complete.
+
+    Raises:
+        RunDirectoryError: if the place is a folder, a socket or a disk, or cannot be written to.
+    """
+    if is_stream(path):
+        with tempfile.TemporaryDirectory(prefix="gcd-hpc-") as folder:
+            temporary = Path(folder, f"out{path.suffix}")
+            yield temporary
+            _send(temporary, path)
+        return
+    if path.is_dir():
+        raise RunDirectoryError(f"cannot write {path}: it is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise RunDirectoryError(f"cannot write {path}: it is no regular file; name another")
+    with replacing(Path(os.path.realpath(path))) as temporary:
+        yield temporary
+
+
+@contextmanager
+def output_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder for several files; they get their places in the folder ``path`` when the
+    block ends without an error, so that a full disk leaves nothing half-written.
+
+    Raises:
+        RunDirectoryError: if ``path`` is no folder or cannot be written to.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunDirectoryError(f"cannot write to {path}: it is no folder; name a folder")
+    path = Path(os.path.realpath(path))
+    temporary = _temporary_beside(path)
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        for file in sorted(temporary.iterdir()):
+            _flush(file)
+        path.mkdir(exist_ok=True)
+        for file in sorted(temporary.iterdir()):
+            os.replace(file, path / file.name)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a place is a pipe or a device, which takes bytes and keeps no file."""
+    if _descriptor_of(path) is not None:
+        return True
+    with suppress(OSError, ValueError):
+        mode = os.stat(path).st_mode
+        return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+    return False
 
 
 def cannot_write(path: Path | str, error: Exception) -> RunDirectoryError:
@@ -66,12 +133,43 @@ def reserve(path: Path, num_bytes: int) -> None:
     path.unlink()
 
 
-def remove_leftovers(folder: Path) -> int:
-    """Delete what killed writers left below a folder. Only while nobody writes there."""
-    leftovers = list(folder.rglob(".*.tmp*"))
-    for path in leftovers:
-        path.unlink(missing_ok=True)
-    return len(leftovers)
+def is_leftover(path: Path) -> bool:
+    """Whether a killed ``replacing`` left this file: by its name, which holds twelve random hex
+    digits.
+    """
+    return bool(_LEFTOVER.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
+
+
+def _temporary_beside(path: Path) -> Path:
+    """A name that no other process takes. The suffix stays, because writers of figures and
+    structures choose the format by it; the dot hides it from ``part-*.h5``.
+    """
+    if not path.name:
+        raise RunDirectoryError(f"cannot write {path}: it is a folder; name a file")
+    return path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}.tmp{path.suffix}")
+
+
+def _descriptor_of(path: Path) -> int | None:
+    """The open file of this process that a path such as ``/dev/stdout`` stands for."""
+    place = os.path.abspath(path)
+    if found := _DESCRIPTOR.fullmatch(place):
+        return int(found[1] or found[2])
+    return _STANDARD.get(place)
+
+
+def _send(source: Path, target: Path) -> None:
+    descriptor = _descriptor_of(target)
+    sys.stdout.flush()
+    try:
+        with source.open("rb") as content, _opened(target, descriptor) as stream:
+            shutil.copyfileobj(content, stream)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+
+
+def _opened(target: Path, descriptor: int | None) -> BinaryIO:
+    # Opening /dev/stdout anew would cut off what the shell has put into its file.
+    return target.open("wb") if descriptor is None else os.fdopen(os.dup(descriptor), "wb")
 
 
 def _flush(path: Path) -> None:

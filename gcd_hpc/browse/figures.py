@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from gcd_hpc.browse.tables import relaxed_columns
 from gcd_hpc.errors import StoreError
-from gcd_hpc.files import replacing
+from gcd_hpc.files import output
 from gcd_hpc.store.index import RunStore
 
 BLUE, RED, GREY = "#1f5fa8", "#c8322b", "#555555"
@@ -43,7 +43,7 @@ def check_suffix(path: Path) -> None:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure in the format of the suffix: whole, or not at all."""
-    with replacing(path) as temporary:
+    with output(path) as temporary:
         figure.savefig(temporary)
     return path
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.browse.tables import UNIT, exact_fractions, format_fraction, format_number
+from gcd_hpc.store.export import csv_cell
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.lookup import numbers_of, read_numbered
 from gcd_hpc.store.schema import FIELDS, Candidate, Field
@@ -147,8 +148,7 @@ def csv_text(records: Sequence[Record], names: Iterable[str]) -> str:
     writer = csv.DictWriter(text, list(names), lineterminator="\n")
     writer.writeheader()
     writer.writerows(
-        {name: "" if value != value else value for name, value in record.items()}
-        for record in records
+        {name: csv_cell(value) for name, value in record.items()} for record in records
     )
     return text.getvalue()
 

@@ -15,7 +15,7 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import RunDirectoryError
-from gcd_hpc.files import cannot_write, remove_leftovers
+from gcd_hpc.files import cannot_write
 from gcd_hpc.stages.table import MODULES, SEARCH, Stage
 from gcd_hpc.stages.tasks import Plan, TaskIds, lost_tasks
 from gcd_hpc.store.run_directory import RunDirectory
@@ -98,7 +98,7 @@ def run_campaign(
             check_mode(run_dir, state.plan, plan)
             end(orphans(state.drivers))
             settle_config(run_dir, config)
-            remove_leftovers(run_dir)
+            RunDirectory(run_dir).remove_leftovers()
             RunDirectory(run_dir).pause.unlink(missing_ok=True)
             addresses = TaskIds(config, prepare(run_dir, config, campaign_folder), plan.mode)
             with progress or Progress() as display:

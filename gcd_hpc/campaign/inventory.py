@@ -10,7 +10,7 @@ from pathlib import Path
 from gcd_hpc.campaign.ledger import State, read_events, replay
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
-from gcd_hpc.errors import ConfigError, StoreError
+from gcd_hpc.errors import ConfigError, RunDirectoryError, StoreError
 from gcd_hpc.stages.tasks import output_path, read_record
 from gcd_hpc.store.copies import verify_index, verify_results
 from gcd_hpc.store.findings import Report
@@ -107,7 +107,11 @@ def _verify_outputs(run_dir: Path, state: State, report: Report) -> None:
             continue
         for name, size in record.files.items():
             report.looked_at("shards")
-            file = run_dir / name
+            try:
+                file = RunDirectory(run_dir).inside(name)
+            except RunDirectoryError:
+                report.found("shards", "files of this run", name, file=path)
+                continue
             got = file.stat().st_size if file.is_file() else None
             if got != size and file not in missing:
                 report.found(

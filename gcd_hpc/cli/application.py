@@ -15,7 +15,7 @@ from gcd_hpc.cli.plotting import plot
 from gcd_hpc.cli.reproduction import reproduction
 from gcd_hpc.cli.results import export, relax
 from gcd_hpc.cli.watching import failures, report, status
-from gcd_hpc.errors import GcdError
+from gcd_hpc.errors import GcdError, printable
 
 # Plain help: rich would read "[n]" as markup.
 app = typer.Typer(
@@ -72,5 +72,5 @@ def main() -> None:
     except GcdError as error:
         if _debug:
             traceback.print_exc()
-        print(f"gcd-hpc: {error}", file=sys.stderr)
+        print(f"gcd-hpc: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)

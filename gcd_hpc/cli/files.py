@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gcd_hpc.cli.options import Json, Results
-from gcd_hpc.cli.output import console, print_json
+from gcd_hpc.cli.output import console, print_json, written
 
 
 def verify(path: Results, json: Json = False) -> None:
@@ -69,7 +69,7 @@ def merge(
         print_json({"out": str(out), **merged.record()})
     else:
         console().print(merged_table(merged))
-        print(f"{out}: {merged.num_kept} candidates")
+        written(out, f"{merged.num_kept} candidates")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from gcd_hpc.cli.options import CampaignFile, Json, Overrides, Results, Selection
-from gcd_hpc.cli.output import console, print_json
+from gcd_hpc.cli.output import console, print_json, written
 
 
 def relax(
@@ -91,4 +91,4 @@ def export(
 
     num = write(RunStore(run), form, out, selection=select)
     what = "row" if form == "csv" else "structure"
-    print(f"{out}: {num:,} {what}{'' if num == 1 else 's'}")
+    written(out, f"{num:,} {what}{'' if num == 1 else 's'}")

@@ -257,7 +257,7 @@ class Record:
         Microseconds a file.
         """
         for name, expected in self.files.items():
-            path = run_dir / name
+            path = RunDirectory(run_dir).inside(name)
             got = path.stat().st_size if path.is_file() else None
             if got != expected:
                 return (
@@ -269,7 +269,7 @@ class Record:
     def discard(self, run_dir: Path) -> None:
         """Delete the damaged files and the record, so that the task can be run again."""
         for name, expected in self.files.items():
-            path = run_dir / name
+            path = RunDirectory(run_dir).inside(name)
             if path.is_file() and path.stat().st_size != expected:
                 path.unlink()
         RunDirectory(run_dir).record(self.id).unlink(missing_ok=True)

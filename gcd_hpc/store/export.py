@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import ase.io
 import numpy as np
@@ -12,7 +12,8 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.files import cannot_write, replacing
+from gcd_hpc.files import cannot_write, output, output_folder
+from gcd_hpc.store.hdf5 import checked_name
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.lookup import numbers_of, read_numbered
 from gcd_hpc.store.rows import Rows
@@ -28,6 +29,7 @@ SUFFIXES: dict[FileFormat, str] = {
     "cif": "cif",
 }
 """Of the formats that hold one structure a file."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _BATCH = 50_000
 """Rows of a table in memory at once."""
 _KEYS = (
@@ -82,7 +84,7 @@ def export(
     element = element_of(store)
     structures = (to_atoms(candidate, element) for candidate in read_numbered(parts, numbers))
     if form == "extxyz":
-        with replacing(Path(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
+        with output(Path(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
             for atoms in structures:
                 ase.io.write(file, atoms, format="extxyz")
     elif form == "ase-db":
@@ -154,12 +156,14 @@ def _chosen(
 
 
 def _write_each(out: Path, structures: Iterator[Atoms], num: int, form: FileFormat) -> None:
-    single = num == 1 and not out.is_dir()
-    for atoms in structures:
-        with replacing(
-            out if single else out / f"{atoms.info['id']}.{SUFFIXES[form]}"
-        ) as temporary:
-            write_structures(temporary, [atoms], form)
+    if num == 1 and not out.is_dir():
+        with output(out) as temporary:
+            write_structures(temporary, list(structures), form)
+        return
+    with output_folder(out) as folder:
+        for atoms in structures:
+            name = checked_name(atoms.info["id"], "the id of a candidate")
+            write_structures(folder / f"{name}.{SUFFIXES[form]}", [atoms], form)
 
 
 def _write_database(out: Path, structures: Iterator[Atoms]) -> None:
@@ -172,7 +176,7 @@ def _write_database(out: Path, structures: Iterator[Atoms]) -> None:
 
     try:
         with (
-            replacing(out) as temporary,
+            output(out) as temporary,
             connect(
                 temporary, type="db", append=False, serial=True, use_lock_file=False
             ) as database,
@@ -190,7 +194,7 @@ def _write_database(out: Path, structures: Iterator[Atoms]) -> None:
 
 def _write_csv(rows: Rows, out: Path, numbers: np.ndarray) -> None:
     names = [field.name for field in ROW_FIELDS]
-    with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with output(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([name for field in ROW_FIELDS for name in _headings(field)])
         for first in range(0, len(numbers), _BATCH):
@@ -210,4 +214,13 @@ def _headings(field: Field) -> list[str]:
 def _cells(values: np.ndarray) -> list[list[object]]:
     """A column of the table, or three of vectors; empty where a number is not known."""
     columns = values.T if values.ndim == 2 else values[None]
-    return [["" if cell != cell else cell for cell in column.tolist()] for column in columns]
+    return [[csv_cell(cell) for cell in column.tolist()] for column in columns]
+
+
+def csv_cell(value: Any) -> Any:
+    """A cell of a table for other programs: empty where a number is not known. Spreadsheets would
+    take a text that begins like a formula for one, so it gets an apostrophe in front.
+    """
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return "" if value != value else value

@@ -4,6 +4,7 @@ checksum on every dataset.
 HDF5 detects a file that is cut short but not a flipped bit in a number, hence the CRC-32 attribute.
 """
 
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gcd_hpc.errors import StoreError
+from gcd_hpc.errors import StoreError, printable
 from gcd_hpc.files import replacing
 from gcd_hpc.store.schema import BY_NAME, DTYPES, FIELDS, SCHEMA_VERSION, Field
 
@@ -37,6 +38,9 @@ SCHEMA_IN_SHORT = (
 OF_THE_FILE = ("creator", "schema", "schema_version", "NX_class", "default")
 """Attributes of every file, whatever it holds."""
 _ATOM_CHUNK = 16384
+NAMES = ("id", "run")
+"""Fields whose values become names of files and groups."""
+_NAME = re.compile(r"\w[\w.-]{0,199}")
 
 
 class ColumnWriter:
@@ -167,10 +171,7 @@ def reading(path: Path) -> Iterator[h5py.File]:
     StoreError that names the file.
     """
     if not path.is_file():
-        raise StoreError(
-            f"{path}: expected an HDF5 file of candidates, got"
-            f" {'a directory' if path.is_dir() else 'no such file'}"
-        )
+        raise StoreError(f"{path}: expected an HDF5 file of candidates, got {what_is_at(path)}")
     try:
         # Parts never change once they have their name, so no lock is needed; locks fail on some
         # cluster file systems.
@@ -187,6 +188,10 @@ def reading(path: Path) -> Iterator[h5py.File]:
                     " gcd-hpc may read it"
                 )
             yield file
+    except StoreError as error:
+        if str(path) in str(error):
+            raise
+        raise StoreError(f"{path}: {error}") from error
     except (OSError, KeyError, ValueError, RuntimeError, TypeError, UnicodeDecodeError) as error:
         raise StoreError(
             f"{path}: expected a complete HDF5 file, got a truncated or corrupt one"
@@ -214,6 +219,9 @@ def read_texts(file: h5py.File, field: Field) -> list[bytes]:
     dataset = file[field.path]
     values = dataset[...].tolist()
     _verify(checksum_of_texts(values), dataset)
+    if field.name in NAMES:
+        for text in set(values) - {b""}:
+            checked_name(text.decode(), f"{field.path}")
     return values
 
 
@@ -225,8 +233,31 @@ def read_value(file: h5py.File, field: Field, row: int) -> Any:
         return field.default
     value = file[field.path][row]
     if isinstance(value, bytes):
-        return value.decode()
+        text = printable(value.decode())
+        return checked_name(text, field.path) if field.name in NAMES and text else text
     return value.item() if isinstance(value, np.generic) else value
+
+
+def what_is_at(path: Path) -> str:
+    """What lies at a path that is no regular file."""
+    if path.is_dir():
+        return "a folder"
+    return "something that is no file" if path.exists() else "no such file"
+
+
+def checked_name(text: str, what: str) -> str:
+    """A text that may be the name of a file or of a group.
+
+    Raises:
+        StoreError: if it holds anything but letters, digits, dots, dashes and underscores, so that
+            nothing is ever written outside the folder that was asked for.
+    """
+    if not _NAME.fullmatch(text):
+        raise StoreError(
+            f"{what}: expected a name of letters, digits, dots, dashes and underscores, got"
+            f" {printable(text[:60])!r}"
+        )
+    return text
 
 
 def num_rows_of(file: h5py.File) -> int:
@@ -235,8 +266,8 @@ def num_rows_of(file: h5py.File) -> int:
 
 
 def text_array(texts: Iterable[bytes]) -> np.ndarray:
-    """Strings from their UTF-8."""
-    values = [text.decode() for text in texts]
+    """Strings from their UTF-8, as ``printable`` leaves them."""
+    values = [printable(text.decode()) for text in texts]
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array

@@ -10,9 +10,16 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import RunDirectoryError, StoreError
-from gcd_hpc.files import remove_leftovers, replacing, reserve
+from gcd_hpc.files import replacing, reserve
 from gcd_hpc.store.catalogue import Catalogue, open_catalogue, write_catalogue
-from gcd_hpc.store.hdf5 import Columns, ColumnWriter, read_columns_of, reading, write_attributes
+from gcd_hpc.store.hdf5 import (
+    Columns,
+    ColumnWriter,
+    read_columns_of,
+    reading,
+    what_is_at,
+    write_attributes,
+)
 from gcd_hpc.store.parts import read_columns, read_origin, read_part, read_provenance
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.rows import Rows, rows_of
@@ -38,10 +45,10 @@ class RunStore:
     def __init__(self, run_dir: str | Path) -> None:
         self.path = Path(run_dir)
         self._places: dict[str, tuple[Path, int]] = {}
-        if not self.path.exists():
+        if not (self.path.is_file() or RunDirectory(self.path).is_run()):
+            got = "a folder that is none" if self.path.is_dir() else what_is_at(self.path)
             raise StoreError(
-                f"{self.path}: expected a run directory or an HDF5 file of candidates, got no such"
-                " file"
+                f"{self.path}: expected a run directory or an HDF5 file of candidates, got {got}"
             )
 
     @property
@@ -142,11 +149,6 @@ class RunStore:
                 writer.append(columns)
             writer.finish()
             write_attributes(file, read_origin(paths[0]) | package_provenance())
-
-    def remove_leftovers(self) -> int:
-        """Delete the temporary files of killed writers; only while nobody writes to the run."""
-        self._need_directory()
-        return remove_leftovers(self.path)
 
     def _find(self, name: str) -> tuple[Path, int]:
         if name not in self._places:

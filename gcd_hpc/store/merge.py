@@ -5,6 +5,7 @@ stays. The files are read three times, a piece at a time: of a candidate that ma
 bytes stay in memory, never its atoms.
 """
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.files import replacing, reserve
+from gcd_hpc.files import output, reserve
 from gcd_hpc.store.blocks import Blocks
 from gcd_hpc.store.hdf5 import Columns, ColumnWriter, reading, text_array, write_attributes
 from gcd_hpc.store.parts import read_columns
@@ -100,7 +101,8 @@ def merge(paths: Sequence[Path], out: Path, advance: Advance = lambda num_bytes:
         RunDirectoryError: if ``out`` cannot be written.
     """
     sources = sources_of(paths)
-    if out.absolute() in (path.absolute() for source in sources for path in source.parts):
+    parts = [path for source in sources for path in source.parts]
+    if out.exists() and any(os.path.samefile(out, path) for path in parts):
         raise StoreError(
             f"{out}: expected a new file to merge into, got one of those that are merged"
         )
@@ -108,9 +110,9 @@ def merge(paths: Sequence[Path], out: Path, advance: Advance = lambda num_bytes:
     rows.is_kept = _is_first(rows)
     _drop_doubles(rows, sources, advance)
     read, kept = Counter(rows.runs.tolist()), Counter(rows.runs[rows.is_kept].tolist())
-    with replacing(out) as temporary:
+    with output(out) as temporary:
         # HDF5 crashes on a full disk.
-        reserve(temporary, sum(path.stat().st_size for source in sources for path in source.parts))
+        reserve(temporary, sum(path.stat().st_size for path in parts))
         with h5py.File(temporary, "w", locking=False) as file:
             _write(file, rows, sources, advance)
             _describe(file, sources, read, kept)

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gcd_hpc.errors import CheckpointError
+from gcd_hpc.errors import CheckpointError, RunDirectoryError
+from gcd_hpc.files import is_leftover
 
 _LEVELS = 4
 """Folders that a file of candidates may lie below its run directory: RUN/parts/model-01/relaxed."""
@@ -34,6 +35,36 @@ class RunDirectory:
             if run.config.is_file() or run.bulk.is_file():
                 return run
         return None
+
+    def is_run(self) -> bool:
+        """Whether this is the folder of a run, at least of some of its candidates."""
+        known = (self.config, self.ledger, self.results, self._parts(""))
+        return any(path.exists() for path in known)
+
+    def inside(self, name: str) -> Path:
+        """A file by its path below the run directory, which some file on disk states.
+
+        Raises:
+            RunDirectoryError: if it leads out of the run directory.
+        """
+        path = self.path / name
+        if ".." in path.parts or not path.is_relative_to(self.path):
+            raise RunDirectoryError(
+                f"{self.path}: a record names the file {name!r}, which lies outside the run"
+                " directory; delete the record, and the task is run again"
+            )
+        return path
+
+    def remove_leftovers(self) -> int:
+        """Delete what killed writers left, only where a run has files, and return how many. Only
+        while nobody writes there.
+        """
+        folders = (self.path / name for name in ("parts", "models", "tasks", "quarantine"))
+        hidden = [*self.path.glob(".*"), *(path for one in folders for path in one.rglob(".*"))]
+        leftovers = [path for path in hidden if is_leftover(path)]
+        for path in leftovers:
+            path.unlink(missing_ok=True)
+        return len(leftovers)
 
     # The campaign as a whole.
 

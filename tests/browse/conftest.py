@@ -49,4 +49,5 @@ def store(tmp_path):
 
 @pytest.fixture
 def empty_store(tmp_path):
+    (tmp_path / "parts").mkdir()
     return RunStore(tmp_path)

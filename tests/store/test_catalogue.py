@@ -264,6 +264,7 @@ def test_candidates_are_found_through_the_index(run):
 
 
 def test_an_index_of_no_part_is_empty(tmp_path):
+    (tmp_path / "parts").mkdir()
     store = RunStore(tmp_path)
     store.build_index()
     assert all(len(values) == 0 for values in store.columns(NAMES).values())

@@ -1,6 +1,7 @@
 """Exports, read back by the programs they are for."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -13,7 +14,7 @@ import pytest
 from gcd_hpc.errors import RunDirectoryError, StoreError
 from gcd_hpc.store.export import SUFFIXES, Format, export
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.parts import read_part, read_row, write_part
 from gcd_hpc.store.schema import ROW_FIELDS
 from gcd_hpc.structures.files import read_structure
 from tests.store.synthetic import make_candidate
@@ -206,3 +207,29 @@ def test_a_file_that_does_not_say_its_element_is_named(tmp_path, candidates):
     write_part(tmp_path / "part.h5", candidates, {})
     with pytest.raises(StoreError, match=r"part\.h5: expected the campaign's boundary\.element"):
         export(RunStore(tmp_path / "part.h5"), "extxyz", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["/tmp/x", "../../x", "a/b", "..", "a\x1b[31mb", "a b"])
+def test_a_file_whose_ids_are_no_names_is_refused_by_every_reader(
+    tmp_path, candidates, provenance, name
+):
+    path = tmp_path / "evil.h5"
+    write_part(path, [replace(candidates[0], id=name)], provenance)
+    for read in (
+        lambda: export(RunStore(path), "poscar", tmp_path / "out"),
+        lambda: read_row(path, 0),
+        lambda: read_part(path),
+    ):
+        with pytest.raises(StoreError, match=r"evil\.h5: structures/id: expected a name"):
+            read()
+    assert [one.name for one in tmp_path.iterdir()] == ["evil.h5"]
+
+
+def test_texts_reach_nobody_with_escape_sequences_and_spreadsheets_with_no_formula(
+    tmp_path, candidates, provenance
+):
+    path, reason = tmp_path / "evil.h5", "=cmd\x1b]0;title\x07\u202eabc"
+    write_part(path, [replace(candidates[0], reason=reason)], provenance)
+    assert read_part(path)[0].reason == read_row(path, 0).reason == "=cmd�]0;title��abc"
+    export(RunStore(path), "csv", tmp_path / "out.csv")
+    assert ",'=cmd" in (tmp_path / "out.csv").read_text()

@@ -11,6 +11,7 @@ import pytest
 from gcd_hpc.errors import RunDirectoryError, StoreError
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_part, write_part
+from gcd_hpc.store.run_directory import RunDirectory
 from tests.store.synthetic import CONFIG, assert_same, make_candidate
 
 
@@ -149,6 +150,7 @@ def test_a_truncated_part_stops_the_merge_with_its_name_and_leaves_nothing(run_d
 
 
 def test_a_run_without_candidates_is_empty(tmp_path):
+    (tmp_path / "parts").mkdir()
     store = RunStore(tmp_path)
     assert len(store.columns(["id"])["id"]) == 0
     assert store.provenance() == {}
@@ -156,17 +158,34 @@ def test_a_run_without_candidates_is_empty(tmp_path):
         store.merge()
 
 
-def test_a_missing_run_is_named(tmp_path):
-    with pytest.raises(StoreError, match="nowhere: expected a run directory"):
+def test_what_is_no_run_is_named(tmp_path):
+    with pytest.raises(StoreError, match=r"nowhere: expected a run directory .* no such file"):
         RunStore(tmp_path / "nowhere")
+    with pytest.raises(StoreError, match=r"expected a run directory .* a folder that is none"):
+        RunStore(tmp_path)
+    with pytest.raises(StoreError, match=r"expected a run directory .* something that is no file"):
+        RunStore("/dev/zero")
 
 
 def test_leftovers_of_killed_writers_are_removed_and_never_read(run_dir):
     leftover = run_dir / "parts/search/.part-00009.0123456789ab.tmp.h5"
     leftover.write_bytes(b"half")
     assert RunStore(run_dir).columns(["id"])["id"].tolist() == IDS
-    assert RunStore(run_dir).remove_leftovers() == 1
+    assert RunDirectory(run_dir).remove_leftovers() == 1
     assert not leftover.exists()
+
+
+def test_hidden_files_of_other_people_stay_where_a_run_directory_is_made(tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    theirs = [tmp_path / ".thesis.tmp", tmp_path / ".x.tmpl", notes / ".draft.tmp.txt"]
+    theirs.append(notes / ".draft.0123456789ab.tmp.txt")  # not in a folder of the run
+    for path in theirs:
+        path.write_text("mine")
+    (tmp_path / ".folder.0123456789ab.tmp").mkdir()
+    (tmp_path / ".bulk.0123456789ab.tmp.json").write_text("half")
+    assert RunDirectory(tmp_path).remove_leftovers() == 1
+    assert all(path.read_text() == "mine" for path in theirs)
 
 
 @pytest.mark.parametrize("copy", ["merge", "build_index"])

@@ -3,6 +3,7 @@
 """
 
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -294,12 +295,24 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(runs, tmp_path):
     assert not list(tmp_path.glob("*all*"))
 
 
+def test_a_run_is_not_merged_into_its_own_file_whatever_that_is_called(runs, tmp_path):
+    before = runs[0].read_bytes()
+    hard, soft = tmp_path / "hard.h5", tmp_path / "soft.h5"
+    os.link(runs[0], hard)
+    soft.symlink_to(runs[0])
+    for out in (hard, soft, runs[0].parent / "x" / ".." / runs[0].name):
+        (runs[0].parent / "x").mkdir(exist_ok=True)
+        with pytest.raises(StoreError, match="expected a new file to merge into"):
+            merge(runs, out)
+    assert runs[0].read_bytes() == before
+
+
 def test_mistakes_are_one_sentence(runs, tmp_path, candidates, provenance):
     with pytest.raises(
         StoreError, match="expected a new file to merge into, got one of those that are merged"
     ):
         merge(runs, runs[0])
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/parts").mkdir(parents=True)
     with pytest.raises(StoreError, match="empty: expected a run with relaxed candidates, got none"):
         merge([runs[0], tmp_path / "empty"], tmp_path / "all.h5")
     write_part(tmp_path / "made_up.h5", candidates, provenance)

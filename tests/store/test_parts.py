@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from gcd_hpc.errors import RunDirectoryError, StoreError
-from gcd_hpc.files import remove_leftovers
 from gcd_hpc.store.parts import read_columns, read_part, read_provenance, read_row, write_part
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import BY_NAME, FIELDS, ROW_FIELDS, SCHEMA_VERSION, Field
 from tests.store.synthetic import CONFIG, assert_same, make_candidate
 
@@ -296,7 +296,7 @@ def test_kill_9_in_the_middle_of_a_write_leaves_no_part_under_its_name(tmp_path)
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert list(tmp_path.glob("part-*.h5")) == []
     assert len(list(tmp_path.iterdir())) == 1
-    assert remove_leftovers(tmp_path) == 1
+    assert RunDirectory(tmp_path).remove_leftovers() == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -240,6 +240,7 @@ def test_a_run_tells_what_it_is(run, run_dir, provenance):
 
 
 def test_a_run_without_results_is_empty_and_one_that_is_not_there_is_refused(tmp_path):
+    (tmp_path / "parts").mkdir()
     empty = gcd_hpc.open_run(tmp_path)
     assert len(empty) == 0
     assert ids(empty) == ids(empty.lowest()) == ids(empty.best_per_n()) == []

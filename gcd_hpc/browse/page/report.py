@@ -13,8 +13,8 @@ from gcd_hpc.browse.page.assets import PAGE, SCRIPTS, STYLE, VIEWER, asset
 from gcd_hpc.browse.page.contents import Contents
 from gcd_hpc.browse.page.figures import FIGURES, figure_svg
 from gcd_hpc.browse.page.structure import structure_record
-from gcd_hpc.errors import GcdError
-from gcd_hpc.files import replacing
+from gcd_hpc.errors import GcdError, StoreError
+from gcd_hpc.files import output
 
 NUM_STRUCTURES = 300
 MAX_ROWS = 5000
@@ -38,13 +38,17 @@ def write_report(run: Path, path: str | Path, num: int = NUM_STRUCTURES) -> Path
         data = _data(contents, num)
     finally:
         contents.close()
-    with replacing(path) as temporary:
+    with output(path) as temporary:
         temporary.write_text(_html(data), encoding="utf-8")
     return path
 
 
 def _data(contents: Contents, num: int) -> dict[str, Any]:
     state = contents.state()
+    if not state["num"]:
+        raise StoreError(
+            f"{contents.store.path}: expected a run with candidates to report on, got none yet"
+        )
     rows = contents.table(MAX_ROWS)
     structures = _structures(contents, num)
     some = "" if len(rows) == state["num"] else f"{len(rows):,} of {state['num']:,} candidates and "

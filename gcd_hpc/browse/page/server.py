@@ -6,9 +6,10 @@ import json
 import re
 import secrets
 import sys
+import tempfile
 import webbrowser
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -100,10 +101,25 @@ def serve(
         server.contents.page("", "energy", False, 0, 1)
         server.contents.points("")
         say(server.url)
-        if open_browser:
-            webbrowser.open(server.url)
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
+        with _redirection(server.url) as address:
+            if open_browser:
+                webbrowser.open(address)
+            with suppress(KeyboardInterrupt):
+                server.serve_forever()
+
+
+@contextmanager
+def _redirection(url: str) -> Iterator[str]:
+    """Address of a file that only its owner can read and that leads to the page: everybody on the
+    machine can see the command line of a browser, and the page's address holds the token.
+    """
+    with tempfile.TemporaryDirectory(prefix="gcd-hpc-") as folder:
+        page = Path(folder, "open.html")
+        page.touch(mode=0o600)
+        page.write_text(
+            f'<meta http-equiv="refresh" content="0; url={url}"><a href="{url}">open</a>'
+        )
+        yield page.as_uri()
 
 
 class _Handler(BaseHTTPRequestHandler):

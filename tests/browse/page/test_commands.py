@@ -1,9 +1,11 @@
 """The commands as people type them."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from urllib.request import urlopen
 
 import pytest
@@ -23,6 +25,34 @@ def test_browse_prints_an_address_that_answers_until_it_is_interrupted(run):
             assert json.load(answer)["num"] == 60
         server.send_signal(signal.SIGINT)
         assert server.wait(20) == 0 and server.stderr.read() == ""
+
+
+def test_the_token_of_the_page_stands_on_no_command_line(run, tmp_path):
+    """A browser gets the name of a file that only its owner can read."""
+    browser = tmp_path / "browser"
+    browser.write_text(
+        f'#!/bin/sh\necho "$@" > {tmp_path}/line\ncat "${{1#file://}}" > {tmp_path}/page.part\n'
+        f'stat -c %a "${{1#file://}}" > {tmp_path}/mode\nmv {tmp_path}/page.part {tmp_path}/page\n'
+    )
+    browser.chmod(0o755)
+    with subprocess.Popen(
+        [*COMMAND, "browse", str(run)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"BROWSER": f"{browser} %s"},
+    ) as server:
+        address = server.stdout.readline().strip()
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "page").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        server.send_signal(signal.SIGINT)
+        assert server.wait(20) == 0
+    token = address.rstrip("/").rsplit("/", 1)[1]
+    line = (tmp_path / "line").read_text()
+    assert line.startswith("file://") and token not in line
+    assert f"url={address}" in (tmp_path / "page").read_text()
+    assert (tmp_path / "mode").read_text() == "600\n"
+    assert not os.path.exists(line.strip().removeprefix("file://"))
 
 
 def test_report_writes_one_file_and_prints_where(run, tmp_path):

@@ -37,6 +37,7 @@ def test_the_state_counts_what_can_be_chosen(contents):
 
 
 def test_a_run_that_has_nothing_yet_has_a_state_too(tmp_path):
+    (tmp_path / "parts").mkdir()
     contents = Contents(tmp_path)
     assert contents.state()["num"] == 0 and contents.state()["best"] is None
     assert contents.page("", "energy", False, 0, 50)["rows"] == contents.points("")["rows"] == []
