@@ -159,6 +159,26 @@ def test_debug_shows_where_an_error_came_from(capsys, monkeypatch):
 
 
 @pytest.mark.lammps
+def test_a_corrected_file_runs_in_the_directory_of_the_failed_first_start(tmp_path):
+    """Once for a potential that is not there, once for slabs that LAMMPS' lattice constant shows
+    to be too high when bulk.json is written already.
+    """
+    file = tmp_path / "campaign.yaml"
+    text = Path(SMOKE).read_text()
+    words = ["search", "-c", str(file), "--run-dir", str(tmp_path / "run"), "--num", "2"]
+    for wrong in (
+        text.replace("W_zhou", "W_nothere"),
+        text.replace("bcc\n", "bcc\n  slab_heights: [60, 60]\n"),
+    ):
+        file.write_text(wrong)
+        assert call(*words).returncode == 2
+    file.write_text(text)
+    done = call(*words)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "results.h5").exists()
+
+
+@pytest.mark.lammps
 def test_a_complete_search_says_so_at_once(searched):
     began = time.monotonic()
     done = call(

@@ -1,12 +1,14 @@
 """The run directory: made, or recognised as the same campaign's."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.config.loader import dump, load_campaign
-from gcd_hpc.errors import ConfigError, RunDirectoryError
+from gcd_hpc.config.loader import dump, load_campaign, parse_campaign
+from gcd_hpc.errors import ConfigError, RunDirectoryError, StoreError
 from gcd_hpc.files import replacing
 from gcd_hpc.store.run_directory import RunDirectory
 
@@ -15,12 +17,29 @@ GROWING = "budget"
 MIN_FREE_BYTES = 16 * 2**20
 
 
-def open_run_directory(run_dir: Path) -> None:
-    """Make the folder if it is not there, and see that it can be written to.
+@contextmanager
+def opened_run_directory(run: RunDirectory) -> Iterator[None]:
+    """Make the folder if it is not there, and see that it can be written to. A new folder in which
+    nothing came to lie is taken away again when the block fails.
 
     Raises:
-        RunDirectoryError: if it cannot.
+        RunDirectoryError: if it cannot be written to, or holds what is no run.
     """
+    was_there = run.path.exists()
+    _refuse_foreign(run)
+    _open(run.path)
+    try:
+        yield
+    except BaseException:
+        if not was_there:
+            with suppress(OSError):
+                if not run.ledger.stat().st_size:
+                    run.ledger.unlink()
+                run.path.rmdir()
+        raise
+
+
+def _open(run_dir: Path) -> None:
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         free = os.statvfs(run_dir)
@@ -41,48 +60,95 @@ def open_run_directory(run_dir: Path) -> None:
         )
 
 
-def settle_config(run_dir: Path, config: CampaignConfig) -> None:
-    """Write the resolved config, or see that the run was started with the same one; a larger budget
-    continues a campaign.
+def _refuse_foreign(run: RunDirectory) -> None:
+    """Refuse a folder that is no run but holds files under the names of a run's.
 
-    Raises:
-        RunDirectoryError: if another key changed, naming the first one.
+    Other files do no harm: a run neither reads nor changes them.
     """
-    path = RunDirectory(run_dir).config
-    if path.exists():
-        try:
-            before = load_campaign(path)
-        except ConfigError as error:
-            raise RunDirectoryError(
-                f"{path}: expected the config of this run, got a damaged file ({error})"
-            ) from error
-        check_same(run_dir, before, config)
-        if before == config:
-            return
-    with replacing(path) as temporary:
-        temporary.write_text(dump(config))
-
-
-def check_same(run_dir: Path, before: CampaignConfig, config: CampaignConfig) -> None:
-    """Refuse another campaign in the same run directory."""
-    difference = _first_difference(
-        before.model_dump(mode="json", exclude={GROWING}),
-        config.model_dump(mode="json", exclude={GROWING}),
-    )
-    if difference is not None:
-        key, old, new = difference
+    folders = _folders(run)
+    if run.ledger.is_file() or (run.config.is_file() and any(map(Path.is_dir, folders))):
+        return
+    ours = (run.config, run.results, run.index, run.summary, run.figure, *folders)
+    taken = [path.name for path in ours if path.exists()]
+    if taken:
         raise RunDirectoryError(
-            f"{run_dir} holds a campaign with {key} = {old}, got {new}: only {GROWING}.* may change"
-            " between sessions; go back to the old value or choose another --run-dir"
+            f"{run.path}: expected a run of gcd-hpc or a folder without files of its names, got"
+            f" {', '.join(taken)} but no {run.ledger.name}; choose another --run-dir"
         )
 
 
-def _first_difference(before: Any, after: Any, path: str = "") -> tuple[str, Any, Any] | None:
+def has_results(run: RunDirectory) -> bool:
+    """Whether something was computed in a run: the record of a task, a part, or a training set."""
+    return any(run.records()) or bool(run.all_relaxed_parts() or run.training_sets())
+
+
+def check_config(run: RunDirectory, config: CampaignConfig) -> None:
+    """See that a run was started with the same config; only the budget may have changed.
+
+    Raises:
+        RunDirectoryError: if another key changed, naming the first one, or if the run's file was
+            edited after candidates were made with it.
+    """
+    if not run.config.exists():
+        return
+    try:
+        before = load_campaign(run.config)
+    except ConfigError as error:
+        raise RunDirectoryError(
+            f"{run.config}: expected the config of this run, got a damaged file ({error})"
+        ) from error
+    found = _first_difference(before, config)
+    if found is not None:
+        key, old, new = found
+        raise RunDirectoryError(
+            f"{run.path} holds a campaign with {key} = {old}, got {new}: only {GROWING}.* may"
+            " change between sessions; go back to the old value or choose another --run-dir"
+        )
+    part = next(iter(run.search_parts()), None)
+    text = None if part is None else _config_of(part)
+    found = None if text is None else _first_difference(parse_campaign(text, str(part)), config)
+    if found is not None:
+        key, old, new = found
+        raise RunDirectoryError(
+            f"{run.config}: expected {key} = {old}, with which the candidates of {part} were made,"
+            f" got {new}; go back to the old value or choose another --run-dir"
+        )
+
+
+def write_config(run: RunDirectory, config: CampaignConfig) -> None:
+    """Keep the resolved config in the run directory."""
+    if not run.config.exists() or load_campaign(run.config) != config:
+        with replacing(run.config) as temporary:
+            temporary.write_text(dump(config), encoding="utf-8")
+
+
+def _folders(run: RunDirectory) -> tuple[Path, ...]:
+    """Folders of a run's products."""
+    return run.search_part(0).parents[1], run.model_dir(1).parent, run.record("id").parent
+
+
+def _config_of(part: Path) -> str | None:
+    # HDF5 is loaded only where there is a part to look at.
+    from gcd_hpc.store.parts import read_origin
+
+    try:
+        return read_origin(part).get("config") or None
+    except StoreError:
+        return None  # A damaged part is made again later.
+
+
+def _first_difference(before: CampaignConfig, after: CampaignConfig) -> tuple[str, Any, Any] | None:
+    """Key and both values of what differs first outside the budget."""
+    return _differing(
+        before.model_dump(mode="json", exclude={GROWING}),
+        after.model_dump(mode="json", exclude={GROWING}),
+    )
+
+
+def _differing(before: Any, after: Any, path: str = "") -> tuple[str, Any, Any] | None:
     if isinstance(before, dict) and isinstance(after, dict):
         for key in {**before, **after}:
-            found = _first_difference(
-                before.get(key), after.get(key), f"{path}.{key}" if path else key
-            )
+            found = _differing(before.get(key), after.get(key), f"{path}.{key}" if path else key)
             if found is not None:
                 return found
         return None

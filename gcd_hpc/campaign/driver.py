@@ -6,13 +6,17 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gcd_hpc.campaign.directory import check_same, open_run_directory, settle_config
+from gcd_hpc.campaign.directory import (
+    check_config,
+    has_results,
+    opened_run_directory,
+    write_config,
+)
 from gcd_hpc.campaign.ledger import Event, Ledger, State, read_events, replay
 from gcd_hpc.campaign.policy import Stop, step
 from gcd_hpc.campaign.progress import Progress
 from gcd_hpc.campaign.session import Outcome, Session
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.files import cannot_write
@@ -42,9 +46,10 @@ def finished_before(
     Raises:
         RunDirectoryError: if the run directory holds another campaign.
     """
-    if not RunDirectory(run_dir).config.exists():
+    run = RunDirectory(run_dir)
+    if not run.config.exists() or not has_results(run):
         return None
-    check_same(run_dir, load_campaign(RunDirectory(run_dir).config), config)
+    check_config(run, config)
     state = replay(read_events(run_dir))
     if state.plan is None or not state.reported:
         return None
@@ -92,15 +97,21 @@ def run_campaign(
     )
     plan = Plan.of(config, site, until)
     try:
-        open_run_directory(run_dir)
-        with Ledger(run_dir) as ledger:
+        run = RunDirectory(run_dir)
+        with opened_run_directory(run), Ledger(run_dir) as ledger:
             state = replay(read_events(run_dir))
-            check_mode(run_dir, state.plan, plan)
             end(orphans(state.drivers))
-            settle_config(run_dir, config)
-            RunDirectory(run_dir).remove_leftovers()
-            RunDirectory(run_dir).pause.unlink(missing_ok=True)
+            if has_results(run):
+                check_mode(run_dir, state.plan, plan)
+                check_config(run, config)
+            else:
+                # Nothing was computed yet: a corrected campaign takes the place of the one before.
+                ledger.clear()
+                state = State()
+            run.remove_leftovers()
+            run.pause.unlink(missing_ok=True)
             addresses = TaskIds(config, prepare(run_dir, config, campaign_folder), plan.mode)
+            write_config(run, config)
             with progress or Progress() as display:
                 for task, reason in lost_tasks(run_dir, state.finished).items():
                     display.note(f"{task.name} is run again: {reason}")

@@ -341,6 +341,11 @@ class Ledger:
             os.ftruncate(self._file.fileno(), size)
             raise cannot_write(self._path, error) from error
 
+    def clear(self) -> None:
+        """Forget all events."""
+        assert self._file is not None, "the ledger is not open"
+        os.ftruncate(self._file.fileno(), 0)
+
     def _drop_torn_line(self) -> None:
         assert self._file is not None
         self._file.seek(0)

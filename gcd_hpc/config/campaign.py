@@ -25,7 +25,7 @@ PositiveInt = Annotated[int, Field(gt=0, le=1_000_000_000)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Replicas = Annotated[int, Field(gt=0, le=1000)]
 NumVoxels = Annotated[int, Field(ge=3, le=10_000)]
-MillerIndex = Annotated[int, Field(ge=-1000, le=1000)]
+MillerIndex = Annotated[int, Field(ge=-200, le=200)]
 Direction = tuple[MillerIndex, MillerIndex, MillerIndex]
 
 

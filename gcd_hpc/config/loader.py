@@ -32,6 +32,18 @@ def load_campaign(path: str | Path, overrides: Sequence[str] = ()) -> CampaignCo
     return _validate(CampaignConfig, data, str(path), changed)
 
 
+def parse_campaign(text: str, source: str) -> CampaignConfig:
+    """The campaign of a text that ``dump`` made.
+
+    Args:
+        source: what errors call it.
+
+    Raises:
+        ConfigError: as ``load_campaign``.
+    """
+    return _validate(CampaignConfig, _mapping(text, source, CampaignConfig), source)
+
+
 def load_site(path: str | Path | None = None) -> SiteConfig:
     """The site of a file, or of a name such as ``slurm_login`` among campaigns/sites; the one that
     fits where we run if none is given.
@@ -88,11 +100,15 @@ def _read(path: Path, model: type[BaseModel]) -> dict[str, Any]:
         raise ConfigError(
             str(path), "", f"cannot be read: {(error.strerror or str(error)).lower()}"
         ) from None
-    data = parse(text, str(path))
+    return _mapping(text, str(path), model)
+
+
+def _mapping(text: str, source: str, model: type[BaseModel]) -> dict[str, Any]:
+    data = parse(text, source)
     if not isinstance(data, dict):
         got = "nothing" if data is None else f"a {type(data).__name__}"
         known = ", ".join(list(model.model_fields)[:3])
-        raise ConfigError(str(path), "", f"must hold keys such as {known}, got {got}")
+        raise ConfigError(source, "", f"must hold keys such as {known}, got {got}")
     return data
 
 

@@ -7,11 +7,12 @@ import pytest
 from rich.console import Console
 
 from gcd_hpc.browse.status import status_record, status_view
-from gcd_hpc.campaign.directory import settle_config
+from gcd_hpc.campaign.directory import write_config
 from gcd_hpc.campaign.ledger import Event, Ledger, opened
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.reaper import start_time
 from tests.campaign.conftest import make_config
 
@@ -23,7 +24,7 @@ def write(tmp_path):
     config = make_config()
 
     def record(*events: Event, alive: bool = True):
-        settle_config(tmp_path, config)
+        write_config(RunDirectory(tmp_path), config)
         pid, created = (os.getpid(), start_time(os.getpid())) if alive else (2**22 + 1, 0.0)
         with Ledger(tmp_path) as ledger:
             for event in (

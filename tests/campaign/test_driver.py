@@ -11,7 +11,14 @@ from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.campaign.driver import Outcome, run_campaign
 from gcd_hpc.campaign.ledger import Ledger, read_events
 from gcd_hpc.config.site import SiteConfig
-from gcd_hpc.errors import LaunchError, QuarantineError, RunDirectoryError, SimulationError
+from gcd_hpc.errors import (
+    GcdError,
+    LaunchError,
+    PotentialError,
+    QuarantineError,
+    RunDirectoryError,
+    SimulationError,
+)
 from gcd_hpc.workers import parsl_pools, watch
 from gcd_hpc.workers.reaper import descendants
 from tests.campaign.conftest import make_config
@@ -91,6 +98,29 @@ def test_a_larger_budget_continues_a_complete_search(tmp_path, carry_out):
     assert [name for name in finished(tmp_path / "run") if not name.startswith("search")] == []
     carry_out()
     assert len(finished(tmp_path / "run")) == len(executed(tmp_path / "run")) == 9
+
+
+def test_a_run_in_which_nothing_was_computed_takes_the_corrected_campaign(tmp_path, carry_out):
+    """Its first tasks failed for a mistake in the file: 3 chunks become 2 of other sizes."""
+    troubles = [tmp_path / f"trouble-search-0000{chunk}" for chunk in range(3)]
+    for trouble in troubles:
+        trouble.write_text("mistake")
+    with pytest.raises(GcdError, match="told to fail"):
+        carry_out(until="search")
+    for trouble in troubles:
+        trouble.unlink()
+    assert carry_out(changes={"search": {"num_tries": 6, "chunk_size": 3}}, until="search")
+    assert sorted(finished(tmp_path / "run")) == ["search-00000", "search-00001"]
+
+
+def test_a_campaign_that_is_refused_before_its_first_task_leaves_nothing_behind(tmp_path, stages):
+    def refuse(run_dir: Path, config: object, folder: Path) -> str:
+        raise PotentialError("there is no such file")
+
+    options = {**stages, "prepare": refuse}
+    with pytest.raises(PotentialError):
+        run_campaign(make_config(), SiteConfig(cores=1), tmp_path / "run", tmp_path, **options)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_finished_tasks_are_adopted_when_the_ledger_is_lost(tmp_path, carry_out):

@@ -102,7 +102,7 @@ def test_directions_that_are_no_box_axes_are_refused(message_with):
         ("boundary.replicas", [1_000_000, 1], "must be at most 1000"),
         ("seed", 2**63, "must be less than 9.22337e+18"),
         ("search.num_tries", 10**30, "must be at most 1e+09"),
-        ("boundary.lower.x", [3000, -1000, 0], "must be at most 1000"),
+        ("boundary.lower.x", [300, -100, 0], "must be at most 200"),
     ],
 )
 def test_numbers_that_no_machine_could_carry_out_are_refused(message_with, key, value, expected):

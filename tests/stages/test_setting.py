@@ -18,7 +18,7 @@ def test_the_run_directory_stands_on_its_own(tmp_path, capsys):
 
 
 def test_coarse_voxels_are_warned_of(tmp_path, capsys):
-    prepare(tmp_path, small_config("voxels.shape=[4, 4, 24]", "voxels.known=6"), CAMPAIGNS)
+    prepare(tmp_path, small_config("voxels.shape=[8, 8, 48]", "voxels.known=12"), CAMPAIGNS)
     assert "warning: voxels.shape: atoms of the crystal share" in capsys.readouterr().err
 
 
@@ -26,7 +26,7 @@ def test_coarse_voxels_are_warned_of(tmp_path, capsys):
     ("override", "error", "sentence"),
     [
         ("potential.file=none.eam.alloy", PotentialError, "'none.eam.alloy' not found"),
-        ("boundary.upper.x=[3, 1, 1]", GcdError, "orthogonal"),
+        ("boundary.upper.x=[3, 1, 1]", GcdError, "at right angles"),
         ("boundary.slab_heights=[40, 40]", GcdError, "boundary.slab_heights"),
     ],
 )
