@@ -292,31 +292,35 @@ def top_table(top: Top) -> Table:
 def energies_table(records: list[dict[str, Any]]) -> Table:
     """The energies of structure files, as ``gcd-hpc relax`` returns them, for the terminal."""
     table = Table(header_style="bold", box=None, pad_edge=False)
-    for heading in ("file", "status", "[n]", f"GB energy ({UNIT})", "atoms", "excess volume (Å)"):
-        table.add_column(
-            Text(heading),
-            justify="left" if heading in ("file", "status") else "right",
-            overflow="fold",
-        )
+    numbers = {
+        "[n]": ("n_fraction", 3),
+        f"GB energy ({UNIT})": ("gb_energy_j_m2", 4),
+        "atoms": ("num_atoms", 0),
+        "excess volume (Å)": ("excess_volume_a", 3),
+        "summed over (Å)": ("summed_height_a", 1),
+    }
+    table.add_column("file", no_wrap=True, overflow="fold")
+    table.add_column("status", overflow="fold")
+    for heading in numbers:
+        table.add_column(Text(heading), justify="right")
     for record in records:
-        status = Text(
-            record["status"] if not record["reason"] else f"{record['status']}: {record['reason']}"
-        )
-        numbers = [
-            format_number(record[key], digits)
-            for key, digits in (("n_fraction", 3), ("gb_energy_j_m2", 4))
-        ]
-        file = Text(record["file"] + (f"\n{record['id']}" if record["id"] else ""))
         table.add_row(
-            file,
-            status,
-            *numbers,
-            str(record["num_atoms"]),
-            format_number(record["excess_volume_a"], 3),
+            Text(record["file"] + (f"\n{record['id']}" if record["id"] else "")),
+            Text(": ".join(filter(None, (record["status"], _remark(record))))),
+            *(format_number(record[key], digits) for key, digits in numbers.values()),
         )
     if records:
         table.caption = f"bulk crystal: {records[0]['cohesive_ev']:.5f} eV an atom"
     return table
+
+
+def _remark(record: dict[str, Any]) -> str:
+    """Why a structure failed, or what was done to its ends where that is worth a word."""
+    if record["reason"] or not (record["num_removed"] or record["largest_shift_a"] > 0.05):
+        return str(record["reason"])
+    shift = f"outer layers put on the lattice, by up to {record['largest_shift_a']:.2f} Å"
+    removed = f", {record['num_removed']} surface atoms left out" if record["num_removed"] else ""
+    return shift + removed
 
 
 def format_number(value: float | None, digits: int) -> str:

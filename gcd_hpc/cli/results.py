@@ -23,8 +23,12 @@ def relax(
     """Energies of your own structures of the boundary.
 
     Reads LAMMPS dumps and data, extended XYZ, POSCAR, CIF and ASE databases, with several
-    structures or one: all that export writes but the table. A structure of the preset tight keeps
-    its energy; one that was relaxed loosely (screen, paper) goes on to a lower one.
+    structures or one, also packed by gzip: all that export writes but the table. The outer layers
+    of each slab are compared with the lattices of both grains: a slab of another boundary is
+    refused; relaxed surfaces are put back on the lattice, and incomplete planes taken off. The
+    column "summed over" is the height of the slab over which E_gb is summed. A structure of the
+    preset tight keeps its energy; one that was relaxed loosely (screen, paper) goes on to a lower
+    one. The exit code is 1 if LAMMPS could relax none of them.
 
     \b
     Examples:
@@ -39,10 +43,12 @@ def relax(
     records = evaluate_files(config, files, campaign.parent)
     if json:
         print_json(records)
-        return
-    from gcd_hpc.browse.tables import energies_table
+    else:
+        from gcd_hpc.browse.tables import energies_table
 
-    console().print(energies_table(records))
+        console().print(energies_table(records))
+    if all(record["status"] == "failed" for record in records):
+        raise typer.Exit(1)
 
 
 def export(

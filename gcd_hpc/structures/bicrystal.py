@@ -4,7 +4,7 @@ The box axes x and y span the boundary, z is its normal. Lengths in Å. Counting
 (quarters of the lattice constant), so that no atom is ever lost or doubled at a cell border.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import permutations, product
 from math import ceil, floor, gcd
@@ -201,6 +201,18 @@ class Bicrystal:
     def character(self) -> str:
         """Twist, symmetric tilt, asymmetric tilt or mixed."""
         return self.misorientation.character
+
+    def replicated(self, x: int, y: int) -> "Bicrystal":
+        """The bicrystal in a cell of x times y of this one's."""
+        lower, upper = (
+            replace(grain, repeats=(x * grain.repeats[0], y * grain.repeats[1]))
+            for grain in (self.lower, self.upper)
+        )
+        lengths = (x * self.lengths[0], y * self.lengths[1])
+        atoms_per_plane = x * y * self.atoms_per_plane
+        return replace(
+            self, lower=lower, upper=upper, lengths=lengths, atoms_per_plane=atoms_per_plane
+        )
 
     def grain(self, side: Side) -> Grain:
         return self.lower if side == "lower" else self.upper

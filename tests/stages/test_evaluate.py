@@ -3,16 +3,24 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from gcd_hpc.cli import app
+from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.engines.child import LammpsChild, RelaxJob
+from gcd_hpc.engines.relaxation import PRESETS, relax_boundary
 from gcd_hpc.errors import StructureError
+from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.stages.evaluate import evaluate_files
 from gcd_hpc.structures.files import write_structures
+from gcd_hpc.structures.frame import Frame
 from tests.stages.conftest import CAMPAIGNS, small_config
 
 pytestmark = pytest.mark.lammps
+DATA = Path(__file__).parents[1] / "data"
+FORMS, CU = DATA / "structure_files", DATA / "cu_sigma5_310.yaml"
 GRIP = Path(__file__).parents[3] / "shared" / "data" / "grip_w_sigma5"
 
 
@@ -49,22 +57,81 @@ def test_every_file_format_gives_the_same_energy(w_frame, tmp_path, file_format)
     assert other["gb_energy_j_m2"] == pytest.approx(direct["gb_energy_j_m2"], abs=1e-4)
 
 
-def test_a_structure_of_another_boundary_is_refused_with_both_lengths(w_frame, tmp_path):
+def test_a_structure_of_another_boundary_is_refused_by_its_name(w_frame, tmp_path):
     atoms = w_frame.join([0.0, 0.0, 0.5])
     atoms.set_cell(atoms.cell * [[1.1], [1.0], [1.0]], scale_atoms=True)
-    write_structures(tmp_path / "stretched.xyz", [atoms], "extxyz")
-    with pytest.raises(
-        StructureError,
-        match=r"stretched\.xyz: expected whole repeats .* 10\.008. Å, along x, got 11\.0089",
+    write_structures(tmp_path / "two.xyz", [w_frame.join([0.0, 0.0, 0.5]), atoms], "extxyz")
+    with pytest.raises(StructureError, match=r"two\.xyz#2: expected whole repeats .* got 11\.0089"):
+        evaluate_files(small_config(), [tmp_path / "two.xyz"], CAMPAIGNS)
+
+
+def test_every_form_of_one_structure_has_the_same_energy():
+    """Structures as other programs write them; tests/data/structure_files tells what each is."""
+    config = load_campaign(FORMS / "w.yaml")
+    own = [*sorted(FORMS.glob("[DFPX]*")), FORMS / "nocon.vasp", FORMS / "fixbottom.vasp"]
+    files = [path for path in own if "Cu" not in path.name]
+    assert len(files) == 11
+    records = evaluate_files(config, files, FORMS)
+    assert [record["gb_energy_j_m2"] for record in records] == pytest.approx(
+        [2.8538] * len(files), abs=5e-5
+    )
+    for name, found in (
+        ("F09_element_Cu.dump", "expected only W atoms, got Cu"),
+        ("D11_massCu.data", "expected only W atoms, got Cu"),
+        ("no_boundary.extxyz", "lower grain at the lower end and the lower grain at the upper end"),
     ):
-        evaluate_files(small_config(), [tmp_path / "stretched.xyz"], CAMPAIGNS)
+        with pytest.raises(StructureError, match=rf"{name}: .*{found}"):
+            evaluate_files(config, [FORMS / name], FORMS)
+
+
+def test_relaxed_surfaces_change_neither_energy_nor_excess_volume(tmp_path):
+    """All atoms of a slab of Cu Sigma5(310) minimised, its surfaces too, as in the usual recipes
+    with open ends; these moved by 0.12 Å. Taken as it is, the slab would give 0.9000 J/m^2 and
+    0.074 Å. The energy differs by what is left of the forces, the volume by the elastic field of
+    the surfaces 8 Å below them.
+    """
+    config = load_campaign(CU, ["relaxation.preset=tight"])
+    system = BoundarySystem.build(config, CU.parent)
+    frame = Frame.build(system.bicrystal, (25.0, 25.0), 80.0)
+    atoms = frame.join((1.0, 2.0, 0.5))
+    with LammpsChild(system.potential, 60.0) as child:
+        held = relax_boundary(child, atoms, system.bicrystal, system.bulk, config.relaxation)
+        z = held.positions[:, 2]
+        box = np.array([[0.0, 0.0, z.min() - 10.0], [*atoms.cell.lengths()[:2], z.max() + 10.0]])
+        none = np.zeros(len(atoms), dtype=bool)
+        job = RelaxJob(held.positions, box, none, none, PRESETS["tight"], None)
+        atoms.set_positions(child.relax(job).positions)
+    write_structures(tmp_path / "free.dump", [atoms], "lammps-dump")
+    (record,) = evaluate_files(config, [tmp_path / "free.dump"], CU.parent)
+    assert 0.1 < record["largest_shift_a"] < 0.15
+    assert record["gb_energy_j_m2"] == pytest.approx(held.gb_energy_j_m2, abs=5e-5)
+    assert record["gb_energy_j_m2"] == pytest.approx(0.9048, abs=1e-4)
+    assert record["excess_volume_a"] == pytest.approx(held.excess_volume, abs=2e-3)
+    assert record["excess_volume_a"] == pytest.approx(0.316, abs=2e-3)
+    height = np.ptp(atoms.positions[:, 2]) - 2 * system.bulk.cutoff
+    assert record["summed_height_a"] == pytest.approx(height, abs=0.3)
+
+
+def test_the_exit_code_tells_whether_any_file_could_be_relaxed(w_frame, tmp_path):
+    good, bad = w_frame.join([0.0, 0.0, 0.5]), w_frame.join([0.0, 0.0, 0.5])
+    middle = int(np.argmin(np.abs(bad.positions[:, 2] - w_frame.centre)))
+    bad.positions[middle] = bad.positions[middle + 1]
+    for name, atoms in (("a_long_name_of_a_file_without_any_space.xyz", bad), ("good", good)):
+        write_structures(tmp_path / name, [atoms], "extxyz")
+    command = ["relax", "--campaign", str(CAMPAIGNS / "smoke.yaml")]
+    long = str(tmp_path / "a_long_name_of_a_file_without_any_space.xyz")
+    failed = CliRunner().invoke(app, [*command, long], env={"COLUMNS": "240"})
+    assert failed.exit_code == 1
+    assert long in failed.output
+    assert CliRunner().invoke(app, [*command, long, str(tmp_path / "good")]).exit_code == 0
 
 
 def test_a_structure_on_which_lammps_fails_is_reported_and_the_next_one_evaluated(
     w_frame, tmp_path
 ):
     good, bad = w_frame.join([0.0, 0.0, 0.5]), w_frame.join([0.0, 0.0, 0.5])
-    bad.positions[100] = bad.positions[101]
+    middle = int(np.argmin(np.abs(bad.positions[:, 2] - w_frame.centre)))
+    bad.positions[middle] = bad.positions[middle + 1]
     for name, atoms in (("bad", bad), ("good", good)):
         write_structures(tmp_path / name, [atoms], "extxyz")
     first, second = evaluate_files(small_config(), [tmp_path / "bad", tmp_path / "good"], CAMPAIGNS)
