@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PARALLEL = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
-CHECKS = (["ruff", "check", "."], ["mypy"])
+CHECKS = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
 
 
 def main() -> int:
