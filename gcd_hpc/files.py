@@ -102,6 +102,15 @@ def output_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def cache_folder() -> Path | None:
+    """Folder of the user's for what can be made again; None where there is no home."""
+    try:
+        place = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return Path(place) / "gcd-hpc"
+
+
 def is_stream(path: Path) -> bool:
     """Whether a place is a pipe or a device, which takes bytes and keeps no file."""
     if _descriptor_of(path) is not None:

@@ -54,3 +54,8 @@ def _num_open_files() -> int:
     from h5py import h5f
 
     return h5f.get_obj_count(h5f.OBJ_ALL, h5f.OBJ_FILE)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left_in_the_cache_folder_of_the_user(tmp_path_factory):
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))

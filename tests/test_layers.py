@@ -232,7 +232,7 @@ def test_functions_stay_short():
 
 
 RUN_FILES = (
-    *["campaign.yaml", "events.jsonl", "bulk.json", "results.h5", "index.h5", "summary.md"],
+    *["campaign.yaml", "events.jsonl", "bulk.json", "results.h5", "summary.md"],
     *["training.h5", "state.pt", "model.safetensors", "decoder.safetensors", "promotion.json"],
     *["progress.json", "sampling.json", "parsl.log"],
 )

@@ -12,7 +12,7 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.errors import ConfigError, RunDirectoryError, StoreError
 from gcd_hpc.stages.tasks import output_path, read_record
-from gcd_hpc.store.copies import verify_index, verify_results
+from gcd_hpc.store.copies import verify_results
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_columns
@@ -42,11 +42,7 @@ def verify(
     # Before the files: what is finished now is on disk, whatever a campaign at work does meanwhile.
     state = replay(read_events(path)) if path.is_dir() else State()
     for file in files:
-        if file == RunDirectory(path).index:
-            verify_index(file, report)
-            advance(file.stat().st_size)
-        else:
-            verify_file(file, report, advance)
+        verify_file(file, report, advance)
     if path.is_dir():
         _verify_outputs(path, state, report)
         _verify_numbers(path, state, report)
@@ -73,7 +69,7 @@ def files_of(path: Path) -> list[Path]:
         )
     run = RunDirectory(path)
     parts = [part for folder in run.part_folders() for part in parts_in(folder)]
-    others = [*run.training_sets(), run.results, run.index]
+    others = [*run.training_sets(), run.results]
     files = parts + [file for file in others if file.is_file()]
     if not files:
         raise StoreError(

@@ -139,11 +139,6 @@ def write_catalogue(
             file[name].attrs["crc32"] = np.int64(checksum(values))
         for field in _NUMBERS:
             file[field.path].attrs.update(attributes_of(field, SCHEMA_VERSION))
-        links = file.create_group("parts")
-        for number, (_, part) in enumerate(parts):
-            links[f"{number:05d}"] = h5py.ExternalLink(
-                part.relative_to(path.parent).as_posix(), "/"
-            )
         write_attributes(file, package_provenance())
         file.attrs["index_format"] = FORMAT
 

@@ -17,7 +17,6 @@ CHECKS = {
     "atoms": "atoms are inside the box, apart, and where the row says",
     "relaxation": "converged, stop reason and forces agree",
     "shards": "every file that was finished is there, whole and with its candidates",
-    "index": "index.h5 is whole and points at files that are there",
     "results": "results.h5 holds what the parts hold",
 }
 """Everything that is looked at, in the order of the table."""

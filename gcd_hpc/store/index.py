@@ -1,6 +1,8 @@
 """All relaxed candidates of a run, whether they lie in many part files or in one merged file."""
 
+import hashlib
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -10,7 +12,7 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import RunDirectoryError, StoreError
-from gcd_hpc.files import replacing, reserve
+from gcd_hpc.files import cache_folder, replacing, reserve
 from gcd_hpc.store.catalogue import Catalogue, open_catalogue, write_catalogue
 from gcd_hpc.store.hdf5 import (
     Columns,
@@ -30,6 +32,9 @@ LATE_PARTS, LATE_SHARE = 20, 0.05
 """A reader makes the index anew when more parts than this are not in it, and more than this share
 of all: opening a part takes
 milliseconds, writing the index of a million candidates takes seconds."""
+
+KEPT_S = 90 * 86400
+"""Age at which the index of a run that gets no new parts is forgotten, s."""
 
 
 class RunStore:
@@ -52,8 +57,15 @@ class RunStore:
             )
 
     @property
-    def index_path(self) -> Path:
-        return RunDirectory(self.path).index
+    def index_path(self) -> Path | None:
+        """Where readers keep the columns of all parts of this run: in the user's cache folder, for
+        reading writes nothing into a run; None for a single file, or if there is no such folder.
+        """
+        folder = cache_folder()
+        if folder is None or not self.path.is_dir():
+            return None
+        name = hashlib.sha256(os.fsencode(os.path.realpath(self.path))).hexdigest()[:24]
+        return folder / f"index-{name}.h5"
 
     def part_paths(self) -> list[Path]:
         """Files with relaxed candidates: the search's first, then each model version's; the
@@ -74,20 +86,34 @@ class RunStore:
     def rows(self) -> Iterator[Rows]:
         """All candidates at this moment, for readers that look at a few of them closely.
 
-        Makes or renews RUN/index.h5 when many parts are not in it and the run directory can be
-        written to. That is safe while the campaign is at work and while others read: the index is
-        written aside and renamed, and each reader keeps the one it opened.
+        Makes or renews the index when many parts are not in it. That is safe while the campaign is
+        at work and while others read: the index is written aside and renamed, and each reader
+        keeps the one it opened.
         """
-        parts = self._signed_parts()
+        parts, path = self._signed_parts(), self.index_path
+        if path is None:
+            yield rows_of(parts, None)
+            return
         with ExitStack() as stack:
-            index = (
-                stack.enter_context(open_catalogue(self.index_path)) if self.path.is_dir() else None
-            )
-            if self.path.is_dir() and _is_behind(index, parts) and os.access(self.path, os.W_OK):
+            index = stack.enter_context(open_catalogue(path))
+            if _is_behind(index, parts):
                 with suppress(RunDirectoryError):  # A full disk is no reason not to read.
-                    write_catalogue(self.index_path, parts, index)
-                index = stack.enter_context(open_catalogue(self.index_path))
+                    self.build_index(index)
+                index = stack.enter_context(open_catalogue(path))
             yield rows_of(parts, index)
+
+    def build_index(self, before: Catalogue | None = None) -> None:
+        """Write the index of all parts; those that the index of before knows are not read again.
+
+        Raises:
+            StoreError: naming the part that is damaged.
+            RunDirectoryError: if the index cannot be written.
+        """
+        assert self.index_path is not None
+        with suppress(OSError):  # what cannot be made here is told by the writer
+            self.index_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_catalogue(self.index_path, self._signed_parts(), before)
+        _forget_old(self.index_path.parent)
 
     def candidates(self, ids: Iterable[str]) -> list[Candidate]:
         """Candidates with their atoms, in the order of ids.
@@ -111,15 +137,6 @@ class RunStore:
         """Attributes of the first file of the run; empty if there is none yet."""
         paths = self.part_paths()
         return read_provenance(paths[0]) if paths else {}
-
-    def build_index(self) -> Path:
-        """Write RUN/index.h5: the columns of all parts, and links ``parts/00000`` ... to the files
-        with the atoms.
-        """
-        self._need_directory()
-        with open_catalogue(self.index_path) as before:
-            write_catalogue(self.index_path, self._signed_parts(), before)
-        return self.index_path
 
     def merge(self) -> Path:
         """Write RUN/results.h5: all parts in one file of the same schema, so that the parts may be
@@ -192,6 +209,14 @@ class RunStore:
     def _need_directory(self) -> None:
         if not self.path.is_dir():
             raise StoreError(f"{self.path}: expected a run directory, got a file")
+
+
+def _forget_old(folder: Path) -> None:
+    """Delete the indexes of runs that nobody has looked at for long; they can be made again."""
+    for path in folder.glob("index-*.h5"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > KEPT_S:
+                path.unlink()
 
 
 def _is_behind(index: Catalogue | None, parts: list[tuple[str, Path]]) -> bool:

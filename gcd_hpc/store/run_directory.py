@@ -94,11 +94,6 @@ class RunDirectory:
         return self.path / "results.h5"
 
     @property
-    def index(self) -> Path:
-        """Columns of all relaxed candidates, made by readers; the parts are the truth."""
-        return self.path / "index.h5"
-
-    @property
     def summary(self) -> Path:
         """What the campaign found, in one page."""
         return self.path / "summary.md"

@@ -103,12 +103,10 @@ that know NeXus show the boundary energies against [n] at once.
 
 INDEX = """## The index
 
-`RUN/index.h5` is a copy that gcd-hpc makes for itself and makes again at will: the rows of all
-parts in one file, with text as numbers of its distinct values (`structures/status` holds them,
-`texts/status` the values, separated by NUL). `covered/` says which parts it knows, and
-`parts/00000`, `parts/00001`, ... are links to the part files:
-`file["parts/00003/atoms/positions"]`. Its layout may change without notice; programs of your own
-should read `results.h5` or the parts.
+Of a run of many parts, readers keep the rows of all parts in one file in the user's cache folder
+(`$XDG_CACHE_HOME/gcd-hpc`, else `~/.cache/gcd-hpc`): reading writes nothing into a run. It can be
+deleted at any time and is made again; programs of your own should read `results.h5` or the parts.
+Earlier versions left it in the run as `index.h5`, which nothing reads any more.
 """
 
 

@@ -15,7 +15,6 @@ import pytest
 from gcd_hpc.campaign.inventory import files_of, verify
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.findings import Report
-from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_part, read_provenance, write_part
 from gcd_hpc.store.schema import candidate_id
 
@@ -45,7 +44,6 @@ def searched(tmp_path_factory) -> Path:
     options = [word for setting in SETTINGS for word in ("--set", setting)]
     done = gcd_hpc("search", "--campaign", SMOKE, "--run-dir", run, "--num", "6", *options)
     assert done.returncode == 0, done.stderr
-    RunStore(run).build_index()
     return run
 
 
@@ -111,10 +109,7 @@ def test_a_missing_shard_is_found(run):
         in found
     )
     assert f"{run / 'results.h5'}: expected the 4 candidates of 2 parts, got 6" in found
-    assert any(
-        "index.h5: parts/00001: expected a link to a file that is there" in line for line in found
-    )
-    assert len(found) == 3
+    assert len(found) == 2
 
 
 def test_a_last_shard_is_missed_by_the_ledger_alone(run):
@@ -189,15 +184,6 @@ def test_results_that_differ_from_the_parts_are_found(run):
     )
 
 
-def test_a_damaged_index_is_found(run):
-    image = bytearray((run / "index.h5").read_bytes())
-    with h5py.File(run / "index.h5") as file:
-        place = file["structures/gb_energy_j_m2"].id.get_offset()
-    image[place] ^= 0x04
-    (run / "index.h5").write_bytes(image)
-    assert any("index.h5: expected a whole index" in line for line in sentences(run))
-
-
 @pytest.fixture
 def relaxed_run(run) -> Path:
     """The run with two candidates of a model, sampled in one chunk and relaxed in one."""
@@ -234,8 +220,7 @@ def test_relaxed_candidates_whose_sampled_part_is_gone_are_found(relaxed_run):
 
 def test_results_alone_are_verified_as_the_run(run):
     shutil.rmtree(run / "parts")
-    for left in ("events.jsonl", "index.h5"):
-        (run / left).unlink()
+    (run / "events.jsonl").unlink()
     shutil.rmtree(run / "tasks")
     assert files_of(run) == [run / "results.h5"]
     assert sentences(run) == []

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gcd_hpc.errors import StoreError
+from gcd_hpc.store.catalogue import open_catalogue
 from gcd_hpc.store.index import LATE_PARTS, RunStore
 from gcd_hpc.store.parts import read_columns, write_part
 from gcd_hpc.store.schema import ROW_FIELDS
@@ -64,27 +65,26 @@ def test_every_column_comes_from_the_index_as_from_the_parts(run):
 
 def test_a_reader_of_many_parts_makes_the_index(run):
     RunStore(run).columns(["id"])
-    assert (run / "index.h5").exists()
-    assert len(list(run.iterdir())) == 2
+    assert RunStore(run).index_path.exists()
 
 
 def test_a_reader_of_few_parts_makes_none(run):
     (run / "parts/search/part-00000.h5").unlink()
     RunStore(run).columns(["id"])
-    assert not (run / "index.h5").exists()
+    assert not RunStore(run).index_path.exists()
 
 
 def test_a_reader_renews_the_index_when_many_parts_are_not_in_it(run, provenance):
     store = RunStore(run)
     store.build_index()
-    before = (run / "index.h5").stat().st_mtime_ns
+    before = RunStore(run).index_path.stat().st_mtime_ns
     for chunk in range(100, 100 + LATE_PARTS):
         write_chunk(run, chunk, provenance)
     store.columns(["id"])
-    assert (run / "index.h5").stat().st_mtime_ns == before
+    assert RunStore(run).index_path.stat().st_mtime_ns == before
     write_chunk(run, 200, provenance)
     store.columns(["id"])
-    assert (run / "index.h5").stat().st_mtime_ns > before
+    assert RunStore(run).index_path.stat().st_mtime_ns > before
 
 
 def test_only_new_parts_are_read_for_a_new_index(run, provenance):
@@ -94,7 +94,8 @@ def test_only_new_parts_are_read_for_a_new_index(run, provenance):
     for path in store.part_paths():
         spoil(path)
     write_chunk(run, 99, provenance)
-    store.build_index()
+    with open_catalogue(store.index_path) as before:
+        store.build_index(before)
     spoil(run / "parts/search/part-00099.h5")
     found = store.columns(NAMES)
     assert found["id"].tolist() == [
@@ -114,7 +115,8 @@ def test_a_part_that_disappears_takes_only_its_own_rows_along(run):
     for path in store.part_paths():
         spoil(path)
     assert store.columns(["id"])["id"].tolist() == expected[:21] + expected[24:]
-    store.build_index()
+    with open_catalogue(store.index_path) as before:
+        store.build_index(before)
     assert store.columns(["id"])["id"].tolist() == expected[:21] + expected[24:]
 
 
@@ -193,21 +195,21 @@ def test_a_damaged_column_is_read_from_the_parts_and_the_index_made_again(run, p
     store = RunStore(run)
     store.build_index()
     expected = read_columns(store.part_paths(), NAMES)
-    with h5py.File(run / "index.h5", "r+") as file:
+    with h5py.File(RunStore(run).index_path, "r+") as file:
         file[path][3] += 1
     assert_same_columns(store.columns(NAMES), expected)
-    assert not (run / "index.h5").exists()
+    assert not RunStore(run).index_path.exists()
     assert_same_columns(store.columns(NAMES), expected)
-    assert (run / "index.h5").exists()
+    assert RunStore(run).index_path.exists()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
 def test_an_index_that_was_cut_short_is_made_again(run, share):
     store = RunStore(run)
     store.build_index()
-    os.truncate(run / "index.h5", int(share * (run / "index.h5").stat().st_size))
+    os.truncate(RunStore(run).index_path, int(share * RunStore(run).index_path.stat().st_size))
     assert len(store.columns(["id"])["id"]) == 3 * (LATE_PARTS + 1)
-    with h5py.File(run / "index.h5") as file:
+    with h5py.File(RunStore(run).index_path) as file:
         assert len(file["structures/id"]) == 3 * (LATE_PARTS + 1)
 
 
@@ -215,17 +217,17 @@ def test_an_index_that_was_cut_short_is_made_again(run, share):
 def test_an_index_of_another_version_is_made_again(run, attribute):
     store = RunStore(run)
     store.build_index()
-    with h5py.File(run / "index.h5", "r+") as file:
+    with h5py.File(RunStore(run).index_path, "r+") as file:
         file.attrs[attribute] = 1
     expected = read_columns(store.part_paths(), ["id"])["id"].tolist()
     assert store.columns(["id"])["id"].tolist() == expected
-    with h5py.File(run / "index.h5") as file:
+    with h5py.File(RunStore(run).index_path) as file:
         assert file.attrs[attribute] > 1
 
 
 def test_numbers_in_the_index_have_their_units_too(run):
     RunStore(run).build_index()
-    with h5py.File(run / "index.h5") as file:
+    with h5py.File(RunStore(run).index_path) as file:
         assert {
             field.name: file[field.path].attrs["units"]
             for field in ROW_FIELDS
@@ -249,7 +251,24 @@ def test_many_readers_at_once_all_see_the_same(run):
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda _: RunStore(run).columns(["id"])["id"].tolist(), range(12)))
     assert found == [expected] * 12
-    assert sorted(path.name for path in run.iterdir()) == ["index.h5", "parts"]
+    assert sorted(path.name for path in run.iterdir()) == ["parts"]
+
+
+def test_reading_writes_nothing_into_a_run_and_needs_no_cache_folder(run, monkeypatch):
+    expected = read_columns(RunStore(run).part_paths(), ["id"])["id"].tolist()
+    assert RunStore(run).columns(["id"])["id"].tolist() == expected
+    assert RunStore(run).index_path.parent.stat().st_mode & 0o077 == 0
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    assert RunStore(run).columns(["id"])["id"].tolist() == expected
+    assert sorted(path.name for path in run.iterdir()) == ["parts"]
+
+
+def test_an_index_that_nobody_has_renewed_for_long_is_forgotten(run, tmp_path, large):
+    RunStore(run).columns(["id"])
+    path = RunStore(run).index_path
+    os.utime(path, (0, 0))
+    RunStore(shutil.copytree(large, tmp_path / "other")).columns(["id"])
+    assert not path.exists()
 
 
 def test_candidates_are_found_through_the_index(run):
