@@ -68,7 +68,7 @@ def _refuse_foreign(run: RunDirectory) -> None:
     folders = _folders(run)
     if run.ledger.is_file() or (run.config.is_file() and any(map(Path.is_dir, folders))):
         return
-    ours = (run.config, run.results, run.index, run.summary, run.figure, *folders)
+    ours = (run.config, run.results, run.summary, run.figure, *folders)
     taken = [path.name for path in ours if path.exists()]
     if taken:
         raise RunDirectoryError(

@@ -76,7 +76,6 @@ def test_nothing_is_wrong_with_a_real_run(searched):
             "atoms",
             "relaxation",
             "shards",
-            "index",
             "results",
         ],
         "ok",
@@ -166,7 +165,7 @@ def test_a_damaged_record_is_found_and_one_of_another_version_mentioned(run):
         f"{first}: expected the record of a finished task, got no JSON"
     ]
     assert report.outcomes["shards"].skipped == [
-        f"{run / 'tasks'}: 1 records of another version of gcd-hpc, which name no files"
+        f"{run}: 1 records of another version of gcd-hpc, which name no files"
     ]
 
 
