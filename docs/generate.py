@@ -5,7 +5,6 @@ change of the reference shows in the review of the change that caused it. ``test
 fails when they are out of date.
 """
 
-import ast
 import inspect
 import re
 import textwrap
@@ -95,18 +94,12 @@ def _is_section(annotation: Any) -> bool:
 
 
 def _meanings(model: type[Section]) -> dict[str, str]:
-    """The text below each key in the source; pydantic does not keep it."""
-    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
-    assert isinstance(tree, ast.ClassDef)
-    found = {}
-    for node, after in zip(tree.body, tree.body[1:], strict=False):
-        if (
-            isinstance(node, ast.AnnAssign)
-            and isinstance(node.target, ast.Name)
-            and isinstance(after, ast.Expr)
-        ):
-            found[node.target.id] = _plain(ast.literal_eval(after.value)).replace("|", "\\|")
-    return found
+    """What each key means."""
+    return {
+        name: _plain(field.description).replace("|", "\\|")
+        for name, field in model.model_fields.items()
+        if field.description
+    }
 
 
 def _plain(text: str) -> str:

@@ -44,7 +44,13 @@ def refuse(problem: str, key: str | None = None) -> NoReturn:
 class Section(BaseModel):
     """Base of all sections: unknown keys are refused, values never change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        # The text below a key is its description, for the reference and for schemas.
+        use_attribute_docstrings=True,
+    )
 
 
 class Triad(Section):

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gcd_hpc.config.reader import Path, dotted
+from gcd_hpc.config.reader import Path, dotted, shortened
 
 _EXPECTED = {
     "greater_than": "greater than {gt:g}",
@@ -118,7 +118,7 @@ def _unknown(path: Path, model: type[BaseModel]) -> str:
 
 
 def _near(path: Path, model: type[BaseModel]) -> list[str]:
-    return get_close_matches(str(path[-1]), _names(path, model), n=1)
+    return get_close_matches(shortened(str(path[-1])), _names(path, model), n=1)
 
 
 def _names(path: Path, model: type[BaseModel]) -> list[str]:

@@ -1,6 +1,8 @@
 """Files and ``--set`` options to frozen configs; every mistake is one line that names its key."""
 
 import json
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,25 +11,29 @@ from pydantic import BaseModel, ValidationError
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.explain import explain
-from gcd_hpc.config.reader import dotted, parse, write
+from gcd_hpc.config.reader import MAX_BYTES, dotted, parse, shortened, write
+from gcd_hpc.config.shipped import found, shipped_folder
 from gcd_hpc.config.site import BUILT_IN, SiteConfig, detected_site_name
 from gcd_hpc.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 COMMAND_LINE = "--set"
-SITE_FOLDERS = (Path("campaigns/sites"), Path(__file__).parents[2] / "campaigns" / "sites")
-"""Of the working directory and of the checkout."""
+CAMPAIGN_FOLDER, SITE_FOLDER = "campaigns", "campaigns/sites"
+MAX_PROBLEMS = 20
+"""Problems of one file that are listed."""
 
 
 def load_campaign(path: str | Path, overrides: Sequence[str] = ()) -> CampaignConfig:
     """The campaign of a file, with ``--set`` options such as ``seed=1`` or
-    ``sampling.num_candidates=20`` applied in order.
+    ``sampling.num_candidates=20`` applied in order. A campaign that comes with the package is found
+    by its name, such as ``smoke.yaml``.
 
     Raises:
         ConfigError: if the file cannot be read or a key is unknown, missing, given twice or out of
             range.
     """
-    data = _read(Path(path), CampaignConfig)
+    path = found(Path(path), CAMPAIGN_FOLDER)
+    data = _read(path, CampaignConfig)
     changed = [_override(data, text) for text in overrides]
     return _validate(CampaignConfig, data, str(path), changed)
 
@@ -55,31 +61,28 @@ def load_site(path: str | Path | None = None) -> SiteConfig:
         return BUILT_IN[detected_site_name()]
     path = Path(path)
     if _is_name(path):
-        files = [
-            folder / f"{path}.yaml"
-            for folder in SITE_FOLDERS
-            if (folder / f"{path}.yaml").is_file()
-        ]
-        if not files and path.name in BUILT_IN:
+        here = Path(SITE_FOLDER) / f"{path}.yaml"
+        file = here if os.path.isfile(here) else shipped_folder() / here
+        if not os.path.isfile(file) and path.name in BUILT_IN:
             return BUILT_IN[path.name]
-        if not files:
+        if not os.path.isfile(file):
             raise ConfigError(
                 str(path),
                 "",
                 f"there is no such site: expected a file or one of {', '.join(_site_names())}",
             )
-        path = files[0]
+        path = file
+    path = found(path, SITE_FOLDER)
     return _validate(SiteConfig, _read(path, SiteConfig), str(path))
 
 
 def _is_name(path: Path) -> bool:
-    return path.name == str(path) and not path.suffix and not path.exists()
+    return path.name == str(path) and not path.suffix and not os.path.exists(path)
 
 
 def _site_names() -> list[str]:
-    return sorted(
-        {*BUILT_IN, *(file.stem for folder in SITE_FOLDERS for file in folder.glob("*.yaml"))}
-    )
+    files = (Path(SITE_FOLDER), shipped_folder() / SITE_FOLDER)
+    return sorted({*BUILT_IN, *(file.stem for folder in files for file in folder.glob("*.yaml"))})
 
 
 def dump(config: BaseModel) -> str:
@@ -89,17 +92,21 @@ def dump(config: BaseModel) -> str:
 
 def _read(path: Path, model: type[BaseModel]) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise ConfigError(str(path), "", "is a folder, expected a YAML file")
+        if not stat.S_ISREG(kind):
+            # Reading a pipe could wait for ever, and reading a device never ends.
+            raise ConfigError(str(path), "", "is a pipe or a device, expected a YAML file")
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1).decode("utf-8")
     except FileNotFoundError:
         raise ConfigError(str(path), "", "there is no such file") from None
-    except IsADirectoryError:
-        raise ConfigError(str(path), "", "is a folder, expected a YAML file") from None
     except UnicodeDecodeError:
         raise ConfigError(str(path), "", "is not text in UTF-8, expected a YAML file") from None
-    except OSError as error:
-        raise ConfigError(
-            str(path), "", f"cannot be read: {(error.strerror or str(error)).lower()}"
-        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(str(path), "", f"cannot be read: {reason.lower()}") from None
     return _mapping(text, str(path), model)
 
 
@@ -117,7 +124,9 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
     key, equals, value = text.partition("=")
     path = tuple(part.strip() for part in key.split("."))
     if not equals or not all(path):
-        raise ConfigError(COMMAND_LINE, "", f"must look like section.key=value, got {text!r}")
+        raise ConfigError(
+            COMMAND_LINE, "", f"must look like section.key=value, got {shortened(repr(text))}"
+        )
     section = data
     for depth, part in enumerate(path[:-1], start=1):
         section = section.setdefault(part, {})
@@ -125,7 +134,7 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
             raise ConfigError(
                 COMMAND_LINE, ".".join(path), f"{'.'.join(path[:depth])} is a value, not a section"
             )
-    section[path[-1]] = parse(value, f"{COMMAND_LINE} {text}")
+    section[path[-1]] = parse(value, f"{COMMAND_LINE} {shortened(text)}")
     return path
 
 
@@ -145,6 +154,7 @@ def _validate(
         )
         errors.append(ConfigError(COMMAND_LINE if by_option else source, dotted(path), text))
     first, *others = errors
-    raise ConfigError(
-        first.source, first.key, "\n".join([first.problem, *map(str, others)])
-    ) from None
+    more = len(others) - MAX_PROBLEMS
+    lines = [first.problem, *map(str, others[:MAX_PROBLEMS])]
+    lines += [f"{source}: and {more} more problems"] if more > 0 else []
+    raise ConfigError(first.source, first.key, "\n".join(lines)) from None

@@ -30,11 +30,40 @@ _RESOLVERS = (
 )
 
 
+MAX_BYTES = 128 * 2**10
+"""Longest text that is read; campaign files are a twentieth of it."""
+_MAX_DEPTH = 50
+_MAX_DIGITS = 400
+"""Longest number that is read; the largest float has 309 digits."""
+_MAX_SHOWN = 80
+"""Longest piece of a user's text in a message."""
+
+
 class _Loader(yaml.SafeLoader):
-    """Composes nodes with the core resolvers of YAML 1.2."""
+    """Composes nodes with the core resolvers of YAML 1.2, and refuses aliases and deep nesting."""
 
     # Empty, not those of YAML 1.1, which the base class brings.
     yaml_implicit_resolvers = {}  # noqa: RUF012
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            problem = (
+                f"aliases are not supported, got *{shortened(event.anchor or '')}: repeat the value"
+            )
+            raise _RefusedError(problem, event.start_mark)
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            problem = f"must be nested at most {_MAX_DEPTH} levels deep"
+            raise _RefusedError(problem, event.start_mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+class _RefusedError(Exception):
+    """YAML that is valid but not supported: the problem and its place."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -63,27 +92,24 @@ def parse(text: str, source: str) -> Any:
         ConfigError: with the line for bad syntax, with the key's path for a repeated key, an alias
             or a tag.
     """
+    if len(text) > MAX_BYTES:
+        raise ConfigError(
+            source, "", f"is too long for a campaign or site file: at most {MAX_BYTES:,} bytes"
+        )
     try:
         node = yaml.compose(text, Loader=_Loader)
-        aliases = [
-            event
-            for event in yaml.parse(text, Loader=_Loader)
-            if isinstance(event, yaml.AliasEvent)
-        ]
+    except _RefusedError as error:
+        problem, mark = error.args
+        raise ConfigError(source, _where(mark), problem) from None
     except yaml.MarkedYAMLError as error:
         where = _where(error.problem_mark or error.context_mark)
         raise ConfigError(
-            source, where, f"is not valid YAML: {error.problem or error.context}"
+            source, where, f"is not valid YAML: {shortened(error.problem or error.context or '')}"
         ) from None
     except yaml.reader.ReaderError as error:
         raise ConfigError(
             source, "", f"is not valid YAML: {error.reason} (character {error.position + 1})"
         ) from None
-    if aliases:
-        where = _where(aliases[0].start_mark)
-        raise ConfigError(
-            source, where, f"aliases are not supported, got *{aliases[0].anchor}: repeat the value"
-        )
     return None if node is None else _value(node, (), source)
 
 
@@ -95,8 +121,16 @@ def write(data: Any) -> str:
 def dotted(path: Sequence[str | int]) -> str:
     """``("voxels", "shape", 2)`` as people write it: ``voxels.shape[2]``."""
     return "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}" for part in path
+        f"[{part}]" if isinstance(part, int) else f".{shortened(part)}" for part in path
     ).removeprefix(".")
+
+
+def shortened(text: str) -> str:
+    """A piece of a user's text for a message: cut where it is too long, and without characters
+    that would end the line or steer a terminal.
+    """
+    short = text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in short)
 
 
 def _where(mark: Any) -> str:
@@ -115,11 +149,16 @@ def _value(node: yaml.Node, path: Path, source: str) -> Any:
             case "bool":
                 return node.value.lower() == "true"
             case "int" | "float":
+                if len(node.value) > _MAX_DIGITS:
+                    problem = f"must have at most {_MAX_DIGITS} digits, got {len(node.value)}"
+                    raise ConfigError(source, dotted(path), problem)
                 return _number(node.value)
             case "str":
                 return node.value
     raise ConfigError(
-        source, dotted(path), f"tags are not supported, got {node.tag}: write the value alone"
+        source,
+        dotted(path),
+        f"tags are not supported, got {shortened(node.tag)}: write the value alone",
     )
 
 

@@ -19,13 +19,13 @@ import torch
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.config.shipped import shipped
 from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP
 from gcd_hpc.experiments import boundary
 from gcd_hpc.experiments.ablation_figures import ablation_figure
 from gcd_hpc.experiments.boundary import BoundaryBudget, base_config, search_data_set
 from gcd_hpc.experiments.boundary_numbers import PHASES, joined, phase_hits
 from gcd_hpc.experiments.boundary_tasks import (
-    CAMPAIGNS,
     VERSION,
     open_run,
     relax_block,
@@ -262,7 +262,7 @@ def model_config(
 ) -> CampaignConfig:
     steps = f"training.num_steps={num_steps(budget, model)}"
     return load_campaign(
-        CAMPAIGNS / "w_sigma5.yaml", [*shared, *MODELS[model].overrides, steps, *more]
+        shipped("campaigns/w_sigma5.yaml"), [*shared, *MODELS[model].overrides, steps, *more]
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.config.shipped import shipped
 from gcd_hpc.experiments.boundary_figures import boundary_figure
 from gcd_hpc.experiments.boundary_numbers import (
     MODEL,
@@ -25,7 +26,6 @@ from gcd_hpc.experiments.boundary_numbers import (
     training_numbers,
 )
 from gcd_hpc.experiments.boundary_tasks import (
-    CAMPAIGNS,
     Variation,
     novelty,
     num_distinct,
@@ -192,7 +192,9 @@ def base_config(seed: int, budget: BoundaryBudget) -> CampaignConfig:
         f"sampling.num_candidates={budget.num_blocks * budget.block_size}",
         f"sampling.chunk_size={budget.block_size}",
     ]
-    return load_campaign(CAMPAIGNS / budget.campaign, [*budget.overrides, *blocks, f"seed={seed}"])
+    return load_campaign(
+        shipped(f"campaigns/{budget.campaign}"), [*budget.overrides, *blocks, f"seed={seed}"]
+    )
 
 
 def model_config(base: CampaignConfig, seed: int, withheld: bool) -> CampaignConfig:

@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import dump
+from gcd_hpc.config.shipped import shipped
 from gcd_hpc.experiments.work import Arrays, Report
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.batches import low_energy_weights
@@ -40,7 +41,6 @@ from gcd_hpc.store.schema import Candidate, candidate_id
 from gcd_hpc.structures.energetics import closest_pair, n_fraction
 from gcd_hpc.structures.fingerprint import distance
 
-CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
 COLUMNS = ("status", "n_fraction", "gb_energy_j_m2", "screen_gb_energy_j_m2")
 VERSION = 1
 """All experiments have one round."""
@@ -57,7 +57,7 @@ def open_run(work: Path, name: str, config: CampaignConfig) -> Path:
     folder = work / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     if not RunDirectory(folder).config.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        prepare(folder, config, CAMPAIGNS)
+        prepare(folder, config, shipped("campaigns"))
         with replacing(RunDirectory(folder).config) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return folder

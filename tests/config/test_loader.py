@@ -1,7 +1,13 @@
+import os
+from pathlib import Path
+
 import pytest
 
+from gcd_hpc.config import shipped
 from gcd_hpc.config.loader import dump, load_campaign, load_site
 from gcd_hpc.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_campaign_file_becomes_a_config(load):
@@ -104,6 +110,67 @@ def test_a_file_below_a_file_is_named(folder):
     (folder / "c.yaml").touch()
     with pytest.raises(ConfigError, match=r"^c\.yaml/d\.yaml: cannot be read: not a directory$"):
         load_campaign("c.yaml/d.yaml")
+
+
+def test_a_pipe_and_a_device_are_refused_without_being_read(folder):
+    os.mkfifo(folder / "c.yaml")
+    for path in ("c.yaml", "/dev/zero"):
+        with pytest.raises(ConfigError, match=r"is a pipe or a device, expected a YAML file$"):
+            load_campaign(path)
+
+
+def test_a_file_far_too_long_is_refused_before_it_is_parsed(load, minimal):
+    with pytest.raises(ConfigError, match=r"too long for a campaign or site file"):
+        load(minimal + 50_000_000 * "#")
+
+
+def test_a_name_that_no_file_can_have_is_refused(folder):
+    with pytest.raises(ConfigError, match=r"cannot be read: file name too long$"):
+        load_campaign(1000 * "x")
+    with pytest.raises(ConfigError, match=r"cannot be read: embedded null byte$"):
+        load_campaign("a\0b")
+
+
+@pytest.mark.parametrize("name", ["smoke.yaml", "campaigns/smoke.yaml"])
+def test_a_campaign_that_comes_with_the_package_is_found_by_its_name(folder, name):
+    assert load_campaign(name).name == "smoke"
+    (folder / name).parent.mkdir(exist_ok=True)
+    text = (ROOT / "campaigns/smoke.yaml").read_text()
+    (folder / name).write_text(text.replace("name: smoke", "name: mine"))
+    assert load_campaign(name).name == "mine"
+
+
+def test_files_of_a_wheel_lie_within_the_package(tmp_path, monkeypatch):
+    (tmp_path / "site/gcd_hpc/_data/campaigns/sites").mkdir(parents=True)
+    (tmp_path / "site/gcd_hpc/_data/campaigns/sites/ours.yaml").write_text("name: ours\n")
+    monkeypatch.setattr(shipped, "_PACKAGE", tmp_path / "site" / "gcd_hpc")
+    assert load_site("ours").name == "ours"
+    assert load_site("campaigns/sites/ours.yaml").name == "ours"
+    with pytest.raises(ConfigError, match=r"batch/none\.sh: does not come with gcd-hpc"):
+        shipped.shipped("batch/none.sh")
+
+
+def test_messages_stay_short_and_on_their_line(message, minimal):
+    """Keys, values and options of 100,000 characters, with what would steer a terminal."""
+    long = 100_000 * "k"
+    for text in (
+        message(f"{minimal}{long}: 1\n"),
+        message(f'{minimal}"\\x1b[31m{long}\\n": 1\n'),
+        message(f"{minimal}seed: {long}\n"),
+        message(f"{minimal}seed: *{long}\n"),
+        message(f"{minimal}seed: !{long} 1\n"),
+        message(f'{minimal}seed: "\\x1b[31m"\n'),
+        message(minimal, f"seed={long}"),
+        message(minimal, long),
+    ):
+        assert len(text) < 500
+        assert text.isprintable()
+
+
+def test_a_thousand_problems_are_not_all_listed(message, minimal):
+    text = message(minimal + "".join(f"key{index}: 1\n" for index in range(1000)))
+    assert len(text.splitlines()) == 22
+    assert text.splitlines()[-1] == "c.yaml: and 979 more problems"
 
 
 def test_a_binary_file_is_refused(folder):

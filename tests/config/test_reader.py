@@ -103,6 +103,20 @@ def test_a_tag_is_refused_with_the_path_of_its_key(tag):
     assert problem(f"a: {{b: {tag} x}}").startswith("f.yaml: a.b: tags are not supported, got ")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [5000 * "[", "a: " + 5000 * "{a: ", "".join(" " * n + "a:\n" for n in range(300))],
+    ids=["lists", "mappings", "blocks"],
+)
+def test_deep_nesting_is_refused_with_its_place(text):
+    assert "must be nested at most 50 levels deep" in problem(text)
+
+
+@pytest.mark.parametrize("number", ["1" + 5000 * "0", "0." + 5000 * "1", "-1" + 500 * "0"])
+def test_a_number_of_thousands_of_digits_is_refused(number):
+    assert problem(f"a: {{b: {number}}}").startswith("f.yaml: a.b: must have at most 400 digits")
+
+
 def test_a_list_as_a_key_is_refused():
     assert (
         problem("a:\n  [1, 2]: 3\n")
