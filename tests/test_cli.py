@@ -299,7 +299,7 @@ def test_a_plan_shows_tasks_costs_and_launch_lines_and_runs_nothing(site, tmp_pa
     )
     assert done.returncode == 0, done.stderr
     assert "core-hours" in done.stdout
-    assert "torch.distributed.run" in done.stdout.replace("\n", "")
+    assert "gcd_hpc.workers.ranks" in done.stdout.replace("\n", "")
     assert "60 tries" in done.stdout
     assert not (tmp_path / "run").exists()
 

@@ -25,7 +25,7 @@ from gcd_hpc.stages.tasks import Plan, TaskIds, lost_tasks
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.backend import is_disk_error
 from gcd_hpc.workers.fitting import fit_site
-from gcd_hpc.workers.reaper import end, orphans
+from gcd_hpc.workers.reaper import clear_up
 
 Report = Callable[[Path, State], None]
 
@@ -100,7 +100,7 @@ def run_campaign(
         run = RunDirectory(run_dir)
         with opened_run_directory(run), Ledger(run_dir) as ledger:
             state = replay(read_events(run_dir))
-            end(orphans(state.drivers))
+            clear_up(state.drivers)
             if has_results(run):
                 check_mode(run_dir, state.plan, plan)
                 check_config(run, config)

@@ -40,7 +40,7 @@ from gcd_hpc.workers.backend import (
     StageCall,
     failure_class,
 )
-from gcd_hpc.workers.reaper import KEEP_ENVIRONMENT, TOKEN_NAME, descendants, end, start_time
+from gcd_hpc.workers.reaper import descendants, end, marked, start_time
 
 SHOW_S = 0.25
 """Between looks at the progress."""
@@ -121,7 +121,7 @@ class Session:
         Raises:
             GcdError: if a task failed for good.
         """
-        with self._marked(), _handling(self._on_signal):
+        with marked(self._token, self._site.scheduler == "none"), _handling(self._on_signal):
             self._record(
                 opened(
                     plan,
@@ -371,21 +371,6 @@ class Session:
     def _on_signal(self, number: int, _: Any) -> None:
         self._is_impatient |= self._signal is not None and number == signal.SIGINT
         self._signal = number
-
-    @contextmanager
-    def _marked(self) -> Iterator[None]:
-        """Every process started meanwhile carries this driver's token."""
-        variables = {TOKEN_NAME: self._token, **KEEP_ENVIRONMENT}
-        before = {name: os.environ.get(name) for name in variables}
-        os.environ.update(variables)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gcd_hpc.errors import GcdError
 from gcd_hpc.learning.boundary import load_boundary_system
-from gcd_hpc.stages.placement import placement
+from gcd_hpc.stages.launched import launcher_rank
 from gcd_hpc.stages.ranking import batches_of, lowest_learned
 from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate, worker_child
 from gcd_hpc.stages.result import StageResult, relaxed_result
@@ -58,7 +58,7 @@ def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) ->
 
 def main(arguments: list[str]) -> int:
     run_dir, version = Path(arguments[0]), int(arguments[1])
-    rank, num_processes = placement()
+    rank, num_processes = launcher_rank()
     try:
         sampling = load_boundary_system(str(run_dir)).config.sampling
         for chunk in range(

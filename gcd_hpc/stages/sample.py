@@ -33,7 +33,7 @@ from gcd_hpc.networks.checkpoint import load, load_weights
 from gcd_hpc.networks.precision import autocast_dtype
 from gcd_hpc.networks.unet import UNet
 from gcd_hpc.seeds import SAMPLING, generator
-from gcd_hpc.stages.placement import placement
+from gcd_hpc.stages.launched import launcher_rank
 from gcd_hpc.stages.ranking import (
     batches_of,
     fraction_distance,
@@ -399,9 +399,9 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)  # more would change the order of sums, and with it the last bits
     started = time.perf_counter()
     try:
-        if num_ranks == 1 < placement()[1]:
+        if num_ranks == 1 < launcher_rank()[1]:
             raise LaunchError(
-                f"expected {placement()[1]} MPI ranks, as many as were started, got 1 each; try"
+                f"expected {launcher_rank()[1]} MPI ranks, as many as were started, got 1 each; try"
                 " srun --mpi=pmi2 or pmix"
             )
         setting = load_boundary_system(str(run_dir))

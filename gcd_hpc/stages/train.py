@@ -1,10 +1,12 @@
-"""Training of one model version, under torchrun with any number of processes: ``torchrun -m
-gcd_hpc.stages.train RUN VERSION``.
+"""Training of one model version with any number of processes, ``python -m gcd_hpc.workers.ranks NUM
+gcd_hpc.stages.train RUN VERSION`` on one machine, ``torchrun -m gcd_hpc.stages.train RUN VERSION``
+on several.
 
 The same command resumes from the last checkpoint. The file RUN/pause, SIGTERM or SIGUSR1 end it
 with a checkpoint and code 75.
 """
 
+import io
 import json
 import os
 import signal
@@ -27,6 +29,7 @@ from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.decoding import prepare_decoder
 from gcd_hpc.learning.training import BoundaryTraining, Process, training_batches
 from gcd_hpc.networks.checkpoint import load, load_state, save, save_state
+from gcd_hpc.stages.launched import STORE_NAME
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 
@@ -39,11 +42,11 @@ lost one is noticed at once by gloo.
 
 
 class Ranks(Process):
-    """This process among those of torchrun."""
+    """This process among those of its launcher."""
 
     @classmethod
     def join(cls) -> Process:
-        """Meet the other processes that torchrun has started; alone without it."""
+        """Meet the other processes that the launcher has started; alone without one."""
         rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         cuda, local = torch.cuda.is_available(), int(os.environ.get("LOCAL_RANK", 0))
         if cuda and local >= torch.cuda.device_count():
@@ -56,7 +59,11 @@ class Ranks(Process):
             torch.cuda.set_device(device)
         if world == 1:
             return Process(device)
-        dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
+        options: dict[str, Any] = {"timeout": PATIENCE}
+        if STORE_NAME in os.environ:
+            store = dist.FileStore(os.environ[STORE_NAME], world)
+            options |= {"store": store, "rank": rank, "world_size": world}
+        dist.init_process_group("nccl" if cuda else "gloo", **options)
         return cls(device, rank, world, world)
 
     def agree(self, value: float, flag: bool = False) -> tuple[float, bool]:
@@ -65,12 +72,22 @@ class Ranks(Process):
         return float(both[0]) / self.world, bool(both[1])
 
     def shared(self, value: Any) -> Any:
-        held = [value]
-        dist.broadcast_object_list(held, device=self.device)
-        return held[0]
+        # Not torch's broadcast_object_list: it unpickles what comes over the network, and would run
+        # the code of whoever has managed to connect.
+        buffer = io.BytesIO()
+        torch.save(value, buffer)
+        size = torch.tensor([buffer.tell()], device=self.device)
+        dist.broadcast(size, 0)
+        data = torch.zeros(int(size), dtype=torch.uint8, device=self.device)
+        if self.rank == 0:
+            data.copy_(torch.frombuffer(buffer.getbuffer(), dtype=torch.uint8))
+        dist.broadcast(data, 0)
+        content = io.BytesIO(data.cpu().numpy().tobytes())
+        return torch.load(content, map_location="cpu", weights_only=True)
 
     def wait_for_all(self) -> None:
-        # torchrun ends all processes when one fails: the first must have written its files by then.
+        # A launcher ends all processes when one ends with an exit code: the first must have written
+        # its files by then.
         dist.barrier()
 
 

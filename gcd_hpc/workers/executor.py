@@ -9,12 +9,13 @@ ANSWER_S = 15.0
 """An interchange answers within milliseconds. Parsl would wait for a dead one for ever."""
 INTERCHANGE = "parsl.executors.high_throughput.interchange"
 # A session of its own: Ctrl-C goes to all processes of the terminal, and must not end the
-# interchange before the driver has decided.
+# interchange before the driver has decided. The empty entry of sys.path is the working directory.
 INTERCHANGE_LAUNCH_CMD = [
     sys.executable,
     "-c",
     (
-        f"import os, runpy; os.setsid(); runpy.run_module({INTERCHANGE!r}, run_name='__main__',"
+        "import sys; sys.path = [path for path in sys.path if path];"
+        f" import os, runpy; os.setsid(); runpy.run_module({INTERCHANGE!r}, run_name='__main__',"
         " alter_sys=True)"
     ),
 ]

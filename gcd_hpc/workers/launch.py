@@ -11,14 +11,19 @@ from pathlib import Path
 
 from gcd_hpc.errors import LaunchError
 from gcd_hpc.workers.backend import PausedError, ProcessLostError
+from gcd_hpc.workers.reaper import HAS_SAFE_PATH
 
+FULL_BYTES = 2**20
+"""A disk with less space than this is full."""
 NUM_LINES = 15
 """Lines of the log that an error repeats."""
 
 SAID = re.compile(r"^error: (.+)$", re.MULTILINE)
 """How a stage tells a mistake that the user can mend before it ends."""
-LAUNCHER_REPORT = re.compile(r"[EW]\d{4} .*torch/distributed|=+$|Abort\(")
+LAUNCHER_REPORT = re.compile(r"[EW]\d{4} .*torch/distributed|=+$|Abort\(|\[\d+\]\d+:Return code")
 ROOT_CAUSE = re.compile(r"^Root Cause.*?exitcode\s*: (-?\d+)", re.MULTILINE | re.DOTALL)
+FORKER_END = re.compile(r"^\[\d+\]\d+:Return code = \d+, signaled with (?!Quit)", re.MULTILINE)
+"""How gforker names a rank that was killed; it ends the others with SIGQUIT, and itself with 0."""
 EXIT_STRING = re.compile(r"EXIT STRING: .*\(signal \d+\)")
 SIGNALLED = re.compile(r"^\S*SignalException: Process \d+ got signal: \d+", re.MULTILINE)
 """Last words of a torchrun that was told to end itself."""
@@ -45,6 +50,14 @@ def find_mpiexec(name: str = "mpiexec") -> str:
     return os.path.abspath(found)
 
 
+def local_mpiexec(mpiexec: str) -> str:
+    """What starts MPI ranks on this machine: MPICH's gforker if it lies beside ``mpiexec``, for it
+    opens no socket. MPICH's own mpiexec listens on all network interfaces.
+    """
+    forker = f"{mpiexec}.gforker"
+    return forker if os.access(forker, os.X_OK) else mpiexec
+
+
 def run(line: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
     """Run a launch line in a process group of its own, with its output in ``log``.
 
@@ -66,6 +79,7 @@ def run(line: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **environment},
+                cwd=None if HAS_SAFE_PATH else log.parent,
                 start_new_session=True,
             )
         except OSError as error:
@@ -74,8 +88,11 @@ def run(line: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
             code = process.wait()
         finally:
             _end_group(process)
-    if code:
-        raise _error(line, log, start, code)
+    with open(log, "rb") as file:
+        file.seek(start)
+        text = file.read().decode(errors="replace")
+    if code or FORKER_END.search(text):
+        raise _error(text, log, code)
 
 
 def _end_group(process: subprocess.Popen) -> None:
@@ -87,19 +104,22 @@ def _end_group(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def _error(line: Sequence[str], log: Path, start: int, code: int) -> LaunchError:
-    with open(log, "rb") as file:
-        file.seek(start)
-        text = file.read().decode(errors="replace")
-    name = "torchrun" if "torch.distributed.run" in line else Path(line[0]).name
+def _error(text: str, log: Path, code: int) -> LaunchError:
+    """What a launch ended with, from its exit code and from what it wrote."""
     if code == PAUSED or any(int(cause) == PAUSED for cause in ROOT_CAUSE.findall(text)):
-        return PausedError(f"{name} was paused; see {log}")
+        return PausedError(f"the launch was paused; see {log}")
     said = SAID.search(text)
     if said is not None:
-        return LaunchError(f"{said[1]} (from {name}; see {log})")
+        return LaunchError(f"{said[1]} (see {log})")
+    if text.strip():
+        end = f"the end of {log}:\n{_tail(text)}"
+    elif shutil.disk_usage(log.parent).free < FULL_BYTES:
+        end = f"no space is left on the device of {log}"
+    else:
+        end = f"it wrote nothing to {log}"
     if _was_killed(text, code):
-        return ProcessLostError(f"{name} lost a process; the end of {log}:\n{_tail(text)}")
-    return LaunchError(f"{name} ended with exit code {code}; the end of {log}:\n{_tail(text)}")
+        return ProcessLostError(f"a process of the launch was killed; {end}")
+    return LaunchError(f"the launch ended with exit code {code}; {end}")
 
 
 def _tail(text: str) -> str:
@@ -114,12 +134,12 @@ def _tail(text: str) -> str:
 
 
 def _was_killed(text: str, code: int) -> bool:
-    """Whether a signal ended a rank, as torchrun (exitcode : -9) and mpiexec (EXIT STRING: Killed
-    (signal 9)) say it.
+    """Whether a signal ended a rank, as exit codes, torchrun (exitcode : -9) and mpiexec (EXIT
+    STRING: Killed (signal 9)) say it.
     """
-    if code < 0 or code in (128 + signal.SIGKILL, 128 + signal.SIGTERM) or EXIT_STRING.search(text):
+    if code < 0 or code > 128:
         return True
-    if NODE_LOST.search(text) or SIGNALLED.search(text):
+    if any(words.search(text) for words in (FORKER_END, EXIT_STRING, NODE_LOST, SIGNALLED)):
         return True
     # srun kills the others once one has ended badly, and says so of each: only the first counts.
     ended = SRUN_END.search(text)

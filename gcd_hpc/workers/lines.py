@@ -6,11 +6,12 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from gcd_hpc.config.site import PoolConfig, SiteConfig
+from gcd_hpc.workers.launch import local_mpiexec
 from gcd_hpc.workers.nodes import NodeSet
 
 FIRST_PORT, NUM_PORTS = 20000, 20000
-LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "UCX_TLS": "self,sm"}
-"""On one machine neither gloo nor MPI has to listen on a network."""
+LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo", "UCX_TLS": "self,sm"}
+"""On one machine neither gloo nor NCCL nor MPI has to listen on a network."""
 
 
 def train_line(
@@ -21,17 +22,19 @@ def train_line(
     task_id: str,
     attempt: int,
 ) -> list[str]:
-    """torchrun on the nodes of the training pool; the processes meet at the first node.
+    """Processes of a training: started directly on one machine, by torchrun on several, where they
+    meet at the first node.
 
     Args:
         attempt: another number for each try of the task, so that no process of an earlier one can
             join.
     """
     pool = site.training
+    if place.is_here:
+        num = str(pool.processes_per_node)
+        return [*python(pool), "-m", "gcd_hpc.workers.ranks", num, module, *arguments]
     torchrun = [*python(pool), "-m", "torch.distributed.run"]
     stage = [f"--nproc-per-node={pool.processes_per_node}", "-m", module, *arguments]
-    if place.is_here:
-        return [*torchrun, "--standalone", *stage]
     run_id = f"{task_id[:12]}-{attempt}"
     meeting = [f"--nnodes={len(place.nodes)}", "--rdzv-backend=c10d", f"--rdzv-id={run_id}"]
     endpoint = f"--rdzv-endpoint={place.address}:{port_of(run_id)}"
@@ -45,7 +48,7 @@ def sample_line(
     pool = site.sampling
     stage = [*python(pool), "-m", module, *arguments]
     if place.is_here and pool.launcher != "srun":
-        return [site.mpiexec, "-n", str(pool.num_workers), *stage]
+        return [local_mpiexec(site.mpiexec), "-n", str(pool.num_workers), *stage]
     assert isinstance(pool.processes_per_node, int)
     return [*spread(site, pool, place, pool.processes_per_node), *stage]
 

@@ -24,6 +24,7 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.executor import INTERCHANGE_LAUNCH_CMD, PromptExecutor
 from gcd_hpc.workers.lines import launch_environment, launcher, python, spread
 from gcd_hpc.workers.nodes import LOOPBACK_ADDRESS, own_address, place
+from gcd_hpc.workers.reaper import HAS_SAFE_PATH
 from gcd_hpc.workers.slurm_jobs import CappedSlurmProvider
 
 WORKERS, SAMPLING, HEAD = "workers", "sampling", "head"
@@ -96,6 +97,7 @@ def _pool(
         [
             *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
             *pool.environment,
+            *([] if HAS_SAFE_PATH else [f"cd {RunDirectory(run_dir).workers_files}"]),
         ]
     )
     return PromptExecutor(

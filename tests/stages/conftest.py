@@ -20,6 +20,7 @@ from gcd_hpc.stages.select import select
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.workers.launch import find_mpiexec, local_mpiexec
 
 CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
 SMALL = [
@@ -127,21 +128,20 @@ def launch(line: list[str], **variables: str) -> None:
 
 
 def train_with(num_processes: int, run_dir: Path, version: int = 1) -> None:
-    torchrun = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        f"--nproc-per-node={num_processes}",
-    ]
-    launch([*torchrun, "-m", "gcd_hpc.stages.train", str(run_dir), str(version)])
+    launch(ranks_line(num_processes, "gcd_hpc.stages.train", run_dir, version))
+
+
+def ranks_line(num_processes: int, module: str, *arguments: object) -> list[str]:
+    """Starts a module as so many processes on this machine."""
+    line = [sys.executable, "-m", "gcd_hpc.workers.ranks", str(num_processes), module]
+    return [*line, *map(str, arguments)]
 
 
 def sample_with(num_ranks: int, run_dir: Path, version: int = 1) -> None:
-    mpiexec = Path(sys.executable).parent / "mpiexec"
+    mpiexec = local_mpiexec(find_mpiexec())
     launch(
         [
-            str(mpiexec),
+            mpiexec,
             "-n",
             str(num_ranks),
             sys.executable,

@@ -22,22 +22,10 @@ from gcd_hpc.learning.training import Process
 from gcd_hpc.networks.checkpoint import load, load_state, save, save_state
 from gcd_hpc.stages import train as training
 from gcd_hpc.store.run_directory import RunDirectory
-from tests.stages.conftest import launch, small_config
+from tests.stages.conftest import launch, ranks_line, small_config
 
 pytestmark = pytest.mark.lammps
 TWENTY_STEPS = ["training.num_steps=20", "training.batch_size=4", "training.checkpoint_every=1000"]
-
-
-def torchrun_line(num_processes, *arguments):
-    line = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        f"--nproc-per-node={num_processes}",
-        "-m",
-    ]
-    return [*line, *map(str, arguments)]
 
 
 def weights_of(run_dir, version=1):
@@ -68,7 +56,7 @@ def followed(searched_run, tmp_path_factory):
         run_dir, out = tmp_path_factory.mktemp("followed") / "run", tmp_path_factory.mktemp("trace")
         shutil.copytree(searched_run, run_dir)
         RunDirectory(run_dir).config.write_text(dump(small_config(*TWENTY_STEPS)))
-        launch(torchrun_line(num, "tests.stages.traced_training", run_dir, out))
+        launch(ranks_line(num, "tests.stages.traced_training", run_dir, out))
         runs[num] = run_dir, [torch.load(out / f"rank-{rank}.pt") for rank in range(num)]
     return runs
 
@@ -152,7 +140,7 @@ def test_a_pause_file_ends_training_with_a_checkpoint_and_code_75(whole_run, run
     assert not (RunDirectory(run_dir).training_state(1)).exists()
 
 
-def test_a_signal_to_one_process_or_to_torchrun_pauses_all_and_the_rest_is_the_same_bit_for_bit(
+def test_a_signal_to_one_process_or_to_the_launcher_pauses_all_and_the_rest_is_the_same(
     followed, run_copy, tmp_path
 ):
     run_dir, log = run_copy("run", *TWENTY_STEPS), tmp_path / "log"
@@ -172,7 +160,7 @@ def test_a_signal_to_one_process_or_to_torchrun_pauses_all_and_the_rest_is_the_s
     assert len(steps_paused_at(log)) == 2
     assert 0 < first[0] < steps_paused_at(log)[1] < 20
     assert f"resumed at step {first[0]}\n" in log.read_text()
-    launch(torchrun_line(2, "gcd_hpc.stages.train", run_dir, 1))
+    launch(ranks_line(2, "gcd_hpc.stages.train", run_dir, 1))
     assert_same_model(followed[2][0], run_dir)
 
 
@@ -183,7 +171,7 @@ def pause_while_at_work(run_dir, log, send):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     with open(log, "a") as output:
         process = subprocess.Popen(
-            torchrun_line(2, "gcd_hpc.stages.train", run_dir, 1),
+            ranks_line(2, "gcd_hpc.stages.train", run_dir, 1),
             stdout=output,
             stderr=output,
             env=environment,
@@ -314,7 +302,7 @@ def test_training_that_lost_a_core_goes_on_with_the_sums_of_two_processes(
 ):
     run_dir, log = run_copy("run", *TWENTY_STEPS), tmp_path / "log"
     pause_while_at_work(run_dir, log, lambda process: process.send_signal(signal.SIGTERM))
-    launch(torchrun_line(1, "gcd_hpc.stages.train", run_dir, 1))
+    launch(ranks_line(1, "gcd_hpc.stages.train", run_dir, 1))
     assert_same_model(followed[2][0], run_dir)
 
 

@@ -1,5 +1,5 @@
-"""A training that also keeps its loss and its weights after every step: ``torchrun -m
-tests.stages.traced_training RUN OUT``.
+"""A training that also keeps its loss and its weights after every step: ``python -m
+gcd_hpc.workers.ranks NUM tests.stages.traced_training RUN OUT``.
 """
 
 import os

@@ -20,18 +20,8 @@ def make(**sections: object) -> SiteConfig:
 
 def test_on_one_machine_the_running_python_is_started_without_a_scheduler():
     site = make(mpiexec="/bin/mpiexec", training={"processes_per_node": 2})
-    torchrun = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        "-m",
-        "a.train",
-        "run",
-        "1",
-    ]
-    assert train_line(site, HERE, "a.train", ["run", "1"], TASK, 1) == torchrun
+    ranks = [sys.executable, "-m", "gcd_hpc.workers.ranks", "2", "a.train", "run", "1"]
+    assert train_line(site, HERE, "a.train", ["run", "1"], TASK, 1) == ranks
     assert sample_line(site, HERE, "a.sample", ["run", "1"]) == [
         "/bin/mpiexec",
         "-n",
@@ -164,4 +154,4 @@ def test_an_unknown_network_interface_is_told_with_the_known_ones():
 def test_what_a_site_would_run_is_told_for_every_stage_without_a_job(tmp_path, name):
     lines = launch_lines(plan_site(load_site(name), batch_size=4), tmp_path, 1)
     assert list(lines) == ["search", "select", "train", "promote", "sample", "relax"]
-    assert f"-m gcd_hpc.stages.train {tmp_path} 1" in lines["train"]
+    assert f"gcd_hpc.stages.train {tmp_path} 1" in lines["train"]

@@ -1,12 +1,22 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 import psutil
 import pytest
 
-from gcd_hpc.workers.reaper import TOKEN_NAME, descendants, end, is_alive, orphans, start_time
+from gcd_hpc.workers.reaper import (
+    TOKEN_NAME,
+    clear_up,
+    descendants,
+    end,
+    is_alive,
+    marked,
+    start_time,
+    temporary_folder,
+)
 
 SLEEP = "import time; time.sleep(60)"
 STUBBORN = (
@@ -53,13 +63,33 @@ def test_a_process_that_ignores_the_request_is_ended(start):
     assert not psutil.pid_exists(process.pid)
 
 
-def test_only_processes_of_drivers_that_are_gone_are_orphans(start):
-    start("test-token-4")
-    here = (os.getpid(), start_time(os.getpid()))
-    assert orphans({"test-token-4": here}) == []
-    assert (
-        len(orphans({"test-token-4": (here[0], here[1] - 100.0)})) == 1
-    )  # an earlier process had this id
+def test_only_drivers_that_no_longer_run_are_cleared_up_after(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    process = start("test-token-4")
+    temporary_folder("test-token-4").mkdir()
+    pid, created = os.getpid(), start_time(os.getpid())
+    clear_up({"test-token-4": (pid, created)})
+    assert process.poll() is None and temporary_folder("test-token-4").exists()
+    clear_up({"test-token-4": (pid, created - 100.0)})  # an earlier process had this id
+    assert not psutil.pid_exists(process.pid)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_of_a_driver_have_its_token_a_safe_path_and_a_folder_that_goes_with_it(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "random.py").write_text("print('not the library')")
+    code = "import os, tempfile; tempfile.mkdtemp(); print(os.environ['GCD_HPC_DRIVER'])"
+    with marked("test-token-5", is_one_machine=True):
+        line = [sys.executable, "-c", code]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+        assert (done.stdout, done.stderr) == ("test-token-5\n", "")
+        (folder,) = (tmp_path / "tmp").iterdir()
+        assert folder.stat().st_mode & 0o777 == 0o700 and len(list(folder.iterdir())) == 1
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert TOKEN_NAME not in os.environ
 
 
 def test_a_process_id_that_nobody_has_is_not_alive():

@@ -1,7 +1,9 @@
-"""Which of the processes of a launcher this is, without initialising MPI."""
+"""What a launcher says to the processes that it starts, in environment variables."""
 
 import os
 
+STORE_NAME = "GCD_HPC_STORE"
+"""File through which the processes of one machine find each other, without a listening socket."""
 LAUNCHERS = (
     ("PMI_RANK", "PMI_SIZE"),  # mpiexec of MPICH, and srun --mpi=pmi2
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # mpiexec of Open MPI
@@ -12,9 +14,9 @@ LAUNCHERS = (
 )
 
 
-def placement() -> tuple[int, int]:
+def launcher_rank() -> tuple[int, int]:
     """Number of this process among those of the innermost launcher, and how many they are; (0, 1)
-    without one.
+    without one. MPI is not initialised.
     """
     for rank, size in LAUNCHERS:
         if rank in os.environ and size in os.environ:

@@ -1,0 +1,81 @@
+"""Starts a module as several processes on this machine: ``python -m gcd_hpc.workers.ranks NUM
+MODULE ARGUMENT...``.
+
+The processes find each other through a file in a folder that only this user can read. torchrun
+would open stores for that which listen on all network interfaces, without a password, and whose
+contents it unpickles.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from gcd_hpc.stages.launched import STORE_NAME
+
+GRACE_S = 10.0
+"""Until the other processes are killed after one has ended badly."""
+POLL_S = 0.05
+FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the processes to their end. Signals to stop are passed on to all of them.
+
+    Returns:
+        the exit code of the process that ended badly first, 128 + the signal that killed it, or 0.
+    """
+    num, module = int(arguments[0]), arguments[1]
+    with tempfile.TemporaryDirectory(prefix="gcd-hpc-ranks-") as folder:
+        processes: list[subprocess.Popen[bytes]] = []
+
+        def forward(number: int, _: object) -> None:
+            for process in processes:
+                process.send_signal(number)
+
+        for number in FORWARDED:
+            signal.signal(number, forward)
+        for rank in range(num):
+            variables = {
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": str(num),
+                STORE_NAME: str(Path(folder) / "store"),
+            }
+            line = [sys.executable, "-m", module, *arguments[2:]]
+            processes.append(subprocess.Popen(line, env={**os.environ, **variables}))
+        return _wait(processes)
+
+
+def _wait(processes: Sequence["subprocess.Popen[bytes]"]) -> int:
+    """Wait for all processes; when one ends badly, end the others."""
+    while True:
+        codes = [process.poll() for process in processes]
+        failed = next((rank for rank, code in enumerate(codes) if code), None)
+        if failed is not None:
+            break
+        if None not in codes:
+            return 0
+        time.sleep(POLL_S)
+    code = codes[failed]
+    assert code is not None
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    print(f"process {failed} of {len(processes)} {how}", file=sys.stderr, flush=True)
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + GRACE_S
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    return 128 - code if code < 0 else code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

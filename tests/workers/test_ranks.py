@@ -1,0 +1,67 @@
+"""Processes of one machine, started without torchrun."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """Start a module of two processes whose code is given."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+    def begin(code: str, *arguments: str) -> subprocess.Popen:
+        (tmp_path / "module.py").write_text(
+            f"import os, sys, time\nrank = os.environ['RANK']\n{code}"
+        )
+        line = [sys.executable, "-m", "gcd_hpc.workers.ranks", "2", "module", *arguments]
+        return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    return begin
+
+
+def test_every_process_knows_its_rank_and_gets_the_arguments(start):
+    output, _ = start(
+        "sys.stdout.write(f\"{rank} {os.environ['WORLD_SIZE']} {sys.argv[1]}\\n\")", "a b"
+    ).communicate()
+    assert sorted(output.splitlines()) == ["0 2 a b", "1 2 a b"]
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "words"),
+    [
+        ("sys.exit(3)", 3, "process 1 of 2 ended with exit code 3"),
+        ("os.kill(os.getpid(), 9)", 137, "process 1 of 2 was ended by signal 9"),
+    ],
+)
+def test_the_first_that_ends_badly_ends_the_others_and_gives_the_exit_code(start, end, code, words):
+    process = start(f"{end} if rank == '1' else time.sleep(60)")
+    started = time.monotonic()
+    assert words in process.communicate()[0]
+    assert process.returncode == code
+    assert time.monotonic() - started < 30
+
+
+def test_a_request_to_stop_reaches_every_process_and_their_exit_code_comes_back(start, tmp_path):
+    process = start(
+        "import signal\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))\n"
+        "open(f'{sys.argv[1]}/ready-{rank}', 'w')\ntime.sleep(60)",
+        str(tmp_path),
+    )
+    while len(list(tmp_path.glob("ready-*"))) < 2:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == 75 == os.EX_TEMPFAIL
+
+
+def test_no_folder_is_left_behind(start, tmp_path):
+    start("print(os.environ['GCD_HPC_STORE'])").communicate()
+    assert not list(tmp_path.glob("gcd-hpc-*"))
