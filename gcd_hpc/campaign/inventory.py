@@ -16,6 +16,7 @@ from gcd_hpc.store.copies import verify_results
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_columns
+from gcd_hpc.store.potentials import verify_potential
 from gcd_hpc.store.run_directory import (
     RunDirectory,
     chunk_indices,
@@ -44,6 +45,7 @@ def verify(
     for file in files:
         verify_file(file, report, advance)
     if path.is_dir():
+        verify_potential(path, report)
         _verify_outputs(path, state, report)
         _verify_numbers(path, state, report)
         _verify_candidates(path, state, report)

@@ -74,11 +74,14 @@ class Soundness:
         ]
 
     def _place(self) -> str:
-        file = self.potential.file
-        if file is None:
-            return "no file"
-        is_shipped = any(file.parent == folder.resolve() for folder in shipped_potentials())
-        return f"{file.name} (among the potentials that LAMMPS ships)" if is_shipped else str(file)
+        shipped = [folder.resolve() for folder in shipped_potentials()]
+        places = [
+            f"{file.name} (among the potentials that LAMMPS ships)"
+            if file.parent in shipped
+            else str(file)
+            for file in self.potential.files.values()
+        ]
+        return ", ".join(places) or "no file"
 
     @property
     def head(self) -> PotentialHead | None:
@@ -121,7 +124,8 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
 
 
 def _head(potential: Potential) -> PotentialHead | None:
-    return None if potential.file is None else read_head(potential.pair_style, potential.file)
+    file = next(iter(potential.files.values()), None)
+    return None if file is None else read_head(potential.pair_style, file)
 
 
 def _lattice_constant(config: CampaignConfig, head: PotentialHead | None) -> LatticeConstant:

@@ -27,6 +27,8 @@ Replicas = Annotated[int, Field(gt=0, le=1000)]
 NumVoxels = Annotated[int, Field(ge=3, le=10_000)]
 MillerIndex = Annotated[int, Field(ge=-200, le=200)]
 Direction = tuple[MillerIndex, MillerIndex, MillerIndex]
+POTENTIAL_COMMANDS = ("pair_modify", "comm_modify", "neigh_modify")
+"""LAMMPS commands that may follow a potential; none of them runs a program or reads a file."""
 
 
 def refuse(problem: str, key: str | None = None) -> NoReturn:
@@ -118,24 +120,49 @@ class BoundaryConfig(Section):
 
 
 class PotentialConfig(Section):
-    """An interatomic potential in LAMMPS' own words."""
+    """An interatomic potential in LAMMPS' own words.
+
+    Every file that pair_style or pair_coeff names is looked for in the campaign file's folder, then
+    in LAMMPS_POTENTIALS, then among the potentials that LAMMPS ships. The run keeps a copy of it.
+    """
 
     pair_style: str
     """Name and arguments of LAMMPS' pair_style."""
-    pair_coeff: str
-    """Arguments of pair_coeff; ``{file}`` stands for the potential file."""
+    pair_coeff: str | tuple[str, ...]
+    """Arguments of pair_coeff: one text, or a list with one text for each pair_coeff command.
+    ``{file}`` stands for the potential file.
+    """
     file: str | None = None
-    """Looked for in the campaign file's folder, then among the potentials that LAMMPS ships."""
+    """The potential file, which ``{file}`` in pair_coeff stands for; others are named there."""
+    commands: tuple[str, ...] = ()
+    """Further LAMMPS commands that the potential needs: pair_modify, comm_modify or neigh_modify
+    with their arguments. They follow pair_coeff.
+    """
+
+    @property
+    def coefficients(self) -> tuple[str, ...]:
+        """Arguments of each pair_coeff command."""
+        texts = (self.pair_coeff,) if isinstance(self.pair_coeff, str) else self.pair_coeff
+        return tuple(line for text in texts for line in text.splitlines() if line.strip())
+
+    @field_validator("commands")
+    @classmethod
+    def _may_be_run(cls, commands: tuple[str, ...]) -> tuple[str, ...]:
+        for command in commands:
+            if command.split()[:1] not in [[name] for name in POTENTIAL_COMMANDS]:
+                refuse(f"must begin with one of {', '.join(POTENTIAL_COMMANDS)}, got {command!r}")
+        return commands
 
     @model_validator(mode="after")
     def _file_is_used(self) -> "PotentialConfig":
-        if self.file is not None and "{file}" not in self.pair_coeff:
+        is_used = any("{file}" in line for line in self.coefficients)
+        if self.file is not None and not is_used:
             refuse(
                 f"must contain {{file}}, where the path of {self.file} goes, got"
                 f" {self.pair_coeff!r}",
                 "pair_coeff",
             )
-        if self.file is None and "{file}" in self.pair_coeff:
+        if self.file is None and is_used:
             refuse("is required, because pair_coeff contains {file}", "file")
         return self
 
@@ -376,7 +403,10 @@ class RelaxationConfig(Section):
     potential's cutoff.
     """
     timeout_s: PositiveFloat = 12.0
-    """A structure is recorded as failed when it takes longer for every thousand atoms begun."""
+    """Processor time that LAMMPS may use for every thousand atoms begun. A structure that needs
+    more is tried once more and then recorded as failed. Waiting for a busy processor does not
+    count.
+    """
 
 
 class SelectionConfig(Section):

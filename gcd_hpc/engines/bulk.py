@@ -2,16 +2,20 @@
 and the potential's reach.
 """
 
+import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize_scalar
 
+from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.engines.child import Evaluation, LammpsChild
-from gcd_hpc.engines.potentials import Potential
-from gcd_hpc.errors import PotentialError, SimulationError
+from gcd_hpc.engines.potentials import Potential, copied_potential
+from gcd_hpc.errors import PotentialError, RunDirectoryError, SimulationError
 from gcd_hpc.files import replacing
 from gcd_hpc.structures.lattices import conventional_cell, typical_a0
 
@@ -19,6 +23,10 @@ REPLICAS = 3
 SCAN = np.arange(0.80, 1.30, 0.02)
 """Lattice constants tried first, relative to the guess."""
 TIMEOUT_S = 60.0
+NEAR = 1e-4
+"""Relative distance from the lowest energy within which the pressure must pass through zero."""
+NO_PRESSURE_BAR = 1.0
+"""Pressure that is taken for none; the search leaves 1e-3 bar where the pressure is continuous."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,53 @@ class Bulk:
     a0: float
     cohesive_ev: float
     cutoff: float
+
+
+@dataclass(frozen=True)
+class BulkRecord:
+    """A measurement together with what was measured."""
+
+    potential_sha256: str
+    element: str
+    lattice: str
+    given_a0: float | None
+    """None if the lattice constant was measured, too."""
+    bulk: Bulk
+
+    def write(self, path: Path) -> None:
+        """As JSON with a checksum, so that no edited number is taken for a measured one."""
+        content = asdict(self)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(content | {"sha256": _checksum(content)}, indent=1))
+
+    @classmethod
+    def read(cls, path: Path) -> "BulkRecord | None":
+        """What is remembered; None if nothing is, or only what a version wrote that did not state
+        a checksum.
+
+        Raises:
+            RunDirectoryError: if the file was edited or is damaged.
+        """
+        try:
+            content = json.loads(path.read_text())
+            if "sha256" not in content and all(isinstance(one, dict) for one in content.values()):
+                return None
+            if content.pop("sha256", "") == _checksum(content):
+                return cls(**content | {"bulk": Bulk(**content["bulk"])})
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise RunDirectoryError(f"{path}: cannot be read: {error.strerror}") from error
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+            pass
+        raise RunDirectoryError(
+            f"{path}: expected the bulk crystal as it was measured, got a file that was edited or"
+            " damaged; remove it and the same command measures the crystal again"
+        )
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def measure_bulk(
@@ -42,26 +97,49 @@ def measure_bulk(
     Args:
         a0: lattice constant in Å; found when None, otherwise taken as it is and only the energy is
             measured.
-        cache: JSON file that remembers the answers by the potential's hash; made when it does not
-            exist.
+        cache: file that remembers the answer for one potential and crystal; made when it does not
+            exist, made anew for another potential or crystal.
 
     Raises:
         PotentialError: if LAMMPS refuses the potential, or the crystal is not stable under it.
+        RunDirectoryError: if the cache was edited or is damaged.
     """
-    key = f"{potential.sha256} {element} {lattice} {'measured' if a0 is None else repr(a0)}"
-    known = _read_cache(cache)
-    if key in known:
-        return Bulk(**known[key])
+    known = None if cache is None else BulkRecord.read(cache)
+    if known is not None:
+        wanted = BulkRecord(potential.sha256, element, lattice, a0, known.bulk)
+        if known == wanted:
+            return known.bulk
     with LammpsChild(potential, TIMEOUT_S) as child:
         try:
             bulk = _measure(child, element, lattice, a0)
         except SimulationError as error:
-            raise PotentialError(
-                f"{potential.pair_style} {potential.pair_coeff}: {error}"
-            ) from error
+            raise PotentialError(f"{potential}: {error}") from error
     if cache is not None:
-        _write_cache(cache, known | {key: asdict(bulk)})
+        BulkRecord(potential.sha256, element, lattice, a0, bulk).write(cache)
     return bulk
+
+
+def read_prepared(
+    config: CampaignConfig, potential_folder: Path, bulk_file: Path
+) -> tuple[Potential, Bulk]:
+    """The potential and the bulk crystal of a run directory, which belong together.
+
+    Raises:
+        PotentialError: if a copy of the potential was edited or damaged, or if there is none.
+        RunDirectoryError: if the file of the bulk crystal was edited or is damaged.
+    """
+    cure = "run the campaign's command again"
+    record = BulkRecord.read(bulk_file)
+    if record is None:
+        raise PotentialError(f"{bulk_file}: expected the measured bulk crystal, got none; {cure}")
+    potential = copied_potential(config.potential, config.boundary.element, potential_folder)
+    if record.potential_sha256 != potential.sha256:
+        raise PotentialError(
+            f"{potential_folder}: expected the potential {record.potential_sha256}, which"
+            f" {bulk_file.name} was measured with, got {potential.sha256}: a file was edited or"
+            f" damaged; remove the folder and {cure}"
+        )
+    return potential, record.bulk
 
 
 def _measure(child: LammpsChild, element: str, lattice: str, a0: float | None) -> Bulk:
@@ -71,20 +149,7 @@ def _measure(child: LammpsChild, element: str, lattice: str, a0: float | None) -
             atoms.positions, np.array([np.zeros(3), atoms.cell.lengths()]), periodic_z=True
         )
 
-    if a0 is None:
-        trial = SCAN * typical_a0(element, lattice)
-        energies = [crystal(a).energies.mean() for a in trial]
-        lowest = int(np.argmin(energies))
-        if lowest in (0, len(trial) - 1) or energies[lowest] >= 0:
-            raise PotentialError(
-                f"{element} has no stable {lattice} crystal with a lattice constant from"
-                f" {trial[0]:.2f} to {trial[-1]:.2f} Å"
-            )
-        a0 = float(
-            brentq(
-                lambda a: crystal(a).pressure_bar, trial[lowest - 1], trial[lowest + 1], xtol=1e-10
-            )
-        )
+    a0 = a0 or _relaxed_a0(crystal, element, lattice)
     final = crystal(a0)
     if final.cutoff is None:
         raise PotentialError(
@@ -94,14 +159,39 @@ def _measure(child: LammpsChild, element: str, lattice: str, a0: float | None) -
     return Bulk(a0, float(final.energies.mean()), final.cutoff)
 
 
-def _read_cache(cache: Path | None) -> dict[str, dict[str, float]]:
-    """What is remembered; a file that is missing or damaged is measured anew."""
-    try:
-        return dict(json.loads(cache.read_text())) if cache is not None else {}
-    except (FileNotFoundError, ValueError):
-        return {}
+def _relaxed_a0(crystal: Callable[[float], Evaluation], element: str, lattice: str) -> float:
+    """Lattice constant of lowest energy, where the pressure is zero.
 
+    The energy is scanned, and the pressure's zero is found between the neighbours of the lowest
+    value. A potential that ends abruptly has steps in the energy where atoms leave its reach, and
+    the pressure of the neighbours may then have one sign: the lowest energy is searched first.
+    """
 
-def _write_cache(cache: Path, content: dict[str, dict[str, float]]) -> None:
-    with replacing(cache) as temporary:
-        temporary.write_text(json.dumps(content, indent=1))
+    def energy(a: float) -> float:
+        return float(crystal(a).energies.mean())
+
+    def pressure(a: float) -> float:
+        return crystal(a).pressure_bar
+
+    trial = SCAN * typical_a0(element, lattice)
+    energies = [energy(a) for a in trial]
+    lowest = int(np.argmin(energies))
+    if lowest in (0, len(trial) - 1) or energies[lowest] >= 0:
+        raise PotentialError(
+            f"{element} has no stable {lattice} crystal with a lattice constant from"
+            f" {trial[0]:.2f} to {trial[-1]:.2f} Å"
+        )
+    low, high = trial[lowest - 1], trial[lowest + 1]
+    if not pressure(low) > 0 > pressure(high):
+        a0 = float(minimize_scalar(energy, bounds=(low, high), method="bounded").x)
+        low, high = a0 * (1 - NEAR), a0 * (1 + NEAR)
+    if pressure(low) > 0 > pressure(high):
+        a0 = float(brentq(pressure, low, high, xtol=1e-10))
+        # A change of sign is no zero where the pressure jumps.
+        if abs(pressure(a0)) < NO_PRESSURE_BAR:
+            return a0
+    raise PotentialError(
+        f"{element} has no {lattice} crystal without pressure: its energy is lowest at a step near"
+        f" {a0:.4f} Å, because the potential ends abruptly; use a potential that ends smoothly, or"
+        " another cutoff"
+    )

@@ -1,4 +1,4 @@
-"""A LAMMPS process that lives over many candidates and may die on any of them (DESIGN rule 6)."""
+"""A LAMMPS process that lives over many candidates and may die on any of them."""
 
 import contextlib
 import math
@@ -7,7 +7,6 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,10 +14,12 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import psutil
 from ase.data import atomic_masses, atomic_numbers
 
 from gcd_hpc.engines.messages import LENGTH, pack, unpack
 from gcd_hpc.engines.potentials import Potential
+from gcd_hpc.engines.scratch import Scratch
 from gcd_hpc.errors import LaunchError, SimulationError
 
 START_TIMEOUT_S = 120.0
@@ -28,6 +29,14 @@ NUM_STARTS = 2
 """Times that LAMMPS is started before it counts as broken, which is nobody's structure's fault."""
 NUM_TRIES = 3
 """Times that a job is tried whose process somebody else killed."""
+NUM_TIMEOUTS = 2
+"""Times that a job is tried that exceeds its time."""
+PATIENCE = 20.0
+"""Seconds on the clock for each second of processor time that a job may take. A process that waits
+longer than this does not wait for a busy processor: it hangs.
+"""
+GLANCE_S = 0.5
+"""Time between two looks at the processor time that a job has used."""
 OUTSIDE_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """No structure sends these: they come from a scheduler, an operator, or the kernel when memory runs
 out.
@@ -141,6 +150,10 @@ class _KilledError(SimulationError):
     """The process was ended from outside."""
 
 
+class _TimeoutError(SimulationError):
+    """The process used up its time."""
+
+
 class LammpsChild:
     """Runs jobs in a separate process, started at the first job and replaced after it dies or
     hangs.
@@ -149,14 +162,15 @@ class LammpsChild:
     thread.
 
     Args:
-        timeout_s: what a job may take for every thousand atoms begun; annealing is added.
+        timeout_s: processor time of a job for every thousand atoms begun; annealing is added. A
+            process that is suspended or waits for a busy processor does not lose any of it.
     """
 
     def __init__(self, potential: Potential, timeout_s: float) -> None:
         self.potential = potential
         self.timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: Scratch | None = None
 
     def __enter__(self) -> "LammpsChild":
         return self
@@ -242,9 +256,9 @@ class LammpsChild:
             self._process.stdout.close()
             with contextlib.suppress(BrokenPipeError):  # unsent rest of a job for a child that died
                 self._process.stdin.close()
-        if self._folder is not None:
-            self._folder.cleanup()
-        self._process = self._folder = None
+        if self._scratch is not None:
+            self._scratch.remove()
+        self._process = self._scratch = None
 
     def _run(
         self,
@@ -257,8 +271,11 @@ class LammpsChild:
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """One job in, one answer out; what comes back is complete and finite."""
         header |= {
-            "pair_style": self.potential.pair_style,
-            "pair_coeff": self.potential.pair_coeff,
+            "potential": {
+                "pair_style": self.potential.pair_style,
+                "pair_coeff": self.potential.pair_coeff,
+                "commands": self.potential.commands,
+            },
             "mass": float(atomic_masses[atomic_numbers[self.potential.element]]),
             "periodic_z": periodic_z,
         }
@@ -286,19 +303,26 @@ class LammpsChild:
     def _answer(
         self, message: bytes, timeout_s: float
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """The child's answer to a job; a job whose process was killed from outside is as good as
-        not begun.
+        """The child's answer to a job.
+
+        The job is tried again when its process was killed from outside or exceeded its time: both
+        may be the machine's fault.
         """
-        tries = 0
+        num_kills = num_timeouts = 0
         while True:
-            tries += 1
             try:
                 self._start()
                 self._send(message)
-                return self._receive(timeout_s)
+                return self._receive(timeout_s, PATIENCE * timeout_s)
             except _KilledError:
                 self.close()
-                if tries == NUM_TRIES:
+                num_kills += 1
+                if num_kills == NUM_TRIES:
+                    raise
+            except _TimeoutError:
+                self.close()
+                num_timeouts += 1
+                if num_timeouts == NUM_TIMEOUTS:
                     raise
             except BaseException:
                 # also after Ctrl-C: an answer to the last job must not be taken for the next one's
@@ -318,7 +342,7 @@ class LammpsChild:
             self.close()  # what is left of one that died between two jobs or while it started
             self._launch()
             try:
-                self._receive(START_TIMEOUT_S)
+                self._receive(START_TIMEOUT_S, START_TIMEOUT_S)
                 return
             except SimulationError as error:
                 if attempt == NUM_STARTS:
@@ -331,14 +355,16 @@ class LammpsChild:
                     ) from error
 
     def _launch(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="gcd-hpc-lammps-")
-        with open(Path(self._folder.name) / "stderr", "wb") as errors:
+        self._scratch = Scratch()
+        for name, file in self.potential.files.items():
+            (self._scratch.path / name).symlink_to(file)
+        with open(self._scratch.path / "stderr", "wb") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gcd_hpc.engines.lammps_worker", str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                cwd=self._folder.name,
+                cwd=self._scratch.path,
                 env=child_environment(),
             )
 
@@ -351,13 +377,15 @@ class LammpsChild:
         except BrokenPipeError as error:
             raise self._obituary() from error
 
-    def _receive(self, timeout_s: float) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        deadline = time.monotonic() + timeout_s
-        (size,) = LENGTH.unpack(self._read(LENGTH.size, deadline, timeout_s))
-        return unpack(self._read(size, deadline, timeout_s))
+    def _receive(
+        self, processor_s: float, clock_s: float
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        assert self._process is not None
+        limit = _TimeLimit(self._process.pid, processor_s, clock_s)
+        (size,) = LENGTH.unpack(self._read(LENGTH.size, limit))
+        return unpack(self._read(size, limit))
 
-    def _read(self, size: int, deadline: float, timeout_s: float) -> bytes:
-        """Exactly ``size`` bytes before the deadline."""
+    def _read(self, size: int, limit: "_TimeLimit") -> bytes:
         assert self._process is not None
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
@@ -365,12 +393,9 @@ class LammpsChild:
         poll.register(descriptor, select.POLLIN)
         data = bytearray()
         while len(data) < size:
-            left_ms = math.ceil(1000 * (deadline - time.monotonic()))
-            if left_ms <= 0 or not poll.poll(left_ms):
-                cure = "raise relaxation.timeout_s if the structure is sound"
-                raise SimulationError(
-                    f"LAMMPS gave no answer within {timeout_s:g} s and was stopped; {cure}"
-                )
+            if not poll.poll(1000 * limit.next_look_s):
+                limit.check()
+                continue
             part = os.read(descriptor, size - len(data))
             if not part:
                 raise self._obituary()
@@ -380,17 +405,60 @@ class LammpsChild:
     def _obituary(self) -> SimulationError:
         """How the child ended, with the last line it wrote."""
         assert self._process is not None
-        assert self._folder is not None
+        assert self._scratch is not None
         try:
             code = self._process.wait(timeout=5.0)
         except subprocess.TimeoutExpired:
             return SimulationError("the LAMMPS process closed its answers")
-        lines = (
-            (Path(self._folder.name) / "stderr").read_text(errors="replace").strip().splitlines()
-        )
+        lines = (self._scratch.path / "stderr").read_text(errors="replace").strip().splitlines()
         how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
         kind = _KilledError if -code in OUTSIDE_SIGNALS else SimulationError
         return kind(f"the LAMMPS process {how}" + (f": {lines[-1]}" if lines else ""))
+
+
+class _TimeLimit:
+    """What a process may use from now on: processor time, and more generously time on the clock.
+
+    Time on the clock counts only while this process runs as well: a scheduler suspends both.
+    """
+
+    def __init__(self, pid: int, processor_s: float, clock_s: float) -> None:
+        self._process = psutil.Process(pid)
+        self._processor_s = processor_s
+        self._clock_s = clock_s
+        self.next_look_s = min(GLANCE_S, processor_s)
+        self._started_s = self._computed_s()
+        self._waited_s = 0.0
+        self._looked = time.monotonic()
+
+    def check(self) -> None:
+        """Called after each wait of ``next_look_s`` without an answer.
+
+        Raises:
+            SimulationError: if the time is used up.
+        """
+        now = time.monotonic()
+        self._waited_s += min(now - self._looked, 2 * self.next_look_s)
+        self._looked = now
+        computed_s = self._computed_s() - self._started_s
+        if computed_s >= self._processor_s:
+            raise _TimeoutError(
+                f"LAMMPS gave no answer within {self._processor_s:g} s of processor time and was"
+                " stopped; raise relaxation.timeout_s if the structure is sound"
+            )
+        if self._waited_s >= self._clock_s:
+            raise _TimeoutError(
+                f"LAMMPS gave no answer within {self._clock_s:g} s on the clock, of which it"
+                f" computed {max(0.0, computed_s):.1f} s, and was stopped"
+            )
+
+    def _computed_s(self) -> float:
+        """Processor time of the process so far; none if it has ended, which the next read finds."""
+        try:
+            times = self._process.cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(times.user + times.system)
 
 
 def _minimizer_words(minimizer: Minimizer) -> dict[str, Any]:

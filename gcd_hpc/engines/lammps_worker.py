@@ -48,7 +48,7 @@ class Worker:
         operation = {"relax": self.relax, "quench": self.quench, "evaluate": self.evaluate}[
             header["operation"]
         ]
-        forces = [header[name] for name in ("pair_style", "pair_coeff", "mass", "periodic_z")]
+        forces = [header["potential"], header["mass"], header["periodic_z"]]
         try:
             if forces != self.forces:
                 self.start(*forces)
@@ -57,11 +57,14 @@ class Worker:
             reply, results = operation(header, arrays)
             self.empty()
             self.forces = forces
+        except UnicodeDecodeError as error:
+            # The bytes that could not be decoded are LAMMPS' own message.
+            return {"error": _one_line(error.object.decode(errors="backslashreplace"))}, {}
         except Exception as error:
             # LAMMPS raises bare Exceptions, and the instance is usable again after `clear`. All
             # others are bugs of ours.
             if type(error) is Exception or isinstance(error, self.refusals):
-                return {"error": " ".join(str(error).split())}, {}
+                return {"error": _one_line(str(error))}, {}
             return {
                 "error": f"{type(error).__name__}: {error}",
                 "traceback": traceback.format_exc(),
@@ -69,7 +72,7 @@ class Worker:
         reply["seconds"] = time.perf_counter() - started
         return reply, results
 
-    def start(self, pair_style: str, pair_coeff: str, mass: float, periodic_z: bool) -> None:
+    def start(self, potential: dict[str, Any], mass: float, periodic_z: bool) -> None:
         """Forget everything and read the potential, which takes as long as ten evaluations."""
         self.commands(
             "log none",
@@ -80,13 +83,14 @@ class Worker:
             f"boundary p p {'p' if periodic_z else 'f'}",
             "region box block 0 1 0 1 0 1 units box",
             "create_box 1 box",
-            f"pair_style {pair_style}",
+            f"pair_style {potential['pair_style']}",
             f"mass 1 {mass:.17g}",
-            f"pair_coeff {pair_coeff}",
+            *(f"pair_coeff {arguments}" for arguments in potential["pair_coeff"]),
             f"neighbor {SKIN} bin",
             "neigh_modify every 1 delay 0 check yes",
             "thermo_modify norm no",
             "thermo 0",
+            *potential["commands"],
         )
 
     def fill(self, arrays: Arrays) -> None:
@@ -235,6 +239,11 @@ class Worker:
     def commands(self, *lines: str) -> None:
         for line in lines:
             self.lammps.command(line)
+
+
+def _one_line(message: str) -> str:
+    """A message without line breaks and without characters that a terminal would obey."""
+    return " ".join("".join(c if c.isprintable() else " " for c in message).split())
 
 
 def die_with_parent(parent: int) -> None:

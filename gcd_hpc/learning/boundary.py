@@ -3,16 +3,22 @@ measured bulk crystal.
 """
 
 import functools
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ase import Atoms
+
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
-from gcd_hpc.engines.bulk import Bulk, measure_bulk
+from gcd_hpc.engines.bulk import Bulk, measure_bulk, read_prepared
+from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.layout import lay_out
 from gcd_hpc.engines.potentials import Potential, find_potential
+from gcd_hpc.engines.relaxation import Relaxed, relax_boundary
+from gcd_hpc.errors import PotentialError
+from gcd_hpc.files import replacing
+from gcd_hpc.store.potentials import references
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
@@ -46,26 +52,98 @@ class BoundarySystem:
         boundary = config.boundary
         potential = find_potential(config.potential, boundary.element, folder)
         bulk = measure_bulk(potential, boundary.element, boundary.lattice, boundary.a0, bulk_cache)
-        layout = lay_out(config, boundary.a0 or bulk.a0, config.name, bulk.cutoff)
+        return cls.of(config, potential, bulk)
+
+    @classmethod
+    def of(cls, config: CampaignConfig, potential: Potential, bulk: Bulk) -> "BoundarySystem":
+        """Lay out the slabs for a bulk crystal that was measured before; same errors."""
+        layout = lay_out(config, config.boundary.a0 or bulk.a0, config.name, bulk.cutoff)
         return cls(config, potential, bulk, layout.bicrystal, layout.frame, layout.warnings)
 
 
 def prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> BoundarySystem:
     """Everything that can go wrong before the first task does so here; the run directory then
-    stands on its own.
+    stands on its own: it holds copies of the potential's files and the measured bulk crystal.
 
     Warns of what is allowed but hardly meant.
+
+    Raises:
+        GcdError: as ``BoundarySystem.build``, if the potential is not the one that the run's
+            structures were relaxed with, or if what a session before left was edited or damaged.
     """
-    setting = BoundarySystem.build(config, folder, RunDirectory(run_dir).bulk)
-    for warning in setting.warnings:
+    potential = find_potential(config.potential, config.boundary.element, folder)
+    has_structures = _check_unchanged(run_dir, potential)
+    run = RunDirectory(run_dir)
+    system = BoundarySystem.build(config, folder, run.bulk)
+    for warning in system.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    if setting.potential.file is not None and not (run_dir / setting.potential.file.name).exists():
-        shutil.copyfile(setting.potential.file, run_dir / setting.potential.file.name)
-    return setting
+    for name, file in potential.files.items():
+        _copy(file, run.potential / name, may_differ=not has_structures)
+    return system
+
+
+def _check_unchanged(run_dir: Path, potential: Potential) -> bool:
+    """Whether the run holds structures; another potential than theirs is refused."""
+    parts = RunDirectory(run_dir).all_relaxed_parts()
+    # All structures have the same, so that one file that can be read is enough.
+    known = next((one.potential_sha256 for part in parts for one in references([part])), None)
+    if known is None or known == potential.sha256:
+        return known is not None
+    files = ", ".join(map(str, potential.files.values())) or potential.pair_style
+    raise PotentialError(
+        f"{run_dir}: its structures were relaxed with the potential {known}, but {files} now has"
+        f" the hash {potential.sha256}; go back to the old potential or choose another --run-dir"
+    )
+
+
+def _copy(file: Path, copy: Path, may_differ: bool) -> None:
+    """Copy a file of the potential unless it is there; one that was cut short is replaced."""
+    content = file.read_bytes()
+    there = copy.read_bytes() if copy.exists() else b""
+    if there == content:
+        return
+    if not may_differ and not content.startswith(there):
+        raise PotentialError(
+            f"{copy}: expected the content of {file}, got something else: it was edited or"
+            " damaged; remove it and the same command copies it again"
+        )
+    with replacing(copy) as temporary:
+        temporary.write_bytes(content)
 
 
 @functools.cache
 def load_boundary_system(run_dir: str) -> BoundarySystem:
-    """The setting of a prepared run directory; kept, because a worker asks for it once a task."""
+    """The system of a prepared run directory; kept, because a worker needs it once a task.
+
+    Raises:
+        GcdError: if the copies of the potential or the bulk crystal are not those that ``prepare``
+            left.
+    """
     run = RunDirectory(run_dir)
-    return BoundarySystem.build(load_campaign(run.config), run.path, run.bulk)
+    config = load_campaign(run.config)
+    potential, bulk = read_prepared(config, run.potential, run.bulk)
+    return BoundarySystem.of(config, potential, bulk)
+
+
+def relax(atoms: Atoms, system: BoundarySystem) -> Relaxed:
+    """Relax one slab of a boundary with LAMMPS, as a campaign relaxes its candidates.
+
+    The bottom layers are held, the top layers move as one rigid body, and ``relaxation`` of the
+    campaign sets tolerances and layers.
+
+    Args:
+        atoms: a bicrystal slab whose free surfaces lie along z; positions and cell in Å. It is not
+            changed.
+        system: boundary, potential and bulk crystal, from ``BoundarySystem.build``.
+
+    Returns:
+        Positions (N, 3) in Å, energies (N,) in eV, E_gb in J/m^2, [n], the excess volume in Å and
+        how the minimiser ended.
+
+    Raises:
+        SimulationError: if the structure is no slab that LAMMPS can relax, with the reason.
+        LaunchError: if LAMMPS cannot be started.
+    """
+    relaxation = system.config.relaxation
+    with LammpsChild(system.potential, relaxation.timeout_s) as child:
+        return relax_boundary(child, atoms, system.bicrystal, system.bulk, relaxation)

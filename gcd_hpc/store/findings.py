@@ -16,6 +16,7 @@ CHECKS = {
     "energies": "E_gb follows from its own stored energies",
     "atoms": "atoms are inside the box, apart, and where the row says",
     "relaxation": "converged, stop reason and forces agree",
+    "potential": "all structures have one potential and bulk crystal: those that the run keeps",
     "shards": "every file that was finished is there, whole and with its candidates",
     "results": "results.h5 holds what the parts hold",
 }

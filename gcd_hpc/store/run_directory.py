@@ -59,7 +59,9 @@ class RunDirectory:
         """Delete what killed writers left, only where a run has files, and return how many. Only
         while nobody writes there.
         """
-        folders = (self.path / name for name in ("parts", "models", "tasks", "quarantine"))
+        folders = (
+            self.path / name for name in ("parts", "models", "tasks", "potential", "quarantine")
+        )
         hidden = [*self.path.glob(".*"), *(path for one in folders for path in one.rglob(".*"))]
         leftovers = [path for path in hidden if is_leftover(path)]
         for path in leftovers:
@@ -80,8 +82,13 @@ class RunDirectory:
 
     @property
     def bulk(self) -> Path:
-        """Measured lattice constants, cohesive energies and cutoffs."""
+        """The bulk crystal as it was measured: lattice constant, cohesive energy and cutoff."""
         return self.path / "bulk.json"
+
+    @property
+    def potential(self) -> Path:
+        """Folder with copies of all files of the potential, which the stages read."""
+        return self.path / "potential"
 
     @property
     def pause(self) -> Path:

@@ -13,8 +13,9 @@ from gcd_hpc.config.campaign import BoundaryConfig, RelaxationConfig
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.hdf5 import Columns, reading
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.parts import read_columns, read_origin
+from gcd_hpc.store.parts import read_origin
 from gcd_hpc.store.physics import boundary_of
+from gcd_hpc.store.potentials import references
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.verify import depth_beside
 from gcd_hpc.structures.bicrystal import Bicrystal
@@ -33,6 +34,8 @@ class Source:
     boundary: BoundaryConfig
     potential: dict[str, Any]
     """That section of the config."""
+    potentials: list[str]
+    """Hashes of the potentials of its candidates."""
     outer_thickness: float
     """Of the layers that belong to the free surfaces, Å."""
     attributes: dict[str, dict[str, Any]]
@@ -99,20 +102,7 @@ def sources_of(paths: Sequence[Path]) -> list[Source]:
             source.names[run] = _free_name(run or _stem(source.path), taken)
     for other in sources[1:]:
         _check_same(sources[0], other)
-    potentials = [_potentials_of(source) for source in sources]
-    for other, theirs in zip(sources[1:], potentials[1:], strict=True):
-        _compare(sources[0], other, "potential_sha256", potentials[0], theirs)
     return sources
-
-
-def _potentials_of(source: Source) -> str:
-    """Hashes of the potentials of all its candidates."""
-    return " ".join(
-        sorted(
-            set(read_columns(source.parts, ["potential_sha256"])["potential_sha256"].tolist())
-            - {""}
-        )
-    )
 
 
 def _source_of(path: Path) -> Source:
@@ -141,6 +131,7 @@ def _source_of(path: Path) -> Source:
         origin["config"],
         boundary,
         config.get("potential") or {},
+        list(dict.fromkeys(one.potential_sha256 for one in references(parts))),
         float(outer),
         merged or {"": origin},
     )
@@ -171,7 +162,17 @@ def _check_same(first: Source, other: Source) -> None:
         one.boundary.model_dump(mode="json", exclude=set(MAY_DIFFER)) for one in (first, other)
     )
     _compare(first, other, "boundary", mine, theirs)
-    for key in ("pair_style", "pair_coeff"):
+    for one in (first, other):
+        if len(one.potentials) > 1:
+            raise StoreError(
+                f"{one.path}: expected candidates of one potential, got some of each of"
+                f" {', '.join(one.potentials)}; energies of two potentials cannot be compared"
+            )
+    # Files of other programs may not state the hash: then the commands have to be the same.
+    if first.potentials and other.potentials:
+        _compare(first, other, "potential_sha256", first.potentials[0], other.potentials[0])
+        return
+    for key in ("pair_style", "pair_coeff", "commands"):
         _compare(
             first, other, f"potential.{key}", first.potential.get(key), other.potential.get(key)
         )

@@ -46,7 +46,7 @@ from gcd_hpc.config.explain import fields
         # Unknown keys
         ("sampling.num_step", 3, "unknown key, did you mean num_steps?"),
         ("num_candidates", 3, "unknown key here, did you mean sampling.num_candidates?"),
-        ("potential.zzz", 3, "unknown key, known here are pair_style, pair_coeff, file"),
+        ("potential.zzz", 3, "unknown key, known here are pair_style, pair_coeff, file, commands"),
         # Meaning
         (
             "name",

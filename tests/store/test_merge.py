@@ -213,15 +213,9 @@ def test_every_byte_is_gone_through_twice(runs, tmp_path):
         ),
         ("boundary", "element", "Mo", r"boundary\.element = W as in .*first\.h5, got Mo"),
         ("boundary", "replicas", [2, 1], r"boundary\.replicas = \[1, 1\] as in .*, got \[2, 1\]"),
-        (
-            "potential",
-            "pair_style",
-            "eam/fs",
-            r"potential\.pair_style = eam/alloy as in .*, got eam/fs",
-        ),
     ],
 )
-def test_another_boundary_or_potential_is_refused_by_the_key_that_differs(
+def test_another_boundary_is_refused_by_the_key_that_differs(
     runs, tmp_path, section, key, value, sentence
 ):
     config = yaml.safe_load(CONFIG)
@@ -244,6 +238,34 @@ def test_another_file_of_the_same_potential_is_refused(runs, tmp_path):
         ),
     ):
         merge([runs[0], other], tmp_path / "all.h5")
+
+
+def test_the_same_potential_from_a_file_at_another_path_merges(runs, tmp_path):
+    config = yaml.safe_load(CONFIG)
+    config["potential"] = {
+        "pair_style": "eam/alloy",
+        "pair_coeff": "* * /home/you/W.eam.alloy W",
+    }
+    other = write_run(tmp_path / "other", [as_model(ROWS[0], 0)], yaml.safe_dump(config))
+    assert merge([runs[0], other], tmp_path / "all.h5").num_dropped == 1
+
+
+def test_without_hashes_the_commands_of_two_potentials_have_to_be_the_same(tmp_path):
+    row = as_model(ROWS[0], 0, potential_sha256="")
+    config = yaml.safe_load(CONFIG)
+    config["potential"]["pair_style"] = "eam/fs"
+    one = write_run(tmp_path / "one", [row])
+    other = write_run(tmp_path / "other", [row], yaml.safe_dump(config))
+    sentence = r"other: expected potential\.pair_style = eam/alloy as in .*, got eam/fs"
+    with pytest.raises(StoreError, match=sentence):
+        merge([one, other], tmp_path / "all.h5")
+
+
+def test_a_run_with_structures_of_two_potentials_is_refused(runs, tmp_path):
+    rows = [as_model(ROWS[0], 0), as_model(ROWS[1], 1, potential_sha256="b" * 64)]
+    mixed = write_run(tmp_path / "mixed", rows)
+    with pytest.raises(StoreError, match="mixed: expected candidates of one potential, got some"):
+        merge([runs[0], mixed], tmp_path / "all.h5")
 
 
 def test_slabs_of_another_height_are_the_same_boundary(runs, tmp_path):

@@ -1,0 +1,80 @@
+"""Which potential the structures of a run were relaxed with, and whether the run still keeps it."""
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.engines.bulk import BulkRecord, read_prepared
+from gcd_hpc.errors import GcdError, StoreError
+from gcd_hpc.store.findings import Report
+from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.parts import read_columns
+from gcd_hpc.store.run_directory import RunDirectory
+
+CHECK = "potential"
+SAME_EV = 1e-9
+"""The same crystal measured on two machines differs by less."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the energies of structures are counted from."""
+
+    potential_sha256: str
+    cohesive_ev: float | None
+    """None in files of old versions."""
+
+    def __str__(self) -> str:
+        return f"potential {self.potential_sha256} and {self.cohesive_ev} eV an atom"
+
+    def is_as(self, other: "Reference") -> bool:
+        if self.cohesive_ev is None or other.cohesive_ev is None:
+            return self.potential_sha256 == other.potential_sha256
+        return self.potential_sha256 == other.potential_sha256 and math.isclose(
+            self.cohesive_ev, other.cohesive_ev, rel_tol=0.0, abs_tol=SAME_EV
+        )
+
+
+def references(parts: Sequence[Path]) -> list[Reference]:
+    """The different references of the structures in some part files, in their order; files that
+    cannot be read are left out.
+    """
+    found: dict[Reference, None] = {}
+    for part in parts:
+        with suppress(StoreError):  # reported where the file itself is checked
+            columns = read_columns([part], ["potential_sha256", "cohesive_ev"])
+            hashes, energies = columns["potential_sha256"], columns["cohesive_ev"]
+            for sha256, energy in zip(hashes.tolist(), energies.tolist(), strict=True):
+                if sha256:
+                    found[Reference(sha256, energy if math.isfinite(energy) else None)] = None
+    return list(found)
+
+
+def verify_potential(run_dir: Path, report: Report) -> None:
+    """Whether all structures of a run have the potential and the bulk crystal that it keeps."""
+    expected = _kept(run_dir, report)
+    for part in RunStore(run_dir).part_paths():
+        report.looked_at(CHECK)
+        for got in references([part]):
+            expected = expected or got
+            if not got.is_as(expected):
+                report.found(CHECK, expected, got, file=part)
+
+
+def _kept(run_dir: Path, report: Report) -> Reference | None:
+    """What the run directory says itself; None if it does not or cannot be trusted."""
+    run = RunDirectory(run_dir)
+    report.looked_at(CHECK)
+    try:
+        if BulkRecord.read(run.bulk) is None:
+            report.skipped(CHECK, f"{run.bulk}: made by a version that kept no checksum, or gone")
+            return None
+        config = load_campaign(run.config)
+        potential, bulk = read_prepared(config, run.potential, run.bulk)
+    except GcdError as error:
+        report.found(CHECK, "what gcd-hpc left there", error, file=run_dir)
+        return None
+    return Reference(potential.sha256, bulk.cohesive_ev)
