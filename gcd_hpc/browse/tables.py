@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -289,8 +291,12 @@ def top_table(top: Top) -> Table:
     return table
 
 
-def energies_table(records: list[dict[str, Any]]) -> Table:
-    """The energies of structure files, as ``gcd-hpc relax`` returns them, for the terminal."""
+def energies_table(records: list[dict[str, Any]]) -> Group:
+    """The energies of structure files, as ``gcd-hpc relax`` returns them, for the terminal.
+
+    The names of the files stand below the numbers, each on a line of its own, so that they are
+    never broken.
+    """
     table = Table(header_style="bold", box=None, pad_edge=False)
     numbers = {
         "[n]": ("n_fraction", 3),
@@ -299,19 +305,20 @@ def energies_table(records: list[dict[str, Any]]) -> Table:
         "excess volume (Å)": ("excess_volume_a", 3),
         "summed over (Å)": ("summed_height_a", 1),
     }
-    table.add_column("file", no_wrap=True, overflow="fold")
-    table.add_column("status", overflow="fold")
+    table.add_column("", justify="right")
+    table.add_column("status")
     for heading in numbers:
         table.add_column(Text(heading), justify="right")
-    for record in records:
-        table.add_row(
-            Text(record["file"] + (f"\n{record['id']}" if record["id"] else "")),
-            Text(": ".join(filter(None, (record["status"], _remark(record))))),
-            *(format_number(record[key], digits) for key, digits in numbers.values()),
-        )
-    if records:
-        table.caption = f"bulk crystal: {records[0]['cohesive_ev']:.5f} eV an atom"
-    return table
+    names: list[RenderableType] = []
+    for place, record in enumerate(records, start=1):
+        cells = [format_number(record[key], digits) for key, digits in numbers.values()]
+        table.add_row(str(place), record["status"], *cells)
+        name = "  ".join(filter(None, (f"{place:3d}", record["file"], record["id"])))
+        names.append(Text(name, no_wrap=True, overflow="ignore"))
+        if remark := _remark(record):
+            names.append(Padding(Text(remark), (0, 0, 0, 5)))
+    bulk = f"bulk crystal: {records[0]['cohesive_ev']:.5f} eV an atom" if records else ""
+    return Group(table, Text(), *names, Text(bulk))
 
 
 def _remark(record: dict[str, Any]) -> str:

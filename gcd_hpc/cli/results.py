@@ -46,7 +46,7 @@ def relax(
     else:
         from gcd_hpc.browse.tables import energies_table
 
-        console().print(energies_table(records))
+        console().print(energies_table(records), crop=False)
     if all(record["status"] == "failed" for record in records):
         raise typer.Exit(1)
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from gcd_hpc.browse.tables import (
     Top,
     best_by_source,
+    energies_table,
     exact_fractions,
     find_top,
     json_text,
@@ -162,3 +163,20 @@ def test_a_run_without_candidates_has_empty_tables(empty_store, per_n):
     assert best_by_source(empty_store).rows == ()
     assert rendered(top_table(Top([], {})))
     assert rendered(source_table(best_by_source(empty_store)))
+
+
+def test_names_of_files_are_never_broken_whatever_the_terminals_width():
+    name = "some/long/folder/with_structures/best_of_all_that_were_found.extxyz#12"
+    done = {
+        **{"file": name, "id": "", "status": "ok", "reason": "", "num_atoms": 261},
+        **{"num_removed": 3, "largest_shift_a": 0.31, "cohesive_ev": -8.76, "n_fraction": 0.1},
+        **{"gb_energy_j_m2": 2.8538, "excess_volume_a": 0.588, "summed_height_a": 24.5},
+    }
+    failed = done | {"status": "failed", "reason": "atoms overlap"}
+    console = Console(width=60, file=StringIO(), record=True)
+    console.print(energies_table([done, failed]), crop=False)
+    text = console.export_text()
+    lines = text.splitlines()
+    assert f"  1  {name}" in lines
+    assert "put on the lattice, by up to 0.31 Å, 3 surface atoms" in " ".join(text.split())
+    assert lines[lines.index(f"  2  {name}") + 1].strip() == "atoms overlap"
