@@ -4,6 +4,7 @@ files stay small.
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -305,3 +306,10 @@ def test_no_module_takes_rounded_fractions_for_the_key_of_an_n():
 
 def test_no_file_is_a_box_of_odds_and_ends():
     assert not [path for path in FILES if path.stem in ("utils", "helpers", "common", "misc")]
+
+
+def test_no_test_reads_what_lies_beside_the_repository():
+    """Such a test would skip, or fail, in every other clone."""
+    beside = re.compile(r"parents\[\d\] / [\"']shared")
+    tests = Path(__file__).parent.rglob("*.py")
+    assert not [path for path in tests if beside.search(path.read_text(encoding="utf-8"))]

@@ -16,31 +16,28 @@ from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.stages.evaluate import evaluate_files
 from gcd_hpc.structures.files import write_structures
 from gcd_hpc.structures.frame import Frame
+from tests.reference import ENERGIES_J_M2, GROUND_STATE, METASTABLE
 from tests.stages.conftest import CAMPAIGNS, small_config
 
 pytestmark = pytest.mark.lammps
 DATA = Path(__file__).parents[1] / "data"
 FORMS, CU = DATA / "structure_files", DATA / "cu_sigma5_310.yaml"
-GRIP = Path(__file__).parents[3] / "shared" / "data" / "grip_w_sigma5"
 
 
-@pytest.mark.skipif(
-    not GRIP.exists(), reason="GRIP's published structures lie beside the checkout, not in it"
-)
 def test_the_published_phases_have_their_published_energies():
     """D10, and the cohesive energy as measured by relaxing bulk (D3)."""
-    files = [GRIP / "gs_n0.2.dump", GRIP / "metastable_n0.4_2x1.dump"]
+    files = [GROUND_STATE, METASTABLE]
     result = CliRunner().invoke(
         app, ["relax", *map(str, files), "--campaign", str(CAMPAIGNS / "w_sigma5.yaml"), "--json"]
     )
     assert result.exit_code == 0, result.output
     ground, metastable = json.loads(result.output)
     assert (ground["gb_energy_j_m2"], ground["n_fraction"]) == (
-        pytest.approx(2.297, abs=0.002),
+        pytest.approx(ENERGIES_J_M2[GROUND_STATE], abs=2e-4),
         pytest.approx(0.2),
     )
     assert (metastable["gb_energy_j_m2"], metastable["n_fraction"]) == (
-        pytest.approx(2.469, abs=0.002),
+        pytest.approx(ENERGIES_J_M2[METASTABLE], abs=2e-4),
         pytest.approx(0.4),
     )
     assert ground["cohesive_ev"] == pytest.approx(-8.759994, abs=5e-6)

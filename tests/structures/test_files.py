@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -17,9 +16,10 @@ from gcd_hpc.structures.files import (
 )
 from gcd_hpc.structures.fingerprint import distance, energy_weights, fingerprint
 from gcd_hpc.structures.frame import Frame
+from tests import reference
+from tests.reference import GROUND_STATE, METASTABLE, phase
 from tests.structures.boundaries import W_TWIST
 
-PUBLISHED = Path(__file__).parents[3] / "shared/data/grip_w_sigma5"
 FRAME = Frame.build(W_TWIST, (15.0, 15.0), 40.0)
 
 
@@ -182,14 +182,8 @@ def test_a_fully_periodic_bicrystal_is_refused(tmp_path, atoms):
         read_structure(tmp_path / "two", "W")
 
 
-@pytest.mark.skipif(
-    not PUBLISHED.is_dir(), reason="GRIP's published structures lie beside the repository only here"
-)
-def test_the_published_structures_are_different_phases_with_their_fractions():
-    ground, other = (
-        read_structure(PUBLISHED / name, "W")
-        for name in ("gs_n0.2.dump", "metastable_n0.4_2x1.dump")
-    )
+def test_the_reference_structures_are_different_phases_with_their_fractions():
+    ground, other = phase(GROUND_STATE), phase(METASTABLE)
     assert n_fraction(len(ground), 10) == pytest.approx(0.2)
     assert n_fraction(len(other), 20) == pytest.approx(0.4)
     marks = []
@@ -198,7 +192,9 @@ def test_the_published_structures_are_different_phases_with_their_fractions():
             [atoms.positions[:, 2].min(), atoms.positions[:, 2].max()]
         )
         weights = np.where(
-            np.abs(heights) < 20, energy_weights(atoms.arrays["c_eng"], -8.759994), 0.0
+            np.abs(heights) < 20,
+            energy_weights(atoms.arrays[reference.ATOM_ENERGY], -8.759994),
+            0.0,
         )
         marks.append(fingerprint(atoms.positions, atoms.cell, weights, W_TWIST.nearest_neighbor))
     assert distance(*marks) > 0.1

@@ -1,19 +1,13 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from gcd_hpc.structures.files import read_structure
 from gcd_hpc.structures.fingerprint import distance, energy_weights, fingerprint, height_weights
 from gcd_hpc.structures.frame import Frame
+from tests.reference import ATOM_ENERGY, GROUND_STATE, METASTABLE, phase
 from tests.structures.boundaries import W_TWIST
 
 FRAME = Frame.build(W_TWIST, (27.0, 27.0), 60.0)
 RNG = np.random.default_rng(0)
-PUBLISHED = Path(__file__).parents[3] / "shared/data/grip_w_sigma5"
-needs_published = pytest.mark.skipif(
-    not PUBLISHED.is_dir(), reason="GRIP's published structures lie beside the repository only here"
-)
 
 
 def mark(positions, centre=FRAME.centre, cell=FRAME.lengths):
@@ -115,23 +109,23 @@ def test_without_boundary_atoms_there_is_nothing_to_tell_apart():
     assert distance(empty, empty) == 0.0
 
 
-def published(name, copies=1):
-    """Positions, energies and cell of a relaxed dump; of the first of several copies along x with
-    copies > 1.
+def phase_of(path, copies=1):
+    """Positions, energies and cell of a reference structure; of the first of several copies along
+    x with copies > 1.
     """
-    atoms = read_structure(PUBLISHED / name, "W")
+    atoms = phase(path)
     width = atoms.cell[0, 0] / copies
     folded = np.sort(atoms.positions[:, 0] % width)
     gap = np.argmax(np.diff(folded))  # a cut where no atom is
     first = (atoms.positions[:, 0] - folded[gap : gap + 2].mean()) % atoms.cell[0, 0] < width
     return (
         atoms.positions[first],
-        atoms.arrays["c_eng"][first],
+        atoms.arrays[ATOM_ENERGY][first],
         np.array([width, *atoms.cell.lengths()[1:]]),
     )
 
 
-def mark_published(positions, energies, lengths):
+def mark_phase(positions, energies, lengths):
     inside = (
         np.abs(positions[:, 2] - positions[:, 2].min() - np.ptp(positions[:, 2]) / 2) < 20
     )  # without the free surfaces
@@ -140,33 +134,27 @@ def mark_published(positions, energies, lengths):
     )
 
 
-@needs_published
-def test_the_published_phase_of_two_cells_is_the_same_as_one_cell_of_it():
+def test_the_reference_phase_of_two_cells_is_the_same_as_one_cell_of_it():
     """As far as the minimiser left both halves alike: their atoms are at most 0.00007 Å apart."""
     double, single = (
-        published("metastable_n0.4_2x1.dump"),
-        published("metastable_n0.4_2x1.dump", copies=2),
+        phase_of(METASTABLE),
+        phase_of(METASTABLE, copies=2),
     )
-    assert 2 * len(single[0]) == len(double[0]) == 948
-    assert distance(mark_published(*double), mark_published(*single)) < 1e-5
+    assert 2 * len(single[0]) == len(double[0]) == 848
+    assert distance(mark_phase(*double), mark_phase(*single)) < 1e-5
 
 
-@needs_published
 @pytest.mark.parametrize("copies", [1, 2])
-def test_the_published_phases_differ_whatever_the_cell(copies):
-    ground, metastable = published("gs_n0.2.dump"), published("metastable_n0.4_2x1.dump", copies)
-    assert distance(mark_published(*ground), mark_published(*metastable)) > 0.1
+def test_the_reference_phases_differ_whatever_the_cell(copies):
+    ground, metastable = phase_of(GROUND_STATE), phase_of(METASTABLE, copies)
+    assert distance(mark_phase(*ground), mark_phase(*metastable)) > 0.1
 
 
-@needs_published
-@pytest.mark.parametrize(("name", "copies"), [("gs_n0.2.dump", 1), ("metastable_n0.4_2x1.dump", 2)])
-def test_shifted_turned_and_mirrored_copies_of_a_published_phase_are_the_same(name, copies):
-    positions, energies, lengths = published(name, copies)
-    known = mark_published(positions, energies, lengths)
+@pytest.mark.parametrize(("path", "copies"), [(GROUND_STATE, 1), (METASTABLE, 2)])
+def test_shifted_turned_and_mirrored_copies_of_a_reference_phase_are_the_same(path, copies):
+    positions, energies, lengths = phase_of(path, copies)
+    known = mark_phase(positions, energies, lengths)
     for symmetry in ([1, 1, 1], [-1, 1, 1], [1, 1, -1], [-1, -1, 1]):
         moved = positions * symmetry + [3.3, -7.1, 2.0]
-        assert distance(known, mark_published(moved, energies, lengths)) < 1e-9
-        assert (
-            distance(known, mark_published(moved[:, [1, 0, 2]], energies, lengths[[1, 0, 2]]))
-            < 1e-9
-        )
+        assert distance(known, mark_phase(moved, energies, lengths)) < 1e-9
+        assert distance(known, mark_phase(moved[:, [1, 0, 2]], energies, lengths[[1, 0, 2]])) < 1e-9

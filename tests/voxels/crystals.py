@@ -1,20 +1,15 @@
-"""Structures that the tests of voxels share: ideal crystals, two grain boundaries published with
-GRIP, and crowded random atoms.
+"""Structures that the tests of voxels share: ideal crystals, windows of the reference boundaries,
+and crowded random atoms.
 """
 
 from pathlib import Path
 
 import numpy as np
-import pytest
 from ase.build import bulk
 
 from gcd_hpc.voxels.grid import Grid
+from tests.reference import phase
 
-GRIP = Path(__file__).parents[3] / "shared/data/grip_w_sigma5"
-GROUND_STATE, METASTABLE = GRIP / "gs_n0.2.dump", GRIP / "metastable_n0.4_2x1.dump"
-needs_grip = pytest.mark.skipif(
-    not GRIP.is_dir(), reason="GRIP's published structures lie beside the repository only here"
-)
 NEAREST_NEIGHBOR = 2.7408  # Å, W
 
 
@@ -29,12 +24,12 @@ def crystal(lattice: str) -> tuple[np.ndarray, Grid]:
 
 
 def boundary(path: Path) -> tuple[np.ndarray, Grid]:
-    """A window of 60 Å around the boundary of a relaxed dump, 12 voxels to 10.008 Å, empty voxels
-    at both ends.
+    """A window of 60 Å around the boundary of a reference structure, 12 voxels to 10.008 Å, empty
+    voxels at both ends.
     """
-    lines = path.read_text().splitlines()
-    positions = np.array([line.split()[2:5] for line in lines[9 : 9 + int(lines[3])]], dtype=float)
-    x, y = (float(line.split()[1]) for line in lines[5:7])
+    atoms = phase(path)
+    positions = atoms.positions
+    x, y, _ = atoms.cell.lengths()
     grid = Grid.build((12 * round(x / 10.008), 12, 72), (x, y))
     middle = (positions[:, 2].min() + positions[:, 2].max()) / 2
     window = positions[abs(positions[:, 2] - middle) < grid.lengths[2] / 2 - 2.5]

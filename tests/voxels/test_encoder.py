@@ -5,7 +5,8 @@ import torch
 from gcd_hpc.errors import StructureError
 from gcd_hpc.voxels.encoder import encode, encode_batch, occupancies
 from gcd_hpc.voxels.grid import Grid
-from tests.voxels.crystals import GROUND_STATE, METASTABLE, boundary, crowd, crystal, needs_grip
+from tests.reference import GROUND_STATE, METASTABLE
+from tests.voxels.crystals import boundary, crowd, crystal
 
 GRID = Grid.build((12, 12, 24), (10.008, 10.008))
 
@@ -138,8 +139,7 @@ def test_shared_voxels_count_where_tents_of_two_atoms_overlap():
     assert GRID.num_shared(touching.numpy()) == 4
 
 
-@needs_grip
-def test_atoms_of_the_published_boundaries_share_hardly_any_voxel():
+def test_atoms_of_the_reference_boundaries_share_hardly_any_voxel():
     for path in (GROUND_STATE, METASTABLE):
         positions, grid = boundary(path)
         assert grid.num_shared(positions) <= 16

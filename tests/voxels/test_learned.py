@@ -9,15 +9,8 @@ from gcd_hpc.learning.decoder_training import encode_with_owners, train_decoder
 from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.learned import ConvNextLayer, LearnedDecoder, decode_learned
-from tests.voxels.crystals import (
-    GROUND_STATE,
-    NEAREST_NEIGHBOR,
-    boundary,
-    compare,
-    crowd,
-    crystal,
-    needs_grip,
-)
+from tests.reference import GROUND_STATE
+from tests.voxels.crystals import NEAREST_NEIGHBOR, boundary, compare, crowd, crystal
 
 REACH = 0.45 * NEAREST_NEIGHBOR
 # Few features and little noise learn in seconds; the campaign's own options are tested in the slow
@@ -54,7 +47,6 @@ def test_a_crystal_comes_back_with_every_atom_in_its_place(bcc):
         assert error < 0.02  # A9
 
 
-@needs_grip
 @pytest.mark.slow
 def test_the_campaign_s_decoder_brings_the_ground_state_back():
     positions, grid = boundary(GROUND_STATE)

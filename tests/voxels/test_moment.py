@@ -8,15 +8,8 @@ from gcd_hpc.errors import StructureError
 from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.moment import decode_moments
-from tests.voxels.crystals import (
-    GROUND_STATE,
-    METASTABLE,
-    boundary,
-    compare,
-    crowd,
-    crystal,
-    needs_grip,
-)
+from tests.reference import GROUND_STATE, METASTABLE
+from tests.voxels.crystals import boundary, compare, crowd, crystal
 
 
 def encoded(positions: np.ndarray, grid: Grid) -> np.ndarray:
@@ -33,7 +26,6 @@ def test_crystals_come_back_exactly_wherever_they_lie_on_the_grid(lattice):
         assert error < 1e-5
 
 
-@needs_grip
 @pytest.mark.parametrize("path", [GROUND_STATE, METASTABLE], ids=["ground-state", "metastable"])
 def test_grain_boundaries_come_back_exactly(path):
     positions, grid = boundary(path)
@@ -59,7 +51,6 @@ def test_shared_voxels_never_lose_an_atom(shortest):
     assert num_shared > 0
 
 
-@needs_grip
 def test_noise_of_a_generated_array_neither_loses_nor_adds_atoms():
     positions, grid = boundary(GROUND_STATE)
     generator = np.random.default_rng(0)
@@ -99,7 +90,6 @@ def test_pure_noise_ends_in_time():
     assert time.process_time() - start < 5.0
 
 
-@needs_grip
 def test_the_paper_s_cell_decodes_within_30_ms():
     positions, grid = boundary(GROUND_STATE)
     array = encoded(positions, grid)
