@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 import gcd_hpc
-from gcd_hpc.cli.application import COMMANDS, app
+from gcd_hpc.cli.application import COMMANDS, GROUPS, app, summary
 from gcd_hpc.config.campaign import CampaignConfig, Section
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.store.run import RunCandidate
@@ -136,7 +136,7 @@ def _value(default: Any) -> str:
 def commands_page() -> str:
     """Every command with its help."""
     overall = _help()
-    options = overall[overall.index("Options:") : overall.index("Commands:")].strip()
+    options = overall[overall.index("Options:") : overall.index(f"{next(iter(GROUPS))}:")].strip()
     pieces = [
         f"{NOTE}# Commands\n",
         (
@@ -145,10 +145,7 @@ def commands_page() -> str:
         ),
         *(
             "| command | what it does |\n|---|---|",
-            *(
-                f"| [`{name}`](#{name}) | {_first_sentence(one)} |"
-                for name, one in COMMANDS.items()
-            ),
+            *(f"| [`{name}`](#{name}) | {summary(one)} |" for name, one in COMMANDS.items()),
             "",
         ),
         f"```text\n{options}\n```\n",
@@ -189,10 +186,6 @@ def _paragraph(text: str) -> str:
         if text.startswith("\b")
         else " ".join(text.split())
     )
-
-
-def _first_sentence(command: Callable[..., None]) -> str:
-    return " ".join((inspect.getdoc(command) or "").split("\n\n")[0].split())
 
 
 def python_page() -> str:

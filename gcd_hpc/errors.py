@@ -5,6 +5,9 @@ Raw arguments go to ``super().__init__`` and the sentence is formed in ``__str__
 error survives pickling between processes.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 # Controls of C0 and C1 but for tab and line feed, and those that turn the direction of writing.
 _CONTROLS = dict.fromkeys(
     [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)],
@@ -73,6 +76,13 @@ class QuarantineError(GcdError):
 
 class RunDirectoryError(GcdError):
     """A run directory that is not writable, full, in use, or belongs to another campaign."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence that names what was probably meant; empty if nothing is near."""
+    by_lower = {name.lower(): name for name in known}
+    near = get_close_matches(word[:80].lower(), by_lower, n=1)
+    return f"; did you mean {by_lower[near[0]]}?" if near else ""
 
 
 def printable(text: str) -> str:

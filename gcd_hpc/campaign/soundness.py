@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from ase.data import atomic_numbers, reference_states
@@ -16,7 +15,7 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.engines.layout import Layout, lay_out
 from gcd_hpc.engines.potentials import Potential, find_potential, shipped_potentials
 from gcd_hpc.engines.setfl import PotentialHead, read_head
-from gcd_hpc.errors import ConfigError, PotentialError
+from gcd_hpc.errors import ConfigError, PotentialError, did_you_mean
 from gcd_hpc.structures.lattices import typical_a0
 
 STYLES_TIMEOUT_S = 10.0
@@ -101,9 +100,8 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
     """
     boundary = config.boundary
     if boundary.element not in atomic_numbers or boundary.element == "X":
-        near = get_close_matches(boundary.element, list(atomic_numbers)[1:], n=1, cutoff=0.3)
-        cure = f"; did you mean {near[0]}?" if near else ""
-        problem = f"is no chemical element, got {boundary.element!r}{cure}"
+        cure = did_you_mean(boundary.element, list(atomic_numbers)[1:])
+        problem = f"must be a chemical element such as W or Cu, got {boundary.element!r}{cure}"
         raise ConfigError(source, "boundary.element", problem)
     try:
         potential = find_potential(config.potential, boundary.element, folder)
@@ -162,9 +160,8 @@ def _check_style(pair_style: str, source: str) -> list[str]:
         return ["potential.pair_style: LAMMPS does not list its styles here"]
     if style in styles:
         return []
-    near = get_close_matches(style, styles, n=1)
-    cure = f"did you mean {near[0]}?" if near else "see lmp -h for those it has"
-    problem = f"is no pair style of the LAMMPS that is installed, got {style!r}; {cure}"
+    cure = did_you_mean(style, styles) or "; see lmp -h for those it has"
+    problem = f"is no pair style of the LAMMPS that is installed, got {style!r}{cure}"
     raise ConfigError(source, "potential.pair_style", problem)
 
 

@@ -1,57 +1,90 @@
 """All commands under one name, and what becomes of their errors."""
 
+import inspect
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Annotated
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from gcd_hpc.cli.browsing import browse
 from gcd_hpc.cli.campaigns import campaign, check, rehearsal, search
 from gcd_hpc.cli.files import merge, verify
 from gcd_hpc.cli.listing import listing, show, top
+from gcd_hpc.cli.machine import doctor
+from gcd_hpc.cli.output import prepare_terminal, say
 from gcd_hpc.cli.plotting import plot
 from gcd_hpc.cli.reproduction import reproduction
 from gcd_hpc.cli.results import export, relax
 from gcd_hpc.cli.watching import failures, report, status
-from gcd_hpc.errors import GcdError, printable
+from gcd_hpc.errors import GcdError
+
+GROUPS: dict[str, dict[str, Callable[..., None]]] = {
+    "Run": {
+        "campaign": campaign,
+        "search": search,
+        "relax": relax,
+        "rehearse": rehearsal,
+        "reproduce": reproduction,
+    },
+    "Watch": {"status": status, "failures": failures, "report": report},
+    "Look at results": {
+        "top": top,
+        "ls": listing,
+        "show": show,
+        "plot": plot,
+        "browse": browse,
+    },
+    "Hand on": {"export": export, "merge": merge},
+    "Check": {"check": check, "verify": verify, "doctor": doctor},
+}
+COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
+
+
+class Groups(TyperGroup):
+    """Commands in groups, with summaries that are never cut."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                rows = [(f"{name:<9}", summary(one)) for name, one in commands.items()]
+                formatter.write_dl(rows)
+
+
+def summary(command: Callable[..., None]) -> str:
+    """The first sentence of a command's help."""
+    return " ".join((inspect.getdoc(command) or "").split("\n\n")[0].split())
+
 
 # Plain help: rich would read "[n]" as markup.
 app = typer.Typer(
+    cls=Groups,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS: dict[str, Callable[..., None]] = {
-    "campaign": campaign,
-    "search": search,
-    "check": check,
-    "status": status,
-    "failures": failures,
-    "report": report,
-    "browse": browse,
-    "rehearse": rehearsal,
-    "relax": relax,
-    "top": top,
-    "ls": listing,
-    "show": show,
-    "plot": plot,
-    "export": export,
-    "verify": verify,
-    "merge": merge,
-    "reproduce": reproduction,
-}
 for name, command in COMMANDS.items():
     app.command(name)(command)
 _debug = False
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"gcd-hpc {version('gcd-hpc')}")
+        raise typer.Exit()
+
+
 @app.callback()
 def settings(
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+    is_version_wanted: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
+    ] = False,
 ) -> None:
     """Find the low-energy structures of a grain boundary.
 
@@ -67,10 +100,11 @@ def settings(
 
 def main() -> None:
     """Run a command; a mistake that the user can mend is one line on stderr and exit code 2."""
+    prepare_terminal()
     try:
         app()
     except GcdError as error:
         if _debug:
             traceback.print_exc()
-        print(f"gcd-hpc: {printable(str(error))}", file=sys.stderr)
+        say(f"gcd-hpc: {error}", to_stderr=True)
         sys.exit(error.exit_code)

@@ -17,11 +17,11 @@ def browse(
     ] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address only.")] = False,
 ) -> None:
-    """Look at the structures of a run in a browser, also while the campaign is at work.
+    """Look at the structures of a run in a browser.
 
-    The page is served to this machine alone, under an address that nobody can guess, until Ctrl-C.
-    It only reads. On a cluster, start it with --no-open --port P and forward the port: ssh -L
-    P:127.0.0.1:P HOST.
+    Also while the campaign is at work. The page is served to this machine alone, under an address
+    that nobody can guess, until Ctrl-C. It only reads. On a cluster, start it with --no-open
+    --port P and forward the port: ssh -L P:127.0.0.1:P HOST.
 
     \b
     Examples:

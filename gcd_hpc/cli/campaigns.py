@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gcd_hpc.cli.options import CampaignFile, Json, Overrides, RunDir, SiteFile
-from gcd_hpc.cli.output import console, print_json
+from gcd_hpc.cli.output import console, print_json, say
 
 if TYPE_CHECKING:
     from gcd_hpc.campaign.driver import Outcome
@@ -71,7 +71,9 @@ def search(
     overrides: Overrides = None,
     site: SiteFile = None,
 ) -> None:
-    """Run the random search of a campaign alone, in runs/NAME-search when no --run-dir is given.
+    """Run the random search of a campaign alone.
+
+    The run directory is runs/NAME-search when no --run-dir is given.
 
     \b
     Example:
@@ -95,10 +97,11 @@ def check(
     overrides: Overrides = None,
     site: SiteFile = None,
 ) -> None:
-    """See whether a campaign file and a site file are sound, and which boundary they describe.
+    """See whether a campaign file is sound, and which boundary it describes.
 
-    Takes no second and starts nothing: for login nodes. Builds the bicrystal, finds the potential
-    and compares slabs, box, voxels and cutoff. Says what only LAMMPS can tell.
+    Looks at the site file, too. Takes no second and starts nothing: for login nodes. Builds the
+    bicrystal, finds the potential and compares slabs, box, voxels and cutoff. Says what only LAMMPS
+    can tell.
 
     \b
     Example:
@@ -114,14 +117,14 @@ def check(
         f"{config.search.num_tries} tries, {config.budget.rounds} rounds of"
         f" {config.sampling.num_candidates} candidates"
     )
-    print(f"{file}: sound: {config.boundary.element} ({config.boundary.lattice}), {work}")
+    say(f"{file}: sound: {config.boundary.element} ({config.boundary.lattice}), {work}")
     for line in found.lines():
-        print(f"  {line}")
+        say(f"  {line}")
     for line in found.unchecked:
-        print(f"  not checked: {line}")
-    print(f"site {chosen.name}: sound: mode {chosen.mode}, scheduler {chosen.scheduler}")
+        say(f"  not checked: {line}")
+    say(f"site {chosen.name}: sound: mode {chosen.mode}, scheduler {chosen.scheduler}")
     for line in found.warnings:
-        print(f"warning: {line}", file=sys.stderr)
+        say(f"warning: {line}", to_stderr=True)
 
 
 def rehearsal(
@@ -136,8 +139,9 @@ def rehearsal(
     train_s: Annotated[float, typer.Option("--train-s", help="Seconds of one training.")] = 900.0,
     json: Json = False,
 ) -> None:
-    """Simulate a campaign in asynchronous mode on a machine that you do not have yet, with failures
-    and stragglers.
+    """Simulate a campaign on a machine that you do not have yet.
+
+    The simulated campaign is in asynchronous mode and has failures and stragglers.
 
     \b
     Example:
@@ -182,7 +186,7 @@ def pause_on_signals(run_dir: Path) -> None:
     """
 
     def pause(number: int, _: Any) -> None:
-        print(f"{run_dir}: paused by {signal.Signals(number).name}; the same command goes on")
+        say(f"{run_dir}: paused by {signal.Signals(number).name}; the same command goes on")
         sys.exit(0)
 
     for number in (signal.SIGTERM, signal.SIGUSR1):

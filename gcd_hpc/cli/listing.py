@@ -61,7 +61,9 @@ def listing(
     json: Json = False,
     csv: Csv = False,
 ) -> None:
-    """Candidates of a run, whatever became of them, also while it is at work.
+    """Candidates of a run, whatever became of them.
+
+    Also while the campaign is at work.
 
     \b
     Examples:
@@ -89,8 +91,10 @@ def show(
     ],
     json: Json = False,
 ) -> None:
-    """All that is known of single candidates, with units and meanings; with --json the positions
-    and energies of their atoms, too.
+    """All that is known of single candidates.
+
+    Each value has its unit and meaning. With --json the positions and energies of the atoms are
+    shown, too.
 
     \b
     Examples:

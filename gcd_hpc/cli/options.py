@@ -1,9 +1,27 @@
 """Arguments and options that several commands have."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from gcd_hpc.errors import GcdError, did_you_mean
+
+
+def one_of_these(name: str, known: Sequence[str], meaning: str) -> Any:
+    """An option whose value is one of a few words; another is refused with the nearest of them."""
+
+    def check(value: str) -> str:
+        if value not in known:
+            names = ", ".join(known)
+            raise GcdError(
+                f"{name}: expected one of {names}, got {value}{did_you_mean(value, known)}"
+            )
+        return value
+
+    return typer.Option(name, metavar=f"[{'|'.join(known)}]", help=meaning, callback=check)
+
 
 CampaignFile = Annotated[
     Path, typer.Option("--campaign", "-c", metavar="FILE", help="Campaign file of the boundary.")

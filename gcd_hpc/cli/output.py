@@ -1,21 +1,45 @@
 """What every command writes with; rich and HDF5 are loaded when something is written."""
 
+import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gcd_hpc.errors import GcdError
+from gcd_hpc.errors import GcdError, printable
 from gcd_hpc.files import is_stream
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def console() -> "Console":
-    """Of standard output."""
-    from rich.console import Console
+def prepare_terminal() -> None:
+    """Let a terminal or pipe that lacks a character, such as Å, show a question mark for it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
-    return Console()
+
+def console() -> "Console":
+    """Of standard output. What is printed cannot steer the terminal: ids, reasons and paths may
+    hold escape sequences.
+    """
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class SafeConsole(Console):
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterator[Segment]:
+            for text, style, control in super().render(renderable, options):
+                yield Segment(text if control else printable(text), style, control)
+
+    return SafeConsole()
+
+
+def say(text: str, to_stderr: bool = False) -> None:
+    """One line of text that cannot steer the terminal."""
+    print(printable(text), file=sys.stderr if to_stderr else sys.stdout)
 
 
 def one_of(**options: bool) -> None:
@@ -29,7 +53,7 @@ def written(out: Path, what: str) -> None:
     """Say that a file was written; on standard error where what was written may be on standard
     output.
     """
-    print(f"{out}: {what}", file=sys.stderr if is_stream(out) else sys.stdout)
+    say(f"{out}: {what}", to_stderr=is_stream(out))
 
 
 def print_json(records: Any) -> None:

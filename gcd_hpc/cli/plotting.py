@@ -1,18 +1,24 @@
 """The command that draws figures of a run."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from gcd_hpc.cli.options import Results, Selection
+from gcd_hpc.cli.options import Results, Selection, one_of_these
+from gcd_hpc.cli.output import say
+
+if TYPE_CHECKING:
+    from gcd_hpc.browse.plots import What
+
+FIGURES = ("egb-n", "progress", "timeline", "registry", "rdf")
 
 
 def plot(
     run: Results,
     what: Annotated[
-        Literal["egb-n", "progress", "timeline", "registry", "rdf"],
-        typer.Option("--what", help="Which figure, see above."),
+        str,
+        one_of_these("--what", FIGURES, "Which figure, see above."),
     ] = "egb-n",
     select: Selection = "",
     out: Annotated[
@@ -40,4 +46,4 @@ def plot(
     """
     from gcd_hpc.browse.plots import plot as draw
 
-    print(draw(run, what, select, out))
+    say(str(draw(run, cast("What", what), select, out)))

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from gcd_hpc.cli.output import say
+
 STOPPED = 130
 """Exit code after a Ctrl-C, as shells have it."""
 
@@ -63,7 +65,7 @@ def reproduction(
     try:
         paths = reproduce(experiment, budget, seed, out, command)
     except KeyboardInterrupt:
-        print(f"{out}: stopped; the same command goes on")
+        say(f"{out}: stopped; the same command goes on")
         raise typer.Exit(STOPPED) from None
     for path in paths:
-        print(path)
+        say(str(path))

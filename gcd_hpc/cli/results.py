@@ -1,12 +1,24 @@
 """Commands for what a campaign found, and for structures of the user's own."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from gcd_hpc.cli.options import CampaignFile, Json, Overrides, Results, Selection
+from gcd_hpc.cli.options import (
+    CampaignFile,
+    Json,
+    Overrides,
+    Results,
+    Selection,
+    one_of_these,
+)
 from gcd_hpc.cli.output import console, print_json, written
+
+if TYPE_CHECKING:
+    from gcd_hpc.store.export import Format
+
+FORMATS = ("extxyz", "lammps-data", "lammps-dump", "poscar", "cif", "csv", "ase-db")
 
 
 def relax(
@@ -53,10 +65,7 @@ def relax(
 
 def export(
     run: Results,
-    form: Annotated[
-        Literal["extxyz", "lammps-data", "lammps-dump", "poscar", "cif", "csv", "ase-db"],
-        typer.Option("--format", help="What to write."),
-    ],
+    form: Annotated[str, one_of_these("--format", FORMATS, "What to write.")],
     out: Annotated[
         Path,
         typer.Option(
@@ -95,6 +104,6 @@ def export(
     from gcd_hpc.store.export import export as write
     from gcd_hpc.store.index import RunStore
 
-    num = write(RunStore(run), form, out, selection=select)
+    num = write(RunStore(run), cast("Format", form), out, selection=select)
     what = "row" if form == "csv" else "structure"
     written(out, f"{num:,} {what}{'' if num == 1 else 's'}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gcd_hpc.cli.options import Json, Run
-from gcd_hpc.cli.output import console, print_json
+from gcd_hpc.cli.output import console, print_json, say
 from gcd_hpc.store.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -50,8 +50,9 @@ def failures(
     ] = False,
     json: Json = False,
 ) -> None:
-    """What went wrong in a campaign, by class and reason: candidates, lost workers, work that was
-    set aside.
+    """What went wrong in a campaign, by class and reason.
+
+    Lists candidates that failed, lost workers, and work that was set aside.
 
     \b
     Example:
@@ -80,8 +81,9 @@ def report(
     ] = 300,
     json: Json = False,
 ) -> None:
-    """How well a campaign used its machines: occupancy, overhead, delays, waste, and what a
-    core-hour found.
+    """How well a campaign used its machines.
+
+    Shows occupancy, overhead, delays, waste, and what a core-hour found.
 
     With --html: what was found, as one file that opens in any browser without a network; RUN may be
     an HDF5 file of results then.
@@ -94,7 +96,7 @@ def report(
     if html is not None:
         from gcd_hpc.browse.page.report import write_report
 
-        print(write_report(run, html, structures))
+        say(str(write_report(run, html, structures)))
         return
     from gcd_hpc.accounts.report import report_of
     from gcd_hpc.browse.status import read_state

@@ -1,6 +1,9 @@
-"""Files that come with the package: campaigns, sites and batch scripts."""
+"""What comes with the package: campaigns, sites, batch scripts, and names of further packages."""
 
 import os
+import re
+import shlex
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 from gcd_hpc.errors import ConfigError
@@ -43,3 +46,28 @@ def found(path: Path, folder: str) -> Path:
         if os.path.isfile(known) and Path(folder) in name.parents:
             return known
     return path
+
+
+def install_command(extra: str) -> str:
+    """The command that installs the packages of an extra: ``train`` or ``local``.
+
+    It names the packages themselves, and so does the same in a checkout and beside a wheel.
+    """
+    try:
+        lines = requires("gcd-hpc") or []
+    except PackageNotFoundError:
+        lines = []
+    names = list(_packages(extra, lines))
+    return shlex.join(["pip", "install", *names]) if names else f"pip install 'gcd-hpc[{extra}]'"
+
+
+def _packages(extra: str, lines: list[str]) -> list[str]:
+    """Requirements of an extra, those of the extras that it names included."""
+    names: list[str] = []
+    for line in lines:
+        name, _, marker = (part.strip() for part in line.partition(";"))
+        if not re.fullmatch(rf"extra == ['\"]{extra}['\"]", marker):
+            continue
+        inner = re.fullmatch(r"gcd-hpc\[(\w+)\]", name)
+        names += _packages(inner[1], lines) if inner else [name]
+    return names

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gcd_hpc.errors import StoreError
+from gcd_hpc.errors import StoreError, did_you_mean
 from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.schema import ROW_FIELDS, Field
 
@@ -110,7 +110,8 @@ def sortable(name: str) -> Field:
     field = _SELECTABLE.get(SHORT.get(name, name))
     if field is None:
         raise StoreError(
-            f"selection: expected one of {', '.join([*SHORT, *_SELECTABLE])}, got {name}"
+            f"selection: expected one of {', '.join([*SHORT, *_SELECTABLE])}, got {name[:80]}"
+            + did_you_mean(name, [*SHORT, *_SELECTABLE])
         )
     return field
 

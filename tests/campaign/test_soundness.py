@@ -18,7 +18,7 @@ REFUSED = {
     "coarse": ("voxels.shape", "use more voxels"),
     "cutoff": ("relaxation.outer_thickness", "at least the cutoff of the potential, 7.89"),
     "dup": ("seed", "keep one"),
-    "elXx": ("boundary.element", "did you mean Xe?"),
+    "elXx": ("boundary.element", "such as W or Cu"),
     "float_miller": ("boundary.lower.x[0]", "must be a whole number"),
     "identical": ("boundary.upper", "turn one of them"),
     "incomm": ("boundary.max_strain", "choose other directions"),

