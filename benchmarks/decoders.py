@@ -21,9 +21,9 @@ from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.learning.assembly import grid_of
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.decoder_training import train_decoder
+from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate
-from gcd_hpc.stages.sample import Model, candidate, draft, generate
-from gcd_hpc.store.parts import read_columns, read_part
+from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
@@ -78,21 +78,15 @@ def fates(
     setting: BoundarySystem, run_dir: Path, decoders: dict[str, Decoder], num: int
 ) -> list[str]:
     """One line a decoder: the same generated arrays decoded, assembled and relaxed."""
-    model = Model.load(RunDirectory(run_dir).model_file(1), setting, CPU)
-    known = read_columns(
-        [RunDirectory(run_dir).training_set(1)],
-        ["n_fraction", "gb_energy_j_m2", "registry_relaxed"],
-    )
-    drafts = [draft(setting, model, known, index) for index in range(num)]
-    arrays = generate(setting, model, drafts, CPU)
+    sampler = Sampler.load(run_dir, 1, CPU)
+    drafts = [sampler.draft(index) for index in range(num)]
+    arrays = sampler.generate(drafts)
     lines = []
     with LammpsChild(setting.potential, setting.config.relaxation.timeout_s) as child:
         for name, decoder in decoders.items():
             rows = []
             for item, array in zip(drafts, arrays, strict=True):
-                row = candidate(
-                    setting, model, item, item.canvas.assemble(decoder(array.numpy())), 0.0
-                )
+                row = sampler.candidate(item, item.canvas.assemble(decoder(array.numpy())))
                 rows.append(
                     relax_candidate(setting, child, row, ScreenWindow(np.inf, {}))
                     if row.status == "sampled"

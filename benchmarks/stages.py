@@ -19,13 +19,10 @@ import numpy as np
 import torch
 
 from gcd_hpc.engines.child import LammpsChild
-from gcd_hpc.learning.assembly import grid_of
-from gcd_hpc.learning.batches import ConditionScale, Sampler, voxel_scale
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
-from gcd_hpc.learning.decoding import load_decoder
-from gcd_hpc.stages import train as training
+from gcd_hpc.learning.sampler import Sampler
+from gcd_hpc.learning.training import BoundaryTraining, Process, training_batches
 from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate
-from gcd_hpc.stages.sample import Model, sample_chunk
 from gcd_hpc.store.parts import read_columns, read_part
 from gcd_hpc.store.run_directory import RunDirectory
 
@@ -42,29 +39,22 @@ def with_precision(setting: BoundarySystem, precision: str) -> BoundarySystem:
 def step_seconds(setting: BoundarySystem, run_dir: Path, num: int = 30) -> float:
     """Median time of a training step, data included."""
     structures = read_part(RunDirectory(run_dir).training_set(1))
-    grid = grid_of(setting.frame, setting.config.voxels.shape)
-    scale = ConditionScale.fit([structure.gb_energy_j_m2 for structure in structures])
-    sampler = Sampler(setting, grid, structures, voxel_scale(structures, grid), scale, 1)
-    state = training.Training(setting, sampler, sampler, training.Process(0, 1, CPU), num)
+    fit, held = training_batches(setting, structures, 1)
+    state = BoundaryTraining(fit, held, Process(CPU), num)
     times = []
     for _ in range(num):
         started = time.perf_counter()
-        state.advance()
+        state.trainer.advance()
         times.append(time.perf_counter() - started)
     return float(np.median(times))
 
 
 def candidate_seconds(setting: BoundarySystem, run_dir: Path, num: int = 30) -> float:
     """Mean time to sample and decode a candidate."""
-    model = Model.load(RunDirectory(run_dir).model_file(1), setting, CPU)
-    known = read_columns(
-        [RunDirectory(run_dir).training_set(1)],
-        ["n_fraction", "gb_energy_j_m2", "registry_relaxed"],
-    )
-    decoder = load_decoder(run_dir, setting)
-    sample_chunk(setting, model, known, decoder, range(setting.config.sampling.batch_size), CPU)
+    sampler = replace(Sampler.load(run_dir, 1, CPU), system=setting)
+    sampler.sample(range(setting.config.sampling.batch_size))
     started = time.perf_counter()
-    sample_chunk(setting, model, known, decoder, range(num), CPU)
+    sampler.sample(range(num))
     return (time.perf_counter() - started) / num
 
 

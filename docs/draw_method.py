@@ -18,7 +18,7 @@ import gcd_hpc
 from gcd_hpc.diffusion.inpainting import inpaint, inpainting_denoiser
 from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.learning.assembly import known_mask
-from gcd_hpc.stages.sample import Round, draft
+from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
 
@@ -31,18 +31,18 @@ def main() -> None:
     """Write figures/method-encoder.png and figures/method-inpainting.png."""
     run_dir = Path(sys.argv[1])
     best = gcd_hpc.open_run(run_dir).select("version=1").lowest(1)[0]
-    around = Round.open(run_dir, 1, torch.device("cpu"))
+    around = Sampler.load(run_dir, 1, "cpu")
     states, positions = watched(around, best.index)
     draw_encoder(around, states[-1], positions)
     draw_inpainting(around, states, positions, best.gb_energy_j_m2)
 
 
-def watched(around: Round, index: int) -> tuple[list[np.ndarray], np.ndarray]:
+def watched(around: Sampler, index: int) -> tuple[list[np.ndarray], np.ndarray]:
     """The voxels (X, Y, Z) at the start, after a third of the steps, two thirds and all, in units
     of atoms; and the atoms (N, 3) Å.
     """
-    setting, model = around.setting, around.model
-    config, item = setting.config, draft(setting, model, around.known, index)
+    setting, model = around.system, around.model
+    config, item = setting.config, around.draft(index)
     known = item.canvas.perfect()[None, None] / model.scale
     mask = known_mask(config.voxels.shape, config.voxels.known)
     condition = torch.from_numpy(model.condition_scale(item.energy_j_m2, item.fraction))[None]
@@ -73,11 +73,10 @@ def watched(around: Round, index: int) -> tuple[list[np.ndarray], np.ndarray]:
     return [state.numpy() for state in states], atoms
 
 
-def draw_encoder(around: Round, array: np.ndarray, positions: np.ndarray) -> None:
+def draw_encoder(around: Sampler, array: np.ndarray, positions: np.ndarray) -> None:
     """What becomes of one atom, and one layer of atoms with its voxels."""
     spacing = (
-        np.array([*around.setting.frame.bicrystal.lengths, around.setting.frame.height])
-        / array.shape
+        np.array([*around.system.frame.bicrystal.lengths, around.system.frame.height]) / array.shape
     )
     layer = array.shape[2] // 4
     figure = Figure(figsize=(9.0, 3.2), dpi=150, layout="constrained")
@@ -122,14 +121,14 @@ def draw_encoder(around: Round, array: np.ndarray, positions: np.ndarray) -> Non
 
 
 def draw_inpainting(
-    around: Round, states: list[np.ndarray], positions: np.ndarray, energy: float
+    around: Sampler, states: list[np.ndarray], positions: np.ndarray, energy: float
 ) -> None:
     """Noise between two perfect grains becomes a boundary."""
     pitch, width = (
-        around.setting.frame.height / states[0].shape[2],
-        around.setting.frame.bicrystal.lengths[0] / states[0].shape[0],
+        around.system.frame.height / states[0].shape[2],
+        around.system.frame.bicrystal.lengths[0] / states[0].shape[0],
     )
-    known = around.setting.config.voxels.known * pitch
+    known = around.system.config.voxels.known * pitch
     figure = Figure(figsize=(9.0, 6.4), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     rows = figure.subplots(len(states) + 1, 1, sharex=True)

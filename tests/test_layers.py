@@ -281,8 +281,8 @@ def test_only_one_module_knows_the_names_of_the_files_of_a_run():
 KEYED_BY_FRACTIONS = {
     *["accounts.rehearsal", "browse.listing", "campaign.ledger", "experiments.ablations"],
     *["experiments.boundary_figures", "experiments.boundary_numbers"],
-    *["experiments.boundary_tasks", "learning.batches", "stages.result"],
-    *["stages.ranking", "stages.relaxing", "stages.select"],
+    *["experiments.boundary_tasks", "learning.batches", "learning.lowest"],
+    *["stages.result", "stages.relaxing", "stages.select"],
 }
 
 

@@ -27,7 +27,7 @@ NAME_WIDTH = 0.06
 """Of a model's name, as a share of the axis."""
 NOTICED_J_M2 = 1e-3
 """Improvements by less than this get no mark."""
-_FIELDS = ("source", "version", "status", "n_fraction", "gb_energy_j_m2", "sample_s", "relax_s")
+_FIELDS = ("source", "round", "status", "n_fraction", "gb_energy_j_m2", "sample_s", "relax_s")
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Finds:
     """Relaxed candidates in the order in which they were made, with what had been spent when they
     were.
 
-    n_fraction, energy in J/m^2, version of the model (0 is the search), relaxations, core_h: (M,).
+    n_fraction, energy in J/m^2, round (0 is the search), relaxations, core_h: (M,).
     """
 
     n_fraction: np.ndarray
     energy: np.ndarray
-    version: np.ndarray
+    round: np.ndarray
     relaxations: np.ndarray
     core_h: np.ndarray
     num_relaxations: int
@@ -62,10 +62,10 @@ def finds(run: Path, selection: str = "") -> Finds:
     store, conditions = RunStore(run), parse_selection(selection)
     with store.rows() as rows:
         columns = rows.columns(_FIELDS)
-        chosen = np.zeros(len(columns["version"]), dtype=bool)
+        chosen = np.zeros(len(columns["round"]), dtype=bool)
         chosen[selected(rows, conditions)] = True
-    columns["version"] = np.where(columns["source"] == "search", 0, columns["version"])
-    order = np.argsort(columns["version"], kind="stable")
+    columns["round"] = np.where(columns["source"] == "search", 0, columns["round"])
+    order = np.argsort(columns["round"], kind="stable")
     columns, chosen = {name: values[order] for name, values in columns.items()}, chosen[order]
     relaxations = np.cumsum(np.isin(columns["status"], ("ok", "failed")))
     before, during = _core_s(run)
@@ -75,7 +75,7 @@ def finds(run: Path, selection: str = "") -> Finds:
     return Finds(
         exact_fractions(columns["n_fraction"][chosen]),
         columns["gb_energy_j_m2"][chosen],
-        columns["version"][chosen],
+        columns["round"][chosen],
         relaxations[chosen],
         core_h[chosen],
         int(relaxations[-1]),
@@ -85,7 +85,7 @@ def finds(run: Path, selection: str = "") -> Finds:
 
 
 def _core_s(run: Path) -> tuple[dict[int, float], dict[int, float]]:
-    """Core-seconds by version, from the ledger: until its first candidate, and while its candidates
+    """Core-seconds by round, from the ledger: until its first candidate, and while its candidates
     were made; empty without a ledger.
     """
     before: dict[int, float] = defaultdict(float)
@@ -100,12 +100,12 @@ def _core_s(run: Path) -> tuple[dict[int, float], dict[int, float]]:
 def _spent(columns: Columns, before: dict[int, float], during: dict[int, float]) -> np.ndarray:
     """Core-seconds spent when each candidate was done, (M,)."""
     seconds = np.nan_to_num(columns["relax_s"]) + np.nan_to_num(columns["sample_s"])
-    for version in np.unique(columns["version"]).tolist():
-        mine = np.flatnonzero(columns["version"] == version)
+    for made_in in np.unique(columns["round"]).tolist():
+        mine = np.flatnonzero(columns["round"] == made_in)
         total = seconds[mine].sum()
-        if version in during and total > 0:
-            seconds[mine] *= during[version] / total
-        seconds[mine[0]] += before.get(version, 0.0)
+        if made_in in during and total > 0:
+            seconds[mine] *= during[made_in] / total
+        seconds[mine[0]] += before.get(made_in, 0.0)
     return np.cumsum(seconds)
 
 
@@ -142,11 +142,11 @@ def progress(run: Path, selection: str = "") -> Figure:
                 axes,
                 spent[mine],
                 found.energy[mine],
-                found.version[mine],
+                found.round[mine],
                 total,
                 colours[n_fraction],
             )
-        _mark_versions(axes, spent, found.version, total)
+        _mark_rounds(axes, spent, found.round, total)
         axes.set_xlim(0, total or 1.0)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
@@ -179,7 +179,7 @@ def _draw_best(
     axes: Axes,
     spent: np.ndarray,
     energy: np.ndarray,
-    version: np.ndarray,
+    round: np.ndarray,
     total: float,
     colour: np.ndarray,
 ) -> None:
@@ -195,7 +195,7 @@ def _draw_best(
         zorder=2,
     )
     noticed = np.concatenate([[True], -np.diff(best) > NOTICED_J_M2])
-    for mine, edge, face in ((version == 0, BLUE, "white"), (version > 0, RED, RED)):
+    for mine, edge, face in ((round == 0, BLUE, "white"), (round > 0, RED, RED)):
         some = noticed & mine
         axes.scatter(
             spent[some],
@@ -208,14 +208,14 @@ def _draw_best(
         )
 
 
-def _mark_versions(axes: Axes, spent: np.ndarray, version: np.ndarray, total: float) -> None:
-    """Where the candidates of each model begin, named where there is room."""
+def _mark_rounds(axes: Axes, spent: np.ndarray, round: np.ndarray, total: float) -> None:
+    """Where the candidates of each round begin, named where there is room."""
     transform, free = axes.get_xaxis_transform(), -np.inf
-    for number in np.unique(version).tolist():
-        first = float(spent[version == number][0]) if number else 0.0
+    for number in np.unique(round).tolist():
+        first = float(spent[round == number][0]) if number else 0.0
         axes.axvline(first, color=GREY, linewidth=0.7, linestyle=(0, (2, 3)), zorder=1)
         if first >= free:
-            name = f"model {number}" if number else "search"
+            name = f"round {number}" if number else "search"
             axes.text(
                 first,
                 1.01,
@@ -258,7 +258,7 @@ def _label_ends(axes: Axes, labels: dict[str, tuple[float, np.ndarray]]) -> None
 def _explain_marks(figure: Figure, found: Finds) -> None:
     """Legend of the marks, as far as there are any."""
     handles = []
-    by_model = found.version > 0
+    by_model = found.round > 0
     for mine, face, edge, who in (
         (~by_model, "white", BLUE, "the search"),
         (by_model, RED, RED, "a model"),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gcd_hpc.diffusion.process import per_item
 
-Sampler = Literal["ode", "sde", "restart"]
+SamplerKind = Literal["ode", "sde", "restart"]
 Score = Callable[[Tensor, Tensor], Tensor]
 """(x_t (B, ...), t (B,)) -> the score, grad log p_t(x_t), (B, ...)."""
 Draw = Callable[[], Tensor]
@@ -78,7 +78,7 @@ def denoise(
     score: Score,
     start: Tensor,
     process: Exploding,
-    sampler: Sampler,
+    sampler: SamplerKind,
     num_steps: int,
     draw: Draw,
     t_start: float = 1.0,
@@ -106,7 +106,7 @@ def denoise(
 
 
 def num_evaluations(
-    process: Exploding, sampler: Sampler, num_steps: int, t_start: float = 1.0
+    process: Exploding, sampler: SamplerKind, num_steps: int, t_start: float = 1.0
 ) -> int:
     """How often ``denoise`` asks for the score."""
     num = 0

@@ -37,9 +37,9 @@ from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.decoding import prepare_decoder
+from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.stages.promote import hold_out_losses
 from gcd_hpc.stages.ranking import lowest_energies
-from gcd_hpc.stages.sample import Round
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
@@ -323,12 +323,12 @@ def sample_variant(run_dir: Path, block: int, device: str, report: Report) -> Ar
     wall time.
     """
     clock = perf_counter if device == "cuda" else process_time
-    config, this_round = (
+    config, sampler = (
         load_boundary_system(str(run_dir)).config,
-        Round.open(run_dir, VERSION, torch.device(device)),
+        Sampler.load(run_dir, VERSION, device),
     )
     started = clock()
-    rows = this_round.candidates(
+    rows = sampler.sample(
         chunk_indices(config.sampling.num_candidates, config.sampling.chunk_size, block)
     )
     seconds = clock() - started

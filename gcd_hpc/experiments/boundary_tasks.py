@@ -23,6 +23,8 @@ from gcd_hpc.experiments.work import Arrays, Report
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.batches import low_energy_weights
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system, prepare
+from gcd_hpc.learning.candidates import new_candidate, with_structure
+from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.learning.training import Process
 from gcd_hpc.networks.checkpoint import load
 from gcd_hpc.search.tries import search_start
@@ -30,15 +32,13 @@ from gcd_hpc.seeds import REPRODUCE, SEARCH, generator
 from gcd_hpc.stages.ranking import lowest_learned
 from gcd_hpc.stages.relax import relax_chunk
 from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate, worker_child
-from gcd_hpc.stages.sample import Round
 from gcd_hpc.stages.search import search_chunk, search_one
 from gcd_hpc.stages.select import boundary_fingerprint, choose, unique
 from gcd_hpc.stages.train import train
 from gcd_hpc.store.parts import read_columns, read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
-from gcd_hpc.store.schema import Candidate, candidate_id
-from gcd_hpc.structures.energetics import closest_pair, n_fraction
+from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.fingerprint import distance
 
 COLUMNS = ("status", "n_fraction", "gb_energy_j_m2", "screen_gb_energy_j_m2")
@@ -119,7 +119,7 @@ def sample_block(run_dir: Path, block: int, device: str, report: Report) -> Arra
         indices = chunk_indices(config.sampling.num_candidates, config.sampling.chunk_size, block)
         write_part(
             path,
-            Round.open(run_dir, VERSION, torch.device(device)).candidates(indices),
+            Sampler.load(run_dir, VERSION, device).sample(indices),
             campaign_provenance(config),
         )
     report(1.0)
@@ -172,7 +172,9 @@ def search_at_known_registries(run_dir: Path, start: int, stop: int, report: Rep
         known = np.asarray(learnt[rng.choice(len(learnt), p=weights)].registry_relaxed)
         registry = setting.frame.reduced(known + jitter * rng.standard_normal(3))
         atoms, _, _ = search_start(setting.frame, setting.config.search, rng, registry)
-        return new_row(setting, index, atoms.positions, registry)
+        return with_structure(
+            setting, new_candidate(setting, "search", index), atoms.positions, registry
+        )
 
     return relax_rows(
         run_dir, setting, (begun(index) for index in range(start, stop)), stop - start, report
@@ -195,9 +197,9 @@ def relax_varied(
             setting.config.seed, REPRODUCE, AGAIN_AND_OTHERS.index(variation) + 100, index
         )
         origin = learnt[index % len(learnt)]
-        return new_row(
+        return with_structure(
             setting,
-            index,
+            new_candidate(setting, "search", index),
             varied(setting, origin, variation, index // len(learnt), rng),
             np.asarray(origin.registry_relaxed),
         )
@@ -240,31 +242,6 @@ def varied(
         (int(shaken.sum()), 3)
     )
     return setting.bicrystal.wrap(positions)
-
-
-def new_row(
-    setting: BoundarySystem,
-    index: int,
-    positions: NDArray[np.float64],
-    registry: NDArray[np.float64],
-) -> Candidate:
-    """A structure that waits for its relaxation."""
-    return Candidate(
-        id=candidate_id("search", 0, index),
-        source="search",
-        version=0,
-        round=0,
-        index=index,
-        seed=setting.config.seed,
-        status="sampled",
-        registry=registry,
-        num_atoms=len(positions),
-        n_fraction=n_fraction(len(positions), setting.bicrystal.atoms_per_plane),
-        closest_pair_a=closest_pair(positions, setting.frame.lengths),
-        sample_s=0.0,
-        cell=setting.frame.lengths,
-        unrelaxed_positions=positions,
-    )
 
 
 def relax_rows(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gcd_hpc.diffusion.exploding import Exploding, Sampler
+from gcd_hpc.diffusion.exploding import Exploding, SamplerKind
 from gcd_hpc.engines.bulk import measure_bulk
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.potentials import find_potential
@@ -70,7 +70,7 @@ class CarbonBudget:
     """Tasks that the melt-quenches are spread over."""
     programme: MeltQuench
     models: dict[Form, ParticleConfig]
-    sampler: Sampler
+    sampler: SamplerKind
     num_sampling_steps: int
     num_generated: int
     cases: tuple[Case, ...]
@@ -249,7 +249,7 @@ def sample_case(
     number: int,
     lengths: Lengths,
     config: ParticleConfig,
-    sampler: Sampler,
+    sampler: SamplerKind,
     num_steps: int,
     num: int,
     seed: int,

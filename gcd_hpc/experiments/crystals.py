@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from gcd_hpc.diffusion.exploding import Exploding, Sampler, num_evaluations
+from gcd_hpc.diffusion.exploding import Exploding, SamplerKind, num_evaluations
 from gcd_hpc.experiments import particles
 from gcd_hpc.experiments.boundary import BUDGETS, base_config, count_chunks, search_data_set
 from gcd_hpc.experiments.boundary_figures import SHOWN_A
@@ -41,7 +41,7 @@ Array = NDArray[np.float64]
 
 BOX = (float(CELLS), float(CELLS), float(CELLS))
 NEIGHBORS: dict[Lattice, int] = {"sc": 6, "bcc": 8, "fcc": 12}
-SAMPLERS: tuple[Sampler, ...] = ("ode", "sde", "restart")
+SAMPLERS: tuple[SamplerKind, ...] = ("ode", "sde", "restart")
 NUM_SHOWN = 10
 """Cells in the curves and points of a figure, as in the paper; the numbers are of all cells."""
 GOOD_RMSD = 0.02
@@ -64,7 +64,7 @@ class CrystalBudget:
 
     voxels: dict[Lattice, VoxelConfig]
     num_cells: int
-    sampler_steps: tuple[tuple[Sampler, int], ...]
+    sampler_steps: tuple[tuple[SamplerKind, int], ...]
 
 
 QUICK = CrystalBudget(
@@ -253,7 +253,7 @@ def particle_training(workshop: Workshop, lattice: Lattice) -> Task:
     return particles.training_task(workshop, lattice)
 
 
-def particle_cells(workshop: Workshop, lattice: Lattice, sampler: Sampler) -> Task:
+def particle_cells(workshop: Workshop, lattice: Lattice, sampler: SamplerKind) -> Task:
     budget = budget_of(workshop)
     config = particles.particle_config(lattice, workshop.budget)
     index = _PARTICLE_INDEX + LATTICES.index(lattice) * len(SAMPLERS) + SAMPLERS.index(sampler)
@@ -269,7 +269,7 @@ def particle_cells(workshop: Workshop, lattice: Lattice, sampler: Sampler) -> Ta
     return Task(f"particle-{lattice}-{sampler}", particles.sample_random_starts, arguments)
 
 
-def evaluations(workshop: Workshop, lattice: Lattice, sampler: Sampler) -> int:
+def evaluations(workshop: Workshop, lattice: Lattice, sampler: SamplerKind) -> int:
     """How often the particle model is asked for each cell."""
     process = Exploding(particles.particle_config(lattice, workshop.budget).max_sigma)
     return num_evaluations(process, sampler, dict(budget_of(workshop).sampler_steps)[sampler])
@@ -340,7 +340,7 @@ def order_of(cell: Array, lattice: Lattice, order: int) -> Array:
     )
 
 
-def best_sampler(described: dict[Sampler, dict[str, Any]]) -> Sampler:
+def best_sampler(described: dict[SamplerKind, dict[str, Any]]) -> SamplerKind:
     """The particle model at its best: most cells recovered, then fewest empty sites."""
     return max(
         described,

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from gcd_hpc.diffusion.exploding import Exploding, Sampler, denoise, score_matching_loss
+from gcd_hpc.diffusion.exploding import Exploding, SamplerKind, denoise, score_matching_loss
 from gcd_hpc.diffusion.process import per_item
 from gcd_hpc.experiments.voxel_crystals import CELLS, LATTICES, Lattice, crystal_cell
 from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop
@@ -216,7 +216,7 @@ def sample_particles(
     starts: ArrayLike,
     lengths: tuple[float, float, float],
     config: ParticleConfig,
-    sampler: Sampler,
+    sampler: SamplerKind,
     num_steps: int,
     seed: int,
     index: int,
@@ -276,7 +276,7 @@ def sample_random_starts(
     lattice: Lattice,
     path: Path,
     config: ParticleConfig,
-    sampler: Sampler,
+    sampler: SamplerKind,
     num_steps: int,
     num: int,
     seed: int,

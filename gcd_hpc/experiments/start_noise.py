@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from gcd_hpc.diffusion.exploding import Sampler
+from gcd_hpc.diffusion.exploding import SamplerKind
 from gcd_hpc.experiments.lattice_fit import fit_lattice
 from gcd_hpc.experiments.outcome import Outcome
 from gcd_hpc.experiments.particles import (
@@ -48,7 +48,7 @@ class StartNoiseBudget:
     """Sampling of each noise level."""
 
     num_cells: int
-    sampler: Sampler
+    sampler: SamplerKind
     num_steps: int
 
 

@@ -18,11 +18,11 @@ from gcd_hpc.engines.relaxation import relax_boundary
 from gcd_hpc.errors import CheckpointError, SimulationError
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.learning.sampler import Model, Sampler
 from gcd_hpc.learning.training import Objective, Process, training_batches
 from gcd_hpc.networks.checkpoint import load
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.result import StageResult
-from gcd_hpc.stages.sample import Model, Round, sample_chunk
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
@@ -221,12 +221,13 @@ def make_canaries(run_dir: Path, version: int, device: torch.device) -> Canaries
     Registries and what is asked for come from the first training set, so that they are the same for
     every model.
     """
-    setting, common = load_boundary_system(str(run_dir)), Round.open(run_dir, 1, device)
-    model = Model.load(RunDirectory(run_dir).model_file(version), setting, device)
-    model = replace(model, version=CANARY_ROUND, lowest_energies=common.model.lowest_energies)
-    num = setting.config.promotion.num_canaries
-    rows = sample_chunk(setting, model, common.known, common.decoder, range(num), device)
-    energies = [screened_energy(run_dir, setting, row) for row in rows if row.status == "sampled"]
+    first = Sampler.load(run_dir, 1, device)
+    model = Model.load(RunDirectory(run_dir).model_file(version), first.system, device)
+    num = first.system.config.promotion.num_canaries
+    rows = replace(first, model=model, round=CANARY_ROUND).sample(range(num))
+    energies = [
+        screened_energy(run_dir, first.system, row) for row in rows if row.status == "sampled"
+    ]
     good = [energy for energy in energies if energy is not None]
     median = float(np.median(good)) if good else None
     return Canaries(model.sha256, num, num - len(energies), len(energies) - len(good), median)

@@ -3,7 +3,7 @@ promising first.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.relaxation import SCREEN, Slab
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.learning.lowest import lowest_energies, lowest_nearby
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
 from gcd_hpc.stages.result import Scored, n_index_of
 from gcd_hpc.store.parts import read_columns
@@ -49,17 +50,6 @@ def with_score(setting: BoundarySystem, child: LammpsChild, candidate: Candidate
     return replace(candidate, score_gb_energy_j_m2=score)
 
 
-def lowest_energies(
-    fractions: Iterable[float], energies_j_m2: Iterable[float]
-) -> dict[float, float]:
-    """Lowest boundary energy of each [n], which is rounded to six digits, J/m^2."""
-    lowest: dict[float, float] = {}
-    for fraction, energy in zip(fractions, energies_j_m2, strict=True):
-        key = round(float(fraction), 6)
-        lowest[key] = min(lowest.get(key, math.inf), float(energy))
-    return lowest
-
-
 def lowest_learned(run_dir: Path, version: int) -> dict[float, float]:
     """Lowest boundary energy of each [n] in the training set of model ``version``, J/m^2."""
     columns = read_columns(
@@ -92,16 +82,6 @@ def batches_of(
     batches = [valid[number * size : (number + 1) * size] for number in range(num_batches)]
     batches[-1] += [candidate for candidate in candidates if candidate.status != "sampled"]
     return [sorted(batch, key=lambda candidate: candidate.index) for batch in batches]
-
-
-def lowest_nearby(lowest: Mapping[float, float], fraction: float) -> float:
-    """Lowest energy of the known [n] nearest to ``fraction``; [n] = 1 is [n] = 0."""
-    return lowest[min(lowest, key=lambda known: fraction_distance(known, fraction))]
-
-
-def fraction_distance(first: float, second: float) -> float:
-    apart = abs(first - second)
-    return min(apart, 1 - apart)
 
 
 def queue_entries(

@@ -1,11 +1,11 @@
-"""The seed search, chunk by chunk: try i is the same whichever worker takes its chunk (D4)."""
+"""The seed search, chunk by chunk: try i is the same whichever worker takes its chunk."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from gcd_hpc.engines.child import Anneal, LammpsChild
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.learning.candidates import new_candidate, with_structure
 from gcd_hpc.search.tries import search_start
 from gcd_hpc.seeds import SEARCH, generator
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
@@ -14,8 +14,7 @@ from gcd_hpc.stages.result import StageResult, relaxed_result
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
-from gcd_hpc.store.schema import Candidate, candidate_id
-from gcd_hpc.structures.energetics import closest_pair, n_fraction
+from gcd_hpc.store.schema import Candidate
 
 
 def search_chunk(run_dir: str, chunk: int) -> StageResult:
@@ -41,21 +40,7 @@ def search_one(
     setting: BoundarySystem, child: LammpsChild, index: int, worth: ScreenWindow, run_dir: Path
 ) -> Candidate:
     """Try ``index`` of the search, relaxed; a bug of ours on it is set aside in ``run_dir``."""
-    candidate = Candidate(
-        id=candidate_id("search", 0, index),
-        source="search",
-        version=0,
-        round=0,
-        index=index,
-        seed=setting.config.seed,
-        status="sampled",
-        potential_sha256=setting.potential.sha256,
-        cohesive_ev=setting.bulk.cohesive_ev,
-        area_a2=setting.frame.bicrystal.area,
-        surface_depth_a=setting.bulk.cutoff,
-        atoms_per_plane=setting.frame.bicrystal.atoms_per_plane,
-        cell=setting.frame.lengths,
-    )
+    candidate = new_candidate(setting, "search", index)
     try:
         candidate, anneal = started_from(setting, candidate)
     except NOT_THE_CANDIDATES_FAULT:
@@ -69,17 +54,11 @@ def started_from(setting: BoundarySystem, candidate: Candidate) -> tuple[Candida
     """The candidate with the structure that its random stream makes, and the annealing that goes
     with it.
     """
-    started, frame = time.perf_counter(), setting.frame
+    started = time.perf_counter()
     atoms, registry, anneal = search_start(
-        frame, setting.config.search, generator(setting.config.seed, SEARCH, candidate.index)
+        setting.frame,
+        setting.config.search,
+        generator(setting.config.seed, SEARCH, candidate.index),
     )
-    candidate = replace(
-        candidate,
-        registry=registry,
-        num_atoms=len(atoms),
-        n_fraction=n_fraction(len(atoms), frame.bicrystal.atoms_per_plane),
-        closest_pair_a=closest_pair(atoms.positions, frame.lengths),
-        unrelaxed_positions=atoms.positions,
-        sample_s=time.perf_counter() - started,
-    )
-    return candidate, anneal
+    seconds = time.perf_counter() - started
+    return with_structure(setting, candidate, atoms.positions, registry, seconds), anneal

@@ -10,7 +10,7 @@ CHECKS = {
     ),
     "units": "units and labels are those of the schema",
     "checksums": "every number and text is the one that was written",
-    "ids": "ids are unique and follow from source, version and index",
+    "ids": "ids are unique and follow from source, round and index",
     "status": "status, reason and results agree",
     "n": "[n] follows from the number of atoms and the boundary",
     "energies": "E_gb follows from its own stored energies",

@@ -32,7 +32,17 @@ from gcd_hpc.structures.fingerprint import (
 )
 
 Advance = Callable[[int], None]
-_FATE = ("source", "version", "index", "seed", "status", "reason", "num_atoms", "closest_pair_a")
+_FATE = (
+    "source",
+    "round",
+    "version",
+    "index",
+    "seed",
+    "status",
+    "reason",
+    "num_atoms",
+    "closest_pair_a",
+)
 """What tells one candidate that was not relaxed from another."""
 _KEYS = ("run", *_FATE, "n_fraction", "gb_energy_j_m2")
 _DIGITS = 6
@@ -228,10 +238,10 @@ def _write(file: h5py.File, rows: _Rows, sources: Sequence[Source], advance: Adv
 
 
 def _ids(columns: Columns) -> Iterator[str]:
-    made_of = (columns[name].tolist() for name in ("run", "source", "version", "index"))
+    made_of = (columns[name].tolist() for name in ("run", "source", "round", "index"))
     return (
-        f"{run}.{candidate_id(source, version, index)}"
-        for run, source, version, index in zip(*made_of, strict=True)
+        f"{run}.{candidate_id(source, made_in, index)}"
+        for run, source, made_in, index in zip(*made_of, strict=True)
     )
 
 

@@ -83,8 +83,8 @@ FIELDS: tuple[Field, ...] = (
         "id",
         "",
         "id",
-        "unique in the file: source, version of a model, index, as search-000123 or"
-        " model-01-000045; behind the run's name and a dot in a file merged from several runs",
+        "unique in the file: source, round, index, as search-000123 or model-01-000045 of round"
+        " 1; behind the run's name and a dot in a file merged from several runs",
     ),
     _text(
         "source",
@@ -93,12 +93,17 @@ FIELDS: tuple[Field, ...] = (
         "who made the structure: the seed search or a model",
         get_args(Source),
     ),
-    _int("version", "model version", "version of the model; 0 for the search"),
-    _int("round", "round", "round of the campaign"),
+    _int(
+        "version",
+        "model version",
+        "version of the model whose weights made the structure, an earlier one than the round where"
+        " the round's own model was not promoted; 0 for the search",
+    ),
+    _int("round", "round", "round of the campaign that made it; 0 for the search"),
     _int(
         "index",
         "index",
-        "number of the candidate within its source and version; its random stream hangs on it",
+        "number of the candidate within its source and round; its random stream hangs on it",
     ),
     _int("seed", "seed", "seed of the campaign"),
     _text(
@@ -322,6 +327,6 @@ class Candidate:
         object.__setattr__(self, field.name, array)
 
 
-def candidate_id(source: Source, version: int, index: int) -> str:
-    """Name of a candidate: ``search-000123`` or ``model-01-000045``."""
-    return f"search-{index:06d}" if source == "search" else f"model-{version:02d}-{index:06d}"
+def candidate_id(source: Source, round: int, index: int) -> str:
+    """Name of a candidate: ``search-000123``, or ``model-01-000045`` of round 1."""
+    return f"search-{index:06d}" if source == "search" else f"model-{round:02d}-{index:06d}"

@@ -133,7 +133,7 @@ def ordered(rows: Rows, chosen: np.ndarray, name: str, descending: bool = False)
     """
     field = sortable(name)
     # Ids sort as what they are made of, which is quicker than a million texts.
-    names = ["source", "version", "index"] if field.name == "id" else [field.name]
+    names = ["source", "round", "index"] if field.name == "id" else [field.name]
     keys = [_ranks(values[chosen]) for values in rows.columns(names).values()]
     known = np.ones(len(chosen), dtype=bool)
     if field.kind == "float":

@@ -134,7 +134,7 @@ def test_progress_counts_relaxations_and_core_hours_with_training_before_the_mod
 ):
     found = finds(run)
     assert found.energy.tolist() == [2.9, 2.7, 2.5]
-    assert found.version.tolist() == [0, 0, 1]
+    assert found.round.tolist() == [0, 0, 1]
     assert found.relaxations.tolist() == [1, 2, 3]
     assert found.num_relaxations == 4
     # Search: 20 core-seconds shared by two; training: 240 before the model's; sampling and
@@ -170,7 +170,7 @@ def test_figures_say_what_they_show(run, tmp_path):
         "[n] = 0.2",
         "by the search",
         "by a model",
-        "model 1",
+        "round 1",
     ):
         assert text in progress
     timeline = words(run, "timeline", "", tmp_path)

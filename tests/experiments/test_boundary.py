@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.config.shipped import shipped
 from gcd_hpc.experiments import work
 from gcd_hpc.experiments.boundary import (
     QUICK,
@@ -26,7 +27,6 @@ from gcd_hpc.experiments.boundary_numbers import (
     phase_hits,
 )
 from gcd_hpc.experiments.boundary_tasks import (
-    CAMPAIGNS,
     lowest_structure,
     open_run,
     search_chunks,
@@ -153,7 +153,7 @@ def test_the_models_campaign_differs_from_the_data_sets_only_in_seed_and_selecti
 
 
 def test_the_withheld_campaign_hides_both_phases():
-    selection = load_campaign(CAMPAIGNS / QUICK.campaign).selection
+    selection = load_campaign(shipped("campaigns") / QUICK.campaign).selection
     assert selection.min_energy_j_m2 > max(phase.gb_energy_j_m2 for phase in PHASES)
     assert (selection.min_energy_j_m2, selection.max_energy_j_m2) == (2.6, 2.8)
 

@@ -12,6 +12,7 @@ import torch
 from gcd_hpc.config.campaign import PromotionConfig
 from gcd_hpc.errors import CheckpointError
 from gcd_hpc.learning.boundary import load_boundary_system
+from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.learning.training import Process
 from gcd_hpc.networks.checkpoint import load, save
 from gcd_hpc.stages import train as training
@@ -22,7 +23,6 @@ from gcd_hpc.stages.promote import (
     make_canaries,
     promote,
 )
-from gcd_hpc.stages.sample import Round
 from gcd_hpc.store.run_directory import RunDirectory
 
 pytestmark = pytest.mark.lammps
@@ -79,8 +79,13 @@ def test_a_worse_model_is_not_promoted_and_its_round_samples_with_the_old_one(tr
     report = promote(str(run_dir), 2)
     assert (report.model, report.promoted) == (1, False)
     assert "hold-out loss" in report.reason
-    model = Round.open(run_dir, 2, CPU).model
-    assert (model.version, model.sha256) == (2, sha256_of(run_dir, 1))
+    sampler = Sampler.load(run_dir, 2, CPU)
+    assert (sampler.round, sampler.model.version) == (2, 1)
+    assert sampler.model.sha256 == sha256_of(run_dir, 1)
+    row = sampler.sample([0])[0]
+    assert (row.id, row.round, row.version) == ("model-02-000000", 2, 1)
+    assert row.model_sha256 == sha256_of(run_dir, 1)
+    assert Sampler.load(run_dir).round == 2
 
 
 def test_a_model_is_compared_with_the_one_in_use_and_trained_from_it(trained_copy):

@@ -11,18 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.boundary import load_boundary_system
-from gcd_hpc.stages.sample import (
-    Model,
-    Round,
-    draft,
-    draw_registry,
-    generate,
-    kept_round,
-    objection,
-    sample_task,
-)
+from gcd_hpc.learning.sampler import Sampler, objection
+from gcd_hpc.stages.sample import kept_sampler, sample_task
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.stages.conftest import sample_with, train_with
@@ -81,7 +74,7 @@ def test_a_task_whose_chunk_is_on_disk_reports_the_same_and_makes_nothing(traine
     first = sample_task(str(run_dir), 1, 0)
     written = RunDirectory(run_dir).sampled_part(1, 0).stat().st_mtime_ns
     RunDirectory(run_dir).model_file(1).unlink()
-    kept_round.cache_clear()
+    kept_sampler.cache_clear()
     assert sample_task(str(run_dir), 1, 0) == first
     assert RunDirectory(run_dir).sampled_part(1, 0).stat().st_mtime_ns == written
     assert len(first.queue) == 2
@@ -97,11 +90,11 @@ def test_a_task_whose_chunk_is_on_disk_reports_the_same_and_makes_nothing(traine
 
 def test_a_worker_keeps_the_model_of_one_round_only(trained_copy):
     run_dir = trained_copy("run")
-    kept_round.cache_clear()
+    kept_sampler.cache_clear()
     sample_task(str(run_dir), 1, 0)
     sample_task(str(run_dir), 1, 1)
-    assert (kept_round.cache_info().misses, kept_round.cache_info().hits) == (1, 1)
-    assert kept_round.cache_info().maxsize == 1
+    assert (kept_sampler.cache_info().misses, kept_sampler.cache_info().hits) == (1, 1)
+    assert kept_sampler.cache_info().maxsize == 1
 
 
 def test_sampling_again_makes_only_the_missing_chunks_and_makes_them_the_same(
@@ -121,18 +114,36 @@ def test_sampling_again_makes_only_the_missing_chunks_and_makes_them_the_same(
         assert np.array_equal(old.unrelaxed_positions, new.unrelaxed_positions)
 
 
+def test_a_sampler_gives_any_candidates_as_the_campaign_makes_them(trained_copy):
+    run_dir = trained_copy("run", "sampling.chunk_size=3", "sampling.num_candidates=5")
+    sample_with(2, run_dir)
+    files = RunDirectory(run_dir)
+    expected = [row for chunk in (0, 1) for row in read_part(files.sampled_part(1, chunk))]
+    sampler = Sampler.load(run_dir)
+    assert [sampler.batch_of(index) for index in (1, 2, 4)] == [range(2), range(2, 3), range(3, 5)]
+    for row in sampler.sample([4, 0, 2]):
+        other = expected[row.index]
+        assert (row.id, row.status, row.round, row.version) == (other.id, other.status, 1, 1)
+        assert np.array_equal(row.unrelaxed_positions, other.unrelaxed_positions)
+
+
+def test_a_run_without_a_model_is_named_when_it_is_sampled(searched_run):
+    with pytest.raises(StoreError, match=r"expected a trained model, got none"):
+        Sampler.load(searched_run)
+
+
 def test_all_fractions_are_asked_for_in_turn_below_the_known_energies(trained_run):
-    setting = load_boundary_system(str(trained_run))
-    model = Model.load(RunDirectory(trained_run).model_file(1), setting, torch.device("cpu"))
-    targets = [model.target(setting, index) for index in range(20)]
+    sampler = Sampler.load(trained_run, 1, "cpu")
+    targets = [sampler.target(index) for index in range(20)]
     assert [fraction for _, fraction in targets] == [
         pytest.approx(index % 10 / 10) for index in range(20)
     ]
-    assert all(energy < min(model.lowest_energies.values()) + 3.0 for energy, _ in targets)
+    assert all(energy < min(sampler.lowest.values()) + 3.0 for energy, _ in targets)
+    margin = sampler.system.config.sampling.energy_margin_j_m2
     for energy, fraction in targets:
-        known = model.lowest_energies.get(round(fraction, 6))
+        known = sampler.lowest.get(round(fraction, 6))
         if known is not None:
-            assert energy == pytest.approx(known - setting.config.sampling.energy_margin_j_m2)
+            assert energy == pytest.approx(known - margin)
 
 
 def test_a_damaged_model_file_is_named_and_nothing_is_sampled(trained_run, tmp_path):
@@ -161,15 +172,16 @@ def test_registries_come_from_the_training_set_for_their_share_of_the_candidates
         "gb_energy_j_m2": np.array([2.3, 2.5]),
         "registry_relaxed": registries,
     }
+    sampler = Sampler(setting, None, 1, known, None, torch.device("cpu"))
     drawn = np.array(
-        [draw_registry(setting, known, 0.4, np.random.default_rng(index)) for index in range(400)]
+        [sampler.draw_registry(0.4, np.random.default_rng(index)) for index in range(400)]
     )
     copied = np.isclose(drawn[:, 2], 0.7)
     assert 150 < copied.sum() < 250
     # Of the lattice points that stand for one registry any may be taken; all join the grains alike.
     assert np.allclose(drawn[copied], drawn[copied][0])
     nearest = np.array(
-        [draw_registry(setting, known, 0.9, np.random.default_rng(index)) for index in range(400)]
+        [sampler.draw_registry(0.9, np.random.default_rng(index)) for index in range(400)]
     )
     assert np.allclose(np.isclose(nearest[:, 2], 0.5), copied), (
         "[n] = 0.9 is nearer to 0.2 than to 0.4, for 1 is 0"
@@ -220,32 +232,25 @@ def test_repaint_trains_without_the_known_layers_and_is_given_them_when_it_sampl
     ]
     run_dir = run_copy("run", *options)
     train_with(1, run_dir)
-    setting, opened = (
-        load_boundary_system(str(run_dir)),
-        Round.open(run_dir, 1, torch.device("cpu")),
-    )
-    shown = []
-    opened.model.network.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
-    drafts = [draft(setting, opened.model, opened.known, index) for index in range(2)]
-    arrays = generate(setting, opened.model, drafts, torch.device("cpu"))
+    sampler, shown = Sampler.load(run_dir, 1, "cpu"), []
+    setting = sampler.system
+    sampler.model.network.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
+    drafts = [sampler.draft(index) for index in range(2)]
+    arrays = sampler.generate(drafts)
     perfect = torch.stack([item.canvas.perfect() for item in drafts])
     mask = known_mask(setting.config.voxels.shape, setting.config.voxels.known)
     torch.testing.assert_close(arrays[:, mask], perfect[:, mask], rtol=0, atol=1e-6)
     assert len(shown) == 3 * 2  # steps times resamples
     assert all(not x[:, 1:].any() and x[:, 0].all() for x in shown)
-    assert torch.equal(generate(setting, opened.model, drafts, torch.device("cpu")), arrays)
+    assert torch.equal(sampler.generate(drafts), arrays)
 
 
 def test_repainted_candidates_do_not_depend_on_their_batch_and_palette_does_not_resample(
     trained_copy,
 ):
     def arrays_of(run_dir, indices):
-        setting, opened = (
-            load_boundary_system(str(run_dir)),
-            Round.open(run_dir, 1, torch.device("cpu")),
-        )
-        drafts = [draft(setting, opened.model, opened.known, index) for index in indices]
-        return generate(setting, opened.model, drafts, torch.device("cpu"))
+        sampler = Sampler.load(run_dir, 1, "cpu")
+        return sampler.generate([sampler.draft(index) for index in indices])
 
     palette, again = trained_copy("palette"), trained_copy("again", "sampling.resamples=9")
     assert torch.equal(arrays_of(again, [0, 1]), arrays_of(palette, [0, 1]))

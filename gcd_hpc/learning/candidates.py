@@ -1,0 +1,60 @@
+"""New candidates: what is known of a structure before it is relaxed."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.store.schema import Candidate, Source, candidate_id
+from gcd_hpc.structures.energetics import closest_pair, n_fraction
+
+
+def new_candidate(
+    system: BoundarySystem, source: Source, index: int, round: int = 0, version: int = 0
+) -> Candidate:
+    """Candidate ``index`` of its source and round, which has no structure yet.
+
+    Args:
+        version: model whose weights make the structure; 0 without one.
+    """
+    return Candidate(
+        id=candidate_id(source, round, index),
+        source=source,
+        version=version,
+        round=round,
+        index=index,
+        seed=system.config.seed,
+        status="sampled",
+        potential_sha256=system.potential.sha256,
+        cohesive_ev=system.bulk.cohesive_ev,
+        area_a2=system.bicrystal.area,
+        surface_depth_a=system.bulk.cutoff,
+        atoms_per_plane=system.bicrystal.atoms_per_plane,
+        cell=system.frame.lengths,
+    )
+
+
+def with_structure(
+    system: BoundarySystem,
+    candidate: Candidate,
+    positions: NDArray[np.float64],
+    registry: NDArray[np.float64],
+    seconds: float = 0.0,
+) -> Candidate:
+    """The candidate with its unrelaxed structure.
+
+    Args:
+        positions: (N, 3) Å.
+        registry: (dx, dy, dz) of the upper grain, Å.
+        seconds: time that it took to make the structure.
+    """
+    return replace(
+        candidate,
+        registry=registry,
+        num_atoms=len(positions),
+        n_fraction=n_fraction(len(positions), system.bicrystal.atoms_per_plane),
+        closest_pair_a=closest_pair(positions, system.frame.lengths),
+        unrelaxed_positions=positions,
+        sample_s=seconds,
+    )

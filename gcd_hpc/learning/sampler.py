@@ -1,0 +1,312 @@
+"""New candidates of a trained model: ``Sampler.load("runs/w_sigma5").sample(range(4))``.
+
+Candidate i of a round draws from its own random stream and shares its batch with the same
+neighbours in every call, so it is the same to the last bit, however many are asked for.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gcd_hpc.diffusion.inpainting import inpaint, inpainting_denoiser
+from gcd_hpc.diffusion.process import Schedule
+from gcd_hpc.diffusion.repaint import repaint
+from gcd_hpc.errors import StoreError
+from gcd_hpc.learning.assembly import Canvas, grid_of, known_mask
+from gcd_hpc.learning.batches import NUM_CONDITIONS, ConditionScale, low_energy_weights
+from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.learning.candidates import new_candidate, with_structure
+from gcd_hpc.learning.decoding import Decoder, load_decoder
+from gcd_hpc.learning.lowest import fraction_distance, lowest_energies, lowest_nearby
+from gcd_hpc.networks.checkpoint import load, load_weights
+from gcd_hpc.networks.precision import autocast_dtype
+from gcd_hpc.networks.unet import UNet
+from gcd_hpc.seeds import SAMPLING, generator
+from gcd_hpc.store.hdf5 import Columns
+from gcd_hpc.store.parts import read_columns
+from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.store.schema import Candidate
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network with the units of its inputs."""
+
+    network: UNet
+    version: int
+    sha256: str
+    """Content of the weights and the metadata."""
+    scale: float
+    """Standard deviation of the voxel values that it learned from."""
+    condition_scale: ConditionScale
+    num_parts: int
+    """Parts of a batch that its training summed."""
+
+    @classmethod
+    def load(cls, path: Path, system: BoundarySystem, device: torch.device) -> "Model":
+        """The model of a file.
+
+        Raises:
+            CheckpointError: if the file is missing or damaged, of another network, or not finite.
+        """
+        weights, metadata = load(path)
+        network = UNet(system.config.network, NUM_CONDITIONS)
+        load_weights(network, weights, path)
+        return cls(
+            network.to(device).eval(),
+            metadata["version"],
+            metadata["sha256"],
+            metadata["scale"],
+            ConditionScale(**metadata["condition_scale"]),
+            metadata.get("num_parts", 1),
+        )
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One candidate before generation: its canvas, its noise and what it is asked for."""
+
+    index: int
+    canvas: Canvas
+    noise: NDArray[np.float32]
+    energy_j_m2: float
+    """Boundary energy that the model is asked for; NaN without conditions."""
+    fraction: float
+    """[n] that the model is asked for; NaN without conditions."""
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A model, the round that it samples for, and what this round knows.
+
+    The round is the key of the random streams; the weights may be those of an earlier model.
+    """
+
+    system: BoundarySystem
+    model: Model
+    round: int
+    known: Columns
+    """n_fraction, gb_energy_j_m2 and registry_relaxed of the round's training set."""
+    decoder: Decoder
+    device: torch.device
+
+    @classmethod
+    def load(
+        cls,
+        run: str | Path,
+        round: int | None = None,
+        device: str | torch.device | None = None,
+    ) -> "Sampler":
+        """The sampler of a round of a run, with the weights of the model in use then.
+
+        Args:
+            run: run directory.
+            round: the newest one with a model in use when not given.
+            device: a GPU if there is one when not given.
+
+        Raises:
+            GcdError: if there is no such model, or if its file is damaged.
+        """
+        files = RunDirectory(run)
+        if round is None:
+            round = newest_round(files)
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = torch.device(device)
+        system = load_boundary_system(str(run))
+        known = read_columns(
+            [files.training_set(round)], ["n_fraction", "gb_energy_j_m2", "registry_relaxed"]
+        )
+        model = Model.load(files.model_file(files.model_in_use(round)), system, device)
+        return cls(system, model, round, known, load_decoder(Path(run), system), device)
+
+    def sample(self, indices: Iterable[int]) -> list[Candidate]:
+        """Candidates of these indices, decoded and checked but not relaxed.
+
+        Their status is "sampled", or "invalid" with the reason. Whole batches are made, also for a
+        part of one: the last bits depend on a batch's size.
+        """
+        wanted = list(indices)
+        made: dict[int, Candidate] = {}
+        for batch in dict.fromkeys(self.batch_of(index) for index in wanted):
+            made |= {row.index: row for row in self._make(batch)}
+        return [made[index] for index in wanted]
+
+    def batch_of(self, index: int) -> range:
+        """Indices that share a batch with this one: a chunk of the campaign in whole batches."""
+        sampling = self.system.config.sampling
+        chunk = index // sampling.chunk_size * sampling.chunk_size
+        start = index - (index - chunk) % sampling.batch_size
+        return range(start, min(start + sampling.batch_size, chunk + sampling.chunk_size))
+
+    @cached_property
+    def lowest(self) -> dict[float, float]:
+        """Lowest boundary energy of each [n] in the round's training set, J/m^2."""
+        return lowest_energies(self.known["n_fraction"], self.known["gb_energy_j_m2"])
+
+    def target(self, index: int) -> tuple[float, float]:
+        """(E_gb in J/m^2, [n]) that candidate ``index`` is asked to have: all fractions in turn,
+        each a little below its known best.
+        """
+        num_plane = self.system.bicrystal.atoms_per_plane
+        fraction = index % num_plane / num_plane
+        margin = self.system.config.sampling.energy_margin_j_m2
+        return lowest_nearby(self.lowest, fraction) - margin, fraction
+
+    def draft(self, index: int) -> Draft:
+        """Registry, sub-voxel shift and noise of candidate ``index``: all its random draws but
+        those of RePaint.
+        """
+        config, frame = self.system.config, self.system.frame
+        rng = generator(config.seed, SAMPLING, self.round, index)
+        grid = grid_of(frame, config.voxels.shape)
+        energy, fraction = self.target(index)
+        registry = self.draw_registry(fraction, rng)
+        shift = rng.random(3) * grid.spacing
+        canvas = Canvas(frame, grid, config.voxels.known, registry, shift)
+        noise = rng.standard_normal(grid.shape, dtype=np.float32)
+        if not config.diffusion.conditional:
+            energy = fraction = float("nan")
+        return Draft(index, canvas, noise, energy, fraction)
+
+    def draw_registry(self, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Where the upper grain sits (3,) Å: anywhere, or for a share of the candidates where a
+        training structure of this [n], or of the nearest one known, has it.
+        """
+        frame, sampling = self.system.frame, self.system.config.sampling
+        uniform = frame.random_registry(rng)
+        choice = rng.random()
+        jitter = rng.standard_normal(3)
+        if choice >= sampling.bootstrap_share:
+            return uniform
+        apart = np.array(
+            [fraction_distance(float(other), fraction) for other in self.known["n_fraction"]]
+        )
+        matching = np.flatnonzero(np.isclose(apart, apart.min(), atol=1e-6))
+        preference = self.system.config.selection.preference_j_m2
+        weights = low_energy_weights(self.known["gb_energy_j_m2"][matching], preference)
+        chosen = self.known["registry_relaxed"][rng.choice(matching, p=weights)]
+        return frame.reduced(chosen + sampling.registry_jitter * jitter)
+
+    def generate(self, drafts: list[Draft]) -> torch.Tensor:
+        """Voxel arrays of a batch (B, X, Y, Z) in units of atoms, known layers exactly as given."""
+        config, device = self.system.config, self.device
+        schedule, sampling = Schedule(config.diffusion.schedule), config.sampling
+        perfect = torch.stack([item.canvas.perfect() for item in drafts])[:, None]
+        known = perfect.to(device) / self.model.scale  # (B, 1, X, Y, Z)
+        noise = torch.from_numpy(np.stack([item.noise for item in drafts]))[:, None].to(device)
+        mask = known_mask(config.voxels.shape, config.voxels.known).to(device)
+        is_palette = config.diffusion.inpainting == "palette"
+        denoise = inpainting_denoiser(
+            self.model.network,
+            schedule,
+            config.diffusion.prediction,
+            known,
+            mask if is_palette else torch.zeros_like(mask),
+            self._condition(drafts),
+            sampling.guidance,
+        )
+        dtype = autocast_dtype(config.training.precision, device)
+        options = (noise, known, mask, schedule, sampling.num_steps, sampling.solver)
+        with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not None):
+            if is_palette:
+                arrays = inpaint(denoise, *options)
+            else:
+                draw = self._noise_source(drafts)
+                arrays = repaint(denoise, *options, sampling.resamples, draw)
+        return arrays[:, 0].float().cpu() * self.model.scale
+
+    def candidate(
+        self, draft: Draft, positions: NDArray[np.float64], seconds: float = 0.0
+    ) -> Candidate:
+        """The row of one decoded structure: sampled, or invalid with the reason.
+
+        Args:
+            positions: (N, 3) Å.
+            seconds: time that it took to make it.
+        """
+        row = new_candidate(self.system, "model", draft.index, self.round, self.model.version)
+        row = with_structure(self.system, row, positions, draft.canvas.registry, seconds)
+        reason = objection(self.system, row.num_atoms, row.closest_pair_a)
+        return replace(
+            row,
+            status="invalid" if reason else "sampled",
+            reason=reason,
+            target_energy_j_m2=draft.energy_j_m2,
+            target_n_fraction=draft.fraction,
+            model_sha256=self.model.sha256,
+        )
+
+    def _make(self, batch: range) -> list[Candidate]:
+        """The candidates of one whole batch."""
+        started = time.perf_counter()
+        drafts = [self.draft(index) for index in batch]
+        arrays = self.generate(drafts)
+        decoded = [
+            item.canvas.assemble(self.decoder(array))
+            for item, array in zip(drafts, arrays, strict=True)
+        ]
+        seconds = (time.perf_counter() - started) / len(drafts)
+        return [
+            self.candidate(item, positions, seconds)
+            for item, positions in zip(drafts, decoded, strict=True)
+        ]
+
+    def _condition(self, drafts: list[Draft]) -> torch.Tensor | None:
+        """What the network is told of each candidate (B, 3)."""
+        if not self.system.config.diffusion.conditional:
+            return None
+        scale = self.model.condition_scale
+        wanted = [scale(item.energy_j_m2, item.fraction) for item in drafts]
+        return torch.from_numpy(np.stack(wanted)).to(self.device)
+
+    def _noise_source(self, drafts: list[Draft]) -> Callable[[], torch.Tensor]:
+        """Draws the noise of the steps of ``repaint`` (B, 1, X, Y, Z): from a stream of each
+        candidate beside that of its draft.
+        """
+        config = self.system.config
+        streams = [generator(config.seed, SAMPLING, self.round, item.index, 1) for item in drafts]
+
+        def draw() -> torch.Tensor:
+            fresh = [rng.standard_normal(config.voxels.shape, dtype=np.float32) for rng in streams]
+            return torch.from_numpy(np.stack(fresh))[:, None].to(self.device)
+
+        return draw
+
+
+def newest_round(files: RunDirectory) -> int:
+    """The newest round whose model in use is known.
+
+    Raises:
+        StoreError: if no model was trained yet.
+    """
+    for round in range(len(files.training_sets()), 0, -1):
+        if files.promotion(round).exists() or (round == 1 and files.model_file(1).exists()):
+            return round
+    raise StoreError(f"{files.path}: expected a trained model, got none; train one first")
+
+
+def objection(system: BoundarySystem, num_atoms: int, closest: float) -> str:
+    """Why a decoded structure is not worth relaxing; empty if it is.
+
+    Args:
+        closest: shortest distance of two atoms, Å.
+    """
+    bicrystal, frame = system.bicrystal, system.frame
+    shortest = system.config.sampling.min_pair_distance * bicrystal.nearest_neighbor
+    if closest < shortest:
+        return f"closest pair {closest:.2f} Å, expected at least {shortest:.2f} Å"
+    full = len(frame.join(np.zeros(3)))
+    plane = max(bicrystal.lower.atoms_per_plane, bicrystal.upper.atoms_per_plane)
+    if not full - 2 * plane <= num_atoms <= full + plane:
+        return (
+            f"{num_atoms} atoms, expected {full} less up to two planes or more by up to one plane"
+            f" of {plane}"
+        )
+    return ""
