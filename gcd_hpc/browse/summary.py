@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from rich.table import Table
 
 from gcd_hpc.browse.tables import (
@@ -17,6 +16,7 @@ from gcd_hpc.browse.tables import (
 )
 from gcd_hpc.files import replacing
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.run_directory import RunDirectory
 
 
@@ -114,5 +114,5 @@ def _lowest_markdown(store: RunStore) -> str:
 
 
 def _name(store: RunStore) -> str:
-    config = yaml.safe_load(store.provenance().get("config", "")) or {}
-    return str(config.get("name", store.path.name))
+    config = store.provenance().get("config", "")
+    return str(campaign_of(config).get("name", store.path.name))

@@ -5,7 +5,15 @@ from collections.abc import Iterator
 import h5py
 import numpy as np
 
-from gcd_hpc.store.hdf5 import START, Columns, checksum, text_array
+from gcd_hpc.store.hdf5 import (
+    START,
+    Columns,
+    checksum,
+    checksum_of_texts,
+    dataset_of,
+    num_atoms_of,
+    text_array,
+)
 from gcd_hpc.store.schema import FIELDS, Field
 
 _ATOMS, _ROWS = 1 << 18, 1 << 14
@@ -18,10 +26,12 @@ class Blocks:
     """
 
     def __init__(self, file: h5py.File) -> None:
-        self._file = file
-        self._counts = file["structures/num_atoms"][...]
         version = int(file.attrs["schema_version"])
         self._fields = [field for field in (*FIELDS, START) if field.since <= version]
+        self._datasets = {field.name: dataset_of(file, field) for field in self._fields}
+        self._counts = self._datasets["num_atoms"][...]
+        if (self._counts < 0).any() or self._counts.sum() != num_atoms_of(file):
+            raise ValueError(f"the rows count {self._counts.sum()} atoms")
         self._younger = [field for field in FIELDS if field.since > version]
         self._checksums = {field.name: 0 for field in self._fields}
 
@@ -38,9 +48,14 @@ class Blocks:
     def _read(self, rows: slice, atoms: slice) -> Columns:
         columns = {}
         for field in self._fields:
-            values = self._file[field.path][atoms if field.per_atom else rows]
-            columns[field.name] = text_array(values.tolist()) if field.kind == "text" else values
-            self._checksums[field.name] = checksum(columns[field.name], self._checksums[field.name])
+            values = self._datasets[field.name][atoms if field.per_atom else rows]
+            so_far = self._checksums[field.name]
+            if field.kind == "text":
+                self._checksums[field.name] = checksum_of_texts(values.tolist(), so_far)
+                values = text_array(values.tolist())
+            else:
+                self._checksums[field.name] = checksum(values, so_far)
+            columns[field.name] = values
         for field in self._younger:
             columns[field.name] = _defaults(field, (atoms if field.per_atom else rows))
         return columns
@@ -50,7 +65,7 @@ class Blocks:
         return [
             field.path
             for field in self._fields
-            if self._file[field.path].attrs["crc32"] != self._checksums[field.name]
+            if self._datasets[field.name].attrs["crc32"] != self._checksums[field.name]
         ]
 
 

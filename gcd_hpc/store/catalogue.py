@@ -139,8 +139,8 @@ def write_catalogue(
             file[name].attrs["crc32"] = np.int64(checksum(values))
         for field in _NUMBERS:
             file[field.path].attrs.update(attributes_of(field, SCHEMA_VERSION))
-        write_attributes(file, package_provenance())
         file.attrs["index_format"] = FORMAT
+        write_attributes(file, package_provenance())
 
 
 class _Gathered:

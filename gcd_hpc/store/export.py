@@ -7,15 +7,16 @@ from typing import Any, Literal, get_args
 
 import ase.io
 import numpy as np
-import yaml
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.data import atomic_numbers
 
 from gcd_hpc.errors import StoreError
 from gcd_hpc.files import cannot_write, output, output_folder
 from gcd_hpc.store.hdf5 import checked_name
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.lookup import numbers_of, read_numbered
+from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate, Field
 from gcd_hpc.store.selection import parse_selection, selected
@@ -123,14 +124,13 @@ def element_of(store: RunStore) -> str:
     Raises:
         StoreError: if its files do not say so.
     """
-    config = store.provenance().get("config", "")
-    try:
-        return str(yaml.safe_load(config)["boundary"]["element"])
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    element = section_of(store.provenance().get("config", ""), "boundary").get("element")
+    if element not in atomic_numbers:
         raise StoreError(
             f"{store.path}: expected the campaign's boundary.element in the attribute config, got"
-            " none"
-        ) from error
+            f" {element or 'none'}"
+        )
+    return str(element)
 
 
 def _is_known(field: Field, value: object) -> bool:

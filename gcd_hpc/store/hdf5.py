@@ -6,10 +6,9 @@ HDF5 detects a file that is cut short but not a flipped bit in a number, hence t
 
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -26,6 +25,17 @@ for one long reason would widen a million short ones."""
 START = Field(
     "start", "int", (), "1", 0, "first row in atoms", "first row of the candidate in atoms/*"
 )
+ROW_CHECKSUM = Field(
+    name="crc32",
+    kind="int",
+    shape=(),
+    unit="1",
+    default=0,
+    title="checksum of the row",
+    meaning="CRC-32 of all that the row and its atoms hold",
+    since=4,
+)
+"""What a single row is verified by; other checksums are those of whole columns."""
 PLOT = (BY_NAME["gb_energy_j_m2"], BY_NAME["n_fraction"])
 """What NeXus readers (h5web, silx, NeXpy) draw when they open a file: the first against the second.
 """
@@ -35,9 +45,13 @@ SCHEMA_IN_SHORT = (
     " atoms/*. Every dataset has units, long_name and meaning; docs/schema.md of gcd-hpc has the"
     " table."
 )
-OF_THE_FILE = ("creator", "schema", "schema_version", "NX_class", "default")
+OF_THE_FILE = ("creator", "schema", "schema_version", "NX_class", "default", "crc32")
 """Attributes of every file, whatever it holds."""
+_MADE = {field.name: field for field in (START, ROW_CHECKSUM)}
+_SEAL = "crc32"
 _ATOM_CHUNK = 16384
+_MAX_PACKING, _SLACK_BYTES = 1100, 1 << 20
+"""gzip packs nothing more tightly than about 1030 to 1."""
 NAMES = ("id", "run")
 """Fields whose values become names of files and groups."""
 _NAME = re.compile(r"\w[\w.-]{0,199}")
@@ -46,13 +60,9 @@ _NAME = re.compile(r"\w[\w.-]{0,199}")
 class ColumnWriter:
     """Fills an open file with a known number of rows and atoms, batch after batch."""
 
-    def __init__(
-        self, file: h5py.File, num_rows: int, num_atoms: int, fields: Sequence[Field] = FIELDS
-    ) -> None:
+    def __init__(self, file: h5py.File, num_rows: int, num_atoms: int) -> None:
         self._file, self._row, self._atom = file, 0, 0
-        self._fields = (
-            (*fields, START) if any(field.per_atom for field in fields) else tuple(fields)
-        )
+        self._fields = (*FIELDS, START, ROW_CHECKSUM)
         self._checksums = {field.name: 0 for field in self._fields}
         for field in self._fields:
             self._create(field, num_atoms if field.per_atom else num_rows)
@@ -73,15 +83,16 @@ class ColumnWriter:
             dataset.attrs[name] = value
 
     def append(self, columns: Columns) -> None:
-        """Write the next rows; columns holds every field but start."""
+        """Write the next rows; columns holds every field but start and checksum."""
         counts = columns["num_atoms"]
         starts = (
             self._atom + np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
             if len(counts)
             else counts
         )
+        made = {START.name: starts, ROW_CHECKSUM.name: row_checksums(columns)}
         for field in self._fields:
-            values = starts if field is START else columns[field.name]
+            values = made[field.name] if field.name in made else columns[field.name]
             first = self._atom if field.per_atom else self._row
             if len(values):
                 self._file[field.path][first : first + len(values)] = values
@@ -97,8 +108,7 @@ class ColumnWriter:
                 f"{field.path} was not filled"
             )
             dataset.attrs["crc32"] = np.int64(self._checksums[field.name])
-        if all(field in self._fields for field in PLOT):
-            _add_plot(self._file)
+        _add_plot(self._file)
 
 
 def attributes_of(field: Field, version: int) -> dict[str, str | list[str]]:
@@ -141,13 +151,76 @@ def checksum_of_texts(texts: list[bytes], so_far: int = 0) -> int:
     return zlib.crc32(b"\0".join([*texts, b""]), so_far)
 
 
+def row_checksums(columns: Columns) -> np.ndarray:
+    """CRC-32 of each row, (M,): its numbers, then its texts, then its atoms, each in the order of
+    the schema and as they are stored.
+    """
+    num_rows = len(columns["num_atoms"])
+    if not num_rows:
+        return np.empty(0, dtype=np.int64)
+    numbers = [
+        np.ascontiguousarray(columns[field.name], DTYPES[field.kind]).reshape(num_rows, -1)
+        for field in FIELDS
+        if field.kind != "text" and not field.per_atom
+    ]
+    table = np.concatenate([values.view(np.uint8) for values in numbers], axis=1)
+    texts = [columns[field.name] for field in FIELDS if field.kind == "text"]
+    atoms = [
+        np.ascontiguousarray(columns[field.name], DTYPES[field.kind])
+        for field in FIELDS
+        if field.per_atom
+    ]
+    stops = np.cumsum(columns["num_atoms"]).tolist()
+    found = np.empty(num_rows, dtype=np.int64)
+    for row, (first, stop) in enumerate(zip([0, *stops], stops, strict=False)):
+        so_far = checksum_of_texts(
+            [text[row].encode() for text in texts], zlib.crc32(table[row].data)
+        )
+        for values in atoms:
+            so_far = zlib.crc32(values[first:stop].data, so_far)
+        found[row] = so_far
+    return found
+
+
 def write_attributes(file: h5py.File, attributes: dict[str, str]) -> None:
-    """Provenance and schema version as attributes of the file."""
+    """Provenance and schema version as attributes of the file, and their checksum: the last that is
+    written of them.
+    """
     for name, text in attributes.items():
         file.attrs[name] = text
     file.attrs["creator"] = "gcd-hpc"
     file.attrs["schema"] = SCHEMA_IN_SHORT
     file.attrs["schema_version"] = SCHEMA_VERSION
+    seal(file)
+
+
+def seal(group: h5py.Group) -> None:
+    """Write the checksum of the attributes of a file or group."""
+    group.attrs[_SEAL] = np.int64(_checksum_of_attributes(group))
+
+
+def check_seal(group: h5py.Group) -> None:
+    """Compare the attributes of a file or group with their checksum; files before version 4 have
+    none.
+
+    Raises:
+        ValueError: if it does not fit.
+    """
+    if _SEAL not in group.attrs:
+        if group.file.attrs["schema_version"] < ROW_CHECKSUM.since:
+            return
+        raise ValueError(f"the attributes of {group.name} have no checksum")
+    if group.attrs[_SEAL] != _checksum_of_attributes(group):
+        raise ValueError(f"checksum of the attributes of {group.name} does not fit")
+
+
+def _checksum_of_attributes(group: h5py.Group) -> int:
+    texts = []
+    for name in sorted(set(group.attrs) - {_SEAL}):
+        value = group.attrs[name]
+        plain = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+        texts += [name, repr(plain)]
+    return checksum_of_texts([text.encode("utf-8", "surrogateescape") for text in texts])
 
 
 @contextmanager
@@ -187,12 +260,16 @@ def reading(path: Path) -> Iterator[h5py.File]:
                     f"{path}: expected schema version 1 to {SCHEMA_VERSION}, got {version}; a newer"
                     " gcd-hpc may read it"
                 )
+            check_seal(file)
             yield file
     except StoreError as error:
         if str(path) in str(error):
             raise
         raise StoreError(f"{path}: {error}") from error
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError, UnicodeDecodeError) as error:
+    except (
+        *(OSError, KeyError, ValueError, RuntimeError, TypeError, UnicodeDecodeError),
+        *(MemoryError, OverflowError),
+    ) as error:
         raise StoreError(
             f"{path}: expected a complete HDF5 file, got a truncated or corrupt one"
             f" ({_first_line(error)})"
@@ -201,7 +278,7 @@ def reading(path: Path) -> Iterator[h5py.File]:
 
 def read_columns_of(file: h5py.File, names: Iterable[str]) -> Columns:
     """Whole columns, their checksums verified. Columns younger than the file hold their default."""
-    fields = [START if name == START.name else BY_NAME[name] for name in names]
+    fields = [_MADE[name] if name in _MADE else BY_NAME[name] for name in names]
     return {
         field.name: (
             text_array(read_texts(file, field))
@@ -216,7 +293,7 @@ def read_texts(file: h5py.File, field: Field) -> list[bytes]:
     """A column of text in UTF-8, as above."""
     if _is_younger(field, file):
         return [field.default.encode()] * num_rows_of(file)
-    dataset = file[field.path]
+    dataset = dataset_of(file, field)
     values = dataset[...].tolist()
     _verify(checksum_of_texts(values), dataset)
     if field.name in NAMES:
@@ -225,17 +302,51 @@ def read_texts(file: h5py.File, field: Field) -> list[bytes]:
     return values
 
 
-def read_value(file: h5py.File, field: Field, row: int) -> Any:
-    """The value of one row as Python's own type or an array; nothing else is read, so its checksum
-    is not verified.
+def read_slice(file: h5py.File, field: Field, places: slice) -> np.ndarray:
+    """Some rows or atoms of a column; nothing else is read, so the checksum of the column cannot be
+    verified.
     """
     if _is_younger(field, file):
-        return field.default
-    value = file[field.path][row]
-    if isinstance(value, bytes):
-        text = printable(value.decode())
-        return checked_name(text, field.path) if field.name in NAMES and text else text
-    return value.item() if isinstance(value, np.generic) else value
+        return _defaults(field, places)
+    values = dataset_of(file, field)[places]
+    return text_array(values.tolist()) if field.kind == "text" else values
+
+
+def dataset_of(file: h5py.File, field: Field) -> h5py.Dataset:
+    """The dataset of a field, which is as the schema says.
+
+    Raises:
+        ValueError: if its type, its length or where it lies is another, or if more numbers are
+            declared than the file can hold: before anything is allocated for them.
+    """
+    dataset = _only_dataset(file, field.path)
+    if not has_type(dataset, field):
+        raise ValueError(f"{field.path} has the type {dataset.dtype}")
+    length = num_atoms_of(file) if field.per_atom else num_rows_of(file)
+    if dataset.shape != (length, *field.shape):
+        raise ValueError(f"{field.path} has the shape {dataset.shape}")
+    declared, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
+    if declared > stored * (_MAX_PACKING if dataset.chunks else 1) + _SLACK_BYTES:
+        raise ValueError(f"{field.path} declares {declared:,} bytes and stores {stored:,}")
+    return dataset
+
+
+def _only_dataset(file: h5py.File, path: str) -> h5py.Dataset:
+    """A dataset of this very file, of one length."""
+    dataset = file.get(path)
+    if not isinstance(dataset, h5py.Dataset) or not dataset.shape:
+        raise ValueError(f"{path} is no dataset of rows")
+    if dataset.external or dataset.is_virtual or dataset.file.filename != file.filename:
+        raise ValueError(f"{path} lies in another file")
+    return dataset
+
+
+def has_type(dataset: h5py.Dataset, field: Field) -> bool:
+    """Whether a dataset holds what the schema says."""
+    if field.kind == "text":
+        text = h5py.check_string_dtype(dataset.dtype)
+        return text is not None and text.encoding == "utf-8" and text.length is None
+    return bool(dataset.dtype == DTYPES[field.kind])
 
 
 def what_is_at(path: Path) -> str:
@@ -262,7 +373,12 @@ def checked_name(text: str, what: str) -> str:
 
 def num_rows_of(file: h5py.File) -> int:
     """Candidates in a file."""
-    return len(file["structures/id"])
+    return len(_only_dataset(file, BY_NAME["id"].path))
+
+
+def num_atoms_of(file: h5py.File) -> int:
+    """Atoms of all candidates in a file."""
+    return len(_only_dataset(file, BY_NAME["positions"].path))
 
 
 def text_array(texts: Iterable[bytes]) -> np.ndarray:
@@ -275,16 +391,25 @@ def text_array(texts: Iterable[bytes]) -> np.ndarray:
 
 def _read_numbers(file: h5py.File, field: Field) -> np.ndarray:
     if _is_younger(field, file):
-        length = len(file["atoms/positions"]) if field.per_atom else num_rows_of(file)
-        return np.full((length, *field.shape), field.default)
-    dataset = file[field.path]
+        return _defaults(field, slice(num_atoms_of(file) if field.per_atom else num_rows_of(file)))
+    dataset = dataset_of(file, field)
     values = dataset[...]
     _verify(checksum(values), dataset)
     return values
 
 
+def has_row_checksums(file: h5py.File) -> bool:
+    """Whether single rows can be verified."""
+    return ROW_CHECKSUM.path in file
+
+
 def _is_younger(field: Field, file: h5py.File) -> bool:
     return field.since > 1 and field.since > file.attrs["schema_version"]
+
+
+def _defaults(field: Field, places: slice) -> np.ndarray:
+    shape = (places.stop - (places.start or 0), *field.shape)
+    return np.full(shape, field.default, dtype=object if field.kind == "text" else None)
 
 
 def _verify(found: int, dataset: h5py.Dataset) -> None:

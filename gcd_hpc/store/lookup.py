@@ -7,12 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.parts import each_of_part, read_row
+from gcd_hpc.store.parts import each_of_part
 from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.schema import Candidate
-
-_FEW = 0.01
-"""Share of a file up to which single rows of it are read, without the rest and its checksums."""
 
 
 def numbers_of(rows: Rows, ids: Iterable[str], path: Path) -> np.ndarray:
@@ -44,11 +41,8 @@ def read_numbered(parts: Sequence[tuple[Path, int]], numbers: np.ndarray) -> Ite
     """
     starts = np.cumsum([0, *(num for _, num in parts)])
     borders = np.searchsorted(numbers, starts).tolist()
-    for (path, num), start, (first, last) in zip(
+    for (path, _), start, (first, last) in zip(
         parts, starts.tolist(), pairwise(borders), strict=False
     ):
-        here = (numbers[first:last] - start).tolist()
-        if len(here) > _FEW * num:
-            yield from each_of_part(path, here)
-        else:
-            yield from (read_row(path, row) for row in here)
+        if first < last:
+            yield from each_of_part(path, (numbers[first:last] - start).tolist())

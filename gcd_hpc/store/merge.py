@@ -19,7 +19,7 @@ import numpy as np
 from gcd_hpc.errors import StoreError
 from gcd_hpc.files import output, reserve
 from gcd_hpc.store.blocks import Blocks
-from gcd_hpc.store.hdf5 import Columns, ColumnWriter, reading, text_array, write_attributes
+from gcd_hpc.store.hdf5 import Columns, ColumnWriter, reading, seal, text_array, write_attributes
 from gcd_hpc.store.parts import read_columns
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import FIELDS, candidate_id
@@ -283,3 +283,4 @@ def _describe(
             group = file.create_group(f"runs/{name}")
             group.attrs.update(attributes)
             group.attrs["num_read"], group.attrs["num_kept"] = read[name], kept[name]
+            seal(group)

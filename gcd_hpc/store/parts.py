@@ -7,16 +7,24 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gcd_hpc.errors import StoreError
+from gcd_hpc.errors import StoreError, printable
 from gcd_hpc.store.hdf5 import (
+    NAMES,
     OF_THE_FILE,
+    ROW_CHECKSUM,
     START,
     Columns,
     ColumnWriter,
+    checked_name,
+    dataset_of,
+    has_row_checksums,
     image_for,
+    num_atoms_of,
+    num_rows_of,
     read_columns_of,
-    read_value,
+    read_slice,
     reading,
+    row_checksums,
     text_array,
     write_attributes,
 )
@@ -25,6 +33,8 @@ from gcd_hpc.store.schema import ATOM_FIELDS, BY_NAME, DTYPES, FIELDS, ROW_FIELD
 
 _WHOLE_ATOMS = 1 << 20
 """Atoms up to which those of a file are read in one piece, with their checksum."""
+_FEW = 0.01
+"""Share of a file up to which single rows of it are read, without the rest."""
 
 
 def write_part(
@@ -59,39 +69,59 @@ def read_part(path: str | Path, rows: Sequence[int] | None = None) -> list[Candi
 def each_of_part(path: str | Path, rows: Sequence[int] | None = None) -> Iterator[Candidate]:
     """The same one after the other, from one open file.
 
-    Some rows of a file of very many atoms are read without the rest, so that the checksums of the
-    atoms cannot be verified.
+    A few rows of a large file are read without the rest of it and verified by checksums of their
+    own. Files before version 4 have none: their columns are read and verified as a whole, but for
+    the atoms of a file of very many.
     """
     with reading(Path(path)) as file:
+        wanted = range(num_rows_of(file)) if rows is None else rows
+        if has_row_checksums(file) and len(wanted) <= _FEW * num_rows_of(file):
+            for row in wanted:
+                yield _read_row(file, row)
+            return
         columns = read_columns_of(file, [START.name, *(field.name for field in ROW_FIELDS)])
-        atoms: dict[str, h5py.Dataset | np.ndarray]
-        if rows is None or len(file["atoms/positions"]) <= _WHOLE_ATOMS:
-            atoms = {**read_columns_of(file, (field.name for field in ATOM_FIELDS))}
-        else:
-            atoms = {
-                field.name: file[field.path]
-                for field in ATOM_FIELDS
-                if field.since <= file.attrs["schema_version"]
-            }
-        for row in range(len(columns["id"])) if rows is None else rows:
-            yield _candidate(columns, atoms, row)
+        is_small = rows is None or num_atoms_of(file) <= _WHOLE_ATOMS
+        atoms = read_columns_of(file, (field.name for field in ATOM_FIELDS)) if is_small else {}
+        for row in wanted:
+            start, stop = _place(file, columns[START.name][row], columns["num_atoms"][row])
+            one = {field.name: columns[field.name][row : row + 1] for field in ROW_FIELDS}
+            place = slice(start, stop)
+            for field in ATOM_FIELDS:
+                name = field.name
+                one[name] = atoms[name][place] if is_small else read_slice(file, field, place)
+            if not is_small and has_row_checksums(file):
+                _verify_row(file, one, row)
+            yield _candidate(one)
 
 
 def read_row(path: str | Path, row: int) -> Candidate:
-    """One candidate of a file of any size, quickly: checksums, which are those of whole columns,
-    are not verified.
+    """One candidate, as above."""
+    return next(each_of_part(path, [row]))
 
-    Raises:
-        StoreError: naming the file, as above.
-    """
-    with reading(Path(path)) as file:
-        values = {field.name: read_value(file, field, row) for field in ROW_FIELDS}
-        start = int(read_value(file, START, row))
-        stop = start + int(values["num_atoms"])
-        present = (field for field in ATOM_FIELDS if field.since <= file.attrs["schema_version"])
-        return Candidate(
-            **values, **{field.name: file[field.path][start:stop] for field in present}
-        )
+
+def _read_row(file: h5py.File, row: int) -> Candidate:
+    this = slice(row, row + 1)
+    one = {field.name: read_slice(file, field, this) for field in ROW_FIELDS}
+    start, stop = _place(file, read_slice(file, START, this)[0], one["num_atoms"][0])
+    for field in ATOM_FIELDS:
+        one[field.name] = read_slice(file, field, slice(start, stop))
+    _verify_row(file, one, row)
+    return _candidate(one)
+
+
+def _place(file: h5py.File, start: int, num_atoms: int) -> tuple[int, int]:
+    """First and last atom of a row, which lie in the file."""
+    if not 0 <= start <= start + num_atoms <= num_atoms_of(file):
+        raise ValueError(f"{num_atoms} atoms from {start} on are not in the file")
+    return int(start), int(start + num_atoms)
+
+
+def _verify_row(file: h5py.File, one: Columns, row: int) -> None:
+    for name in NAMES:
+        if text := one[name][0]:
+            checked_name(text, BY_NAME[name].path)
+    if dataset_of(file, ROW_CHECKSUM)[row] != row_checksums(one)[0]:
+        raise ValueError(f"checksum of row {row} does not fit")
 
 
 def read_columns(paths: Iterable[str | Path], names: Sequence[str]) -> Columns:
@@ -154,24 +184,17 @@ def _column(field: Field, values: list) -> np.ndarray:
 def _storable(text: str) -> bytes:
     # HDF5 ends a string at a NUL, and messages of a crashed process may hold bytes that are no
     # UTF-8.
-    return text.encode("utf-8", "replace").replace(b"\0", b"")
+    return printable(text.replace("\0", "")).encode("utf-8", "replace")
 
 
 def _empty(field: Field) -> np.ndarray:
     return np.empty((0, *field.shape), dtype=object if field.kind == "text" else DTYPES[field.kind])
 
 
-def _candidate(
-    columns: Columns, atoms: dict[str, h5py.Dataset | np.ndarray], row: int
-) -> Candidate:
-    start = int(columns[START.name][row])
-    stop = start + int(columns["num_atoms"][row])
-    values = {field.name: columns[field.name][row] for field in ROW_FIELDS}
-    known: dict[str, Any] = {
-        name: value.item() if isinstance(value, np.generic) else value
-        for name, value in values.items()
-    }
-    known |= {
-        field.name: atoms[field.name][start:stop] for field in ATOM_FIELDS if field.name in atoms
-    }
-    return Candidate(**known)
+def _candidate(one: Columns) -> Candidate:
+    """The candidate of columns of one row."""
+    values: dict[str, Any] = {field.name: one[field.name] for field in ATOM_FIELDS}
+    for field in ROW_FIELDS:
+        value = one[field.name][0]
+        values[field.name] = value.item() if isinstance(value, np.generic) else value
+    return Candidate(**values)

@@ -7,9 +7,12 @@ import subprocess
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import dump
+from gcd_hpc.config.reader import parse
+from gcd_hpc.errors import GcdError
 
 
 def campaign_provenance(config: CampaignConfig, **more: str) -> dict[str, str]:
@@ -22,6 +25,24 @@ def campaign_provenance(config: CampaignConfig, **more: str) -> dict[str, str]:
         "seed": str(config.seed),
         **more,
     }
+
+
+@lru_cache
+def campaign_of(config: str) -> dict[str, Any]:
+    """The sections of the campaign in the attribute ``config`` of a file; none if it cannot be
+    read.
+    """
+    try:
+        campaign = parse(config, "config")
+    except GcdError:
+        return {}
+    return campaign if isinstance(campaign, dict) else {}
+
+
+def section_of(config: str, name: str) -> dict[str, Any]:
+    """One of these sections; empty if there is none."""
+    section = campaign_of(config).get(name)
+    return section if isinstance(section, dict) else {}
 
 
 def package_provenance() -> dict[str, str]:

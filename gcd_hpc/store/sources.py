@@ -6,16 +6,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
-import yaml
 
 from gcd_hpc.config.campaign import BoundaryConfig, RelaxationConfig
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.hdf5 import Columns, reading
+from gcd_hpc.store.hdf5 import OF_THE_FILE, Columns, check_seal, checked_name, reading
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_origin
 from gcd_hpc.store.physics import boundary_of
 from gcd_hpc.store.potentials import references
+from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.verify import depth_beside
 from gcd_hpc.structures.bicrystal import Bicrystal
@@ -116,25 +117,35 @@ def _source_of(path: Path) -> Source:
             f"{parts[0]}: expected the campaign's boundary in the attribute config, got none"
         )
     with reading(parts[0]) as file:
-        merged = (
-            {name: dict(group.attrs.items()) for name, group in file["runs"].items()}
-            if "runs" in file
-            else {}
-        )
-    config = yaml.safe_load(origin["config"])
-    outer = (config.get("relaxation") or {}).get(
+        merged = _runs_in(file)
+    outer = section_of(origin["config"], "relaxation").get(
         "outer_thickness", RelaxationConfig.model_fields["outer_thickness"].default
     )
+    if not isinstance(outer, int | float):
+        raise StoreError(
+            f"{parts[0]}: expected a length as relaxation.outer_thickness in the attribute config,"
+            f" got {outer!r}"
+        )
     return Source(
         path,
         parts,
         origin["config"],
         boundary,
-        config.get("potential") or {},
+        section_of(origin["config"], "potential"),
         list(dict.fromkeys(one.potential_sha256 for one in references(parts))),
         float(outer),
         merged or {"": origin},
     )
+
+
+def _runs_in(file: h5py.File) -> dict[str, dict[str, Any]]:
+    """What a merged file knows of each of its runs, by the run's name."""
+    found = {}
+    for name, group in file["runs"].items() if "runs" in file else ():
+        check_seal(group)
+        attributes = {key: value for key, value in group.attrs.items() if key not in OF_THE_FILE}
+        found[checked_name(name, "runs")] = attributes
+    return found
 
 
 def _stem(path: Path) -> str:
@@ -144,7 +155,8 @@ def _stem(path: Path) -> str:
         name = place.parent.name
     else:
         name = place.stem if place.is_file() else place.name
-    return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
+    safe = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
+    return safe[:100].lstrip("._-") or "run"
 
 
 def _free_name(name: str, taken: set[str]) -> str:

@@ -12,7 +12,14 @@ import numpy as np
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.blocks import Blocks
 from gcd_hpc.store.findings import Report
-from gcd_hpc.store.hdf5 import START, Columns, attributes_of, reading
+from gcd_hpc.store.hdf5 import (
+    ROW_CHECKSUM,
+    START,
+    Columns,
+    attributes_of,
+    has_type,
+    reading,
+)
 from gcd_hpc.store.physics import Physics
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import DTYPES, FIELDS, Field, candidate_id
@@ -42,7 +49,7 @@ def verify_file(
 
 def fields_of(version: int) -> list[Field]:
     """Datasets of a file of a schema version."""
-    return [field for field in (*FIELDS, START) if field.since <= version]
+    return [field for field in (*FIELDS, START, ROW_CHECKSUM) if field.since <= version]
 
 
 def _verify_attributes(path: Path, file: h5py.File, report: Report) -> None:
@@ -75,7 +82,7 @@ def _verify_structure(path: Path, file: h5py.File, report: Report) -> bool:
     for field in fields_of(version):
         if not isinstance(file.get(field.path), h5py.Dataset):
             wrong("a dataset", "none", field.path)
-        elif not _has_type(file[field.path], field):
+        elif not has_type(file[field.path], field):
             wrong(
                 f"the type {'UTF-8 text' if field.kind == 'text' else DTYPES[field.kind]}",
                 file[field.path].dtype,
@@ -103,13 +110,6 @@ def _verify_structure(path: Path, file: h5py.File, report: Report) -> bool:
         wrong("links to a signal and its axes", "none", "plot/gb_energy")
         return report.outcomes["structure"].num_wrong == before + 1
     return report.outcomes["structure"].num_wrong == before
-
-
-def _has_type(dataset: h5py.Dataset, field: Field) -> bool:
-    if field.kind == "text":
-        text = h5py.check_string_dtype(dataset.dtype)
-        return text is not None and text.encoding == "utf-8"
-    return bool(dataset.dtype == DTYPES[field.kind])
 
 
 def _verify_places(

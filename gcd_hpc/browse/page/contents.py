@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import yaml
 
 from gcd_hpc.browse.failures import counts, failure_rows
 from gcd_hpc.browse.figures import energy_cap
@@ -19,11 +18,12 @@ from gcd_hpc.browse.page.snapshot import Snapshot
 from gcd_hpc.browse.page.structure import energy_range, structure_record
 from gcd_hpc.browse.status import status_record
 from gcd_hpc.browse.tables import exact_fractions
-from gcd_hpc.errors import GcdError
-from gcd_hpc.store.export import Format
+from gcd_hpc.errors import GcdError, StoreError, printable
+from gcd_hpc.store.export import Format, element_of
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_row
+from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 
@@ -177,8 +177,8 @@ class Contents:
     def element(self) -> str:
         """Chemical symbol of the atoms; X if the file does not tell."""
         try:
-            return str(self._config()["boundary"]["element"])
-        except (KeyError, TypeError):
+            return element_of(self.store)
+        except StoreError:
             return "X"
 
     def _rows(self) -> Snapshot:
@@ -192,17 +192,8 @@ class Contents:
         return self._snapshot
 
     def _name(self) -> str:
-        config = self._config()
-        return (
-            str(config.get("name", self.store.path.name))
-            if isinstance(config, dict)
-            else self.store.path.name
-        )
-
-    def _config(self) -> Any:
-        with suppress(yaml.YAMLError):
-            return yaml.safe_load(self.store.provenance().get("config", ""))
-        return None
+        config = self.store.provenance().get("config", "")
+        return printable(str(campaign_of(config).get("name", self.store.path.name)))
 
     def _campaign(self) -> dict[str, Any] | None:
         if not self.store.path.is_dir():
