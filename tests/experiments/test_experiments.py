@@ -36,7 +36,7 @@ def run(monkeypatch):
     """The command with two experiments of this module; its exit code."""
     for name in ("dice", "interrupted"):
         monkeypatch.setitem(experiments.EXPERIMENTS, name, "of_a_test")
-    monkeypatch.setitem(sys.modules, "gcd_hpc.reproduce.of_a_test", sys.modules[__name__])
+    monkeypatch.setitem(sys.modules, "gcd_hpc.experiments.of_a_test", sys.modules[__name__])
 
     def run(*words: object) -> int:
         monkeypatch.setattr(sys, "argv", ["gcd-hpc", "reproduce", *map(str, words)])
@@ -50,7 +50,7 @@ def run(monkeypatch):
 @pytest.mark.parametrize("name", experiments.EXPERIMENTS)
 def test_every_experiment_can_be_run(name):
     assert callable(
-        getattr(import_module(f"gcd_hpc.reproduce.{experiments.EXPERIMENTS[name]}"), name)
+        getattr(import_module(f"gcd_hpc.experiments.{experiments.EXPERIMENTS[name]}"), name)
     )
 
 
