@@ -33,7 +33,7 @@ def check_element(
         found = _element_of(name, arguments, texts)
         if found is not None and found != element:
             raise PotentialError(
-                f"potential: pair_coeff {' '.join(line)} is a potential of {found}, but"
+                f"pair_coeff {' '.join(line)} is a potential of {found}, but"
                 f" boundary.element is {element}; use a potential of {element}"
             )
         if name in _SETFL and texts:

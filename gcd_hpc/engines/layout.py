@@ -59,6 +59,11 @@ def lay_out(
     except OrientationError as error:
         raise ConfigError(source, "", str(error)) from None
     _check_grains(bicrystal, config, source)
+    if bicrystal.misorientation_deg < 1e-6:
+        warnings.append(
+            "boundary.upper: both grains have the same orientation, so that there is no boundary"
+            " between them; turn one of them"
+        )
     grid = Grid.build(config.voxels.shape, bicrystal.lengths)
     height = grid.lengths[2]
     try:
@@ -89,14 +94,7 @@ def lay_out(
 
 
 def _check_grains(bicrystal: Bicrystal, config: CampaignConfig, source: str) -> None:
-    """Refuse what is no boundary, and what is too large before it is built."""
-    if bicrystal.misorientation_deg < 1e-6:
-        raise ConfigError(
-            source,
-            "boundary.upper",
-            "both grains have the same orientation, so that there is no boundary between them;"
-            " turn one of them",
-        )
+    """Refuse what is too large before it is built."""
     num_atoms = bicrystal.area * sum(config.boundary.slab_heights) / bicrystal.atomic_volume
     if num_atoms > MAX_ATOMS:
         x, y = bicrystal.lengths

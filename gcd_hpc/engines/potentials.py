@@ -99,7 +99,7 @@ def _resolve(
     style = _words(config.pair_style)
     lines = [words for line in config.coefficients if (words := _words(line))]
     if not style or not lines:
-        raise PotentialError("potential: pair_style and pair_coeff must not be empty")
+        raise PotentialError("pair_style and pair_coeff must not be empty")
     if config.file is not None:
         lines = [[word.replace("{file}", config.file) for word in line] for line in lines]
     files: dict[str, Path] = {}
@@ -130,7 +130,7 @@ def _words(line: str) -> list[str]:
     try:
         return list(lexer)
     except ValueError:
-        raise PotentialError(f"potential: a quotation mark has no partner in {line!r}") from None
+        raise PotentialError(f"a quotation mark has no partner in {line!r}") from None
 
 
 def _candidates(style: list[str], lines: list[list[str]], file: str | None) -> list[str]:
