@@ -20,7 +20,6 @@ REFUSED = {
     "dup": ("seed", "keep one"),
     "elXx": ("boundary.element", "such as W or Cu"),
     "float_miller": ("boundary.lower.x[0]", "must be a whole number"),
-    "identical": ("boundary.upper", "turn one of them"),
     "incomm": ("boundary.max_strain", "choose other directions"),
     "latin": ("", "is not text in UTF-8"),
     "low": ("boundary.element", "such as W or Cu"),
@@ -65,6 +64,11 @@ def test_a_file_that_cannot_run_is_refused_with_file_key_and_cure(name):
 @pytest.mark.parametrize("file", sorted((CASES / "sound").iterdir()), ids=lambda path: path.stem)
 def test_a_file_with_unusual_but_sound_yaml_is_called_sound(file):
     assert inspected(file).warnings == ()
+
+
+def test_grains_without_a_boundary_are_warned_of_because_their_crystal_can_be_measured():
+    (warning,) = inspected(CASES / "identical.yaml").warnings
+    assert warning.startswith("boundary.upper: both grains have the same orientation")
 
 
 def test_a_sound_file_is_described_by_its_boundary():
