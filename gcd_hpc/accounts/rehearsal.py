@@ -20,6 +20,7 @@ from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.seeds import REHEARSAL, generator
 from gcd_hpc.stages.table import POOLS, STAGES, Pool, pool_of
 from gcd_hpc.stages.tasks import Plan, Task
+from gcd_hpc.workers.allocation import resolve
 
 NUM_FRACTIONS = 10
 
@@ -59,7 +60,7 @@ def rehearse(
         sampling=PoolConfig(processes_per_node=num_sampling_workers),
         relaxation=PoolConfig(processes_per_node=num_workers),
     )
-    return report_of(Rehearsal(Plan.of(config, site.resolved()), pace, config.seed).run().events)
+    return report_of(Rehearsal(Plan.of(config, resolve(site)), pace, config.seed).run().events)
 
 
 @dataclass

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gcd_hpc.campaign.estimate import StageEstimate, total_core_h
+from gcd_hpc.campaign.estimate import StageEstimate, total_core_h, wall_h
 from gcd_hpc.config.site import SiteConfig
 
 
@@ -16,22 +16,29 @@ def plan_table(
     """Tasks, expected core-hours and disk space of every stage, and what each would start."""
     table = Table(box=None, padding=(0, 2), header_style="bold", show_footer=True)
     disk = sum(stage.disk_bytes for stage in stages)
+    hours = [wall_h(stage, site) for stage in stages]
+    # Where stages take turns their times add up; else nobody knows before how they overlap.
+    takes_turns = site.mode == "barrier"
+    known = [one for one in hours if one is not None]
+    wall = sum(known) if takes_turns and len(known) == len(hours) else None
     columns = {
         "stage": "all",
         "tasks": "",
         "work": "",
         "core-hours": f"{total_core_h(stages):.2f}",
+        "wall hours": _hours(wall),
         "disk": _size(disk),
     }
     for heading, footer in columns.items():
         table.add_column(heading, footer=footer, justify="left" if heading == "stage" else "right")
-    for stage in stages:
+    for stage, stage_h in zip(stages, hours, strict=True):
         work = f"{stage.num_items:,} {stage.unit}"
         table.add_row(
             stage.stage,
             f"{stage.num_tasks:,}",
             work,
             f"{stage.core_h:.2f}",
+            _hours(stage_h),
             _size(stage.disk_bytes),
         )
     started = [
@@ -40,12 +47,16 @@ def plan_table(
     ]
     remark = Text(
         "Core-hours are those of one core of the machine in benchmarks/RESULTS.md, for an"
-        " embedded-atom potential.",
+        " embedded-atom potential; wall hours are those of the work alone on this site's workers.",
         style="dim",
     )
     return Group(
         table, remark, Text(f"\nOn the site {site.name}, mode {site.mode}:", style="bold"), *started
     )
+
+
+def _hours(hours: float | None) -> str:
+    return "?" if hours is None else f"{hours:.2f}"
 
 
 def _size(num_bytes: float) -> str:

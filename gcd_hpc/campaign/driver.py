@@ -23,6 +23,7 @@ from gcd_hpc.files import cannot_write
 from gcd_hpc.stages.table import MODULES, SEARCH, Stage
 from gcd_hpc.stages.tasks import Plan, TaskIds, lost_tasks
 from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.backend import is_disk_error
 from gcd_hpc.workers.fitting import fit_site
 from gcd_hpc.workers.reaper import clear_up
@@ -53,7 +54,7 @@ def finished_before(
     state = replay(read_events(run_dir))
     if state.plan is None or not state.reported:
         return None
-    state.plan = Plan.of(config, site.resolved(), until)
+    state.plan = Plan.of(config, resolve(site), until)
     actions = step(state, Event("opened", state.elapsed_s))
     stop = actions[0] if len(actions) == 1 else None
     return (

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.stages.table import STAGES, Stage
+from gcd_hpc.config.site import PoolConfig, SiteConfig
+from gcd_hpc.stages.table import STAGES, Stage, pool_of
 from gcd_hpc.stages.tasks import Plan
 
 # One core of an AMD EPYC (Zen 4): 12 x 12 x 60 voxels, network of width 32, about 270 atoms of an
@@ -101,6 +102,16 @@ def _md_s(config: CampaignConfig) -> float:
     md, (fewest, most) = config.search.md, config.search.md.num_steps
     mean = fewest if most == fewest else (most - fewest) / math.log(most / fewest)
     return md.probability * mean * MD_STEP_S
+
+
+def wall_h(stage: StageEstimate, site: SiteConfig) -> float | None:
+    """Hours of a stage on the workers of a resolved site; None for GPUs of unknown pace."""
+    pool: PoolConfig = getattr(site, pool_of(stage.stage, site.mode))
+    is_launched = STAGES[stage.stage].launcher is not None and site.mode == "barrier"
+    if pool.gpus_per_node:
+        return None
+    at_once = pool.num_workers if is_launched else min(pool.num_workers, max(1, stage.num_tasks))
+    return stage.core_h / at_once
 
 
 def total_core_h(stages: Sequence[StageEstimate]) -> float:

@@ -126,7 +126,9 @@ class LiveProgress(Progress):
         self._live.stop()
 
     def show(self, snapshot: Snapshot) -> None:
-        bar = ProgressBar(total=max(snapshot.total, 1.0), completed=snapshot.done, width=60)
+        # Alone in a group a bar does not end its line.
+        bar = Table.grid()
+        bar.add_row(ProgressBar(total=max(snapshot.total, 1.0), completed=snapshot.done, width=60))
         title = Text(f"{snapshot.name}  {clock(snapshot.elapsed_s)}", style="bold")
         self._live.update(Group(title, Text(snapshot.headline()), bar, _best_table(snapshot)))
 

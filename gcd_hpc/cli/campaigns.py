@@ -35,6 +35,16 @@ def campaign(
             "--plan", help="Show what would be run and what it would cost, and run nothing."
         ),
     ] = False,
+    nodes: Annotated[
+        int | None,
+        typer.Option(
+            "--nodes",
+            metavar="N",
+            min=1,
+            max=100_000,
+            help="With --plan: nodes of an allocation that does not exist yet.",
+        ),
+    ] = None,
 ) -> None:
     """Run a campaign, or the rest of it.
 
@@ -48,7 +58,7 @@ def campaign(
     \b
     Examples:
       gcd-hpc campaign campaigns/w_sigma5.yaml
-      gcd-hpc campaign campaigns/w_sigma5.yaml --plan --site slurm_allocation
+      gcd-hpc campaign campaigns/w_sigma5.yaml --plan --site slurm_allocation --nodes 4
       gcd-hpc campaign campaigns/w_sigma5.yaml --run-dir runs/seed-1 --set seed=1
       gcd-hpc campaign campaigns/w_sigma5.yaml --set budget.rounds=4
     """
@@ -57,7 +67,7 @@ def campaign(
     config = load_campaign(file, overrides or [])
     run_dir = run_dir or Path("runs") / config.name
     if plan:
-        _show_plan(config, run_dir, file, site, until)
+        _show_plan(config, run_dir, file, site, until, nodes)
     else:
         _carry_out(config, run_dir, file.parent, site, until)
 
@@ -107,9 +117,11 @@ def check(
     Example:
       gcd-hpc check campaigns/w_sigma5.yaml --site campaigns/sites/slurm_login.yaml
     """
-    from gcd_hpc.config.loader import load_campaign, load_site
+    from gcd_hpc.config.loader import load_campaign
+    from gcd_hpc.workers.allocation import site_here
 
-    config, chosen = load_campaign(file, overrides or []), load_site(site)
+    config = load_campaign(file, overrides or [])
+    chosen = site_here(site)
     from gcd_hpc.campaign.soundness import inspect_campaign
 
     found = inspect_campaign(config, file.parent, str(file))
@@ -166,9 +178,9 @@ def _carry_out(
 ) -> None:
     pause_on_signals(run_dir)
     from gcd_hpc.campaign.driver import finished_before, run_campaign
-    from gcd_hpc.config.loader import load_site
+    from gcd_hpc.workers.allocation import site_here
 
-    site = load_site(site_file)
+    site = site_here(site_file)
     outcome = finished_before(config, site, run_dir, until)
     if outcome is None:
         from gcd_hpc.campaign.progress import open_progress
@@ -194,16 +206,21 @@ def pause_on_signals(run_dir: Path) -> None:
 
 
 def _show_plan(
-    config: "CampaignConfig", run_dir: Path, file: Path, site_file: Path | None, until: str | None
+    config: "CampaignConfig",
+    run_dir: Path,
+    file: Path,
+    site_file: Path | None,
+    until: str | None,
+    num_nodes: int | None,
 ) -> None:
     from gcd_hpc.browse.plan import plan_table
     from gcd_hpc.campaign.estimate import estimate
     from gcd_hpc.campaign.soundness import inspect_campaign
-    from gcd_hpc.config.loader import load_site
     from gcd_hpc.stages.tasks import Plan
+    from gcd_hpc.workers.allocation import site_here
     from gcd_hpc.workers.fitting import launch_lines, plan_site
 
-    site = plan_site(load_site(site_file), config.training.batch_size)
+    site = plan_site(site_here(site_file), config.training.batch_size, num_nodes)
     layout = inspect_campaign(config, file.parent, str(file)).layout
     stages = estimate(config, Plan.of(config, site, until), layout.num_atoms)
     console().print(plan_table(stages, launch_lines(site, run_dir), site))

@@ -13,7 +13,7 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.explain import explain
 from gcd_hpc.config.reader import MAX_BYTES, dotted, parse, shortened, write
 from gcd_hpc.config.shipped import found, shipped_folder
-from gcd_hpc.config.site import BUILT_IN, SiteConfig, detected_site_name
+from gcd_hpc.config.site import BUILT_IN, SiteConfig
 from gcd_hpc.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -50,15 +50,12 @@ def parse_campaign(text: str, source: str) -> CampaignConfig:
     return _validate(CampaignConfig, _mapping(text, source, CampaignConfig), source)
 
 
-def load_site(path: str | Path | None = None) -> SiteConfig:
-    """The site of a file, or of a name such as ``slurm_login`` among campaigns/sites; the one that
-    fits where we run if none is given.
+def load_site(path: str | Path) -> SiteConfig:
+    """The site of a file, or of a name such as ``slurm_login`` among campaigns/sites.
 
     Raises:
         ConfigError: as ``load_campaign``.
     """
-    if path is None:
-        return BUILT_IN[detected_site_name()]
     path = Path(path)
     if _is_name(path):
         here = Path(SITE_FOLDER) / f"{path}.yaml"

@@ -2,16 +2,12 @@
 which candidates are relaxed first.
 """
 
-import os
 import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import NonNegativeFloat, field_validator, model_validator
 
 from gcd_hpc.config.campaign import Auto, NonNegativeInt, PositiveInt, Section, refuse
-from gcd_hpc.errors import ConfigError
 
 Scheduler = Literal["none", "slurm", "pbs"]
 POOLS = ("training", "sampling", "relaxation")
@@ -176,74 +172,6 @@ class SiteConfig(Section):
                 f"{name}.first_node",
             )
 
-    def resolved(self, environ: Mapping[str, str] = os.environ) -> "SiteConfig":
-        """The same site with a number for every ``auto``; outside a job an allocation counts as one
-        node.
-
-        Raises:
-            ConfigError: if the pools do not fit into the allocation.
-        """
-        cores = len(os.sched_getaffinity(0)) if self.cores == "auto" else self.cores
-        total = 1 if self.driver == "login" else num_allocated(self.scheduler, environ)
-        updates: dict[str, Any] = {"cores": cores}
-        for name in POOLS:
-            pool: PoolConfig = getattr(self, name)
-            num_nodes = (
-                max(1, total - pool.first_node) if pool.num_nodes == "auto" else pool.num_nodes
-            )
-            processes = (
-                (pool.gpus_per_node or cores)
-                if pool.processes_per_node == "auto"
-                else pool.processes_per_node
-            )
-            updates[name] = pool.model_copy(
-                update={"num_nodes": num_nodes, "processes_per_node": processes}
-            )
-        resolved = self.model_copy(update=updates)
-        if self.driver == "inside":
-            resolved._check_fit(total, cores, environ)
-        return resolved
-
-    def _check_fit(self, total: int, cores: int, environ: Mapping[str, str]) -> None:
-        for name in POOLS:
-            pool: PoolConfig = getattr(self, name)
-            if pool.nodes.stop > total and (total > 1 or is_in_job(self.scheduler, environ)):
-                problem = (
-                    f"expected at most the {total} nodes of the allocation, got {pool.num_nodes}"
-                    f" from first_node {pool.first_node} on"
-                )
-                raise ConfigError(f"site {self.name}", f"{name}.num_nodes", problem)
-        gpus = environ.get("SLURM_GPUS_ON_NODE", "0") if self.scheduler == "slurm" else "0"
-        if gpus not in ("0", "") and not any(getattr(self, name).gpus_per_node for name in POOLS):
-            problem = (
-                f"the job has {gpus} GPUs a node but no pool uses one; copy the site file, set"
-                " gpus_per_node and give it with --site"
-            )
-            raise ConfigError(f"site {self.name}", "training.gpus_per_node", problem)
-        if self.mode == "asynchronous":
-            self._check_overlap(total, cores)
-
-    def _check_overlap(self, total: int, cores: int) -> None:
-        """Pools that work at the same time must not share cores."""
-        for node in range(total):
-            sharing = {
-                name: getattr(self, name) for name in POOLS if node in getattr(self, name).nodes
-            }
-            wanted = sum(pool.processes_per_node for pool in sharing.values())
-            if wanted > cores:
-                parts = " + ".join(
-                    f"{pool.processes_per_node} of {name}" for name, pool in sharing.items()
-                )
-                cure = (
-                    "lower processes_per_node, set first_node to use other nodes, state more cores,"
-                    " or take mode: barrier"
-                )
-                problem = (
-                    f"expected at least {wanted} for mode: asynchronous ({parts} on one node), got"
-                    f" {cores}; {cure}"
-                )
-                raise ConfigError(f"site {self.name}", "cores", problem)
-
 
 BUILT_IN = {
     "local": SiteConfig(),
@@ -251,39 +179,3 @@ BUILT_IN = {
     "pbs_allocation": SiteConfig(name="pbs_allocation", scheduler="pbs"),
 }
 """Sites that are used when none is given; each is also a file in campaigns/sites."""
-
-
-def is_in_job(scheduler: Scheduler, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process runs in a job of the scheduler."""
-    if scheduler == "slurm":
-        return "SLURM_JOB_ID" in environ and "SLURM_JOB_NODELIST" in environ
-    return scheduler == "pbs" and "PBS_NODEFILE" in environ
-
-
-def detected_site_name(environ: Mapping[str, str] = os.environ) -> str:
-    """Name of the built-in site that fits where this process runs."""
-    if is_in_job("slurm", environ):
-        return "slurm_allocation"
-    return "pbs_allocation" if is_in_job("pbs", environ) else "local"
-
-
-def num_allocated(scheduler: Scheduler, environ: Mapping[str, str] = os.environ) -> int:
-    """Nodes of the job that this process runs in; 1 without one."""
-    if not is_in_job(scheduler, environ):
-        return 1
-    if scheduler == "slurm":
-        return int(environ.get("SLURM_JOB_NUM_NODES") or environ.get("SLURM_NNODES") or 1)
-    return len(pbs_nodes(environ))
-
-
-def pbs_nodes(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Nodes of a PBS job in their order; its file names a node once for every rank."""
-    path = Path(environ["PBS_NODEFILE"])
-    try:
-        return tuple(dict.fromkeys(path.read_text().split()))
-    except OSError as error:
-        problem = (
-            "expected the list of nodes of the PBS job, got:"
-            f" {(error.strerror or str(error)).lower()}"
-        )
-        raise ConfigError(str(path), "", problem) from error

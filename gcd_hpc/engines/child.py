@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 from ase.data import atomic_masses, atomic_numbers
 
+from gcd_hpc.config.shipped import install_command
 from gcd_hpc.engines.messages import LENGTH, pack, unpack
 from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.engines.scratch import Scratch
@@ -347,8 +348,8 @@ class LammpsChild:
             except SimulationError as error:
                 if attempt == NUM_STARTS:
                     cure = (
-                        "`pip install 'gcd-hpc[local]'`, or load the modules of the site's MPI and"
-                        " LAMMPS"
+                        f"{install_command('local')}, or load the modules of the site's MPI and"
+                        " LAMMPS; gcd-hpc doctor tells what is missing"
                     )
                     raise LaunchError(
                         f"LAMMPS cannot be started with {sys.executable}: {error}; {cure}"

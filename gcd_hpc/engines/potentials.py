@@ -110,7 +110,10 @@ def _resolve(
             files[word], contents[word] = path, _read(path)
         elif word == config.file or (_FILE_NAME.fullmatch(word) and style[0] != "python"):
             searched = ", ".join(map(str, places))
-            raise PotentialError(f"potential file {word!r} not found in {searched}")
+            raise PotentialError(
+                f"potential file {word!r} not found in {searched}; lay it beside the campaign file"
+                " or name its folder in LAMMPS_POTENTIALS"
+            )
     check_element(element, style, lines, contents)
     names = {word: _short_name(word) for word in files}
     return Potential(

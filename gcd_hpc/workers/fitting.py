@@ -3,9 +3,10 @@
 import shlex
 from pathlib import Path
 
-from gcd_hpc.config.site import PoolConfig, SiteConfig, is_in_job
+from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.errors import LaunchError
 from gcd_hpc.stages.table import STAGES, is_launched, pool_of
+from gcd_hpc.workers.allocation import is_in_job, resolve
 from gcd_hpc.workers.launch import find_mpiexec
 from gcd_hpc.workers.lines import (
     launch_environment,
@@ -34,7 +35,7 @@ def fit_site(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteCo
     if site.driver == "inside":
         check_job(site)
     if not needs_launchers:
-        return site.resolved()
+        return resolve(site)
     fit = plan_site(site, batch_size)
     launches_here = site.driver == "inside" and site.mode == "barrier"
     if launches_here and starts_mpiexec(fit, fit.sampling, place(fit, fit.sampling)):
@@ -42,16 +43,19 @@ def fit_site(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteCo
     return fit
 
 
-def plan_site(site: SiteConfig, batch_size: int) -> SiteConfig:
+def plan_site(site: SiteConfig, batch_size: int, num_nodes: int | None = None) -> SiteConfig:
     """The site with numbers for ``auto``, also far from its allocation; as many automatic training
     processes as divide a batch evenly.
+
+    Args:
+        num_nodes: nodes of an allocation that does not exist yet.
 
     Raises:
         ConfigError: if the pools do not fit into the allocation.
         LaunchError: if no number of training processes that the site leaves to choose divides a
             batch.
     """
-    resolved = site.resolved()
+    resolved = resolve(site, num_nodes=num_nodes)
     return resolved.model_copy(
         update={"training": _even(site.training, resolved.training, batch_size)}
     )

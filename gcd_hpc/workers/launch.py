@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from gcd_hpc.config.shipped import install_command
 from gcd_hpc.errors import LaunchError
 from gcd_hpc.workers.backend import PausedError, ProcessLostError
 from gcd_hpc.workers.reaper import HAS_SAFE_PATH
@@ -43,7 +44,7 @@ def find_mpiexec(name: str = "mpiexec") -> str:
     beside = Path(sys.executable).parent / name
     found = str(beside) if os.access(beside, os.X_OK) and beside.is_file() else shutil.which(name)
     if found is None:
-        cure = "install one with: pip install 'gcd-hpc[local]'"
+        cure = f"install one with: {install_command('local')}"
         raise LaunchError(
             f"no MPI launcher: expected {name!r} beside {sys.executable} or on PATH; {cure}"
         )

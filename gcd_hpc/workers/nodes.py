@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import psutil
 
-from gcd_hpc.config.site import PoolConfig, SiteConfig, is_in_job, pbs_nodes
+from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.errors import LaunchError
+from gcd_hpc.workers.allocation import is_in_job, pbs_nodes
 
 LOOPBACK_ADDRESS = "127.0.0.1"
 HERE = "localhost"

@@ -13,6 +13,7 @@ from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.reaper import start_time
 from tests.campaign.conftest import make_config
 
@@ -28,7 +29,7 @@ def write(tmp_path):
         pid, created = (os.getpid(), start_time(os.getpid())) if alive else (2**22 + 1, 0.0)
         with Ledger(tmp_path) as ledger:
             for event in (
-                opened(Plan.of(config, SiteConfig(cores=2).resolved()), "token", pid, created, 0.0),
+                opened(Plan.of(config, resolve(SiteConfig(cores=2))), "token", pid, created, 0.0),
                 *events,
             ):
                 ledger.append(event)

@@ -8,6 +8,7 @@ import pytest
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.stages.table import STAGES
+from gcd_hpc.workers.allocation import resolve
 
 ROOT = Path(__file__).parents[2]
 TOY = "tests.campaign.toy"
@@ -44,7 +45,7 @@ def config() -> CampaignConfig:
 
 @pytest.fixture
 def site() -> SiteConfig:
-    return SiteConfig(cores=2).resolved()
+    return resolve(SiteConfig(cores=2))
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from gcd_hpc.campaign.estimate import estimate
+from gcd_hpc.campaign.estimate import estimate, wall_h
 from gcd_hpc.config.loader import load_campaign
-from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.workers.allocation import resolve
+from tests.campaign.conftest import make_config
 
 CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
 MEASURED_CORE_S = {"search": 362.7, "train": 660.0, "sample": 213.0, "relax": 232.6}
@@ -18,7 +20,7 @@ def estimated(*overrides: str, until: str | None = None) -> dict:
     config = load_campaign(CAMPAIGNS / "w_sigma5.yaml", overrides)
     return {
         one.stage: one
-        for one in estimate(config, Plan.of(config, SiteConfig(cores=2).resolved(), until), 270)
+        for one in estimate(config, Plan.of(config, resolve(SiteConfig(cores=2)), until), 270)
     }
 
 
@@ -45,3 +47,13 @@ def test_repaint_goes_each_step_several_times():
     )
     assert again["sample"].core_h == pytest.approx(4 * once["sample"].core_h, rel=0.05)
     assert again["train"].core_h == once["train"].core_h
+
+
+def test_a_stage_takes_its_core_hours_shared_by_the_workers_that_have_something_to_do():
+    site = resolve(SiteConfig(cores=8))
+    stages = {one.stage: one for one in estimate(make_config(), Plan.of(make_config(), site), 270)}
+    # Three chunks keep three of eight workers busy; torchrun shares a training among all.
+    assert wall_h(stages["search"], site) == pytest.approx(stages["search"].core_h / 3)
+    assert wall_h(stages["train"], site) == pytest.approx(stages["train"].core_h / 8)
+    with_gpus = site.model_copy(update={"training": PoolConfig(gpus_per_node=1)})
+    assert wall_h(stages["train"], with_gpus) is None

@@ -17,6 +17,7 @@ from gcd_hpc.campaign.progress import (
 )
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.stages.tasks import Plan, Task
+from gcd_hpc.workers.allocation import resolve
 from tests.campaign.conftest import make_config
 
 TRAINING = Snapshot(
@@ -50,7 +51,7 @@ def finish(name: str, **best: float) -> Event:
 
 def state_after(*events: Event):
     return replay(
-        [opened(Plan.of(make_config(), SiteConfig().resolved()), "token", 1, 0.0, 0.0), *events]
+        [opened(Plan.of(make_config(), resolve(SiteConfig())), "token", 1, 0.0, 0.0), *events]
     )
 
 
@@ -95,6 +96,18 @@ def test_the_live_panel_shows_best_energies_and_leaves_the_screen_clean():
     assert "2.297" in text
     assert "[n]" in text
     assert "a process was lost" in text
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_bar_of_the_live_panel_has_a_line_of_its_own(width):
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=width, color_system=None)
+    with LiveProgress(console) as display:
+        display.show(TRAINING)
+        display._live.refresh()
+    lines = text.getvalue().splitlines()
+    assert [line for line in lines if "\u2501" in line]
+    assert not [line for line in lines if "\u2501" in line and "[n]" in line]
 
 
 def test_the_display_suits_the_output():

@@ -17,6 +17,7 @@ REFUSED = {
     "badstyle": ("potential.pair_style", "did you mean eam/alloy?"),
     "coarse": ("voxels.shape", "use more voxels"),
     "cutoff": ("relaxation.outer_thickness", "at least the cutoff of the potential, 7.89"),
+    "elmis": ("potential", "use a potential of W"),
     "dup": ("seed", "keep one"),
     "elXx": ("boundary.element", "such as W or Cu"),
     "float_miller": ("boundary.lower.x[0]", "must be a whole number"),

@@ -14,6 +14,7 @@ from gcd_hpc.stages.tasks import (
     write_record,
 )
 from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.workers.allocation import resolve
 from tests.campaign.conftest import make_config
 
 TASKS = [
@@ -27,7 +28,7 @@ TASKS = [
 ]
 RECORD = Record("abc", "search-00001", {"num": 2, "best": {"0.2": 2.297}}, 10.0, 2.5, 1, "host", 42)
 
-SITE = SiteConfig().resolved()
+SITE = resolve(SiteConfig())
 
 
 def ids(sha256: str = "potential", **changes: object) -> dict[Task, str]:

@@ -19,6 +19,7 @@ from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers import doctor
+from gcd_hpc.workers.allocation import resolve
 
 ROOT = Path(__file__).parents[2]
 SMOKE = str(ROOT / "campaigns" / "smoke.yaml")
@@ -29,6 +30,7 @@ for name in {hidden!r}:
     sys.modules[name] = None
 sys.argv = ["gcd-hpc", *{words!r}]
 from gcd_hpc.cli import main
+from gcd_hpc.workers.allocation import resolve
 main()
 """
 
@@ -54,7 +56,7 @@ def run(tmp_path_factory) -> Path:
     run = RunDirectory(tmp_path_factory.mktemp("run"))
     config = load_campaign(SMOKE)
     run.config.write_text(dump(config))
-    plan = Plan.of(config, SiteConfig(cores=1).resolved())
+    plan = Plan.of(config, resolve(SiteConfig(cores=1)))
     failed = {"task": "search-00000", "class": "bug", "retry": False}
     with Ledger(run.path) as ledger:
         ledger.append(opened(plan, "token", 2**22 + 1, 0.0, 0.0, 0.0))

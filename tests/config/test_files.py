@@ -27,10 +27,6 @@ def test_every_site_file_is_valid_and_called_after_its_site(path):
     assert load_site(path).name == path.stem
 
 
-def test_the_local_site_file_says_what_is_the_case_without_one():
-    assert load_site(ROOT / "campaigns/sites/local.yaml") == load_site()
-
-
 def test_the_default_and_paper_campaigns_are_about_the_same_boundary():
     default, paper, smoke = (
         load_campaign(ROOT / f"campaigns/{name}.yaml")

@@ -6,6 +6,7 @@ import pytest
 from gcd_hpc.config import shipped
 from gcd_hpc.config.loader import dump, load_campaign, load_site
 from gcd_hpc.errors import ConfigError
+from gcd_hpc.workers.allocation import resolve
 
 ROOT = Path(__file__).parents[2]
 
@@ -202,14 +203,9 @@ def test_dumping_twice_gives_the_same_text(load):
     assert dump(load(dump(config))) == dump(config)
 
 
-def test_no_site_file_means_this_machine():
-    assert load_site(None) == load_site()
-    assert load_site().name == "local"
-
-
 def test_a_site_file_is_read(folder):
     (folder / "s.yaml").write_text("name: two\ncores: 2\ntraining: {processes_per_node: 1}\n")
-    site = load_site("s.yaml").resolved()
+    site = resolve(load_site("s.yaml"))
     assert (
         site.cores,
         site.training.num_workers,

@@ -7,6 +7,7 @@ import pytest
 from gcd_hpc.campaign.soundness import inspect_campaign
 from gcd_hpc.config.loader import load_campaign, load_site
 from gcd_hpc.errors import GcdError
+from gcd_hpc.workers.allocation import resolve
 from tests.fuzz.harness import few_and_many, mutations, outcome, write
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ def checked(file: Path) -> list[str]:
 
 def read_site(file: Path) -> str | list[str]:
     try:
-        return load_site(file).resolved({}).name
+        return resolve(load_site(file), {}).name
     except GcdError as error:
         return refused(error)
 

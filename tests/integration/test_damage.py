@@ -17,6 +17,7 @@ from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import GcdError
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.workers.allocation import resolve
 from tests.campaign.conftest import ROOT, TOYS, make_config
 
 pytestmark = pytest.mark.mpi
@@ -120,7 +121,7 @@ def test_a_campaign_goes_on_from_a_torn_ledger(run_dir):
 
 def test_a_clock_that_goes_backwards_makes_no_time_negative():
     """An hour back between two tasks, and a driver that is opened before it was closed."""
-    plan = Plan.of(make_config(), SiteConfig(cores=2).resolved())
+    plan = Plan.of(make_config(), resolve(SiteConfig(cores=2)))
     events = [opened(plan, "a", 1, 7200.0, 0.0)]
     for chunk, (started, elapsed_s) in enumerate([(7200.0, 5.0), (3600.0, 9.0)]):
         data = {

@@ -3,8 +3,9 @@
 import pytest
 
 from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.workers.allocation import resolve
 
 
 @pytest.fixture
 def site() -> SiteConfig:
-    return SiteConfig(cores=2).resolved()
+    return resolve(SiteConfig(cores=2))

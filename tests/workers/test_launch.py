@@ -9,6 +9,7 @@ import pytest
 
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import LaunchError
+from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.backend import PausedError, ProcessLostError
 from gcd_hpc.workers.launch import find_mpiexec, run
 from gcd_hpc.workers.lines import launch_environment, sample_line, train_line
@@ -52,7 +53,7 @@ def test_a_missing_launcher_is_one_sentence_with_the_cure():
 
 def test_output_goes_to_the_log_and_the_environment_to_the_process(tmp_path):
     log = tmp_path / "logs" / "train-01.log"
-    site = SiteConfig.model_validate({"cores": 6, "training": {"processes_per_node": 2}}).resolved()
+    site = resolve(SiteConfig.model_validate({"cores": 6, "training": {"processes_per_node": 2}}))
     run(
         python("import os; print('threads', os.environ['OMP_NUM_THREADS'])"),
         log,
@@ -127,7 +128,7 @@ def test_a_killed_rank_is_told_from_a_rank_with_an_error(tmp_path, launcher):
     (tmp_path / "dies.py").write_text(
         "import os, sys\nif sys.argv[1] == 'killed':\n    os.kill(os.getpid(), 9)\nsys.exit(3)\n"
     )
-    site = SiteConfig(cores=2, mpiexec=find_mpiexec()).resolved()
+    site = resolve(SiteConfig(cores=2, mpiexec=find_mpiexec()))
     environment = {**launch_environment(site, site.training), "PYTHONPATH": str(tmp_path)}
 
     def launch(how: str) -> None:
@@ -176,7 +177,7 @@ def test_a_training_that_was_asked_to_stop_is_paused_not_failed(tmp_path):
     (tmp_path / "pauses.py").write_text(
         "import os, sys, time\ntime.sleep(int(os.environ['RANK']))\nsys.exit(os.EX_TEMPFAIL)\n"
     )
-    site = SiteConfig(cores=2).resolved()
+    site = resolve(SiteConfig(cores=2))
     environment = {**launch_environment(site, site.training), "PYTHONPATH": str(tmp_path)}
     with pytest.raises(PausedError, match=r"was paused; see .*log"):
         run(train_line(site, HERE, "pauses", [], "0" * 64, 1), tmp_path / "log", environment)

@@ -5,6 +5,7 @@ import pytest
 from gcd_hpc.config.loader import load_site
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import LaunchError
+from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.fitting import fit_site, launch_lines, plan_site
 from gcd_hpc.workers.lines import launch_environment, sample_line, train_line, with_shell_lines
 from gcd_hpc.workers.nodes import NodeSet, own_address
@@ -15,7 +16,7 @@ TASK = "0123456789abcdef"
 
 
 def make(**sections: object) -> SiteConfig:
-    return SiteConfig.model_validate({"cores": 4, **sections}).resolved({})
+    return resolve(SiteConfig.model_validate({"cores": 4, **sections}), {})
 
 
 def test_on_one_machine_the_running_python_is_started_without_a_scheduler():

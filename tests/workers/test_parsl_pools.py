@@ -6,6 +6,7 @@ import pytest
 
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import RunDirectoryError
+from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.parsl_pools import HEAD, SAMPLING, WORKERS, logging_to, parsl_config
 
 
@@ -23,7 +24,7 @@ def test_chunks_and_launch_lines_have_pools_of_their_own(tmp_path, site):
 
 
 def labels(site: SiteConfig, run_dir: Path) -> dict:
-    return {pool.label: pool for pool in parsl_config(site.resolved(), run_dir).executors}
+    return {pool.label: pool for pool in parsl_config(resolve(site), run_dir).executors}
 
 
 def test_sampling_has_workers_of_its_own_where_it_overlaps_with_relaxation(tmp_path):

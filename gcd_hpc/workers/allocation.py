@@ -1,0 +1,132 @@
+"""The job that this process runs in, as its scheduler describes it in the environment, and a site
+with the numbers that follow from it.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gcd_hpc.config.loader import load_site
+from gcd_hpc.config.site import BUILT_IN, POOLS, PoolConfig, Scheduler, SiteConfig
+from gcd_hpc.errors import ConfigError
+
+
+def site_here(path: str | Path | None = None) -> SiteConfig:
+    """The site of a file or name; the built-in one that fits where this process runs if none is
+    given.
+
+    Raises:
+        ConfigError: as ``load_site``.
+    """
+    return BUILT_IN[detected_site_name()] if path is None else load_site(path)
+
+
+def resolve(
+    site: SiteConfig, environ: Mapping[str, str] = os.environ, num_nodes: int | None = None
+) -> SiteConfig:
+    """The same site with a number for every ``auto``; outside a job an allocation counts as one
+    node.
+
+    Args:
+        num_nodes: nodes of an allocation that does not exist yet, for a plan.
+
+    Raises:
+        ConfigError: if the pools do not fit into the allocation.
+    """
+    cores = len(os.sched_getaffinity(0)) if site.cores == "auto" else site.cores
+    total = num_nodes or num_allocated(site.scheduler, environ)
+    if site.driver == "login":
+        total = 1
+    updates: dict[str, Any] = {"cores": cores}
+    for name in POOLS:
+        pool: PoolConfig = getattr(site, name)
+        share = max(1, total - pool.first_node) if pool.num_nodes == "auto" else pool.num_nodes
+        processes = (
+            (pool.gpus_per_node or cores)
+            if pool.processes_per_node == "auto"
+            else pool.processes_per_node
+        )
+        updates[name] = pool.model_copy(
+            update={"num_nodes": share, "processes_per_node": processes}
+        )
+    resolved = site.model_copy(update=updates)
+    if site.driver == "inside":
+        _check_fit(resolved, total, cores, environ)
+    return resolved
+
+
+def _check_fit(site: SiteConfig, total: int, cores: int, environ: Mapping[str, str]) -> None:
+    for name in POOLS:
+        pool: PoolConfig = getattr(site, name)
+        if pool.nodes.stop > total and (total > 1 or is_in_job(site.scheduler, environ)):
+            problem = (
+                f"expected at most the {total} nodes of the allocation, got {pool.num_nodes}"
+                f" from first_node {pool.first_node} on"
+            )
+            raise ConfigError(f"site {site.name}", f"{name}.num_nodes", problem)
+    gpus = environ.get("SLURM_GPUS_ON_NODE", "0") if site.scheduler == "slurm" else "0"
+    if gpus not in ("0", "") and not any(getattr(site, name).gpus_per_node for name in POOLS):
+        problem = (
+            f"the job has {gpus} GPUs a node but no pool uses one; copy the site file, set"
+            " gpus_per_node and give it with --site"
+        )
+        raise ConfigError(f"site {site.name}", "training.gpus_per_node", problem)
+    if site.mode == "asynchronous":
+        _check_overlap(site, total, cores)
+
+
+def _check_overlap(site: SiteConfig, total: int, cores: int) -> None:
+    """Pools that work at the same time must not share cores."""
+    for node in range(total):
+        sharing = {name: getattr(site, name) for name in POOLS if node in getattr(site, name).nodes}
+        wanted = sum(pool.processes_per_node for pool in sharing.values())
+        if wanted > cores:
+            parts = " + ".join(
+                f"{pool.processes_per_node} of {name}" for name, pool in sharing.items()
+            )
+            cure = (
+                "lower processes_per_node, set first_node to use other nodes, state more cores,"
+                " or take mode: barrier"
+            )
+            problem = (
+                f"expected at least {wanted} for mode: asynchronous ({parts} on one node), got"
+                f" {cores}; {cure}"
+            )
+            raise ConfigError(f"site {site.name}", "cores", problem)
+
+
+def is_in_job(scheduler: Scheduler, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process runs in a job of the scheduler."""
+    if scheduler == "slurm":
+        return "SLURM_JOB_ID" in environ and "SLURM_JOB_NODELIST" in environ
+    return scheduler == "pbs" and "PBS_NODEFILE" in environ
+
+
+def detected_site_name(environ: Mapping[str, str] = os.environ) -> str:
+    """Name of the built-in site that fits where this process runs."""
+    if is_in_job("slurm", environ):
+        return "slurm_allocation"
+    return "pbs_allocation" if is_in_job("pbs", environ) else "local"
+
+
+def num_allocated(scheduler: Scheduler, environ: Mapping[str, str] = os.environ) -> int:
+    """Nodes of the job that this process runs in; 1 without one."""
+    if not is_in_job(scheduler, environ):
+        return 1
+    if scheduler == "slurm":
+        return int(environ.get("SLURM_JOB_NUM_NODES") or environ.get("SLURM_NNODES") or 1)
+    return len(pbs_nodes(environ))
+
+
+def pbs_nodes(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Nodes of a PBS job in their order; its file names a node once for every rank."""
+    path = Path(environ["PBS_NODEFILE"])
+    try:
+        return tuple(dict.fromkeys(path.read_text().split()))
+    except OSError as error:
+        problem = (
+            "expected the list of nodes of the PBS job, got:"
+            f" {(error.strerror or str(error)).lower()}"
+        )
+        raise ConfigError(str(path), "", problem) from error
