@@ -313,3 +313,27 @@ def test_no_test_reads_what_lies_beside_the_repository():
     beside = re.compile(r"parents\[\d\] / [\"']shared")
     tests = Path(__file__).parent.rglob("*.py")
     assert not [path for path in tests if beside.search(path.read_text(encoding="utf-8"))]
+
+
+# Distances between tensors need their gradient, which numpy does not give.
+MAY_WRAP = {"structures.periodic", "networks.radius_graph"}
+
+
+def wraps_by_itself(module: str) -> bool:
+    """Whether a module takes remainders of lengths, or subtracts whole lengths from vectors."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Mod):
+            right = ast.unparse(node.right if isinstance(node, ast.BinOp) else node.value)
+            if re.search(r"length|box|period|cell", right, re.IGNORECASE):
+                return True
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            sides = f"{ast.unparse(node.left)}\n{ast.unparse(node.right)}"
+            if re.search(r"^(np|torch)\.(rint|round)\(.* / ", sides, re.MULTILINE):
+                return True
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.mod", "np.remainder"):
+            return True
+    return False
+
+
+def test_positions_are_wrapped_and_images_taken_in_one_place():
+    assert {module for module in MODULES if wraps_by_itself(module)} == MAY_WRAP

@@ -20,6 +20,7 @@ from gcd_hpc.structures.energetics import (
     physical_fault,
 )
 from gcd_hpc.structures.frame import MIN_REGION
+from gcd_hpc.structures.periodic import minimum_image, wrap
 
 LINE_SEARCH = ("min_modify line quadratic dmax 0.1",)
 PRESETS: dict[Literal["paper", "tight"], Minimizer] = {
@@ -161,9 +162,7 @@ class Slab:
     def of(cls, atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: RelaxationConfig) -> "Slab":
         """Regions are counted from the slab's own lowest and highest atom."""
         lengths = atoms.cell.lengths()
-        positions = atoms.positions.copy()
-        positions[:, :2] %= lengths[:2]
-        positions[:, :2] = np.where(positions[:, :2] >= lengths[:2], 0.0, positions[:, :2])
+        positions = wrap(atoms.positions, lengths[:2])
         z = positions[:, 2]
         box = np.array([[0.0, 0.0, z.min() - FREE], [lengths[0], lengths[1], z.max() + FREE]])
         fixed, rigid = z < z.min() + config.outer_thickness, z > z.max() - config.outer_thickness
@@ -222,9 +221,8 @@ class Slab:
         evaluations: int,
         seconds: float,
     ) -> Relaxed:
-        period = np.array([*self.bicrystal.lengths, np.inf])
         moved = result.positions[self.rigid] - self.positions[self.rigid]  # (num_rigid, 3)
-        moved[:, :2] -= period[:2] * np.rint(moved[:, :2] / period[:2])
+        moved = minimum_image(moved, self.bicrystal.lengths)
         return Relaxed(
             positions=result.positions,
             energies=result.energies,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gcd_hpc.experiments.boundary_numbers import PHASES
 from gcd_hpc.experiments.work import Arrays
+from gcd_hpc.structures.periodic import wrap
 
 SEARCH_BLUE, MODEL_RED, GREY = "#0072B2", "#D55E00", "#999999"
 PHASE_COLOURS = ("#009E73", "#CC79A7")
@@ -150,7 +151,8 @@ def draw_structure(
     middle = disturbed.mean()
     shown = np.abs(positions[:, 2] - middle) < SHOWN_A
     order = np.argsort(positions[shown][:, 1])
-    x, z = positions[shown][order][:, 0] % arrays["cell"][0], positions[shown][order][:, 2] - middle
+    x, _, z = wrap(positions[shown][order], arrays["cell"][:1]).T
+    z = z - middle
     points = axes.scatter(
         x,
         z,

@@ -40,6 +40,7 @@ from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.fingerprint import distance
+from gcd_hpc.structures.periodic import wrap
 
 COLUMNS = ("status", "n_fraction", "gb_energy_j_m2", "screen_gb_energy_j_m2")
 VERSION = 1
@@ -399,13 +400,13 @@ def lowest_structure(run_dir: Path, num_chunks: int, reach: float, report: Repor
         frame.upper(best.registry_relaxed, frame.centre - reach),
     )
     lifted = np.array([0.0, 0.0, frame.height])  # the box is periodic for the tree only
-    trees = [cKDTree((grain + lifted) % box, boxsize=box) for grain in grains]
-    distances = [tree.query((best.positions + lifted) % box)[0] for tree in trees]
+    trees = [cKDTree(wrap(grain + lifted, box), boxsize=box) for grain in grains]
+    distances = [tree.query(wrap(best.positions + lifted, box))[0] for tree in trees]
     shown = np.abs(best.positions[:, 2] - middle) < reach
     misfit = np.where(best.positions[:, 2] < middle, *distances)[shown]
     report(1.0)
     lengths = np.array([*setting.bicrystal.lengths, 2 * reach])
-    positions = (best.positions[shown] - np.array([0.0, 0.0, middle - reach])) % lengths
+    positions = wrap(best.positions[shown] - np.array([0.0, 0.0, middle - reach]), lengths)
     return {
         "positions": positions,
         "lengths": lengths,

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from gcd_hpc.structures.lattices import cubic_lattice
+from gcd_hpc.structures.periodic import minimum_image, wrap
 
 Array = NDArray[np.float64]
 
@@ -29,14 +30,12 @@ def bonds(positions: Array, lengths: Array, cutoff: float = BOND) -> tuple[NDArr
     Args:
         positions: (N, 3) Å in a periodic box of ``lengths`` (3,), wrapped or not.
     """
-    wrapped = np.mod(
-        np.mod(positions, lengths), lengths
-    )  # a coordinate of -1e-17 is wrapped onto the length itself
+    wrapped = wrap(positions, lengths)
     found = cKDTree(wrapped, boxsize=lengths).query_pairs(cutoff, output_type="ndarray")
     pairs = np.concatenate([found, found[:, ::-1]])
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
     vectors = wrapped[pairs[:, 1]] - wrapped[pairs[:, 0]]
-    return pairs, vectors - lengths * np.round(vectors / lengths)
+    return pairs, minimum_image(vectors, lengths)
 
 
 def coordination(positions: Array, lengths: Array) -> NDArray[np.intp]:
@@ -114,7 +113,6 @@ def _alone_on_sites(positions: Array, lengths: Array, a0: float) -> NDArray[np.b
 def _from_sites(positions: Array, a0: float) -> Array:
     """Vectors (N, 3) from the nearest site of the diamond lattice at the origin."""
     sites = np.array(cubic_lattice("diamond").sites) * (a0 / 4)
-    vectors = positions[:, None] - sites  # (N, 8, 3)
-    vectors -= a0 * np.round(vectors / a0)
+    vectors = minimum_image(positions[:, None] - sites, (a0, a0, a0))  # (N, 8, 3)
     nearest = np.square(vectors).sum(axis=-1).argmin(axis=1)
     return np.asarray(vectors[np.arange(len(positions)), nearest])

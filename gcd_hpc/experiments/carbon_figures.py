@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from gcd_hpc.experiments.carbon_bonds import bonds, coordination, coordination_shares
+from gcd_hpc.structures.periodic import wrap
 
 Array = NDArray[np.float64]
 
@@ -88,7 +89,7 @@ def carbon_figure(
 
 def _draw_structure(axes: Any, positions: Array, lengths: Array) -> None:
     """Atoms and the bonds that do not cross the box's faces."""
-    wrapped = np.mod(positions, lengths)
+    wrapped = wrap(positions, lengths)
     pairs, vectors = bonds(wrapped, lengths)
     inside = (pairs[:, 0] < pairs[:, 1]) & np.isclose(
         wrapped[pairs[:, 1]] - wrapped[pairs[:, 0]], vectors

@@ -36,6 +36,7 @@ from gcd_hpc.experiments.work import Arrays, Task, Workshop
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.structures.analysis import rdf, steinhardt
 from gcd_hpc.structures.lattices import cubic_lattice
+from gcd_hpc.structures.periodic import wrap
 
 Array = NDArray[np.float64]
 
@@ -426,6 +427,6 @@ def panel(title: str, cell: Array, lattice: Lattice) -> Panel:
     and each atom's way to its site.
     """
     ideal, near = crystal_cell(lattice), cubic_lattice(lattice).neighbor
-    moved = (cell - fit_lattice(cell, ideal, BOX).offset) % np.array(BOX)
+    moved = wrap(cell - fit_lattice(cell, ideal, BOX).offset, BOX)
     displacements, _ = cKDTree(ideal, boxsize=BOX).query(moved)
-    return Panel(title, (moved + near / 2) % np.array(BOX), displacements, BOX, 1.25 * near)
+    return Panel(title, wrap(moved + near / 2, BOX), displacements, BOX, 1.25 * near)

@@ -10,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
 from gcd_hpc.errors import StructureError
+from gcd_hpc.structures.periodic import minimum_image, wrap
 
 Array = NDArray[np.float64]
 
@@ -59,8 +60,8 @@ def fit_lattice(positions: ArrayLike, ideal: ArrayLike, lengths: ArrayLike) -> L
     """
     box = np.asarray(lengths, dtype=np.float64)
     atoms, sites = (
-        _fold(np.asarray(positions, dtype=np.float64), box),
-        _fold(np.asarray(ideal, dtype=np.float64), box),
+        wrap(positions, box),
+        wrap(ideal, box),
     )
     if len(sites) < 2:
         raise StructureError(
@@ -84,7 +85,7 @@ def fit_lattice(positions: ArrayLike, ideal: ArrayLike, lengths: ArrayLike) -> L
         num_displaced=int((distances > _DISPLACED * neighbor).sum()),
         num_missing=len(sites) - len(gaps),
         num_extra=len(atoms) - len(gaps),
-        offset=_fold(offset, box),
+        offset=wrap(offset, box),
     )
 
 
@@ -95,7 +96,7 @@ def _best_start(atoms: Array, sites: Array, tree: cKDTree, box: Array, reach: fl
     chosen = np.unique(np.linspace(0, len(atoms) - 1, _NUM_CANDIDATES).round().astype(int))
     offsets = atoms[chosen] - sites[0]  # (K, 3)
     distances, _ = tree.query(
-        _fold(atoms - offsets[:, None], box), distance_upper_bound=reach
+        wrap(atoms - offsets[:, None], box), distance_upper_bound=reach
     )  # (K, N), infinite beyond
     best: Array = offsets[np.argmin(np.square(np.minimum(distances, reach)).sum(axis=1))]
     return best
@@ -106,11 +107,10 @@ def _rest(offset: Array, atoms: Array, tree: cKDTree, box: Array, reach: float) 
     it rests.
     """
     for _ in range(_MAX_PASSES):
-        placed = _fold(atoms - offset, box)
+        placed = wrap(atoms - offset, box)
         distances, nearest = tree.query(placed, distance_upper_bound=reach)
         near = np.isfinite(distances)
-        gaps = placed[near] - tree.data[nearest[near]]
-        step = (gaps - np.round(gaps / box) * box).mean(axis=0)
+        step = minimum_image(placed[near] - tree.data[nearest[near]], box).mean(axis=0)
         offset = offset + step
         if np.abs(step).max() < _CONVERGED * box.max():
             break
@@ -121,19 +121,10 @@ def _paired_gaps(placed: Array, sites: Array, box: Array, reach: float) -> Array
     """Vectors (P, 3) from site to atom of the one-to-one assignment with the least sum of squares
     up to the reach, as far as within it.
     """
-    gaps = placed[:, None] - sites  # (N, M, 3)
-    gaps -= np.round(gaps / box) * box
+    gaps = minimum_image(placed[:, None] - sites, box)  # (N, M, 3)
     squared = np.square(gaps).sum(axis=2)
     # A distance beyond the reach counts as the reach: a vacancy far from an interstitial must not
     # shift the row of atoms between them.
     atom, site = linear_sum_assignment(np.minimum(squared, reach**2))
     paired: Array = gaps[atom, site][squared[atom, site] < reach**2]
     return paired
-
-
-def _fold(positions: Array, box: Array) -> Array:
-    """Positions (..., 3) folded into [0, length)."""
-    folded = positions % box
-    return np.where(
-        folded < box, folded, 0.0
-    )  # a tiny negative number plus the length rounds to the length

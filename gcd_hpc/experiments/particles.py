@@ -22,6 +22,7 @@ from gcd_hpc.networks.meshgraphnet import MeshGraphNet
 from gcd_hpc.networks.precision import Precision, autocast_dtype
 from gcd_hpc.seeds import PARTICLE, generator
 from gcd_hpc.structures.lattices import cubic_lattice
+from gcd_hpc.structures.periodic import wrap
 
 Array = NDArray[np.float64]
 BOX = (float(CELLS), float(CELLS), float(CELLS))
@@ -253,7 +254,7 @@ def sample_particles(
 
         start = torch.tensor(batch, dtype=torch.float32, device=device)
         sample = denoise(model.score, start, model.process, sampler, num_steps, draw, t_start)
-        done.append(sample.double().cpu().numpy() % np.array(lengths))
+        done.append(wrap(sample.double().cpu().numpy(), lengths))
         report(min(1.0, (first + batch_size) / len(starts)))
     return {"positions": np.concatenate(done)}
 

@@ -11,6 +11,7 @@ from gcd_hpc.config.campaign import PotentialConfig
 from gcd_hpc.engines.child import LammpsChild, Leg, Minimizer, QuenchJob, QuenchResult
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.search.tries import MAX_SEED
+from gcd_hpc.structures.periodic import wrap
 
 CARBON = PotentialConfig(pair_style="tersoff", pair_coeff="* * {file} C", file="SiC.tersoff")
 """Tersoff, Phys. Rev. B 39 (1989) 5566. Of the potentials that LAMMPS ships and that were quenched
@@ -100,6 +101,5 @@ def _rattled_grid(num_atoms: int, length: float, rng: np.random.Generator) -> np
     side = ceil(round(num_atoms ** (1 / 3), 9))
     points = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     chosen = points[np.sort(rng.permutation(len(points))[:num_atoms])]
-    return np.asarray(
-        ((chosen + 0.5 + RATTLE * rng.standard_normal((num_atoms, 3))) * (length / side)) % length
-    )
+    placed = chosen + 0.5 + RATTLE * rng.standard_normal((num_atoms, 3))
+    return wrap(placed * (length / side), (length, length, length))

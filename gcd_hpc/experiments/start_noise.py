@@ -24,6 +24,7 @@ from gcd_hpc.experiments.particles import (
 from gcd_hpc.experiments.voxel_crystals import crystal_cell
 from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop
 from gcd_hpc.structures.analysis import rdf, steinhardt
+from gcd_hpc.structures.periodic import wrap
 
 Array = NDArray[np.float64]
 
@@ -129,7 +130,7 @@ def denoise_starts(
         report,
         device,
     )
-    return {"starts": starts % np.array(BOX), **samples}
+    return {"starts": wrap(starts, BOX), **samples}
 
 
 def start_time(sigma: float | None, config: ParticleConfig) -> float:
@@ -166,7 +167,7 @@ def describe(cells: Array) -> dict[str, Any]:
 
 def num_close_pairs(cell: Array) -> int:
     """Pairs of atoms nearer than half a lattice constant: two atoms on one site, for instance."""
-    return len(cKDTree(cell % np.array(BOX), boxsize=BOX).query_pairs(0.5))
+    return len(cKDTree(wrap(cell, BOX), boxsize=BOX).query_pairs(0.5))
 
 
 def mean_rdf(cells: Array) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from gcd_hpc.structures.bicrystal import Grain
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.structures.periodic import wrap
 from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
 
@@ -91,11 +92,11 @@ class Canvas:
         # A decoded atom of a plane beside the seam may lie a little on its other side.
         below, above = (grain.plane_spacing / 2 for grain in self.grains)
         middle = middle[(middle[:, 2] > low - below) & (middle[:, 2] < high + above)]
-        middle[:, :2] %= box[:2]
+        middle = wrap(middle, box[:2])
         lifted = np.array([0.0, 0.0, self.frame.height])
         if len(middle):
-            distance, _ = cKDTree((exact + lifted) % box, boxsize=box).query(
-                (middle + lifted) % box
+            distance, _ = cKDTree(wrap(exact + lifted, box), boxsize=box).query(
+                wrap(middle + lifted, box)
             )
             middle = middle[distance > SAME_ATOM * self.frame.bicrystal.nearest_neighbor]
         return np.concatenate([exact, middle])

@@ -26,6 +26,7 @@ from gcd_hpc.structures.orientation import (
     misorientation,
     unit_rows,
 )
+from gcd_hpc.structures.periodic import wrap
 
 Positions = NDArray[np.float64]
 Side = Literal["lower", "upper"]
@@ -254,13 +255,7 @@ class Bicrystal:
 
     def wrap(self, positions: Positions) -> Positions:
         """Positions with x and y in the common cell."""
-        wrapped = np.array(positions, dtype=float)
-        lengths = np.array(self.lengths)
-        wrapped[:, :2] %= lengths
-        wrapped[:, :2][wrapped[:, :2] >= lengths] = (
-            0.0  # the remainder of -1e-17 is the cell length itself
-        )
-        return wrapped
+        return wrap(positions, self.lengths)
 
     @cached_property
     def symmetry_operations(self) -> tuple[NDArray[np.int64], ...]:

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from gcd_hpc.errors import StructureError
 from gcd_hpc.structures.bicrystal import Bicrystal, Positions
+from gcd_hpc.structures.periodic import wrap
 
 J_PER_M2 = units.m**2 / units.J
 """One eV/Å^2 in J/m^2."""
@@ -141,7 +142,7 @@ def closest_pair(
     Raises:
         StructureError: if the cell is not orthorhombic.
     """
-    points, box = np.array(positions, dtype=float).reshape(-1, 3), np.asarray(cell, dtype=float)
+    points, box = np.asarray(positions, dtype=float).reshape(-1, 3), np.asarray(cell, dtype=float)
     if box.shape == (3, 3):
         if np.abs(box - np.diag(np.diag(box))).max() > 1e-9:
             raise StructureError(f"expected an orthorhombic cell, got {box.tolist()}")
@@ -149,8 +150,7 @@ def closest_pair(
     if len(points) < 2:
         return inf
     periodic = np.array(pbc, dtype=bool)
-    points[:, periodic] %= box[periodic]
-    points[:, periodic] = np.where(points[:, periodic] >= box[periodic], 0.0, points[:, periodic])
+    points = wrap(points, box, periodic)
     tree = cKDTree(points, boxsize=np.where(periodic, box, 0.0))
     distances, _ = tree.query(points, k=2)
     return float(min(distances[:, 1].min(), *box[periodic], inf))

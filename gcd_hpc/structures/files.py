@@ -16,6 +16,7 @@ import numpy as np
 from ase import Atoms
 
 from gcd_hpc.errors import StructureError
+from gcd_hpc.structures.periodic import wrap
 from gcd_hpc.structures.text_formats import FORMAT_NAMES, parse, recognized
 
 FileFormat = Literal["extxyz", "lammps-data", "lammps-dump", "poscar", "cif"]
@@ -26,6 +27,8 @@ compute called energy.
 
 MAX_BYTES = 2**28
 """Longest content of a structure file, unpacked: about two million atoms of text."""
+_MAX_LENGTH = 1e5
+"""Longest length in a structure file, Å."""
 _FREE = 4.0
 """Least empty height of a cell that is periodic along z, Å: less, and the file may hold a second
 boundary.
@@ -198,10 +201,14 @@ def _check(atoms: Atoms, element: str) -> None:
     symbols = set(atoms.symbols)
     if len(atoms) and symbols != {element}:
         raise StructureError(f"expected only {element} atoms, got {', '.join(sorted(symbols))}")
-    if not len(atoms) or not np.isfinite(atoms.positions).all():
-        raise StructureError(f"expected atoms with finite positions, got {len(atoms)} atoms")
-    if not np.isfinite(np.asarray(atoms.cell)).all():
-        raise StructureError("expected a cell of finite lengths")
+    if not len(atoms):
+        raise StructureError("expected atoms, got none")
+    lengths = np.concatenate([atoms.positions, np.asarray(atoms.cell)])
+    if not (np.abs(lengths) < _MAX_LENGTH).all():
+        raise StructureError(
+            f"expected positions and cell edges of less than {_MAX_LENGTH:g} Å, got"
+            f" {lengths[~(np.abs(lengths) < _MAX_LENGTH)][0]:g}"
+        )
 
 
 def _as_slab(atoms: Atoms) -> Atoms:
@@ -241,7 +248,7 @@ def _is_cut_in_two(heights: np.ndarray, height: float) -> bool:
 
 def _closed_up(heights: np.ndarray, period: float) -> np.ndarray:
     """Heights of a slab in a periodic cell, with the empty part of the cell at its ends."""
-    order = np.sort(heights % period)
+    order = np.sort(_folded(heights, period))
     gaps = np.diff(order, append=order[0] + period)
     widest = int(np.argmax(gaps))
     if gaps[widest] < _FREE:
@@ -250,6 +257,10 @@ def _closed_up(heights: np.ndarray, period: float) -> np.ndarray:
             f" hold two boundaries; expected a slab with {_FREE:g} Å of free space"
         )
     if widest == len(order) - 1:
-        return heights % period
+        return _folded(heights, period)
     first = order[widest + 1]  # lowest atom above the empty part
-    return (heights - first + 1e-9) % period + gaps[widest] / 2
+    return _folded(heights - first + 1e-9, period) + gaps[widest] / 2
+
+
+def _folded(heights: np.ndarray, period: float) -> np.ndarray:
+    return wrap(heights[:, None], [period])[:, 0]

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
+from gcd_hpc.structures.periodic import wrap
+
 Fingerprint = NDArray[np.float64]
 Array = NDArray[np.float64]
 
@@ -39,10 +41,9 @@ def fingerprint(
             height_weights.
         nearest_neighbor: of the crystal, Å: the unit of all distances.
     """
-    points, weight = np.array(positions, dtype=float), np.asarray(weights, dtype=float)
-    box = np.asarray(cell, dtype=float)
+    box, weight = np.asarray(cell, dtype=float), np.asarray(weights, dtype=float)
     lengths = (np.diag(box) if box.ndim == 2 else box)[:2]
-    points[:, :2] %= lengths
+    points = wrap(positions, lengths)
     inside = np.flatnonzero(weight > 1e-6)
     if not len(inside):
         return np.zeros(_NUM_BINS)

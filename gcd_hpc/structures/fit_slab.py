@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 
 from gcd_hpc.errors import StructureError
 from gcd_hpc.structures.bicrystal import Bicrystal, Positions, Side
+from gcd_hpc.structures.periodic import minimum_image
 
 LENGTH_TOLERANCE = 1e-3
 """Largest relative difference of the box edges from whole repeats of the campaign's cell."""
@@ -178,9 +179,7 @@ def _origin(
         """Which atoms are on sites, and the vectors from the nearest sites to all."""
         sites = cell.lattice_positions(side, origin, low - margin, high + margin)
         distances, nearest = _nearest(outer, sites, cell)
-        gaps = outer - sites[nearest]
-        gaps[:, :2] -= np.rint(gaps[:, :2] / cell.lengths) * cell.lengths
-        return distances < reach, gaps
+        return distances < reach, minimum_image(outer - sites[nearest], cell.lengths)
 
     chosen = np.unique(np.linspace(0, len(outer) - 1, _NUM_STARTS).round().astype(int))
     starts = outer[np.argsort(outer[:, 2])[chosen]]

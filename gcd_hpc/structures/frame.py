@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gcd_hpc.errors import StructureError
 from gcd_hpc.structures.bicrystal import BORDER, Bicrystal, Positions
+from gcd_hpc.structures.periodic import minimum_image
 
 FREE = 2.0
 """Empty space kept below and above the slabs, Å."""
@@ -156,7 +157,6 @@ class Frame:
 
     def _misfit(self, slab: Positions, sites: Positions) -> float:
         """Sum of the distances from the atoms of a slab to their nearest lattice sites."""
-        offsets = slab[:, None] - sites  # (num_atoms, num_sites, 3)
-        lengths = np.array(self.bicrystal.lengths)
-        offsets[..., :2] -= lengths * np.rint(offsets[..., :2] / lengths)
+        offsets = minimum_image(slab[:, None] - sites, self.bicrystal.lengths)
+        # (num_atoms, num_sites, 3)
         return float(np.linalg.norm(offsets, axis=2).min(axis=1).sum())

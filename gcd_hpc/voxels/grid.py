@@ -5,6 +5,8 @@ from itertools import product
 
 import numpy as np
 
+from gcd_hpc.structures.periodic import minimum_image, wrap
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -46,12 +48,7 @@ class Grid:
 
     def wrap(self, positions: np.ndarray) -> np.ndarray:
         """Positions (N, 3) with periodic axes folded into [0, length)."""
-        lengths, periodic = np.asarray(self.lengths), np.asarray(self.periodic)
-        wrapped = positions - np.floor(positions / lengths) * lengths
-        wrapped[wrapped >= lengths] = (
-            0.0  # a tiny negative number plus the length rounds to the length
-        )
-        return np.where(periodic, wrapped, positions)
+        return wrap(positions, self.lengths, self.periodic)
 
     def num_shared(self, positions: np.ndarray) -> int:
         """Number of voxels that two atoms or more share: many mean that the grid is too coarse.
@@ -71,6 +68,4 @@ class Grid:
 
     def displacement(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
         """Shortest vectors (N, 3) from start to end, Å."""
-        lengths, periodic = np.asarray(self.lengths), np.asarray(self.periodic)
-        difference = end - start
-        return difference - np.where(periodic, np.round(difference / lengths) * lengths, 0.0)
+        return minimum_image(end - start, self.lengths, self.periodic)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from gcd_hpc.errors import StructureError
+from gcd_hpc.structures.periodic import wrap
 from gcd_hpc.voxels.grid import Grid
 
 _CUBE = np.array(list(product((-1, 0, 1), repeat=3)))  # (27, 3)
@@ -75,7 +76,7 @@ def _away_from(atoms: np.ndarray, found: np.ndarray, shape: tuple[int, ...]) -> 
     """Those of the found positions (K, 3), in voxels, that lie near none of the atoms (N, 3)."""
     if not len(atoms) or not len(found):
         return found
-    distances, _ = cKDTree(_fold(atoms, shape), boxsize=shape).query(_fold(found, shape))
+    distances, _ = cKDTree(wrap(atoms, shape), boxsize=shape).query(wrap(found, shape))
     return found[distances > _MIN_DISTANCE]
 
 
@@ -126,14 +127,6 @@ def _spread(positions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     ).reshape(shape)
 
 
-def _fold(positions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Positions (N, 3), in voxels, folded into [0, shape)."""
-    folded = positions % np.array(shape)
-    return np.where(
-        folded < shape, folded, 0.0
-    )  # a tiny negative number plus the length rounds to the length
-
-
 def _flat(index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Flat indices of voxels (..., 3); every axis wraps."""
     index = index % np.array(shape)
@@ -144,7 +137,7 @@ def _to_box(positions: np.ndarray, padded: tuple[int, ...], grid: Grid) -> np.nd
     """Positions in Å from positions in voxels; an atom in the padding of an open axis belongs to
     the end it is nearer to.
     """
-    folded = _fold(positions, padded)
+    folded = wrap(positions, padded)
     for axis, periodic in enumerate(grid.periodic):
         if not periodic:
             last = grid.shape[axis] - 1

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate
+from gcd_hpc.structures.periodic import wrap
 
 DIGITS = 3
 """A thousandth of an Å is far below what can be seen."""
@@ -38,9 +39,7 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
     )
     kept = np.isfinite(positions).all(axis=1) & (whole | (np.abs(height) <= REGION_A))
     # Atoms on the border of the periodic directions stay where they are within rounding.
-    inside = np.where(
-        np.isfinite(cell[:2]), (positions[:, :2] + 0.05) % cell[:2] - 0.05, positions[:, :2]
-    )
+    inside = wrap(positions[:, :2] + 0.05, cell[:2], np.isfinite(cell[:2])) - 0.05
     fields = {field.name: _plain(getattr(candidate, field.name)) for field in ROW_FIELDS}
     return {
         "id": candidate.id,
