@@ -25,7 +25,7 @@ from gcd_hpc.stages.tasks import Plan, TaskIds, lost_tasks
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.backend import is_disk_error
-from gcd_hpc.workers.fitting import fit_site
+from gcd_hpc.workers.fitting import check_run_dir, fit_site
 from gcd_hpc.workers.reaper import clear_up
 
 Report = Callable[[Path, State], None]
@@ -96,6 +96,7 @@ def run_campaign(
     site = fit_site(
         site, config.training.batch_size, needs_launchers=until not in (SEARCH, "select-01")
     )
+    check_run_dir(site, run_dir)
     plan = Plan.of(config, site, until)
     try:
         run = RunDirectory(run_dir)

@@ -1,10 +1,12 @@
 """A site made ready for one campaign, and what would be run on it."""
 
+import re
 import shlex
+import tempfile
 from pathlib import Path
 
 from gcd_hpc.config.site import PoolConfig, SiteConfig
-from gcd_hpc.errors import LaunchError
+from gcd_hpc.errors import LaunchError, RunDirectoryError
 from gcd_hpc.stages.table import STAGES, is_launched, pool_of
 from gcd_hpc.workers.allocation import is_in_job, resolve
 from gcd_hpc.workers.launch import find_mpiexec
@@ -18,6 +20,9 @@ from gcd_hpc.workers.lines import (
     with_shell_lines,
 )
 from gcd_hpc.workers.nodes import LOOPBACK_ADDRESS, NodeSet, check_job, place
+
+SPECIAL = re.compile(r"[\s\"'`$&|;<>(){}\[\]*?!#~^%\\]")
+"""Characters that mean something to a shell."""
 
 
 def fit_site(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteConfig:
@@ -59,6 +64,35 @@ def plan_site(site: SiteConfig, batch_size: int, num_nodes: int | None = None) -
     return resolved.model_copy(
         update={"training": _even(site.training, resolved.training, batch_size)}
     )
+
+
+def check_run_dir(site: SiteConfig, run_dir: Path) -> None:
+    """Refuse a run directory that Parsl's shell scripts cannot name, before anything is written.
+
+    On one machine they name a link to it.
+
+    Raises:
+        RunDirectoryError: with the characters that stand in the way.
+    """
+    if not special_characters(run_dir):
+        return
+    got = " ".join(repr(character) for character in special_characters(run_dir))
+    if site.scheduler != "none":
+        raise RunDirectoryError(
+            f"{run_dir}: cannot be used with a scheduler, for shell scripts of the jobs repeat the"
+            f" path as it is and would take {got} for themselves; choose another --run-dir"
+        )
+    if special_characters(Path(tempfile.gettempdir())):
+        raise RunDirectoryError(
+            f"{run_dir}: shell scripts cannot repeat {got}, and there is no other name for it"
+            f" either, for the temporary folder {tempfile.gettempdir()} has such characters too;"
+            " choose another --run-dir or set TMPDIR"
+        )
+
+
+def special_characters(path: Path) -> list[str]:
+    """Characters of a path that mean something to a shell."""
+    return sorted(set(SPECIAL.findall(str(path))))
 
 
 def launch_lines(site: SiteConfig, run_dir: Path, version: int = 1) -> dict[str, str]:

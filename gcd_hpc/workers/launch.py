@@ -6,7 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from gcd_hpc.config.shipped import install_command
@@ -14,6 +16,18 @@ from gcd_hpc.errors import LaunchError
 from gcd_hpc.workers.backend import PausedError, ProcessLostError
 from gcd_hpc.workers.reaper import HAS_SAFE_PATH
 
+LOOK_S = 0.5
+"""Between looks at a launch."""
+MAX_LOOK_S = 5.0
+"""The longest time between two looks that counts as silence of the launch."""
+MIN_SILENT_S = 120.0
+SILENT_GAPS = 20.0
+"""A launch hangs when it is silent for so long, and for so many times its longest silence before.
+"""
+FIRST_SIGN_S = 2 * 3600.0
+"""Until its first sign: it may have to train the learned decoder first."""
+GRACE_S = 10.0
+"""Until a launch that hangs is killed."""
 FULL_BYTES = 2**20
 """A disk with less space than this is full."""
 NUM_LINES = 15
@@ -59,13 +73,59 @@ def local_mpiexec(mpiexec: str) -> str:
     return forker if os.access(forker, os.X_OK) else mpiexec
 
 
-def run(line: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+class Silence:
+    """Tells a launch that hangs from one that is slow, by the pace that it had so far.
+
+    A process that is stopped or that waits for one which never answers writes nothing any more.
+    """
+
+    def __init__(self, signs: Sequence[Path]) -> None:
+        """``signs`` are files that grow or are written anew while the launch works."""
+        self._signs = signs
+        self._state = self._look()
+        self._looked = time.monotonic()
+        self._silent_s = 0.0
+        self._gaps: list[float] = []
+        """Seconds between two changes of the files."""
+
+    def too_long_s(self) -> float | None:
+        """How long the launch has been silent, if that is far longer than ever before."""
+        now, state = time.monotonic(), self._look()
+        # After a pause of the whole machine the processes get their time too.
+        self._silent_s += min(now - self._looked, MAX_LOOK_S)
+        self._looked = now
+        if state != self._state:
+            self._gaps.append(self._silent_s)
+            self._state, self._silent_s = state, 0.0
+        return self._silent_s if self._silent_s > self._limit_s() else None
+
+    def _limit_s(self) -> float:
+        if not self._gaps:
+            return FIRST_SIGN_S
+        # The first gap holds the start and its imports; it counts while there is nothing better.
+        return max(MIN_SILENT_S, SILENT_GAPS * max(self._gaps[1:] or self._gaps))
+
+    def _look(self) -> list[tuple[int, int]]:
+        found = []
+        for sign in self._signs:
+            with suppress(OSError):
+                status = sign.stat()
+                found.append((status.st_mtime_ns, status.st_size))
+        return found
+
+
+def run(
+    line: Sequence[str], log: Path, environment: Mapping[str, str], progress: Path | None = None
+) -> None:
     """Run a launch line in a process group of its own, with its output in ``log``.
+
+    Args:
+        progress: a file that the launch writes anew from time to time, beside its log.
 
     Raises:
         LaunchError: if it cannot be started or ends with an error; the message ends with the last
             lines of the log.
-        ProcessLostError: if one of its processes was killed.
+        ProcessLostError: if one of its processes was killed, or if it hung and was ended.
         PausedError: if it was asked to stop and kept its state.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +146,7 @@ def run(line: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         except OSError as error:
             raise LaunchError(f"{line[0]} cannot be started: {error.strerror}") from error
         try:
-            code = process.wait()
+            code = _wait(process, Silence([log, *([progress] if progress else [])]), log)
         finally:
             _end_group(process)
     with open(log, "rb") as file:
@@ -94,6 +154,24 @@ def run(line: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         text = file.read().decode(errors="replace")
     if code or FORKER_END.search(text):
         raise _error(text, log, code)
+
+
+def _wait(process: subprocess.Popen, silence: Silence, log: Path) -> int:
+    """Exit code of a launch, which is ended when it hangs."""
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(LOOK_S)
+        silent_s = silence.too_long_s()
+        if silent_s is not None:
+            # srun ends what it has started on other nodes.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_S)
+            raise ProcessLostError(
+                f"the launch made no progress for {silent_s:.0f} s, far longer than before, and was"
+                f" ended; see {log}"
+            )
 
 
 def _end_group(process: subprocess.Popen) -> None:

@@ -45,11 +45,13 @@ from gcd_hpc.workers.watch import Watch
 class ParslBackend:
     """A ``Backend`` whose workers are Parsl's, from construction to ``close``."""
 
-    def __init__(self, site: SiteConfig, run_dir: Path) -> None:
+    def __init__(self, site: SiteConfig, run_dir: Path, num_restarts: int = 0) -> None:
         """Start the workers.
 
         Args:
             site: resolved by ``fit_site``.
+            num_restarts: how often they were started anew since a task finished. Each time they may
+                take twice as long as before: a busy machine needs it.
 
         Raises:
             BackendStartError: if Parsl does not start.
@@ -78,7 +80,8 @@ class ParslBackend:
         self._executors = [
             one for one in kernel.executors.values() if isinstance(one, PromptExecutor)
         ]
-        patience = watch.LOCAL if site.scheduler == "none" else watch.CLUSTER
+        factor = 2.0**num_restarts * (1.0 if site.scheduler == "none" else watch.CLUSTER_FACTOR)
+        patience = watch.PATIENCE.times(factor)
         self._watch = Watch(self._executors, self._resident(), run_dir, patience)
 
     def submit(self, request: TaskRequest, call: StageCall) -> "Future[dict[str, Any]]":
@@ -163,9 +166,13 @@ def call_launch(request: TaskRequest, site: dict[str, Any], call: StageCall) -> 
     run_dir = RunDirectory(request.run_dir)
     line, environment = launch_of(SiteConfig.model_validate(site), request, call)
 
+    task = Task.parse(request.task)
+    progress = STAGES[task.stage].progress
+    assert progress is not None, f"{task.stage} is not launched"
+
     def work() -> dict[str, Any]:
-        run(line, run_dir.log(request.task), environment)
-        return launched_result(run_dir, Task.parse(request.task))
+        run(line, run_dir.log(task.name), environment, progress(run_dir, task.version))
+        return launched_result(progress(run_dir, task.version))
 
     return carry_out(request, work)
 
@@ -189,12 +196,10 @@ def launch_of(
     return with_shell_lines(pool, line), launch_environment(site, pool, where.is_here)
 
 
-def launched_result(run_dir: RunDirectory, task: Task) -> dict[str, Any]:
+def launched_result(progress: Path) -> dict[str, Any]:
     """What a launched stage reports in its progress file: steps and the seconds that it worked."""
-    path = STAGES[task.stage].progress
-    assert path is not None, f"{task.stage} is not launched"
     try:
-        progress = json.loads(path(run_dir, task.version).read_text())
-        return {"num": int(progress["num_steps"]), "seconds": float(progress["seconds"])}
+        report = json.loads(progress.read_text())
+        return {"num": int(report["num_steps"]), "seconds": float(report["seconds"])}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

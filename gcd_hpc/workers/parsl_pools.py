@@ -3,6 +3,7 @@ launch lines.
 """
 
 import logging
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,13 +19,13 @@ from parsl.providers import LocalProvider, PBSProProvider
 from parsl.providers.base import ExecutionProvider
 
 from gcd_hpc.config.site import POOLS, PoolConfig, SiteConfig
-from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.stages.tasks import PREFETCH_WORKERS
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.executor import INTERCHANGE_LAUNCH_CMD, PromptExecutor
+from gcd_hpc.workers.fitting import special_characters
 from gcd_hpc.workers.lines import launch_environment, launcher, python, spread
 from gcd_hpc.workers.nodes import LOOPBACK_ADDRESS, own_address, place
-from gcd_hpc.workers.reaper import HAS_SAFE_PATH
+from gcd_hpc.workers.reaper import HAS_SAFE_PATH, TOKEN_NAME, temporary_folder
 from gcd_hpc.workers.slurm_jobs import CappedSlurmProvider
 
 WORKERS, SAMPLING, HEAD = "workers", "sampling", "head"
@@ -39,17 +40,11 @@ def parsl_config(site: SiteConfig, run_dir: Path) -> Config:
     """Parsl's own configuration for a resolved site, with its files inside the run directory.
 
     Raises:
-        RunDirectoryError: if Parsl's scripts could not name the run directory.
         LaunchError: if this is not the allocation that the site expects.
     """
-    if run_dir.as_posix() != shlex.quote(run_dir.as_posix()):
-        raise RunDirectoryError(
-            f"{run_dir}: expected a path without spaces and quotes, for Parsl's shell scripts"
-            " repeat it as it is"
-        )
     return Config(
         executors=_executors(site, run_dir),
-        run_dir=str(RunDirectory(run_dir).workers_files),
+        run_dir=str(_plain(RunDirectory(run_dir).workers_files)),
         # A fixed number of workers in an allocation; jobs come and go with the tasks. The default
         # period of 5 s would delay the first task.
         strategy="simple" if site.driver == "login" else "none",
@@ -61,6 +56,17 @@ def parsl_config(site: SiteConfig, run_dir: Path) -> Config:
         # Parsl's own log file is never closed; see ``logging_to``.
         initialize_logging=False,
     )
+
+
+def _plain(folder: Path) -> Path:
+    """A folder, or a link to it, whose name means nothing to a shell."""
+    if not special_characters(folder):
+        return folder
+    folder.mkdir(exist_ok=True)
+    link = temporary_folder(os.environ[TOKEN_NAME]) / folder.name
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder)
+    return link
 
 
 def has_sampling_pool(site: SiteConfig) -> bool:
@@ -97,7 +103,7 @@ def _pool(
         [
             *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
             *pool.environment,
-            *([] if HAS_SAFE_PATH else [f"cd {RunDirectory(run_dir).workers_files}"]),
+            *([] if HAS_SAFE_PATH else [f"cd {_plain(RunDirectory(run_dir).workers_files)}"]),
         ]
     )
     return PromptExecutor(

@@ -6,7 +6,8 @@ queue.
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from gcd_hpc.store.run_directory import RunDirectory
@@ -19,19 +20,27 @@ LOOK_S = 1.0
 class Patience:
     """How long is too long, in seconds."""
 
-    first_begin_s: float = 60.0
-    """Until the first task of a pool begins: workers start and import."""
-    begin_s: float = 20.0
+    register_s: float = 600.0
+    """Until the first workers of a pool have registered: they start and import."""
+    first_begin_s: float = 120.0
+    """Then, until the first task of the pool begins."""
+    begin_s: float = 30.0
     """Later, until a task that has a free worker begins."""
     silent_s: float = 30.0
     """Without a sign of life of a task at work."""
 
+    def times(self, factor: float) -> "Patience":
+        """The same, so many times as long."""
+        return Patience(*(factor * seconds for seconds in astuple(self)))
 
-LOCAL = Patience()
-CLUSTER = Patience(first_begin_s=300.0, begin_s=90.0, silent_s=180.0)
-"""Parallel file systems are slow to import from, and show to one node what another has done when it
-pleases them.
+
+PATIENCE = Patience()
+CLUSTER_FACTOR = 4.0
+"""Parallel file systems are slow to import from, and propagate the heartbeat files of one node to
+another with delay.
 """
+REGISTER_LOOK_S = 5.0
+"""Between questions to an interchange for its workers."""
 
 
 @dataclass
@@ -59,16 +68,14 @@ class Watch:
         patience: Patience,
     ) -> None:
         """``num_workers`` by label of the executors whose workers are there all the time."""
-        self._executors, self._num_workers, self._run_dir, self._patience = (
-            executors,
-            num_workers,
-            run_dir,
-            patience,
-        )
+        self._executors = {executor.label: executor for executor in executors}
+        self._num_workers, self._run_dir, self._patience = num_workers, run_dir, patience
         self._handed: dict[str, _Handed] = {}
         self._awake: set[str] = set()
         """Pools in which a task began."""
-        self._loaded = self._looked = time.monotonic()
+        self._registered: dict[str, float] = {}
+        """When the first workers of a pool were seen."""
+        self._loaded = self._looked = self._asked = time.monotonic()
 
     def hand(self, task: str, task_id: str, label: str) -> None:
         """Take note of a task, just before Parsl gets it."""
@@ -89,13 +96,13 @@ class Watch:
         ]
         for handed in tasks:
             self._look_at(handed, now)
-        return next(
-            filter(None, (self._ailment_of(label, tasks, now) for label in self._num_workers)), None
-        )
+        self._look_for_workers(now)
+        reasons = (self._reason_of(label, tasks, now) for label in self._num_workers)
+        return next(filter(None, reasons), None)
 
     def dead_interchange(self) -> str | None:
         """Which pool has lost the process between Parsl and its workers."""
-        for executor in self._executors:
+        for executor in self._executors.values():
             if executor.is_cut_off:
                 return f"Parsl's interchange of the pool {executor.label} has ended"
         return None
@@ -114,16 +121,42 @@ class Watch:
         except OSError:
             return None
 
-    def _ailment_of(self, label: str, tasks: Sequence[_Handed], now: float) -> str | None:
-        here = [handed for handed in tasks if handed.label == label]
+    def _look_for_workers(self, now: float) -> None:
+        missing = self._num_workers.keys() - self._registered.keys()
+        if not missing or now - self._asked < REGISTER_LOOK_S:
+            return
+        self._asked = now
+        for label in missing:
+            with suppress(Exception):  # a dead interchange is noticed by itself
+                if self._executors[label].connected_managers():
+                    self._registered[label] = now
+
+    def _reason_of(self, label: str, tasks: Sequence[_Handed], now: float) -> str | None:
+        """Reason to start the pools anew because of one of them, or None."""
+        patience, here = self._patience, [handed for handed in tasks if handed.label == label]
         begun = [handed for handed in here if handed.sign is not None]
         for handed in begun:
-            if now - handed.since > self._patience.silent_s:
-                return f"{handed.task} gave no sign of life for {self._patience.silent_s:g} s"
-        is_awake = label in self._awake or now - self._loaded > self._patience.first_begin_s
-        limit = self._patience.begin_s if is_awake else self._patience.first_begin_s
-        if len(begun) < self._num_workers[label] and any(
-            now - handed.since > limit for handed in here if handed.sign is None
-        ):
-            return f"a task has waited {limit:g} s for a free worker of the pool {label}"
+            if (silent_s := now - handed.since) > patience.silent_s:
+                return f"{handed.task} gave no sign of life for {silent_s:.0f} s"
+        if len(begun) >= self._num_workers[label]:
+            return None
+        for handed in here:
+            if handed.sign is None and (reason := self._reason_of_waiting(handed, now)):
+                return reason
         return None
+
+    def _reason_of_waiting(self, handed: _Handed, now: float) -> str | None:
+        """The same because of one task that has not begun although a worker is free."""
+        label, patience = handed.label, self._patience
+        if label in self._awake:
+            waited_s, limit_s = now - handed.since, patience.begin_s
+        elif label in self._registered:
+            waited_s = now - max(handed.since, self._registered[label])
+            limit_s = patience.first_begin_s
+        elif (waited_s := now - self._loaded) > patience.register_s:
+            return f"no worker of the pool {label} has started within {waited_s:.0f} s"
+        else:
+            return None
+        if waited_s <= limit_s:
+            return None
+        return f"a task has waited {waited_s:.0f} s for a free worker of the pool {label}"

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -22,6 +23,8 @@ from gcd_hpc.learning.training import Process
 from gcd_hpc.networks.checkpoint import load, load_state, save, save_state
 from gcd_hpc.stages import train as training
 from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.workers import launch as launching
+from gcd_hpc.workers.backend import ProcessLostError
 from tests.stages.conftest import launch, ranks_line, small_config
 
 pytestmark = pytest.mark.lammps
@@ -321,3 +324,40 @@ def test_the_cosine_rate_warms_up_and_ends_at_the_lowest():
     assert max(rates) == pytest.approx(6e-4, rel=0.02)
     assert rates[-1] == pytest.approx(1e-5)
     assert rates[60:] == sorted(rates[60:], reverse=True)
+
+
+def test_a_training_with_a_process_that_hangs_is_ended_by_its_own_pace_and_the_next_try_goes_on(
+    followed, run_copy, tmp_path, monkeypatch
+):
+    # Of seconds instead of minutes: a step of this training takes 0.1 s.
+    monkeypatch.setattr(launching, "MIN_SILENT_S", 8.0)
+    monkeypatch.setattr(launching, "SILENT_GAPS", 4.0)
+    monkeypatch.setattr(launching, "GRACE_S", 1.0)
+    run = RunDirectory(run_copy("run", *TWENTY_STEPS[:2], "training.checkpoint_every=5"))
+    line, log = ranks_line(2, "gcd_hpc.stages.train", run.path, 1), tmp_path / "log"
+    environment = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    stopped = []
+
+    def stop_one_rank() -> None:
+        while not run.training_state(1).exists():
+            time.sleep(0.01)
+        for child in psutil.Process().children(recursive=True):
+            if child.environ().get("RANK") == "1":
+                child.suspend()
+                stopped.append(child.pid)
+                return
+
+    thread = threading.Thread(target=stop_one_rank, daemon=True)
+    thread.start()
+    with pytest.raises(ProcessLostError, match=r"made no progress for \d+ s, .* and was ended"):
+        launching.run(line, log, environment, run.training_progress(1))
+    thread.join(5)
+    (pid,) = stopped
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    launching.run(line, log, environment, run.training_progress(1))
+    assert "resumed at step" in log.read_text()
+    (expected, _), (found, _) = (
+        load(RunDirectory(followed[2][0]).model_file(1)),
+        load(run.model_file(1)),
+    )
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())

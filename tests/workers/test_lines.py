@@ -1,12 +1,13 @@
 import sys
+import tempfile
 
 import pytest
 
 from gcd_hpc.config.loader import load_site
 from gcd_hpc.config.site import SiteConfig
-from gcd_hpc.errors import LaunchError
+from gcd_hpc.errors import LaunchError, RunDirectoryError
 from gcd_hpc.workers.allocation import resolve
-from gcd_hpc.workers.fitting import fit_site, launch_lines, plan_site
+from gcd_hpc.workers.fitting import check_run_dir, fit_site, launch_lines, plan_site
 from gcd_hpc.workers.lines import launch_environment, sample_line, train_line, with_shell_lines
 from gcd_hpc.workers.nodes import NodeSet, own_address
 
@@ -156,3 +157,18 @@ def test_what_a_site_would_run_is_told_for_every_stage_without_a_job(tmp_path, n
     lines = launch_lines(plan_site(load_site(name), batch_size=4), tmp_path, 1)
     assert list(lines) == ["search", "select", "train", "promote", "sample", "relax"]
     assert f"gcd_hpc.stages.train {tmp_path} 1" in lines["train"]
+
+
+@pytest.mark.parametrize("name", ["my run", "run;ls", "run'", "r(1)", "r[1]"])
+def test_paths_that_a_shell_would_take_apart_are_refused_for_jobs_with_the_characters(
+    tmp_path, monkeypatch, name
+):
+    with pytest.raises(
+        RunDirectoryError, match=r"cannot be used with a scheduler.* would take ['\"]"
+    ):
+        check_run_dir(load_site("slurm_login"), tmp_path / name)
+    check_run_dir(load_site("slurm_login"), tmp_path / "Müller-日本")
+    check_run_dir(make(), tmp_path / name)
+    monkeypatch.setattr(tempfile, "tempdir", "/my tmp")
+    with pytest.raises(RunDirectoryError, match="choose another --run-dir or set TMPDIR"):
+        check_run_dir(make(), tmp_path / name)
