@@ -1,26 +1,18 @@
 """A LAMMPS process that lives over many candidates and may die on any of them."""
 
-import contextlib
 import math
-import os
-import select
-import signal
-import subprocess
 import sys
-import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-import psutil
 from ase.data import atomic_masses, atomic_numbers
 
 from gcd_hpc.config.shipped import install_command
-from gcd_hpc.engines.messages import LENGTH, pack, unpack
+from gcd_hpc.engines.messages import pack
 from gcd_hpc.engines.potentials import Potential
-from gcd_hpc.engines.scratch import Scratch
+from gcd_hpc.engines.process import KilledError, LammpsProcess, OutOfTimeError
 from gcd_hpc.errors import LaunchError, SimulationError
 
 START_TIMEOUT_S = 120.0
@@ -36,18 +28,11 @@ PATIENCE = 20.0
 """Seconds on the clock for each second of processor time that a job may take. A process that waits
 longer than this does not wait for a busy processor: it hangs.
 """
-GLANCE_S = 0.5
-"""Time between two looks at the processor time that a job has used."""
-OUTSIDE_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""No structure sends these: they come from a scheduler, an operator, or the kernel when memory runs
-out.
-"""
 ATOMS_PER_TIMEOUT = 1000
 SECONDS_PER_ATOM_STEP = 1e-5
 """Added to the timeout for molecular dynamics: ten times what an embedded-atom potential takes on
 one core.
 """
-LAUNCHER_VARIABLES = ("PMI", "PMIX", "OMPI", "MPI", "SLURM", "HYDRA", "HYDI", "PALS", "FLUX")
 
 
 @dataclass(frozen=True)
@@ -147,14 +132,6 @@ class Evaluation:
     cutoff: float | None
 
 
-class _KilledError(SimulationError):
-    """The process was ended from outside."""
-
-
-class _TimeoutError(SimulationError):
-    """The process used up its time."""
-
-
 class LammpsChild:
     """Runs jobs in a separate process, started at the first job and replaced after it dies or
     hangs.
@@ -170,8 +147,7 @@ class LammpsChild:
     def __init__(self, potential: Potential, timeout_s: float) -> None:
         self.potential = potential
         self.timeout_s = timeout_s
-        self._process: subprocess.Popen[bytes] | None = None
-        self._scratch: Scratch | None = None
+        self._process: LammpsProcess | None = None
 
     def __enter__(self) -> "LammpsChild":
         return self
@@ -250,16 +226,8 @@ class LammpsChild:
     def close(self) -> None:
         """End the child and remove its directory."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            self._process.stdout.close()
-            with contextlib.suppress(BrokenPipeError):  # unsent rest of a job for a child that died
-                self._process.stdin.close()
-        if self._scratch is not None:
-            self._scratch.remove()
-        self._process = self._scratch = None
+            self._process.end()
+        self._process = None
 
     def _run(
         self,
@@ -312,15 +280,15 @@ class LammpsChild:
         num_kills = num_timeouts = 0
         while True:
             try:
-                self._start()
-                self._send(message)
-                return self._receive(timeout_s, PATIENCE * timeout_s)
-            except _KilledError:
+                process = self._ready_process()
+                process.send(message)
+                return process.receive(timeout_s, PATIENCE * timeout_s)
+            except KilledError:
                 self.close()
                 num_kills += 1
                 if num_kills == NUM_TRIES:
                     raise
-            except _TimeoutError:
+            except OutOfTimeError:
                 self.close()
                 num_timeouts += 1
                 if num_timeouts == NUM_TIMEOUTS:
@@ -330,21 +298,23 @@ class LammpsChild:
                 self.close()
                 raise
 
-    def _start(self) -> None:
-        """A child that is ready for a job.
+    def _ready_process(self) -> LammpsProcess:
+        """A process that waits for a job.
 
         Raises:
             LaunchError: if none could be had: the machine's fault, and the next structure would
                 fare no better.
         """
-        if self._process is not None and self._process.poll() is None:
-            return
-        for attempt in range(1, NUM_STARTS + 1):
+        if self._process is not None and self._process.is_alive():
+            return self._process
+        attempt = 0
+        while True:
+            attempt += 1
             self.close()  # what is left of one that died between two jobs or while it started
-            self._launch()
+            self._process = process = LammpsProcess(self.potential)
             try:
-                self._receive(START_TIMEOUT_S, START_TIMEOUT_S)
-                return
+                process.receive(START_TIMEOUT_S, START_TIMEOUT_S)
+                return process
             except SimulationError as error:
                 if attempt == NUM_STARTS:
                     cure = (
@@ -355,112 +325,6 @@ class LammpsChild:
                         f"LAMMPS cannot be started with {sys.executable}: {error}; {cure}"
                     ) from error
 
-    def _launch(self) -> None:
-        self._scratch = Scratch()
-        for name, file in self.potential.files.items():
-            (self._scratch.path / name).symlink_to(file)
-        with open(self._scratch.path / "stderr", "wb") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "gcd_hpc.engines.lammps_worker", str(os.getpid())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                cwd=self._scratch.path,
-                env=child_environment(),
-            )
-
-    def _send(self, message: bytes) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(message)
-            self._process.stdin.flush()
-        except BrokenPipeError as error:
-            raise self._obituary() from error
-
-    def _receive(
-        self, processor_s: float, clock_s: float
-    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        assert self._process is not None
-        limit = _TimeLimit(self._process.pid, processor_s, clock_s)
-        (size,) = LENGTH.unpack(self._read(LENGTH.size, limit))
-        return unpack(self._read(size, limit))
-
-    def _read(self, size: int, limit: "_TimeLimit") -> bytes:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        descriptor = self._process.stdout.fileno()
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        data = bytearray()
-        while len(data) < size:
-            if not poll.poll(1000 * limit.next_look_s):
-                limit.check()
-                continue
-            part = os.read(descriptor, size - len(data))
-            if not part:
-                raise self._obituary()
-            data += part
-        return bytes(data)
-
-    def _obituary(self) -> SimulationError:
-        """How the child ended, with the last line it wrote."""
-        assert self._process is not None
-        assert self._scratch is not None
-        try:
-            code = self._process.wait(timeout=5.0)
-        except subprocess.TimeoutExpired:
-            return SimulationError("the LAMMPS process closed its answers")
-        lines = (self._scratch.path / "stderr").read_text(errors="replace").strip().splitlines()
-        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-        kind = _KilledError if -code in OUTSIDE_SIGNALS else SimulationError
-        return kind(f"the LAMMPS process {how}" + (f": {lines[-1]}" if lines else ""))
-
-
-class _TimeLimit:
-    """What a process may use from now on: processor time, and more generously time on the clock.
-
-    Time on the clock counts only while this process runs as well: a scheduler suspends both.
-    """
-
-    def __init__(self, pid: int, processor_s: float, clock_s: float) -> None:
-        self._process = psutil.Process(pid)
-        self._processor_s = processor_s
-        self._clock_s = clock_s
-        self.next_look_s = min(GLANCE_S, processor_s)
-        self._started_s = self._computed_s()
-        self._waited_s = 0.0
-        self._looked = time.monotonic()
-
-    def check(self) -> None:
-        """Called after each wait of ``next_look_s`` without an answer.
-
-        Raises:
-            SimulationError: if the time is used up.
-        """
-        now = time.monotonic()
-        self._waited_s += min(now - self._looked, 2 * self.next_look_s)
-        self._looked = now
-        computed_s = self._computed_s() - self._started_s
-        if computed_s >= self._processor_s:
-            raise _TimeoutError(
-                f"LAMMPS gave no answer within {self._processor_s:g} s of processor time and was"
-                " stopped; raise relaxation.timeout_s if the structure is sound"
-            )
-        if self._waited_s >= self._clock_s:
-            raise _TimeoutError(
-                f"LAMMPS gave no answer within {self._clock_s:g} s on the clock, of which it"
-                f" computed {max(0.0, computed_s):.1f} s, and was stopped"
-            )
-
-    def _computed_s(self) -> float:
-        """Processor time of the process so far; none if it has ended, which the next read finds."""
-        try:
-            times = self._process.cpu_times()
-        except psutil.Error:
-            return 0.0
-        return float(times.user + times.system)
-
 
 def _minimizer_words(minimizer: Minimizer) -> dict[str, Any]:
     """What the worker needs to know of a minimiser."""
@@ -470,20 +334,4 @@ def _minimizer_words(minimizer: Minimizer) -> dict[str, Any]:
         "max_iterations": minimizer.max_evaluations,
         "max_evaluations": minimizer.max_evaluations,
         "minimizer": minimizer.commands,
-    }
-
-
-def child_environment() -> dict[str, str]:
-    """This process's environment without anything by which an MPI library could take the child for
-    one of its ranks.
-    """
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(LAUNCHER_VARIABLES)
-    }
-    package_root = str(Path(__file__).parents[2])
-    paths = [package_root, *filter(None, [kept.get("PYTHONPATH")])]
-    return kept | {
-        "OMP_NUM_THREADS": "1",
-        "UCX_TLS": "self,sm",
-        "PYTHONPATH": os.pathsep.join(paths),
     }

@@ -1,22 +1,24 @@
 """Inside the LAMMPS child: one serial instance, emptied and used again for every job.
 
-Started by ``child.LammpsChild`` as ``python -m gcd_hpc.engines.lammps_worker PARENT_PID``; jobs
-come in on stdin and answers go out on stdout, both in the format of ``messages``. This is the only
-file that imports LAMMPS.
+Started by ``process.LammpsProcess`` as ``python -m gcd_hpc.engines.lammps_worker PARENT_PID
+HANDLE``; jobs come in and answers go out through the connection with that file handle, both in the
+format of ``messages``. This is the only file that imports LAMMPS.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
 import time
 import traceback
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from gcd_hpc.engines.messages import LENGTH, pack, unpack
+from gcd_hpc.engines.messages import pack, unpack
 
 Arrays = dict[str, np.ndarray]
 LOG = Path("job.log")
@@ -255,28 +257,16 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def read_exactly(stream: BinaryIO, size: int) -> bytes | None:
-    data = stream.read(size)
-    return data if len(data) == size else None
-
-
 def main() -> None:
-    die_with_parent(int(sys.argv[1]))
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole process group; the parent decides
-    jobs = sys.stdin.buffer
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever LAMMPS or MPI prints must not mix with the answers
+    parent, handle = map(int, sys.argv[1:])
+    die_with_parent(parent)
+    # Ctrl-C reaches the whole process group; the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker = Worker()
-    answers.write(pack({"lammps_version": worker.version}))
-    answers.flush()
-    while (prefix := read_exactly(jobs, LENGTH.size)) is not None:
-        body = read_exactly(jobs, LENGTH.unpack(prefix)[0])
-        if body is None:
-            break
-        answers.write(pack(*worker.answer(*unpack(body))))
-        answers.flush()
+    with Connection(handle) as parent_end, contextlib.suppress(EOFError):
+        parent_end.send_bytes(pack({"lammps_version": worker.version}))
+        while True:
+            parent_end.send_bytes(pack(*worker.answer(*unpack(parent_end.recv_bytes()))))
 
 
 if __name__ == "__main__":

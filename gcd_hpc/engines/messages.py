@@ -1,34 +1,29 @@
-"""Messages between a process and its LAMMPS child: a JSON header and named arrays, each
-length-prefixed.
+"""Messages between a process and its LAMMPS child: a JSON header and named arrays.
 
 No pickles cross the pipe, so a damaged message is an error and never code.
 """
 
 import io
 import json
-import struct
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-LENGTH = struct.Struct("<Q")
-"""Every message starts with the number of bytes that follow."""
-
 
 def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> bytes:
-    """One message: its length, the JSON header as bytes, then the arrays in numpy's own format."""
+    """One message: the JSON header as bytes, then the arrays, all in numpy's own format."""
     arrays = arrays or {}
     text = json.dumps({"header": dict(header), "arrays": list(arrays)}).encode()
     body = io.BytesIO()
     np.save(body, np.frombuffer(text, dtype=np.uint8), allow_pickle=False)
     for array in arrays.values():
         np.save(body, np.ascontiguousarray(array), allow_pickle=False)
-    return LENGTH.pack(body.tell()) + body.getvalue()
+    return body.getvalue()
 
 
 def unpack(body: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Header and arrays of a message without its length."""
+    """Header and arrays of a message."""
     stream = io.BytesIO(body)
     envelope = json.loads(np.load(stream, allow_pickle=False).tobytes())
     arrays = {name: np.load(stream, allow_pickle=False) for name in envelope["arrays"]}

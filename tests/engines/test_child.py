@@ -28,9 +28,9 @@ from gcd_hpc.engines.child import (
     Anneal,
     LammpsChild,
     RelaxJob,
-    child_environment,
 )
 from gcd_hpc.engines.potentials import Potential
+from gcd_hpc.engines.process import LammpsProcess, child_environment
 from gcd_hpc.engines.relaxation import SCREEN, Slab
 from gcd_hpc.engines.scratch import Scratch
 from gcd_hpc.errors import LaunchError, SimulationError
@@ -158,26 +158,38 @@ def test_a_job_whose_child_somebody_else_killed_is_done_by_the_next_child(
     assert mortal_child.pid != pid
 
 
-class Doomed(LammpsChild):
-    """A child that gets a signal as soon as it has a job."""
+@pytest.fixture
+def sent_to(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Process ids in the order in which they got jobs."""
+    pids: list[int] = []
+    send = LammpsProcess.send
 
-    number = signal.SIGKILL
-    num_signals = 0
+    def counted(self: LammpsProcess, message: bytes) -> None:
+        pids.append(self.pid)
+        send(self, message)
 
-    def _send(self, message: bytes) -> None:
-        super()._send(message)
-        assert self.pid is not None
-        os.kill(self.pid, self.number)
-        self.num_signals += 1
+    monkeypatch.setattr(LammpsProcess, "send", counted)
+    return pids
 
 
-def test_a_job_that_keeps_getting_its_child_killed_is_given_up(potential: Potential, job: RelaxJob):
+def test_a_job_that_keeps_getting_its_child_killed_is_given_up(
+    potential: Potential, job: RelaxJob, monkeypatch: pytest.MonkeyPatch
+):
+    send, num_killed = LammpsProcess.send, 0
+
+    def doomed(self: LammpsProcess, message: bytes) -> None:
+        nonlocal num_killed
+        send(self, message)
+        os.kill(self.pid, signal.SIGKILL)
+        num_killed += 1
+
+    monkeypatch.setattr(LammpsProcess, "send", doomed)
     with (
-        Doomed(potential, 60.0) as child,
-        pytest.raises(SimulationError, match="was ended by signal 9"),
+        LammpsChild(potential, 60.0) as child,
+        pytest.raises(SimulationError, match=r"was ended by signal 9"),
     ):
         child.relax(job)
-    assert child.num_signals == NUM_TRIES
+    assert num_killed == NUM_TRIES
 
 
 BROKEN_LAMMPS = """
@@ -273,29 +285,19 @@ def test_the_time_limit_is_for_every_thousand_atoms_begun(
 
 
 def test_a_job_that_exceeds_its_time_is_tried_once_more(
-    potential: Potential, job: RelaxJob, monkeypatch: pytest.MonkeyPatch
+    potential: Potential, job: RelaxJob, sent_to: list[int], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(child_module, "SECONDS_PER_ATOM_STEP", 0.0)
-    with Counting(potential, 0.3) as child:
+    with LammpsChild(potential, 0.3) as child:
         with pytest.raises(SimulationError, match=r"0\.3 s of processor time"):
             child.relax(replace(job, anneal=MINUTES_OF_DYNAMICS))
-        assert child.num_jobs == 2
+        assert len(set(sent_to)) == 2
 
 
-class Counting(LammpsChild):
-    """Counts the tries of its jobs."""
-
-    num_jobs = 0
-
-    def _send(self, message: bytes) -> None:
-        super()._send(message)
-        self.num_jobs += 1
-
-
-def test_a_suspended_child_loses_nothing(potential: Potential, job: RelaxJob):
+def test_a_suspended_child_loses_nothing(potential: Potential, job: RelaxJob, sent_to: list[int]):
     """It sleeps for more than twice its limit; nothing is tried again."""
     annealed = replace(job, anneal=Anneal(1500.0, 200, 0.002, 5))
-    with Counting(potential, 60.0) as child:
+    with LammpsChild(potential, 60.0) as child:
         before, pid = child.relax(annealed), child.pid
         assert pid is not None
         child.timeout_s = 2.0
@@ -304,7 +306,7 @@ def test_a_suspended_child_loses_nothing(potential: Potential, job: RelaxJob):
         timer.start()
         after = child.relax(annealed)
         timer.join()
-        assert (child.pid, child.num_jobs) == (pid, 2)
+        assert sent_to == [pid, pid]
     np.testing.assert_array_equal(after.positions, before.positions)
 
 

@@ -1,0 +1,172 @@
+"""One process of ``lammps_worker``: started in a folder of its own, asked, watched, and ended."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from multiprocessing.connection import Pipe
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from gcd_hpc.engines.messages import unpack
+from gcd_hpc.engines.potentials import Potential
+from gcd_hpc.engines.scratch import Scratch
+from gcd_hpc.errors import SimulationError
+
+OUTSIDE_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""No structure sends these: they come from a scheduler, an operator, or the kernel when memory runs
+out.
+"""
+LAUNCHER_VARIABLES = ("PMI", "PMIX", "OMPI", "MPI", "SLURM", "HYDRA", "HYDI", "PALS", "FLUX")
+GLANCE_S = 0.5
+"""Time between two looks at the processor time that a job has used."""
+
+
+class KilledError(SimulationError):
+    """The process was ended from outside."""
+
+
+class OutOfTimeError(SimulationError):
+    """The process used up its time."""
+
+
+class LammpsProcess:
+    """A process that is being started; the first message from it says that it is ready."""
+
+    def __init__(self, potential: Potential) -> None:
+        self._scratch = Scratch()
+        for name, file in potential.files.items():
+            (self._scratch.path / name).symlink_to(file)
+        self._connection, theirs = Pipe()
+        with open(self._scratch.path / "stderr", "wb") as errors, theirs:
+            arguments = [str(os.getpid()), str(theirs.fileno())]
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "gcd_hpc.engines.lammps_worker", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                cwd=self._scratch.path,
+                env=child_environment(),
+                pass_fds=[theirs.fileno()],
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def send(self, message: bytes) -> None:
+        """
+        Raises:
+            SimulationError: if the process has ended, with how it did.
+        """
+        try:
+            self._connection.send_bytes(message)
+        except OSError as error:
+            raise self._obituary() from error
+
+    def receive(
+        self, processor_s: float, clock_s: float
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The next message from the process: its header and arrays.
+
+        Args:
+            processor_s: processor time that it may use until then.
+            clock_s: time on the clock that it may take, which counts only while this process runs
+                as well: a scheduler suspends both.
+
+        Raises:
+            SimulationError: if the process ends or uses up its time.
+        """
+        limit = _TimeLimit(self.pid, processor_s, clock_s)
+        try:
+            while not self._connection.poll(limit.next_look_s):
+                limit.check()
+            return unpack(self._connection.recv_bytes())
+        except (EOFError, OSError) as error:
+            raise self._obituary() from error
+
+    def end(self) -> None:
+        """Kill the process and remove its folder."""
+        self._process.kill()
+        self._process.wait()
+        self._connection.close()
+        self._scratch.remove()
+
+    def _obituary(self) -> SimulationError:
+        """How the process ended, with the last line it wrote."""
+        try:
+            code = self._process.wait(timeout=5.0)
+        except subprocess.TimeoutExpired:
+            return SimulationError("the LAMMPS process closed its answers")
+        lines = (self._scratch.path / "stderr").read_text(errors="replace").strip().splitlines()
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+        kind = KilledError if -code in OUTSIDE_SIGNALS else SimulationError
+        return kind(f"the LAMMPS process {how}" + (f": {lines[-1]}" if lines else ""))
+
+
+class _TimeLimit:
+    """What a process may use from now on: processor time, and more generously time on the clock.
+
+    Time on the clock counts only while this process runs as well: a scheduler suspends both.
+    """
+
+    def __init__(self, pid: int, processor_s: float, clock_s: float) -> None:
+        self._process = psutil.Process(pid)
+        self._processor_s = processor_s
+        self._clock_s = clock_s
+        self.next_look_s = min(GLANCE_S, processor_s)
+        self._started_s = self._computed_s()
+        self._waited_s = 0.0
+        self._looked = time.monotonic()
+
+    def check(self) -> None:
+        """Called after each wait of ``next_look_s`` without an answer.
+
+        Raises:
+            SimulationError: if the time is used up.
+        """
+        now = time.monotonic()
+        self._waited_s += min(now - self._looked, 2 * self.next_look_s)
+        self._looked = now
+        computed_s = self._computed_s() - self._started_s
+        if computed_s >= self._processor_s:
+            raise OutOfTimeError(
+                f"LAMMPS gave no answer within {self._processor_s:g} s of processor time and was"
+                " stopped; raise relaxation.timeout_s if the structure is sound"
+            )
+        if self._waited_s >= self._clock_s:
+            raise OutOfTimeError(
+                f"LAMMPS gave no answer within {self._clock_s:g} s on the clock, of which it"
+                f" computed {max(0.0, computed_s):.1f} s, and was stopped"
+            )
+
+    def _computed_s(self) -> float:
+        """Processor time of the process so far; none if it has ended, which the next read finds."""
+        try:
+            times = self._process.cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(times.user + times.system)
+
+
+def child_environment() -> dict[str, str]:
+    """This process's environment without anything by which an MPI library could take the child for
+    one of its ranks.
+    """
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(LAUNCHER_VARIABLES)
+    }
+    package_root = str(Path(__file__).parents[2])
+    paths = [package_root, *filter(None, [kept.get("PYTHONPATH")])]
+    return kept | {
+        "OMP_NUM_THREADS": "1",
+        "UCX_TLS": "self,sm",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
