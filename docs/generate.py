@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 import gcd_hpc
 from gcd_hpc.cli.application import COMMANDS, GROUPS, app, summary
-from gcd_hpc.config.campaign import CampaignConfig, Section
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.section import Section
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.store.run import RunCandidate
 

@@ -7,29 +7,29 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, field_validator, model_validator
 
-from gcd_hpc.config.campaign import Auto, NonNegativeInt, PositiveInt, Section, refuse
+from gcd_hpc.config.section import Auto, NonNegativeInt, PositiveInt, Section, refuse
 
 Scheduler = Literal["none", "slurm", "pbs"]
 POOLS = ("training", "sampling", "relaxation")
 
 
 class PoolConfig(Section):
-    """Where the processes of one kind of work lie, and what they need."""
+    """Nodes of the processes of one kind of work, and what these need."""
 
     num_nodes: PositiveInt | Auto = "auto"
-    """Nodes of the pool, or of one block with ``driver: login``; auto is all from ``first_node`` on
-    (one with ``driver: login``).
+    """Number of nodes of the pool, or of one job with ``driver: login``. auto is all nodes from
+    ``first_node`` on, and one with ``driver: login``.
     """
     first_node: NonNegativeInt = 0
-    """Place of the first node in the allocation's list, so that asynchronous pools can lie on
+    """Index of the first node in the list of the allocation, so that asynchronous pools can have
     different nodes.
     """
     processes_per_node: PositiveInt | Auto = "auto"
-    """torchrun processes, MPI ranks or workers; auto is one a GPU, or one a core without GPUs."""
+    """torchrun processes, MPI ranks or workers. auto is one a GPU, or one a core without GPUs."""
     gpus_per_node: NonNegativeInt = 0
-    """GPUs that the processes of a node share; with 0 they see none."""
+    """GPUs that the processes of a node share. With 0 they see none."""
     pin: bool = False
-    """Bind each worker to cores of its own."""
+    """Whether each worker is bound to cores of its own."""
     environment: tuple[str, ...] = ()
     """Shell lines such as ``module load lammps``, run before the workers and the launch lines of
     the pool start.
@@ -60,13 +60,13 @@ class BlockConfig(Section):
     """Jobs that ``driver: login`` submits."""
 
     max_blocks: PositiveInt = 1
-    """Jobs of each pool that may wait or run at a time; training and launch lines have one."""
+    """Largest number of jobs of each pool that wait or run. Training has one."""
     walltime: str = ""
-    """Of each job, hours:minutes:seconds."""
+    """Wall time of each job, hours:minutes:seconds."""
     queue: str = ""
     """Slurm's partition or the queue of PBS; empty for the default one."""
     account: str = ""
-    """What the jobs are charged to."""
+    """Account that the jobs are charged to."""
     options: tuple[str, ...] = ()
     """More lines for the job scripts, such as ``#SBATCH --constraint=a100``."""
 
@@ -88,20 +88,20 @@ class SiteConfig(Section):
     """One kind of machine; ``auto`` takes what this process may use."""
 
     name: str = "local"
-    """What reports call it."""
+    """Name of the site in reports."""
     scheduler: Scheduler = "none"
-    """How nodes are listed and how launch lines reach them."""
+    """Scheduler, which lists the nodes and starts processes on them."""
     driver: Literal["inside", "login"] = "inside"
-    """inside: all runs in the allocation that the driver runs in; login: the driver submits jobs.
+    """inside: everything runs in the allocation of the driver. login: the driver submits jobs.
     """
     mode: Literal["barrier", "asynchronous"] = "barrier"
     """barrier: stages take turns; asynchronous: sampling, relaxation and training overlap."""
     cores: PositiveInt | Auto = "auto"
-    """Cores of one node; auto is the number that this process may run on."""
+    """Cores of one node. auto is the number of cores that this process may run on."""
     drain_s: NonNegativeFloat = 30.0
-    """Seconds that running work may still take after a signal to stop."""
+    """Seconds that running work may take after a signal to stop."""
     mpiexec: str = "mpiexec"
-    """The MPI launcher, a command or a path; looked for beside the running Python first."""
+    """MPI launcher: a command or a path. It is looked for beside the running Python first."""
     interface: str = ""
     """Network interface between nodes such as ib0 or hsn0; empty for the one that the host name
     stands for.

@@ -1,0 +1,37 @@
+"""What all sections of campaign and site files are made of."""
+
+from typing import Annotated, Literal, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Auto = Literal["auto"]
+# Every count has an upper end far beyond any campaign, so that no number in a file can fill the
+# memory or run over where it is used as a machine integer.
+PositiveInt = Annotated[int, Field(gt=0, le=1_000_000_000)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+
+def refuse(problem: str, key: str | None = None) -> NoReturn:
+    """Fail validation with our own sentence, about another key than the validated one if given,
+    e.g. ``"voxels.known"``.
+    """
+    # Braces would be taken for placeholders of pydantic's message template.
+    raise PydanticCustomError(
+        "refused",
+        "{problem}",
+        {"problem": problem} if key is None else {"problem": problem, "key": key},
+    )
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        # The text below a key is its description, for the reference and for schemas.
+        use_attribute_docstrings=True,
+    )

@@ -1,0 +1,191 @@
+"""What is simulated: the bicrystal, the potential, the random search and relaxations.
+
+Lengths are in Å, energies in eV or, where the name says so, in J/m^2.
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator, model_validator
+
+from gcd_hpc.config.section import Fraction, PositiveInt, Section, refuse
+
+Replicas = Annotated[int, Field(gt=0, le=1000)]
+MillerIndex = Annotated[int, Field(ge=-200, le=200)]
+Direction = tuple[MillerIndex, MillerIndex, MillerIndex]
+LatticeConstant = Annotated[float, Field(ge=0.5, le=50.0)]
+SlabHeight = Annotated[float, Field(gt=0.0, le=100_000.0)]
+POTENTIAL_COMMANDS = ("pair_modify", "comm_modify", "neigh_modify")
+"""LAMMPS commands that may follow a potential; none of them runs a program or reads a file."""
+
+
+class Triad(Section):
+    """Miller indices of the crystal directions along the box axes."""
+
+    x: Direction
+    """Crystal direction along the x axis of the box."""
+    y: Direction
+    """Crystal direction along the y axis, at right angles to x."""
+    z: Direction
+    """Crystal direction along z, the boundary normal. x, y and z are right-handed."""
+
+    @field_validator("x", "y", "z")
+    @classmethod
+    def _a_direction(cls, indices: Direction) -> Direction:
+        if not any(indices):
+            refuse("must be a direction, got [0, 0, 0]")
+        return indices
+
+    @model_validator(mode="after")
+    def _box_axes(self) -> "Triad":
+        for first, second in (("x", "y"), ("x", "z"), ("y", "z")):
+            a, b = getattr(self, first), getattr(self, second)
+            product = sum(i * j for i, j in zip(a, b, strict=True))
+            if product:
+                refuse(
+                    f"{first} and {second} must be at right angles, got {list(a)} and {list(b)}"
+                    f" with the dot product {product}: choose directions whose product is 0"
+                )
+        (a, b, c), (d, e, f), (g, h, i) = self.x, self.y, self.z
+        if g * (b * f - c * e) + h * (c * d - a * f) + i * (a * e - b * d) < 0:
+            refuse(
+                "must be right-handed (x cross y along z), got"
+                f" {list(self.x)}, {list(self.y)}, {list(self.z)}: turn the signs of one direction"
+            )
+        return self
+
+
+class BoundaryConfig(Section):
+    """The bicrystal. z is the boundary normal. The bottom of the lower grain is held, and the upper
+    grain may shift.
+    """
+
+    element: str
+    """Chemical symbol of both grains."""
+    lattice: Literal["sc", "bcc", "fcc", "diamond"]
+    """Crystal structure of both grains."""
+    a0: LatticeConstant | None = None
+    """Lattice constant. It is measured with the campaign's potential when it is not given."""
+    lower: Triad
+    """Orientation of the grain below the boundary."""
+    upper: Triad
+    """Orientation of the grain above the boundary."""
+    replicas: tuple[Replicas, Replicas] = (1, 1)
+    """Repeats of the smallest common cell along x and y."""
+    slab_heights: tuple[SlabHeight, SlabHeight] = (27.0, 27.0)
+    """Heights of the lower and of the upper grain, rounded to whole lattice planes."""
+    max_strain: NonNegativeFloat = 1e-6
+    """Largest in-plane strain with which the two grains may be made to fit."""
+
+    @field_validator("element")
+    @classmethod
+    def _a_symbol(cls, element: str) -> str:
+        if not re.fullmatch("[A-Z][a-z]?", element):
+            refuse(f"must be a chemical symbol such as W or Cu, got {element!r}")
+        return element
+
+
+class PotentialConfig(Section):
+    """An interatomic potential in LAMMPS' own words.
+
+    Every file that pair_style or pair_coeff names is looked for in the campaign file's folder, then
+    in LAMMPS_POTENTIALS, then among the potentials that LAMMPS ships. The run keeps a copy of it.
+    """
+
+    pair_style: str
+    """Name and arguments of LAMMPS' pair_style."""
+    pair_coeff: str | tuple[str, ...]
+    """Arguments of pair_coeff: one text, or a list with one text for each pair_coeff command.
+    ``{file}`` stands for the potential file.
+    """
+    file: str | None = None
+    """The potential file, which ``{file}`` in pair_coeff stands for; others are named there."""
+    commands: tuple[str, ...] = ()
+    """Further LAMMPS commands that the potential needs: pair_modify, comm_modify or neigh_modify
+    with their arguments. They follow pair_coeff.
+    """
+
+    @property
+    def coefficients(self) -> tuple[str, ...]:
+        """Arguments of each pair_coeff command."""
+        texts = (self.pair_coeff,) if isinstance(self.pair_coeff, str) else self.pair_coeff
+        return tuple(line for text in texts for line in text.splitlines() if line.strip())
+
+    @field_validator("commands")
+    @classmethod
+    def _may_be_run(cls, commands: tuple[str, ...]) -> tuple[str, ...]:
+        for command in commands:
+            if command.split()[:1] not in [[name] for name in POTENTIAL_COMMANDS]:
+                refuse(f"must begin with one of {', '.join(POTENTIAL_COMMANDS)}, got {command!r}")
+        return commands
+
+    @model_validator(mode="after")
+    def _file_is_used(self) -> "PotentialConfig":
+        is_used = any("{file}" in line for line in self.coefficients)
+        if self.file is not None and not is_used:
+            refuse(
+                f"must contain {{file}}, where the path of {self.file} goes, got"
+                f" {self.pair_coeff!r}",
+                "pair_coeff",
+            )
+        if self.file is None and is_used:
+            refuse("is required, because pair_coeff contains {file}", "file")
+        return self
+
+
+class MolecularDynamicsConfig(Section):
+    """Molecular dynamics by which some tries of the search are annealed."""
+
+    probability: Fraction = 0.0
+    """Share of the tries that are annealed."""
+    temperature_k: tuple[PositiveFloat, PositiveFloat] = (1000.0, 2500.0)
+    """Lowest and highest temperature, drawn uniformly, K."""
+    num_steps: tuple[PositiveInt, PositiveInt] = (5000, 100000)
+    """Smallest and largest number of steps, drawn log-uniformly."""
+    timestep_ps: PositiveFloat = 0.002
+    """Time step, ps."""
+
+    @field_validator("temperature_k", "num_steps")
+    @classmethod
+    def _ascending(cls, limits: tuple[float, float]) -> tuple[float, float]:
+        if limits[0] > limits[1]:
+            refuse(f"must be [lowest, highest], got [{limits[0]:g}, {limits[1]:g}]")
+        return limits
+
+
+class SearchConfig(Section):
+    """Grand canonical random search. A try shifts the upper grain, removes atoms of one plane,
+    perturbs the others, anneals some structures and relaxes all.
+    """
+
+    num_tries: PositiveInt
+    """Number of tries before the first model."""
+    perturbation: NonNegativeFloat = 0.3
+    """Largest displacement along each axis, of atoms about one plane spacing from the boundary."""
+    md: MolecularDynamicsConfig = MolecularDynamicsConfig()
+    chunk_size: PositiveInt = 50
+    """Tries of one task, which writes one part file."""
+
+
+class RelaxationConfig(Section):
+    """Relaxation with conjugate gradients in LAMMPS: loosely for all structures, then with the
+    preset for those whose energies are low.
+    """
+
+    preset: Literal["paper", "tight"] = "tight"
+    """Tolerances of the final relaxation: those of the paper, or tighter ones."""
+    screen: bool = True
+    """Relax loosely first, and finish only structures within screen_window_j_m2 of the lowest
+    energy of their [n].
+    """
+    screen_window_j_m2: NonNegativeFloat = 1.0
+    """How far above the lowest energy of its [n] a structure is still finished."""
+    outer_thickness: PositiveFloat = 8.0
+    """Height of the layers that are held at the bottom, and of those that move as one rigid body at
+    the top. At least the cutoff of the potential.
+    """
+    timeout_s: PositiveFloat = 12.0
+    """Processor time that LAMMPS may use for every thousand atoms begun. A structure that needs
+    more is tried once more and then recorded as failed. Waiting for a busy processor does not
+    count.
+    """
