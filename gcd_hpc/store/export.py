@@ -16,6 +16,7 @@ from gcd_hpc.files import cannot_write, output, output_folder
 from gcd_hpc.store.hdf5 import checked_name
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.lookup import numbers_of, read_numbered
+from gcd_hpc.store.parts import to_columns, without_structure
 from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate, Field
@@ -100,7 +101,15 @@ def export(
 def to_atoms(candidate: Candidate, element: str) -> Atoms:
     """The relaxed structure: energies as ASE's own results, every known field of the schema in
     ``info``.
+
+    Raises:
+        StoreError: if it is called relaxed and is no structure.
     """
+    if len(without_structure(to_columns([candidate]))):
+        raise StoreError(
+            f"{candidate.id}: expected atoms with finite positions and energies in a box, got"
+            " others; gcd-hpc verify says what is wrong with the file"
+        )
     atoms = Atoms(
         f"{element}{candidate.num_atoms}",
         candidate.positions,

@@ -15,6 +15,7 @@ import numpy as np
 
 from gcd_hpc.errors import StoreError, printable
 from gcd_hpc.files import replacing
+from gcd_hpc.store.heap import check_heap
 from gcd_hpc.store.schema import BY_NAME, DTYPES, FIELDS, SCHEMA_VERSION, Field
 
 Columns = dict[str, np.ndarray]
@@ -39,6 +40,8 @@ ROW_CHECKSUM = Field(
 PLOT = (BY_NAME["gb_energy_j_m2"], BY_NAME["n_fraction"])
 """What NeXus readers (h5web, silx, NeXpy) draw when they open a file: the first against the second.
 """
+FORMAT = ("v110", "v110")
+"""Of HDF5 1.10 and later, which keeps checksums of its own on what it notes about datasets."""
 TEXT = h5py.string_dtype("utf-8")
 SCHEMA_IN_SHORT = (
     "structures/* has one row a candidate; its atoms are rows start to start + num_atoms of"
@@ -151,23 +154,27 @@ def checksum_of_texts(texts: list[bytes], so_far: int = 0) -> int:
     return zlib.crc32(b"\0".join([*texts, b""]), so_far)
 
 
-def row_checksums(columns: Columns) -> np.ndarray:
+def row_checksums(columns: Columns, version: int = SCHEMA_VERSION) -> np.ndarray:
     """CRC-32 of each row, (M,): its numbers, then its texts, then its atoms, each in the order of
     the schema and as they are stored.
+
+    Args:
+        version: of the schema of the file; fields that are younger do not count.
     """
     num_rows = len(columns["num_atoms"])
     if not num_rows:
         return np.empty(0, dtype=np.int64)
+    fields = [field for field in FIELDS if field.since <= version]
     numbers = [
         np.ascontiguousarray(columns[field.name], DTYPES[field.kind]).reshape(num_rows, -1)
-        for field in FIELDS
+        for field in fields
         if field.kind != "text" and not field.per_atom
     ]
     table = np.concatenate([values.view(np.uint8) for values in numbers], axis=1)
-    texts = [columns[field.name] for field in FIELDS if field.kind == "text"]
+    texts = [columns[field.name] for field in fields if field.kind == "text"]
     atoms = [
         np.ascontiguousarray(columns[field.name], DTYPES[field.kind])
-        for field in FIELDS
+        for field in fields
         if field.per_atom
     ]
     stops = np.cumsum(columns["num_atoms"]).tolist()
@@ -230,7 +237,7 @@ def image_for(path: Path) -> Iterator[h5py.File]:
     On a full disk HDF5 cannot even close a file and crashes the process; a plain write fails with a
     plain error.
     """
-    with h5py.File.in_memory() as file:
+    with h5py.File.in_memory(libver=FORMAT) as file:
         yield file
         file.flush()
         image = file.id.get_file_image()
@@ -246,6 +253,7 @@ def reading(path: Path) -> Iterator[h5py.File]:
     if not path.is_file():
         raise StoreError(f"{path}: expected an HDF5 file of candidates, got {what_is_at(path)}")
     try:
+        check_heap(path)
         # Parts never change once they have their name, so no lock is needed; locks fail on some
         # cluster file systems.
         with h5py.File(path, "r", locking=False) as file:

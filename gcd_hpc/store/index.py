@@ -15,6 +15,7 @@ from gcd_hpc.errors import RunDirectoryError, StoreError
 from gcd_hpc.files import cache_folder, replacing, reserve
 from gcd_hpc.store.catalogue import Catalogue, open_catalogue, write_catalogue
 from gcd_hpc.store.hdf5 import (
+    FORMAT,
     Columns,
     ColumnWriter,
     read_columns_of,
@@ -158,7 +159,7 @@ class RunStore:
         return merged
 
     def _merge_into(self, target: Path, paths: list[Path], counts: np.ndarray) -> None:
-        with h5py.File(target, "w", locking=False) as file:
+        with h5py.File(target, "w", locking=False, libver=FORMAT) as file:
             writer = ColumnWriter(file, len(counts), int(counts.sum()))
             for path in paths:
                 with reading(path) as part:

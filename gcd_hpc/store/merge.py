@@ -19,8 +19,16 @@ import numpy as np
 from gcd_hpc.errors import StoreError
 from gcd_hpc.files import output, reserve
 from gcd_hpc.store.blocks import Blocks
-from gcd_hpc.store.hdf5 import Columns, ColumnWriter, reading, seal, text_array, write_attributes
-from gcd_hpc.store.parts import read_columns
+from gcd_hpc.store.hdf5 import (
+    FORMAT,
+    Columns,
+    ColumnWriter,
+    reading,
+    seal,
+    text_array,
+    write_attributes,
+)
+from gcd_hpc.store.parts import read_columns, without_structure
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import FIELDS, candidate_id
 from gcd_hpc.store.sources import Source, sources_of
@@ -123,7 +131,7 @@ def merge(paths: Sequence[Path], out: Path, advance: Advance = lambda num_bytes:
     with output(out) as temporary:
         # HDF5 crashes on a full disk.
         reserve(temporary, sum(path.stat().st_size for path in parts))
-        with h5py.File(temporary, "w", locking=False) as file:
+        with h5py.File(temporary, "w", locking=False, libver=FORMAT) as file:
             _write(file, rows, sources, advance)
             _describe(file, sources, read, kept)
     return Merged(
@@ -263,9 +271,30 @@ def _blocks(sources: Sequence[Source], advance: Advance) -> Iterator[tuple[Sourc
 def _pieces(path: Path) -> Iterator[Columns]:
     with reading(path) as file:
         blocks = Blocks(file)
-        yield from blocks
+        for columns in blocks:
+            _check_values(path, columns)
+            yield columns
         if damaged := blocks.damaged():
             raise ValueError(f"checksum of {damaged[0]} does not fit")
+
+
+def _check_values(path: Path, columns: Columns) -> None:
+    """Refuse what the schema does not allow, though the checksums fit.
+
+    Raises:
+        StoreError: naming the file and the row.
+    """
+    for one in FIELDS:
+        if one.labels and (wrong := set(columns[one.name].tolist()) - set(one.labels)):
+            raise StoreError(
+                f"{path}: expected one of {', '.join(filter(None, one.labels))} as {one.name}, got"
+                f" {min(wrong)[:60]!r}"
+            )
+    if len(wrong_rows := without_structure(columns)):
+        raise StoreError(
+            f"{path}: {columns['id'][wrong_rows[0]]}: expected atoms with finite positions and"
+            " energies in a box, got others"
+        )
 
 
 def _describe(

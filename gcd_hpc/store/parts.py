@@ -33,6 +33,8 @@ from gcd_hpc.store.schema import ATOM_FIELDS, BY_NAME, DTYPES, FIELDS, ROW_FIELD
 
 _WHOLE_ATOMS = 1 << 20
 """Atoms up to which those of a file are read in one piece, with their checksum."""
+MIN_EDGE_A, MAX_LENGTH_A = 1e-3, 1e6
+"""What a flipped bit makes of a length lies outside."""
 _FEW = 0.01
 """Share of a file up to which single rows of it are read, without the rest."""
 
@@ -120,7 +122,8 @@ def _verify_row(file: h5py.File, one: Columns, row: int) -> None:
     for name in NAMES:
         if text := one[name][0]:
             checked_name(text, BY_NAME[name].path)
-    if dataset_of(file, ROW_CHECKSUM)[row] != row_checksums(one)[0]:
+    expected = row_checksums(one, int(file.attrs["schema_version"]))[0]
+    if dataset_of(file, ROW_CHECKSUM)[row] != expected:
         raise ValueError(f"checksum of row {row} does not fit")
 
 
@@ -161,6 +164,19 @@ def check_row_fields(names: Iterable[str]) -> None:
             raise StoreError(
                 f"{name}: expected one of {', '.join(field.name for field in ROW_FIELDS)}"
             )
+
+
+def without_structure(columns: Columns) -> np.ndarray:
+    """Numbers of the rows that are called relaxed and hold no structure: no atoms, or positions,
+    energies or edges of the box that are no numbers of a crystal.
+    """
+    counts, num_rows = columns["num_atoms"], len(columns["num_atoms"])
+    sound = np.isfinite(columns["energies_ev"])
+    sound &= (np.abs(columns["positions"]) < MAX_LENGTH_A).all(axis=1)
+    wrong = np.bincount(np.repeat(np.arange(num_rows), counts)[~sound], minlength=num_rows) > 0
+    cells = columns["cell"]
+    is_box = ((cells > MIN_EDGE_A) & (cells < MAX_LENGTH_A)).all(axis=1)
+    return np.flatnonzero((columns["status"] == "ok") & (wrong | ~is_box | (counts == 0)))
 
 
 def to_columns(candidates: Sequence[Candidate]) -> Columns:

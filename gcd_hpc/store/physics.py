@@ -1,5 +1,6 @@
 """Whether a candidate's numbers follow from one another, recomputed from its file."""
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from math import nan
@@ -8,13 +9,13 @@ from typing import Any
 
 import h5py
 import numpy as np
-import yaml
 from pydantic import ValidationError
 
 from gcd_hpc.config.campaign import BoundaryConfig
 from gcd_hpc.errors import OrientationError
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.hdf5 import Columns
+from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.schema import BY_NAME
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.energetics import (
@@ -313,8 +314,9 @@ def _is_box(cell: list[float]) -> bool:
 def boundary_of(config: Any) -> BoundaryConfig | None:
     """The boundary that a file's attribute ``config`` names, if any."""
     try:
-        boundary = BoundaryConfig.model_validate(yaml.safe_load(str(config))["boundary"])
+        section = json.dumps(section_of(str(config), "boundary"))
+        boundary = BoundaryConfig.model_validate_json(section, strict=True)
         Bicrystal.build(boundary, 1.0)
         return boundary
-    except (yaml.YAMLError, KeyError, TypeError, ValidationError, OrientationError):
+    except (ValidationError, OrientationError):
         return None

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from gcd_hpc.store.parts import MAX_LENGTH_A, MIN_EDGE_A
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate
 from gcd_hpc.structures.periodic import wrap
 
@@ -39,7 +40,8 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
     )
     kept = np.isfinite(positions).all(axis=1) & (whole | (np.abs(height) <= REGION_A))
     # Atoms on the border of the periodic directions stay where they are within rounding.
-    inside = wrap(positions[:, :2] + 0.05, cell[:2], np.isfinite(cell[:2])) - 0.05
+    is_box = (cell[:2] > MIN_EDGE_A) & (cell[:2] < MAX_LENGTH_A)
+    inside = wrap(positions[:, :2] + 0.05, cell[:2], is_box) - 0.05
     fields = {field.name: _plain(getattr(candidate, field.name)) for field in ROW_FIELDS}
     return {
         "id": candidate.id,
