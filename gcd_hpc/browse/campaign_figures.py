@@ -16,7 +16,7 @@ from gcd_hpc.browse.tables import exact_fractions, format_fraction
 from gcd_hpc.campaign.ledger import read_events, replay
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.physics import is_relaxed
+from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed
 from gcd_hpc.store.selection import parse_selection, selected
 
 MAX_LINES = 10
@@ -27,7 +27,7 @@ NAME_WIDTH = 0.06
 """Of a model's name, as a share of the axis."""
 NOTICED_J_M2 = 1e-3
 """Improvements by less than this get no mark."""
-_FIELDS = ("source", "round", "status", "n_fraction", "gb_energy_j_m2", "sample_s", "relax_s")
+_FIELDS = (*RELAXED_FIELDS, "n_fraction", "source", "round", "sample_s", "relax_s")
 
 
 @dataclass(frozen=True)

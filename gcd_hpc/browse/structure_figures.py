@@ -2,7 +2,6 @@
 boundary.
 """
 
-import json
 from math import ceil
 
 import numpy as np
@@ -10,19 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter1d
 
 from gcd_hpc.browse.figures import BLUE, GREY, need_some, new_figure
 from gcd_hpc.browse.tables import format_fraction, relaxed_columns
-from gcd_hpc.config.campaign import BoundaryConfig
-from gcd_hpc.config.reader import parse
-from gcd_hpc.errors import GcdError, StoreError
+from gcd_hpc.errors import StoreError
+from gcd_hpc.store.crystal import unit_crystal
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.analysis import rdf_around
-from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.fingerprint import energy_weights
 from gcd_hpc.structures.registry import repeat_cell
 
@@ -43,15 +39,6 @@ _MARGIN = 0.04
 """Images of points this close to the border are drawn too, in cells."""
 
 
-def boundary_of(store: RunStore) -> BoundaryConfig | None:
-    """The boundary that the files were made for, if they say so."""
-    try:
-        config = parse(store.provenance().get("config", ""), str(store.path))
-        return BoundaryConfig.model_validate_json(json.dumps(config["boundary"]), strict=True)
-    except (GcdError, ValidationError, KeyError, TypeError):
-        return None
-
-
 def registry_map(store: RunStore, selection: str = "") -> Figure:
     """Relaxed registries of each [n] in the smallest cell in which they repeat, coloured by energy.
 
@@ -66,9 +53,8 @@ def registry_map(store: RunStore, selection: str = "") -> Figure:
     columns = {name: values[known] for name, values in columns.items()}
     need_some(store, np.flatnonzero(known), selection)
     cell = columns["cell"][0, :2]
-    boundary = boundary_of(store)
-    if boundary is not None:
-        one = Bicrystal.build(boundary, 1.0)
+    one = unit_crystal(store.provenance().get("config"))
+    if one is not None:
         cell = np.array(repeat_cell(one)) * cell / one.lengths
     return _maps(columns, cell, selection)
 
@@ -206,12 +192,11 @@ def _density(store: RunStore, candidate: Candidate) -> float:
     """Atoms per Å^3 of the crystal; of the whole slab where the files do not say what crystal it
     is.
     """
-    boundary = boundary_of(store)
-    if boundary is None:
+    one = unit_crystal(store.provenance().get("config"))
+    if one is None:
         return candidate.num_atoms / float(
             np.prod(candidate.cell[:2]) * np.ptp(candidate.positions[:, 2])
         )
-    one = Bicrystal.build(boundary, 1.0)
     return float((one.lengths[0] / candidate.cell[0]) ** 3 / one.atomic_volume)
 
 

@@ -13,10 +13,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from gcd_hpc.store.crystal import neighbor_distance
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.lookup import read_numbered
-from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed, neighbor_distance, row_fault
+from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed, row_fault
 from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.selection import Condition, parse_selection, selected
 
@@ -29,6 +30,7 @@ TOP_FIELDS = (
     "source",
     "version",
     "round",
+    "n_index",
     "n_fraction",
     "gb_energy_j_m2",
     "num_atoms",
@@ -96,7 +98,7 @@ def relaxed_columns(store: RunStore, names: tuple[str, ...], selection: str = ""
     """
     conditions = parse_selection(selection)
     with store.rows() as rows:
-        columns = rows.columns(list(dict.fromkeys([*names, *RELAXED_FIELDS])))
+        columns = rows.columns(list(dict.fromkeys([*names, *RELAXED_FIELDS, "n_fraction"])))
         usable = _usable(rows, columns, conditions)
         usable, _ = _physical(store, rows, usable, partial(_lowest_of_each, columns))
     columns = {name: values[usable] for name, values in columns.items()}
@@ -151,10 +153,10 @@ def find_top(store: RunStore, per_n: bool = False, num: int = 10, selection: str
     records.sort(key=lambda record: (record["gb_energy_j_m2"], record["id"]))
     if not per_n:
         return Top(records[:num], unphysical)
-    best: dict[float, dict[str, Any]] = {}
+    best: dict[int, dict[str, Any]] = {}
     for record in records:
-        best.setdefault(record["n_fraction"], record)
-    return Top([best[n_fraction] for n_fraction in sorted(best)], unphysical)
+        best.setdefault(record["n_index"], record)
+    return Top([best[n_index] for n_index in sorted(best)], unphysical)
 
 
 def _usable(rows: Rows, columns: Columns, conditions: tuple[Condition, ...]) -> np.ndarray:
@@ -203,7 +205,7 @@ def _lowest(columns: Columns, numbers: np.ndarray, num: int) -> np.ndarray:
 def _lowest_of_each(columns: Columns, numbers: np.ndarray) -> np.ndarray:
     """Of some rows those of the lowest energy of each [n], with all that equal it."""
     energy = columns["gb_energy_j_m2"][numbers]
-    values, group = np.unique(columns["n_fraction"][numbers], return_inverse=True)
+    values, group = np.unique(columns["n_index"][numbers], return_inverse=True)
     lowest = np.full(len(values), np.inf)
     np.minimum.at(lowest, group, energy)
     return numbers[energy == lowest[group]]

@@ -11,12 +11,14 @@ from gcd_hpc.config.campaign import RelaxationConfig
 from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.engines.child import Anneal, LammpsChild, Minimizer, RelaxJob, RelaxResult
 from gcd_hpc.errors import SimulationError
-from gcd_hpc.structures.bicrystal import Bicrystal
+from gcd_hpc.structures.bicrystal import Bicrystal, Response
 from gcd_hpc.structures.energetics import (
+    J_PER_M2,
     closest_pair,
     excess_volume,
     gb_energy,
     n_fraction,
+    n_index,
     physical_fault,
 )
 from gcd_hpc.structures.frame import MIN_REGION
@@ -36,6 +38,12 @@ stop at infinite energies.
 """
 
 
+DISTURBED = 0.005
+"""Smallest deviation of an atom's energy from the crystal's at the boundary, in cohesive energies;
+three times the strain energy is added.
+"""
+
+
 @dataclass(frozen=True)
 class Relaxed:
     """A relaxed bicrystal.
@@ -43,7 +51,9 @@ class Relaxed:
     positions: (N, 3) Å, in the order of the atoms given; energies: (N,) eV.
     gb_energy_j_m2: of the last relaxation; screen_gb_energy_j_m2: of the loose one, NaN if there
     was none.
-    excess_volume: Å; shift: (3,) Å by which the upper grain moved; max_force: of atoms free to
+    excess_volume: Å; strain_energy_j_m2, strain_volume: of the upper grain where it is strained to
+    fit, which energy and excess volume of the boundary leave out.
+    shift: (3,) Å by which the upper grain moved; max_force: of atoms free to
     move, eV/Å.
     converged: the minimiser met a tolerance; preset: "screen" where the preset itself was not asked
     for.
@@ -53,8 +63,11 @@ class Relaxed:
     energies: np.ndarray
     gb_energy_j_m2: float
     screen_gb_energy_j_m2: float
+    n_index: int
     n_fraction: float
     excess_volume: float
+    strain_energy_j_m2: float
+    strain_volume: float
     shift: np.ndarray
     preset: str
     converged: bool
@@ -70,15 +83,15 @@ def relax_boundary(
     bicrystal: Bicrystal,
     bulk: Bulk,
     config: RelaxationConfig,
-    finish: bool | Callable[[float, float], bool] = True,
+    finish: bool | Callable[[int, float], bool] = True,
     anneal: Anneal | None = None,
 ) -> Relaxed:
     """Relax a bicrystal slab with its bottom held and its top moving as one rigid body.
 
     Args:
         atoms: any slab of this boundary, also higher ones or in-plane replicas; not changed.
-        finish: whether the preset follows the loose screen: True, False, or a function of ([n],
-            screened energy in J/m^2).
+        finish: whether the preset follows the loose screen: True, False, or a function of
+            (n_index, screened energy in J/m^2).
         anneal: molecular dynamics before.
 
     Raises:
@@ -99,7 +112,8 @@ def relax_boundary(
         start, preset = result.positions, "screen"
     else:
         start = slab.positions
-    wanted = finish(slab.n_fraction, screen_energy) if callable(finish) else finish
+    plane = slab.bicrystal.atoms_per_plane
+    wanted = finish(n_index(len(atoms), plane), screen_energy) if callable(finish) else finish
     if wanted and not (preset == "screen" and config.preset == "paper"):
         result = child.relax(slab.job(PRESETS[config.preset], start, None))
         evaluations, seconds, preset = (
@@ -174,10 +188,6 @@ class Slab:
         )
         return cls(positions, box, fixed, rigid, cell, bulk)
 
-    @property
-    def n_fraction(self) -> float:
-        return n_fraction(len(self.positions), self.bicrystal.atoms_per_plane)
-
     def job(self, minimizer: Minimizer, positions: np.ndarray, anneal: Anneal | None) -> RelaxJob:
         return RelaxJob(positions, self.box, self.fixed, self.rigid, minimizer, anneal)
 
@@ -192,26 +202,61 @@ class Slab:
                 f"{len(self.positions)} atoms went into the relaxation, {len(result.positions)}"
                 " came out"
             )
-        z = result.positions[:, 2]
-        inside = (z > z.min() + self.bulk.cutoff) & (z < z.max() - self.bulk.cutoff)
+        inside = self._is_summed(result)
         energy = gb_energy(
             float(result.energies[inside].sum()),
             int(inside.sum()),
             self.bulk.cohesive_ev,
             self.bicrystal.area,
-        )
+        ) - self.strain_energy(result)
         fault = physical_fault(
             result.positions,
             result.energies,
             self.box[1] - self.box[0],
             energy,
-            excess_volume(result.positions, self.bicrystal),
+            self.excess_volume(result),
             self.bulk.cohesive_ev,
             self.bicrystal.nearest_neighbor,
         )
         if fault:
             raise SimulationError(fault)
         return energy
+
+    def excess_volume(self, result: RelaxResult) -> float:
+        """Room that the boundary takes beyond that of both grains as they are strained, Å."""
+        return excess_volume(result.positions, self.bicrystal, int(self._is_strained(result).sum()))
+
+    def strain_volume(self, result: RelaxResult) -> float:
+        """Excess volume against unstrained crystals less that against the strained ones, Å."""
+        crystal = self.bicrystal.relaxed(Response())
+        return excess_volume(result.positions, crystal) - self.excess_volume(result)
+
+    def strain_energy(self, result: RelaxResult) -> float:
+        """Energy of the strain of the upper grain in the atoms that E_gb is summed over, J/m^2."""
+        num_strained = int((self._is_strained(result) & self._is_summed(result)).sum())
+        strain_ev = self.bicrystal.upper.response.energy_ev
+        return num_strained * strain_ev / self.bicrystal.area * J_PER_M2
+
+    def _is_summed(self, result: RelaxResult) -> np.ndarray:
+        """Mask of the atoms that do not feel a free surface, (N,)."""
+        z = result.positions[:, 2]
+        return (z > z.min() + self.bulk.cutoff) & (z < z.max() - self.bulk.cutoff)
+
+    def _is_strained(self, result: RelaxResult) -> np.ndarray:
+        """Mask of the atoms of the upper grain, (N,); of none where it is not strained.
+
+        The upper grain begins at the mean height of the atoms that are not in the crystal. Strain
+        energies are so small that an Ångström more or less does not matter (1 mJ/m^2 at 1 %).
+        """
+        if not any(self.bicrystal.upper.strain):
+            return np.zeros(len(result.positions), dtype=bool)
+        z, crystal = result.positions[:, 2], self.bulk.cohesive_ev
+        excess = np.abs(result.energies - crystal)
+        strain_ev = abs(self.bicrystal.upper.response.energy_ev)
+        disturbed = self._is_summed(result) & (excess > DISTURBED * abs(crystal) + 3 * strain_ev)
+        if not disturbed.any():
+            return z > z.mean()
+        return z > np.average(z[disturbed], weights=excess[disturbed])
 
     def relaxed(
         self,
@@ -228,8 +273,11 @@ class Slab:
             energies=result.energies,
             gb_energy_j_m2=self.energy(result),
             screen_gb_energy_j_m2=float(screen_energy),
-            n_fraction=self.n_fraction,
-            excess_volume=excess_volume(result.positions, self.bicrystal),
+            n_index=n_index(len(self.positions), self.bicrystal.atoms_per_plane),
+            n_fraction=n_fraction(len(self.positions), self.bicrystal.atoms_per_plane),
+            excess_volume=self.excess_volume(result),
+            strain_energy_j_m2=self.strain_energy(result),
+            strain_volume=self.strain_volume(result),
             shift=moved[0],
             preset=preset,
             converged="max" not in result.stop_reason,

@@ -355,7 +355,8 @@ def lowest_known(tried: Sequence[Arrays]) -> dict[float, float]:
     status, fractions, energies = (
         np.concatenate([arrays[name] for arrays in tried]) for name in names
     )
-    return lowest_energies(fractions[status == "ok"], energies[status == "ok"])
+    keys = np.round(fractions[status == "ok"], 6).tolist()
+    return lowest_energies(keys, energies[status == "ok"])
 
 
 def quality(arrays: Arrays, lowest: dict[float, float]) -> dict[str, Any]:

@@ -70,14 +70,14 @@ class TrainingBatches:
     version: int
 
     @cached_property
-    def by_fraction(self) -> list[tuple[list[Candidate], NDArray[np.float64]]]:
+    def by_n(self) -> list[tuple[list[Candidate], NDArray[np.float64]]]:
         """The structures of each [n] with their weights.
 
         Every [n] is drawn as often: deep minima leave few structures near them.
         """
-        groups: dict[float, list[Candidate]] = {}
+        groups: dict[int, list[Candidate]] = {}
         for structure in self.structures:
-            groups.setdefault(round(structure.n_fraction, 6), []).append(structure)
+            groups.setdefault(structure.n_index, []).append(structure)
         preference = self.setting.config.selection.preference_j_m2
         return [
             (
@@ -112,7 +112,7 @@ class TrainingBatches:
     def _sample(
         self, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor, float, NDArray[np.float32], bool]:
-        structures, weights = self.by_fraction[int(rng.integers(len(self.by_fraction)))]
+        structures, weights = self.by_n[int(rng.integers(len(self.by_n)))]
         structure = structures[int(rng.choice(len(structures), p=weights))]
         diffusion = self.setting.config.diffusion
         noise = torch.from_numpy(rng.standard_normal(self.grid.shape, dtype=np.float32))
@@ -151,7 +151,7 @@ def hold_out(
     if not share:
         return [], list(structures)
     lowest = {
-        round(row.n_fraction, 6): row.id
+        row.n_index: row.id
         for row in sorted(structures, key=lambda row: (-row.gb_energy_j_m2, row.id))
     }
     others = [row for row in structures if row.id not in lowest.values()]

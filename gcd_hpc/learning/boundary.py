@@ -16,6 +16,7 @@ from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.layout import lay_out
 from gcd_hpc.engines.potentials import Potential, find_potential
 from gcd_hpc.engines.relaxation import Relaxed, relax_boundary
+from gcd_hpc.engines.strained import measure_response
 from gcd_hpc.errors import PotentialError
 from gcd_hpc.files import replacing
 from gcd_hpc.store.potentials import references
@@ -52,13 +53,29 @@ class BoundarySystem:
         boundary = config.boundary
         potential = find_potential(config.potential, boundary.element, folder)
         bulk = measure_bulk(potential, boundary.element, boundary.lattice, boundary.a0, bulk_cache)
-        return cls.of(config, potential, bulk)
+        return cls.of(config, potential, bulk, bulk_cache)
 
     @classmethod
-    def of(cls, config: CampaignConfig, potential: Potential, bulk: Bulk) -> "BoundarySystem":
-        """Lay out the slabs for a bulk crystal that was measured before; same errors."""
+    def of(
+        cls,
+        config: CampaignConfig,
+        potential: Potential,
+        bulk: Bulk,
+        bulk_cache: Path | None = None,
+    ) -> "BoundarySystem":
+        """Lay out the slabs for a bulk crystal that was measured before; same errors.
+
+        A grain that is strained to fit is measured as well, and remembered beside the cache.
+        """
         layout = lay_out(config, config.boundary.a0 or bulk.a0, config.name, bulk.cutoff)
-        return cls(config, potential, bulk, layout.bicrystal, layout.frame, layout.warnings)
+        bicrystal, frame = layout.bicrystal, layout.frame
+        if any(bicrystal.strain):
+            outer = config.relaxation.outer_thickness
+            cache = bulk_cache and bulk_cache.with_name("strained.json")
+            response = measure_response(potential, bicrystal, bulk, outer, cache)
+            bicrystal = bicrystal.relaxed(response)
+            frame = Frame.build(bicrystal, config.boundary.slab_heights, frame.height)
+        return cls(config, potential, bulk, bicrystal, frame, layout.warnings)
 
 
 def prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> BoundarySystem:
@@ -122,7 +139,7 @@ def load_boundary_system(run_dir: str) -> BoundarySystem:
     run = RunDirectory(run_dir)
     config = load_campaign(run.config)
     potential, bulk = read_prepared(config, run.potential, run.bulk)
-    return BoundarySystem.of(config, potential, bulk)
+    return BoundarySystem.of(config, potential, bulk, run.bulk)
 
 
 def relax(atoms: Atoms, system: BoundarySystem) -> Relaxed:

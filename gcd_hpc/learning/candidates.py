@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.store.schema import Candidate, Source, candidate_id
-from gcd_hpc.structures.energetics import closest_pair, n_fraction
+from gcd_hpc.structures.energetics import closest_pair, n_fraction, n_index
 
 
 def new_candidate(
@@ -53,6 +53,7 @@ def with_structure(
         candidate,
         registry=registry,
         num_atoms=len(positions),
+        n_index=n_index(len(positions), system.bicrystal.atoms_per_plane),
         n_fraction=n_fraction(len(positions), system.bicrystal.atoms_per_plane),
         closest_pair_a=closest_pair(positions, system.frame.lengths),
         unrelaxed_positions=positions,

@@ -92,7 +92,7 @@ class Sampler:
     model: Model
     round: int
     known: Columns
-    """n_fraction, gb_energy_j_m2 and registry_relaxed of the round's training set."""
+    """n_index, n_fraction, gb_energy_j_m2 and registry_relaxed of the round's training set."""
     decoder: Decoder
     device: torch.device
 
@@ -121,7 +121,8 @@ class Sampler:
         device = torch.device(device)
         system = load_boundary_system(str(run))
         known = read_columns(
-            [files.training_set(round)], ["n_fraction", "gb_energy_j_m2", "registry_relaxed"]
+            [files.training_set(round)],
+            ["n_index", "n_fraction", "gb_energy_j_m2", "registry_relaxed"],
         )
         model = Model.load(files.model_file(files.model_in_use(round)), system, device)
         return cls(system, model, round, known, load_decoder(Path(run), system), device)
@@ -146,18 +147,18 @@ class Sampler:
         return range(start, min(start + sampling.batch_size, chunk + sampling.chunk_size))
 
     @cached_property
-    def lowest(self) -> dict[float, float]:
+    def lowest(self) -> dict[int, float]:
         """Lowest boundary energy of each [n] in the round's training set, J/m^2."""
-        return lowest_energies(self.known["n_fraction"], self.known["gb_energy_j_m2"])
+        return lowest_energies(self.known["n_index"].tolist(), self.known["gb_energy_j_m2"])
 
     def target(self, index: int) -> tuple[float, float]:
         """(E_gb in J/m^2, [n]) that candidate ``index`` is asked to have: all fractions in turn,
         each a little below its known best.
         """
         num_plane = self.system.bicrystal.atoms_per_plane
-        fraction = index % num_plane / num_plane
+        n_index = index % num_plane
         margin = self.system.config.sampling.energy_margin_j_m2
-        return lowest_nearby(self.lowest, fraction) - margin, fraction
+        return lowest_nearby(self.lowest, n_index, num_plane) - margin, n_index / num_plane
 
     def draft(self, index: int) -> Draft:
         """Registry, sub-voxel shift and noise of candidate ``index``: all its random draws but

@@ -15,7 +15,7 @@ from gcd_hpc.errors import SimulationError
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.lowest import lowest_energies, lowest_nearby
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
-from gcd_hpc.stages.result import Scored, n_index_of
+from gcd_hpc.stages.result import Scored
 from gcd_hpc.store.parts import read_columns
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
@@ -50,16 +50,16 @@ def with_score(setting: BoundarySystem, child: LammpsChild, candidate: Candidate
     return replace(candidate, score_gb_energy_j_m2=score)
 
 
-def lowest_learned(run_dir: Path, version: int) -> dict[float, float]:
-    """Lowest boundary energy of each [n] in the training set of model ``version``, J/m^2."""
+def lowest_learned(run_dir: Path, version: int) -> dict[int, float]:
+    """Lowest boundary energy by n_index in the training set of model ``version``, J/m^2."""
     columns = read_columns(
-        [RunDirectory(run_dir).training_set(version)], ["n_fraction", "gb_energy_j_m2"]
+        [RunDirectory(run_dir).training_set(version)], ["n_index", "gb_energy_j_m2"]
     )
-    return lowest_energies(columns["n_fraction"], columns["gb_energy_j_m2"])
+    return lowest_energies(columns["n_index"].tolist(), columns["gb_energy_j_m2"])
 
 
 def batches_of(
-    candidates: Sequence[Candidate], lowest: Mapping[float, float], num_batches: int
+    candidates: Sequence[Candidate], lowest: Mapping[int, float], num_batches: int
 ) -> list[list[Candidate]]:
     """Cut the candidates of a chunk into relaxation batches, the most promising first; each is in
     exactly one.
@@ -73,7 +73,8 @@ def batches_of(
         score = candidate.score_gb_energy_j_m2
         if not math.isfinite(score):
             return True, 0.0, candidate.index
-        return False, score - lowest_nearby(lowest, candidate.n_fraction), candidate.index
+        known = lowest_nearby(lowest, candidate.n_index, candidate.atoms_per_plane)
+        return False, score - known, candidate.index
 
     size = -(-len(candidates) // num_batches)
     valid = sorted(
@@ -84,15 +85,13 @@ def batches_of(
     return [sorted(batch, key=lambda candidate: candidate.index) for batch in batches]
 
 
-def queue_entries(
-    batches: Sequence[Sequence[Candidate]], atoms_per_plane: int
-) -> tuple[tuple[Scored, ...], ...]:
+def queue_entries(batches: Sequence[Sequence[Candidate]]) -> tuple[tuple[Scored, ...], ...]:
     """(n_index, score) of the candidates of each batch that have a score, for the driver's
     queue.
     """
     return tuple(
         tuple(
-            (n_index_of(row, atoms_per_plane), round(row.score_gb_energy_j_m2, 4))
+            (row.n_index, round(row.score_gb_energy_j_m2, 4))
             for row in batch
             if np.isfinite(row.score_gb_energy_j_m2)
         )

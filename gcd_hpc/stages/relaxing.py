@@ -32,22 +32,19 @@ class ScreenWindow:
     their [n].
 
     Args:
-        lowest: known beforehand, [n] -> J/m^2.
+        lowest: known beforehand, J/m^2 by n_index.
     """
 
-    def __init__(self, window_j_m2: float, lowest: Mapping[float, float]) -> None:
-        self.window_j_m2, self.lowest = (
-            window_j_m2,
-            {round(fraction, 6): energy for fraction, energy in lowest.items()},
-        )
+    def __init__(self, window_j_m2: float, lowest: Mapping[int, float]) -> None:
+        self.window_j_m2 = window_j_m2
+        self.lowest = dict(lowest)
 
-    def __call__(self, fraction: float, energy_j_m2: float) -> bool:
-        return energy_j_m2 <= self.lowest.get(round(fraction, 6), np.inf) + self.window_j_m2
+    def __call__(self, n_index: int, energy_j_m2: float) -> bool:
+        return energy_j_m2 <= self.lowest.get(n_index, np.inf) + self.window_j_m2
 
-    def learn(self, fraction: float, energy_j_m2: float) -> None:
+    def learn(self, n_index: int, energy_j_m2: float) -> None:
         """Take a relaxed structure into account for those that follow in the chunk."""
-        key = round(fraction, 6)
-        self.lowest[key] = min(self.lowest.get(key, np.inf), energy_j_m2)
+        self.lowest[n_index] = min(self.lowest.get(n_index, np.inf), energy_j_m2)
 
 
 def relax_candidate(
@@ -90,15 +87,18 @@ def relax_candidate(
         return replace(
             mark_as_bug(run_dir, candidate, error, atoms), relax_s=time.perf_counter() - started
         )
-    worth.learn(relaxed.n_fraction, relaxed.gb_energy_j_m2)
+    worth.learn(relaxed.n_index, relaxed.gb_energy_j_m2)
     return replace(
         candidate,
         status="ok",
         registry_relaxed=setting.frame.reduced(np.asarray(candidate.registry) + relaxed.shift),
+        n_index=relaxed.n_index,
         n_fraction=relaxed.n_fraction,
         gb_energy_j_m2=relaxed.gb_energy_j_m2,
         screen_gb_energy_j_m2=relaxed.screen_gb_energy_j_m2,
         excess_volume_a=relaxed.excess_volume,
+        strain_energy_j_m2=relaxed.strain_energy_j_m2,
+        strain_volume_a=relaxed.strain_volume,
         preset=relaxed.preset,
         converged=relaxed.converged,
         stop_reason=relaxed.stop_reason,

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 from gcd_hpc.store.schema import Candidate
 
 Scored = tuple[int, float]
@@ -106,14 +108,14 @@ def relaxed_result(
     atoms_per_plane: int,
     seconds: float,
     window_j_m2: float,
-    lowest: Mapping[float, float],
+    lowest: Mapping[int, float],
 ) -> StageResult:
     """The result of a chunk of relaxed candidates.
 
     Args:
         atoms_per_plane: N_plane of the boundary.
         window_j_m2: candidates up to this far above the lowest of their [n] are listed in ``low``.
-        lowest: E_gb known by now, the chunk's own included: [n], rounded to six digits -> J/m^2.
+        lowest: E_gb known by now, the chunk's own included, J/m^2 by n_index.
     """
     rows = list(candidates)
     counts = Counter(row.status for row in rows)
@@ -121,10 +123,9 @@ def relaxed_result(
     low = []
     for row in rows:
         if row.status == "ok":
-            index = n_index_of(row, atoms_per_plane)
-            best[index] = min(best.get(index, row.gb_energy_j_m2), row.gb_energy_j_m2)
-            if row.gb_energy_j_m2 <= lowest[round(row.n_fraction, 6)] + window_j_m2:
-                low.append((index, round(row.gb_energy_j_m2, 4)))
+            best[row.n_index] = min(best.get(row.n_index, np.inf), row.gb_energy_j_m2)
+            if row.gb_energy_j_m2 <= lowest[row.n_index] + window_j_m2:
+                low.append((row.n_index, round(row.gb_energy_j_m2, 4)))
     return StageResult(
         num=len(rows),
         ok=counts["ok"],
@@ -136,8 +137,3 @@ def relaxed_result(
         best=best,
         low=tuple(low),
     )
-
-
-def n_index_of(row: Candidate, atoms_per_plane: int) -> int:
-    """[n] of a candidate in atoms: n_fraction * N_plane."""
-    return round(row.n_fraction * atoms_per_plane) % atoms_per_plane

@@ -54,7 +54,7 @@ def sample_task(run_dir: str, version: int, chunk: int) -> StageResult:
         invalid=num_invalid,
         seconds=sum(row.sample_s for row in rows),
         atoms_per_plane=num_plane,
-        queue=queue_entries(batches, num_plane),
+        queue=queue_entries(batches),
     )
 
 

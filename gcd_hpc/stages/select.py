@@ -51,7 +51,7 @@ def choose(setting: BoundarySystem, parts: Iterable[Path]) -> list[Candidate]:
     energy.
     """
     selection, grid = setting.config.selection, grid_of(setting.frame, setting.config.voxels.shape)
-    by_fraction: dict[float, list[Candidate]] = defaultdict(list)
+    by_n: dict[int, list[Candidate]] = defaultdict(list)
     for path in parts:
         columns = read_columns([path], ["status", "gb_energy_j_m2"])
         worth = (columns["status"] == "ok") & in_absolute_window(
@@ -60,9 +60,9 @@ def choose(setting: BoundarySystem, parts: Iterable[Path]) -> list[Candidate]:
         for candidate in read_part(path, np.flatnonzero(worth).tolist()):
             if row_fault(vars(candidate), setting.bicrystal.nearest_neighbor):
                 continue
-            by_fraction[round(candidate.n_fraction, 6)].append(candidate)
+            by_n[candidate.n_index].append(candidate)
     chosen = []
-    for _, candidates in sorted(by_fraction.items()):
+    for _, candidates in sorted(by_n.items()):
         ordered = sorted(
             (c for c in candidates if fits(c, setting.frame, grid)),
             key=lambda c: (c.gb_energy_j_m2, c.id),

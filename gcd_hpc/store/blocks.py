@@ -13,8 +13,9 @@ from gcd_hpc.store.hdf5 import (
     dataset_of,
     num_atoms_of,
     text_array,
+    value_before,
 )
-from gcd_hpc.store.schema import FIELDS, Field
+from gcd_hpc.store.schema import FIELDS
 
 _ATOMS, _ROWS = 1 << 18, 1 << 14
 """At most so many in a piece (unless one candidate has more): 15 MB of positions and energies."""
@@ -26,6 +27,7 @@ class Blocks:
     """
 
     def __init__(self, file: h5py.File) -> None:
+        self._file = file
         version = int(file.attrs["schema_version"])
         self._fields = [field for field in (*FIELDS, START) if field.since <= version]
         self._datasets = {field.name: dataset_of(file, field) for field in self._fields}
@@ -57,7 +59,8 @@ class Blocks:
                 self._checksums[field.name] = checksum(values, so_far)
             columns[field.name] = values
         for field in self._younger:
-            columns[field.name] = _defaults(field, (atoms if field.per_atom else rows))
+            places = atoms if field.per_atom else rows
+            columns[field.name] = value_before(self._file, field, places)
         return columns
 
     def damaged(self) -> list[str]:
@@ -67,10 +70,3 @@ class Blocks:
             for field in self._fields
             if self._datasets[field.name].attrs["crc32"] != self._checksums[field.name]
         ]
-
-
-def _defaults(field: Field, places: slice) -> np.ndarray:
-    length = places.stop - places.start
-    return np.full(
-        (length, *field.shape), field.default, dtype=object if field.kind == "text" else None
-    )

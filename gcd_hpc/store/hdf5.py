@@ -15,6 +15,7 @@ import numpy as np
 
 from gcd_hpc.errors import StoreError, printable
 from gcd_hpc.files import replacing
+from gcd_hpc.store.crystal import older_n_index
 from gcd_hpc.store.heap import check_heap
 from gcd_hpc.store.schema import BY_NAME, DTYPES, FIELDS, SCHEMA_VERSION, Field
 
@@ -24,7 +25,12 @@ comes as an array of Python strings,
 for one long reason would widen a million short ones."""
 
 START = Field(
-    "start", "int", (), "1", 0, "first row in atoms", "first row of the candidate in atoms/*"
+    "first row in atoms",
+    "first row of the candidate in atoms/*",
+    "1",
+    name="start",
+    kind="int",
+    default=0,
 )
 ROW_CHECKSUM = Field(
     name="crc32",
@@ -315,7 +321,7 @@ def read_slice(file: h5py.File, field: Field, places: slice) -> np.ndarray:
     verified.
     """
     if _is_younger(field, file):
-        return _defaults(field, places)
+        return value_before(file, field, places)
     values = dataset_of(file, field)[places]
     return text_array(values.tolist()) if field.kind == "text" else values
 
@@ -399,7 +405,8 @@ def text_array(texts: Iterable[bytes]) -> np.ndarray:
 
 def _read_numbers(file: h5py.File, field: Field) -> np.ndarray:
     if _is_younger(field, file):
-        return _defaults(field, slice(num_atoms_of(file) if field.per_atom else num_rows_of(file)))
+        length = num_atoms_of(file) if field.per_atom else num_rows_of(file)
+        return value_before(file, field, slice(0, length))
     dataset = dataset_of(file, field)
     values = dataset[...]
     _verify(checksum(values), dataset)
@@ -415,7 +422,10 @@ def _is_younger(field: Field, file: h5py.File) -> bool:
     return field.since > 1 and field.since > file.attrs["schema_version"]
 
 
-def _defaults(field: Field, places: slice) -> np.ndarray:
+def value_before(file: h5py.File, field: Field, places: slice) -> np.ndarray:
+    """What a field holds at some rows or atoms of a file that is older than the field."""
+    if field.name == "n_index":
+        return older_n_index(file)[places]
     shape = (places.stop - (places.start or 0), *field.shape)
     return np.full(shape, field.default, dtype=object if field.kind == "text" else None)
 

@@ -52,9 +52,7 @@ _FATE = (
     "closest_pair_a",
 )
 """What tells one candidate that was not relaxed from another."""
-_KEYS = ("run", *_FATE, "n_fraction", "gb_energy_j_m2")
-_DIGITS = 6
-"""To which two [n] are the same."""
+_KEYS = ("run", *_FATE, "n_index", "gb_energy_j_m2")
 
 
 @dataclass(frozen=True)
@@ -174,10 +172,10 @@ def _drop_doubles(rows: _Rows, sources: Sequence[Source], advance: Advance) -> N
     the first.
     """
     energies = rows.columns["gb_energy_j_m2"]
-    fractions = np.round(rows.columns["n_fraction"], _DIGITS) % 1
+    indices = rows.columns["n_index"]
     relaxed = np.flatnonzero(rows.columns["status"] == "ok")
-    order = relaxed[np.lexsort([relaxed, energies[relaxed], fractions[relaxed]])]
-    near = (np.diff(energies[order]) < SAME_ENERGY_J_M2) & (np.diff(fractions[order]) == 0)
+    order = relaxed[np.lexsort([relaxed, energies[relaxed], indices[relaxed]])]
+    near = (np.diff(energies[order]) < SAME_ENERGY_J_M2) & (np.diff(indices[order]) == 0)
     has_neighbour = np.zeros(len(rows), dtype=bool)
     has_neighbour[order[:-1][near]] = has_neighbour[order[1:][near]] = True
     marks = _marks(rows, sources, has_neighbour, advance)
@@ -187,8 +185,7 @@ def _drop_doubles(rows: _Rows, sources: Sequence[Source], advance: Advance) -> N
         window = [
             kept
             for kept in window
-            if fractions[kept] == fractions[row]
-            and energies[row] - energies[kept] < SAME_ENERGY_J_M2
+            if indices[kept] == indices[row] and energies[row] - energies[kept] < SAME_ENERGY_J_M2
         ]
         if window and _nearest(marks[places[row]], marks[places[window]]) <= SAME_FINGERPRINT:
             rows.is_kept[row] = False

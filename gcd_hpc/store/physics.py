@@ -1,22 +1,17 @@
 """Whether a candidate's numbers follow from one another, recomputed from its file."""
 
-import json
 from collections.abc import Mapping
-from functools import lru_cache
 from math import nan
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from pydantic import ValidationError
 
-from gcd_hpc.config.campaign import BoundaryConfig
-from gcd_hpc.errors import OrientationError
+from gcd_hpc.store.crystal import boundary_of
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.hdf5 import Columns
-from gcd_hpc.store.provenance import section_of
-from gcd_hpc.store.schema import BY_NAME
+from gcd_hpc.store.schema import BY_NAME, UNKNOWN_N
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.energetics import (
     MIN_GB_ENERGY_J_M2,
@@ -32,7 +27,7 @@ SAME_ENERGY_J_M2 = 1e-6
 SAME_LENGTH_A = 1e-6
 OUTSIDE_A = 1.0
 """How far an atom may lie outside of the open ends of the box, as before relaxation."""
-RELAXED_FIELDS = ("status", "n_fraction", "gb_energy_j_m2")
+RELAXED_FIELDS = ("status", "n_index", "gb_energy_j_m2")
 _RESULTS = ("gb_energy_j_m2", "excess_volume_a", "max_force_ev_a")
 
 
@@ -150,6 +145,8 @@ class Physics:
                 row["atoms_per_plane"],
             )
         expected = n_fraction(num_atoms, plane)
+        if row["n_index"] != num_atoms % plane:
+            self._wrong("n", row, "n_index", f"{num_atoms} mod {plane}", row["n_index"])
         if abs(expected - row["n_fraction"]) > 1e-9:
             self._wrong(
                 "n",
@@ -183,7 +180,7 @@ class Physics:
         if self._boundary is None:
             return
         crystal = self._crystal(row["cell"][0])
-        volume = excess_volume(row["positions"], crystal)
+        volume = excess_volume(row["positions"], crystal) - row["strain_volume_a"]
         if abs(volume - row["excess_volume_a"]) > SAME_LENGTH_A:
             self._wrong(
                 "atoms",
@@ -232,6 +229,7 @@ class Physics:
             row["cohesive_ev"],
             row["area_a2"],
         )
+        energy -= row["strain_energy_j_m2"]
         if not abs(energy - row["gb_energy_j_m2"]) <= SAME_ENERGY_J_M2:
             expected = f"{energy:.6f} J/m^2, as of energies_ev, cohesive_ev and area_a2"
             self._wrong("energies", row, "gb_energy_j_m2", expected, f"{row['gb_energy_j_m2']:.6f}")
@@ -271,7 +269,7 @@ def is_relaxed(columns: Columns, min_energy_j_m2: float = MIN_GB_ENERGY_J_M2) ->
     return (
         (columns["status"] == "ok")
         & np.isfinite(columns["gb_energy_j_m2"])
-        & np.isfinite(columns["n_fraction"])
+        & (columns["n_index"] != UNKNOWN_N)
         & (columns["gb_energy_j_m2"] >= min_energy_j_m2)
     )
 
@@ -294,29 +292,6 @@ def row_fault(row: Mapping[str, Any], nearest_neighbor: float) -> str:
     )
 
 
-def neighbor_distance(config: Any, length_x: float) -> float:
-    """Nearest-neighbour distance of the crystal in a box of a length along x, Å; NaN where the
-    attribute ``config`` of a file names no boundary.
-    """
-    boundary = boundary_of(config)
-    if boundary is None:
-        return nan
-    unit = Bicrystal.build(boundary, 1.0)
-    return unit.nearest_neighbor * length_x / unit.lengths[0]
-
-
 def _is_box(cell: list[float]) -> bool:
     """Edges between which there can be a structure; what a flipped bit makes of them is not."""
     return all(1e-3 < edge < 1e6 for edge in cell)
-
-
-@lru_cache
-def boundary_of(config: Any) -> BoundaryConfig | None:
-    """The boundary that a file's attribute ``config`` names, if any."""
-    try:
-        section = json.dumps(section_of(str(config), "boundary"))
-        boundary = BoundaryConfig.model_validate_json(section, strict=True)
-        Bicrystal.build(boundary, 1.0)
-        return boundary
-    except (ValidationError, OrientationError):
-        return None

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _BATCH = 256
 """Candidates in memory at once where they are not read in the order of the files."""
-_SAME_FRACTION = 6
-"""Digits to which two [n] are the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,16 +179,16 @@ class Run:
 
     def best_per_n(self) -> "Run":
         """The relaxed candidate of lowest boundary energy at each [n], by rising [n]."""
-        lowest_first, n_fraction = self._by_energy()
-        _, first = np.unique(np.round(n_fraction, _SAME_FRACTION) % 1, return_index=True)
+        lowest_first, n_index = self._by_energy()
+        _, first = np.unique(n_index, return_index=True)
         return self._restricted(lowest_first._chosen[first])
 
     def _by_energy(self) -> tuple["Run", np.ndarray]:
-        """Relaxed candidates, lowest energy first, and their [n] (M,)."""
+        """Relaxed candidates, lowest energy first, and their n_index (M,)."""
         columns = self.columns(RELAXED_FIELDS)
         relaxed = np.flatnonzero(is_relaxed(columns))
         order = relaxed[np.argsort(columns["gb_energy_j_m2"][relaxed], kind="stable")]
-        return self._restricted(self._chosen[order]), columns["n_fraction"][order]
+        return self._restricted(self._chosen[order]), columns["n_index"][order]
 
     def columns(self, names: Sequence[str]) -> Columns:
         """Fields of all candidates of this selection, in its order, as arrays (M,) or (M, 3) in the

@@ -1,5 +1,5 @@
-"""What is known about a candidate: ONE table from which writing, reading, validation, export and
-the docs derive.
+"""Everything that is known of a candidate: ONE annotated class, from which writing, reading,
+validation, export and the docs derive.
 
 Fields are added with a new version and never reinterpreted: a file of an older version is read with
 the defaults of the fields it lacks.
@@ -8,11 +8,11 @@ the defaults of the fields it lacks.
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 Source = Literal["search", "model"]
 Status = Literal["sampled", "ok", "invalid", "failed"]
@@ -27,27 +27,34 @@ DTYPES: dict[str, np.dtype] = {
 }
 NAN = float("nan")
 NAN3 = (NAN, NAN, NAN)
+UNKNOWN_N = -1
+"""n_index where N or N_plane is not known."""
+Vector = Sequence[float] | np.ndarray
 
 
 @dataclass(frozen=True)
 class Field:
-    """One column of the store: a value per candidate, or per atom."""
+    """One column of the store: a value per candidate, or per atom.
 
-    name: str
-    kind: Kind
-    shape: tuple[int, ...]
-    """Shape of one value: () or (3,)."""
-    unit: str
-    """"1" for pure numbers, "" for text."""
-    default: Any
-    """What a file of a version before ``since`` is read as; per-atom fields are NaN then."""
+    Candidate states title, meaning and what else is not the rule; the rest follows from its
+    annotations and defaults.
+    """
+
     title: str
     """A few words, for the axis of a plot."""
     meaning: str
-    per_atom: bool = False
+    unit: str = ""
+    """"1" for pure numbers, "" for text."""
     since: int = 1
     labels: tuple[str, ...] = ()
     """The only values of a text field that has a fixed set of them."""
+    shape: tuple[int, ...] = ()
+    """Shape of one value: () or (3,)."""
+    per_atom: bool = False
+    name: str = ""
+    kind: Kind = "float"
+    default: Any = None
+    """What a file of a version before ``since`` is read as; per-atom fields are NaN then."""
 
     @property
     def path(self) -> str:
@@ -60,258 +67,298 @@ class Field:
         return f"{self.title} ({self.unit})" if self.unit not in ("", "1") else self.title
 
 
-def _text(
-    name: str, default: str, title: str, meaning: str, labels: tuple[str, ...] = (), since: int = 1
-) -> Field:
-    return Field(name, "text", (), "", default, title, meaning, since=since, labels=labels)
-
-
-def _int(name: str, title: str, meaning: str, since: int = 1) -> Field:
-    return Field(name, "int", (), "1", 0, title, meaning, since=since)
-
-
-def _float(name: str, unit: str, title: str, meaning: str, since: int = 1) -> Field:
-    return Field(name, "float", (), unit, NAN, title, meaning, since=since)
-
-
-def _vector(name: str, unit: str, title: str, meaning: str) -> Field:
-    return Field(name, "float", (3,), unit, NAN3, title, meaning)
-
-
-FIELDS: tuple[Field, ...] = (
-    _text(
-        "id",
-        "",
-        "id",
-        "unique in the file: source, round, index, as search-000123 or model-01-000045 of round"
-        " 1; behind the run's name and a dot in a file merged from several runs",
-    ),
-    _text(
-        "source",
-        "search",
-        "source",
-        "who made the structure: the seed search or a model",
-        get_args(Source),
-    ),
-    _int(
-        "version",
-        "model version",
-        "version of the model whose weights made the structure, an earlier one than the round where"
-        " the round's own model was not promoted; 0 for the search",
-    ),
-    _int("round", "round", "round of the campaign that made it; 0 for the search"),
-    _int(
-        "index",
-        "index",
-        "number of the candidate within its source and round; its random stream hangs on it",
-    ),
-    _int("seed", "seed", "seed of the campaign"),
-    _text(
-        "status",
-        "sampled",
-        "status",
-        "sampled (not relaxed yet), ok, invalid (refused before relaxation) or failed",
-        get_args(Status),
-    ),
-    _text("reason", "", "reason", "why it is invalid or failed"),
-    _text(
-        "failure",
-        "",
-        "class of failure",
-        "class of a failure: physics (LAMMPS could not relax it) or bug (set aside in quarantine)",
-        FAILURES,
-        since=2,
-    ),
-    _vector(
-        "registry",
-        "Å",
-        "registry as built",
-        "origin of the upper grain's lattice (dx, dy, dz) as built",
-    ),
-    _vector("registry_relaxed", "Å", "registry", "the same after relaxation"),
-    _float(
-        "target_energy_j_m2",
-        "J/m^2",
-        "target E_gb",
-        "boundary energy that the model was asked for; NaN = not asked",
-    ),
-    _float(
-        "target_n_fraction", "1", "target [n]", "[n] that the model was asked for; NaN = not asked"
-    ),
-    _int("num_atoms", "atoms", "number of atoms N"),
-    _float("n_fraction", "1", "[n]", "[n] = (N mod N_plane) / N_plane"),
-    _float(
-        "gb_energy_j_m2",
-        "J/m^2",
-        "E_gb",
-        "energy of the boundary after relaxation: the sum of energies_ev - cohesive_ev over the"
-        " atoms more than surface_depth_a from the lowest and from the highest atom, over area_a2",
-    ),
-    _float(
-        "screen_gb_energy_j_m2",
-        "J/m^2",
-        "E_gb of the screen",
-        "the same after the loose first relaxation",
-    ),
-    _float(
-        "score_gb_energy_j_m2",
-        "J/m^2",
-        "score",
-        "boundary energy by which candidates queue for relaxation",
-        since=2,
-    ),
-    _float("excess_volume_a", "Å", "excess volume", "excess volume per area"),
-    _float(
-        "closest_pair_a",
-        "Å",
-        "closest pair",
-        "shortest distance between two atoms before relaxation",
-    ),
-    _text(
-        "preset",
-        "",
-        "preset",
-        "tolerances of the last relaxation; empty if there was none",
-        PRESET_LABELS,
-    ),
-    Field(
-        "converged", "bool", (), "1", False, "converged", "the last relaxation met its tolerances"
-    ),
-    _text("stop_reason", "", "stop reason", "why the minimiser stopped, in its own words"),
-    _int("evaluations", "force evaluations", "force evaluations of all relaxations"),
-    _float(
-        "max_force_ev_a",
-        "eV/Å",
-        "largest force",
-        "largest force component on a free atom at the end",
-    ),
-    _float("sample_s", "s", "time to make", "time to make the structure"),
-    _float("relax_s", "s", "time to relax", "time to relax it"),
-    _float("cohesive_ev", "eV", "cohesive energy", "energy per atom of the bulk crystal"),
-    _float("area_a2", "Å^2", "area", "area of the boundary plane"),
-    _float(
-        "surface_depth_a",
-        "Å",
-        "depth of a free surface",
-        "reach of the potential: atoms so near to the lowest or the highest atom of the "
-        "slab feel a free surface, and gb_energy_j_m2 leaves them out",
-        since=3,
-    ),
-    _int(
-        "atoms_per_plane",
-        "atoms per plane",
-        "N_plane, modulo which [n] counts: atoms in one lattice plane of the cell, or the greatest"
-        " common divisor of both grains' where these differ",
-        since=3,
-    ),
-    _text("model_sha256", "", "model", "content of the model's weights; empty for the search"),
-    _text("potential_sha256", "", "potential", "content of the potential"),
-    _text(
-        "run",
-        "",
-        "run",
-        "the run that it came from, in a file merged from several; its config is an attribute of"
-        " runs/NAME",
-        since=3,
-    ),
-    _vector("cell", "Å", "cell", "edges of the orthorhombic box; periodic in x and y, open in z"),
-    Field(
-        "unrelaxed_positions",
-        "float",
-        (3,),
-        "Å",
-        NAN,
-        "position before relaxation",
-        "atoms before relaxation",
-        per_atom=True,
-    ),
-    Field(
-        "positions",
-        "float",
-        (3,),
-        "Å",
-        NAN,
-        "position",
-        "atoms after relaxation; NaN where there was none",
-        per_atom=True,
-    ),
-    Field(
-        "energies_ev",
-        "float",
-        (),
-        "eV",
-        NAN,
-        "energy of an atom",
-        "energy of each atom after relaxation",
-        per_atom=True,
-    ),
-)
-ROW_FIELDS = tuple(field for field in FIELDS if not field.per_atom)
-ATOM_FIELDS = tuple(field for field in FIELDS if field.per_atom)
-BY_NAME = {field.name: field for field in FIELDS}
+def _no_atoms() -> np.ndarray:
+    return np.empty(0)
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One structure that was tried, and everything the campaign knows about it. The names are those
-    of FIELDS.
+    """One structure that was tried, and everything the campaign knows about it.
+
+    Arrays of atoms that are not given are filled with NaN.
 
     Raises:
         ValueError: if source or status is none of the known ones, or if an array has not the shape
             that num_atoms asks for.
     """
 
-    id: str
-    source: Source
-    version: int
-    round: int
-    index: int
-    seed: int
-    status: Status
-    reason: str = ""
-    failure: str = ""
-    registry: Sequence[float] | np.ndarray = NAN3
-    registry_relaxed: Sequence[float] | np.ndarray = NAN3
-    target_energy_j_m2: float = NAN
-    target_n_fraction: float = NAN
-    num_atoms: int = 0
-    n_fraction: float = NAN
-    gb_energy_j_m2: float = NAN
-    screen_gb_energy_j_m2: float = NAN
-    score_gb_energy_j_m2: float = NAN
-    excess_volume_a: float = NAN
-    closest_pair_a: float = NAN
-    preset: str = ""
-    converged: bool = False
-    stop_reason: str = ""
-    evaluations: int = 0
-    max_force_ev_a: float = NAN
-    sample_s: float = NAN
-    relax_s: float = NAN
-    cohesive_ev: float = NAN
-    area_a2: float = NAN
-    surface_depth_a: float = NAN
-    atoms_per_plane: int = 0
-    model_sha256: str = ""
-    potential_sha256: str = ""
-    run: str = ""
-    cell: Sequence[float] | np.ndarray = NAN3
-    unrelaxed_positions: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
-    """(N, 3) Å; filled with NaN when not given, as are the next two."""
-    positions: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
-    energies_ev: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
+    id: Annotated[
+        str,
+        Field(
+            "id",
+            "unique in the file: source, round, index, as search-000123 or model-01-000045; "
+            "behind the run's name and a dot in a file merged from several runs",
+        ),
+    ]
+    source: Annotated[Source, Field("source", "who made the structure: the seed search or a model")]
+    version: Annotated[
+        int,
+        Field(
+            "model version",
+            "version of the model whose weights made the structure, an earlier one than the round "
+            "where the round's own model was not promoted; 0 for the search. Before schema "
+            "version 4 it was the round",
+            "1",
+        ),
+    ]
+    round: Annotated[
+        int, Field("round", "round of the campaign that made it; 0 for the search", "1")
+    ]
+    index: Annotated[
+        int,
+        Field(
+            "index",
+            "number of the candidate within its source and round; its random stream hangs on it",
+            "1",
+        ),
+    ]
+    seed: Annotated[int, Field("seed", "seed of the campaign", "1")]
+    status: Annotated[
+        Status,
+        Field(
+            "status",
+            "sampled (not relaxed yet), ok, invalid (refused before relaxation) or failed",
+        ),
+    ]
+    reason: Annotated[str, Field("reason", "why it is invalid or failed")] = ""
+    failure: Annotated[
+        str,
+        Field(
+            "class of failure",
+            "class of a failure: physics (LAMMPS could not relax it) or bug (set aside in "
+            "quarantine)",
+            since=2,
+            labels=FAILURES,
+        ),
+    ] = ""
+    registry: Annotated[
+        Vector,
+        Field(
+            "registry as built",
+            "origin of the upper grain's lattice (dx, dy, dz) as built",
+            "Å",
+            shape=(3,),
+        ),
+    ] = NAN3
+    registry_relaxed: Annotated[
+        Vector,
+        Field(
+            "registry",
+            "the same after relaxation",
+            "Å",
+            shape=(3,),
+        ),
+    ] = NAN3
+    target_energy_j_m2: Annotated[
+        float,
+        Field(
+            "target E_gb",
+            "boundary energy that the model was asked for; NaN = not asked",
+            "J/m^2",
+        ),
+    ] = NAN
+    target_n_fraction: Annotated[
+        float,
+        Field(
+            "target [n]",
+            "[n] that the model was asked for; NaN = not asked",
+            "1",
+        ),
+    ] = NAN
+    num_atoms: Annotated[int, Field("atoms", "number of atoms N", "1")] = 0
+    n_fraction: Annotated[float, Field("[n]", "[n] = (N mod N_plane) / N_plane", "1")] = NAN
+    n_index: Annotated[
+        int,
+        Field("n", "N mod N_plane: [n] in atoms; -1 where it is not known", "1", since=4),
+    ] = UNKNOWN_N
+    gb_energy_j_m2: Annotated[
+        float,
+        Field(
+            "E_gb",
+            "energy of the boundary after relaxation: the sum of energies_ev - cohesive_ev "
+            "over the atoms more than surface_depth_a from the lowest and from the highest "
+            "atom, over area_a2, less strain_energy_j_m2",
+            "J/m^2",
+        ),
+    ] = NAN
+    screen_gb_energy_j_m2: Annotated[
+        float,
+        Field(
+            "E_gb of the screen",
+            "the same after the loose first relaxation",
+            "J/m^2",
+        ),
+    ] = NAN
+    score_gb_energy_j_m2: Annotated[
+        float,
+        Field(
+            "score",
+            "boundary energy by which candidates queue for relaxation",
+            "J/m^2",
+            since=2,
+        ),
+    ] = NAN
+    excess_volume_a: Annotated[float, Field("excess volume", "excess volume per area", "Å")] = NAN
+    strain_energy_j_m2: Annotated[
+        float,
+        Field(
+            "strain energy",
+            "energy of the strain that makes the grains fit (boundary.max_strain), which "
+            "gb_energy_j_m2 leaves out; 0 for unstrained grains",
+            "J/m^2",
+            since=4,
+        ),
+    ] = 0.0
+    strain_volume_a: Annotated[
+        float,
+        Field(
+            "volume of the strain",
+            "what this strain adds to the excess volume, which excess_volume_a leaves out",
+            "Å",
+            since=4,
+        ),
+    ] = 0.0
+    closest_pair_a: Annotated[
+        float,
+        Field(
+            "closest pair",
+            "shortest distance between two atoms before relaxation",
+            "Å",
+        ),
+    ] = NAN
+    preset: Annotated[
+        str,
+        Field(
+            "preset",
+            "tolerances of the last relaxation; empty if there was none",
+            labels=PRESET_LABELS,
+        ),
+    ] = ""
+    converged: Annotated[
+        bool,
+        Field(
+            "converged",
+            "the last relaxation met its tolerances",
+            "1",
+        ),
+    ] = False
+    stop_reason: Annotated[
+        str,
+        Field(
+            "stop reason",
+            "why the minimiser stopped, in its own words",
+        ),
+    ] = ""
+    evaluations: Annotated[
+        int,
+        Field(
+            "force evaluations",
+            "force evaluations of all relaxations",
+            "1",
+        ),
+    ] = 0
+    max_force_ev_a: Annotated[
+        float,
+        Field(
+            "largest force",
+            "largest force component on a free atom at the end",
+            "eV/Å",
+        ),
+    ] = NAN
+    sample_s: Annotated[float, Field("time to make", "time to make the structure", "s")] = NAN
+    relax_s: Annotated[float, Field("time to relax", "time to relax it", "s")] = NAN
+    cohesive_ev: Annotated[
+        float,
+        Field(
+            "cohesive energy",
+            "energy per atom of the bulk crystal",
+            "eV",
+        ),
+    ] = NAN
+    area_a2: Annotated[float, Field("area", "area of the boundary plane", "Å^2")] = NAN
+    surface_depth_a: Annotated[
+        float,
+        Field(
+            "depth of a free surface",
+            "reach of the potential: atoms so near to the lowest or the highest atom of the "
+            "slab feel a free surface, and gb_energy_j_m2 leaves them out",
+            "Å",
+            since=3,
+        ),
+    ] = NAN
+    atoms_per_plane: Annotated[
+        int,
+        Field(
+            "atoms per plane",
+            "N_plane, modulo which [n] counts: atoms in one lattice plane of the cell, or "
+            "the greatest common divisor of both grains' where these differ",
+            "1",
+            since=3,
+        ),
+    ] = 0
+    model_sha256: Annotated[
+        str,
+        Field(
+            "model",
+            "content of the model's weights; empty for the search",
+        ),
+    ] = ""
+    potential_sha256: Annotated[str, Field("potential", "content of the potential")] = ""
+    run: Annotated[
+        str,
+        Field(
+            "run",
+            "the run that it came from, in a file merged from several; its config is an "
+            "attribute of runs/NAME",
+            since=3,
+        ),
+    ] = ""
+    cell: Annotated[
+        Vector,
+        Field(
+            "cell",
+            "edges of the orthorhombic box; periodic in x and y, open in z",
+            "Å",
+            shape=(3,),
+        ),
+    ] = NAN3
+    unrelaxed_positions: Annotated[
+        np.ndarray,
+        Field(
+            "position before relaxation",
+            "atoms before relaxation",
+            "Å",
+            shape=(3,),
+            per_atom=True,
+        ),
+    ] = dataclasses.field(default_factory=_no_atoms)
+    positions: Annotated[
+        np.ndarray,
+        Field(
+            "position",
+            "atoms after relaxation; NaN where there was none",
+            "Å",
+            shape=(3,),
+            per_atom=True,
+        ),
+    ] = dataclasses.field(default_factory=_no_atoms)
+    energies_ev: Annotated[
+        np.ndarray,
+        Field(
+            "energy of an atom",
+            "energy of each atom after relaxation",
+            "eV",
+            per_atom=True,
+        ),
+    ] = dataclasses.field(default_factory=_no_atoms)
 
     def __post_init__(self) -> None:
-        if self.source not in get_args(Source):
-            raise ValueError(
-                f"{self.id}: source must be one of {', '.join(get_args(Source))}, got"
-                f" {self.source!r}"
-            )
-        if self.status not in get_args(Status):
-            raise ValueError(
-                f"{self.id}: status must be one of {', '.join(get_args(Status))}, got"
-                f" {self.status!r}"
-            )
+        for name in ("source", "status"):
+            labels, value = BY_NAME[name].labels, getattr(self, name)
+            if value not in labels:
+                raise ValueError(
+                    f"{self.id}: {name} must be one of {', '.join(labels)}, got {value!r}"
+                )
         for field in FIELDS:
             if field.per_atom or field.shape:
                 self._set_array(field)
@@ -327,6 +374,38 @@ class Candidate:
         object.__setattr__(self, field.name, array)
 
 
-def candidate_id(source: Source, round: int, index: int) -> str:
-    """Name of a candidate: ``search-000123``, or ``model-01-000045`` of round 1."""
-    return f"search-{index:06d}" if source == "search" else f"model-{round:02d}-{index:06d}"
+def _fields() -> tuple[Field, ...]:
+    """The columns that follow from the annotations of Candidate."""
+    hints = get_type_hints(Candidate, include_extras=True)
+    kinds: dict[Any, Kind] = {str: "text", int: "int", bool: "bool"}
+    found = []
+    for one in dataclasses.fields(Candidate):
+        of, about = get_args(hints[one.name])
+        is_literal = get_origin(of) is Literal
+        kind = "text" if is_literal else kinds.get(of, "float")
+        default = one.default
+        if default is dataclasses.MISSING:
+            default = {"text": "", "int": 0}.get(kind, NAN)
+        found.append(
+            dataclasses.replace(
+                about,
+                name=one.name,
+                kind=kind,
+                default=get_args(of)[0] if is_literal else default,
+                labels=get_args(of) if is_literal else about.labels,
+            )
+        )
+    return tuple(found)
+
+
+FIELDS = _fields()
+ROW_FIELDS = tuple(field for field in FIELDS if not field.per_atom)
+ATOM_FIELDS = tuple(field for field in FIELDS if field.per_atom)
+BY_NAME = {field.name: field for field in FIELDS}
+
+
+def candidate_id(source: Source, round_number: int, index: int) -> str:
+    """Name of a candidate: ``search-000123`` or ``model-01-000045``, with the round in which a
+    model made it.
+    """
+    return f"search-{index:06d}" if source == "search" else f"model-{round_number:02d}-{index:06d}"

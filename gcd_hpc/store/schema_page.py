@@ -94,7 +94,8 @@ heights = positions[:, 2]
 depth, bulk = rows["surface_depth_a"][lowest], rows["cohesive_ev"][lowest]
 inside = (heights > heights.min() + depth) & (heights < heights.max() - depth)
 excess_ev = atoms["energies_ev"][first : first + len(positions)][inside] - bulk
-assert abs(excess_ev.sum() / rows["area_a2"][lowest] * 16.02176634 - energies[lowest]) < 1e-6
+energy = excess_ev.sum() / rows["area_a2"][lowest] * 16.02176634
+assert abs(energy - rows["strain_energy_j_m2"][lowest] - energies[lowest]) < 1e-6
 ```
 
 HDFView, `h5dump` and h5web (VS Code, JupyterLab, myhdf5.hdfgroup.org) open the file as it is; those

@@ -11,15 +11,14 @@ import numpy as np
 
 from gcd_hpc.config.campaign import BoundaryConfig, RelaxationConfig
 from gcd_hpc.errors import StoreError
+from gcd_hpc.store.crystal import boundary_of, neighbor_distance, unit_crystal
 from gcd_hpc.store.hdf5 import OF_THE_FILE, Columns, check_seal, checked_name, reading
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_origin
-from gcd_hpc.store.physics import boundary_of
 from gcd_hpc.store.potentials import references
 from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.verify import depth_beside
-from gcd_hpc.structures.bicrystal import Bicrystal
 
 MAY_DIFFER = ("slab_heights",)
 """Keys of the boundary that say how it is computed, not which one it is."""
@@ -55,7 +54,7 @@ class Source:
 
     def nearest_neighbor(self, length_x: float) -> float:
         """Of the crystal in a box of that length along x, Å."""
-        return self._unit.nearest_neighbor * length_x / self._unit.lengths[0]
+        return neighbor_distance(self.config, length_x)
 
     def completed(self, columns: Columns) -> Columns:
         """With what E_gb and [n] follow from, where the file is too old to hold it but the run
@@ -66,23 +65,16 @@ class Source:
             for potential in columns["potential_sha256"].tolist()
         ]
         known, planes = columns["surface_depth_a"], columns["atoms_per_plane"]
+        unit = unit_crystal(self.config)
+        assert unit is not None
         return columns | {
             "surface_depth_a": np.where(np.isnan(known), np.array(depths, dtype=float), known),
-            "atoms_per_plane": np.where(planes == 0, self._unit.atoms_per_plane, planes),
+            "atoms_per_plane": np.where(planes == 0, unit.atoms_per_plane, planes),
         }
-
-    @property
-    def _unit(self) -> Bicrystal:
-        return _unit_of(self.boundary)
 
     @property
     def _depths(self) -> dict[str, float]:
         return _depths_of(self.parts[0])
-
-
-@lru_cache
-def _unit_of(boundary: BoundaryConfig) -> Bicrystal:
-    return Bicrystal.build(boundary, 1.0)
 
 
 @lru_cache

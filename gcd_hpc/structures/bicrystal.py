@@ -38,11 +38,25 @@ MAX_REPEATS = 100
 
 
 @dataclass(frozen=True)
+class Response:
+    """How a grain that is strained in the plane relaxes along the normal, where nothing holds it.
+
+    normal: strain zz; shear_x, shear_y: by which layers move in the plane with their height before.
+    energy_ev: per atom, above the unstrained crystal.
+    """
+
+    normal: float = 0.0
+    shear_x: float = 0.0
+    shear_y: float = 0.0
+    energy_ev: float = 0.0
+
+
+@dataclass(frozen=True)
 class Grain:
     """One orientation of the crystal, periodic along the box axes.
 
     repeats: periods of this grain in the common cell along x and y, replicas included.
-    strain: (xx, yy) with which the grain was made to fit.
+    strain: (xx, yy) with which the grain was made to fit; response: to that strain.
     """
 
     directions: Directions
@@ -50,6 +64,7 @@ class Grain:
     a0: float
     repeats: tuple[int, int] = (1, 1)
     strain: tuple[float, float] = (0.0, 0.0)
+    response: Response = Response()
 
     @cached_property
     def crystal(self) -> CubicLattice:
@@ -57,7 +72,7 @@ class Grain:
 
     @property
     def periods(self) -> tuple[float, float, float]:
-        """Shortest lattice vectors along the box axes, unstrained."""
+        """Shortest lattice vectors along the box axes, not strained to fit."""
         x, y, z = (
             self.a0 * length(axis) * self.crystal.halves_along(axis) / 2 for axis in self.directions
         )
@@ -67,13 +82,21 @@ class Grain:
     def plane_spacing(self) -> float:
         """Distance of the lattice planes parallel to the boundary."""
         normal = self.directions[2]
-        return self.a0 * self.crystal.plane_halves(normal) / (2 * length(normal))
+        spacing = self.a0 * self.crystal.plane_halves(normal) / (2 * length(normal))
+        return spacing * (1 + self.response.normal)
+
+    @property
+    def expansion(self) -> float:
+        """Share by which the strained grain is larger than the unstrained one."""
+        x, y = self.strain
+        return (1 + x) * (1 + y) * (1 + self.response.normal) - 1
 
     @property
     def atoms_per_plane(self) -> int:
         """Atoms in one lattice plane parallel to the boundary, in the whole common cell."""
         area = self.periods[0] * self.repeats[0] * self.periods[1] * self.repeats[1]
-        return round(area * self.plane_spacing * len(self.crystal.sites) / self.a0**3)
+        spacing = self.plane_spacing / (1 + self.response.normal)
+        return round(area * spacing * len(self.crystal.sites) / self.a0**3)
 
     @property
     def layer_offsets(self) -> tuple[float, ...]:
@@ -173,6 +196,10 @@ class Bicrystal:
             strain=upper.strain,
         )
 
+    def relaxed(self, response: Response) -> "Bicrystal":
+        """The same with the response of the upper grain to its strain."""
+        return replace(self, upper=replace(self.upper, response=response))
+
     @property
     def area(self) -> float:
         """Area of the boundary in the common cell, Å^2."""
@@ -229,7 +256,7 @@ class Bicrystal:
                 planes that lie on them are safe.
         """
         grain, (length_x, length_y) = self.grain(side), self.lengths
-        height = grain.periods[2]
+        height = grain.periods[2] * (1 + grain.response.normal)
         origin = np.asarray(origin, dtype=float)
         first, last = (
             floor((z_min - origin[2]) / height) - 1,
@@ -251,6 +278,10 @@ class Bicrystal:
         positions = positions[
             (positions[:, 2] >= z_min - BORDER) & (positions[:, 2] < z_max - BORDER)
         ]
+        response = grain.response
+        if response.shear_x or response.shear_y:
+            before = (positions[:, 2:] - origin[2]) / (1 + response.normal)  # (N, 1) Å
+            positions[:, :2] += before * np.array([response.shear_x, response.shear_y])
         return self.wrap(positions[np.argsort(positions[:, 2], kind="stable")])
 
     def wrap(self, positions: Positions) -> Positions:

@@ -50,31 +50,41 @@ def gb_energy(total_ev: float, num_atoms: int, bulk_ev_per_atom: float, area_a2:
     return (total_ev - num_atoms * bulk_ev_per_atom) / area_a2 * J_PER_M2
 
 
-def n_fraction(num_atoms: int, atoms_per_plane: int) -> float:
-    """[n]: atoms of the bicrystal beyond whole planes, in planes, 0 <= [n] < 1.
+def n_index(num_atoms: int, atoms_per_plane: int) -> int:
+    """Atoms of the bicrystal beyond whole planes, N mod N_plane: the key of [n] in the program.
 
     Args:
         atoms_per_plane: N_plane of the bicrystal, which divides the planes of both grains, so that
             [n] does not depend on how many planes the slab has at either end.
-
-    Source: Lei et al. (2024), eq. 8.
     """
     if atoms_per_plane < 1:
         raise ValueError(f"atoms_per_plane: expected a positive number, got {atoms_per_plane}")
-    return num_atoms % atoms_per_plane / atoms_per_plane
+    return num_atoms % atoms_per_plane
 
 
-def excess_volume(positions: Positions, bicrystal: Bicrystal) -> float:
+def n_fraction(num_atoms: int, atoms_per_plane: int) -> float:
+    """[n] as it is shown: n_index in planes, 0 <= [n] < 1.
+
+    Source: Lei et al. (2024), eq. 8.
+    """
+    return n_index(num_atoms, atoms_per_plane) / atoms_per_plane
+
+
+def excess_volume(positions: Positions, bicrystal: Bicrystal, num_upper: int = 0) -> float:
     """Volume that the boundary takes beyond that of its atoms in the crystal, in Å (volume per
     area).
 
     Measured between the outermost planes, which must be undisturbed crystal: from the lowest plane
     to one plane spacing above the highest. Both grains' outer parts have to be cut between planes,
     as a Frame does.
+
+    Args:
+        num_upper: atoms of the upper grain, which matter only where it is strained.
     """
     upper = bicrystal.upper
     extent = np.ptp(positions[:, 2]) + upper.plane_spacing - max(upper.layer_offsets)
-    return float(extent - len(positions) * bicrystal.atomic_volume / bicrystal.area)
+    num_volumes = len(positions) + num_upper * upper.expansion
+    return float(extent - num_volumes * bicrystal.atomic_volume / bicrystal.area)
 
 
 def physical_fault(

@@ -9,12 +9,12 @@ import pytest
 
 from gcd_hpc.browse.campaign_figures import finds
 from gcd_hpc.browse.plots import What, draw, plot
-from gcd_hpc.browse.structure_figures import boundary_of
 from gcd_hpc.browse.timeline import work_of
 from gcd_hpc.campaign.ledger import Event, opened
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.errors import GcdError, RunDirectoryError, StoreError
 from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.store.crystal import unit_crystal
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run_directory import RunDirectory
@@ -232,7 +232,7 @@ def test_registries_are_drawn_in_the_cell_in_which_they_repeat(run):
 
 
 def test_without_a_known_boundary_registries_are_drawn_in_the_cell_of_the_candidates(store):
-    assert boundary_of(store) is None
+    assert unit_crystal(store.provenance().get("config")) is None
     assert draw(store.path, "registry").axes[0].get_xlim() == pytest.approx((0, 10.008))
 
 

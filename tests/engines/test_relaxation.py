@@ -137,13 +137,13 @@ def test_a_screened_structure_keeps_its_screen_and_is_finished_only_if_asked(
 ):
     asked = []
 
-    def never(fraction: float, energy: float) -> bool:
-        asked.append((fraction, energy))
+    def never(n_index: int, energy: float) -> bool:
+        asked.append((n_index, energy))
         return False
 
     screened = relax_boundary(child, start, frame.bicrystal, bulk, config, finish=never)
     finished = relax_boundary(child, start, frame.bicrystal, bulk, config)
-    assert asked == [(screened.n_fraction, screened.gb_energy_j_m2)]
+    assert asked == [(screened.n_index, screened.gb_energy_j_m2)]
     assert (screened.preset, finished.preset) == ("screen", "tight")
     assert (
         finished.screen_gb_energy_j_m2 == screened.gb_energy_j_m2 == screened.screen_gb_energy_j_m2

@@ -89,10 +89,10 @@ def test_the_time_that_rounding_makes_of_the_last_noise_level_has_a_finite_loss(
 
 def test_every_fraction_is_drawn_as_often_as_any_other(sampler):
     rng = np.random.default_rng(0)
-    drawn = Counter(int(rng.integers(len(sampler.by_fraction))) for _ in range(1000))
-    assert min(drawn.values()) > 0.6 * 1000 / len(sampler.by_fraction)
-    assert sum(len(structures) for structures, _ in sampler.by_fraction) == len(sampler.structures)
-    for structures, weights in sampler.by_fraction:
+    drawn = Counter(int(rng.integers(len(sampler.by_n))) for _ in range(1000))
+    assert min(drawn.values()) > 0.6 * 1000 / len(sampler.by_n)
+    assert sum(len(structures) for structures, _ in sampler.by_n) == len(sampler.structures)
+    for structures, weights in sampler.by_n:
         assert len({round(structure.n_fraction, 6) for structure in structures}) == 1
         assert weights.sum() == pytest.approx(1.0)
 
@@ -113,6 +113,7 @@ def row(index: int, fraction: float, energy: float) -> Candidate:
         index=index,
         seed=0,
         status="ok",
+        n_index=round(fraction * 5),
         n_fraction=fraction,
         gb_energy_j_m2=energy,
     )

@@ -20,12 +20,12 @@ from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate, candidate_id
 
-LOWEST = {0.0: 2.0, 0.4: 3.0}
+LOWEST = {0: 2.0, 4: 3.0}
 
 
-def row(index: int, score: float = np.nan, fraction: float = 0.0, status="sampled") -> Candidate:
+def row(index: int, score: float = np.nan, n_index: int = 0, status="sampled") -> Candidate:
     ident = candidate_id("model", 1, index)
-    values = {"score_gb_energy_j_m2": score, "n_fraction": fraction}
+    values = {"score_gb_energy_j_m2": score, "n_index": n_index, "atoms_per_plane": 10}
     return Candidate(
         id=ident, source="model", version=1, round=1, index=index, seed=0, status=status, **values
     )
@@ -36,7 +36,7 @@ def indices(batches) -> list[list[int]]:
 
 
 def test_the_most_promising_candidates_come_first_measured_against_their_own_fraction():
-    rows = [row(0, 2.9), row(1, 2.3), row(2, 3.1, 0.4), row(3, 3.6, 0.4)]
+    rows = [row(0, 2.9), row(1, 2.3), row(2, 3.1, 4), row(3, 3.6, 4)]
     assert indices(batches_of(rows, LOWEST, 2)) == [[1, 2], [0, 3]]
 
 
@@ -86,14 +86,14 @@ def test_one_batch_is_the_chunk_as_it_is():
 
 
 def test_the_queue_lists_the_scores_of_each_batch():
-    batches = [[row(0, 2.12345, 0.4)], [row(1), row(2, status="invalid")]]
-    assert queue_entries(batches, 10) == (((4, 2.1235),), ())
+    batches = [[row(0, 2.12345, 4)], [row(1), row(2, status="invalid")]]
+    assert queue_entries(batches) == (((4, 2.1235),), ())
 
 
 def test_a_full_plane_is_no_plane_when_a_fraction_is_looked_up():
-    assert lowest_energies([0.4, 0.4000000001, 0.0], [3.1, 3.0, 2.0]) == LOWEST
-    assert lowest_nearby(LOWEST, 0.9) == 2.0
-    assert lowest_nearby(LOWEST, 0.5) == 3.0
+    assert lowest_energies([4, 4, 0], [3.1, 3.0, 2.0]) == LOWEST
+    assert lowest_nearby(LOWEST, 9, 10) == 2.0
+    assert lowest_nearby(LOWEST, 5, 10) == 3.0
 
 
 @pytest.mark.lammps

@@ -119,11 +119,8 @@ def test_a_chunk_reports_what_lies_near_the_lowest_of_its_fraction(run_copy):
     relaxed = read_part(RunDirectory(run_dir).relaxed_part(1, 0))
     lowest = {}
     for row in [*relaxed, *read_part(RunDirectory(run_dir).training_set(1))]:
-        key = round(row.n_fraction, 6)
-        lowest[key] = min(lowest.get(key, np.inf), row.gb_energy_j_m2)
-    expected = [
-        row for row in relaxed if row.gb_energy_j_m2 <= lowest[round(row.n_fraction, 6)] + 0.2
-    ]
+        lowest[row.n_index] = min(lowest.get(row.n_index, np.inf), row.gb_energy_j_m2)
+    expected = [row for row in relaxed if row.gb_energy_j_m2 <= lowest[row.n_index] + 0.2]
     assert low == tuple((row.num_atoms % 10, round(row.gb_energy_j_m2, 4)) for row in expected)
     assert 0 < len(low) < len(relaxed)
 
@@ -141,9 +138,9 @@ def test_selection_sees_what_is_relaxed_so_far_of_the_rounds_before(sampled_run)
 
 
 def test_only_structures_near_the_best_of_their_fraction_are_worth_finishing():
-    worth = ScreenWindow(0.3, {0.2: 2.3})
-    assert worth(0.2, 2.59)
-    assert not worth(0.2, 2.61)
-    assert worth(0.7, 9.0)
-    worth.learn(0.7, 3.3)
-    assert not worth(0.7, 3.7)
+    worth = ScreenWindow(0.3, {2: 2.3})
+    assert worth(2, 2.59)
+    assert not worth(2, 2.61)
+    assert worth(7, 9.0)
+    worth.learn(7, 3.3)
+    assert not worth(7, 3.7)

@@ -9,7 +9,7 @@ from gcd_hpc.store.schema import Candidate
 
 
 def row(index: int, num_atoms: int, energy: float, **changes) -> Candidate:
-    fields = {"status": "ok", "num_atoms": num_atoms, "n_fraction": num_atoms % 10 / 10} | changes
+    fields = {"status": "ok", "num_atoms": num_atoms, "n_index": num_atoms % 10} | changes
     return Candidate(
         id=f"search-{index:06d}",
         source="search",
@@ -63,7 +63,7 @@ def test_a_chunk_reports_the_lowest_of_each_n_and_what_lies_near_it():
         row(3, 104, 3.0),
         row(4, 104, float("nan"), status="failed", failure="bug"),
     ]
-    result = relaxed_result(rows, 10, 1.0, 0.25, {0.2: 2.3, 0.4: 2.0})
+    result = relaxed_result(rows, 10, 1.0, 0.25, {2: 2.3, 4: 2.0})
     assert (result.num, result.ok, result.failed, result.quarantined) == (5, 4, 1, 1)
     assert result.best == {2: 2.3, 4: 3.0}
     assert result.low == ((2, 2.5), (2, 2.3))

@@ -24,7 +24,7 @@ from gcd_hpc.store.parts import read_part, read_provenance, write_part
 from gcd_hpc.store.schema import FIELDS, candidate_id
 from gcd_hpc.store.verify import verify_file
 
-GOLDEN = Path(__file__).parent / "golden_v3.h5"
+GOLDEN = Path(__file__).parent / "golden_v4.h5"
 CONFIG = read_provenance(GOLDEN)["config"]
 ROWS = read_part(GOLDEN)
 LOWER = yaml.safe_load(CONFIG)["boundary"]["lower"]
@@ -277,7 +277,8 @@ def test_slabs_of_another_height_are_the_same_boundary(runs, tmp_path):
 
 def test_a_file_of_version_2_gets_what_its_run_directory_knows(tmp_path):
     """Then E_gb can be computed again from the merged file alone."""
-    old = Path(shutil.copyfile(GOLDEN, tmp_path / "results.h5"))
+    golden = GOLDEN.with_name("golden_v3.h5")
+    old = Path(shutil.copyfile(golden, tmp_path / "results.h5"))
     with h5py.File(old, "r+") as file:
         for field in FIELDS:
             if field.since == 3:

@@ -4,6 +4,7 @@ name.
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 
 from gcd_hpc.errors import RunDirectoryError, StoreError
+from gcd_hpc.store.blocks import Blocks
+from gcd_hpc.store.hdf5 import checksum, reading
 from gcd_hpc.store.parts import read_columns, read_part, read_provenance, read_row, write_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import BY_NAME, FIELDS, ROW_FIELDS, SCHEMA_VERSION, Field
@@ -201,6 +204,39 @@ def test_a_part_of_version_3_is_read_by_every_later_one():
     )
 
 
+def test_a_part_of_version_4_is_read_by_every_later_one():
+    # Made by that version: python -m tests.store.golden tests/store/golden_v4.h5
+    path = Path(__file__).parent / "golden_v4.h5"
+    assert read_provenance(path)["schema_version"] == "4"
+    found = read_part(path)
+    assert [(row.num_atoms, row.n_index) for row in found] == [(262, 2), (270, 0), (267, 7)]
+    assert {(row.strain_energy_j_m2, row.strain_volume_a) for row in found} == {(0.0, 0.0)}
+    before = read_part(path.with_name("golden_v3.h5"))
+    assert [row.gb_energy_j_m2 for row in found] == [row.gb_energy_j_m2 for row in before]
+    for row, same in zip(found, before, strict=True):
+        np.testing.assert_array_equal(row.positions, same.positions)
+
+
+@pytest.mark.parametrize(("version", "indices"), [(1, [-1, -1]), (2, [-1, -1]), (3, [2, 0, 7])])
+def test_n_index_of_older_files_follows_from_what_they_hold(version, indices):
+    path = Path(__file__).parent / f"golden_v{version}.h5"
+    assert [row.n_index for row in read_part(path)] == indices
+    assert read_columns([path], ["n_index"])["n_index"].tolist() == indices
+    assert [read_row(path, row).n_index for row in range(len(indices))] == indices
+    with reading(path) as file:
+        blocks = [columns["n_index"].tolist() for columns in Blocks(file)]
+    assert blocks == [indices]
+
+
+def test_n_index_of_a_file_that_knows_fractions_only_counts_in_their_common_unit(tmp_path):
+    shutil.copyfile(Path(__file__).parent / "golden_v1.h5", tmp_path / "old.h5")
+    with h5py.File(tmp_path / "old.h5", "r+") as file:
+        fractions = np.array([0.2, 0.5])
+        file["structures/n_fraction"][...] = fractions
+        file["structures/n_fraction"].attrs["crc32"] = np.int64(checksum(fractions))
+    assert read_columns([tmp_path / "old.h5"], ["n_index"])["n_index"].tolist() == [2, 5]
+
+
 def test_a_nexus_reader_finds_the_energies_against_n_by_following_the_defaults(
     tmp_path, candidates, provenance
 ):
@@ -230,7 +266,15 @@ def test_a_field_younger_than_the_file_holds_its_default(
     monkeypatch.setitem(
         BY_NAME,
         "phase",
-        Field("phase", "text", (), "", "unknown", "phase", "added later", since=SCHEMA_VERSION + 1),
+        Field(
+            "phase",
+            "added later",
+            "",
+            SCHEMA_VERSION + 1,
+            name="phase",
+            kind="text",
+            default="unknown",
+        ),
     )
     assert read_columns([tmp_path / "part.h5"], ["phase"])["phase"].tolist() == ["unknown"] * 4
 

@@ -26,7 +26,7 @@ FIRST, SECOND = "search-000000", "search-000001"
 @pytest.fixture
 def part(tmp_path) -> Path:
     """A copy of the golden file."""
-    return Path(shutil.copyfile(FOLDER / "golden_v3.h5", tmp_path / "part-00000.h5"))
+    return Path(shutil.copyfile(FOLDER / "golden_v4.h5", tmp_path / "part-00000.h5"))
 
 
 def report_on(path: Path) -> Report:
@@ -60,6 +60,11 @@ def test_nothing_is_wrong_with_a_real_part(part):
     # The structure before relaxation, and the one after.
     rows = dict.fromkeys(["ids", "status", "n", "energies", "relaxation"], 3) | {"atoms": 6}
     assert looked_at == {"structure": 1, "units": 1, "checksums": 1, **rows}
+
+
+def test_nothing_is_wrong_with_a_real_part_of_version_3():
+    outcomes = report_on(FOLDER / "golden_v3.h5").outcomes
+    assert [name for name, outcome in outcomes.items() if outcome.num_wrong] == []
 
 
 def test_every_byte_of_the_file_is_gone_through(part):
@@ -345,6 +350,7 @@ def test_a_file_of_an_older_version_finds_the_depth_of_its_surfaces_in_the_run_t
     """As a file of version 2 has it: without surface_depth_a, the energies need the potential's
     reach.
     """
+    shutil.copyfile(FOLDER / "golden_v3.h5", part)
     with h5py.File(part, "r+") as file:
         potential = file["structures/potential_sha256"].asstr()[0]
         for field in FIELDS:

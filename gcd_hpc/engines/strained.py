@@ -1,0 +1,97 @@
+"""How a grain that is strained in the boundary plane relaxes along the normal, which is free, and
+what the strain costs: the reference that its part of a boundary is counted from.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gcd_hpc.engines.bulk import Bulk
+from gcd_hpc.engines.child import LammpsChild, Minimizer, RelaxJob
+from gcd_hpc.engines.potentials import Potential
+from gcd_hpc.engines.relaxation import FREE, LINE_SEARCH
+from gcd_hpc.errors import PotentialError, SimulationError
+from gcd_hpc.files import replacing
+from gcd_hpc.structures.bicrystal import Bicrystal, Response
+
+MINIMIZER = Minimizer(etol=0.0, ftol=1e-6, max_evaluations=100_000, commands=LINE_SEARCH)
+MIDDLE = 8.0
+"""Half the height over which the relaxed grain is measured, Å."""
+REACH = 12.0
+"""Height between the held layers and what is measured, over which their influence fades, Å."""
+TIMEOUT_S = 300.0
+
+
+def measure_response(
+    potential: Potential,
+    bicrystal: Bicrystal,
+    bulk: Bulk,
+    outer_thickness: float,
+    cache: Path | None = None,
+) -> Response:
+    """Relax a slab of the strained upper grain alone, its top moving as one rigid body.
+
+    Args:
+        outer_thickness: of the held layers, Å.
+        cache: JSON file that remembers the answer; written anew for another potential, boundary or
+            bulk crystal.
+
+    Raises:
+        PotentialError: if LAMMPS cannot relax the strained crystal.
+    """
+    grain = bicrystal.upper
+    question = f"{potential.sha256} {grain.directions} {grain.repeats} {grain.strain} {bulk}"
+    if cache is not None and (known := _read(cache, question)):
+        return known
+    with LammpsChild(potential, TIMEOUT_S) as child:
+        try:
+            response = _measure(child, bicrystal, bulk, outer_thickness)
+        except SimulationError as error:
+            raise PotentialError(
+                f"the upper grain under a strain of {max(grain.strain, key=abs):.2g}: {error}"
+            ) from error
+    if cache is not None:
+        with replacing(cache) as temporary:
+            temporary.write_text(json.dumps(_record(question, response), indent=1))
+    return response
+
+
+def _measure(
+    child: LammpsChild, bicrystal: Bicrystal, bulk: Bulk, outer_thickness: float
+) -> Response:
+    height = 2 * (outer_thickness + REACH + MIDDLE)
+    positions = bicrystal.lattice_positions("upper", (0.0, 0.0, 0.0), 0.0, height)
+    z = positions[:, 2]
+    box = np.array([[0.0, 0.0, z.min() - FREE], [*bicrystal.lengths, z.max() + FREE]])
+    fixed, rigid = z < z.min() + outer_thickness, z > z.max() - outer_thickness
+    result = child.relax(RelaxJob(positions, box, fixed, rigid, MINIMIZER))
+    moved = result.positions - positions  # (N, 3) Å
+    lengths = np.array(bicrystal.lengths)
+    moved[:, :2] -= lengths * np.rint(moved[:, :2] / lengths)
+    middle = np.abs(z - (z.min() + z.max()) / 2) < MIDDLE
+    # Displacements grow evenly with height where the held layers are far away.
+    slopes = np.polyfit(z[middle], moved[middle], 1)[0]
+    energy = float(result.energies[middle].mean()) - bulk.cohesive_ev
+    shear_x, shear_y, normal = slopes.tolist()
+    return Response(normal, shear_x, shear_y, energy)
+
+
+def _record(question: str, response: Response) -> dict[str, Any]:
+    content: dict[str, Any] = {"question": question, "response": asdict(response)}
+    text = json.dumps(content, sort_keys=True)
+    return content | {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def _read(cache: Path, question: str) -> Response | None:
+    """What was measured before; None if that was something else or the file is damaged."""
+    try:
+        known = json.loads(cache.read_text())
+        response = Response(**known["response"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    same = known == _record(question, response)
+    return response if same else None

@@ -1,0 +1,71 @@
+"""The crystal and its boundary as the attribute ``config`` of a file names them."""
+
+import json
+from fractions import Fraction
+from functools import lru_cache
+from math import lcm, nan
+from typing import Any
+
+import h5py
+import numpy as np
+from pydantic import ValidationError
+
+from gcd_hpc.config.campaign import BoundaryConfig
+from gcd_hpc.errors import OrientationError
+from gcd_hpc.store.provenance import section_of
+from gcd_hpc.store.schema import UNKNOWN_N
+from gcd_hpc.structures.bicrystal import Bicrystal
+
+_MAX_PLANE_ATOMS = 10_000
+
+
+@lru_cache
+def boundary_of(config: Any) -> BoundaryConfig | None:
+    """The boundary that a file's attribute ``config`` names, if any."""
+    try:
+        section = json.dumps(section_of(str(config), "boundary"))
+        boundary = BoundaryConfig.model_validate_json(section, strict=True)
+        Bicrystal.build(boundary, 1.0)
+        return boundary
+    except (ValidationError, OrientationError):
+        return None
+
+
+@lru_cache
+def unit_crystal(config: Any) -> Bicrystal | None:
+    """That boundary with a lattice constant of 1 Å, if any."""
+    boundary = boundary_of(config)
+    return None if boundary is None else Bicrystal.build(boundary, 1.0)
+
+
+def neighbor_distance(config: Any, length_x: float) -> float:
+    """Nearest-neighbour distance of the crystal in a box of a length along x, Å; NaN where
+    ``config`` names no boundary.
+    """
+    unit = unit_crystal(config)
+    return nan if unit is None else unit.nearest_neighbor * length_x / unit.lengths[0]
+
+
+def older_n_index(file: h5py.File) -> np.ndarray:
+    """n_index of all rows of a file that is older than this column, (M,).
+
+    N_plane is what the rows say (since version 3), else that of the boundary in ``config``, else
+    what all fractions of the file are multiples of.
+    """
+    rows = file["structures"]
+    fractions = rows["n_fraction"][...]
+    known = np.isfinite(fractions)
+    unit = unit_crystal(file.attrs.get("config"))
+    planes = np.zeros(len(known), dtype=int)
+    if "atoms_per_plane" in rows:
+        planes = rows["atoms_per_plane"][...]
+    shared = _shared_plane(fractions[known]) if unit is None else unit.atoms_per_plane
+    planes = np.where(planes > 0, planes, shared)
+    indices = np.full(len(known), UNKNOWN_N)
+    indices[known] = np.rint(fractions[known] * planes[known]).astype(int) % planes[known]
+    return indices
+
+
+def _shared_plane(fractions: np.ndarray) -> int:
+    exact = (Fraction(one).limit_denominator(_MAX_PLANE_ATOMS) for one in np.unique(fractions))
+    return lcm(*(one.denominator for one in exact))
