@@ -17,6 +17,7 @@ from gcd_hpc.engines.relaxation import FREE, LINE_SEARCH
 from gcd_hpc.errors import PotentialError, SimulationError
 from gcd_hpc.files import replacing
 from gcd_hpc.structures.bicrystal import Bicrystal, Response
+from gcd_hpc.structures.periodic import minimum_image
 
 MINIMIZER = Minimizer(etol=0.0, ftol=1e-6, max_evaluations=100_000, commands=LINE_SEARCH)
 MIDDLE = 8.0
@@ -69,9 +70,7 @@ def _measure(
     box = np.array([[0.0, 0.0, z.min() - FREE], [*bicrystal.lengths, z.max() + FREE]])
     fixed, rigid = z < z.min() + outer_thickness, z > z.max() - outer_thickness
     result = child.relax(RelaxJob(positions, box, fixed, rigid, MINIMIZER))
-    moved = result.positions - positions  # (N, 3) Å
-    lengths = np.array(bicrystal.lengths)
-    moved[:, :2] -= lengths * np.rint(moved[:, :2] / lengths)
+    moved = minimum_image(result.positions - positions, bicrystal.lengths)  # (N, 3) Å
     middle = np.abs(z - (z.min() + z.max()) / 2) < MIDDLE
     # Displacements grow evenly with height where the held layers are far away.
     slopes = np.polyfit(z[middle], moved[middle], 1)[0]
