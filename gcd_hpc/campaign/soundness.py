@@ -62,8 +62,9 @@ class Soundness:
             f"boundary: {sigma} {bicrystal.character}, {bicrystal.misorientation_deg:.2f} degrees"
             f" about <{axis}>, planes {planes}",
             f"cell: {x:.2f} x {y:.2f} Å, area {bicrystal.area:.1f} Å^2, strain {strain:.1e}",
-            f"[n]: in steps of 1/{num_plane}, for N_plane, the atoms of one lattice plane, is"
-            f" {num_plane}",
+            f"[n]: in steps of 1/{num_plane} (N_plane is {num_plane})"
+            if num_plane > 1
+            else "[n]: always 0, for the atoms in the planes of both grains have no common divisor",
             f"slabs: {frame.num_lower_planes} + {frame.num_upper_planes} planes,"
             f" {self.layout.num_atoms:,} atoms, in a box of {frame.height:.2f} Å",
             f"voxels: {' x '.join(map(str, grid.shape))} of {spacing} Å",

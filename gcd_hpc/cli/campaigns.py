@@ -13,6 +13,7 @@ import typer
 
 from gcd_hpc.cli.options import CampaignFile, Json, Overrides, RunDir, SiteFile
 from gcd_hpc.cli.output import console, print_json, say
+from gcd_hpc.errors import ConfigError
 
 if TYPE_CHECKING:
     from gcd_hpc.campaign.driver import Outcome
@@ -69,7 +70,7 @@ def campaign(
     if plan:
         _show_plan(config, run_dir, file, site, until, nodes)
     else:
-        _carry_out(config, run_dir, file.parent, site, until)
+        _carry_out(config, run_dir, file, site, until)
 
 
 def search(
@@ -96,7 +97,7 @@ def search(
     _carry_out(
         config,
         run_dir or Path("runs") / f"{config.name}-search",
-        campaign.parent,
+        campaign,
         site,
         until="search",
     )
@@ -174,7 +175,7 @@ def rehearsal(
 
 
 def _carry_out(
-    config: "CampaignConfig", run_dir: Path, folder: Path, site_file: Path | None, until: str | None
+    config: "CampaignConfig", run_dir: Path, file: Path, site_file: Path | None, until: str | None
 ) -> None:
     pause_on_signals(run_dir)
     from gcd_hpc.campaign.driver import finished_before, run_campaign
@@ -186,9 +187,15 @@ def _carry_out(
         from gcd_hpc.campaign.progress import open_progress
 
         progress = open_progress(console())
-        outcome = run_campaign(
-            config, site, run_dir, folder, progress, report=_write_report, until=until
-        )
+        try:
+            outcome = run_campaign(
+                config, site, run_dir, file.parent, progress, report=_write_report, until=until
+            )
+        except ConfigError as error:
+            if error.source != config.name:
+                raise
+            # Only here it is known which file the campaign is from.
+            raise ConfigError(str(file), error.key, error.problem) from error
     _print_outcome(outcome, run_dir)
 
 

@@ -13,7 +13,7 @@ from gcd_hpc.voxels.grid import Grid
 
 MAX_ATOMS = 1_000_000
 """Largest structure that is laid out."""
-MAX_CELL_SITES = 20_000_000
+MAX_CELL_SITES = 5_000_000
 """Sites that are looked at to find the atoms of one cell of a grain."""
 COARSE = 0.5
 """Largest voxel, in volumes of one atom: two atoms in one voxel cannot be told apart."""

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +122,19 @@ def test_checking_watching_and_looking_need_neither_torch_nor_mpi(run, command):
     text = call(command, file, hidden=("torch", "mpi4py", "parsl"))
     assert text
     assert "gcd-hpc:" not in text
+
+
+def test_a_plan_needs_neither_torch_nor_mpi():
+    text = call("campaign", SMOKE, "--plan", hidden=("torch", "mpi4py"), COLUMNS="200")
+    assert "60 tries" in text
+
+
+def test_a_check_takes_half_a_second_of_processor_time():
+    """0.4 s on the machine that it was written on; twice that is left for slower ones."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    call("check", SMOKE)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
 
 
 def test_doctor_tells_what_is_missing_and_how_to_get_it(tmp_path, monkeypatch):
