@@ -170,7 +170,7 @@ class Session:
                     from gcd_hpc.workers.parsl_backend import ParslBackend
 
                     try:
-                        self._backend = ParslBackend(self._site, self._run_dir)
+                        self._backend = ParslBackend(self._site, self._run_dir, self._num_reloads)
                     except BackendStartError as error:
                         self._give_up_pools(str(error))
                         return

@@ -1,6 +1,7 @@
 """A site made ready for one campaign, and what would be run on it."""
 
 import re
+import resource
 import shlex
 import tempfile
 from pathlib import Path
@@ -12,15 +13,16 @@ from gcd_hpc.workers.allocation import is_in_job, resolve
 from gcd_hpc.workers.launch import find_mpiexec
 from gcd_hpc.workers.lines import (
     launch_environment,
+    launch_prefix,
     python,
     sample_line,
-    spread,
     starts_mpiexec,
     train_line,
     with_shell_lines,
 )
-from gcd_hpc.workers.nodes import LOOPBACK_ADDRESS, NodeSet, check_job, place
+from gcd_hpc.workers.nodes import LOOPBACK_ADDRESS, NodeSet, check_job, node_set_of
 
+FEWEST_FILES, ENOUGH_FILES = 128, 4096
 SPECIAL = re.compile(r"[\s\"'`$&|;<>(){}\[\]*?!#~^%\\]")
 """Characters that mean something to a shell."""
 
@@ -34,16 +36,17 @@ def fit_site(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteCo
 
     Raises:
         ConfigError: if the pools do not fit into the allocation.
-        LaunchError: if this is not the allocation that the site expects, or if there is no MPI
-            launcher.
+        LaunchError: if this is not the allocation that the site expects, if there is no MPI
+            launcher, or if too few files may be open at a time.
     """
+    _raise_limit_of_files()
     if site.driver == "inside":
         check_job(site)
     if not needs_launchers:
         return resolve(site)
     fit = plan_site(site, batch_size)
     launches_here = site.driver == "inside" and site.mode == "barrier"
-    if launches_here and starts_mpiexec(fit, fit.sampling, place(fit, fit.sampling)):
+    if launches_here and starts_mpiexec(fit, fit.sampling, node_set_of(fit, fit.sampling)):
         return fit.model_copy(update={"mpiexec": find_mpiexec(site.mpiexec)})
     return fit
 
@@ -122,6 +125,19 @@ def launch_lines(site: SiteConfig, run_dir: Path, version: int = 1) -> dict[str,
     return lines
 
 
+def _raise_limit_of_files() -> None:
+    """Let this process and its workers open as many files as the system allows them to."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, ENOUGH_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < FEWEST_FILES:
+        raise LaunchError(
+            f"the system allows a process to open {most} files (ulimit -n), and the pools of"
+            f" workers need {FEWEST_FILES}; raise the limit and run the same command again"
+        )
+
+
 def _even(wanted: PoolConfig, resolved: PoolConfig, batch_size: int) -> PoolConfig:
     """The pool with the most processes that share a batch evenly, of those that ``auto`` leaves to
     choose.
@@ -152,9 +168,9 @@ def _even(wanted: PoolConfig, resolved: PoolConfig, batch_size: int) -> PoolConf
 
 
 def _planned_nodes(site: SiteConfig, pool: PoolConfig) -> NodeSet:
-    """The place of a pool, or one with made-up names outside a job."""
+    """The nodes of a pool, or made-up names outside a job."""
     if site.scheduler == "none" or (site.driver == "inside" and is_in_job(site.scheduler)):
-        return place(site, pool)
+        return node_set_of(site, pool)
     nodes = tuple(f"node{index + 1}" for index in pool.nodes)
     is_here = len(nodes) == 1 and pool.first_node == 0
     return NodeSet(nodes, is_here, LOOPBACK_ADDRESS if is_here else nodes[0])
@@ -172,7 +188,7 @@ def _text(site: SiteConfig, pool: PoolConfig, line: list[str]) -> str:
 
 def _worker_text(site: SiteConfig, pool: PoolConfig, num_workers: int) -> str:
     where, blocks = _planned_nodes(site, pool), site.blocks
-    words = [] if where.is_here else spread(site, pool, where, 1, all_or_none=False)
+    words = [] if where.is_here else launch_prefix(site, pool, where, 1, all_or_none=False)
     line = [*words, *python(pool), "-m", "parsl.executors.high_throughput.process_worker_pool"]
     command = "; ".join([*pool.environment, shlex.join(line)])
     if site.driver == "login":

@@ -16,7 +16,7 @@ LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo", "UCX_TLS": "
 
 def train_line(
     site: SiteConfig,
-    place: NodeSet,
+    node_set: NodeSet,
     module: str,
     arguments: Sequence[str],
     task_id: str,
@@ -30,38 +30,38 @@ def train_line(
             join.
     """
     pool = site.training
-    if place.is_here:
+    if node_set.is_here:
         num = str(pool.processes_per_node)
         return [*python(pool), "-m", "gcd_hpc.workers.ranks", num, module, *arguments]
     torchrun = [*python(pool), "-m", "torch.distributed.run"]
     stage = [f"--nproc-per-node={pool.processes_per_node}", "-m", module, *arguments]
     run_id = f"{task_id[:12]}-{attempt}"
-    meeting = [f"--nnodes={len(place.nodes)}", "--rdzv-backend=c10d", f"--rdzv-id={run_id}"]
-    endpoint = f"--rdzv-endpoint={place.address}:{port_of(run_id)}"
-    return [*spread(site, pool, place, 1), *torchrun, *meeting, endpoint, *stage]
+    meeting = [f"--nnodes={len(node_set.nodes)}", "--rdzv-backend=c10d", f"--rdzv-id={run_id}"]
+    endpoint = f"--rdzv-endpoint={node_set.address}:{port_of(run_id)}"
+    return [*launch_prefix(site, pool, node_set, 1), *torchrun, *meeting, endpoint, *stage]
 
 
 def sample_line(
-    site: SiteConfig, place: NodeSet, module: str, arguments: Sequence[str]
+    site: SiteConfig, node_set: NodeSet, module: str, arguments: Sequence[str]
 ) -> list[str]:
     """MPI ranks on the nodes of the sampling pool."""
     pool = site.sampling
     stage = [*python(pool), "-m", module, *arguments]
-    if place.is_here and pool.launcher != "srun":
+    if node_set.is_here and pool.launcher != "srun":
         return [local_mpiexec(site.mpiexec), "-n", str(pool.num_workers), *stage]
     assert isinstance(pool.processes_per_node, int)
-    return [*spread(site, pool, place, pool.processes_per_node), *stage]
+    return [*launch_prefix(site, pool, node_set, pool.processes_per_node), *stage]
 
 
-def spread(
-    site: SiteConfig, pool: PoolConfig, place: NodeSet, per_node: int, all_or_none: bool = True
+def launch_prefix(
+    site: SiteConfig, pool: PoolConfig, node_set: NodeSet, per_node: int, all_or_none: bool = True
 ) -> list[str]:
-    """Words that start a command ``per_node`` times on each node of a place.
+    """Words that start a command ``per_node`` times on each node of a set.
 
     Args:
         all_or_none: end all processes when one of them fails.
     """
-    num, nodes = len(place.nodes), ",".join(place.nodes)
+    num, nodes = len(node_set.nodes), ",".join(node_set.nodes)
     if launcher(site, pool) == "mpiexec":
         return [site.mpiexec, "-n", str(num * per_node), "-ppn", str(per_node), "-hosts", nodes]
     # Steps share the nodes with the waiting workers (--overlap), and with all cores (a step of one
@@ -84,13 +84,13 @@ def launcher(site: SiteConfig, pool: PoolConfig) -> str:
     return "srun" if site.scheduler == "slurm" else "mpiexec"
 
 
-def starts_mpiexec(site: SiteConfig, pool: PoolConfig, place: NodeSet) -> bool:
+def starts_mpiexec(site: SiteConfig, pool: PoolConfig, node_set: NodeSet) -> bool:
     """Whether the MPI ranks of a pool are started by the site's mpiexec as it is found here, not by
     one that shell lines bring.
     """
     if pool.environment:
         return False
-    return launcher(site, pool) == "mpiexec" or (place.is_here and pool.launcher != "srun")
+    return launcher(site, pool) == "mpiexec" or (node_set.is_here and pool.launcher != "srun")
 
 
 def python(pool: PoolConfig) -> list[str]:
@@ -130,7 +130,7 @@ def launch_environment(
         variables |= {"GLOO_SOCKET_IFNAME": site.interface, "NCCL_SOCKET_IFNAME": site.interface}
     if site.scheduler == "slurm":
         # For srun: without it each MPICH rank believes to be alone. For mpiexec, which calls srun:
-        # as in ``spread``.
+        # as in ``launch_prefix``.
         variables |= {
             "SLURM_MPI_TYPE": environ.get("SLURM_MPI_TYPE", "pmi2"),
             "HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap",

@@ -61,7 +61,9 @@ def check_job(site: SiteConfig, environ: Mapping[str, str] = os.environ) -> None
         )
 
 
-def place(site: SiteConfig, pool: PoolConfig, environ: Mapping[str, str] = os.environ) -> NodeSet:
+def node_set_of(
+    site: SiteConfig, pool: PoolConfig, environ: Mapping[str, str] = os.environ
+) -> NodeSet:
     """Where a pool of a resolved site lies."""
     nodes = allocation(site, environ)
     taken = tuple(nodes[index] for index in pool.nodes if index < len(nodes))

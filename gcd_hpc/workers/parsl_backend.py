@@ -20,7 +20,6 @@ from gcd_hpc.stages.tasks import Task, TaskRequest, call_stage, carry_out
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers import watch
 from gcd_hpc.workers.backend import BackendStartError, StageCall, WorkerLostError
-from gcd_hpc.workers.executor import PromptExecutor
 from gcd_hpc.workers.launch import find_mpiexec, run
 from gcd_hpc.workers.lines import (
     launch_environment,
@@ -29,11 +28,12 @@ from gcd_hpc.workers.lines import (
     train_line,
     with_shell_lines,
 )
-from gcd_hpc.workers.nodes import place
+from gcd_hpc.workers.nodes import node_set_of
 from gcd_hpc.workers.parsl_pools import (
     HEAD,
     SAMPLING,
     WORKERS,
+    PromptExecutor,
     has_sampling_pool,
     logging_to,
     parsl_config,
@@ -183,7 +183,7 @@ def launch_of(
     """The launch line of a task on the nodes of this job, and its variables."""
     arguments = (request.run_dir, str(call.arguments[0]))
     pool = getattr(site, call.pool)
-    where = place(site, pool)
+    where = node_set_of(site, pool)
     if call.launcher == "torchrun":
         # Whole seconds tell one try of a task from the next, also after the driver was started
         # again.

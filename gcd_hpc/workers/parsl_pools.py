@@ -5,12 +5,14 @@ launch lines.
 import logging
 import os
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
 from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
 from parsl.jobs.error_handlers import simple_error_handler, windowed_error_handler
 from parsl.launchers import SimpleLauncher, SingleNodeLauncher, WrappedLauncher
@@ -21,19 +23,50 @@ from parsl.providers.base import ExecutionProvider
 from gcd_hpc.config.site import POOLS, PoolConfig, SiteConfig
 from gcd_hpc.stages.tasks import PREFETCH_WORKERS
 from gcd_hpc.store.run_directory import RunDirectory
-from gcd_hpc.workers.executor import INTERCHANGE_LAUNCH_CMD, PromptExecutor
 from gcd_hpc.workers.fitting import special_characters
-from gcd_hpc.workers.lines import launch_environment, launcher, python, spread
-from gcd_hpc.workers.nodes import LOOPBACK_ADDRESS, own_address, place
+from gcd_hpc.workers.lines import launch_environment, launch_prefix, launcher, python
+from gcd_hpc.workers.nodes import LOOPBACK_ADDRESS, node_set_of, own_address
 from gcd_hpc.workers.reaper import HAS_SAFE_PATH, TOKEN_NAME, temporary_folder
 from gcd_hpc.workers.slurm_jobs import CappedSlurmProvider
 
 WORKERS, SAMPLING, HEAD = "workers", "sampling", "head"
 HTEX = "parsl.executors.high_throughput"
+ANSWER_S = 15.0
+"""An interchange answers within milliseconds. Parsl would wait for a dead one for ever."""
+# A session of its own: Ctrl-C goes to all processes of the terminal, and must not end the
+# interchange before the driver has decided. The empty entry of sys.path is the working directory.
+INTERCHANGE_LAUNCH_CMD = [
+    sys.executable,
+    "-c",
+    (
+        "import sys; sys.path = [path for path in sys.path if path];"
+        f" import os, runpy; os.setsid(); runpy.run_module('{HTEX}.interchange',"
+        " run_name='__main__', alter_sys=True)"
+    ),
+]
 HEARTBEAT_S = 5
 """A lost worker is noticed one heartbeat later."""
 HEARTBEAT_LIMIT_S = 60
 """Busy cores delay heartbeats; a pool that is silent for longer is lost."""
+
+
+class PromptExecutor(HighThroughputExecutor):
+    """A HighThroughputExecutor that asks its interchange with a time limit."""
+
+    def connected_managers(self) -> list[dict[str, Any]]:
+        return self.command_client.run("MANAGERS", timeout_s=ANSWER_S)
+
+    def connected_blocks(self) -> list[str]:
+        return self.command_client.run("CONNECTED_BLOCKS", timeout_s=ANSWER_S)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the interchange has ended or does not answer."""
+        return (
+            self.interchange_proc is None
+            or self.interchange_proc.poll() is not None
+            or not self.command_client.ok
+        )
 
 
 def parsl_config(site: SiteConfig, run_dir: Path) -> Config:
@@ -164,7 +197,7 @@ def _head(site: SiteConfig, run_dir: Path) -> PromptExecutor:
 
 def _common(site: SiteConfig, pool: PoolConfig, run_dir: Path) -> dict[str, Any]:
     is_local = site.driver == "inside" and all(
-        place(site, getattr(site, name)).is_here for name in POOLS
+        node_set_of(site, getattr(site, name)).is_here for name in POOLS
     )
     command = shlex.join([*python(pool), "-m", f"{HTEX}.process_worker_pool"])
     is_login = site.driver == "login"
@@ -199,11 +232,11 @@ def _launcher(site: SiteConfig, pool: PoolConfig) -> Launcher:
                 " --ntasks-per-node=1"
             )
         return WrappedLauncher(f"{site.mpiexec} -n {pool.num_nodes} -ppn 1")
-    where = place(site, pool)
+    where = node_set_of(site, pool)
     return (
         SingleNodeLauncher()
         if where.is_here
-        else WrappedLauncher(shlex.join(spread(site, pool, where, 1, all_or_none=False)))
+        else WrappedLauncher(shlex.join(launch_prefix(site, pool, where, 1, all_or_none=False)))
     )
 
 

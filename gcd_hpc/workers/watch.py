@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from gcd_hpc.store.run_directory import RunDirectory
-from gcd_hpc.workers.executor import PromptExecutor
+from gcd_hpc.workers.parsl_pools import PromptExecutor
 
 LOOK_S = 1.0
 

@@ -1,5 +1,6 @@
 """Whole campaigns with real Parsl, torchrun and mpiexec; only the stages are toys."""
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -286,6 +287,17 @@ def test_a_parsl_that_does_not_start_is_started_again(tmp_path, carry_out, monke
     monkeypatch.setattr(parsl, "load", load)
     assert carry_out(until="search").status == "complete"
     assert refusals == []
+
+
+def test_workers_that_start_slowly_do_not_end_the_campaign(tmp_path, carry_out, monkeypatch):
+    # As on a busy machine or a slow file system: longer than their first task may take to begin.
+    monkeypatch.setattr(watch, "PATIENCE", watch.Patience(first_begin_s=4.0, begin_s=4.0))
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, time\n"
+        "if any('process_worker_pool' in word for word in sys.orig_argv):\n    time.sleep(12)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
+    assert carry_out(until="search").status == "complete"
 
 
 def test_idle_workers_that_are_killed_do_not_hang_the_campaign(tmp_path, carry_out, monkeypatch):

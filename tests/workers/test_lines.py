@@ -1,3 +1,4 @@
+import subprocess
 import sys
 import tempfile
 
@@ -172,3 +173,27 @@ def test_paths_that_a_shell_would_take_apart_are_refused_for_jobs_with_the_chara
     monkeypatch.setattr(tempfile, "tempdir", "/my tmp")
     with pytest.raises(RunDirectoryError, match="choose another --run-dir or set TMPDIR"):
         check_run_dir(make(), tmp_path / name)
+
+
+def test_too_low_a_limit_of_open_files_is_one_sentence_and_a_low_one_is_raised():
+    code = """if True:
+        import resource, sys
+        soft, hard = map(int, sys.argv[1:])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        from gcd_hpc.config.site import SiteConfig
+        from gcd_hpc.errors import LaunchError
+        from gcd_hpc.workers.fitting import fit_site
+        try:
+            fit_site(SiteConfig(cores=2), 4, needs_launchers=False)
+        except LaunchError as error:
+            print(error)
+        print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    """
+
+    def fit(soft: int, hard: int) -> list[str]:
+        line = [sys.executable, "-c", code, str(soft), str(hard)]
+        return subprocess.run(line, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    assert fit(100, 1000) == ["1000"]
+    (sentence, _) = fit(64, 64)
+    assert "open 64 files (ulimit -n), and the pools of workers need 128" in sentence
