@@ -14,7 +14,7 @@ from ase.data import atomic_numbers, reference_states
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.engines.layout import Layout, lay_out
 from gcd_hpc.engines.potentials import Potential, find_potential, shipped_potentials
-from gcd_hpc.engines.setfl import PotentialHead, read_head
+from gcd_hpc.engines.setfl import HEAD_BYTES, PotentialHead, read_head
 from gcd_hpc.errors import ConfigError, PotentialError, did_you_mean
 from gcd_hpc.structures.lattices import typical_a0
 
@@ -124,7 +124,10 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
 
 def _head(potential: Potential) -> PotentialHead | None:
     file = next(iter(potential.files.values()), None)
-    return None if file is None else read_head(potential.pair_style, file)
+    if file is None:
+        return None
+    with file.open("rb") as stream:
+        return read_head(potential.pair_style.split()[0], stream.read(HEAD_BYTES))
 
 
 def _lattice_constant(config: CampaignConfig, head: PotentialHead | None) -> LatticeConstant:

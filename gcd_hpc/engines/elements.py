@@ -5,10 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from ase.data import chemical_symbols
 
+from gcd_hpc.engines.setfl import base_style, read_head
 from gcd_hpc.errors import PotentialError
-
-_ACCELERATED = re.compile(r"/(gpu|intel|kk|omp|opt)$")
-_SETFL = ("eam/alloy", "eam/fs", "eam/he", "adp")
 
 
 def check_element(
@@ -28,16 +26,22 @@ def check_element(
         PotentialError: if a pair_coeff names another element, or a file does not hold this one.
     """
     for line in lines:
-        name, arguments = _style_of(style, line)
-        texts = [contents[word].decode(errors="replace") for word in arguments if word in contents]
-        found = _element_of(name, arguments, texts)
+        style_name, arguments = _style_of(style, line)
+        files = [contents[word] for word in arguments if word in contents]
+        head = read_head(style_name, files[0]) if files else None
+        found = _element_of(style_name, arguments, files)
+        if head is not None and style_name == "eam":
+            (found,) = head.elements
         if found is not None and found != element:
             raise PotentialError(
-                f"pair_coeff {' '.join(line)} is a potential of {found}, but"
+                f"pair_coeff {' '.join(line)} is a potential of {found}, but boundary.element is"
+                f" {element}; use a potential of {element}"
+            )
+        if head is not None and found == element and element not in head.elements:
+            raise PotentialError(
+                f"potential file {arguments[0]} holds {', '.join(head.elements)}, but"
                 f" boundary.element is {element}; use a potential of {element}"
             )
-        if name in _SETFL and texts:
-            _check_setfl(element, arguments, texts[0])
 
 
 def _style_of(style: Sequence[str], line: Sequence[str]) -> tuple[str, list[str]]:
@@ -48,25 +52,23 @@ def _style_of(style: Sequence[str], line: Sequence[str]) -> tuple[str, list[str]
         # A style that occurs several times is numbered.
         if style.count(name) > 1 and arguments and arguments[0].isdigit():
             arguments.pop(0)
-    return _ACCELERATED.sub("", name), arguments
+    return base_style(name), arguments
 
 
-def _element_of(name: str, arguments: Sequence[str], texts: Sequence[str]) -> str | None:
+def _element_of(name: str, arguments: Sequence[str], files: Sequence[bytes]) -> str | None:
     """The element that one pair_coeff names; None where it names none.
 
     There is one type of atom, so that the last word of a style that maps elements is its element.
     """
-    if name == "eam":
-        head = texts[0].splitlines()[1:2] if texts else []
-        return _by_number(head[0].split()[0]) if head and head[0].split() else None
     if not arguments or name == "table":
         return None
     last = arguments[-1]
     if name in ("zbl", "quip"):
         return _by_number(last)
-    if name.startswith("meam") and texts:
+    if name.startswith("meam") and files:
+        library = files[0].decode(errors="replace")
         # 'label' 'lattice' neighbours atomic-number mass
-        entry = re.search(rf"^\s*'?{re.escape(last)}'?\s+'?\w+'?\s+\S+\s+(\d+)", texts[0], re.M)
+        entry = re.search(rf"^\s*'?{re.escape(last)}'?\s+'?\w+'?\s+\S+\s+(\d+)", library, re.M)
         if entry is not None:
             return _by_number(entry[1])
     return last if last in chemical_symbols[1:] else None
@@ -77,14 +79,3 @@ def _by_number(text: str) -> str | None:
         return chemical_symbols[int(float(text))]
     except (ValueError, IndexError, OverflowError):
         return None
-
-
-def _check_setfl(element: str, arguments: Sequence[str], text: str) -> None:
-    """The fourth line of a setfl file holds the number of elements and their names."""
-    fourth = text.splitlines()[3:4]
-    names = fourth[0].split()[1:] if fourth else []
-    if names and arguments[-1] == element and element not in names:
-        raise PotentialError(
-            f"potential file {arguments[0]} holds {', '.join(names)}, but boundary.element is"
-            f" {element}; use a potential of {element}"
-        )

@@ -1,10 +1,14 @@
 """What the head of an embedded-atom file says of its potential, read without LAMMPS."""
 
+import re
 from dataclasses import dataclass
-from pathlib import Path
+
+from ase.data import chemical_symbols
 
 LATTICES = {"bcc": "bcc", "fcc": "fcc", "dia": "diamond", "diamond": "diamond", "sc": "sc"}
 HEAD_BYTES = 4096
+_FUNCFL = "eam"
+_SETFL = ("eam/alloy", "eam/fs", "eam/he", "adp")
 
 
 @dataclass(frozen=True)
@@ -12,7 +16,6 @@ class PotentialHead:
     """Elements, cutoff in Å, and the crystal that the first element is stated to have."""
 
     elements: tuple[str, ...]
-    """Empty for files of one element, which do not name it."""
     cutoff: float
     a0: float
     """Lattice constant of the first element, Å."""
@@ -20,25 +23,29 @@ class PotentialHead:
     """sc, bcc, fcc, diamond, or what else the file says."""
 
 
-def read_head(pair_style: str, file: Path) -> PotentialHead | None:
+def base_style(style: str) -> str:
+    """A pair style without the suffix of the package that accelerates it."""
+    return re.sub(r"/(gpu|intel|kk|omp|opt)$", "", style)
+
+
+def read_head(style: str, content: bytes) -> PotentialHead | None:
     """The head of a DYNAMO file; None for other potentials and for files that are none.
 
     Args:
-        pair_style: LAMMPS' pair_style with its arguments; eam/alloy and eam/fs read setfl files,
-            eam reads funcfl files.
+        style: name of LAMMPS' pair style: eam reads funcfl files, its relatives read setfl files.
+        content: of the file, or its first ``HEAD_BYTES``.
     """
-    style = next(iter(pair_style.split()), "").removesuffix("/omp").removesuffix("/opt")
-    if style not in ("eam", "eam/alloy", "eam/fs"):
-        return None
+    lines = content[:HEAD_BYTES].decode(errors="replace").splitlines()
     try:
-        with file.open("rb") as stream:
-            lines = stream.read(HEAD_BYTES).decode(errors="replace").splitlines()
-        if style == "eam":
-            elements, grid, crystal = [], lines[2].split(), lines[1].split()
-        else:
-            _, *elements = lines[3].split()
+        if base_style(style) == _FUNCFL:
+            grid, crystal = lines[2].split(), lines[1].split()
+            elements = [chemical_symbols[int(float(crystal[0]))]]
+        elif base_style(style) in _SETFL:
             grid, crystal = lines[4].split(), lines[5].split()
+            elements = lines[3].split()[1:]
+        else:
+            return None
         lattice = LATTICES.get(crystal[3].lower(), crystal[3].lower())
         return PotentialHead(tuple(elements), float(grid[4]), float(crystal[2]), lattice)
-    except (OSError, IndexError, ValueError):
+    except (IndexError, ValueError):
         return None

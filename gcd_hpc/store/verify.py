@@ -184,6 +184,8 @@ def depth_beside(path: Path) -> dict[str, float]:
     run = RunDirectory.around(path)
     try:
         known = json.loads(run.bulk.read_text()) if run else {}
+        if "potential_sha256" in known:
+            return {known["potential_sha256"]: float(known["bulk"]["cutoff"])}
         return {key.split()[0]: float(bulk["cutoff"]) for key, bulk in known.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return {}

@@ -224,10 +224,7 @@ def test_lammps_that_cannot_be_started_is_no_fault_of_the_structure(
     monkeypatch.setenv("BAD_STARTS", "99")
     with pytest.raises(
         LaunchError,
-        match=(
-            r"cannot be started .* OSError: libmpi.so.12: cannot open shared object file; `pip"
-            r" install"
-        ),
+        match=r"cannot be started .* OSError: libmpi.so.12: .* object file; pip install",
     ):
         mortal_child.relax(job)
     assert num_starts() == NUM_STARTS

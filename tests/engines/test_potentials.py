@@ -17,7 +17,8 @@ from gcd_hpc.engines.potentials import Potential, copied_potential, find_potenti
 from gcd_hpc.errors import PotentialError
 
 ZHOU = PotentialConfig(pair_style="eam/alloy", pair_coeff="* * {file} W", file="W_zhou.eam.alloy")
-SETFL = "a\nb\nc\n1 W\n"
+SETFL = "a\nb\nc\n1 W\n5 1.0 5 1.0 6.0\n74 183.84 3.165 BCC\n"
+FUNCFL = "copper\n29 63.550 3.6150 FCC\n5 1.0 5 1.0 4.95\n"
 
 
 def snap(first: str = "Ta.snapcoeff", second: str = "Ta.snapparam") -> PotentialConfig:
@@ -124,8 +125,8 @@ def test_lammps_reads_a_potential_from_any_folder(
         ("eam/alloy", "* * a.pot W", "Cu", SETFL, "* * a.pot W is a potential of W, but"),
         ("eam/alloy", "* * a.pot Cu", "Cu", SETFL, "a.pot holds W, but boundary.element is Cu"),
         ("eam/alloy/omp", "* * a.pot W", "Cu", SETFL, "is a potential of W"),
-        ("eam", "* * a.pot", "Ni", "Cu\n29 63.550 3.6150 FCC\n", "is a potential of Cu"),
-        ("hybrid eam", "1 1 eam a.pot", "Ni", "Cu\n29 63.5 3.6 FCC\n", "is a potential of Cu"),
+        ("eam", "* * a.pot", "Ni", FUNCFL, "is a potential of Cu"),
+        ("hybrid eam", "1 1 eam a.pot", "Ni", FUNCFL, "is a potential of Cu"),
         ("tersoff", "* * a.pot Si", "C", "", "is a potential of Si"),
         ("hybrid/overlay zbl 4 5 snap", "1 1 zbl 73 73", "W", "", "is a potential of Ta"),
         ("hybrid/overlay sw sw", "* * sw 2 a.pot Si", "Ge", "", "is a potential of Si"),
@@ -146,8 +147,9 @@ def test_a_potential_of_another_element_is_refused(
 @pytest.mark.parametrize(
     ("style", "line", "element", "content"),
     [
-        ("eam/fs", "* * a.pot W", "W", "a\nb\nc\n2 Re W\n"),
-        ("eam", "* * a.pot", "Cu", "Cu\n29 63.550 3.6150 FCC\n"),
+        ("eam/fs", "* * a.pot W", "W", SETFL.replace("1 W", "2 Re W")),
+        ("eam/alloy", "* * a.pot W1", "W", SETFL.replace("1 W", "1 W1")),
+        ("eam", "* * a.pot", "Cu", FUNCFL),
         ("meam", "* * a.pot X4 NULL X4", "Ni", "'X4' 'fcc' 12 28 58.7\n"),
         ("table linear 1000", "* * a.pot N 5.0", "Ar", ""),
         ("morse 5.2", "* * 0.3429 1.3588 2.866", "Cu", ""),
