@@ -25,7 +25,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from gcd_hpc.campaign.ledger import State, read_events, replay
+from gcd_hpc.campaign.events import Finished
+from gcd_hpc.campaign.ledger import read_events, read_state
+from gcd_hpc.campaign.state import State
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.workers.reaper import descendants
@@ -117,15 +119,15 @@ class Campaign:
             )
         self.asked_to_end = False
 
-    def state(self) -> State:
-        return replay(read_events(self.run_dir))
+    def state(self) -> State | None:
+        return read_state(self.run_dir)
 
     def stage(self) -> str:
         """The first phase that is not complete: ``train-01``."""
         state = self.state()
         if (
             self.driver is None
-            or state.plan is None
+            or state is None
             or self.driver.pid not in {pid for pid, _ in state.drivers.values()}
         ):
             return "starting"
@@ -138,7 +140,8 @@ class Campaign:
 
     def processes(self) -> list[psutil.Process]:
         """Everything that its drivers started and that still lives."""
-        return descendants(self.state().drivers)
+        state = self.state()
+        return descendants(state.drivers) if state is not None else []
 
     def victims(self) -> dict[str, list[psutil.Process]]:
         """Living processes by kind."""
@@ -227,7 +230,7 @@ def candidates(run_dir: Path) -> dict[str, Candidate]:
 
 
 def finished_tasks(run_dir: Path) -> Counter:
-    return Counter(event.data["task"] for event in read_events(run_dir) if event.kind == "finished")
+    return Counter(event.task for event in read_events(run_dir) if isinstance(event, Finished))
 
 
 def check(campaign: Campaign, undisturbed: Path, tally: Tally) -> None:
@@ -347,7 +350,8 @@ def disturb(
             assert drawn is not None
             done += strike(campaign, drawn, tally, numbers.start + done, started)
             continue
-        if code == 0 and campaign.state().reported:
+        state = campaign.state()
+        if code == 0 and state is not None and state.reported:
             check(campaign, asked.undisturbed, tally)
             return done
         if not ended_well(campaign, code):

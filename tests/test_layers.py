@@ -279,7 +279,7 @@ def test_only_one_module_knows_the_names_of_the_files_of_a_run():
 
 # [n] is an integer; these modules still compare it as a rounded fraction. The list only shrinks.
 KEYED_BY_FRACTIONS = {
-    *["accounts.rehearsal", "browse.listing", "campaign.ledger", "experiments.ablations"],
+    *["browse.listing", "experiments.ablations"],
     *["experiments.boundary_figures", "experiments.boundary_numbers"],
     *["experiments.boundary_tasks", "learning.batches", "learning.lowest"],
     *["stages.result", "stages.relaxing", "stages.select"],

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gcd_hpc.campaign.ledger import Finished, State
+from gcd_hpc.campaign.state import Done, State
 from gcd_hpc.stages.table import STAGES, Stage
 
 
@@ -45,7 +45,7 @@ def cost_of(state: State) -> Cost:
     stages: dict[Stage, StageCost] = {}
     for stage in STAGES:
         tasks = [done for task, done in state.finished.items() if task.stage == stage]
-        core_s = sum(done.seconds * done.cores for done in tasks)
+        core_s = sum(done.core_s for done in tasks)
         stages[stage] = StageCost(
             len(tasks), covered_s(map(at_work, tasks)), core_s, sum(done.num for done in tasks)
         )
@@ -55,12 +55,11 @@ def cost_of(state: State) -> Cost:
     return Cost(stages, state.elapsed_s, max(0.0, state.elapsed_s - covered))
 
 
-def at_work(done: Finished) -> tuple[float, float]:
+def at_work(done: Done) -> tuple[float, float]:
     """When a task's own work began and ended, seconds since the epoch; importing modules and
     starting processes comes before.
     """
-    end = done.started + done.seconds
-    return end - min(done.work_s, done.seconds), end
+    return done.ended - min(done.work_s, done.seconds), done.ended
 
 
 def covered_s(intervals: Iterable[tuple[float, float]]) -> float:

@@ -8,16 +8,27 @@ queue and how old the candidates get.
 import heapq
 from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from gcd_hpc.accounts.report import Report, report_of
-from gcd_hpc.campaign.ledger import Event, State, opened
-from gcd_hpc.campaign.policy import Drop, Quarantine, Stop, Submit, step
+from gcd_hpc.campaign.actions import Drop, Quarantine, Stop, Submit
+from gcd_hpc.campaign.events import (
+    Dropped,
+    Event,
+    Failed,
+    Finished,
+    Opened,
+    Quarantined,
+    Submitted,
+)
+from gcd_hpc.campaign.policy import step
+from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.seeds import REHEARSAL, generator
+from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import POOLS, STAGES, Pool, pool_of
 from gcd_hpc.stages.tasks import Plan, Task
 from gcd_hpc.workers.allocation import resolve
@@ -60,7 +71,7 @@ def rehearse(
         sampling=PoolConfig(processes_per_node=num_sampling_workers),
         relaxation=PoolConfig(processes_per_node=num_workers),
     )
-    return report_of(Rehearsal(Plan.of(config, resolve(site)), pace, config.seed).run().events)
+    return report_of(Rehearsal(Plan.of(config, resolve(site)), pace, config.seed).run().state)
 
 
 @dataclass
@@ -71,7 +82,7 @@ class Rehearsal:
     pace: Pace
     seed: int = 0
     events: list[Event] = field(default_factory=list)
-    state: State = field(default_factory=State)
+    state: State = field(init=False)
     stop: Stop | None = None
     _now: float = 0.0
     _ending: list[tuple[float, int, Task, str]] = field(default_factory=list)
@@ -79,6 +90,9 @@ class Rehearsal:
     _idle: dict[Pool, list[int]] = field(default_factory=dict)
     _begun: dict[Task, tuple[float, int]] = field(default_factory=dict)
     _number: int = 0
+
+    def __post_init__(self) -> None:
+        self.state = State(self.plan)
 
     def run(self, watch: Callable[[State], None] = lambda state: None) -> "Rehearsal":
         """Simulate to the end; ``watch`` sees the state after every event."""
@@ -88,20 +102,14 @@ class Rehearsal:
             "relaxation": self.plan.relaxation_workers,
         }
         self._idle = {pool: list(range(workers[pool])) for pool in POOLS}
-        self._record(opened(self.plan, "rehearsal", 0, 0.0, 0.0))
+        self._record(Opened(plan=self.plan, token="rehearsal", pid=0, created=0.0))
         while self.stop is None and self._ending:
             self._now, _, task, how = heapq.heappop(self._ending)
             started, worker = self._begun.pop(task)
             pool = pool_of(task.stage, self.plan.mode)
             self._idle[pool].append(worker)
             if how == "lost":
-                self._record(
-                    Event(
-                        "failed",
-                        self._now,
-                        {"task": task.name, "reason": "worker lost", "class": "infrastructure"},
-                    )
-                )
+                self._record(Failed(task=task, reason="worker lost", failure="infrastructure"))
             else:
                 self._record(self._finished(task, started, f"{pool}:{worker}"))
             self._start(pool)
@@ -109,7 +117,7 @@ class Rehearsal:
         return self
 
     def _record(self, event: Event) -> None:
-        event = Event(event.kind, event.elapsed_s, {"time": self._now, **event.data})
+        event = replace(event, elapsed_s=self._now, time=self._now)
         self.events.append(event)
         self.state.apply(event)
         submitted: list[Task] = []
@@ -118,19 +126,13 @@ class Rehearsal:
                 case Submit(task):
                     submitted.append(task)
                 case Drop(tasks):
-                    self._record(
-                        Event("dropped", self._now, {"tasks": [task.name for task in tasks]})
-                    )
+                    self._record(Dropped(tasks=tasks))
                 case Quarantine(task, reason):
-                    self._record(
-                        Event("quarantined", self._now, {"task": task.name, "reason": reason})
-                    )
+                    self._record(Quarantined(task=task, reason=reason))
                 case Stop():
                     self.stop = action
         if submitted:
-            self._record(
-                Event("submitted", self._now, {"tasks": [task.name for task in submitted]})
-            )
+            self._record(Submitted(tasks=tuple(submitted)))
             for task in submitted:
                 self._queues[pool_of(task.stage, self.plan.mode)].append(task)
             for pool in POOLS:
@@ -163,47 +165,34 @@ class Rehearsal:
         seconds = each * float(rng.lognormal(0.0, pace.spread, min(num, 64)).mean()) * num
         return seconds * (pace.straggling if rng.random() < pace.stragglers else 1.0)
 
-    def _finished(self, task: Task, started: float, worker: str) -> Event:
-        data = {
-            "task": task.name,
-            "id": task.name,
-            "started": started,
-            "seconds": self._now - started,
-            "cores": 1,
-            "worker": worker,
-        }
-        data |= {"work_s": self._now - started} | self._result(task)
-        return Event("finished", self._now, data)
-
-    def _result(self, task: Task) -> dict:
-        """Made-up energies that fall from model to model; scores that tell something about them."""
-        rng = self._rng(
-            1,
-            list(STAGES).index(task.stage),
-            task.version,
-            task.chunk + 1,
+    def _finished(self, task: Task, started: float, worker: str) -> Finished:
+        seconds = self._now - started
+        result = replace(self._result(task), seconds=seconds)
+        return Finished(
+            task=task, result=result, started=started, seconds=seconds, cores=1, worker=worker
         )
+
+    def _result(self, task: Task) -> StageResult:
+        """Made-up energies that fall from model to model; scores that tell something about them."""
+        rng = self._rng(1, list(STAGES).index(task.stage), task.version, task.chunk + 1)
         if task.stage == "promote":
-            return {"model": task.version, "promoted": True}
+            return StageResult(model=task.version, promoted=True)
         num = self.plan.chunk_sizes.get(task.stage, 0)
-        fractions = rng.integers(NUM_FRACTIONS, size=num) / NUM_FRACTIONS
+        indices = rng.integers(NUM_FRACTIONS, size=num).tolist()
         energies = np.round(2.2 + 0.8 / (1 + task.version) + rng.exponential(0.4, num), 4)
-        pairs = [[float(n), float(energy)] for n, energy in zip(fractions, energies, strict=True)]
+        pairs = list(zip(indices, energies.tolist(), strict=True))
         if task.stage == "sample" and self.plan.mode == "asynchronous":
             size = self.plan.chunk_sizes["relax"]
             ordered = sorted(pairs, key=lambda pair: pair[1])
-            return {
-                "num": num,
-                "queue": [ordered[k * size : (k + 1) * size] for k in range(self.plan.num_batches)],
-            }
-        best: dict[str, float] = {}
-        for n, energy in pairs:
-            best[f"{n:.6g}"] = min(energy, best.get(f"{n:.6g}", energy))
-        return {
-            "num": num,
-            "best": best,
-            "low": [pair for pair in pairs if pair[1] < 2.3 + 0.8 / (1 + task.version)],
-        }
+            batches = range(self.plan.num_batches)
+            queue = tuple(tuple(ordered[k * size : (k + 1) * size]) for k in batches)
+            return StageResult(num=num, atoms_per_plane=NUM_FRACTIONS, queue=queue)
+        best: dict[int, float] = {}
+        for index, energy in pairs:
+            best[index] = min(energy, best.get(index, energy))
+        limit = 2.3 + 0.8 / (1 + task.version)
+        low = tuple(pair for pair in pairs if pair[1] < limit)
+        return StageResult(num=num, atoms_per_plane=NUM_FRACTIONS, best=best, low=low)
 
     def _rng(self, *key: int) -> np.random.Generator:
         return generator(self.seed, REHEARSAL, *key)

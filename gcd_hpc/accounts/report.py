@@ -3,14 +3,14 @@ simulated one.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
-from gcd_hpc.campaign.ledger import Event
-from gcd_hpc.stages.table import POOLS, SEARCH, STAGES, WHOLE, Pool, pool_of
-from gcd_hpc.stages.tasks import Plan, Task
+from gcd_hpc.campaign.state import State
+from gcd_hpc.stages.table import POOLS, SEARCH, Pool, phase_name, pool_of
+from gcd_hpc.stages.tasks import Plan
 
 HOUR_S = 3600.0
 LONG_S = 1.0
@@ -61,156 +61,47 @@ class Report:
     """
 
 
-def report_of(events: Iterable[Event]) -> Report:
-    """Account for a campaign.
-
-    Raises:
-        ValueError: if it was never opened.
-    """
-    account = _Account()
-    for event in events:
-        account.take(event)
-    if account.plan is None:
-        raise ValueError("a campaign that was never opened")
-    return account.report()
-
-
-class _Account:
-    """What has to be remembered from event to event."""
-
-    def __init__(self) -> None:
-        self.plan: Plan | None = None
-        self.intervals: dict[Pool, list[Interval]] = defaultdict(list)
-        self.by_worker: dict[tuple[str, str], list[Interval]] = defaultdict(list)
-        """Tasks of a relaxation worker that follow each other without waiting for another stage."""
-        self.decision_s: list[float] = []
-        self.first_sample_s: list[float] = []
-        self.resume_s: list[float] = []
-        self.wasted_s, self.elapsed_s = 0.0, 0.0
-        self.num_dropped = self.num_failed = self.num_quarantined = self.num_tried = (
-            self.waiting
-        ) = self.version = 0
-        self.queue: list[int] = []
-        self.lag: dict[int, int] = defaultdict(int)
-        self.core_s = {"search": 0.0, "model": 0.0}
-        self.submitted: dict[Task, float] = {}
-        self.promoted: tuple[int, float] | None = None
-        self.sample_s: dict[tuple[int, int], float] = {}
-        self.is_starting = False
-        self.seen: set[Task] = set()
-
-    def take(self, event: Event) -> None:
-        self.elapsed_s = max(self.elapsed_s, event.elapsed_s)
-        match event.kind:
-            case "opened":
-                self._open(event)
-            case "submitted":
-                self._submit(event)
-            case "finished":
-                self._finish(Task.parse(event.data["task"]), event)
-            case "failed":
-                self.num_failed += 1
-                self.wasted_s += event.elapsed_s - self.submitted.pop(
-                    Task.parse(event.data["task"]), event.elapsed_s
-                )
-            case "quarantined":
-                self.num_quarantined += 1
-            case "dropped":
-                self._drop(list(map(Task.parse, event.data["tasks"])))
-        if self.version and self.plan is not None and self.plan.mode == "asynchronous":
-            self.queue.append(self.waiting)
-
-    def _open(self, event: Event) -> None:
-        if self.plan is not None:
-            self.is_starting = True
-            # Work of the session before that nobody saw the end of, as far as the ledger can tell.
-            self.wasted_s += sum(
-                max(0.0, self.elapsed_s - since) for since in self.submitted.values() if since > 0
-            )
-        self.submitted.clear()
-        self.plan = Plan(**event.data["plan"])
-        self.opened_s = event.elapsed_s - event.data.get("startup_s", 0.0)
-
-    def _submit(self, event: Event) -> None:
-        assert self.plan is not None
-        if self.is_starting:
-            self.resume_s.append(event.elapsed_s - self.opened_s)
-            self.is_starting = False
-        for name in event.data["tasks"]:
-            task = Task.parse(name)
-            self.submitted[task] = event.elapsed_s
-            if task.stage == "relax" and self.plan.mode == "asynchronous":
-                self.waiting = max(0, self.waiting - 1)
-                self.lag[self.version - task.version] += 1
-
-    def _finish(self, task: Task, event: Event) -> None:
-        assert self.plan is not None
-        data = event.data
-        self.submitted.pop(task, None)
-        if task in self.seen:
-            return
-        self.seen.add(task)
-        begin, end = data["started"], data["started"] + data["seconds"]
-        self.intervals[pool_of(task.stage, self.plan.mode)].append((begin, end))
-        self.core_s["search" if task.stage == SEARCH else "model"] += (
-            data["seconds"] * data["cores"]
-        )
-        self.num_tried += data.get("num", 0) if STAGES[task.stage].is_relaxation else 0
-        if "time" in data:
-            self.decision_s.append(max(0.0, data["time"] - end))
-        if pool_of(task.stage, self.plan.mode) == "relaxation" and "worker" in data:
-            phase = (
-                task.stage if self.plan.mode == "asynchronous" else f"{task.stage}-{task.version}"
-            )
-            self.by_worker[data["worker"], phase].append((begin, end))
-        if task.stage == "promote":
-            self.version = max(self.version, task.version)
-            self.promoted = (task.version, data.get("time", end))
-        if task.stage == "sample":
-            self.waiting += len(data.get("queue", ()))
-            self.sample_s[task.version, task.chunk] = data["seconds"] * data["cores"]
-            if self.promoted is not None and self.promoted[0] == task.version:
-                # Where one task samples all chunks, its ranks begin with the first ones at once.
-                first = end if task.chunk != WHOLE else end - data["work_s"]
-                self.first_sample_s.append(max(0.0, first - self.promoted[1]))
-                self.promoted = None
-
-    def _drop(self, tasks: list[Task]) -> None:
-        assert self.plan is not None
-        self.num_dropped += len(tasks)
-        self.waiting = max(0, self.waiting - len(tasks))
-        for task in tasks:
-            chunk_s = self.sample_s.get((task.version, task.chunk // self.plan.num_batches), 0.0)
-            self.wasted_s += chunk_s / self.plan.num_batches
-
-    def report(self) -> Report:
-        assert self.plan is not None
-        workers: dict[Pool, int] = {
-            "training": 1,
-            "sampling": self.plan.sampling_workers if self.plan.mode == "asynchronous" else 1,
-            "relaxation": self.plan.relaxation_workers,
-        }
-        pools = {
-            pool: occupancy(self.intervals[pool], workers[pool])
+def report_of(state: State) -> Report:
+    """Account for a campaign."""
+    plan, account = state.plan, state.account
+    intervals: dict[Pool, list[Interval]] = defaultdict(list)
+    by_worker: dict[tuple[str, str], list[Interval]] = defaultdict(list)
+    core_s = {"search": 0.0, "model": 0.0}
+    for task, done in state.finished.items():
+        pool = pool_of(task.stage, plan.mode)
+        intervals[pool].append((done.started, done.ended))
+        core_s["search" if task.stage == SEARCH else "model"] += done.core_s
+        if pool == "relaxation" and done.worker:
+            # Tasks of a worker that follow each other without waiting for another stage.
+            phase = task.stage if plan.mode == "asynchronous" else phase_name(*task.phase)
+            by_worker[done.worker, phase].append((done.started, done.ended))
+    return Report(
+        state.elapsed_s,
+        {
+            pool: occupancy(intervals[pool], _num_workers(plan, pool))
             for pool in POOLS
-            if self.intervals[pool]
-        }
-        return Report(
-            self.elapsed_s,
-            pools,
-            [gap for intervals in self.by_worker.values() for gap in gaps(intervals)],
-            self.decision_s,
-            self.first_sample_s,
-            self.resume_s,
-            self.wasted_s,
-            self.num_dropped,
-            self.num_failed,
-            self.num_quarantined,
-            self.num_tried,
-            self.queue,
-            dict(sorted(self.lag.items())),
-            self.core_s,
-        )
+            if intervals[pool]
+        },
+        [gap for worker in by_worker.values() for gap in gaps(worker)],
+        [max(0.0, done.time - done.ended) for done in state.finished.values() if done.time],
+        account.first_sample_s,
+        account.resume_s,
+        account.wasted_s,
+        account.num_dropped,
+        sum(map(len, account.attempts.values())),
+        account.num_quarantined,
+        state.num_tried,
+        account.queue,
+        dict(sorted(account.lag.items())),
+        core_s,
+    )
+
+
+def _num_workers(plan: Plan, pool: Pool) -> int:
+    """Tasks that a pool runs side by side."""
+    if pool == "relaxation":
+        return plan.relaxation_workers
+    return plan.sampling_workers if (pool, plan.mode) == ("sampling", "asynchronous") else 1
 
 
 def occupancy(intervals: Sequence[Interval], num_workers: int) -> Occupancy:

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from gcd_hpc.browse.figures import BLUE, GREY, RED, energy_cap, need_some, new_figure
 from gcd_hpc.browse.tables import exact_fractions, format_fraction
-from gcd_hpc.campaign.ledger import read_events, replay
+from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed
@@ -90,10 +90,10 @@ def _core_s(run: Path) -> tuple[dict[int, float], dict[int, float]]:
     """
     before: dict[int, float] = defaultdict(float)
     during: dict[int, float] = defaultdict(float)
-    for task, done in replay(read_events(run) if run.is_dir() else []).finished.items():
-        (before if task.stage in ("select", "train", "promote") else during)[task.version] += (
-            done.seconds * done.cores
-        )
+    state = read_state(run) if run.is_dir() else None
+    for task, done in state.finished.items() if state is not None else ():
+        is_training = task.stage in ("select", "train", "promote")
+        (before if is_training else during)[task.version] += done.core_s
     return before, during
 
 
@@ -114,7 +114,7 @@ def progress(run: Path, selection: str = "") -> Figure:
     core-hours.
 
     Raises:
-        GcdError: as ``finds`` and ``read_events`` do.
+        GcdError: as ``finds`` and ``read_state`` do.
     """
     found = finds(run, selection)
     figure = new_figure(9.6, 4.8)

@@ -7,9 +7,9 @@ from rich.text import Text
 
 from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.browse.figures import plot_egb_vs_n
-from gcd_hpc.browse.summary import StageCost, cost_table, write_summary
+from gcd_hpc.browse.summary import cost_table, write_summary
 from gcd_hpc.browse.tables import best_by_source, source_table, top_rows
-from gcd_hpc.campaign.ledger import State
+from gcd_hpc.campaign.state import State
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.run_directory import RunDirectory
 
@@ -20,32 +20,16 @@ def write_report(run_dir: Path, state: State) -> None:
     store.merge()
     if top_rows(store, num=1):
         plot_egb_vs_n(store, RunDirectory(run_dir).figure)
-    write_summary(run_dir, timings(state))
+    write_summary(run_dir, cost_of(state))
 
 
 def ending(run_dir: Path, state: State) -> RenderableType:
     """Lowest energies by source and where the time went."""
     return Group(
         source_table(best_by_source(RunStore(run_dir))),
-        cost_table(timings(state)),
+        cost_table(cost_of(state)),
         Text(
             f"{RunDirectory(run_dir).summary}, egb_vs_n.png and results.h5 hold the rest.",
             overflow="fold",
         ),
     )
-
-
-def timings(state: State) -> dict[str, StageCost]:
-    """Costs of the stages that ran, and of what lies between them, as the tables want them."""
-    cost = cost_of(state)
-    costs: dict[str, StageCost] = {
-        name: StageCost(name, one.wall_s, one.core_s, one.num_items)
-        for name, one in cost.stages.items()
-        if one.num_tasks
-    }
-    return {
-        **costs,
-        "overhead": StageCost(
-            f"overhead ({cost.overhead_share:.1%} of the wall time)", cost.overhead_s, 0.0, 0
-        ),
-    }

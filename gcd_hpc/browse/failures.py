@@ -4,8 +4,8 @@ that had to be run again or given up.
 
 import json
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from gcd_hpc.campaign.ledger import Event, read_events
+from gcd_hpc.campaign.ledger import read_state
+from gcd_hpc.campaign.state import State
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.run_directory import RunDirectory
 
@@ -40,34 +41,20 @@ def failure_rows(run_dir: str | Path) -> list[dict[str, Any]]:
     """
     run_dir = Path(run_dir)
     store = RunStore(run_dir)
-    tasks = _task_rows(read_events(run_dir) if run_dir.is_dir() else [])
+    tasks = _task_rows(read_state(run_dir) if run_dir.is_dir() else None)
     return sorted(
         tasks + _candidate_rows(run_dir, store), key=lambda row: CLASSES.index(row["class"])
     )
 
 
-def _task_rows(events: Iterable[Event]) -> list[dict[str, Any]]:
+def _task_rows(state: State | None) -> list[dict[str, Any]]:
     """One record each time that a task failed; the last one of a task says what became of it."""
-    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for event in events:
-        if event.kind == "failed":
-            again = event.data.get("retry", False)
-            # Ledgers of version 0.1 name no class: what was tried again had lost its process.
-            failure = event.data.get("class") or ("infrastructure" if again else "mistake")
-            row = _row(
-                event.data["task"],
-                "task",
-                failure,
-                event.data["reason"],
-                "run again" if again else "ended the campaign",
-            )
-            rows[event.data["task"]].append(row)
-        elif event.kind == "quarantined" and rows[event.data["task"]]:
-            rows[event.data["task"]][-1]["outcome"] = "quarantined"
-        elif event.kind == "finished":
-            for row in rows.get(event.data["task"], ()):
-                row["outcome"] = "finished later"
-    return [row for task_rows in rows.values() for row in task_rows]
+    attempts = state.account.attempts if state is not None else {}
+    return [
+        _row(one.task.name, "task", one.failure, one.reason, one.outcome)
+        for of_task in attempts.values()
+        for one in of_task
+    ]
 
 
 def _candidate_rows(run_dir: Path, store: RunStore) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Where a campaign stands, from its ledger and files alone: also while it runs."""
 
 import socket
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,8 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gcd_hpc.campaign.ledger import Event, State, read_events
+from gcd_hpc.campaign.ledger import LedgerReader, read_state
 from gcd_hpc.campaign.progress import Pace, best_so_far, clock, snapshot
+from gcd_hpc.campaign.state import State
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.stages.table import phase_name, phase_order
@@ -26,26 +28,25 @@ MEANING: dict[Status, str] = {
 }
 
 
-def read_state(run_dir: Path) -> tuple[State, list[Event]]:
-    """State and events of a run.
+def state_of(run_dir: Path) -> State:
+    """State of a run.
 
     Raises:
-        RunDirectoryError: if no campaign was started there.
+        RunDirectoryError: if no campaign was started there, or its ledger is damaged.
     """
-    events = read_events(run_dir)
-    state = State()
-    for event in events:
-        state.apply(event)
-    if state.plan is None:
-        cure = "start it with gcd-hpc campaign"
+    return _needed(run_dir, read_state(run_dir))
+
+
+def _needed(run_dir: Path, state: State | None) -> State:
+    if state is None:
         raise RunDirectoryError(
             f"{run_dir}: expected the run directory of a campaign, got no events.jsonl of one;"
-            f" {cure}"
+            " start it with gcd-hpc campaign"
         )
-    return state, events
+    return state
 
 
-def status_of(state: State, events: list[Event]) -> Status:
+def status_of(state: State) -> Status:
     """What a campaign is doing, as far as this host can tell."""
     if state.reported:
         return "complete"
@@ -53,40 +54,59 @@ def status_of(state: State, events: list[Event]) -> Status:
         return "failed"
     if state.paused:
         return "paused"
-    last = next(event for event in reversed(events) if event.kind == "opened")
-    is_here = last.data.get("host") in (None, socket.gethostname())
+    last = state.account.sessions[-1]
     # The driver of another host cannot be looked at: believe the ledger.
-    return (
-        "running"
-        if not is_here or is_alive(last.data["pid"], last.data["created"])
-        else "interrupted"
-    )
+    is_here = last.host in ("", socket.gethostname())
+    return "running" if not is_here or is_alive(last.pid, last.created) else "interrupted"
+
+
+class StatusReader:
+    """Follows a run; of its ledger only what was added is read."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._run_dir, self._reader = run_dir, LedgerReader(run_dir)
+
+    def record(self) -> dict[str, Any]:
+        """The status as plain data.
+
+        Raises:
+            RunDirectoryError: if no campaign was started there, or its ledger is damaged.
+        """
+        return _record(self._run_dir, _needed(self._run_dir, self._reader.refresh()))
 
 
 def status_record(run_dir: Path) -> dict[str, Any]:
-    """The status as plain data."""
-    state, events = read_state(run_dir)
-    assert state.plan is not None
-    config = load_campaign(RunDirectory(run_dir).config)
-    now = snapshot(config, state, run_dir, state.elapsed_s, Pace())
-    phases = {
-        phase_name(*phase): state.num_done[phase]
-        for phase in sorted(state.num_done, key=phase_order)
-    }
+    """The status as plain data.
+
+    Raises:
+        RunDirectoryError: if no campaign was started there, or its ledger is damaged.
+    """
+    return StatusReader(run_dir).record()
+
+
+def _record(run_dir: Path, state: State) -> dict[str, Any]:
+    config, status = load_campaign(RunDirectory(run_dir).config), status_of(state)
+    elapsed_s = state.elapsed_s
+    if status == "running" and state.time:
+        elapsed_s += max(0.0, time.time() - state.time)
+    now = snapshot(config, state, run_dir, elapsed_s, Pace())
+    phases = sorted(state.num_done, key=phase_order)
+    submitted = {task.name for task in state.submitted}
+    at_work = submitted & set(RunDirectory(run_dir).begun_tasks()) if status == "running" else set()
     return {
         "name": config.name,
-        "status": status_of(state, events),
+        "status": status,
         "reason": state.stopped,
         "mode": state.plan.mode,
         "doing": now.headline() if now.stage is not None else "",
-        "elapsed_s": round(state.elapsed_s, 1),
+        "elapsed_s": round(elapsed_s, 1),
         "model": state.models.get(state.version, 0),
         "rounds": state.plan.rounds,
         "tried": state.num_tried,
-        "done": phases,
-        "running": sorted(task.name for task in state.submitted),
+        "done": {phase_name(*phase): state.num_done[phase] for phase in phases},
+        "running": sorted(at_work),
         "waiting": len(state.waiting),
-        "failed_attempts": sum(event.kind == "failed" for event in events),
+        "failed_attempts": sum(map(len, state.account.attempts.values())),
         "quarantined": state.num_quarantined + len(state.quarantined),
         "best": {
             n: {"gb_energy_j_m2": energy, "source": source}

@@ -1,11 +1,10 @@
 """What a run found and what it cost: one page that is left in the run directory."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
 
+from gcd_hpc.accounts.cost import Cost
 from gcd_hpc.browse.tables import (
     TIE_J_M2,
     UNIT,
@@ -20,18 +19,7 @@ from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.run_directory import RunDirectory
 
 
-@dataclass(frozen=True)
-class StageCost:
-    """What one stage used, over all rounds."""
-
-    stage: str
-    wall_s: float
-    core_s: float
-    count: int
-    """Things that it made: candidates, training steps."""
-
-
-def write_summary(run_dir: str | Path, timings: Mapping[str, StageCost]) -> Path:
+def write_summary(run_dir: str | Path, cost: Cost) -> Path:
     """Write RUN/summary.md: energies per [n] and source, the lowest structures, the cost per stage,
     and the figure if it was drawn.
     """
@@ -49,41 +37,47 @@ def write_summary(run_dir: str | Path, timings: Mapping[str, StageCost]) -> Path
         "## Lowest structure of each [n]",
         _lowest_markdown(store),
         "## Where the time went",
-        cost_markdown(timings),
+        cost_markdown(cost),
     ]
     with replacing(run.summary) as temporary:
         temporary.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
     return run.summary
 
 
-def cost_markdown(timings: Mapping[str, StageCost]) -> str:
+def cost_markdown(cost: Cost) -> str:
     """Wall time and core time of each stage and of all."""
     lines = [
         "| stage | count | wall s | core s | core s each | share of core s |",
         "|---|--:|--:|--:|--:|--:|",
     ]
-    lines += ["| " + " | ".join(cells) + " |" for cells in _cost_rows(timings)]
+    lines += ["| " + " | ".join(cells) + " |" for cells in _cost_rows(cost)]
     return "\n".join(lines)
 
 
-def cost_table(timings: Mapping[str, StageCost]) -> Table:
+def cost_table(cost: Cost) -> Table:
     """The same for the terminal."""
     table = Table(title="Where the time went", title_style="bold", header_style="bold", box=None)
     for heading in ("stage", "count", "wall s", "core s", "core s each", "share"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
-    for cells in _cost_rows(timings):
+    for cells in _cost_rows(cost):
         table.add_row(*cells)
     return table
 
 
-def _cost_rows(timings: Mapping[str, StageCost]) -> list[list[str]]:
-    costs = list(timings.values())
-    wall_s, core_s = sum(cost.wall_s for cost in costs), sum(cost.core_s for cost in costs)
+def _cost_rows(cost: Cost) -> list[list[str]]:
+    """The stages that ran, what lies between them, and all together."""
+    ran = {name: one for name, one in cost.stages.items() if one.num_tasks}
     rows = [
-        _cost_row(cost.stage, f"{cost.count:,}", cost.wall_s, cost.core_s, core_s, cost.count)
-        for cost in costs
+        _cost_row(name, f"{one.num_items:,}", one.wall_s, one.core_s, cost.core_s, one.num_items)
+        for name, one in ran.items()
     ]
-    return [*rows, _cost_row("all", "", wall_s, core_s, core_s, 0)]
+    overhead = f"overhead ({cost.overhead_share:.1%} of the wall time)"
+    wall_s = sum(one.wall_s for one in ran.values()) + cost.overhead_s
+    return [
+        *rows,
+        _cost_row(overhead, "0", cost.overhead_s, 0.0, cost.core_s, 0),
+        _cost_row("all", "", wall_s, cost.core_s, cost.core_s, 0),
+    ]
 
 
 def _cost_row(

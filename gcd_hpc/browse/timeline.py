@@ -1,7 +1,7 @@
 """What the workers of a campaign did when, from its ledger."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gcd_hpc.browse.figures import GREY, new_figure
-from gcd_hpc.browse.status import read_state
-from gcd_hpc.campaign.ledger import Event
+from gcd_hpc.browse.status import state_of
+from gcd_hpc.campaign.state import State
 from gcd_hpc.errors import StoreError
-from gcd_hpc.stages.table import STAGES, Stage
-from gcd_hpc.stages.tasks import Task
+from gcd_hpc.stages.table import STAGES, Stage, Task
 
 LANE = 0.78
 """Height of a lane that is full, in lanes."""
@@ -32,43 +31,24 @@ class Work:
     cores: int
 
 
-def work_of(events: Sequence[Event]) -> list[Work]:
+def work_of(state: State) -> list[Work]:
     """Finished tasks, those of each session set on the campaign's own time.
 
     The ledger has two clocks: a task notes when it began in the time of day, the driver when it
     took note of the end in time of work. Their difference is that of the task which was noted with
     the least delay.
     """
-    done: list[Work] = []
-    for session in _sessions(events):
-        finished = [event for event in session if event.kind == "finished"]
-        if finished:
-            shift = min(
-                event.elapsed_s - event.data["started"] - event.data["seconds"]
-                for event in finished
-            )
-            opened_s = session[0].elapsed_s
-            for event in finished:
-                # What a driver before did not live to note ended before this session.
-                end = max(event.data["started"] + event.data["seconds"] + shift, opened_s)
-                done.append(
-                    Work(
-                        Task.parse(event.data["task"]),
-                        max(end - event.data["seconds"], 0.0),
-                        end,
-                        event.data["cores"],
-                    )
-                )
-    return done
-
-
-def _sessions(events: Iterable[Event]) -> list[list[Event]]:
-    sessions: list[list[Event]] = []
-    for event in events:
-        if event.kind == "opened":
-            sessions.append([])
-        sessions[-1].append(event)
-    return sessions
+    shifts: dict[int, float] = {}
+    for done in state.finished.values():
+        delay = done.elapsed_s - done.ended
+        shifts[done.session] = min(delay, shifts.get(done.session, delay))
+    work = []
+    for task, done in state.finished.items():
+        # What a driver before did not live to note ended before this session.
+        opened_s = state.account.sessions[done.session].elapsed_s
+        end = max(done.ended + shifts[done.session], opened_s)
+        work.append(Work(task, max(end - done.seconds, 0.0), end, done.cores))
+    return work
 
 
 def timeline(run: Path) -> Figure:
@@ -82,8 +62,8 @@ def timeline(run: Path) -> Figure:
             f"{run}: expected a run directory, whose events.jsonl tells what happened when, got a"
             " single file"
         )
-    state, events = read_state(run)
-    done = work_of(events)
+    state = state_of(run)
+    done = work_of(state)
     if not done:
         raise StoreError(f"{run}: expected finished tasks to draw, got none yet")
     stages = [stage for stage in STAGES if any(work.task.stage == stage for work in done)]
@@ -98,9 +78,9 @@ def timeline(run: Path) -> Figure:
         _draw_lane(
             axes, lane, stage, [work for work in done if work.task.stage == stage], most, unit_s
         )
-    _draw_failures(axes, events, list(reversed(stages)), unit_s)
-    for session in _sessions(events)[1:]:
-        when = session[0].elapsed_s / unit_s
+    _draw_failures(axes, state, list(reversed(stages)), unit_s)
+    for session in state.account.sessions[1:]:
+        when = session.elapsed_s / unit_s
         axes.axvline(when, color=GREY, linewidth=0.8, linestyle=(0, (3, 3)), zorder=1)
         axes.annotate(
             "resumed",
@@ -174,14 +154,12 @@ def _draw_lane(
             )
 
 
-def _draw_failures(
-    axes: Axes, events: Sequence[Event], stages: Sequence[Stage], unit_s: float
-) -> None:
+def _draw_failures(axes: Axes, state: State, stages: Sequence[Stage], unit_s: float) -> None:
     """A cross where a task failed."""
     failed = [
-        (event.elapsed_s, Task.parse(event.data["task"]).stage)
-        for event in events
-        if event.kind == "failed"
+        (attempt.elapsed_s, task.stage)
+        for task, attempts in state.account.attempts.items()
+        for attempt in attempts
     ]
     lanes = {stage: lane for lane, stage in enumerate(stages)}
     places = np.array(

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from gcd_hpc.accounts.report import Report, middle, percentile
 from gcd_hpc.browse.tables import relaxed_columns
-from gcd_hpc.campaign.ledger import SAME_ENERGY_J_M2
+from gcd_hpc.campaign.state import SAME_ENERGY_J_M2
 from gcd_hpc.store.index import RunStore
 
 

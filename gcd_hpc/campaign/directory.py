@@ -78,8 +78,8 @@ def _refuse_foreign(run: RunDirectory) -> None:
 
 
 def has_results(run: RunDirectory) -> bool:
-    """Whether something was computed in a run: the record of a task, a part, or a training set."""
-    return any(run.records()) or bool(run.all_relaxed_parts() or run.training_sets())
+    """Whether something was computed in a run: a part, or a training set."""
+    return bool(run.all_relaxed_parts() or run.training_sets())
 
 
 def check_config(run: RunDirectory, config: CampaignConfig) -> None:
@@ -124,7 +124,7 @@ def write_config(run: RunDirectory, config: CampaignConfig) -> None:
 
 def _folders(run: RunDirectory) -> tuple[Path, ...]:
     """Folders of a run's products."""
-    return run.search_part(0).parents[1], run.model_dir(1).parent, run.record("id").parent
+    return run.search_part(0).parents[1], run.model_dir(1).parent, run.begun("task").parent
 
 
 def _config_of(part: Path) -> str | None:

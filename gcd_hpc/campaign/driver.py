@@ -6,22 +6,27 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from gcd_hpc.campaign.actions import Stop
 from gcd_hpc.campaign.directory import (
     check_config,
     has_results,
     opened_run_directory,
     write_config,
 )
-from gcd_hpc.campaign.ledger import Event, Ledger, State, read_events, replay
-from gcd_hpc.campaign.policy import Stop, step
+from gcd_hpc.campaign.events import Lost, Opened, Reported
+from gcd_hpc.campaign.inputs import inputs_of, settle_inputs
+from gcd_hpc.campaign.ledger import Ledger, read_state
+from gcd_hpc.campaign.policy import step
 from gcd_hpc.campaign.progress import Progress
-from gcd_hpc.campaign.session import Outcome, Session
+from gcd_hpc.campaign.session import Outcome, run_session, software
+from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.files import cannot_write
+from gcd_hpc.stages.record import damage, discard
 from gcd_hpc.stages.table import MODULES, SEARCH, Stage
-from gcd_hpc.stages.tasks import Plan, TaskIds, lost_tasks
+from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.backend import is_disk_error
@@ -51,17 +56,16 @@ def finished_before(
     if not run.config.exists() or not has_results(run):
         return None
     check_config(run, config)
-    state = replay(read_events(run_dir))
-    if state.plan is None or not state.reported:
+    state = read_state(run_dir)
+    if state is None or not state.reported:
         return None
-    state.plan = Plan.of(config, resolve(site), until)
-    actions = step(state, Event("opened", state.elapsed_s))
+    again = Opened(plan=Plan.of(config, resolve(site), until), token="", pid=0, created=0.0)
+    state.apply(again)
+    actions = step(state, again)
     stop = actions[0] if len(actions) == 1 else None
-    return (
-        Outcome("complete", stop.reason, state, did_nothing=True)
-        if isinstance(stop, Stop)
-        else None
-    )
+    if not isinstance(stop, Stop):
+        return None
+    return Outcome("complete", stop.reason, state, did_nothing=True)
 
 
 def run_campaign(
@@ -101,32 +105,31 @@ def run_campaign(
     try:
         run = RunDirectory(run_dir)
         with opened_run_directory(run), Ledger(run_dir) as ledger:
-            state = replay(read_events(run_dir))
-            clear_up(state.drivers)
+            if ledger.state is not None:
+                clear_up(ledger.state.drivers)
             if has_results(run):
-                check_mode(run_dir, state.plan, plan)
+                if ledger.state is not None:
+                    check_mode(run_dir, ledger.state.plan, plan)
                 check_config(run, config)
             else:
                 # Nothing was computed yet: a corrected campaign takes the place of the one before.
                 ledger.clear()
-                state = State()
+                run.inputs.unlink(missing_ok=True)
             run.remove_leftovers()
             run.pause.unlink(missing_ok=True)
-            addresses = TaskIds(config, prepare(run_dir, config, campaign_folder), plan.mode)
+            potential_sha256 = prepare(run_dir, config, campaign_folder)
+            settle_inputs(run_dir, inputs_of(run_dir, config, potential_sha256))
             write_config(run, config)
             with progress or Progress() as display:
-                for task, reason in lost_tasks(run_dir, state.finished).items():
-                    display.note(f"{task.name} is run again: {reason}")
-                    event = Event("lost", state.elapsed_s, {"task": task.name, "reason": reason})
-                    ledger.append(event)
-                    state.apply(event)
-                outcome = Session(
-                    config, site, run_dir, modules, addresses, ledger, state, display, called
-                ).run(plan)
+                if ledger.state is not None:
+                    _look_at_the_past(run_dir, ledger, ledger.state, display)
+                outcome = run_session(config, site, run_dir, plan, modules, ledger, display, called)
                 if outcome.status == "complete":
                     if report is not None:
-                        report(run_dir, state)
-                    ledger.append(Event("reported", state.elapsed_s))
+                        report(run_dir, outcome.state)
+                    ledger.append(
+                        Reported(elapsed_s=outcome.state.elapsed_s, time=round(time.time(), 3))
+                    )
                 return outcome
     except OSError as error:
         if not is_disk_error(error):
@@ -134,13 +137,30 @@ def run_campaign(
         raise cannot_write(error.filename or run_dir, error) from error
 
 
-def check_mode(run_dir: Path, before: Plan | None, plan: Plan) -> None:
+def _look_at_the_past(run_dir: Path, ledger: Ledger, state: State, display: Progress) -> None:
+    """Say which software began the run, and discard products that are damaged: their tasks are run
+    again.
+    """
+    before, now = state.account.sessions[-1].package, software()
+    if before not in ("", now):
+        display.note(f"{now} goes on with what {before} began")
+    num_chunks = state.plan.num_sample_chunks
+    for task, done in list(state.finished.items()):
+        reason = damage(run_dir, task, num_chunks, done.num_bytes)
+        if reason:
+            display.note(f"{task.name} is run again: {reason}")
+            discard(run_dir, task, num_chunks)
+            now_s = round(time.time(), 3)
+            ledger.append(Lost(elapsed_s=state.elapsed_s, time=now_s, task=task, reason=reason))
+
+
+def check_mode(run_dir: Path, before: Plan, plan: Plan) -> None:
     """A run keeps the mode that it was started in: tasks of the two modes are cut differently.
 
     Raises:
         RunDirectoryError: if the site asks for the other mode.
     """
-    if before is not None and before.mode != plan.mode:
+    if before.mode != plan.mode:
         cure = "choose a site of the old mode or another --run-dir"
         raise RunDirectoryError(
             f"{run_dir} holds a campaign in {before.mode} mode, got a site with mode: {plan.mode};"

@@ -2,16 +2,20 @@
 finished.
 """
 
-import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from gcd_hpc.campaign.ledger import State, read_events, replay
+from gcd_hpc.campaign.events import Finished
+from gcd_hpc.campaign.ledger import LedgerReader
+from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
-from gcd_hpc.errors import ConfigError, RunDirectoryError, StoreError
-from gcd_hpc.stages.tasks import output_path, read_record
+from gcd_hpc.errors import CheckpointError, ConfigError, RunDirectoryError, StoreError
+from gcd_hpc.stages.record import product_bytes, product_files, record_of
+from gcd_hpc.stages.result import StageResult
+from gcd_hpc.stages.table import SEARCH, STAGES, WHOLE, Task
 from gcd_hpc.store.copies import verify_results
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.index import RunStore
@@ -41,17 +45,20 @@ def verify(
     """
     files = files_of(path)
     # Before the files: what is finished now is on disk, whatever a campaign at work does meanwhile.
-    state = replay(read_events(path)) if path.is_dir() else State()
+    state, told = _ledger_of(path) if path.is_dir() else (None, {})
     for file in files:
         verify_file(file, report, advance)
     if path.is_dir():
         verify_potential(path, report)
-        _verify_outputs(path, state, report)
-        _verify_numbers(path, state, report)
-        _verify_candidates(path, state, report)
+        if state is None:
+            _verify_numbers(path, report)
+        else:
+            _verify_products(path, state, told, report)
+        num_batches = state.plan.num_batches if state is not None else 1
+        _verify_candidates(path, num_batches, report)
         parts, results = RunStore(path).part_paths(), RunDirectory(path).results
         if results in files and parts != [results]:
-            if state.plan is None or state.reported:
+            if state is None or state.reported:
                 verify_results(results, parts, report)
             else:
                 report.skipped("results", f"{results}: written again when the campaign ends")
@@ -80,55 +87,92 @@ def files_of(path: Path) -> list[Path]:
     return files
 
 
-def _verify_outputs(run_dir: Path, state: State, report: Report) -> None:
-    """Results of tasks that the ledger or a record calls finished."""
-    missing = set()
-    for task in state.finished:
+def _verify_products(
+    run_dir: Path, state: State, results: Mapping[Task, StageResult], report: Report
+) -> None:
+    """Products of finished tasks: there, as large as they were, with records that say what the
+    ledger and their own rows say.
+    """
+    num_chunks = state.plan.num_sample_chunks
+    for task, done in state.finished.items():
         report.looked_at("shards")
-        path = output_path(run_dir, task)
-        if not path.exists() and task not in state.lost:
-            missing.add(path)
-            report.found(
-                "shards",
-                f"the result of {task.name}, which was finished",
-                "no such file",
-                file=path,
-            )
-    num_foreign = 0
-    for path in RunDirectory(run_dir).records():
-        record = read_record(run_dir, path.stem)
-        if record is None:
-            if _is_json(path):
-                num_foreign += 1
-            else:
-                report.found("shards", "the record of a finished task", "no JSON", file=path)
+        files = product_files(run_dir, task, num_chunks)
+        missing = [path for path in files if not path.is_file()]
+        if missing:
+            expected = f"the result of {task.name}, which was finished"
+            report.found("shards", expected, "no such file", file=missing[0])
             continue
-        for name, size in record.files.items():
-            report.looked_at("shards")
-            try:
-                file = RunDirectory(run_dir).inside(name)
-            except RunDirectoryError:
-                report.found("shards", "files of this run", name, file=path)
-                continue
-            got = file.stat().st_size if file.is_file() else None
-            if got != size and file not in missing:
-                report.found(
-                    "shards",
-                    f"{size} bytes, as {record.task} left it",
-                    "no such file" if got is None else got,
-                    file=file,
-                )
-    if num_foreign:
-        report.skipped(
-            "shards",
-            f"{run_dir}: {num_foreign} records of another version of gcd-hpc, which name no files",
-        )
+        got = product_bytes(run_dir, task, num_chunks)
+        if done.num_bytes not in (0, got):
+            expected = f"{done.num_bytes} bytes, as {task.name} left it"
+            report.found("shards", expected, got, file=files[0])
+        for path in files:
+            _verify_record(path, task, results[task], report)
+    for path, task in _products_on_disk(run_dir):
+        if not {task, replace(task, chunk=WHOLE)} & (state.finished.keys() | state.submitted):
+            expected = f"a line about {task.name} in {RunDirectory(run_dir).ledger.name}"
+            report.found("shards", expected, "none", file=path)
 
 
-def _verify_numbers(run_dir: Path, state: State, report: Report) -> None:
-    """Without a ledger, parts are numbered without a gap."""
-    if state.plan is not None:
+def _verify_record(path: Path, task: Task, result: StageResult, report: Report) -> None:
+    """The record in one file of a product, against the ledger and the rows."""
+    try:
+        record = record_of(path, task)
+    except RunDirectoryError:
+        report.skipped("shards", f"{path}: no record: an earlier version of gcd-hpc made it")
         return
+    except CheckpointError as error:
+        report.found("shards", f"the record of {task.name}", error, file=path)
+        return
+    if not task.is_whole_sampling and record.result != result:
+        expected = f"the results that the ledger has of {task.name}"
+        report.found("shards", expected, "others in its record", file=path)
+    best = _best(path, record.result) if STAGES[task.stage].is_relaxation else None
+    if best is not None and best != record.result.best:
+        expected = f"the lowest energies that its record has: {dict(record.result.best)}"
+        report.found("shards", expected, best, file=path)
+
+
+def _best(path: Path, result: StageResult) -> dict[int, float] | None:
+    """Lowest energies of the rows of a part by n_index; None if they cannot be read."""
+    try:
+        columns = read_columns([path], ["status", "n_fraction", "gb_energy_j_m2"])
+    except StoreError:
+        return None
+    best: dict[int, float] = {}
+    for status, fraction, energy in zip(
+        *(values.tolist() for values in columns.values()), strict=True
+    ):
+        if status == "ok" and result.atoms_per_plane:
+            index = round(fraction * result.atoms_per_plane) % result.atoms_per_plane
+            best[index] = min(energy, best.get(index, energy))
+    return best
+
+
+def _products_on_disk(run_dir: Path) -> Iterator[tuple[Path, Task]]:
+    """Parts of a run and the tasks that make them."""
+    run = RunDirectory(run_dir)
+    for path in run.search_parts():
+        yield path, Task(SEARCH, 0, part_number(path))
+    for version in run.versions():
+        for path in run.sampled_parts(version):
+            yield path, Task("sample", version, part_number(path))
+        for path in run.relaxed_parts(version):
+            yield path, Task("relax", version, part_number(path))
+
+
+def _ledger_of(run_dir: Path) -> tuple[State | None, dict[Task, StageResult]]:
+    """The state of a run, and what its ledger says of each finished task."""
+    reader, told = LedgerReader(run_dir), {}
+    for event in reader.new_events():
+        reader.take(event)
+        if isinstance(event, Finished):
+            told[event.task] = event.result
+    return reader.state, told
+
+
+def _verify_numbers(run_dir: Path, report: Report) -> None:
+    """Without a ledger, parts are numbered without a gap."""
     for folder in RunDirectory(run_dir).part_folders():
         numbers = [part_number(path) for path in parts_in(folder)]
         for number in sorted(set(range(max(numbers, default=0))) - set(numbers)):
@@ -140,7 +184,7 @@ def _verify_numbers(run_dir: Path, state: State, report: Report) -> None:
             )
 
 
-def _verify_candidates(run_dir: Path, state: State, report: Report) -> None:
+def _verify_candidates(run_dir: Path, num_batches: int, report: Report) -> None:
     """Each part holds the candidates of its number, relaxed ones those that were sampled."""
     try:
         config = load_campaign(RunDirectory(run_dir).config)
@@ -151,7 +195,6 @@ def _verify_candidates(run_dir: Path, state: State, report: Report) -> None:
         got = _indices(path)
         if got is not None:
             _compare(path, expected, got, report)
-    num_batches = state.plan.num_batches if state.plan else 1
     for version in RunDirectory(run_dir).versions():
         _verify_batches(run_dir, version, num_batches, report)
 
@@ -221,11 +264,3 @@ def _indices(path: Path) -> list[int] | None:
         return [int(index) for index in read_columns([path], ["index"])["index"]]
     except StoreError:
         return None
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_text())
-        return True
-    except ValueError:
-        return False

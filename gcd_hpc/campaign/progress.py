@@ -11,9 +11,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gcd_hpc.campaign.ledger import State
+from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.stages.table import STAGES, Stage
+from gcd_hpc.stages.table import SEARCH, STAGES, Stage
 from gcd_hpc.store.run_directory import RunDirectory
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -162,7 +162,6 @@ def snapshot(
     config: CampaignConfig, state: State, run_dir: Path, elapsed_s: float, pace: Pace
 ) -> Snapshot:
     """The campaign as its state and the files of a running stage tell it."""
-    assert state.plan is not None
     if state.is_flowing:
         return _flow_snapshot(config, state, run_dir, elapsed_s, pace)
     stage, version = next(
@@ -189,7 +188,6 @@ def _flow_snapshot(
     config: CampaignConfig, state: State, run_dir: Path, elapsed_s: float, pace: Pace
 ) -> Snapshot:
     """Where stages overlap: candidates relaxed, those that wait, and the model in the making."""
-    assert state.plan is not None
     done = sum(finished.num for task, finished in state.finished.items() if task.stage == "relax")
     total = config.sampling.num_candidates * state.plan.rounds
     detail = f"{len(state.waiting)} relaxations wait"
@@ -245,12 +243,12 @@ def _counts(
 
 def best_so_far(state: State) -> dict[str, tuple[float, str]]:
     """Lowest energy at each [n] and where it came from, the earliest source first among equals."""
-    best: dict[str, tuple[float, str]] = {}
+    best: dict[int, tuple[float, str]] = {}
     for version, energies in sorted(state.best.items()):
-        for n_fraction, energy in energies.items():
-            if n_fraction not in best or energy < best[n_fraction][0]:
-                best[n_fraction] = energy, f"model {version}" if version else "search"
-    return dict(sorted(best.items(), key=lambda item: float(item[0])))
+        for n_index, energy in energies.items():
+            if n_index not in best or energy < best[n_index][0]:
+                best[n_index] = energy, f"model {version}" if version else SEARCH
+    return {f"{n_index / state.atoms_per_plane:g}": best[n_index] for n_index in sorted(best)}
 
 
 def training_progress(run_dir: Path, version: int) -> tuple[float, float, str]:

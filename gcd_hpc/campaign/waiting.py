@@ -6,10 +6,10 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from gcd_hpc.stages.tasks import Task
+from gcd_hpc.stages.table import Task
 
-Scores = Sequence[tuple[str, float]]
-"""[n] and estimated E_gb in J/m^2 of each candidate of a task."""
+Scores = Sequence[tuple[int, float]]
+"""n_index and estimated E_gb in J/m^2 of each candidate of a task."""
 NOTICEABLE_J_M2 = 1e-3
 """A best energy that falls by less does not change the order."""
 
@@ -19,7 +19,7 @@ class Waiting:
     """Tasks that wait, with the scores of their candidates."""
 
     scores: dict[Task, Scores] = field(default_factory=dict)
-    lowest: dict[str, float] = field(default_factory=dict)
+    lowest: dict[int, float] = field(default_factory=dict)
     """Lowest relaxed energy of each [n], J/m^2."""
     heap: list[tuple[float, Task]] = field(default_factory=list)
     """Tasks removed since stay in it until they come to the top."""
@@ -38,11 +38,11 @@ class Waiting:
         while self.heap and self.heap[0][1] not in self.scores:
             heapq.heappop(self.heap)
 
-    def learn(self, n_fraction: str, energy_j_m2: float) -> bool:
+    def learn(self, n_index: int, energy_j_m2: float) -> bool:
         """Take note of a relaxed energy; whether it changes the order."""
-        before = self.lowest.get(n_fraction, float("inf"))
+        before = self.lowest.get(n_index, float("inf"))
         if energy_j_m2 < before:
-            self.lowest[n_fraction] = energy_j_m2
+            self.lowest[n_index] = energy_j_m2
         return energy_j_m2 < before - NOTICEABLE_J_M2
 
     def rank(self) -> None:
@@ -66,6 +66,6 @@ class Waiting:
         comes first.
         """
         return min(
-            (score - self.lowest.get(n_fraction, float("inf")) for n_fraction, score in scores),
+            (score - self.lowest.get(n_index, float("inf")) for n_index, score in scores),
             default=0.0,
         )

@@ -30,14 +30,15 @@ def status(
       gcd-hpc status runs/w_sigma5
       gcd-hpc status runs/w_sigma5 --watch
     """
-    from gcd_hpc.browse.status import status_record, status_view
+    from gcd_hpc.browse.status import StatusReader, status_view
 
+    reader = StatusReader(run)
     if json:
-        print_json(status_record(run))
+        print_json(reader.record())
     elif watch:
-        _watch(lambda: status_view(status_record(run)))
+        _watch(lambda: status_view(reader.record()))
     else:
-        console().print(status_view(status_record(run)))
+        console().print(status_view(reader.record()))
 
 
 def failures(
@@ -99,13 +100,13 @@ def report(
         say(str(write_report(run, html, structures)))
         return
     from gcd_hpc.accounts.report import report_of
-    from gcd_hpc.browse.status import read_state
+    from gcd_hpc.browse.status import state_of
     from gcd_hpc.browse.usage import report_record, report_table, unique_low_energy
     from gcd_hpc.config.loader import load_campaign
 
-    _, events = read_state(run)
+    state = state_of(run)
     window = load_campaign(RunDirectory(run).config).selection.energy_window_j_m2
-    record = report_record(report_of(events), unique_low_energy(run, window))
+    record = report_record(report_of(state), unique_low_energy(run, window))
     if json:
         print_json(record)
     else:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,19 @@ METADATA_KEY = "gcd_hpc"
 DIGEST_SIZE = hashlib.sha256().digest_size
 
 
-def save(path: str | os.PathLike[str], weights: dict[str, Tensor], metadata: dict[str, Any]) -> str:
+def save(
+    path: str | os.PathLike[str],
+    weights: dict[str, Tensor],
+    metadata: dict[str, Any],
+    entries: Mapping[str, str] | None = None,
+) -> str:
     """Writes a model file.
 
     Args:
         weights: state dict.
         metadata: anything that JSON can hold; "sha256" is added.
+        entries: texts that stand beside the metadata and are no part of the model's identity, such
+            as when it was made.
 
     Returns:
         The sha256 of weights and metadata: the model's identity.
@@ -39,7 +47,9 @@ def save(path: str | os.PathLike[str], weights: dict[str, Tensor], metadata: dic
     digest = _hash(tensors, metadata)
     text = json.dumps({**metadata, "sha256": digest}, sort_keys=True)
     with replacing(Path(path)) as temporary:
-        temporary.write_bytes(safetensors.torch.save(tensors, {METADATA_KEY: text}))
+        temporary.write_bytes(
+            safetensors.torch.save(tensors, {**(entries or {}), METADATA_KEY: text})
+        )
     return digest
 
 

@@ -21,8 +21,10 @@ from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.sampler import Model, Sampler
 from gcd_hpc.learning.training import Objective, Process, training_batches
 from gcd_hpc.networks.checkpoint import load
+from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.result import StageResult
+from gcd_hpc.stages.table import Task
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
@@ -72,13 +74,12 @@ class Verdict:
 def promote(run_dir: str, version: int) -> StageResult:
     """Decide whether model ``version`` takes the place of the one in use, and write it down."""
     torch.set_num_threads(1)
-    started, folder, setting = time.perf_counter(), Path(run_dir), load_boundary_system(run_dir)
+    started, begun = time.perf_counter(), begin(Task("promote", version))
+    folder, setting = Path(run_dir), load_boundary_system(run_dir)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     verdict = judge(folder, setting, version, device)
-    with replacing(RunDirectory(folder).promotion(version)) as temporary:
-        temporary.write_text(json.dumps(asdict(verdict), indent=1) + "\n")
     canaries = verdict.canaries or Canaries("", 0, 0, 0, None)
-    return StageResult(
+    result = StageResult(
         num=canaries.num,
         ok=canaries.num - canaries.failed - canaries.invalid,
         failed=canaries.failed,
@@ -88,6 +89,10 @@ def promote(run_dir: str, version: int) -> StageResult:
         promoted=verdict.promoted,
         reason=verdict.reason,
     )
+    with replacing(RunDirectory(folder).promotion(version)) as temporary:
+        content = asdict(verdict) | begun.attribute(result)
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+    return result
 
 
 def judge(run_dir: Path, setting: BoundarySystem, version: int, device: torch.device) -> Verdict:

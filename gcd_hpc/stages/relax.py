@@ -13,8 +13,10 @@ from gcd_hpc.errors import GcdError
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.stages.launched import launcher_rank
 from gcd_hpc.stages.ranking import batches_of, lowest_learned
+from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate, worker_child
 from gcd_hpc.stages.result import StageResult, relaxed_result
+from gcd_hpc.stages.table import Task
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, num_chunks
@@ -28,7 +30,8 @@ def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) ->
         chunk: number of the relaxed part: batch ``chunk % num_batches`` of the sampled part ``chunk
             // num_batches``.
     """
-    started, setting, folder = time.perf_counter(), load_boundary_system(run_dir), Path(run_dir)
+    started, begun = time.perf_counter(), begin(Task("relax", version, chunk))
+    setting, folder = load_boundary_system(run_dir), Path(run_dir)
     lowest = lowest_learned(folder, version)
     sampled = read_part(RunDirectory(folder).sampled_part(version, chunk // num_batches))
     batch = batches_of(sampled, lowest, num_batches)[chunk % num_batches]
@@ -44,16 +47,16 @@ def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) ->
         )
         for row in batch
     ]
-    write_part(
-        RunDirectory(folder).relaxed_part(version, chunk), rows, campaign_provenance(setting.config)
-    )
-    return relaxed_result(
+    result = relaxed_result(
         rows,
         setting.bicrystal.atoms_per_plane,
         time.perf_counter() - started,
         setting.config.selection.energy_window_j_m2,
         worth.lowest,
     )
+    origin = campaign_provenance(setting.config) | begun.attribute(result)
+    write_part(RunDirectory(folder).relaxed_part(version, chunk), rows, origin)
+    return result
 
 
 def main(arguments: list[str]) -> int:

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
+from pydantic import ConfigDict
 
 from gcd_hpc.store.schema import Candidate
 
@@ -17,9 +18,12 @@ Scored = tuple[int, float]
 class StageResult:
     """Counts, time and findings of one finished task.
 
-    In memory [n] is the integer ``n_index`` of ``atoms_per_plane``. In JSON, which the ledger
-    keeps, it is the fraction n_index / atoms_per_plane.
+    [n] is the integer ``n_index`` of ``atoms_per_plane``, the number of atoms in a plane.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        strict=True, extra="forbid", allow_inf_nan=False
+    )
 
     num: int = 0
     """Candidates that the task worked on."""
@@ -44,63 +48,6 @@ class StageResult:
     promoted: bool | None = None
     reason: str = ""
     """Reason of a verdict."""
-
-    def to_json(self) -> dict[str, Any]:
-        """A plain dictionary without the fields that hold their default, apart from the counts."""
-        plain = {
-            "num": self.num,
-            "ok": self.ok,
-            "failed": self.failed,
-            "invalid": self.invalid,
-            "seconds": self.seconds,
-            "best": {f"{self._fraction(index):.6g}": energy for index, energy in self.best.items()},
-        }
-        rest = {
-            "quarantined": self.quarantined,
-            "atoms_per_plane": self.atoms_per_plane,
-            "low": self._pairs(self.low),
-            "queue": [self._pairs(batch) for batch in self.queue],
-            "reason": self.reason,
-        }
-        verdict = {"model": self.model, "promoted": self.promoted}
-        return (
-            plain
-            | {name: value for name, value in rest.items() if value}
-            | {name: value for name, value in verdict.items() if value is not None}
-        )
-
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any], atoms_per_plane: int = 0) -> "StageResult":
-        """The result that ``to_json`` wrote; unknown keys are left out.
-
-        Args:
-            atoms_per_plane: for results written before this number was kept with them.
-
-        Raises:
-            ValueError: if a field has a value of another kind.
-        """
-        num_plane = plain.get("atoms_per_plane", atoms_per_plane)
-
-        def scored(pairs: Iterable[Any]) -> tuple[Scored, ...]:
-            return tuple((round(n * num_plane), float(energy)) for n, energy in pairs)
-
-        try:
-            names = {item.name for item in fields(cls)} - {"best", "low", "queue"}
-            return cls(
-                **{name: plain[name] for name in names & plain.keys()}
-                | {"atoms_per_plane": num_plane},
-                best=dict(scored((float(n), e) for n, e in plain.get("best", {}).items())),
-                low=scored(plain.get("low", ())),
-                queue=tuple(scored(batch) for batch in plain.get("queue", ())),
-            )
-        except (TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"not the result of a task: {error}") from error
-
-    def _fraction(self, n_index: int) -> float:
-        return n_index / self.atoms_per_plane
-
-    def _pairs(self, scored: Iterable[Scored]) -> list[list[float]]:
-        return [[self._fraction(index), energy] for index, energy in scored]
 
 
 def relaxed_result(

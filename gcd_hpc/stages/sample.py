@@ -6,55 +6,55 @@ makes the same chunks one by one in a worker.
 """
 
 import functools
-import json
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from gcd_hpc.errors import GcdError, LaunchError
-from gcd_hpc.files import replacing
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.stages.launched import launcher_rank
 from gcd_hpc.stages.ranking import batches_of, lowest_learned, queue_entries, with_score
+from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.result import StageResult
-from gcd_hpc.store.parts import read_part, write_part
+from gcd_hpc.stages.table import Task
+from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, chunk_indices, num_chunks
+from gcd_hpc.store.schema import Candidate
 
 
 def sample_task(run_dir: str, version: int, chunk: int) -> StageResult:
     """Make one whole chunk of a round in this worker, score it, and report in which order its
     batches are worth relaxing.
-
-    A chunk on disk is not made again; the report is the same.
     """
+    begun = begin(Task("sample", version, chunk))
     torch.set_num_threads(1)  # more would change the order of sums, and with it the last bits
     folder, system = Path(run_dir), load_boundary_system(run_dir)
     sampling, path = system.config.sampling, RunDirectory(folder).sampled_part(version, chunk)
-    if path.exists():
-        rows = read_part(path)
-    else:
-        indices = range(chunk * sampling.chunk_size, (chunk + 1) * sampling.chunk_size)
-        child = worker_child(run_dir)
-        made = kept_sampler(run_dir, version).sample(indices)
-        rows = [with_score(system, child, row) for row in made]
-        write_part(path, rows, campaign_provenance(system.config))
+    indices = range(chunk * sampling.chunk_size, (chunk + 1) * sampling.chunk_size)
+    child = worker_child(run_dir)
+    made = kept_sampler(run_dir, version).sample(indices)
+    rows = [with_score(system, child, row) for row in made]
     batches = batches_of(
         rows, lowest_learned(folder, version), num_chunks(sampling.chunk_size, sampling.relax_batch)
     )
-    num_invalid = sum(row.status == "invalid" for row in rows)
     num_plane = system.bicrystal.atoms_per_plane
+    scores = queue_entries(batches)
+    result = replace(sampled_result(rows), atoms_per_plane=num_plane, queue=scores)
+    write_part(path, rows, campaign_provenance(system.config) | begun.attribute(result))
+    return result
+
+
+def sampled_result(rows: list[Candidate]) -> StageResult:
+    """The result of a chunk of candidates that were not relaxed yet."""
+    num_invalid = sum(row.status == "invalid" for row in rows)
+    seconds = sum(row.sample_s for row in rows)
     return StageResult(
-        num=len(rows),
-        ok=len(rows) - num_invalid,
-        invalid=num_invalid,
-        seconds=sum(row.sample_s for row in rows),
-        atoms_per_plane=num_plane,
-        queue=queue_entries(batches),
+        num=len(rows), ok=len(rows) - num_invalid, invalid=num_invalid, seconds=seconds
     )
 
 
@@ -70,7 +70,7 @@ def sample_chunks(run_dir: Path, version: int, rank: int, num_ranks: int, on_nod
     Args:
         on_node: number of this rank on its node, which chooses its GPU.
     """
-    started, files = time.perf_counter(), RunDirectory(run_dir)
+    files = RunDirectory(run_dir)
     config = load_boundary_system(str(run_dir)).config
     num, size = config.sampling.num_candidates, config.sampling.chunk_size
     gpu = f"cuda:{on_node % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
@@ -78,13 +78,11 @@ def sample_chunks(run_dir: Path, version: int, rank: int, num_ranks: int, on_nod
     for chunk in range(rank, num_chunks(num, size), num_ranks):
         path = files.sampled_part(version, chunk)
         if not path.exists():
+            begun = begin(Task("sample", version, chunk), num_ranks)
             rows = sampler.sample(chunk_indices(num, size, chunk))
-            write_part(path, rows, campaign_provenance(config))
+            origin = campaign_provenance(config) | begun.attribute(sampled_result(rows))
+            write_part(path, rows, origin)
             print(f"chunk {chunk} by rank {rank} of {num_ranks}", flush=True)
-    if rank == 0:
-        done = {"num_steps": num, "seconds": time.perf_counter() - started}
-        with replacing(files.sampling_progress(version)) as temporary:
-            temporary.write_text(json.dumps(done))
 
 
 def main(arguments: list[str]) -> int:

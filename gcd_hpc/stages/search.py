@@ -9,8 +9,10 @@ from gcd_hpc.learning.candidates import new_candidate, with_structure
 from gcd_hpc.search.tries import search_start
 from gcd_hpc.seeds import SEARCH, generator
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
+from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.relaxing import ScreenWindow, mark_as_bug, relax_candidate, worker_child
 from gcd_hpc.stages.result import StageResult, relaxed_result
+from gcd_hpc.stages.table import Task
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
@@ -19,21 +21,24 @@ from gcd_hpc.store.schema import Candidate
 
 def search_chunk(run_dir: str, chunk: int) -> StageResult:
     """Try and relax the structures of one chunk and write its part file."""
-    started, setting = time.perf_counter(), load_boundary_system(run_dir)
+    started, begun = time.perf_counter(), begin(Task("search", 0, chunk))
+    setting = load_boundary_system(run_dir)
     config = setting.config
     worth = ScreenWindow(config.relaxation.screen_window_j_m2, {})
     indices = chunk_indices(config.search.num_tries, config.search.chunk_size, chunk)
     rows = [
         search_one(setting, worker_child(run_dir), index, worth, Path(run_dir)) for index in indices
     ]
-    write_part(RunDirectory(run_dir).search_part(chunk), rows, campaign_provenance(config))
-    return relaxed_result(
+    result = relaxed_result(
         rows,
         setting.bicrystal.atoms_per_plane,
         time.perf_counter() - started,
         config.selection.energy_window_j_m2,
         worth.lowest,
     )
+    origin = campaign_provenance(config) | begun.attribute(result)
+    write_part(RunDirectory(run_dir).search_part(chunk), rows, origin)
+    return result
 
 
 def search_one(

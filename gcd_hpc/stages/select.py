@@ -12,7 +12,9 @@ from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import grid_of
 from gcd_hpc.learning.batches import fits
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.result import StageResult
+from gcd_hpc.stages.table import Task
 from gcd_hpc.store.parts import read_columns, read_part, write_part
 from gcd_hpc.store.physics import row_fault
 from gcd_hpc.store.provenance import campaign_provenance
@@ -32,7 +34,7 @@ def select(run_dir: str, version: int) -> StageResult:
     Raises:
         StoreError: if no structure lies in the energy window.
     """
-    started = time.perf_counter()
+    started, begun = time.perf_counter(), begin(Task("select", version))
     folder, setting = Path(run_dir), load_boundary_system(run_dir)
     chosen = choose(setting, RunDirectory(folder).known_parts(version))
     if not chosen:
@@ -40,10 +42,10 @@ def select(run_dir: str, version: int) -> StageResult:
             f"{run_dir}: no relaxed structure lies in the energy window of selection; search longer"
             " or widen the window"
         )
-    write_part(
-        RunDirectory(folder).training_set(version), chosen, campaign_provenance(setting.config)
-    )
-    return StageResult(num=len(chosen), ok=len(chosen), seconds=time.perf_counter() - started)
+    result = StageResult(num=len(chosen), ok=len(chosen), seconds=time.perf_counter() - started)
+    origin = campaign_provenance(setting.config) | begun.attribute(result)
+    write_part(RunDirectory(folder).training_set(version), chosen, origin)
+    return result
 
 
 def choose(setting: BoundarySystem, parts: Iterable[Path]) -> list[Candidate]:

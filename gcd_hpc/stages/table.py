@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic_core import core_schema
 
 from gcd_hpc.store.run_directory import RunDirectory
 
@@ -14,6 +16,7 @@ Pool = Literal["training", "sampling", "relaxation"]
 POOLS: tuple[Pool, ...] = ("training", "sampling", "relaxation")
 WHOLE = -1
 """Chunk of a task that is all of its stage."""
+_LONGEST_NAME = 40
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,9 @@ class StageSpec:
     and the function is called chunk by chunk.
     """
     progress: Callable[[RunDirectory, int], Path] | None = None
-    """File in which a launched stage reports its progress, from run directory and version."""
+    """File that a launched stage writes anew from time to time, beside its log: from run directory
+    and version.
+    """
     is_relaxation: bool = False
     """One task for each chunk; its candidates are relaxed and count as tried."""
 
@@ -116,7 +121,6 @@ _SPECS = (
         product=lambda run, version, chunk: run.sampled_part(version, chunk),
         colour="#d55e00",
         launcher="mpiexec",
-        progress=RunDirectory.sampling_progress,
     ),
     StageSpec(
         "relax",
@@ -137,6 +141,65 @@ STAGES: dict[Stage, StageSpec] = {spec.name: spec for spec in _SPECS}
 SEARCH, *ROUND = STAGES
 """The stage that begins a campaign; the stages of each round."""
 MODULES: dict[Stage, str] = {spec.name: spec.module for spec in _SPECS}
+
+
+@dataclass(frozen=True, order=True)
+class Task:
+    """One unit of work: a chunk of the search, or of version ``version`` of the model everything
+    else.
+    """
+
+    stage: Stage
+    version: int = 0
+    chunk: int = WHOLE
+
+    @property
+    def name(self) -> str:
+        """``search-00012``, ``train-01`` or ``relax-01-00003``: the name in the ledger and of the
+        log file.
+        """
+        version = f"-{self.version:02d}" if self.stage != SEARCH else ""
+        return f"{self.stage}{version}" + (f"-{self.chunk:05d}" if self.chunk != WHOLE else "")
+
+    @property
+    def phase(self) -> tuple[Stage, int]:
+        """Stage and version: what the task is a part of."""
+        return self.stage, self.version
+
+    @property
+    def is_whole_sampling(self) -> bool:
+        """One parallel job makes all chunks of a round, each a file with its own record."""
+        return self.chunk == WHOLE and STAGES[self.stage].launcher == "mpiexec"
+
+    @classmethod
+    def parse(cls, name: str) -> "Task":
+        """The task of a name.
+
+        Raises:
+            ValueError: if no task has this name.
+        """
+        stage, *numbers = name.split("-")
+        if stage in STAGES and len(name) < _LONGEST_NAME and all(map(_is_number, numbers)):
+            values = [int(number) for number in numbers]
+            version_and_chunk = [*([0] if stage == SEARCH else []), *values, WHOLE]
+            task = cls(stage, *version_and_chunk[:2])
+            has_chunk = task.chunk != WHOLE or not STAGES[stage].is_relaxation
+            if task.name == name and has_chunk:
+                return task
+        raise ValueError(f"expected the name of a task, got {name[:_LONGEST_NAME]!r}")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        """In JSON a task is its name."""
+        return core_schema.no_info_after_validator_function(
+            cls.parse,
+            core_schema.str_schema(strict=True),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda task: task.name),
+        )
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def is_launched(stage: Stage, mode: Mode) -> bool:

@@ -30,6 +30,9 @@ from gcd_hpc.learning.decoding import prepare_decoder
 from gcd_hpc.learning.training import BoundaryTraining, Process, training_batches
 from gcd_hpc.networks.checkpoint import load, load_state, save, save_state
 from gcd_hpc.stages.launched import STORE_NAME
+from gcd_hpc.stages.record import begin
+from gcd_hpc.stages.result import StageResult
+from gcd_hpc.stages.table import Task
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 
@@ -138,6 +141,7 @@ def train(
         Paused: if it was asked to stop; the same call goes on from there.
         TrainingError: if its numbers stop being finite; no model file is written then.
     """
+    begun = begin(Task("train", version), process.world)
     files = RunDirectory(run_dir)
     system = load_boundary_system(str(run_dir))
     training = system.config.training
@@ -162,6 +166,7 @@ def train(
         state.restore(saved)
     if process.rank == 0:
         prepare_decoder(run_dir, system, structures)
+    started = time.perf_counter()
     try:
         run(state, files, version, pause or Pause(files.pause), on_step)
     except TrainingError as error:
@@ -178,7 +183,9 @@ def train(
             "network": system.config.network.model_dump(),
             "num_parts": process.num_parts,
         }
-        save(files.model_file(version), state.trainer.average.weights, metadata)
+        result = StageResult(num=num_steps, seconds=time.perf_counter() - started)
+        entries = begun.attribute(result)
+        save(files.model_file(version), state.trainer.average.weights, metadata, entries)
         files.training_state(version).unlink(missing_ok=True)
     process.wait_for_all()
 

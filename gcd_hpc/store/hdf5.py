@@ -54,8 +54,8 @@ SCHEMA_IN_SHORT = (
     " atoms/*. Every dataset has units, long_name and meaning; docs/schema.md of gcd-hpc has the"
     " table."
 )
-OF_THE_FILE = ("creator", "schema", "schema_version", "NX_class", "default", "crc32")
-"""Attributes of every file, whatever it holds."""
+OF_THE_FILE = ("creator", "schema", "schema_version", "NX_class", "default", "crc32", "task_record")
+"""Attributes of one file, whatever it holds: not for files that are made from it."""
 _MADE = {field.name: field for field in (START, ROW_CHECKSUM)}
 _SEAL = "crc32"
 _ATOM_CHUNK = 16384

@@ -5,11 +5,10 @@ Chunks are named by their number, so that a chunk on disk is a chunk done.
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gcd_hpc.errors import CheckpointError, RunDirectoryError
+from gcd_hpc.errors import CheckpointError
 from gcd_hpc.files import is_leftover
 
 _LEVELS = 4
@@ -41,20 +40,6 @@ class RunDirectory:
         known = (self.config, self.ledger, self.results, self._parts(""))
         return any(path.exists() for path in known)
 
-    def inside(self, name: str) -> Path:
-        """A file by its path below the run directory, which some file on disk states.
-
-        Raises:
-            RunDirectoryError: if it leads out of the run directory.
-        """
-        path = self.path / name
-        if ".." in path.parts or not path.is_relative_to(self.path):
-            raise RunDirectoryError(
-                f"{self.path}: a record names the file {name!r}, which lies outside the run"
-                " directory; delete the record, and the task is run again"
-            )
-        return path
-
     def remove_leftovers(self) -> int:
         """Delete what killed writers left, only where a run has files, and return how many. Only
         while nobody writes there.
@@ -79,6 +64,11 @@ class RunDirectory:
     def ledger(self) -> Path:
         """Log of the campaign: one event a line."""
         return self.path / "events.jsonl"
+
+    @property
+    def inputs(self) -> Path:
+        """Hashes of what the products of the campaign depend on."""
+        return self.path / "inputs.json"
 
     @property
     def bulk(self) -> Path:
@@ -190,10 +180,6 @@ class RunDirectory:
         """Steps, loss and seconds of a training, renewed while it goes on."""
         return self.model_dir(version) / "progress.json"
 
-    def sampling_progress(self, version: int) -> Path:
-        """Candidates and seconds of a sampling, written at its end."""
-        return self.model_dir(version) / "sampling.json"
-
     def model_file(self, version: int) -> Path:
         """Weights and model card."""
         return self.model_dir(version) / "model.safetensors"
@@ -235,17 +221,13 @@ class RunDirectory:
 
     # Tasks and processes.
 
-    def record(self, task_id: str) -> Path:
-        """Record of a finished task."""
-        return self.path / "tasks" / f"{task_id}.json"
-
-    def records(self) -> Iterator[Path]:
-        """Records on disk."""
-        yield from sorted((self.path / "tasks").glob("*.json"))
-
-    def begun(self, task_id: str) -> Path:
+    def begun(self, task: str) -> Path:
         """Heartbeat file of a running task; a worker that was killed leaves it behind."""
-        return self.path / "tasks" / f"{task_id}.begun"
+        return self.path / "tasks" / f"{task}.begun"
+
+    def begun_tasks(self) -> list[str]:
+        """Names of the tasks that have a heartbeat file."""
+        return sorted(path.stem for path in (self.path / "tasks").glob("*.begun"))
 
     @property
     def logs(self) -> Path:

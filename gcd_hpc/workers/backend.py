@@ -8,9 +8,10 @@ import errno
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from gcd_hpc.errors import GcdError, LaunchError
+from gcd_hpc.stages.record import Record
 from gcd_hpc.stages.table import Pool
 from gcd_hpc.stages.tasks import TaskRequest
 
@@ -58,7 +59,7 @@ class StageCall:
 class Backend(Protocol):
     """Workers of one session. A constructor starts them and raises ``BackendStartError``."""
 
-    def submit(self, request: TaskRequest, call: StageCall) -> "Future[dict[str, Any]]":
+    def submit(self, request: TaskRequest, call: StageCall) -> "Future[Record]":
         """Start a task. The future holds its record, or the error of the task; an error of the
         machinery is an ``InfrastructureError``.
         """

@@ -1,6 +1,6 @@
 """The backend on Parsl: functions go to its worker pools, launch lines to its head pool."""
 
-import json
+import hashlib
 import logging
 import time
 from collections.abc import Iterable
@@ -15,8 +15,9 @@ from parsl.errors import ParslError
 from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
 from gcd_hpc.config.site import SiteConfig
-from gcd_hpc.stages.table import STAGES
-from gcd_hpc.stages.tasks import Task, TaskRequest, call_stage, carry_out
+from gcd_hpc.stages.record import Record
+from gcd_hpc.stages.table import STAGES, Task
+from gcd_hpc.stages.tasks import TaskRequest, call_stage, carry_out
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers import watch
 from gcd_hpc.workers.backend import BackendStartError, StageCall, WorkerLostError
@@ -84,7 +85,7 @@ class ParslBackend:
         patience = watch.PATIENCE.times(factor)
         self._watch = Watch(self._executors, self._resident(), run_dir, patience)
 
-    def submit(self, request: TaskRequest, call: StageCall) -> "Future[dict[str, Any]]":
+    def submit(self, request: TaskRequest, call: StageCall) -> "Future[Record]":
         """See ``Backend.submit``."""
         if call.launcher is not None:
             label = HEAD
@@ -93,13 +94,13 @@ class ParslBackend:
             in_sampling = call.pool == "sampling" and has_sampling_pool(self._site)
             label = SAMPLING if in_sampling else WORKERS
             arguments = (call.module, call.function, call.arguments)
-        self._watch.hand(request.task, request.id, label)
-        outcome: Future[dict[str, Any]] = Future()
+        self._watch.hand(request.task, label)
+        outcome: Future[Record] = Future()
         future = self._apps[label](request, *arguments)
         future.add_done_callback(lambda done: self._pass_on(done, outcome))
         return outcome
 
-    def _pass_on(self, done: "Future[dict[str, Any]]", outcome: "Future[dict[str, Any]]") -> None:
+    def _pass_on(self, done: "Future[Record]", outcome: "Future[Record]") -> None:
         """What became of a task, in our own words. Called in a thread of Parsl's."""
         error = done.exception()
         # In an allocation nobody replaces a manager; lost jobs of a login node are replaced.
@@ -157,7 +158,7 @@ class ParslBackend:
         return {**pools, SAMPLING: sampling} if has_sampling_pool(self._site) else pools
 
 
-def call_launch(request: TaskRequest, site: dict[str, Any], call: StageCall) -> dict[str, Any]:
+def call_launch(request: TaskRequest, site: dict[str, Any], call: StageCall) -> Record:
     """A task that is a parallel job, started from a Parsl worker that waits for it.
 
     The line is made here, not in the driver: the nodes of a job that Parsl submitted are known only
@@ -166,15 +167,9 @@ def call_launch(request: TaskRequest, site: dict[str, Any], call: StageCall) -> 
     run_dir = RunDirectory(request.run_dir)
     line, environment = launch_of(SiteConfig.model_validate(site), request, call)
 
-    task = Task.parse(request.task)
-    progress = STAGES[task.stage].progress
-    assert progress is not None, f"{task.stage} is not launched"
-
-    def work() -> dict[str, Any]:
-        run(line, run_dir.log(task.name), environment, progress(run_dir, task.version))
-        return launched_result(progress(run_dir, task.version))
-
-    return carry_out(request, work)
+    progress = STAGES[Task.parse(request.task).stage].progress
+    watched = progress(run_dir, call.arguments[0]) if progress is not None else None
+    return carry_out(request, lambda: run(line, run_dir.log(request.task), environment, watched))
 
 
 def launch_of(
@@ -188,18 +183,10 @@ def launch_of(
         # Whole seconds tell one try of a task from the next, also after the driver was started
         # again.
         attempt = int(time.time())
-        line = train_line(site, where, call.module, arguments, request.id, attempt)
+        run_id = hashlib.sha256(f"{request.run_dir} {request.task}".encode()).hexdigest()
+        line = train_line(site, where, call.module, arguments, run_id, attempt)
     else:
         if starts_mpiexec(site, pool, where):
             site = site.model_copy(update={"mpiexec": find_mpiexec(site.mpiexec)})
         line = sample_line(site, where, call.module, arguments)
     return with_shell_lines(pool, line), launch_environment(site, pool, where.is_here)
-
-
-def launched_result(progress: Path) -> dict[str, Any]:
-    """What a launched stage reports in its progress file: steps and the seconds that it worked."""
-    try:
-        report = json.loads(progress.read_text())
-        return {"num": int(report["num_steps"]), "seconds": float(report["seconds"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}

@@ -48,12 +48,11 @@ class _Handed:
     """A task that Parsl has."""
 
     task: str
-    task_id: str
     label: str
     since: float
     sign: int | None = None
-    """What its files said at the last look: time of the mark, 0 for a finished record, None before
-    it begins.
+    """Time of its heartbeat file at the last look; 0 once that is gone again, None before it
+    begins.
     """
 
 
@@ -77,11 +76,11 @@ class Watch:
         """When the first workers of a pool were seen."""
         self._loaded = self._looked = self._asked = time.monotonic()
 
-    def hand(self, task: str, task_id: str, label: str) -> None:
+    def hand(self, task: str, label: str) -> None:
         """Take note of a task, just before Parsl gets it."""
         # A worker that was killed leaves its heartbeat file behind.
-        RunDirectory(self._run_dir).begun(task_id).unlink(missing_ok=True)
-        self._handed[task] = _Handed(task, task_id, label, time.monotonic())
+        RunDirectory(self._run_dir).begun(task).unlink(missing_ok=True)
+        self._handed[task] = _Handed(task, label, time.monotonic())
 
     def check_health(self, running: Iterable[str]) -> str | None:
         """Reason to start the pools anew, or None."""
@@ -108,18 +107,16 @@ class Watch:
         return None
 
     def _look_at(self, handed: _Handed, now: float) -> None:
-        sign = self._sign(handed.task_id)
+        sign = self._sign(handed)
         if sign != handed.sign:
             handed.sign, handed.since = sign, now
             self._awake.add(handed.label)
 
-    def _sign(self, task_id: str) -> int | None:
-        if RunDirectory(self._run_dir).record(task_id).exists():
-            return 0
+    def _sign(self, handed: _Handed) -> int | None:
         try:
-            return RunDirectory(self._run_dir).begun(task_id).stat().st_mtime_ns
+            return RunDirectory(self._run_dir).begun(handed.task).stat().st_mtime_ns
         except OSError:
-            return None
+            return None if handed.sign is None else 0
 
     def _look_for_workers(self, now: float) -> None:
         missing = self._num_workers.keys() - self._registered.keys()

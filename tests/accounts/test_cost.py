@@ -1,8 +1,11 @@
 import pytest
 
 from gcd_hpc.accounts.cost import at_work, cost_of, covered_s
-from gcd_hpc.campaign.ledger import Finished, State
-from gcd_hpc.stages.tasks import Task
+from gcd_hpc.campaign.state import Done, State
+from gcd_hpc.stages.table import Task
+from gcd_hpc.stages.tasks import Plan
+
+PLAN = Plan(2, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -20,20 +23,18 @@ def test_overlapping_times_count_once(intervals, expected):
 
 
 def test_a_task_is_at_work_after_its_processes_have_started():
-    assert at_work(Finished(started=10.0, seconds=8.0, cores=2, work_s=5.0)) == (13.0, 18.0)
+    assert at_work(Done(started=10.0, seconds=8.0, cores=2, work_s=5.0)) == (13.0, 18.0)
 
 
 def test_overhead_is_the_wall_time_in_which_no_stage_was_at_work():
-    state = State(elapsed_s=20.0)
-    state.finished[Task("search", 0, 0)] = Finished(
+    state = State(PLAN, elapsed_s=20.0)
+    state.finished[Task("search", 0, 0)] = Done(
         started=2.0, seconds=6.0, cores=1, work_s=6.0, num=50
     )
-    state.finished[Task("search", 0, 1)] = Finished(
+    state.finished[Task("search", 0, 1)] = Done(
         started=2.0, seconds=8.0, cores=1, work_s=8.0, num=50
     )
-    state.finished[Task("train", 1)] = Finished(
-        started=10.0, seconds=9.0, cores=2, work_s=7.0, num=300
-    )
+    state.finished[Task("train", 1)] = Done(started=10.0, seconds=9.0, cores=2, work_s=7.0, num=300)
     cost = cost_of(state)
     assert cost.overhead_s == 5.0  # 2 before the search, 2 to start the training, 1 at the end
     assert cost.overhead_share == 0.25
@@ -46,4 +47,4 @@ def test_overhead_is_the_wall_time_in_which_no_stage_was_at_work():
 
 
 def test_a_campaign_without_tasks_cost_nothing():
-    assert cost_of(State()).overhead_share == 0.0
+    assert cost_of(State(PLAN)).overhead_share == 0.0

@@ -1,11 +1,14 @@
 """Accounts of hand-made and of simulated campaigns."""
 
+from dataclasses import replace
+
 import pytest
 
 from gcd_hpc.accounts.rehearsal import Pace, Rehearsal
-from gcd_hpc.accounts.report import gaps, occupancy, report_of
-from gcd_hpc.campaign.ledger import Event, opened
-from gcd_hpc.stages.tasks import Plan, Task
+from gcd_hpc.accounts.report import Report, gaps, occupancy, report_of
+from gcd_hpc.campaign.events import Dropped, Event, Failed, Finished, Submitted
+from gcd_hpc.stages.tasks import Plan
+from tests.campaign.histories import failed, finished, opened, state_after, submitted
 
 PLAN = Plan(4, 2, 1, relaxation_workers=2)
 LARGE = Plan(
@@ -21,18 +24,15 @@ LARGE = Plan(
 )
 
 
-def done(task: str, begin: float, seconds: float, worker: str = "a", **data: object) -> Event:
+def done(task: str, begin: float, seconds: float, worker: str = "a") -> Finished:
     end = begin + seconds
-    known = {
-        "started": begin,
-        "seconds": seconds,
-        "work_s": seconds,
-        "cores": 1,
-        "num": 2,
-        "worker": worker,
-        "time": end + 0.01,
-    }
-    return Event("finished", end + 0.01, {"task": task, **known, **data})
+    return finished(
+        task, end + 0.01, started=begin, seconds=seconds, time=end + 0.01, worker=worker
+    )
+
+
+def report_after(*events: Event) -> Report:
+    return report_of(state_after(events))
 
 
 def test_occupancy_is_the_share_of_worker_time_from_the_first_task_to_the_last():
@@ -63,21 +63,16 @@ def test_gaps_leave_out_waiting_for_other_work():
 
 
 def test_a_report_tells_delays_waste_and_resumes():
-    events = [
-        opened(PLAN, "one", 1, 0.0, 0.0),
-        Event("submitted", 0.0, {"tasks": ["search-00000", "search-00001"]}),
+    report = report_after(
+        opened(PLAN),
+        submitted("search-00000", "search-00001", elapsed_s=0.0),
         done("search-00000", 0.0, 4.0),
-        Event(
-            "failed",
-            6.0,
-            {"task": "search-00001", "reason": "worker lost", "class": "infrastructure"},
-        ),
-        Event("submitted", 6.0, {"tasks": ["search-00001"]}),
-        opened(PLAN, "two", 2, 0.0, 9.0, startup_s=1.0),
-        Event("submitted", 9.5, {"tasks": ["search-00001"]}),
+        failed("search-00001", elapsed_s=6.0),
+        submitted("search-00001", elapsed_s=6.0),
+        opened(PLAN, 9.0, startup_s=1.0),
+        submitted("search-00001", elapsed_s=9.5),
         done("search-00001", 9.5, 3.0),
-    ]
-    report = report_of(events)
+    )
     assert report.wasted_s == pytest.approx(
         6.0 + 3.0
     )  # the lost attempt, and what ran when the first driver was killed
@@ -88,18 +83,13 @@ def test_a_report_tells_delays_waste_and_resumes():
 
 
 def test_a_task_that_finished_twice_counts_once():
-    events = [
-        opened(PLAN, "one", 1, 0.0, 0.0),
-        done("search-00000", 0.0, 4.0),
-        done("search-00000", 0.0, 4.0),
-    ]
-    assert report_of(events).num_tried == 2
+    twice = [done("search-00000", 0.0, 4.0)] * 2
+    assert report_after(opened(PLAN), *twice).num_tried == 2
 
 
 def test_a_clock_that_went_backwards_makes_no_negative_times():
-    late = done("search-00001", 5.0, 4.0)
-    late.data["time"] = 3.0
-    report = report_of([opened(PLAN, "one", 1, 0.0, 0.0), done("search-00000", 0.0, 4.0), late])
+    late = replace(done("search-00001", 5.0, 4.0), time=3.0)
+    report = report_after(opened(PLAN), done("search-00000", 0.0, 4.0), late)
     assert min(report.decision_s) == 0.0
 
 
@@ -109,22 +99,20 @@ def test_a_large_campaign_keeps_its_relaxation_workers_busy_and_reports_what_it_
         Pace(search_s=60, sample_s=0.1, relax_s=60, train_s=300, stragglers=0.0, lost=0.002),
         seed=0,
     ).run()
-    report = report_of(simulated.events)
-    finished = [
-        Task.parse(event.data["task"]) for event in simulated.events if event.kind == "finished"
-    ]
-    assert report.num_failed == sum(event.kind == "failed" for event in simulated.events) > 0
+    report = report_of(simulated.state)
+    finished = [event.task for event in simulated.events if isinstance(event, Finished)]
+    assert report.num_failed == sum(isinstance(event, Failed) for event in simulated.events) > 0
     assert report.num_dropped == sum(
-        len(event.data["tasks"]) for event in simulated.events if event.kind == "dropped"
+        len(event.tasks) for event in simulated.events if isinstance(event, Dropped)
     )
     assert report.num_tried == 4 * sum(task.stage in ("search", "relax") for task in finished)
     assert report.pools["relaxation"].whole > 0.6
     assert len(report.first_sample_s) == LARGE.rounds
     assert sum(report.lag.values()) == sum(
-        name.startswith("relax")
+        task.stage == "relax"
         for event in simulated.events
-        if event.kind == "submitted"
-        for name in event.data["tasks"]
+        if isinstance(event, Submitted)
+        for task in event.tasks
     )
 
 

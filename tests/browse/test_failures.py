@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -16,11 +17,15 @@ from gcd_hpc.browse.failures import (
     failures_table,
     general,
 )
-from gcd_hpc.campaign.ledger import Event, Ledger
+from gcd_hpc.campaign.events import Quarantined
+from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.errors import StoreError
 from gcd_hpc.stages.quarantine import set_aside
+from gcd_hpc.stages.table import Task
+from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
+from tests.campaign.histories import failed, finished, opened
 from tests.store.synthetic import CONFIG, make_candidate
 
 TIMEOUT = "LAMMPS gave no answer within 12 s and was stopped"
@@ -60,32 +65,14 @@ def run_dir(tmp_path) -> Path:
     )
     set_aside(run_dir / "quarantine" / make_candidate(4).id, KeyError("x"), None)
     with Ledger(run_dir) as ledger:
-        for task, elapsed_s in [
-            ("relax-01-00002", 4.0),
-            ("relax-01-00003", 5.0),
-            ("relax-01-00003", 9.0),
-        ]:
-            ledger.append(
-                Event(
-                    "failed",
-                    elapsed_s,
-                    {
-                        "task": task,
-                        "reason": "worker lost",
-                        "class": "infrastructure",
-                        "retry": True,
-                    },
-                )
-            )
-        ledger.append(Event("finished", 8.0, {"task": "relax-01-00002"}))
-        ledger.append(
-            Event("quarantined", 9.0, {"task": "relax-01-00003", "reason": "worker lost"})
-        )
-        ledger.append(
-            Event(
-                "failed", 12.0, {"task": "train-01", "reason": "no such model file", "retry": False}
-            )
-        )
+        ledger.append(opened(Plan(4, 4, 1)))
+        for task in ("relax-01-00002", "relax-01-00003", "relax-01-00003"):
+            ledger.append(failed(task))
+        ledger.append(finished("relax-01-00002"))
+        aside = Task.parse("relax-01-00003")
+        ledger.append(Quarantined(task=aside, reason="worker lost"))
+        mistake = replace(failed("train-01", "mistake"), reason="no such model file")
+        ledger.append(mistake)
     return run_dir
 
 

@@ -1,5 +1,6 @@
 """Every figure by its name: what it shows, and what it says when there is nothing to show."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -10,37 +11,27 @@ import pytest
 from gcd_hpc.browse.campaign_figures import finds
 from gcd_hpc.browse.plots import What, draw, plot
 from gcd_hpc.browse.timeline import work_of
-from gcd_hpc.campaign.ledger import Event, opened
+from gcd_hpc.campaign.events import Finished
+from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.errors import GcdError, RunDirectoryError, StoreError
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.crystal import unit_crystal
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
-from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.frame import Frame
 from tests.browse.test_figures import MAGIC
+from tests.campaign.histories import failed, finished, opened, state_after, submitted
 from tests.store.synthetic import make_candidate
 from tests.structures.boundaries import W_TWIST
 
 CONFIG = {"config": dump(load_campaign(Path(__file__).parents[2] / "campaigns" / "smoke.yaml"))}
 FRAME = Frame.build(W_TWIST, (25.0, 25.0), 70.0)
-OPENED = opened(Plan(num_search_chunks=2, num_sample_chunks=1, rounds=1), "token", 1, 1000.0, 0.0)
+OPENED = opened(Plan(num_search_chunks=2, num_sample_chunks=1, rounds=1))
 
 
-def done(
-    task: str, elapsed_s: float, started: float, seconds: float, cores: int = 1, **more: object
-) -> Event:
-    data = {
-        "task": task,
-        "started": started,
-        "seconds": seconds,
-        "work_s": seconds,
-        "cores": cores,
-        "num": 2,
-        **more,
-    }
-    return Event("finished", elapsed_s, data)
+def done(task: str, elapsed_s: float, started: float, seconds: float, cores: int = 1) -> Finished:
+    return replace(finished(task, elapsed_s, started=started, seconds=seconds), cores=cores)
 
 
 def relaxed(index: int, source: str = "search", version: int = 0, **more):
@@ -76,16 +67,18 @@ def run(tmp_path) -> Path:
     events = [
         *(
             OPENED,
-            Event("submitted", 1.0, {"tasks": ["search-00000"]}),
+            submitted("search-00000"),
             done("search-00000", 21.0, 1000.5, 20.0),
         ),
         *(
             done("train-01", 141.5, 1021.0, 120.0, cores=2),
-            Event("failed", 145.0, {"task": "relax-01-00000", "reason": "lost"}),
+            failed("relax-01-00000", elapsed_s=145.0),
         ),
         *(done("sample-01", 150.0, 1141.0, 8.0), done("relax-01-00000", 200.5, 1160.0, 40.0)),
     ]
-    RunDirectory(folder).ledger.write_text("".join(event.line() for event in events))
+    with Ledger(folder) as ledger:
+        for event in events:
+            ledger.append(event)
     return folder
 
 
@@ -198,31 +191,27 @@ def test_figures_say_what_they_show(run, tmp_path):
 
 
 def test_the_timeline_is_on_the_clock_of_the_campaign_and_leaves_pauses_out():
-    again = opened(
-        Plan(num_search_chunks=2, num_sample_chunks=1, rounds=1), "token", 2, 90000.0, 30.0
-    )
+    again = opened(OPENED.plan, 30.0)
     events = [
         OPENED,
         done("search-00000", 21.0, 1000.5, 20.0),
         again,
         done("search-00001", 52.0, 90005.0, 20.0),
     ]
-    first, second = work_of(events)
+    first, second = work_of(state_after(events))
     assert (first.begin, first.end) == (1.0, 21.0)
     assert (second.begin, second.end) == (32.0, 52.0)
 
 
 def test_work_that_a_killed_driver_did_not_note_ended_before_the_next_one():
-    again = opened(
-        Plan(num_search_chunks=2, num_sample_chunks=1, rounds=1), "token", 2, 90000.0, 30.0
-    )
+    again = opened(OPENED.plan, 30.0)
     events = [
         OPENED,
         again,
         done("search-00000", 31.0, 1000.0, 20.0),
         done("search-00001", 52.0, 90001.0, 20.0),
     ]
-    adopted, _ = work_of(events)
+    adopted, _ = work_of(state_after(events))
     assert (adopted.begin, adopted.end) == (10.0, 30.0)
 
 

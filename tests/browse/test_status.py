@@ -2,13 +2,16 @@
 
 import io
 import os
+import time
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from gcd_hpc.browse.status import status_record, status_view
 from gcd_hpc.campaign.directory import write_config
-from gcd_hpc.campaign.ledger import Event, Ledger, opened
+from gcd_hpc.campaign.events import Event, Paused, Reported, Stopped
+from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.stages.tasks import Plan
@@ -16,6 +19,7 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.reaper import start_time
 from tests.campaign.conftest import make_config
+from tests.campaign.histories import finished, opened, submitted
 
 
 @pytest.fixture
@@ -23,13 +27,14 @@ def write(tmp_path):
     """Writes the ledger of a campaign whose driver is this process or a dead one."""
 
     config = make_config()
+    plan = Plan.of(config, resolve(SiteConfig(cores=2)))
 
     def record(*events: Event, alive: bool = True):
         write_config(RunDirectory(tmp_path), config)
         pid, created = (os.getpid(), start_time(os.getpid())) if alive else (2**22 + 1, 0.0)
         with Ledger(tmp_path) as ledger:
             for event in (
-                opened(Plan.of(config, resolve(SiteConfig(cores=2))), "token", pid, created, 0.0),
+                opened(plan, pid=pid, created=created),
                 *events,
             ):
                 ledger.append(event)
@@ -38,20 +43,8 @@ def write(tmp_path):
     return record
 
 
-SUBMITTED = Event("submitted", 1.0, {"tasks": ["search-00000", "search-00001", "search-00002"]})
-DONE = Event(
-    "finished",
-    2.0,
-    {
-        "task": "search-00000",
-        "started": 0.0,
-        "seconds": 1.0,
-        "work_s": 1.0,
-        "cores": 1,
-        "num": 2,
-        "best": {"0.2": 2.5},
-    },
-)
+SUBMITTED = submitted("search-00000", "search-00001", "search-00002")
+DONE = finished("search-00000", 2.0, best={2: 2.5})
 
 
 @pytest.mark.parametrize(
@@ -59,14 +52,14 @@ DONE = Event(
     [
         ([SUBMITTED, DONE], True, "running"),
         ([SUBMITTED, DONE], False, "interrupted"),
-        ([SUBMITTED, DONE, Event("paused", 3.0)], False, "paused"),
+        ([SUBMITTED, DONE, Paused(elapsed_s=3.0)], False, "paused"),
         (
-            [SUBMITTED, Event("stopped", 3.0, {"reason": "train-01 failed", "failed": True})],
+            [SUBMITTED, Stopped(reason="train-01 failed", failed=True)],
             False,
             "failed",
         ),
         (
-            [SUBMITTED, Event("stopped", 3.0, {"reason": "rounds"}), Event("reported", 4.0)],
+            [SUBMITTED, Stopped(reason="rounds"), Reported()],
             False,
             "complete",
         ),
@@ -76,13 +69,32 @@ def test_the_status_says_whether_somebody_is_at_work_and_why_not(write, events, 
     assert write(*events, alive=alive)["status"] == status
 
 
-def test_the_status_counts_what_is_done_and_at_work(write):
+def test_the_status_counts_what_is_done_and_at_work(write, tmp_path):
+    """At work is what has a heartbeat file, not what waits for a worker."""
+    run = RunDirectory(tmp_path)
+    run.begun("search-00001").parent.mkdir()
+    for task in ("search-00001", "search-00009"):
+        run.begun(task).touch()
     record = write(SUBMITTED, DONE)
     assert record["done"] == {"search": 1}
-    assert record["running"] == ["search-00001", "search-00002"]
+    assert record["running"] == ["search-00001"]
     assert record["tried"] == 2
     assert record["best"] == {"0.2": {"gb_energy_j_m2": 2.5, "source": "search"}}
     assert "2/6 tries" in record["doing"]
+
+
+def test_nothing_is_at_work_in_a_campaign_without_a_driver(write, tmp_path):
+    run = RunDirectory(tmp_path)
+    run.begun("search-00001").parent.mkdir()
+    run.begun("search-00001").touch()
+    assert write(SUBMITTED, DONE, Paused(elapsed_s=3.0))["running"] == []
+
+
+def test_the_time_of_a_running_campaign_goes_on_between_events(write):
+    """A training of nine minutes writes no events."""
+    when = time.time() - 540.0
+    running = write(SUBMITTED, replace(DONE, time=when))
+    assert running["elapsed_s"] == pytest.approx(DONE.elapsed_s + 540.0, abs=5.0)
 
 
 def test_the_view_shows_fractions_as_they_are(write):

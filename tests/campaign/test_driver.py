@@ -10,6 +10,7 @@ import pytest
 
 from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.campaign.driver import Outcome, run_campaign
+from gcd_hpc.campaign.events import Failed, Finished, Opened, Quarantined
 from gcd_hpc.campaign.ledger import Ledger, read_events
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import (
@@ -46,7 +47,7 @@ def carry_out(tmp_path, stages, site):
 
 
 def finished(run_dir: Path) -> list[str]:
-    return [event.data["task"] for event in read_events(run_dir) if event.kind == "finished"]
+    return [event.task.name for event in read_events(run_dir) if isinstance(event, Finished)]
 
 
 def executed(run_dir: Path) -> list[str]:
@@ -55,9 +56,7 @@ def executed(run_dir: Path) -> list[str]:
 
 
 def processes(run_dir: Path) -> list:
-    return descendants(
-        event.data["token"] for event in read_events(run_dir) if event.kind == "opened"
-    )
+    return descendants(event.token for event in read_events(run_dir) if isinstance(event, Opened))
 
 
 def test_a_campaign_runs_every_task_once_and_the_same_call_says_that_it_is_complete(
@@ -82,7 +81,7 @@ def test_a_campaign_runs_every_task_once_and_the_same_call_says_that_it_is_compl
         + [name.format(v) for v in ("01", "02") for name in one_round]
     )
     assert sorted(finished(run_dir)) == executed(run_dir) == expected
-    assert outcome.state.best[2]["0.2"] == pytest.approx(2.799)
+    assert outcome.state.best[2][1] == pytest.approx(2.799)
     assert 0 < cost_of(outcome.state).overhead_s < outcome.state.elapsed_s
     assert processes(run_dir) == []
     began = time.monotonic()
@@ -146,7 +145,7 @@ def test_a_killed_worker_and_a_killed_rank_cost_one_more_attempt_each(tmp_path, 
         (tmp_path / f"trouble-{task}").write_text("killed")
     assert carry_out().status == "complete"
     events = read_events(tmp_path / "run")
-    assert sorted(event.data["task"] for event in events if event.kind == "failed") == [
+    assert sorted(event.task.name for event in events if isinstance(event, Failed)) == [
         "sample-01",
         "search-00001",
         "train-01",
@@ -183,7 +182,7 @@ def test_a_chunk_with_a_bug_is_set_aside_and_tried_again_when_the_campaign_is_re
     carry_out(until="search")
     run_dir = tmp_path / "run"
     assert [
-        event.data["task"] for event in read_events(run_dir) if event.kind == "quarantined"
+        event.task.name for event in read_events(run_dir) if isinstance(event, Quarantined)
     ] == ["search-00000"]
     assert sorted(finished(run_dir)) == ["search-00001", "search-00002"]
     carry_out(until="select-01")
@@ -195,7 +194,7 @@ def test_a_chunk_that_kills_every_worker_is_set_aside(tmp_path, carry_out):
     assert carry_out(until="search").status == "complete"
     assert executed(tmp_path / "run").count("search-00001") == 4
     assert [
-        event.data["task"] for event in read_events(tmp_path / "run") if event.kind == "quarantined"
+        event.task.name for event in read_events(tmp_path / "run") if isinstance(event, Quarantined)
     ] == ["search-00001"]
 
 
@@ -386,7 +385,7 @@ def test_a_lost_pool_is_started_again(tmp_path, carry_out, monkeypatch):
     assert sorted(finished(tmp_path / "run")) == [f"search-{chunk:05d}" for chunk in range(3)]
     # Parsl tells it as a lost manager or as a bad state, whichever it sees first.
     assert any(
-        event.kind == "failed" and event.data["retry"] for event in read_events(tmp_path / "run")
+        isinstance(event, Failed) and event.is_retried for event in read_events(tmp_path / "run")
     )
     assert len(list((tmp_path / "run" / "runinfo").iterdir())) == 2
     assert processes(tmp_path / "run") == []

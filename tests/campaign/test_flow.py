@@ -6,9 +6,14 @@ from dataclasses import replace
 import pytest
 
 from gcd_hpc.accounts.rehearsal import Pace, Rehearsal
-from gcd_hpc.campaign.ledger import Event, State, replay
-from gcd_hpc.campaign.policy import LONGEST_QUEUE, Drop, Submit, step
-from gcd_hpc.stages.tasks import Plan, Task
+from gcd_hpc.campaign.actions import Drop, Submit
+from gcd_hpc.campaign.events import Dropped, Failed, Finished, Submitted
+from gcd_hpc.campaign.flow import LONGEST_QUEUE
+from gcd_hpc.campaign.policy import step
+from gcd_hpc.campaign.state import State
+from gcd_hpc.stages.table import Task
+from gcd_hpc.stages.tasks import Plan
+from tests.campaign.histories import state_after as replay
 
 PLAN = Plan(
     num_search_chunks=20,
@@ -44,20 +49,17 @@ def undisturbed() -> Rehearsal:
 
 def test_every_sampled_candidate_is_relaxed_once_or_dropped(undisturbed):
     relaxed = Counter(
-        event.data["task"]
+        event.task
         for event in undisturbed.events
-        if event.kind == "finished" and "relax" in event.data["task"]
+        if isinstance(event, Finished) and event.task.stage == "relax"
     )
     dropped = Counter(
-        name
-        for event in undisturbed.events
-        if event.kind == "dropped"
-        for name in event.data["tasks"]
+        task for event in undisturbed.events if isinstance(event, Dropped) for task in event.tasks
     )
     sampled = [task for task in undisturbed.state.finished if task.stage == "sample"]
     batches = range(PLAN.num_batches)
     expected = {
-        Task("relax", task.version, task.chunk * len(batches) + batch).name
+        Task("relax", task.version, task.chunk * len(batches) + batch)
         for task in sampled
         for batch in batches
     }
@@ -77,9 +79,9 @@ def test_the_budget_of_candidates_is_used_up_and_no_more(undisturbed):
 
 def test_training_overlaps_with_sampling_and_relaxation(undisturbed):
     at = {
-        event.data["task"]: (event.data["started"], event.elapsed_s)
+        event.task.name: (event.started, event.elapsed_s)
         for event in undisturbed.events
-        if event.kind == "finished"
+        if isinstance(event, Finished)
     }
     begin, end = at["train-02"]
     during = [name for name, (started, _) in at.items() if begin < started < end]
@@ -113,22 +115,19 @@ def test_candidates_of_models_too_far_behind_are_dropped():
     plan = replace(PLAN, max_model_lag=0)
     simulated = rehearse(plan)
     dropped = [
-        Task.parse(name)
-        for event in simulated.events
-        if event.kind == "dropped"
-        for name in event.data["tasks"]
+        task for event in simulated.events if isinstance(event, Dropped) for task in event.tasks
     ]
     assert dropped
     promoted = {
-        event.data["task"]: event.elapsed_s
+        event.task.name: event.elapsed_s
         for event in simulated.events
-        if event.kind == "finished"
+        if isinstance(event, Finished)
     }
     begun = {
-        name: event.elapsed_s
+        task.name: event.elapsed_s
         for event in simulated.events
-        if event.kind == "submitted"
-        for name in event.data["tasks"]
+        if isinstance(event, Submitted)
+        for task in event.tasks
     }
     assert all(task.name not in begun for task in dropped)
     old = [
@@ -146,7 +145,7 @@ def test_enough_new_low_energies_start_the_next_training_before_all_candidates_a
     )
 
     def tried_before_the_second_model(simulated: Rehearsal) -> int:
-        names = [event.data["task"] for event in simulated.events if event.kind == "finished"]
+        names = [event.task.name for event in simulated.events if isinstance(event, Finished)]
         return sum(name.startswith("relax") for name in names[: names.index("select-02")])
 
     share = tried_before_the_second_model(early) / (PLAN.num_sample_chunks * PLAN.num_batches)
@@ -158,7 +157,7 @@ def test_enough_new_low_energies_start_the_next_training_before_all_candidates_a
 
 def test_a_straggler_of_the_search_does_not_hold_up_the_first_model():
     events = rehearse().events
-    done = [event.data["task"] for event in events if event.kind == "finished"]
+    done = [event.task.name for event in events if isinstance(event, Finished)]
     before = sum(name.startswith("search") for name in done[: done.index("select-01")])
     assert before == 19
     assert sum(name.startswith("search") for name in done) == 20
@@ -168,12 +167,10 @@ def test_lost_workers_cost_attempts_but_no_candidates():
     simulated = rehearse(pace=replace(PACE, lost=0.05))
     assert simulated.stop is not None
     assert simulated.stop.reason == "rounds"
-    assert any(event.kind == "failed" for event in simulated.events)
+    assert any(isinstance(event, Failed) for event in simulated.events)
     num_relaxed = sum(task.stage == "relax" for task in simulated.state.finished)
     num_set_aside = sum(task.stage == "relax" for task in simulated.state.quarantined)
-    num_dropped = sum(
-        len(event.data["tasks"]) for event in simulated.events if event.kind == "dropped"
-    )
+    num_dropped = simulated.state.account.num_dropped
     num_sampled = sum(task.stage == "sample" for task in simulated.state.finished)
     assert num_relaxed + num_set_aside + num_dropped == PLAN.num_batches * num_sampled
 
@@ -192,21 +189,19 @@ def test_a_driver_that_was_killed_begins_with_what_was_at_work(undisturbed, shar
 
 def test_steps_are_pure(undisturbed):
     state = replay(undisturbed.events[:400])
-    event = next(event for event in reversed(undisturbed.events[:400]) if event.kind == "finished")
+    event = next(e for e in reversed(undisturbed.events[:400]) if isinstance(e, Finished))
     first = step(state, event)
     assert step(state, event) == first
     assert state == replay(undisturbed.events[:400])
 
 
 def test_a_model_that_is_not_promoted_does_not_end_the_campaign():
-    promoted = [
+    (promoted,) = (
         event
         for event in rehearse().events
-        if event.kind == "finished" and event.data["task"] == "promote-02"
-    ]
-    event = Event(
-        "finished", promoted[0].elapsed_s, {**promoted[0].data, "model": 1, "promoted": False}
+        if isinstance(event, Finished) and event.task == Task("promote", 2)
     )
+    event = replace(promoted, result=replace(promoted.result, model=1, promoted=False))
     state = replay([e for e in rehearse().events if e.elapsed_s < event.elapsed_s] + [event])
     assert state.version == 2
     assert state.models[2] == 1
@@ -223,7 +218,7 @@ def test_dropping_is_an_action_of_its_own():
     plan = replace(PLAN, max_model_lag=0)
     simulated = Rehearsal(plan, PACE, seed=1)
     simulated.run()
-    index = next(i for i, event in enumerate(simulated.events) if event.kind == "dropped")
+    index = next(i for i, event in enumerate(simulated.events) if isinstance(event, Dropped))
     state = replay(simulated.events[:index])
     (drop,) = step(state, simulated.events[index - 1])
     assert isinstance(drop, Drop)

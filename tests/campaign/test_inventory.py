@@ -6,16 +6,21 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import pytest
 
+from gcd_hpc.campaign.events import Finished
 from gcd_hpc.campaign.inventory import files_of, verify
+from gcd_hpc.campaign.ledger import Ledger, read_events
 from gcd_hpc.errors import StoreError
+from gcd_hpc.stages.record import RECORD
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.parts import read_part, read_provenance, write_part
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import candidate_id
 
 pytestmark = pytest.mark.lammps
@@ -113,7 +118,6 @@ def test_a_missing_shard_is_found(run):
 
 def test_a_last_shard_is_missed_by_the_ledger_alone(run):
     """No later part and no record tells of it."""
-    shutil.rmtree(run / "tasks")
     (run / "parts/search/part-00002.h5").unlink()
     assert any(
         "part-00002.h5: expected the result of search-00002, which was finished" in line
@@ -122,7 +126,6 @@ def test_a_last_shard_is_missed_by_the_ledger_alone(run):
 
 
 def test_a_gap_between_the_parts_is_found_without_a_ledger(run):
-    shutil.rmtree(run / "tasks")
     (run / "events.jsonl").unlink()
     (run / "parts/search/part-00001.h5").unlink()
     assert (
@@ -146,26 +149,68 @@ def test_a_shard_that_lacks_a_candidate_is_found(run):
     assert f"{part}: expected 2 candidates from index 2 on, got none of index 3" in sentences(run)
 
 
-def test_a_missing_model_file_is_found(run):
-    """By the record of the task that left it."""
-    path = next(iter((run / "tasks").glob("*.json")))
-    record = json.loads(path.read_text())
-    record["files"]["models/01/model.safetensors"] = 5000
-    path.write_text(json.dumps(record))
-    assert any("model.safetensors: expected 5000 bytes" in line for line in sentences(run))
+def rewritten(run: Path, change: Callable[[Finished], Finished]) -> None:
+    """Another ledger with changed events of finished tasks, its checksums right."""
+    events = read_events(run)
+    RunDirectory(run).ledger.unlink()
+    with Ledger(run) as ledger:
+        for event in events:
+            ledger.append(change(event) if isinstance(event, Finished) else event)
 
 
-def test_a_damaged_record_is_found_and_one_of_another_version_mentioned(run):
-    first, second, _ = sorted((run / "tasks").glob("*.json"))
-    first.write_text(first.read_text()[:-20])
-    second.write_text('{"task": "search-00001"}')
+def test_energies_that_the_ledger_alone_has_are_found(run):
+    """As somebody would write it who wants the target energy to be reached."""
+
+    def change(event: Finished) -> Finished:
+        best = {n: energy - 1.0 for n, energy in event.result.best.items()}
+        return replace(event, result=replace(event.result, best=best))
+
+    rewritten(run, change)
+    part = run / "parts/search/part-00001.h5"
+    assert (
+        f"{part}: expected the results that the ledger has of search-00001, got others in its"
+        " record" in sentences(run)
+    )
+
+
+def test_a_ledger_that_was_cut_off_is_found(run):
+    """Whole lines at its end are missing: the tasks they told of left their products."""
+    events = read_events(run)
+    RunDirectory(run).ledger.unlink()
+    with Ledger(run) as ledger:
+        ledger.append(events[0])
+    assert sentences(run) == [
+        f"{run}/parts/search/part-0000{chunk}.h5: expected a line about search-0000{chunk} in"
+        " events.jsonl, got none"
+        for chunk in range(3)
+    ]
+
+
+def test_rows_whose_energies_are_not_those_of_the_record_are_found(run):
+    part = run / "parts/search/part-00001.h5"
+    origin = read_provenance(part)
+    rows = [replace(row, gb_energy_j_m2=row.gb_energy_j_m2 - 0.5) for row in read_part(part)]
+    write_part(part, rows, {"config": origin["config"], RECORD: origin[RECORD]})
+    assert any(
+        f"{part}: expected the lowest energies that its record has" in line
+        for line in sentences(run)
+    )
+
+
+def test_a_damaged_record_is_found_and_a_part_of_an_earlier_version_mentioned(run):
+    first, second = (run / f"parts/search/part-0000{chunk}.h5" for chunk in (0, 1))
+    origin = read_provenance(first)
+    damaged = origin[RECORD].replace('"num":2', '"num":3')
+    write_part(first, read_part(first), {"config": origin["config"], RECORD: damaged})
+    write_part(second, read_part(second), {"config": origin["config"]})
     report = Report()
     verify(run, report)
-    assert [str(finding) for finding in report.findings()] == [
-        f"{first}: expected the record of a finished task, got no JSON"
-    ]
+    assert any(
+        f"{first}: expected the record of search-00000, got {first}: damaged" in str(finding)
+        for finding in report.findings()
+    )
     assert report.outcomes["shards"].skipped == [
-        f"{run}: 1 records of another version of gcd-hpc, which name no files"
+        f"{second}: no record: an earlier version of gcd-hpc made it"
     ]
 
 
@@ -197,6 +242,7 @@ def relaxed_run(run) -> Path:
     write_part(run / "parts/model-01/sampled/part-00000.h5", rows, origin)
     write_part(run / "parts/model-01/relaxed/part-00000.h5", rows, origin)
     (run / "results.h5").unlink()
+    (run / "events.jsonl").unlink()
     return run
 
 
@@ -220,7 +266,6 @@ def test_relaxed_candidates_whose_sampled_part_is_gone_are_found(relaxed_run):
 def test_results_alone_are_verified_as_the_run(run):
     shutil.rmtree(run / "parts")
     (run / "events.jsonl").unlink()
-    shutil.rmtree(run / "tasks")
     assert files_of(run) == [run / "results.h5"]
     assert sentences(run) == []
 

@@ -3,41 +3,43 @@ from dataclasses import replace
 
 import pytest
 
-from gcd_hpc.campaign.ledger import Event, State, opened, replay
-from gcd_hpc.campaign.policy import MAX_RETRIES, Action, Quarantine, Stop, Submit, step
-from gcd_hpc.stages.tasks import Plan, Task
+from gcd_hpc.campaign.actions import Action, Quarantine, Stop, Submit
+from gcd_hpc.campaign.events import (
+    Failed,
+    FailureClass,
+    Finished,
+    Opened,
+    Quarantined,
+    Stopped,
+)
+from gcd_hpc.campaign.policy import MAX_RETRIES, step
+from gcd_hpc.campaign.state import State
+from gcd_hpc.stages.table import Task
+from gcd_hpc.stages.tasks import Plan
+from tests.campaign import histories
+from tests.campaign.histories import lost, opened, submitted
+from tests.campaign.histories import state_after as replay
 
 PLAN = Plan(num_search_chunks=3, num_sample_chunks=2, rounds=2)
 
 
-def start(plan: Plan = PLAN, elapsed_s: float = 0.0) -> Event:
-    return opened(plan, "token", 1, 0.0, elapsed_s)
+def start(plan: Plan = PLAN, elapsed_s: float = 0.0) -> Opened:
+    return opened(plan, elapsed_s)
 
 
-def finish(task: Task, elapsed_s: float = 1.0, **best: float) -> Event:
-    data = {
-        "task": task.name,
-        "started": 0.0,
-        "seconds": 1.0,
-        "work_s": 1.0,
-        "cores": 1,
-        "num": 2,
-        "model": task.version,
-    }
-    return Event("finished", elapsed_s, {**data, "best": best})
+def finish(task: Task, elapsed_s: float = 1.0, best: dict[int, float] | None = None) -> Finished:
+    return histories.finished(task.name, elapsed_s, best=best)
 
 
-def fail(task: Task, failure: str = "infrastructure", elapsed_s: float = 1.0) -> Event:
-    return Event(
-        "failed", elapsed_s, {"task": task.name, "reason": "worker lost", "class": failure}
-    )
+def fail(task: Task, failure: FailureClass = "infrastructure") -> Failed:
+    return histories.failed(task.name, failure)
 
 
 def carry_out(
     plan: Plan, energies: dict[int, float] | None = None, task_s: float = 1.0
 ) -> tuple[list[Task], Stop]:
     """A simulated campaign: each task takes one time step and finds its version's energy."""
-    state, events, order, clock = State(), [start(plan)], [], 0.0
+    state, events, order, clock = State(plan), [start(plan)], [], 0.0
     while True:
         event = events.pop(0)
         state.apply(event)
@@ -47,11 +49,7 @@ def carry_out(
             clock += task_s
             order.append(action.task)
             events.append(
-                finish(
-                    action.task,
-                    clock,
-                    **({"0.2": energies[action.task.version]} if energies else {}),
-                )
+                finish(action.task, clock, {2: energies[action.task.version]} if energies else None)
             )
 
 
@@ -92,7 +90,7 @@ def test_a_reopened_campaign_submits_only_what_is_missing():
 
 def test_a_complete_campaign_does_nothing_but_a_larger_budget_continues_it():
     order, _ = carry_out(PLAN)
-    events = [start(), *map(finish, order), Event("stopped", 9.0, {"reason": "rounds"})]
+    events = [start(), *map(finish, order), Stopped(elapsed_s=9.0, reason="rounds")]
     again, larger = start(), start(replace(PLAN, rounds=3))
     assert step(replay([*events, again]), again) == [Stop("rounds")]
     assert step(replay([*events, larger]), larger) == [Submit(Task("select", 3))]
@@ -134,15 +132,15 @@ def test_a_mistake_is_not_retried():
 
 def test_a_phase_ends_without_its_tasks_in_quarantine():
     events = [start(), finish(Task("search", 0, 0)), finish(Task("search", 0, 2))]
-    events.append(Event("quarantined", 1.0, {"task": "search-00001", "reason": "worker lost"}))
+    events.append(Quarantined(task=Task.parse("search-00001"), reason="worker lost"))
     assert step(replay(events), events[-1]) == [Submit(Task("select", 1))]
     again = start()
     assert step(replay([*events, again]), again) == [Submit(Task("search", 0, 1))]
 
 
 def test_a_task_at_work_is_not_submitted_again_when_a_chunk_in_quarantine_is_made_up_for():
-    train = Event("submitted", 2.0, {"tasks": ["train-01"]})
-    aside = Event("quarantined", 1.0, {"task": "search-00001", "reason": "worker lost"})
+    train = submitted("train-01")
+    aside = Quarantined(task=Task.parse("search-00001"), reason="worker lost")
     events = [
         start(),
         finish(Task("search", 0, 0)),
@@ -157,7 +155,7 @@ def test_a_task_at_work_is_not_submitted_again_when_a_chunk_in_quarantine_is_mad
         Submit(Task("search", 0, 1)),
     ]
     events += [
-        Event("submitted", 2.0, {"tasks": ["train-01", "search-00001"]}),
+        submitted("train-01", "search-00001"),
         finish(Task("search", 0, 1)),
     ]
     assert step(replay(events), events[-1]) == []
@@ -165,8 +163,7 @@ def test_a_task_at_work_is_not_submitted_again_when_a_chunk_in_quarantine_is_mad
 
 @pytest.mark.parametrize(("quarantined", "stops"), [(5, False), (6, True)])
 def test_a_larger_share_in_quarantine_than_allowed_ends_the_campaign(quarantined, stops):
-    event = finish(Task("search", 0, 0))
-    event.data.update(num=40, quarantined=quarantined)
+    event = histories.finished("search-00000", num=40, quarantined=quarantined)
     actions = step(replay([start(), event]), event)
     assert any(isinstance(action, Stop) and action.failed for action in actions) == stops
 
@@ -204,20 +201,17 @@ def test_energies_that_differ_by_rounding_are_a_plateau():
 
 def test_the_wall_time_ends_the_campaign_in_the_middle_of_a_stage():
     plan = replace(PLAN, wall_time_s=10.0)
-    tick = Event("tick", 10.5)
-    assert step(replay([start(plan), tick]), tick) == [Stop("wall time")]
-    early = Event("tick", 9.5)
-    assert step(replay([start(plan), early]), early) == []
+    state = replay([start(plan)])
+    state.advance(9.5)
+    assert step(state, None) == []
+    state.advance(10.5)
+    assert step(state, None) == [Stop("wall time")]
 
 
 def test_the_wall_time_counts_all_sessions():
     plan = replace(PLAN, wall_time_s=10.0)
     again = start(plan, elapsed_s=11.0)
     assert step(replay([start(plan), again]), again) == [Stop("wall time")]
-
-
-def lose(*tasks: Task) -> list[Event]:
-    return [Event("lost", 1.0, {"task": task.name, "reason": "cut short"}) for task in tasks]
 
 
 @pytest.mark.parametrize("mode", ["barrier", "asynchronous"])
@@ -230,27 +224,25 @@ def test_lost_results_are_made_again_phase_by_phase_and_then_the_campaign_goes_o
     events = [start(plan), *map(finish, [*search, *model])]
     expected = step(replay([*events, start(plan)]), start(plan))
     assert expected and not {action.task for action in expected} & {*search, *model}
-    events += [*lose(model[1], search[2], search[0]), start(plan)]
-    assert step(replay(events), events[-1]) == [Submit(search[2]), Submit(search[0])]
+    events += [*lost(model[1], search[2], search[0]), start(plan)]
+    again = step(replay(events), events[-1])
+    assert sorted(action.task for action in again) == [search[0], search[2]]
     for task, actions in [(search[0], []), (search[2], [Submit(model[1])]), (model[1], expected)]:
-        submitted = [action.task.name for action in step(replay(events), events[-1])]
-        events += [Event("submitted", 1.0, {"tasks": submitted}), finish(task)]
+        names = [action.task.name for action in step(replay(events), events[-1])]
+        events += [submitted(*names), finish(task)]
         assert step(replay(events), events[-1]) == actions
 
 
 def test_results_that_were_lost_and_made_again_count_once():
     task = Task("search", 0, 0)
     once = replay([start(), finish(task)])
-    again = replay([start(), finish(task), *lose(task), start(), finish(task)])
-    assert (again.num_tried, again.num_done, again.finished) == (
-        once.num_tried,
-        once.num_done,
-        once.finished,
-    )
+    again = replay([start(), finish(task), *lost(task), start(), finish(task)])
+    assert (again.num_tried, again.num_done, again.lost) == (once.num_tried, once.num_done, {})
+    assert again.finished.keys() == once.finished.keys()
 
 
 def test_steps_change_neither_state_nor_event():
-    events = [start(), finish(Task("search", 0, 0), **{"0.2": 2.5})]
+    events = [start(), finish(Task("search", 0, 0), best={2: 2.5})]
     state, untouched = replay(events), replay(events)
     first: list[Action] = step(state, events[-1])
     assert step(state, events[-1]) == first
@@ -260,8 +252,7 @@ def test_steps_change_neither_state_nor_event():
 def test_ten_thousand_chunks_are_replayed_in_a_second():
     plan = replace(PLAN, num_search_chunks=10_000)
     began = time.process_time()
-    state = State()
-    state.apply(start(plan))
+    state = replay([start(plan)])
     for chunk in range(10_000):
         event = finish(Task("search", 0, chunk))
         state.apply(event)

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from gcd_hpc.campaign import progress
-from gcd_hpc.campaign.ledger import Event, opened, replay
+from gcd_hpc.campaign.events import Event
 from gcd_hpc.campaign.progress import (
     LiveProgress,
     Pace,
@@ -16,8 +16,10 @@ from gcd_hpc.campaign.progress import (
     snapshot,
 )
 from gcd_hpc.config.site import SiteConfig
-from gcd_hpc.stages.tasks import Plan, Task
+from gcd_hpc.stages.table import Task
+from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.workers.allocation import resolve
+from tests.campaign import histories
 from tests.campaign.conftest import make_config
 
 TRAINING = Snapshot(
@@ -35,24 +37,13 @@ TRAINING = Snapshot(
 )
 
 
-def finish(name: str, **best: float) -> Event:
-    data = {
-        "task": name,
-        "started": 0.0,
-        "seconds": 1.0,
-        "work_s": 1.0,
-        "cores": 1,
-        "num": 2,
-        "model": 1,
-        "best": best,
-    }
-    return Event("finished", 5.0, data)
+def finish(name: str, best: dict[int, float] | None = None) -> Event:
+    return histories.finished(name, 5.0, best=best)
 
 
 def state_after(*events: Event):
-    return replay(
-        [opened(Plan.of(make_config(), resolve(SiteConfig())), "token", 1, 0.0, 0.0), *events]
-    )
+    plan = Plan.of(make_config(), resolve(SiteConfig()))
+    return histories.state_after([histories.opened(plan), *events])
 
 
 def plain(*snapshots: Snapshot) -> list[str]:
@@ -117,8 +108,8 @@ def test_the_display_suits_the_output():
 
 def test_best_energies_name_the_source_that_had_them_first():
     state = state_after(
-        finish("search-00000", **{"0.2": 2.5, "0.4": 2.6}),
-        finish("relax-01-00000", **{"0.2": 2.3, "0.4": 2.6, "0.1": 3.0}),
+        finish("search-00000", {2: 2.5, 4: 2.6}),
+        finish("relax-01-00000", {2: 2.3, 4: 2.6, 1: 3.0}),
     )
     assert best_so_far(state) == {
         "0.1": (3.0, "model 1"),

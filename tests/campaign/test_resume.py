@@ -10,10 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from gcd_hpc.campaign.events import Failed, Finished, Opened, Paused
 from gcd_hpc.campaign.ledger import read_events
 from gcd_hpc.stages.table import STAGES
 from gcd_hpc.workers.reaper import descendants
 from tests.campaign.conftest import ROOT
+from tests.campaign.toy import content
 
 pytestmark = pytest.mark.mpi
 ORDER = list(STAGES)
@@ -73,7 +75,7 @@ def interrupt(run_dir: Path, stage: str, number: int) -> subprocess.Popen:
 def results(run_dir: Path) -> dict[str, str]:
     """Every result file with its content."""
     return {
-        str(path.relative_to(run_dir)): path.read_text()
+        str(path.relative_to(run_dir)): content(path)
         for folder in ("parts", "models")
         for path in sorted((run_dir / folder).rglob("*.*"))
     }
@@ -85,9 +87,7 @@ def kind_of(process: psutil.Process) -> str:
 
 
 def processes(run_dir: Path) -> list:
-    return descendants(
-        event.data["token"] for event in read_events(run_dir) if event.kind == "opened"
-    )
+    return descendants(event.token for event in read_events(run_dir) if isinstance(event, Opened))
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +106,10 @@ def test_a_driver_killed_in_any_stage_loses_nothing_and_counts_nothing_twice(
     assert start(run_dir).wait(timeout=60) == 0
     assert results(run_dir) == undisturbed
     assert (
-        sorted(event.data["task"] for event in read_events(run_dir) if event.kind == "finished")
+        sorted(event.task.name for event in read_events(run_dir) if isinstance(event, Finished))
         == EXPECTED
     )
-    assert len(list((run_dir / "tasks").iterdir())) == len(EXPECTED)
+    assert list((run_dir / "tasks").iterdir()) == []
     assert processes(run_dir) == []
 
 
@@ -122,11 +122,11 @@ def test_a_driver_that_is_asked_to_stop_pauses_and_leaves_no_process(tmp_path, s
     driver = interrupt(run_dir, stage, number)
     assert driver.returncode == 0
     assert (tmp_path / "driver.log").read_text().split()[-1] == "paused"
-    assert read_events(run_dir)[-1].kind == "paused"
+    assert isinstance(read_events(run_dir)[-1], Paused)
     assert processes(run_dir) == []
     assert start(run_dir).wait(timeout=60) == 0
     assert (
-        sorted(event.data["task"] for event in read_events(run_dir) if event.kind == "finished")
+        sorted(event.task.name for event in read_events(run_dir) if isinstance(event, Finished))
         == EXPECTED
     )
 
@@ -139,9 +139,9 @@ def test_a_driver_that_is_asked_to_stop_finishes_what_runs_first(tmp_path):
     driver.send_signal(signal.SIGTERM)
     assert driver.wait(timeout=30) == 0
     events = read_events(run_dir)
-    assert events[-1].kind == "paused"
+    assert isinstance(events[-1], Paused)
     executed = {path.name.split(".")[0] for path in (run_dir / "executed").iterdir()}
-    assert {event.data["task"] for event in events if event.kind == "finished"} == executed
+    assert {event.task.name for event in events if isinstance(event, Finished)} == executed
     assert not any(name.startswith("select") for name in executed)
     assert processes(run_dir) == []
 
@@ -168,7 +168,7 @@ def test_an_interrupt_of_the_whole_terminal_is_a_pause_too(tmp_path):
     os.killpg(driver.pid, signal.SIGINT)
     assert driver.wait(timeout=30) == 0
     events = read_events(run_dir)
-    assert events[-1].kind == "paused"
-    assert [event for event in events if event.kind == "failed"] == []
-    assert len([event for event in events if event.kind == "finished"]) >= 2
+    assert isinstance(events[-1], Paused)
+    assert [event for event in events if isinstance(event, Failed)] == []
+    assert len([event for event in events if isinstance(event, Finished)]) >= 2
     assert processes(run_dir) == []

@@ -1,14 +1,14 @@
 from gcd_hpc.campaign.waiting import Waiting
-from gcd_hpc.stages.tasks import Task
+from gcd_hpc.stages.table import Task
 
 A, B, C = (Task("relax", 1, chunk) for chunk in range(3))
 
 
 def queue() -> Waiting:
-    waiting = Waiting(lowest={"0.2": 2.3, "0.4": 2.5})
-    waiting.add(A, [("0.2", 2.9), ("0.4", 3.4)])
-    waiting.add(B, [("0.4", 2.8)])
-    waiting.add(C, [("0.2", 2.4), ("0.2", 4.0)])
+    waiting = Waiting(lowest={2: 2.3, 4: 2.5})
+    waiting.add(A, [(2, 2.9), (4, 3.4)])
+    waiting.add(B, [(4, 2.8)])
+    waiting.add(C, [(2, 2.4), (2, 4.0)])
     return waiting
 
 
@@ -19,18 +19,18 @@ def test_the_task_with_the_candidate_nearest_to_the_best_of_its_fraction_comes_f
 
 def test_a_better_energy_of_one_fraction_changes_the_order():
     waiting = queue()
-    assert waiting.learn("0.2", 1.9)
+    assert waiting.learn(2, 1.9)
     waiting.rank()
     assert waiting.first(3) == [B, C, A]
 
 
 def test_a_hardly_better_energy_changes_nothing():
-    assert not queue().learn("0.2", 2.2999)
+    assert not queue().learn(2, 2.2999)
 
 
 def test_a_fraction_that_was_never_relaxed_comes_first():
     waiting = queue()
-    waiting.add(Task("relax", 1, 9), [("0.7", 9.0)])
+    waiting.add(Task("relax", 1, 9), [(7, 9.0)])
     assert waiting.first(1) == [Task("relax", 1, 9)]
 
 

@@ -4,14 +4,26 @@ Files beside the run directory steer them: ``slow`` makes each task take its sec
 ``trouble-<task>`` makes that task fail in the way that it names, as many times as it has lines.
 """
 
+import json
 import os
 import signal
 import time
 from pathlib import Path
 
+import safetensors
+import safetensors.numpy
+
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.files import replacing
+from gcd_hpc.stages import record
+from gcd_hpc.stages.record import RECORD, Begun
+from gcd_hpc.stages.result import StageResult
+from gcd_hpc.stages.table import STAGES, Task
+from gcd_hpc.store.parts import read_provenance, write_part
 from gcd_hpc.store.run_directory import RunDirectory
+
+PLANES = 5
+"""[n] counts fifths."""
 
 
 def energy(version: int, chunk: int) -> float:
@@ -19,25 +31,21 @@ def energy(version: int, chunk: int) -> float:
     return round(3.0 - 0.1 * version - 0.001 * chunk, 4)
 
 
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_text(text)
-
-
-def begin(run_dir: str, task: str) -> None:
+def begin(run_dir: str, task: Task) -> Begun:
     """Leave a mark that the task was executed, then misbehave as told."""
+    begun = record.begin(task)
     marks = Path(run_dir) / "executed"
     marks.mkdir(exist_ok=True)
-    (marks / f"{task}.{os.getpid()}.{time.monotonic_ns()}").touch()
+    (marks / f"{task.name}.{os.getpid()}.{time.monotonic_ns()}").touch()
     slow = Path(run_dir).parent / "slow"
     if slow.exists():
         time.sleep(float(slow.read_text()))
-    trouble = Path(run_dir).parent / f"trouble-{task}"
+    trouble = Path(run_dir).parent / f"trouble-{task.name}"
     kinds = trouble.read_text().split() if trouble.exists() else []
     if kinds:
         trouble.write_text("\n".join(kinds[1:]))
         misbehave(kinds[0])
+    return begun
 
 
 def misbehave(kind: str) -> None:
@@ -50,63 +58,75 @@ def misbehave(kind: str) -> None:
             raise ZeroDivisionError("a bug of the toy")
 
 
-def chunk_result(version: int, chunk: int) -> dict:
-    return {
-        "num": 2,
-        "ok": 2,
-        "failed": 0,
-        "invalid": 0,
-        "seconds": 0.0,
-        "best": {"0.2": energy(version, chunk), "0.4": 3.0},
-    }
+def leave(run_dir: str, begun: Begun, result: StageResult, task: Task | None = None) -> StageResult:
+    """Write the product of a task, without any candidates, with its record."""
+    task = task or begun.task
+    spec = STAGES[task.stage]
+    path = spec.product(RunDirectory(run_dir), task.version, max(0, task.chunk))
+    entries = {RECORD: Begun(task, 1, begun.started, begun.clock).record(result).text()}
+    value = str(energy(task.version, task.chunk))
+    if path.suffix == ".h5":
+        write_part(path, [], {"config": "", "toy": value} | entries)
+        return result
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        if path.suffix == ".json":
+            temporary.write_text(json.dumps({"model": task.version, "toy": value} | entries))
+        else:
+            safetensors.numpy.save_file({}, temporary, {"toy": value} | entries)
+    return result
 
 
-def search_chunk(run_dir: str, chunk: int) -> dict:
-    begin(run_dir, f"search-{chunk:05d}")
-    write(RunDirectory(run_dir).search_part(chunk), f"{energy(0, chunk)}\n")
-    return chunk_result(0, chunk)
+def content(path: Path) -> str:
+    """What a product holds beside its record."""
+    if path.suffix == ".h5":
+        return read_provenance(path)["toy"]
+    if path.suffix == ".json":
+        return json.loads(path.read_text())["toy"]
+    with safetensors.safe_open(path, framework="numpy") as file:
+        return file.metadata()["toy"]
 
 
-def select(run_dir: str, version: int) -> dict:
-    begin(run_dir, f"select-{version:02d}")
-    write(RunDirectory(run_dir).training_set(version), "structures\n")
-    return {"num_structures": 2, "seconds": 0.0}
+def chunk_result(version: int, chunk: int) -> StageResult:
+    best = {1: energy(version, chunk), 2: 3.0}
+    low = ((1, energy(version, chunk)),) if version else ()
+    return StageResult(num=2, ok=2, atoms_per_plane=PLANES, best=best, low=low)
+
+
+def search_chunk(run_dir: str, chunk: int) -> StageResult:
+    begun = begin(run_dir, Task("search", 0, chunk))
+    return leave(run_dir, begun, chunk_result(0, chunk))
+
+
+def select(run_dir: str, version: int) -> StageResult:
+    return leave(run_dir, begin(run_dir, Task("select", version)), StageResult(num=2))
 
 
 def train(run_dir: str, version: int) -> None:
-    begin(run_dir, f"train-{version:02d}")
-    write(RunDirectory(run_dir).model_file(version), "weights\n")
+    leave(run_dir, begin(run_dir, Task("train", version)), StageResult())
 
 
-def promote(run_dir: str, version: int) -> dict:
-    begin(run_dir, f"promote-{version:02d}")
-    write(RunDirectory(run_dir).promotion(version), f'{{"model": {version}}}')
-    return {"model": version, "promoted": True, "seconds": 0.0}
+def promote(run_dir: str, version: int) -> StageResult:
+    begun = begin(run_dir, Task("promote", version))
+    return leave(run_dir, begun, StageResult(model=version, promoted=True))
 
 
-def sample_task(run_dir: str, version: int, chunk: int) -> dict:
-    begin(run_dir, f"sample-{version:02d}-{chunk:05d}")
-    write(RunDirectory(run_dir).sampled_part(version, chunk), "candidates\n")
-    scores = [[[0.2, energy(version, chunk)], [0.4, 3.5]], [[0.4, 3.6 - 0.01 * chunk]]]
-    return {
-        "num": 3,
-        "ok": 3,
-        "failed": 0,
-        "invalid": 0,
-        "seconds": 0.0,
-        "best": {},
-        "queue": scores,
-    }
+def sample_task(run_dir: str, version: int, chunk: int) -> StageResult:
+    begun = begin(run_dir, Task("sample", version, chunk))
+    scores = (((1, energy(version, chunk)), (2, 3.5)), ((2, 3.6 - 0.01 * chunk),))
+    result = StageResult(num=3, ok=3, atoms_per_plane=PLANES, queue=scores)
+    return leave(run_dir, begun, result)
 
 
 def sample(run_dir: str, version: int, num_chunks: int = 2) -> None:
-    begin(run_dir, f"sample-{version:02d}")
+    begun = begin(run_dir, Task("sample", version))
     for chunk in range(num_chunks):
-        write(RunDirectory(run_dir).sampled_part(version, chunk), "candidates\n")
+        task = Task("sample", version, chunk)
+        if not RunDirectory(run_dir).sampled_part(version, chunk).exists():
+            leave(run_dir, begun, StageResult(num=2, ok=2), task)
 
 
-def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) -> dict:
-    begin(run_dir, f"relax-{version:02d}-{chunk:05d}")
+def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) -> StageResult:
+    begun = begin(run_dir, Task("relax", version, chunk))
     assert RunDirectory(run_dir).sampled_part(version, chunk // num_batches).exists()
-    write(RunDirectory(run_dir).relaxed_part(version, chunk), f"{energy(version, chunk)}\n")
-    return {**chunk_result(version, chunk), "low": [[0.2, energy(version, chunk)]]}
+    return leave(run_dir, begun, chunk_result(version, chunk))

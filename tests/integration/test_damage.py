@@ -5,20 +5,25 @@ Real driver and Parsl, toy stages. Damaged training states are in tests/stages/t
 """
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.campaign.driver import Outcome, run_campaign
-from gcd_hpc.campaign.ledger import Event, opened, read_events, replay
+from gcd_hpc.campaign.events import Paused, Stopped
+from gcd_hpc.campaign.ledger import read_events, read_state
 from gcd_hpc.campaign.progress import Progress
 from gcd_hpc.config.site import SiteConfig
-from gcd_hpc.errors import GcdError
+from gcd_hpc.errors import GcdError, LaunchError, RunDirectoryError
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
+from gcd_hpc.workers.backend import BackendStartError
 from tests.campaign.conftest import ROOT, TOYS, make_config
+from tests.campaign.histories import finished, opened, state_after
+from tests.campaign.toy import content
 
 pytestmark = pytest.mark.mpi
 NUM_TASKS = 3 + 6
@@ -51,8 +56,7 @@ def carry_out(run_dir: Path, **options: object) -> tuple[Outcome, list[str]]:
         run_dir,
         run_dir.parent,
         progress=notes,
-        **TOYS,
-        **options,
+        **(TOYS | options),
     )
     return outcome, notes.lines
 
@@ -61,11 +65,9 @@ def num_executions(run_dir: Path, task: str) -> int:
     return len(list((run_dir / "executed").glob(f"{task}.*")))
 
 
-def cut_short(path: Path) -> bytes:
-    """Take the last byte off a file. Returns what it held."""
-    content = path.read_bytes()
-    os.truncate(path, len(content) - 1)
-    return content
+def cut_short(path: Path) -> None:
+    """Take the last byte off a file."""
+    os.truncate(path, path.stat().st_size - 1)
 
 
 def test_damaged_results_are_named_and_made_again_by_the_same_command(run_dir):
@@ -78,22 +80,23 @@ def test_damaged_results_are_named_and_made_again_by_the_same_command(run_dir):
         "train-01": RunDirectory(run_dir).model_file(1),
         "sample-01": RunDirectory(run_dir).sampled_part(1, 1),
     }
-    contents = {task: cut_short(path) for task, path in damaged.items()}
+    values = {task: content(path) for task, path in damaged.items()}
+    for path in damaged.values():
+        cut_short(path)
     damaged["search-00001"].unlink()
     outcome, notes = carry_out(run_dir)
     assert outcome.status == "complete"
     assert len(outcome.state.finished) == NUM_TASKS
     for task, path in damaged.items():
-        got = "no such file" if task == "search-00001" else len(contents[task]) - 1
-        assert (
-            f"{task} is run again: {path}: expected {len(contents[task])} bytes, got {got}" in notes
-        )
-        assert path.read_bytes() == contents[task]
+        got = "got no such file" if task == "search-00001" else r"expected \d+ bytes, got \d+"
+        (note,) = (note for note in notes if note.startswith(f"{task} is run again: {run_dir}"))
+        assert re.search(got, note)
+        assert content(path) == values[task]
         assert num_executions(run_dir, task) == 2
     assert {
         num_executions(run_dir, task) for task in ("search-00000", "select-01", "promote-01")
     } == {1}
-    assert replay(read_events(run_dir)).num_tried == NUM_TRIED
+    assert read_state(run_dir).num_tried == NUM_TRIED
 
 
 def test_a_result_that_was_finished_when_the_driver_was_killed_is_not_adopted_damaged(run_dir):
@@ -104,6 +107,46 @@ def test_a_result_that_was_finished_when_the_driver_was_killed_is_not_adopted_da
     carry_out(run_dir, until="search")
     assert num_executions(run_dir, "search-00002") == 2
     assert num_executions(run_dir, "search-00000") == 1
+
+
+def test_an_error_that_ends_a_session_stands_in_the_ledger(run_dir, monkeypatch):
+    """Also one that no task told: the workers cannot be started."""
+
+    def refuse(*_: object) -> None:
+        raise BackendStartError("no workers today")
+
+    monkeypatch.setattr("gcd_hpc.workers.parsl_backend.ParslBackend.__init__", refuse)
+    with pytest.raises(LaunchError, match="no workers today, 4 times in a row"):
+        carry_out(run_dir, until="search")
+    last = read_events(run_dir)[-1]
+    assert isinstance(last, Stopped) and last.failed and "no workers today" in last.reason
+
+
+def test_another_version_goes_on_with_a_word(run_dir, monkeypatch):
+    carry_out(run_dir, until="search")
+    monkeypatch.setattr("gcd_hpc.campaign.session.software", lambda: "gcd-hpc 9.9")
+    monkeypatch.setattr("gcd_hpc.campaign.driver.software", lambda: "gcd-hpc 9.9")
+    outcome, notes = carry_out(run_dir, until="select-01")
+    assert any(note.startswith("gcd-hpc 9.9 goes on with what gcd-hpc 0") for note in notes)
+    packages = [session.package for session in outcome.state.account.sessions]
+    assert packages[1] == "gcd-hpc 9.9" != packages[0]
+
+
+def test_another_potential_is_refused_with_both_hashes(run_dir):
+    carry_out(run_dir, until="search")
+    with pytest.raises(
+        RunDirectoryError, match=r"the potential is not .* expected sha256 potential, got other"
+    ):
+        carry_out(run_dir, prepare=lambda *_: "other")
+
+
+def test_an_edited_crystal_is_refused(run_dir):
+    RunDirectory(run_dir).bulk.parent.mkdir()
+    RunDirectory(run_dir).bulk.write_text('{"cohesive_ev": -8.9}')
+    carry_out(run_dir, until="search")
+    RunDirectory(run_dir).bulk.write_text('{"cohesive_ev": -8.8}')
+    with pytest.raises(RunDirectoryError, match=r"measured crystal in bulk\.json is not what"):
+        carry_out(run_dir)
 
 
 def test_a_campaign_goes_on_from_a_torn_ledger(run_dir):
@@ -122,19 +165,11 @@ def test_a_campaign_goes_on_from_a_torn_ledger(run_dir):
 def test_a_clock_that_goes_backwards_makes_no_time_negative():
     """An hour back between two tasks, and a driver that is opened before it was closed."""
     plan = Plan.of(make_config(), resolve(SiteConfig(cores=2)))
-    events = [opened(plan, "a", 1, 7200.0, 0.0)]
+    events = [opened(plan, created=7200.0)]
     for chunk, (started, elapsed_s) in enumerate([(7200.0, 5.0), (3600.0, 9.0)]):
-        data = {
-            "task": f"search-{chunk:05d}",
-            "started": started,
-            "seconds": 4.0,
-            "work_s": 3.0,
-            "cores": 1,
-            "num": 2,
-        }
-        events.append(Event("finished", elapsed_s, data))
-    events += [opened(plan, "b", 2, 3500.0, 4.0), Event("tick", 6.0)]
-    state = replay(events)
+        name = f"search-{chunk:05d}"
+        events.append(finished(name, elapsed_s, started=started, seconds=4.0, work_s=3.0))
+    state = state_after([*events, opened(plan, 4.0, created=3500.0), Paused(elapsed_s=6.0)])
     cost = cost_of(state)
     assert state.elapsed_s == 9.0
     assert (cost.stages["search"].wall_s, cost.core_s) == (6.0, 8.0)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from parsl.providers.errors import SubmitException
 
+from gcd_hpc.campaign.events import Finished
 from gcd_hpc.campaign.ledger import read_events
 from gcd_hpc.workers import slurm_jobs
 
@@ -24,7 +25,7 @@ blocks: {max_blocks: 1, walltime: "0:10:00"}
 
 
 def finished(run_dir: Path) -> list[str]:
-    return [event.data["task"] for event in read_events(run_dir) if event.kind == "finished"]
+    return [event.task.name for event in read_events(run_dir) if isinstance(event, Finished)]
 
 
 def processes(run_dir: Path, task: str) -> list[tuple[str, int, int]]:

@@ -15,7 +15,9 @@ from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.sampler import Sampler, objection
+from gcd_hpc.stages.record import find_record
 from gcd_hpc.stages.sample import kept_sampler, sample_task
+from gcd_hpc.stages.table import Task
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.stages.conftest import sample_with, train_with
@@ -69,14 +71,12 @@ def test_a_task_makes_the_candidates_of_the_mpi_stage_and_a_whole_chunk_of_them(
     assert any(np.isfinite(row.score_gb_energy_j_m2) for row in found)
 
 
-def test_a_task_whose_chunk_is_on_disk_reports_the_same_and_makes_nothing(trained_copy):
+def test_a_chunk_on_disk_tells_what_its_task_returned(trained_copy):
     run_dir = trained_copy("run")
     first = sample_task(str(run_dir), 1, 0)
-    written = RunDirectory(run_dir).sampled_part(1, 0).stat().st_mtime_ns
-    RunDirectory(run_dir).model_file(1).unlink()
-    kept_sampler.cache_clear()
-    assert sample_task(str(run_dir), 1, 0) == first
-    assert RunDirectory(run_dir).sampled_part(1, 0).stat().st_mtime_ns == written
+    record = find_record(run_dir, Task("sample", 1, 0), 3)
+    assert record is not None
+    assert record.result == first
     assert len(first.queue) == 2
     scores = {
         row.index: row.score_gb_energy_j_m2

@@ -16,7 +16,7 @@ from gcd_hpc.browse.failures import counts, failure_rows
 from gcd_hpc.browse.figures import energy_cap
 from gcd_hpc.browse.page.snapshot import Snapshot
 from gcd_hpc.browse.page.structure import energy_range, structure_record
-from gcd_hpc.browse.status import status_record
+from gcd_hpc.browse.status import StatusReader
 from gcd_hpc.browse.tables import exact_fractions
 from gcd_hpc.errors import GcdError, StoreError, printable
 from gcd_hpc.store.export import Format, element_of
@@ -58,6 +58,7 @@ class Contents:
 
     def __init__(self, run: Path) -> None:
         self.store = RunStore(run)
+        self._status = StatusReader(run)
         self._lock = threading.RLock()
         self._looked_at, self._version, self._shown = -LOOK_EVERY_S, "", ""
         self._open = ExitStack()
@@ -199,7 +200,7 @@ class Contents:
         if not self.store.path.is_dir():
             return None
         try:
-            record = status_record(self.store.path)
+            record = self._status.record()
         except GcdError:  # Candidates without a campaign: the results of one stage, or a copy.
             return None
         return {

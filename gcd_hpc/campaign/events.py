@@ -1,0 +1,248 @@
+"""What happens in a campaign, one class a kind, and the lines that the ledger keeps of it.
+
+A line is JSON that ends with a checksum over itself and all lines before it: a line that was
+changed, taken out or put in is noticed. Lines of version 1 had neither checksums nor the integers
+of [n]; they can be read.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from gcd_hpc.stages.result import StageResult
+from gcd_hpc.stages.table import Task
+from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.workers.backend import FailureClass
+
+VERSION = 2
+MILLIONTHS = 1_000_000
+"""[n] of version 1 is a fraction of six digits: an integer number of these."""
+_CRC_BYTES = len(',"crc":"01234567"}')
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Event:
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        strict=True, extra="forbid", allow_inf_nan=False
+    )
+
+    elapsed_s: float = 0.0
+    """Wall time of all sessions of the campaign up to here."""
+    time: float = 0.0
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened(_Event):
+    """A driver took the campaign up."""
+
+    kind: Literal["opened"] = "opened"
+    plan: Plan
+    token: str
+    pid: int
+    created: float
+    """Start of the process, seconds since the epoch."""
+    host: str = ""
+    startup_s: float = 0.0
+    """Between the call of the driver and this event."""
+    package: str = ""
+    """Version and commit of gcd-hpc."""
+    ledger: int = 1
+    """Version of the lines that follow."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted(_Event):
+    """Tasks were handed to the workers, or are about to be."""
+
+    kind: Literal["submitted"] = "submitted"
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished(_Event):
+    """A task has left its product."""
+
+    kind: Literal["finished"] = "finished"
+    task: Task
+    result: StageResult
+    started: float
+    """Seconds since the epoch."""
+    seconds: float
+    cores: int
+    worker: str = ""
+    """Host and process."""
+    num_bytes: int = 0
+    """Size of the product."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed(_Event):
+    """An attempt at a task came to nothing."""
+
+    kind: Literal["failed"] = "failed"
+    task: Task
+    reason: str
+    failure: FailureClass
+
+    @property
+    def is_retried(self) -> bool:
+        """The task itself is not to blame."""
+        return self.failure == "infrastructure"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quarantined(_Event):
+    """A task was set aside, and the campaign goes on without it."""
+
+    kind: Literal["quarantined"] = "quarantined"
+    task: Task
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped(_Event):
+    """Waiting tasks were taken out of the queue."""
+
+    kind: Literal["dropped"] = "dropped"
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost(_Event):
+    """The product of a finished task is damaged or gone: the task is run again."""
+
+    kind: Literal["lost"] = "lost"
+    task: Task
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paused(_Event):
+    """A signal ended the session."""
+
+    kind: Literal["paused"] = "paused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped(_Event):
+    """The campaign came to its end, or an error ended the session."""
+
+    kind: Literal["stopped"] = "stopped"
+    reason: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reported(_Event):
+    """The results of a complete campaign are written."""
+
+    kind: Literal["reported"] = "reported"
+
+
+Event = (
+    Opened
+    | Submitted
+    | Finished
+    | Failed
+    | Quarantined
+    | Dropped
+    | Lost
+    | Paused
+    | Stopped
+    | Reported
+)
+_EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+
+
+def to_line(event: Event, crc: int) -> tuple[bytes, int]:
+    """The line of an event, and the checksum of all lines up to it.
+
+    Args:
+        crc: checksum of the lines before; 0 for the first.
+    """
+    body = _EVENT.dump_json(event, exclude_defaults=True)
+    body = b'{"kind":"%s"%s%s' % (event.kind.encode(), b"," * (len(body) > 2), body[1:])
+    crc = zlib.crc32(body, crc)
+    return b'%s,"crc":"%08x"}\n' % (body[:-1], crc), crc
+
+
+@dataclass
+class LineReader:
+    """Turns the lines of one ledger into events, from the first line on."""
+
+    crc: int = 0
+    number: int = 0
+    """Of the last line."""
+    version: int = field(default=VERSION)
+
+    def event(self, line: bytes) -> Event:
+        """The event of the next line.
+
+        Raises:
+            ValueError: saying what is wrong with the line.
+        """
+        self.number += 1
+        if self.number == 1 and b'"crc":"' not in line[-_CRC_BYTES:]:
+            self.version = 1
+        try:
+            if self.version == 1:
+                return _EVENT.validate_python(_from_version_1(json.loads(line)), strict=False)
+            event = _EVENT.validate_json(self._checked(line))
+        except ValidationError as error:
+            raise ValueError(_first_sentence(error)) from None
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"no event: {error!r}") from None
+        if isinstance(event, Opened) and event.ledger > VERSION:
+            raise ValueError(
+                f"an event of ledger version {event.ledger}, while this gcd-hpc knows {VERSION}:"
+                " a newer one wrote it"
+            )
+        return event
+
+    def _checked(self, line: bytes) -> bytes:
+        body = line[:-_CRC_BYTES] + b"}"
+        self.crc = zlib.crc32(body, self.crc)
+        if line[-_CRC_BYTES:] != b',"crc":"%08x"}' % self.crc:
+            raise ValueError("a line that was changed, or that followed another one when written")
+        return body
+
+
+def _first_sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"]
+
+
+def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
+    """An event of version 1 in the words of version 2."""
+    data = dict(data)
+    match data["kind"]:
+        case "finished":
+            names = ("ok", "failed", "invalid", "quarantined", "model", "promoted", "reason", "num")
+            result = {name: data.pop(name) for name in names if name in data}
+            result["seconds"] = data.pop("work_s")
+            result["atoms_per_plane"] = MILLIONTHS
+            result["best"] = _in_millionths(data.pop("best", {}))
+            result["low"] = tuple(map(_scored, data.pop("low", ())))
+            result["queue"] = tuple(tuple(map(_scored, batch)) for batch in data.pop("queue", ()))
+            data.pop("id", None)
+            data["result"] = result
+        case "failed":
+            # What was tried again had lost its process.
+            again = data.pop("retry", False)
+            data["failure"] = data.pop("class", None) or ("infrastructure" if again else "mistake")
+    return data
+
+
+def _in_millionths(best: Mapping[str, float]) -> dict[int, float]:
+    return {round(float(n) * MILLIONTHS): energy for n, energy in best.items()}
+
+
+def _scored(pair: Any) -> tuple[int, float]:
+    n_fraction, energy = pair
+    return round(float(n_fraction) * MILLIONTHS), energy

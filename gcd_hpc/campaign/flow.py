@@ -1,0 +1,117 @@
+"""Asynchronous mode: from the first model on, sampling, relaxation and retraining overlap. Pure, as
+the policy that it is a part of.
+"""
+
+from gcd_hpc.campaign.actions import Action, Drop, Stop, Submit
+from gcd_hpc.campaign.events import Event, Finished
+from gcd_hpc.campaign.limits import limit_of, out_of_time, target_reached
+from gcd_hpc.campaign.state import State
+from gcd_hpc.stages.table import Stage, Task, phase_order
+from gcd_hpc.stages.tasks import PREFETCH_WORKERS
+
+LONGEST_QUEUE = 8
+"""Relaxation tasks that may wait for each worker; sampling stops there."""
+DUE = 0.5
+"""Retrain at the latest when this share of a round is relaxed, so that workers need not wait for
+the next model.
+"""
+RETRAINING: tuple[Stage, ...] = ("select", "train", "promote")
+
+
+def flow(state: State, event: Event) -> list[Action]:
+    """What keeps all pools busy.
+
+    Args:
+        state: the state after the event was applied; the first model is there.
+    """
+    if out_of_time(state):
+        return [Stop("wall time")]
+    if state.lost:
+        return _repairs(state)
+    if state.interrupted:
+        # What was at work when the last driver ended comes first: some of it may be finished and
+        # only has to be adopted.
+        return [Submit(task) for task in state.interrupted]
+    ended = event.task if isinstance(event, Finished) else None
+    if ended is not None and ended.stage == "relax" and target_reached(state, state.plan.rounds):
+        return [Stop("target energy")]
+    if (
+        ended is not None
+        and (ended.stage == "promote" or ended.version < state.version)
+        and (stale := _stale(state))
+    ):
+        return [Drop(stale)]
+    actions = [*_pools(state), *_retraining(state)]
+    return actions if actions or state.submitted else [Stop("rounds")]
+
+
+def _repairs(state: State) -> list[Action]:
+    """Lost products of the earliest phase: later ones are made from them."""
+    first = min((task.phase for task in state.lost), key=phase_order)
+    tasks = [task for task in state.lost if task.phase == first and task not in state.submitted]
+    return [Submit(task) for task in tasks]
+
+
+def _pools(state: State) -> list[Action]:
+    """The most promising relaxations for workers that are free soon, and samples while the queue is
+    short.
+    """
+    plan = state.plan
+    free = (
+        plan.relaxation_workers
+        + max(1, plan.relaxation_workers // PREFETCH_WORKERS)
+        - state.in_flight["relax"]
+    )
+    relaxations = state.waiting.first(free) if free > 0 else []
+    waiting = len(state.waiting) - len(relaxations) + plan.num_batches * state.in_flight["sample"]
+    room = (LONGEST_QUEUE * plan.relaxation_workers - waiting) // plan.num_batches
+    slots = plan.sampling_workers + 1 - state.in_flight["sample"]
+    begun = state.next_chunk.get(state.version, 0)
+    num = max(0, min(room, slots, _chunks_left(state)))
+    samples = [Task("sample", state.version, begun + number) for number in range(num)]
+    return [Submit(task) for task in (*relaxations, *samples)]
+
+
+def _chunks_left(state: State) -> int:
+    """Chunks that may still be sampled before the next model: what one version does not use is left
+    to the next.
+    """
+    return state.version * state.plan.num_sample_chunks - sum(state.next_chunk.values())
+
+
+def _stale(state: State) -> tuple[Task, ...]:
+    oldest = state.version - state.plan.max_model_lag
+    return tuple(task for task in state.waiting.scores if task.version < oldest)
+
+
+def _retraining(state: State) -> list[Action]:
+    """The next step towards the next model, if it is time for one."""
+    plan, version = state.plan, state.version + 1
+    if version > plan.rounds:
+        return []
+    for stage in RETRAINING:
+        task = Task(stage, version)
+        if task in state.finished:
+            continue
+        if task in state.submitted:
+            return []
+        if stage == "select":
+            if not _is_due(state):
+                return []
+            if reason := limit_of(state, state.version):
+                return [Stop(reason)]
+        return [Submit(task)]
+    return []
+
+
+def _is_due(state: State) -> bool:
+    """Whether enough was learnt since the last model, or as much of its round is relaxed as the
+    next may wait for.
+    """
+    plan = state.plan
+    chunks = _chunks_left(state) + state.next_chunk.get(state.version, 0)
+    is_late = state.num_done.get(("relax", state.version), 0) >= DUE * chunks * plan.num_batches
+    is_exhausted = (
+        _chunks_left(state) == 0 and not len(state.waiting) and not state.in_flight["sample"]
+    )
+    return is_late or is_exhausted or len(state.low) - state.num_low_at_select >= plan.retrain_after

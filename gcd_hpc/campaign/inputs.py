@@ -1,0 +1,62 @@
+"""What the products of a run depend on, hashed when it is started and compared at every later
+start.
+
+The sections of the campaign file, the potential and the measured crystal must stay what they were,
+or candidates of one run would not belong together. Each model file holds the hash of its own
+weights.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.errors import RunDirectoryError
+from gcd_hpc.files import replacing
+from gcd_hpc.stages.table import STAGES
+from gcd_hpc.store.run_directory import RunDirectory
+
+
+def inputs_of(run_dir: Path, config: CampaignConfig, potential_sha256: str) -> dict[str, str]:
+    """sha256 of each input by its name; the measured crystal only if it is there."""
+    sections = sorted({section for spec in STAGES.values() for section in spec.sections})
+    plain = config.model_dump(mode="json", include=set(sections))
+    inputs = {f"section {name} of the campaign file": _sha256(plain[name]) for name in sections}
+    bulk = RunDirectory(run_dir).bulk
+    if bulk.is_file():
+        inputs[f"measured crystal in {bulk.name}"] = hashlib.sha256(bulk.read_bytes()).hexdigest()
+    return inputs | {"potential": potential_sha256}
+
+
+def settle_inputs(run_dir: Path, inputs: Mapping[str, str]) -> None:
+    """Write the inputs of a new run, or see that they are those that the run was started with.
+
+    Raises:
+        RunDirectoryError: naming the first input that changed, with its old and new hash.
+    """
+    path = RunDirectory(run_dir).inputs
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        known = {name: before[name] for name in inputs if name in before}
+    except FileNotFoundError:
+        known, before = {}, {}
+    except (ValueError, TypeError) as error:
+        raise RunDirectoryError(
+            f"{path}: expected the hashes of this run's inputs, got a damaged file ({error}); put"
+            " it back from a copy or choose another --run-dir"
+        ) from error
+    for name, old in known.items():
+        if old != inputs[name]:
+            raise RunDirectoryError(
+                f"{run_dir}: the {name} is not what this run was started with: expected sha256"
+                f" {old}, got {inputs[name]}; put the old one back or choose another --run-dir"
+            )
+    if known.keys() != inputs.keys():
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps({**before, **inputs}, indent=1) + "\n")
+
+
+def _sha256(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

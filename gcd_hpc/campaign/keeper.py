@@ -1,0 +1,162 @@
+"""The workers of a session: started when there is something to run, and anew when they are lost."""
+
+import queue
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+
+from gcd_hpc.campaign.policy import MAX_RETRIES
+from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.errors import LaunchError
+from gcd_hpc.stages.record import Record
+from gcd_hpc.stages.table import STAGES, Stage, Task, is_launched
+from gcd_hpc.stages.tasks import PREFETCH_WORKERS, Plan, TaskRequest
+from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.workers.backend import Backend, BackendStartError, StageCall
+
+Ended = tuple[Task, "Future[Record]"]
+
+
+class PoolKeeper:
+    """Tasks on their way to the workers and at work there."""
+
+    def __init__(
+        self,
+        site: SiteConfig,
+        run_dir: Path,
+        plan: Plan,
+        modules: Mapping[Stage, str],
+        note: Callable[[str], None],
+    ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            modules: name of the module of each stage.
+            note: tells the user one line.
+        """
+        self._site, self._run_dir, self._plan = site, run_dir, plan
+        self._modules, self._note = modules, note
+        self._backend: Backend | None = None
+        self._launches: deque[Task] = deque()
+        self._chunks: deque[Task] = deque()
+        """Chunks that were not submitted yet: a drain on a signal need not wait for them."""
+        self._running: dict[Task, Future[Record]] = {}
+        self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
+        self._num_restarts = 0
+        """Since a task was finished."""
+        self._reason = ""
+        """Reason to start the workers anew although no task told it."""
+        self._is_lost = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a task is at work."""
+        return bool(self._running)
+
+    def add(self, tasks: Iterable[Task]) -> None:
+        """Take tasks; ``feed`` hands them to the workers."""
+        for task in tasks:
+            is_chunk = STAGES[task.stage].is_relaxation
+            (self._chunks if is_chunk else self._launches).append(task)
+
+    def feed(self) -> None:
+        """Hand tasks to the workers, chunks as far as these are free; start them first if need be.
+
+        Raises:
+            RunDirectoryError: if the workers cannot write to the run directory.
+        """
+        if not (self._launches or self._chunks) or self._reason or self._is_lost:
+            return
+        if self._backend is None:
+            # Parsl takes 0.3 s to import: only when there is something to run.
+            from gcd_hpc.workers.parsl_backend import ParslBackend
+
+            try:
+                self._backend = ParslBackend(self._site, self._run_dir, self._num_restarts)
+            except BackendStartError as error:
+                self._reason = str(error)
+                return
+        workers = self._plan.relaxation_workers
+        at_work = sum(STAGES[task.stage].is_relaxation for task in self._running)
+        room = workers + max(1, workers // PREFETCH_WORKERS) - at_work
+        while self._launches:
+            self._submit(self._launches.popleft(), self._backend)
+        while self._chunks and room > 0:
+            self._submit(self._chunks.popleft(), self._backend)
+            room -= 1
+
+    def next_ended(self, timeout_s: float) -> Ended | None:
+        """A task that has ended with its future, or None if none does in time."""
+        try:
+            task, future = self._ended.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if self._running.get(task) is not future:
+            return None  # of workers that were given up
+        del self._running[task]
+        if future.exception() is None:
+            self._num_restarts = 0
+        elif self._backend is not None and self._backend.is_lost:
+            self._is_lost = True
+        return task, future
+
+    def must_restart(self) -> bool:
+        """Whether the workers are lost, cannot be started, or do not work any more."""
+        if self._backend is not None and not self._is_lost:
+            names = [task.name for task in self._running]
+            self._reason = self._backend.check_health(names) or self._reason
+        return self._is_lost or bool(self._reason)
+
+    def restart(self) -> list[Task]:
+        """Close the workers, to be started anew by ``feed``.
+
+        Returns:
+            Tasks that were at work: lost workers take them along.
+
+        Raises:
+            LaunchError: if that was of no use several times in a row.
+        """
+        if self._reason:
+            self._num_restarts += 1
+            if self._num_restarts > MAX_RETRIES:
+                log = RunDirectory(self._run_dir).workers_log
+                raise LaunchError(
+                    f"{self._reason}, {self._num_restarts} times in a row; see {log} and the folder"
+                    " runinfo"
+                )
+            self._note(f"{self._reason}: starting the workers anew")
+        self.close()
+        self._reason, self._is_lost = "", False
+        running = list(self._running)
+        self._running.clear()
+        return running
+
+    def drain(self) -> None:
+        """Hand over nothing more, and ask launched tasks to write a checkpoint and to end."""
+        self._launches.clear()
+        self._chunks.clear()
+        if self._backend is not None:
+            self._backend.drain()
+
+    def close(self) -> None:
+        """End the workers."""
+        backend, self._backend = self._backend, None
+        if backend is not None:
+            backend.close()
+
+    def _submit(self, task: Task, backend: Backend) -> None:
+        spec = STAGES[task.stage]
+        launcher = spec.launcher if is_launched(task.stage, self._plan.mode) else None
+        cores = getattr(self._site, spec.pool).num_workers if launcher else 1
+        numbers = spec.arguments(task.version, task.chunk, self._plan.num_batches)
+        call = StageCall(spec.pool, self._modules[task.stage], spec.function, numbers, launcher)
+        request = TaskRequest(str(self._run_dir), task.name, cores, self._plan.num_sample_chunks)
+        future = backend.submit(request, call)
+        self._running[task] = future
+        future.add_done_callback(partial(self._put, task))
+
+    def _put(self, task: Task, future: "Future[Record]") -> None:
+        # Called in another thread.
+        self._ended.put((task, future))

@@ -1,0 +1,65 @@
+"""Reasons to stop a campaign. Pure functions of its state."""
+
+from gcd_hpc.campaign.state import State
+
+PLATEAU_J_M2 = 1e-4
+"""A lower energy than before is lower by more than this: the relaxation is not exact beyond."""
+MIN_TRIED = 100
+"""The share of candidates in quarantine is judged as if at least so many had been tried."""
+
+
+def too_many_quarantined(state: State) -> str | None:
+    """Why the campaign cannot go on, when a larger share than allowed was set aside."""
+    sizes, most = state.plan.chunk_sizes, state.plan.max_quarantined
+    num = state.num_quarantined + sum(sizes.get(task.stage, 0) for task in state.quarantined)
+    if num <= most * max(state.num_tried, MIN_TRIED):
+        return None
+    return (
+        f"{num} of {state.num_tried} candidates were set aside, more than budget.max_quarantined ="
+        f" {most:g}; see gcd-hpc failures"
+    )
+
+
+def out_of_time(state: State) -> bool:
+    """Whether the wall time of the budget is used up."""
+    return state.plan.wall_time_s is not None and state.elapsed_s >= state.plan.wall_time_s
+
+
+def limit_of(state: State, version: int) -> str | None:
+    """Why to stop after a round, judged by what was known when it ended."""
+    patience = state.plan.plateau_rounds
+    if target_reached(state, version):
+        return "target energy"
+    if (
+        patience
+        and version >= patience
+        and not any(
+            _improved(state, recent) for recent in range(version - patience + 1, version + 1)
+        )
+    ):
+        return "plateau"
+    return None
+
+
+def target_reached(state: State, version: int) -> bool:
+    """Whether the search or a model up to ``version`` found an energy as low as the target."""
+    target = state.plan.target_energy_j_m2
+    return target is not None and any(
+        energy <= target
+        for known in range(version + 1)
+        for energy in state.best.get(known, {}).values()
+    )
+
+
+def _improved(state: State, version: int) -> bool:
+    """Whether a model version found a lower energy at any [n] than the search and all versions
+    before it.
+    """
+    before: dict[int, float] = {}
+    for earlier in range(version):
+        for n_index, energy in state.best.get(earlier, {}).items():
+            before[n_index] = min(energy, before.get(n_index, energy))
+    return any(
+        energy < before.get(n_index, float("inf")) - PLATEAU_J_M2
+        for n_index, energy in state.best.get(version, {}).items()
+    )

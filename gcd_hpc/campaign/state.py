@@ -1,0 +1,348 @@
+"""The state of a campaign: what its events lead to. The one place that interprets them."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from sys import intern
+
+from gcd_hpc.campaign.events import (
+    Dropped,
+    Event,
+    Failed,
+    FailureClass,
+    Finished,
+    Lost,
+    Opened,
+    Paused,
+    Quarantined,
+    Reported,
+    Stopped,
+    Submitted,
+)
+from gcd_hpc.campaign.waiting import Waiting
+from gcd_hpc.stages.result import StageResult
+from gcd_hpc.stages.table import STAGES, WHOLE, Stage, Task
+from gcd_hpc.stages.tasks import Plan
+
+SAME_ENERGY_J_M2 = 0.002
+"""Structures of one [n] whose energies agree this well count as one; only selection looks closer.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What is remembered of a finished task."""
+
+    started: float
+    """Seconds since the epoch."""
+    seconds: float
+    cores: int
+    work_s: float
+    """Seconds without importing modules and starting processes."""
+    num: int = 0
+    """Candidates, structures or steps."""
+    num_quarantined: int = 0
+    """Candidates among them that were set aside."""
+    num_bytes: int = 0
+    """Size of the product."""
+    worker: str = ""
+    session: int = 0
+    """Index of the session that took note of it."""
+    elapsed_s: float = 0.0
+    """Wall time of the campaign when it was noted."""
+    time: float = 0.0
+    """The same, seconds since the epoch; 0 if the ledger does not tell."""
+
+    @property
+    def ended(self) -> float:
+        """Seconds since the epoch."""
+        return self.started + self.seconds
+
+    @property
+    def core_s(self) -> float:
+        """Core-seconds."""
+        return self.seconds * self.cores
+
+
+@dataclass
+class Attempt:
+    """An attempt at a task that failed, and what became of the task."""
+
+    task: Task
+    reason: str
+    failure: FailureClass
+    elapsed_s: float
+    outcome: str
+
+
+@dataclass
+class Account:
+    """What the events tell of delays and waste; durations in seconds."""
+
+    sessions: list[Opened] = field(default_factory=list)
+    attempts: dict[Task, list[Attempt]] = field(default_factory=dict)
+    wasted_s: float = 0.0
+    """Worker-seconds of attempts that came to nothing, and of samples that were dropped."""
+    num_dropped: int = 0
+    num_quarantined: int = 0
+    """Tasks set aside, each time."""
+    resume_s: list[float] = field(default_factory=list)
+    """Between the start of a driver and its first decision, for every session but the first."""
+    first_sample_s: list[float] = field(default_factory=list)
+    """Between the promotion of a model and its first finished sample."""
+    queue: list[int] = field(default_factory=list)
+    """Relaxation tasks that waited, after each event of the asynchronous mode."""
+    lag: Counter[int] = field(default_factory=Counter)
+    """Number of relaxation tasks by how many versions newer the model of the moment was."""
+    promoted: tuple[int, float] | None = None
+    """The newest model and when it was promoted, until its first sample is finished."""
+    is_resuming: bool = False
+    """The session has not submitted anything yet."""
+
+
+@dataclass
+class State:
+    """A campaign as its events tell it. Only ``apply`` and ``advance`` change it."""
+
+    plan: Plan
+    elapsed_s: float = 0.0
+    time: float = 0.0
+    """Of the last event, seconds since the epoch."""
+    finished: dict[Task, Done] = field(default_factory=dict)
+    submitted: dict[Task, float] = field(default_factory=dict)
+    """Tasks at work or on their way there, with the elapsed time at which they were submitted."""
+    interrupted: dict[Task, None] = field(default_factory=dict)
+    """Tasks that were submitted when the driver before ended, until they are submitted again."""
+    in_flight: Counter[Stage] = field(default_factory=Counter)
+    """Number of submitted tasks of each stage."""
+    num_done: Counter[tuple[Stage, int]] = field(default_factory=Counter)
+    """Finished and quarantined tasks of each phase."""
+    attempts: Counter[Task] = field(default_factory=Counter)
+    """Failures of a task since the campaign was last opened."""
+    lost: dict[Task, None] = field(default_factory=dict)
+    """Tasks that were finished before their products were damaged: they are run again."""
+    quarantined: dict[Task, str] = field(default_factory=dict)
+    """Tasks that were set aside, with the reason."""
+    num_tried: int = 0
+    num_quarantined: int = 0
+    """Candidates tried, and those of them that were set aside because of a bug."""
+    atoms_per_plane: int = 1
+    """N_plane, of which the integers of [n] count."""
+    best: dict[int, dict[int, float]] = field(default_factory=dict)
+    """Lowest E_gb in J/m^2 by model version (0 is the search) and n_index."""
+    waiting: Waiting = field(default_factory=Waiting)
+    """Relaxation tasks in the order of their promise (asynchronous mode)."""
+    next_chunk: Counter[int] = field(default_factory=Counter)
+    """Chunks of each model version whose sampling was begun (asynchronous mode)."""
+    low: set[tuple[int, int]] = field(default_factory=set)
+    """Unique low-energy structures: n_index, and the energy in steps of SAME_ENERGY_J_M2."""
+    num_low_at_select: int = 0
+    models: dict[int, int] = field(default_factory=dict)
+    """Model in use for each version that was judged: its own, or the one before where that was
+    better.
+    """
+    paused: bool = False
+    stopped: str | None = None
+    failed: bool = False
+    """Stopped by an error."""
+    reported: bool = False
+    account: Account = field(default_factory=Account)
+
+    @property
+    def version(self) -> int:
+        """The newest version that candidates are made for; 0 before the first model."""
+        return max(self.models, default=0)
+
+    @property
+    def is_flowing(self) -> bool:
+        """Whether the first model is there and the stages overlap from now on."""
+        return self.plan.mode == "asynchronous" and self.plan.until is None and self.version > 0
+
+    @property
+    def drivers(self) -> dict[str, tuple[int, float]]:
+        """Process id and start time of every driver by its token."""
+        return {one.token: (one.pid, one.created) for one in self.account.sessions}
+
+    def is_complete(self, stage: Stage, version: int) -> bool:
+        """Whether a phase has enough finished tasks for the next one to begin."""
+        return self.num_done[stage, version] >= self.plan.num_needed(stage)
+
+    def advance(self, elapsed_s: float) -> None:
+        """Let time pass. Clocks may go backwards, elapsed time may not."""
+        self.elapsed_s = max(self.elapsed_s, elapsed_s)
+
+    def apply(self, event: Event) -> None:
+        """Take in one event, in nearly constant time."""
+        self.advance(event.elapsed_s)
+        self.time = max(self.time, event.time)
+        match event:
+            case Opened():
+                self._open(event)
+            case Submitted():
+                for task in event.tasks:
+                    self._submit(task)
+            case Finished():
+                self._finish(event)
+            case Failed():
+                self._fail(event)
+            case Quarantined():
+                self._set_aside(event)
+            case Lost():
+                self._lose(event.task)
+            case Dropped():
+                self._drop(event.tasks)
+            case Paused():
+                self.paused = True
+            case Stopped():
+                self.stopped, self.failed = event.reason, event.failed
+            case Reported():
+                self.reported = True
+        if self.version and self.plan.mode == "asynchronous":
+            self.account.queue.append(len(self.waiting))
+
+    def _open(self, event: Opened) -> None:
+        account = self.account
+        if account.sessions:
+            account.is_resuming = True
+            # Work of the session before that nobody saw the end of, as far as the ledger can tell.
+            account.wasted_s += sum(
+                max(0.0, self.elapsed_s - since) for since in self.submitted.values() if since > 0
+            )
+        account.sessions.append(event)
+        self.plan = event.plan
+        self.interrupted = dict.fromkeys(self.submitted)
+        self.submitted.clear()
+        self.in_flight.clear()
+        self.attempts.clear()
+        for task in self.quarantined:
+            self.num_done[task.phase] -= 1
+        self.quarantined.clear()
+        self.paused, self.failed, self.reported = False, False, False
+        self.stopped = None
+
+    def _submit(self, task: Task) -> None:
+        if task in self.submitted:
+            return
+        if self.account.is_resuming:
+            session = self.account.sessions[-1]
+            called = session.elapsed_s - session.startup_s
+            self.account.resume_s.append(self.elapsed_s - called)
+            self.account.is_resuming = False
+        self.submitted[task] = self.elapsed_s
+        self.in_flight[task.stage] += 1
+        self.interrupted.pop(task, None)
+        self.waiting.remove([task])
+        if task.stage == "sample" and task.chunk != WHOLE:
+            begun = self.next_chunk[task.version]
+            self.next_chunk[task.version] = max(begun, task.chunk + 1)
+        if task.stage == "select":
+            self.num_low_at_select = len(self.low)
+        if task.stage == "relax" and self.plan.mode == "asynchronous":
+            self.account.lag[self.version - task.version] += 1
+
+    def _leave(self, task: Task) -> None:
+        if self.submitted.pop(task, None) is not None:
+            self.in_flight[task.stage] -= 1
+
+    def _finish(self, event: Finished) -> None:
+        task, result = event.task, event.result
+        self._leave(task)
+        self.lost.pop(task, None)
+        for attempt in self.account.attempts.get(task, ()):
+            attempt.outcome = "finished later"
+        if task in self.finished:
+            return
+        self.finished[task] = Done(
+            event.started,
+            event.seconds,
+            event.cores,
+            result.seconds,
+            result.num,
+            result.quarantined,
+            event.num_bytes,
+            intern(event.worker),
+            len(self.account.sessions) - 1,
+            event.elapsed_s,
+            event.time,
+        )
+        self.num_done[task.phase] += 1
+        if STAGES[task.stage].is_relaxation:
+            self.num_tried += result.num
+        self.num_quarantined += result.quarantined
+        if task.stage == "promote" and result.model is not None:
+            self.models[task.version] = result.model
+            ended = event.time or event.started + event.seconds
+            self.account.promoted = (task.version, ended)
+        if task.stage == "sample":
+            self._take_first_sample(task)
+        self._learn(task, result)
+
+    def _take_first_sample(self, task: Task) -> None:
+        account, done = self.account, self.finished[task]
+        if account.promoted is not None and account.promoted[0] == task.version:
+            # Where one task samples all chunks, its ranks begin with the first ones at once.
+            first = done.ended if task.chunk != WHOLE else done.ended - done.work_s
+            account.first_sample_s.append(max(0.0, first - account.promoted[1]))
+            account.promoted = None
+
+    def _learn(self, task: Task, result: StageResult) -> None:
+        """Energies and scores that a task reported."""
+        self.atoms_per_plane = result.atoms_per_plane or self.atoms_per_plane
+        known = self.best.setdefault(task.version, {})
+        improved = False
+        for n_index, energy in result.best.items():
+            known[n_index] = min(energy, known.get(n_index, energy))
+            improved |= self.waiting.learn(n_index, energy)
+        if improved:
+            self.waiting.rank()
+        self.low |= {(n_index, round(energy / SAME_ENERGY_J_M2)) for n_index, energy in result.low}
+        for batch, scores in enumerate(result.queue):
+            number = task.chunk * len(result.queue) + batch
+            self.waiting.add(Task("relax", task.version, number), scores)
+
+    def _fail(self, event: Failed) -> None:
+        since = self.submitted.get(event.task, event.elapsed_s)
+        self.account.wasted_s += event.elapsed_s - since
+        outcome = "run again" if event.is_retried else "ended the campaign"
+        attempt = Attempt(event.task, event.reason, event.failure, event.elapsed_s, outcome)
+        self.account.attempts.setdefault(event.task, []).append(attempt)
+        self.attempts[event.task] += 1
+        self._leave(event.task)
+
+    def _set_aside(self, event: Quarantined) -> None:
+        self.quarantined[event.task] = event.reason
+        self.lost.pop(event.task, None)
+        self.num_done[event.task.phase] += 1
+        self.account.num_quarantined += 1
+        for attempt in self.account.attempts.get(event.task, ())[-1:]:
+            attempt.outcome = "quarantined"
+
+    def _lose(self, task: Task) -> None:
+        """A finished task does not count any more until it is finished again."""
+        done = self.finished.pop(task, None)
+        if done is None:
+            return
+        self.lost[task] = None
+        self.num_done[task.phase] -= 1
+        self.num_quarantined -= done.num_quarantined
+        if STAGES[task.stage].is_relaxation:
+            self.num_tried -= done.num
+
+    def _drop(self, tasks: Iterable[Task]) -> None:
+        for task in tasks:
+            self.waiting.remove([task])
+            self.account.num_dropped += 1
+            chunk = Task("sample", task.version, task.chunk // self.plan.num_batches)
+            if chunk in self.finished:
+                self.account.wasted_s += self.finished[chunk].core_s / self.plan.num_batches
+
+
+def replay(events: Iterable[Event]) -> State | None:
+    """The state that a sequence of events leads to; None before the first driver."""
+    state = None
+    for event in events:
+        if state is None and isinstance(event, Opened):
+            state = State(event.plan)
+        if state is not None:
+            state.apply(event)
+    return state

@@ -1,0 +1,219 @@
+"""The record that a finished task leaves in its own product: result, time and place of the work.
+
+A task is finished when its product is there, whole, with its record: as an attribute of an HDF5
+file, in the header of a model file, or as a key of a JSON file. A record names no files, so that it
+cannot lead anywhere; where a product lies follows from the task.
+"""
+
+import json
+import os
+import socket
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import safetensors
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from gcd_hpc.errors import CheckpointError, GcdError, RunDirectoryError
+from gcd_hpc.stages.result import StageResult
+from gcd_hpc.stages.table import STAGES, WHOLE, Task
+from gcd_hpc.store.parts import read_provenance
+from gcd_hpc.store.run_directory import RunDirectory
+
+RECORD = "task_record"
+"""Name of the attribute, of the entry of a model file's header, or of the key."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished task: what it returned and what it cost."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        strict=True, extra="forbid", allow_inf_nan=False
+    )
+
+    task: Task
+    result: StageResult
+    started: float
+    """Seconds since the epoch."""
+    seconds: float
+    cores: int
+    host: str
+    pid: int
+
+    def text(self) -> str:
+        """The record as it stands in a product: a checksum and JSON."""
+        body = _RECORD.dump_json(self, exclude_defaults=True)
+        return f"{zlib.crc32(body):08x} {body.decode()}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Record":
+        """The record of a text.
+
+        Raises:
+            ValueError: if the text is damaged.
+        """
+        checksum, _, body = text.partition(" ")
+        if f"{zlib.crc32(body.encode()):08x}" != checksum:
+            raise ValueError("a checksum that does not fit")
+        return _RECORD.validate_json(body)
+
+
+_RECORD = TypeAdapter(Record)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A task that this process has begun."""
+
+    task: Task
+    cores: int
+    started: float
+    clock: float
+
+    def record(self, result: StageResult) -> Record:
+        """The record of the task when its product is about to be written."""
+        seconds = time.monotonic() - self.clock
+        host, pid = socket.gethostname(), os.getpid()
+        return Record(self.task, result, self.started, seconds, self.cores, host, pid)
+
+    def attribute(self, result: StageResult) -> dict[str, str]:
+        """The same as an entry of a file's attributes."""
+        return {RECORD: self.record(result).text()}
+
+
+def begin(task: Task, cores: int = 1) -> Begun:
+    """Take the time at which a task begins."""
+    return Begun(task, cores, time.time(), time.monotonic())
+
+
+def product_files(run_dir: Path, task: Task, num_chunks: int) -> list[Path]:
+    """Files that a task leaves.
+
+    Args:
+        num_chunks: chunks of a round; a launched sampling leaves a file of each.
+    """
+    chunks = range(num_chunks) if task.is_whole_sampling else [max(0, task.chunk)]
+    product = STAGES[task.stage].product
+    return [product(RunDirectory(run_dir), task.version, chunk) for chunk in chunks]
+
+
+def product_bytes(run_dir: Path, task: Task, num_chunks: int) -> int:
+    """Size of all files of a finished task."""
+    return sum(path.stat().st_size for path in product_files(run_dir, task, num_chunks))
+
+
+def damage(run_dir: Path, task: Task, num_chunks: int, num_bytes: int) -> str:
+    """What is wrong with the product of a finished task; empty if nothing is. Microseconds a file.
+
+    Args:
+        num_bytes: size of all its files when it was finished.
+    """
+    got = 0
+    for path in product_files(run_dir, task, num_chunks):
+        if not path.is_file():
+            return f"{path}: expected the product of {task.name}, got no such file"
+        got += path.stat().st_size
+    if got == num_bytes:
+        return ""
+    files = product_files(run_dir, task, num_chunks)
+    where = files[0] if len(files) == 1 else files[0].parent
+    return f"{where}: expected {num_bytes} bytes, got {got}"
+
+
+def find_record(run_dir: Path, task: Task, num_chunks: int) -> Record | None:
+    """The record of a finished task, or None. Damaged files are removed, for the task makes them
+    anew.
+
+    Raises:
+        RunDirectoryError: if a file has no record, because an earlier version made it.
+    """
+    files, records = product_files(run_dir, task, num_chunks), []
+    for path in files:
+        if not path.exists():
+            continue
+        try:
+            records.append(record_of(path, task))
+        except CheckpointError:
+            path.unlink()
+    return _joined(task, records) if len(records) == len(files) else None
+
+
+def discard(run_dir: Path, task: Task, num_chunks: int) -> None:
+    """Remove what is damaged of a product whose size is not what it was; all of it if nobody can
+    tell what that is.
+    """
+    if find_record(run_dir, task, num_chunks) is not None:
+        for path in product_files(run_dir, task, num_chunks):
+            path.unlink()
+
+
+def record_of(path: Path, task: Task) -> Record:
+    """The record in one file of a product.
+
+    Raises:
+        RunDirectoryError: if the file has none, because an earlier version made it.
+        CheckpointError: if the file or its record is damaged, or belongs to another task.
+    """
+    try:
+        text = _READERS[path.suffix](path)
+        record = Record.parse(text) if text is not None else None
+    except (GcdError, OSError, ValueError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path}: damaged: {_first_line(error)}") from error
+    if record is None:
+        raise RunDirectoryError(
+            f"{path}: expected the record of {task.name}, got a file without: an earlier version of"
+            " gcd-hpc made it; resume it with that version or choose another --run-dir"
+        )
+    if record.task.phase != task.phase or task.chunk not in (WHOLE, record.task.chunk):
+        raise CheckpointError(
+            f"{path}: expected the product of {task.name}, got that of {record.task.name}"
+        )
+    return record
+
+
+def _joined(task: Task, records: Sequence[Record]) -> Record:
+    """One record for the parts of a launched sampling, whose ranks worked side by side."""
+    if not task.is_whole_sampling:
+        return records[0]
+    started = min(record.started for record in records)
+    ended = max(record.started + record.seconds for record in records)
+    first, results = records[0], [record.result for record in records]
+    result = StageResult(
+        num=sum(one.num for one in results),
+        ok=sum(one.ok for one in results),
+        invalid=sum(one.invalid for one in results),
+        seconds=ended - started,
+    )
+    return Record(task, result, started, ended - started, first.cores, first.host, first.pid)
+
+
+def _of_hdf5(path: Path) -> str | None:
+    return read_provenance(path).get(RECORD)
+
+
+def _of_model(path: Path) -> str | None:
+    # Opening looks at the header and the length of the file, not at the weights.
+    with safetensors.safe_open(path, framework="numpy") as file:
+        return (file.metadata() or {}).get(RECORD)
+
+
+def _of_json(path: Path) -> str | None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    text = content.get(RECORD) if isinstance(content, dict) else None
+    return text if isinstance(text, str) else None
+
+
+_READERS = {".h5": _of_hdf5, ".safetensors": _of_model, ".json": _of_json}
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        return f"its record has no sound {where}: {first['msg']}"
+    return (str(error).splitlines() or [""])[0] or type(error).__name__
