@@ -63,6 +63,8 @@ ELSEWHERE = {
     ),
     "pip install -c cluster.txt -e .": "the same as on a laptop, with the cluster's own versions",
     "python -c 'import torch": "what it prints is the cluster's",
+    "cmake ": "a build of LAMMPS takes its time",
+    "export LAMMPS_POTENTIALS": "after it",
     "qsub": "PBS: not to be had here; the command inside is checked",
     "cd $PWD": "within qsub",
 }

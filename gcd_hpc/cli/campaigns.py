@@ -225,12 +225,15 @@ def _show_plan(
     from gcd_hpc.campaign.soundness import inspect_campaign
     from gcd_hpc.stages.tasks import Plan
     from gcd_hpc.workers.allocation import site_here
-    from gcd_hpc.workers.fitting import launch_lines, plan_site
+    from gcd_hpc.workers.fitting import idle_note, launch_lines, plan_site
 
-    site = plan_site(site_here(site_file), config.training.batch_size, num_nodes)
+    given, batch_size = site_here(site_file), config.training.batch_size
+    site = plan_site(given, batch_size, num_nodes)
     layout = inspect_campaign(config, file.parent, str(file)).layout
     stages = estimate(config, Plan.of(config, site, until), layout.num_atoms)
     console().print(plan_table(stages, launch_lines(site, run_dir), site))
+    if note := idle_note(given, batch_size, num_nodes):
+        console().print(note)
 
 
 def _write_report(run_dir: Path, state: "State") -> None:

@@ -69,6 +69,19 @@ def plan_site(site: SiteConfig, batch_size: int, num_nodes: int | None = None) -
     )
 
 
+def idle_note(site: SiteConfig, batch_size: int, num_nodes: int | None = None) -> str:
+    """A sentence if a training leaves GPUs or cores idle because of its batch size, else empty."""
+    available = resolve(site, num_nodes=num_nodes).training.num_workers
+    used = plan_site(site, batch_size, num_nodes).training.num_workers
+    if used == available:
+        return ""
+    unit = "GPUs" if site.training.gpus_per_node else "cores"
+    return (
+        f"Training uses {used} of {available} {unit}, for the number of its processes has to divide"
+        f" training.batch_size, {batch_size}; with a multiple of {available} it would use all."
+    )
+
+
 def check_run_dir(site: SiteConfig, run_dir: Path) -> None:
     """Refuse a run directory that Parsl's shell scripts cannot name, before anything is written.
 

@@ -5,10 +5,10 @@ import tempfile
 import pytest
 
 from gcd_hpc.config.loader import load_site
-from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.errors import LaunchError, RunDirectoryError
 from gcd_hpc.workers.allocation import resolve
-from gcd_hpc.workers.fitting import check_run_dir, fit_site, launch_lines, plan_site
+from gcd_hpc.workers.fitting import check_run_dir, fit_site, idle_note, launch_lines, plan_site
 from gcd_hpc.workers.lines import launch_environment, sample_line, train_line, with_shell_lines
 from gcd_hpc.workers.nodes import NodeSet, own_address
 
@@ -130,6 +130,16 @@ def test_automatic_training_processes_divide_a_batch_evenly():
     assert [pool.num_workers for pool in (fit.training, fit.sampling, fit.relaxation)] == [2, 3, 3]
 
 
+def test_idle_gpus_of_a_training_are_told():
+    site = SiteConfig.model_validate(
+        {"scheduler": "slurm", "cores": 8, "training": {"gpus_per_node": 4, "num_nodes": 4}}
+    )
+    assert idle_note(site, batch_size=16) == ""
+    assert "uses 4 of 16 GPUs" in idle_note(
+        site.model_copy(update={"training": PoolConfig(gpus_per_node=4)}), 4, num_nodes=4
+    )
+
+
 def test_stated_training_processes_that_do_not_divide_a_batch_are_refused():
     site = SiteConfig.model_validate({"cores": 3, "training": {"processes_per_node": 3}})
     with pytest.raises(LaunchError, match=r"divides training.batch_size, 4, got 1 nodes with 3"):
@@ -180,7 +190,7 @@ def test_too_low_a_limit_of_open_files_is_one_sentence_and_a_low_one_is_raised()
         import resource, sys
         soft, hard = map(int, sys.argv[1:])
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        from gcd_hpc.config.site import SiteConfig
+        from gcd_hpc.config.site import PoolConfig, SiteConfig
         from gcd_hpc.errors import LaunchError
         from gcd_hpc.workers.fitting import fit_site
         try:
