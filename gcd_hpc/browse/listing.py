@@ -14,7 +14,6 @@ from rich.text import Text
 from gcd_hpc.browse.tables import UNIT, exact_fractions, format_fraction, format_number
 from gcd_hpc.store.export import csv_cell
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.lookup import numbers_of, read_numbered
 from gcd_hpc.store.schema import FIELDS, Candidate, Field
 from gcd_hpc.store.selection import (
     FRACTION_TOLERANCE,
@@ -151,20 +150,6 @@ def csv_text(records: Sequence[Record], names: Iterable[str]) -> str:
         {name: csv_cell(value) for name, value in record.items()} for record in records
     )
     return text.getvalue()
-
-
-def find(store: RunStore, ids: Sequence[str]) -> list[Candidate]:
-    """Candidates with their atoms in the order of their ids.
-
-    Raises:
-        StoreError: if an id is unknown.
-    """
-    with store.rows() as rows:
-        numbers = numbers_of(rows, ids, store.path)
-        found = {
-            candidate.id: candidate for candidate in read_numbered(rows.parts(), np.unique(numbers))
-        }
-    return [found[name] for name in ids]
 
 
 def detail_record(candidate: Candidate) -> Record:

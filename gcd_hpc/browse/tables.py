@@ -16,9 +16,8 @@ from rich.text import Text
 from gcd_hpc.store.crystal import neighbor_distance
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.lookup import read_numbered
 from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed, row_fault
-from gcd_hpc.store.rows import Rows
+from gcd_hpc.store.rows import Rows, read_numbered
 from gcd_hpc.store.selection import Condition, parse_selection, selected
 
 UNIT = "J/m^2"

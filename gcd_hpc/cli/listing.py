@@ -101,11 +101,11 @@ def show(
       gcd-hpc show runs/w_sigma5 model-01-000045
       gcd-hpc show runs/w_sigma5 search-000003 model-02-000017 --json
     """
-    from gcd_hpc.browse.listing import detail_record, detail_view, find, standing
+    from gcd_hpc.browse.listing import detail_record, detail_view, standing
     from gcd_hpc.store.index import RunStore
 
     store = RunStore(run)
-    found = find(store, ids)
+    found = store.candidates(ids)
     if json:
         print_json([detail_record(candidate) for candidate in found])
         return

@@ -15,10 +15,9 @@ from gcd_hpc.errors import StoreError
 from gcd_hpc.files import cannot_write, output, output_folder
 from gcd_hpc.store.hdf5 import checked_name
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.lookup import numbers_of, read_numbered
 from gcd_hpc.store.parts import to_columns, without_structure
 from gcd_hpc.store.provenance import section_of
-from gcd_hpc.store.rows import Rows
+from gcd_hpc.store.rows import Rows, read_numbered
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate, Field
 from gcd_hpc.store.selection import parse_selection, selected
 from gcd_hpc.structures.files import FileFormat, write_structures
@@ -156,7 +155,7 @@ def _chosen(
     """Ascending numbers of the rows to export."""
     numbers = selected(rows, parse_selection(f"{selection} status=ok" if structures else selection))
     if ids is not None:
-        numbers = np.intersect1d(numbers, numbers_of(rows, ids, store.path))
+        numbers = np.intersect1d(numbers, rows.numbers_of(ids))
     if not len(numbers):
         among = f" with {selection}" if selection else ""
         what = "relaxed structure" if structures else "candidate"

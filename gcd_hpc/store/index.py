@@ -3,7 +3,6 @@
 import hashlib
 import os
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -23,9 +22,9 @@ from gcd_hpc.store.hdf5 import (
     what_is_at,
     write_attributes,
 )
-from gcd_hpc.store.parts import read_columns, read_origin, read_part, read_provenance
+from gcd_hpc.store.parts import read_columns, read_origin, read_provenance
 from gcd_hpc.store.provenance import package_provenance
-from gcd_hpc.store.rows import Rows, rows_of
+from gcd_hpc.store.rows import Rows, read_numbered, rows_of
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import FIELDS, Candidate
 
@@ -50,7 +49,6 @@ class RunStore:
 
     def __init__(self, run_dir: str | Path) -> None:
         self.path = Path(run_dir)
-        self._places: dict[str, tuple[Path, int]] = {}
         if not (self.path.is_file() or RunDirectory(self.path).is_run()):
             got = "a folder that is none" if self.path.is_dir() else what_is_at(self.path)
             raise StoreError(
@@ -122,17 +120,9 @@ class RunStore:
         Raises:
             StoreError: if an id is unknown.
         """
-        wanted = list(ids)
-        rows_by_path: dict[Path, list[int]] = defaultdict(list)
-        for name in dict.fromkeys(wanted):
-            path, row = self._find(name)
-            rows_by_path[path].append(row)
-        found = {
-            candidate.id: candidate
-            for path, rows in rows_by_path.items()
-            for candidate in read_part(path, rows)
-        }
-        return [found[name] for name in wanted]
+        with self.rows() as rows:
+            numbers, parts = rows.numbers_of(ids), rows.parts()
+        return list(read_numbered(parts, numbers))
 
     def provenance(self) -> dict[str, str]:
         """Attributes of the first file of the run; empty if there is none yet."""
@@ -167,26 +157,6 @@ class RunStore:
                 writer.append(columns)
             writer.finish()
             write_attributes(file, read_origin(paths[0]) | package_provenance())
-
-    def _find(self, name: str) -> tuple[Path, int]:
-        if name not in self._places:
-            # Parts may have come since the last look.
-            self._places = self._look()
-        if name not in self._places:
-            raise StoreError(f"{self.path}: expected the id of a candidate of this run, got {name}")
-        return self._places[name]
-
-    def _look(self) -> dict[str, tuple[Path, int]]:
-        """File and row of every candidate."""
-        with self.rows() as rows:
-            ids = rows.columns(["id"])["id"].tolist()
-            return dict(
-                zip(
-                    ids,
-                    ((path, row) for path, num in rows.parts() for row in range(num)),
-                    strict=True,
-                )
-            )
 
     def _signed_parts(self) -> list[tuple[str, Path]]:
         """Files of ``part_paths`` with name, size and time: an index is believed for a part as long

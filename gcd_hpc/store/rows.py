@@ -2,21 +2,35 @@
 goes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.catalogue import Catalogue
 from gcd_hpc.store.hdf5 import Columns
-from gcd_hpc.store.parts import check_row_fields, read_columns
+from gcd_hpc.store.parts import check_row_fields, each_of_part, read_columns
+from gcd_hpc.store.schema import Candidate
 
 Chosen = slice | np.ndarray
 EVERY = slice(None)
+_BATCH = 256
+"""Candidates in memory at once where they are not read in the order of the files."""
+
+
+class Table(Protocol):
+    """Columns by name, of all rows or of some."""
+
+    def columns(self, names: Sequence[str]) -> Columns:
+        """Columns of all rows."""
+
+    def take(self, names: Sequence[str], rows: np.ndarray) -> Columns:
+        """Columns of some rows, by their ascending numbers."""
 
 
 class Rows:
@@ -55,6 +69,24 @@ class Rows:
     def parts(self) -> list[tuple[Path, int]]:
         """Files and their numbers of rows, in the order of the rows."""
         return [part for piece in self._pieces for part in piece.parts]
+
+    def numbers_of(self, ids: Iterable[str]) -> np.ndarray:
+        """Row numbers of ids, in their order.
+
+        Raises:
+            StoreError: naming the id that no row has.
+        """
+        wanted = list(ids)
+        places = dict.fromkeys(wanted, -1)
+        for number, name in enumerate(self.columns(["id"])["id"].tolist()):
+            if name in places:
+                places[name] = number
+        for name, number in places.items():
+            if number < 0:
+                raise StoreError(
+                    f"expected the id of a candidate of this run, got {name}; gcd-hpc ls lists them"
+                )
+        return np.array([places[name] for name in wanted], dtype=np.int64)
 
     @cached_property
     def _starts(self) -> np.ndarray:
@@ -103,6 +135,34 @@ class IndexedRows:
                 name: values[rows]
                 for name, values in read_columns([path for path, _ in self.parts], names).items()
             }
+
+
+def read_numbered(parts: Sequence[tuple[Path, int]], numbers: np.ndarray) -> Iterator[Candidate]:
+    """The candidates of row numbers, in the order of the numbers; read when it is their turn, so
+    that a large run need not fit into memory.
+
+    Args:
+        parts: files and their numbers of rows, from ``Rows.parts``.
+    """
+    if np.all(np.diff(numbers) >= 0):
+        yield from _read_ascending(parts, numbers)
+        return
+    for first in range(0, len(numbers), _BATCH):
+        batch = numbers[first : first + _BATCH]
+        order = np.argsort(batch, kind="stable")
+        found = list(_read_ascending(parts, batch[order]))
+        for place in np.argsort(order).tolist():
+            yield found[place]
+
+
+def _read_ascending(parts: Sequence[tuple[Path, int]], numbers: np.ndarray) -> Iterator[Candidate]:
+    starts = np.cumsum([0, *(num for _, num in parts)])
+    borders = np.searchsorted(numbers, starts).tolist()
+    for (path, _), start, (first, last) in zip(
+        parts, starts.tolist(), pairwise(borders), strict=False
+    ):
+        if first < last:
+            yield from each_of_part(path, (numbers[first:last] - start).tolist())
 
 
 def rows_of(parts: Iterable[tuple[str, Path]], index: Catalogue | None) -> Rows:

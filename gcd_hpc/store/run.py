@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -15,17 +14,13 @@ from gcd_hpc.errors import GcdError, StoreError
 from gcd_hpc.store.export import element_of, to_atoms
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.parts import each_of_part
 from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed
-from gcd_hpc.store.rows import Rows
+from gcd_hpc.store.rows import Rows, read_numbered
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate
 from gcd_hpc.store.selection import ordered, parse_selection, selected, take_in_order
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-_BATCH = 256
-"""Candidates in memory at once where they are not read in the order of the files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,20 +94,8 @@ class Run:
 
     def __iter__(self) -> Iterator[RunCandidate]:
         """One after the other, read when it is their turn."""
-        if np.all(np.diff(self._chosen) > 0):
-            for path, rows in self._places(self._chosen):
-                yield from self._read(path, rows)
-            return
-        for first in range(0, len(self), _BATCH):
-            batch = self._chosen[first : first + _BATCH]
-            order = np.argsort(batch, kind="stable")
-            found = [
-                candidate
-                for path, rows in self._places(batch[order])
-                for candidate in self._read(path, rows)
-            ]
-            for place in np.argsort(order).tolist():
-                yield found[place]
+        for candidate in read_numbered(self._parts, self._chosen):
+            yield RunCandidate(**vars(candidate), element=self.element)
 
     @overload
     def __getitem__(self, which: int | str) -> RunCandidate: ...
@@ -264,17 +247,6 @@ class Run:
 
     def _part_numbers(self, chosen: np.ndarray) -> np.ndarray:
         return np.searchsorted(self._starts, chosen, side="right") - 1
-
-    def _places(self, chosen: np.ndarray) -> Iterator[tuple[Path, list[int]]]:
-        """Files and rows in them of ascending numbers."""
-        pairs = zip(self._part_numbers(chosen).tolist(), chosen.tolist(), strict=True)
-        for part, numbers in groupby(pairs, key=lambda pair: pair[0]):
-            start = int(self._starts[part])
-            yield self._parts[part][0], [number - start for _, number in numbers]
-
-    def _read(self, path: Path, rows: Sequence[int]) -> Iterator[RunCandidate]:
-        for candidate in each_of_part(path, rows):
-            yield RunCandidate(**vars(candidate), element=self.element)
 
 
 def _scalars(name: str, column: np.ndarray) -> list[tuple[str, np.ndarray]]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gcd_hpc.errors import StoreError, did_you_mean
-from gcd_hpc.store.rows import Rows
+from gcd_hpc.store.rows import Table
 from gcd_hpc.store.schema import ROW_FIELDS, Field
 
 SHORT = {"n": "n_fraction", "energy": "gb_energy_j_m2"}
@@ -116,7 +116,7 @@ def sortable(name: str) -> Field:
     return field
 
 
-def selected(rows: Rows, conditions: tuple[Condition, ...]) -> np.ndarray:
+def selected(rows: Table, conditions: tuple[Condition, ...]) -> np.ndarray:
     """Numbers of the rows for which all conditions hold, ascending."""
     names = list(dict.fromkeys(condition.field.name for condition in conditions))
     # The version is the shortest column and tells how many rows there are.
@@ -127,7 +127,7 @@ def selected(rows: Rows, conditions: tuple[Condition, ...]) -> np.ndarray:
     return np.flatnonzero(chosen)
 
 
-def ordered(rows: Rows, chosen: np.ndarray, name: str, descending: bool = False) -> np.ndarray:
+def ordered(rows: Table, chosen: np.ndarray, name: str, descending: bool = False) -> np.ndarray:
     """The same row numbers sorted by a field; equal ones keep their order, unknown numbers come
     last either way.
     """
@@ -151,7 +151,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return np.array([places[text] for text in values.tolist()], dtype=np.float64)
 
 
-def take_in_order(rows: Rows, names: list[str], wanted: np.ndarray) -> dict[str, np.ndarray]:
+def take_in_order(rows: Table, names: list[str], wanted: np.ndarray) -> dict[str, np.ndarray]:
     """Columns of some rows, in the order of ``wanted``."""
     order = np.argsort(wanted, kind="stable")
     columns = rows.take(names, wanted[order])

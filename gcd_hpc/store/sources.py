@@ -46,6 +46,13 @@ class Source:
     """Names in the merged file by the names here."""
 
     def name_of(self, run: str) -> str:
+        """Name in the merged file of a run here.
+
+        Raises:
+            StoreError: if the file says nothing of this run.
+        """
+        if run not in self.names:
+            raise StoreError(f"{self.path}: expected one of the runs in it, got a row of {run!r}")
         return self.names[run]
 
     def origins(self) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -12,7 +12,6 @@ from gcd_hpc.browse.listing import (
     csv_text,
     detail_record,
     detail_view,
-    find,
     list_rows,
     list_table,
     standing,
@@ -95,7 +94,7 @@ def test_top_takes_a_selection(store):
 
 
 def test_everything_known_of_a_candidate_is_shown_with_its_unit_and_meaning(store):
-    (candidate,) = find(store, ["search-000003"])
+    (candidate,) = store.candidates(["search-000003"])
     text = rendered(detail_view(candidate, standing(store, candidate)), width=300)
     for field in FIELDS:
         assert field.name in text
@@ -105,7 +104,7 @@ def test_everything_known_of_a_candidate_is_shown_with_its_unit_and_meaning(stor
 
 
 def test_standing_counts_those_of_the_same_n_and_names_the_reason_of_a_failure(store):
-    second, failed = find(store, ["model-01-000003", "search-000006"])
+    second, failed = store.candidates(["model-01-000003", "search-000006"])
     assert (
         standing(store, second)
         == "2.2971 J/m^2 at [n] = 0.2, number 2 of 4 relaxed there, 0.0001 J/m^2 above the lowest"
@@ -114,7 +113,7 @@ def test_standing_counts_those_of_the_same_n_and_names_the_reason_of_a_failure(s
 
 
 def test_a_record_holds_the_atoms(store):
-    (candidate,) = find(store, ["search-000003"])
+    (candidate,) = store.candidates(["search-000003"])
     record = json.loads(json_text(detail_record(candidate)))
     assert record["positions"] == candidate.positions.tolist()
     assert record["registry"] == candidate.registry.tolist()
@@ -124,16 +123,16 @@ def test_a_record_holds_the_atoms(store):
 
 def test_candidates_are_found_in_the_order_asked_for_and_unknown_ones_named(store):
     wanted = ["model-02-000001", "search-000000", "model-02-000001"]
-    assert [candidate.id for candidate in find(store, wanted)] == wanted
+    assert [candidate.id for candidate in store.candidates(wanted)] == wanted
     with pytest.raises(StoreError, match="got model-09-000000; gcd-hpc ls lists them"):
-        find(store, ["search-000000", "model-09-000000"])
+        store.candidates(["search-000000", "model-09-000000"])
 
 
 def test_one_of_very_many_rows_of_a_file_is_the_same_as_among_all(tmp_path):
     written = [make_candidate(index, num_atoms=index % 7) for index in range(250)]
     write_part(tmp_path / "many.h5", written, {})
     for wanted in (["search-000123"], [f"search-{index:06d}" for index in range(5, 60)]):
-        for candidate in find(RunStore(tmp_path / "many.h5"), wanted):
+        for candidate in RunStore(tmp_path / "many.h5").candidates(wanted):
             again = written[candidate.index]
             assert candidate.positions.tolist() == again.positions.tolist()
             assert candidate.gb_energy_j_m2 == again.gb_energy_j_m2

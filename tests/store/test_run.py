@@ -9,7 +9,7 @@ import pytest
 import gcd_hpc
 from gcd_hpc.errors import GcdError, StoreError
 from gcd_hpc.store import parts
-from gcd_hpc.store import run as run_module
+from gcd_hpc.store import rows as rows_module
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
 from tests.store.synthetic import assert_same, make_candidate
@@ -116,7 +116,7 @@ def test_the_lowest_come_first(run):
 
 @pytest.mark.parametrize("batch", [1, 2, 256])
 def test_a_sorted_run_keeps_its_order_through_selection_slices_and_batches(run, batch, monkeypatch):
-    monkeypatch.setattr(run_module, "_BATCH", batch)
+    monkeypatch.setattr(rows_module, "_BATCH", batch)
     by_energy = run.sorted("energy", descending=True)
     assert ids(by_energy) == [
         "search-000000",

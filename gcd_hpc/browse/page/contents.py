@@ -22,7 +22,6 @@ from gcd_hpc.errors import GcdError, StoreError, printable
 from gcd_hpc.store.export import Format, element_of
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.parts import read_row
 from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
@@ -82,7 +81,7 @@ class Contents:
     def state(self) -> dict[str, Any]:
         """Name, counts, what can be chosen from, and how the campaign fares."""
         with self._lock:
-            rows = self._rows()
+            rows = self._current()
             if not self._state:
                 self._state = {
                     "version": self._shown,
@@ -108,7 +107,7 @@ class Contents:
             StoreError: if a word of the selection or the field to sort by is wrong.
         """
         with self._lock:
-            rows = self._rows()
+            rows = self._current()
             chosen = rows.chosen(selection, sort, descending)
             columns = rows.take(FIELDS, chosen[first : first + min(num, MAX_PAGE)])
             return {
@@ -126,7 +125,7 @@ class Contents:
             StoreError: if a word of the selection is wrong.
         """
         with self._lock:
-            rows = self._rows()
+            rows = self._current()
             chosen, total = rows.lowest(selection, limit)
             columns = rows.take(MAP_FIELDS, chosen)
             columns["n_fraction"] = exact_fractions(columns["n_fraction"])
@@ -140,7 +139,7 @@ class Contents:
     def table(self, limit: int) -> list[list[Any]]:
         """All rows; of more than ``limit`` the lowest relaxed ones of each [n]."""
         with self._lock:
-            rows = self._rows()
+            rows = self._current()
             num = len(rows.columns(["version"])["version"])
             return records(
                 rows.take(FIELDS, np.arange(num) if num <= limit else rows.lowest("", limit)[0])
@@ -149,7 +148,7 @@ class Contents:
     def lowest(self, num: int) -> list[str]:
         """Ids of the lowest relaxed energies, the same number of each [n], best first."""
         with self._lock:
-            rows = self._rows()
+            rows = self._current()
             return rows.take(["id"], rows.lowest("", num)[0])["id"].tolist()
 
     def candidate(self, name: str) -> Candidate:
@@ -159,9 +158,8 @@ class Contents:
             StoreError: if there is no candidate of this id.
         """
         with self._lock:
-            rows = self._rows()
-            place = rows.place(rows.row_of(name))
-        return read_row(*place)
+            rows = self._current()
+            return rows.candidate(rows.row_of(name))
 
     def structure(self, name: str) -> dict[str, Any]:
         """Everything about one candidate, its atoms as the 3D view wants them.
@@ -182,7 +180,7 @@ class Contents:
         except StoreError:
             return "X"
 
-    def _rows(self) -> Snapshot:
+    def _current(self) -> Snapshot:
         version = self.version()
         if self._snapshot is None or version != self._shown:
             self._open.close()

@@ -220,7 +220,7 @@ def _page(contents: Contents, query: Query) -> Answer:
     return "text/html", text.encode(), {}
 
 
-def _rows(contents: Contents, query: Query) -> Answer:
+def _table_page(contents: Contents, query: Query) -> Answer:
     first, num = _count(query, "first", 0), _count(query, "num", 50)
     sort, descending = query.get("sort", "energy"), query.get("descending") == "true"
     return _told(
@@ -274,7 +274,7 @@ ROUTES: dict[str, Callable[[Contents, Query], Answer]] = {
     **{name: _asset(name) for name in ASSETS},
     "api/version": lambda contents, query: _json({"version": contents.version()}),
     "api/state": lambda contents, query: _json(contents.state() | {"figures": FIGURES}),
-    "api/rows": _rows,
+    "api/rows": _table_page,
     "api/points": _points,
     "api/structure": lambda contents, query: _json(contents.structure(query.get("id", ""))),
     "api/failures": lambda contents, query: _json(contents.failures()),

@@ -1,9 +1,7 @@
 """All candidates of a run at one moment, with every column that was asked for kept in memory."""
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from itertools import accumulate
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +11,8 @@ from gcd_hpc.browse.tables import exact_fractions
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed
-from gcd_hpc.store.rows import Rows
+from gcd_hpc.store.rows import Rows, read_numbered
+from gcd_hpc.store.schema import Candidate
 from gcd_hpc.store.selection import ordered, parse_selection, selected
 
 Key = TypeVar("Key")
@@ -22,15 +21,14 @@ _KEPT_ORDERS = 4
 """Row numbers of the last selections; eight bytes a row each."""
 
 
-class Snapshot(Rows):
-    """Rows that are read once, column by column as they are needed.
+class Snapshot:
+    """A table of the rows of a run that are read once, column by column as they are needed.
 
     Numbers of rows hold as long as the object lives.
     """
 
     def __init__(self, rows: Rows) -> None:
-        super().__init__([])
-        self._rows = rows
+        self._source = rows
         self._known: Columns = {}
         self._orders: dict[tuple[str, str, bool], np.ndarray] = {}
         self._lows: dict[tuple[str, int], tuple[np.ndarray, int]] = {}
@@ -39,16 +37,12 @@ class Snapshot(Rows):
         """Columns of all rows; not to be written to."""
         missing = [name for name in names if name not in self._known]
         if missing:
-            self._known |= self._rows.columns(missing)
+            self._known |= self._source.columns(missing)
         return {name: self._known[name] for name in names}
 
     def take(self, names: Sequence[str], rows: np.ndarray) -> Columns:
         """Columns of some rows, in the order of ``rows``."""
         return {name: values[rows] for name, values in self.columns(names).items()}
-
-    def parts(self) -> list[tuple[Path, int]]:
-        """Files and their numbers of rows."""
-        return self._parts
 
     def row_of(self, name: str) -> int:
         """The row of a candidate.
@@ -61,10 +55,9 @@ class Snapshot(Rows):
             raise StoreError(f"candidate: expected the id of a candidate of this run, got {name}")
         return int(found[0])
 
-    def place(self, row: int) -> tuple[Path, int]:
-        """The file that holds a row, and the number of the row in it."""
-        part = bisect_right(self._stops, row)
-        return self._parts[part][0], row - (self._stops[part - 1] if part else 0)
+    def candidate(self, row: int) -> Candidate:
+        """The candidate of a row; nothing else is read."""
+        return next(read_numbered(self._parts, np.array([row])))
 
     @cached_property
     def relaxed(self) -> np.ndarray:
@@ -112,11 +105,7 @@ class Snapshot(Rows):
 
     @cached_property
     def _parts(self) -> list[tuple[Path, int]]:
-        return self._rows.parts()
-
-    @cached_property
-    def _stops(self) -> list[int]:
-        return list(accumulate(num for _, num in self._parts))
+        return self._source.parts()
 
 
 def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value]) -> Value:

@@ -6,7 +6,6 @@ import pytest
 from gcd_hpc.browse.page.snapshot import Snapshot
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.parts import read_row
 from gcd_hpc.store.schema import ROW_FIELDS
 from gcd_hpc.store.selection import ordered, parse_selection, selected
 
@@ -41,7 +40,7 @@ def test_a_selection_in_order_is_that_of_the_store(run, rows, selection, descend
 def test_every_row_is_found_in_its_file(rows):
     for row, name in enumerate(rows.columns(["id"])["id"].tolist()):
         assert rows.row_of(name) == row
-        assert read_row(*rows.place(row)).id == name
+        assert rows.candidate(row).id == name
 
 
 def test_an_unknown_id_is_refused(rows):
