@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ase import Atoms
 
-from gcd_hpc.structures.files import read_structure
+from gcd_hpc.structures.files import read_structures
 
 FOLDER = Path(__file__).parent / "data/w_sigma5"
 GROUND_STATE = FOLDER / "phase_n1of5.extxyz"
@@ -21,4 +21,10 @@ ATOM_ENERGY = "atom_energy_ev"
 
 def phase(path: Path) -> Atoms:
     """A reference structure, with the energies of its atoms as an array."""
-    return read_structure(path, "W")
+    return read_one(path)
+
+
+def read_one(path: Path, element: str = "W") -> Atoms:
+    """The only structure in a file."""
+    (atoms,) = read_structures(path, element)
+    return atoms

@@ -1,7 +1,7 @@
 """The lowest energies of a run, and what each source of candidates contributed to them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from gcd_hpc.stages.evaluate import Evaluated
 from gcd_hpc.store.crystal import neighbor_distance
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
@@ -292,7 +293,7 @@ def top_table(top: Top) -> Table:
     return table
 
 
-def energies_table(records: list[dict[str, Any]]) -> Group:
+def energies_table(structures: Sequence[Evaluated]) -> Group:
     """The energies of structure files, as ``gcd-hpc relax`` returns them, for the terminal.
 
     The names of the files stand below the numbers, each on a line of its own, so that they are
@@ -311,24 +312,29 @@ def energies_table(records: list[dict[str, Any]]) -> Group:
     for heading in numbers:
         table.add_column(Text(heading), justify="right")
     names: list[RenderableType] = []
-    for place, record in enumerate(records, start=1):
-        cells = [format_number(record[key], digits) for key, digits in numbers.values()]
-        table.add_row(str(place), record["status"], *cells)
-        name = "  ".join(filter(None, (f"{place:3d}", record["file"], record["id"])))
+    for place, structure in enumerate(structures, start=1):
+        cells = [format_number(getattr(structure, key), digits) for key, digits in numbers.values()]
+        table.add_row(str(place), structure.status, *cells)
+        name = "  ".join(filter(None, (f"{place:3d}", structure.file, structure.id)))
         names.append(Text(name, no_wrap=True, overflow="ignore"))
-        if remark := _remark(record):
+        if remark := _remark(structure):
             names.append(Padding(Text(remark), (0, 0, 0, 5)))
-    bulk = f"bulk crystal: {records[0]['cohesive_ev']:.5f} eV an atom" if records else ""
+    bulk = f"bulk crystal: {structures[0].cohesive_ev:.5f} eV an atom"
     return Group(table, Text(), *names, Text(bulk))
 
 
-def _remark(record: dict[str, Any]) -> str:
-    """Why a structure failed, or what was done to its ends where that is worth a word."""
-    if record["reason"] or not (record["num_removed"] or record["largest_shift_a"] > 0.05):
-        return str(record["reason"])
-    shift = f"outer layers put on the lattice, by up to {record['largest_shift_a']:.2f} Å"
-    removed = f", {record['num_removed']} surface atoms left out" if record["num_removed"] else ""
-    return shift + removed
+def _remark(structure: Evaluated) -> str:
+    """Why a structure failed, or what a reader of its energy has to know."""
+    remarks = [structure.reason]
+    if structure.num_removed or structure.largest_shift_a > 0.05:
+        remarks.append(
+            f"outer layers put on the lattice, by up to {structure.largest_shift_a:.2f} Å"
+        )
+    if structure.num_removed:
+        remarks.append(f"{structure.num_removed} surface atoms left out")
+    if structure.converged is False:
+        remarks.append("not converged: the energy is an upper bound")
+    return "; ".join(filter(None, remarks))
 
 
 def format_number(value: float | None, digits: int) -> str:

@@ -1,5 +1,6 @@
 """Commands for what a campaign found, and for structures of the user's own."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -52,14 +53,14 @@ def relax(
     config = load_campaign(campaign, overrides or [])
     from gcd_hpc.stages.evaluate import evaluate_files
 
-    records = evaluate_files(config, files, campaign.parent)
+    structures = evaluate_files(config, files, campaign.parent)
     if json:
-        print_json(records)
+        print_json([asdict(structure) for structure in structures])
     else:
         from gcd_hpc.browse.tables import energies_table
 
-        console().print(energies_table(records), crop=False)
-    if all(record["status"] == "failed" for record in records):
+        console().print(energies_table(structures), crop=False)
+    if all(structure.status == "failed" for structure in structures):
         raise typer.Exit(1)
 
 

@@ -1,8 +1,9 @@
 """Energies of structure files of the campaign's boundary, whoever made them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from ase import Atoms
@@ -16,18 +17,42 @@ from gcd_hpc.structures.files import read_structures
 from gcd_hpc.structures.fit_slab import FittedSlab, fit_slab
 
 
-def evaluate_files(
-    config: CampaignConfig, files: Sequence[Path], folder: Path
-) -> list[dict[str, Any]]:
-    """Relax every structure of the files with the campaign's potential and preset; one record a
-    structure, in order.
+@dataclass(frozen=True)
+class Evaluated:
+    """One structure of a file, relaxed; what LAMMPS could not tell is None.
+
+    file: with the number of the structure in it if there are several; id: the structure's own, if
+    the file tells.
+    status: "ok" or "failed", then with the reason.
+    num_removed, largest_shift_a: what was done to the ends of the slab so that they are perfect
+    crystal: atoms taken off, and the largest distance to a lattice site.
+    summed_height_a: height over which E_gb is summed: the slab but for one cutoff at each end.
+    """
+
+    file: str
+    id: str
+    num_atoms: int
+    num_removed: int
+    largest_shift_a: float
+    cohesive_ev: float
+    status: Literal["ok", "failed"] = "ok"
+    reason: str = ""
+    gb_energy_j_m2: float | None = None
+    n_fraction: float | None = None
+    excess_volume_a: float | None = None
+    summed_height_a: float | None = None
+    max_force_ev_a: float | None = None
+    converged: bool | None = None
+
+
+def evaluate_files(config: CampaignConfig, files: Sequence[Path], folder: Path) -> list[Evaluated]:
+    """Relax every structure of the files with the campaign's potential and preset, in order.
 
     Args:
         files: structure files, which may hold several structures, and folders of such files.
 
     Raises:
-        GcdError: if a file is no structure of this boundary. A structure on which LAMMPS fails is a
-            record with status "failed".
+        GcdError: if a file is no structure of this boundary.
     """
     read = {
         path: read_structures(path, config.boundary.element)
@@ -41,7 +66,7 @@ def evaluate_files(
         for name, atoms in _named(path, images)
     ]
     with LammpsChild(setting.potential, config.relaxation.timeout_s) as child:
-        return [evaluate_one(setting, child, name, slab) for name, slab in slabs]
+        return [_evaluated(setting, child, name, slab) for name, slab in slabs]
 
 
 def _named(path: Path, images: Sequence[Atoms]) -> Iterator[tuple[str, Atoms]]:
@@ -69,40 +94,29 @@ def _files_of(path: Path) -> list[Path]:
     return files
 
 
-def evaluate_one(
+def _evaluated(
     setting: BoundarySystem, child: LammpsChild, name: str, slab: FittedSlab
-) -> dict[str, Any]:
-    """The record of one structure: its file, with the number in it if there are several, and its
-    own id if the file tells.
-
-    ``summed_height_a`` is the height over which E_gb is summed: the slab but for one cutoff at each
-    end. ``num_removed`` and ``largest_shift_a`` say what was done to the ends of the slab, so that
-    they are perfect crystal.
-    """
-    record: dict[str, Any] = {
-        "file": name,
-        "id": str(slab.atoms.info.get("id", "")),
-        "status": "ok",
-        "reason": "",
-        "num_atoms": len(slab.atoms),
-        "num_removed": slab.num_removed,
-        "largest_shift_a": slab.largest_shift,
-        "cohesive_ev": setting.bulk.cohesive_ev,
-    }
+) -> Evaluated:
+    given = Evaluated(
+        file=name,
+        id=str(slab.atoms.info.get("id", "")),
+        num_atoms=len(slab.atoms),
+        num_removed=slab.num_removed,
+        largest_shift_a=slab.largest_shift,
+        cohesive_ev=setting.bulk.cohesive_ev,
+    )
     try:
         relaxed = relax_boundary(
             child, slab.atoms, setting.bicrystal, setting.bulk, setting.config.relaxation
         )
     except SimulationError as error:
-        unknown = dict.fromkeys(
-            ("gb_energy_j_m2", "n_fraction", "excess_volume_a", "summed_height_a")
-        )
-        return record | unknown | {"status": "failed", "reason": str(error)}
-    return record | {
-        "gb_energy_j_m2": relaxed.gb_energy_j_m2,
-        "n_fraction": relaxed.n_fraction,
-        "excess_volume_a": relaxed.excess_volume,
-        "summed_height_a": float(np.ptp(relaxed.positions[:, 2]) - 2 * setting.bulk.cutoff),
-        "max_force_ev_a": relaxed.max_force,
-        "converged": relaxed.converged,
-    }
+        return replace(given, status="failed", reason=str(error))
+    return replace(
+        given,
+        gb_energy_j_m2=relaxed.gb_energy_j_m2,
+        n_fraction=relaxed.n_fraction,
+        excess_volume_a=relaxed.excess_volume,
+        summed_height_a=float(np.ptp(relaxed.positions[:, 2]) - 2 * setting.bulk.cutoff),
+        max_force_ev_a=relaxed.max_force,
+        converged=relaxed.converged,
+    )

@@ -37,18 +37,6 @@ _DATABASE = b"SQLite format 3\0"
 _GZIP = b"\x1f\x8b"
 
 
-def read_structure(path: str | Path, element: str) -> Atoms:
-    """The one bicrystal in a file, as ``read_structures`` returns it.
-
-    Raises:
-        StructureError: as there, and if the file holds several structures.
-    """
-    structures = read_structures(path, element)
-    if len(structures) != 1:
-        raise StructureError(f"{path}: expected one structure, got {len(structures)}")
-    return structures[0]
-
-
 def read_structures(path: str | Path, element: str) -> list[Atoms]:
     """The bicrystals in a file: orthorhombic boxes at the origin, periodic in x and y, boundary
     normal along z.

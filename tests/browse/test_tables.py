@@ -1,6 +1,7 @@
 """The lowest energies of a run and who found them."""
 
 import json
+from dataclasses import replace
 from io import StringIO
 
 import numpy as np
@@ -19,6 +20,7 @@ from gcd_hpc.browse.tables import (
     top_rows,
     top_table,
 )
+from gcd_hpc.stages.evaluate import Evaluated
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
 from tests.store.synthetic import make_candidate
@@ -167,16 +169,12 @@ def test_a_run_without_candidates_has_empty_tables(empty_store, per_n):
 
 def test_names_of_files_are_never_broken_whatever_the_terminals_width():
     name = "some/long/folder/with_structures/best_of_all_that_were_found.extxyz#12"
-    done = {
-        **{"file": name, "id": "", "status": "ok", "reason": "", "num_atoms": 261},
-        **{"num_removed": 3, "largest_shift_a": 0.31, "cohesive_ev": -8.76, "n_fraction": 0.1},
-        **{"gb_energy_j_m2": 2.8538, "excess_volume_a": 0.588, "summed_height_a": 24.5},
-    }
-    failed = done | {"status": "failed", "reason": "atoms overlap"}
+    done = Evaluated(name, "", 261, 3, 0.31, -8.76, "ok", "", 2.8538, 0.1, 0.588, 24.5)
+    failed = replace(done, status="failed", reason="atoms overlap")
     console = Console(width=60, file=StringIO(), record=True)
     console.print(energies_table([done, failed]), crop=False)
     text = console.export_text()
     lines = text.splitlines()
     assert f"  1  {name}" in lines
-    assert "put on the lattice, by up to 0.31 Å, 3 surface atoms" in " ".join(text.split())
-    assert lines[lines.index(f"  2  {name}") + 1].strip() == "atoms overlap"
+    assert "put on the lattice, by up to 0.31 Å; 3 surface atoms" in " ".join(text.split())
+    assert lines[lines.index(f"  2  {name}") + 1].strip().startswith("atoms overlap;")

@@ -50,8 +50,8 @@ def test_every_file_format_gives_the_same_energy(w_frame, tmp_path, file_format)
     write_structures(tmp_path / "other", [atoms], file_format)
     config = small_config("relaxation.preset=paper")
     direct, other = evaluate_files(config, [tmp_path / "direct.xyz", tmp_path / "other"], CAMPAIGNS)
-    assert other["status"] == "ok"
-    assert other["gb_energy_j_m2"] == pytest.approx(direct["gb_energy_j_m2"], abs=1e-4)
+    assert other.status == "ok"
+    assert other.gb_energy_j_m2 == pytest.approx(direct.gb_energy_j_m2, abs=1e-4)
 
 
 def test_a_structure_of_another_boundary_is_refused_by_its_name(w_frame, tmp_path):
@@ -69,7 +69,7 @@ def test_every_form_of_one_structure_has_the_same_energy():
     files = [path for path in own if "Cu" not in path.name]
     assert len(files) == 11
     records = evaluate_files(config, files, FORMS)
-    assert [record["gb_energy_j_m2"] for record in records] == pytest.approx(
+    assert [record.gb_energy_j_m2 for record in records] == pytest.approx(
         [2.8538] * len(files), abs=5e-5
     )
     for name, found in (
@@ -100,13 +100,13 @@ def test_relaxed_surfaces_change_neither_energy_nor_excess_volume(tmp_path):
         atoms.set_positions(child.relax(job).positions)
     write_structures(tmp_path / "free.dump", [atoms], "lammps-dump")
     (record,) = evaluate_files(config, [tmp_path / "free.dump"], CU.parent)
-    assert 0.1 < record["largest_shift_a"] < 0.15
-    assert record["gb_energy_j_m2"] == pytest.approx(held.gb_energy_j_m2, abs=5e-5)
-    assert record["gb_energy_j_m2"] == pytest.approx(0.9048, abs=1e-4)
-    assert record["excess_volume_a"] == pytest.approx(held.excess_volume, abs=2e-3)
-    assert record["excess_volume_a"] == pytest.approx(0.316, abs=2e-3)
+    assert 0.1 < record.largest_shift_a < 0.15
+    assert record.gb_energy_j_m2 == pytest.approx(held.gb_energy_j_m2, abs=5e-5)
+    assert record.gb_energy_j_m2 == pytest.approx(0.9048, abs=1e-4)
+    assert record.excess_volume_a == pytest.approx(held.excess_volume, abs=2e-3)
+    assert record.excess_volume_a == pytest.approx(0.316, abs=2e-3)
     height = np.ptp(atoms.positions[:, 2]) - 2 * system.bulk.cutoff
-    assert record["summed_height_a"] == pytest.approx(height, abs=0.3)
+    assert record.summed_height_a == pytest.approx(height, abs=0.3)
 
 
 def test_the_exit_code_tells_whether_any_file_could_be_relaxed(w_frame, tmp_path):
@@ -132,9 +132,9 @@ def test_a_structure_on_which_lammps_fails_is_reported_and_the_next_one_evaluate
     for name, atoms in (("bad", bad), ("good", good)):
         write_structures(tmp_path / name, [atoms], "extxyz")
     first, second = evaluate_files(small_config(), [tmp_path / "bad", tmp_path / "good"], CAMPAIGNS)
-    assert (first["status"], second["status"]) == ("failed", "ok")
-    assert "overlap" in first["reason"]
-    assert first["gb_energy_j_m2"] is None
+    assert (first.status, second.status) == ("failed", "ok")
+    assert "overlap" in first.reason
+    assert first.gb_energy_j_m2 is None
 
 
 def test_a_folder_without_structures_is_refused_at_once(tmp_path):
@@ -159,13 +159,13 @@ def test_every_structure_of_a_file_and_a_folder_has_a_record_that_says_where_it_
         [tmp_path / "two.xyz", tmp_path / "folder"],
         CAMPAIGNS,
     )
-    assert [Path(record["file"]).name for record in records] == [
+    assert [Path(record.file).name for record in records] == [
         "two.xyz#1",
         "two.xyz#2",
         "a.data",
         "b.cif",
     ]
-    assert [record["id"] for record in records] == ["", "mine", "", ""]
-    energies = [record["gb_energy_j_m2"] for record in records]
+    assert [record.id for record in records] == ["", "mine", "", ""]
+    energies = [record.gb_energy_j_m2 for record in records]
     assert energies == pytest.approx([energies[0], energies[1], energies[0], energies[1]], abs=1e-4)
     assert abs(energies[0] - energies[1]) > 0.01

@@ -16,7 +16,7 @@ from gcd_hpc.store.export import SUFFIXES, Format, export
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_part, read_row, write_part
 from gcd_hpc.store.schema import ROW_FIELDS
-from gcd_hpc.structures.files import read_structure
+from tests.reference import read_one
 from tests.store.synthetic import make_candidate
 
 # Text formats of ASE keep eight digits after the point and more.
@@ -100,9 +100,7 @@ def test_a_single_structure_makes_a_single_file(store, tmp_path, form, reader):
 @pytest.mark.parametrize("form", [form for form in get_args(Format) if form != "csv"])
 def test_an_exported_structure_can_be_evaluated_again(store, tmp_path, form):
     export(store, form, tmp_path / "one", ids=["search-000003"])
-    assert_same_structure(
-        read_structure(tmp_path / "one", "W"), store.candidates(["search-000003"])[0]
-    )
+    assert_same_structure(read_one(tmp_path / "one"), store.candidates(["search-000003"])[0])
 
 
 def test_a_dump_holds_the_energies_of_the_atoms_and_says_what_is_periodic(store, tmp_path):

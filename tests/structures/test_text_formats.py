@@ -11,8 +11,9 @@ from ase.db import connect
 from ase.io import write
 
 from gcd_hpc.errors import StructureError
-from gcd_hpc.structures.files import read_structure, read_structures, write_structures
+from gcd_hpc.structures.files import read_structures, write_structures
 from gcd_hpc.structures.frame import Frame
+from tests.reference import read_one
 from tests.structures.boundaries import W_TWIST
 
 FOLDER = Path(__file__).parents[1] / "data/structure_files"
@@ -30,7 +31,7 @@ def atoms() -> Atoms:
 def read_text(folder: Path, text: str, element: str = "W") -> Atoms:
     path = folder / "structure"
     path.write_text(text)
-    return read_structure(path, element)
+    return read_one(path, element)
 
 
 def data_file(
@@ -54,7 +55,7 @@ def data_file(
 )
 def test_every_form_of_one_structure_gives_the_same_atoms(path):
     """To 2e-7 Å, the last digit in the files, and up to a shift along z in periodic cells."""
-    expected, got = read_structure(CONTROL, "W"), read_structure(path, "W")
+    expected, got = read_one(CONTROL), read_one(path)
     gaps = got.positions - expected.positions
     gaps[:, :2] -= np.rint(gaps[:, :2] / 10.00813273) * 10.00813273
     gaps[:, 2] -= gaps[0, 2]
@@ -65,7 +66,7 @@ def test_every_form_of_one_structure_gives_the_same_atoms(path):
 @pytest.mark.parametrize("name", sorted(OTHER_ELEMENT))
 def test_a_file_that_names_another_element_is_refused(name):
     with pytest.raises(StructureError, match=rf"{name}: expected only W atoms, got Cu"):
-        read_structure(FOLDER / name, "W")
+        read_one(FOLDER / name)
 
 
 @pytest.mark.parametrize("form", ["extxyz", "db", "vasp"])
@@ -82,7 +83,7 @@ def test_atoms_that_a_file_holds_fixed_move_with_the_others(tmp_path, atoms, for
     else:
         columns = {"columns": ["symbols", "positions", "move_mask"]} if form == "extxyz" else {}
         write(path, crossing, format=form, **columns)
-    again = read_structure(path, "W")
+    again = read_one(path)
     assert np.ptp(again.positions[:, 2]) == pytest.approx(np.ptp(atoms.positions[:, 2]))
     assert not again.constraints
 
@@ -182,7 +183,7 @@ def test_lengths_in_other_units_are_refused(tmp_path, atoms, units):
 def test_an_open_box_need_not_hold_its_atoms(tmp_path, atoms):
     atoms.positions[:, 2] -= 25.0
     write_structures(tmp_path / "centred.xyz", [atoms], "extxyz")
-    again = read_structure(tmp_path / "centred.xyz", "W")
+    again = read_one(tmp_path / "centred.xyz")
     assert again.positions[:, 2].min() >= 0
     assert again.positions[:, 2].max() <= again.cell[2, 2]
     assert np.ptp(again.positions[:, 2]) == pytest.approx(np.ptp(atoms.positions[:, 2]))
@@ -202,7 +203,7 @@ def test_headers_of_poscars_in_every_usual_form(tmp_path, change):
     lines = (FOLDER / "nocon.vasp").read_text().splitlines()
     changed = [change.get(number, line) for number, line in enumerate(lines)]
     again = read_text(tmp_path, "\n".join(line for line in changed if line is not None))
-    assert np.allclose(again.positions, read_structure(FOLDER / "nocon.vasp", "W").positions)
+    assert np.allclose(again.positions, read_one(FOLDER / "nocon.vasp").positions)
 
 
 def test_a_poscar_whose_title_names_another_element_is_refused(tmp_path):
@@ -234,10 +235,10 @@ def test_packed_files_and_marks_of_other_editors_change_nothing(tmp_path, name):
     }
     if name == "nocon.vasp":
         forms["title"] = b"10 \xc5 " + content
-    expected = read_structure(FOLDER / name, "W")
+    expected = read_one(FOLDER / name)
     for form, changed in forms.items():
         (tmp_path / form).write_bytes(changed)
-        assert np.array_equal(read_structure(tmp_path / form, "W").positions, expected.positions)
+        assert np.array_equal(read_one(tmp_path / form).positions, expected.positions)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +265,7 @@ def test_damaged_files_of_every_format_get_one_sentence_with_file_and_format(tmp
         text = path.read_text().replace("0.", "0.x")
         path.write_text(text)
         with pytest.raises(StructureError, match=rf"{form}: cannot be read as {name}: .* damaged"):
-            read_structure(path, "W")
+            read_one(path)
 
 
 def test_a_cif_with_an_empty_formula_is_refused(tmp_path, atoms):
