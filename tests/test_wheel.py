@@ -1,0 +1,84 @@
+"""The wheel, installed where there is no checkout, knows its campaigns, sites and batch scripts."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory) -> Path:
+    """``gcd-hpc`` of an environment that holds the wheel, and this one's third-party packages."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip"]
+    build = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT]
+    subprocess.run([*pip, *build], check=True, timeout=120)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "env", symlinks=True)
+    python = folder / "env" / "bin" / "python"
+    install = ["--python", python, "install", "--quiet", "--no-deps", wheel]
+    subprocess.run([*pip, *install], check=True, timeout=120)
+    paths = {"base": str(folder / "env"), "platbase": str(folder / "env")}
+    own = Path(sysconfig.get_path("purelib", "venv", vars=paths))
+    # A folder named in a .pth file comes after the wheel, and its own .pth files are not read: the
+    # checkout that is installed there stays out.
+    (own / "third_party.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return folder / "env" / "bin" / "gcd-hpc"
+
+
+def run(command: Path, folder: Path, *words: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [command, *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_package_is_the_wheels(command, tmp_path):
+    code = "import gcd_hpc; print(gcd_hpc.__file__)"
+    where = subprocess.run(
+        [command.parent / "python", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(where.stdout.strip()).is_relative_to(command.parents[1])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", "campaigns/smoke.yaml"),
+        ("check", "campaigns/w_sigma5.yaml", "--site", "slurm_login"),
+        ("campaign", "campaigns/w_sigma5.yaml", "--plan"),
+        ("rehearse", "campaigns/smoke.yaml"),
+        ("--version",),
+    ],
+    ids=" ".join,
+)
+def test_commands_of_the_readme_run_in_an_empty_folder(command, tmp_path, words):
+    assert run(command, tmp_path, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_batch_scripts_and_the_page_are_in_the_wheel(command):
+    (package,) = command.parents[1].glob("lib/python*/site-packages/gcd_hpc")
+    scripts = {path.name for path in (ROOT / "batch").iterdir()}
+    assert {path.name for path in (package / "_data" / "batch").iterdir()} == scripts
+    static = Path("browse", "page", "static")
+    pages = {path.name for path in (ROOT / "gcd_hpc" / static).iterdir()}
+    assert {path.name for path in (package / static).iterdir()} == pages
+    assert (package / "py.typed").exists()
