@@ -180,6 +180,10 @@ class RunDirectory:
         """Steps, loss and seconds of a training, renewed while it goes on."""
         return self.model_dir(version) / "progress.json"
 
+    def training_progresses(self) -> list[Path]:
+        """Progress of all trainings on disk."""
+        return sorted(self.path.glob("models/*/progress.json"))
+
     def model_file(self, version: int) -> Path:
         """Weights and model card."""
         return self.model_dir(version) / "model.safetensors"

@@ -2,7 +2,7 @@
 docs/schema.md``.
 """
 
-from gcd_hpc.store.hdf5 import START
+from gcd_hpc.store.hdf5 import ROW_CHECKSUM, START
 from gcd_hpc.store.schema import FIELDS, SCHEMA_VERSION, Field
 
 INTRODUCTION = f"""# The HDF5 schema
@@ -42,6 +42,7 @@ Of the file:
 | `title`, `creator`, `schema` | 3 | what it is, who wrote it, and how to read it |
 | `seed` | 3 | seed of the campaign, from which every candidate's random stream follows |
 | `NX_class`, `default` | 3 | NeXus: the way to the default plot |
+| `crc32` | 4 | CRC-32 of the other attributes; readers refuse a file where it does not fit |
 
 Of a dataset:
 
@@ -55,7 +56,11 @@ Of a dataset:
 
 Of a group `runs/NAME` of a merged file: `config`, `package_version`, `git_commit` and the other
 attributes of that run's files, and `num_read` and `num_kept`, its candidates before and after
-duplicates were dropped.
+duplicates were dropped; and their `crc32`.
+
+`structures/crc32` is what a single row is verified by when nothing else of a large file is read: of
+the bytes of its numbers, of its texts, each with a NUL, and of its atoms in `atoms/`, each in the
+order of the table.
 """
 
 READING = """## Reading it without gcd-hpc
@@ -119,7 +124,7 @@ def schema_page() -> str:
 def schema_table() -> str:
     """All datasets, one line each."""
     lines = ["| dataset | type | shape | unit | since | meaning |", "|---|---|---|---|---|---|"]
-    return "\n".join(lines + [_line(field) for field in (*FIELDS, START)]) + "\n"
+    return "\n".join(lines + [_line(field) for field in (*FIELDS, START, ROW_CHECKSUM)]) + "\n"
 
 
 def _line(field: Field) -> str:

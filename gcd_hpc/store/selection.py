@@ -2,7 +2,8 @@
 
 A selection is words such as ``source=model``, ``n=0.2``, ``energy<2.4``, ``round=1,2``,
 ``status!=failed``; all of them must hold. A word names a field of the schema (``n`` and ``energy``
-are short for n_fraction and gb_energy_j_m2), ``=`` and ``!=`` take several values.
+are short for n_fraction and gb_energy_j_m2), ``=`` and ``!=`` take several values. An id alone is
+short for ``id=...``; blanks around relations and commas do not count.
 """
 
 import operator
@@ -20,6 +21,8 @@ from gcd_hpc.store.schema import ROW_FIELDS, Field
 SHORT = {"n": "n_fraction", "energy": "gb_energy_j_m2"}
 FRACTION_TOLERANCE = 5e-5
 """[n] is printed with four digits: what is read there selects it."""
+_BLANKS = re.compile(r"\s*(!=|<=|>=|=|<|>|,)\s*")
+_ID = re.compile(r"([\w.-]+\.)?(search-\d+|model-\d+-\d+)")
 _WORD = re.compile(r"(\w+)(!=|<=|>=|=|<|>)(.+)")
 _ORDERS: dict[str, Callable[[Any, Any], np.ndarray]] = {
     "<": operator.lt,
@@ -68,11 +71,13 @@ def parse_selection(text: str) -> tuple[Condition, ...]:
     Raises:
         StoreError: naming the word that is wrong.
     """
-    return tuple(_condition(word) for word in text.split())
+    return tuple(_condition(word) for word in _BLANKS.sub(r"\1", text).split())
 
 
 def _condition(word: str) -> Condition:
     match = _WORD.fullmatch(word)
+    if match is None and _ID.fullmatch(word):
+        return Condition(_SELECTABLE["id"], "=", (word,))
     if match is None:
         raise StoreError(
             "selection: expected FIELD=VALUE (or != < <= > >=), for example n=0.2 or energy<2.4,"
@@ -90,6 +95,12 @@ def _condition(word: str) -> Condition:
 
 
 def _value(field: Field, text: str, word: str) -> str | float:
+    if field.labels and text not in field.labels:
+        expected = ", ".join(filter(None, field.labels))
+        raise StoreError(
+            f"selection: expected one of {expected} for {field.name}, got {word}"
+            + did_you_mean(text, field.labels)
+        )
     if field.kind == "text":
         return text
     if field.kind == "bool" and text in ("true", "false"):

@@ -50,6 +50,11 @@ def store(tmp_path):
         ("failure=physics", [2]),
         ("id=model-01-000001,search-000002", [2, 4]),
         ("n=0.7", []),
+        ("energy < 2.5", [3]),
+        ("energy  <= 2.5  source = search", [0]),
+        ("status = failed , invalid", [2, 5]),
+        ("model-01-000001", [4]),
+        ("a.run.search-000002", []),
     ],
 )
 def test_all_words_of_a_selection_hold(text, expected, store):
@@ -102,6 +107,11 @@ def test_columns_come_in_the_order_that_was_asked_for(store):
         (
             "source<model",
             "selection: expected = or != for source, which is no number, got source<model",
+        ),
+        (
+            "status=oks",
+            "selection: expected one of sampled, ok, invalid, failed for status, got status=oks;"
+            " did you mean ok?",
         ),
         ("converged=maybe", "selection: expected true or false for converged, got converged=maybe"),
     ],

@@ -27,6 +27,12 @@ def asset(name: str) -> str:
     return (files("gcd_hpc.browse.page") / "static" / name).read_text(encoding="utf-8")
 
 
+@cache
+def asset_bytes(name: str) -> bytes:
+    """The same as it is sent: one copy, however many ask for it."""
+    return asset(name).encode()
+
+
 def _viewer() -> Path:
     # Not imported: that would load all of IPython for one file.
     spec = find_spec("chemiscope")

@@ -6,6 +6,7 @@ import hashlib
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, get_args
@@ -59,7 +60,10 @@ class Contents:
         self.store = RunStore(run)
         self._status = StatusReader(run)
         self._lock = threading.RLock()
-        self._looked_at, self._version, self._shown = -LOOK_EVERY_S, "", ""
+        self._looked_at = -LOOK_EVERY_S
+        self._version, self._parts_version = "", ""
+        self._shown = ""
+        """Version of the parts that the rows are of."""
         self._open = ExitStack()
         self._snapshot: Snapshot | None = None
         self._state: dict[str, Any] = {}
@@ -74,7 +78,12 @@ class Contents:
         """Changes when the run does; costs a look at the folder at most every second."""
         with self._lock:
             if time.monotonic() - self._looked_at >= LOOK_EVERY_S:
-                self._version = _version_of(self.store)
+                run = RunDirectory(self.store.path)
+                told = [run.ledger, *run.training_progresses()] if self.store.path.is_dir() else []
+                self._parts_version = _version_of(self.store.part_paths())
+                version = self._parts_version + _version_of(told)
+                if version != self._version:
+                    self._version, self._state = version, {}
                 self._looked_at = time.monotonic()
             return self._version
 
@@ -84,7 +93,7 @@ class Contents:
             rows = self._current()
             if not self._state:
                 self._state = {
-                    "version": self._shown,
+                    "version": self._version,
                     "name": self._name(),
                     "path": str(self.store.path.resolve()),
                 } | _overview(rows)
@@ -181,13 +190,13 @@ class Contents:
             return "X"
 
     def _current(self) -> Snapshot:
-        version = self.version()
-        if self._snapshot is None or version != self._shown:
+        self.version()
+        if self._snapshot is None or self._parts_version != self._shown:
             self._open.close()
             # A million rows are not held twice.
             self._snapshot = None
             self._snapshot = Snapshot(self._open.enter_context(self.store.rows()))
-            self._shown, self._state = version, {}
+            self._shown = self._parts_version
         return self._snapshot
 
     def _name(self) -> str:
@@ -246,11 +255,10 @@ def _overview(rows: Snapshot) -> dict[str, Any]:
     }
 
 
-def _version_of(store: RunStore) -> str:
-    """Of names, sizes and times of the files, and of the ledger."""
+def _version_of(paths: Iterable[Path]) -> str:
+    """Of names, sizes and times of files."""
     digest = hashlib.sha256()
-    ledger = RunDirectory(store.path).ledger
-    for path in [*store.part_paths(), *([ledger] if store.path.is_dir() else [])]:
+    for path in paths:
         with suppress(FileNotFoundError):  # gone since it was listed, or no campaign
             stat = path.stat()
             digest.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())

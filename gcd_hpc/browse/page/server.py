@@ -7,9 +7,10 @@ import re
 import secrets
 import sys
 import tempfile
+import threading
 import webbrowser
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +18,7 @@ from socketserver import TCPServer
 from typing import Any, cast, get_args
 from urllib.parse import parse_qs, urlsplit
 
-from gcd_hpc.browse.page.assets import PAGE, SCRIPTS, STYLE, TYPES, VIEWER, asset
+from gcd_hpc.browse.page.assets import PAGE, SCRIPTS, STYLE, TYPES, VIEWER, asset, asset_bytes
 from gcd_hpc.browse.page.contents import Contents
 from gcd_hpc.browse.page.downloads import download_one, download_selection
 from gcd_hpc.browse.page.figures import FIGURES, figure_svg
@@ -38,6 +39,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+MAX_CONNECTIONS, MAX_DOWNLOADS = 512, 2
+"""Browsers open six; the rest is room for those that say nothing and are dropped after a minute."""
 ASSETS = (*SCRIPTS, STYLE, VIEWER)
 Query = dict[str, str]
 Answer = tuple[str, bytes, dict[str, str]]
@@ -55,6 +58,8 @@ class PageServer(ThreadingHTTPServer):
 
     def __init__(self, run: Path, port: int = 0) -> None:
         self.contents = Contents(run)
+        self.downloads = threading.Semaphore(MAX_DOWNLOADS)
+        self._connections = threading.Semaphore(MAX_CONNECTIONS)
         self.token = secrets.token_urlsafe(24)
         try:
             super().__init__((HOST, port), _Handler)
@@ -77,6 +82,19 @@ class PageServer(ThreadingHTTPServer):
     def server_close(self) -> None:
         super().server_close()
         self.contents.close()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A thread for a connection, or none and its end where there are too many already."""
+        if self._connections.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._connections.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that goes away in the middle of an answer is no error."""
@@ -128,7 +146,13 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 60
 
     def do_GET(self) -> None:
-        status, answer = self._answered()
+        server = cast(PageServer, self.server)
+        # A download is as large as what is selected: only a few are in memory at a time.
+        is_large = urlsplit(self.path).path.endswith("/api/download")
+        with server.downloads if is_large else nullcontext():
+            self._send(*self._answered())
+
+    def _send(self, status: int, answer: Answer) -> None:
         kind, body, headers = answer
         self.send_response(status)
         text = (
@@ -150,11 +174,17 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def _refuse_method(self) -> None:
-        # What they sent is not read: the connection cannot go on.
-        self.close_connection = True
         self.send_error(HTTPStatus.METHOD_NOT_ALLOWED, "this page only reads")
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _refuse_method
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """A refusal like all others, also of what http.server itself refuses. What was sent is not
+        read: the connection cannot go on.
+        """
+        self.close_connection = True
+        kind, body, _ = _json({"error": message or HTTPStatus(code).phrase})
+        self._send(code, (kind, body, {"Connection": "close"}))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nobody wants to see every request."""
@@ -207,7 +237,7 @@ def _file(named: tuple[str, bytes]) -> Answer:
 
 
 def _asset(name: str) -> Callable[[Contents, Query], Answer]:
-    return lambda contents, query: (TYPES[Path(name).suffix], asset(name).encode(), {})
+    return lambda contents, query: (TYPES[Path(name).suffix], asset_bytes(name), {})
 
 
 def _page(contents: Contents, query: Query) -> Answer:

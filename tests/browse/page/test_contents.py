@@ -14,6 +14,7 @@ from gcd_hpc.browse.page.structure import REGION_A, energy_range, structure_reco
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.run_directory import RunDirectory
 from tests.browse.page.conftest import BEST, made
 from tests.store.synthetic import CONFIG, make_candidate
 
@@ -117,6 +118,19 @@ def test_new_parts_change_the_version_and_what_is_shown(tmp_path, monkeypatch):
     write_part(tmp_path / "parts/search/part-00001.h5", [made(1, "search", 0)], {"config": CONFIG})
     assert contents.version() != before
     assert contents.state()["num"] == contents.page("", "energy", False, 0, 50)["total"] == 2
+    contents.close()
+
+
+def test_the_page_moves_on_while_a_model_trains_and_keeps_its_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(contents_module, "LOOK_EVERY_S", 0.0)
+    write_part(tmp_path / "parts/search/part-00000.h5", [made(0, "search", 0)], {"config": CONFIG})
+    contents = Contents(tmp_path)
+    before, rows = contents.state(), contents._snapshot
+    progress = RunDirectory(tmp_path).training_progress(1)
+    progress.parent.mkdir(parents=True)
+    progress.write_text("{}")
+    assert contents.version() != before["version"] and contents.state() is not before
+    assert contents.state()["version"] == contents.version() and contents._snapshot is rows
     contents.close()
 
 

@@ -2,9 +2,13 @@
 
 import json
 import socket
+import threading
+import time
+from contextlib import ExitStack, suppress
 
 import pytest
 
+from gcd_hpc.browse.page import server as server_module
 from gcd_hpc.browse.page.server import PageServer
 from gcd_hpc.errors import StoreError
 from tests.browse.page.conftest import BEST
@@ -103,6 +107,40 @@ def test_methods_that_could_write_are_refused(ask, method):
 
 def test_unheard_of_methods_are_refused(ask):
     assert ask("BREW /{token}/api/state")[0] == 501
+
+
+@pytest.mark.parametrize("line", ["POST /{token}/", "BREW /{token}/", "GET /{token}/ a b"])
+def test_refusals_of_the_server_itself_carry_the_policy_too(ask, line):
+    status, headers, body = ask(line, more="Content-Length: 0\r\n")
+    assert status in (400, 405, 501)
+    assert json.loads(body)["error"]
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_connections_beyond_the_limit_are_ended_and_those_before_go_on(run, monkeypatch):
+    monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 2)
+    with PageServer(run) as served, ExitStack() as clients:
+        threading.Thread(target=served.serve_forever, daemon=True).start()
+        host, port = "127.0.0.1", served.server_port
+        line = f"GET /{served.token}/api/version HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n"
+
+        def connect():
+            return clients.enter_context(socket.create_connection((host, port), timeout=20))
+
+        first, second = connect(), connect()
+        assert connect().recv(1) == b""
+        first.sendall(line.encode())
+        assert first.recv(12) == b"HTTP/1.1 200"
+        second.close()
+        deadline, answer = time.monotonic() + 20, b""
+        while not answer and time.monotonic() < deadline:
+            later = connect()
+            with suppress(ConnectionError):
+                later.sendall(line.encode())
+                answer = later.recv(12)
+        assert answer == b"HTTP/1.1 200"
+        served.shutdown()
 
 
 PATHS = [

@@ -4,6 +4,7 @@
 
 const SHORT = { n: "n_fraction", energy: "gb_energy_j_m2" };
 const RELATIONS = { "<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b };
+const ID = /^([\w.-]+\.)?(search-\d+|model-\d+-\d+)$/;
 const FRACTION_TOLERANCE = 5e-5;
 
 function fieldOf(name) {
@@ -11,7 +12,7 @@ function fieldOf(name) {
 }
 
 function words(text) {
-  return text.trim().split(/\s+/).filter((word) => word);
+  return text.replace(/\s*(!=|<=|>=|=|<|>|,)\s*/g, "$1").trim().split(/\s+/).filter((word) => word);
 }
 
 // The same selection with `name=value` in place of every other word about one of the names; without it if value is empty.
@@ -27,6 +28,7 @@ function wordOf(text, name) {
 // A function of a record (values by field) that tells whether it is selected.
 function predicate(text, fields) {
   const tests = words(text).map((word) => {
+    if (ID.test(word)) return (record) => record.id === word;
     const match = word.match(/^(\w+)(!=|<=|>=|=|<|>)(.+)$/);
     if (!match) throw new Error(`selection: expected FIELD=VALUE (or != < <= > >=), for example n=0.2 or energy<2.4, got ${word}`);
     const [, name, relation, value] = match;
