@@ -18,7 +18,6 @@ import torch
 
 from gcd_hpc.config.campaign import DecoderConfig
 from gcd_hpc.engines.child import LammpsChild
-from gcd_hpc.learning.assembly import grid_of
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.decoder_training import train_decoder
 from gcd_hpc.learning.sampler import Sampler
@@ -119,7 +118,7 @@ def main() -> None:
     torch.set_num_threads(1)
     setting = load_boundary_system(str(options.run))
     structures = read_part(RunDirectory(options.run).training_set(1))
-    positions, grid = structures[0].positions, grid_of(setting.frame, setting.config.voxels.shape)
+    positions, grid = structures[0].positions, setting.grid
     start = time.process_time()
     config = CONFIG.model_copy(update={"num_steps": options.steps})
     network = train_decoder(

@@ -189,16 +189,21 @@ def _paragraph(text: str) -> str:
     )
 
 
+FUNCTIONS = ("load_campaign", "run_campaign", "open_run", "relax", "encode", "decode")
+CLASSES = ("BoundarySystem", "Bicrystal", "Grid", "Sampler")
+
+
 def python_page() -> str:
-    """``open_run`` and what it returns."""
+    """What the package's root offers, and the members of what ``open_run`` returns."""
     pieces = [
         f"{NOTE}# Python\n",
         (
-            "`import gcd_hpc` is instant; numpy, ASE and HDF5 are loaded by the first"
-            " `gcd_hpc.open_run`, torch never. [Use results in Python](python.md) shows all of it"
-            " at work.\n"
+            "`import gcd_hpc` is instant: numpy, ASE, HDF5 or torch are loaded by the first name"
+            " that needs them, torch only by `Sampler` and `encode`. [Use results in"
+            " Python](python.md) shows all of it at work.\n"
         ),
-        _function("gcd_hpc.open_run", gcd_hpc.open_run, "##"),
+        *(_function(f"gcd_hpc.{name}", getattr(gcd_hpc, name), "##") for name in FUNCTIONS),
+        *(_class(name, getattr(gcd_hpc, name)) for name in CLASSES),
         f"## Run\n\n{_docstring(gcd_hpc.Run)}\n",
         *(_member("run", name, one) for name, one in _members(gcd_hpc.Run)),
         (
@@ -208,6 +213,18 @@ def python_page() -> str:
         *(_member("candidate", name, one) for name, one in _members(RunCandidate)),
     ]
     return "\n".join(pieces)
+
+
+def _class(name: str, cls: type) -> str:
+    """A class and its documented functions."""
+    functions = [
+        _function(f"{name}.{member}", getattr(cls, member), "###")
+        for member, one in vars(cls).items()
+        if not member.startswith("_")
+        and inspect.getdoc(one)
+        and (inspect.isfunction(one) or isinstance(one, classmethod))
+    ]
+    return "\n".join([f"## gcd_hpc.{name}\n\n{_docstring(cls)}\n", *functions])
 
 
 SPECIAL = {
@@ -268,12 +285,12 @@ def _docstring(documented: Any) -> str:
     lines = (inspect.getdoc(documented) or "").replace("``", "`").splitlines()
     out: list[str] = []
     for line in lines:
-        if line in ("Args:", "Raises:"):
-            out.append(f"{line.removesuffix(':')}:\n".replace("Args", "Arguments"))
+        if line in ("Args:", "Raises:", "Returns:"):
+            out.append(f"{line}\n".replace("Args", "Arguments"))
         elif match := re.fullmatch(r"    (\w+): (.*)", line):
             out.append(f"- `{match[1]}`: {match[2]}")
         else:
-            out.append(line.strip() if line.startswith("    " * 2) else line)
+            out.append(line.strip() if line.startswith("    ") else line)
     return "\n".join(out)
 
 

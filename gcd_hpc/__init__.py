@@ -1,24 +1,63 @@
 """Grain boundary structures by grand canonical diffusion on HPC machines."""
 
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gcd_hpc.campaign.notebook import run_campaign
+    from gcd_hpc.config.loader import load_campaign
+    from gcd_hpc.learning.boundary import BoundarySystem
+    from gcd_hpc.learning.relaxation import relax
+    from gcd_hpc.learning.sampler import Sampler
     from gcd_hpc.store.run import Run, open_run
+    from gcd_hpc.store.schema import Candidate
+    from gcd_hpc.structures.bicrystal import Bicrystal
+    from gcd_hpc.voxels.encoder import encode
+    from gcd_hpc.voxels.grid import Grid
+    from gcd_hpc.voxels.moment import decode_moments as decode
 
-__all__ = ["Run", "__version__", "open_run"]
+__all__ = [
+    "Bicrystal",
+    "BoundarySystem",
+    "Candidate",
+    "Grid",
+    "Run",
+    "Sampler",
+    "__version__",
+    "decode",
+    "encode",
+    "load_campaign",
+    "open_run",
+    "relax",
+    "run_campaign",
+]
 __version__ = version("gcd-hpc")
+
+_HOMES = {
+    "Bicrystal": "structures.bicrystal.Bicrystal",
+    "BoundarySystem": "learning.boundary.BoundarySystem",
+    "Candidate": "store.schema.Candidate",
+    "Grid": "voxels.grid.Grid",
+    "Run": "store.run.Run",
+    "Sampler": "learning.sampler.Sampler",
+    "decode": "voxels.moment.decode_moments",
+    "encode": "voxels.encoder.encode",
+    "load_campaign": "config.loader.load_campaign",
+    "open_run": "store.run.open_run",
+    "relax": "learning.relaxation.relax",
+    "run_campaign": "campaign.notebook.run_campaign",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """``open_run`` and its ``Run`` load numpy, ASE and HDF5 when they are first asked for; ``import
-    gcd_hpc`` loads none of them.
+    """Load what is asked for, and no more: ``import gcd_hpc`` is instant, and only ``Sampler`` and
+    ``encode`` need torch.
     """
-    if name not in ("Run", "open_run"):
+    if name not in _HOMES:
         raise AttributeError(f"module 'gcd_hpc' has no attribute {name!r}")
-    from gcd_hpc.store import run
-
-    return getattr(run, name)
+    module, _, member = _HOMES[name].rpartition(".")
+    return getattr(import_module(f"gcd_hpc.{module}"), member)
 
 
 def __dir__() -> list[str]:

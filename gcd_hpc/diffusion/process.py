@@ -127,8 +127,3 @@ def to_clean(
 def to_epsilon(schedule: Schedule, clean: Tensor, noisy: Tensor, t: Tensor) -> Tensor:
     """An estimate of x_0 at x_t -> the noise that goes with it."""
     return (noisy - per_item(schedule.alpha(t), noisy) * clean) / per_item(schedule.sigma(t), noisy)
-
-
-def to_v(schedule: Schedule, clean: Tensor, noisy: Tensor, t: Tensor) -> Tensor:
-    """An estimate of x_0 at x_t -> the v that goes with it."""
-    return (per_item(schedule.alpha(t), noisy) * noisy - clean) / per_item(schedule.sigma(t), noisy)

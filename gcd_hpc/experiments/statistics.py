@@ -1,9 +1,8 @@
 """How sure a hit rate is: 95 % intervals of rates, of rates whose hits come in blocks, and of
-differences and ratios of two rates.
+ratios of two rates.
 
-Sources: Wilson, J. Am. Stat. Assoc. 22, 209 (1927); Newcombe, Stat. Med. 17, 873 (1998), method 10;
-Zou and Donner, Stat. Med. 27, 1693 (2008), the same rule for other effects; Kish, Survey Sampling
-(1965), design effect.
+Sources: Wilson, J. Am. Stat. Assoc. 22, 209 (1927); Zou and Donner, Stat. Med. 27, 1693 (2008);
+Kish, Survey Sampling (1965), design effect.
 """
 
 from dataclasses import dataclass, replace
@@ -74,17 +73,8 @@ def blocked_rate(hits: ArrayLike, tries: ArrayLike) -> Estimate:
     return replace(wilson(rate * effective, effective), value=rate)
 
 
-def difference(one: Estimate, other: Estimate) -> Estimate:
-    """Rate of one minus that of the other, by Newcombe's method 10 from the intervals of both; one
-    that holds 0 tells nothing apart.
-    """
-    value = one.value - other.value
-    low = value - hypot(one.value - one.low, other.high - other.value)
-    return Estimate(value, low, value + hypot(one.high - one.value, other.value - other.low))
-
-
 def ratio(one: Estimate, other: Estimate) -> Estimate:
-    """Rate of one over that of the other, from the intervals of both by the same rule on
+    """Rate of one over that of the other, from the intervals of both by Newcombe's rule on
     logarithms; one that holds 1 tells nothing apart.
 
     Without a hit on either side there is no logarithm: then the widest interval that both ends

@@ -1,5 +1,5 @@
 """In-painting in terms of atoms: what is known beforehand, and the slab that follows from a
-generated array (B7, finding 2).
+generated array.
 """
 
 from dataclasses import dataclass
@@ -21,11 +21,6 @@ SAME_ATOM = 0.3
 """Decoded atoms this close to an exact one, in nearest-neighbour distances, are that atom."""
 
 
-def grid_of(frame: Frame, shape: tuple[int, int, int]) -> Grid:
-    """The voxel grid of the frame's box: periodic in the plane, open along z."""
-    return Grid(shape, (*frame.bicrystal.lengths, frame.height))
-
-
 def known_mask(shape: tuple[int, int, int], known: int) -> torch.Tensor:
     """True where perfect grain is given: the outermost ``known`` voxel layers. (X, Y, Z)"""
     mask = torch.zeros(shape, dtype=torch.bool)
@@ -41,8 +36,7 @@ class Canvas:
 
     Args:
         registry: (dx, dy, dz) of the upper grain, Å.
-        shift: displacement of all atoms relative to the grid, Å; the model learned all of them
-            (A4).
+        shift: displacement of all atoms relative to the grid, Å; the model learned all of them.
     """
 
     frame: Frame

@@ -23,6 +23,7 @@ from gcd_hpc.store.potentials import references
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.voxels.grid import Grid
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class BoundarySystem:
     frame: Frame
     warnings: tuple[str, ...] = ()
     """What is allowed but hardly meant, such as voxels that are too coarse."""
+
+    @property
+    def grid(self) -> Grid:
+        """The voxels of the frame's box: periodic in the plane, open along z."""
+        return Grid(self.config.voxels.shape, (*self.bicrystal.lengths, self.frame.height))
 
     @classmethod
     def build(

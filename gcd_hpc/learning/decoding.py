@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gcd_hpc.learning.assembly import grid_of
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.decoder_training import train_decoder
 from gcd_hpc.networks.checkpoint import load, load_weights, save
@@ -29,7 +28,7 @@ def prepare_decoder(
     """Train the learned decoder if the campaign uses it and has none yet."""
     config = setting.config.decoder
     if config.kind == "learned" and not RunDirectory(run_dir).decoder_file.exists():
-        grid = grid_of(setting.frame, setting.config.voxels.shape)
+        grid = setting.grid
         positions = [structure.positions for structure in structures]
         decoder = train_decoder(positions, grid, config, generator(setting.config.seed, DECODER))
         save(RunDirectory(run_dir).decoder_file, decoder.state_dict(), config.model_dump())
@@ -41,7 +40,7 @@ def load_decoder(run_dir: Path, setting: BoundarySystem) -> Decoder:
     Raises:
         CheckpointError: if the learned decoder is missing or damaged.
     """
-    config, grid = setting.config.decoder, grid_of(setting.frame, setting.config.voxels.shape)
+    config, grid = setting.config.decoder, setting.grid
     if config.kind == "moment":
         return lambda array: decode_moments(array.numpy(), grid)
     weights, _ = load(RunDirectory(run_dir).decoder_file)

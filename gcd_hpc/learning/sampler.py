@@ -18,7 +18,7 @@ from gcd_hpc.diffusion.inpainting import inpaint, inpainting_denoiser
 from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.diffusion.repaint import repaint
 from gcd_hpc.errors import StoreError
-from gcd_hpc.learning.assembly import Canvas, grid_of, known_mask
+from gcd_hpc.learning.assembly import Canvas, known_mask
 from gcd_hpc.learning.batches import NUM_CONDITIONS, ConditionScale, low_energy_weights
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import new_candidate, with_structure
@@ -166,7 +166,7 @@ class Sampler:
         """
         config, frame = self.system.config, self.system.frame
         rng = generator(config.seed, SAMPLING, self.round, index)
-        grid = grid_of(frame, config.voxels.shape)
+        grid = self.system.grid
         energy, fraction = self.target(index)
         registry = self.draw_registry(fraction, rng)
         shift = rng.random(3) * grid.spacing

@@ -13,7 +13,7 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.diffusion.inpainting import inpainting_loss
 from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.errors import LaunchError
-from gcd_hpc.learning.assembly import grid_of, known_mask
+from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.batches import (
     FIT,
     NUM_CONDITIONS,
@@ -140,7 +140,7 @@ def training_batches(
     """
     config = system.config
     held, learned = hold_out(structures, config.training.validation_share)
-    grid = grid_of(system.frame, config.voxels.shape)
+    grid = system.grid
     if scale is None:
         given = config.voxels.scale
         scale = voxel_scale(structures, grid) if given == "auto" else given

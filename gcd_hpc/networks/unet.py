@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gcd_hpc.config.campaign import NetworkConfig
-from gcd_hpc.errors import ConfigError
 from gcd_hpc.networks.layers import (
     Periodic,
     PeriodicConv3d,
@@ -25,7 +24,8 @@ from gcd_hpc.networks.layers import (
 class UNet(nn.Module):
     """Predicts epsilon or v from a noisy array, its noise level and, if asked, a condition.
 
-    Rolling the input along a periodic axis by a multiple of ``coarsest_stride`` rolls the output.
+    Rolling the input along a periodic axis by a multiple of patch * 2^(num_levels - 1) rolls the
+    output.
     """
 
     def __init__(
@@ -158,23 +158,3 @@ class ConditionEmbedding(nn.Module):
             has_condition = torch.ones(num, dtype=torch.bool, device=condition.device)
         shown = has_condition[:, None]
         return torch.where(shown, self.mlp(torch.where(shown, condition.float(), 0.0)), self.null)
-
-
-def coarsest_stride(config: NetworkConfig) -> int:
-    """Voxels per cell of the coarsest level; every length must be a multiple of it."""
-    return config.patch * 2 ** (config.num_levels - 1)
-
-
-def check_shape(
-    config: NetworkConfig, shape: tuple[int, int, int], source: str = "campaign"
-) -> None:
-    """Raises ConfigError if a voxel array of this shape does not fit through the levels of the
-    network.
-    """
-    stride = coarsest_stride(config)
-    if any(size % stride for size in shape):
-        problem = (
-            f"must be multiples of {stride} (network.patch * 2^(network.num_levels - 1)), got"
-            f" {list(shape)}"
-        )
-        raise ConfigError(source, "voxels.shape", problem)

@@ -9,7 +9,6 @@ import numpy as np
 
 from gcd_hpc.config.campaign import SelectionConfig
 from gcd_hpc.errors import StoreError
-from gcd_hpc.learning.assembly import grid_of
 from gcd_hpc.learning.batches import fits
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.stages.record import begin
@@ -52,7 +51,7 @@ def choose(setting: BoundarySystem, parts: Iterable[Path]) -> list[Candidate]:
     """The lowest ``max_per_n`` unique structures of each [n] within the window, sorted by [n] and
     energy.
     """
-    selection, grid = setting.config.selection, grid_of(setting.frame, setting.config.voxels.shape)
+    selection, grid = setting.config.selection, setting.grid
     by_n: dict[int, list[Candidate]] = defaultdict(list)
     for path in parts:
         columns = read_columns([path], ["status", "gb_energy_j_m2"])

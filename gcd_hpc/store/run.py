@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RunCandidate(Candidate):
     """One structure that was tried: the fields of the schema as attributes (``energies_ev``,
     ``positions``, ``registry``, ...).

@@ -8,6 +8,7 @@ the defaults of the fields it lacks.
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -362,6 +363,26 @@ class Candidate:
         for field in FIELDS:
             if field.per_atom or field.shape:
                 self._set_array(field)
+
+    def __repr__(self) -> str:
+        """One line: id, status, energy, [n] and number of atoms."""
+        found = (
+            f"{self.gb_energy_j_m2:.4f} J/m^2 at [n] = {self.n_fraction:.4g}"
+            if self.status == "ok"
+            else self.reason
+        )
+        known = [self.status, found, f"{self.num_atoms} atoms"]
+        return f"<{self.id}: {', '.join(text for text in known if text)}>"
+
+    def _repr_html_(self) -> str:
+        """A table of what is known of the candidate, for notebooks."""
+        known = ((field, getattr(self, field.name)) for field in FIELDS if not field.per_atom)
+        rows = "".join(
+            f"<tr><th>{field.title}</th><td>{escape(str(value))}</td><td>{field.unit}</td></tr>"
+            for field, value in known
+            if field.shape or (value == value and value != "")
+        )
+        return f"<table>{rows}</table>"
 
     def _set_array(self, field: Field) -> None:
         shape = (self.num_atoms, *field.shape) if field.per_atom else field.shape

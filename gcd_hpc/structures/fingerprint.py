@@ -37,8 +37,7 @@ def fingerprint(
     Args:
         positions: (N, 3) Å, periodic in x and y.
         cell: box lengths (3,) or its diagonal matrix (3, 3).
-        weights: (N,) how much each atom belongs to the boundary, from energy_weights or
-            height_weights.
+        weights: (N,) how much each atom belongs to the boundary, from energy_weights.
         nearest_neighbor: of the crystal, Å: the unit of all distances.
     """
     box, weight = np.asarray(cell, dtype=float), np.asarray(weights, dtype=float)
@@ -101,15 +100,6 @@ def energy_weights(
     """
     excess = (np.asarray(energies_ev, dtype=float) - bulk_ev_per_atom) / scale_ev
     return np.asarray(1.0 - np.exp(-(excess**2)), dtype=np.float64)
-
-
-def height_weights(heights: ArrayLike, z_min: float, z_max: float, edge: float = 1.0) -> Array:
-    """(N,) weights from heights, where energies are not known: 1 between z_min and z_max, falling
-    to 0 over `edge` Å outside.
-    """
-    z = np.asarray(heights, dtype=float)
-    outside = np.clip(np.maximum(z_min - z, z - z_max) / edge, 0.0, 1.0)
-    return np.asarray(0.5 + 0.5 * np.cos(np.pi * outside), dtype=np.float64)
 
 
 def _images(points: Array, lengths: Array, cutoff: float) -> Array:

@@ -2,10 +2,10 @@
 No parameters to learn.
 """
 
-from collections.abc import Sequence
 from itertools import product
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gcd_hpc.errors import StructureError
@@ -15,8 +15,10 @@ CORNERS = torch.tensor(list(product((0, 1), repeat=3)))  # (8, 3)
 _ROUNDING = 1e-9  # an atom this far (in voxels) outside of an open axis is a rounding error
 
 
-def encode(positions: Tensor, grid: Grid) -> Tensor:
-    """Voxel array C (X, Y, Z), float32, of positions (N, 3), float64, Å; differentiable.
+def encode(positions: ArrayLike | Tensor, grid: Grid) -> Tensor:
+    """Voxel array C (X, Y, Z), float32, of positions (N, 3), Å, an array or a tensor.
+
+    Differentiable in the positions of a tensor.
 
     The sum over all voxels is N, and the weighted mean of an isolated atom's voxels is its
     position.
@@ -27,15 +29,10 @@ def encode(positions: Tensor, grid: Grid) -> Tensor:
 
     Source: Lei et al. (2024), eq. 1-2.
     """
-    voxels, weights = occupancies(positions, grid)
-    array = torch.zeros(grid.num_voxels, dtype=torch.float64, device=positions.device)
+    voxels, weights = occupancies(torch.as_tensor(positions), grid)
+    array = torch.zeros(grid.num_voxels, dtype=torch.float64, device=weights.device)
     array = array.index_add(0, voxels.flatten(), weights.flatten())
     return array.view(grid.shape).to(torch.float32)
-
-
-def encode_batch(structures: Sequence[Tensor], grid: Grid) -> Tensor:
-    """Voxel arrays (B, X, Y, Z) of several structures."""
-    return torch.stack([encode(positions, grid) for positions in structures])
 
 
 def occupancies(positions: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:

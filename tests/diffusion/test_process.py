@@ -6,9 +6,9 @@ import torch
 from gcd_hpc.diffusion.process import (
     Schedule,
     add_noise,
+    per_item,
     to_clean,
     to_epsilon,
-    to_v,
     training_target,
 )
 
@@ -74,6 +74,12 @@ def test_the_training_target_converts_back_to_the_clean_array(schedule, predicti
     torch.testing.assert_close(
         to_clean(schedule, prediction, target, noisy, t), clean, rtol=0, atol=1e-11
     )  # epsilon: times 1 / alpha
+
+
+def to_v(schedule, clean, noisy, t):
+    """The v that goes with an estimate of x_0 at x_t."""
+    alpha, sigma = per_item(schedule.alpha(t), noisy), per_item(schedule.sigma(t), noisy)
+    return (alpha * noisy - clean) / sigma
 
 
 def test_clean_epsilon_and_v_are_one_another(schedule):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from gcd_hpc.learning.assembly import Canvas, grid_of, known_mask
+from gcd_hpc.learning.assembly import Canvas, known_mask
 from gcd_hpc.seeds import generator
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.moment import decode_moments
 
 KNOWN = 18
@@ -16,7 +17,7 @@ KNOWN = 18
 
 def make_canvas(frame: Frame, index: int) -> Canvas:
     rng = generator(7, index)
-    grid = grid_of(frame, (12, 12, 72))
+    grid = Grid((12, 12, 72), (*frame.bicrystal.lengths, frame.height))
     return Canvas(frame, grid, KNOWN, frame.random_registry(rng), rng.random(3) * grid.spacing)
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from gcd_hpc.diffusion.process import Schedule
-from gcd_hpc.learning.assembly import grid_of
 from gcd_hpc.learning.batches import (
     FIT,
     NUM_CONDITIONS,
@@ -35,7 +34,7 @@ pytestmark = pytest.mark.lammps
 def sampler(searched_run) -> TrainingBatches:
     setting = load_boundary_system(str(searched_run))
     structures = read_part(RunDirectory(searched_run).training_set(1))
-    grid = grid_of(setting.frame, setting.config.voxels.shape)
+    grid = setting.grid
     scale = ConditionScale.fit([structure.gb_energy_j_m2 for structure in structures])
     return TrainingBatches(
         setting, grid, structures, voxel_scale(structures, grid), scale, version=1

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from gcd_hpc.errors import CheckpointError
-from gcd_hpc.learning.assembly import grid_of
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.decoding import load_decoder, prepare_decoder
 from gcd_hpc.store.parts import read_part
@@ -32,7 +31,7 @@ def setting_of(run_dir, *overrides: str) -> BoundarySystem:
 
 
 def voxels(setting: BoundarySystem, positions: np.ndarray) -> torch.Tensor:
-    return encode(torch.from_numpy(positions), grid_of(setting.frame, setting.config.voxels.shape))
+    return encode(torch.from_numpy(positions), setting.grid)
 
 
 def test_the_moment_decoder_needs_no_training(searched_run, structures, tmp_path):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,15 +49,6 @@ def ids(run):
     return [candidate.id for candidate in run]
 
 
-def test_importing_the_package_loads_nothing_heavy():
-    code = (
-        "import sys, gcd_hpc; print({'torch', 'h5py', 'numpy', 'ase', 'yaml', 'rich'} &"
-        " sys.modules.keys(), 'open_run' in dir(gcd_hpc))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set() True\n"
-
-
 def test_opening_a_run_does_not_load_torch(run_dir):
     code = (
         "import sys, gcd_hpc; gcd_hpc.open_run(sys.argv[1]).lowest(1)[0].to_atoms(); print('torch'"
@@ -68,9 +60,15 @@ def test_opening_a_run_does_not_load_torch(run_dir):
     assert done.stdout == "False\n"
 
 
-def test_a_name_that_the_package_does_not_have_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="module 'gcd_hpc' has no attribute 'open_runs'"):
-        gcd_hpc.open_runs  # noqa: B018
+def test_a_candidate_is_printed_in_one_line_and_shown_as_a_table_in_a_notebook(run):
+    shown = repr(run[0])
+    assert len(shown.splitlines()) == 1
+    assert shown.startswith("<search-000000: ok, ")
+    assert "J/m^2 at [n] = " in shown
+    table = run[0]._repr_html_()
+    assert "<th>E_gb</th>" in table
+    assert len(table) < 10_000
+    assert "<script" not in replace(run[0], reason="<script>")._repr_html_()
 
 
 def test_a_run_gives_every_candidate_as_it_was_written(run, found):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gcd_hpc.structures.fingerprint import distance, energy_weights, fingerprint, height_weights
+from gcd_hpc.structures.fingerprint import distance, energy_weights, fingerprint
 from gcd_hpc.structures.frame import Frame
 from tests.reference import ATOM_ENERGY, GROUND_STATE, METASTABLE, phase
 from tests.structures.boundaries import W_TWIST
@@ -14,7 +14,8 @@ def mark(positions, centre=FRAME.centre, cell=FRAME.lengths):
     return fingerprint(
         positions,
         cell,
-        height_weights(positions[:, 2], centre - 6, centre + 6),
+        # falling smoothly to zero from 6 to 7 Å
+        0.5 + 0.5 * np.cos(np.pi * np.clip(np.abs(positions[:, 2] - centre) - 6, 0, 1)),
         W_TWIST.nearest_neighbor,
     )
 
@@ -94,12 +95,6 @@ def test_taking_an_atom_out_of_the_boundary_changes_the_fingerprint(positions):
 def test_energy_weights_are_zero_in_the_crystal_and_one_far_from_it():
     assert energy_weights([-8.76, -8.75, -8.0, -9.5], -8.76) == pytest.approx(
         [0.0, 0.04, 1.0, 1.0], abs=1e-3
-    )
-
-
-def test_height_weights_fall_smoothly_at_the_edges():
-    assert height_weights([-2.0, -0.5, 0.0, 5.0, 10.25, 11.0], 0.0, 10.0) == pytest.approx(
-        [0, 0.5, 1, 1, 0.853553, 0], abs=1e-6
     )
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from gcd_hpc.errors import StructureError
-from gcd_hpc.voxels.encoder import encode, encode_batch, occupancies
+from gcd_hpc.voxels.encoder import encode, occupancies
 from gcd_hpc.voxels.grid import Grid
 from tests.reference import GROUND_STATE, METASTABLE
 from tests.voxels.crystals import boundary, crowd, crystal
@@ -115,13 +115,6 @@ def test_atoms_exactly_at_the_outermost_voxel_centres_are_whole():
 def test_positions_that_are_no_numbers_are_refused():
     with pytest.raises(StructureError, match="finite"):
         encode(torch.full((1, 3), float("nan"), dtype=torch.float64), GRID)
-
-
-def test_a_batch_is_its_structures():
-    structures = [random_positions(3), random_positions(5, seed=1)]
-    batch = encode_batch(structures, GRID)
-    assert batch.shape == (2, *GRID.shape)
-    assert torch.equal(batch[1], encode(structures[1], GRID))
 
 
 @pytest.mark.parametrize("lattice", ["sc", "bcc", "fcc"])

@@ -1,0 +1,35 @@
+"""A campaign from a notebook or a script, with the defaults of the command."""
+
+from pathlib import Path
+
+from gcd_hpc.campaign.driver import run_campaign as drive
+from gcd_hpc.campaign.session import Outcome
+from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.workers.allocation import site_here
+
+
+def run_campaign(
+    file: str | Path,
+    run_dir: str | Path | None = None,
+    overrides: tuple[str, ...] = (),
+    site: str | Path | None = None,
+    until: str | None = None,
+) -> Outcome:
+    """Carry a campaign out, or the rest of it, as ``gcd-hpc campaign FILE`` does.
+
+    Args:
+        file: campaign file.
+        run_dir: ``runs/NAME`` when not given.
+        overrides: changes of keys, such as ``("seed=1", "budget.rounds=4")``.
+        site: site file, or the name of one; the one that fits this machine when not given.
+        until: phase to end after, such as ``"search"`` or ``"train-01"``.
+
+    Returns:
+        How it ended; ``status`` is "complete" or "paused".
+
+    Raises:
+        GcdError: if the user can mend what went wrong; the same call goes on from there.
+    """
+    config = load_campaign(file, overrides)
+    folder = Path(run_dir) if run_dir is not None else Path("runs") / config.name
+    return drive(config, site_here(site), folder, Path(file).parent, until=until)
