@@ -332,6 +332,8 @@ def _remark(structure: Evaluated) -> str:
         )
     if structure.num_removed:
         remarks.append(f"{structure.num_removed} surface atoms left out")
+    if structure.strain_energy_j_m2:
+        remarks.append(f"strain energy of {structure.strain_energy_j_m2:.4f} {UNIT} not counted")
     if structure.converged is False:
         remarks.append("not converged: the energy is an upper bound")
     return "; ".join(filter(None, remarks))

@@ -26,6 +26,8 @@ class Evaluated:
     status: "ok" or "failed", then with the reason.
     num_removed, largest_shift_a: what was done to the ends of the slab so that they are perfect
     crystal: atoms taken off, and the largest distance to a lattice site.
+    strain_energy_j_m2, strain_volume_a: of the upper grain where it is strained to fit, not part of
+    E_gb and the excess volume.
     summed_height_a: height over which E_gb is summed: the slab but for one cutoff at each end.
     """
 
@@ -40,6 +42,8 @@ class Evaluated:
     gb_energy_j_m2: float | None = None
     n_fraction: float | None = None
     excess_volume_a: float | None = None
+    strain_energy_j_m2: float | None = None
+    strain_volume_a: float | None = None
     summed_height_a: float | None = None
     max_force_ev_a: float | None = None
     converged: bool | None = None
@@ -116,6 +120,8 @@ def _evaluated(
         gb_energy_j_m2=relaxed.gb_energy_j_m2,
         n_fraction=relaxed.n_fraction,
         excess_volume_a=relaxed.excess_volume,
+        strain_energy_j_m2=relaxed.strain_energy_j_m2,
+        strain_volume_a=relaxed.strain_volume,
         summed_height_a=float(np.ptp(relaxed.positions[:, 2]) - 2 * setting.bulk.cutoff),
         max_force_ev_a=relaxed.max_force,
         converged=relaxed.converged,

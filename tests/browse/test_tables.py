@@ -169,7 +169,7 @@ def test_a_run_without_candidates_has_empty_tables(empty_store, per_n):
 
 def test_names_of_files_are_never_broken_whatever_the_terminals_width():
     name = "some/long/folder/with_structures/best_of_all_that_were_found.extxyz#12"
-    done = Evaluated(name, "", 261, 3, 0.31, -8.76, "ok", "", 2.8538, 0.1, 0.588, 24.5)
+    done = Evaluated(name, "", 261, 3, 0.31, -8.76, "ok", "", 2.8538, 0.1, 0.588)
     failed = replace(done, status="failed", reason="atoms overlap")
     console = Console(width=60, file=StringIO(), record=True)
     console.print(energies_table([done, failed]), crop=False)
