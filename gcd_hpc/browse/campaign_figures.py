@@ -12,12 +12,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from gcd_hpc.browse.figures import BLUE, GREY, RED, energy_cap, need_some, new_figure
-from gcd_hpc.browse.tables import exact_fractions, format_fraction
+from gcd_hpc.browse.tables import format_fraction
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed
 from gcd_hpc.store.selection import parse_selection, selected
+from gcd_hpc.structures.energetics import lowest_of_each
 
 MAX_LINES = 10
 """More values of [n] than this make a figure that nobody can read."""
@@ -73,7 +74,7 @@ def finds(run: Path, selection: str = "") -> Finds:
     chosen &= is_relaxed(columns)
     need_some(store, np.flatnonzero(chosen), selection)
     return Finds(
-        exact_fractions(columns["n_fraction"][chosen]),
+        columns["n_fraction"][chosen],
         columns["gb_energy_j_m2"][chosen],
         columns["round"][chosen],
         relaxations[chosen],
@@ -119,10 +120,8 @@ def progress(run: Path, selection: str = "") -> Figure:
     found = finds(run, selection)
     figure = new_figure(9.6, 4.8)
     left, right = figure.subplots(1, 2, sharey=True)
-    best = {
-        n: float(found.energy[found.n_fraction == n].min())
-        for n in np.unique(found.n_fraction).tolist()
-    }
+    fractions, lowest_energies, _ = lowest_of_each(found.n_fraction, found.energy)
+    best = dict(zip(fractions.tolist(), lowest_energies.tolist(), strict=True))
     shown = sorted(sorted(best, key=lambda n: best[n])[:MAX_LINES])
     energies = np.array([best[n] for n in shown])
     cap, lowest = energy_cap(np.array(shown), energies), float(energies.min())

@@ -12,6 +12,7 @@ from gcd_hpc.browse.tables import relaxed_columns
 from gcd_hpc.errors import StoreError
 from gcd_hpc.files import output
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.structures.energetics import lowest_of_each
 
 BLUE, RED, GREY = "#1f5fa8", "#c8322b", "#555555"
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -101,16 +102,8 @@ def energy_cap(n_fraction: np.ndarray, energy: np.ndarray) -> float:
     """Up to which energy a figure shows points: the highest best energy of an [n], and a share of
     the span of the best ones above it.
     """
-    best = _hull(n_fraction, energy)[1]
+    best = lowest_of_each(n_fraction, energy)[1]
     return float(best.max() + max(0.25, 0.45 * (best.max() - best.min())))
-
-
-def _hull(n_fraction: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest energy of each [n]."""
-    unique, inverse = np.unique(n_fraction, return_inverse=True)
-    best = np.full(len(unique), np.inf)
-    np.minimum.at(best, inverse, energy)
-    return unique, best
 
 
 def _smallest_step(n_fraction: np.ndarray) -> float:
@@ -143,7 +136,7 @@ def _draw_hull(
     axes: Axes, n_fraction: np.ndarray, energy: np.ndarray, cap: float, colour: str, label: str
 ) -> None:
     """The best of each [n]; the search's wide rings stay visible around the models' dots."""
-    best_n, best = _hull(n_fraction, energy)
+    best_n, best, _ = lowest_of_each(n_fraction, energy)
     below = best <= cap
     size, face, order = (7.5, "white", 3) if colour == BLUE else (4.5, colour, 4)
     (line,) = axes.plot(

@@ -11,12 +11,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gcd_hpc.browse.tables import UNIT, exact_fractions, format_fraction, format_number
+from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
+from gcd_hpc.store.crystal import neighbor_distance
 from gcd_hpc.store.export import csv_cell
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed, row_fault
 from gcd_hpc.store.schema import FIELDS, Candidate, Field
 from gcd_hpc.store.selection import (
-    FRACTION_TOLERANCE,
     ordered,
     parse_selection,
     selected,
@@ -71,7 +72,6 @@ def list_rows(
             shown = chosen[::-1] if descending else chosen
         columns = take_in_order(rows, list(LISTED), shown[: num or None])
         num_all = sum(count for _, count in rows.parts())
-    columns["n_fraction"] = _exact(columns["n_fraction"])
     values = (columns[name].tolist() for name in LISTED)
     return Listing(
         [dict(zip(LISTED, row, strict=True)) for row in zip(*values, strict=True)],
@@ -79,13 +79,6 @@ def list_rows(
         num_all,
         selection,
     )
-
-
-def _exact(n_fraction: np.ndarray) -> np.ndarray:
-    """Exact [n] where it is known."""
-    known = np.isfinite(n_fraction)
-    n_fraction[known] = exact_fractions(n_fraction[known])
-    return n_fraction
 
 
 def list_table(listing: Listing) -> RenderableType:
@@ -208,21 +201,21 @@ def standing(store: RunStore, candidate: Candidate) -> str:
     """What became of a candidate, and its place among those of its [n]."""
     if candidate.status != "ok":
         return candidate.status + (f", {candidate.reason}" if candidate.reason else "")
-    low, high = candidate.n_fraction - FRACTION_TOLERANCE, candidate.n_fraction + FRACTION_TOLERANCE
+    neighbor = neighbor_distance(store.provenance().get("config"), float(candidate.cell[0]))
+    if fault := row_fault(vars(candidate), neighbor):
+        return f"not physical, so it is in no ranking: {fault}"
     with store.rows() as rows:
-        columns = rows.columns(["status", "n_fraction", "gb_energy_j_m2"])
-    same = (
-        (columns["status"] == "ok") & (columns["n_fraction"] > low) & (columns["n_fraction"] < high)
-    )
+        columns = rows.columns(RELAXED_FIELDS)
+    same = is_relaxed(columns) & (columns["n_index"] == candidate.n_index)
     energies = columns["gb_energy_j_m2"][same]
     lower = int(np.sum(energies < candidate.gb_energy_j_m2))
     place = "the lowest" if not lower else f"number {lower + 1:,}"
     above = (
-        f", {candidate.gb_energy_j_m2 - np.nanmin(energies):.4f} {UNIT} above the lowest"
+        f", {candidate.gb_energy_j_m2 - energies.min():.4f} {UNIT} above the lowest"
         if lower
         else ""
     )
-    fraction = format_fraction(float(exact_fractions(np.array([candidate.n_fraction]))[0]))
+    fraction = format_fraction(candidate.n_fraction)
     return (
         f"{candidate.gb_energy_j_m2:.4f} {UNIT} at [n] = {fraction}, {place} of {len(energies):,}"
         f" relaxed there{above}"

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -20,11 +19,11 @@ from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed, row_fault
 from gcd_hpc.store.rows import Rows, read_numbered
 from gcd_hpc.store.selection import Condition, parse_selection, selected
+from gcd_hpc.structures.energetics import lowest_of_each
 
 UNIT = "J/m^2"
 TIE_J_M2 = 1e-3
 """Energies closer than this are the same structure as far as a table goes."""
-_MAX_PLANE_ATOMS = 10_000
 TOP_FIELDS = (
     "id",
     "source",
@@ -78,20 +77,8 @@ class SourceComparison:
     tallies: dict[str, Tally]
 
 
-def exact_fractions(values: np.ndarray) -> np.ndarray:
-    """[n] without the noise of arithmetic: the nearest fraction m / N_plane, so that equal
-    fractions are equal numbers.
-    """
-    unique, inverse = np.unique(values, return_inverse=True)
-    exact = [
-        float(Fraction(value).limit_denominator(_MAX_PLANE_ATOMS) % 1) for value in unique.tolist()
-    ]
-    return np.array(exact)[inverse] if len(exact) else np.empty(0)
-
-
 def relaxed_columns(store: RunStore, names: tuple[str, ...], selection: str = "") -> Columns:
-    """Columns of the candidates that were relaxed to a finite energy, with exact [n], lowest energy
-    first.
+    """Columns of the candidates that were relaxed to a finite energy, lowest energy first.
 
     Raises:
         StoreError: if a word of the selection is wrong.
@@ -102,7 +89,6 @@ def relaxed_columns(store: RunStore, names: tuple[str, ...], selection: str = ""
         usable = _usable(rows, columns, conditions)
         usable, _ = _physical(store, rows, usable, partial(_lowest_of_each, columns))
     columns = {name: values[usable] for name, values in columns.items()}
-    columns["n_fraction"] = exact_fractions(columns["n_fraction"])
     order = np.argsort(columns["gb_energy_j_m2"], kind="stable")
     return {name: values[order] for name, values in columns.items()}
 
@@ -145,7 +131,6 @@ def find_top(store: RunStore, per_n: bool = False, num: int = 10, selection: str
         usable, unphysical = _physical(store, rows, _usable(rows, columns, conditions), lowest)
         # Only the few that may be in the table are read as a whole.
         columns = rows.take(TOP_FIELDS, lowest(usable))
-    columns["n_fraction"] = exact_fractions(columns["n_fraction"])
     columns = {name: values.tolist() for name, values in columns.items()}
     records = [
         dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
@@ -205,9 +190,7 @@ def _lowest(columns: Columns, numbers: np.ndarray, num: int) -> np.ndarray:
 def _lowest_of_each(columns: Columns, numbers: np.ndarray) -> np.ndarray:
     """Of some rows those of the lowest energy of each [n], with all that equal it."""
     energy = columns["gb_energy_j_m2"][numbers]
-    values, group = np.unique(columns["n_index"][numbers], return_inverse=True)
-    lowest = np.full(len(values), np.inf)
-    np.minimum.at(lowest, group, energy)
+    _, lowest, group = lowest_of_each(columns["n_index"][numbers], energy)
     return numbers[energy == lowest[group]]
 
 
@@ -222,15 +205,14 @@ def best_by_source(store: RunStore) -> SourceComparison:
     relaxed = relaxed_columns(store, ("source", "version"))
     labels = _labels(relaxed)
     rows = []
-    for n_fraction in np.unique(relaxed["n_fraction"]).tolist():
-        here = relaxed["n_fraction"] == n_fraction
+    for n_index in np.unique(relaxed["n_index"]).tolist():
+        here = relaxed["n_index"] == n_index
         energies = {
             source: relaxed["gb_energy_j_m2"][here & (labels == source)] for source in sources
         }
+        fraction = float(relaxed["n_fraction"][here][0])
         best = {source: float(values[0]) for source, values in energies.items() if len(values)}
-        rows.append(
-            FractionRow(n_fraction, best, {source: len(energies[source]) for source in best})
-        )
+        rows.append(FractionRow(fraction, best, {source: len(energies[source]) for source in best}))
     return SourceComparison(sources, tuple(rows), tallies)
 
 

@@ -13,28 +13,23 @@ from gcd_hpc.accounts.report import Report, middle, percentile
 from gcd_hpc.browse.tables import relaxed_columns
 from gcd_hpc.campaign.state import SAME_ENERGY_J_M2
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.structures.energetics import lowest_of_each
 
 
 def unique_low_energy(run_dir: Path, window_j_m2: float) -> dict[str, int]:
     """Number of unique structures within a window above the lowest energy of their [n], by source:
     ``search`` and ``model``.
     """
-    columns = relaxed_columns(RunStore(run_dir), ("source",))
-    fractions, energies = columns["n_fraction"], columns["gb_energy_j_m2"]
-    lowest = {fraction: energies[fractions == fraction].min() for fraction in np.unique(fractions)}
-    is_low = np.array(
-        [
-            energy <= lowest[fraction] + window_j_m2
-            for fraction, energy in zip(fractions, energies, strict=True)
-        ],
-        dtype=bool,
-    )
+    columns = relaxed_columns(RunStore(run_dir), ("source", "n_index"))
+    indices, energies = columns["n_index"], columns["gb_energy_j_m2"]
+    _, lowest, group = lowest_of_each(indices, energies)
+    is_low = energies <= lowest[group] + window_j_m2
     steps = np.rint(energies / SAME_ENERGY_J_M2).astype(int)
     counts = {}
     for source in ("search", "model"):
         chosen = is_low & (columns["source"] == source)
         counts[source] = len(
-            set(zip(fractions[chosen].tolist(), steps[chosen].tolist(), strict=True))
+            set(zip(indices[chosen].tolist(), steps[chosen].tolist(), strict=True))
         )
     return counts
 

@@ -220,7 +220,7 @@ class Slab:
         )
         if fault:
             raise SimulationError(fault)
-        return energy
+        return float(energy)
 
     def excess_volume(self, result: RelaxResult) -> float:
         """Room that the boundary takes beyond that of both grains as they are strained, Å."""
@@ -235,7 +235,7 @@ class Slab:
         """Energy of the strain of the upper grain in the atoms that E_gb is summed over, J/m^2."""
         num_strained = int((self._is_strained(result) & self._is_summed(result)).sum())
         strain_ev = self.bicrystal.upper.response.energy_ev
-        return num_strained * strain_ev / self.bicrystal.area * J_PER_M2
+        return float(num_strained * strain_ev / self.bicrystal.area * J_PER_M2)
 
     def _is_summed(self, result: RelaxResult) -> np.ndarray:
         """Mask of the atoms that do not feel a free surface, (N,)."""

@@ -39,10 +39,10 @@ from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.decoding import prepare_decoder
 from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.stages.promote import hold_out_losses
-from gcd_hpc.stages.ranking import lowest_energies
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
+from gcd_hpc.structures.energetics import lowest_of_each
 
 NEAR_J_M2 = 0.2
 """A candidate this close to the lowest energy known for its [n] is a good one."""
@@ -355,8 +355,9 @@ def lowest_known(tried: Sequence[Arrays]) -> dict[float, float]:
     status, fractions, energies = (
         np.concatenate([arrays[name] for arrays in tried]) for name in names
     )
-    keys = np.round(fractions[status == "ok"], 6).tolist()
-    return lowest_energies(keys, energies[status == "ok"])
+    ok = status == "ok"
+    different, lowest, _ = lowest_of_each(np.round(fractions[ok], 6), energies[ok])
+    return dict(zip(different.tolist(), lowest.tolist(), strict=True))
 
 
 def quality(arrays: Arrays, lowest: dict[float, float]) -> dict[str, Any]:

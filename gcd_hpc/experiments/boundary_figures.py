@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gcd_hpc.experiments.boundary_numbers import PHASES
 from gcd_hpc.experiments.work import Arrays
+from gcd_hpc.structures.energetics import lowest_of_each
 from gcd_hpc.structures.periodic import wrap
 
 SEARCH_BLUE, MODEL_RED, GREY = "#0072B2", "#D55E00", "#999999"
@@ -122,10 +123,7 @@ def draw_energies(
 def _hull(arrays: Arrays) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Each [n] with its lowest energy."""
     ok = arrays["status"] == "ok"
-    fractions, inverse = np.unique(np.round(arrays["n_fraction"][ok], 6), return_inverse=True)
-    best = np.full(len(fractions), np.inf)
-    np.minimum.at(best, inverse, arrays["gb_energy_j_m2"][ok])
-    return fractions, best
+    return lowest_of_each(np.round(arrays["n_fraction"][ok], 6), arrays["gb_energy_j_m2"][ok])[:2]
 
 
 def draw_structure(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gcd_hpc.experiments.boundary_tasks import is_phase
 from gcd_hpc.experiments.statistics import blocked_rate, ratio, wilson
 from gcd_hpc.experiments.work import Arrays
+from gcd_hpc.structures.energetics import lowest_of_each
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,10 @@ def method_numbers(arrays: Arrays) -> dict[str, Any]:
             "wilson_95": [rate.low, rate.high],
             "hits_with_the_papers_preset": int(phase_hits(arrays, phase, "paper").sum()),
         }
-    fractions = np.unique(np.round(arrays["n_fraction"][ok], 6))
-    lowest = {
-        f"{n:g}": float(arrays["gb_energy_j_m2"][ok & np.isclose(arrays["n_fraction"], n)].min())
-        for n in fractions
-    }
+    fractions, energies, _ = lowest_of_each(
+        np.round(arrays["n_fraction"][ok], 6), arrays["gb_energy_j_m2"][ok]
+    )
+    lowest = {f"{n:g}": float(energy) for n, energy in zip(fractions, energies, strict=True)}
     return {"tries": num, "relaxed": int(ok.sum()), "phases": phases, "lowest_j_m2": lowest}
 
 

@@ -1,18 +1,16 @@
 """The lowest known boundary energy of each [n]."""
 
-import math
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
-Key = TypeVar("Key")
+from numpy.typing import ArrayLike
+
+from gcd_hpc.structures.energetics import lowest_of_each
 
 
-def lowest_energies(keys: Iterable[Key], energies_j_m2: Iterable[float]) -> dict[Key, float]:
-    """Lowest boundary energy of each key, such as n_index, J/m^2."""
-    lowest: dict[Key, float] = {}
-    for key, energy in zip(keys, energies_j_m2, strict=True):
-        lowest[key] = min(lowest.get(key, math.inf), float(energy))
-    return lowest
+def lowest_energies(n_indices: ArrayLike, energies_j_m2: ArrayLike) -> dict[int, float]:
+    """Lowest boundary energy by n_index, ascending, J/m^2."""
+    different, lowest, _ = lowest_of_each(n_indices, energies_j_m2)
+    return dict(zip(different.tolist(), lowest.tolist(), strict=True))
 
 
 def lowest_nearby(lowest: Mapping[int, float], n_index: int, atoms_per_plane: int) -> float:

@@ -149,7 +149,7 @@ class Sampler:
     @cached_property
     def lowest(self) -> dict[int, float]:
         """Lowest boundary energy of each [n] in the round's training set, J/m^2."""
-        return lowest_energies(self.known["n_index"].tolist(), self.known["gb_energy_j_m2"])
+        return lowest_energies(self.known["n_index"], self.known["gb_energy_j_m2"])
 
     def target(self, index: int) -> tuple[float, float]:
         """(E_gb in J/m^2, [n]) that candidate ``index`` is asked to have: all fractions in turn,

@@ -55,7 +55,7 @@ def lowest_learned(run_dir: Path, version: int) -> dict[int, float]:
     columns = read_columns(
         [RunDirectory(run_dir).training_set(version)], ["n_index", "gb_energy_j_m2"]
     )
-    return lowest_energies(columns["n_index"].tolist(), columns["gb_energy_j_m2"])
+    return lowest_energies(columns["n_index"], columns["gb_energy_j_m2"])
 
 
 def batches_of(

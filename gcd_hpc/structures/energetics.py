@@ -3,6 +3,7 @@ closest pair.
 """
 
 from math import inf
+from typing import Any
 
 import numpy as np
 from ase import units
@@ -68,6 +69,18 @@ def n_fraction(num_atoms: int, atoms_per_plane: int) -> float:
     Source: Lei et al. (2024), eq. 8.
     """
     return n_index(num_atoms, atoms_per_plane) / atoms_per_plane
+
+
+def lowest_of_each(
+    keys: ArrayLike, energies: ArrayLike
+) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.int64]]:
+    """The different keys, such as n_index, ascending; the lowest energy of each; and which of them
+    each energy has, (M,).
+    """
+    different, group = np.unique(np.asarray(keys), return_inverse=True)
+    lowest = np.full(len(different), inf)
+    np.minimum.at(lowest, group, np.asarray(energies, dtype=float))
+    return different, lowest, group
 
 
 def excess_volume(positions: Positions, bicrystal: Bicrystal, num_upper: int = 0) -> float:

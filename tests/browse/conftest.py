@@ -14,10 +14,8 @@ def candidates(source, version, energies_by_n):
     found = []
     for num_extra, energy in energies_by_n.items():
         for above in (0.5, 0.0):
-            # What (N mod N_plane) / N_plane may look like after arithmetic in floating point.
-            noisy = num_extra * 0.1 + (1e-13 if above else 0.0)
             index = len(found)
-            more = {"gb_energy_j_m2": energy + above, "n_fraction": noisy, "excess_volume_a": 0.35}
+            more = {"gb_energy_j_m2": energy + above, "excess_volume_a": 0.35}
             found.append(make_candidate(index, source, version, num_atoms=30 + num_extra, **more))
     found.append(
         make_candidate(len(found), source, version, num_atoms=20, status="failed", reason="NaN")

@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from io import StringIO
 
-import numpy as np
 import pytest
 from rich.console import Console
 
@@ -12,7 +11,6 @@ from gcd_hpc.browse.tables import (
     Top,
     best_by_source,
     energies_table,
-    exact_fractions,
     find_top,
     json_text,
     source_markdown,
@@ -30,11 +28,6 @@ def rendered(table):
     console = Console(file=StringIO(), width=100)
     console.print(table)
     return console.file.getvalue()
-
-
-def test_fractions_that_differ_by_noise_are_the_same_number():
-    noisy = np.array([0.3, 0.1 + 0.2, 3 / 10 + 1e-13, 1 - 1e-16, 1 / 3, 7 / 29 + 1e-12])
-    assert exact_fractions(noisy).tolist() == [0.3, 0.3, 0.3, 0.0, 1 / 3, 7 / 29]
 
 
 def test_top_is_sorted_by_energy_and_holds_no_failed_candidate(store):
@@ -66,18 +59,6 @@ def test_of_equal_energies_the_first_id_leads(tmp_path):
     store = RunStore(tmp_path / "one.h5")
     assert [row["id"] for row in top_rows(store, num=2)] == ["search-000001", "search-000002"]
     assert [row["id"] for row in top_rows(store, per_n=True)] == ["search-000000", "search-000001"]
-
-
-def test_top_per_n_counts_noisy_fractions_as_one(tmp_path):
-    noisy = [
-        make_candidate(0, n_fraction=0.1 + 0.2, gb_energy_j_m2=2.5),
-        make_candidate(1, n_fraction=0.3, gb_energy_j_m2=2.4),
-    ]
-    write_part(tmp_path / "one.h5", noisy, {})
-    assert [
-        (row["id"], row["n_fraction"])
-        for row in top_rows(RunStore(tmp_path / "one.h5"), per_n=True)
-    ] == [("search-000001", 0.3)]
 
 
 @pytest.mark.parametrize("per_n", [True, False])

@@ -18,7 +18,6 @@ from gcd_hpc.browse.figures import energy_cap
 from gcd_hpc.browse.page.snapshot import Snapshot
 from gcd_hpc.browse.page.structure import energy_range, structure_record
 from gcd_hpc.browse.status import StatusReader
-from gcd_hpc.browse.tables import exact_fractions
 from gcd_hpc.errors import GcdError, StoreError, printable
 from gcd_hpc.store.export import Format, element_of
 from gcd_hpc.store.hdf5 import Columns
@@ -137,7 +136,6 @@ class Contents:
             rows = self._current()
             chosen, total = rows.lowest(selection, limit)
             columns = rows.take(MAP_FIELDS, chosen)
-            columns["n_fraction"] = exact_fractions(columns["n_fraction"])
             cap = (
                 energy_cap(columns["n_fraction"], columns["gb_energy_j_m2"])
                 if len(chosen)

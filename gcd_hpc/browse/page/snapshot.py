@@ -7,7 +7,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from gcd_hpc.browse.tables import exact_fractions
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed
@@ -69,10 +68,9 @@ class Snapshot:
     @cached_property
     def fractions(self) -> tuple[np.ndarray, np.ndarray]:
         """The different [n] of relaxed rows, and which of them each relaxed row has, (M,)."""
-        return np.unique(
-            exact_fractions(self.take(["n_fraction"], self.relaxed)["n_fraction"]),
-            return_inverse=True,
-        )
+        columns = self.take(["n_index", "n_fraction"], self.relaxed)
+        _, first, group = np.unique(columns["n_index"], return_index=True, return_inverse=True)
+        return columns["n_fraction"][first], group
 
     def chosen(self, selection: str, sort: str, descending: bool) -> np.ndarray:
         """Row numbers of a selection in the order of a field."""
