@@ -73,9 +73,10 @@ ELSEWHERE = {
 TESTS = {
     ".venv/bin/python -m tests": "tests/__main__.py",
     '.venv/bin/python -m pytest -m "slow or physics"': "pyproject.toml",
+    ".venv/bin/python -m pytest -m slow tests/fuzz": "tests/fuzz/harness.py",
     ".venv/bin/python -m tests.chaos --kills 50": "tests/integration/test_chaos.py",
 }
-"""Commands that run tests, which these tests cannot run: continuous integration does, the third one
+"""Commands that run tests, which these tests cannot run: continuous integration does, the last two
 in small.
 """
 
