@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from gcd_hpc.accounts.report import middle, occupancy, percentile, report_of
-from gcd_hpc.campaign.ledger import read_events
+from gcd_hpc.campaign.ledger import read_state
 
 ROOT = Path(__file__).parents[1]
 SITE = """
@@ -61,20 +61,13 @@ def run(folder: Path, mode: str, num: int) -> Path:
 
 def figures(run_dir: Path) -> tuple[str, ...]:
     """Cells of one row of the table."""
-    events = read_events(run_dir)
-    relaxed = [
-        event.data
-        for event in events
-        if event.kind == "finished" and event.data["task"].startswith("relax")
-    ]
-    pool = occupancy(
-        [(data["started"], data["started"] + data["seconds"]) for data in relaxed], num_workers=2
-    )
-    report = report_of(events)
-    num = sum(data["num"] for data in relaxed)
-    span = max(data["started"] + data["seconds"] for data in relaxed) - min(
-        data["started"] for data in relaxed
-    )
+    state = read_state(run_dir)
+    assert state is not None, f"{run_dir}: no campaign"
+    relaxed = [done for task, done in state.finished.items() if task.stage == "relax"]
+    pool = occupancy([(done.started, done.ended) for done in relaxed], num_workers=2)
+    report = report_of(state)
+    num = sum(done.num for done in relaxed)
+    span = max(done.ended for done in relaxed) - min(done.started for done in relaxed)
     return (
         f"{pool.whole:.1%}",
         f"{num}",

@@ -43,7 +43,7 @@ def main() -> None:
     for plan in (PLAN, BARRIER):
         started = time.perf_counter()
         simulated = Rehearsal(plan, PACE).run()
-        report = report_of(simulated.events)
+        report = report_of(simulated.state)
         seconds = time.perf_counter() - started
         console.print(
             f"{plan.mode}: {len(simulated.events):,} events in {seconds:.1f} s,"

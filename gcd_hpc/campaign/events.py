@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from gcd_hpc.stages.result import StageResult
+from gcd_hpc.stages.result import Count, Seconds, StageResult
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.workers.backend import FailureClass
@@ -30,10 +30,10 @@ class _Event:
         strict=True, extra="forbid", allow_inf_nan=False
     )
 
-    elapsed_s: float = 0.0
+    elapsed_s: Seconds = 0.0
     """Wall time of all sessions of the campaign up to here."""
-    time: float = 0.0
-    """Seconds since the epoch."""
+    time: Seconds = 0.0
+    """Since the epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +44,10 @@ class Opened(_Event):
     plan: Plan
     token: str
     pid: int
-    created: float
+    created: Seconds
     """Start of the process, seconds since the epoch."""
     host: str = ""
-    startup_s: float = 0.0
+    startup_s: Seconds = 0.0
     """Between the call of the driver and this event."""
     package: str = ""
     """Version and commit of gcd-hpc."""
@@ -70,13 +70,13 @@ class Finished(_Event):
     kind: Literal["finished"] = "finished"
     task: Task
     result: StageResult
-    started: float
-    """Seconds since the epoch."""
-    seconds: float
-    cores: int
+    started: Seconds
+    """Since the epoch."""
+    seconds: Seconds
+    cores: Count
     worker: str = ""
     """Host and process."""
-    num_bytes: int = 0
+    num_bytes: Annotated[int, Field(ge=0)] = 0
     """Size of the product."""
 
 

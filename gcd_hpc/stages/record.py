@@ -19,7 +19,7 @@ import safetensors
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from gcd_hpc.errors import CheckpointError, GcdError, RunDirectoryError
-from gcd_hpc.stages.result import StageResult
+from gcd_hpc.stages.result import Count, Seconds, StageResult
 from gcd_hpc.stages.table import STAGES, WHOLE, Task
 from gcd_hpc.store.parts import read_provenance
 from gcd_hpc.store.run_directory import RunDirectory
@@ -38,10 +38,10 @@ class Record:
 
     task: Task
     result: StageResult
-    started: float
-    """Seconds since the epoch."""
-    seconds: float
-    cores: int
+    started: Seconds
+    """Since the epoch."""
+    seconds: Seconds
+    cores: Count
     host: str
     pid: int
 

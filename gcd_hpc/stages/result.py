@@ -3,13 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from gcd_hpc.store.schema import Candidate
 
+Count = Annotated[int, Field(ge=0, le=10**9)]
+Seconds = Annotated[float, Field(ge=0.0, le=1e11)]
+"""Durations, and times since the epoch, as records and ledgers may hold them."""
 Scored = tuple[int, float]
 """(n_index, energy in J/m^2) of one candidate."""
 
@@ -25,17 +28,17 @@ class StageResult:
         strict=True, extra="forbid", allow_inf_nan=False
     )
 
-    num: int = 0
+    num: Count = 0
     """Candidates that the task worked on."""
-    ok: int = 0
-    failed: int = 0
+    ok: Count = 0
+    failed: Count = 0
     """The quarantined included."""
-    invalid: int = 0
-    quarantined: int = 0
+    invalid: Count = 0
+    quarantined: Count = 0
     """Candidates that were set aside because of a bug."""
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
     """Time that the stage itself measured."""
-    atoms_per_plane: int = 0
+    atoms_per_plane: Count = 0
     """N_plane, of which n_index counts; 0 where nothing is reported by [n]."""
     best: Mapping[int, float] = field(default_factory=dict)
     """Lowest relaxed E_gb by n_index, J/m^2."""

@@ -12,14 +12,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import LaunchError
 from gcd_hpc.stages.record import Record, find_record
+from gcd_hpc.stages.result import Count
 from gcd_hpc.stages.table import ROUND, SEARCH, STAGES, Mode, Stage, Task, phase_name
 from gcd_hpc.store.run_directory import RunDirectory, num_chunks
 
@@ -32,6 +33,9 @@ BEAT_S = 3.0
 """Between signs of life of a task at work."""
 
 
+Positive = Annotated[int, Field(ge=1, le=10**9)]
+
+
 @dataclass(frozen=True)
 class Plan:
     """What the policy has to know of a campaign: how many chunks a stage has, the budget, and the
@@ -42,9 +46,9 @@ class Plan:
         strict=True, extra="forbid", allow_inf_nan=False
     )
 
-    num_search_chunks: int
-    num_sample_chunks: int
-    rounds: int
+    num_search_chunks: Count
+    num_sample_chunks: Count
+    rounds: Count
     wall_time_s: float | None = None
     target_energy_j_m2: float | None = None
     plateau_rounds: int = 0
@@ -52,10 +56,10 @@ class Plan:
     until: str | None = None
     """Phase to end after: ``search``, ``train-01``."""
     mode: Mode = "barrier"
-    num_batches: int = 1
+    num_batches: Positive = 1
     """Relaxation tasks of one sampled chunk."""
-    relaxation_workers: int = 1
-    sampling_workers: int = 1
+    relaxation_workers: Positive = 1
+    sampling_workers: Positive = 1
     retrain_after: int = 40
     max_model_lag: int = 1
     chunk_sizes: dict[str, int] = field(default_factory=dict)
