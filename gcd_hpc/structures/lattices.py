@@ -39,7 +39,6 @@ _BASIS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "diamond": ((0, 0, 0), (1, 1, 1)),
 }
 _NEIGHBOR = {"sc": 1.0, "bcc": sqrt(3) / 2, "fcc": sqrt(2) / 2, "diamond": sqrt(3) / 4}
-IDEAL_C_OVER_A = sqrt(8 / 3)
 
 
 @dataclass(frozen=True)
@@ -97,29 +96,16 @@ def typical_a0(element: str, lattice: str) -> float:
     return float(2 * covalent_radii[number] / cubic_lattice(lattice).neighbor)
 
 
-def conventional_cell(
-    lattice: str, element: str, a0: float, c_over_a: float | None = None
-) -> Atoms:
-    """The conventional cell of a crystal: cubic for sc, bcc, fcc and diamond, hexagonal with two
-    atoms for hcp.
+def conventional_cell(lattice: str, element: str, a0: float) -> Atoms:
+    """The conventional cell of a cubic crystal: sc, bcc, fcc or diamond.
 
     Args:
-        a0: lattice constant a in Å.
-        c_over_a: axial ratio of hcp; that of ideal close packing when not given.
+        a0: lattice constant in Å.
 
     Raises:
-        StructureError: if the lattice is unknown, a0 is not positive, or an axial ratio is given to
-            a cubic crystal.
+        StructureError: if the lattice is unknown or a0 is not positive.
     """
     if not a0 > 0:
         raise StructureError(f"a0: expected a positive length in Å, got {a0}")
-    if lattice == "hcp":
-        c = a0 * (IDEAL_C_OVER_A if c_over_a is None else c_over_a)
-        cell = [[a0, 0, 0], [-a0 / 2, a0 * sqrt(3) / 2, 0], [0, 0, c]]
-        return Atoms(
-            [element] * 2, scaled_positions=[[0, 0, 0], [1 / 3, 2 / 3, 1 / 2]], cell=cell, pbc=True
-        )
-    if c_over_a is not None:
-        raise StructureError(f"c_over_a: only hcp has an axial ratio, got {c_over_a} for {lattice}")
     sites = np.array(cubic_lattice(lattice).sites) / 4
     return Atoms([element] * len(sites), scaled_positions=sites, cell=[a0, a0, a0], pbc=True)

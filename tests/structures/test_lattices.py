@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 from ase.build import bulk
 
@@ -20,19 +19,6 @@ def test_conventional_cells_are_those_of_ase(lattice, num_atoms):
     assert places[0] == places[1]
 
 
-def test_ideal_hcp_has_twelve_neighbours_at_the_lattice_constant():
-    crystal = conventional_cell("hcp", "Mg", 3.2) * (4, 4, 4)
-    distances = crystal.get_distances(70, range(len(crystal)), mic=True)
-    assert np.sum(np.isclose(distances, 3.2, atol=1e-6)) == 12
-    assert np.sort(distances)[1] == pytest.approx(3.2)
-
-
-def test_the_axial_ratio_of_hcp_is_an_option():
-    assert conventional_cell("hcp", "Zn", 2.66, 1.86).cell.lengths()[2] == pytest.approx(
-        2.66 * 1.86
-    )
-
-
 @pytest.mark.parametrize("lattice", ["sc", "bcc", "fcc", "diamond"])
 def test_nearest_neighbours_of_cubic_lattices(lattice):
     crystal = conventional_cell(lattice, "W", 1.0) * (2, 2, 2)
@@ -42,13 +28,9 @@ def test_nearest_neighbours_of_cubic_lattices(lattice):
 
 
 @pytest.mark.parametrize(
-    ("lattice", "a0", "ratio", "message"),
-    [
-        ("bct", 3.0, None, "expected one of"),
-        ("bcc", -1.0, None, "positive length"),
-        ("fcc", 3.0, 1.6, "only hcp has an axial ratio"),
-    ],
+    ("lattice", "a0", "message"),
+    [("bct", 3.0, "expected one of"), ("bcc", -1.0, "positive length")],
 )
-def test_impossible_crystals_are_refused(lattice, a0, ratio, message):
+def test_impossible_crystals_are_refused(lattice, a0, message):
     with pytest.raises(StructureError, match=message):
-        conventional_cell(lattice, "W", a0, ratio)
+        conventional_cell(lattice, "W", a0)
