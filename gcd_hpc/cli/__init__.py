@@ -1,5 +1,5 @@
-"""The ``gcd-hpc`` command: each subcommand reads its options, calls one function and shows what it
-returned.
+"""The ``gcd-hpc`` command. Each subcommand reads its options, calls one function and shows the
+result.
 """
 
 from gcd_hpc.cli.application import app, main

@@ -1,4 +1,4 @@
-"""All commands under one name, and what becomes of their errors."""
+"""The application: all commands in groups, and how their errors are shown."""
 
 import inspect
 import sys
@@ -99,7 +99,9 @@ def settings(
 
 
 def main() -> None:
-    """Run a command; a mistake that the user can mend is one line on stderr and exit code 2."""
+    """Run a command. A mistake that the user can mend becomes one line on standard error and exit
+    code 2.
+    """
     prepare_terminal()
     try:
         app()

@@ -28,7 +28,11 @@ def campaign(
     site: SiteFile = None,
     until: Annotated[
         str | None,
-        typer.Option("--until", metavar="PHASE", help="End after search, select-01, train-01, ..."),
+        typer.Option(
+            "--until",
+            metavar="PHASE",
+            help="End after this phase: search, select-01, train-01, ...",
+        ),
     ] = None,
     plan: Annotated[
         bool,
@@ -49,12 +53,12 @@ def campaign(
 ) -> None:
     """Run a campaign, or the rest of it.
 
-    Random search first; then each round selects, trains a model, samples it and relaxes its
-    candidates.
+    A campaign begins with a random search. Each round then selects a training set, trains a model,
+    samples it and relaxes its candidates.
 
-    The same command resumes after an interruption, and says so when there is nothing left to do.
-    Only budget.* may change in between. Ctrl-C, SIGTERM and SIGUSR1 pause: what runs is finished or
-    written to a checkpoint; a second Ctrl-C stops at once.
+    The same command resumes a campaign after an interruption, and says so when nothing is left to
+    do. Only budget.* may change in between. Ctrl-C, SIGTERM and SIGUSR1 pause: what runs is
+    finished or written to a checkpoint. A second Ctrl-C stops at once.
 
     \b
     Examples:
@@ -77,7 +81,7 @@ def search(
     campaign: CampaignFile,
     run_dir: RunDir = None,
     num: Annotated[
-        int | None, typer.Option("--num", help="Number of tries; the campaign's when not given.")
+        int | None, typer.Option("--num", help="Number of tries instead of the campaign's.")
     ] = None,
     overrides: Overrides = None,
     site: SiteFile = None,
@@ -108,11 +112,11 @@ def check(
     overrides: Overrides = None,
     site: SiteFile = None,
 ) -> None:
-    """See whether a campaign file is sound, and which boundary it describes.
+    """Check a campaign file, and show which boundary it describes.
 
-    Looks at the site file, too. Takes no second and starts nothing: for login nodes. Builds the
-    bicrystal, finds the potential and compares slabs, box, voxels and cutoff. Says what only LAMMPS
-    can tell.
+    Builds the bicrystal, finds the potential and compares slabs, box, voxels and cutoff; reads the
+    site file, too. This takes less than a second and starts nothing, so that it suits login nodes.
+    What only LAMMPS can tell is named.
 
     \b
     Example:
@@ -200,7 +204,7 @@ def _carry_out(
 
 
 def pause_on_signals(run_dir: Path) -> None:
-    """A batch job may be told to stop while this process still imports, or already writes its
+    """Pause on SIGTERM and SIGUSR1 also while this process still imports, or already writes its
     report.
     """
 

@@ -12,13 +12,15 @@ def top(
     run: Results,
     per_n: Annotated[bool, typer.Option("--per-n", help="The best structure at each [n].")] = False,
     num: Annotated[
-        int, typer.Option("--num", min=1, help="How many of the lowest energies, without --per-n.")
+        int, typer.Option("--num", min=1, help="Number of lowest energies, without --per-n.")
     ] = 10,
     select: Selection = "",
     json: Json = False,
     csv: Csv = False,
 ) -> None:
-    """The lowest energies of a run, also while it is at work.
+    """List the lowest energies of a run.
+
+    The campaign may still be running.
 
     \b
     Examples:
@@ -53,17 +55,17 @@ def listing(
     ] = None,
     descending: Annotated[
         bool,
-        typer.Option(
-            "--descending", help="The largest first; unknown numbers come last all the same."
-        ),
+        typer.Option("--descending", help="Sort in descending order; unknown values come last."),
     ] = False,
-    num: Annotated[int, typer.Option("--num", min=0, help="How many at most; 0 for all.")] = 20,
+    num: Annotated[
+        int, typer.Option("--num", min=0, help="Largest number of candidates; 0 for all.")
+    ] = 20,
     json: Json = False,
     csv: Csv = False,
 ) -> None:
-    """Candidates of a run, whatever became of them.
+    """List candidates of a run, whatever became of them.
 
-    Also while the campaign is at work.
+    The campaign may still be running.
 
     \b
     Examples:
@@ -91,7 +93,7 @@ def show(
     ],
     json: Json = False,
 ) -> None:
-    """All that is known of single candidates.
+    """Show all that is known of single candidates.
 
     Each value has its unit and meaning. With --json the positions and energies of the atoms are
     shown, too.

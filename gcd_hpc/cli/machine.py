@@ -9,7 +9,7 @@ from gcd_hpc.cli.output import print_json, say
 
 
 def doctor(json: Json = False) -> None:
-    """What this machine lacks for a campaign, with the cure.
+    """Find what this machine lacks for a campaign, and how to get it.
 
     Tries torch and its GPUs, MPI, LAMMPS and its packages, and looks for potentials, a scheduler
     and a folder to write to. The exit code is 1 if something is missing.

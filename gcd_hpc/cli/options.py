@@ -28,9 +28,7 @@ CampaignFile = Annotated[
 ]
 RunDir = Annotated[
     Path | None,
-    typer.Option(
-        "--run-dir", metavar="DIR", help="Where everything is kept; runs/NAME when not given."
-    ),
+    typer.Option("--run-dir", metavar="DIR", help="Run directory; runs/NAME when not given."),
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -1,4 +1,4 @@
-"""What every command writes with; rich and HDF5 are loaded when something is written."""
+"""How commands write. rich and HDF5 are loaded only when something is written."""
 
 import io
 import sys
@@ -21,8 +21,8 @@ def prepare_terminal() -> None:
 
 
 def console() -> "Console":
-    """Of standard output. What is printed cannot steer the terminal: ids, reasons and paths may
-    hold escape sequences.
+    """A console on standard output. What is printed cannot steer the terminal, although ids,
+    reasons and paths may hold escape sequences.
     """
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
@@ -38,7 +38,7 @@ def console() -> "Console":
 
 
 def say(text: str, to_stderr: bool = False) -> None:
-    """One line of text that cannot steer the terminal."""
+    """Print one line of text, without characters that steer the terminal."""
     print(printable(text), file=sys.stderr if to_stderr else sys.stdout)
 
 
@@ -57,7 +57,7 @@ def written(out: Path, what: str) -> None:
 
 
 def print_json(records: Any) -> None:
-    """Records as JSON on standard output."""
+    """Print records as JSON on standard output."""
     from gcd_hpc.browse.tables import json_text
 
     print(json_text(records))

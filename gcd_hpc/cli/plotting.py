@@ -28,7 +28,9 @@ def plot(
         ),
     ] = None,
 ) -> None:
-    """Draw a figure of a run, also while it is at work.
+    """Draw a figure of a run.
+
+    The campaign may still be running.
 
     \b
     egb-n: boundary energy against [n], search and models apart.

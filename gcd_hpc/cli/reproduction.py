@@ -37,9 +37,9 @@ def reproduction(
 ) -> None:
     """Make a figure of the paper again, with its numbers and costs.
 
-    Of Lei et al. (2024). Writes EXPERIMENT.png, EXPERIMENT.svg and EXPERIMENT.json. The quick
-    budget takes at most 30 minutes on two cores, training included; the full one is meant for a
-    GPU. The same command resumes after a Ctrl-C; experiments with the same DIR share models and
+    The paper is Lei et al. (2024). Writes EXPERIMENT.png, EXPERIMENT.svg and EXPERIMENT.json. The
+    quick budget takes at most 30 minutes on two cores, training included; the full one is meant for
+    a GPU. The same command resumes after a Ctrl-C. Experiments with the same DIR share models and
     data.
 
     \b

@@ -33,7 +33,7 @@ def relax(
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
-    """Energies of your own structures of the boundary.
+    """Relax structures of your own and compute their energies.
 
     Reads LAMMPS dumps and data, extended XYZ, POSCAR, CIF and ASE databases, with several
     structures or one, also packed by gzip: all that export writes but the table. The outer layers

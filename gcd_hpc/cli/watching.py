@@ -23,7 +23,9 @@ def status(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Where a campaign stands, also while it is at work.
+    """Show where a campaign stands.
+
+    The campaign may be running, paused or complete.
 
     \b
     Examples:
@@ -51,7 +53,7 @@ def failures(
     ] = False,
     json: Json = False,
 ) -> None:
-    """What went wrong in a campaign, by class and reason.
+    """List what went wrong in a campaign, by class and reason.
 
     Lists candidates that failed, lost workers, and work that was set aside.
 
@@ -82,12 +84,12 @@ def report(
     ] = 300,
     json: Json = False,
 ) -> None:
-    """How well a campaign used its machines.
+    """Show how well a campaign used its machines.
 
-    Shows occupancy, overhead, delays, waste, and what a core-hour found.
+    The report holds occupancy, overhead, delays, waste, and what a core-hour found.
 
-    With --html: what was found, as one file that opens in any browser without a network; RUN may be
-    an HDF5 file of results then.
+    With --html the results are written as one file that opens in any browser without a network;
+    RUN may be an HDF5 file of results then.
 
     \b
     Examples:

@@ -10,17 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from gcd_hpc.campaign.ledger import Event, Ledger, opened
+from gcd_hpc.campaign.events import Failed
+from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.cli.application import COMMANDS, GROUPS
 from gcd_hpc.config import shipped
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers import doctor
 from gcd_hpc.workers.allocation import resolve
+from tests.campaign.histories import opened
 
 ROOT = Path(__file__).parents[2]
 SMOKE = str(ROOT / "campaigns" / "smoke.yaml")
@@ -32,6 +35,7 @@ for name in {hidden!r}:
 sys.argv = ["gcd-hpc", *{words!r}]
 from gcd_hpc.cli import main
 from gcd_hpc.workers.allocation import resolve
+from tests.campaign.histories import opened
 main()
 """
 
@@ -58,10 +62,10 @@ def run(tmp_path_factory) -> Path:
     config = load_campaign(SMOKE)
     run.config.write_text(dump(config))
     plan = Plan.of(config, resolve(SiteConfig(cores=1)))
-    failed = {"task": "search-00000", "class": "bug", "retry": False}
+    reason = "\x1b]0;mine\x07 \x9b2J"
     with Ledger(run.path) as ledger:
-        ledger.append(opened(plan, "token", 2**22 + 1, 0.0, 0.0, 0.0))
-        ledger.append(Event("failed", 1.0, failed | {"reason": "\x1b]0;mine\x07 \x9b2J"}))
+        ledger.append(opened(plan, pid=2**22 + 1))
+        ledger.append(Failed(task=Task.parse("search-00000"), reason=reason, failure="bug"))
     write_part(run.search_part(0), [], campaign_provenance(config))
     return run.path
 
@@ -116,10 +120,12 @@ def test_escape_sequences_of_an_argument_do_not_reach_the_terminal():
     assert "\x1b" not in call("status", "\x1b]0;mine\x07")
 
 
-@pytest.mark.parametrize("command", ["check", "failures", "ls", "report", "status", "top"])
+@pytest.mark.parametrize(
+    "command", ["check", "failures", "ls", "ls --json", "report", "status", "top"]
+)
 def test_checking_watching_and_looking_need_neither_torch_nor_mpi(run, command):
     file = SMOKE if command == "check" else str(run)
-    text = call(command, file, hidden=("torch", "mpi4py", "parsl"))
+    text = call(*command.split(), file, hidden=("torch", "mpi4py", "parsl"))
     assert text
     assert "gcd-hpc:" not in text
 
