@@ -14,7 +14,7 @@ import pytest
 from gcd_hpc.networks.checkpoint import load
 from gcd_hpc.stages.relax import main, relax_chunk
 from gcd_hpc.store.parts import read_part
-from gcd_hpc.store.run_directory import RunDirectory, relaxed_part, sampled_part
+from gcd_hpc.store.run_directory import RunDirectory
 from tests.slurm.conftest import ROOT, Job
 
 pytestmark = [pytest.mark.slurm, pytest.mark.lammps, pytest.mark.mpi]
@@ -22,7 +22,7 @@ NUM_CHUNKS = 3
 
 
 def rows_of(run_dir, part):
-    return [row for chunk in range(NUM_CHUNKS) for row in read_part(part(run_dir, 1, chunk))]
+    return [row for chunk in range(NUM_CHUNKS) for row in read_part(part(RunDirectory(run_dir), 1, chunk))]
 
 
 def forget_model(run_dir):
@@ -87,7 +87,7 @@ def test_the_signal_during_the_search_lets_its_driver_end_before_the_job_is_queu
 def test_two_nodes_make_the_same_candidates_as_one_rank_without_slurm_bit_for_bit(sampled):
     job, alone = sampled
     assert {"rank 0 of 2", "rank 1 of 2"} == set(re.findall(r"rank \d of \d", job.log))
-    pairs = list(zip(rows_of(job.run_dir, sampled_part), rows_of(alone, sampled_part), strict=True))
+    pairs = list(zip(rows_of(job.run_dir, RunDirectory.sampled_part), rows_of(alone, RunDirectory.sampled_part), strict=True))
     assert len(pairs) == 12
     for first, second in pairs:
         assert (first.id, first.status, first.target_n_fraction) == (
@@ -114,7 +114,7 @@ def test_two_nodes_relax_what_one_process_relaxes_and_another_call_only_what_is_
         ("1", "1"),
         ("2", "0"),
     ]
-    for one, two in zip(rows_of(alone, relaxed_part), rows_of(on_nodes, relaxed_part), strict=True):
+    for one, two in zip(rows_of(alone, RunDirectory.relaxed_part), rows_of(on_nodes, RunDirectory.relaxed_part), strict=True):
         assert (one.id, one.status, one.reason) == (two.id, two.status, two.reason)
         np.testing.assert_array_equal(one.gb_energy_j_m2, two.gb_energy_j_m2)
     RunDirectory(on_nodes).relaxed_part(1, 1).unlink()
