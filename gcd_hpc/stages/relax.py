@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gcd_hpc.errors import GcdError
 from gcd_hpc.learning.boundary import load_boundary_system
-from gcd_hpc.stages.launched import launcher_rank
+from gcd_hpc.stages.launched import launcher_rank, report_error
 from gcd_hpc.stages.ranking import batches_of, lowest_learned
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate, worker_child
@@ -76,8 +76,7 @@ def main(arguments: list[str]) -> int:
                 flush=True,
             )
     except GcdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return report_error(error)
     return 0
 
 

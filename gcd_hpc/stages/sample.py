@@ -15,7 +15,7 @@ import torch
 from gcd_hpc.errors import GcdError, LaunchError
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.sampler import Sampler
-from gcd_hpc.stages.launched import launcher_rank
+from gcd_hpc.stages.launched import launcher_rank, report_error
 from gcd_hpc.stages.ranking import batches_of, lowest_learned, queue_entries, with_score
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.relaxing import worker_child
@@ -100,8 +100,7 @@ def main(arguments: list[str]) -> int:
             )
         sample_chunks(run_dir, version, rank, num_ranks, on_node)
     except GcdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return report_error(error)
     return 0
 
 

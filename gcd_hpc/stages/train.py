@@ -29,7 +29,7 @@ from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.decoding import prepare_decoder
 from gcd_hpc.learning.training import BoundaryTraining, Process, training_batches
 from gcd_hpc.networks.checkpoint import load, load_state, save, save_state
-from gcd_hpc.stages.launched import STORE_NAME
+from gcd_hpc.stages.launched import STORE_NAME, report_error
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import Task
@@ -306,8 +306,7 @@ def main(arguments: list[str]) -> int:
     except Paused:
         return PAUSED
     except GcdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return report_error(error)
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()

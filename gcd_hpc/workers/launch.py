@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gcd_hpc.config.shipped import install_command
 from gcd_hpc.errors import LaunchError
+from gcd_hpc.stages.launched import ERROR_NAME, reported_error
 from gcd_hpc.workers.backend import PausedError, ProcessLostError
 from gcd_hpc.workers.reaper import HAS_SAFE_PATH
 
@@ -33,8 +34,6 @@ FULL_BYTES = 2**20
 NUM_LINES = 15
 """Lines of the log that an error repeats."""
 
-SAID = re.compile(r"^error: (.+)$", re.MULTILINE)
-"""How a stage tells a mistake that the user can mend before it ends."""
 LAUNCHER_REPORT = re.compile(r"[EW]\d{4} .*torch/distributed|=+$|Abort\(|\[\d+\]\d+:Return code")
 ROOT_CAUSE = re.compile(r"^Root Cause.*?exitcode\s*: (-?\d+)", re.MULTILINE | re.DOTALL)
 FORKER_END = re.compile(r"^\[\d+\]\d+:Return code = \d+, signaled with (?!Quit)", re.MULTILINE)
@@ -129,6 +128,7 @@ def run(
         PausedError: if it was asked to stop and kept its state.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    _error_file(log).unlink(missing_ok=True)  # of an earlier try
     with open(log, "ab") as output:
         start = output.tell()
         try:
@@ -139,7 +139,7 @@ def run(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **environment},
+                env={**os.environ, **environment, ERROR_NAME: str(_error_file(log))},
                 cwd=None if HAS_SAFE_PATH else log.parent,
                 start_new_session=True,
             )
@@ -187,9 +187,9 @@ def _error(text: str, log: Path, code: int) -> LaunchError:
     """What a launch ended with, from its exit code and from what it wrote."""
     if code == PAUSED or any(int(cause) == PAUSED for cause in ROOT_CAUSE.findall(text)):
         return PausedError(f"the launch was paused; see {log}")
-    said = SAID.search(text)
+    said = reported_error(_error_file(log))
     if said is not None:
-        return LaunchError(f"{said[1]} (see {log})")
+        return LaunchError(f"{said} (see {log})")
     if text.strip():
         end = f"the end of {log}:\n{_tail(text)}"
     elif shutil.disk_usage(log.parent).free < FULL_BYTES:
@@ -199,6 +199,11 @@ def _error(text: str, log: Path, code: int) -> LaunchError:
     if _was_killed(text, code):
         return ProcessLostError(f"a process of the launch was killed; {end}")
     return LaunchError(f"the launch ended with exit code {code}; {end}")
+
+
+def _error_file(log: Path) -> Path:
+    """Where a launched stage leaves the mistake that ended it."""
+    return log.absolute().with_suffix(".error")
 
 
 def _tail(text: str) -> str:

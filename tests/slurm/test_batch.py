@@ -22,7 +22,8 @@ NUM_CHUNKS = 3
 
 
 def rows_of(run_dir, part):
-    return [row for chunk in range(NUM_CHUNKS) for row in read_part(part(RunDirectory(run_dir), 1, chunk))]
+    run = RunDirectory(run_dir)
+    return [row for chunk in range(NUM_CHUNKS) for row in read_part(part(run, 1, chunk))]
 
 
 def forget_model(run_dir):
@@ -45,7 +46,7 @@ def test_training_goes_on_from_its_checkpoint_after_a_node_was_lost(trained):
     assert trained.job["Restarts"] in ("1", "2")
     steps = [
         int(step)
-        for step in re.findall(r"^resumed at step (\d+) of 40$", trained.log, re.MULTILINE)
+        for step in re.findall(r"^resumed at step (\d+)$", trained.log, re.MULTILINE)
     ]
     assert len(steps) == int(trained.job["Restarts"])
     assert steps[0] in (10, 20, 30)
@@ -65,7 +66,7 @@ def test_the_signal_before_the_end_of_the_time_saves_and_queues_training_again(
     ended = job.finish(timeout_s=120)
     assert ended["Restarts"] == "1"
     (paused,) = re.findall(r"^paused at step (\d+) of 40$", job.log, re.MULTILINE)
-    assert re.findall(r"^resumed at step (\d+) of 40$", job.log, re.MULTILINE) == [paused]
+    assert re.findall(r"^resumed at step (\d+)$", job.log, re.MULTILINE) == [paused]
     assert 0 < int(paused) < 40
     # Stopped at other steps and in another way than the first training: neither shows.
     assert same_weights(run_dir, trained.run_dir)
@@ -87,7 +88,8 @@ def test_the_signal_during_the_search_lets_its_driver_end_before_the_job_is_queu
 def test_two_nodes_make_the_same_candidates_as_one_rank_without_slurm_bit_for_bit(sampled):
     job, alone = sampled
     assert {"rank 0 of 2", "rank 1 of 2"} == set(re.findall(r"rank \d of \d", job.log))
-    pairs = list(zip(rows_of(job.run_dir, RunDirectory.sampled_part), rows_of(alone, RunDirectory.sampled_part), strict=True))
+    part = RunDirectory.sampled_part
+    pairs = list(zip(rows_of(job.run_dir, part), rows_of(alone, part), strict=True))
     assert len(pairs) == 12
     for first, second in pairs:
         assert (first.id, first.status, first.target_n_fraction) == (
@@ -114,7 +116,8 @@ def test_two_nodes_relax_what_one_process_relaxes_and_another_call_only_what_is_
         ("1", "1"),
         ("2", "0"),
     ]
-    for one, two in zip(rows_of(alone, RunDirectory.relaxed_part), rows_of(on_nodes, RunDirectory.relaxed_part), strict=True):
+    part = RunDirectory.relaxed_part
+    for one, two in zip(rows_of(alone, part), rows_of(on_nodes, part), strict=True):
         assert (one.id, one.status, one.reason) == (two.id, two.status, two.reason)
         np.testing.assert_array_equal(one.gb_energy_j_m2, two.gb_energy_j_m2)
     RunDirectory(on_nodes).relaxed_part(1, 1).unlink()

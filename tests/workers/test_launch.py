@@ -83,8 +83,9 @@ def test_an_error_repeats_the_last_lines_of_this_attempt(tmp_path):
 
 def test_the_sentence_of_a_stage_is_the_error(tmp_path):
     code = (
-        "import sys; print('loading'); print('error: model.safetensors: expected 10 bytes, got 3',"
-        " file=sys.stderr); sys.exit(2)"
+        "import sys; print('error: of a library'); from gcd_hpc.errors import StoreError;"
+        " from gcd_hpc.stages.launched import report_error;"
+        " sys.exit(report_error(StoreError('model.safetensors: expected 10 bytes, got 3')))"
     )
     with pytest.raises(
         LaunchError, match=r"^model.safetensors: expected 10 bytes, got 3 \(see .*log\)$"
