@@ -38,7 +38,7 @@ VICTIMS = {
     # What tells a process of the kind by its command line; the first that fits counts. Only
     # descendants of the driver are looked at.
     "child": "gcd_hpc.engines.lammps_worker",
-    "torchrun": "gcd_hpc.stages.train",
+    "trainer": "gcd_hpc.stages.train",
     "rank": "gcd_hpc.stages.sample",
     "interchange": "interchange",
     "manager": "process_worker_pool --",

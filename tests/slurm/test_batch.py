@@ -45,8 +45,7 @@ def test_training_goes_on_from_its_checkpoint_after_a_node_was_lost(trained):
     # signal that the lost node did not take.
     assert trained.job["Restarts"] in ("1", "2")
     steps = [
-        int(step)
-        for step in re.findall(r"^resumed at step (\d+)$", trained.log, re.MULTILINE)
+        int(step) for step in re.findall(r"^resumed at step (\d+)$", trained.log, re.MULTILINE)
     ]
     assert len(steps) == int(trained.job["Restarts"])
     assert steps[0] in (10, 20, 30)
