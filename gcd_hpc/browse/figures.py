@@ -76,17 +76,16 @@ def egb_vs_n(store: RunStore, selection: str = "") -> Figure:
     figure = new_figure()
     axes = figure.add_subplot()
     step = _smallest_step(n_fraction)
+    # One source alone stands at its [n], two stand side by side.
+    shift = CLOUD_SHIFT * step if 0 < is_model.sum() < len(is_model) else 0.0
     for mine, name, colour, side in (
         (~is_model, "search", BLUE, -1),
         (is_model, "diffusion model", RED, 1),
     ):
         if mine.any():
-            _draw_cloud(
-                axes, n_fraction[mine] + side * CLOUD_SHIFT * step, energy[mine], cap, step, colour
-            )
-            _draw_hull(
-                axes, n_fraction[mine], energy[mine], cap, colour, f"{name} ({int(mine.sum()):,})"
-            )
+            centre = n_fraction[mine] + side * shift
+            _draw_cloud(axes, centre, energy[mine], cap, step, colour)
+            _draw_hull(axes, centre, energy[mine], cap, colour, f"{name} ({int(mine.sum()):,})")
     _label(axes, n_fraction, step, energy, cap)
     return figure
 

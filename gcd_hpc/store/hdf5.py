@@ -437,4 +437,5 @@ def _verify(found: int, dataset: h5py.Dataset) -> None:
 
 def _first_line(error: BaseException) -> str:
     text = str(error.args[0]) if error.args else type(error).__name__
-    return text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    line = text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    return printable(line[:300])

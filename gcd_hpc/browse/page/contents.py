@@ -24,7 +24,7 @@ from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.run_directory import RunDirectory
-from gcd_hpc.store.schema import Candidate
+from gcd_hpc.store.schema import ROW_FIELDS, Candidate
 
 FIELDS = (
     *(
@@ -103,6 +103,10 @@ class Contents:
                     "campaign": self._campaign(),
                     "formats": list(get_args(Format)),
                     "fields": list(FIELDS),
+                    "about": {
+                        field.name: {"unit": field.unit, "meaning": field.meaning}
+                        for field in ROW_FIELDS
+                    },
                 }
             return self._state
 

@@ -12,10 +12,11 @@ function painted() {
 }
 
 function facts(list, pairs) {
-  list.replaceChildren(...pairs.map(([name, value]) => {
+  list.replaceChildren(...pairs.map(([name, value, meaning = ""]) => {
     const group = document.createElement("div"), term = document.createElement("dt"), detail = document.createElement("dd");
     term.textContent = name;
     detail.textContent = value;
+    group.title = meaning;
     group.append(term, detail);
     return group;
   }));

@@ -15,6 +15,7 @@ class EnergyMap {
     this._points = [];
     this._chosen = null;
     this.colour = "source";
+    this.isWhole = false;
     element.addEventListener("click", (event) => {
       const id = event.target.dataset && event.target.dataset.id;
       if (id) onSelect(id);
@@ -36,7 +37,11 @@ class EnergyMap {
   }
 
   get hidden() {
-    return this._points.filter((point) => point.gb_energy_j_m2 > this._cap).length;
+    return this._points.filter((point) => !this._isShown(point)).length;
+  }
+
+  _isShown(point) {
+    return this.isWhole || point.gb_energy_j_m2 <= this._cap;
   }
 
   draw() {
@@ -44,8 +49,10 @@ class EnergyMap {
     if (!width) return;
     const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Energies by [n]" });
     this._element.replaceChildren(svg);
-    const shown = this._points.filter((point) => point.gb_energy_j_m2 <= this._cap);
-    this._shade = this._shades();
+    const shown = this._points.filter((point) => this._isShown(point));
+    this._shade = this._shades(shown);
+    // One source alone stands at its [n], two stand side by side.
+    this._side = new Set(shown.map((point) => point.source)).size > 1 ? SIDE : 0;
     if (!shown.length) {
       svg.append(make("text", { x: width / 2, y: height / 2, "text-anchor": "middle", class: "empty" }, "No relaxed structures in this selection"));
       return;
@@ -93,7 +100,7 @@ class EnergyMap {
     for (const point of points) if (!best.has(point.n_fraction)) best.set(point.n_fraction, point);
     const line = [...best.values()].sort((a, b) => a.n_fraction - b.n_fraction);
     if (line.length < 2) return;
-    const path = line.map((point) => `${this._x(point.n_fraction)},${this._y(point.gb_energy_j_m2)}`).join(" ");
+    const path = line.map((point) => `${this._place(point)},${this._y(point.gb_energy_j_m2)}`).join(" ");
     svg.append(make("polyline", { points: path, class: "hull", stroke: COLOURS[source] }));
   }
 
@@ -112,7 +119,7 @@ class EnergyMap {
     for (const letter of point.id) hash = Math.imul(hash ^ letter.charCodeAt(0), 16777619);
     hash = Math.imul(hash ^ (hash >>> 15), 2246822519);
     const spread = (((hash >>> 8) & 0xffff) / 0xffff) * 2 - 1;
-    const side = point.source === "search" ? -SIDE : SIDE;
+    const side = point.source === "search" ? -this._side : this._side;
     return this._x(point.n_fraction + (side + spread * SPREAD) * this._step);
   }
 
@@ -120,18 +127,18 @@ class EnergyMap {
     const svg = this._element.firstElementChild;
     if (!svg) return;
     svg.querySelectorAll(".ring, .halo").forEach((ring) => ring.remove());
-    const point = this._points.find((one) => one.id === this._chosen && one.gb_energy_j_m2 <= this._cap);
+    const point = this._points.find((one) => one.id === this._chosen && this._isShown(one));
     if (!point || !this._x) return;
     const place = { cx: this._place(point), cy: this._y(point.gb_energy_j_m2), r: 8 };
     svg.append(make("circle", { ...place, class: "halo" }), make("circle", { ...place, class: "ring", "data-chosen": point.id }));
   }
 
-  _shades() {
+  _shades(shown) {
     if (this.colour === "source") {
       this._legend.replaceChildren(...Object.entries(COLOURS).map(([name, colour]) => swatch(colour, name === "model" ? "diffusion model" : name)));
       return (point) => COLOURS[point.source];
     }
-    const values = this._points.map((point) => point[this.colour]).filter((value) => value !== null).sort((a, b) => a - b);
+    const values = shown.map((point) => point[this.colour]).filter((value) => value !== null).sort((a, b) => a - b);
     // A few odd structures must not take all the colours.
     const low = values[Math.floor(0.02 * values.length)], high = values[Math.ceil(0.98 * values.length) - 1];
     const unit = this.colour === "round" ? "" : " Å";

@@ -49,6 +49,7 @@ class Page {
     this._quick("by-n", ["n", "n_fraction"]);
     this._quick("by-round", ["round"]);
     this._quick("by-status", ["status"]);
+    at("map-range").addEventListener("change", (event) => { this._map.isWhole = event.target.value === "all"; this._map.draw(); this._showNotes(); });
     at("map-colour").addEventListener("change", (event) => { this._map.colour = event.target.value; this._map.draw(); });
     at("atom-colour").addEventListener("change", (event) => this._restyle("colour", event.target.value));
     at("region").addEventListener("change", (event) => this._restyle("region", event.target.value));
@@ -61,9 +62,16 @@ class Page {
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (step) this._turn(step);
     });
-    for (const tab of TABS) at(`tab-${tab}`).addEventListener("click", () => this._showTab(tab));
-    at("download-one").addEventListener("click", (event) => this._download(event, { id: this._chosen }));
-    at("download-selection").addEventListener("click", (event) => this._download(event, { select: this._select }));
+    TABS.forEach((tab, place) => {
+      at(`tab-${tab}`).addEventListener("click", () => this._showTab(tab));
+      at(`tab-${tab}`).addEventListener("keydown", (event) => {
+        const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+        const next = TABS[place + step];
+        if (next) at(`tab-${next}`).focus();
+      });
+    });
+    at("download-one").addEventListener("click", () => this._download({ id: this._chosen }));
+    at("download-selection").addEventListener("click", () => this._download({ select: this._select }));
     document.addEventListener("keydown", (event) => {
       const isTyping = event.target.closest("input, select, textarea");
       if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey) return;
@@ -125,12 +133,12 @@ class Page {
     const { fields } = record;
     at("structure-title").textContent = record.id;
     facts(at("facts"), mainFacts(fields));
-    facts(at("all-facts"), Object.entries(fields).map(([name, value]) => [name, showAny(value)]));
+    facts(at("all-facts"), Object.entries(fields).map(([name, value]) => [name, showAny(value, this._about[name]), this._about[name].meaning]));
     const part = record.whole ? "" : "Only the region of the boundary is in this file.";
     note(at("view-note"), record.relaxed ? part : `Not relaxed (${fields.status}${fields.reason ? `: ${fields.reason}` : ""}): atoms as sampled. ${part}`);
     this._showRamp(record.energies !== null);
     if (this._view && record.atoms.size) this._view.show(record, this._range);
-    at("download-one").setAttribute("aria-disabled", fields.status !== "ok");
+    at("download-one").disabled = fields.status !== "ok";
   }
 
   _showRamp(hasEnergies) {
@@ -195,18 +203,21 @@ class Page {
       this._table.show(this._fields, page.rows, this._sort, this._descending);
       this._map.select(this._chosen);
       this._table.select(this._chosen);
-      this._showNotes(page, points);
+      this._shown = [page, points];
+      this._showNotes();
       this._remember();
     } catch (error) {
       if (asked === this._asked) note(at("filter-note"), error.message, true);
     }
   }
 
-  _showNotes(page, points) {
+  _showNotes() {
+    if (!this._shown) return;
+    const [page, points] = this._shown;
     note(at("filter-note"), `${count(page.total)} of ${count(this._num)} candidates${this._select ? " selected" : ""}, ${count(points.total)} relaxed`);
     const shown = points.rows.length, hidden = this._map.hidden;
     const some = shown < points.total ? `the lowest of each [n]: ${count(shown)} of ${count(points.total)}` : `${count(shown)} structures`;
-    note(at("map-note"), some + (hidden ? `; ${count(hidden)} above ${points.cap.toFixed(2)} J/m² not drawn` : ""));
+    note(at("map-note"), some + (hidden ? `; ${count(hidden)} above ${points.cap.toFixed(2)} J/m² not drawn, see Energies` : ""));
     const last = Math.min(this._first + PAGE_ROWS, page.total);
     at("page-note").textContent = page.total ? `${count(this._first + 1)} to ${count(last)} of ${count(page.total)}` : "none";
     at("previous").disabled = this._first === 0;
@@ -220,6 +231,7 @@ class Page {
 
   _showState(state) {
     this._fields = state.fields;
+    this._about = state.about;
     this._num = state.num;
     this._range = state.range;
     document.title = `${state.name}: gcd-hpc`;
@@ -296,8 +308,7 @@ class Page {
     }
   }
 
-  async _download(event, query) {
-    event.preventDefault();
+  async _download(query) {
     note(at("download-note"), "at work …");
     try {
       const [name, content] = await this._source.download({ form: at("format").value, ...query });
@@ -364,9 +375,15 @@ function failuresTable(rows) {
   return table;
 }
 
-function showAny(value) {
+// A value with its unit, for people.
+function showAny(value, { unit }) {
   if (value === null || value === "") return "–";
-  if (Array.isArray(value)) return value.map(showAny).join(", ");
+  const text = Array.isArray(value) ? value.map(showOne).join(", ") : showOne(value);
+  return ["", "1"].includes(unit) ? text : `${text} ${unit}`;
+}
+
+function showOne(value) {
+  if (value === null) return "–";
   return typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(7))) : String(value);
 }
 

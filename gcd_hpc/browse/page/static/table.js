@@ -68,7 +68,9 @@ class CandidateTable {
     }
     // Something must be reachable by the Tab key.
     const first = this._table.tBodies[0].rows[0];
-    if (first && !this._ids.includes(id)) first.tabIndex = 0;
+    if (!first || this._ids.includes(id)) return;
+    first.tabIndex = 0;
+    if (focus) first.focus();
   }
 
   _row(record) {
