@@ -356,7 +356,7 @@ def lowest_known(tried: Sequence[Arrays]) -> dict[float, float]:
         np.concatenate([arrays[name] for arrays in tried]) for name in names
     )
     ok = status == "ok"
-    different, lowest, _ = lowest_of_each(np.round(fractions[ok], 6), energies[ok])
+    different, lowest, _ = lowest_of_each(fractions[ok], energies[ok])
     return dict(zip(different.tolist(), lowest.tolist(), strict=True))
 
 
@@ -369,7 +369,7 @@ def quality(arrays: Arrays, lowest: dict[float, float]) -> dict[str, Any]:
     """
     num, ok = len(arrays["status"]), arrays["status"] == "ok"
     energies = zip(arrays["n_fraction"][ok], arrays["gb_energy_j_m2"][ok], strict=True)
-    above = np.array([energy - lowest[round(float(fraction), 6)] for fraction, energy in energies])
+    above = np.array([energy - lowest[float(fraction)] for fraction, energy in energies])
     return {
         "candidates": num,
         "valid": share(int(ok.sum()), num),

@@ -123,7 +123,7 @@ def draw_energies(
 def _hull(arrays: Arrays) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Each [n] with its lowest energy."""
     ok = arrays["status"] == "ok"
-    return lowest_of_each(np.round(arrays["n_fraction"][ok], 6), arrays["gb_energy_j_m2"][ok])[:2]
+    return lowest_of_each(arrays["n_fraction"][ok], arrays["gb_energy_j_m2"][ok])[:2]
 
 
 def draw_structure(

@@ -74,9 +74,7 @@ def method_numbers(arrays: Arrays) -> dict[str, Any]:
             "wilson_95": [rate.low, rate.high],
             "hits_with_the_papers_preset": int(phase_hits(arrays, phase, "paper").sum()),
         }
-    fractions, energies, _ = lowest_of_each(
-        np.round(arrays["n_fraction"][ok], 6), arrays["gb_energy_j_m2"][ok]
-    )
+    fractions, energies, _ = lowest_of_each(arrays["n_fraction"][ok], arrays["gb_energy_j_m2"][ok])
     lowest = {f"{n:g}": float(energy) for n, energy in zip(fractions, energies, strict=True)}
     return {"tries": num, "relaxed": int(ok.sum()), "phases": phases, "lowest_j_m2": lowest}
 
@@ -111,7 +109,7 @@ def rate_numbers(
 
 def training_numbers(arrays: Arrays) -> dict[str, Any]:
     """Size, fractions and energies of a training set, and what became of the training."""
-    fractions, counts = np.unique(np.round(arrays["n_fraction"], 6), return_counts=True)
+    fractions, counts = np.unique(arrays["n_fraction"], return_counts=True)
     return {
         "structures": len(arrays["n_fraction"]),
         "structures_by_n": {

@@ -367,11 +367,11 @@ def num_distinct(run_dir: Path, num_chunks: int, report: Report) -> Arrays:
         for row in read_part(RunDirectory(run_dir).search_part(chunk))
         if row.status == "ok"
     ]
-    fractions = sorted({round(row.n_fraction, 6) for row in rows})
+    fractions = sorted({row.n_fraction for row in rows})
     counts = []
     for done, fraction in enumerate(fractions, start=1):
         same = sorted(
-            (row for row in rows if round(row.n_fraction, 6) == fraction),
+            (row for row in rows if row.n_fraction == fraction),
             key=lambda row: (row.gb_energy_j_m2, row.id),
         )
         counts.append(len(unique(setting, same, len(same))))

@@ -45,21 +45,22 @@ class BoundarySystem:
 
     @classmethod
     def build(
-        cls, config: CampaignConfig, folder: Path, bulk_cache: Path | None = None
+        cls, config: CampaignConfig, folder: Path, run: RunDirectory | None = None
     ) -> "BoundarySystem":
         """Find the potential, measure the bulk crystal and lay out the slabs.
 
         Args:
             folder: where the potential file is looked for first.
-            bulk_cache: JSON file that keeps the measured lattice constant and cohesive energy.
+            run: that keeps what is measured; without one it is measured anew.
 
         Raises:
             GcdError: if potential, orientations, slab heights or voxels do not fit together.
         """
         boundary = config.boundary
         potential = find_potential(config.potential, boundary.element, folder)
-        bulk = measure_bulk(potential, boundary.element, boundary.lattice, boundary.a0, bulk_cache)
-        return cls.of(config, potential, bulk, bulk_cache)
+        cache = None if run is None else run.bulk
+        bulk = measure_bulk(potential, boundary.element, boundary.lattice, boundary.a0, cache)
+        return cls.of(config, potential, bulk, run)
 
     @classmethod
     def of(
@@ -67,17 +68,17 @@ class BoundarySystem:
         config: CampaignConfig,
         potential: Potential,
         bulk: Bulk,
-        bulk_cache: Path | None = None,
+        run: RunDirectory | None = None,
     ) -> "BoundarySystem":
         """Lay out the slabs for a bulk crystal that was measured before; same errors.
 
-        A grain that is strained to fit is measured as well, and remembered beside the cache.
+        A grain that is strained to fit is measured here if the run does not know it.
         """
         layout = lay_out(config, config.boundary.a0 or bulk.a0, config.name, bulk.cutoff)
         bicrystal, frame = layout.bicrystal, layout.frame
         if any(bicrystal.strain):
             outer = config.relaxation.outer_thickness
-            cache = bulk_cache and bulk_cache.with_name("strained.json")
+            cache = None if run is None else run.strained
             response = measure_response(potential, bicrystal, bulk, outer, cache)
             bicrystal = bicrystal.relaxed(response)
             frame = Frame.build(bicrystal, config.boundary.slab_heights, frame.height)
@@ -97,7 +98,7 @@ def prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> BoundarySyst
     potential = find_potential(config.potential, config.boundary.element, folder)
     has_structures = _check_unchanged(run_dir, potential)
     run = RunDirectory(run_dir)
-    system = BoundarySystem.build(config, folder, run.bulk)
+    system = BoundarySystem.build(config, folder, run)
     for warning in system.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     for name, file in potential.files.items():
@@ -145,7 +146,7 @@ def load_boundary_system(run_dir: str) -> BoundarySystem:
     run = RunDirectory(run_dir)
     config = load_campaign(run.config)
     potential, bulk = read_prepared(config, run.potential, run.bulk)
-    return BoundarySystem.of(config, potential, bulk, run.bulk)
+    return BoundarySystem.of(config, potential, bulk, run)
 
 
 def relax(atoms: Atoms, system: BoundarySystem) -> Relaxed:

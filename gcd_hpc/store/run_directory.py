@@ -81,6 +81,11 @@ class RunDirectory:
         return self.path / "potential"
 
     @property
+    def strained(self) -> Path:
+        """Measured response of the upper grain to the strain that makes it fit."""
+        return self.path / "strained.json"
+
+    @property
     def pause(self) -> Path:
         """There while a driver wants training to write a checkpoint and end."""
         return self.path / "pause"

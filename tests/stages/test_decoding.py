@@ -27,7 +27,7 @@ def structures(searched_run):
 
 
 def setting_of(run_dir, *overrides: str) -> BoundarySystem:
-    return BoundarySystem.build(small_config(*overrides), CAMPAIGNS, run_dir / "bulk.json")
+    return BoundarySystem.build(small_config(*overrides), CAMPAIGNS, RunDirectory(run_dir))
 
 
 def voxels(setting: BoundarySystem, positions: np.ndarray) -> torch.Tensor:

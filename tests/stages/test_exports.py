@@ -147,7 +147,7 @@ def test_lammps_reads_the_same_positions_cell_and_energies(
 ):
     candidate = candidates[0]
     export(RunStore(searched_run), form, tmp_path / "out", ids=[candidate.id])
-    potential = next(searched_run.glob("*.eam.alloy"))
+    potential = next((searched_run / "potential").glob("*.eam.alloy"))
     line = [sys.executable, "-c", LAMMPS, str(tmp_path / "out"), form, str(potential)]
     done = subprocess.run(
         line, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
