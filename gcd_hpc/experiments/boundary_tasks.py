@@ -24,9 +24,9 @@ from gcd_hpc.files import replacing
 from gcd_hpc.learning.batches import low_energy_weights
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system, prepare
 from gcd_hpc.learning.candidates import new_candidate, with_structure
+from gcd_hpc.learning.model_file import load_model
 from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.learning.training import Process
-from gcd_hpc.networks.checkpoint import load
 from gcd_hpc.search.tries import search_start
 from gcd_hpc.seeds import REPRODUCE, SEARCH, generator
 from gcd_hpc.stages.ranking import lowest_learned
@@ -99,12 +99,12 @@ def train_model(run_dir: Path, searched: Path, device: str, report: Report) -> A
             Process(torch.device(device)),
             on_step=lambda step, num: report(step / num),
         )
-    _, metadata = load(RunDirectory(run_dir).model_file(VERSION))
+    _, card = load_model(RunDirectory(run_dir).model_file(VERSION))
     chosen = read_columns([chosen_path], ["n_fraction", "gb_energy_j_m2"])
     return {
         **chosen,
-        "validation_loss": np.array(metadata["validation_loss"]),
-        "sha256": np.array(metadata["sha256"]),
+        "validation_loss": np.array(card.validation_loss),
+        "sha256": np.array(card.sha256),
     }
 
 

@@ -19,12 +19,13 @@ from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.diffusion.repaint import repaint
 from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import Canvas, known_mask
-from gcd_hpc.learning.batches import NUM_CONDITIONS, ConditionScale, low_energy_weights
+from gcd_hpc.learning.batches import NUM_CONDITIONS, low_energy_weights
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import new_candidate, with_structure
 from gcd_hpc.learning.decoding import Decoder, load_decoder
 from gcd_hpc.learning.lowest import fraction_distance, lowest_energies, lowest_nearby
-from gcd_hpc.networks.checkpoint import load, load_weights
+from gcd_hpc.learning.model_file import ModelCard, load_model
+from gcd_hpc.networks.checkpoint import load_weights
 from gcd_hpc.networks.precision import autocast_dtype
 from gcd_hpc.networks.unet import UNet
 from gcd_hpc.seeds import SAMPLING, generator
@@ -36,17 +37,10 @@ from gcd_hpc.store.schema import Candidate
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network with the units of its inputs."""
+    """A trained network with its card."""
 
     network: UNet
-    version: int
-    sha256: str
-    """Content of the weights and the metadata."""
-    scale: float
-    """Standard deviation of the voxel values that it learned from."""
-    condition_scale: ConditionScale
-    num_parts: int
-    """Parts of a batch that its training summed."""
+    card: ModelCard
 
     @classmethod
     def load(cls, path: Path, system: BoundarySystem, device: torch.device) -> "Model":
@@ -55,17 +49,10 @@ class Model:
         Raises:
             CheckpointError: if the file is missing or damaged, of another network, or not finite.
         """
-        weights, metadata = load(path)
+        weights, card = load_model(path)
         network = UNet(system.config.network, NUM_CONDITIONS)
         load_weights(network, weights, path)
-        return cls(
-            network.to(device).eval(),
-            metadata["version"],
-            metadata["sha256"],
-            metadata["scale"],
-            ConditionScale(**metadata["condition_scale"]),
-            metadata.get("num_parts", 1),
-        )
+        return cls(network.to(device).eval(), card)
 
 
 @dataclass(frozen=True)
@@ -200,7 +187,7 @@ class Sampler:
         config, device = self.system.config, self.device
         schedule, sampling = Schedule(config.diffusion.schedule), config.sampling
         perfect = torch.stack([item.canvas.perfect() for item in drafts])[:, None]
-        known = perfect.to(device) / self.model.scale  # (B, 1, X, Y, Z)
+        known = perfect.to(device) / self.model.card.scale  # (B, 1, X, Y, Z)
         noise = torch.from_numpy(np.stack([item.noise for item in drafts]))[:, None].to(device)
         mask = known_mask(config.voxels.shape, config.voxels.known).to(device)
         is_palette = config.diffusion.inpainting == "palette"
@@ -221,7 +208,7 @@ class Sampler:
             else:
                 draw = self._noise_source(drafts)
                 arrays = repaint(denoise, *options, sampling.resamples, draw)
-        return arrays[:, 0].float().cpu() * self.model.scale
+        return arrays[:, 0].float().cpu() * self.model.card.scale
 
     def candidate(
         self, draft: Draft, positions: NDArray[np.float64], seconds: float = 0.0
@@ -232,7 +219,7 @@ class Sampler:
             positions: (N, 3) Å.
             seconds: time that it took to make it.
         """
-        row = new_candidate(self.system, "model", draft.index, self.round, self.model.version)
+        row = new_candidate(self.system, "model", draft.index, self.round, self.model.card.version)
         row = with_structure(self.system, row, positions, draft.canvas.registry, seconds)
         reason = objection(self.system, row.num_atoms, row.closest_pair_a)
         return replace(
@@ -241,7 +228,7 @@ class Sampler:
             reason=reason,
             target_energy_j_m2=draft.energy_j_m2,
             target_n_fraction=draft.fraction,
-            model_sha256=self.model.sha256,
+            model_sha256=self.model.card.sha256,
         )
 
     def _make(self, batch: range) -> list[Candidate]:
@@ -263,7 +250,7 @@ class Sampler:
         """What the network is told of each candidate (B, 3)."""
         if not self.system.config.diffusion.conditional:
             return None
-        scale = self.model.condition_scale
+        scale = self.model.card.condition_scale
         wanted = [scale(item.energy_j_m2, item.fraction) for item in drafts]
         return torch.from_numpy(np.stack(wanted)).to(self.device)
 

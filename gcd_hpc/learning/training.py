@@ -25,6 +25,7 @@ from gcd_hpc.learning.batches import (
     voxel_scale,
 )
 from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.learning.model_file import ModelCard
 from gcd_hpc.learning.trainer import Trainer, cosine_rate, seeded, set_rate
 from gcd_hpc.networks.checkpoint import load_weights
 from gcd_hpc.networks.precision import autocast_dtype
@@ -128,23 +129,23 @@ def training_batches(
     system: BoundarySystem,
     structures: Sequence[Candidate],
     version: int,
-    scale: float | None = None,
-    condition_scale: ConditionScale | None = None,
+    before: ModelCard | None = None,
 ) -> tuple[TrainingBatches, TrainingBatches]:
     """Batches to learn from, and batches of the structures held out.
 
     Args:
         structures: the relaxed structures of the training set.
-        scale, condition_scale: units of voxels and conditions of the model that training starts
-            from; measured on the structures when not given.
+        before: card of the model that training starts from, whose units of voxels and conditions
+            are kept; without it they are measured on the structures.
     """
     config = system.config
     held, learned = hold_out(structures, config.training.validation_share)
     grid = system.grid
-    if scale is None:
+    if before is not None:
+        scale, condition_scale = before.scale, before.condition_scale
+    else:
         given = config.voxels.scale
         scale = voxel_scale(structures, grid) if given == "auto" else given
-    if condition_scale is None:
         condition_scale = ConditionScale.fit([row.gb_energy_j_m2 for row in structures])
     fit = TrainingBatches(system, grid, learned or held, scale, condition_scale, version)
     return fit, replace(fit, structures=held or learned)

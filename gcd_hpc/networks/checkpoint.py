@@ -138,10 +138,12 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
             io.BytesIO(content), map_location="cpu", weights_only=True
         )
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        # torch's own message is long, and advises to trust the file.
         raise CheckpointError(
-            f"{path}: expected a training state of plain tensors and numbers:"
-            f" {str(error).splitlines()[0]}"
+            f"{path}: expected a training state of plain tensors and numbers, got other objects"
         ) from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: expected a training state, got a {type(state).__name__}")
     return state
 
 

@@ -18,9 +18,9 @@ from gcd_hpc.engines.relaxation import relax_boundary
 from gcd_hpc.errors import CheckpointError, SimulationError
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.learning.model_file import load_model
 from gcd_hpc.learning.sampler import Model, Sampler
 from gcd_hpc.learning.training import Objective, Process, training_batches
-from gcd_hpc.networks.checkpoint import load
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.result import StageResult
@@ -135,7 +135,7 @@ def checked_loss(path: Path) -> float:
         CheckpointError: if it is not; the file is removed, so that the model is trained anew.
     """
     try:
-        loss = float(load(path)[1]["validation_loss"])
+        loss = load_model(path)[1].validation_loss
         if not math.isfinite(loss):
             raise CheckpointError(f"{path}: expected a finite hold-out loss, got {loss:g}")
     except CheckpointError as error:
@@ -196,10 +196,10 @@ def hold_out_losses(
     losses = {}
     for number in models:
         model = Model.load(RunDirectory(run_dir).model_file(number), setting, device)
-        _, held = training_batches(setting, structures, version, model.scale, model.condition_scale)
+        _, held = training_batches(setting, structures, version, model.card)
         objective = Objective(setting.config, device)
         losses[number] = objective.validate(
-            model.network, held, Process(device, num_parts=model.num_parts)
+            model.network, held, Process(device, num_parts=model.card.num_parts)
         )
     return losses
 
@@ -214,7 +214,7 @@ def known_canaries(run_dir: Path, version: int, num: int) -> Canaries | None:
         ).get("canaries")
     except FileNotFoundError:
         return None
-    sha256 = load(RunDirectory(run_dir).model_file(version))[1]["sha256"]
+    sha256 = load_model(RunDirectory(run_dir).model_file(version))[1].sha256
     if recorded is None or (recorded["num"], recorded["sha256"]) != (num, sha256):
         return None
     return Canaries(**recorded)
@@ -235,7 +235,7 @@ def make_canaries(run_dir: Path, version: int, device: torch.device) -> Canaries
     ]
     good = [energy for energy in energies if energy is not None]
     median = float(np.median(good)) if good else None
-    return Canaries(model.sha256, num, num - len(energies), len(energies) - len(good), median)
+    return Canaries(model.card.sha256, num, num - len(energies), len(energies) - len(good), median)
 
 
 def screened_energy(run_dir: Path, setting: BoundarySystem, row: Candidate) -> float | None:

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,11 @@ import torch.distributed as dist
 
 from gcd_hpc.errors import CheckpointError, GcdError, LaunchError, TrainingError
 from gcd_hpc.files import replacing
-from gcd_hpc.learning.batches import ConditionScale
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.decoding import prepare_decoder
+from gcd_hpc.learning.model_file import ModelCard, load_model, save_model
 from gcd_hpc.learning.training import BoundaryTraining, Process, training_batches
-from gcd_hpc.networks.checkpoint import load, load_state, save, save_state
+from gcd_hpc.networks.checkpoint import load_state, save_state
 from gcd_hpc.stages.launched import STORE_NAME, report_error
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.result import StageResult
@@ -38,6 +38,8 @@ from gcd_hpc.store.run_directory import RunDirectory
 
 PAUSED = os.EX_TEMPFAIL
 """Exit code of a training that was asked to stop and can go on from its checkpoint."""
+STATE_KEYS = {"step", "network", "ema", "optimizer", "plateau", "validation_loss"}
+"""What a checkpoint of a boundary model holds at least."""
 PATIENCE = timedelta(hours=2)
 """How long processes wait for one another: the first may train the learned decoder meanwhile. A
 lost one is noticed at once by gloo.
@@ -146,20 +148,14 @@ def train(
     system = load_boundary_system(str(run_dir))
     training = system.config.training
     structures = read_part(files.training_set(version))
-    weights = None
-    before: dict[str, Any] = {}
+    weights, before = None, None
     if version > 1:
-        weights, before = load(files.model_file(files.model_in_use(version - 1)))
+        weights, before = load_model(files.model_file(files.model_in_use(version - 1)))
     saved = read_checkpoint(files.training_state(version), process)
-    process = keep_parts(process, (saved or before).get("num_parts"))
+    num_parts = before.num_parts if before else None
+    process = keep_parts(process, saved.get("num_parts") if saved else num_parts)
 
-    fit, validation = training_batches(
-        system,
-        structures,
-        version,
-        before.get("scale"),
-        ConditionScale(**before["condition_scale"]) if before else None,
-    )
+    fit, validation = training_batches(system, structures, version, before)
     num_steps = training.num_steps if version == 1 else training.retrain_steps
     state = BoundaryTraining(fit, validation, process, num_steps, weights)
     if saved is not None:
@@ -175,17 +171,17 @@ def train(
             " directory"
         ) from error
     if process.rank == 0:
-        metadata = {
-            "version": version,
-            "scale": fit.scale,
-            "condition_scale": asdict(fit.condition_scale),
-            "validation_loss": state.validation_loss,
-            "network": system.config.network.model_dump(),
-            "num_parts": process.num_parts,
-        }
+        card = ModelCard(
+            version,
+            fit.scale,
+            fit.condition_scale,
+            state.validation_loss,
+            process.num_parts,
+            system.config.network.model_dump(),
+        )
         result = StageResult(num=num_steps, seconds=time.perf_counter() - started)
         entries = begun.attribute(result)
-        save(files.model_file(version), state.trainer.average.weights, metadata, entries)
+        save_model(files.model_file(version), state.trainer.average.weights, card, entries)
         files.training_state(version).unlink(missing_ok=True)
     process.wait_for_all()
 
@@ -200,7 +196,10 @@ def read_checkpoint(checkpoint: Path, process: Process) -> dict[str, Any] | None
     # be at another step.
     if process.rank == 0 and checkpoint.exists():
         try:
-            saved = load_state(checkpoint)
+            found = load_state(checkpoint)
+            if missing := STATE_KEYS - found.keys():
+                raise CheckpointError(f"{checkpoint}: no {', '.join(sorted(missing))} in it")
+            saved = found
             print(f"resumed at step {saved['step']}", flush=True)
         except CheckpointError as error:
             print(f"{error}; training begins again at step 0", flush=True)
@@ -284,7 +283,7 @@ def write_progress(path: Path, state: BoundaryTraining, loss: float, seconds: fl
 def is_trained(path: Path) -> bool:
     """Whether there is a model file that can be used; one that cannot is named and removed."""
     try:
-        load(path)
+        load_model(path)
     except CheckpointError as error:
         if path.exists():
             print(f"{error}; the model is trained anew", flush=True)

@@ -80,8 +80,8 @@ def test_a_worse_model_is_not_promoted_and_its_round_samples_with_the_old_one(tr
     assert (report.model, report.promoted) == (1, False)
     assert "hold-out loss" in report.reason
     sampler = Sampler.load(run_dir, 2, CPU)
-    assert (sampler.round, sampler.model.version) == (2, 1)
-    assert sampler.model.sha256 == sha256_of(run_dir, 1)
+    assert (sampler.round, sampler.model.card.version) == (2, 1)
+    assert sampler.model.card.sha256 == sha256_of(run_dir, 1)
     row = sampler.sample([0])[0]
     assert (row.id, row.round, row.version) == ("model-02-000000", 2, 1)
     assert row.model_sha256 == sha256_of(run_dir, 1)

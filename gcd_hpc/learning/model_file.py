@@ -1,0 +1,75 @@
+"""What a boundary model's file says beside its weights."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from gcd_hpc.errors import CheckpointError
+from gcd_hpc.learning.batches import ConditionScale
+from gcd_hpc.networks.checkpoint import load, save
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """The units of a model's inputs, and how it was trained."""
+
+    version: int
+    scale: float
+    """Standard deviation of the voxel values that it learned from."""
+    condition_scale: ConditionScale
+    validation_loss: float
+    """Hold-out loss at the end of its training."""
+    num_parts: int
+    """Parts of a batch whose gradients its training summed."""
+    network: dict[str, Any]
+    """Section ``network`` of its campaign."""
+    sha256: str = ""
+    """Content of the file."""
+
+
+def save_model(
+    path: Path,
+    weights: dict[str, Tensor],
+    card: ModelCard,
+    entries: Mapping[str, str] | None = None,
+) -> None:
+    """Write a model file.
+
+    Args:
+        entries: texts beside the card that are no part of the model's identity.
+
+    Raises:
+        RunDirectoryError: if it cannot be written.
+    """
+    metadata = asdict(card)
+    del metadata["sha256"]  # follows from the content
+    save(path, weights, metadata, entries)
+
+
+def load_model(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
+    """The weights and the card of a model file.
+
+    Raises:
+        CheckpointError: if it is missing, damaged, not finite or no boundary model.
+    """
+    weights, metadata = load(path)
+    try:
+        card = ModelCard(
+            int(metadata["version"]),
+            float(metadata["scale"]),
+            ConditionScale(**{k: float(v) for k, v in metadata["condition_scale"].items()}),
+            float(metadata.get("validation_loss", math.nan)),
+            int(metadata.get("num_parts", 1)),
+            dict(metadata.get("network", {})),
+            str(metadata["sha256"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise CheckpointError(f"{path}: not the file of a boundary model: {error!r}") from error
+    units = (card.scale, card.condition_scale.mean_j_m2, card.condition_scale.std_j_m2)
+    if not all(math.isfinite(unit) for unit in units) or card.scale <= 0 or card.num_parts < 1:
+        raise CheckpointError(f"{path}: expected finite units of the inputs, got {units}")
+    return weights, card
