@@ -3,12 +3,15 @@
 import contextlib
 import fcntl
 import os
+import platform
+import re
 import shutil
 import tempfile
 import time
 from pathlib import Path
 
-PREFIX = "gcd-hpc-lammps-"
+PREFIX = f"gcd-hpc-lammps-{re.sub('[^A-Za-z0-9]', '_', platform.node())}-"
+"""With the machine's name: not all shared file systems show one machine another's locks."""
 _YOUNGEST_S = 60.0
 """A folder younger than this may not have been locked yet by the process that made it."""
 

@@ -7,15 +7,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ase import Atoms
-
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.engines.bulk import Bulk, measure_bulk, read_prepared
-from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.layout import lay_out
 from gcd_hpc.engines.potentials import Potential, find_potential
-from gcd_hpc.engines.relaxation import Relaxed, relax_boundary
 from gcd_hpc.engines.strained import measure_response
 from gcd_hpc.errors import PotentialError
 from gcd_hpc.files import replacing
@@ -147,27 +143,3 @@ def load_boundary_system(run_dir: str) -> BoundarySystem:
     config = load_campaign(run.config)
     potential, bulk = read_prepared(config, run.potential, run.bulk)
     return BoundarySystem.of(config, potential, bulk, run)
-
-
-def relax(atoms: Atoms, system: BoundarySystem) -> Relaxed:
-    """Relax one slab of a boundary with LAMMPS, as a campaign relaxes its candidates.
-
-    The bottom layers are held, the top layers move as one rigid body, and ``relaxation`` of the
-    campaign sets tolerances and layers.
-
-    Args:
-        atoms: a bicrystal slab whose free surfaces lie along z; positions and cell in Å. It is not
-            changed.
-        system: boundary, potential and bulk crystal, from ``BoundarySystem.build``.
-
-    Returns:
-        Positions (N, 3) in Å, energies (N,) in eV, E_gb in J/m^2, [n], the excess volume in Å and
-        how the minimiser ended.
-
-    Raises:
-        SimulationError: if the structure is no slab that LAMMPS can relax, with the reason.
-        LaunchError: if LAMMPS cannot be started.
-    """
-    relaxation = system.config.relaxation
-    with LammpsChild(system.potential, relaxation.timeout_s) as child:
-        return relax_boundary(child, atoms, system.bicrystal, system.bulk, relaxation)

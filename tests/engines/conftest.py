@@ -46,7 +46,7 @@ def frame() -> Frame:
 
 
 def sigma5_frame() -> Frame:
-    """Two slabs of 27 Å of the paper's boundary; the lattice constant is known (D3)."""
+    """Two slabs of 27 Å of the paper's boundary; the lattice constant is known."""
     bicrystal = Bicrystal.build(
         BoundaryConfig(element="W", lattice="bcc", lower=SIGMA5_LOWER, upper=SIGMA5_UPPER), 3.164849
     )

@@ -10,7 +10,8 @@ import pytest
 from gcd_hpc.config.loader import dump
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.errors import GcdError, PotentialError, RunDirectoryError
-from gcd_hpc.learning.boundary import load_boundary_system, prepare, relax
+from gcd_hpc.learning.boundary import load_boundary_system, prepare
+from gcd_hpc.learning.relaxation import relax
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.parts import read_part, read_provenance, write_part
 from gcd_hpc.store.potentials import verify_potential
@@ -24,7 +25,7 @@ def test_the_run_directory_stands_on_its_own(tmp_path, capsys):
     setting = prepare(tmp_path, small_config(), CAMPAIGNS)
     assert (tmp_path / "potential" / "W_zhou.eam.alloy").exists()
     assert setting.bulk.a0 == pytest.approx(3.164849, abs=2e-6)
-    assert setting.frame.height == pytest.approx(60.05, abs=0.005)  # D5
+    assert setting.frame.height == pytest.approx(60.05, abs=0.005)
     assert capsys.readouterr().err == ""
 
 
