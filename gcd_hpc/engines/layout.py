@@ -53,47 +53,39 @@ def lay_out(
     Raises:
         ConfigError: if the grains, slabs, box, voxels and cutoff do not go together.
     """
-    boundary, warnings = config.boundary, []
     try:
-        bicrystal = Bicrystal.build(boundary, a0)
+        bicrystal = Bicrystal.build(config.boundary, a0)
     except OrientationError as error:
         raise ConfigError(source, "", str(error)) from None
-    _check_grains(bicrystal, config, source)
-    if bicrystal.misorientation_deg < 1e-6:
-        warnings.append(
-            "boundary.upper: both grains have the same orientation, so that there is no boundary"
-            " between them; turn one of them"
-        )
+    _check_size(bicrystal, config, source)
     grid = Grid.build(config.voxels.shape, bicrystal.lengths)
-    height = grid.lengths[2]
-    try:
-        frame = Frame.build(bicrystal, boundary.slab_heights, height)
-    except StructureError as error:
-        if not uncertainty:
-            raise ConfigError(source, "", str(error)) from None
-        wide = height * (1 + uncertainty)
-        try:
-            frame = Frame.build(bicrystal, boundary.slab_heights, wide)
-        except StructureError:
-            raise ConfigError(source, "", str(error)) from None
-        warnings.append(f"{error}: the measured lattice constant decides")
+    frame, warnings = _framed(bicrystal, config, grid.lengths[2], uncertainty, source)
     atoms = frame.join((0.0, 0.0, 0.0))
-    slack = uncertainty * height
-    for key, problem, missing in _problems(config, bicrystal, grid, atoms.positions, cutoff):
-        if missing > slack:
+    for key, problem, missing in _problems(config, frame, grid, atoms.positions, cutoff):
+        if missing > uncertainty * grid.lengths[2]:
             raise ConfigError(source, key, problem)
         warnings.append(f"{key}: {problem}: the measured lattice constant decides")
-    shared = grid.num_shared(frame.lower(frame.centre))
-    if shared:
-        spacing = " x ".join(f"{length:.2f}" for length in grid.spacing)
-        warnings.append(
-            f"voxels.shape: atoms of the crystal share {shared} voxels of {spacing} Å; use more"
-            " voxels"
-        )
+    warnings += _remarks(config, frame, grid)
     return Layout(bicrystal, frame, grid, len(atoms), tuple(warnings))
 
 
-def _check_grains(bicrystal: Bicrystal, config: CampaignConfig, source: str) -> None:
+def _framed(
+    bicrystal: Bicrystal, config: CampaignConfig, height: float, uncertainty: float, source: str
+) -> tuple[Frame, list[str]]:
+    """The slabs in their box; with a warning in one that is as much higher as a0 may be larger."""
+    slabs = config.boundary.slab_heights
+    try:
+        return Frame.build(bicrystal, slabs, height), []
+    except StructureError as error:
+        problem = str(error)
+    try:
+        frame = Frame.build(bicrystal, slabs, height * (1 + uncertainty))
+    except StructureError:
+        raise ConfigError(source, "", problem) from None
+    return frame, [f"{problem}: the measured lattice constant decides"]
+
+
+def _check_size(bicrystal: Bicrystal, config: CampaignConfig, source: str) -> None:
     """Refuse what is too large before it is built."""
     num_atoms = bicrystal.area * sum(config.boundary.slab_heights) / bicrystal.atomic_volume
     if num_atoms > MAX_ATOMS:
@@ -122,7 +114,7 @@ def _cell_sites(grain: Grain) -> float:
 
 def _problems(
     config: CampaignConfig,
-    bicrystal: Bicrystal,
+    frame: Frame,
     grid: Grid,
     positions: np.ndarray,
     cutoff: float | None,
@@ -140,11 +132,42 @@ def _problems(
             f" relaxation.outer_thickness, got {thickness:.1f} Å in whole planes"
         )
         yield "boundary.slab_heights", problem, needed - thickness
-    volume = float(np.prod(grid.spacing))
-    if volume > COARSE * bicrystal.atomic_volume:
-        spacing = " x ".join(f"{length:.2f}" for length in grid.spacing)
+    if float(np.prod(grid.spacing)) > COARSE * frame.bicrystal.atomic_volume:
         problem = (
-            f"voxels of {spacing} Å are too coarse to tell atoms apart that are"
-            f" {bicrystal.nearest_neighbor:.2f} Å from each other; use more voxels"
+            f"voxels of {_spacing(grid)} are too coarse to tell atoms apart that are"
+            f" {frame.bicrystal.nearest_neighbor:.2f} Å from each other; use more voxels"
         )
         yield "voxels.shape", problem, float("inf")
+    known = config.voxels.known * grid.spacing[2]
+    if known < frame.bottom:
+        problem = (
+            f"layers reach {known:.1f} Å into the box, but the slabs begin at {frame.bottom:.1f} Å,"
+            " so that no perfect grain is known; lower voxels.shape[2] or raise voxels.known"
+        )
+        yield "voxels.known", problem, frame.bottom - known
+
+
+def _remarks(config: CampaignConfig, frame: Frame, grid: Grid) -> Iterator[str]:
+    """What is allowed but hardly meant."""
+    if frame.bicrystal.misorientation_deg < 1e-6:
+        yield (
+            "boundary.upper: both grains have the same orientation, so that there is no boundary"
+            " between them; turn one of them"
+        )
+    shared = grid.num_shared(frame.lower(frame.centre))
+    if shared:
+        yield (
+            f"voxels.shape: atoms of the crystal share {shared} voxels of {_spacing(grid)}; use"
+            " more voxels"
+        )
+    known = config.voxels.known * grid.spacing[2] - frame.bottom
+    if 0 <= known < config.relaxation.outer_thickness:
+        yield (
+            f"voxels.known: the known layers hold {known:.1f} Å of perfect grain, less than the"
+            f" held layers, {config.relaxation.outer_thickness:g} Å, so that a model may change"
+            " atoms that are held; raise voxels.known"
+        )
+
+
+def _spacing(grid: Grid) -> str:
+    return " x ".join(f"{length:.2f}" for length in grid.spacing) + " Å"

@@ -72,6 +72,18 @@ def test_grains_without_a_boundary_are_warned_of_because_their_crystal_can_be_me
     assert warning.startswith("boundary.upper: both grains have the same orientation")
 
 
+def test_known_layers_have_to_hold_perfect_grain(tmp_path):
+    """Layers of 0.83 Å; the slabs begin 2.9 Å above the bottom, the held layers end 8 Å higher."""
+    text = (CASES / "sound" / "common.yaml").read_text()
+    file = tmp_path / "campaign.yaml"
+    file.write_text(text.replace("60]", "60]\n  known: 10"))
+    (warning,) = inspected(file).warnings
+    assert "voxels.known: the known layers hold 5.5 Å of perfect grain" in warning
+    file.write_text(text.replace("60]", "60]\n  known: 1"))
+    with pytest.raises(ConfigError, match=r"voxels\.known: layers reach 0\.8 Å into the box"):
+        inspected(file)
+
+
 def test_a_sound_file_is_described_by_its_boundary():
     text = "\n".join(inspected(CASES / "sound" / "common.yaml").lines())
     assert "Sigma 5 twist, 36.87 degrees about <0 0 1>, planes (0 0 1) on (0 0 1)" in text
