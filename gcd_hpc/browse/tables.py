@@ -1,7 +1,7 @@
 """The lowest energies of a run, and what each source of candidates contributed to them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,15 +13,22 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.stages.evaluate import Evaluated
-from gcd_hpc.store.crystal import neighbor_distance
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed, row_fault
-from gcd_hpc.store.rows import Rows, read_numbered
+from gcd_hpc.store.physics import (
+    RELAXED_FIELDS,
+    faults_of,
+    is_relaxed,
+    lowest_rows,
+    lowest_rows_of_each,
+    physical_rows,
+)
+from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.selection import Condition, parse_selection, selected
-from gcd_hpc.structures.energetics import lowest_of_each
 
 UNIT = "J/m^2"
+MAX_REASONS = 5
+"""Rows that are left out for which the reason is said."""
 TIE_J_M2 = 1e-3
 """Energies closer than this are the same structure as far as a table goes."""
 TOP_FIELDS = (
@@ -87,7 +94,7 @@ def relaxed_columns(store: RunStore, names: tuple[str, ...], selection: str = ""
     with store.rows() as rows:
         columns = rows.columns(list(dict.fromkeys([*names, *RELAXED_FIELDS, "n_fraction"])))
         usable = _usable(rows, columns, conditions)
-        usable, _ = _physical(store, rows, usable, partial(_lowest_of_each, columns))
+        usable, _ = physical_rows(rows, columns, usable, lowest_rows_of_each, _config(store))
     columns = {name: values[usable] for name, values in columns.items()}
     order = np.argsort(columns["gb_energy_j_m2"], kind="stable")
     return {name: values[order] for name, values in columns.items()}
@@ -97,11 +104,13 @@ def relaxed_columns(store: RunStore, names: tuple[str, ...], selection: str = ""
 class Top:
     """The lowest energies of a run as plain records.
 
-    unphysical: reasons, by id, of rows of even lower energy that are no boundary of the crystal.
+    unphysical: reasons, by id, why some rows of even lower energy are no boundary of the crystal;
+    num_unphysical: number of these rows.
     """
 
     records: list[dict[str, Any]]
     unphysical: dict[str, str]
+    num_unphysical: int
 
 
 def top_rows(
@@ -125,23 +134,30 @@ def find_top(store: RunStore, per_n: bool = False, num: int = 10, selection: str
     with store.rows() as rows:
         columns = rows.columns(RELAXED_FIELDS)
 
-        def lowest(left: np.ndarray) -> np.ndarray:
-            return _lowest_of_each(columns, left) if per_n else _lowest(columns, left, num)
-
-        usable, unphysical = _physical(store, rows, _usable(rows, columns, conditions), lowest)
+        lowest = lowest_rows_of_each if per_n else partial(lowest_rows, num=num)
+        usable = _usable(rows, columns, conditions)
+        usable, refused = physical_rows(rows, columns, usable, lowest, _config(store))
+        unphysical = {
+            candidate.id: fault
+            for candidate, fault in faults_of(rows, refused[:MAX_REASONS], _config(store))
+        }
         # Only the few that may be in the table are read as a whole.
-        columns = rows.take(TOP_FIELDS, lowest(usable))
+        columns = rows.take(TOP_FIELDS, lowest(columns, usable))
     columns = {name: values.tolist() for name, values in columns.items()}
     records = [
         dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
     ]
     records.sort(key=lambda record: (record["gb_energy_j_m2"], record["id"]))
     if not per_n:
-        return Top(records[:num], unphysical)
+        return Top(records[:num], unphysical, len(refused))
     best: dict[int, dict[str, Any]] = {}
     for record in records:
         best.setdefault(record["n_index"], record)
-    return Top([best[n_index] for n_index in sorted(best)], unphysical)
+    return Top([best[n_index] for n_index in sorted(best)], unphysical, len(refused))
+
+
+def _config(store: RunStore) -> str | None:
+    return store.provenance().get("config")
 
 
 def _usable(rows: Rows, columns: Columns, conditions: tuple[Condition, ...]) -> np.ndarray:
@@ -152,46 +168,6 @@ def _usable(rows: Rows, columns: Columns, conditions: tuple[Condition, ...]) -> 
         chosen[selected(rows, conditions)] = True
         usable &= chosen
     return np.flatnonzero(usable)
-
-
-def _physical(
-    store: RunStore, rows: Rows, usable: np.ndarray, lowest: Callable[[np.ndarray], np.ndarray]
-) -> tuple[np.ndarray, dict[str, str]]:
-    """The usable rows without those that would be among the lowest and are no boundary of the
-    crystal, and the reasons of these by id.
-
-    Only the lowest are read with their atoms, until all that remain are physical.
-    """
-    config, parts = store.provenance().get("config"), rows.parts()
-    unphysical: dict[str, str] = {}
-    looked_at = np.empty(0, dtype=np.int64)
-    while True:
-        numbers = np.setdiff1d(lowest(usable), looked_at)
-        wrong = []
-        for number, candidate in zip(numbers, read_numbered(parts, numbers), strict=True):
-            neighbor = neighbor_distance(config, float(candidate.cell[0]))
-            if fault := row_fault(vars(candidate), neighbor):
-                unphysical[candidate.id] = fault
-                wrong.append(number)
-        if not wrong:
-            return usable, unphysical
-        usable = np.setdiff1d(usable, wrong)
-        looked_at = np.union1d(looked_at, numbers)
-
-
-def _lowest(columns: Columns, numbers: np.ndarray, num: int) -> np.ndarray:
-    """Of some rows those of the ``num`` lowest energies and all that equal the last of them."""
-    energy = columns["gb_energy_j_m2"][numbers]
-    if len(energy) <= num:
-        return numbers
-    return numbers[energy <= np.partition(energy, num - 1)[num - 1]]
-
-
-def _lowest_of_each(columns: Columns, numbers: np.ndarray) -> np.ndarray:
-    """Of some rows those of the lowest energy of each [n], with all that equal it."""
-    energy = columns["gb_energy_j_m2"][numbers]
-    _, lowest, group = lowest_of_each(columns["n_index"][numbers], energy)
-    return numbers[energy == lowest[group]]
 
 
 def best_by_source(store: RunStore) -> SourceComparison:
@@ -269,6 +245,11 @@ def top_table(top: Top) -> Table:
     remarks = [
         f"{name} is not physical and left out: {reason}" for name, reason in top.unphysical.items()
     ]
+    if top.num_unphysical > len(top.unphysical):
+        remarks.append(
+            f"{top.num_unphysical:,} candidates are not physical and left out; gcd-hpc verify lists"
+            " them"
+        )
     if not all(row["converged"] for row in top.records):
         remarks.insert(0, "* not converged: an upper bound")
     table.caption = "\n".join(remarks) or None

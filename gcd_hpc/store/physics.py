@@ -1,6 +1,6 @@
 """Whether a candidate's numbers follow from one another, recomputed from its file."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -8,16 +8,18 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gcd_hpc.store.crystal import boundary_of
+from gcd_hpc.store.crystal import boundary_of, neighbor_distance
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.hdf5 import Columns
-from gcd_hpc.store.schema import BY_NAME, UNKNOWN_N
+from gcd_hpc.store.rows import Rows, read_numbered
+from gcd_hpc.store.schema import BY_NAME, UNKNOWN_N, Candidate
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.energetics import (
     MIN_GB_ENERGY_J_M2,
     closest_pair,
     excess_volume,
     gb_energy,
+    lowest_of_each,
     n_fraction,
     physical_fault,
 )
@@ -290,6 +292,60 @@ def row_fault(row: Mapping[str, Any], nearest_neighbor: float) -> str:
         row["cohesive_ev"],
         nearest_neighbor,
     )
+
+
+def lowest_rows(columns: Columns, numbers: np.ndarray, num: int) -> np.ndarray:
+    """Of some rows those of the ``num`` lowest energies and all that equal the last of them."""
+    energy = columns["gb_energy_j_m2"][numbers]
+    if len(energy) <= num:
+        return numbers
+    return numbers[energy <= np.partition(energy, num - 1)[num - 1]]
+
+
+def lowest_rows_of_each(columns: Columns, numbers: np.ndarray) -> np.ndarray:
+    """Of some rows those of the lowest energy of each [n], with all that equal it."""
+    energy = columns["gb_energy_j_m2"][numbers]
+    _, lowest, group = lowest_of_each(columns["n_index"][numbers], energy)
+    return numbers[energy == lowest[group]]
+
+
+def physical_rows(
+    rows: Rows,
+    columns: Columns,
+    numbers: np.ndarray,
+    lowest: Callable[[Columns, np.ndarray], np.ndarray],
+    config: Any,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Some rows without those that would be among the lowest although they are no boundary of the
+    crystal, and these, lowest energy first.
+
+    Only the lowest are read with their atoms, until all that remain are physical.
+
+    Args:
+        columns: RELAXED_FIELDS of all rows; numbers: ascending, (M,).
+        lowest: chooses the lowest of some rows.
+        config: attribute of the file that names the boundary.
+    """
+    energies = columns["gb_energy_j_m2"]
+    possible = energies[numbers] >= MIN_GB_ENERGY_J_M2
+    refused, numbers = numbers[~possible].tolist(), numbers[possible]
+    looked_at = np.empty(0, dtype=np.int64)
+    while True:
+        new = np.setdiff1d(lowest(columns, numbers), looked_at)
+        faults = [fault for _, fault in faults_of(rows, new, config)]
+        wrong = [number for number, fault in zip(new.tolist(), faults, strict=True) if fault]
+        if not wrong:
+            return numbers, np.array(sorted(refused, key=lambda row: energies[row]), dtype=np.int64)
+        refused += wrong
+        numbers = np.setdiff1d(numbers, wrong)
+        looked_at = np.union1d(looked_at, new)
+
+
+def faults_of(rows: Rows, numbers: np.ndarray, config: Any) -> Iterator[tuple[Candidate, str]]:
+    """Some rows with their atoms, by ascending number, and what ``row_fault`` says of them."""
+    for candidate in read_numbered(rows.parts(), np.sort(numbers)):
+        neighbor = neighbor_distance(config, float(candidate.cell[0]))
+        yield candidate, row_fault(vars(candidate), neighbor)
 
 
 def _is_box(cell: list[float]) -> bool:

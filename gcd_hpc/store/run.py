@@ -1,9 +1,9 @@
 """The results of a run in Python: ``gcd_hpc.open_run("runs/w_sigma5")``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -14,7 +14,13 @@ from gcd_hpc.errors import GcdError, StoreError
 from gcd_hpc.store.export import element_of, to_atoms
 from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed
+from gcd_hpc.store.physics import (
+    RELAXED_FIELDS,
+    is_relaxed,
+    lowest_rows,
+    lowest_rows_of_each,
+    physical_rows,
+)
 from gcd_hpc.store.rows import Rows, read_numbered
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate
 from gcd_hpc.store.selection import ordered, parse_selection, selected, take_in_order
@@ -158,20 +164,28 @@ class Run:
 
     def lowest(self, num: int = 10) -> "Run":
         """The ``num`` relaxed candidates of lowest boundary energy, lowest first."""
-        return self._by_energy()[0][:num]
+        return self._by_energy(partial(lowest_rows, num=num))[0][:num]
 
     def best_per_n(self) -> "Run":
         """The relaxed candidate of lowest boundary energy at each [n], by rising [n]."""
-        lowest_first, n_index = self._by_energy()
+        lowest_first, n_index = self._by_energy(lowest_rows_of_each)
         _, first = np.unique(n_index, return_index=True)
         return self._restricted(lowest_first._chosen[first])
 
-    def _by_energy(self) -> tuple["Run", np.ndarray]:
-        """Relaxed candidates, lowest energy first, and their n_index (M,)."""
-        columns = self.columns(RELAXED_FIELDS)
-        relaxed = np.flatnonzero(is_relaxed(columns))
-        order = relaxed[np.argsort(columns["gb_energy_j_m2"][relaxed], kind="stable")]
-        return self._restricted(self._chosen[order]), columns["n_index"][order]
+    def _by_energy(
+        self, lowest: Callable[[Columns, np.ndarray], np.ndarray]
+    ) -> tuple["Run", np.ndarray]:
+        """Relaxed candidates, lowest energy first, and their n_index (M,); without those that
+        ``lowest`` would choose although they are no boundary of the crystal.
+        """
+        with self._opened() as (rows, now):
+            columns = rows.columns(RELAXED_FIELDS)
+            relaxed = np.sort(now[is_relaxed(columns)[now]])
+            config = self.provenance.get("config")
+            kept, _ = physical_rows(rows, columns, relaxed, lowest, config)
+        places = np.flatnonzero(np.isin(now, kept))
+        order = places[np.argsort(columns["gb_energy_j_m2"][now[places]], kind="stable")]
+        return self._restricted(self._chosen[order]), columns["n_index"][now[order]]
 
     def columns(self, names: Sequence[str]) -> Columns:
         """Fields of all candidates of this selection, in its order, as arrays (M,) or (M, 3) in the

@@ -140,11 +140,19 @@ def test_a_stored_row_that_is_no_crystal_is_never_the_best_and_said_to_be_left_o
     assert best_by_source(RunStore(path)).rows[0].lowest_j_m2 == pytest.approx(2.3)
 
 
+def test_of_many_rows_that_are_no_crystal_a_few_are_named_and_all_are_counted(tmp_path):
+    path = tmp_path / "one.h5"
+    write_part(path, [make_candidate(0), *(fused(n, -n / 10) for n in range(1, 9))], {})
+    top = find_top(RunStore(path))
+    assert (len(top.unphysical), top.num_unphysical) == (5, 8)
+    assert "8 candidates are not physical and left out" in rendered(top_table(top))
+
+
 @pytest.mark.parametrize("per_n", [True, False])
 def test_a_run_without_candidates_has_empty_tables(empty_store, per_n):
     assert top_rows(empty_store, per_n) == []
     assert best_by_source(empty_store).rows == ()
-    assert rendered(top_table(Top([], {})))
+    assert rendered(top_table(Top([], {}, 0)))
     assert rendered(source_table(best_by_source(empty_store)))
 
 

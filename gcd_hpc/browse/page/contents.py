@@ -197,7 +197,8 @@ class Contents:
             self._open.close()
             # A million rows are not held twice.
             self._snapshot = None
-            self._snapshot = Snapshot(self._open.enter_context(self.store.rows()))
+            config = self.store.provenance().get("config")
+            self._snapshot = Snapshot(self._open.enter_context(self.store.rows()), config)
             self._shown = self._parts_version
         return self._snapshot
 

@@ -9,7 +9,12 @@ import numpy as np
 
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.hdf5 import Columns
-from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed
+from gcd_hpc.store.physics import (
+    RELAXED_FIELDS,
+    is_relaxed,
+    lowest_rows_of_each,
+    physical_rows,
+)
 from gcd_hpc.store.rows import Rows, read_numbered
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.store.selection import ordered, parse_selection, selected
@@ -26,8 +31,11 @@ class Snapshot:
     Numbers of rows hold as long as the object lives.
     """
 
-    def __init__(self, rows: Rows) -> None:
-        self._source = rows
+    def __init__(self, rows: Rows, config: str | None = None) -> None:
+        """Args:
+        config: attribute of the files, which names the boundary.
+        """
+        self._source, self._config = rows, config
         self._known: Columns = {}
         self._orders: dict[tuple[str, str, bool], np.ndarray] = {}
         self._lows: dict[tuple[str, int], tuple[np.ndarray, int]] = {}
@@ -60,9 +68,17 @@ class Snapshot:
 
     @cached_property
     def relaxed(self) -> np.ndarray:
-        """Rows that were relaxed to a finite energy, the lowest first, (M,)."""
+        """Rows that were relaxed to a finite energy, the lowest first, (M,); without those that
+        would be the lowest of their [n] although they are no boundary of the crystal.
+        """
         columns = self.columns(RELAXED_FIELDS)
-        rows = np.flatnonzero(is_relaxed(columns))
+        rows, _ = physical_rows(
+            self._source,
+            columns,
+            np.flatnonzero(is_relaxed(columns)),
+            lowest_rows_of_each,
+            self._config,
+        )
         return rows[np.argsort(columns["gb_energy_j_m2"][rows], kind="stable")]
 
     @cached_property
