@@ -251,10 +251,10 @@ def test_a_run_without_results_is_empty_and_one_that_is_not_there_is_refused(tmp
 
 
 @pytest.mark.parametrize("energy", [-1.6, 1.9])
-def test_a_row_that_is_no_crystal_is_never_the_lowest(tmp_path, energy):
+def test_a_row_that_is_no_crystal_is_never_the_lowest(tmp_path, provenance, energy):
     fused = make_candidate(7, num_atoms=32, gb_energy_j_m2=energy, excess_volume_a=0.3)
     fused.energies_ev[:2] = -17.0
-    write_part(tmp_path / "one.h5", [make_candidate(2, num_atoms=32), fused], {})
+    write_part(tmp_path / "one.h5", [make_candidate(2, num_atoms=32), fused], provenance)
     run = gcd_hpc.open_run(tmp_path / "one.h5")
     assert [row.id for row in run.lowest(5)] == ["search-000002"]
     assert [row.id for row in run.best_per_n()] == ["search-000002"]
