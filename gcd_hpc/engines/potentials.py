@@ -102,6 +102,7 @@ def _resolve(
         raise PotentialError("pair_style and pair_coeff must not be empty")
     if config.file is not None:
         lines = [[word.replace("{file}", config.file) for word in line] for line in lines]
+    # Find and read every file that the words name.
     files: dict[str, Path] = {}
     contents: dict[str, bytes] = {}
     for word in dict.fromkeys(_candidates(style, lines, config.file)):
@@ -115,6 +116,7 @@ def _resolve(
                 " or name its folder in LAMMPS_POTENTIALS"
             )
     check_element(element, style, lines, contents)
+    # LAMMPS gets the same commands with short names for the files.
     names = {word: _short_name(word) for word in files}
     return Potential(
         _joined(style, names),
