@@ -45,18 +45,19 @@ def _open(run_dir: Path) -> None:
         free = os.statvfs(run_dir)
     except OSError as error:
         raise RunDirectoryError(
-            f"{run_dir}: expected a folder to write to, got:"
-            f" {(error.strerror or str(error)).lower()}"
+            f"cannot make the run directory {run_dir}: {(error.strerror or str(error)).lower()};"
+            " choose another --run-dir"
         ) from error
     if not os.access(run_dir, os.W_OK | os.X_OK):
         raise RunDirectoryError(
-            f"{run_dir}: expected a folder to write to, got one that is read-only"
+            f"cannot write to the run directory {run_dir}: it is read-only; choose another"
+            " --run-dir"
         )
     if free.f_bavail * free.f_frsize < MIN_FREE_BYTES:
         got = free.f_bavail * free.f_frsize // 2**20
         raise RunDirectoryError(
-            f"{run_dir}: expected at least {MIN_FREE_BYTES // 2**20} MiB of free disk space, got"
-            f" {got} MiB"
+            f"cannot start in {run_dir}: {got} MiB of disk space are free, and a run needs at least"
+            f" {MIN_FREE_BYTES // 2**20} MiB; free some or choose another --run-dir"
         )
 
 

@@ -34,11 +34,11 @@ class LatticeConstant:
 class Soundness:
     """What a campaign file describes, and what could not be checked here."""
 
-    config: CampaignConfig
     potential: Potential
     layout: Layout
     lattice_constant: LatticeConstant
-    warnings: tuple[str, ...]
+    cutoff: float | None
+    """Cutoff that the potential file states, Å."""
     unchecked: tuple[str, ...]
 
     def lines(self) -> list[str]:
@@ -57,7 +57,6 @@ class Soundness:
         strain = max(map(abs, bicrystal.strain))
         spacing = " x ".join(f"{length:.2f}" for length in grid.spacing)
         num_plane = bicrystal.atoms_per_plane
-        reach = self.head.cutoff if self.head else None
         return [
             f"boundary: {sigma} {bicrystal.character}, {bicrystal.misorientation_deg:.2f} degrees"
             f" about <{axis}>, planes {planes}",
@@ -70,7 +69,7 @@ class Soundness:
             f"voxels: {' x '.join(map(str, grid.shape))} of {spacing} Å",
             f"lattice constant: {a0.value:.4g} Å, {a0.origin}",
             f"potential: {self.potential.pair_style}, {self._place()}"
-            + (f", cutoff {reach:.2f} Å" if reach else ""),
+            + (f", cutoff {self.cutoff:.2f} Å" if self.cutoff else ""),
         ]
 
     def _place(self) -> str:
@@ -82,11 +81,6 @@ class Soundness:
             for file in self.potential.files.values()
         ]
         return ", ".join(places) or "no file"
-
-    @property
-    def head(self) -> PotentialHead | None:
-        """What the head of the potential file says, if it has one that is understood."""
-        return _head(self.potential)
 
 
 def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Soundness:
@@ -119,10 +113,11 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
         unchecked.append(
             "relaxation.outer_thickness: whether the cutoff of the potential is below it"
         )
-    return Soundness(config, potential, layout, a0, layout.warnings, tuple(unchecked))
+    return Soundness(potential, layout, a0, cutoff, tuple(unchecked))
 
 
 def _head(potential: Potential) -> PotentialHead | None:
+    """What the head of the first potential file says, if it is of a format that is understood."""
     file = next(iter(potential.files.values()), None)
     if file is None:
         return None

@@ -140,7 +140,7 @@ def check(
     for line in found.unchecked:
         say(f"  not checked: {line}")
     say(f"site {chosen.name}: sound: mode {chosen.mode}, scheduler {chosen.scheduler}")
-    for line in found.warnings:
+    for line in found.layout.warnings:
         say(f"warning: {line}", to_stderr=True)
 
 

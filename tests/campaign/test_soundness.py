@@ -64,11 +64,11 @@ def test_a_file_that_cannot_run_is_refused_with_file_key_and_cure(name):
 
 @pytest.mark.parametrize("file", sorted((CASES / "sound").iterdir()), ids=lambda path: path.stem)
 def test_a_file_with_unusual_but_sound_yaml_is_called_sound(file):
-    assert inspected(file).warnings == ()
+    assert inspected(file).layout.warnings == ()
 
 
 def test_grains_without_a_boundary_are_warned_of_because_their_crystal_can_be_measured():
-    (warning,) = inspected(CASES / "identical.yaml").warnings
+    (warning,) = inspected(CASES / "identical.yaml").layout.warnings
     assert warning.startswith("boundary.upper: both grains have the same orientation")
 
 
@@ -77,7 +77,7 @@ def test_known_layers_have_to_hold_perfect_grain(tmp_path):
     text = (CASES / "sound" / "common.yaml").read_text()
     file = tmp_path / "campaign.yaml"
     file.write_text(text.replace("60]", "60]\n  known: 10"))
-    (warning,) = inspected(file).warnings
+    (warning,) = inspected(file).layout.warnings
     assert "voxels.known: the known layers hold 5.5 Å of perfect grain" in warning
     file.write_text(text.replace("60]", "60]\n  known: 1"))
     with pytest.raises(ConfigError, match=r"voxels\.known: layers reach 0\.8 Å into the box"):
@@ -108,8 +108,10 @@ def test_a_lattice_constant_that_is_only_estimated_does_not_refuse_by_a_hair(tmp
     text = (CASES / "sound" / "common.yaml").read_text().replace("60]", "56]")
     file = tmp_path / "campaign.yaml"
     file.write_text(text.replace("[22, 21]", "[22, 19]"))
-    assert all("the measured lattice constant decides" in one for one in inspected(file).warnings)
-    assert "the box is 46.59 Å high" in inspected(file).warnings[0]
+    assert all(
+        "the measured lattice constant decides" in one for one in inspected(file).layout.warnings
+    )
+    assert "the box is 46.59 Å high" in inspected(file).layout.warnings[0]
     file.write_text(text.replace("[22, 21]", "[22, 19]\n  a0: 3.157"))
     with pytest.raises(ConfigError, match=r"boundary\.slab_heights"):
         inspected(file)
