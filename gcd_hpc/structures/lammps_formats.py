@@ -164,7 +164,7 @@ def _style(comment: str, rows: Sequence[Sequence[str]], num_types: int) -> str:
         return words[0]
     if len(words) == 1:
         raise StructureError(
-            f"atom_style {words[0]} is not supported; expected one of {', '.join(_STYLES)}"
+            f"atom_style {words[0]!r} is not supported; expected one of {', '.join(_STYLES)}"
         )
     width = len(rows[0]) if rows else 0
     if width in (5, 8):

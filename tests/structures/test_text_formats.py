@@ -110,7 +110,7 @@ def test_atom_styles_of_lammps_data_are_told_by_comment_or_columns(
 
 
 def test_an_atom_style_that_is_not_known_is_named(tmp_path, atoms):
-    with pytest.raises(StructureError, match="atom_style dipole is not supported; expected one of"):
+    with pytest.raises(StructureError, match="atom_style 'dipole' is not supported; expected"):
         read_text(tmp_path, data_file(atoms, " # dipole", "{i} 1 0 {x} {y} {z} 0 0 0"))
     with pytest.raises(StructureError, match="atom_style of 11 columns is not known"):
         read_text(tmp_path, data_file(atoms, "", "{i} 1 0 {x} {y} {z} 0 0 0 0 0"))
