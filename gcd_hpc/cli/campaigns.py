@@ -16,8 +16,8 @@ from gcd_hpc.cli.output import console, print_json, say
 from gcd_hpc.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gcd_hpc.campaign.driver import Outcome
-    from gcd_hpc.campaign.ledger import State
+    from gcd_hpc.campaign.session import Outcome
+    from gcd_hpc.campaign.state import State
     from gcd_hpc.config.campaign import CampaignConfig
 
 

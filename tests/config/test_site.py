@@ -71,3 +71,9 @@ def asynchronous(cores: int, **more: object) -> SiteConfig:
         cores=cores,
         **{name: {"processes_per_node": num, **more} for name, num in pools.items()},
     )
+
+
+def test_no_file_of_the_config_reads_the_environment():
+    """A site or campaign means the same wherever it is read; workers/allocation.py adds the job."""
+    folder = ROOT / "gcd_hpc" / "config"
+    assert not [path for path in folder.glob("*.py") if "os.environ" in path.read_text()]
