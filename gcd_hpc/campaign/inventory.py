@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from gcd_hpc.campaign.events import Finished
 from gcd_hpc.campaign.ledger import LedgerReader
 from gcd_hpc.campaign.state import State
@@ -29,6 +31,7 @@ from gcd_hpc.store.run_directory import (
     parts_in,
 )
 from gcd_hpc.store.verify import verify_file
+from gcd_hpc.structures.energetics import lowest_of_each
 
 
 def verify(
@@ -139,14 +142,13 @@ def _best(path: Path, result: StageResult) -> dict[int, float] | None:
         columns = read_columns([path], ["status", "n_fraction", "gb_energy_j_m2"])
     except StoreError:
         return None
-    best: dict[int, float] = {}
-    for status, fraction, energy in zip(
-        *(values.tolist() for values in columns.values()), strict=True
-    ):
-        if status == "ok" and result.atoms_per_plane:
-            index = round(fraction * result.atoms_per_plane) % result.atoms_per_plane
-            best[index] = min(energy, best.get(index, energy))
-    return best
+    ok, plane = columns["status"] == "ok", result.atoms_per_plane
+    if not plane:
+        return {}
+    # Ledgers of version 1 have a unit of their own.
+    indices = np.rint(columns["n_fraction"][ok] * plane).astype(int) % plane
+    different, lowest, _ = lowest_of_each(indices, columns["gb_energy_j_m2"][ok])
+    return dict(zip(different.tolist(), lowest.tolist(), strict=True))
 
 
 def _products_on_disk(run_dir: Path) -> Iterator[tuple[Path, Task]]:

@@ -75,7 +75,8 @@ class BoundaryConfig(Section):
     slab_heights: tuple[SlabHeight, SlabHeight] = (27.0, 27.0)
     """Heights of the lower and of the upper grain, rounded to whole lattice planes."""
     max_strain: NonNegativeFloat = 1e-6
-    """Largest in-plane strain with which the two grains may be made to fit."""
+    """Largest in-plane strain with which the upper grain may be made to fit. Boundary energy and
+    excess volume are counted from the strained crystal; what the strain costs is stated apart."""
 
     @field_validator("element")
     @classmethod
