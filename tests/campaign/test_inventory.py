@@ -80,6 +80,7 @@ def test_nothing_is_wrong_with_a_real_run(searched):
             "energies",
             "atoms",
             "relaxation",
+            "potential",
             "shards",
             "results",
         ],
