@@ -42,15 +42,17 @@ def references(parts: Sequence[Path]) -> list[Reference]:
     """The different references of the structures in some part files, in their order; files that
     cannot be read are left out.
     """
-    found: dict[Reference, None] = {}
+    found: dict[tuple[str, float | None], None] = {}
     for part in parts:
         with suppress(StoreError):  # reported where the file itself is checked
             columns = read_columns([part], ["potential_sha256", "cohesive_ev"])
-            hashes, energies = columns["potential_sha256"], columns["cohesive_ev"]
-            for sha256, energy in zip(hashes.tolist(), energies.tolist(), strict=True):
-                if sha256:
-                    found[Reference(sha256, energy if math.isfinite(energy) else None)] = None
-    return list(found)
+            # NaN equals no NaN, None equals None.
+            energies = [
+                value if math.isfinite(value) else None for value in columns["cohesive_ev"].tolist()
+            ]
+            rows = zip(columns["potential_sha256"].tolist(), energies, strict=True)
+            found |= dict.fromkeys(rows)
+    return [Reference(*row) for row in found if row[0]]
 
 
 def verify_potential(run_dir: Path, report: Report) -> None:

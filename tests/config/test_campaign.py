@@ -148,6 +148,28 @@ def test_a_potential_without_a_file_is_fine(load, minimal):
     )
 
 
+@pytest.mark.parametrize(
+    "lines", ["['1 1 zbl 73 73', '* * snap']", '"1 1 zbl 73 73\\n\\n* * snap\\n"']
+)
+def test_several_pair_coeff_commands_are_a_list_or_a_text_of_several_lines(load, minimal, lines):
+    potential = load(minimal, f"potential={{pair_style: hybrid, pair_coeff: {lines}}}").potential
+    assert potential.coefficients == ("1 1 zbl 73 73", "* * snap")
+
+
+@pytest.mark.parametrize(
+    "command", ["shell rm -r x", "include x", "python f", "", "neighbor 2.0 bin", "jump x"]
+)
+def test_only_commands_that_tune_a_potential_may_follow_it(message_with, command):
+    names = "pair_modify, comm_modify, neigh_modify"
+    expected = f"c.yaml: potential.commands: must begin with one of {names}, got {command!r}"
+    assert message_with("potential.commands", ["pair_modify shift yes", command]) == expected
+
+
+def test_pair_coeff_is_text_or_a_list_of_texts(message_with):
+    expected = "c.yaml: potential.pair_coeff: must be text or a list, got 5"
+    assert message_with("potential.pair_coeff", 5) == expected
+
+
 def test_the_plateau_schedule_needs_a_validation_share(message, minimal):
     text = message(
         minimal, "training.learning_rate_schedule=plateau", "training.validation_share=0"
