@@ -42,6 +42,21 @@ def test_a_crystal_without_the_boundary_is_refused_with_what_was_found():
         fit_slab(atoms, W_TWIST, HELD)
 
 
+@pytest.mark.parametrize("side", ["lower", "upper"])
+@pytest.mark.parametrize("name", [name for name in ALL if name != "perfect"])
+def test_one_grain_alone_is_no_slab_of_any_boundary(name, side):
+    """Also of twins, whose grains share every third plane, and over 6 Å only."""
+    boundary = ALL[name]
+    positions = boundary.lattice_positions(side, (0.0, 0.0, 5.0), 5.0, 60.0)
+    atoms = Atoms(
+        [boundary.element] * len(positions), positions, cell=[*boundary.lengths, 70.0], pbc=True
+    )
+    with pytest.raises(
+        StructureError, match=f"got the {side} grain at the lower end and the {side}"
+    ):
+        fit_slab(atoms, boundary, 6.0)
+
+
 def test_a_slab_of_no_crystal_is_refused():
     atoms = slab()
     atoms.positions += np.random.default_rng(0).normal(0.0, 1.0, atoms.positions.shape)
