@@ -2,7 +2,7 @@
 nothing tries, and nothing complains.
 """
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import ase.io
 import numpy as np
@@ -77,6 +77,21 @@ def page(shared):
     expect(shared.locator("#filter-note")).to_contain_text("60 of 60 candidates")
     expect(shared.locator("#table tbody tr").first).to_have_attribute("data-id", BEST)
     return shared
+
+
+@pytest.fixture
+def made_page(browser, tmp_path):
+    """Opens the page of some candidates."""
+    with ExitStack() as stack:
+
+        def show(candidates):
+            path = tmp_path / "some.h5"
+            write_part(path, candidates, {"config": CONFIG})
+            server = stack.enter_context(serving(path))
+            allowed = (server.url, f"blob:http://127.0.0.1:{server.server_port}/", "data:,")
+            return stack.enter_context(opened(browser, server.url, allowed))
+
+        yield show
 
 
 def ids(page):
@@ -205,6 +220,61 @@ def test_a_download_is_what_ase_reads(page, run):
     atoms = ase.io.read(download.value.path(), format="extxyz")
     assert download.value.suggested_filename == f"{BEST}.xyz"
     np.testing.assert_allclose(atoms.positions, candidate.positions, atol=1e-7)  # eight decimals
+
+
+def test_downloads_and_lists_are_within_reach_of_the_keyboard(page):
+    page.focus("#format")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "download-one"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "download-selection"
+    page.focus("#tab-candidates")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.id") == "tab-progress"
+
+
+def test_the_table_keeps_the_focus_from_page_to_page(page):
+    page.focus("#table tbody tr")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#page-note")).to_have_text("51 to 60 of 60")
+    assert page.evaluate("document.activeElement.closest('#table tbody') !== null")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#page-note")).to_have_text("1 to 50 of 60")
+
+
+def test_energies_that_are_left_out_can_be_drawn_and_colours_span_what_is_drawn(
+    made_page,
+):
+    page = made_page(
+        [made(i, "search", 0, gb_energy_j_m2=2.3 + i / 100) for i in range(4)]
+        + [made(4, "search", 0, gb_energy_j_m2=9.0, excess_volume_a=30.0, n_fraction=0.1)]
+    )
+    points = page.locator("#map circle.point")
+    expect(points).to_have_count(4)
+    page.select_option("#map-colour", "excess_volume_a")
+    expect(page.locator("#legend")).to_contain_text("0.33 Å")
+    page.select_option("#map-range", "all")
+    expect(points).to_have_count(5)
+    expect(page.locator("#legend")).to_contain_text("30.00 Å")
+
+
+def test_the_line_of_a_source_goes_through_its_lowest_points(page):
+    lines = page.eval_on_selector_all("#map .hull", "lines => lines.map((l) => l.points.length)")
+    assert len(lines) == 2
+    stray = """lines => lines.flatMap((line) => [...line.points]).filter((corner) =>
+      ![...document.querySelectorAll("#map circle.point")].some((point) =>
+        Math.hypot(point.cx.baseVal.value - corner.x, point.cy.baseVal.value - corner.y) < 0.1))"""
+    assert page.eval_on_selector_all("#map .hull", stray) == []
+
+
+def test_all_that_is_known_has_units_and_meanings_and_leaves_the_map_as_it_is(page):
+    height = page.evaluate("document.getElementById('map').clientHeight")
+    page.click("summary")
+    expect(page.locator("#all-facts div", has_text="cohesive_ev")).to_contain_text(" eV")
+    title = page.locator("#all-facts div", has_text="cohesive_ev").get_attribute("title")
+    assert title == "energy per atom of the bulk crystal"
+    assert page.evaluate("document.getElementById('map').clientHeight") == height
+    page.click("summary")
 
 
 def test_failures_are_listed_with_their_reasons(page):
