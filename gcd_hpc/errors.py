@@ -26,7 +26,9 @@ class ConfigError(GcdError):
 
     def __init__(self, source: str, key: str, problem: str) -> None:
         super().__init__(source, key, problem)
-        self.source, self.key, self.problem = source, key, problem
+        self.source = source
+        self.key = key
+        self.problem = problem
 
     def __str__(self) -> str:
         return (

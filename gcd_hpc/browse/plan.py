@@ -60,10 +60,6 @@ def _hours(hours: float | None) -> str:
 
 
 def _size(num_bytes: float) -> str:
-    return (
-        "-"
-        if not num_bytes
-        else f"{num_bytes / 1e6:,.0f} MB"
-        if num_bytes < 1e9
-        else f"{num_bytes / 1e9:,.1f} GB"
-    )
+    if not num_bytes:
+        return "-"
+    return f"{num_bytes / 1e6:,.0f} MB" if num_bytes < 1e9 else f"{num_bytes / 1e9:,.1f} GB"

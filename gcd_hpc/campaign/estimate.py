@@ -13,7 +13,9 @@ from gcd_hpc.stages.tasks import Plan
 
 # One core of an AMD EPYC (Zen 4): 12 x 12 x 60 voxels, network of width 32, about 270 atoms of an
 # embedded-atom potential.
-REFERENCE_VOXELS, REFERENCE_WIDTH, REFERENCE_ATOMS = 12 * 12 * 60, 32, 270
+REFERENCE_VOXELS = 12 * 12 * 60
+REFERENCE_WIDTH = 32
+REFERENCE_ATOMS = 270
 TRAIN_SAMPLE_S = 0.147 / 4
 """One structure of one training step."""
 EVALUATION_S = 0.111 / 12

@@ -45,8 +45,8 @@ class Soundness:
         """The boundary, its cell, slabs, voxels and potential, for a reader who wonders whether the
         file says what was meant.
         """
-        bicrystal, frame, grid = self.layout.bicrystal, self.layout.frame, self.layout.grid
-        a0 = self.lattice_constant
+        bicrystal, a0 = self.layout.bicrystal, self.lattice_constant
+        frame, grid = self.layout.frame, self.layout.grid
         sigma = "no coincidence lattice" if bicrystal.sigma is None else f"Sigma {bicrystal.sigma}"
         planes = " on ".join(
             str(list(grain.directions[2])).replace("[", "(").replace("]", ")").replace(",", "")

@@ -135,7 +135,7 @@ def _length(path: Path, model: type[BaseModel]) -> int:
 
 def shown(value: Any) -> str:
     """A value as the user wrote it, cut short when it is long."""
-    text = (
-        "nothing" if value is None else repr(value) if isinstance(value, str) else json.dumps(value)
-    )
+    if value is None:
+        return "nothing"
+    text = repr(value) if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

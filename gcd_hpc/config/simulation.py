@@ -40,19 +40,26 @@ class Triad(Section):
     def _box_axes(self) -> "Triad":
         for first, second in (("x", "y"), ("x", "z"), ("y", "z")):
             a, b = getattr(self, first), getattr(self, second)
-            product = sum(i * j for i, j in zip(a, b, strict=True))
+            product = _dot(a, b)
             if product:
                 refuse(
                     f"{first} and {second} must be at right angles, got {list(a)} and {list(b)}"
                     f" with the dot product {product}: choose directions whose product is 0"
                 )
-        (a, b, c), (d, e, f), (g, h, i) = self.x, self.y, self.z
-        if g * (b * f - c * e) + h * (c * d - a * f) + i * (a * e - b * d) < 0:
+        if _dot(_cross(self.x, self.y), self.z) < 0:
             refuse(
                 "must be right-handed (x cross y along z), got"
                 f" {list(self.x)}, {list(self.y)}, {list(self.z)}: turn the signs of one direction"
             )
         return self
+
+
+def _dot(a: Direction, b: Direction) -> int:
+    return sum(i * j for i, j in zip(a, b, strict=True))
+
+
+def _cross(a: Direction, b: Direction) -> Direction:
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
 class BoundaryConfig(Section):
