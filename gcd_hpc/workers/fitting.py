@@ -1,11 +1,14 @@
 """A site made ready for one campaign, and what would be run on it."""
 
+import importlib.util
 import re
 import resource
 import shlex
+import sys
 import tempfile
 from pathlib import Path
 
+from gcd_hpc.config.shipped import install_command
 from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.errors import LaunchError, RunDirectoryError
 from gcd_hpc.stages.table import STAGES, is_launched, pool_of
@@ -37,18 +40,35 @@ def fit_site(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteCo
     Raises:
         ConfigError: if the pools do not fit into the allocation.
         LaunchError: if this is not the allocation that the site expects, if there is no MPI
-            launcher, or if too few files may be open at a time.
+            launcher, if torch or mpi4py is missing, or if too few files may be open at a time.
     """
     _raise_limit_of_files()
     if site.driver == "inside":
         check_job(site)
     if not needs_launchers:
         return resolve(site)
+    _check_packages(site)
     fit = plan_site(site, batch_size)
     launches_here = site.driver == "inside" and site.mode == "barrier"
     if launches_here and starts_mpiexec(fit, fit.sampling, node_set_of(fit, fit.sampling)):
         return fit.model_copy(update={"mpiexec": find_mpiexec(site.mpiexec)})
     return fit
+
+
+def _check_packages(site: SiteConfig) -> None:
+    """Refuse a campaign whose first training would fail after hours of search.
+
+    A pool with a container or shell lines of its own may have another Python.
+    """
+    needs = {"training": ("torch",), "sampling": ("torch", "mpi4py")}
+    for name, packages in needs.items():
+        pool: PoolConfig = getattr(site, name)
+        missing = [package for package in packages if importlib.util.find_spec(package) is None]
+        if missing and not pool.container and not pool.environment:
+            raise LaunchError(
+                f"{name}: {sys.executable} has no {' and '.join(missing)};"
+                f" {install_command('train')}, or end with --until search"
+            )
 
 
 def plan_site(site: SiteConfig, batch_size: int, num_nodes: int | None = None) -> SiteConfig:

@@ -135,6 +135,12 @@ def test_a_plan_needs_neither_torch_nor_mpi():
     assert "60 tries" in text
 
 
+def test_a_campaign_without_torch_is_refused_before_its_search(tmp_path):
+    text = call("campaign", SMOKE, "--run-dir", str(tmp_path / "run"), hidden=("torch",))
+    assert re.fullmatch(r"gcd-hpc: training: \S+ has no torch; pip install .*\n", text)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_check_takes_half_a_second_of_processor_time():
     """0.4 s on the machine that it was written on; twice that is left for slower ones."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
