@@ -4,7 +4,7 @@ that had to be run again or given up.
 
 import json
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -91,19 +91,29 @@ def _row(
 
 
 def general(reason: str) -> str:
-    """A reason without the numbers of one candidate, so that equal failures can be counted."""
+    """A reason without the numbers of one candidate: equal failures have the same."""
     return _NUMBER.sub("#", reason)
+
+
+def summed_up(reasons: Sequence[str]) -> str:
+    """One sentence for reasons that differ in numbers only: ``got 0.31 to 0.74 Å``."""
+    texts = _NUMBER.split(reasons[0])
+    columns = zip(*(_NUMBER.findall(reason) for reason in reasons), strict=True)
+    numbers = [sorted(set(column), key=float) for column in columns]
+    shown = [" to ".join(dict.fromkeys((one[0], one[-1]))) for one in numbers]
+    return "".join(text + number for text, number in zip(texts, [*shown, ""], strict=True))
 
 
 def counts(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """How often each reason occurred, by class, the most frequent first."""
-    numbers = Counter(
-        (CLASSES.index(row["class"]), row["kind"], general(row["reason"])) for row in rows
-    )
-    order = sorted(numbers.items(), key=lambda item: (item[0][0], -item[1], item[0]))
+    reasons: dict[tuple[int, str, str], list[str]] = defaultdict(list)
+    for row in rows:
+        place = CLASSES.index(row["class"])
+        reasons[place, row["kind"], general(row["reason"])].append(row["reason"])
+    order = sorted(reasons.items(), key=lambda item: (item[0][0], -len(item[1]), item[0]))
     return [
-        {"class": CLASSES[place], "kind": kind, "reason": reason, "num": num}
-        for (place, kind, reason), num in order
+        {"class": CLASSES[place], "kind": kind, "reason": summed_up(equal), "num": len(equal)}
+        for (place, kind, _), equal in order
     ]
 
 

@@ -105,13 +105,18 @@ def test_a_bug_says_where_its_input_and_traceback_lie(run_dir):
     )
 
 
-def test_reasons_that_differ_in_numbers_only_are_counted_together(run_dir):
+def test_reasons_that_differ_in_numbers_only_are_counted_together_with_their_range(run_dir):
     numbers = {
         (count["class"], count["reason"]): count["num"] for count in counts(failure_rows(run_dir))
     }
-    assert numbers["physics", "atoms overlap: expected at least # Å between two, got # Å"] == 2
-    assert numbers["invalid", "closest pair # Å"] == 3
-    assert numbers["physics", "LAMMPS gave no answer within # s and was stopped"] == 1
+    assert (
+        numbers[
+            "physics", "atoms overlap: expected at least 0.82 Å between two, got 1e-05 to 0.41 Å"
+        ]
+        == 2
+    )
+    assert numbers["invalid", "closest pair 0.5 to 0.7 Å"] == 3
+    assert numbers["physics", "LAMMPS gave no answer within 12 s and was stopped"] == 1
 
 
 @pytest.mark.parametrize(
@@ -151,10 +156,10 @@ def printed(rows, every=False) -> str:
 
 def test_the_table_shows_counts_reasons_and_folders(run_dir):
     text = printed(failure_rows(run_dir))
-    assert "atoms overlap: expected at least # Å" in text
+    assert "atoms overlap: expected at least 0.82 Å between two, got 1e-05 to 0.41 Å" in text
     assert "got 0.41 Å" in text
     assert str(run_dir / "quarantine" / "search-000004") in text
-    assert "closest pair # Å" in text and "search-000006" not in text
+    assert "closest pair 0.5 to 0.7 Å" in text and "search-000006" not in text
     assert "search-000006" in printed(failure_rows(run_dir), every=True)
 
 
