@@ -32,6 +32,7 @@ class Cost:
 
     @property
     def core_s(self) -> float:
+        """Core-seconds of all stages."""
         return sum(cost.core_s for cost in self.stages.values())
 
     @property

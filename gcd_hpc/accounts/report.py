@@ -121,7 +121,8 @@ def _best_hour(intervals: Sequence[Interval], num_workers: int) -> float:
         return 0.0
     # Busy time until a moment grows with the number of tasks begun and falls with the number ended.
     moments = sorted([(begin, 1) for begin, _ in intervals] + [(end, -1) for _, end in intervals])
-    times, totals, total, active = [moments[0][0]], [0.0], 0.0, 0
+    times, totals = [moments[0][0]], [0.0]
+    total, active = 0.0, 0
     for moment, change in moments:
         total += active * (moment - times[-1])
         active += change
@@ -163,4 +164,5 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def middle(values: Sequence[float]) -> float:
+    """Median; NaN for none."""
     return median(values) if values else float("nan")

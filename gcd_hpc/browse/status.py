@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.campaign.ledger import LedgerReader, read_state
-from gcd_hpc.campaign.progress import Pace, best_so_far, clock, snapshot
+from gcd_hpc.campaign.progress import Pace, best_so_far, best_table, clock, snapshot
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.errors import RunDirectoryError
@@ -154,7 +154,8 @@ def status_view(record: dict[str, Any]) -> RenderableType:
                 " see gcd-hpc failures"
             )
         )
-    return Group(*lines, _tasks_table(record), _best_table(record))
+    best = {n: (one["gb_energy_j_m2"], one["source"]) for n, one in record["best"].items()}
+    return Group(*lines, _tasks_table(record), best_table(best))
 
 
 def _tasks_table(record: dict[str, Any]) -> Table:
@@ -163,14 +164,4 @@ def _tasks_table(record: dict[str, Any]) -> Table:
     table.add_column("tasks done", justify="right")
     for name, num in record["done"].items():
         table.add_row(name, f"{num:,}")
-    return table
-
-
-def _best_table(record: dict[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="bold")
-    # Text: rich would take "[n]" for markup.
-    for heading in ("[n]", "best E_gb (J/m^2)", "source"):
-        table.add_column(Text(heading))
-    for n_fraction, row in record["best"].items():
-        table.add_row(n_fraction, f"{row['gb_energy_j_m2']:.3f}", row["source"])
     return table

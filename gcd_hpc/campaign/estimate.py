@@ -43,33 +43,14 @@ class StageEstimate:
 
 def estimate(config: CampaignConfig, plan: Plan, num_atoms: int) -> list[StageEstimate]:
     """Rough cost of every stage; the times scale with voxels, network width and atoms."""
-    shape, rounds = (
-        config.voxels.shape,
-        plan.rounds if plan.until is None else max([v for _, v in plan.phases()], default=0),
-    )
-    size = shape[0] * shape[1] * shape[2] / REFERENCE_VOXELS
-    network = (
-        size
-        * (config.network.width / REFERENCE_WIDTH) ** 2
-        * (8 if config.network.patch == 1 else 1)
-    )
-    atoms = num_atoms / REFERENCE_ATOMS
+    rounds = plan.rounds
+    if plan.until is not None:
+        rounds = max((version for _, version in plan.phases()), default=0)
+    atoms, network = num_atoms / REFERENCE_ATOMS, _network_size(config)
     tries, candidates = config.search.num_tries, rounds * config.sampling.num_candidates
-    steps = (
-        config.training.num_steps + max(0, rounds - 1) * config.training.retrain_steps
-        if rounds
-        else 0
-    )
-    guided = 2 if config.sampling.guidance not in (0.0, 1.0) else 1
-    resamples = config.sampling.resamples if config.diffusion.inpainting == "repaint" else 1
-    evaluations = (
-        config.sampling.num_steps
-        * EVALUATIONS_PER_STEP[config.sampling.solver]
-        * guided
-        * resamples
-    )
-    canaries = config.promotion.num_canaries * rounds
-    per_candidate_s = evaluations * EVALUATION_S * network
+    canaries, steps = rounds * config.promotion.num_canaries, _num_steps(config, rounds)
+    sample_s = _evaluations(config) * EVALUATION_S * network
+    relax_s = RELAX_S * atoms
     chunks = plan.num_sample_chunks if plan.mode == "asynchronous" else 1
     relaxations = rounds * plan.num_sample_chunks * plan.num_batches
     # Stage: tasks, things that it counts, seconds of one core.
@@ -77,13 +58,13 @@ def estimate(config: CampaignConfig, plan: Plan, num_atoms: int) -> list[StageEs
         "search": (plan.num_search_chunks, tries, tries * (RELAX_S + _md_s(config)) * atoms),
         "select": (rounds, rounds, rounds * 2.0),
         "train": (rounds, steps, steps * config.training.batch_size * TRAIN_SAMPLE_S * network),
-        "promote": (rounds, canaries, canaries * (per_candidate_s + RELAX_S * atoms)),
-        "sample": (rounds * chunks, candidates, candidates * per_candidate_s),
-        "relax": (relaxations, candidates, candidates * RELAX_S * atoms),
+        "promote": (rounds, canaries, canaries * (sample_s + relax_s)),
+        "sample": (rounds * chunks, candidates, candidates * sample_s),
+        "relax": (relaxations, candidates, candidates * relax_s),
     }
-    wanted = {stage for stage, _ in plan.phases()} | (
-        {"sample", "relax"} if plan.mode == "asynchronous" and plan.until is None else set()
-    )
+    wanted = {stage for stage, _ in plan.phases()}
+    if plan.mode == "asynchronous" and plan.until is None:
+        wanted |= {"sample", "relax"}
     written = {"search": tries, "sample": candidates / 2, "relax": candidates}
     return [
         StageEstimate(
@@ -97,6 +78,29 @@ def estimate(config: CampaignConfig, plan: Plan, num_atoms: int) -> list[StageEs
         for stage, (num_tasks, num, seconds) in figures.items()
         if stage in wanted
     ]
+
+
+def _network_size(config: CampaignConfig) -> float:
+    """Cost of one network evaluation in units of the reference network's."""
+    shape = config.voxels.shape
+    voxels = shape[0] * shape[1] * shape[2] / REFERENCE_VOXELS
+    unpatched = 8 if config.network.patch == 1 else 1
+    return voxels * (config.network.width / REFERENCE_WIDTH) ** 2 * unpatched
+
+
+def _num_steps(config: CampaignConfig, rounds: int) -> int:
+    """Training steps of all rounds."""
+    if not rounds:
+        return 0
+    return config.training.num_steps + (rounds - 1) * config.training.retrain_steps
+
+
+def _evaluations(config: CampaignConfig) -> int:
+    """Network evaluations of one candidate."""
+    sampling = config.sampling
+    guided = 2 if sampling.guidance not in (0.0, 1.0) else 1
+    resamples = sampling.resamples if config.diffusion.inpainting == "repaint" else 1
+    return sampling.num_steps * EVALUATIONS_PER_STEP[sampling.solver] * guided * resamples
 
 
 def _md_s(config: CampaignConfig) -> float:
@@ -117,4 +121,5 @@ def wall_h(stage: StageEstimate, site: SiteConfig) -> float | None:
 
 
 def total_core_h(stages: Sequence[StageEstimate]) -> float:
+    """Core-hours of all stages."""
     return sum(stage.core_h for stage in stages)

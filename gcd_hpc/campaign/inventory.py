@@ -203,7 +203,8 @@ def _verify_candidates(run_dir: Path, num_batches: int, report: Report) -> None:
 
 def _expected(run_dir: Path, config: CampaignConfig) -> Iterator[tuple[Path, list[int]]]:
     """Parts of the search and of sampling with the indices of their candidates."""
-    search, sampling, run = config.search, config.sampling, RunDirectory(run_dir)
+    run = RunDirectory(run_dir)
+    search, sampling = config.search, config.sampling
     for path in run.search_parts():
         yield path, list(chunk_indices(search.num_tries, search.chunk_size, part_number(path)))
     for version in run.versions():
@@ -245,13 +246,12 @@ def _compare(path: Path, expected: list[int], got: list[int], report: Report) ->
         return
     missing = sorted(set(expected) - set(got))
     stray = sorted(set(got) - set(expected))
-    shown = (
-        f"none of index {missing[0]}"
-        if missing
-        else f"one of index {stray[0]}"
-        if stray
-        else f"{len(got)}, some of them twice"
-    )
+    if missing:
+        shown = f"none of index {missing[0]}"
+    elif stray:
+        shown = f"one of index {stray[0]}"
+    else:
+        shown = f"{len(got)}, some of them twice"
     report.found(
         "shards",
         f"{len(expected)} candidates from index {min(expected, default=0)} on",

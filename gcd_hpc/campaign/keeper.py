@@ -36,8 +36,9 @@ class PoolKeeper:
             modules: name of the module of each stage.
             note: tells the user one line.
         """
-        self._site, self._run_dir, self._plan = site, run_dir, plan
-        self._modules, self._note = modules, note
+        self._site, self._run_dir = site, run_dir
+        self._plan, self._modules = plan, modules
+        self._note = note
         self._backend: Backend | None = None
         self._launches: deque[Task] = deque()
         self._chunks: deque[Task] = deque()

@@ -87,7 +87,9 @@ class LedgerReader:
     def _start_anew_if_replaced(self, stat: os.stat_result) -> None:
         file_id = (stat.st_dev, stat.st_ino)
         if file_id != self._file_id or stat.st_size < self.offset:
-            self._lines, self.offset, self.state = LineReader(), 0, None
+            self._lines = LineReader()
+            self.offset = 0
+            self.state = None
             self._file_id = file_id
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,7 +90,9 @@ class PlainProgress(Progress):
     """A line every few seconds, and one at the start of each stage."""
 
     def __init__(self, console: Console) -> None:
-        self._console, self._last, self._stage, self._time = console, "", "", float("-inf")
+        self._console = console
+        self._last = self._stage = ""
+        self._time = float("-inf")
 
     def show(self, snapshot: Snapshot) -> None:
         stage = f"{snapshot.stage}-{snapshot.version}"
@@ -104,7 +107,8 @@ class PlainProgress(Progress):
                 highlight=False,
                 soft_wrap=True,
             )
-        self._last, self._stage, self._time = line, stage, time.monotonic()
+        self._last, self._stage = line, stage
+        self._time = time.monotonic()
 
     def note(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -130,7 +134,7 @@ class LiveProgress(Progress):
         bar = Table.grid()
         bar.add_row(ProgressBar(total=max(snapshot.total, 1.0), completed=snapshot.done, width=60))
         title = Text(f"{snapshot.name}  {clock(snapshot.elapsed_s)}", style="bold")
-        self._live.update(Group(title, Text(snapshot.headline()), bar, _best_table(snapshot)))
+        self._live.update(Group(title, Text(snapshot.headline()), bar, best_table(snapshot.best)))
 
     def note(self, text: str) -> None:
         self._live.console.print(text, markup=False)
@@ -153,7 +157,8 @@ class Pace:
     def rate(self, stage: Stage | None, version: int, done: float, elapsed_s: float) -> float:
         """Rate so far, 0 while unknown; the time to load torch is left out of it."""
         if self._phase != (stage, version) or (stage == "train" and not self._done):
-            self._phase, self._done, self._elapsed_s = (stage, version), done, elapsed_s
+            self._phase = (stage, version)
+            self._done, self._elapsed_s = done, elapsed_s
         seconds = elapsed_s - self._elapsed_s
         return (done - self._done) / seconds if seconds > 0 else 0.0
 
@@ -286,11 +291,12 @@ def _lowest(snapshot: Snapshot) -> str:
     return f"{energy:.3f} J/m^2 at [n] = {n_fraction} ({source})"
 
 
-def _best_table(snapshot: Snapshot) -> Table:
+def best_table(best: Mapping[str, tuple[float, str]]) -> Table:
+    """Lowest E_gb in J/m^2 and its source by [n]."""
+    table = Table(box=None, padding=(0, 2), header_style="bold")
     # Text: rich would take "[n]" for markup.
-    table = Table(box=None, padding=(0, 2))
     for heading in ("[n]", "best E_gb (J/m^2)", "source"):
         table.add_column(Text(heading))
-    for n_fraction, (energy, source) in snapshot.best.items():
+    for n_fraction, (energy, source) in best.items():
         table.add_row(n_fraction, f"{energy:.3f}", source)
     return table

@@ -184,8 +184,9 @@ class Session:
         signals: Signals,
     ) -> None:
         self._config, self._run_dir = config, run_dir
-        self._keeper, self._ledger, self._state = keeper, ledger, state
-        self._display, self._clock, self._signals = display, clock, signals
+        self._keeper, self._signals = keeper, signals
+        self._ledger, self._state = ledger, state
+        self._display, self._clock = display, clock
         self._pace, self._shown = Pace(), float("-inf")
         self._new: list[Task] = []
         """Submitted by the policy; an earlier session may have finished them."""

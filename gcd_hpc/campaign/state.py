@@ -217,7 +217,7 @@ class State:
         for task in self.quarantined:
             self.num_done[task.phase] -= 1
         self.quarantined.clear()
-        self.paused, self.failed, self.reported = False, False, False
+        self.paused = self.failed = self.reported = False
         self.stopped = None
 
     def _submit(self, task: Task) -> None:

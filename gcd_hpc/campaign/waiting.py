@@ -28,6 +28,7 @@ class Waiting:
         return len(self.scores)
 
     def add(self, task: Task, scores: Scores) -> None:
+        """Put a task into the queue."""
         self.scores[task] = scores
         heapq.heappush(self.heap, (self._promise(scores), task))
 

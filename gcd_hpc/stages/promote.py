@@ -1,5 +1,5 @@
 """Promotion: a new model takes the place of the one in use only if neither its hold-out loss nor
-its canaries are worse (DESIGN rule 9).
+its canaries are worse.
 """
 
 import json

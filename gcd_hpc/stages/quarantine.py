@@ -1,5 +1,5 @@
 """Candidates on which our own code failed are kept with the input and the traceback, so that the
-bug can be found (DESIGN rule 7).
+bug can be found.
 """
 
 import traceback

@@ -126,6 +126,7 @@ class Plan:
         )
 
     def tasks(self, stage: Stage, version: int) -> list[Task]:
+        """Tasks of one phase."""
         if not STAGES[stage].is_relaxation:
             return [Task(stage, version)]
         return [Task(stage, version, chunk) for chunk in range(self.num_tasks(stage))]
