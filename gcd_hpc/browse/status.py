@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gcd_hpc.campaign.inventory import uncounted
 from gcd_hpc.campaign.ledger import LedgerReader, read_state
 from gcd_hpc.campaign.progress import Pace, best_so_far, best_table, clock, snapshot
 from gcd_hpc.campaign.state import State
@@ -24,7 +25,7 @@ MEANING: dict[Status, str] = {
     "paused": "stopped by a signal; the same command goes on",
     "complete": "nothing is left to do",
     "failed": "stopped by an error; mend it, then the same command goes on",
-    "interrupted": "the driver is gone without a word; the same command goes on",
+    "interrupted": "its driver was killed; the same command goes on",
 }
 
 
@@ -108,6 +109,7 @@ def _record(run_dir: Path, state: State) -> dict[str, Any]:
         "waiting": len(state.waiting),
         "failed_attempts": sum(map(len, state.account.attempts.values())),
         "quarantined": state.num_quarantined + len(state.quarantined),
+        "uncounted": 0 if status == "running" else sum(1 for _ in uncounted(run_dir, state)),
         "best": {
             n: {"gb_energy_j_m2": energy, "source": source}
             for n, (energy, source) in best_so_far(state).items()
@@ -152,6 +154,13 @@ def status_view(record: dict[str, Any]) -> RenderableType:
             Text(
                 f"{record['failed_attempts']} failed attempts, {record['quarantined']} set aside:"
                 " see gcd-hpc failures"
+            )
+        )
+    if record["uncounted"]:
+        lines.append(
+            Text(
+                f"{record['uncounted']} parts on disk that the ledger does not tell of: its end was"
+                " cut off; the campaign command counts them"
             )
         )
     best = {n: (one["gb_energy_j_m2"], one["source"]) for n, one in record["best"].items()}

@@ -15,9 +15,9 @@ from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.errors import CheckpointError, ConfigError, RunDirectoryError, StoreError
-from gcd_hpc.stages.record import product_bytes, product_files, record_of
+from gcd_hpc.stages.record import parts_on_disk, product_bytes, product_files, record_of
 from gcd_hpc.stages.result import StageResult
-from gcd_hpc.stages.table import SEARCH, STAGES, WHOLE, Task
+from gcd_hpc.stages.table import STAGES, WHOLE, Task
 from gcd_hpc.store.copies import verify_results
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.index import RunStore
@@ -111,10 +111,20 @@ def _verify_products(
             report.found("shards", expected, got, file=files[0])
         for path in files:
             _verify_record(path, task, results[task], report)
-    for path, task in _products_on_disk(run_dir):
-        if not {task, replace(task, chunk=WHOLE)} & (state.finished.keys() | state.submitted):
-            expected = f"a line about {task.name} in {RunDirectory(run_dir).ledger.name}"
-            report.found("shards", expected, "none", file=path)
+    for path, task in uncounted(run_dir, state):
+        expected = f"a line about {task.name} in {RunDirectory(run_dir).ledger.name}"
+        report.found("shards", expected, "none", file=path)
+
+
+def uncounted(run_dir: Path, state: State) -> Iterator[tuple[Path, Task]]:
+    """Parts on disk that the ledger does not tell of, with their tasks: its end was cut off.
+
+    A part whose task was submitted may have been left by a driver that was killed.
+    """
+    told = {*state.finished, *state.submitted, *state.lost}
+    for path, task in parts_on_disk(run_dir):
+        if task not in told and replace(task, chunk=WHOLE) not in told:
+            yield path, task
 
 
 def _verify_record(path: Path, task: Task, result: StageResult, report: Report) -> None:
@@ -151,21 +161,10 @@ def _best(path: Path, result: StageResult) -> dict[int, float] | None:
     return dict(zip(different.tolist(), lowest.tolist(), strict=True))
 
 
-def _products_on_disk(run_dir: Path) -> Iterator[tuple[Path, Task]]:
-    """Parts of a run and the tasks that make them."""
-    run = RunDirectory(run_dir)
-    for path in run.search_parts():
-        yield path, Task(SEARCH, 0, part_number(path))
-    for version in run.versions():
-        for path in run.sampled_parts(version):
-            yield path, Task("sample", version, part_number(path))
-        for path in run.relaxed_parts(version):
-            yield path, Task("relax", version, part_number(path))
-
-
 def _ledger_of(run_dir: Path) -> tuple[State | None, dict[Task, StageResult]]:
     """The state of a run, and what its ledger says of each finished task."""
-    reader, told = LedgerReader(run_dir), {}
+    reader = LedgerReader(run_dir)
+    told: dict[Task, StageResult] = {}
     for event in reader.new_events():
         reader.take(event)
         if isinstance(event, Finished):

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -20,9 +20,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from gcd_hpc.errors import CheckpointError, GcdError, RunDirectoryError
 from gcd_hpc.stages.result import Count, Seconds, StageResult
-from gcd_hpc.stages.table import STAGES, WHOLE, Task
+from gcd_hpc.stages.table import SEARCH, STAGES, WHOLE, Task
 from gcd_hpc.store.parts import read_provenance
-from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.store.run_directory import RunDirectory, part_number
 
 RECORD = "task_record"
 """Name of the attribute, of the entry of a model file's header, or of the key."""
@@ -105,6 +105,18 @@ def product_files(run_dir: Path, task: Task, num_chunks: int) -> list[Path]:
 def product_bytes(run_dir: Path, task: Task, num_chunks: int) -> int:
     """Size of all files of a finished task."""
     return sum(path.stat().st_size for path in product_files(run_dir, task, num_chunks))
+
+
+def parts_on_disk(run_dir: Path) -> Iterator[tuple[Path, Task]]:
+    """Parts of a run and the tasks that make them."""
+    run = RunDirectory(run_dir)
+    for path in run.search_parts():
+        yield path, Task(SEARCH, 0, part_number(path))
+    for version in run.versions():
+        for path in run.sampled_parts(version):
+            yield path, Task("sample", version, part_number(path))
+        for path in run.relaxed_parts(version):
+            yield path, Task("relax", version, part_number(path))
 
 
 def damage(run_dir: Path, task: Task, num_chunks: int, num_bytes: int) -> str:

@@ -15,6 +15,7 @@ from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.reaper import start_time
@@ -81,6 +82,16 @@ def test_the_status_counts_what_is_done_and_at_work(write, tmp_path):
     assert record["tried"] == 2
     assert record["best"] == {"0.2": {"gb_energy_j_m2": 2.5, "source": "search"}}
     assert "2/6 tries" in record["doing"]
+
+
+def test_parts_that_a_cut_ledger_does_not_tell_of_are_mentioned(write, tmp_path):
+    part = RunDirectory(tmp_path).search_part(2)
+    write_part(part, [], {"config": ""})
+    record = write(Paused(elapsed_s=3.0))
+    assert record["uncounted"] == 1
+    console = Console(width=120, file=io.StringIO())
+    console.print(status_view(record))
+    assert "1 parts on disk that the ledger does not tell of" in console.file.getvalue()
 
 
 def test_nothing_is_at_work_in_a_campaign_without_a_driver(write, tmp_path):
