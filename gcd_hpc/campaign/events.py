@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from gcd_hpc.stages.record import first_fault
 from gcd_hpc.stages.result import Count, Seconds, StageResult
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.tasks import Plan
@@ -43,7 +44,7 @@ class Opened(_Event):
     kind: Literal["opened"] = "opened"
     plan: Plan
     token: str
-    pid: int
+    pid: Annotated[int, Field(ge=0, lt=2**31)]
     created: Seconds
     """Start of the process, seconds since the epoch."""
     host: str = ""
@@ -194,7 +195,7 @@ class LineReader:
                 return _EVENT.validate_python(_from_version_1(json.loads(line)), strict=False)
             event = _EVENT.validate_json(self._checked(line))
         except ValidationError as error:
-            raise ValueError(_first_sentence(error)) from None
+            raise ValueError(first_fault(error)) from None
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"no event: {error!r}") from None
         if isinstance(event, Opened) and event.ledger > VERSION:
@@ -210,12 +211,6 @@ class LineReader:
         if line[-_CRC_BYTES:] != b',"crc":"%08x"}' % self.crc:
             raise ValueError("a line that was changed, or that followed another one when written")
         return body
-
-
-def _first_sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(map(str, first["loc"]))
-    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from gcd_hpc.store.run_directory import RunDirectory, part_number
 
 RECORD = "task_record"
 """Name of the attribute, of the entry of a model file's header, or of the key."""
+LONGEST_FAULT = 200
+"""Letters of a message that damaged text may fill."""
 
 
 @dataclass(frozen=True)
@@ -223,9 +225,16 @@ def _of_json(path: Path) -> str | None:
 _READERS = {".h5": _of_hdf5, ".safetensors": _of_model, ".json": _of_json}
 
 
+def first_fault(error: ValidationError) -> str:
+    """The first thing that is wrong in damaged JSON, in a few printable words."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    said = "no kind of event" if first["type"].startswith("union_tag") else first["msg"]
+    text = f"{where}: {said}" if where else said
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:LONGEST_FAULT]
+
+
 def _first_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        return f"its record has no sound {where}: {first['msg']}"
+        return f"its record has no sound {first_fault(error)}"
     return (str(error).splitlines() or [""])[0] or type(error).__name__
