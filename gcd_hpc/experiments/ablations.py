@@ -148,6 +148,36 @@ def compare(workshop: Workshop, budget: AblationBudget, data_budget: BoundaryBud
     ]
     decoders = workshop.run([Task("ablation-decoder", train_decoder, (run,)) for run in learned])
 
+    sampled, relaxed = use_variants(workshop, budget, runs)
+    tried = [joined(pieces) for pieces in relaxed]
+    numbers = study_numbers(budget, found, trained, configs, tried)
+    num = budget.num_blocks * budget.block_size
+    costs: dict[str, Any] = {
+        "search": float(found["core_s"]),
+        "training": sum_of(trained.values()),
+        "decoder training": sum_of(decoders),
+        "sampling": sum_of(piece for pieces in sampled for piece in pieces),
+        "relaxation": sum_of(tried),
+        "a training step": {
+            name: float(trained[name]["core_s"]) / num_steps(budget, name) for name in MODELS
+        },
+        "sampling a candidate": {
+            row.stem: sum_of(pieces, "sampling_s") / num
+            for row, pieces in zip(VARIANTS, sampled, strict=True)
+        },
+        "relaxing a candidate": {
+            row.stem: sum_of(pieces) / num for row, pieces in zip(VARIANTS, relaxed, strict=True)
+        },
+    }
+    return Outcome(
+        numbers, costs, ablation_figure(numbers, list(costs["sampling a candidate"].values()))
+    )
+
+
+def use_variants(
+    workshop: Workshop, budget: AblationBudget, runs: list[Path]
+) -> tuple[list[list[Arrays]], list[list[Arrays]]]:
+    """Sampled and relaxed blocks of every variant."""
     blocks = [
         (row.stem, run, block)
         for row, run in zip(VARIANTS, runs, strict=True)
@@ -158,18 +188,23 @@ def compare(workshop: Workshop, budget: AblationBudget, data_budget: BoundaryBud
         for stem, run, block in blocks
     ]
     sampled = by_variant(workshop.run(samplings, on_device=True))
-    relaxed = by_variant(
-        workshop.run(
-            [
-                Task(f"ablation-relax-{stem}-{block}", relax_block, (run, block))
-                for stem, run, block in blocks
-            ]
-        )
-    )
+    relaxations = [
+        Task(f"ablation-relax-{stem}-{block}", relax_block, (run, block))
+        for stem, run, block in blocks
+    ]
+    return sampled, by_variant(workshop.run(relaxations))
 
-    tried = [joined(pieces) for pieces in relaxed]
+
+def study_numbers(
+    budget: AblationBudget,
+    found: Arrays,
+    trained: dict[str, Arrays],
+    configs: list[CampaignConfig],
+    tried: list[Arrays],
+) -> dict[str, Any]:
+    """Quality of every variant, and of every model on structures held out."""
     lowest = lowest_known([found, *tried])
-    numbers: dict[str, Any] = {
+    return {
         "near_j_m2": NEAR_J_M2,
         "lowest_known_j_m2": {
             f"{fraction:g}": energy for fraction, energy in sorted(lowest.items())
@@ -193,27 +228,6 @@ def compare(workshop: Workshop, budget: AblationBudget, data_budget: BoundaryBud
             for row, config, arrays in zip(VARIANTS, configs, tried, strict=True)
         ],
     }
-    num = budget.num_blocks * budget.block_size
-    costs: dict[str, Any] = {
-        "search": float(found["core_s"]),
-        "training": sum_of(trained.values()),
-        "decoder training": sum_of(decoders),
-        "sampling": sum_of(piece for pieces in sampled for piece in pieces),
-        "relaxation": sum_of(tried),
-        "a training step": {
-            name: float(trained[name]["core_s"]) / num_steps(budget, name) for name in MODELS
-        },
-        "sampling a candidate": {
-            row.stem: sum_of(pieces, "sampling_s") / num
-            for row, pieces in zip(VARIANTS, sampled, strict=True)
-        },
-        "relaxing a candidate": {
-            row.stem: sum_of(pieces) / num for row, pieces in zip(VARIANTS, relaxed, strict=True)
-        },
-    }
-    return Outcome(
-        numbers, costs, ablation_figure(numbers, list(costs["sampling a candidate"].values()))
-    )
 
 
 def train_models(

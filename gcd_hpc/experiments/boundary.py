@@ -109,31 +109,20 @@ def study(workshop: Workshop, budget: BoundaryBudget, withheld: bool) -> Outcome
 
     phases = tuple((phase.n_fraction, phase.gb_energy_j_m2) for phase in PHASES)
     name = "withheld" if withheld else "everything"
-    configs = [
-        model_config(base, workshop.seed + number, withheld) for number in range(budget.num_models)
-    ]
     runs = [
-        open_run(workshop.work, f"{name}-{number}", config) for number, config in enumerate(configs)
+        open_run(
+            workshop.work,
+            f"{name}-{number}",
+            model_config(base, workshop.seed + number, withheld),
+        )
+        for number in range(budget.num_models)
     ]
-    trained = workshop.run(
-        [Task(f"train-{run.name}", train_model, (run, searched, workshop.device)) for run in runs],
-        on_device=True,
-    )
-    blocks = [(run, block) for run in runs for block in range(budget.num_blocks)]
-    samples = [
-        Task(f"sample-{run.name}-{block}", sample_block, (run, block, workshop.device))
-        for run, block in blocks
+    trained, sampled, relaxed = use_models(workshop, budget, searched, runs)
+    novelties = [
+        Task(f"novelty-{run.name}", novelty, (run, budget.num_blocks, phases, TOLERANCE_J_M2))
+        for run in runs
     ]
-    sampled = joined(workshop.run(samples, on_device=True))
-    relaxed = workshop.run(
-        [Task(f"relax-{run.name}-{block}", relax_block, (run, block)) for run, block in blocks]
-    )
-    found = workshop.run(
-        [
-            Task(f"novelty-{run.name}", novelty, (run, budget.num_blocks, phases, TOLERANCE_J_M2))
-            for run in runs
-        ]
-    )
+    found = workshop.run(novelties)
 
     more, others = search_rivals(workshop, budget, base, searched)
     if withheld:
@@ -156,20 +145,31 @@ def study(workshop: Workshop, budget: BoundaryBudget, withheld: bool) -> Outcome
         "models_rate": {phase.name: rate_numbers(phase, by_model, tried) for phase in PHASES},
         "discoveries": [discovery_numbers(arrays) for arrays in found],
     }
-    costs = cost_numbers(
-        tried[SEARCH], len(data_set["status"]), trained, sampled, tried[MODEL], others
-    )
-    return Outcome(
-        numbers,
-        costs,
-        boundary_figure(
-            numbers,
-            tried[MODEL],
-            data_set,
-            found,
-            load_boundary_system(str(searched)).bulk.cohesive_ev,
-        ),
-    )
+    num_tries = len(data_set["status"])
+    costs = cost_numbers(tried[SEARCH], num_tries, trained, sampled, tried[MODEL], others)
+    cohesive_ev = load_boundary_system(str(searched)).bulk.cohesive_ev
+    figure = boundary_figure(numbers, tried[MODEL], data_set, found, cohesive_ev)
+    return Outcome(numbers, costs, figure)
+
+
+def use_models(
+    workshop: Workshop, budget: BoundaryBudget, searched: Path, runs: list[Path]
+) -> tuple[list[Arrays], Arrays, list[Arrays]]:
+    """Trainings, one a model; all sampled candidates; relaxed ones, block by block."""
+    trainings = [
+        Task(f"train-{run.name}", train_model, (run, searched, workshop.device)) for run in runs
+    ]
+    trained = workshop.run(trainings, on_device=True)
+    blocks = [(run, block) for run in runs for block in range(budget.num_blocks)]
+    samples = [
+        Task(f"sample-{run.name}-{block}", sample_block, (run, block, workshop.device))
+        for run, block in blocks
+    ]
+    sampled = joined(workshop.run(samples, on_device=True))
+    relaxations = [
+        Task(f"relax-{run.name}-{block}", relax_block, (run, block)) for run, block in blocks
+    ]
+    return trained, sampled, workshop.run(relaxations)
 
 
 def search_data_set(workshop: Workshop, base: CampaignConfig) -> tuple[Path, Arrays]:

@@ -73,23 +73,7 @@ def draw_energies(
             lw=0,
             label=f"training: {withheld[0]:g} to {withheld[1]:g} J/m$^2$",
         )
-    for phase in PHASES:
-        axes.hlines(
-            phase.gb_energy_j_m2,
-            phase.n_fraction - 0.045,
-            phase.n_fraction + 0.045,
-            colors="k",
-            lw=1.2,
-            zorder=1,
-        )
-        axes.annotate(
-            phase.name,
-            (phase.n_fraction, phase.gb_energy_j_m2),
-            (0, -4),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-        )
+    _draw_published(axes)
     for arrays, name, colour, side, size in (
         (search, "search", SEARCH_BLUE, -1, 14),
         (model, "diffusion model", MODEL_RED, 1, 7),
@@ -118,6 +102,16 @@ def draw_energies(
         )
     axes.set(xlabel="[n]", ylabel="GB energy (J/m$^2$)", ylim=(2.2, top), xticks=np.arange(10) / 10)
     axes.legend(loc="upper left", frameon=True, framealpha=0.9, fontsize=8)
+
+
+def _draw_published(axes: Axes) -> None:
+    """The published energy of each phase as a short line with its name."""
+    for phase in PHASES:
+        n, energy = phase.n_fraction, phase.gb_energy_j_m2
+        axes.hlines(energy, n - 0.045, n + 0.045, colors="k", lw=1.2, zorder=1)
+        axes.annotate(
+            phase.name, (n, energy), (0, -4), textcoords="offset points", ha="center", va="top"
+        )
 
 
 def _hull(arrays: Arrays) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

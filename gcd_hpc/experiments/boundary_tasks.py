@@ -81,10 +81,8 @@ def train_model(run_dir: Path, searched: Path, device: str, report: Report) -> A
         n_fraction and gb_energy_j_m2 of the training set, (M,); validation_loss and sha256 of the
         model.
     """
-    setting, chosen_path = (
-        load_boundary_system(str(run_dir)),
-        RunDirectory(run_dir).training_set(VERSION),
-    )
+    setting = load_boundary_system(str(run_dir))
+    chosen_path = RunDirectory(run_dir).training_set(VERSION)
     if not chosen_path.exists():
         chosen_path.parent.mkdir(parents=True, exist_ok=True)
         write_part(
@@ -112,10 +110,8 @@ def sample_block(run_dir: Path, block: int, device: str, report: Report) -> Arra
     """Make the candidates of one chunk: random streams of their own, so a repetition of the
     experiment.
     """
-    path, config = (
-        RunDirectory(run_dir).sampled_part(VERSION, block),
-        load_boundary_system(str(run_dir)).config,
-    )
+    path = RunDirectory(run_dir).sampled_part(VERSION, block)
+    config = load_boundary_system(str(run_dir)).config
     if not path.exists():
         indices = chunk_indices(config.sampling.num_candidates, config.sampling.chunk_size, block)
         write_part(
@@ -155,14 +151,17 @@ def search_more(
     return to_arrays(reported(rows, stop - start, report))
 
 
+def with_training_set(run_dir: Path) -> tuple[BoundarySystem, list[Candidate]]:
+    """The system of a run, and the structures that its model learned from."""
+    learnt = read_part(RunDirectory(run_dir).training_set(VERSION))
+    return load_boundary_system(str(run_dir)), learnt
+
+
 def search_at_known_registries(run_dir: Path, start: int, stop: int, report: Report) -> Arrays:
     """Tries of a search without dynamics whose grains sit as in the training structures, drawn as
     often as training draws them.
     """
-    setting, learnt = (
-        load_boundary_system(str(run_dir)),
-        read_part(RunDirectory(run_dir).training_set(VERSION)),
-    )
+    setting, learnt = with_training_set(run_dir)
     weights = low_energy_weights(
         np.array([row.gb_energy_j_m2 for row in learnt]), setting.config.selection.preference_j_m2
     )
@@ -188,10 +187,7 @@ def relax_varied(
     """Training structures as they are, rattled, or with atoms put in or taken out and rattled; each
     relaxed.
     """
-    setting, learnt = (
-        load_boundary_system(str(run_dir)),
-        read_part(RunDirectory(run_dir).training_set(VERSION)),
-    )
+    setting, learnt = with_training_set(run_dir)
 
     def begun(index: int) -> Candidate:
         rng = generator(
@@ -251,19 +247,11 @@ def relax_rows(
     """Relax structures as a model's candidates are: screened against the lowest energies of the
     training set.
     """
-    worth, child = (
-        ScreenWindow(
-            setting.config.relaxation.screen_window_j_m2, lowest_learned(run_dir, VERSION)
-        ),
-        worker_child(str(run_dir)),
-    )
-    return to_arrays(
-        reported(
-            (relax_candidate(setting, child, row, worth, run_dir=run_dir) for row in rows),
-            num,
-            report,
-        )
-    )
+    window = setting.config.relaxation.screen_window_j_m2
+    worth = ScreenWindow(window, lowest_learned(run_dir, VERSION))
+    child = worker_child(str(run_dir))
+    relaxed = (relax_candidate(setting, child, row, worth, run_dir=run_dir) for row in rows)
+    return to_arrays(reported(relaxed, num, report))
 
 
 def reported(rows: Iterable[Candidate], num: int, report: Report) -> Iterator[Candidate]:
@@ -304,10 +292,7 @@ def novelty(
         training_spread: median distance of the training structures from their nearest neighbours in
             the set.
     """
-    setting, learnt = (
-        load_boundary_system(str(run_dir)),
-        read_part(RunDirectory(run_dir).training_set(VERSION)),
-    )
+    setting, learnt = with_training_set(run_dir)
     marks = [boundary_fingerprint(setting, row) for row in learnt]
     spread = [
         min((distance(mark, other) for other in marks if other is not mark), default=np.nan)
@@ -386,10 +371,8 @@ def lowest_structure(run_dir: Path, num_chunks: int, reach: float, report: Repor
         positions (N, 3) in the box that is left, lengths (3,), misfit (N,): distance of each atom
             from the nearest site of its grain; Å; gb_energy_j_m2.
     """
-    setting, parts = (
-        load_boundary_system(str(run_dir)),
-        [RunDirectory(run_dir).search_part(chunk) for chunk in range(num_chunks)],
-    )
+    setting = load_boundary_system(str(run_dir))
+    parts = [RunDirectory(run_dir).search_part(chunk) for chunk in range(num_chunks)]
     columns = columns_of(parts)
     energies = np.where(columns["status"] == "ok", columns["gb_energy_j_m2"], np.inf)
     best = [row for part in parts for row in read_part(part)][int(energies.argmin())]

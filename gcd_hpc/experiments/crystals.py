@@ -5,7 +5,6 @@ Fig. 1, 4 and S.2 of Lei et al. (2024) show the same models and the same cells: 
 budget and seed.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,21 @@ from gcd_hpc.experiments import particles
 from gcd_hpc.experiments.boundary import BUDGETS, base_config, count_chunks, search_data_set
 from gcd_hpc.experiments.boundary_figures import SHOWN_A
 from gcd_hpc.experiments.boundary_tasks import lowest_structure
-from gcd_hpc.experiments.crystal_figures import Curves, Panel, draw_cells, draw_order, draw_voxels
-from gcd_hpc.experiments.lattice_fit import LatticeFit, fit_lattice
+from gcd_hpc.experiments.crystal_figures import Panel, draw_cells, draw_order, draw_voxels
+from gcd_hpc.experiments.crystal_numbers import (
+    BOX,
+    GOOD_RMSD,
+    best_sampler,
+    curve,
+    curves,
+    describe,
+    ideal_order,
+    split,
+    typical,
+)
+from gcd_hpc.experiments.lattice_fit import fit_lattice
 from gcd_hpc.experiments.outcome import Outcome
 from gcd_hpc.experiments.voxel_crystals import (
-    CELLS,
     LATTICES,
     Lattice,
     VoxelConfig,
@@ -34,22 +43,12 @@ from gcd_hpc.experiments.voxel_crystals import (
 )
 from gcd_hpc.experiments.work import Arrays, Task, Workshop
 from gcd_hpc.learning.boundary import load_boundary_system
-from gcd_hpc.structures.analysis import rdf, steinhardt
 from gcd_hpc.structures.lattices import cubic_lattice
 from gcd_hpc.structures.periodic import wrap
 
 Array = NDArray[np.float64]
 
-BOX = (float(CELLS), float(CELLS), float(CELLS))
-NEIGHBORS: dict[Lattice, int] = {"sc": 6, "bcc": 8, "fcc": 12}
 SAMPLERS: tuple[SamplerKind, ...] = ("ode", "sde", "restart")
-NUM_SHOWN = 10
-"""Cells in the curves and points of a figure, as in the paper; the numbers are of all cells."""
-GOOD_RMSD = 0.02
-"""Lattice constants."""
-_REACH = 1.8
-"""Lattice constants within which every atom has its neighbours and the RDF is drawn."""
-_NUM_BINS = 180
 _PARTICLE_INDEX = 10
 """Of the random starts of the first lattice and sampler; the particle models themselves have the
 indices before it.
@@ -90,23 +89,17 @@ def fig4(workshop: Workshop) -> Outcome:
     crystals.
     """
     budget = budget_of(workshop)
-    trainings = workshop.run(
-        [
-            training(workshop, lattice)
-            for lattice in LATTICES
-            for training in (voxel_training, particle_training)
-        ],
-        True,
-    )
-    sampled = workshop.run(
-        [voxel_cells(workshop, lattice) for lattice in LATTICES]
-        + [
-            particle_cells(workshop, lattice, sampler)
-            for lattice in LATTICES
-            for sampler in SAMPLERS
-        ],
-        True,
-    )
+    tasks = [
+        training(workshop, lattice)
+        for lattice in LATTICES
+        for training in (voxel_training, particle_training)
+    ]
+    trainings = workshop.run(tasks, True)
+    samplings = [voxel_cells(workshop, lattice) for lattice in LATTICES]
+    samplings += [
+        particle_cells(workshop, lattice, sampler) for lattice in LATTICES for sampler in SAMPLERS
+    ]
+    sampled = workshop.run(samplings, True)
     numbers: dict[str, Any] = {"num_cells": budget.num_cells, "good_rmsd_a": GOOD_RMSD}
     costs: dict[str, float] = {}
     rows = []
@@ -130,15 +123,7 @@ def fig4(workshop: Workshop) -> Outcome:
             },
             "training": {"voxel": curve(voxel), "particle": curve(particle)},
         }
-        costs |= {
-            f"training_voxel_{lattice}": float(voxel["core_s"]),
-            f"training_particle_{lattice}": float(particle["core_s"]),
-        }
-        costs |= {f"sampling_voxel_{lattice}": float(from_voxels["core_s"])}
-        costs |= {
-            f"sampling_particle_{lattice}_{sampler}": float(result["core_s"])
-            for sampler, result in from_particles.items()
-        }
+        costs |= lattice_costs(lattice, voxel, particle, from_voxels, from_particles)
         shown = best_sampler(described)
         cells = {
             "voxel": split(from_voxels),
@@ -150,6 +135,24 @@ def fig4(workshop: Workshop) -> Outcome:
         for kind in ("training", "sampling")
     }
     return Outcome(numbers, costs, draw_order(rows))
+
+
+def lattice_costs(
+    lattice: Lattice,
+    voxel: Arrays,
+    particle: Arrays,
+    from_voxels: Arrays,
+    from_particles: dict[SamplerKind, Arrays],
+) -> dict[str, float]:
+    """Core-seconds of the trainings and samplings of one crystal."""
+    return {
+        f"training_voxel_{lattice}": float(voxel["core_s"]),
+        f"training_particle_{lattice}": float(particle["core_s"]),
+        f"sampling_voxel_{lattice}": float(from_voxels["core_s"]),
+    } | {
+        f"sampling_particle_{lattice}_{sampler}": float(result["core_s"])
+        for sampler, result in from_particles.items()
+    }
 
 
 def fig1(workshop: Workshop) -> Outcome:
@@ -274,131 +277,6 @@ def evaluations(workshop: Workshop, lattice: Lattice, sampler: SamplerKind) -> i
     """How often the particle model is asked for each cell."""
     process = Exploding(particles.particle_config(lattice, workshop.budget).max_sigma)
     return num_evaluations(process, sampler, dict(budget_of(workshop).sampler_steps)[sampler])
-
-
-def split(sampled: Arrays) -> list[Array]:
-    """Positions of each cell that ``sample_voxels`` made."""
-    return np.split(sampled["positions"], np.cumsum(sampled["num_atoms"])[:-1])
-
-
-def describe(cells: list[Array], lattice: Lattice) -> dict[str, Any]:
-    """Numbers of atoms, distances from the best-fitting lattice, defects and bond order of cells;
-    lengths in lattice constants.
-
-    "num_recovered" cells have one atom within 0.1 nearest-neighbour distances of every site and no
-    other atoms, "num_good" ones also an RMSD below 0.02 a.
-    """
-    ideal = crystal_cell(lattice)
-    fits = [fit_lattice(cell, ideal, BOX) for cell in cells]
-    rmsd, worst = np.array([fit.rmsd for fit in fits]), np.array([fit.worst for fit in fits])
-    recovered = np.array([is_recovered(fit) for fit in fits])
-    return {
-        "num_exact": sum(len(cell) == len(ideal) for cell in cells),
-        "num_recovered": int(recovered.sum()),
-        "num_good": int((recovered & (rmsd < GOOD_RMSD)).sum()),
-        "num_atoms": {
-            str(number): count
-            for number, count in sorted(Counter(len(cell) for cell in cells).items())
-        },
-        "rmsd_a": {"mean": rmsd.mean(), "max": rmsd.max()},
-        "worst_atom_a": {"median": np.median(worst), "max": worst.max()},
-        "defects_per_cell": {
-            "displaced": np.mean([fit.num_displaced for fit in fits]),
-            "missing": np.mean([fit.num_missing for fit in fits]),
-            "extra": np.mean([fit.num_extra for fit in fits]),
-        },
-        "q4": bond_order(cells, lattice, 4),
-        "q6": bond_order(cells, lattice, 6),
-    }
-
-
-def is_recovered(fit: LatticeFit) -> bool:
-    return fit.num_displaced + fit.num_missing + fit.num_extra == 0
-
-
-def bond_order(cells: list[Array], lattice: Lattice, order: int) -> dict[str, float]:
-    """Mean over all atoms, their standard deviation, and the mean's difference from the ideal
-    crystal.
-    """
-    values = np.concatenate([order_of(cell, lattice, order) for cell in cells])
-    if not len(values):
-        return {"mean": np.nan, "std": np.nan, "deviation_percent": np.nan}
-    ideal = ideal_order(lattice, order)
-    return {
-        "mean": float(values.mean()),
-        "std": float(values.std()),
-        "deviation_percent": float(100 * (values.mean() / ideal - 1)),
-    }
-
-
-def ideal_order(lattice: Lattice, order: int) -> float:
-    return float(order_of(crystal_cell(lattice), lattice, order).mean())
-
-
-def order_of(cell: Array, lattice: Lattice, order: int) -> Array:
-    return (
-        steinhardt(cell, BOX, order, NEIGHBORS[lattice], reach=_REACH) if len(cell) else np.empty(0)
-    )
-
-
-def best_sampler(described: dict[SamplerKind, dict[str, Any]]) -> SamplerKind:
-    """The particle model at its best: most cells recovered, then fewest empty sites."""
-    return max(
-        described,
-        key=lambda name: (
-            described[name]["num_recovered"],
-            -described[name]["defects_per_cell"]["missing"],
-        ),
-    )
-
-
-def curve(training: Arrays) -> dict[str, Any]:
-    """What a training says of itself, without its costs: losses are means over a hundredth of the
-    steps each.
-    """
-    values = {name: array for name, array in training.items() if name != "core_s"}
-    if len(values["loss"]) > 100:
-        chunks = np.array_split(values["loss"], 100)
-        values |= {
-            "loss": np.array([chunk.mean() for chunk in chunks]),
-            "steps": np.cumsum([len(chunk) for chunk in chunks]),
-        }
-    return values
-
-
-def curves(lattice: Lattice, cells: dict[str, list[Array]], particle: Arrays) -> Curves:
-    """RDF (mean) and bond order (of each atom) of the first cells of each model and of the ideal
-    crystal; the particle model's loss.
-    """
-    shown = {name: some[:NUM_SHOWN] for name, some in cells.items()} | {
-        "ideal": [crystal_cell(lattice)]
-    }
-    radial, order = {}, {}
-    for name, some in shown.items():
-        radii = (np.arange(_NUM_BINS) + 0.5) * _REACH / _NUM_BINS
-        radial[name] = (
-            radii,
-            np.mean(
-                [rdf(cell, BOX, _REACH, _NUM_BINS)[1] if len(cell) else 0 * radii for cell in some],
-                axis=0,
-            ),
-        )
-        order[name] = np.concatenate(
-            [
-                np.stack([order_of(cell, lattice, 4), order_of(cell, lattice, 6)], axis=1)
-                for cell in some
-            ]
-        )
-    return Curves(lattice.upper(), radial, order, (particle["steps"], particle["loss"]))
-
-
-def typical(cells: list[Array], lattice: Lattice) -> Array:
-    """The cell whose number of defects is the median of all."""
-    fits = [fit_lattice(cell, crystal_cell(lattice), BOX) for cell in cells]
-    order = np.argsort(
-        [fit.num_displaced + fit.num_missing + fit.num_extra for fit in fits], kind="stable"
-    )
-    return cells[order[len(order) // 2]]
 
 
 def boundary_panel(workshop: Workshop) -> tuple[Panel, Arrays]:

@@ -12,14 +12,9 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from gcd_hpc.experiments.carbon import (
-    CELLS,
-    NUM_ATOMS,
-    QUICK,
-    mean_rdf,
     orientations,
     perfect_diamond,
     quench_block,
-    rdf_difference,
     study_carbon,
 )
 from gcd_hpc.experiments.carbon_bonds import (
@@ -31,6 +26,8 @@ from gcd_hpc.experiments.carbon_bonds import (
     is_tetrahedral,
     on_diamond_sites,
 )
+from gcd_hpc.experiments.carbon_budget import CELLS, NUM_ATOMS, QUICK
+from gcd_hpc.experiments.carbon_numbers import mean_rdf, rdf_difference
 from gcd_hpc.experiments.outcome import plain
 from gcd_hpc.experiments.quench import MeltQuench
 from gcd_hpc.experiments.work import Workshop

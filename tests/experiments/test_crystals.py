@@ -10,21 +10,23 @@ import pytest
 
 from gcd_hpc.experiments import crystals, particles
 from gcd_hpc.experiments.boundary import BoundaryBudget
-from gcd_hpc.experiments.crystals import (
+from gcd_hpc.experiments.crystal_numbers import (
     BOX,
-    QUICK,
-    SAMPLERS,
-    CrystalBudget,
     best_sampler,
     curve,
     describe,
+    ideal_order,
+    split,
+    typical,
+)
+from gcd_hpc.experiments.crystals import (
+    QUICK,
+    SAMPLERS,
+    CrystalBudget,
     fig1,
     fig4,
     figS2,
-    ideal_order,
     panel,
-    split,
-    typical,
 )
 from gcd_hpc.experiments.outcome import plain
 from gcd_hpc.experiments.voxel_crystals import LATTICES, VoxelConfig, crystal_cell

@@ -1,0 +1,88 @@
+"""What the experiment on carbon consists of: structures, training and sampling at two budgets."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from gcd_hpc.diffusion.exploding import SamplerKind
+from gcd_hpc.experiments.particles import ParticleConfig
+from gcd_hpc.experiments.quench import MeltQuench
+
+Form = Literal["amorphous", "diamond"]
+
+CELLS = 3
+"""Conventional cells of diamond along each edge: 216 atoms, as many as the amorphous structures
+have.
+"""
+NUM_ATOMS = 8 * CELLS**3
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a model starts from: a uniform random cell (sigma is None), or diamond with normal
+    displacements of sigma in Å.
+    """
+
+    name: str
+    form: Form
+    sigma: float | None
+
+
+@dataclass(frozen=True)
+class CarbonBudget:
+    """Structures, training and sampling."""
+
+    num_training: int
+    num_held_out: int
+    num_blocks: int
+    """Tasks that the melt-quenches are spread over."""
+    programme: MeltQuench
+    models: dict[Form, ParticleConfig]
+    sampler: SamplerKind
+    num_sampling_steps: int
+    num_generated: int
+    cases: tuple[Case, ...]
+
+
+# k = 0.8 Å and a cutoff of 3.0 Å after Kwon et al. (arXiv 2312.05472).
+_SMALL = ParticleConfig(
+    cutoff=3.0,
+    max_sigma=0.8,
+    width=64,
+    num_layers=4,
+    num_steps=18_000,
+    batch_size=1,
+    learning_rate=3e-3,
+)
+_LARGE = replace(
+    _SMALL, width=200, num_layers=5, num_steps=50_000, batch_size=16, learning_rate=5e-4
+)
+CASES = (
+    Case("amorphous-random", "amorphous", None),
+    *(Case(f"diamond-{sigma}", "diamond", sigma) for sigma in (0.1, 0.2, 0.3, 0.5, 0.8)),
+    Case("diamond-random", "diamond", None),
+)
+QUICK = CarbonBudget(
+    num_training=20,
+    num_held_out=4,
+    num_blocks=4,
+    programme=MeltQuench(),
+    models={
+        "amorphous": _SMALL,
+        "diamond": replace(_SMALL, num_steps=4500, batch_size=2, learning_rate=1e-3),
+    },
+    sampler="sde",
+    num_sampling_steps=200,
+    num_generated=10,
+    cases=CASES,
+)
+FULL = CarbonBudget(
+    num_training=120,
+    num_held_out=20,
+    num_blocks=20,
+    programme=MeltQuench(quench_steps=50_000),
+    models={"amorphous": _LARGE, "diamond": _LARGE},
+    sampler="sde",
+    num_sampling_steps=1_000,
+    num_generated=10,
+    cases=CASES,
+)
