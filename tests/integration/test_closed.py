@@ -16,6 +16,8 @@ import pytest
 
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
 ROOT = Path(__file__).parents[2]
+RUN = "r (1) 'ü' [日本]"
+"""A name that shells and LAMMPS would take apart."""
 SMALL = [
     *["search.num_tries=24", "search.chunk_size=12", "search.md.probability=0", "budget.rounds=1"],
     *["training.num_steps=30", "sampling.num_candidates=4", "sampling.chunk_size=2"],
@@ -46,7 +48,7 @@ def seen(tmp_path_factory) -> Seen:
         (work / f"{name}.py").write_text(f"open({str(seen.folder / 'executed')!r}, 'a').write('x')")
     line = [
         str(Path(sys.executable).with_name("gcd-hpc")),
-        *["campaign", str(ROOT / "campaigns" / "smoke.yaml"), "--run-dir", "run"],
+        *["campaign", str(ROOT / "campaigns" / "smoke.yaml"), "--run-dir", RUN],
         *(word for setting in SMALL for word in ("--set", setting)),
     ]
     with open(seen.folder / "output", "w") as output:
