@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 from gcd_hpc.campaign.driver import run_campaign
-from gcd_hpc.config.loader import load_site
+from gcd_hpc.workers.allocation import site_here
 from tests.campaign.conftest import TOY_MODULES, make_config, toy_prepare
 
 if __name__ == "__main__":
-    site = load_site(sys.argv[1] if sys.argv[1] != "detected" else None)
+    site = site_here(sys.argv[1] if sys.argv[1] != "detected" else None)
     spread = {"train": "tests.slurm.spread_train", "sample": "tests.slurm.spread_sample"}
     outcome = run_campaign(
         make_config(),

@@ -1,8 +1,10 @@
 import pickle
+import shutil
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -11,7 +13,7 @@ from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import LaunchError
 from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.backend import PausedError, ProcessLostError
-from gcd_hpc.workers.launch import find_mpiexec, run
+from gcd_hpc.workers.launch import find_mpiexec, local_mpiexec, run
 from gcd_hpc.workers.lines import launch_environment, sample_line, train_line
 from gcd_hpc.workers.nodes import NodeSet
 
@@ -232,3 +234,22 @@ def test_the_error_survives_pickling():
 def test_a_line_that_cannot_be_started_is_an_error(tmp_path):
     with pytest.raises(LaunchError, match="cannot be started"):
         run([str(tmp_path / "nothing")], tmp_path / "log", {})
+
+
+def test_a_launch_that_wrote_nothing_on_a_full_disk_says_that_it_is_full(tmp_path, monkeypatch):
+    with pytest.raises(LaunchError, match=r"exit code 1; it wrote nothing to .*log$"):
+        run(python("import sys; sys.exit(1)"), tmp_path / "log", {})
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(LaunchError, match=r"exit code 1; no space is left on the device of .*log$"):
+        run(python("import sys; sys.exit(1)"), tmp_path / "log", {})
+
+
+@pytest.mark.mpi
+def test_a_lost_rank_of_gforker_is_noticed_although_it_ends_with_exit_code_0(tmp_path):
+    launcher = local_mpiexec(find_mpiexec())
+    assert launcher.endswith(".gforker")
+    code = (
+        "import os, time; os.environ['PMI_RANK'] == '1' and os.kill(os.getpid(), 9); time.sleep(9)"
+    )
+    with pytest.raises(ProcessLostError, match="a process of the launch was killed"):
+        run([launcher, "-n", "2", *python(code)], tmp_path / "log", {})
