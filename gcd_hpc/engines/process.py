@@ -35,7 +35,7 @@ class OutOfTimeError(SimulationError):
 
 
 class LammpsProcess:
-    """A process that is being started; the first message from it says that it is ready."""
+    """A process that runs ``lammps_worker``. Its first message says that LAMMPS is loaded."""
 
     def __init__(self, potential: Potential) -> None:
         self._scratch = Scratch()
@@ -62,7 +62,8 @@ class LammpsProcess:
         return self._process.poll() is None
 
     def send(self, message: bytes) -> None:
-        """
+        """Hand the process a message.
+
         Raises:
             SimulationError: if the process has ended, with how it did.
         """

@@ -14,7 +14,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines import child
+from gcd_hpc.engines.process import LammpsProcess
 from gcd_hpc.stages import search
 from gcd_hpc.store.schema import Candidate
 
@@ -38,27 +39,31 @@ def poison_of(index: int) -> str | None:
 
 def search_chunk(run_dir: str, chunk: int) -> dict:
     """A chunk of the real search, poisoned."""
-    real_relax, real_send = search.relax_candidate, LammpsChild._send
+    real_relax, real_send = search.relax_candidate, LammpsProcess.send
     marks = Path(run_dir) / f"finished-{os.getpid()}"
     waiting: list[signal.Signals] = []
 
-    def relax(setting, child, candidate: Candidate, worth, anneal, folder) -> Candidate:
+    def relax(setting, lammps, candidate: Candidate, worth, anneal, folder) -> Candidate:
         kind = poison_of(candidate.index)
         waiting[:] = [SIGNALS[kind]] if kind in SIGNALS else []
-        row = real_relax(setting, child, poisoned(candidate, kind), worth, anneal, folder)
+        row = real_relax(setting, lammps, poisoned(candidate, kind), worth, anneal, folder)
         with marks.open("a") as file:
             file.write(f"{time.monotonic()}\n")
         return row
 
-    def send(child: LammpsChild, message: bytes) -> None:
-        real_send(child, message)
-        if waiting:
-            assert child.pid is not None
-            os.kill(child.pid, waiting.pop())
+    def send(process: LammpsProcess, message: bytes) -> None:
+        """A crash is not tried again; what hangs hangs at the second try as well."""
+        real_send(process, message)
+        for number in waiting:
+            os.kill(process.pid, number)
 
     with marks.open("a") as file:
         file.write(f"{time.monotonic()}\n")
-    with patch.object(search, "relax_candidate", relax), patch.object(LammpsChild, "_send", send):
+    with (
+        patch.object(search, "relax_candidate", relax),
+        patch.object(LammpsProcess, "send", send),
+        patch.object(child, "PATIENCE", 1.0),
+    ):
         return search.search_chunk(run_dir, chunk)
 
 
