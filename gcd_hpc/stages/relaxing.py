@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 
 from gcd_hpc.engines.child import Anneal, LammpsChild
-from gcd_hpc.engines.relaxation import relax_boundary
+from gcd_hpc.engines.relaxation import Relaxed, relax_boundary
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT, set_aside
@@ -88,6 +88,12 @@ def relax_candidate(
             mark_as_bug(run_dir, candidate, error, atoms), relax_s=time.perf_counter() - started
         )
     worth.learn(relaxed.n_index, relaxed.gb_energy_j_m2)
+    return _relaxed_row(setting, candidate, relaxed, time.perf_counter() - started)
+
+
+def _relaxed_row(
+    setting: BoundarySystem, candidate: Candidate, relaxed: Relaxed, seconds: float
+) -> Candidate:
     return replace(
         candidate,
         status="ok",
@@ -104,7 +110,7 @@ def relax_candidate(
         stop_reason=relaxed.stop_reason,
         evaluations=relaxed.evaluations,
         max_force_ev_a=relaxed.max_force,
-        relax_s=time.perf_counter() - started,
+        relax_s=seconds,
         positions=relaxed.positions,
         energies_ev=relaxed.energies,
     )

@@ -117,8 +117,7 @@ class Candidate:
     status: Annotated[
         Status,
         Field(
-            "status",
-            "sampled (not relaxed yet), ok, invalid (refused before relaxation) or failed",
+            "status", "sampled (not relaxed yet), ok, invalid (refused before relaxation) or failed"
         ),
     ]
     reason: Annotated[str, Field("reason", "why it is invalid or failed")] = ""
@@ -126,8 +125,8 @@ class Candidate:
         str,
         Field(
             "class of failure",
-            "class of a failure: physics (LAMMPS could not relax it) or bug (set aside in "
-            "quarantine)",
+            "class of a failure: physics (LAMMPS could not relax it, or not to a boundary of the "
+            "crystal) or bug (set aside in quarantine)",
             since=2,
             labels=FAILURES,
         ),
@@ -142,29 +141,16 @@ class Candidate:
         ),
     ] = NAN3
     registry_relaxed: Annotated[
-        Vector,
-        Field(
-            "registry",
-            "the same after relaxation",
-            "Å",
-            shape=(3,),
-        ),
+        Vector, Field("registry", "the same after relaxation", "Å", shape=(3,))
     ] = NAN3
     target_energy_j_m2: Annotated[
         float,
         Field(
-            "target E_gb",
-            "boundary energy that the model was asked for; NaN = not asked",
-            "J/m^2",
+            "target E_gb", "boundary energy that the model was asked for; NaN = not asked", "J/m^2"
         ),
     ] = NAN
     target_n_fraction: Annotated[
-        float,
-        Field(
-            "target [n]",
-            "[n] that the model was asked for; NaN = not asked",
-            "1",
-        ),
+        float, Field("target [n]", "[n] that the model was asked for; NaN = not asked", "1")
     ] = NAN
     num_atoms: Annotated[int, Field("atoms", "number of atoms N", "1")] = 0
     n_fraction: Annotated[float, Field("[n]", "[n] = (N mod N_plane) / N_plane", "1")] = NAN
@@ -183,20 +169,12 @@ class Candidate:
         ),
     ] = NAN
     screen_gb_energy_j_m2: Annotated[
-        float,
-        Field(
-            "E_gb of the screen",
-            "the same after the loose first relaxation",
-            "J/m^2",
-        ),
+        float, Field("E_gb of the screen", "the same after the loose first relaxation", "J/m^2")
     ] = NAN
     score_gb_energy_j_m2: Annotated[
         float,
         Field(
-            "score",
-            "boundary energy by which candidates queue for relaxation",
-            "J/m^2",
-            since=2,
+            "score", "boundary energy by which candidates queue for relaxation", "J/m^2", since=2
         ),
     ] = NAN
     excess_volume_a: Annotated[float, Field("excess volume", "excess volume per area", "Å")] = NAN
@@ -220,12 +198,7 @@ class Candidate:
         ),
     ] = 0.0
     closest_pair_a: Annotated[
-        float,
-        Field(
-            "closest pair",
-            "shortest distance between two atoms before relaxation",
-            "Å",
-        ),
+        float, Field("closest pair", "shortest distance between two atoms before relaxation", "Å")
     ] = NAN
     preset: Annotated[
         str,
@@ -236,45 +209,21 @@ class Candidate:
         ),
     ] = ""
     converged: Annotated[
-        bool,
-        Field(
-            "converged",
-            "the last relaxation met its tolerances",
-            "1",
-        ),
+        bool, Field("converged", "the last relaxation met its tolerances", "1")
     ] = False
     stop_reason: Annotated[
-        str,
-        Field(
-            "stop reason",
-            "why the minimiser stopped, in its own words",
-        ),
+        str, Field("stop reason", "why the minimiser stopped, in its own words")
     ] = ""
     evaluations: Annotated[
-        int,
-        Field(
-            "force evaluations",
-            "force evaluations of all relaxations",
-            "1",
-        ),
+        int, Field("force evaluations", "force evaluations of all relaxations", "1")
     ] = 0
     max_force_ev_a: Annotated[
-        float,
-        Field(
-            "largest force",
-            "largest force component on a free atom at the end",
-            "eV/Å",
-        ),
+        float, Field("largest force", "largest force component on a free atom at the end", "eV/Å")
     ] = NAN
     sample_s: Annotated[float, Field("time to make", "time to make the structure", "s")] = NAN
     relax_s: Annotated[float, Field("time to relax", "time to relax it", "s")] = NAN
     cohesive_ev: Annotated[
-        float,
-        Field(
-            "cohesive energy",
-            "energy per atom of the bulk crystal",
-            "eV",
-        ),
+        float, Field("cohesive energy", "energy per atom of the bulk crystal", "eV")
     ] = NAN
     area_a2: Annotated[float, Field("area", "area of the boundary plane", "Å^2")] = NAN
     surface_depth_a: Annotated[
@@ -298,11 +247,7 @@ class Candidate:
         ),
     ] = 0
     model_sha256: Annotated[
-        str,
-        Field(
-            "model",
-            "content of the model's weights; empty for the search",
-        ),
+        str, Field("model", "content of the model's weights; empty for the search")
     ] = ""
     potential_sha256: Annotated[str, Field("potential", "content of the potential")] = ""
     run: Annotated[
@@ -317,20 +262,13 @@ class Candidate:
     cell: Annotated[
         Vector,
         Field(
-            "cell",
-            "edges of the orthorhombic box; periodic in x and y, open in z",
-            "Å",
-            shape=(3,),
+            "cell", "edges of the orthorhombic box; periodic in x and y, open in z", "Å", shape=(3,)
         ),
     ] = NAN3
     unrelaxed_positions: Annotated[
         np.ndarray,
         Field(
-            "position before relaxation",
-            "atoms before relaxation",
-            "Å",
-            shape=(3,),
-            per_atom=True,
+            "position before relaxation", "atoms before relaxation", "Å", shape=(3,), per_atom=True
         ),
     ] = dataclasses.field(default_factory=_no_atoms)
     positions: Annotated[
@@ -345,12 +283,7 @@ class Candidate:
     ] = dataclasses.field(default_factory=_no_atoms)
     energies_ev: Annotated[
         np.ndarray,
-        Field(
-            "energy of an atom",
-            "energy of each atom after relaxation",
-            "eV",
-            per_atom=True,
-        ),
+        Field("energy of an atom", "energy of each atom after relaxation", "eV", per_atom=True),
     ] = dataclasses.field(default_factory=_no_atoms)
 
     def __post_init__(self) -> None:

@@ -127,6 +127,23 @@ def physical_fault(
             f"two relaxed atoms are {closest:.3f} Å apart, less than {MIN_PAIR:g} of the crystal's"
             f" nearest-neighbour distance of {nearest_neighbor:.3f} Å"
         )
+    if fault := _energy_fault(energies_ev, cohesive_ev):
+        return fault
+    if gb_energy_j_m2 < MIN_GB_ENERGY_J_M2:
+        return (
+            f"the boundary energy of {gb_energy_j_m2:.4f} J/m^2 is below"
+            f" {MIN_GB_ENERGY_J_M2:g} J/m^2, so the crystal is not the stable one any more"
+        )
+    low, high = MIN_EXCESS_VOLUME * nearest_neighbor, MAX_EXCESS_VOLUME * nearest_neighbor
+    if excess_volume_a < low or excess_volume_a > high:
+        return (
+            f"the excess volume of {excess_volume_a:.2f} Å is not between {low:.2f} and"
+            f" {high:.2f} Å"
+        )
+    return ""
+
+
+def _energy_fault(energies_ev: NDArray[np.float64], cohesive_ev: float) -> str:
     mean, scale = float(energies_ev.mean()), abs(cohesive_ev)
     if abs(mean - cohesive_ev) > MAX_DEVIATION * scale:
         return (
@@ -138,17 +155,6 @@ def physical_fault(
         return (
             f"the energies of single atoms reach from {lowest:.2f} to {highest:.2f} eV, beyond"
             f" what the crystal's {cohesive_ev:.2f} eV allows"
-        )
-    if gb_energy_j_m2 < MIN_GB_ENERGY_J_M2:
-        return (
-            f"the boundary energy of {gb_energy_j_m2:.4f} J/m^2 is below"
-            f" {MIN_GB_ENERGY_J_M2:g} J/m^2, so the crystal is not the stable one any more"
-        )
-    low, high = MIN_EXCESS_VOLUME * nearest_neighbor, MAX_EXCESS_VOLUME * nearest_neighbor
-    if excess_volume_a < low or excess_volume_a > high:
-        return (
-            f"the excess volume of {excess_volume_a:.2f} Å is not between {low:.2f} and"
-            f" {high:.2f} Å"
         )
     return ""
 
