@@ -1,4 +1,4 @@
-"""What a campaign cost, from its ledger alone."""
+"""Cost of a campaign, from its ledger alone."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from gcd_hpc.stages.table import STAGES, Stage
 
 @dataclass(frozen=True)
 class StageCost:
-    """What one stage took over all rounds."""
+    """Cost of one stage over all rounds."""
 
     num_tasks: int
     wall_s: float
@@ -21,7 +21,7 @@ class StageCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """Where the time of a campaign went."""
+    """Cost of a campaign, by stage."""
 
     stages: Mapping[Stage, StageCost]
     elapsed_s: float
@@ -57,7 +57,7 @@ def cost_of(state: State) -> Cost:
 
 
 def at_work(done: Done) -> tuple[float, float]:
-    """When a task's own work began and ended, seconds since the epoch; importing modules and
+    """Begin and end of a task's own work, seconds since the epoch; importing modules and
     starting processes comes before.
     """
     return done.ended - min(done.work_s, done.seconds), done.ended

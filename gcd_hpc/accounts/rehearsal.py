@@ -38,7 +38,7 @@ NUM_FRACTIONS = 10
 
 @dataclass(frozen=True)
 class Pace:
-    """How long work takes and how often it goes wrong, in seconds and shares."""
+    """Assumed durations of tasks in seconds, and shares of those that go wrong."""
 
     search_s: float = 12.0
     """One try of the search."""

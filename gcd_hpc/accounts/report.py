@@ -1,4 +1,4 @@
-"""How well a campaign used its machines, from its ledger alone: also while it runs, and of a
+"""Use of the machines by a campaign, from its ledger alone: also while it runs, and of a
 simulated one.
 """
 
@@ -105,7 +105,7 @@ def _num_workers(plan: Plan, pool: Pool) -> int:
 
 
 def occupancy(intervals: Sequence[Interval], num_workers: int) -> Occupancy:
-    """How busy a pool was between its first and its last task."""
+    """Occupancy of a pool between its first and its last task."""
     first, last = min(begin for begin, _ in intervals), max(end for _, end in intervals)
     busy = sum(end - begin for begin, end in intervals)
     whole = busy / (num_workers * (last - first)) if last > first else 1.0

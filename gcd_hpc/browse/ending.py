@@ -1,4 +1,4 @@
-"""What a campaign leaves and says when it ends."""
+"""Files and tables of a campaign that has ended."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What went wrong in a run and why: candidates that failed, structures that were refused, tasks
+"""Failures of a run and their reasons: candidates that failed, structures that were refused, tasks
 that had to be run again or given up.
 """
 
@@ -21,7 +21,7 @@ from gcd_hpc.store.run_directory import RunDirectory
 
 INVALID = "invalid"
 CLASSES = ("mistake", "bug", "infrastructure", "physics", INVALID)
-"""What the reader should look at first."""
+"""Classes of failures, the most urgent first."""
 MAX_LISTED = 50
 # Signals and exit codes tell one failure from another, all other numbers are those of a candidate.
 _NUMBER = re.compile(
@@ -105,7 +105,7 @@ def summed_up(reasons: Sequence[str]) -> str:
 
 
 def counts(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """How often each reason occurred, by class, the most frequent first."""
+    """Number of failures with each reason, by class, the most frequent first."""
     reasons: dict[tuple[int, str, str], list[str]] = defaultdict(list)
     for row in rows:
         place = CLASSES.index(row["class"])

@@ -1,4 +1,4 @@
-"""What a campaign would do, for a terminal: ``gcd-hpc campaign FILE --plan``."""
+"""Plan of a campaign for a terminal: ``gcd-hpc campaign FILE --plan``."""
 
 from collections.abc import Mapping, Sequence
 

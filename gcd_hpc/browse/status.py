@@ -1,4 +1,4 @@
-"""Where a campaign stands, from its ledger and files alone: also while it runs."""
+"""Status of a campaign, from its ledger and files alone: also while it runs."""
 
 import socket
 import time
@@ -48,7 +48,7 @@ def _needed(run_dir: Path, state: State | None) -> State:
 
 
 def status_of(state: State) -> Status:
-    """What a campaign is doing, as far as this host can tell."""
+    """Status of a campaign, as far as this host can tell."""
     if state.reported:
         return "complete"
     if state.failed:
@@ -118,7 +118,7 @@ def _record(run_dir: Path, state: State) -> dict[str, Any]:
 
 
 def status_view(record: dict[str, Any]) -> RenderableType:
-    """The same for a terminal."""
+    """The status for a terminal."""
     status: Status = record["status"]
     colour = {
         "running": "green",

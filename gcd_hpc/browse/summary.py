@@ -1,4 +1,4 @@
-"""What a run found and what it cost: one page that is left in the run directory."""
+"""Summary page of a run: its lowest energies and its costs."""
 
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def cost_markdown(cost: Cost) -> str:
 
 
 def cost_table(cost: Cost) -> Table:
-    """The same for the terminal."""
+    """Wall time and core time of each stage and of all, for the terminal."""
     table = Table(title="Where the time went", title_style="bold", header_style="bold", box=None)
     for heading in ("stage", "count", "wall s", "core s", "core s each", "share"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")

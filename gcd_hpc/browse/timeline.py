@@ -1,4 +1,4 @@
-"""What the workers of a campaign did when, from its ledger."""
+"""Timeline of a campaign: cores at work in each stage, from its ledger."""
 
 from collections import defaultdict
 from collections.abc import Sequence

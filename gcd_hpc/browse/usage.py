@@ -77,7 +77,7 @@ def spread(values: Any) -> dict[str, float]:
 
 
 def report_table(record: dict[str, Any]) -> Table:
-    """The same for a terminal."""
+    """The report for a terminal."""
     table = Table(box=None, padding=(0, 2), header_style="bold")
     for heading in ("what", "figure", "remark"):
         table.add_column(heading)

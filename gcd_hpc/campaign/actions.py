@@ -1,4 +1,4 @@
-"""What the policy wants done."""
+"""Actions that the policy returns and the session carries out."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a campaign will cost before it is started, from figures measured on one core
+"""Expected cost of a campaign, from figures measured on one core
 (benchmarks/RESULTS.md).
 """
 
@@ -31,7 +31,7 @@ EVALUATIONS_PER_STEP = {"dpm-solver-3": 3, "dpm-solver++2m": 1}
 
 @dataclass(frozen=True)
 class StageEstimate:
-    """What one stage of all rounds will take."""
+    """Expected cost of one stage over all rounds."""
 
     stage: Stage
     num_tasks: int

@@ -1,4 +1,4 @@
-"""What happens in a campaign, one class a kind, and the lines that the ledger keeps of it.
+"""Events of a campaign, one class a kind, and the lines of the ledger that hold them.
 
 A line is JSON that ends with a checksum over itself and all lines before it: a line that was
 changed, taken out or put in is noticed. Lines of version 1 had neither checksums nor the integers
@@ -178,7 +178,7 @@ class LineReader:
 
     crc: int = 0
     number: int = 0
-    """Of the last line."""
+    """Number of the last line."""
     version: int = field(default=VERSION)
 
     def event(self, line: bytes) -> Event:

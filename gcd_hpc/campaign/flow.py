@@ -19,7 +19,7 @@ RETRAINING: tuple[Stage, ...] = ("select", "train", "promote")
 
 
 def flow(state: State, event: Event) -> list[Action]:
-    """What keeps all pools busy.
+    """Actions that keep all pools busy.
 
     Args:
         state: the state after the event was applied; the first model is there.
@@ -105,7 +105,7 @@ def _retraining(state: State) -> list[Action]:
 
 
 def _is_due(state: State) -> bool:
-    """Whether enough was learnt since the last model, or as much of its round is relaxed as the
+    """True if enough was learnt since the last model, or as much of its round is relaxed as the
     next may wait for.
     """
     plan = state.plan

@@ -1,5 +1,5 @@
-"""Whether a run can be trusted: every file of it, and that none is missing of those that were
-finished.
+"""Verification of a whole run: every file of it, its ledger and its records, and that no product of
+a finished task is missing.
 """
 
 from collections import defaultdict

@@ -53,7 +53,7 @@ class PoolKeeper:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a task is at work."""
+        """True while a task is at work."""
         return bool(self._running)
 
     def add(self, tasks: Iterable[Task]) -> None:
@@ -104,7 +104,7 @@ class PoolKeeper:
         return task, future
 
     def must_restart(self) -> bool:
-        """Whether the workers are lost, cannot be started, or do not work any more."""
+        """True if the workers are lost, cannot be started, or do not work any more."""
         if self._backend is not None and not self._is_lost:
             names = [task.name for task in self._running]
             self._reason = self._backend.check_health(names) or self._reason

@@ -15,7 +15,7 @@ from gcd_hpc.files import cannot_write
 from gcd_hpc.store.run_directory import RunDirectory
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-"""What a file system without locks answers."""
+"""Error numbers of a file system without locks."""
 
 
 class LedgerReader:
@@ -103,7 +103,7 @@ def read_events(run_dir: Path) -> list[Event]:
 
 
 def read_state(run_dir: Path) -> State | None:
-    """What the ledger of a run leads to; None if no driver was ever started there.
+    """State that the ledger of a run leads to; None if no driver was ever started there.
 
     Raises:
         RunDirectoryError: if a line is damaged.
@@ -122,7 +122,7 @@ class Ledger:
 
     @property
     def state(self) -> State | None:
-        """What all events lead to, those that were appended included; None before the first."""
+        """State after all events, the appended ones included; None before the first."""
         return self._reader.state
 
     def __enter__(self) -> "Ledger":

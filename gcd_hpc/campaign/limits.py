@@ -21,7 +21,7 @@ def too_many_quarantined(state: State) -> str | None:
 
 
 def out_of_time(state: State) -> bool:
-    """Whether the wall time of the budget is used up."""
+    """True if the wall time of the budget is used up."""
     return state.plan.wall_time_s is not None and state.elapsed_s >= state.plan.wall_time_s
 
 
@@ -42,7 +42,7 @@ def limit_of(state: State, version: int) -> str | None:
 
 
 def target_reached(state: State, version: int) -> bool:
-    """Whether the search or a model up to ``version`` found an energy as low as the target."""
+    """True if the search or a model up to ``version`` found an energy as low as the target."""
     target = state.plan.target_energy_j_m2
     return target is not None and any(
         energy <= target
@@ -52,7 +52,7 @@ def target_reached(state: State, version: int) -> bool:
 
 
 def _improved(state: State, version: int) -> bool:
-    """Whether a model version found a lower energy at any [n] than the search and all versions
+    """True if a model version found a lower energy at any [n] than the search and all versions
     before it.
     """
     before: dict[int, float] = {}

@@ -1,5 +1,5 @@
-"""What to do next. Pure: no clock, no files, no randomness; the same state and event give the same
-actions.
+"""The scheduling policy. It is pure, without clock, files and randomness: the same state and event
+give the same actions.
 
 Where pools share their cores the stages take turns (barrier mode): search; then select, train,
 promote, sample and relax for each model version. Where they do not (asynchronous mode) the first

@@ -1,4 +1,4 @@
-"""What a driver shows while it works: a live panel in a terminal, plain lines elsewhere."""
+"""Progress display of a driver: a live panel in a terminal, plain lines elsewhere."""
 
 import json
 import time
@@ -192,7 +192,7 @@ def snapshot(
 def _flow_snapshot(
     config: CampaignConfig, state: State, run_dir: Path, elapsed_s: float, pace: Pace
 ) -> Snapshot:
-    """Where stages overlap: candidates relaxed, those that wait, and the model in the making."""
+    """Snapshot of overlapping stages: candidates relaxed and waiting, and the model in training."""
     done = sum(finished.num for task, finished in state.finished.items() if task.stage == "relax")
     total = config.sampling.num_candidates * state.plan.rounds
     detail = f"{len(state.waiting)} relaxations wait"
@@ -266,7 +266,7 @@ def training_progress(run_dir: Path, version: int) -> tuple[float, float, str]:
             float(data["num_steps"]),
             f"loss {loss:.4f}" if loss is not None else "",
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return 0.0, 0.0, "starting"
 
 

@@ -50,7 +50,7 @@ POLL_S = 0.5
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of ``run_campaign`` ended."""
+    """Result of a call of ``run_campaign``."""
 
     status: Literal["complete", "paused"]
     reason: str
@@ -64,7 +64,7 @@ class Clock:
     """Wall time of all sessions of a campaign."""
 
     before_s: float
-    """Of the sessions before."""
+    """Wall time of the sessions before."""
     called: float
     """Monotonic time at which this one was called."""
 
@@ -89,7 +89,7 @@ class Signals:
 
     @property
     def name(self) -> str:
-        """Of the last one that came."""
+        """Name of the last signal."""
         return signal.Signals(self.number or signal.SIGTERM).name
 
     def __enter__(self) -> "Signals":
@@ -170,7 +170,7 @@ def software() -> str:
 
 
 class Session:
-    """What lies between the policy, the workers and the ledger."""
+    """Takes the policy's actions to the workers, and their results to the ledger."""
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class Session:
         """Submitted by the policy; an earlier session may have finished them."""
         self._stop: Stop | None = None
         self._error: BaseException | None = None
-        """Of the last task that failed."""
+        """Error of the last task that failed."""
 
     def run(self, opened: Opened, drain_s: float) -> Outcome:
         """Work until the policy stops or a signal comes.

@@ -31,7 +31,7 @@ SAME_ENERGY_J_M2 = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What is remembered of a finished task."""
+    """Summary of a finished task."""
 
     started: float
     """Seconds since the epoch."""
@@ -51,7 +51,7 @@ class Done:
     elapsed_s: float = 0.0
     """Wall time of the campaign when it was noted."""
     time: float = 0.0
-    """The same, seconds since the epoch; 0 if the ledger does not tell."""
+    """Moment of that note, seconds since the epoch; 0 if the ledger does not tell."""
 
     @property
     def ended(self) -> float:
@@ -77,7 +77,7 @@ class Attempt:
 
 @dataclass
 class Account:
-    """What the events tell of delays and waste; durations in seconds."""
+    """Sessions, failures, delays and waste of a campaign; durations in seconds."""
 
     sessions: list[Opened] = field(default_factory=list)
     attempts: dict[Task, list[Attempt]] = field(default_factory=dict)
@@ -107,7 +107,7 @@ class State:
     plan: Plan
     elapsed_s: float = 0.0
     time: float = 0.0
-    """Of the last event, seconds since the epoch."""
+    """Moment of the last event, seconds since the epoch."""
     finished: dict[Task, Done] = field(default_factory=dict)
     submitted: dict[Task, float] = field(default_factory=dict)
     """Tasks at work or on their way there, with the elapsed time at which they were submitted."""
@@ -155,7 +155,7 @@ class State:
 
     @property
     def is_flowing(self) -> bool:
-        """Whether the first model is there and the stages overlap from now on."""
+        """True once the first model is there and the stages overlap."""
         return self.plan.mode == "asynchronous" and self.plan.until is None and self.version > 0
 
     @property
@@ -164,7 +164,7 @@ class State:
         return {one.token: (one.pid, one.created) for one in self.account.sessions}
 
     def is_complete(self, stage: Stage, version: int) -> bool:
-        """Whether a phase has enough finished tasks for the next one to begin."""
+        """True if a phase has enough finished tasks for the next one to begin."""
         return self.num_done[stage, version] >= self.plan.num_needed(stage)
 
     def advance(self, elapsed_s: float) -> None:

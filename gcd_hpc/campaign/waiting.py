@@ -63,8 +63,8 @@ class Waiting:
         return chosen
 
     def _promise(self, scores: Scores) -> float:
-        """How far the best candidate seems to lie above the lowest energy of its [n]; a new [n]
-        comes first.
+        """Least estimated height of a candidate above the lowest energy of its [n], J/m^2; a new
+        [n] comes first.
         """
         return min(
             (score - self.lowest.get(n_index, float("inf")) for n_index, score in scores),

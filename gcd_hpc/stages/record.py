@@ -84,7 +84,7 @@ class Begun:
         return Record(self.task, result, self.started, seconds, self.cores, host, pid)
 
     def attribute(self, result: StageResult) -> dict[str, str]:
-        """The same as an entry of a file's attributes."""
+        """The record as an entry of a file's attributes."""
         return {RECORD: self.record(result).text()}
 
 
@@ -122,7 +122,8 @@ def parts_on_disk(run_dir: Path) -> Iterator[tuple[Path, Task]]:
 
 
 def damage(run_dir: Path, task: Task, num_chunks: int, num_bytes: int) -> str:
-    """What is wrong with the product of a finished task; empty if nothing is. Microseconds a file.
+    """Damage to the product of a finished task, in words; empty if it is whole. Microseconds a
+    file.
 
     Args:
         num_bytes: size of all its files when it was finished.

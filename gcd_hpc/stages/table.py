@@ -21,11 +21,11 @@ _LONGEST_NAME = 40
 
 @dataclass(frozen=True)
 class StageSpec:
-    """What the driver, the workers and the tables have to know of a stage."""
+    """Everything that the driver, the workers and the tables know of a stage."""
 
     name: Stage
     doing: str
-    """What the stage does, for the progress line."""
+    """Words for the progress line."""
     module: str
     function: str
     """Function of the module that carries out one task in a worker: its first argument is the run
@@ -36,7 +36,7 @@ class StageSpec:
     pool: Pool
     """Workers that the stage's tasks are for; see ``pool_of``."""
     unit: str
-    """What the stage counts."""
+    """Things that the stage counts."""
     sections: tuple[str, ...]
     """Sections of the campaign file that the stage's results depend on, beside the stages before
     it. The budget is in none of them, so that a campaign may grow.
@@ -44,7 +44,7 @@ class StageSpec:
     product: Callable[[RunDirectory, int, int], Path]
     """File that a task leaves, from run directory, version and chunk."""
     colour: str
-    """Of Okabe and Ito, which the colour-blind can tell apart."""
+    """Colour in figures, from the set of Okabe and Ito, which the colour-blind can tell apart."""
     launcher: Literal["torchrun", "mpiexec"] | None = None
     """Program that starts the module as one parallel job; in asynchronous mode mpiexec is not used
     and the function is called chunk by chunk.
@@ -203,7 +203,7 @@ def _is_number(text: str) -> bool:
 
 
 def is_launched(stage: Stage, mode: Mode) -> bool:
-    """Whether the stage runs as one parallel job of its own, not as function calls in workers."""
+    """True if the stage runs as one parallel job of its own, not as function calls in workers."""
     launcher = STAGES[stage].launcher
     return launcher == "torchrun" or (launcher == "mpiexec" and mode == "barrier")
 

@@ -1,4 +1,4 @@
-"""What a campaign consists of, and the running of one task in a worker.
+"""The plan of a campaign, and the running of one task in a worker.
 
 The process that runs a task leaves its record in the product of the task, so that a task whose
 driver was killed is adopted by the next one.
@@ -38,7 +38,7 @@ Positive = Annotated[int, Field(ge=1, le=10**9)]
 
 @dataclass(frozen=True)
 class Plan:
-    """What the policy has to know of a campaign: how many chunks a stage has, the budget, and the
+    """Numbers of a campaign that the policy decides by: chunks of each stage, the budget, and the
     size of the pools.
     """
 
@@ -152,7 +152,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class TaskRequest:
-    """What a worker is told: which task, where, and how many cores it takes."""
+    """A task as a worker receives it: its name, its run, and how many cores it takes."""
 
     run_dir: str
     task: str
