@@ -26,11 +26,12 @@ import numpy as np
 import psutil
 
 from gcd_hpc.campaign.events import Finished
-from gcd_hpc.campaign.ledger import read_events, read_state
+from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.state import State
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.workers.reaper import descendants
+from tests.campaign.histories import read_events
 
 ROOT = Path(__file__).parents[1]
 CAMPAIGN = "campaigns/smoke.yaml"

@@ -76,15 +76,6 @@ class StatusReader:
         return _record(self._run_dir, _needed(self._run_dir, self._reader.refresh()))
 
 
-def status_record(run_dir: Path) -> dict[str, Any]:
-    """The status as plain data.
-
-    Raises:
-        RunDirectoryError: if no campaign was started there, or its ledger is damaged.
-    """
-    return StatusReader(run_dir).record()
-
-
 def _record(run_dir: Path, state: State) -> dict[str, Any]:
     config, status = load_campaign(RunDirectory(run_dir).config), status_of(state)
     elapsed_s = state.elapsed_s

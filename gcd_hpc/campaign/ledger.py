@@ -93,15 +93,6 @@ class LedgerReader:
             self._file_id = file_id
 
 
-def read_events(run_dir: Path) -> list[Event]:
-    """All events of a run; a last line that was cut short is left out. Safe while a driver writes.
-
-    Raises:
-        RunDirectoryError: if another line is damaged.
-    """
-    return list(LedgerReader(run_dir).new_events())
-
-
 def read_state(run_dir: Path) -> State | None:
     """State that the ledger of a run leads to; None if no driver was ever started there.
 

@@ -335,14 +335,3 @@ class State:
             chunk = Task("sample", task.version, task.chunk // self.plan.num_batches)
             if chunk in self.finished:
                 self.account.wasted_s += self.finished[chunk].core_s / self.plan.num_batches
-
-
-def replay(events: Iterable[Event]) -> State | None:
-    """The state that a sequence of events leads to; None before the first driver."""
-    state = None
-    for event in events:
-        if state is None and isinstance(event, Opened):
-            state = State(event.plan)
-        if state is not None:
-            state.apply(event)
-    return state

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from gcd_hpc.browse.status import status_record, status_view
+from gcd_hpc.browse.status import StatusReader, status_view
 from gcd_hpc.campaign.directory import write_config
 from gcd_hpc.campaign.events import Event, Paused, Reported, Stopped
 from gcd_hpc.campaign.ledger import Ledger
@@ -39,7 +39,7 @@ def write(tmp_path):
                 *events,
             ):
                 ledger.append(event)
-        return status_record(tmp_path)
+        return StatusReader(tmp_path).record()
 
     return record
 
@@ -120,4 +120,4 @@ def test_a_folder_without_a_campaign_is_refused(tmp_path):
     with pytest.raises(
         RunDirectoryError, match=r"expected the run directory of a campaign, got no events\.jsonl"
     ):
-        status_record(tmp_path)
+        StatusReader(tmp_path).record()

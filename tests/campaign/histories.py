@@ -1,10 +1,12 @@
 """Events of made-up campaigns."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from gcd_hpc.campaign.events import Event, Failed, FailureClass, Finished, Lost, Opened, Submitted
-from gcd_hpc.campaign.state import State, replay
+from gcd_hpc.campaign.ledger import LedgerReader
+from gcd_hpc.campaign.state import State
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.tasks import Plan
@@ -69,6 +71,15 @@ def lost(*tasks: Task) -> list[Event]:
 
 
 def state_after(events: Iterable[Event]) -> State:
-    state = replay(events)
+    """The state that a sequence of events leads to; the first opens the campaign."""
+    state = None
+    for event in events:
+        state = State(event.plan) if state is None else state
+        state.apply(event)
     assert state is not None
     return state
+
+
+def read_events(run_dir: Path) -> list[Event]:
+    """All events of a run's ledger."""
+    return list(LedgerReader(run_dir).new_events())

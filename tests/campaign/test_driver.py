@@ -11,7 +11,7 @@ import pytest
 from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.campaign.driver import Outcome, run_campaign
 from gcd_hpc.campaign.events import Failed, Finished, Opened, Quarantined
-from gcd_hpc.campaign.ledger import Ledger, read_events
+from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import (
     GcdError,
@@ -24,6 +24,7 @@ from gcd_hpc.errors import (
 from gcd_hpc.workers import parsl_pools, watch
 from gcd_hpc.workers.reaper import descendants
 from tests.campaign.conftest import make_config
+from tests.campaign.histories import read_events
 
 pytestmark = pytest.mark.mpi
 

@@ -15,13 +15,14 @@ import pytest
 
 from gcd_hpc.campaign.events import Finished
 from gcd_hpc.campaign.inventory import files_of, verify
-from gcd_hpc.campaign.ledger import Ledger, read_events
+from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.errors import StoreError
 from gcd_hpc.stages.record import RECORD
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.parts import read_part, read_provenance, write_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import candidate_id
+from tests.campaign.histories import read_events
 
 pytestmark = pytest.mark.lammps
 SMOKE = Path(__file__).parents[2] / "campaigns" / "smoke.yaml"

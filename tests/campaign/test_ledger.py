@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from gcd_hpc.campaign.events import Event, Paused
-from gcd_hpc.campaign.ledger import Ledger, LedgerReader, read_events, read_state
+from gcd_hpc.campaign.ledger import Ledger, LedgerReader, read_state
 from gcd_hpc.campaign.progress import best_so_far
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
-from tests.campaign.histories import finished, opened, state_after
+from tests.campaign.histories import finished, opened, read_events, state_after
 
 START = opened(Plan(1, 1, 1), pid=os.getpid())
 DONE = finished("search-00000", 2.0, started=5.0, best={2: 2.5})

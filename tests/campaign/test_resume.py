@@ -11,10 +11,10 @@ import psutil
 import pytest
 
 from gcd_hpc.campaign.events import Failed, Finished, Opened, Paused
-from gcd_hpc.campaign.ledger import read_events
 from gcd_hpc.stages.table import STAGES
 from gcd_hpc.workers.reaper import descendants
 from tests.campaign.conftest import ROOT
+from tests.campaign.histories import read_events
 from tests.campaign.toy import content
 
 pytestmark = pytest.mark.mpi

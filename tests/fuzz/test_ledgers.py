@@ -13,7 +13,7 @@ from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.accounts.rehearsal import Pace, Rehearsal
 from gcd_hpc.accounts.report import report_of
 from gcd_hpc.browse.failures import failure_rows
-from gcd_hpc.browse.status import state_of, status_record
+from gcd_hpc.browse.status import StatusReader, state_of
 from gcd_hpc.browse.timeline import work_of
 from gcd_hpc.browse.usage import report_record
 from gcd_hpc.campaign.directory import write_config
@@ -67,7 +67,9 @@ def run(sound, tmp_path) -> Path:
 def said(run: Path) -> Any:
     """What the readers of a ledger make of it, but for what hangs on the time of day."""
     state = state_of(run)
-    status = {name: value for name, value in status_record(run).items() if name != "elapsed_s"}
+    status = {
+        name: value for name, value in StatusReader(run).record().items() if name != "elapsed_s"
+    }
     report = report_record(report_of(state))
     work = [(one.task.name, one.begin, one.end) for one in work_of(state)]
     overhead_s = cost_of(state).overhead_s

@@ -13,7 +13,7 @@ import pytest
 from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.campaign.driver import Outcome, run_campaign
 from gcd_hpc.campaign.events import Paused, Stopped
-from gcd_hpc.campaign.ledger import read_events, read_state
+from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.progress import Progress
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import GcdError, LaunchError, RunDirectoryError
@@ -22,7 +22,7 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.backend import BackendStartError
 from tests.campaign.conftest import ROOT, TOYS, make_config
-from tests.campaign.histories import finished, opened, state_after
+from tests.campaign.histories import finished, opened, read_events, state_after
 from tests.campaign.toy import content
 
 pytestmark = pytest.mark.mpi

@@ -9,8 +9,8 @@ import pytest
 from parsl.providers.errors import SubmitException
 
 from gcd_hpc.campaign.events import Finished
-from gcd_hpc.campaign.ledger import read_events
 from gcd_hpc.workers import slurm_jobs
+from tests.campaign.histories import read_events
 
 pytestmark = pytest.mark.slurm
 ROOT = Path(__file__).parents[2]
