@@ -34,6 +34,7 @@ from gcd_hpc.campaign.progress import Pace, Progress, snapshot
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.engines.scratch import remove_abandoned
 from gcd_hpc.errors import QuarantineError
 from gcd_hpc.stages.record import Record, find_record, product_bytes
 from gcd_hpc.stages.table import Stage, Task
@@ -157,6 +158,7 @@ def run_session(
             finally:
                 # Also the processes of launch lines, of which the backend does not know.
                 end(descendants([token]))
+                remove_abandoned()  # folders of the LAMMPS processes that have ended now
 
 
 def software() -> str:

