@@ -1,4 +1,4 @@
-"""The variance-exploding process x_t = x_0 + sigma_t epsilon with sigma_t = k t (C1), its loss, and
+"""The variance-exploding process x_t = x_0 + sigma_t epsilon with sigma_t = k t, its loss, and
 samplers that take any score.
 """
 
@@ -20,9 +20,9 @@ Draw = Callable[[], Tensor]
 """Unit normal numbers of the shape of the samples, new ones at each call."""
 
 GRID_POWER = 7.0
-"""Steps are equal in sigma^(1/7), after Karras et al.
+"""Steps are equal in sigma^(1/7), so short where little noise is left.
 
-(2022), eq. 5: short where little noise is left.
+Source: Karras et al. (2022), eq. 5.
 """
 
 

@@ -1,5 +1,5 @@
 """In-painting as Palette does it: the known region is clean input, the loss and the sample are
-about the rest (B7).
+about the rest.
 
 The network sees three channels: the noisy array with the known voxels put in place, the known
 voxels alone, and the mask.

@@ -1,5 +1,5 @@
-"""In-painting with a network that knows of no known region (B7): it is imposed at every step of
-sampling (RePaint).
+"""In-painting with a network that was trained on whole arrays: the known region is imposed at every
+step of sampling (RePaint).
 
 After each step the known voxels are replaced by the clean ones with the noise of that level. What
 the step made of the others did not know of this noise, so the two do not fit; going back by the

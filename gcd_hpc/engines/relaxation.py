@@ -1,4 +1,4 @@
-"""Relaxation of one bicrystal (D11) and what is measured on it (D6, D7)."""
+"""Relaxation of one bicrystal and what is measured on it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,5 +1,5 @@
 """The grain boundary: Fig. 6, where the model never saw the low energies that it has to find, and
-Fig. S.3, where it did (D8-D10).
+Fig. S.3, where it did.
 """
 
 from dataclasses import dataclass
@@ -90,12 +90,12 @@ VARIATIONS: dict[Variation, str] = {
 
 
 def fig6(workshop: Workshop) -> Outcome:
-    """Both phases withheld: training on 2.6 to 2.8 J/m^2 only (D9)."""
+    """Both phases withheld: training on 2.6 to 2.8 J/m^2 only."""
     return study(workshop, BUDGETS[workshop.budget], withheld=True)
 
 
 def figS3(workshop: Workshop) -> Outcome:
-    """Training on everything that the search has found (D8): variations of a training set that
+    """Training on everything that the search has found: variations of a training set that
     holds the phases would prove nothing.
     """
     return study(workshop, BUDGETS[workshop.budget], withheld=False)
@@ -226,7 +226,7 @@ def search_rivals(
 def training_set_rivals(
     workshop: Workshop, budget: BoundaryBudget, run: Path, num_learnt: int
 ) -> dict[str, Arrays]:
-    """What else could be made of a training set with as many relaxations (finding 4), by name.
+    """What else could be made of a training set with as many relaxations, by name.
 
     Args:
         run: run directory of a model. num_learnt: structures in its training set.

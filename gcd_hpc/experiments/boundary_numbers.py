@@ -17,7 +17,7 @@ from gcd_hpc.structures.energetics import lowest_of_each
 
 @dataclass(frozen=True)
 class Phase:
-    """A published structure of the boundary (D10)."""
+    """A published structure of the boundary."""
 
     name: str
     n_fraction: float
@@ -30,7 +30,7 @@ TOLERANCE_J_M2 = 0.005
 tight preset ...
 """
 LOOSE_TOLERANCE_J_M2 = 0.045
-"""... or with the paper's, which stops up to so much too high (finding 3)."""
+"""... or with the paper's, which stops up to so much too high."""
 MODEL, SEARCH = "model", "search with dynamics"
 
 

@@ -1,5 +1,5 @@
 """Work on one grain boundary, in tasks: search, training, sampling, relaxation, and the rivals of
-the model (D3-D11, finding 4).
+the model.
 
 Every task works in a prepared run directory with the stages of a campaign, so that ``gcd-hpc top``
 and its kin read what is left there.

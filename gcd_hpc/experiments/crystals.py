@@ -1,4 +1,4 @@
-"""Crystals from two models (D1, D2): one of voxels, which is not told how many atoms there are, and
+"""Crystals from two models: one of voxels, which is not told how many atoms there are, and
 one of particles.
 
 Fig. 1, 4 and S.2 of Lei et al. (2024) show the same models and the same cells: made once a folder,

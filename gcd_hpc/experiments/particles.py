@@ -1,4 +1,4 @@
-"""The particle baseline: a score model of atoms that are moved, never made or removed (C1-C5),
+"""The particle baseline: a score model of atoms that are moved, never made or removed,
 trained and sampled.
 """
 
@@ -135,7 +135,7 @@ def train_crystal(
     device: str = "cpu",
     report: Report = lambda _: None,
 ) -> Arrays:
-    """``train_particles`` on one ideal crystal (D1), as a task."""
+    """``train_particles`` on one ideal crystal, as a task."""
     return train_particles([crystal_cell(lattice)], BOX, config, seed, index, path, report, device)
 
 
@@ -262,7 +262,7 @@ def sample_particles(
 def random_starts(
     num: int, num_atoms: int, lengths: tuple[float, float, float], seed: int, index: int
 ) -> Array:
-    """Uniform random positions (num, N, 3), what the process ends in at t = 1 (C4)."""
+    """Uniform random positions (num, N, 3), what the process ends in at t = 1."""
     streams = [generator(seed, PARTICLE, index, START, number) for number in range(num)]
     return np.stack([stream.uniform(size=(num_atoms, 3)) for stream in streams]) * lengths
 

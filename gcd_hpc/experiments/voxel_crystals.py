@@ -1,5 +1,5 @@
-"""A voxel model of one crystal (D1): trained on the shifts of a single ideal cell, asked for new
-cells without being told N.
+"""A voxel model of one crystal: trained on the shifts of a single ideal cell, it makes new cells
+and is not given their number of atoms.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ LATTICES: tuple[Lattice, ...] = ("sc", "bcc", "fcc")
 CELLS = 4
 """Conventional cells along each edge of the box; the lattice constant a is the unit of length."""
 VOXELS: dict[Lattice, int] = {"sc": 24, "bcc": 20, "fcc": 24}
-"""Voxels along each edge of the box (D1)."""
+"""Voxels along each edge of the box."""
 
 _FIT, _VALIDATE, _SAMPLE, _WEIGHTS = range(4)
 """What a random stream of a lattice is for."""
@@ -51,18 +51,16 @@ class VoxelConfig:
     num_steps: int = 2800
     batch_size: int = 2
     learning_rate: float = 2e-3
-    """Highest; it falls to zero along half a cosine."""
+    """Peak learning rate, reached after 50 warm-up steps; it falls to zero along half a cosine."""
     ema_decay: float = 0.99
     prediction: Prediction = "v"
     schedule: Literal["linear", "cosine"] = "cosine"
     solver: Solver = "dpm-solver++2m"
     num_evaluations: int = 60
-    """Of the network for each cell, as in the paper, ..."""
+    """Evaluations of the network for each cell, as in the paper."""
     num_resamples: int = 3
-    """...
-
-    over this many passes of every step: going back with new noise mends what the first pass got
-    wrong.
+    """Passes of every sampling step, which share the evaluations: each goes back with new noise and
+    corrects what the one before got wrong.
     """
 
     @property
@@ -164,7 +162,7 @@ class CrystalTraining:
 
     def batch(self, purpose: int, step: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
         """Crystals shifted anywhere (B, 1, X, Y, Z), noise of that shape, and times (B,) stratified
-        over the batch (A4).
+        over the batch.
         """
         rng = self._stream(purpose, step)
         cells = [
@@ -179,9 +177,7 @@ class CrystalTraining:
         return clean.to(self.device), noise.to(self.device), time.to(self.device)
 
     def _standard_deviation(self) -> float:
-        """Of the voxels over all shifts, by 64 of them: the unit in which the network sees voxels
-        (finding 1).
-        """
+        """Standard deviation of the voxels over 64 shifts: their unit in the network."""
         rng = self._stream(_WEIGHTS, 1)
         shifts = rng.uniform(0.0, CELLS, (64, 3))
         return float(

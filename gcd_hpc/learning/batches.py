@@ -60,7 +60,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class TrainingBatches:
-    """Draws augmented training samples from relaxed structures (A4, B5)."""
+    """Draws augmented training samples from relaxed structures."""
 
     setting: BoundarySystem
     grid: Grid
@@ -177,7 +177,7 @@ def low_energy_weights(
 
 def fits(structure: Candidate, frame: Frame, grid: Grid) -> bool:
     """Whether the slab, its lowest plane at the frame's bottom, keeps an empty voxel at both ends
-    under any sub-voxel shift (A3).
+    under any sub-voxel shift.
     """
     spacing = grid.spacing[2]
     return bool(
@@ -187,7 +187,7 @@ def fits(structure: Candidate, frame: Frame, grid: Grid) -> bool:
 
 
 def voxel_scale(structures: Sequence[Candidate], grid: Grid) -> float:
-    """Standard deviation of the voxel values of a training set (finding 1)."""
+    """Standard deviation of the voxel values of a training set."""
     values = torch.stack(
         [encode(torch.from_numpy(structure.positions), grid) for structure in structures]
     )

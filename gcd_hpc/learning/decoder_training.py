@@ -50,7 +50,7 @@ def train_decoder(
     Args:
         report: called with (step, loss) after each step.
 
-    Source: Lei et al. (2024), eq. 3-6; row A7.
+    Source: Lei et al. (2024), eq. 3-6.
     """
     if not structures:
         raise StructureError("training a decoder needs at least one structure, got none")
@@ -82,7 +82,7 @@ def decoder_loss(decoder: LearnedDecoder, batch: Batch, threshold: float) -> Ten
 
     The two squared norms are both counted per occupied voxel, so that a wrong voxel and a wrong
     coordinate weigh the same; the cross entropy is a mean over voxels. Coordinates count where a
-    voxel is occupied and marked so (eq. 5's text and A7).
+    voxel is occupied and marked so (the text of eq. 5).
     """
     denoised = decoder.denoise(batch.noisy, batch.periodic)
     clean = batch.clean[batch.counted]  # (K,)

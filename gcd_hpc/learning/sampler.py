@@ -1,7 +1,7 @@
 """New candidates of a trained model: ``Sampler.load("runs/w_sigma5").sample(range(4))``.
 
 Candidate i of a round draws from its own random stream and shares its batch with the same
-neighbours in every call, so it is the same to the last bit, however many are asked for.
+neighbours, so it is the same to the last bit in every call.
 """
 
 import time
@@ -57,20 +57,20 @@ class Model:
 
 @dataclass(frozen=True)
 class Draft:
-    """One candidate before generation: its canvas, its noise and what it is asked for."""
+    """One candidate before generation: its canvas, its noise and its target."""
 
     index: int
     canvas: Canvas
     noise: NDArray[np.float32]
     energy_j_m2: float
-    """Boundary energy that the model is asked for; NaN without conditions."""
+    """Target of the boundary energy; NaN without conditions."""
     fraction: float
-    """[n] that the model is asked for; NaN without conditions."""
+    """Target of [n]; NaN without conditions."""
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """A model, the round that it samples for, and what this round knows.
+    """A model, the round that it samples for, and the training set of this round.
 
     The round is the key of the random streams; the weights may be those of an earlier model.
     """
@@ -139,7 +139,7 @@ class Sampler:
         return lowest_energies(self.known["n_index"], self.known["gb_energy_j_m2"])
 
     def target(self, index: int) -> tuple[float, float]:
-        """(E_gb in J/m^2, [n]) that candidate ``index`` is asked to have: all fractions in turn,
+        """Target (E_gb in J/m^2, [n]) of candidate ``index``: all fractions in turn,
         each a little below its known best.
         """
         num_plane = self.system.bicrystal.atoms_per_plane
@@ -247,7 +247,7 @@ class Sampler:
         ]
 
     def _condition(self, drafts: list[Draft]) -> torch.Tensor | None:
-        """What the network is told of each candidate (B, 3)."""
+        """The targets as the network takes them (B, 3)."""
         if not self.system.config.diffusion.conditional:
             return None
         scale = self.model.card.condition_scale

@@ -1,4 +1,4 @@
-"""Exponential moving average of a network's weights: what samples are drawn with."""
+"""Exponential moving average of a network's weights. Sampling uses the averaged weights."""
 
 from typing import Any
 

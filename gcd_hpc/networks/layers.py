@@ -1,5 +1,5 @@
-"""Parts of the U-Net: convolutions that wrap around periodic axes, and residual blocks told the
-noise level.
+"""Parts of the U-Net: convolutions that wrap around periodic axes, and residual blocks that
+take the noise level.
 """
 
 import math
@@ -13,7 +13,7 @@ Periodic = tuple[bool, bool, bool]
 
 
 class PeriodicConv3d(nn.Module):
-    """3^3 convolution with circular padding on periodic axes and zeros beyond open ones (B2)."""
+    """3^3 convolution with circular padding on periodic axes and zeros beyond open ones."""
 
     def __init__(self, in_channels: int, out_channels: int, periodic: Periodic) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The graph network of the particle model (C2, C3): encoder, processor of MeshGraphNets with one
+"""The graph network of the particle model: encoder, processor of MeshGraphNets with one
 edge set, decoder.
 
 An MLP is two dense layers with SiLU after the first and LayerNorm after the second, which the
@@ -17,7 +17,7 @@ class MeshGraphNet(nn.Module):
     """Predicts s sigma_t, the score times the standard deviation of the noise, of atoms of one
     element in a periodic box.
 
-    It knows positions by their differences alone, so that shifted or wrapped atoms give the same
+    It sees only differences of positions, so that shifted or wrapped atoms give the same
     numbers, and permuted atoms permuted ones.
     """
 
@@ -103,9 +103,7 @@ class FourierFeatures(nn.Module):
 def mlp(
     num_in: int, num_out: int, has_norm: bool = True, hidden: int | None = None
 ) -> nn.Sequential:
-    """Two dense layers, SiLU after the first; the hidden one is as wide as the output unless told
-    otherwise.
-    """
+    """Two dense layers with SiLU between, ``hidden`` wide there, or as wide as the output."""
     hidden = num_out if hidden is None else hidden
     layers: list[nn.Module] = [nn.Linear(num_in, hidden), nn.SiLU(), nn.Linear(hidden, num_out)]
     return nn.Sequential(*layers, *[nn.LayerNorm(num_out)] * has_norm)

@@ -1,4 +1,4 @@
-"""Who is whose neighbour in a periodic box: the edges of the particle model (C3)."""
+"""Who is whose neighbour in a periodic box: the edges of the particle model."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A 3D U-Net for arrays that are periodic along some axes and open along others (B1, B2), after
+"""A 3D U-Net for arrays that are periodic along some axes and open along others, after
 Palette, without attention.
 """
 
@@ -22,7 +22,7 @@ from gcd_hpc.networks.layers import (
 
 
 class UNet(nn.Module):
-    """Predicts epsilon or v from a noisy array, its noise level and, if asked, a condition.
+    """Predicts epsilon or v from a noisy array, its noise level and, optionally, a condition.
 
     Rolling the input along a periodic axis by a multiple of patch * 2^(num_levels - 1) rolls the
     output.

@@ -1,4 +1,4 @@
-"""Grand canonical random search (D4): where one try starts before it is relaxed."""
+"""Grand canonical random search: where one try starts before it is relaxed."""
 
 import numpy as np
 from ase import Atoms

@@ -223,7 +223,7 @@ def known_canaries(run_dir: Path, version: int, num: int) -> Canaries | None:
 def make_canaries(run_dir: Path, version: int, device: torch.device) -> Canaries:
     """Generate and screen the canaries of one model.
 
-    Registries and what is asked for come from the first training set, so that they are the same for
+    Registries and targets come from the first training set, so that they are the same for
     every model.
     """
     first = Sampler.load(run_dir, 1, device)

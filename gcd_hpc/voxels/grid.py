@@ -17,7 +17,7 @@ class Grid:
         lengths: edges of the box, Å.
         periodic: axes along which the box repeats; a grain boundary repeats in its plane only.
 
-    Source: Lei et al. (2024), section 2.3; rows A1 and A3 of the method's checklist.
+    Source: Lei et al. (2024), section 2.3.
     """
 
     shape: tuple[int, int, int]

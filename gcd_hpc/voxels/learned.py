@@ -22,7 +22,7 @@ class ConvNextLayer(nn.Module):
     convolution from one channel to all features. The residual path starts after the filters, so
     that the head sees the first moments, which are linear in the voxels.
 
-    Source: Liu et al. (2022), figure 4, in three dimensions; row A6.
+    Source: Liu et al. (2022), figure 4, in three dimensions.
     """
 
     def __init__(self, num_outputs: int, num_features: int) -> None:
@@ -72,7 +72,7 @@ class Decoded:
 
 
 class LearnedDecoder(nn.Module):
-    """DE_den, DE_cls and DE_cor (A6)."""
+    """The three networks of the learned decoder: denoise, classify, correct."""
 
     def __init__(self, num_features: int = 64) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ def decode_learned(
         cluster_distance: coordinates closer than this, in Å, are the same atom: 0.45 of the
             nearest-neighbour distance.
 
-    Source: Lei et al. (2024), figure 3b; row A8.
+    Source: Lei et al. (2024), figure 3b.
     """
     decoder.eval()
     values = torch.as_tensor(
