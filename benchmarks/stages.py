@@ -22,8 +22,9 @@ from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.learning.training import BoundaryTraining, Process, training_batches
+from gcd_hpc.stages.ranking import lowest_learned
 from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate
-from gcd_hpc.store.parts import read_columns, read_part
+from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -69,10 +70,7 @@ def relaxation_seconds(
         for row in read_part(RunDirectory(run_dir).sampled_part(1, 0))
         if row.status == "sampled"
     ][:num]
-    known = read_columns([RunDirectory(run_dir).training_set(1)], ["n_fraction", "gb_energy_j_m2"])
-    worth = ScreenWindow(setting.config.relaxation.screen_window_j_m2, {})
-    for fraction, energy in zip(known["n_fraction"], known["gb_energy_j_m2"], strict=True):
-        worth.learn(fraction, energy)
+    worth = ScreenWindow(setting.config.relaxation.screen_window_j_m2, lowest_learned(run_dir, 1))
     with LammpsChild(setting.potential, 60.0) as child:
         relax_candidate(setting, child, rows[0], worth)
         started = time.perf_counter()

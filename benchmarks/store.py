@@ -27,6 +27,7 @@ from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import ATOM_FIELDS, ROW_FIELDS, candidate_id
 
 ATOMS = 2
+CRYSTAL_EV = -8.76
 PLANE_ATOMS = 29
 """Of Sigma 29: more values of [n] than the default boundary has."""
 SEARCH_SHARE = 0.25
@@ -90,7 +91,9 @@ def synthetic(number: int, num_parts: int, num_rows: int) -> tuple[str, Columns]
         "num_atoms": np.full(num_rows, ATOMS),
         "atoms_per_plane": np.full(num_rows, PLANE_ATOMS),
         "run": np.full(num_rows, ""),
+        "n_index": num_atoms % PLANE_ATOMS,
         "n_fraction": (num_atoms % PLANE_ATOMS) / PLANE_ATOMS,
+        "cohesive_ev": np.full(num_rows, CRYSTAL_EV),
         "gb_energy_j_m2": np.where(ok, 2.2 + rng.gamma(3.0, 0.15, num_rows), np.nan),
         "preset": np.array(["screen", "paper", ""])[rng.choice(3, num_rows, p=[0.7, 0.2, 0.1])],
         "converged": ok,
@@ -99,9 +102,10 @@ def synthetic(number: int, num_parts: int, num_rows: int) -> tuple[str, Columns]
         "model_sha256": np.full(num_rows, f"{version:x}" * 64 if version else ""),
         "potential_sha256": np.full(num_rows, "a" * 64),
     }
-    return where, columns | {
-        field.name: rng.normal(size=(num_rows * ATOMS, *field.shape)) for field in ATOM_FIELDS
-    }
+    atoms = {field.name: rng.normal(size=(num_rows * ATOMS, *field.shape)) for field in ATOM_FIELDS}
+    # Energies that a crystal can have: others are never the lowest.
+    atoms["energies_ev"] = CRYSTAL_EV + 0.1 * atoms["energies_ev"]
+    return where, columns | atoms
 
 
 def write_run(run_dir: Path, num_parts: int, num_rows: int) -> None:
