@@ -63,14 +63,14 @@ def evaluate_files(config: CampaignConfig, files: Sequence[Path], folder: Path) 
         for given in files
         for path in _files_of(given)
     }
-    setting = BoundarySystem.build(config, folder)
+    system = BoundarySystem.build(config, folder)
     slabs = [
-        (name, _fitted(setting, name, atoms))
+        (name, _fitted(system, name, atoms))
         for path, images in read.items()
         for name, atoms in _named(path, images)
     ]
-    with LammpsChild(setting.potential, config.relaxation.timeout_s) as child:
-        return [_evaluated(setting, child, name, slab) for name, slab in slabs]
+    with LammpsChild(system.potential, config.relaxation.timeout_s) as child:
+        return [_evaluated(system, child, name, slab) for name, slab in slabs]
 
 
 def _named(path: Path, images: Sequence[Atoms]) -> Iterator[tuple[str, Atoms]]:
@@ -79,9 +79,9 @@ def _named(path: Path, images: Sequence[Atoms]) -> Iterator[tuple[str, Atoms]]:
         yield (f"{path}#{number}" if len(images) > 1 else str(path)), atoms
 
 
-def _fitted(setting: BoundarySystem, name: str, atoms: Atoms) -> FittedSlab:
+def _fitted(system: BoundarySystem, name: str, atoms: Atoms) -> FittedSlab:
     try:
-        return fit_slab(atoms, setting.bicrystal, setting.config.relaxation.outer_thickness)
+        return fit_slab(atoms, system.bicrystal, system.config.relaxation.outer_thickness)
     except StructureError as error:
         raise StructureError(f"{name}: {error}") from None
 
@@ -99,7 +99,7 @@ def _files_of(path: Path) -> list[Path]:
 
 
 def _evaluated(
-    setting: BoundarySystem, child: LammpsChild, name: str, slab: FittedSlab
+    system: BoundarySystem, child: LammpsChild, name: str, slab: FittedSlab
 ) -> Evaluated:
     given = Evaluated(
         file=name,
@@ -107,11 +107,11 @@ def _evaluated(
         num_atoms=len(slab.atoms),
         num_removed=slab.num_removed,
         largest_shift_a=slab.largest_shift,
-        cohesive_ev=setting.bulk.cohesive_ev,
+        cohesive_ev=system.bulk.cohesive_ev,
     )
     try:
         relaxed = relax_boundary(
-            child, slab.atoms, setting.bicrystal, setting.bulk, setting.config.relaxation
+            child, slab.atoms, system.bicrystal, system.bulk, system.config.relaxation
         )
     except SimulationError as error:
         return replace(given, status="failed", reason=str(error))
@@ -122,7 +122,7 @@ def _evaluated(
         excess_volume_a=relaxed.excess_volume,
         strain_energy_j_m2=relaxed.strain_energy_j_m2,
         strain_volume_a=relaxed.strain_volume,
-        summed_height_a=float(np.ptp(relaxed.positions[:, 2]) - 2 * setting.bulk.cutoff),
+        summed_height_a=float(np.ptp(relaxed.positions[:, 2]) - 2 * system.bulk.cutoff),
         max_force_ev_a=relaxed.max_force,
         converged=relaxed.converged,
     )
