@@ -309,10 +309,8 @@ def train_variant(
     """``train_model``, and as hold_out_loss what the model has on structures held out, seen as the
     base model sees them.
     """
-    arrays, setting = (
-        train_model(run_dir, searched, device, report),
-        load_boundary_system(str(run_dir)),
-    )
+    arrays = train_model(run_dir, searched, device, report)
+    setting = load_boundary_system(str(run_dir))
     loss = float("nan")
     if is_comparable:
         training = setting.config.training.model_copy(update={"symmetry": False})
@@ -337,10 +335,8 @@ def sample_variant(run_dir: Path, block: int, device: str, report: Report) -> Ar
     wall time.
     """
     clock = perf_counter if device == "cuda" else process_time
-    config, sampler = (
-        load_boundary_system(str(run_dir)).config,
-        Sampler.load(run_dir, VERSION, device),
-    )
+    config = load_boundary_system(str(run_dir)).config
+    sampler = Sampler.load(run_dir, VERSION, device)
     started = clock()
     rows = sampler.sample(
         chunk_indices(config.sampling.num_candidates, config.sampling.chunk_size, block)

@@ -161,10 +161,8 @@ def cost_numbers(
     """
     a_try = float(search["core_s"]) / len(search["status"])
     data_set, num_models = a_try * num_tries, len(trained)
-    training, candidates = (
-        sum(float(arrays["core_s"]) for arrays in trained),
-        float(sampled["core_s"] + relaxed["core_s"]),
-    )
+    training = sum(float(arrays["core_s"]) for arrays in trained)
+    candidates = float(sampled["core_s"] + relaxed["core_s"])
     spent = data_set + (training + candidates) / num_models
     within = {
         name: values[: int(spent / a_try)] for name, values in search.items() if name != "core_s"

@@ -143,10 +143,8 @@ def search_more(
         update={"md": setting.config.search.md.model_copy(update={"probability": md_probability})}
     )
     setting = replace(setting, config=setting.config.model_copy(update={"search": search}))
-    worth, child = (
-        ScreenWindow(setting.config.relaxation.screen_window_j_m2, {}),
-        worker_child(str(run_dir)),
-    )
+    worth = ScreenWindow(setting.config.relaxation.screen_window_j_m2, {})
+    child = worker_child(str(run_dir))
     rows = (search_one(setting, child, index, worth, run_dir) for index in range(start, stop))
     return to_arrays(reported(rows, stop - start, report))
 

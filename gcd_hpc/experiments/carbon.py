@@ -211,11 +211,9 @@ def relax_generated(source: Path, lengths: Lengths, report: Report) -> Arrays:
     where LAMMPS refuses one.
     """
     structures = np.load(source)["positions"]
-    raw, relaxed, positions = (
-        np.full(len(structures), np.nan),
-        np.full(len(structures), np.nan),
-        structures.copy(),
-    )
+    raw = np.full(len(structures), np.nan)
+    relaxed = np.full(len(structures), np.nan)
+    positions = structures.copy()
     with LammpsChild(find_potential(CARBON, "C", Path()), TIMEOUT_S) as child:
         for number, structure in enumerate(structures):
             try:

@@ -59,10 +59,8 @@ def fit_lattice(positions: ArrayLike, ideal: ArrayLike, lengths: ArrayLike) -> L
         lengths: (3,) of the periodic box.
     """
     box = np.asarray(lengths, dtype=np.float64)
-    atoms, sites = (
-        wrap(positions, box),
-        wrap(ideal, box),
-    )
+    atoms = wrap(positions, box)
+    sites = wrap(ideal, box)
     if len(sites) < 2:
         raise StructureError(
             f"a fit to a lattice needs a crystal of at least two sites, got {len(sites)}"

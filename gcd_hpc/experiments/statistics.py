@@ -81,7 +81,10 @@ def ratio(one: Estimate, other: Estimate) -> Estimate:
     allow.
     """
     if one.value == 0 or other.value == 0:
-        value = one.value / other.value if other.value else inf if one.value else nan
+        if other.value:
+            value = one.value / other.value
+        else:
+            value = inf if one.value else nan
         return Estimate(value, one.low / other.high, one.high / other.low if other.low else inf)
     value = one.value / other.value
     low = hypot(_log_ratio(one.value, one.low), _log_ratio(other.high, other.value))

@@ -101,7 +101,9 @@ def train_voxels(
         averaged weights on the same draws.
     """
     training = CrystalTraining(lattice, config, seed, torch.device(device))
-    losses, steps, validations = [], [], []
+    losses = []
+    steps = []
+    validations = []
     for loss in training.trainer.steps(config.num_steps):
         losses.append(loss)
         step = training.trainer.step
@@ -124,7 +126,10 @@ class CrystalTraining:
     def __init__(
         self, lattice: Lattice, config: VoxelConfig, seed: int, device: torch.device
     ) -> None:
-        self.lattice, self.config, self.seed, self.device = lattice, config, seed, device
+        self.lattice = lattice
+        self.config = config
+        self.seed = seed
+        self.device = device
         self.positions, self.grid = crystal_cell(lattice), crystal_grid(lattice)
         self.scale = self._standard_deviation()
         network = seeded(
@@ -223,7 +228,9 @@ def sample_voxels(
     network = unconditional(config)
     load_weights(network, weights, path)
     network = network.to(device).eval()
-    grid, arrays, positions = crystal_grid(lattice), [], []
+    grid = crystal_grid(lattice)
+    arrays = []
+    positions = []
     for index in range(num_cells):
         rng = generator(seed, CRYSTAL, LATTICES.index(lattice), _SAMPLE, index)
         noise = rng.standard_normal(grid.shape, dtype=np.float32)
@@ -255,9 +262,9 @@ def generate(
             predicted = network(x, log_snr)
         return to_clean(schedule, config.prediction, predicted.to(x.dtype), x, t)
 
-    shape, num_steps = (
-        (1, 1, *noise.shape),
-        config.num_evaluations // (EVALUATIONS_PER_STEP[config.solver] * config.num_resamples),
+    shape = (1, 1, *noise.shape)
+    num_steps = config.num_evaluations // (
+        EVALUATIONS_PER_STEP[config.solver] * config.num_resamples
     )
     nothing_known = torch.zeros(shape, dtype=torch.bool, device=noise.device)
 

@@ -46,12 +46,10 @@ class UNet(nn.Module):
         )
         self.first = PeriodicConv3d(in_channels * config.patch**3, widths[0], periodic)
 
-        self.down, self.shrink, self.up, self.grow = (
-            nn.ModuleList(),
-            nn.ModuleList(),
-            nn.ModuleList(),
-            nn.ModuleList(),
-        )
+        self.down = nn.ModuleList()
+        self.shrink = nn.ModuleList()
+        self.up = nn.ModuleList()
+        self.grow = nn.ModuleList()
         for width in widths:
             self.down.append(
                 nn.ModuleList(

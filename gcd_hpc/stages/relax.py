@@ -35,10 +35,8 @@ def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) ->
     lowest = lowest_learned(folder, version)
     sampled = read_part(RunDirectory(folder).sampled_part(version, chunk // num_batches))
     batch = batches_of(sampled, lowest, num_batches)[chunk % num_batches]
-    worth, child = (
-        ScreenWindow(setting.config.relaxation.screen_window_j_m2, lowest),
-        worker_child(run_dir),
-    )
+    worth = ScreenWindow(setting.config.relaxation.screen_window_j_m2, lowest)
+    child = worker_child(run_dir)
     rows = [
         (
             relax_candidate(setting, child, row, worth, run_dir=folder)
