@@ -96,7 +96,7 @@ def _verify_products(
     """Products of finished tasks: there, as large as they were, with records that say what the
     ledger and their own rows say.
     """
-    num_chunks = state.plan.num_sample_chunks
+    num_chunks, num_old = state.plan.num_sample_chunks, 0
     for task, done in state.finished.items():
         report.looked_at("shards")
         files = product_files(run_dir, task, num_chunks)
@@ -109,8 +109,11 @@ def _verify_products(
         if done.num_bytes not in (0, got):
             expected = f"{done.num_bytes} bytes, as {task.name} left it"
             report.found("shards", expected, got, file=files[0])
-        for path in files:
-            _verify_record(path, task, results[task], report)
+        num_old += sum(not _verify_record(path, task, results[task], report) for path in files)
+    if num_old:
+        report.skipped(
+            "shards", f"{run_dir}: {num_old} files have no record: an earlier version made them"
+        )
     for path, task in uncounted(run_dir, state):
         expected = f"a line about {task.name} in {RunDirectory(run_dir).ledger.name}"
         report.found("shards", expected, "none", file=path)
@@ -127,16 +130,17 @@ def uncounted(run_dir: Path, state: State) -> Iterator[tuple[Path, Task]]:
             yield path, task
 
 
-def _verify_record(path: Path, task: Task, result: StageResult, report: Report) -> None:
-    """The record in one file of a product, against the ledger and the rows."""
+def _verify_record(path: Path, task: Task, result: StageResult, report: Report) -> bool:
+    """Compare the record in one file of a product with the ledger and the rows; False if there is
+    none.
+    """
     try:
         record = record_of(path, task)
     except RunDirectoryError:
-        report.skipped("shards", f"{path}: no record: an earlier version of gcd-hpc made it")
-        return
+        return False
     except CheckpointError as error:
         report.found("shards", f"the record of {task.name}", error, file=path)
-        return
+        return True
     if not task.is_whole_sampling and record.result != result:
         expected = f"the results that the ledger has of {task.name}"
         report.found("shards", expected, "others in its record", file=path)
@@ -144,6 +148,7 @@ def _verify_record(path: Path, task: Task, result: StageResult, report: Report) 
     if best is not None and best != record.result.best:
         expected = f"the lowest energies that its record has: {dict(record.result.best)}"
         report.found("shards", expected, best, file=path)
+    return True
 
 
 def _best(path: Path, result: StageResult) -> dict[int, float] | None:

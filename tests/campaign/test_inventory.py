@@ -212,7 +212,7 @@ def test_a_damaged_record_is_found_and_a_part_of_an_earlier_version_mentioned(ru
         for finding in report.findings()
     )
     assert report.outcomes["shards"].skipped == [
-        f"{second}: no record: an earlier version of gcd-hpc made it"
+        f"{run}: 1 files have no record: an earlier version made them"
     ]
 
 
