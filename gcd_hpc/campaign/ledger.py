@@ -60,7 +60,7 @@ class LedgerReader:
                         break
                     yield self._event(line)
                     self.offset += len(line)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
             raise RunDirectoryError(f"cannot read {self._path}: {error.strerror}") from error

@@ -15,7 +15,7 @@ from gcd_hpc.store.hdf5 import (
     START,
     Columns,
     ColumnWriter,
-    checked_name,
+    check_names,
     dataset_of,
     has_row_checksums,
     image_for,
@@ -120,8 +120,7 @@ def _place(file: h5py.File, start: int, num_atoms: int) -> tuple[int, int]:
 
 def _verify_row(file: h5py.File, one: Columns, row: int) -> None:
     for name in NAMES:
-        if text := one[name][0]:
-            checked_name(text, BY_NAME[name].path)
+        check_names(name, one[name])
     expected = row_checksums(one, int(file.attrs["schema_version"]))[0]
     if dataset_of(file, ROW_CHECKSUM)[row] != expected:
         raise ValueError(f"checksum of row {row} does not fit")

@@ -207,7 +207,7 @@ def test_a_file_that_does_not_say_its_element_is_named(tmp_path, candidates):
         export(RunStore(tmp_path / "part.h5"), "extxyz", tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", ["/tmp/x", "../../x", "a/b", "..", "a\x1b[31mb", "a b"])
+@pytest.mark.parametrize("name", ["", "/tmp/x", "../../x", "a/b", "..", "a\x1b[31mb", "a b"])
 def test_a_file_whose_ids_are_no_names_is_refused_by_every_reader(
     tmp_path, candidates, provenance, name
 ):
