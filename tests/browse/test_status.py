@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from gcd_hpc.browse.status import StatusReader, read_state, status_view
+from gcd_hpc.browse.status import StatusReader, state_of, status_view
 from gcd_hpc.campaign.directory import write_config
 from gcd_hpc.campaign.events import Event, Paused, Reported, Stopped
 from gcd_hpc.campaign.ledger import Ledger
@@ -126,4 +126,4 @@ def test_a_folder_without_a_campaign_is_refused(tmp_path):
 def test_a_file_is_no_run_directory_of_a_campaign(tmp_path):
     (tmp_path / "results.h5").touch()
     with pytest.raises(RunDirectoryError, match=r"results\.h5: expected the run directory of a"):
-        read_state(tmp_path / "results.h5")
+        state_of(tmp_path / "results.h5")
