@@ -5,10 +5,8 @@ its canaries are worse.
 import json
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -206,18 +204,18 @@ def hold_out_losses(
 
 def known_canaries(run_dir: Path, version: int, num: int) -> Canaries | None:
     """The canaries recorded when model ``version`` was judged, if these are as many, and of the
-    same model.
+    same model. A damaged record is only lost work: they are made again.
     """
+    files = RunDirectory(run_dir)
     try:
-        recorded: Mapping[str, Any] | None = json.loads(
-            RunDirectory(run_dir).promotion(version).read_text()
-        ).get("canaries")
-    except FileNotFoundError:
+        recorded = Canaries(**json.loads(files.promotion(version).read_bytes())["canaries"])
+        counts = recorded.num, recorded.invalid, recorded.failed
+        is_whole = all(isinstance(count, int) for count in counts) and recorded.median >= -math.inf
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    sha256 = load_model(RunDirectory(run_dir).model_file(version))[1].sha256
-    if recorded is None or (recorded["num"], recorded["sha256"]) != (num, sha256):
-        return None
-    return Canaries(**recorded)
+    sha256 = load_model(files.model_file(version))[1].sha256
+    is_same = (recorded.num, recorded.sha256) == (num, sha256)
+    return recorded if is_whole and is_same else None
 
 
 def make_canaries(run_dir: Path, version: int, device: torch.device) -> Canaries:

@@ -20,6 +20,7 @@ from gcd_hpc.stages.promote import (
     Canaries,
     find_objections,
     hold_out_losses,
+    known_canaries,
     make_canaries,
     promote,
 )
@@ -121,6 +122,30 @@ def test_recorded_canaries_are_compared_with_instead_of_making_them_again(traine
     report = promote(str(run_dir), 2)
     assert not report.promoted
     assert "above the -5.000 before" in report.reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[" * 5000,
+        "[]",
+        '{"canaries": null}',
+        '{"canaries": {"num": 4}}',
+        '{"canaries": {"sha256": "SHA", "num": 4, "invalid": 0, "failed": 0,'
+        ' "median_energy_j_m2": "low"}}',
+        '{"canaries": {"sha256": "SHA", "num": 4, "invalid": "x", "failed": 0,'
+        ' "median_energy_j_m2": 2.0}}',
+        "\x92",
+    ],
+)
+def test_a_damaged_record_of_canaries_is_none(trained_run, tmp_path, text):
+    run_dir = tmp_path / "run"
+    shutil.copytree(trained_run, run_dir)
+    text = text.replace("SHA", sha256_of(run_dir, 1))
+    RunDirectory(run_dir).promotion(1).write_text(text, encoding="latin-1")
+    assert known_canaries(run_dir, 1, 4) is None
 
 
 def test_canaries_recorded_in_another_number_are_made_again(trained_copy):

@@ -120,7 +120,7 @@ def test_training_killed_between_its_last_step_and_its_model_file_keeps_its_loss
 ):
     broken = run_copy("broken")
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save", lambda *_: 1 / 0)
+        patch.setattr(training, "save_model", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train_here(broken)
     train_here(broken)
