@@ -3,12 +3,13 @@
 import os
 import sys
 
-from tests.campaign.toy import train
-
 SHOWN = ("SLURMD_NODENAME", "RANK", "WORLD_SIZE")
 
 if __name__ == "__main__":
     # In one write: all processes share the log.
     os.write(1, " ".join(os.environ[name] for name in SHOWN).encode() + b"\n")
     if os.environ["RANK"] == "0":
+        # Imported here: the others have written their lines before this one may kill itself.
+        from tests.campaign.toy import train
+
         train(sys.argv[1], int(sys.argv[2]))
