@@ -20,7 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
-from gcd_hpc.store.hdf5 import Columns, ColumnWriter, image_for, write_attributes
+from gcd_hpc.store.checksums import (
+    Columns,
+)
+from gcd_hpc.store.hdf5 import (
+    ColumnWriter,
+    image_for,
+    write_attributes,
+)
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_columns
 from gcd_hpc.store.provenance import package_provenance

@@ -29,7 +29,9 @@ from gcd_hpc.networks.checkpoint import load_weights
 from gcd_hpc.networks.precision import autocast_dtype
 from gcd_hpc.networks.unet import UNet
 from gcd_hpc.seeds import SAMPLING, generator
-from gcd_hpc.store.hdf5 import Columns
+from gcd_hpc.store.checksums import (
+    Columns,
+)
 from gcd_hpc.store.parts import read_columns
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate

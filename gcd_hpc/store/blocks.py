@@ -5,11 +5,13 @@ from collections.abc import Iterator
 import h5py
 import numpy as np
 
-from gcd_hpc.store.hdf5 import (
-    START,
+from gcd_hpc.store.checksums import (
     Columns,
     checksum,
     checksum_of_texts,
+)
+from gcd_hpc.store.hdf5 import (
+    START,
     dataset_of,
     num_atoms_of,
     text_array,

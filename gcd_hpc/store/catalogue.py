@@ -11,9 +11,11 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import StoreError
+from gcd_hpc.store.checksums import (
+    checksum,
+)
 from gcd_hpc.store.hdf5 import (
     attributes_of,
-    checksum,
     image_for,
     num_rows_of,
     read_columns_of,

@@ -6,8 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from gcd_hpc.errors import StoreError
+from gcd_hpc.store.checksums import (
+    checksum,
+)
 from gcd_hpc.store.findings import Report
-from gcd_hpc.store.hdf5 import checksum, num_rows_of, read_columns_of, reading
+from gcd_hpc.store.hdf5 import (
+    num_rows_of,
+    read_columns_of,
+    reading,
+)
 from gcd_hpc.store.schema import FIELDS
 
 

@@ -5,7 +5,6 @@ HDF5 detects a file that is cut short but not a flipped bit in a number, hence t
 """
 
 import re
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +14,18 @@ import numpy as np
 
 from gcd_hpc.errors import StoreError, printable
 from gcd_hpc.files import replacing
+from gcd_hpc.store.checksums import (
+    ROW_CHECKSUM,
+    Columns,
+    check_seal,
+    checksum,
+    checksum_of_texts,
+    row_checksums,
+    seal,
+)
 from gcd_hpc.store.crystal import older_n_index
 from gcd_hpc.store.heap import check_heap
 from gcd_hpc.store.schema import BY_NAME, DTYPES, FIELDS, SCHEMA_VERSION, Field
-
-Columns = dict[str, np.ndarray]
-"""Values by field name: (M, ...) for fields of a row, (sum of N, ...) for fields of an atom. Text
-comes as an array of Python strings,
-for one long reason would widen a million short ones."""
 
 START = Field(
     "first row in atoms",
@@ -32,17 +35,6 @@ START = Field(
     kind="int",
     default=0,
 )
-ROW_CHECKSUM = Field(
-    name="crc32",
-    kind="int",
-    shape=(),
-    unit="1",
-    default=0,
-    title="checksum of the row",
-    meaning="CRC-32 of all that the row and its atoms hold",
-    since=4,
-)
-"""What a single row is verified by; other checksums are those of whole columns."""
 PLOT = (BY_NAME["gb_energy_j_m2"], BY_NAME["n_fraction"])
 """What NeXus readers (h5web, silx, NeXpy) draw when they open a file: the first against the second.
 """
@@ -57,7 +49,6 @@ SCHEMA_IN_SHORT = (
 OF_THE_FILE = ("creator", "schema", "schema_version", "NX_class", "default", "crc32", "task_record")
 """Attributes of one file, whatever it holds: not for files that are made from it."""
 _MADE = {field.name: field for field in (START, ROW_CHECKSUM)}
-_SEAL = "crc32"
 _ATOM_CHUNK = 16384
 _MAX_PACKING, _SLACK_BYTES = 1100, 1 << 20
 """gzip packs nothing more tightly than about 1030 to 1."""
@@ -148,53 +139,6 @@ def _add_plot(file: h5py.File) -> None:
     file.attrs.update({"NX_class": "NXroot", "default": "plot"})
 
 
-def checksum(values: np.ndarray, so_far: int = 0) -> int:
-    """CRC-32 of a column, continued from the rows before."""
-    if values.dtype.kind in "UO":
-        return checksum_of_texts([text.encode() for text in values], so_far)
-    return zlib.crc32(np.ascontiguousarray(values).tobytes(), so_far)
-
-
-def checksum_of_texts(texts: list[bytes], so_far: int = 0) -> int:
-    """The same for a column of text in UTF-8."""
-    return zlib.crc32(b"\0".join([*texts, b""]), so_far)
-
-
-def row_checksums(columns: Columns, version: int = SCHEMA_VERSION) -> np.ndarray:
-    """CRC-32 of each row, (M,): its numbers, then its texts, then its atoms, each in the order of
-    the schema and as they are stored.
-
-    Args:
-        version: of the schema of the file; fields that are younger do not count.
-    """
-    num_rows = len(columns["num_atoms"])
-    if not num_rows:
-        return np.empty(0, dtype=np.int64)
-    fields = [field for field in FIELDS if field.since <= version]
-    numbers = [
-        np.ascontiguousarray(columns[field.name], DTYPES[field.kind]).reshape(num_rows, -1)
-        for field in fields
-        if field.kind != "text" and not field.per_atom
-    ]
-    table = np.concatenate([values.view(np.uint8) for values in numbers], axis=1)
-    texts = [columns[field.name] for field in fields if field.kind == "text"]
-    atoms = [
-        np.ascontiguousarray(columns[field.name], DTYPES[field.kind])
-        for field in fields
-        if field.per_atom
-    ]
-    stops = np.cumsum(columns["num_atoms"]).tolist()
-    found = np.empty(num_rows, dtype=np.int64)
-    for row, (first, stop) in enumerate(zip([0, *stops], stops, strict=False)):
-        so_far = checksum_of_texts(
-            [text[row].encode() for text in texts], zlib.crc32(table[row].data)
-        )
-        for values in atoms:
-            so_far = zlib.crc32(values[first:stop].data, so_far)
-        found[row] = so_far
-    return found
-
-
 def write_attributes(file: h5py.File, attributes: dict[str, str]) -> None:
     """Provenance and schema version as attributes of the file, and their checksum: the last that is
     written of them.
@@ -205,35 +149,6 @@ def write_attributes(file: h5py.File, attributes: dict[str, str]) -> None:
     file.attrs["schema"] = SCHEMA_IN_SHORT
     file.attrs["schema_version"] = SCHEMA_VERSION
     seal(file)
-
-
-def seal(group: h5py.Group) -> None:
-    """Write the checksum of the attributes of a file or group."""
-    group.attrs[_SEAL] = np.int64(_checksum_of_attributes(group))
-
-
-def check_seal(group: h5py.Group) -> None:
-    """Compare the attributes of a file or group with their checksum; files before version 4 have
-    none.
-
-    Raises:
-        ValueError: if it does not fit.
-    """
-    if _SEAL not in group.attrs:
-        if group.file.attrs["schema_version"] < ROW_CHECKSUM.since:
-            return
-        raise ValueError(f"the attributes of {group.name} have no checksum")
-    if group.attrs[_SEAL] != _checksum_of_attributes(group):
-        raise ValueError(f"checksum of the attributes of {group.name} does not fit")
-
-
-def _checksum_of_attributes(group: h5py.Group) -> int:
-    texts = []
-    for name in sorted(set(group.attrs) - {_SEAL}):
-        value = group.attrs[name]
-        plain = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-        texts += [name, repr(plain)]
-    return checksum_of_texts([text.encode("utf-8", "surrogateescape") for text in texts])
 
 
 @contextmanager

@@ -19,12 +19,14 @@ import numpy as np
 from gcd_hpc.errors import StoreError
 from gcd_hpc.files import output, reserve
 from gcd_hpc.store.blocks import Blocks
+from gcd_hpc.store.checksums import (
+    Columns,
+    seal,
+)
 from gcd_hpc.store.hdf5 import (
     FORMAT,
-    Columns,
     ColumnWriter,
     reading,
-    seal,
     text_array,
     write_attributes,
 )

@@ -8,12 +8,15 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import StoreError, printable
+from gcd_hpc.store.checksums import (
+    ROW_CHECKSUM,
+    Columns,
+    row_checksums,
+)
 from gcd_hpc.store.hdf5 import (
     NAMES,
     OF_THE_FILE,
-    ROW_CHECKSUM,
     START,
-    Columns,
     ColumnWriter,
     check_names,
     dataset_of,
@@ -24,7 +27,6 @@ from gcd_hpc.store.hdf5 import (
     read_columns_of,
     read_slice,
     reading,
-    row_checksums,
     text_array,
     write_attributes,
 )

@@ -8,9 +8,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from gcd_hpc.store.checksums import (
+    Columns,
+)
 from gcd_hpc.store.crystal import boundary_of, neighbor_distance
 from gcd_hpc.store.findings import Report
-from gcd_hpc.store.hdf5 import Columns
 from gcd_hpc.store.rows import Rows, read_numbered
 from gcd_hpc.store.schema import BY_NAME, UNKNOWN_N, Candidate
 from gcd_hpc.structures.bicrystal import Bicrystal
@@ -283,6 +285,8 @@ def row_fault(row: Mapping[str, Any], nearest_neighbor: float) -> str:
         row: fields of a candidate, atoms included.
         nearest_neighbor: of the crystal, Å; NaN if not known.
     """
+    if not _is_box(row["cell"]) or not np.isfinite(row["positions"]).all():
+        return "expected atoms with finite positions in a box, got others"
     return physical_fault(
         row["positions"],
         row["energies_ev"],

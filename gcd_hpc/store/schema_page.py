@@ -2,7 +2,12 @@
 docs/schema.md``.
 """
 
-from gcd_hpc.store.hdf5 import ROW_CHECKSUM, START
+from gcd_hpc.store.checksums import (
+    ROW_CHECKSUM,
+)
+from gcd_hpc.store.hdf5 import (
+    START,
+)
 from gcd_hpc.store.schema import FIELDS, SCHEMA_VERSION, Field
 
 INTRODUCTION = f"""# The HDF5 schema

@@ -11,11 +11,13 @@ import numpy as np
 
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.blocks import Blocks
+from gcd_hpc.store.checksums import (
+    ROW_CHECKSUM,
+    Columns,
+)
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.hdf5 import (
-    ROW_CHECKSUM,
     START,
-    Columns,
     attributes_of,
     has_type,
     reading,

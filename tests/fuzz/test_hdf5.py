@@ -16,9 +16,13 @@ from gcd_hpc.browse.page.contents import Contents
 from gcd_hpc.browse.tables import find_top
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.errors import GcdError
+from gcd_hpc.store.checksums import (
+    checksum,
+    row_checksums,
+    seal,
+)
 from gcd_hpc.store.export import export
 from gcd_hpc.store.findings import Report
-from gcd_hpc.store.hdf5 import checksum, row_checksums, seal
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.merge import merge
 from gcd_hpc.store.parts import read_part, read_row, write_part

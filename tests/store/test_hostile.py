@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from gcd_hpc.errors import StoreError
+from gcd_hpc.store.checksums import (
+    checksum,
+)
 from gcd_hpc.store.export import export
 from gcd_hpc.store.findings import Report
-from gcd_hpc.store.hdf5 import checksum
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.merge import merge
 from gcd_hpc.store.parts import read_columns, read_part, read_provenance, read_row, write_part

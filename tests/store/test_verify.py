@@ -12,8 +12,14 @@ import numpy as np
 import pytest
 
 from gcd_hpc.store.blocks import Blocks
+from gcd_hpc.store.checksums import (
+    checksum,
+)
 from gcd_hpc.store.findings import KEPT, Report
-from gcd_hpc.store.hdf5 import START, checksum, reading
+from gcd_hpc.store.hdf5 import (
+    START,
+    reading,
+)
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.schema import FIELDS
 from gcd_hpc.store.verify import verify_file

@@ -8,7 +8,9 @@ from typing import TypeVar
 import numpy as np
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.hdf5 import Columns
+from gcd_hpc.store.checksums import (
+    Columns,
+)
 from gcd_hpc.store.physics import (
     RELAXED_FIELDS,
     is_relaxed,
