@@ -1,6 +1,4 @@
-"""Order in crystals and boundaries through freud: radial distribution function and Steinhardt
-parameters.
-"""
+"""Radial distribution functions and Steinhardt bond order parameters, computed by freud."""
 
 from math import ceil
 
@@ -19,11 +17,14 @@ def rdf(
     num_bins: int = 100,
     pbc: Periodic = (True, True, True),
 ) -> tuple[Array, Array]:
-    """Radial distribution function: bin centres (num_bins,) in Å and g(r), 1 for an ideal gas of
-    the box's mean density.
+    """Radial distribution function; 1 for an ideal gas of the box's mean density.
 
     Args:
-        positions: (N, 3) Å. lengths: (3,) of the box; small boxes are repeated until r_max fits.
+        positions: (N, 3) Å.
+        lengths: (3,) of the box, Å; small boxes are repeated until r_max fits.
+
+    Returns:
+        Bin centres (num_bins,) in Å, and g(r) (num_bins,).
     """
     system = _system(positions, lengths, pbc, r_max)
     result = freud.density.RDF(bins=num_bins, r_max=r_max).compute(system)
@@ -39,13 +40,16 @@ def rdf_around(
     num_bins: int = 100,
     pbc: Periodic = (True, True, True),
 ) -> tuple[Array, Array]:  # fmt: skip
-    """Radial distribution function around some of the atoms: bin centres (num_bins,) in Å and g(r),
-    relative to a density.
+    """Radial distribution function around some of the atoms, relative to a given density.
 
     Args:
-        positions: (N, 3) Å. chosen: which of them, (N,) of bool; at least r_max from an open end.
-            lengths: (3,) of the box.
-        density: atoms per Å^3 for which g is 1.
+        positions: (N, 3) Å.
+        chosen: (N,) bool, the central atoms; at least r_max away from open ends of the box.
+        lengths: (3,) of the box, Å.
+        density: number density at which g(r) is 1, atoms per Å^3.
+
+    Returns:
+        Bin centres (num_bins,) in Å, and g(r) (num_bins,).
     """
     points = np.asarray(positions, dtype=float)
     box, every = _system(points, lengths, pbc, r_max)
@@ -69,11 +73,12 @@ def steinhardt(
     pbc: Periodic = (True, True, True),
     reach: float = 6.0,
 ) -> Array:
-    """Bond order parameter q_l of every atom over its nearest neighbours, (N,).
+    """Steinhardt bond order parameter q_l of every atom over its nearest neighbours, (N,).
 
     Args:
-        order: l, for instance 4 or 6. num_neighbors: 6 for sc, 8 for bcc, 12 for fcc.
-        reach: length within which those neighbours lie, Å; small boxes are repeated until it fits.
+        order: l, for instance 4 or 6.
+        num_neighbors: 6 for sc, 8 for bcc, 12 for fcc.
+        reach: distance within which these neighbours lie, Å; small boxes are repeated to fit it.
 
     Source: Steinhardt, Nelson, Ronchetti, Phys. Rev. B 28 (1983) 784.
     """
@@ -88,8 +93,9 @@ def steinhardt(
 def _system(
     positions: ArrayLike, lengths: ArrayLike, pbc: Periodic, reach: float
 ) -> tuple[freud.box.Box, Array]:
-    """Box and atoms for freud, which centres its box on zero and wants periodic lengths of more
-    than twice the reach.
+    """Box and atoms, repeated until each periodic length exceeds twice the reach, as freud needs.
+
+    freud's box is centred on zero.
     """
     points, box = np.asarray(positions, dtype=float), np.asarray(lengths, dtype=float)
     copies = [

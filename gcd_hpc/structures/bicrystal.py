@@ -1,7 +1,8 @@
-"""A bicrystal: two grains of one crystal, from the Miller indices along the box axes.
+"""Bicrystals: two grains of one crystal, given by the Miller indices along the box axes.
 
-The box axes x and y span the boundary, z is its normal. Lengths in Å. Counting is done in integers
-(quarters of the lattice constant), so that no atom is ever lost or doubled at a cell border.
+The box axes x and y span the boundary plane, z is its normal. Lengths are in Å. Lattice sites are
+counted in integers (quarters of the lattice constant), so that rounding cannot lose or double an
+atom at a cell border.
 """
 
 from dataclasses import dataclass, replace
@@ -32,17 +33,18 @@ Positions = NDArray[np.float64]
 Side = Literal["lower", "upper"]
 
 BORDER = 1e-6
-"""An atom this close below a cut counts as lying on it, Å."""
+"""Atoms at most this far below a cut count as lying on it, Å."""
 MAX_REPEATS = 100
 """Longest common cell that is tried, in periods of the lower grain."""
 
 
 @dataclass(frozen=True)
 class Response:
-    """How a grain that is strained in the plane relaxes along the normal, where nothing holds it.
+    """Relaxation of a grain along z, which is free, after it was strained in the boundary plane.
 
-    normal: strain zz; shear_x, shear_y: by which layers move in the plane with their height before.
-    energy_ev: per atom, above the unstrained crystal.
+    normal: strain zz.
+    shear_x, shear_y: in-plane displacement of a layer per unit of its unrelaxed height.
+    energy_ev: energy per atom above the unstrained crystal, eV.
     """
 
     normal: float = 0.0
@@ -56,7 +58,8 @@ class Grain:
     """One orientation of the crystal, periodic along the box axes.
 
     repeats: periods of this grain in the common cell along x and y, replicas included.
-    strain: (xx, yy) with which the grain was made to fit; response: to that strain.
+    strain: (xx, yy) that fits the grain to the common cell.
+    response: relaxation along z under this strain.
     """
 
     directions: Directions
@@ -72,7 +75,7 @@ class Grain:
 
     @property
     def periods(self) -> tuple[float, float, float]:
-        """Shortest lattice vectors along the box axes, not strained to fit."""
+        """Lengths of the shortest lattice vectors along the box axes, before straining, Å."""
         x, y, z = (
             self.a0 * length(axis) * self.crystal.halves_along(axis) / 2 for axis in self.directions
         )
@@ -80,14 +83,14 @@ class Grain:
 
     @property
     def plane_spacing(self) -> float:
-        """Distance of the lattice planes parallel to the boundary."""
+        """Distance of the lattice planes parallel to the boundary, Å."""
         normal = self.directions[2]
         spacing = self.a0 * self.crystal.plane_halves(normal) / (2 * length(normal))
         return spacing * (1 + self.response.normal)
 
     @property
     def expansion(self) -> float:
-        """Share by which the strained grain is larger than the unstrained one."""
+        """Relative increase of the volume by the strain."""
         x, y = self.strain
         return (1 + x) * (1 + y) * (1 + self.response.normal) - 1
 
@@ -100,34 +103,33 @@ class Grain:
 
     @property
     def layer_offsets(self) -> tuple[float, ...]:
-        """Heights in [0, plane spacing) of the atomic layers within one lattice plane, one per atom
-        of the basis.
+        """Heights of the atomic layers within one lattice plane, in [0, plane spacing), Å.
+
+        There is one for each atom of the basis.
         """
         normal = self.directions[2]
-        step = 2 * self.crystal.plane_halves(
-            normal
-        )  # plane spacing in the units of dot(normal, basis)
+        # The plane spacing in the units of dot(normal, site).
+        step = 2 * self.crystal.plane_halves(normal)
         return tuple(
             dot(normal, site) % step / step * self.plane_spacing for site in self.crystal.basis
         )
 
     @cached_property
     def cell_fractions(self) -> Positions:
-        """Atoms of one rectangular cell of the three periods, (M, 3), in fractions of it, layer by
-        layer.
-        """
+        """Sites of one rectangular cell of the three periods, (M, 3), as fractions, sorted by z."""
         axes = self.directions
+        # Edges of the cell, its bounding box of conventional cells, and all sites in that box, in
+        # quarters of a0.
         vectors = [
             tuple(2 * self.crystal.halves_along(axis) * index for index in axis) for axis in axes
-        ]  # quarters of a0
+        ]
         moduli = np.array([dot(axis, axis) * 2 * self.crystal.halves_along(axis) for axis in axes])
         corners = np.array(list(product((0, 1), repeat=3))) @ np.array(vectors)
         first, last = corners.min(axis=0) // 4, -(-corners.max(axis=0) // 4)
         ranges = (np.arange(start, stop + 1) for start, stop in zip(first, last, strict=True))
         cells = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
-        sites = (4 * cells[:, None] + np.array(self.crystal.sites)).reshape(
-            -1, 3
-        )  # (num_sites, 3) quarters of a0
+        sites = (4 * cells[:, None] + np.array(self.crystal.sites)).reshape(-1, 3)
+        # Components of the sites along the box axes; the cell keeps those of [0, 1).
         numerators = sites @ np.array(axes).T
         inside = numerators[np.all((numerators >= 0) & (numerators < moduli), axis=1)]
         expected = len(self.crystal.sites) * abs(round(np.linalg.det(np.array(vectors)))) // 64
@@ -141,10 +143,10 @@ class Grain:
 class Bicrystal:
     """Two grains that share an in-plane cell.
 
-    lengths: (Lx, Ly) of the common cell, replicas included.
-    plane_spacing: distance of the lower grain's lattice planes.
-    atoms_per_plane: N_plane, modulo which atoms are counted: the number in one lattice plane of
-    the whole cell, or what divides the numbers of both grains where these differ.
+    lengths: (Lx, Ly) of the common cell, replicas included, Å.
+    plane_spacing: distance of the lower grain's lattice planes, Å.
+    atoms_per_plane: N_plane, the modulus of [n]: atoms in one lattice plane of the whole cell, or
+    the greatest common divisor of both grains' numbers where these differ.
     strain: (xx, yy) of the upper grain.
     """
 
@@ -197,7 +199,7 @@ class Bicrystal:
         )
 
     def relaxed(self, response: Response) -> "Bicrystal":
-        """The same with the response of the upper grain to its strain."""
+        """This bicrystal with the relaxation of its strained upper grain."""
         return replace(self, upper=replace(self.upper, response=response))
 
     @property
@@ -217,21 +219,21 @@ class Bicrystal:
 
     @property
     def misorientation_deg(self) -> float:
-        """Angle of the misorientation."""
+        """Angle of the misorientation, degrees."""
         return self.misorientation.angle_deg
 
     @property
     def misorientation_axis(self) -> Miller:
-        """Miller indices as a family of directions, ascending."""
+        """Axis of the misorientation: Miller indices of a family of directions, ascending."""
         return self.misorientation.axis
 
     @property
     def character(self) -> str:
-        """Twist, symmetric tilt, asymmetric tilt or mixed."""
+        """Kind of boundary: twist, symmetric tilt, asymmetric tilt or mixed."""
         return self.misorientation.character
 
     def replicated(self, x: int, y: int) -> "Bicrystal":
-        """The bicrystal in a cell of x times y of this one's."""
+        """This bicrystal in an in-plane cell that is x times y as large."""
         lower, upper = (
             replace(grain, repeats=(x * grain.repeats[0], y * grain.repeats[1]))
             for grain in (self.lower, self.upper)
@@ -248,12 +250,13 @@ class Bicrystal:
     def lattice_positions(
         self, side: Side, origin: Positions | tuple[float, float, float], z_min: float, z_max: float
     ) -> Positions:
-        """All atoms of an infinite grain with z_min <= z < z_max, (N, 3), x and y wrapped into the
-        common cell.
+        """Sites of an infinite grain with z_min <= z < z_max, (N, 3) Å, sorted by height.
+
+        x and y are wrapped into the common cell.
 
         Args:
-            origin: where one lattice point lies, (3,) Å. Cuts are taken 1e-6 Å lower, so that
-                planes that lie on them are safe.
+            origin: position of one lattice point, (3,) Å.
+            z_min, z_max: cuts, Å; taken 1e-6 Å lower, so that rounding cannot lose planes on a cut.
         """
         grain, (length_x, length_y) = self.grain(side), self.lengths
         height = grain.periods[2] * (1 + grain.response.normal)
@@ -272,9 +275,8 @@ class Bicrystal:
             axis=-1,
         ).reshape(-1, 3)[:, [1, 2, 0]]
         steps = np.array([length_x / grain.repeats[0], length_y / grain.repeats[1], height])
-        positions = ((grain.cell_fractions + copies[:, None]) * steps + origin).reshape(
-            -1, 3
-        )  # (num_copies M, 3) Å
+        # (num_copies, M, 3) -> (num_copies M, 3) Å
+        positions = ((grain.cell_fractions + copies[:, None]) * steps + origin).reshape(-1, 3)
         positions = positions[
             (positions[:, 2] >= z_min - BORDER) & (positions[:, 2] < z_max - BORDER)
         ]
@@ -285,17 +287,16 @@ class Bicrystal:
         return self.wrap(positions[np.argsort(positions[:, 2], kind="stable")])
 
     def wrap(self, positions: Positions) -> Positions:
-        """Positions with x and y in the common cell."""
+        """Positions (N, 3) with x and y folded into the common cell."""
         return wrap(positions, self.lengths)
 
     @cached_property
     def symmetry_operations(self) -> tuple[NDArray[np.int64], ...]:
-        """Signed permutations of the box axes, (3, 3), that map the bicrystal to itself; identity
-        first.
+        """Symmetries of the bicrystal: signed permutations (3, 3) of the box axes, identity first.
 
-        Operations that turn z over swap the grains. An operation counts if each cut grain lands on
-        the grain that takes its place, up to a shift: in diamond that leaves out those that would
-        leave the other half of a double layer lowest.
+        Operations that reverse z swap the grains. An operation counts if each cut grain lands, up
+        to a shift, on the grain that takes its place. In diamond this excludes operations that
+        would put the other half of a double layer lowest.
         """
         square = np.isclose(*self.lengths, rtol=1e-10, atol=0) and np.isclose(
             *self.strain, rtol=0, atol=1e-10
@@ -323,13 +324,15 @@ class Bicrystal:
 
 
 def _reduced(triad: Triad) -> Directions:
-    """The three directions in coprime indices."""
+    """Triad of Miller indices, each divided by its greatest common divisor."""
     return coprime(triad.x), coprime(triad.y), coprime(triad.z)
 
 
 def _fit(axis: str, lower: float, upper: float, max_strain: float) -> tuple[int, int, float]:
-    """Periods of the lower and of the upper grain in the shortest common length, and the strain of
-    the upper grain.
+    """Periods of the lower and upper grain in their shortest common length, and the upper's strain.
+
+    Raises:
+        OrientationError: if every length up to MAX_REPEATS periods needs more than max_strain.
     """
     best: tuple[int, int, float] | None = None
     for num_lower in range(1, MAX_REPEATS + 1):
@@ -351,12 +354,9 @@ def _fit(axis: str, lower: float, upper: float, max_strain: float) -> tuple[int,
 
 
 def _maps(operation: NDArray[np.int64], source: Grain, target: Grain) -> bool:
-    """Whether a rotation or mirror of the box maps a cut grain onto another, up to a shift of the
-    lattice along the cut.
-    """
-    exact = (
-        unit_rows(target.directions).T @ operation @ unit_rows(source.directions)
-    )  # source to target crystal
+    """Whether a rotation or mirror maps a cut grain onto another, up to a lattice shift."""
+    # The operation in crystal coordinates, from source to target, must be one of the cube's.
+    exact = unit_rows(target.directions).T @ operation @ unit_rows(source.directions)
     turn = np.rint(exact).astype(int)
     if np.abs(exact - turn).max() > 1e-9:
         return False

@@ -1,6 +1,4 @@
-"""What a boundary costs and how much room it takes: excess energy, excess volume, atoms per plane,
-closest pair.
-"""
+"""Excess energy, excess volume and atom count of a boundary, and checks that they are physical."""
 
 from math import inf
 from typing import Any
@@ -21,16 +19,20 @@ MIN_PAIR = 0.6
 crystal. Relaxed boundaries of metals have 0.87 and more, double and triple carbon bonds 0.78.
 """
 MAX_DEVIATION = 0.5
-"""Largest deviation of the mean energy of an atom from the crystal's, in cohesive energies. A
-single atom may be bound by this much more than in the crystal, or be as far above a free atom.
+"""Largest deviation of the mean energy per atom from the crystal's, in cohesive energies.
+
+A single atom may lie this far below the crystal's energy, or this far above a free atom's.
 """
 MIN_GB_ENERGY_J_M2 = -0.05
-"""Lowest energy of a boundary. Faults of a crystal that is barely more stable than its rival cost
-less than nothing by some 0.01 J/m^2; one that gains more is no boundary in the stable crystal.
+"""Lowest boundary energy that is accepted.
+
+Stacking faults of a crystal that is barely more stable than its rival reach -0.01 J/m^2; lower
+energies mean that the crystal is not the stable one.
 """
 MIN_EXCESS_VOLUME, MAX_EXCESS_VOLUME = -1.0, 2.0
-"""Excess volume per area of a boundary, in nearest-neighbour distances: beyond two the grains do
-not touch, below minus one a whole layer of atoms would have no room.
+"""Bounds of the excess volume per area, in nearest-neighbour distances.
+
+Above, the grains do not touch; below, a whole layer of atoms would have no room.
 """
 
 
@@ -52,11 +54,14 @@ def gb_energy(total_ev: float, num_atoms: int, bulk_ev_per_atom: float, area_a2:
 
 
 def n_index(num_atoms: int, atoms_per_plane: int) -> int:
-    """Atoms of the bicrystal beyond whole planes, N mod N_plane: the key of [n] in the program.
+    """Atoms of the bicrystal beyond whole planes, N mod N_plane: [n] as an integer.
 
     Args:
-        atoms_per_plane: N_plane of the bicrystal, which divides the planes of both grains, so that
-            [n] does not depend on how many planes the slab has at either end.
+        atoms_per_plane: N_plane of the bicrystal. It divides the planes of both grains, so that [n]
+            does not depend on the number of planes in the slabs.
+
+    Raises:
+        ValueError: if atoms_per_plane is not positive.
     """
     if atoms_per_plane < 1:
         raise ValueError(f"atoms_per_plane: expected a positive number, got {atoms_per_plane}")
@@ -64,7 +69,7 @@ def n_index(num_atoms: int, atoms_per_plane: int) -> int:
 
 
 def n_fraction(num_atoms: int, atoms_per_plane: int) -> float:
-    """[n] as it is shown: n_index in planes, 0 <= [n] < 1.
+    """[n] as a fraction of a plane: n_index / N_plane, 0 <= [n] < 1.
 
     Source: Lei et al. (2024), eq. 8.
     """
@@ -74,8 +79,10 @@ def n_fraction(num_atoms: int, atoms_per_plane: int) -> float:
 def lowest_of_each(
     keys: ArrayLike, energies: ArrayLike
 ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.int64]]:
-    """The different keys, such as n_index, ascending; the lowest energy of each; and which of them
-    each energy has, (M,).
+    """Lowest energy of each distinct key, such as n_index.
+
+    Returns:
+        Distinct keys (K,), ascending; their lowest energies (K,); index of each row's key (M,).
     """
     different, group = np.unique(np.asarray(keys), return_inverse=True)
     lowest = np.full(len(different), inf)
@@ -84,15 +91,15 @@ def lowest_of_each(
 
 
 def excess_volume(positions: Positions, bicrystal: Bicrystal, num_upper: int = 0) -> float:
-    """Volume that the boundary takes beyond that of its atoms in the crystal, in Å (volume per
-    area).
+    """Excess volume of the boundary per area, in Å.
 
-    Measured between the outermost planes, which must be undisturbed crystal: from the lowest plane
-    to one plane spacing above the highest. Both grains' outer parts have to be cut between planes,
-    as a Frame does.
+    It is measured between the outermost planes, which must be undisturbed crystal: from the lowest
+    plane to one plane spacing above the highest. The outer parts of both grains must be cut between
+    planes, as a Frame cuts them.
 
     Args:
-        num_upper: atoms of the upper grain, which matter only where it is strained.
+        positions: (N, 3) Å.
+        num_upper: atoms of the upper grain; matters only where that grain is strained.
     """
     upper = bicrystal.upper
     extent = np.ptp(positions[:, 2]) + upper.plane_spacing - max(upper.layer_offsets)
@@ -109,15 +116,15 @@ def physical_fault(
     cohesive_ev: float,
     nearest_neighbor: float,
 ) -> str:
-    """The reason why a relaxed structure is no boundary of this crystal; empty if there is none.
+    """Reason why a relaxed structure is no boundary of this crystal; empty if there is none.
 
-    Minimisers run into holes of a potential: two fused atoms, for which it was never fitted, can
-    gain more than any boundary costs.
+    Minimisers can fall into unphysical minima of a potential: two fused atoms, to which it was
+    never fitted, can gain more energy than any boundary costs.
 
     Args:
         positions, energies_ev: (N, 3) in Å and (N,) of all atoms.
         lengths: (3,) of the box, periodic in x and y, Å.
-        cohesive_ev, nearest_neighbor: of the crystal; NaN if not known, which passes.
+        cohesive_ev, nearest_neighbor: of the crystal, eV per atom and Å; NaN skips their checks.
     """
     if not (np.isfinite(positions).all() and np.isfinite(energies_ev).all() and len(positions)):
         return "the relaxed positions and energies are not all finite numbers"
@@ -162,11 +169,11 @@ def _energy_fault(energies_ev: NDArray[np.float64], cohesive_ev: float) -> str:
 def closest_pair(
     positions: ArrayLike, cell: ArrayLike, pbc: tuple[bool, bool, bool] = (True, True, False)
 ) -> float:
-    """Shortest distance between two atoms in Å, periodic images included; infinite for fewer than
-    two atoms.
+    """Shortest distance between two atoms, images included, Å; infinite for fewer than two atoms.
 
     Args:
-        cell: lengths (3,) of the box, or its diagonal matrix (3, 3).
+        positions: (N, 3) Å.
+        cell: lengths (3,) of the box, or its diagonal matrix (3, 3), Å.
 
     Raises:
         StructureError: if the cell is not orthorhombic.

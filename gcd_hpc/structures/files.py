@@ -1,7 +1,6 @@
-"""Structure files of others, read and written through ASE: LAMMPS dump and data, extended XYZ,
-POSCAR, CIF, ASE's database.
+"""Structure files: LAMMPS dump and data, extended XYZ, POSCAR, CIF and ASE databases.
 
-What a file holds is told from its content, not from its name.
+They are read and written through ASE. The format is recognised by the content, not by the name.
 """
 
 import gzip
@@ -21,34 +20,29 @@ from gcd_hpc.structures.text_formats import FORMAT_NAMES, parse, recognized
 
 FileFormat = Literal["extxyz", "lammps-data", "lammps-dump", "poscar", "cif"]
 ATOM_ENERGY = "c_energy"
-"""Name of the column of a dump that holds the energy of each atom, eV: as LAMMPS writes that of a
-compute called energy.
-"""
+"""Column of a dump that holds the energy of each atom, eV: LAMMPS' name of a compute `energy`."""
 
 MAX_BYTES = 2**28
-"""Longest content of a structure file, unpacked: about two million atoms of text."""
+"""Largest size of a structure file, unpacked: about two million atoms of text."""
 _MAX_LENGTH = 1e5
-"""Longest length in a structure file, Å."""
+"""Largest coordinate or cell edge in a structure file, Å."""
 _FREE = 4.0
-"""Least empty height of a cell that is periodic along z, Å: less, and the file may hold a second
-boundary.
-"""
+"""Smallest gap in a cell periodic along z, Å. With less, the file may hold two boundaries."""
 _DATABASE = b"SQLite format 3\0"
 _GZIP = b"\x1f\x8b"
 
 
 def read_structures(path: str | Path, element: str) -> list[Atoms]:
-    """The bicrystals in a file: orthorhombic boxes at the origin, periodic in x and y, boundary
-    normal along z.
+    """Bicrystals of a file: orthorhombic boxes at the origin, periodic in x and y, normal along z.
 
-    A slab that the end of its cell cuts in two is put together: atoms move along z as one if the
-    empty part of the cell lies inside. Types of LAMMPS that are told to be no element become the
-    one given; dumps keep their per-atom columns as arrays. Which atoms a file holds fixed is
-    forgotten. ``info["id"]`` names a structure where the file does. Files may be packed by gzip.
+    A slab that wraps around the end of its cell is put together again, if the cell has a gap.
+    LAMMPS types without an element become the given element; dumps keep their per-atom columns as
+    arrays. Constraints are dropped. ``info["id"]`` names a structure where the file does. Files may
+    be packed by gzip.
 
     Raises:
         StructureError: if the file is missing, damaged, in another format, of another element, or
-            one is no such bicrystal.
+            holds a structure that is no such bicrystal.
     """
     path = Path(path)
     content = _content(path)
@@ -64,7 +58,7 @@ def read_structures(path: str | Path, element: str) -> list[Atoms]:
 def write_structures(
     path: str | Path, structures: Sequence[Atoms], file_format: FileFormat
 ) -> None:
-    """Structures to a file; only extended XYZ holds more than one.
+    """Write structures to a file; only extended XYZ holds more than one.
 
     Raises:
         StructureError: if the format is unknown or cannot hold that many structures.
@@ -93,9 +87,7 @@ def write_structures(
 
 
 def _dump(atoms: Atoms) -> str:
-    """A LAMMPS dump in metal units, with the energy of each atom if it is known; ASE reads dumps
-    but writes none.
-    """
+    """LAMMPS dump in metal units, with per-atom energies if known; ASE writes no dumps."""
     x, y, z = atoms.cell.lengths().tolist()
     columns = ["id", "type", "element", "x", "y", "z"]
     values = [
@@ -123,7 +115,7 @@ def _dump(atoms: Atoms) -> str:
 
 
 def _content(path: Path) -> bytes:
-    """The bytes of a file, unpacked if they are packed."""
+    """Content of a file, unpacked if it is a gzip file."""
     try:
         with path.open("rb") as stream:
             packed = stream.peek(2)[:2] == _GZIP if path.is_file() else False
@@ -164,9 +156,7 @@ def _images(content: bytes, element: str) -> Iterator[Atoms]:
 
 
 def _database(content: bytes) -> Iterator[Atoms]:
-    """The structures of an ASE database; read from a copy, because ASE may write into what it
-    opens.
-    """
+    """Structures of an ASE database, read from a copy because ASE may write to what it opens."""
     from ase.db import connect  # half a second that only databases need
 
     with tempfile.TemporaryDirectory(prefix="gcd-hpc-") as folder:
@@ -185,7 +175,7 @@ def _database(content: bytes) -> Iterator[Atoms]:
 
 
 def _check(atoms: Atoms, element: str) -> None:
-    """Refuse structures of other elements and of positions or cells that are no numbers."""
+    """Refuse other elements, and positions or cells that are not finite."""
     symbols = set(atoms.symbols)
     if len(atoms) and symbols != {element}:
         raise StructureError(f"expected only {element} atoms, got {', '.join(sorted(symbols))}")
@@ -200,7 +190,7 @@ def _check(atoms: Atoms, element: str) -> None:
 
 
 def _as_slab(atoms: Atoms) -> Atoms:
-    """The atoms in a box of their own: corner at the origin, open along z, nothing held fixed."""
+    """The atoms in a box with its corner at the origin, open along z, without constraints."""
     cell = np.asarray(atoms.cell)
     edges = np.diag(cell)
     if np.abs(cell - np.diag(edges)).max() > 1e-6 or edges[:2].min() <= 0:
@@ -227,7 +217,8 @@ def _as_slab(atoms: Atoms) -> Atoms:
 
 
 def _is_cut_in_two(heights: np.ndarray, height: float) -> bool:
-    """Whether an empty part of the cell lies between two parts of a slab that is said to be open:
+    """Whether a gap splits a slab whose cell is not marked periodic along z.
+
     LAMMPS data and old dumps do not say whether z is periodic.
     """
     inside = heights.min() >= 0 and heights.max() <= height
@@ -235,7 +226,7 @@ def _is_cut_in_two(heights: np.ndarray, height: float) -> bool:
 
 
 def _closed_up(heights: np.ndarray, period: float) -> np.ndarray:
-    """Heights of a slab in a periodic cell, with the empty part of the cell at its ends."""
+    """Heights of a slab in a cell periodic along z, moved so that the gap is at the cell's ends."""
     order = np.sort(_folded(heights, period))
     gaps = np.diff(order, append=order[0] + period)
     widest = int(np.argmax(gaps))

@@ -1,5 +1,6 @@
-"""Which boundary structures are the same: a smeared histogram of the distances around boundary
-atoms.
+"""Fingerprints that tell whether two boundary structures are the same.
+
+A fingerprint is a smeared histogram of the distances around the boundary's atoms.
 """
 
 from itertools import product
@@ -19,26 +20,25 @@ _WIDTH = 0.04
 """Range of distances and their Gaussian smearing, in nearest-neighbour distances."""
 _NUM_BINS = 64
 _FINE = 8
-"""Fine cells a bin for the sum before it is smeared."""
+"""Subdivisions of a bin, used for the histogram before it is smeared."""
 SAME_ENERGY_J_M2 = 0.002
-"""Structures whose energies differ by more are different; closer ones are compared by fingerprint.
-"""
+"""Structures that differ by more in energy are different; others are compared by fingerprint."""
 SAME_FINGERPRINT = 0.01
 
 
 def fingerprint(
     positions: ArrayLike, cell: ArrayLike, weights: ArrayLike, nearest_neighbor: float
 ) -> Fingerprint:
-    """Distances around the boundary's atoms, per area of the boundary, (64,) 1/Å^2.
+    """Histogram of the distances around the boundary's atoms, per boundary area, (64,) 1/Å^2.
 
-    The same for a structure that is shifted, turned by a symmetry operation, renumbered or repeated
-    in the plane, and continuous in the positions and weights.
+    It does not change when a structure is shifted, transformed by a symmetry operation, renumbered
+    or repeated in the plane, and it is continuous in the positions and weights.
 
     Args:
         positions: (N, 3) Å, periodic in x and y.
-        cell: box lengths (3,) or its diagonal matrix (3, 3).
-        weights: (N,) how much each atom belongs to the boundary, from energy_weights.
-        nearest_neighbor: of the crystal, Å: the unit of all distances.
+        cell: box lengths (3,) or its diagonal matrix (3, 3), Å.
+        weights: (N,) share of each atom in the boundary, from energy_weights.
+        nearest_neighbor: nearest-neighbour distance of the crystal, Å: the unit of all distances.
     """
     box, weight = np.asarray(cell, dtype=float), np.asarray(weights, dtype=float)
     lengths = (np.diag(box) if box.ndim == 2 else box)[:2]
@@ -52,9 +52,8 @@ def fingerprint(
     )
     pairs = pairs[pairs["v"] > 1e-6]  # not an atom with itself
     ratio = pairs["v"] / nearest_neighbor
-    share = weight[inside][pairs["i"]] * (
-        0.5 + 0.5 * np.cos(np.pi * ratio / _CUTOFF)
-    )  # fades to nothing at the cutoff
+    # The cosine fades to zero at the cutoff.
+    share = weight[inside][pairs["i"]] * (0.5 + 0.5 * np.cos(np.pi * ratio / _CUTOFF))
     return _smeared(ratio, share) / np.prod(lengths)
 
 
@@ -66,12 +65,12 @@ def slab_fingerprint(
     nearest_neighbor: float,
     outer_thickness: float,
 ) -> Fingerprint:
-    """Fingerprint of the atoms of a relaxed slab whose energy differs from the crystal's, (64,)
-    1/Å^2.
+    """Fingerprint of a relaxed slab, its atoms weighted by their excess energy, (64,) 1/Å^2.
 
     Args:
-        energies_ev: (N,) of the atoms.
-        outer_thickness: atoms so near to the lowest or the highest one belong to the free surfaces
+        positions: (N, 3) Å.
+        energies_ev: (N,) of the atoms, eV.
+        outer_thickness: atoms this near to the lowest or highest one belong to the free surfaces
             and are left out, Å.
     """
     heights = np.asarray(positions, dtype=float)[:, 2]
@@ -85,8 +84,9 @@ def slab_fingerprint(
 def distance(a: Fingerprint, b: Fingerprint) -> float:
     """Difference of two fingerprints relative to their size: 0 for equal structures, at most 2.
 
-    With energy weights on the W Sigma5 twist ground state: rattled by 0.001 Å 0.0002, by 0.01 Å
-    0.004; with one boundary atom taken out 0.015 and more; against the other published phase 0.15.
+    Measured for the W Sigma5 twist ground state with energy weights: atoms rattled by 0.001 Å give
+    0.0002, by 0.01 Å 0.004; one boundary atom removed gives at least 0.015; the other published
+    phase 0.15.
     """
     size = 0.5 * (np.linalg.norm(a) + np.linalg.norm(b))
     return float(np.linalg.norm(a - b) / size) if size > 0 else 0.0
@@ -95,15 +95,16 @@ def distance(a: Fingerprint, b: Fingerprint) -> float:
 def energy_weights(
     energies_ev: ArrayLike, bulk_ev_per_atom: float, scale_ev: float = 0.05
 ) -> Array:
-    """(N,) weights from per-atom energies: 0 in the crystal, 1 far above or below it. The caller
-    leaves out free surfaces.
+    """Weights (N,) from per-atom energies: 0 in the crystal, 1 far above or below its energy.
+
+    The caller leaves out free surfaces.
     """
     excess = (np.asarray(energies_ev, dtype=float) - bulk_ev_per_atom) / scale_ev
     return np.asarray(1.0 - np.exp(-(excess**2)), dtype=np.float64)
 
 
 def _images(points: Array, lengths: Array, cutoff: float) -> Array:
-    """The atoms and those periodic images in the plane that lie within the cutoff of the cell."""
+    """The atoms and their periodic in-plane images within the cutoff of the cell, (M, 3) Å."""
     num_x, num_y = (ceil(cutoff / side) for side in lengths)
     steps = np.array(
         list(product(range(-num_x, num_x + 1), range(-num_y, num_y + 1), (0,))), dtype=float
@@ -115,8 +116,9 @@ def _images(points: Array, lengths: Array, cutoff: float) -> Array:
 
 
 def _smeared(ratio: Array, share: Array) -> Fingerprint:
-    """Weighted histogram with a Gaussian in place of each distance, which is first shared between
-    two fine cells.
+    """Weighted histogram with a Gaussian in place of each distance, (64,).
+
+    Each distance is first shared linearly between two fine cells, which keeps it continuous.
     """
     num_fine = _NUM_BINS * _FINE
     step = (_CUTOFF - _FIRST) / num_fine

@@ -1,9 +1,9 @@
-"""A slab from elsewhere, laid onto the campaign's bicrystal.
+"""Fit of a slab from another source to the campaign's bicrystal.
 
-Energy and excess volume of a boundary mean something only between perfect crystals of both grains.
-Structure files seldom hold them exactly: surfaces were relaxed, atoms vibrate, lattice constants
-are rounded, a plane is not complete. The outer layers of a slab are therefore compared with the
-lattices of both grains, and put on them.
+Energy and excess volume of a boundary are defined only between perfect crystals of both grains.
+Structure files seldom contain them exactly: surfaces are relaxed, atoms vibrate, lattice constants
+are rounded, or a plane is incomplete. The outer layers of a slab are therefore matched with the
+lattices of both grains and put on their sites.
 """
 
 from collections.abc import Iterator
@@ -23,24 +23,26 @@ from gcd_hpc.structures.periodic import minimum_image
 LENGTH_TOLERANCE = 1e-3
 """Largest relative difference of the box edges from whole repeats of the campaign's cell."""
 SITE_TOLERANCE = 0.25
-"""An atom this close to a lattice site is on it, in nearest-neighbour distances: more than surfaces
-relax and atoms vibrate, less than another orientation allows for every atom.
+"""Largest distance of an atom from its lattice site, in nearest-neighbour distances.
+
+It is more than surfaces relax and atoms vibrate, and less than what a grain of another orientation
+would need.
 """
 MAX_SURFACE = 10.0
-"""Height at an end of a slab that may be no crystal and is taken off, Å."""
+"""Thickness at either end of a slab that may be disordered and is removed, Å."""
 _NUM_STARTS = 12
-"""Atoms that are tried as lattice points to begin a fit."""
+"""Number of atoms tried as lattice points at the start of a fit."""
 _NUM_PASSES = 5
-"""Times that a fitted lattice is moved by the median distance to its atoms."""
+"""Number of times that a fitted lattice is moved by the median distance to its atoms."""
 
 
 @dataclass(frozen=True)
 class FittedSlab:
-    """A slab whose ends are perfect crystal.
+    """A slab whose outer layers are perfect crystal.
 
-    atoms: in whole repeats of the campaign's cell, the lower grain below.
-    num_removed: atoms taken off both ends, where layers were not complete.
-    largest_shift: by which an atom of the outer layers was moved onto its site, Å.
+    atoms: slab in whole repeats of the campaign's cell, the lower grain below.
+    num_removed: atoms of incomplete layers removed at both ends.
+    largest_shift: largest distance by which an atom of the outer layers was moved to its site, Å.
     """
 
     atoms: Atoms
@@ -52,8 +54,10 @@ class FittedSlab:
 class _End:
     """The outer layers of one grain.
 
-    removed: atoms beyond the layers; held: atoms in them; sites: where these belong, (num_held, 3)
-    Å; largest_shift: Å.
+    removed: indices of the atoms beyond these layers.
+    held: indices of the atoms in them.
+    sites: lattice sites of the held atoms, (num_held, 3) Å.
+    largest_shift: largest distance of a held atom from its site, Å.
     """
 
     removed: NDArray[np.int64]
@@ -63,18 +67,18 @@ class _End:
 
 
 def fit_slab(atoms: Atoms, bicrystal: Bicrystal, held: float) -> FittedSlab:
-    """The slab in the campaign's cell, its outer layers put on the lattices of both grains.
+    """Put a slab into the campaign's cell and its outer layers on the lattices of both grains.
 
-    The slab may be turned over or mirrored along the axes of the box: the boundary is the same. Its
-    in-plane lengths are made those of the campaign. Layers at an end that do not hold one atom at
-    every site are taken off.
+    The slab may be reversed or mirrored along the box axes: the boundary is the same. Its in-plane
+    lengths are scaled to those of the campaign. Layers at an end without exactly one atom at every
+    site are removed.
 
     Args:
         held: thickness of the outer layers, Å.
 
     Raises:
-        StructureError: if the in-plane lengths are no whole repeats, or an end is not the grain
-            that belongs there over this thickness.
+        StructureError: if the in-plane lengths are no whole repeats, or if an end is not the
+            expected grain over this thickness.
     """
     fitting = False
     for turned in _turned(atoms):
@@ -97,9 +101,7 @@ def fit_slab(atoms: Atoms, bicrystal: Bicrystal, held: float) -> FittedSlab:
 
 
 def _turned(atoms: Atoms) -> Iterator[Atoms]:
-    """Copies of the slab after the 16 rotations and mirrors of a box that keep z along z; first the
-    slab as it is.
-    """
+    """Copies of the slab under the 16 box symmetries that keep z along z; the identity first."""
     lengths = atoms.cell.lengths()
     for order, signs in product(((0, 1, 2), (1, 0, 2)), product((1, -1), repeat=3)):
         turned = atoms.copy()
@@ -112,7 +114,7 @@ def _turned(atoms: Atoms) -> Iterator[Atoms]:
 
 
 def _repeats(atoms: Atoms, bicrystal: Bicrystal) -> tuple[int, int] | None:
-    """How often the campaign's cell fits into the box along x and y; None if it does not."""
+    """Repeats of the campaign's cell in the box along x and y; None if they are not whole."""
     repeats = []
     for length, unit in zip(atoms.cell.lengths()[:2], bicrystal.lengths, strict=True):
         repeats.append(max(1, round(length / unit)))
@@ -123,8 +125,9 @@ def _repeats(atoms: Atoms, bicrystal: Bicrystal) -> tuple[int, int] | None:
 
 
 def _end(positions: Positions, cell: Bicrystal, end: Side, side: Side, held: float) -> _End | None:
-    """The outermost layers at one end of a slab that are complete layers of a grain over the
-    thickness held; None if there are none.
+    """Outermost complete layers of a grain at one end of a slab, over the thickness held.
+
+    None if there are none.
     """
     z = positions[:, 2]
     depths = z - z.min() if end == "lower" else z.max() - z
@@ -133,7 +136,7 @@ def _end(positions: Positions, cell: Bicrystal, end: Side, side: Side, held: flo
     origin = _origin(outer, depths[depths < held] > held / 2, cell, side)
     if origin is None:
         return None
-    # Whole planes, one beyond the end of the slab.
+    # Lattice sites of whole planes, one plane beyond the end of the slab.
     window = np.flatnonzero(depths < held + MAX_SURFACE)
     first, last = np.floor(
         (z[window][[z[window].argmin(), z[window].argmax()]] - origin[2]) / spacing
@@ -143,11 +146,12 @@ def _end(positions: Positions, cell: Bicrystal, end: Side, side: Side, held: flo
     planes = np.floor((sites[:, 2] - low) / spacing + 1e-3).astype(int)
     distances, nearest = _nearest(positions[window], sites, cell)
     on_site = distances < SITE_TOLERANCE * cell.nearest_neighbor
-    # A plane is complete if each of its sites has one atom and no atom is beside them.
+    # A plane is complete if each of its sites has one atom and no atom is off site.
     num_atoms = np.bincount(nearest[on_site], minlength=len(sites))
     complete = np.ones(planes.max() + 1, dtype=bool)
     complete[planes[num_atoms != 1]] = False
     complete[planes[nearest[~on_site]]] = False
+    # The outermost run of complete planes as thick as the held layers.
     num_planes = ceil(held / spacing)
     runs = np.convolve(complete, np.ones(num_planes), mode="valid") > num_planes - 0.5
     starts = np.flatnonzero(runs)
@@ -168,19 +172,21 @@ def _end(positions: Positions, cell: Bicrystal, end: Side, side: Side, held: flo
 def _origin(
     outer: Positions, inner: NDArray[np.bool_], cell: Bicrystal, side: Side
 ) -> Positions | None:
-    """A lattice point of the grain that most of the outer atoms fit, (3,) Å; None if less than half
-    of them do. Where the lattice lies exactly, the inner ones tell, far from the surface.
+    """Lattice point of the grain that fits most of the outer atoms, (3,) Å; None if under half fit.
+
+    Its exact position follows from the inner atoms, which lie far from the surface.
     """
     low, high = outer[:, 2].min(), outer[:, 2].max()
     margin = cell.nearest_neighbor
     reach = SITE_TOLERANCE * cell.nearest_neighbor
 
     def matched(origin: Positions) -> tuple[NDArray[np.bool_], Positions]:
-        """Which atoms are on sites, and the vectors from the nearest sites to all."""
+        """Mask of the atoms on sites, and the vectors from the nearest sites to all atoms, Å."""
         sites = cell.lattice_positions(side, origin, low - margin, high + margin)
         distances, nearest = _nearest(outer, sites, cell)
         return distances < reach, minimum_image(outer - sites[nearest], cell.lengths)
 
+    # Try some of the atoms, at all heights, as lattice points, then refine the best one.
     chosen = np.unique(np.linspace(0, len(outer) - 1, _NUM_STARTS).round().astype(int))
     starts = outer[np.argsort(outer[:, 2])[chosen]]
     counts = [matched(start)[0].sum() for start in starts]
@@ -197,7 +203,7 @@ def _origin(
 def _nearest(
     positions: Positions, sites: Positions, cell: Bicrystal
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Distance to the nearest site, Å, and its number, (N,) each."""
+    """Distance to the nearest site, Å, and that site's index, (N,) each."""
     distances, nearest = cKDTree(sites, boxsize=[*cell.lengths, 0.0]).query(cell.wrap(positions))
     return distances, nearest
 
@@ -224,7 +230,7 @@ def _wrong_lengths(atoms: Atoms, bicrystal: Bicrystal) -> str:
 
 
 def _wrong_grains(atoms: Atoms, bicrystal: Bicrystal, held: float) -> str:
-    """What was found at both ends of a slab that is not this boundary."""
+    """Error text that names the grains found at both ends of a slab."""
     repeats = _repeats(atoms, bicrystal)
     cell = bicrystal.replicated(*repeats) if repeats else bicrystal
     positions = cell.wrap(atoms.positions)

@@ -1,4 +1,4 @@
-"""A bicrystal in its box: where the slabs begin and end, and how two perfect grains are joined."""
+"""Box and slabs of a bicrystal, and how two perfect grains are joined in it."""
 
 from dataclasses import dataclass, replace
 
@@ -13,21 +13,18 @@ from gcd_hpc.structures.periodic import minimum_image
 FREE = 2.0
 """Empty space kept below and above the slabs, Å."""
 MIN_REGION = 24.0
-"""Height between the held layers, Å: the energy is summed over at least ±12 Å about the boundary.
-"""
+"""Height between the held layers, Å: the energy is summed at least 12 Å to both sides."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A box of height `height` with open ends in z around two slabs of whole lattice planes.
+    """Box of height `height`, open along z, around two slabs of whole lattice planes.
 
-    bottom: height of the lowest plane of the lower grain, which has a lattice point at (0, 0,
-    bottom).
-    centre: bottom plus the lower slab; top: centre plus the upper slab, Å.
+    bottom: height of the lowest plane of the lower grain, Å; (0, 0, bottom) is a lattice point.
+    num_lower_planes, num_upper_planes: planes of the two slabs.
 
-    A registry (dx, dy, dz) moves the upper grain: 0 <= dz < its plane spacing, so that the first
-    gap between the slabs is one to two spacings wide. Where the grains differ in spacing, dz counts
-    in the upper grain's.
+    A registry (dx, dy, dz) moves the upper grain. 0 <= dz < the plane spacing of the upper grain,
+    so that the first gap between the slabs is one to two spacings wide.
     """
 
     bicrystal: Bicrystal
@@ -40,10 +37,10 @@ class Frame:
     def build(
         cls, bicrystal: Bicrystal, slab_heights: tuple[float, float], height: float
     ) -> "Frame":
-        """Slabs of the given heights, rounded to whole planes, in the middle of a box.
+        """Slabs of the given heights (Å), rounded to whole planes, in the middle of a box.
 
         Raises:
-            StructureError: if a slab has no plane, or less than 2 Å stay free at either end.
+            StructureError: if a slab has no plane, or if less than FREE remains at either end.
         """
         spacings = (bicrystal.plane_spacing, bicrystal.upper.plane_spacing)
         num_lower, num_upper = (
@@ -80,35 +77,36 @@ class Frame:
 
     @property
     def upper_plane(self) -> float:
-        """A lattice plane of the upper grain at dz = 0: planes meet the centre; of equal grains,
-        the bottom as well.
+        """Height of a lattice plane of the upper grain at dz = 0, Å.
+
+        Its planes include the centre and, if both grains have the same spacing, the bottom.
         """
         spacing = self.bicrystal.upper.plane_spacing
         return self.centre - round((self.centre - self.bottom) / spacing) * spacing
 
     def lower(self, z_max: float) -> Positions:
-        """The perfect lower grain from the bottom up to z_max, (N, 3)."""
+        """Perfect lower grain from the bottom up to z_max, (N, 3) Å."""
         return self.bicrystal.lattice_positions(
             "lower", (0.0, 0.0, self.bottom), self.bottom, z_max
         )
 
     def upper(self, registry: ArrayLike, z_min: float) -> Positions:
-        """The perfect upper grain in its registry from z_min to its top, (N, 3)."""
+        """Perfect upper grain at a registry (3,) from z_min to its top, (N, 3) Å."""
         shift = np.asarray(registry, dtype=float)
         origin = np.array([shift[0], shift[1], self.upper_plane + shift[2]])
         return self.bicrystal.lattice_positions("upper", origin, z_min, self.top + shift[2])
 
     def join(self, registry: ArrayLike) -> Atoms:
-        """Both perfect grains: whole planes of the lower one below the centre and of the upper one
-        from the centre plus dz on.
+        """Both perfect grains at a registry (3,) Å, in whole planes.
+
+        The lower grain ends at the centre, the upper one begins at the centre plus dz.
         """
-        first = (
-            self.centre + np.asarray(registry, dtype=float)[2]
-        )  # not the centre: half of a double layer may lie between
+        # Not from the centre: half of a double layer may lie in between.
+        first = self.centre + np.asarray(registry, dtype=float)[2]
         return self.atoms(np.concatenate([self.lower(self.centre), self.upper(registry, first)]))
 
     def atoms(self, positions: Positions) -> Atoms:
-        """Atoms of the campaign's element in this box, periodic in x and y."""
+        """Atoms of the campaign's element at positions (N, 3) Å in this box."""
         element = self.bicrystal.element
         return Atoms(
             [element] * len(positions),
@@ -118,45 +116,49 @@ class Frame:
         )
 
     def random_registry(self, rng: np.random.Generator) -> Positions:
-        """(dx, dy, dz), uniform over the common cell and one plane spacing of the upper grain."""
+        """Random registry (dx, dy, dz) in Å: uniform over the cell and one plane spacing."""
         return rng.random(3) * np.array(
             [*self.bicrystal.lengths, self.bicrystal.upper.plane_spacing]
         )
 
     def reduced(self, registry: ArrayLike) -> Positions:
-        """The same registry counted from another lattice point of the upper grain: dx and dy in the
-        cell, 0 <= dz < its plane spacing.
+        """Equivalent registry (3,) Å from another lattice point of the upper grain.
+
+        dx and dy lie in the common cell, and 0 <= dz < the plane spacing of the upper grain.
         """
         upper = self.bicrystal.upper
-        translations = (
-            replace(upper, lattice="fcc") if upper.lattice == "diamond" else upper
-        )  # without the basis
+        # Diamond without its basis: only lattice points are equivalent origins.
+        translations = replace(upper, lattice="fcc") if upper.lattice == "diamond" else upper
         lattice = replace(self.bicrystal, upper=translations)
         return lattice.lattice_positions(
             "upper", np.asarray(registry, dtype=float), 0.0, upper.plane_spacing
         )[0]
 
     def transform(self, positions: Positions, operation: NDArray[np.integer]) -> Positions:
-        """A structure under a symmetry operation of the bicrystal, set back on the lower grain's
-        lattice points, (N, 3).
+        """Apply a symmetry operation of the bicrystal to a structure, (N, 3) Å.
 
-        The lowest plane comes to lie at the bottom again, and a lattice point of the lower grain at
-        (0, 0, bottom).
+        The result is shifted so that its lowest plane lies at the bottom again and (0, 0, bottom)
+        is a lattice point of its lower grain.
+
+        Args:
+            positions: (N, 3) Å.
+            operation: (3, 3), one of ``Bicrystal.symmetry_operations``.
         """
         turned = positions @ np.asarray(operation, dtype=float).T
         spacing = self.bicrystal.plane_spacing
+        # The lowest planes, and the lattice sites that they may take.
         slab = turned[turned[:, 2] < turned[:, 2].min() + 1.5 * spacing]
         lowest = slab[np.argmin(slab[:, 2])]
         sites = self.bicrystal.lattice_positions(
             "lower", (0.0, 0.0, self.bottom), self.bottom, self.bottom + 2 * spacing
         )
+        # Move the lowest atom to each site of the bottom plane; take the first best fit.
         starts = sites[sites[:, 2] < self.bottom + BORDER]
         shifts = starts - lowest
         misfits = [self._misfit(slab + shift, sites) for shift in shifts]
         return self.bicrystal.wrap(turned + shifts[int(np.argmin(np.round(misfits, 3)))])
 
     def _misfit(self, slab: Positions, sites: Positions) -> float:
-        """Sum of the distances from the atoms of a slab to their nearest lattice sites."""
-        offsets = minimum_image(slab[:, None] - sites, self.bicrystal.lengths)
-        # (num_atoms, num_sites, 3)
+        """Sum of the distances from the atoms (N, 3) of a slab to their nearest sites (M, 3), Å."""
+        offsets = minimum_image(slab[:, None] - sites, self.bicrystal.lengths)  # (N, M, 3)
         return float(np.linalg.norm(offsets, axis=2).min(axis=1).sum())

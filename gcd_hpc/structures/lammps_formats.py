@@ -1,7 +1,7 @@
-"""LAMMPS dumps and data files, parsed: the box with its origin, atoms, elements.
+"""Parsers of LAMMPS dumps and data files: box with its origin, atoms and elements.
 
-Parsed here and not by ASE, whose readers lose the origin of the box, the element of dumps without
-masses and most atom styles.
+ASE's readers lose the origin of the box, the elements of dumps without masses, and most atom
+styles.
 """
 
 import re
@@ -21,14 +21,15 @@ _STYLES = {
     "molecular": (2, 3),
     "full": (2, 4),
 }
-"""Atom styles of LAMMPS data: the columns of the type and of x, counted from zero."""
+"""Atom styles of LAMMPS data: columns of the type and of x, counted from zero."""
 Sections = dict[str, tuple[str, list[str]]]
-"""Sections of LAMMPS data by title: the comment behind the title, and the lines."""
+"""Sections of LAMMPS data by title: the comment after the title, and the lines."""
 _UNITS = ("metal", "real")
-"""Units of LAMMPS whose lengths are in Å."""
+"""LAMMPS unit styles with lengths in Å."""
 _MASS_TOLERANCE = 0.1
-"""A mass this close to the campaign's element is its own, even if that of another element is closer
-(Co and Ni), atomic mass units.
+"""Largest difference of a mass from that of the campaign's element, in atomic mass units.
+
+Within it the atom is of this element, even if another one is closer (Co and Ni).
 """
 
 
@@ -39,7 +40,7 @@ def parse_dumps(text: str, element: str) -> Iterator[Atoms]:
 
 
 def _dump(frame: str, element: str) -> Atoms:
-    """One frame of a dump; per-atom columns of numbers are kept as arrays."""
+    """One frame of a dump; numeric per-atom columns are kept as arrays."""
     items = {part.split("\n", 1)[0].strip(): part.splitlines()[1:] for part in frame.split("ITEM:")}
     titles = {" ".join(title.split()[:2]): title for title in items if title}
     titles |= {title.split()[0]: title for title in items if title.startswith("ATOMS")}
@@ -89,7 +90,7 @@ def _dump_positions(
 
 
 def _dump_symbols(columns: dict[str, np.ndarray], element: str) -> list[str]:
-    """Elements as the dump names them, by its column of elements, labels or masses."""
+    """Elements of the atoms from the column of elements, labels or masses."""
     types = columns.get("type")
     for name in ("element", "typelabel", "type"):
         if name in columns and (name == "element" or _numbers(columns[name]) is None):
@@ -134,7 +135,7 @@ def parse_data(text: str, element: str) -> Iterator[Atoms]:
 
 
 def _sections(text: str) -> Sections:
-    """The header, under the title "", and the sections of LAMMPS data, without empty lines."""
+    """Sections of LAMMPS data without empty lines; the header has the title ""."""
     title = ""
     sections: Sections = {title: ("", [])}
     for line in text.splitlines():
@@ -158,7 +159,7 @@ def _header(header: str, pattern: str) -> tuple[str, ...]:
 
 
 def _style(comment: str, rows: Sequence[Sequence[str]], num_types: int) -> str:
-    """The atom style: as the comment behind ``Atoms`` says, else by the number of columns."""
+    """Atom style from the comment after ``Atoms``, or else from the number of columns."""
     words = comment.split()
     if words[:1] and words[0] in _STYLES:
         return words[0]
@@ -172,7 +173,7 @@ def _style(comment: str, rows: Sequence[Sequence[str]], num_types: int) -> str:
     if width in (7, 10):
         return "full"
     if width in (6, 9):
-        # A charge and the type of a molecule's atom stand in the same column.
+        # The third column is a charge or, in molecular styles, the type.
         thirds = {row[2] for row in rows if len(row) == width}
         types = {str(number) for number in range(1, max(1, num_types) + 1)}
         return "molecular" if thirds <= types else "charge"
@@ -183,9 +184,7 @@ def _style(comment: str, rows: Sequence[Sequence[str]], num_types: int) -> str:
 
 
 def _data_symbols(types: np.ndarray, sections: Sections, element: str) -> list[str]:
-    """Elements of the types by their masses, the comments there, and their labels; only types that
-    atoms have count.
-    """
+    """Elements of the atoms' types from masses, their comments, and labels."""
     labels = {line.split()[1]: line.split()[0] for line in _rows(sections, "Atom Type Labels")}
     named: dict[str, set[str]] = {}
     for label, number in labels.items():
@@ -204,7 +203,7 @@ def _data_symbols(types: np.ndarray, sections: Sections, element: str) -> list[s
     stated = {
         kind: sorted(named.get(labels.get(kind, kind), {element})) for kind in set(types.tolist())
     }
-    # A type that is told to be several elements is not the campaign's.
+    # A type that is stated to be several elements counts as another element.
     return [next((one for one in stated[kind] if one != element), element) for kind in types]
 
 
@@ -218,7 +217,7 @@ def _check_units(match: re.Match[str] | None) -> None:
 
 
 def _counted(rows: list[list[str]], declared: int, width: int) -> list[list[str]]:
-    """The rows of the atoms: those at the beginning with so many columns; must be as declared."""
+    """Leading rows that have this many columns; their number must be the declared one."""
     count = next((i for i, row in enumerate(rows) if len(row) != width), len(rows))
     if not 0 < declared == count:
         raise StructureError(f"cut short: expected {declared} atoms, got {count}")
@@ -247,7 +246,7 @@ def _symbol(word: str) -> str:
 
 
 def _of_mass(mass: float, element: str) -> str:
-    """The element of a mass in atomic mass units."""
+    """Element with a mass in atomic mass units."""
     if abs(mass - atomic_masses[atomic_numbers[element]]) < _MASS_TOLERANCE:
         return element
     return chemical_symbols[int(np.nanargmin(np.abs(atomic_masses[1:] - mass))) + 1]

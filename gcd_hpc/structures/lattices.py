@@ -1,4 +1,4 @@
-"""Reference lattices: the conventional cells that every other room measures against."""
+"""Cubic lattices: conventional cells, lattice points and nearest-neighbour distances."""
 
 from dataclasses import dataclass
 from math import gcd, sqrt
@@ -43,10 +43,11 @@ _NEIGHBOR = {"sc": 1.0, "bcc": sqrt(3) / 2, "fcc": sqrt(2) / 2, "diamond": sqrt(
 
 @dataclass(frozen=True)
 class CubicLattice:
-    """A crystal with a cubic conventional cell; all coordinates are integers in quarters of the
-    lattice constant.
+    """A crystal with a cubic conventional cell; coordinates are integers in quarters of a0.
 
-    sites: the atoms of the conventional cell; basis: the atoms that belong to one lattice point.
+    sites: atoms of the conventional cell.
+    centrings: lattice points of the conventional cell.
+    basis: atoms that belong to one lattice point.
     """
 
     name: str
@@ -54,19 +55,17 @@ class CubicLattice:
     centrings: tuple[tuple[int, int, int], ...]
     basis: tuple[tuple[int, int, int], ...]
     neighbor: float
-    """Nearest-neighbour distance in lattice constants."""
+    """Nearest-neighbour distance, in lattice constants."""
 
     def contains(self, vector: tuple[int, int, int]) -> bool:
-        """Whether a vector in quarters of the lattice constant joins two lattice points."""
+        """Whether a vector, in quarters of the lattice constant, joins two lattice points."""
         return any(
             all((v - c) % 4 == 0 for v, c in zip(vector, centring, strict=True))
             for centring in self.centrings
         )
 
     def halves_along(self, direction: tuple[int, int, int]) -> int:
-        """Length of the shortest lattice vector along a coprime direction [hkl], in halves of
-        [hkl]: 1 or 2.
-        """
+        """Length of the shortest lattice vector along a coprime [hkl], in halves of [hkl]."""
         return 1 if self.contains((2 * direction[0], 2 * direction[1], 2 * direction[2])) else 2
 
     def plane_halves(self, normal: tuple[int, int, int]) -> int:
@@ -79,15 +78,21 @@ class CubicLattice:
 
 
 def cubic_lattice(name: str) -> CubicLattice:
-    """The cubic lattice of that name: sc, bcc, fcc or diamond."""
+    """Cubic lattice by name: sc, bcc, fcc or diamond.
+
+    Raises:
+        StructureError: if the name is unknown.
+    """
     if name not in _SITES:
         raise StructureError(f"lattice: expected one of {', '.join(_SITES)}, got {name}")
     return CubicLattice(name, _SITES[name], _CENTRINGS[name], _BASIS[name], _NEIGHBOR[name])
 
 
 def typical_a0(element: str, lattice: str) -> float:
-    """A lattice constant to begin with, Å: the element's own if it has this lattice, otherwise
-    from its covalent radius.
+    """Estimate of a lattice constant, Å.
+
+    It is the element's own if the element has this lattice, and else follows from its covalent
+    radius.
     """
     number = atomic_numbers[element]
     reference: dict[str, Any] = reference_states[number] or {}
@@ -97,10 +102,10 @@ def typical_a0(element: str, lattice: str) -> float:
 
 
 def conventional_cell(lattice: str, element: str, a0: float) -> Atoms:
-    """The conventional cell of a cubic crystal: sc, bcc, fcc or diamond.
+    """Conventional cell of a cubic crystal: sc, bcc, fcc or diamond.
 
     Args:
-        a0: lattice constant in Å.
+        a0: lattice constant, Å.
 
     Raises:
         StructureError: if the lattice is unknown or a0 is not positive.

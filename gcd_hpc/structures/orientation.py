@@ -1,6 +1,4 @@
-"""Orientation relations of two cubic grains: exact misorientation and coincidence index from Miller
-indices.
-"""
+"""Exact misorientation and coincidence index of two cubic grains from their Miller indices."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ Matrix = tuple[tuple[Fraction, ...], ...]
 class Misorientation:
     """The smallest rotation that turns one grain into the other.
 
-    axis: Miller indices as a family of directions, ascending and not negative; (0, 0, 1) for no
+    axis: Miller indices of a family of directions, ascending, not negative; (0, 0, 1) for no
     rotation.
     sigma: index of the coincidence site lattice; None where the rotation is irrational and no such
     lattice exists.
@@ -61,14 +59,14 @@ def misorientation(lower: Directions, upper: Directions) -> Misorientation:
 
 
 def _character(lower: Directions, upper: Directions, angle_deg: float) -> str:
-    """How the axes of the smallest rotations lie to the boundary normal, the z direction."""
+    """Character of a boundary, from its smallest rotations and the boundary normal z."""
     to_upper = unit_rows(upper).T @ unit_rows(lower)
     heights = []
     for rotation in _cube_rotations():
         turn = to_upper @ np.array(rotation)
         cosine = np.clip((np.trace(turn) - 1) / 2, -1.0, 1.0)
         if abs(degrees(acos(cosine)) - angle_deg) < 1e-4:
-            # The axis is what the rotation leaves as it is.
+            # The rotation leaves its axis unchanged.
             axis = np.linalg.svd(turn - np.eye(3))[2][2]
             heights.append(abs(float(unit_rows(upper)[2] @ axis)))
     if max(heights) > 1 - 1e-6:
@@ -80,7 +78,7 @@ def _character(lower: Directions, upper: Directions, angle_deg: float) -> str:
 
 
 def unit_rows(directions: Directions) -> NDArray[np.float64]:
-    """Rotation from crystal to box coordinates: rows are the box axes in the crystal."""
+    """Rotation matrix (3, 3) from crystal to box coordinates; its rows are the box axes."""
     rows = np.array(directions, dtype=float)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
@@ -101,9 +99,9 @@ def coprime(direction: Miller) -> Miller:
 def _rational_rotation(lower: Directions, upper: Directions) -> Matrix | None:
     """Rotation from lower to upper crystal coordinates, or None if an entry is irrational.
 
-    An entry is a sum of rationals times square roots; roots of different square-free numbers are
-    linearly independent over the rationals, so it is rational exactly when the terms of every root
-    but 1 cancel.
+    An entry is a sum of rationals times square roots. Roots of different square-free numbers are
+    linearly independent over the rationals, so the entry is rational exactly if the terms of every
+    root but 1 cancel.
     """
     parts: dict[int, list[list[Fraction]]] = defaultdict(
         lambda: [[Fraction(0)] * 3 for _ in range(3)]
@@ -111,9 +109,8 @@ def _rational_rotation(lower: Directions, upper: Directions) -> Matrix | None:
     for low, up in zip(lower, upper, strict=True):
         root, free = _square_free(dot(low, low) * dot(up, up))
         for i, j in product(range(3), repeat=2):
-            parts[free][i][j] += Fraction(
-                up[i] * low[j], root * free
-            )  # 1 / (m sqrt(s)) = sqrt(s) / (m s)
+            # 1 / (m sqrt(s)) = sqrt(s) / (m s)
+            parts[free][i][j] += Fraction(up[i] * low[j], root * free)
     if any(value for free, part in parts.items() if free != 1 for row in part for value in row):
         return None
     return tuple(tuple(row) for row in parts[1])
@@ -144,8 +141,9 @@ def _times(a: Matrix, b: tuple[tuple[int, ...], ...]) -> Matrix:
 
 
 def _angle_axis(matrix: Matrix, exact: bool) -> tuple[float, Miller]:
-    """Angle in degrees and family of the axis; the axis of an irrational rotation is the nearest
-    one with small indices.
+    """Angle in degrees and axis family of a rotation.
+
+    The axis of an irrational rotation is the nearest one with small indices.
     """
     cosine = (float(matrix[0][0] + matrix[1][1] + matrix[2][2]) - 1) / 2
     angle = degrees(acos(max(-1.0, min(1.0, cosine))))

@@ -1,4 +1,4 @@
-"""Periodic boxes: positions folded into the box, shortest vectors across its borders."""
+"""Periodic boxes: positions folded into the box, and minimum-image vectors."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,21 +10,21 @@ def wrap(positions: ArrayLike, lengths: ArrayLike, periodic: ArrayLike = True) -
     """Positions with their periodic coordinates folded into [0, length); a copy, (..., 3) Å.
 
     Args:
-        lengths: of the axes from x on, (1,) to (3,) Å; coordinates along further axes stay.
-        periodic: for each of these axes whether it is periodic.
+        lengths: box lengths of the axes from x on, (1,) to (3,) Å; other axes are not folded.
+        periodic: one flag for all of these axes, or one for each.
     """
     wrapped = np.array(positions, dtype=float)
     edges = np.where(periodic, lengths, 1.0)
     given = wrapped[..., : len(edges)]
     folded = given % edges
-    # The remainder of -1e-17 is the length itself.
+    # Floating point rounds the remainder of -1e-17 to the length itself.
     folded = np.where(folded >= edges, 0.0, folded)
     wrapped[..., : len(edges)] = np.where(periodic, folded, given)
     return wrapped
 
 
 def minimum_image(vectors: ArrayLike, lengths: ArrayLike, periodic: ArrayLike = True) -> Array:
-    """The shortest of each vector's periodic images; a copy, (..., 3) Å.
+    """Shortest periodic image of each vector (minimum image); a copy, (..., 3) Å.
 
     Args:
         lengths, periodic: as for wrap.

@@ -1,4 +1,4 @@
-"""Registries of two grains that are the same: those that differ by translations of the crystals."""
+"""Equivalent registries of two grains: those that differ by lattice translations."""
 
 from dataclasses import replace
 
@@ -7,15 +7,14 @@ import numpy as np
 from gcd_hpc.structures.bicrystal import Bicrystal, Positions, Side
 
 _SAME = 1e-4
-"""Coordinates that agree this well are equal, Å."""
+"""Largest difference of equal coordinates, Å."""
 
 
 def repeat_cell(bicrystal: Bicrystal) -> tuple[float, float]:
-    """Shortest shifts of the upper grain along x and along y after which the bicrystal is the same,
-    but for its place, Å.
+    """Shortest shifts of the upper grain along x and along y that repeat the bicrystal, Å.
 
-    Sums of translations of either crystal within the boundary plane. Those that lead out of the
-    plane would move the boundary as well.
+    They are sums of translations of either crystal within the boundary plane. Translations out of
+    the plane would move the boundary as well.
     """
     lower, upper = (_translations(bicrystal, side) for side in ("lower", "upper"))
     shifts = (upper[:, None] - lower).reshape(-1, 2)  # (num_upper num_lower, 2)
@@ -25,9 +24,7 @@ def repeat_cell(bicrystal: Bicrystal) -> tuple[float, float]:
 
 
 def _translations(bicrystal: Bicrystal, side: Side) -> Positions:
-    """Lattice points of a grain in one plane within the common cell, (N, 2), without the basis of
-    diamond.
-    """
+    """Lattice points of a grain in one plane of the cell, without diamond's basis, (N, 2) Å."""
     grain = bicrystal.grain(side)
     if grain.lattice == "diamond":
         grain = replace(grain, lattice="fcc")

@@ -1,8 +1,8 @@
-"""The text formats of structure files, parsed: LAMMPS dump and data, extended XYZ, POSCAR, CIF.
+"""Parsers of text structure files: LAMMPS dump and data, extended XYZ, POSCAR, CIF.
 
-A format is told from the content. What a header declares is compared with what the file holds
-before anything is allocated. Extended XYZ, POSCAR and CIF are read by ASE, after their headers are
-brought into the form that it knows.
+The format is recognised by the content. The declared number of atoms is compared with the file's
+length before anything is allocated. Extended XYZ, POSCAR and CIF are read by ASE after their
+headers are normalised.
 """
 
 import re
@@ -26,11 +26,11 @@ FORMAT_NAMES = {
     "cif": "CIF",
 }
 _MAX_TYPE = 9
-"""Numbers up to this in the species column are types, higher ones atomic numbers."""
+"""Largest number in the species column that is a type; higher ones are atomic numbers."""
 
 
 def recognized(text: str) -> str | None:
-    """Which of the formats a text is written in; None if it is none of them or has no cell."""
+    """Format of a text; None if it is no known format or has no cell."""
     lines = text.split("\n", 31)[:30]
     if lines[0].startswith("ITEM:"):
         return "lammps-dump"
@@ -47,13 +47,13 @@ def recognized(text: str) -> str | None:
 
 
 def parse(text: str, file_format: str, element: str) -> list[Atoms]:
-    """The structures in a text, in Å, with the corner of the box at the origin.
+    """Structures of a text, in Å, with the corner of the box at the origin.
 
-    Types that are not told to be any element become the one given.
+    Types without a stated element become the given element.
 
     Raises:
-        StructureError: if the text is cut short, damaged or uses what is not supported; without the
-            file's name.
+        StructureError: if the text is cut short, damaged or uses an unsupported feature. The
+            message lacks the file's name, which the caller adds.
     """
     parser = {
         "lammps-dump": parse_dumps,
@@ -102,9 +102,7 @@ def _extended_xyz(text: str, element: str) -> Iterator[Atoms]:
 
 
 def _named_species(header: str, rows: list[str], element: str) -> tuple[str, list[str]]:
-    """Header and rows with the numbers of types in the column of species replaced by the element;
-    ASE takes names only.
-    """
+    """Header and rows with type numbers replaced by element symbols; ASE takes symbols only."""
     properties = re.search(r'Properties="?([\w:]+)', header)
     fields = properties[1].split(":") if properties else ["species", "S", "1"]
     names, widths = fields[::3], [int(width) for width in fields[2::3]]
@@ -128,7 +126,7 @@ def _of_number(number: int) -> str:
 
 
 def _is_poscar(lines: Sequence[str]) -> bool:
-    """Whether the second line is a scale factor or three, and three vectors follow."""
+    """Whether the second line has one or three scale factors, followed by three vectors."""
     if len(lines) < 8:
         return False
     vectors = [_floats(line) for line in lines[1:5]]
@@ -136,7 +134,7 @@ def _is_poscar(lines: Sequence[str]) -> bool:
 
 
 def _floats(line: str) -> list[float]:
-    """The numbers at the beginning of a line."""
+    """Numbers at the beginning of a line."""
     numbers = []
     for word in line.split():
         try:
