@@ -104,8 +104,18 @@ def _meanings(model: type[Section]) -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """One line, without the numbers of the notes on the paper that the code refers to."""
-    return re.sub(r" \([A-D]\d+[^)]*\)", "", " ".join(text.split())).replace("``", "`")
+    """One line, with links to the page on the science where the text names a place there."""
+    return _linked(" ".join(text.split()).replace("``", "`"))
+
+
+def _linked(text: str) -> str:
+    """``docs/science.md#b7`` as a link that reads B7."""
+
+    def link(match: re.Match[str]) -> str:
+        anchor = match[1]
+        return f"[{anchor.upper() if anchor[-1].isdigit() else anchor}](science.md#{anchor})"
+
+    return re.sub(r"docs/science\.md#([a-z]+\d*)", link, text)
 
 
 def _kind(schema: dict[str, Any]) -> str:
@@ -291,7 +301,7 @@ def _docstring(documented: Any) -> str:
             out.append(f"- `{match[1]}`: {match[2]}")
         else:
             out.append(line.strip() if line.startswith("    ") else line)
-    return "\n".join(out)
+    return _linked("\n".join(out))
 
 
 PAGES: dict[str, Callable[[], str]] = {

@@ -8,7 +8,7 @@ error survives pickling between processes.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-# Controls of C0 and C1 but for tab and line feed, and those that turn the direction of writing.
+# Control characters but for tab and line feed, and those that turn the direction of writing.
 _CONTROLS = dict.fromkeys(
     [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)],
     "\N{REPLACEMENT CHARACTER}",

@@ -14,7 +14,9 @@ from gcd_hpc.files import output
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.structures.energetics import lowest_of_each
 
-BLUE, RED, GREY = "#1f5fa8", "#c8322b", "#555555"
+BLUE = "#1f5fa8"
+RED = "#c8322b"
+GREY = "#555555"
 SUFFIXES = (".png", ".svg", ".pdf")
 CLOUD_SHIFT, CLOUD_WIDTH = 0.22, 0.13
 """Columns of points beside their [n], in steps of [n]."""
@@ -67,11 +69,9 @@ def egb_vs_n(store: RunStore, selection: str = "") -> Figure:
     """
     columns = relaxed_columns(store, ("source",), selection)
     need_some(store, columns["source"], selection)
-    n_fraction, energy, is_model = (
-        columns["n_fraction"],
-        columns["gb_energy_j_m2"],
-        columns["source"] == "model",
-    )
+    n_fraction = columns["n_fraction"]
+    energy = columns["gb_energy_j_m2"]
+    is_model = columns["source"] == "model"
     cap = energy_cap(n_fraction, energy)
     figure = new_figure()
     axes = figure.add_subplot()

@@ -175,13 +175,12 @@ def _shown(candidate: Candidate, field: Field) -> str:
     """A value for people; empty if it is not known."""
     value = getattr(candidate, field.name)
     if field.per_atom:
-        known = bool(len(value)) and bool(np.isfinite(value).all())
+        if not len(value) or not np.isfinite(value).all():
+            return ""
         return (
             f"{len(value):,} x {field.shape[0]} numbers"
-            if known and field.shape
+            if field.shape
             else f"{len(value):,} numbers"
-            if known
-            else ""
         )
     if field.kind == "text":
         return str(value)

@@ -22,7 +22,7 @@ class VoxelConfig(Section):
     """Voxel layers at each end that hold perfect grain and stay fixed during in-painting."""
     scale: PositiveFloat | Auto = "auto"
     """Divisor of the voxel values before they enter the network (paper: 0.02). auto is their
-    standard deviation in the training set.
+    standard deviation in the training set, for it is not the paper's: docs/science.md#scale.
     """
 
     @model_validator(mode="after")

@@ -181,7 +181,9 @@ class RelaxationConfig(Section):
     """
 
     preset: Literal["paper", "tight"] = "tight"
-    """Tolerances of the final relaxation: those of the paper, or tighter ones."""
+    """Tolerances of the final relaxation: those of the paper, or tighter ones.
+    docs/science.md#tolerances compares them.
+    """
     screen: bool = True
     """Relax loosely first, and finish only structures within screen_window_j_m2 of the lowest
     energy of their [n].

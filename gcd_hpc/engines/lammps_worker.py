@@ -153,7 +153,9 @@ class Worker:
 
     def quench(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Langevin dynamics of all atoms along the job's temperatures, then conjugate gradients."""
-        timestep, seed, legs = header["timestep_ps"], header["seed"], header["legs"]
+        timestep = header["timestep_ps"]
+        seed = header["seed"]
+        legs = header["legs"]
         self.commands(f"timestep {timestep:.17g}", "fix move all nve")
         if legs:
             self.commands(

@@ -100,15 +100,15 @@ def relax_boundary(
     """
     check_start(atoms, bicrystal, bulk, config)
     slab = Slab.of(atoms, bicrystal, bulk, config)
-    screen_energy, evaluations, seconds = np.nan, 0, 0.0
+    screen_energy = np.nan
+    evaluations = 0
+    seconds = 0.0
     preset: str = config.preset
     if config.screen or finish is not True or anneal is not None:
         result = child.relax(slab.job(SCREEN, slab.positions, anneal))
-        screen_energy, evaluations, seconds = (
-            slab.energy(result),
-            result.evaluations,
-            result.seconds,
-        )
+        screen_energy = slab.energy(result)
+        evaluations = result.evaluations
+        seconds = result.seconds
         start, preset = result.positions, "screen"
     else:
         start = slab.positions
@@ -116,11 +116,9 @@ def relax_boundary(
     wanted = finish(n_index(len(atoms), plane), screen_energy) if callable(finish) else finish
     if wanted and not (preset == "screen" and config.preset == "paper"):
         result = child.relax(slab.job(PRESETS[config.preset], start, None))
-        evaluations, seconds, preset = (
-            evaluations + result.evaluations,
-            seconds + result.seconds,
-            config.preset,
-        )
+        evaluations += result.evaluations
+        seconds += result.seconds
+        preset = config.preset
     elif wanted:
         preset = config.preset  # the paper's tolerances are the screen's
     return slab.relaxed(result, preset, screen_energy, evaluations, seconds)

@@ -18,7 +18,9 @@ from gcd_hpc.experiments.work import Arrays
 from gcd_hpc.structures.energetics import lowest_of_each
 from gcd_hpc.structures.periodic import wrap
 
-SEARCH_BLUE, MODEL_RED, GREY = "#0072B2", "#D55E00", "#999999"
+SEARCH_BLUE = "#0072B2"
+MODEL_RED = "#D55E00"
+GREY = "#999999"
 PHASE_COLOURS = ("#009E73", "#CC79A7")
 COLUMN_SHIFT, COLUMN_WIDTH = 0.021, 0.012
 """Columns of points beside their [n]."""

@@ -1,4 +1,7 @@
-"""How much noise at the start a particle model can undo: Fig. 2 of Lei et al. (2024), C5."""
+"""How much noise at the start a particle model can undo: Fig. 2 of Lei et al. (2024).
+
+See docs/science.md#c5.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,14 +37,18 @@ LEAST_NOISE = 0.02
 """What the model is told of the unperturbed crystal, lattice constants: otherwise the sampling
 would be over before its first step.
 """
-RDF_REACH, RDF_BINS, RDF_SMEARING = 2.5, 125, 0.05
-"""Lattice constants; peaks are smeared before they are compared, so that the distance of two sharp
-ones grows with their gap.
+RDF_BINS = 125
+RDF_REACH = 2.5
+RDF_SMEARING = 0.05
+"""This and the reach in lattice constants. Peaks are smeared before they are compared, so that the
+distance of two sharp ones grows with their gap.
 """
 FIRST_INDEX = 100
 """Index of the first sweep's random streams; lower ones are those of models."""
 
-BEFORE, AFTER, IDEAL = "#0072B2", "#D55E00", "#999999"
+BEFORE = "#0072B2"
+AFTER = "#D55E00"
+IDEAL = "#999999"
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,9 @@ class Outcome:
 
     @property
     def status(self) -> Status:
-        return "failed" if self.num_wrong else "ok" if self.num else "not checked"
+        if self.num_wrong:
+            return "failed"
+        return "ok" if self.num else "not checked"
 
 
 class Report:

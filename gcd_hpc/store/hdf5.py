@@ -61,7 +61,9 @@ class ColumnWriter:
     """Fills an open file with a known number of rows and atoms, batch after batch."""
 
     def __init__(self, file: h5py.File, num_rows: int, num_atoms: int) -> None:
-        self._file, self._row, self._atom = file, 0, 0
+        self._file = file
+        self._row = 0
+        self._atom = 0
         self._fields = (*FIELDS, START, ROW_CHECKSUM)
         self._checksums = {field.name: 0 for field in self._fields}
         for field in self._fields:

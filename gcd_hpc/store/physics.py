@@ -41,7 +41,9 @@ class Physics:
     def __init__(
         self, path: Path, file: h5py.File, report: Report, depth_by_potential: dict[str, float]
     ) -> None:
-        self._path, self._report, self._depths = path, report, depth_by_potential
+        self._path = path
+        self._report = report
+        self._depths = depth_by_potential
         self._version = int(file.attrs["schema_version"])
         self._boundary = boundary_of(file.attrs.get("config"))
         self._crystals: dict[float | None, Bicrystal] = {}

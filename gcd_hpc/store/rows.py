@@ -121,7 +121,9 @@ class IndexedRows:
     """The rows of parts that follow one another in the index."""
 
     def __init__(self, index: Catalogue, start: int, parts: list[tuple[Path, int]]) -> None:
-        self._index, self._start, self.parts = index, start, parts
+        self._index = index
+        self._start = start
+        self.parts = parts
 
     def read(self, names: Sequence[str], rows: Chosen) -> Columns:
         """Some rows, from the parts themselves if the index is damaged."""

@@ -74,7 +74,9 @@ class Run:
     def __init__(
         self, store: RunStore, parts: Sequence[tuple[Path, int]], chosen: np.ndarray
     ) -> None:
-        self._store, self._parts, self._chosen = store, list(parts), chosen
+        self._store = store
+        self._parts = list(parts)
+        self._chosen = chosen
 
     @property
     def path(self) -> Path:

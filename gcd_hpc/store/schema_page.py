@@ -136,11 +136,8 @@ def _line(field: Field) -> str:
     length = "sum of num_atoms" if field.per_atom else "candidates"
     shape = ", ".join([length, *map(str, field.shape)])
     kind = {"text": "string", "int": "int64", "float": "float64", "bool": "bool"}[field.kind]
-    values = (
-        f"; one of {', '.join(f'`{label}`' if label else 'nothing' for label in field.labels)}"
-        if field.labels
-        else ""
-    )
+    labels = ", ".join(f"`{label}`" if label else "nothing" for label in field.labels)
+    values = f"; one of {labels}" if labels else ""
     return (
         f"| `{field.path}` | {kind} | ({shape}) | {field.unit} | {field.since} |"
         f" {field.meaning}{values} |"

@@ -21,7 +21,9 @@ _MIN_MASS = 0.5  # atoms; a lighter block is noise
 _MIN_DISTANCE = (
     1.5  # voxels; mass this close to a found atom is what noise left of it, no second atom
 )
-_MAX_SEARCHES, _MAX_PASSES, _CONVERGED = 20, 30, 1e-9
+_MAX_SEARCHES = 20
+_MAX_PASSES = 30
+_CONVERGED = 1e-9
 
 
 def decode_moments(array: np.ndarray, grid: Grid) -> np.ndarray:

@@ -29,7 +29,9 @@ from gcd_hpc.workers.nodes import LOOPBACK_ADDRESS, node_set_of, own_address
 from gcd_hpc.workers.reaper import HAS_SAFE_PATH, TOKEN_NAME, temporary_folder
 from gcd_hpc.workers.slurm_jobs import CappedSlurmProvider
 
-WORKERS, SAMPLING, HEAD = "workers", "sampling", "head"
+WORKERS = "workers"
+SAMPLING = "sampling"
+HEAD = "head"
 HTEX = "parsl.executors.high_throughput"
 ANSWER_S = 15.0
 """An interchange answers within milliseconds. Parsl would wait for a dead one for ever."""

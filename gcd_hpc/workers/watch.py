@@ -68,7 +68,9 @@ class Watch:
     ) -> None:
         """``num_workers`` by label of the executors whose workers are there all the time."""
         self._executors = {executor.label: executor for executor in executors}
-        self._num_workers, self._run_dir, self._patience = num_workers, run_dir, patience
+        self._num_workers = num_workers
+        self._run_dir = run_dir
+        self._patience = patience
         self._handed: dict[str, _Handed] = {}
         self._awake: set[str] = set()
         """Pools in which a task began."""

@@ -1,4 +1,4 @@
-"""Starts of the grand canonical search (D4)."""
+"""Starts of the grand canonical search, docs/science.md#d4."""
 
 from collections import Counter
 

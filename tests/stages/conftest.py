@@ -49,7 +49,7 @@ TRAINED = [
 
 @pytest.fixture(scope="session")
 def w_frame() -> Frame:
-    """Without LAMMPS: the lattice constant is known (D3)."""
+    """Without LAMMPS: the lattice constant is known."""
     boundary = load_campaign(CAMPAIGNS / "w_sigma5_paper.yaml").boundary
     bicrystal = Bicrystal.build(boundary, 3.164849)
     return Frame.build(bicrystal, boundary.slab_heights, 72 * bicrystal.lengths[0] / 12)

@@ -25,7 +25,7 @@ FORMS, CU = DATA / "structure_files", DATA / "cu_sigma5_310.yaml"
 
 
 def test_the_published_phases_have_their_published_energies():
-    """D10, and the cohesive energy as measured by relaxing bulk (D3)."""
+    """Published, docs/science.md#d10; the cohesive energy as measured by relaxing bulk."""
     files = [GROUND_STATE, METASTABLE]
     result = CliRunner().invoke(
         app, ["relax", *map(str, files), "--campaign", str(CAMPAIGNS / "w_sigma5.yaml"), "--json"]

@@ -24,7 +24,7 @@ from tests.structures.boundaries import (
 
 
 def test_the_papers_boundary_has_ten_atoms_a_plane_on_100_square_angstrom():
-    assert W_TWIST.area == pytest.approx(100.163, abs=1e-3)  # D3
+    assert W_TWIST.area == pytest.approx(100.163, abs=1e-3)  # docs/science.md#d3
     assert W_TWIST.plane_spacing == pytest.approx(1.58242, abs=1e-5)
     assert W_TWIST.atoms_per_plane == 10
     assert (W_TWIST.sigma, W_TWIST.misorientation_axis, W_TWIST.strain) == (

@@ -12,7 +12,7 @@ FRAMES = {name: Frame.build(boundary, (24.0, 24.0), 62.0) for name, boundary in 
 
 def test_the_papers_box_holds_two_slabs_of_17_planes():
     frame = Frame.build(W_TWIST, (27.0, 27.0), 72 * W_TWIST.lengths[0] / 12)
-    assert frame.height == pytest.approx(60.05, abs=0.01)  # D5
+    assert frame.height == pytest.approx(60.05, abs=0.01)  # docs/science.md#d5
     assert (frame.num_lower_planes, frame.num_upper_planes) == (17, 17)
     assert frame.bottom == pytest.approx(frame.height - frame.top - W_TWIST.plane_spacing)
     assert len(frame.join((0, 0, 0))) == 340

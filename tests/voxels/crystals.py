@@ -14,7 +14,7 @@ NEAREST_NEIGHBOR = 2.7408  # Å, W
 
 
 def crystal(lattice: str) -> tuple[np.ndarray, Grid]:
-    """Ideal 4x4x4 cell and the paper's grid for it (D1)."""
+    """Ideal 4x4x4 cell and the paper's grid for it, as in docs/science.md#d1."""
     voxels = {"sc": 24, "bcc": 20, "fcc": 24}[lattice]
     atoms = bulk("W", lattice, a={"sc": 2.5, "bcc": 3.165, "fcc": 4.0}[lattice], cubic=True).repeat(
         4

@@ -44,7 +44,7 @@ def bcc():
 def test_a_crystal_comes_back_with_every_atom_in_its_place(bcc):
     for error, lost, extra in round_trips(*bcc, num=5):
         assert (lost, extra) == (0, 0)
-        assert error < 0.02  # A9
+        assert error < 0.02  # docs/science.md#a9
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_the_campaign_s_decoder_brings_the_ground_state_back():
     )
     for error, lost, extra in round_trips(positions, grid, decoder, num=5):
         assert (lost, extra) == (0, 0)
-        assert error < 0.02  # A9
+        assert error < 0.02  # docs/science.md#a9
 
 
 def test_rolling_the_array_rolls_the_answer(bcc):

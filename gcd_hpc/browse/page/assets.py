@@ -11,7 +11,9 @@ from gcd_hpc.errors import StoreError
 
 SCRIPTS = ("dom.js", "selection.js", "source.js", "structure.js", "map.js", "table.js", "page.js")
 """In the order in which they must be loaded."""
-STYLE, PAGE, VIEWER = "page.css", "page.html", "chemiscope.js"
+STYLE = "page.css"
+PAGE = "page.html"
+VIEWER = "chemiscope.js"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
 
 
