@@ -223,4 +223,4 @@ def _smooth_rdf(candidate: Candidate, chosen: np.ndarray, density: float) -> np.
     _, values = rdf_around(
         candidate.positions, chosen, candidate.cell, REACH, density, NUM_BINS, (True, True, False)
     )
-    return gaussian_filter1d(values, SMEARED * NUM_BINS / REACH, mode="constant")
+    return np.asarray(gaussian_filter1d(values, SMEARED * NUM_BINS / REACH, mode="constant"))

@@ -9,7 +9,6 @@ from gcd_hpc.campaign.events import (
     Dropped,
     Event,
     Failed,
-    FailureClass,
     Finished,
     Lost,
     Opened,
@@ -23,6 +22,7 @@ from gcd_hpc.campaign.waiting import Waiting
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import STAGES, WHOLE, Stage, Task
 from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.workers.backend import FailureClass
 
 SAME_ENERGY_J_M2 = 0.002
 """Structures of one [n] whose energies agree this well count as one; only selection looks closer.

@@ -66,4 +66,5 @@ def back(x: Tensor, log_snr: float, lower: float, noise: Tensor) -> Tensor:
     alpha, sigma = alpha_sigma(log_snr)
     alpha_lower, sigma_lower = alpha_sigma(lower)
     ratio = alpha_lower / alpha
-    return ratio * x + (sigma_lower**2 - ratio**2 * sigma**2) ** 0.5 * noise
+    added: float = (sigma_lower**2 - ratio**2 * sigma**2) ** 0.5
+    return ratio * x + added * noise

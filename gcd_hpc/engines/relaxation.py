@@ -238,7 +238,7 @@ class Slab:
     def _is_summed(self, result: RelaxResult) -> np.ndarray:
         """Mask of the atoms that do not feel a free surface, (N,)."""
         z = result.positions[:, 2]
-        return (z > z.min() + self.bulk.cutoff) & (z < z.max() - self.bulk.cutoff)
+        return np.asarray((z > z.min() + self.bulk.cutoff) & (z < z.max() - self.bulk.cutoff))
 
     def _is_strained(self, result: RelaxResult) -> np.ndarray:
         """Mask of the atoms of the upper grain, (N,); of none where it is not strained.
@@ -253,8 +253,8 @@ class Slab:
         strain_ev = abs(self.bicrystal.upper.response.energy_ev)
         disturbed = self._is_summed(result) & (excess > DISTURBED * abs(crystal) + 3 * strain_ev)
         if not disturbed.any():
-            return z > z.mean()
-        return z > np.average(z[disturbed], weights=excess[disturbed])
+            return np.asarray(z > z.mean())
+        return np.asarray(z > np.average(z[disturbed], weights=excess[disturbed]))
 
     def relaxed(
         self,

@@ -1,6 +1,6 @@
 """The ablations as one dot plot: a row a variant, quality at the left, cost at the right."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +14,7 @@ ORANGE = "#D55E00"
 GREEN = "#009E73"
 PURPLE = "#CC79A7"
 GREY = "#999999"
-SHARES = (
+SHARES: tuple[tuple[str, str, Callable[[dict[str, Any]], Any]], ...] = (
     ("relaxed", BLUE, lambda row: row["valid"]),
     ("near the lowest", GREEN, lambda row: row["near"]),
     ("[1/5]", ORANGE, lambda row: row["phases"]["[1/5]"]),

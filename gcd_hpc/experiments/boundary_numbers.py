@@ -54,7 +54,7 @@ def phase_hits(arrays: Arrays, phase: Phase, preset: str = "tight") -> NDArray[n
     mask = is_phase(
         arrays["n_fraction"], arrays[name], phase.n_fraction, phase.gb_energy_j_m2, tolerance
     )
-    return np.asarray(mask) & (arrays["status"] == "ok")
+    return np.asarray(mask & (arrays["status"] == "ok"))
 
 
 def method_numbers(arrays: Arrays) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -301,7 +301,7 @@ def novelty(
         for block in range(num_blocks)
         for row in read_part(RunDirectory(run_dir).relaxed_part(VERSION, block))
     ]
-    found: dict[str, list] = {"phase": [], "nearest": [], "gb_energy_j_m2": []}
+    found: dict[str, list[Any]] = {"phase": [], "nearest": [], "gb_energy_j_m2": []}
     structures: Arrays = {}
     for number, (fraction, energy) in enumerate(phases):
         hits = [
@@ -331,12 +331,12 @@ def novelty(
 
 
 def is_phase(
-    n: NDArray | float,
-    energy: NDArray | float,
+    n: NDArray[Any] | float,
+    energy: NDArray[Any] | float,
     fraction: float,
     phase_energy: float,
     tolerance: float,
-) -> NDArray | bool:
+) -> NDArray[Any] | bool:
     """Whether structures have a phase's [n] and at most its energy within the tolerance, J/m^2."""
     return np.isclose(n, fraction) & (np.asarray(energy) <= phase_energy + tolerance)
 

@@ -148,4 +148,4 @@ def typical(cells: list[Array], lattice: Lattice) -> Array:
     order = np.argsort(
         [fit.num_displaced + fit.num_missing + fit.num_extra for fit in fits], kind="stable"
     )
-    return cells[order[len(order) // 2]]
+    return cells[int(order[len(order) // 2])]

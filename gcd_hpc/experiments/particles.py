@@ -68,7 +68,7 @@ class Model:
     def score(self, x: Tensor, t: Tensor) -> Tensor:
         """(B, N, 3), (B,) -> (B, N, 3). The network gives s sigma, which is of order 1 at all t."""
         with torch.autocast(x.device.type, self.dtype, enabled=self.dtype is not None):
-            scaled = self.network(x, self.lengths, t)
+            scaled: Tensor = self.network(x, self.lengths, t)
         return scaled.float() / per_item(self.process.sigma(t), x)
 
 

@@ -5,7 +5,7 @@ and is not given their number of atoms.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.moment import decode_moments
 
-Arrays = dict[str, NDArray]
+Arrays = dict[str, NDArray[Any]]
 Report = Callable[[float], None]
 Lattice = Literal["sc", "bcc", "fcc"]
 

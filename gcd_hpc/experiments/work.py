@@ -286,12 +286,8 @@ def _core_seconds() -> float:
     """Of this process, of the children that it saw end, and of those that go on, such as LAMMPS."""
     times = os.times()
     living = [child.cpu_times() for child in psutil.Process().children()]
-    return (
-        time.process_time()
-        + times.children_user
-        + times.children_system
-        + sum(child.user + child.system for child in living)
-    )
+    of_the_living: float = sum(child.user + child.system for child in living)
+    return time.process_time() + times.children_user + times.children_system + of_the_living
 
 
 @contextmanager

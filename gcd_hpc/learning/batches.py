@@ -172,7 +172,7 @@ def low_energy_weights(
 ) -> NDArray[np.float64]:
     """How often each structure of one [n] is drawn: exp(-E / preference), normalised."""
     weights = np.exp((energies_j_m2.min() - energies_j_m2) / preference_j_m2)
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum())
 
 
 def fits(structure: Candidate, frame: Frame, grid: Grid) -> bool:

@@ -91,7 +91,7 @@ def decoder_loss(decoder: LearnedDecoder, batch: Batch, threshold: float) -> Ten
     located = torch.zeros_like(batch.counted)
     located[batch.counted] = occupied & (logits > 0)
     offsets = decoder.locator(denoised, batch.periodic, located)  # (M, 3)
-    norms = (denoised[batch.counted] - clean).square().sum() + (
+    norms: Tensor = (denoised[batch.counted] - clean).square().sum() + (
         offsets - batch.offsets[located]
     ).square().sum()
     return norms / max(1, int(occupied.sum())) + functional.binary_cross_entropy_with_logits(

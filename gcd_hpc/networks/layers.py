@@ -25,14 +25,16 @@ class PeriodicConv3d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, X, Y, Z) -> (B, C', X, Y, Z)."""
-        return self.conv(wrap(x, self.periodic))
+        y: Tensor = self.conv(wrap(x, self.periodic))
+        return y
 
 
 def wrap(x: Tensor, periodic: Periodic) -> Tensor:
     """One more layer from the far side at both ends of each periodic axis: (B, C, X, Y, Z) -> (B,
     C, X + 2, Y + 2, Z) for xy.
     """
-    return _Wrap.apply(x, periodic)
+    wrapped: Tensor = _Wrap.apply(x, periodic)
+    return wrapped
 
 
 class _Wrap(torch.autograd.Function):
@@ -91,7 +93,8 @@ class ResidualBlock(nn.Module):
         ):  # tiny products: casting them costs more than it gains
             scale, shift = self.film(embedded).chunk(2, dim=1)  # (B, C') each
         y = film_norm(y, self.norm2, scale, shift)
-        return self.shortcut(x) + self.conv2(functional.silu(y))
+        out: Tensor = self.shortcut(x) + self.conv2(functional.silu(y))
+        return out
 
 
 def film_norm(x: Tensor, norm: nn.GroupNorm, scale: Tensor, shift: Tensor) -> Tensor:

@@ -52,7 +52,8 @@ class MeshGraphNet(nn.Module):
             )  # (B N, W), eq. 10
         for layer in self.layers:
             nodes, edges = layer(nodes, edges, graph)
-        return self.output(nodes).to(positions.dtype).reshape(positions.shape)  # eq. 12
+        scores: Tensor = self.output(nodes)  # eq. 12
+        return scores.to(positions.dtype).reshape(positions.shape)
 
 
 class MessageLayer(nn.Module):

@@ -21,7 +21,7 @@ def autocast_dtype(precision: Precision, device: torch.device | str) -> torch.dt
 def has_native_bfloat16(device: torch.device) -> bool:
     """Whether matrix products of bfloat16 are faster than of float32 on this device."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
     # torch has these checks, but under private names that have changed before; without them the CPU

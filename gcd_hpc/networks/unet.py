@@ -134,7 +134,8 @@ class NoiseEmbedding(nn.Module):
     def forward(self, log_snr: Tensor) -> Tensor:
         """(B,) -> (B, E)."""
         angles = log_snr.float()[:, None] * self.frequencies
-        return self.mlp(torch.cat([angles.sin(), angles.cos()], dim=1))
+        embedded: Tensor = self.mlp(torch.cat([angles.sin(), angles.cos()], dim=1))
+        return embedded
 
 
 class ConditionEmbedding(nn.Module):

@@ -87,7 +87,7 @@ class Catalogue:
     def _read(self, path: str) -> np.ndarray:
         try:
             dataset = self._file[path]
-            values = dataset[...]
+            values: np.ndarray = dataset[...]
             if checksum(values) == dataset.attrs["crc32"]:
                 return values
         except (OSError, KeyError, ValueError, RuntimeError, TypeError):
@@ -217,4 +217,4 @@ def _decoded(coded: Coded) -> np.ndarray:
     """Strings; only those that occur are made."""
     if len(coded.codes) < len(coded.values):
         return text_array(coded.values[code] for code in coded.codes.tolist())
-    return text_array(coded.values)[coded.codes]
+    return np.asarray(text_array(coded.values)[coded.codes])

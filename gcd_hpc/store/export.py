@@ -145,7 +145,7 @@ def _is_known(field: Field, value: object) -> bool:
     if isinstance(value, str):
         return value != ""
     if field.kind == "int" and field.since > 1:
-        return value != field.default  # a file of an older version does not know the field
+        return bool(value != field.default)  # a file of an older version does not know the field
     return bool(np.isfinite(np.asarray(value, dtype=float)).all())
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -71,7 +72,7 @@ class ColumnWriter:
 
     def _create(self, field: Field, length: int) -> None:
         shape = (length, *field.shape)
-        options: dict = {}
+        options: dict[str, Any] = {}
         if field.per_atom and length:
             options = {
                 "chunks": (min(length, _ATOM_CHUNK), *field.shape),
@@ -225,7 +226,7 @@ def read_texts(file: h5py.File, field: Field) -> list[bytes]:
     if _is_younger(field, file):
         return [field.default.encode()] * num_rows_of(file)
     dataset = dataset_of(file, field)
-    values = dataset[...].tolist()
+    values: list[bytes] = dataset[...].tolist()
     _verify(checksum_of_texts(values), dataset)
     check_names(field.name, {text.decode() for text in values} if field.name in NAMES else ())
     return values
@@ -335,7 +336,7 @@ def _read_numbers(file: h5py.File, field: Field) -> np.ndarray:
         length = num_atoms_of(file) if field.per_atom else num_rows_of(file)
         return value_before(file, field, slice(0, length))
     dataset = dataset_of(file, field)
-    values = dataset[...]
+    values: np.ndarray = dataset[...]
     _verify(checksum(values), dataset)
     return values
 

@@ -188,7 +188,7 @@ def to_columns(candidates: Sequence[Candidate]) -> Columns:
     }
 
 
-def _column(field: Field, values: list) -> np.ndarray:
+def _column(field: Field, values: list[Any]) -> np.ndarray:
     if not values:
         return _empty(field)
     if field.per_atom:

@@ -272,12 +272,9 @@ def is_relaxed(columns: Columns, min_energy_j_m2: float = MIN_GB_ENERGY_J_M2) ->
     Args:
         columns: RELAXED_FIELDS at least.
     """
-    return (
-        (columns["status"] == "ok")
-        & np.isfinite(columns["gb_energy_j_m2"])
-        & (columns["n_index"] != UNKNOWN_N)
-        & (columns["gb_energy_j_m2"] >= min_energy_j_m2)
-    )
+    energy = columns["gb_energy_j_m2"]
+    is_known = np.isfinite(energy) & (columns["n_index"] != UNKNOWN_N)
+    return np.asarray((columns["status"] == "ok") & is_known & (energy >= min_energy_j_m2))
 
 
 def row_fault(row: Mapping[str, Any], nearest_neighbor: float) -> str:
@@ -305,14 +302,14 @@ def lowest_rows(columns: Columns, numbers: np.ndarray, num: int) -> np.ndarray:
     energy = columns["gb_energy_j_m2"][numbers]
     if len(energy) <= num:
         return numbers
-    return numbers[energy <= np.partition(energy, num - 1)[num - 1]]
+    return np.asarray(numbers[energy <= np.partition(energy, num - 1)[num - 1]])
 
 
 def lowest_rows_of_each(columns: Columns, numbers: np.ndarray) -> np.ndarray:
     """Of some rows those of the lowest energy of each [n], with all that equal it."""
     energy = columns["gb_energy_j_m2"][numbers]
     _, lowest, group = lowest_of_each(columns["n_index"][numbers], energy)
-    return numbers[energy == lowest[group]]
+    return np.asarray(numbers[energy == lowest[group]])
 
 
 def physical_rows(

@@ -136,7 +136,7 @@ class Grain:
         assert len(inside) == expected, (
             f"expected {expected} atoms in a cell of the grain, got {len(inside)}"
         )
-        return inside[np.lexsort(inside.T)] / moduli
+        return np.asarray(inside[np.lexsort(inside.T)] / moduli)
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,7 @@ def _closed_up(heights: np.ndarray, period: float) -> np.ndarray:
     if widest == len(order) - 1:
         return _folded(heights, period)
     first = order[widest + 1]  # lowest atom above the empty part
-    return _folded(heights - first + 1e-9, period) + gaps[widest] / 2
+    return np.asarray(_folded(heights - first + 1e-9, period) + gaps[widest] / 2)
 
 
 def _folded(heights: np.ndarray, period: float) -> np.ndarray:

@@ -112,7 +112,8 @@ def _images(points: Array, lengths: Array, cutoff: float) -> Array:
     images = (points + (steps * np.array([*lengths, 0.0]))[:, None]).reshape(
         -1, 3
     )  # (num_images N, 3)
-    return images[np.all((images[:, :2] > -cutoff) & (images[:, :2] < lengths + cutoff), axis=1)]
+    near = np.all((images[:, :2] > -cutoff) & (images[:, :2] < lengths + cutoff), axis=1)
+    return np.asarray(images[near])
 
 
 def _smeared(ratio: Array, share: Array) -> Fingerprint:

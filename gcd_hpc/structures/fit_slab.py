@@ -192,7 +192,7 @@ def _origin(
     counts = [matched(start)[0].sum() for start in starts]
     if max(counts) < 0.5 * len(outer):
         return None
-    origin = starts[int(np.argmax(counts))]
+    origin: Positions = starts[int(np.argmax(counts))]
     for _ in range(_NUM_PASSES):
         near, gaps = matched(origin)
         exact = near & inner if (near & inner).any() else near

@@ -117,9 +117,8 @@ class Frame:
 
     def random_registry(self, rng: np.random.Generator) -> Positions:
         """Random registry (dx, dy, dz) in Å: uniform over the cell and one plane spacing."""
-        return rng.random(3) * np.array(
-            [*self.bicrystal.lengths, self.bicrystal.upper.plane_spacing]
-        )
+        ranges = [*self.bicrystal.lengths, self.bicrystal.upper.plane_spacing]
+        return np.asarray(rng.random(3) * np.array(ranges))
 
     def reduced(self, registry: ArrayLike) -> Positions:
         """Equivalent registry (3,) Å from another lattice point of the upper grain.
@@ -130,9 +129,8 @@ class Frame:
         # Diamond without its basis: only lattice points are equivalent origins.
         translations = replace(upper, lattice="fcc") if upper.lattice == "diamond" else upper
         lattice = replace(self.bicrystal, upper=translations)
-        return lattice.lattice_positions(
-            "upper", np.asarray(registry, dtype=float), 0.0, upper.plane_spacing
-        )[0]
+        origin = np.asarray(registry, dtype=float)
+        return np.asarray(lattice.lattice_positions("upper", origin, 0.0, upper.plane_spacing)[0])
 
     def transform(self, positions: Positions, operation: NDArray[np.integer]) -> Positions:
         """Apply a symmetry operation of the bicrystal to a structure, (N, 3) Å.

@@ -85,7 +85,7 @@ def _dump_positions(
         if {f"{axis}{suffix}" for axis in "xyz"} <= set(columns):
             given = np.column_stack([columns[f"{axis}{suffix}"].astype(float) for axis in "xyz"])
             # Scaled coordinates count from the lower corner, the others from the origin.
-            return given * lengths if suffix.startswith("s") else given - low
+            return np.asarray(given * lengths if suffix.startswith("s") else given - low)
     raise StructureError("expected columns x y z, xu yu zu, xs ys zs or xsu ysu zsu in the dump")
 
 

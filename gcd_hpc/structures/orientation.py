@@ -80,7 +80,7 @@ def _character(lower: Directions, upper: Directions, angle_deg: float) -> str:
 def unit_rows(directions: Directions) -> NDArray[np.float64]:
     """Rotation matrix (3, 3) from crystal to box coordinates; its rows are the box axes."""
     rows = np.array(directions, dtype=float)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def dot(a: Miller, b: Miller) -> int:

@@ -36,9 +36,8 @@ def _connected(coordinates: np.ndarray, grid: Grid, distance: float) -> np.ndarr
     )
     pairs = tree.query_pairs(distance, output_type="ndarray")  # (P, 2)
     shape = (len(coordinates), len(coordinates))
-    return connected_components(
-        coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=shape), directed=False
-    )[1]
+    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=shape)
+    return np.asarray(connected_components(links, directed=False)[1])
 
 
 def _split(members: np.ndarray, grid: Grid, distance: float) -> list[np.ndarray]:

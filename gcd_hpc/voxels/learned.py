@@ -93,7 +93,8 @@ class LearnedDecoder(nn.Module):
 
     def denoise(self, array: Tensor, periodic: tuple[bool, bool, bool]) -> Tensor:
         """Clean voxels (B, X, Y, Z)."""
-        return array + self.denoiser(array, periodic)[..., 0]
+        noise: Tensor = self.denoiser(array, periodic)[..., 0]
+        return array + noise
 
 
 @torch.no_grad()

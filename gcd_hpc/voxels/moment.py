@@ -71,7 +71,7 @@ def _search(residual: np.ndarray) -> np.ndarray:
     score[tuple(blocks.T)] = gain
     for axis in range(3):
         score = np.maximum(score, np.maximum(np.roll(score, 1, axis), np.roll(score, -1, axis)))
-    return (blocks + inner)[(gain > 0) & (gain == score[tuple(blocks.T)])]
+    return np.asarray((blocks + inner)[(gain > 0) & (gain == score[tuple(blocks.T)])])
 
 
 def _away_from(atoms: np.ndarray, found: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -79,13 +79,13 @@ def _away_from(atoms: np.ndarray, found: np.ndarray, shape: tuple[int, ...]) -> 
     if not len(atoms) or not len(found):
         return found
     distances, _ = cKDTree(wrap(atoms, shape), boxsize=shape).query(wrap(found, shape))
-    return found[distances > _MIN_DISTANCE]
+    return np.asarray(found[distances > _MIN_DISTANCE])
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
     """Mass-weighted mean (K, 3) of blocks of eight values (K, 8), in voxels from the first."""
     mass = np.maximum(values.sum(axis=1), _MIN_MASS)
-    return np.clip(0.5 + values @ (_CORNERS - 0.5) / mass[:, None], 0.0, 1.0)
+    return np.asarray(np.clip(0.5 + values @ (_CORNERS - 0.5) / mass[:, None], 0.0, 1.0))
 
 
 def _refine(array: np.ndarray, positions: np.ndarray, num_passes: int) -> np.ndarray:
@@ -115,9 +115,9 @@ def _tents(positions: np.ndarray, nearest: np.ndarray) -> np.ndarray:
     """
     offset = (positions - nearest)[:, None] - np.array([-1, 0, 1])[:, None]  # (N, 3 voxels, 3 axes)
     sides = np.maximum(0.0, 1 - np.abs(offset))
-    return np.einsum(
-        "ni,nj,nk->nijk", sides[..., 0], sides[..., 1], sides[..., 2], optimize=False
-    ).reshape(-1, 27)
+    along_x, along_y, along_z = np.moveaxis(sides, -1, 0)
+    weights = np.einsum("ni,nj,nk->nijk", along_x, along_y, along_z, optimize=False)
+    return np.asarray(weights.reshape(-1, 27))
 
 
 def _spread(positions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -132,7 +132,7 @@ def _spread(positions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def _flat(index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Flat indices of voxels (..., 3); every axis wraps."""
     index = index % np.array(shape)
-    return (index[..., 0] * shape[1] + index[..., 1]) * shape[2] + index[..., 2]
+    return np.asarray((index[..., 0] * shape[1] + index[..., 1]) * shape[2] + index[..., 2])
 
 
 def _to_box(positions: np.ndarray, padded: tuple[int, ...], grid: Grid) -> np.ndarray:

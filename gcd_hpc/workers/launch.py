@@ -156,7 +156,7 @@ def run(
         raise _error(text, log, code)
 
 
-def _wait(process: subprocess.Popen, silence: Silence, log: Path) -> int:
+def _wait(process: subprocess.Popen[bytes], silence: Silence, log: Path) -> int:
     """Exit code of a launch, which is ended when it hangs."""
     while True:
         with suppress(subprocess.TimeoutExpired):
@@ -174,7 +174,7 @@ def _wait(process: subprocess.Popen, silence: Silence, log: Path) -> int:
             )
 
 
-def _end_group(process: subprocess.Popen) -> None:
+def _end_group(process: subprocess.Popen[bytes]) -> None:
     """No process of the group outlives its leader."""
     try:
         os.killpg(process.pid, signal.SIGKILL)

@@ -109,7 +109,7 @@ def own_address(interface: str) -> str:
                 f"interface: expected one of {', '.join(sorted(by_interface))} on"
                 f" {socket.gethostname()}, got {interface!r}"
             )
-        return by_interface[interface]
+        return str(by_interface[interface])
     try:
         address = socket.gethostbyname(socket.gethostname())
     except OSError:

@@ -56,10 +56,10 @@ class PromptExecutor(HighThroughputExecutor):
     """A HighThroughputExecutor that asks its interchange with a time limit."""
 
     def connected_managers(self) -> list[dict[str, Any]]:
-        return self.command_client.run("MANAGERS", timeout_s=ANSWER_S)
+        return list(self.command_client.run("MANAGERS", timeout_s=ANSWER_S))
 
     def connected_blocks(self) -> list[str]:
-        return self.command_client.run("CONNECTED_BLOCKS", timeout_s=ANSWER_S)
+        return list(self.command_client.run("CONNECTED_BLOCKS", timeout_s=ANSWER_S))
 
     @property
     def is_cut_off(self) -> bool:

@@ -82,7 +82,7 @@ def clear_up(drivers: Mapping[str, tuple[int, float]]) -> None:
 
 def start_time(pid: int) -> float:
     """Seconds since the epoch; with the process id it names a process for good."""
-    return psutil.Process(pid).create_time()
+    return float(psutil.Process(pid).create_time())
 
 
 def is_alive(pid: int, created: float) -> bool:

@@ -162,7 +162,8 @@ class Contents:
         """Ids of the lowest relaxed energies, the same number of each [n], best first."""
         with self._lock:
             rows = self._current()
-            return rows.take(["id"], rows.lowest("", num)[0])["id"].tolist()
+            ids: list[str] = rows.take(["id"], rows.lowest("", num)[0])["id"].tolist()
+            return ids
 
     def candidate(self, name: str) -> Candidate:
         """One candidate; nothing but its row is read.
@@ -238,7 +239,7 @@ def plain(values: np.ndarray) -> list[Any]:
     """Python's own types; numbers that are not finite become None."""
     if values.dtype.kind == "f":
         return [value if abs(value) < np.inf else None for value in values.tolist()]
-    return values.tolist()
+    return list(values.tolist())
 
 
 def _overview(rows: Snapshot) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def energy_range(candidate: Candidate) -> list[float] | None:
 
 def _rounded(values: np.ndarray) -> list[float]:
     # Adding 0 turns -0.0 into 0.0, one character less.
-    return (np.round(values, DIGITS) + 0.0).tolist()
+    return list((np.round(values, DIGITS) + 0.0).tolist())
 
 
 def _plain(value: Any) -> Any:
