@@ -1,14 +1,13 @@
-"""Everything that can go wrong in words a user can act on: the message is the whole report, the
-exit code is 2.
+"""Errors of the package. The message is a sentence for the user; the exit code is 2.
 
-Raw arguments go to ``super().__init__`` and the sentence is formed in ``__str__``, so that every
-error survives pickling between processes.
+The raw arguments go to ``super().__init__`` and ``__str__`` forms the sentence, so that every error
+survives pickling between processes.
 """
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-# Control characters but for tab and line feed, and those that turn the direction of writing.
+# Control characters except tab and line feed, and those that reverse the direction of writing.
 _CONTROLS = dict.fromkeys(
     [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)],
     "\N{REPLACEMENT CHARACTER}",
@@ -16,7 +15,7 @@ _CONTROLS = dict.fromkeys(
 
 
 class GcdError(Exception):
-    """A mistake that the user can mend."""
+    """An error that the user can correct."""
 
     exit_code = 2
 
@@ -39,7 +38,7 @@ class ConfigError(GcdError):
 
 
 class OrientationError(GcdError):
-    """Two triads of Miller indices that make no grain boundary."""
+    """Two triads of Miller indices that do not make a grain boundary."""
 
 
 class StructureError(GcdError):
@@ -51,7 +50,7 @@ class PotentialError(GcdError):
 
 
 class SimulationError(GcdError):
-    """LAMMPS could not evaluate one structure: recorded as a failed candidate, never retried."""
+    """LAMMPS could not evaluate a structure: recorded as a failed candidate, never retried."""
 
 
 class StoreError(GcdError):
@@ -63,17 +62,15 @@ class CheckpointError(GcdError):
 
 
 class TrainingError(GcdError):
-    """A training whose loss or gradients are not finite numbers any more."""
+    """A training whose loss or gradients are no longer finite."""
 
 
 class LaunchError(GcdError):
-    """A launcher (mpiexec, torchrun), Parsl or LAMMPS that is missing, cannot start or ended with
-    an error.
-    """
+    """A launcher (mpiexec, torchrun), Parsl or LAMMPS that is missing or failed."""
 
 
 class QuarantineError(GcdError):
-    """A larger share of a campaign's work was set aside than its file allows."""
+    """More of a campaign's work was quarantined than its file allows."""
 
 
 class RunDirectoryError(GcdError):
@@ -81,12 +78,12 @@ class RunDirectoryError(GcdError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence that names what was probably meant; empty if nothing is near."""
+    """Text "; did you mean ...?" with the nearest known word; empty if none is near."""
     by_lower = {name.lower(): name for name in known}
     near = get_close_matches(word[:80].lower(), by_lower, n=1)
     return f"; did you mean {by_lower[near[0]]}?" if near else ""
 
 
 def printable(text: str) -> str:
-    """Text without the characters by which a terminal would be controlled."""
+    """Text without terminal control characters."""
     return text if text.isprintable() else text.translate(_CONTROLS)

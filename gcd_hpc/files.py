@@ -1,6 +1,4 @@
-"""Files that are either complete or not there: written beside their place, flushed to the disk,
-then renamed.
-"""
+"""Atomic file writes: a temporary file beside the target, flushed to disk, then renamed."""
 
 import errno
 import os
@@ -25,16 +23,15 @@ _STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 @contextmanager
 def replacing(path: Path, flush: bool = True) -> Iterator[Path]:
-    """A temporary name beside ``path`` to write to; it takes the name ``path`` when the block ends
-    without an error.
+    """Temporary name beside ``path``, renamed to ``path`` when the block ends without an error.
 
     Args:
-        flush: wait until it is on the disk; not needed for what can be made again after a power
-            failure.
+        flush: wait until the content is on disk; not needed for files that can be made again after
+            a power failure.
 
     Raises:
-        RunDirectoryError: if the folder is read-only or the disk is full; nothing is left behind
-            then.
+        RunDirectoryError: if the folder is read-only or the disk is full; then nothing is left
+            behind.
     """
     temporary = _temporary_beside(path)
     try:
@@ -54,13 +51,13 @@ def replacing(path: Path, flush: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def output(path: Path) -> Iterator[Path]:
-    """A temporary name to write to for a place that the user named, who may name anything.
+    """Temporary name for an output file that the user named.
 
-    A regular file is replaced, also the one that a symbolic link points to. A pipe or a device,
-    such as ``/dev/stdout``, gets the bytes when they are complete.
+    A regular file is replaced, also the target of a symbolic link. A pipe or a device, such as
+    ``/dev/stdout``, gets the bytes when they are complete.
 
     Raises:
-        RunDirectoryError: if the place is a folder, a socket or a disk, or cannot be written to.
+        RunDirectoryError: if the target is a folder, a socket or a disk, or cannot be written.
     """
     if is_stream(path):
         with tempfile.TemporaryDirectory(prefix="gcd-hpc-") as folder:
@@ -78,8 +75,9 @@ def output(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def output_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder for several files; they get their places in the folder ``path`` when the
-    block ends without an error, so that a full disk leaves nothing half-written.
+    """Temporary folder for several files, moved into ``path`` when the block ends without an error.
+
+    A full disk thus leaves no incomplete file.
 
     Raises:
         RunDirectoryError: if ``path`` is no folder or cannot be written to.
@@ -103,7 +101,7 @@ def output_folder(path: Path) -> Iterator[Path]:
 
 
 def cache_folder() -> Path | None:
-    """Folder of the user's for what can be made again; None where there is no home."""
+    """The user's cache folder for what can be made again; None if there is no home folder."""
     try:
         place = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError:
@@ -112,7 +110,7 @@ def cache_folder() -> Path | None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a place is a pipe or a device, which takes bytes and keeps no file."""
+    """Whether a path is a pipe or a device, which takes bytes and keeps no file."""
     if _descriptor_of(path) is not None:
         return True
     with suppress(OSError, ValueError):
@@ -122,7 +120,7 @@ def is_stream(path: Path) -> bool:
 
 
 def cannot_write(path: Path | str, error: Exception) -> RunDirectoryError:
-    """The sentence about a file that could not be written."""
+    """Error for a file that could not be written."""
     reason = str(getattr(error, "strerror", None) or error)
     cure = ""
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
@@ -131,10 +129,10 @@ def cannot_write(path: Path | str, error: Exception) -> RunDirectoryError:
 
 
 def reserve(path: Path, num_bytes: int) -> None:
-    """Take and give back that much room on the disk.
+    """Check that the disk has room for this many bytes, by writing and deleting a file.
 
     Raises:
-        OSError: if the disk, the quota or the limit of the process does not have it.
+        OSError: if the disk, the quota or the limit of the process does not allow it.
     """
     with path.open("wb") as file:
         for start in range(0, num_bytes, len(_ZEROS)):
@@ -143,15 +141,15 @@ def reserve(path: Path, num_bytes: int) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether a killed ``replacing`` left this file: by its name, which holds twelve random hex
-    digits.
-    """
+    """Whether a killed ``replacing`` left this file; its name holds twelve random hex digits."""
     return bool(_LEFTOVER.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
 def _temporary_beside(path: Path) -> Path:
-    """A name that no other process takes. The suffix stays, because writers of figures and
-    structures choose the format by it; the dot hides it from ``part-*.h5``.
+    """Unique hidden name beside a path.
+
+    The suffix stays, because writers of figures and structures choose the format by it. The dot
+    hides the file from ``part-*.h5``.
     """
     if not path.name:
         raise RunDirectoryError(f"cannot write {path}: it is a folder; name a file")
@@ -159,7 +157,7 @@ def _temporary_beside(path: Path) -> Path:
 
 
 def _descriptor_of(path: Path) -> int | None:
-    """The open file of this process that a path such as ``/dev/stdout`` stands for."""
+    """File descriptor that a path such as ``/dev/stdout`` stands for; None for other paths."""
     place = os.path.abspath(path)
     if found := _DESCRIPTOR.fullmatch(place):
         return int(found[1] or found[2])
@@ -177,7 +175,7 @@ def _send(source: Path, target: Path) -> None:
 
 
 def _opened(target: Path, descriptor: int | None) -> BinaryIO:
-    # Opening /dev/stdout anew would cut off what the shell has put into its file.
+    # Opening /dev/stdout again would truncate the file to which the shell has redirected it.
     return target.open("wb") if descriptor is None else os.fdopen(os.dup(descriptor), "wb")
 
 

@@ -1,15 +1,15 @@
-"""Random numbers that belong to an item, whoever computes it and in whatever order."""
+"""Random streams keyed by item: the same numbers on any process and in any order."""
 
 import numpy as np
 
-# First key of a stream: which stage or experiment draws from it.
+# First key of a stream: the stage or experiment that draws from it.
 SEARCH, DECODER, TRAINING, SAMPLING, REHEARSAL, CRYSTAL, PARTICLE, CARBON, REPRODUCE = range(9)
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:
-    """The random stream of one item, e.g. ``generator(seed, SAMPLING, version, index)``.
+    """Random stream of one item, e.g. ``generator(seed, SAMPLING, version, index)``.
 
-    Streams of different keys are independent; a stream does not depend on which streams were drawn
-    before it.
+    Streams of different keys are independent, and a stream does not depend on those drawn before
+    it.
     """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

@@ -1,6 +1,4 @@
-"""The variance-exploding process x_t = x_0 + sigma_t epsilon with sigma_t = k t, its loss, and
-samplers that take any score.
-"""
+"""The variance-exploding process x_t = x_0 + sigma_t epsilon: its loss and its samplers."""
 
 import math
 from collections.abc import Callable
@@ -15,12 +13,12 @@ from gcd_hpc.diffusion.process import per_item
 
 SamplerKind = Literal["ode", "sde", "restart"]
 Score = Callable[[Tensor, Tensor], Tensor]
-"""(x_t (B, ...), t (B,)) -> the score, grad log p_t(x_t), (B, ...)."""
+"""Score function: (x_t (B, ...), t (B,)) -> grad log p_t(x_t), (B, ...)."""
 Draw = Callable[[], Tensor]
-"""Unit normal numbers of the shape of the samples, new ones at each call."""
+"""Source of unit normal noise of the samples' shape, fresh at each call."""
 
 GRID_POWER = 7.0
-"""Steps are equal in sigma^(1/7), so short where little noise is left.
+"""Steps are equal in sigma^(1/7), and so short at low noise.
 
 Source: Karras et al. (2022), eq. 5.
 """
@@ -28,12 +26,12 @@ Source: Karras et al. (2022), eq. 5.
 
 @dataclass(frozen=True)
 class Exploding:
-    """sigma_t = k t for t in [t_min, 1]."""
+    """Noise schedule sigma_t = k t for t in [t_min, 1]."""
 
     max_sigma: float
     """k, in the unit of the positions."""
     t_min: float = 0.01
-    """The end of sampling: a hundredth of the noise is left."""
+    """End of sampling: 1 % of the noise is left."""
 
     def sigma(self, t: Tensor) -> Tensor:
         """Standard deviation of the noise at t, in the unit of the positions."""
@@ -44,15 +42,13 @@ class Exploding:
         return self.t_min + (1.0 - self.t_min) * uniform
 
     def time_of(self, sigma: float) -> float:
-        """The t at which this much noise has been added, at most 1: there the process ends."""
+        """Time t at which the noise has this standard deviation, at most 1."""
         return min(1.0, sigma / self.max_sigma)
 
 
 @dataclass(frozen=True)
 class Restart:
-    """Where restart sampling (Xu et al., 2023) adds noise again: from ``low`` up to ``high``,
-    ``num`` times.
-    """
+    """Restart sampling (Xu et al., 2023): from ``low``, noise is added up to ``high``."""
 
     low: float = 0.1
     high: float = 0.8
@@ -83,15 +79,15 @@ def denoise(
     draw: Draw,
     t_start: float = 1.0,
 ) -> Tensor:
-    """From x_t at t_start to a sample at t_min.
+    """Sample at t_min, denoised from x_t at t_start.
 
     Args:
         start: (B, ...).
-        sampler: "ode" is Heun's method on the probability flow, second order; "sde" the ancestral
-            steps of the reverse diffusion; "restart" the ODE, which at ``Restart.low`` is sent back
-            to ``Restart.high`` by new noise.
+        sampler: "ode" is Heun's method on the probability flow, second order; "sde" is ancestral
+            sampling of the reverse diffusion; "restart" is the ODE with noise added again from
+            ``Restart.low`` to ``Restart.high``.
         num_steps: from t_start to t_min; "restart" repeats its share of them.
-        draw: called by "sde" and "restart".
+        draw: noise source of "sde" and "restart".
 
     Returns:
         (B, ...) like start.
@@ -108,7 +104,7 @@ def denoise(
 def num_evaluations(
     process: Exploding, sampler: SamplerKind, num_steps: int, t_start: float = 1.0
 ) -> int:
-    """How often ``denoise`` asks for the score."""
+    """Number of score evaluations of ``denoise``."""
     num = 0
 
     def zero(x: Tensor, t: Tensor) -> Tensor:
@@ -123,9 +119,7 @@ def num_evaluations(
 def _follow_flow(
     score: Score, x: Tensor, process: Exploding, t_start: float, t_end: float, num_steps: int
 ) -> Tensor:
-    """Heun's method in sigma, where the flow is dx / dsigma = -sigma s (Karras et al., 2022,
-    algorithm 1).
-    """
+    """Heun's method for the flow dx / dsigma = -sigma s (Karras et al., 2022, algorithm 1)."""
     for t, t_next in pairwise(_times(t_start, t_end, num_steps)):
         sigma, sigma_next = process.max_sigma * t, process.max_sigma * t_next
         slope = -sigma * score(x, _whole_batch(t, x))
@@ -155,6 +149,7 @@ def _restarts(
     """Restart sampling: algorithm 1 of Xu et al. (2023), one interval."""
     restart = Restart()
     high, low = min(restart.high, t_start), min(restart.low, t_start)
+    # Down to low, then num times up to high and down again, and last from low to the end.
     x = _follow_flow(
         score, x, process, t_start, low, _share(num_steps, t_start, low, t_start, process.t_min)
     )
@@ -179,7 +174,7 @@ def _restarts(
 
 
 def _share(num_steps: int, t: float, t_next: float, t_start: float, t_end: float) -> int:
-    """Steps from t to t_next when there are num_steps from t_start to t_end; 1 at least."""
+    """Steps from t to t_next, at least 1, if t_start to t_end takes num_steps."""
     a, b, c, d = (time ** (1.0 / GRID_POWER) for time in (t, t_next, t_start, t_end))
     return max(1, round(num_steps * (a - b) / (c - d))) if c > d else 1
 

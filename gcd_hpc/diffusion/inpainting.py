@@ -1,8 +1,7 @@
-"""In-painting as Palette does it: the known region is clean input, the loss and the sample are
-about the rest.
+"""In-painting after Palette: the known region is a clean input, the loss covers the rest.
 
-The network sees three channels: the noisy array with the known voxels put in place, the known
-voxels alone, and the mask.
+The network sees three channels: the noisy array with the known voxels inserted, the known voxels
+alone, and the mask.
 """
 
 from collections.abc import Callable
@@ -36,6 +35,7 @@ def inpainting_loss(
         clean, noise: (B, 1, X, Y, Z).
         mask: (X, Y, Z) bool, True where known.
         t: (B,) training times.
+        condition, has_condition: (B, K) and (B,) bool, as for the network.
     """
     noisy = add_noise(schedule, clean, noise, t)
     target = training_target(schedule, prediction, clean, noise, t)
@@ -55,15 +55,14 @@ def inpainting_denoiser(
     condition: Tensor | None = None,
     guidance: float = 1.0,
 ) -> Denoiser:
-    """The denoiser of one batch for ``solve``; every call puts the known voxels in place, before
-    and after the network.
+    """Denoiser of one batch for ``solve``; it sets the known voxels before and after the network.
 
     Args:
         known: (B, 1, X, Y, Z); values outside the mask are not used.
         mask: (X, Y, Z) bool, True where known.
         condition: (B, K); without it the samples are unconditional.
-        guidance: w in uncond + w (cond - uncond). 0 and 1 cost one evaluation, others two in one
-            batch.
+        guidance: w in uncond + w (cond - uncond). 0 and 1 cost one evaluation, other values two in
+            one batch.
     """
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
@@ -84,10 +83,10 @@ def inpaint(
     num_steps: int,
     solver: Solver,
 ) -> Tensor:
-    """A sample whose known voxels are exactly the given ones.
+    """Sample (B, 1, X, Y, Z) with the given known voxels.
 
     Args:
-        denoise: of ``inpainting_denoiser`` with the same known and mask.
+        denoise: from ``inpainting_denoiser`` with the same known and mask.
         noise, known: (B, 1, X, Y, Z).
         mask: (X, Y, Z) bool, True where known.
     """

@@ -1,8 +1,7 @@
-"""The variance-preserving process x_t = alpha x_0 + sigma epsilon with alpha^2 + sigma^2 = 1, and
-what a network may predict of it.
+"""The variance-preserving process x_t = alpha x_0 + sigma epsilon, and its prediction targets.
 
-Throughout, ``log_snr`` is lambda = log(alpha / sigma), half the logarithm of the signal-to-noise
-ratio.
+alpha^2 + sigma^2 = 1. ``log_snr`` is lambda = log(alpha / sigma), half the log of the
+signal-to-noise ratio.
 """
 
 import math
@@ -17,11 +16,10 @@ Prediction = Literal["epsilon", "v"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the noise grows with t in [t_min, t_max].
+    """Noise schedule over t in [t_min, t_max].
 
-    "linear": beta(t) = 0.1 + 19.9 t, as in score-based SDEs; "cosine": alpha = cos(pi t / 2), sigma
-    = sin(pi t / 2). The ends of t stay clear of sigma = 0 and alpha = 0, where lambda is not
-    finite.
+    "linear": beta(t) = 0.1 + 19.9 t, as in score-based SDEs. "cosine": alpha = cos(pi t / 2), sigma
+    = sin(pi t / 2). The ends of t exclude sigma = 0 and alpha = 0, where lambda is infinite.
     """
 
     kind: Literal["linear", "cosine"]
@@ -32,7 +30,7 @@ class Schedule:
 
     @property
     def t_min(self) -> float:
-        """The end of sampling: noise of about 1 % or less is left."""
+        """End of sampling: about 1 % of the noise or less is left."""
         return (
             1e-3
             if self.kind == "linear"
@@ -41,7 +39,7 @@ class Schedule:
 
     @property
     def t_max(self) -> float:
-        """The start of sampling: less than 1 % of the signal is left."""
+        """Start of sampling: less than 1 % of the signal is left."""
         return (
             1.0
             if self.kind == "linear"
@@ -49,7 +47,7 @@ class Schedule:
         )
 
     def alpha(self, t: Tensor) -> Tensor:
-        """Share of the signal in x_t."""
+        """Coefficient of the signal in x_t."""
         return (
             torch.exp(-0.5 * self._beta_integral(t))
             if self.kind == "linear"
@@ -57,7 +55,7 @@ class Schedule:
         )
 
     def sigma(self, t: Tensor) -> Tensor:
-        """Share of the noise in x_t."""
+        """Coefficient of the noise in x_t."""
         return (
             torch.sqrt(-torch.expm1(-self._beta_integral(t)))
             if self.kind == "linear"
@@ -65,13 +63,13 @@ class Schedule:
         )
 
     def log_snr(self, t: Tensor) -> Tensor:
-        """lambda(t) = log(alpha / sigma), falling."""
+        """lambda(t) = log(alpha / sigma), which decreases with t."""
         if self.kind == "linear":
             return -0.5 * torch.log(torch.expm1(self._beta_integral(t)))
         return -torch.log(torch.tan(0.5 * math.pi * t))
 
     def time(self, log_snr: Tensor) -> Tensor:
-        """The t at which lambda has this value."""
+        """Inverse of ``log_snr``: t at this lambda."""
         if self.kind == "cosine":
             return 2.0 / math.pi * torch.atan(torch.exp(-log_snr))
         integral = torch.nn.functional.softplus(-2.0 * log_snr)  # log(1 + exp(-2 lambda))
@@ -89,7 +87,7 @@ class Schedule:
 
 
 def per_item(values: Tensor, like: Tensor) -> Tensor:
-    """(B,) or a scalar -> broadcastable over ``like`` (B, ...), in its dtype."""
+    """Reshape (B,) or a scalar to broadcast over ``like`` (B, ...), in its dtype."""
     return values.to(like.dtype).reshape(-1, *(1,) * (like.ndim - 1))
 
 
@@ -106,9 +104,7 @@ def add_noise(schedule: Schedule, clean: Tensor, noise: Tensor, t: Tensor) -> Te
 def training_target(
     schedule: Schedule, prediction: Prediction, clean: Tensor, noise: Tensor, t: Tensor
 ) -> Tensor:
-    """What the network has to return: epsilon, or v = alpha epsilon - sigma x_0 (Salimans and Ho,
-    2022).
-    """
+    """Training target: epsilon, or v = alpha epsilon - sigma x_0 (Salimans and Ho, 2022)."""
     if prediction == "epsilon":
         return noise
     return per_item(schedule.alpha(t), clean) * noise - per_item(schedule.sigma(t), clean) * clean
@@ -117,7 +113,7 @@ def training_target(
 def to_clean(
     schedule: Schedule, prediction: Prediction, predicted: Tensor, noisy: Tensor, t: Tensor
 ) -> Tensor:
-    """The network's epsilon or v at x_t -> its estimate of x_0."""
+    """Estimate of x_0 from the predicted epsilon or v at x_t."""
     alpha, sigma = per_item(schedule.alpha(t), noisy), per_item(schedule.sigma(t), noisy)
     if prediction == "epsilon":
         return (noisy - sigma * predicted) / alpha
@@ -125,5 +121,5 @@ def to_clean(
 
 
 def to_epsilon(schedule: Schedule, clean: Tensor, noisy: Tensor, t: Tensor) -> Tensor:
-    """An estimate of x_0 at x_t -> the noise that goes with it."""
+    """Noise epsilon that belongs to an estimate of x_0 at x_t."""
     return (noisy - per_item(schedule.alpha(t), noisy) * clean) / per_item(schedule.sigma(t), noisy)

@@ -1,10 +1,9 @@
-"""In-painting with a network that was trained on whole arrays: the known region is imposed at every
-step of sampling (RePaint).
+"""RePaint: in-painting with a network that was trained on whole arrays.
 
-After each step the known voxels are replaced by the clean ones with the noise of that level. What
-the step made of the others did not know of this noise, so the two do not fit; going back by the
-step's share of noise and taking the step again makes them fit better (Lugmayr et al., 2022). Steps
-uniform in lambda are so wide here that one step back does what ten do there.
+After each step the known voxels are replaced by clean ones with noise of that level. The step did
+not see this noise, so known and unknown voxels do not fit; adding the step's noise again and
+repeating the step makes them fit better (Lugmayr et al., 2022). Steps uniform in lambda are wide,
+so one step back has the effect of ten in the original.
 """
 
 from collections.abc import Callable
@@ -28,7 +27,7 @@ def repaint(
     num_resamples: int,
     draw: Callable[[], Tensor],
 ) -> Tensor:
-    """A sample whose known voxels are exactly the given ones.
+    """Sample (B, ...) with the given known voxels.
 
     Args:
         denoise: of a network that was trained on whole arrays; called num_resamples times as often
@@ -36,11 +35,12 @@ def repaint(
         noise: (B, ...) unit normal, the start.
         known: (B, ...); values outside the mask are not used.
         mask: broadcastable to noise, bool, True where known.
-        num_resamples: how often each step is taken, going back in between; 1 never goes back.
-        draw: fresh unit normal noise like ``noise`` at each call.
+        num_resamples: times that each step is taken, with a step back in between; 1 never goes
+            back.
+        draw: source of fresh unit normal noise like ``noise``.
 
-    Source: Lugmayr et al. (2022), algorithm 1 with jumps of one step, and the solver's step for the
-    ancestral one.
+    Source: Lugmayr et al. (2022), algorithm 1 with jumps of one step; the solver's step replaces
+    the ancestral one.
     """
     with torch.no_grad():
         x = noise
@@ -60,9 +60,7 @@ def noised(clean: Tensor, log_snr: float, noise: Tensor) -> Tensor:
 
 
 def back(x: Tensor, log_snr: float, lower: float, noise: Tensor) -> Tensor:
-    """From x at one lambda to x at a lower one, with more noise: q(x_t | x_s) of the process, t >
-    s.
-    """
+    """Forward process q(x_t | x_s), t > s: x at a lower lambda, with more noise."""
     alpha, sigma = alpha_sigma(log_snr)
     alpha_lower, sigma_lower = alpha_sigma(lower)
     ratio = alpha_lower / alpha

@@ -1,7 +1,4 @@
-"""Solvers of the probability-flow equation, uniform in lambda = log(alpha / sigma).
-
-They take any denoiser.
-"""
+"""Solvers of the probability-flow ODE for any denoiser, uniform in lambda = log(alpha / sigma)."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +12,7 @@ from gcd_hpc.diffusion.process import Schedule, to_epsilon
 
 Solver = Literal["dpm-solver-3", "dpm-solver++2m"]
 Denoiser = Callable[[Tensor, Tensor], Tensor]
-"""(x_t (B, ...), t scalar float64) -> estimate of x_0 (B, ...)."""
+"""Denoiser: (x_t (B, ...), t scalar float64) -> estimate of x_0 (B, ...)."""
 
 EVALUATIONS_PER_STEP: dict[Solver, int] = {"dpm-solver-3": 3, "dpm-solver++2m": 1}
 
@@ -23,7 +20,7 @@ EVALUATIONS_PER_STEP: dict[Solver, int] = {"dpm-solver-3": 3, "dpm-solver++2m": 
 def solve(
     denoise: Denoiser, noise: Tensor, schedule: Schedule, num_steps: int, solver: Solver
 ) -> Tensor:
-    """From unit noise at t_max to a sample at t_min.
+    """Sample at t_min, solved from unit noise at t_max.
 
     Args:
         denoise: called EVALUATIONS_PER_STEP[solver] * num_steps times.
@@ -47,18 +44,16 @@ def uniform_log_snrs(schedule: Schedule, num_steps: int) -> list[float]:
 def solve_along(
     denoise: Denoiser, x: Tensor, schedule: Schedule, log_snrs: list[float], solver: Solver
 ) -> Tensor:
-    """From the first of these equidistant lambda to the last.
+    """Solve from the first of these equidistant lambda to the last, (B, ...) like x.
 
-    One step of dpm-solver++2m alone is of first order, as in DDIM.
+    A single step of dpm-solver++2m is of first order, like DDIM.
     """
     solution = _singlestep3 if solver == "dpm-solver-3" else _multistep2
     return solution(denoise, x, schedule, log_snrs)
 
 
 def _singlestep3(denoise: Denoiser, x: Tensor, schedule: Schedule, log_snrs: list[float]) -> Tensor:
-    """Third order, noise prediction, r1 = 1/3 and r2 = 2/3: algorithm 2 of Lu et al. (2022),
-    DPM-Solver.
-    """
+    """DPM-Solver-3 (Lu et al., 2022, algorithm 2): third order, r1 = 1/3, r2 = 2/3."""
     r1, r2 = 1.0 / 3.0, 2.0 / 3.0
     for start, stop in pairwise(log_snrs):
         h = stop - start
@@ -67,8 +62,10 @@ def _singlestep3(denoise: Denoiser, x: Tensor, schedule: Schedule, log_snrs: lis
         alpha2, sigma2 = alpha_sigma(start + r2 * h)
         alpha3, sigma3 = alpha_sigma(stop)
 
+        # First stage: exponential Euler step to a third.
         epsilon = _epsilon(denoise, x, schedule, start)
         x1 = alpha1 / alpha * x - sigma1 * math.expm1(r1 * h) * epsilon
+        # Second stage: to two thirds, with the first difference of epsilon.
         slope = _epsilon(denoise, x1, schedule, start + r1 * h) - epsilon
         curve = math.expm1(r2 * h) / (r2 * h) - 1.0
         x2 = (
@@ -76,6 +73,7 @@ def _singlestep3(denoise: Denoiser, x: Tensor, schedule: Schedule, log_snrs: lis
             - sigma2 * math.expm1(r2 * h) * epsilon
             - sigma2 * r2 / r1 * curve * slope
         )
+        # Full step, with the difference over two thirds.
         slope = _epsilon(denoise, x2, schedule, start + r2 * h) - epsilon
         curve = math.expm1(h) / h - 1.0
         x = alpha3 / alpha * x - sigma3 * math.expm1(h) * epsilon - sigma3 / r2 * curve * slope
@@ -83,14 +81,11 @@ def _singlestep3(denoise: Denoiser, x: Tensor, schedule: Schedule, log_snrs: lis
 
 
 def _multistep2(denoise: Denoiser, x: Tensor, schedule: Schedule, log_snrs: list[float]) -> Tensor:
-    """Second order, data prediction, one evaluation a step: algorithm 2 of Lu et al. (2022),
-    DPM-Solver++.
-    """
+    """DPM-Solver++(2M) (Lu et al., 2022, algorithm 2): second order, one evaluation a step."""
     before: Tensor | None = None
     for start, stop in pairwise(log_snrs):
         clean = denoise(x, _time(schedule, start))
-        # Steps are equal in lambda, so the extrapolation to the middle of the step has the weights
-        # 3/2 and -1/2.
+        # Extrapolation to the middle of the step; the steps are equal in lambda.
         middle = clean if before is None else 1.5 * clean - 0.5 * before
         _, sigma = alpha_sigma(start)
         alpha_next, sigma_next = alpha_sigma(stop)
@@ -109,9 +104,7 @@ def _time(schedule: Schedule, log_snr: float) -> Tensor:
 
 
 def alpha_sigma(log_snr: float) -> tuple[float, float]:
-    """Of any variance-preserving process: alpha^2 and sigma^2 are the logistic functions of +-2
-    lambda.
-    """
+    """alpha and sigma of any variance-preserving process at this lambda."""
     return 1.0 / math.sqrt(1.0 + math.exp(-2.0 * log_snr)), 1.0 / math.sqrt(
         1.0 + math.exp(2.0 * log_snr)
     )

@@ -1,6 +1,4 @@
-"""Model files (safetensors) and training states (torch): written whole or not at all, and never
-loaded when damaged.
-"""
+"""Model files (safetensors) and training states (torch), written atomically and hash-checked."""
 
 import hashlib
 import io
@@ -29,16 +27,15 @@ def save(
     metadata: dict[str, Any],
     entries: Mapping[str, str] | None = None,
 ) -> str:
-    """Writes a model file.
+    """Write a model file.
 
     Args:
         weights: state dict.
-        metadata: anything that JSON can hold; "sha256" is added.
-        entries: texts that stand beside the metadata and are no part of the model's identity, such
-            as when it was made.
+        metadata: JSON-serialisable; "sha256" is added.
+        entries: texts beside the metadata that do not enter the hash, such as the date.
 
     Returns:
-        The sha256 of weights and metadata: the model's identity.
+        The sha256 of weights and metadata, which identifies the model.
 
     Raises:
         RunDirectoryError: if the file cannot be written.
@@ -54,14 +51,14 @@ def save(
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads a model file and checks its hash.
+    """Read a model file and check its hash.
 
     Returns:
         State dict on the CPU; metadata as saved, with "sha256".
 
     Raises:
-        CheckpointError: if the file is missing, damaged or none of ours, or if a weight is not
-            finite.
+        CheckpointError: if the file is missing, damaged or not from this package, or if a weight is
+            not finite.
     """
     path = Path(path)
     try:
@@ -89,10 +86,10 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
 def load_weights(
     module: torch.nn.Module, weights: dict[str, Tensor], source: str | os.PathLike[str]
 ) -> None:
-    """Puts loaded weights into a network.
+    """Load weights into a network.
 
     Raises:
-        CheckpointError: if they belong to a network of other names or shapes.
+        CheckpointError: if their names or shapes are those of another network.
     """
     try:
         module.load_state_dict(weights)
@@ -102,7 +99,7 @@ def load_weights(
 
 
 def save_state(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
-    """Writes a training state: torch's format, followed by its sha256.
+    """Write a training state in torch's format, followed by its sha256.
 
     Args:
         state: tensors, numbers, text, and lists and dicts of these.
@@ -118,7 +115,7 @@ def save_state(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
 
 
 def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads a training state on the CPU; never runs code from the file.
+    """Read a training state to the CPU; code in the file is never run.
 
     Raises:
         CheckpointError: if the file is missing, damaged or holds more than plain data.
@@ -138,7 +135,7 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
             io.BytesIO(content), map_location="cpu", weights_only=True
         )
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        # torch's own message is long, and advises to trust the file.
+        # torch's own message is long and suggests loading the file without these checks.
         raise CheckpointError(
             f"{path}: expected a training state of plain tensors and numbers, got other objects"
         ) from error

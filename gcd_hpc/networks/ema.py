@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class EMA:
-    """average <- d average + (1 - d) weights, with d = min(decay, (1 + n) / (10 + n)) after n
-    updates.
+    """average <- d average + (1 - d) weights; d = min(decay, (1 + n) / (10 + n)) after n updates.
 
-    The smaller d of the first updates forgets the random start, which matters in short runs.
+    The smaller d of the first updates discards the random initial weights, which matters in short
+    runs.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -22,9 +22,9 @@ class EMA:
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Takes in the module's present weights.
+        """Update the average with the module's weights.
 
-        Names must be those of the module given first (not its DDP wrapper's).
+        Their names must be those of the initial module, not of its DDP wrapper.
         """
         decay = min(self.decay, (1.0 + self.num_updates) / (10.0 + self.num_updates))
         self.num_updates += 1
@@ -36,11 +36,11 @@ class EMA:
                 average.copy_(tensor)
 
     def state_dict(self) -> dict[str, Any]:
-        """For ``checkpoint.save_state``."""
+        """State for ``checkpoint.save_state``."""
         return {"num_updates": self.num_updates, "weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a saved state."""
+        """Continue from a saved state."""
         assert state["weights"].keys() == self.weights.keys(), "the average of another network"
         self.num_updates = state["num_updates"]
         for name, tensor in state["weights"].items():

@@ -1,6 +1,4 @@
-"""Parts of the U-Net: convolutions that wrap around periodic axes, and residual blocks that
-take the noise level.
-"""
+"""Layers of the U-Net: convolutions with periodic axes, residual blocks with FiLM, folding."""
 
 import math
 
@@ -30,8 +28,9 @@ class PeriodicConv3d(nn.Module):
 
 
 def wrap(x: Tensor, periodic: Periodic) -> Tensor:
-    """One more layer from the far side at both ends of each periodic axis: (B, C, X, Y, Z) -> (B,
-    C, X + 2, Y + 2, Z) for xy.
+    """Circular padding by one voxel on periodic axes.
+
+    (B, C, X, Y, Z) -> (B, C, X + 2, Y + 2, Z) if x and y are periodic.
     """
     wrapped: Tensor = _Wrap.apply(x, periodic)
     return wrapped
@@ -40,7 +39,7 @@ def wrap(x: Tensor, periodic: Periodic) -> Tensor:
 class _Wrap(torch.autograd.Function):
     """Circular padding by one.
 
-    The gradient is written out because autograd's fills and adds an array of zeros for each slice.
+    The gradient is written out because autograd allocates an array of zeros for each slice.
     """
 
     @staticmethod
@@ -66,9 +65,7 @@ class _Wrap(torch.autograd.Function):
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(SiLU(FiLM(norm(conv(SiLU(norm(x))))))); the embedding scales and shifts the second
-    norm's channels.
-    """
+    """x + conv(SiLU(FiLM(norm(conv(SiLU(norm(x))))))); FiLM takes the noise embedding."""
 
     def __init__(
         self, in_channels: int, out_channels: int, embedding: int, periodic: Periodic
@@ -88,9 +85,8 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
         """x (B, C, X, Y, Z), embedded (B, E) -> (B, C', X, Y, Z)."""
         y = self.conv1(functional.silu(self.norm1(x)))
-        with torch.autocast(
-            x.device.type, enabled=False
-        ):  # tiny products: casting them costs more than it gains
+        # The product is tiny: casting it would cost more than it gains.
+        with torch.autocast(x.device.type, enabled=False):
             scale, shift = self.film(embedded).chunk(2, dim=1)  # (B, C') each
         y = film_norm(y, self.norm2, scale, shift)
         out: Tensor = self.shortcut(x) + self.conv2(functional.silu(y))
@@ -98,9 +94,9 @@ class ResidualBlock(nn.Module):
 
 
 def film_norm(x: Tensor, norm: nn.GroupNorm, scale: Tensor, shift: Tensor) -> Tensor:
-    """norm(x) (1 + scale) + shift in one pass: each item's channels become channels of one item,
-    which may have weights of their own.
+    """norm(x) (1 + scale) + shift in one pass.
 
+    The channels of all batch items become channels of one item, each with its own weight and bias.
     x (B, C, X, Y, Z), scale and shift (B, C) -> (B, C, X, Y, Z).
     """
     weight = (norm.weight * (1.0 + scale)).reshape(-1)
@@ -113,12 +109,12 @@ def film_norm(x: Tensor, norm: nn.GroupNorm, scale: Tensor, shift: Tensor) -> Te
 
 
 def num_groups(channels: int) -> int:
-    """Groups of a GroupNorm: at most 8, at least 4 channels each where that divides."""
+    """Number of groups of a GroupNorm: at most 8, with at least 4 channels each if possible."""
     return math.gcd(8, max(1, channels // 4))
 
 
 def fold(x: Tensor, patch: int) -> Tensor:
-    """patch^3 voxels become channels: (B, C, X, Y, Z) -> (B, C p^3, X / p, Y / p, Z / p)."""
+    """Space to channels: (B, C, X, Y, Z) -> (B, C p^3, X / p, Y / p, Z / p) with p = patch."""
     if patch == 1:
         return x
     b, c, nx, ny, nz = x.shape
@@ -129,7 +125,7 @@ def fold(x: Tensor, patch: int) -> Tensor:
 
 
 def unfold(x: Tensor, patch: int) -> Tensor:
-    """The inverse of ``fold``: (B, C p^3, X, Y, Z) -> (B, C, X p, Y p, Z p)."""
+    """Inverse of ``fold``: (B, C p^3, X, Y, Z) -> (B, C, X p, Y p, Z p)."""
     if patch == 1:
         return x
     b, c, nx, ny, nz = x.shape

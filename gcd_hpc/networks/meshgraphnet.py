@@ -1,8 +1,7 @@
-"""The graph network of the particle model: encoder, processor of MeshGraphNets with one
-edge set, decoder.
+"""Graph network of the particle model: MeshGraphNets with one edge set.
 
-An MLP is two dense layers with SiLU after the first and LayerNorm after the second, which the
-output MLP goes without.
+An MLP is two dense layers with SiLU after the first and LayerNorm after the second. The output MLP
+has no LayerNorm.
 """
 
 import math
@@ -14,11 +13,10 @@ from gcd_hpc.networks.radius_graph import RadiusGraph, radius_graph
 
 
 class MeshGraphNet(nn.Module):
-    """Predicts s sigma_t, the score times the standard deviation of the noise, of atoms of one
-    element in a periodic box.
+    """Predicts s sigma_t, the score times the noise level, for one element in a periodic box.
 
-    It sees only differences of positions, so that shifted or wrapped atoms give the same
-    numbers, and permuted atoms permuted ones.
+    The network uses only differences of positions, so it is invariant to translation and wrapping,
+    and equivariant to permutation of the atoms.
     """
 
     def __init__(self, width: int, num_layers: int, cutoff: float) -> None:
@@ -33,23 +31,17 @@ class MeshGraphNet(nn.Module):
     def forward(self, positions: Tensor, lengths: Tensor, t: Tensor) -> Tensor:
         """positions (B, N, 3), lengths (3,), t (B,) -> (B, N, 3).
 
-        The graph is built anew from the positions at each call.
+        The graph is built from the positions at each call.
         """
         num_atoms = positions.shape[1]
-        with torch.autocast(
-            positions.device.type, enabled=False
-        ):  # a displacement of 0.01 a does not survive bfloat16
+        # bfloat16 does not resolve a displacement of 0.01 a.
+        with torch.autocast(positions.device.type, enabled=False):
             graph = radius_graph(positions, lengths, self.cutoff)
             vector = graph.vector / self.cutoff
-            edges = self.edge(
-                torch.cat([vector, vector.norm(dim=1, keepdim=True)], dim=1)
-            )  # (E, W), eq. 11
-            one_hot = torch.ones(
-                1, 1, dtype=positions.dtype, device=positions.device
-            )  # of the only element
-            nodes = (self.element(one_hot) + self.time(t)).repeat_interleave(
-                num_atoms, dim=0
-            )  # (B N, W), eq. 10
+            # Edge features (E, W), eq. 11; node features (B N, W) of the only element, eq. 10.
+            edges = self.edge(torch.cat([vector, vector.norm(dim=1, keepdim=True)], dim=1))
+            one_hot = torch.ones(1, 1, dtype=positions.dtype, device=positions.device)
+            nodes = (self.element(one_hot) + self.time(t)).repeat_interleave(num_atoms, dim=0)
         for layer in self.layers:
             nodes, edges = layer(nodes, edges, graph)
         scores: Tensor = self.output(nodes)  # eq. 12
@@ -57,14 +49,15 @@ class MeshGraphNet(nn.Module):
 
 
 class MessageLayer(nn.Module):
-    """e_ij <- e_ij + M(e_ij, h_i, h_j), then h_i <- h_i + M(h_i, sum over j of M(e_ij, h_i, h_j)):
-    Pfaff et al. (2021), eq. 3.
+    """e_ij <- e_ij + M(e_ij, h_i, h_j), then h_i <- h_i + M(h_i, sum_j e_ij).
+
+    Source: Pfaff et al. (2021), eq. 3.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        # The first dense layer of the edge MLP in three parts: those of the nodes need not be
-        # computed once an edge.
+        # The first dense layer of the edge MLP is split in three, so that the products of the
+        # nodes are computed once a node and not once an edge.
         self.from_edge = nn.Linear(width, width)
         self.from_center = nn.Linear(width, width, bias=False)
         self.from_neighbor = nn.Linear(width, width, bias=False)
@@ -84,9 +77,7 @@ class MessageLayer(nn.Module):
 
 
 class FourierFeatures(nn.Module):
-    """sin and cos of 2 pi f t with frequencies f drawn once from a normal distribution (Tancik et
-    al., 2020).
-    """
+    """sin and cos of 2 pi f t with fixed random normal frequencies f (Tancik et al., 2020)."""
 
     frequencies: Tensor
     SCALE = 4.0
@@ -104,7 +95,7 @@ class FourierFeatures(nn.Module):
 def mlp(
     num_in: int, num_out: int, has_norm: bool = True, hidden: int | None = None
 ) -> nn.Sequential:
-    """Two dense layers with SiLU between, ``hidden`` wide there, or as wide as the output."""
+    """Two dense layers with SiLU between; ``hidden`` is the inner width, else the output's."""
     hidden = num_out if hidden is None else hidden
     layers: list[nn.Module] = [nn.Linear(num_in, hidden), nn.SiLU(), nn.Linear(hidden, num_out)]
     return nn.Sequential(*layers, *[nn.LayerNorm(num_out)] * has_norm)

@@ -1,4 +1,4 @@
-"""Which number type the network computes in."""
+"""Number type that a network computes in."""
 
 from typing import Literal
 
@@ -8,8 +8,9 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def autocast_dtype(precision: Precision, device: torch.device | str) -> torch.dtype | None:
-    """The dtype for torch.autocast, or None to compute in float32; "auto" is bfloat16 where the
-    hardware multiplies it natively.
+    """Data type for torch.autocast, or None for float32.
+
+    "auto" is bfloat16 where the hardware multiplies it natively.
     """
     if precision == "float32":
         return None
@@ -24,8 +25,7 @@ def has_native_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
-    # torch has these checks, but under private names that have changed before; without them the CPU
-    # counts as old.
+    # torch's checks have private names that have changed before; without them assume no support.
     checks = (
         getattr(torch.cpu, name, None)
         for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

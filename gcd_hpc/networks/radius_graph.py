@@ -1,4 +1,4 @@
-"""Who is whose neighbour in a periodic box: the edges of the particle model."""
+"""Neighbour graph of atoms in a periodic box: the edges of the particle model."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,9 @@ from gcd_hpc.errors import StructureError
 
 @dataclass(frozen=True)
 class RadiusGraph:
-    """Edges i -> j of all structures of a batch in one graph: atom n of structure b is node b N +
-    n. Sorted by i, then j.
+    """Edges i -> j of a batch of structures in one graph, sorted by i, then j.
+
+    Atom n of structure b is node b N + n.
     """
 
     center: Tensor  # (E,) i
@@ -21,17 +22,17 @@ class RadiusGraph:
 
 
 def radius_graph(positions: Tensor, lengths: Tensor, cutoff: float) -> RadiusGraph:
-    """All pairs of different atoms that are closer than the cutoff; each pair is two edges.
+    """Graph of all pairs of different atoms closer than the cutoff; each pair is two edges.
 
-    Compares all N^2 pairs, which up to a few hundred atoms is faster than any cell list.
+    All N^2 pairs are compared, which is faster than a cell list up to a few hundred atoms.
 
     Args:
         positions: (B, N, 3), wrapped or not.
         lengths: (3,) of the orthorhombic box, periodic along all axes.
-        cutoff: at most half the shortest length, so that no pair meets twice.
+        cutoff: at most half the shortest length, so that no pair occurs twice.
 
     Raises:
-        StructureError: if the cutoff is longer than that.
+        StructureError: if the cutoff is longer.
     """
     shortest = float(lengths.min())
     if cutoff > 0.5 * shortest:

@@ -1,6 +1,4 @@
-"""A 3D U-Net for arrays that are periodic along some axes and open along others, after
-Palette, without attention.
-"""
+"""3D U-Net after Palette, without attention, for arrays with periodic and open axes."""
 
 import math
 from itertools import pairwise
@@ -24,8 +22,8 @@ from gcd_hpc.networks.layers import (
 class UNet(nn.Module):
     """Predicts epsilon or v from a noisy array, its noise level and, optionally, a condition.
 
-    Rolling the input along a periodic axis by a multiple of patch * 2^(num_levels - 1) rolls the
-    output.
+    It is equivariant: rolling the input along a periodic axis by a multiple of patch *
+    2^(num_levels - 1) rolls the output.
     """
 
     def __init__(
@@ -63,8 +61,8 @@ class UNet(nn.Module):
                 )
             )
         for width, wider in pairwise(widths):
-            # Blocks of 2^3 voxels need no padding; reducing channels before the nearest upsampling
-            # is an eighth of the work.
+            # Strided convolutions over 2^3 voxels need no padding. Channels are reduced before
+            # the upsampling, at an eighth of the cost.
             self.shrink.append(nn.Conv3d(width, wider, 2, stride=2))
             self.grow.append(nn.Conv3d(wider, width, 1))
 
@@ -98,6 +96,7 @@ class UNet(nn.Module):
                 embedded = embedded + self.condition_embedding(condition, has_condition, x.shape[0])
             embedded = functional.silu(embedded)  # (B, E)
 
+        # Down: the output of every block is kept for the skip connections.
         y = self.first(fold(x, self.patch))
         skips: list[Tensor] = []
         for level in range(self.num_levels):
@@ -106,6 +105,7 @@ class UNet(nn.Module):
             for block in cast(nn.ModuleList, self.down[level]):
                 y = block(y, embedded)
                 skips.append(y)
+        # Up: each block takes the skip of its mirror block.
         for level in reversed(range(self.num_levels)):
             for block in cast(nn.ModuleList, self.up[level]):
                 y = block(torch.cat([y, skips.pop()], dim=1), embedded)
@@ -115,13 +115,13 @@ class UNet(nn.Module):
 
 
 class NoiseEmbedding(nn.Module):
-    """lambda -> sines and cosines of geometrically spaced frequencies -> two dense layers."""
+    """Embedding of lambda: sines and cosines of geometric frequencies, then two dense layers."""
 
     frequencies: Tensor
 
     def __init__(self, size: int, num_frequencies: int = 32) -> None:
         super().__init__()
-        # lambda spans about 10: from a tenth of a turn to a hundred turns over it.
+        # lambda spans about 10: over it, 0.1 to 100 periods.
         self.register_buffer(
             "frequencies",
             torch.logspace(math.log10(0.06), math.log10(60.0), num_frequencies),
@@ -139,7 +139,7 @@ class NoiseEmbedding(nn.Module):
 
 
 class ConditionEmbedding(nn.Module):
-    """A vector -> two dense layers, or a learned null embedding where it is hidden."""
+    """Embedding of a condition by two dense layers, or a learned null vector where it is hidden."""
 
     def __init__(self, num_conditions: int, size: int) -> None:
         super().__init__()

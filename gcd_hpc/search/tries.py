@@ -1,4 +1,4 @@
-"""Grand canonical random search: where one try starts before it is relaxed."""
+"""Grand canonical random search: the start structure of one try before it is relaxed."""
 
 import numpy as np
 from ase import Atoms
@@ -8,25 +8,26 @@ from gcd_hpc.engines.child import Anneal
 from gcd_hpc.structures.frame import Frame
 
 MAX_SEED = 900_000_000
-"""LAMMPS takes no larger seeds."""
+"""Largest random seed that LAMMPS accepts."""
 PLANE_TOLERANCE = 1e-4
-"""Å by which atoms of a plane may miss it."""
+"""Largest distance of an atom from its lattice plane, Å."""
 
 
 def search_start(
     frame: Frame, config: SearchConfig, rng: np.random.Generator, registry: np.ndarray | None = None
 ) -> tuple[Atoms, np.ndarray, Anneal | None]:
-    """Join the grains, take atoms out of a plane at the boundary, and shake what is next to it.
+    """Join the grains, remove atoms from a plane at the boundary, and displace those next to it.
 
     Args:
-        registry: (3,) Å; random when not given.
+        registry: (3,) Å; random if not given.
 
     Returns:
-        the structure, its registry (3,) in Å before relaxation, and the annealing that precedes
-        relaxation, if any.
+        The structure, its registry (3,) in Å before relaxation, and the annealing before
+            relaxation, if any.
     """
     registry = frame.random_registry(rng) if registry is None else registry
     lower, upper = frame.lower(frame.centre), frame.upper(registry, frame.centre + registry[2])
+    # Remove atoms from the plane next to the boundary, in either grain with equal probability.
     if rng.random() < 0.5:
         lower = lower[
             ~_removed(
@@ -45,6 +46,7 @@ def search_start(
                 rng,
             )
         ]
+    # Displace the atoms within a nearest-neighbour distance of the boundary.
     middle = (lower[:, 2].max() + upper[:, 2].min()) / 2
     positions = np.concatenate([lower, upper])  # (N, 3) Å
     near = np.abs(positions[:, 2] - middle) < frame.bicrystal.nearest_neighbor
@@ -55,8 +57,12 @@ def search_start(
 def _removed(
     depths: np.ndarray, plane_spacing: float, atoms_per_plane: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Which atoms of a grain go, (N,): 0 to atoms_per_plane - 1 out of the plane at depth 0, all
-    numbers equally likely.
+    """Mask (N,) of the atoms removed from a grain: 0 to atoms_per_plane - 1 of the outermost plane.
+
+    All numbers are equally likely.
+
+    Args:
+        depths: (N,) distances from the outermost atom of the grain, Å.
     """
     plane = np.flatnonzero(depths < plane_spacing - PLANE_TOLERANCE)
     removed = np.zeros(len(depths), dtype=bool)
@@ -66,8 +72,9 @@ def _removed(
 
 
 def random_anneal(config: MolecularDynamicsConfig, rng: np.random.Generator) -> Anneal | None:
-    """With the configured probability, dynamics of random temperature (uniform) and length
-    (log-uniform).
+    """Annealing at random temperature (uniform) and length (log-uniform), or None.
+
+    It is drawn with the configured probability.
     """
     if rng.random() >= config.probability:
         return None

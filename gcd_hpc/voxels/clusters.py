@@ -1,6 +1,4 @@
-"""Several estimates of each atom's position to one: average-linkage clustering with periodic
-distances.
-"""
+"""Average-linkage clustering, with periodic distances, of repeated estimates of atom positions."""
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -12,11 +10,15 @@ from gcd_hpc.voxels.grid import Grid
 
 
 def average_clusters(coordinates: np.ndarray, grid: Grid, distance: float) -> np.ndarray:
-    """Means (N, 3) of the clusters of coordinates (K, 3), Å, that average linkage makes up to the
-    given distance, Å.
+    """Means of the average-linkage clusters of coordinates, (N, 3) Å.
 
-    Average linkage never joins groups between which every pair is further apart than the distance,
-    so each connected group of closer pairs is clustered by itself; most are one atom already.
+    Average linkage never joins groups if every pair between them is further apart than the
+    distance. Each connected group of closer pairs is therefore clustered by itself; most groups are
+    one atom.
+
+    Args:
+        coordinates: (K, 3) Å.
+        distance: largest mean distance of joined clusters, Å.
     """
     if not len(coordinates):
         return np.empty((0, 3))
@@ -29,7 +31,7 @@ def average_clusters(coordinates: np.ndarray, grid: Grid, distance: float) -> np
 
 
 def _connected(coordinates: np.ndarray, grid: Grid, distance: float) -> np.ndarray:
-    """Number of the group (K,) of each coordinate: chains of pairs closer than the distance."""
+    """Group index (K,) of each coordinate; groups are connected by pairs within the distance."""
     tree = cKDTree(
         coordinates - np.where(grid.periodic, 0.0, coordinates.min(axis=0)),
         boxsize=np.where(grid.periodic, grid.lengths, 0.0),
@@ -41,7 +43,7 @@ def _connected(coordinates: np.ndarray, grid: Grid, distance: float) -> np.ndarr
 
 
 def _split(members: np.ndarray, grid: Grid, distance: float) -> list[np.ndarray]:
-    """Means of the clusters within one connected group (K, 3)."""
+    """Means of the clusters within one connected group (K, 3) Å."""
     first, second = np.triu_indices(len(members), k=1)
     gaps = np.linalg.norm(grid.displacement(members[first], members[second]), axis=1)
     if not len(gaps) or gaps.max() <= distance:

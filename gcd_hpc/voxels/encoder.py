@@ -1,5 +1,6 @@
-"""Atoms to voxels: every atom is one unit of mass, spread linearly over the eight voxels around it.
-No parameters to learn.
+"""Encoding of atoms as voxels: each atom is one unit, shared linearly by the 8 voxels around it.
+
+The encoding has no learned parameters.
 """
 
 from itertools import product
@@ -16,16 +17,14 @@ _ROUNDING = 1e-9  # an atom this far (in voxels) outside of an open axis is a ro
 
 
 def encode(positions: ArrayLike | Tensor, grid: Grid) -> Tensor:
-    """Voxel array C (X, Y, Z), float32, of positions (N, 3), Å, an array or a tensor.
-
-    Differentiable in the positions of a tensor.
+    """Voxel array C (X, Y, Z), float32, of positions (N, 3) in Å, an array or a tensor.
 
     The sum over all voxels is N, and the weighted mean of an isolated atom's voxels is its
-    position.
+    position. The array is differentiable in the positions of a tensor.
 
     Raises:
-        StructureError: if an atom is so close to an open end of the box that part of it would be
-            cut off.
+        StructureError: if a position is not finite, or is so close to an open end of the box that a
+            part of the atom would be cut off.
 
     Source: Lei et al. (2024), eq. 1-2.
     """
@@ -36,8 +35,16 @@ def encode(positions: ArrayLike | Tensor, grid: Grid) -> Tensor:
 
 
 def occupancies(positions: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """The eight voxels of each atom: flat indices (N, 8) and occupancies P(a, I) (N, 8) that sum to
-    one.
+    """The eight voxels of each atom and its occupancies of them.
+
+    Args:
+        positions: (N, 3) Å.
+
+    Returns:
+        Flat indices of the voxels (N, 8), and occupancies P(a, I) (N, 8), which sum to one.
+
+    Raises:
+        StructureError: as ``encode``.
     """
     spacing = torch.tensor(grid.spacing, dtype=torch.float64, device=positions.device)
     shape = torch.tensor(grid.shape, device=positions.device)
@@ -49,18 +56,15 @@ def occupancies(positions: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     fraction = scaled - base  # (N, 3) in [0, 1]
     corners = CORNERS.to(positions.device)
     sides = torch.stack([1 - fraction, fraction], dim=1)  # (N, 2, 3)
-    weights = sides[:, corners, torch.arange(3, device=positions.device)].prod(
-        dim=-1
-    )  # (N, 8, 3) -> (N, 8)
+    # (N, 8, 3) -> (N, 8)
+    weights = sides[:, corners, torch.arange(3, device=positions.device)].prod(dim=-1)
     index = (base[:, None] + corners) % shape  # (N, 8, 3)
     flat = (index[..., 0] * grid.shape[1] + index[..., 1]) * grid.shape[2] + index[..., 2]
     return flat, weights
 
 
 def _refuse_clipped(scaled: Tensor, grid: Grid) -> None:
-    """Raise for positions (N, 3), in voxels, that are no numbers or reach beyond the outermost
-    voxel centres of an open axis.
-    """
+    """Refuse positions (N, 3), in voxels, that are not finite or outside an open axis."""
     if not torch.isfinite(scaled).all():
         raise StructureError("positions must be finite numbers, got NaN or infinity")
     for axis, periodic in enumerate(grid.periodic):

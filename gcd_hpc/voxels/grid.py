@@ -1,4 +1,4 @@
-"""The voxel grid: where voxels are, and which axes repeat."""
+"""The voxel grid of a box: positions of the voxels, and periodic axes."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -32,7 +32,11 @@ class Grid:
 
     @classmethod
     def build(cls, shape: tuple[int, int, int], in_plane: tuple[float, float]) -> "Grid":
-        """Grid of a grain boundary: voxels are as high as they are wide (mean of x and y)."""
+        """Grid of a grain boundary; voxels are as high as wide (mean of x and y).
+
+        Args:
+            in_plane: lengths of the box along x and y, Å.
+        """
         pitch = (in_plane[0] / shape[0] + in_plane[1] / shape[1]) / 2
         return cls(shape, (float(in_plane[0]), float(in_plane[1]), shape[2] * pitch))
 
@@ -47,11 +51,11 @@ class Grid:
         return int(np.prod(self.shape))
 
     def wrap(self, positions: np.ndarray) -> np.ndarray:
-        """Positions (N, 3) with periodic axes folded into [0, length)."""
+        """Positions (N, 3) Å with periodic axes folded into [0, length)."""
         return wrap(positions, self.lengths, self.periodic)
 
     def num_shared(self, positions: np.ndarray) -> int:
-        """Number of voxels that two atoms or more share: many mean that the grid is too coarse.
+        """Number of voxels shared by two or more atoms; many mean that the grid is too coarse.
 
         An atom is spread over the voxels around it, at most two along each axis.
 
@@ -67,5 +71,5 @@ class Grid:
         return int((np.bincount(index, minlength=self.num_voxels) > 1).sum())
 
     def displacement(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-        """Shortest vectors (N, 3) from start to end, Å."""
+        """Minimum-image vectors (N, 3) from start to end, Å."""
         return minimum_image(end - start, self.lengths, self.periodic)

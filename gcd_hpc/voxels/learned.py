@@ -1,5 +1,6 @@
-"""The paper's learned decoder: three one-layer convolutional networks that clean voxels, mark the
-occupied ones and locate their atoms.
+"""The paper's learned decoder: three one-layer convolutional networks.
+
+They denoise voxels, classify them as occupied or empty, and locate the atoms of occupied ones.
 """
 
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ _EXPANSION = 4  # ConvNeXt's
 
 
 class ConvNextLayer(nn.Module):
-    """One ConvNeXt layer on voxels: 3x3x3 filters, then norm and two dense layers beside a residual
-    path; a dense head.
+    """One ConvNeXt layer on voxels, followed by a dense head.
 
-    ConvNeXt's filters are depthwise. On the one channel of a voxel array that is the same as a
-    convolution from one channel to all features. The residual path starts after the filters, so
-    that the head sees the first moments, which are linear in the voxels.
+    The layer has 3x3x3 filters, then a residual branch of normalisation and two dense layers.
+    ConvNeXt's filters are depthwise; on the single channel of a voxel array this is a convolution
+    from one channel to all features. The residual branch starts after the filters, so that the head
+    sees the first moments, which are linear in the voxels.
 
     Source: Liu et al. (2022), figure 4, in three dimensions.
     """
@@ -39,12 +40,14 @@ class ConvNextLayer(nn.Module):
     def forward(
         self, array: Tensor, periodic: tuple[bool, bool, bool], voxels: Tensor | None = None
     ) -> Tensor:
-        """Outputs (B, X, Y, Z, O) of voxel arrays (B, X, Y, Z); with voxels, a mask (B, X, Y, Z),
-        only those: (K, O).
+        """Outputs (B, X, Y, Z, O), or (K, O) for selected voxels only.
+
+        Args:
+            array: (B, X, Y, Z).
+            voxels: (B, X, Y, Z) bool mask of the K selected voxels; all voxels without it.
         """
-        features: Tensor = self.filters(pad(array[:, None], periodic)).movedim(
-            1, -1
-        )  # (B, X, Y, Z, F)
+        # (B, X, Y, Z, F)
+        features: Tensor = self.filters(pad(array[:, None], periodic)).movedim(1, -1)
         if voxels is not None:
             features = features[voxels]  # (K, F)
         outputs: Tensor = self.head(features + self.mix(features))
@@ -52,9 +55,7 @@ class ConvNextLayer(nn.Module):
 
 
 def pad(x: Tensor, periodic: tuple[bool, bool, bool]) -> Tensor:
-    """One voxel more at both ends of each axis of (B, C, X, Y, Z): wrapped along periodic axes,
-    zero along open ones.
-    """
+    """Pad each spatial axis of (B, C, X, Y, Z) by one voxel: circular if periodic, zero if open."""
     for axis, wraps in zip((2, 3, 4), periodic, strict=True):
         first, last = x.narrow(axis, 0, 1), x.narrow(axis, x.shape[axis] - 1, 1)
         ends = (last, first) if wraps else (torch.zeros_like(last), torch.zeros_like(first))
@@ -64,7 +65,7 @@ def pad(x: Tensor, periodic: tuple[bool, bool, bool]) -> Tensor:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the three networks say about voxel arrays."""
+    """Outputs of the three networks."""
 
     denoised: Tensor  # (B, X, Y, Z)
     logits: Tensor  # (B, X, Y, Z): positive where occupied
@@ -79,20 +80,18 @@ class LearnedDecoder(nn.Module):
         self.denoiser = ConvNextLayer(1, num_features)
         self.classifier = ConvNextLayer(1, num_features)
         self.locator = ConvNextLayer(3, num_features)
-        # An untrained denoiser changes nothing: clean voxels are right from the start.
+        # With a zero head the untrained denoiser returns its input.
         nn.init.zeros_(self.denoiser.head.weight)
         nn.init.zeros_(self.denoiser.head.bias)
 
     def forward(self, array: Tensor, periodic: tuple[bool, bool, bool]) -> Decoded:
-        """Evaluate (B, X, Y, Z): denoise, mark the occupied voxels, locate the atoms of those
-        marked.
-        """
+        """Denoise voxel arrays (B, X, Y, Z), classify their voxels and locate their atoms."""
         denoised = self.denoise(array, periodic)
         logits = self.classifier(denoised, periodic)[..., 0]
         return Decoded(denoised, logits, self.locator(denoised, periodic, logits > 0))
 
     def denoise(self, array: Tensor, periodic: tuple[bool, bool, bool]) -> Tensor:
-        """Clean voxels (B, X, Y, Z)."""
+        """Denoised voxel arrays (B, X, Y, Z)."""
         noise: Tensor = self.denoiser(array, periodic)[..., 0]
         return array + noise
 
@@ -104,7 +103,7 @@ def decode_learned(
     """Positions (N, 3), float64, Å, of the atoms in a voxel array (X, Y, Z).
 
     Args:
-        cluster_distance: coordinates closer than this, in Å, are the same atom: 0.45 of the
+        cluster_distance: located positions closer than this, in Å, are one atom: 0.45 of the
             nearest-neighbour distance.
 
     Source: Lei et al. (2024), figure 3b.

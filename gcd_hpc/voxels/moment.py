@@ -1,5 +1,7 @@
-"""Voxels to atoms without learning: the encoder conserves first moments, so weighted means are
-positions (exact when clean).
+"""Decoding of voxels to atoms by first moments, without learned parameters.
+
+The encoder conserves first moments, so the weighted mean of an isolated atom's voxels is its
+position, exactly so in clean arrays.
 """
 
 from itertools import product
@@ -13,14 +15,13 @@ from gcd_hpc.voxels.grid import Grid
 
 _CUBE = np.array(list(product((-1, 0, 1), repeat=3)))  # (27, 3)
 _CORNERS = np.array(list(product((0, 1), repeat=3)))  # (8, 3)
-# For each of the eight 2x2x2 blocks in a 3x3x3 cube, its voxels' places in the list of 27.
+# Indices of the voxels of each 2x2x2 block within the list of 27 of a 3x3x3 cube.
 _BLOCKS = np.array(
     [[int(np.dot(corner + inner, (9, 3, 1))) for inner in _CORNERS] for corner in _CORNERS]
 )  # (8, 8)
 _MIN_MASS = 0.5  # atoms; a lighter block is noise
-_MIN_DISTANCE = (
-    1.5  # voxels; mass this close to a found atom is what noise left of it, no second atom
-)
+# voxels; mass closer to a found atom is residual noise of this atom, not another atom
+_MIN_DISTANCE = 1.5
 _MAX_SEARCHES = 20
 _MAX_PASSES = 30
 _CONVERGED = 1e-9
@@ -29,10 +30,13 @@ _CONVERGED = 1e-9
 def decode_moments(array: np.ndarray, grid: Grid) -> np.ndarray:
     """Positions (N, 3), float64, Å, of the atoms in a voxel array (X, Y, Z), clean or generated.
 
-    The atoms of blocks of 2x2x2 voxels that explain the array better than their neighbours' are
-    found and subtracted, and the search goes on in what is left, so that an atom that shares voxels
-    with another is not lost. Then each atom's mean is taken again with all others subtracted, until
-    nothing moves.
+    Blocks of 2x2x2 voxels whose atom explains the array better than those of neighbouring blocks
+    are found and subtracted. The search is repeated on the residual, so that atoms which share
+    voxels are found too. Then each atom's mean is refined with all other atoms subtracted, until no
+    atom moves.
+
+    Raises:
+        StructureError: if the array holds NaN or infinity.
     """
     padded = np.pad(
         np.asarray(array, dtype=np.float64),
@@ -53,20 +57,23 @@ def decode_moments(array: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def _search(residual: np.ndarray) -> np.ndarray:
-    """Positions (K, 3), in voxels, of the blocks whose atom lowers the squared residual more than
-    any neighbouring block's.
+    """Positions (K, 3), in voxels, of atoms that lower the squared residual most.
+
+    An atom is kept if its 2x2x2 block lowers the residual more than every neighbouring block.
     """
+    # Mass of the 2x2x2 block that starts at each voxel; light blocks are noise.
     mass = residual
     for axis in range(3):
         mass = mass + np.roll(mass, -1, axis)
     blocks = np.argwhere(mass > _MIN_MASS)  # (K, 3)
+    # One atom at the mean of each block, and its occupancies of the eight voxels.
     values = residual.ravel()[_flat(blocks[:, None] + _CORNERS, residual.shape)]  # (K, 8)
     inner = _mean(values)
     tents = np.stack([1 - inner, inner], axis=1)[:, _CORNERS, np.arange(3)].prod(axis=2)  # (K, 8)
-    gain = 2 * (tents * values).sum(axis=1) - (tents * tents).sum(
-        axis=1
-    )  # (K,) squared residual without minus with the atom
-    gain += 1e-9 * np.arange(len(gain)) / max(1, len(gain))  # of equal neighbours one must win
+    # Squared residual without minus with the atom, (K,); the small ramp breaks ties.
+    gain = 2 * (tents * values).sum(axis=1) - (tents * tents).sum(axis=1)
+    gain += 1e-9 * np.arange(len(gain)) / max(1, len(gain))
+    # Keep blocks whose gain is the largest in their 3x3x3 neighbourhood.
     score = np.full(residual.shape, -np.inf)
     score[tuple(blocks.T)] = gain
     for axis in range(3):
@@ -75,7 +82,7 @@ def _search(residual: np.ndarray) -> np.ndarray:
 
 
 def _away_from(atoms: np.ndarray, found: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Those of the found positions (K, 3), in voxels, that lie near none of the atoms (N, 3)."""
+    """Found positions (K, 3) that lie near none of the atoms (N, 3), in voxels."""
     if not len(atoms) or not len(found):
         return found
     distances, _ = cKDTree(wrap(atoms, shape), boxsize=shape).query(wrap(found, shape))
@@ -83,21 +90,21 @@ def _away_from(atoms: np.ndarray, found: np.ndarray, shape: tuple[int, ...]) -> 
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Mass-weighted mean (K, 3) of blocks of eight values (K, 8), in voxels from the first."""
+    """Weighted mean (K, 3) of blocks of eight values (K, 8), in voxels from the first corner."""
     mass = np.maximum(values.sum(axis=1), _MIN_MASS)
     return np.asarray(np.clip(0.5 + values @ (_CORNERS - 0.5) / mass[:, None], 0.0, 1.0))
 
 
 def _refine(array: np.ndarray, positions: np.ndarray, num_passes: int) -> np.ndarray:
-    """Positions (N, 3), in voxels, after taking each atom's mean again with all other atoms
-    subtracted.
-    """
+    """Positions (N, 3), in voxels, refined by taking each mean with all other atoms subtracted."""
     for _ in range(num_passes):
         nearest = np.round(positions).astype(int)
         index = _flat(nearest[:, None] + _CUBE, array.shape)  # (N, 27)
+        # Each atom's voxels with all other atoms subtracted.
         own = _tents(positions, nearest)
         total = np.bincount(index.ravel(), own.ravel(), minlength=array.size)
-        values = (array.ravel() - total)[index] + own  # (N, 27): what the others leave
+        values = (array.ravel() - total)[index] + own  # (N, 27)
+        # The heaviest 2x2x2 block gives the new mean.
         best = values[:, _BLOCKS].sum(axis=2).argmax(axis=1)  # (N, 8) -> (N,)
         moved = (
             nearest - 1 + _CORNERS[best] + _mean(np.take_along_axis(values, _BLOCKS[best], axis=1))
@@ -110,8 +117,11 @@ def _refine(array: np.ndarray, positions: np.ndarray, num_passes: int) -> np.nda
 
 
 def _tents(positions: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-    """Occupancies (N, 27) of atoms at positions (N, 3), in voxels, in the 3x3x3 voxels around the
-    nearest one.
+    """Occupancies (N, 27) of the 3x3x3 voxels around the nearest one.
+
+    Args:
+        positions: (N, 3), in voxels.
+        nearest: (N, 3), index of the voxel nearest to each atom.
     """
     offset = (positions - nearest)[:, None] - np.array([-1, 0, 1])[:, None]  # (N, 3 voxels, 3 axes)
     sides = np.maximum(0.0, 1 - np.abs(offset))
@@ -136,8 +146,9 @@ def _flat(index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _to_box(positions: np.ndarray, padded: tuple[int, ...], grid: Grid) -> np.ndarray:
-    """Positions in Å from positions in voxels; an atom in the padding of an open axis belongs to
-    the end it is nearer to.
+    """Positions in Å from positions in voxels (N, 3).
+
+    An atom in the padding of an open axis is moved to the nearer end of the axis.
     """
     folded = wrap(positions, padded)
     for axis, periodic in enumerate(grid.periodic):
