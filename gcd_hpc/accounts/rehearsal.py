@@ -14,15 +14,7 @@ import numpy as np
 
 from gcd_hpc.accounts.report import Report, report_of
 from gcd_hpc.campaign.actions import Drop, Quarantine, Stop, Submit
-from gcd_hpc.campaign.events import (
-    Dropped,
-    Event,
-    Failed,
-    Finished,
-    Opened,
-    Quarantined,
-    Submitted,
-)
+from gcd_hpc.campaign.events import Dropped, Event, Failed, Finished, Opened, Quarantined, Submitted
 from gcd_hpc.campaign.policy import step
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig

@@ -14,9 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from gcd_hpc.browse.figures import BLUE, GREY, RED, energy_cap, need_some, new_figure
 from gcd_hpc.browse.tables import format_fraction
 from gcd_hpc.campaign.ledger import read_state
-from gcd_hpc.store.checksums import (
-    Columns,
-)
+from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed
 from gcd_hpc.store.selection import parse_selection, selected

@@ -17,13 +17,7 @@ from gcd_hpc.store.export import csv_cell
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed, row_fault
 from gcd_hpc.store.schema import FIELDS, Candidate, Field
-from gcd_hpc.store.selection import (
-    ordered,
-    parse_selection,
-    selected,
-    sortable,
-    take_in_order,
-)
+from gcd_hpc.store.selection import ordered, parse_selection, selected, sortable, take_in_order
 
 LISTED = (
     *("id", "status", "n_fraction", "gb_energy_j_m2", "num_atoms", "excess_volume_a"),

@@ -14,9 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from gcd_hpc.browse.figures import BLUE, GREY, need_some, new_figure
 from gcd_hpc.browse.tables import format_fraction, relaxed_columns
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.checksums import (
-    Columns,
-)
+from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import unit_crystal
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.schema import Candidate

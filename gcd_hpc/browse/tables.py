@@ -13,9 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.stages.evaluate import Evaluated
-from gcd_hpc.store.checksums import (
-    Columns,
-)
+from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.physics import (
     RELAXED_FIELDS,

@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from gcd_hpc.cli.options import (
-    CampaignFile,
-    Json,
-    Overrides,
-    Results,
-    Selection,
-    one_of_these,
-)
+from gcd_hpc.cli.options import CampaignFile, Json, Overrides, Results, Selection, one_of_these
 from gcd_hpc.cli.output import console, print_json, written
 
 if TYPE_CHECKING:

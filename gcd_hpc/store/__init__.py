@@ -1,3 +1,1 @@
-"""Candidates on disk: one schema table, immutable part files, an index over them, and export to
-other formats.
-"""
+"""Candidates on disk: the HDF5 schema, immutable part files, their index, merging and export."""

@@ -5,18 +5,8 @@ from collections.abc import Iterator
 import h5py
 import numpy as np
 
-from gcd_hpc.store.checksums import (
-    Columns,
-    checksum,
-    checksum_of_texts,
-)
-from gcd_hpc.store.hdf5 import (
-    START,
-    dataset_of,
-    num_atoms_of,
-    text_array,
-    value_before,
-)
+from gcd_hpc.store.checksums import Columns, checksum, checksum_of_texts
+from gcd_hpc.store.hdf5 import START, dataset_of, num_atoms_of, text_array, value_before
 from gcd_hpc.store.schema import FIELDS
 
 _ATOMS, _ROWS = 1 << 18, 1 << 14

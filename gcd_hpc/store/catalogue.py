@@ -11,9 +11,7 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.checksums import (
-    checksum,
-)
+from gcd_hpc.store.checksums import checksum
 from gcd_hpc.store.hdf5 import (
     attributes_of,
     image_for,

@@ -1,6 +1,6 @@
-"""Checksums of what a file of candidates holds: of columns, of single rows, of attributes.
+"""CRC-32 checksums of columns, single rows and attributes of a file of candidates.
 
-HDF5 detects a file that is cut short but not a flipped bit in a number.
+HDF5 itself detects a truncated file, but not a flipped bit in a number.
 """
 
 import zlib
@@ -11,8 +11,9 @@ import numpy as np
 from gcd_hpc.store.schema import DTYPES, FIELDS, SCHEMA_VERSION, Field
 
 Columns = dict[str, np.ndarray]
-"""Values by field name: (M, ...) for fields of a row, (sum of N, ...) for fields of an atom. Text
-comes as an array of Python strings, for one long reason would widen a million short ones.
+"""Values by field name: (M, ...) for row fields, (sum of N, ...) for atom fields.
+
+Text is an object array of Python strings: in a fixed-width array one long text widens all rows.
 """
 ROW_CHECKSUM = Field(
     name="crc32",
@@ -24,28 +25,29 @@ ROW_CHECKSUM = Field(
     meaning="CRC-32 of all that the row and its atoms hold",
     since=4,
 )
-"""What a single row is verified by; other checksums are those of whole columns."""
+"""Checksum of a single row; all other checksums cover whole columns."""
 _SEAL = "crc32"
 
 
 def checksum(values: np.ndarray, so_far: int = 0) -> int:
-    """CRC-32 of a column, continued from the rows before."""
+    """CRC-32 of a column, continued from ``so_far``, the CRC-32 of the preceding rows."""
     if values.dtype.kind in "UO":
         return checksum_of_texts([text.encode() for text in values], so_far)
     return zlib.crc32(np.ascontiguousarray(values).tobytes(), so_far)
 
 
 def checksum_of_texts(texts: list[bytes], so_far: int = 0) -> int:
-    """The same for a column of text in UTF-8."""
+    """CRC-32 of a column of UTF-8 texts, each followed by a NUL."""
     return zlib.crc32(b"\0".join([*texts, b""]), so_far)
 
 
 def row_checksums(columns: Columns, version: int = SCHEMA_VERSION) -> np.ndarray:
-    """CRC-32 of each row, (M,): its numbers, then its texts, then its atoms, each in the order of
-    the schema and as they are stored.
+    """CRC-32 of each row, (M,): its numbers, then its texts, then its atoms.
+
+    Within each group, fields follow the order of the schema, as the bytes stored in the file.
 
     Args:
-        version: of the schema of the file; fields that are younger do not count.
+        version: schema version of the file; fields added later are left out.
     """
     num_rows = len(columns["num_atoms"])
     if not num_rows:
@@ -56,7 +58,7 @@ def row_checksums(columns: Columns, version: int = SCHEMA_VERSION) -> np.ndarray
         for field in fields
         if field.kind != "text" and not field.per_atom
     ]
-    table = np.concatenate([values.view(np.uint8) for values in numbers], axis=1)
+    table = np.concatenate([values.view(np.uint8) for values in numbers], axis=1)  # (M, bytes)
     texts = [columns[field.name] for field in fields if field.kind == "text"]
     atoms = [
         np.ascontiguousarray(columns[field.name], DTYPES[field.kind])
@@ -81,11 +83,10 @@ def seal(group: h5py.Group) -> None:
 
 
 def check_seal(group: h5py.Group) -> None:
-    """Compare the attributes of a file or group with their checksum; files before version 4 have
-    none.
+    """Verify the attributes of a file or group; files before version 4 have no checksum.
 
     Raises:
-        ValueError: if it does not fit.
+        ValueError: if the checksum is missing or does not fit.
     """
     if _SEAL not in group.attrs:
         if group.file.attrs["schema_version"] < ROW_CHECKSUM.since:

@@ -1,4 +1,4 @@
-"""Whether the merged file of a run directory agrees with its parts."""
+"""Comparison of a run's merged file, results.h5, with its part files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,20 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.checksums import (
-    checksum,
-)
+from gcd_hpc.store.checksums import checksum
 from gcd_hpc.store.findings import Report
-from gcd_hpc.store.hdf5 import (
-    num_rows_of,
-    read_columns_of,
-    reading,
-)
+from gcd_hpc.store.hdf5 import num_rows_of, read_columns_of, reading
 from gcd_hpc.store.schema import FIELDS
 
 
 def verify_results(path: Path, parts: Sequence[Path], report: Report) -> None:
-    """RUN/results.h5 against the parts, column by column, by their checksums."""
+    """Compare the column checksums of results.h5 with those of all parts in their order."""
     sums, num_rows = {field.name: 0 for field in FIELDS}, 0
     try:
         for part in parts:

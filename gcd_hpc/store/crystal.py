@@ -1,4 +1,4 @@
-"""The crystal and its boundary as the attribute ``config`` of a file names them."""
+"""Boundary and crystal described by the attribute ``config`` of a file of candidates."""
 
 import json
 from fractions import Fraction
@@ -21,7 +21,7 @@ _MAX_PLANE_ATOMS = 10_000
 
 @lru_cache
 def boundary_of(config: Any) -> BoundaryConfig | None:
-    """The boundary that a file's attribute ``config`` names, if any."""
+    """Boundary section of a file's attribute ``config``; None if it is missing or invalid."""
     try:
         section = json.dumps(section_of(str(config), "boundary"))
         boundary = BoundaryConfig.model_validate_json(section, strict=True)
@@ -33,24 +33,26 @@ def boundary_of(config: Any) -> BoundaryConfig | None:
 
 @lru_cache
 def unit_crystal(config: Any) -> Bicrystal | None:
-    """That boundary with a lattice constant of 1 Å, if any."""
+    """Bicrystal of ``boundary_of`` with a lattice constant of 1 Å; None if there is none."""
     boundary = boundary_of(config)
     return None if boundary is None else Bicrystal.build(boundary, 1.0)
 
 
 def neighbor_distance(config: Any, length_x: float) -> float:
-    """Nearest-neighbour distance of the crystal in a box of a length along x, Å; NaN where
-    ``config`` names no boundary.
+    """Nearest-neighbour distance of the crystal, Å; NaN if ``config`` describes no boundary.
+
+    Args:
+        length_x: edge of the box along x, Å, which determines the lattice constant.
     """
     unit = unit_crystal(config)
     return nan if unit is None else unit.nearest_neighbor * length_x / unit.lengths[0]
 
 
 def older_n_index(file: h5py.File) -> np.ndarray:
-    """n_index of all rows of a file that is older than this column, (M,).
+    """n_index of all rows of a file that lacks this column, (M,).
 
-    N_plane is what the rows say (since version 3), else that of the boundary in ``config``, else
-    what all fractions of the file are multiples of.
+    N_plane is taken from the rows (since version 3), else from the boundary in ``config``, else it
+    is the least common denominator of all fractions in the file.
     """
     rows = file["structures"]
     fractions = rows["n_fraction"][...]

@@ -1,4 +1,4 @@
-"""Candidates for other programs: structures with their energies, or a table."""
+"""Export of candidates to other programs: structures with their energies, or a CSV table."""
 
 import csv
 from collections.abc import Collection, Iterator
@@ -29,10 +29,10 @@ SUFFIXES: dict[FileFormat, str] = {
     "poscar": "poscar",
     "cif": "cif",
 }
-"""Of the formats that hold one structure a file."""
+"""File suffixes of the formats that hold one structure per file."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _BATCH = 50_000
-"""Rows of a table in memory at once."""
+"""Rows of a CSV table that are held in memory at once."""
 _KEYS = (
     "source",
     "version",
@@ -44,7 +44,7 @@ _KEYS = (
     "gb_energy_j_m2",
     "excess_volume_a",
 )
-"""Fields by which rows of an ASE database can be selected."""
+"""Fields that become key-value pairs of an ASE database, by which its rows are selected."""
 
 
 def export(
@@ -54,20 +54,19 @@ def export(
     ids: Collection[str] | None = None,
     selection: str = "",
 ) -> int:
-    """Write the candidates of a run for other programs and return how many.
+    """Write candidates of a run in the format of another program; return their number.
 
-    ``extxyz``, ``ase-db`` (all structures one after the other) and ``csv`` (one row a candidate,
-    failed ones too) make one file. ``lammps-data``, ``lammps-dump``, ``poscar`` and ``cif`` hold
-    one structure a file: a single structure goes to the file ``out``, several go to
-    ``out/ID.data``, ``.dump``, ``.poscar`` or ``.cif``. Structures are the relaxed ones of
-    candidates whose status is ok, in the order of the run. Lengths are in Å and energies in eV:
-    those of the atoms and of the box in extxyz and ase-db, those of the atoms in lammps-dump;
-    lammps-data, poscar and cif hold none. Of the ends, open along z, poscar, cif and lammps-data
-    cannot tell.
+    ``extxyz`` and ``ase-db`` hold all structures in one file, ``csv`` one row per candidate,
+    failed ones included. ``lammps-data``, ``lammps-dump``, ``poscar`` and ``cif`` hold one
+    structure per file: a single structure goes to the file ``out``, several go to ``out/ID.data``,
+    ``.dump``, ``.poscar`` or ``.cif``. Structures are the relaxed ones of candidates with status
+    ok, in the order of the run. Lengths are in Å, energies in eV: of the box and of each atom in
+    extxyz and ase-db, of each atom in lammps-dump, none in the others. poscar, cif and lammps-data
+    cannot express that the box is open along z.
 
     Args:
         ids: only these candidates; all when not given.
-        selection: only candidates for which all of its words hold.
+        selection: conditions that all candidates must meet, see ``parse_selection``.
 
     Raises:
         StoreError: if the format, an id or a word of the selection is unknown, or if there is
@@ -98,11 +97,10 @@ def export(
 
 
 def to_atoms(candidate: Candidate, element: str) -> Atoms:
-    """The relaxed structure: energies as ASE's own results, every known field of the schema in
-    ``info``.
+    """Relaxed structure with its energies as ASE results and all known fields in ``info``.
 
     Raises:
-        StoreError: if it is called relaxed and is no structure.
+        StoreError: if the status is ok but positions, energies or box are not usable.
     """
     if len(without_structure(to_columns([candidate]))):
         raise StoreError(
@@ -130,7 +128,7 @@ def element_of(store: RunStore) -> str:
     """Chemical symbol of a run's boundary.
 
     Raises:
-        StoreError: if its files do not say so.
+        StoreError: if the attribute ``config`` names no known element.
     """
     element = section_of(store.provenance().get("config", ""), "boundary").get("element")
     if element not in atomic_numbers:
@@ -145,7 +143,7 @@ def _is_known(field: Field, value: object) -> bool:
     if isinstance(value, str):
         return value != ""
     if field.kind == "int" and field.since > 1:
-        return bool(value != field.default)  # a file of an older version does not know the field
+        return bool(value != field.default)  # the default stands for a field an older file lacks
     return bool(np.isfinite(np.asarray(value, dtype=float)).all())
 
 
@@ -175,10 +173,11 @@ def _write_each(out: Path, structures: Iterator[Atoms], num: int, form: FileForm
 
 
 def _write_database(out: Path, structures: Iterator[Atoms]) -> None:
-    """An SQLite file of ASE: the id is the key ``candidate``, for ASE has an id of its own. All
-    fields are in the row's ``data``.
+    """Write ASE's SQLite database; the key ``candidate`` is our id, as ASE's ``id`` is a number.
+
+    Each row's ``data`` holds all known fields.
     """
-    import sqlite3  # with ASE's part half a second that only databases need
+    import sqlite3  # it and ase.db take half a second to import
 
     from ase.db import connect
 
@@ -191,7 +190,7 @@ def _write_database(out: Path, structures: Iterator[Atoms]) -> None:
         ):
             for atoms in structures:
                 keys = {name: atoms.info[name] for name in _KEYS if name in atoms.info}
-                # ASE keeps the energy of the box among the results, but not those of the atoms.
+                # ASE stores the energy of the box as a result, but not the energies of the atoms.
                 data = {**atoms.info, "energies_ev": atoms.get_potential_energies()}
                 database.write(
                     atoms, key_value_pairs={"candidate": atoms.info["id"], **keys}, data=data
@@ -220,14 +219,15 @@ def _headings(field: Field) -> list[str]:
 
 
 def _cells(values: np.ndarray) -> list[list[object]]:
-    """A column of the table, or three of vectors; empty where a number is not known."""
+    """Cells of one column, or of three for a vector; empty where a number is not known."""
     columns = values.T if values.ndim == 2 else values[None]
     return [[csv_cell(cell) for cell in column.tolist()] for column in columns]
 
 
 def csv_cell(value: Any) -> Any:
-    """A cell of a table for other programs: empty where a number is not known. Spreadsheets would
-    take a text that begins like a formula for one, so it gets an apostrophe in front.
+    """Value of a CSV cell: empty for NaN, an apostrophe before text that looks like a formula.
+
+    Spreadsheets would otherwise evaluate such a text.
     """
     if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"

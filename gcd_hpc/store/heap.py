@@ -1,22 +1,23 @@
-"""The heap of an HDF5 file, where texts lie, looked at before the library reads it: on some damage
-there it never returns.
+"""Check of an HDF5 file's global heap, which holds its texts, before the library reads it.
+
+On some kinds of damage there the HDF5 library loops forever.
 """
 
 import struct
 from pathlib import Path
 
 MAX_BYTES = 64 << 20
-"""Larger files are not looked at; their texts are a small part of them."""
+"""Largest file that is checked, bytes; texts are a small part of larger files."""
 _COLLECTION, _OBJECT = struct.Struct("<4sB3xQ"), struct.Struct("<HHIQ")
 
 
 def check_heap(path: Path) -> None:
-    """See that every collection of texts can be walked through to its end.
+    """Check that every heap collection can be walked to its end.
 
     Source: HDF5 File Format Specification, III.E, global heap.
 
     Raises:
-        ValueError: if the library would walk in a circle or beyond the end.
+        ValueError: if an object has no length or reaches beyond its collection.
         OSError: if the file cannot be read.
     """
     if path.stat().st_size > MAX_BYTES:
@@ -26,7 +27,7 @@ def check_heap(path: Path) -> None:
     while start >= 0:
         if len(content) - start >= _COLLECTION.size:
             _, version, size = _COLLECTION.unpack_from(content, start)
-            # Other bytes may spell the signature by chance.
+            # The signature may also occur by chance in other data.
             if version == 1 and _COLLECTION.size <= size <= len(content) - start:
                 _walk(content, start + _COLLECTION.size, start + size)
         start = content.find(b"GCOL", start + 4)
@@ -35,7 +36,7 @@ def check_heap(path: Path) -> None:
 def _walk(content: bytes, place: int, end: int) -> None:
     while end - place >= _OBJECT.size:
         number, _, _, size = _OBJECT.unpack_from(content, place)
-        # Texts are padded to eight bytes; number 0 is free room, its header included.
+        # Texts are padded to eight bytes; object 0 is free space, whose size includes its header.
         step = _OBJECT.size + (size + 7) // 8 * 8 if number else size
         if not 0 < step <= end - place:
             raise ValueError("the heap of texts is damaged")

@@ -13,9 +13,7 @@ import numpy as np
 from gcd_hpc.errors import RunDirectoryError, StoreError
 from gcd_hpc.files import cache_folder, replacing, reserve
 from gcd_hpc.store.catalogue import Catalogue, open_catalogue, write_catalogue
-from gcd_hpc.store.checksums import (
-    Columns,
-)
+from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.hdf5 import (
     FORMAT,
     ColumnWriter,

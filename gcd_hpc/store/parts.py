@@ -8,11 +8,7 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import StoreError, printable
-from gcd_hpc.store.checksums import (
-    ROW_CHECKSUM,
-    Columns,
-    row_checksums,
-)
+from gcd_hpc.store.checksums import ROW_CHECKSUM, Columns, row_checksums
 from gcd_hpc.store.hdf5 import (
     NAMES,
     OF_THE_FILE,
@@ -34,11 +30,11 @@ from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import ATOM_FIELDS, BY_NAME, DTYPES, FIELDS, ROW_FIELDS, Candidate, Field
 
 _WHOLE_ATOMS = 1 << 20
-"""Atoms up to which those of a file are read in one piece, with their checksum."""
+"""Largest number of atoms of a file that are read in one piece and verified as a column."""
 MIN_EDGE_A, MAX_LENGTH_A = 1e-3, 1e6
-"""What a flipped bit makes of a length lies outside."""
+"""Plausible range of a length, Å: a flipped bit in an exponent leaves it."""
 _FEW = 0.01
-"""Share of a file up to which single rows of it are read, without the rest."""
+"""Largest share of a file's rows that is read row by row instead of column by column."""
 
 
 def write_part(
@@ -47,8 +43,8 @@ def write_part(
     """Write candidates to one file, which appears under its name only when it is complete.
 
     Args:
-        provenance: further attributes of the file, at least the resolved ``config``; versions and
-            commit are added.
+        provenance: attributes of the file, at least the resolved ``config``; the package version
+            and the git commit are added.
 
     Raises:
         RunDirectoryError: if the folder cannot be written to or the disk is full.
@@ -62,7 +58,7 @@ def write_part(
 
 
 def read_part(path: str | Path, rows: Sequence[int] | None = None) -> list[Candidate]:
-    """The candidates of a file, or those of some rows of it.
+    """Candidates of a file: all, or those of the given row numbers in their order.
 
     Raises:
         StoreError: naming the file, if it is missing, truncated, corrupt or of another schema.
@@ -71,11 +67,11 @@ def read_part(path: str | Path, rows: Sequence[int] | None = None) -> list[Candi
 
 
 def each_of_part(path: str | Path, rows: Sequence[int] | None = None) -> Iterator[Candidate]:
-    """The same one after the other, from one open file.
+    """Iterator over the candidates of ``read_part``, read while the file stays open.
 
-    A few rows of a large file are read without the rest of it and verified by checksums of their
-    own. Files before version 4 have none: their columns are read and verified as a whole, but for
-    the atoms of a file of very many.
+    A few rows of a large file are read alone and verified by their row checksums. Files before
+    version 4 have no row checksums: their columns are read and verified as a whole, except the
+    atoms of selected rows of a very large file, which stay unverified.
     """
     with reading(Path(path)) as file:
         wanted = range(num_rows_of(file)) if rows is None else rows
@@ -99,7 +95,7 @@ def each_of_part(path: str | Path, rows: Sequence[int] | None = None) -> Iterato
 
 
 def read_row(path: str | Path, row: int) -> Candidate:
-    """One candidate, as above."""
+    """Candidate of one row; errors as in ``read_part``."""
     return next(each_of_part(path, [row]))
 
 
@@ -114,7 +110,7 @@ def _read_row(file: h5py.File, row: int) -> Candidate:
 
 
 def _place(file: h5py.File, start: int, num_atoms: int) -> tuple[int, int]:
-    """First and last atom of a row, which lie in the file."""
+    """Range of a row's atoms in the file: first, and the one after the last."""
     if not 0 <= start <= start + num_atoms <= num_atoms_of(file):
         raise ValueError(f"{num_atoms} atoms from {start} on are not in the file")
     return int(start), int(start + num_atoms)
@@ -129,10 +125,10 @@ def _verify_row(file: h5py.File, one: Columns, row: int) -> None:
 
 
 def read_columns(paths: Iterable[str | Path], names: Sequence[str]) -> Columns:
-    """Columns of many files, one after the other, without the atoms.
+    """Row columns of many files, concatenated in the order of the files.
 
     Raises:
-        StoreError: naming the file, as above, or the name that is no field of a row.
+        StoreError: naming the unreadable file, or the name that is no field of a row.
     """
     check_row_fields(names)
     pieces: dict[str, list[np.ndarray]] = {name: [_empty(BY_NAME[name])] for name in names}
@@ -144,22 +140,18 @@ def read_columns(paths: Iterable[str | Path], names: Sequence[str]) -> Columns:
 
 
 def read_provenance(path: str | Path) -> dict[str, str]:
-    """The attributes of a file: schema and package version, git commit, resolved config, and what
-    its writer added.
-    """
+    """All attributes of a file as text: versions, git commit, resolved config, and others."""
     with reading(Path(path)) as file:
         return {name: str(value) for name, value in file.attrs.items()}
 
 
 def read_origin(path: str | Path) -> dict[str, str]:
-    """What the writer of a file said of its origin: title, config, seed, hashes; for files that are
-    made from this one.
-    """
+    """Attributes that files made from this one inherit: title, config, seed, hashes."""
     return {name: text for name, text in read_provenance(path).items() if name not in OF_THE_FILE}
 
 
 def check_row_fields(names: Iterable[str]) -> None:
-    """Refuse names that are no field of a row."""
+    """Raise StoreError for a name that is no field of a row."""
     for name in names:
         if name not in BY_NAME or BY_NAME[name].per_atom:
             raise StoreError(
@@ -168,8 +160,10 @@ def check_row_fields(names: Iterable[str]) -> None:
 
 
 def without_structure(columns: Columns) -> np.ndarray:
-    """Numbers of the rows that are called relaxed and hold no structure: no atoms, or positions,
-    energies or edges of the box that are no numbers of a crystal.
+    """Numbers of the rows with status ok that hold no usable structure.
+
+    Such a row has no atoms, a position or an energy that is not finite, or a length outside
+    MIN_EDGE_A to MAX_LENGTH_A.
     """
     counts, num_rows = columns["num_atoms"], len(columns["num_atoms"])
     sound = np.isfinite(columns["energies_ev"])
@@ -199,8 +193,7 @@ def _column(field: Field, values: list[Any]) -> np.ndarray:
 
 
 def _storable(text: str) -> bytes:
-    # HDF5 ends a string at a NUL, and messages of a crashed process may hold bytes that are no
-    # UTF-8.
+    # HDF5 ends a string at a NUL; messages of a crashed process may hold invalid UTF-8.
     return printable(text.replace("\0", "")).encode("utf-8", "replace")
 
 
@@ -209,7 +202,7 @@ def _empty(field: Field) -> np.ndarray:
 
 
 def _candidate(one: Columns) -> Candidate:
-    """The candidate of columns of one row."""
+    """Candidate from columns of length one."""
     values: dict[str, Any] = {field.name: one[field.name] for field in ATOM_FIELDS}
     for field in ROW_FIELDS:
         value = one[field.name][0]

@@ -8,9 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gcd_hpc.store.checksums import (
-    Columns,
-)
+from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import boundary_of, neighbor_distance
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.rows import Rows, read_numbered

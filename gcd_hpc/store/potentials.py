@@ -1,4 +1,4 @@
-"""Which potential the structures of a run were relaxed with, and whether the run still keeps it."""
+"""Check that all structures of a run were relaxed with the potential that the run keeps."""
 
 import math
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ from gcd_hpc.store.run_directory import RunDirectory
 
 CHECK = "potential"
 SAME_EV = 1e-9
-"""The same crystal measured on two machines differs by less."""
+"""Tolerance of the cohesive energy, eV: differences between two machines are smaller."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What the energies of structures are counted from."""
+    """Reference of the excess energies: the potential and its cohesive energy."""
 
     potential_sha256: str
     cohesive_ev: float | None
-    """None in files of old versions."""
+    """Energy per atom of the bulk crystal, eV; None in files of old versions."""
 
     def __str__(self) -> str:
         return f"potential {self.potential_sha256} and {self.cohesive_ev} eV an atom"
@@ -39,14 +39,15 @@ class Reference:
 
 
 def references(parts: Sequence[Path]) -> list[Reference]:
-    """The different references of the structures in some part files, in their order; files that
-    cannot be read are left out.
+    """Distinct references of the structures in some part files, by first occurrence.
+
+    Files that cannot be read are left out.
     """
     found: dict[tuple[str, float | None], None] = {}
     for part in parts:
         with suppress(StoreError):  # reported where the file itself is checked
             columns = read_columns([part], ["potential_sha256", "cohesive_ev"])
-            # NaN equals no NaN, None equals None.
+            # Two NaN would count as distinct; None equals None.
             energies = [
                 value if math.isfinite(value) else None for value in columns["cohesive_ev"].tolist()
             ]
@@ -56,7 +57,7 @@ def references(parts: Sequence[Path]) -> list[Reference]:
 
 
 def verify_potential(run_dir: Path, report: Report) -> None:
-    """Whether all structures of a run have the potential and the bulk crystal that it keeps."""
+    """Compare the reference of every structure with the potential and bulk crystal of the run."""
     expected = _kept(run_dir, report)
     for part in RunStore(run_dir).part_paths():
         report.looked_at(CHECK)
@@ -67,7 +68,7 @@ def verify_potential(run_dir: Path, report: Report) -> None:
 
 
 def _kept(run_dir: Path, report: Report) -> Reference | None:
-    """What the run directory says itself; None if it does not or cannot be trusted."""
+    """Reference from the run directory's own files; None if they are missing or damaged."""
     run = RunDirectory(run_dir)
     report.looked_at(CHECK)
     try:

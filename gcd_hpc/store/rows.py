@@ -13,9 +13,7 @@ import numpy as np
 
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.catalogue import Catalogue
-from gcd_hpc.store.checksums import (
-    Columns,
-)
+from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.parts import check_row_fields, each_of_part, read_columns
 from gcd_hpc.store.schema import Candidate
 

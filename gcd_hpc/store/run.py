@@ -11,9 +11,7 @@ import numpy as np
 from ase import Atoms
 
 from gcd_hpc.errors import GcdError, StoreError
-from gcd_hpc.store.checksums import (
-    Columns,
-)
+from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.export import element_of, to_atoms
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.physics import (

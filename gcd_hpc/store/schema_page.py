@@ -1,13 +1,7 @@
-"""``docs/schema.md``, made from the table in code: ``python -m gcd_hpc.store.schema_page >
-docs/schema.md``.
-"""
+"""Writer of docs/schema.md: ``python -m gcd_hpc.store.schema_page > docs/schema.md``."""
 
-from gcd_hpc.store.checksums import (
-    ROW_CHECKSUM,
-)
-from gcd_hpc.store.hdf5 import (
-    START,
-)
+from gcd_hpc.store.checksums import ROW_CHECKSUM
+from gcd_hpc.store.hdf5 import START
 from gcd_hpc.store.schema import FIELDS, SCHEMA_VERSION, Field
 
 INTRODUCTION = f"""# The HDF5 schema
@@ -122,12 +116,12 @@ Earlier versions left it in the run as `index.h5`, which nothing reads any more.
 
 
 def schema_page() -> str:
-    """The page."""
+    """The whole page in Markdown."""
     return "\n".join([INTRODUCTION, "## Datasets\n", schema_table(), ATTRIBUTES, READING, INDEX])
 
 
 def schema_table() -> str:
-    """All datasets, one line each."""
+    """Markdown table of all datasets, one line each."""
     lines = ["| dataset | type | shape | unit | since | meaning |", "|---|---|---|---|---|---|"]
     return "\n".join(lines + [_line(field) for field in (*FIELDS, START, ROW_CHECKSUM)]) + "\n"
 

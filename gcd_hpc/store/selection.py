@@ -1,9 +1,9 @@
-"""Which candidates and in what order: one language for the terminal, the web page and Python.
+"""Selection and order of candidates: one query language for the terminal, web page and Python.
 
-A selection is words such as ``source=model``, ``n=0.2``, ``energy<2.4``, ``round=1,2``,
-``status!=failed``; all of them must hold. A word names a field of the schema (``n`` and ``energy``
-are short for n_fraction and gb_energy_j_m2), ``=`` and ``!=`` take several values. An id alone is
-short for ``id=...``; blanks around relations and commas do not count.
+A selection is a list of conditions such as ``source=model``, ``n=0.2``, ``energy<2.4``,
+``round=1,2``, ``status!=failed``; a candidate must meet all of them. A condition names a field of
+the schema (``n`` and ``energy`` are short for n_fraction and gb_energy_j_m2); ``=`` and ``!=`` take
+several values. An id alone is short for ``id=...``; blanks around relations and commas are ignored.
 """
 
 import operator
@@ -20,7 +20,7 @@ from gcd_hpc.store.schema import ROW_FIELDS, Field
 
 SHORT = {"n": "n_fraction", "energy": "gb_energy_j_m2"}
 FRACTION_TOLERANCE = 5e-5
-"""[n] is printed with four digits: what is read there selects it."""
+"""Tolerance of [n] in a condition, so that the four printed digits select their rows."""
 _BLANKS = re.compile(r"\s*(!=|<=|>=|=|<|>|,)\s*")
 _ID = re.compile(r"([\w.-]+\.)?(search-\d+|model-\d+-\d+)")
 _WORD = re.compile(r"(\w+)(!=|<=|>=|=|<|>)(.+)")
@@ -34,15 +34,16 @@ _ORDERS: dict[str, Callable[[Any, Any], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """One word of a selection."""
+    """One condition of a selection."""
 
     field: Field
     relation: str
     values: tuple[str | float, ...]
 
     def holds(self, column: np.ndarray) -> np.ndarray:
-        """Which rows of the field's column it holds for; an unknown number (NaN) is in no relation,
-        and differs from every one.
+        """Mask (M,) of the rows of the field's column (M,) that meet the condition.
+
+        An unknown number (NaN) meets only ``!=``.
         """
         if self.relation in _ORDERS:
             return _ORDERS[self.relation](column, self.values[0])
@@ -61,15 +62,15 @@ _SELECTABLE = {field.name: field for field in ROW_FIELDS if not field.shape}
 
 
 def _same_fraction(column: np.ndarray, value: float) -> np.ndarray:
-    """[n] is periodic: what arithmetic has made 0.9999999 is a 0."""
+    """Mask of equal [n]; [n] is periodic, so a 0.9999999 from rounding equals 0."""
     return np.abs((column - value + 0.5) % 1 - 0.5) <= FRACTION_TOLERANCE
 
 
 def parse_selection(text: str) -> tuple[Condition, ...]:
-    """The words of a selection; none for an empty text.
+    """Conditions of a selection; none for an empty text.
 
     Raises:
-        StoreError: naming the word that is wrong.
+        StoreError: naming the condition that is wrong.
     """
     return tuple(_condition(word) for word in _BLANKS.sub(r"\1", text).split())
 
@@ -113,7 +114,7 @@ def _value(field: Field, text: str, word: str) -> str | float:
 
 
 def sortable(name: str) -> Field:
-    """The field of a name or its short form.
+    """Field by its name or short form.
 
     Raises:
         StoreError: if rows cannot be selected or sorted by it.
@@ -128,9 +129,9 @@ def sortable(name: str) -> Field:
 
 
 def selected(rows: Table, conditions: tuple[Condition, ...]) -> np.ndarray:
-    """Numbers of the rows for which all conditions hold, ascending."""
+    """Ascending numbers of the rows that meet all conditions."""
     names = list(dict.fromkeys(condition.field.name for condition in conditions))
-    # The version is the shortest column and tells how many rows there are.
+    # The small column "version" gives the number of rows if there are no conditions.
     columns = rows.columns([*names, "version"])
     chosen = np.ones(len(columns["version"]), dtype=bool)
     for condition in conditions:
@@ -139,11 +140,9 @@ def selected(rows: Table, conditions: tuple[Condition, ...]) -> np.ndarray:
 
 
 def ordered(rows: Table, chosen: np.ndarray, name: str, descending: bool = False) -> np.ndarray:
-    """The same row numbers sorted by a field; equal ones keep their order, unknown numbers come
-    last either way.
-    """
+    """Row numbers ``chosen`` sorted by a field; a stable sort with unknown numbers (NaN) last."""
     field = sortable(name)
-    # Ids sort as what they are made of, which is quicker than a million texts.
+    # Sorting ids by the numbers in them is faster than sorting a million texts.
     names = ["source", "round", "index"] if field.name == "id" else [field.name]
     keys = [_ranks(values[chosen]) for values in rows.columns(names).values()]
     known = np.ones(len(chosen), dtype=bool)
@@ -154,7 +153,7 @@ def ordered(rows: Table, chosen: np.ndarray, name: str, descending: bool = False
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """Numbers as they are; texts as their place among the distinct ones."""
+    """Sort keys as floats: numbers unchanged, texts as their rank among the distinct ones."""
     if values.dtype != object:
         return values.astype(np.float64)
     distinct = sorted(set(values.tolist()))
@@ -163,7 +162,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def take_in_order(rows: Table, names: list[str], wanted: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns of some rows, in the order of ``wanted``."""
+    """Columns of the rows ``wanted``, in that order; ``Table.take`` needs ascending numbers."""
     order = np.argsort(wanted, kind="stable")
     columns = rows.take(names, wanted[order])
     back = np.empty(len(wanted), dtype=np.int64)

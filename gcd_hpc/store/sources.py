@@ -11,16 +11,9 @@ import numpy as np
 
 from gcd_hpc.config.campaign import BoundaryConfig, RelaxationConfig
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.checksums import (
-    Columns,
-    check_seal,
-)
+from gcd_hpc.store.checksums import Columns, check_seal
 from gcd_hpc.store.crystal import boundary_of, neighbor_distance, unit_crystal
-from gcd_hpc.store.hdf5 import (
-    OF_THE_FILE,
-    checked_name,
-    reading,
-)
+from gcd_hpc.store.hdf5 import OF_THE_FILE, checked_name, reading
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_origin
 from gcd_hpc.store.potentials import references

@@ -1,6 +1,4 @@
-"""Whether one file of candidates can be trusted: its structure, its checksums, and whether its
-numbers follow from one another.
-"""
+"""Verification of one file of candidates: its layout, its checksums and its physics."""
 
 import json
 from collections.abc import Callable
@@ -11,17 +9,9 @@ import numpy as np
 
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.blocks import Blocks
-from gcd_hpc.store.checksums import (
-    ROW_CHECKSUM,
-    Columns,
-)
+from gcd_hpc.store.checksums import ROW_CHECKSUM, Columns
 from gcd_hpc.store.findings import Report
-from gcd_hpc.store.hdf5 import (
-    START,
-    attributes_of,
-    has_type,
-    reading,
-)
+from gcd_hpc.store.hdf5 import START, attributes_of, has_type, reading
 from gcd_hpc.store.physics import Physics
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import DTYPES, FIELDS, Field, candidate_id
@@ -30,10 +20,10 @@ from gcd_hpc.store.schema import DTYPES, FIELDS, Field, candidate_id
 def verify_file(
     path: Path, report: Report, advance: Callable[[int], None] = lambda num_bytes: None
 ) -> None:
-    """Look at everything in one file; what is wrong goes into the report.
+    """Run all checks of a single file and add the findings to the report.
 
     Args:
-        advance: told the bytes of the file that were gone through.
+        advance: called with the number of bytes verified since the last call.
     """
     size = path.stat().st_size if path.is_file() else 0
     report.looked_at("structure")
@@ -50,7 +40,7 @@ def verify_file(
 
 
 def fields_of(version: int) -> list[Field]:
-    """Datasets of a file of a schema version."""
+    """Fields that a file of a schema version holds as datasets."""
     return [field for field in (*FIELDS, START, ROW_CHECKSUM) if field.since <= version]
 
 
@@ -61,9 +51,9 @@ def _verify_attributes(path: Path, file: h5py.File, report: Report) -> None:
             continue
         attributes = file[field.path].attrs
         expected = attributes_of(field, version)
-        # Sentences are improved from one release to the next.
+        # The wording of a meaning may differ between releases.
         expected.pop("meaning", None)
-        # A unit that says something else misleads under any name.
+        # A wrong unit misleads under the old name ("unit") as under the new one ("units").
         stray = {name: field.unit for name in ("unit", "units") if name in attributes}
         for name, value in (expected | stray).items():
             got = attributes.get(name)
@@ -74,7 +64,7 @@ def _verify_attributes(path: Path, file: h5py.File, report: Report) -> None:
 
 
 def _verify_structure(path: Path, file: h5py.File, report: Report) -> bool:
-    """Whether the rows can be read at all."""
+    """Check types and shapes of all datasets; True if the rows can be read."""
 
     def wrong(expected: object, got: object, name: str) -> None:
         report.found("structure", expected, got, file=path, field=name)
@@ -134,7 +124,7 @@ def _verify_places(
 def _verify_rows(
     path: Path, file: h5py.File, report: Report, size: int, advance: Callable[[int], None]
 ) -> int:
-    """Checksums and the candidates; returns the bytes that it has told of."""
+    """Check checksums, ids and physics of all rows; return the bytes passed to ``advance``."""
     blocks, physics = Blocks(file), Physics(path, file, report, depth_beside(path))
     num_rows, told = max(1, len(file["structures/id"])), 0
     known: set[str] = set()
@@ -180,8 +170,10 @@ def _verify_ids(path: Path, columns: Columns, known: set[str], report: Report) -
 
 
 def depth_beside(path: Path) -> dict[str, float]:
-    """Reach of the potentials, Å, by their sha256, that the run directory around a file remembers:
-    files before version 3 lack it.
+    """Cutoffs of the potentials by their sha256, Å, from bulk.json of the surrounding run.
+
+    Files before version 3 do not hold ``surface_depth_a``, which equals this cutoff. Empty if there
+    is no run directory or its bulk.json cannot be read.
     """
     run = RunDirectory.around(path)
     try:

@@ -19,9 +19,7 @@ from gcd_hpc.browse.page.snapshot import Snapshot
 from gcd_hpc.browse.page.structure import energy_range, structure_record
 from gcd_hpc.browse.status import StatusReader
 from gcd_hpc.errors import GcdError, StoreError, printable
-from gcd_hpc.store.checksums import (
-    Columns,
-)
+from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.export import Format, element_of
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.provenance import campaign_of

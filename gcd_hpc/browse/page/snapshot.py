@@ -8,15 +8,8 @@ from typing import TypeVar
 import numpy as np
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.checksums import (
-    Columns,
-)
-from gcd_hpc.store.physics import (
-    RELAXED_FIELDS,
-    is_relaxed,
-    lowest_rows_of_each,
-    physical_rows,
-)
+from gcd_hpc.store.checksums import Columns
+from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed, lowest_rows_of_each, physical_rows
 from gcd_hpc.store.rows import Rows, read_numbered
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.store.selection import ordered, parse_selection, selected
