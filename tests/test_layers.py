@@ -61,7 +61,7 @@ WITHOUT_TORCH = (
     "browse",
     "cli",
 )
-MAX_FILE_LINES, MAX_FUNCTION_LINES = 460, 55
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 50
 
 
 def module_name(path: Path) -> str:

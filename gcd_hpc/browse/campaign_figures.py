@@ -135,21 +135,7 @@ def progress(run: Path, selection: str = "") -> Figure:
         (left, found.relaxations, found.num_relaxations),
         (right, found.core_h * per_hour, found.total_core_h * per_hour),
     ):
-        for n_fraction in shown:
-            mine = found.n_fraction == n_fraction
-            _draw_best(
-                axes,
-                spent[mine],
-                found.energy[mine],
-                found.round[mine],
-                total,
-                colours[n_fraction],
-            )
-        _mark_rounds(axes, spent, found.round, total)
-        axes.set_xlim(0, total or 1.0)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
-        axes.set_axisbelow(True)
+        _draw_panel(axes, found, spent, total, colours)
     left.set_xlabel("relaxations")
     left.xaxis.set_major_formatter("{x:,.0f}")
     left.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
@@ -172,6 +158,20 @@ def progress(run: Path, selection: str = "") -> Figure:
         )
     _explain_marks(figure, found)
     return figure
+
+
+def _draw_panel(
+    axes: Axes, found: Finds, spent: np.ndarray, total: float, colours: dict[float, np.ndarray]
+) -> None:
+    """The lines of all [n] that have a colour, against what was spent of a total."""
+    for n_fraction, colour in colours.items():
+        mine = found.n_fraction == n_fraction
+        _draw_best(axes, spent[mine], found.energy[mine], found.round[mine], total, colour)
+    _mark_rounds(axes, spent, found.round, total)
+    axes.set_xlim(0, total or 1.0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
+    axes.set_axisbelow(True)
 
 
 def _draw_best(

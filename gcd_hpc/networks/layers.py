@@ -1,10 +1,10 @@
 """Layers of the U-Net: convolutions with periodic axes, residual blocks with FiLM, folding."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
 Periodic = tuple[bool, bool, bool]
@@ -43,8 +43,8 @@ class _Wrap(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, periodic: Periodic) -> Tensor:
-        ctx.periodic = periodic  # type: ignore[attr-defined]
+    def forward(ctx: Any, x: Tensor, periodic: Periodic) -> Tensor:
+        ctx.periodic = periodic
         for axis, flag in enumerate(periodic, start=2):
             if flag:
                 x = torch.cat(
@@ -53,9 +53,9 @@ class _Wrap(torch.autograd.Function):
         return x
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         gradient = gradient.clone()
-        for axis, flag in reversed(list(enumerate(ctx.periodic, start=2))):  # type: ignore[attr-defined]
+        for axis, flag in reversed(list(enumerate(ctx.periodic, start=2))):
             if flag:
                 size = gradient.shape[axis] - 2
                 gradient.narrow(axis, size, 1).add_(gradient.narrow(axis, 0, 1))

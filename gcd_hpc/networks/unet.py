@@ -2,7 +2,6 @@
 
 import math
 from itertools import pairwise
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -102,12 +101,12 @@ class UNet(nn.Module):
         for level in range(self.num_levels):
             if level > 0:
                 y = self.shrink[level - 1](y)
-            for block in cast(nn.ModuleList, self.down[level]):
+            for block in self.down[level].children():
                 y = block(y, embedded)
                 skips.append(y)
         # Up: each block takes the skip of its mirror block.
         for level in reversed(range(self.num_levels)):
-            for block in cast(nn.ModuleList, self.up[level]):
+            for block in self.up[level].children():
                 y = block(torch.cat([y, skips.pop()], dim=1), embedded)
             if level > 0:
                 y = functional.interpolate(self.grow[level - 1](y), scale_factor=2, mode="nearest")

@@ -141,15 +141,15 @@ def _redirection(url: str) -> Iterator[str]:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    server: PageServer
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "gcd-hpc", ""
     timeout = 60
 
     def do_GET(self) -> None:
-        server = cast(PageServer, self.server)
         # A download is as large as what is selected: only a few are in memory at a time.
         is_large = urlsplit(self.path).path.endswith("/api/download")
-        with server.downloads if is_large else nullcontext():
+        with self.server.downloads if is_large else nullcontext():
             self._send(*self._answered())
 
     def _send(self, status: int, answer: Answer) -> None:
@@ -190,9 +190,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Nobody wants to see every request."""
 
     def _answered(self) -> tuple[HTTPStatus, Answer]:
-        server = cast(PageServer, self.server)
         if self.headers.get_all("Host") not in [
-            [f"{name}:{server.server_port}"] for name in (HOST, "localhost")
+            [f"{name}:{self.server.server_port}"] for name in (HOST, "localhost")
         ]:
             # A page elsewhere whose name was made to point to this machine.
             return _refusal(
@@ -201,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
             )
         address = urlsplit(self.path)
         token, _, route = address.path.removeprefix("/").partition("/")
-        if not secrets.compare_digest(token.encode("utf-8", "replace"), server.token.encode()):
+        if not secrets.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
             return _refusal(
                 HTTPStatus.FORBIDDEN,
                 "expected the whole address that gcd-hpc browse printed, got none or another token",
@@ -213,7 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
             for name, values in parse_qs(address.query, keep_blank_values=True).items()
         }
         try:
-            return HTTPStatus.OK, ROUTES[route](server.contents, query)
+            return HTTPStatus.OK, ROUTES[route](self.server.contents, query)
         except GcdError as error:
             return _refusal(HTTPStatus.BAD_REQUEST, str(error))
 
