@@ -1,6 +1,4 @@
-"""In-painting in terms of atoms: what is known beforehand, and the slab that follows from a
-generated array.
-"""
+"""In-painting of a slab: known voxels before generation, atoms of the slab after it."""
 
 from dataclasses import dataclass
 
@@ -18,11 +16,11 @@ from gcd_hpc.voxels.grid import Grid
 Array = NDArray[np.float64]
 
 SAME_ATOM = 0.3
-"""Decoded atoms this close to an exact one, in nearest-neighbour distances, are that atom."""
+"""Decoded atoms this close to an exact one, in nearest-neighbour distances, repeat it."""
 
 
 def known_mask(shape: tuple[int, int, int], known: int) -> torch.Tensor:
-    """True where perfect grain is given: the outermost ``known`` voxel layers. (X, Y, Z)"""
+    """Mask (X, Y, Z) of the known voxels: the outermost ``known`` layers at both ends of z."""
     mask = torch.zeros(shape, dtype=torch.bool)
     mask[:, :, :known] = True
     mask[:, :, -known:] = True
@@ -31,12 +29,12 @@ def known_mask(shape: tuple[int, int, int], known: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Canvas:
-    """One candidate before generation: the two grains at a registry, on a grid moved by a sub-voxel
-    shift.
+    """One candidate before generation: two grains at a registry, on a grid with a sub-voxel shift.
 
     Args:
+        known: number of known voxel layers at each end.
         registry: (dx, dy, dz) of the upper grain, Å.
-        shift: displacement of all atoms relative to the grid, Å; the model learned all of them.
+        shift: displacement (3,) of all atoms relative to the grid, Å; training covers all shifts.
     """
 
     frame: Frame
@@ -46,9 +44,7 @@ class Canvas:
     shift: Array
 
     def perfect(self) -> torch.Tensor:
-        """Voxels of the two joined perfect grains (X, Y, Z); only the known layers carry over into
-        generation.
-        """
+        """Voxels (X, Y, Z) of the joined perfect grains; generation uses the known layers only."""
         return encode(
             torch.from_numpy(self.frame.join(self.registry).positions + self.shift), self.grid
         )
@@ -59,8 +55,9 @@ class Canvas:
         return self.frame.bicrystal.lower, self.frame.bicrystal.upper
 
     def seams(self) -> tuple[float, float]:
-        """Heights between which atoms are taken from the decoder: midway between planes, one voxel
-        inside the known layers.
+        """Heights between which the decoder's atoms are used, Å.
+
+        They lie midway between lattice planes, one voxel inside the known layers.
         """
         spacing = self.grid.spacing[2]
         lower, upper = self.frame.bottom, self.frame.upper_plane + self.registry[2]
@@ -73,20 +70,20 @@ class Canvas:
         )
 
     def assemble(self, decoded: Array) -> Array:
-        """Exact grains outside the seams, decoded atoms between them. (N, 3) Å
+        """Slab (N, 3) Å: exact grains outside the seams, decoded atoms between them.
 
         Args:
-            decoded: positions that the decoder read off the whole array, in the grid's own frame
-                (n, 3) Å.
+            decoded: (n, 3) Å, decoded from the whole array, in the frame of the grid.
         """
         low, high = self.seams()
         exact = np.concatenate([self.frame.lower(low), self.frame.upper(self.registry, high)])
         box = np.array([*self.frame.bicrystal.lengths, 10 * self.frame.height])
         middle = decoded - self.shift
-        # A decoded atom of a plane beside the seam may lie a little on its other side.
+        # Atoms of a plane beside a seam may be decoded slightly beyond it: take half a plane more.
         below, above = (grain.plane_spacing / 2 for grain in self.grains)
         middle = middle[(middle[:, 2] > low - below) & (middle[:, 2] < high + above)]
         middle = wrap(middle, box[:2])
+        # Drop decoded atoms that repeat an exact one; z is lifted so that the tree's box holds it.
         lifted = np.array([0.0, 0.0, self.frame.height])
         if len(middle):
             distance, _ = cKDTree(wrap(exact + lifted, box), boxsize=box).query(

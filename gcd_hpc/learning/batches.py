@@ -1,5 +1,7 @@
-"""Training samples: which structure, seen how. Sample ``slot`` of step ``step`` is the same on any
-number of processes.
+"""Training samples, drawn and augmented from relaxed structures.
+
+Sample ``slot`` of step ``step`` has a random stream of its own, so it is the same on any number of
+processes.
 """
 
 import hashlib
@@ -21,15 +23,16 @@ from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
 
 NUM_CONDITIONS = 3
-"""Numbers that ConditionScale makes of (E_gb, [n])."""
+"""Length of the condition vector that ConditionScale makes of (E_gb, [n])."""
 FIT, VALIDATE = 0, 1
-"""What a batch is for; the streams of the two never meet."""
+"""Purpose of a batch; the random streams of the two are distinct."""
 
 
 @dataclass(frozen=True)
 class ConditionScale:
-    """How (E_gb, [n]) enter the network: a standardised energy, and the fraction as a point on a
-    circle, for [n] = 1 is [n] = 0.
+    """Scaling of (E_gb, [n]) for the network.
+
+    The energy is standardised. [n] becomes a point on a circle, because [n] = 1 equals [n] = 0.
     """
 
     mean_j_m2: float
@@ -49,7 +52,7 @@ class ConditionScale:
 
 @dataclass(frozen=True)
 class Batch:
-    """Voxels divided by the scale, and what the loss needs beside them."""
+    """Scaled voxel arrays with noise, times and conditions."""
 
     clean: Tensor  # (B, 1, X, Y, Z)
     noise: Tensor  # (B, 1, X, Y, Z)
@@ -71,9 +74,9 @@ class TrainingBatches:
 
     @cached_property
     def by_n(self) -> list[tuple[list[Candidate], NDArray[np.float64]]]:
-        """The structures of each [n] with their weights.
+        """Structures of each [n] with their sampling weights.
 
-        Every [n] is drawn as often: deep minima leave few structures near them.
+        Every [n] is drawn equally often, because deep minima have few structures near them.
         """
         groups: dict[int, list[Candidate]] = {}
         for structure in self.structures:
@@ -90,7 +93,7 @@ class TrainingBatches:
         ]
 
     def batch(self, purpose: int, step: int, slots: range, batch_size: int) -> Batch:
-        """Samples ``slots`` of one step; noise levels are stratified over the whole batch."""
+        """Samples ``slots`` of one step; training times are stratified over the whole batch."""
         samples = [
             self._sample(
                 generator(self.setting.config.seed, TRAINING, self.version, purpose, step, slot)
@@ -98,7 +101,7 @@ class TrainingBatches:
             for slot in slots
         ]
         clean, noise, offsets, conditions, shown = zip(*samples, strict=True)
-        # Rounding can make 1 of what is below 1 in exact numbers: draw_times is defined there too.
+        # Float32 rounding can give exactly 1, where draw_times is defined too.
         uniform = (torch.tensor(slots) + torch.tensor(offsets, dtype=torch.float32)) / batch_size
         time = Schedule(self.setting.config.diffusion.schedule).draw_times(uniform)
         return Batch(
@@ -127,8 +130,9 @@ class TrainingBatches:
         )
 
     def _augmented(self, structure: Candidate, rng: np.random.Generator) -> NDArray[np.float64]:
-        """The structure seen from elsewhere: a symmetry operation, any in-plane shift, a sub-voxel
-        shift along z.
+        """Augmented positions (N, 3) Å: a symmetry operation and a shift.
+
+        The shift is random in the plane and within one voxel along z.
         """
         positions = structure.positions
         if self.setting.config.training.symmetry:
@@ -142,11 +146,10 @@ class TrainingBatches:
 def hold_out(
     structures: Sequence[Candidate], share: float
 ) -> tuple[list[Candidate], list[Candidate]]:
-    """(held out, learnt from): a structure is held out by the hash of its id, so in the training
-    set of every model alike.
+    """Split the structures into (held out, learned from) by the hash of their ids.
 
-    Never the lowest of its [n]: that one must be learnt. If the hash leaves none, the structure
-    nearest to being held out is.
+    A structure is thus held out of the training sets of all models alike. The lowest of each [n] is
+    never held out. If the hash selects none, the structure with the smallest hash is held out.
     """
     if not share:
         return [], list(structures)
@@ -163,21 +166,22 @@ def hold_out(
 
 
 def position(candidate_id: str) -> float:
-    """A number in [0, 1) that belongs to a candidate's id, evenly spread over all ids."""
+    """Hash of a candidate's id to [0, 1), uniform over all ids."""
     return int.from_bytes(hashlib.sha256(candidate_id.encode()).digest()[:6], "big") / 2**48
 
 
 def low_energy_weights(
     energies_j_m2: NDArray[np.float64], preference_j_m2: float
 ) -> NDArray[np.float64]:
-    """How often each structure of one [n] is drawn: exp(-E / preference), normalised."""
+    """Sampling weights (M,) of the structures of one [n]: exp(-E / preference), normalised."""
     weights = np.exp((energies_j_m2.min() - energies_j_m2) / preference_j_m2)
     return np.asarray(weights / weights.sum())
 
 
 def fits(structure: Candidate, frame: Frame, grid: Grid) -> bool:
-    """Whether the slab, its lowest plane at the frame's bottom, keeps an empty voxel at both ends
-    under any sub-voxel shift.
+    """Whether a slab at the frame's bottom fits the grid under any sub-voxel shift.
+
+    One voxel layer stays empty at both ends.
     """
     spacing = grid.spacing[2]
     return bool(

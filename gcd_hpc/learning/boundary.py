@@ -1,6 +1,4 @@
-"""What every stage starts from: the run's config and the objects that follow from it and the
-measured bulk crystal.
-"""
+"""The system that every stage works on: config, potential, bulk crystal and slabs."""
 
 import functools
 import sys
@@ -32,11 +30,11 @@ class BoundarySystem:
     bicrystal: Bicrystal
     frame: Frame
     warnings: tuple[str, ...] = ()
-    """What is allowed but hardly meant, such as voxels that are too coarse."""
+    """Allowed but probably unintended settings, such as voxels that are too coarse."""
 
     @property
     def grid(self) -> Grid:
-        """The voxels of the frame's box: periodic in the plane, open along z."""
+        """Voxel grid of the frame's box: periodic in the plane, open along z."""
         return Grid(self.config.voxels.shape, (*self.bicrystal.lengths, self.frame.height))
 
     @classmethod
@@ -46,8 +44,9 @@ class BoundarySystem:
         """Find the potential, measure the bulk crystal and lay out the slabs.
 
         Args:
-            folder: where the potential file is looked for first.
-            run: that keeps what is measured; without one it is measured anew.
+            folder: first folder searched for the potential file.
+            run: run directory that caches the measurements; without it everything is measured
+                again.
 
         Raises:
             GcdError: if potential, orientations, slab heights or voxels do not fit together.
@@ -68,7 +67,7 @@ class BoundarySystem:
     ) -> "BoundarySystem":
         """Lay out the slabs for a bulk crystal that was measured before; same errors.
 
-        A grain that is strained to fit is measured here if the run does not know it.
+        The response of a strained grain is measured here if the run has no record of it.
         """
         layout = lay_out(config, config.boundary.a0 or bulk.a0, config.name, bulk.cutoff)
         bicrystal, frame = layout.bicrystal, layout.frame
@@ -82,14 +81,14 @@ class BoundarySystem:
 
 
 def prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> BoundarySystem:
-    """Everything that can go wrong before the first task does so here; the run directory then
-    stands on its own: it holds copies of the potential's files and the measured bulk crystal.
+    """Prepare a run directory so that it is self-contained, before the first task.
 
-    Warns of what is allowed but hardly meant.
+    It gets copies of the potential's files and the measured bulk crystal. Settings that are
+    probably unintended are reported as warnings on stderr.
 
     Raises:
-        GcdError: as ``BoundarySystem.build``, if the potential is not the one that the run's
-            structures were relaxed with, or if what a session before left was edited or damaged.
+        GcdError: as ``BoundarySystem.build``, if the potential is not the one of the run's relaxed
+            structures, or if files of an earlier session were edited or damaged.
     """
     potential = find_potential(config.potential, config.boundary.element, folder)
     has_structures = _check_unchanged(run_dir, potential)
@@ -103,9 +102,9 @@ def prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> BoundarySyst
 
 
 def _check_unchanged(run_dir: Path, potential: Potential) -> bool:
-    """Whether the run holds structures; another potential than theirs is refused."""
+    """Whether the run holds structures; a potential other than theirs is refused."""
     parts = RunDirectory(run_dir).all_relaxed_parts()
-    # All structures have the same, so that one file that can be read is enough.
+    # All structures share one potential, so one readable file is enough.
     known = next((one.potential_sha256 for part in parts for one in references([part])), None)
     if known is None or known == potential.sha256:
         return known is not None
@@ -117,7 +116,7 @@ def _check_unchanged(run_dir: Path, potential: Potential) -> bool:
 
 
 def _copy(file: Path, copy: Path, may_differ: bool) -> None:
-    """Copy a file of the potential unless it is there; one that was cut short is replaced."""
+    """Copy a potential file unless it is there; a truncated copy is replaced."""
     content = file.read_bytes()
     there = copy.read_bytes() if copy.exists() else b""
     if there == content:
@@ -133,11 +132,11 @@ def _copy(file: Path, copy: Path, may_differ: bool) -> None:
 
 @functools.cache
 def load_boundary_system(run_dir: str) -> BoundarySystem:
-    """The system of a prepared run directory; kept, because a worker needs it once a task.
+    """System of a prepared run directory, cached because a worker needs it for every task.
 
     Raises:
-        GcdError: if the copies of the potential or the bulk crystal are not those that ``prepare``
-            left.
+        GcdError: if the copies of the potential or the bulk crystal differ from those of
+            ``prepare``.
     """
     run = RunDirectory(run_dir)
     config = load_campaign(run.config)

@@ -1,4 +1,4 @@
-"""New candidates: what is known of a structure before it is relaxed."""
+"""New candidates: the rows of structures before relaxation."""
 
 from dataclasses import replace
 
@@ -13,10 +13,10 @@ from gcd_hpc.structures.energetics import closest_pair, n_fraction, n_index
 def new_candidate(
     system: BoundarySystem, source: Source, index: int, round: int = 0, version: int = 0
 ) -> Candidate:
-    """Candidate ``index`` of its source and round, which has no structure yet.
+    """Candidate ``index`` of its source and round, without a structure.
 
     Args:
-        version: model whose weights make the structure; 0 without one.
+        version: model whose weights make the structure; 0 without a model.
     """
     return Candidate(
         id=candidate_id(source, round, index),
@@ -47,7 +47,7 @@ def with_structure(
     Args:
         positions: (N, 3) Å.
         registry: (dx, dy, dz) of the upper grain, Å.
-        seconds: time that it took to make the structure.
+        seconds: time spent on making the structure.
     """
     return replace(
         candidate,

@@ -1,6 +1,4 @@
-"""Training of the learned decoder on noisy, shifted copies of the structures that the diffusion
-model learns from.
-"""
+"""Training of the learned decoder on noisy, shifted copies of the training structures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,11 +15,11 @@ from gcd_hpc.voxels.encoder import CORNERS, occupancies
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.learned import LearnedDecoder
 
-_MARGIN = 2  # voxels: two layers of 3x3x3 filters see that far
-_WHOLE = 12  # voxels: shorter axes are not cropped
-_COUNTED = 512  # voxels of a crop that enter the loss, about
-# crops without noise: clean input must come back to a fiftieth of a voxel, and noise alone blurs
-# that
+_MARGIN = 2  # voxels: reach of two layers of 3x3x3 filters
+_WHOLE = 12  # voxels: axes up to this length are not cropped
+_COUNTED = 512  # approximate number of voxels of a crop in the loss
+# Share of crops without noise: training on noisy crops alone blurs clean input, which must be
+# decoded to a fiftieth of a voxel.
 _CLEAN_SHARE = 0.35
 _WEIGHT_DECAY = 2e-5
 
@@ -44,11 +42,15 @@ def train_decoder(
     generator: np.random.Generator,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> LearnedDecoder:
-    """A decoder for structures (each N positions, Å) on this grid; the same for the same state of
-    the generator.
+    """Train a decoder for structures on this grid, reproducibly for a given generator state.
 
     Args:
+        structures: positions (N, 3) Å of each.
         report: called with (step, loss) after each step.
+
+    Raises:
+        StructureError: if there are no structures.
+        TrainingError: if a loss or a gradient is not finite.
 
     Source: Lei et al. (2024), eq. 3-6.
     """
@@ -78,11 +80,11 @@ def train_decoder(
 
 
 def decoder_loss(decoder: LearnedDecoder, batch: Batch, threshold: float) -> Tensor:
-    """Sum of the denoising, the classification and the coordinate loss.
+    """Sum of the denoising, classification and coordinate losses, a scalar.
 
-    The two squared norms are both counted per occupied voxel, so that a wrong voxel and a wrong
-    coordinate weigh the same; the cross entropy is a mean over voxels. Coordinates count where a
-    voxel is occupied and marked so (the text of eq. 5).
+    Both squared norms are divided by the number of occupied voxels, so that voxel and coordinate
+    errors have equal weight; the cross entropy is a mean over voxels. Coordinates count where a
+    voxel is occupied and classified as such (text of eq. 5).
     """
     denoised = decoder.denoise(batch.noisy, batch.periodic)
     clean = batch.clean[batch.counted]  # (K,)
@@ -100,8 +102,9 @@ def decoder_loss(decoder: LearnedDecoder, batch: Batch, threshold: float) -> Ten
 
 
 def encode_with_owners(positions: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """Voxels (X, Y, Z) and, for each, the offset (X, Y, Z, 3), in voxels, from its centre to the
-    atom with the largest share in it.
+    """Voxels (X, Y, Z), and offsets (X, Y, Z, 3) from each centre to its owner, in voxels.
+
+    The owner of a voxel is the atom with the largest share in it.
     """
     voxels, weights = occupancies(positions, grid)  # (N, 8)
     flat, shares = voxels.flatten(), weights.flatten()
@@ -110,8 +113,8 @@ def encode_with_owners(positions: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
         0, flat, shares, "amax"
     )
     owns = shares == largest[flat]
-    # The mean over an atom's corners is its place in the block of eight: (N, 3), then as seen from
-    # each corner.
+    # The weighted mean over an atom's corners is its position in the block of eight (N, 3); the
+    # offsets are counted from each corner.
     inner = (weights[..., None] * CORNERS).sum(dim=1)
     towards = (inner[:, None] - CORNERS).reshape(-1, 3)
     offsets = torch.zeros(grid.num_voxels, 3, dtype=torch.float64)
@@ -125,7 +128,7 @@ def _draw(
     config: DecoderConfig,
     generator: np.random.Generator,
 ) -> Batch:
-    """Random structures, each shifted within a voxel, cropped and made noisy."""
+    """Batch of random structures, each shifted within a voxel, cropped and made noisy."""
     edges = _crop_edges(grid)
     clean, offsets = [], []
     for index in generator.integers(len(structures), size=config.batch_size):
@@ -135,6 +138,7 @@ def _draw(
         crop = tuple(slice(first, first + edge) for first, edge in zip(start, edges, strict=True))
         clean.append(array[crop])
         offsets.append(towards[crop])
+    # Gaussian noise of random strength for each crop; none for some.
     stacked = torch.stack(clean)
     each = (config.batch_size, 1, 1, 1)
     sigma = (
@@ -143,6 +147,7 @@ def _draw(
         * (generator.random(each) >= _CLEAN_SHARE)
     )
     noise = torch.from_numpy(sigma * generator.standard_normal(tuple(stacked.shape))).float()
+    # Voxels near the faces of a crop lack neighbours and do not count.
     counted = torch.ones_like(stacked, dtype=torch.bool)
     for axis, cropped in enumerate(np.less(edges, grid.shape)):
         if cropped:
@@ -156,9 +161,7 @@ def _draw(
 
 
 def _crop_edges(grid: Grid) -> tuple[int, int, int]:
-    """Edges of a crop, in voxels: short axes whole, the others such that about the wanted number of
-    voxels counts.
-    """
+    """Edges of a crop, in voxels: short axes whole, others so that about _COUNTED voxels count."""
     whole = [n for n in grid.shape if n <= _WHOLE]
     num_cropped = 3 - len(whole)
     counted = round((_COUNTED / int(np.prod(whole))) ** (1 / num_cropped)) if num_cropped else 0

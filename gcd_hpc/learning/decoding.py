@@ -1,6 +1,4 @@
-"""Which decoder a campaign uses: exact moments, or the paper's learned one, trained beside the
-first model.
-"""
+"""The decoder of a campaign: first moments, or a learned one trained with the first model."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +23,7 @@ Decoder = Callable[[torch.Tensor], NDArray[np.float64]]
 def prepare_decoder(
     run_dir: Path, setting: BoundarySystem, structures: Sequence[Candidate]
 ) -> None:
-    """Train the learned decoder if the campaign uses it and has none yet."""
+    """Train the learned decoder if the campaign uses it and the run has none yet."""
     config = setting.config.decoder
     if config.kind == "learned" and not RunDirectory(run_dir).decoder_file.exists():
         grid = setting.grid
@@ -35,7 +33,7 @@ def prepare_decoder(
 
 
 def load_decoder(run_dir: Path, setting: BoundarySystem) -> Decoder:
-    """The campaign's decoder as a function of one voxel array.
+    """Decoder of a campaign, a function of one voxel array.
 
     Raises:
         CheckpointError: if the learned decoder is missing or damaged.

@@ -8,13 +8,13 @@ from gcd_hpc.structures.energetics import lowest_of_each
 
 
 def lowest_energies(n_indices: ArrayLike, energies_j_m2: ArrayLike) -> dict[int, float]:
-    """Lowest boundary energy by n_index, ascending, J/m^2."""
+    """Lowest boundary energy of each n_index, ascending, J/m^2."""
     different, lowest, _ = lowest_of_each(n_indices, energies_j_m2)
     return dict(zip(different.tolist(), lowest.tolist(), strict=True))
 
 
 def lowest_nearby(lowest: Mapping[int, float], n_index: int, atoms_per_plane: int) -> float:
-    """Lowest energy of the known [n] nearest to ``n_index``."""
+    """Lowest energy of the known [n] nearest to ``n_index``, J/m^2."""
 
     def apart(known: int) -> float:
         return fraction_distance(known / atoms_per_plane, n_index / atoms_per_plane)
@@ -23,6 +23,6 @@ def lowest_nearby(lowest: Mapping[int, float], n_index: int, atoms_per_plane: in
 
 
 def fraction_distance(first: float, second: float) -> float:
-    """Distance of two [n] on the circle on which 1 is 0."""
+    """Periodic distance of two [n], at most 1/2."""
     apart = abs(first - second)
     return min(apart, 1 - apart)

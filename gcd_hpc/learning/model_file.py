@@ -1,4 +1,4 @@
-"""What a boundary model's file says beside its weights."""
+"""The file of a boundary model: its weights, and a card with input units and training data."""
 
 import math
 from collections.abc import Mapping
@@ -15,20 +15,20 @@ from gcd_hpc.networks.checkpoint import load, save
 
 @dataclass(frozen=True)
 class ModelCard:
-    """The units of a model's inputs, and how it was trained."""
+    """Input units of a model, and how it was trained."""
 
     version: int
     scale: float
-    """Standard deviation of the voxel values that it learned from."""
+    """Standard deviation of the voxel values in training."""
     condition_scale: ConditionScale
     validation_loss: float
-    """Hold-out loss at the end of its training."""
+    """Hold-out loss at the end of training."""
     num_parts: int
-    """Parts of a batch whose gradients its training summed."""
+    """Number of batch parts whose gradients were summed in training."""
     network: dict[str, Any]
-    """Section ``network`` of its campaign."""
+    """Section ``network`` of the campaign."""
     sha256: str = ""
-    """Content of the file."""
+    """SHA-256 of the file's content."""
 
 
 def save_model(
@@ -40,7 +40,7 @@ def save_model(
     """Write a model file.
 
     Args:
-        entries: texts beside the card that are no part of the model's identity.
+        entries: texts beside the card that do not enter the model's hash.
 
     Raises:
         RunDirectoryError: if it cannot be written.
@@ -51,7 +51,7 @@ def save_model(
 
 
 def load_model(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
-    """The weights and the card of a model file.
+    """Weights and card of a model file.
 
     Raises:
         CheckpointError: if it is missing, damaged, not finite or no boundary model.

@@ -8,19 +8,19 @@ from gcd_hpc.learning.boundary import BoundarySystem
 
 
 def relax(atoms: Atoms, system: BoundarySystem) -> Relaxed:
-    """Relax a slab of a boundary as the boundary's campaign does, in a LAMMPS process of its own.
+    """Relax a slab of a boundary as its campaign does, in a separate LAMMPS process.
 
     Args:
-        atoms: any slab of this boundary, positions in Å; it is not changed.
+        atoms: any slab of this boundary, positions in Å; not changed.
         system: boundary, potential and tolerances.
 
     Returns:
         Positions (N, 3) in Å, energies of the atoms (N,) in eV, E_gb in J/m^2, [n], excess volume
-        in Å, and how the minimiser ended.
+            in Å, and the minimiser's stopping criterion.
 
     Raises:
-        SimulationError: if the structure cannot be relaxed, or if what comes out cannot be a
-            boundary of this crystal, with the reason.
+        SimulationError: if the structure cannot be relaxed, or if the result cannot be a boundary
+            of this crystal.
     """
     config = system.config.relaxation
     with LammpsChild(system.potential, config.timeout_s) as child:

@@ -1,7 +1,7 @@
-"""New candidates of a trained model: ``Sampler.load("runs/w_sigma5").sample(range(4))``.
+"""Sampling from a trained model: ``Sampler.load("runs/w_sigma5").sample(range(4))``.
 
-Candidate i of a round draws from its own random stream and shares its batch with the same
-neighbours, so it is the same to the last bit in every call.
+Candidate i of a round has its own random stream and always shares its batch with the same
+neighbours, so every call gives the same bits.
 """
 
 import time
@@ -39,14 +39,14 @@ from gcd_hpc.store.schema import Candidate
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network with its card."""
+    """A trained network and its card."""
 
     network: UNet
     card: ModelCard
 
     @classmethod
     def load(cls, path: Path, system: BoundarySystem, device: torch.device) -> "Model":
-        """The model of a file.
+        """Load a model from its file.
 
         Raises:
             CheckpointError: if the file is missing or damaged, of another network, or not finite.
@@ -59,20 +59,20 @@ class Model:
 
 @dataclass(frozen=True)
 class Draft:
-    """One candidate before generation: its canvas, its noise and its target."""
+    """Input of the generation of one candidate: canvas, noise and targets."""
 
     index: int
     canvas: Canvas
     noise: NDArray[np.float32]
     energy_j_m2: float
-    """Target of the boundary energy; NaN without conditions."""
+    """Target boundary energy; NaN without conditions."""
     fraction: float
-    """Target of [n]; NaN without conditions."""
+    """Target [n]; NaN without conditions."""
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """A model, the round that it samples for, and the training set of this round.
+    """A model, the round to sample, and the training set of this round.
 
     The round is the key of the random streams; the weights may be those of an earlier model.
     """
@@ -92,12 +92,12 @@ class Sampler:
         round: int | None = None,
         device: str | torch.device | None = None,
     ) -> "Sampler":
-        """The sampler of a round of a run, with the weights of the model in use then.
+        """Sampler of a round of a run, with the weights of the model in use in that round.
 
         Args:
             run: run directory.
-            round: the newest one with a model in use when not given.
-            device: a GPU if there is one when not given.
+            round: by default the newest one with a model in use.
+            device: by default a GPU if there is one.
 
         Raises:
             GcdError: if there is no such model, or if its file is damaged.
@@ -119,8 +119,8 @@ class Sampler:
     def sample(self, indices: Iterable[int]) -> list[Candidate]:
         """Candidates of these indices, decoded and checked but not relaxed.
 
-        Their status is "sampled", or "invalid" with the reason. Whole batches are made, also for a
-        part of one: the last bits depend on a batch's size.
+        Their status is "sampled", or "invalid" with the reason. Whole batches are always computed,
+        because the last bits depend on the size of a batch.
         """
         wanted = list(indices)
         made: dict[int, Candidate] = {}
@@ -129,7 +129,7 @@ class Sampler:
         return [made[index] for index in wanted]
 
     def batch_of(self, index: int) -> range:
-        """Indices that share a batch with this one: a chunk of the campaign in whole batches."""
+        """Indices of the batch that contains this one; batches divide the campaign's chunks."""
         sampling = self.system.config.sampling
         chunk = index // sampling.chunk_size * sampling.chunk_size
         start = index - (index - chunk) % sampling.batch_size
@@ -141,8 +141,9 @@ class Sampler:
         return lowest_energies(self.known["n_index"], self.known["gb_energy_j_m2"])
 
     def target(self, index: int) -> tuple[float, float]:
-        """Target (E_gb in J/m^2, [n]) of candidate ``index``: all fractions in turn,
-        each a little below its known best.
+        """Target (E_gb in J/m^2, [n]) of candidate ``index``.
+
+        All [n] are targeted in turn, each at an energy a margin below its lowest known one.
         """
         num_plane = self.system.bicrystal.atoms_per_plane
         n_index = index % num_plane
@@ -150,8 +151,9 @@ class Sampler:
         return lowest_nearby(self.lowest, n_index, num_plane) - margin, n_index / num_plane
 
     def draft(self, index: int) -> Draft:
-        """Registry, sub-voxel shift and noise of candidate ``index``: all its random draws but
-        those of RePaint.
+        """Registry, sub-voxel shift and noise of candidate ``index``.
+
+        They are all of its random draws except RePaint's.
         """
         config, frame = self.system.config, self.system.frame
         rng = generator(config.seed, SAMPLING, self.round, index)
@@ -166,8 +168,9 @@ class Sampler:
         return Draft(index, canvas, noise, energy, fraction)
 
     def draw_registry(self, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Where the upper grain sits (3,) Å: anywhere, or for a share of the candidates where a
-        training structure of this [n], or of the nearest one known, has it.
+        """Random registry (3,) Å: uniform, or for a share of the candidates near a known one.
+
+        The known one belongs to a training structure of this [n], or of the nearest known [n].
         """
         frame, sampling = self.system.frame, self.system.config.sampling
         uniform = frame.random_registry(rng)
@@ -185,7 +188,7 @@ class Sampler:
         return frame.reduced(chosen + sampling.registry_jitter * jitter)
 
     def generate(self, drafts: list[Draft]) -> torch.Tensor:
-        """Voxel arrays of a batch (B, X, Y, Z) in units of atoms, known layers exactly as given."""
+        """Voxel arrays (B, X, Y, Z) of a batch, in atoms; the known layers are exact."""
         config, device = self.system.config, self.device
         schedule, sampling = Schedule(config.diffusion.schedule), config.sampling
         perfect = torch.stack([item.canvas.perfect() for item in drafts])[:, None]
@@ -215,11 +218,11 @@ class Sampler:
     def candidate(
         self, draft: Draft, positions: NDArray[np.float64], seconds: float = 0.0
     ) -> Candidate:
-        """The row of one decoded structure: sampled, or invalid with the reason.
+        """Row of one decoded structure: "sampled", or "invalid" with the reason.
 
         Args:
             positions: (N, 3) Å.
-            seconds: time that it took to make it.
+            seconds: time spent on making it.
         """
         row = new_candidate(self.system, "model", draft.index, self.round, self.model.card.version)
         row = with_structure(self.system, row, positions, draft.canvas.registry, seconds)
@@ -234,7 +237,7 @@ class Sampler:
         )
 
     def _make(self, batch: range) -> list[Candidate]:
-        """The candidates of one whole batch."""
+        """Candidates of one whole batch."""
         started = time.perf_counter()
         drafts = [self.draft(index) for index in batch]
         arrays = self.generate(drafts)
@@ -249,7 +252,7 @@ class Sampler:
         ]
 
     def _condition(self, drafts: list[Draft]) -> torch.Tensor | None:
-        """The targets as the network takes them (B, 3)."""
+        """Conditions (B, 3) of a batch, or None for an unconditional model."""
         if not self.system.config.diffusion.conditional:
             return None
         scale = self.model.card.condition_scale
@@ -257,9 +260,7 @@ class Sampler:
         return torch.from_numpy(np.stack(wanted)).to(self.device)
 
     def _noise_source(self, drafts: list[Draft]) -> Callable[[], torch.Tensor]:
-        """Draws the noise of the steps of ``repaint`` (B, 1, X, Y, Z): from a stream of each
-        candidate beside that of its draft.
-        """
+        """Source of RePaint's noise (B, 1, X, Y, Z), from a second stream of each candidate."""
         config = self.system.config
         streams = [generator(config.seed, SAMPLING, self.round, item.index, 1) for item in drafts]
 
@@ -274,7 +275,7 @@ def newest_round(files: RunDirectory) -> int:
     """The newest round whose model in use is known.
 
     Raises:
-        StoreError: if no model was trained yet.
+        StoreError: if no model has been trained.
     """
     for round in range(len(files.training_sets()), 0, -1):
         if files.promotion(round).exists() or (round == 1 and files.model_file(1).exists()):
@@ -283,10 +284,10 @@ def newest_round(files: RunDirectory) -> int:
 
 
 def objection(system: BoundarySystem, num_atoms: int, closest: float) -> str:
-    """Why a decoded structure is not worth relaxing; empty if it is.
+    """Reason not to relax a decoded structure; empty if there is none.
 
     Args:
-        closest: shortest distance of two atoms, Å.
+        closest: shortest distance between two atoms, Å.
     """
     bicrystal, frame = system.bicrystal, system.frame
     shortest = system.config.sampling.min_pair_distance * bicrystal.nearest_neighbor

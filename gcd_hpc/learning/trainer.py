@@ -1,4 +1,4 @@
-"""The one training loop, for networks of any kind."""
+"""The training loop of all networks."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -13,20 +13,21 @@ from gcd_hpc.networks.ema import EMA
 
 Module = TypeVar("Module", bound=nn.Module)
 Losses = Callable[[int], Sequence[Callable[[], Tensor]]]
-"""Number of a step -> functions that compute the losses, scalars, of the parts of its batch."""
+"""Step index -> functions that compute the scalar losses of the parts of its batch."""
 
 
 class Trainer:
-    """Optimiser steps on clipped gradients, with a running average of the weights.
+    """Optimiser steps with gradient clipping and an exponential moving average of the weights.
 
-    Each step checks that its loss and gradients are finite before it changes a weight, so that one
-    NaN cannot become a network of NaN.
+    Each step checks loss and gradients before it changes a weight, so that one NaN cannot spread to
+    all weights.
 
     Args:
-        losses: the parts of the batch of a step; their gradients are averaged in the order given.
-        before_step: called with the number of a step, to set the learning rate.
-        ema_decay: decay of the running average of the weights; with 0 it is the weights.
-        max_gradient_norm: gradients of all parameters together that are longer are scaled to this.
+        losses: loss functions of the parts of a step's batch, whose gradients are averaged in
+            order.
+        before_step: called with the step index, to set the learning rate.
+        ema_decay: decay of the average; 0 keeps the current weights.
+        max_gradient_norm: longer gradients, of all parameters together, are scaled to this norm.
     """
 
     def __init__(
@@ -47,18 +48,20 @@ class Trainer:
         self._max_gradient_norm = max_gradient_norm
 
     def steps(self, num_steps: int) -> Iterator[float]:
-        """Advance until ``num_steps`` steps are done in all; yields the loss of each step.
+        """Advance until ``num_steps`` steps are done in total; yields the loss of each step.
 
         Raises:
-            TrainingError: if a loss or a gradient is not finite; the weights are those before it.
+            TrainingError: if a loss or a gradient is not finite; the weights are not changed by
+                that step.
         """
         while self.step < num_steps:
             yield self.advance()
 
     def advance(self) -> float:
-        """One optimiser step; returns its loss."""
+        """Take one optimiser step and return its loss."""
         self._before_step(self.step)
         parts = self._losses(self.step)
+        # Accumulate the gradients of the parts, in order.
         self.optimizer.zero_grad(set_to_none=True)
         losses = []
         for part in parts:
@@ -66,6 +69,7 @@ class Trainer:
             share.backward()
             losses.append(float(share.detach()))
         loss = sum(losses)
+        # Clip, and stop before a value that is not finite reaches the weights.
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self._max_gradient_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(
@@ -79,11 +83,11 @@ class Trainer:
         return loss
 
     def averaged(self, *inputs: Tensor) -> Any:
-        """The network's answer with the averaged weights."""
+        """Output of the network with the averaged weights."""
         return torch.func.functional_call(self.network, self.average.weights, inputs)
 
     def state(self) -> dict[str, Any]:
-        """Everything that a checkpoint has to hold."""
+        """State for a checkpoint."""
         return {
             "step": self.step,
             "network": self.network.state_dict(),
@@ -92,7 +96,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state`` gave."""
+        """Continue from a saved state."""
         self.step = state["step"]
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["ema"])
@@ -100,9 +104,7 @@ class Trainer:
 
 
 def seeded(build: Callable[[], Module], seed: int) -> Module:
-    """Build a network whose initial weights follow from ``seed``; torch's own generator stays as it
-    was.
-    """
+    """Build a network with initial weights from ``seed``, without changing torch's generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()
@@ -111,7 +113,7 @@ def seeded(build: Callable[[], Module], seed: int) -> Module:
 def cosine_rate(
     step: int, num_steps: int, highest: float, lowest: float, num_warmup: int = 50
 ) -> float:
-    """Learning rate: linear warm-up, then half a cosine down to the lowest."""
+    """Learning rate: linear warm-up, then half a cosine from the highest to the lowest."""
     warm = min(1.0, (step + 1) / num_warmup)
     return float(
         warm * (lowest + 0.5 * (highest - lowest) * (1 + np.cos(np.pi * step / num_steps)))
@@ -119,6 +121,6 @@ def cosine_rate(
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give all parameters this learning rate."""
+    """Set the learning rate of all parameters."""
     for group in optimizer.param_groups:
         group["lr"] = rate

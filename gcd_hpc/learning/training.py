@@ -1,4 +1,4 @@
-"""Training of a boundary model: what it learns from, its loss, and its state between two steps."""
+"""Training of a boundary model: batches, loss, validation and checkpoint state."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -38,12 +38,12 @@ NUM_VALIDATION_BATCHES = 16
 
 @dataclass(frozen=True)
 class Process:
-    """The only process of a training; those of torchrun answer for all of them together.
+    """The single process of a training; subclasses share the work between torchrun's processes.
 
     Args:
         num_parts: parts of each global batch, a multiple of the number of processes. The gradients
             of the parts are summed, so the same number of parts gives the same sums on fewer
-            processes: to the last bit on one instead of two, else up to the order of the sum.
+            processes: bit for bit on one instead of two, else up to the order of the sum.
     """
 
     device: torch.device
@@ -52,7 +52,11 @@ class Process:
     num_parts: int = 1
 
     def parts(self, batch_size: int) -> list[range]:
-        """The parts of each global batch that this process computes, as ranges of its samples."""
+        """Parts of a global batch that this process computes, as ranges of samples.
+
+        Raises:
+            LaunchError: if the batch size is not a multiple of the number of parts.
+        """
         if batch_size % self.num_parts:
             raise LaunchError(
                 "training.batch_size must be a multiple of the number of processes, got"
@@ -64,31 +68,29 @@ class Process:
         return [range(part * size, (part + 1) * size) for part in range(first, first + share)]
 
     def agree(self, value: float, flag: bool = False) -> tuple[float, bool]:
-        """Mean of the numbers of all processes, and whether any of them has the flag: the same
-        answer in all.
-        """
+        """Mean of a number over all processes, and whether any of them has the flag."""
         return value, flag
 
     def shared(self, value: Any) -> Any:
-        """The value of the first process, in all of them."""
+        """Value of the first process, in all processes."""
         return value
 
     def wait_for_all(self) -> None:
-        """Return when all processes have come here."""
+        """Barrier over all processes."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss of a boundary model: the error of its prediction over the voxels to be made."""
+    """Loss of a boundary model: error of its prediction over the unknown voxels."""
 
     config: CampaignConfig
     device: torch.device
 
     @cached_property
     def mask(self) -> Tensor:
-        """Voxels that the network is shown and that the loss leaves out (X, Y, Z).
+        """Mask (X, Y, Z) of the voxels shown to the network and excluded from the loss.
 
-        Empty with "repaint": that network learns of no known layers.
+        It is empty for "repaint", which trains on whole arrays.
         """
         known = known_mask(self.config.voxels.shape, self.config.voxels.known).to(self.device)
         is_shown = self.config.diffusion.inpainting == "palette"
@@ -113,7 +115,7 @@ class Objective:
     def validate(
         self, network: Callable[..., Tensor], batches: TrainingBatches, process: Process
     ) -> float:
-        """Mean loss over NUM_VALIDATION_BATCHES batches, the same at every call."""
+        """Mean loss over NUM_VALIDATION_BATCHES batches, which are the same at every call."""
         size = self.config.training.batch_size
         means = []
         for slots in process.parts(size):
@@ -131,7 +133,7 @@ def training_batches(
     version: int,
     before: ModelCard | None = None,
 ) -> tuple[TrainingBatches, TrainingBatches]:
-    """Batches to learn from, and batches of the structures held out.
+    """Training batches and hold-out batches.
 
     Args:
         structures: the relaxed structures of the training set.
@@ -152,13 +154,13 @@ def training_batches(
 
 
 class BoundaryTraining:
-    """The training of one boundary model on one or more processes.
+    """Training of one boundary model on one or more processes.
 
-    Sample ``slot`` of step ``step`` has a random stream of its own, so the model does not depend on
-    the number of processes beyond the rounding of sums.
+    Every sample of a step has its own random stream, so the model depends on the number of
+    processes only through the rounding of sums.
 
     Args:
-        weights: of an earlier model, to start from.
+        weights: of an earlier model to start from.
     """
 
     def __init__(
@@ -206,7 +208,7 @@ class BoundaryTraining:
             self._plateau.step(self.validation_loss)
 
     def state(self) -> dict[str, Any]:
-        """Everything that a checkpoint has to hold."""
+        """State for a checkpoint."""
         return self.trainer.state() | {
             "validation_loss": self.validation_loss,
             "plateau": self._plateau.state_dict(),
@@ -214,7 +216,7 @@ class BoundaryTraining:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state`` gave."""
+        """Continue from a saved state."""
         self.trainer.restore(state)
         self.validation_loss = state["validation_loss"]
         self._plateau.load_state_dict(state["plateau"])
