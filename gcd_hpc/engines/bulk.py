@@ -1,6 +1,4 @@
-"""The perfect crystal that boundary energies are counted from: lattice constant, cohesive energy,
-and the potential's reach.
-"""
+"""Reference crystal of boundary energies: lattice constant, cohesive energy and cutoff."""
 
 import hashlib
 import json
@@ -26,12 +24,12 @@ TIMEOUT_S = 60.0
 NEAR = 1e-4
 """Relative distance from the lowest energy within which the pressure must pass through zero."""
 NO_PRESSURE_BAR = 1.0
-"""Pressure that is taken for none; the search leaves 1e-3 bar where the pressure is continuous."""
+"""Largest pressure that counts as zero. Roots of a continuous pressure reach 1e-3 bar."""
 
 
 @dataclass(frozen=True)
 class Bulk:
-    """Properties of one crystal under one potential: Å, eV per atom, Å."""
+    """One crystal under one potential: a0 in Å, cohesive_ev in eV per atom, cutoff in Å."""
 
     a0: float
     cohesive_ev: float
@@ -40,25 +38,24 @@ class Bulk:
 
 @dataclass(frozen=True)
 class BulkRecord:
-    """A measurement together with what was measured."""
+    """A bulk measurement and its inputs."""
 
     potential_sha256: str
     element: str
     lattice: str
     given_a0: float | None
-    """None if the lattice constant was measured, too."""
+    """None if the lattice constant was measured as well."""
     bulk: Bulk
 
     def write(self, path: Path) -> None:
-        """As JSON with a checksum, so that no edited number is taken for a measured one."""
+        """Write JSON with a checksum, so that an edited number is not taken for a measured one."""
         content = asdict(self)
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(content | {"sha256": _checksum(content)}, indent=1))
 
     @classmethod
     def read(cls, path: Path) -> "BulkRecord | None":
-        """What is remembered; None if nothing is, or only what a version wrote that did not state
-        a checksum.
+        """Read a record; None if there is none, or if an old version wrote it without a checksum.
 
         Raises:
             RunDirectoryError: if the file was edited or is damaged.
@@ -95,10 +92,9 @@ def measure_bulk(
     """Relax the perfect crystal to zero pressure.
 
     Args:
-        a0: lattice constant in Å; found when None, otherwise taken as it is and only the energy is
+        a0: lattice constant in Å; measured if None, otherwise kept, and only the energy is
             measured.
-        cache: file that remembers the answer for one potential and crystal; made when it does not
-            exist, made anew for another potential or crystal.
+        cache: file that stores the result for one potential and crystal; replaced for another one.
 
     Raises:
         PotentialError: if LAMMPS refuses the potential, or the crystal is not stable under it.
@@ -122,10 +118,10 @@ def measure_bulk(
 def read_prepared(
     config: CampaignConfig, potential_folder: Path, bulk_file: Path
 ) -> tuple[Potential, Bulk]:
-    """The potential and the bulk crystal of a run directory, which belong together.
+    """Potential and bulk crystal of a run directory, checked to belong together.
 
     Raises:
-        PotentialError: if a copy of the potential was edited or damaged, or if there is none.
+        PotentialError: if a copy of the potential is missing, edited or damaged.
         RunDirectoryError: if the file of the bulk crystal was edited or is damaged.
     """
     cure = "run the campaign's command again"
@@ -160,11 +156,12 @@ def _measure(child: LammpsChild, element: str, lattice: str, a0: float | None) -
 
 
 def _relaxed_a0(crystal: Callable[[float], Evaluation], element: str, lattice: str) -> float:
-    """Lattice constant of lowest energy, where the pressure is zero.
+    """Lattice constant of lowest energy, where the pressure is zero, Å.
 
-    The energy is scanned, and the pressure's zero is found between the neighbours of the lowest
-    value. A potential that ends abruptly has steps in the energy where atoms leave its reach, and
-    the pressure of the neighbours may then have one sign: the lowest energy is searched first.
+    The energy is scanned, and the zero of the pressure is found between the neighbours of the
+    lowest value. A potential with an abrupt cutoff has energy steps where atoms leave its range;
+    the pressures of the neighbours may then have the same sign, so the lowest energy is searched
+    first.
     """
 
     def energy(a: float) -> float:
@@ -187,7 +184,7 @@ def _relaxed_a0(crystal: Callable[[float], Evaluation], element: str, lattice: s
         low, high = a0 * (1 - NEAR), a0 * (1 + NEAR)
     if pressure(low) > 0 > pressure(high):
         a0 = float(brentq(pressure, low, high, xtol=1e-10))
-        # A change of sign is no zero where the pressure jumps.
+        # Where the pressure jumps, a change of sign is no zero.
         if abs(pressure(a0)) < NO_PRESSURE_BAR:
             return a0
     raise PotentialError(

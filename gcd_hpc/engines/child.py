@@ -1,4 +1,4 @@
-"""A LAMMPS process that lives over many candidates and may die on any of them."""
+"""Client of a LAMMPS process that is reused for many jobs and restarted when it fails."""
 
 import math
 import sys
@@ -16,28 +16,23 @@ from gcd_hpc.engines.process import KilledError, LammpsProcess, OutOfTimeError
 from gcd_hpc.errors import LaunchError, SimulationError
 
 START_TIMEOUT_S = 120.0
-"""Loading MPI and LAMMPS takes 0.3 s on a local disk and far longer on a busy parallel file system.
-"""
+"""Limit for loading LAMMPS: 0.3 s on a local disk, far longer on a busy parallel file system."""
 NUM_STARTS = 2
-"""Times that LAMMPS is started before it counts as broken, which is nobody's structure's fault."""
+"""Start attempts before LAMMPS counts as broken (LaunchError, not a failed candidate)."""
 NUM_TRIES = 3
-"""Times that a job is tried whose process somebody else killed."""
+"""Attempts at a job whose process is killed from outside."""
 NUM_TIMEOUTS = 2
-"""Times that a job is tried that exceeds its time."""
+"""Attempts at a job that exceeds its time limit."""
 PATIENCE = 20.0
-"""Seconds on the clock for each second of processor time that a job may take. A process that waits
-longer than this does not wait for a busy processor: it hangs.
-"""
+"""Wall-clock seconds allowed per second of processor time; a slower process counts as hung."""
 ATOMS_PER_TIMEOUT = 1000
 SECONDS_PER_ATOM_STEP = 1e-5
-"""Added to the timeout for molecular dynamics: ten times what an embedded-atom potential takes on
-one core.
-"""
+"""Allowance for molecular dynamics: ten times what an embedded-atom potential takes on one core."""
 
 
 @dataclass(frozen=True)
 class Minimizer:
-    """Tolerances of LAMMPS' minimize, and how it searches along a line."""
+    """Tolerances of LAMMPS' minimize (energy relative, force in eV/Å) and line-search commands."""
 
     etol: float
     ftol: float
@@ -57,7 +52,7 @@ class Anneal:
 
 @dataclass(frozen=True)
 class RelaxJob:
-    """One structure for the child: positions (N, 3) and box (2, 3) in Å, masks (N,)."""
+    """A relaxation: positions (N, 3), box (2, 3) in Å, masks (N,) of fixed and rigid atoms."""
 
     positions: np.ndarray
     box: np.ndarray
@@ -69,9 +64,7 @@ class RelaxJob:
 
 @dataclass(frozen=True)
 class Leg:
-    """A stretch of molecular dynamics in which the temperature goes straight from one value to
-    another, K.
-    """
+    """Molecular dynamics with a linear temperature ramp, K."""
 
     start_k: float
     end_k: float
@@ -80,8 +73,9 @@ class Leg:
 
 @dataclass(frozen=True)
 class QuenchJob:
-    """One periodic structure, all atoms free: positions (N, 3) and box (2, 3) in Å. Dynamics leg by
-    leg, if any, then the minimiser.
+    """A quench of one periodic structure, all atoms free: dynamics leg by leg, then minimisation.
+
+    Positions (N, 3) and box (2, 3) are in Å.
     """
 
     positions: np.ndarray
@@ -94,8 +88,10 @@ class QuenchJob:
 
 @dataclass(frozen=True)
 class QuenchResult:
-    """Positions (N, 3) Å wrapped into the box, energies (N,) eV, forces (N, 3) eV/Å;
-    temperatures_k: at the end of each leg.
+    """Result of a quench.
+
+    Positions (N, 3) in Å, wrapped into the box; energies (N,) in eV; forces (N, 3) in eV/Å;
+    temperatures_k at the end of each leg.
     """
 
     positions: np.ndarray
@@ -108,8 +104,9 @@ class QuenchResult:
 
 @dataclass(frozen=True)
 class RelaxResult:
-    """Positions (N, 3) Å, energies (N,) eV, forces (N, 3) eV/Å with those on held atoms zero and on
-    rigid ones their mean.
+    """Result of a relaxation: positions (N, 3) in Å, energies (N,) in eV, forces (N, 3) in eV/Å.
+
+    Forces are zero on held atoms and their mean on rigid ones.
     """
 
     positions: np.ndarray
@@ -122,9 +119,7 @@ class RelaxResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Energies (N,) eV and forces (N, 3) eV/Å of positions as they are, pressure, and the
-    potential's cutoff
-    where LAMMPS states it."""
+    """Energies (N,) in eV, forces (N, 3) in eV/Å, pressure, and the cutoff if LAMMPS states it."""
 
     energies: np.ndarray
     forces: np.ndarray
@@ -133,15 +128,14 @@ class Evaluation:
 
 
 class LammpsChild:
-    """Runs jobs in a separate process, started at the first job and replaced after it dies or
-    hangs.
+    """Runs jobs in a separate process, started at the first job and replaced if it dies or hangs.
 
-    Linux kills the child when the thread that started it ends: keep one ``LammpsChild`` to one
-    thread.
+    Linux kills the child when the thread that started it ends: use one ``LammpsChild`` in one
+    thread only.
 
     Args:
-        timeout_s: processor time of a job for every thousand atoms begun; annealing is added. A
-            process that is suspended or waits for a busy processor does not lose any of it.
+        timeout_s: processor time of a job for every started thousand atoms; annealing is added.
+            Time during which the process is suspended or waits for a processor does not count.
     """
 
     def __init__(self, potential: Potential, timeout_s: float) -> None:
@@ -162,15 +156,15 @@ class LammpsChild:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the living child."""
+        """Process id of the running child, or None."""
         return None if self._process is None else self._process.pid
 
     def relax(self, job: RelaxJob) -> RelaxResult:
-        """Minimise one structure.
+        """Relax one structure.
 
         Raises:
             SimulationError: if LAMMPS refuses it, dies, hangs, or loses an atom.
-            LaunchError: if LAMMPS cannot even be started.
+            LaunchError: if LAMMPS cannot be started.
         """
         anneal = None if job.anneal is None else asdict(job.anneal)
         header = {"operation": "relax", "anneal": anneal} | _minimizer_words(job.minimizer)
@@ -192,9 +186,7 @@ class LammpsChild:
         )
 
     def quench(self, job: QuenchJob) -> QuenchResult:
-        """Molecular dynamics along the job's temperatures, then a minimisation; same errors as
-        ``relax``.
-        """
+        """Run dynamics along the job's temperatures, then minimise; errors as ``relax``."""
         legs = [asdict(leg) for leg in job.legs]
         header = {
             "operation": "quench",
@@ -217,14 +209,14 @@ class LammpsChild:
     def evaluate(
         self, positions: np.ndarray, box: np.ndarray, periodic_z: bool = False
     ) -> Evaluation:
-        """Energies and forces of one structure in ``box`` (2, 3); same errors as ``relax``."""
+        """Energies and forces of one structure in ``box`` (2, 3), Å; errors as ``relax``."""
         reply, arrays = self._run({"operation": "evaluate"}, positions, box, {}, periodic_z)
         return Evaluation(
             arrays["energies"], arrays["forces"], reply["pressure_bar"], reply["cutoff"]
         )
 
     def close(self) -> None:
-        """End the child and remove its directory."""
+        """End the child and remove its folder."""
         if self._process is not None:
             self._process.end()
         self._process = None
@@ -238,7 +230,7 @@ class LammpsChild:
         periodic_z: bool,
         allowance_s: float = 0.0,
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """One job in, one answer out; what comes back is complete and finite."""
+        """Run one job; its result is complete and finite."""
         header |= {
             "potential": {
                 "pair_style": self.potential.pair_style,
@@ -272,10 +264,10 @@ class LammpsChild:
     def _answer(
         self, message: bytes, timeout_s: float
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """The child's answer to a job.
+        """Send a job to the child and return its answer.
 
-        The job is tried again when its process was killed from outside or exceeded its time: both
-        may be the machine's fault.
+        The job is retried if its process was killed from outside (OOM killer, scheduler) or
+        exceeded its time: both may be caused by the machine.
         """
         num_kills = num_timeouts = 0
         while True:
@@ -294,23 +286,23 @@ class LammpsChild:
                 if num_timeouts == NUM_TIMEOUTS:
                     raise
             except BaseException:
-                # also after Ctrl-C: an answer to the last job must not be taken for the next one's
+                # Also after Ctrl-C: the next job must not receive the answer to this one.
                 self.close()
                 raise
 
     def _ready_process(self) -> LammpsProcess:
-        """A process that waits for a job.
+        """A process that is ready for a job.
 
         Raises:
-            LaunchError: if none could be had: the machine's fault, and the next structure would
-                fare no better.
+            LaunchError: if none can be started. The machine is the cause, so other structures would
+                fail as well.
         """
         if self._process is not None and self._process.is_alive():
             return self._process
         attempt = 0
         while True:
             attempt += 1
-            self.close()  # what is left of one that died between two jobs or while it started
+            self.close()  # removes a process that died between two jobs or while it started
             self._process = process = LammpsProcess(self.potential)
             try:
                 process.receive(START_TIMEOUT_S, START_TIMEOUT_S)
@@ -327,7 +319,7 @@ class LammpsChild:
 
 
 def _minimizer_words(minimizer: Minimizer) -> dict[str, Any]:
-    """What the worker needs to know of a minimiser."""
+    """Settings of a minimiser for the worker."""
     return {
         "etol": minimizer.etol,
         "ftol": minimizer.ftol,

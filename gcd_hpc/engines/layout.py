@@ -1,4 +1,4 @@
-"""Slabs, box and voxels of a campaign at a lattice constant, and whether they go together."""
+"""Layout of a campaign: slabs, box and voxels at a lattice constant, checked for consistency."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from gcd_hpc.structures.frame import MIN_REGION, Frame
 from gcd_hpc.voxels.grid import Grid
 
 MAX_ATOMS = 1_000_000
-"""Largest structure that is laid out."""
+"""Largest number of atoms of a structure."""
 MAX_CELL_SITES = 5_000_000
-"""Sites that are looked at to find the atoms of one cell of a grain."""
+"""Largest number of sites searched for the atoms of one cell of a grain."""
 COARSE = 0.5
-"""Largest voxel, in volumes of one atom: two atoms in one voxel cannot be told apart."""
+"""Largest voxel, in volumes of one atom: in larger ones two atoms cannot be told apart."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Layout:
     frame: Frame
     grid: Grid
     num_atoms: int
-    """Of the two perfect grains joined without a gap."""
+    """Atoms of the two perfect grains joined without a gap."""
     warnings: tuple[str, ...]
 
 
@@ -38,20 +38,20 @@ def lay_out(
     cutoff: float | None = None,
     uncertainty: float = 0.0,
 ) -> Layout:
-    """The slabs of a campaign in their box; everything that follows from them is checked.
+    """Lay out the slabs of a campaign in their box and check all that follows from them.
 
-    The box is as high as ``voxels.shape[2]`` voxels whose height is the mean of their in-plane
+    The height of the box is ``voxels.shape[2]`` voxels, each as high as the mean of its in-plane
     lengths.
 
     Args:
         a0: lattice constant, Å.
-        source: what errors call the campaign: its file or its name.
+        source: name of the campaign in errors: its file or its name.
         cutoff: of the potential, Å; None while unknown.
-        uncertainty: relative error of a0 when it is an estimate. What a lattice constant within it
-            would mend is a warning.
+        uncertainty: relative error of an estimated a0. A problem that some a0 within it would solve
+            is a warning.
 
     Raises:
-        ConfigError: if the grains, slabs, box, voxels and cutoff do not go together.
+        ConfigError: if the grains, slabs, box, voxels and cutoff are inconsistent.
     """
     try:
         bicrystal = Bicrystal.build(config.boundary, a0)
@@ -72,7 +72,7 @@ def lay_out(
 def _framed(
     bicrystal: Bicrystal, config: CampaignConfig, height: float, uncertainty: float, source: str
 ) -> tuple[Frame, list[str]]:
-    """The slabs in their box; with a warning in one that is as much higher as a0 may be larger."""
+    """Frame of the slabs, or one with a warning if only the uncertainty of a0 makes it too low."""
     slabs = config.boundary.slab_heights
     try:
         return Frame.build(bicrystal, slabs, height), []
@@ -86,7 +86,7 @@ def _framed(
 
 
 def _check_size(bicrystal: Bicrystal, config: CampaignConfig, source: str) -> None:
-    """Refuse what is too large before it is built."""
+    """Refuse structures that are too large to build."""
     num_atoms = bicrystal.area * sum(config.boundary.slab_heights) / bicrystal.atomic_volume
     if num_atoms > MAX_ATOMS:
         x, y = bicrystal.lengths
@@ -107,7 +107,7 @@ def _check_size(bicrystal: Bicrystal, config: CampaignConfig, source: str) -> No
 
 
 def _cell_sites(grain: Grain) -> float:
-    """Sites of the box around one cell of a grain, in which its atoms are looked for."""
+    """Number of sites in the bounding box of one cell of a grain."""
     extent = np.abs(np.array(grain.directions, dtype=float)).sum(axis=0) + 1
     return float(extent.prod() * len(grain.crystal.sites))
 
@@ -119,7 +119,7 @@ def _problems(
     positions: np.ndarray,
     cutoff: float | None,
 ) -> Iterator[tuple[str, str, float]]:
-    """Key, what is wrong, and how many Å are missing, infinite where a0 does not matter."""
+    """Problems: key, sentence, and missing length in Å, infinite where a0 does not matter."""
     outer = config.relaxation.outer_thickness
     if cutoff is not None and outer < cutoff:
         problem = f"must be at least the cutoff of the potential, {cutoff:.2f} Å, got {outer:g}"
@@ -148,7 +148,7 @@ def _problems(
 
 
 def _remarks(config: CampaignConfig, frame: Frame, grid: Grid) -> Iterator[str]:
-    """What is allowed but hardly meant."""
+    """Warnings about allowed but probably unintended settings."""
     if frame.bicrystal.misorientation_deg < 1e-6:
         yield (
             "boundary.upper: both grains have the same orientation, so that there is no boundary"

@@ -1,6 +1,6 @@
 """Messages between a process and its LAMMPS child: a JSON header and named arrays.
 
-No pickles cross the pipe, so a damaged message is an error and never code.
+Nothing is pickled, so a damaged message is an error and never runs code.
 """
 
 import io
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> bytes:
-    """One message: the JSON header as bytes, then the arrays, all in numpy's own format."""
+    """Pack a message: the JSON header as bytes, then the arrays, all in numpy's format."""
     arrays = arrays or {}
     text = json.dumps({"header": dict(header), "arrays": list(arrays)}).encode()
     body = io.BytesIO()
@@ -23,7 +23,7 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = No
 
 
 def unpack(body: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Header and arrays of a message."""
+    """Unpack the header and the arrays of a message."""
     stream = io.BytesIO(body)
     envelope = json.loads(np.load(stream, allow_pickle=False).tobytes())
     arrays = {name: np.load(stream, allow_pickle=False) for name in envelope["arrays"]}

@@ -1,4 +1,4 @@
-"""Interatomic potentials in LAMMPS' own words: all their files found, identified by content."""
+"""Interatomic potentials as LAMMPS commands and files, identified by their content."""
 
 import hashlib
 import importlib.util
@@ -17,7 +17,7 @@ from gcd_hpc.errors import PotentialError
 
 _NUMBER = re.compile(r"[-+\d.*eE]+")
 _FILE_NAME = re.compile(r"[^\s=]+\.[A-Za-z]\w*")
-"""Words that can be nothing but the name of a file."""
+"""Pattern of words that can only be file names."""
 _GZIP = b"\x1f\x8b"
 
 Find = Callable[[str], Path | None]
@@ -25,35 +25,35 @@ Find = Callable[[str], Path | None]
 
 @dataclass(frozen=True)
 class Potential:
-    """What LAMMPS needs to know about the forces.
+    """An interatomic potential for LAMMPS.
 
-    The commands name files by short ASCII names, under which the LAMMPS process finds links to them
-    in a folder of its own: LAMMPS cannot open every path that a file system allows.
+    The commands use short ASCII file names, which are links in the folder of the LAMMPS process:
+    LAMMPS cannot open every path that a file system allows.
     """
 
     pair_style: str
     pair_coeff: tuple[str, ...]
     """Arguments of each pair_coeff command."""
     commands: tuple[str, ...]
-    """Further commands, which follow pair_coeff."""
+    """Further commands, run after pair_coeff."""
     files: Mapping[str, Path]
-    """Where the files lie, by their names in the commands."""
+    """Paths of the files, by their names in the commands."""
     element: str
     sha256: str
-    """Of the commands and the contents of all files; the same wherever these lie."""
+    """Hash of the commands and the contents of all files, independent of their paths."""
 
     def __str__(self) -> str:
         return "; ".join([f"pair_style {self.pair_style}", *self.pair_coeff])
 
 
 def find_potential(config: PotentialConfig, element: str, folder: Path) -> Potential:
-    """Resolve the campaign's potential.
+    """Resolve the potential of a campaign.
 
-    Every word of pair_style and pair_coeff that names a file is looked for in ``folder`` (the
-    campaign file's), then in LAMMPS_POTENTIALS, then among the potentials that LAMMPS ships.
+    Every word of pair_style and pair_coeff that names a file is searched in ``folder`` (the
+    campaign file's), then in LAMMPS_POTENTIALS, then among the potentials shipped with LAMMPS.
 
     Raises:
-        PotentialError: if a file does not exist or cannot be read, or if the potential is one of
+        PotentialError: if a file does not exist or cannot be read, or if the potential is of
             another element.
     """
     places = [folder, *shipped_potentials()]
@@ -66,8 +66,9 @@ def find_potential(config: PotentialConfig, element: str, folder: Path) -> Poten
 
 
 def copied_potential(config: PotentialConfig, element: str, folder: Path) -> Potential:
-    """The same potential from copies of its files in ``folder``, under the names of
-    ``Potential.files``; no other file is read.
+    """The potential from copies of its files in ``folder``, named as in ``Potential.files``.
+
+    No other file is read.
 
     Raises:
         PotentialError: as ``find_potential``.
@@ -81,7 +82,7 @@ def copied_potential(config: PotentialConfig, element: str, folder: Path) -> Pot
 
 
 def shipped_potentials() -> list[Path]:
-    """Folders with LAMMPS' own potential files, without loading LAMMPS."""
+    """Folders of the potentials shipped with LAMMPS, found without loading LAMMPS."""
     folders = [
         Path(place) for place in os.environ.get("LAMMPS_POTENTIALS", "").split(os.pathsep) if place
     ]
@@ -129,7 +130,7 @@ def _resolve(
 
 
 def _words(line: str) -> list[str]:
-    """The words of a command as LAMMPS splits them: at blanks outside quotes, up to a #."""
+    """Words of a command as LAMMPS splits them: at blanks outside quotes, up to a #."""
     lexer = shlex.shlex(line, posix=True)
     lexer.whitespace_split, lexer.escape = True, ""
     try:
@@ -139,10 +140,10 @@ def _words(line: str) -> list[str]:
 
 
 def _candidates(style: list[str], lines: list[list[str]], file: str | None) -> list[str]:
-    """Words that name a file if there is such a file.
+    """Words that name a file if such a file exists.
 
-    A file that happens to be called like an element, a style or a number is not meant by that word,
-    unless it is the potential's ``file``.
+    A word that is an element, a style or a number does not name a file, unless it is the
+    potential's ``file``.
     """
     words = [word for word in style[1:] if "." in word]
     words += [word for line in lines for word in line[2:] if word not in style]
@@ -164,13 +165,13 @@ def _read(path: Path) -> bytes:
 
 
 def _short_name(word: str) -> str:
-    """An ASCII name without blanks and folders that belongs to one word of the campaign file."""
+    """ASCII name without blanks and folders, unique to one word of the campaign file."""
     name = re.sub(r"[^A-Za-z0-9._+-]", "_", PurePath(word).name)
     return name if name == word else f"{hashlib.sha256(word.encode()).hexdigest()[:8]}-{name}"
 
 
 def _joined(words: Sequence[str], names: Mapping[str, str]) -> str:
-    """A command's arguments, files by their new names."""
+    """Arguments of a command with files under their new names."""
     replaced = [names.get(word, word) for word in words]
     return " ".join(f'"{word}"' if re.search(r"\s", word) else word for word in replaced)
 
@@ -181,10 +182,10 @@ def _identity(
     element: str,
     contents: Mapping[str, bytes],
 ) -> str:
-    """sha256 of the commands with file names reduced to contents.
+    """SHA-256 of the commands with file names replaced by contents.
 
-    The first file stands as {file} and its content follows at the end; the others stand as the
-    hashes of their contents.
+    The first file is {file} and its content follows at the end; the others are the hashes of their
+    contents.
     """
     names: dict[str, str] = {}
     first = next(iter(contents.values()), b"")

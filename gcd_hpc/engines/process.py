@@ -1,4 +1,4 @@
-"""One process of ``lammps_worker``: started in a folder of its own, asked, watched, and ended."""
+"""Life of one ``lammps_worker`` process: its folder, messages, time limit and end."""
 
 import os
 import signal
@@ -18,20 +18,18 @@ from gcd_hpc.engines.scratch import Scratch
 from gcd_hpc.errors import SimulationError
 
 OUTSIDE_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""No structure sends these: they come from a scheduler, an operator, or the kernel when memory runs
-out.
-"""
+"""Signals from outside: a scheduler, an operator, or the kernel when memory runs out."""
 LAUNCHER_VARIABLES = ("PMI", "PMIX", "OMPI", "MPI", "SLURM", "HYDRA", "HYDI", "PALS", "FLUX")
 GLANCE_S = 0.5
-"""Time between two looks at the processor time that a job has used."""
+"""Interval between two checks of the processor time of a job."""
 
 
 class KilledError(SimulationError):
-    """The process was ended from outside."""
+    """The process was killed from outside."""
 
 
 class OutOfTimeError(SimulationError):
-    """The process used up its time."""
+    """The process exceeded its time limit."""
 
 
 class LammpsProcess:
@@ -62,10 +60,10 @@ class LammpsProcess:
         return self._process.poll() is None
 
     def send(self, message: bytes) -> None:
-        """Hand the process a message.
+        """Send a message to the process.
 
         Raises:
-            SimulationError: if the process has ended, with how it did.
+            SimulationError: if the process has ended; the message says how.
         """
         try:
             self._connection.send_bytes(message)
@@ -75,15 +73,15 @@ class LammpsProcess:
     def receive(
         self, processor_s: float, clock_s: float
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """The next message from the process: its header and arrays.
+        """Receive the next message of the process: its header and arrays.
 
         Args:
-            processor_s: processor time that it may use until then.
-            clock_s: time on the clock that it may take, which counts only while this process runs
-                as well: a scheduler suspends both.
+            processor_s: limit of its processor time.
+            clock_s: limit of the wall-clock time, counted only while this process runs too, because
+                a scheduler suspends both.
 
         Raises:
-            SimulationError: if the process ends or uses up its time.
+            SimulationError: if the process ends or exceeds a limit.
         """
         limit = _TimeLimit(self.pid, processor_s, clock_s)
         try:
@@ -101,7 +99,7 @@ class LammpsProcess:
         self._scratch.remove()
 
     def _obituary(self) -> SimulationError:
-        """How the process ended, with the last line it wrote."""
+        """Error that states how the process ended, with its last line of output."""
         try:
             code = self._process.wait(timeout=5.0)
         except subprocess.TimeoutExpired:
@@ -113,9 +111,9 @@ class LammpsProcess:
 
 
 class _TimeLimit:
-    """What a process may use from now on: processor time, and more generously time on the clock.
+    """Time limits of a process: processor time and, more generously, wall-clock time.
 
-    Time on the clock counts only while this process runs as well: a scheduler suspends both.
+    Wall-clock time counts only while this process runs too: a scheduler suspends both.
     """
 
     def __init__(self, pid: int, processor_s: float, clock_s: float) -> None:
@@ -128,10 +126,10 @@ class _TimeLimit:
         self._looked = time.monotonic()
 
     def check(self) -> None:
-        """Called after each wait of ``next_look_s`` without an answer.
+        """Check the limits; called after each wait of ``next_look_s`` without an answer.
 
         Raises:
-            SimulationError: if the time is used up.
+            SimulationError: if a limit is exceeded.
         """
         now = time.monotonic()
         self._waited_s += min(now - self._looked, 2 * self.next_look_s)
@@ -149,7 +147,7 @@ class _TimeLimit:
             )
 
     def _computed_s(self) -> float:
-        """Processor time of the process so far; none if it has ended, which the next read finds."""
+        """Processor time of the process so far, s; zero if it has ended."""
         try:
             times = self._process.cpu_times()
         except psutil.Error:
@@ -158,8 +156,9 @@ class _TimeLimit:
 
 
 def child_environment() -> dict[str, str]:
-    """This process's environment without anything by which an MPI library could take the child for
-    one of its ranks.
+    """Environment for the child without variables of MPI launchers.
+
+    With them an MPI library could take the child for one of its ranks.
     """
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(LAUNCHER_VARIABLES)

@@ -1,4 +1,4 @@
-"""Relaxation of one bicrystal and what is measured on it."""
+"""Relaxation of one bicrystal, and its energy, excess volume and shift."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -33,14 +33,16 @@ SCREEN = PRESETS["paper"]
 FREE = 10.0
 """Empty space above and below the slab in LAMMPS' box, Å: room for the upper grain to shift."""
 MIN_PAIR = 0.3
-"""Closest pair that LAMMPS is asked to relax, in nearest-neighbour distances; below it minimisers
-stop at infinite energies.
+"""Shortest distance between two atoms that is relaxed, in nearest-neighbour distances.
+
+At shorter ones minimisers stop at infinite energies.
 """
 
 
 DISTURBED = 0.005
-"""Smallest deviation of an atom's energy from the crystal's at the boundary, in cohesive energies;
-three times the strain energy is added.
+"""Smallest energy deviation of an atom at the boundary from the crystal, in cohesive energies.
+
+Three times the strain energy is added.
 """
 
 
@@ -48,15 +50,17 @@ three times the strain energy is added.
 class Relaxed:
     """A relaxed bicrystal.
 
-    positions: (N, 3) Å, in the order of the atoms given; energies: (N,) eV.
-    gb_energy_j_m2: of the last relaxation; screen_gb_energy_j_m2: of the loose one, NaN if there
-    was none.
-    excess_volume: Å; strain_energy_j_m2, strain_volume: of the upper grain where it is strained to
-    fit, which energy and excess volume of the boundary leave out.
-    shift: (3,) Å by which the upper grain moved; max_force: of atoms free to
-    move, eV/Å.
-    converged: the minimiser met a tolerance; preset: "screen" where the preset itself was not asked
-    for.
+    positions: (N, 3) Å, in the order of the given atoms.
+    energies: (N,) eV.
+    gb_energy_j_m2: of the last relaxation.
+    screen_gb_energy_j_m2: of the loose screen, NaN without one.
+    excess_volume: Å.
+    strain_energy_j_m2, strain_volume: of the strained upper grain; not part of the boundary's
+    energy and excess volume.
+    shift: (3,) displacement of the upper grain, Å.
+    max_force: largest force component on atoms free to move, eV/Å.
+    converged: whether the minimiser met a tolerance.
+    preset: "screen" if the configured preset was not run.
     """
 
     positions: np.ndarray
@@ -89,14 +93,14 @@ def relax_boundary(
     """Relax a bicrystal slab with its bottom held and its top moving as one rigid body.
 
     Args:
-        atoms: any slab of this boundary, also higher ones or in-plane replicas; not changed.
-        finish: whether the preset follows the loose screen: True, False, or a function of
-            (n_index, screened energy in J/m^2).
-        anneal: molecular dynamics before.
+        atoms: any slab of this boundary, also higher or with in-plane replicas; not changed.
+        finish: whether the preset follows the loose screen: True, False, or a function of (n_index,
+            screened energy in J/m^2).
+        anneal: molecular dynamics before the screen.
 
     Raises:
-        SimulationError: if the structure is no slab that LAMMPS can evaluate, or if what comes out
-            cannot be a boundary of this crystal, with the reason.
+        SimulationError: if LAMMPS cannot evaluate the structure, or if the result cannot be a
+            boundary of this crystal.
     """
     check_start(atoms, bicrystal, bulk, config)
     slab = Slab.of(atoms, bicrystal, bulk, config)
@@ -120,13 +124,17 @@ def relax_boundary(
         seconds += result.seconds
         preset = config.preset
     elif wanted:
-        preset = config.preset  # the paper's tolerances are the screen's
+        preset = config.preset  # the screen has the paper's tolerances
     return slab.relaxed(result, preset, screen_energy, evaluations, seconds)
 
 
 def check_start(atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: RelaxationConfig) -> None:
-    """Refuse what LAMMPS would silently get wrong: it drops atoms that are not finite and stops at
-    once on overlapping ones.
+    """Refuse structures that LAMMPS would evaluate wrongly without an error.
+
+    It drops atoms that are not finite and stops at once on overlapping ones.
+
+    Raises:
+        SimulationError: if the structure is such a one, or if the slab is too thin.
     """
     positions, lengths = atoms.positions, atoms.cell.lengths()
     if not np.isfinite(positions).all():
@@ -161,7 +169,7 @@ def check_start(atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: Relaxati
 
 @dataclass(frozen=True)
 class Slab:
-    """One structure as LAMMPS gets it, and how its results are read."""
+    """One structure as input of LAMMPS, and the evaluation of its results."""
 
     positions: np.ndarray
     box: np.ndarray
@@ -172,7 +180,7 @@ class Slab:
 
     @classmethod
     def of(cls, atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: RelaxationConfig) -> "Slab":
-        """Regions are counted from the slab's own lowest and highest atom."""
+        """Slab of given atoms; its regions are measured from its lowest and highest atom."""
         lengths = atoms.cell.lengths()
         positions = wrap(atoms.positions, lengths[:2])
         z = positions[:, 2]
@@ -190,7 +198,7 @@ class Slab:
         return RelaxJob(positions, self.box, self.fixed, self.rigid, minimizer, anneal)
 
     def energy(self, result: RelaxResult) -> float:
-        """E_gb in J/m^2 over all atoms that do not feel a free surface.
+        """E_gb in J/m^2 over all atoms out of range of the free surfaces.
 
         Raises:
             SimulationError: if the result cannot be a boundary of this crystal.
@@ -221,30 +229,30 @@ class Slab:
         return float(energy)
 
     def excess_volume(self, result: RelaxResult) -> float:
-        """Room that the boundary takes beyond that of both grains as they are strained, Å."""
+        """Excess volume of the boundary relative to both grains as strained, Å."""
         return excess_volume(result.positions, self.bicrystal, int(self._is_strained(result).sum()))
 
     def strain_volume(self, result: RelaxResult) -> float:
-        """Excess volume against unstrained crystals less that against the strained ones, Å."""
+        """Excess volume relative to unstrained crystals minus that relative to strained ones, Å."""
         crystal = self.bicrystal.relaxed(Response())
         return excess_volume(result.positions, crystal) - self.excess_volume(result)
 
     def strain_energy(self, result: RelaxResult) -> float:
-        """Energy of the strain of the upper grain in the atoms that E_gb is summed over, J/m^2."""
+        """Strain energy of the upper grain in the atoms that E_gb is summed over, J/m^2."""
         num_strained = int((self._is_strained(result) & self._is_summed(result)).sum())
         strain_ev = self.bicrystal.upper.response.energy_ev
         return float(num_strained * strain_ev / self.bicrystal.area * J_PER_M2)
 
     def _is_summed(self, result: RelaxResult) -> np.ndarray:
-        """Mask of the atoms that do not feel a free surface, (N,)."""
+        """Mask (N,) of the atoms out of range of the free surfaces."""
         z = result.positions[:, 2]
         return np.asarray((z > z.min() + self.bulk.cutoff) & (z < z.max() - self.bulk.cutoff))
 
     def _is_strained(self, result: RelaxResult) -> np.ndarray:
-        """Mask of the atoms of the upper grain, (N,); of none where it is not strained.
+        """Mask (N,) of the atoms of the upper grain; empty if it is not strained.
 
-        The upper grain begins at the mean height of the atoms that are not in the crystal. Strain
-        energies are so small that an Ångström more or less does not matter (1 mJ/m^2 at 1 %).
+        The upper grain begins at the mean height of the disturbed atoms. Strain energies are small,
+        so an error of 1 Å does not matter (1 mJ/m^2 at 1 %).
         """
         if not any(self.bicrystal.upper.strain):
             return np.zeros(len(result.positions), dtype=bool)

@@ -1,4 +1,4 @@
-"""Folders of a process in the temporary directory that do not outlive it for long."""
+"""Temporary folders of processes, removed after their process has ended."""
 
 import contextlib
 import fcntl
@@ -10,14 +10,14 @@ import tempfile
 from pathlib import Path
 
 PREFIX = f"gcd-hpc-lammps-{re.sub('[^A-Za-z0-9]', '_', platform.node())}-"
-"""With the machine's name: not all shared file systems show one machine another's locks."""
+"""Prefix with the machine's name, because some shared file systems do not show locks of others."""
 
 
 class Scratch:
-    """A folder that is locked while its process lives.
+    """A temporary folder that is locked while its process lives.
 
-    The lock ends with the process, however that ends. Whoever makes the next folder removes those
-    that nobody locks.
+    The lock ends with the process, in whatever way. The maker of the next folder removes unlocked
+    ones.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Scratch:
 
 
 def remove_abandoned() -> None:
-    """Delete the folders of this machine whose processes have ended."""
+    """Delete folders of this machine whose processes have ended."""
     for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # in use, another user's, or gone meanwhile
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)

@@ -1,4 +1,4 @@
-"""What the head of an embedded-atom file says of its potential, read without LAMMPS."""
+"""Header of embedded-atom files, read without LAMMPS."""
 
 import re
 from dataclasses import dataclass
@@ -13,27 +13,28 @@ _SETFL = ("eam/alloy", "eam/fs", "eam/he", "adp")
 
 @dataclass(frozen=True)
 class PotentialHead:
-    """Elements, cutoff in Å, and the crystal that the first element is stated to have."""
+    """Elements, cutoff in Å, and the stated crystal of the first element."""
 
     elements: tuple[str, ...]
     cutoff: float
     a0: float
     """Lattice constant of the first element, Å."""
     lattice: str
-    """sc, bcc, fcc, diamond, or what else the file says."""
+    """sc, bcc, fcc, diamond, or another word of the file."""
 
 
 def base_style(style: str) -> str:
-    """A pair style without the suffix of the package that accelerates it."""
+    """Pair style without the suffix of an accelerator package."""
     return re.sub(r"/(gpu|intel|kk|omp|opt)$", "", style)
 
 
 def read_head(style: str, content: bytes) -> PotentialHead | None:
-    """The head of a DYNAMO file; None for other potentials and for files that are none.
+    """Header of a DYNAMO file; None for other potentials and other files.
 
     Args:
-        style: name of LAMMPS' pair style: eam reads funcfl files, its relatives read setfl files.
-        content: of the file, or its first ``HEAD_BYTES``.
+        style: name of the LAMMPS pair style: eam reads funcfl files, its relatives read setfl
+            files.
+        content: content of the file, or its first ``HEAD_BYTES``.
     """
     lines = content[:HEAD_BYTES].decode(errors="replace").splitlines()
     try:

@@ -1,5 +1,6 @@
-"""How a grain that is strained in the boundary plane relaxes along the normal, which is free, and
-what the strain costs: the reference that its part of a boundary is counted from.
+"""Response of a grain that is strained in the boundary plane and free along the normal.
+
+Its energy and strain are the reference for the strained part of a boundary.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ MINIMIZER = Minimizer(etol=0.0, ftol=1e-6, max_evaluations=100_000, commands=LIN
 MIDDLE = 8.0
 """Half the height over which the relaxed grain is measured, Å."""
 REACH = 12.0
-"""Height between the held layers and what is measured, over which their influence fades, Å."""
+"""Distance between the held layers and the measured ones, over which their influence decays, Å."""
 TIMEOUT_S = 300.0
 
 
@@ -37,9 +38,9 @@ def measure_response(
     """Relax a slab of the strained upper grain alone, its top moving as one rigid body.
 
     Args:
-        outer_thickness: of the held layers, Å.
-        cache: JSON file that remembers the answer; written anew for another potential, boundary or
-            bulk crystal.
+        outer_thickness: thickness of the held layers, Å.
+        cache: JSON file that stores the result; replaced for another potential, boundary or bulk
+            crystal.
 
     Raises:
         PotentialError: if LAMMPS cannot relax the strained crystal.
@@ -72,7 +73,7 @@ def _measure(
     result = child.relax(RelaxJob(positions, box, fixed, rigid, MINIMIZER))
     moved = minimum_image(result.positions - positions, bicrystal.lengths)  # (N, 3) Å
     middle = np.abs(z - (z.min() + z.max()) / 2) < MIDDLE
-    # Displacements grow evenly with height where the held layers are far away.
+    # Far from the held layers the displacements are linear in the height.
     slopes = np.polyfit(z[middle], moved[middle], 1)[0]
     energy = float(result.energies[middle].mean()) - bulk.cohesive_ev
     shear_x, shear_y, normal = slopes.tolist()
@@ -86,7 +87,7 @@ def _record(question: str, response: Response) -> dict[str, Any]:
 
 
 def _read(cache: Path, question: str) -> Response | None:
-    """What was measured before; None if that was something else or the file is damaged."""
+    """Read a cached response; None if its inputs differ or the file is damaged."""
     try:
         known = json.loads(cache.read_text())
         response = Response(**known["response"])
