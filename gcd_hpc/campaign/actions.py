@@ -7,21 +7,21 @@ from gcd_hpc.stages.table import Task
 
 @dataclass(frozen=True)
 class Submit:
-    """Run a task, or adopt it if it has been run."""
+    """Run a task, or adopt its product if it exists."""
 
     task: Task
 
 
 @dataclass(frozen=True)
 class Drop:
-    """Take waiting tasks out of the queue: their model is too old."""
+    """Remove waiting relaxations from the queue, because their model is too old."""
 
     tasks: tuple[Task, ...]
 
 
 @dataclass(frozen=True)
 class Quarantine:
-    """Set a task aside and go on without it."""
+    """Set a failed task aside and continue without it."""
 
     task: Task
     reason: str
@@ -34,7 +34,7 @@ class Stop:
     reason: str
     failed: bool = False
     is_quarantine: bool = False
-    """Failed because too much was set aside, not because of one task."""
+    """True if too many candidates were quarantined, false if a single task failed."""
 
 
 Action = Submit | Drop | Quarantine | Stop

@@ -1,4 +1,4 @@
-"""The run directory: made, or recognised as the same campaign's."""
+"""Creation of a run directory, and the checks that it belongs to the same campaign."""
 
 import os
 from collections.abc import Iterator
@@ -13,17 +13,18 @@ from gcd_hpc.files import replacing
 from gcd_hpc.store.run_directory import RunDirectory
 
 GROWING = "budget"
-"""The section that may change between two sessions of a campaign."""
+"""Section of the campaign file that may change between sessions."""
 MIN_FREE_BYTES = 16 * 2**20
 
 
 @contextmanager
 def opened_run_directory(run: RunDirectory) -> Iterator[None]:
-    """Make the folder if it is not there, and see that it can be written to. A new folder in which
-    nothing came to lie is taken away again when the block fails.
+    """Create the run directory if needed and check that it is writable.
+
+    If the block fails, a new directory without products is removed again.
 
     Raises:
-        RunDirectoryError: if it cannot be written to, or holds what is no run.
+        RunDirectoryError: if it is not writable, or holds files that are not a run's.
     """
     was_there = run.path.exists()
     _refuse_foreign(run)
@@ -62,9 +63,9 @@ def _open(run_dir: Path) -> None:
 
 
 def _refuse_foreign(run: RunDirectory) -> None:
-    """Refuse a folder that is no run but holds files under the names of a run's.
+    """Refuse a directory that is not a run but holds files with the names of a run's files.
 
-    Other files do no harm: a run neither reads nor changes them.
+    Other files are accepted: a run neither reads nor changes them.
     """
     folders = _folders(run)
     if run.ledger.is_file() or (run.config.is_file() and any(map(Path.is_dir, folders))):
@@ -79,12 +80,12 @@ def _refuse_foreign(run: RunDirectory) -> None:
 
 
 def has_results(run: RunDirectory) -> bool:
-    """Whether something was computed in a run: a part, or a training set."""
+    """True if a run has products: a part of candidates or a training set."""
     return bool(run.all_relaxed_parts() or run.training_sets())
 
 
 def check_config(run: RunDirectory, config: CampaignConfig) -> None:
-    """See that a run was started with the same config; only the budget may have changed.
+    """Check that a run was started with the same config, the budget excepted.
 
     Raises:
         RunDirectoryError: if another key changed, naming the first one, or if the run's file was
@@ -117,19 +118,19 @@ def check_config(run: RunDirectory, config: CampaignConfig) -> None:
 
 
 def write_config(run: RunDirectory, config: CampaignConfig) -> None:
-    """Keep the resolved config in the run directory."""
+    """Write the resolved config into the run directory."""
     if not run.config.exists() or load_campaign(run.config) != config:
         with replacing(run.config) as temporary:
             temporary.write_text(dump(config), encoding="utf-8")
 
 
 def _folders(run: RunDirectory) -> tuple[Path, ...]:
-    """Folders of a run's products."""
+    """Directories that hold a run's products."""
     return run.search_part(0).parents[1], run.model_dir(1).parent, run.begun("task").parent
 
 
 def _config_of(part: Path) -> str | None:
-    # HDF5 is loaded only where there is a part to look at.
+    # A late import: HDF5 is loaded only if there is a part to read.
     from gcd_hpc.store.parts import read_origin
 
     try:
@@ -139,7 +140,7 @@ def _config_of(part: Path) -> str | None:
 
 
 def _first_difference(before: CampaignConfig, after: CampaignConfig) -> tuple[str, Any, Any] | None:
-    """Key and both values of what differs first outside the budget."""
+    """Path and both values of the first key outside the budget that differs, or None."""
     return _differing(
         before.model_dump(mode="json", exclude={GROWING}),
         after.model_dump(mode="json", exclude={GROWING}),

@@ -1,6 +1,4 @@
-"""Carries a campaign out, in as many sessions as it takes: the same call resumes, adopts and
-finishes.
-"""
+"""Driver of a campaign: repeating the same call resumes it where it stopped."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -37,8 +35,7 @@ Report = Callable[[Path, State], None]
 
 
 def _prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
-    # Builds the bicrystal and may start LAMMPS: a campaign that is complete must not wait for the
-    # imports.
+    # A late import: a campaign that is already complete must not wait for LAMMPS and torch.
     from gcd_hpc.learning.boundary import prepare
 
     return prepare(run_dir, config, folder).potential.sha256
@@ -47,7 +44,7 @@ def _prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
 def finished_before(
     config: CampaignConfig, site: SiteConfig, run_dir: Path, until: str | None = None
 ) -> Outcome | None:
-    """The outcome of a campaign that is complete already, from its ledger alone.
+    """Outcome of a campaign that is already complete, from its ledger alone; else None.
 
     Raises:
         RunDirectoryError: if the run directory holds another campaign.
@@ -79,18 +76,17 @@ def run_campaign(
     prepare: Callable[[Path, CampaignConfig, Path], str] = _prepare,
     modules: Mapping[Stage, str] = MODULES,
 ) -> Outcome:
-    """Carry a campaign out, or the rest of it.
+    """Run a campaign to its end, or continue one that was interrupted.
 
     Args:
-        campaign_folder: where a potential file is looked for first.
-        report: writes what the reader wants, from the run directory and the final state.
+        campaign_folder: directory searched first for the potential file.
+        report: writes the summary of a complete run from its directory and final state.
         until: phase to end after, e.g. ``search`` or ``train-01``.
-        prepare: checks everything that can be wrong before the first task, and returns the hash of
-            the potential.
-        modules: name of the module of each stage, which is imported in the process that runs it.
+        prepare: checks the inputs before the first task, and returns the hash of the potential.
+        modules: module name of each stage, imported by the process that runs it.
 
     Raises:
-        GcdError: if the user can mend what went wrong; the same call goes on from there.
+        GcdError: for problems that the user can fix; the same call then resumes.
     """
     run_dir = run_dir.absolute()
     before = finished_before(config, site, run_dir, until)
@@ -112,7 +108,7 @@ def run_campaign(
                     check_mode(run_dir, ledger.state.plan, plan)
                 check_config(run, config)
             else:
-                # Nothing was computed yet: a corrected campaign takes the place of the one before.
+                # Nothing was computed yet: a corrected campaign replaces the previous one.
                 ledger.clear()
                 run.inputs.unlink(missing_ok=True)
             run.remove_leftovers()
@@ -138,9 +134,7 @@ def run_campaign(
 
 
 def _look_at_the_past(run_dir: Path, ledger: Ledger, state: State, display: Progress) -> None:
-    """Say which software began the run, and discard products that are damaged: their tasks are run
-    again.
-    """
+    """Report a changed software version, and discard damaged products to be made again."""
     before, now = state.account.sessions[-1].package, software()
     if before not in ("", now):
         display.note(f"{now} goes on with what {before} began")
@@ -155,7 +149,7 @@ def _look_at_the_past(run_dir: Path, ledger: Ledger, state: State, display: Prog
 
 
 def check_mode(run_dir: Path, before: Plan, plan: Plan) -> None:
-    """A run keeps the mode that it was started in: tasks of the two modes are cut differently.
+    """Refuse to resume in the other mode, because the modes divide stages into tasks differently.
 
     Raises:
         RunDirectoryError: if the site asks for the other mode.

@@ -1,6 +1,4 @@
-"""Expected cost of a campaign, from figures measured on one core
-(benchmarks/RESULTS.md).
-"""
+"""Expected cost of a campaign, scaled from one-core timings (benchmarks/RESULTS.md)."""
 
 import math
 from collections.abc import Sequence
@@ -17,15 +15,15 @@ REFERENCE_VOXELS = 12 * 12 * 60
 REFERENCE_WIDTH = 32
 REFERENCE_ATOMS = 270
 TRAIN_SAMPLE_S = 0.147 / 4
-"""One structure of one training step."""
+"""Time of one training step for each structure of its batch."""
 EVALUATION_S = 0.111 / 12
-"""One network evaluation of one candidate."""
+"""Time of one network evaluation for one candidate."""
 RELAX_S = 0.112
-"""One candidate, loosely and then, if it is worth it, tightly."""
+"""Mean time of a relaxation: the loose screen, and the tight preset for promising candidates."""
 MD_STEP_S = 270 * 3e-6
-"""One step of molecular dynamics of the reference structure."""
+"""Time of one molecular-dynamics step of the reference structure."""
 BYTES_PER_ATOM = 80
-"""On disk, compressed, before and after relaxation, in its part and in results.h5."""
+"""Compressed size on disk before and after relaxation, in a part and in results.h5."""
 EVALUATIONS_PER_STEP = {"dpm-solver-3": 3, "dpm-solver++2m": 1}
 
 
@@ -81,7 +79,7 @@ def estimate(config: CampaignConfig, plan: Plan, num_atoms: int) -> list[StageEs
 
 
 def _network_size(config: CampaignConfig) -> float:
-    """Cost of one network evaluation in units of the reference network's."""
+    """Cost of one network evaluation relative to the reference network."""
     shape = config.voxels.shape
     voxels = shape[0] * shape[1] * shape[2] / REFERENCE_VOXELS
     unpatched = 8 if config.network.patch == 1 else 1
@@ -89,14 +87,14 @@ def _network_size(config: CampaignConfig) -> float:
 
 
 def _num_steps(config: CampaignConfig, rounds: int) -> int:
-    """Training steps of all rounds."""
+    """Number of training steps of all rounds."""
     if not rounds:
         return 0
     return config.training.num_steps + (rounds - 1) * config.training.retrain_steps
 
 
 def _evaluations(config: CampaignConfig) -> int:
-    """Network evaluations of one candidate."""
+    """Number of network evaluations for one candidate."""
     sampling = config.sampling
     guided = 2 if sampling.guidance not in (0.0, 1.0) else 1
     resamples = sampling.resamples if config.diffusion.inpainting == "repaint" else 1
@@ -104,14 +102,14 @@ def _evaluations(config: CampaignConfig) -> int:
 
 
 def _md_s(config: CampaignConfig) -> float:
-    """Mean time of the molecular dynamics of one try, whose length is drawn log-uniformly."""
+    """Mean molecular-dynamics time of one try, for a log-uniform number of steps."""
     md, (fewest, most) = config.search.md, config.search.md.num_steps
     mean = fewest if most == fewest else (most - fewest) / math.log(most / fewest)
     return md.probability * mean * MD_STEP_S
 
 
 def wall_h(stage: StageEstimate, site: SiteConfig) -> float | None:
-    """Hours of a stage on the workers of a resolved site; None for GPUs of unknown pace."""
+    """Wall time of a stage on a resolved site, hours; None for GPUs, whose speed is unknown."""
     pool: PoolConfig = getattr(site, pool_of(stage.stage, site.mode))
     is_launched = STAGES[stage.stage].launcher is not None and site.mode == "barrier"
     if pool.gpus_per_node:
@@ -121,5 +119,5 @@ def wall_h(stage: StageEstimate, site: SiteConfig) -> float | None:
 
 
 def total_core_h(stages: Sequence[StageEstimate]) -> float:
-    """Core-hours of all stages."""
+    """Total core-hours of all stages."""
     return sum(stage.core_h for stage in stages)

@@ -1,6 +1,4 @@
-"""Asynchronous mode: from the first model on, sampling, relaxation and retraining overlap. Pure, as
-the policy that it is a part of.
-"""
+"""Asynchronous mode: sampling, relaxation and retraining overlap from the first model on. Pure."""
 
 from gcd_hpc.campaign.actions import Action, Drop, Stop, Submit
 from gcd_hpc.campaign.events import Event, Finished
@@ -10,11 +8,9 @@ from gcd_hpc.stages.table import Stage, Task, phase_order
 from gcd_hpc.stages.tasks import PREFETCH_WORKERS
 
 LONGEST_QUEUE = 8
-"""Relaxation tasks that may wait for each worker; sampling stops there."""
+"""Longest relaxation queue, in tasks per worker; sampling pauses there."""
 DUE = 0.5
-"""Retrain at the latest when this share of a round is relaxed, so that workers need not wait for
-the next model.
-"""
+"""Retrain at the latest when this share of a round is relaxed."""
 RETRAINING: tuple[Stage, ...] = ("select", "train", "promote")
 
 
@@ -22,19 +18,19 @@ def flow(state: State, event: Event) -> list[Action]:
     """Actions that keep all pools busy.
 
     Args:
-        state: the state after the event was applied; the first model is there.
+        state: the state after the event was applied, with at least one model.
     """
     if out_of_time(state):
         return [Stop("wall time")]
     if state.lost:
         return _repairs(state)
     if state.interrupted:
-        # What was at work when the last driver ended comes first: some of it may be finished and
-        # only has to be adopted.
+        # Interrupted tasks come first: some may be finished and only need to be adopted.
         return [Submit(task) for task in state.interrupted]
     ended = event.task if isinstance(event, Finished) else None
     if ended is not None and ended.stage == "relax" and target_reached(state, state.plan.rounds):
         return [Stop("target energy")]
+    # A newer model makes the candidates of much older ones stale.
     if (
         ended is not None
         and (ended.stage == "promote" or ended.version < state.version)
@@ -46,23 +42,23 @@ def flow(state: State, event: Event) -> list[Action]:
 
 
 def _repairs(state: State) -> list[Action]:
-    """Lost products of the earliest phase: later ones are made from them."""
+    """Resubmit the lost products of the earliest phase, on which later phases depend."""
     first = min((task.phase for task in state.lost), key=phase_order)
     tasks = [task for task in state.lost if task.phase == first and task not in state.submitted]
     return [Submit(task) for task in tasks]
 
 
 def _pools(state: State) -> list[Action]:
-    """The most promising relaxations for workers that are free soon, and samples while the queue is
-    short.
-    """
+    """Submit relaxations, most promising first, and samples while the queue is short."""
     plan = state.plan
+    # Relaxations: one task per worker, and a few prefetched ones.
     free = (
         plan.relaxation_workers
         + max(1, plan.relaxation_workers // PREFETCH_WORKERS)
         - state.in_flight["relax"]
     )
     relaxations = state.waiting.first(free) if free > 0 else []
+    # Samples: as many as the queue, the workers and the budget of candidates allow.
     waiting = len(state.waiting) - len(relaxations) + plan.num_batches * state.in_flight["sample"]
     room = (LONGEST_QUEUE * plan.relaxation_workers - waiting) // plan.num_batches
     slots = plan.sampling_workers + 1 - state.in_flight["sample"]
@@ -73,9 +69,7 @@ def _pools(state: State) -> list[Action]:
 
 
 def _chunks_left(state: State) -> int:
-    """Chunks that may still be sampled before the next model: what one version does not use is left
-    to the next.
-    """
+    """Chunks left to sample before the next model; unused ones carry over to the next version."""
     return state.version * state.plan.num_sample_chunks - sum(state.next_chunk.values())
 
 
@@ -85,7 +79,7 @@ def _stale(state: State) -> tuple[Task, ...]:
 
 
 def _retraining(state: State) -> list[Action]:
-    """The next step towards the next model, if it is time for one."""
+    """Submit the next stage of the next model, if it is due."""
     plan, version = state.plan, state.version + 1
     if version > plan.rounds:
         return []
@@ -105,9 +99,7 @@ def _retraining(state: State) -> list[Action]:
 
 
 def _is_due(state: State) -> bool:
-    """True if enough was learnt since the last model, or as much of its round is relaxed as the
-    next may wait for.
-    """
+    """True if retraining is due: enough new low-energy structures, or little left to relax."""
     plan = state.plan
     chunks = _chunks_left(state) + state.next_chunk.get(state.version, 0)
     is_late = state.num_done.get(("relax", state.version), 0) >= DUE * chunks * plan.num_batches

@@ -1,9 +1,7 @@
-"""What the products of a run depend on, hashed when it is started and compared at every later
-start.
+"""Hashes of the inputs of a run, taken when it starts and compared at every later start.
 
-The sections of the campaign file, the potential and the measured crystal must stay what they were,
-or candidates of one run would not belong together. Each model file holds the hash of its own
-weights.
+The sections of the campaign file, the potential and the measured crystal must not change, or the
+candidates of one run would not be comparable. Each model file holds the hash of its weights.
 """
 
 import hashlib
@@ -19,7 +17,7 @@ from gcd_hpc.store.run_directory import RunDirectory
 
 
 def inputs_of(run_dir: Path, config: CampaignConfig, potential_sha256: str) -> dict[str, str]:
-    """sha256 of each input by its name; the measured crystal only if it is there."""
+    """SHA-256 of each input by its name; the measured crystal is included once it exists."""
     sections = sorted({section for spec in STAGES.values() for section in spec.sections})
     plain = config.model_dump(mode="json", include=set(sections))
     inputs = {f"section {name} of the campaign file": _sha256(plain[name]) for name in sections}
@@ -30,10 +28,10 @@ def inputs_of(run_dir: Path, config: CampaignConfig, potential_sha256: str) -> d
 
 
 def settle_inputs(run_dir: Path, inputs: Mapping[str, str]) -> None:
-    """Write the inputs of a new run, or see that they are those that the run was started with.
+    """Write the input hashes of a new run, or check that they have not changed.
 
     Raises:
-        RunDirectoryError: naming the first input that changed, with its old and new hash.
+        RunDirectoryError: with the first input that changed, its old and its new hash.
     """
     path = RunDirectory(run_dir).inputs
     try:

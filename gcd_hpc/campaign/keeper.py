@@ -1,4 +1,4 @@
-"""The workers of a session: started when there is something to run, and anew when they are lost."""
+"""Workers of one session, started when there is a task to run and restarted when they are lost."""
 
 import queue
 from collections import deque
@@ -20,7 +20,7 @@ Ended = tuple[Task, "Future[Record]"]
 
 
 class PoolKeeper:
-    """Tasks on their way to the workers and at work there."""
+    """Queued and running tasks of a session, and the backend that runs them."""
 
     def __init__(
         self,
@@ -30,11 +30,11 @@ class PoolKeeper:
         modules: Mapping[Stage, str],
         note: Callable[[str], None],
     ) -> None:
-        """Nothing is started yet.
+        """Create a keeper without starting workers.
 
         Args:
             modules: name of the module of each stage.
-            note: tells the user one line.
+            note: shows the user one line.
         """
         self._site, self._run_dir = site, run_dir
         self._plan, self._modules = plan, modules
@@ -42,28 +42,28 @@ class PoolKeeper:
         self._backend: Backend | None = None
         self._launches: deque[Task] = deque()
         self._chunks: deque[Task] = deque()
-        """Chunks that were not submitted yet: a drain on a signal need not wait for them."""
+        """Chunks not yet submitted. Kept back so that a drain need not wait for them."""
         self._running: dict[Task, Future[Record]] = {}
         self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
         self._num_restarts = 0
-        """Since a task was finished."""
+        """Number of restarts since a task last finished."""
         self._reason = ""
-        """Reason to start the workers anew although no task told it."""
+        """Reason to restart the workers although no task reported their loss."""
         self._is_lost = False
 
     @property
     def is_busy(self) -> bool:
-        """True while a task is at work."""
+        """True while tasks are running."""
         return bool(self._running)
 
     def add(self, tasks: Iterable[Task]) -> None:
-        """Take tasks; ``feed`` hands them to the workers."""
+        """Queue tasks for ``feed``."""
         for task in tasks:
             is_chunk = STAGES[task.stage].is_relaxation
             (self._chunks if is_chunk else self._launches).append(task)
 
     def feed(self) -> None:
-        """Hand tasks to the workers, chunks as far as these are free; start them first if need be.
+        """Submit queued tasks, chunks only as workers become free; start the workers if needed.
 
         Raises:
             RunDirectoryError: if the workers cannot write to the run directory.
@@ -71,7 +71,7 @@ class PoolKeeper:
         if not (self._launches or self._chunks) or self._reason or self._is_lost:
             return
         if self._backend is None:
-            # Parsl takes 0.3 s to import: only when there is something to run.
+            # A late import: Parsl takes 0.3 s to import, and often nothing is left to run.
             from gcd_hpc.workers.parsl_backend import ParslBackend
 
             try:
@@ -89,13 +89,13 @@ class PoolKeeper:
             room -= 1
 
     def next_ended(self, timeout_s: float) -> Ended | None:
-        """A task that has ended with its future, or None if none does in time."""
+        """The next task that has ended with its future, or None after the timeout."""
         try:
             task, future = self._ended.get(timeout=timeout_s)
         except queue.Empty:
             return None
         if self._running.get(task) is not future:
-            return None  # of workers that were given up
+            return None  # from workers that were replaced
         del self._running[task]
         if future.exception() is None:
             self._num_restarts = 0
@@ -104,20 +104,20 @@ class PoolKeeper:
         return task, future
 
     def must_restart(self) -> bool:
-        """True if the workers are lost, cannot be started, or do not work any more."""
+        """True if the workers are lost, cannot be started, or no longer respond."""
         if self._backend is not None and not self._is_lost:
             names = [task.name for task in self._running]
             self._reason = self._backend.check_health(names) or self._reason
         return self._is_lost or bool(self._reason)
 
     def restart(self) -> list[Task]:
-        """Close the workers, to be started anew by ``feed``.
+        """Close the workers; ``feed`` starts new ones.
 
         Returns:
-            Tasks that were at work: lost workers take them along.
+            Running tasks, which end with the workers.
 
         Raises:
-            LaunchError: if that was of no use several times in a row.
+            LaunchError: if several restarts in a row did not help.
         """
         if self._reason:
             self._num_restarts += 1
@@ -135,7 +135,7 @@ class PoolKeeper:
         return running
 
     def drain(self) -> None:
-        """Hand over nothing more, and ask launched tasks to write a checkpoint and to end."""
+        """Submit nothing more, and signal launched stages to write a checkpoint and exit."""
         self._launches.clear()
         self._chunks.clear()
         if self._backend is not None:

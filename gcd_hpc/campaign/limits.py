@@ -1,15 +1,15 @@
-"""Reasons to stop a campaign. Pure functions of its state."""
+"""Criteria that stop a campaign: pure functions of its state."""
 
 from gcd_hpc.campaign.state import State
 
 PLATEAU_J_M2 = 1e-4
-"""A lower energy than before is lower by more than this: the relaxation is not exact beyond."""
+"""Least decrease of the lowest energy that counts as progress; relaxation is no more precise."""
 MIN_TRIED = 100
-"""The share of candidates in quarantine is judged as if at least so many had been tried."""
+"""Least number of candidates that the quarantined share is computed from."""
 
 
 def too_many_quarantined(state: State) -> str | None:
-    """Why the campaign cannot go on, when a larger share than allowed was set aside."""
+    """Reason to stop because more candidates were quarantined than allowed, or None."""
     sizes, most = state.plan.chunk_sizes, state.plan.max_quarantined
     num = state.num_quarantined + sum(sizes.get(task.stage, 0) for task in state.quarantined)
     if num <= most * max(state.num_tried, MIN_TRIED):
@@ -26,7 +26,7 @@ def out_of_time(state: State) -> bool:
 
 
 def limit_of(state: State, version: int) -> str | None:
-    """Why to stop after a round, judged by what was known when it ended."""
+    """Reason to stop after a round (target energy or plateau), or None."""
     patience = state.plan.plateau_rounds
     if target_reached(state, version):
         return "target energy"
@@ -52,9 +52,7 @@ def target_reached(state: State, version: int) -> bool:
 
 
 def _improved(state: State, version: int) -> bool:
-    """True if a model version found a lower energy at any [n] than the search and all versions
-    before it.
-    """
+    """True if a version found a lower energy at any [n] than everything before it."""
     before: dict[int, float] = {}
     for earlier in range(version):
         for n_index, energy in state.best.get(earlier, {}).items():

@@ -1,4 +1,4 @@
-"""A campaign from a notebook or a script, with the defaults of the command."""
+"""Python interface of ``gcd-hpc campaign`` for notebooks and scripts, with the same defaults."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def run_campaign(
     site: str | Path | None = None,
     until: str | None = None,
 ) -> Outcome:
-    """Carry a campaign out, or the rest of it, as ``gcd-hpc campaign FILE`` does.
+    """Run or resume a campaign, as ``gcd-hpc campaign FILE`` does.
 
     Args:
         file: campaign file.
@@ -25,10 +25,10 @@ def run_campaign(
         until: phase to end after, such as ``"search"`` or ``"train-01"``.
 
     Returns:
-        How it ended; ``status`` is "complete" or "paused".
+        Outcome of the session; its ``status`` is "complete" or "paused".
 
     Raises:
-        GcdError: if the user can mend what went wrong; the same call goes on from there.
+        GcdError: for problems that the user can fix; the same call then resumes.
     """
     config = load_campaign(file, overrides)
     folder = Path(run_dir) if run_dir is not None else Path("runs") / config.name

@@ -1,9 +1,8 @@
-"""The scheduling policy. It is pure, without clock, files and randomness: the same state and event
-give the same actions.
+"""Scheduling policy: a pure function from state and event to actions, without clock or files.
 
-Where pools share their cores the stages take turns (barrier mode): search; then select, train,
-promote, sample and relax for each model version. Where they do not (asynchronous mode) the first
-model is made by turns, and then ``flow`` lets sampling, relaxation and retraining overlap.
+Barrier mode, where pools share their cores, runs one stage at a time: search; then select, train,
+promote, sample and relax for each model version. Asynchronous mode, where they do not, does so up
+to the first model; then ``flow`` lets sampling, relaxation and retraining overlap.
 """
 
 from gcd_hpc.campaign.actions import Action, Quarantine, Stop, Submit
@@ -14,7 +13,7 @@ from gcd_hpc.campaign.state import State
 from gcd_hpc.stages.table import STAGES, WHOLE, phase_order
 
 MAX_RETRIES = 3
-"""New attempts at a task whose worker or process was lost."""
+"""Retries of a task whose worker or process was lost."""
 
 
 def step(state: State, event: Event | None) -> list[Action]:
@@ -22,7 +21,7 @@ def step(state: State, event: Event | None) -> list[Action]:
 
     Args:
         state: the state after the event was applied.
-        event: None if nothing happened but that time passed.
+        event: None if only time has passed.
     """
     if isinstance(event, Failed):
         return _again(state, event)
@@ -36,6 +35,7 @@ def step(state: State, event: Event | None) -> list[Action]:
         return flow(state, event)
     if isinstance(event, Opened):
         return _once([*_resumed(state), *_next(state)])
+    # A phase that has enough finished tasks makes room for the next one.
     if isinstance(event, Finished | Quarantined):
         task = event.task
         if state.num_done[task.phase] == state.plan.num_needed(task.stage):
@@ -44,22 +44,20 @@ def step(state: State, event: Event | None) -> list[Action]:
 
 
 def _resumed(state: State) -> list[Action]:
-    """Tasks that were at work when the last driver ended. Where products were lost, later phases
-    wait for these.
-    """
+    """Resubmit interrupted tasks, except those of phases after the first one with lost products."""
     first = min(map(phase_order, (task.phase for task in state.lost)), default=None)
     tasks = (t for t in state.interrupted if first is None or phase_order(t.phase) <= first)
     return [Submit(task) for task in tasks]
 
 
 def _once(actions: list[Action]) -> list[Action]:
-    """A stop alone, else every action once."""
+    """Remove repeated actions; a stop replaces all others."""
     stops: list[Action] = [action for action in actions if isinstance(action, Stop)]
     return stops or list(dict.fromkeys(actions))
 
 
 def _next(state: State) -> list[Action]:
-    """Unfinished tasks of the first phase that has any, unless a limit was reached before it."""
+    """Submit the rest of the first unfinished phase, or stop at a limit reached before it."""
     for stage, version in state.plan.phases():
         if not state.is_complete(stage, version):
             if out_of_time(state):

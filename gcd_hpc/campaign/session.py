@@ -1,6 +1,4 @@
-"""One session of a campaign: asks the policy, hands tasks to the workers, writes the ledger, until
-the end or a signal.
-"""
+"""Session of a campaign: policy, workers and ledger in a loop that a signal can pause."""
 
 import os
 import signal
@@ -44,9 +42,9 @@ from gcd_hpc.workers.backend import PausedError, failure_class
 from gcd_hpc.workers.reaper import descendants, end, marked, start_time
 
 SHOW_S = 0.25
-"""Between looks at the progress."""
+"""Least time between two updates of the progress display."""
 POLL_S = 0.5
-"""Between looks at signals, the wall time and the progress of a stage."""
+"""Longest wait for a finished task before signals, wall time and progress are checked again."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Outcome:
     reason: str
     state: State
     did_nothing: bool = False
-    """The campaign was complete before."""
+    """True if the campaign was complete before this call."""
 
 
 @dataclass(frozen=True)
@@ -65,27 +63,27 @@ class Clock:
     """Wall time of all sessions of a campaign."""
 
     before_s: float
-    """Wall time of the sessions before."""
+    """Wall time of the earlier sessions."""
     called: float
-    """Monotonic time at which this one was called."""
+    """Monotonic time at which this session began."""
 
     def session_s(self) -> float:
-        """Time since this session was called."""
+        """Wall time of this session."""
         return time.monotonic() - self.called
 
     def elapsed_s(self) -> float:
-        """Time of all sessions."""
+        """Wall time of all sessions."""
         return self.before_s + self.session_s()
 
 
 class Signals:
-    """The signals that pause a campaign, while the context is open."""
+    """Context that records the signals which pause a campaign."""
 
     def __init__(self) -> None:
         self.number: int | None = None
-        """The last one that came."""
+        """Number of the last signal received, or None."""
         self.is_impatient = False
-        """Ctrl-C came after another signal."""
+        """True if Ctrl-C followed another signal."""
         self._before: dict[signal.Signals, Any] = {}
 
     @property
@@ -117,18 +115,19 @@ def run_session(
     display: Progress,
     called: float,
 ) -> Outcome:
-    """Work until the policy stops or a signal comes.
+    """Run a session until the policy stops the campaign or a signal pauses it.
 
     Args:
         site: resolved by ``fit_site``.
         modules: name of the module of each stage.
-        called: monotonic time at which the user's call began.
+        called: monotonic time at which ``run_campaign`` was called.
 
     Raises:
-        GcdError: if a task failed for good. The ledger says so before.
+        GcdError: if a task failed for good; the ledger records it first.
     """
     token = uuid.uuid4().hex
     clock = Clock(ledger.state.elapsed_s if ledger.state is not None else 0.0, called)
+    # Tag all child processes with the token, so that a later driver can end any that survive.
     with marked(token, site.scheduler == "none"), Signals() as signals:
         opened = Opened(
             elapsed_s=clock.elapsed_s(),
@@ -149,20 +148,20 @@ def run_session(
             return session.run(opened, site.drain_s)
         except BaseException as error:
             if state.stopped is None:
-                with suppress(Exception):  # a full disk is told by the error itself
+                with suppress(Exception):  # the error itself already names a full disk
                     session.record(Stopped(reason=_first_line(error), failed=True))
             raise
         finally:
             try:
                 keeper.close()
             finally:
-                # Also the processes of launch lines, of which the backend does not know.
+                # Processes of launch lines are not children of the backend and are ended here.
                 end(descendants([token]))
                 remove_abandoned()  # folders of the LAMMPS processes that have ended now
 
 
 def software() -> str:
-    """Versions of what the results depend on."""
+    """Versions of the software that determine the results, for the ledger."""
     try:
         engine = f", lammps {version('lammps')}"
     except PackageNotFoundError:
@@ -172,7 +171,7 @@ def software() -> str:
 
 
 class Session:
-    """Takes the policy's actions to the workers, and their results to the ledger."""
+    """Carries out the policy's actions and records their outcome in the ledger."""
 
     def __init__(
         self,
@@ -191,29 +190,33 @@ class Session:
         self._display, self._clock = display, clock
         self._pace, self._shown = Pace(), float("-inf")
         self._new: list[Task] = []
-        """Submitted by the policy; an earlier session may have finished them."""
+        """Tasks that the policy submitted; an earlier session may have finished some of them."""
         self._stop: Stop | None = None
         self._error: BaseException | None = None
         """Error of the last task that failed."""
 
     def run(self, opened: Opened, drain_s: float) -> Outcome:
-        """Work until the policy stops or a signal comes.
+        """Run until the policy stops the campaign or a signal pauses it.
 
         Args:
-            drain_s: how long what runs may take after a signal.
+            drain_s: time limit for running tasks after a signal.
         """
         self._act(opened)
+        # 1. Adopt finished tasks, submit the others, and collect what has ended.
         while self._stop is None and self._signals.number is None:
             self._adopt()
             if self._stop is None:
                 self._keeper.feed()
             self._show()
             self._collect()
+            # 2. Restart lost workers; their unfinished tasks go back into the queue.
             if self._stop is None and self._keeper.must_restart():
                 self._new += self._keeper.restart()
                 end(descendants([opened.token]))
+        # 3. After a signal, let running tasks finish within the drain time.
         if self._stop is None:
             self._drain(drain_s)
+        # 4. Record how the session ended, and raise the error of a failed campaign.
         self._keeper.close()
         if self._stop is None:
             self.record(Paused())
@@ -226,7 +229,7 @@ class Session:
         return Outcome("complete", self._stop.reason, self._state)
 
     def record(self, event: Event) -> Event:
-        """Write an event into the ledger, with the time, and into the state."""
+        """Append an event to the ledger with the current time; the state follows."""
         event = replace(
             event, elapsed_s=round(self._clock.elapsed_s(), 3), time=round(time.time(), 3)
         )
@@ -234,9 +237,7 @@ class Session:
         return event
 
     def _drain(self, drain_s: float) -> None:
-        """After a signal: no new work; what runs is finished as far as the site's time allows, and
-        training writes a checkpoint.
-        """
+        """Finish running tasks after a signal, within drain_s; training writes a checkpoint."""
         if not self._keeper.is_busy:
             return
         deadline = time.monotonic() + drain_s
@@ -255,9 +256,7 @@ class Session:
             self._collect()
 
     def _adopt(self) -> None:
-        """Count new tasks that an earlier session finished; their phase may end with that, and
-        newer tasks follow.
-        """
+        """Adopt new tasks whose product exists already, and queue the others."""
         while self._new and self._stop is None:
             new, self._new = self._new, []
             for task in new:
@@ -268,7 +267,7 @@ class Session:
                     self._keeper.add([task])
 
     def _collect(self) -> None:
-        """Take in what has ended; wait for a moment if nothing has."""
+        """Process the next task that has ended; return after POLL_S if none has."""
         if self._stop is not None or not self._keeper.is_busy:
             return
         ended = self._keeper.next_ended(POLL_S)
@@ -303,7 +302,7 @@ class Session:
         self._act(self.record(Failed(task=task, reason=reason, failure=failure_class(error))))
 
     def _act(self, event: Event | None) -> None:
-        """Do what the policy wants after an event; None if only time has passed."""
+        """Carry out the policy's actions after an event; None means that only time has passed."""
         submitted = []
         for action in step(self._state, event):
             match action:
@@ -323,7 +322,7 @@ class Session:
             self.record(Submitted(tasks=tuple(submitted)))
 
     def _show(self) -> None:
-        # A snapshot looks at files: not after every one of a hundred tasks a second.
+        # A snapshot reads files, which is too slow after each of a hundred tasks a second.
         if time.monotonic() - self._shown < SHOW_S:
             return
         self._shown = time.monotonic()

@@ -1,4 +1,4 @@
-"""The state of a campaign: what its events lead to. The one place that interprets them."""
+"""State of a campaign, reduced from the events of its ledger. Nothing else interprets events."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -25,48 +25,47 @@ from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.workers.backend import FailureClass
 
 SAME_ENERGY_J_M2 = 0.002
-"""Structures of one [n] whose energies agree this well count as one; only selection looks closer.
-"""
+"""Energies of one [n] in the same bin of this width count as one structure (approximate)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Summary of a finished task."""
+    """Time, counts and size of a finished task."""
 
     started: float
-    """Seconds since the epoch."""
+    """Start of the work, seconds since the epoch."""
     seconds: float
     cores: int
     work_s: float
-    """Seconds without importing modules and starting processes."""
+    """Time spent on the work itself, without imports and process start."""
     num: int = 0
-    """Candidates, structures or steps."""
+    """Number of candidates, structures or steps."""
     num_quarantined: int = 0
-    """Candidates among them that were set aside."""
+    """Number of those candidates that were quarantined because of a bug."""
     num_bytes: int = 0
-    """Size of the product."""
+    """Size of the product on disk."""
     worker: str = ""
     session: int = 0
-    """Index of the session that took note of it."""
+    """Index of the session that recorded it."""
     elapsed_s: float = 0.0
-    """Wall time of the campaign when it was noted."""
+    """Wall time of the campaign when it was recorded."""
     time: float = 0.0
-    """Moment of that note, seconds since the epoch; 0 if the ledger does not tell."""
+    """Time of that record, seconds since the epoch; 0 if the ledger does not give it."""
 
     @property
     def ended(self) -> float:
-        """Seconds since the epoch."""
+        """End of the work, seconds since the epoch."""
         return self.started + self.seconds
 
     @property
     def core_s(self) -> float:
-        """Core-seconds."""
+        """Core-seconds used."""
         return self.seconds * self.cores
 
 
 @dataclass
 class Attempt:
-    """An attempt at a task that failed, and what became of the task."""
+    """A failed attempt at a task, and what followed."""
 
     task: Task
     reason: str
@@ -82,97 +81,95 @@ class Account:
     sessions: list[Opened] = field(default_factory=list)
     attempts: dict[Task, list[Attempt]] = field(default_factory=dict)
     wasted_s: float = 0.0
-    """Worker-seconds of attempts that came to nothing, and of samples that were dropped."""
+    """Worker-seconds of failed attempts and of dropped samples."""
     num_dropped: int = 0
     num_quarantined: int = 0
-    """Tasks set aside, each time."""
+    """Number of times that a task was quarantined."""
     resume_s: list[float] = field(default_factory=list)
-    """Between the start of a driver and its first decision, for every session but the first."""
+    """Delay from the start of a driver to its first submission, of every resumed session."""
     first_sample_s: list[float] = field(default_factory=list)
-    """Between the promotion of a model and its first finished sample."""
+    """Delay from the promotion of a model to its first finished sample."""
     queue: list[int] = field(default_factory=list)
-    """Relaxation tasks that waited, after each event of the asynchronous mode."""
+    """Length of the relaxation queue after each event (asynchronous mode)."""
     lag: Counter[int] = field(default_factory=Counter)
-    """Number of relaxation tasks by how many versions newer the model of the moment was."""
+    """Number of relaxation tasks by model lag: newest version minus the task's version."""
     promoted: tuple[int, float] | None = None
-    """The newest model and when it was promoted, until its first sample is finished."""
+    """Newest model and its promotion time, until its first sample is finished."""
     is_resuming: bool = False
-    """The session has not submitted anything yet."""
+    """True until a resumed session submits its first task."""
 
 
 @dataclass
 class State:
-    """A campaign as its events tell it. Only ``apply`` and ``advance`` change it."""
+    """State of a campaign after its events. Only ``apply`` and ``advance`` change it."""
 
     plan: Plan
     elapsed_s: float = 0.0
     time: float = 0.0
-    """Moment of the last event, seconds since the epoch."""
+    """Time of the last event, seconds since the epoch."""
     finished: dict[Task, Done] = field(default_factory=dict)
     submitted: dict[Task, float] = field(default_factory=dict)
-    """Tasks at work or on their way there, with the elapsed time at which they were submitted."""
+    """Submitted, unfinished tasks, with the elapsed time of their submission."""
     interrupted: dict[Task, None] = field(default_factory=dict)
-    """Tasks that were submitted when the driver before ended, until they are submitted again."""
+    """Tasks left unfinished by the previous session and not yet submitted again."""
     in_flight: Counter[Stage] = field(default_factory=Counter)
-    """Number of submitted tasks of each stage."""
+    """Number of submitted, unfinished tasks of each stage."""
     num_done: Counter[tuple[Stage, int]] = field(default_factory=Counter)
-    """Finished and quarantined tasks of each phase."""
+    """Number of finished and quarantined tasks of each phase."""
     attempts: Counter[Task] = field(default_factory=Counter)
-    """Failures of a task since the campaign was last opened."""
+    """Failures of each task in this session."""
     lost: dict[Task, None] = field(default_factory=dict)
-    """Tasks that were finished before their products were damaged: they are run again."""
+    """Finished tasks whose products were lost or damaged; they are run again."""
     quarantined: dict[Task, str] = field(default_factory=dict)
-    """Tasks that were set aside, with the reason."""
+    """Quarantined tasks, with the reason."""
     num_tried: int = 0
     num_quarantined: int = 0
-    """Candidates tried, and those of them that were set aside because of a bug."""
+    """Number of those candidates that were quarantined because of a bug."""
     atoms_per_plane: int = 1
-    """N_plane, of which the integers of [n] count."""
+    """N_plane, the denominator of [n] = n_index / N_plane."""
     best: dict[int, dict[int, float]] = field(default_factory=dict)
     """Lowest E_gb in J/m^2 by model version (0 is the search) and n_index."""
     waiting: Waiting = field(default_factory=Waiting)
-    """Relaxation tasks in the order of their promise (asynchronous mode)."""
+    """Relaxation queue, most promising tasks first (asynchronous mode)."""
     next_chunk: Counter[int] = field(default_factory=Counter)
-    """Chunks of each model version whose sampling was begun (asynchronous mode)."""
+    """Next chunk to sample for each model version (asynchronous mode)."""
     low: set[tuple[int, int]] = field(default_factory=set)
-    """Unique low-energy structures: n_index, and the energy in steps of SAME_ENERGY_J_M2."""
+    """Distinct low-energy structures: n_index, and the energy in steps of SAME_ENERGY_J_M2."""
     num_low_at_select: int = 0
     models: dict[int, int] = field(default_factory=dict)
-    """Model in use for each version that was judged: its own, or the one before where that was
-    better.
-    """
+    """Model in use at each version: its own, or the previous one if promotion refused it."""
     paused: bool = False
     stopped: str | None = None
     failed: bool = False
-    """Stopped by an error."""
+    """True if an error stopped the campaign."""
     reported: bool = False
     account: Account = field(default_factory=Account)
 
     @property
     def version(self) -> int:
-        """The newest version that candidates are made for; 0 before the first model."""
+        """Newest version that candidates are sampled with; 0 before the first model."""
         return max(self.models, default=0)
 
     @property
     def is_flowing(self) -> bool:
-        """True once the first model is there and the stages overlap."""
+        """True in asynchronous mode from the first model on, when the stages overlap."""
         return self.plan.mode == "asynchronous" and self.plan.until is None and self.version > 0
 
     @property
     def drivers(self) -> dict[str, tuple[int, float]]:
-        """Process id and start time of every driver by its token."""
+        """Process id and start time of every driver, by its token."""
         return {one.token: (one.pid, one.created) for one in self.account.sessions}
 
     def is_complete(self, stage: Stage, version: int) -> bool:
-        """True if a phase has enough finished tasks for the next one to begin."""
+        """True if enough tasks of a phase are finished for the next phase to begin."""
         return self.num_done[stage, version] >= self.plan.num_needed(stage)
 
     def advance(self, elapsed_s: float) -> None:
-        """Let time pass. Clocks may go backwards, elapsed time may not."""
+        """Advance the elapsed time, which never decreases even if a clock is set back."""
         self.elapsed_s = max(self.elapsed_s, elapsed_s)
 
     def apply(self, event: Event) -> None:
-        """Take in one event, in nearly constant time."""
+        """Update the state by one event, in nearly constant time."""
         self.advance(event.elapsed_s)
         self.time = max(self.time, event.time)
         match event:
@@ -204,7 +201,7 @@ class State:
         account = self.account
         if account.sessions:
             account.is_resuming = True
-            # Work of the session before that nobody saw the end of, as far as the ledger can tell.
+            # Unfinished work of the previous session counts as wasted.
             account.wasted_s += sum(
                 max(0.0, self.elapsed_s - since) for since in self.submitted.values() if since > 0
             )
@@ -214,6 +211,7 @@ class State:
         self.submitted.clear()
         self.in_flight.clear()
         self.attempts.clear()
+        # Quarantined tasks get another attempt in each session.
         for task in self.quarantined:
             self.num_done[task.phase] -= 1
         self.quarantined.clear()
@@ -280,13 +278,13 @@ class State:
     def _take_first_sample(self, task: Task) -> None:
         account, done = self.account, self.finished[task]
         if account.promoted is not None and account.promoted[0] == task.version:
-            # Where one task samples all chunks, its ranks begin with the first ones at once.
+            # A launched task samples all chunks: its first sample comes with the start of its work.
             first = done.ended if task.chunk != WHOLE else done.ended - done.work_s
             account.first_sample_s.append(max(0.0, first - account.promoted[1]))
             account.promoted = None
 
     def _learn(self, task: Task, result: StageResult) -> None:
-        """Energies and scores that a task reported."""
+        """Record the energies and scores that a task reported."""
         self.atoms_per_plane = result.atoms_per_plane or self.atoms_per_plane
         known = self.best.setdefault(task.version, {})
         improved = False
@@ -318,7 +316,7 @@ class State:
             attempt.outcome = "quarantined"
 
     def _lose(self, task: Task) -> None:
-        """A finished task does not count any more until it is finished again."""
+        """Count a finished task as unfinished, because its product is lost or damaged."""
         done = self.finished.pop(task, None)
         if done is None:
             return
