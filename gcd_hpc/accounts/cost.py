@@ -1,4 +1,4 @@
-"""Cost of a campaign, from its ledger alone."""
+"""Cost of a campaign, computed from its ledger."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,22 +13,20 @@ class StageCost:
 
     num_tasks: int
     wall_s: float
-    """Time during which at least one of its tasks was at work."""
+    """Time during which at least one of its tasks was running, s."""
     core_s: float
     num_items: int
-    """Candidates, structures or training steps, as far as the stage counts them."""
+    """Number of candidates, structures or training steps, whichever the stage counts."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of a campaign, by stage."""
+    """Cost of a campaign in total and by stage."""
 
     stages: Mapping[Stage, StageCost]
     elapsed_s: float
     overhead_s: float
-    """Wall time during which no stage was at work: driver, Parsl, start of workers and of launched
-    processes.
-    """
+    """Wall time without a running task: driver, Parsl, start of workers and processes, s."""
 
     @property
     def core_s(self) -> float:
@@ -42,7 +40,7 @@ class Cost:
 
 
 def cost_of(state: State) -> Cost:
-    """Account for the wall time of all sessions."""
+    """Cost of all sessions of a campaign."""
     stages: dict[Stage, StageCost] = {}
     for stage in STAGES:
         tasks = [done for task, done in state.finished.items() if task.stage == stage]
@@ -51,20 +49,18 @@ def cost_of(state: State) -> Cost:
             len(tasks), covered_s(map(at_work, tasks)), core_s, sum(done.num for done in tasks)
         )
     covered = covered_s(map(at_work, state.finished.values()))
-    # The time of tasks that a killed driver did not see finish was counted by nobody: their cover
-    # may exceed the elapsed time.
+    # Tasks that finished after their driver was killed are not in elapsed_s, so the covered time
+    # may exceed it.
     return Cost(stages, state.elapsed_s, max(0.0, state.elapsed_s - covered))
 
 
 def at_work(done: Done) -> tuple[float, float]:
-    """Begin and end of a task's own work, seconds since the epoch; importing modules and
-    starting processes comes before.
-    """
+    """Begin and end of a task's own work, seconds since the epoch, without start-up time."""
     return done.ended - min(done.work_s, done.seconds), done.ended
 
 
 def covered_s(intervals: Iterable[tuple[float, float]]) -> float:
-    """Length of the union of intervals."""
+    """Length of the union of intervals (begin, end), s."""
     total, reach = 0.0, float("-inf")
     for begin, end in sorted(intervals):
         total += max(0.0, end - max(begin, reach))

@@ -1,8 +1,6 @@
-"""A campaign on a machine that does not exist: the real policy and ledger state, made-up work, a
-clock that jumps.
+"""Discrete-event simulation of a campaign: real policy and ledger state, simulated tasks.
 
-Shows in seconds what a site would make of hours of a campaign: how busy its pools are, how long the
-queue and how old the candidates get.
+It shows within seconds the occupancy, queue length and model lag of a campaign on a large site.
 """
 
 import heapq
@@ -30,14 +28,14 @@ NUM_FRACTIONS = 10
 
 @dataclass(frozen=True)
 class Pace:
-    """Assumed durations of tasks in seconds, and shares of those that go wrong."""
+    """Assumed durations of tasks in seconds, and shares of failures and stragglers."""
 
     search_s: float = 12.0
-    """One try of the search."""
+    """Time of one try of the search."""
     sample_s: float = 0.1
-    """One candidate of a sampling worker."""
+    """Time of sampling one candidate."""
     relax_s: float = 10.0
-    """One candidate: some thousand atoms."""
+    """Time of relaxing one candidate of some thousand atoms."""
     select_s: float = 20.0
     train_s: float = 900.0
     promote_s: float = 30.0
@@ -47,15 +45,15 @@ class Pace:
     """Share of tasks that take ``straggling`` times as long."""
     straggling: float = 5.0
     lost: float = 0.002
-    """Share of attempts whose worker dies half way."""
+    """Share of attempts whose worker dies halfway."""
     answer_s: float = 0.005
-    """Between the end of a task and its worker's next: Parsl, network and driver."""
+    """Delay between two tasks of a worker by Parsl, network and driver."""
 
 
 def rehearse(
     config: CampaignConfig, num_workers: int, num_sampling_workers: int, pace: Pace
 ) -> Report:
-    """The report of a campaign in asynchronous mode on as many workers as are asked for."""
+    """Report of a simulated campaign in asynchronous mode on the given numbers of workers."""
     site = SiteConfig(
         mode="asynchronous",
         cores=num_workers + num_sampling_workers + 1,
@@ -68,7 +66,7 @@ def rehearse(
 
 @dataclass
 class Rehearsal:
-    """One simulated campaign; ``events`` are what its ledger would hold."""
+    """One simulated campaign; ``events`` are the contents of its ledger."""
 
     plan: Plan
     pace: Pace
@@ -87,7 +85,7 @@ class Rehearsal:
         self.state = State(self.plan)
 
     def run(self, watch: Callable[[State], None] = lambda state: None) -> "Rehearsal":
-        """Simulate to the end; ``watch`` sees the state after every event."""
+        """Simulate to the end; ``watch`` is called with the state after every event."""
         workers = {
             "training": 1,
             "sampling": self.plan.sampling_workers,
@@ -131,7 +129,7 @@ class Rehearsal:
                 self._start(pool)
 
     def _start(self, pool: Pool) -> None:
-        """Tasks for idle workers."""
+        """Start queued tasks on the idle workers of a pool."""
         while self._queues[pool] and self._idle[pool]:
             task, worker = self._queues[pool].popleft(), self._idle[pool].pop()
             self._number += 1
@@ -165,7 +163,7 @@ class Rehearsal:
         )
 
     def _result(self, task: Task) -> StageResult:
-        """Made-up energies that fall from model to model; scores that tell something about them."""
+        """Synthetic result with energies that fall from model to model and give the scores."""
         rng = self._rng(1, list(STAGES).index(task.stage), task.version, task.chunk + 1)
         if task.stage == "promote":
             return StageResult(model=task.version, promoted=True)

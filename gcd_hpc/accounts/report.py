@@ -1,6 +1,4 @@
-"""Use of the machines by a campaign, from its ledger alone: also while it runs, and of a
-simulated one.
-"""
+"""Use of the machines by a running, finished or simulated campaign, computed from its ledger."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -23,46 +21,44 @@ class Occupancy:
 
     num_workers: int
     whole: float
-    """From the pool's first task to its last."""
+    """Share between the pool's first task and its last."""
     best_hour: float
-    """In the busiest hour, or in the whole where that is shorter."""
+    """Share in the busiest hour, or in the whole time if that is shorter."""
     num_tasks: int
     busy_s: float
-    """Worker-seconds."""
+    """Worker-seconds spent on tasks."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """Figures of a whole campaign; durations in seconds."""
+    """Performance figures of a whole campaign; durations in seconds."""
 
     elapsed_s: float
     pools: Mapping[Pool, Occupancy]
     overhead_s: Sequence[float]
-    """Time of a relaxation worker between two tasks of the same stage."""
+    """Idle times of relaxation workers between two tasks of the same stage."""
     decision_s: Sequence[float]
-    """Between the end of a task and the driver's answer to it."""
+    """Delays between the end of a task and the driver's reaction."""
     first_sample_s: Sequence[float]
-    """Between the promotion of a model and its first finished sample."""
+    """Delays between the promotion of a model and its first finished sample."""
     resume_s: Sequence[float]
-    """Between the start of a driver and its first decision, for every session but the first."""
+    """Delays between the start of a driver and its first decision, except in the first session."""
     wasted_s: float
-    """Worker-seconds of attempts that came to nothing, and of samples that were dropped."""
+    """Worker-seconds of failed attempts and of dropped samples."""
     num_dropped: int
     num_failed: int
     num_quarantined: int
     num_tried: int
     queue: Sequence[int] = field(default_factory=tuple)
-    """Relaxation tasks that waited, after each event of the asynchronous mode."""
+    """Number of waiting relaxation tasks after each event of the asynchronous mode."""
     lag: Mapping[int, int] = field(default_factory=dict)
-    """Number of relaxation tasks by how many versions newer the model of the moment was."""
+    """Number of relaxation tasks by model lag: versions between their model and the newest one."""
     core_s: Mapping[str, float] = field(default_factory=dict)
-    """Core-seconds of ``search`` and ``model`` (selection, training, sampling and relaxation of
-    what the models made).
-    """
+    """Core-seconds of ``search`` and of ``model``, which is every other stage."""
 
 
 def report_of(state: State) -> Report:
-    """Account for a campaign."""
+    """Report of a campaign from the state that its ledger gives."""
     plan, account = state.plan, state.account
     intervals: dict[Pool, list[Interval]] = defaultdict(list)
     by_worker: dict[tuple[str, str], list[Interval]] = defaultdict(list)
@@ -72,7 +68,7 @@ def report_of(state: State) -> Report:
         intervals[pool].append((done.started, done.ended))
         core_s["search" if task.stage == SEARCH else "model"] += done.core_s
         if pool == "relaxation" and done.worker:
-            # Tasks of a worker that follow each other without waiting for another stage.
+            # Only within a phase do a worker's tasks follow each other without waiting.
             phase = task.stage if plan.mode == "asynchronous" else phase_name(*task.phase)
             by_worker[done.worker, phase].append((done.started, done.ended))
     return Report(
@@ -98,7 +94,7 @@ def report_of(state: State) -> Report:
 
 
 def _num_workers(plan: Plan, pool: Pool) -> int:
-    """Tasks that a pool runs side by side."""
+    """Number of tasks that a pool runs at the same time."""
     if pool == "relaxation":
         return plan.relaxation_workers
     return plan.sampling_workers if (pool, plan.mode) == ("sampling", "asynchronous") else 1
@@ -119,7 +115,7 @@ def _best_hour(intervals: Sequence[Interval], num_workers: int) -> float:
     first, last = min(begin for begin, _ in intervals), max(end for _, end in intervals)
     if last - first <= HOUR_S:
         return 0.0
-    # Busy time until a moment grows with the number of tasks begun and falls with the number ended.
+    # Cumulative busy time; its slope is the number of active tasks, which changes at each moment.
     moments = sorted([(begin, 1) for begin, _ in intervals] + [(end, -1) for _, end in intervals])
     times, totals = [moments[0][0]], [0.0]
     total, active = 0.0, 0
@@ -132,7 +128,7 @@ def _best_hour(intervals: Sequence[Interval], num_workers: int) -> float:
 
 
 def _largest_rise(times: Sequence[float], totals: Sequence[float]) -> float:
-    """Largest growth of a piecewise linear function over an hour from one of its corners."""
+    """Largest growth of a piecewise linear function within an hour that starts at a corner."""
     best, right = 0.0, 0
     for left, begin in enumerate(times):
         if begin == times[-1]:
@@ -147,22 +143,19 @@ def _largest_rise(times: Sequence[float], totals: Sequence[float]) -> float:
 
 
 def gaps(intervals: Sequence[Interval]) -> list[float]:
-    """Idle times of one worker between two tasks that follow each other without waiting for
-    anything else.
-    """
+    """Idle times of one worker between consecutive tasks, s, shorter than LONG_S."""
     ordered = sorted(intervals)
     between = [max(0.0, begin - end) for (_, end), (begin, _) in pairwise(ordered)]
-    # A worker that had nothing to do for so long waited for candidates, not for Parsl or the
-    # driver.
+    # Longer gaps are waits for candidates and no overhead of Parsl or the driver.
     return [gap for gap in between if gap < LONG_S]
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Value below which a share of the values lies; NaN for none."""
+    """Value below which a share of the values lies; NaN if there are no values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
 def middle(values: Sequence[float]) -> float:
-    """Median; NaN for none."""
+    """Median; NaN if there are no values."""
     return median(values) if values else float("nan")

@@ -1,4 +1,4 @@
-"""A file of candidates in pieces that fit into memory, however large it is."""
+"""Block-wise reading of a file of candidates that need not fit into memory."""
 
 from collections.abc import Iterator
 
@@ -10,12 +10,14 @@ from gcd_hpc.store.hdf5 import START, dataset_of, num_atoms_of, text_array, valu
 from gcd_hpc.store.schema import FIELDS
 
 _ATOMS, _ROWS = 1 << 18, 1 << 14
-"""At most so many in a piece (unless one candidate has more): 15 MB of positions and energies."""
+"""Largest numbers of atoms (unless one candidate has more) and rows in a block, some 15 MB."""
 
 
 class Blocks:
-    """Iterates over all columns of an open file of consistent shape, some whole candidates at a
-    time, in the order of the file.
+    """Iterator over blocks of whole candidates of an open file, with all columns, in file order.
+
+    Raises:
+        ValueError: if a dataset differs from the schema or the atom counts do not add up.
     """
 
     def __init__(self, file: h5py.File) -> None:
@@ -56,7 +58,7 @@ class Blocks:
         return columns
 
     def damaged(self) -> list[str]:
-        """Datasets whose checksum does not fit what was read, once everything was."""
+        """Paths of datasets whose checksum does not fit; call it after the last block."""
         return [
             field.path
             for field in self._fields

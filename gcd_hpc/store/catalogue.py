@@ -1,6 +1,4 @@
-"""The index file: the row columns of many parts in one file, text as numbers of its distinct
-values.
-"""
+"""Index file with the row columns of many parts; text is dictionary-encoded."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +24,7 @@ from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import BY_NAME, ROW_FIELDS, SCHEMA_VERSION, Field
 
 FORMAT = 2
-"""An index of another format or schema is made anew, never converted."""
+"""Version of the index format; an index of another format or schema version is made anew."""
 _TEXTS = tuple(field for field in ROW_FIELDS if field.kind == "text")
 _NUMBERS = tuple(field for field in ROW_FIELDS if field.kind != "text")
 _SIGNATURES, _COUNTS = "covered/signatures", "covered/counts"
@@ -34,7 +32,7 @@ _SIGNATURES, _COUNTS = "covered/signatures", "covered/counts"
 
 @dataclass(frozen=True)
 class Coded:
-    """A column of text: which of the distinct values each row has."""
+    """Dictionary-encoded column of text: row i holds ``values[codes[i]]``."""
 
     codes: np.ndarray  # (M,)
     values: list[bytes]
@@ -43,7 +41,7 @@ class Coded:
 class Catalogue:
     """An open index.
 
-    Its columns stay those of the moment when it was opened, whatever takes its name meanwhile.
+    Its columns do not change, even if a new index replaces the file meanwhile.
     """
 
     def __init__(self, file: h5py.File) -> None:
@@ -57,7 +55,7 @@ class Catalogue:
             name: range(stop - count, stop)
             for name, stop, count in zip(signatures, stops.tolist(), counts.tolist(), strict=True)
         }
-        """Rows of each part by its signature."""
+        """Range of rows of each part, by the part's signature."""
 
     def column(self, name: str, rows: np.ndarray | slice) -> np.ndarray:
         """Some rows of a column.
@@ -71,7 +69,7 @@ class Catalogue:
         return self._column(BY_NAME[name])[rows]
 
     def coded(self, name: str) -> Coded:
-        """A whole column of text."""
+        """Whole dictionary-encoded column of text."""
         return Coded(self._column(BY_NAME[name]), self._read_texts(f"texts/{name}"))
 
     def _column(self, field: Field) -> np.ndarray:
@@ -98,7 +96,7 @@ class Catalogue:
 
 @contextmanager
 def open_catalogue(path: Path) -> Iterator[Catalogue | None]:
-    """The index of a run; None if there is none of this format, or if it is damaged."""
+    """Open the index of a run; None if it is missing, damaged or of another format."""
     try:
         file = h5py.File(path, "r", locking=False)
     except OSError:
@@ -123,8 +121,9 @@ def _catalogue_of(file: h5py.File) -> Catalogue | None:
 def write_catalogue(
     path: Path, parts: Sequence[tuple[str, Path]], before: Catalogue | None
 ) -> None:
-    """Write the index of some parts, each with its signature. Only those that the index of before
-    does not know are read.
+    """Write the index of parts given with their signatures.
+
+    Only parts that are not in the index ``before`` are read.
 
     Raises:
         StoreError: naming the part that is damaged.
@@ -144,7 +143,7 @@ def write_catalogue(
 
 
 class _Gathered:
-    """The columns of an index to be, part after part."""
+    """Columns of a new index, gathered part by part."""
 
     def __init__(self, before: Catalogue | None) -> None:
         self._before = before
@@ -190,7 +189,7 @@ class _Gathered:
             )
 
     def datasets(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Everything with its place in the file; a column is forgotten once handed out."""
+        """Paths and values of all datasets; each column is freed when it has been yielded."""
         yield _COUNTS, np.array(self._counts, dtype=np.int64)
         yield _SIGNATURES, _joined(self._signatures)
         for field in ROW_FIELDS:
@@ -198,7 +197,7 @@ class _Gathered:
             empty = np.empty((0, *field.shape), dtype=np.int64)
             values = np.concatenate(pieces) if pieces else empty
             if field.kind == "text":
-                # Texts of parts that are gone have no rows any more.
+                # Drop the texts of removed parts, which no row refers to, and renumber the codes.
                 used, codes = np.unique(values, return_inverse=True)
                 every = list(self._codes.pop(field.name))
                 yield f"texts/{field.name}", _joined([every[code] for code in used.tolist()])
@@ -207,12 +206,12 @@ class _Gathered:
 
 
 def _joined(texts: list[bytes]) -> np.ndarray:
-    """No text holds a NUL."""
+    """Bytes of texts joined by NUL, which no text contains."""
     return np.frombuffer(b"\0".join(texts), dtype=np.uint8)
 
 
 def _decoded(coded: Coded) -> np.ndarray:
-    """Strings; only those that occur are made."""
+    """Strings of a coded column, decoding only the values that occur."""
     if len(coded.codes) < len(coded.values):
         return text_array(coded.values[code] for code in coded.codes.tolist())
     return np.asarray(text_array(coded.values)[coded.codes])

@@ -1,4 +1,4 @@
-"""What was looked at in a file or a run, and what was found wrong."""
+"""Checks of a file or a run, and the report of their findings."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -20,15 +20,15 @@ CHECKS = {
     "shards": "every file that was finished is there, whole and with its candidates",
     "results": "results.h5 holds what the parts hold",
 }
-"""Everything that is looked at, in the order of the table."""
+"""What each check asserts, in the order in which checks are shown."""
 KEPT = 100
-"""Findings of one check that are kept word for word; the others are counted."""
+"""Findings of one check that are kept in full; further ones are only counted."""
 Status = Literal["ok", "failed", "not checked"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: where, and what was expected in its place."""
+    """One violation: its place, the expected value and the actual one."""
 
     check: str
     file: str
@@ -46,14 +46,14 @@ class Finding:
 
 @dataclass
 class Outcome:
-    """One check over everything that it was done on."""
+    """Result of one check over all files or candidates."""
 
     num: int = 0
-    """Files or candidates looked at."""
+    """Number of files or candidates checked."""
     num_wrong: int = 0
     findings: list[Finding] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    """Why it could not be done on some."""
+    """Reasons why the check was not possible for some of them."""
 
     @property
     def status(self) -> Status:
@@ -70,10 +70,11 @@ class Report:
 
     @property
     def is_sound(self) -> bool:
-        """Nothing was found."""
+        """Whether no check has a finding."""
         return not any(outcome.num_wrong for outcome in self.outcomes.values())
 
     def looked_at(self, check: str, num: int = 1) -> None:
+        """Count files or candidates that a check was applied to."""
         self.outcomes[check].num += num
 
     def found(
@@ -86,25 +87,25 @@ class Report:
         row: str = "",
         field: str = "",
     ) -> None:
-        """Something is wrong."""
+        """Add a finding."""
         outcome = self.outcomes[check]
         outcome.num_wrong += 1
         if len(outcome.findings) < KEPT:
             outcome.findings.append(Finding(check, str(file), row, field, str(expected), str(got)))
 
     def skipped(self, check: str, reason: str) -> None:
-        """Something could not be looked at."""
+        """Note that a check was not possible, and why."""
         outcome = self.outcomes[check]
         if len(outcome.skipped) < KEPT:
             outcome.skipped.append(reason)
 
     def findings(self) -> Iterator[Finding]:
-        """Of all checks, at most KEPT each."""
+        """Findings of all checks, at most KEPT of each."""
         for outcome in self.outcomes.values():
             yield from outcome.findings
 
     def record(self) -> dict[str, Any]:
-        """For JSON."""
+        """The report as plain data for JSON."""
         checks = [
             {
                 "check": name,

@@ -1,7 +1,6 @@
-"""Columns in an HDF5 file: ragged structures as flat per-atom arrays with a start for each row; a
-checksum on every dataset.
+"""Columns in an HDF5 file, with a CRC-32 checksum on every dataset.
 
-HDF5 detects a file that is cut short but not a flipped bit in a number, hence the CRC-32 attribute.
+Atoms of all candidates lie in flat arrays; ``start`` is the first atom of each row.
 """
 
 import re
@@ -37,10 +36,9 @@ START = Field(
     default=0,
 )
 PLOT = (BY_NAME["gb_energy_j_m2"], BY_NAME["n_fraction"])
-"""What NeXus readers (h5web, silx, NeXpy) draw when they open a file: the first against the second.
-"""
+"""Default plot of NeXus readers (h5web, silx, NeXpy): the first field against the second."""
 FORMAT = ("v110", "v110")
-"""Of HDF5 1.10 and later, which keeps checksums of its own on what it notes about datasets."""
+"""File format of HDF5 1.10, the first with checksums on HDF5's own metadata."""
 TEXT = h5py.string_dtype("utf-8")
 SCHEMA_IN_SHORT = (
     "structures/* has one row a candidate; its atoms are rows start to start + num_atoms of"
@@ -48,18 +46,18 @@ SCHEMA_IN_SHORT = (
     " table."
 )
 OF_THE_FILE = ("creator", "schema", "schema_version", "NX_class", "default", "crc32", "task_record")
-"""Attributes of one file, whatever it holds: not for files that are made from it."""
+"""Attributes that describe one file only and are not copied to files made from it."""
 _MADE = {field.name: field for field in (START, ROW_CHECKSUM)}
 _ATOM_CHUNK = 16384
 _MAX_PACKING, _SLACK_BYTES = 1100, 1 << 20
-"""gzip packs nothing more tightly than about 1030 to 1."""
+"""Largest ratio of declared to stored bytes (gzip reaches 1030), and the slack in bytes."""
 NAMES = ("id", "run")
 """Fields whose values become names of files and groups."""
 _NAME = re.compile(r"\w[\w.-]{0,199}")
 
 
 class ColumnWriter:
-    """Fills an open file with a known number of rows and atoms, batch after batch."""
+    """Writer that fills an open file of a given number of rows and atoms batch by batch."""
 
     def __init__(self, file: h5py.File, num_rows: int, num_atoms: int) -> None:
         self._file = file
@@ -86,7 +84,7 @@ class ColumnWriter:
             dataset.attrs[name] = value
 
     def append(self, columns: Columns) -> None:
-        """Write the next rows; columns holds every field but start and checksum."""
+        """Write the next rows; ``columns`` holds every field except start and row checksum."""
         counts = columns["num_atoms"]
         starts = (
             self._atom + np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
@@ -104,7 +102,7 @@ class ColumnWriter:
         self._atom += int(np.sum(counts))
 
     def finish(self) -> None:
-        """Write the checksums and the plot."""
+        """Write the column checksums and the default plot."""
         for field in self._fields:
             dataset = self._file[field.path]
             assert len(dataset) == (self._atom if field.per_atom else self._row), (
@@ -115,16 +113,16 @@ class ColumnWriter:
 
 
 def attributes_of(field: Field, version: int) -> dict[str, str | list[str]]:
-    """What a dataset says of itself in a file of a schema version, the checksum ``crc32`` aside."""
+    """Attributes of a field's dataset in a schema version, except the checksum ``crc32``."""
     if version < 3:
         return {"unit": field.unit}
     labels = {"labels": list(field.labels)} if field.labels else {}
-    # NeXus' names: h5web, silx and NeXpy show them.
+    # NeXus names, which h5web, silx and NeXpy display.
     return {"units": field.unit, "long_name": field.long_name, "meaning": field.meaning, **labels}
 
 
 def _add_plot(file: h5py.File) -> None:
-    """The default plot, as NeXus has it: links, no data."""
+    """Add the NeXus default plot, which consists of links and no data."""
     signal, axis = PLOT
     plot = file.create_group("plot/gb_energy")
     for field in PLOT:
@@ -143,9 +141,7 @@ def _add_plot(file: h5py.File) -> None:
 
 
 def write_attributes(file: h5py.File, attributes: dict[str, str]) -> None:
-    """Provenance and schema version as attributes of the file, and their checksum: the last that is
-    written of them.
-    """
+    """Write provenance and schema version as attributes of the file, then their checksum."""
     for name, text in attributes.items():
         file.attrs[name] = text
     file.attrs["creator"] = "gcd-hpc"
@@ -156,10 +152,9 @@ def write_attributes(file: h5py.File, attributes: dict[str, str]) -> None:
 
 @contextmanager
 def image_for(path: Path) -> Iterator[h5py.File]:
-    """A file in memory that is written to ``path`` in one piece when the block ends.
+    """HDF5 file in memory that is written to ``path`` in one piece when the block ends.
 
-    On a full disk HDF5 cannot even close a file and crashes the process; a plain write fails with a
-    plain error.
+    On a full disk HDF5 crashes the process when it closes a file; a plain write raises an OSError.
     """
     with h5py.File.in_memory(libver=FORMAT) as file:
         yield file
@@ -171,14 +166,16 @@ def image_for(path: Path) -> Iterator[h5py.File]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[h5py.File]:
-    """An open file of a schema that this version reads; whatever HDF5 finds wrong with it becomes a
-    StoreError that names the file.
+    """Open file of candidates, checked for a readable schema version and intact attributes.
+
+    Raises:
+        StoreError: naming the file, for every fault that the block or HDF5 finds in it.
     """
     if not path.is_file():
         raise StoreError(f"{path}: expected an HDF5 file of candidates, got {what_is_at(path)}")
     try:
         check_heap(path)
-        # Parts never change once they have their name, so no lock is needed; locks fail on some
+        # Parts never change under their final name, so no lock is needed; locks fail on some
         # cluster file systems.
         with h5py.File(path, "r", locking=False) as file:
             version = file.attrs.get("schema_version")
@@ -209,7 +206,7 @@ def reading(path: Path) -> Iterator[h5py.File]:
 
 
 def read_columns_of(file: h5py.File, names: Iterable[str]) -> Columns:
-    """Whole columns, their checksums verified. Columns younger than the file hold their default."""
+    """Whole columns with verified checksums; fields added after the file's version are defaults."""
     fields = [_MADE[name] if name in _MADE else BY_NAME[name] for name in names]
     return {
         field.name: (
@@ -222,7 +219,7 @@ def read_columns_of(file: h5py.File, names: Iterable[str]) -> Columns:
 
 
 def read_texts(file: h5py.File, field: Field) -> list[bytes]:
-    """A column of text in UTF-8, as above."""
+    """Whole column of text as UTF-8 bytes, with verified checksum."""
     if _is_younger(field, file):
         return [field.default.encode()] * num_rows_of(file)
     dataset = dataset_of(file, field)
@@ -233,9 +230,7 @@ def read_texts(file: h5py.File, field: Field) -> list[bytes]:
 
 
 def read_slice(file: h5py.File, field: Field, places: slice) -> np.ndarray:
-    """Some rows or atoms of a column; nothing else is read, so the checksum of the column cannot be
-    verified.
-    """
+    """Some rows or atoms of a column, without verifying the checksum of the whole column."""
     if _is_younger(field, file):
         return value_before(file, field, places)
     values = dataset_of(file, field)[places]
@@ -243,11 +238,11 @@ def read_slice(file: h5py.File, field: Field, places: slice) -> np.ndarray:
 
 
 def dataset_of(file: h5py.File, field: Field) -> h5py.Dataset:
-    """The dataset of a field, which is as the schema says.
+    """Dataset of a field, checked against the schema before its data are read.
 
     Raises:
-        ValueError: if its type, its length or where it lies is another, or if more numbers are
-            declared than the file can hold: before anything is allocated for them.
+        ValueError: if its type, shape or place is wrong, or if it declares more data than the file
+            can hold, for which no memory must be allocated.
     """
     dataset = _only_dataset(file, field.path)
     if not has_type(dataset, field):
@@ -262,7 +257,7 @@ def dataset_of(file: h5py.File, field: Field) -> h5py.Dataset:
 
 
 def _only_dataset(file: h5py.File, path: str) -> h5py.Dataset:
-    """A dataset of this very file, of one length."""
+    """Dataset with rows that lies in this file itself and not in a linked one."""
     dataset = file.get(path)
     if not isinstance(dataset, h5py.Dataset) or not dataset.shape:
         raise ValueError(f"{path} is no dataset of rows")
@@ -272,7 +267,7 @@ def _only_dataset(file: h5py.File, path: str) -> h5py.Dataset:
 
 
 def has_type(dataset: h5py.Dataset, field: Field) -> bool:
-    """Whether a dataset holds what the schema says."""
+    """Whether a dataset has the type of the schema."""
     if field.kind == "text":
         text = h5py.check_string_dtype(dataset.dtype)
         return text is not None and text.encoding == "utf-8" and text.length is None
@@ -280,17 +275,17 @@ def has_type(dataset: h5py.Dataset, field: Field) -> bool:
 
 
 def what_is_at(path: Path) -> str:
-    """What lies at a path that is no regular file."""
+    """Words for an error message about a path that is no regular file."""
     if path.is_dir():
         return "a folder"
     return "something that is no file" if path.exists() else "no such file"
 
 
 def check_names(field: str, texts: Iterable[str]) -> None:
-    """See that the values of a field may be names, where they become such; a run needs none.
+    """Check values that become names of files or groups; only ``run`` may be empty.
 
     Raises:
-        StoreError: as ``checked_name`` does.
+        StoreError: as ``checked_name``.
     """
     if field in NAMES:
         for text in texts:
@@ -299,11 +294,11 @@ def check_names(field: str, texts: Iterable[str]) -> None:
 
 
 def checked_name(text: str, what: str) -> str:
-    """A text that may be the name of a file or of a group.
+    """The text itself, if it may be the name of a file or group.
 
     Raises:
-        StoreError: if it holds anything but letters, digits, dots, dashes and underscores, so that
-            nothing is ever written outside the folder that was asked for.
+        StoreError: if it holds anything but letters, digits, dots, dashes and underscores: such a
+            name could lead outside the chosen folder.
     """
     if not _NAME.fullmatch(text):
         raise StoreError(
@@ -314,17 +309,17 @@ def checked_name(text: str, what: str) -> str:
 
 
 def num_rows_of(file: h5py.File) -> int:
-    """Candidates in a file."""
+    """Number of candidates in a file."""
     return len(_only_dataset(file, BY_NAME["id"].path))
 
 
 def num_atoms_of(file: h5py.File) -> int:
-    """Atoms of all candidates in a file."""
+    """Number of atoms of all candidates in a file."""
     return len(_only_dataset(file, BY_NAME["positions"].path))
 
 
 def text_array(texts: Iterable[bytes]) -> np.ndarray:
-    """Strings from their UTF-8, as ``printable`` leaves them."""
+    """Object array (M,) of strings decoded from UTF-8, cleaned by ``printable``."""
     values = [printable(text.decode()) for text in texts]
     array = np.empty(len(values), dtype=object)
     array[:] = values
@@ -342,7 +337,7 @@ def _read_numbers(file: h5py.File, field: Field) -> np.ndarray:
 
 
 def has_row_checksums(file: h5py.File) -> bool:
-    """Whether single rows can be verified."""
+    """Whether a file has checksums of single rows."""
     return ROW_CHECKSUM.path in file
 
 
@@ -351,7 +346,7 @@ def _is_younger(field: Field, file: h5py.File) -> bool:
 
 
 def value_before(file: h5py.File, field: Field, places: slice) -> np.ndarray:
-    """What a field holds at some rows or atoms of a file that is older than the field."""
+    """Values of a field at some rows or atoms of a file that is older than the field."""
     if field.name == "n_index":
         return older_n_index(file)[places]
     shape = (places.stop - (places.start or 0), *field.shape)

@@ -1,4 +1,4 @@
-"""All relaxed candidates of a run, whether they lie in many part files or in one merged file."""
+"""Read access to the relaxed candidates of a run, in many part files or in one merged file."""
 
 import hashlib
 import os
@@ -29,19 +29,19 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import FIELDS, Candidate
 
 LATE_PARTS, LATE_SHARE = 20, 0.05
-"""A reader makes the index anew when more parts than this are not in it, and more than this share
-of all: opening a part takes
-milliseconds, writing the index of a million candidates takes seconds."""
+"""The index is rewritten when more parts than this number and this share are missing from it.
+
+Opening a part takes milliseconds; writing the index of a million candidates takes seconds.
+"""
 
 KEPT_S = 90 * 86400
-"""Age at which the index of a run that gets no new parts is forgotten, s."""
+"""Age at which an unchanged index is deleted, s."""
 
 
 class RunStore:
     """Read access to the candidates of a run directory or of a single HDF5 file.
 
-    Parts are the truth. The index and the merged file are copies of them that can be made again at
-    any time.
+    The part files hold the data; the index and the merged file are copies that can be remade.
 
     Raises:
         StoreError: if there is no such directory or file.
@@ -57,8 +57,9 @@ class RunStore:
 
     @property
     def index_path(self) -> Path | None:
-        """Where readers keep the columns of all parts of this run: in the user's cache folder, for
-        reading writes nothing into a run; None for a single file, or if there is no such folder.
+        """Path of this run's index in the user's cache folder, as reading never writes into a run.
+
+        None for a single file, or if there is no cache folder.
         """
         folder = cache_folder()
         if folder is None or not self.path.is_dir():
@@ -67,8 +68,9 @@ class RunStore:
         return folder / f"index-{name}.h5"
 
     def part_paths(self) -> list[Path]:
-        """Files with relaxed candidates: the search's first, then each model version's; the
-        merged file if no parts are left.
+        """Files with relaxed candidates: parts of the search, then of each model version.
+
+        Only the merged file if no parts are left.
         """
         if self.path.is_file():
             return [self.path]
@@ -77,17 +79,16 @@ class RunStore:
         return parts if parts or not run.results.is_file() else [run.results]
 
     def columns(self, names: Sequence[str]) -> Columns:
-        """Columns of all candidates without their atoms."""
+        """Row columns of all candidates."""
         with self.rows() as rows:
             return rows.columns(names)
 
     @contextmanager
     def rows(self) -> Iterator[Rows]:
-        """All candidates at this moment, for readers that look at a few of them closely.
+        """Rows of all candidates at this moment; the index is open inside the block.
 
-        Makes or renews the index when many parts are not in it. That is safe while the campaign is
-        at work and while others read: the index is written aside and renamed, and each reader
-        keeps the one it opened.
+        The index is written anew when many parts are missing from it. This is safe while a campaign
+        runs and others read: a new file is renamed over the old one, which its readers keep open.
         """
         parts, path = self._signed_parts(), self.index_path
         if path is None:
@@ -102,20 +103,20 @@ class RunStore:
             yield rows_of(parts, index)
 
     def build_index(self, before: Catalogue | None = None) -> None:
-        """Write the index of all parts; those that the index of before knows are not read again.
+        """Write the index of all parts; parts covered by the index ``before`` are not read again.
 
         Raises:
             StoreError: naming the part that is damaged.
             RunDirectoryError: if the index cannot be written.
         """
         assert self.index_path is not None
-        with suppress(OSError):  # what cannot be made here is told by the writer
+        with suppress(OSError):  # the writer below reports the error
             self.index_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_catalogue(self.index_path, self._signed_parts(), before)
         _forget_old(self.index_path.parent)
 
     def candidates(self, ids: Iterable[str]) -> list[Candidate]:
-        """Candidates with their atoms, in the order of ids.
+        """Candidates with their atoms, in the order of the ids.
 
         Raises:
             StoreError: if an id is unknown.
@@ -130,8 +131,11 @@ class RunStore:
         return read_provenance(paths[0]) if paths else {}
 
     def merge(self) -> Path:
-        """Write RUN/results.h5: all parts in one file of the same schema, so that the parts may be
-        archived or deleted.
+        """Write all parts into RUN/results.h5, so that the parts may be archived or deleted.
+
+        Raises:
+            StoreError: if there are no parts, or if one is damaged.
+            RunDirectoryError: if the file cannot be written.
         """
         self._need_directory()
         paths, merged = self.part_paths(), RunDirectory(self.path).results
@@ -143,7 +147,7 @@ class RunStore:
             return merged
         counts = read_columns(paths, ["num_atoms"])["num_atoms"]
         with replacing(merged) as temporary:
-            # Too big for memory, and HDF5 crashes on a full disk: make sure of the room first.
+            # HDF5 crashes on a full disk, so the space is reserved first.
             reserve(temporary, sum(path.stat().st_size for path in paths))
             self._merge_into(temporary, paths, counts)
         return merged
@@ -159,8 +163,9 @@ class RunStore:
             write_attributes(file, read_origin(paths[0]) | package_provenance())
 
     def _signed_parts(self) -> list[tuple[str, Path]]:
-        """Files of ``part_paths`` with name, size and time: an index is believed for a part as long
-        as they are the same.
+        """Files of ``part_paths``, each with a signature of its name, size and modification time.
+
+        The index is valid for a part as long as the signature is the same.
         """
         parts = []
         for path in self.part_paths():
@@ -183,7 +188,7 @@ class RunStore:
 
 
 def _forget_old(folder: Path) -> None:
-    """Delete the indexes of runs that nobody has looked at for long; they can be made again."""
+    """Delete indexes that were not rewritten for KEPT_S seconds; they can be made again."""
     for path in folder.glob("index-*.h5"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > KEPT_S:

@@ -1,8 +1,8 @@
-"""Runs of one boundary in one file, every structure once.
+"""Merging of runs of one boundary into one file without duplicates.
 
-Two structures of the same [n] whose energies and fingerprints agree are one; the lowest in energy
-stays. The files are read three times, a piece at a time: of a candidate that may have a double 256
-bytes stay in memory, never its atoms.
+Structures of equal [n] are duplicates if their energies and fingerprints agree within tolerance;
+the one of lowest energy is kept. Files are read three times, block by block. Memory holds one
+fingerprint (64 floats, 256 bytes) per possible duplicate and no atoms beyond the current block.
 """
 
 import os
@@ -44,26 +44,27 @@ _FATE = (
     "num_atoms",
     "closest_pair_a",
 )
-"""What tells one candidate that was not relaxed from another."""
+"""Fields that identify a candidate without a relaxed structure."""
 _KEYS = ("run", *_FATE, "n_index", "gb_energy_j_m2")
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What became of the candidates."""
+    """Counts of candidates that a merge has read and kept."""
 
     num_read: int
     num_kept: int
     read: dict[str, int]
-    """By the name of the run in the new file."""
+    """Candidates read, by the run's name in the merged file."""
     kept: dict[str, int]
+    """Candidates kept, by the run's name in the merged file."""
 
     @property
     def num_dropped(self) -> int:
         return self.num_read - self.num_kept
 
     def record(self) -> dict[str, Any]:
-        """For JSON."""
+        """The counts as plain data for JSON."""
         return {
             "read": self.num_read,
             "dropped": self.num_dropped,
@@ -72,7 +73,7 @@ class Merged:
         }
 
     def by_run(self) -> list[dict[str, Any]]:
-        """One record a run."""
+        """One record of counts per run."""
         return [
             {"run": run, "read": num, "dropped": num - self.kept[run], "kept": self.kept[run]}
             for run, num in self.read.items()
@@ -81,11 +82,11 @@ class Merged:
 
 @dataclass
 class _Rows:
-    """The rows of all files, one after the other, as far as the choice needs them."""
+    """Rows of all files in their order: the fields needed to find duplicates."""
 
     columns: Columns
     runs: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
-    """Names of the runs in the new file."""
+    """Names of the runs in the merged file, (M,)."""
     is_kept: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
 
     def __len__(self) -> int:
@@ -93,16 +94,16 @@ class _Rows:
 
 
 def merge(paths: Sequence[Path], out: Path, advance: Advance = lambda num_bytes: None) -> Merged:
-    """Write the candidates of runs of one boundary and one potential into one file.
+    """Merge the candidates of runs of one boundary and one potential into one file.
 
-    Relaxed structures that occur twice are dropped but for the lowest in energy, and so are failed
-    or refused candidates of which another run has the very same. The id of a candidate is that in
-    its run behind the run's name and a dot. The same runs in the same order give the same
-    candidates in the same order.
+    Of duplicate relaxed structures the one of lowest energy is kept; of identical failed or refused
+    candidates the first. A merged id is the run's name, a dot and the id in that run. The same runs
+    in the same order give the same candidates in the same order.
 
     Args:
-        paths: run directories, or files of candidates; also such as this function has written.
-        advance: told how many bytes were gone through, twice those of all files.
+        paths: run directories or files of candidates, merged files included.
+        advance: called with the bytes processed since the last call; they sum up to twice the size
+            of all files.
 
     Raises:
         StoreError: if boundary or potential differ, naming the key, or if a file is damaged or has
@@ -120,7 +121,7 @@ def merge(paths: Sequence[Path], out: Path, advance: Advance = lambda num_bytes:
     _drop_doubles(rows, sources, advance)
     read, kept = Counter(rows.runs.tolist()), Counter(rows.runs[rows.is_kept].tolist())
     with output(out) as temporary:
-        # HDF5 crashes on a full disk.
+        # HDF5 crashes on a full disk, so the space is reserved first.
         reserve(temporary, sum(path.stat().st_size for path in parts))
         with h5py.File(temporary, "w", locking=False, libver=FORMAT) as file:
             _write(file, rows, sources, advance)
@@ -139,7 +140,7 @@ def _rows_of(sources: Sequence[Source]) -> _Rows:
 
 
 def _once_each(columns: Columns) -> Columns:
-    """Equal texts as one string: of a million rows, most have the same few."""
+    """Columns with equal texts interned, as a million rows share few distinct texts."""
     texts = {name: values for name, values in columns.items() if values.dtype == object}
     return columns | {
         name: np.array([sys.intern(text) for text in values], dtype=object)
@@ -148,9 +149,7 @@ def _once_each(columns: Columns) -> Columns:
 
 
 def _is_first(rows: _Rows) -> np.ndarray:
-    """All rows but those without a relaxed structure that came before: the same candidate with the
-    same fate.
-    """
+    """Mask (M,) that is False for repetitions of a candidate without a relaxed structure."""
     is_first = np.ones(len(rows), dtype=bool)
     known: set[tuple[Any, ...]] = set()
     for row in np.flatnonzero(rows.columns["status"] != "ok").tolist():
@@ -161,18 +160,19 @@ def _is_first(rows: _Rows) -> np.ndarray:
 
 
 def _drop_doubles(rows: _Rows, sources: Sequence[Source], advance: Advance) -> None:
-    """Of relaxed structures that are the same, keep the one of lowest energy; of the same energy,
-    the first.
-    """
+    """Mark duplicate relaxed structures as dropped; the lowest in energy, then the first, stays."""
     energies = rows.columns["gb_energy_j_m2"]
     indices = rows.columns["n_index"]
     relaxed = np.flatnonzero(rows.columns["status"] == "ok")
+    # Sort by [n], then energy, then row: possible duplicates become neighbours.
     order = relaxed[np.lexsort([relaxed, energies[relaxed], indices[relaxed]])]
     near = (np.diff(energies[order]) < SAME_ENERGY_J_M2) & (np.diff(indices[order]) == 0)
     has_neighbour = np.zeros(len(rows), dtype=bool)
     has_neighbour[order[:-1][near]] = has_neighbour[order[1:][near]] = True
+    # Fingerprints only of rows with a neighbour close in energy; row -> its line in marks.
     marks = _marks(rows, sources, has_neighbour, advance)
     places = np.cumsum(has_neighbour) - 1
+    # Compare each row with the kept rows of its [n] at most SAME_ENERGY_J_M2 below it.
     window: list[int] = []
     for row in order[has_neighbour[order]].tolist():
         window = [
@@ -187,7 +187,7 @@ def _drop_doubles(rows: _Rows, sources: Sequence[Source], advance: Advance) -> N
 
 
 def _nearest(mark: Fingerprint, others: np.ndarray) -> float:
-    """Smallest of the distances to other fingerprints (M, 64)."""
+    """Smallest distance of a fingerprint (64,) to others (M, 64), relative to their mean norm."""
     mark, others = mark.astype(float), others.astype(float)
     sizes = 0.5 * (np.linalg.norm(mark) + np.linalg.norm(others, axis=1))
     return float(np.min(np.linalg.norm(others - mark, axis=1) / np.where(sizes > 0, sizes, 1.0)))
@@ -196,7 +196,7 @@ def _nearest(mark: Fingerprint, others: np.ndarray) -> float:
 def _marks(
     rows: _Rows, sources: Sequence[Source], wanted: np.ndarray, advance: Advance
 ) -> np.ndarray:
-    """Fingerprints of the wanted rows, (M, 64) in single precision."""
+    """Fingerprints of the M rows in the mask ``wanted``, (M, 64) in single precision."""
     marks = np.empty((int(wanted.sum()), 64), dtype=np.float32)
     place = 0
     for source, first, columns in _blocks(sources, advance):
@@ -217,7 +217,7 @@ def _marks(
 
 
 def _write(file: h5py.File, rows: _Rows, sources: Sequence[Source], advance: Advance) -> None:
-    """The kept rows, in the order of the files."""
+    """Write the kept rows in the order of the files."""
     writer = ColumnWriter(
         file, int(rows.is_kept.sum()), int(rows.columns["num_atoms"][rows.is_kept].sum())
     )
@@ -244,10 +244,10 @@ def _ids(columns: Columns) -> Iterator[str]:
 
 
 def _blocks(sources: Sequence[Source], advance: Advance) -> Iterator[tuple[Source, int, Columns]]:
-    """All files piece by piece, each with the number of its first row.
+    """Blocks of all files: the source, the number of the block's first row, and the columns.
 
     Raises:
-        StoreError: naming the file that is damaged, once it has been gone through.
+        StoreError: naming a damaged file, after its last block.
     """
     row = 0
     for source in sources:
@@ -269,10 +269,10 @@ def _pieces(path: Path) -> Iterator[Columns]:
 
 
 def _check_values(path: Path, columns: Columns) -> None:
-    """Refuse what the schema does not allow, though the checksums fit.
+    """Refuse values that the schema does not allow, even if the checksums fit.
 
     Raises:
-        StoreError: naming the file and the row.
+        StoreError: naming the file and the field or row.
     """
     for one in FIELDS:
         if one.labels and (wrong := set(columns[one.name].tolist()) - set(one.labels)):
@@ -290,7 +290,7 @@ def _check_values(path: Path, columns: Columns) -> None:
 def _describe(
     file: h5py.File, sources: Sequence[Source], read: Counter[str], kept: Counter[str]
 ) -> None:
-    """Where the candidates come from."""
+    """Write the origin of the candidates as attributes of the file and of ``runs/NAME``."""
     names = ", ".join(read)
     write_attributes(
         file,

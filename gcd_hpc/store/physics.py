@@ -1,4 +1,4 @@
-"""Whether a candidate's numbers follow from one another, recomputed from its file."""
+"""Consistency checks of stored candidates: energies, [n] and volumes recomputed from the file."""
 
 from collections.abc import Callable, Iterator, Mapping
 from math import nan
@@ -25,16 +25,16 @@ from gcd_hpc.structures.energetics import (
 )
 
 SAME_ENERGY_J_M2 = 1e-6
-"""The sum is that of the same numbers: only its rounding may differ."""
+"""Tolerance of a recomputed boundary energy, which differs by rounding only."""
 SAME_LENGTH_A = 1e-6
 OUTSIDE_A = 1.0
-"""How far an atom may lie outside of the open ends of the box, as before relaxation."""
+"""Largest distance of an atom beyond the open ends of the box, Å."""
 RELAXED_FIELDS = ("status", "n_index", "gb_energy_j_m2")
 _RESULTS = ("gb_energy_j_m2", "excess_volume_a", "max_force_ev_a")
 
 
 class Physics:
-    """Checks candidates of one file, block after block."""
+    """Checker of the candidates of one file, called for each block."""
 
     def __init__(
         self, path: Path, file: h5py.File, report: Report, depth_by_potential: dict[str, float]
@@ -53,7 +53,7 @@ class Physics:
                 )
 
     def verify(self, columns: Columns) -> None:
-        """All rows of a block."""
+        """Check all rows of a block and add the findings to the report."""
         stops = np.cumsum(columns["num_atoms"])
         scalars = {
             name: values.tolist()
@@ -119,7 +119,7 @@ class Physics:
                     )
 
     def _verify_start(self, row: dict[str, Any]) -> None:
-        """[n], and the structure before relaxation."""
+        """Check [n] and the structure before relaxation."""
         positions = row["unrelaxed_positions"]
         if (
             _is_box(row["cell"])
@@ -167,7 +167,7 @@ class Physics:
             or not np.isfinite(row["energies_ev"]).all()
             or not row["num_atoms"]
         ):
-            return  # said above
+            return  # _verify_status has reported it
         self._report.looked_at("atoms")
         if not _is_box(row["cell"]):
             self._wrong("atoms", row, "cell", "the edges of a box", row["cell"])
@@ -239,7 +239,7 @@ class Physics:
             self._wrong("energies", row, "gb_energy_j_m2", expected, f"{row['gb_energy_j_m2']:.6f}")
 
     def _depth(self, row: dict[str, Any]) -> float:
-        """How deep free surfaces reach, Å; NaN if nobody knows."""
+        """Depth of the free surfaces, Å; NaN if neither file nor run directory holds it."""
         if np.isfinite(row["surface_depth_a"]):
             return float(row["surface_depth_a"])
         depth = self._depths.get(row["potential_sha256"], np.nan)
@@ -253,8 +253,9 @@ class Physics:
         return depth
 
     def _crystal(self, length_x: float | None) -> Bicrystal:
-        """The boundary with the lattice constant that a cell has; of no cell, with 1 Å, for what
-        does not depend on it.
+        """Bicrystal whose lattice constant follows from the cell's length in x, Å.
+
+        With None the lattice constant is 1 Å, for properties that do not depend on it.
         """
         assert self._boundary is not None
         if length_x not in self._crystals:
@@ -264,11 +265,11 @@ class Physics:
 
 
 def is_relaxed(columns: Columns, min_energy_j_m2: float = MIN_GB_ENERGY_J_M2) -> np.ndarray:
-    """Mask of the rows that were relaxed to an energy that a boundary can have, at a known [n],
-    (M,).
+    """Mask (M,) of rows that were relaxed to a possible boundary energy at a known [n].
 
     Args:
-        columns: RELAXED_FIELDS at least.
+        columns: RELAXED_FIELDS at least, (M,) each.
+        min_energy_j_m2: lowest energy that counts as possible, J/m^2.
     """
     energy = columns["gb_energy_j_m2"]
     is_known = np.isfinite(energy) & (columns["n_index"] != UNKNOWN_N)
@@ -276,11 +277,11 @@ def is_relaxed(columns: Columns, min_energy_j_m2: float = MIN_GB_ENERGY_J_M2) ->
 
 
 def row_fault(row: Mapping[str, Any], nearest_neighbor: float) -> str:
-    """The reason why a stored relaxed row is no boundary of its crystal; empty if there is none.
+    """Reason why a stored relaxed row is no boundary of its crystal; empty if it is one.
 
     Args:
         row: fields of a candidate, atoms included.
-        nearest_neighbor: of the crystal, Å; NaN if not known.
+        nearest_neighbor: nearest-neighbour distance of the crystal, Å; NaN if not known.
     """
     if not _is_box(row["cell"]) or not np.isfinite(row["positions"]).all():
         return "expected atoms with finite positions in a box, got others"
@@ -296,7 +297,7 @@ def row_fault(row: Mapping[str, Any], nearest_neighbor: float) -> str:
 
 
 def lowest_rows(columns: Columns, numbers: np.ndarray, num: int) -> np.ndarray:
-    """Of some rows those of the ``num`` lowest energies and all that equal the last of them."""
+    """Row numbers of the ``num`` lowest energies among ``numbers`` (M,), and of all ties."""
     energy = columns["gb_energy_j_m2"][numbers]
     if len(energy) <= num:
         return numbers
@@ -304,7 +305,7 @@ def lowest_rows(columns: Columns, numbers: np.ndarray, num: int) -> np.ndarray:
 
 
 def lowest_rows_of_each(columns: Columns, numbers: np.ndarray) -> np.ndarray:
-    """Of some rows those of the lowest energy of each [n], with all that equal it."""
+    """Row numbers of the lowest energy of each [n] among ``numbers`` (M,), ties included."""
     energy = columns["gb_energy_j_m2"][numbers]
     _, lowest, group = lowest_of_each(columns["n_index"][numbers], energy)
     return np.asarray(numbers[energy == lowest[group]])
@@ -317,15 +318,16 @@ def physical_rows(
     lowest: Callable[[Columns, np.ndarray], np.ndarray],
     config: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Some rows without those that would be among the lowest although they are no boundary of the
-    crystal, and these, lowest energy first.
+    """Split rows into those kept and those refused as no boundary of the crystal.
 
-    Only the lowest are read with their atoms, until all that remain are physical.
+    Only the rows that ``lowest`` chooses are read with their atoms and checked, repeatedly until
+    all of them are physical; other rows are kept unchecked. Refused rows are sorted by energy.
 
     Args:
-        columns: RELAXED_FIELDS of all rows; numbers: ascending, (M,).
-        lowest: chooses the lowest of some rows.
-        config: attribute of the file that names the boundary.
+        columns: RELAXED_FIELDS of all rows.
+        numbers: ascending numbers of the rows to split, (M,).
+        lowest: function that chooses the lowest rows among row numbers.
+        config: attribute ``config`` of the file, which describes the boundary.
     """
     energies = columns["gb_energy_j_m2"]
     possible = energies[numbers] >= MIN_GB_ENERGY_J_M2
@@ -343,12 +345,12 @@ def physical_rows(
 
 
 def faults_of(rows: Rows, numbers: np.ndarray, config: Any) -> Iterator[tuple[Candidate, str]]:
-    """Some rows with their atoms, by ascending number, and what ``row_fault`` says of them."""
+    """Candidates of some rows by ascending number, each with its ``row_fault``."""
     for candidate in read_numbered(rows.parts(), np.sort(numbers)):
         neighbor = neighbor_distance(config, float(candidate.cell[0]))
         yield candidate, row_fault(vars(candidate), neighbor)
 
 
 def _is_box(cell: list[float]) -> bool:
-    """Edges between which there can be a structure; what a flipped bit makes of them is not."""
+    """Whether the edges of a box are plausible lengths, which a flipped bit would break."""
     return all(1e-3 < edge < 1e6 for edge in cell)

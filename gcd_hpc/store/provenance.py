@@ -1,6 +1,4 @@
-"""Where a file comes from: versions, git commit and the resolved campaign, the same for every file
-of a run.
-"""
+"""Provenance of files: package version, git commit and the resolved campaign."""
 
 import shutil
 import subprocess
@@ -16,9 +14,7 @@ from gcd_hpc.errors import GcdError
 
 
 def campaign_provenance(config: CampaignConfig, **more: str) -> dict[str, str]:
-    """Provenance of the files of a campaign: title, seed, resolved config as YAML, and what else
-    the caller knows (hashes, stage).
-    """
+    """Attributes for files of a campaign: title, seed, resolved config as YAML, and ``more``."""
     return {
         "title": f"Grain boundary candidates of {config.name}",
         "config": dump(config),
@@ -29,9 +25,7 @@ def campaign_provenance(config: CampaignConfig, **more: str) -> dict[str, str]:
 
 @lru_cache
 def campaign_of(config: str) -> dict[str, Any]:
-    """The sections of the campaign in the attribute ``config`` of a file; none if it cannot be
-    read.
-    """
+    """Sections of the campaign in a file's attribute ``config``; empty if it is not readable."""
     try:
         campaign = parse(config, "config")
     except GcdError:
@@ -40,7 +34,7 @@ def campaign_of(config: str) -> dict[str, Any]:
 
 
 def section_of(config: str, name: str) -> dict[str, Any]:
-    """One of these sections; empty if there is none."""
+    """One section of the attribute ``config``; empty if it is missing."""
     section = campaign_of(config).get(name)
     return section if isinstance(section, dict) else {}
 
@@ -52,14 +46,11 @@ def package_provenance() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def git_commit() -> str:
-    """Commit of the checkout that the package runs from, with ``-dirty`` if it was changed;
-    ``unknown`` outside of one.
-    """
+    """Git commit of the package's checkout, with ``-dirty`` for local changes, else ``unknown``."""
     if shutil.which("git") is None:
         return "unknown"
     git = ["git", "-C", str(Path(__file__).parent)]
-    # An installed package may lie inside somebody else's repository: only a tracked one has a
-    # commit.
+    # An installed package may lie inside an unrelated repository, which does not track it.
     if subprocess.run(
         [*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=False
     ).returncode:

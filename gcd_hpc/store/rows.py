@@ -1,6 +1,4 @@
-"""The candidates of a run at one moment, numbered part after part, from the index as far as it
-goes.
-"""
+"""Rows of a run, numbered part after part, read from the index where it covers them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -20,23 +18,23 @@ from gcd_hpc.store.schema import Candidate
 Chosen = slice | np.ndarray
 EVERY = slice(None)
 _BATCH = 256
-"""Candidates in memory at once where they are not read in the order of the files."""
+"""Candidates held in memory at once when they are read in another order than the files'."""
 
 
 class Table(Protocol):
-    """Columns by name, of all rows or of some."""
+    """Access to columns by name, of all rows or of some."""
 
     def columns(self, names: Sequence[str]) -> Columns:
         """Columns of all rows."""
 
     def take(self, names: Sequence[str], rows: np.ndarray) -> Columns:
-        """Columns of some rows, by their ascending numbers."""
+        """Columns of the rows with these ascending numbers."""
 
 
 class Rows:
     """Row columns of many parts.
 
-    Row numbers hold as long as this object lives, whatever the campaign writes meanwhile.
+    Row numbers stay valid for the lifetime of this object while a campaign adds parts.
     """
 
     def __init__(self, pieces: Sequence["PartRows | IndexedRows"]) -> None:
@@ -53,7 +51,7 @@ class Rows:
         )
 
     def take(self, names: Sequence[str], rows: np.ndarray) -> Columns:
-        """Columns of some rows, in the order of their numbers ``rows``, which are ascending."""
+        """Columns of the rows with the ascending numbers ``rows``, (M, ...) each."""
         check_row_fields(names)
         borders = np.searchsorted(rows, self._starts)
         columns = [
@@ -67,14 +65,14 @@ class Rows:
         return {name: np.concatenate([one[name] for one in columns]) for name in names}
 
     def parts(self) -> list[tuple[Path, int]]:
-        """Files and their numbers of rows, in the order of the rows."""
+        """Files with their number of rows, in the order of the rows."""
         return [part for piece in self._pieces for part in piece.parts]
 
     def numbers_of(self, ids: Iterable[str]) -> np.ndarray:
-        """Row numbers of ids, in their order.
+        """Row numbers (M,) of M ids, in the order of the ids.
 
         Raises:
-            StoreError: naming the id that no row has.
+            StoreError: naming an id that no row has.
         """
         wanted = list(ids)
         places = dict.fromkeys(wanted, -1)
@@ -102,14 +100,14 @@ class PartRows:
 
     @property
     def parts(self) -> list[tuple[Path, int]]:
-        """The file and its number of rows."""
+        """The one file with its number of rows."""
         if self._num_rows is None:
             self.read(["version"], EVERY)
         assert self._num_rows is not None
         return [(self._path, self._num_rows)]
 
     def read(self, names: Sequence[str], rows: Chosen) -> Columns:
-        """Some rows; the whole columns are read for their checksums."""
+        """Columns of some rows; whole columns are read because checksums cover whole columns."""
         columns = read_columns([self._path], names)
         self._num_rows = len(columns[names[0]])
         return {name: values[rows] for name, values in columns.items()}
@@ -124,13 +122,13 @@ class IndexedRows:
         self.parts = parts
 
     def read(self, names: Sequence[str], rows: Chosen) -> Columns:
-        """Some rows, from the parts themselves if the index is damaged."""
+        """Columns of some rows; a damaged index is deleted and the parts are read instead."""
         stop = self._start + sum(num for _, num in self.parts)
         chosen = slice(self._start, stop) if isinstance(rows, slice) else rows + self._start
         try:
             return {name: self._index.column(name, chosen) for name in names}
         except StoreError:
-            # Only a copy: whoever reads next makes it again.
+            # The index is only a copy; the next reader makes it again.
             with suppress(OSError):
                 self._index.path.unlink()
             return {
@@ -140,11 +138,12 @@ class IndexedRows:
 
 
 def read_numbered(parts: Sequence[tuple[Path, int]], numbers: np.ndarray) -> Iterator[Candidate]:
-    """The candidates of row numbers, in the order of the numbers; read when it is their turn, so
-    that a large run need not fit into memory.
+    """Iterator over candidates by row number, in the order of ``numbers`` (M,).
+
+    At most a batch of candidates is in memory at once.
 
     Args:
-        parts: files and their numbers of rows, from ``Rows.parts``.
+        parts: files with their number of rows, from ``Rows.parts``.
     """
     if np.all(np.diff(numbers) >= 0):
         yield from _read_ascending(parts, numbers)
@@ -168,9 +167,7 @@ def _read_ascending(parts: Sequence[tuple[Path, int]], numbers: np.ndarray) -> I
 
 
 def rows_of(parts: Iterable[tuple[str, Path]], index: Catalogue | None) -> Rows:
-    """The rows of parts, each with its signature; runs of parts that lie one after the other in the
-    index are one piece.
-    """
+    """Rows of parts given with their signatures; neighbouring parts in the index form one piece."""
     pieces: list[PartRows | IndexedRows] = []
     stop = -1
     for signature, path in parts:

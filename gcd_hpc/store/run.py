@@ -1,4 +1,4 @@
-"""The results of a run in Python: ``gcd_hpc.open_run("runs/w_sigma5")``."""
+"""Python interface to the results of a run: ``gcd_hpc.open_run("runs/w_sigma5")``."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,21 +31,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RunCandidate(Candidate):
-    """One structure that was tried: the fields of the schema as attributes (``energies_ev``,
-    ``positions``, ``registry``, ...).
-    """
+    """A candidate with the fields of the schema as attributes, such as ``energies_ev``."""
 
     element: str = field(kw_only=True)
 
     def to_atoms(self, relaxed: bool = True) -> Atoms:
-        """The structure for ASE, every known field of the schema in ``info``.
+        """ASE ``Atoms`` of the structure, with every known field of the schema in ``info``.
 
         Args:
-            relaxed: with the energy of the box and of each atom as ASE's results, in eV; otherwise
-                the structure before relaxation, which has no energy.
+            relaxed: True for the relaxed structure with total and atomic energies as ASE results,
+                eV; False for the structure before relaxation, without energies.
 
         Raises:
-            StoreError: if it was never relaxed.
+            StoreError: if ``relaxed`` and the candidate was never relaxed.
         """
         if relaxed and not np.isfinite(self.positions).all():
             raise StoreError(
@@ -61,12 +59,10 @@ class RunCandidate(Candidate):
 
 
 class Run:
-    """Candidates of a run, as many as there were when it was opened: all of them, or a selection in
-    some order.
+    """Candidates that a run held when it was opened: all, or an ordered selection of them.
 
-    Nothing is read before it is asked for, and files one after the other. ``select``, ``sorted``,
-    ``lowest``, ``best_per_n`` and slices give another ``Run``; iteration, ids and numbers give
-    candidates.
+    Data are read on demand, one file at a time. ``select``, ``sorted``, ``lowest``, ``best_per_n``
+    and slices return another ``Run``; iteration, ids and numbers return candidates.
     """
 
     def __init__(
@@ -78,19 +74,17 @@ class Run:
 
     @property
     def path(self) -> Path:
-        """Run directory or file."""
+        """Path of the run directory or file."""
         return self._store.path
 
     @cached_property
     def provenance(self) -> dict[str, str]:
-        """Schema and package version, git commit, resolved ``config``, and what else the run's
-        first file says of its origin.
-        """
+        """Attributes of the run's first file: versions, git commit, resolved ``config``, others."""
         return self._store.provenance()
 
     @cached_property
     def element(self) -> str:
-        """Chemical symbol."""
+        """Chemical symbol of the crystal."""
         return element_of(self._store)
 
     def __len__(self) -> int:
@@ -101,7 +95,7 @@ class Run:
         return f"<{self.path}: {len(self):,} of {sum(num for _, num in self._parts):,} candidates>"
 
     def __iter__(self) -> Iterator[RunCandidate]:
-        """One after the other, read when it is their turn."""
+        """Iterate over the candidates, which are read one by one."""
         for candidate in read_numbered(self._parts, self._chosen):
             yield RunCandidate(**vars(candidate), element=self.element)
 
@@ -110,10 +104,10 @@ class Run:
     @overload
     def __getitem__(self, which: slice) -> "Run": ...
     def __getitem__(self, which: int | str | slice) -> "RunCandidate | Run":
-        """The candidate of a number or an id, or the ``Run`` of a slice.
+        """Candidate by number or id, or the ``Run`` of a slice.
 
         Raises:
-            IndexError: if there are not so many.
+            IndexError: if the number is out of range.
             StoreError: if no candidate of this selection has the id.
         """
         if isinstance(which, slice):
@@ -128,23 +122,23 @@ class Run:
         return next(iter(self._restricted(self._chosen[[which]])))
 
     def atoms(self, name: str) -> Atoms:
-        """The relaxed structure of an id, positions in Å, energies in eV.
+        """Relaxed structure of a candidate by id, positions in Å, energies in eV.
 
         Raises:
-            StoreError: if there is no such candidate here, or if it was never relaxed.
+            StoreError: if no candidate of this selection has the id, or if it was never relaxed.
         """
         return self[name].to_atoms()
 
     def select(self, selection: str) -> "Run":
-        """Those for which every word of the selection holds, in the same order.
+        """Candidates that meet all conditions of the selection, in the same order.
 
-        A word is a field of the schema, ``=``, ``!=``, ``<``, ``<=``, ``>`` or ``>=``, and a value,
-        or several after ``=`` and ``!=``: ``run.select("n=0.2,0.4 energy<2.5 source=model
+        A condition is a field of the schema, ``=``, ``!=``, ``<``, ``<=``, ``>`` or ``>=``, and a
+        value, or several after ``=`` and ``!=``: ``run.select("n=0.2,0.4 energy<2.5 source=model
         status=ok")``. ``n`` and ``energy`` (J/m^2) are short for ``n_fraction`` and
         ``gb_energy_j_m2``.
 
         Raises:
-            StoreError: naming the word that is wrong.
+            StoreError: naming the condition that is wrong.
         """
         conditions = parse_selection(selection)
         with self._opened() as (rows, now):
@@ -153,8 +147,7 @@ class Run:
             return self._restricted(self._chosen[holds[now]])
 
     def sorted(self, name: str, descending: bool = False) -> "Run":
-        """Sorted by a field of the schema; equal ones keep their order, unknown numbers come last
-        either way.
+        """Candidates sorted by a field of the schema; a stable sort with unknown numbers last.
 
         Raises:
             StoreError: if there is no such field to sort by.
@@ -169,7 +162,10 @@ class Run:
         return self._by_energy(partial(lowest_rows, num=num))[0][:num]
 
     def best_per_n(self) -> "Run":
-        """The relaxed candidate of lowest boundary energy at each [n], by rising [n]."""
+        """The relaxed candidate of lowest boundary energy at each [n], in ascending order of [n].
+
+        Rows that are no physical boundary of the crystal are left out.
+        """
         lowest_first, n_index = self._by_energy(lowest_rows_of_each)
         _, first = np.unique(n_index, return_index=True)
         return self._restricted(lowest_first._chosen[first])
@@ -177,8 +173,9 @@ class Run:
     def _by_energy(
         self, lowest: Callable[[Columns, np.ndarray], np.ndarray]
     ) -> tuple["Run", np.ndarray]:
-        """Relaxed candidates, lowest energy first, and their n_index (M,); without those that
-        ``lowest`` would choose although they are no boundary of the crystal.
+        """Relaxed candidates by ascending energy and their n_index (M,).
+
+        Rows that ``lowest`` would choose are left out if they are no boundary of the crystal.
         """
         with self._opened() as (rows, now):
             columns = rows.columns(RELAXED_FIELDS)
@@ -190,8 +187,9 @@ class Run:
         return self._restricted(self._chosen[order]), columns["n_index"][now[order]]
 
     def columns(self, names: Sequence[str]) -> Columns:
-        """Fields of all candidates of this selection, in its order, as arrays (M,) or (M, 3) in the
-        units of the schema; texts as objects.
+        """Fields of all candidates in order, as arrays (M,) or (M, 3) in the schema's units.
+
+        Texts are object arrays of strings.
 
         Raises:
             StoreError: if a name is no field of a candidate.
@@ -200,11 +198,12 @@ class Run:
             return take_in_order(rows, list(names), now)
 
     def to_dataframe(self, names: Sequence[str] | None = None) -> "DataFrame":
-        """A pandas table, one row a candidate, indexed by id; vectors become three columns:
-        ``registry_x``, ``registry_y``, ...
+        """Pandas table with one row per candidate, indexed by id.
+
+        Vectors become three columns: ``registry_x``, ``registry_y``, ``registry_z``.
 
         Args:
-            names: fields of the schema, the id aside; all when not given.
+            names: fields of the schema besides the id; all when not given.
 
         Raises:
             GcdError: if pandas is not installed.
@@ -232,8 +231,9 @@ class Run:
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Rows, np.ndarray]]:
-        """The rows of the run, and which of them these candidates are; a campaign at work adds
-        files between those known.
+        """Current rows of the run, and the row numbers (M,) of these candidates among them.
+
+        A running campaign adds files between those known, which shifts row numbers.
         """
         with self._store.rows() as rows:
             parts = rows.parts()
@@ -258,7 +258,7 @@ class Run:
 
     @cached_property
     def _starts(self) -> np.ndarray:
-        """First number of each file, and the number after the last."""
+        """First row number of each file, and the total number of rows at the end."""
         return np.cumsum([0, *(num for _, num in self._parts)])
 
     def _part_numbers(self, chosen: np.ndarray) -> np.ndarray:
@@ -274,8 +274,9 @@ def _scalars(name: str, column: np.ndarray) -> list[tuple[str, np.ndarray]]:
 
 
 def open_run(path: str | Path) -> Run:
-    """The results of a run, as they are at this moment, also while the campaign is at work; open it
-    again to see what came since.
+    """Open the results of a run as they are now, also while the campaign is running.
+
+    Open the run again to see later candidates.
 
     Args:
         path: run directory, or one HDF5 file of candidates (``results.h5``).

@@ -1,6 +1,6 @@
-"""The files of a run directory: the only place that knows their names.
+"""Paths of the files in a run directory; no other module knows their names.
 
-Chunks are named by their number, so that a chunk on disk is a chunk done.
+A part file is named by its chunk's number and exists only once the chunk is complete.
 """
 
 import json
@@ -12,13 +12,15 @@ from gcd_hpc.errors import CheckpointError
 from gcd_hpc.files import is_leftover
 
 _LEVELS = 4
-"""Folders that a file of candidates may lie below its run directory: RUN/parts/model-01/relaxed."""
+"""Number of folders searched upwards for the run directory: RUN/parts/model-01/relaxed."""
 
 
 @dataclass(frozen=True, init=False)
 class RunDirectory:
-    """Paths of one run. Nothing here looks at the disk, except the methods that list files and
-    ``model_in_use``.
+    """Paths of one run.
+
+    Paths are built without access to the disk; only the methods that list, test or delete files and
+    ``model_in_use`` read it.
     """
 
     path: Path
@@ -36,13 +38,14 @@ class RunDirectory:
         return None
 
     def is_run(self) -> bool:
-        """Whether this is the folder of a run, at least of some of its candidates."""
+        """Whether the folder holds a campaign or at least candidates of one."""
         known = (self.config, self.ledger, self.results, self._parts(""))
         return any(path.exists() for path in known)
 
     def remove_leftovers(self) -> int:
-        """Delete what killed writers left, only where a run has files, and return how many. Only
-        while nobody writes there.
+        """Delete temporary files of killed writers in the run's own folders; return their number.
+
+        No process may be writing to the run meanwhile.
         """
         folders = (
             self.path / name for name in ("parts", "models", "tasks", "potential", "quarantine")
@@ -72,7 +75,7 @@ class RunDirectory:
 
     @property
     def bulk(self) -> Path:
-        """The bulk crystal as it was measured: lattice constant, cohesive energy and cutoff."""
+        """Computed bulk crystal: lattice constant, cohesive energy and cutoff."""
         return self.path / "bulk.json"
 
     @property
@@ -87,7 +90,7 @@ class RunDirectory:
 
     @property
     def pause(self) -> Path:
-        """There while a driver wants training to write a checkpoint and end."""
+        """Flag file of the driver: while it exists, training writes a checkpoint and ends."""
         return self.path / "pause"
 
     @property
@@ -97,7 +100,7 @@ class RunDirectory:
 
     @property
     def summary(self) -> Path:
-        """What the campaign found, in one page."""
+        """Summary page of the results, in Markdown."""
         return self.path / "summary.md"
 
     @property
@@ -116,7 +119,7 @@ class RunDirectory:
         return self.sampled_dir(version) / part_name(chunk)
 
     def relaxed_part(self, version: int, chunk: int) -> Path:
-        """The same chunk after relaxation."""
+        """Relaxed structures of one chunk of model ``version``."""
         return self._parts(f"model-{version:02d}") / "relaxed" / part_name(chunk)
 
     def sampled_dir(self, version: int) -> Path:
@@ -128,27 +131,28 @@ class RunDirectory:
         return parts_in(self._parts("search"))
 
     def sampled_parts(self, version: int) -> list[Path]:
-        """Parts on disk of what model ``version`` sampled."""
+        """Parts on disk with sampled structures of model ``version``."""
         return parts_in(self.sampled_dir(version))
 
     def relaxed_parts(self, version: int) -> list[Path]:
-        """Parts on disk of what was relaxed of model ``version``."""
+        """Parts on disk with relaxed structures of model ``version``."""
         return parts_in(self.relaxed_part(version, 0).parent)
 
     def known_parts(self, version: int) -> list[Path]:
-        """Relaxed parts on disk of the search and of all models before ``version``; in
-        asynchronous mode those models go on meanwhile.
+        """Relaxed parts on disk of the search and of all models before ``version``.
+
+        In asynchronous mode earlier models may still add parts.
         """
         return self.search_parts() + [
             part for earlier in range(1, version) for part in self.relaxed_parts(earlier)
         ]
 
     def all_relaxed_parts(self) -> list[Path]:
-        """All relaxed parts on disk: the search's first, then each model's."""
+        """All relaxed parts on disk: those of the search, then of each model."""
         return self.known_parts(max(self.versions(), default=0) + 1)
 
     def part_folders(self) -> list[Path]:
-        """Folders of parts: the search's, then those of each model."""
+        """Folders of part files: search, sampled of each model, relaxed of each model."""
         return [
             self._parts("search"),
             *(self.sampled_dir(version) for version in self.versions()),
@@ -156,7 +160,7 @@ class RunDirectory:
         ]
 
     def versions(self) -> list[int]:
-        """Versions of the models that have sampled."""
+        """Ascending versions of the models that have folders of parts."""
         names = (folder.name.removeprefix("model-") for folder in self._parts("").glob("model-*"))
         return sorted(int(name) for name in names if name.isdecimal())
 
@@ -166,11 +170,11 @@ class RunDirectory:
     # Models.
 
     def model_dir(self, version: int) -> Path:
-        """Folder of everything about one model."""
+        """Folder of one model: training set, checkpoint, weights and verdict."""
         return self.path / "models" / f"{version:02d}"
 
     def training_set(self, version: int) -> Path:
-        """Structures that model ``version`` learns from."""
+        """Training set of model ``version``."""
         return self.model_dir(version) / "training.h5"
 
     def training_sets(self) -> list[Path]:
@@ -178,15 +182,15 @@ class RunDirectory:
         return sorted(self.path.glob("models/*/training.h5"))
 
     def training_state(self, version: int) -> Path:
-        """Checkpoint of a training that is not over."""
+        """Checkpoint of an unfinished training."""
         return self.model_dir(version) / "state.pt"
 
     def training_progress(self, version: int) -> Path:
-        """Steps, loss and seconds of a training, renewed while it goes on."""
+        """Steps, loss and seconds of a training, updated while it runs."""
         return self.model_dir(version) / "progress.json"
 
     def training_progresses(self) -> list[Path]:
-        """Progress of all trainings on disk."""
+        """Progress files of all trainings on disk."""
         return sorted(self.path.glob("models/*/progress.json"))
 
     def model_file(self, version: int) -> Path:
@@ -194,23 +198,22 @@ class RunDirectory:
         return self.model_dir(version) / "model.safetensors"
 
     def promotion(self, version: int) -> Path:
-        """Verdict on model ``version``: is it promoted, and which model is in use since."""
+        """Verdict on model ``version``: whether it is promoted, and the model in use since."""
         return self.model_dir(version) / "promotion.json"
 
     @property
     def decoder_file(self) -> Path:
-        """The learned decoder, if the campaign uses one; all models share it."""
+        """Learned decoder, shared by all models of a campaign that uses one."""
         return self.path / "models" / "decoder.safetensors"
 
     def model_in_use(self, version: int) -> int:
-        """The model that round ``version`` samples with: itself if it was promoted, else the one
-        in use before.
+        """Version of the model that round ``version`` samples with.
 
-        The first model is in use as soon as it is trained, for there is no other.
+        It is ``version`` itself if it was promoted, else the model in use before. The first model
+        is used without a verdict, as there is no earlier one.
 
         Raises:
-            CheckpointError: if a later model was not compared with the one before yet, or if what
-                is written of it cannot be read.
+            CheckpointError: if the verdict on a later model is missing or cannot be read.
         """
         path = self.promotion(version)
         try:
@@ -244,26 +247,26 @@ class RunDirectory:
         return self.path / "logs"
 
     def log(self, task: str) -> Path:
-        """What a launched task wrote to its terminal."""
+        """Standard output and standard error of a launched task."""
         return self.logs / f"{task}.log"
 
     @property
     def workers_log(self) -> Path:
-        """Log of the pools of workers."""
+        """Log of the worker pools (Parsl)."""
         return self.logs / "parsl.log"
 
     @property
     def workers_files(self) -> Path:
-        """Folder of the files that the pools of workers write for themselves."""
+        """Folder of Parsl's own files."""
         return self.path / "runinfo"
 
     def quarantine(self, candidate: str) -> Path:
-        """Folder that keeps a candidate on which our own code failed."""
+        """Folder of a candidate on which gcd-hpc itself failed, with input and traceback."""
         return self.path / "quarantine" / candidate
 
 
 def part_name(chunk: int) -> str:
-    """File name of the part that holds a chunk."""
+    """File name of the part of a chunk."""
     return f"part-{chunk:05d}.h5"
 
 
@@ -273,15 +276,15 @@ def parts_in(folder: Path) -> list[Path]:
 
 
 def part_number(part: Path) -> int:
-    """Number of the chunk that a part holds."""
+    """Chunk number of a part."""
     return int(part.stem.removeprefix("part-"))
 
 
 def chunk_indices(num: int, chunk_size: int, chunk: int) -> range:
-    """Indices of the items in one chunk."""
+    """Indices of the items in one chunk; the last chunk may be shorter than ``chunk_size``."""
     return range(chunk * chunk_size, min(num, (chunk + 1) * chunk_size))
 
 
 def num_chunks(num: int, chunk_size: int) -> int:
-    """Chunks that hold all items."""
+    """Number of chunks that ``num`` items fill, rounded up."""
     return -(-num // chunk_size)

@@ -1,5 +1,4 @@
-"""Everything that is known of a candidate: ONE annotated class, from which writing, reading,
-validation, export and the docs derive.
+"""Schema of a candidate: one annotated class that defines writing, reading, export and docs.
 
 Fields are added with a new version and never reinterpreted: a file of an older version is read with
 the defaults of the fields it lacks.
@@ -29,42 +28,41 @@ DTYPES: dict[str, np.dtype] = {
 NAN = float("nan")
 NAN3 = (NAN, NAN, NAN)
 UNKNOWN_N = -1
-"""n_index where N or N_plane is not known."""
+"""Value of n_index where N or N_plane is not known."""
 Vector = Sequence[float] | np.ndarray
 
 
 @dataclass(frozen=True)
 class Field:
-    """One column of the store: a value per candidate, or per atom.
+    """One column of the store, with a value per candidate or per atom.
 
-    Candidate states title, meaning and what else is not the rule; the rest follows from its
-    annotations and defaults.
+    Name, kind and default follow from the annotations and defaults of ``Candidate``.
     """
 
     title: str
-    """A few words, for the axis of a plot."""
+    """Short label for the axis of a plot."""
     meaning: str
     unit: str = ""
-    """"1" for pure numbers, "" for text."""
+    """Unit; "1" for pure numbers, "" for text."""
     since: int = 1
     labels: tuple[str, ...] = ()
-    """The only values of a text field that has a fixed set of them."""
+    """Allowed values of a text field; empty if any text is allowed."""
     shape: tuple[int, ...] = ()
     """Shape of one value: () or (3,)."""
     per_atom: bool = False
     name: str = ""
     kind: Kind = "float"
     default: Any = None
-    """What a file of a version before ``since`` is read as; per-atom fields are NaN then."""
+    """Value in files of versions before ``since``; per-atom fields are NaN there."""
 
     @property
     def path(self) -> str:
-        """Where the column lies in the file."""
+        """Path of the dataset in the file."""
         return f"{'atoms' if self.per_atom else 'structures'}/{self.name}"
 
     @property
     def long_name(self) -> str:
-        """Title and unit."""
+        """Title with the unit in parentheses."""
         return f"{self.title} ({self.unit})" if self.unit not in ("", "1") else self.title
 
 
@@ -74,13 +72,13 @@ def _no_atoms() -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One structure that was tried, and everything the campaign knows about it.
+    """One candidate structure with all its properties; the fields are those of the schema.
 
-    Arrays of atoms that are not given are filled with NaN.
+    Arrays that are not given are filled with NaN.
 
     Raises:
-        ValueError: if source or status is none of the known ones, or if an array has not the shape
-            that num_atoms asks for.
+        ValueError: if source or status is not one of the allowed values, or if the shape of an
+            array does not fit num_atoms.
     """
 
     id: Annotated[
@@ -298,7 +296,7 @@ class Candidate:
                 self._set_array(field)
 
     def __repr__(self) -> str:
-        """One line: id, status, energy, [n] and number of atoms."""
+        """One line with id, status, energy, [n] and number of atoms."""
         found = (
             f"{self.gb_energy_j_m2:.4f} J/m^2 at [n] = {self.n_fraction:.4g}"
             if self.status == "ok"
@@ -308,7 +306,7 @@ class Candidate:
         return f"<{self.id}: {', '.join(text for text in known if text)}>"
 
     def _repr_html_(self) -> str:
-        """A table of what is known of the candidate, for notebooks."""
+        """HTML table of all known row fields, for notebooks."""
         known = ((field, getattr(self, field.name)) for field in FIELDS if not field.per_atom)
         rows = "".join(
             f"<tr><th>{field.title}</th><td>{escape(str(value))}</td><td>{field.unit}</td></tr>"
@@ -329,7 +327,7 @@ class Candidate:
 
 
 def _fields() -> tuple[Field, ...]:
-    """The columns that follow from the annotations of Candidate."""
+    """Columns derived from the annotations of Candidate."""
     hints = get_type_hints(Candidate, include_extras=True)
     kinds: dict[Any, Kind] = {str: "text", int: "int", bool: "bool"}
     found = []
@@ -359,7 +357,5 @@ BY_NAME = {field.name: field for field in FIELDS}
 
 
 def candidate_id(source: Source, round_number: int, index: int) -> str:
-    """Name of a candidate: ``search-000123`` or ``model-01-000045``, with the round in which a
-    model made it.
-    """
+    """Id of a candidate, ``search-000123`` or ``model-RR-000045`` with the round RR."""
     return f"search-{index:06d}" if source == "search" else f"model-{round_number:02d}-{index:06d}"

@@ -1,4 +1,4 @@
-"""What is merged: runs or files of one boundary and one potential, each under a name of its own."""
+"""Sources of a merge: runs or files of one boundary and potential, with unique names."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.verify import depth_beside
 
 MAY_DIFFER = ("slab_heights",)
-"""Keys of the boundary that say how it is computed, not which one it is."""
+"""Keys of the boundary section that do not identify the boundary."""
 
 
 @dataclass
@@ -34,23 +34,21 @@ class Source:
     config: str
     boundary: BoundaryConfig
     potential: dict[str, Any]
-    """That section of the config."""
+    """Section ``potential`` of the config."""
     potentials: list[str]
-    """Hashes of the potentials of its candidates."""
+    """Distinct SHA-256 of the potentials of its candidates."""
     outer_thickness: float
-    """Of the layers that belong to the free surfaces, Å."""
+    """Thickness of the outer layers at the free surfaces, Å."""
     attributes: dict[str, dict[str, Any]]
-    """What is known of each run in it, by the run's name there; of a file of one run, by the empty
-    name.
-    """
+    """Attributes of each run in the file, by name; a file of a single run has the key ""."""
     names: dict[str, str] = field(default_factory=dict)
-    """Names in the merged file by the names here."""
+    """Names in the merged file, by the keys of ``attributes``."""
 
     def name_of(self, run: str) -> str:
-        """Name in the merged file of a run here.
+        """Name that a run of this source has in the merged file.
 
         Raises:
-            StoreError: if the file says nothing of this run.
+            StoreError: if the source has no run of this name.
         """
         if run not in self.names:
             raise StoreError(f"{self.path}: expected one of the runs in it, got a row of {run!r}")
@@ -61,12 +59,13 @@ class Source:
         return ((self.names[run], attributes) for run, attributes in self.attributes.items())
 
     def nearest_neighbor(self, length_x: float) -> float:
-        """Of the crystal in a box of that length along x, Å."""
+        """Nearest-neighbour distance of the crystal in a box of length ``length_x`` (Å) in x, Å."""
         return neighbor_distance(self.config, length_x)
 
     def completed(self, columns: Columns) -> Columns:
-        """With what E_gb and [n] follow from, where the file is too old to hold it but the run
-        directory around it knows.
+        """Columns with ``surface_depth_a`` and ``atoms_per_plane`` filled in for old files.
+
+        The depth comes from the surrounding run directory, N_plane from the boundary.
         """
         depths = [
             self._depths.get(potential, np.nan)
@@ -91,7 +90,7 @@ def _depths_of(path: Path) -> dict[str, float]:
 
 
 def sources_of(paths: Sequence[Path]) -> list[Source]:
-    """The runs of some paths, each under a name of its own.
+    """Sources of some paths; each run gets a unique name in the merged file.
 
     Raises:
         StoreError: if one has no candidates or no boundary, or if boundary or potential differ.
@@ -139,7 +138,7 @@ def _source_of(path: Path) -> Source:
 
 
 def _runs_in(file: h5py.File) -> dict[str, dict[str, Any]]:
-    """What a merged file knows of each of its runs, by the run's name."""
+    """Attributes of each run in a merged file, by the run's name."""
     found = {}
     for name, group in file["runs"].items() if "runs" in file else ():
         check_seal(group)
@@ -149,7 +148,7 @@ def _runs_in(file: h5py.File) -> dict[str, dict[str, Any]]:
 
 
 def _stem(path: Path) -> str:
-    """What a person calls a run: its directory, or its file unless that is named as all are."""
+    """Name of a run: that of its directory, or of its file unless that is ``results.h5``."""
     place = path.absolute()
     if place == RunDirectory(place.parent).results:
         name = place.parent.name
@@ -169,7 +168,7 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 
 def _check_same(first: Source, other: Source) -> None:
-    """Refuse another boundary or potential."""
+    """Raise StoreError if boundary or potential differ."""
     mine, theirs = (
         one.boundary.model_dump(mode="json", exclude=set(MAY_DIFFER)) for one in (first, other)
     )
@@ -180,7 +179,7 @@ def _check_same(first: Source, other: Source) -> None:
                 f"{one.path}: expected candidates of one potential, got some of each of"
                 f" {', '.join(one.potentials)}; energies of two potentials cannot be compared"
             )
-    # Files of other programs may not state the hash: then the commands have to be the same.
+    # Without stored hashes the LAMMPS commands of the potential must be equal.
     if first.potentials and other.potentials:
         _compare(first, other, "potential_sha256", first.potentials[0], other.potentials[0])
         return
