@@ -212,7 +212,8 @@ def varied(
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Positions (N, 3), Å, of a training structure after a variation of its boundary atoms."""
-    positions, reach = origin.positions.copy(), 2.0 * setting.bicrystal.nearest_neighbor
+    positions: NDArray[np.float64] = origin.positions.copy()
+    reach = 2.0 * setting.bicrystal.nearest_neighbor
     if variation == "again":
         return positions
     if variation == "mutated":

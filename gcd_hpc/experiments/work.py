@@ -127,12 +127,12 @@ def _read(path: Path, progress: TaskProgress) -> Arrays | None:
         return None
 
 
-def _write(path: Path, arrays: Arrays) -> None:
+def _write(path: Path, arrays: dict[str, Any]) -> None:
     assert not any(array.dtype.hasobject for array in arrays.values()), (
         f"{path}: expected arrays of numbers or text, got objects"
     )
     with replacing(path, flush=False) as temporary:
-        np.savez(temporary, **arrays)  # type: ignore[arg-type]
+        np.savez(temporary, **arrays)
 
 
 def _one_by_one(
