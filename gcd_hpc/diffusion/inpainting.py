@@ -13,8 +13,9 @@ from gcd_hpc.diffusion.process import Prediction, Schedule, add_noise, to_clean,
 from gcd_hpc.diffusion.solvers import Denoiser, Solver, solve
 
 Network = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
-"""(x (B, 3, X, Y, Z), log_snr (B,), condition (B, K) or None, has_condition (B,) or None) -> (B, 1,
-X, Y, Z).
+"""Network: (x (B, 3, X, Y, Z), log_snr (B,), condition, has_condition) -> (B, 1, X, Y, Z).
+
+condition is (B, K) or None, has_condition (B,) bool or None.
 """
 
 

@@ -191,13 +191,11 @@ class Worker:
         self.release()
 
     def hold(self) -> None:
-        """Set the forces at the bottom to zero and those at the top to their mean.
-
-        The zeros of aveforce add nothing to the mean; it does not accept NULL.
-        """
+        """Zero the forces at the bottom and average those at the top (aveforce takes no NULL)."""
         self.commands("fix hold_bottom fixed setforce 0 0 0", "fix hold_top rigid aveforce 0 0 0")
 
     def release(self) -> None:
+        """End the constraints of ``hold``."""
         self.commands("unfix hold_bottom", "unfix hold_top")
 
     def group(self, name: str, mask: np.ndarray) -> None:
@@ -231,10 +229,7 @@ class Worker:
         }
 
     def read_log(self) -> list[str]:
-        """Log lines of the present job.
-
-        The first log after ``start`` also states the cutoff, which LAMMPS writes only once.
-        """
+        """Log lines of the present job; only the first log after ``start`` states the cutoff."""
         self.lammps.command("log none")  # closing the log is what flushes it
         lines = LOG.read_text(errors="replace").splitlines()
         for line in lines:

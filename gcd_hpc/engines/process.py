@@ -111,10 +111,7 @@ class LammpsProcess:
 
 
 class _TimeLimit:
-    """Time limits of a process: processor time and, more generously, wall-clock time.
-
-    Wall-clock time counts only while this process runs too: a scheduler suspends both.
-    """
+    """Limits of processor and wall-clock time; the latter counts only while this process runs."""
 
     def __init__(self, pid: int, processor_s: float, clock_s: float) -> None:
         self._process = psutil.Process(pid)
@@ -156,10 +153,7 @@ class _TimeLimit:
 
 
 def child_environment() -> dict[str, str]:
-    """Environment for the child without variables of MPI launchers.
-
-    With them an MPI library could take the child for one of its ranks.
-    """
+    """Environment without launcher variables, so that MPI does not take the child for a rank."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(LAUNCHER_VARIABLES)
     }

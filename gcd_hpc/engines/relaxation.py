@@ -33,17 +33,11 @@ SCREEN = PRESETS["paper"]
 FREE = 10.0
 """Empty space above and below the slab in LAMMPS' box, Å: room for the upper grain to shift."""
 MIN_PAIR = 0.3
-"""Shortest distance between two atoms that is relaxed, in nearest-neighbour distances.
-
-At shorter ones minimisers stop at infinite energies.
-"""
+"""Shortest distance that is relaxed, in nearest-neighbour distances; below, minimisers fail."""
 
 
 DISTURBED = 0.005
-"""Smallest energy deviation of an atom at the boundary from the crystal, in cohesive energies.
-
-Three times the strain energy is added.
-"""
+"""Energy deviation of disturbed atoms, in cohesive energies, beyond three strain energies."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +102,7 @@ def relax_boundary(
     evaluations = 0
     seconds = 0.0
     preset: str = config.preset
+    # Loose screen, after the annealing if there is one.
     if config.screen or finish is not True or anneal is not None:
         result = child.relax(slab.job(SCREEN, slab.positions, anneal))
         screen_energy = slab.energy(result)
@@ -116,6 +111,7 @@ def relax_boundary(
         start, preset = result.positions, "screen"
     else:
         start = slab.positions
+    # The preset follows if the caller wants it for this [n] and energy.
     plane = slab.bicrystal.atoms_per_plane
     wanted = finish(n_index(len(atoms), plane), screen_energy) if callable(finish) else finish
     if wanted and not (preset == "screen" and config.preset == "paper"):
@@ -185,6 +181,7 @@ class Slab:
         positions = wrap(atoms.positions, lengths[:2])
         z = positions[:, 2]
         box = np.array([[0.0, 0.0, z.min() - FREE], [lengths[0], lengths[1], z.max() + FREE]])
+        # Held and rigid layers at the ends, and the bicrystal repeated to this in-plane cell.
         fixed, rigid = z < z.min() + config.outer_thickness, z > z.max() - config.outer_thickness
         copies = round(lengths[0] * lengths[1] / bicrystal.area)
         cell = replace(
@@ -272,6 +269,7 @@ class Slab:
         evaluations: int,
         seconds: float,
     ) -> Relaxed:
+        """Evaluate the result of the last relaxation."""
         moved = result.positions[self.rigid] - self.positions[self.rigid]  # (num_rigid, 3)
         moved = minimum_image(moved, self.bicrystal.lengths)
         return Relaxed(

@@ -55,10 +55,7 @@ class Canvas:
         return self.frame.bicrystal.lower, self.frame.bicrystal.upper
 
     def seams(self) -> tuple[float, float]:
-        """Heights between which the decoder's atoms are used, Å.
-
-        They lie midway between lattice planes, one voxel inside the known layers.
-        """
+        """Heights (Å) between which decoded atoms are used: midway between planes, in known layers."""
         spacing = self.grid.spacing[2]
         lower, upper = self.frame.bottom, self.frame.upper_plane + self.registry[2]
         below, above = (grain.plane_spacing for grain in self.grains)

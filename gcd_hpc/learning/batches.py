@@ -40,6 +40,7 @@ class ConditionScale:
 
     @classmethod
     def fit(cls, energies: Sequence[float]) -> "ConditionScale":
+        """Scale of a training set, from its boundary energies in J/m^2."""
         return cls(float(np.mean(energies)), max(float(np.std(energies)), 0.05))
 
     def __call__(self, energy_j_m2: float, n_fraction: float) -> NDArray[np.float32]:
@@ -130,10 +131,7 @@ class TrainingBatches:
         )
 
     def _augmented(self, structure: Candidate, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Augmented positions (N, 3) Å: a symmetry operation and a shift.
-
-        The shift is random in the plane and within one voxel along z.
-        """
+        """Augmented positions (N, 3) Å: a symmetry operation, an in-plane and a sub-voxel shift."""
         positions = structure.positions
         if self.setting.config.training.symmetry:
             operations = self.setting.bicrystal.symmetry_operations
@@ -179,10 +177,7 @@ def low_energy_weights(
 
 
 def fits(structure: Candidate, frame: Frame, grid: Grid) -> bool:
-    """Whether a slab at the frame's bottom fits the grid under any sub-voxel shift.
-
-    One voxel layer stays empty at both ends.
-    """
+    """Whether one voxel layer stays empty at both ends of z under any sub-voxel shift."""
     spacing = grid.spacing[2]
     return bool(
         frame.bottom >= spacing

@@ -102,10 +102,7 @@ def decoder_loss(decoder: LearnedDecoder, batch: Batch, threshold: float) -> Ten
 
 
 def encode_with_owners(positions: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """Voxels (X, Y, Z), and offsets (X, Y, Z, 3) from each centre to its owner, in voxels.
-
-    The owner of a voxel is the atom with the largest share in it.
-    """
+    """Voxels (X, Y, Z) and, in voxels, offsets (X, Y, Z, 3) to the atom with the largest share."""
     voxels, weights = occupancies(positions, grid)  # (N, 8)
     flat, shares = voxels.flatten(), weights.flatten()
     array = torch.zeros(grid.num_voxels, dtype=torch.float64).index_add(0, flat, shares)

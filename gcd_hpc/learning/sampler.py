@@ -141,20 +141,14 @@ class Sampler:
         return lowest_energies(self.known["n_index"], self.known["gb_energy_j_m2"])
 
     def target(self, index: int) -> tuple[float, float]:
-        """Target (E_gb in J/m^2, [n]) of candidate ``index``.
-
-        All [n] are targeted in turn, each at an energy a margin below its lowest known one.
-        """
+        """Target (E_gb in J/m^2, [n]) of a candidate: all [n] in turn, below their lowest E_gb."""
         num_plane = self.system.bicrystal.atoms_per_plane
         n_index = index % num_plane
         margin = self.system.config.sampling.energy_margin_j_m2
         return lowest_nearby(self.lowest, n_index, num_plane) - margin, n_index / num_plane
 
     def draft(self, index: int) -> Draft:
-        """Registry, sub-voxel shift and noise of candidate ``index``.
-
-        They are all of its random draws except RePaint's.
-        """
+        """Draw registry, sub-voxel shift and noise of candidate ``index``."""
         config, frame = self.system.config, self.system.frame
         rng = generator(config.seed, SAMPLING, self.round, index)
         grid = self.system.grid
@@ -168,10 +162,7 @@ class Sampler:
         return Draft(index, canvas, noise, energy, fraction)
 
     def draw_registry(self, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Random registry (3,) Å: uniform, or for a share of the candidates near a known one.
-
-        The known one belongs to a training structure of this [n], or of the nearest known [n].
-        """
+        """Random registry (3,) Å: uniform, or by chance near one of a structure of nearest [n]."""
         frame, sampling = self.system.frame, self.system.config.sampling
         uniform = frame.random_registry(rng)
         choice = rng.random()

@@ -88,10 +88,7 @@ class Objective:
 
     @cached_property
     def mask(self) -> Tensor:
-        """Mask (X, Y, Z) of the voxels shown to the network and excluded from the loss.
-
-        It is empty for "repaint", which trains on whole arrays.
-        """
+        """Mask (X, Y, Z) of the known voxels, which the loss excludes; empty for "repaint"."""
         known = known_mask(self.config.voxels.shape, self.config.voxels.known).to(self.device)
         is_shown = self.config.diffusion.inpainting == "palette"
         return known if is_shown else torch.zeros_like(known)

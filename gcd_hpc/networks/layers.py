@@ -37,10 +37,7 @@ def wrap(x: Tensor, periodic: Periodic) -> Tensor:
 
 
 class _Wrap(torch.autograd.Function):
-    """Circular padding by one.
-
-    The gradient is written out because autograd allocates an array of zeros for each slice.
-    """
+    """Circular padding with an explicit gradient; autograd's allocates zeros for each slice."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, periodic: Periodic) -> Tensor:

@@ -29,10 +29,7 @@ class MeshGraphNet(nn.Module):
         self.output = mlp(width, 3, has_norm=False, hidden=width)
 
     def forward(self, positions: Tensor, lengths: Tensor, t: Tensor) -> Tensor:
-        """positions (B, N, 3), lengths (3,), t (B,) -> (B, N, 3).
-
-        The graph is built from the positions at each call.
-        """
+        """positions (B, N, 3), lengths (3,), t (B,) -> (B, N, 3); builds the graph at each call."""
         num_atoms = positions.shape[1]
         # bfloat16 does not resolve a displacement of 0.01 a.
         with torch.autocast(positions.device.type, enabled=False):

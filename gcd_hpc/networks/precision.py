@@ -8,10 +8,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def autocast_dtype(precision: Precision, device: torch.device | str) -> torch.dtype | None:
-    """Data type for torch.autocast, or None for float32.
-
-    "auto" is bfloat16 where the hardware multiplies it natively.
-    """
+    """Data type for torch.autocast, or None for float32; "auto" is bfloat16 if it is native."""
     if precision == "float32":
         return None
     if precision == "bfloat16" or has_native_bfloat16(torch.device(device)):

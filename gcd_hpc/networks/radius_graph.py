@@ -10,10 +10,7 @@ from gcd_hpc.errors import StructureError
 
 @dataclass(frozen=True)
 class RadiusGraph:
-    """Edges i -> j of a batch of structures in one graph, sorted by i, then j.
-
-    Atom n of structure b is node b N + n.
-    """
+    """Edges i -> j of a batch, sorted by i, then j; atom n of structure b is node b N + n."""
 
     center: Tensor  # (E,) i
     neighbor: Tensor  # (E,) j

@@ -146,10 +146,7 @@ class ConditionEmbedding(nn.Module):
         self.null = nn.Parameter(0.02 * torch.randn(size))
 
     def forward(self, condition: Tensor | None, has_condition: Tensor | None, num: int) -> Tensor:
-        """condition (B, K), has_condition (B,) -> (B, E).
-
-        Hidden conditions may hold anything, NaN too.
-        """
+        """condition (B, K), has_condition (B,) -> (B, E); hidden conditions may be NaN."""
         if condition is None:
             return self.null.expand(num, -1)
         if has_condition is None:

@@ -57,9 +57,7 @@ def search_start(
 def _removed(
     depths: np.ndarray, plane_spacing: float, atoms_per_plane: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Mask (N,) of the atoms removed from a grain: 0 to atoms_per_plane - 1 of the outermost plane.
-
-    All numbers are equally likely.
+    """Mask (N,) of the atoms removed: 0 to atoms_per_plane - 1, all numbers equally likely.
 
     Args:
         depths: (N,) distances from the outermost atom of the grain, Å.
@@ -72,10 +70,7 @@ def _removed(
 
 
 def random_anneal(config: MolecularDynamicsConfig, rng: np.random.Generator) -> Anneal | None:
-    """Annealing at random temperature (uniform) and length (log-uniform), or None.
-
-    It is drawn with the configured probability.
-    """
+    """Annealing of random temperature (uniform) and length (log-uniform), or by chance None."""
     if rng.random() >= config.probability:
         return None
     fewest, most = config.num_steps

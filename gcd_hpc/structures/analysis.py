@@ -93,10 +93,7 @@ def steinhardt(
 def _system(
     positions: ArrayLike, lengths: ArrayLike, pbc: Periodic, reach: float
 ) -> tuple[freud.box.Box, Array]:
-    """Box and atoms, repeated until each periodic length exceeds twice the reach, as freud needs.
-
-    freud's box is centred on zero.
-    """
+    """freud's box, centred on zero, and atoms repeated until its lengths exceed twice the reach."""
     points, box = np.asarray(positions, dtype=float), np.asarray(lengths, dtype=float)
     copies = [
         ceil(2.001 * reach / side) if periodic else 1

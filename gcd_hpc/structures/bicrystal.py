@@ -71,6 +71,7 @@ class Grain:
 
     @cached_property
     def crystal(self) -> CubicLattice:
+        """Cubic lattice of the grain."""
         return cubic_lattice(self.lattice)
 
     @property
@@ -103,10 +104,7 @@ class Grain:
 
     @property
     def layer_offsets(self) -> tuple[float, ...]:
-        """Heights of the atomic layers within one lattice plane, in [0, plane spacing), Å.
-
-        There is one for each atom of the basis.
-        """
+        """Heights in [0, plane spacing) of the atoms of the basis within one lattice plane, Å."""
         normal = self.directions[2]
         # The plane spacing in the units of dot(normal, site).
         step = 2 * self.crystal.plane_halves(normal)

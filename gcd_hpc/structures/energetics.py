@@ -15,8 +15,9 @@ from gcd_hpc.structures.periodic import wrap
 J_PER_M2 = units.m**2 / units.J
 """One eV/Å^2 in J/m^2."""
 MIN_PAIR = 0.6
-"""Shortest distance between two atoms of a relaxed boundary, in nearest-neighbour distances of the
-crystal. Relaxed boundaries of metals have 0.87 and more, double and triple carbon bonds 0.78.
+"""Shortest distance between two atoms of a relaxed boundary, in nearest-neighbour distances.
+
+Relaxed boundaries of metals have at least 0.87, double and triple carbon bonds 0.78.
 """
 MAX_DEVIATION = 0.5
 """Largest deviation of the mean energy per atom from the crystal's, in cohesive energies.

@@ -217,10 +217,7 @@ def _as_slab(atoms: Atoms) -> Atoms:
 
 
 def _is_cut_in_two(heights: np.ndarray, height: float) -> bool:
-    """Whether a gap splits a slab whose cell is not marked periodic along z.
-
-    LAMMPS data and old dumps do not say whether z is periodic.
-    """
+    """Whether a gap splits a slab. LAMMPS data and old dumps do not say whether z is periodic."""
     inside = heights.min() >= 0 and heights.max() <= height
     return bool(inside and np.diff(np.sort(heights), prepend=heights.min()).max() >= _FREE)
 

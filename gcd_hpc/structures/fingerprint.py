@@ -1,7 +1,4 @@
-"""Fingerprints that tell whether two boundary structures are the same.
-
-A fingerprint is a smeared histogram of the distances around the boundary's atoms.
-"""
+"""Fingerprints of boundary structures: smeared histograms of the distances around their atoms."""
 
 from itertools import product
 from math import ceil
@@ -95,10 +92,7 @@ def distance(a: Fingerprint, b: Fingerprint) -> float:
 def energy_weights(
     energies_ev: ArrayLike, bulk_ev_per_atom: float, scale_ev: float = 0.05
 ) -> Array:
-    """Weights (N,) from per-atom energies: 0 in the crystal, 1 far above or below its energy.
-
-    The caller leaves out free surfaces.
-    """
+    """Weights (N,) from per-atom energies: 0 in the crystal, 1 far above or below its energy."""
     excess = (np.asarray(energies_ev, dtype=float) - bulk_ev_per_atom) / scale_ev
     return np.asarray(1.0 - np.exp(-(excess**2)), dtype=np.float64)
 
@@ -109,9 +103,8 @@ def _images(points: Array, lengths: Array, cutoff: float) -> Array:
     steps = np.array(
         list(product(range(-num_x, num_x + 1), range(-num_y, num_y + 1), (0,))), dtype=float
     )
-    images = (points + (steps * np.array([*lengths, 0.0]))[:, None]).reshape(
-        -1, 3
-    )  # (num_images N, 3)
+    # (num_images, N, 3) -> (num_images N, 3)
+    images = (points + (steps * np.array([*lengths, 0.0]))[:, None]).reshape(-1, 3)
     near = np.all((images[:, :2] > -cutoff) & (images[:, :2] < lengths + cutoff), axis=1)
     return np.asarray(images[near])
 

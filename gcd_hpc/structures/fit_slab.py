@@ -125,10 +125,7 @@ def _repeats(atoms: Atoms, bicrystal: Bicrystal) -> tuple[int, int] | None:
 
 
 def _end(positions: Positions, cell: Bicrystal, end: Side, side: Side, held: float) -> _End | None:
-    """Outermost complete layers of a grain at one end of a slab, over the thickness held.
-
-    None if there are none.
-    """
+    """Outermost complete layers of a grain at one end of a slab, as thick as held, or None."""
     z = positions[:, 2]
     depths = z - z.min() if end == "lower" else z.max() - z
     spacing = cell.grain(side).plane_spacing

@@ -64,10 +64,12 @@ class Frame:
 
     @property
     def centre(self) -> float:
+        """Height at which the lower slab ends, Å."""
         return self.bottom + self.num_lower_planes * self.bicrystal.plane_spacing
 
     @property
     def top(self) -> float:
+        """Height at which the upper slab ends at dz = 0, Å."""
         return self.centre + self.num_upper_planes * self.bicrystal.upper.plane_spacing
 
     @property
@@ -77,10 +79,7 @@ class Frame:
 
     @property
     def upper_plane(self) -> float:
-        """Height of a lattice plane of the upper grain at dz = 0, Å.
-
-        Its planes include the centre and, if both grains have the same spacing, the bottom.
-        """
+        """Height of the upper grain's plane at dz = 0 that is nearest to the bottom, Å."""
         spacing = self.bicrystal.upper.plane_spacing
         return self.centre - round((self.centre - self.bottom) / spacing) * spacing
 

@@ -34,6 +34,7 @@ Within it the atom is of this element, even if another one is closer (Co and Ni)
 
 
 def parse_dumps(text: str, element: str) -> Iterator[Atoms]:
+    """Frames of a dump, in Å, with the corner of the box at the origin."""
     _check_units(re.search(r"^ITEM: UNITS\s+(\w+)", text, flags=re.MULTILINE))
     for frame in text.split("ITEM: TIMESTEP")[1:]:
         yield _dump(frame, element)
@@ -102,10 +103,12 @@ def _dump_symbols(columns: dict[str, np.ndarray], element: str) -> list[str]:
 
 
 def parse_data(text: str, element: str) -> Iterator[Atoms]:
+    """The structure of a data file, in Å, with the corner of the box at the origin."""
     title, _, text = text.partition("\n")
     _check_units(re.search(r"\bunits = (\w+)", title))
     sections = _sections(text)
     header = "\n".join(_rows(sections, ""))
+    # The header declares the number of atoms and an orthorhombic box.
     declared = int(_header(header, r"(\d+)\s+atoms\b")[0])
     if "Atoms" not in sections:
         raise StructureError(f"cut short: expected {declared} atoms, got 0")
@@ -116,6 +119,7 @@ def parse_data(text: str, element: str) -> Iterator[Atoms]:
     tilts = re.search(r"^\s*(\S+)\s+(\S+)\s+(\S+)\s+xy\s+xz\s+yz", header, flags=re.MULTILINE)
     if tilts and np.array(tilts.groups(), dtype=float).any():
         raise StructureError("expected an orthorhombic box along x, y and z, got a tilted one")
+    # The atom style tells the columns of type and position, and whether images follow.
     comment, lines = sections["Atoms"]
     rows = [line.split("#")[0].split() for line in lines]
     width = len(rows[0]) if rows else 0

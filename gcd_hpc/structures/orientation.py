@@ -141,10 +141,7 @@ def _times(a: Matrix, b: tuple[tuple[int, ...], ...]) -> Matrix:
 
 
 def _angle_axis(matrix: Matrix, exact: bool) -> tuple[float, Miller]:
-    """Angle in degrees and axis family of a rotation.
-
-    The axis of an irrational rotation is the nearest one with small indices.
-    """
+    """Angle in degrees and axis family; irrational axes become the nearest with small indices."""
     cosine = (float(matrix[0][0] + matrix[1][1] + matrix[2][2]) - 1) / 2
     angle = degrees(acos(max(-1.0, min(1.0, cosine))))
     axis = sorted(abs(matrix[i][j] - matrix[j][i]) for i, j in ((2, 1), (0, 2), (1, 0)))

@@ -1,7 +1,4 @@
-"""Encoding of atoms as voxels: each atom is one unit, shared linearly by the 8 voxels around it.
-
-The encoding has no learned parameters.
-"""
+"""Voxel encoding without learned parameters: each atom is one unit, shared by 8 voxels linearly."""
 
 from itertools import product
 

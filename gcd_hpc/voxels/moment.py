@@ -15,10 +15,10 @@ from gcd_hpc.voxels.grid import Grid
 
 _CUBE = np.array(list(product((-1, 0, 1), repeat=3)))  # (27, 3)
 _CORNERS = np.array(list(product((0, 1), repeat=3)))  # (8, 3)
-# Indices of the voxels of each 2x2x2 block within the list of 27 of a 3x3x3 cube.
+# Indices (8, 8) of the voxels of each 2x2x2 block within the list of 27 of a 3x3x3 cube.
 _BLOCKS = np.array(
     [[int(np.dot(corner + inner, (9, 3, 1))) for inner in _CORNERS] for corner in _CORNERS]
-)  # (8, 8)
+)
 _MIN_MASS = 0.5  # atoms; a lighter block is noise
 # voxels; mass closer to a found atom is residual noise of this atom, not another atom
 _MIN_DISTANCE = 1.5
@@ -146,10 +146,7 @@ def _flat(index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _to_box(positions: np.ndarray, padded: tuple[int, ...], grid: Grid) -> np.ndarray:
-    """Positions in Å from positions in voxels (N, 3).
-
-    An atom in the padding of an open axis is moved to the nearer end of the axis.
-    """
+    """Positions (N, 3) in Å from voxels; padding of an open axis belongs to its nearer end."""
     folded = wrap(positions, padded)
     for axis, periodic in enumerate(grid.periodic):
         if not periodic:
