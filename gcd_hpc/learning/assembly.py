@@ -55,7 +55,7 @@ class Canvas:
         return self.frame.bicrystal.lower, self.frame.bicrystal.upper
 
     def seams(self) -> tuple[float, float]:
-        """Heights (Å) between which decoded atoms are used: midway between planes, in known layers."""
+        """Heights (Å) between which decoded atoms are used: midway between known lattice planes."""
         spacing = self.grid.spacing[2]
         lower, upper = self.frame.bottom, self.frame.upper_plane + self.registry[2]
         below, above = (grain.plane_spacing for grain in self.grains)

@@ -57,9 +57,9 @@ def decode_moments(array: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def _search(residual: np.ndarray) -> np.ndarray:
-    """Positions (K, 3), in voxels, of atoms that lower the squared residual most.
+    """Positions (K, 3), in voxels, of atoms whose 2x2x2 block gains most among its neighbours.
 
-    An atom is kept if its 2x2x2 block lowers the residual more than every neighbouring block.
+    The gain of a block is the decrease of the squared residual by its atom.
     """
     # Mass of the 2x2x2 block that starts at each voxel; light blocks are noise.
     mass = residual
