@@ -1,8 +1,7 @@
-"""Events of a campaign, one class a kind, and the lines of the ledger that hold them.
+"""Events of a campaign, one class for each kind, and their lines in the ledger.
 
-A line is JSON that ends with a checksum over itself and all lines before it: a line that was
-changed, taken out or put in is noticed. Lines of version 1 had neither checksums nor the integers
-of [n]; they can be read.
+A line is JSON with a checksum over itself and all earlier lines, so that a changed, removed or
+inserted line is noticed. Lines of version 1, which have neither checksums nor n_index, can be read.
 """
 
 import json
@@ -21,7 +20,7 @@ from gcd_hpc.workers.backend import FailureClass
 
 VERSION = 2
 MILLIONTHS = 1_000_000
-"""[n] of version 1 is a fraction of six digits: an integer number of these."""
+"""Divisor of [n] in version 1, which stores a fraction rounded to six digits."""
 _CRC_BYTES = len(',"crc":"01234567"}')
 
 
@@ -32,33 +31,33 @@ class _Event:
     )
 
     elapsed_s: Seconds = 0.0
-    """Wall time of all sessions of the campaign up to here."""
+    """Wall time of all sessions up to this event."""
     time: Seconds = 0.0
-    """Since the epoch."""
+    """Time of the event, seconds since the epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Opened(_Event):
-    """A driver took the campaign up."""
+    """A driver started a session."""
 
     kind: Literal["opened"] = "opened"
     plan: Plan
     token: str
     pid: Annotated[int, Field(ge=0, lt=2**31)]
     created: Seconds
-    """Start of the process, seconds since the epoch."""
+    """Start of the driver process, seconds since the epoch."""
     host: str = ""
     startup_s: Seconds = 0.0
-    """Between the call of the driver and this event."""
+    """Time from the driver's start to this event."""
     package: str = ""
-    """Version and commit of gcd-hpc."""
+    """Versions of gcd-hpc and LAMMPS."""
     ledger: int = 1
-    """Version of the lines that follow."""
+    """Format version of the lines that follow."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submitted(_Event):
-    """Tasks were handed to the workers, or are about to be."""
+    """Tasks were submitted, or are about to be."""
 
     kind: Literal["submitted"] = "submitted"
     tasks: tuple[Task, ...]
@@ -66,24 +65,24 @@ class Submitted(_Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Finished(_Event):
-    """A task has left its product."""
+    """A task has finished, and its product is on disk."""
 
     kind: Literal["finished"] = "finished"
     task: Task
     result: StageResult
     started: Seconds
-    """Since the epoch."""
+    """Start of the work, seconds since the epoch."""
     seconds: Seconds
     cores: Count
     worker: str = ""
-    """Host and process."""
+    """Host and process id of the worker."""
     num_bytes: Annotated[int, Field(ge=0)] = 0
-    """Size of the product."""
+    """Size of the product on disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failed(_Event):
-    """An attempt at a task came to nothing."""
+    """An attempt at a task failed."""
 
     kind: Literal["failed"] = "failed"
     task: Task
@@ -92,13 +91,13 @@ class Failed(_Event):
 
     @property
     def is_retried(self) -> bool:
-        """The task itself is not to blame."""
+        """True if the task is tried again, because it did not cause the failure itself."""
         return self.failure == "infrastructure"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quarantined(_Event):
-    """A task was set aside, and the campaign goes on without it."""
+    """A task was set aside, and the campaign continues without it."""
 
     kind: Literal["quarantined"] = "quarantined"
     task: Task
@@ -107,7 +106,7 @@ class Quarantined(_Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Dropped(_Event):
-    """Waiting tasks were taken out of the queue."""
+    """Waiting tasks were removed from the queue."""
 
     kind: Literal["dropped"] = "dropped"
     tasks: tuple[Task, ...]
@@ -115,7 +114,7 @@ class Dropped(_Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Lost(_Event):
-    """The product of a finished task is damaged or gone: the task is run again."""
+    """The product of a finished task is damaged or missing; the task is run again."""
 
     kind: Literal["lost"] = "lost"
     task: Task
@@ -131,7 +130,7 @@ class Paused(_Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Stopped(_Event):
-    """The campaign came to its end, or an error ended the session."""
+    """The campaign ended, or an error ended the session."""
 
     kind: Literal["stopped"] = "stopped"
     reason: str
@@ -140,7 +139,7 @@ class Stopped(_Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Reported(_Event):
-    """The results of a complete campaign are written."""
+    """The summary of a complete campaign was written."""
 
     kind: Literal["reported"] = "reported"
 
@@ -161,7 +160,7 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="k
 
 
 def to_line(event: Event, crc: int) -> tuple[bytes, int]:
-    """The line of an event, and the checksum of all lines up to it.
+    """Line of an event, and the checksum of all lines up to and including it.
 
     Args:
         crc: checksum of the lines before; 0 for the first.
@@ -174,15 +173,15 @@ def to_line(event: Event, crc: int) -> tuple[bytes, int]:
 
 @dataclass
 class LineReader:
-    """Turns the lines of one ledger into events, from the first line on."""
+    """Parser that turns the lines of one ledger into events, in order from the first line."""
 
     crc: int = 0
     number: int = 0
-    """Number of the last line."""
+    """Number of the last line read."""
     version: int = field(default=VERSION)
 
     def event(self, line: bytes) -> Event:
-        """The event of the next line.
+        """Parse the next line.
 
         Raises:
             ValueError: saying what is wrong with the line.
@@ -214,7 +213,7 @@ class LineReader:
 
 
 def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
-    """An event of version 1 in the words of version 2."""
+    """Translate an event of version 1 into the format of version 2."""
     data = dict(data)
     match data["kind"]:
         case "finished":
@@ -228,7 +227,7 @@ def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
             data.pop("id", None)
             data["result"] = result
         case "failed":
-            # What was tried again had lost its process.
+            # Version 1 retried only tasks whose process was lost.
             again = data.pop("retry", False)
             data["failure"] = data.pop("class", None) or ("infrastructure" if again else "mistake")
     return data

@@ -1,6 +1,4 @@
-"""Verification of a whole run: every file of it, its ledger and its records, and that no product of
-a finished task is missing.
-"""
+"""Verification of a run: its files, ledger and records, and the products of finished tasks."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -37,17 +35,16 @@ from gcd_hpc.structures.energetics import lowest_of_each
 def verify(
     path: Path, report: Report, advance: Callable[[int], None] = lambda num_bytes: None
 ) -> None:
-    """Look at everything in a run directory or in one file of candidates; what is wrong goes into
-    the report.
+    """Check a run directory or one file of candidates, and add all faults to the report.
 
     Args:
-        advance: told how many bytes of ``files_of`` were gone through.
+        advance: called with the number of bytes read of each file of ``files_of``.
 
     Raises:
         StoreError: if there is no such file, or no candidates in the directory.
     """
     files = files_of(path)
-    # Before the files: what is finished now is on disk, whatever a campaign at work does meanwhile.
+    # Read the ledger before the files: a running campaign may add files meanwhile.
     state, told = _ledger_of(path) if path.is_dir() else (None, {})
     for file in files:
         verify_file(file, report, advance)
@@ -68,7 +65,7 @@ def verify(
 
 
 def files_of(path: Path) -> list[Path]:
-    """The HDF5 files of a run: parts, training sets, and the copies that gcd-hpc makes of them.
+    """HDF5 files of a run: parts, training sets, and the copies that gcd-hpc makes of them.
 
     Raises:
         StoreError: if there are none.
@@ -93,9 +90,7 @@ def files_of(path: Path) -> list[Path]:
 def _verify_products(
     run_dir: Path, state: State, results: Mapping[Task, StageResult], report: Report
 ) -> None:
-    """Products of finished tasks: there, as large as they were, with records that say what the
-    ledger and their own rows say.
-    """
+    """Check that products of finished tasks exist, with unchanged size and consistent records."""
     num_chunks, num_old = state.plan.num_sample_chunks, 0
     for task, done in state.finished.items():
         report.looked_at("shards")
@@ -120,7 +115,7 @@ def _verify_products(
 
 
 def uncounted(run_dir: Path, state: State) -> Iterator[tuple[Path, Task]]:
-    """Parts on disk that the ledger does not tell of, with their tasks: its end was cut off.
+    """Parts that the ledger does not mention because its end was lost, with their tasks.
 
     A part whose task was submitted may have been left by a driver that was killed.
     """
@@ -131,9 +126,7 @@ def uncounted(run_dir: Path, state: State) -> Iterator[tuple[Path, Task]]:
 
 
 def _verify_record(path: Path, task: Task, result: StageResult, report: Report) -> bool:
-    """Compare the record in one file of a product with the ledger and the rows; False if there is
-    none.
-    """
+    """Compare the record of a file with the ledger and the rows; return False if it has none."""
     try:
         record = record_of(path, task)
     except RunDirectoryError:
@@ -152,7 +145,7 @@ def _verify_record(path: Path, task: Task, result: StageResult, report: Report) 
 
 
 def _best(path: Path, result: StageResult) -> dict[int, float] | None:
-    """Lowest energies of the rows of a part by n_index; None if they cannot be read."""
+    """Lowest energies of the rows of a part, by n_index; None if unreadable."""
     try:
         columns = read_columns([path], ["status", "n_fraction", "gb_energy_j_m2"])
     except StoreError:
@@ -160,14 +153,14 @@ def _best(path: Path, result: StageResult) -> dict[int, float] | None:
     ok, plane = columns["status"] == "ok", result.atoms_per_plane
     if not plane:
         return {}
-    # Ledgers of version 1 have a unit of their own.
+    # Version 1 of the ledger has its own unit of [n].
     indices = np.rint(columns["n_fraction"][ok] * plane).astype(int) % plane
     different, lowest, _ = lowest_of_each(indices, columns["gb_energy_j_m2"][ok])
     return dict(zip(different.tolist(), lowest.tolist(), strict=True))
 
 
 def _ledger_of(run_dir: Path) -> tuple[State | None, dict[Task, StageResult]]:
-    """The state of a run, and what its ledger says of each finished task."""
+    """State of a run, and the result of each finished task in its ledger."""
     reader = LedgerReader(run_dir)
     told: dict[Task, StageResult] = {}
     for event in reader.new_events():
@@ -178,7 +171,7 @@ def _ledger_of(run_dir: Path) -> tuple[State | None, dict[Task, StageResult]]:
 
 
 def _verify_numbers(run_dir: Path, report: Report) -> None:
-    """Without a ledger, parts are numbered without a gap."""
+    """Check that the part numbers have no gap, for a run without a ledger."""
     for folder in RunDirectory(run_dir).part_folders():
         numbers = [part_number(path) for path in parts_in(folder)]
         for number in sorted(set(range(max(numbers, default=0))) - set(numbers)):
@@ -191,7 +184,7 @@ def _verify_numbers(run_dir: Path, report: Report) -> None:
 
 
 def _verify_candidates(run_dir: Path, num_batches: int, report: Report) -> None:
-    """Each part holds the candidates of its number, relaxed ones those that were sampled."""
+    """Check that each part holds the candidates that its number implies."""
     try:
         config = load_campaign(RunDirectory(run_dir).config)
     except ConfigError as error:
@@ -206,7 +199,7 @@ def _verify_candidates(run_dir: Path, num_batches: int, report: Report) -> None:
 
 
 def _expected(run_dir: Path, config: CampaignConfig) -> Iterator[tuple[Path, list[int]]]:
-    """Parts of the search and of sampling with the indices of their candidates."""
+    """Parts of the search and of sampling, with the indices that their candidates must have."""
     run = RunDirectory(run_dir)
     search, sampling = config.search, config.sampling
     for path in run.search_parts():
@@ -218,7 +211,7 @@ def _expected(run_dir: Path, config: CampaignConfig) -> Iterator[tuple[Path, lis
 
 
 def _verify_batches(run_dir: Path, version: int, num_batches: int, report: Report) -> None:
-    """Batches of a sampled chunk are parts of it, all of them together the whole."""
+    """Check that the relaxed batches of a chunk add up to its sampled candidates."""
     batches: dict[int, list[Path]] = defaultdict(list)
     for path in RunDirectory(run_dir).relaxed_parts(version):
         batches[part_number(path) // num_batches].append(path)
@@ -265,7 +258,7 @@ def _compare(path: Path, expected: list[int], got: list[int], report: Report) ->
 
 
 def _indices(path: Path) -> list[int] | None:
-    """None if it cannot be read, which the look at the file itself has said."""
+    """Candidate indices of a part; None if unreadable, which the check of the file reports."""
     try:
         return [int(index) for index in read_columns([path], ["index"])["index"]]
     except StoreError:

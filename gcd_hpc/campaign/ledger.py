@@ -1,4 +1,4 @@
-"""The campaign's memory: ``events.jsonl``, append-only, with one writer."""
+"""Ledger of a campaign: the append-only file ``events.jsonl``, which has one writer."""
 
 import errno
 import fcntl
@@ -15,24 +15,23 @@ from gcd_hpc.files import cannot_write
 from gcd_hpc.store.run_directory import RunDirectory
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-"""Error numbers of a file system without locks."""
+"""Errors of file systems that have no file locks."""
 
 
 class LedgerReader:
-    """Reads a ledger once, and afterwards only what was added. Safe while a driver writes."""
+    """Incremental reader of a ledger, safe while a driver writes to it."""
 
     def __init__(self, run_dir: Path) -> None:
         self._path = RunDirectory(run_dir).ledger
         self._lines = LineReader()
         self.offset = 0
-        """Bytes read, which end with a whole line."""
+        """Number of bytes read so far, up to the end of a whole line."""
         self._file_id: tuple[int, int] | None = None
         self.state: State | None = None
-        """None before the first driver."""
+        """State after the events read; None before the first."""
 
     def refresh(self) -> State | None:
-        """Take in the events that were added since the last call; a last line that was cut short is
-        left out.
+        """Read the events that were added since the last call, except an incomplete last line.
 
         Raises:
             RunDirectoryError: if a line is damaged.
@@ -42,7 +41,7 @@ class LedgerReader:
         return self.state
 
     def take(self, event: Event) -> State | None:
-        """Take in one event."""
+        """Apply one event to the state."""
         if self.state is None and isinstance(event, Opened):
             self.state = State(event.plan)
         if self.state is not None:
@@ -50,7 +49,7 @@ class LedgerReader:
         return self.state
 
     def new_events(self) -> Iterator[Event]:
-        """The events that were added since the last call."""
+        """Iterate over the events that were added since the last call."""
         try:
             with open(self._path, "rb") as file:
                 self._start_anew_if_replaced(os.fstat(file.fileno()))
@@ -67,12 +66,12 @@ class LedgerReader:
 
     @property
     def crc(self) -> int:
-        """Checksum of all lines read."""
+        """Checksum of all lines read so far."""
         return self._lines.crc
 
     @property
     def version(self) -> int:
-        """Version of the lines."""
+        """Format version of the ledger's lines."""
         return self._lines.version
 
     def _event(self, line: bytes) -> Event:
@@ -94,7 +93,7 @@ class LedgerReader:
 
 
 def read_state(run_dir: Path) -> State | None:
-    """State that the ledger of a run leads to; None if no driver was ever started there.
+    """State after all events of a run's ledger; None if no driver was ever started there.
 
     Raises:
         RunDirectoryError: if a line is damaged.
@@ -103,7 +102,7 @@ def read_state(run_dir: Path) -> State | None:
 
 
 class Ledger:
-    """The one writer of a run's events: a context manager that holds the file's lock."""
+    """The only writer of a run's ledger: a context manager that holds the file lock."""
 
     def __init__(self, run_dir: Path) -> None:
         self._path = RunDirectory(run_dir).ledger
@@ -113,7 +112,7 @@ class Ledger:
 
     @property
     def state(self) -> State | None:
-        """State after all events, the appended ones included; None before the first."""
+        """State after all events, including appended ones; None before the first."""
         return self._reader.state
 
     def __enter__(self) -> "Ledger":
@@ -124,8 +123,7 @@ class Ledger:
         """
         with ExitStack() as stack:
             try:
-                # Unbuffered: an event is with the system when append returns, and kill -9 loses
-                # none.
+                # Unbuffered, so that kill -9 loses no event that was appended.
                 self._file = stack.enter_context(open(self._path, "a+b", buffering=0))
             except OSError as error:
                 raise cannot_write(self._path, error) from error
@@ -142,7 +140,7 @@ class Ledger:
                     " files: its results can be read and merged, but to go on it needs that"
                     " version; or choose another --run-dir"
                 )
-            os.ftruncate(self._file.fileno(), self._reader.offset)  # a torn last line
+            os.ftruncate(self._file.fileno(), self._reader.offset)  # remove an incomplete last line
             self._crc = self._reader.crc
             self._stack = stack.pop_all()
         return self
@@ -151,8 +149,9 @@ class Ledger:
         self._stack.close()
 
     def append(self, event: Event) -> State:
-        """Add one event, as a whole or not at all, and return the state that it leads to. The first
-        is an ``Opened``.
+        """Append one event completely or not at all, and return the new state.
+
+        The first event is an ``Opened``.
 
         Raises:
             RunDirectoryError: if the disk is full.
@@ -171,14 +170,14 @@ class Ledger:
         return state
 
     def clear(self) -> None:
-        """Forget all events."""
+        """Delete all events."""
         os.ftruncate(self._file.fileno(), 0)
         self._reader = LedgerReader(self._path.parent)
         self._crc = 0
 
 
 def _lock(file: BinaryIO) -> bool:
-    """Take the lock of an open file; False if another process has it.
+    """Lock an open file; return False if another process holds the lock.
 
     Some parallel file systems know no locks: there a second driver is not noticed.
     """

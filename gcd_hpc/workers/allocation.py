@@ -1,6 +1,4 @@
-"""The job that this process runs in, as its scheduler describes it in the environment, and a site
-with the numbers that follow from it.
-"""
+"""Allocation of this process, read from the scheduler's variables, and sites resolved for it."""
 
 import os
 from collections.abc import Mapping
@@ -13,8 +11,7 @@ from gcd_hpc.errors import ConfigError
 
 
 def site_here(path: str | Path | None = None) -> SiteConfig:
-    """The site of a file or name; the built-in one that fits where this process runs if none is
-    given.
+    """Site of a file or name; by default the built-in site that fits this machine.
 
     Raises:
         ConfigError: as ``load_site``.
@@ -25,8 +22,7 @@ def site_here(path: str | Path | None = None) -> SiteConfig:
 def resolve(
     site: SiteConfig, environ: Mapping[str, str] = os.environ, num_nodes: int | None = None
 ) -> SiteConfig:
-    """The same site with a number for every ``auto``; outside a job an allocation counts as one
-    node.
+    """The site with a number for every ``auto``; an allocation counts as one node outside a job.
 
     Args:
         num_nodes: nodes of an allocation that does not exist yet, for a plan.
@@ -77,7 +73,7 @@ def _check_fit(site: SiteConfig, total: int, cores: int, environ: Mapping[str, s
 
 
 def _check_overlap(site: SiteConfig, total: int, cores: int) -> None:
-    """Pools that work at the same time must not share cores."""
+    """Check that pools which work at the same time share no cores."""
     for node in range(total):
         sharing = {name: getattr(site, name) for name in POOLS if node in getattr(site, name).nodes}
         wanted = sum(pool.processes_per_node for pool in sharing.values())
@@ -97,21 +93,21 @@ def _check_overlap(site: SiteConfig, total: int, cores: int) -> None:
 
 
 def is_in_job(scheduler: Scheduler, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process runs in a job of the scheduler."""
+    """True if this process runs in a job of the scheduler."""
     if scheduler == "slurm":
         return "SLURM_JOB_ID" in environ and "SLURM_JOB_NODELIST" in environ
     return scheduler == "pbs" and "PBS_NODEFILE" in environ
 
 
 def detected_site_name(environ: Mapping[str, str] = os.environ) -> str:
-    """Name of the built-in site that fits where this process runs."""
+    """Name of the built-in site that fits this machine."""
     if is_in_job("slurm", environ):
         return "slurm_allocation"
     return "pbs_allocation" if is_in_job("pbs", environ) else "local"
 
 
 def num_allocated(scheduler: Scheduler, environ: Mapping[str, str] = os.environ) -> int:
-    """Nodes of the job that this process runs in; 1 without one."""
+    """Number of nodes of the current job; 1 outside a job."""
     if not is_in_job(scheduler, environ):
         return 1
     if scheduler == "slurm":
@@ -120,7 +116,7 @@ def num_allocated(scheduler: Scheduler, environ: Mapping[str, str] = os.environ)
 
 
 def pbs_nodes(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Nodes of a PBS job in their order; its file names a node once for every rank."""
+    """Nodes of a PBS job in order, without the repetitions for each rank in its node file."""
     path = Path(environ["PBS_NODEFILE"])
     try:
         return tuple(dict.fromkeys(path.read_text().split()))

@@ -1,7 +1,7 @@
-"""What a campaign needs of the machinery that runs its tasks, whichever that is.
+"""Protocol between a campaign and the machinery that runs its tasks.
 
-A session submits tasks, looks after the health of the workers, drains and closes. Errors of the
-machinery itself arrive as the classes of this file, so that no other room knows its words.
+A session submits tasks, checks the health of the workers, drains and closes them. Errors of the
+machinery arrive as the classes of this file, so that its own names stay in this package.
 """
 
 import errno
@@ -21,15 +21,15 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPER
 
 
 class InfrastructureError(LaunchError):
-    """A worker, a process or the machinery between them was lost: the task is tried again."""
+    """A worker, a process or the machinery was lost; the task is tried again."""
 
 
 class ProcessLostError(InfrastructureError):
-    """A process of a launch line was killed from outside."""
+    """A process of a launched stage was killed externally."""
 
 
 class WorkerLostError(InfrastructureError):
-    """The worker that ran a task, or the way to it, was lost."""
+    """The worker of a task, or the connection to it, was lost."""
 
 
 class BackendStartError(InfrastructureError):
@@ -37,35 +37,34 @@ class BackendStartError(InfrastructureError):
 
 
 class PausedError(InfrastructureError):
-    """A launched stage was asked to stop, kept its state and ended: the same launch resumes it."""
+    """A launched stage paused with a checkpoint; the same launch resumes it."""
 
 
 @dataclass(frozen=True)
 class StageCall:
-    """What a task runs, and on which of the site's pools."""
+    """Function or module of a task, and the site's pool that runs it."""
 
     pool: Pool
     module: str
-    """Imported by the worker, never by the driver."""
+    """Module name, imported by the worker, never by the driver."""
     function: str
-    """Called in one worker with the run directory and ``arguments``, without a launcher."""
+    """Function called in a worker with run directory and ``arguments``, without a launcher."""
     arguments: tuple[int, ...]
     launcher: Launcher | None = None
-    """Starts the module as parallel processes on the nodes of the pool, with the run directory and
-    the first argument, the version of the model.
+    """Program that starts the module as parallel processes on the nodes of the pool.
+
+    The arguments of these processes are the run directory and the model version.
     """
 
 
 class Backend(Protocol):
-    """Workers of one session. A constructor starts them and raises ``BackendStartError``."""
+    """Workers of one session. The constructor starts them; it raises ``BackendStartError``."""
 
     def submit(self, request: TaskRequest, call: StageCall) -> "Future[Record]":
-        """Start a task. The future holds its record, or the error of the task; an error of the
-        machinery is an ``InfrastructureError``.
-        """
+        """Start a task. The future holds its record or error; see ``InfrastructureError``."""
 
     def check_health(self, running: Iterable[str]) -> str | None:
-        """Reason to start the workers anew although no task failed, or None.
+        """Reason to restart the workers although no task failed, or None.
 
         Args:
             running: names of the tasks that were submitted and have not ended.
@@ -73,24 +72,22 @@ class Backend(Protocol):
 
     @property
     def is_lost(self) -> bool:
-        """Whether workers are gone for good: this backend is to be closed and another started."""
+        """True if workers are lost for good, so that this backend must be closed and replaced."""
 
     def drain(self) -> None:
-        """Ask running launches to write a checkpoint and to end; nothing more is submitted."""
+        """Signal running launches to write a checkpoint and exit; nothing more is submitted."""
 
     def close(self) -> None:
         """End all workers."""
 
 
 def failure_class(error: BaseException) -> FailureClass:
-    """Why a task failed: its process was lost, the user can mend it, or it should not have
-    happened.
-    """
+    """Class of a failure: lost infrastructure, a mistake that the user can fix, or a bug."""
     if isinstance(error, InfrastructureError):
         return "infrastructure"
     return "mistake" if isinstance(error, GcdError) or is_disk_error(error) else "bug"
 
 
 def is_disk_error(error: BaseException) -> bool:
-    """Whether a file could not be written because the disk is full, read-only or closed to us."""
+    """True if a file could not be written because the disk is full, read-only or not permitted."""
     return isinstance(error, OSError) and error.errno in DISK_ERRORS

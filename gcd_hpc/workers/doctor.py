@@ -1,7 +1,7 @@
-"""What a machine has for a campaign: every part that works, or how to get it.
+"""Diagnosis of a machine: what a campaign needs, what works, and how to install the rest.
 
-Parts that could crash or take long are tried in a process of their own, so that this answers
-without torch, MPI and LAMMPS too.
+Parts that could crash or take long are tried in a separate process, so that the diagnosis also
+works without torch, MPI and LAMMPS.
 """
 
 import json
@@ -23,7 +23,7 @@ from gcd_hpc.workers.allocation import detected_site_name
 from gcd_hpc.workers.launch import find_mpiexec
 
 TIMEOUT_S = 120.0
-"""For one part: the first import of torch from a network file system takes its time."""
+"""Time limit of one check: the first import of torch from a network file system is slow."""
 MIN_FREE_BYTES = 2**30
 TORCH = """
 import json, torch
@@ -44,34 +44,34 @@ library = lammps.lammps(cmdargs=["-log", "none", "-screen", "none"])
 print(json.dumps({"version": library.version(), "packages": library.installed_packages}))
 """
 PACKAGES = {"MANYBODY": "embedded-atom, Tersoff and Stillinger-Weber potentials"}
-"""Packages of LAMMPS that nearly every potential needs."""
+"""LAMMPS packages that most potentials need."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One part of the machine: what it is, and the cure where it does not work."""
+    """Result of one check, with its cure if the part does not work."""
 
     name: str
     text: str
     cure: str = ""
-    """Empty where all is well."""
+    """Instruction to repair the part; empty if it works."""
 
     @property
     def is_ok(self) -> bool:
-        """Whether a campaign can use this part."""
+        """True if a campaign can use this part."""
         return not self.cure
 
     def line(self) -> str:
-        """For a terminal."""
+        """Result as one line for a terminal."""
         cure = f"; {self.cure}" if self.cure else ""
         return f"{'ok' if self.is_ok else 'missing':<8} {self.name}: {self.text}{cure}"
 
 
 def examine(folder: Path) -> list[Finding]:
-    """Every part that a campaign needs on this machine.
+    """Check every part of this machine that a campaign needs.
 
     Args:
-        folder: where the run directories will lie.
+        folder: directory in which the runs will be made.
     """
     checks: tuple[Callable[[], Finding], ...] = (
         _python,
@@ -161,12 +161,12 @@ def _files() -> Finding:
 
 
 def _install(package: str) -> str:
-    """How to install one of the packages of an extra, with what belongs to it."""
+    """Command that installs one package of an extra with its dependencies."""
     return install_command("local" if package in ("mpich", "lammps") else "train")
 
 
 def _try(code: str) -> tuple[dict[str, Any] | None, str]:
-    """What a short program prints as JSON, or why it does not."""
+    """JSON output of a short program, or the reason why it failed."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", code],

@@ -1,4 +1,4 @@
-"""A site made ready for one campaign, and what would be run on it."""
+"""Sites resolved for one campaign, and the launch lines that follow from them."""
 
 import importlib.util
 import re
@@ -27,12 +27,11 @@ from gcd_hpc.workers.nodes import LOOPBACK_ADDRESS, NodeSet, check_job, node_set
 
 FEWEST_FILES, ENOUGH_FILES = 128, 4096
 SPECIAL = re.compile(r"[\s\"'`$&|;<>(){}\[\]*?!#~^%\\]")
-"""Characters that mean something to a shell."""
+"""Characters with a meaning in a shell."""
 
 
 def fit_site(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteConfig:
-    """``plan_site``, for a driver that is about to start: in its allocation, and with an absolute
-    launcher.
+    """Resolve a site as ``plan_site`` does, for a driver about to start in its allocation.
 
     Args:
         needs_launchers: whether the campaign will train and sample.
@@ -56,7 +55,7 @@ def fit_site(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteCo
 
 
 def _check_packages(site: SiteConfig) -> None:
-    """Refuse a campaign whose first training would fail after hours of search.
+    """Refuse a campaign that could not train after its search, because a package is missing.
 
     A pool with a container or shell lines of its own may have another Python.
     """
@@ -72,8 +71,7 @@ def _check_packages(site: SiteConfig) -> None:
 
 
 def plan_site(site: SiteConfig, batch_size: int, num_nodes: int | None = None) -> SiteConfig:
-    """The site with numbers for ``auto``, also far from its allocation; as many automatic training
-    processes as divide a batch evenly.
+    """The site with a number for every ``auto``; training processes divide a batch evenly.
 
     Args:
         num_nodes: nodes of an allocation that does not exist yet.
@@ -90,7 +88,7 @@ def plan_site(site: SiteConfig, batch_size: int, num_nodes: int | None = None) -
 
 
 def idle_note(site: SiteConfig, batch_size: int, num_nodes: int | None = None) -> str:
-    """A sentence if a training leaves GPUs or cores idle because of its batch size, else empty."""
+    """Sentence about GPUs or cores that training leaves idle because of its batch size, or ""."""
     available = resolve(site, num_nodes=num_nodes).training.num_workers
     used = plan_site(site, batch_size, num_nodes).training.num_workers
     if used == available:
@@ -103,12 +101,12 @@ def idle_note(site: SiteConfig, batch_size: int, num_nodes: int | None = None) -
 
 
 def check_run_dir(site: SiteConfig, run_dir: Path) -> None:
-    """Refuse a run directory that Parsl's shell scripts cannot name, before anything is written.
+    """Refuse a run directory whose path Parsl's shell scripts cannot contain.
 
-    On one machine they name a link to it.
+    On one machine the scripts use a link to it instead.
 
     Raises:
-        RunDirectoryError: with the characters that stand in the way.
+        RunDirectoryError: with the offending characters.
     """
     if not special_characters(run_dir):
         return
@@ -127,12 +125,12 @@ def check_run_dir(site: SiteConfig, run_dir: Path) -> None:
 
 
 def special_characters(path: Path) -> list[str]:
-    """Characters of a path that mean something to a shell."""
+    """Characters of a path that have a meaning in a shell."""
     return sorted(set(SPECIAL.findall(str(path))))
 
 
 def launch_lines(site: SiteConfig, run_dir: Path, version: int = 1) -> dict[str, str]:
-    """What each stage would run, as shell text; nodes have made-up names where there is no job yet.
+    """Launch line of each stage as shell text; node names are placeholders outside a job.
 
     Args:
         site: plan_site or fit_site.
@@ -159,7 +157,7 @@ def launch_lines(site: SiteConfig, run_dir: Path, version: int = 1) -> dict[str,
 
 
 def _raise_limit_of_files() -> None:
-    """Let this process and its workers open as many files as the system allows them to."""
+    """Raise the limit of open files to the most that the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, ENOUGH_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
@@ -172,9 +170,7 @@ def _raise_limit_of_files() -> None:
 
 
 def _even(wanted: PoolConfig, resolved: PoolConfig, batch_size: int) -> PoolConfig:
-    """The pool with the most processes that share a batch evenly, of those that ``auto`` leaves to
-    choose.
-    """
+    """The pool with the most processes, among those ``auto`` allows, that share a batch evenly."""
     assert isinstance(resolved.num_nodes, int) and isinstance(resolved.processes_per_node, int)
     nodes = (
         range(resolved.num_nodes, 0, -1) if wanted.num_nodes == "auto" else (resolved.num_nodes,)
@@ -201,7 +197,7 @@ def _even(wanted: PoolConfig, resolved: PoolConfig, batch_size: int) -> PoolConf
 
 
 def _planned_nodes(site: SiteConfig, pool: PoolConfig) -> NodeSet:
-    """The nodes of a pool, or made-up names outside a job."""
+    """The nodes of a pool, or placeholder names outside a job."""
     if site.scheduler == "none" or (site.driver == "inside" and is_in_job(site.scheduler)):
         return node_set_of(site, pool)
     nodes = tuple(f"node{index + 1}" for index in pool.nodes)

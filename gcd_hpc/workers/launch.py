@@ -1,4 +1,4 @@
-"""Runs a launch line to its end in its own process group and reads the end from its log."""
+"""Execution of a launch line in its own process group, with errors read from its log."""
 
 import os
 import re
@@ -18,38 +18,36 @@ from gcd_hpc.workers.backend import PausedError, ProcessLostError
 from gcd_hpc.workers.reaper import HAS_SAFE_PATH
 
 LOOK_S = 0.5
-"""Between looks at a launch."""
+"""Interval between two checks of a launch."""
 MAX_LOOK_S = 5.0
-"""The longest time between two looks that counts as silence of the launch."""
+"""Longest interval between two checks that counts as silence of the launch."""
 MIN_SILENT_S = 120.0
 SILENT_GAPS = 20.0
-"""A launch hangs when it is silent for so long, and for so many times its longest silence before.
-"""
+"""A launch hangs after MIN_SILENT_S and this many times its longest silence so far."""
 FIRST_SIGN_S = 2 * 3600.0
-"""Until its first sign: it may have to train the learned decoder first."""
+"""Limit of silence before the first output, which may include training of the learned decoder."""
 GRACE_S = 10.0
-"""Until a launch that hangs is killed."""
+"""Time that a hanging launch has to exit before it is killed."""
 FULL_BYTES = 2**20
-"""A disk with less space than this is full."""
+"""Free disk space below which a disk counts as full."""
 NUM_LINES = 15
-"""Lines of the log that an error repeats."""
+"""Number of log lines that an error repeats."""
 
 LAUNCHER_REPORT = re.compile(r"[EW]\d{4} .*torch/distributed|=+$|Abort\(|\[\d+\]\d+:Return code")
 ROOT_CAUSE = re.compile(r"^Root Cause.*?exitcode\s*: (-?\d+)", re.MULTILINE | re.DOTALL)
 FORKER_END = re.compile(r"^\[\d+\]\d+:Return code = \d+, signaled with (?!Quit)", re.MULTILINE)
-"""How gforker names a rank that was killed; it ends the others with SIGQUIT, and itself with 0."""
+"""Line with which gforker reports a killed rank. It ends the others with SIGQUIT and returns 0."""
 EXIT_STRING = re.compile(r"EXIT STRING: .*\(signal \d+\)")
 SIGNALLED = re.compile(r"^\S*SignalException: Process \d+ got signal: \d+", re.MULTILINE)
-"""Last words of a torchrun that was told to end itself."""
+"""Last line of a torchrun that received a signal."""
 NODE_LOST = re.compile(r"^srun: error: Node failure on |DUE TO NODE FAILURE", re.MULTILINE)
 SRUN_END = re.compile(r"^srun: error: \S+: tasks? \S+: (.*)$", re.MULTILINE)
 PAUSED = os.EX_TEMPFAIL
-"""Exit code of a stage that was asked to stop."""
+"""Exit code of a stage that paused."""
 
 
 def find_mpiexec(name: str = "mpiexec") -> str:
-    """Absolute path of the MPI launcher: beside the running Python (where the mpich package puts
-    it), else on PATH.
+    """Absolute path of mpiexec: beside the running Python, as installed by mpich, or on PATH.
 
     Raises:
         LaunchError: if there is none.
@@ -65,32 +63,35 @@ def find_mpiexec(name: str = "mpiexec") -> str:
 
 
 def local_mpiexec(mpiexec: str) -> str:
-    """What starts MPI ranks on this machine: MPICH's gforker if it lies beside ``mpiexec``, for it
-    opens no socket. MPICH's own mpiexec listens on all network interfaces.
+    """Program for MPI ranks on one machine: MPICH's gforker if installed, which opens no socket.
+
+    MPICH's own mpiexec listens on all network interfaces.
     """
     forker = f"{mpiexec}.gforker"
     return forker if os.access(forker, os.X_OK) else mpiexec
 
 
 class Silence:
-    """Tells a launch that hangs from one that is slow, by the pace that it had so far.
+    """Detector of hanging launches: silence much longer than any gap in the output so far.
+
+    A stopped process, or one that waits for a stopped process, writes nothing any more.
 
     A process that is stopped or that waits for one which never answers writes nothing any more.
     """
 
     def __init__(self, signs: Sequence[Path]) -> None:
-        """``signs`` are files that grow or are written anew while the launch works."""
+        """Watch files that change while the launch works."""
         self._signs = signs
         self._state = self._look()
         self._looked = time.monotonic()
         self._silent_s = 0.0
         self._gaps: list[float] = []
-        """Seconds between two changes of the files."""
+        """Seconds between successive changes of the files."""
 
     def too_long_s(self) -> float | None:
-        """How long the launch has been silent, if that is far longer than ever before."""
+        """Time since the last change, if it exceeds the limit; otherwise None."""
         now, state = time.monotonic(), self._look()
-        # After a pause of the whole machine the processes get their time too.
+        # Limited, because the time of a suspended machine is no silence of the launch.
         self._silent_s += min(now - self._looked, MAX_LOOK_S)
         self._looked = now
         if state != self._state:
@@ -101,7 +102,7 @@ class Silence:
     def _limit_s(self) -> float:
         if not self._gaps:
             return FIRST_SIGN_S
-        # The first gap holds the start and its imports; it counts while there is nothing better.
+        # The first gap includes start and imports, so it counts only until there is another.
         return max(MIN_SILENT_S, SILENT_GAPS * max(self._gaps[1:] or self._gaps))
 
     def _look(self) -> list[tuple[int, int]]:
@@ -119,21 +120,20 @@ def run(
     """Run a launch line in a process group of its own, with its output in ``log``.
 
     Args:
-        progress: a file that the launch writes anew from time to time, beside its log.
+        progress: a second file, beside the log, that the launch updates while it works.
 
     Raises:
         LaunchError: if it cannot be started or ends with an error; the message ends with the last
             lines of the log.
         ProcessLostError: if one of its processes was killed, or if it hung and was ended.
-        PausedError: if it was asked to stop and kept its state.
+        PausedError: if it paused with a checkpoint.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    _error_file(log).unlink(missing_ok=True)  # of an earlier try
+    _error_file(log).unlink(missing_ok=True)  # left by an earlier attempt
     with open(log, "ab") as output:
         start = output.tell()
         try:
-            # A session of its own: a Ctrl-C for the driver must not reach the ranks before the
-            # driver has decided.
+            # A session of its own, so that Ctrl-C reaches the driver but not the ranks.
             process = subprocess.Popen(
                 line,
                 stdin=subprocess.DEVNULL,
@@ -157,13 +157,13 @@ def run(
 
 
 def _wait(process: subprocess.Popen[bytes], silence: Silence, log: Path) -> int:
-    """Exit code of a launch, which is ended when it hangs."""
+    """Wait for a launch, end it if it hangs, and return its exit code."""
     while True:
         with suppress(subprocess.TimeoutExpired):
             return process.wait(LOOK_S)
         silent_s = silence.too_long_s()
         if silent_s is not None:
-            # srun ends what it has started on other nodes.
+            # SIGTERM first: srun then ends its processes on other nodes.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
@@ -175,7 +175,7 @@ def _wait(process: subprocess.Popen[bytes], silence: Silence, log: Path) -> int:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """No process of the group outlives its leader."""
+    """Kill the processes of the group that outlive its leader."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -184,7 +184,7 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _error(text: str, log: Path, code: int) -> LaunchError:
-    """What a launch ended with, from its exit code and from what it wrote."""
+    """Error that describes how a launch ended, from its exit code and log."""
     if code == PAUSED or any(int(cause) == PAUSED for cause in ROOT_CAUSE.findall(text)):
         return PausedError(f"the launch was paused; see {log}")
     said = reported_error(_error_file(log))
@@ -202,14 +202,12 @@ def _error(text: str, log: Path, code: int) -> LaunchError:
 
 
 def _error_file(log: Path) -> Path:
-    """Where a launched stage leaves the mistake that ended it."""
+    """File in which a launched stage reports its error."""
     return log.absolute().with_suffix(".error")
 
 
 def _tail(text: str) -> str:
-    """The last lines that the ranks wrote; what the launcher says about itself comes after them and
-    is longer.
-    """
+    """Last lines written by the ranks, without the longer report of the launcher after them."""
     lines = text.splitlines()
     own = next(
         (number for number, one in enumerate(lines) if LAUNCHER_REPORT.match(one)), len(lines)
@@ -218,18 +216,15 @@ def _tail(text: str) -> str:
 
 
 def _was_killed(text: str, code: int) -> bool:
-    """Whether a signal ended a rank, as exit codes, torchrun (exitcode : -9) and mpiexec (EXIT
-    STRING: Killed (signal 9)) say it.
-    """
+    """True if a signal killed a rank, by the exit code or the reports of the launchers."""
     if code < 0 or code > 128:
         return True
     if any(words.search(text) for words in (FORKER_END, EXIT_STRING, NODE_LOST, SIGNALLED)):
         return True
-    # srun kills the others once one has ended badly, and says so of each: only the first counts.
+    # srun kills the other ranks after the first failure, so only the first report counts.
     ended = SRUN_END.search(text)
     if ended is not None and ended[1].startswith("Killed"):
         return True
-    # Ranks that torchrun ends because another one failed are listed with a signal too: only the
-    # first failure counts.
+    # torchrun also reports ranks that it ended itself, so only the first failure counts.
     first = ROOT_CAUSE.search(text)
     return first is not None and int(first[1]) < 0

@@ -1,4 +1,4 @@
-"""Launch lines: what starts the processes of a stage on the nodes of its pool."""
+"""Launch lines: commands that start the processes of a stage on the nodes of its pool."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from gcd_hpc.workers.nodes import NodeSet
 
 FIRST_PORT, NUM_PORTS = 20000, 20000
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo", "UCX_TLS": "self,sm"}
-"""On one machine neither gloo nor NCCL nor MPI has to listen on a network."""
+"""Network interface for gloo, NCCL and MPI on one machine: loopback only."""
 
 
 def train_line(
@@ -22,12 +22,10 @@ def train_line(
     task_id: str,
     attempt: int,
 ) -> list[str]:
-    """Processes of a training: started directly on one machine, by torchrun on several, where they
-    meet at the first node.
+    """Launch line of a training: direct on one machine, torchrun with a rendezvous on several.
 
     Args:
-        attempt: another number for each try of the task, so that no process of an earlier one can
-            join.
+        attempt: number of the attempt; processes of an earlier attempt cannot join.
     """
     pool = site.training
     if node_set.is_here:
@@ -56,7 +54,7 @@ def sample_line(
 def launch_prefix(
     site: SiteConfig, pool: PoolConfig, node_set: NodeSet, per_node: int, all_or_none: bool = True
 ) -> list[str]:
-    """Words that start a command ``per_node`` times on each node of a set.
+    """Command prefix that starts ``per_node`` processes on each node of a set.
 
     Args:
         all_or_none: end all processes when one of them fails.
@@ -64,8 +62,8 @@ def launch_prefix(
     num, nodes = len(node_set.nodes), ",".join(node_set.nodes)
     if launcher(site, pool) == "mpiexec":
         return [site.mpiexec, "-n", str(num * per_node), "-ppn", str(per_node), "-hosts", nodes]
-    # Steps share the nodes with the waiting workers (--overlap), and with all cores (a step of one
-    # task would be bound to one).
+    # --overlap shares the nodes with the idle workers; all cores, because a step of one task would
+    # be bound to one core.
     sharing = ["--overlap", "--cpu-bind=none", f"--kill-on-bad-exit={int(all_or_none)}"]
     return [
         "srun",
@@ -78,28 +76,26 @@ def launch_prefix(
 
 
 def launcher(site: SiteConfig, pool: PoolConfig) -> str:
-    """srun or mpiexec, for several nodes."""
+    """Launcher for several nodes: srun or mpiexec."""
     if pool.launcher != "auto":
         return pool.launcher
     return "srun" if site.scheduler == "slurm" else "mpiexec"
 
 
 def starts_mpiexec(site: SiteConfig, pool: PoolConfig, node_set: NodeSet) -> bool:
-    """Whether the MPI ranks of a pool are started by the site's mpiexec as it is found here, not by
-    one that shell lines bring.
-    """
+    """True if the site's mpiexec starts a pool's ranks, not one that its shell lines provide."""
     if pool.environment:
         return False
     return launcher(site, pool) == "mpiexec" or (node_set.is_here and pool.launcher != "srun")
 
 
 def python(pool: PoolConfig) -> list[str]:
-    """The running Python, or that of the pool's container, whose files are its own."""
+    """Python of a pool: the running one, or that of the pool's container."""
     return [*pool.container.split(), "python3"] if pool.container else [sys.executable]
 
 
 def with_shell_lines(pool: PoolConfig, line: Sequence[str]) -> list[str]:
-    """A line that runs after the shell lines of its pool."""
+    """Launch line preceded by the shell lines of its pool."""
     if not pool.environment:
         return list(line)
     script = "\n".join(["set -e", *pool.environment, 'exec "$@"'])
@@ -112,25 +108,23 @@ def launch_environment(
     is_here: bool = True,
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
-    """Variables of a launched process beside those it inherits; shell lines of the pool may change
-    them.
-    """
+    """Environment variables of a launch beside the inherited ones; shell lines may change them."""
     assert isinstance(site.cores, int) and isinstance(pool.processes_per_node, int)
     variables = {
         "OMP_NUM_THREADS": str(max(1, site.cores // pool.processes_per_node)),
         "PYTHONUNBUFFERED": "1",
     }
     if not pool.gpus_per_node:
-        # Else more processes than GPUs would each look for one of their own.
+        # A pool without GPUs hides them: there may be fewer GPUs than processes.
         variables["CUDA_VISIBLE_DEVICES"] = ""
     if is_here:
-        # In a job MPICH's mpiexec would call the scheduler even to start ranks beside itself.
+        # Within a job, MPICH's mpiexec would use the scheduler even for local ranks.
         return variables | LOOPBACK | {"HYDRA_LAUNCHER": "fork"}
     if site.interface:
         variables |= {"GLOO_SOCKET_IFNAME": site.interface, "NCCL_SOCKET_IFNAME": site.interface}
     if site.scheduler == "slurm":
-        # For srun: without it each MPICH rank believes to be alone. For mpiexec, which calls srun:
-        # as in ``launch_prefix``.
+        # srun needs an MPI type: without it every MPICH rank starts as a world of size 1. mpiexec
+        # that calls srun needs the options of ``launch_prefix``.
         variables |= {
             "SLURM_MPI_TYPE": environ.get("SLURM_MPI_TYPE", "pmi2"),
             "HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap",
@@ -139,5 +133,5 @@ def launch_environment(
 
 
 def port_of(run_id: str) -> int:
-    """A port for the meeting of one launch, the same on every node."""
+    """Rendezvous port of a launch, computed from its name so that every node has the same."""
     return FIRST_PORT + int(hashlib.sha256(run_id.encode()).hexdigest(), 16) % NUM_PORTS

@@ -1,4 +1,4 @@
-"""Which nodes a job has, which of them a pool takes, and how they reach each other."""
+"""Nodes of a job: which ones a pool uses, and how they reach each other."""
 
 import os
 import re
@@ -20,17 +20,17 @@ SCONTROL_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class NodeSet:
-    """The nodes on which a launch line starts processes."""
+    """Nodes on which a launch line starts processes."""
 
     nodes: tuple[str, ...]
     is_here: bool
-    """One node, and it is the one that starts the line: no scheduler is needed to get there."""
+    """True for the node that runs the launch line, which needs no scheduler."""
     address: str
-    """Where the first node can be reached by the others."""
+    """Address of the first node for the other nodes."""
 
 
 def allocation(site: SiteConfig, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Names of the nodes of the job that this process runs in; this machine without a scheduler.
+    """Names of the nodes of the current job; this machine without a scheduler.
 
     Raises:
         LaunchError: if this is no job of the site's scheduler, or if the scheduler does not answer.
@@ -44,7 +44,7 @@ def allocation(site: SiteConfig, environ: Mapping[str, str] = os.environ) -> tup
 
 
 def check_job(site: SiteConfig, environ: Mapping[str, str] = os.environ) -> None:
-    """Refuse an allocation's site outside an allocation.
+    """Refuse a site with a scheduler if this process is not in one of its jobs.
 
     Raises:
         LaunchError: if this is no job of the site's scheduler.
@@ -64,7 +64,7 @@ def check_job(site: SiteConfig, environ: Mapping[str, str] = os.environ) -> None
 def node_set_of(
     site: SiteConfig, pool: PoolConfig, environ: Mapping[str, str] = os.environ
 ) -> NodeSet:
-    """Where a pool of a resolved site lies."""
+    """Nodes of a pool of a resolved site."""
     nodes = allocation(site, environ)
     taken = tuple(nodes[index] for index in pool.nodes if index < len(nodes))
     assert taken
@@ -73,18 +73,14 @@ def node_set_of(
 
 
 def this_node(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Names of the node that this process runs on; Slurm's own name first, which may differ from
-    the host name.
-    """
+    """Names of this node: first Slurm's name, which may differ from the host name."""
     name = socket.gethostname()
     hosts = (name, name.split(".")[0])
     return (environ["SLURMD_NODENAME"],) if "SLURMD_NODENAME" in environ else hosts
 
 
 def address_of(site: SiteConfig, node: str) -> str:
-    """What other nodes call a node: Slurm knows it by another name than the network does where its
-    administrators say so.
-    """
+    """Network address of a node, which may differ from its name in Slurm."""
     if site.scheduler != "slurm":
         return node
     found = re.search(r"NodeAddr=(\S+)", _scontrol("show", "node", "-o", node))
@@ -92,7 +88,7 @@ def address_of(site: SiteConfig, node: str) -> str:
 
 
 def own_address(interface: str) -> str:
-    """Where workers on other nodes reach this process.
+    """Address at which workers on other nodes reach this process.
 
     Raises:
         LaunchError: if there is no such network interface.
@@ -116,7 +112,7 @@ def own_address(interface: str) -> str:
         address = LOOPBACK_ADDRESS
     if not address.startswith("127."):
         return address
-    # Debian gives a host's own name a loopback address, at which no other node finds it.
+    # Debian maps the host name to a loopback address, which other nodes cannot reach.
     return next(
         (address for address in by_interface.values() if not address.startswith("127.")),
         LOOPBACK_ADDRESS,

@@ -1,4 +1,4 @@
-"""The backend on Parsl: functions go to its worker pools, launch lines to its head pool."""
+"""Backend on Parsl: worker pools run functions, and a head pool runs launch lines."""
 
 import hashlib
 import logging
@@ -44,15 +44,14 @@ from gcd_hpc.workers.watch import Watch
 
 
 class ParslBackend:
-    """A ``Backend`` whose workers are Parsl's, from construction to ``close``."""
+    """A ``Backend`` whose workers belong to Parsl."""
 
     def __init__(self, site: SiteConfig, run_dir: Path, num_restarts: int = 0) -> None:
         """Start the workers.
 
         Args:
             site: resolved by ``fit_site``.
-            num_restarts: how often they were started anew since a task finished. Each time they may
-                take twice as long as before: a busy machine needs it.
+            num_restarts: restarts since a task last finished; each doubles the time limits.
 
         Raises:
             BackendStartError: if Parsl does not start.
@@ -63,13 +62,13 @@ class ParslBackend:
         with ExitStack() as stack:
             stack.enter_context(logging_to(RunDirectory(run_dir).workers_log))
             if site.driver == "login" and site.scheduler == "slurm":
-                cancel_jobs(run_dir)  # of a driver that was killed
+                cancel_jobs(run_dir)  # left by a driver that was killed
                 stack.callback(cancel_jobs, run_dir)
             config = parsl_config(site, run_dir)
             try:
                 kernel = stack.enter_context(parsl.load(config))
             except OSError:
-                raise  # a full disk, most likely
+                raise  # usually a full disk
             except Exception as error:
                 raise BackendStartError(f"Parsl did not start: {error}") from error
             self._stack = stack.pop_all()
@@ -101,12 +100,12 @@ class ParslBackend:
         return outcome
 
     def _pass_on(self, done: "Future[Record]", outcome: "Future[Record]") -> None:
-        """What became of a task, in our own words. Called in a thread of Parsl's."""
+        """Pass the result or translated error of a task on. Runs in a thread of Parsl."""
         error = done.exception()
-        # In an allocation nobody replaces a manager; lost jobs of a login node are replaced.
+        # Within an allocation a lost manager is not replaced; a lost job is.
         if isinstance(error, ManagerLost) and self._site.driver == "inside":
             self._has_lost_pool = True
-        # What goes wrong within a task comes as the task's own error.
+        # Other exceptions are errors of the task itself.
         if isinstance(error, (ParslError, WorkerLost, ManagerLost)):
             translated = WorkerLostError(str(error) or type(error).__name__)
             translated.__cause__ = error
@@ -124,7 +123,7 @@ class ParslBackend:
         return reason
 
     def _give_up(self, reason: str) -> None:
-        # Parsl would ask a dead interchange for its workers, and wait for the answer for ever.
+        # Parsl would wait forever for the answer of a dead interchange.
         for executor in self._executors:
             if not executor.bad_state_is_set:
                 executor.set_bad_state_and_fail_all(RuntimeError(reason))
@@ -145,12 +144,12 @@ class ParslBackend:
         try:
             self._stack.close()
         except ParslError as problem:
-            # While it cleaned up after itself: its processes are ended by the caller.
+            # Parsl failed to clean up; the caller ends its processes.
             logging.getLogger("parsl").error("clean-up failed", exc_info=problem)
             parsl.clear()
 
     def _resident(self) -> dict[str, int]:
-        """Workers of each pool that are there all the time; jobs of a login node come and go."""
+        """Number of permanent workers of each pool; submitted jobs do not count."""
         if self._site.driver == "login":
             return {}
         sampling = self._site.sampling.num_workers if self._site.mode == "asynchronous" else 1
@@ -159,7 +158,10 @@ class ParslBackend:
 
 
 def call_launch(request: TaskRequest, site: dict[str, Any], call: StageCall) -> Record:
-    """A task that is a parallel job, started from a Parsl worker that waits for it.
+    """Run a parallel job from a Parsl worker that waits for it.
+
+    The launch line is made here, not in the driver, because the nodes of a job that Parsl submitted
+    are known only inside that job.
 
     The line is made here, not in the driver: the nodes of a job that Parsl submitted are known only
     in that job.
@@ -175,13 +177,12 @@ def call_launch(request: TaskRequest, site: dict[str, Any], call: StageCall) -> 
 def launch_of(
     site: SiteConfig, request: TaskRequest, call: StageCall
 ) -> tuple[list[str], dict[str, str]]:
-    """The launch line of a task on the nodes of this job, and its variables."""
+    """Launch line of a task on the nodes of this job, and its environment variables."""
     arguments = (request.run_dir, str(call.arguments[0]))
     pool = getattr(site, call.pool)
     where = node_set_of(site, pool)
     if call.launcher == "torchrun":
-        # Whole seconds tell one try of a task from the next, also after the driver was started
-        # again.
+        # Seconds tell attempts apart, even across restarts of the driver.
         attempt = int(time.time())
         run_id = hashlib.sha256(f"{request.run_dir} {request.task}".encode()).hexdigest()
         line = train_line(site, where, call.module, arguments, run_id, attempt)

@@ -1,6 +1,4 @@
-"""A site as Parsl sees it: pools of workers for functions, and one of head processes that start
-launch lines.
-"""
+"""Parsl configuration of a site: worker pools for functions, and a head pool for launch lines."""
 
 import logging
 import os
@@ -34,9 +32,9 @@ SAMPLING = "sampling"
 HEAD = "head"
 HTEX = "parsl.executors.high_throughput"
 ANSWER_S = 15.0
-"""An interchange answers within milliseconds. Parsl would wait for a dead one for ever."""
-# A session of its own: Ctrl-C goes to all processes of the terminal, and must not end the
-# interchange before the driver has decided. The empty entry of sys.path is the working directory.
+"""Time limit for the interchange, which answers within milliseconds; Parsl has no limit."""
+# A session of its own, so that Ctrl-C does not end the interchange before the driver. The empty
+# entry of sys.path is the working directory.
 INTERCHANGE_LAUNCH_CMD = [
     sys.executable,
     "-c",
@@ -47,13 +45,13 @@ INTERCHANGE_LAUNCH_CMD = [
     ),
 ]
 HEARTBEAT_S = 5
-"""A lost worker is noticed one heartbeat later."""
+"""Interval of heartbeats, after which a lost worker is noticed."""
 HEARTBEAT_LIMIT_S = 60
-"""Busy cores delay heartbeats; a pool that is silent for longer is lost."""
+"""Silence after which a pool counts as lost; busy cores delay heartbeats."""
 
 
 class PromptExecutor(HighThroughputExecutor):
-    """A HighThroughputExecutor that asks its interchange with a time limit."""
+    """HighThroughputExecutor with a time limit for queries to its interchange."""
 
     def connected_managers(self) -> list[dict[str, Any]]:
         return list(self.command_client.run("MANAGERS", timeout_s=ANSWER_S))
@@ -63,7 +61,7 @@ class PromptExecutor(HighThroughputExecutor):
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the interchange has ended or does not answer."""
+        """True if the interchange has ended or does not answer."""
         return (
             self.interchange_proc is None
             or self.interchange_proc.poll() is not None
@@ -72,7 +70,7 @@ class PromptExecutor(HighThroughputExecutor):
 
 
 def parsl_config(site: SiteConfig, run_dir: Path) -> Config:
-    """Parsl's own configuration for a resolved site, with its files inside the run directory.
+    """Configuration of Parsl for a resolved site, with all its files inside the run directory.
 
     Raises:
         LaunchError: if this is not the allocation that the site expects.
@@ -80,21 +78,21 @@ def parsl_config(site: SiteConfig, run_dir: Path) -> Config:
     return Config(
         executors=_executors(site, run_dir),
         run_dir=str(_plain(RunDirectory(run_dir).workers_files)),
-        # A fixed number of workers in an allocation; jobs come and go with the tasks. The default
+        # An allocation has a fixed number of workers; jobs are scaled with the tasks. The default
         # period of 5 s would delay the first task.
         strategy="simple" if site.driver == "login" else "none",
         strategy_period=0.5,
-        # Resume is ours: tasks are adopted by their records.
+        # gcd-hpc resumes by its own records, not by Parsl's checkpoints.
         retries=0,
         exit_mode="cleanup",
         usage_tracking=0,
-        # Parsl's own log file is never closed; see ``logging_to``.
+        # Parsl never closes its own log file; see ``logging_to``.
         initialize_logging=False,
     )
 
 
 def _plain(folder: Path) -> Path:
-    """A folder, or a link to it, whose name means nothing to a shell."""
+    """A directory, or a link to it, whose path has no characters with a meaning in a shell."""
     if not special_characters(folder):
         return folder
     folder.mkdir(exist_ok=True)
@@ -105,9 +103,7 @@ def _plain(folder: Path) -> Path:
 
 
 def has_sampling_pool(site: SiteConfig) -> bool:
-    """Whether functions that sample have workers of their own; else they run where the relaxations
-    do.
-    """
+    """True if sampling functions have their own workers, not those of the relaxations."""
     return site.mode == "asynchronous" or site.sampling.gpus_per_node > 0
 
 
@@ -121,7 +117,7 @@ def _executors(site: SiteConfig, run_dir: Path) -> list[PromptExecutor]:
             _pool(SAMPLING, site, site.sampling, run_dir, site.sampling.processes_per_node)
         )
     elif has_sampling_pool(site):
-        # Only the canary of a promotion runs here, one at a time.
+        # Only the canary task of a promotion runs here, one at a time.
         one = site.sampling.model_copy(update={"num_nodes": 1, "pin": False})
         pools.append(_pool(SAMPLING, site, one, run_dir, 1))
     return [*pools, _head(site, run_dir)]
@@ -130,7 +126,7 @@ def _executors(site: SiteConfig, run_dir: Path) -> list[PromptExecutor]:
 def _pool(
     label: str, site: SiteConfig, pool: PoolConfig, run_dir: Path, num_workers: int
 ) -> PromptExecutor:
-    """Workers that call functions, on every node of a pool."""
+    """Executor that calls functions in workers on every node of a pool."""
     exports = launch_environment(site, pool) | {
         "OMP_NUM_THREADS": "1"
     }  # a second thread would share its core with the next worker
@@ -153,33 +149,33 @@ def _pool(
             len(pool.nodes),
             site.blocks.max_blocks,
         ),
-        # Workers beyond the number of names would not be started: a GPU is named once for every
-        # worker that shares it.
+        # Parsl starts no more workers than names, so a shared GPU is named once per worker.
         available_accelerators=(
             [str(worker % pool.gpus_per_node) for worker in range(num_workers)]
             if pool.gpus_per_node
             else []
         ),
         cpu_affinity="block" if pool.pin else "none",
-        cores_per_worker=1e-3,  # the site file alone says how many workers there are
+        cores_per_worker=1e-3,  # the site file alone sets the number of workers
         max_workers_per_node=num_workers,
-        # Results travel in batches of 10 ms: a worker takes its next task from its own node
-        # meanwhile.
+        # Results are sent in batches of 10 ms; a worker takes its next task from its node without
+        # waiting for them.
         prefetch_capacity=max(1, num_workers // PREFETCH_WORKERS),
         **_common(site, pool, run_dir),
     )
 
 
 def _head(site: SiteConfig, run_dir: Path) -> PromptExecutor:
-    """One slot for each parallel job, beside the driver or on the first node of a job; it only
-    waits, so that it takes no core.
+    """Executor with one slot for each parallel job, beside the driver or on a job's first node.
+
+    Its processes only wait, so that they need no core.
     """
     pool = site.training.model_copy(update={"container": ""})
     launching = [site.training] if site.mode == "asynchronous" else [site.training, site.sampling]
     nodes = max(len(one.nodes) for one in launching)
     return PromptExecutor(
         label=HEAD,
-        # Neither accelerators nor affinity: torchrun and its processes would inherit them.
+        # No accelerators or affinity, because the launched processes would inherit them.
         provider=_provider(
             HEAD,
             site,
@@ -205,26 +201,24 @@ def _common(site: SiteConfig, pool: PoolConfig, run_dir: Path) -> dict[str, Any]
     is_login = site.driver == "login"
     return {
         "address": LOOPBACK_ADDRESS if is_local else own_address(site.interface),
-        # Absolute commands: Parsl looks for its scripts on PATH, where they are only in an
-        # activated environment.
+        # Absolute commands, because Parsl's scripts are on PATH only in an activated environment.
         "launch_cmd": DEFAULT_LAUNCH_CMD.replace("process_worker_pool.py", command, 1),
         "interchange_launch_cmd": INTERCHANGE_LAUNCH_CMD,
         "heartbeat_period": HEARTBEAT_S,
         "heartbeat_threshold": HEARTBEAT_LIMIT_S,
-        # Three jobs in a row that failed end a pool that submits jobs; else it would go on to
-        # submit.
+        # Three failed jobs in a row end a pool; otherwise it would submit jobs without end.
         "block_error_handler": windowed_error_handler if is_login else simple_error_handler,
         "drain_period": _drain_period(site) if is_login else None,
     }
 
 
 def _drain_period(site: SiteConfig) -> int:
-    """Seconds after which a job takes no more tasks, so that none is cut off by its wall time."""
+    """Seconds after which a job accepts no more tasks, so that its wall time interrupts none."""
     return max(1, int(site.blocks.walltime_s - site.drain_s))
 
 
 def _launcher(site: SiteConfig, pool: PoolConfig) -> Launcher:
-    """What starts Parsl's worker pool once on each node."""
+    """Parsl launcher that starts a worker pool once on each node."""
     if site.driver == "login":
         if pool.num_nodes == 1:
             return SimpleLauncher()
@@ -252,7 +246,7 @@ def _provider(
     nodes: int,
     max_blocks: int,
 ) -> ExecutionProvider:
-    """Where worker pools come from: processes beside the driver or spread from it, or jobs."""
+    """Parsl provider of worker pools: local processes, launched processes, or submitted jobs."""
     if site.driver == "inside":
         return LocalProvider(
             init_blocks=1,
@@ -263,7 +257,7 @@ def _provider(
             launcher=how,
         )
     blocks = site.blocks
-    # No job before there is a task for it, and never more than the cap.
+    # No job before there is a task for it, and never more jobs than the cap.
     number: dict[str, Any] = {
         "init_blocks": 0,
         "min_blocks": 0,
@@ -279,8 +273,7 @@ def _provider(
             account=blocks.account or None,
             walltime=blocks.walltime,
             gpus_per_node=pool.gpus_per_node or None,
-            # A job that Slurm put back into the queue by itself would come beside the one that
-            # Parsl submits in its place.
+            # Without --no-requeue, Slurm would restart a job that Parsl also replaces.
             scheduler_options="\n".join(["#SBATCH --no-requeue", *blocks.options]),
             worker_init=setup,
             launcher=how,
@@ -299,12 +292,10 @@ def _provider(
 
 
 class _LogFile(logging.FileHandler):
-    """A log that a full disk cuts short: its hundred complaints would bury the one sentence of the
-    driver.
-    """
+    """Log handler that drops records on a full disk: they would hide the driver's error."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Lose the record."""
+        """Ignore a record that cannot be written."""
 
     def close(self) -> None:
         with suppress(OSError):
@@ -313,7 +304,7 @@ class _LogFile(logging.FileHandler):
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Parsl's messages go to a file, and nowhere else."""
+    """Context in which the messages of Parsl go to a file only."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = _LogFile(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))

@@ -1,9 +1,7 @@
-"""Starts a module as several processes on this machine: ``python -m gcd_hpc.workers.ranks NUM
-MODULE ARGUMENT...``.
+"""Local launcher: ``python -m gcd_hpc.workers.ranks NUM MODULE ARGUMENT...`` starts NUM processes.
 
-The processes find each other through a file in a folder that only this user can read. torchrun
-would open stores for that which listen on all network interfaces, without a password, and whose
-contents it unpickles.
+The processes find each other through a file that only this user can read. The stores of torchrun
+would listen on all network interfaces without a password and unpickle what they receive.
 """
 
 import os
@@ -18,13 +16,13 @@ from pathlib import Path
 from gcd_hpc.stages.launched import STORE_NAME
 
 GRACE_S = 10.0
-"""Until the other processes are killed after one has ended badly."""
+"""Time that the other processes have to exit after one has failed, before they are killed."""
 POLL_S = 0.05
 FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the processes to their end. Signals to stop are passed on to all of them.
+    """Run the processes to their end, and forward signals to them.
 
     Returns:
         the exit code of the process that ended badly first, 128 + the signal that killed it, or 0.
@@ -37,8 +35,10 @@ def main(arguments: Sequence[str]) -> int:
             for process in processes:
                 process.send_signal(number)
 
+        # Handlers first, so that a signal during the start reaches the processes started so far.
         for number in FORWARDED:
             signal.signal(number, forward)
+        # The environment variables are those of torchrun.
         for rank in range(num):
             variables = {
                 "RANK": str(rank),
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _wait(processes: Sequence["subprocess.Popen[bytes]"]) -> int:
-    """Wait for all processes; when one ends badly, end the others."""
+    """Wait for all processes; if one fails, end the others."""
     while True:
         codes = [process.poll() for process in processes]
         failed = next((rank for rank, code in enumerate(codes) if code), None)
@@ -61,6 +61,7 @@ def _wait(processes: Sequence["subprocess.Popen[bytes]"]) -> int:
         if None not in codes:
             return 0
         time.sleep(POLL_S)
+    # The first failure decides the exit code, because the others are ended here.
     code = codes[failed]
     assert code is not None
     how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"

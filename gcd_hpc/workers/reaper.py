@@ -1,6 +1,7 @@
-"""The processes of a driver, and those of a driver that is gone.
+"""Processes of a driver, and clean-up after drivers that have ended.
 
-Each carries the token that its driver wrote into the ledger with its process id and start time.
+Each process carries the token that its driver wrote into the ledger with its process id and start
+time.
 """
 
 import os
@@ -17,24 +18,25 @@ import psutil
 
 TOKEN_NAME = "GCD_HPC_DRIVER"
 FOR_ALL = {
-    # Parsl renames its processes with setproctitle, which would write the name over the environment
-    # that we look for.
+    # setproctitle, which Parsl uses to rename its processes, would overwrite the environment that
+    # holds the token.
     "SPT_NOENV": "1",
-    # A random.py or queue.py in the working directory is not imported. Python 3.10 does not know
-    # the variable: see HAS_SAFE_PATH.
+    # Modules such as random.py in the working directory are not imported. Python 3.10 ignores the
+    # variable; see HAS_SAFE_PATH.
     "PYTHONSAFEPATH": "1",
 }
 HAS_SAFE_PATH = sys.version_info >= (3, 11)
-"""Whether PYTHONSAFEPATH keeps the working directory off the path of imports. Without it processes
-are started in folders that hold no modules.
+"""True if PYTHONSAFEPATH keeps the working directory out of sys.path (Python 3.11 and later).
+
+Without it, processes are started in directories that hold no modules.
 """
 GRACE_S = 3.0
-"""Between asking a process to end and ending it."""
+"""Time between SIGTERM and SIGKILL."""
 
 
 @contextmanager
 def marked(token: str, is_one_machine: bool) -> Iterator[None]:
-    """Let every process that is started meanwhile carry the token of this driver.
+    """Context in which every process started carries the token of this driver.
 
     Args:
         is_one_machine: give them a temporary folder of their own too, which is removed at the end.
@@ -59,14 +61,12 @@ def marked(token: str, is_one_machine: bool) -> Iterator[None]:
 
 
 def temporary_folder(token: str) -> Path:
-    """Folder for the temporary files of a driver's processes. Its name is short: paths of sockets
-    end after 107 bytes.
-    """
+    """Directory for the temporary files of a driver. Its path is short: sockets allow 107 bytes."""
     return Path(tempfile.gettempdir()) / f"gcd-hpc-{sha256(token.encode()).hexdigest()[:8]}"
 
 
 def clear_up(drivers: Mapping[str, tuple[int, float]]) -> None:
-    """End what drivers that no longer run have left running, and remove their temporary folders.
+    """End the processes of drivers that no longer run, and remove their temporary directories.
 
     Args:
         drivers: process id and start time by token.
@@ -81,12 +81,12 @@ def clear_up(drivers: Mapping[str, tuple[int, float]]) -> None:
 
 
 def start_time(pid: int) -> float:
-    """Seconds since the epoch; with the process id it names a process for good."""
+    """Start time of a process, seconds since the epoch; with its id it identifies the process."""
     return float(psutil.Process(pid).create_time())
 
 
 def is_alive(pid: int, created: float) -> bool:
-    """Whether this very process still runs, not a later one of the same id."""
+    """True if this very process still runs, and not a later one with the same id."""
     try:
         return abs(start_time(pid) - created) < 1.0
     except psutil.Error:
@@ -99,19 +99,19 @@ def gone(drivers: Mapping[str, tuple[int, float]]) -> set[str]:
 
 
 def descendants(tokens: Iterable[str]) -> list[psutil.Process]:
-    """Processes that inherited one of the tokens; not this one."""
+    """Processes other than this one that inherited one of the tokens."""
     wanted, found = set(tokens), []
     for process in psutil.process_iter():
         try:
             if process.pid != os.getpid() and process.environ().get(TOKEN_NAME) in wanted:
                 found.append(process)
         except (psutil.Error, OSError):
-            continue  # gone by now, or another user's
+            continue  # gone already, or owned by another user
     return found
 
 
 def end(processes: list[psutil.Process], grace_s: float = GRACE_S) -> int:
-    """Ask processes to end, then end them. Returns how many there were."""
+    """End processes with SIGTERM and then SIGKILL; return their number."""
     for process in processes:
         _signal(process, gentle=True)
     deadline = time.monotonic() + grace_s
@@ -129,4 +129,4 @@ def _signal(process: psutil.Process, gentle: bool) -> None:
         else:
             process.kill()
     except psutil.Error:
-        pass  # gone by now
+        pass  # gone already

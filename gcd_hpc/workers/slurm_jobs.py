@@ -1,6 +1,4 @@
-"""Jobs that Parsl submits to Slurm, marked so that they can be counted and cancelled by what the
-queue says, not by what Parsl believes.
-"""
+"""Slurm jobs of Parsl, marked with a comment so that the queue itself can be searched for them."""
 
 import hashlib
 import subprocess
@@ -17,13 +15,14 @@ TIMEOUT_S = 60.0
 
 
 def mark_of(run_dir: Path) -> str:
-    """What the comments of a campaign's jobs begin with."""
+    """Prefix of the comments of a campaign's jobs."""
     return f"gcd-hpc:{hashlib.sha256(str(run_dir).encode()).hexdigest()[:12]}:"
 
 
 def cancel_jobs(run_dir: Path) -> int:
-    """Cancel what a campaign has in the queue, also jobs of a driver that was killed. Returns how
-    many there were.
+    """Cancel all queued jobs of a campaign, also those of killed drivers; return their number.
+
+    If the queue does not answer, the jobs end by themselves when they receive no heartbeats.
 
     A queue that does not answer is left alone: the jobs end by themselves, for nobody sends them
     heartbeats.
@@ -42,8 +41,10 @@ def cancel_jobs(run_dir: Path) -> int:
 
 
 class CappedSlurmProvider(SlurmProvider):
-    """SlurmProvider with a cap that also counts jobs which were queued although sbatch said it had
-    failed.
+    """SlurmProvider with a cap on the jobs in the queue, whatever sbatch reported.
+
+    When the scheduler is slow, sbatch may fail although the job is queued. Parsl then submits
+    again, and without the cap all these jobs run.
 
     When the scheduler does not answer in time, sbatch fails but the job may be there; Parsl asks
     again and again, and all of them run.
@@ -56,7 +57,7 @@ class CappedSlurmProvider(SlurmProvider):
         )
 
     def submit(self, command: str, tasks_per_node: int, job_name: str = "parsl.slurm") -> str:
-        """Submit one block once the queue says that there is room for it.
+        """Submit one block when the queue has room for it.
 
         Raises:
             SubmitException: if there is none for a while, or sbatch refuses the job.
@@ -74,7 +75,7 @@ class CappedSlurmProvider(SlurmProvider):
         return super().submit(command, tasks_per_node, job_name)
 
     def _num_queued(self) -> int | None:
-        # Jobs that are ending do not count: Parsl replaces them.
+        # Jobs that are ending do not count, because Parsl replaces them.
         try:
             answer = _call(
                 "squeue",

@@ -1,7 +1,6 @@
-"""Whether Parsl still works.
+"""Health check of Parsl.
 
-It does not notice the end of its own interchange, nor a worker that dies with the lock of its task
-queue.
+Parsl does not notice if its interchange ends, or if a worker dies with the lock of its queue.
 """
 
 import time
@@ -18,46 +17,42 @@ LOOK_S = 1.0
 
 @dataclass(frozen=True)
 class Patience:
-    """How long is too long, in seconds."""
+    """Time limits of the health check, in seconds."""
 
     register_s: float = 600.0
-    """Until the first workers of a pool have registered: they start and import."""
+    """Limit until the first workers of a pool have started and registered."""
     first_begin_s: float = 120.0
-    """Then, until the first task of the pool begins."""
+    """Limit from then until the first task of the pool begins."""
     begin_s: float = 30.0
-    """Later, until a task that has a free worker begins."""
+    """Limit until a later task with a free worker begins."""
     silent_s: float = 30.0
-    """Without a sign of life of a task at work."""
+    """Limit without a heartbeat of a running task."""
 
     def times(self, factor: float) -> "Patience":
-        """The same, so many times as long."""
+        """The same limits multiplied by a factor."""
         return Patience(*(factor * seconds for seconds in astuple(self)))
 
 
 PATIENCE = Patience()
 CLUSTER_FACTOR = 4.0
-"""Parallel file systems are slow to import from, and propagate the heartbeat files of one node to
-another with delay.
-"""
+"""Factor for clusters, whose file systems are slow to import from and delay heartbeat files."""
 REGISTER_LOOK_S = 5.0
-"""Between questions to an interchange for its workers."""
+"""Interval between two queries to an interchange for its workers."""
 
 
 @dataclass
 class _Handed:
-    """A task that Parsl has."""
+    """A task submitted to Parsl."""
 
     task: str
     label: str
     since: float
     sign: int | None = None
-    """Time of its heartbeat file at the last look; 0 once that is gone again, None before it
-    begins.
-    """
+    """Time of its heartbeat file at the last check; None before it begins, 0 after its removal."""
 
 
 class Watch:
-    """Follows the tasks that were handed to Parsl."""
+    """Health check of the tasks submitted to Parsl and of their pools."""
 
     def __init__(
         self,
@@ -66,26 +61,26 @@ class Watch:
         run_dir: Path,
         patience: Patience,
     ) -> None:
-        """``num_workers`` by label of the executors whose workers are there all the time."""
+        """Follow the executors; ``num_workers`` counts permanent workers by executor label."""
         self._executors = {executor.label: executor for executor in executors}
         self._num_workers = num_workers
         self._run_dir = run_dir
         self._patience = patience
         self._handed: dict[str, _Handed] = {}
         self._awake: set[str] = set()
-        """Pools in which a task began."""
+        """Pools in which a task has begun."""
         self._registered: dict[str, float] = {}
-        """When the first workers of a pool were seen."""
+        """Time at which the first workers of a pool were seen."""
         self._loaded = self._looked = self._asked = time.monotonic()
 
     def hand(self, task: str, label: str) -> None:
-        """Take note of a task, just before Parsl gets it."""
-        # A worker that was killed leaves its heartbeat file behind.
+        """Record a task just before it is submitted to Parsl."""
+        # A killed worker leaves its heartbeat file behind.
         RunDirectory(self._run_dir).begun(task).unlink(missing_ok=True)
         self._handed[task] = _Handed(task, label, time.monotonic())
 
     def check_health(self, running: Iterable[str]) -> str | None:
-        """Reason to start the pools anew, or None."""
+        """Reason to restart the pools, or None."""
         now = time.monotonic()
         if now - self._looked < LOOK_S:
             return None
@@ -102,7 +97,7 @@ class Watch:
         return next(filter(None, reasons), None)
 
     def dead_interchange(self) -> str | None:
-        """Which pool has lost the process between Parsl and its workers."""
+        """Name of a pool whose interchange has ended or does not answer, or None."""
         for executor in self._executors.values():
             if executor.is_cut_off:
                 return f"Parsl's interchange of the pool {executor.label} has ended"
@@ -126,12 +121,12 @@ class Watch:
             return
         self._asked = now
         for label in missing:
-            with suppress(Exception):  # a dead interchange is noticed by itself
+            with suppress(Exception):  # a dead interchange is detected separately
                 if self._executors[label].connected_managers():
                     self._registered[label] = now
 
     def _reason_of(self, label: str, tasks: Sequence[_Handed], now: float) -> str | None:
-        """Reason to start the pools anew because of one of them, or None."""
+        """Reason to restart the pools because of the tasks of one pool, or None."""
         patience, here = self._patience, [handed for handed in tasks if handed.label == label]
         begun = [handed for handed in here if handed.sign is not None]
         for handed in begun:
@@ -145,7 +140,7 @@ class Watch:
         return None
 
     def _reason_of_waiting(self, handed: _Handed, now: float) -> str | None:
-        """The same because of one task that has not begun although a worker is free."""
+        """Reason to restart the pools because a task waits although a worker is free, or None."""
         label, patience = handed.label, self._patience
         if label in self._awake:
             waited_s, limit_s = now - handed.since, patience.begin_s
