@@ -1,1 +1,1 @@
-"""Looking at results: terminal tables, figures and the summary of a run."""
+"""Presentation of results: terminal tables, figures, summary and web page of a run."""

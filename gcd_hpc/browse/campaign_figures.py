@@ -1,4 +1,4 @@
-"""How a campaign went: what it found at which cost, and what its workers did when."""
+"""Figure of a campaign's progress: lowest energies against relaxations and core-hours."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -21,20 +21,19 @@ from gcd_hpc.store.selection import parse_selection, selected
 from gcd_hpc.structures.energetics import lowest_of_each
 
 MAX_LINES = 10
-"""More values of [n] than this make a figure that nobody can read."""
+"""Largest number of [n] that the figure shows legibly."""
 SHORT_H = 0.2
-"""Campaigns of fewer core-hours are counted in minutes."""
+"""Campaigns of fewer core-hours get an axis in minutes."""
 NAME_WIDTH = 0.06
-"""Of a model's name, as a share of the axis."""
+"""Width of a model's name as a share of the axis."""
 NOTICED_J_M2 = 1e-3
-"""Improvements by less than this get no mark."""
+"""Smallest improvement that gets a mark, J/m^2."""
 _FIELDS = (*RELAXED_FIELDS, "n_fraction", "source", "round", "sample_s", "relax_s")
 
 
 @dataclass(frozen=True)
 class Finds:
-    """Relaxed candidates in the order in which they were made, with what had been spent when they
-    were.
+    """Relaxed candidates in the order of their making, with the cost until then.
 
     n_fraction, energy in J/m^2, round (0 is the search), relaxations, core_h: (M,).
     """
@@ -45,17 +44,17 @@ class Finds:
     relaxations: np.ndarray
     core_h: np.ndarray
     num_relaxations: int
-    """All of the campaign."""
+    """Number of relaxations of the whole campaign."""
     total_core_h: float
     has_training: bool
-    """Training is among the core-hours."""
+    """Whether the core-hours include training."""
 
 
 def finds(run: Path, selection: str = "") -> Finds:
-    """What the selected candidates were and what the whole campaign had spent on each.
+    """Selected candidates with the cost of the whole campaign until each of them.
 
-    Core-hours are those of the ledger, a model's training before its first candidate. A single file
-    has no ledger: they are then the seconds of sampling and relaxation of its rows.
+    Core-hours come from the ledger; the training of a model counts before its first candidate. For
+    a single file, which has no ledger, they are the sampling and relaxation times of its rows.
 
     Raises:
         StoreError: if a word of the selection is wrong or nothing that is selected was relaxed.
@@ -86,9 +85,7 @@ def finds(run: Path, selection: str = "") -> Finds:
 
 
 def _core_s(run: Path) -> tuple[dict[int, float], dict[int, float]]:
-    """Core-seconds by round, from the ledger: until its first candidate, and while its candidates
-    were made; empty without a ledger.
-    """
+    """Core-seconds by round from the ledger: before its first candidate, and after."""
     before: dict[int, float] = defaultdict(float)
     during: dict[int, float] = defaultdict(float)
     state = read_state(run) if run.is_dir() else None
@@ -111,11 +108,10 @@ def _spent(columns: Columns, before: dict[int, float], during: dict[int, float])
 
 
 def progress(run: Path, selection: str = "") -> Figure:
-    """The lowest energy found by then for each [n], against the number of relaxations and against
-    core-hours.
+    """Lowest energy so far of each [n], against the number of relaxations and core-hours.
 
     Raises:
-        GcdError: as ``finds`` and ``read_state`` do.
+        GcdError: as ``finds`` and ``read_state``.
     """
     found = finds(run, selection)
     figure = new_figure(9.6, 4.8)
@@ -182,7 +178,7 @@ def _draw_best(
     total: float,
     colour: np.ndarray,
 ) -> None:
-    """The running minimum as steps; a ring where the search lowered it, a dot where a model did."""
+    """Draw the running minimum as steps, with rings for improvements by the search, else dots."""
     best = np.minimum.accumulate(energy)
     fall = np.concatenate([[True], best[1:] < best[:-1]])
     axes.step(
@@ -208,7 +204,7 @@ def _draw_best(
 
 
 def _mark_rounds(axes: Axes, spent: np.ndarray, round: np.ndarray, total: float) -> None:
-    """Where the candidates of each round begin, named where there is room."""
+    """Mark where the candidates of each round begin, with a name where there is room."""
     transform, free = axes.get_xaxis_transform(), -np.inf
     for number in np.unique(round).tolist():
         first = float(spent[round == number][0]) if number else 0.0
@@ -230,7 +226,7 @@ def _mark_rounds(axes: Axes, spent: np.ndarray, round: np.ndarray, total: float)
 
 
 def _label_ends(axes: Axes, labels: dict[str, tuple[float, np.ndarray]]) -> None:
-    """Names beside the ends of the lines, moved apart where they would touch."""
+    """Write names beside the ends of the lines, moved apart where they would overlap."""
     low, high = axes.get_ylim()
     apart, floor = 0.047 * (high - low), -np.inf
     for name, (height, colour) in sorted(labels.items(), key=lambda label: label[1][0]):
@@ -255,7 +251,7 @@ def _label_ends(axes: Axes, labels: dict[str, tuple[float, np.ndarray]]) -> None
 
 
 def _explain_marks(figure: Figure, found: Finds) -> None:
-    """Legend of the marks, as far as there are any."""
+    """Add a legend of the kinds of marks that occur."""
     handles = []
     by_model = found.round > 0
     for mine, face, edge, who in (

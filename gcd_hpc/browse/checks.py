@@ -1,6 +1,4 @@
-"""What `gcd-hpc verify` and `gcd-hpc merge` say: checks, with a sentence for each thing that is
-wrong; what became of the candidates.
-"""
+"""Terminal output of ``gcd-hpc verify`` (checks and findings) and ``gcd-hpc merge`` (counts)."""
 
 from pathlib import Path
 
@@ -12,12 +10,12 @@ from gcd_hpc.store.findings import CHECKS, Report
 from gcd_hpc.store.merge import Merged
 
 SHOWN = 20
-"""Findings of one check that are written out."""
+"""Largest number of findings of one check that are printed."""
 _STYLES = {"ok": "green", "failed": "bold red", "not checked": "dim"}
 
 
 def checks_view(path: Path, report: Report) -> RenderableType:
-    """Table, findings, verdict."""
+    """Table of all checks, their findings, and the verdict."""
     table = Table(
         "check", "what must hold", "looked at", "", title=Text(str(path)), title_justify="left"
     )
@@ -46,7 +44,7 @@ def _verdict(report: Report) -> Text:
 
 
 def merged_table(merged: Merged) -> Table:
-    """Candidates of each run: read, dropped because another is the same, kept."""
+    """Table of each run's candidates: read, dropped as duplicates, kept."""
     table = Table("run", "read", "dropped", "kept")
     for column in table.columns[1:]:
         column.justify = "right"

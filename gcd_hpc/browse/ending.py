@@ -1,4 +1,4 @@
-"""Files and tables of a campaign that has ended."""
+"""Result files and closing tables of a completed campaign."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from gcd_hpc.store.run_directory import RunDirectory
 
 
 def write_report(run_dir: Path, state: State) -> None:
-    """RUN/results.h5, egb_vs_n.png and summary.md."""
+    """Write RUN/results.h5, egb_vs_n.png (if anything was relaxed) and summary.md."""
     store = RunStore(run_dir)
     store.merge()
     if top_rows(store, num=1):
@@ -24,7 +24,7 @@ def write_report(run_dir: Path, state: State) -> None:
 
 
 def ending(run_dir: Path, state: State) -> RenderableType:
-    """Lowest energies by source and where the time went."""
+    """Tables of the lowest energies by source and of the costs, for the terminal."""
     return Group(
         source_table(best_by_source(RunStore(run_dir))),
         cost_table(cost_of(state)),

@@ -1,6 +1,4 @@
-"""Failures of a run and their reasons: candidates that failed, structures that were refused, tasks
-that had to be run again or given up.
-"""
+"""Failures of a run with their reasons: failed or refused candidates, and failed tasks."""
 
 import json
 import re
@@ -23,18 +21,17 @@ INVALID = "invalid"
 CLASSES = ("mistake", "bug", "infrastructure", "physics", INVALID)
 """Classes of failures, the most urgent first."""
 MAX_LISTED = 50
-# Signals and exit codes tell one failure from another, all other numbers are those of a candidate.
+# Numbers in a reason, except signals and exit codes, which distinguish kinds of failure.
 _NUMBER = re.compile(
     r"(?<!signal )(?<!code )(?<![\w.#-])-?(?:\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|nan|inf)\b(?!\.\w)"
 )
 
 
 def failure_rows(run_dir: str | Path) -> list[dict[str, Any]]:
-    """One record a failure, by class: its ``name`` (of a candidate or task), ``kind``, ``class``,
-    ``reason``, and the ``outcome``.
+    """Records of all failures, sorted by class; the campaign may be running.
 
-    Only complete files are read, so that the campaign may be at work. ``quarantine`` is the folder
-    with input and traceback, if any.
+    Keys are ``name`` (of a candidate or task), ``kind``, ``class``, ``reason``, ``outcome``, and
+    ``quarantine``, the folder with input and traceback, if any.
 
     Raises:
         GcdError: if there is no such run or one of its files is damaged.
@@ -48,7 +45,7 @@ def failure_rows(run_dir: str | Path) -> list[dict[str, Any]]:
 
 
 def _task_rows(state: State | None) -> list[dict[str, Any]]:
-    """One record each time that a task failed; the last one of a task says what became of it."""
+    """One record per failed attempt; a task's last record has its final outcome."""
     attempts = state.account.attempts if state is not None else {}
     return [
         _row(one.task.name, "task", one.failure, one.reason, one.outcome)
@@ -91,12 +88,12 @@ def _row(
 
 
 def general(reason: str) -> str:
-    """A reason without the numbers of one candidate: equal failures have the same."""
+    """Reason with its numbers replaced by #, by which failures are grouped."""
     return _NUMBER.sub("#", reason)
 
 
 def summed_up(reasons: Sequence[str]) -> str:
-    """One sentence for reasons that differ in numbers only: ``got 0.31 to 0.74 Å``."""
+    """Summary of reasons that differ only in numbers: ``got 0.31 to 0.74 Å``."""
     texts = _NUMBER.split(reasons[0])
     columns = zip(*(_NUMBER.findall(reason) for reason in reasons), strict=True)
     numbers = [sorted(set(column), key=float) for column in columns]
@@ -118,9 +115,7 @@ def counts(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def listed(rows: Sequence[dict[str, Any]], every: bool) -> list[dict[str, Any]]:
-    """The rows to be listed one by one: with ``every`` all, otherwise without structures that were
-    refused before relaxation.
-    """
+    """Rows to list one by one; structures refused before relaxation only with ``every``."""
     return [row for row in rows if every or row["class"] != INVALID]
 
 
@@ -130,9 +125,7 @@ def failures_json(rows: Sequence[dict[str, Any]], every: bool = False) -> str:
 
 
 def failures_table(rows: Sequence[dict[str, Any]], every: bool = False) -> Group:
-    """Counts by class and reason, then the failures one by one; more than MAX_LISTED only with
-    ``every``.
-    """
+    """Counts by class and reason, then at most MAX_LISTED failures, or all with ``every``."""
     summary = Table(title="Failures", title_style="bold", header_style="bold", box=None)
     for heading in ("class", "of", "number", "reason"):
         summary.add_column(heading, justify="right" if heading == "number" else "left")

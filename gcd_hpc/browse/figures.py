@@ -1,4 +1,4 @@
-"""Figures of a run, drawn without a display."""
+"""Figure of boundary energy against [n], and parts shared by all figures of a run."""
 
 from collections.abc import Sized
 from pathlib import Path
@@ -19,9 +19,9 @@ RED = "#c8322b"
 GREY = "#555555"
 SUFFIXES = (".png", ".svg", ".pdf")
 CLOUD_SHIFT, CLOUD_WIDTH = 0.22, 0.13
-"""Columns of points beside their [n], in steps of [n]."""
+"""Offset and width of the columns of points beside their [n], in steps of [n]."""
 MAX_POINTS = 3000
-"""More points than this in one cloud are drawn as pixels, also in SVG and PDF."""
+"""Largest number of points in one cloud that SVG and PDF draw as vectors."""
 
 
 def plot_egb_vs_n(store: RunStore, path: str | Path) -> Path:
@@ -36,7 +36,7 @@ def plot_egb_vs_n(store: RunStore, path: str | Path) -> Path:
 
 
 def check_suffix(path: Path) -> None:
-    """StoreError for a file that no figure can be written to."""
+    """Raise StoreError for a suffix that is not one of SUFFIXES."""
     if path.suffix.lower() not in SUFFIXES:
         raise StoreError(
             f"{path}: expected a figure ending in one of {', '.join(SUFFIXES)}, got"
@@ -45,24 +45,23 @@ def check_suffix(path: Path) -> None:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure in the format of the suffix: whole, or not at all."""
+    """Write a figure atomically in the format of the suffix; return the path."""
     with output(path) as temporary:
         figure.savefig(temporary)
     return path
 
 
 def new_figure(width: float = 6.4, height: float = 4.6) -> Figure:
-    """An empty figure of a size in inches."""
+    """Empty figure of a size in inches that needs no display."""
     figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def egb_vs_n(store: RunStore, selection: str = "") -> Figure:
-    """The energy of every relaxed boundary against its [n], as in Fig. 6 of the paper: the search
-    in blue, the models in red.
+    """Energy of every relaxed boundary against its [n], as in Fig. 6 of the paper.
 
-    Energies far above the highest of the best ones are left out and counted in a note.
+    The search is blue, the models are red. Energies above ``energy_cap`` are counted in a note.
 
     Raises:
         StoreError: if nothing that is selected was relaxed yet.
@@ -76,7 +75,7 @@ def egb_vs_n(store: RunStore, selection: str = "") -> Figure:
     figure = new_figure()
     axes = figure.add_subplot()
     step = _smallest_step(n_fraction)
-    # One source alone stands at its [n], two stand side by side.
+    # A single source is drawn at its [n], two are drawn side by side.
     shift = CLOUD_SHIFT * step if 0 < is_model.sum() < len(is_model) else 0.0
     for mine, name, colour, side in (
         (~is_model, "search", BLUE, -1),
@@ -91,7 +90,7 @@ def egb_vs_n(store: RunStore, selection: str = "") -> Figure:
 
 
 def need_some(store: RunStore, rows: Sized, selection: str) -> None:
-    """StoreError if there is nothing to draw."""
+    """Raise StoreError if there is nothing to draw."""
     if not len(rows):
         among = f" among those with {selection}" if selection else ""
         raise StoreError(f"{store.path}: expected relaxed candidates to draw, got none{among}")
@@ -113,9 +112,7 @@ def _smallest_step(n_fraction: np.ndarray) -> float:
 def _draw_cloud(
     axes: Axes, centre: np.ndarray, energy: np.ndarray, cap: float, step: float, colour: str
 ) -> None:
-    """All energies in a column beside their [n], spread in width so that single points can be told
-    apart.
-    """
+    """Draw all energies in a column beside their [n], jittered in width to separate points."""
     shown = energy <= cap
     spread = np.random.default_rng(0).uniform(-CLOUD_WIDTH, CLOUD_WIDTH, len(energy)) * step
     axes.scatter(
@@ -134,7 +131,7 @@ def _draw_cloud(
 def _draw_hull(
     axes: Axes, n_fraction: np.ndarray, energy: np.ndarray, cap: float, colour: str, label: str
 ) -> None:
-    """The best of each [n]; the search's wide rings stay visible around the models' dots."""
+    """Draw the best of each [n]; wide rings of the search stay visible around dots of models."""
     best_n, best, _ = lowest_of_each(n_fraction, energy)
     below = best <= cap
     size, face, order = (7.5, "white", 3) if colour == BLUE else (4.5, colour, 4)

@@ -1,4 +1,4 @@
-"""Candidates of every status as a table, and everything that is known of one."""
+"""Lists of candidates of every status, and the details of single candidates."""
 
 import csv
 import io
@@ -23,13 +23,13 @@ LISTED = (
     *("id", "status", "n_fraction", "gb_energy_j_m2", "num_atoms", "excess_volume_a"),
     *("source", "version", "round", "preset", "converged", "reason"),
 )
-"""Fields of a list; ``show`` has all."""
+"""Fields in a list of candidates; ``gcd-hpc show`` prints all fields."""
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Some of the selected candidates."""
+    """Records of the listed candidates, with the numbers of selected and of all candidates."""
 
     records: list[Record]
     num_selected: int
@@ -44,16 +44,15 @@ def list_rows(
     descending: bool = False,
     num: int = 20,
 ) -> Listing:
-    """Candidates of every status as plain records with the fields of LISTED; read as a whole are
-    only those that are shown.
+    """Candidates of every status as plain records with the fields of LISTED.
 
     Args:
         sort: a field of the schema or its short name; the order of the run when not given. Unknown
             numbers come last.
-        num: how many at most; 0 for all.
+        num: largest number of records; 0 for all.
 
     Raises:
-        StoreError: if a word of the selection or the field to sort by is wrong.
+        StoreError: if a condition of the selection or the field to sort by is wrong.
     """
     conditions = parse_selection(selection)
     if sort is not None:
@@ -76,9 +75,9 @@ def list_rows(
 
 
 def list_table(listing: Listing) -> RenderableType:
-    """A list for the terminal, and how many of how many it shows."""
+    """The list as a table for the terminal, with the counts as caption."""
     table = Table(header_style="bold", box=None, pad_edge=False)
-    # Text: rich would take "[n]" for markup.
+    # Headings are Text, as rich would parse "[n]" as markup.
     for heading in (
         "candidate",
         "status",
@@ -127,9 +126,7 @@ def _caption(listing: Listing) -> str:
 
 
 def csv_text(records: Sequence[Record], names: Iterable[str]) -> str:
-    """Records as CSV with a heading, also if there are none; numbers that are not known are left
-    empty.
-    """
+    """Records as CSV with a heading line; unknown numbers are empty cells."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(names), lineterminator="\n")
     writer.writeheader()
@@ -140,9 +137,7 @@ def csv_text(records: Sequence[Record], names: Iterable[str]) -> str:
 
 
 def detail_record(candidate: Candidate) -> Record:
-    """Everything known of a candidate as plain data, atoms included: positions (N, 3) in Å,
-    energies (N,) in eV.
-    """
+    """All fields of a candidate as plain data, with positions (N, 3) in Å, energies (N,) in eV."""
     values = {field.name: getattr(candidate, field.name) for field in FIELDS}
     return {
         name: value.tolist() if isinstance(value, np.ndarray) else value
@@ -151,9 +146,7 @@ def detail_record(candidate: Candidate) -> Record:
 
 
 def detail_view(candidate: Candidate, standing: str) -> RenderableType:
-    """Every field of a candidate with its unit and meaning for the terminal, below a line that says
-    where it stands.
-    """
+    """All fields of a candidate with unit and meaning, below the line ``standing``."""
     table = Table(header_style="bold", box=None, pad_edge=False)
     for heading in ("field", "value", "unit", "meaning"):
         table.add_column(heading, overflow="fold")
@@ -166,7 +159,7 @@ def detail_view(candidate: Candidate, standing: str) -> RenderableType:
 
 
 def _shown(candidate: Candidate, field: Field) -> str:
-    """A value for people; empty if it is not known."""
+    """Value of a field as text; empty if it is not known."""
     value = getattr(candidate, field.name)
     if field.per_atom:
         if not len(value) or not np.isfinite(value).all():
@@ -181,7 +174,7 @@ def _shown(candidate: Candidate, field: Field) -> str:
     if field.kind == "bool":
         return "yes" if value else "no"
     if field.kind == "int":
-        # A file of an older version does not know the field.
+        # The default stands for a field that an older file lacks.
         return "" if field.since > 1 and value == field.default else str(value)
     return (
         ", ".join(f"{number:.6g}" for number in np.ravel(value).tolist())
@@ -191,7 +184,7 @@ def _shown(candidate: Candidate, field: Field) -> str:
 
 
 def standing(store: RunStore, candidate: Candidate) -> str:
-    """What became of a candidate, and its place among those of its [n]."""
+    """One line about a candidate: its status, or its energy and rank among those of its [n]."""
     if candidate.status != "ok":
         return candidate.status + (f", {candidate.reason}" if candidate.reason else "")
     neighbor = neighbor_distance(store.provenance().get("config"), float(candidate.cell[0]))

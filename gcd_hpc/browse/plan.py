@@ -13,11 +13,11 @@ from gcd_hpc.config.site import SiteConfig
 def plan_table(
     stages: Sequence[StageEstimate], lines: Mapping[str, str], site: SiteConfig
 ) -> RenderableType:
-    """Tasks, expected core-hours and disk space of every stage, and what each would start."""
+    """Tasks, expected core-hours, disk space and launch command of every stage."""
     table = Table(box=None, padding=(0, 2), header_style="bold", show_footer=True)
     disk = sum(stage.disk_bytes for stage in stages)
     hours = [wall_h(stage, site) for stage in stages]
-    # Where stages take turns their times add up; else nobody knows before how they overlap.
+    # In barrier mode the times of the stages add up; in asynchronous mode the overlap is unknown.
     takes_turns = site.mode == "barrier"
     known = [one for one in hours if one is not None]
     wall = sum(known) if takes_turns and len(known) == len(hours) else None

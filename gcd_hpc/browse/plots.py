@@ -1,4 +1,4 @@
-"""Every figure of a run by its name: for the terminal, the page and the report."""
+"""Figures of a run by name, for the command line, the page and the report."""
 
 from pathlib import Path
 from typing import Literal
@@ -16,10 +16,10 @@ What = Literal["egb-n", "progress", "timeline", "registry", "rdf"]
 
 
 def plot(run: Path, what: What, selection: str = "", out: Path | None = None) -> Path:
-    """Draw to a file, WHAT.png in the run directory or beside the single file when none is given.
+    """Draw a figure to ``out``, by default WHAT.png in the run directory or beside the file.
 
     Raises:
-        GcdError: as ``draw`` does, and if the suffix is none of .png, .svg and .pdf.
+        GcdError: as ``draw``, and if the suffix is not .png, .svg or .pdf.
     """
     path = out or (run if run.is_dir() else run.parent) / f"{what}.png"
     check_suffix(path)
@@ -27,10 +27,10 @@ def plot(run: Path, what: What, selection: str = "", out: Path | None = None) ->
 
 
 def draw(run: Path, what: What, selection: str = "") -> Figure:
-    """A figure of a run directory or of a single HDF5 file.
+    """Figure of a run directory or of a single HDF5 file.
 
     Raises:
-        StoreError: if a word of the selection is wrong or there is nothing to draw.
+        StoreError: if a condition of the selection is wrong or there is nothing to draw.
     """
     match what:
         case "egb-n":

@@ -1,4 +1,4 @@
-"""Status of a campaign, from its ledger and files alone: also while it runs."""
+"""Status of a running or finished campaign, read from its ledger and files."""
 
 import socket
 import time
@@ -30,7 +30,7 @@ MEANING: dict[Status, str] = {
 
 
 def state_of(run_dir: Path) -> State:
-    """State of a run.
+    """State of a run from its ledger.
 
     Raises:
         RunDirectoryError: if no campaign was started there, or its ledger is damaged.
@@ -48,7 +48,7 @@ def _needed(run_dir: Path, state: State | None) -> State:
 
 
 def status_of(state: State) -> Status:
-    """Status of a campaign, as far as this host can tell."""
+    """Status of a campaign as seen from this host."""
     if state.reported:
         return "complete"
     if state.failed:
@@ -56,13 +56,13 @@ def status_of(state: State) -> Status:
     if state.paused:
         return "paused"
     last = state.account.sessions[-1]
-    # The driver of another host cannot be looked at: believe the ledger.
+    # A driver on another host cannot be checked, so the ledger is believed.
     is_here = last.host in ("", socket.gethostname())
     return "running" if not is_here or is_alive(last.pid, last.created) else "interrupted"
 
 
 class StatusReader:
-    """Follows a run; of its ledger only what was added is read."""
+    """Reader that follows a run; each call reads only the new lines of the ledger."""
 
     def __init__(self, run_dir: Path) -> None:
         self._run_dir, self._reader = run_dir, LedgerReader(run_dir)
@@ -109,7 +109,7 @@ def _record(run_dir: Path, state: State) -> dict[str, Any]:
 
 
 def status_view(record: dict[str, Any]) -> RenderableType:
-    """The status for a terminal."""
+    """The record of ``StatusReader`` formatted for the terminal."""
     status: Status = record["status"]
     colour = {
         "running": "green",

@@ -1,6 +1,4 @@
-"""What the structures of a run are: registries of the grains, and distances of the atoms at the
-boundary.
-"""
+"""Figures of structures: registries of the grains and radial distribution functions."""
 
 from math import ceil
 
@@ -23,26 +21,24 @@ from gcd_hpc.structures.fingerprint import energy_weights
 from gcd_hpc.structures.registry import repeat_cell
 
 MAX_MAPS = 12
-"""Values of [n] whose registries fit into one figure."""
+"""Largest number of [n] whose registries fit into one figure."""
 MAX_STRUCTURES = 50
-"""Distances are averaged over so many structures of lowest energy."""
+"""Number of structures of lowest energy over which g(r) is averaged."""
 REACH = 7.0
 """Longest distance of the radial distribution function, Å."""
 BOUNDARY_REGION, BULK_DISTANCE = 3.0, 9.0
-"""Atoms up to the first height from the boundary plane belong to it, those beyond the second to the
-crystal, Å.
-"""
+"""Largest distance of boundary atoms from its plane, and smallest of crystal atoms, Å."""
 NUM_BINS = 280
 SMEARED = 0.06
-"""Width of the Gaussian that takes the place of each distance, Å."""
+"""Standard deviation of the Gaussian that broadens each distance, Å."""
 _MARGIN = 0.04
-"""Images of points this close to the border are drawn too, in cells."""
+"""Distance from the border, in cells, up to which periodic images of points are drawn."""
 
 
 def registry_map(store: RunStore, selection: str = "") -> Figure:
     """Relaxed registries of each [n] in the smallest cell in which they repeat, coloured by energy.
 
-    Where the files do not say what boundary it is, in the cell of the candidates.
+    The cell of the candidates is used if the files do not describe the boundary.
 
     Raises:
         StoreError: if a word of the selection is wrong, or nothing that is selected was relaxed and
@@ -60,7 +56,7 @@ def registry_map(store: RunStore, selection: str = "") -> Figure:
 
 
 def _maps(columns: Columns, cell: np.ndarray, selection: str) -> Figure:
-    """One map for each [n]; columns are sorted by energy."""
+    """Draw one map for each [n]; columns are sorted by energy."""
     places = columns["registry_relaxed"][:, :2] / cell % 1.0
     fractions, firsts = np.unique(columns["n_fraction"], return_index=True)
     shown = np.sort(fractions[np.argsort(firsts)][:MAX_MAPS])
@@ -102,9 +98,7 @@ def _maps(columns: Columns, cell: np.ndarray, selection: str) -> Figure:
 def _draw_map(
     axes: Axes, places: np.ndarray, above: np.ndarray, cell: np.ndarray, top: float
 ) -> PathCollection:
-    """Points in one cell, the lowest energies on top; images of those at the border are drawn at
-    the other one too.
-    """
+    """Draw points in one cell, the lowest energies on top, with images of points at the border."""
     shifts = np.stack(np.meshgrid((-1, 0, 1), (-1, 0, 1)), axis=-1).reshape(-1, 2)
     every = (places[:, None] + shifts).reshape(-1, 2)  # (9 M, 2)
     energy = np.repeat(above, len(shifts))
@@ -134,11 +128,10 @@ def _draw_map(
 
 
 def distances(store: RunStore, selection: str = "") -> Figure:
-    """Radial distribution function around the atoms at the boundary, and around those of the
-    crystal in the same structures.
+    """Radial distribution functions g(r) around boundary atoms and around crystal atoms.
 
-    Both relative to the mean density of the crystal, averaged over the selected structures of
-    lowest energy.
+    Both are relative to the density of the crystal and averaged over the MAX_STRUCTURES selected
+    structures of lowest energy.
 
     Raises:
         StoreError: if a word of the selection is wrong, or nothing that is selected was relaxed.
@@ -189,9 +182,7 @@ def distances(store: RunStore, selection: str = "") -> Figure:
 
 
 def _density(store: RunStore, candidate: Candidate) -> float:
-    """Atoms per Å^3 of the crystal; of the whole slab where the files do not say what crystal it
-    is.
-    """
+    """Atoms per Å^3 of the crystal, or of the slab if the files do not describe the crystal."""
     one = unit_crystal(store.provenance().get("config"))
     if one is None:
         return candidate.num_atoms / float(
@@ -201,9 +192,7 @@ def _density(store: RunStore, candidate: Candidate) -> float:
 
 
 def _around(candidate: Candidate, density: float) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """g(r) around the atoms at the boundary and around those of the crystal; None where there are
-    none.
-    """
+    """g(r) around boundary atoms and around crystal atoms; None where there are no such atoms."""
     heights = candidate.positions[:, 2]
     inner = (heights > heights.min() + REACH) & (heights < heights.max() - REACH)
     weights = np.where(inner, energy_weights(candidate.energies_ev, candidate.cohesive_ev), 0.0)
@@ -215,7 +204,7 @@ def _around(candidate: Candidate, density: float) -> tuple[np.ndarray | None, np
 
 
 def _smooth_rdf(candidate: Candidate, chosen: np.ndarray, density: float) -> np.ndarray | None:
-    """g(r) in NUM_BINS bins up to REACH, smeared: at 0 K the peaks of a crystal have no width."""
+    """g(r) in NUM_BINS bins up to REACH, broadened because peaks at 0 K have no width."""
     if not chosen.any():
         return None
     _, values = rdf_around(

@@ -20,9 +20,7 @@ from gcd_hpc.store.run_directory import RunDirectory
 
 
 def write_summary(run_dir: str | Path, cost: Cost) -> Path:
-    """Write RUN/summary.md: energies per [n] and source, the lowest structures, the cost per stage,
-    and the figure if it was drawn.
-    """
+    """Write RUN/summary.md: energies by [n] and source, lowest structures, costs, figure."""
     run = RunDirectory(run_dir)
     store = RunStore(run.path)
     blocks = [
@@ -45,7 +43,7 @@ def write_summary(run_dir: str | Path, cost: Cost) -> Path:
 
 
 def cost_markdown(cost: Cost) -> str:
-    """Wall time and core time of each stage and of all."""
+    """Markdown table of wall time and core time of each stage and in total."""
     lines = [
         "| stage | count | wall s | core s | core s each | share of core s |",
         "|---|--:|--:|--:|--:|--:|",
@@ -55,7 +53,7 @@ def cost_markdown(cost: Cost) -> str:
 
 
 def cost_table(cost: Cost) -> Table:
-    """Wall time and core time of each stage and of all, for the terminal."""
+    """Table of wall time and core time of each stage and in total, for the terminal."""
     table = Table(title="Where the time went", title_style="bold", header_style="bold", box=None)
     for heading in ("stage", "count", "wall s", "core s", "core s each", "share"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
@@ -65,7 +63,7 @@ def cost_table(cost: Cost) -> Table:
 
 
 def _cost_rows(cost: Cost) -> list[list[str]]:
-    """The stages that ran, what lies between them, and all together."""
+    """Rows of the cost tables: the stages that ran, the overhead, and the total."""
     ran = {name: one for name, one in cost.stages.items() if one.num_tasks}
     rows = [
         _cost_row(name, f"{one.num_items:,}", one.wall_s, one.core_s, cost.core_s, one.num_items)

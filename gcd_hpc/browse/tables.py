@@ -1,4 +1,4 @@
-"""The lowest energies of a run, and what each source of candidates contributed to them."""
+"""Tables of the lowest energies of a run, in total and by source of the candidates."""
 
 import json
 from collections.abc import Sequence
@@ -28,9 +28,9 @@ from gcd_hpc.store.selection import Condition, parse_selection, selected
 
 UNIT = "J/m^2"
 MAX_REASONS = 5
-"""Rows that are left out for which the reason is said."""
+"""Largest number of refused rows whose reason is shown."""
 TIE_J_M2 = 1e-3
-"""Energies closer than this are the same structure as far as a table goes."""
+"""Energies closer than this count as equal in a table, J/m^2."""
 TOP_FIELDS = (
     "id",
     "source",
@@ -47,7 +47,7 @@ TOP_FIELDS = (
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of the candidates of one source."""
+    """Number of candidates of one source by status."""
 
     tried: int
     ok: int
@@ -57,8 +57,9 @@ class Tally:
 
 @dataclass(frozen=True)
 class FractionRow:
-    """One [n]: per source the lowest energy and the number of relaxed candidates; sources that
-    never saw this [n] are absent.
+    """Lowest energy and number of relaxed candidates at one [n], by source.
+
+    Sources without a candidate of this [n] are absent.
     """
 
     n_fraction: float
@@ -76,19 +77,21 @@ class FractionRow:
 
 @dataclass(frozen=True)
 class SourceComparison:
-    """The search and each model version side by side."""
+    """Comparison of the search and the model versions."""
 
     sources: tuple[str, ...]
-    """"search", "model 01", ... as far as there are candidates of them."""
+    """"search", "model 01", ...: those with candidates."""
     rows: tuple[FractionRow, ...]
     tallies: dict[str, Tally]
 
 
 def relaxed_columns(store: RunStore, names: tuple[str, ...], selection: str = "") -> Columns:
-    """Columns of the candidates that were relaxed to a finite energy, lowest energy first.
+    """Columns (M, ...) of the candidates relaxed to a finite energy, lowest energy first.
+
+    Rows that would be the lowest of their [n] are left out if they are no physical boundary.
 
     Raises:
-        StoreError: if a word of the selection is wrong.
+        StoreError: if a condition of the selection is wrong.
     """
     conditions = parse_selection(selection)
     with store.rows() as rows:
@@ -102,33 +105,30 @@ def relaxed_columns(store: RunStore, names: tuple[str, ...], selection: str = ""
 
 @dataclass(frozen=True)
 class Top:
-    """The lowest energies of a run as plain records.
-
-    unphysical: reasons, by id, why some rows of even lower energy are no boundary of the crystal;
-    num_unphysical: number of these rows.
-    """
+    """The lowest energies of a run as plain records."""
 
     records: list[dict[str, Any]]
     unphysical: dict[str, str]
+    """Reasons, by id, why rows of lower energy are no boundary of the crystal; MAX_REASONS most."""
     num_unphysical: int
+    """Number of all these rows."""
 
 
 def top_rows(
     store: RunStore, per_n: bool = False, num: int = 10, selection: str = ""
 ) -> list[dict[str, Any]]:
-    """The records of ``find_top``."""
+    """Records of ``find_top``."""
     return find_top(store, per_n, num, selection).records
 
 
 def find_top(store: RunStore, per_n: bool = False, num: int = 10, selection: str = "") -> Top:
-    """The lowest energies of a run that are physical; of equal energies the one whose id comes
-    first.
+    """Physical candidates of lowest energy; equal energies are ordered by id.
 
     Args:
-        per_n: the best of every [n], sorted by [n], instead of the ``num`` lowest of all.
+        per_n: return the best of every [n], sorted by [n], instead of the ``num`` lowest of all.
 
     Raises:
-        StoreError: if a word of the selection is wrong.
+        StoreError: if a condition of the selection is wrong.
     """
     conditions = parse_selection(selection)
     with store.rows() as rows:
@@ -141,7 +141,7 @@ def find_top(store: RunStore, per_n: bool = False, num: int = 10, selection: str
             candidate.id: fault
             for candidate, fault in faults_of(rows, refused[:MAX_REASONS], _config(store))
         }
-        # Only the few that may be in the table are read as a whole.
+        # All fields are read only for the few rows that may be in the table.
         columns = rows.take(TOP_FIELDS, lowest(columns, usable))
     columns = {name: values.tolist() for name, values in columns.items()}
     records = [
@@ -161,7 +161,7 @@ def _config(store: RunStore) -> str | None:
 
 
 def _usable(rows: Rows, columns: Columns, conditions: tuple[Condition, ...]) -> np.ndarray:
-    """Numbers of the rows that were relaxed to any finite energy and are selected, (M,)."""
+    """Numbers (M,) of the selected rows that were relaxed to any finite energy."""
     usable = is_relaxed(columns, -np.inf)
     if conditions:
         chosen = np.zeros(len(usable), dtype=bool)
@@ -171,9 +171,7 @@ def _usable(rows: Rows, columns: Columns, conditions: tuple[Condition, ...]) -> 
 
 
 def best_by_source(store: RunStore) -> SourceComparison:
-    """Per [n] the lowest energy that the search and each model version reached, and from how many
-    candidates.
-    """
+    """Lowest energy and number of candidates of the search and each model version, by [n]."""
     every = store.columns(["source", "version", "status"])
     labels = _labels(every)
     sources = tuple(sorted(set(labels.tolist()), key=lambda label: (label != "search", label)))
@@ -210,7 +208,7 @@ def _tally(statuses: np.ndarray) -> Tally:
 
 
 def json_text(records: Any) -> str:
-    """Plain data as JSON; numbers that are not known become null."""
+    """Plain data as JSON; numbers that are not finite become null."""
     return json.dumps(_known(records), indent=2, allow_nan=False)
 
 
@@ -223,9 +221,9 @@ def _known(value: Any) -> Any:
 
 
 def top_table(top: Top) -> Table:
-    """The lowest energies for the terminal, with what was left out of them and why."""
+    """Table of the lowest energies for the terminal, with the refused rows as caption."""
     table = Table(header_style="bold", box=None, pad_edge=False)
-    # Headings are Text: rich would take "[n]" for markup.
+    # Headings are Text, as rich would parse "[n]" as markup.
     for heading in ("[n]", f"GB energy ({UNIT})", "atoms", "excess volume (Å)", "candidate"):
         table.add_column(Text(heading), justify="left" if heading == "candidate" else "right")
     for row in top.records:
@@ -257,10 +255,9 @@ def top_table(top: Top) -> Table:
 
 
 def energies_table(structures: Sequence[Evaluated]) -> Group:
-    """The energies of structure files, as ``gcd-hpc relax`` returns them, for the terminal.
+    """Table of ``gcd-hpc relax`` for the terminal: the energies of structure files.
 
-    The names of the files stand below the numbers, each on a line of its own, so that they are
-    never broken.
+    File names are listed below the table, one per line, so that they are never wrapped.
     """
     table = Table(header_style="bold", box=None, pad_edge=False)
     numbers = {
@@ -287,7 +284,7 @@ def energies_table(structures: Sequence[Evaluated]) -> Group:
 
 
 def _remark(structure: Evaluated) -> str:
-    """Why a structure failed, or what a reader of its energy has to know."""
+    """Remarks on a structure: why it failed, and what affects its energy."""
     remarks = [structure.reason]
     if structure.num_removed or structure.largest_shift_a > 0.05:
         remarks.append(
@@ -303,14 +300,12 @@ def _remark(structure: Evaluated) -> str:
 
 
 def format_number(value: float | None, digits: int) -> str:
-    """A number for people; a dash if it is not known."""
+    """Number with fixed decimals; a dash if it is not known."""
     return "-" if value is None or value != value else f"{value:.{digits}f}"
 
 
 def source_table(comparison: SourceComparison) -> Table:
-    """The end of a campaign for the terminal: the lowest energy at each [n] is green, whoever
-    reached it.
-    """
+    """Table of a comparison for the terminal; the lowest energy at each [n] is green."""
     table = Table(
         title=f"Lowest GB energies ({UNIT})",
         title_style="bold",
@@ -337,7 +332,7 @@ def _styled(row: FractionRow, source: str) -> list[tuple[str, str]]:
 
 
 def source_markdown(comparison: SourceComparison) -> str:
-    """The same table for a document: the lowest energy at each [n] is bold."""
+    """Table of a comparison in Markdown; the lowest energy at each [n] is bold."""
     lines = [
         "| " + " | ".join(["[n]", *comparison.sources]) + " |",
         "|--:" * (1 + len(comparison.sources)) + "|",
@@ -367,5 +362,5 @@ def _cell(row: FractionRow, source: str) -> str:
 
 
 def format_fraction(n_fraction: float) -> str:
-    """[n] for people: 0.2, 0.125, 0.3333."""
+    """[n] with at most four digits: 0.2, 0.125, 0.3333."""
     return f"{n_fraction:.4g}"

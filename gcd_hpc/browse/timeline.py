@@ -1,4 +1,4 @@
-"""Timeline of a campaign: cores at work in each stage, from its ledger."""
+"""Timeline of a campaign: busy cores of each stage over time, from its ledger."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from gcd_hpc.errors import StoreError
 from gcd_hpc.stages.table import STAGES, Stage, Task
 
 LANE = 0.78
-"""Height of a lane that is full, in lanes."""
+"""Height of the curve of a fully busy stage, in units of the lane spacing."""
 _UNITS = ((2.0, 3600.0, "h"), (3.0, 60.0, "min"), (0.0, 1.0, "s"))
-"""Least length in the unit, the unit in seconds, its name."""
+"""Units of the time axis: smallest length in the unit, seconds per unit, name."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """One finished task; begin and end in seconds of the campaign's own time, pauses left out."""
+    """One finished task; begin and end in seconds of campaign time, which leaves out pauses."""
 
     task: Task
     begin: float
@@ -32,11 +32,11 @@ class Work:
 
 
 def work_of(state: State) -> list[Work]:
-    """Finished tasks, those of each session set on the campaign's own time.
+    """Finished tasks, with their times converted to campaign time.
 
-    The ledger has two clocks: a task notes when it began in the time of day, the driver when it
-    took note of the end in time of work. Their difference is that of the task which was noted with
-    the least delay.
+    The ledger has two clocks: a worker records the wall-clock time of a task, the driver the
+    campaign time at which it saw the end. Their offset in each session is estimated from the task
+    that was recorded with the smallest delay.
     """
     shifts: dict[int, float] = {}
     for done in state.finished.values():
@@ -44,7 +44,7 @@ def work_of(state: State) -> list[Work]:
         shifts[done.session] = min(delay, shifts.get(done.session, delay))
     work = []
     for task, done in state.finished.items():
-        # What a driver before did not live to note ended before this session.
+        # A task recorded late, after its driver was killed, ended before this session began.
         opened_s = state.account.sessions[done.session].elapsed_s
         end = max(done.ended + shifts[done.session], opened_s)
         work.append(Work(task, max(end - done.seconds, 0.0), end, done.cores))
@@ -52,10 +52,10 @@ def work_of(state: State) -> list[Work]:
 
 
 def timeline(run: Path) -> Figure:
-    """Cores at work in each stage over the campaign's time, with failures and resumptions.
+    """Busy cores of each stage over campaign time, with failures and resumptions.
 
     Raises:
-        GcdError: if the run is no directory of a campaign, or nothing was finished yet.
+        GcdError: if the run is no directory of a campaign, or no task has finished yet.
     """
     if run.is_file():
         raise StoreError(
@@ -103,7 +103,7 @@ def timeline(run: Path) -> Figure:
 
 
 def _busy(done: Sequence[Work]) -> tuple[np.ndarray, np.ndarray]:
-    """Moments at which the number of cores at work changes, and that number from each on."""
+    """Times at which the number of busy cores changes, and the number from then on."""
     change: dict[float, int] = defaultdict(int)
     for work in done:
         change[work.begin] += work.cores
@@ -115,9 +115,7 @@ def _busy(done: Sequence[Work]) -> tuple[np.ndarray, np.ndarray]:
 def _draw_lane(
     axes: Axes, lane: int, stage: Stage, done: Sequence[Work], most: float, unit_s: float
 ) -> None:
-    """Cores at work in one stage, its core time at the right, and the number of each model where it
-    was trained.
-    """
+    """Draw the busy cores of one stage, its core time, and the numbers of trained models."""
     moments, busy = _busy(done)
     axes.axhline(lane, color="#d9d9d9", linewidth=0.8, zorder=0)
     times, height = np.repeat(moments, 2)[1:-1] / unit_s, LANE * np.repeat(busy[:-1], 2) / most
@@ -155,7 +153,7 @@ def _draw_lane(
 
 
 def _draw_failures(axes: Axes, state: State, stages: Sequence[Stage], unit_s: float) -> None:
-    """A cross where a task failed."""
+    """Draw a cross where a task failed."""
     failed = [
         (attempt.elapsed_s, task.stage)
         for task, attempts in state.account.attempts.items()

@@ -1,6 +1,4 @@
-"""The report of a campaign for people: how busy its machines were, what was wasted, what an hour of
-them found.
-"""
+"""Report of ``gcd-hpc report``: occupancy, overhead, waste and structures per core-hour."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +15,12 @@ from gcd_hpc.structures.energetics import lowest_of_each
 
 
 def unique_low_energy(run_dir: Path, window_j_m2: float) -> dict[str, int]:
-    """Number of unique structures within a window above the lowest energy of their [n], by source:
-    ``search`` and ``model``.
+    """Number of unique low-energy structures by source, ``search`` and ``model``.
+
+    Structures are unique if [n] or the energy, rounded to SAME_ENERGY_J_M2, differs.
+
+    Args:
+        window_j_m2: largest energy above the lowest of the same [n], J/m^2.
     """
     columns = relaxed_columns(RunStore(run_dir), ("source", "n_index"))
     indices, energies = columns["n_index"], columns["gb_energy_j_m2"]
@@ -67,7 +69,7 @@ def report_record(report: Report, found: dict[str, int] | None = None) -> dict[s
 
 
 def spread(values: Any) -> dict[str, float]:
-    """Number of values, median and the 5th and 95th percentile."""
+    """Number of values, median, and 5th and 95th percentiles."""
     return {
         "num": len(values),
         "p05": percentile(values, 0.05),
@@ -77,7 +79,7 @@ def spread(values: Any) -> dict[str, float]:
 
 
 def report_table(record: dict[str, Any]) -> Table:
-    """The report for a terminal."""
+    """The record of ``report_record`` as a table for the terminal."""
     table = Table(box=None, padding=(0, 2), header_style="bold")
     for heading in ("what", "figure", "remark"):
         table.add_column(heading)

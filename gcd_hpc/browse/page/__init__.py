@@ -1,3 +1,1 @@
-"""Results in a browser: a page served on this machine alone, and the same as one file that needs no
-server.
-"""
+"""Web page of the results, served on this machine only or written as one HTML file."""

@@ -1,6 +1,4 @@
-"""The files that make up the page: our own, and the 3D viewer from the installed chemiscope
-package.
-"""
+"""Static files of the page, and the 3D viewer from the installed chemiscope package."""
 
 from functools import cache
 from importlib.resources import files
@@ -10,7 +8,7 @@ from pathlib import Path
 from gcd_hpc.errors import StoreError
 
 SCRIPTS = ("dom.js", "selection.js", "source.js", "structure.js", "map.js", "table.js", "page.js")
-"""In the order in which they must be loaded."""
+"""Scripts in the order in which they must be loaded."""
 STYLE = "page.css"
 PAGE = "page.html"
 VIEWER = "chemiscope.js"
@@ -31,12 +29,12 @@ def asset(name: str) -> str:
 
 @cache
 def asset_bytes(name: str) -> bytes:
-    """The same as it is sent: one copy, however many ask for it."""
+    """Content of an asset in UTF-8, cached for all requests."""
     return asset(name).encode()
 
 
 def _viewer() -> Path:
-    # Not imported: that would load all of IPython for one file.
+    # The package is located without importing it, which would load IPython.
     spec = find_spec("chemiscope")
     folders = spec.submodule_search_locations if spec else None
     path = Path(folders[0] if folders else "chemiscope", "sphinx", "static", "chemiscope.min.js")

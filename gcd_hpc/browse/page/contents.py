@@ -1,6 +1,4 @@
-"""What the page shows, as plain data: counts, pages of the table, points of the map, single
-structures.
-"""
+"""Data of the page as plain types: counts, table pages, points of the map and structures."""
 
 import hashlib
 import threading
@@ -48,8 +46,7 @@ LOOK_EVERY_S = 1.0
 
 
 class Contents:
-    """A run as its page sees it; safe to use from several threads. It follows a campaign at work:
-    see ``version``.
+    """Data of a run for its page; thread-safe. It follows a running campaign, see ``version``.
 
     Raises:
         StoreError: if there is no such run or file.
@@ -62,7 +59,7 @@ class Contents:
         self._looked_at = -LOOK_EVERY_S
         self._version, self._parts_version = "", ""
         self._shown = ""
-        """Version of the parts that the rows are of."""
+        """Version of the part files from which the snapshot was read."""
         self._open = ExitStack()
         self._snapshot: Snapshot | None = None
         self._state: dict[str, Any] = {}
@@ -74,7 +71,7 @@ class Contents:
             self._snapshot = None
 
     def version(self) -> str:
-        """Changes when the run does; costs a look at the folder at most every second."""
+        """Hash that changes with the files of the run, checked at most every LOOK_EVERY_S."""
         with self._lock:
             if time.monotonic() - self._looked_at >= LOOK_EVERY_S:
                 run = RunDirectory(self.store.path)
@@ -87,7 +84,7 @@ class Contents:
             return self._version
 
     def state(self) -> dict[str, Any]:
-        """Name, counts, what can be chosen from, and how the campaign fares."""
+        """Name, counts, options of the controls and status of the campaign."""
         with self._lock:
             rows = self._current()
             if not self._state:
@@ -97,7 +94,7 @@ class Contents:
                     "path": str(self.store.path.resolve()),
                 } | _overview(rows)
                 best = self._state["best"]
-                # The same colours for all structures, so that they can be compared.
+                # One colour scale for all structures makes them comparable.
                 self._state["range"] = energy_range(self.candidate(best[0])) if best else None
                 self._state |= {
                     "campaign": self._campaign(),
@@ -113,10 +110,10 @@ class Contents:
     def page(
         self, selection: str, sort: str, descending: bool, first: int, num: int
     ) -> dict[str, Any]:
-        """Rows ``first`` to ``first + num`` of a selection in order, and how many it has.
+        """Rows ``first`` to ``first + num`` of a sorted selection, and its number of rows.
 
         Raises:
-            StoreError: if a word of the selection or the field to sort by is wrong.
+            StoreError: if a condition of the selection or the field to sort by is wrong.
         """
         with self._lock:
             rows = self._current()
@@ -130,11 +127,10 @@ class Contents:
             }
 
     def points(self, selection: str, limit: int = MAX_POINTS) -> dict[str, Any]:
-        """Points of the map: of each [n] the lowest relaxed energies of a selection, at most
-        ``limit`` in all.
+        """Points of the map: the lowest relaxed energies of each [n], at most ``limit`` in all.
 
         Raises:
-            StoreError: if a word of the selection is wrong.
+            StoreError: if a condition of the selection is wrong.
         """
         with self._lock:
             rows = self._current()
@@ -148,7 +144,7 @@ class Contents:
             return {"version": self._shown, "total": total, "cap": cap, "rows": records(columns)}
 
     def table(self, limit: int) -> list[list[Any]]:
-        """All rows; of more than ``limit`` the lowest relaxed ones of each [n]."""
+        """All rows, or the lowest relaxed ones of each [n] if there are more than ``limit``."""
         with self._lock:
             rows = self._current()
             num = len(rows.columns(["version"])["version"])
@@ -157,14 +153,14 @@ class Contents:
             )
 
     def lowest(self, num: int) -> list[str]:
-        """Ids of the lowest relaxed energies, the same number of each [n], best first."""
+        """Ids of the lowest relaxed energies, equally many of each [n], best first."""
         with self._lock:
             rows = self._current()
             ids: list[str] = rows.take(["id"], rows.lowest("", num)[0])["id"].tolist()
             return ids
 
     def candidate(self, name: str) -> Candidate:
-        """One candidate; nothing but its row is read.
+        """One candidate, read without the rest of its file.
 
         Raises:
             StoreError: if there is no candidate of this id.
@@ -174,7 +170,7 @@ class Contents:
             return rows.candidate(rows.row_of(name))
 
     def structure(self, name: str) -> dict[str, Any]:
-        """Everything about one candidate, its atoms as the 3D view wants them.
+        """All fields of one candidate, and its atoms in the axes of the 3D view.
 
         Raises:
             StoreError: if there is no candidate of this id.
@@ -182,11 +178,11 @@ class Contents:
         return structure_record(self.candidate(name), self.element())
 
     def failures(self) -> list[dict[str, Any]]:
-        """How often each reason of failure occurred, by class."""
+        """Number of failures with each reason, by class."""
         return counts(failure_rows(self.store.path))
 
     def element(self) -> str:
-        """Chemical symbol of the atoms; X if the file does not tell."""
+        """Chemical symbol of the atoms; X if the file does not name it."""
         try:
             return element_of(self.store)
         except StoreError:
@@ -229,12 +225,12 @@ class Contents:
 
 
 def records(columns: Columns) -> list[list[Any]]:
-    """One list a row, in the order of the columns; numbers that are not known become None."""
+    """One list per row, in the order of the columns; unknown numbers become None."""
     return [list(row) for row in zip(*(plain(values) for values in columns.values()), strict=True)]
 
 
 def plain(values: np.ndarray) -> list[Any]:
-    """Python's own types; numbers that are not finite become None."""
+    """Values as plain Python types; numbers that are not finite become None."""
     if values.dtype.kind == "f":
         return [value if abs(value) < np.inf else None for value in values.tolist()]
     return list(values.tolist())
@@ -260,7 +256,7 @@ def _overview(rows: Snapshot) -> dict[str, Any]:
 
 
 def _version_of(paths: Iterable[Path]) -> str:
-    """Of names, sizes and times of files."""
+    """Hash of names, sizes and modification times of files."""
     digest = hashlib.sha256()
     for path in paths:
         with suppress(FileNotFoundError):  # gone since it was listed, or no campaign

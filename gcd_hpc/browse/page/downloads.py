@@ -1,4 +1,4 @@
-"""Candidates as files for the browser to keep: one file as it is, several in a zip."""
+"""Downloads of the page: candidates as one file, or several files in a zip."""
 
 import tempfile
 import zipfile
@@ -9,14 +9,14 @@ from gcd_hpc.errors import StoreError
 from gcd_hpc.store.export import SUFFIXES, export
 
 MAX_STRUCTURES = 5000
-"""More than this take minutes: that is work for a terminal."""
+"""Largest number of structures in one download; more take minutes."""
 _SUFFIX = {"ase-db": "db", "extxyz": "xyz"} | {
     str(form): suffix for form, suffix in SUFFIXES.items()
 }
 
 
 def download_one(contents: Contents, form: str, name: str) -> tuple[str, bytes]:
-    """A candidate in an export format: name of the file and what is in it.
+    """File name and content of one candidate in an export format.
 
     Raises:
         StoreError: if the format or the candidate is unknown, or if it has no relaxed structure.
@@ -25,11 +25,13 @@ def download_one(contents: Contents, form: str, name: str) -> tuple[str, bytes]:
 
 
 def download_selection(contents: Contents, form: str, selection: str) -> tuple[str, bytes]:
-    """All candidates of a selection, as above; formats of structures leave out those that were not
-    relaxed.
+    """File name and content of all candidates of a selection in an export format.
+
+    Formats of structures leave out candidates that were not relaxed.
 
     Raises:
-        StoreError: as above, if nothing is selected, or if there are too many structures.
+        StoreError: if the format or selection is wrong, nothing is selected, or there are more than
+            MAX_STRUCTURES structures.
     """
     num = contents.page(f"{selection} status=ok", "energy", False, 0, 0)["total"]
     if form != "csv" and num > MAX_STRUCTURES:
@@ -45,7 +47,7 @@ def _download(
 ) -> tuple[str, bytes]:
     file_name = f"{stem}.{_SUFFIX.get(form, form)}"
     with tempfile.TemporaryDirectory(prefix="gcd-hpc-") as folder:
-        # Never under the name from the address.
+        # The temporary file never takes its name from the request.
         out = Path(folder) / "out"
         export(contents.store, form, out, ids, selection)
         if out.is_file():

@@ -1,4 +1,4 @@
-"""The figures of a run as SVG."""
+"""Figures of the page as SVG."""
 
 import io
 import threading
@@ -13,13 +13,13 @@ FIGURES: dict[What, str] = {
     "timeline": "What ran when",
     "egb-n": "Energy against [n]",
 }
-"""Those of the page and what they are called there."""
+"""Figures shown on the page, with their titles."""
 _drawing = threading.Lock()
-"""Settings of matplotlib are those of the process."""
+"""Lock for drawing, as matplotlib's settings are global to the process."""
 
 
 def figure_svg(run: Path, what: What, selection: str = "") -> bytes:
-    """A figure, the same bytes each time that nothing has changed.
+    """Figure as SVG; the bytes are reproducible for unchanged data.
 
     Raises:
         GcdError: if there is nothing to draw.

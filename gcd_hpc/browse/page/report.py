@@ -1,6 +1,4 @@
-"""The page as one file for mailing: it opens offline, asks nothing of any network, and holds what
-it shows.
-"""
+"""The page as one HTML file with embedded data, which opens without a server or network."""
 
 import base64
 import hashlib
@@ -18,17 +16,16 @@ from gcd_hpc.files import output
 
 NUM_STRUCTURES = 300
 MAX_ROWS = 5000
-"""Rows of the table; the lowest of each [n] of a run that has more."""
+"""Largest number of rows in the table; of larger runs the lowest of each [n] are kept."""
 MAX_ATOMS = 250_000
-"""With more atoms in all, only those in the region of the boundary are kept: some 30 bytes an atom.
-"""
+"""Largest number of atoms (30 bytes each) for which whole boxes and not only regions are kept."""
 
 
 def write_report(run: Path, path: str | Path, num: int = NUM_STRUCTURES) -> Path:
-    """Write the page of a run as one HTML file.
+    """Write the page of a run as one HTML file; return its path.
 
     Args:
-        num: how many structures it holds: the lowest energies, the same number of each [n].
+        num: largest number of structures: the lowest in energy, equally many of each [n].
 
     Raises:
         GcdError: if there is no such run, or if the file cannot be written.
@@ -98,12 +95,10 @@ def _html(data: dict[str, Any]) -> str:
 
 
 def _inline(script: str) -> str:
-    """What would end a script element is written in another way that means the same within a
-    string.
-    """
+    """Script with every sequence that would end its HTML element escaped inside strings."""
     return re.sub(r"<(?=/script|!--)", r"\\x3c", script, flags=re.IGNORECASE)
 
 
 def _source(script: str) -> str:
-    """Only scripts of this very content are run."""
+    """Content-Security-Policy source that allows only a script of exactly this content."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

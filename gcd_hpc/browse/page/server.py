@@ -1,6 +1,4 @@
-"""The page on 127.0.0.1: it reads, answers nobody without the token of its address, and asks
-nothing of the network.
-"""
+"""HTTP server of the page on 127.0.0.1, read-only and protected by a token in the address."""
 
 import json
 import re
@@ -28,7 +26,7 @@ from gcd_hpc.errors import GcdError, StoreError
 HOST = "127.0.0.1"
 POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data: blob:; "
-    # The 3D viewer writes its styles itself.
+    # The 3D viewer sets inline styles.
     "style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
@@ -40,15 +38,15 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 MAX_CONNECTIONS, MAX_DOWNLOADS = 512, 2
-"""Browsers open six; the rest is room for those that say nothing and are dropped after a minute."""
+"""Largest number of connections; browsers open six, and idle ones are closed after a minute."""
 ASSETS = (*SCRIPTS, STYLE, VIEWER)
 Query = dict[str, str]
 Answer = tuple[str, bytes, dict[str, str]]
-"""Type, content and further headers."""
+"""Content type, content and further headers of a response."""
 
 
 class PageServer(ThreadingHTTPServer):
-    """One run under one address; ``port`` 0 takes any free one.
+    """Server of one run; port 0 chooses any free port.
 
     Raises:
         StoreError: if there is no such run or the port is taken.
@@ -70,7 +68,7 @@ class PageServer(ThreadingHTTPServer):
             ) from error
 
     def server_bind(self) -> None:
-        # HTTPServer would ask a name server for the name of the host.
+        # HTTPServer.server_bind would look up the host's name in the DNS.
         TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, self.server_address[1]
 
@@ -84,7 +82,7 @@ class PageServer(ThreadingHTTPServer):
         self.contents.close()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """A thread for a connection, or none and its end where there are too many already."""
+        """Handle a connection in a thread, or close it if there are too many."""
         if self._connections.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
@@ -97,7 +95,7 @@ class PageServer(ThreadingHTTPServer):
             self._connections.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away in the middle of an answer is no error."""
+        """Ignore connections that the browser closed during a response."""
         if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
@@ -108,13 +106,13 @@ def serve(
     """Serve the page of a run until Ctrl-C.
 
     Args:
-        say: gets the address, once the page can be opened.
+        say: called with the address once the page can be opened.
 
     Raises:
         StoreError: if there is no such run or the port is taken.
     """
     with PageServer(run, port) as server:
-        # Whoever opens the address finds the first page ready.
+        # Read the data of the first view before the address is announced.
         server.contents.state()
         server.contents.page("", "energy", False, 0, 1)
         server.contents.points("")
@@ -128,8 +126,9 @@ def serve(
 
 @contextmanager
 def _redirection(url: str) -> Iterator[str]:
-    """Address of a file that only its owner can read and that leads to the page: everybody on the
-    machine can see the command line of a browser, and the page's address holds the token.
+    """Address of a private file that redirects to the page.
+
+    It hides the token, as all users of the machine can see a browser's command line.
     """
     with tempfile.TemporaryDirectory(prefix="gcd-hpc-") as folder:
         page = Path(folder, "open.html")
@@ -147,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 60
 
     def do_GET(self) -> None:
-        # A download is as large as what is selected: only a few are in memory at a time.
+        # Downloads may be large, so only a few are in memory at a time.
         is_large = urlsplit(self.path).path.endswith("/api/download")
         with self.server.downloads if is_large else nullcontext():
             self._send(*self._answered())
@@ -179,21 +178,22 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _refuse_method
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """A refusal like all others, also of what http.server itself refuses. What was sent is not
-        read: the connection cannot go on.
+        """Send errors of http.server as JSON, too, and close the connection.
+
+        The body of the refused request was not read, so the connection cannot be reused.
         """
         self.close_connection = True
         kind, body, _ = _json({"error": message or HTTPStatus(code).phrase})
         self._send(code, (kind, body, {"Connection": "close"}))
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nobody wants to see every request."""
+        """Log nothing; http.server would log every request."""
 
     def _answered(self) -> tuple[HTTPStatus, Answer]:
         if self.headers.get_all("Host") not in [
             [f"{name}:{self.server.server_port}"] for name in (HOST, "localhost")
         ]:
-            # A page elsewhere whose name was made to point to this machine.
+            # DNS rebinding: a foreign page whose host name points to this machine.
             return _refusal(
                 HTTPStatus.FORBIDDEN,
                 "expected the address that gcd-hpc browse printed, got another host",
@@ -262,8 +262,9 @@ def _points(contents: Contents, query: Query) -> Answer:
 
 
 def _told(ask: Callable[[], Answer]) -> Answer:
-    """What is still being typed or not there yet is no bad request: browsers would log an error
-    each time.
+    """Answer with errors as JSON and status 200, as browsers log every other status.
+
+    Half-typed selections and missing data are expected.
     """
     try:
         return ask()
@@ -310,4 +311,4 @@ ROUTES: dict[str, Callable[[Contents, Query], Answer]] = {
     "api/figure": _figure,
     "api/download": _download,
 }
-"""All that can be asked for; nothing in a request is ever taken for the name of a file."""
+"""All routes; no part of a request is ever used as the name of a file."""

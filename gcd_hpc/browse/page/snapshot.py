@@ -1,4 +1,4 @@
-"""All candidates of a run at one moment, with every column that was asked for kept in memory."""
+"""Candidates of a run at one moment, with all requested columns cached in memory."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -17,18 +17,18 @@ from gcd_hpc.store.selection import ordered, parse_selection, selected
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 _KEPT_ORDERS = 4
-"""Row numbers of the last selections; eight bytes a row each."""
+"""Number of recent selections that are cached, at eight bytes per row each."""
 
 
 class Snapshot:
-    """A table of the rows of a run that are read once, column by column as they are needed.
+    """Table of the rows of a run whose columns are read once, when first needed.
 
-    Numbers of rows hold as long as the object lives.
+    Row numbers stay valid for the lifetime of the object.
     """
 
     def __init__(self, rows: Rows, config: str | None = None) -> None:
         """Args:
-        config: attribute of the files, which names the boundary.
+        config: attribute ``config`` of the files, which describes the boundary.
         """
         self._source, self._config = rows, config
         self._known: Columns = {}
@@ -36,18 +36,18 @@ class Snapshot:
         self._lows: dict[tuple[str, int], tuple[np.ndarray, int]] = {}
 
     def columns(self, names: Sequence[str]) -> Columns:
-        """Columns of all rows; not to be written to."""
+        """Columns of all rows, shared with the cache and therefore read-only."""
         missing = [name for name in names if name not in self._known]
         if missing:
             self._known |= self._source.columns(missing)
         return {name: self._known[name] for name in names}
 
     def take(self, names: Sequence[str], rows: np.ndarray) -> Columns:
-        """Columns of some rows, in the order of ``rows``."""
+        """Columns of the rows ``rows`` (M,), in their order."""
         return {name: values[rows] for name, values in self.columns(names).items()}
 
     def row_of(self, name: str) -> int:
-        """The row of a candidate.
+        """Row number of a candidate.
 
         Raises:
             StoreError: if there is no candidate of this id.
@@ -58,13 +58,14 @@ class Snapshot:
         return int(found[0])
 
     def candidate(self, row: int) -> Candidate:
-        """The candidate of a row; nothing else is read."""
+        """Candidate of a row, read without the rest of its file."""
         return next(read_numbered(self._parts, np.array([row])))
 
     @cached_property
     def relaxed(self) -> np.ndarray:
-        """Rows that were relaxed to a finite energy, the lowest first, (M,); without those that
-        would be the lowest of their [n] although they are no boundary of the crystal.
+        """Numbers (M,) of the rows relaxed to a finite energy, lowest energy first.
+
+        Rows that would be the lowest of their [n] are left out if they are no physical boundary.
         """
         columns = self.columns(RELAXED_FIELDS)
         rows, _ = physical_rows(
@@ -78,13 +79,13 @@ class Snapshot:
 
     @cached_property
     def fractions(self) -> tuple[np.ndarray, np.ndarray]:
-        """The different [n] of relaxed rows, and which of them each relaxed row has, (M,)."""
+        """Distinct [n] of the relaxed rows (K,), and each row's index into them (M,)."""
         columns = self.take(["n_index", "n_fraction"], self.relaxed)
         _, first, group = np.unique(columns["n_index"], return_index=True, return_inverse=True)
         return columns["n_fraction"][first], group
 
     def chosen(self, selection: str, sort: str, descending: bool) -> np.ndarray:
-        """Row numbers of a selection in the order of a field."""
+        """Row numbers of a selection sorted by a field."""
 
         def choose() -> np.ndarray:
             return ordered(self, selected(self, parse_selection(selection)), sort, descending)
@@ -92,11 +93,10 @@ class Snapshot:
         return _remembered(self._orders, (selection, sort, descending), choose)
 
     def lowest(self, selection: str, limit: int) -> tuple[np.ndarray, int]:
-        """The lowest relaxed rows of a selection, the same number of each [n], at most ``limit``;
-        and how many there are to choose from.
+        """Lowest relaxed rows of a selection, equally many of each [n], at most ``limit``.
 
         Returns:
-            Row numbers by rising energy, number of relaxed rows of the selection.
+            Row numbers by ascending energy, and the number of all relaxed rows of the selection.
         """
 
         def choose() -> tuple[np.ndarray, int]:
@@ -118,9 +118,9 @@ class Snapshot:
 
 
 def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value]) -> Value:
-    """The last few results.
+    """Cached result for a key; only the last few results are kept.
 
-    A cache around a method would keep the object, and with it all its columns, alive.
+    A functools cache around a method would keep the object and its columns alive.
     """
     if key not in known:
         value = make()
@@ -131,10 +131,9 @@ def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value]) ->
 
 
 def _first_of_each(group: np.ndarray, limit: int) -> np.ndarray:
-    """Places of the first members of each group, the same number of each, at most ``limit`` in all;
-    ascending.
-    """
+    """Ascending indices of the first members of each group, equally many, at most ``limit``."""
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    # Rank of each member within its group, in the order of the groups.
     rank = np.arange(len(group)) - np.repeat(starts, np.diff(starts, append=len(group)))
     return np.sort(order[rank < max(limit // len(starts), 1)])[:limit]

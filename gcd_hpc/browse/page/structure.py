@@ -1,4 +1,4 @@
-"""One candidate for the 3D view, which wants the normal of the boundary to lie flat."""
+"""Data of one candidate for the 3D view, in which the boundary normal is horizontal."""
 
 import math
 from typing import Any
@@ -10,21 +10,18 @@ from gcd_hpc.store.schema import ROW_FIELDS, Candidate
 from gcd_hpc.structures.periodic import wrap
 
 DIGITS = 3
-"""A thousandth of an Å is far below what can be seen."""
+"""Decimals of a position in Å; smaller differences are invisible."""
 SURFACE_A = 10.0
-"""Nearer to the ends of the box atoms have no neighbours on one side: their energies say nothing
-about the boundary.
-"""
+"""Distance from the ends of the slab within which energies are surface energies, Å."""
 REGION_A = 15.0
-"""Atoms further from the boundary than this are left out where a file must be small."""
+"""Largest distance from the boundary of the atoms in a reduced file, Å."""
 
 
 def structure_record(candidate: Candidate, element: str, whole: bool = True) -> dict[str, Any]:
-    """Values of all fields, and the atoms in the axes of the view: normal, x, y, with the middle of
-    the box at 0 of the normal.
+    """All fields of a candidate, and its atoms in the axes of the view: normal, x, y.
 
-    Energies are those above the bulk crystal, eV; None before relaxation, when the positions are
-    those of the sample.
+    The middle of the box is 0 on the normal. Energies are relative to the bulk crystal, eV. Before
+    relaxation they are None, and the positions are the unrelaxed ones.
 
     Args:
         whole: with the atoms far from the boundary.
@@ -39,7 +36,7 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
         else np.empty(0)
     )
     kept = np.isfinite(positions).all(axis=1) & (whole | (np.abs(height) <= REGION_A))
-    # Atoms on the border of the periodic directions stay where they are within rounding.
+    # The offset keeps atoms at the periodic border from jumping to the other side by rounding.
     is_box = (cell[:2] > MIN_EDGE_A) & (cell[:2] < MAX_LENGTH_A)
     inside = wrap(positions[:, :2] + 0.05, cell[:2], is_box) - 0.05
     fields = {field.name: _plain(getattr(candidate, field.name)) for field in ROW_FIELDS}
@@ -61,9 +58,7 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
 
 
 def energy_range(candidate: Candidate) -> list[float] | None:
-    """Lowest and highest energy above the bulk crystal of the atoms that are not near a surface,
-    eV; None before relaxation.
-    """
+    """Lowest and highest energy above the bulk of atoms away from the surfaces, eV, or None."""
     height = candidate.positions[:, 2]
     excess = np.asarray(candidate.energies_ev) - candidate.cohesive_ev
     known = np.isfinite(height) & np.isfinite(excess)
@@ -79,12 +74,12 @@ def energy_range(candidate: Candidate) -> list[float] | None:
 
 
 def _rounded(values: np.ndarray) -> list[float]:
-    # Adding 0 turns -0.0 into 0.0, one character less.
+    # Adding 0 turns -0.0 into 0.0, which is shorter.
     return list((np.round(values, DIGITS) + 0.0).tolist())
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no NaN."""
+    """Value as plain Python types for JSON, with None for NaN, which JSON lacks."""
     if isinstance(value, np.ndarray | tuple | list):
         return [_plain(one) for one in np.ravel(np.asarray(value)).tolist()]
     if isinstance(value, np.generic):

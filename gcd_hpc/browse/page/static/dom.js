@@ -1,12 +1,12 @@
 "use strict";
-// Small things that every part of the page does with the document.
+// Helpers for the document that all parts of the page share.
 
 const at = (id) => document.getElementById(id);
 
-// All scripts are there.
+// Resolves when all scripts are loaded.
 const loaded = new Promise((resolve) => (document.readyState === "complete" ? resolve() : addEventListener("load", resolve)));
 
-// After the next picture.
+// Resolves after the browser's next paint.
 function painted() {
   return new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
 }

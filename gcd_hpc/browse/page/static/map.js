@@ -1,5 +1,5 @@
 "use strict";
-// The map: energy against [n], search to the left and models to the right of their [n], as in the figures.
+// Map of energy against [n], with the search left and the models right of their [n], as in the figures.
 
 const MAP_FIELDS = ["id", "n_fraction", "gb_energy_j_m2", "source", "version", "round", "excess_volume_a"];
 const COLOURS = { search: "#1f5fa8", model: "#c8322b" };
@@ -24,7 +24,7 @@ class EnergyMap {
     new ResizeObserver(() => this.draw()).observe(element);
   }
 
-  // Points by rising energy.
+  // rows: points by ascending energy.
   show({ rows, cap }) {
     this._cap = cap;
     this._points = rows.map((row) => Object.fromEntries(MAP_FIELDS.map((name, column) => [name, row[column]])));
@@ -51,7 +51,7 @@ class EnergyMap {
     this._element.replaceChildren(svg);
     const shown = this._points.filter((point) => this._isShown(point));
     this._shade = this._shades(shown);
-    // One source alone stands at its [n], two stand side by side.
+    // A single source is drawn at its [n], two are drawn side by side.
     this._side = new Set(shown.map((point) => point.source)).size > 1 ? SIDE : 0;
     if (!shown.length) {
       svg.append(make("text", { x: width / 2, y: height / 2, "text-anchor": "middle", class: "empty" }, "No relaxed structures in this selection"));
@@ -60,7 +60,7 @@ class EnergyMap {
     this._scale(shown, width, height);
     this._axes(svg, shown, width, height);
     for (const source of ["search", "model"]) this._hull(svg, shown.filter((point) => point.source === source), source);
-    // The lowest last: they lie on top.
+    // The lowest energies are drawn last, on top.
     for (const point of [...shown].reverse()) svg.append(this._circle(point));
     this._mark();
   }
@@ -113,7 +113,7 @@ class EnergyMap {
     return circle;
   }
 
-  // The same place for the same structure, whatever else is shown.
+  // Place of a point; the jitter is a hash of the id, so it does not depend on the selection.
   _place(point) {
     let hash = 2166136261;
     for (const letter of point.id) hash = Math.imul(hash ^ letter.charCodeAt(0), 16777619);
@@ -139,7 +139,7 @@ class EnergyMap {
       return (point) => COLOURS[point.source];
     }
     const values = shown.map((point) => point[this.colour]).filter((value) => value !== null).sort((a, b) => a - b);
-    // A few odd structures must not take all the colours.
+    // Percentiles keep outliers from stretching the colour scale.
     const low = values[Math.floor(0.02 * values.length)], high = values[Math.ceil(0.98 * values.length) - 1];
     const unit = this.colour === "round" ? "" : " Å";
     const text = (value) => (value === undefined ? "" : (this.colour === "round" ? String(value) : value.toFixed(2)) + unit);
@@ -148,7 +148,7 @@ class EnergyMap {
     return (point) => (point[this.colour] === null ? "#aab2bc" : ramp(high > low ? (point[this.colour] - low) / (high - low) : 0));
   }
 
-  // Up and down within an [n], left and right to the best of the next.
+  // Up and down move within an [n], left and right to the best of the next [n].
   _onKey(event) {
     const steps = { ArrowUp: [0, 1], ArrowDown: [0, -1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
     if (!(event.key in steps) || !this._points.length) return;

@@ -1,5 +1,5 @@
 "use strict";
-// What belongs together: the filter governs map and table, the chosen structure is the same in map, table and 3D view.
+// The page: one filter for map and table, one chosen structure for map, table and 3D view.
 
 const LOOK_EVERY_MS = 1500;
 const TABS = ["candidates", "progress", "failures"];
@@ -15,7 +15,7 @@ class Page {
     this._first = Number(place.get("first")) || 0;
     this._tab = TABS.includes(place.get("tab")) ? place.get("tab") : "candidates";
     this._chosen = place.get("id");
-    // Until somebody chooses, the best structure is shown, also when a better one comes.
+    // Without a choice the best structure is shown and replaced when a better one is found.
     this._followsBest = !this._chosen;
     this._map = new EnergyMap(at("map"), at("legend"), (id) => this.choose(id));
     this._table = new CandidateTable(at("table"), (field) => this._sortBy(field), (id) => this.choose(id));
@@ -31,7 +31,7 @@ class Page {
     document.body.dataset.ready = "true";
   }
 
-  // WebGL may be missing; the rest of the page works without.
+  // The page works without WebGL, except for the 3D view.
   _newView() {
     try {
       return new StructureView(at("view"), (message) => note(at("view-note"), message));
@@ -122,7 +122,7 @@ class Page {
     this._remember();
     try {
       const record = await this._source.structure(id);
-      // Another one may have been chosen meanwhile.
+      // Another structure may have been chosen meanwhile.
       if (this._chosen === id) this._showStructure(record);
     } catch (error) {
       if (this._chosen === id) note(at("view-note"), error.message, true);
@@ -156,14 +156,14 @@ class Page {
     else this._view.reset();
   }
 
-  // Everything anew, at the same place.
+  // Reload all data and keep the current view.
   async _refresh() {
     const state = await this._source.state();
     this._version = state.version;
     this._showState(state);
     await this._showRows();
     if (this._tab !== "candidates") this._fillTab();
-    // Map and table are seen before the 3D view, whose script is the largest and comes last.
+    // Show map and table before the 3D view, whose large script loads last.
     await painted();
     await loaded;
     this._view ??= this._newView();
@@ -193,7 +193,7 @@ class Page {
     try {
       const query = { select, sort: this._sort, descending: this._descending, first: this._first, num: PAGE_ROWS };
       const key = `${this._version} ${select}`;
-      // The map does not hang on sort and page.
+      // The map depends on neither sort order nor page.
       const known = key === this._pointsKey ? this._points : this._source.points(select);
       const [page, points] = await Promise.all([this._source.rows(query), known]);
       if (asked !== this._asked) return;
@@ -319,7 +319,7 @@ class Page {
     }
   }
 
-  // A reload comes back to the same place.
+  // Remember the current view across reloads.
   _remember() {
     const place = { tab: this._tab, sort: this._sort, descending: this._descending, first: this._first, select: this._select };
     if (!this._followsBest && this._chosen) place.id = this._chosen;
@@ -375,7 +375,7 @@ function failuresTable(rows) {
   return table;
 }
 
-// A value with its unit, for people.
+// A value as text with its unit.
 function showAny(value, { unit }) {
   if (value === null || value === "") return "–";
   const text = Array.isArray(value) ? value.map(showOne).join(", ") : showOne(value);

@@ -1,6 +1,6 @@
 "use strict";
-// The language of selections: words such as source=model, n=0.2, energy<2.4, all of which must hold. A server answers in it by itself;
-// here it is for the controls that write words, and for the file that has no server.
+// Selections: conditions such as source=model, n=0.2, energy<2.4, all of which must be met.
+// The server evaluates them itself; this file serves the controls and the page without a server.
 
 const SHORT = { n: "n_fraction", energy: "gb_energy_j_m2" };
 const RELATIONS = { "<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b };
@@ -15,7 +15,7 @@ function words(text) {
   return text.replace(/\s*(!=|<=|>=|=|<|>|,)\s*/g, "$1").trim().split(/\s+/).filter((word) => word);
 }
 
-// The same selection with `name=value` in place of every other word about one of the names; without it if value is empty.
+// Selection in which `value` replaces all name=... conditions of the names; removes them if value is empty.
 function withWord(text, names, value) {
   const kept = words(text).filter((word) => !names.includes((word.match(/^\w+(?==)/) || [])[0]));
   return [...kept, ...(value ? [value] : [])].join(" ");
@@ -25,7 +25,7 @@ function wordOf(text, name) {
   return words(text).find((word) => word.startsWith(`${name}=`)) || "";
 }
 
-// A function of a record (values by field) that tells whether it is selected.
+// Function that tests whether a record (values by field) meets the selection.
 function predicate(text, fields) {
   const tests = words(text).map((word) => {
     if (ID.test(word)) return (record) => record.id === word;

@@ -1,5 +1,5 @@
 "use strict";
-// Where the page gets what it shows: from the server under its own address, or from the file that it is.
+// Data sources of the page: the server, or the data embedded in a page without a server.
 
 class ServerSource {
   async _json(route, query = {}) {
@@ -72,7 +72,7 @@ class FileSource {
     return found.url;
   }
 
-  // Extended XYZ of a structure that this file holds.
+  // Extended XYZ of an embedded structure.
   async download({ id }) {
     return [`${id}.xyz`, new Blob([extendedXyz(await this.structure(id))], { type: "text/plain" })];
   }
@@ -82,7 +82,7 @@ class FileSource {
   }
 }
 
-// Up to which energy the map shows points, as in the figures: the highest best energy of an [n], and some of their span above it.
+// Highest energy on the map, as in the figures: the highest of the best energies, plus a share of their span.
 function energyCap(relaxed) {
   const best = new Map();
   for (const record of relaxed) if (!best.has(record.n_fraction)) best.set(record.n_fraction, record.gb_energy_j_m2);

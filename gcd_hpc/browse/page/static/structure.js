@@ -1,8 +1,8 @@
 "use strict";
-// The 3D view of one structure at a time, by chemiscope's viewer of molecules. Settings and camera stay from one to the next.
+// 3D view of one structure in chemiscope's molecule viewer; settings and camera persist between structures.
 
 const ENERGY = "energy";
-const REGION = 15; // Å to both sides of the boundary
+const REGION = 15; // Å on each side of the boundary
 
 class StructureView {
   constructor(element, onWarning) {
@@ -16,7 +16,7 @@ class StructureView {
     this.region = "boundary";
     this.range = null;
     this._style = "";
-    // Its bar of colours is drawn again ten times for every change; ours is below the picture, as are button and label.
+    // The viewer redraws its colour bar ten times per change; the page has its own below the picture.
     this._viewer._updateColorBar = () => {};
     const style = new CSSStyleSheet();
     style.replaceSync(".chsp-viewer-button, .chsp-cell-info { display: none !important; }");
@@ -24,7 +24,7 @@ class StructureView {
     root.adoptedStyleSheets = [...root.adoptedStyleSheets, style];
   }
 
-  // Colours of energies go from the first to the second number of range, or there are none.
+  // range: energies at the ends of the colour scale, eV; null for a structure without energies.
   show(record, range) {
     const isFirst = this._record === null;
     this._record = record;
@@ -32,7 +32,7 @@ class StructureView {
     this._load(!isFirst);
   }
 
-  // Look at all of it from the side again.
+  // Reset the camera to a side view of the whole structure.
   reset() {
     if (this._record) this._load(false);
   }
@@ -55,15 +55,15 @@ class StructureView {
     const hasCell = atoms.cell.every((edge) => edge > 0);
     if (hasCell) structure.cell = [height, 0, 0, 0, x, 0, 0, 0, y];
     const supercell = hasCell ? [1, ...this.repeat] : [1, 1, 1];
-    // Before the atoms: the first time there is nothing yet to be drawn again.
+    // Set the style before the atoms are loaded, which saves a redraw of the first structure.
     this._paint(energies !== null && this.range !== null && this.colour === "energy");
     this._viewer.load(structure, { [ENERGY]: pick(energies || Array(atoms.size).fill(0)) }, { supercell, keepOrientation });
-    // New atoms are lines until they get their style: there is nothing to highlight, but this gives it.
+    // New atoms are drawn as lines until highlight() applies the style; nothing is highlighted.
     this._viewer.highlight(undefined);
     this._element.dataset.id = this._record.id;
   }
 
-  // The viewer draws again for every setting: only what is new is told to it.
+  // The viewer redraws for every setting, so only changed settings are passed.
   _paint(isEnergy) {
     const [min, max] = this.range || [];
     const color = isEnergy ? { property: ENERGY, min, max, transform: "linear", palette: "viridis" } : { property: "element" };

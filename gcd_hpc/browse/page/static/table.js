@@ -1,5 +1,5 @@
 "use strict";
-// The table of candidates, one page at a time.
+// Table of candidates, one page at a time.
 
 const PAGE_ROWS = 50;
 const digits = (num) => (value) => (value === null ? "" : value.toFixed(num));
@@ -66,7 +66,7 @@ class CandidateTable {
       row.tabIndex = isChosen ? 0 : -1;
       if (isChosen && focus) row.focus({ preventScroll: false });
     }
-    // Something must be reachable by the Tab key.
+    // At least one row must be reachable by the Tab key.
     const first = this._table.tBodies[0].rows[0];
     if (!first || this._ids.includes(id)) return;
     first.tabIndex = 0;
