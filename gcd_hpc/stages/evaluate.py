@@ -1,4 +1,4 @@
-"""Energies of structure files of the campaign's boundary, whoever made them."""
+"""Energies of structure files that hold the campaign's boundary, from any source."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,16 +19,15 @@ from gcd_hpc.structures.fit_slab import FittedSlab, fit_slab
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One structure of a file, relaxed; what LAMMPS could not tell is None.
+    """Relaxed structure of a file. Values that LAMMPS did not compute are None.
 
-    file: with the number of the structure in it if there are several; id: the structure's own, if
-    the file tells.
-    status: "ok" or "failed", then with the reason.
-    num_removed, largest_shift_a: what was done to the ends of the slab so that they are perfect
-    crystal: atoms taken off, and the largest distance to a lattice site.
-    strain_energy_j_m2, strain_volume_a: of the upper grain where it is strained to fit, not part of
-    E_gb and the excess volume.
-    summed_height_a: height over which E_gb is summed: the slab but for one cutoff at each end.
+    file: name of the file, with the number of the structure if it holds several.
+    id: name of the structure in its file, if given.
+    status: "ok", or "failed" with a reason.
+    num_removed, largest_shift_a: changes that make the ends of the slab perfect crystal: number of
+    atoms removed, and largest distance of an atom from its lattice site.
+    strain_energy_j_m2, strain_volume_a: of the strained upper grain, not part of E_gb and volume.
+    summed_height_a: height over which E_gb is summed: the slab without one cutoff at each end.
     """
 
     file: str
@@ -50,7 +49,7 @@ class Evaluated:
 
 
 def evaluate_files(config: CampaignConfig, files: Sequence[Path], folder: Path) -> list[Evaluated]:
-    """Relax every structure of the files with the campaign's potential and preset, in order.
+    """Relax all structures of the files, in order, with the campaign's potential and preset.
 
     Args:
         files: structure files, which may hold several structures, and folders of such files.
@@ -74,7 +73,7 @@ def evaluate_files(config: CampaignConfig, files: Sequence[Path], folder: Path) 
 
 
 def _named(path: Path, images: Sequence[Atoms]) -> Iterator[tuple[str, Atoms]]:
-    """Structures by their file, and by their number in it if there are several."""
+    """Structures by file name, with their number if the file holds several."""
     for number, atoms in enumerate(images, start=1):
         yield (f"{path}#{number}" if len(images) > 1 else str(path)), atoms
 
@@ -87,7 +86,7 @@ def _fitted(system: BoundarySystem, name: str, atoms: Atoms) -> FittedSlab:
 
 
 def _files_of(path: Path) -> list[Path]:
-    """The file itself, or the files of a folder by name."""
+    """The file itself, or the sorted files of a directory."""
     if not path.is_dir():
         return [path]
     files = sorted(

@@ -1,6 +1,4 @@
-"""What a launcher says to the processes that it starts, in environment variables, and what they
-answer.
-"""
+"""Environment variables and files that connect a launched process with its launcher."""
 
 import json
 import os
@@ -12,9 +10,9 @@ from gcd_hpc.errors import GcdError
 from gcd_hpc.files import replacing
 
 ERROR_NAME = "GCD_HPC_ERROR"
-"""File in which a launched stage leaves the mistake that ended it, for its driver."""
+"""Variable with the path of the file in which a launched stage reports its error."""
 STORE_NAME = "GCD_HPC_STORE"
-"""File through which the processes of one machine find each other, without a listening socket."""
+"""Variable with the path of the rendezvous file for processes of one machine."""
 LAUNCHERS = (
     ("PMI_RANK", "PMI_SIZE"),  # mpiexec of MPICH, and srun --mpi=pmi2
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # mpiexec of Open MPI
@@ -26,9 +24,7 @@ LAUNCHERS = (
 
 
 def launcher_rank() -> tuple[int, int]:
-    """Number of this process among those of the innermost launcher, and how many they are; (0, 1)
-    without one. MPI is not initialised.
-    """
+    """Rank of this process in the innermost launch and its size, without MPI; else (0, 1)."""
     for rank, size in LAUNCHERS:
         if rank in os.environ and size in os.environ:
             return int(os.environ[rank]), int(os.environ[size])
@@ -36,7 +32,7 @@ def launcher_rank() -> tuple[int, int]:
 
 
 def report_error(error: GcdError) -> int:
-    """Say what ended this stage, to a reader of its output and to the driver that launched it.
+    """Print the error of this stage, and report it to the driver that launched it.
 
     Returns:
         the exit code.
@@ -49,7 +45,7 @@ def report_error(error: GcdError) -> int:
 
 
 def reported_error(path: Path) -> str | None:
-    """The sentence that a launched stage left, or None."""
+    """Error message that a launched stage reported, or None."""
     try:
         return str(json.loads(path.read_text())["error"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,6 +1,4 @@
-"""Promotion: a new model takes the place of the one in use only if neither its hold-out loss nor
-its canaries are worse.
-"""
+"""Promotion: a new model replaces the one in use unless its loss or its canaries are worse."""
 
 import json
 import math
@@ -28,22 +26,20 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 
 CANARY_ROUND = 0
-"""Canaries are the candidates of a round that no campaign has: their random streams are the same
-for every model.
-"""
+"""Round number of canaries, which no campaign uses, so that all models share random streams."""
 
 
 @dataclass(frozen=True)
 class Canaries:
-    """What became of the canaries of one model."""
+    """Outcome of the canaries of one model."""
 
     sha256: str
-    """Of the model that made them."""
+    """Hash of the model that made them."""
     num: int
     invalid: int
     failed: int
     median_energy_j_m2: float | None
-    """After the loose screen; None if none came so far."""
+    """Median energy after the loose screen; None if no canary was relaxed."""
 
     @property
     def bad_share(self) -> float:
@@ -56,10 +52,10 @@ class Canaries:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The content of promotion.json."""
+    """Promotion decision, the content of promotion.json."""
 
     model: int
-    """In use from this round on."""
+    """Model in use from this round on."""
     promoted: bool
     reason: str
     loss: float | None = None
@@ -70,7 +66,7 @@ class Verdict:
 
 
 def promote(run_dir: str, version: int) -> StageResult:
-    """Decide whether model ``version`` takes the place of the one in use, and write it down."""
+    """Decide whether model ``version`` replaces the one in use, and write the verdict."""
     torch.set_num_threads(1)
     started, begun = time.perf_counter(), begin(Task("promote", version))
     folder, setting = Path(run_dir), load_boundary_system(run_dir)
@@ -104,6 +100,7 @@ def judge(run_dir: Path, setting: BoundarySystem, version: int, device: torch.de
     canaries = make_canaries(run_dir, version, device)
     if version == 1:
         return Verdict(1, True, "the first model", loss, canaries=canaries)
+    # Compare loss and canaries with those of the model in use.
     old = RunDirectory(run_dir).model_in_use(version - 1)
     old_canaries = known_canaries(run_dir, old, config.num_canaries) or make_canaries(
         run_dir, old, device
@@ -127,10 +124,10 @@ def judge(run_dir: Path, setting: BoundarySystem, version: int, device: torch.de
 
 
 def checked_loss(path: Path) -> float:
-    """Hold-out loss of a model whose file is sound and whose numbers are all finite.
+    """Hold-out loss of a model, after a check that its file is intact and its numbers finite.
 
     Raises:
-        CheckpointError: if it is not; the file is removed, so that the model is trained anew.
+        CheckpointError: if it fails the check; the file is removed, and the model trained again.
     """
     try:
         loss = load_model(path)[1].validation_loss
@@ -149,10 +146,10 @@ def checked_loss(path: Path) -> float:
 def find_objections(
     config: PromotionConfig, losses: tuple[float, float], new: Canaries, old: Canaries
 ) -> list[str]:
-    """In what the new model is worse than the old one by more than the campaign allows.
+    """Reasons against the new model: measures that are worse by more than the campaign allows.
 
     Args:
-        losses: hold-out loss of the new and of the old model.
+        losses: hold-out losses of the new and the old model.
     """
     loss, old_loss = losses
     objections = []
@@ -176,7 +173,7 @@ def find_objections(
 
 
 def finite(value: float) -> float | None:
-    """JSON has no NaN."""
+    """The value, or None if it is not finite, because JSON has no NaN."""
     return value if math.isfinite(value) else None
 
 
@@ -187,9 +184,7 @@ def hold_out_losses(
     models: tuple[int, ...],
     device: torch.device,
 ) -> dict[int, float]:
-    """Loss of the averaged weights of some models on the same batches: those on which model
-    ``version`` was validated.
-    """
+    """Loss of several models (EMA weights) on the batches that validated model ``version``."""
     structures = read_part(RunDirectory(run_dir).training_set(version))
     losses = {}
     for number in models:
@@ -203,8 +198,9 @@ def hold_out_losses(
 
 
 def known_canaries(run_dir: Path, version: int, num: int) -> Canaries | None:
-    """The canaries recorded when model ``version`` was judged, if these are as many, and of the
-    same model. A damaged record is only lost work: they are made again.
+    """Recorded canaries of model ``version``, if they are of this model and as many; else None.
+
+    A damaged record counts as none, and the canaries are made again.
     """
     files = RunDirectory(run_dir)
     try:
@@ -221,8 +217,7 @@ def known_canaries(run_dir: Path, version: int, num: int) -> Canaries | None:
 def make_canaries(run_dir: Path, version: int, device: torch.device) -> Canaries:
     """Generate and screen the canaries of one model.
 
-    Registries and targets come from the first training set, so that they are the same for
-    every model.
+    Registries and targets come from the first training set, so that all models share them.
     """
     first = Sampler.load(run_dir, 1, device)
     model = Model.load(RunDirectory(run_dir).model_file(version), first.system, device)
@@ -237,7 +232,7 @@ def make_canaries(run_dir: Path, version: int, device: torch.device) -> Canaries
 
 
 def screened_energy(run_dir: Path, setting: BoundarySystem, row: Candidate) -> float | None:
-    """Boundary energy of one canary after the loose screen, J/m^2, or None if that failed."""
+    """Boundary energy of a canary after the loose screen, J/m^2; None if it failed."""
     atoms = setting.frame.atoms(row.unrelaxed_positions)
     try:
         child, relaxation = worker_child(str(run_dir)), setting.config.relaxation

@@ -1,6 +1,4 @@
-"""Candidates on which our own code failed are kept with the input and the traceback, so that the
-bug can be found.
-"""
+"""Quarantine: input and traceback of candidates on which a bug of this program occurred."""
 
 import traceback
 from pathlib import Path
@@ -14,15 +12,15 @@ from gcd_hpc.structures.files import write_structures
 
 STRUCTURE, TRACEBACK = "structure.extxyz", "traceback.txt"
 NOT_THE_CANDIDATES_FAULT = (OSError, MemoryError, LaunchError, PotentialError, RunDirectoryError)
-"""What the next candidate would meet as well: it ends the task."""
+"""Errors that other candidates would meet too, so that they end the task."""
 
 
 def set_aside(folder: Path, error: Exception, atoms: Atoms | None) -> str:
-    """Keep what a candidate was and how it failed, and return the reason in one line.
+    """Write a candidate and its error into a folder, and return the reason in one line.
 
     Args:
-        folder: of this candidate; what an earlier attempt left there is replaced.
-        atoms: as they were given, whatever they are; None if there are none yet.
+        folder: folder of this candidate; files of an earlier attempt are replaced.
+        atoms: unrelaxed structure; None if the bug occurred before there was one.
 
     Raises:
         RunDirectoryError: if the folder cannot be written to: a bug must not be lost.

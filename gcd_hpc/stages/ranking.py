@@ -1,6 +1,4 @@
-"""In which order sampled candidates are relaxed where there are more of them than workers: the most
-promising first.
-"""
+"""Order of relaxation for sampled candidates: lowest estimated energy first."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,15 +19,14 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 
 SCORE_MINIMIZER = replace(SCREEN, max_evaluations=20)
-"""The first force evaluations of the screen: a seventh of the cost of a whole relaxation for a rank
-correlation of 0.8 with its energy.
+"""Minimiser for scores: the first evaluations of the screen, a seventh of a relaxation's cost.
+
+Scores have a rank correlation of 0.8 with the relaxed energy.
 """
 
 
 def with_score(setting: BoundarySystem, child: LammpsChild, candidate: Candidate) -> Candidate:
-    """The candidate with the boundary energy after a glance; without one where it is invalid or
-    cannot be evaluated.
-    """
+    """The candidate with its score; without one if it is invalid or cannot be evaluated."""
     if candidate.status != "sampled":
         return candidate
     try:
@@ -44,14 +41,14 @@ def with_score(setting: BoundarySystem, child: LammpsChild, candidate: Candidate
         return candidate
     except NOT_THE_CANDIDATES_FAULT:
         raise
-    except Exception as error:  # relaxation meets it again, and sets the candidate aside
+    except Exception as error:  # relaxation meets the error again and sets the candidate aside
         print(f"{candidate.id}: no score: {error!r}", flush=True)
         return candidate
     return replace(candidate, score_gb_energy_j_m2=score)
 
 
 def lowest_learned(run_dir: Path, version: int) -> dict[int, float]:
-    """Lowest boundary energy by n_index in the training set of model ``version``, J/m^2."""
+    """Lowest boundary energy of each n_index in the training set of model ``version``, J/m^2."""
     columns = read_columns(
         [RunDirectory(run_dir).training_set(version)], ["n_index", "gb_energy_j_m2"]
     )
@@ -61,12 +58,11 @@ def lowest_learned(run_dir: Path, version: int) -> dict[int, float]:
 def batches_of(
     candidates: Sequence[Candidate], lowest: Mapping[int, float], num_batches: int
 ) -> list[list[Candidate]]:
-    """Cut the candidates of a chunk into relaxation batches, the most promising first; each is in
-    exactly one.
+    """Divide the candidates of a chunk into relaxation batches, most promising first.
 
-    They are ranked by how far their score lies above the lowest energy known for their [n]; those
-    without a score come after, invalid ones last of all, in the last batch. Within a batch they
-    keep the order of their indices.
+    Each is in exactly one batch. They are ranked by the height of their score above the lowest
+    energy known for their [n]; unscored ones follow, and invalid ones are in the last batch. Within
+    a batch they are ordered by index.
     """
 
     def rank(candidate: Candidate) -> tuple[bool, float, int]:
@@ -86,9 +82,7 @@ def batches_of(
 
 
 def queue_entries(batches: Sequence[Sequence[Candidate]]) -> tuple[tuple[Scored, ...], ...]:
-    """(n_index, score) of the candidates of each batch that have a score, for the driver's
-    queue.
-    """
+    """Pairs (n_index, score) of each batch for the driver's queue, unscored candidates left out."""
     return tuple(
         tuple(
             (row.n_index, round(row.score_gb_energy_j_m2, 4))

@@ -1,8 +1,8 @@
-"""The record that a finished task leaves in its own product: result, time and place of the work.
+"""Record of a finished task, stored in its own product: result, time and place of the work.
 
-A task is finished when its product is there, whole, with its record: as an attribute of an HDF5
-file, in the header of a model file, or as a key of a JSON file. A record names no files, so that it
-cannot lead anywhere; where a product lies follows from the task.
+A task is finished when its complete product exists with its record: an attribute of an HDF5 file,
+an entry in the header of a model file, or a key of a JSON file. A record holds no paths; the path
+of a product follows from the task.
 """
 
 import json
@@ -25,14 +25,14 @@ from gcd_hpc.store.parts import read_provenance
 from gcd_hpc.store.run_directory import RunDirectory, part_number
 
 RECORD = "task_record"
-"""Name of the attribute, of the entry of a model file's header, or of the key."""
+"""Name of the HDF5 attribute, header entry or JSON key."""
 LONGEST_FAULT = 200
-"""Letters of a message that damaged text may fill."""
+"""Longest excerpt of damaged text in a message, in characters."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A finished task: what it returned and what it cost."""
+    """Result and cost of a finished task."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
         strict=True, extra="forbid", allow_inf_nan=False
@@ -41,20 +41,20 @@ class Record:
     task: Task
     result: StageResult
     started: Seconds
-    """Since the epoch."""
+    """Start of the work, seconds since the epoch."""
     seconds: Seconds
     cores: Count
     host: str
     pid: int
 
     def text(self) -> str:
-        """The record as it stands in a product: a checksum and JSON."""
+        """Record as text with a checksum, the form in which products store it."""
         body = _RECORD.dump_json(self, exclude_defaults=True)
         return f"{zlib.crc32(body):08x} {body.decode()}"
 
     @classmethod
     def parse(cls, text: str) -> "Record":
-        """The record of a text.
+        """Parse the text of a record.
 
         Raises:
             ValueError: if the text is damaged.
@@ -70,7 +70,7 @@ _RECORD = TypeAdapter(Record)
 
 @dataclass(frozen=True)
 class Begun:
-    """A task that this process has begun."""
+    """A task that this process is working on."""
 
     task: Task
     cores: int
@@ -78,26 +78,26 @@ class Begun:
     clock: float
 
     def record(self, result: StageResult) -> Record:
-        """The record of the task when its product is about to be written."""
+        """Record of the task, taken when its product is about to be written."""
         seconds = time.monotonic() - self.clock
         host, pid = socket.gethostname(), os.getpid()
         return Record(self.task, result, self.started, seconds, self.cores, host, pid)
 
     def attribute(self, result: StageResult) -> dict[str, str]:
-        """The record as an entry of a file's attributes."""
+        """Record as an entry for the attributes of a file."""
         return {RECORD: self.record(result).text()}
 
 
 def begin(task: Task, cores: int = 1) -> Begun:
-    """Take the time at which a task begins."""
+    """Start the clock of a task."""
     return Begun(task, cores, time.time(), time.monotonic())
 
 
 def product_files(run_dir: Path, task: Task, num_chunks: int) -> list[Path]:
-    """Files that a task leaves.
+    """Files of a task's product.
 
     Args:
-        num_chunks: chunks of a round; a launched sampling leaves a file of each.
+        num_chunks: number of chunks of a round; a launched sampling makes one file for each.
     """
     chunks = range(num_chunks) if task.is_whole_sampling else [max(0, task.chunk)]
     product = STAGES[task.stage].product
@@ -105,12 +105,12 @@ def product_files(run_dir: Path, task: Task, num_chunks: int) -> list[Path]:
 
 
 def product_bytes(run_dir: Path, task: Task, num_chunks: int) -> int:
-    """Size of all files of a finished task."""
+    """Total size of the product of a finished task."""
     return sum(path.stat().st_size for path in product_files(run_dir, task, num_chunks))
 
 
 def parts_on_disk(run_dir: Path) -> Iterator[tuple[Path, Task]]:
-    """Parts of a run and the tasks that make them."""
+    """Parts of a run, with the tasks that make them."""
     run = RunDirectory(run_dir)
     for path in run.search_parts():
         yield path, Task(SEARCH, 0, part_number(path))
@@ -122,11 +122,10 @@ def parts_on_disk(run_dir: Path) -> Iterator[tuple[Path, Task]]:
 
 
 def damage(run_dir: Path, task: Task, num_chunks: int, num_bytes: int) -> str:
-    """Damage to the product of a finished task, in words; empty if it is whole. Microseconds a
-    file.
+    """Damage to the product of a finished task, in words; empty if intact. Takes microseconds.
 
     Args:
-        num_bytes: size of all its files when it was finished.
+        num_bytes: total size of its files when it was finished.
     """
     got = 0
     for path in product_files(run_dir, task, num_chunks):
@@ -141,8 +140,7 @@ def damage(run_dir: Path, task: Task, num_chunks: int, num_bytes: int) -> str:
 
 
 def find_record(run_dir: Path, task: Task, num_chunks: int) -> Record | None:
-    """The record of a finished task, or None. Damaged files are removed, for the task makes them
-    anew.
+    """Record of a finished task, or None. Damaged files are removed, so that they are made again.
 
     Raises:
         RunDirectoryError: if a file has no record, because an earlier version made it.
@@ -159,16 +157,14 @@ def find_record(run_dir: Path, task: Task, num_chunks: int) -> Record | None:
 
 
 def discard(run_dir: Path, task: Task, num_chunks: int) -> None:
-    """Remove what is damaged of a product whose size is not what it was; all of it if nobody can
-    tell what that is.
-    """
+    """Remove the damaged files of a product whose size has changed, or all if none is damaged."""
     if find_record(run_dir, task, num_chunks) is not None:
         for path in product_files(run_dir, task, num_chunks):
             path.unlink()
 
 
 def record_of(path: Path, task: Task) -> Record:
-    """The record in one file of a product.
+    """Record in one file of a product.
 
     Raises:
         RunDirectoryError: if the file has none, because an earlier version made it.
@@ -192,7 +188,7 @@ def record_of(path: Path, task: Task) -> Record:
 
 
 def _joined(task: Task, records: Sequence[Record]) -> Record:
-    """One record for the parts of a launched sampling, whose ranks worked side by side."""
+    """Combined record of a launched sampling, whose ranks worked in parallel."""
     if not task.is_whole_sampling:
         return records[0]
     started = min(record.started for record in records)
@@ -212,7 +208,7 @@ def _of_hdf5(path: Path) -> str | None:
 
 
 def _of_model(path: Path) -> str | None:
-    # Opening looks at the header and the length of the file, not at the weights.
+    # Opening reads the header and checks the length of the file, without the weights.
     with safetensors.safe_open(path, framework="numpy") as file:
         return (file.metadata() or {}).get(RECORD)
 
@@ -227,7 +223,7 @@ _READERS = {".h5": _of_hdf5, ".safetensors": _of_model, ".json": _of_json}
 
 
 def first_fault(error: ValidationError) -> str:
-    """The first thing that is wrong in damaged JSON, in a few printable words."""
+    """First fault of damaged JSON, in a few printable words."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"]))
     said = "no kind of event" if first["type"].startswith("union_tag") else first["msg"]

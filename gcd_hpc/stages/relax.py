@@ -1,8 +1,7 @@
-"""Relaxation of generated candidates, batch by batch; ``srun python -m gcd_hpc.stages.relax RUN
-VERSION`` relaxes all of a round.
+"""Relaxation of a round: ``srun python -m gcd_hpc.stages.relax RUN VERSION``.
 
-Every chunk is one part file, written whole by one process; chunks on disk are done. Any number of
-processes share the others.
+Each chunk is one part file, written completely by one process. Any number of processes share the
+chunks that are not on disk yet.
 """
 
 import sys
@@ -23,12 +22,11 @@ from gcd_hpc.store.run_directory import RunDirectory, num_chunks
 
 
 def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) -> StageResult:
-    """Relax the sampled structures of one batch of a round; invalid ones pass through, failed ones
-    keep their reason.
+    """Relax one batch of sampled structures; invalid ones pass unchanged, failures keep a reason.
 
     Args:
-        chunk: number of the relaxed part: batch ``chunk % num_batches`` of the sampled part ``chunk
-            // num_batches``.
+        chunk: number of the relaxed part: batch ``chunk % num_batches`` of the sampled part
+            ``chunk // num_batches``.
     """
     started, begun = time.perf_counter(), begin(Task("relax", version, chunk))
     setting, folder = load_boundary_system(run_dir), Path(run_dir)

@@ -1,6 +1,4 @@
-"""From unrelaxed structures to rows with energies, failures included: shared by the seed search and
-the relaxation of candidates.
-"""
+"""Relaxation of structures into rows with energies or failures, for the search and candidates."""
 
 import functools
 import time
@@ -22,17 +20,16 @@ from gcd_hpc.store.schema import Candidate
 
 @functools.cache
 def worker_child(run_dir: str) -> LammpsChild:
-    """The LAMMPS process of this worker, kept over all its chunks; it ends with the worker."""
+    """LAMMPS process of this worker, kept for all its chunks."""
     setting = load_boundary_system(run_dir)
     return LammpsChild(setting.potential, setting.config.relaxation.timeout_s)
 
 
 class ScreenWindow:
-    """Which screened structures deserve the preset: those not far above the lowest energy known for
-    their [n].
+    """Energy window that selects screened structures for the tight preset, by [n].
 
     Args:
-        lowest: known beforehand, J/m^2 by n_index.
+        lowest: lowest energies known beforehand, J/m^2 by n_index.
     """
 
     def __init__(self, window_j_m2: float, lowest: Mapping[int, float]) -> None:
@@ -43,7 +40,7 @@ class ScreenWindow:
         return energy_j_m2 <= self.lowest.get(n_index, np.inf) + self.window_j_m2
 
     def learn(self, n_index: int, energy_j_m2: float) -> None:
-        """Take a relaxed structure into account for those that follow in the chunk."""
+        """Lower the window's reference energy after a relaxation in the same chunk."""
         self.lowest[n_index] = min(self.lowest.get(n_index, np.inf), energy_j_m2)
 
 
@@ -55,14 +52,13 @@ def relax_candidate(
     anneal: Anneal | None = None,
     run_dir: Path | None = None,
 ) -> Candidate:
-    """The candidate with its relaxed positions and energies, or as failed with the reason.
+    """Relax a candidate; return it with positions and energies, or as failed with the reason.
 
     Args:
-        run_dir: where a candidate on which our own code fails is set aside; without it the error is
-            raised.
+        run_dir: run that keeps a candidate on which a bug occurred; if None, the error is raised.
 
     Raises:
-        GcdError, OSError, MemoryError: if the next candidate would fare no better.
+        GcdError, OSError, MemoryError: for errors that other candidates would meet too.
     """
     started = time.perf_counter()
     atoms = setting.frame.atoms(candidate.unrelaxed_positions)
@@ -119,8 +115,7 @@ def _relaxed_row(
 def mark_as_bug(
     run_dir: Path, candidate: Candidate, error: Exception, atoms: Atoms | None = None
 ) -> Candidate:
-    """The candidate as failed because of ``error``, which is no fault of the physics, and set
-    aside.
+    """Mark a candidate as failed because of a bug, and set it aside.
 
     Raises:
         RunDirectoryError: if the run directory cannot be written to.

@@ -1,4 +1,4 @@
-"""The result of a task: what every stage function returns, and the driver and its ledger read."""
+"""Result of a task, returned by every stage function and stored in the ledger."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from gcd_hpc.store.schema import Candidate
 
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Seconds = Annotated[float, Field(ge=0.0, le=1e11)]
-"""Durations, and times since the epoch, as records and ledgers may hold them."""
+"""Seconds, as durations or since the epoch, within the bounds of records and ledgers."""
 Scored = tuple[int, float]
 """(n_index, energy in J/m^2) of one candidate."""
 
@@ -29,28 +29,28 @@ class StageResult:
     )
 
     num: Count = 0
-    """Candidates that the task worked on."""
+    """Number of candidates that the task processed."""
     ok: Count = 0
     failed: Count = 0
-    """The quarantined included."""
+    """Number of failed candidates, including quarantined ones."""
     invalid: Count = 0
     quarantined: Count = 0
-    """Candidates that were set aside because of a bug."""
+    """Number of candidates that were set aside because of a bug."""
     seconds: Seconds = 0.0
-    """Time that the stage itself measured."""
+    """Time that the stage measured itself."""
     atoms_per_plane: Count = 0
-    """N_plane, of which n_index counts; 0 where nothing is reported by [n]."""
+    """N_plane, the denominator of [n]; 0 if nothing is reported by [n]."""
     best: Mapping[int, float] = field(default_factory=dict)
     """Lowest relaxed E_gb by n_index, J/m^2."""
     low: tuple[Scored, ...] = ()
-    """Relaxed candidates near the lowest of their [n]: a model could learn from them."""
+    """Relaxed candidates near the lowest energy of their [n], from which a model can learn."""
     queue: tuple[tuple[Scored, ...], ...] = ()
-    """Scores of the candidates of each relaxation batch of a sampled chunk."""
+    """Scores of the candidates in each relaxation batch of a sampled chunk."""
     model: int | None = None
-    """Model in use after a verdict."""
+    """Model in use after a promotion."""
     promoted: bool | None = None
     reason: str = ""
-    """Reason of a verdict."""
+    """Reason of a promotion verdict."""
 
 
 def relaxed_result(
@@ -60,12 +60,12 @@ def relaxed_result(
     window_j_m2: float,
     lowest: Mapping[int, float],
 ) -> StageResult:
-    """The result of a chunk of relaxed candidates.
+    """Result of a chunk of relaxed candidates.
 
     Args:
         atoms_per_plane: N_plane of the boundary.
         window_j_m2: candidates up to this far above the lowest of their [n] are listed in ``low``.
-        lowest: E_gb known by now, the chunk's own included, J/m^2 by n_index.
+        lowest: lowest E_gb known, this chunk included, J/m^2 by n_index.
     """
     rows = list(candidates)
     counts = Counter(row.status for row in rows)

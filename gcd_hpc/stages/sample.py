@@ -1,8 +1,7 @@
-"""Sampling of a round under mpiexec with any number of ranks: ``mpiexec -n R python -m
-gcd_hpc.stages.sample RUN VERSION``.
+"""Sampling of a round on MPI ranks: ``mpiexec -n R python -m gcd_hpc.stages.sample RUN VERSION``.
 
-Every chunk is one part file, written whole by one rank; chunks on disk are done. ``sample_task``
-makes the same chunks one by one in a worker.
+Each chunk is one part file, written completely by one rank; existing chunks are skipped.
+``sample_task`` makes the same chunks one by one in a worker.
 """
 
 import functools
@@ -28,15 +27,14 @@ from gcd_hpc.store.schema import Candidate
 
 
 def sample_task(run_dir: str, version: int, chunk: int) -> StageResult:
-    """Make one whole chunk of a round in this worker, score it, and report in which order its
-    batches are worth relaxing.
-    """
+    """Sample and score one chunk in this worker, and rank its batches for relaxation."""
     begun = begin(Task("sample", version, chunk))
-    torch.set_num_threads(1)  # more would change the order of sums, and with it the last bits
+    torch.set_num_threads(1)  # more threads would change the order of sums, and so the last bits
     folder, system = Path(run_dir), load_boundary_system(run_dir)
     sampling, path = system.config.sampling, RunDirectory(folder).sampled_part(version, chunk)
     indices = range(chunk * sampling.chunk_size, (chunk + 1) * sampling.chunk_size)
     child = worker_child(run_dir)
+    # Sample, score with a short minimisation, and rank.
     made = kept_sampler(run_dir, version).sample(indices)
     rows = [with_score(system, child, row) for row in made]
     batches = batches_of(
@@ -50,7 +48,7 @@ def sample_task(run_dir: str, version: int, chunk: int) -> StageResult:
 
 
 def sampled_result(rows: list[Candidate]) -> StageResult:
-    """The result of a chunk of candidates that were not relaxed yet."""
+    """Result of a chunk of candidates that are not relaxed yet."""
     num_invalid = sum(row.status == "invalid" for row in rows)
     seconds = sum(row.sample_s for row in rows)
     return StageResult(
@@ -58,23 +56,24 @@ def sampled_result(rows: list[Candidate]) -> StageResult:
     )
 
 
-@functools.lru_cache(maxsize=1)  # one: models of earlier rounds are not needed again
+@functools.lru_cache(maxsize=1)  # models of earlier rounds are not needed again
 def kept_sampler(run_dir: str, version: int) -> Sampler:
-    """The sampler of the round that this worker is at, kept over all its chunks."""
+    """Sampler of the current round, kept for all chunks of this worker."""
     return Sampler.load(run_dir, version)
 
 
 def sample_chunks(run_dir: Path, version: int, rank: int, num_ranks: int, on_node: int) -> None:
-    """Make this rank's share of the chunks that are not on disk yet.
+    """Sample this rank's share of the chunks that are not on disk yet.
 
     Args:
-        on_node: number of this rank on its node, which chooses its GPU.
+        on_node: rank within the node, which selects the GPU.
     """
     files = RunDirectory(run_dir)
     config = load_boundary_system(str(run_dir)).config
     num, size = config.sampling.num_candidates, config.sampling.chunk_size
     gpu = f"cuda:{on_node % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
     sampler = Sampler.load(run_dir, version, gpu)
+    # Chunks go to the ranks in turn. Candidates depend on their index only, not on the rank.
     for chunk in range(rank, num_chunks(num, size), num_ranks):
         path = files.sampled_part(version, chunk)
         if not path.exists():
@@ -86,12 +85,12 @@ def sample_chunks(run_dir: Path, version: int, rank: int, num_ranks: int, on_nod
 
 
 def main(arguments: list[str]) -> int:
-    from mpi4py import MPI  # initialises MPI: only where this stage is run
+    from mpi4py import MPI  # a late import, because it initialises MPI
 
     run_dir, version = Path(arguments[0]), int(arguments[1])
     rank, num_ranks = MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size
     on_node = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED).rank
-    torch.set_num_threads(1)  # more would change the order of sums, and with it the last bits
+    torch.set_num_threads(1)  # more threads would change the order of sums, and so the last bits
     try:
         if num_ranks == 1 < launcher_rank()[1]:
             raise LaunchError(

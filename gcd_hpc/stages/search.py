@@ -1,4 +1,4 @@
-"""The seed search, chunk by chunk: try i is the same whichever worker takes its chunk."""
+"""Seed search in chunks. Try i is the same in every worker."""
 
 import time
 from pathlib import Path
@@ -44,7 +44,7 @@ def search_chunk(run_dir: str, chunk: int) -> StageResult:
 def search_one(
     setting: BoundarySystem, child: LammpsChild, index: int, worth: ScreenWindow, run_dir: Path
 ) -> Candidate:
-    """Try ``index`` of the search, relaxed; a bug of ours on it is set aside in ``run_dir``."""
+    """Make and relax try ``index``; a bug is quarantined in ``run_dir``."""
     candidate = new_candidate(setting, "search", index)
     try:
         candidate, anneal = started_from(setting, candidate)
@@ -56,9 +56,7 @@ def search_one(
 
 
 def started_from(setting: BoundarySystem, candidate: Candidate) -> tuple[Candidate, Anneal | None]:
-    """The candidate with the structure that its random stream makes, and the annealing that goes
-    with it.
-    """
+    """Unrelaxed candidate of a random stream, and its annealing schedule."""
     started = time.perf_counter()
     atoms, registry, anneal = search_start(
         setting.frame,

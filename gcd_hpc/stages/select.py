@@ -1,4 +1,4 @@
-"""Selection: the unique, low-energy structures of every [n] that the next model learns from."""
+"""Selection of the unique low-energy structures of every [n] for the next training set."""
 
 import time
 from collections import defaultdict
@@ -28,7 +28,7 @@ from gcd_hpc.structures.fingerprint import (
 
 
 def select(run_dir: str, version: int) -> StageResult:
-    """Write the training set of model ``version`` from everything relaxed before it.
+    """Write the training set of model ``version`` from all structures relaxed before it.
 
     Raises:
         StoreError: if no structure lies in the energy window.
@@ -48,11 +48,10 @@ def select(run_dir: str, version: int) -> StageResult:
 
 
 def choose(setting: BoundarySystem, parts: Iterable[Path]) -> list[Candidate]:
-    """The lowest ``max_per_n`` unique structures of each [n] within the window, sorted by [n] and
-    energy.
-    """
+    """Lowest ``max_per_n`` unique structures of each [n] in the window, by [n] and energy."""
     selection, grid = setting.config.selection, setting.grid
     by_n: dict[int, list[Candidate]] = defaultdict(list)
+    # Collect sound rows in the absolute window by [n].
     for path in parts:
         columns = read_columns([path], ["status", "gb_energy_j_m2"])
         worth = (columns["status"] == "ok") & in_absolute_window(
@@ -63,6 +62,7 @@ def choose(setting: BoundarySystem, parts: Iterable[Path]) -> list[Candidate]:
                 continue
             by_n[candidate.n_index].append(candidate)
     chosen = []
+    # Apply the relative window of each [n], and drop duplicates.
     for _, candidates in sorted(by_n.items()):
         ordered = sorted(
             (c for c in candidates if fits(c, setting.frame, grid)),
@@ -76,16 +76,14 @@ def choose(setting: BoundarySystem, parts: Iterable[Path]) -> list[Candidate]:
 
 
 def in_absolute_window(energies: np.ndarray, selection: SelectionConfig) -> np.ndarray:
-    """Mask of the energies between min_energy_j_m2 and max_energy_j_m2, where these are given."""
+    """Mask of energies between min_energy_j_m2 and max_energy_j_m2, if these are given."""
     lowest = -np.inf if selection.min_energy_j_m2 is None else selection.min_energy_j_m2
     highest = np.inf if selection.max_energy_j_m2 is None else selection.max_energy_j_m2
     return (energies >= lowest) & (energies <= highest)
 
 
 def unique(setting: BoundarySystem, ordered: Iterable[Candidate], num: int) -> list[Candidate]:
-    """The first ``num`` candidates, in order of energy, that are not the same structure as one
-    before.
-    """
+    """First ``num`` candidates, by energy, whose structures differ from all earlier ones."""
     kept: list[tuple[Candidate, np.ndarray]] = []
     for candidate in ordered:
         if len(kept) == num:
@@ -102,7 +100,7 @@ def unique(setting: BoundarySystem, ordered: Iterable[Candidate], num: int) -> l
 
 
 def boundary_fingerprint(setting: BoundarySystem, candidate: Candidate) -> np.ndarray:
-    """Fingerprint of the atoms whose energy differs from the crystal's, surfaces left out."""
+    """Fingerprint of the boundary atoms, whose energies differ from the crystal's."""
     crystal, outer = setting.bulk.cohesive_ev, setting.config.relaxation.outer_thickness
     return slab_fingerprint(
         candidate.positions,

@@ -1,4 +1,4 @@
-"""The stages of a campaign, one entry each: a new stage is one entry here and one module."""
+"""Table of the stages of a campaign. A new stage is one entry here and one module."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,51 +10,49 @@ from pydantic_core import core_schema
 from gcd_hpc.store.run_directory import RunDirectory
 
 Stage = str
-"""The name of a stage: a key of ``STAGES``."""
+"""Name of a stage, a key of ``STAGES``."""
 Mode = Literal["barrier", "asynchronous"]
 Pool = Literal["training", "sampling", "relaxation"]
 POOLS: tuple[Pool, ...] = ("training", "sampling", "relaxation")
 WHOLE = -1
-"""Chunk of a task that is all of its stage."""
+"""Chunk number of a task that covers its whole stage."""
 _LONGEST_NAME = 40
 
 
 @dataclass(frozen=True)
 class StageSpec:
-    """Everything that the driver, the workers and the tables know of a stage."""
+    """Properties of a stage, for the driver, the workers and the tables."""
 
     name: Stage
     doing: str
-    """Words for the progress line."""
+    """Activity, for the progress line."""
     module: str
     function: str
-    """Function of the module that carries out one task in a worker: its first argument is the run
-    directory.
-    """
+    """Module function that runs one task in a worker; its first argument is the run directory."""
     arguments: Callable[[int, int, int], tuple[int, ...]]
-    """Further arguments of the function, from version, chunk and relaxation batches of a chunk."""
+    """Further arguments, from version, chunk and number of relaxation batches of a chunk."""
     pool: Pool
-    """Workers that the stage's tasks are for; see ``pool_of``."""
+    """Pool of workers for the stage's tasks; see ``pool_of``."""
     unit: str
-    """Things that the stage counts."""
+    """Unit of the stage's counts."""
     sections: tuple[str, ...]
-    """Sections of the campaign file that the stage's results depend on, beside the stages before
-    it. The budget is in none of them, so that a campaign may grow.
+    """Sections of the campaign file that determine the results, beside the earlier stages.
+
+    The budget is not among them, so that a campaign can be extended.
     """
     product: Callable[[RunDirectory, int, int], Path]
-    """File that a task leaves, from run directory, version and chunk."""
+    """Product of a task, from run directory, version and chunk."""
     colour: str
-    """Colour in figures, from the set of Okabe and Ito, which the colour-blind can tell apart."""
+    """Colour in figures, from the Okabe-Ito palette for colour-blind readers."""
     launcher: Literal["torchrun", "mpiexec"] | None = None
-    """Program that starts the module as one parallel job; in asynchronous mode mpiexec is not used
-    and the function is called chunk by chunk.
+    """Launcher that runs the module as one parallel job.
+
+    In asynchronous mode mpiexec is not used; the function is called chunk by chunk instead.
     """
     progress: Callable[[RunDirectory, int], Path] | None = None
-    """File that a launched stage writes anew from time to time, beside its log: from run directory
-    and version.
-    """
+    """File that a launched stage updates while it works, from run directory and version."""
     is_relaxation: bool = False
-    """One task for each chunk; its candidates are relaxed and count as tried."""
+    """True if each chunk is a task whose candidates are relaxed and count as tried."""
 
 
 _SPECS = (
@@ -137,17 +135,15 @@ _SPECS = (
     ),
 )
 STAGES: dict[Stage, StageSpec] = {spec.name: spec for spec in _SPECS}
-"""In the order in which they take turns: the first once, the others once a round."""
+"""Stages in order: the first runs once, the others once a round."""
 SEARCH, *ROUND = STAGES
-"""The stage that begins a campaign; the stages of each round."""
+"""First stage of a campaign, and the stages of each round."""
 MODULES: dict[Stage, str] = {spec.name: spec.module for spec in _SPECS}
 
 
 @dataclass(frozen=True, order=True)
 class Task:
-    """One unit of work: a chunk of the search, or of version ``version`` of the model everything
-    else.
-    """
+    """Unit of work: one chunk, or a whole stage, for one model version (0 for the search)."""
 
     stage: Stage
     version: int = 0
@@ -155,25 +151,23 @@ class Task:
 
     @property
     def name(self) -> str:
-        """``search-00012``, ``train-01`` or ``relax-01-00003``: the name in the ledger and of the
-        log file.
-        """
+        """Name of the task and its log: ``search-00012``, ``train-01``, ``relax-01-00003``."""
         version = f"-{self.version:02d}" if self.stage != SEARCH else ""
         return f"{self.stage}{version}" + (f"-{self.chunk:05d}" if self.chunk != WHOLE else "")
 
     @property
     def phase(self) -> tuple[Stage, int]:
-        """Stage and version: what the task is a part of."""
+        """Stage and version of the task."""
         return self.stage, self.version
 
     @property
     def is_whole_sampling(self) -> bool:
-        """One parallel job makes all chunks of a round, each a file with its own record."""
+        """True if one parallel job makes all chunks of a round, each with its own record."""
         return self.chunk == WHOLE and STAGES[self.stage].launcher == "mpiexec"
 
     @classmethod
     def parse(cls, name: str) -> "Task":
-        """The task of a name.
+        """Parse the name of a task.
 
         Raises:
             ValueError: if no task has this name.
@@ -190,7 +184,7 @@ class Task:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
-        """In JSON a task is its name."""
+        """Schema for JSON, where a task is written as its name."""
         return core_schema.no_info_after_validator_function(
             cls.parse,
             core_schema.str_schema(strict=True),
@@ -203,26 +197,24 @@ def _is_number(text: str) -> bool:
 
 
 def is_launched(stage: Stage, mode: Mode) -> bool:
-    """True if the stage runs as one parallel job of its own, not as function calls in workers."""
+    """True if a stage runs as one parallel job, false if as function calls in workers."""
     launcher = STAGES[stage].launcher
     return launcher == "torchrun" or (launcher == "mpiexec" and mode == "barrier")
 
 
 def pool_of(stage: Stage, mode: Mode) -> Pool:
-    """Workers that a stage's tasks belong to: where stages take turns, functions are called by the
-    relaxation workers.
-    """
+    """Pool that runs a stage's tasks; in barrier mode relaxation workers run all functions."""
     if mode == "barrier" and not is_launched(stage, mode):
         return "relaxation"
     return STAGES[stage].pool
 
 
 def phase_name(stage: Stage, version: int) -> str:
-    """``search``, ``train-01``: a stage of one round."""
+    """Name of a phase, a stage of one round, such as ``search`` or ``train-01``."""
     return f"{stage}-{version:02d}" if version else stage
 
 
 def phase_order(phase: tuple[Stage, int]) -> tuple[int, int]:
-    """Key to sort phases by, in the order in which they take turns."""
+    """Sort key that puts phases in the order of their execution."""
     stage, version = phase
     return version, list(STAGES).index(stage)

@@ -1,7 +1,7 @@
-"""The plan of a campaign, and the running of one task in a worker.
+"""Plan of a campaign, and execution of one task in a worker.
 
-The process that runs a task leaves its record in the product of the task, so that a task whose
-driver was killed is adopted by the next one.
+The process that runs a task leaves its record in the product, so that the next driver can adopt a
+task whose driver was killed.
 """
 
 import os
@@ -26,11 +26,9 @@ from gcd_hpc.store.run_directory import RunDirectory, num_chunks
 
 ENOUGH_OF_THE_SEARCH = 0.95
 PREFETCH_WORKERS = 4
-"""One more task for this many workers is handed over before a worker is free, and one at least: a
-worker shall find it at once.
-"""
+"""Prefetch: one queued task per this many workers (at least one), so that none waits."""
 BEAT_S = 3.0
-"""Between signs of life of a task at work."""
+"""Interval of the heartbeat of a running task."""
 
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
@@ -38,9 +36,7 @@ Positive = Annotated[int, Field(ge=1, le=10**9)]
 
 @dataclass(frozen=True)
 class Plan:
-    """Numbers of a campaign that the policy decides by: chunks of each stage, the budget, and the
-    size of the pools.
-    """
+    """Numbers that the policy decides by: chunks of each stage, budget, and pool sizes."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
         strict=True, extra="forbid", allow_inf_nan=False
@@ -54,20 +50,20 @@ class Plan:
     plateau_rounds: int = 0
     max_quarantined: float = 0.05
     until: str | None = None
-    """Phase to end after: ``search``, ``train-01``."""
+    """Last phase to run, such as ``search`` or ``train-01``; None for all."""
     mode: Mode = "barrier"
     num_batches: Positive = 1
-    """Relaxation tasks of one sampled chunk."""
+    """Number of relaxation tasks of one sampled chunk."""
     relaxation_workers: Positive = 1
     sampling_workers: Positive = 1
     retrain_after: int = 40
     max_model_lag: int = 1
     chunk_sizes: dict[str, int] = field(default_factory=dict)
-    """Candidates of one task, by stage."""
+    """Number of candidates of one task, by stage."""
 
     @classmethod
     def of(cls, config: CampaignConfig, site: SiteConfig, until: str | None = None) -> "Plan":
-        """The plan of a campaign file on a resolved site.
+        """Plan of a campaign on a resolved site.
 
         Raises:
             LaunchError: if ``until`` names no phase of this campaign.
@@ -109,14 +105,15 @@ class Plan:
         return plan
 
     def num_tasks(self, stage: Stage) -> int:
-        """Tasks of one stage of one round, as far as they are known beforehand."""
+        """Number of tasks of a stage in one round, as far as known in advance."""
         if not STAGES[stage].is_relaxation:
             return 1
         return self.num_search_chunks if stage == SEARCH else self.num_sample_chunks
 
     def num_needed(self, stage: Stage) -> int:
-        """Tasks after which the next stage may begin: in asynchronous mode a few stragglers of the
-        search do not hold it up.
+        """Number of tasks after which the next stage may begin.
+
+        In asynchronous mode the last tasks of the search do not delay it.
         """
         num = self.num_tasks(stage)
         return (
@@ -132,9 +129,7 @@ class Plan:
         return [Task(stage, version, chunk) for chunk in range(self.num_tasks(stage))]
 
     def all_phases(self) -> Iterator[tuple[Stage, int]]:
-        """Stages in the order in which they take turns; in asynchronous mode only the first model
-        is made by turns.
-        """
+        """Phases in order of execution; in asynchronous mode only those up to the first model."""
         yield SEARCH, 0
         for version in range(1, self.rounds + 1):
             for stage in ROUND:
@@ -143,7 +138,7 @@ class Plan:
                 yield stage, version
 
     def phases(self) -> Iterator[tuple[Stage, int]]:
-        """The phases up to the last one asked for."""
+        """Phases up to ``until``."""
         for stage, version in self.all_phases():
             yield stage, version
             if self.until == phase_name(stage, version):
@@ -152,21 +147,20 @@ class Plan:
 
 @dataclass(frozen=True)
 class TaskRequest:
-    """A task as a worker receives it: its name, its run, and how many cores it takes."""
+    """Task as a worker receives it."""
 
     run_dir: str
     task: str
     cores: int
     num_chunks: int
-    """Chunks of a round, each a file of a launched sampling."""
+    """Number of chunks of a round, each a file of a launched sampling."""
 
 
 def carry_out(request: TaskRequest, work: Callable[[], object]) -> Record:
-    """Run one task here, if it has not been finished already.
+    """Run one task in this process, unless its product exists already.
 
     Returns:
-        The record in the task's product; if the work was done here, with the time from the call to
-        its end.
+        Record of the task; if the task ran here, with the time from the call to its end.
     """
     run_dir, task = Path(request.run_dir), Task.parse(request.task)
     before = find_record(run_dir, task, request.num_chunks)
@@ -184,8 +178,9 @@ def carry_out(request: TaskRequest, work: Callable[[], object]) -> Record:
 
 @contextmanager
 def _sign_of_life(path: Path) -> Iterator[None]:
-    """A file that is touched every few seconds while the block runs; of a process that was killed
-    it stays as it was.
+    """Context that touches a heartbeat file of the task every BEAT_S seconds.
+
+    The file of a killed process stays as it was.
     """
     path.parent.mkdir(exist_ok=True)
     path.touch()
@@ -209,8 +204,8 @@ def _sign_of_life(path: Path) -> Iterator[None]:
 def call_stage(
     request: TaskRequest, module: str, function: str, arguments: Sequence[int]
 ) -> Record:
-    """A task that is a function of a stage module, called in a worker."""
-    # Stage modules load torch or LAMMPS: only the worker may pay for that.
+    """Run a task by calling a function of its stage module in a worker."""
+    # A late import: only the worker loads torch or LAMMPS.
     import importlib
 
     def work() -> None:
@@ -222,7 +217,7 @@ def call_stage(
 
 @contextmanager
 def _worker_errors() -> Iterator[None]:
-    """A stage that calls sys.exit must fail its task, not end the worker."""
+    """Turn a sys.exit of a stage into a failure of its task, so that the worker survives."""
     try:
         yield
     except SystemExit as error:

@@ -1,9 +1,8 @@
-"""Training of one model version with any number of processes, ``python -m gcd_hpc.workers.ranks NUM
-gcd_hpc.stages.train RUN VERSION`` on one machine, ``torchrun -m gcd_hpc.stages.train RUN VERSION``
-on several.
+"""Training of one model version, by any number of processes.
 
-The same command resumes from the last checkpoint. The file RUN/pause, SIGTERM or SIGUSR1 end it
-with a checkpoint and code 75.
+On one machine ``python -m gcd_hpc.workers.ranks NUM gcd_hpc.stages.train RUN VERSION`` starts it,
+on several ``torchrun -m gcd_hpc.stages.train RUN VERSION``. The same command resumes from the last
+checkpoint. The file RUN/pause, SIGTERM or SIGUSR1 end it with a checkpoint and exit code 75.
 """
 
 import io
@@ -37,21 +36,22 @@ from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 
 PAUSED = os.EX_TEMPFAIL
-"""Exit code of a training that was asked to stop and can go on from its checkpoint."""
+"""Exit code of a training that paused and can resume from its checkpoint."""
 STATE_KEYS = {"step", "network", "ema", "optimizer", "plateau", "validation_loss"}
-"""What a checkpoint of a boundary model holds at least."""
+"""Entries that the checkpoint of a boundary model must have."""
 PATIENCE = timedelta(hours=2)
-"""How long processes wait for one another: the first may train the learned decoder meanwhile. A
-lost one is noticed at once by gloo.
+"""Timeout of collectives: rank 0 may train the learned decoder while the others wait.
+
+gloo notices a lost process at once.
 """
 
 
 class Ranks(Process):
-    """This process among those of its launcher."""
+    """Process group of a launched training, on gloo or NCCL."""
 
     @classmethod
     def join(cls) -> Process:
-        """Meet the other processes that the launcher has started; alone without one."""
+        """Join the processes of the launch; a single process needs no group."""
         rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         cuda, local = torch.cuda.is_available(), int(os.environ.get("LOCAL_RANK", 0))
         if cuda and local >= torch.cuda.device_count():
@@ -77,8 +77,8 @@ class Ranks(Process):
         return float(both[0]) / self.world, bool(both[1])
 
     def shared(self, value: Any) -> Any:
-        # Not torch's broadcast_object_list: it unpickles what comes over the network, and would run
-        # the code of whoever has managed to connect.
+        # torch's broadcast_object_list unpickles received data, so that anyone who connects could
+        # run code. torch.load with weights_only cannot.
         buffer = io.BytesIO()
         torch.save(value, buffer)
         size = torch.tensor([buffer.tell()], device=self.device)
@@ -91,15 +91,13 @@ class Ranks(Process):
         return torch.load(content, map_location="cpu", weights_only=True)
 
     def wait_for_all(self) -> None:
-        # A launcher ends all processes when one ends with an exit code: the first must have written
-        # its files by then.
+        # Barrier before exit: a launcher ends all processes when one exits with an error, so rank 0
+        # must have written its files.
         dist.barrier()
 
 
 class Pause:
-    """Whether this training was asked to stop: by a signal to any of its processes, or by a file
-    that the first one looks for.
-    """
+    """Request to pause a training, by a signal to any process or by the file RUN/pause."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -107,12 +105,12 @@ class Pause:
         self._wanted = False
 
     def listen(self) -> None:
-        """Take SIGTERM and SIGUSR1 as requests from now on."""
+        """Handle SIGTERM and SIGUSR1 as requests to pause."""
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, self._on_signal)
 
     def wanted(self, process: Process) -> bool:
-        """Whether this process was asked to stop; the file is looked for once a second."""
+        """True if this process received a request; rank 0 looks for the file once a second."""
         if process.rank == 0 and time.monotonic() - self._looked >= 1.0:
             self._looked = time.monotonic()
             self._wanted |= self._file.exists()
@@ -123,7 +121,7 @@ class Pause:
 
 
 class Paused(Exception):
-    """Training has stopped between two steps; its checkpoint is written."""
+    """The training has paused, and its checkpoint is written."""
 
 
 def train(
@@ -133,21 +131,21 @@ def train(
     pause: Pause | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Train model ``version`` on its training set; the second and later versions start from the
-    model in use before.
+    """Train model ``version``, starting from the model in use if there is one.
 
     Args:
         on_step: called with the number of steps done and their total after each of them.
 
     Raises:
-        Paused: if it was asked to stop; the same call goes on from there.
-        TrainingError: if its numbers stop being finite; no model file is written then.
+        Paused: after a request to pause; the same call resumes.
+        TrainingError: if the loss or weights become non-finite; no model file is written.
     """
     begun = begin(Task("train", version), process.world)
     files = RunDirectory(run_dir)
     system = load_boundary_system(str(run_dir))
     training = system.config.training
     structures = read_part(files.training_set(version))
+    # Start from the model in use, and resume from a checkpoint of this version if there is one.
     weights, before = None, None
     if version > 1:
         weights, before = load_model(files.model_file(files.model_in_use(version - 1)))
@@ -160,6 +158,7 @@ def train(
     state = BoundaryTraining(fit, validation, process, num_steps, weights)
     if saved is not None:
         state.restore(saved)
+    # Rank 0 trains the learned decoder, if the campaign has one; the others wait in the first step.
     if process.rank == 0:
         prepare_decoder(run_dir, system, structures)
     started = time.perf_counter()
@@ -170,6 +169,7 @@ def train(
             f"model {version}: {error} (training.learning_rate, training.precision) in a new run"
             " directory"
         ) from error
+    # Rank 0 writes the EMA weights with their record; the checkpoint is then not needed any more.
     if process.rank == 0:
         card = ModelCard(
             version,
@@ -187,13 +187,14 @@ def train(
 
 
 def read_checkpoint(checkpoint: Path, process: Process) -> dict[str, Any] | None:
-    """The state to go on from, if there is one, in all processes.
+    """Read the checkpoint on rank 0 and share it with all processes; None if there is none.
+
+    A damaged checkpoint counts as none, and training starts again.
 
     A damaged one is only lost work: training begins again.
     """
     saved = None
-    # Only the first process reads: on a network file system the others might see an older file, and
-    # be at another step.
+    # Only rank 0 reads, because a network file system may show other ranks an older file.
     if process.rank == 0 and checkpoint.exists():
         try:
             found = load_state(checkpoint)
@@ -208,11 +209,12 @@ def read_checkpoint(checkpoint: Path, process: Process) -> dict[str, Any] | None
 
 
 def keep_parts(process: Process, num_parts: int | None) -> Process:
-    """The process with as many parts of a batch as training had before in this run, so that the
-    sums stay the same on fewer processes; says so where that cannot be.
+    """Keep the number of batch parts of earlier training, so that sums stay the same.
+
+    Warns if the processes cannot share that number of parts evenly.
 
     Args:
-        num_parts: of the checkpoint or of the model that training starts from; None if unknown.
+        num_parts: number of parts in the checkpoint or previous model; None if unknown.
     """
     if num_parts is None or num_parts == process.num_parts:
         return process
@@ -235,22 +237,24 @@ def run(
     pause: Pause,
     on_step: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Steps, progress and checkpoints until the last step.
+    """Train to the last step, with progress and checkpoints.
 
     Raises:
-        Paused: with a checkpoint, as soon as any process wants to.
-        TrainingError: if the numbers stop being finite.
+        Paused: after a checkpoint, as soon as any process has received a request.
+        TrainingError: if the loss or weights become non-finite.
     """
     process, trainer = state.process, state.trainer
     is_first = process.rank == 0
     started, reported = time.perf_counter(), 0.0
     recent: list[float] = []
     for own_loss in trainer.steps(state.num_steps):
+        # All processes agree on the mean loss and on pausing, so that they stop at the same step.
         loss, is_paused = process.agree(own_loss, pause.wanted(process))
         recent = [*recent[-99:], loss]
         is_last = trainer.step == state.num_steps
         if on_step is not None:
             on_step(trainer.step, state.num_steps)
+        # Rank 0 saves checkpoints and, at most once a second, the progress.
         is_checkpoint = is_last or trainer.step % state.checkpoint_every == 0
         if is_checkpoint:
             state.validate()
@@ -260,6 +264,7 @@ def run(
             reported = time.perf_counter()
             progress = files.training_progress(version)
             write_progress(progress, state, float(np.mean(recent)), reported - started)
+        # Pause after the checkpoint is written.
         if is_paused and not is_last:
             if is_first:
                 print(f"paused at step {trainer.step} of {state.num_steps}", flush=True)
@@ -268,7 +273,7 @@ def run(
 
 
 def write_progress(path: Path, state: BoundaryTraining, loss: float, seconds: float) -> None:
-    """Tell the driver how far the training is."""
+    """Write the progress file that the driver reads."""
     progress = {
         "step": state.trainer.step,
         "num_steps": state.num_steps,
@@ -281,7 +286,7 @@ def write_progress(path: Path, state: BoundaryTraining, loss: float, seconds: fl
 
 
 def is_trained(path: Path) -> bool:
-    """Whether there is a model file that can be used; one that cannot is named and removed."""
+    """True if a usable model file exists; a damaged one is reported and removed."""
     try:
         load_model(path)
     except CheckpointError as error:
@@ -316,6 +321,5 @@ if __name__ == "__main__":
     code = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    # Past Python's own clean-up: threads of gloo that still run then abort the process (seen once,
-    # at the end of a training).
+    # Skip Python's clean-up: threads of gloo that still run then can abort the process.
     os._exit(code)
