@@ -103,6 +103,7 @@ def guided(
         return network(channels, log_snr, None, None)
     if guidance == 1.0:
         return network(channels, log_snr, condition, None)
+    # Conditional and unconditional predictions in one batch of 2 B.
     has_condition = torch.arange(2 * num, device=channels.device) < num
     both = network(
         torch.cat([channels, channels]),

@@ -1,4 +1,4 @@
-"""Life of one ``lammps_worker`` process: its folder, messages, time limit and end."""
+"""One ``lammps_worker`` process: its start, messages, time limits and end."""
 
 import os
 import signal

@@ -111,7 +111,7 @@ def relax_boundary(
         start, preset = result.positions, "screen"
     else:
         start = slab.positions
-    # The preset follows if the caller wants it for this [n] and energy.
+    # The preset follows if ``finish`` accepts this [n] and energy.
     plane = slab.bicrystal.atoms_per_plane
     wanted = finish(n_index(len(atoms), plane), screen_energy) if callable(finish) else finish
     if wanted and not (preset == "screen" and config.preset == "paper"):

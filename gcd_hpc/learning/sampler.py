@@ -169,6 +169,7 @@ class Sampler:
         jitter = rng.standard_normal(3)
         if choice >= sampling.bootstrap_share:
             return uniform
+        # Known structures of the nearest [n], the ones of low energy more often.
         apart = np.array(
             [fraction_distance(float(other), fraction) for other in self.known["n_fraction"]]
         )
@@ -186,6 +187,7 @@ class Sampler:
         known = perfect.to(device) / self.model.card.scale  # (B, 1, X, Y, Z)
         noise = torch.from_numpy(np.stack([item.noise for item in drafts]))[:, None].to(device)
         mask = known_mask(config.voxels.shape, config.voxels.known).to(device)
+        # RePaint's network is shown no known voxels; the sampler imposes them at each step.
         is_palette = config.diffusion.inpainting == "palette"
         denoise = inpainting_denoiser(
             self.model.network,

@@ -273,11 +273,12 @@ class Bicrystal:
             axis=-1,
         ).reshape(-1, 3)[:, [1, 2, 0]]
         steps = np.array([length_x / grain.repeats[0], length_y / grain.repeats[1], height])
-        # (num_copies, M, 3) -> (num_copies M, 3) Å
+        # All copies of the cell that may reach between the cuts, (num_copies M, 3) Å.
         positions = ((grain.cell_fractions + copies[:, None]) * steps + origin).reshape(-1, 3)
         positions = positions[
             (positions[:, 2] >= z_min - BORDER) & (positions[:, 2] < z_max - BORDER)
         ]
+        # Shear of a strained grain, in proportion to the unrelaxed height.
         response = grain.response
         if response.shear_x or response.shear_y:
             before = (positions[:, 2:] - origin[2]) / (1 + response.normal)  # (N, 1) Å

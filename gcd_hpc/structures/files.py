@@ -141,7 +141,7 @@ def _images(content: bytes, element: str) -> Iterator[Atoms]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = content.decode("latin-1")  # titles of old editors
+        text = content.decode("latin-1")  # titles with the encoding of old editors
     text = text.replace("\r\n", "\n")
     file_format = recognized(text)
     if file_format is None:
@@ -157,7 +157,7 @@ def _images(content: bytes, element: str) -> Iterator[Atoms]:
 
 def _database(content: bytes) -> Iterator[Atoms]:
     """Structures of an ASE database, read from a copy because ASE may write to what it opens."""
-    from ase.db import connect  # half a second that only databases need
+    from ase.db import connect  # takes 0.5 s, needed for databases only
 
     with tempfile.TemporaryDirectory(prefix="gcd-hpc-") as folder:
         copy = Path(folder, "structures.db")
@@ -202,6 +202,7 @@ def _as_slab(atoms: Atoms) -> Atoms:
         raise StructureError(
             f"expected the boundary normal along z with periodic x and y, got {flags}"
         )
+    # Close the slab up if it wraps around z; else enlarge an open box that does not hold it.
     heights, height = atoms.positions[:, 2].copy(), edges[2]
     if height > 0 and (atoms.pbc[2] or _is_cut_in_two(heights, height)):
         heights = _closed_up(heights, height)

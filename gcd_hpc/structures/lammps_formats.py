@@ -119,7 +119,7 @@ def parse_data(text: str, element: str) -> Iterator[Atoms]:
     tilts = re.search(r"^\s*(\S+)\s+(\S+)\s+(\S+)\s+xy\s+xz\s+yz", header, flags=re.MULTILINE)
     if tilts and np.array(tilts.groups(), dtype=float).any():
         raise StructureError("expected an orthorhombic box along x, y and z, got a tilted one")
-    # The atom style tells the columns of type and position, and whether images follow.
+    # The atom style gives the columns of type and position; image flags may follow.
     comment, lines = sections["Atoms"]
     rows = [line.split("#")[0].split() for line in lines]
     width = len(rows[0]) if rows else 0

@@ -38,7 +38,7 @@ def recognized(text: str) -> str | None:
         return "extxyz"
     if _is_poscar(lines):
         return "poscar"
-    # The first line of LAMMPS data is a title, whatever it says.
+    # The first line of LAMMPS data is a free title.
     if any(re.match(r"\s*\d+\s+atoms\b", line) for line in lines[1:]):
         return "lammps-data"
     if any(line.startswith("data_") for line in lines) and "_cell_length_a" in text:
@@ -64,7 +64,7 @@ def parse(text: str, file_format: str, element: str) -> list[Atoms]:
     }[file_format]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # ASE's, about what a structure of atoms does not need
+            warnings.simplefilter("ignore")  # ASE warns of data that atoms do not need
             return list(parser(text, element))
     except StructureError:
         raise
@@ -146,7 +146,7 @@ def _floats(line: str) -> list[float]:
 
 def _poscar(text: str, element: str) -> Iterator[Atoms]:
     lines = text.splitlines()
-    if lines[5].split()[0].isdigit():  # the form of VASP 4, without symbols
+    if lines[5].split()[0].isdigit():  # VASP 4 format, without symbols
         count = len(_floats(lines[5]))
         title = lines[0].split()
         named = len(title) == count and all(word in atomic_numbers for word in title)
