@@ -1,6 +1,4 @@
-"""The ``gcd-hpc`` command. Each subcommand reads its options, calls one function and shows the
-result.
-"""
+"""The ``gcd-hpc`` command: each subcommand parses options, calls one function, prints a result."""
 
 from gcd_hpc.cli.application import app, main
 

@@ -1,4 +1,4 @@
-"""The application: all commands in groups, and how their errors are shown."""
+"""Entry point: all commands in groups, and the output of their errors."""
 
 import inspect
 import sys
@@ -45,7 +45,7 @@ COMMANDS = {name: command for group in GROUPS.values() for name, command in grou
 
 
 class Groups(TyperGroup):
-    """Commands in groups, with summaries that are never cut."""
+    """Help with the commands in groups and unabridged summaries."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         for title, commands in GROUPS.items():
@@ -55,11 +55,11 @@ class Groups(TyperGroup):
 
 
 def summary(command: Callable[..., None]) -> str:
-    """The first sentence of a command's help."""
+    """First paragraph of a command's help, on one line."""
     return " ".join((inspect.getdoc(command) or "").split("\n\n")[0].split())
 
 
-# Plain help: rich would read "[n]" as markup.
+# Help without rich, which would parse "[n]" as markup.
 app = typer.Typer(
     cls=Groups,
     no_args_is_help=True,
@@ -99,9 +99,7 @@ def settings(
 
 
 def main() -> None:
-    """Run a command. A mistake that the user can mend becomes one line on standard error and exit
-    code 2.
-    """
+    """Run a command; a GcdError becomes one line on standard error and its exit code, usually 2."""
     prepare_terminal()
     try:
         app()

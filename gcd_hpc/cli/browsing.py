@@ -19,9 +19,9 @@ def browse(
 ) -> None:
     """Look at the structures of a run in a browser.
 
-    The campaign may still be running. The page is served to this machine alone, under an address
-    that nobody can guess, until Ctrl-C. It only reads. On a cluster, start it with --no-open
-    --port P and forward the port: ssh -L P:127.0.0.1:P HOST.
+    The campaign may still be running. The page is read-only and served to this machine alone, under
+    an address with a random token, until Ctrl-C. On a cluster, start it with --no-open --port P and
+    forward the port: ssh -L P:127.0.0.1:P HOST.
 
     \b
     Examples:

@@ -1,7 +1,7 @@
-"""Commands that run a campaign, check its file or rehearse it.
+"""Commands that run a campaign, check its file or simulate it.
 
 Modules that load torch, Parsl or HDF5 are imported inside the commands, so that ``gcd-hpc --help``
-answers at once.
+starts fast.
 """
 
 import signal
@@ -51,14 +51,14 @@ def campaign(
         ),
     ] = None,
 ) -> None:
-    """Run a campaign, or the rest of it.
+    """Run a campaign, or resume it.
 
     A campaign begins with a random search. Each round then selects a training set, trains a model,
     samples it and relaxes its candidates.
 
-    The same command resumes a campaign after an interruption, and says so when nothing is left to
-    do. Only budget.* may change in between. Ctrl-C, SIGTERM and SIGUSR1 pause: what runs is
-    finished or written to a checkpoint. A second Ctrl-C stops at once.
+    The same command resumes a campaign after an interruption. Only budget.* may change in between.
+    Ctrl-C, SIGTERM and SIGUSR1 pause it: running tasks are finished or write a checkpoint. A second
+    Ctrl-C stops at once.
 
     \b
     Examples:
@@ -114,9 +114,9 @@ def check(
 ) -> None:
     """Check a campaign file, and show which boundary it describes.
 
-    Builds the bicrystal, finds the potential and compares slabs, box, voxels and cutoff; reads the
-    site file, too. This takes less than a second and starts nothing, so that it suits login nodes.
-    What only LAMMPS can tell is named.
+    Builds the bicrystal, finds the potential, compares slabs, box, voxels and cutoff, and reads the
+    site file. This takes less than a second and starts no other process, so it suits login nodes.
+    Checks that need LAMMPS are listed as not done.
 
     \b
     Example:
@@ -156,9 +156,10 @@ def rehearsal(
     train_s: Annotated[float, typer.Option("--train-s", help="Seconds of one training.")] = 900.0,
     json: Json = False,
 ) -> None:
-    """Simulate a campaign on a machine that you do not have yet.
+    """Simulate a campaign on a machine of any size.
 
-    The simulated campaign is in asynchronous mode and has failures and stragglers.
+    No structure is computed. The simulated campaign runs in asynchronous mode, with failures and
+    stragglers.
 
     \b
     Example:
@@ -198,15 +199,13 @@ def _carry_out(
         except ConfigError as error:
             if error.source != config.name:
                 raise
-            # Only here it is known which file the campaign is from.
+            # The driver does not know the campaign's file.
             raise ConfigError(str(file), error.key, error.problem) from error
     _print_outcome(outcome, run_dir)
 
 
 def pause_on_signals(run_dir: Path) -> None:
-    """Pause on SIGTERM and SIGUSR1 also while this process still imports, or already writes its
-    report.
-    """
+    """Exit cleanly on SIGTERM and SIGUSR1 before and after the driver, which handles its own."""
 
     def pause(number: int, _: Any) -> None:
         say(f"{run_dir}: paused by {signal.Signals(number).name}; the same command goes on")
@@ -241,7 +240,7 @@ def _show_plan(
 
 
 def _write_report(run_dir: Path, state: "State") -> None:
-    # matplotlib and HDF5 only at the end.
+    # matplotlib and HDF5 are only loaded at the end.
     from gcd_hpc.browse.ending import write_report
 
     write_report(run_dir, state)

@@ -1,4 +1,4 @@
-"""Commands for the files of results: whether they can be trusted, and several of them in one."""
+"""Commands for files of results: verification and merging."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +12,9 @@ from gcd_hpc.cli.output import console, print_json, written
 
 
 def verify(path: Results, json: Json = False) -> None:
-    """Whether a file or a whole run can be trusted: structure, checksums, missing files, and
-    numbers that follow from one another.
+    """Verify a run or a file: layout, checksums, missing files, physics.
 
-    E_gb is computed again from the stored energies of the atoms, [n] from their number and the
+    E_gb is recomputed from the stored energies of the atoms, [n] from their number and the
     boundary. The exit code is 1 if anything is wrong.
 
     \b
@@ -47,11 +46,10 @@ def merge(
     out: Annotated[Path, typer.Option("--out", metavar="F", help="HDF5 file to write.")],
     json: Json = False,
 ) -> None:
-    """Combine runs of one boundary into one file, every structure once.
+    """Merge runs of one boundary into one file without duplicates.
 
     Of structures with the same [n], energy (to 0.002 J/m^2) and fingerprint the lowest in energy is
-    kept. Ids get the name of their run in
-    front: w_sigma5.model-01-000045.
+    kept. Ids are prefixed with the name of their run: w_sigma5.model-01-000045.
 
     \b
     Examples:
@@ -74,9 +72,7 @@ def merge(
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error while the block runs, if that is a terminal; gives the function that
-    moves it.
-    """
+    """Progress bar on standard error, if it is a terminal; yields the function that advances it."""
     from rich.console import Console
     from rich.progress import Progress
 

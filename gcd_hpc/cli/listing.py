@@ -63,7 +63,7 @@ def listing(
     json: Json = False,
     csv: Csv = False,
 ) -> None:
-    """List candidates of a run, whatever became of them.
+    """List candidates of a run, of any status.
 
     The campaign may still be running.
 
@@ -93,10 +93,10 @@ def show(
     ],
     json: Json = False,
 ) -> None:
-    """Show all that is known of single candidates.
+    """Show all stored values of single candidates.
 
     Each value has its unit and meaning. With --json the positions and energies of the atoms are
-    shown, too.
+    included.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The command that looks at the machine."""
+"""The command that checks the machine."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from gcd_hpc.cli.output import print_json, say
 
 
 def doctor(json: Json = False) -> None:
-    """Find what this machine lacks for a campaign, and how to get it.
+    """Check what this machine lacks for a campaign and how to get it.
 
-    Tries torch and its GPUs, MPI, LAMMPS and its packages, and looks for potentials, a scheduler
-    and a folder to write to. The exit code is 1 if something is missing.
+    Tests torch and its GPUs, MPI, LAMMPS and its packages, and looks for potentials, a scheduler
+    and a writable folder. The exit code is 1 if something is missing.
 
     \b
     Example:

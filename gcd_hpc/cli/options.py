@@ -10,7 +10,7 @@ from gcd_hpc.errors import GcdError, did_you_mean
 
 
 def one_of_these(name: str, known: Sequence[str], meaning: str) -> Any:
-    """An option whose value is one of a few words; another is refused with the nearest of them."""
+    """Typer option with a fixed set of values; the error for another value names the nearest."""
 
     def check(value: str) -> str:
         if value not in known:

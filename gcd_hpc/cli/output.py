@@ -1,4 +1,4 @@
-"""How commands write. rich and HDF5 are loaded only when something is written."""
+"""Output of the commands; rich and HDF5 are loaded only when something is written."""
 
 import io
 import sys
@@ -14,16 +14,14 @@ if TYPE_CHECKING:
 
 
 def prepare_terminal() -> None:
-    """Let a terminal or pipe that lacks a character, such as Å, show a question mark for it."""
+    """Write a question mark for characters, such as Å, that the terminal's encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def console() -> "Console":
-    """A console on standard output. What is printed cannot steer the terminal, although ids,
-    reasons and paths may hold escape sequences.
-    """
+    """Console on standard output that removes escape sequences in ids, reasons and paths."""
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
@@ -38,21 +36,19 @@ def console() -> "Console":
 
 
 def say(text: str, to_stderr: bool = False) -> None:
-    """Print one line of text, without characters that steer the terminal."""
+    """Print one line of text without control characters."""
     print(printable(text), file=sys.stderr if to_stderr else sys.stdout)
 
 
 def one_of(**options: bool) -> None:
-    """Refuse options that exclude each other."""
+    """Raise GcdError if more than one of the mutually exclusive options is given."""
     given = [f"--{name}" for name, is_given in options.items() if is_given]
     if len(given) > 1:
         raise GcdError(f"expected one of {' and '.join(given)}, got both; leave one out")
 
 
 def written(out: Path, what: str) -> None:
-    """Say that a file was written; on standard error where what was written may be on standard
-    output.
-    """
+    """Print that a file was written; on standard error if ``out`` is a stream such as stdout."""
     say(f"{out}: {what}", to_stderr=is_stream(out))
 
 

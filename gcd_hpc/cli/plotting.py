@@ -33,12 +33,12 @@ def plot(
     The campaign may still be running.
 
     \b
-    egb-n: boundary energy against [n], search and models apart.
+    egb-n: boundary energy against [n], for the search and the models.
     progress: lowest energy so far of each [n], against relaxations and core-hours.
-    timeline: what each stage did when, with failures; needs the run directory.
+    timeline: busy cores of each stage over time, with failures; needs the run directory.
     registry: relaxed shifts of the upper grain in the cell in which they repeat, by energy.
-    rdf: distances around the atoms at the boundary and in the crystal, in the 50 lowest
-      structures.
+    rdf: radial distribution functions around boundary atoms and crystal atoms, for the 50
+      structures of lowest energy.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The command that makes the paper's figures again."""
+"""The command that reproduces the paper's figures."""
 
 import shlex
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from gcd_hpc.cli.output import say
 
 STOPPED = 130
-"""Exit code after a Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, as in shells."""
 
 
 def reproduction(
@@ -35,11 +35,11 @@ def reproduction(
         int, typer.Option("--seed", min=0, help="Every random number follows from it.")
     ] = 0,
 ) -> None:
-    """Make a figure of the paper again, with its numbers and costs.
+    """Reproduce a figure of the paper, with its numbers and costs.
 
     The paper is Lei et al. (2024). Writes EXPERIMENT.png, EXPERIMENT.svg and EXPERIMENT.json. The
     quick budget takes at most 30 minutes on two cores, training included; the full one is meant for
-    a GPU. The same command resumes after a Ctrl-C. Experiments with the same DIR share models and
+    a GPU. The same command resumes after Ctrl-C. Experiments with the same DIR share models and
     data.
 
     \b

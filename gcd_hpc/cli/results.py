@@ -1,4 +1,4 @@
-"""Commands for what a campaign found, and for structures of the user's own."""
+"""Commands that export a campaign's results, and that relax the user's own structures."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -28,13 +28,13 @@ def relax(
 ) -> None:
     """Relax structures of your own and compute their energies.
 
-    Reads LAMMPS dumps and data, extended XYZ, POSCAR, CIF and ASE databases, with several
-    structures or one, also packed by gzip: all that export writes but the table. The outer layers
-    of each slab are compared with the lattices of both grains: a slab of another boundary is
-    refused; relaxed surfaces are put back on the lattice, and incomplete planes taken off. The
-    column "summed over" is the height of the slab over which E_gb is summed. A structure of the
-    preset tight keeps its energy; one that was relaxed loosely (screen, paper) goes on to a lower
-    one. The exit code is 1 if LAMMPS could relax none of them.
+    Reads LAMMPS dumps and data, extended XYZ, POSCAR, CIF and ASE databases, with one structure or
+    several, also compressed by gzip: every structure format of gcd-hpc export. The outer layers of
+    each slab are compared with the lattices of both grains. A slab of another boundary is refused;
+    relaxed surfaces are moved back to the lattice, and incomplete planes are removed. The column
+    "summed over" is the height of the slab over which E_gb is summed. A structure relaxed with the
+    preset tight keeps its energy; one relaxed loosely (screen, paper) may reach a lower one. The
+    exit code is 1 if LAMMPS could relax none of them.
 
     \b
     Examples:
@@ -71,21 +71,21 @@ def export(
     """Write a run's results for other programs.
 
     Lengths are in Å, energies in eV; E_gb is in J/m^2. Structures are the relaxed ones, in the
-    order of the run. What is there is replaced only when the new file is complete.
+    order of the run. An existing file is replaced only when the new one is complete.
 
     \b
     one file of all structures:
-      extxyz       positions, energies of the box and of each atom, all that show tells
+      extxyz       positions, energies of the box and of each atom, all fields of show
       ase-db       the same in a database of ASE; the id is its key "candidate"
-    one file a structure: F itself, or F/ID.data and so on if there are several:
+    one file per structure: F itself, or F/ID.data and so on if there are several:
       lammps-dump  positions and energies of the atoms (c_energy), metal units, for OVITO
       lammps-data  positions; for LAMMPS with units metal, boundary p p s
       poscar, cif  positions
     one file without structures:
-      csv          a row a candidate, failed ones too, with all that show tells
+      csv          one row per candidate, failed ones included, all fields of show
 
-    lammps-data, poscar and cif hold no energies, and cannot say that the ends along z are open:
-    POSCAR and CIF are read as periodic, with a free space between the ends. Readers of CIF may move
+    lammps-data, poscar and cif hold no energies and cannot express that the box is open along z:
+    POSCAR and CIF are read as periodic, with a vacuum between the ends. Readers of CIF may move
     atoms by whole cells along x and y.
 
     \b

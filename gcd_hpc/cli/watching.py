@@ -1,6 +1,4 @@
-"""Commands that tell how a campaign fares: where it stands, what failed, how busy its machines
-were.
-"""
+"""Commands that monitor a campaign: its status, its failures and its use of the machines."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +21,7 @@ def status(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show where a campaign stands.
+    """Show the status of a campaign.
 
     The campaign may be running, paused or complete.
 
@@ -53,9 +51,9 @@ def failures(
     ] = False,
     json: Json = False,
 ) -> None:
-    """List what went wrong in a campaign, by class and reason.
+    """List the failures of a campaign by class and reason.
 
-    Lists candidates that failed, lost workers, and work that was set aside.
+    Failures are failed candidates, lost workers and tasks set aside in quarantine.
 
     \b
     Example:
@@ -86,10 +84,10 @@ def report(
 ) -> None:
     """Show how well a campaign used its machines.
 
-    The report holds occupancy, overhead, delays, waste, and what a core-hour found.
+    The report holds occupancy, overhead, delays, waste, and unique structures per core-hour.
 
     With --html the results are written as one file that opens in any browser without a network;
-    RUN may be an HDF5 file of results then.
+    RUN may then be an HDF5 file of results.
 
     \b
     Examples:
