@@ -127,7 +127,10 @@ def read_prepared(
     cure = "run the campaign's command again"
     record = BulkRecord.read(bulk_file)
     if record is None:
-        raise PotentialError(f"{bulk_file}: expected the measured bulk crystal, got none; {cure}")
+        raise PotentialError(
+            f"{bulk_file}: expected the measured bulk crystal with a checksum, got none; {cure}, in"
+            " a new run directory if an earlier version of gcd-hpc made this one"
+        )
     potential = copied_potential(config.potential, config.boundary.element, potential_folder)
     if record.potential_sha256 != potential.sha256:
         raise PotentialError(
