@@ -21,6 +21,7 @@ _FINE = 8
 SAME_ENERGY_J_M2 = 0.002
 """Structures that differ by more in energy are different; others are compared by fingerprint."""
 SAME_FINGERPRINT = 0.01
+"""Largest ``distance`` of the fingerprints of equal structures."""
 
 
 def fingerprint(
