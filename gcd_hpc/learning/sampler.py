@@ -162,7 +162,7 @@ class Sampler:
         return Draft(index, canvas, noise, energy, fraction)
 
     def draw_registry(self, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Random registry (3,) Å: uniform, or near that of a training structure of the nearest [n]."""
+        """Random registry (3,) Å: uniform, or near that of a known structure of the nearest [n]."""
         frame, sampling = self.system.frame, self.system.config.sampling
         uniform = frame.random_registry(rng)
         choice = rng.random()
