@@ -1,4 +1,4 @@
-"""The ablations as one dot plot: a row a variant, quality at the left, cost at the right."""
+"""Dot plot of the ablations: one row for each variant, quality on the left, cost on the right."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -19,15 +19,15 @@ SHARES: tuple[tuple[str, str, Callable[[dict[str, Any]], Any]], ...] = (
     ("near the lowest", GREEN, lambda row: row["near"]),
     ("[1/5]", ORANGE, lambda row: row["phases"]["[1/5]"]),
 )
-"""Title, colour and numbers of the panels of shares."""
+"""Title, colour and value of each panel that shows a share."""
 
 
 def ablation_figure(numbers: dict[str, Any], candidate_s: Sequence[float]) -> Figure:
-    """Shares with their intervals, energies and core-seconds of all variants; the dashed lines are
-    the base's.
+    """Shares with intervals, energies and core-seconds of all variants; dashed lines mark the base.
 
     Args:
-        numbers: of ``ablations``; candidate_s: core-seconds of making one candidate, by variant.
+        numbers: numbers of ``ablations``.
+        candidate_s: core-seconds to sample one candidate, by variant.
     """
     rows = numbers["variants"]
     heights = np.array(places([row["table"] for row in rows]))
@@ -63,7 +63,7 @@ def ablation_figure(numbers: dict[str, Any], candidate_s: Sequence[float]) -> Fi
 
 
 def places(tables: Sequence[str]) -> list[float]:
-    """Heights of the rows, from 0 down, with a gap between tables."""
+    """Vertical positions of the rows, from 0 down, with a gap between tables."""
     heights = [0.0]
     for before, table in pairwise(tables):
         heights.append(heights[-1] - (1.0 if table == before else 1.5))
@@ -73,7 +73,7 @@ def places(tables: Sequence[str]) -> list[float]:
 def draw_shares(
     axes: Axes, heights: np.ndarray, shares: Sequence[dict[str, Any]], colour: str
 ) -> None:
-    """Shares as dots on their 95 % intervals; the base's interval is shaded through all rows."""
+    """Shares as dots on their 95 % intervals; the interval of the base is shaded in all rows."""
     low, high = np.array([share["wilson_95"] for share in shares]).T
     axes.hlines(heights, low, high, color=colour, lw=1.4)
     axes.plot([share["share"] for share in shares], heights, "o", color=colour, ms=4)

@@ -1,9 +1,8 @@
-"""One change at a time: what each choice of the model brings and costs on the tungsten boundary,
-all else as in the default campaign.
+"""Ablations of the model on the tungsten boundary, each with one change of the default campaign.
 
-Every model is trained on everything that the search has found, for as many core-seconds as the base
-model; every variant makes candidates of the same indices, so at the same registries (but where
-registries are what is changed) and from the same noise.
+All models train on all structures of the search, for as many core-seconds as the base model. All
+variants sample the same candidate indices, so that they share the noise and, unless these are what
+is changed, the registries.
 """
 
 import re
@@ -45,25 +44,26 @@ from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
 from gcd_hpc.structures.energetics import lowest_of_each
 
 NEAR_J_M2 = 0.2
-"""A candidate this close to the lowest energy known for its [n] is a good one."""
+"""Energy above the lowest known of the same [n] up to which a candidate counts as good."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A model, and what sets it apart from the base."""
+    """A model and its differences from the base."""
 
     overrides: tuple[str, ...] = ()
     step_cost: float = 1.0
-    """Core-seconds of a training step in those of the base model's, measured on one core; on a GPU
-    the ratio is smaller.
+    """Core-seconds of a training step relative to the base model, measured on one core.
+
+    On a GPU the ratio is smaller.
     """
     is_comparable: bool = False
-    """Whether its loss is about the same thing as the base model's."""
+    """True if the loss is comparable with that of the base model."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A row of a table: a model and a way to sample it."""
+    """A row of a table: a model and the settings of its sampling."""
 
     table: str
     label: str
@@ -72,7 +72,7 @@ class Variant:
 
     @property
     def stem(self) -> str:
-        """Its name in those of files and progress bars."""
+        """Stem of the variant's file names and progress bars."""
         return re.sub("[^A-Za-z0-9.+]+", "-", f"{self.table} {self.label}").lower()
 
 
@@ -108,12 +108,12 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class AblationBudget:
-    """How much of everything."""
+    """Amounts of training and sampling."""
 
     num_steps: int
-    """Training steps of the base model."""
+    """Number of training steps of the base model."""
     num_blocks: int
-    """Blocks of candidates of each variant."""
+    """Number of blocks of candidates of each variant."""
     block_size: int
     overrides: tuple[str, ...] = ()
 
@@ -124,16 +124,12 @@ BUDGETS = {"quick": QUICK, "full": FULL}
 
 
 def ablations(workshop: Workshop) -> Outcome:
-    """Voxel scale, patch, prediction, solver and evaluations, in-painting, decoder, registry,
-    symmetry: quality and cost of each choice.
-    """
+    """Quality and cost of each choice of the model, from voxel scale to symmetry."""
     return compare(workshop, BUDGETS[workshop.budget], boundary.BUDGETS[workshop.budget])
 
 
 def compare(workshop: Workshop, budget: AblationBudget, data_budget: BoundaryBudget) -> Outcome:
-    """Search (or the data set that is there), models, candidates and their relaxations, to numbers
-    and a figure.
-    """
+    """Run search, trainings, sampling and relaxation; return the numbers and the figure."""
     base = base_config(workshop.seed, data_budget)
     searched, found = search_data_set(workshop, base)
     shared = shared_overrides(base, budget)
@@ -177,7 +173,7 @@ def compare(workshop: Workshop, budget: AblationBudget, data_budget: BoundaryBud
 def use_variants(
     workshop: Workshop, budget: AblationBudget, runs: list[Path]
 ) -> tuple[list[list[Arrays]], list[list[Arrays]]]:
-    """Sampled and relaxed blocks of every variant."""
+    """Sample and relax the blocks of all variants."""
     blocks = [
         (row.stem, run, block)
         for row, run in zip(VARIANTS, runs, strict=True)
@@ -202,7 +198,7 @@ def study_numbers(
     configs: list[CampaignConfig],
     tried: list[Arrays],
 ) -> dict[str, Any]:
-    """Quality of every variant, and of every model on structures held out."""
+    """Quality of every variant, and hold-out loss of every model."""
     lowest = lowest_known([found, *tried])
     return {
         "near_j_m2": NEAR_J_M2,
@@ -233,7 +229,7 @@ def study_numbers(
 def train_models(
     workshop: Workshop, budget: AblationBudget, searched: Path, shared: tuple[str, ...]
 ) -> tuple[dict[str, Path], dict[str, Arrays]]:
-    """Run directory and training of each model, by name."""
+    """Train all models; return the run directory and the training arrays of each, by name."""
     runs = {
         name: open_run(workshop.work, "ablation", model_config(shared, budget, name))
         for name in MODELS
@@ -250,9 +246,7 @@ def train_models(
 
 
 def shared_overrides(data: CampaignConfig, budget: AblationBudget) -> tuple[str, ...]:
-    """What all variants have in common, as changes of the default campaign: the box of the data
-    set, blocks, tight relaxation of all.
-    """
+    """Overrides of the default campaign that all variants share."""
     return (
         f"seed={data.seed}",
         f"boundary.slab_heights={list(data.boundary.slab_heights)}",
@@ -267,7 +261,7 @@ def shared_overrides(data: CampaignConfig, budget: AblationBudget) -> tuple[str,
 
 
 def num_steps(budget: AblationBudget, model: str) -> int:
-    """Training steps that cost as much as all those of the base model."""
+    """Number of training steps that cost as much as those of the base model."""
     return max(1, round(budget.num_steps / MODELS[model].step_cost))
 
 
@@ -287,13 +281,13 @@ def variant_config(
 
 
 def num_evaluations(config: CampaignConfig) -> int:
-    """Network evaluations of one candidate."""
+    """Number of network evaluations for one candidate."""
     repeats = config.sampling.resamples if config.diffusion.inpainting == "repaint" else 1
     return repeats * config.sampling.num_steps * EVALUATIONS_PER_STEP[config.sampling.solver]
 
 
 def borrowed(work: Path, lender: Path, config: CampaignConfig) -> Path:
-    """A run directory that samples in its own way with the model of another one."""
+    """Run directory with its own sampling settings and the model of another run."""
     run = open_run(work, "ablation", config)
     for path in (RunDirectory(run).training_set(VERSION), RunDirectory(run).model_file(VERSION)):
         if not path.exists():
@@ -306,9 +300,7 @@ def borrowed(work: Path, lender: Path, config: CampaignConfig) -> Path:
 def train_variant(
     run_dir: Path, searched: Path, is_comparable: bool, device: str, report: Report
 ) -> Arrays:
-    """``train_model``, and as hold_out_loss what the model has on structures held out, seen as the
-    base model sees them.
-    """
+    """Train a model, and add its loss on held-out structures in the base model's representation."""
     arrays = train_model(run_dir, searched, device, report)
     setting = load_boundary_system(str(run_dir))
     loss = float("nan")
@@ -320,7 +312,7 @@ def train_variant(
 
 
 def train_decoder(run_dir: Path, report: Report) -> Arrays:
-    """The learned decoder of a run, from the training set of its model."""
+    """Train the learned decoder of a run on the training set of its model."""
     prepare_decoder(
         run_dir,
         load_boundary_system(str(run_dir)),
@@ -331,8 +323,9 @@ def train_decoder(run_dir: Path, report: Report) -> Arrays:
 
 
 def sample_variant(run_dir: Path, block: int, device: str, report: Report) -> Arrays:
-    """Make the candidates of one block: sampling_s is core-seconds, loading left out; on CUDA it is
-    wall time.
+    """Sample one block of candidates.
+
+    sampling_s is core-seconds without loading; on CUDA it is wall time.
     """
     clock = perf_counter if device == "cuda" else process_time
     config = load_boundary_system(str(run_dir)).config
@@ -350,7 +343,7 @@ def sample_variant(run_dir: Path, block: int, device: str, report: Report) -> Ar
 
 
 def by_variant(pieces: list[Arrays]) -> list[list[Arrays]]:
-    """The arrays of all blocks, in the order of the variants -> those of each variant."""
+    """Group the arrays of all blocks by variant, in the order of the variants."""
     each = len(pieces) // len(VARIANTS)
     return [pieces[start : start + each] for start in range(0, len(pieces), each)]
 
@@ -360,7 +353,7 @@ def sum_of(pieces: Iterable[Arrays], name: str = "core_s") -> float:
 
 
 def lowest_known(tried: Sequence[Arrays]) -> dict[float, float]:
-    """Lowest energy of each [n], J/m^2, whoever found it."""
+    """Lowest energy of each [n] over all variants and the search, J/m^2."""
     names = ("status", "n_fraction", "gb_energy_j_m2")
     status, fractions, energies = (
         np.concatenate([arrays[name] for arrays in tried]) for name in names
@@ -371,8 +364,7 @@ def lowest_known(tried: Sequence[Arrays]) -> dict[float, float]:
 
 
 def quality(arrays: Arrays, lowest: dict[float, float]) -> dict[str, Any]:
-    """How good the candidates of one variant are; shares are of all candidates, also of those
-    refused or failed.
+    """Quality of one variant. Shares are of all candidates, including refused and failed ones.
 
     Args:
         lowest: lowest energy known of each [n], J/m^2.
@@ -392,6 +384,6 @@ def quality(arrays: Arrays, lowest: dict[float, float]) -> dict[str, Any]:
 
 
 def share(hits: int, num: int) -> dict[str, Any]:
-    """A share with Wilson's 95 % interval."""
+    """Share with Wilson's 95 % interval."""
     estimate = wilson(hits, num)
     return {"hits": hits, "share": estimate.value, "wilson_95": [estimate.low, estimate.high]}

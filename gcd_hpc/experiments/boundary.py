@@ -1,6 +1,4 @@
-"""The grain boundary: Fig. 6, where the model never saw the low energies that it has to find, and
-Fig. S.3, where it did.
-"""
+"""Grain boundary experiments: Fig. 6, with low energies withheld from training, and Fig. S.3."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -46,20 +44,21 @@ from gcd_hpc.store.run_directory import num_chunks
 
 @dataclass(frozen=True)
 class BoundaryBudget:
-    """How much of everything."""
+    """Amounts of search, training and sampling."""
 
     campaign: str
-    """File among the campaigns."""
+    """Name of a campaign file of the package."""
     overrides: tuple[str, ...]
     num_models: int
     num_blocks: int
-    """Blocks of candidates of each model; each has random streams of its own."""
+    """Number of blocks of candidates of each model, each with its own random streams."""
     block_size: int
     num_rival: int
-    """Relaxations of each rival: as many as all models' candidates."""
+    """Relaxations of each rival, as many as candidates of all models."""
     num_more_tries: int
-    """Tries by which the search with dynamics goes on, to have spent at least as much as search,
-    training and model together.
+    """Additional tries of the search with dynamics.
+
+    Their cost is at least that of search, training and model together.
     """
 
 
@@ -75,11 +74,11 @@ FULL = BoundaryBudget(
 )
 BUDGETS = {"quick": QUICK, "full": FULL}
 EVERYTHING = {"min_energy_j_m2": None, "max_energy_j_m2": None}
-"""Changes of the selection for Fig. S.3."""
+"""Overrides of the selection for Fig. S.3."""
 NUM_SHARES = 4
-"""Parts that long searches are cut into, so that they go on on all cores."""
+"""Number of parts that a long search is divided into, so that it uses all cores."""
 WITHOUT_DYNAMICS_FROM = 1_000_000
-"""First index of the search without dynamics: other random streams than those of the data set."""
+"""First index of the search without dynamics, whose random streams differ from the data set's."""
 NO_DYNAMICS = "search without dynamics"
 AT_REGISTRIES = "search at registries of the training set"
 VARIATIONS: dict[Variation, str] = {
@@ -90,19 +89,20 @@ VARIATIONS: dict[Variation, str] = {
 
 
 def fig6(workshop: Workshop) -> Outcome:
-    """Both phases withheld: training on 2.6 to 2.8 J/m^2 only."""
+    """Train on 2.6 to 2.8 J/m^2 only, so that both phases are withheld (Fig. 6)."""
     return study(workshop, BUDGETS[workshop.budget], withheld=True)
 
 
 def figS3(workshop: Workshop) -> Outcome:
-    """Training on everything that the search has found: variations of a training set that
-    holds the phases would prove nothing.
+    """Train on all structures of the search (Fig. S.3).
+
+    Variations of a training set that holds the phases would prove nothing, so they are left out.
     """
     return study(workshop, BUDGETS[workshop.budget], withheld=False)
 
 
 def study(workshop: Workshop, budget: BoundaryBudget, withheld: bool) -> Outcome:
-    """Search, training, sampling, relaxation and all rivals, to numbers and a figure."""
+    """Run search, training, sampling, relaxation and rivals; return the numbers and the figure."""
     base = base_config(workshop.seed, budget)
     searched, data_set = search_data_set(workshop, base)
     (distinct,) = workshop.run([Task("distinct", num_distinct, (searched, count_chunks(base)))])
@@ -155,7 +155,7 @@ def study(workshop: Workshop, budget: BoundaryBudget, withheld: bool) -> Outcome
 def use_models(
     workshop: Workshop, budget: BoundaryBudget, searched: Path, runs: list[Path]
 ) -> tuple[list[Arrays], Arrays, list[Arrays]]:
-    """Trainings, one a model; all sampled candidates; relaxed ones, block by block."""
+    """Train all models, and sample and relax their blocks."""
     trainings = [
         Task(f"train-{run.name}", train_model, (run, searched, workshop.device)) for run in runs
     ]
@@ -187,7 +187,7 @@ def count_chunks(base: CampaignConfig) -> int:
 
 
 def base_config(seed: int, budget: BoundaryBudget) -> CampaignConfig:
-    """The campaign of the data set."""
+    """Campaign config of the data set."""
     blocks = [
         f"sampling.num_candidates={budget.num_blocks * budget.block_size}",
         f"sampling.chunk_size={budget.block_size}",
@@ -198,7 +198,7 @@ def base_config(seed: int, budget: BoundaryBudget) -> CampaignConfig:
 
 
 def model_config(base: CampaignConfig, seed: int, withheld: bool) -> CampaignConfig:
-    """The same boundary with another seed of training and sampling, and another training set."""
+    """Campaign config of a model, with its own seed and training set."""
     selection = base.selection if withheld else base.selection.model_copy(update=EVERYTHING)
     return base.model_copy(update={"seed": seed, "selection": selection})
 
@@ -206,9 +206,7 @@ def model_config(base: CampaignConfig, seed: int, withheld: bool) -> CampaignCon
 def search_rivals(
     workshop: Workshop, budget: BoundaryBudget, base: CampaignConfig, searched: Path
 ) -> tuple[Arrays, dict[str, Arrays]]:
-    """The search that goes on, and by name a search without dynamics with as many relaxations as
-    all models' candidates.
-    """
+    """Searches with and without dynamics as rivals, by name, as large as all models' candidates."""
     start, tries = WITHOUT_DYNAMICS_FROM, base.search.num_tries
     going_on = shares(tries, tries + budget.num_more_tries)
     more = [
@@ -226,7 +224,7 @@ def search_rivals(
 def training_set_rivals(
     workshop: Workshop, budget: BoundaryBudget, run: Path, num_learnt: int
 ) -> dict[str, Arrays]:
-    """What else could be made of a training set with as many relaxations, by name.
+    """Rivals that vary the structures of a training set, by name, with as many relaxations.
 
     Args:
         run: run directory of a model. num_learnt: structures in its training set.
@@ -248,8 +246,6 @@ def training_set_rivals(
 
 
 def shares(start: int, stop: int) -> list[tuple[int, int]]:
-    """The range cut into NUM_SHARES parts (first, last) of about one size; empty parts are left
-    out.
-    """
+    """Divide a range into NUM_SHARES parts (first, last) of similar size, without empty parts."""
     ends = np.linspace(start, stop, NUM_SHARES + 1).round().astype(int).tolist()
     return [(first, last) for first, last in pairwise(ends) if first < last]

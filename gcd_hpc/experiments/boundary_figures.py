@@ -1,7 +1,4 @@
-"""Fig.
-
-6 and Fig. S.3: energies against [n], the two phases, and how often each method finds them.
-"""
+"""Figures 6 and S.3: energies against [n], the two phases, and the hit rates of all methods."""
 
 from collections.abc import Sequence
 from textwrap import fill
@@ -23,15 +20,15 @@ MODEL_RED = "#D55E00"
 GREY = "#999999"
 PHASE_COLOURS = ("#009E73", "#CC79A7")
 COLUMN_SHIFT, COLUMN_WIDTH = 0.021, 0.012
-"""Columns of points beside their [n]."""
+"""Offset of the columns of points from their [n], and their width."""
 ABOVE_J_M2 = 0.3
-"""Energies are drawn up to this far above the search's best of the worst [n]."""
+"""Range of energies drawn above the search's highest of the lowest energies of all [n]."""
 SHOWN_A = 9.0
-"""Atoms up to this far from the boundary are drawn, Å."""
+"""Distance from the boundary up to which atoms are drawn, Å."""
 LABEL_WIDTH = 24
-"""Characters in a line of a method's name."""
+"""Longest line in a method's label, in characters."""
 LOWEST_RATE = 3e-4
-"""Rates of zero are drawn here."""
+"""Value at which rates of zero are drawn."""
 
 
 def boundary_figure(
@@ -41,9 +38,7 @@ def boundary_figure(
     found: Sequence[Arrays],
     cohesive_ev: float,
 ) -> Figure:
-    """Energies of search and model at the left, the lowest structure of each phase and the hit
-    rates of all methods at the right.
-    """
+    """Energies on the left; lowest structure of each phase and hit rates on the right."""
     figure = Figure(figsize=(10.0, 6.0), layout="constrained")
     left, right = figure.subfigures(1, 2, squeeze=False)[0]
     draw_energies(left.add_subplot(), model, search, numbers["withheld_j_m2"])
@@ -63,9 +58,7 @@ def boundary_figure(
 def draw_energies(
     axes: Axes, model: Arrays, search: Arrays, withheld: Sequence[float] | None
 ) -> None:
-    """E_gb against [n]: search in blue, model in red, the window of training shaded, published
-    energies as lines.
-    """
+    """E_gb against [n]: search, model, training window, and published energies as lines."""
     top = _hull(search)[1].max() + ABOVE_J_M2
     if withheld is not None:
         axes.axhspan(
@@ -107,7 +100,7 @@ def draw_energies(
 
 
 def _draw_published(axes: Axes) -> None:
-    """The published energy of each phase as a short line with its name."""
+    """Published energy of each phase as a short line with its name."""
     for phase in PHASES:
         n, energy = phase.n_fraction, phase.gb_energy_j_m2
         axes.hlines(energy, n - 0.045, n + 0.045, colors="k", lw=1.2, zorder=1)
@@ -117,7 +110,7 @@ def _draw_published(axes: Axes) -> None:
 
 
 def _hull(arrays: Arrays) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Each [n] with its lowest energy."""
+    """Lowest energy of each [n]."""
     ok = arrays["status"] == "ok"
     return lowest_of_each(arrays["n_fraction"][ok], arrays["gb_energy_j_m2"][ok])[:2]
 
@@ -125,9 +118,7 @@ def _hull(arrays: Arrays) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def draw_structure(
     axes: Axes, number: int, found: Sequence[Arrays], cohesive_ev: float
 ) -> PathCollection | None:
-    """Side view of the lowest structure found of a phase, atoms coloured by their excess energy;
-    None if it was not found.
-    """
+    """Side view of a phase's lowest structure, coloured by excess energy; None if not found."""
     phase = PHASES[number]
     axes.set(xticks=[], yticks=[], aspect="equal")
     axes.set_title(f"{phase.name}: not found", fontsize=9)

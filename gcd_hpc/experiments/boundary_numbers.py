@@ -1,6 +1,4 @@
-"""Counting on a grain boundary: which relaxed structures are the published phases, how often each
-method finds them, what it costs.
-"""
+"""Statistics of a grain boundary: hits of the published phases for each method, and their costs."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -26,16 +24,14 @@ class Phase:
 
 PHASES = (Phase("[1/5]", 0.2, 2.297), Phase("[2/5]", 0.4, 2.469))
 TOLERANCE_J_M2 = 0.005
-"""A structure of a phase's [n] at most this far above its energy is the phase, relaxed with the
-tight preset ...
-"""
+"""Energy above the published one up to which a structure is the phase (tight preset)."""
 LOOSE_TOLERANCE_J_M2 = 0.045
-"""... or with the paper's, which stops up to so much too high."""
+"""The same tolerance for the paper's preset, whose energies are up to this much too high."""
 MODEL, SEARCH = "model", "search with dynamics"
 
 
 def joined(pieces: Sequence[Arrays]) -> Arrays:
-    """Columns of several tasks, one after the other, and the sum of their core-seconds."""
+    """Concatenated columns of several tasks, and the sum of their core-seconds."""
     columns = {
         name: np.concatenate([piece[name] for piece in pieces])
         for name in pieces[0]
@@ -45,7 +41,7 @@ def joined(pieces: Sequence[Arrays]) -> Arrays:
 
 
 def phase_hits(arrays: Arrays, phase: Phase, preset: str = "tight") -> NDArray[np.bool_]:
-    """Which rows are the phase, by their energies at the tight or the paper's preset."""
+    """Mask of the rows that are the phase, by [n] and energy."""
     name, tolerance = (
         ("gb_energy_j_m2", TOLERANCE_J_M2)
         if preset == "tight"
@@ -58,11 +54,9 @@ def phase_hits(arrays: Arrays, phase: Phase, preset: str = "tight") -> NDArray[n
 
 
 def method_numbers(arrays: Arrays) -> dict[str, Any]:
-    """How many structures a method tried, how often it found each phase, and its lowest energy at
-    each [n].
+    """Tries, hits of each phase, and lowest energy of each [n], for one method.
 
-    All tries count, also those that failed or were refused before relaxation. Intervals are
-    Wilson's, 95 %.
+    All tries count, including failed and refused ones. Intervals are Wilson's, 95 %.
     """
     num, ok = len(arrays["status"]), arrays["status"] == "ok"
     phases = {}
@@ -82,12 +76,11 @@ def method_numbers(arrays: Arrays) -> dict[str, Any]:
 def rate_numbers(
     phase: Phase, by_model: Sequence[Sequence[Arrays]], tried: dict[str, Arrays]
 ) -> dict[str, Any]:
-    """The models' rate with an interval that knows of training and sampling seeds, and its ratio to
-    that of every rival.
+    """Hit rate of the models, with an interval over seeds, and its ratio to every rival's.
 
     Args:
-        by_model: relaxed blocks of each model. tried: everything that each method tried, the
-            model's own included.
+        by_model: relaxed blocks of each model.
+        tried: all tries of each method, the model included.
     """
     hits = [[int(phase_hits(block, phase).sum()) for block in blocks] for blocks in by_model]
     sizes = [[len(block["status"]) for block in blocks] for blocks in by_model]
@@ -108,7 +101,7 @@ def rate_numbers(
 
 
 def training_numbers(arrays: Arrays) -> dict[str, Any]:
-    """Size, fractions and energies of a training set, and what became of the training."""
+    """Size, fractions and energies of a training set, and the outcome of the training."""
     fractions, counts = np.unique(arrays["n_fraction"], return_counts=True)
     return {
         "structures": len(arrays["n_fraction"]),
@@ -122,8 +115,9 @@ def training_numbers(arrays: Arrays) -> dict[str, Any]:
 
 
 def discovery_numbers(arrays: Arrays) -> dict[str, Any]:
-    """Fingerprint distances of one model's discoveries from its training set: 0 for copies, about
-    0.015 for a missing atom.
+    """Fingerprint distances of one model's discoveries from its training set.
+
+    A copy has distance 0, a structure with a missing atom about 0.015.
     """
     numbers: dict[str, Any] = {
         "median_distance_within_the_training_set": float(arrays["training_spread"])
@@ -152,8 +146,7 @@ def cost_numbers(
     relaxed: Arrays,
     others: dict[str, Arrays],
 ) -> dict[str, Any]:
-    """Core-seconds of every part, hits per 1,000 core-seconds, and what the search finds in the
-    core-seconds of search, training and model.
+    """Core-seconds, hits per 1,000 core-seconds, and hits of the search at equal cost.
 
     Args:
         search: the data set and the search that went on after it. num_tries: those of the data set.

@@ -1,8 +1,7 @@
-"""Work on one grain boundary, in tasks: search, training, sampling, relaxation, and the rivals of
-the model.
+"""Tasks of the boundary experiments: search, training, sampling, relaxation and rivals.
 
-Every task works in a prepared run directory with the stages of a campaign, so that ``gcd-hpc top``
-and its kin read what is left there.
+Every task uses the stages of a campaign in a prepared run directory, so that commands such as
+``gcd-hpc top`` can read it.
 """
 
 import hashlib
@@ -44,16 +43,16 @@ from gcd_hpc.structures.periodic import wrap
 
 COLUMNS = ("status", "n_fraction", "gb_energy_j_m2", "screen_gb_energy_j_m2")
 VERSION = 1
-"""All experiments have one round."""
+"""Model version of all experiments, which have one round."""
 RATTLES_A = (0.1, 0.2, 0.3, 0.4)
-"""Standard deviations of the displacements of rattled structures, taken in turn, Å."""
+"""Standard deviations of rattled structures, taken in turn, Å."""
 
 Variation = Literal["again", "rattled", "mutated"]
 AGAIN_AND_OTHERS: tuple[Variation, ...] = ("again", "rattled", "mutated")
 
 
 def open_run(work: Path, name: str, config: CampaignConfig) -> Path:
-    """The run directory of a config under ``work``, prepared when it is first asked for."""
+    """Run directory of a config under ``work``, prepared at its first use."""
     text = dump(config)
     folder = work / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     if not RunDirectory(folder).config.exists():
@@ -65,7 +64,7 @@ def open_run(work: Path, name: str, config: CampaignConfig) -> Path:
 
 
 def search_chunks(run_dir: Path, first: int, last: int, report: Report) -> Arrays:
-    """Chunks ``first`` to ``last - 1`` of the seed search, those on disk as they are."""
+    """Search chunks ``first`` to ``last - 1``; existing chunks are read, not made again."""
     for chunk in range(first, last):
         if not RunDirectory(run_dir).search_part(chunk).exists():
             search_chunk(str(run_dir), chunk)
@@ -74,8 +73,7 @@ def search_chunks(run_dir: Path, first: int, last: int, report: Report) -> Array
 
 
 def train_model(run_dir: Path, searched: Path, device: str, report: Report) -> Arrays:
-    """Choose the training set of this run's selection from the search in ``searched``, and train on
-    it.
+    """Select the training set of this run from the search in ``searched``, and train on it.
 
     Returns:
         n_fraction and gb_energy_j_m2 of the training set, (M,); validation_loss and sha256 of the
@@ -107,9 +105,7 @@ def train_model(run_dir: Path, searched: Path, device: str, report: Report) -> A
 
 
 def sample_block(run_dir: Path, block: int, device: str, report: Report) -> Arrays:
-    """Make the candidates of one chunk: random streams of their own, so a repetition of the
-    experiment.
-    """
+    """Sample the candidates of one chunk, which has its own random streams."""
     path = RunDirectory(run_dir).sampled_part(VERSION, block)
     config = load_boundary_system(str(run_dir)).config
     if not path.exists():
@@ -135,9 +131,7 @@ def relax_block(run_dir: Path, block: int, report: Report) -> Arrays:
 def search_more(
     run_dir: Path, start: int, stop: int, md_probability: float, report: Report
 ) -> Arrays:
-    """Tries ``start`` to ``stop - 1`` of a search with another share of molecular dynamics; nothing
-    of them is kept but numbers.
-    """
+    """Search tries ``start`` to ``stop - 1`` with a given share of dynamics; no parts are kept."""
     setting = load_boundary_system(str(run_dir))
     search = setting.config.search.model_copy(
         update={"md": setting.config.search.md.model_copy(update={"probability": md_probability})}
@@ -150,15 +144,13 @@ def search_more(
 
 
 def with_training_set(run_dir: Path) -> tuple[BoundarySystem, list[Candidate]]:
-    """The system of a run, and the structures that its model learned from."""
+    """Boundary system of a run, and the training structures of its model."""
     learnt = read_part(RunDirectory(run_dir).training_set(VERSION))
     return load_boundary_system(str(run_dir)), learnt
 
 
 def search_at_known_registries(run_dir: Path, start: int, stop: int, report: Report) -> Arrays:
-    """Tries of a search without dynamics whose grains sit as in the training structures, drawn as
-    often as training draws them.
-    """
+    """Search without dynamics, at registries drawn from the training structures."""
     setting, learnt = with_training_set(run_dir)
     weights = low_energy_weights(
         np.array([row.gb_energy_j_m2 for row in learnt]), setting.config.selection.preference_j_m2
@@ -182,9 +174,7 @@ def search_at_known_registries(run_dir: Path, start: int, stop: int, report: Rep
 def relax_varied(
     run_dir: Path, variation: Variation, start: int, stop: int, report: Report
 ) -> Arrays:
-    """Training structures as they are, rattled, or with atoms put in or taken out and rattled; each
-    relaxed.
-    """
+    """Relax training structures: unchanged, rattled, or with atoms inserted or removed."""
     setting, learnt = with_training_set(run_dir)
 
     def begun(index: int) -> Candidate:
@@ -243,9 +233,7 @@ def varied(
 def relax_rows(
     run_dir: Path, setting: BoundarySystem, rows: Iterable[Candidate], num: int, report: Report
 ) -> Arrays:
-    """Relax structures as a model's candidates are: screened against the lowest energies of the
-    training set.
-    """
+    """Relax structures like candidates, screened by the lowest energies of the training set."""
     window = setting.config.relaxation.screen_window_j_m2
     worth = ScreenWindow(window, lowest_learned(run_dir, VERSION))
     child = worker_child(str(run_dir))
@@ -260,13 +248,13 @@ def reported(rows: Iterable[Candidate], num: int, report: Report) -> Iterator[Ca
 
 
 def to_arrays(rows: Iterable[Candidate]) -> Arrays:
-    """The COLUMNS of rows that are not written to a file."""
+    """Arrays of the COLUMNS of rows that are not written to a file."""
     kept = list(rows)
     return {name: np.array([getattr(row, name) for row in kept]) for name in COLUMNS}
 
 
 def columns_of(parts: Sequence[Path]) -> Arrays:
-    """The COLUMNS of part files."""
+    """Arrays of the COLUMNS of part files."""
     columns = read_columns(parts, COLUMNS)
     return {**columns, "status": columns["status"].astype(str)}
 
@@ -278,8 +266,7 @@ def novelty(
     tolerance: float,
     report: Report,
 ) -> Arrays:
-    """How far each discovery of a withheld phase is from all training structures, and the best
-    structure of each phase.
+    """Distance of each discovery of a withheld phase from the training set, and best structures.
 
     Args:
         phases: ([n], E_gb in J/m^2) of each; a discovery lies at most ``tolerance`` above.
@@ -338,12 +325,12 @@ def is_phase(
     phase_energy: float,
     tolerance: float,
 ) -> NDArray[Any] | bool:
-    """Whether structures have a phase's [n] and at most its energy within the tolerance, J/m^2."""
+    """Mask of the structures with a phase's [n] and an energy at most ``tolerance`` above it."""
     return np.isclose(n, fraction) & (np.asarray(energy) <= phase_energy + tolerance)
 
 
 def num_distinct(run_dir: Path, num_chunks: int, report: Report) -> Arrays:
-    """How many distinct structures a search has found, of all energies."""
+    """Number of distinct structures of a search, at all energies."""
     setting = load_boundary_system(str(run_dir))
     rows = [
         row
@@ -364,7 +351,7 @@ def num_distinct(run_dir: Path, num_chunks: int, report: Report) -> Arrays:
 
 
 def lowest_structure(run_dir: Path, num_chunks: int, reach: float, report: Report) -> Arrays:
-    """The lowest structure of a search, up to ``reach`` Å from the boundary.
+    """Lowest structure of a search, cut at ``reach`` Å from the boundary.
 
     Returns:
         positions (N, 3) in the box that is left, lengths (3,), misfit (N,): distance of each atom

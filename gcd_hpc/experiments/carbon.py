@@ -1,6 +1,4 @@
-"""Carbon (Fig. S.1): the particle model makes amorphous carbon out of nothing, and diamond only out
-of diamond.
-"""
+"""Carbon (Fig. S.1): a particle model samples amorphous carbon and diamond from several starts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -44,20 +42,18 @@ Array = NDArray[np.float64]
 Lengths = tuple[float, float, float]
 TIMEOUT_S = 120.0
 INDEX: dict[Form, int] = {"amorphous": 10, "diamond": 11}
-"""Of the models' random streams; those of the cases follow from 20 on."""
+"""Index of the models' random streams; those of the cases start at 20."""
 FIRST_CASE = 20
 _QUENCH, _START = range(2)
 
 
 def figS1(workshop: Workshop) -> Outcome:
-    """Particle models of amorphous carbon and of diamond, from random starts and from perturbed
-    crystals.
-    """
+    """Particle models of amorphous carbon and diamond, from random and perturbed starts."""
     return study_carbon(workshop, {"quick": QUICK, "full": FULL}[workshop.budget])
 
 
 def study_carbon(workshop: Workshop, budget: CarbonBudget) -> Outcome:
-    """The experiment at any budget."""
+    """Run the experiment with any budget."""
     quenches = _quench_tasks(workshop, budget)
     *quenched, bulk = workshop.run([*quenches, Task("carbon-bulk", diamond, ())])
     glass = np.concatenate([block["positions"] for block in quenched])
@@ -111,7 +107,7 @@ def study_carbon(workshop: Workshop, budget: CarbonBudget) -> Outcome:
 
 
 def core_s(results: Sequence[Arrays]) -> float:
-    """Core-seconds of some tasks together."""
+    """Sum of the core-seconds of some tasks."""
     return float(sum(result["core_s"] for result in results))
 
 
@@ -119,8 +115,9 @@ def core_s(results: Sequence[Arrays]) -> float:
 
 
 def quench_block(programme: MeltQuench, seed: int, first: int, num: int, report: Report) -> Arrays:
-    """Amorphous structures ``first`` to ``first + num``: positions (num, 216, 3) Å, energies (num,)
-    eV an atom, temperatures (num, 3) K.
+    """Quench amorphous structures ``first`` to ``first + num - 1``.
+
+    Returns positions (num, 216, 3) Å, energies (num,) eV an atom and temperatures (num, 3) K.
     """
     results = []
     with LammpsChild(find_potential(CARBON, "C", Path()), TIMEOUT_S) as child:
@@ -139,9 +136,7 @@ def quench_block(programme: MeltQuench, seed: int, first: int, num: int, report:
 
 
 def diamond(report: Report) -> Arrays:
-    """Lattice constant (Å) and energy (eV an atom) of diamond under the potential of the
-    melt-quench.
-    """
+    """Lattice constant (Å) and energy (eV an atom) of diamond under the potential of the quench."""
     bulk = measure_bulk(find_potential(CARBON, "C", Path()), "C", "diamond")
     return {"a0": np.array(bulk.a0), "cohesive_ev": np.array(bulk.cohesive_ev)}
 
@@ -157,9 +152,7 @@ def train_carbon(
     weights: Path,
     report: Report,
 ) -> Arrays:
-    """A particle model of the first structures in the melt-quench files, in all orientations of the
-    box; without files, of diamond.
-    """
+    """Train a model on melt-quench files in all orientations, or on diamond without files."""
     if sources:
         glass = np.concatenate([np.load(source)["positions"] for source in sources])[:num_training]
         structures = [orientation for positions in glass for orientation in orientations(positions)]
@@ -181,7 +174,7 @@ def sample_case(
     device: str,
     report: Report,
 ) -> Arrays:
-    """Structures (num, 216, 3) that a model makes of the case's starts."""
+    """Structures (num, 216, 3) that a model samples from the starts of the case."""
     streams = [generator(seed, CARBON_STREAM, _START, number, item) for item in range(num)]
     if case.sigma is None:
         starts = np.stack([stream.uniform(0.0, lengths, (NUM_ATOMS, 3)) for stream in streams])
@@ -207,9 +200,7 @@ def sample_case(
 
 
 def relax_generated(source: Path, lengths: Lengths, report: Report) -> Arrays:
-    """Energies (M,) in eV an atom of the structures in a file as they are and after relaxation; NaN
-    where LAMMPS refuses one.
-    """
+    """Energies (M,) in eV an atom before and after relaxation; NaN where LAMMPS refuses one."""
     structures = np.load(source)["positions"]
     raw = np.full(len(structures), np.nan)
     relaxed = np.full(len(structures), np.nan)
@@ -234,8 +225,9 @@ def perfect_diamond(lengths: Lengths) -> Array:
 
 
 def orientations(positions: Array) -> list[Array]:
-    """A structure (N, 3) in a periodic cube in its 48 orientations: which glass comes out of the
-    melt does not depend on the axes.
+    """The 48 orientations of a structure (N, 3) in a periodic cube.
+
+    All are equally likely, because the melt does not depend on the axes.
     """
     permuted = [
         positions[:, list(order)]

@@ -1,6 +1,4 @@
-"""Who is bonded to whom in carbon, and what that makes of it: coordination, tetrahedra, sites of
-diamond.
-"""
+"""Bonds of carbon and what follows from them: coordination, tetrahedra, diamond sites."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +10,19 @@ from gcd_hpc.structures.periodic import minimum_image, wrap
 Array = NDArray[np.float64]
 
 BOND = 1.85
-"""Å; between the first (1.4-1.55) and second (2.5) shell of neighbours of every form of carbon."""
+"""Bond cutoff, Å, between the first (1.4-1.55) and second (2.5) neighbour shell of carbon."""
 MAX_COORDINATION = 6
 TETRAHEDRAL_DEG = 109.4712
 ANGLE_TOLERANCE_DEG = 20.0
-"""Below half of what separates 109.5 deg from the 60 and 90 deg of strained rings, above thermal
-disorder.
+"""Tolerance of a tetrahedral angle: above thermal disorder, and below half of what separates 109.5
+deg from the 60 and 90 deg of strained rings.
 """
 SITE_TOLERANCE = 0.3
-"""Å; a fifth of a bond."""
+"""Tolerance of a diamond site, Å: a fifth of a bond."""
 
 
 def bonds(positions: Array, lengths: Array, cutoff: float = BOND) -> tuple[NDArray[np.intp], Array]:
-    """Pairs (P, 2) of atoms nearer than the cutoff, each in both orders and sorted, and the vectors
-    (P, 3) Å from first to second.
+    """Bonded pairs (P, 2), each in both orders and sorted, and vectors (P, 3) Å along the bonds.
 
     Args:
         positions: (N, 3) Å in a periodic box of ``lengths`` (3,), wrapped or not.
@@ -45,10 +42,7 @@ def coordination(positions: Array, lengths: Array) -> NDArray[np.intp]:
 
 
 def coordination_shares(structures: Array, lengths: Array) -> Array:
-    """Share of atoms with 0, 1, ...
-
-    bonds in each of the structures (M, N, 3): (M, 7), the last for 6 and more.
-    """
+    """Share of atoms with 0, 1, ... 5 or at least 6 bonds in each of M structures, (M, 7)."""
     numbers = np.array(
         [np.minimum(coordination(positions, lengths), MAX_COORDINATION) for positions in structures]
     )  # (M, N)
@@ -70,9 +64,7 @@ def bond_angles(positions: Array, lengths: Array) -> list[Array]:
 
 
 def is_tetrahedral(positions: Array, lengths: Array) -> NDArray[np.bool_]:
-    """Atoms (N,) in the first surroundings of diamond: four bonds, and all six angles tetrahedral
-    within a tolerance.
-    """
+    """Mask (N,) of atoms with four bonds and six tetrahedral angles within a tolerance."""
     off = [np.abs(angles - TETRAHEDRAL_DEG) for angles in bond_angles(positions, lengths)]
     return np.array(
         [len(angles) == 6 and bool((angles < ANGLE_TOLERANCE_DEG).all()) for angles in off]
@@ -80,8 +72,7 @@ def is_tetrahedral(positions: Array, lengths: Array) -> NDArray[np.bool_]:
 
 
 def on_diamond_sites(positions: Array, lengths: Array, a0: float) -> NDArray[np.bool_]:
-    """Atoms (N,) that have a site of diamond for themselves: within a tolerance of it, and no other
-    atom is.
+    """Mask (N,) of atoms that are alone within a tolerance of a diamond site.
 
     The lattice is the one that, by a shift alone, fits most atoms; the box must be periodic with
     it. Each atom is tried in turn on each of the two sites of the basis; the mean of what is left

@@ -1,4 +1,4 @@
-"""What the experiment on carbon consists of: structures, training and sampling at two budgets."""
+"""Budgets of the carbon experiment: structures, training and sampling."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -10,17 +10,13 @@ from gcd_hpc.experiments.quench import MeltQuench
 Form = Literal["amorphous", "diamond"]
 
 CELLS = 3
-"""Conventional cells of diamond along each edge: 216 atoms, as many as the amorphous structures
-have.
-"""
+"""Cells of diamond along each edge: 216 atoms, as many as in the amorphous structures."""
 NUM_ATOMS = 8 * CELLS**3
 
 
 @dataclass(frozen=True)
 class Case:
-    """What a model starts from: a uniform random cell (sigma is None), or diamond with normal
-    displacements of sigma in Å.
-    """
+    """Starts of a model: random, or diamond with normal displacements of sigma, Å."""
 
     name: str
     form: Form
@@ -29,12 +25,12 @@ class Case:
 
 @dataclass(frozen=True)
 class CarbonBudget:
-    """Structures, training and sampling."""
+    """Amounts of structures, training and sampling."""
 
     num_training: int
     num_held_out: int
     num_blocks: int
-    """Tasks that the melt-quenches are spread over."""
+    """Number of tasks that the melt-quenches are divided into."""
     programme: MeltQuench
     models: dict[Form, ParticleConfig]
     sampler: SamplerKind

@@ -1,6 +1,4 @@
-"""Figure S.1 again: structures coloured by their bonds, radial distribution functions,
-coordination, recovery of diamond.
-"""
+"""Figure S.1: bonded structures, g(r), coordination, and recovery of diamond."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,9 +48,7 @@ class Curve:
 def carbon_figure(
     samples: Sequence[Sample], losses: Sequence[Curve], cases: dict[str, Any]
 ) -> Figure:
-    """The whole figure; the first sample is the held-out glass, the second the generated one, all
-    others are of diamond.
-    """
+    """The whole figure; samples are the held-out glass, the generated glass, then diamond."""
     figure = Figure(figsize=(13.0, 6.2), layout=ConstrainedLayoutEngine(h_pad=0.08))
     rows = figure.add_gridspec(2, 1, height_ratios=(1.0, 1.1))
     top, bottom = figure.add_subfigure(rows[0]), figure.add_subfigure(rows[1])
@@ -88,7 +84,7 @@ def carbon_figure(
 
 
 def _draw_structure(axes: Any, positions: Array, lengths: Array) -> None:
-    """Atoms and the bonds that do not cross the box's faces."""
+    """Atoms, and the bonds that do not cross the faces of the box."""
     wrapped = wrap(positions, lengths)
     pairs, vectors = bonds(wrapped, lengths)
     inside = (pairs[:, 0] < pairs[:, 1]) & np.isclose(
@@ -122,7 +118,7 @@ def _draw_glass_rdf(axes: Axes, glass: Sample, generated: Sample) -> None:
 
 
 def _draw_diamond_rdf(axes: Axes, crystals: Sequence[Sample]) -> None:
-    """One curve above the other."""
+    """g(r) of the diamond cases, one above the other."""
     step = 8.0
     for number, sample in enumerate(crystals):
         height = step * (len(crystals) - 1 - number)
@@ -162,7 +158,7 @@ def _draw_coordination(axes: Axes, samples: Sequence[Sample]) -> None:
 
 
 def _draw_recovery(axes: Axes, cases: dict[str, Any]) -> None:
-    """Share of atoms in diamond against the start."""
+    """Share of atoms on diamond sites against the noise of the start."""
     found = [case for case in cases.values() if "share_on_sites" in case]
     labels = [_start(case["start_sigma"]) for case in found]
     for values, colour, marker, label in (

@@ -1,4 +1,4 @@
-"""What is measured on generated carbon: bonds, angles, g(r), energies and defects."""
+"""Properties of generated carbon: bonds, angles, g(r), energies and defects."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 Lengths = tuple[float, float, float]
 
 RDF_START, RDF_BIN = 1.0, 0.05
-"""Distances from which g(r) are compared, and the width of their bins, Å."""
+"""Distance from which g(r) are compared, and width of their bins, Å."""
 
 
 def mean_rdf(structures: Array, lengths: Lengths) -> tuple[Array, Array]:
@@ -33,7 +33,7 @@ def mean_rdf(structures: Array, lengths: Lengths) -> tuple[Array, Array]:
 
 
 def rdf_difference(one: tuple[Array, Array], other: tuple[Array, Array]) -> float:
-    """Root mean square of the difference of two g(r) on the same bins, from 1 Å on."""
+    """Root mean square difference of two g(r) on the same bins, from 1 Å on."""
     beyond = one[0] > RDF_START
     return float(np.sqrt(np.square(one[1] - other[1])[beyond].mean()))
 
@@ -106,7 +106,7 @@ def case_numbers(
 
 
 def _structure_numbers(structures: Array, lengths: Lengths) -> dict[str, Any]:
-    """Means of bonds and angles over structures, and spreads where structures may differ."""
+    """Means of bonds and angles over structures, with standard deviations between structures."""
     box = np.array(lengths)
     shares = coordination_shares(structures, box)
     angles = np.concatenate(
@@ -127,7 +127,7 @@ def _structure_numbers(structures: Array, lengths: Lengths) -> dict[str, Any]:
 
 
 def _mean_and_spread(values: Array) -> dict[str, float]:
-    """Over structures that have a value; the spread is the sample's standard deviation."""
+    """Mean and sample standard deviation over the structures that have a value."""
     known = values[np.isfinite(values)]
     return {
         "mean": float(known.mean()) if len(known) else np.nan,
@@ -144,7 +144,7 @@ def _first_peak(curve: tuple[Array, Array]) -> dict[str, float]:
 def samples(
     budget: CarbonBudget, held_out: Array, lengths: dict[Form, Lengths], sampled: Sequence[Array]
 ) -> list[Sample]:
-    """What the figure shows: the held-out glass, then every case."""
+    """Samples of the figure: the held-out glass, then every case."""
     box = lengths["amorphous"]
     samples = [
         Sample(

@@ -1,4 +1,4 @@
-"""Drawings of crystals: atoms with bonds, radial distribution and bond order, voxels."""
+"""Figures of crystals: atoms with bonds, radial distribution, bond order, and voxels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,24 +16,24 @@ Array = NDArray[np.float64]
 
 IDEAL, COLORS = "#000000", ("#0072B2", "#D55E00")  # Okabe-Ito: black; blue, vermilion
 _OCCUPIED = 0.05
-"""Share of an atom from which a voxel is drawn: the paper's p_thre."""
+"""Fraction of an atom from which a voxel is drawn, p_thre of the paper."""
 _SHORTEST = 0.3
-"""Lattice constants: radial distributions are drawn from here on."""
+"""Least distance of the radial distributions drawn, in lattice constants."""
 _FAR = 0.3
-"""Lattice constants: displacements from here on have the same colour."""
+"""Displacement from which the colour stays the same, in lattice constants."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """One crystal: each model's cells and the ideal ones, by name."""
+    """Curves of one crystal for each model and the ideal crystal, by name."""
 
     title: str
     radial: dict[str, tuple[Array, Array]]
     """Distances in lattice constants and g(r)."""
     order: dict[str, Array]
-    """(N, 2): q4 and q6 of each atom."""
+    """q4 and q6 of each atom, (N, 2)."""
     loss: tuple[Array, Array]
-    """Steps and loss of the particle model's training; a score of zero has the loss 1."""
+    """Steps and loss of the particle model's training; a zero score has loss 1."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,11 @@ class Panel:
     displacements: Array  # (N,) from the nearest site, in the unit of the positions
     lengths: tuple[float, float, float]
     bond: float
-    """Longest distance between atoms that are joined."""
+    """Longest bond drawn, in the unit of the positions."""
 
 
 def draw_order(rows: Sequence[Curves]) -> Figure:
-    """A row for each crystal: radial distribution, (q4, q6) of each atom, the distribution of q6,
-    the particle model's training.
-    """
+    """One row for each crystal: g(r), (q4, q6), distribution of q6, and particle training loss."""
     figure = Figure(figsize=(8.6, 2.1 * len(rows)), layout="constrained")
     axes = figure.subplots(
         len(rows), 4, squeeze=False, gridspec_kw={"width_ratios": [1.6, 1.0, 1.0, 0.8]}
@@ -81,7 +79,7 @@ def _colors(names: Sequence[str]) -> dict[str, str]:
 def _draw_radial(axis: Axes, row: Curves) -> None:
     colors = _colors(list(row.radial))
     radii, ideal = row.radial["ideal"]
-    # Atoms on one site make a peak at no distance, which would flatten all others.
+    # Two atoms on one site give a peak at zero distance that would flatten all others.
     top = 1.15 * max(
         max(1.0, g[r > _SHORTEST].max()) for name, (r, g) in row.radial.items() if name != "ideal"
     )
@@ -108,7 +106,7 @@ def _draw_radial(axis: Axes, row: Curves) -> None:
 
 def _draw_points(axis: Axes, row: Curves) -> None:
     colors = _colors(list(row.order))
-    # The wider cloud first, so that the narrow one lies on it.
+    # The wider distribution first, so that the narrow one is drawn above it.
     for name in sorted(
         (name for name in row.order if name != "ideal"),
         key=lambda name: (
@@ -149,9 +147,7 @@ def _draw_loss(axis: Axes, row: Curves) -> None:
 
 
 def draw_cells(panels: Sequence[Panel]) -> Figure:
-    """Cells side by side: atoms coloured by how far they are from the nearest site, joined where
-    they are near.
-    """
+    """Cells side by side, with atoms coloured by displacement and bonds between neighbours."""
     figure = Figure(figsize=(3.4 * len(panels), 3.6), layout="constrained")
     for number, panel in enumerate(panels, start=1):
         axis = figure.add_subplot(1, len(panels), number, projection="3d")
@@ -177,9 +173,9 @@ def draw_cells(panels: Sequence[Panel]) -> Figure:
 
 
 def _draw_bonds(axis: Axes3D, panel: Panel) -> None:
-    """Lines between atoms that are near each other within the box."""
+    """Lines between neighbouring atoms within the box."""
     pairs = cKDTree(panel.positions).query_pairs(panel.bond, output_type="ndarray")  # (P, 2)
-    if len(pairs):  # matplotlib takes no empty collections
+    if len(pairs):  # matplotlib accepts no empty collections
         axis.add_collection3d(
             Line3DCollection(panel.positions[pairs], colors="#999999", linewidths=1.0)
         )
@@ -197,7 +193,7 @@ def _draw_box(axis: Axes3D, lengths: Sequence[float]) -> None:
     )
     axis.set_box_aspect(
         np.array(lengths), zoom=1.15 * float(np.mean(lengths) / max(lengths)) ** 0.5
-    )  # a tall box must fit too
+    )  # leaves room for a tall box
     for set_limits, length in zip(
         (axis.set_xlim, axis.set_ylim, axis.set_zlim), lengths, strict=True
     ):
@@ -207,9 +203,7 @@ def _draw_box(axis: Axes3D, lengths: Sequence[float]) -> None:
 
 
 def draw_voxels(pairs: Sequence[tuple[str, NDArray[np.float32], NDArray[np.float32]]]) -> Figure:
-    """A row for each (name, encoded array, generated array): voxels that hold at least a twentieth
-    of an atom.
-    """
+    """Voxels with at least a twentieth of an atom, one row for each (name, encoded, generated)."""
     figure = Figure(figsize=(5.6, 2.7 * len(pairs)), layout="constrained")
     for row, (name, *arrays) in enumerate(pairs):
         for column, (array, kind) in enumerate(zip(arrays, ("encoded", "generated"), strict=True)):

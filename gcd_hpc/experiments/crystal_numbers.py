@@ -1,4 +1,4 @@
-"""What is measured on generated crystals: atoms, distances from the ideal sites, defects, order."""
+"""Properties of generated crystals: atoms, distances from ideal sites, defects, bond order."""
 
 from collections import Counter
 from typing import Any
@@ -18,22 +18,21 @@ Array = NDArray[np.float64]
 BOX = (float(CELLS), float(CELLS), float(CELLS))
 NEIGHBORS: dict[Lattice, int] = {"sc": 6, "bcc": 8, "fcc": 12}
 NUM_SHOWN = 10
-"""Cells in the curves and points of a figure, as in the paper; the numbers are of all cells."""
+"""Number of cells in the curves of a figure, as in the paper; the numbers use all cells."""
 GOOD_RMSD = 0.02
-"""Lattice constants."""
+"""Largest RMSD of a good cell, in lattice constants."""
 _REACH = 1.8
-"""Lattice constants within which every atom has its neighbours and the RDF is drawn."""
+"""Range of neighbours and of the RDF, in lattice constants."""
 _NUM_BINS = 180
 
 
 def split(sampled: Arrays) -> list[Array]:
-    """Positions of each cell that ``sample_voxels`` made."""
+    """Positions of each cell of ``sample_voxels``."""
     return np.split(sampled["positions"], np.cumsum(sampled["num_atoms"])[:-1])
 
 
 def describe(cells: list[Array], lattice: Lattice) -> dict[str, Any]:
-    """Numbers of atoms, distances from the best-fitting lattice, defects and bond order of cells;
-    lengths in lattice constants.
+    """Atoms, distances from the best-fitting lattice, defects and bond order; lattice constants.
 
     "num_recovered" cells have one atom within 0.1 nearest-neighbour distances of every site and no
     other atoms, "num_good" ones also an RMSD below 0.02 a.
@@ -67,9 +66,7 @@ def is_recovered(fit: LatticeFit) -> bool:
 
 
 def bond_order(cells: list[Array], lattice: Lattice, order: int) -> dict[str, float]:
-    """Mean over all atoms, their standard deviation, and the mean's difference from the ideal
-    crystal.
-    """
+    """Mean and standard deviation of the bond order, and the mean's difference from the crystal."""
     values = np.concatenate([order_of(cell, lattice, order) for cell in cells])
     if not len(values):
         return {"mean": np.nan, "std": np.nan, "deviation_percent": np.nan}
@@ -92,7 +89,7 @@ def order_of(cell: Array, lattice: Lattice, order: int) -> Array:
 
 
 def best_sampler(described: dict[SamplerKind, dict[str, Any]]) -> SamplerKind:
-    """The particle model at its best: most cells recovered, then fewest empty sites."""
+    """Sampler of the particle model that recovers most cells, then leaves fewest empty sites."""
     return max(
         described,
         key=lambda name: (
@@ -103,9 +100,7 @@ def best_sampler(described: dict[SamplerKind, dict[str, Any]]) -> SamplerKind:
 
 
 def curve(training: Arrays) -> dict[str, Any]:
-    """What a training says of itself, without its costs: losses are means over a hundredth of the
-    steps each.
-    """
+    """Loss curves of a training, each point a mean over a hundredth of the steps."""
     values = {name: array for name, array in training.items() if name != "core_s"}
     if len(values["loss"]) > 100:
         chunks = np.array_split(values["loss"], 100)
@@ -117,9 +112,7 @@ def curve(training: Arrays) -> dict[str, Any]:
 
 
 def curves(lattice: Lattice, cells: dict[str, list[Array]], particle: Arrays) -> Curves:
-    """RDF (mean) and bond order (of each atom) of the first cells of each model and of the ideal
-    crystal; the particle model's loss.
-    """
+    """RDF and bond order of each model's first cells and the ideal crystal; particle loss."""
     shown = {name: some[:NUM_SHOWN] for name, some in cells.items()} | {
         "ideal": [crystal_cell(lattice)]
     }
@@ -143,7 +136,7 @@ def curves(lattice: Lattice, cells: dict[str, list[Array]], particle: Arrays) ->
 
 
 def typical(cells: list[Array], lattice: Lattice) -> Array:
-    """The cell whose number of defects is the median of all."""
+    """The cell with the median number of defects."""
     fits = [fit_lattice(cell, crystal_cell(lattice), BOX) for cell in cells]
     order = np.argsort(
         [fit.num_displaced + fit.num_missing + fit.num_extra for fit in fits], kind="stable"

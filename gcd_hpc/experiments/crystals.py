@@ -1,8 +1,7 @@
-"""Crystals from two models: one of voxels, which is not told how many atoms there are, and
-one of particles.
+"""Crystals from a voxel model, which is not given the number of atoms, and a particle model.
 
-Fig. 1, 4 and S.2 of Lei et al. (2024) show the same models and the same cells: made once a folder,
-budget and seed.
+Fig. 1, 4 and S.2 of Lei et al. (2024) use the same models and cells, which are made once for each
+folder, budget and seed.
 """
 
 from dataclasses import dataclass
@@ -50,17 +49,12 @@ Array = NDArray[np.float64]
 
 SAMPLERS: tuple[SamplerKind, ...] = ("ode", "sde", "restart")
 _PARTICLE_INDEX = 10
-"""Of the random starts of the first lattice and sampler; the particle models themselves have the
-indices before it.
-"""
+"""First index of the random starts; lower ones belong to the particle models."""
 
 
 @dataclass(frozen=True)
 class CrystalBudget:
-    """The voxel models, and how both models are sampled.
-
-    The particle models have theirs in ``particles``.
-    """
+    """Amounts for the voxel models and for sampling both models; ``particles`` has its own."""
 
     voxels: dict[Lattice, VoxelConfig]
     num_cells: int
@@ -85,9 +79,7 @@ def budget_of(workshop: Workshop) -> CrystalBudget:
 
 
 def fig4(workshop: Workshop) -> Outcome:
-    """Radial distribution function and Steinhardt parameters of both models' cells beside the ideal
-    crystals.
-    """
+    """RDF and Steinhardt parameters of both models' cells beside the ideal crystals (Fig. 4)."""
     budget = budget_of(workshop)
     tasks = [
         training(workshop, lattice)
@@ -156,9 +148,7 @@ def lattice_costs(
 
 
 def fig1(workshop: Workshop) -> Outcome:
-    """Simple cubic: the particle model's typical cell from a random start, and the voxel model's;
-    and a grain boundary.
-    """
+    """Typical simple cubic cells of both models, and a grain boundary (Fig. 1)."""
     trainings = workshop.run(
         [voxel_training(workshop, "sc"), particle_training(workshop, "sc")], True
     )
@@ -197,15 +187,14 @@ def fig1(workshop: Workshop) -> Outcome:
 
 
 def figS2(workshop: Workshop) -> Outcome:
-    """Voxel arrays: encoded from the ideal crystal, and generated."""
+    """Voxel arrays encoded from the ideal crystal, and generated ones (Fig. S.2)."""
     trainings = workshop.run([voxel_training(workshop, lattice) for lattice in LATTICES], True)
     results = workshop.run([voxel_cells(workshop, lattice) for lattice in LATTICES], True)
     numbers: dict[str, Any] = {}
     pairs = []
     for lattice, result in zip(LATTICES, results, strict=True):
         generated, cell = result["voxels"][0], split(result)[0]
-        # Where the generated crystal happens to lie, so that the two arrays can be compared voxel
-        # by voxel.
+        # The ideal crystal is shifted onto the generated one, to compare the arrays voxel by voxel.
         ideal = encoded(
             crystal_cell(lattice) + fit_lattice(cell, crystal_cell(lattice), BOX).offset, lattice
         )
@@ -225,7 +214,7 @@ def figS2(workshop: Workshop) -> Outcome:
 
 
 def voxel_file(workshop: Workshop, lattice: Lattice) -> Path:
-    """Where the voxel model of a crystal is kept."""
+    """Path of the voxel model of a crystal."""
     return workshop.work / f"voxel-{lattice}-{workshop.budget}-{workshop.seed}.safetensors"
 
 
@@ -274,15 +263,13 @@ def particle_cells(workshop: Workshop, lattice: Lattice, sampler: SamplerKind) -
 
 
 def evaluations(workshop: Workshop, lattice: Lattice, sampler: SamplerKind) -> int:
-    """How often the particle model is asked for each cell."""
+    """Number of network evaluations of the particle model for each cell."""
     process = Exploding(particles.particle_config(lattice, workshop.budget).max_sigma)
     return num_evaluations(process, sampler, dict(budget_of(workshop).sampler_steps)[sampler])
 
 
 def boundary_panel(workshop: Workshop) -> tuple[Panel, Arrays]:
-    """The lowest structure of the search that the experiments on the boundary start from, in
-    lattice constants.
-    """
+    """Lowest structure of the boundary search, in lattice constants."""
     base = base_config(workshop.seed, BUDGETS[workshop.budget])
     searched, _ = search_data_set(workshop, base)
     (found,) = workshop.run(
@@ -301,9 +288,7 @@ def boundary_panel(workshop: Workshop) -> tuple[Panel, Arrays]:
 
 
 def panel(title: str, cell: Array, lattice: Lattice) -> Panel:
-    """A cell moved so that its crystal has atoms half a nearest-neighbour distance within the box,
-    and each atom's way to its site.
-    """
+    """Cell shifted away from the faces of its box, and each atom's displacement from its site."""
     ideal, near = crystal_cell(lattice), cubic_lattice(lattice).neighbor
     moved = wrap(cell - fit_lattice(cell, ideal, BOX).offset, BOX)
     displacements, _ = cKDTree(ideal, boxsize=BOX).query(moved)

@@ -1,4 +1,4 @@
-"""The experiments by the names of the paper's figures."""
+"""Experiments, named after the figures of the paper."""
 
 import time
 from difflib import get_close_matches
@@ -9,8 +9,8 @@ from typing import Literal
 from gcd_hpc.errors import ConfigError, RunDirectoryError
 from gcd_hpc.experiments.work import Workshop
 
-# Name -> module of this room with a function of that name, `figN(workshop) -> Outcome`; loaded when
-# asked for.
+# Name -> module of this package with a function ``NAME(workshop) -> Outcome``, imported when the
+# experiment runs.
 EXPERIMENTS = {
     "fig1": "crystals",
     "fig2": "start_noise",
@@ -26,8 +26,9 @@ EXPERIMENTS = {
 def reproduce(
     name: str, budget: Literal["quick", "full"], seed: int, out: Path, command: str
 ) -> list[Path]:
-    """Run one experiment, or the rest of it, and write its numbers and its figure: the paths of
-    NAME.json, NAME.png and NAME.svg.
+    """Run or resume one experiment; return the paths of its NAME.json, NAME.png and NAME.svg.
+
+    The quick budget counts core-seconds and uses no GPU; the full one uses a GPU if there is one.
 
     The quick budget counts core-seconds and stays off GPUs; the full one takes a GPU if there is
     one.
@@ -43,7 +44,7 @@ def reproduce(
             f"expected one of {', '.join(EXPERIMENTS)}, got {name}{_nearest(name)}",
         )
     _make_folder(out)
-    # torch takes seconds to load: a mistake in the command is told before.
+    # A late import: torch takes seconds, and errors of the command must come first.
     import torch
 
     from gcd_hpc.experiments.outcome import write_outcome

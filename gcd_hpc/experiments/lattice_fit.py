@@ -1,6 +1,4 @@
-"""How well a cell of atoms is the crystal it should be: the best-fitting translation, and which
-atom sits on which site.
-"""
+"""Fit of an ideal crystal to a cell of atoms: translation, and assignment of atoms to sites."""
 
 from dataclasses import dataclass
 
@@ -15,39 +13,37 @@ from gcd_hpc.structures.periodic import minimum_image, wrap
 Array = NDArray[np.float64]
 
 _ON_SITE = 0.5
-"""An atom belongs to a site that it is nearer to than this, in nearest-neighbour distances;
-otherwise the site is empty.
-"""
+"""Distance within which an atom belongs to a site, in nearest-neighbour distances."""
 _DISPLACED = 0.1
-"""An atom further than this from its site is displaced: about what an atom of a melting crystal is
-(Lindemann).
-"""
+"""Distance beyond which an atom is displaced: about Lindemann's criterion for melting."""
 _NUM_CANDIDATES = 32
 _MAX_PASSES, _CONVERGED = 50, 1e-12
 
 
 @dataclass(frozen=True)
 class LatticeFit:
-    """A cell beside the ideal crystal; lengths in the unit of the positions. Each atom has at most
-    one site and each site one atom.
-    """
+    """Fit of a cell to the ideal crystal, with at most one atom for each site; lengths as given."""
 
     rmsd: float
-    """Root mean square distance of the atoms that have a site from it; NaN in an empty box."""
+    """Root mean square distance of the assigned atoms from their sites; NaN if there are none."""
     worst: float
-    """The largest of those distances."""
+    """Largest of these distances."""
     num_displaced: int
-    """Atoms more than 0.1 nearest-neighbour distances from their site."""
+    """Number of atoms more than 0.1 nearest-neighbour distances from their site."""
     num_missing: int
-    """Sites without an atom: vacancies."""
+    """Number of sites without an atom (vacancies)."""
     num_extra: int
-    """Atoms without a site: interstitials."""
+    """Number of atoms without a site (interstitials)."""
     offset: Array
-    """(3,) translation that takes the ideal crystal to the cell."""
+    """Translation (3,) from the ideal crystal to the cell."""
 
 
 def fit_lattice(positions: ArrayLike, ideal: ArrayLike, lengths: ArrayLike) -> LatticeFit:
-    """The translation of the ideal crystal that fits the atoms of a periodic box best.
+    """Find the translation of the ideal crystal that fits the atoms of a periodic box best.
+
+    Each of some atoms in turn is placed on the first site. The best of these starts is moved to the
+    mean of the atoms near sites until it converges, so that missing, extra or distant atoms do not
+    affect the fit.
 
     Atoms in turn are put on the first site; the best of these starts is moved to the mean of the
     atoms near sites until it rests, so that atoms which are missing, extra or far off do not pull
@@ -72,8 +68,7 @@ def fit_lattice(positions: ArrayLike, ideal: ArrayLike, lengths: ArrayLike) -> L
     reach = _ON_SITE * neighbor
 
     offset = _rest(_best_start(atoms, sites, tree, box, reach), atoms, tree, box, reach)
-    # An extra atom beside a full site had its part in the mean: the mean over one atom a site is
-    # the least-squares fit.
+    # An extra atom beside a full site affected the mean; one atom per site is least squares.
     offset = offset + _paired_gaps(atoms - offset, sites, box, reach).mean(axis=0)
     gaps = _paired_gaps(atoms - offset, sites, box, reach)
     distances = np.linalg.norm(gaps, axis=1)
@@ -88,9 +83,7 @@ def fit_lattice(positions: ArrayLike, ideal: ArrayLike, lengths: ArrayLike) -> L
 
 
 def _best_start(atoms: Array, sites: Array, tree: cKDTree, box: Array, reach: float) -> Array:
-    """Of the translations that put one of some atoms on the first site, the one with the least sum
-    of squares up to the reach.
-    """
+    """Best translation that puts one of some atoms on the first site."""
     chosen = np.unique(np.linspace(0, len(atoms) - 1, _NUM_CANDIDATES).round().astype(int))
     offsets = atoms[chosen] - sites[0]  # (K, 3)
     distances, _ = tree.query(
@@ -101,9 +94,7 @@ def _best_start(atoms: Array, sites: Array, tree: cKDTree, box: Array, reach: fl
 
 
 def _rest(offset: Array, atoms: Array, tree: cKDTree, box: Array, reach: float) -> Array:
-    """The translation moved to the mean of the atoms within reach of a site, again and again until
-    it rests.
-    """
+    """Refine a translation by the mean of the atoms within reach of a site, until it converges."""
     for _ in range(_MAX_PASSES):
         placed = wrap(atoms - offset, box)
         distances, nearest = tree.query(placed, distance_upper_bound=reach)
@@ -116,13 +107,11 @@ def _rest(offset: Array, atoms: Array, tree: cKDTree, box: Array, reach: float) 
 
 
 def _paired_gaps(placed: Array, sites: Array, box: Array, reach: float) -> Array:
-    """Vectors (P, 3) from site to atom of the one-to-one assignment with the least sum of squares
-    up to the reach, as far as within it.
-    """
+    """Vectors (P, 3) from site to atom of the optimal one-to-one assignment, within the reach."""
     gaps = minimum_image(placed[:, None] - sites, box)  # (N, M, 3)
     squared = np.square(gaps).sum(axis=2)
-    # A distance beyond the reach counts as the reach: a vacancy far from an interstitial must not
-    # shift the row of atoms between them.
+    # Longer distances count as the reach, so that a vacancy far from an interstitial does not shift
+    # the row of atoms between them.
     atom, site = linear_sum_assignment(np.minimum(squared, reach**2))
     paired: Array = gaps[atom, site][squared[atom, site] < reach**2]
     return paired

@@ -1,6 +1,4 @@
-"""What an experiment found: its figure, and its numbers with everything that is needed to make them
-again.
-"""
+"""Outcome of an experiment: its figure, and its numbers with all that is needed to repeat it."""
 
 import json
 import math
@@ -28,10 +26,10 @@ PNG_DPI = 200
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment returns."""
+    """Figure, numbers and costs of an experiment."""
 
     numbers: dict[str, Any]
-    """Results that a rerun with the same seed repeats exactly; no times."""
+    """Results without times; a rerun with the same seed repeats them exactly."""
     costs: dict[str, float]
     """Core-seconds by kind: search, training, sampling, relaxation."""
     figure: Figure
@@ -65,7 +63,7 @@ def write_outcome(
             encoding="utf-8",
         )
     FigureCanvasAgg(outcome.figure)
-    # Neither the date nor random ids: a rerun gives the same bytes.
+    # Without date and random ids, so that a rerun gives the same bytes.
     with mpl.rc_context({"svg.hashsalt": name}):
         for path, metadata in ((paths[1], {}), (paths[2], {"Date": None})):
             with replacing(path) as temporary:
@@ -74,7 +72,7 @@ def write_outcome(
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON knows it: lists for arrays and tuples, None for NaN and infinities."""
+    """Convert a value to JSON types: lists for arrays and tuples, None for NaN and infinities."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
@@ -87,7 +85,7 @@ def plain(value: Any) -> Any:
 
 
 def versions() -> dict[str, str | None]:
-    """Of this package, Python and what computes; None for what is not installed."""
+    """Versions of this package, Python and the numerical libraries; None if not installed."""
     own = package_provenance()
     found: dict[str, str | None] = {
         "gcd-hpc": own["package_version"],
@@ -103,7 +101,7 @@ def versions() -> dict[str, str | None]:
 
 
 def machine(device: str) -> dict[str, str | int | None]:
-    """Cores that may be used, names of the processor and, for work on CUDA, of the GPU."""
+    """Number of usable cores, and names of the processor and, on CUDA, the GPU."""
     gpu = torch.cuda.get_device_name() if device == "cuda" else None
     return {"cores": len(os.sched_getaffinity(0)), "cpu": _cpu_name(), "gpu": gpu}
 

@@ -1,6 +1,4 @@
-"""The particle baseline: a score model of atoms that are moved, never made or removed,
-trained and sampled.
-"""
+"""Particle baseline: a score model that moves atoms but neither adds nor removes any."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -26,15 +24,14 @@ from gcd_hpc.structures.periodic import wrap
 
 Array = NDArray[np.float64]
 BOX = (float(CELLS), float(CELLS), float(CELLS))
-"""The crystals' box in lattice constants."""
+"""Edges of the crystals' box, in lattice constants."""
 INITIAL, FIT, NOISE, START, VALIDATE = range(5)
-"""What a random stream of the particle model is for; the key is (PARTICLE, index, purpose, item).
-"""
+"""Purposes of the model's random streams; the key is (PARTICLE, index, purpose, item)."""
 
 
 @dataclass(frozen=True)
 class ParticleConfig:
-    """Network, noise and training.
+    """Network, noise and training of a particle model.
 
     Lengths in the unit of the positions: lattice constants for crystals, Å for carbon.
     """
@@ -48,9 +45,7 @@ class ParticleConfig:
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-5
     num_warmup: int = 200
-    """Steps over which the rate rises: without them training can stay at the loss of a score of
-    zero.
-    """
+    """Warm-up steps, without which training can stay at the loss of a zero score."""
     weight_decay: float = 2e-5
     ema_decay: float = 0.999
     precision: Precision = "float32"
@@ -58,7 +53,7 @@ class ParticleConfig:
 
 @dataclass(frozen=True)
 class Model:
-    """A trained particle model, ready to be sampled."""
+    """A trained particle model."""
 
     network: MeshGraphNet
     process: Exploding
@@ -66,15 +61,16 @@ class Model:
     dtype: torch.dtype | None
 
     def score(self, x: Tensor, t: Tensor) -> Tensor:
-        """(B, N, 3), (B,) -> (B, N, 3). The network gives s sigma, which is of order 1 at all t."""
+        """Evaluate the scaled score, (B, N, 3), (B,) -> (B, N, 3): s sigma, of order 1 at all t."""
         with torch.autocast(x.device.type, self.dtype, enabled=self.dtype is not None):
             scaled: Tensor = self.network(x, self.lengths, t)
         return scaled.float() / per_item(self.process.sigma(t), x)
 
 
 def particle_config(lattice: Lattice, budget: Literal["quick", "full"]) -> ParticleConfig:
-    """For a 4x4x4 crystal of lattice constant 1: the paper's noise; sizes, which it does not give,
-    within what it says of them.
+    """Config for a 4x4x4 crystal of lattice constant 1, with the paper's noise.
+
+    The paper gives no sizes; these are within its description.
 
     "quick" is narrower than "full" because it then has denoised more after the same core-seconds.
     """
@@ -92,7 +88,7 @@ def particle_config(lattice: Lattice, budget: Literal["quick", "full"]) -> Parti
             learning_rate=1e-3,
             num_warmup=1000,
         )
-    # Batches of 512 atoms, 5 to 7 core-minutes: more than the voxel models take.
+    # Batches of 512 atoms take 5 to 7 core-minutes, more than the voxel models.
     num_steps, batch_size = {"sc": (4500, 8), "bcc": (4500, 4), "fcc": (4400, 2)}[lattice]
     return ParticleConfig(
         cutoff,
@@ -106,14 +102,12 @@ def particle_config(lattice: Lattice, budget: Literal["quick", "full"]) -> Parti
 
 
 def model_file(workshop: Workshop, lattice: Lattice) -> Path:
-    """Where the model of a crystal is kept: one for all experiments of this folder, budget and
-    seed.
-    """
+    """Path of a crystal's model, shared by all experiments of a folder, budget and seed."""
     return workshop.work / f"particle-{lattice}-{workshop.budget}-{workshop.seed}.safetensors"
 
 
 def training_task(workshop: Workshop, lattice: Lattice) -> Task:
-    """The training of that model. Its second argument is the config, which sampling needs too."""
+    """Training task of a crystal's model; its second argument is the config."""
     config = particle_config(lattice, workshop.budget)
     arguments = (
         lattice,
@@ -135,7 +129,7 @@ def train_crystal(
     device: str = "cpu",
     report: Report = lambda _: None,
 ) -> Arrays:
-    """``train_particles`` on one ideal crystal, as a task."""
+    """Task that trains a model on one ideal crystal."""
     return train_particles([crystal_cell(lattice)], BOX, config, seed, index, path, report, device)
 
 
@@ -149,7 +143,7 @@ def train_particles(
     report: Report = lambda _: None,
     device: str = "cpu",
 ) -> Arrays:
-    """Train a score model and write its averaged weights to ``path``.
+    """Train a score model and write its EMA weights to ``path``.
 
     Args:
         structures: (N, 3) each, all in one periodic box and with one number of atoms.
@@ -201,7 +195,7 @@ def train_particles(
 def load_particles(
     path: Path, lengths: tuple[float, float, float], config: ParticleConfig, device: str = "cpu"
 ) -> Model:
-    """The model that ``train_particles`` wrote.
+    """Load a model of ``train_particles``.
 
     Raises:
         CheckpointError: if the file is missing, damaged or of another size.
@@ -226,7 +220,7 @@ def sample_particles(
     device: str = "cpu",
     batch_size: int = 8,
 ) -> Arrays:
-    """Denoise structures whose noise is that of t_start.
+    """Denoise structures whose noise level is that of t_start.
 
     Args:
         starts: (M, N, 3). Structure m draws from a stream of its own, so that its noise does not
@@ -262,13 +256,13 @@ def sample_particles(
 def random_starts(
     num: int, num_atoms: int, lengths: tuple[float, float, float], seed: int, index: int
 ) -> Array:
-    """Uniform random positions (num, N, 3), what the process ends in at t = 1."""
+    """Uniform random positions (num, N, 3), the distribution of the process at t = 1."""
     streams = [generator(seed, PARTICLE, index, START, number) for number in range(num)]
     return np.stack([stream.uniform(size=(num_atoms, 3)) for stream in streams]) * lengths
 
 
 def noisy_starts(clean: Array, sigma: float, num: int, seed: int, index: int) -> Array:
-    """Copies (num, N, 3) of one structure with independent normal displacements."""
+    """Copies (num, N, 3) of a structure with independent normal displacements."""
     streams = [generator(seed, PARTICLE, index, START, number) for number in range(num)]
     return np.stack([clean + sigma * stream.standard_normal(clean.shape) for stream in streams])
 
@@ -285,7 +279,7 @@ def sample_random_starts(
     device: str = "cpu",
     report: Report = lambda _: None,
 ) -> Arrays:
-    """Cells of a crystal's model from uniform random starts, as a task: "positions" (num, N, 3)."""
+    """Task that samples a crystal's model from random starts: "positions" (num, N, 3)."""
     starts = random_starts(num, len(crystal_cell(lattice)), BOX, seed, index)
     return sample_particles(
         path, starts, BOX, config, sampler, num_steps, seed, index, 1.0, report, device
@@ -302,9 +296,7 @@ def _model(
 
 
 def _loss(model: Model, clean: Tensor, stream: np.random.Generator, batch_size: int) -> Tensor:
-    """Loss of noisy copies whose times are spread evenly: the b-th falls into the b-th of B equal
-    parts.
-    """
+    """Loss of noisy copies at times stratified over B equal intervals."""
     chosen = torch.from_numpy(stream.integers(len(clean), size=batch_size))
     uniform = (np.arange(batch_size) + stream.uniform(size=batch_size)) / batch_size
     t = model.process.draw_times(torch.tensor(uniform, dtype=torch.float32, device=clean.device))

@@ -1,6 +1,4 @@
-"""What a command shows while its tasks run: a bar a task in a terminal, one line a finished task
-elsewhere.
-"""
+"""Progress of tasks: a bar for each in a terminal, otherwise a line for each finished task."""
 
 from types import TracebackType
 
@@ -17,7 +15,7 @@ from rich.progress import (
 
 
 class TaskProgress:
-    """Bars of tasks that are known by their names."""
+    """Progress bars of tasks, addressed by name."""
 
     def __init__(self) -> None:
         self.console = Console()
@@ -39,7 +37,7 @@ class TaskProgress:
         self._bars.stop()
 
     def add(self, name: str) -> None:
-        """A task that waits for its turn."""
+        """Add a waiting task."""
         self._ids[name] = self._bars.add_task(name, total=1.0, start=False)
 
     def start(self, name: str) -> None:
@@ -59,5 +57,5 @@ class TaskProgress:
         self.note(f"{name}: kept from before")
 
     def note(self, text: str) -> None:
-        """One line that stays."""
+        """Print one line that stays on the screen."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Amorphous structures from the melt: a liquid in a periodic box, cooled fast and relaxed."""
+"""Amorphous structures by melt-quench: a liquid in a periodic box, cooled fast and relaxed."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -14,26 +14,26 @@ from gcd_hpc.search.tries import MAX_SEED
 from gcd_hpc.structures.periodic import wrap
 
 CARBON = PotentialConfig(pair_style="tersoff", pair_coeff="* * {file} C", file="SiC.tersoff")
-"""Tersoff, Phys. Rev. B 39 (1989) 5566. Of the potentials that LAMMPS ships and that were quenched
-at 2.5 g/cm^3, SiC_1994 has its first
-neighbours too far away (1.58 Å), LCBOP and REBO take five to ten times as long, and Erhart and
-Albe's leaves fewer four-fold atoms."""
+"""Tersoff's potential, Phys. Rev. B 39 (1989) 5566.
+
+Of LAMMPS' other potentials, quenched at 2.5 g/cm^3, SiC_1994 has its first neighbours too far away
+(1.58 Å), LCBOP and REBO take five to ten times as long, and that of Erhart and Albe leaves fewer
+four-fold atoms.
+"""
 RELAX = Minimizer(
     etol=0.0, ftol=1e-3, max_evaluations=20_000, commands=("min_modify line forcezero dmax 0.1",)
 )
-"""Until no force is left.
+"""Minimisation to the force tolerance.
 
-Where bonds are half cut off the energy is so stiff that LAMMPS' other line searches creep or stop.
+Near the cutoff of bonds the energy is so stiff that LAMMPS' other line searches creep or stop.
 """
 RATTLE = 0.1
-"""Standard deviation of the start about its grid, in grid spacings: enough for the grid not to be a
-force-free state.
-"""
+"""Standard deviation of the start about its grid, in grid spacings, to break its symmetry."""
 
 
 @dataclass(frozen=True)
 class MeltQuench:
-    """Temperatures and steps on the way from the liquid to the glass."""
+    """Temperatures and numbers of steps of a melt-quench."""
 
     density_g_cm3: float = 2.5
     liquid_k: float = 7000.0
@@ -45,7 +45,7 @@ class MeltQuench:
 
 
 def box_length(element: str, num_atoms: int, density_g_cm3: float) -> float:
-    """Edge in Å of the cube that holds the atoms at a density."""
+    """Edge of the cube that holds the atoms at a density, Å."""
     gram_per_atom = atomic_masses[atomic_numbers[element]] / units._Nav
     return float((num_atoms * gram_per_atom / density_g_cm3) ** (1 / 3) * 1e8)  # cm -> Å
 
@@ -53,12 +53,10 @@ def box_length(element: str, num_atoms: int, density_g_cm3: float) -> float:
 def melt_quench(
     child: LammpsChild, num_atoms: int, programme: MeltQuench, rng: np.random.Generator
 ) -> QuenchResult:
-    """One amorphous structure in a periodic cube: atoms on a rattled grid are melted, cooled at a
-    constant rate, held and relaxed.
+    """Melt atoms on a rattled grid, cool them at a constant rate, hold and relax them.
 
     Args:
-        rng: decides the start, its velocities and the thermostat; the same generator gives the same
-            structure.
+        rng: generator of the start, its velocities and the thermostat; it fixes the structure.
 
     Raises:
         SimulationError: if LAMMPS refuses a job, or the relaxation stops before its force
@@ -84,20 +82,17 @@ def melt_quench(
 
 
 def relax_periodic(child: LammpsChild, positions: np.ndarray, lengths: np.ndarray) -> QuenchResult:
-    """The minimisation that ends a quench, for atoms (N, 3) in a periodic box (3,) that came from
-    elsewhere.
+    """Minimise atoms (N, 3) of any origin in a periodic box (3,), as at the end of a quench.
 
     Raises:
-        SimulationError: if LAMMPS refuses them, for instance because two are on top of each other.
+        SimulationError: if LAMMPS refuses them, for instance because two atoms coincide.
     """
     box = np.array([np.zeros(3), lengths])
     return child.quench(QuenchJob(positions, box, (), timestep_ps=0.001, seed=1, minimizer=RELAX))
 
 
 def _rattled_grid(num_atoms: int, length: float, rng: np.random.Generator) -> np.ndarray:
-    """Atoms (N, 3) on distinct points of the smallest cubic grid that has room for them, slightly
-    displaced.
-    """
+    """Atoms (N, 3) on distinct points of the smallest sufficient cubic grid, slightly displaced."""
     side = ceil(round(num_atoms ** (1 / 3), 9))
     points = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     chosen = points[np.sort(rng.permutation(len(points))[:num_atoms])]

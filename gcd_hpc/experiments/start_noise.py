@@ -32,19 +32,15 @@ from gcd_hpc.structures.periodic import wrap
 Array = NDArray[np.float64]
 
 SIGMAS: tuple[float | None, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, None)
-"""Noise of the starts in lattice constants; None for uniform random positions."""
+"""Noise of the starts, in lattice constants; None for uniform random positions."""
 LEAST_NOISE = 0.02
-"""What the model is told of the unperturbed crystal, lattice constants: otherwise the sampling
-would be over before its first step.
-"""
+"""Least noise level given to the model, in lattice constants; at zero, sampling has no steps."""
 RDF_BINS = 125
 RDF_REACH = 2.5
 RDF_SMEARING = 0.05
-"""This and the reach in lattice constants. Peaks are smeared before they are compared, so that the
-distance of two sharp ones grows with their gap.
-"""
+"""Smearing of the RDFs compared, in lattice constants: distances then grow with shifts of peaks."""
 FIRST_INDEX = 100
-"""Index of the first sweep's random streams; lower ones are those of models."""
+"""First index of the sweep's random streams; lower ones belong to models."""
 
 BEFORE = "#0072B2"
 AFTER = "#D55E00"
@@ -53,7 +49,7 @@ IDEAL = "#999999"
 
 @dataclass(frozen=True)
 class StartNoiseBudget:
-    """Sampling of each noise level."""
+    """Amounts of sampling for each noise level."""
 
     num_cells: int
     sampler: SamplerKind
@@ -117,7 +113,7 @@ def denoise_starts(
     device: str,
     report: Report = lambda _: None,
 ) -> Arrays:
-    """One noise level, as a task: "starts" and "positions" (M, N, 3) in lattice constants."""
+    """Task of one noise level: "starts" and "positions" (M, N, 3) in lattice constants."""
     clean = crystal_cell("sc")
     if sigma is None:
         starts = random_starts(budget.num_cells, len(clean), BOX, seed, index)
@@ -141,7 +137,7 @@ def denoise_starts(
 
 
 def start_time(sigma: float | None, config: ParticleConfig) -> float:
-    """Time at which the process has as much noise as the start, at most 1."""
+    """Time at which the noise of the process equals that of the start, at most 1."""
     return 1.0 if sigma is None else min(1.0, max(sigma, LEAST_NOISE) / config.max_sigma)
 
 
@@ -150,7 +146,7 @@ def label(sigma: float | None) -> str:
 
 
 def describe(cells: Array) -> dict[str, Any]:
-    """How crystalline cells (M, N, 3) are.
+    """Measures of crystalline order of cells (M, N, 3).
 
     A cell is recovered if every atom is within 0.1 a of a site of its own of the best-fitting
     crystal.
@@ -173,19 +169,18 @@ def describe(cells: Array) -> dict[str, Any]:
 
 
 def num_close_pairs(cell: Array) -> int:
-    """Pairs of atoms nearer than half a lattice constant: two atoms on one site, for instance."""
+    """Number of pairs closer than half a lattice constant, such as two atoms on one site."""
     return len(cKDTree(wrap(cell, BOX), boxsize=BOX).query_pairs(0.5))
 
 
 def mean_rdf(cells: Array) -> tuple[Array, Array]:
-    """Bin centres and g(r), mean over cells (M, N, 3)."""
+    """Bin centres and mean g(r) of cells (M, N, 3)."""
     curves = [rdf(cell, BOX, RDF_REACH, RDF_BINS) for cell in cells]
     return curves[0][0], np.mean([g for _, g in curves], axis=0)
 
 
 def rdf_distance(cells: Array, others: Array) -> float:
-    """Mean of |g - g'| over the sphere of 2.5 a, both smeared: 0 for one crystal, 1 or less between
-    a perfect crystal and a gas.
+    """Mean of |g - g'| over the sphere of 2.5 a, both smeared; at most 1 from crystal to gas.
 
     The mean over the volume counts neighbours; one over r would be ruled by the few pairs of atoms
     on one site.
@@ -198,7 +193,7 @@ def rdf_distance(cells: Array, others: Array) -> float:
 
 
 def draw(results: list[Arrays], levels: list[dict[str, Any]]) -> Figure:
-    """A row for each noise level: RDF before on the left, after on the right."""
+    """One row for each noise level: RDF before sampling on the left, after it on the right."""
     figure = Figure(figsize=(5.2, 7.2), layout="constrained")
     axes = figure.subplots(len(levels), 2, sharex=True, sharey="row", squeeze=False)
     ideal = mean_rdf(crystal_cell("sc")[None])
@@ -226,7 +221,7 @@ def draw(results: list[Arrays], levels: list[dict[str, Any]]) -> Figure:
             )
             axis.set_xlim(0, RDF_REACH)
             axis.tick_params(labelsize=7)
-        # Two atoms on one site are a peak at zero of any height.
+        # Two atoms on one site give a peak of any height at zero.
         row[0].set_ylim(
             0,
             1.2

@@ -1,9 +1,4 @@
-"""How sure a hit rate is: 95 % intervals of rates, of rates whose hits come in blocks, and of
-ratios of two rates.
-
-Sources: Wilson, J. Am. Stat. Assoc. 22, 209 (1927); Zou and Donner, Stat. Med. 27, 1693 (2008);
-Kish, Survey Sampling (1965), design effect.
-"""
+"""95 % intervals of hit rates, of rates in blocks, and of ratios of two rates."""
 
 from dataclasses import dataclass, replace
 from math import exp, hypot, inf, log, nan, sqrt
@@ -17,7 +12,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and the interval that holds the true one in 95 of 100 cases."""
+    """A value with its 95 % confidence interval."""
 
     value: float
     low: float
@@ -25,8 +20,9 @@ class Estimate:
 
 
 def wilson(hits: float, tries: float) -> Estimate:
-    """Rate of independent tries. Without a hit the upper end is about 3.8 / tries: the rule of
-    three, on two sides.
+    """Rate of independent tries with Wilson's interval.
+
+    Without a hit the upper end is about 3.8 / tries, the two-sided rule of three.
 
     Raises:
         ValueError: if there were no tries, or more hits than tries.
@@ -37,15 +33,14 @@ def wilson(hits: float, tries: float) -> Estimate:
     rate = hits / tries
     centre = (rate + z**2 / (2 * tries)) / (1 + z**2 / tries)
     half = z * sqrt(rate * (1 - rate) / tries + (z / (2 * tries)) ** 2) / (1 + z**2 / tries)
-    # Exact at both ends, where the difference of the two terms is rounding.
+    # Exact at both ends, where the difference of the two terms is only rounding.
     return Estimate(
         rate, 0.0 if hits == 0 else centre - half, 1.0 if hits == tries else centre + half
     )
 
 
 def blocked_rate(hits: ArrayLike, tries: ArrayLike) -> Estimate:
-    """Rate of tries that come in blocks, one for each seed of training and of sampling, whose rates
-    may differ.
+    """Rate of tries in blocks, one for each seed of training and sampling, whose rates may differ.
 
     The spread between the blocks, (B,) hits and (B,) tries, says how many independent tries all of
     them are worth; that many, and Student's factor for so few blocks, enter Wilson's interval,
@@ -74,11 +69,9 @@ def blocked_rate(hits: ArrayLike, tries: ArrayLike) -> Estimate:
 
 
 def ratio(one: Estimate, other: Estimate) -> Estimate:
-    """Rate of one over that of the other, from the intervals of both by Newcombe's rule on
-    logarithms; one that holds 1 tells nothing apart.
+    """Ratio of two rates by Newcombe's rule on logarithms; not significant if the interval holds 1.
 
-    Without a hit on either side there is no logarithm: then the widest interval that both ends
-    allow.
+    Without hits of either there is no logarithm; the widest interval of both ends is returned.
     """
     if one.value == 0 or other.value == 0:
         if other.value:

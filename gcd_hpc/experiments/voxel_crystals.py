@@ -1,6 +1,4 @@
-"""A voxel model of one crystal: trained on the shifts of a single ideal cell, it makes new cells
-and is not given their number of atoms.
-"""
+"""Voxel model of one crystal, trained on shifts of one ideal cell without its number of atoms."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,12 +30,12 @@ Lattice = Literal["sc", "bcc", "fcc"]
 
 LATTICES: tuple[Lattice, ...] = ("sc", "bcc", "fcc")
 CELLS = 4
-"""Conventional cells along each edge of the box; the lattice constant a is the unit of length."""
+"""Cells along each edge of the box; the lattice constant a is the unit of length."""
 VOXELS: dict[Lattice, int] = {"sc": 24, "bcc": 20, "fcc": 24}
-"""Voxels along each edge of the box."""
+"""Number of voxels along each edge of the box."""
 
 _FIT, _VALIDATE, _SAMPLE, _WEIGHTS = range(4)
-"""What a random stream of a lattice is for."""
+"""Purposes of a lattice's random streams."""
 _VALIDATE_EVERY, _VALIDATION_SIZE = 50, 16
 _WARM_UP = 50
 
@@ -57,10 +55,11 @@ class VoxelConfig:
     schedule: Literal["linear", "cosine"] = "cosine"
     solver: Solver = "dpm-solver++2m"
     num_evaluations: int = 60
-    """Evaluations of the network for each cell, as in the paper."""
+    """Network evaluations for each cell, as in the paper."""
     num_resamples: int = 3
-    """Passes of every sampling step, which share the evaluations: each goes back with new noise and
-    corrects what the one before got wrong.
+    """Resampling passes of each sampling step, which share the evaluations.
+
+    Each pass returns with new noise and corrects errors of the previous one.
     """
 
     @property
@@ -72,29 +71,27 @@ class VoxelConfig:
 
 
 def crystal_cell(lattice: Lattice) -> NDArray[np.float64]:
-    """Positions (N, 3) of the ideal crystal in its box of 4x4x4 conventional cells, in lattice
-    constants.
-    """
+    """Positions (N, 3) of the ideal crystal in its 4x4x4 box, in lattice constants."""
     return np.asarray(
         conventional_cell(lattice, "Po", 1.0).repeat(CELLS).positions, dtype=np.float64
     )
 
 
 def crystal_grid(lattice: Lattice) -> Grid:
-    """The voxels of that box."""
+    """Voxel grid of that box."""
     size, length = VOXELS[lattice], float(CELLS)
     return Grid((size, size, size), (length, length, length), (True, True, True))
 
 
 def encoded(positions: NDArray[np.float64], lattice: Lattice) -> NDArray[np.float32]:
-    """Voxels (X, Y, Z) of positions (N, 3) in lattice constants."""
+    """Voxels (X, Y, Z) encoded from positions (N, 3) in lattice constants."""
     return encode(torch.from_numpy(positions), crystal_grid(lattice)).numpy()
 
 
 def train_voxels(
     lattice: Lattice, config: VoxelConfig, seed: int, device: str, path: Path, report: Report
 ) -> Arrays:
-    """Train a model of one crystal and save its averaged weights at ``path``.
+    """Train a model of one crystal and write its EMA weights to ``path``.
 
     Returns:
         "loss" (num_steps,) of each batch; "validation_step" and "validation_loss" (K,) of the
@@ -121,7 +118,7 @@ def train_voxels(
 
 
 class CrystalTraining:
-    """The training of a model of one crystal, and its data."""
+    """Training of a model of one crystal, with its data."""
 
     def __init__(
         self, lattice: Lattice, config: VoxelConfig, seed: int, device: torch.device
@@ -147,7 +144,7 @@ class CrystalTraining:
 
     @torch.no_grad()
     def validate(self) -> float:
-        """Loss of the averaged weights on draws that are never learnt from, the same every time."""
+        """Loss of the EMA weights on fixed draws that are not used in training."""
         return float(self._loss(self.trainer.averaged, *self.held))
 
     def _before_step(self, step: int) -> None:
@@ -166,9 +163,7 @@ class CrystalTraining:
         return (predicted.float() - target).square().mean()
 
     def batch(self, purpose: int, step: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Crystals shifted anywhere (B, 1, X, Y, Z), noise of that shape, and times (B,) stratified
-        over the batch.
-        """
+        """Shifted crystals (B, 1, X, Y, Z), noise of that shape, and stratified times (B,)."""
         rng = self._stream(purpose, step)
         cells = [
             encode(torch.from_numpy(self.positions + rng.uniform(0.0, CELLS, 3)), self.grid)
@@ -182,7 +177,7 @@ class CrystalTraining:
         return clean.to(self.device), noise.to(self.device), time.to(self.device)
 
     def _standard_deviation(self) -> float:
-        """Standard deviation of the voxels over 64 shifts: their unit in the network."""
+        """Standard deviation of the voxels over 64 shifts, which scales them for the network."""
         rng = self._stream(_WEIGHTS, 1)
         shifts = rng.uniform(0.0, CELLS, (64, 3))
         return float(
@@ -196,14 +191,12 @@ class CrystalTraining:
 
 
 def unconditional(config: VoxelConfig) -> UNet:
-    """A U-Net that is told nothing but the noisy array and its noise level, periodic along all
-    axes.
-    """
+    """U-Net with no condition but the noise level, periodic along all axes."""
     return UNet(config.network, 0, in_channels=1, periodic=(True, True, True))
 
 
 def learning_rate(config: VoxelConfig, step: int) -> float:
-    """Linear warm-up, then half a cosine to zero."""
+    """Learning rate: linear warm-up, then half a cosine to zero."""
     warm = min(1.0, (step + 1) / _WARM_UP)
     return float(warm * config.learning_rate * 0.5 * (1 + np.cos(np.pi * step / config.num_steps)))
 
@@ -217,8 +210,7 @@ def sample_voxels(
     num_cells: int,
     report: Report,
 ) -> Arrays:
-    """New cells of the model at ``path``, decoded and not relaxed. Cell i has a random stream of
-    its own.
+    """Sample and decode new cells without relaxation. Cell i has its own random stream.
 
     Returns:
         "voxels" (M, X, Y, Z); "positions" (sum of N, 3) of all cells one after another, in lattice
@@ -251,9 +243,7 @@ def sample_voxels(
 def generate(
     network: UNet, config: VoxelConfig, noise: Tensor, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """One array (X, Y, Z), in units of the scale, from its noise; ``rng`` draws what is added on
-    the way.
-    """
+    """Denoise one array (X, Y, Z), in units of the scale; ``rng`` draws the added noise."""
     schedule, dtype = Schedule(config.schedule), autocast_dtype("auto", noise.device)
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:

@@ -1,6 +1,4 @@
-"""Tasks of an experiment on all cores: each in a process of its own, and its arrays kept, so that
-the same command goes on from there.
-"""
+"""Parallel tasks of an experiment, with arrays kept on disk so that the command can resume."""
 
 import hashlib
 import os
@@ -29,34 +27,32 @@ from gcd_hpc.experiments.progress import TaskProgress
 from gcd_hpc.files import replacing
 
 Arrays = dict[str, NDArray[Any]]
-"""What a task returns: plain arrays; scalars have no dimension, text is an array of str."""
+"""Result of a task: plain arrays; scalars have no dimension, text is an array of str."""
 Report = Callable[[float], None]
-"""A task calls it now and then with the fraction that is done."""
+"""Callback with which a task reports the fraction that is done."""
 
 SECONDS_BETWEEN_REPORTS = 0.2
 SECONDS_TO_LEAVE = 5.0
-"""For a worker whose task is done."""
+"""Time that an idle worker has to exit."""
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
 class Task:
-    """One call of a function, in a process of its own."""
+    """Function call that runs in its own process."""
 
     name: str
-    """Stem of its file and label of its progress bar."""
+    """Stem of the task's file and label of its progress bar."""
     function: Callable[..., Arrays]
-    """Of a module, so that a spawned process can import it; called as ``function(*arguments,
-    report=report)``.
-    """
+    """Function of a module, called as ``function(*arguments, report=report)`` after a spawn."""
     arguments: tuple[Any, ...]
-    """Can be pickled, and their repr tells them apart: frozen dataclasses, numbers, text, paths."""
+    """Picklable arguments with distinct reprs: frozen dataclasses, numbers, text, paths."""
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where one command works and with what means."""
+    """Folder, budget, seed and device of a command."""
 
     out: Path
     budget: Literal["quick", "full"] = "quick"
@@ -66,25 +62,22 @@ class Workshop:
 
     @property
     def work(self) -> Path:
-        """Folder of what experiments share and a rerun finds again: models, samples, arrays of
-        tasks.
-        """
+        """Folder for models, samples and arrays that experiments share and reruns find."""
         return self.out / "work"
 
     def path(self, task: Task) -> Path:
-        """File of a task's arrays: its name, and a hash of its function and arguments."""
+        """File of a task's arrays, named by the task and a hash of its function and arguments."""
         arguments = repr(task.arguments)
         assert " at 0x" not in arguments and "..." not in arguments, (
             f"{task.name}: arguments without a complete repr: {arguments}"
         )
-        # A results folder that was moved, or named in another way, keeps what is in it.
+        # The hash does not depend on the folder, which may be moved or renamed.
         function = f"{task.function.__module__}.{task.function.__qualname__}"
         key = function + arguments.replace(str(self.work), "WORK")
         return self.work / f"{task.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
 
     def run(self, tasks: Sequence[Task], on_device: bool = False) -> list[Arrays]:
-        """The arrays of all tasks, in their order; a task whose arrays are there already is not run
-        again.
+        """Run tasks in parallel and return their arrays in order; existing arrays are reused.
 
         As many single-threaded processes as there are cores; tasks for a CUDA device follow each
         other in this process. Every result has one more entry, ``core_s``: core-seconds of the task
@@ -117,7 +110,7 @@ def _read(path: Path, progress: TaskProgress) -> Arrays | None:
     if not path.exists():
         return None
     try:
-        # np.load itself leaves a damaged file open.
+        # np.load would leave a damaged file open.
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         arrays["core_s"]
@@ -149,7 +142,7 @@ def _one_by_one(
 
 @dataclass
 class _Worker:
-    """A process and the task that it was given last."""
+    """A worker process and its current task."""
 
     process: SpawnProcess
     path: Path
@@ -196,22 +189,22 @@ def _start() -> tuple[Connection, SpawnProcess]:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs,))
-    # the first spawn starts it, and would lift the block on interrupts
+    # The first spawn starts the resource tracker, which would unblock interrupts.
     resource_tracker.ensure_running()
     with _environment(ONE_THREAD), _interrupts_blocked():
         process.start()
-    theirs.close()  # so that a dead worker's pipe ends
+    theirs.close()  # so that the pipe of a dead worker closes
     return ours, process
 
 
 def _give(connection: Connection, task: Task, progress: TaskProgress) -> None:
     progress.start(task.name)
-    with suppress(BrokenPipeError):  # a worker that died: its pipe tells
+    with suppress(BrokenPipeError):  # a dead worker is noticed by its pipe
         connection.send(task)
 
 
 def _received(connection: Connection, worker: _Worker) -> float | Arrays:
-    """The next message of a worker: the fraction done or its arrays."""
+    """Next message of a worker: the fraction done, or its arrays."""
     name = worker.task.name
     try:
         message = connection.recv()
@@ -244,9 +237,7 @@ def _end(process: SpawnProcess) -> None:
 
 
 def _work(connection: Connection) -> None:
-    """What a worker does, task after task: sends fractions, then arrays, or the error that ended
-    the task.
-    """
+    """Worker loop: send fractions, then the arrays or the error of each task."""
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     sent = 0.0
 
@@ -283,7 +274,7 @@ def _leave_with_parent() -> None:
 
 
 def _core_seconds() -> float:
-    """Of this process, of the children that it saw end, and of those that go on, such as LAMMPS."""
+    """Core-seconds of this process, its ended children, and running ones such as LAMMPS."""
     times = os.times()
     living = [child.cpu_times() for child in psutil.Process().children()]
     of_the_living: float = sum(child.user + child.system for child in living)
@@ -292,9 +283,7 @@ def _core_seconds() -> float:
 
 @contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """For processes started within: threads are counted when numpy and torch load, before any of
-    our code runs.
-    """
+    """Set the number of threads before numpy and torch are loaded in child processes."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -309,9 +298,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """A Ctrl-C reaches every process of the terminal: workers inherit that they do not hear it, and
-    are ended from here.
-    """
+    """Block SIGINT in workers, which this process ends itself after a Ctrl-C."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
