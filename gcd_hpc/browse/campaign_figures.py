@@ -57,7 +57,7 @@ def finds(run: Path, selection: str = "") -> Finds:
     a single file, which has no ledger, they are the sampling and relaxation times of its rows.
 
     Raises:
-        StoreError: if a word of the selection is wrong or nothing that is selected was relaxed.
+        StoreError: if the selection is wrong or holds no relaxed candidate.
     """
     store, conditions = RunStore(run), parse_selection(selection)
     with store.rows() as rows:

@@ -97,8 +97,9 @@ def need_some(store: RunStore, rows: Sized, selection: str) -> None:
 
 
 def energy_cap(n_fraction: np.ndarray, energy: np.ndarray) -> float:
-    """Up to which energy a figure shows points: the highest best energy of an [n], and a share of
-    the span of the best ones above it.
+    """Highest energy in a figure, J/m^2: the highest of the best per [n], plus 45 % of their span.
+
+    The margin above the highest best energy is at least 0.25 J/m^2.
     """
     best = lowest_of_each(n_fraction, energy)[1]
     return float(best.max() + max(0.25, 0.45 * (best.max() - best.min())))

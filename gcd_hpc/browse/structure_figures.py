@@ -41,8 +41,7 @@ def registry_map(store: RunStore, selection: str = "") -> Figure:
     The cell of the candidates is used if the files do not describe the boundary.
 
     Raises:
-        StoreError: if a word of the selection is wrong, or nothing that is selected was relaxed and
-            has a registry.
+        StoreError: if the selection is wrong or holds no relaxed candidate with a registry.
     """
     columns = relaxed_columns(store, ("registry_relaxed", "cell"), selection)
     known = np.isfinite(columns["registry_relaxed"]).all(axis=1)
@@ -134,7 +133,7 @@ def distances(store: RunStore, selection: str = "") -> Figure:
     structures of lowest energy.
 
     Raises:
-        StoreError: if a word of the selection is wrong, or nothing that is selected was relaxed.
+        StoreError: if the selection is wrong or holds no relaxed candidate.
     """
     columns = relaxed_columns(store, ("id",), selection)
     need_some(store, columns["id"], selection)

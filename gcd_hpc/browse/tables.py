@@ -68,6 +68,7 @@ class FractionRow:
 
     @property
     def lowest_j_m2(self) -> float:
+        """Lowest energy of all sources, J/m^2."""
         return min(self.best_j_m2.values())
 
     def leads(self, source: str) -> bool:

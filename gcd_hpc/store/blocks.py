@@ -35,6 +35,7 @@ class Blocks:
         stops = np.cumsum(self._counts)
         row = 0
         while row < len(self._counts):
+            # As many whole rows as fit into _ATOMS atoms and _ROWS rows, but at least one.
             first = int(stops[row] - self._counts[row])
             last_row = int(np.searchsorted(stops, first + _ATOMS, side="right"))
             end = max(row + 1, min(last_row, row + _ROWS, len(self._counts)))

@@ -161,6 +161,7 @@ class _Gathered:
         self._counts: list[int] = []
 
     def add(self, signature: str, part: Path) -> None:
+        """Append a part's rows, copied from the index before if it has them, else read."""
         if self._before is not None and signature in self._before.rows:
             self._copy(self._before, self._before.rows[signature])
         else:

@@ -69,7 +69,7 @@ def export(
         selection: conditions that all candidates must meet, see ``parse_selection``.
 
     Raises:
-        StoreError: if the format, an id or a word of the selection is unknown, or if there is
+        StoreError: if the format, an id or a condition is unknown, or if there is
             nothing to export.
         RunDirectoryError: if ``out`` cannot be written.
     """

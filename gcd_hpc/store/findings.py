@@ -57,6 +57,7 @@ class Outcome:
 
     @property
     def status(self) -> Status:
+        """Verdict: failed with any finding, ok without, not checked if it was never applied."""
         if self.num_wrong:
             return "failed"
         return "ok" if self.num else "not checked"

@@ -91,6 +91,7 @@ class ColumnWriter:
             if len(counts)
             else counts
         )
+        # Start and row checksum follow from the other columns.
         made = {START.name: starts, ROW_CHECKSUM.name: row_checksums(columns)}
         for field in self._fields:
             values = made[field.name] if field.name in made else columns[field.name]

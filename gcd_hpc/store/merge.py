@@ -61,6 +61,7 @@ class Merged:
 
     @property
     def num_dropped(self) -> int:
+        """Number of duplicates."""
         return self.num_read - self.num_kept
 
     def record(self) -> dict[str, Any]:

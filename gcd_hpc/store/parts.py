@@ -166,6 +166,7 @@ def without_structure(columns: Columns) -> np.ndarray:
     MIN_EDGE_A to MAX_LENGTH_A.
     """
     counts, num_rows = columns["num_atoms"], len(columns["num_atoms"])
+    # A row is wrong if any of its atoms is, or if its box or number of atoms is.
     sound = np.isfinite(columns["energies_ev"])
     sound &= (np.abs(columns["positions"]) < MAX_LENGTH_A).all(axis=1)
     wrong = np.bincount(np.repeat(np.arange(num_rows), counts)[~sound], minlength=num_rows) > 0

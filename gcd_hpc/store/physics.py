@@ -225,6 +225,7 @@ class Physics:
         if not abs(row["area_a2"] / area - 1) < 1e-9:
             self._wrong("energies", row, "area_a2", f"{area:.6f} Å^2, as of cell", row["area_a2"])
             return
+        # Sum over the atoms that do not feel a free surface.
         heights = row["positions"][:, 2]
         inside = (heights > heights.min() + depth) & (heights < heights.max() - depth)
         energy = gb_energy(

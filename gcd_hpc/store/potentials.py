@@ -31,6 +31,7 @@ class Reference:
         return f"potential {self.potential_sha256} and {self.cohesive_ev} eV an atom"
 
     def is_as(self, other: "Reference") -> bool:
+        """Whether potential and cohesive energy agree; an unknown energy agrees with any."""
         if self.cohesive_ev is None or other.cohesive_ev is None:
             return self.potential_sha256 == other.potential_sha256
         return self.potential_sha256 == other.potential_sha256 and math.isclose(

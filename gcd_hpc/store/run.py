@@ -250,6 +250,7 @@ class Run:
                     f"{gone[0]}: expected a file that was there when the run was opened, got none;"
                     " open the run again"
                 )
+            # Shift of each known file's rows by the files added before it.
             moved = (
                 np.array([starts[path] for path, _ in self._parts], dtype=np.int64)
                 - self._starts[:-1]
