@@ -94,11 +94,6 @@ def each_of_part(path: str | Path, rows: Sequence[int] | None = None) -> Iterato
             yield _candidate(one)
 
 
-def read_row(path: str | Path, row: int) -> Candidate:
-    """Candidate of one row; errors as in ``read_part``."""
-    return next(each_of_part(path, [row]))
-
-
 def _read_row(file: h5py.File, row: int) -> Candidate:
     this = slice(row, row + 1)
     one = {field.name: read_slice(file, field, this) for field in ROW_FIELDS}

@@ -87,10 +87,6 @@ def dot(a: Miller, b: Miller) -> int:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-def cross(a: Miller, b: Miller) -> Miller:
-    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
-
-
 def coprime(direction: Miller) -> Miller:
     divisor = gcd(*direction)
     return direction[0] // divisor, direction[1] // divisor, direction[2] // divisor

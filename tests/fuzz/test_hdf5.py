@@ -25,7 +25,7 @@ from gcd_hpc.store.export import export
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.merge import merge
-from gcd_hpc.store.parts import read_part, read_row, write_part
+from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.schema import FIELDS, SCHEMA_VERSION
 from gcd_hpc.store.verify import verify_file
@@ -57,7 +57,7 @@ def answers(path: Path) -> dict[str, list[str]]:
     folder = path.parent
     readers: dict[str, Callable[[], Any]] = {
         "part": lambda: [repr(vars(row)) for row in read_part(path)],
-        "row": lambda: repr(vars(read_row(path, 2))),
+        "row": lambda: repr(vars(read_part(path, [2])[0])),
         "top": lambda: find_top(RunStore(path), per_n=True).records,
         "ls": lambda: list_rows(RunStore(path), sort="energy", num=0).records,
         "extxyz": lambda: _exported(path, "extxyz", folder / "out.xyz"),
