@@ -179,7 +179,7 @@ class Ledger:
 def _lock(file: BinaryIO) -> bool:
     """Lock an open file; return False if another process holds the lock.
 
-    Some parallel file systems know no locks: there a second driver is not noticed.
+    On file systems without locks a second driver is not noticed.
     """
     for lock in (fcntl.flock, fcntl.lockf):
         try:

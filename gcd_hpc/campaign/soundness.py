@@ -85,8 +85,8 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
     """Build the bicrystal, find the potential, and compare both with the rest of the file.
 
     Args:
-        folder: where the potential file is looked for first.
-        source: what errors call the campaign, usually its file.
+        folder: directory searched first for the potential file.
+        source: name of the campaign in errors, usually its file.
 
     Raises:
         ConfigError: if the campaign cannot run; names the source and the key.
@@ -141,8 +141,8 @@ def _lattice_constant(config: CampaignConfig, head: PotentialHead | None) -> Lat
 def _check_style(pair_style: str, source: str) -> list[str]:
     """Check that the installed LAMMPS has the pair style; return what could not be checked.
 
-    The name is looked for in LAMMPS' library, which is instant; LAMMPS is started for the list of
-    its styles only when the name is not there.
+    The name is searched in the LAMMPS library first, which is fast; only if it is missing there is
+    ``lmp -h`` run for the list of styles.
     """
     style = next(iter(pair_style.split()), "")
     library = _lammps_library()

@@ -14,9 +14,7 @@ BOND = 1.85
 MAX_COORDINATION = 6
 TETRAHEDRAL_DEG = 109.4712
 ANGLE_TOLERANCE_DEG = 20.0
-"""Tolerance of a tetrahedral angle: above thermal disorder, and below half of what separates 109.5
-deg from the 60 and 90 deg of strained rings.
-"""
+"""Tolerance of tetrahedral angles: above thermal disorder; excludes rings of three (60 deg)."""
 SITE_TOLERANCE = 0.3
 """Tolerance of a diamond site, Å: a fifth of a bond."""
 
@@ -74,9 +72,8 @@ def is_tetrahedral(positions: Array, lengths: Array) -> NDArray[np.bool_]:
 def on_diamond_sites(positions: Array, lengths: Array, a0: float) -> NDArray[np.bool_]:
     """Mask (N,) of atoms that are alone within a tolerance of a diamond site.
 
-    The lattice is the one that, by a shift alone, fits most atoms; the box must be periodic with
-    it. Each atom is tried in turn on each of the two sites of the basis; the mean of what is left
-    over the fitting atoms then refines the shift.
+    The lattice is shifted to fit most atoms; the box must be periodic with it. Each atom is tried
+    on each of the two basis sites; the mean residual of the fitting atoms then refines the shift.
     """
     basis = a0 / 4 * np.array(cubic_lattice("diamond").basis)
     best = np.zeros(len(positions), dtype=bool)

@@ -30,9 +30,6 @@ def reproduce(
 
     The quick budget counts core-seconds and uses no GPU; the full one uses a GPU if there is one.
 
-    The quick budget counts core-seconds and stays off GPUs; the full one takes a GPU if there is
-    one.
-
     Raises:
         ConfigError: if there is no such experiment.
         RunDirectoryError: if `out` is not a folder that can be written to.

@@ -45,13 +45,9 @@ def fit_lattice(positions: ArrayLike, ideal: ArrayLike, lengths: ArrayLike) -> L
     mean of the atoms near sites until it converges, so that missing, extra or distant atoms do not
     affect the fit.
 
-    Atoms in turn are put on the first site; the best of these starts is moved to the mean of the
-    atoms near sites until it rests, so that atoms which are missing, extra or far off do not pull
-    at the fit.
-
     Args:
-        positions: (N, 3). ideal: (M, 3), a crystal with few kinds of site, for instance all of sc,
-            bcc, fcc or diamond.
+        positions: (N, 3).
+        ideal: (M, 3), a crystal with few kinds of site, such as sc, bcc, fcc or diamond.
         lengths: (3,) of the periodic box.
     """
     box = np.asarray(lengths, dtype=np.float64)

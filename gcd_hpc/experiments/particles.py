@@ -70,9 +70,8 @@ class Model:
 def particle_config(lattice: Lattice, budget: Literal["quick", "full"]) -> ParticleConfig:
     """Config for a 4x4x4 crystal of lattice constant 1, with the paper's noise.
 
-    The paper gives no sizes; these are within its description.
-
-    "quick" is narrower than "full" because it then has denoised more after the same core-seconds.
+    The paper gives no sizes; these are within its description. "quick" is narrower than "full",
+    because a narrow network learns more in few core-seconds.
     """
     cutoff = {"sc": 1.6, "bcc": 1.8, "fcc": 1.5}[lattice] * cubic_lattice(
         lattice
@@ -146,8 +145,8 @@ def train_particles(
     """Train a score model and write its EMA weights to ``path``.
 
     Args:
-        structures: (N, 3) each, all in one periodic box and with one number of atoms.
-        index: tells apart the models of one seed.
+        structures: (N, 3) each, with the same periodic box and number of atoms.
+        index: distinguishes the models of one seed.
 
     Returns:
         "loss" at "steps": means over a hundredth of the training each; "validation_t" and

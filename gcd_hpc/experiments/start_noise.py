@@ -1,4 +1,4 @@
-"""How much noise at the start a particle model can undo: Fig. 2 of Lei et al. (2024).
+"""Recovery of crystals by a particle model against the noise of the start (Fig. 2).
 
 See docs/science.md#c5.
 """
@@ -148,8 +148,7 @@ def label(sigma: float | None) -> str:
 def describe(cells: Array) -> dict[str, Any]:
     """Measures of crystalline order of cells (M, N, 3).
 
-    A cell is recovered if every atom is within 0.1 a of a site of its own of the best-fitting
-    crystal.
+    A cell is recovered if every atom is within 0.1 a of its own site of the best-fitting crystal.
     """
     ideal = crystal_cell("sc")
     fits = [fit_lattice(cell, ideal, BOX) for cell in cells]
@@ -182,8 +181,7 @@ def mean_rdf(cells: Array) -> tuple[Array, Array]:
 def rdf_distance(cells: Array, others: Array) -> float:
     """Mean of |g - g'| over the sphere of 2.5 a, both smeared; at most 1 from crystal to gas.
 
-    The mean over the volume counts neighbours; one over r would be ruled by the few pairs of atoms
-    on one site.
+    The mean is over the volume; one over r would be dominated by the few pairs on one site.
     """
     radii, first = mean_rdf(cells)
     _, second = mean_rdf(others)

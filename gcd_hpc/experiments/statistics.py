@@ -1,4 +1,8 @@
-"""95 % intervals of hit rates, of rates in blocks, and of ratios of two rates."""
+"""95 % intervals of hit rates, of rates in blocks, and of ratios of two rates.
+
+Sources: Wilson, J. Am. Stat. Assoc. 22, 209 (1927); Zou and Donner, Stat. Med. 27, 1693 (2008);
+Kish, Survey Sampling (1965), design effect.
+"""
 
 from dataclasses import dataclass, replace
 from math import exp, hypot, inf, log, nan, sqrt
@@ -42,15 +46,13 @@ def wilson(hits: float, tries: float) -> Estimate:
 def blocked_rate(hits: ArrayLike, tries: ArrayLike) -> Estimate:
     """Rate of tries in blocks, one for each seed of training and sampling, whose rates may differ.
 
-    The spread between the blocks, (B,) hits and (B,) tries, says how many independent tries all of
-    them are worth; that many, and Student's factor for so few blocks, enter Wilson's interval,
-    which so is never narrower than for independent tries. It holds the rate of a new block on
-    average. Blocks of one training share its luck: what another training would give, only blocks of
-    whole trainings tell.
+    The variance between the blocks, (B,) hits and (B,) tries, gives the effective number of
+    independent tries. With it, and with Student's factor for few blocks, Wilson's formula gives an
+    interval that is never narrower than for independent tries. It holds the mean rate of new
+    blocks; the variance between trainings enters only if the blocks are whole trainings.
 
-    Where no block, or every try, has a hit, the blocks say nothing of their spread: the interval is
-    Wilson's for all tries together, and true only as far as the blocks have one rate. No hit in 500
-    tries excludes a common rate above 0.8 %, not a seed in ten that would hit.
+    If no block or every try has a hit, the variance is unknown. The interval is then Wilson's for
+    all tries together, and valid only if all blocks have the same rate.
 
     Raises:
         ValueError: if there are fewer than two blocks, or one without tries.

@@ -64,9 +64,7 @@ class VoxelConfig:
 
     @property
     def network(self) -> NetworkConfig:
-        """Two levels on 2x2x2 voxels folded into channels: 12 (or 10) and 6 (or 5) cells along each
-        edge.
-        """
+        """U-Net config: two levels on 2x2x2 patches, 12 (or 10) and 6 (or 5) along each edge."""
         return NetworkConfig(width=self.width, num_blocks=self.num_blocks, num_levels=2, patch=2)
 
 

@@ -79,13 +79,13 @@ class Workshop:
     def run(self, tasks: Sequence[Task], on_device: bool = False) -> list[Arrays]:
         """Run tasks in parallel and return their arrays in order; existing arrays are reused.
 
-        As many single-threaded processes as there are cores; tasks for a CUDA device follow each
-        other in this process. Every result has one more entry, ``core_s``: core-seconds of the task
-        and of its child processes; on CUDA seconds of wall time.
+        One single-threaded process per core is used; CUDA tasks run in this process one by one.
+        Each result has a further entry ``core_s``: core-seconds of the task and its child
+        processes, or wall time on CUDA.
 
         Raises:
             LaunchError: if a worker dies.
-            GcdError: what a task raised. All others are stopped then; what was done is kept.
+            GcdError: raised by a task. The others are stopped, and finished arrays are kept.
         """
         paths = [self.path(task) for task in tasks]
         results: dict[Path, Arrays] = {}

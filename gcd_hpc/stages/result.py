@@ -21,7 +21,7 @@ Scored = tuple[int, float]
 class StageResult:
     """Counts, time and findings of one finished task.
 
-    [n] is the integer ``n_index`` of ``atoms_per_plane``, the number of atoms in a plane.
+    [n] is ``n_index`` / ``atoms_per_plane``, with the number of atoms in a plane.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(

@@ -190,8 +190,6 @@ def read_checkpoint(checkpoint: Path, process: Process) -> dict[str, Any] | None
     """Read the checkpoint on rank 0 and share it with all processes; None if there is none.
 
     A damaged checkpoint counts as none, and training starts again.
-
-    A damaged one is only lost work: training begins again.
     """
     saved = None
     # Only rank 0 reads, because a network file system may show other ranks an older file.

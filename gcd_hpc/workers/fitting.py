@@ -57,7 +57,7 @@ def fit_site(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteCo
 def _check_packages(site: SiteConfig) -> None:
     """Refuse a campaign that could not train after its search, because a package is missing.
 
-    A pool with a container or shell lines of its own may have another Python.
+    Pools with a container or shell lines are not checked, because their Python may be another.
     """
     needs = {"training": ("torch",), "sampling": ("torch", "mpi4py")}
     for name, packages in needs.items():

@@ -75,8 +75,6 @@ class Silence:
     """Detector of hanging launches: silence much longer than any gap in the output so far.
 
     A stopped process, or one that waits for a stopped process, writes nothing any more.
-
-    A process that is stopped or that waits for one which never answers writes nothing any more.
     """
 
     def __init__(self, signs: Sequence[Path]) -> None:

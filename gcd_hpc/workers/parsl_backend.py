@@ -162,9 +162,6 @@ def call_launch(request: TaskRequest, site: dict[str, Any], call: StageCall) -> 
 
     The launch line is made here, not in the driver, because the nodes of a job that Parsl submitted
     are known only inside that job.
-
-    The line is made here, not in the driver: the nodes of a job that Parsl submitted are known only
-    in that job.
     """
     run_dir = RunDirectory(request.run_dir)
     line, environment = launch_of(SiteConfig.model_validate(site), request, call)

@@ -23,9 +23,6 @@ def cancel_jobs(run_dir: Path) -> int:
     """Cancel all queued jobs of a campaign, also those of killed drivers; return their number.
 
     If the queue does not answer, the jobs end by themselves when they receive no heartbeats.
-
-    A queue that does not answer is left alone: the jobs end by themselves, for nobody sends them
-    heartbeats.
     """
     ids: list[str] = []
     with suppress(OSError, subprocess.SubprocessError):
@@ -45,9 +42,6 @@ class CappedSlurmProvider(SlurmProvider):
 
     When the scheduler is slow, sbatch may fail although the job is queued. Parsl then submits
     again, and without the cap all these jobs run.
-
-    When the scheduler does not answer in time, sbatch fails but the job may be there; Parsl asks
-    again and again, and all of them run.
     """
 
     def __init__(self, run_dir: Path, label: str, scheduler_options: str, **options: Any) -> None:
