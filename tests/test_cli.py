@@ -98,7 +98,7 @@ def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
         (["report", "nothing"], "expected the run directory of a campaign"),
         (["search", "--campaign", SMOKE, "--num", "0"], "search.num_tries"),
         (["top", "nothing"], "expected a run directory or an HDF5 file of candidates"),
-        (["top", "nothing", "--json", "--csv"], "expected one of --json and --csv, got both"),
+        (["top", "nothing", "--json", "--csv"], "--json and --csv exclude each other"),
         (["ls", "nothing"], "expected a run directory or an HDF5 file of candidates"),
         (
             ["show", "nothing", "search-000000"],

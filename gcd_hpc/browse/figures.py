@@ -92,8 +92,8 @@ def egb_vs_n(store: RunStore, selection: str = "") -> Figure:
 def need_some(store: RunStore, rows: Sized, selection: str) -> None:
     """Raise StoreError if there is nothing to draw."""
     if not len(rows):
-        among = f" among those with {selection}" if selection else ""
-        raise StoreError(f"{store.path}: expected relaxed candidates to draw, got none{among}")
+        among = f" with {selection}" if selection else ""
+        raise StoreError(f"{store.path}: nothing to draw: there are no relaxed candidates{among}")
 
 
 def energy_cap(n_fraction: np.ndarray, energy: np.ndarray) -> float:

@@ -40,8 +40,8 @@ def draw(run: Path, what: What, selection: str = "") -> Figure:
         case "timeline":
             if selection:
                 raise StoreError(
-                    "timeline: expected no selection, for it shows tasks and not candidates, got"
-                    f" {selection}"
+                    "timeline: leave out --select, as the figure shows tasks and not candidates;"
+                    f" got {selection}"
                 )
             return timeline(run)
         case "registry":

@@ -41,8 +41,8 @@ def state_of(run_dir: Path) -> State:
 def _needed(run_dir: Path, state: State | None) -> State:
     if state is None:
         raise RunDirectoryError(
-            f"{run_dir}: expected the run directory of a campaign, got no events.jsonl of one;"
-            " start it with gcd-hpc campaign"
+            f"{run_dir}: expected the run directory of a campaign, got no events.jsonl in it;"
+            " start one with gcd-hpc campaign"
         )
     return state
 

@@ -144,7 +144,8 @@ def distances(store: RunStore, selection: str = "") -> Figure:
     )
     if not boundary:
         raise StoreError(
-            f"{store.path}: expected structures with a boundary between two crystals, got none"
+            f"{store.path}: nothing to draw: no structure has atoms at a boundary, away from the"
+            " surfaces"
         )
     figure = new_figure(7.0, 4.4)
     axes = figure.add_subplot()

@@ -59,13 +59,12 @@ def timeline(run: Path) -> Figure:
     """
     if run.is_file():
         raise StoreError(
-            f"{run}: expected a run directory, whose events.jsonl tells what happened when, got a"
-            " single file"
+            f"{run}: the timeline needs a run directory with its events.jsonl, got a single file"
         )
     state = state_of(run)
     done = work_of(state)
     if not done:
-        raise StoreError(f"{run}: expected finished tasks to draw, got none yet")
+        raise StoreError(f"{run}: nothing to draw: no task has finished yet")
     stages = [stage for stage in STAGES if any(work.task.stage == stage for work in done)]
     figure = new_figure(9.0, 0.9 + 0.62 * len(stages))
     axes = figure.add_subplot()

@@ -44,7 +44,7 @@ def one_of(**options: bool) -> None:
     """Raise GcdError if more than one of the mutually exclusive options is given."""
     given = [f"--{name}" for name, is_given in options.items() if is_given]
     if len(given) > 1:
-        raise GcdError(f"expected one of {' and '.join(given)}, got both; leave one out")
+        raise GcdError(f"{' and '.join(given)} exclude each other; leave one out")
 
 
 def written(out: Path, what: str) -> None:

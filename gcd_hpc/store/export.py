@@ -104,8 +104,8 @@ def to_atoms(candidate: Candidate, element: str) -> Atoms:
     """
     if len(without_structure(to_columns([candidate]))):
         raise StoreError(
-            f"{candidate.id}: expected atoms with finite positions and energies in a box, got"
-            " others; gcd-hpc verify says what is wrong with the file"
+            f"{candidate.id}: positions, energies or box are not finite or not plausible; gcd-hpc"
+            " verify lists what is wrong with the file"
         )
     atoms = Atoms(
         f"{element}{candidate.num_atoms}",
@@ -157,7 +157,7 @@ def _chosen(
     if not len(numbers):
         among = f" with {selection}" if selection else ""
         what = "relaxed structure" if structures else "candidate"
-        raise StoreError(f"{store.path}: expected at least one {what}{among} to export, got none")
+        raise StoreError(f"{store.path}: nothing to export: there is no {what}{among}")
     return numbers
 
 

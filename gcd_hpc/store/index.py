@@ -140,9 +140,7 @@ class RunStore:
         self._need_directory()
         paths, merged = self.part_paths(), RunDirectory(self.path).results
         if not paths:
-            raise StoreError(
-                f"{self.path}: expected relaxed candidates to merge, got no part files"
-            )
+            raise StoreError(f"{self.path}: nothing to merge: there are no relaxed candidates yet")
         if paths == [merged]:
             return merged
         counts = read_columns(paths, ["num_atoms"])["num_atoms"]

@@ -115,7 +115,7 @@ def merge(paths: Sequence[Path], out: Path, advance: Advance = lambda num_bytes:
     parts = [path for source in sources for path in source.parts]
     if out.exists() and any(os.path.samefile(out, path) for path in parts):
         raise StoreError(
-            f"{out}: expected a new file to merge into, got one of those that are merged"
+            f"{out}: cannot write to a file that is being merged; choose another output file"
         )
     rows = _rows_of(sources)
     rows.is_kept = _is_first(rows)

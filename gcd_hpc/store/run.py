@@ -47,9 +47,9 @@ class RunCandidate(Candidate):
         """
         if relaxed and not np.isfinite(self.positions).all():
             raise StoreError(
-                f"{self.id}: expected a relaxed structure, got one that is"
+                f"{self.id}: there is no relaxed structure, as its status is"
                 f" {self.status}{f' ({self.reason})' if self.reason else ''};"
-                " to_atoms(relaxed=False) gives it as it was made"
+                " to_atoms(relaxed=False) returns the unrelaxed one"
             )
         atoms = to_atoms(self, self.element)
         if not relaxed:
@@ -213,8 +213,7 @@ class Run:
             import pandas as pd  # not a dependency of this package
         except ImportError:
             raise GcdError(
-                "to_dataframe: expected pandas, got none; pip install pandas, or take Run.columns,"
-                " which needs none"
+                "to_dataframe: pandas is not installed; pip install pandas, or use Run.columns"
             ) from None
         wanted = [row.name for row in ROW_FIELDS] if names is None else list(names)
         columns = self.columns(["id", *(name for name in wanted if name != "id")])
@@ -246,10 +245,7 @@ class Run:
             )
             gone = [path for path, _ in self._parts if path not in starts]
             if gone:
-                raise StoreError(
-                    f"{gone[0]}: expected a file that was there when the run was opened, got none;"
-                    " open the run again"
-                )
+                raise StoreError(f"{gone[0]}: removed since the run was opened; open the run again")
             # Shift of each known file's rows by the files added before it.
             moved = (
                 np.array([starts[path] for path, _ in self._parts], dtype=np.int64)

@@ -108,7 +108,7 @@ def sources_of(paths: Sequence[Path]) -> list[Source]:
 def _source_of(path: Path) -> Source:
     parts = RunStore(path).part_paths()
     if not parts:
-        raise StoreError(f"{path}: expected a run with relaxed candidates, got none")
+        raise StoreError(f"{path}: nothing to merge: there are no relaxed candidates; leave it out")
     origin = read_origin(parts[0])
     boundary = boundary_of(origin.get("config"))
     if boundary is None:
@@ -176,8 +176,8 @@ def _check_same(first: Source, other: Source) -> None:
     for one in (first, other):
         if len(one.potentials) > 1:
             raise StoreError(
-                f"{one.path}: expected candidates of one potential, got some of each of"
-                f" {', '.join(one.potentials)}; energies of two potentials cannot be compared"
+                f"{one.path}: cannot merge candidates of different potentials, got"
+                f" {', '.join(one.potentials)}; their energies cannot be compared"
             )
     # Without stored hashes the LAMMPS commands of the potential must be equal.
     if first.potentials and other.potentials:

@@ -58,6 +58,6 @@ def test_an_unknown_suffix_is_refused(store, tmp_path):
 
 
 def test_a_run_without_candidates_is_refused_and_leaves_no_file(empty_store, tmp_path):
-    with pytest.raises(StoreError, match="expected relaxed candidates to draw, got none"):
+    with pytest.raises(StoreError, match="nothing to draw: there are no relaxed candidates"):
         plot_egb_vs_n(empty_store, tmp_path / "figure.png")
     assert [path.name for path in tmp_path.iterdir()] == ["parts"]

@@ -130,7 +130,7 @@ def test_an_ase_database_is_selected_by_fields_and_holds_all_that_is_known(store
 def test_only_what_is_selected_is_exported(store, tmp_path, form):
     assert export(store, form, tmp_path / "out", selection="energy>2.325 round=0") == 1
     assert export(store, form, tmp_path / "two", ids=RELAXED, selection="source=search") == 2
-    with pytest.raises(StoreError, match=r"with n=0\.9 to export, got none"):
+    with pytest.raises(StoreError, match=r"nothing to export: there is no .* with n=0\.9"):
         export(store, form, tmp_path / "none", selection="n=0.9")
     assert not (tmp_path / "none").exists()
 
@@ -171,9 +171,7 @@ def test_an_unknown_id_is_refused(store, tmp_path):
 
 def test_a_run_without_relaxed_structures_is_refused_and_leaves_nothing(tmp_path, provenance):
     write_part(tmp_path / "part.h5", [make_candidate(0, status="failed")], provenance)
-    with pytest.raises(
-        StoreError, match="expected at least one relaxed structure to export, got none"
-    ):
+    with pytest.raises(StoreError, match="nothing to export: there is no relaxed structure"):
         export(RunStore(tmp_path / "part.h5"), "extxyz", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -264,7 +264,7 @@ def test_without_hashes_the_commands_of_two_potentials_have_to_be_the_same(tmp_p
 def test_a_run_with_structures_of_two_potentials_is_refused(runs, tmp_path):
     rows = [as_model(ROWS[0], 0), as_model(ROWS[1], 1, potential_sha256="b" * 64)]
     mixed = write_run(tmp_path / "mixed", rows)
-    with pytest.raises(StoreError, match="mixed: expected candidates of one potential, got some"):
+    with pytest.raises(StoreError, match="mixed: cannot merge candidates of different potentials"):
         merge([runs[0], mixed], tmp_path / "all.h5")
 
 
@@ -325,18 +325,20 @@ def test_a_run_is_not_merged_into_its_own_file_whatever_that_is_called(runs, tmp
     soft.symlink_to(runs[0])
     for out in (hard, soft, runs[0].parent / "x" / ".." / runs[0].name):
         (runs[0].parent / "x").mkdir(exist_ok=True)
-        with pytest.raises(StoreError, match="expected a new file to merge into"):
+        with pytest.raises(StoreError, match="cannot write to a file that is being merged"):
             merge(runs, out)
     assert runs[0].read_bytes() == before
 
 
 def test_mistakes_are_one_sentence(runs, tmp_path, candidates, provenance):
     with pytest.raises(
-        StoreError, match="expected a new file to merge into, got one of those that are merged"
+        StoreError, match="cannot write to a file that is being merged; choose another"
     ):
         merge(runs, runs[0])
     (tmp_path / "empty/parts").mkdir(parents=True)
-    with pytest.raises(StoreError, match="empty: expected a run with relaxed candidates, got none"):
+    with pytest.raises(
+        StoreError, match="empty: nothing to merge: there are no relaxed candidates"
+    ):
         merge([runs[0], tmp_path / "empty"], tmp_path / "all.h5")
     write_part(tmp_path / "made_up.h5", candidates, provenance)
     with pytest.raises(

@@ -43,9 +43,7 @@ def write_report(run: Path, path: str | Path, num: int = NUM_STRUCTURES) -> Path
 def _data(contents: Contents, num: int) -> dict[str, Any]:
     state = contents.state()
     if not state["num"]:
-        raise StoreError(
-            f"{contents.store.path}: expected a run with candidates to report on, got none yet"
-        )
+        raise StoreError(f"{contents.store.path}: nothing to report: there are no candidates yet")
     rows = contents.table(MAX_ROWS)
     structures = _structures(contents, num)
     some = "" if len(rows) == state["num"] else f"{len(rows):,} of {state['num']:,} candidates and "

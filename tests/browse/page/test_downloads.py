@@ -57,7 +57,7 @@ def test_several_files_come_in_a_zip(contents):
 
 @pytest.mark.parametrize("selection", ["energy>100", "status=failed"])
 def test_nothing_to_download_is_said(contents, selection):
-    with pytest.raises(StoreError, match="expected at least one relaxed structure"):
+    with pytest.raises(StoreError, match="there is no relaxed structure"):
         download_selection(contents, "extxyz", selection)
 
 
