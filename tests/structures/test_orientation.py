@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcd_hpc.structures.lattices import cubic_lattice
-from gcd_hpc.structures.orientation import coprime, cross, misorientation, unit_rows
+from gcd_hpc.structures.orientation import coprime, misorientation, unit_rows
 
 CUBE = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 
@@ -50,7 +50,8 @@ def rotated_cube(quaternion):
     a, b, c, d = quaternion
     x = (a * a + b * b - c * c - d * d, 2 * (b * c + a * d), 2 * (b * d - a * c))
     y = (2 * (b * c - a * d), a * a - b * b + c * c - d * d, 2 * (c * d + a * b))
-    return coprime(x), coprime(y), coprime(cross(x, y))
+    z = tuple(int(one) for one in np.cross(x, y))
+    return coprime(x), coprime(y), coprime(z)
 
 
 quaternions = st.tuples(*[st.integers(-3, 3)] * 4).filter(any)
