@@ -88,7 +88,7 @@ def check_config(run: RunDirectory, config: CampaignConfig) -> None:
     """Check that a run was started with the same config, the budget excepted.
 
     Raises:
-        RunDirectoryError: if another key changed, naming the first one, or if the run's file was
+        RunDirectoryError: with the first key that changed, or if the run's copy of the config was
             edited after candidates were made with it.
     """
     if not run.config.exists():

@@ -152,7 +152,7 @@ def check_mode(run_dir: Path, before: Plan, plan: Plan) -> None:
     """Refuse to resume in the other mode, because the modes divide stages into tasks differently.
 
     Raises:
-        RunDirectoryError: if the site asks for the other mode.
+        RunDirectoryError: if the site has the other mode.
     """
     if before.mode != plan.mode:
         cure = "choose a site of the old mode or another --run-dir"

@@ -163,7 +163,7 @@ def to_line(event: Event, crc: int) -> tuple[bytes, int]:
     """Line of an event, and the checksum of all lines up to and including it.
 
     Args:
-        crc: checksum of the lines before; 0 for the first.
+        crc: checksum of the previous lines; 0 for the first line.
     """
     body = _EVENT.dump_json(event, exclude_defaults=True)
     body = b'{"kind":"%s"%s%s' % (event.kind.encode(), b"," * (len(body) > 2), body[1:])
@@ -184,7 +184,7 @@ class LineReader:
         """Parse the next line.
 
         Raises:
-            ValueError: saying what is wrong with the line.
+            ValueError: if the line is damaged; the message names the fault.
         """
         self.number += 1
         if self.number == 1 and b'"crc":"' not in line[-_CRC_BYTES:]:

@@ -33,7 +33,7 @@ class PoolKeeper:
         """Create a keeper without starting workers.
 
         Args:
-            modules: name of the module of each stage.
+            modules: module name of each stage.
             note: shows the user one line.
         """
         self._site, self._run_dir = site, run_dir

@@ -49,7 +49,11 @@ class LedgerReader:
         return self.state
 
     def new_events(self) -> Iterator[Event]:
-        """Iterate over the events that were added since the last call."""
+        """Iterate over the events that were added since the last call.
+
+        Raises:
+            RunDirectoryError: if the file cannot be read or a line is damaged.
+        """
         try:
             with open(self._path, "rb") as file:
                 self._start_anew_if_replaced(os.fstat(file.fileno()))

@@ -21,7 +21,7 @@ def run_campaign(
         file: campaign file.
         run_dir: ``runs/NAME`` when not given.
         overrides: changes of keys, such as ``("seed=1", "budget.rounds=4")``.
-        site: site file, or the name of one; the one that fits this machine when not given.
+        site: site file or name; by default the built-in site that fits this machine.
         until: phase to end after, such as ``"search"`` or ``"train-01"``.
 
     Returns:

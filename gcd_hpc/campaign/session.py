@@ -119,7 +119,7 @@ def run_session(
 
     Args:
         site: resolved by ``fit_site``.
-        modules: name of the module of each stage.
+        modules: module name of each stage.
         called: monotonic time at which ``run_campaign`` was called.
 
     Raises:
@@ -200,6 +200,9 @@ class Session:
 
         Args:
             drain_s: time limit for running tasks after a signal.
+
+        Raises:
+            GcdError: if a task failed for good, or too many candidates were quarantined.
         """
         self._act(opened)
         # 1. Adopt finished tasks, submit the others, and collect what has ended.

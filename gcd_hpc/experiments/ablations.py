@@ -268,6 +268,7 @@ def num_steps(budget: AblationBudget, model: str) -> int:
 def model_config(
     shared: tuple[str, ...], budget: AblationBudget, model: str, *more: str
 ) -> CampaignConfig:
+    """Campaign config that trains one model."""
     steps = f"training.num_steps={num_steps(budget, model)}"
     return load_campaign(
         shipped("campaigns/w_sigma5.yaml"), [*shared, *MODELS[model].overrides, steps, *more]
@@ -277,6 +278,7 @@ def model_config(
 def variant_config(
     shared: tuple[str, ...], budget: AblationBudget, variant: Variant
 ) -> CampaignConfig:
+    """Campaign config that samples one variant."""
     return model_config(shared, budget, variant.model, *variant.overrides)
 
 
@@ -349,6 +351,7 @@ def by_variant(pieces: list[Arrays]) -> list[list[Arrays]]:
 
 
 def sum_of(pieces: Iterable[Arrays], name: str = "core_s") -> float:
+    """Sum of a scalar over the arrays of several tasks."""
     return sum(float(arrays[name]) for arrays in pieces)
 
 

@@ -183,6 +183,7 @@ def search_data_set(workshop: Workshop, base: CampaignConfig) -> tuple[Path, Arr
 
 
 def count_chunks(base: CampaignConfig) -> int:
+    """Number of chunks of the search."""
     return num_chunks(base.search.num_tries, base.search.chunk_size)
 
 

@@ -149,8 +149,10 @@ def cost_numbers(
     """Core-seconds, hits per 1,000 core-seconds, and hits of the search at equal cost.
 
     Args:
-        search: the data set and the search that went on after it. num_tries: those of the data set.
-        sampled, relaxed: the candidates of all models. others: rivals by name.
+        search: data set and continued search.
+        num_tries: tries of the data set.
+        sampled, relaxed: candidates of all models.
+        others: rivals by name.
     """
     a_try = float(search["core_s"]) / len(search["status"])
     data_set, num_models = a_try * num_tries, len(trained)

@@ -275,8 +275,7 @@ def novelty(
         phase, nearest (fingerprint distance to the nearest training structure), gb_energy_j_m2:
             (K,) of all discoveries; positions-P (N, 3), energies-P (N,), cell (3,) of the lowest of
             phase P, if any;
-        training_spread: median distance of the training structures from their nearest neighbours in
-            the set.
+        training_spread: median nearest-neighbour distance within the training set.
     """
     setting, learnt = with_training_set(run_dir)
     marks = [boundary_fingerprint(setting, row) for row in learnt]

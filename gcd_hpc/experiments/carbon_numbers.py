@@ -41,6 +41,7 @@ def rdf_difference(one: tuple[Array, Array], other: tuple[Array, Array]) -> floa
 def glass_numbers(
     glass: Array, energies: Array, budget: CarbonBudget, lengths: Lengths, cohesive: float
 ) -> dict[str, Any]:
+    """Bonds, energies and g(r) of the quenched glass, for training and held-out structures."""
     training, held_out = glass[: budget.num_training], glass[budget.num_training :]
     reference = mean_rdf(held_out, lengths)
     return {
@@ -60,6 +61,7 @@ def glass_numbers(
 
 
 def training_numbers(config: ParticleConfig, result: Arrays) -> dict[str, Any]:
+    """Settings and loss curves of one training."""
     return {
         **{
             name: getattr(config, name)

@@ -62,6 +62,7 @@ def describe(cells: list[Array], lattice: Lattice) -> dict[str, Any]:
 
 
 def is_recovered(fit: LatticeFit) -> bool:
+    """True if every site has one atom nearby and there are no other atoms."""
     return fit.num_displaced + fit.num_missing + fit.num_extra == 0
 
 
@@ -79,10 +80,12 @@ def bond_order(cells: list[Array], lattice: Lattice, order: int) -> dict[str, fl
 
 
 def ideal_order(lattice: Lattice, order: int) -> float:
+    """Bond order of the ideal crystal."""
     return float(order_of(crystal_cell(lattice), lattice, order).mean())
 
 
 def order_of(cell: Array, lattice: Lattice, order: int) -> Array:
+    """Steinhardt parameter of every atom of a cell, (N,)."""
     return (
         steinhardt(cell, BOX, order, NEIGHBORS[lattice], reach=_REACH) if len(cell) else np.empty(0)
     )

@@ -75,6 +75,7 @@ FULL = CrystalBudget(
 
 
 def budget_of(workshop: Workshop) -> CrystalBudget:
+    """Budget that the command selected."""
     return {"quick": QUICK, "full": FULL}[workshop.budget]
 
 
@@ -219,6 +220,7 @@ def voxel_file(workshop: Workshop, lattice: Lattice) -> Path:
 
 
 def voxel_training(workshop: Workshop, lattice: Lattice) -> Task:
+    """Training task of a crystal's voxel model."""
     arguments = (
         lattice,
         budget_of(workshop).voxels[lattice],
@@ -230,6 +232,7 @@ def voxel_training(workshop: Workshop, lattice: Lattice) -> Task:
 
 
 def voxel_cells(workshop: Workshop, lattice: Lattice) -> Task:
+    """Sampling task of a crystal's voxel model."""
     budget = budget_of(workshop)
     arguments = (
         voxel_file(workshop, lattice),
@@ -243,10 +246,12 @@ def voxel_cells(workshop: Workshop, lattice: Lattice) -> Task:
 
 
 def particle_training(workshop: Workshop, lattice: Lattice) -> Task:
+    """Training task of a crystal's particle model."""
     return particles.training_task(workshop, lattice)
 
 
 def particle_cells(workshop: Workshop, lattice: Lattice, sampler: SamplerKind) -> Task:
+    """Sampling task of a crystal's particle model."""
     budget = budget_of(workshop)
     config = particles.particle_config(lattice, workshop.budget)
     index = _PARTICLE_INDEX + LATTICES.index(lattice) * len(SAMPLERS) + SAMPLERS.index(sampler)

@@ -32,7 +32,7 @@ def reproduce(
 
     Raises:
         ConfigError: if there is no such experiment.
-        RunDirectoryError: if `out` is not a folder that can be written to.
+        RunDirectoryError: if ``out`` is not a writable folder.
     """
     if name not in EXPERIMENTS:
         raise ConfigError(

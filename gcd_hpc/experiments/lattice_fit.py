@@ -49,6 +49,9 @@ def fit_lattice(positions: ArrayLike, ideal: ArrayLike, lengths: ArrayLike) -> L
         positions: (N, 3).
         ideal: (M, 3), a crystal with few kinds of site, such as sc, bcc, fcc or diamond.
         lengths: (3,) of the periodic box.
+
+    Raises:
+        StructureError: if the crystal has too few sites for a fit.
     """
     box = np.asarray(lengths, dtype=np.float64)
     atoms = wrap(positions, box)

@@ -197,7 +197,7 @@ def load_particles(
     """Load a model of ``train_particles``.
 
     Raises:
-        CheckpointError: if the file is missing, damaged or of another size.
+        CheckpointError: if the file is missing or damaged, or has another network size.
     """
     weights, _ = load(path)
     network = MeshGraphNet(config.width, config.num_layers, config.cutoff)

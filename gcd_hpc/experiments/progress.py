@@ -41,19 +41,23 @@ class TaskProgress:
         self._ids[name] = self._bars.add_task(name, total=1.0, start=False)
 
     def start(self, name: str) -> None:
+        """Start the clock of a task's bar."""
         if name not in self._ids:
             self.add(name)
         self._bars.start_task(self._ids[name])
 
     def show(self, name: str, fraction: float) -> None:
+        """Set the fraction that is done."""
         self._bars.update(self._ids[name], completed=fraction)
 
     def done(self, name: str, core_s: float) -> None:
+        """Mark a task as finished."""
         self.show(name, 1.0)
         if not self.console.is_terminal:
             self.note(f"{name}: done, {core_s:.1f} s")
 
     def kept(self, name: str) -> None:
+        """Report a task whose arrays exist already."""
         self.note(f"{name}: kept from before")
 
     def note(self, text: str) -> None:

@@ -142,6 +142,7 @@ def start_time(sigma: float | None, config: ParticleConfig) -> float:
 
 
 def label(sigma: float | None) -> str:
+    """Text for a noise level."""
     return "random" if sigma is None else f"{sigma:.1f}"
 
 

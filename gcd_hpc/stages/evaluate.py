@@ -55,7 +55,7 @@ def evaluate_files(config: CampaignConfig, files: Sequence[Path], folder: Path) 
         files: structure files, which may hold several structures, and folders of such files.
 
     Raises:
-        GcdError: if a file is no structure of this boundary.
+        GcdError: if a structure does not contain this boundary.
     """
     read = {
         path: read_structures(path, config.boundary.element)

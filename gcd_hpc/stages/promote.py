@@ -43,10 +43,12 @@ class Canaries:
 
     @property
     def bad_share(self) -> float:
+        """Share of invalid and failed canaries."""
         return (self.invalid + self.failed) / self.num
 
     @property
     def median(self) -> float:
+        """Median energy in J/m^2, infinite if no canary was relaxed."""
         return math.inf if self.median_energy_j_m2 is None else self.median_energy_j_m2
 
 

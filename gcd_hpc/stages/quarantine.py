@@ -23,7 +23,7 @@ def set_aside(folder: Path, error: Exception, atoms: Atoms | None) -> str:
         atoms: unrelaxed structure; None if the bug occurred before there was one.
 
     Raises:
-        RunDirectoryError: if the folder cannot be written to: a bug must not be lost.
+        RunDirectoryError: if the folder is not writable, because a bug must not be lost.
     """
     if atoms is not None:
         with replacing(folder / STRUCTURE) as temporary:

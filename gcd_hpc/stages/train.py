@@ -51,7 +51,11 @@ class Ranks(Process):
 
     @classmethod
     def join(cls) -> Process:
-        """Join the processes of the launch; a single process needs no group."""
+        """Join the processes of the launch; a single process needs no group.
+
+        Raises:
+            LaunchError: if a node has more processes than GPUs.
+        """
         rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         cuda, local = torch.cuda.is_available(), int(os.environ.get("LOCAL_RANK", 0))
         if cuda and local >= torch.cuda.device_count():

@@ -14,7 +14,7 @@ def site_here(path: str | Path | None = None) -> SiteConfig:
     """Site of a file or name; by default the built-in site that fits this machine.
 
     Raises:
-        ConfigError: as ``load_site``.
+        ConfigError: if there is no such site, or its file is invalid.
     """
     return BUILT_IN[detected_site_name()] if path is None else load_site(path)
 
@@ -25,7 +25,7 @@ def resolve(
     """The site with a number for every ``auto``; an allocation counts as one node outside a job.
 
     Args:
-        num_nodes: nodes of an allocation that does not exist yet, for a plan.
+        num_nodes: number of nodes of a planned allocation; None for the current one.
 
     Raises:
         ConfigError: if the pools do not fit into the allocation.
@@ -116,7 +116,11 @@ def num_allocated(scheduler: Scheduler, environ: Mapping[str, str] = os.environ)
 
 
 def pbs_nodes(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Nodes of a PBS job in order, without the repetitions for each rank in its node file."""
+    """Nodes of a PBS job in order, without the repetitions for each rank in its node file.
+
+    Raises:
+        ConfigError: if the node file cannot be read.
+    """
     path = Path(environ["PBS_NODEFILE"])
     try:
         return tuple(dict.fromkeys(path.read_text().split()))

@@ -34,12 +34,12 @@ def fit_site(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteCo
     """Resolve a site as ``plan_site`` does, for a driver about to start in its allocation.
 
     Args:
-        needs_launchers: whether the campaign will train and sample.
+        needs_launchers: True if the campaign will train and sample.
 
     Raises:
         ConfigError: if the pools do not fit into the allocation.
-        LaunchError: if this is not the allocation that the site expects, if there is no MPI
-            launcher, if torch or mpi4py is missing, or if too few files may be open at a time.
+        LaunchError: if this is not the site's allocation, if MPI, torch or mpi4py is missing, or if
+            the limit of open files is too low.
     """
     _raise_limit_of_files()
     if site.driver == "inside":
@@ -74,12 +74,11 @@ def plan_site(site: SiteConfig, batch_size: int, num_nodes: int | None = None) -
     """The site with a number for every ``auto``; training processes divide a batch evenly.
 
     Args:
-        num_nodes: nodes of an allocation that does not exist yet.
+        num_nodes: number of nodes of a planned allocation; None for the current one.
 
     Raises:
         ConfigError: if the pools do not fit into the allocation.
-        LaunchError: if no number of training processes that the site leaves to choose divides a
-            batch.
+        LaunchError: if no allowed number of training processes divides a batch.
     """
     resolved = resolve(site, num_nodes=num_nodes)
     return resolved.model_copy(
@@ -133,7 +132,7 @@ def launch_lines(site: SiteConfig, run_dir: Path, version: int = 1) -> dict[str,
     """Launch line of each stage as shell text; node names are placeholders outside a job.
 
     Args:
-        site: plan_site or fit_site.
+        site: resolved by ``plan_site`` or ``fit_site``.
     """
     arguments = (str(run_dir), str(version))
     lines = {}

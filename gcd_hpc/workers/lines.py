@@ -57,7 +57,7 @@ def launch_prefix(
     """Command prefix that starts ``per_node`` processes on each node of a set.
 
     Args:
-        all_or_none: end all processes when one of them fails.
+        all_or_none: True if the failure of one process must end all.
     """
     num, nodes = len(node_set.nodes), ",".join(node_set.nodes)
     if launcher(site, pool) == "mpiexec":

@@ -73,7 +73,7 @@ def parsl_config(site: SiteConfig, run_dir: Path) -> Config:
     """Configuration of Parsl for a resolved site, with all its files inside the run directory.
 
     Raises:
-        LaunchError: if this is not the allocation that the site expects.
+        LaunchError: if this is not the allocation of the site.
     """
     return Config(
         executors=_executors(site, run_dir),

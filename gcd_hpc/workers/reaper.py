@@ -39,8 +39,8 @@ def marked(token: str, is_one_machine: bool) -> Iterator[None]:
     """Context in which every process started carries the token of this driver.
 
     Args:
-        is_one_machine: give them a temporary folder of their own too, which is removed at the end.
-            On several nodes the jobs of the scheduler have theirs.
+        is_one_machine: also use a temporary directory, removed at the end; on several nodes the
+            scheduler's jobs have their own.
     """
     variables = {TOKEN_NAME: token, **FOR_ALL}
     folder = temporary_folder(token)
@@ -69,7 +69,7 @@ def clear_up(drivers: Mapping[str, tuple[int, float]]) -> None:
     """End the processes of drivers that no longer run, and remove their temporary directories.
 
     Args:
-        drivers: process id and start time by token.
+        drivers: process id and start time of each driver, by token.
     """
     tokens = gone(drivers)
     if tokens:
