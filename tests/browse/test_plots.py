@@ -100,7 +100,7 @@ def test_a_single_file_is_enough_for_all_but_the_timeline(run, what):
 
 
 def test_the_timeline_needs_a_ledger_and_no_selection(run, tmp_path):
-    with pytest.raises(StoreError, match=r"results\.h5: expected a run directory"):
+    with pytest.raises(StoreError, match=r"results\.h5: the timeline needs a run directory"):
         draw(RunStore(run).merge(), "timeline")
     with pytest.raises(StoreError, match="timeline: leave out --select"):
         draw(run, "timeline", "n=0.2")
