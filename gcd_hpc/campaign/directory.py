@@ -136,7 +136,7 @@ def _config_of(part: Path) -> str | None:
     try:
         return read_origin(part).get("config") or None
     except StoreError:
-        return None  # A damaged part is made again later.
+        return None  # a damaged part is made again later
 
 
 def _first_difference(before: CampaignConfig, after: CampaignConfig) -> tuple[str, Any, Any] | None:

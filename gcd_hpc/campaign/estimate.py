@@ -51,7 +51,7 @@ def estimate(config: CampaignConfig, plan: Plan, num_atoms: int) -> list[StageEs
     relax_s = RELAX_S * atoms
     chunks = plan.num_sample_chunks if plan.mode == "asynchronous" else 1
     relaxations = rounds * plan.num_sample_chunks * plan.num_batches
-    # Stage: tasks, things that it counts, seconds of one core.
+    # Stage: number of tasks, number of items, core-seconds.
     figures: dict[Stage, tuple[int, int, float]] = {
         "search": (plan.num_search_chunks, tries, tries * (RELAX_S + _md_s(config)) * atoms),
         "select": (rounds, rounds, rounds * 2.0),

@@ -99,7 +99,7 @@ def _retraining(state: State) -> list[Action]:
 
 
 def _is_due(state: State) -> bool:
-    """True if retraining is due: enough new low-energy structures, or little left to relax."""
+    """True if retraining is due: enough new low-energy structures, DUE reached, or no work left."""
     plan = state.plan
     chunks = _chunks_left(state) + state.next_chunk.get(state.version, 0)
     is_late = state.num_done.get(("relax", state.version), 0) >= DUE * chunks * plan.num_batches

@@ -159,5 +159,5 @@ class PoolKeeper:
         future.add_done_callback(partial(self._put, task))
 
     def _put(self, task: Task, future: "Future[Record]") -> None:
-        # Called in another thread.
+        # Runs in a thread of the backend.
         self._ended.put((task, future))

@@ -35,7 +35,7 @@ def step(state: State, event: Event | None) -> list[Action]:
         return flow(state, event)
     if isinstance(event, Opened):
         return _once([*_resumed(state), *_next(state)])
-    # A phase that has enough finished tasks makes room for the next one.
+    # When a phase has enough finished tasks, the next one begins.
     if isinstance(event, Finished | Quarantined):
         task = event.task
         if state.num_done[task.phase] == state.plan.num_needed(task.stage):

@@ -65,7 +65,7 @@ class Clock:
     before_s: float
     """Wall time of the earlier sessions."""
     called: float
-    """Monotonic time at which this session began."""
+    """Monotonic time at which ``run_campaign`` was called."""
 
     def session_s(self) -> float:
         """Wall time of this session."""
@@ -155,9 +155,9 @@ def run_session(
             try:
                 keeper.close()
             finally:
-                # Processes of launch lines are not children of the backend and are ended here.
+                # The token also finds processes of launch lines, which the backend does not know.
                 end(descendants([token]))
-                remove_abandoned()  # folders of the LAMMPS processes that have ended now
+                remove_abandoned()  # directories of LAMMPS processes that have ended
 
 
 def software() -> str:
@@ -232,7 +232,7 @@ class Session:
         return Outcome("complete", self._stop.reason, self._state)
 
     def record(self, event: Event) -> Event:
-        """Append an event to the ledger with the current time; the state follows."""
+        """Append an event with the current time to the ledger, which also updates the state."""
         event = replace(
             event, elapsed_s=round(self._clock.elapsed_s(), 3), time=round(time.time(), 3)
         )

@@ -25,7 +25,7 @@ from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.workers.backend import FailureClass
 
 SAME_ENERGY_J_M2 = 0.002
-"""Energies of one [n] in the same bin of this width count as one structure (approximate)."""
+"""Energy bin of one [n] that counts as one structure; only selection compares structures."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ INITIAL, FIT, NOISE, START, VALIDATE = range(5)
 class ParticleConfig:
     """Network, noise and training of a particle model.
 
-    Lengths in the unit of the positions: lattice constants for crystals, Å for carbon.
+    Lengths are in the unit of the positions: lattice constants for crystals, Å for carbon.
     """
 
     cutoff: float

@@ -19,7 +19,7 @@ LAUNCHERS = (
     (
         "SLURM_PROCID",
         "SLURM_STEP_NUM_TASKS",
-    ),  # srun; a batch script has the first too, but is one process
+    ),  # srun; SLURM_PROCID alone would also be set in a batch script
 )
 
 

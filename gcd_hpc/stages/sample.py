@@ -34,7 +34,7 @@ def sample_task(run_dir: str, version: int, chunk: int) -> StageResult:
     sampling, path = system.config.sampling, RunDirectory(folder).sampled_part(version, chunk)
     indices = range(chunk * sampling.chunk_size, (chunk + 1) * sampling.chunk_size)
     child = worker_child(run_dir)
-    # Sample, score with a short minimisation, and rank.
+    # Sample, score by a short minimisation, and rank the batches.
     made = kept_sampler(run_dir, version).sample(indices)
     rows = [with_score(system, child, row) for row in made]
     batches = batches_of(

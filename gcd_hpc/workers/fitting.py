@@ -139,7 +139,7 @@ def launch_lines(site: SiteConfig, run_dir: Path, version: int = 1) -> dict[str,
     for stage, spec in STAGES.items():
         pool: PoolConfig = getattr(site, pool_of(stage, site.mode))
         if not is_launched(stage, site.mode):
-            # A canary has a GPU of its own where sampling has some, and no other task beside it.
+            # A canary has a GPU of its own if the sampling pool has GPUs, and runs alone.
             has_gpus = spec.pool == "sampling" and site.sampling.gpus_per_node > 0
             if site.mode == "barrier" and has_gpus:
                 lines[stage] = _worker_text(site, site.sampling, 1)

@@ -89,7 +89,7 @@ class Silence:
     def too_long_s(self) -> float | None:
         """Time since the last change, if it exceeds the limit; otherwise None."""
         now, state = time.monotonic(), self._look()
-        # Limited, because the time of a suspended machine is no silence of the launch.
+        # Limited, so that the time of a suspended machine does not count as silence.
         self._silent_s += min(now - self._looked, MAX_LOOK_S)
         self._looked = now
         if state != self._state:

@@ -102,7 +102,7 @@ class ParslBackend:
     def _pass_on(self, done: "Future[Record]", outcome: "Future[Record]") -> None:
         """Pass the result or translated error of a task on. Runs in a thread of Parsl."""
         error = done.exception()
-        # Within an allocation a lost manager is not replaced; a lost job is.
+        # Parsl replaces lost jobs, but not a lost manager within an allocation.
         if isinstance(error, ManagerLost) and self._site.driver == "inside":
             self._has_lost_pool = True
         # Other exceptions are errors of the task itself.
