@@ -150,8 +150,7 @@ def train_particles(
 
     Returns:
         "loss" at "steps": means over a hundredth of the training each; "validation_t" and
-        "validation_loss": the averaged weights' loss at fixed times, below 1 where they know more
-        than nothing.
+        "validation_loss": loss of the EMA weights at fixed times; a zero score has loss 1.
     """
     clean = torch.tensor(np.stack(structures), dtype=torch.float32, device=device)  # (S, N, 3)
     network = seeded(
@@ -222,8 +221,7 @@ def sample_particles(
     """Denoise structures whose noise level is that of t_start.
 
     Args:
-        starts: (M, N, 3). Structure m draws from a stream of its own, so that its noise does not
-            depend on the batch.
+        starts: (M, N, 3). Each structure has its own random stream, whatever the batch.
 
     Returns:
         "positions" (M, N, 3), wrapped into the box.

@@ -92,8 +92,8 @@ def train_voxels(
     """Train a model of one crystal and write its EMA weights to ``path``.
 
     Returns:
-        "loss" (num_steps,) of each batch; "validation_step" and "validation_loss" (K,) of the
-        averaged weights on the same draws.
+        "loss" (num_steps,) of each batch; "validation_step" and "validation_loss" (K,) of the EMA
+        weights on fixed draws.
     """
     training = CrystalTraining(lattice, config, seed, torch.device(device))
     losses = []

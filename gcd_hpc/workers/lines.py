@@ -42,7 +42,7 @@ def train_line(
 def sample_line(
     site: SiteConfig, node_set: NodeSet, module: str, arguments: Sequence[str]
 ) -> list[str]:
-    """MPI ranks on the nodes of the sampling pool."""
+    """Launch line of a sampling: MPI ranks on the nodes of its pool."""
     pool = site.sampling
     stage = [*python(pool), "-m", module, *arguments]
     if node_set.is_here and pool.launcher != "srun":
