@@ -326,6 +326,19 @@ def test_the_cosine_rate_warms_up_and_ends_at_the_lowest():
     assert rates[60:] == sorted(rates[60:], reverse=True)
 
 
+def ends(pid: int, timeout_s: float = 10.0) -> bool:
+    """Whether a process that was killed is gone, or only waits to be reaped, within the time."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def test_a_training_with_a_process_that_hangs_is_ended_by_its_own_pace_and_the_next_try_goes_on(
     followed, run_copy, tmp_path, monkeypatch
 ):
@@ -353,7 +366,7 @@ def test_a_training_with_a_process_that_hangs_is_ended_by_its_own_pace_and_the_n
         launching.run(line, log, environment, run.training_progress(1))
     thread.join(5)
     (pid,) = stopped
-    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    assert ends(pid)
     launching.run(line, log, environment, run.training_progress(1))
     assert "resumed at step" in log.read_text()
     (expected, _), (found, _) = (

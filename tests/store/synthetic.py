@@ -2,10 +2,15 @@
 
 import numpy as np
 
-from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.schema import FIELDS, Candidate, candidate_id
 
 CONFIG = "name: test\nboundary:\n  element: W\n"
+
+
+def read_row(path, row):
+    """The candidate of one row, read alone."""
+    return read_part(path, [row])[0]
 
 
 def make_candidate(index, source="search", version=0, num_atoms=30, status="ok", **more):

@@ -14,10 +14,10 @@ import pytest
 from gcd_hpc.errors import RunDirectoryError, StoreError
 from gcd_hpc.store.export import SUFFIXES, Format, export
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.parts import read_part, read_row, write_part
+from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.schema import ROW_FIELDS
 from tests.reference import read_one
-from tests.store.synthetic import make_candidate
+from tests.store.synthetic import make_candidate, read_row
 
 # Text formats of ASE keep eight digits after the point and more.
 ATOL = 1e-7

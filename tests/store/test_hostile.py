@@ -17,9 +17,9 @@ from gcd_hpc.store.export import export
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.merge import merge
-from gcd_hpc.store.parts import read_columns, read_part, read_provenance, read_row, write_part
+from gcd_hpc.store.parts import read_columns, read_part, read_provenance, write_part
 from gcd_hpc.store.verify import verify_file
-from tests.store.synthetic import make_candidate
+from tests.store.synthetic import make_candidate, read_row
 
 NUM = 420
 ENERGY = "structures/gb_energy_j_m2"

@@ -145,7 +145,7 @@ def test_a_run_without_candidates_is_empty(tmp_path):
     store = RunStore(tmp_path)
     assert len(store.columns(["id"])["id"]) == 0
     assert store.provenance() == {}
-    with pytest.raises(StoreError, match="no part files"):
+    with pytest.raises(StoreError, match="nothing to merge"):
         store.merge()
 
 

@@ -24,10 +24,10 @@ from gcd_hpc.store.checksums import (
 from gcd_hpc.store.hdf5 import (
     reading,
 )
-from gcd_hpc.store.parts import read_columns, read_part, read_provenance, read_row, write_part
+from gcd_hpc.store.parts import read_columns, read_part, read_provenance, write_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import BY_NAME, FIELDS, ROW_FIELDS, SCHEMA_VERSION, Field
-from tests.store.synthetic import CONFIG, assert_same, make_candidate
+from tests.store.synthetic import CONFIG, assert_same, make_candidate, read_row
 
 
 def test_candidates_come_back_bit_for_bit(tmp_path, candidates, provenance):
