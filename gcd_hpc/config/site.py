@@ -25,7 +25,7 @@ class PoolConfig(Section):
     different nodes.
     """
     processes_per_node: PositiveInt | Auto = "auto"
-    """torchrun processes, MPI ranks or workers. auto is one a GPU, or one a core without GPUs."""
+    """Training processes, MPI ranks or workers. auto is one a GPU, or one a core without GPUs."""
     gpus_per_node: NonNegativeInt = 0
     """GPUs that the processes of a node share. With 0 they see none."""
     pin: bool = False

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from gcd_hpc.errors import GcdError, LaunchError
 from gcd_hpc.experiments.progress import TaskProgress
 from gcd_hpc.files import replacing
+from gcd_hpc.workers.reaper import environment
 
 Arrays = dict[str, NDArray[Any]]
 """Result of a task: plain arrays; scalars have no dimension, text is an array of str."""
@@ -191,7 +192,8 @@ def _start() -> tuple[Connection, SpawnProcess]:
     process = context.Process(target=_work, args=(theirs,))
     # The first spawn starts the resource tracker, which would unblock interrupts.
     resource_tracker.ensure_running()
-    with _environment(ONE_THREAD), _interrupts_blocked():
+    # Children read the number of threads when they load numpy and torch.
+    with environment(ONE_THREAD), _interrupts_blocked():
         process.start()
     theirs.close()  # so that the pipe of a dead worker closes
     return ours, process
@@ -279,21 +281,6 @@ def _core_seconds() -> float:
     living = [child.cpu_times() for child in psutil.Process().children()]
     of_the_living: float = sum(child.user + child.system for child in living)
     return time.process_time() + times.children_user + times.children_system + of_the_living
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Set the number of threads before numpy and torch are loaded in child processes."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

@@ -47,6 +47,16 @@ def marked(token: str, is_one_machine: bool) -> Iterator[None]:
     if is_one_machine:
         folder.mkdir(mode=0o700)
         variables["TMPDIR"] = str(folder)
+    try:
+        with environment(variables):
+            yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Context in which this process and those it starts have these environment variables."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -57,7 +67,6 @@ def marked(token: str, is_one_machine: bool) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def temporary_folder(token: str) -> Path:

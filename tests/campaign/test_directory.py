@@ -137,8 +137,9 @@ def test_files_of_others_stay_whatever_they_are_called(run):
 
 def test_a_folder_with_other_files_may_hold_a_run(run):
     run.path.mkdir()
-    (run.path / "slurm-17.out").write_text("")
+    (run.path / "slurm-17.out").write_text("mine")
     open_and_close(run)
+    assert (run.path / "slurm-17.out").read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["campaign.yaml", "results.h5", "parts", "models", "tasks"])
