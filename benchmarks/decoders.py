@@ -74,20 +74,20 @@ def curve(
 
 
 def fates(
-    setting: BoundarySystem, run_dir: Path, decoders: dict[str, Decoder], num: int
+    system: BoundarySystem, run_dir: Path, decoders: dict[str, Decoder], num: int
 ) -> list[str]:
     """One line a decoder: the same generated arrays decoded, assembled and relaxed."""
     sampler = Sampler.load(run_dir, 1, CPU)
     drafts = [sampler.draft(index) for index in range(num)]
     arrays = sampler.generate(drafts)
     lines = []
-    with LammpsChild(setting.potential, setting.config.relaxation.timeout_s) as child:
+    with LammpsChild(system.potential, system.config.relaxation.timeout_s) as child:
         for name, decoder in decoders.items():
             rows = []
             for item, array in zip(drafts, arrays, strict=True):
                 row = sampler.candidate(item, item.canvas.assemble(decoder(array.numpy())))
                 rows.append(
-                    relax_candidate(setting, child, row, ScreenWindow(np.inf, {}))
+                    relax_candidate(system, child, row, ScreenWindow(np.inf, {}))
                     if row.status == "sampled"
                     else row
                 )
@@ -116,9 +116,9 @@ def main() -> None:
     )
     options = parser.parse_args()
     torch.set_num_threads(1)
-    setting = load_boundary_system(str(options.run))
+    system = load_boundary_system(str(options.run))
     structures = read_part(RunDirectory(options.run).training_set(1))
-    positions, grid = structures[0].positions, setting.grid
+    positions, grid = structures[0].positions, system.grid
     start = time.process_time()
     config = CONFIG.model_copy(update={"num_steps": options.steps})
     network = train_decoder(
@@ -128,7 +128,7 @@ def main() -> None:
         f"The learned decoder took {time.process_time() - start:.0f} s to train ({options.steps}"
         " steps).\n"
     )
-    reach = CONFIG.cluster_distance * setting.bicrystal.nearest_neighbor
+    reach = CONFIG.cluster_distance * system.bicrystal.nearest_neighbor
     decoders: dict[str, Decoder] = {
         "moment": lambda array: decode_moments(array, grid),
         "learned": lambda array: decode_learned(array, grid, network, reach),
@@ -146,7 +146,7 @@ def main() -> None:
         "\n| decoder | relaxed | atoms | closest pair, Å | evaluations | median E_gb, J/m^2 |"
         " lowest |\n|---|---|---|---|---|---|---|"
     )
-    print("\n".join(fates(setting, options.run, decoders, options.generated)))
+    print("\n".join(fates(system, options.run, decoders, options.generated)))
 
 
 if __name__ == "__main__":

@@ -31,16 +31,16 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 CPU = torch.device("cpu")
 
 
-def with_precision(setting: BoundarySystem, precision: str) -> BoundarySystem:
-    """The same setting computing in another number type."""
-    training_section = setting.config.training.model_copy(update={"precision": precision})
-    return replace(setting, config=setting.config.model_copy(update={"training": training_section}))
+def with_precision(system: BoundarySystem, precision: str) -> BoundarySystem:
+    """The same system computing in another number type."""
+    training_section = system.config.training.model_copy(update={"precision": precision})
+    return replace(system, config=system.config.model_copy(update={"training": training_section}))
 
 
-def step_seconds(setting: BoundarySystem, run_dir: Path, num: int = 30) -> float:
+def step_seconds(system: BoundarySystem, run_dir: Path, num: int = 30) -> float:
     """Median time of a training step, data included."""
     structures = read_part(RunDirectory(run_dir).training_set(1))
-    fit, held = training_batches(setting, structures, 1)
+    fit, held = training_batches(system, structures, 1)
     state = BoundaryTraining(fit, held, Process(CPU), num)
     times = []
     for _ in range(num):
@@ -50,17 +50,17 @@ def step_seconds(setting: BoundarySystem, run_dir: Path, num: int = 30) -> float
     return float(np.median(times))
 
 
-def candidate_seconds(setting: BoundarySystem, run_dir: Path, num: int = 30) -> float:
+def candidate_seconds(system: BoundarySystem, run_dir: Path, num: int = 30) -> float:
     """Mean time to sample and decode a candidate."""
-    sampler = replace(Sampler.load(run_dir, 1, CPU), system=setting)
-    sampler.sample(range(setting.config.sampling.batch_size))
+    sampler = replace(Sampler.load(run_dir, 1, CPU), system=system)
+    sampler.sample(range(system.config.sampling.batch_size))
     started = time.perf_counter()
     sampler.sample(range(num))
     return (time.perf_counter() - started) / num
 
 
 def relaxation_seconds(
-    setting: BoundarySystem, run_dir: Path, new_process: bool, num: int = 40
+    system: BoundarySystem, run_dir: Path, new_process: bool, num: int = 40
 ) -> float:
     """Mean time to relax a candidate of the first model as the campaign does: screen for all,
     preset for those that matter.
@@ -70,14 +70,14 @@ def relaxation_seconds(
         for row in read_part(RunDirectory(run_dir).sampled_part(1, 0))
         if row.status == "sampled"
     ][:num]
-    worth = ScreenWindow(setting.config.relaxation.screen_window_j_m2, lowest_learned(run_dir, 1))
-    with LammpsChild(setting.potential, 60.0) as child:
-        relax_candidate(setting, child, rows[0], worth)
+    window = ScreenWindow(system.config.relaxation.screen_window_j_m2, lowest_learned(run_dir, 1))
+    with LammpsChild(system.potential, 60.0) as child:
+        relax_candidate(system, child, rows[0], window)
         started = time.perf_counter()
         for row in rows:
             if new_process:
                 child.close()
-            relax_candidate(setting, child, row, worth)
+            relax_candidate(system, child, row, window)
         return (time.perf_counter() - started) / len(rows)
 
 
@@ -89,8 +89,8 @@ def main() -> None:
     parser.add_argument("--append", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    setting = load_boundary_system(str(options.run))
-    plain, auto = with_precision(setting, "float32"), with_precision(setting, "auto")
+    system = load_boundary_system(str(options.run))
+    plain, auto = with_precision(system, "float32"), with_precision(system, "auto")
     rows = [
         (
             "training step, batch 4",
@@ -109,8 +109,8 @@ def main() -> None:
         (
             "relaxed candidate",
             "a new LAMMPS process each",
-            relaxation_seconds(setting, options.run, False),
-            relaxation_seconds(setting, options.run, True),
+            relaxation_seconds(system, options.run, False),
+            relaxation_seconds(system, options.run, True),
             0.15,
         ),
     ]

@@ -304,11 +304,11 @@ def train_variant(
 ) -> Arrays:
     """Train a model, and add its loss on held-out structures in the base model's representation."""
     arrays = train_model(run_dir, searched, device, report)
-    setting = load_boundary_system(str(run_dir))
+    system = load_boundary_system(str(run_dir))
     loss = float("nan")
     if is_comparable:
-        training = setting.config.training.model_copy(update={"symmetry": False})
-        plain = replace(setting, config=setting.config.model_copy(update={"training": training}))
+        training = system.config.training.model_copy(update={"symmetry": False})
+        plain = replace(system, config=system.config.model_copy(update={"training": training}))
         loss = hold_out_losses(run_dir, plain, VERSION, (VERSION,), torch.device(device))[VERSION]
     return {**arrays, "hold_out_loss": np.array(loss)}
 

@@ -79,14 +79,14 @@ def train_model(run_dir: Path, searched: Path, device: str, report: Report) -> A
         n_fraction and gb_energy_j_m2 of the training set, (M,); validation_loss and sha256 of the
         model.
     """
-    setting = load_boundary_system(str(run_dir))
+    system = load_boundary_system(str(run_dir))
     chosen_path = RunDirectory(run_dir).training_set(VERSION)
     if not chosen_path.exists():
         chosen_path.parent.mkdir(parents=True, exist_ok=True)
         write_part(
             chosen_path,
-            choose(setting, RunDirectory(searched).known_parts(VERSION)),
-            campaign_provenance(setting.config),
+            choose(system, RunDirectory(searched).known_parts(VERSION)),
+            campaign_provenance(system.config),
         )
     if not RunDirectory(run_dir).model_file(VERSION).exists():
         train(
@@ -132,14 +132,14 @@ def search_more(
     run_dir: Path, start: int, stop: int, md_probability: float, report: Report
 ) -> Arrays:
     """Search tries ``start`` to ``stop - 1`` with a given share of dynamics; no parts are kept."""
-    setting = load_boundary_system(str(run_dir))
-    search = setting.config.search.model_copy(
-        update={"md": setting.config.search.md.model_copy(update={"probability": md_probability})}
+    system = load_boundary_system(str(run_dir))
+    search = system.config.search.model_copy(
+        update={"md": system.config.search.md.model_copy(update={"probability": md_probability})}
     )
-    setting = replace(setting, config=setting.config.model_copy(update={"search": search}))
-    worth = ScreenWindow(setting.config.relaxation.screen_window_j_m2, {})
+    system = replace(system, config=system.config.model_copy(update={"search": search}))
+    window = ScreenWindow(system.config.relaxation.screen_window_j_m2, {})
     child = worker_child(str(run_dir))
-    rows = (search_one(setting, child, index, worth, run_dir) for index in range(start, stop))
+    rows = (search_one(system, child, index, window, run_dir) for index in range(start, stop))
     return to_arrays(reported(rows, stop - start, report))
 
 
@@ -151,23 +151,23 @@ def with_training_set(run_dir: Path) -> tuple[BoundarySystem, list[Candidate]]:
 
 def search_at_known_registries(run_dir: Path, start: int, stop: int, report: Report) -> Arrays:
     """Search without dynamics, at registries drawn from the training structures."""
-    setting, learnt = with_training_set(run_dir)
+    system, learnt = with_training_set(run_dir)
     weights = low_energy_weights(
-        np.array([row.gb_energy_j_m2 for row in learnt]), setting.config.selection.preference_j_m2
+        np.array([row.gb_energy_j_m2 for row in learnt]), system.config.selection.preference_j_m2
     )
-    jitter = setting.config.sampling.registry_jitter
+    jitter = system.config.sampling.registry_jitter
 
     def begun(index: int) -> Candidate:
-        rng = generator(setting.config.seed, REPRODUCE, SEARCH, index)
+        rng = generator(system.config.seed, REPRODUCE, SEARCH, index)
         known = np.asarray(learnt[rng.choice(len(learnt), p=weights)].registry_relaxed)
-        registry = setting.frame.reduced(known + jitter * rng.standard_normal(3))
-        atoms, _, _ = search_start(setting.frame, setting.config.search, rng, registry)
+        registry = system.frame.reduced(known + jitter * rng.standard_normal(3))
+        atoms, _, _ = search_start(system.frame, system.config.search, rng, registry)
         return with_structure(
-            setting, new_candidate(setting, "search", index), atoms.positions, registry
+            system, new_candidate(system, "search", index), atoms.positions, registry
         )
 
     return relax_rows(
-        run_dir, setting, (begun(index) for index in range(start, stop)), stop - start, report
+        run_dir, system, (begun(index) for index in range(start, stop)), stop - start, report
     )
 
 
@@ -175,27 +175,27 @@ def relax_varied(
     run_dir: Path, variation: Variation, start: int, stop: int, report: Report
 ) -> Arrays:
     """Relax training structures: unchanged, rattled, or with atoms inserted or removed."""
-    setting, learnt = with_training_set(run_dir)
+    system, learnt = with_training_set(run_dir)
 
     def begun(index: int) -> Candidate:
         rng = generator(
-            setting.config.seed, REPRODUCE, AGAIN_AND_OTHERS.index(variation) + 100, index
+            system.config.seed, REPRODUCE, AGAIN_AND_OTHERS.index(variation) + 100, index
         )
         origin = learnt[index % len(learnt)]
         return with_structure(
-            setting,
-            new_candidate(setting, "search", index),
-            varied(setting, origin, variation, index // len(learnt), rng),
+            system,
+            new_candidate(system, "search", index),
+            varied(system, origin, variation, index // len(learnt), rng),
             np.asarray(origin.registry_relaxed),
         )
 
     return relax_rows(
-        run_dir, setting, (begun(index) for index in range(start, stop)), stop - start, report
+        run_dir, system, (begun(index) for index in range(start, stop)), stop - start, report
     )
 
 
 def varied(
-    setting: BoundarySystem,
+    system: BoundarySystem,
     origin: Candidate,
     variation: Variation,
     turn: int,
@@ -203,12 +203,12 @@ def varied(
 ) -> NDArray[np.float64]:
     """Positions (N, 3), Å, of a training structure after a variation of its boundary atoms."""
     positions: NDArray[np.float64] = origin.positions.copy()
-    reach = 2.0 * setting.bicrystal.nearest_neighbor
+    reach = 2.0 * system.bicrystal.nearest_neighbor
     if variation == "again":
         return positions
     if variation == "mutated":
         near = np.flatnonzero(
-            np.abs(positions[:, 2] - setting.frame.centre) < setting.bicrystal.nearest_neighbor
+            np.abs(positions[:, 2] - system.frame.centre) < system.bicrystal.nearest_neighbor
         )
         number = int(rng.integers(1, 4))
         if rng.random() < 0.5:
@@ -216,28 +216,28 @@ def varied(
                 positions, rng.choice(near, size=min(number, len(near)), replace=False), axis=0
             )
         else:
-            low, high = setting.frame.centre + np.array([-0.5, 0.5]) * reach
-            put = rng.random((number, 3)) * [*setting.bicrystal.lengths, high - low] + [
+            low, high = system.frame.centre + np.array([-0.5, 0.5]) * reach
+            put = rng.random((number, 3)) * [*system.bicrystal.lengths, high - low] + [
                 0.0,
                 0.0,
                 low,
             ]
             positions = np.concatenate([positions, put])
-    shaken = np.abs(positions[:, 2] - setting.frame.centre) < reach
+    shaken = np.abs(positions[:, 2] - system.frame.centre) < reach
     positions[shaken] += RATTLES_A[turn % len(RATTLES_A)] * rng.standard_normal(
         (int(shaken.sum()), 3)
     )
-    return setting.bicrystal.wrap(positions)
+    return system.bicrystal.wrap(positions)
 
 
 def relax_rows(
-    run_dir: Path, setting: BoundarySystem, rows: Iterable[Candidate], num: int, report: Report
+    run_dir: Path, system: BoundarySystem, rows: Iterable[Candidate], num: int, report: Report
 ) -> Arrays:
     """Relax structures like candidates, screened by the lowest energies of the training set."""
-    window = setting.config.relaxation.screen_window_j_m2
-    worth = ScreenWindow(window, lowest_learned(run_dir, VERSION))
+    lowest = lowest_learned(run_dir, VERSION)
+    window = ScreenWindow(system.config.relaxation.screen_window_j_m2, lowest)
     child = worker_child(str(run_dir))
-    relaxed = (relax_candidate(setting, child, row, worth, run_dir=run_dir) for row in rows)
+    relaxed = (relax_candidate(system, child, row, window, run_dir=run_dir) for row in rows)
     return to_arrays(reported(relaxed, num, report))
 
 
@@ -277,8 +277,8 @@ def novelty(
             phase P, if any;
         training_spread: median nearest-neighbour distance within the training set.
     """
-    setting, learnt = with_training_set(run_dir)
-    marks = [boundary_fingerprint(setting, row) for row in learnt]
+    system, learnt = with_training_set(run_dir)
+    marks = [boundary_fingerprint(system, row) for row in learnt]
     spread = [
         min((distance(mark, other) for other in marks if other is not mark), default=np.nan)
         for mark in marks
@@ -298,7 +298,7 @@ def novelty(
             and is_phase(row.n_fraction, row.gb_energy_j_m2, fraction, energy, tolerance)
         ]
         for row in hits:
-            mark = boundary_fingerprint(setting, row)
+            mark = boundary_fingerprint(system, row)
             found["phase"].append(number)
             found["nearest"].append(min(distance(mark, other) for other in marks))
             found["gb_energy_j_m2"].append(row.gb_energy_j_m2)
@@ -330,7 +330,7 @@ def is_phase(
 
 def num_distinct(run_dir: Path, num_chunks: int, report: Report) -> Arrays:
     """Number of distinct structures of a search, at all energies."""
-    setting = load_boundary_system(str(run_dir))
+    system = load_boundary_system(str(run_dir))
     rows = [
         row
         for chunk in range(num_chunks)
@@ -344,7 +344,7 @@ def num_distinct(run_dir: Path, num_chunks: int, report: Report) -> Arrays:
             (row for row in rows if row.n_fraction == fraction),
             key=lambda row: (row.gb_energy_j_m2, row.id),
         )
-        counts.append(len(unique(setting, same, len(same))))
+        counts.append(len(unique(system, same, len(same))))
         report(done / len(fractions))
     return {"n_fraction": np.array(fractions), "num_distinct": np.array(counts)}
 
@@ -356,12 +356,12 @@ def lowest_structure(run_dir: Path, num_chunks: int, reach: float, report: Repor
         positions (N, 3) in the box that is left, lengths (3,), misfit (N,): distance of each atom
             from the nearest site of its grain; Å; gb_energy_j_m2.
     """
-    setting = load_boundary_system(str(run_dir))
+    system = load_boundary_system(str(run_dir))
     parts = [RunDirectory(run_dir).search_part(chunk) for chunk in range(num_chunks)]
     columns = columns_of(parts)
     energies = np.where(columns["status"] == "ok", columns["gb_energy_j_m2"], np.inf)
     best = [row for part in parts for row in read_part(part)][int(energies.argmin())]
-    frame, box = setting.frame, np.array([*setting.bicrystal.lengths, 10 * setting.frame.height])
+    frame, box = system.frame, np.array([*system.bicrystal.lengths, 10 * system.frame.height])
     middle = frame.centre + best.registry_relaxed[2] / 2
     grains = (
         frame.lower(frame.centre + reach),
@@ -373,7 +373,7 @@ def lowest_structure(run_dir: Path, num_chunks: int, reach: float, report: Repor
     shown = np.abs(best.positions[:, 2] - middle) < reach
     misfit = np.where(best.positions[:, 2] < middle, *distances)[shown]
     report(1.0)
-    lengths = np.array([*setting.bicrystal.lengths, 2 * reach])
+    lengths = np.array([*system.bicrystal.lengths, 2 * reach])
     positions = wrap(best.positions[shown] - np.array([0.0, 0.0, middle - reach]), lengths)
     return {
         "positions": positions,

@@ -280,8 +280,8 @@ def boundary_panel(workshop: Workshop) -> tuple[Panel, Arrays]:
     (found,) = workshop.run(
         [Task("lowest", lowest_structure, (searched, count_chunks(base), SHOWN_A))]
     )
-    setting = load_boundary_system(str(searched))
-    a0, near = setting.bulk.a0, setting.bicrystal.nearest_neighbor
+    system = load_boundary_system(str(searched))
+    a0, near = system.bulk.a0, system.bicrystal.nearest_neighbor
     x, y, z = (found["lengths"] / a0).tolist()
     return Panel(
         "(c) grain boundary",

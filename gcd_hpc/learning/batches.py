@@ -66,7 +66,7 @@ class Batch:
 class TrainingBatches:
     """Draws augmented training samples from relaxed structures."""
 
-    setting: BoundarySystem
+    system: BoundarySystem
     grid: Grid
     structures: Sequence[Candidate]
     scale: float
@@ -82,7 +82,7 @@ class TrainingBatches:
         groups: dict[int, list[Candidate]] = {}
         for structure in self.structures:
             groups.setdefault(structure.n_index, []).append(structure)
-        preference = self.setting.config.selection.preference_j_m2
+        preference = self.system.config.selection.preference_j_m2
         return [
             (
                 group,
@@ -97,14 +97,14 @@ class TrainingBatches:
         """Samples ``slots`` of one step; training times are stratified over the whole batch."""
         samples = [
             self._sample(
-                generator(self.setting.config.seed, TRAINING, self.version, purpose, step, slot)
+                generator(self.system.config.seed, TRAINING, self.version, purpose, step, slot)
             )
             for slot in slots
         ]
         clean, noise, offsets, conditions, shown = zip(*samples, strict=True)
         # Float32 rounding can give exactly 1, where draw_times is defined too.
         uniform = (torch.tensor(slots) + torch.tensor(offsets, dtype=torch.float32)) / batch_size
-        time = Schedule(self.setting.config.diffusion.schedule).draw_times(uniform)
+        time = Schedule(self.system.config.diffusion.schedule).draw_times(uniform)
         return Batch(
             torch.stack(clean)[:, None] / self.scale,
             torch.stack(noise)[:, None],
@@ -118,7 +118,7 @@ class TrainingBatches:
     ) -> tuple[Tensor, Tensor, float, NDArray[np.float32], bool]:
         structures, weights = self.by_n[int(rng.integers(len(self.by_n)))]
         structure = structures[int(rng.choice(len(structures), p=weights))]
-        diffusion = self.setting.config.diffusion
+        diffusion = self.system.config.diffusion
         noise = torch.from_numpy(rng.standard_normal(self.grid.shape, dtype=np.float32))
         condition = self.condition_scale(structure.gb_energy_j_m2, structure.n_fraction)
         shown = diffusion.conditional and rng.random() >= diffusion.condition_dropout
@@ -133,12 +133,12 @@ class TrainingBatches:
     def _augmented(self, structure: Candidate, rng: np.random.Generator) -> NDArray[np.float64]:
         """Augmented positions (N, 3) Å: a symmetry operation, an in-plane and a sub-voxel shift."""
         positions = structure.positions
-        if self.setting.config.training.symmetry:
-            operations = self.setting.bicrystal.symmetry_operations
-            positions = self.setting.frame.transform(
+        if self.system.config.training.symmetry:
+            operations = self.system.bicrystal.symmetry_operations
+            positions = self.system.frame.transform(
                 positions, operations[rng.integers(len(operations))]
             )
-        return positions + rng.random(3) * [*self.setting.bicrystal.lengths, self.grid.spacing[2]]
+        return positions + rng.random(3) * [*self.system.bicrystal.lengths, self.grid.spacing[2]]
 
 
 def hold_out(

@@ -20,29 +20,27 @@ Decoder = Callable[[torch.Tensor], NDArray[np.float64]]
 """Voxel array (X, Y, Z) -> positions (N, 3) Å."""
 
 
-def prepare_decoder(
-    run_dir: Path, setting: BoundarySystem, structures: Sequence[Candidate]
-) -> None:
+def prepare_decoder(run_dir: Path, system: BoundarySystem, structures: Sequence[Candidate]) -> None:
     """Train the learned decoder if the campaign uses it and the run has none yet."""
-    config = setting.config.decoder
+    config = system.config.decoder
     if config.kind == "learned" and not RunDirectory(run_dir).decoder_file.exists():
-        grid = setting.grid
+        grid = system.grid
         positions = [structure.positions for structure in structures]
-        decoder = train_decoder(positions, grid, config, generator(setting.config.seed, DECODER))
+        decoder = train_decoder(positions, grid, config, generator(system.config.seed, DECODER))
         save(RunDirectory(run_dir).decoder_file, decoder.state_dict(), config.model_dump())
 
 
-def load_decoder(run_dir: Path, setting: BoundarySystem) -> Decoder:
+def load_decoder(run_dir: Path, system: BoundarySystem) -> Decoder:
     """Decoder of a campaign, a function of one voxel array.
 
     Raises:
         CheckpointError: if the learned decoder is missing or damaged.
     """
-    config, grid = setting.config.decoder, setting.grid
+    config, grid = system.config.decoder, system.grid
     if config.kind == "moment":
         return lambda array: decode_moments(array.numpy(), grid)
     weights, _ = load(RunDirectory(run_dir).decoder_file)
     network = LearnedDecoder(config.num_features)
     load_weights(network, weights, RunDirectory(run_dir).decoder_file)
-    reach = config.cluster_distance * setting.bicrystal.nearest_neighbor
+    reach = config.cluster_distance * system.bicrystal.nearest_neighbor
     return lambda array: decode_learned(array.numpy(), grid, network, reach)

@@ -170,11 +170,11 @@ class BoundaryTraining:
     ) -> None:
         self.process = process
         self.num_steps = num_steps
-        self.checkpoint_every = fit.setting.config.training.checkpoint_every
+        self.checkpoint_every = fit.system.config.training.checkpoint_every
         self.validation_loss = float("nan")
         self._fit = fit
         self._validation = validation
-        self._config = fit.setting.config
+        self._config = fit.system.config
         self._objective = Objective(self._config, process.device)
         training = self._config.training
         seed = int(generator(self._config.seed, TRAINING, 0).integers(2**62))

@@ -71,9 +71,9 @@ def promote(run_dir: str, version: int) -> StageResult:
     """Decide whether model ``version`` replaces the one in use, and write the verdict."""
     torch.set_num_threads(1)
     started, begun = time.perf_counter(), begin(Task("promote", version))
-    folder, setting = Path(run_dir), load_boundary_system(run_dir)
+    folder, system = Path(run_dir), load_boundary_system(run_dir)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    verdict = judge(folder, setting, version, device)
+    verdict = judge(folder, system, version, device)
     canaries = verdict.canaries or Canaries("", 0, 0, 0, None)
     result = StageResult(
         num=canaries.num,
@@ -91,9 +91,9 @@ def promote(run_dir: str, version: int) -> StageResult:
     return result
 
 
-def judge(run_dir: Path, setting: BoundarySystem, version: int, device: torch.device) -> Verdict:
+def judge(run_dir: Path, system: BoundarySystem, version: int, device: torch.device) -> Verdict:
     """Compare model ``version`` with the one in use before it."""
-    config = setting.config.promotion
+    config = system.config.promotion
     loss = checked_loss(RunDirectory(run_dir).model_file(version))
     if config.num_canaries == 0:
         return Verdict(
@@ -107,7 +107,7 @@ def judge(run_dir: Path, setting: BoundarySystem, version: int, device: torch.de
     old_canaries = known_canaries(run_dir, old, config.num_canaries) or make_canaries(
         run_dir, old, device
     )
-    losses = hold_out_losses(run_dir, setting, version, (version, old), device)
+    losses = hold_out_losses(run_dir, system, version, (version, old), device)
     objections = find_objections(config, (losses[version], losses[old]), canaries, old_canaries)
     reason = (
         "; ".join(objections)
@@ -181,7 +181,7 @@ def finite(value: float) -> float | None:
 
 def hold_out_losses(
     run_dir: Path,
-    setting: BoundarySystem,
+    system: BoundarySystem,
     version: int,
     models: tuple[int, ...],
     device: torch.device,
@@ -190,9 +190,9 @@ def hold_out_losses(
     structures = read_part(RunDirectory(run_dir).training_set(version))
     losses = {}
     for number in models:
-        model = Model.load(RunDirectory(run_dir).model_file(number), setting, device)
-        _, held = training_batches(setting, structures, version, model.card)
-        objective = Objective(setting.config, device)
+        model = Model.load(RunDirectory(run_dir).model_file(number), system, device)
+        _, held = training_batches(system, structures, version, model.card)
+        objective = Objective(system.config, device)
         losses[number] = objective.validate(
             model.network, held, Process(device, num_parts=model.card.num_parts)
         )
@@ -233,13 +233,13 @@ def make_canaries(run_dir: Path, version: int, device: torch.device) -> Canaries
     return Canaries(model.card.sha256, num, num - len(energies), len(energies) - len(good), median)
 
 
-def screened_energy(run_dir: Path, setting: BoundarySystem, row: Candidate) -> float | None:
+def screened_energy(run_dir: Path, system: BoundarySystem, row: Candidate) -> float | None:
     """Boundary energy of a canary after the loose screen, J/m^2; None if it failed."""
-    atoms = setting.frame.atoms(row.unrelaxed_positions)
+    atoms = system.frame.atoms(row.unrelaxed_positions)
     try:
-        child, relaxation = worker_child(str(run_dir)), setting.config.relaxation
+        child, relaxation = worker_child(str(run_dir)), system.config.relaxation
         return relax_boundary(
-            child, atoms, setting.bicrystal, setting.bulk, relaxation, finish=False
+            child, atoms, system.bicrystal, system.bulk, relaxation, finish=False
         ).gb_energy_j_m2
     except SimulationError:
         return None

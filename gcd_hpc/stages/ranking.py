@@ -25,16 +25,16 @@ Scores have a rank correlation of 0.8 with the relaxed energy.
 """
 
 
-def with_score(setting: BoundarySystem, child: LammpsChild, candidate: Candidate) -> Candidate:
+def with_score(system: BoundarySystem, child: LammpsChild, candidate: Candidate) -> Candidate:
     """The candidate with its score; without one if it is invalid or cannot be evaluated."""
     if candidate.status != "sampled":
         return candidate
     try:
         slab = Slab.of(
-            setting.frame.atoms(candidate.unrelaxed_positions),
-            setting.bicrystal,
-            setting.bulk,
-            setting.config.relaxation,
+            system.frame.atoms(candidate.unrelaxed_positions),
+            system.bicrystal,
+            system.bulk,
+            system.config.relaxation,
         )
         score = slab.energy(child.relax(slab.job(SCORE_MINIMIZER, slab.positions, None)))
     except SimulationError:

@@ -29,15 +29,15 @@ def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) ->
             ``chunk // num_batches``.
     """
     started, begun = time.perf_counter(), begin(Task("relax", version, chunk))
-    setting, folder = load_boundary_system(run_dir), Path(run_dir)
+    system, folder = load_boundary_system(run_dir), Path(run_dir)
     lowest = lowest_learned(folder, version)
     sampled = read_part(RunDirectory(folder).sampled_part(version, chunk // num_batches))
     batch = batches_of(sampled, lowest, num_batches)[chunk % num_batches]
-    worth = ScreenWindow(setting.config.relaxation.screen_window_j_m2, lowest)
+    window = ScreenWindow(system.config.relaxation.screen_window_j_m2, lowest)
     child = worker_child(run_dir)
     rows = [
         (
-            relax_candidate(setting, child, row, worth, run_dir=folder)
+            relax_candidate(system, child, row, window, run_dir=folder)
             if row.status == "sampled"
             else row
         )
@@ -45,12 +45,12 @@ def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) ->
     ]
     result = relaxed_result(
         rows,
-        setting.bicrystal.atoms_per_plane,
+        system.bicrystal.atoms_per_plane,
         time.perf_counter() - started,
-        setting.config.selection.energy_window_j_m2,
-        worth.lowest,
+        system.config.selection.energy_window_j_m2,
+        window.lowest,
     )
-    origin = campaign_provenance(setting.config) | begun.attribute(result)
+    origin = campaign_provenance(system.config) | begun.attribute(result)
     write_part(RunDirectory(folder).relaxed_part(version, chunk), rows, origin)
     return result
 

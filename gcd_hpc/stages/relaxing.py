@@ -21,8 +21,8 @@ from gcd_hpc.store.schema import Candidate
 @functools.cache
 def worker_child(run_dir: str) -> LammpsChild:
     """LAMMPS process of this worker, kept for all its chunks."""
-    setting = load_boundary_system(run_dir)
-    return LammpsChild(setting.potential, setting.config.relaxation.timeout_s)
+    system = load_boundary_system(run_dir)
+    return LammpsChild(system.potential, system.config.relaxation.timeout_s)
 
 
 class ScreenWindow:
@@ -45,10 +45,10 @@ class ScreenWindow:
 
 
 def relax_candidate(
-    setting: BoundarySystem,
+    system: BoundarySystem,
     child: LammpsChild,
     candidate: Candidate,
-    worth: ScreenWindow,
+    window: ScreenWindow,
     anneal: Anneal | None = None,
     run_dir: Path | None = None,
 ) -> Candidate:
@@ -61,11 +61,11 @@ def relax_candidate(
         GcdError, OSError, MemoryError: for errors that other candidates would meet too.
     """
     started = time.perf_counter()
-    atoms = setting.frame.atoms(candidate.unrelaxed_positions)
-    finish = worth if setting.config.relaxation.screen else True
+    atoms = system.frame.atoms(candidate.unrelaxed_positions)
+    finish = window if system.config.relaxation.screen else True
     try:
         relaxed = relax_boundary(
-            child, atoms, setting.bicrystal, setting.bulk, setting.config.relaxation, finish, anneal
+            child, atoms, system.bicrystal, system.bulk, system.config.relaxation, finish, anneal
         )
     except SimulationError as error:
         return replace(
@@ -83,17 +83,17 @@ def relax_candidate(
         return replace(
             mark_as_bug(run_dir, candidate, error, atoms), relax_s=time.perf_counter() - started
         )
-    worth.learn(relaxed.n_index, relaxed.gb_energy_j_m2)
-    return _relaxed_row(setting, candidate, relaxed, time.perf_counter() - started)
+    window.learn(relaxed.n_index, relaxed.gb_energy_j_m2)
+    return _relaxed_row(system, candidate, relaxed, time.perf_counter() - started)
 
 
 def _relaxed_row(
-    setting: BoundarySystem, candidate: Candidate, relaxed: Relaxed, seconds: float
+    system: BoundarySystem, candidate: Candidate, relaxed: Relaxed, seconds: float
 ) -> Candidate:
     return replace(
         candidate,
         status="ok",
-        registry_relaxed=setting.frame.reduced(np.asarray(candidate.registry) + relaxed.shift),
+        registry_relaxed=system.frame.reduced(np.asarray(candidate.registry) + relaxed.shift),
         n_index=relaxed.n_index,
         n_fraction=relaxed.n_fraction,
         gb_energy_j_m2=relaxed.gb_energy_j_m2,

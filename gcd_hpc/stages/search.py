@@ -22,19 +22,19 @@ from gcd_hpc.store.schema import Candidate
 def search_chunk(run_dir: str, chunk: int) -> StageResult:
     """Try and relax the structures of one chunk and write its part file."""
     started, begun = time.perf_counter(), begin(Task("search", 0, chunk))
-    setting = load_boundary_system(run_dir)
-    config = setting.config
-    worth = ScreenWindow(config.relaxation.screen_window_j_m2, {})
+    system = load_boundary_system(run_dir)
+    config = system.config
+    window = ScreenWindow(config.relaxation.screen_window_j_m2, {})
     indices = chunk_indices(config.search.num_tries, config.search.chunk_size, chunk)
     rows = [
-        search_one(setting, worker_child(run_dir), index, worth, Path(run_dir)) for index in indices
+        search_one(system, worker_child(run_dir), index, window, Path(run_dir)) for index in indices
     ]
     result = relaxed_result(
         rows,
-        setting.bicrystal.atoms_per_plane,
+        system.bicrystal.atoms_per_plane,
         time.perf_counter() - started,
         config.selection.energy_window_j_m2,
-        worth.lowest,
+        window.lowest,
     )
     origin = campaign_provenance(config) | begun.attribute(result)
     write_part(RunDirectory(run_dir).search_part(chunk), rows, origin)
@@ -42,26 +42,26 @@ def search_chunk(run_dir: str, chunk: int) -> StageResult:
 
 
 def search_one(
-    setting: BoundarySystem, child: LammpsChild, index: int, worth: ScreenWindow, run_dir: Path
+    system: BoundarySystem, child: LammpsChild, index: int, window: ScreenWindow, run_dir: Path
 ) -> Candidate:
     """Make and relax try ``index``; a bug is quarantined in ``run_dir``."""
-    candidate = new_candidate(setting, "search", index)
+    candidate = new_candidate(system, "search", index)
     try:
-        candidate, anneal = started_from(setting, candidate)
+        candidate, anneal = started_from(system, candidate)
     except NOT_THE_CANDIDATES_FAULT:
         raise
     except Exception as error:
         return mark_as_bug(run_dir, candidate, error)
-    return relax_candidate(setting, child, candidate, worth, anneal, run_dir)
+    return relax_candidate(system, child, candidate, window, anneal, run_dir)
 
 
-def started_from(setting: BoundarySystem, candidate: Candidate) -> tuple[Candidate, Anneal | None]:
+def started_from(system: BoundarySystem, candidate: Candidate) -> tuple[Candidate, Anneal | None]:
     """Unrelaxed candidate of a random stream, and its annealing schedule."""
     started = time.perf_counter()
     atoms, registry, anneal = search_start(
-        setting.frame,
-        setting.config.search,
-        generator(setting.config.seed, SEARCH, candidate.index),
+        system.frame,
+        system.config.search,
+        generator(system.config.seed, SEARCH, candidate.index),
     )
     seconds = time.perf_counter() - started
-    return with_structure(setting, candidate, atoms.positions, registry, seconds), anneal
+    return with_structure(system, candidate, atoms.positions, registry, seconds), anneal

@@ -34,22 +34,22 @@ def select(run_dir: str, version: int) -> StageResult:
         StoreError: if no structure lies in the energy window.
     """
     started, begun = time.perf_counter(), begin(Task("select", version))
-    folder, setting = Path(run_dir), load_boundary_system(run_dir)
-    chosen = choose(setting, RunDirectory(folder).known_parts(version))
+    folder, system = Path(run_dir), load_boundary_system(run_dir)
+    chosen = choose(system, RunDirectory(folder).known_parts(version))
     if not chosen:
         raise StoreError(
             f"{run_dir}: no relaxed structure lies in the energy window of selection; search longer"
             " or widen the window"
         )
     result = StageResult(num=len(chosen), ok=len(chosen), seconds=time.perf_counter() - started)
-    origin = campaign_provenance(setting.config) | begun.attribute(result)
+    origin = campaign_provenance(system.config) | begun.attribute(result)
     write_part(RunDirectory(folder).training_set(version), chosen, origin)
     return result
 
 
-def choose(setting: BoundarySystem, parts: Iterable[Path]) -> list[Candidate]:
+def choose(system: BoundarySystem, parts: Iterable[Path]) -> list[Candidate]:
     """Lowest ``max_per_n`` unique structures of each [n] in the window, by [n] and energy."""
-    selection, grid = setting.config.selection, setting.grid
+    selection, grid = system.config.selection, system.grid
     by_n: dict[int, list[Candidate]] = defaultdict(list)
     # Collect sound rows in the absolute window by [n].
     for path in parts:
@@ -58,19 +58,19 @@ def choose(setting: BoundarySystem, parts: Iterable[Path]) -> list[Candidate]:
             columns["gb_energy_j_m2"], selection
         )
         for candidate in read_part(path, np.flatnonzero(worth).tolist()):
-            if row_fault(vars(candidate), setting.bicrystal.nearest_neighbor):
+            if row_fault(vars(candidate), system.bicrystal.nearest_neighbor):
                 continue
             by_n[candidate.n_index].append(candidate)
     chosen = []
     # Apply the relative window of each [n], and drop duplicates.
     for _, candidates in sorted(by_n.items()):
         ordered = sorted(
-            (c for c in candidates if fits(c, setting.frame, grid)),
+            (c for c in candidates if fits(c, system.frame, grid)),
             key=lambda c: (c.gb_energy_j_m2, c.id),
         )
         limit = ordered[0].gb_energy_j_m2 + selection.energy_window_j_m2 if ordered else 0.0
         chosen += unique(
-            setting, (c for c in ordered if c.gb_energy_j_m2 <= limit), selection.max_per_n
+            system, (c for c in ordered if c.gb_energy_j_m2 <= limit), selection.max_per_n
         )
     return chosen
 
@@ -82,13 +82,13 @@ def in_absolute_window(energies: np.ndarray, selection: SelectionConfig) -> np.n
     return (energies >= lowest) & (energies <= highest)
 
 
-def unique(setting: BoundarySystem, ordered: Iterable[Candidate], num: int) -> list[Candidate]:
+def unique(system: BoundarySystem, ordered: Iterable[Candidate], num: int) -> list[Candidate]:
     """First ``num`` candidates, by energy, whose structures differ from all earlier ones."""
     kept: list[tuple[Candidate, np.ndarray]] = []
     for candidate in ordered:
         if len(kept) == num:
             break
-        mark = boundary_fingerprint(setting, candidate)
+        mark = boundary_fingerprint(system, candidate)
         near = (
             known
             for old, known in reversed(kept)
@@ -99,14 +99,14 @@ def unique(setting: BoundarySystem, ordered: Iterable[Candidate], num: int) -> l
     return [candidate for candidate, _ in kept]
 
 
-def boundary_fingerprint(setting: BoundarySystem, candidate: Candidate) -> np.ndarray:
+def boundary_fingerprint(system: BoundarySystem, candidate: Candidate) -> np.ndarray:
     """Fingerprint of the boundary atoms, whose energies differ from the crystal's."""
-    crystal, outer = setting.bulk.cohesive_ev, setting.config.relaxation.outer_thickness
+    crystal, outer = system.bulk.cohesive_ev, system.config.relaxation.outer_thickness
     return slab_fingerprint(
         candidate.positions,
         candidate.cell,
         candidate.energies_ev,
         crystal,
-        setting.bicrystal.nearest_neighbor,
+        system.bicrystal.nearest_neighbor,
         outer,
     )

@@ -160,18 +160,18 @@ def test_the_withheld_campaign_hides_both_phases():
 
 @pytest.mark.lammps
 def test_variations_of_a_structure_touch_its_boundary_only(tmp_path):
-    setting = load_boundary_system(str(open_run(tmp_path, "run", base_config(0, TINY))))
-    positions = setting.frame.join((0.0, 0.0, 0.0)).positions
+    system = load_boundary_system(str(open_run(tmp_path, "run", base_config(0, TINY))))
+    positions = system.frame.join((0.0, 0.0, 0.0)).positions
     origin = Candidate(
         "search-000000", "search", 0, 0, 0, 0, "ok", num_atoms=len(positions), positions=positions
     )
-    far = np.abs(positions[:, 2] - setting.frame.centre) > 10.0
+    far = np.abs(positions[:, 2] - system.frame.centre) > 10.0
     outer = {tuple(row) for row in positions[far].round(6)}
-    assert np.array_equal(varied(setting, origin, "again", 0, np.random.default_rng(0)), positions)
+    assert np.array_equal(varied(system, origin, "again", 0, np.random.default_rng(0)), positions)
     counts = set()
     for index in range(60):
-        rattled = varied(setting, origin, "rattled", index, np.random.default_rng(index))
-        mutated = varied(setting, origin, "mutated", index, np.random.default_rng(index))
+        rattled = varied(system, origin, "rattled", index, np.random.default_rng(index))
+        mutated = varied(system, origin, "mutated", index, np.random.default_rng(index))
         assert len(rattled) == len(positions)
         assert not np.allclose(rattled, positions, atol=0.05)
         assert all(

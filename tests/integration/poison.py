@@ -43,10 +43,10 @@ def search_chunk(run_dir: str, chunk: int) -> dict:
     marks = Path(run_dir) / f"finished-{os.getpid()}"
     waiting: list[signal.Signals] = []
 
-    def relax(setting, lammps, candidate: Candidate, worth, anneal, folder) -> Candidate:
+    def relax(system, lammps, candidate: Candidate, window, anneal, folder) -> Candidate:
         kind = poison_of(candidate.index)
         waiting[:] = [SIGNALS[kind]] if kind in SIGNALS else []
-        row = real_relax(setting, lammps, poisoned(candidate, kind), worth, anneal, folder)
+        row = real_relax(system, lammps, poisoned(candidate, kind), window, anneal, folder)
         with marks.open("a") as file:
             file.write(f"{time.monotonic()}\n")
         return row

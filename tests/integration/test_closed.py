@@ -49,7 +49,7 @@ def seen(tmp_path_factory) -> Seen:
     line = [
         str(Path(sys.executable).with_name("gcd-hpc")),
         *["campaign", str(ROOT / "campaigns" / "smoke.yaml"), "--run-dir", RUN],
-        *(word for setting in SMALL for word in ("--set", setting)),
+        *(word for system in SMALL for word in ("--set", system)),
     ]
     with open(seen.folder / "output", "w") as output:
         environment = {**os.environ, "TMPDIR": str(temporary)}

@@ -32,12 +32,12 @@ pytestmark = pytest.mark.lammps
 
 @pytest.fixture
 def sampler(searched_run) -> TrainingBatches:
-    setting = load_boundary_system(str(searched_run))
+    system = load_boundary_system(str(searched_run))
     structures = read_part(RunDirectory(searched_run).training_set(1))
-    grid = setting.grid
+    grid = system.grid
     scale = ConditionScale.fit([structure.gb_energy_j_m2 for structure in structures])
     return TrainingBatches(
-        setting, grid, structures, voxel_scale(structures, grid), scale, version=1
+        system, grid, structures, voxel_scale(structures, grid), scale, version=1
     )
 
 
@@ -77,10 +77,10 @@ def test_the_time_that_rounding_makes_of_the_last_noise_level_has_a_finite_loss(
 
     monkeypatch.setattr(TrainingBatches, "_sample", last)
     batch = sampler.batch(FIT, 0, range(3, 4), 4)
-    schedule = Schedule(sampler.setting.config.diffusion.schedule)
+    schedule = Schedule(sampler.system.config.diffusion.schedule)
     assert schedule.t_min < float(batch.time) <= schedule.t_max + 1e-6
-    network = seeded(lambda: UNet(sampler.setting.config.network, NUM_CONDITIONS), 0)
-    loss = Objective(sampler.setting.config, torch.device("cpu"))(network, batch)
+    network = seeded(lambda: UNet(sampler.system.config.network, NUM_CONDITIONS), 0)
+    loss = Objective(sampler.system.config, torch.device("cpu"))(network, batch)
     assert torch.isfinite(loss)
     loss.backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
@@ -165,14 +165,14 @@ def test_something_is_held_out_of_any_set_unless_no_share_is_wanted():
 
 def test_augmentation_keeps_the_structure(sampler):
     structure = sampler.structures[0]
-    lengths = sampler.setting.frame.lengths
+    lengths = sampler.system.frame.lengths
     for index in range(16):
         moved = sampler._augmented(structure, np.random.default_rng(index))
         assert closest_pair(moved, lengths) == pytest.approx(
             closest_pair(structure.positions, lengths), abs=1e-9
         )
         assert np.ptp(moved[:, 2]) == pytest.approx(np.ptp(structure.positions[:, 2]), abs=1e-9)
-        assert fits(structure, sampler.setting.frame, sampler.grid)
+        assert fits(structure, sampler.system.frame, sampler.grid)
 
 
 def test_a_full_plane_is_no_plane():

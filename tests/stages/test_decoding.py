@@ -30,29 +30,29 @@ def setting_of(run_dir, *overrides: str) -> BoundarySystem:
     return BoundarySystem.build(small_config(*overrides), CAMPAIGNS, RunDirectory(run_dir))
 
 
-def voxels(setting: BoundarySystem, positions: np.ndarray) -> torch.Tensor:
-    return encode(torch.from_numpy(positions), setting.grid)
+def voxels(system: BoundarySystem, positions: np.ndarray) -> torch.Tensor:
+    return encode(torch.from_numpy(positions), system.grid)
 
 
 def test_the_moment_decoder_needs_no_training(searched_run, structures, tmp_path):
-    setting = setting_of(searched_run)
-    prepare_decoder(tmp_path, setting, structures)
+    system = setting_of(searched_run)
+    prepare_decoder(tmp_path, system, structures)
     assert not RunDirectory(tmp_path).decoder_file.exists()
     assert (
-        len(load_decoder(tmp_path, setting)(voxels(setting, structures[0].positions)))
+        len(load_decoder(tmp_path, system)(voxels(system, structures[0].positions)))
         == structures[0].num_atoms
     )
 
 
 def test_the_learned_decoder_is_trained_once_and_read_back(searched_run, structures, tmp_path):
-    setting = setting_of(searched_run, *LEARNED)
+    system = setting_of(searched_run, *LEARNED)
     RunDirectory(tmp_path).decoder_file.parent.mkdir()
-    prepare_decoder(tmp_path, setting, structures)
+    prepare_decoder(tmp_path, system, structures)
     written = RunDirectory(tmp_path).decoder_file.read_bytes()
-    prepare_decoder(tmp_path, setting, structures)
+    prepare_decoder(tmp_path, system, structures)
     assert RunDirectory(tmp_path).decoder_file.read_bytes() == written
-    array = voxels(setting, structures[0].positions)
-    first, again = load_decoder(tmp_path, setting)(array), load_decoder(tmp_path, setting)(array)
+    array = voxels(system, structures[0].positions)
+    first, again = load_decoder(tmp_path, system)(array), load_decoder(tmp_path, system)(array)
     assert np.array_equal(first, again)
     assert len(first) > 0
 

@@ -168,8 +168,8 @@ def test_canaries_do_not_depend_on_what_later_rounds_learnt(trained_copy):
 
 
 def test_promotion_validates_on_what_training_held_out(trained_run):
-    setting = load_boundary_system(str(trained_run))
-    losses = hold_out_losses(trained_run, setting, 1, (1,), CPU)
+    system = load_boundary_system(str(trained_run))
+    losses = hold_out_losses(trained_run, system, 1, (1,), CPU)
     assert losses[1] == load(RunDirectory(trained_run).model_file(1))[1]["validation_loss"]
 
 

@@ -190,10 +190,10 @@ def test_a_bug_that_cannot_be_kept_because_the_disk_is_full_is_an_error(tmp_path
 def test_without_a_run_directory_a_bug_is_raised(three_tries, monkeypatch):
     search_chunk(str(three_tries), 0)
     row = read_part(RunDirectory(three_tries).search_part(0))[0]
-    setting = load_boundary_system(str(three_tries))
+    system = load_boundary_system(str(three_tries))
     assert relaxing.relax_boundary is relax_boundary
     on_the_second_call(monkeypatch, relaxing, "relax_boundary", ZeroDivisionError())
     child = worker_child(str(three_tries))
-    relaxing.relax_candidate(setting, child, row, relaxing.ScreenWindow(1.0, {}))
+    relaxing.relax_candidate(system, child, row, relaxing.ScreenWindow(1.0, {}))
     with pytest.raises(ZeroDivisionError):
-        relaxing.relax_candidate(setting, child, row, relaxing.ScreenWindow(1.0, {}))
+        relaxing.relax_candidate(system, child, row, relaxing.ScreenWindow(1.0, {}))

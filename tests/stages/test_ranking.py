@@ -100,7 +100,7 @@ def test_a_full_plane_is_no_plane_when_a_fraction_is_looked_up():
 def test_the_score_is_near_the_energy_of_a_relaxed_structure_and_above_that_of_a_shaken_one(
     searched_run,
 ):
-    setting = load_boundary_system(str(searched_run))
+    system = load_boundary_system(str(searched_run))
     best = min(
         read_part(RunDirectory(searched_run).search_part(0)), key=lambda known: known.gb_energy_j_m2
     )
@@ -108,15 +108,15 @@ def test_the_score_is_near_the_energy_of_a_relaxed_structure_and_above_that_of_a
     overlapping = best.positions.copy()
     overlapping[0] = overlapping[1]
     fresh = replace(best, status="sampled", unrelaxed_positions=best.positions)
-    with LammpsChild(setting.potential, 30.0) as child:
-        score = with_score(setting, child, fresh).score_gb_energy_j_m2
+    with LammpsChild(system.potential, 30.0) as child:
+        score = with_score(system, child, fresh).score_gb_energy_j_m2
         worse = with_score(
-            setting, child, replace(fresh, unrelaxed_positions=shaken)
+            system, child, replace(fresh, unrelaxed_positions=shaken)
         ).score_gb_energy_j_m2
         none = with_score(
-            setting, child, replace(fresh, unrelaxed_positions=overlapping)
+            system, child, replace(fresh, unrelaxed_positions=overlapping)
         ).score_gb_energy_j_m2
-        refused = with_score(setting, child, replace(fresh, status="invalid")).score_gb_energy_j_m2
+        refused = with_score(system, child, replace(fresh, status="invalid")).score_gb_energy_j_m2
     assert score == pytest.approx(best.gb_energy_j_m2, abs=0.01)
     assert worse > score + 0.1
     assert np.isnan(none) and np.isnan(refused)

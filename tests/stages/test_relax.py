@@ -138,9 +138,9 @@ def test_selection_sees_what_is_relaxed_so_far_of_the_rounds_before(sampled_run)
 
 
 def test_only_structures_near_the_best_of_their_fraction_are_worth_finishing():
-    worth = ScreenWindow(0.3, {2: 2.3})
-    assert worth(2, 2.59)
-    assert not worth(2, 2.61)
-    assert worth(7, 9.0)
-    worth.learn(7, 3.3)
-    assert not worth(7, 3.7)
+    window = ScreenWindow(0.3, {2: 2.3})
+    assert window(2, 2.59)
+    assert not window(2, 2.61)
+    assert window(7, 9.0)
+    window.learn(7, 3.3)
+    assert not window(7, 3.7)

@@ -161,18 +161,18 @@ def test_a_damaged_model_file_is_named_and_nothing_is_sampled(trained_run, tmp_p
 
 
 def test_registries_come_from_the_training_set_for_their_share_of_the_candidates(searched_run):
-    setting = load_boundary_system(str(searched_run))
-    sampling = setting.config.sampling.model_copy(
+    system = load_boundary_system(str(searched_run))
+    sampling = system.config.sampling.model_copy(
         update={"bootstrap_share": 0.5, "registry_jitter": 0.0}
     )
-    setting = replace(setting, config=setting.config.model_copy(update={"sampling": sampling}))
+    system = replace(system, config=system.config.model_copy(update={"sampling": sampling}))
     registries = np.array([[1.0, 2.0, 0.5], [3.0, 4.0, 0.7]])
     known = {
         "n_fraction": np.array([0.2, 0.4]),
         "gb_energy_j_m2": np.array([2.3, 2.5]),
         "registry_relaxed": registries,
     }
-    sampler = Sampler(setting, None, 1, known, None, torch.device("cpu"))
+    sampler = Sampler(system, None, 1, known, None, torch.device("cpu"))
     drawn = np.array(
         [sampler.draw_registry(0.4, np.random.default_rng(index)) for index in range(400)]
     )
@@ -186,16 +186,16 @@ def test_registries_come_from_the_training_set_for_their_share_of_the_candidates
     assert np.allclose(np.isclose(nearest[:, 2], 0.5), copied), (
         "[n] = 0.9 is nearer to 0.2 than to 0.4, for 1 is 0"
     )
-    others = drawn[~copied] / [*setting.bicrystal.lengths, setting.bicrystal.plane_spacing]
+    others = drawn[~copied] / [*system.bicrystal.lengths, system.bicrystal.plane_spacing]
     assert np.all((others >= 0) & (others < 1))
     assert np.allclose(others.mean(axis=0), 0.5, atol=0.1)
 
 
 def test_structures_that_are_not_worth_relaxing_are_refused_with_the_reason(searched_run):
-    setting = load_boundary_system(str(searched_run))
-    assert objection(setting, 335, 2.0) == ""
-    assert "closest pair 0.50 Å" in objection(setting, 335, 0.5)
-    assert "expected 340 less up to two planes" in objection(setting, 300, 2.0)
+    system = load_boundary_system(str(searched_run))
+    assert objection(system, 335, 2.0) == ""
+    assert "closest pair 0.50 Å" in objection(system, 335, 0.5)
+    assert "expected 340 less up to two planes" in objection(system, 300, 2.0)
 
 
 def test_the_papers_options_train_and_sample(run_copy):
@@ -233,12 +233,12 @@ def test_repaint_trains_without_the_known_layers_and_is_given_them_when_it_sampl
     run_dir = run_copy("run", *options)
     train_with(1, run_dir)
     sampler, shown = Sampler.load(run_dir, 1, "cpu"), []
-    setting = sampler.system
+    system = sampler.system
     sampler.model.network.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
     drafts = [sampler.draft(index) for index in range(2)]
     arrays = sampler.generate(drafts)
     perfect = torch.stack([item.canvas.perfect() for item in drafts])
-    mask = known_mask(setting.config.voxels.shape, setting.config.voxels.known)
+    mask = known_mask(system.config.voxels.shape, system.config.voxels.known)
     torch.testing.assert_close(arrays[:, mask], perfect[:, mask], rtol=0, atol=1e-6)
     assert len(shown) == 3 * 2  # steps times resamples
     assert all(not x[:, 1:].any() and x[:, 0].all() for x in shown)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.lammps
 
 
 def test_the_training_set_holds_relaxed_structures_within_the_window(searched_run):
-    setting = load_boundary_system(str(searched_run))
+    system = load_boundary_system(str(searched_run))
     everything = [
         row for row in read_part(RunDirectory(searched_run).search_part(0)) if row.status == "ok"
     ]
@@ -25,14 +25,14 @@ def test_the_training_set_holds_relaxed_structures_within_the_window(searched_ru
             for other in everything
             if np.isclose(other.n_fraction, row.n_fraction)
         )
-        assert lowest <= row.gb_energy_j_m2 <= lowest + setting.config.selection.energy_window_j_m2
+        assert lowest <= row.gb_energy_j_m2 <= lowest + system.config.selection.energy_window_j_m2
 
 
 def test_a_structure_that_was_found_twice_is_learnt_once(searched_run):
-    setting = load_boundary_system(str(searched_run))
+    system = load_boundary_system(str(searched_run))
     part = RunDirectory(searched_run).search_part(0)
-    assert [row.id for row in choose(setting, [part, part])] == [
-        row.id for row in choose(setting, [part])
+    assert [row.id for row in choose(system, [part, part])] == [
+        row.id for row in choose(system, [part])
     ]
 
 

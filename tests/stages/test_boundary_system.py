@@ -22,10 +22,10 @@ pytestmark = pytest.mark.lammps
 
 
 def test_the_run_directory_stands_on_its_own(tmp_path, capsys):
-    setting = prepare(tmp_path, small_config(), CAMPAIGNS)
+    system = prepare(tmp_path, small_config(), CAMPAIGNS)
     assert (tmp_path / "potential" / "W_zhou.eam.alloy").exists()
-    assert setting.bulk.a0 == pytest.approx(3.164849, abs=2e-6)
-    assert setting.frame.height == pytest.approx(60.05, abs=0.005)
+    assert system.bulk.a0 == pytest.approx(3.164849, abs=2e-6)
+    assert system.frame.height == pytest.approx(60.05, abs=0.005)
     assert capsys.readouterr().err == ""
 
 
