@@ -164,12 +164,12 @@ class Rehearsal:
 
     def _result(self, task: Task) -> StageResult:
         """Synthetic result with energies that fall from model to model and give the scores."""
-        rng = self._rng(1, list(STAGES).index(task.stage), task.version, task.chunk + 1)
+        rng = self._rng(1, list(STAGES).index(task.stage), task.round, task.chunk + 1)
         if task.stage == "promote":
-            return StageResult(model=task.version, promoted=True)
+            return StageResult(model=task.round, promoted=True)
         num = self.plan.chunk_sizes.get(task.stage, 0)
         indices = rng.integers(NUM_FRACTIONS, size=num).tolist()
-        energies = np.round(2.2 + 0.8 / (1 + task.version) + rng.exponential(0.4, num), 4)
+        energies = np.round(2.2 + 0.8 / (1 + task.round) + rng.exponential(0.4, num), 4)
         pairs = list(zip(indices, energies.tolist(), strict=True))
         if task.stage == "sample" and self.plan.mode == "asynchronous":
             size = self.plan.chunk_sizes["relax"]
@@ -180,7 +180,7 @@ class Rehearsal:
         best: dict[int, float] = {}
         for index, energy in pairs:
             best[index] = min(energy, best.get(index, energy))
-        limit = 2.3 + 0.8 / (1 + task.version)
+        limit = 2.3 + 0.8 / (1 + task.round)
         low = tuple(pair for pair in pairs if pair[1] < limit)
         return StageResult(num=num, atoms_per_plane=NUM_FRACTIONS, best=best, low=low)
 

@@ -91,7 +91,7 @@ def _core_s(run: Path) -> tuple[dict[int, float], dict[int, float]]:
     state = read_state(run) if run.is_dir() else None
     for task, done in state.finished.items() if state is not None else ():
         is_training = task.stage in ("select", "train", "promote")
-        (before if is_training else during)[task.version] += done.core_s
+        (before if is_training else during)[task.round] += done.core_s
     return before, during
 
 

@@ -92,7 +92,7 @@ def _record(run_dir: Path, state: State) -> dict[str, Any]:
         "mode": state.plan.mode,
         "doing": now.headline() if now.stage is not None else "",
         "elapsed_s": round(elapsed_s, 1),
-        "model": state.models.get(state.version, 0),
+        "model": state.models.get(state.round, 0),
         "rounds": state.plan.rounds,
         "tried": state.num_tried,
         "done": {phase_name(*phase): state.num_done[phase] for phase in phases},

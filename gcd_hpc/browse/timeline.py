@@ -142,7 +142,7 @@ def _draw_lane(
         for work in done:
             middle = ((work.begin + work.end) / 2 / unit_s, lane + LANE * work.cores / most / 2)
             axes.annotate(
-                f"model {work.task.version}",
+                f"model {work.task.round}",
                 middle,
                 ha="center",
                 va="center",

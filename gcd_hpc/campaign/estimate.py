@@ -43,7 +43,7 @@ def estimate(config: CampaignConfig, plan: Plan, num_atoms: int) -> list[StageEs
     """Rough cost of every stage; the times scale with voxels, network width and atoms."""
     rounds = plan.rounds
     if plan.until is not None:
-        rounds = max((version for _, version in plan.phases()), default=0)
+        rounds = max((round for _, round in plan.phases()), default=0)
     atoms, network = num_atoms / REFERENCE_ATOMS, _network_size(config)
     tries, candidates = config.search.num_tries, rounds * config.sampling.num_candidates
     canaries, steps = rounds * config.promotion.num_canaries, _num_steps(config, rounds)

@@ -33,7 +33,7 @@ def flow(state: State, event: Event) -> list[Action]:
     # A newer model makes the candidates of much older ones stale.
     if (
         ended is not None
-        and (ended.stage == "promote" or ended.version < state.version)
+        and (ended.stage == "promote" or ended.round < state.round)
         and (stale := _stale(state))
     ):
         return [Drop(stale)]
@@ -62,29 +62,29 @@ def _pools(state: State) -> list[Action]:
     waiting = len(state.waiting) - len(relaxations) + plan.num_batches * state.in_flight["sample"]
     room = (LONGEST_QUEUE * plan.relaxation_workers - waiting) // plan.num_batches
     slots = plan.sampling_workers + 1 - state.in_flight["sample"]
-    begun = state.next_chunk.get(state.version, 0)
+    begun = state.next_chunk.get(state.round, 0)
     num = max(0, min(room, slots, _chunks_left(state)))
-    samples = [Task("sample", state.version, begun + number) for number in range(num)]
+    samples = [Task("sample", state.round, begun + number) for number in range(num)]
     return [Submit(task) for task in (*relaxations, *samples)]
 
 
 def _chunks_left(state: State) -> int:
-    """Chunks left to sample before the next model; unused ones carry over to the next version."""
-    return state.version * state.plan.num_sample_chunks - sum(state.next_chunk.values())
+    """Chunks left to sample before the next model; unused ones carry over to the next round."""
+    return state.round * state.plan.num_sample_chunks - sum(state.next_chunk.values())
 
 
 def _stale(state: State) -> tuple[Task, ...]:
-    oldest = state.version - state.plan.max_model_lag
-    return tuple(task for task in state.waiting.scores if task.version < oldest)
+    oldest = state.round - state.plan.max_model_lag
+    return tuple(task for task in state.waiting.scores if task.round < oldest)
 
 
 def _retraining(state: State) -> list[Action]:
     """Submit the next stage of the next model, if it is due."""
-    plan, version = state.plan, state.version + 1
-    if version > plan.rounds:
+    plan, round = state.plan, state.round + 1
+    if round > plan.rounds:
         return []
     for stage in RETRAINING:
-        task = Task(stage, version)
+        task = Task(stage, round)
         if task in state.finished:
             continue
         if task in state.submitted:
@@ -92,7 +92,7 @@ def _retraining(state: State) -> list[Action]:
         if stage == "select":
             if not _is_due(state):
                 return []
-            if reason := limit_of(state, state.version):
+            if reason := limit_of(state, state.round):
                 return [Stop(reason)]
         return [Submit(task)]
     return []
@@ -101,8 +101,8 @@ def _retraining(state: State) -> list[Action]:
 def _is_due(state: State) -> bool:
     """True if retraining is due: enough new low-energy structures, DUE reached, or no work left."""
     plan = state.plan
-    chunks = _chunks_left(state) + state.next_chunk.get(state.version, 0)
-    is_late = state.num_done.get(("relax", state.version), 0) >= DUE * chunks * plan.num_batches
+    chunks = _chunks_left(state) + state.next_chunk.get(state.round, 0)
+    is_late = state.num_done.get(("relax", state.round), 0) >= DUE * chunks * plan.num_batches
     is_exhausted = (
         _chunks_left(state) == 0 and not len(state.waiting) and not state.in_flight["sample"]
     )

@@ -151,7 +151,7 @@ class PoolKeeper:
         spec = STAGES[task.stage]
         launcher = spec.launcher if is_launched(task.stage, self._plan.mode) else None
         cores = getattr(self._site, spec.pool).num_workers if launcher else 1
-        numbers = spec.arguments(task.version, task.chunk, self._plan.num_batches)
+        numbers = spec.arguments(task.round, task.chunk, self._plan.num_batches)
         call = StageCall(spec.pool, self._modules[task.stage], spec.function, numbers, launcher)
         request = TaskRequest(str(self._run_dir), task.name, cores, self._plan.num_sample_chunks)
         future = backend.submit(request, call)

@@ -25,39 +25,37 @@ def out_of_time(state: State) -> bool:
     return state.plan.wall_time_s is not None and state.elapsed_s >= state.plan.wall_time_s
 
 
-def limit_of(state: State, version: int) -> str | None:
+def limit_of(state: State, round: int) -> str | None:
     """Reason to stop after a round (target energy or plateau), or None."""
     patience = state.plan.plateau_rounds
-    if target_reached(state, version):
+    if target_reached(state, round):
         return "target energy"
     if (
         patience
-        and version >= patience
-        and not any(
-            _improved(state, recent) for recent in range(version - patience + 1, version + 1)
-        )
+        and round >= patience
+        and not any(_improved(state, recent) for recent in range(round - patience + 1, round + 1))
     ):
         return "plateau"
     return None
 
 
-def target_reached(state: State, version: int) -> bool:
-    """True if the search or a model up to ``version`` found an energy as low as the target."""
+def target_reached(state: State, round: int) -> bool:
+    """True if the search or a round up to ``round`` found an energy as low as the target."""
     target = state.plan.target_energy_j_m2
     return target is not None and any(
         energy <= target
-        for known in range(version + 1)
+        for known in range(round + 1)
         for energy in state.best.get(known, {}).values()
     )
 
 
-def _improved(state: State, version: int) -> bool:
-    """True if a version found a lower energy at any [n] than everything before it."""
+def _improved(state: State, round: int) -> bool:
+    """True if a round found a lower energy at any [n] than everything before it."""
     before: dict[int, float] = {}
-    for earlier in range(version):
+    for earlier in range(round):
         for n_index, energy in state.best.get(earlier, {}).items():
             before[n_index] = min(energy, before.get(n_index, energy))
     return any(
         energy < before.get(n_index, float("inf")) - PLATEAU_J_M2
-        for n_index, energy in state.best.get(version, {}).items()
+        for n_index, energy in state.best.get(round, {}).items()
     )

@@ -1,7 +1,7 @@
 """Scheduling policy: a pure function from state and event to actions, without clock or files.
 
 Barrier mode, where pools share their cores, runs one stage at a time: search; then select, train,
-promote, sample and relax for each model version. Asynchronous mode, where they do not, does so up
+promote, sample and relax for each model round. Asynchronous mode, where they do not, does so up
 to the first model; then ``flow`` lets sampling, relaxation and retraining overlap.
 """
 
@@ -58,16 +58,16 @@ def _once(actions: list[Action]) -> list[Action]:
 
 def _next(state: State) -> list[Action]:
     """Submit the rest of the first unfinished phase, or stop at a limit reached before it."""
-    for stage, version in state.plan.phases():
-        if not state.is_complete(stage, version):
+    for stage, round in state.plan.phases():
+        if not state.is_complete(stage, round):
             if out_of_time(state):
                 return [Stop("wall time")]
             return [
                 Submit(task)
-                for task in state.plan.tasks(stage, version)
+                for task in state.plan.tasks(stage, round)
                 if task not in state.finished and task not in state.submitted
             ]
-        if STAGES[stage].is_relaxation and (reason := limit_of(state, version)):
+        if STAGES[stage].is_relaxation and (reason := limit_of(state, round)):
             return [Stop(reason)]
     if state.plan.until is not None:
         return [Stop(f"--until {state.plan.until}")]

@@ -26,7 +26,7 @@ class Snapshot:
 
     name: str
     stage: Stage | None
-    version: int
+    round: int
     rounds: int
     done: float
     total: float
@@ -51,10 +51,10 @@ class Snapshot:
             return f"{self.name}: getting ready"
         if self.is_overlapping:
             return (
-                f"model {self.version} of {self.rounds}: {self.done:.0f}/{self.total:.0f}"
+                f"model {self.round} of {self.rounds}: {self.done:.0f}/{self.total:.0f}"
                 f" candidates, {self.detail}"
             )
-        where = f"round {self.version}/{self.rounds}, " if self.version else ""
+        where = f"round {self.round}/{self.rounds}, " if self.round else ""
         counts = f": {self.done:.0f}/{self.total:.0f} {self.unit}" if self.unit else ""
         pace = (
             f" ({_rate(self.rate)}, {clock(self.remaining_s)} left)"
@@ -95,7 +95,7 @@ class PlainProgress(Progress):
         self._time = float("-inf")
 
     def show(self, snapshot: Snapshot) -> None:
-        stage = f"{snapshot.stage}-{snapshot.version}"
+        stage = f"{snapshot.stage}-{snapshot.round}"
         if stage == self._stage and time.monotonic() - self._time < SECONDS_BETWEEN_LINES:
             return
         best = f"; best {_lowest(snapshot)}" if snapshot.best else ""
@@ -152,10 +152,10 @@ class Pace:
         self._phase: tuple[Stage | None, int] | None = None
         self._done, self._elapsed_s = 0.0, 0.0
 
-    def rate(self, stage: Stage | None, version: int, done: float, elapsed_s: float) -> float:
+    def rate(self, stage: Stage | None, round: int, done: float, elapsed_s: float) -> float:
         """Rate so far, or 0 while unknown; the start of a training (imports) is left out."""
-        if self._phase != (stage, version) or (stage == "train" and not self._done):
-            self._phase = (stage, version)
+        if self._phase != (stage, round) or (stage == "train" and not self._done):
+            self._phase = (stage, round)
             self._done, self._elapsed_s = done, elapsed_s
         seconds = elapsed_s - self._elapsed_s
         return (done - self._done) / seconds if seconds > 0 else 0.0
@@ -167,15 +167,15 @@ def snapshot(
     """Snapshot from the state and the files of a running stage."""
     if state.is_flowing:
         return _flow_snapshot(config, state, run_dir, elapsed_s, pace)
-    stage, version = next(
+    stage, round = next(
         ((s, v) for s, v in state.plan.phases() if not state.is_complete(s, v)), (None, 0)
     )
-    done, total, unit, detail = _counts(config, state, run_dir, stage, version)
-    rate, best = pace.rate(stage, version, done, elapsed_s), best_so_far(state)
+    done, total, unit, detail = _counts(config, state, run_dir, stage, round)
+    rate, best = pace.rate(stage, round, done, elapsed_s), best_so_far(state)
     return Snapshot(
         config.name,
         stage,
-        version,
+        round,
         state.plan.rounds,
         done,
         total,
@@ -195,12 +195,12 @@ def _flow_snapshot(
     total = config.sampling.num_candidates * state.plan.rounds
     detail = f"{len(state.waiting)} relaxations wait"
     if state.in_flight["train"]:
-        step, num_steps, _ = training_progress(run_dir, state.version + 1)
-        detail += f", training model {state.version + 1}" + (
+        step, num_steps, _ = training_progress(run_dir, state.round + 1)
+        detail += f", training model {state.round + 1}" + (
             f": {step:.0f}/{num_steps:.0f} steps" if num_steps else ""
         )
     rate = pace.rate("relax", 0, done, elapsed_s)
-    names: tuple[str, Stage, int, int] = (config.name, "relax", state.version, state.plan.rounds)
+    names: tuple[str, Stage, int, int] = (config.name, "relax", state.round, state.plan.rounds)
     return Snapshot(
         *names,
         done,
@@ -215,10 +215,10 @@ def _flow_snapshot(
 
 
 def _counts(
-    config: CampaignConfig, state: State, run_dir: Path, stage: Stage | None, version: int
+    config: CampaignConfig, state: State, run_dir: Path, stage: Stage | None, round: int
 ) -> tuple[float, float, str, str]:
     """Units done, total units, name of the unit and a remark, for one phase."""
-    chunks = state.num_done.get((stage, version), 0) if stage else 0
+    chunks = state.num_done.get((stage, round), 0) if stage else 0
     num = config.sampling.num_candidates
     match stage:
         case "search":
@@ -231,7 +231,7 @@ def _counts(
         case "relax":
             return min(chunks * config.sampling.chunk_size, num), num, "candidates", ""
         case "sample":
-            num_chunks = len(RunDirectory(run_dir).sampled_parts(version))
+            num_chunks = len(RunDirectory(run_dir).sampled_parts(round))
             return (
                 min(num_chunks * config.sampling.chunk_size, num),
                 num,
@@ -239,7 +239,7 @@ def _counts(
                 "",
             )
         case "train":
-            step, num_steps, detail = training_progress(run_dir, version)
+            step, num_steps, detail = training_progress(run_dir, round)
             return step, num_steps, "steps" if num_steps else "", detail
     return 0, 0, "", ""
 
@@ -247,17 +247,17 @@ def _counts(
 def best_so_far(state: State) -> dict[str, tuple[float, str]]:
     """Lowest energy of each [n] and its source; the earliest source if several are equal."""
     best: dict[int, tuple[float, str]] = {}
-    for version, energies in sorted(state.best.items()):
+    for round, energies in sorted(state.best.items()):
         for n_index, energy in energies.items():
             if n_index not in best or energy < best[n_index][0]:
-                best[n_index] = energy, f"model {version}" if version else SEARCH
+                best[n_index] = energy, f"model {round}" if round else SEARCH
     return {f"{n_index / state.atoms_per_plane:g}": best[n_index] for n_index in sorted(best)}
 
 
-def training_progress(run_dir: Path, version: int) -> tuple[float, float, str]:
+def training_progress(run_dir: Path, round: int) -> tuple[float, float, str]:
     """Steps done, total steps and loss, from the progress file of the training stage."""
     try:
-        data = json.loads(RunDirectory(run_dir).training_progress(version).read_text())
+        data = json.loads(RunDirectory(run_dir).training_progress(round).read_text())
         loss = data.get("loss")
         return (
             float(data["step"]),

@@ -92,7 +92,7 @@ class Account:
     queue: list[int] = field(default_factory=list)
     """Length of the relaxation queue after each event (asynchronous mode)."""
     lag: Counter[int] = field(default_factory=Counter)
-    """Number of relaxation tasks by model lag: newest version minus the task's version."""
+    """Number of relaxation tasks by model lag: newest round minus the task's round."""
     promoted: tuple[int, float] | None = None
     """Newest model and its promotion time, until its first sample is finished."""
     is_resuming: bool = False
@@ -128,16 +128,16 @@ class State:
     atoms_per_plane: int = 1
     """N_plane, the denominator of [n] = n_index / N_plane."""
     best: dict[int, dict[int, float]] = field(default_factory=dict)
-    """Lowest E_gb in J/m^2 by model version (0 is the search) and n_index."""
+    """Lowest E_gb in J/m^2 by round (0 is the search) and n_index."""
     waiting: Waiting = field(default_factory=Waiting)
     """Relaxation queue, most promising tasks first (asynchronous mode)."""
     next_chunk: Counter[int] = field(default_factory=Counter)
-    """Next chunk to sample for each model version (asynchronous mode)."""
+    """Next chunk to sample of each round (asynchronous mode)."""
     low: set[tuple[int, int]] = field(default_factory=set)
     """Distinct low-energy structures: n_index, and the energy in steps of SAME_ENERGY_J_M2."""
     num_low_at_select: int = 0
     models: dict[int, int] = field(default_factory=dict)
-    """Model in use at each version: its own, or the previous one if promotion refused it."""
+    """Model in use in each round: its own, or the previous one if promotion refused it."""
     paused: bool = False
     stopped: str | None = None
     failed: bool = False
@@ -146,23 +146,23 @@ class State:
     account: Account = field(default_factory=Account)
 
     @property
-    def version(self) -> int:
-        """Newest version that candidates are sampled with; 0 before the first model."""
+    def round(self) -> int:
+        """Newest round whose candidates are sampled; 0 before the first model."""
         return max(self.models, default=0)
 
     @property
     def is_flowing(self) -> bool:
         """True in asynchronous mode from the first model on, when the stages overlap."""
-        return self.plan.mode == "asynchronous" and self.plan.until is None and self.version > 0
+        return self.plan.mode == "asynchronous" and self.plan.until is None and self.round > 0
 
     @property
     def drivers(self) -> dict[str, tuple[int, float]]:
         """Process id and start time of every driver, by its token."""
         return {one.token: (one.pid, one.created) for one in self.account.sessions}
 
-    def is_complete(self, stage: Stage, version: int) -> bool:
+    def is_complete(self, stage: Stage, round: int) -> bool:
         """True if enough tasks of a phase are finished for the next phase to begin."""
-        return self.num_done[stage, version] >= self.plan.num_needed(stage)
+        return self.num_done[stage, round] >= self.plan.num_needed(stage)
 
     def advance(self, elapsed_s: float) -> None:
         """Advance the elapsed time, which never decreases even if a clock is set back."""
@@ -194,7 +194,7 @@ class State:
                 self.stopped, self.failed = event.reason, event.failed
             case Reported():
                 self.reported = True
-        if self.version and self.plan.mode == "asynchronous":
+        if self.round and self.plan.mode == "asynchronous":
             self.account.queue.append(len(self.waiting))
 
     def _open(self, event: Opened) -> None:
@@ -231,12 +231,12 @@ class State:
         self.interrupted.pop(task, None)
         self.waiting.remove([task])
         if task.stage == "sample" and task.chunk != WHOLE:
-            begun = self.next_chunk[task.version]
-            self.next_chunk[task.version] = max(begun, task.chunk + 1)
+            begun = self.next_chunk[task.round]
+            self.next_chunk[task.round] = max(begun, task.chunk + 1)
         if task.stage == "select":
             self.num_low_at_select = len(self.low)
         if task.stage == "relax" and self.plan.mode == "asynchronous":
-            self.account.lag[self.version - task.version] += 1
+            self.account.lag[self.round - task.round] += 1
 
     def _leave(self, task: Task) -> None:
         if self.submitted.pop(task, None) is not None:
@@ -268,16 +268,16 @@ class State:
             self.num_tried += result.num
         self.num_quarantined += result.quarantined
         if task.stage == "promote" and result.model is not None:
-            self.models[task.version] = result.model
+            self.models[task.round] = result.model
             ended = event.time or event.started + event.seconds
-            self.account.promoted = (task.version, ended)
+            self.account.promoted = (task.round, ended)
         if task.stage == "sample":
             self._take_first_sample(task)
         self._learn(task, result)
 
     def _take_first_sample(self, task: Task) -> None:
         account, done = self.account, self.finished[task]
-        if account.promoted is not None and account.promoted[0] == task.version:
+        if account.promoted is not None and account.promoted[0] == task.round:
             # A launched task samples all chunks: its first sample comes with the start of its work.
             first = done.ended if task.chunk != WHOLE else done.ended - done.work_s
             account.first_sample_s.append(max(0.0, first - account.promoted[1]))
@@ -286,7 +286,7 @@ class State:
     def _learn(self, task: Task, result: StageResult) -> None:
         """Record the energies and scores that a task reported."""
         self.atoms_per_plane = result.atoms_per_plane or self.atoms_per_plane
-        known = self.best.setdefault(task.version, {})
+        known = self.best.setdefault(task.round, {})
         improved = False
         for n_index, energy in result.best.items():
             known[n_index] = min(energy, known.get(n_index, energy))
@@ -296,7 +296,7 @@ class State:
         self.low |= {(n_index, round(energy / SAME_ENERGY_J_M2)) for n_index, energy in result.low}
         for batch, scores in enumerate(result.queue):
             number = task.chunk * len(result.queue) + batch
-            self.waiting.add(Task("relax", task.version, number), scores)
+            self.waiting.add(Task("relax", task.round, number), scores)
 
     def _fail(self, event: Failed) -> None:
         since = self.submitted.get(event.task, event.elapsed_s)
@@ -330,6 +330,6 @@ class State:
         for task in tasks:
             self.waiting.remove([task])
             self.account.num_dropped += 1
-            chunk = Task("sample", task.version, task.chunk // self.plan.num_batches)
+            chunk = Task("sample", task.round, task.chunk // self.plan.num_batches)
             if chunk in self.finished:
                 self.account.wasted_s += self.finished[chunk].core_s / self.plan.num_batches

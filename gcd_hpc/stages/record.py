@@ -101,7 +101,7 @@ def product_files(run_dir: Path, task: Task, num_chunks: int) -> list[Path]:
     """
     chunks = range(num_chunks) if task.is_whole_sampling else [max(0, task.chunk)]
     product = STAGES[task.stage].product
-    return [product(RunDirectory(run_dir), task.version, chunk) for chunk in chunks]
+    return [product(RunDirectory(run_dir), task.round, chunk) for chunk in chunks]
 
 
 def product_bytes(run_dir: Path, task: Task, num_chunks: int) -> int:
@@ -114,11 +114,11 @@ def parts_on_disk(run_dir: Path) -> Iterator[tuple[Path, Task]]:
     run = RunDirectory(run_dir)
     for path in run.search_parts():
         yield path, Task(SEARCH, 0, part_number(path))
-    for version in run.versions():
-        for path in run.sampled_parts(version):
-            yield path, Task("sample", version, part_number(path))
-        for path in run.relaxed_parts(version):
-            yield path, Task("relax", version, part_number(path))
+    for round in run.versions():
+        for path in run.sampled_parts(round):
+            yield path, Task("sample", round, part_number(path))
+        for path in run.relaxed_parts(round):
+            yield path, Task("relax", round, part_number(path))
 
 
 def damage(run_dir: Path, task: Task, num_chunks: int, num_bytes: int) -> str:

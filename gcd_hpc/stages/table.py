@@ -30,7 +30,7 @@ class StageSpec:
     function: str
     """Module function that runs one task in a worker; its first argument is the run directory."""
     arguments: Callable[[int, int, int], tuple[int, ...]]
-    """Further arguments, from version, chunk and number of relaxation batches of a chunk."""
+    """Further arguments, from round, chunk and number of relaxation batches of a chunk."""
     pool: Pool
     """Pool of workers for the stage's tasks; see ``pool_of``."""
     unit: str
@@ -41,7 +41,7 @@ class StageSpec:
     The budget is not among them, so that a campaign can be extended.
     """
     product: Callable[[RunDirectory, int, int], Path]
-    """Product of a task, from run directory, version and chunk."""
+    """Product of a task, from run directory, round and chunk."""
     colour: str
     """Colour in figures, from the Okabe-Ito palette for colour-blind readers."""
     launcher: Literal["torchrun", "mpiexec"] | None = None
@@ -50,7 +50,7 @@ class StageSpec:
     In asynchronous mode mpiexec is not used; the function is called chunk by chunk instead.
     """
     progress: Callable[[RunDirectory, int], Path] | None = None
-    """File that a launched stage updates while it works, from run directory and version."""
+    """File that a launched stage updates while it works, from run directory and round."""
     is_relaxation: bool = False
     """True if each chunk is a task whose candidates are relaxed and count as tried."""
 
@@ -61,11 +61,11 @@ _SPECS = (
         doing="searching at random",
         module="gcd_hpc.stages.search",
         function="search_chunk",
-        arguments=lambda version, chunk, num_batches: (chunk,),
+        arguments=lambda round, chunk, num_batches: (chunk,),
         pool="relaxation",
         unit="tries",
         sections=("boundary", "potential", "search", "relaxation", "seed"),
-        product=lambda run, version, chunk: run.search_part(chunk),
+        product=lambda run, round, chunk: run.search_part(chunk),
         colour="#0072b2",
         is_relaxation=True,
     ),
@@ -74,11 +74,11 @@ _SPECS = (
         doing="selecting the training set",
         module="gcd_hpc.stages.select",
         function="select",
-        arguments=lambda version, chunk, num_batches: (version,),
+        arguments=lambda round, chunk, num_batches: (round,),
         pool="relaxation",
         unit="training sets",
         sections=("selection", "seed"),
-        product=lambda run, version, chunk: run.training_set(version),
+        product=lambda run, round, chunk: run.training_set(round),
         colour="#e69f00",
     ),
     StageSpec(
@@ -86,11 +86,11 @@ _SPECS = (
         doing="training the model",
         module="gcd_hpc.stages.train",
         function="train",
-        arguments=lambda version, chunk, num_batches: (version,),
+        arguments=lambda round, chunk, num_batches: (round,),
         pool="training",
         unit="steps",
         sections=("voxels", "decoder", "diffusion", "network", "training", "seed"),
-        product=lambda run, version, chunk: run.model_file(version),
+        product=lambda run, round, chunk: run.model_file(round),
         colour="#cc79a7",
         launcher="torchrun",
         progress=RunDirectory.training_progress,
@@ -100,11 +100,11 @@ _SPECS = (
         doing="comparing it with the model before",
         module="gcd_hpc.stages.promote",
         function="promote",
-        arguments=lambda version, chunk, num_batches: (version,),
+        arguments=lambda round, chunk, num_batches: (round,),
         pool="sampling",
         unit="canaries",
         sections=("promotion", "sampling", "relaxation", "diffusion", "seed"),
-        product=lambda run, version, chunk: run.promotion(version),
+        product=lambda run, round, chunk: run.promotion(round),
         colour="#b59f00",
     ),
     StageSpec(
@@ -112,11 +112,11 @@ _SPECS = (
         doing="sampling the model",
         module="gcd_hpc.stages.sample",
         function="sample_task",
-        arguments=lambda version, chunk, num_batches: (version, chunk),
+        arguments=lambda round, chunk, num_batches: (round, chunk),
         pool="sampling",
         unit="candidates",
         sections=("sampling", "decoder", "seed"),
-        product=lambda run, version, chunk: run.sampled_part(version, chunk),
+        product=lambda run, round, chunk: run.sampled_part(round, chunk),
         colour="#d55e00",
         launcher="mpiexec",
     ),
@@ -125,11 +125,11 @@ _SPECS = (
         doing="relaxing its candidates",
         module="gcd_hpc.stages.relax",
         function="relax_chunk",
-        arguments=lambda version, chunk, num_batches: (version, chunk, num_batches),
+        arguments=lambda round, chunk, num_batches: (round, chunk, num_batches),
         pool="relaxation",
         unit="candidates",
         sections=("relaxation", "seed"),
-        product=lambda run, version, chunk: run.relaxed_part(version, chunk),
+        product=lambda run, round, chunk: run.relaxed_part(round, chunk),
         colour="#009e73",
         is_relaxation=True,
     ),
@@ -143,22 +143,22 @@ MODULES: dict[Stage, str] = {spec.name: spec.module for spec in _SPECS}
 
 @dataclass(frozen=True, order=True)
 class Task:
-    """Unit of work: one chunk, or a whole stage, for one model version (0 for the search)."""
+    """Unit of work: one chunk, or a whole stage, of one round (0 for the search)."""
 
     stage: Stage
-    version: int = 0
+    round: int = 0
     chunk: int = WHOLE
 
     @property
     def name(self) -> str:
         """Name of the task and its log: ``search-00012``, ``train-01``, ``relax-01-00003``."""
-        version = f"-{self.version:02d}" if self.stage != SEARCH else ""
-        return f"{self.stage}{version}" + (f"-{self.chunk:05d}" if self.chunk != WHOLE else "")
+        round = f"-{self.round:02d}" if self.stage != SEARCH else ""
+        return f"{self.stage}{round}" + (f"-{self.chunk:05d}" if self.chunk != WHOLE else "")
 
     @property
     def phase(self) -> tuple[Stage, int]:
-        """Stage and version of the task."""
-        return self.stage, self.version
+        """Stage and round of the task."""
+        return self.stage, self.round
 
     @property
     def is_whole_sampling(self) -> bool:
@@ -175,8 +175,8 @@ class Task:
         stage, *numbers = name.split("-")
         if stage in STAGES and len(name) < _LONGEST_NAME and all(map(_is_number, numbers)):
             values = [int(number) for number in numbers]
-            version_and_chunk = [*([0] if stage == SEARCH else []), *values, WHOLE]
-            task = cls(stage, *version_and_chunk[:2])
+            round_and_chunk = [*([0] if stage == SEARCH else []), *values, WHOLE]
+            task = cls(stage, *round_and_chunk[:2])
             has_chunk = task.chunk != WHOLE or not STAGES[stage].is_relaxation
             if task.name == name and has_chunk:
                 return task
@@ -209,12 +209,12 @@ def pool_of(stage: Stage, mode: Mode) -> Pool:
     return STAGES[stage].pool
 
 
-def phase_name(stage: Stage, version: int) -> str:
+def phase_name(stage: Stage, round: int) -> str:
     """Name of a phase, a stage of one round, such as ``search`` or ``train-01``."""
-    return f"{stage}-{version:02d}" if version else stage
+    return f"{stage}-{round:02d}" if round else stage
 
 
 def phase_order(phase: tuple[Stage, int]) -> tuple[int, int]:
     """Sort key that puts phases in the order of their execution."""
-    stage, version = phase
-    return version, list(STAGES).index(stage)
+    stage, round = phase
+    return round, list(STAGES).index(stage)

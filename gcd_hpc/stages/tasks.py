@@ -96,7 +96,7 @@ class Plan:
             sampling.max_model_lag,
             {"search": config.search.chunk_size, "sample": sampling.chunk_size, "relax": relaxed},
         )
-        known = [phase_name(stage, version) for stage, version in plan.all_phases()]
+        known = [phase_name(stage, round) for stage, round in plan.all_phases()]
         if until is not None and until not in known:
             raise LaunchError(
                 "--until: expected one of"
@@ -122,26 +122,26 @@ class Plan:
             else num
         )
 
-    def tasks(self, stage: Stage, version: int) -> list[Task]:
+    def tasks(self, stage: Stage, round: int) -> list[Task]:
         """Tasks of one phase."""
         if not STAGES[stage].is_relaxation:
-            return [Task(stage, version)]
-        return [Task(stage, version, chunk) for chunk in range(self.num_tasks(stage))]
+            return [Task(stage, round)]
+        return [Task(stage, round, chunk) for chunk in range(self.num_tasks(stage))]
 
     def all_phases(self) -> Iterator[tuple[Stage, int]]:
         """Phases in order of execution; in asynchronous mode only those up to the first model."""
         yield SEARCH, 0
-        for version in range(1, self.rounds + 1):
+        for round in range(1, self.rounds + 1):
             for stage in ROUND:
-                if self.mode == "asynchronous" and (version > 1 or stage in ("sample", "relax")):
+                if self.mode == "asynchronous" and (round > 1 or stage in ("sample", "relax")):
                     return
-                yield stage, version
+                yield stage, round
 
     def phases(self) -> Iterator[tuple[Stage, int]]:
         """Phases up to ``until``."""
-        for stage, version in self.all_phases():
-            yield stage, version
-            if self.until == phase_name(stage, version):
+        for stage, round in self.all_phases():
+            yield stage, round
+            if self.until == phase_name(stage, round):
                 return
 
 

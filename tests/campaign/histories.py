@@ -41,7 +41,7 @@ def finished(
     """A task that took a core ``seconds``, with the lowest energies by tenths of [n]."""
     task = Task.parse(name)
     if task.stage == "promote":
-        result = {"model": task.version, "promoted": True} | result
+        result = {"model": task.round, "promoted": True} | result
     found = StageResult(
         num=num,
         seconds=seconds if work_s is None else work_s,

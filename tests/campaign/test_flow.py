@@ -59,7 +59,7 @@ def test_every_sampled_candidate_is_relaxed_once_or_dropped(undisturbed):
     sampled = [task for task in undisturbed.state.finished if task.stage == "sample"]
     batches = range(PLAN.num_batches)
     expected = {
-        Task("relax", task.version, task.chunk * len(batches) + batch)
+        Task("relax", task.round, task.chunk * len(batches) + batch)
         for task in sampled
         for batch in batches
     }
@@ -93,8 +93,8 @@ def test_the_queue_stays_within_its_bounds():
     lengths = []
 
     def watch(state: State) -> None:
-        left = state.version * PLAN.num_sample_chunks - sum(state.next_chunk.values())
-        if state.version and left > 0 and state.in_flight["relax"] > PLAN.relaxation_workers:
+        left = state.round * PLAN.num_sample_chunks - sum(state.next_chunk.values())
+        if state.round and left > 0 and state.in_flight["relax"] > PLAN.relaxation_workers:
             lengths.append(len(state.waiting))
 
     rehearse(watch=watch)
@@ -203,7 +203,7 @@ def test_a_model_that_is_not_promoted_does_not_end_the_campaign():
     )
     event = replace(promoted, result=replace(promoted.result, model=1, promoted=False))
     state = replay([e for e in rehearse().events if e.elapsed_s < event.elapsed_s] + [event])
-    assert state.version == 2
+    assert state.round == 2
     assert state.models[2] == 1
 
 
@@ -211,7 +211,7 @@ def test_the_target_energy_ends_the_campaign_at_once():
     simulated = rehearse(replace(PLAN, target_energy_j_m2=2.61))
     assert simulated.stop is not None
     assert simulated.stop.reason == "target energy"
-    assert simulated.state.version < PLAN.rounds
+    assert simulated.state.round < PLAN.rounds
 
 
 def test_dropping_is_an_action_of_its_own():
@@ -222,4 +222,4 @@ def test_dropping_is_an_action_of_its_own():
     state = replay(simulated.events[:index])
     (drop,) = step(state, simulated.events[index - 1])
     assert isinstance(drop, Drop)
-    assert {task.version for task in drop.tasks} == {1}
+    assert {task.round for task in drop.tasks} == {1}

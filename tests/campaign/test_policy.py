@@ -49,7 +49,7 @@ def carry_out(
             clock += task_s
             order.append(action.task)
             events.append(
-                finish(action.task, clock, {2: energies[action.task.version]} if energies else None)
+                finish(action.task, clock, {2: energies[action.task.round]} if energies else None)
             )
 
 
@@ -63,7 +63,7 @@ def test_stages_follow_each_other_in_every_round():
     order, stop = carry_out(PLAN)
     one_round = ["select", "train", "promote", "sample", "relax", "relax"]
     assert [task.stage for task in order] == ["search"] * 3 + one_round * 2
-    assert [task.version for task in order] == [0] * 3 + [1] * 6 + [2] * 6
+    assert [task.round for task in order] == [0] * 3 + [1] * 6 + [2] * 6
     assert stop == Stop("rounds")
 
 
@@ -173,7 +173,7 @@ def test_the_target_energy_ends_the_campaign_after_the_round_that_reached_it():
         replace(PLAN, rounds=5, target_energy_j_m2=2.3), {0: 2.5, 1: 2.4, 2: 2.297, 3: 2.2}
     )
     assert stop == Stop("target energy")
-    assert max(task.version for task in order) == 2
+    assert max(task.round for task in order) == 2
 
 
 @pytest.mark.parametrize(("plateau_rounds", "last"), [(1, 2), (2, 4), (0, 6)])
@@ -190,7 +190,7 @@ def test_rounds_without_a_lower_energy_end_the_campaign(plateau_rounds, last):
     if plateau_rounds == 2:
         energies |= {2: 2.3, 3: 2.3, 4: 2.3}
     order, stop = carry_out(replace(PLAN, rounds=6, plateau_rounds=plateau_rounds), energies)
-    assert max(task.version for task in order) == last
+    assert max(task.round for task in order) == last
     assert stop == Stop("plateau" if plateau_rounds else "rounds")
 
 

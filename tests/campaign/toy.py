@@ -62,16 +62,16 @@ def leave(run_dir: str, begun: Begun, result: StageResult, task: Task | None = N
     """Write the product of a task, without any candidates, with its record."""
     task = task or begun.task
     spec = STAGES[task.stage]
-    path = spec.product(RunDirectory(run_dir), task.version, max(0, task.chunk))
+    path = spec.product(RunDirectory(run_dir), task.round, max(0, task.chunk))
     entries = {RECORD: Begun(task, 1, begun.started, begun.clock).record(result).text()}
-    value = str(energy(task.version, task.chunk))
+    value = str(energy(task.round, task.chunk))
     if path.suffix == ".h5":
         write_part(path, [], {"config": "", "toy": value} | entries)
         return result
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         if path.suffix == ".json":
-            temporary.write_text(json.dumps({"model": task.version, "toy": value} | entries))
+            temporary.write_text(json.dumps({"model": task.round, "toy": value} | entries))
         else:
             safetensors.numpy.save_file({}, temporary, {"toy": value} | entries)
     return result

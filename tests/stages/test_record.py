@@ -38,16 +38,16 @@ def write(run_dir, task, result=RESULT, path=None):
     """The product of a task, as its stage writes it."""
     run, entries = RunDirectory(run_dir), begin(task).attribute(result)
     if task.stage == "train":
-        path = path or run.model_file(task.version)
+        path = path or run.model_file(task.round)
         path.parent.mkdir(parents=True, exist_ok=True)
         safetensors.numpy.save_file({}, path, entries)
     elif task.stage == "promote":
-        path = path or run.promotion(task.version)
+        path = path or run.promotion(task.round)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"model": 1} | entries))
     else:
         part = run.search_part if task.stage == "search" else run.sampled_part
-        numbers = [task.chunk] if task.stage == "search" else [task.version, task.chunk]
+        numbers = [task.chunk] if task.stage == "search" else [task.round, task.chunk]
         path = path or part(*numbers)
         write_part(path, [], {"config": ""} | entries)
     return path
