@@ -32,6 +32,7 @@ from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.workers.reaper import descendants
 from tests.campaign.histories import read_events
+from tests.processes import command_of, send
 
 ROOT = Path(__file__).parents[1]
 CAMPAIGN = "campaigns/smoke.yaml"
@@ -162,7 +163,7 @@ class Campaign:
             *(self.processes() if self.run_dir.exists() else []),
         ]
         for process in processes:
-            kill(process, signal.SIGKILL)
+            send(process, signal.SIGKILL)
 
 
 @dataclass
@@ -198,22 +199,6 @@ class Tally:
         return "\n".join(
             [*lines, "| all | " + " | ".join(str(num) for num in [*totals, sum(totals)]) + " |"]
         )
-
-
-def command_of(process: psutil.Process) -> str:
-    try:
-        return " ".join([process.name(), *process.cmdline()])
-    except psutil.Error:
-        return ""  # gone by now
-
-
-def kill(process: psutil.Process, number: signal.Signals) -> bool:
-    """Whether the process was still there to be killed."""
-    try:
-        process.send_signal(number)
-    except psutil.NoSuchProcess:
-        return False
-    return True
 
 
 def candidates(run_dir: Path) -> dict[str, Candidate]:
@@ -285,7 +270,7 @@ def strike(campaign: Campaign, drawn: Kill, tally: Tally, number: int, started: 
     for kind in drawn.kinds:
         if kind not in living:
             continue
-        if kill(living[kind][int(drawn.pick * len(living[kind]))], drawn.signal):
+        if send(living[kind][int(drawn.pick * len(living[kind]))], drawn.signal):
             campaign.asked_to_end |= kind == "driver"
             tally.kills[kind, drawn.signal.name, stage] += 1
             seconds = time.monotonic() - started

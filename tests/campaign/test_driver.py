@@ -1,6 +1,7 @@
 """Whole campaigns with real Parsl, torchrun and mpiexec; only the stages are toys."""
 
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.campaign.driver import Outcome, run_campaign
-from gcd_hpc.campaign.events import Failed, Finished, Opened, Quarantined
+from gcd_hpc.campaign.events import Failed, Finished, Quarantined
 from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import (
@@ -22,9 +23,9 @@ from gcd_hpc.errors import (
     SimulationError,
 )
 from gcd_hpc.workers import parsl_pools, watch
-from gcd_hpc.workers.reaper import descendants
 from tests.campaign.conftest import make_config
 from tests.campaign.histories import read_events
+from tests.processes import command_of, processes_of, send
 
 pytestmark = pytest.mark.mpi
 
@@ -56,10 +57,6 @@ def executed(run_dir: Path) -> list[str]:
     return sorted(path.name.split(".")[0] for path in (run_dir / "executed").iterdir())
 
 
-def processes(run_dir: Path) -> list:
-    return descendants(event.token for event in read_events(run_dir) if isinstance(event, Opened))
-
-
 def test_a_campaign_runs_every_task_once_and_the_same_call_says_that_it_is_complete(
     tmp_path, carry_out
 ):
@@ -84,7 +81,7 @@ def test_a_campaign_runs_every_task_once_and_the_same_call_says_that_it_is_compl
     assert sorted(finished(run_dir)) == executed(run_dir) == expected
     assert outcome.state.best[2][1] == pytest.approx(2.799)
     assert 0 < cost_of(outcome.state).overhead_s < outcome.state.elapsed_s
-    assert processes(run_dir) == []
+    assert processes_of(run_dir) == []
     began = time.monotonic()
     again = carry_out(
         changes={"budget": {"rounds": 2}}, report=lambda run_dir, state: reports.append(run_dir)
@@ -160,7 +157,7 @@ def test_a_mistake_in_a_stage_ends_the_campaign_with_its_sentence_and_the_same_c
     (tmp_path / "trouble-search-00001").write_text("mistake")
     with pytest.raises(SimulationError, match="the toy was told to fail"):
         carry_out(until="search")
-    assert processes(tmp_path / "run") == []
+    assert processes_of(tmp_path / "run") == []
     assert carry_out(until="search").status == "complete"
 
 
@@ -246,6 +243,12 @@ def test_a_run_keeps_its_mode(tmp_path, carry_out, separate_pools):
         carry_out(site=separate_pools)
 
 
+def kill_all(run_dir: Path, words: str) -> int:
+    """Kill the processes of a campaign whose command line holds ``words``; return their number."""
+    victims = [process for process in processes_of(run_dir) if words in command_of(process)]
+    return sum(send(victim, signal.SIGKILL) for victim in victims)
+
+
 def kill_soon(run_dir: Path, words: str, when: str) -> threading.Thread:
     """Kill a process of the campaign whose command line holds ``words`` as soon as the task
     ``when`` is at work.
@@ -254,12 +257,7 @@ def kill_soon(run_dir: Path, words: str, when: str) -> threading.Thread:
     def strike() -> None:
         while not list((run_dir / "executed").glob(f"{when}*")):
             time.sleep(0.05)
-        victims = [
-            process for process in processes(run_dir) if words in " ".join(process.cmdline())
-        ]
-        assert victims
-        for victim in victims:
-            victim.kill()
+        assert kill_all(run_dir, words) > 0
 
     thread = threading.Thread(target=strike, daemon=True)
     thread.start()
@@ -272,7 +270,7 @@ def test_a_killed_interchange_costs_a_new_start_of_the_pools(tmp_path, carry_out
     assert carry_out(until="search").status == "complete"
     thread.join(timeout=10)
     assert sorted(finished(tmp_path / "run")) == ["search-00000", "search-00001", "search-00002"]
-    assert processes(tmp_path / "run") == []
+    assert processes_of(tmp_path / "run") == []
 
 
 def test_a_parsl_that_does_not_start_is_started_again(tmp_path, carry_out, monkeypatch):
@@ -311,9 +309,7 @@ def test_idle_workers_that_are_killed_do_not_hang_the_campaign(tmp_path, carry_o
     def strike() -> None:
         while not list((run_dir / "executed").glob("search-00002*")):
             time.sleep(0.05)
-        for process in processes(run_dir):
-            if "multiprocessing.spawn" in " ".join(process.cmdline()):
-                process.kill()
+        kill_all(run_dir, "multiprocessing.spawn")
 
     thread = threading.Thread(target=strike, daemon=True)
     thread.start()
@@ -363,7 +359,7 @@ def test_the_wall_time_ends_a_campaign_whose_tasks_are_still_running(tmp_path, c
     (tmp_path / "slow").write_text("60")
     outcome = carry_out(changes={"budget": {"wall_time_s": 4.0}})
     assert (outcome.status, outcome.reason) == ("complete", "wall time")
-    assert processes(tmp_path / "run") == []
+    assert processes_of(tmp_path / "run") == []
 
 
 def test_a_lost_pool_is_started_again(tmp_path, carry_out, monkeypatch):
@@ -375,9 +371,7 @@ def test_a_lost_pool_is_started_again(tmp_path, carry_out, monkeypatch):
         while not list((tmp_path / "run").glob("executed/search-*")):
             time.sleep(0.05)
         (tmp_path / "slow").unlink()
-        for process in processes(tmp_path / "run"):
-            if "process_worker_pool" in " ".join(process.cmdline()):
-                process.kill()
+        kill_all(tmp_path / "run", "process_worker_pool")
 
     killer = threading.Thread(target=kill_managers)
     killer.start()
@@ -389,4 +383,4 @@ def test_a_lost_pool_is_started_again(tmp_path, carry_out, monkeypatch):
         isinstance(event, Failed) and event.is_retried for event in read_events(tmp_path / "run")
     )
     assert len(list((tmp_path / "run" / "runinfo").iterdir())) == 2
-    assert processes(tmp_path / "run") == []
+    assert processes_of(tmp_path / "run") == []

@@ -7,15 +7,14 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
-from gcd_hpc.campaign.events import Failed, Finished, Opened, Paused
+from gcd_hpc.campaign.events import Failed, Finished, Paused
 from gcd_hpc.stages.table import STAGES
-from gcd_hpc.workers.reaper import descendants
 from tests.campaign.conftest import ROOT
 from tests.campaign.histories import read_events
 from tests.campaign.toy import content
+from tests.processes import command_of, processes_of
 
 pytestmark = pytest.mark.mpi
 ORDER = list(STAGES)
@@ -63,9 +62,8 @@ def interrupt(run_dir: Path, stage: str, number: int) -> subprocess.Popen:
         f"{stage} begins",
     )
     # Else the tests below would look for orphans in vain.
-    assert {"interchange", "process_worker_pool"} <= {
-        kind for kind in map(kind_of, processes(run_dir)) if kind
-    }
+    commands = " ".join(map(command_of, processes_of(run_dir)))
+    assert "interchange" in commands and "process_worker_pool" in commands
     driver.send_signal(number)
     driver.wait(timeout=30)
     slow.unlink()
@@ -79,15 +77,6 @@ def results(run_dir: Path) -> dict[str, str]:
         for folder in ("parts", "models")
         for path in sorted((run_dir / folder).rglob("*.*"))
     }
-
-
-def kind_of(process: psutil.Process) -> str:
-    words = " ".join(process.cmdline())
-    return next((kind for kind in ("interchange", "process_worker_pool") if kind in words), "")
-
-
-def processes(run_dir: Path) -> list:
-    return descendants(event.token for event in read_events(run_dir) if isinstance(event, Opened))
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +99,7 @@ def test_a_driver_killed_in_any_stage_loses_nothing_and_counts_nothing_twice(
         == EXPECTED
     )
     assert list((run_dir / "tasks").iterdir()) == []
-    assert processes(run_dir) == []
+    assert processes_of(run_dir) == []
 
 
 @pytest.mark.parametrize(
@@ -123,7 +112,7 @@ def test_a_driver_that_is_asked_to_stop_pauses_and_leaves_no_process(tmp_path, s
     assert driver.returncode == 0
     assert (tmp_path / "driver.log").read_text().split()[-1] == "paused"
     assert isinstance(read_events(run_dir)[-1], Paused)
-    assert processes(run_dir) == []
+    assert processes_of(run_dir) == []
     assert start(run_dir).wait(timeout=60) == 0
     assert (
         sorted(event.task.name for event in read_events(run_dir) if isinstance(event, Finished))
@@ -143,7 +132,7 @@ def test_a_driver_that_is_asked_to_stop_finishes_what_runs_first(tmp_path):
     executed = {path.name.split(".")[0] for path in (run_dir / "executed").iterdir()}
     assert {event.task.name for event in events if isinstance(event, Finished)} == executed
     assert not any(name.startswith("select") for name in executed)
-    assert processes(run_dir) == []
+    assert processes_of(run_dir) == []
 
 
 def test_a_second_interrupt_stops_at_once(tmp_path):
@@ -157,7 +146,7 @@ def test_a_second_interrupt_stops_at_once(tmp_path):
     began = time.monotonic()
     assert driver.wait(timeout=30) == 0
     assert time.monotonic() - began < 15
-    assert processes(run_dir) == []
+    assert processes_of(run_dir) == []
 
 
 def test_an_interrupt_of_the_whole_terminal_is_a_pause_too(tmp_path):
@@ -171,4 +160,4 @@ def test_an_interrupt_of_the_whole_terminal_is_a_pause_too(tmp_path):
     assert isinstance(events[-1], Paused)
     assert [event for event in events if isinstance(event, Failed)] == []
     assert len([event for event in events if isinstance(event, Finished)]) >= 2
-    assert processes(run_dir) == []
+    assert processes_of(run_dir) == []

@@ -35,6 +35,7 @@ from gcd_hpc.engines.relaxation import SCREEN, Slab
 from gcd_hpc.engines.scratch import remove_abandoned
 from gcd_hpc.errors import LaunchError, SimulationError
 from gcd_hpc.structures.frame import Frame
+from tests.processes import is_alive
 
 pytestmark = pytest.mark.lammps
 MINUTES_OF_DYNAMICS = Anneal(temperature_k=1000.0, num_steps=500_000, timestep_ps=0.002, seed=1)
@@ -325,7 +326,7 @@ def test_a_hung_child_is_replaced_in_seconds(
         child.timeout_s = 60.0
         np.testing.assert_array_equal(child.relax(job).positions, before.positions)
         assert child.pid != pid
-    assert not _is_alive(pid)
+    assert not is_alive(pid)
 
 
 def test_ctrl_c_in_a_terminal_leaves_the_decision_to_the_parent(
@@ -384,9 +385,9 @@ def test_a_killed_driver_leaves_no_orphan():
     ) as driver:
         assert driver.stdout is not None
         pid = int(driver.stdout.readline())
-        assert _is_alive(pid)
+        assert is_alive(pid)
         driver.kill()
-    _wait_for(lambda: not _is_alive(pid))
+    _wait_for(lambda: not is_alive(pid))
 
 
 def test_closing_removes_the_process_and_its_directory(potential: Potential, job: RelaxJob):
@@ -395,7 +396,7 @@ def test_closing_removes_the_process_and_its_directory(potential: Potential, job
         pid = child.pid
         assert pid is not None
         folder = os.readlink(f"/proc/{pid}/cwd")
-    assert not _is_alive(pid)
+    assert not is_alive(pid)
     assert not os.path.exists(folder)
 
 
@@ -438,14 +439,6 @@ def test_the_child_never_takes_itself_for_a_rank_of_somebody_elses_job(
         name for name in environment if name.startswith(("PMI", "OMPI", "SLURM", "HYDRA", "MPI"))
     ]
     assert (environment["UCX_TLS"], environment["OMP_NUM_THREADS"]) == ("self,sm", "1")
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def _wait_for(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:

@@ -1,6 +1,5 @@
 """Training is the same on any number of processes, interrupted or not."""
 
-import contextlib
 import math
 import os
 import shutil
@@ -25,6 +24,7 @@ from gcd_hpc.stages import train as training
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers import launch as launching
 from gcd_hpc.workers.backend import ProcessLostError
+from tests.processes import command_of, environment_of, is_alive, send
 from tests.stages.conftest import launch, ranks_line, small_config
 
 pytestmark = pytest.mark.lammps
@@ -152,9 +152,9 @@ def test_a_signal_to_one_process_or_to_the_launcher_pauses_all_and_the_rest_is_t
         found = [
             child
             for child in psutil.Process(process.pid).children()
-            if "gcd_hpc.stages.train" in child.cmdline()
+            if "gcd_hpc.stages.train" in command_of(child)
         ]
-        return sorted(found, key=lambda child: int(child.environ()["RANK"]))
+        return sorted(found, key=lambda child: environment_of(child)["RANK"])
 
     pause_while_at_work(run_dir, log, lambda process: ranks(process)[1].send_signal(signal.SIGUSR1))
     first = steps_paused_at(log)
@@ -193,8 +193,7 @@ def pause_while_at_work(run_dir, log, send):
 def end_with_children(process):
     if process.poll() is None:
         for child in [*psutil.Process(process.pid).children(recursive=True), process]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
+            send(child, signal.SIGKILL)
         process.wait()
 
 
@@ -326,19 +325,6 @@ def test_the_cosine_rate_warms_up_and_ends_at_the_lowest():
     assert rates[60:] == sorted(rates[60:], reverse=True)
 
 
-def ends(pid: int, timeout_s: float = 10.0) -> bool:
-    """Whether a process that was killed is gone, or only waits to be reaped, within the time."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        try:
-            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def test_a_training_with_a_process_that_hangs_is_ended_by_its_own_pace_and_the_next_try_goes_on(
     followed, run_copy, tmp_path, monkeypatch
 ):
@@ -355,8 +341,8 @@ def test_a_training_with_a_process_that_hangs_is_ended_by_its_own_pace_and_the_n
         while not run.training_state(1).exists():
             time.sleep(0.01)
         for child in psutil.Process().children(recursive=True):
-            if child.environ().get("RANK") == "1":
-                child.suspend()
+            if environment_of(child).get("RANK") == "1":
+                assert send(child, signal.SIGSTOP)
                 stopped.append(child.pid)
                 return
 
@@ -366,7 +352,10 @@ def test_a_training_with_a_process_that_hangs_is_ended_by_its_own_pace_and_the_n
         launching.run(line, log, environment, run.training_progress(1))
     thread.join(5)
     (pid,) = stopped
-    assert ends(pid)
+    limit = time.monotonic() + 10.0
+    while is_alive(pid):
+        assert time.monotonic() < limit
+        time.sleep(0.05)
     launching.run(line, log, environment, run.training_progress(1))
     assert "resumed at step" in log.read_text()
     (expected, _), (found, _) = (

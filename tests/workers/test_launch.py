@@ -16,6 +16,7 @@ from gcd_hpc.workers.backend import PausedError, ProcessLostError
 from gcd_hpc.workers.launch import find_mpiexec, local_mpiexec, run
 from gcd_hpc.workers.lines import launch_environment, sample_line, train_line
 from gcd_hpc.workers.nodes import NodeSet
+from tests.processes import command_of, is_alive
 
 ROOT = Path(__file__).parents[2]
 HERE = NodeSet(("localhost",), True, "127.0.0.1")
@@ -166,7 +167,7 @@ def test_a_torchrun_that_somebody_ended_is_worth_another_try(tmp_path):
         while "begun" not in (tmp_path / "log").read_text():
             time.sleep(0.1)
         next(
-            child for child in psutil.Process().children() if str(script) in child.cmdline()
+            child for child in psutil.Process().children() if str(script) in command_of(child)
         ).terminate()
 
     (tmp_path / "log").touch()
@@ -220,7 +221,7 @@ def test_children_do_not_outlive_a_launch(tmp_path):
     run(python(code), tmp_path / "log", {})
     child = int((tmp_path / "log").read_text())
     deadline = time.monotonic() + 5
-    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+    while is_alive(child):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

@@ -1,0 +1,50 @@
+"""Processes of other programs, which may end at any moment: between two calls that look at one
+process it may be gone, or a zombie without a command line.
+"""
+
+import signal
+from pathlib import Path
+
+import psutil
+
+from gcd_hpc.campaign.events import Opened
+from gcd_hpc.workers.reaper import descendants
+from tests.campaign.histories import read_events
+
+
+def processes_of(run_dir: Path) -> list[psutil.Process]:
+    """Living processes that the drivers of a run directory started."""
+    return descendants(event.token for event in read_events(run_dir) if isinstance(event, Opened))
+
+
+def command_of(process: psutil.Process) -> str:
+    """Name and command line of a process; empty if it has ended."""
+    try:
+        return " ".join([process.name(), *process.cmdline()])
+    except psutil.Error:
+        return ""
+
+
+def environment_of(process: psutil.Process) -> dict[str, str]:
+    """Environment variables of a process; empty if it has ended."""
+    try:
+        return process.environ()
+    except (psutil.Error, OSError):
+        return {}
+
+
+def send(process: psutil.Process, number: signal.Signals) -> bool:
+    """Send a signal; return False if the process has ended."""
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return False
+    return True
+
+
+def is_alive(pid: int) -> bool:
+    """True until a process has ended; a zombie, which only waits to be reaped, has ended."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
