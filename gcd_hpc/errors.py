@@ -49,6 +49,21 @@ class PotentialError(GcdError):
     """An interatomic potential that cannot be found or that LAMMPS refuses."""
 
 
+class MissingPotentialError(PotentialError):
+    """A file of an interatomic potential that is in none of the folders searched for it."""
+
+    def __init__(self, name: str, searched: str) -> None:
+        super().__init__(name, searched)
+        self.name = name
+        self.searched = searched
+
+    def __str__(self) -> str:
+        return (
+            f"potential file {self.name!r} not found in {self.searched}; lay it beside the campaign"
+            " file or name its folder in LAMMPS_POTENTIALS"
+        )
+
+
 class SimulationError(GcdError):
     """LAMMPS could not evaluate a structure: recorded as a failed candidate, never retried."""
 

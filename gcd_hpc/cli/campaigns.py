@@ -115,8 +115,9 @@ def check(
     """Check a campaign file, and show which boundary it describes.
 
     Builds the bicrystal, finds the potential, compares slabs, box, voxels and cutoff, and reads the
-    site file. This takes less than a second and starts no other process, so it suits login nodes.
-    Checks that need LAMMPS are listed as not done.
+    site file. This takes less than a second and suits login nodes: no other process is started,
+    except lmp -h for a pair style that the LAMMPS library does not seem to have. What needs LAMMPS
+    is listed as not checked.
 
     \b
     Example:

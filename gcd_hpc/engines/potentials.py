@@ -13,7 +13,7 @@ from ase.data import chemical_symbols
 
 from gcd_hpc.config.campaign import PotentialConfig
 from gcd_hpc.engines.elements import check_element
-from gcd_hpc.errors import PotentialError
+from gcd_hpc.errors import MissingPotentialError, PotentialError
 
 _NUMBER = re.compile(r"[-+\d.*eE]+")
 _FILE_NAME = re.compile(r"[^\s=]+\.[A-Za-z]\w*")
@@ -53,8 +53,8 @@ def find_potential(config: PotentialConfig, element: str, folder: Path) -> Poten
     campaign file's), then in LAMMPS_POTENTIALS, then among the potentials shipped with LAMMPS.
 
     Raises:
-        PotentialError: if a file does not exist or cannot be read, or if the potential is of
-            another element.
+        MissingPotentialError: if a file is in none of these folders.
+        PotentialError: if a file cannot be read, or if the potential is of another element.
     """
     places = [folder, *shipped_potentials()]
 
@@ -106,17 +106,16 @@ def _resolve(
     # Find and read every file that the words name.
     files: dict[str, Path] = {}
     contents: dict[str, bytes] = {}
+    missing: list[str] = []
     for word in dict.fromkeys(_candidates(style, lines, config.file)):
         path = find(word)
         if path is not None:
             files[word], contents[word] = path, _read(path)
         elif word == config.file or (_FILE_NAME.fullmatch(word) and style[0] != "python"):
-            searched = ", ".join(map(str, places))
-            raise PotentialError(
-                f"potential file {word!r} not found in {searched}; lay it beside the campaign file"
-                " or name its folder in LAMMPS_POTENTIALS"
-            )
+            missing.append(word)
     check_element(element, style, lines, contents)
+    if missing:
+        raise MissingPotentialError(missing[0], ", ".join(map(str, places)))
     # LAMMPS gets the same commands with short names for the files.
     names = {word: _short_name(word) for word in files}
     return Potential(

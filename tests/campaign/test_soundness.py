@@ -94,13 +94,41 @@ def test_a_sound_file_is_described_by_its_boundary():
     assert "cutoff 7.89 Å" in text
 
 
-def test_without_lammps_it_says_what_it_could_not_check(monkeypatch, tmp_path):
-    text = (CASES / "refused" / "badstyle.yaml").read_text()
+@pytest.fixture
+def own_file(monkeypatch, tmp_path) -> Path:
+    """A campaign whose potential lies beside it, where LAMMPS is not installed."""
+    monkeypatch.setitem(sys.modules, "lammps", None)
+    text = (CASES / "sound" / "common.yaml").read_text()
     file = tmp_path / "campaign.yaml"
     file.write_text(text.replace("W_zhou.eam.alloy", "mine.eam.alloy"))
-    (tmp_path / "mine.eam.alloy").write_text("1\n2\n3\n1 W\n5 1.0 5 1.0 6.0\n74 183.84 3.165 BCC\n")
-    monkeypatch.setattr(soundness, "_lammps_library", lambda: None)
-    assert any("pair_style: LAMMPS is not installed" in one for one in inspected(file).unchecked)
+    return file
+
+
+def write_potential(folder: Path, element: str) -> None:
+    head = f"1\n2\n3\n1 {element}\n5 1.0 5 1.0 6.0\n74 183.84 3.165 BCC\n"
+    (folder / "mine.eam.alloy").write_text(head)
+
+
+def test_without_lammps_a_potential_of_ones_own_is_checked_but_for_its_style(own_file):
+    write_potential(own_file.parent, "W")
+    found = inspected(own_file)
+    assert found.cutoff == 6.0
+    assert found.unchecked[0].startswith("potential.pair_style: eam/alloy, because LAMMPS is not")
+    write_potential(own_file.parent, "Cu")
+    with pytest.raises(ConfigError, match="use a potential of W"):
+        inspected(own_file)
+
+
+def test_without_lammps_a_file_that_is_not_found_is_not_refused_because_lammps_may_ship_it(
+    own_file,
+):
+    found = inspected(own_file)
+    assert found.layout.num_atoms == 270
+    assert found.unchecked[0].startswith("potential: mine.eam.alloy (its element and cutoff)")
+    assert "pip install" in found.unchecked[0]
+    own_file.write_text(own_file.read_text().replace("{file} W", "{file} Cu"))
+    with pytest.raises(ConfigError, match="use a potential of W"):
+        inspected(own_file)
 
 
 def test_a_lattice_constant_that_is_only_estimated_does_not_refuse_by_a_hair(tmp_path):

@@ -130,8 +130,19 @@ def test_checking_watching_and_looking_need_neither_torch_nor_mpi(run, command):
     assert "gcd-hpc:" not in text
 
 
-def test_a_plan_needs_neither_torch_nor_mpi():
-    text = call("campaign", SMOKE, "--plan", hidden=("torch", "mpi4py"), COLUMNS="200")
+@pytest.mark.parametrize("name", ["smoke", "w_sigma5"])
+def test_without_lammps_a_check_passes_and_one_sentence_says_what_it_left_out(name):
+    file = str(ROOT / "campaigns" / f"{name}.yaml")
+    text = call("check", file, hidden=("lammps", "torch", "mpi4py"), LAMMPS_POTENTIALS="")
+    assert ": sound: W (bcc)" in text
+    assert "slabs: " in text
+    (line,) = (line for line in text.splitlines() if "LAMMPS" in line)
+    assert line.startswith("  not checked: potential: W_zhou.eam.alloy (its element and cutoff)")
+    assert "pip install" in line
+
+
+def test_a_plan_needs_neither_torch_nor_mpi_nor_lammps():
+    text = call("campaign", SMOKE, "--plan", hidden=("torch", "mpi4py", "lammps"), COLUMNS="200")
     assert "60 tries" in text
 
 
