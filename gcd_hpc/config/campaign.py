@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 
+from gcd_hpc.config.explore import ExploreConfig
 from gcd_hpc.config.learning import (
     DecoderConfig,
     DiffusionConfig,
@@ -34,6 +35,7 @@ __all__ = [
     "CampaignConfig",
     "DecoderConfig",
     "DiffusionConfig",
+    "ExploreConfig",
     "MolecularDynamicsConfig",
     "NetworkConfig",
     "PotentialConfig",
@@ -81,6 +83,7 @@ class CampaignConfig(Section):
     training: TrainingConfig = TrainingConfig()
     promotion: PromotionConfig = PromotionConfig()
     search: SearchConfig
+    explore: ExploreConfig = ExploreConfig()
     sampling: SamplingConfig
     relaxation: RelaxationConfig = RelaxationConfig()
     selection: SelectionConfig = SelectionConfig()
