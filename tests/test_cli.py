@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gcd_hpc import cli
+from gcd_hpc.store.run_directory import RunDirectory
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
@@ -353,13 +355,37 @@ def test_until_ends_after_the_phase_and_the_whole_campaign_goes_on_from_there(tm
     assert "complete" in call(*words, "--until", "select-01").stdout
 
 
-def test_a_signal_while_the_command_still_imports_is_a_pause(tmp_path):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
+def test_a_signal_while_the_command_still_imports_is_a_pause_with_the_command_that_resumes(name):
     code = (
         "import signal, sys; from gcd_hpc.cli.campaigns import pause_on_signals\n"
-        "pause_on_signals(sys.argv[1]); signal.raise_signal(signal.SIGUSR1)"
+        "sys.argv = ['/opt/x/bin/gcd-hpc', 'campaign', 'my file.yaml', '--set', 'seed=1']\n"
+        f"pause_on_signals('runs/a'); signal.raise_signal(signal.{name})"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("paused by SIGUSR1; the same command goes on\n")
+    command = "/opt/x/bin/gcd-hpc campaign 'my file.yaml' --set seed=1"
+    sentence = f"runs/a: paused by {name}; resume it in this folder with: {command}\n"
+    assert done.stdout == sentence
+
+
+def test_the_command_that_a_pause_prints_resumes_the_campaign(tmp_path):
+    run = RunDirectory(tmp_path / "my run")
+    words = ["search", "--campaign", SMOKE, "--run-dir", run.path.name, "--num", "6"]
+    driver = subprocess.Popen(
+        [Path(sys.executable).with_name("gcd-hpc"), *words, "--set", "search.chunk_size=3"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    limit = time.monotonic() + 60
+    while not run.ledger.exists():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    driver.send_signal(signal.SIGINT)
+    printed, _ = driver.communicate(timeout=60)
+    last = printed.splitlines()[-1]
+    command = last.partition("my run: paused by SIGINT; resume it in this folder with: ")[2]
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "my run: complete" in done.stdout

@@ -22,10 +22,10 @@ from gcd_hpc.workers.reaper import is_alive
 Status = Literal["running", "paused", "complete", "failed", "interrupted"]
 MEANING: dict[Status, str] = {
     "running": "a driver is at work",
-    "paused": "stopped by a signal; the same command goes on",
+    "paused": "stopped by a signal; run the same command again to resume",
     "complete": "nothing is left to do",
-    "failed": "stopped by an error; mend it, then the same command goes on",
-    "interrupted": "its driver was killed; the same command goes on",
+    "failed": "stopped by an error; mend it, then run the same command again",
+    "interrupted": "its driver was killed; run the same command again to resume",
 }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gcd_hpc.cli.options import CampaignFile, Json, Overrides, RunDir, SiteFile
-from gcd_hpc.cli.output import console, print_json, say
+from gcd_hpc.cli.output import console, print_json, resume_hint, say
 from gcd_hpc.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -206,13 +206,13 @@ def _carry_out(
 
 
 def pause_on_signals(run_dir: Path) -> None:
-    """Exit cleanly on SIGTERM and SIGUSR1 before and after the driver, which handles its own."""
+    """Exit cleanly on signals before and after the driver, which handles its own."""
 
     def pause(number: int, _: Any) -> None:
-        say(f"{run_dir}: paused by {signal.Signals(number).name}; the same command goes on")
+        say(f"{run_dir}: paused by {signal.Signals(number).name}; {resume_hint()}")
         sys.exit(0)
 
-    for number in (signal.SIGTERM, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, pause)
 
 
@@ -249,7 +249,7 @@ def _write_report(run_dir: Path, state: "State") -> None:
 
 def _print_outcome(outcome: "Outcome", run_dir: Path) -> None:
     if outcome.status == "paused":
-        text = f"{run_dir}: paused by {outcome.reason}; the same command goes on"
+        text = f"{run_dir}: paused by {outcome.reason}; {resume_hint()}"
     elif outcome.did_nothing:
         text = f"{run_dir}: the campaign is complete (ended by: {outcome.reason})"
     else:

@@ -1,6 +1,8 @@
 """Output of the commands; rich and HDF5 are loaded only when something is written."""
 
 import io
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +40,23 @@ def console() -> "Console":
 def say(text: str, to_stderr: bool = False) -> None:
     """Print one line of text without control characters."""
     print(printable(text), file=sys.stderr if to_stderr else sys.stdout)
+
+
+def this_command() -> str:
+    """The command that is running, as a line for the shell that repeats it in the same folder."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        words = [sys.executable, "-m", "gcd_hpc.cli"]
+    else:
+        on_path = shutil.which(program.name)
+        is_found = on_path is not None and Path(on_path).resolve() == program.resolve()
+        words = [program.name if is_found else str(program)]
+    return shlex.join([*words, *sys.argv[1:]])
+
+
+def resume_hint() -> str:
+    """How to resume the command that is running, for the line that says that it was paused."""
+    return f"resume it in this folder with: {this_command()}"
 
 
 def one_of(**options: bool) -> None:

@@ -65,7 +65,7 @@ def reproduction(
     try:
         paths = reproduce(experiment, budget, seed, out, command)
     except KeyboardInterrupt:
-        say(f"{out}: stopped; the same command goes on")
+        say(f"{out}: stopped; resume it in this folder with: {command}")
         raise typer.Exit(STOPPED) from None
     for path in paths:
         say(str(path))

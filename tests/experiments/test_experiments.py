@@ -80,4 +80,6 @@ def test_the_same_seed_gives_the_same_numbers_and_another_one_others(run, tmp_pa
 
 def test_ctrl_c_says_how_to_go_on(run, tmp_path, capsys):
     assert run("interrupted", "--out", tmp_path) == 130
-    assert capsys.readouterr().out == f"{tmp_path}: stopped; the same command goes on\n"
+    command = f"gcd-hpc reproduce interrupted --budget quick --seed 0 --out {tmp_path}"
+    sentence = f"{tmp_path}: stopped; resume it in this folder with: {command}\n"
+    assert capsys.readouterr().out == sentence

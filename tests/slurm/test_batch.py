@@ -80,7 +80,7 @@ def test_the_signal_during_the_search_lets_its_driver_end_before_the_job_is_queu
     slurm.wait_for(job.number, "PENDING", timeout_s=60)
     slurm.call("scancel", str(job.number))
     # Else the next try would find the run directory in use.
-    assert f"{job.run_dir}: paused by SIGUSR1; the same command goes on\n" in job.log
+    assert f"{job.run_dir}: paused by SIGUSR1; resume it in this folder with: " in job.log
     assert "in use" not in job.log
 
 

@@ -38,7 +38,7 @@ def test_the_end_of_the_time_pauses_a_campaign_and_the_next_jobs_finish_it(slurm
     ledger, status = RunDirectory(run_dir).ledger.read_text(), status_of(run_dir)
     first = Job.submit(slurm, run_dir, "campaign.sh", "--time=1", "--signal=B:USR1@40")
     ended = first.finish(timeout_s=100)
-    assert f"{run_dir}: paused by SIGUSR1; the same command goes on" in first.log
+    assert f"{run_dir}: paused by SIGUSR1; resume it in this folder with: " in first.log
     # Slurm signals up to 30 s early: sometimes the driver has not begun and notes nothing.
     assert status_of(run_dir) == (
         status if RunDirectory(run_dir).ledger.read_text() == ledger else "paused"
