@@ -88,6 +88,8 @@ class Failed(_Event):
     task: Task
     reason: str
     failure: FailureClass
+    saved: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Share of the task's work that is saved, so that another attempt does not repeat it."""
 
     @property
     def is_retried(self) -> bool:

@@ -13,7 +13,7 @@ from gcd_hpc.campaign.state import State
 from gcd_hpc.stages.table import STAGES, WHOLE, phase_order
 
 MAX_RETRIES = 3
-"""Retries of a task whose worker or process was lost."""
+"""Retries in a row, without progress, of a task whose worker or process was lost."""
 
 
 def step(state: State, event: Event | None) -> list[Action]:

@@ -4,7 +4,9 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,7 +16,8 @@ from rich.text import Text
 
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.stages.table import SEARCH, STAGES, Stage
+from gcd_hpc.stages.record import product_files
+from gcd_hpc.stages.table import SEARCH, STAGES, Stage, Task
 from gcd_hpc.store.run_directory import RunDirectory
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -257,7 +260,7 @@ def best_so_far(state: State) -> dict[str, tuple[float, str]]:
 def training_progress(run_dir: Path, round: int) -> tuple[float, float, str]:
     """Steps done, total steps and loss, from the progress file of the training stage."""
     try:
-        data = json.loads(RunDirectory(run_dir).training_progress(round).read_text())
+        data = _progress_file(run_dir, round)
         loss = data.get("loss")
         return (
             float(data["step"]),
@@ -266,6 +269,30 @@ def training_progress(run_dir: Path, round: int) -> tuple[float, float, str]:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return 0.0, 0.0, "starting"
+
+
+def saved_share(run_dir: Path, task: Task, num_chunks: int) -> float:
+    """Share of an unfinished task's work that another attempt does not repeat, 0 to 1.
+
+    Args:
+        num_chunks: number of chunks of a round, each a file of a launched sampling.
+    """
+    if task.is_whole_sampling:
+        files = product_files(run_dir, task, num_chunks)
+        return sum(path.exists() for path in files) / len(files)
+    if STAGES[task.stage].progress is None:
+        return 0.0
+    try:
+        data = _progress_file(run_dir, task.round)
+        share = float(data["saved_step"]) / float(data["num_steps"])
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+        return 0.0
+    return min(max(share, 0.0), 1.0) if isfinite(share) else 0.0
+
+
+def _progress_file(run_dir: Path, round: int) -> Any:
+    """Content of the progress file of a training."""
+    return json.loads(RunDirectory(run_dir).training_progress(round).read_text())
 
 
 def clock(seconds: float | None) -> str:

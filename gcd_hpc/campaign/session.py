@@ -28,7 +28,7 @@ from gcd_hpc.campaign.events import (
 from gcd_hpc.campaign.keeper import PoolKeeper
 from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.campaign.policy import step
-from gcd_hpc.campaign.progress import Pace, Progress, snapshot
+from gcd_hpc.campaign.progress import Pace, Progress, saved_share, snapshot
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
@@ -302,7 +302,9 @@ class Session:
         self._error = error
         reason = _first_line(error)
         self._display.note(f"{task.name}: {reason}")
-        self._act(self.record(Failed(task=task, reason=reason, failure=failure_class(error))))
+        saved = saved_share(self._run_dir, task, self._state.plan.num_sample_chunks)
+        failure = failure_class(error)
+        self._act(self.record(Failed(task=task, reason=reason, failure=failure, saved=saved)))
 
     def _act(self, event: Event | None) -> None:
         """Carry out the policy's actions after an event; None means that only time has passed."""

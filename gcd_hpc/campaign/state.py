@@ -24,6 +24,11 @@ from gcd_hpc.stages.table import STAGES, WHOLE, Stage, Task
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.workers.backend import FailureClass
 
+LEAST_PROGRESS = 0.01
+"""Share of a task's work that an attempt must save so that its failure does not count.
+
+It bounds the number of such attempts: a task has at most 100 of them.
+"""
 SAME_ENERGY_J_M2 = 0.002
 """Energy bin of one [n] that counts as one structure; only selection compares structures."""
 
@@ -117,7 +122,9 @@ class State:
     num_done: Counter[tuple[Stage, int]] = field(default_factory=Counter)
     """Number of finished and quarantined tasks of each phase."""
     attempts: Counter[Task] = field(default_factory=Counter)
-    """Failures of each task in this session."""
+    """Failures of each task in this session since it last made progress."""
+    saved: dict[Task, float] = field(default_factory=dict)
+    """Saved share of each task at the last failure of this session that came after progress."""
     lost: dict[Task, None] = field(default_factory=dict)
     """Finished tasks whose products were lost or damaged; they are run again."""
     quarantined: dict[Task, str] = field(default_factory=dict)
@@ -211,6 +218,7 @@ class State:
         self.submitted.clear()
         self.in_flight.clear()
         self.attempts.clear()
+        self.saved.clear()
         # Quarantined tasks get another attempt in each session.
         for task in self.quarantined:
             self.num_done[task.phase] -= 1
@@ -304,7 +312,12 @@ class State:
         outcome = "run again" if event.is_retried else "ended the campaign"
         attempt = Attempt(event.task, event.reason, event.failure, event.elapsed_s, outcome)
         self.account.attempts.setdefault(event.task, []).append(attempt)
-        self.attempts[event.task] += 1
+        # A paused or killed training that got further has lost little: the count starts anew.
+        if event.saved >= self.saved.get(event.task, 0.0) + LEAST_PROGRESS:
+            self.saved[event.task] = event.saved
+            self.attempts[event.task] = 0
+        else:
+            self.attempts[event.task] += 1
         self._leave(event.task)
 
     def _set_aside(self, event: Quarantined) -> None:

@@ -248,6 +248,7 @@ def run(
     process, trainer = state.process, state.trainer
     is_first = process.rank == 0
     started, reported = time.perf_counter(), 0.0
+    saved_step = trainer.step
     recent: list[float] = []
     for own_loss in trainer.steps(state.num_steps):
         # All processes agree on the mean loss and on pausing, so that they stop at the same step.
@@ -262,10 +263,12 @@ def run(
             state.validate()
         if is_first and (is_checkpoint or is_paused):
             save_state(files.training_state(version), state.state())
+            saved_step = trainer.step
         if is_first and (is_last or is_paused or time.perf_counter() - reported > 1.0):
             reported = time.perf_counter()
             progress = files.training_progress(version)
-            write_progress(progress, state, float(np.mean(recent)), reported - started)
+            loss_now, seconds = float(np.mean(recent)), reported - started
+            write_progress(progress, state, saved_step, loss_now, seconds)
         # Pause after the checkpoint is written.
         if is_paused and not is_last:
             if is_first:
@@ -274,10 +277,17 @@ def run(
             raise Paused
 
 
-def write_progress(path: Path, state: BoundaryTraining, loss: float, seconds: float) -> None:
-    """Write the progress file that the driver reads."""
+def write_progress(
+    path: Path, state: BoundaryTraining, saved_step: int, loss: float, seconds: float
+) -> None:
+    """Write the progress file that the driver reads.
+
+    Args:
+        saved_step: step of the last checkpoint, from which another attempt continues.
+    """
     progress = {
         "step": state.trainer.step,
+        "saved_step": saved_step,
         "num_steps": state.num_steps,
         "loss": loss,
         "validation_loss": state.validation_loss,

@@ -62,8 +62,19 @@ def finished(
     )
 
 
-def failed(name: str, failure: FailureClass = "infrastructure", elapsed_s: float = 1.0) -> Failed:
-    return Failed(task=Task.parse(name), reason="worker lost", failure=failure, elapsed_s=elapsed_s)
+def failed(
+    name: str,
+    failure: FailureClass = "infrastructure",
+    elapsed_s: float = 1.0,
+    saved: float = 0.0,
+) -> Failed:
+    return Failed(
+        task=Task.parse(name),
+        reason="worker lost",
+        failure=failure,
+        elapsed_s=elapsed_s,
+        saved=saved,
+    )
 
 
 def lost(*tasks: Task) -> list[Event]:

@@ -13,6 +13,7 @@ from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.campaign.driver import Outcome, run_campaign
 from gcd_hpc.campaign.events import Failed, Finished, Quarantined
 from gcd_hpc.campaign.ledger import Ledger
+from gcd_hpc.campaign.policy import MAX_RETRIES
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import (
     GcdError,
@@ -185,6 +186,23 @@ def test_a_chunk_with_a_bug_is_set_aside_and_tried_again_when_the_campaign_is_re
     assert sorted(finished(run_dir)) == ["search-00001", "search-00002"]
     carry_out(until="select-01")
     assert "search-00000" in finished(run_dir)
+
+
+def test_a_training_that_is_paused_more_often_than_it_may_fail_ends_if_each_pause_saved_steps(
+    tmp_path, carry_out
+):
+    (tmp_path / "trouble-train-01").write_text("paused-later\n" * (MAX_RETRIES + 3))
+    assert carry_out().status == "complete"
+    assert executed(tmp_path / "run").count("train-01") == MAX_RETRIES + 4
+
+
+def test_a_training_that_is_paused_again_and_again_without_a_step_ends_the_campaign(
+    tmp_path, carry_out
+):
+    (tmp_path / "trouble-train-01").write_text("paused\n" * (MAX_RETRIES + 3))
+    with pytest.raises(LaunchError, match="was paused"):
+        carry_out()
+    assert executed(tmp_path / "run").count("train-01") == MAX_RETRIES + 1
 
 
 def test_a_chunk_that_kills_every_worker_is_set_aside(tmp_path, carry_out):

@@ -5,6 +5,7 @@ import pytest
 
 from gcd_hpc.campaign.actions import Action, Quarantine, Stop, Submit
 from gcd_hpc.campaign.events import (
+    Event,
     Failed,
     FailureClass,
     Finished,
@@ -13,7 +14,7 @@ from gcd_hpc.campaign.events import (
     Stopped,
 )
 from gcd_hpc.campaign.policy import MAX_RETRIES, step
-from gcd_hpc.campaign.state import State
+from gcd_hpc.campaign.state import LEAST_PROGRESS, State
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.tasks import Plan
 from tests.campaign import histories
@@ -115,6 +116,31 @@ def test_lost_tasks_are_retried_three_times_and_then_set_aside_if_the_campaign_c
         if task.stage == "search"
         else Stop("train-01 failed: worker lost", failed=True)
     )
+
+
+def test_failures_after_which_more_of_the_task_is_saved_than_before_do_not_count():
+    again = [Submit(Task("train", 1))]
+    events: list[Event] = [start()]
+    for saved in (0.0, 0.2, 0.3, 0.3, 0.3, 0.5, 0.5, 0.5, 0.5):
+        events.append(histories.failed("train-01", saved=saved))
+        assert step(replay(events), events[-1]) == again
+    events.append(histories.failed("train-01", saved=0.5))
+    assert step(replay(events), events[-1]) == [Stop("train-01 failed: worker lost", failed=True)]
+
+
+def test_a_task_that_saves_next_to_nothing_each_time_is_tried_about_a_hundred_times_at_most():
+    state = replay([start()])
+    for number in range(1000):
+        event = histories.failed("train-01", saved=min(1.0, number * LEAST_PROGRESS))
+        state.apply(event)
+        if isinstance(step(state, event)[0], Stop):
+            break
+    assert number == 1 / LEAST_PROGRESS + MAX_RETRIES + 1
+    state, slow = replay([start()]), 0.1 * LEAST_PROGRESS
+    events = [histories.failed("train-01", saved=(number + 1) * slow) for number in range(4)]
+    for event in events:
+        state.apply(event)
+    assert isinstance(step(state, events[-1])[0], Stop)
 
 
 def test_retries_count_anew_when_the_campaign_is_reopened():

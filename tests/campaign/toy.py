@@ -44,18 +44,30 @@ def begin(run_dir: str, task: Task) -> Begun:
     kinds = trouble.read_text().split() if trouble.exists() else []
     if kinds:
         trouble.write_text("\n".join(kinds[1:]))
-        misbehave(kinds[0])
+        misbehave(kinds[0], run_dir, task)
     return begun
 
 
-def misbehave(kind: str) -> None:
+def misbehave(kind: str, run_dir: str, task: Task) -> None:
     match kind:
+        case "paused":
+            raise SystemExit(os.EX_TEMPFAIL)
+        case "paused-later":
+            save_a_step(RunDirectory(run_dir).training_progress(task.round))
+            raise SystemExit(os.EX_TEMPFAIL)
         case "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         case "mistake":
             raise SimulationError("the toy was told to fail")
         case "bug":
             raise ZeroDivisionError("a bug of the toy")
+
+
+def save_a_step(progress: Path) -> None:
+    """Go on by one of ten steps, as a training does before it pauses."""
+    step = json.loads(progress.read_text())["saved_step"] if progress.exists() else 0
+    progress.parent.mkdir(parents=True, exist_ok=True)
+    progress.write_text(json.dumps({"step": step + 1, "saved_step": step + 1, "num_steps": 10}))
 
 
 def leave(run_dir: str, begun: Begun, result: StageResult, task: Task | None = None) -> StageResult:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import torch
 
+from gcd_hpc.campaign.progress import saved_share
 from gcd_hpc.config.loader import dump
 from gcd_hpc.errors import TrainingError
 from gcd_hpc.learning.batches import FIT, TrainingBatches
@@ -21,6 +22,7 @@ from gcd_hpc.learning.trainer import Trainer, cosine_rate
 from gcd_hpc.learning.training import Process
 from gcd_hpc.networks.checkpoint import load, load_state, save, save_state
 from gcd_hpc.stages import train as training
+from gcd_hpc.stages.table import Task
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers import launch as launching
 from gcd_hpc.workers.backend import ProcessLostError
@@ -158,6 +160,7 @@ def test_a_signal_to_one_process_or_to_the_launcher_pauses_all_and_the_rest_is_t
 
     pause_while_at_work(run_dir, log, lambda process: ranks(process)[1].send_signal(signal.SIGUSR1))
     first = steps_paused_at(log)
+    assert saved_share(run_dir, Task("train", 1), 1) == first[0] / 20
     pause_while_at_work(run_dir, log, lambda process: process.send_signal(signal.SIGTERM))
     assert len(first) == 1
     assert len(steps_paused_at(log)) == 2
