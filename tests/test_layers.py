@@ -24,6 +24,7 @@ ROOMS = [
         "errors",
         "seeds",
         "files",
+        "processor",
         "config",
         "structures",
         "voxels",

@@ -29,6 +29,8 @@ class Work:
     begin: float
     end: float
     cores: int
+    core_s: float
+    """Core-seconds: processor time."""
 
 
 def work_of(state: State) -> list[Work]:
@@ -47,7 +49,7 @@ def work_of(state: State) -> list[Work]:
         # A task recorded late, after its driver was killed, ended before this session began.
         opened_s = state.account.sessions[done.session].elapsed_s
         end = max(done.ended + shifts[done.session], opened_s)
-        work.append(Work(task, max(end - done.seconds, 0.0), end, done.cores))
+        work.append(Work(task, max(end - done.seconds, 0.0), end, done.cores, done.core_s))
     return work
 
 
@@ -127,7 +129,7 @@ def _draw_lane(
         linewidth=0.4,
         zorder=2,
     )
-    core_s = sum((work.end - work.begin) * work.cores for work in done)
+    core_s = sum(work.core_s for work in done)
     _, one_s, name = next(unit for unit in _UNITS if core_s >= unit[0] * unit[1])
     text = f"{len(done):,} task{'s' if len(done) > 1 else ''}\n{core_s / one_s:.3g} core-{name}"
     axes.annotate(

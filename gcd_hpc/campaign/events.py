@@ -74,6 +74,8 @@ class Finished(_Event):
     """Start of the work, seconds since the epoch."""
     seconds: Seconds
     cores: Count
+    cpu_s: Seconds | None = None
+    """Processor time of all processes of the task; None in ledgers of earlier versions."""
     worker: str = ""
     """Host and process id of the worker."""
     num_bytes: Annotated[int, Field(ge=0)] = 0

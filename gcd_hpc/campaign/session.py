@@ -293,6 +293,7 @@ class Session:
             started=record.started,
             seconds=record.seconds,
             cores=record.cores,
+            cpu_s=record.cpu_s,
             worker=f"{record.host}:{record.pid}",
             num_bytes=num_bytes,
         )

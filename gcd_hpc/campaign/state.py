@@ -56,6 +56,8 @@ class Done:
     """Wall time of the campaign when it was recorded."""
     time: float = 0.0
     """Time of that record, seconds since the epoch; 0 if the ledger does not give it."""
+    cpu_s: float | None = None
+    """Processor time of all processes; None if an earlier version recorded the task."""
 
     @property
     def ended(self) -> float:
@@ -64,8 +66,8 @@ class Done:
 
     @property
     def core_s(self) -> float:
-        """Core-seconds used."""
-        return self.seconds * self.cores
+        """Core-seconds: processor time, or wall time times cores if that is not recorded."""
+        return self.seconds * self.cores if self.cpu_s is None else self.cpu_s
 
 
 @dataclass
@@ -270,6 +272,7 @@ class State:
             len(self.account.sessions) - 1,
             event.elapsed_s,
             event.time,
+            event.cpu_s,
         )
         self.num_done[task.phase] += 1
         if STAGES[task.stage].is_relaxation:
@@ -345,4 +348,4 @@ class State:
             self.account.num_dropped += 1
             chunk = Task("sample", task.round, task.chunk // self.plan.num_batches)
             if chunk in self.finished:
-                self.account.wasted_s += self.finished[chunk].core_s / self.plan.num_batches
+                self.account.wasted_s += self.finished[chunk].seconds / self.plan.num_batches

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 from gcd_hpc.errors import GcdError, LaunchError
 from gcd_hpc.experiments.progress import TaskProgress
 from gcd_hpc.files import replacing
+from gcd_hpc.processor import processor_s
 from gcd_hpc.workers.reaper import environment
 
 Arrays = dict[str, NDArray[Any]]
@@ -256,11 +256,11 @@ def _work(connection: Connection) -> None:
 
 def _result(task: Task, report: Report) -> Arrays | GcdError | str:
     """Arrays and core-seconds of a task, the error that it raised, or the traceback of a bug."""
-    before = _core_seconds()
+    before = processor_s()
     try:
         return {
             **task.function(*task.arguments, report=report),
-            "core_s": np.array(_core_seconds() - before),
+            "core_s": np.array(processor_s() - before),
         }
     except GcdError as error:
         return error
@@ -273,14 +273,6 @@ def _leave_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
-
-
-def _core_seconds() -> float:
-    """Core-seconds of this process, its ended children, and running ones such as LAMMPS."""
-    times = os.times()
-    living = [child.cpu_times() for child in psutil.Process().children()]
-    of_the_living: float = sum(child.user + child.system for child in living)
-    return time.process_time() + times.children_user + times.children_system + of_the_living
 
 
 @contextmanager

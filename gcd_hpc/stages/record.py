@@ -11,7 +11,7 @@ import socket
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ import safetensors
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from gcd_hpc.errors import CheckpointError, GcdError, RunDirectoryError
+from gcd_hpc.processor import processor_s
 from gcd_hpc.stages.result import Count, Seconds, StageResult
 from gcd_hpc.stages.table import SEARCH, STAGES, WHOLE, Task
 from gcd_hpc.store.parts import read_provenance
@@ -43,9 +44,12 @@ class Record:
     started: Seconds
     """Start of the work, seconds since the epoch."""
     seconds: Seconds
+    """Wall time of the work."""
     cores: Count
     host: str
     pid: int
+    cpu_s: Seconds | None = None
+    """Processor time of all its processes; None in products of earlier versions."""
 
     def text(self) -> str:
         """Record as text with a checksum, the form in which products store it."""
@@ -76,21 +80,31 @@ class Begun:
     cores: int
     started: float
     clock: float
+    processor_s: float
 
-    def record(self, result: StageResult) -> Record:
-        """Record of the task, taken when its product is about to be written."""
+    def cpu_s(self) -> float:
+        """Processor time of this process and its children since the begin of the task."""
+        return max(0.0, processor_s() - self.processor_s)
+
+    def record(self, result: StageResult, cpu_s: float | None = None) -> Record:
+        """Record of the task, taken when its product is about to be written.
+
+        Args:
+            cpu_s: processor time of all ranks of a launch; that of this process if None.
+        """
         seconds = time.monotonic() - self.clock
         host, pid = socket.gethostname(), os.getpid()
-        return Record(self.task, result, self.started, seconds, self.cores, host, pid)
+        spent = self.cpu_s() if cpu_s is None else cpu_s
+        return Record(self.task, result, self.started, seconds, self.cores, host, pid, spent)
 
-    def attribute(self, result: StageResult) -> dict[str, str]:
-        """Record as an entry for the attributes of a file."""
-        return {RECORD: self.record(result).text()}
+    def attribute(self, result: StageResult, cpu_s: float | None = None) -> dict[str, str]:
+        """Record as an entry for the attributes of a file; arguments as ``record``."""
+        return {RECORD: self.record(result, cpu_s).text()}
 
 
 def begin(task: Task, cores: int = 1) -> Begun:
-    """Start the clock of a task."""
-    return Begun(task, cores, time.time(), time.monotonic())
+    """Start the clocks of a task."""
+    return Begun(task, cores, time.time(), time.monotonic(), processor_s())
 
 
 def product_files(run_dir: Path, task: Task, num_chunks: int) -> list[Path]:
@@ -200,7 +214,15 @@ def _joined(task: Task, records: Sequence[Record]) -> Record:
         invalid=sum(one.invalid for one in results),
         seconds=ended - started,
     )
-    return Record(task, result, started, ended - started, first.cores, first.host, first.pid)
+    spent = [record.cpu_s for record in records if record.cpu_s is not None]
+    return replace(
+        first,
+        task=task,
+        result=result,
+        started=started,
+        seconds=ended - started,
+        cpu_s=sum(spent) if len(spent) == len(records) else None,
+    )
 
 
 def _of_hdf5(path: Path) -> str | None:

@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import LaunchError
+from gcd_hpc.processor import processor_s
 from gcd_hpc.stages.record import Record, find_record
 from gcd_hpc.stages.result import Count
 from gcd_hpc.stages.table import ROUND, SEARCH, STAGES, Mode, Stage, Task, phase_name
@@ -160,7 +161,8 @@ def carry_out(request: TaskRequest, work: Callable[[], object]) -> Record:
     """Run one task in this process, unless its product exists already.
 
     Returns:
-        Record of the task; if the task ran here, with the time from the call to its end.
+        Record of the task; if the task ran here, with the wall and processor time from the call to
+            its end.
     """
     run_dir, task = Path(request.run_dir), Task.parse(request.task)
     before = find_record(run_dir, task, request.num_chunks)
@@ -168,12 +170,16 @@ def carry_out(request: TaskRequest, work: Callable[[], object]) -> Record:
         return before
     with _sign_of_life(RunDirectory(run_dir).begun(request.task)):
         started, clock = time.time(), time.monotonic()
+        before_s = processor_s()
         work()
         seconds = time.monotonic() - clock
+        cpu_s = max(0.0, processor_s() - before_s)
     record = find_record(run_dir, task, request.num_chunks)
     if record is None:
         raise RuntimeError(f"{task.name} ended without its product")
-    return replace(record, started=started, seconds=seconds, cores=request.cores)
+    # Ranks that Slurm starts are no children of this process, and only the record has their time.
+    cpu_s = max(cpu_s, record.cpu_s or 0.0)
+    return replace(record, started=started, seconds=seconds, cores=request.cores, cpu_s=cpu_s)
 
 
 @contextmanager

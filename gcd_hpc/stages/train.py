@@ -173,6 +173,8 @@ def train(
             f"model {version}: {error} (training.learning_rate, training.precision) in a new run"
             " directory"
         ) from error
+    # The record states the processor time of all ranks.
+    cpu_s = process.world * process.agree(begun.cpu_s())[0]
     # Rank 0 writes the EMA weights with their record; the checkpoint is then not needed any more.
     if process.rank == 0:
         card = ModelCard(
@@ -184,7 +186,7 @@ def train(
             system.config.network.model_dump(),
         )
         result = StageResult(num=num_steps, seconds=time.perf_counter() - started)
-        entries = begun.attribute(result)
+        entries = begun.attribute(result, cpu_s)
         save_model(files.model_file(version), state.trainer.average.weights, card, entries)
         files.training_state(version).unlink(missing_ok=True)
     process.wait_for_all()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from gcd_hpc.accounts.cost import at_work, cost_of, covered_s
@@ -44,6 +46,12 @@ def test_overhead_is_the_wall_time_in_which_no_stage_was_at_work():
         cost.stages["search"].num_items,
     ) == (8.0, 14.0, 100)
     assert cost.core_s == 14.0 + 18.0
+
+
+def test_core_seconds_are_processor_time_where_it_is_recorded():
+    done = Done(started=0.0, seconds=6.0, cores=2, work_s=6.0)
+    assert done.core_s == 12.0  # an earlier version recorded only the wall time
+    assert replace(done, cpu_s=7.5).core_s == 7.5
 
 
 def test_a_campaign_without_tasks_cost_nothing():

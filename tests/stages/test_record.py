@@ -125,6 +125,8 @@ def test_a_launched_sampling_is_finished_when_all_its_chunks_are_there(tmp_path)
     record = find_record(tmp_path, whole, 2)
     assert record is not None
     assert (record.task, record.result.num, record.result.ok) == (whole, 4, 4)
+    chunks = [find_record(tmp_path, Task("sample", 1, chunk), 2) for chunk in range(2)]
+    assert record.cpu_s == sum(one.cpu_s for one in chunks if one is not None)
 
 
 def test_a_product_of_another_size_is_damaged_and_discarded_whole(tmp_path):
