@@ -11,6 +11,8 @@ from gcd_hpc.files import replacing
 
 ERROR_NAME = "GCD_HPC_ERROR"
 """Variable with the path of the file in which a launched stage reports its error."""
+STARTED_NAME = "GCD_HPC_STARTED"
+"""Variable with the path of the file that a launched stage makes once all its processes run."""
 STORE_NAME = "GCD_HPC_STORE"
 """Variable with the path of the rendezvous file for processes of one machine."""
 LAUNCHERS = (
@@ -29,6 +31,13 @@ def launcher_rank() -> tuple[int, int]:
         if rank in os.environ and size in os.environ:
             return int(os.environ[rank]), int(os.environ[size])
     return 0, 1
+
+
+def report_start() -> None:
+    """Tell the launcher that every process has imported its modules and met the others."""
+    if STARTED_NAME in os.environ:
+        with suppress(OSError):
+            Path(os.environ[STARTED_NAME]).touch()
 
 
 def report_error(error: GcdError) -> int:

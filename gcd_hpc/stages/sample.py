@@ -14,7 +14,7 @@ import torch
 from gcd_hpc.errors import GcdError, LaunchError
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.sampler import Sampler
-from gcd_hpc.stages.launched import launcher_rank, report_error
+from gcd_hpc.stages.launched import launcher_rank, report_error, report_start
 from gcd_hpc.stages.ranking import batches_of, lowest_learned, queue_entries, with_score
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.relaxing import worker_child
@@ -90,6 +90,7 @@ def main(arguments: list[str]) -> int:
     run_dir, version = Path(arguments[0]), int(arguments[1])
     rank, num_ranks = MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size
     on_node = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED).rank
+    report_start()  # the split needed all ranks
     torch.set_num_threads(1)  # more threads would change the order of sums, and so the last bits
     try:
         if num_ranks == 1 < launcher_rank()[1]:

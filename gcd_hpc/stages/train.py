@@ -28,7 +28,7 @@ from gcd_hpc.learning.decoding import prepare_decoder
 from gcd_hpc.learning.model_file import ModelCard, load_model, save_model
 from gcd_hpc.learning.training import BoundaryTraining, Process, training_batches
 from gcd_hpc.networks.checkpoint import load_state, save_state
-from gcd_hpc.stages.launched import STORE_NAME, report_error
+from gcd_hpc.stages.launched import STORE_NAME, report_error, report_start
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import Task
@@ -318,7 +318,9 @@ def main(arguments: list[str]) -> int:
     try:
         process = Ranks.join()
         path = RunDirectory(run_dir).model_file(version)
-        if process.shared(process.rank == 0 and is_trained(path)):
+        is_done = process.shared(process.rank == 0 and is_trained(path))
+        report_start()  # after the first exchange between all processes
+        if is_done:
             return 0
         train(run_dir, version, process, pause)
     except Paused:

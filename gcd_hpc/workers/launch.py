@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gcd_hpc.config.shipped import install_command
 from gcd_hpc.errors import LaunchError
-from gcd_hpc.stages.launched import ERROR_NAME, reported_error
+from gcd_hpc.stages.launched import ERROR_NAME, STARTED_NAME, reported_error
 from gcd_hpc.workers.backend import PausedError, ProcessLostError
 from gcd_hpc.workers.reaper import HAS_SAFE_PATH
 
@@ -24,8 +24,13 @@ MAX_LOOK_S = 5.0
 MIN_SILENT_S = 120.0
 SILENT_GAPS = 20.0
 """A launch hangs after MIN_SILENT_S and this many times its longest silence so far."""
-FIRST_SIGN_S = 2 * 3600.0
-"""Limit of silence before the first output, which may include training of the learned decoder."""
+START_S = 900.0
+"""Limit of silence until all processes of a launch have started.
+
+Containers and imports from a busy parallel file system can take minutes.
+"""
+FIRST_WORK_S = 2 * 3600.0
+"""Limit of silence from then to the first output, which may include training of the decoder."""
 GRACE_S = 10.0
 """Time that a hanging launch has to exit before it is killed."""
 FULL_BYTES = 2**20
@@ -77,14 +82,23 @@ class Silence:
     A stopped process, or one that waits for a stopped process, writes nothing any more.
     """
 
-    def __init__(self, signs: Sequence[Path]) -> None:
-        """Watch files that change while the launch works."""
-        self._signs = signs
+    def __init__(self, started: Path, log: Path, work: Path) -> None:
+        """Watch a launch.
+
+        Args:
+            started: file that exists once all processes have started.
+            log: file that grows from time to time.
+            work: file that changes with every unit of work; may be the log.
+        """
+        self._started = started
+        self.has_started = False
+        """True once all processes have started."""
+        self._log, self._work = log, work
         self._state = self._look()
         self._looked = time.monotonic()
         self._silent_s = 0.0
         self._gaps: list[float] = []
-        """Seconds between successive changes of the files."""
+        """Seconds without any change before each unit of work."""
 
     def too_long_s(self) -> float | None:
         """Time since the last change, if it exceeds the limit; otherwise None."""
@@ -93,22 +107,27 @@ class Silence:
         self._silent_s += min(now - self._looked, MAX_LOOK_S)
         self._looked = now
         if state != self._state:
-            self._gaps.append(self._silent_s)
+            if self.has_started and state[self._work] != self._state[self._work]:
+                self._gaps.append(self._silent_s)
             self._state, self._silent_s = state, 0.0
+        if not self.has_started and self._started.exists():
+            self.has_started, self._silent_s = True, 0.0
         return self._silent_s if self._silent_s > self._limit_s() else None
 
     def _limit_s(self) -> float:
+        if not self.has_started:
+            return START_S
         if not self._gaps:
-            return FIRST_SIGN_S
-        # The first gap includes start and imports, so it counts only until there is another.
+            return FIRST_WORK_S
+        # The first gap includes reading of the input, so it counts only until there is another.
         return max(MIN_SILENT_S, SILENT_GAPS * max(self._gaps[1:] or self._gaps))
 
-    def _look(self) -> list[tuple[int, int]]:
-        found = []
-        for sign in self._signs:
+    def _look(self) -> dict[Path, tuple[int, int]]:
+        found = dict.fromkeys((self._log, self._work), (0, 0))
+        for path in found:
             with suppress(OSError):
-                status = sign.stat()
-                found.append((status.st_mtime_ns, status.st_size))
+                status = path.stat()
+                found[path] = status.st_mtime_ns, status.st_size
         return found
 
 
@@ -127,7 +146,10 @@ def run(
         PausedError: if it paused with a checkpoint.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    _error_file(log).unlink(missing_ok=True)  # left by an earlier attempt
+    error_file, started = _error_file(log), _started_file(log)
+    for left in (error_file, started):  # by an earlier attempt
+        left.unlink(missing_ok=True)
+    reports = {ERROR_NAME: str(error_file), STARTED_NAME: str(started)}
     with open(log, "ab") as output:
         start = output.tell()
         try:
@@ -137,16 +159,17 @@ def run(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **environment, ERROR_NAME: str(_error_file(log))},
+                env={**os.environ, **environment, **reports},
                 cwd=None if HAS_SAFE_PATH else log.parent,
                 start_new_session=True,
             )
         except OSError as error:
             raise LaunchError(f"{line[0]} cannot be started: {error.strerror}") from error
         try:
-            code = _wait(process, Silence([log, *([progress] if progress else [])]), log)
+            code = _wait(process, Silence(started, log, progress or log), log)
         finally:
             _end_group(process)
+            started.unlink(missing_ok=True)
     with open(log, "rb") as file:
         file.seek(start)
         text = file.read().decode(errors="replace")
@@ -166,10 +189,12 @@ def _wait(process: subprocess.Popen[bytes], silence: Silence, log: Path) -> int:
                 os.killpg(process.pid, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE_S)
-            raise ProcessLostError(
-                f"the launch made no progress for {silent_s:.0f} s, far longer than before, and was"
-                f" ended; see {log}"
+            what = (
+                "made no progress for {:.0f} s, far longer than before,"
+                if silence.has_started
+                else "did not start all its processes within {:.0f} s"
             )
+            raise ProcessLostError(f"the launch {what.format(silent_s)} and was ended; see {log}")
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
@@ -202,6 +227,11 @@ def _error(text: str, log: Path, code: int) -> LaunchError:
 def _error_file(log: Path) -> Path:
     """File in which a launched stage reports its error."""
     return log.absolute().with_suffix(".error")
+
+
+def _started_file(log: Path) -> Path:
+    """File that a launched stage makes once all its processes run."""
+    return log.absolute().with_suffix(".started")
 
 
 def _tail(text: str) -> str:

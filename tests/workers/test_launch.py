@@ -11,6 +11,7 @@ import pytest
 
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import LaunchError
+from gcd_hpc.workers import launch
 from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.backend import PausedError, ProcessLostError
 from gcd_hpc.workers.launch import find_mpiexec, local_mpiexec, run
@@ -230,6 +231,45 @@ def test_the_error_survives_pickling():
     error = pickle.loads(pickle.dumps(ProcessLostError("torchrun lost a process")))
     assert isinstance(error, ProcessLostError)
     assert str(error) == "torchrun lost a process"
+
+
+STARTS = (
+    "import os, pathlib, time; pathlib.Path(os.environ['GCD_HPC_STARTED']).touch();"
+    " time.sleep({0}); print('works', flush=True); time.sleep({1})"
+)
+
+
+def test_a_launch_that_hangs_before_all_its_processes_run_is_ended_and_worth_another_try(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(launch, "START_S", 2.0)
+    monkeypatch.setattr(launch, "GRACE_S", 0.1)
+    began = time.monotonic()
+    with pytest.raises(
+        ProcessLostError, match=r"did not start all its processes within [23] s and was ended; see"
+    ):
+        run(
+            python("print('imports', flush=True); import time; time.sleep(60)"),
+            tmp_path / "log",
+            {},
+        )
+    assert time.monotonic() - began < 30
+
+
+def test_a_launch_may_take_longer_for_its_first_work_than_for_its_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "START_S", 2.0)
+    run(python(STARTS.format(0, 4)), tmp_path / "log", {})
+    monkeypatch.setattr(launch, "FIRST_WORK_S", 2.0)
+    with pytest.raises(ProcessLostError, match=r"made no progress for [23] s"):
+        run(python(STARTS.format(0, 60)), tmp_path / "log", {}, tmp_path / "progress")
+
+
+def test_lines_in_the_log_do_not_shorten_the_time_for_the_first_work(tmp_path, monkeypatch):
+    # A training says at once that it resumes; its first step may then take minutes.
+    monkeypatch.setattr(launch, "MIN_SILENT_S", 0.5)
+    monkeypatch.setattr(launch, "SILENT_GAPS", 1.0)
+    run(python(STARTS.format(1, 3)), tmp_path / "log", {}, tmp_path / "progress")
+    assert "works" in (tmp_path / "log").read_text()
 
 
 def test_a_line_that_cannot_be_started_is_an_error(tmp_path):
