@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gcd_hpc import cli
+from gcd_hpc.campaign.ledger import LedgerReader
 from gcd_hpc.store.run_directory import RunDirectory
 
 ROOT = Path(__file__).parents[1]
@@ -217,6 +218,13 @@ def test_another_number_of_tries_in_the_same_run_directory_is_refused(searched):
 
 
 @pytest.mark.lammps
+def test_a_session_records_how_long_its_stages_should_take(searched):
+    opened = next(LedgerReader(searched).new_events())
+    # 6 tries of about 0.1 s in two workers, with other costs of a machine that may be slower.
+    assert 0.1 < opened.expected_s["search"] < 10
+    assert list(opened.expected_s) == ["search"]
+
+
 def test_a_search_leaves_results_figure_and_summary(searched):
     assert {"results.h5", "egb_vs_n.png", "summary.md", "events.jsonl", "campaign.yaml"} <= {
         path.name for path in searched.iterdir()

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gcd_hpc.campaign.inventory import uncounted
 from gcd_hpc.campaign.ledger import LedgerReader, read_state
-from gcd_hpc.campaign.progress import Pace, best_so_far, best_table, clock, snapshot
+from gcd_hpc.campaign.progress import Pace, best_so_far, best_table, clock, expected_end, snapshot
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.errors import RunDirectoryError
@@ -66,6 +66,7 @@ class StatusReader:
 
     def __init__(self, run_dir: Path) -> None:
         self._run_dir, self._reader = run_dir, LedgerReader(run_dir)
+        self._pace = Pace()
 
     def record(self) -> dict[str, Any]:
         """The status as plain data.
@@ -73,15 +74,16 @@ class StatusReader:
         Raises:
             RunDirectoryError: if no campaign was started there, or its ledger is damaged.
         """
-        return _record(self._run_dir, _needed(self._run_dir, self._reader.refresh()))
+        state = _needed(self._run_dir, self._reader.refresh())
+        return _record(self._run_dir, state, self._pace)
 
 
-def _record(run_dir: Path, state: State) -> dict[str, Any]:
+def _record(run_dir: Path, state: State, pace: Pace) -> dict[str, Any]:
     config, status = load_campaign(RunDirectory(run_dir).config), status_of(state)
     elapsed_s = state.elapsed_s
     if status == "running" and state.time:
         elapsed_s += max(0.0, time.time() - state.time)
-    now = snapshot(config, state, run_dir, elapsed_s, Pace())
+    now = snapshot(config, state, run_dir, elapsed_s, pace)
     phases = sorted(state.num_done, key=phase_order)
     submitted = {task.name for task in state.submitted}
     at_work = submitted & set(RunDirectory(run_dir).begun_tasks()) if status == "running" else set()
@@ -92,6 +94,7 @@ def _record(run_dir: Path, state: State) -> dict[str, Any]:
         "mode": state.plan.mode,
         "doing": now.headline() if now.stage is not None else "",
         "elapsed_s": round(elapsed_s, 1),
+        "remaining_s": now.campaign_s if status == "running" else None,
         "model": state.models.get(state.round, 0),
         "rounds": state.plan.rounds,
         "tried": state.num_tried,
@@ -128,7 +131,7 @@ def status_view(record: dict[str, Any]) -> RenderableType:
         ),
         Text(
             f"{record['doing']}{'; ' if record['doing'] else ''}{clock(record['elapsed_s'])} of"
-            f" work so far, mode {record['mode']}"
+            f" work so far, mode {record['mode']}{expected_end(record['remaining_s'])}"
         ),
     ]
     if record["running"]:

@@ -11,6 +11,7 @@ from gcd_hpc.campaign.directory import (
     opened_run_directory,
     write_config,
 )
+from gcd_hpc.campaign.estimate import expected_s
 from gcd_hpc.campaign.events import Lost, Opened, Reported
 from gcd_hpc.campaign.inputs import inputs_of, settle_inputs
 from gcd_hpc.campaign.ledger import Ledger, read_state
@@ -20,6 +21,8 @@ from gcd_hpc.campaign.session import Outcome, run_session, software
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.engines.bulk import BulkRecord
+from gcd_hpc.engines.layout import lay_out
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.files import cannot_write
 from gcd_hpc.stages.record import damage, discard
@@ -116,10 +119,13 @@ def run_campaign(
             potential_sha256 = prepare(run_dir, config, campaign_folder)
             settle_inputs(run_dir, inputs_of(run_dir, config, potential_sha256))
             write_config(run, config)
+            expected = _expected_s(config, site, run, plan)
             with progress or Progress() as display:
                 if ledger.state is not None:
                     _look_at_the_past(run_dir, ledger, ledger.state, display)
-                outcome = run_session(config, site, run_dir, plan, modules, ledger, display, called)
+                outcome = run_session(
+                    config, site, run_dir, plan, modules, ledger, display, called, expected
+                )
                 if outcome.status == "complete":
                     if report is not None:
                         report(run_dir, outcome.state)
@@ -131,6 +137,17 @@ def run_campaign(
         if not is_disk_error(error):
             raise
         raise cannot_write(error.filename or run_dir, error) from error
+
+
+def _expected_s(
+    config: CampaignConfig, site: SiteConfig, run: RunDirectory, plan: Plan
+) -> dict[Stage, float]:
+    """Expected wall time of each stage on this site, s; empty if it is unknown."""
+    record = BulkRecord.read(run.bulk)
+    if record is None:
+        return {}
+    num_atoms = lay_out(config, record.bulk.a0, config.name).num_atoms
+    return expected_s(config, site, plan, num_atoms)
 
 
 def _look_at_the_past(run_dir: Path, ledger: Ledger, state: State, display: Progress) -> None:

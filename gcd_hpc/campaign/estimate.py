@@ -1,9 +1,11 @@
 """Expected cost of a campaign, scaled from one-core timings (benchmarks/RESULTS.md)."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.stages.table import STAGES, Stage, pool_of
@@ -24,6 +26,8 @@ MD_STEP_S = 270 * 3e-6
 """Time of one molecular-dynamics step of the reference structure."""
 BYTES_PER_ATOM = 80
 """Compressed size on disk before and after relaxation, in a part and in results.h5."""
+ENOUGH_DONE = 0.02
+"""Smallest part of a campaign's expected time from which the rest is extrapolated."""
 EVALUATIONS_PER_STEP = {"dpm-solver-3": 3, "dpm-solver++2m": 1}
 
 
@@ -87,10 +91,12 @@ def _network_size(config: CampaignConfig) -> float:
 
 
 def _num_steps(config: CampaignConfig, rounds: int) -> int:
-    """Number of training steps of all rounds."""
-    if not rounds:
-        return 0
-    return config.training.num_steps + (rounds - 1) * config.training.retrain_steps
+    """Number of training steps of the first ``rounds`` rounds."""
+    return sum(_num_steps_of(config, round) for round in range(1, rounds + 1))
+
+
+def _num_steps_of(config: CampaignConfig, round: int) -> int:
+    return config.training.num_steps if round == 1 else config.training.retrain_steps
 
 
 def _evaluations(config: CampaignConfig) -> int:
@@ -116,6 +122,56 @@ def wall_h(stage: StageEstimate, site: SiteConfig) -> float | None:
         return None
     at_once = pool.num_workers if is_launched else min(pool.num_workers, max(1, stage.num_tasks))
     return stage.core_h / at_once
+
+
+def expected_s(
+    config: CampaignConfig, site: SiteConfig, plan: Plan, num_atoms: int
+) -> dict[Stage, float]:
+    """Expected wall time of each stage over all rounds, s.
+
+    It is empty if the stages overlap, or if one of them runs on GPUs, whose speed is unknown.
+    """
+    if plan.mode == "asynchronous":
+        return {}
+    hours = {one.stage: wall_h(one, site) for one in estimate(config, plan, num_atoms)}
+    known = {stage: 3600 * stage_h for stage, stage_h in hours.items() if stage_h is not None}
+    return known if len(known) == len(hours) else {}
+
+
+def remaining_s(
+    config: CampaignConfig, state: State, fraction: float, elapsed_s: float
+) -> float | None:
+    """Time to the end of a campaign that uses its whole budget, s; None while unknown.
+
+    The expected time of what is left is scaled by the ratio of elapsed to expected time of what is
+    done, which accounts for the speed of this machine and of this potential.
+
+    Args:
+        fraction: part of the first incomplete phase that is done.
+    """
+    expected = state.account.sessions[-1].expected_s if state.account.sessions else {}
+    phases = list(state.plan.phases())
+    if any(stage not in expected for stage, _ in phases):
+        return None
+    num_phases = Counter(stage for stage, _ in phases)
+    num_steps = _num_steps(config, num_phases["train"])
+    done_s = left_s = 0.0
+    for stage, round in phases:
+        # The first training is longer than those that follow.
+        share = (
+            _num_steps_of(config, round) / num_steps if stage == "train" else 1 / num_phases[stage]
+        )
+        if state.is_complete(stage, round):
+            done_s += share * expected[stage]
+        else:
+            done_s += fraction * share * expected[stage]
+            left_s += (1 - fraction) * share * expected[stage]
+            fraction = 0.0
+    if done_s <= ENOUGH_DONE * (done_s + left_s):
+        return None
+    remaining = left_s * elapsed_s / done_s
+    limit_s = state.plan.wall_time_s
+    return remaining if limit_s is None else min(remaining, max(0.0, limit_s - elapsed_s))
 
 
 def total_core_h(stages: Sequence[StageEstimate]) -> float:

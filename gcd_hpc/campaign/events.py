@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from gcd_hpc.stages.record import first_fault
 from gcd_hpc.stages.result import Count, Seconds, StageResult
-from gcd_hpc.stages.table import Task
+from gcd_hpc.stages.table import Stage, Task
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.workers.backend import FailureClass
 
@@ -53,6 +53,8 @@ class Opened(_Event):
     """Versions of gcd-hpc and LAMMPS."""
     ledger: int = 1
     """Format version of the lines that follow."""
+    expected_s: dict[Stage, Seconds] = field(default_factory=dict)
+    """Expected wall time of each stage over all rounds; empty if unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from gcd_hpc.campaign.estimate import remaining_s
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.stages.record import product_files
@@ -21,6 +23,8 @@ from gcd_hpc.stages.table import SEARCH, STAGES, Stage, Task
 from gcd_hpc.store.run_directory import RunDirectory
 
 SECONDS_BETWEEN_LINES = 5.0
+LONGEST_S = 1e8
+"""Longest remaining time of a campaign that is shown, about three years."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Snapshot:
     """Lowest E_gb in J/m^2 and its source by [n]."""
     is_overlapping: bool = False
     """True if sampling, relaxation and training run at the same time."""
+    campaign_s: float | None = None
+    """Seconds to the end of the campaign if it uses its whole budget, or None while unknown."""
 
     @property
     def remaining_s(self) -> float | None:
@@ -102,7 +108,7 @@ class PlainProgress(Progress):
         if stage == self._stage and time.monotonic() - self._time < SECONDS_BETWEEN_LINES:
             return
         best = f"; best {_lowest(snapshot)}" if snapshot.best else ""
-        line = snapshot.headline() + best
+        line = f"{snapshot.headline()}{best}{expected_end(snapshot.campaign_s)}"
         if line != self._last:
             self._console.print(
                 f"[{clock(snapshot.elapsed_s)}] {line}",
@@ -137,7 +143,8 @@ class LiveProgress(Progress):
         bar = Table.grid()
         bar.add_row(ProgressBar(total=max(snapshot.total, 1.0), completed=snapshot.done, width=60))
         title = Text(f"{snapshot.name}  {clock(snapshot.elapsed_s)}", style="bold")
-        self._live.update(Group(title, Text(snapshot.headline()), bar, best_table(snapshot.best)))
+        line = Text(snapshot.headline() + expected_end(snapshot.campaign_s))
+        self._live.update(Group(title, line, bar, best_table(snapshot.best)))
 
     def note(self, text: str) -> None:
         self._live.console.print(text, markup=False)
@@ -175,6 +182,7 @@ def snapshot(
     )
     done, total, unit, detail = _counts(config, state, run_dir, stage, round)
     rate, best = pace.rate(stage, round, done, elapsed_s), best_so_far(state)
+    fraction = min(1.0, done / total) if total else 0.0
     return Snapshot(
         config.name,
         stage,
@@ -187,6 +195,7 @@ def snapshot(
         rate,
         elapsed_s,
         best,
+        campaign_s=None if stage is None else remaining_s(config, state, fraction, elapsed_s),
     )
 
 
@@ -214,6 +223,7 @@ def _flow_snapshot(
         elapsed_s,
         best_so_far(state),
         is_overlapping=True,
+        campaign_s=(total - done) / rate if rate > 0 else None,
     )
 
 
@@ -305,6 +315,15 @@ def clock(seconds: float | None) -> str:
         if minutes >= 60
         else f"{minutes}:{rest:02d}"
     )
+
+
+def expected_end(seconds: float | None) -> str:
+    """Text with the expected end of a campaign in local time; empty if unknown or years away."""
+    if seconds is None or seconds > LONGEST_S:
+        return ""
+    end = datetime.now() + timedelta(seconds=seconds)
+    day = "" if end.date() == datetime.now().date() else f"{end:%Y-%m-%d} "
+    return f"; campaign ends about {day}{end:%H:%M} ({clock(seconds)} left)"
 
 
 def _rate(rate: float) -> str:

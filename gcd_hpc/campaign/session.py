@@ -114,6 +114,7 @@ def run_session(
     ledger: Ledger,
     display: Progress,
     called: float,
+    expected_s: dict[Stage, float],
 ) -> Outcome:
     """Run a session until the policy stops the campaign or a signal pauses it.
 
@@ -121,6 +122,7 @@ def run_session(
         site: resolved by ``fit_site``.
         modules: module name of each stage.
         called: monotonic time at which ``run_campaign`` was called.
+        expected_s: expected wall time of each stage; empty if unknown.
 
     Raises:
         GcdError: if a task failed for good; the ledger records it first.
@@ -140,6 +142,7 @@ def run_session(
             startup_s=round(clock.session_s(), 3),
             package=software(),
             ledger=VERSION,
+            expected_s=expected_s,
         )
         state = ledger.append(opened)
         keeper = PoolKeeper(site, run_dir, plan, modules, display.note)

@@ -4,6 +4,7 @@ import io
 import os
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -14,6 +15,7 @@ from gcd_hpc.campaign.events import Event, Paused, Reported, Stopped
 from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import RunDirectoryError
+from gcd_hpc.stages.table import STAGES
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run_directory import RunDirectory
@@ -30,12 +32,12 @@ def write(tmp_path):
     config = make_config()
     plan = Plan.of(config, resolve(SiteConfig(cores=2)))
 
-    def record(*events: Event, alive: bool = True):
+    def record(*events: Event, alive: bool = True, **session: Any):
         write_config(RunDirectory(tmp_path), config)
         pid, created = (os.getpid(), start_time(os.getpid())) if alive else (2**22 + 1, 0.0)
         with Ledger(tmp_path) as ledger:
             for event in (
-                opened(plan, pid=pid, created=created),
+                opened(plan, pid=pid, created=created, **session),
                 *events,
             ):
                 ledger.append(event)
@@ -106,6 +108,15 @@ def test_the_time_of_a_running_campaign_goes_on_between_events(write):
     when = time.time() - 540.0
     running = write(SUBMITTED, replace(DONE, time=when))
     assert running["elapsed_s"] == pytest.approx(DONE.elapsed_s + 540.0, abs=5.0)
+
+
+def test_a_running_campaign_says_when_it_ends(write):
+    expected = dict.fromkeys(STAGES, 10.0)
+    assert write(SUBMITTED, DONE, expected_s=expected)["remaining_s"] > 0
+    assert write(SUBMITTED, DONE, Paused(elapsed_s=3.0))["remaining_s"] is None
+    console = Console(width=120, file=io.StringIO())
+    console.print(status_view(write(SUBMITTED, DONE, expected_s=expected)))
+    assert "; campaign ends about " in console.file.getvalue()
 
 
 def test_the_view_shows_fractions_as_they_are(write):

@@ -1,4 +1,6 @@
 import io
+import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -61,6 +63,14 @@ def test_a_line_says_stage_counts_rate_and_time_left():
         "best 2.297 J/m^2 at [n] = 0.2 (search)",
     )
     assert line == f"[1:40] round 1/2, training the model: {counts}; {best}"
+
+
+def test_a_line_says_when_the_whole_campaign_ends():
+    (line,) = plain(replace(TRAINING, campaign_s=3725.0))
+    assert re.search(r"; campaign ends about (\d{4}-\d\d-\d\d )?\d\d:\d\d \(1:02:05 left\)$", line)
+    (line,) = plain(replace(TRAINING, campaign_s=200 * 86400.0))
+    assert re.search(r"; campaign ends about \d{4}-\d\d-\d\d \d\d:\d\d ", line)
+    assert "ends" not in plain(replace(TRAINING, campaign_s=1e300))[0]
 
 
 def test_plain_lines_are_seconds_apart_but_a_new_stage_shows_at_once():
