@@ -285,6 +285,20 @@ class Bicrystal:
             positions[:, :2] += before * np.array([response.shear_x, response.shear_y])
         return self.wrap(positions[np.argsort(positions[:, 2], kind="stable")])
 
+    def lattice_points(
+        self, side: Side, origin: Positions | tuple[float, float, float], z_min: float, z_max: float
+    ) -> Positions:
+        """Sites at which a grain looks as it does at its origin, (N, 3) Å, sorted by height.
+
+        These are the sites of lattice_positions without diamond's second atom: only they differ by
+        translations of the crystal.
+        """
+        simple, grain = self, self.grain(side)
+        if grain.lattice == "diamond":
+            grain = replace(grain, lattice="fcc")
+            simple = replace(self, lower=grain) if side == "lower" else replace(self, upper=grain)
+        return simple.lattice_positions(side, origin, z_min, z_max)
+
     def wrap(self, positions: Positions) -> Positions:
         """Positions (N, 3) with x and y folded into the common cell."""
         return wrap(positions, self.lengths)

@@ -1,6 +1,6 @@
 """Box and slabs of a bicrystal, and how two perfect grains are joined in it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
@@ -124,12 +124,8 @@ class Frame:
 
         dx and dy lie in the common cell, and 0 <= dz < the plane spacing of the upper grain.
         """
-        upper = self.bicrystal.upper
-        # Diamond without its basis: only lattice points are equivalent origins.
-        translations = replace(upper, lattice="fcc") if upper.lattice == "diamond" else upper
-        lattice = replace(self.bicrystal, upper=translations)
-        origin = np.asarray(registry, dtype=float)
-        return np.asarray(lattice.lattice_positions("upper", origin, 0.0, upper.plane_spacing)[0])
+        origin, spacing = np.asarray(registry, dtype=float), self.bicrystal.upper.plane_spacing
+        return np.asarray(self.bicrystal.lattice_points("upper", origin, 0.0, spacing)[0])
 
     def transform(self, positions: Positions, operation: NDArray[np.integer]) -> Positions:
         """Apply a symmetry operation of the bicrystal to a structure, (N, 3) Å.

@@ -1,10 +1,8 @@
 """Equivalent registries of two grains: those that differ by lattice translations."""
 
-from dataclasses import replace
-
 import numpy as np
 
-from gcd_hpc.structures.bicrystal import Bicrystal, Positions, Side
+from gcd_hpc.structures.bicrystal import Bicrystal, Positions
 
 _SAME = 1e-4
 """Largest difference of equal coordinates, Å."""
@@ -16,22 +14,13 @@ def repeat_cell(bicrystal: Bicrystal) -> tuple[float, float]:
     They are sums of translations of either crystal within the boundary plane. Translations out of
     the plane would move the boundary as well.
     """
-    lower, upper = (_translations(bicrystal, side) for side in ("lower", "upper"))
+    origin = (0.0, 0.0, 0.0)
+    lower = bicrystal.lattice_points("lower", origin, 0.0, _SAME)[:, :2]
+    upper = bicrystal.lattice_points("upper", origin, 0.0, _SAME)[:, :2]
     shifts = (upper[:, None] - lower).reshape(-1, 2)  # (num_upper num_lower, 2)
     lengths = np.array(bicrystal.lengths)
     shifts -= lengths * np.floor(shifts / lengths + _SAME / lengths)  # from 0 up to the length
     return _shortest(shifts, lengths, 0), _shortest(shifts, lengths, 1)
-
-
-def _translations(bicrystal: Bicrystal, side: Side) -> Positions:
-    """Lattice points of a grain in one plane of the cell, without diamond's basis, (N, 2) Å."""
-    grain = bicrystal.grain(side)
-    if grain.lattice == "diamond":
-        grain = replace(grain, lattice="fcc")
-        bicrystal = (
-            replace(bicrystal, lower=grain) if side == "lower" else replace(bicrystal, upper=grain)
-        )
-    return bicrystal.lattice_positions(side, (0.0, 0.0, 0.0), 0.0, _SAME)[:, :2]
 
 
 def _shortest(shifts: Positions, lengths: Positions, axis: int) -> float:

@@ -1,11 +1,13 @@
-"""The paper's boundary, laid out as slabs."""
+"""The paper's boundary, laid out as slabs, and LAMMPS with its potential."""
 
 import pytest
 
 from gcd_hpc.structures.frame import Frame
-from tests.engines.conftest import sigma5_frame
+from tests.engines import conftest as engines
+
+potential, bulk, child = engines.potential, engines.bulk, engines.child
 
 
 @pytest.fixture(scope="session")
 def frame() -> Frame:
-    return sigma5_frame()
+    return engines.sigma5_frame()

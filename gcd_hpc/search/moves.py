@@ -1,0 +1,209 @@
+"""Moves: one relaxed slab, or two, in; the unrelaxed structure of the next try out.
+
+Local moves change the atoms of one window and leave all others bit for bit as they are. They are
+grand canonical: each has its own change of the number of atoms. Parents must lie in the frame, as
+``windows.recentred`` puts them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from gcd_hpc.search.windows import CORE, Parent, Window, boundary_height, drawn_by_energy
+from gcd_hpc.structures.bicrystal import Positions
+from gcd_hpc.structures.frame import Frame
+from gcd_hpc.structures.periodic import minimum_image, wrap
+
+REMOVAL_EV = 0.2
+"""Excess energy by which an atom is e times as likely as another to be removed, eV."""
+AMPLITUDE = (0.1, 0.4)
+"""Smallest and largest standard deviation by which the atoms of a window are shaken, Å."""
+SHIFT = 0.8
+"""Standard deviation of a rigid shift of the upper grain along x and along y, Å."""
+NUM_VOIDS, NUM_LARGEST = 200, 5
+"""Random points tried for an atom to insert, and how many of the emptiest may be taken."""
+VOID_DEPTH = 4.0
+"""Largest distance of an inserted atom from the boundary along z, Å."""
+SAME_REGISTRY = 0.3
+"""Largest in-plane difference of the registries of two structures that are crossed, Å."""
+SHARE = (0.25, 0.75)
+"""Smallest and largest share of the cell that a crossover takes from the partner."""
+MERGED, OVERLAP = 0.7, 0.3
+"""Atoms from both sides of a cut that are nearer than MERGED count as one. The partner's part is
+wider by OVERLAP, so that no atom beside the cut is lost. In nearest-neighbour distances.
+"""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Unrelaxed structure of a try.
+
+    positions: (N, 3) Å.
+    registry: (3,) of the upper grain before relaxation, Å.
+    window: where atoms changed; None if the whole boundary did.
+    """
+
+    positions: Positions
+    registry: Positions
+    window: Window | None
+
+
+Move = Callable[[Parent, Frame, Window, np.random.Generator], Proposal]
+
+
+def remove(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> Proposal:
+    """Remove one atom of the window, preferably one of high energy, and shake the others."""
+    shaken = _shaken(parent, frame, window, rng)
+    return Proposal(_without_one(shaken, parent, frame, window, rng), parent.registry, window)
+
+
+def insert(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> Proposal:
+    """Shake the atoms of the window and insert one into a large void."""
+    shaken = _shaken(parent, frame, window, rng)
+    return Proposal(_with_one_more(shaken, frame, window, rng), parent.registry, window)
+
+
+def exchange(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> Proposal:
+    """Remove one atom of the window and insert one into a large void, after a shake."""
+    shaken = _shaken(parent, frame, window, rng)
+    fewer = _without_one(shaken, parent, frame, window, rng)
+    return Proposal(_with_one_more(fewer, frame, window, rng), parent.registry, window)
+
+
+def shake(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> Proposal:
+    """Displace the atoms of the window at random, all with the same standard deviation."""
+    return Proposal(_shaken(parent, frame, window, rng), parent.registry, window)
+
+
+def shift(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> Proposal:
+    """Shift the upper grain in the boundary plane. The window plays no part."""
+    step = np.array([*rng.normal(0.0, SHIFT, 2), 0.0])
+    positions = parent.positions.copy()
+    upper = positions[:, 2] > boundary_height(parent, frame)
+    positions[upper] = frame.bicrystal.wrap(positions[upper] + step)
+    return Proposal(positions, frame.reduced(parent.registry + step), None)
+
+
+LOCAL_MOVES: Mapping[str, Move] = MappingProxyType(
+    {"remove": remove, "insert": insert, "exchange": exchange, "shake": shake, "shift": shift}
+)
+"""Moves of one parent, by the labels under which candidates are stored."""
+
+
+def _shaken(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> Positions:
+    """Positions (N, 3) Å after one random displacement of each atom of the window."""
+    positions = parent.positions.copy()
+    inside = window.mask(positions, frame.lengths)
+    amplitude = rng.uniform(*AMPLITUDE)
+    moved = positions[inside] + rng.normal(0.0, amplitude, (int(inside.sum()), 3))
+    positions[inside] = frame.bicrystal.wrap(moved)
+    return positions
+
+
+def _without_one(
+    positions: Positions, parent: Parent, frame: Frame, window: Window, rng: np.random.Generator
+) -> Positions:
+    """Positions without one atom that lay in the window in the parent, (N - 1, 3) Å."""
+    inside = np.flatnonzero(window.mask(parent.positions, frame.lengths))
+    return np.delete(positions, drawn_by_energy(parent.excess_ev, inside, REMOVAL_EV, rng), axis=0)
+
+
+def _with_one_more(
+    positions: Positions, frame: Frame, window: Window, rng: np.random.Generator
+) -> Positions:
+    """Positions and one atom in one of the largest voids of the window, (N + 1, 3) Å."""
+    depth = min(VOID_DEPTH, window.depth)
+    # Uniform points of the disc, (NUM_VOIDS, 3) Å.
+    angles = rng.uniform(0.0, 2 * np.pi, NUM_VOIDS)
+    radii = window.radius * np.sqrt(rng.random(NUM_VOIDS))
+    heights = rng.uniform(-depth, depth, NUM_VOIDS)
+    offsets = np.column_stack([radii * np.cos(angles), radii * np.sin(angles), heights])
+    points = frame.bicrystal.wrap(window.centre + offsets)
+    # Distance from each point to the nearest atom; the largest few, and one of them.
+    tree = cKDTree(frame.bicrystal.wrap(positions), boxsize=[*frame.bicrystal.lengths, 0.0])
+    distances, _ = tree.query(points)
+    largest = np.argsort(-distances, kind="stable")[:NUM_LARGEST]
+    return np.concatenate([positions, points[[rng.choice(largest)]]])
+
+
+def crossover(
+    parent: Parent, partner: Parent, frame: Frame, rng: np.random.Generator
+) -> Proposal | None:
+    """Part of the boundary from a partner of the same registry, the rest from the parent.
+
+    The partner is moved by a lattice vector of the lower grain for which the registries agree, and
+    its upper grain by the small difference that is left. The cell is cut twice along y or x, and
+    the partner gives the part between the cuts, within CORE of the frame's centre. The number of
+    atoms follows from the parts.
+
+    Returns:
+        None if the registries differ by more than SAME_REGISTRY in the plane.
+    """
+    steps = _matching_steps(parent, partner, frame, rng)
+    if steps is None:
+        return None
+    whole_step, upper_step = steps
+    upper = partner.positions[:, 2] > boundary_height(partner, frame)
+    lengths = frame.bicrystal.lengths
+    other = wrap(partner.positions + whole_step + upper[:, None] * upper_step, lengths)
+    # Long edges are cut more often than short ones, of which no two parts could be made.
+    axis = int(rng.choice(2, p=np.array(lengths) / sum(lengths)))
+    start, width = rng.random() * lengths[axis], rng.uniform(*SHARE) * lengths[axis]
+    margin = OVERLAP * frame.bicrystal.nearest_neighbor
+    kept = parent.positions[~_between(parent.positions, frame, axis, start, width, 0.0)]
+    added = other[_between(other, frame, axis, start, width, margin)]
+    # Of two atoms that meet at the cut, the parent's stays.
+    distances, _ = cKDTree(wrap(kept, lengths), boxsize=[*lengths, 0.0]).query(added)
+    apart = distances >= MERGED * frame.bicrystal.nearest_neighbor
+    return Proposal(np.concatenate([kept, added[apart]]), parent.registry, None)
+
+
+def _matching_steps(
+    parent: Parent, partner: Parent, frame: Frame, rng: np.random.Generator
+) -> tuple[Positions, Positions] | None:
+    """Steps that bring the partner into the registry of the parent, or None if there are none.
+
+    Returns:
+        The lattice vector of the lower grain that moves the whole partner, and the step that its
+        upper grain takes after that, (3,) Å each. One pair is drawn if several match.
+    """
+    bicrystal, origin = frame.bicrystal, (0.0, 0.0, 0.0)
+    spacing = bicrystal.upper.plane_spacing
+    # Steps of the upper grain that give the parent's registry, by at most half a plane along z.
+    wanted = bicrystal.lattice_points(
+        "upper", parent.registry - partner.registry, -spacing / 2, spacing / 2
+    )
+    whole = bicrystal.lattice_points("lower", origin, 0.0, bicrystal.plane_spacing / 2)
+    left = minimum_image(wanted[:, None] - whole, bicrystal.lengths)  # (num_upper, num_lower, 3)
+    matching = np.argwhere(np.hypot(left[..., 0], left[..., 1]) <= SAME_REGISTRY)
+    if not len(matching):
+        return None
+    one, two = matching[rng.integers(len(matching))]
+    return whole[two], left[one, two]
+
+
+def _between(
+    positions: Positions, frame: Frame, axis: int, start: float, width: float, margin: float
+) -> NDArray[np.bool_]:
+    """Mask (N,) of the atoms between the cuts and within CORE of the centre, and in a margin."""
+    first = np.zeros(3)
+    first[axis] = start - margin
+    along = wrap(positions - first, frame.bicrystal.lengths)[:, axis]
+    near = np.abs(positions[:, 2] - frame.centre) < CORE + margin
+    return np.asarray((along < width + 2 * margin) & near)
+
+
+def tile(parent: Parent, cell_lengths: Sequence[float], repeats: tuple[int, int]) -> Proposal:
+    """The structure of a smaller cell, repeated in the boundary plane.
+
+    Args:
+        cell_lengths: (Lx, Ly) of the parent's cell, Å.
+        repeats: copies along x and along y.
+    """
+    copies = np.stack(np.meshgrid(*map(np.arange, repeats), [0], indexing="ij"), axis=-1)
+    offsets = copies.reshape(-1, 1, 3) * np.array([*cell_lengths[:2], 0.0])  # (num_copies, 1, 3)
+    return Proposal((parent.positions + offsets).reshape(-1, 3), parent.registry, None)
