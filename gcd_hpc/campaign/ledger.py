@@ -3,16 +3,18 @@
 import errno
 import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from socket import gethostname
 
 from gcd_hpc.campaign.events import VERSION, Event, LineReader, Opened, to_line
 from gcd_hpc.campaign.state import State
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.files import cannot_write
 from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.workers.reaper import is_alive
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 """Errors of file systems that have no file locks."""
@@ -131,13 +133,10 @@ class Ledger:
                 self._file = stack.enter_context(open(self._path, "a+b", buffering=0))
             except OSError as error:
                 raise cannot_write(self._path, error) from error
-            if not _lock(self._file):
-                folder = self._path.parent
-                raise RunDirectoryError(
-                    f"{folder} is in use by another driver{_holder(folder)}; wait for it or stop it"
-                    " first"
-                )
+            has_lock = self._lock()
             self._reader.refresh()
+            if not has_lock:
+                self._check_last_driver()
             if self._reader.version < VERSION and self.state is not None:
                 raise RunDirectoryError(
                     f"{self._path} was written by gcd-hpc 0.1, which kept no records in its result"
@@ -151,6 +150,50 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _lock(self) -> bool:
+        """Lock the open file; return False on a file system without locks.
+
+        Raises:
+            RunDirectoryError: if another process holds the lock, or if the request fails.
+        """
+        try:
+            # Not lockf: its lock ends as soon as a reader in this process closes the file.
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise self._in_use() from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise cannot_write(self._path, error) from error
+            return False
+        return True
+
+    def _check_last_driver(self) -> None:
+        """Refuse a second driver by the ledger itself, where the file system has no locks.
+
+        The process of a driver on another machine cannot be seen, so that it is only warned of.
+
+        Raises:
+            RunDirectoryError: if the last driver runs on this machine and has not ended.
+        """
+        state = self.state
+        if state is None or state.paused or state.stopped is not None:
+            return
+        last = state.account.sessions[-1]
+        if last.host != gethostname():
+            print(
+                f"warning: {self._path}: the file system has no locks; make sure that the driver on"
+                f" {last.host}, which has not said that it ended, does not run any more",
+                file=sys.stderr,
+            )
+        elif is_alive(last.pid, last.created):
+            raise self._in_use()
+
+    def _in_use(self) -> RunDirectoryError:
+        folder = self._path.parent
+        return RunDirectoryError(
+            f"{folder} is in use by another driver{_holder(folder)}; wait for it or stop it first"
+        )
 
     def append(self, event: Event) -> State:
         """Append one event completely or not at all, and return the new state.
@@ -178,23 +221,6 @@ class Ledger:
         os.ftruncate(self._file.fileno(), 0)
         self._reader = LedgerReader(self._path.parent)
         self._crc = 0
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Lock an open file; return False if another process holds the lock.
-
-    On file systems without locks a second driver is not noticed.
-    """
-    for lock in (fcntl.flock, fcntl.lockf):
-        try:
-            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                return False
-    return True
 
 
 def _holder(run_dir: Path) -> str:

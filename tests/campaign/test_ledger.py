@@ -1,9 +1,12 @@
+import errno
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
@@ -14,6 +17,7 @@ from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.workers.reaper import start_time
 from tests.campaign.histories import finished, opened, read_events, state_after
 
 START = opened(Plan(1, 1, 1), pid=os.getpid())
@@ -121,6 +125,39 @@ def test_a_second_writer_is_refused_and_told_who_holds_the_ledger(tmp_path):
             pass
     with Ledger(tmp_path):
         pass  # free again
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_without_file_locks_a_driver_at_work_is_known_by_its_process(
+    tmp_path, monkeypatch, capsys, number
+):
+    def no_locks(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    here = {"host": gethostname(), "created": start_time(os.getpid())}
+    at_work = replace(START, pid=os.getpid(), **here)
+    with Ledger(tmp_path) as ledger:
+        ledger.append(at_work)
+        with pytest.raises(RunDirectoryError, match="in use by another driver"), Ledger(tmp_path):
+            pass
+        ledger.append(Paused())
+    with Ledger(tmp_path) as ledger:  # the driver has ended by itself
+        ledger.append(replace(at_work, created=5.0))
+    with Ledger(tmp_path) as ledger:  # its process is gone
+        ledger.append(replace(at_work, host="another"))
+    assert capsys.readouterr().err == ""
+    with Ledger(tmp_path):
+        assert "make sure that the driver on another" in capsys.readouterr().err
+
+
+def test_a_lock_that_fails_for_another_reason_is_no_other_driver(tmp_path, monkeypatch):
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", broken)
+    with pytest.raises(RunDirectoryError, match=r"cannot write .*: input/output error"):
+        Ledger(tmp_path).__enter__()
 
 
 def test_the_lock_of_a_killed_writer_is_gone(tmp_path):
