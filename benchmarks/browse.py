@@ -26,6 +26,7 @@ from urllib.request import urlopen
 import store as generator
 
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.run import open_run
 
 SELECTIONS = (
     "source=model",
@@ -171,7 +172,7 @@ def main() -> None:
         for what, value in seconds.items():
             slowest[what] = max(slowest[what], value)
     print(
-        f"{len(RunStore(run).columns(['version'])['version']):,} rows; at most {most_mb:.0f}"
+        f"{len(open_run(run).columns(['version'])['version']):,} rows; at most {most_mb:.0f}"
         " MB\n\n| what | s |\n|---|--:|"
     )
     for what, value in slowest.items():

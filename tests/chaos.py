@@ -28,7 +28,7 @@ import psutil
 from gcd_hpc.campaign.events import Finished
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.state import State
-from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.run import open_run
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.workers.reaper import descendants
 from tests.campaign.histories import read_events
@@ -207,12 +207,12 @@ def candidates(run_dir: Path) -> dict[str, Candidate]:
     Raises:
         AssertionError: if a candidate is there twice.
     """
-    store = RunStore(run_dir)
-    ids = store.columns(["id"])["id"].tolist()
+    run = open_run(run_dir)
+    ids = run.columns(["id"])["id"].tolist()
     assert len(set(ids)) == len(ids), (
         f"twice: {[name for name, num in Counter(ids).items() if num > 1]}"
     )
-    return {row.id: row for row in store.candidates(ids)}
+    return {row.id: row for row in run}
 
 
 def finished_tasks(run_dir: Path) -> Counter:

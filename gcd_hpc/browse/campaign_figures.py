@@ -15,9 +15,8 @@ from gcd_hpc.browse.figures import BLUE, GREY, RED, energy_cap, need_some, new_f
 from gcd_hpc.browse.tables import format_fraction
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.store.checksums import Columns
-from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed
-from gcd_hpc.store.selection import parse_selection, selected
+from gcd_hpc.store.run import Run
 from gcd_hpc.structures.energetics import lowest_of_each
 
 MAX_LINES = 10
@@ -50,28 +49,31 @@ class Finds:
     """Whether the core-hours include training."""
 
 
-def finds(run: Path, selection: str = "") -> Finds:
+def finds(run: Run, selection: str = "") -> Finds:
     """Selected candidates with the cost of the whole campaign until each of them.
 
     Core-hours come from the ledger; the training of a model counts before its first candidate. For
     a single file, which has no ledger, they are the sampling and relaxation times of its rows.
 
+    Args:
+        run: all candidates of a run.
+        selection: conditions of those to draw.
+
     Raises:
         StoreError: if the selection is wrong or holds no relaxed candidate.
     """
-    store, conditions = RunStore(run), parse_selection(selection)
-    with store.rows() as rows:
-        columns = rows.columns(_FIELDS)
-        chosen = np.zeros(len(columns["round"]), dtype=bool)
-        chosen[selected(rows, conditions)] = True
+    wanted = run.select(selection)
+    columns = run.columns(_FIELDS)
+    chosen = np.zeros(len(run), dtype=bool)
+    chosen[wanted.numbers] = True
     columns["round"] = np.where(columns["source"] == "search", 0, columns["round"])
     order = np.argsort(columns["round"], kind="stable")
     columns, chosen = {name: values[order] for name, values in columns.items()}, chosen[order]
     relaxations = np.cumsum(np.isin(columns["status"], ("ok", "failed")))
-    before, during = _core_s(run)
+    before, during = _core_s(run.path)
     core_h = _spent(columns, before, during) / 3600
     chosen &= is_relaxed(columns)
-    need_some(store, np.flatnonzero(chosen), selection)
+    need_some(wanted, int(chosen.sum()))
     return Finds(
         columns["n_fraction"][chosen],
         columns["gb_energy_j_m2"][chosen],
@@ -107,7 +109,7 @@ def _spent(columns: Columns, before: dict[int, float], during: dict[int, float])
     return np.cumsum(seconds)
 
 
-def progress(run: Path, selection: str = "") -> Figure:
+def progress(run: Run, selection: str = "") -> Figure:
     """Lowest energy so far of each [n], against the number of relaxations and core-hours.
 
     Raises:

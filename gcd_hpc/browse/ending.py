@@ -8,25 +8,26 @@ from rich.text import Text
 from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.browse.figures import plot_egb_vs_n
 from gcd_hpc.browse.summary import cost_table, write_summary
-from gcd_hpc.browse.tables import best_by_source, source_table, top_rows
+from gcd_hpc.browse.tables import best_by_source, source_table
 from gcd_hpc.campaign.state import State
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.run import open_run
 from gcd_hpc.store.run_directory import RunDirectory
 
 
 def write_report(run_dir: Path, state: State) -> None:
     """Write RUN/results.h5, egb_vs_n.png (if anything was relaxed) and summary.md."""
-    store = RunStore(run_dir)
-    store.merge()
-    if top_rows(store, num=1):
-        plot_egb_vs_n(store, RunDirectory(run_dir).figure)
+    RunStore(run_dir).merge()
+    run = open_run(run_dir)
+    if len(run.lowest(1)):
+        plot_egb_vs_n(run, RunDirectory(run_dir).figure)
     write_summary(run_dir, cost_of(state))
 
 
 def ending(run_dir: Path, state: State) -> RenderableType:
     """Tables of the lowest energies by source and of the costs, for the terminal."""
     return Group(
-        source_table(best_by_source(RunStore(run_dir))),
+        source_table(best_by_source(open_run(run_dir))),
         cost_table(cost_of(state)),
         Text(
             f"{RunDirectory(run_dir).summary}, egb_vs_n.png and results.h5 hold the rest.",

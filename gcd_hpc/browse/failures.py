@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.state import State
-from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_directory import RunDirectory
 
 INVALID = "invalid"
@@ -37,11 +36,9 @@ def failure_rows(run_dir: str | Path) -> list[dict[str, Any]]:
         GcdError: if there is no such run or one of its files is damaged.
     """
     run_dir = Path(run_dir)
-    store = RunStore(run_dir)
+    run = open_run(run_dir)
     tasks = _task_rows(read_state(run_dir) if run_dir.is_dir() else None)
-    return sorted(
-        tasks + _candidate_rows(run_dir, store), key=lambda row: CLASSES.index(row["class"])
-    )
+    return sorted(tasks + _candidate_rows(run), key=lambda row: CLASSES.index(row["class"]))
 
 
 def _task_rows(state: State | None) -> list[dict[str, Any]]:
@@ -54,22 +51,15 @@ def _task_rows(state: State | None) -> list[dict[str, Any]]:
     ]
 
 
-def _candidate_rows(run_dir: Path, store: RunStore) -> list[dict[str, Any]]:
-    with store.rows() as rows:
-        status = rows.columns(["status"])["status"]
-        columns = rows.take(
-            ["id", "status", "failure", "reason"],
-            np.flatnonzero((status == "failed") | (status == INVALID)),
-        )
+def _candidate_rows(run: Run) -> list[dict[str, Any]]:
     found = []
-    for name, state, failure, reason in zip(
-        *(columns[key].tolist() for key in ("id", "status", "failure", "reason")), strict=True
-    ):
+    failed = run.select(f"status=failed,{INVALID}")
+    for record in failed.records(["id", "status", "failure", "reason"]):
         # Part files of schema version 1 hold physics only.
-        kind = INVALID if state == INVALID else failure or "physics"
+        kind = INVALID if record["status"] == INVALID else record["failure"] or "physics"
         outcome = {INVALID: "refused", "bug": "quarantined"}.get(kind, "recorded")
-        folder = RunDirectory(run_dir).quarantine(name) if kind == "bug" else None
-        found.append(_row(name, "candidate", kind, reason, outcome, folder))
+        folder = RunDirectory(run.path).quarantine(record["id"]) if kind == "bug" else None
+        found.append(_row(record["id"], "candidate", kind, record["reason"], outcome, folder))
     return found
 
 

@@ -1,6 +1,5 @@
 """Figure of boundary energy against [n], and parts shared by all figures of a run."""
 
-from collections.abc import Sized
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from gcd_hpc.browse.tables import relaxed_columns
 from gcd_hpc.errors import StoreError
 from gcd_hpc.files import output
-from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.checksums import Columns
+from gcd_hpc.store.run import Run
 from gcd_hpc.structures.energetics import lowest_of_each
 
 BLUE = "#1f5fa8"
@@ -24,7 +23,7 @@ MAX_POINTS = 3000
 """Largest number of points in one cloud that SVG and PDF draw as vectors."""
 
 
-def plot_egb_vs_n(store: RunStore, path: str | Path) -> Path:
+def plot_egb_vs_n(run: Run, path: str | Path) -> Path:
     """Draw ``egb_vs_n`` to a file.
 
     Raises:
@@ -32,7 +31,7 @@ def plot_egb_vs_n(store: RunStore, path: str | Path) -> Path:
     """
     path = Path(path)
     check_suffix(path)
-    return save(egb_vs_n(store), path)
+    return save(egb_vs_n(run), path)
 
 
 def check_suffix(path: Path) -> None:
@@ -58,7 +57,7 @@ def new_figure(width: float = 6.4, height: float = 4.6) -> Figure:
     return figure
 
 
-def egb_vs_n(store: RunStore, selection: str = "") -> Figure:
+def egb_vs_n(run: Run) -> Figure:
     """Energy of every relaxed boundary against its [n], as in Fig. 6 of the paper.
 
     The search is blue, the models are red. Energies above ``energy_cap`` are counted in a note.
@@ -66,8 +65,7 @@ def egb_vs_n(store: RunStore, selection: str = "") -> Figure:
     Raises:
         StoreError: if nothing that is selected was relaxed yet.
     """
-    columns = relaxed_columns(store, ("source",), selection)
-    need_some(store, columns["source"], selection)
+    columns = relaxed_columns(run, "source")
     n_fraction = columns["n_fraction"]
     energy = columns["gb_energy_j_m2"]
     is_model = columns["source"] == "model"
@@ -89,11 +87,22 @@ def egb_vs_n(store: RunStore, selection: str = "") -> Figure:
     return figure
 
 
-def need_some(store: RunStore, rows: Sized, selection: str) -> None:
+def relaxed_columns(run: Run, *names: str) -> Columns:
+    """Columns of ``Run.relaxed``, (M, ...): the named ones, n_fraction and gb_energy_j_m2.
+
+    Raises:
+        StoreError: if nothing that is selected was relaxed yet.
+    """
+    relaxed = run.relaxed()
+    need_some(run, len(relaxed))
+    return relaxed.columns([*names, "n_fraction", "gb_energy_j_m2"])
+
+
+def need_some(run: Run, num: int) -> None:
     """Raise StoreError if there is nothing to draw."""
-    if not len(rows):
-        among = f" with {selection}" if selection else ""
-        raise StoreError(f"{store.path}: nothing to draw: there are no relaxed candidates{among}")
+    if not num:
+        among = f" with {run.selection}" if run.selection else ""
+        raise StoreError(f"{run.path}: nothing to draw: there are no relaxed candidates{among}")
 
 
 def energy_cap(n_fraction: np.ndarray, energy: np.ndarray) -> float:

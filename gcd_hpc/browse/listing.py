@@ -12,12 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
-from gcd_hpc.store.crystal import neighbor_distance
 from gcd_hpc.store.export import csv_cell
-from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed, row_fault
+from gcd_hpc.store.physics import RELAXED_FIELDS, candidate_fault, is_relaxed
+from gcd_hpc.store.run import Run
 from gcd_hpc.store.schema import FIELDS, Candidate, Field
-from gcd_hpc.store.selection import ordered, parse_selection, selected, sortable, take_in_order
 
 LISTED = (
     *("id", "status", "n_fraction", "gb_energy_j_m2", "num_atoms", "excess_volume_a"),
@@ -38,11 +36,7 @@ class Listing:
 
 
 def list_rows(
-    store: RunStore,
-    selection: str = "",
-    sort: str | None = None,
-    descending: bool = False,
-    num: int = 20,
+    run: Run, sort: str | None = None, descending: bool = False, num: int = 20
 ) -> Listing:
     """Candidates of every status as plain records with the fields of LISTED.
 
@@ -52,26 +46,13 @@ def list_rows(
         num: largest number of records; 0 for all.
 
     Raises:
-        StoreError: if a condition of the selection or the field to sort by is wrong.
+        StoreError: if the field to sort by is wrong.
     """
-    conditions = parse_selection(selection)
     if sort is not None:
-        sortable(sort)
-    with store.rows() as rows:
-        chosen = selected(rows, conditions)
-        if sort is not None:
-            shown = ordered(rows, chosen, sort, descending)
-        else:
-            shown = chosen[::-1] if descending else chosen
-        columns = take_in_order(rows, list(LISTED), shown[: num or None])
-        num_all = sum(count for _, count in rows.parts())
-    values = (columns[name].tolist() for name in LISTED)
-    return Listing(
-        [dict(zip(LISTED, row, strict=True)) for row in zip(*values, strict=True)],
-        len(chosen),
-        num_all,
-        selection,
-    )
+        shown = run.sorted(sort, descending)
+    else:
+        shown = run[::-1] if descending else run
+    return Listing(shown[: num or None].records(LISTED), len(run), run.num_all, run.selection)
 
 
 def list_table(listing: Listing) -> RenderableType:
@@ -183,15 +164,13 @@ def _shown(candidate: Candidate, field: Field) -> str:
     )
 
 
-def standing(store: RunStore, candidate: Candidate) -> str:
+def standing(run: Run, candidate: Candidate) -> str:
     """One line about a candidate: its status, or its energy and rank among those of its [n]."""
     if candidate.status != "ok":
         return candidate.status + (f", {candidate.reason}" if candidate.reason else "")
-    neighbor = neighbor_distance(store.provenance().get("config"), float(candidate.cell[0]))
-    if fault := row_fault(vars(candidate), neighbor):
+    if fault := candidate_fault(candidate, run.provenance.get("config")):
         return f"not physical, so it is in no ranking: {fault}"
-    with store.rows() as rows:
-        columns = rows.columns(RELAXED_FIELDS)
+    columns = run.columns(RELAXED_FIELDS)
     same = is_relaxed(columns) & (columns["n_index"] == candidate.n_index)
     energies = columns["gb_energy_j_m2"][same]
     lower = int(np.sum(energies < candidate.gb_energy_j_m2))

@@ -10,7 +10,7 @@ from gcd_hpc.browse.figures import check_suffix, egb_vs_n, save
 from gcd_hpc.browse.structure_figures import distances, registry_map
 from gcd_hpc.browse.timeline import timeline
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.run import open_run
 
 What = Literal["egb-n", "progress", "timeline", "registry", "rdf"]
 
@@ -34,9 +34,9 @@ def draw(run: Path, what: What, selection: str = "") -> Figure:
     """
     match what:
         case "egb-n":
-            return egb_vs_n(RunStore(run), selection)
+            return egb_vs_n(open_run(run).select(selection))
         case "progress":
-            return progress(run, selection)
+            return progress(open_run(run), selection)
         case "timeline":
             if selection:
                 raise StoreError(
@@ -45,6 +45,6 @@ def draw(run: Path, what: What, selection: str = "") -> Figure:
                 )
             return timeline(run)
         case "registry":
-            return registry_map(RunStore(run), selection)
+            return registry_map(open_run(run).select(selection))
         case "rdf":
-            return distances(RunStore(run), selection)
+            return distances(open_run(run).select(selection))

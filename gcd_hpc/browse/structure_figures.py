@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter1d
 
-from gcd_hpc.browse.figures import BLUE, GREY, need_some, new_figure
-from gcd_hpc.browse.tables import format_fraction, relaxed_columns
+from gcd_hpc.browse.figures import BLUE, GREY, need_some, new_figure, relaxed_columns
+from gcd_hpc.browse.tables import format_fraction
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import unit_crystal
-from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.run import Run
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.analysis import rdf_around
 from gcd_hpc.structures.fingerprint import energy_weights
@@ -35,7 +35,7 @@ _MARGIN = 0.04
 """Distance from the border, in cells, up to which periodic images of points are drawn."""
 
 
-def registry_map(store: RunStore, selection: str = "") -> Figure:
+def registry_map(run: Run) -> Figure:
     """Relaxed registries of each [n] in the smallest cell in which they repeat, coloured by energy.
 
     The cell of the candidates is used if the files do not describe the boundary.
@@ -43,15 +43,15 @@ def registry_map(store: RunStore, selection: str = "") -> Figure:
     Raises:
         StoreError: if the selection is wrong or holds no relaxed candidate with a registry.
     """
-    columns = relaxed_columns(store, ("registry_relaxed", "cell"), selection)
+    columns = relaxed_columns(run, "registry_relaxed", "cell")
     known = np.isfinite(columns["registry_relaxed"]).all(axis=1)
     columns = {name: values[known] for name, values in columns.items()}
-    need_some(store, np.flatnonzero(known), selection)
+    need_some(run, int(known.sum()))
     cell = columns["cell"][0, :2]
-    one = unit_crystal(store.provenance().get("config"))
+    one = unit_crystal(run.provenance.get("config"))
     if one is not None:
         cell = np.array(repeat_cell(one)) * cell / one.lengths
-    return _maps(columns, cell, selection)
+    return _maps(columns, cell, run.selection)
 
 
 def _maps(columns: Columns, cell: np.ndarray, selection: str) -> Figure:
@@ -126,7 +126,7 @@ def _draw_map(
     return points
 
 
-def distances(store: RunStore, selection: str = "") -> Figure:
+def distances(run: Run) -> Figure:
     """Radial distribution functions g(r) around boundary atoms and around crystal atoms.
 
     Both are relative to the density of the crystal and averaged over the MAX_STRUCTURES selected
@@ -135,16 +135,15 @@ def distances(store: RunStore, selection: str = "") -> Figure:
     Raises:
         StoreError: if the selection is wrong or holds no relaxed candidate.
     """
-    columns = relaxed_columns(store, ("id",), selection)
-    need_some(store, columns["id"], selection)
-    ids = columns["id"][:MAX_STRUCTURES].tolist()
-    found = [_around(candidate, _density(store, candidate)) for candidate in store.candidates(ids)]
+    candidates = list(run.relaxed()[:MAX_STRUCTURES])
+    need_some(run, len(candidates))
+    found = [_around(candidate, _density(run, candidate)) for candidate in candidates]
     boundary, bulk = (
         [values for values in side if values is not None] for side in zip(*found, strict=True)
     )
     if not boundary:
         raise StoreError(
-            f"{store.path}: nothing to draw: no structure has atoms at a boundary, away from the"
+            f"{run.path}: nothing to draw: no structure has atoms at a boundary, away from the"
             " surfaces"
         )
     figure = new_figure(7.0, 4.4)
@@ -171,19 +170,19 @@ def distances(store: RunStore, selection: str = "") -> Figure:
     axes.set_xlabel("distance r (Å)")
     axes.set_ylabel("g(r)")
     axes.spines[["top", "right"]].set_visible(False)
-    lowest, highest = columns["gb_energy_j_m2"][[0, len(ids) - 1]]
-    what = "the lowest structure" if len(ids) == 1 else f"the {len(ids)} lowest structures"
-    span = f"{lowest:.3f}" if len(ids) == 1 else f"{lowest:.3f} to {highest:.3f}"
-    axes.set_title(
-        f"{what}, {span} J/m$^2$" + (f"; {selection}" if selection else ""), fontsize=9, color=GREY
-    )
+    num = len(candidates)
+    lowest, highest = candidates[0].gb_energy_j_m2, candidates[-1].gb_energy_j_m2
+    what = "the lowest structure" if num == 1 else f"the {num} lowest structures"
+    span = f"{lowest:.3f}" if num == 1 else f"{lowest:.3f} to {highest:.3f}"
+    among = f"; {run.selection}" if run.selection else ""
+    axes.set_title(f"{what}, {span} J/m$^2${among}", fontsize=9, color=GREY)
     axes.legend(frameon=False)
     return figure
 
 
-def _density(store: RunStore, candidate: Candidate) -> float:
+def _density(run: Run, candidate: Candidate) -> float:
     """Atoms per Å^3 of the crystal, or of the slab if the files do not describe the crystal."""
-    one = unit_crystal(store.provenance().get("config"))
+    one = unit_crystal(run.provenance.get("config"))
     if one is None:
         return candidate.num_atoms / float(
             np.prod(candidate.cell[:2]) * np.ptp(candidate.positions[:, 2])

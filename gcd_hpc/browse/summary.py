@@ -7,33 +7,33 @@ from rich.table import Table
 from gcd_hpc.accounts.cost import Cost
 from gcd_hpc.browse.tables import (
     TIE_J_M2,
+    TOP_FIELDS,
     UNIT,
     best_by_source,
     format_fraction,
     source_markdown,
-    top_rows,
 )
 from gcd_hpc.files import replacing
-from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.provenance import campaign_of
+from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_directory import RunDirectory
 
 
 def write_summary(run_dir: str | Path, cost: Cost) -> Path:
     """Write RUN/summary.md: energies by [n] and source, lowest structures, costs, figure."""
     run = RunDirectory(run_dir)
-    store = RunStore(run.path)
+    found = open_run(run.path)
     blocks = [
-        f"# {_name(store)}",
+        f"# {_name(found)}",
         *([f"![GB energy against [n]]({run.figure.name})"] if run.figure.is_file() else []),
         "## Lowest energies by source",
         (
             f"GB energy in {UNIT}, in brackets the number of relaxed candidates. "
             f"Bold: the lowest at this [n], within {1000 * TIE_J_M2:g} mJ/m^2."
         ),
-        source_markdown(best_by_source(store)).rstrip(),
+        source_markdown(best_by_source(found)).rstrip(),
         "## Lowest structure of each [n]",
-        _lowest_markdown(store),
+        _lowest_markdown(found),
         "## Where the time went",
         cost_markdown(cost),
     ]
@@ -86,12 +86,12 @@ def _cost_row(
     return [stage, count, f"{wall_s:,.1f}", f"{core_s:,.1f}", each, share]
 
 
-def _lowest_markdown(store: RunStore) -> str:
+def _lowest_markdown(run: Run) -> str:
     lines = [
         f"| [n] | GB energy ({UNIT}) | atoms | excess volume (Å) | candidate |",
         "|--:|--:|--:|--:|---|",
     ]
-    for row in top_rows(store, per_n=True):
+    for row in run.best_per_n().records(TOP_FIELDS):
         energy = f"{row['gb_energy_j_m2']:.4f}" + ("" if row["converged"] else " (not converged)")
         volume = (
             ""
@@ -105,6 +105,6 @@ def _lowest_markdown(store: RunStore) -> str:
     return "\n".join(lines)
 
 
-def _name(store: RunStore) -> str:
-    config = store.provenance().get("config", "")
-    return str(campaign_of(config).get("name", store.path.name))
+def _name(run: Run) -> str:
+    config = run.provenance.get("config", "")
+    return str(campaign_of(config).get("name", run.path.name))

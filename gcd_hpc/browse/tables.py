@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,17 +13,8 @@ from rich.text import Text
 
 from gcd_hpc.stages.evaluate import Evaluated
 from gcd_hpc.store.checksums import Columns
-from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.physics import (
-    RELAXED_FIELDS,
-    faults_of,
-    is_relaxed,
-    lowest_rows,
-    lowest_rows_of_each,
-    physical_rows,
-)
-from gcd_hpc.store.rows import Rows
-from gcd_hpc.store.selection import Condition, parse_selection, selected
+from gcd_hpc.store.physics import candidate_fault
+from gcd_hpc.store.run import Run
 
 UNIT = "J/m^2"
 MAX_REASONS = 5
@@ -86,24 +76,6 @@ class SourceComparison:
     tallies: dict[str, Tally]
 
 
-def relaxed_columns(store: RunStore, names: tuple[str, ...], selection: str = "") -> Columns:
-    """Columns (M, ...) of the candidates relaxed to a finite energy, lowest energy first.
-
-    Rows that would be the lowest of their [n] are left out if they are no physical boundary.
-
-    Raises:
-        StoreError: if a condition of the selection is wrong.
-    """
-    conditions = parse_selection(selection)
-    with store.rows() as rows:
-        columns = rows.columns(list(dict.fromkeys([*names, *RELAXED_FIELDS, "n_fraction"])))
-        usable = _usable(rows, columns, conditions)
-        usable, _ = physical_rows(rows, columns, usable, lowest_rows_of_each, _config(store))
-    columns = {name: values[usable] for name, values in columns.items()}
-    order = np.argsort(columns["gb_energy_j_m2"], kind="stable")
-    return {name: values[order] for name, values in columns.items()}
-
-
 @dataclass(frozen=True)
 class Top:
     """The lowest energies of a run as plain records."""
@@ -115,69 +87,27 @@ class Top:
     """Number of all these rows."""
 
 
-def top_rows(
-    store: RunStore, per_n: bool = False, num: int = 10, selection: str = ""
-) -> list[dict[str, Any]]:
-    """Records of ``find_top``."""
-    return find_top(store, per_n, num, selection).records
-
-
-def find_top(store: RunStore, per_n: bool = False, num: int = 10, selection: str = "") -> Top:
+def find_top(run: Run, per_n: bool = False, num: int = 10) -> Top:
     """Physical candidates of lowest energy; equal energies are ordered by id.
 
     Args:
         per_n: return the best of every [n], sorted by [n], instead of the ``num`` lowest of all.
-
-    Raises:
-        StoreError: if a condition of the selection is wrong.
     """
-    conditions = parse_selection(selection)
-    with store.rows() as rows:
-        columns = rows.columns(RELAXED_FIELDS)
-
-        lowest = lowest_rows_of_each if per_n else partial(lowest_rows, num=num)
-        usable = _usable(rows, columns, conditions)
-        usable, refused = physical_rows(rows, columns, usable, lowest, _config(store))
-        unphysical = {
-            candidate.id: fault
-            for candidate, fault in faults_of(rows, refused[:MAX_REASONS], _config(store))
-        }
-        # All fields are read only for the few rows that may be in the table.
-        columns = rows.take(TOP_FIELDS, lowest(columns, usable))
-    columns = {name: values.tolist() for name, values in columns.items()}
-    records = [
-        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
-    ]
-    records.sort(key=lambda record: (record["gb_energy_j_m2"], record["id"]))
-    if not per_n:
-        return Top(records[:num], unphysical, len(refused))
-    best: dict[int, dict[str, Any]] = {}
-    for record in records:
-        best.setdefault(record["n_index"], record)
-    return Top([best[n_index] for n_index in sorted(best)], unphysical, len(refused))
+    lowest, refused = run.ranking(None if per_n else num)
+    config = run.provenance.get("config")
+    unphysical = {one.id: candidate_fault(one, config) for one in refused[:MAX_REASONS]}
+    return Top(lowest.records(TOP_FIELDS), unphysical, len(refused))
 
 
-def _config(store: RunStore) -> str | None:
-    return store.provenance().get("config")
-
-
-def _usable(rows: Rows, columns: Columns, conditions: tuple[Condition, ...]) -> np.ndarray:
-    """Numbers (M,) of the selected rows that were relaxed to any finite energy."""
-    usable = is_relaxed(columns, -np.inf)
-    if conditions:
-        chosen = np.zeros(len(usable), dtype=bool)
-        chosen[selected(rows, conditions)] = True
-        usable &= chosen
-    return np.flatnonzero(usable)
-
-
-def best_by_source(store: RunStore) -> SourceComparison:
+def best_by_source(run: Run) -> SourceComparison:
     """Lowest energy and number of candidates of the search and each model version, by [n]."""
-    every = store.columns(["source", "version", "status"])
+    every = run.columns(["source", "version", "status"])
     labels = _labels(every)
     sources = tuple(sorted(set(labels.tolist()), key=lambda label: (label != "search", label)))
     tallies = {source: _tally(every["status"][labels == source]) for source in sources}
-    relaxed = relaxed_columns(store, ("source", "version"))
+    relaxed = run.relaxed().columns(
+        ["source", "version", "n_index", "n_fraction", "gb_energy_j_m2"]
+    )
     labels = _labels(relaxed)
     rows = []
     for n_index in np.unique(relaxed["n_index"]).tolist():

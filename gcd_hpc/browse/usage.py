@@ -8,9 +8,8 @@ import numpy as np
 from rich.table import Table
 
 from gcd_hpc.accounts.report import Report, middle, percentile
-from gcd_hpc.browse.tables import relaxed_columns
 from gcd_hpc.campaign.state import SAME_ENERGY_J_M2
-from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.run import open_run
 from gcd_hpc.structures.energetics import lowest_of_each
 
 
@@ -22,7 +21,7 @@ def unique_low_energy(run_dir: Path, window_j_m2: float) -> dict[str, int]:
     Args:
         window_j_m2: largest energy above the lowest of the same [n], J/m^2.
     """
-    columns = relaxed_columns(RunStore(run_dir), ("source", "n_index"))
+    columns = open_run(run_dir).relaxed().columns(["source", "n_index", "gb_energy_j_m2"])
     indices, energies = columns["n_index"], columns["gb_energy_j_m2"]
     _, lowest, group = lowest_of_each(indices, energies)
     is_low = energies <= lowest[group] + window_j_m2

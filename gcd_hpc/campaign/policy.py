@@ -1,7 +1,7 @@
 """Scheduling policy: a pure function from state and event to actions, without clock or files.
 
 Barrier mode, where pools share their cores, runs one stage at a time: search; then select, train,
-promote, sample and relax for each model round. Asynchronous mode, where they do not, does so up
+promote, sample and relax in each round. Asynchronous mode, where they do not, does so up
 to the first model; then ``flow`` lets sampling, relaxation and retraining overlap.
 """
 

@@ -29,9 +29,9 @@ def top(
     """
     one_of(json=json, csv=csv)
     from gcd_hpc.browse.tables import TOP_FIELDS, find_top, top_table
-    from gcd_hpc.store.index import RunStore
+    from gcd_hpc.store.run import open_run
 
-    found = find_top(RunStore(run), per_n, num, select)
+    found = find_top(open_run(run).select(select), per_n, num)
     if json:
         print_json(found.records)
     elif csv:
@@ -75,9 +75,9 @@ def listing(
     """
     one_of(json=json, csv=csv)
     from gcd_hpc.browse.listing import LISTED, csv_text, list_rows, list_table
-    from gcd_hpc.store.index import RunStore
+    from gcd_hpc.store.run import open_run
 
-    found = list_rows(RunStore(run), select, sort, descending, num)
+    found = list_rows(open_run(run).select(select), sort, descending, num)
     if json:
         print_json(found.records)
     elif csv:
@@ -104,14 +104,14 @@ def show(
       gcd-hpc show runs/w_sigma5 search-000003 model-02-000017 --json
     """
     from gcd_hpc.browse.listing import detail_record, detail_view, standing
-    from gcd_hpc.store.index import RunStore
+    from gcd_hpc.store.run import open_run
 
-    store = RunStore(run)
-    found = store.candidates(ids)
+    opened = open_run(run)
+    found = opened[ids]
     if json:
         print_json([detail_record(candidate) for candidate in found])
         return
     for number, candidate in enumerate(found):
         console().print(
-            *([""] if number else []), detail_view(candidate, standing(store, candidate))
+            *([""] if number else []), detail_view(candidate, standing(opened, candidate))
         )

@@ -2,15 +2,12 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 from gcd_hpc.cli.options import CampaignFile, Json, Overrides, Results, Selection, one_of_these
 from gcd_hpc.cli.output import console, print_json, written
-
-if TYPE_CHECKING:
-    from gcd_hpc.store.export import Format
 
 FORMATS = ("extxyz", "lammps-data", "lammps-dump", "poscar", "cif", "csv", "ase-db")
 
@@ -96,8 +93,8 @@ def export(
       gcd-hpc export runs/w_sigma5 --select id=model-01-000045 --format lammps-data --out best.data
     """
     from gcd_hpc.store.export import export as write
-    from gcd_hpc.store.index import RunStore
+    from gcd_hpc.store.run import open_run
 
-    num = write(RunStore(run), cast("Format", form), out, selection=select)
+    num = write(open_run(run).select(select), form, out)
     what = "row" if form == "csv" else "structure"
     written(out, f"{num:,} {what}{'' if num == 1 else 's'}")

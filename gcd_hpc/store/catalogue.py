@@ -1,7 +1,6 @@
 """Index file with the row columns of many parts; text is dictionary-encoded."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,26 +93,15 @@ class Catalogue:
         )
 
 
-@contextmanager
-def open_catalogue(path: Path) -> Iterator[Catalogue | None]:
-    """Open the index of a run; None if it is missing, damaged or of another format."""
+def open_catalogue(path: Path) -> Catalogue | None:
+    """Open the index of a run; None if it is missing, damaged or of another format.
+
+    HDF5 closes the file when the catalogue is no longer referenced.
+    """
     try:
         file = h5py.File(path, "r", locking=False)
-    except OSError:
-        yield None
-        return
-    with file:
-        yield _catalogue_of(file)
-
-
-def _catalogue_of(file: h5py.File) -> Catalogue | None:
-    try:
-        if (file.attrs.get("index_format"), file.attrs.get("schema_version")) != (
-            FORMAT,
-            SCHEMA_VERSION,
-        ):
-            return None
-        return Catalogue(file)
+        made_by = file.attrs.get("index_format"), file.attrs.get("schema_version")
+        return Catalogue(file) if made_by == (FORMAT, SCHEMA_VERSION) else None
     except (StoreError, OSError, RuntimeError):
         return None
 

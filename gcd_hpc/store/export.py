@@ -1,25 +1,19 @@
 """Export of candidates to other programs: structures with their energies, or a CSV table."""
 
 import csv
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import ase.io
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.data import atomic_numbers
 
 from gcd_hpc.errors import StoreError
 from gcd_hpc.files import cannot_write, output, output_folder
 from gcd_hpc.store.hdf5 import checked_name
-from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.parts import to_columns, without_structure
-from gcd_hpc.store.provenance import section_of
-from gcd_hpc.store.rows import Rows, read_numbered
-from gcd_hpc.store.schema import ROW_FIELDS, Candidate, Field
-from gcd_hpc.store.selection import parse_selection, selected
+from gcd_hpc.store.run import Run
+from gcd_hpc.store.schema import ROW_FIELDS, Field
 from gcd_hpc.structures.files import FileFormat, write_structures
 
 Format = Literal["extxyz", "lammps-data", "lammps-dump", "poscar", "cif", "csv", "ase-db"]
@@ -47,14 +41,8 @@ _KEYS = (
 """Fields that become key-value pairs of an ASE database, by which its rows are selected."""
 
 
-def export(
-    store: RunStore,
-    form: str,
-    out: str | Path,
-    ids: Collection[str] | None = None,
-    selection: str = "",
-) -> int:
-    """Write candidates of a run in the format of another program; return their number.
+def export(run: Run, form: str, out: str | Path) -> int:
+    """Write the candidates of a run in the format of another program; return their number.
 
     ``extxyz`` and ``ase-db`` hold all structures in one file, ``csv`` one row per candidate,
     failed ones included. ``lammps-data``, ``lammps-dump``, ``poscar`` and ``cif`` hold one
@@ -64,25 +52,22 @@ def export(
     extxyz and ase-db, of each atom in lammps-dump, none in the others. poscar, cif and lammps-data
     cannot express that the box is open along z.
 
-    Args:
-        ids: only these candidates; all when not given.
-        selection: conditions that all candidates must meet, see ``parse_selection``.
-
     Raises:
-        StoreError: if the format, an id or a condition is unknown, or if there is
-            nothing to export.
+        StoreError: if the format is unknown, or if there is nothing to export.
         RunDirectoryError: if ``out`` cannot be written.
     """
     if form not in get_args(Format):
         raise StoreError(f"format: expected one of {', '.join(get_args(Format))}, got {form}")
-    with store.rows() as rows:
-        numbers = _chosen(store, rows, ids, selection, structures=form != "csv")
-        if form == "csv":
-            _write_csv(rows, Path(out), numbers)
-            return len(numbers)
-        parts = rows.parts()
-    element = element_of(store)
-    structures = (to_atoms(candidate, element) for candidate in read_numbered(parts, numbers))
+    chosen = run if form == "csv" else run.select("status=ok")
+    if not len(chosen):
+        among = f" with {run.selection}" if run.selection else ""
+        what = "candidate" if form == "csv" else "relaxed structure"
+        raise StoreError(f"{run.path}: nothing to export: there is no {what}{among}")
+    if form == "csv":
+        _write_csv(Path(out), chosen)
+        return len(chosen)
+    assert run.element  # or an error that names the run
+    structures = (candidate.to_atoms() for candidate in chosen)
     if form == "extxyz":
         with output(Path(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
             for atoms in structures:
@@ -90,75 +75,8 @@ def export(
     elif form == "ase-db":
         _write_database(Path(out), structures)
     else:
-        _write_each(
-            Path(out), structures, len(numbers), next(one for one in SUFFIXES if one == form)
-        )
-    return len(numbers)
-
-
-def to_atoms(candidate: Candidate, element: str) -> Atoms:
-    """Relaxed structure with its energies as ASE results and all known fields in ``info``.
-
-    Raises:
-        StoreError: if the status is ok but positions, energies or box are not usable.
-    """
-    if len(without_structure(to_columns([candidate]))):
-        raise StoreError(
-            f"{candidate.id}: positions, energies or box are not finite or not plausible; gcd-hpc"
-            " verify lists what is wrong with the file"
-        )
-    atoms = Atoms(
-        f"{element}{candidate.num_atoms}",
-        candidate.positions,
-        cell=candidate.cell,
-        pbc=(True, True, False),
-    )
-    known = {
-        field: getattr(candidate, field.name)
-        for field in ROW_FIELDS
-        if field.name not in ("cell", "num_atoms")
-    }
-    atoms.info = {field.name: value for field, value in known.items() if _is_known(field, value)}
-    energies = np.asarray(candidate.energies_ev)
-    atoms.calc = SinglePointCalculator(atoms, energy=float(energies.sum()), energies=energies)
-    return atoms
-
-
-def element_of(store: RunStore) -> str:
-    """Chemical symbol of a run's boundary.
-
-    Raises:
-        StoreError: if the attribute ``config`` names no known element.
-    """
-    element = section_of(store.provenance().get("config", ""), "boundary").get("element")
-    if element not in atomic_numbers:
-        raise StoreError(
-            f"{store.path}: expected the campaign's boundary.element in the attribute config, got"
-            f" {element or 'none'}"
-        )
-    return str(element)
-
-
-def _is_known(field: Field, value: object) -> bool:
-    if isinstance(value, str):
-        return value != ""
-    if field.kind == "int" and field.since > 1:
-        return bool(value != field.default)  # the default stands for a field an older file lacks
-    return bool(np.isfinite(np.asarray(value, dtype=float)).all())
-
-
-def _chosen(
-    store: RunStore, rows: Rows, ids: Collection[str] | None, selection: str, structures: bool
-) -> np.ndarray:
-    """Ascending numbers of the rows to export."""
-    numbers = selected(rows, parse_selection(f"{selection} status=ok" if structures else selection))
-    if ids is not None:
-        numbers = np.intersect1d(numbers, rows.numbers_of(ids))
-    if not len(numbers):
-        among = f" with {selection}" if selection else ""
-        what = "relaxed structure" if structures else "candidate"
-        raise StoreError(f"{store.path}: nothing to export: there is no {what}{among}")
-    return numbers
+        _write_each(Path(out), structures, len(chosen), cast(FileFormat, form))
+    return len(chosen)
 
 
 def _write_each(out: Path, structures: Iterator[Atoms], num: int, form: FileFormat) -> None:
@@ -199,19 +117,15 @@ def _write_database(out: Path, structures: Iterator[Atoms]) -> None:
         raise cannot_write(out, error) from error
 
 
-def _write_csv(rows: Rows, out: Path, numbers: np.ndarray) -> None:
+def _write_csv(out: Path, run: Run) -> None:
     names = [field.name for field in ROW_FIELDS]
     with output(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([name for field in ROW_FIELDS for name in _headings(field)])
-        for first in range(0, len(numbers), _BATCH):
-            columns = rows.take(names, numbers[first : first + _BATCH])
-            writer.writerows(
-                zip(
-                    *(cells for field in ROW_FIELDS for cells in _cells(columns[field.name])),
-                    strict=True,
-                )
-            )
+        for first in range(0, len(run), _BATCH):
+            columns = run[first : first + _BATCH].columns(names)
+            cells = [cells for name in names for cells in _cells(columns[name])]
+            writer.writerows(zip(*cells, strict=True))
 
 
 def _headings(field: Field) -> list[str]:

@@ -3,8 +3,7 @@
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -13,7 +12,6 @@ import numpy as np
 from gcd_hpc.errors import RunDirectoryError, StoreError
 from gcd_hpc.files import cache_folder, replacing, reserve
 from gcd_hpc.store.catalogue import Catalogue, open_catalogue, write_catalogue
-from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.hdf5 import (
     FORMAT,
     ColumnWriter,
@@ -22,11 +20,11 @@ from gcd_hpc.store.hdf5 import (
     what_is_at,
     write_attributes,
 )
-from gcd_hpc.store.parts import read_columns, read_origin, read_provenance
+from gcd_hpc.store.parts import read_columns, read_origin
 from gcd_hpc.store.provenance import package_provenance
-from gcd_hpc.store.rows import Rows, read_numbered, rows_of
+from gcd_hpc.store.rows import Rows, rows_of
 from gcd_hpc.store.run_directory import RunDirectory
-from gcd_hpc.store.schema import FIELDS, Candidate
+from gcd_hpc.store.schema import FIELDS
 
 LATE_PARTS, LATE_SHARE = 20, 0.05
 """The index is rewritten when more parts than this number and this share are missing from it.
@@ -78,29 +76,22 @@ class RunStore:
         parts = run.all_relaxed_parts()
         return parts if parts or not run.results.is_file() else [run.results]
 
-    def columns(self, names: Sequence[str]) -> Columns:
-        """Row columns of all candidates."""
-        with self.rows() as rows:
-            return rows.columns(names)
-
-    @contextmanager
-    def rows(self) -> Iterator[Rows]:
-        """Rows of all candidates at this moment; the index is open inside the block.
+    def rows(self, in_memory: bool = False) -> Rows:
+        """Rows of all candidates at this moment.
 
         The index is written anew when many parts are missing from it. This is safe while a campaign
         runs and others read: a new file is renamed over the old one, which its readers keep open.
+
+        Args:
+            in_memory: keep every column that was read.
         """
         parts, path = self._signed_parts(), self.index_path
-        if path is None:
-            yield rows_of(parts, None)
-            return
-        with ExitStack() as stack:
-            index = stack.enter_context(open_catalogue(path))
-            if _is_behind(index, parts):
-                with suppress(RunDirectoryError):  # A full disk is no reason not to read.
-                    self.build_index(index)
-                index = stack.enter_context(open_catalogue(path))
-            yield rows_of(parts, index)
+        index = open_catalogue(path) if path is not None else None
+        if path is not None and _is_behind(index, parts):
+            with suppress(RunDirectoryError):  # A full disk is no reason not to read.
+                self.build_index(index)
+            index = open_catalogue(path)
+        return rows_of(parts, index, in_memory)
 
     def build_index(self, before: Catalogue | None = None) -> None:
         """Write the index of all parts; parts covered by the index ``before`` are not read again.
@@ -114,21 +105,6 @@ class RunStore:
             self.index_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_catalogue(self.index_path, self._signed_parts(), before)
         _forget_old(self.index_path.parent)
-
-    def candidates(self, ids: Iterable[str]) -> list[Candidate]:
-        """Candidates with their atoms, in the order of the ids.
-
-        Raises:
-            StoreError: if an id is unknown.
-        """
-        with self.rows() as rows:
-            numbers, parts = rows.numbers_of(ids), rows.parts()
-        return list(read_numbered(parts, numbers))
-
-    def provenance(self) -> dict[str, str]:
-        """Attributes of the first file of the run; empty if there is none yet."""
-        paths = self.part_paths()
-        return read_provenance(paths[0]) if paths else {}
 
     def merge(self) -> Path:
         """Write all parts into RUN/results.h5, so that the parts may be archived or deleted.

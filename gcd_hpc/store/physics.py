@@ -1,6 +1,6 @@
 """Consistency checks of stored candidates: energies, [n] and volumes recomputed from the file."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ import numpy as np
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import boundary_of, neighbor_distance
 from gcd_hpc.store.findings import Report
-from gcd_hpc.store.rows import Rows, read_numbered
 from gcd_hpc.store.schema import BY_NAME, UNKNOWN_N, Candidate
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.energetics import (
@@ -312,44 +311,13 @@ def lowest_rows_of_each(columns: Columns, numbers: np.ndarray) -> np.ndarray:
     return np.asarray(numbers[energy == lowest[group]])
 
 
-def physical_rows(
-    rows: Rows,
-    columns: Columns,
-    numbers: np.ndarray,
-    lowest: Callable[[Columns, np.ndarray], np.ndarray],
-    config: Any,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows into those kept and those refused as no boundary of the crystal.
-
-    Only the rows that ``lowest`` chooses are read with their atoms and checked, repeatedly until
-    all of them are physical; other rows are kept unchecked. Refused rows are sorted by energy.
+def candidate_fault(candidate: Candidate, config: Any) -> str:
+    """``row_fault`` of a candidate.
 
     Args:
-        columns: RELAXED_FIELDS of all rows.
-        numbers: ascending numbers of the rows to split, (M,).
-        lowest: function that chooses the lowest rows among row numbers.
-        config: attribute ``config`` of the file, which describes the boundary.
+        config: attribute ``config`` of its file, which describes the boundary.
     """
-    energies = columns["gb_energy_j_m2"]
-    possible = energies[numbers] >= MIN_GB_ENERGY_J_M2
-    refused, numbers = numbers[~possible].tolist(), numbers[possible]
-    looked_at = np.empty(0, dtype=np.int64)
-    while True:
-        new = np.setdiff1d(lowest(columns, numbers), looked_at)
-        faults = [fault for _, fault in faults_of(rows, new, config)]
-        wrong = [number for number, fault in zip(new.tolist(), faults, strict=True) if fault]
-        if not wrong:
-            return numbers, np.array(sorted(refused, key=lambda row: energies[row]), dtype=np.int64)
-        refused += wrong
-        numbers = np.setdiff1d(numbers, wrong)
-        looked_at = np.union1d(looked_at, new)
-
-
-def faults_of(rows: Rows, numbers: np.ndarray, config: Any) -> Iterator[tuple[Candidate, str]]:
-    """Candidates of some rows by ascending number, each with its ``row_fault``."""
-    for candidate in read_numbered(rows.parts(), np.sort(numbers)):
-        neighbor = neighbor_distance(config, float(candidate.cell[0]))
-        yield candidate, row_fault(vars(candidate), neighbor)
+    return row_fault(vars(candidate), neighbor_distance(config, float(candidate.cell[0])))
 
 
 def _is_box(cell: list[float]) -> bool:

@@ -5,7 +5,6 @@ from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -21,28 +20,29 @@ _BATCH = 256
 """Candidates held in memory at once when they are read in another order than the files'."""
 
 
-class Table(Protocol):
-    """Access to columns by name, of all rows or of some."""
-
-    def columns(self, names: Sequence[str]) -> Columns:
-        """Columns of all rows."""
-
-    def take(self, names: Sequence[str], rows: np.ndarray) -> Columns:
-        """Columns of the rows with these ascending numbers."""
-
-
 class Rows:
-    """Row columns of many parts.
+    """Row columns of many parts, numbered as at the moment when the parts were listed.
 
     Row numbers stay valid for the lifetime of this object while a campaign adds parts.
     """
 
-    def __init__(self, pieces: Sequence["PartRows | IndexedRows"]) -> None:
+    def __init__(self, pieces: Sequence["PartRows | IndexedRows"], in_memory: bool = False) -> None:
+        """Args:
+        in_memory: keep every column that was read.
+        """
         self._pieces = pieces
+        self._known: Columns | None = {} if in_memory else None
 
     def columns(self, names: Sequence[str]) -> Columns:
         """Columns of all rows."""
         check_row_fields(names)
+        if self._known is None:
+            return self._read(names)
+        missing = [name for name in names if name not in self._known]
+        self._known |= self._read(missing) if missing else {}
+        return {name: self._known[name] for name in names}
+
+    def _read(self, names: Sequence[str]) -> Columns:
         columns = [piece.read(names, EVERY) for piece in self._pieces] or [read_columns([], names)]
         return (
             columns[0]
@@ -51,40 +51,31 @@ class Rows:
         )
 
     def take(self, names: Sequence[str], rows: np.ndarray) -> Columns:
-        """Columns of the rows with the ascending numbers ``rows``, (M, ...) each."""
+        """Columns of the rows with the numbers ``rows`` (M,), in their order, (M, ...) each."""
+        if self._known is not None:
+            return {name: values[rows] for name, values in self.columns(names).items()}
         check_row_fields(names)
-        borders = np.searchsorted(rows, self._starts)
+        order = np.argsort(rows, kind="stable")
+        borders = np.searchsorted(rows[order], self._starts)
         columns = [
-            piece.read(names, rows[first:last] - start)
+            piece.read(names, rows[order[first:last]] - start)
             for piece, start, (first, last) in zip(
                 self._pieces, self._starts.tolist(), pairwise(borders.tolist()), strict=False
             )
             if first < last
         ]
         columns = columns or [read_columns([], names)]
-        return {name: np.concatenate([one[name] for one in columns]) for name in names}
+        back = np.argsort(order, kind="stable")
+        return {name: np.concatenate([one[name] for one in columns])[back] for name in names}
 
+    @cached_property
     def parts(self) -> list[tuple[Path, int]]:
         """Files with their number of rows, in the order of the rows."""
         return [part for piece in self._pieces for part in piece.parts]
 
-    def numbers_of(self, ids: Iterable[str]) -> np.ndarray:
-        """Row numbers (M,) of M ids, in the order of the ids.
-
-        Raises:
-            StoreError: naming an id that no row has.
-        """
-        wanted = list(ids)
-        places = dict.fromkeys(wanted, -1)
-        for number, name in enumerate(self.columns(["id"])["id"].tolist()):
-            if name in places:
-                places[name] = number
-        for name, number in places.items():
-            if number < 0:
-                raise StoreError(
-                    f"expected the id of a candidate of this run, got {name}; gcd-hpc ls lists them"
-                )
-        return np.array([places[name] for name in wanted], dtype=np.int64)
+    def __len__(self) -> int:
+        """Number of rows."""
+        return int(self._starts[-1])
 
     @cached_property
     def _starts(self) -> np.ndarray:
@@ -143,7 +134,7 @@ def read_numbered(parts: Sequence[tuple[Path, int]], numbers: np.ndarray) -> Ite
     At most a batch of candidates is in memory at once.
 
     Args:
-        parts: files with their number of rows, from ``Rows.parts``.
+        parts: files with their number of rows, ``Rows.parts``.
     """
     if np.all(np.diff(numbers) >= 0):
         yield from _read_ascending(parts, numbers)
@@ -166,7 +157,9 @@ def _read_ascending(parts: Sequence[tuple[Path, int]], numbers: np.ndarray) -> I
             yield from each_of_part(path, (numbers[first:last] - start).tolist())
 
 
-def rows_of(parts: Iterable[tuple[str, Path]], index: Catalogue | None) -> Rows:
+def rows_of(
+    parts: Iterable[tuple[str, Path]], index: Catalogue | None, in_memory: bool = False
+) -> Rows:
     """Rows of parts given with their signatures; neighbouring parts in the index form one piece."""
     pieces: list[PartRows | IndexedRows] = []
     stop = -1
@@ -181,4 +174,4 @@ def rows_of(parts: Iterable[tuple[str, Path]], index: Catalogue | None) -> Rows:
         else:
             pieces.append(IndexedRows(index, rows.start, [(path, len(rows))]))
         stop = rows.stop
-    return Rows(pieces)
+    return Rows(pieces, in_memory)

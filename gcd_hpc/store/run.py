@@ -1,29 +1,32 @@
 """Python interface to the results of a run: ``gcd_hpc.open_run("runs/w_sigma5")``."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.data import atomic_numbers
 
 from gcd_hpc.errors import GcdError, StoreError
 from gcd_hpc.store.checksums import Columns
-from gcd_hpc.store.export import element_of, to_atoms
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.parts import read_provenance, to_columns, without_structure
 from gcd_hpc.store.physics import (
     RELAXED_FIELDS,
+    candidate_fault,
     is_relaxed,
     lowest_rows,
     lowest_rows_of_each,
-    physical_rows,
 )
+from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.rows import Rows, read_numbered
-from gcd_hpc.store.schema import ROW_FIELDS, Candidate
-from gcd_hpc.store.selection import ordered, parse_selection, selected, take_in_order
+from gcd_hpc.store.schema import ROW_FIELDS, Candidate, Field
+from gcd_hpc.store.selection import ordered, parse_selection, selected
+from gcd_hpc.structures.energetics import MIN_GB_ENERGY_J_M2
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -34,6 +37,7 @@ class RunCandidate(Candidate):
     """A candidate with the fields of the schema as attributes, such as ``energies_ev``."""
 
     element: str = field(kw_only=True)
+    """Chemical symbol; empty if the file does not name it."""
 
     def to_atoms(self, relaxed: bool = True) -> Atoms:
         """ASE ``Atoms`` of the structure, with every known field of the schema in ``info``.
@@ -51,26 +55,59 @@ class RunCandidate(Candidate):
                 f" {self.status}{f' ({self.reason})' if self.reason else ''};"
                 " to_atoms(relaxed=False) returns the unrelaxed one"
             )
-        atoms = to_atoms(self, self.element)
-        if not relaxed:
-            atoms.calc = None
-            atoms.positions = self.unrelaxed_positions
+        if not self.element:
+            raise _no_element(self.id)
+        if len(without_structure(to_columns([self]))):
+            raise StoreError(
+                f"{self.id}: positions, energies or box are not finite or not plausible; gcd-hpc"
+                " verify lists what is wrong with the file"
+            )
+        positions = self.positions if relaxed else self.unrelaxed_positions
+        symbols = f"{self.element}{self.num_atoms}"
+        atoms = Atoms(symbols, positions, cell=self.cell, pbc=(True, True, False))
+        known = {field: getattr(self, field.name) for field in ROW_FIELDS}
+        atoms.info = {
+            field.name: value
+            for field, value in known.items()
+            if field.name not in ("cell", "num_atoms") and _is_known(field, value)
+        }
+        if relaxed:
+            energies = np.asarray(self.energies_ev)
+            total = float(energies.sum())
+            atoms.calc = SinglePointCalculator(atoms, energy=total, energies=energies)
         return atoms
+
+
+def _no_element(place: object) -> StoreError:
+    return StoreError(
+        f"{place}: expected the campaign's boundary.element in the attribute config of the file,"
+        " got no known element"
+    )
+
+
+def _is_known(field: Field, value: object) -> bool:
+    if isinstance(value, str):
+        return value != ""
+    if field.kind == "int" and field.since > 1:
+        return bool(value != field.default)  # the default stands for a field an older file lacks
+    return bool(np.isfinite(np.asarray(value, dtype=float)).all())
 
 
 class Run:
     """Candidates that a run held when it was opened: all, or an ordered selection of them.
 
-    Data are read on demand, one file at a time. ``select``, ``sorted``, ``lowest``, ``best_per_n``
-    and slices return another ``Run``; iteration, ids and numbers return candidates.
+    Data are read on demand, one file at a time. ``select``, ``sorted``, ``relaxed``, ``lowest``,
+    ``best_per_n`` and slices return another ``Run``; iteration, ids and numbers return candidates.
     """
 
     def __init__(
-        self, store: RunStore, parts: Sequence[tuple[Path, int]], chosen: np.ndarray
+        self, store: RunStore, rows: Rows, chosen: np.ndarray, selection: str = ""
     ) -> None:
         self._store = store
-        self._parts = list(parts)
+        self._rows = rows
         self._chosen = chosen
+        self.selection = selection
+        """Conditions by which the candidates were selected; empty if these are all."""
 
     @property
     def path(self) -> Path:
@@ -79,47 +116,82 @@ class Run:
 
     @cached_property
     def provenance(self) -> dict[str, str]:
-        """Attributes of the run's first file: versions, git commit, resolved ``config``, others."""
-        return self._store.provenance()
+        """Attributes of the run's first file: versions, git commit, resolved ``config``, others.
+
+        Empty if there is no file yet.
+        """
+        return read_provenance(self._rows.parts[0][0]) if self._rows.parts else {}
+
+    @property
+    def element(self) -> str:
+        """Chemical symbol of the crystal.
+
+        Raises:
+            StoreError: if the attribute ``config`` of the files names no known element.
+        """
+        if not self._element:
+            raise _no_element(self.path)
+        return self._element
 
     @cached_property
-    def element(self) -> str:
-        """Chemical symbol of the crystal."""
-        return element_of(self._store)
+    def _element(self) -> str:
+        element = section_of(self.provenance.get("config", ""), "boundary").get("element")
+        return str(element) if element in atomic_numbers else ""
 
     def __len__(self) -> int:
         """Number of candidates."""
         return len(self._chosen)
 
+    @property
+    def num_all(self) -> int:
+        """Number of all candidates of the run, selected or not."""
+        return len(self._rows)
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Number of each candidate among all of the run, (M,)."""
+        return self._chosen
+
     def __repr__(self) -> str:
-        return f"<{self.path}: {len(self):,} of {sum(num for _, num in self._parts):,} candidates>"
+        return f"<{self.path}: {len(self):,} of {self.num_all:,} candidates>"
 
     def __iter__(self) -> Iterator[RunCandidate]:
         """Iterate over the candidates, which are read one by one."""
-        for candidate in read_numbered(self._parts, self._chosen):
-            yield RunCandidate(**vars(candidate), element=self.element)
+        for candidate in read_numbered(self._rows.parts, self._chosen):
+            yield RunCandidate(**vars(candidate), element=self._element)
 
     @overload
     def __getitem__(self, which: int | str) -> RunCandidate: ...
     @overload
-    def __getitem__(self, which: slice) -> "Run": ...
-    def __getitem__(self, which: int | str | slice) -> "RunCandidate | Run":
-        """Candidate by number or id, or the ``Run`` of a slice.
+    def __getitem__(self, which: slice | np.ndarray | list[str]) -> "Run": ...
+    def __getitem__(
+        self, which: int | str | slice | np.ndarray | list[str]
+    ) -> "RunCandidate | Run":
+        """Candidate by number or id; the ``Run`` of a slice, array of numbers, mask or list of ids.
 
         Raises:
             IndexError: if the number is out of range.
             StoreError: if no candidate of this selection has the id.
         """
-        if isinstance(which, slice):
+        if isinstance(which, slice | np.ndarray):
             return self._restricted(self._chosen[which])
-        if isinstance(which, str):
-            found = self.select(f"id={which}")
-            if not len(found):
+        if isinstance(which, list):
+            return self._restricted(self._numbers_of(which))
+        number = self._numbers_of([which]) if isinstance(which, str) else self._chosen[[which]]
+        return next(iter(self._restricted(number)))
+
+    def _numbers_of(self, ids: list[str]) -> np.ndarray:
+        """Row numbers (M,) of M ids, in the order of the ids."""
+        places = dict.fromkeys(ids, -1)
+        every = self.columns(["id"])["id"].tolist()
+        places |= {name: number for number, name in enumerate(every) if name in places}
+        for name, number in places.items():
+            if number < 0:
                 raise StoreError(
-                    f"{self.path}: expected the id of one of {len(self):,} candidates, got {which}"
+                    f"{self.path}: expected the id of one of {len(self):,} candidates, got {name};"
+                    " gcd-hpc ls lists them"
                 )
-            return found[0]
-        return next(iter(self._restricted(self._chosen[[which]])))
+        return self._chosen[[places[name] for name in ids]]
 
     def atoms(self, name: str) -> Atoms:
         """Relaxed structure of a candidate by id, positions in Å, energies in eV.
@@ -140,11 +212,9 @@ class Run:
         Raises:
             StoreError: naming the condition that is wrong.
         """
-        conditions = parse_selection(selection)
-        with self._opened() as (rows, now):
-            holds = np.zeros(sum(num for _, num in rows.parts()), dtype=bool)
-            holds[selected(rows, conditions)] = True
-            return self._restricted(self._chosen[holds[now]])
+        holds = selected(self._rows, parse_selection(selection))
+        both = " ".join(filter(None, (self.selection, selection)))
+        return Run(self._store, self._rows, self._chosen[holds[self._chosen]], both)
 
     def sorted(self, name: str, descending: bool = False) -> "Run":
         """Candidates sorted by a field of the schema; a stable sort with unknown numbers last.
@@ -152,39 +222,62 @@ class Run:
         Raises:
             StoreError: if there is no such field to sort by.
         """
-        with self._opened() as (rows, now):
-            back = np.argsort(now)
-            places = np.searchsorted(now, ordered(rows, now, name, descending), sorter=back)
-            return self._restricted(self._chosen[back[places]])
+        return self._restricted(ordered(self._rows, self._chosen, name, descending))
+
+    def relaxed(self) -> "Run":
+        """The candidates relaxed to a boundary energy, lowest first.
+
+        Rows that would be the lowest of their [n] are left out if they are no physical boundary of
+        the crystal.
+        """
+        return self._physical(lowest_rows_of_each)[0].sorted("gb_energy_j_m2")
 
     def lowest(self, num: int = 10) -> "Run":
-        """The ``num`` relaxed candidates of lowest boundary energy, lowest first."""
-        return self._by_energy(partial(lowest_rows, num=num))[0][:num]
+        """The ``num`` relaxed candidates of lowest boundary energy, lowest first, then by id.
+
+        Rows that are no physical boundary of the crystal are left out.
+        """
+        return self.ranking(num)[0]
 
     def best_per_n(self) -> "Run":
         """The relaxed candidate of lowest boundary energy at each [n], in ascending order of [n].
 
         Rows that are no physical boundary of the crystal are left out.
         """
-        lowest_first, n_index = self._by_energy(lowest_rows_of_each)
-        _, first = np.unique(n_index, return_index=True)
-        return self._restricted(lowest_first._chosen[first])
+        return self.ranking()[0]
 
-    def _by_energy(
-        self, lowest: Callable[[Columns, np.ndarray], np.ndarray]
-    ) -> tuple["Run", np.ndarray]:
-        """Relaxed candidates by ascending energy and their n_index (M,).
+    def ranking(self, num: int | None = None) -> "tuple[Run, Run]":
+        """Candidates of ``lowest``, or of ``best_per_n`` without a number, and those left out.
 
-        Rows that ``lowest`` would choose are left out if they are no boundary of the crystal.
+        Returns:
+            The lowest physical candidates, and the unphysical ones of lower energy by energy.
         """
-        with self._opened() as (rows, now):
-            columns = rows.columns(RELAXED_FIELDS)
-            relaxed = np.sort(now[is_relaxed(columns)[now]])
+        lowest = lowest_rows_of_each if num is None else partial(lowest_rows, num=num)
+        physical, refused = self._physical(lowest)
+        kept = lowest(self._rows.columns(RELAXED_FIELDS), physical._chosen)
+        found = self._restricted(kept).sorted("id").sorted("gb_energy_j_m2")
+        if num is not None:
+            return found[:num], refused
+        _, first = np.unique(found.columns(["n_index"])["n_index"], return_index=True)
+        return found[first], refused
+
+    def _physical(self, lowest: Callable[[Columns, np.ndarray], np.ndarray]) -> "tuple[Run, Run]":
+        """Split the relaxed candidates into physical ones, in file order, and refused ones.
+
+        Only the rows that ``lowest`` chooses are read with their atoms and checked, repeatedly
+        until all of them are physical; other rows are kept unchecked.
+        """
+        columns = self._rows.columns(RELAXED_FIELDS)
+        every = np.sort(self._chosen[is_relaxed(columns, -np.inf)[self._chosen]])
+        kept = every[columns["gb_energy_j_m2"][every] >= MIN_GB_ENERGY_J_M2]
+        looked_at = np.empty(0, dtype=np.int64)
+        while len(new := np.setdiff1d(lowest(columns, kept), looked_at)):
             config = self.provenance.get("config")
-            kept, _ = physical_rows(rows, columns, relaxed, lowest, config)
-        places = np.flatnonzero(np.isin(now, kept))
-        order = places[np.argsort(columns["gb_energy_j_m2"][now[places]], kind="stable")]
-        return self._restricted(self._chosen[order]), columns["n_index"][now[order]]
+            is_wrong = [bool(candidate_fault(one, config)) for one in self._restricted(new)]
+            kept = np.setdiff1d(kept, new[is_wrong])
+            looked_at = np.union1d(looked_at, new)
+        refused = self._restricted(np.setdiff1d(every, kept))
+        return self._restricted(kept), refused.sorted("gb_energy_j_m2")
 
     def columns(self, names: Sequence[str]) -> Columns:
         """Fields of all candidates in order, as arrays (M,) or (M, 3) in the schema's units.
@@ -194,8 +287,17 @@ class Run:
         Raises:
             StoreError: if a name is no field of a candidate.
         """
-        with self._opened() as (rows, now):
-            return take_in_order(rows, list(names), now)
+        return self._rows.take(names, self._chosen)
+
+    def records(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Fields of all candidates in order, as one dictionary of plain values per candidate.
+
+        Raises:
+            StoreError: if a name is no field of a candidate.
+        """
+        columns = self.columns(names)
+        values = (columns[name].tolist() for name in names)
+        return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
     def to_dataframe(self, names: Sequence[str] | None = None) -> "DataFrame":
         """Pandas table with one row per candidate, indexed by id.
@@ -226,40 +328,7 @@ class Run:
         return pd.DataFrame(flat, index=index)
 
     def _restricted(self, chosen: np.ndarray) -> "Run":
-        return Run(self._store, self._parts, chosen)
-
-    @contextmanager
-    def _opened(self) -> Iterator[tuple[Rows, np.ndarray]]:
-        """Current rows of the run, and the row numbers (M,) of these candidates among them.
-
-        A running campaign adds files between those known, which shifts row numbers.
-        """
-        with self._store.rows() as rows:
-            parts = rows.parts()
-            starts = dict(
-                zip(
-                    (path for path, _ in parts),
-                    np.cumsum([0, *(num for _, num in parts)]).tolist(),
-                    strict=False,
-                )
-            )
-            gone = [path for path, _ in self._parts if path not in starts]
-            if gone:
-                raise StoreError(f"{gone[0]}: removed since the run was opened; open the run again")
-            # Shift of each known file's rows by the files added before it.
-            moved = (
-                np.array([starts[path] for path, _ in self._parts], dtype=np.int64)
-                - self._starts[:-1]
-            )
-            yield rows, self._chosen + (moved[self._part_numbers(self._chosen)] if len(self) else 0)
-
-    @cached_property
-    def _starts(self) -> np.ndarray:
-        """First row number of each file, and the total number of rows at the end."""
-        return np.cumsum([0, *(num for _, num in self._parts)])
-
-    def _part_numbers(self, chosen: np.ndarray) -> np.ndarray:
-        return np.searchsorted(self._starts, chosen, side="right") - 1
+        return Run(self._store, self._rows, chosen, self.selection)
 
 
 def _scalars(name: str, column: np.ndarray) -> list[tuple[str, np.ndarray]]:
@@ -270,18 +339,18 @@ def _scalars(name: str, column: np.ndarray) -> list[tuple[str, np.ndarray]]:
     )
 
 
-def open_run(path: str | Path) -> Run:
+def open_run(path: str | Path, in_memory: bool = False) -> Run:
     """Open the results of a run as they are now, also while the campaign is running.
 
     Open the run again to see later candidates.
 
     Args:
         path: run directory, or one HDF5 file of candidates (``results.h5``).
+        in_memory: keep every column that was read, for many selections of a large run.
 
     Raises:
         StoreError: if there is no such directory or file, or if it is damaged.
     """
     store = RunStore(path)
-    with store.rows() as rows:
-        parts = rows.parts()
-    return Run(store, parts, np.arange(sum(num for _, num in parts)))
+    rows = store.rows(in_memory)
+    return Run(store, rows, np.arange(len(rows)))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gcd_hpc.errors import StoreError, did_you_mean
-from gcd_hpc.store.rows import Table
+from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.schema import ROW_FIELDS, Field
 
 SHORT = {"n": "n_fraction", "energy": "gb_energy_j_m2"}
@@ -128,23 +128,23 @@ def sortable(name: str) -> Field:
     return field
 
 
-def selected(rows: Table, conditions: tuple[Condition, ...]) -> np.ndarray:
-    """Ascending numbers of the rows that meet all conditions."""
-    names = list(dict.fromkeys(condition.field.name for condition in conditions))
-    # The small column "version" gives the number of rows if there are no conditions.
-    columns = rows.columns([*names, "version"])
-    chosen = np.ones(len(columns["version"]), dtype=bool)
+def selected(rows: Rows, conditions: tuple[Condition, ...]) -> np.ndarray:
+    """Mask (M,) of the rows that meet all conditions."""
+    chosen = np.ones(len(rows), dtype=bool)
+    if not conditions:
+        return chosen
+    columns = rows.columns([condition.field.name for condition in conditions])
     for condition in conditions:
         chosen &= condition.holds(columns[condition.field.name])
-    return np.flatnonzero(chosen)
+    return chosen
 
 
-def ordered(rows: Table, chosen: np.ndarray, name: str, descending: bool = False) -> np.ndarray:
+def ordered(rows: Rows, chosen: np.ndarray, name: str, descending: bool = False) -> np.ndarray:
     """Row numbers ``chosen`` sorted by a field; a stable sort with unknown numbers (NaN) last."""
     field = sortable(name)
     # Sorting ids by the numbers in them is faster than sorting a million texts.
-    names = ["source", "round", "index"] if field.name == "id" else [field.name]
-    keys = [_ranks(values[chosen]) for values in rows.columns(names).values()]
+    names = ["run", "source", "round", "index"] if field.name == "id" else [field.name]
+    keys = [_ranks(values) for values in rows.take(names, chosen).values()]
     known = np.ones(len(chosen), dtype=bool)
     if field.kind == "float":
         known = np.isfinite(keys[0])
@@ -159,12 +159,3 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     distinct = sorted(set(values.tolist()))
     places = {text: place for place, text in enumerate(distinct)}
     return np.array([places[text] for text in values.tolist()], dtype=np.float64)
-
-
-def take_in_order(rows: Table, names: list[str], wanted: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns of the rows ``wanted``, in that order; ``Table.take`` needs ascending numbers."""
-    order = np.argsort(wanted, kind="stable")
-    columns = rows.take(names, wanted[order])
-    back = np.empty(len(wanted), dtype=np.int64)
-    back[order] = np.arange(len(wanted))
-    return {name: values[back] for name, values in columns.items()}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.run import open_run
 from tests.store.synthetic import CONFIG, make_candidate
 
 
@@ -24,7 +24,7 @@ def candidates(source, version, energies_by_n):
 
 
 @pytest.fixture
-def store(tmp_path):
+def results(tmp_path):
     run = tmp_path / "run"
     provenance = {"config": CONFIG}
     write_part(
@@ -42,10 +42,10 @@ def store(tmp_path):
         candidates("model", 2, {4: 2.469, 3: 2.7}),
         provenance,
     )
-    return RunStore(run)
+    return open_run(run)
 
 
 @pytest.fixture
-def empty_store(tmp_path):
+def empty(tmp_path):
     (tmp_path / "parts").mkdir()
-    return RunStore(tmp_path)
+    return open_run(tmp_path)

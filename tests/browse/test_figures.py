@@ -6,27 +6,27 @@ import pytest
 
 from gcd_hpc.browse.figures import energy_cap, plot_egb_vs_n
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.run import open_run
 from tests.store.synthetic import make_candidate
 
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 
 
 @pytest.mark.parametrize("suffix", MAGIC)
-def test_the_suffix_chooses_the_format(store, tmp_path, suffix):
-    path = plot_egb_vs_n(store, tmp_path / f"egb_vs_n{suffix}")
+def test_the_suffix_chooses_the_format(results, tmp_path, suffix):
+    path = plot_egb_vs_n(results, tmp_path / f"egb_vs_n{suffix}")
     assert path.read_bytes().startswith(MAGIC[suffix])
 
 
-def test_axes_legend_and_note_say_what_is_shown(store, tmp_path):
+def test_axes_legend_and_note_say_what_is_shown(results, tmp_path):
     write_part(
-        store.path / "parts/search/part-00001.h5",
+        results.path / "parts/search/part-00001.h5",
         [make_candidate(50, gb_energy_j_m2=9.0, num_atoms=32)],
         {},
     )
     with matplotlib.rc_context({"svg.fonttype": "none"}):
-        text = plot_egb_vs_n(store, tmp_path / "figure.svg").read_text()
+        text = plot_egb_vs_n(open_run(results.path), tmp_path / "figure.svg").read_text()
     for words in (
         "[n]",
         "GB energy (J/m",
@@ -40,7 +40,7 @@ def test_axes_legend_and_note_say_what_is_shown(store, tmp_path):
 @pytest.mark.parametrize("source", ["search", "model"])
 def test_one_source_and_one_n_are_enough(tmp_path, source):
     write_part(tmp_path / "one.h5", [make_candidate(0, source, int(source == "model"))], {})
-    assert plot_egb_vs_n(RunStore(tmp_path / "one.h5"), tmp_path / "one.png").stat().st_size > 1000
+    assert plot_egb_vs_n(open_run(tmp_path / "one.h5"), tmp_path / "one.png").stat().st_size > 1000
 
 
 def test_the_best_of_every_n_lies_below_the_cap():
@@ -49,15 +49,15 @@ def test_the_best_of_every_n_lies_below_the_cap():
     assert 3.4 < energy_cap(n_fraction, energy) < 4.5
 
 
-def test_an_unknown_suffix_is_refused(store, tmp_path):
+def test_an_unknown_suffix_is_refused(results, tmp_path):
     with pytest.raises(
         StoreError,
         match=r"figure\.bmp: expected a figure ending in one of \.png, \.svg, \.pdf, got \.bmp",
     ):
-        plot_egb_vs_n(store, tmp_path / "figure.bmp")
+        plot_egb_vs_n(results, tmp_path / "figure.bmp")
 
 
-def test_a_run_without_candidates_is_refused_and_leaves_no_file(empty_store, tmp_path):
+def test_a_run_without_candidates_is_refused_and_leaves_no_file(empty, tmp_path):
     with pytest.raises(StoreError, match="nothing to draw: there are no relaxed candidates"):
-        plot_egb_vs_n(empty_store, tmp_path / "figure.png")
+        plot_egb_vs_n(empty, tmp_path / "figure.png")
     assert [path.name for path in tmp_path.iterdir()] == ["parts"]

@@ -16,10 +16,11 @@ from gcd_hpc.browse.listing import (
     list_table,
     standing,
 )
-from gcd_hpc.browse.tables import json_text, top_rows
+from gcd_hpc.browse.tables import find_top, json_text
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.run import open_run
 from gcd_hpc.store.schema import FIELDS
 from tests.store.synthetic import make_candidate
 
@@ -34,44 +35,46 @@ def ids(listing):
     return [record["id"] for record in listing.records]
 
 
-def test_a_list_has_candidates_of_every_status_in_the_order_of_the_run(store):
-    listing = list_rows(store, num=0)
+def test_a_list_has_candidates_of_every_status_in_the_order_of_the_run(results):
+    listing = list_rows(results, num=0)
     assert (len(listing.records), listing.num_selected, listing.num_all) == (17, 17, 17)
     assert ids(listing)[:3] == ["search-000000", "search-000001", "search-000002"]
-    assert ids(list_rows(store, descending=True, num=2)) == ["model-02-000004", "model-02-000003"]
+    assert ids(list_rows(results, descending=True, num=2)) == ["model-02-000004", "model-02-000003"]
     assert sum(record["status"] == "failed" for record in listing.records) == 3
 
 
 @pytest.mark.parametrize("indexed", [True, False])
-def test_a_list_is_selected_sorted_and_cut(store, indexed):
+def test_a_list_is_selected_sorted_and_cut(results, indexed):
     if indexed:
-        store.build_index()
-    listing = list_rows(store, "n=0.2,0.3 status=ok", sort="energy", num=3)
+        RunStore(results.path).build_index()
+        results = open_run(results.path)
+    listing = list_rows(results.select("n=0.2,0.3 status=ok"), sort="energy", num=3)
     assert [record["gb_energy_j_m2"] for record in listing.records] == [2.297, 2.2971, 2.65]
     assert (listing.num_selected, listing.num_all) == (8, 17)
     assert [record["n_fraction"] for record in listing.records] == [0.2, 0.2, 0.3]
-    highest = list_rows(store, "source=search", sort="energy", descending=True, num=0).records
+    of_search = results.select("source=search")
+    highest = list_rows(of_search, sort="energy", descending=True, num=0).records
     assert highest[0]["gb_energy_j_m2"] == 3.6
     assert highest[-1]["status"] == "failed"
 
 
-def test_wrong_words_and_fields_are_refused(store):
+def test_wrong_words_and_fields_are_refused(results):
     with pytest.raises(StoreError, match="got energy"):
-        list_rows(store, "energy")
+        list_rows(results.select("energy"))
     with pytest.raises(StoreError, match="got positions"):
-        list_rows(store, sort="positions")
+        list_rows(results, sort="positions")
 
 
-def test_the_table_says_how_many_of_how_many_it_shows_and_why_some_failed(store):
-    text = rendered(list_table(list_rows(store, "status=failed", num=2)))
+def test_the_table_says_how_many_of_how_many_it_shows_and_why_some_failed(results):
+    text = rendered(list_table(list_rows(results.select("status=failed"), num=2)))
     assert "[n]" in text
     assert "NaN" in text
     assert "17 candidates, of which 3 with status=failed; 2 shown, --num 0 lists all" in text
-    assert "shown" not in rendered(list_table(list_rows(store, num=0)))
+    assert "shown" not in rendered(list_table(list_rows(results, num=0)))
 
 
-def test_csv_and_json_hold_the_same_records_and_leave_unknown_numbers_out(store):
-    listing = list_rows(store, "status=failed")
+def test_csv_and_json_hold_the_same_records_and_leave_unknown_numbers_out(results):
+    listing = list_rows(results.select("status=failed"))
     rows = list(csv.DictReader(StringIO(csv_text(listing.records, LISTED))))
     assert [row["id"] for row in rows] == [
         record["id"] for record in json.loads(json_text(listing.records))
@@ -81,21 +84,17 @@ def test_csv_and_json_hold_the_same_records_and_leave_unknown_numbers_out(store)
     assert csv_text([], LISTED) == ",".join(LISTED) + "\n"
 
 
-def test_top_takes_a_selection(store):
-    assert [row["id"] for row in top_rows(store, num=2, selection="source=model n=0.3,0.4")] == [
-        "model-02-000001",
-        "model-02-000003",
-    ]
-    assert [row["n_fraction"] for row in top_rows(store, per_n=True, selection="round=2")] == [
-        0.3,
-        0.4,
-    ]
-    assert top_rows(store, selection="n=0.7") == []
+def test_top_takes_a_selection(results):
+    lowest = find_top(results.select("source=model n=0.3,0.4"), num=2).records
+    assert [row["id"] for row in lowest] == ["model-02-000001", "model-02-000003"]
+    per_n = find_top(results.select("round=2"), per_n=True).records
+    assert [row["n_fraction"] for row in per_n] == [0.3, 0.4]
+    assert find_top(results.select("n=0.7")).records == []
 
 
-def test_everything_known_of_a_candidate_is_shown_with_its_unit_and_meaning(store):
-    (candidate,) = store.candidates(["search-000003"])
-    text = rendered(detail_view(candidate, standing(store, candidate)), width=300)
+def test_everything_known_of_a_candidate_is_shown_with_its_unit_and_meaning(results):
+    (candidate,) = results[["search-000003"]]
+    text = rendered(detail_view(candidate, standing(results, candidate)), width=300)
     for field in FIELDS:
         assert field.name in text
         assert field.meaning[:20] in text
@@ -103,17 +102,17 @@ def test_everything_known_of_a_candidate_is_shown_with_its_unit_and_meaning(stor
     assert "32 x 3 numbers" in text
 
 
-def test_standing_counts_those_of_the_same_n_and_names_the_reason_of_a_failure(store):
-    second, failed = store.candidates(["model-01-000003", "search-000006"])
+def test_standing_counts_those_of_the_same_n_and_names_the_reason_of_a_failure(results):
+    second, failed = results[["model-01-000003", "search-000006"]]
     assert (
-        standing(store, second)
+        standing(results, second)
         == "2.2971 J/m^2 at [n] = 0.2, number 2 of 4 relaxed there, 0.0001 J/m^2 above the lowest"
     )
-    assert standing(store, failed) == "failed, NaN"
+    assert standing(results, failed) == "failed, NaN"
 
 
-def test_a_record_holds_the_atoms(store):
-    (candidate,) = store.candidates(["search-000003"])
+def test_a_record_holds_the_atoms(results):
+    (candidate,) = results[["search-000003"]]
     record = json.loads(json_text(detail_record(candidate)))
     assert record["positions"] == candidate.positions.tolist()
     assert record["registry"] == candidate.registry.tolist()
@@ -121,18 +120,18 @@ def test_a_record_holds_the_atoms(store):
     assert record.keys() == {field.name for field in FIELDS}
 
 
-def test_candidates_are_found_in_the_order_asked_for_and_unknown_ones_named(store):
+def test_candidates_are_found_in_the_order_asked_for_and_unknown_ones_named(results):
     wanted = ["model-02-000001", "search-000000", "model-02-000001"]
-    assert [candidate.id for candidate in store.candidates(wanted)] == wanted
+    assert [candidate.id for candidate in results[wanted]] == wanted
     with pytest.raises(StoreError, match="got model-09-000000; gcd-hpc ls lists them"):
-        store.candidates(["search-000000", "model-09-000000"])
+        results[["search-000000", "model-09-000000"]]
 
 
 def test_one_of_very_many_rows_of_a_file_is_the_same_as_among_all(tmp_path):
     written = [make_candidate(index, num_atoms=index % 7) for index in range(250)]
     write_part(tmp_path / "many.h5", written, {})
     for wanted in (["search-000123"], [f"search-{index:06d}" for index in range(5, 60)]):
-        for candidate in RunStore(tmp_path / "many.h5").candidates(wanted):
+        for candidate in open_run(tmp_path / "many.h5")[wanted]:
             again = written[candidate.index]
             assert candidate.positions.tolist() == again.positions.tolist()
             assert candidate.gb_energy_j_m2 == again.gb_energy_j_m2

@@ -19,6 +19,7 @@ from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.crystal import unit_crystal
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.run import open_run
 from gcd_hpc.structures.frame import Frame
 from tests.browse.test_figures import MAGIC
 from tests.campaign.histories import failed, finished, opened, state_after, submitted
@@ -125,7 +126,7 @@ def test_nothing_to_draw_is_one_sentence_and_leaves_no_file(run, what):
 def test_progress_counts_relaxations_and_core_hours_with_training_before_the_model(
     run,
 ):
-    found = finds(run)
+    found = finds(open_run(run))
     assert found.energy.tolist() == [2.9, 2.7, 2.5]
     assert found.round.tolist() == [0, 0, 1]
     assert found.relaxations.tolist() == [1, 2, 3]
@@ -137,19 +138,19 @@ def test_progress_counts_relaxations_and_core_hours_with_training_before_the_mod
 
 
 def test_without_a_ledger_progress_counts_the_seconds_of_the_rows(run):
-    found = finds(RunStore(run).merge())
+    found = finds(open_run(RunStore(run).merge()))
     assert found.core_h * 3600 == pytest.approx([10, 20, 50])
     assert not found.has_training
 
 
 def test_progress_is_drawn_of_candidates_that_cost_nothing_as_far_as_is_known(tmp_path):
     write_part(tmp_path / "imported.h5", [relaxed(0, relax_s=np.nan)], CONFIG)
-    assert finds(tmp_path / "imported.h5").total_core_h == 0
+    assert finds(open_run(tmp_path / "imported.h5")).total_core_h == 0
     draw(tmp_path / "imported.h5", "progress")
 
 
 def test_a_selection_chooses_finds_but_not_costs(run):
-    found = finds(run, "source=model")
+    found = finds(open_run(run), "source=model")
     assert found.energy.tolist() == [2.5]
     assert (found.relaxations.tolist(), found.num_relaxations) == ([3], 4)
 
@@ -220,9 +221,9 @@ def test_registries_are_drawn_in_the_cell_in_which_they_repeat(run):
     assert figure.axes[0].get_xlim() == pytest.approx((0, FRAME.lengths[0] / 5))
 
 
-def test_without_a_known_boundary_registries_are_drawn_in_the_cell_of_the_candidates(store):
-    assert unit_crystal(store.provenance().get("config")) is None
-    assert draw(store.path, "registry").axes[0].get_xlim() == pytest.approx((0, 10.008))
+def test_without_a_known_boundary_registries_are_drawn_in_the_cell_of_the_candidates(results):
+    assert unit_crystal(results.provenance.get("config")) is None
+    assert draw(results.path, "registry").axes[0].get_xlim() == pytest.approx((0, 10.008))
 
 
 def test_the_crystal_beside_the_boundary_has_the_distances_of_its_lattice(run):
@@ -232,6 +233,6 @@ def test_the_crystal_beside_the_boundary_has_the_distances_of_its_lattice(run):
     assert nearest == pytest.approx(W_TWIST.nearest_neighbor, abs=0.03)
 
 
-def test_structures_without_crystals_beside_the_boundary_are_refused(store):
+def test_structures_without_crystals_beside_the_boundary_are_refused(results):
     with pytest.raises(StoreError, match="nothing to draw: no structure has atoms at a boundary"):
-        draw(store.path, "rdf")
+        draw(results.path, "rdf")

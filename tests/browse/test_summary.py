@@ -15,8 +15,8 @@ COST = Cost(
 )
 
 
-def test_the_summary_has_sources_lowest_structures_and_costs(store):
-    text = write_summary(store.path, COST).read_text()
+def test_the_summary_has_sources_lowest_structures_and_costs(results):
+    text = write_summary(results.path, COST).read_text()
     assert text.startswith("# test\n")
     assert "| 0.4 | - | - | **2.469** (2) |" in text
     assert "| 0.4 | 2.4690 | 34 | 0.350 | `model-02-000001` |" in text
@@ -24,15 +24,15 @@ def test_the_summary_has_sources_lowest_structures_and_costs(store):
     assert "| all |  | 420.0 | 800.0 |  | 100.0% |" in text
 
 
-def test_the_summary_shows_the_figure_only_if_there_is_one(store):
-    assert "egb_vs_n.png" not in write_summary(store.path, COST).read_text()
-    plot_egb_vs_n(store, store.path / "egb_vs_n.png")
-    assert "![GB energy against [n]](egb_vs_n.png)" in write_summary(store.path, COST).read_text()
+def test_the_summary_shows_the_figure_only_if_there_is_one(results):
+    assert "egb_vs_n.png" not in write_summary(results.path, COST).read_text()
+    plot_egb_vs_n(results, results.path / "egb_vs_n.png")
+    assert "![GB energy against [n]](egb_vs_n.png)" in write_summary(results.path, COST).read_text()
 
 
-def test_the_summary_of_a_run_without_candidates_can_be_written(empty_store):
-    path = write_summary(empty_store.path, Cost({}, 0.0, 0.0))
-    assert path.read_text().startswith(f"# {empty_store.path.name}\n")
+def test_the_summary_of_a_run_without_candidates_can_be_written(empty):
+    path = write_summary(empty.path, Cost({}, 0.0, 0.0))
+    assert path.read_text().startswith(f"# {empty.path.name}\n")
 
 
 def test_the_terminal_table_of_costs_has_a_line_for_all():

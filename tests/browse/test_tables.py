@@ -15,12 +15,12 @@ from gcd_hpc.browse.tables import (
     json_text,
     source_markdown,
     source_table,
-    top_rows,
     top_table,
 )
 from gcd_hpc.stages.evaluate import Evaluated
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.run import open_run
 from tests.store.synthetic import make_candidate
 
 
@@ -30,8 +30,12 @@ def rendered(table):
     return console.file.getvalue()
 
 
-def test_top_is_sorted_by_energy_and_holds_no_failed_candidate(store):
-    rows = top_rows(store, num=100)
+def values(run, name, **options):
+    return [row[name] for row in find_top(run, **options).records]
+
+
+def test_top_is_sorted_by_energy_and_holds_no_failed_candidate(results):
+    rows = find_top(results, num=100).records
     energies = [row["gb_energy_j_m2"] for row in rows]
     assert energies == sorted(energies)
     assert len(rows) == 14
@@ -39,12 +43,12 @@ def test_top_is_sorted_by_energy_and_holds_no_failed_candidate(store):
     assert rows[0]["source"] == "search"
 
 
-def test_top_stops_at_the_number_asked_for(store):
-    assert [row["gb_energy_j_m2"] for row in top_rows(store, num=3)] == [2.297, 2.2971, 2.469]
+def test_top_stops_at_the_number_asked_for(results):
+    assert values(results, "gb_energy_j_m2", num=3) == [2.297, 2.2971, 2.469]
 
 
-def test_top_per_n_has_the_best_of_each_n_once_sorted_by_n(store):
-    rows = top_rows(store, per_n=True)
+def test_top_per_n_has_the_best_of_each_n_once_sorted_by_n(results):
+    rows = find_top(results, per_n=True).records
     assert [(row["n_fraction"], row["gb_energy_j_m2"], row["source"]) for row in rows] == [
         (0.0, 3.0, "model"),
         (0.2, 2.297, "search"),
@@ -56,28 +60,28 @@ def test_top_per_n_has_the_best_of_each_n_once_sorted_by_n(store):
 def test_of_equal_energies_the_first_id_leads(tmp_path):
     found = [make_candidate(index, num_atoms=32, gb_energy_j_m2=2.5) for index in (3, 1, 2)]
     write_part(tmp_path / "one.h5", [*found, make_candidate(0, gb_energy_j_m2=2.6)], {})
-    store = RunStore(tmp_path / "one.h5")
-    assert [row["id"] for row in top_rows(store, num=2)] == ["search-000001", "search-000002"]
-    assert [row["id"] for row in top_rows(store, per_n=True)] == ["search-000000", "search-000001"]
+    results = open_run(tmp_path / "one.h5")
+    assert values(results, "id", num=2) == ["search-000001", "search-000002"]
+    assert values(results, "id", per_n=True) == ["search-000000", "search-000001"]
 
 
 @pytest.mark.parametrize("per_n", [True, False])
-def test_top_from_the_index_is_top_from_the_parts(store, per_n):
-    before = top_rows(store, per_n)
-    store.build_index()
-    assert top_rows(store, per_n) == before
+def test_top_from_the_index_is_top_from_the_parts(results, per_n):
+    before = find_top(results, per_n).records
+    RunStore(results.path).build_index()
+    assert find_top(open_run(results.path), per_n).records == before
 
 
-def test_json_is_a_list_of_objects_and_unknown_numbers_are_null(store, tmp_path):
+def test_json_is_a_list_of_objects_and_unknown_numbers_are_null(results, tmp_path):
     write_part(tmp_path / "one.h5", [make_candidate(0)], {})
-    (row,) = json.loads(json_text(top_rows(RunStore(tmp_path / "one.h5"))))
+    (row,) = json.loads(json_text(find_top(open_run(tmp_path / "one.h5")).records))
     assert {"id", "source", "n_fraction", "gb_energy_j_m2"} <= row.keys()
     assert row["excess_volume_a"] is None
     assert row["converged"] is True
 
 
-def test_sources_stand_side_by_side_with_their_numbers(store):
-    comparison = best_by_source(store)
+def test_sources_stand_side_by_side_with_their_numbers(results):
+    comparison = best_by_source(results)
     assert comparison.sources == ("search", "model 01", "model 02")
     first = comparison.rows[0]
     assert first.n_fraction == 0.0
@@ -87,24 +91,24 @@ def test_sources_stand_side_by_side_with_their_numbers(store):
     assert (tally.tried, tally.ok, tally.invalid, tally.failed) == (7, 6, 0, 1)
 
 
-def test_sources_within_a_millijoule_share_the_lead(store):
-    second = best_by_source(store).rows[1]
+def test_sources_within_a_millijoule_share_the_lead(results):
+    second = best_by_source(results).rows[1]
     assert second.leads("search")
     assert second.leads("model 01")
     assert not second.leads("model 02")
 
 
-def test_markdown_marks_the_lead_and_leaves_gaps_for_what_was_never_seen(store):
-    lines = source_markdown(best_by_source(store)).splitlines()
+def test_markdown_marks_the_lead_and_leaves_gaps_for_what_was_never_seen(results):
+    lines = source_markdown(best_by_source(results)).splitlines()
     assert lines[0] == "| [n] | search | model 01 | model 02 |"
     assert lines[2] == "| 0 | 3.100 (2) | **3.000** (2) | - |"
     assert lines[3] == "| 0.2 | **2.297** (2) | **2.297** (2) | - |"
     assert "| failed | 1 | 1 | 1 |" in lines
 
 
-def test_the_terminal_tables_show_n_in_its_brackets(store):
-    assert "[n]" in rendered(source_table(best_by_source(store)))
-    text = rendered(top_table(find_top(store, per_n=True)))
+def test_the_terminal_tables_show_n_in_its_brackets(results):
+    assert "[n]" in rendered(source_table(best_by_source(results)))
+    text = rendered(top_table(find_top(results, per_n=True)))
     assert "[n]" in text
     assert "GB energy (J/m^2)" in text
     assert "model-02-000001" in text
@@ -112,7 +116,7 @@ def test_the_terminal_tables_show_n_in_its_brackets(store):
 
 def test_energies_that_did_not_converge_are_marked(tmp_path):
     write_part(tmp_path / "one.h5", [make_candidate(0, converged=False)], {})
-    text = rendered(top_table(find_top(RunStore(tmp_path / "one.h5"))))
+    text = rendered(top_table(find_top(open_run(tmp_path / "one.h5"))))
     assert "2.3000*" in text
     assert "not converged: an upper bound" in text
 
@@ -132,28 +136,28 @@ def test_a_stored_row_that_is_no_crystal_is_never_the_best_and_said_to_be_left_o
 ):
     path = tmp_path / "one.h5"
     write_part(path, [make_candidate(0), fused(10, energy), make_candidate(20)], {})
-    top = find_top(RunStore(path), per_n, num=1)
+    top = find_top(open_run(path), per_n, num=1)
     assert [row["id"] for row in top.records] == ["search-000000"]
     assert list(top.unphysical) == ["search-000010"]
     assert "reach from -17.00" in top.unphysical["search-000010"]
     assert "search-000010 is not physical and left out" in rendered(top_table(top))
-    assert best_by_source(RunStore(path)).rows[0].lowest_j_m2 == pytest.approx(2.3)
+    assert best_by_source(open_run(path)).rows[0].lowest_j_m2 == pytest.approx(2.3)
 
 
 def test_of_many_rows_that_are_no_crystal_a_few_are_named_and_all_are_counted(tmp_path):
     path = tmp_path / "one.h5"
     write_part(path, [make_candidate(0), *(fused(n, -n / 10) for n in range(1, 9))], {})
-    top = find_top(RunStore(path))
+    top = find_top(open_run(path))
     assert (len(top.unphysical), top.num_unphysical) == (5, 8)
     assert "8 candidates are not physical and left out" in rendered(top_table(top))
 
 
 @pytest.mark.parametrize("per_n", [True, False])
-def test_a_run_without_candidates_has_empty_tables(empty_store, per_n):
-    assert top_rows(empty_store, per_n) == []
-    assert best_by_source(empty_store).rows == ()
+def test_a_run_without_candidates_has_empty_tables(empty, per_n):
+    assert find_top(empty, per_n).records == []
+    assert best_by_source(empty).rows == ()
     assert rendered(top_table(Top([], {}, 0)))
-    assert rendered(source_table(best_by_source(empty_store)))
+    assert rendered(source_table(best_by_source(empty)))
 
 
 def test_names_of_files_are_never_broken_whatever_the_terminals_width():

@@ -23,10 +23,10 @@ from gcd_hpc.store.checksums import (
 )
 from gcd_hpc.store.export import export
 from gcd_hpc.store.findings import Report
-from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.merge import merge
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
+from gcd_hpc.store.run import open_run
 from gcd_hpc.store.schema import FIELDS, SCHEMA_VERSION
 from gcd_hpc.store.verify import verify_file
 from tests.fuzz.harness import few_and_many, mutations, outcome
@@ -58,8 +58,8 @@ def answers(path: Path) -> dict[str, list[str]]:
     readers: dict[str, Callable[[], Any]] = {
         "part": lambda: [repr(vars(row)) for row in read_part(path)],
         "row": lambda: repr(vars(read_part(path, [2])[0])),
-        "top": lambda: find_top(RunStore(path), per_n=True).records,
-        "ls": lambda: list_rows(RunStore(path), sort="energy", num=0).records,
+        "top": lambda: find_top(open_run(path), per_n=True).records,
+        "ls": lambda: list_rows(open_run(path), sort="energy", num=0).records,
         "extxyz": lambda: _exported(path, "extxyz", folder / "out.xyz"),
         "csv": lambda: _exported(path, "csv", folder / "out.csv"),
         "poscar": lambda: _exported(path, "poscar", folder / "out"),
@@ -77,7 +77,7 @@ def answers(path: Path) -> dict[str, list[str]]:
 
 
 def _exported(path: Path, form: str, out: Path) -> list[str]:
-    export(RunStore(path), form, out)
+    export(open_run(path), form, out)
     files = sorted(out.iterdir()) if out.is_dir() else [out]
     return [file.name + file.read_text() for file in files]
 

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.run import open_run
 from gcd_hpc.store.run_directory import RunDirectory
 
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
@@ -43,10 +43,10 @@ def finish(run_dir: Path) -> float:
 
 def candidates(run_dir: Path) -> dict:
     """What was found, by id; a candidate that is there twice is an error."""
-    store = RunStore(run_dir)
-    ids = list(store.columns(["id"])["id"])
+    run = open_run(run_dir)
+    ids = run.columns(["id"])["id"].tolist()
     assert len(set(ids)) == len(ids)
-    return {row.id: row for row in store.candidates(ids)}
+    return {row.id: row for row in run}
 
 
 @pytest.fixture(scope="module")

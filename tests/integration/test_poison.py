@@ -18,8 +18,8 @@ from gcd_hpc.learning.boundary import prepare
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.search import search_chunk
 from gcd_hpc.stages.table import MODULES
-from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.run import open_run
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import FIELDS, Candidate
 from tests.integration.poison import KINDS, REASONS, poison_of
@@ -68,8 +68,7 @@ def poisoned(tmp_path_factory) -> tuple[Path, Outcome]:
 
 @pytest.fixture(scope="module")
 def rows(poisoned) -> dict[int, Candidate]:
-    store = RunStore(poisoned[0])
-    found = store.candidates(store.columns(["id"])["id"])
+    found = list(open_run(poisoned[0]))
     return {row.index: row for row in found}
 
 

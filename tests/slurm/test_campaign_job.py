@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.run import open_run
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.slurm.conftest import Job
 
@@ -54,5 +54,5 @@ def test_the_end_of_the_time_pauses_a_campaign_and_the_next_jobs_finish_it(slurm
     assert second.log.count("paused by SIGUSR1") == 2
     assert status_of(run_dir) == "complete"
     assert f"{run_dir}: complete" in second.log
-    ids = list(RunStore(run_dir).columns(["id"])["id"])
+    ids = list(open_run(run_dir).columns(["id"])["id"])
     assert len(ids) == len(set(ids)) == 60 + 2 * 12

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from gcd_hpc.cli import app
 from gcd_hpc.store.export import SUFFIXES, Format, export
-from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.run import open_run
 from tests.stages.conftest import CAMPAIGNS
 
 pytestmark = pytest.mark.lammps
@@ -53,10 +53,10 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def candidates(searched_run):
     """Three structures of the search that were relaxed to the end."""
-    store = RunStore(searched_run)
-    columns = store.columns(["id", "preset", "converged"])
+    run = open_run(searched_run)
+    columns = run.columns(["id", "preset", "converged"])
     found = columns["id"][(columns["preset"] == "tight") & columns["converged"]]
-    return store.candidates(found[:3].tolist())
+    return list(run[found[:3].tolist()])
 
 
 def same_in_the_plane(left, right, lengths, atol):
@@ -68,15 +68,8 @@ def same_in_the_plane(left, right, lengths, atol):
 
 @pytest.mark.parametrize("form", STRUCTURAL)
 def test_an_export_relaxes_to_the_energy_in_the_store(searched_run, candidates, tmp_path, form):
-    assert (
-        export(
-            RunStore(searched_run),
-            form,
-            tmp_path / "out",
-            ids=[candidate.id for candidate in candidates],
-        )
-        == 3
-    )
+    chosen = open_run(searched_run)[[candidate.id for candidate in candidates]]
+    assert export(chosen, form, tmp_path / "out") == 3
     words = [
         "relax",
         str(tmp_path / "out"),
@@ -100,15 +93,8 @@ def test_an_export_relaxes_to_the_energy_in_the_store(searched_run, candidates, 
 
 @pytest.mark.parametrize("form", STRUCTURAL)
 def test_ase_reads_the_same_positions_cell_and_energies(searched_run, candidates, tmp_path, form):
-    assert (
-        export(
-            RunStore(searched_run),
-            form,
-            tmp_path / "out",
-            ids=[candidate.id for candidate in candidates],
-        )
-        == 3
-    )
+    chosen = open_run(searched_run)[[candidate.id for candidate in candidates]]
+    assert export(chosen, form, tmp_path / "out") == 3
     for number, candidate in enumerate(candidates):
         file = (
             tmp_path / "out" / f"{candidate.id}.{SUFFIXES[form]}"
@@ -146,7 +132,7 @@ def test_lammps_reads_the_same_positions_cell_and_energies(
     searched_run, candidates, tmp_path, form
 ):
     candidate = candidates[0]
-    export(RunStore(searched_run), form, tmp_path / "out", ids=[candidate.id])
+    export(open_run(searched_run), form, tmp_path / "out", ids=[candidate.id])
     potential = next((searched_run / "potential").glob("*.eam.alloy"))
     line = [sys.executable, "-c", LAMMPS, str(tmp_path / "out"), form, str(potential)]
     done = subprocess.run(

@@ -15,6 +15,7 @@ from gcd_hpc.errors import RunDirectoryError, StoreError
 from gcd_hpc.store.export import SUFFIXES, Format, export
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_part, write_part
+from gcd_hpc.store.run import open_run
 from gcd_hpc.store.schema import ROW_FIELDS
 from tests.reference import read_one
 from tests.store.synthetic import make_candidate, read_row
@@ -24,14 +25,14 @@ ATOL = 1e-7
 
 
 @pytest.fixture
-def store(tmp_path, candidates, provenance):
+def results(tmp_path, candidates, provenance):
     write_part(tmp_path / "run/parts/search/part-00000.h5", candidates, provenance)
     write_part(
         tmp_path / "run/parts/model-01/relaxed/part-00000.h5",
         [make_candidate(4, "model", 1, num_atoms=33)],
         provenance,
     )
-    return RunStore(tmp_path / "run")
+    return open_run(tmp_path / "run")
 
 
 RELAXED = ["search-000000", "search-000003", "model-01-000004"]
@@ -43,10 +44,10 @@ def assert_same_structure(atoms, candidate):
     assert set(atoms.symbols) == {"W"}
 
 
-def test_extxyz_holds_every_relaxed_structure_with_all_that_is_known_of_it(store, tmp_path):
-    assert export(store, "extxyz", tmp_path / "all.extxyz") == 3
+def test_extxyz_holds_every_relaxed_structure_with_all_that_is_known_of_it(results, tmp_path):
+    assert export(results, "extxyz", tmp_path / "all.extxyz") == 3
     for atoms, candidate in zip(
-        ase.io.read(tmp_path / "all.extxyz", ":"), store.candidates(RELAXED), strict=True
+        ase.io.read(tmp_path / "all.extxyz", ":"), results[RELAXED], strict=True
     ):
         assert_same_structure(atoms, candidate)
         assert atoms.pbc.tolist() == [True, True, False]
@@ -60,8 +61,8 @@ def test_extxyz_holds_every_relaxed_structure_with_all_that_is_known_of_it(store
         )
 
 
-def test_what_is_not_known_is_left_out_of_extxyz(store, tmp_path):
-    export(store, "extxyz", tmp_path / "all.extxyz")
+def test_what_is_not_known_is_left_out_of_extxyz(results, tmp_path):
+    export(results, "extxyz", tmp_path / "all.extxyz")
     first, second, _ = ase.io.read(tmp_path / "all.extxyz", ":")
     assert "target_energy_j_m2" not in first.info
     assert second.info["target_energy_j_m2"] == 2.5
@@ -77,47 +78,47 @@ READERS = {
 
 
 @pytest.mark.parametrize(("form", "reader"), READERS.items())
-def test_formats_of_one_structure_make_a_directory(store, tmp_path, form, reader):
+def test_formats_of_one_structure_make_a_directory(results, tmp_path, form, reader):
     suffix = SUFFIXES[form]
-    assert export(store, form, tmp_path / "out") == 3
+    assert export(results, form, tmp_path / "out") == 3
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
         f"{name}.{suffix}" for name in RELAXED
     )
-    for candidate in store.candidates(RELAXED):
+    for candidate in results[RELAXED]:
         assert_same_structure(
             ase.io.read(tmp_path / "out" / f"{candidate.id}.{suffix}", format=reader), candidate
         )
 
 
 @pytest.mark.parametrize(("form", "reader"), READERS.items())
-def test_a_single_structure_makes_a_single_file(store, tmp_path, form, reader):
-    assert export(store, form, tmp_path / "one", ids=["search-000003"]) == 1
+def test_a_single_structure_makes_a_single_file(results, tmp_path, form, reader):
+    assert export(results[["search-000003"]], form, tmp_path / "one") == 1
     assert_same_structure(
-        ase.io.read(tmp_path / "one", format=reader), store.candidates(["search-000003"])[0]
+        ase.io.read(tmp_path / "one", format=reader), results[["search-000003"]][0]
     )
 
 
 @pytest.mark.parametrize("form", [form for form in get_args(Format) if form != "csv"])
-def test_an_exported_structure_can_be_evaluated_again(store, tmp_path, form):
-    export(store, form, tmp_path / "one", ids=["search-000003"])
-    assert_same_structure(read_one(tmp_path / "one"), store.candidates(["search-000003"])[0])
+def test_an_exported_structure_can_be_evaluated_again(results, tmp_path, form):
+    export(results[["search-000003"]], form, tmp_path / "one")
+    assert_same_structure(read_one(tmp_path / "one"), results[["search-000003"]][0])
 
 
-def test_a_dump_holds_the_energies_of_the_atoms_and_says_what_is_periodic(store, tmp_path):
-    export(store, "lammps-dump", tmp_path / "out")
-    for candidate in store.candidates(RELAXED):
+def test_a_dump_holds_the_energies_of_the_atoms_and_says_what_is_periodic(results, tmp_path):
+    export(results, "lammps-dump", tmp_path / "out")
+    for candidate in results[RELAXED]:
         atoms = ase.io.read(tmp_path / "out" / f"{candidate.id}.dump", format="lammps-dump-text")
         assert atoms.arrays["c_energy"].tolist() == candidate.energies_ev.tolist()
         assert atoms.pbc.tolist() == [True, True, False]
 
 
-def test_an_ase_database_is_selected_by_fields_and_holds_all_that_is_known(store, tmp_path):
-    assert export(store, "ase-db", tmp_path / "all.db") == 3
+def test_an_ase_database_is_selected_by_fields_and_holds_all_that_is_known(results, tmp_path):
+    assert export(results, "ase-db", tmp_path / "all.db") == 3
     with ase.db.connect(tmp_path / "all.db") as database:
         rows = list(database.select("gb_energy_j_m2<2.335,source=search"))
         assert [row.candidate for row in rows] == ["search-000000", "search-000003"]
         (row,) = database.select(candidate="model-01-000004")
-    (candidate,) = store.candidates(["model-01-000004"])
+    (candidate,) = results[["model-01-000004"]]
     atoms = row.toatoms()
     assert_same_structure(atoms, candidate)
     assert atoms.pbc.tolist() == [True, True, False]
@@ -127,82 +128,82 @@ def test_an_ase_database_is_selected_by_fields_and_holds_all_that_is_known(store
 
 
 @pytest.mark.parametrize("form", get_args(Format))
-def test_only_what_is_selected_is_exported(store, tmp_path, form):
-    assert export(store, form, tmp_path / "out", selection="energy>2.325 round=0") == 1
-    assert export(store, form, tmp_path / "two", ids=RELAXED, selection="source=search") == 2
+def test_only_what_is_selected_is_exported(results, tmp_path, form):
+    assert export(results.select("energy>2.325 round=0"), form, tmp_path / "out") == 1
+    assert export(results[RELAXED].select("source=search"), form, tmp_path / "two") == 2
     with pytest.raises(StoreError, match=r"nothing to export: there is no .* with n=0\.9"):
-        export(store, form, tmp_path / "none", selection="n=0.9")
+        export(results.select("n=0.9"), form, tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("form", ["extxyz", "ase-db"])
-def test_what_was_there_stays_when_an_export_fails_in_the_middle(store, tmp_path, form):
+def test_what_was_there_stays_when_an_export_fails_in_the_middle(results, tmp_path, form):
     (tmp_path / "out").write_text("before")
-    with h5py.File(store.part_paths()[-1], "r+") as file:
+    with h5py.File(RunStore(results.path).part_paths()[-1], "r+") as file:
         file["atoms/positions"].attrs["crc32"] += 1
     with pytest.raises(StoreError, match="truncated or corrupt"):
-        export(store, form, tmp_path / "out")
+        export(results, form, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out"]
     assert (tmp_path / "out").read_text() == "before"
 
 
-def test_csv_has_one_row_a_candidate_failed_ones_too(store, tmp_path):
-    assert export(store, "csv", tmp_path / "all.csv") == 5
+def test_csv_has_one_row_a_candidate_failed_ones_too(results, tmp_path):
+    assert export(results, "csv", tmp_path / "all.csv") == 5
     with (tmp_path / "all.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["status"] for row in rows] == ["ok", "failed", "invalid", "ok", "ok"]
     assert rows[1]["reason"] == "LAMMPS: Größe der Kraft ist ∞\nlost atoms"
     assert rows[1]["gb_energy_j_m2"] == ""
-    first = store.candidates(["search-000000"])[0]
+    first = results[["search-000000"]][0]
     assert [float(rows[0][f"registry_{axis}"]) for axis in "xyz"] == first.registry.tolist()
     assert float(rows[0]["gb_energy_j_m2"]) == first.gb_energy_j_m2
     assert all(field.name in rows[0] for field in ROW_FIELDS if not field.shape)
 
 
-def test_an_unknown_format_is_refused(store, tmp_path):
+def test_an_unknown_format_is_refused(results, tmp_path):
     with pytest.raises(StoreError, match=r"format: expected one of extxyz, .*ase-db, got xsf"):
-        export(store, "xsf", tmp_path / "out")
+        export(results, "xsf", tmp_path / "out")
 
 
-def test_an_unknown_id_is_refused(store, tmp_path):
+def test_an_unknown_id_is_refused(results, tmp_path):
     with pytest.raises(StoreError, match="got search-000099"):
-        export(store, "csv", tmp_path / "out", ids=["search-000099"])
+        export(results[["search-000099"]], "csv", tmp_path / "out")
 
 
 def test_a_run_without_relaxed_structures_is_refused_and_leaves_nothing(tmp_path, provenance):
     write_part(tmp_path / "part.h5", [make_candidate(0, status="failed")], provenance)
     with pytest.raises(StoreError, match="nothing to export: there is no relaxed structure"):
-        export(RunStore(tmp_path / "part.h5"), "extxyz", tmp_path / "out")
+        export(open_run(tmp_path / "part.h5"), "extxyz", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("form", get_args(Format))
-def test_a_place_that_cannot_be_written_is_one_sentence(store, tmp_path, form):
+def test_a_place_that_cannot_be_written_is_one_sentence(results, tmp_path, form):
     (tmp_path / "file").write_text("before")
     with pytest.raises(RunDirectoryError, match=r"cannot write .*file/out"):
-        export(store, form, tmp_path / "file/out")
+        export(results, form, tmp_path / "file/out")
     assert (tmp_path / "file").read_text() == "before"
 
 
-def test_a_folder_in_which_sqlite_can_make_no_file_is_one_sentence(store):
+def test_a_folder_in_which_sqlite_can_make_no_file_is_one_sentence(results):
     with pytest.raises(
         RunDirectoryError,
         match=r"cannot write /proc/x\.db: unable to open database file",
     ):
-        export(store, "ase-db", Path("/proc/x.db"))
+        export(results, "ase-db", Path("/proc/x.db"))
 
 
-def test_several_structures_do_not_take_the_place_of_a_file(store, tmp_path):
+def test_several_structures_do_not_take_the_place_of_a_file(results, tmp_path):
     (tmp_path / "file").write_text("before")
     with pytest.raises(RunDirectoryError, match="cannot write"):
-        export(store, "poscar", tmp_path / "file")
+        export(results, "poscar", tmp_path / "file")
     assert (tmp_path / "file").read_text() == "before"
 
 
 def test_a_file_that_does_not_say_its_element_is_named(tmp_path, candidates):
     write_part(tmp_path / "part.h5", candidates, {})
     with pytest.raises(StoreError, match=r"part\.h5: expected the campaign's boundary\.element"):
-        export(RunStore(tmp_path / "part.h5"), "extxyz", tmp_path / "out")
+        export(open_run(tmp_path / "part.h5"), "extxyz", tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["", "/tmp/x", "../../x", "a/b", "..", "a\x1b[31mb", "a b"])
@@ -212,7 +213,7 @@ def test_a_file_whose_ids_are_no_names_is_refused_by_every_reader(
     path = tmp_path / "evil.h5"
     write_part(path, [replace(candidates[0], id=name)], provenance)
     for read in (
-        lambda: export(RunStore(path), "poscar", tmp_path / "out"),
+        lambda: export(open_run(path), "poscar", tmp_path / "out"),
         lambda: read_row(path, 0),
         lambda: read_part(path),
     ):
@@ -227,5 +228,5 @@ def test_texts_reach_nobody_with_escape_sequences_and_spreadsheets_with_no_formu
     path, reason = tmp_path / "evil.h5", "=cmd\x1b]0;title\x07\u202eabc"
     write_part(path, [replace(candidates[0], reason=reason)], provenance)
     assert read_part(path)[0].reason == read_row(path, 0).reason == "=cmd�]0;title��abc"
-    export(RunStore(path), "csv", tmp_path / "out.csv")
+    export(open_run(path), "csv", tmp_path / "out.csv")
     assert ",'=cmd" in (tmp_path / "out.csv").read_text()

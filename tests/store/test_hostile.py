@@ -15,9 +15,9 @@ from gcd_hpc.store.checksums import (
 )
 from gcd_hpc.store.export import export
 from gcd_hpc.store.findings import Report
-from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.merge import merge
 from gcd_hpc.store.parts import read_columns, read_part, read_provenance, write_part
+from gcd_hpc.store.run import open_run
 from gcd_hpc.store.verify import verify_file
 from tests.store.synthetic import make_candidate, read_row
 
@@ -62,7 +62,7 @@ def test_a_flipped_bit_in_a_single_row_is_refused_by_who_reads_only_that_row(pat
         read_row(path, 200)
     assert read_row(path, 201).index == 201
     with pytest.raises(StoreError, match=r"copy\.h5: expected a complete HDF5 file"):
-        export(RunStore(path), "extxyz", path.parent / "one.xyz", ids=["search-000200"])
+        export(open_run(path)[["search-000200"]], "extxyz", path.parent / "one.xyz")
 
 
 def test_changed_atoms_of_a_single_row_are_refused(path):
@@ -88,7 +88,7 @@ def test_a_changed_attribute_is_refused_by_every_reader_and_found(path):
         lambda: read_row(path, 0),
         lambda: read_columns([path], ["id"]),
         lambda: read_provenance(path),
-        lambda: export(RunStore(path), "poscar", path.parent / "out"),
+        lambda: export(open_run(path), "poscar", path.parent / "out"),
     ):
         with pytest.raises(StoreError, match="checksum of the attributes of / does not fit"):
             read()
@@ -170,4 +170,4 @@ def test_a_file_with_a_deep_or_a_folded_config_has_no_campaign(tmp_path):
         path = tmp_path / f"{number}.h5"
         write_part(path, [make_candidate(0)], {"config": config})
         with pytest.raises(StoreError, match=r"expected the campaign's boundary\.element"):
-            export(RunStore(path), "extxyz", tmp_path / "out.xyz")
+            export(open_run(path), "extxyz", tmp_path / "out.xyz")

@@ -10,6 +10,7 @@ import pytest
 from gcd_hpc.errors import RunDirectoryError, StoreError
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_part, write_part
+from gcd_hpc.store.run import open_run
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.store.synthetic import CONFIG, assert_same, make_candidate
 
@@ -45,11 +46,11 @@ IDS = [
 
 
 def test_columns_hold_every_relaxed_candidate_once(run_dir):
-    assert RunStore(run_dir).columns(["id"])["id"].tolist() == IDS
+    assert open_run(run_dir).columns(["id"])["id"].tolist() == IDS
 
 
 def test_candidates_are_found_by_id_in_the_order_asked_for(run_dir):
-    found = RunStore(run_dir).candidates(["model-01-000000", "search-000003", "model-01-000000"])
+    found = open_run(run_dir)[["model-01-000000", "search-000003", "model-01-000000"]]
     assert [candidate.id for candidate in found] == [
         "model-01-000000",
         "search-000003",
@@ -60,24 +61,24 @@ def test_candidates_are_found_by_id_in_the_order_asked_for(run_dir):
 
 def test_an_unknown_id_is_named(run_dir):
     with pytest.raises(
-        StoreError, match="expected the id of a candidate of this run, got model-09-000000"
+        StoreError, match="expected the id of one of 6 candidates, got model-09-000000"
     ):
-        RunStore(run_dir).candidates(["model-09-000000"])
+        open_run(run_dir)[["model-09-000000"]]
 
 
 def test_candidates_that_come_later_are_found(run_dir, provenance):
     store = RunStore(run_dir)
-    store.candidates(["search-000000"])
+    open_run(store.path)[["search-000000"]]
     write_part(run_dir / "parts/search/part-00002.h5", [make_candidate(9)], provenance)
-    assert store.candidates(["search-000009"])[0].index == 9
+    assert open_run(store.path)[["search-000009"]][0].index == 9
 
 
 def test_the_index_answers_as_the_parts_do(run_dir):
     store = RunStore(run_dir)
     names = ["id", "gb_energy_j_m2", "registry", "converged"]
-    before = store.columns(names)
+    before = open_run(store.path).columns(names)
     store.build_index()
-    after = store.columns(names)
+    after = open_run(store.path).columns(names)
     for name in names:
         np.testing.assert_array_equal(before[name], after[name])
 
@@ -89,7 +90,7 @@ def test_the_index_spares_opening_the_parts(run_dir):
         stat = path.stat()
         path.write_bytes(b"x" * stat.st_size)
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert store.columns(["id"])["id"].tolist() == IDS
+    assert open_run(store.path).columns(["id"])["id"].tolist() == IDS
 
 
 @pytest.mark.parametrize("part", ["model-01/relaxed/part-00001.h5", "search/part-00002.h5"])
@@ -97,7 +98,7 @@ def test_parts_that_are_newer_than_the_index_are_seen(run_dir, provenance, part)
     store = RunStore(run_dir)
     store.build_index()
     write_part(run_dir / "parts" / part, [make_candidate(77)], provenance)
-    ids = store.columns(["id"])["id"].tolist()
+    ids = open_run(store.path).columns(["id"])["id"].tolist()
     assert sorted(ids) == sorted([*IDS, "search-000077"])
 
 
@@ -105,13 +106,13 @@ def test_a_part_that_was_written_again_is_not_read_from_the_index(run_dir, prove
     store = RunStore(run_dir)
     store.build_index()
     write_part(run_dir / "parts/search/part-00001.h5", [make_candidate(88)], provenance)
-    assert "search-000088" in store.columns(["id"])["id"]
+    assert "search-000088" in open_run(store.path).columns(["id"])["id"]
 
 
 def test_a_damaged_index_is_passed_over(run_dir):
     RunStore(run_dir).build_index()
     RunStore(run_dir).index_path.write_bytes(b"nonsense")
-    assert RunStore(run_dir).columns(["id"])["id"].tolist() == IDS
+    assert open_run(run_dir).columns(["id"])["id"].tolist() == IDS
 
 
 def test_the_merged_file_holds_the_same_candidates(run_dir):
@@ -121,15 +122,15 @@ def test_the_merged_file_holds_the_same_candidates(run_dir):
         read_part(merged),
         [candidate for path in store.part_paths() for candidate in read_part(path)],
     )
-    assert RunStore(merged).provenance()["config"] == CONFIG
+    assert open_run(merged).provenance["config"] == CONFIG
 
 
 def test_the_merged_file_alone_serves_as_the_run(run_dir):
     merged = RunStore(run_dir).merge()
-    assert RunStore(merged).columns(["id"])["id"].tolist() == IDS
-    assert_same(RunStore(merged).candidates(["search-000001"]), [make_candidate(1, num_atoms=31)])
+    assert open_run(merged).columns(["id"])["id"].tolist() == IDS
+    assert_same(open_run(merged)[["search-000001"]], [make_candidate(1, num_atoms=31)])
     shutil.rmtree(run_dir / "parts")
-    assert RunStore(run_dir).columns(["id"])["id"].tolist() == IDS
+    assert open_run(run_dir).columns(["id"])["id"].tolist() == IDS
 
 
 def test_a_truncated_part_stops_the_merge_with_its_name_and_leaves_nothing(run_dir):
@@ -143,8 +144,8 @@ def test_a_truncated_part_stops_the_merge_with_its_name_and_leaves_nothing(run_d
 def test_a_run_without_candidates_is_empty(tmp_path):
     (tmp_path / "parts").mkdir()
     store = RunStore(tmp_path)
-    assert len(store.columns(["id"])["id"]) == 0
-    assert store.provenance() == {}
+    assert len(open_run(store.path).columns(["id"])["id"]) == 0
+    assert open_run(store.path).provenance == {}
     with pytest.raises(StoreError, match="nothing to merge"):
         store.merge()
 
@@ -161,7 +162,7 @@ def test_what_is_no_run_is_named(tmp_path):
 def test_leftovers_of_killed_writers_are_removed_and_never_read(run_dir):
     leftover = run_dir / "parts/search/.part-00009.0123456789ab.tmp.h5"
     leftover.write_bytes(b"half")
-    assert RunStore(run_dir).columns(["id"])["id"].tolist() == IDS
+    assert open_run(run_dir).columns(["id"])["id"].tolist() == IDS
     assert RunDirectory(run_dir).remove_leftovers() == 1
     assert not leftover.exists()
 

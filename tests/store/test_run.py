@@ -221,12 +221,12 @@ def test_a_run_stays_as_it_was_opened_while_the_campaign_goes_on(run, run_dir, f
     assert len(gcd_hpc.open_run(run_dir)) == len(found) + 3
 
 
-def test_a_run_whose_files_went_away_asks_to_be_opened_again(run, run_dir):
+def test_a_file_of_a_run_that_went_away_is_named(run, run_dir):
     path = run_dir / "parts/search/part-00000.h5"
     path.unlink()
     with pytest.raises(
         StoreError,
-        match=r"search/part-00000\.h5: removed since the run was opened; open the run again",
+        match=r"search/part-00000\.h5: expected an HDF5 file of candidates, got no such file",
     ):
         run.select("status=ok")
 

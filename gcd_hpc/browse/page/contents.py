@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,9 +18,10 @@ from gcd_hpc.browse.page.structure import energy_range, structure_record
 from gcd_hpc.browse.status import StatusReader
 from gcd_hpc.errors import GcdError, StoreError, printable
 from gcd_hpc.store.checksums import Columns
-from gcd_hpc.store.export import Format, element_of
+from gcd_hpc.store.export import Format
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.provenance import campaign_of
+from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate
 
@@ -53,30 +54,24 @@ class Contents:
     """
 
     def __init__(self, run: Path) -> None:
-        self.store = RunStore(run)
+        self.path = run
+        self._store = RunStore(run)
         self._status = StatusReader(run)
         self._lock = threading.RLock()
         self._looked_at = -LOOK_EVERY_S
         self._version, self._parts_version = "", ""
         self._shown = ""
         """Version of the part files from which the snapshot was read."""
-        self._open = ExitStack()
         self._snapshot: Snapshot | None = None
         self._state: dict[str, Any] = {}
-
-    def close(self) -> None:
-        """Close the index."""
-        with self._lock:
-            self._open.close()
-            self._snapshot = None
 
     def version(self) -> str:
         """Hash that changes with the files of the run, checked at most every LOOK_EVERY_S."""
         with self._lock:
             if time.monotonic() - self._looked_at >= LOOK_EVERY_S:
-                run = RunDirectory(self.store.path)
-                told = [run.ledger, *run.training_progresses()] if self.store.path.is_dir() else []
-                self._parts_version = _version_of(self.store.part_paths())
+                run = RunDirectory(self.path)
+                told = [run.ledger, *run.training_progresses()] if self.path.is_dir() else []
+                self._parts_version = _version_of(self._store.part_paths())
                 version = self._parts_version + _version_of(told)
                 if version != self._version:
                     self._version, self._state = version, {}
@@ -91,7 +86,7 @@ class Contents:
                 self._state = {
                     "version": self._version,
                     "name": self._name(),
-                    "path": str(self.store.path.resolve()),
+                    "path": str(self.path.resolve()),
                 } | _overview(rows)
                 best = self._state["best"]
                 # One colour scale for all structures makes them comparable.
@@ -118,7 +113,7 @@ class Contents:
         with self._lock:
             rows = self._current()
             chosen = rows.chosen(selection, sort, descending)
-            columns = rows.take(FIELDS, chosen[first : first + min(num, MAX_PAGE)])
+            columns = chosen[first : first + min(num, MAX_PAGE)].columns(FIELDS)
             return {
                 "version": self._shown,
                 "total": len(chosen),
@@ -135,7 +130,7 @@ class Contents:
         with self._lock:
             rows = self._current()
             chosen, total = rows.lowest(selection, limit)
-            columns = rows.take(MAP_FIELDS, chosen)
+            columns = chosen.columns(MAP_FIELDS)
             cap = (
                 energy_cap(columns["n_fraction"], columns["gb_energy_j_m2"])
                 if len(chosen)
@@ -147,17 +142,19 @@ class Contents:
         """All rows, or the lowest relaxed ones of each [n] if there are more than ``limit``."""
         with self._lock:
             rows = self._current()
-            num = len(rows.columns(["version"])["version"])
-            return records(
-                rows.take(FIELDS, np.arange(num) if num <= limit else rows.lowest("", limit)[0])
-            )
+            every = rows.run
+            shown = every if len(every) <= limit else rows.lowest("", limit)[0]
+            return records(shown.columns(FIELDS))
 
-    def lowest(self, num: int) -> list[str]:
-        """Ids of the lowest relaxed energies, equally many of each [n], best first."""
+    def lowest(self, num: int) -> Run:
+        """Candidates of the lowest relaxed energies, equally many of each [n], best first."""
         with self._lock:
-            rows = self._current()
-            ids: list[str] = rows.take(["id"], rows.lowest("", num)[0])["id"].tolist()
-            return ids
+            return self._current().lowest("", num)[0]
+
+    def run(self) -> Run:
+        """All candidates at this moment."""
+        with self._lock:
+            return self._current().run
 
     def candidate(self, name: str) -> Candidate:
         """One candidate, read without the rest of its file.
@@ -165,9 +162,7 @@ class Contents:
         Raises:
             StoreError: if there is no candidate of this id.
         """
-        with self._lock:
-            rows = self._current()
-            return rows.candidate(rows.row_of(name))
+        return self.run()[name]
 
     def structure(self, name: str) -> dict[str, Any]:
         """All fields of one candidate, and its atoms in the axes of the 3D view.
@@ -179,32 +174,30 @@ class Contents:
 
     def failures(self) -> list[dict[str, Any]]:
         """Number of failures with each reason, by class."""
-        return counts(failure_rows(self.store.path))
+        return counts(failure_rows(self.path))
 
     def element(self) -> str:
         """Chemical symbol of the atoms; X if the file does not name it."""
         try:
-            return element_of(self.store)
+            return self.run().element
         except StoreError:
             return "X"
 
     def _current(self) -> Snapshot:
         self.version()
         if self._snapshot is None or self._parts_version != self._shown:
-            self._open.close()
             # A million rows are not held twice.
             self._snapshot = None
-            config = self.store.provenance().get("config")
-            self._snapshot = Snapshot(self._open.enter_context(self.store.rows()), config)
+            self._snapshot = Snapshot(open_run(self.path, in_memory=True))
             self._shown = self._parts_version
         return self._snapshot
 
     def _name(self) -> str:
-        config = self.store.provenance().get("config", "")
-        return printable(str(campaign_of(config).get("name", self.store.path.name)))
+        config = self.run().provenance.get("config", "")
+        return printable(str(campaign_of(config).get("name", self.path.name)))
 
     def _campaign(self) -> dict[str, Any] | None:
-        if not self.store.path.is_dir():
+        if not self.path.is_dir():
             return None
         try:
             record = self._status.record()
@@ -237,7 +230,7 @@ def plain(values: np.ndarray) -> list[Any]:
 
 
 def _overview(rows: Snapshot) -> dict[str, Any]:
-    columns = rows.columns(["status", "source", "version", "round"])
+    columns = rows.run.columns(["status", "source", "version", "round"])
     versions = np.where(columns["source"] == "search", 0, columns["version"])
     sources = [
         {"source": "model" if version else "search", "version": version, "num": num}
@@ -250,8 +243,8 @@ def _overview(rows: Snapshot) -> dict[str, Any]:
         "statuses": dict(Counter(columns["status"].tolist())),
         "sources": sources,
         "rounds": np.unique(columns["round"]).tolist(),
-        "fractions": rows.fractions[0].tolist(),
-        "best": records(rows.take(MAP_FIELDS, rows.relaxed[:1]))[0] if len(rows.relaxed) else None,
+        "fractions": rows.run.best_per_n().columns(["n_fraction"])["n_fraction"].tolist(),
+        "best": next(iter(records(rows.relaxed[:1].columns(MAP_FIELDS))), None),
     }
 
 

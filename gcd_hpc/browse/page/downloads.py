@@ -7,6 +7,7 @@ from pathlib import Path
 from gcd_hpc.browse.page.contents import Contents
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.export import SUFFIXES, export
+from gcd_hpc.store.run import Run
 
 MAX_STRUCTURES = 5000
 """Largest number of structures in one download; more take minutes."""
@@ -21,7 +22,7 @@ def download_one(contents: Contents, form: str, name: str) -> tuple[str, bytes]:
     Raises:
         StoreError: if the format or the candidate is unknown, or if it has no relaxed structure.
     """
-    return _download(contents, form, name, [name], "")
+    return _download(contents.run()[[name]], form, name)
 
 
 def download_selection(contents: Contents, form: str, selection: str) -> tuple[str, bytes]:
@@ -35,21 +36,19 @@ def download_selection(contents: Contents, form: str, selection: str) -> tuple[s
     """
     num = contents.page(f"{selection} status=ok", "energy", False, 0, 0)["total"]
     if form != "csv" and num > MAX_STRUCTURES:
-        cure = f"select fewer or use gcd-hpc export {contents.store.path} --format {form}"
+        cure = f"select fewer or use gcd-hpc export {contents.path} --format {form}"
         raise StoreError(
             f"download: expected at most {MAX_STRUCTURES:,} structures, got {num:,}; {cure}"
         )
-    return _download(contents, form, "selection", None, selection)
+    return _download(contents.run().select(selection), form, "selection")
 
 
-def _download(
-    contents: Contents, form: str, stem: str, ids: list[str] | None, selection: str
-) -> tuple[str, bytes]:
+def _download(run: Run, form: str, stem: str) -> tuple[str, bytes]:
     file_name = f"{stem}.{_SUFFIX.get(form, form)}"
     with tempfile.TemporaryDirectory(prefix="gcd-hpc-") as folder:
         # The temporary file never takes its name from the request.
         out = Path(folder) / "out"
-        export(contents.store, form, out, ids, selection)
+        export(run, form, out)
         if out.is_file():
             return file_name, out.read_bytes()
         packed = Path(folder) / "packed.zip"

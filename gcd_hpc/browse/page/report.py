@@ -30,11 +30,8 @@ def write_report(run: Path, path: str | Path, num: int = NUM_STRUCTURES) -> Path
     Raises:
         GcdError: if there is no such run, or if the file cannot be written.
     """
-    path, contents = Path(path), Contents(run)
-    try:
-        data = _data(contents, num)
-    finally:
-        contents.close()
+    path = Path(path)
+    data = _data(Contents(run), num)
     with output(path) as temporary:
         temporary.write_text(_html(data), encoding="utf-8")
     return path
@@ -43,7 +40,7 @@ def write_report(run: Path, path: str | Path, num: int = NUM_STRUCTURES) -> Path
 def _data(contents: Contents, num: int) -> dict[str, Any]:
     state = contents.state()
     if not state["num"]:
-        raise StoreError(f"{contents.store.path}: nothing to report: there are no candidates yet")
+        raise StoreError(f"{contents.path}: nothing to report: there are no candidates yet")
     rows = contents.table(MAX_ROWS)
     structures = _structures(contents, num)
     some = "" if len(rows) == state["num"] else f"{len(rows):,} of {state['num']:,} candidates and "
@@ -52,13 +49,13 @@ def _data(contents: Contents, num: int) -> dict[str, Any]:
         "rows": rows,
         "structures": structures,
         "failures": contents.failures(),
-        "figures": {what: _figure(contents.store.path, what) for what in FIGURES},
+        "figures": {what: _figure(contents.path, what) for what in FIGURES},
         "note": f"{some}the atoms of {len(structures):,}, the lowest of each [n]",
     }
 
 
 def _structures(contents: Contents, num: int) -> dict[str, Any]:
-    candidates = contents.store.candidates(contents.lowest(num))
+    candidates = list(contents.lowest(num))
     whole = sum(candidate.num_atoms for candidate in candidates) <= MAX_ATOMS
     element = contents.element()
     return {candidate.id: structure_record(candidate, element, whole) for candidate in candidates}

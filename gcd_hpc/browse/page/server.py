@@ -77,10 +77,6 @@ class PageServer(ThreadingHTTPServer):
         """Address of the page, token included."""
         return f"http://{HOST}:{self.server_port}/{self.token}/"
 
-    def server_close(self) -> None:
-        super().server_close()
-        self.contents.close()
-
     def process_request(self, request: Any, client_address: Any) -> None:
         """Handle a connection in a thread, or close it if there are too many."""
         if self._connections.acquire(blocking=False):
@@ -286,7 +282,7 @@ def _figure(contents: Contents, query: Query) -> Answer:
     return _told(
         lambda: (
             "image/svg+xml",
-            figure_svg(contents.store.path, cast(What, what), query.get("select", "")),
+            figure_svg(contents.path, cast(What, what), query.get("select", "")),
             {},
         )
     )

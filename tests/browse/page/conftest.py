@@ -71,6 +71,4 @@ def served(run):
 
 @pytest.fixture
 def contents(run):
-    contents = Contents(run)
-    yield contents
-    contents.close()
+    return Contents(run)

@@ -12,8 +12,8 @@ from playwright.sync_api import expect, sync_playwright
 
 from gcd_hpc.browse.page import contents
 from gcd_hpc.browse.page.report import write_report
-from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.run import open_run
 from tests.browse.page.conftest import BEST, made, serving
 from tests.store.synthetic import CONFIG
 
@@ -216,7 +216,7 @@ def test_a_download_is_what_ase_reads(page, run):
     page.select_option("#format", "extxyz")
     with page.expect_download() as download:
         page.click("#download-one")
-    (candidate,) = RunStore(run).candidates([BEST])
+    (candidate,) = open_run(run)[[BEST]]
     atoms = ase.io.read(download.value.path(), format="extxyz")
     assert download.value.suggested_filename == f"{BEST}.xyz"
     np.testing.assert_allclose(atoms.positions, candidate.positions, atol=1e-7)  # eight decimals

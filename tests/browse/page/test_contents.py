@@ -14,6 +14,7 @@ from gcd_hpc.browse.page.structure import REGION_A, energy_range, structure_reco
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.run import open_run
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.browse.page.conftest import BEST, made
 from tests.store.synthetic import CONFIG, make_candidate
@@ -63,7 +64,7 @@ def test_the_map_shows_relaxed_rows_of_the_selection_alone(contents):
 
 
 def test_a_structure_has_the_normal_along_x_and_all_its_values(contents, run):
-    (candidate,) = RunStore(run).candidates([BEST])
+    (candidate,) = open_run(run)[[BEST]]
     record = contents.structure(BEST)
     assert record["fields"]["gb_energy_j_m2"] == candidate.gb_energy_j_m2 and record["relaxed"]
     height = (
@@ -118,7 +119,6 @@ def test_new_parts_change_the_version_and_what_is_shown(tmp_path, monkeypatch):
     write_part(tmp_path / "parts/search/part-00001.h5", [made(1, "search", 0)], {"config": CONFIG})
     assert contents.version() != before
     assert contents.state()["num"] == contents.page("", "energy", False, 0, 50)["total"] == 2
-    contents.close()
 
 
 def test_the_page_moves_on_while_a_model_trains_and_keeps_its_rows(tmp_path, monkeypatch):
@@ -131,7 +131,6 @@ def test_the_page_moves_on_while_a_model_trains_and_keeps_its_rows(tmp_path, mon
     progress.write_text("{}")
     assert contents.version() != before["version"] and contents.state() is not before
     assert contents.state()["version"] == contents.version() and contents._snapshot is rows
-    contents.close()
 
 
 def test_what_was_shown_before_is_forgotten_at_once(tmp_path, monkeypatch):
@@ -147,7 +146,6 @@ def test_what_was_shown_before_is_forgotten_at_once(tmp_path, monkeypatch):
         assert before() is None
     finally:
         gc.enable()
-        contents.close()
 
 
 def test_the_folder_is_looked_at_once_in_a_while(tmp_path):
@@ -167,7 +165,6 @@ def test_a_single_file_shows_the_same_as_the_run(run, tmp_path, contents):
         == contents.page("version=1", "id", False, 0, 50)["rows"]
     )
     assert single.structure(BEST) == contents.structure(BEST)
-    single.close()
 
 
 def test_a_run_that_is_not_there_is_refused(tmp_path):

@@ -12,13 +12,13 @@ import pytest
 from gcd_hpc.browse.page.downloads import download_one, download_selection
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.export import Format
-from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.run import open_run
 from tests.browse.page.conftest import BEST
 
 
 def test_one_structure_comes_back_as_it_was(contents, run):
     name, content = download_one(contents, "extxyz", BEST)
-    (candidate,) = RunStore(run).candidates([BEST])
+    (candidate,) = open_run(run)[[BEST]]
     atoms = ase.io.read(io.StringIO(content.decode()), format="extxyz")
     assert name == f"{BEST}.xyz"
     np.testing.assert_allclose(atoms.positions, candidate.positions, atol=1e-7)  # eight decimals

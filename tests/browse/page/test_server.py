@@ -169,7 +169,7 @@ def test_paths_other_than_the_pages_own_are_refused(ask, path):
 @pytest.mark.parametrize("query", ["id=../../etc/passwd", "id=/etc/passwd", "", "id=%00"])
 def test_a_structure_is_an_id_and_never_a_file(ask, query):
     status, _, body = ask(f"GET /{{token}}/api/structure?{query}")
-    assert status == 400 and "expected the id of a candidate" in json.loads(body)["error"]
+    assert status == 400 and "expected the id of one of" in json.loads(body)["error"]
 
 
 @pytest.mark.parametrize(
