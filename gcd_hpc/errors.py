@@ -72,6 +72,23 @@ class StoreError(GcdError):
     """An HDF5 file that is missing, cut short or of another schema."""
 
 
+class FileFault(StoreError):
+    """A file of candidates that is not what was expected, with the expected and actual content."""
+
+    def __init__(self, file: str, field: str, expected: str, got: str) -> None:
+        super().__init__(file, field, expected, got)
+        self.file = file
+        """Path of the file; empty where it is not known."""
+        self.field = field
+        """Dataset or group; empty if the fault is of the whole file."""
+        self.expected = expected
+        self.got = got
+
+    def __str__(self) -> str:
+        where = ": ".join(filter(None, (self.file, self.field)))
+        return f"{where}: expected {self.expected}, got {self.got}"
+
+
 class CheckpointError(GcdError):
     """A model file that is missing, damaged or made for another network."""
 

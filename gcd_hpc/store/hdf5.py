@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gcd_hpc.errors import StoreError, printable
+from gcd_hpc.errors import FileFault, StoreError, printable
 from gcd_hpc.files import replacing
 from gcd_hpc.store.checksums import (
     ROW_CHECKSUM,
@@ -173,7 +173,7 @@ def reading(path: Path) -> Iterator[h5py.File]:
         StoreError: naming the file, for every fault that the block or HDF5 finds in it.
     """
     if not path.is_file():
-        raise StoreError(f"{path}: expected an HDF5 file of candidates, got {what_is_at(path)}")
+        raise FileFault(str(path), "", "an HDF5 file of candidates", what_is_at(path))
     try:
         check_heap(path)
         # Parts never change under their final name, so no lock is needed; locks fail on some
@@ -181,17 +181,15 @@ def reading(path: Path) -> Iterator[h5py.File]:
         with h5py.File(path, "r", locking=False) as file:
             version = file.attrs.get("schema_version")
             if version is None:
-                raise StoreError(
-                    f"{path}: expected an HDF5 file written by gcd-hpc, got one without a schema"
-                    " version"
-                )
+                got = "one without a schema version"
+                raise FileFault(str(path), "", "an HDF5 file written by gcd-hpc", got)
             if not 1 <= version <= SCHEMA_VERSION:
-                raise StoreError(
-                    f"{path}: expected schema version 1 to {SCHEMA_VERSION}, got {version}; a newer"
-                    " gcd-hpc may read it"
-                )
+                got = f"{version}; a newer gcd-hpc may read it"
+                raise FileFault(str(path), "", f"schema version 1 to {SCHEMA_VERSION}", got)
             check_seal(file)
             yield file
+    except FileFault as error:
+        raise FileFault(error.file or str(path), error.field, error.expected, error.got) from error
     except StoreError as error:
         if str(path) in str(error):
             raise
@@ -200,10 +198,8 @@ def reading(path: Path) -> Iterator[h5py.File]:
         *(OSError, KeyError, ValueError, RuntimeError, TypeError, UnicodeDecodeError),
         *(MemoryError, OverflowError),
     ) as error:
-        raise StoreError(
-            f"{path}: expected a complete HDF5 file, got a truncated or corrupt one"
-            f" ({_first_line(error)})"
-        ) from error
+        got = f"a truncated or corrupt one ({_first_line(error)})"
+        raise FileFault(str(path), "", "a complete HDF5 file", got) from error
 
 
 def read_columns_of(file: h5py.File, names: Iterable[str]) -> Columns:
@@ -302,10 +298,8 @@ def checked_name(text: str, what: str) -> str:
             name could lead outside the chosen folder.
     """
     if not _NAME.fullmatch(text):
-        raise StoreError(
-            f"{what}: expected a name of letters, digits, dots, dashes and underscores, got"
-            f" {printable(text[:60])!r}"
-        )
+        expected = "a name of letters, digits, dots, dashes and underscores"
+        raise FileFault("", what, expected, repr(printable(text[:60])))
     return text
 
 

@@ -45,6 +45,7 @@ class Physics:
         self._boundary = boundary_of(file.attrs.get("config"))
         self._crystals: dict[float | None, Bicrystal] = {}
         self._is_depth_unknown = False
+        self._row: dict[str, Any] = {}
         if self._boundary is None:
             for check in ("n", "atoms"):
                 report.skipped(
@@ -66,177 +67,135 @@ class Physics:
                 name: columns[name][atoms]
                 for name in ("unrelaxed_positions", "positions", "energies_ev")
             }
-            self._verify_status(row)
-            self._verify_start(row)
+            self._row = row
+            self._verify_labels()
+            self._verify_results()
+            self._verify_start()
+            self._verify_n()
             if row["status"] == "ok":
-                self._verify_relaxed(row)
+                self._verify_relaxation()
+                self._verify_relaxed()
 
-    def _wrong(
-        self, check: str, row: dict[str, Any], field: str, expected: object, got: object
+    def _wrong(self, check: str, field: str, expected: object, got: object) -> None:
+        self._report.found(check, expected, got, file=self._path, row=self._row["id"], field=field)
+
+    def _compare(
+        self, check: str, name: str, value: float, tolerance: float, unit: str, source: str
     ) -> None:
-        self._report.found(check, expected, got, file=self._path, row=row["id"], field=field)
+        """Compare a field with the value that follows from other fields."""
+        if not abs(value - self._row[name]) <= tolerance:
+            expected = f"{value:.6f} {unit}, as of {source}"
+            self._wrong(check, name, expected, f"{self._row[name]:.6f}")
 
-    def _verify_status(self, row: dict[str, Any]) -> None:
+    def _verify_labels(self) -> None:
+        row = self._row
         self._report.looked_at("status")
         for name in ("source", "status", "failure", "preset"):
-            if row[name] not in BY_NAME[name].labels:
-                self._wrong(
-                    "status",
-                    row,
-                    name,
-                    f"one of {', '.join(label or 'nothing' for label in BY_NAME[name].labels)}",
-                    row[name],
-                )
+            labels = BY_NAME[name].labels
+            if row[name] not in labels:
+                expected = f"one of {', '.join(label or 'nothing' for label in labels)}"
+                self._wrong("status", name, expected, row[name])
         status, has_reason = row["status"], bool(row["reason"])
         if has_reason != (status in ("invalid", "failed")):
-            self._wrong(
-                "status",
-                row,
-                "reason",
-                "a reason" if not has_reason else f"none, for it is {status}",
-                repr(row["reason"]),
-            )
-        if self._version >= BY_NAME["failure"].since and bool(row["failure"]) != (
-            status == "failed"
-        ):
+            expected = f"none, for it is {status}" if has_reason else "a reason"
+            self._wrong("status", "reason", expected, repr(row["reason"]))
+        has_class = self._version >= BY_NAME["failure"].since
+        if has_class and bool(row["failure"]) != (status == "failed"):
             expected = "physics or bug" if status == "failed" else f"none, for it is {status}"
-            self._wrong("status", row, "failure", expected, repr(row["failure"]))
-        finite = [name for name in _RESULTS if np.isfinite(row[name])]
-        known = [
-            name
-            for name in ("positions", "energies_ev")
-            if np.isfinite(row[name]).all() and len(row[name])
-        ]
-        if status != "ok":
-            for name in [*finite, *known]:
-                self._wrong("status", row, name, f"NaN, for it is {status}", "numbers")
-        else:
-            for name in (*_RESULTS, "positions", "energies_ev"):
-                if name not in (*finite, *known):
-                    self._wrong(
-                        "status", row, name, "finite numbers, for it is ok", "NaN or infinity"
-                    )
+            self._wrong("status", "failure", expected, repr(row["failure"]))
 
-    def _verify_start(self, row: dict[str, Any]) -> None:
-        """Check [n] and the structure before relaxation."""
+    def _verify_results(self) -> None:
+        """Check that results are known of relaxed candidates, and of no others."""
+        status = self._row["status"]
+        for name in (*_RESULTS, "positions", "energies_ev"):
+            values = np.asarray(self._row[name])
+            is_known = bool(np.isfinite(values).all() and values.size)
+            if is_known and status != "ok":
+                self._wrong("status", name, f"NaN, for it is {status}", "numbers")
+            elif not is_known and status == "ok":
+                self._wrong("status", name, "finite numbers, for it is ok", "NaN or infinity")
+
+    def _verify_start(self) -> None:
+        """Check the structure before relaxation."""
+        row = self._row
         positions = row["unrelaxed_positions"]
-        if (
-            _is_box(row["cell"])
-            and np.isfinite(row["closest_pair_a"])
-            and np.isfinite(positions).all()
-        ):
+        is_known = np.isfinite(row["closest_pair_a"]) and np.isfinite(positions).all()
+        if _is_box(row["cell"]) and is_known:
             self._report.looked_at("atoms")
             closest = closest_pair(positions, row["cell"])
-            if abs(closest - row["closest_pair_a"]) > SAME_LENGTH_A:
-                self._wrong(
-                    "atoms",
-                    row,
-                    "closest_pair_a",
-                    f"{closest:.6f} Å, as of unrelaxed_positions",
-                    f"{row['closest_pair_a']:.6f}",
-                )
+            source = "unrelaxed_positions"
+            self._compare("atoms", "closest_pair_a", closest, SAME_LENGTH_A, "Å", source)
+
+    def _verify_n(self) -> None:
+        row = self._row
         if self._boundary is None or not np.isfinite(row["n_fraction"]):
             return
         self._report.looked_at("n")
         plane, num_atoms = self._crystal(None).atoms_per_plane, row["num_atoms"]
         if row["atoms_per_plane"] not in (0, plane):
-            self._wrong(
-                "n",
-                row,
-                "atoms_per_plane",
-                f"{plane}, as of the boundary in config",
-                row["atoms_per_plane"],
-            )
-        expected = n_fraction(num_atoms, plane)
+            expected = f"{plane}, as of the boundary in config"
+            self._wrong("n", "atoms_per_plane", expected, row["atoms_per_plane"])
         if row["n_index"] != num_atoms % plane:
-            self._wrong("n", row, "n_index", f"{num_atoms} mod {plane}", row["n_index"])
-        if abs(expected - row["n_fraction"]) > 1e-9:
-            self._wrong(
-                "n",
-                row,
-                "n_fraction",
-                f"{expected:.6f} = ({num_atoms} mod {plane}) / {plane}",
-                f"{row['n_fraction']:.6f}",
-            )
+            self._wrong("n", "n_index", f"{num_atoms} mod {plane}", row["n_index"])
+        fraction = n_fraction(num_atoms, plane)
+        if abs(fraction - row["n_fraction"]) > 1e-9:
+            expected = f"{fraction:.6f} = ({num_atoms} mod {plane}) / {plane}"
+            self._wrong("n", "n_fraction", expected, f"{row['n_fraction']:.6f}")
 
-    def _verify_relaxed(self, row: dict[str, Any]) -> None:
-        self._verify_relaxation(row)
-        if (
-            not np.isfinite(row["positions"]).all()
-            or not np.isfinite(row["energies_ev"]).all()
-            or not row["num_atoms"]
-        ):
-            return  # _verify_status has reported it
+    def _verify_relaxed(self) -> None:
+        row = self._row
+        is_known = np.isfinite(row["positions"]).all() and np.isfinite(row["energies_ev"]).all()
+        if not is_known or not row["num_atoms"]:
+            return  # _verify_results has reported it
         self._report.looked_at("atoms")
         if not _is_box(row["cell"]):
-            self._wrong("atoms", row, "cell", "the edges of a box", row["cell"])
+            self._wrong("atoms", "cell", "the edges of a box", row["cell"])
             return
-        self._verify_energy(row)
-        neighbor = nan if self._boundary is None else self._crystal(row["cell"][0]).nearest_neighbor
-        if fault := row_fault(row, neighbor):
-            self._wrong("atoms", row, "positions", "a boundary of the crystal", fault)
+        self._verify_energy()
+        crystal = None if self._boundary is None else self._crystal(row["cell"][0])
+        if fault := row_fault(row, nan if crystal is None else crystal.nearest_neighbor):
+            self._wrong("atoms", "positions", "a boundary of the crystal", fault)
         heights, top = row["positions"][:, 2], row["cell"][2]
         outside = np.flatnonzero((heights < -OUTSIDE_A) | (heights > top + OUTSIDE_A))
         if len(outside):
             where = f"positions[{outside[0]}]"
-            self._wrong("atoms", row, where, f"0 <= z <= {top:.3f} Å", f"{heights[outside[0]]:.3f}")
-        if self._boundary is None:
-            return
-        crystal = self._crystal(row["cell"][0])
-        volume = excess_volume(row["positions"], crystal) - row["strain_volume_a"]
-        if abs(volume - row["excess_volume_a"]) > SAME_LENGTH_A:
-            self._wrong(
-                "atoms",
-                row,
-                "excess_volume_a",
-                f"{volume:.6f} Å, as of positions",
-                f"{row['excess_volume_a']:.6f}",
-            )
+            self._wrong("atoms", where, f"0 <= z <= {top:.3f} Å", f"{heights[outside[0]]:.3f}")
+        if crystal is not None and np.isfinite(row["excess_volume_a"]):
+            volume = excess_volume(row["positions"], crystal) - row["strain_volume_a"]
+            self._compare("atoms", "excess_volume_a", volume, SAME_LENGTH_A, "Å", "positions")
 
-    def _verify_relaxation(self, row: dict[str, Any]) -> None:
-        self._report.looked_at("relaxation")
+    def _verify_relaxation(self) -> None:
+        row, check = self._row, "relaxation"
+        self._report.looked_at(check)
         ran_out = "max" in row["stop_reason"]
         if row["converged"] == ran_out:
-            self._wrong(
-                "relaxation",
-                row,
-                "converged",
-                not ran_out,
-                f"{row['converged']} with the stop reason {row['stop_reason']!r}",
-            )
+            got = f"{row['converged']} with the stop reason {row['stop_reason']!r}"
+            self._wrong(check, "converged", not ran_out, got)
         if not row["preset"]:
-            self._wrong(
-                "relaxation", row, "preset", "the tolerances of the last relaxation", "nothing"
-            )
+            self._wrong(check, "preset", "the tolerances of the last relaxation", "nothing")
         if row["evaluations"] < 1:
-            self._wrong("relaxation", row, "evaluations", "at least 1", row["evaluations"])
+            self._wrong(check, "evaluations", "at least 1", row["evaluations"])
         if row["max_force_ev_a"] < 0:
-            self._wrong(
-                "relaxation", row, "max_force_ev_a", "no less than 0 eV/Å", row["max_force_ev_a"]
-            )
+            self._wrong(check, "max_force_ev_a", "no less than 0 eV/Å", row["max_force_ev_a"])
 
-    def _verify_energy(self, row: dict[str, Any]) -> None:
+    def _verify_energy(self) -> None:
+        row, check = self._row, "energies"
         depth = self._depth(row)
         if not np.isfinite(depth):
             return
-        self._report.looked_at("energies")
+        self._report.looked_at(check)
         area = row["cell"][0] * row["cell"][1]
         if not abs(row["area_a2"] / area - 1) < 1e-9:
-            self._wrong("energies", row, "area_a2", f"{area:.6f} Å^2, as of cell", row["area_a2"])
+            self._wrong(check, "area_a2", f"{area:.6f} Å^2, as of cell", row["area_a2"])
             return
         # Sum over the atoms that do not feel a free surface.
         heights = row["positions"][:, 2]
         inside = (heights > heights.min() + depth) & (heights < heights.max() - depth)
-        energy = gb_energy(
-            float(row["energies_ev"][inside].sum()),
-            int(inside.sum()),
-            row["cohesive_ev"],
-            row["area_a2"],
-        )
+        total, num = float(row["energies_ev"][inside].sum()), int(inside.sum())
+        energy = gb_energy(total, num, row["cohesive_ev"], row["area_a2"])
         energy -= row["strain_energy_j_m2"]
-        if not abs(energy - row["gb_energy_j_m2"]) <= SAME_ENERGY_J_M2:
-            expected = f"{energy:.6f} J/m^2, as of energies_ev, cohesive_ev and area_a2"
-            self._wrong("energies", row, "gb_energy_j_m2", expected, f"{row['gb_energy_j_m2']:.6f}")
+        source = "energies_ev, cohesive_ev and area_a2"
+        self._compare(check, "gb_energy_j_m2", energy, SAME_ENERGY_J_M2, "J/m^2", source)
 
     def _depth(self, row: dict[str, Any]) -> float:
         """Depth of the free surfaces, Å; NaN if neither file nor run directory holds it."""

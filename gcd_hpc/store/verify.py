@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gcd_hpc.errors import StoreError
+from gcd_hpc.errors import FileFault
 from gcd_hpc.store.blocks import Blocks
 from gcd_hpc.store.checksums import ROW_CHECKSUM, Columns
 from gcd_hpc.store.findings import Report
@@ -33,9 +33,8 @@ def verify_file(
             _verify_attributes(path, file, report)
             if _verify_structure(path, file, report):
                 size -= _verify_rows(path, file, report, size, advance)
-    except StoreError as error:
-        expected, _, got = str(error).removeprefix(f"{path}: expected ").partition(", got ")
-        report.found("structure", expected, got, file=path)
+    except FileFault as fault:
+        report.found("structure", fault.expected, fault.got, file=path, field=fault.field)
     advance(size)
 
 

@@ -84,12 +84,9 @@ def _exported(path: Path, form: str, out: Path) -> list[str]:
 
 def _page(path: Path) -> list[Any]:
     contents = Contents(path)
-    try:
-        pages = [contents.state(), contents.page("", "energy", False, 0, 50), contents.points("")]
-        pages = [{**page, "version": "", "path": ""} for page in pages]
-        return json.loads(json.dumps([*pages, contents.structure("search-000002")]))
-    finally:
-        contents.close()
+    pages = [contents.state(), contents.page("", "energy", False, 0, 50), contents.points("")]
+    pages = [{**page, "version": "", "path": ""} for page in pages]
+    return json.loads(json.dumps([*pages, contents.structure("search-000002")]))
 
 
 def _verified(path: Path) -> list[str]:

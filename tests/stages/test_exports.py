@@ -132,7 +132,7 @@ def test_lammps_reads_the_same_positions_cell_and_energies(
     searched_run, candidates, tmp_path, form
 ):
     candidate = candidates[0]
-    export(open_run(searched_run), form, tmp_path / "out", ids=[candidate.id])
+    export(open_run(searched_run)[[candidate.id]], form, tmp_path / "out")
     potential = next((searched_run / "potential").glob("*.eam.alloy"))
     line = [sys.executable, "-c", LAMMPS, str(tmp_path / "out"), form, str(potential)]
     done = subprocess.run(
