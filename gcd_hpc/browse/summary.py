@@ -11,6 +11,7 @@ from gcd_hpc.browse.tables import (
     UNIT,
     best_by_source,
     format_fraction,
+    format_number,
     source_markdown,
 )
 from gcd_hpc.files import replacing
@@ -93,11 +94,7 @@ def _lowest_markdown(run: Run) -> str:
     ]
     for row in run.best_per_n().records(TOP_FIELDS):
         energy = f"{row['gb_energy_j_m2']:.4f}" + ("" if row["converged"] else " (not converged)")
-        volume = (
-            ""
-            if row["excess_volume_a"] != row["excess_volume_a"]
-            else f"{row['excess_volume_a']:.3f}"
-        )
+        volume = format_number(row["excess_volume_a"], 3)
         lines.append(
             f"| {format_fraction(row['n_fraction'])} | {energy} | {row['num_atoms']} | {volume} |"
             f" `{row['id']}` |"

@@ -1,6 +1,7 @@
 """Tables of the lowest energies of a run, in total and by source of the candidates."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -140,15 +141,20 @@ def _tally(statuses: np.ndarray) -> Tally:
 
 def json_text(records: Any) -> str:
     """Plain data as JSON; numbers that are not finite become null."""
-    return json.dumps(_known(records), indent=2, allow_nan=False)
+    return json.dumps(plain(records), indent=2, allow_nan=False)
 
 
-def _known(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Convert a value to JSON types: lists for arrays and tuples, None for NaN and infinities."""
     if isinstance(value, dict):
-        return {name: _known(one) for name, one in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_known(one) for one in value]
-    return None if value != value else value
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def top_table(top: Top) -> Table:
@@ -159,16 +165,11 @@ def top_table(top: Top) -> Table:
         table.add_column(Text(heading), justify="left" if heading == "candidate" else "right")
     for row in top.records:
         energy = f"{row['gb_energy_j_m2']:.4f}" + ("" if row["converged"] else "*")
-        volume = (
-            ""
-            if row["excess_volume_a"] != row["excess_volume_a"]
-            else f"{row['excess_volume_a']:.3f}"
-        )
         table.add_row(
             format_fraction(row["n_fraction"]),
             energy,
             str(row["num_atoms"]),
-            volume,
+            format_number(row["excess_volume_a"], 3),
             Text(row["id"]),
         )
     remarks = [

@@ -7,7 +7,7 @@ is changed, the registries.
 
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter, process_time
@@ -32,7 +32,7 @@ from gcd_hpc.experiments.boundary_tasks import (
 )
 from gcd_hpc.experiments.outcome import Outcome
 from gcd_hpc.experiments.statistics import wilson
-from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop
+from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop, core_s
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.decoding import prepare_decoder
@@ -150,19 +150,19 @@ def compare(workshop: Workshop, budget: AblationBudget, data_budget: BoundaryBud
     num = budget.num_blocks * budget.block_size
     costs: dict[str, Any] = {
         "search": float(found["core_s"]),
-        "training": sum_of(trained.values()),
-        "decoder training": sum_of(decoders),
-        "sampling": sum_of(piece for pieces in sampled for piece in pieces),
-        "relaxation": sum_of(tried),
+        "training": core_s(trained.values()),
+        "decoder training": core_s(decoders),
+        "sampling": core_s(piece for pieces in sampled for piece in pieces),
+        "relaxation": core_s(tried),
         "a training step": {
             name: float(trained[name]["core_s"]) / num_steps(budget, name) for name in MODELS
         },
         "sampling a candidate": {
-            row.stem: sum_of(pieces, "sampling_s") / num
+            row.stem: core_s(pieces, "sampling_s") / num
             for row, pieces in zip(VARIANTS, sampled, strict=True)
         },
         "relaxing a candidate": {
-            row.stem: sum_of(pieces) / num for row, pieces in zip(VARIANTS, relaxed, strict=True)
+            row.stem: core_s(pieces) / num for row, pieces in zip(VARIANTS, relaxed, strict=True)
         },
     }
     return Outcome(
@@ -348,11 +348,6 @@ def by_variant(pieces: list[Arrays]) -> list[list[Arrays]]:
     """Group the arrays of all blocks by variant, in the order of the variants."""
     each = len(pieces) // len(VARIANTS)
     return [pieces[start : start + each] for start in range(0, len(pieces), each)]
-
-
-def sum_of(pieces: Iterable[Arrays], name: str = "core_s") -> float:
-    """Sum of a scalar over the arrays of several tasks."""
-    return sum(float(arrays[name]) for arrays in pieces)
 
 
 def lowest_known(tried: Sequence[Arrays]) -> dict[float, float]:

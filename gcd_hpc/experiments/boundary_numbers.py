@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gcd_hpc.experiments.boundary_tasks import is_phase
 from gcd_hpc.experiments.statistics import blocked_rate, ratio, wilson
-from gcd_hpc.experiments.work import Arrays
+from gcd_hpc.experiments.work import Arrays, core_s
 from gcd_hpc.structures.energetics import lowest_of_each
 
 
@@ -156,7 +156,7 @@ def cost_numbers(
     """
     a_try = float(search["core_s"]) / len(search["status"])
     data_set, num_models = a_try * num_tries, len(trained)
-    training = sum(float(arrays["core_s"]) for arrays in trained)
+    training = core_s(trained)
     candidates = float(sampled["core_s"] + relaxed["core_s"])
     spent = data_set + (training + candidates) / num_models
     within = {

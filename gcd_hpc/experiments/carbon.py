@@ -1,6 +1,5 @@
 """Carbon (Fig. S.1): a particle model samples amorphous carbon and diamond from several starts."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from gcd_hpc.experiments.carbon_numbers import (
 from gcd_hpc.experiments.outcome import Outcome
 from gcd_hpc.experiments.particles import ParticleConfig, sample_particles, train_particles
 from gcd_hpc.experiments.quench import CARBON, MeltQuench, box_length, melt_quench, relax_periodic
-from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop
+from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop, core_s
 from gcd_hpc.seeds import CARBON as CARBON_STREAM
 from gcd_hpc.seeds import generator
 from gcd_hpc.structures.lattices import conventional_cell
@@ -104,11 +103,6 @@ def study_carbon(workshop: Workshop, budget: CarbonBudget) -> Outcome:
         for form, result in zip(budget.models, trained, strict=True)
     ]
     return Outcome(numbers, costs, carbon_figure(shown, losses, numbers["cases"]))
-
-
-def core_s(results: Sequence[Arrays]) -> float:
-    """Sum of the core-seconds of some tasks."""
-    return float(sum(result["core_s"] for result in results))
 
 
 # Tasks

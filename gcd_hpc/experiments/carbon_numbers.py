@@ -16,7 +16,7 @@ from gcd_hpc.experiments.carbon_budget import NUM_ATOMS, CarbonBudget, Case, For
 from gcd_hpc.experiments.carbon_figures import Sample
 from gcd_hpc.experiments.particles import ParticleConfig
 from gcd_hpc.experiments.work import Arrays
-from gcd_hpc.structures.analysis import rdf
+from gcd_hpc.structures import analysis
 
 Array = NDArray[np.float64]
 Lengths = tuple[float, float, float]
@@ -28,8 +28,7 @@ RDF_START, RDF_BIN = 1.0, 0.05
 def mean_rdf(structures: Array, lengths: Lengths) -> tuple[Array, Array]:
     """Bin centres (Å) and mean g(r) of structures (M, N, 3), out to half the box."""
     r_max = RDF_BIN * int(min(lengths) / 2 / RDF_BIN)
-    curves = [rdf(positions, lengths, r_max, round(r_max / RDF_BIN)) for positions in structures]
-    return curves[0][0], np.mean([g for _, g in curves], axis=0)
+    return analysis.mean_rdf(structures, lengths, r_max, round(r_max / RDF_BIN))
 
 
 def rdf_difference(one: tuple[Array, Array], other: tuple[Array, Array]) -> float:

@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 
 from gcd_hpc.diffusion.exploding import SamplerKind
 from gcd_hpc.experiments.crystal_figures import Curves
-from gcd_hpc.experiments.lattice_fit import LatticeFit, fit_lattice
-from gcd_hpc.experiments.voxel_crystals import CELLS, Lattice, crystal_cell
+from gcd_hpc.experiments.lattice_fit import fit_lattice
+from gcd_hpc.experiments.voxel_crystals import BOX, Lattice, crystal_cell
 from gcd_hpc.experiments.work import Arrays
 from gcd_hpc.structures.analysis import rdf, steinhardt
 
 Array = NDArray[np.float64]
 
-BOX = (float(CELLS), float(CELLS), float(CELLS))
 NEIGHBORS: dict[Lattice, int] = {"sc": 6, "bcc": 8, "fcc": 12}
 NUM_SHOWN = 10
 """Number of cells in the curves of a figure, as in the paper; the numbers use all cells."""
@@ -40,7 +39,7 @@ def describe(cells: list[Array], lattice: Lattice) -> dict[str, Any]:
     ideal = crystal_cell(lattice)
     fits = [fit_lattice(cell, ideal, BOX) for cell in cells]
     rmsd, worst = np.array([fit.rmsd for fit in fits]), np.array([fit.worst for fit in fits])
-    recovered = np.array([is_recovered(fit) for fit in fits])
+    recovered = np.array([fit.num_defects == 0 for fit in fits])
     return {
         "num_exact": sum(len(cell) == len(ideal) for cell in cells),
         "num_recovered": int(recovered.sum()),
@@ -59,11 +58,6 @@ def describe(cells: list[Array], lattice: Lattice) -> dict[str, Any]:
         "q4": bond_order(cells, lattice, 4),
         "q6": bond_order(cells, lattice, 6),
     }
-
-
-def is_recovered(fit: LatticeFit) -> bool:
-    """True if every site has one atom nearby and there are no other atoms."""
-    return fit.num_displaced + fit.num_missing + fit.num_extra == 0
 
 
 def bond_order(cells: list[Array], lattice: Lattice, order: int) -> dict[str, float]:
@@ -141,7 +135,5 @@ def curves(lattice: Lattice, cells: dict[str, list[Array]], particle: Arrays) ->
 def typical(cells: list[Array], lattice: Lattice) -> Array:
     """The cell with the median number of defects."""
     fits = [fit_lattice(cell, crystal_cell(lattice), BOX) for cell in cells]
-    order = np.argsort(
-        [fit.num_displaced + fit.num_missing + fit.num_extra for fit in fits], kind="stable"
-    )
+    order = np.argsort([fit.num_defects for fit in fits], kind="stable")
     return cells[int(order[len(order) // 2])]

@@ -19,7 +19,6 @@ from gcd_hpc.experiments.boundary_figures import SHOWN_A
 from gcd_hpc.experiments.boundary_tasks import lowest_structure
 from gcd_hpc.experiments.crystal_figures import Panel, draw_cells, draw_order, draw_voxels
 from gcd_hpc.experiments.crystal_numbers import (
-    BOX,
     GOOD_RMSD,
     best_sampler,
     curve,
@@ -32,6 +31,7 @@ from gcd_hpc.experiments.crystal_numbers import (
 from gcd_hpc.experiments.lattice_fit import fit_lattice
 from gcd_hpc.experiments.outcome import Outcome
 from gcd_hpc.experiments.voxel_crystals import (
+    BOX,
     LATTICES,
     Lattice,
     VoxelConfig,
@@ -40,7 +40,7 @@ from gcd_hpc.experiments.voxel_crystals import (
     sample_voxels,
     train_voxels,
 )
-from gcd_hpc.experiments.work import Arrays, Task, Workshop
+from gcd_hpc.experiments.work import Arrays, Task, Workshop, core_s
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.structures.lattices import cubic_lattice
 from gcd_hpc.structures.periodic import wrap
@@ -85,7 +85,7 @@ def fig4(workshop: Workshop) -> Outcome:
     tasks = [
         training(workshop, lattice)
         for lattice in LATTICES
-        for training in (voxel_training, particle_training)
+        for training in (voxel_training, particles.training_task)
     ]
     trainings = workshop.run(tasks, True)
     samplings = [voxel_cells(workshop, lattice) for lattice in LATTICES]
@@ -151,7 +151,7 @@ def lattice_costs(
 def fig1(workshop: Workshop) -> Outcome:
     """Typical simple cubic cells of both models, and a grain boundary (Fig. 1)."""
     trainings = workshop.run(
-        [voxel_training(workshop, "sc"), particle_training(workshop, "sc")], True
+        [voxel_training(workshop, "sc"), particles.training_task(workshop, "sc")], True
     )
     results = workshop.run(
         [
@@ -181,8 +181,8 @@ def fig1(workshop: Workshop) -> Outcome:
         "voxel": describe(split(results[0]), "sc"),
     }
     costs = {
-        "training": float(sum(item["core_s"] for item in trainings)),
-        "sampling": float(sum(item["core_s"] for item in results)),
+        "training": core_s(trainings),
+        "sampling": core_s(results),
     }
     return Outcome(numbers, costs, draw_cells([*panels, boundary]))
 
@@ -208,8 +208,8 @@ def figS2(workshop: Workshop) -> Outcome:
             "std_encoded": float(ideal.std(dtype=np.float64)),
         }
     costs = {
-        "training": float(sum(item["core_s"] for item in trainings)),
-        "sampling": float(sum(item["core_s"] for item in results)),
+        "training": core_s(trainings),
+        "sampling": core_s(results),
     }
     return Outcome(numbers, costs, draw_voxels(pairs))
 
@@ -243,11 +243,6 @@ def voxel_cells(workshop: Workshop, lattice: Lattice) -> Task:
         budget.num_cells,
     )
     return Task(f"voxel-{lattice}-cells", sample_voxels, arguments)
-
-
-def particle_training(workshop: Workshop, lattice: Lattice) -> Task:
-    """Training task of a crystal's particle model."""
-    return particles.training_task(workshop, lattice)
 
 
 def particle_cells(workshop: Workshop, lattice: Lattice, sampler: SamplerKind) -> Task:

@@ -1,12 +1,11 @@
 """Experiments, named after the figures of the paper."""
 
 import time
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
-from gcd_hpc.errors import ConfigError, RunDirectoryError
+from gcd_hpc.errors import ConfigError, RunDirectoryError, did_you_mean
 from gcd_hpc.experiments.work import Workshop
 
 # Name -> module of this package with a function ``NAME(workshop) -> Outcome``, imported when the
@@ -35,11 +34,9 @@ def reproduce(
         RunDirectoryError: if ``out`` is not a writable folder.
     """
     if name not in EXPERIMENTS:
-        raise ConfigError(
-            "gcd-hpc reproduce",
-            "EXPERIMENT",
-            f"expected one of {', '.join(EXPERIMENTS)}, got {name}{_nearest(name)}",
-        )
+        problem = f"expected one of {', '.join(EXPERIMENTS)}, got {name}"
+        hint = did_you_mean(name, EXPERIMENTS)
+        raise ConfigError("gcd-hpc reproduce", "EXPERIMENT", problem + hint)
     _make_folder(out)
     # A late import: torch takes seconds, and errors of the command must come first.
     import torch
@@ -51,17 +48,6 @@ def reproduce(
     started = time.monotonic()
     outcome = getattr(import_module(f"gcd_hpc.experiments.{EXPERIMENTS[name]}"), name)(workshop)
     return write_outcome(workshop, name, outcome, command, time.monotonic() - started)
-
-
-def _nearest(name: str) -> str:
-    nearest = get_close_matches(name.lower(), [known.lower() for known in EXPERIMENTS], n=1)
-    return (
-        "; did you mean "
-        + next(known for known in EXPERIMENTS if known.lower() == nearest[0])
-        + "?"
-        if nearest
-        else ""
-    )
 
 
 def _make_folder(out: Path) -> None:

@@ -37,6 +37,11 @@ class LatticeFit:
     offset: Array
     """Translation (3,) from the ideal crystal to the cell."""
 
+    @property
+    def num_defects(self) -> int:
+        """Number of displaced, missing and extra atoms."""
+        return self.num_displaced + self.num_missing + self.num_extra
+
 
 def fit_lattice(positions: ArrayLike, ideal: ArrayLike, lengths: ArrayLike) -> LatticeFit:
     """Find the translation of the ideal crystal that fits the atoms of a periodic box best.

@@ -1,7 +1,6 @@
 """Outcome of an experiment: its figure, and its numbers with all that is needed to repeat it."""
 
 import json
-import math
 import os
 import platform
 from dataclasses import dataclass
@@ -11,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from gcd_hpc.browse.tables import plain
 from gcd_hpc.experiments.work import Workshop
 from gcd_hpc.files import replacing
 from gcd_hpc.store.provenance import package_provenance
@@ -69,19 +68,6 @@ def write_outcome(
             with replacing(path) as temporary:
                 outcome.figure.savefig(temporary, dpi=PNG_DPI, metadata=metadata)
     return paths
-
-
-def plain(value: Any) -> Any:
-    """Convert a value to JSON types: lists for arrays and tuples, None for NaN and infinities."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def versions() -> dict[str, str | None]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gcd_hpc.diffusion.exploding import Exploding, SamplerKind, denoise, score_matching_loss
 from gcd_hpc.diffusion.process import per_item
-from gcd_hpc.experiments.voxel_crystals import CELLS, LATTICES, Lattice, crystal_cell
+from gcd_hpc.experiments.voxel_crystals import BOX, LATTICES, Lattice, crystal_cell
 from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop
 from gcd_hpc.learning.trainer import Trainer, cosine_rate, seeded, set_rate
 from gcd_hpc.networks.checkpoint import load, load_weights, save
@@ -23,8 +23,6 @@ from gcd_hpc.structures.lattices import cubic_lattice
 from gcd_hpc.structures.periodic import wrap
 
 Array = NDArray[np.float64]
-BOX = (float(CELLS), float(CELLS), float(CELLS))
-"""Edges of the crystals' box, in lattice constants."""
 INITIAL, FIT, NOISE, START, VALIDATE = range(5)
 """Purposes of the model's random streams; the key is (PARTICLE, index, purpose, item)."""
 

@@ -16,7 +16,6 @@ from gcd_hpc.diffusion.exploding import SamplerKind
 from gcd_hpc.experiments.lattice_fit import fit_lattice
 from gcd_hpc.experiments.outcome import Outcome
 from gcd_hpc.experiments.particles import (
-    BOX,
     ParticleConfig,
     model_file,
     noisy_starts,
@@ -24,9 +23,10 @@ from gcd_hpc.experiments.particles import (
     sample_particles,
     training_task,
 )
-from gcd_hpc.experiments.voxel_crystals import crystal_cell
-from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop
-from gcd_hpc.structures.analysis import rdf, steinhardt
+from gcd_hpc.experiments.voxel_crystals import BOX, crystal_cell
+from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop, core_s
+from gcd_hpc.structures import analysis
+from gcd_hpc.structures.analysis import steinhardt
 from gcd_hpc.structures.periodic import wrap
 
 Array = NDArray[np.float64]
@@ -98,7 +98,7 @@ def fig2(workshop: Workshop) -> Outcome:
     }
     costs = {
         "training": float(model["core_s"]),
-        "sampling": float(sum(result["core_s"] for result in results)),
+        "sampling": core_s(results),
     }
     return Outcome(numbers, costs, draw(results, levels))
 
@@ -153,7 +153,7 @@ def describe(cells: Array) -> dict[str, Any]:
     """
     ideal = crystal_cell("sc")
     fits = [fit_lattice(cell, ideal, BOX) for cell in cells]
-    recovered = [fit.num_missing + fit.num_extra + fit.num_displaced == 0 for fit in fits]
+    recovered = [fit.num_defects == 0 for fit in fits]
     return {
         "num_recovered": sum(recovered),
         "share_recovered": float(np.mean(recovered)),
@@ -175,8 +175,7 @@ def num_close_pairs(cell: Array) -> int:
 
 def mean_rdf(cells: Array) -> tuple[Array, Array]:
     """Bin centres and mean g(r) of cells (M, N, 3)."""
-    curves = [rdf(cell, BOX, RDF_REACH, RDF_BINS) for cell in cells]
-    return curves[0][0], np.mean([g for _, g in curves], axis=0)
+    return analysis.mean_rdf(cells, BOX, RDF_REACH, RDF_BINS)
 
 
 def rdf_distance(cells: Array, others: Array) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from gcd_hpc.config.campaign import NetworkConfig
 from gcd_hpc.diffusion.process import Prediction, Schedule, add_noise, to_clean, training_target
 from gcd_hpc.diffusion.repaint import repaint
 from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP, Solver
+from gcd_hpc.experiments.work import Arrays, Report
 from gcd_hpc.learning.trainer import Trainer, seeded, set_rate
 from gcd_hpc.networks.checkpoint import load, load_weights, save
 from gcd_hpc.networks.precision import autocast_dtype
@@ -24,13 +25,13 @@ from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.moment import decode_moments
 
-Arrays = dict[str, NDArray[Any]]
-Report = Callable[[float], None]
 Lattice = Literal["sc", "bcc", "fcc"]
 
 LATTICES: tuple[Lattice, ...] = ("sc", "bcc", "fcc")
 CELLS = 4
 """Cells along each edge of the box; the lattice constant a is the unit of length."""
+BOX = (float(CELLS), float(CELLS), float(CELLS))
+"""Edges of the box, in lattice constants."""
 VOXELS: dict[Lattice, int] = {"sc": 24, "bcc": 20, "fcc": 24}
 """Number of voxels along each edge of the box."""
 
@@ -77,8 +78,8 @@ def crystal_cell(lattice: Lattice) -> NDArray[np.float64]:
 
 def crystal_grid(lattice: Lattice) -> Grid:
     """Voxel grid of that box."""
-    size, length = VOXELS[lattice], float(CELLS)
-    return Grid((size, size, size), (length, length, length), (True, True, True))
+    size = VOXELS[lattice]
+    return Grid((size, size, size), BOX, (True, True, True))
 
 
 def encoded(positions: NDArray[np.float64], lattice: Lattice) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ import time
 import traceback
 import zipfile
 import zlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -105,6 +105,11 @@ class Workshop:
                     results[path] = arrays
                     progress.done(missing[path].name, float(arrays["core_s"]))
         return [results[path] for path in paths]
+
+
+def core_s(results: Iterable[Arrays], name: str = "core_s") -> float:
+    """Sum of the core-seconds, or of another scalar, of some tasks."""
+    return sum(float(arrays[name]) for arrays in results)
 
 
 def _read(path: Path, progress: TaskProgress) -> Arrays | None:

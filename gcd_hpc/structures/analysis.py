@@ -1,5 +1,6 @@
 """Radial distribution functions and Steinhardt bond order parameters, computed by freud."""
 
+from collections.abc import Iterable
 from math import ceil
 
 import freud
@@ -29,6 +30,14 @@ def rdf(
     system = _system(positions, lengths, pbc, r_max)
     result = freud.density.RDF(bins=num_bins, r_max=r_max).compute(system)
     return np.array(result.bin_centers, dtype=float), np.array(result.rdf, dtype=float)
+
+
+def mean_rdf(
+    structures: Iterable[ArrayLike], lengths: ArrayLike, r_max: float, num_bins: int
+) -> tuple[Array, Array]:
+    """Bin centres and mean ``rdf`` of structures (N, 3) in boxes of equal lengths."""
+    curves = [rdf(positions, lengths, r_max, num_bins) for positions in structures]
+    return curves[0][0], np.mean([g for _, g in curves], axis=0)
 
 
 def rdf_around(

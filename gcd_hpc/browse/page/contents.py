@@ -16,6 +16,7 @@ from gcd_hpc.browse.figures import energy_cap
 from gcd_hpc.browse.page.snapshot import Snapshot
 from gcd_hpc.browse.page.structure import energy_range, structure_record
 from gcd_hpc.browse.status import StatusReader
+from gcd_hpc.browse.tables import plain
 from gcd_hpc.errors import GcdError, StoreError, printable
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.export import Format
@@ -220,13 +221,6 @@ class Contents:
 def records(columns: Columns) -> list[list[Any]]:
     """One list per row, in the order of the columns; unknown numbers become None."""
     return [list(row) for row in zip(*(plain(values) for values in columns.values()), strict=True)]
-
-
-def plain(values: np.ndarray) -> list[Any]:
-    """Values as plain Python types; numbers that are not finite become None."""
-    if values.dtype.kind == "f":
-        return [value if abs(value) < np.inf else None for value in values.tolist()]
-    return list(values.tolist())
 
 
 def _overview(rows: Snapshot) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """Data of one candidate for the 3D view, in which the boundary normal is horizontal."""
 
-import math
 from typing import Any
 
 import numpy as np
 
+from gcd_hpc.browse.tables import plain
 from gcd_hpc.store.parts import MAX_LENGTH_A, MIN_EDGE_A
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate
 from gcd_hpc.structures.periodic import wrap
@@ -39,7 +39,7 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
     # The offset keeps atoms at the periodic border from jumping to the other side by rounding.
     is_box = (cell[:2] > MIN_EDGE_A) & (cell[:2] < MAX_LENGTH_A)
     inside = wrap(positions[:, :2] + 0.05, cell[:2], is_box) - 0.05
-    fields = {field.name: _plain(getattr(candidate, field.name)) for field in ROW_FIELDS}
+    fields = {field.name: plain(getattr(candidate, field.name)) for field in ROW_FIELDS}
     return {
         "id": candidate.id,
         "fields": fields,
@@ -51,7 +51,7 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
             "x": _rounded(height[kept]),
             "y": _rounded(inside[kept, 0]),
             "z": _rounded(inside[kept, 1]),
-            "cell": [_plain(edge) for edge in (cell[2], cell[0], cell[1])],
+            "cell": plain(cell[[2, 0, 1]]),
         },
         "energies": _rounded(excess[kept]) if relaxed and np.isfinite(excess[kept]).all() else None,
     }
@@ -76,12 +76,3 @@ def energy_range(candidate: Candidate) -> list[float] | None:
 def _rounded(values: np.ndarray) -> list[float]:
     # Adding 0 turns -0.0 into 0.0, which is shorter.
     return list((np.round(values, DIGITS) + 0.0).tolist())
-
-
-def _plain(value: Any) -> Any:
-    """Value as plain Python types for JSON, with None for NaN, which JSON lacks."""
-    if isinstance(value, np.ndarray | tuple | list):
-        return [_plain(one) for one in np.ravel(np.asarray(value)).tolist()]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
