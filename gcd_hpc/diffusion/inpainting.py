@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from gcd_hpc.diffusion.process import Prediction, Schedule, add_noise, to_clean, training_target
-from gcd_hpc.diffusion.solvers import Denoiser, Solver, solve
+from gcd_hpc.diffusion.solvers import (
+    Denoiser,
+    Solver,
+    alpha_sigma,
+    remaining_log_snrs,
+    solve,
+    solve_along,
+)
 
 Network = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
 """Network: (x (B, 3, X, Y, Z), log_snr (B,), condition, has_condition) -> (B, 1, X, Y, Z).
@@ -34,7 +41,8 @@ def inpainting_loss(
 
     Args:
         clean, noise: (B, 1, X, Y, Z).
-        mask: (X, Y, Z) bool, True where known.
+        mask: bool, True where known: (X, Y, Z) for the whole batch, or (B, 1, X, Y, Z) with a mask
+            for each item. The loss of a batch with masks of its items is the mean of their losses.
         t: (B,) training times.
         condition, has_condition: (B, K) and (B,) bool, as for the network.
     """
@@ -44,6 +52,8 @@ def inpainting_loss(
         _channels(noisy, clean, mask), schedule.log_snr(t), condition, has_condition
     )
     error = (predicted.float() - target).masked_fill(mask, 0.0).square()
+    if mask.ndim == clean.ndim:
+        return (error.flatten(1).sum(1) / (~mask).flatten(1).sum(1)).mean()
     return error.sum() / (clean.shape[0] * (~mask).sum())
 
 
@@ -83,6 +93,7 @@ def inpaint(
     schedule: Schedule,
     num_steps: int,
     solver: Solver,
+    start_log_snr: float | None = None,
 ) -> Tensor:
     """Sample (B, 1, X, Y, Z) with the given known voxels.
 
@@ -90,8 +101,17 @@ def inpaint(
         denoise: from ``inpainting_denoiser`` with the same known and mask.
         noise, known: (B, 1, X, Y, Z).
         mask: (X, Y, Z) bool, True where known.
+        start_log_snr: lambda at which the solver starts from all of ``known``, noised to it, with
+            the steps that remain; None starts from pure noise and does not use the values of
+            ``known`` outside the mask.
     """
-    return torch.where(mask, known, solve(denoise, noise, schedule, num_steps, solver))
+    if start_log_snr is None:
+        return torch.where(mask, known, solve(denoise, noise, schedule, num_steps, solver))
+    log_snrs = remaining_log_snrs(schedule, num_steps, start_log_snr)
+    alpha, sigma = alpha_sigma(log_snrs[0])
+    with torch.no_grad():
+        start = alpha * known + sigma * noise
+        return torch.where(mask, known, solve_along(denoise, start, schedule, log_snrs, solver))
 
 
 def guided(

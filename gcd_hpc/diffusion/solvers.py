@@ -41,6 +41,18 @@ def uniform_log_snrs(schedule: Schedule, num_steps: int) -> list[float]:
     return [ends[0] + (ends[1] - ends[0]) * i / num_steps for i in range(num_steps + 1)]
 
 
+def remaining_log_snrs(schedule: Schedule, num_steps: int, start: float) -> list[float]:
+    """lambda at the ends of the steps that remain from ``start`` to t_min, equidistant.
+
+    They are as many as of ``num_steps`` steps from t_max lie in this range, rounded up, at least
+    one. A start outside the schedule is moved to its nearer end.
+    """
+    first, *_, last = uniform_log_snrs(schedule, num_steps)
+    start = min(max(start, first), last)
+    num_left = max(1, math.ceil(num_steps * (last - start) / (last - first) - 1e-9))
+    return [start + (last - start) * i / num_left for i in range(num_left + 1)]
+
+
 def solve_along(
     denoise: Denoiser, x: Tensor, schedule: Schedule, log_snrs: list[float], solver: Solver
 ) -> Tensor:

@@ -1,12 +1,14 @@
-"""In-painting of a slab: known voxels before generation, atoms of the slab after it."""
+"""In-painting of a slab or a window: known voxels before generation, atoms after it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from gcd_hpc.search.windows import Window
 from gcd_hpc.structures.bicrystal import Grain
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.periodic import wrap
@@ -14,6 +16,7 @@ from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 SAME_ATOM = 0.3
 """Decoded atoms this close to an exact one, in nearest-neighbour distances, repeat it."""
@@ -74,17 +77,68 @@ class Canvas:
         """
         low, high = self.seams()
         exact = np.concatenate([self.frame.lower(low), self.frame.upper(self.registry, high)])
-        box = np.array([*self.frame.bicrystal.lengths, 10 * self.frame.height])
         middle = decoded - self.shift
         # Atoms of a plane beside a seam may be decoded slightly beyond it: take half a plane more.
         below, above = (grain.plane_spacing / 2 for grain in self.grains)
         middle = middle[(middle[:, 2] > low - below) & (middle[:, 2] < high + above)]
-        middle = wrap(middle, box[:2])
-        # Drop decoded atoms that repeat an exact one; z is lifted so that the tree's box holds it.
-        lifted = np.array([0.0, 0.0, self.frame.height])
-        if len(middle):
-            distance, _ = cKDTree(wrap(exact + lifted, box), boxsize=box).query(
-                wrap(middle + lifted, box)
-            )
-            middle = middle[distance > SAME_ATOM * self.frame.bicrystal.nearest_neighbor]
-        return np.concatenate([exact, middle])
+        return joined(exact, middle, self.frame)
+
+
+def joined(exact: Array, decoded: Array, frame: Frame) -> Array:
+    """The exact atoms (N, 3) Å, then the decoded ones (n, 3) Å that repeat none of them."""
+    box = np.array([*frame.bicrystal.lengths, 10 * frame.height])
+    fresh = wrap(decoded, box[:2])
+    if len(exact) and len(fresh):
+        # z is lifted so that the tree's box holds it.
+        lifted = np.array([0.0, 0.0, frame.height])
+        distance, _ = cKDTree(wrap(exact + lifted, box), boxsize=box).query(
+            wrap(fresh + lifted, box)
+        )
+        fresh = fresh[distance > SAME_ATOM * frame.bicrystal.nearest_neighbor]
+    return np.concatenate([exact, fresh])
+
+
+def slab_window(grid: Grid, known: int, shift: Array) -> Window:
+    """The layers between the known ones, in the frame of the structure, as a window.
+
+    Args:
+        known, shift: as for ``Canvas``.
+    """
+    layers, spacing = grid.shape[2], grid.spacing[2]
+    middle = np.array([0.0, 0.0, (layers - 1) / 2 * spacing - shift[2]])
+    return Window(middle, np.inf, (layers / 2 - known) * spacing)
+
+
+def in_all(windows: Sequence[Window], positions: Array, lengths: Sequence[float]) -> Flags:
+    """Whether each position (N, 3) Å lies in all of the windows, (N,)."""
+    inside = [window.mask(positions, lengths) for window in windows]
+    return np.asarray(np.all(inside, axis=0))
+
+
+def window_mask(windows: Sequence[Window], grid: Grid, shift: Array) -> torch.Tensor:
+    """Mask (X, Y, Z) of the known voxels: those whose centre is not in all of the windows.
+
+    Args:
+        windows: in the frame of the structure.
+        shift: displacement (3,) of the structure relative to the grid, Å.
+    """
+    centres = np.indices(grid.shape).reshape(3, -1).T * np.array(grid.spacing) - shift
+    return torch.from_numpy(~in_all(windows, centres, grid.lengths).reshape(grid.shape))
+
+
+def repaired(
+    parent: Array, decoded: Array, windows: Sequence[Window], grid: Grid, frame: Frame
+) -> Array:
+    """The parent's atoms outside of the windows, bit for bit, then the decoded ones inside.
+
+    The voxels of an atom that is decoded beyond the edge are in part generated. So decoded atoms up
+    to one voxel beyond the edge are taken as well, unless they repeat an atom of the parent.
+
+    Args:
+        parent, decoded: (N, 3) and (n, 3) Å, in the frame of the structure.
+        windows: region that was generated, the intersection of these.
+    """
+    margin, lengths = max(grid.spacing), grid.lengths
+    wider = [replace(one, radius=one.radius + margin, depth=one.depth + margin) for one in windows]
+    kept = parent[~in_all(windows, parent, lengths)]
+    return joined(kept, decoded[in_all(wider, decoded, lengths)], frame)

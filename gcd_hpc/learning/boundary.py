@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gcd_hpc.config.campaign import CampaignConfig
@@ -36,6 +36,23 @@ class BoundarySystem:
     def grid(self) -> Grid:
         """Voxel grid of the frame's box: periodic in the plane, open along z."""
         return Grid(self.config.voxels.shape, (*self.bicrystal.lengths, self.frame.height))
+
+    def replicated(self, x: int, y: int) -> "BoundarySystem":
+        """This system in an in-plane cell x times y as large, with voxels of the same size."""
+        boundary, voxels = self.config.boundary, self.config.voxels
+        shape = (x * voxels.shape[0], y * voxels.shape[1], voxels.shape[2])
+        replicas = (x * boundary.replicas[0], y * boundary.replicas[1])
+        sections = {
+            "boundary": boundary.model_copy(update={"replicas": replicas}),
+            "voxels": voxels.model_copy(update={"shape": shape}),
+        }
+        bicrystal = self.bicrystal.replicated(x, y)
+        return replace(
+            self,
+            config=self.config.model_copy(update=sections),
+            bicrystal=bicrystal,
+            frame=replace(self.frame, bicrystal=bicrystal),
+        )
 
     @classmethod
     def build(

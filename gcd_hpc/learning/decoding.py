@@ -13,11 +13,12 @@ from gcd_hpc.networks.checkpoint import load, load_weights, save
 from gcd_hpc.seeds import DECODER, generator
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
+from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.learned import LearnedDecoder, decode_learned
 from gcd_hpc.voxels.moment import decode_moments
 
-Decoder = Callable[[torch.Tensor], NDArray[np.float64]]
-"""Voxel array (X, Y, Z) -> positions (N, 3) Å."""
+Decoder = Callable[[torch.Tensor, Grid], NDArray[np.float64]]
+"""Voxel array (X, Y, Z) and its grid -> positions (N, 3) Å."""
 
 
 def prepare_decoder(run_dir: Path, system: BoundarySystem, structures: Sequence[Candidate]) -> None:
@@ -31,16 +32,16 @@ def prepare_decoder(run_dir: Path, system: BoundarySystem, structures: Sequence[
 
 
 def load_decoder(run_dir: Path, system: BoundarySystem) -> Decoder:
-    """Decoder of a campaign, a function of one voxel array.
+    """Decoder of a campaign, a function of one voxel array and its grid.
 
     Raises:
         CheckpointError: if the learned decoder is missing or damaged.
     """
-    config, grid = system.config.decoder, system.grid
+    config = system.config.decoder
     if config.kind == "moment":
-        return lambda array: decode_moments(array.numpy(), grid)
+        return lambda array, grid: decode_moments(array.numpy(), grid)
     weights, _ = load(RunDirectory(run_dir).decoder_file)
     network = LearnedDecoder(config.num_features)
     load_weights(network, weights, RunDirectory(run_dir).decoder_file)
     reach = config.cluster_distance * system.bicrystal.nearest_neighbor
-    return lambda array: decode_learned(array.numpy(), grid, network, reach)
+    return lambda array, grid: decode_learned(array.numpy(), grid, network, reach)

@@ -235,7 +235,7 @@ class Sampler:
         drafts = [self.draft(index) for index in batch]
         arrays = self.generate(drafts)
         decoded = [
-            item.canvas.assemble(self.decoder(array))
+            item.canvas.assemble(self.decoder(array, self.system.grid))
             for item, array in zip(drafts, arrays, strict=True)
         ]
         seconds = (time.perf_counter() - started) / len(drafts)

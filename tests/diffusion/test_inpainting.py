@@ -5,6 +5,7 @@ import torch
 
 from gcd_hpc.diffusion.inpainting import inpaint, inpainting_denoiser, inpainting_loss
 from gcd_hpc.diffusion.process import Schedule, training_target
+from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP, remaining_log_snrs, uniform_log_snrs
 
 SCHEDULE = Schedule("cosine")
 SHAPE = (2, 1, 4, 4, 12)
@@ -112,6 +113,61 @@ def test_the_loss_is_the_mean_square_over_unknown_voxels(mask, arrays):
         lambda x, *_: torch.zeros_like(x[:, :1]), SCHEDULE, "epsilon", clean, mask, t, noise
     )
     torch.testing.assert_close(loss, noise[..., ~mask].square().mean())
+
+
+def test_the_loss_of_items_with_masks_of_their_own_is_the_mean_of_their_losses(mask, arrays):
+    clean, noise = arrays
+    t, network = torch.tensor([0.2, 0.7]), Recorder()
+    window = mask.clone()
+    window[:2] = True  # a smaller part of the second item is unknown
+
+    def loss(items, known):
+        inputs = (clean[items], known, t[items], noise[items])
+        return inpainting_loss(network, SCHEDULE, "v", *inputs)
+
+    both = loss(slice(2), torch.stack([mask, window])[:, None])
+    single = [loss(slice(0, 1), mask), loss(slice(1, 2), window)]
+    # The two means add the same float32 squares in another order.
+    torch.testing.assert_close(both, torch.stack(single).mean(), rtol=1e-6, atol=0)
+    assert not torch.isclose(single[1], loss(slice(1, 2), mask))
+
+
+@pytest.mark.parametrize("solver", ["dpm-solver-3", "dpm-solver++2m"])
+def test_a_start_from_little_noise_takes_the_remaining_steps_and_stays_near_it(
+    solver, mask, arrays
+):
+    known, noise = arrays
+
+    def perfect(x, t):
+        return known
+
+    seen = []
+
+    def denoise(x, t):
+        seen.append(float(SCHEDULE.log_snr(t)))
+        return perfect(x, t)
+
+    # lambda runs from -5 to 5 in 10 steps; from 2.5 on, two and a half of them remain.
+    inpaint(denoise, noise, known, mask, SCHEDULE, 10, solver, 2.5)
+    assert seen[0] == pytest.approx(2.5)
+    assert len(seen) == 3 * EVALUATIONS_PER_STEP[solver]
+
+    # A network that finds nothing to change returns where it started: the known voxels.
+    sample = inpaint(perfect, noise, known, mask, SCHEDULE, 10, solver, 2.5)
+    torch.testing.assert_close(sample, known, rtol=0, atol=0.05)
+
+
+def test_a_start_from_pure_noise_is_the_whole_solution(mask, arrays):
+    known, noise = arrays
+    denoise = inpainting_denoiser(Recorder(), SCHEDULE, "v", known, mask)
+    whole = inpaint(denoise, noise, known, mask, SCHEDULE, 10, "dpm-solver++2m")
+    log_snrs = remaining_log_snrs(SCHEDULE, 10, -99.0)
+    assert log_snrs == uniform_log_snrs(SCHEDULE, 10)
+    assert remaining_log_snrs(SCHEDULE, 10, 99.0) == [log_snrs[-1], log_snrs[-1]]
+    started = inpaint(denoise, noise, known, mask, SCHEDULE, 10, "dpm-solver++2m", -99.0)
+    # At lambda = -5 less than 1 % of the signal is left in the start.
+    torch.testing.assert_close(started[..., mask], whole[..., mask], rtol=0, atol=0)
+    torch.testing.assert_close(started, whole, rtol=0, atol=0.1)
 
 
 def test_guidance_one_is_the_conditional_denoiser_in_one_evaluation(mask, arrays):

@@ -4,9 +4,17 @@ at the seams.
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial import cKDTree
 
-from gcd_hpc.learning.assembly import Canvas, known_mask
+from gcd_hpc.learning.assembly import (
+    Canvas,
+    known_mask,
+    repaired,
+    slab_window,
+    window_mask,
+)
+from gcd_hpc.search.windows import Window
 from gcd_hpc.seeds import generator
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.voxels.grid import Grid
@@ -71,3 +79,41 @@ def test_the_mask_marks_both_ends():
     mask = known_mask((4, 4, 12), 3)
     assert mask[0, 0].tolist() == [True] * 3 + [False] * 6 + [True] * 3
     assert (mask == mask[0, 0]).all()
+
+
+def test_the_slab_as_a_window_knows_the_same_layers(w_frame):
+    for index in range(12):
+        canvas = make_canvas(w_frame, index)
+        slab = slab_window(canvas.grid, KNOWN, canvas.shift)
+        mask = window_mask([slab], canvas.grid, canvas.shift)
+        assert torch.equal(mask, known_mask(canvas.grid.shape, KNOWN))
+
+
+def test_the_unknown_voxels_of_a_window_are_those_within_it_across_the_periodic_edge(w_frame):
+    canvas = make_canvas(w_frame, 0)
+    spacing, shift = np.array(canvas.grid.spacing), canvas.shift
+    window = Window(np.array([0.1, 9.9, w_frame.centre]), 3.0, 6.0)
+    mask = window_mask([window], canvas.grid, shift).numpy()
+    lengths = np.array(canvas.grid.lengths)
+    for index in np.ndindex(canvas.grid.shape):
+        apart = np.array(index) * spacing - shift - window.centre
+        apart[:2] -= lengths[:2] * np.rint(apart[:2] / lengths[:2])
+        assert mask[index] == (np.hypot(*apart[:2]) > 3.0 or abs(apart[2]) > 6.0)
+    # The cylinder's volume in voxels, to the roughness of its edge.
+    assert (~mask).sum() == pytest.approx(np.pi * 9 * 12 / spacing.prod(), rel=0.15)
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.1])
+def test_a_window_decoded_as_it_was_neither_loses_nor_doubles_atoms(w_frame, noise):
+    for index in range(12):
+        canvas = make_canvas(w_frame, index)
+        parent = w_frame.join(canvas.registry).positions
+        rng = generator(9, index)
+        centre = parent[np.argmin(abs(parent[:, 2] - w_frame.centre))]
+        window = Window(centre, rng.uniform(3.0, 6.5), 6.0)
+        decoded = parent + rng.normal(0.0, noise, parent.shape)
+        assembled = repaired(parent, decoded, [window], canvas.grid, w_frame)
+        outside = parent[~window.mask(parent, w_frame.lengths)]
+        assert np.array_equal(assembled[: len(outside)], outside)
+        assert len(assembled) == len(parent)
+        assert distances(w_frame, assembled, parent).max() < 6 * noise

@@ -39,7 +39,7 @@ def test_the_moment_decoder_needs_no_training(searched_run, structures, tmp_path
     prepare_decoder(tmp_path, system, structures)
     assert not RunDirectory(tmp_path).decoder_file.exists()
     assert (
-        len(load_decoder(tmp_path, system)(voxels(system, structures[0].positions)))
+        len(load_decoder(tmp_path, system)(voxels(system, structures[0].positions), system.grid))
         == structures[0].num_atoms
     )
 
@@ -52,7 +52,7 @@ def test_the_learned_decoder_is_trained_once_and_read_back(searched_run, structu
     prepare_decoder(tmp_path, system, structures)
     assert RunDirectory(tmp_path).decoder_file.read_bytes() == written
     array = voxels(system, structures[0].positions)
-    first, again = load_decoder(tmp_path, system)(array), load_decoder(tmp_path, system)(array)
+    first, again = (load_decoder(tmp_path, system)(array, system.grid) for _ in range(2))
     assert np.array_equal(first, again)
     assert len(first) > 0
 

@@ -1,0 +1,168 @@
+"""The model as a move: in-painting of a part of one known structure.
+
+A window is generated anew in its known surroundings, or the whole boundary is, either from pure
+noise or from the structure itself, partly noised.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gcd_hpc.diffusion.inpainting import inpaint, inpainting_denoiser
+from gcd_hpc.diffusion.process import Schedule
+from gcd_hpc.errors import ConfigError
+from gcd_hpc.learning.assembly import repaired, slab_window, window_mask
+from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.learning.decoding import Decoder
+from gcd_hpc.learning.sampler import Model, Sampler
+from gcd_hpc.networks.precision import autocast_dtype
+from gcd_hpc.search.windows import Window
+from gcd_hpc.voxels.encoder import encode
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A structure with an in-painted part."""
+
+    positions: NDArray[np.float64]
+    """(N, 3) Å: the atoms that were kept, in their order, then the decoded ones."""
+    net_voxels: int
+    """Cost: network evaluations times the voxels of each."""
+
+
+@dataclass(frozen=True)
+class Painter:
+    """In-paints one structure at a time, so that its bits do not depend on any other.
+
+    Its system may have a larger in-plane cell than the structures that the model has learned from,
+    because the network is made of periodic convolutions.
+    """
+
+    system: BoundarySystem
+    model: Model
+    decoder: Decoder
+    device: torch.device
+
+    @classmethod
+    def of(cls, sampler: Sampler) -> "Painter":
+        """Painter with the model of a sampler.
+
+        Raises:
+            ConfigError: if the model was trained without known voxels as an input.
+        """
+        config = sampler.system.config
+        if config.diffusion.inpainting != "palette":
+            raise ConfigError(
+                config.name,
+                "diffusion.inpainting",
+                "must be palette for in-painting of known structures, got"
+                f" {config.diffusion.inpainting}",
+            )
+        return cls(sampler.system, sampler.model, sampler.decoder, sampler.device)
+
+    def replicated(self, x: int, y: int) -> "Painter":
+        """Painter of structures in an in-plane cell that is x times y as large."""
+        return replace(self, system=self.system.replicated(x, y))
+
+    def paint(
+        self,
+        positions: NDArray[np.float64],
+        window: Window | None,
+        start_log_snr: float | None,
+        target: tuple[float, int],
+        rng: np.random.Generator,
+    ) -> Painted:
+        """Generate a part of a structure anew. The rest comes back bit for bit.
+
+        Args:
+            positions: (N, 3) Å, in the frame of the system. The outer layers, which are always
+                kept, determine the registry.
+            window: part that is generated; None is all between the known layers.
+            start_log_snr: lambda to which the structure's own voxels are noised to start from, of
+                about -0.5 to 2; None starts from pure noise.
+            target: boundary energy in J/m^2 and n_index of the whole new structure.
+
+        Raises:
+            StructureError: if the structure does not fit between the ends of the grid.
+        """
+        config, grid = self.system.config, self.system.grid
+        shift = rng.random(3) * grid.spacing
+        noise = torch.from_numpy(rng.standard_normal(grid.shape, dtype=np.float32))
+        slab = slab_window(grid, config.voxels.known, shift)
+        windows = [slab] if window is None else [slab, window]
+        mask = window_mask(windows, grid, shift)
+        if mask.all():
+            return Painted(positions, 0)
+        voxels = encode(torch.from_numpy(positions + shift), grid)
+        with one_thread():
+            array, net_voxels = self._generate(voxels, noise, mask, start_log_snr, target)
+            decoded = self.decoder(array, grid) - shift
+        return Painted(repaired(positions, decoded, windows, grid, self.system.frame), net_voxels)
+
+    def _generate(
+        self,
+        voxels: torch.Tensor,
+        noise: torch.Tensor,
+        mask: torch.Tensor,
+        start_log_snr: float | None,
+        target: tuple[float, int],
+    ) -> tuple[torch.Tensor, int]:
+        """Generated array (X, Y, Z) in atoms, and its cost in evaluations times voxels."""
+        config, device = self.system.config, self.device
+        schedule, sampling = Schedule(config.diffusion.schedule), config.sampling
+        known = voxels[None, None].to(device) / self.model.card.scale
+        mask = mask.to(device)
+        num_evaluated = 0
+
+        def network(x: torch.Tensor, *others: torch.Tensor | None) -> torch.Tensor:
+            nonlocal num_evaluated
+            num_evaluated += len(x)
+            predicted: torch.Tensor = self.model.network(x, *others)
+            return predicted
+
+        denoise = inpainting_denoiser(
+            network,
+            schedule,
+            config.diffusion.prediction,
+            known,
+            mask,
+            self._condition(target),
+            sampling.guidance,
+        )
+        dtype = autocast_dtype(config.training.precision, device)
+        with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not None):
+            array = inpaint(
+                denoise,
+                noise[None, None].to(device),
+                known,
+                mask,
+                schedule,
+                sampling.num_steps,
+                sampling.solver,
+                start_log_snr,
+            )
+        return array[0, 0].float().cpu() * self.model.card.scale, num_evaluated * voxels.numel()
+
+    def _condition(self, target: tuple[float, int]) -> torch.Tensor | None:
+        """Condition (1, 3), or None for an unconditional model."""
+        if not self.system.config.diffusion.conditional:
+            return None
+        energy, n_index = target
+        fraction = n_index / self.system.bicrystal.atoms_per_plane
+        wanted = self.model.card.condition_scale(energy, fraction)
+        return torch.from_numpy(wanted)[None].to(self.device)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute with one thread: more would change the order of sums, and so the bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
