@@ -19,12 +19,7 @@ from gcd_hpc.store.physics import row_fault
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
-from gcd_hpc.structures.fingerprint import (
-    SAME_ENERGY_J_M2,
-    SAME_FINGERPRINT,
-    distance,
-    slab_fingerprint,
-)
+from gcd_hpc.structures.fingerprint import first_unique, slab_fingerprint
 
 
 def select(run_dir: str, version: int) -> StageResult:
@@ -84,19 +79,12 @@ def in_absolute_window(energies: np.ndarray, selection: SelectionConfig) -> np.n
 
 def unique(system: BoundarySystem, ordered: Iterable[Candidate], num: int) -> list[Candidate]:
     """First ``num`` candidates, by energy, whose structures differ from all earlier ones."""
-    kept: list[tuple[Candidate, np.ndarray]] = []
-    for candidate in ordered:
-        if len(kept) == num:
-            break
-        mark = boundary_fingerprint(system, candidate)
-        near = (
-            known
-            for old, known in reversed(kept)
-            if candidate.gb_energy_j_m2 - old.gb_energy_j_m2 < SAME_ENERGY_J_M2
-        )
-        if all(distance(mark, known) > SAME_FINGERPRINT for known in near):
-            kept.append((candidate, mark))
-    return [candidate for candidate, _ in kept]
+    return first_unique(
+        ordered,
+        energy_j_m2=lambda candidate: candidate.gb_energy_j_m2,
+        fingerprint=lambda candidate: boundary_fingerprint(system, candidate),
+        num=num,
+    )
 
 
 def boundary_fingerprint(system: BoundarySystem, candidate: Candidate) -> np.ndarray:

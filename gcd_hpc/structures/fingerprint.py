@@ -1,7 +1,9 @@
 """Fingerprints of boundary structures: smeared histograms of the distances around their atoms."""
 
+from collections.abc import Callable, Iterable
 from itertools import product
 from math import ceil
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +13,7 @@ from gcd_hpc.structures.periodic import wrap
 
 Fingerprint = NDArray[np.float64]
 Array = NDArray[np.float64]
+Row = TypeVar("Row")
 
 _FIRST, _CUTOFF = 0.6, 2.2
 _WIDTH = 0.04
@@ -88,6 +91,33 @@ def distance(a: Fingerprint, b: Fingerprint) -> float:
     """
     size = 0.5 * (np.linalg.norm(a) + np.linalg.norm(b))
     return float(np.linalg.norm(a - b) / size) if size > 0 else 0.0
+
+
+def is_same(energy_gap_j_m2: float, a: Fingerprint, b: Fingerprint) -> bool:
+    """Whether two structures of one [n] are the same, by their energies and fingerprints."""
+    return abs(energy_gap_j_m2) < SAME_ENERGY_J_M2 and distance(a, b) <= SAME_FINGERPRINT
+
+
+def first_unique(
+    rows: Iterable[Row],
+    energy_j_m2: Callable[[Row], float],
+    fingerprint: Callable[[Row], Fingerprint],
+    num: int,
+) -> list[Row]:
+    """First ``num`` rows whose structures differ from those of all rows before them.
+
+    Args:
+        rows: of one [n]; in the order of their energies, the lowest of each structure is kept.
+        energy_j_m2, fingerprint: of a row; the fingerprint is only made while rows are wanted.
+    """
+    kept: list[tuple[Row, float, Fingerprint]] = []
+    for row in rows:
+        if len(kept) == num:
+            break
+        energy, mark = energy_j_m2(row), fingerprint(row)
+        if not any(is_same(energy - old, mark, known) for _, old, known in reversed(kept)):
+            kept.append((row, energy, mark))
+    return [row for row, _, _ in kept]
 
 
 def energy_weights(

@@ -1,0 +1,86 @@
+"""The archive: the lowest unique structures of each [n], from which moves start.
+
+It is a view of the relaxed rows and can be made again by anyone who reads them. Unique structures
+and an even draw over [n] keep a search from narrowing down to one structure.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from gcd_hpc.structures.fingerprint import Fingerprint, first_unique, is_same
+
+Archive = Mapping[int, Sequence[str]]
+"""Ids of the lowest unique structures of each n_index, by energy and then by id."""
+MEAN_RANK = 1.2
+"""Mean of the exponential distribution of the rank of a parent within its [n]."""
+
+
+def archive(
+    ids: Sequence[str],
+    n_index: Sequence[int],
+    energies: Sequence[float],
+    fingerprint: Callable[[str], Fingerprint],
+    size: int,
+) -> dict[int, list[str]]:
+    """The ``size`` lowest unique structures of each [n], whatever the order of the rows.
+
+    Args:
+        ids, n_index, energies: (M,) of relaxed structures of one in-plane cell; J/m^2.
+        fingerprint: fingerprint of a structure, by its id. It is only called for structures low
+            enough to matter; callers that make archives again and again keep its results.
+
+    Returns:
+        Ids by n_index, ascending, ordered by energy and then by id.
+    """
+    rows_of: dict[int, list[tuple[float, str]]] = defaultdict(list)
+    for row, number, energy in zip(ids, n_index, energies, strict=True):
+        rows_of[int(number)].append((float(energy), str(row)))
+    lowest = {}
+    for number in sorted(rows_of):
+        chosen = first_unique(
+            sorted(rows_of[number]),
+            energy_j_m2=lambda row: row[0],
+            fingerprint=lambda row: fingerprint(row[1]),
+            num=size,
+        )
+        lowest[number] = [row for _, row in chosen]
+    return lowest
+
+
+def draw_parent(archive: Archive, rng: np.random.Generator) -> str:
+    """Id of a random structure: [n] is drawn evenly, then a low rank more often than a high one.
+
+    Raises:
+        ValueError: if the archive is empty.
+    """
+    filled = sorted(number for number, members in archive.items() if members)
+    members = archive[filled[rng.integers(len(filled))]]
+    return members[min(int(rng.exponential(MEAN_RANK)), len(members) - 1)]
+
+
+def entered(
+    before: Archive,
+    after: Archive,
+    energies: Mapping[str, float],
+    fingerprint: Callable[[str], Fingerprint],
+) -> set[str]:
+    """Ids of the structures of an archive that an earlier one did not have under any id.
+
+    The same structure is found many times, each time with an energy that differs in its last
+    digits, so that a later find may take the place of an earlier one. That is no success.
+    """
+
+    def is_old(row: str, known: Sequence[str]) -> bool:
+        return row in known or any(
+            is_same(energies[row] - energies[old], fingerprint(row), fingerprint(old))
+            for old in known
+        )
+
+    return {
+        row
+        for number, members in after.items()
+        for row in members
+        if not is_old(row, before.get(number, ()))
+    }
