@@ -226,6 +226,8 @@ def records(columns: Columns) -> list[list[Any]]:
 def _overview(rows: Snapshot) -> dict[str, Any]:
     columns = rows.run.columns(["status", "source", "version", "round"])
     versions = np.where(columns["source"] == "search", 0, columns["version"])
+    relaxed = rows.relaxed.columns(["n_index", "n_fraction"])
+    _, first = np.unique(relaxed["n_index"], return_index=True)
     sources = [
         {"source": "model" if version else "search", "version": version, "num": num}
         for version, num in zip(
@@ -237,7 +239,7 @@ def _overview(rows: Snapshot) -> dict[str, Any]:
         "statuses": dict(Counter(columns["status"].tolist())),
         "sources": sources,
         "rounds": np.unique(columns["round"]).tolist(),
-        "fractions": rows.run.best_per_n().columns(["n_fraction"])["n_fraction"].tolist(),
+        "fractions": relaxed["n_fraction"][first].tolist(),
         "best": next(iter(records(rows.relaxed[:1].columns(MAP_FIELDS))), None),
     }
 
