@@ -75,7 +75,7 @@ def figures(run_dir: Path) -> tuple[str, ...]:
         f"{span:.1f}",
         f"{1000 * middle(report.overhead_s):.1f}",
         f"{1000 * percentile(report.overhead_s, 0.95):.1f}",
-        f"{middle(report.first_sample_s):.1f}",
+        f"{middle(report.state.account.first_sample_s):.1f}",
     )
 
 

@@ -47,7 +47,7 @@ def main() -> None:
         seconds = time.perf_counter() - started
         console.print(
             f"{plan.mode}: {len(simulated.events):,} events in {seconds:.1f} s,"
-            f" {report.elapsed_s / 3600:.2f} simulated hours"
+            f" {report.state.elapsed_s / 3600:.2f} simulated hours"
         )
         console.print(report_table(report_record(report)))
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
@@ -33,33 +33,20 @@ class Occupancy:
 class Report:
     """Performance figures of a whole campaign; durations in seconds."""
 
-    elapsed_s: float
+    state: State
+    """State that the ledger gives, with waste, resumptions and queue in its account."""
     pools: Mapping[Pool, Occupancy]
     overhead_s: Sequence[float]
     """Idle times of relaxation workers between two tasks of the same stage."""
     decision_s: Sequence[float]
     """Delays between the end of a task and the driver's reaction."""
-    first_sample_s: Sequence[float]
-    """Delays between the promotion of a model and its first finished sample."""
-    resume_s: Sequence[float]
-    """Delays between the start of a driver and its first decision, except in the first session."""
-    wasted_s: float
-    """Worker-seconds of failed attempts and of dropped samples."""
-    num_dropped: int
-    num_failed: int
-    num_quarantined: int
-    num_tried: int
-    queue: Sequence[int] = field(default_factory=tuple)
-    """Number of waiting relaxation tasks after each event of the asynchronous mode."""
-    lag: Mapping[int, int] = field(default_factory=dict)
-    """Number of relaxation tasks by model lag: versions between their model and the newest one."""
-    core_s: Mapping[str, float] = field(default_factory=dict)
+    core_s: Mapping[str, float]
     """Core-seconds of ``search`` and of ``model``, which is every other stage."""
 
 
 def report_of(state: State) -> Report:
     """Report of a campaign from the state that its ledger gives."""
-    plan, account = state.plan, state.account
+    plan = state.plan
     intervals: dict[Pool, list[Interval]] = defaultdict(list)
     by_worker: dict[tuple[str, str], list[Interval]] = defaultdict(list)
     core_s = {"search": 0.0, "model": 0.0}
@@ -72,7 +59,7 @@ def report_of(state: State) -> Report:
             phase = task.stage if plan.mode == "asynchronous" else phase_name(*task.phase)
             by_worker[done.worker, phase].append((done.started, done.ended))
     return Report(
-        state.elapsed_s,
+        state,
         {
             pool: occupancy(intervals[pool], _num_workers(plan, pool))
             for pool in POOLS
@@ -80,15 +67,6 @@ def report_of(state: State) -> Report:
         },
         [gap for worker in by_worker.values() for gap in gaps(worker)],
         [max(0.0, done.time - done.ended) for done in state.finished.values() if done.time],
-        account.first_sample_s,
-        account.resume_s,
-        account.wasted_s,
-        account.num_dropped,
-        sum(map(len, account.attempts.values())),
-        account.num_quarantined,
-        state.num_tried,
-        account.queue,
-        dict(sorted(account.lag.items())),
         core_s,
     )
 

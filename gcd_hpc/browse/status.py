@@ -101,7 +101,7 @@ def _record(run_dir: Path, state: State, pace: Pace) -> dict[str, Any]:
         "done": {phase_name(*phase): state.num_done[phase] for phase in phases},
         "running": sorted(at_work),
         "waiting": len(state.waiting),
-        "failed_attempts": sum(map(len, state.account.attempts.values())),
+        "failed_attempts": state.account.num_failed,
         "quarantined": state.num_quarantined + len(state.quarantined),
         "uncounted": 0 if status == "running" else sum(1 for _ in uncounted(run_dir, state)),
         "best": {

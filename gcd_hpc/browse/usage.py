@@ -41,23 +41,24 @@ def report_record(report: Report, found: dict[str, int] | None = None) -> dict[s
     Args:
         found: unique low-energy structures by source.
     """
+    state, account = report.state, report.state.account
     record: dict[str, Any] = {
-        "elapsed_s": report.elapsed_s,
-        "tried": report.num_tried,
+        "elapsed_s": state.elapsed_s,
+        "tried": state.num_tried,
         "pools": {pool: asdict(one) for pool, one in report.pools.items()},
         "overhead_per_task_s": spread(report.overhead_s),
         "result_to_decision_s": spread(report.decision_s),
-        "promoted_to_first_sample_s": spread(report.first_sample_s),
-        "resume_s": spread(report.resume_s),
-        "wasted_worker_s": report.wasted_s,
-        "dropped_tasks": report.num_dropped,
-        "failed_attempts": report.num_failed,
-        "quarantined_tasks": report.num_quarantined,
+        "promoted_to_first_sample_s": spread(account.first_sample_s),
+        "resume_s": spread(account.resume_s),
+        "wasted_worker_s": account.wasted_s,
+        "dropped_tasks": account.num_dropped,
+        "failed_attempts": account.num_failed,
+        "quarantined_tasks": account.num_quarantined,
         "core_h": {source: seconds / 3600 for source, seconds in report.core_s.items()},
     }
-    if report.queue:
-        record["queue"] = spread(report.queue)
-        record["model_lag"] = dict(report.lag)
+    if account.queue:
+        record["queue"] = spread(account.queue)
+        record["model_lag"] = dict(sorted(account.lag.items()))
     if found is not None:
         hours = record["core_h"]
         record["unique_low_energy"] = found

@@ -105,6 +105,11 @@ class Account:
     is_resuming: bool = False
     """True until a resumed session submits its first task."""
 
+    @property
+    def num_failed(self) -> int:
+        """Number of failed attempts at all tasks."""
+        return sum(map(len, self.attempts.values()))
+
 
 @dataclass
 class State:

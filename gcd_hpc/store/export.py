@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import ase.io
-import numpy as np
 from ase import Atoms
 
 from gcd_hpc.errors import StoreError
 from gcd_hpc.files import cannot_write, output, output_folder
 from gcd_hpc.store.hdf5 import checked_name
-from gcd_hpc.store.run import Run
-from gcd_hpc.store.schema import ROW_FIELDS, Field
+from gcd_hpc.store.run import Run, scalar_columns
+from gcd_hpc.store.schema import ROW_FIELDS
 from gcd_hpc.structures.files import FileFormat, write_structures
 
 Format = Literal["extxyz", "lammps-data", "lammps-dump", "poscar", "cif", "csv", "ase-db"]
@@ -121,21 +120,12 @@ def _write_csv(out: Path, run: Run) -> None:
     names = [field.name for field in ROW_FIELDS]
     with output(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([name for field in ROW_FIELDS for name in _headings(field)])
         for first in range(0, len(run), _BATCH):
-            columns = run[first : first + _BATCH].columns(names)
-            cells = [cells for name in names for cells in _cells(columns[name])]
+            columns = scalar_columns(run[first : first + _BATCH].columns(names))
+            if first == 0:
+                writer.writerow(columns)
+            cells = ([csv_cell(cell) for cell in column.tolist()] for column in columns.values())
             writer.writerows(zip(*cells, strict=True))
-
-
-def _headings(field: Field) -> list[str]:
-    return [f"{field.name}_{axis}" for axis in "xyz"] if field.shape else [field.name]
-
-
-def _cells(values: np.ndarray) -> list[list[object]]:
-    """Cells of one column, or of three for a vector; empty where a number is not known."""
-    columns = values.T if values.ndim == 2 else values[None]
-    return [[csv_cell(cell) for cell in column.tolist()] for column in columns]
 
 
 def csv_cell(value: Any) -> Any:

@@ -320,23 +320,21 @@ class Run:
         wanted = [row.name for row in ROW_FIELDS] if names is None else list(names)
         columns = self.columns(["id", *(name for name in wanted if name != "id")])
         index = pd.Index(columns.pop("id"), name="id")
-        flat = {
-            title: values
-            for name, column in columns.items()
-            for title, values in _scalars(name, column)
-        }
-        return pd.DataFrame(flat, index=index)
+        return pd.DataFrame(scalar_columns(columns), index=index)
 
     def _restricted(self, chosen: np.ndarray) -> "Run":
         return Run(self._store, self._rows, chosen, self.selection)
 
 
-def _scalars(name: str, column: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    return (
-        [(name, column)]
-        if column.ndim == 1
-        else [(f"{name}_{axis}", column[:, place]) for place, axis in enumerate("xyz")]
-    )
+def scalar_columns(columns: Columns) -> Columns:
+    """Columns in which each vector (M, 3) is replaced by three numbers (M,), such as cell_x."""
+    flat: Columns = {}
+    for name, column in columns.items():
+        if column.ndim == 1:
+            flat[name] = column
+        else:
+            flat |= {f"{name}_{axis}": column[:, place] for place, axis in enumerate("xyz")}
+    return flat
 
 
 def open_run(path: str | Path, in_memory: bool = False) -> Run:

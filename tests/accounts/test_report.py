@@ -73,18 +73,18 @@ def test_a_report_tells_delays_waste_and_resumes():
         submitted("search-00001", elapsed_s=9.5),
         done("search-00001", 9.5, 3.0),
     )
-    assert report.wasted_s == pytest.approx(
+    assert report.state.account.wasted_s == pytest.approx(
         6.0 + 3.0
     )  # the lost attempt, and what ran when the first driver was killed
-    assert report.resume_s == pytest.approx([1.5])
+    assert report.state.account.resume_s == pytest.approx([1.5])
     assert report.decision_s == pytest.approx([0.01, 0.01])
-    assert (report.num_failed, report.num_tried) == (1, 4)
+    assert (report.state.account.num_failed, report.state.num_tried) == (1, 4)
     assert report.core_s == {"search": 7.0, "model": 0.0}
 
 
 def test_a_task_that_finished_twice_counts_once():
     twice = [done("search-00000", 0.0, 4.0)] * 2
-    assert report_after(opened(PLAN), *twice).num_tried == 2
+    assert report_after(opened(PLAN), *twice).state.num_tried == 2
 
 
 def test_a_clock_that_went_backwards_makes_no_negative_times():
@@ -100,15 +100,16 @@ def test_a_large_campaign_keeps_its_relaxation_workers_busy_and_reports_what_it_
         seed=0,
     ).run()
     report = report_of(simulated.state)
+    account = report.state.account
     finished = [event.task for event in simulated.events if isinstance(event, Finished)]
-    assert report.num_failed == sum(isinstance(event, Failed) for event in simulated.events) > 0
-    assert report.num_dropped == sum(
+    assert account.num_failed == sum(isinstance(event, Failed) for event in simulated.events) > 0
+    assert account.num_dropped == sum(
         len(event.tasks) for event in simulated.events if isinstance(event, Dropped)
     )
-    assert report.num_tried == 4 * sum(task.stage in ("search", "relax") for task in finished)
+    assert report.state.num_tried == 4 * sum(task.stage in ("search", "relax") for task in finished)
     assert report.pools["relaxation"].whole > 0.6
-    assert len(report.first_sample_s) == LARGE.rounds
-    assert sum(report.lag.values()) == sum(
+    assert len(account.first_sample_s) == LARGE.rounds
+    assert sum(account.lag.values()) == sum(
         task.stage == "relax"
         for event in simulated.events
         if isinstance(event, Submitted)
