@@ -148,6 +148,29 @@ def test_a_candidate_is_found_by_its_number_and_by_its_id(run):
         run["search-000009"]
 
 
+@pytest.mark.parametrize(
+    "name", ["search-000002 status=ok", "search-000002,search-000000", "n=0.2"]
+)
+def test_an_id_is_never_read_as_a_selection(run, name):
+    with pytest.raises(StoreError, match=f"expected the id of one of 5 candidates, got {name}"):
+        run[name]
+
+
+def test_several_ids_give_a_run_in_their_order(run):
+    assert ids(run[["model-01-000001", "search-000000"]]) == ["model-01-000001", "search-000000"]
+    with pytest.raises(StoreError, match="got model-09-000000"):
+        run[["search-000000", "model-09-000000"]]
+
+
+def test_a_ranking_names_the_rows_that_it_left_out(tmp_path, provenance):
+    fused = make_candidate(7, num_atoms=32, gb_energy_j_m2=-1.6)
+    sound = [make_candidate(index, num_atoms=32, gb_energy_j_m2=2.5) for index in (3, 1)]
+    write_part(tmp_path / "one.h5", [fused, *sound], provenance)
+    for num in (1, None):
+        lowest, refused = gcd_hpc.open_run(tmp_path / "one.h5").ranking(num)
+        assert (ids(lowest), ids(refused)) == (["search-000001"], ["search-000007"])
+
+
 def test_atoms_hold_positions_energies_and_all_that_is_known(run, found):
     atoms = run.atoms("search-000002")
     assert np.array_equal(atoms.positions, found[2].positions)
