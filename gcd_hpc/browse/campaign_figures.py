@@ -17,7 +17,7 @@ from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed
 from gcd_hpc.store.run import Run
-from gcd_hpc.structures.energetics import lowest_of_each
+from gcd_hpc.structures.energetics import lowest_energies
 
 MAX_LINES = 10
 """Largest number of [n] that the figure shows legibly."""
@@ -118,8 +118,7 @@ def progress(run: Run, selection: str = "") -> Figure:
     found = finds(run, selection)
     figure = new_figure(9.6, 4.8)
     left, right = figure.subplots(1, 2, sharey=True)
-    fractions, lowest_energies, _ = lowest_of_each(found.n_fraction, found.energy)
-    best = dict(zip(fractions.tolist(), lowest_energies.tolist(), strict=True))
+    best = lowest_energies(found.n_fraction, found.energy)
     shown = sorted(sorted(best, key=lambda n: best[n])[:MAX_LINES])
     energies = np.array([best[n] for n in shown])
     cap, lowest = energy_cap(np.array(shown), energies), float(energies.min())

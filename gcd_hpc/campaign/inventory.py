@@ -29,7 +29,7 @@ from gcd_hpc.store.run_directory import (
     parts_in,
 )
 from gcd_hpc.store.verify import verify_file
-from gcd_hpc.structures.energetics import lowest_of_each
+from gcd_hpc.structures.energetics import lowest_energies
 
 
 def verify(
@@ -155,8 +155,7 @@ def _best(path: Path, result: StageResult) -> dict[int, float] | None:
         return {}
     # Version 1 of the ledger has its own unit of [n].
     indices = np.rint(columns["n_fraction"][ok] * plane).astype(int) % plane
-    different, lowest, _ = lowest_of_each(indices, columns["gb_energy_j_m2"][ok])
-    return dict(zip(different.tolist(), lowest.tolist(), strict=True))
+    return lowest_energies(indices, columns["gb_energy_j_m2"][ok])
 
 
 def _ledger_of(run_dir: Path) -> tuple[State | None, dict[Task, StageResult]]:

@@ -41,7 +41,7 @@ from gcd_hpc.stages.promote import hold_out_losses
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
-from gcd_hpc.structures.energetics import lowest_of_each
+from gcd_hpc.structures.energetics import lowest_energies
 
 NEAR_J_M2 = 0.2
 """Energy above the lowest known of the same [n] up to which a candidate counts as good."""
@@ -357,8 +357,7 @@ def lowest_known(tried: Sequence[Arrays]) -> dict[float, float]:
         np.concatenate([arrays[name] for arrays in tried]) for name in names
     )
     ok = status == "ok"
-    different, lowest, _ = lowest_of_each(fractions[ok], energies[ok])
-    return dict(zip(different.tolist(), lowest.tolist(), strict=True))
+    return lowest_energies(fractions[ok], energies[ok])
 
 
 def quality(arrays: Arrays, lowest: dict[float, float]) -> dict[str, Any]:

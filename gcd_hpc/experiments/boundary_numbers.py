@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gcd_hpc.experiments.boundary_tasks import is_phase
 from gcd_hpc.experiments.statistics import blocked_rate, ratio, wilson
 from gcd_hpc.experiments.work import Arrays, core_s
-from gcd_hpc.structures.energetics import lowest_of_each
+from gcd_hpc.structures.energetics import lowest_energies
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def method_numbers(arrays: Arrays) -> dict[str, Any]:
             "wilson_95": [rate.low, rate.high],
             "hits_with_the_papers_preset": int(phase_hits(arrays, phase, "paper").sum()),
         }
-    fractions, energies, _ = lowest_of_each(arrays["n_fraction"][ok], arrays["gb_energy_j_m2"][ok])
-    lowest = {f"{n:g}": float(energy) for n, energy in zip(fractions, energies, strict=True)}
+    energies = lowest_energies(arrays["n_fraction"][ok], arrays["gb_energy_j_m2"][ok])
+    lowest = {f"{n:g}": energy for n, energy in energies.items()}
     return {"tries": num, "relaxed": int(ok.sum()), "phases": phases, "lowest_j_m2": lowest}
 
 

@@ -23,7 +23,6 @@ from gcd_hpc.learning.batches import NUM_CONDITIONS, low_energy_weights
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import new_candidate, with_structure
 from gcd_hpc.learning.decoding import Decoder, load_decoder
-from gcd_hpc.learning.lowest import fraction_distance, lowest_energies, lowest_nearby
 from gcd_hpc.learning.model_file import ModelCard, load_model
 from gcd_hpc.networks.checkpoint import load_weights
 from gcd_hpc.networks.precision import autocast_dtype
@@ -35,6 +34,7 @@ from gcd_hpc.store.checksums import (
 from gcd_hpc.store.parts import read_columns
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
+from gcd_hpc.structures.energetics import fraction_distance, lowest_energies, lowest_nearby
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import json
 import math
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -70,7 +69,7 @@ class Verdict:
 def promote(run_dir: str, version: int) -> StageResult:
     """Decide whether model ``version`` replaces the one in use, and write the verdict."""
     torch.set_num_threads(1)
-    started, begun = time.perf_counter(), begin(Task("promote", version))
+    begun = begin(Task("promote", version))
     folder, system = Path(run_dir), load_boundary_system(run_dir)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     verdict = judge(folder, system, version, device)
@@ -80,7 +79,7 @@ def promote(run_dir: str, version: int) -> StageResult:
         ok=canaries.num - canaries.failed - canaries.invalid,
         failed=canaries.failed,
         invalid=canaries.invalid,
-        seconds=time.perf_counter() - started,
+        seconds=begun.seconds(),
         model=verdict.model,
         promoted=verdict.promoted,
         reason=verdict.reason,

@@ -11,12 +11,12 @@ from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.relaxation import SCREEN, Slab
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.learning.boundary import BoundarySystem
-from gcd_hpc.learning.lowest import lowest_energies, lowest_nearby
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
 from gcd_hpc.stages.result import Scored
 from gcd_hpc.store.parts import read_columns
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
+from gcd_hpc.structures.energetics import lowest_energies, lowest_nearby
 
 SCORE_MINIMIZER = replace(SCREEN, max_evaluations=20)
 """Minimiser for scores: the first evaluations of the screen, a seventh of a relaxation's cost.

@@ -18,12 +18,15 @@ from typing import ClassVar
 import safetensors
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.errors import CheckpointError, GcdError, RunDirectoryError
 from gcd_hpc.processor import processor_s
 from gcd_hpc.stages.result import Count, Seconds, StageResult
 from gcd_hpc.stages.table import SEARCH, STAGES, WHOLE, Task
-from gcd_hpc.store.parts import read_provenance
+from gcd_hpc.store.parts import read_provenance, write_part
+from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, part_number
+from gcd_hpc.store.schema import Candidate
 
 RECORD = "task_record"
 """Name of the HDF5 attribute, header entry or JSON key."""
@@ -82,6 +85,10 @@ class Begun:
     clock: float
     processor_s: float
 
+    def seconds(self) -> float:
+        """Wall time since the begin of the task."""
+        return time.monotonic() - self.clock
+
     def cpu_s(self) -> float:
         """Processor time of this process and its children since the begin of the task."""
         return max(0.0, processor_s() - self.processor_s)
@@ -92,14 +99,24 @@ class Begun:
         Args:
             cpu_s: processor time of all ranks of a launch; that of this process if None.
         """
-        seconds = time.monotonic() - self.clock
         host, pid = socket.gethostname(), os.getpid()
         spent = self.cpu_s() if cpu_s is None else cpu_s
-        return Record(self.task, result, self.started, seconds, self.cores, host, pid, spent)
+        return Record(self.task, result, self.started, self.seconds(), self.cores, host, pid, spent)
 
     def attribute(self, result: StageResult, cpu_s: float | None = None) -> dict[str, str]:
         """Record as an entry for the attributes of a file; arguments as ``record``."""
         return {RECORD: self.record(result, cpu_s).text()}
+
+    def write(
+        self, path: Path, rows: Sequence[Candidate], config: CampaignConfig, result: StageResult
+    ) -> StageResult:
+        """Write the part file of the task with its record; return the result.
+
+        Raises:
+            RunDirectoryError: if the folder cannot be written to or the disk is full.
+        """
+        write_part(path, rows, campaign_provenance(config) | self.attribute(result))
+        return result
 
 
 def begin(task: Task, cores: int = 1) -> Begun:

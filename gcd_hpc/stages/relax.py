@@ -5,7 +5,6 @@ chunks that are not on disk yet.
 """
 
 import sys
-import time
 from pathlib import Path
 
 from gcd_hpc.errors import GcdError
@@ -16,8 +15,7 @@ from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate, worker_child
 from gcd_hpc.stages.result import StageResult, relaxed_result
 from gcd_hpc.stages.table import Task
-from gcd_hpc.store.parts import read_part, write_part
-from gcd_hpc.store.provenance import campaign_provenance
+from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory, num_chunks
 
 
@@ -28,7 +26,7 @@ def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) ->
         chunk: number of the relaxed part: batch ``chunk % num_batches`` of the sampled part
             ``chunk // num_batches``.
     """
-    started, begun = time.perf_counter(), begin(Task("relax", version, chunk))
+    begun = begin(Task("relax", version, chunk))
     system, folder = load_boundary_system(run_dir), Path(run_dir)
     lowest = lowest_learned(folder, version)
     sampled = read_part(RunDirectory(folder).sampled_part(version, chunk // num_batches))
@@ -46,13 +44,12 @@ def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) ->
     result = relaxed_result(
         rows,
         system.bicrystal.atoms_per_plane,
-        time.perf_counter() - started,
+        begun.seconds(),
         system.config.selection.energy_window_j_m2,
         window.lowest,
     )
-    origin = campaign_provenance(system.config) | begun.attribute(result)
-    write_part(RunDirectory(folder).relaxed_part(version, chunk), rows, origin)
-    return result
+    path = RunDirectory(folder).relaxed_part(version, chunk)
+    return begun.write(path, rows, system.config, result)
 
 
 def main(arguments: list[str]) -> int:

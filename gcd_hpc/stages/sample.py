@@ -20,8 +20,6 @@ from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import Task
-from gcd_hpc.store.parts import write_part
-from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, chunk_indices, num_chunks
 from gcd_hpc.store.schema import Candidate
 
@@ -43,8 +41,7 @@ def sample_task(run_dir: str, version: int, chunk: int) -> StageResult:
     num_plane = system.bicrystal.atoms_per_plane
     scores = queue_entries(batches)
     result = replace(sampled_result(rows), atoms_per_plane=num_plane, queue=scores)
-    write_part(path, rows, campaign_provenance(system.config) | begun.attribute(result))
-    return result
+    return begun.write(path, rows, system.config, result)
 
 
 def sampled_result(rows: list[Candidate]) -> StageResult:
@@ -79,8 +76,7 @@ def sample_chunks(run_dir: Path, version: int, rank: int, num_ranks: int, on_nod
         if not path.exists():
             begun = begin(Task("sample", version, chunk), num_ranks)
             rows = sampler.sample(chunk_indices(num, size, chunk))
-            origin = campaign_provenance(config) | begun.attribute(sampled_result(rows))
-            write_part(path, rows, origin)
+            begun.write(path, rows, config, sampled_result(rows))
             print(f"chunk {chunk} by rank {rank} of {num_ranks}", flush=True)
 
 

@@ -13,15 +13,13 @@ from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.relaxing import ScreenWindow, mark_as_bug, relax_candidate, worker_child
 from gcd_hpc.stages.result import StageResult, relaxed_result
 from gcd_hpc.stages.table import Task
-from gcd_hpc.store.parts import write_part
-from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
 from gcd_hpc.store.schema import Candidate
 
 
 def search_chunk(run_dir: str, chunk: int) -> StageResult:
     """Try and relax the structures of one chunk and write its part file."""
-    started, begun = time.perf_counter(), begin(Task("search", 0, chunk))
+    begun = begin(Task("search", 0, chunk))
     system = load_boundary_system(run_dir)
     config = system.config
     window = ScreenWindow(config.relaxation.screen_window_j_m2, {})
@@ -32,13 +30,11 @@ def search_chunk(run_dir: str, chunk: int) -> StageResult:
     result = relaxed_result(
         rows,
         system.bicrystal.atoms_per_plane,
-        time.perf_counter() - started,
+        begun.seconds(),
         config.selection.energy_window_j_m2,
         window.lowest,
     )
-    origin = campaign_provenance(config) | begun.attribute(result)
-    write_part(RunDirectory(run_dir).search_part(chunk), rows, origin)
-    return result
+    return begun.write(RunDirectory(run_dir).search_part(chunk), rows, config, result)
 
 
 def search_one(

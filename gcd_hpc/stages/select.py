@@ -1,6 +1,5 @@
 """Selection of the unique low-energy structures of every [n] for the next training set."""
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,9 +13,8 @@ from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import Task
-from gcd_hpc.store.parts import read_columns, read_part, write_part
+from gcd_hpc.store.parts import read_columns, read_part
 from gcd_hpc.store.physics import row_fault
-from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.fingerprint import first_unique, slab_fingerprint
@@ -28,7 +26,7 @@ def select(run_dir: str, version: int) -> StageResult:
     Raises:
         StoreError: if no structure lies in the energy window.
     """
-    started, begun = time.perf_counter(), begin(Task("select", version))
+    begun = begin(Task("select", version))
     folder, system = Path(run_dir), load_boundary_system(run_dir)
     chosen = choose(system, RunDirectory(folder).known_parts(version))
     if not chosen:
@@ -36,10 +34,9 @@ def select(run_dir: str, version: int) -> StageResult:
             f"{run_dir}: no relaxed structure lies in the energy window of selection; search longer"
             " or widen the window"
         )
-    result = StageResult(num=len(chosen), ok=len(chosen), seconds=time.perf_counter() - started)
-    origin = campaign_provenance(system.config) | begun.attribute(result)
-    write_part(RunDirectory(folder).training_set(version), chosen, origin)
-    return result
+    result = StageResult(num=len(chosen), ok=len(chosen), seconds=begun.seconds())
+    path = RunDirectory(folder).training_set(version)
+    return begun.write(path, chosen, system.config, result)
 
 
 def choose(system: BoundarySystem, parts: Iterable[Path]) -> list[Candidate]:

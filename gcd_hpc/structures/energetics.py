@@ -1,5 +1,6 @@
 """Excess energy, excess volume and atom count of a boundary, and checks that they are physical."""
 
+from collections.abc import Mapping
 from math import inf
 from typing import Any
 
@@ -89,6 +90,27 @@ def lowest_of_each(
     lowest = np.full(len(different), inf)
     np.minimum.at(lowest, group, np.asarray(energies, dtype=float))
     return different, lowest, group
+
+
+def lowest_energies(keys: ArrayLike, energies: ArrayLike) -> dict[Any, float]:
+    """Lowest energy by distinct key, such as n_index, in ascending order of the keys."""
+    different, lowest, _ = lowest_of_each(keys, energies)
+    return dict(zip(different.tolist(), lowest.tolist(), strict=True))
+
+
+def lowest_nearby(lowest: Mapping[int, float], n_index: int, atoms_per_plane: int) -> float:
+    """Lowest energy of the known [n] nearest to ``n_index``, J/m^2."""
+
+    def apart(known: int) -> float:
+        return fraction_distance(known / atoms_per_plane, n_index / atoms_per_plane)
+
+    return lowest[min(lowest, key=apart)]
+
+
+def fraction_distance(first: float, second: float) -> float:
+    """Periodic distance of two [n], at most 1/2."""
+    apart = abs(first - second)
+    return min(apart, 1 - apart)
 
 
 def excess_volume(positions: Positions, bicrystal: Bicrystal, num_upper: int = 0) -> float:

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import safetensors
@@ -75,7 +76,7 @@ def leave(run_dir: str, begun: Begun, result: StageResult, task: Task | None = N
     task = task or begun.task
     spec = STAGES[task.stage]
     path = spec.product(RunDirectory(run_dir), task.round, max(0, task.chunk))
-    entries = {RECORD: Begun(task, 1, begun.started, begun.clock).record(result).text()}
+    entries = {RECORD: replace(begun, task=task).record(result).text()}
     value = str(energy(task.round, task.chunk))
     if path.suffix == ".h5":
         write_part(path, [], {"config": "", "toy": value} | entries)
