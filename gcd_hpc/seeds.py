@@ -3,7 +3,18 @@
 import numpy as np
 
 # First key of a stream: the stage or experiment that draws from it.
-SEARCH, DECODER, TRAINING, SAMPLING, REHEARSAL, CRYSTAL, PARTICLE, CARBON, REPRODUCE = range(9)
+(
+    SEARCH,
+    DECODER,
+    TRAINING,
+    SAMPLING,
+    REHEARSAL,
+    CRYSTAL,
+    PARTICLE,
+    CARBON,
+    REPRODUCE,
+    EXPLORE,
+) = range(10)
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:

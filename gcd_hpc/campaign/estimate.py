@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gcd_hpc.campaign.state import State
-from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.campaign import CampaignConfig, MolecularDynamicsConfig
 from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.stages.table import STAGES, Stage, pool_of
 from gcd_hpc.stages.tasks import Plan
@@ -55,19 +55,26 @@ def estimate(config: CampaignConfig, plan: Plan, num_atoms: int) -> list[StageEs
     relax_s = RELAX_S * atoms
     chunks = plan.num_sample_chunks if plan.mode == "asynchronous" else 1
     relaxations = rounds * plan.num_sample_chunks * plan.num_batches
+    explorations = (rounds + 1) * plan.num_tasks("explore")
+    moves = explorations * config.explore.moves_per_task
     # Stage: number of tasks, number of items, core-seconds.
     figures: dict[Stage, tuple[int, int, float]] = {
-        "search": (plan.num_search_chunks, tries, tries * (RELAX_S + _md_s(config)) * atoms),
+        "search": (
+            plan.num_search_chunks,
+            tries,
+            tries * (RELAX_S + _md_s(config.search.md)) * atoms,
+        ),
         "select": (rounds, rounds, rounds * 2.0),
         "train": (rounds, steps, steps * config.training.batch_size * TRAIN_SAMPLE_S * network),
         "promote": (rounds, canaries, canaries * (sample_s + relax_s)),
         "sample": (rounds * chunks, candidates, candidates * sample_s),
         "relax": (relaxations, candidates, candidates * relax_s),
+        "explore": (explorations, moves, moves * (RELAX_S + _md_s(config.explore.md)) * atoms),
     }
     wanted = {stage for stage, _ in plan.phases()}
     if plan.mode == "asynchronous" and plan.until is None:
         wanted |= {"sample", "relax"}
-    written = {"search": tries, "sample": candidates / 2, "relax": candidates}
+    written = {"search": tries, "sample": candidates / 2, "relax": candidates, "explore": moves}
     return [
         StageEstimate(
             stage,
@@ -107,9 +114,9 @@ def _evaluations(config: CampaignConfig) -> int:
     return sampling.num_steps * EVALUATIONS_PER_STEP[sampling.solver] * guided * resamples
 
 
-def _md_s(config: CampaignConfig) -> float:
+def _md_s(md: MolecularDynamicsConfig) -> float:
     """Mean molecular-dynamics time of one try, for a log-uniform number of steps."""
-    md, (fewest, most) = config.search.md, config.search.md.num_steps
+    fewest, most = md.num_steps
     mean = fewest if most == fewest else (most - fewest) / math.log(most / fewest)
     return md.probability * mean * MD_STEP_S
 

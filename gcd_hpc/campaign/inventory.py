@@ -198,11 +198,16 @@ def _verify_candidates(run_dir: Path, num_batches: int, report: Report) -> None:
 
 
 def _expected(run_dir: Path, config: CampaignConfig) -> Iterator[tuple[Path, list[int]]]:
-    """Parts of the search and of sampling, with the indices that their candidates must have."""
+    """Parts of all but relaxation, with the indices that their candidates must have."""
     run = RunDirectory(run_dir)
     search, sampling = config.search, config.sampling
     for path in run.search_parts():
         yield path, list(chunk_indices(search.num_tries, search.chunk_size, part_number(path)))
+    size = config.explore.moves_per_task
+    for round in run.explored_rounds():
+        for path in run.explored_parts(round):
+            first = part_number(path) * size
+            yield path, list(range(first, first + size))
     for version in run.versions():
         for path in run.sampled_parts(version):
             chunk = part_number(path)

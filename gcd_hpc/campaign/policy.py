@@ -1,16 +1,22 @@
 """Scheduling policy: a pure function from state and event to actions, without clock or files.
 
-Barrier mode, where pools share their cores, runs one stage at a time: search; then select, train,
-promote, sample and relax in each round. Asynchronous mode, where they do not, does so up
-to the first model; then ``flow`` lets sampling, relaxation and retraining overlap.
+Barrier mode, where pools share their cores, runs one stage at a time: search and explore; then
+select, train, promote, sample, relax and explore in each round. Asynchronous mode, where they do
+not, does so up to the first model; then ``flow`` lets sampling, relaxation, exploration and
+retraining overlap.
 """
 
 from gcd_hpc.campaign.actions import Action, Quarantine, Stop, Submit
 from gcd_hpc.campaign.events import Dropped, Event, Failed, Finished, Opened, Quarantined
 from gcd_hpc.campaign.flow import flow
-from gcd_hpc.campaign.limits import limit_of, out_of_time, too_many_quarantined
+from gcd_hpc.campaign.limits import (
+    limit_of,
+    out_of_time,
+    target_reached,
+    too_many_quarantined,
+)
 from gcd_hpc.campaign.state import State
-from gcd_hpc.stages.table import STAGES, WHOLE, phase_order
+from gcd_hpc.stages.table import EXPLORE, STAGES, WHOLE, Stage, Task
 
 MAX_RETRIES = 3
 """Retries in a row, without progress, of a task whose worker or process was lost."""
@@ -38,15 +44,16 @@ def step(state: State, event: Event | None) -> list[Action]:
     # When a phase has enough finished tasks, the next one begins.
     if isinstance(event, Finished | Quarantined):
         task = event.task
-        if state.num_done[task.phase] == state.plan.num_needed(task.stage):
+        if state.plan.is_turn(task.stage, state.num_done[task.phase]):
             return _next(state)
     return [Stop("wall time")] if out_of_time(state) else []
 
 
 def _resumed(state: State) -> list[Action]:
-    """Resubmit interrupted tasks, except those of phases after the first one with lost products."""
-    first = min(map(phase_order, (task.phase for task in state.lost)), default=None)
-    tasks = (t for t in state.interrupted if first is None or phase_order(t.phase) <= first)
+    """Resubmit interrupted tasks, except those that need a lost product."""
+    order = state.plan.order
+    first = min(map(order, state.lost), default=None)
+    tasks = (task for task in state.interrupted if first is None or order(task) <= first)
     return [Submit(task) for task in tasks]
 
 
@@ -62,16 +69,26 @@ def _next(state: State) -> list[Action]:
         if not state.is_complete(stage, round):
             if out_of_time(state):
                 return [Stop("wall time")]
-            return [
-                Submit(task)
-                for task in state.plan.tasks(stage, round)
-                if task not in state.finished and task not in state.submitted
-            ]
+            if stage == EXPLORE and target_reached(state, round):
+                return [Stop("target energy")]
+            return [Submit(task) for task in _ready(state, stage, round)]
         if STAGES[stage].is_relaxation and (reason := limit_of(state, round)):
             return [Stop(reason)]
     if state.plan.until is not None:
         return [Stop(f"--until {state.plan.until}")]
     return [Stop("rounds")]
+
+
+def _ready(state: State, stage: Stage, round: int) -> list[Task]:
+    """Tasks of an unfinished phase that can begin; in exploration those of its next generation."""
+    ended = state.finished.keys() | state.quarantined.keys()
+    left = [task for task in state.plan.tasks(stage, round) if task not in ended]
+    generation = min(map(state.plan.generation, left), default=0)
+    return [
+        task
+        for task in left
+        if state.plan.generation(task) == generation and task not in state.submitted
+    ]
 
 
 def _again(state: State, event: Failed) -> list[Action]:

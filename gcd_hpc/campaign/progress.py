@@ -241,6 +241,11 @@ def _counts(
                 "tries",
                 "",
             )
+        case "explore":
+            size, plan = config.explore.moves_per_task, state.plan
+            total = size * plan.num_tasks("explore")
+            generation = 1 + min(chunks, plan.num_tasks("explore") - 1) // plan.num_explore_chunks
+            return chunks * size, total, "moves", f"generation {generation}/{plan.generations}"
         case "relax":
             return min(chunks * config.sampling.chunk_size, num), num, "candidates", ""
         case "sample":

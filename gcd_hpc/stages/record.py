@@ -22,7 +22,7 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.errors import CheckpointError, GcdError, RunDirectoryError
 from gcd_hpc.processor import processor_s
 from gcd_hpc.stages.result import Count, Seconds, StageResult
-from gcd_hpc.stages.table import SEARCH, STAGES, WHOLE, Task
+from gcd_hpc.stages.table import EXPLORE, SEARCH, STAGES, WHOLE, Task
 from gcd_hpc.store.parts import read_provenance, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, part_number
@@ -145,6 +145,9 @@ def parts_on_disk(run_dir: Path) -> Iterator[tuple[Path, Task]]:
     run = RunDirectory(run_dir)
     for path in run.search_parts():
         yield path, Task(SEARCH, 0, part_number(path))
+    for round in run.explored_rounds():
+        for path in run.explored_parts(round):
+            yield path, Task(EXPLORE, round, part_number(path))
     for round in run.versions():
         for path in run.sampled_parts(round):
             yield path, Task("sample", round, part_number(path))

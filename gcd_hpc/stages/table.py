@@ -133,10 +133,24 @@ _SPECS = (
         colour="#009e73",
         is_relaxation=True,
     ),
+    StageSpec(
+        "explore",
+        doing="exploring from the best structures",
+        module="gcd_hpc.stages.explore",
+        function="explore_chunk",
+        arguments=lambda round, chunk, num_batches: (round, chunk),
+        pool="relaxation",
+        unit="moves",
+        sections=("explore", "search", "relaxation", "seed"),
+        product=lambda run, round, chunk: run.explored_part(round, chunk),
+        colour="#56b4e9",
+        is_relaxation=True,
+    ),
 )
 STAGES: dict[Stage, StageSpec] = {spec.name: spec for spec in _SPECS}
-"""Stages in order: the first runs once, the others once a round."""
+"""Stages in order: the first runs once, the others once a round, and exploration also before."""
 SEARCH, *ROUND = STAGES
+EXPLORE = "explore"
 """First stage of a campaign, and the stages of each round."""
 MODULES: dict[Stage, str] = {spec.name: spec.module for spec in _SPECS}
 

@@ -22,7 +22,17 @@ from gcd_hpc.errors import LaunchError
 from gcd_hpc.processor import processor_s
 from gcd_hpc.stages.record import Record, find_record
 from gcd_hpc.stages.result import Count
-from gcd_hpc.stages.table import ROUND, SEARCH, STAGES, Mode, Stage, Task, phase_name
+from gcd_hpc.stages.table import (
+    EXPLORE,
+    ROUND,
+    SEARCH,
+    STAGES,
+    Mode,
+    Stage,
+    Task,
+    phase_name,
+    phase_order,
+)
 from gcd_hpc.store.run_directory import RunDirectory, num_chunks
 
 ENOUGH_OF_THE_SEARCH = 0.95
@@ -61,6 +71,10 @@ class Plan:
     max_model_lag: int = 1
     chunk_sizes: dict[str, int] = field(default_factory=dict)
     """Number of candidates of one task, by stage."""
+    num_explore_chunks: Count = 0
+    """Number of exploration tasks of one generation."""
+    generations: Count = 0
+    """Number of generations of exploration in a round."""
 
     @classmethod
     def of(cls, config: CampaignConfig, site: SiteConfig, until: str | None = None) -> "Plan":
@@ -95,7 +109,14 @@ class Plan:
             site.sampling.num_workers * jobs,
             config.selection.retrain_after,
             sampling.max_model_lag,
-            {"search": config.search.chunk_size, "sample": sampling.chunk_size, "relax": relaxed},
+            {
+                "search": config.search.chunk_size,
+                "sample": sampling.chunk_size,
+                "relax": relaxed,
+                EXPLORE: config.explore.moves_per_task,
+            },
+            config.explore.tasks_per_generation,
+            config.explore.generations,
         )
         known = [phase_name(stage, round) for stage, round in plan.all_phases()]
         if until is not None and until not in known:
@@ -109,6 +130,8 @@ class Plan:
         """Number of tasks of a stage in one round, as far as known in advance."""
         if not STAGES[stage].is_relaxation:
             return 1
+        if stage == EXPLORE:
+            return self.generations * self.num_explore_chunks
         return self.num_search_chunks if stage == SEARCH else self.num_sample_chunks
 
     def num_needed(self, stage: Stage) -> int:
@@ -129,14 +152,42 @@ class Plan:
             return [Task(stage, round)]
         return [Task(stage, round, chunk) for chunk in range(self.num_tasks(stage))]
 
+    def generation(self, task: Task) -> int:
+        """Generation of an exploration task within its round; 0 for all other tasks.
+
+        The tasks of a generation need all earlier generations.
+        """
+        return task.chunk // self.num_explore_chunks if task.stage == EXPLORE else 0
+
+    def order(self, task: Task) -> tuple[int, int, int]:
+        """Sort key that puts tasks in the order in which they need each other."""
+        return (*phase_order(task.phase), self.generation(task))
+
+    def is_turn(self, stage: Stage, num_done: int) -> bool:
+        """True if after so many tasks of a phase other tasks may begin.
+
+        That is at the end of the phase and, in exploration, of each generation.
+        """
+        is_generation = stage == EXPLORE and num_done % self.num_explore_chunks == 0
+        return is_generation or num_done == self.num_needed(stage)
+
     def all_phases(self) -> Iterator[tuple[Stage, int]]:
         """Phases in order of execution; in asynchronous mode only those up to the first model."""
         yield SEARCH, 0
+        yield from self._exploration(0)
         for round in range(1, self.rounds + 1):
             for stage in ROUND:
                 if self.mode == "asynchronous" and (round > 1 or stage in ("sample", "relax")):
                     return
-                yield stage, round
+                if stage in ("sample", "relax") and not self.num_sample_chunks:
+                    continue
+                if stage != EXPLORE:
+                    yield stage, round
+            yield from self._exploration(round)
+
+    def _exploration(self, round: int) -> Iterator[tuple[Stage, int]]:
+        if self.generations:
+            yield EXPLORE, round
 
     def phases(self) -> Iterator[tuple[Stage, int]]:
         """Phases up to ``until``."""

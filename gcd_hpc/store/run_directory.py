@@ -122,6 +122,10 @@ class RunDirectory:
         """Relaxed structures of one chunk of model ``version``."""
         return self._parts(f"model-{version:02d}") / "relaxed" / part_name(chunk)
 
+    def explored_part(self, round: int, chunk: int) -> Path:
+        """Relaxed structures of one chunk of the exploration in a round."""
+        return self._parts(f"explore-{round:02d}") / part_name(chunk)
+
     def sampled_dir(self, version: int) -> Path:
         """Folder of the sampled structures of model ``version``."""
         return self._parts(f"model-{version:02d}") / "sampled"
@@ -138,30 +142,44 @@ class RunDirectory:
         """Parts on disk with relaxed structures of model ``version``."""
         return parts_in(self.relaxed_part(version, 0).parent)
 
-    def known_parts(self, version: int) -> list[Path]:
-        """Relaxed parts on disk of the search and of all models before ``version``.
+    def explored_parts(self, round: int) -> list[Path]:
+        """Parts on disk of the exploration in a round."""
+        return parts_in(self.explored_part(round, 0).parent)
 
-        In asynchronous mode earlier models may still add parts.
+    def known_parts(self, version: int) -> list[Path]:
+        """Relaxed parts on disk of all rounds before ``version``; round 0 is the search's.
+
+        In asynchronous mode earlier rounds may still add parts.
         """
-        return self.search_parts() + [
-            part for earlier in range(1, version) for part in self.relaxed_parts(earlier)
-        ]
+        return [part for earlier in range(version) for part in self._relaxed_in(earlier)]
 
     def all_relaxed_parts(self) -> list[Path]:
-        """All relaxed parts on disk: those of the search, then of each model."""
-        return self.known_parts(max(self.versions(), default=0) + 1)
+        """All relaxed parts on disk: those of the search and of each round."""
+        return self.known_parts(max([*self.versions(), *self.explored_rounds()], default=0) + 1)
+
+    def _relaxed_in(self, round: int) -> list[Path]:
+        first = self.relaxed_parts(round) if round else self.search_parts()
+        return first + self.explored_parts(round)
 
     def part_folders(self) -> list[Path]:
-        """Folders of part files: search, sampled of each model, relaxed of each model."""
+        """Folders of part files: search, sampled and relaxed of each model, explored."""
         return [
             self._parts("search"),
             *(self.sampled_dir(version) for version in self.versions()),
             *(self.relaxed_part(version, 0).parent for version in self.versions()),
+            *(self.explored_part(round, 0).parent for round in self.explored_rounds()),
         ]
 
     def versions(self) -> list[int]:
         """Ascending versions of the models that have folders of parts."""
-        names = (folder.name.removeprefix("model-") for folder in self._parts("").glob("model-*"))
+        return self._numbers_of("model")
+
+    def explored_rounds(self) -> list[int]:
+        """Ascending rounds that have a folder of explored parts."""
+        return self._numbers_of("explore")
+
+    def _numbers_of(self, kind: str) -> list[int]:
+        names = (one.name.removeprefix(f"{kind}-") for one in self._parts("").glob(f"{kind}-*"))
         return sorted(int(name) for name in names if name.isdecimal())
 
     def _parts(self, folder: str) -> Path:

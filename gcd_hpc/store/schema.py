@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
-Source = Literal["search", "model"]
+Source = Literal["search", "model", "explore"]
 Status = Literal["sampled", "ok", "invalid", "failed"]
 Kind = Literal["text", "int", "float", "bool"]
 FAILURES = ("", "physics", "bug")
@@ -89,7 +89,14 @@ class Candidate:
             "behind the run's name and a dot in a file merged from several runs",
         ),
     ]
-    source: Annotated[Source, Field("source", "who made the structure: the seed search or a model")]
+    source: Annotated[
+        Source,
+        Field(
+            "source",
+            "what made the structure: the random search, a model, or the exploration from known "
+            "structures",
+        ),
+    ]
     version: Annotated[
         int,
         Field(
@@ -127,6 +134,22 @@ class Candidate:
             "crystal) or bug (set aside in quarantine)",
             since=2,
             labels=FAILURES,
+        ),
+    ] = ""
+    move: Annotated[
+        str,
+        Field(
+            "move",
+            "kind of the move by which exploration made it, such as insert; empty otherwise",
+            since=5,
+        ),
+    ] = ""
+    parents: Annotated[
+        str,
+        Field(
+            "parents",
+            "ids of the structures that the move changed, separated by blanks",
+            since=5,
         ),
     ] = ""
     registry: Annotated[
@@ -215,6 +238,29 @@ class Candidate:
     evaluations: Annotated[
         int, Field("force evaluations", "force evaluations of all relaxations", "1")
     ] = 0
+    atom_evaluations: Annotated[
+        int,
+        Field(
+            "cost of the forces",
+            "force evaluations times atoms of all relaxations and dynamics, a cost that does not "
+            "depend on the machine; 0 where it is not known",
+            "1",
+            since=5,
+        ),
+    ] = 0
+    voxel_evaluations: Annotated[
+        int,
+        Field(
+            "cost of the network",
+            "network evaluations times voxels by which exploration made the structure",
+            "1",
+            since=5,
+        ),
+    ] = 0
+    cpu_s: Annotated[
+        float,
+        Field("processor time", "processor time to make and relax it; NaN: unknown", "s", since=5),
+    ] = NAN
     max_force_ev_a: Annotated[
         float, Field("largest force", "largest force component on a free atom at the end", "eV/Å")
     ] = NAN
@@ -357,5 +403,7 @@ BY_NAME = {field.name: field for field in FIELDS}
 
 
 def candidate_id(source: Source, round_number: int, index: int) -> str:
-    """Id of a candidate, ``search-000123`` or ``model-RR-000045`` with the round RR."""
-    return f"search-{index:06d}" if source == "search" else f"model-{round_number:02d}-{index:06d}"
+    """Id of a candidate: ``search-000123``, or with the round RR ``model-RR-000045``."""
+    return (
+        f"search-{index:06d}" if source == "search" else f"{source}-{round_number:02d}-{index:06d}"
+    )

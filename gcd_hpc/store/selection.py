@@ -22,7 +22,7 @@ SHORT = {"n": "n_fraction", "energy": "gb_energy_j_m2"}
 FRACTION_TOLERANCE = 5e-5
 """Tolerance of [n] in a condition, so that the four printed digits select their rows."""
 _BLANKS = re.compile(r"\s*(!=|<=|>=|=|<|>|,)\s*")
-_ID = re.compile(r"([\w.-]+\.)?(search-\d+|model-\d+-\d+)")
+_ID = re.compile(r"([\w.-]+\.)?(search-\d+|(model|explore)-\d+-\d+)")
 _WORD = re.compile(r"(\w+)(!=|<=|>=|=|<|>)(.+)")
 _ORDERS: dict[str, Callable[[Any, Any], np.ndarray]] = {
     "<": operator.lt,

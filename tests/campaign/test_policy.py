@@ -9,6 +9,7 @@ from gcd_hpc.campaign.events import (
     Failed,
     FailureClass,
     Finished,
+    Lost,
     Opened,
     Quarantined,
     Stopped,
@@ -284,3 +285,68 @@ def test_ten_thousand_chunks_are_replayed_in_a_second():
         state.apply(event)
         step(state, event)
     assert time.process_time() - began < 1.0
+
+
+EXPLORING = replace(PLAN, rounds=1, num_explore_chunks=2, generations=3)
+
+
+def test_exploration_follows_the_search_and_each_round():
+    order, stop = carry_out(EXPLORING)
+    one_round = ["select", "train", "promote", "sample", "relax", "relax"]
+    exploration = ["explore"] * 6
+    assert [task.stage for task in order] == (
+        ["search"] * 3 + exploration + one_round + exploration
+    )
+    assert [task.round for task in order] == [0] * 9 + [1] * 12
+    assert stop == Stop("rounds")
+
+
+def test_a_generation_waits_for_all_tasks_of_the_one_before():
+    searched = [finish(Task("search", 0, chunk)) for chunk in range(3)]
+    events = [start(EXPLORING), *searched, finish(Task("explore", 0, 1))]
+    assert step(replay(events), events[-1]) == []
+    events.append(finish(Task("explore", 0, 0)))
+    assert step(replay(events), events[-1]) == [
+        Submit(Task("explore", 0, chunk)) for chunk in (2, 3)
+    ]
+
+
+def test_a_quarantined_task_does_not_hold_up_its_generation():
+    searched = [finish(Task("search", 0, chunk)) for chunk in range(3)]
+    ended = [
+        finish(Task("explore", 0, 0)),
+        Quarantined(task=Task("explore", 0, 1), reason="killed four processes"),
+    ]
+    events = [start(EXPLORING), *searched, *ended]
+    assert step(replay(events), events[-1]) == [
+        Submit(Task("explore", 0, chunk)) for chunk in (2, 3)
+    ]
+
+
+def test_a_lost_part_of_an_earlier_generation_is_made_again_before_later_ones():
+    searched = [finish(Task("search", 0, chunk)) for chunk in range(3)]
+    explored = [finish(Task("explore", 0, chunk)) for chunk in range(2)]
+    later = [submitted("explore-00-00002", "explore-00-00003")]
+    lost_part = [Lost(task=Task("explore", 0, 1), reason="gone")]
+    events = [start(EXPLORING), *searched, *explored, *later, *lost_part, start(EXPLORING)]
+    assert step(replay(events), events[-1]) == [Submit(Task("explore", 0, 1))]
+    events.append(finish(Task("explore", 0, 1)))
+    assert step(replay(events), events[-1]) == [
+        Submit(Task("explore", 0, chunk)) for chunk in (2, 3)
+    ]
+
+
+def test_exploration_stops_at_the_target_after_the_generation_that_reached_it():
+    plan = replace(EXPLORING, target_energy_j_m2=2.3)
+    searched = [finish(Task("search", 0, chunk)) for chunk in range(3)]
+    explored = [
+        finish(Task("explore", 0, 0), best={1: 2.31}),
+        finish(Task("explore", 0, 1), best={1: 2.29}),
+    ]
+    events = [start(plan), *searched, *explored]
+    assert step(replay(events), events[-1]) == [Stop("target energy")]
+
+
+def test_a_campaign_without_in_painted_candidates_only_trains_and_explores():
+    order, _ = carry_out(replace(EXPLORING, num_sample_chunks=0))
+    assert {task.stage for task in order} == {"search", "select", "train", "promote", "explore"}

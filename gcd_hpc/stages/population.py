@@ -1,0 +1,157 @@
+"""The relaxed structures that a generation of exploration starts from.
+
+All of it follows from the part files that were complete when the generation began, so that every
+worker at any time sees the same.
+"""
+
+import functools
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.learning.lowest import lowest_energies
+from gcd_hpc.search.archive import archive
+from gcd_hpc.stages.select import boundary_fingerprint
+from gcd_hpc.store.checksums import Columns
+from gcd_hpc.store.parts import read_columns, read_part
+from gcd_hpc.store.run_directory import RunDirectory, part_number
+from gcd_hpc.store.schema import Candidate
+from gcd_hpc.structures.fingerprint import Fingerprint
+
+COLUMNS = (
+    "id",
+    "status",
+    "move",
+    "n_index",
+    "gb_energy_j_m2",
+    "atom_evaluations",
+    "voxel_evaluations",
+)
+NETWORK_WEIGHT = 0.5
+"""Cost of one network evaluation of one voxel, in force evaluations of one atom."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """State of the population when a generation begins.
+
+    archive: ids of the lowest unique structures of each n_index, by energy.
+    lowest: lowest energy of each n_index, J/m^2.
+    history: (credit, cost) of each kind of move in each earlier generation, oldest first.
+    """
+
+    archive: Mapping[int, list[str]]
+    lowest: Mapping[int, float]
+    history: list[dict[str, tuple[float, float]]]
+
+
+@dataclass
+class Population:
+    """Reader of the relaxed parts of a run, which keeps what it has read."""
+
+    run: RunDirectory
+    system: BoundarySystem
+    _columns: dict[Path, Columns] = field(default_factory=dict)
+    _places: dict[str, tuple[Path, int]] = field(default_factory=dict)
+    _candidates: dict[str, Candidate] = field(default_factory=dict)
+    _fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
+    _archives: dict[tuple[int, int], dict[int, list[str]]] = field(default_factory=dict)
+
+    def before(self, round: int, generation: int) -> Known:
+        """What is known when a generation begins."""
+        rows = self._rows(self._parts_before(round, generation))
+        ok = rows["status"] == "ok"
+        lowest = lowest_energies(rows["n_index"][ok], rows["gb_energy_j_m2"][ok])
+        return Known(self._archive(round, generation), lowest, self._history(round, generation))
+
+    def candidate(self, id: str) -> Candidate:
+        """A relaxed structure by its id, read once."""
+        if id not in self._candidates:
+            path, row = self._places[id]
+            self._candidates[id] = read_part(path, [row])[0]
+        return self._candidates[id]
+
+    def _parts_before(self, round: int, generation: int) -> list[Path]:
+        size = self.system.config.explore.tasks_per_generation
+        own = set(self.run.explored_parts(round))
+        return [
+            part
+            for part in self.run.known_parts(round + 1)
+            if part not in own or part_number(part) < generation * size
+        ]
+
+    def _archive(self, round: int, generation: int) -> dict[int, list[str]]:
+        """Archive at the beginning of a generation."""
+        key = round, generation
+        if key not in self._archives:
+            rows = self._rows(self._parts_before(round, generation))
+            ok = rows["status"] == "ok"
+            self._archives[key] = archive(
+                rows["id"][ok],
+                rows["n_index"][ok],
+                rows["gb_energy_j_m2"][ok],
+                self._fingerprint,
+                self.system.config.explore.archive_size,
+            )
+        return self._archives[key]
+
+    def _history(self, round: int, generation: int) -> list[dict[str, tuple[float, float]]]:
+        """Credit and cost of each kind of move, for every generation before this one."""
+        explore = self.system.config.explore
+        ended = [(old, one) for old in range(round) for one in range(explore.generations)]
+        ended += [(round, one) for one in range(generation)]
+        return [self._successes(*one) for one in ended]
+
+    def _successes(self, round: int, generation: int) -> dict[str, tuple[float, float]]:
+        """Credit and cost of each kind of move in one generation that has ended."""
+        explore = self.system.config.explore
+        size = explore.tasks_per_generation
+        chunks = range(generation * size, (generation + 1) * size)
+        rows = self._rows(
+            part for part in self.run.explored_parts(round) if part_number(part) in chunks
+        )
+        places = {
+            id: place
+            for ids in self._archive(round, generation + 1).values()
+            for place, id in enumerate(ids)
+        }
+        credit: dict[str, float] = defaultdict(float)
+        cost: dict[str, float] = defaultdict(float)
+        for id, move, forces, network in zip(
+            rows["id"],
+            rows["move"],
+            rows["atom_evaluations"],
+            rows["voxel_evaluations"],
+            strict=True,
+        ):
+            credit[move] += 1 / (1 + places[id]) if id in places else 0.0
+            cost[move] += float(forces) + NETWORK_WEIGHT * float(network)
+        return {move: (credit[move], cost[move]) for move in sorted(cost)}
+
+    def _rows(self, parts: Iterable[Path]) -> Columns:
+        """Columns of several parts, each read once."""
+        tables = []
+        for path in parts:
+            if path not in self._columns:
+                table = read_columns([path], list(COLUMNS))
+                self._columns[path] = table
+                self._places |= {id: (path, row) for row, id in enumerate(table["id"])}
+            tables.append(self._columns[path])
+        if not tables:
+            return {name: np.empty(0, dtype=object) for name in COLUMNS}
+        return {name: np.concatenate([table[name] for table in tables]) for name in COLUMNS}
+
+    def _fingerprint(self, id: str) -> Fingerprint:
+        if id not in self._fingerprints:
+            self._fingerprints[id] = boundary_fingerprint(self.system, self.candidate(id))
+        return self._fingerprints[id]
+
+
+@functools.cache
+def population_of(run_dir: str) -> Population:
+    """Population of a run, kept for all tasks of a worker."""
+    return Population(RunDirectory(run_dir), load_boundary_system(run_dir))
