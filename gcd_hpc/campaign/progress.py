@@ -19,7 +19,7 @@ from gcd_hpc.campaign.estimate import remaining_s
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.stages.record import product_files
-from gcd_hpc.stages.table import SEARCH, STAGES, Stage, Task
+from gcd_hpc.stages.table import STAGES, Stage, Task
 from gcd_hpc.store.run_directory import RunDirectory
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -264,12 +264,8 @@ def _counts(
 
 def best_so_far(state: State) -> dict[str, tuple[float, str]]:
     """Lowest energy of each [n] and its source; the earliest source if several are equal."""
-    best: dict[int, tuple[float, str]] = {}
-    for round, energies in sorted(state.best.items()):
-        for n_index, energy in energies.items():
-            if n_index not in best or energy < best[n_index][0]:
-                best[n_index] = energy, f"model {round}" if round else SEARCH
-    return {f"{n_index / state.atoms_per_plane:g}": best[n_index] for n_index in sorted(best)}
+    lowest = sorted(state.lowest.items())
+    return {f"{n_index / state.atoms_per_plane:g}": found for n_index, found in lowest}
 
 
 def training_progress(run_dir: Path, round: int) -> tuple[float, float, str]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 from sys import intern
 
 from gcd_hpc.campaign.events import (
@@ -18,8 +19,8 @@ from gcd_hpc.campaign.events import (
     Stopped,
     Submitted,
 )
-from gcd_hpc.campaign.waiting import Waiting
-from gcd_hpc.stages.result import StageResult
+from gcd_hpc.campaign.waiting import NOTICEABLE_J_M2, Waiting
+from gcd_hpc.stages.result import StageResult, Tally
 from gcd_hpc.stages.table import STAGES, WHOLE, Stage, Task
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.workers.backend import FailureClass
@@ -68,6 +69,18 @@ class Done:
     def core_s(self) -> float:
         """Core-seconds: processor time, or wall time times cores if that is not recorded."""
         return self.seconds * self.cores if self.cpu_s is None else self.cpu_s
+
+
+@dataclass
+class Found:
+    """Work and findings of one source: the search, a model, or a kind of move of exploration."""
+
+    num: int = 0
+    """Number of its candidates."""
+    core_s: float = 0.0
+    """Processor time to make and relax them."""
+    improved: int = 0
+    """Number of times that a task of it lowered the lowest energy known at some [n]."""
 
 
 @dataclass
@@ -143,6 +156,10 @@ class State:
     """N_plane, the denominator of [n] = n_index / N_plane."""
     best: dict[int, dict[int, float]] = field(default_factory=dict)
     """Lowest E_gb in J/m^2 by round (0 is the search) and n_index."""
+    lowest: dict[int, tuple[float, str]] = field(default_factory=dict)
+    """Lowest E_gb in J/m^2 by n_index, and the source that found it first."""
+    sources: dict[str, Found] = field(default_factory=dict)
+    """Work and findings by source."""
     waiting: Waiting = field(default_factory=Waiting)
     """Relaxation queue, most promising tasks first (asynchronous mode)."""
     next_chunk: Counter[int] = field(default_factory=Counter)
@@ -302,6 +319,7 @@ class State:
     def _learn(self, task: Task, result: StageResult) -> None:
         """Record the energies and scores that a task reported."""
         self.atoms_per_plane = result.atoms_per_plane or self.atoms_per_plane
+        self._credit(task, result)
         known = self.best.setdefault(task.round, {})
         improved = False
         for n_index, energy in result.best.items():
@@ -313,6 +331,24 @@ class State:
         for batch, scores in enumerate(result.queue):
             number = task.chunk * len(result.queue) + batch
             self.waiting.add(Task("relax", task.round, number), scores)
+
+    def _credit(self, task: Task, result: StageResult) -> None:
+        """Count the work and the improvements of each source of a task."""
+        if not STAGES[task.stage].is_relaxation:
+            return
+        # Results of earlier versions do not tell sources apart.
+        made_by = f"model {task.round}" if task.stage == "relax" else task.stage
+        sources = result.sources or {made_by: Tally(result.num, 0.0, result.best)}
+        for name, tally in sources.items():
+            source = made_by if name == "model" else name
+            found = self.sources.setdefault(source, Found())
+            found.num += tally.num
+            found.core_s += tally.cpu_s
+            for n_index, energy in tally.best.items():
+                before = self.lowest.get(n_index, (inf, ""))[0]
+                found.improved += energy < before - NOTICEABLE_J_M2
+                if energy < before:
+                    self.lowest[n_index] = energy, source
 
     def _fail(self, event: Failed) -> None:
         since = self.submitted.get(event.task, event.elapsed_s)

@@ -135,11 +135,9 @@ class Chain:
             made.proposal.registry,
             seconds,
         )
-        row = relax_candidate(
+        return relax_candidate(
             self.system, self.child, candidate, window, made.anneal, self.run_dir
         )
-        steps = made.anneal.num_steps if made.anneal else 0
-        return replace(row, atom_evaluations=(row.evaluations + steps) * row.num_atoms)
 
     def _changed(self, current: Candidate, kind: str, rng: np.random.Generator) -> "Made":
         """A change of a known structure."""

@@ -10,9 +10,10 @@ import numpy as np
 from ase import Atoms
 
 from gcd_hpc.engines.child import Anneal, LammpsChild
-from gcd_hpc.engines.relaxation import Relaxed, relax_boundary
+from gcd_hpc.engines.relaxation import relax_boundary
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.processor import processor_s
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT, set_aside
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
@@ -60,36 +61,36 @@ def relax_candidate(
     Raises:
         GcdError, OSError, MemoryError: for errors that other candidates would meet too.
     """
-    started = time.perf_counter()
+    started, before_s = time.perf_counter(), processor_s()
     atoms = system.frame.atoms(candidate.unrelaxed_positions)
-    finish = window if system.config.relaxation.screen else True
     try:
-        relaxed = relax_boundary(
-            child, atoms, system.bicrystal, system.bulk, system.config.relaxation, finish, anneal
-        )
+        row = _relaxed(system, child, candidate, atoms, window, anneal)
     except SimulationError as error:
-        return replace(
-            candidate,
-            status="failed",
-            failure="physics",
-            reason=str(error),
-            relax_s=time.perf_counter() - started,
-        )
+        row = replace(candidate, status="failed", failure="physics", reason=str(error))
     except NOT_THE_CANDIDATES_FAULT:
         raise
     except Exception as error:
         if run_dir is None:
             raise
-        return replace(
-            mark_as_bug(run_dir, candidate, error, atoms), relax_s=time.perf_counter() - started
-        )
-    window.learn(relaxed.n_index, relaxed.gb_energy_j_m2)
-    return _relaxed_row(system, candidate, relaxed, time.perf_counter() - started)
+        row = mark_as_bug(run_dir, candidate, error, atoms)
+    return replace(
+        row, relax_s=time.perf_counter() - started, cpu_s=max(0.0, processor_s() - before_s)
+    )
 
 
-def _relaxed_row(
-    system: BoundarySystem, candidate: Candidate, relaxed: Relaxed, seconds: float
+def _relaxed(
+    system: BoundarySystem,
+    child: LammpsChild,
+    candidate: Candidate,
+    atoms: Atoms,
+    window: ScreenWindow,
+    anneal: Anneal | None,
 ) -> Candidate:
+    config = system.config.relaxation
+    finish = window if config.screen else True
+    relaxed = relax_boundary(child, atoms, system.bicrystal, system.bulk, config, finish, anneal)
+    window.learn(relaxed.n_index, relaxed.gb_energy_j_m2)
+    num_steps = anneal.num_steps if anneal is not None else 0
     return replace(
         candidate,
         status="ok",
@@ -105,8 +106,8 @@ def _relaxed_row(
         converged=relaxed.converged,
         stop_reason=relaxed.stop_reason,
         evaluations=relaxed.evaluations,
+        atom_evaluations=(relaxed.evaluations + num_steps) * len(atoms),
         max_force_ev_a=relaxed.max_force,
-        relax_s=seconds,
         positions=relaxed.positions,
         energies_ev=relaxed.energies,
     )

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf, isfinite
 from typing import Annotated, ClassVar
 
-import numpy as np
 from pydantic import ConfigDict, Field
 
 from gcd_hpc.store.schema import Candidate
@@ -15,6 +15,18 @@ Seconds = Annotated[float, Field(ge=0.0, le=1e11)]
 """Seconds, as durations or since the epoch, within the bounds of records and ledgers."""
 Scored = tuple[int, float]
 """(n_index, energy in J/m^2) of one candidate."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Work and findings of one source in a task: the search, a model, or a kind of move."""
+
+    num: Count
+    """Number of its candidates."""
+    cpu_s: Seconds
+    """Processor time to make and relax them."""
+    best: Mapping[int, float] = field(default_factory=dict)
+    """Lowest relaxed E_gb by n_index, J/m^2."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,8 @@ class StageResult:
     """N_plane, the denominator of [n]; 0 if nothing is reported by [n]."""
     best: Mapping[int, float] = field(default_factory=dict)
     """Lowest relaxed E_gb by n_index, J/m^2."""
+    sources: Mapping[str, Tally] = field(default_factory=dict)
+    """Work and findings of each source of the relaxed candidates."""
     low: tuple[Scored, ...] = ()
     """Relaxed candidates near the lowest energy of their [n], from which a model can learn."""
     queue: tuple[tuple[Scored, ...], ...] = ()
@@ -69,13 +83,11 @@ def relaxed_result(
     """
     rows = list(candidates)
     counts = Counter(row.status for row in rows)
-    best: dict[int, float] = {}
-    low = []
-    for row in rows:
-        if row.status == "ok":
-            best[row.n_index] = min(best.get(row.n_index, np.inf), row.gb_energy_j_m2)
-            if row.gb_energy_j_m2 <= lowest[row.n_index] + window_j_m2:
-                low.append((row.n_index, round(row.gb_energy_j_m2, 4)))
+    low = [
+        (row.n_index, round(row.gb_energy_j_m2, 4))
+        for row in rows
+        if row.status == "ok" and row.gb_energy_j_m2 <= lowest[row.n_index] + window_j_m2
+    ]
     return StageResult(
         num=len(rows),
         ok=counts["ok"],
@@ -84,6 +96,31 @@ def relaxed_result(
         quarantined=sum(row.failure == "bug" for row in rows),
         seconds=seconds,
         atoms_per_plane=atoms_per_plane,
-        best=best,
+        best=_lowest(rows),
+        sources=tallies(rows),
         low=tuple(low),
     )
+
+
+def tallies(rows: Iterable[Candidate]) -> dict[str, Tally]:
+    """Work and findings of each source of relaxed candidates."""
+    groups: dict[str, list[Candidate]] = {}
+    for row in rows:
+        groups.setdefault(row.move or row.source, []).append(row)
+    return {
+        source: Tally(len(group), sum(_cpu_s(row) for row in group), _lowest(group))
+        for source, group in sorted(groups.items())
+    }
+
+
+def _cpu_s(row: Candidate) -> float:
+    return row.cpu_s if isfinite(row.cpu_s) else 0.0
+
+
+def _lowest(rows: Iterable[Candidate]) -> dict[int, float]:
+    """Lowest energy of each n_index among the relaxed rows, J/m^2."""
+    best: dict[int, float] = {}
+    for row in rows:
+        if row.status == "ok":
+            best[row.n_index] = min(best.get(row.n_index, inf), row.gb_energy_j_m2)
+    return best
