@@ -32,6 +32,8 @@ class Pace:
 
     search_s: float = 12.0
     """Time of one try of the search."""
+    explore_s: float = 8.0
+    """Time of one move of exploration."""
     sample_s: float = 0.1
     """Time of sampling one candidate."""
     relax_s: float = 10.0
@@ -142,9 +144,12 @@ class Rehearsal:
 
     def _seconds(self, task: Task, rng: np.random.Generator) -> float:
         pace = self.pace
-        each = {"search": pace.search_s, "sample": pace.sample_s, "relax": pace.relax_s}.get(
-            task.stage
-        )
+        each = {
+            "search": pace.search_s,
+            "explore": pace.explore_s,
+            "sample": pace.sample_s,
+            "relax": pace.relax_s,
+        }.get(task.stage)
         if each is None:
             return {"select": pace.select_s, "train": pace.train_s, "promote": pace.promote_s}[
                 task.stage

@@ -4,7 +4,7 @@ from gcd_hpc.campaign.actions import Action, Drop, Stop, Submit
 from gcd_hpc.campaign.events import Event, Finished
 from gcd_hpc.campaign.limits import limit_of, out_of_time, target_reached
 from gcd_hpc.campaign.state import State
-from gcd_hpc.stages.table import Stage, Task, phase_order
+from gcd_hpc.stages.table import EXPLORE, Stage, Task, phase_order
 from gcd_hpc.stages.tasks import PREFETCH_WORKERS
 
 LONGEST_QUEUE = 8
@@ -49,28 +49,31 @@ def _repairs(state: State) -> list[Action]:
 
 
 def _pools(state: State) -> list[Action]:
-    """Submit relaxations, most promising first, and samples while the queue is short."""
-    plan = state.plan
-    # Relaxations: one task per worker, and a few prefetched ones.
-    free = (
-        plan.relaxation_workers
-        + max(1, plan.relaxation_workers // PREFETCH_WORKERS)
-        - state.in_flight["relax"]
-    )
-    relaxations = state.waiting.first(free) if free > 0 else []
+    """Submit exploration, relaxations, most promising first, and samples while few wait."""
+    plan, exploring = state.plan, state.in_flight[EXPLORE]
+    # Relaxation workers: one task each, and a few prefetched ones.
+    places = plan.relaxation_workers + max(1, plan.relaxation_workers // PREFETCH_WORKERS)
+    free = max(0, places - state.in_flight["relax"] - exploring)
+    # Exploration takes half of the places, and those that no relaxation waits for.
+    first = state.next_chunk[EXPLORE, state.round]
+    wanted = max(places // 2 - exploring, free - len(state.waiting))
+    num = max(0, min(free, wanted, plan.num_tasks(EXPLORE) - first))
+    explorations = [Task(EXPLORE, state.round, first + number) for number in range(num)]
+    relaxations = state.waiting.first(free - num) if free > num else []
     # Samples: as many as the queue, the workers and the budget of candidates allow.
     waiting = len(state.waiting) - len(relaxations) + plan.num_batches * state.in_flight["sample"]
     room = (LONGEST_QUEUE * plan.relaxation_workers - waiting) // plan.num_batches
     slots = plan.sampling_workers + 1 - state.in_flight["sample"]
-    begun = state.next_chunk.get(state.round, 0)
+    begun = state.next_chunk["sample", state.round]
     num = max(0, min(room, slots, _chunks_left(state)))
     samples = [Task("sample", state.round, begun + number) for number in range(num)]
-    return [Submit(task) for task in (*relaxations, *samples)]
+    return [Submit(task) for task in (*relaxations, *explorations, *samples)]
 
 
 def _chunks_left(state: State) -> int:
     """Chunks left to sample before the next model; unused ones carry over to the next round."""
-    return state.round * state.plan.num_sample_chunks - sum(state.next_chunk.values())
+    begun = sum(num for (stage, _), num in state.next_chunk.items() if stage == "sample")
+    return state.round * state.plan.num_sample_chunks - begun
 
 
 def _stale(state: State) -> tuple[Task, ...]:
@@ -101,7 +104,7 @@ def _retraining(state: State) -> list[Action]:
 def _is_due(state: State) -> bool:
     """True if retraining is due: enough new low-energy structures, DUE reached, or no work left."""
     plan = state.plan
-    chunks = _chunks_left(state) + state.next_chunk.get(state.round, 0)
+    chunks = _chunks_left(state) + state.next_chunk["sample", state.round]
     is_late = state.num_done.get(("relax", state.round), 0) >= DUE * chunks * plan.num_batches
     is_exhausted = (
         _chunks_left(state) == 0 and not len(state.waiting) and not state.in_flight["sample"]

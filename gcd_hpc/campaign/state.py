@@ -21,7 +21,7 @@ from gcd_hpc.campaign.events import (
 )
 from gcd_hpc.campaign.waiting import NOTICEABLE_J_M2, Waiting
 from gcd_hpc.stages.result import StageResult, Tally
-from gcd_hpc.stages.table import STAGES, WHOLE, Stage, Task
+from gcd_hpc.stages.table import EXPLORE, STAGES, WHOLE, Stage, Task
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.workers.backend import FailureClass
 
@@ -162,8 +162,8 @@ class State:
     """Work and findings by source."""
     waiting: Waiting = field(default_factory=Waiting)
     """Relaxation queue, most promising tasks first (asynchronous mode)."""
-    next_chunk: Counter[int] = field(default_factory=Counter)
-    """Next chunk to sample of each round (asynchronous mode)."""
+    next_chunk: Counter[tuple[Stage, int]] = field(default_factory=Counter)
+    """Next chunk of sampling and exploration in each round (asynchronous mode)."""
     low: set[tuple[int, int]] = field(default_factory=set)
     """Distinct low-energy structures: n_index, and the energy in steps of SAME_ENERGY_J_M2."""
     num_low_at_select: int = 0
@@ -262,9 +262,9 @@ class State:
         self.in_flight[task.stage] += 1
         self.interrupted.pop(task, None)
         self.waiting.remove([task])
-        if task.stage == "sample" and task.chunk != WHOLE:
-            begun = self.next_chunk[task.round]
-            self.next_chunk[task.round] = max(begun, task.chunk + 1)
+        if task.stage in ("sample", EXPLORE) and task.chunk != WHOLE:
+            begun = self.next_chunk[task.phase]
+            self.next_chunk[task.phase] = max(begun, task.chunk + 1)
         if task.stage == "select":
             self.num_low_at_select = len(self.low)
         if task.stage == "relax" and self.plan.mode == "asynchronous":

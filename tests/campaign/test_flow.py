@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from gcd_hpc.accounts.rehearsal import Pace, Rehearsal
@@ -93,7 +94,9 @@ def test_the_queue_stays_within_its_bounds():
     lengths = []
 
     def watch(state: State) -> None:
-        left = state.round * PLAN.num_sample_chunks - sum(state.next_chunk.values())
+        left = state.round * PLAN.num_sample_chunks - sum(
+            n for (stage, _), n in state.next_chunk.items() if stage == "sample"
+        )
         if state.round and left > 0 and state.in_flight["relax"] > PLAN.relaxation_workers:
             lengths.append(len(state.waiting))
 
@@ -223,3 +226,25 @@ def test_dropping_is_an_action_of_its_own():
     (drop,) = step(state, simulated.events[index - 1])
     assert isinstance(drop, Drop)
     assert {task.round for task in drop.tasks} == {1}
+
+
+def test_exploration_and_relaxation_share_the_workers_until_all_moves_are_made():
+    plan = replace(
+        PLAN, num_explore_chunks=10, generations=4, chunk_sizes={**PLAN.chunk_sizes, "explore": 4}
+    )
+    places = plan.relaxation_workers + 2
+    shares = []
+
+    def watch(state: State) -> None:
+        if (
+            state.is_flowing
+            and len(state.waiting)
+            and state.next_chunk["explore", state.round] < 40
+        ):
+            shares.append(state.in_flight["explore"] / places)
+            assert state.in_flight["explore"] + state.in_flight["relax"] <= places
+
+    done = rehearse(plan, watch=watch).state
+    assert 0.4 < np.median(shares) <= 0.5
+    explored = Counter(task.round for task in done.finished if task.stage == "explore")
+    assert explored[0] == explored[plan.rounds] == 40

@@ -1,0 +1,94 @@
+"""Exploration: chains of moves from the best structures, the same in every worker and any order."""
+
+import numpy as np
+import pytest
+
+from gcd_hpc.learning.boundary import load_boundary_system
+from gcd_hpc.stages.explore import KINDS, explore_chunk
+from gcd_hpc.stages.population import Population, population_of
+from gcd_hpc.stages.relaxing import worker_child
+from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.store.schema import Candidate
+
+pytestmark = pytest.mark.lammps
+
+EXPLORE = [
+    "explore.generations=2",
+    "explore.chains=4",
+    "explore.chains_per_task=2",
+    "explore.chain_length=2",
+    "explore.md.probability=0.2",
+    "explore.md.num_steps=[20, 40]",
+]
+
+
+@pytest.fixture
+def explored(run_copy):
+    """Explores the chunks of the first round in an order, and returns the rows of each part."""
+    folders = []
+
+    def explore(name: str, chunks: list[int]) -> dict[int, list[Candidate]]:
+        run_dir = run_copy(name, *EXPLORE)
+        folders.append(str(run_dir))
+        for chunk in chunks:
+            explore_chunk(str(run_dir), 0, chunk)
+        return {n: read_part(RunDirectory(run_dir).explored_part(0, n)) for n in chunks}
+
+    yield explore
+    for folder in folders:
+        worker_child(folder).close()
+
+
+def test_every_move_is_one_row_with_its_kind_its_parents_and_its_cost(explored):
+    rows = [row for part in explored("run", [0, 1, 2, 3]).values() for row in part]
+    assert [row.index for row in rows] == list(range(16))
+    assert [row.id for row in rows[:2]] == ["explore-00-000000", "explore-00-000001"]
+    assert {row.move for row in rows} <= set(KINDS)
+    made = [row for row in rows if row.status == "ok"]
+    assert made
+    assert all(row.atom_evaluations >= row.evaluations * row.num_atoms > 0 for row in made)
+    assert all(row.cpu_s > 0 for row in made)
+    assert all(bool(row.parents) == (row.move != "fresh") for row in rows)
+
+
+def test_parents_were_known_when_the_generation_began_or_precede_in_the_chain(explored):
+    parts = explored("run", [0, 1, 2, 3])
+    for chunk, rows in parts.items():
+        earlier = {row.id for n, part in parts.items() if n // 2 < chunk // 2 for row in part}
+        for place, row in enumerate(rows):
+            chain = {one.id for one in rows[place // 2 * 2 : place]}
+            for parent in row.parents.split():
+                assert parent.startswith("search") or parent in earlier | chain
+
+
+def test_chunks_do_not_depend_on_the_order_or_the_worker(explored):
+    first = explored("first", [0, 1, 2, 3])
+    population_of.cache_clear()
+    second = explored("second", [1, 0, 3, 2])
+    for chunk, rows in first.items():
+        for one, other in zip(rows, second[chunk], strict=True):
+            assert (one.id, one.move, one.parents) == (other.id, other.move, other.parents)
+            np.testing.assert_array_equal(one.positions, other.positions)
+            np.testing.assert_array_equal(one.energies_ev, other.energies_ev)
+
+
+def test_the_result_tells_what_each_kind_of_move_did(run_copy):
+    run_dir = run_copy("run", *EXPLORE)
+    result = explore_chunk(str(run_dir), 0, 0)
+    worker_child(str(run_dir)).close()
+    assert sum(tally.num for tally in result.sources.values()) == result.num == 4
+    found = {n: e for tally in result.sources.values() for n, e in tally.best.items()}
+    assert found.keys() == result.best.keys()
+
+
+def test_the_archive_is_the_same_for_a_reader_that_comes_later(explored, tmp_path):
+    explored("run", [0, 1, 2, 3])
+    run_dir = tmp_path / "run"
+    system = load_boundary_system(str(run_dir))
+    kept = population_of(str(run_dir)).before(0, 1)
+    fresh = Population(RunDirectory(run_dir), system).before(0, 1)
+    assert kept == fresh
+    assert all(
+        id.startswith("search") or int(id[-6:]) < 8 for ids in fresh.archive.values() for id in ids
+    )
