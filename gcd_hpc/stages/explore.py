@@ -106,7 +106,7 @@ class Chain:
     def probabilities(self) -> dict[str, float]:
         """Probability of each kind of move in this generation."""
         explore = self.system.config.explore
-        return shares(self.known.history, KINDS, explore.least_share, explore.discount)
+        return shares(self.known.history, explore.least_share, explore.discount, KINDS)
 
     def _move(
         self, current: Candidate | None, index: int, window: ScreenWindow, rng: np.random.Generator
@@ -116,7 +116,8 @@ class Chain:
         candidate = new_candidate(self.system, "explore", index, self.round)
         started = time.perf_counter()
         try:
-            kind = str(rng.choice(KINDS, p=[self.probabilities[kind] for kind in KINDS]))
+            kinds = list(self.probabilities)
+            kind = str(rng.choice(kinds, p=list(self.probabilities.values())))
             if current is None or kind == FRESH:
                 atoms, registry, anneal = search_start(self.system.frame, config.search, rng)
                 made = Made(FRESH, Proposal(atoms.positions, registry, None), (), anneal)

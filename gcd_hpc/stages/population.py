@@ -6,15 +6,17 @@ worker at any time sees the same.
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import fsum
 from pathlib import Path
 
 import numpy as np
 
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.lowest import lowest_energies
-from gcd_hpc.search.archive import archive
+from gcd_hpc.search.archive import Archive, archive, entered
+from gcd_hpc.search.shares import Outcome, credits
 from gcd_hpc.stages.select import boundary_fingerprint
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.parts import read_columns, read_part
@@ -41,12 +43,12 @@ class Known:
 
     archive: ids of the lowest unique structures of each n_index, by energy.
     lowest: lowest energy of each n_index, J/m^2.
-    history: (credit, cost) of each kind of move in each earlier generation, oldest first.
+    history: outcome of each kind of move in each earlier generation, oldest first.
     """
 
-    archive: Mapping[int, list[str]]
+    archive: Archive
     lowest: Mapping[int, float]
-    history: list[dict[str, tuple[float, float]]]
+    history: Sequence[Mapping[str, Outcome]]
 
 
 @dataclass
@@ -57,9 +59,11 @@ class Population:
     system: BoundarySystem
     _columns: dict[Path, Columns] = field(default_factory=dict)
     _places: dict[str, tuple[Path, int]] = field(default_factory=dict)
+    _energies: dict[str, float] = field(default_factory=dict)
     _candidates: dict[str, Candidate] = field(default_factory=dict)
     _fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
-    _archives: dict[tuple[int, int], dict[int, list[str]]] = field(default_factory=dict)
+    _archives: dict[tuple[int, int], Archive] = field(default_factory=dict)
+    _outcomes: dict[tuple[int, int], dict[str, Outcome]] = field(default_factory=dict)
 
     def before(self, round: int, generation: int) -> Known:
         """What is known when a generation begins."""
@@ -84,7 +88,7 @@ class Population:
             if part not in own or part_number(part) < generation * size
         ]
 
-    def _archive(self, round: int, generation: int) -> dict[int, list[str]]:
+    def _archive(self, round: int, generation: int) -> Archive:
         """Archive at the beginning of a generation."""
         key = round, generation
         if key not in self._archives:
@@ -99,38 +103,35 @@ class Population:
             )
         return self._archives[key]
 
-    def _history(self, round: int, generation: int) -> list[dict[str, tuple[float, float]]]:
-        """Credit and cost of each kind of move, for every generation before this one."""
+    def _history(self, round: int, generation: int) -> list[dict[str, Outcome]]:
+        """Outcomes of each kind of move, for every generation before this one."""
         explore = self.system.config.explore
         ended = [(old, one) for old in range(round) for one in range(explore.generations)]
         ended += [(round, one) for one in range(generation)]
-        return [self._successes(*one) for one in ended]
+        for one in ended:
+            if one not in self._outcomes:
+                self._outcomes[one] = self._outcome(*one)
+        return [self._outcomes[one] for one in ended]
 
-    def _successes(self, round: int, generation: int) -> dict[str, tuple[float, float]]:
-        """Credit and cost of each kind of move in one generation that has ended."""
-        explore = self.system.config.explore
-        size = explore.tasks_per_generation
+    def _outcome(self, round: int, generation: int) -> dict[str, Outcome]:
+        """Outcome of each kind of move in one generation that has ended."""
+        size = self.system.config.explore.tasks_per_generation
         chunks = range(generation * size, (generation + 1) * size)
         rows = self._rows(
             part for part in self.run.explored_parts(round) if part_number(part) in chunks
         )
-        places = {
-            id: place
-            for ids in self._archive(round, generation + 1).values()
-            for place, id in enumerate(ids)
-        }
-        credit: dict[str, float] = defaultdict(float)
-        cost: dict[str, float] = defaultdict(float)
-        for id, move, forces, network in zip(
-            rows["id"],
-            rows["move"],
-            rows["atom_evaluations"],
-            rows["voxel_evaluations"],
-            strict=True,
+        before, after = self._archive(round, generation), self._archive(round, generation + 1)
+        new = entered(before, after, self._energies, self._fingerprint)
+        sources = dict(zip(rows["id"].tolist(), rows["move"].tolist(), strict=True))
+        earned = credits(after, new, sources)
+        costs: dict[str, list[float]] = defaultdict(list)
+        for move, forces, network in zip(
+            rows["move"], rows["atom_evaluations"], rows["voxel_evaluations"], strict=True
         ):
-            credit[move] += 1 / (1 + places[id]) if id in places else 0.0
-            cost[move] += float(forces) + NETWORK_WEIGHT * float(network)
-        return {move: (credit[move], cost[move]) for move in sorted(cost)}
+            costs[move].append(float(forces) + NETWORK_WEIGHT * float(network))
+        return {
+            move: Outcome(earned[move], fsum(one), len(one)) for move, one in sorted(costs.items())
+        }
 
     def _rows(self, parts: Iterable[Path]) -> Columns:
         """Columns of several parts, each read once."""
@@ -140,6 +141,9 @@ class Population:
                 table = read_columns([path], list(COLUMNS))
                 self._columns[path] = table
                 self._places |= {id: (path, row) for row, id in enumerate(table["id"])}
+                self._energies |= dict(
+                    zip(table["id"].tolist(), table["gb_energy_j_m2"].tolist(), strict=True)
+                )
             tables.append(self._columns[path])
         if not tables:
             return {name: np.empty(0, dtype=object) for name in COLUMNS}
