@@ -13,9 +13,10 @@ from rich.text import Text
 
 from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
 from gcd_hpc.store.export import csv_cell
+from gcd_hpc.store.field import Field
 from gcd_hpc.store.physics import RELAXED_FIELDS, candidate_fault, is_relaxed
 from gcd_hpc.store.run import Run
-from gcd_hpc.store.schema import FIELDS, Candidate, Field
+from gcd_hpc.store.schema import FIELDS, Candidate
 
 LISTED = (
     *("id", "status", "n_fraction", "gb_energy_j_m2", "num_atoms", "excess_volume_a"),

@@ -9,6 +9,7 @@ import numpy as np
 
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.checksums import checksum
+from gcd_hpc.store.field import Field
 from gcd_hpc.store.hdf5 import (
     attributes_of,
     image_for,
@@ -20,7 +21,7 @@ from gcd_hpc.store.hdf5 import (
     write_attributes,
 )
 from gcd_hpc.store.provenance import package_provenance
-from gcd_hpc.store.schema import BY_NAME, ROW_FIELDS, SCHEMA_VERSION, Field
+from gcd_hpc.store.schema import BY_NAME, ROW_FIELDS, SCHEMA_VERSION
 
 FORMAT = 2
 """Version of the index format; an index of another format or schema version is made anew."""

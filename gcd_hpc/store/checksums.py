@@ -8,7 +8,8 @@ import zlib
 import h5py
 import numpy as np
 
-from gcd_hpc.store.schema import DTYPES, FIELDS, SCHEMA_VERSION, Field
+from gcd_hpc.store.field import DTYPES, Field
+from gcd_hpc.store.schema import FIELDS, SCHEMA_VERSION
 
 Columns = dict[str, np.ndarray]
 """Values by field name: (M, ...) for row fields, (sum of N, ...) for atom fields.

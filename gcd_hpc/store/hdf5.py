@@ -24,8 +24,9 @@ from gcd_hpc.store.checksums import (
     seal,
 )
 from gcd_hpc.store.crystal import older_n_index
+from gcd_hpc.store.field import DTYPES, Field
 from gcd_hpc.store.heap import check_heap
-from gcd_hpc.store.schema import BY_NAME, DTYPES, FIELDS, SCHEMA_VERSION, Field
+from gcd_hpc.store.schema import BY_NAME, FIELDS, LABELS_SINCE, SCHEMA_VERSION
 
 START = Field(
     "first row in atoms",
@@ -117,7 +118,8 @@ def attributes_of(field: Field, version: int) -> dict[str, str | list[str]]:
     """Attributes of a field's dataset in a schema version, except the checksum ``crc32``."""
     if version < 3:
         return {"unit": field.unit}
-    labels = {"labels": list(field.labels)} if field.labels else {}
+    known = [label for label in field.labels if LABELS_SINCE.get(label, 1) <= version]
+    labels = {"labels": known} if known else {}
     # NeXus names, which h5web, silx and NeXpy display.
     return {"units": field.unit, "long_name": field.long_name, "meaning": field.meaning, **labels}
 

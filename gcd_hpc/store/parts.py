@@ -9,6 +9,7 @@ import numpy as np
 
 from gcd_hpc.errors import StoreError, printable
 from gcd_hpc.store.checksums import ROW_CHECKSUM, Columns, row_checksums
+from gcd_hpc.store.field import DTYPES, Field
 from gcd_hpc.store.hdf5 import (
     NAMES,
     OF_THE_FILE,
@@ -27,7 +28,7 @@ from gcd_hpc.store.hdf5 import (
     write_attributes,
 )
 from gcd_hpc.store.provenance import package_provenance
-from gcd_hpc.store.schema import ATOM_FIELDS, BY_NAME, DTYPES, FIELDS, ROW_FIELDS, Candidate, Field
+from gcd_hpc.store.schema import ATOM_FIELDS, BY_NAME, FIELDS, ROW_FIELDS, Candidate
 
 _WHOLE_ATOMS = 1 << 20
 """Largest number of atoms of a file that are read in one piece and verified as a column."""

@@ -13,6 +13,7 @@ from ase.data import atomic_numbers
 
 from gcd_hpc.errors import GcdError, StoreError
 from gcd_hpc.store.checksums import Columns
+from gcd_hpc.store.field import Field
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_provenance, to_columns, without_structure
 from gcd_hpc.store.physics import (
@@ -24,7 +25,7 @@ from gcd_hpc.store.physics import (
 )
 from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.rows import Rows, read_numbered
-from gcd_hpc.store.schema import ROW_FIELDS, Candidate, Field
+from gcd_hpc.store.schema import ROW_FIELDS, Candidate
 from gcd_hpc.store.selection import ordered, parse_selection, selected
 from gcd_hpc.structures.energetics import MIN_GB_ENERGY_J_M2
 

@@ -1,8 +1,9 @@
 """Writer of docs/schema.md: ``python -m gcd_hpc.store.schema_page > docs/schema.md``."""
 
 from gcd_hpc.store.checksums import ROW_CHECKSUM
+from gcd_hpc.store.field import Field
 from gcd_hpc.store.hdf5 import START
-from gcd_hpc.store.schema import FIELDS, SCHEMA_VERSION, Field
+from gcd_hpc.store.schema import FIELDS, SCHEMA_VERSION
 
 INTRODUCTION = f"""# The HDF5 schema
 

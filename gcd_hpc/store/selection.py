@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from gcd_hpc.errors import StoreError, did_you_mean
+from gcd_hpc.store.field import Field
 from gcd_hpc.store.rows import Rows
-from gcd_hpc.store.schema import ROW_FIELDS, Field
+from gcd_hpc.store.schema import ROW_FIELDS
 
 SHORT = {"n": "n_fraction", "energy": "gb_energy_j_m2"}
 FRACTION_TOLERANCE = 5e-5

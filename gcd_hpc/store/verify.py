@@ -10,11 +10,12 @@ import numpy as np
 from gcd_hpc.errors import FileFault
 from gcd_hpc.store.blocks import Blocks
 from gcd_hpc.store.checksums import ROW_CHECKSUM, Columns
+from gcd_hpc.store.field import DTYPES, Field
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.hdf5 import START, attributes_of, has_type, reading
 from gcd_hpc.store.physics import Physics
 from gcd_hpc.store.run_directory import RunDirectory
-from gcd_hpc.store.schema import DTYPES, FIELDS, Field, candidate_id
+from gcd_hpc.store.schema import FIELDS, candidate_id
 
 
 def verify_file(

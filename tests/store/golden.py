@@ -1,7 +1,7 @@
 """The golden file of this schema version: real structures, relaxed by LAMMPS. Later versions must
 read it and find nothing wrong.
 
-python -m tests.store.golden tests/store/golden_v4.h5
+python -m tests.store.golden tests/store/golden_v5.h5
 """
 
 import shutil

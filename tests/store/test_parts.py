@@ -21,12 +21,13 @@ from gcd_hpc.store.blocks import Blocks
 from gcd_hpc.store.checksums import (
     checksum,
 )
+from gcd_hpc.store.field import Field
 from gcd_hpc.store.hdf5 import (
     reading,
 )
 from gcd_hpc.store.parts import read_columns, read_part, read_provenance, write_part
 from gcd_hpc.store.run_directory import RunDirectory
-from gcd_hpc.store.schema import BY_NAME, FIELDS, ROW_FIELDS, SCHEMA_VERSION, Field
+from gcd_hpc.store.schema import BY_NAME, FIELDS, ROW_FIELDS, SCHEMA_VERSION
 from tests.store.synthetic import CONFIG, assert_same, make_candidate, read_row
 
 
@@ -218,6 +219,19 @@ def test_a_part_of_version_4_is_read_by_every_later_one():
     assert {(row.strain_energy_j_m2, row.strain_volume_a) for row in found} == {(0.0, 0.0)}
     before = read_part(path.with_name("golden_v3.h5"))
     assert [row.gb_energy_j_m2 for row in found] == [row.gb_energy_j_m2 for row in before]
+    for row, same in zip(found, before, strict=True):
+        np.testing.assert_array_equal(row.positions, same.positions)
+
+
+def test_a_part_of_version_5_is_read_by_every_later_one():
+    # Made by that version: python -m tests.store.golden tests/store/golden_v5.h5
+    path = Path(__file__).parent / "golden_v5.h5"
+    assert read_provenance(path)["schema_version"] == "5"
+    found, before = read_part(path), read_part(path.with_name("golden_v4.h5"))
+    assert [row.atom_evaluations for row in found] == [
+        row.evaluations * row.num_atoms for row in found
+    ]
+    assert all(row.cpu_s > 0 and row.move == row.parents == "" for row in found)
     for row, same in zip(found, before, strict=True):
         np.testing.assert_array_equal(row.positions, same.positions)
 

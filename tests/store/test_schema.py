@@ -15,7 +15,7 @@ from gcd_hpc.store.schema_page import schema_page, schema_table
 from tests.store.synthetic import make_candidate
 
 PAGE = Path(__file__).parents[2] / "docs" / "schema.md"
-GOLDEN = Path(__file__).parent / "golden_v4.h5"
+GOLDEN = Path(__file__).parent / "golden_v5.h5"
 
 
 def test_no_field_is_younger_than_the_schema():

@@ -32,7 +32,7 @@ FIRST, SECOND = "search-000000", "search-000001"
 @pytest.fixture
 def part(tmp_path) -> Path:
     """A copy of the golden file."""
-    return Path(shutil.copyfile(FOLDER / "golden_v4.h5", tmp_path / "part-00000.h5"))
+    return Path(shutil.copyfile(FOLDER / "golden_v5.h5", tmp_path / "part-00000.h5"))
 
 
 def report_on(path: Path) -> Report:
@@ -68,8 +68,9 @@ def test_nothing_is_wrong_with_a_real_part(part):
     assert looked_at == {"structure": 1, "units": 1, "checksums": 1, **rows}
 
 
-def test_nothing_is_wrong_with_a_real_part_of_version_3():
-    outcomes = report_on(FOLDER / "golden_v3.h5").outcomes
+@pytest.mark.parametrize("version", [3, 4])
+def test_nothing_is_wrong_with_a_real_part_of_an_earlier_version(version):
+    outcomes = report_on(FOLDER / f"golden_v{version}.h5").outcomes
     assert [name for name, outcome in outcomes.items() if outcome.num_wrong] == []
 
 
