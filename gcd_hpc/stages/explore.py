@@ -23,8 +23,6 @@ from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.relaxing import ScreenWindow, mark_as_bug, relax_candidate, worker_child
 from gcd_hpc.stages.result import StageResult, relaxed_result
 from gcd_hpc.stages.table import Task
-from gcd_hpc.store.parts import write_part
-from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 
@@ -35,7 +33,7 @@ KINDS = (*LOCAL_MOVES, CROSSOVER, FRESH)
 
 def explore_chunk(run_dir: str, round: int, chunk: int) -> StageResult:
     """Run the chains of one chunk and write its part file."""
-    started, begun = time.perf_counter(), begin(Task("explore", round, chunk))
+    begun = begin(Task("explore", round, chunk))
     system, population = load_boundary_system(run_dir), population_of(run_dir)
     explore = system.config.explore
     generation, place = divmod(chunk, explore.tasks_per_generation)
@@ -54,13 +52,12 @@ def explore_chunk(run_dir: str, round: int, chunk: int) -> StageResult:
     result = relaxed_result(
         rows,
         system.bicrystal.atoms_per_plane,
-        time.perf_counter() - started,
+        begun.seconds(),
         system.config.selection.energy_window_j_m2,
         window.lowest,
     )
-    origin = campaign_provenance(system.config) | begun.attribute(result)
-    write_part(RunDirectory(run_dir).explored_part(round, chunk), rows, origin)
-    return result
+    part = RunDirectory(run_dir).explored_part(round, chunk)
+    return begun.write(part, rows, system.config, result)
 
 
 @dataclass(frozen=True)
