@@ -1,6 +1,8 @@
 """Atomic file writes: a temporary file beside the target, flushed to disk, then renamed."""
 
 import errno
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -11,7 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from gcd_hpc.errors import RunDirectoryError
 
@@ -98,6 +100,28 @@ def output_folder(path: Path) -> Iterator[Path]:
         raise cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_checked_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON with a checksum, so that an edited number is not taken for a measured one.
+
+    Raises:
+        RunDirectoryError: if it cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content | {"sha256": _sha256_of(content)}, indent=1))
+
+
+def checked_content(data: Any) -> dict[str, Any] | None:
+    """Content of a file of ``write_checked_json``, parsed; None if its checksum does not fit."""
+    if not isinstance(data, dict):
+        return None
+    content = {name: value for name, value in data.items() if name != "sha256"}
+    return content if data.get("sha256") == _sha256_of(content) else None
+
+
+def _sha256_of(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def cache_folder() -> Path | None:

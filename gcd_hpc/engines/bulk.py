@@ -1,11 +1,9 @@
 """Reference crystal of boundary energies: lattice constant, cohesive energy and cutoff."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
@@ -14,7 +12,7 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.engines.child import Evaluation, LammpsChild
 from gcd_hpc.engines.potentials import Potential, copied_potential
 from gcd_hpc.errors import PotentialError, RunDirectoryError, SimulationError
-from gcd_hpc.files import replacing
+from gcd_hpc.files import checked_content, write_checked_json
 from gcd_hpc.structures.lattices import conventional_cell, typical_a0
 
 REPLICAS = 3
@@ -48,10 +46,8 @@ class BulkRecord:
     bulk: Bulk
 
     def write(self, path: Path) -> None:
-        """Write JSON with a checksum, so that an edited number is not taken for a measured one."""
-        content = asdict(self)
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(content | {"sha256": _checksum(content)}, indent=1))
+        """Write the record as JSON with a checksum."""
+        write_checked_json(path, asdict(self))
 
     @classmethod
     def read(cls, path: Path) -> "BulkRecord | None":
@@ -61,10 +57,10 @@ class BulkRecord:
             RunDirectoryError: if the file was edited or is damaged.
         """
         try:
-            content = json.loads(path.read_text())
-            if "sha256" not in content and all(isinstance(one, dict) for one in content.values()):
+            data = json.loads(path.read_text())
+            if "sha256" not in data and all(isinstance(one, dict) for one in data.values()):
                 return None
-            if content.pop("sha256", "") == _checksum(content):
+            if content := checked_content(data):
                 return cls(**content | {"bulk": Bulk(**content["bulk"])})
         except FileNotFoundError:
             return None
@@ -76,10 +72,6 @@ class BulkRecord:
             f"{path}: expected the bulk crystal as it was measured, got a file that was edited or"
             " damaged; remove it and the same command measures the crystal again"
         )
-
-
-def _checksum(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def measure_bulk(

@@ -3,11 +3,9 @@
 Its energy and strain are the reference for the strained part of a boundary.
 """
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +14,7 @@ from gcd_hpc.engines.child import LammpsChild, Minimizer, RelaxJob
 from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.engines.relaxation import FREE, LINE_SEARCH
 from gcd_hpc.errors import PotentialError, SimulationError
-from gcd_hpc.files import replacing
+from gcd_hpc.files import checked_content, write_checked_json
 from gcd_hpc.structures.bicrystal import Bicrystal, Response
 from gcd_hpc.structures.periodic import minimum_image
 
@@ -57,8 +55,7 @@ def measure_response(
                 f"the upper grain under a strain of {max(grain.strain, key=abs):.2g}: {error}"
             ) from error
     if cache is not None:
-        with replacing(cache) as temporary:
-            temporary.write_text(json.dumps(_record(question, response), indent=1))
+        write_checked_json(cache, {"question": question, "response": asdict(response)})
     return response
 
 
@@ -80,18 +77,10 @@ def _measure(
     return Response(normal, shear_x, shear_y, energy)
 
 
-def _record(question: str, response: Response) -> dict[str, Any]:
-    content: dict[str, Any] = {"question": question, "response": asdict(response)}
-    text = json.dumps(content, sort_keys=True)
-    return content | {"sha256": hashlib.sha256(text.encode()).hexdigest()}
-
-
 def _read(cache: Path, question: str) -> Response | None:
     """Read a cached response; None if its inputs differ or the file is damaged."""
     try:
-        known = json.loads(cache.read_text())
-        response = Response(**known["response"])
-    except (OSError, ValueError, TypeError, KeyError):
+        content = checked_content(json.loads(cache.read_text())) or {}
+        return Response(**content["response"]) if content["question"] == question else None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
-    same = known == _record(question, response)
-    return response if same else None
