@@ -9,6 +9,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from socket import gethostname
 
+from gcd_hpc.campaign.checkpoint import (
+    MIN_EVENTS,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from gcd_hpc.campaign.events import VERSION, Event, LineReader, Opened, to_line
 from gcd_hpc.campaign.state import State
 from gcd_hpc.errors import RunDirectoryError
@@ -38,8 +44,15 @@ class LedgerReader:
         Raises:
             RunDirectoryError: if a line is damaged.
         """
+        if self._file_id is None and (known := load_checkpoint(self._path)):
+            self.state, self._lines = known.state, known.lines
+            self.offset, self._file_id = known.offset, known.file_id
+        before = self._lines.number
         for event in self.new_events():
             self.take(event)
+        if self._file_id is not None and self._lines.number - before >= MIN_EVENTS:
+            known = Checkpoint(self.state, self._lines, self.offset, self._file_id)
+            save_checkpoint(self._path, known)
         return self.state
 
     def take(self, event: Event) -> State | None:

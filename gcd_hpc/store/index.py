@@ -162,8 +162,8 @@ class RunStore:
 
 
 def _forget_old(folder: Path) -> None:
-    """Delete indexes that were not rewritten for KEPT_S seconds; they can be made again."""
-    for path in folder.glob("index-*.h5"):
+    """Delete indexes and ledger checkpoints that were not rewritten for KEPT_S seconds."""
+    for path in (*folder.glob("index-*.h5"), *folder.glob("ledger-*.state")):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > KEPT_S:
                 path.unlink()
