@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
-from gcd_hpc.learning.lowest import lowest_energies
 from gcd_hpc.search.archive import Archive, archive, entered
 from gcd_hpc.search.shares import Outcome, credits
 from gcd_hpc.stages.select import boundary_fingerprint
@@ -22,6 +21,7 @@ from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.parts import read_columns, read_part
 from gcd_hpc.store.run_directory import RunDirectory, part_number
 from gcd_hpc.store.schema import Candidate
+from gcd_hpc.structures.energetics import lowest_energies
 from gcd_hpc.structures.fingerprint import Fingerprint
 
 COLUMNS = (
