@@ -89,16 +89,19 @@ def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
         (["campaign", SMOKE, "--site", "nothing.yaml"], "nothing.yaml: there is no such file"),
         (
             ["campaign", SMOKE, "--until", "train"],
-            "--until: expected one of search, select-01, train-01",
+            "is no phase of this campaign; choose one of search, select-01, train-01",
         ),
-        (["campaign", SMOKE, "--site", "slurm_allocation"], "expected to run inside a Slurm job"),
+        (
+            ["campaign", SMOKE, "--site", "slurm_allocation"],
+            "cannot start here, because this is not inside a Slurm job",
+        ),
         (
             ["check", SMOKE, "--set", "budget.rounds=none"],
             "--set: budget.rounds: must be a whole number",
         ),
-        (["status", "nothing"], "expected the run directory of a campaign"),
+        (["status", "nothing"], "is not the run directory of a campaign"),
         (["failures", "nothing"], "nothing"),
-        (["report", "nothing"], "expected the run directory of a campaign"),
+        (["report", "nothing"], "is not the run directory of a campaign"),
         (["search", "--campaign", SMOKE, "--num", "0"], "search.num_tries"),
         (["top", "nothing"], "expected a run directory or an HDF5 file of candidates"),
         (["top", "nothing", "--json", "--csv"], "--json and --csv exclude each other"),
@@ -110,7 +113,7 @@ def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
         (["plot", "nothing"], "expected a run directory or an HDF5 file of candidates"),
         (
             ["plot", "nothing", "--out", "figure.gif"],
-            "figure.gif: expected a figure ending in one of .png, .svg, .pdf",
+            "figure.gif: a figure cannot be written with .gif; end its name in one of .png",
         ),
         (["plot", "nothing", "--what", "timeline"], "no events.jsonl"),
         (
@@ -121,18 +124,18 @@ def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
         (
             ["reproduce", "fig3", "--out", "out"],
             (
-                "EXPERIMENT: expected one of fig1, fig2, fig4, fig6, figS1, figS2, figS3,"
+                "EXPERIMENT: must be one of fig1, fig2, fig4, fig6, figS1, figS2, figS3,"
                 " ablations, got fig3"
             ),
         ),
         (["reproduce", "FIGS3", "--out", "out"], "got FIGS3; did you mean figS3?"),
         (
             ["reproduce", "fig4", "--out", SMOKE],
-            "smoke.yaml: expected a folder, there already or not, got a file",
+            "smoke.yaml: cannot be the folder of the results, because it is a file",
         ),
         (
             ["reproduce", "fig4", "--out", f"{SMOKE}/out"],
-            "expected a folder to write to, got: Not a directory",
+            "the folder cannot be made: Not a directory",
         ),
     ],
     ids=lambda value: (
@@ -214,7 +217,9 @@ def test_another_number_of_tries_in_the_same_run_directory_is_refused(searched):
         "search.chunk_size=3",
     )
     assert done.returncode == 2
-    assert "search.num_tries = 6, got 7" in done.stderr
+    assert (
+        "cannot be resumed with search.num_tries = 7, because it was started with 6" in done.stderr
+    )
 
 
 @pytest.mark.lammps

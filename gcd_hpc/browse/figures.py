@@ -38,8 +38,8 @@ def check_suffix(path: Path) -> None:
     """Raise StoreError for a suffix that is not one of SUFFIXES."""
     if path.suffix.lower() not in SUFFIXES:
         raise StoreError(
-            f"{path}: expected a figure ending in one of {', '.join(SUFFIXES)}, got"
-            f" {path.suffix or 'no suffix'}"
+            f"{path}: a figure cannot be written with {path.suffix or 'no suffix'}; end its name in"
+            f" one of {', '.join(SUFFIXES)}"
         )
 
 

@@ -40,8 +40,8 @@ def draw(run: Path, what: What, selection: str = "") -> Figure:
         case "timeline":
             if selection:
                 raise StoreError(
-                    "timeline: leave out --select, as the figure shows tasks and not candidates;"
-                    f" got {selection}"
+                    f"the timeline cannot be drawn of {selection}, as it shows tasks and not"
+                    " candidates; leave out --select"
                 )
             return timeline(run)
         case "registry":

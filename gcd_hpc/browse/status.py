@@ -41,7 +41,7 @@ def state_of(run_dir: Path) -> State:
 def _needed(run_dir: Path, state: State | None) -> State:
     if state is None:
         raise RunDirectoryError(
-            f"{run_dir}: expected the run directory of a campaign, got no events.jsonl in it;"
+            f"{run_dir}: is not the run directory of a campaign, because it holds no events.jsonl;"
             " start one with gcd-hpc campaign"
         )
     return state

@@ -61,12 +61,13 @@ def timeline(run: Path) -> Figure:
     """
     if run.is_file():
         raise StoreError(
-            f"{run}: the timeline needs a run directory with its events.jsonl, got a single file"
+            f"{run}: the timeline cannot be drawn from a single file, which has no ledger; name the"
+            " run directory"
         )
     state = state_of(run)
     done = work_of(state)
     if not done:
-        raise StoreError(f"{run}: nothing to draw: no task has finished yet")
+        raise StoreError(f"{run}: nothing to draw: no task has finished yet; wait for the first")
     stages = [stage for stage in STAGES if any(work.task.stage == stage for work in done)]
     figure = new_figure(9.0, 0.9 + 0.62 * len(stages))
     axes = figure.add_subplot()

@@ -74,8 +74,9 @@ def _refuse_foreign(run: RunDirectory) -> None:
     taken = [path.name for path in ours if path.exists()]
     if taken:
         raise RunDirectoryError(
-            f"{run.path}: expected a run of gcd-hpc or a folder without files of its names, got"
-            f" {', '.join(taken)} but no {run.ledger.name}; choose another --run-dir"
+            f"{run.path}: cannot be a run directory, because it holds {', '.join(taken)} but no"
+            f" {run.ledger.name}, so that these may be files of somebody else; choose another"
+            " --run-dir"
         )
 
 
@@ -97,14 +98,16 @@ def check_config(run: RunDirectory, config: CampaignConfig) -> None:
         before = load_campaign(run.config)
     except ConfigError as error:
         raise RunDirectoryError(
-            f"{run.config}: expected the config of this run, got a damaged file ({error})"
+            f"{run.config}: the config of this run cannot be read ({error}); put it back from a"
+            " copy or choose another --run-dir"
         ) from error
     found = _first_difference(before, config)
     if found is not None:
         key, old, new = found
         raise RunDirectoryError(
-            f"{run.path} holds a campaign with {key} = {old}, got {new}: only {GROWING}.* may"
-            " change between sessions; go back to the old value or choose another --run-dir"
+            f"{run.path} cannot be resumed with {key} = {new}, because it was started with {old}"
+            f" and only {GROWING}.* may change; go back to the old value or choose another"
+            " --run-dir"
         )
     part = next(iter(run.search_parts()), None)
     text = None if part is None else _config_of(part)
@@ -112,8 +115,8 @@ def check_config(run: RunDirectory, config: CampaignConfig) -> None:
     if found is not None:
         key, old, new = found
         raise RunDirectoryError(
-            f"{run.config}: expected {key} = {old}, with which the candidates of {part} were made,"
-            f" got {new}; go back to the old value or choose another --run-dir"
+            f"{run.config}: {key} = {new} cannot be used, because the candidates of {part} were"
+            f" made with {old}; go back to the old value or choose another --run-dir"
         )
 
 

@@ -174,6 +174,6 @@ def check_mode(run_dir: Path, before: Plan, plan: Plan) -> None:
     if before.mode != plan.mode:
         cure = "choose a site of the old mode or another --run-dir"
         raise RunDirectoryError(
-            f"{run_dir} holds a campaign in {before.mode} mode, got a site with mode: {plan.mode};"
-            f" {cure}"
+            f"{run_dir} cannot be resumed on a site with mode: {plan.mode}, because it was started"
+            f" in {before.mode} mode; {cure}"
         )

@@ -41,14 +41,15 @@ def settle_inputs(run_dir: Path, inputs: Mapping[str, str]) -> None:
         known, before = {}, {}
     except (ValueError, TypeError) as error:
         raise RunDirectoryError(
-            f"{path}: expected the hashes of this run's inputs, got a damaged file ({error}); put"
-            " it back from a copy or choose another --run-dir"
+            f"{path}: the hashes of this run's inputs cannot be read, because the file is damaged"
+            f" ({error}); put it back from a copy or choose another --run-dir"
         ) from error
     for name, old in known.items():
         if old != inputs[name]:
             raise RunDirectoryError(
-                f"{run_dir}: the {name} is not what this run was started with: expected sha256"
-                f" {old}, got {inputs[name]}; put the old one back or choose another --run-dir"
+                f"{run_dir}: cannot be resumed, because the {name} is not what this run was started"
+                f" with: its sha256 was {old} and is {inputs[name]} now; put the old one back or"
+                " choose another --run-dir"
             )
     if known.keys() != inputs.keys():
         with replacing(path) as temporary:

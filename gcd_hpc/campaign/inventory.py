@@ -74,7 +74,8 @@ def files_of(path: Path) -> list[Path]:
         return [path]
     if not path.exists():
         raise StoreError(
-            f"{path}: expected a run directory or an HDF5 file of candidates, got no such file"
+            f"{path}: cannot be verified, because it does not exist; name a run directory or an"
+            " HDF5 file of candidates"
         )
     run = RunDirectory(path)
     parts = [part for folder in run.part_folders() for part in parts_in(folder)]
@@ -82,7 +83,8 @@ def files_of(path: Path) -> list[Path]:
     files = parts + [file for file in others if file.is_file()]
     if not files:
         raise StoreError(
-            f"{path}: expected a run directory with candidates, got a directory without"
+            f"{path}: cannot be verified, because this directory holds no candidates; name a run"
+            " directory or an HDF5 file of candidates"
         )
     return files
 

@@ -98,8 +98,8 @@ class LedgerReader:
             return self._lines.event(line[:-1])
         except ValueError as error:
             raise RunDirectoryError(
-                f"{self._path}: line {self._lines.number}: expected an event, got {error}; move the"
-                " file away, and the campaign command makes a new one from the results on disk"
+                f"{self._path}: line {self._lines.number} cannot be read as an event: {error}; move"
+                " the file away, and the campaign command makes a new one from the results on disk"
             ) from None
 
     def _start_anew_if_replaced(self, stat: os.stat_result) -> None:

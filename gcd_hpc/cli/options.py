@@ -16,7 +16,7 @@ def one_of_these(name: str, known: Sequence[str], meaning: str) -> Any:
         if value not in known:
             names = ", ".join(known)
             raise GcdError(
-                f"{name}: expected one of {names}, got {value}{did_you_mean(value, known)}"
+                f"{name} must be one of {names}, got {value}{did_you_mean(value, known)}"
             )
         return value
 

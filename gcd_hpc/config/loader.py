@@ -66,7 +66,7 @@ def load_site(path: str | Path) -> SiteConfig:
             raise ConfigError(
                 str(path),
                 "",
-                f"there is no such site: expected a file or one of {', '.join(_site_names())}",
+                f"there is no such site; name a file or one of {', '.join(_site_names())}",
             )
         path = file
     path = found(path, SITE_FOLDER)
@@ -91,16 +91,17 @@ def _read(path: Path, model: type[BaseModel]) -> dict[str, Any]:
     try:
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
-            raise ConfigError(str(path), "", "is a folder, expected a YAML file")
+            raise ConfigError(str(path), "", "is a folder; name a YAML file")
         if not stat.S_ISREG(kind):
             # Reading a pipe could wait for ever, and reading a device never ends.
-            raise ConfigError(str(path), "", "is a pipe or a device, expected a YAML file")
+            raise ConfigError(str(path), "", "is a pipe or a device; name a YAML file")
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1).decode("utf-8")
     except FileNotFoundError:
         raise ConfigError(str(path), "", "there is no such file") from None
     except UnicodeDecodeError:
-        raise ConfigError(str(path), "", "is not text in UTF-8, expected a YAML file") from None
+        problem = "is not text in UTF-8; save the YAML file in this encoding"
+        raise ConfigError(str(path), "", problem) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(str(path), "", f"cannot be read: {reason.lower()}") from None

@@ -28,7 +28,7 @@ def shipped(name: str) -> Path:
     """
     path = shipped_folder() / name
     if not path.exists():
-        raise ConfigError(name, "", f"does not come with gcd-hpc: expected it in {path.parent}")
+        raise ConfigError(name, "", f"is not in {path.parent}; install gcd-hpc again")
     return path
 
 

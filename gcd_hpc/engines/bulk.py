@@ -69,7 +69,7 @@ class BulkRecord:
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             pass
         raise RunDirectoryError(
-            f"{path}: expected the bulk crystal as it was measured, got a file that was edited or"
+            f"{path}: the measured bulk crystal cannot be read, because the file was edited or"
             " damaged; remove it and the same command measures the crystal again"
         )
 
@@ -120,14 +120,14 @@ def read_prepared(
     record = BulkRecord.read(bulk_file)
     if record is None:
         raise PotentialError(
-            f"{bulk_file}: expected the measured bulk crystal with a checksum, got none; {cure}, in"
-            " a new run directory if an earlier version of gcd-hpc made this one"
+            f"{bulk_file}: there is no measured bulk crystal with a checksum; {cure}, in a new run"
+            " directory if an earlier version of gcd-hpc made this one"
         )
     potential = copied_potential(config.potential, config.boundary.element, potential_folder)
     if record.potential_sha256 != potential.sha256:
         raise PotentialError(
-            f"{potential_folder}: expected the potential {record.potential_sha256}, which"
-            f" {bulk_file.name} was measured with, got {potential.sha256}: a file was edited or"
+            f"{potential_folder}: the potential has the hash {potential.sha256}, but"
+            f" {bulk_file.name} was measured with {record.potential_sha256}: a file was edited or"
             f" damaged; remove the folder and {cure}"
         )
     return potential, record.bulk

@@ -96,7 +96,9 @@ def _resolve(
     config: PotentialConfig, element: str, find: Find, places: Sequence[Path]
 ) -> Potential:
     if element not in chemical_symbols[1:]:
-        raise PotentialError(f"expected the symbol of a chemical element, got {element!r}")
+        raise PotentialError(
+            f"boundary.element must be the symbol of a chemical element, got {element!r}"
+        )
     style = _words(config.pair_style)
     lines = [words for line in config.coefficients if (words := _words(line))]
     if not style or not lines:

@@ -147,8 +147,8 @@ def check_start(atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: Relaxati
         )
     if config.outer_thickness < bulk.cutoff:
         raise SimulationError(
-            "relaxation.outer_thickness: expected at least the potential's cutoff of"
-            f" {bulk.cutoff:.3f} Å, got {config.outer_thickness:g}"
+            f"relaxation.outer_thickness is {config.outer_thickness:g} Å, less than the potential's"
+            f" cutoff of {bulk.cutoff:.3f} Å; raise it"
         )
     height = np.ptp(positions[:, 2]) if len(positions) else 0.0
     if height < MIN_REGION + 2 * config.outer_thickness:

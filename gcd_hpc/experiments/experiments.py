@@ -34,7 +34,7 @@ def reproduce(
         RunDirectoryError: if ``out`` is not a writable folder.
     """
     if name not in EXPERIMENTS:
-        problem = f"expected one of {', '.join(EXPERIMENTS)}, got {name}"
+        problem = f"must be one of {', '.join(EXPERIMENTS)}, got {name}"
         hint = did_you_mean(name, EXPERIMENTS)
         raise ConfigError("gcd-hpc reproduce", "EXPERIMENT", problem + hint)
     _make_folder(out)
@@ -53,11 +53,11 @@ def reproduce(
 def _make_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise RunDirectoryError(
-            f"--out {out}: expected a folder, there already or not, got a file; name another place"
+            f"--out {out}: cannot be the folder of the results, because it is a file; name another"
         )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunDirectoryError(
-            f"--out {out}: expected a folder to write to, got: {error.strerror}; name another place"
+            f"--out {out}: the folder cannot be made: {error.strerror}; name another"
         ) from error

@@ -218,8 +218,8 @@ def _received(connection: Connection, worker: _Worker) -> float | Arrays:
     except (EOFError, ConnectionResetError):
         worker.process.join()
         raise LaunchError(
-            f"{name}: expected its worker to finish, got {_death(worker.process.exitcode)}; the"
-            " same command goes on from what is done"
+            f"{name}: its worker did not finish: {_death(worker.process.exitcode)}; run the same"
+            " command again to resume from what is done"
         ) from None
     if isinstance(message, GcdError):
         raise message

@@ -140,8 +140,8 @@ def _copy(file: Path, copy: Path, may_differ: bool) -> None:
         return
     if not may_differ and not content.startswith(there):
         raise PotentialError(
-            f"{copy}: expected the content of {file}, got something else: it was edited or"
-            " damaged; remove it and the same command copies it again"
+            f"{copy}: is no longer a copy of {file}, because it was edited or damaged; remove it"
+            " and the same command copies it again"
         )
     with replacing(copy) as temporary:
         temporary.write_bytes(content)

@@ -68,8 +68,11 @@ def load_model(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
             str(metadata["sha256"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise CheckpointError(f"{path}: not the file of a boundary model: {error!r}") from error
+        raise CheckpointError(f"{path}: is not the file of a boundary model ({error!r})") from error
     units = (card.scale, card.condition_scale.mean_j_m2, card.condition_scale.std_j_m2)
     if not all(math.isfinite(unit) for unit in units) or card.scale <= 0 or card.num_parts < 1:
-        raise CheckpointError(f"{path}: expected finite units of the inputs, got {units}")
+        raise CheckpointError(
+            f"{path}: cannot be used: the units of its inputs are not finite and positive, {units};"
+            " train the model anew"
+        )
     return weights, card

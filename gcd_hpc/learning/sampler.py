@@ -273,7 +273,10 @@ def newest_round(files: RunDirectory) -> int:
     for round in range(len(files.training_sets()), 0, -1):
         if files.promotion(round).exists() or (round == 1 and files.model_file(1).exists()):
             return round
-    raise StoreError(f"{files.path}: expected a trained model, got none; train one first")
+    raise StoreError(
+        f"{files.path}: cannot be sampled, because this run has no trained model yet; run its"
+        " campaign to the end of a round"
+    )
 
 
 def objection(system: BoundarySystem, num_atoms: int, closest: float) -> str:

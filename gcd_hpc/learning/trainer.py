@@ -74,8 +74,8 @@ class Trainer:
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(
                 f"step {self.step + 1} of the training gave a loss of {loss:g} and a gradient of"
-                f" norm {float(norm):g}, expected finite numbers; lower the learning rate, or"
-                " compute in float32"
+                f" norm {float(norm):g}, which must be finite; lower the learning rate, or compute"
+                " in float32"
             )
         self.optimizer.step()
         self.average.update(self.network)

@@ -19,6 +19,7 @@ from gcd_hpc.files import replacing
 
 METADATA_KEY = "gcd_hpc"
 DIGEST_SIZE = hashlib.sha256().digest_size
+CURE = "train the model anew"
 
 
 def save(
@@ -67,19 +68,23 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         metadata = json.loads(text) if text is not None else None
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such model file") from None
+        raise CheckpointError(f"{path}: there is no such model file; train the model") from None
     except (OSError, ValueError, RecursionError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path}: damaged model file: {error}") from error
+        raise CheckpointError(f"{path}: damaged model file: {error}; {CURE}") from error
     if not isinstance(metadata, dict):
-        raise CheckpointError(f"{path}: expected a model file of gcd-hpc, got other safetensors")
+        raise CheckpointError(
+            f"{path}: cannot be loaded, because gcd-hpc did not write this safetensors file; name a"
+            " model of a run directory"
+        )
     expected = metadata.get("sha256")
     got = _hash(weights, {key: value for key, value in metadata.items() if key != "sha256"})
     if got != expected:
         raise CheckpointError(
-            f"{path}: damaged model file: expected content hash {expected}, got {got}"
+            f"{path}: damaged model file: its content has the hash {got} instead of {expected};"
+            f" {CURE}"
         )
     if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
-        raise CheckpointError(f"{path}: expected finite weights, got NaN or infinity among them")
+        raise CheckpointError(f"{path}: cannot be used: a weight is NaN or infinite; {CURE}")
     return weights, metadata
 
 
@@ -95,7 +100,7 @@ def load_weights(
         module.load_state_dict(weights)
     except RuntimeError as error:
         first = str(error).split("\n", 2)[1].strip() if "\n" in str(error) else str(error)
-        raise CheckpointError(f"{source}: made for another network: {first}") from error
+        raise CheckpointError(f"{source}: made for another network: {first}; {CURE}") from error
 
 
 def save_state(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
@@ -137,10 +142,14 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         # torch's own message is long and suggests loading the file without these checks.
         raise CheckpointError(
-            f"{path}: expected a training state of plain tensors and numbers, got other objects"
+            f"{path}: cannot be loaded as a training state, because it holds more than tensors and"
+            " numbers"
         ) from error
     if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: expected a training state, got a {type(state).__name__}")
+        raise CheckpointError(
+            f"{path}: cannot be loaded as a training state, because it holds a"
+            f" {type(state).__name__}"
+        )
     return state
 
 

@@ -34,8 +34,8 @@ def radius_graph(positions: Tensor, lengths: Tensor, cutoff: float) -> RadiusGra
     shortest = float(lengths.min())
     if cutoff > 0.5 * shortest:
         raise StructureError(
-            f"cutoff: expected at most half the shortest box length, {0.5 * shortest:g}, got"
-            f" {cutoff:g}; repeat the box"
+            f"the cutoff of {cutoff:g} Å is longer than half the shortest box length,"
+            f" {0.5 * shortest:g} Å, so that pairs would occur twice; repeat the box"
         )
     num_batch, num_atoms, _ = positions.shape
     vectors = positions[:, None, :, :] - positions[:, :, None, :]  # (B, N, N, 3) r_j - r_i

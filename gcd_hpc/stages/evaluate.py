@@ -93,7 +93,7 @@ def _files_of(path: Path) -> list[Path]:
         file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")
     )
     if not files:
-        raise StructureError(f"{path}: expected a folder with structure files, got an empty one")
+        raise StructureError(f"{path}: nothing to relax: the folder holds no structure files")
     return files
 
 

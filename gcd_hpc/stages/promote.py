@@ -133,13 +133,15 @@ def checked_loss(path: Path) -> float:
     try:
         loss = load_model(path)[1].validation_loss
         if not math.isfinite(loss):
-            raise CheckpointError(f"{path}: expected a finite hold-out loss, got {loss:g}")
+            raise CheckpointError(
+                f"{path}: the hold-out loss {loss:g} is not finite; train the model anew"
+            )
     except CheckpointError as error:
         if not path.exists():
             raise
         path.unlink()
         raise CheckpointError(
-            f"{error}; the file was removed: run the same command again to train the model anew"
+            f"{error}; the file was removed, so that the same command does so"
         ) from error
     return loss
 

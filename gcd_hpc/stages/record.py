@@ -211,8 +211,9 @@ def record_of(path: Path, task: Task) -> Record:
         raise CheckpointError(f"{path}: damaged: {_first_line(error)}") from error
     if record is None:
         raise RunDirectoryError(
-            f"{path}: expected the record of {task.name}, got a file without: an earlier version of"
-            " gcd-hpc made it; resume it with that version or choose another --run-dir"
+            f"{path}: cannot be resumed from, because the file has no record of {task.name}: an"
+            " earlier version of gcd-hpc made it; resume it with that version or choose another"
+            " --run-dir"
         )
     if record.task.phase != task.phase or task.chunk not in (WHOLE, record.task.chunk):
         raise CheckpointError(

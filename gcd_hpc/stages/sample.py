@@ -91,8 +91,8 @@ def main(arguments: list[str]) -> int:
     try:
         if num_ranks == 1 < launcher_rank()[1]:
             raise LaunchError(
-                f"expected {launcher_rank()[1]} MPI ranks, as many as were started, got 1 each; try"
-                " srun --mpi=pmi2 or pmix"
+                f"{launcher_rank()[1]} processes were started, but MPI takes each for a single"
+                " rank; try srun --mpi=pmi2 or pmix"
             )
         sample_chunks(run_dir, version, rank, num_ranks, on_node)
     except GcdError as error:

@@ -121,8 +121,8 @@ class Plan:
         known = [phase_name(stage, round) for stage, round in plan.all_phases()]
         if until is not None and until not in known:
             raise LaunchError(
-                "--until: expected one of"
-                f" {', '.join(known[:7])}{' ...' if len(known) > 7 else ''}, got {until}"
+                f"--until {until} is no phase of this campaign; choose one of"
+                f" {', '.join(known[:7])}{' ...' if len(known) > 7 else ''}"
             )
         return plan
 

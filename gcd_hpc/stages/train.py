@@ -60,8 +60,9 @@ class Ranks(Process):
         cuda, local = torch.cuda.is_available(), int(os.environ.get("LOCAL_RANK", 0))
         if cuda and local >= torch.cuda.device_count():
             raise LaunchError(
-                f"expected at most one process for each of the {torch.cuda.device_count()} GPUs of"
-                f" a node, got {local + 1}"
+                f"training cannot start {local + 1} processes on a node with"
+                f" {torch.cuda.device_count()} GPUs, because each needs one; lower"
+                " training.processes_per_node of the site"
             )
         device = torch.device("cuda", local) if cuda else torch.device("cpu")
         if cuda:

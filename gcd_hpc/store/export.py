@@ -56,7 +56,7 @@ def export(run: Run, form: str, out: str | Path) -> int:
         RunDirectoryError: if ``out`` cannot be written.
     """
     if form not in get_args(Format):
-        raise StoreError(f"format: expected one of {', '.join(get_args(Format))}, got {form}")
+        raise StoreError(f"the format must be one of {', '.join(get_args(Format))}, got {form}")
     chosen = run if form == "csv" else run.select("status=ok")
     if not len(chosen):
         among = f" with {run.selection}" if run.selection else ""

@@ -278,13 +278,13 @@ def _check_values(path: Path, columns: Columns) -> None:
     for one in FIELDS:
         if one.labels and (wrong := set(columns[one.name].tolist()) - set(one.labels)):
             raise StoreError(
-                f"{path}: expected one of {', '.join(filter(None, one.labels))} as {one.name}, got"
-                f" {min(wrong)[:60]!r}"
+                f"{path}: cannot be merged, because {min(wrong)[:60]!r} is no {one.name}; known are"
+                f" {', '.join(filter(None, one.labels))}; see gcd-hpc verify"
             )
     if len(wrong_rows := without_structure(columns)):
         raise StoreError(
-            f"{path}: {columns['id'][wrong_rows[0]]}: expected atoms with finite positions and"
-            " energies in a box, got others"
+            f"{path}: cannot be merged, because {columns['id'][wrong_rows[0]]} has no atoms with"
+            " finite positions and energies in a box; gcd-hpc verify lists all faults"
         )
 
 

@@ -151,7 +151,8 @@ def check_row_fields(names: Iterable[str]) -> None:
     for name in names:
         if name not in BY_NAME or BY_NAME[name].per_atom:
             raise StoreError(
-                f"{name}: expected one of {', '.join(field.name for field in ROW_FIELDS)}"
+                f"there is no field {name}; choose of"
+                f" {', '.join(field.name for field in ROW_FIELDS)}"
             )
 
 

@@ -81,8 +81,8 @@ class RunCandidate(Candidate):
 
 def _no_element(place: object) -> StoreError:
     return StoreError(
-        f"{place}: expected the campaign's boundary.element in the attribute config of the file,"
-        " got no known element"
+        f"{place}: has no structures for use elsewhere, because the attribute config of the file"
+        " names no known boundary.element; gcd-hpc verify lists all faults"
     )
 
 
@@ -189,7 +189,7 @@ class Run:
         for name, number in places.items():
             if number < 0:
                 raise StoreError(
-                    f"{self.path}: expected the id of one of {len(self):,} candidates, got {name};"
+                    f"{self.path}: none of the {len(self):,} candidates has the id {name};"
                     " gcd-hpc ls lists them"
                 )
         return self._chosen[[places[name] for name in ids]]

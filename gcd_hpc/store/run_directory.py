@@ -240,13 +240,13 @@ class RunDirectory:
             if version == 1:
                 return 1
             raise CheckpointError(
-                f"{path}: expected the verdict on model {version}, got no such file; promote it"
-                " first"
+                f"{path}: there is no verdict on model {version} yet; run the campaign to the end"
+                " of its promotion"
             ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
-                f"{path}: expected the model in use, got {error!r}; remove the file and promote"
-                " again"
+                f"{path}: the model in use cannot be read ({error!r}); remove the file, and the"
+                " campaign's command promotes again"
             ) from error
 
     # Tasks and processes.

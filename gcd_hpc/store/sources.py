@@ -51,7 +51,9 @@ class Source:
             StoreError: if the source has no run of this name.
         """
         if run not in self.names:
-            raise StoreError(f"{self.path}: expected one of the runs in it, got a row of {run!r}")
+            raise StoreError(
+                f"{self.path}: a row is of a run that is not in it, {run!r}; leave it out"
+            )
         return self.names[run]
 
     def origins(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -113,7 +115,8 @@ def _source_of(path: Path) -> Source:
     boundary = boundary_of(origin.get("config"))
     if boundary is None:
         raise StoreError(
-            f"{parts[0]}: expected the campaign's boundary in the attribute config, got none"
+            f"{parts[0]}: cannot be merged, because its attribute config holds no boundary; leave"
+            " it out"
         )
     with reading(parts[0]) as file:
         merged = _runs_in(file)
@@ -122,8 +125,8 @@ def _source_of(path: Path) -> Source:
     )
     if not isinstance(outer, int | float):
         raise StoreError(
-            f"{parts[0]}: expected a length as relaxation.outer_thickness in the attribute config,"
-            f" got {outer!r}"
+            f"{parts[0]}: cannot be merged, because relaxation.outer_thickness in its attribute"
+            f" config is no length but {outer!r}; leave it out"
         )
     return Source(
         path,
@@ -199,6 +202,6 @@ def _compare(first: Source, other: Source, key: str, mine: Any, theirs: Any) -> 
 
 def _refuse(first: Source, other: Source, key: str, mine: Any, theirs: Any) -> None:
     raise StoreError(
-        f"{other.path}: expected {key} = {mine} as in {first.path}, got {theirs}; only runs of one"
-        " boundary and potential can be merged"
+        f"{other.path}: cannot be merged with {first.path}, because {key} is {theirs} instead of"
+        f" {mine}; only runs of one boundary and potential can be merged, so leave one of them out"
     )

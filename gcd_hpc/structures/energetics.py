@@ -204,7 +204,7 @@ def closest_pair(
     points, box = np.asarray(positions, dtype=float).reshape(-1, 3), np.asarray(cell, dtype=float)
     if box.shape == (3, 3):
         if np.abs(box - np.diag(np.diag(box))).max() > 1e-9:
-            raise StructureError(f"expected an orthorhombic cell, got {box.tolist()}")
+            raise StructureError(f"the cell {box.tolist()} is not orthorhombic; take another box")
         box = np.diag(box)
     if len(points) < 2:
         return inf

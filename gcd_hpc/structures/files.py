@@ -65,11 +65,13 @@ def write_structures(
     """
     if file_format not in get_args(FileFormat):
         raise StructureError(
-            f"{path}: expected the format {', '.join(get_args(FileFormat))}, got {file_format}"
+            f"{path}: there is no format {file_format}; choose one of"
+            f" {', '.join(get_args(FileFormat))}"
         )
     if not structures or (len(structures) > 1 and file_format != "extxyz"):
         raise StructureError(
-            f"{path}: a {file_format} file holds one structure, got {len(structures)}"
+            f"{path}: a {file_format} file cannot hold {len(structures)} structures; write one a"
+            " file, or extxyz"
         )
     match file_format:
         case "extxyz":
@@ -127,7 +129,7 @@ def _content(path: Path) -> bytes:
         raise StructureError(f"{path}: cannot be read: {error.strerror}") from None
     if len(content) > MAX_BYTES:
         raise StructureError(
-            f"{path}: expected at most {MAX_BYTES >> 20} MiB of structures; split the file"
+            f"{path}: is too large to be read, more than {MAX_BYTES >> 20} MiB; split the file"
         )
     return content
 
@@ -137,7 +139,9 @@ def _images(content: bytes, element: str) -> Iterator[Atoms]:
         yield from _database(content)
         return
     if b"\0" in content:
-        raise StructureError("expected a text file, got binary data")
+        raise StructureError(
+            "cannot be read: it holds binary data; write it as text, for example as extended XYZ"
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -146,12 +150,12 @@ def _images(content: bytes, element: str) -> Iterator[Atoms]:
     file_format = recognized(text)
     if file_format is None:
         raise StructureError(
-            "expected a LAMMPS dump, LAMMPS data, extended XYZ, POSCAR, CIF or ASE database file"
-            " with a cell, got something else"
+            "cannot be read: its format is not known; write it as LAMMPS dump, LAMMPS data,"
+            " extended XYZ, POSCAR, CIF or ASE database, with a cell"
         )
     images = parse(text, file_format, element)
     if not images:
-        raise StructureError(f"expected structures in a {FORMAT_NAMES[file_format]}, got none")
+        raise StructureError(f"this {FORMAT_NAMES[file_format]} holds no structure; name another")
     yield from images
 
 
@@ -170,7 +174,8 @@ def _database(content: bytes) -> Iterator[Atoms]:
                     yield atoms
         except Exception as error:  # a damaged database makes ASE and SQLite fail in any way
             raise StructureError(
-                "cannot be read as ASE database: the file is damaged or of another kind"
+                "cannot be read as ASE database: the file is damaged or of another kind; write it"
+                " again, for example as extended XYZ"
             ) from error
 
 
@@ -178,14 +183,17 @@ def _check(atoms: Atoms, element: str) -> None:
     """Refuse other elements, and positions or cells that are not finite."""
     symbols = set(atoms.symbols)
     if len(atoms) and symbols != {element}:
-        raise StructureError(f"expected only {element} atoms, got {', '.join(sorted(symbols))}")
+        raise StructureError(
+            f"holds atoms of {', '.join(sorted(symbols))}, but the boundary is of {element}; name a"
+            f" structure of {element} or the campaign of its element"
+        )
     if not len(atoms):
-        raise StructureError("expected atoms, got none")
+        raise StructureError("holds no atoms; name a file with a boundary")
     lengths = np.concatenate([atoms.positions, np.asarray(atoms.cell)])
     if not (np.abs(lengths) < _MAX_LENGTH).all():
         raise StructureError(
-            f"expected positions and cell edges of less than {_MAX_LENGTH:g} Å, got"
-            f" {lengths[~(np.abs(lengths) < _MAX_LENGTH)][0]:g}"
+            f"a position or cell edge is {lengths[~(np.abs(lengths) < _MAX_LENGTH)][0]:g} Å, which"
+            f" must be less than {_MAX_LENGTH:g}; mend the file"
         )
 
 
@@ -195,12 +203,14 @@ def _as_slab(atoms: Atoms) -> Atoms:
     edges = np.diag(cell)
     if np.abs(cell - np.diag(edges)).max() > 1e-6 or edges[:2].min() <= 0:
         raise StructureError(
-            f"expected an orthorhombic box along x, y and z, got the cell {cell.round(4).tolist()}"
+            f"the cell {cell.round(4).tolist()} is no orthorhombic box along x, y and z; write the"
+            " slab in such a box"
         )
     if not atoms.pbc[:2].all():
         flags = " ".join("periodic" if flag else "open" for flag in atoms.pbc)
         raise StructureError(
-            f"expected the boundary normal along z with periodic x and y, got {flags}"
+            f"the axes are {flags}, but a boundary normal to z is periodic along x and y; turn the"
+            " structure or mend its flags"
         )
     # Close the slab up if it wraps around z; else enlarge an open box that does not hold it.
     heights, height = atoms.positions[:, 2].copy(), edges[2]
@@ -231,7 +241,7 @@ def _closed_up(heights: np.ndarray, period: float) -> np.ndarray:
     if gaps[widest] < _FREE:
         raise StructureError(
             f"periodic along z with at most {gaps[widest]:.2f} Å between layers, so that it may"
-            f" hold two boundaries; expected a slab with {_FREE:g} Å of free space"
+            f" hold two boundaries; cut out a slab with {_FREE:g} Å of free space"
         )
     if widest == len(order) - 1:
         return _folded(heights, period)

@@ -222,7 +222,8 @@ def _wrong_lengths(atoms: Atoms, bicrystal: Bicrystal) -> str:
         for lengths in (bicrystal.lengths, atoms.cell.lengths()[:2])
     )
     return (
-        f"expected whole repeats of the campaign's cell, {expected} Å, along x and y, got {got} Å"
+        f"its edges along x and y, {got} Å, are no whole repeats of the campaign's cell,"
+        f" {expected} Å; cut or scale it to that cell, or use the campaign of its own boundary"
     )
 
 
@@ -241,8 +242,8 @@ def _wrong_grains(atoms: Atoms, bicrystal: Bicrystal, held: float) -> str:
         for end, sides in found.items()
     )
     return (
-        "not the boundary of the campaign: expected the lattice of the lower grain at the lower"
-        " end and of the upper grain at the upper end, every atom of the outer"
-        f" {held:.1f} Å within {SITE_TOLERANCE * bicrystal.nearest_neighbor:.2f} Å of its site; got"
-        f" {got}"
+        "not the boundary of the campaign: the lower end must be the lattice of the lower grain and"
+        " the upper end that of the upper grain, every atom of the outer"
+        f" {held:.1f} Å within {SITE_TOLERANCE * bicrystal.nearest_neighbor:.2f} Å of its site, but"
+        f" it has {got}; use the campaign of its own boundary"
     )

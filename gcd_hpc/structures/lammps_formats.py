@@ -33,6 +33,16 @@ Within it the atom is of this element, even if another one is closer (Co and Ni)
 """
 
 
+TILTED = "the box is tilted; write the slab in an orthorhombic box along x, y and z"
+
+
+def cut_short(num_declared: int, num_read: int) -> StructureError:
+    """Error of a file that holds another number of complete atoms than it declares."""
+    return StructureError(
+        f"cut short: it declares {num_declared} atoms and holds {num_read}; write it again"
+    )
+
+
 def parse_dumps(text: str, element: str) -> Iterator[Atoms]:
     """Frames of a dump, in Å, with the corner of the box at the origin."""
     _check_units(re.search(r"^ITEM: UNITS\s+(\w+)", text, flags=re.MULTILINE))
@@ -46,7 +56,9 @@ def _dump(frame: str, element: str) -> Atoms:
     titles = {" ".join(title.split()[:2]): title for title in items if title}
     titles |= {title.split()[0]: title for title in items if title.startswith("ATOMS")}
     if not {"NUMBER OF", "BOX BOUNDS", "ATOMS"} <= set(titles):
-        raise StructureError("cannot be read as LAMMPS dump: cut short before the atoms")
+        raise StructureError(
+            "cannot be read as LAMMPS dump: cut short before the atoms; write it again"
+        )
     words = titles["BOX BOUNDS"].split()[2:]
     low, lengths = _dump_box(words, items[titles["BOX BOUNDS"]])
     names = titles["ATOMS"].split()[1:]
@@ -75,7 +87,7 @@ def _dump_box(words: Sequence[str], lines: Sequence[str]) -> tuple[np.ndarray, n
     """Lower corner and edges of the box, (3,) Å each."""
     bounds = np.array([line.split() for line in lines[:3]], dtype=float)
     if words[:1] == ["abc"] or bounds[:, 2:].any():
-        raise StructureError("expected an orthorhombic box along x, y and z, got a tilted one")
+        raise StructureError(TILTED)
     return bounds[:, 0], bounds[:, 1] - bounds[:, 0]
 
 
@@ -87,7 +99,9 @@ def _dump_positions(
             given = np.column_stack([columns[f"{axis}{suffix}"].astype(float) for axis in "xyz"])
             # Scaled coordinates count from the lower corner, the others from the origin.
             return np.asarray(given * lengths if suffix.startswith("s") else given - low)
-    raise StructureError("expected columns x y z, xu yu zu, xs ys zs or xsu ysu zsu in the dump")
+    raise StructureError(
+        "the dump has no positions; write it with columns x y z, xu yu zu, xs ys zs or xsu ysu zsu"
+    )
 
 
 def _dump_symbols(columns: dict[str, np.ndarray], element: str) -> list[str]:
@@ -111,14 +125,14 @@ def parse_data(text: str, element: str) -> Iterator[Atoms]:
     # The header declares the number of atoms and an orthorhombic box.
     declared = int(_header(header, r"(\d+)\s+atoms\b")[0])
     if "Atoms" not in sections:
-        raise StructureError(f"cut short: expected {declared} atoms, got 0")
+        raise cut_short(declared, 0)
     bounds = np.array(
         [_header(header, rf"(\S+)\s+(\S+)\s+{axis}lo\s+{axis}hi") for axis in "xyz"], dtype=float
     )
     lengths = bounds[:, 1] - bounds[:, 0]
     tilts = re.search(r"^\s*(\S+)\s+(\S+)\s+(\S+)\s+xy\s+xz\s+yz", header, flags=re.MULTILINE)
     if tilts and np.array(tilts.groups(), dtype=float).any():
-        raise StructureError("expected an orthorhombic box along x, y and z, got a tilted one")
+        raise StructureError(TILTED)
     # The atom style gives the columns of type and position; image flags may follow.
     comment, lines = sections["Atoms"]
     rows = [line.split("#")[0].split() for line in lines]
@@ -127,7 +141,8 @@ def parse_data(text: str, element: str) -> Iterator[Atoms]:
     kind, first = _STYLES[style]
     if width not in (first + 3, first + 6):
         raise StructureError(
-            f"expected {first + 3} or {first + 6} columns in atom_style {style}, got {width}"
+            f"the {width} columns of its atoms do not fit atom_style {style}, which has {first + 3}"
+            f" or {first + 6}; name the style behind Atoms, such as `Atoms # atomic`"
         )
     table = np.array(_counted(rows, declared, width), dtype=object)
     table = table[np.argsort(table[:, 0].astype(np.int64), kind="stable")]
@@ -156,8 +171,8 @@ def _header(header: str, pattern: str) -> tuple[str, ...]:
     match = re.search(rf"^\s*{pattern}", header, flags=re.MULTILINE)
     if match is None:
         raise StructureError(
-            "cannot be read as LAMMPS data file: expected atoms, xlo xhi, ylo yhi and zlo zhi in"
-            " its header"
+            "cannot be read as LAMMPS data file: its header must state atoms, xlo xhi, ylo yhi and"
+            " zlo zhi; write it again with write_data"
         )
     return match.groups()
 
@@ -169,7 +184,8 @@ def _style(comment: str, rows: Sequence[Sequence[str]], num_types: int) -> str:
         return words[0]
     if len(words) == 1:
         raise StructureError(
-            f"atom_style {words[0]!r} is not supported; expected one of {', '.join(_STYLES)}"
+            f"atom_style {words[0]!r} is not supported; write the file with one of"
+            f" {', '.join(_STYLES)}"
         )
     width = len(rows[0]) if rows else 0
     if width in (5, 8):
@@ -217,14 +233,16 @@ def _rows(sections: Sections, name: str) -> list[str]:
 
 def _check_units(match: re.Match[str] | None) -> None:
     if match and match[1] not in _UNITS:
-        raise StructureError(f"expected LAMMPS units {' or '.join(_UNITS)}, got {match[1]}")
+        raise StructureError(
+            f"LAMMPS units {match[1]} are not supported; write the file in {' or '.join(_UNITS)}"
+        )
 
 
 def _counted(rows: list[list[str]], declared: int, width: int) -> list[list[str]]:
     """Leading rows that have this many columns; their number must be the declared one."""
     count = next((i for i, row in enumerate(rows) if len(row) != width), len(rows))
     if not 0 < declared == count:
-        raise StructureError(f"cut short: expected {declared} atoms, got {count}")
+        raise cut_short(declared, count)
     return rows[:count]
 
 
@@ -245,7 +263,7 @@ def _numbers(values: np.ndarray) -> np.ndarray | None:
 def _symbol(word: str) -> str:
     symbol = str(word).capitalize()
     if symbol not in atomic_numbers:
-        raise StructureError(f"expected the names of elements, got {word!r}")
+        raise StructureError(f"{word!r} is no chemical element; name the elements of the atoms")
     return symbol
 
 

@@ -84,7 +84,7 @@ def cubic_lattice(name: str) -> CubicLattice:
         StructureError: if the name is unknown.
     """
     if name not in _SITES:
-        raise StructureError(f"lattice: expected one of {', '.join(_SITES)}, got {name}")
+        raise StructureError(f"lattice must be one of {', '.join(_SITES)}, got {name}")
     return CubicLattice(name, _SITES[name], _CENTRINGS[name], _BASIS[name], _NEIGHBOR[name])
 
 
@@ -111,6 +111,6 @@ def conventional_cell(lattice: str, element: str, a0: float) -> Atoms:
         StructureError: if the lattice is unknown or a0 is not positive.
     """
     if not a0 > 0:
-        raise StructureError(f"a0: expected a positive length in Å, got {a0}")
+        raise StructureError(f"a0 must be a positive length in Å, got {a0}")
     sites = np.array(cubic_lattice(lattice).sites) / 4
     return Atoms([element] * len(sites), scaled_positions=sites, cell=[a0, a0, a0], pbc=True)

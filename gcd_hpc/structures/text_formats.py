@@ -16,7 +16,7 @@ from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 
 from gcd_hpc.errors import StructureError
-from gcd_hpc.structures.lammps_formats import parse_data, parse_dumps
+from gcd_hpc.structures.lammps_formats import cut_short, parse_data, parse_dumps
 
 FORMAT_NAMES = {
     "lammps-dump": "LAMMPS dump",
@@ -92,7 +92,7 @@ def _extended_xyz(text: str, element: str) -> Iterator[Atoms]:
         stop = start + 2 + declared
         if declared < 1 or stop > len(lines):
             got = max(0, len(lines) - start - 2)
-            raise StructureError(f"cut short: expected {declared} atoms, got {got}")
+            raise cut_short(declared, got)
         header, rows = _named_species(lines[start + 1], lines[start + 2 : stop], element)
         frame = "\n".join([lines[start], header, *rows, ""])
         for atoms in _read(frame, "extxyz"):
@@ -121,7 +121,7 @@ def _named_species(header: str, rows: list[str], element: str) -> tuple[str, lis
 
 def _of_number(number: int) -> str:
     if number >= len(chemical_symbols):
-        raise StructureError(f"expected the names of elements, got {number}")
+        raise StructureError(f"{number} is no atomic number; name the elements of the atoms")
     return chemical_symbols[number]
 
 
@@ -158,7 +158,7 @@ def _poscar(text: str, element: str) -> Iterator[Atoms]:
     rows = lines[first : first + declared]
     complete = next((i for i, row in enumerate(rows) if len(_floats(row)) < 3), len(rows))
     if not 0 < declared == complete:
-        raise StructureError(f"cut short: expected {declared} atoms, got {complete}")
+        raise cut_short(declared, complete)
     yield from _read("\n".join(lines[:first] + rows) + "\n", "vasp")
 
 
@@ -170,6 +170,7 @@ def _cif(text: str, element: str) -> Iterator[Atoms]:
             unit = sum(float(number or 1) for number in numbers)
             if unit <= 0 or len(atoms) % unit:
                 raise StructureError(
-                    f"cut short: expected {unit:g} atoms or whole multiples, got {len(atoms)}"
+                    f"cut short: it holds {len(atoms)} atoms, no multiple of the {unit:g} of its"
+                    " formula; write it again"
                 )
         yield atoms

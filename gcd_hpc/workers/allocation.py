@@ -57,8 +57,8 @@ def _check_fit(site: SiteConfig, total: int, cores: int, environ: Mapping[str, s
         pool: PoolConfig = getattr(site, name)
         if pool.nodes.stop > total and (total > 1 or is_in_job(site.scheduler, environ)):
             problem = (
-                f"expected at most the {total} nodes of the allocation, got {pool.num_nodes}"
-                f" from first_node {pool.first_node} on"
+                f"the allocation has {total} nodes, fewer than the {pool.num_nodes} from first_node"
+                f" {pool.first_node} on; lower it or ask for more nodes"
             )
             raise ConfigError(f"site {site.name}", f"{name}.num_nodes", problem)
     gpus = environ.get("SLURM_GPUS_ON_NODE", "0") if site.scheduler == "slurm" else "0"
@@ -86,7 +86,7 @@ def _check_overlap(site: SiteConfig, total: int, cores: int) -> None:
                 " or take mode: barrier"
             )
             problem = (
-                f"expected at least {wanted} for mode: asynchronous ({parts} on one node), got"
+                f"must be at least {wanted} for mode: asynchronous ({parts} on one node), got"
                 f" {cores}; {cure}"
             )
             raise ConfigError(f"site {site.name}", "cores", problem)
@@ -126,7 +126,7 @@ def pbs_nodes(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
         return tuple(dict.fromkeys(path.read_text().split()))
     except OSError as error:
         problem = (
-            "expected the list of nodes of the PBS job, got:"
-            f" {(error.strerror or str(error)).lower()}"
+            "the list of nodes of the PBS job cannot be read:"
+            f" {(error.strerror or str(error)).lower()}; check PBS_NODEFILE"
         )
         raise ConfigError(str(path), "", problem) from error

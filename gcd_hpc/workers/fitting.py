@@ -188,8 +188,8 @@ def _even(wanted: PoolConfig, resolved: PoolConfig, batch_size: int) -> PoolConf
     if not even:
         got = f"{resolved.num_nodes} nodes with {resolved.processes_per_node}"
         raise LaunchError(
-            "training: expected a number of processes that divides training.batch_size,"
-            f" {batch_size}, got {got}"
+            f"training: no number of processes on {got} divides training.batch_size, {batch_size};"
+            " change one of them"
         )
     _, num_nodes, each = max(even)
     return resolved.model_copy(update={"num_nodes": num_nodes, "processes_per_node": each})

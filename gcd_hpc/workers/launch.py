@@ -62,7 +62,7 @@ def find_mpiexec(name: str = "mpiexec") -> str:
     if found is None:
         cure = f"install one with: {install_command('local')}"
         raise LaunchError(
-            f"no MPI launcher: expected {name!r} beside {sys.executable} or on PATH; {cure}"
+            f"there is no MPI launcher {name!r} beside {sys.executable} or on PATH; {cure}"
         )
     return os.path.abspath(found)
 

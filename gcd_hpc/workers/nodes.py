@@ -56,8 +56,8 @@ def check_job(site: SiteConfig, environ: Mapping[str, str] = os.environ) -> None
             else ("a PBS job", "qsub")
         )
         raise LaunchError(
-            f"site {site.name}: expected to run inside {job}, got none; submit it with {submit}, or"
-            " take another --site"
+            f"site {site.name}: the campaign cannot start here, because this is not inside {job};"
+            f" submit it with {submit}, or take another --site"
         )
 
 
@@ -102,8 +102,8 @@ def own_address(interface: str) -> str:
     if interface:
         if interface not in by_interface:
             raise LaunchError(
-                f"interface: expected one of {', '.join(sorted(by_interface))} on"
-                f" {socket.gethostname()}, got {interface!r}"
+                f"interface: {socket.gethostname()} has no network interface {interface!r}; choose"
+                f" one of {', '.join(sorted(by_interface))}"
             )
         return str(by_interface[interface])
     try:
@@ -129,10 +129,14 @@ def _scontrol(*arguments: str) -> str:
             check=True,
         )
     except FileNotFoundError:
-        raise LaunchError("scontrol: expected Slurm's commands on PATH, got none") from None
+        raise LaunchError(
+            "the nodes of the job cannot be listed, because scontrol is not on PATH; load Slurm's"
+            " module or take another --site"
+        ) from None
     except subprocess.SubprocessError as error:
         said = (getattr(error, "stderr", None) or str(error)).strip()
         raise LaunchError(
-            f"scontrol {' '.join(arguments)}: expected an answer of Slurm, got: {said}"
+            f"scontrol {' '.join(arguments)} failed: {said}; try the same command again when Slurm"
+            " answers"
         ) from error
     return answer.stdout

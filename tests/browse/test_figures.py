@@ -52,7 +52,7 @@ def test_the_best_of_every_n_lies_below_the_cap():
 def test_an_unknown_suffix_is_refused(results, tmp_path):
     with pytest.raises(
         StoreError,
-        match=r"figure\.bmp: expected a figure ending in one of \.png, \.svg, \.pdf, got \.bmp",
+        match=r"figure\.bmp: a figure cannot be written with \.bmp; end its name in one of",
     ):
         plot_egb_vs_n(results, tmp_path / "figure.bmp")
 

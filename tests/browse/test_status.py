@@ -129,12 +129,13 @@ def test_the_view_shows_fractions_as_they_are(write):
 
 def test_a_folder_without_a_campaign_is_refused(tmp_path):
     with pytest.raises(
-        RunDirectoryError, match=r"expected the run directory of a campaign, got no events\.jsonl"
+        RunDirectoryError,
+        match=r"is not the run directory of a campaign, because it holds no events\.jsonl",
     ):
         StatusReader(tmp_path).record()
 
 
 def test_a_file_is_no_run_directory_of_a_campaign(tmp_path):
     (tmp_path / "results.h5").touch()
-    with pytest.raises(RunDirectoryError, match=r"results\.h5: expected the run directory of a"):
+    with pytest.raises(RunDirectoryError, match=r"results\.h5: is not the run directory of a"):
         state_of(tmp_path / "results.h5")

@@ -256,7 +256,7 @@ def test_a_run_keeps_its_mode(tmp_path, carry_out, separate_pools):
     carry_out(until="search")
     with pytest.raises(
         RunDirectoryError,
-        match="holds a campaign in barrier mode, got a site with mode: asynchronous",
+        match="mode: asynchronous, because it was started in barrier mode",
     ):
         carry_out(site=separate_pools)
 
@@ -349,7 +349,7 @@ def test_a_second_driver_is_refused(tmp_path, carry_out):
 def test_a_changed_campaign_is_refused_and_the_run_stays_as_it_is(tmp_path, carry_out):
     carry_out(until="search")
     before = (tmp_path / "run" / "events.jsonl").read_text()
-    with pytest.raises(RunDirectoryError, match="seed = 0, got 1"):
+    with pytest.raises(RunDirectoryError, match="seed = 1, because it was started with 0"):
         carry_out(until="search", changes={"seed": 1})
     assert (tmp_path / "run" / "events.jsonl").read_text() == before
 

@@ -273,10 +273,8 @@ def test_results_alone_are_verified_as_the_run(run):
 
 
 def test_a_directory_without_candidates_is_a_mistake_of_the_user(tmp_path):
-    with pytest.raises(
-        StoreError, match="expected a run directory with candidates, got a directory without"
-    ):
+    with pytest.raises(StoreError, match="because this directory holds no candidates"):
         verify(tmp_path, Report())
     done = gcd_hpc("verify", tmp_path / "nothing")
     assert done.returncode == 2
-    assert "expected a run directory or an HDF5 file of candidates, got no such file" in done.stderr
+    assert "cannot be verified, because it does not exist" in done.stderr

@@ -170,7 +170,7 @@ def test_a_potential_of_the_boundarys_element_is_taken(
         ({"pair_coeff": "* * {file} no.param W"}, "W", "'no.param' not found in "),
         ({"pair_coeff": "* * '{file} W"}, "W", "a quotation mark has no partner"),
         ({"pair_style": "# eam"}, "W", "must not be empty"),
-        ({}, "Wo", "expected the symbol of a chemical element, got 'Wo'"),
+        ({}, "Wo", "must be the symbol of a chemical element, got 'Wo'"),
         ({"file": "packed.gz"}, "W", "packed.gz is compressed; unpack it with gunzip"),
     ],
 )

@@ -177,8 +177,8 @@ def test_a_worker_that_dies_is_one_sentence(tmp_path):
         Workshop(tmp_path).run([Task("train-sc", die, ())])
     assert (
         str(caught.value)
-        == "train-sc: expected its worker to finish, got killed by SIGKILL (out of memory?); the"
-        " same command goes on from what is done"
+        == "train-sc: its worker did not finish: killed by SIGKILL (out of memory?); run the same"
+        " command again to resume from what is done"
     )
 
 

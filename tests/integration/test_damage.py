@@ -6,6 +6,7 @@ Real driver and Parsl, toy stages. Damaged training states are in tests/stages/t
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from gcd_hpc.campaign.events import Paused, Stopped
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.progress import Progress
 from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.engines.bulk import Bulk, BulkRecord
 from gcd_hpc.errors import GcdError, LaunchError, RunDirectoryError
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
@@ -135,16 +137,18 @@ def test_another_version_goes_on_with_a_word(run_dir, monkeypatch):
 def test_another_potential_is_refused_with_both_hashes(run_dir):
     carry_out(run_dir, until="search")
     with pytest.raises(
-        RunDirectoryError, match=r"the potential is not .* expected sha256 potential, got other"
+        RunDirectoryError,
+        match=r"the potential is not .* its sha256 was potential and is other now",
     ):
         carry_out(run_dir, prepare=lambda *_: "other")
 
 
 def test_an_edited_crystal_is_refused(run_dir):
+    record = BulkRecord("potential", "W", "bcc", None, Bulk(3.16, -8.9, 4.0))
     RunDirectory(run_dir).bulk.parent.mkdir()
-    RunDirectory(run_dir).bulk.write_text('{"cohesive_ev": -8.9}')
+    record.write(RunDirectory(run_dir).bulk)
     carry_out(run_dir, until="search")
-    RunDirectory(run_dir).bulk.write_text('{"cohesive_ev": -8.8}')
+    replace(record, bulk=Bulk(3.16, -8.8, 4.0)).write(RunDirectory(run_dir).bulk)
     with pytest.raises(RunDirectoryError, match=r"measured crystal in bulk\.json is not what"):
         carry_out(run_dir)
 

@@ -77,7 +77,7 @@ def test_a_missing_model_file_and_one_of_another_program_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="no such model file"):
         checkpoint.load(tmp_path / "none")
     safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "other")
-    with pytest.raises(CheckpointError, match="expected a model file of gcd-hpc"):
+    with pytest.raises(CheckpointError, match="gcd-hpc did not write this safetensors file"):
         checkpoint.load(tmp_path / "other")
 
 
@@ -124,7 +124,7 @@ def test_a_training_state_never_runs_code(tmp_path, capsys):
     buffer = io.BytesIO()
     torch.save({"gadget": Gadget()}, buffer)
     path.write_bytes(buffer.getvalue() + hashlib.sha256(buffer.getvalue()).digest())
-    with pytest.raises(CheckpointError, match="plain tensors and numbers"):
+    with pytest.raises(CheckpointError, match="more than tensors and numbers"):
         checkpoint.load_state(path)
     assert not capsys.readouterr().out
 
@@ -155,7 +155,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
 def test_a_model_whose_weights_are_not_finite_is_refused(tmp_path, number):
     path = tmp_path / "model.safetensors"
     checkpoint.save(path, {"weight": torch.tensor([1.0, number])}, METADATA)
-    with pytest.raises(CheckpointError, match="expected finite weights"):
+    with pytest.raises(CheckpointError, match="a weight is NaN or infinite"):
         checkpoint.load(path)
 
 

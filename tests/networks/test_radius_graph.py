@@ -62,6 +62,6 @@ def test_structures_of_a_batch_are_not_joined():
 def test_a_cutoff_above_half_the_box_is_refused():
     with pytest.raises(
         StructureError,
-        match=re.escape("expected at most half the shortest box length, 2, got 2.01"),
+        match=re.escape("cutoff of 2.01 Å is longer than half the shortest box length, 2 Å"),
     ):
         radius_graph(*batch(random_atoms()), 2.01)

@@ -132,8 +132,8 @@ def test_ranks_that_srun_started_without_mpi_are_refused_with_the_cure(slurm, tr
     job = Job.submit(slurm, run_dir, "sample_mpi.sh", MPI="none")
     slurm.wait_for(job.number, "FAILED", timeout_s=60)
     assert (
-        "error: expected 2 MPI ranks, as many as were started, got 1 each; try srun --mpi=pmi2 or"
-        " pmix" in job.log
+        "error: 2 processes were started, but MPI takes each for a single rank; try srun"
+        " --mpi=pmi2 or pmix" in job.log
     )
     assert not RunDirectory(run_dir).sampled_part(1, 0).exists()
 

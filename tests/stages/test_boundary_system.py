@@ -65,7 +65,7 @@ def test_a_copy_that_was_cut_short_is_made_again_and_an_edited_one_is_refused(
     assert copy.read_text() == content
     copy.write_text(content.replace("Zhou W", "Zhou  W", 1))
     for sentence, start in [
-        ("got something else: it was edited or damaged; remove it", _prepared),
+        ("because it was edited or damaged; remove it", _prepared),
         ("a file was edited or damaged; remove the folder", load_boundary_system),
     ]:
         with pytest.raises(PotentialError, match=sentence):
@@ -121,7 +121,7 @@ def test_verify_finds_what_does_not_belong_to_a_runs_potential(searched_run, tmp
     assert "a file was edited or damaged" in findings(edited)[0]
     other = shutil.copytree(searched_run, tmp_path / "other")
     (other / "bulk.json").write_text((other / "bulk.json").read_text().replace("-8.75", "-8.74"))
-    assert "bulk.json: expected the bulk crystal as it was measured" in findings(other)[0]
+    assert "bulk.json: the measured bulk crystal cannot be read" in findings(other)[0]
     mixed = shutil.copytree(searched_run, tmp_path / "mixed")
     part = RunDirectory(mixed).search_part(0)
     rows = [replace(row, cohesive_ev=row.cohesive_ev + 0.01) for row in read_part(part)]

@@ -58,7 +58,9 @@ def test_a_structure_of_another_boundary_is_refused_by_its_name(w_frame, tmp_pat
     atoms = w_frame.join([0.0, 0.0, 0.5])
     atoms.set_cell(atoms.cell * [[1.1], [1.0], [1.0]], scale_atoms=True)
     write_structures(tmp_path / "two.xyz", [w_frame.join([0.0, 0.0, 0.5]), atoms], "extxyz")
-    with pytest.raises(StructureError, match=r"two\.xyz#2: expected whole repeats .* got 11\.0089"):
+    with pytest.raises(
+        StructureError, match=r"two\.xyz#2: its edges along x and y, 11\.0089 .* no whole repeats"
+    ):
         evaluate_files(small_config(), [tmp_path / "two.xyz"], CAMPAIGNS)
 
 
@@ -73,8 +75,8 @@ def test_every_form_of_one_structure_has_the_same_energy():
         [2.8538] * len(files), abs=5e-5
     )
     for name, found in (
-        ("F09_element_Cu.dump", "expected only W atoms, got Cu"),
-        ("D11_massCu.data", "expected only W atoms, got Cu"),
+        ("F09_element_Cu.dump", "holds atoms of Cu, but the boundary is of W"),
+        ("D11_massCu.data", "holds atoms of Cu, but the boundary is of W"),
         ("no_boundary.extxyz", "lower grain at the lower end and the lower grain at the upper end"),
     ):
         with pytest.raises(StructureError, match=rf"{name}: .*{found}"):
@@ -140,7 +142,7 @@ def test_a_structure_on_which_lammps_fails_is_reported_and_the_next_one_evaluate
 def test_a_folder_without_structures_is_refused_at_once(tmp_path):
     (tmp_path / ".hidden").write_text("")
     with pytest.raises(
-        StructureError, match="expected a folder with structure files, got an empty one"
+        StructureError, match="nothing to relax: the folder holds no structure files"
     ):
         evaluate_files(small_config(), [tmp_path], CAMPAIGNS)
 

@@ -128,7 +128,7 @@ def test_a_sampler_gives_any_candidates_as_the_campaign_makes_them(trained_copy)
 
 
 def test_a_run_without_a_model_is_named_when_it_is_sampled(searched_run):
-    with pytest.raises(StoreError, match=r"expected a trained model, got none"):
+    with pytest.raises(StoreError, match=r"has no trained model yet"):
         Sampler.load(searched_run)
 
 

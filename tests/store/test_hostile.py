@@ -159,7 +159,7 @@ def test_rows_that_count_atoms_that_are_not_there_are_refused(path, num):
     rewrite(path, num_atoms=num)
     with pytest.raises(StoreError, match=r"copy\.h5: expected a complete HDF5 file"):
         read_part(path, [5])
-    with pytest.raises(StoreError, match=r"copy\.h5: expected"):
+    with pytest.raises(StoreError, match=r"copy\.h5: (expected|cannot be merged)"):
         merge([path], path.parent / "all.h5")
     assert sorted(one.name for one in path.parent.iterdir()) == ["copy.h5"]
 
@@ -169,5 +169,5 @@ def test_a_file_with_a_deep_or_a_folded_config_has_no_campaign(tmp_path):
     for number, config in enumerate((bomb, "[" * 2000 + "]" * 2000, "boundary: 3", "{", "")):
         path = tmp_path / f"{number}.h5"
         write_part(path, [make_candidate(0)], {"config": config})
-        with pytest.raises(StoreError, match=r"expected the campaign's boundary\.element"):
+        with pytest.raises(StoreError, match=r"names no known boundary\.element"):
             export(open_run(path), "extxyz", tmp_path / "out.xyz")

@@ -60,9 +60,7 @@ def test_candidates_are_found_by_id_in_the_order_asked_for(run_dir):
 
 
 def test_an_unknown_id_is_named(run_dir):
-    with pytest.raises(
-        StoreError, match="expected the id of one of 6 candidates, got model-09-000000"
-    ):
+    with pytest.raises(StoreError, match="none of the 6 candidates has the id model-09-000000"):
         open_run(run_dir)[["model-09-000000"]]
 
 

@@ -209,10 +209,10 @@ def test_every_byte_is_gone_through_twice(runs, tmp_path):
             "boundary",
             "upper",
             LOWER,
-            r"boundary\.upper\.x = \[3, 1, 0\] as in .*, got \[3, -1, 0\]",
+            r"boundary\.upper\.x is \[3, -1, 0\] instead of \[3, 1, 0\]",
         ),
-        ("boundary", "element", "Mo", r"boundary\.element = W as in .*first\.h5, got Mo"),
-        ("boundary", "replicas", [2, 1], r"boundary\.replicas = \[1, 1\] as in .*, got \[2, 1\]"),
+        ("boundary", "element", "Mo", r"boundary\.element is Mo instead of W"),
+        ("boundary", "replicas", [2, 1], r"boundary\.replicas is \[2, 1\] instead of \[1, 1\]"),
     ],
 )
 def test_another_boundary_is_refused_by_the_key_that_differs(
@@ -223,7 +223,7 @@ def test_another_boundary_is_refused_by_the_key_that_differs(
     other = write_run(tmp_path / "other", [as_model(ROWS[0], 0)], yaml.safe_dump(config))
     with pytest.raises(
         StoreError,
-        match=rf"other: expected {sentence}; only runs of one boundary and potential can be merged",
+        match=rf"other: cannot be merged with .*, because {sentence}; only runs of one boundary",
     ):
         merge([runs[0], other], tmp_path / "all.h5")
     assert not (tmp_path / "all.h5").exists()
@@ -233,9 +233,7 @@ def test_another_file_of_the_same_potential_is_refused(runs, tmp_path):
     other = write_run(tmp_path / "other", [as_model(ROWS[0], 0, potential_sha256="b" * 64)])
     with pytest.raises(
         StoreError,
-        match=(
-            rf"other: expected potential_sha256 = {ROWS[0].potential_sha256} as in .*, got b{{64}};"
-        ),
+        match=rf"because potential_sha256 is b{{64}} instead of {ROWS[0].potential_sha256};",
     ):
         merge([runs[0], other], tmp_path / "all.h5")
 
@@ -256,7 +254,7 @@ def test_without_hashes_the_commands_of_two_potentials_have_to_be_the_same(tmp_p
     config["potential"]["pair_style"] = "eam/fs"
     one = write_run(tmp_path / "one", [row])
     other = write_run(tmp_path / "other", [row], yaml.safe_dump(config))
-    sentence = r"other: expected potential\.pair_style = eam/alloy as in .*, got eam/fs"
+    sentence = r"other: cannot be .*, because potential\.pair_style is eam/fs instead of eam/alloy"
     with pytest.raises(StoreError, match=sentence):
         merge([one, other], tmp_path / "all.h5")
 
@@ -343,7 +341,7 @@ def test_mistakes_are_one_sentence(runs, tmp_path, candidates, provenance):
     write_part(tmp_path / "made_up.h5", candidates, provenance)
     with pytest.raises(
         StoreError,
-        match=r"made_up\.h5: expected the campaign's boundary in the attribute config, got none",
+        match=r"made_up\.h5: cannot be merged, because its attribute config holds no boundary",
     ):
         merge([runs[0], tmp_path / "made_up.h5"], tmp_path / "all.h5")
     with pytest.raises(RunDirectoryError, match="cannot write"):

@@ -85,7 +85,7 @@ def test_columns_of_no_file_are_empty():
 
 
 def test_columns_refuse_a_name_that_is_no_field():
-    with pytest.raises(StoreError, match="gb_enregy: expected one of id, source"):
+    with pytest.raises(StoreError, match="there is no field gb_enregy; choose of id, source"):
         read_columns([], ["gb_enregy"])
 
 

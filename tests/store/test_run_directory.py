@@ -27,7 +27,7 @@ def test_a_round_uses_the_model_that_its_verdict_names(tmp_path):
 def test_a_later_model_without_a_verdict_is_not_used(tmp_path):
     with pytest.raises(
         CheckpointError,
-        match=r"02/promotion\.json: expected the verdict on model 2.*promote it first",
+        match=r"02/promotion\.json: there is no verdict on model 2",
     ):
         RunDirectory(tmp_path).model_in_use(2)
 

@@ -35,9 +35,9 @@ def test_a_crystal_without_the_boundary_is_refused_with_what_was_found():
     atoms = slab(PERFECT, (0.0, 0.0, 0.0))
     with pytest.raises(
         StructureError,
-        match=r"expected the lattice of the lower grain at the lower end and of the upper grain at"
-        r" the upper end, every atom of the outer 8\.0 Å within 0\.69 Å of its site; got the lower"
-        " grain at the lower end and the lower grain at the upper end",
+        match=r"the lower end must be the lattice of the lower grain and the upper end that of the"
+        r" upper grain, every atom of the outer 8\.0 Å within 0\.69 Å of its site, but it has the"
+        " lower grain at the lower end and the lower grain at the upper end",
     ):
         fit_slab(atoms, W_TWIST, HELD)
 
@@ -52,7 +52,7 @@ def test_one_grain_alone_is_no_slab_of_any_boundary(name, side):
         [boundary.element] * len(positions), positions, cell=[*boundary.lengths, 70.0], pbc=True
     )
     with pytest.raises(
-        StructureError, match=f"got the {side} grain at the lower end and the {side}"
+        StructureError, match=f"it has the {side} grain at the lower end and the {side}"
     ):
         fit_slab(atoms, boundary, 6.0)
 
@@ -61,7 +61,7 @@ def test_a_slab_of_no_crystal_is_refused():
     atoms = slab()
     atoms.positions += np.random.default_rng(0).normal(0.0, 1.0, atoms.positions.shape)
     with pytest.raises(
-        StructureError, match="got neither grain at the lower end and neither grain"
+        StructureError, match="it has neither grain at the lower end and neither grain"
     ):
         fit_slab(atoms, W_TWIST, HELD)
 
@@ -71,7 +71,7 @@ def test_in_plane_lengths_that_are_no_whole_repeats_are_refused():
     atoms.set_cell(atoms.cell * [[1.1], [1.0], [1.0]], scale_atoms=True)
     with pytest.raises(
         StructureError,
-        match=r"whole repeats of the campaign's cell, 10\.0081 x 10\.0081 Å, .* got 11\.0089 x 10",
+        match=r"11\.0089 x 10.* whole repeats of the campaign's cell, 10\.0081 x 10\.0081 Å",
     ):
         fit_slab(atoms, W_TWIST, HELD)
 

@@ -29,7 +29,7 @@ def test_nearest_neighbours_of_cubic_lattices(lattice):
 
 @pytest.mark.parametrize(
     ("lattice", "a0", "message"),
-    [("bct", 3.0, "expected one of"), ("bcc", -1.0, "positive length")],
+    [("bct", 3.0, "must be one of"), ("bcc", -1.0, "positive length")],
 )
 def test_impossible_crystals_are_refused(lattice, a0, message):
     with pytest.raises(StructureError, match=message):

@@ -93,7 +93,7 @@ def test_pools_that_work_at_the_same_time_must_not_share_cores():
         resolve(asynchronous(cores=3), {})
     parts = "1 of training + 1 of sampling + 2 of relaxation on one node"
     expected = (
-        f"site local: cores: expected at least 4 for mode: asynchronous ({parts}), got 3; lower"
+        f"site local: cores: must be at least 4 for mode: asynchronous ({parts}), got 3; lower"
         " processes_per_node"
     )
     assert str(caught.value).startswith(expected)
@@ -118,8 +118,8 @@ def test_a_pool_beyond_the_allocation_is_refused():
     with pytest.raises(
         ConfigError,
         match=(
-            r"relaxation.num_nodes: expected at most the 3 nodes of the allocation, got 2 from"
-            r" first_node 2"
+            r"relaxation.num_nodes: the allocation has 3 nodes, fewer than the 2 from first_node"
+            r" 2 on; lower it"
         ),
     ):
         resolve(make(scheduler="slurm", relaxation={"num_nodes": 2, "first_node": 2}), SLURM)

@@ -50,7 +50,7 @@ def test_a_launcher_on_the_path_is_found(monkeypatch, tmp_path):
 def test_a_missing_launcher_is_one_sentence_with_the_cure():
     with pytest.raises(
         LaunchError,
-        match=r"no MPI launcher: expected 'no-such-mpi' .* install one with: pip install",
+        match=r"there is no MPI launcher 'no-such-mpi' .* install one with: pip install",
     ):
         find_mpiexec("no-such-mpi")
 

@@ -38,7 +38,7 @@ def download_selection(contents: Contents, form: str, selection: str) -> tuple[s
     if form != "csv" and num > MAX_STRUCTURES:
         cure = f"select fewer or use gcd-hpc export {contents.path} --format {form}"
         raise StoreError(
-            f"download: expected at most {MAX_STRUCTURES:,} structures, got {num:,}; {cure}"
+            f"a download holds at most {MAX_STRUCTURES:,} structures, got {num:,}; {cure}"
         )
     return _download(contents.run().select(selection), form, "selection")
 

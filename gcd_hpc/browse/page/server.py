@@ -64,7 +64,7 @@ class PageServer(ThreadingHTTPServer):
         except OSError as error:
             cure = "leave --port out to take any"
             raise StoreError(
-                f"--port {port}: expected a free port of {HOST}, got {error.strerror}; {cure}"
+                f"--port {port}: cannot be used on {HOST}: {error.strerror}; {cure}"
             ) from error
 
     def server_bind(self) -> None:
@@ -192,17 +192,21 @@ class _Handler(BaseHTTPRequestHandler):
             # DNS rebinding: a foreign page whose host name points to this machine.
             return _refusal(
                 HTTPStatus.FORBIDDEN,
-                "expected the address that gcd-hpc browse printed, got another host",
+                "this page is only shown at the address that gcd-hpc browse printed; open that one",
             )
         address = urlsplit(self.path)
         token, _, route = address.path.removeprefix("/").partition("/")
         if not secrets.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
             return _refusal(
                 HTTPStatus.FORBIDDEN,
-                "expected the whole address that gcd-hpc browse printed, got none or another token",
+                "this address lacks the token of the page; open the whole one that gcd-hpc browse"
+                " printed",
             )
         if route not in ROUTES:
-            return _refusal(HTTPStatus.NOT_FOUND, "expected one of the page's own addresses")
+            return _refusal(
+                HTTPStatus.NOT_FOUND,
+                "the page has no such address; open the one that gcd-hpc browse printed",
+            )
         query = {
             name: values[-1]
             for name, values in parse_qs(address.query, keep_blank_values=True).items()
@@ -271,14 +275,14 @@ def _told(ask: Callable[[], Answer]) -> Answer:
 def _count(query: Query, name: str, default: int) -> int:
     text = query.get(name, str(default))
     if not (text.isascii() and text.isdigit() and len(text) < 12):
-        raise StoreError(f"{name}: expected a whole number, got {text}")
+        raise StoreError(f"{name} must be a whole number, got {text}")
     return int(text)
 
 
 def _figure(contents: Contents, query: Query) -> Answer:
     what = query.get("what", "")
     if what not in get_args(What):
-        raise StoreError(f"what: expected one of {', '.join(get_args(What))}, got {what}")
+        raise StoreError(f"what must be one of {', '.join(get_args(What))}, got {what}")
     return _told(
         lambda: (
             "image/svg+xml",
