@@ -123,7 +123,7 @@ def test_a_record_holds_the_atoms(results):
 def test_candidates_are_found_in_the_order_asked_for_and_unknown_ones_named(results):
     wanted = ["model-02-000001", "search-000000", "model-02-000001"]
     assert [candidate.id for candidate in results[wanted]] == wanted
-    with pytest.raises(StoreError, match="got model-09-000000; gcd-hpc ls lists them"):
+    with pytest.raises(StoreError, match="the id model-09-000000; gcd-hpc ls lists them"):
         results[["search-000000", "model-09-000000"]]
 
 

@@ -156,7 +156,7 @@ def test_an_id_is_never_read_as_a_selection(run, name):
 
 def test_several_ids_give_a_run_in_their_order(run):
     assert ids(run[["model-01-000001", "search-000000"]]) == ["model-01-000001", "search-000000"]
-    with pytest.raises(StoreError, match="got model-09-000000"):
+    with pytest.raises(StoreError, match="the id model-09-000000"):
         run[["search-000000", "model-09-000000"]]
 
 
