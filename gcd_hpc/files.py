@@ -133,6 +133,20 @@ def cache_folder() -> Path | None:
     return Path(place) / "gcd-hpc"
 
 
+def cache_file(kind: str, source: Path, suffix: str) -> Path | None:
+    """File for a kind of copy of a run or file; None if there is no home folder.
+
+    The folder is made readable for the user alone.
+    """
+    folder = cache_folder()
+    if folder is None:
+        return None
+    with suppress(OSError):  # who writes the file reports the error
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = hashlib.sha256(os.fsencode(os.path.realpath(source))).hexdigest()[:24]
+    return folder / f"{kind}-{name}{suffix}"
+
+
 def is_stream(path: Path) -> bool:
     """Whether a path is a pipe or a device, which takes bytes and keeps no file."""
     if _descriptor_of(path) is not None:

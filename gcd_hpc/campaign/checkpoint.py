@@ -11,20 +11,19 @@ import json
 import os
 import pickle
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from gcd_hpc.campaign.events import LineReader, Opened
-from gcd_hpc.campaign.state import Account, Attempt, Done, State
-from gcd_hpc.campaign.waiting import Waiting
+from gcd_hpc.campaign import events, state, waiting
+from gcd_hpc.campaign.events import LineReader
+from gcd_hpc.campaign.state import State
 from gcd_hpc.errors import RunDirectoryError
-from gcd_hpc.files import cache_folder, replacing
-from gcd_hpc.stages.table import Task
-from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.files import cache_file, replacing
+from gcd_hpc.store.provenance import package_provenance
 
 MIN_EVENTS = 20_000
 """Events read at one call from which on a checkpoint is written; fewer are read within 0.3 s."""
@@ -43,12 +42,17 @@ class Checkpoint:
     """Device and inode of the ledger."""
 
 
-_CLASSES = (Checkpoint, LineReader, State, Account, Attempt, Done, Opened, Waiting, Task, Plan)
-_KNOWN = {(one.__module__, one.__qualname__): one for one in (*_CLASSES, Counter, set)}
+_CLASSES: set[type[Any]] = {Checkpoint} | {
+    one
+    for module in (state, events, waiting)
+    for one in vars(module).values()
+    if isinstance(one, type) and is_dataclass(one)
+}
+_KNOWN = {(one.__module__, one.__qualname__): one for one in _CLASSES | {Counter, defaultdict, set}}
 _LAYOUT = hashlib.sha256(
-    repr([(one.__qualname__, [field.name for field in fields(one)]) for one in _CLASSES]).encode()
+    repr(sorted((str(one), [field.name for field in fields(one)]) for one in _CLASSES)).encode()
 ).hexdigest()
-"""Hash of the fields of all classes in a checkpoint, which differs between versions."""
+"""Hash of the fields of all classes of a checkpoint, which differ between versions."""
 
 
 class _Unpickler(pickle.Unpickler):
@@ -65,7 +69,10 @@ def load_checkpoint(ledger: Path) -> Checkpoint | None:
 
     A file that is damaged, or that another user owns or may write to, is not used.
     """
-    with suppress(OSError, ValueError, KeyError, TypeError), open(_place(ledger), "rb") as file:
+    place = cache_file("ledger", ledger, ".state")
+    if place is None:
+        return None
+    with suppress(OSError, ValueError, KeyError, TypeError), place.open("rb") as file:
         status = os.fstat(file.fileno())
         header, body = json.loads(file.readline()), file.read()
         is_private = status.st_uid == os.geteuid() and not status.st_mode & 0o022
@@ -78,31 +85,28 @@ def load_checkpoint(ledger: Path) -> Checkpoint | None:
 
 def save_checkpoint(ledger: Path, checkpoint: Checkpoint) -> None:
     """Write the checkpoint of a ledger, unless there is no cache folder or no space in it."""
-    place = _place(ledger)
+    place = cache_file("ledger", ledger, ".state")
+    if place is None:
+        return
     body = pickle.dumps(checkpoint, protocol=5)
     with suppress(OSError, ValueError, RunDirectoryError):
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with replacing(place, flush=False) as temporary, temporary.open("wb") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(json.dumps(_header(ledger, checkpoint.offset, body)).encode() + b"\n")
-            file.write(body)
-
-
-def _place(ledger: Path) -> Path:
-    """File of a ledger's checkpoint."""
-    name = hashlib.sha256(os.fsencode(os.path.realpath(ledger))).hexdigest()[:24]
-    return (cache_folder() or Path(os.devnull)) / f"ledger-{name}.state"
+        header = json.dumps(_header(ledger, checkpoint.offset, body)).encode()
+        with replacing(place, flush=False) as temporary:
+            temporary.touch(mode=0o600)
+            temporary.write_bytes(header + b"\n" + body)
 
 
 def _header(ledger: Path, offset: int, body: bytes) -> dict[str, Any]:
-    """Checksums of the first ``offset`` bytes of a ledger and of its checkpoint, and its layout."""
+    """Checksums of the first ``offset`` bytes of a ledger and of its checkpoint, and its origin."""
     crc, left = 0, offset
     with open(ledger, "rb") as file:
         while piece := file.read(min(left, _PIECE)):
             crc, left = zlib.crc32(piece, crc), left - len(piece)
     if left:
         raise ValueError(f"{ledger} is shorter than {offset} bytes")
-    return {"layout": _LAYOUT, "offset": offset, "ledger": crc, "body": zlib.crc32(body)}
+    checksums = {"offset": offset, "ledger": crc, "body": zlib.crc32(body)}
+    # Another version may count in another way.
+    return checksums | {"layout": _LAYOUT} | package_provenance()
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Read access to the relaxed candidates of a run, in many part files or in one merged file."""
 
-import hashlib
 import os
 import time
 from contextlib import suppress
@@ -10,7 +9,7 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import RunDirectoryError, StoreError
-from gcd_hpc.files import cache_folder, replacing, reserve
+from gcd_hpc.files import cache_file, replacing, reserve
 from gcd_hpc.store.catalogue import Catalogue, open_catalogue, write_catalogue
 from gcd_hpc.store.hdf5 import (
     FORMAT,
@@ -59,11 +58,7 @@ class RunStore:
 
         None for a single file, or if there is no cache folder.
         """
-        folder = cache_folder()
-        if folder is None or not self.path.is_dir():
-            return None
-        name = hashlib.sha256(os.fsencode(os.path.realpath(self.path))).hexdigest()[:24]
-        return folder / f"index-{name}.h5"
+        return cache_file("index", self.path, ".h5") if self.path.is_dir() else None
 
     def part_paths(self) -> list[Path]:
         """Files with relaxed candidates: parts of the search, then of each model version.
@@ -101,8 +96,6 @@ class RunStore:
             RunDirectoryError: if the index cannot be written.
         """
         assert self.index_path is not None
-        with suppress(OSError):  # the writer below reports the error
-            self.index_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_catalogue(self.index_path, self._signed_parts(), before)
         _forget_old(self.index_path.parent)
 
@@ -113,7 +106,8 @@ class RunStore:
             StoreError: if there are no parts, or if one is damaged.
             RunDirectoryError: if the file cannot be written.
         """
-        self._need_directory()
+        if not self.path.is_dir():
+            raise StoreError(f"{self.path}: expected a run directory, got a file")
         paths, merged = self.part_paths(), RunDirectory(self.path).results
         if not paths:
             raise StoreError(f"{self.path}: nothing to merge: there are no relaxed candidates yet")
@@ -144,21 +138,9 @@ class RunStore:
         parts = []
         for path in self.part_paths():
             with suppress(FileNotFoundError):  # gone since it was listed
-                stat = os.stat(path)
-                parts.append(
-                    (
-                        (
-                            f"{path.relative_to(self.path).as_posix()} {stat.st_size}"
-                            f" {stat.st_mtime_ns}"
-                        ),
-                        path,
-                    )
-                )
+                stat, name = os.stat(path), path.relative_to(self.path).as_posix()
+                parts.append((f"{name} {stat.st_size} {stat.st_mtime_ns}", path))
         return parts
-
-    def _need_directory(self) -> None:
-        if not self.path.is_dir():
-            raise StoreError(f"{self.path}: expected a run directory, got a file")
 
 
 def _forget_old(folder: Path) -> None:

@@ -128,5 +128,5 @@ def test_a_checkpoint_never_runs_code(run_dir, tmp_path, parsed, monkeypatch):
 
 
 def test_a_run_without_a_cache_folder_is_read_all_the_same(run_dir, monkeypatch):
-    monkeypatch.setattr(checkpoint, "cache_folder", lambda: None)
+    monkeypatch.setattr(checkpoint, "cache_file", lambda *_: None)
     assert read_state(run_dir) == state_after(EVENTS)
