@@ -49,10 +49,12 @@ def estimate(config: CampaignConfig, plan: Plan, num_atoms: int) -> list[StageEs
     if plan.until is not None:
         rounds = max((round for _, round in plan.phases()), default=0)
     atoms, network = num_atoms / REFERENCE_ATOMS, _network_size(config)
+    training = config.training
     tries, candidates = config.search.num_tries, rounds * config.sampling.num_candidates
     canaries, steps = rounds * config.promotion.num_canaries, _num_steps(config, rounds)
     sample_s = _evaluations(config) * EVALUATION_S * network
     relax_s = RELAX_S * atoms
+    step_s = training.batch_size * training.mean_cells * TRAIN_SAMPLE_S * network
     chunks = plan.num_sample_chunks if plan.mode == "asynchronous" else 1
     relaxations = rounds * plan.num_sample_chunks * plan.num_batches
     explorations = (rounds + 1) * plan.num_tasks("explore")
@@ -65,7 +67,7 @@ def estimate(config: CampaignConfig, plan: Plan, num_atoms: int) -> list[StageEs
             tries * (RELAX_S + _md_s(config.search.md)) * atoms,
         ),
         "select": (rounds, rounds, rounds * 2.0),
-        "train": (rounds, steps, steps * config.training.batch_size * TRAIN_SAMPLE_S * network),
+        "train": (rounds, steps, steps * step_s),
         "promote": (rounds, canaries, canaries * (sample_s + relax_s)),
         "sample": (rounds * chunks, candidates, candidates * sample_s),
         "relax": (relaxations, candidates, candidates * relax_s),

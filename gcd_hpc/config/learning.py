@@ -8,6 +8,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator, mo
 
 from gcd_hpc.config.section import Auto, Fraction, NonNegativeInt, PositiveInt, Section, refuse
 
+MOSAIC_CELLS = ((2, 1), (1, 2), (2, 2))
+"""In-plane cells of mosaics, in cells of the campaign along x and y."""
 NumVoxels = Annotated[int, Field(ge=3, le=10_000)]
 
 
@@ -115,6 +117,16 @@ class TrainingConfig(Section):
     """Augment the structures with the symmetry operations of the bicrystal. Random shifts are
     always on.
     """
+    windows: Fraction = 0.5
+    """Share of samples of which a random window is generated, as by the moves of explore, and all
+    else is known. Of the others all between the known layers is generated. repaint, which shows the
+    network no known voxels, has no use for windows.
+    """
+    mosaics: Fraction = 0.2
+    """Share of steps whose samples are 2 x 1, 1 x 2 or 2 x 2 structures of equal registry side by
+    side, so that the model also knows cells larger than the campaign's. Such a step costs as much
+    as 2.7 others.
+    """
     validation_share: Fraction = 0.05
     """Share of the structures that is held out for validation. Must be less than 1."""
     checkpoint_every: PositiveInt = 250
@@ -123,6 +135,12 @@ class TrainingConfig(Section):
     """Number format of the network. auto is bfloat16 where the processor or GPU has it."""
     compile: bool | Auto = "auto"
     """Whether torch compiles the network. auto does so on GPUs."""
+
+    @property
+    def mean_cells(self) -> float:
+        """Mean number of the campaign's cells in one sample, to which the cost is proportional."""
+        mean = sum(x * y for x, y in MOSAIC_CELLS) / len(MOSAIC_CELLS)
+        return 1 + self.mosaics * (mean - 1)
 
     @field_validator("ema_decay", "validation_share")
     @classmethod

@@ -6,7 +6,7 @@ processes.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,8 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gcd_hpc.config.learning import MOSAIC_CELLS
 from gcd_hpc.diffusion.process import Schedule
+from gcd_hpc.learning.assembly import known_mask, window_mask
 from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.learning.mosaics import Mosaics
+from gcd_hpc.search.windows import Parent, draw_window
 from gcd_hpc.seeds import TRAINING, generator
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.frame import Frame
@@ -60,6 +64,20 @@ class Batch:
     time: Tensor  # (B,) training times, between t_min and t_max of the schedule
     condition: Tensor  # (B, 3)
     has_condition: Tensor  # (B,) bool
+    mask: Tensor | None = None
+    """(B, 1, X, Y, Z) bool, True where known; None where only the known layers are."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training sample before it is scaled."""
+
+    voxels: Tensor  # (X, Y, Z) in atoms
+    noise: Tensor  # (X, Y, Z)
+    offset: float  # in [0, 1), of the training time within the sample's stratum
+    condition: NDArray[np.float32]  # (3,)
+    has_condition: bool
+    mask: Tensor | None  # (X, Y, Z) bool
 
 
 @dataclass(frozen=True)
@@ -67,78 +85,120 @@ class TrainingBatches:
     """Draws augmented training samples from relaxed structures."""
 
     system: BoundarySystem
-    grid: Grid
     structures: Sequence[Candidate]
     scale: float
     condition_scale: ConditionScale
     version: int
 
     @cached_property
-    def by_n(self) -> list[tuple[list[Candidate], NDArray[np.float64]]]:
-        """Structures of each [n] with their sampling weights.
+    def by_n(self) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """Indices of the structures of each [n], with their sampling weights.
 
         Every [n] is drawn equally often, because deep minima have few structures near them.
         """
-        groups: dict[int, list[Candidate]] = {}
-        for structure in self.structures:
-            groups.setdefault(structure.n_index, []).append(structure)
+        groups: dict[int, list[int]] = {}
+        for index, structure in enumerate(self.structures):
+            groups.setdefault(structure.n_index, []).append(index)
         preference = self.system.config.selection.preference_j_m2
         return [
             (
-                group,
+                np.array(members),
                 low_energy_weights(
-                    np.array([structure.gb_energy_j_m2 for structure in group]), preference
+                    np.array([self.structures[index].gb_energy_j_m2 for index in members]),
+                    preference,
                 ),
             )
-            for _, group in sorted(groups.items())
+            for _, members in sorted(groups.items())
         ]
+
+    @cached_property
+    def mosaics(self) -> Mosaics:
+        """Mosaics of the structures, with partners as frequent as the samples themselves."""
+        weights = np.zeros(len(self.structures))
+        for members, of_members in self.by_n:
+            weights[members] = of_members / len(self.by_n)
+        return Mosaics(self.system, self.structures, weights)
+
+    @cached_property
+    def systems(self) -> dict[tuple[int, int], BoundarySystem]:
+        """The boundary system of each in-plane cell, in cells of the campaign."""
+        return {(1, 1): self.system} | {
+            cell: self.system.replicated(*cell) for cell in MOSAIC_CELLS
+        }
 
     def batch(self, purpose: int, step: int, slots: range, batch_size: int) -> Batch:
         """Samples ``slots`` of one step; training times are stratified over the whole batch."""
-        samples = [
-            self._sample(
-                generator(self.system.config.seed, TRAINING, self.version, purpose, step, slot)
-            )
-            for slot in slots
-        ]
-        clean, noise, offsets, conditions, shown = zip(*samples, strict=True)
+        key = (self.system.config.seed, TRAINING, self.version, purpose, step)
+        cell = self.cell(generator(*key))
+        samples = [self._sample(cell, generator(*key, slot)) for slot in slots]
+        offsets = torch.tensor([one.offset for one in samples], dtype=torch.float32)
         # Float32 rounding can give exactly 1, where draw_times is defined too.
-        uniform = (torch.tensor(slots) + torch.tensor(offsets, dtype=torch.float32)) / batch_size
+        uniform = (torch.tensor(slots) + offsets) / batch_size
         time = Schedule(self.system.config.diffusion.schedule).draw_times(uniform)
+        masks = [one.mask for one in samples if one.mask is not None]
         return Batch(
-            torch.stack(clean)[:, None] / self.scale,
-            torch.stack(noise)[:, None],
+            torch.stack([one.voxels for one in samples])[:, None] / self.scale,
+            torch.stack([one.noise for one in samples])[:, None],
             time,
-            torch.from_numpy(np.stack(conditions)),
-            torch.tensor(shown),
+            torch.from_numpy(np.stack([one.condition for one in samples])),
+            torch.tensor([one.has_condition for one in samples]),
+            torch.stack(masks)[:, None] if masks else None,
         )
 
-    def _sample(
-        self, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor, float, NDArray[np.float32], bool]:
-        structures, weights = self.by_n[int(rng.integers(len(self.by_n)))]
-        structure = structures[int(rng.choice(len(structures), p=weights))]
-        diffusion = self.system.config.diffusion
-        noise = torch.from_numpy(rng.standard_normal(self.grid.shape, dtype=np.float32))
-        condition = self.condition_scale(structure.gb_energy_j_m2, structure.n_fraction)
-        shown = diffusion.conditional and rng.random() >= diffusion.condition_dropout
-        return (
-            encode(torch.from_numpy(self._augmented(structure, rng)), self.grid),
+    def cell(self, rng: np.random.Generator) -> tuple[int, int]:
+        """In-plane cell of all samples of a step, in cells of the campaign.
+
+        It is one for the whole batch, so that every part of the batch has the same cost and shape.
+        """
+        if rng.random() >= self.system.config.training.mosaics:
+            return 1, 1
+        return MOSAIC_CELLS[int(rng.integers(len(MOSAIC_CELLS)))]
+
+    def _sample(self, cell: tuple[int, int], rng: np.random.Generator) -> Sample:
+        members, weights = self.by_n[int(rng.integers(len(self.by_n)))]
+        index = int(members[int(rng.choice(len(members), p=weights))])
+        system = self.systems[cell]
+        grid, config = system.grid, system.config
+        noise = torch.from_numpy(rng.standard_normal(grid.shape, dtype=np.float32))
+        is_shown = (
+            config.diffusion.conditional and rng.random() >= config.diffusion.condition_dropout
+        )
+        is_single = cell == (1, 1)
+        piece = self.mosaics.single(index) if is_single else self.mosaics.draw(index, system, rng)
+        parent = self._augmented(piece.parent, system, rng)
+        offset = rng.random()
+        # A single cell that is generated between its known layers needs no mask of its own.
+        mask = None
+        if not is_single or config.training.windows:
+            mask = self._mask(parent, system, rng)
+        return Sample(
+            encode(torch.from_numpy(parent.positions), grid),
             noise,
-            rng.random(),
-            condition,
-            shown,
+            offset,
+            self.condition_scale(piece.energy_j_m2, piece.fraction),
+            is_shown,
+            mask,
         )
 
-    def _augmented(self, structure: Candidate, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Augmented positions (N, 3) Å: a symmetry operation, an in-plane and a sub-voxel shift."""
-        positions = structure.positions
-        if self.system.config.training.symmetry:
-            operations = self.system.bicrystal.symmetry_operations
-            positions = self.system.frame.transform(
-                positions, operations[rng.integers(len(operations))]
-            )
-        return positions + rng.random(3) * [*self.system.bicrystal.lengths, self.grid.spacing[2]]
+    def _augmented(
+        self, parent: Parent, system: BoundarySystem, rng: np.random.Generator
+    ) -> Parent:
+        """The structure after a symmetry operation, an in-plane and a sub-voxel shift."""
+        positions = parent.positions
+        if system.config.training.symmetry:
+            operations = system.bicrystal.symmetry_operations
+            positions = system.frame.transform(positions, operations[rng.integers(len(operations))])
+        shift = rng.random(3) * [*system.bicrystal.lengths, system.grid.spacing[2]]
+        return replace(parent, positions=positions + shift)
+
+    def _mask(self, parent: Parent, system: BoundarySystem, rng: np.random.Generator) -> Tensor:
+        """Known voxels (X, Y, Z) of a sample: all but a window, or the layers at both ends."""
+        config, grid = system.config, system.grid
+        known = known_mask(grid.shape, config.voxels.known)
+        if rng.random() >= config.training.windows:
+            return known
+        window = draw_window(parent, system.frame, config.explore, rng)
+        return known | window_mask([window], grid, np.zeros(3))
 
 
 def hold_out(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -86,12 +86,18 @@ class Objective:
     config: CampaignConfig
     device: torch.device
 
-    @cached_property
-    def mask(self) -> Tensor:
-        """Mask (X, Y, Z) of the known voxels, which the loss excludes; empty for "repaint"."""
-        known = known_mask(self.config.voxels.shape, self.config.voxels.known).to(self.device)
-        is_shown = self.config.diffusion.inpainting == "palette"
-        return known if is_shown else torch.zeros_like(known)
+    def mask(self, batch: Batch) -> Tensor:
+        """Known voxels, which the loss excludes: none for "repaint".
+
+        (X, Y, Z), or (B, 1, X, Y, Z) where the items have masks of their own.
+        """
+        _, _, x, y, z = batch.clean.shape
+        if self.config.diffusion.inpainting == "repaint":
+            return torch.zeros((x, y, z), dtype=torch.bool, device=self.device)
+        mask = batch.mask
+        if mask is None:
+            mask = known_mask((x, y, z), self.config.voxels.known)
+        return mask.to(self.device)
 
     def __call__(self, network: Callable[..., Tensor], batch: Batch) -> Tensor:
         dtype = autocast_dtype(self.config.training.precision, self.device)
@@ -101,7 +107,7 @@ class Objective:
                 Schedule(self.config.diffusion.schedule),
                 self.config.diffusion.prediction,
                 batch.clean.to(self.device),
-                self.mask,
+                self.mask(batch),
                 batch.time.to(self.device),
                 batch.noise.to(self.device),
                 batch.condition.to(self.device),
@@ -139,14 +145,13 @@ def training_batches(
     """
     config = system.config
     held, learned = hold_out(structures, config.training.validation_share)
-    grid = system.grid
     if before is not None:
         scale, condition_scale = before.scale, before.condition_scale
     else:
         given = config.voxels.scale
-        scale = voxel_scale(structures, grid) if given == "auto" else given
+        scale = voxel_scale(structures, system.grid) if given == "auto" else given
         condition_scale = ConditionScale.fit([row.gb_energy_j_m2 for row in structures])
-    fit = TrainingBatches(system, grid, learned or held, scale, condition_scale, version)
+    fit = TrainingBatches(system, learned or held, scale, condition_scale, version)
     return fit, replace(fit, structures=held or learned)
 
 

@@ -1,12 +1,14 @@
 """Training samples: which structure, seen how."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from gcd_hpc.diffusion.process import Schedule
+from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.batches import (
     FIT,
     NUM_CONDITIONS,
@@ -22,23 +24,23 @@ from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.trainer import seeded
 from gcd_hpc.learning.training import Objective
 from gcd_hpc.networks.unet import UNet
+from gcd_hpc.search.windows import Parent
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate, candidate_id
 from gcd_hpc.structures.energetics import closest_pair
 
 pytestmark = pytest.mark.lammps
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
 def sampler(searched_run) -> TrainingBatches:
     system = load_boundary_system(str(searched_run))
     structures = read_part(RunDirectory(searched_run).training_set(1))
-    grid = system.grid
     scale = ConditionScale.fit([structure.gb_energy_j_m2 for structure in structures])
-    return TrainingBatches(
-        system, grid, structures, voxel_scale(structures, grid), scale, version=1
-    )
+    unit = voxel_scale(structures, system.grid)
+    return TrainingBatches(system, structures, unit, scale, version=1)
 
 
 def test_a_sample_belongs_to_its_step_and_slot_whoever_draws_it(sampler):
@@ -50,8 +52,71 @@ def test_a_sample_belongs_to_its_step_and_slot_whoever_draws_it(sampler):
     assert not torch.equal(whole.noise, sampler.batch(VALIDATE, 3, range(4), 4).noise)
 
 
+def with_shares(sampler: TrainingBatches, windows: float, mosaics: float) -> TrainingBatches:
+    config = sampler.system.config
+    training = config.training.model_copy(update={"windows": windows, "mosaics": mosaics})
+    system = replace(sampler.system, config=config.model_copy(update={"training": training}))
+    return replace(sampler, system=system)
+
+
+def test_without_windows_and_mosaics_all_between_the_known_layers_is_generated(sampler):
+    plain = with_shares(sampler, 0.0, 0.0)
+    for step in range(20):
+        assert plain.batch(FIT, step, range(1), 4).mask is None
+    mask = Objective(plain.system.config, CPU).mask(plain.batch(FIT, 0, range(2), 4))
+    voxels = plain.system.config.voxels
+    assert torch.equal(mask, known_mask(voxels.shape, voxels.known))
+
+
+def test_windows_change_what_is_generated_and_nothing_else_of_a_sample(sampler):
+    plain, windows = (with_shares(sampler, share, 0.0) for share in (0.0, 0.5))
+    for step in range(4):
+        expected, found = (one.batch(FIT, step, range(4), 4) for one in (plain, windows))
+        for name in ("clean", "noise", "time", "condition", "has_condition"):
+            assert torch.equal(getattr(expected, name), getattr(found, name)), name
+        assert found.mask.shape == found.clean.shape
+
+
+def test_about_the_share_of_the_samples_generates_a_window_of_the_moves_size(sampler):
+    windows = with_shares(sampler, 0.5, 0.0)
+    config, (x, y, z) = windows.system.config, windows.system.grid.spacing
+    slab = known_mask(config.voxels.shape, config.voxels.known)
+    masks = torch.cat([windows.batch(FIT, step, range(8), 8).mask[:, 0] for step in range(16)])
+    is_window = [not torch.equal(mask, slab) for mask in masks]
+    # Standard deviation of the number: sqrt(128) / 2 = 5.7.
+    assert 40 < sum(is_window) < 88
+    low, high = config.explore.window_radius
+    for mask in masks[is_window]:
+        # Outside of the window all is known, the layers at both ends too.
+        assert mask[slab].all()
+        columns = (~mask).any(dim=2).sum().item() * x * y
+        # A disc in voxels has a rough edge; a disc of 6.5 Å overlaps its periodic images.
+        assert 0.7 * np.pi * low**2 < columns < 1.2 * np.pi * high**2
+        layers = (~mask).any(dim=0).any(dim=0).sum().item() * z
+        assert abs(layers - 2 * config.explore.window_depth) <= 2 * z
+
+
+def test_all_samples_of_a_step_have_one_cell_and_the_share_of_mosaics_is_kept(sampler):
+    mosaics = with_shares(sampler, 0.5, 0.3)
+    shape = np.array(mosaics.system.grid.shape)
+    cells = []
+    for step in range(100):
+        first = mosaics.batch(FIT, step, range(1), 2)
+        cells.append(tuple(np.array(first.clean.shape[2:]) // shape))
+        if step < 10:
+            second = mosaics.batch(FIT, step, range(1, 2), 2)
+            both = mosaics.batch(FIT, step, range(2), 2)
+            for name in ("clean", "noise", "time", "condition", "mask"):
+                parts = torch.cat([getattr(first, name), getattr(second, name)])
+                assert torch.equal(parts, getattr(both, name)), name
+    drawn = Counter(cells)
+    assert set(drawn) == {(1, 1, 1), (2, 1, 1), (1, 2, 1), (2, 2, 1)}
+    # Standard deviation of the number of mosaics: sqrt(100 x 0.3 x 0.7) = 4.6.
+    assert 15 < 100 - drawn[1, 1, 1] < 45
+
+
 def test_a_sample_holds_all_atoms_of_its_structure(sampler):
-    batch = sampler.batch(FIT, 0, range(8), 8)
+    batch = with_shares(sampler, 0.5, 0.0).batch(FIT, 0, range(8), 8)
     totals = (batch.clean * sampler.scale).sum(dim=(1, 2, 3, 4)).numpy()
     assert {round(float(total)) for total in totals} <= {
         structure.num_atoms for structure in sampler.structures
@@ -71,16 +136,15 @@ def test_the_time_that_rounding_makes_of_the_last_noise_level_has_a_finite_loss(
     almost_one = np.nextafter(1.0, 0.0)
     real = TrainingBatches._sample
 
-    def last(self, rng):
-        clean, noise, _, condition, shown = real(self, rng)
-        return clean, noise, almost_one, condition, shown
+    def last(self, cell, rng):
+        return replace(real(self, cell, rng), offset=almost_one)
 
     monkeypatch.setattr(TrainingBatches, "_sample", last)
     batch = sampler.batch(FIT, 0, range(3, 4), 4)
     schedule = Schedule(sampler.system.config.diffusion.schedule)
     assert schedule.t_min < float(batch.time) <= schedule.t_max + 1e-6
     network = seeded(lambda: UNet(sampler.system.config.network, NUM_CONDITIONS), 0)
-    loss = Objective(sampler.system.config, torch.device("cpu"))(network, batch)
+    loss = Objective(sampler.system.config, CPU)(network, batch)
     assert torch.isfinite(loss)
     loss.backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
@@ -90,9 +154,9 @@ def test_every_fraction_is_drawn_as_often_as_any_other(sampler):
     rng = np.random.default_rng(0)
     drawn = Counter(int(rng.integers(len(sampler.by_n))) for _ in range(1000))
     assert min(drawn.values()) > 0.6 * 1000 / len(sampler.by_n)
-    assert sum(len(structures) for structures, _ in sampler.by_n) == len(sampler.structures)
-    for structures, weights in sampler.by_n:
-        assert len({round(structure.n_fraction, 6) for structure in structures}) == 1
+    assert sum(len(members) for members, _ in sampler.by_n) == len(sampler.structures)
+    for members, weights in sampler.by_n:
+        assert len({sampler.structures[index].n_index for index in members}) == 1
         assert weights.sum() == pytest.approx(1.0)
 
 
@@ -167,12 +231,14 @@ def test_augmentation_keeps_the_structure(sampler):
     structure = sampler.structures[0]
     lengths = sampler.system.frame.lengths
     for index in range(16):
-        moved = sampler._augmented(structure, np.random.default_rng(index))
+        rng = np.random.default_rng(index)
+        parent = Parent(structure.positions, structure.energies_ev, np.zeros(3))
+        moved = sampler._augmented(parent, sampler.system, rng).positions
         assert closest_pair(moved, lengths) == pytest.approx(
             closest_pair(structure.positions, lengths), abs=1e-9
         )
         assert np.ptp(moved[:, 2]) == pytest.approx(np.ptp(structure.positions[:, 2]), abs=1e-9)
-        assert fits(structure, sampler.system.frame, sampler.grid)
+        assert fits(structure, sampler.system.frame, sampler.system.grid)
 
 
 def test_a_full_plane_is_no_plane():

@@ -1,0 +1,107 @@
+"""Mosaics: structures of equal registry side by side in a larger in-plane cell.
+
+A model that has learned from one cell only knows periodic images of the structure that it
+generates. In a mosaic what surrounds a window is another structure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.search.moves import crossover, tile
+from gcd_hpc.search.windows import Parent
+from gcd_hpc.store.schema import Candidate
+from gcd_hpc.structures.energetics import closest_pair, n_fraction
+
+SQUEEZED = 0.8
+"""A cut may bring two atoms this close, in shortest distances within the structures."""
+NUM_TRIES = 30
+"""Partners that are tried until one fits. About one in ten has the same registry."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A structure of any in-plane cell with what its training sample is made from.
+
+    parent: positions (N, 3) Å, excess energies (N,) eV and registry (3,) Å.
+    energy_j_m2, fraction: boundary energy and [n]. Where structures are joined, the energy is the
+    mean of theirs: that of the cuts is not known.
+    """
+
+    parent: Parent
+    energy_j_m2: float
+    fraction: float
+
+
+@dataclass(frozen=True)
+class Mosaics:
+    """Draws mosaics of the structures of a training set.
+
+    weights: (M,) probability of each structure as a partner.
+    """
+
+    system: BoundarySystem
+    structures: Sequence[Candidate]
+    weights: NDArray[np.float64]
+
+    def single(self, index: int) -> Piece:
+        """Structure ``index`` itself."""
+        row = self.structures[index]
+        excess = np.asarray(row.energies_ev) - self.system.bulk.cohesive_ev
+        parent = Parent(row.positions, excess, np.asarray(row.registry_relaxed))
+        return Piece(parent, row.gb_energy_j_m2, row.n_fraction)
+
+    def draw(self, index: int, larger: BoundarySystem, rng: np.random.Generator) -> Piece:
+        """Structure ``index`` repeated to a larger cell, with parts of other structures in it.
+
+        A cell of two structures gets a part of one other, a cell of four parts of two.
+
+        Args:
+            larger: the system, replicated to the larger cell.
+        """
+        piece = self._tiled(index, larger)
+        for _ in range(round(larger.bicrystal.area / self.system.bicrystal.area) // 2):
+            piece = self._crossed(piece, larger, rng)
+        return piece
+
+    @cached_property
+    def _shortest(self) -> float:
+        """Shortest distance between two atoms of any structure, Å."""
+        lengths = self.system.frame.lengths
+        return min(closest_pair(row.positions, lengths) for row in self.structures)
+
+    def _tiled(self, index: int, larger: BoundarySystem) -> Piece:
+        piece, lengths = self.single(index), self.system.bicrystal.lengths
+        x, y = (
+            round(edge / short)
+            for edge, short in zip(larger.bicrystal.lengths, lengths, strict=True)
+        )
+        tiled = tile(piece.parent, lengths, (x, y))
+        excess = np.tile(piece.parent.excess_ev, x * y)
+        return replace(piece, parent=Parent(tiled.positions, excess, tiled.registry))
+
+    def _crossed(self, piece: Piece, larger: BoundarySystem, rng: np.random.Generator) -> Piece:
+        """The piece with a part of a partner that fits, or the piece itself if none is found."""
+        parent, frame = piece.parent, larger.frame
+        for _ in range(NUM_TRIES):
+            partner = self._tiled(int(rng.choice(len(self.structures), p=self.weights)), larger)
+            proposal = crossover(parent, partner.parent, frame, rng)
+            if proposal is None:
+                continue
+            if closest_pair(proposal.positions, frame.lengths) < SQUEEZED * self._shortest:
+                continue
+            # Excess energies choose windows only: each atom takes that of its site in the parent.
+            wrapped = frame.bicrystal.wrap(parent.positions)
+            tree = cKDTree(wrapped, boxsize=[*frame.bicrystal.lengths, 0.0])
+            _, nearest = tree.query(frame.bicrystal.wrap(proposal.positions))
+            return Piece(
+                Parent(proposal.positions, parent.excess_ev[nearest], parent.registry),
+                (piece.energy_j_m2 + partner.energy_j_m2) / 2,
+                n_fraction(len(proposal.positions), larger.bicrystal.atoms_per_plane),
+            )
+        return piece
