@@ -1,4 +1,4 @@
-"""New candidates: the rows of structures before relaxation."""
+"""Candidates: the rows of structures before relaxation, and fingerprints of relaxed ones."""
 
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.store.schema import Candidate, Source, candidate_id
 from gcd_hpc.structures.energetics import closest_pair, n_fraction, n_index
+from gcd_hpc.structures.fingerprint import Fingerprint, slab_fingerprint
 
 
 def new_candidate(
@@ -58,4 +59,17 @@ def with_structure(
         closest_pair_a=closest_pair(positions, system.frame.lengths),
         unrelaxed_positions=positions,
         sample_s=seconds,
+    )
+
+
+def boundary_fingerprint(system: BoundarySystem, candidate: Candidate) -> Fingerprint:
+    """Fingerprint of the boundary atoms, whose energies differ from the crystal's."""
+    crystal, outer = system.bulk.cohesive_ev, system.config.relaxation.outer_thickness
+    return slab_fingerprint(
+        candidate.positions,
+        candidate.cell,
+        candidate.energies_ev,
+        crystal,
+        system.bicrystal.nearest_neighbor,
+        outer,
     )

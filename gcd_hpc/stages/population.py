@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.learning.candidates import boundary_fingerprint
 from gcd_hpc.search.archive import Archive, archive, entered
 from gcd_hpc.search.shares import Outcome, credits
-from gcd_hpc.stages.select import boundary_fingerprint
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.parts import read_columns, read_part
 from gcd_hpc.store.run_directory import RunDirectory, part_number
@@ -33,7 +33,7 @@ COLUMNS = (
     "atom_evaluations",
     "voxel_evaluations",
 )
-NETWORK_WEIGHT = 0.5
+NETWORK_WEIGHT = 0.4
 """Cost of one network evaluation of one voxel, in force evaluations of one atom."""
 
 

@@ -10,6 +10,7 @@ from gcd_hpc.config.campaign import SelectionConfig
 from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.batches import fits
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.learning.candidates import boundary_fingerprint
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import Task
@@ -17,7 +18,7 @@ from gcd_hpc.store.parts import read_columns, read_part
 from gcd_hpc.store.physics import row_fault
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
-from gcd_hpc.structures.fingerprint import first_unique, slab_fingerprint
+from gcd_hpc.structures.fingerprint import first_unique
 
 
 def select(run_dir: str, version: int) -> StageResult:
@@ -81,17 +82,4 @@ def unique(system: BoundarySystem, ordered: Iterable[Candidate], num: int) -> li
         energy_j_m2=lambda candidate: candidate.gb_energy_j_m2,
         fingerprint=lambda candidate: boundary_fingerprint(system, candidate),
         num=num,
-    )
-
-
-def boundary_fingerprint(system: BoundarySystem, candidate: Candidate) -> np.ndarray:
-    """Fingerprint of the boundary atoms, whose energies differ from the crystal's."""
-    crystal, outer = system.bulk.cohesive_ev, system.config.relaxation.outer_thickness
-    return slab_fingerprint(
-        candidate.positions,
-        candidate.cell,
-        candidate.energies_ev,
-        crystal,
-        system.bicrystal.nearest_neighbor,
-        outer,
     )

@@ -223,7 +223,12 @@ class Candidate:
     ] = 0
     cpu_s: Annotated[
         float,
-        Field("processor time", "processor time to relax it; NaN: unknown", "s", since=5),
+        Field(
+            "processor time",
+            "processor time to relax it and, in exploration, to make it; NaN: unknown",
+            "s",
+            since=5,
+        ),
     ] = NAN
     max_force_ev_a: Annotated[
         float, Field("largest force", "largest force component on a free atom at the end", "eV/Å")

@@ -1,11 +1,15 @@
 """Exploration: chains of moves from the best structures, the same in every worker and any order."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from gcd_hpc.learning.boundary import load_boundary_system
-from gcd_hpc.stages.explore import KINDS, explore_chunk
+from gcd_hpc.stages.explore import explore_chunk
 from gcd_hpc.stages.population import Population, population_of
+from gcd_hpc.stages.proposals import MODEL_KINDS, OWN_KINDS
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
@@ -44,7 +48,7 @@ def test_every_move_is_one_row_with_its_kind_its_parents_and_its_cost(explored):
     rows = [row for part in explored("run", [0, 1, 2, 3]).values() for row in part]
     assert [row.index for row in rows] == list(range(16))
     assert [row.id for row in rows[:2]] == ["explore-00-000000", "explore-00-000001"]
-    assert {row.move for row in rows} <= set(KINDS)
+    assert {row.move for row in rows} <= set(OWN_KINDS)
     made = [row for row in rows if row.status == "ok"]
     assert made
     assert all(row.atom_evaluations >= row.evaluations * row.num_atoms > 0 for row in made)
@@ -92,3 +96,24 @@ def test_the_archive_is_the_same_for_a_reader_that_comes_later(explored, tmp_pat
     assert all(
         id.startswith("search") or int(id[-6:]) < 8 for ids in fresh.archive.values() for id in ids
     )
+
+
+def test_with_a_model_some_moves_are_in_paintings_that_name_it(trained_copy):
+    run_dir = trained_copy("run", *EXPLORE, "explore.chain_length=6")
+    for chunk in (0, 1):
+        explore_chunk(str(run_dir), 1, chunk)
+    rows = [row for n in (0, 1) for row in read_part(RunDirectory(run_dir).explored_part(1, n))]
+    painted = [row for row in rows if row.move in MODEL_KINDS]
+    assert {row.move for row in painted} == set(MODEL_KINDS)
+    assert {row.version for row in painted} == {1}
+    assert len({row.model_sha256 for row in painted} - {""}) == 1
+    assert all(row.voxel_evaluations > 0 and row.parents for row in painted)
+    others = [row for row in rows if row.move not in MODEL_KINDS]
+    assert {(row.version, row.model_sha256, row.voxel_evaluations) for row in others} == {
+        (0, "", 0)
+    }
+
+
+def test_the_first_round_explores_without_torch():
+    code = "import sys, gcd_hpc.stages.explore; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,162 @@
+"""Structures that exploration tries: changes of known structures, in-paintings, and fresh tries."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gcd_hpc.engines.child import Anneal
+from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.learning.candidates import new_candidate, with_structure
+from gcd_hpc.search.archive import draw_parent
+from gcd_hpc.search.moves import LOCAL_MOVES, Proposal, crossover
+from gcd_hpc.search.shares import shares
+from gcd_hpc.search.tries import random_anneal, search_start
+from gcd_hpc.search.windows import Parent, draw_window, recentred
+from gcd_hpc.stages.population import Known, Population
+from gcd_hpc.store.schema import Candidate
+from gcd_hpc.structures.energetics import lowest_nearby
+
+if TYPE_CHECKING:
+    # A campaign without models explores without torch.
+    from gcd_hpc.learning.painter import Painter
+
+FRESH, CROSSOVER = "fresh", "crossover"
+INPAINT_WINDOW, INPAINT_BOUNDARY = "inpaint-window", "inpaint-boundary"
+INPAINT_NOISED = "inpaint-noised"
+OWN_KINDS = (*LOCAL_MOVES, CROSSOVER, FRESH)
+MODEL_KINDS = (INPAINT_WINDOW, INPAINT_BOUNDARY, INPAINT_NOISED)
+"""Kinds of moves, by the labels under which candidates are stored."""
+START_LOG_SNR = (-0.5, 2.0)
+"""Lowest and highest lambda to which a structure is noised before a model restores it."""
+
+
+@dataclass(frozen=True)
+class Unrelaxed:
+    """A structure to relax, as a row without results, and its annealing before that."""
+
+    row: Candidate
+    anneal: Anneal | None = None
+
+
+@dataclass(frozen=True)
+class Proposer:
+    """Maker of the structures of one generation."""
+
+    system: BoundarySystem
+    population: Population
+    known: Known
+    run_dir: Path
+    round: int
+
+    def first(self, rng: np.random.Generator) -> Candidate | None:
+        """A structure of the archive to start a chain from; None if nothing is known yet."""
+        if not self.known.archive:
+            return None
+        return self.population.candidate(draw_parent(self.known.archive, rng))
+
+    def empty(self, index: int) -> Candidate:
+        """Row ``index`` of the round, without a structure."""
+        return new_candidate(self.system, "explore", index, self.round)
+
+    def propose(self, current: Candidate | None, index: int, rng: np.random.Generator) -> Unrelaxed:
+        """Structure of move ``index``: a change of the current one, or a fresh try."""
+        kinds = list(self.probabilities)
+        kind = str(rng.choice(kinds, p=list(self.probabilities.values())))
+        row = self.empty(index)
+        if current is None or kind == FRESH:
+            search = self.system.config.search
+            atoms, registry, anneal = search_start(self.system.frame, search, rng)
+            return self._made(row, FRESH, Proposal(atoms.positions, registry, None), (), anneal)
+        if kind in MODEL_KINDS:
+            return self._inpainted(row, kind, current, rng)
+        parent = self._parent(current)
+        if kind == CROSSOVER:
+            partner = self.population.candidate(draw_parent(self.known.archive, rng))
+            proposal = crossover(parent, self._parent(partner), self.system.frame, rng)
+            if proposal is not None:
+                return self._made(row, kind, proposal, (current.id, partner.id), None)
+            kind = str(rng.choice(list(LOCAL_MOVES)))
+        explore = self.system.config.explore
+        window = draw_window(parent, self.system.frame, explore, rng)
+        proposal = LOCAL_MOVES[kind](parent, self.system.frame, window, rng)
+        anneal = random_anneal(explore.md, rng)
+        return self._made(row, kind, proposal, (current.id,), anneal)
+
+    @cached_property
+    def probabilities(self) -> dict[str, float]:
+        """Probability of each kind of move in this generation."""
+        explore = self.system.config.explore
+        kinds = OWN_KINDS + (MODEL_KINDS if self.painter is not None else ())
+        return shares(self.known.history, explore.least_share, explore.discount, kinds)
+
+    @cached_property
+    def painter(self) -> "Painter | None":
+        """Painter with the model in use; None before the first one.
+
+        Models that were trained without known voxels as an input cannot change a part of a
+        structure.
+        """
+        if self.round == 0 or self.system.config.diffusion.inpainting != "palette":
+            return None
+        from gcd_hpc.learning.painter import Painter
+        from gcd_hpc.stages.sample import kept_sampler
+
+        return Painter.of(kept_sampler(str(self.run_dir), self.round))
+
+    def _inpainted(
+        self, row: Candidate, kind: str, current: Candidate, rng: np.random.Generator
+    ) -> Unrelaxed:
+        """The current structure with a part that the model generates anew."""
+        painter = self.painter
+        assert painter is not None, "in-painting is only drawn with a model"
+        explore, sampling = self.system.config.explore, self.system.config.sampling
+        parent = self._parent(current)
+        window, start_log_snr = None, None
+        if kind == INPAINT_WINDOW:
+            window = draw_window(parent, self.system.frame, explore, rng)
+        elif kind == INPAINT_NOISED:
+            start_log_snr = float(rng.uniform(*START_LOG_SNR))
+        # The model is asked for about as many atoms, and for less energy than is known with them.
+        num_plane = self.system.bicrystal.atoms_per_plane
+        n_index = (current.n_index + int(rng.integers(-1, 2))) % num_plane
+        energy = lowest_nearby(dict(self.known.lowest), n_index, num_plane)
+        target = energy - sampling.energy_margin_j_m2, n_index
+        painted = painter.paint(parent.positions, window, start_log_snr, target, rng)
+        card = painter.model.card
+        row = replace(
+            row,
+            version=card.version,
+            model_sha256=card.sha256,
+            target_energy_j_m2=target[0],
+            target_n_fraction=n_index / num_plane,
+            voxel_evaluations=painted.net_voxels,
+        )
+        proposal = Proposal(painted.positions, parent.registry, window)
+        made = self._made(row, kind, proposal, (current.id,), None)
+        shortest = sampling.min_pair_distance * self.system.bicrystal.nearest_neighbor
+        if made.row.closest_pair_a < shortest:
+            reason = (
+                f"closest pair {made.row.closest_pair_a:.2f} Å, expected at least {shortest:.2f} Å"
+            )
+            return Unrelaxed(replace(made.row, status="invalid", reason=reason))
+        return made
+
+    def _made(
+        self,
+        row: Candidate,
+        kind: str,
+        proposal: Proposal,
+        parents: tuple[str, ...],
+        anneal: Anneal | None,
+    ) -> Unrelaxed:
+        row = replace(row, move=kind, parents=" ".join(parents))
+        positions = self.system.bicrystal.wrap(proposal.positions)
+        return Unrelaxed(with_structure(self.system, row, positions, proposal.registry), anneal)
+
+    def _parent(self, row: Candidate) -> Parent:
+        excess = row.energies_ev - self.system.bulk.cohesive_ev
+        parent = Parent(row.positions, excess, np.asarray(row.registry_relaxed))
+        return recentred(parent, self.system.frame)
