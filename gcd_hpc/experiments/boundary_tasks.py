@@ -22,7 +22,7 @@ from gcd_hpc.experiments.work import Arrays, Report
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.batches import low_energy_weights
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system, prepare
-from gcd_hpc.learning.candidates import new_candidate, with_structure
+from gcd_hpc.learning.candidates import boundary_fingerprint, new_candidate, with_structure
 from gcd_hpc.learning.model_file import load_model
 from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.learning.training import Process
@@ -32,7 +32,7 @@ from gcd_hpc.stages.ranking import lowest_learned
 from gcd_hpc.stages.relax import relax_chunk
 from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate, worker_child
 from gcd_hpc.stages.search import search_chunk, search_one
-from gcd_hpc.stages.select import boundary_fingerprint, choose, unique
+from gcd_hpc.stages.select import choose, unique
 from gcd_hpc.stages.train import train
 from gcd_hpc.store.parts import read_columns, read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
