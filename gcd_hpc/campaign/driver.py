@@ -26,7 +26,7 @@ from gcd_hpc.engines.layout import lay_out
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.files import cannot_write
 from gcd_hpc.stages.record import damage, discard
-from gcd_hpc.stages.table import MODULES, SEARCH, Stage
+from gcd_hpc.stages.table import EXPLORE, MODULES, SEARCH, Stage
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
@@ -96,9 +96,8 @@ def run_campaign(
     if before is not None:
         return before
     called = time.monotonic()
-    site = fit_site(
-        site, config.training.batch_size, needs_launchers=until not in (SEARCH, "select-01")
-    )
+    has_models = bool(config.budget.rounds) and until not in (SEARCH, EXPLORE, "select-01")
+    site = fit_site(site, config.training.batch_size, needs_launchers=has_models)
     check_run_dir(site, run_dir)
     plan = Plan.of(config, site, until)
     try:

@@ -53,8 +53,10 @@ __all__ = [
 class BudgetConfig(Section):
     """Limits of the campaign. It ends at the first one that is reached."""
 
-    rounds: Annotated[int, Field(gt=0, le=10_000)] = 2
-    """Number of rounds. Each trains a model, samples it and relaxes its candidates."""
+    rounds: Annotated[int, Field(ge=0, le=10_000)] = 2
+    """Number of rounds. Each trains a model, samples it, relaxes its candidates and explores. 0
+    searches and explores without a model.
+    """
     wall_time_s: PositiveFloat | None = None
     """Seconds of work, over all sessions."""
     target_energy_j_m2: float | None = None

@@ -182,8 +182,8 @@ class PromotionConfig(Section):
 class SamplingConfig(Section):
     """In-painting of the boundary region with a trained model."""
 
-    num_candidates: PositiveInt
-    """Number of candidates of each round."""
+    num_candidates: NonNegativeInt
+    """Number of candidates of each round. With 0 the model only makes moves of exploration."""
     solver: Literal["dpm-solver-3", "dpm-solver++2m"] = "dpm-solver++2m"
     """Solver of the reverse process, of third or of second order."""
     num_steps: PositiveInt = 30
