@@ -1,7 +1,7 @@
 """The pages of the reference that follow from the code: ``python docs/generate.py`` writes them.
 
 They are committed, so that they can be read where the code is read, without a build, and so that a
-change of the reference shows in the review of the change that caused it. ``tests/test_docs.py``
+change of the reference shows in the review of its cause. ``tests/docs/test_pages.py``
 fails when they are out of date.
 """
 

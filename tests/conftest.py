@@ -21,7 +21,7 @@ settings.load_profile("reproducible")
 # other waits.
 LONG = (
     "slurm/test_batch.py",
-    "test_docs.py",
+    "docs/test_commands.py",
     "slurm/test_campaign_job.py",
     "integration",
     "browse/page",
