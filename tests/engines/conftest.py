@@ -15,12 +15,14 @@ from gcd_hpc.config.campaign import (
     Triad,
 )
 from gcd_hpc.engines.bulk import Bulk, measure_bulk
-from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines.child import Anneal, LammpsChild, RelaxJob
 from gcd_hpc.engines.potentials import Potential, find_potential
+from gcd_hpc.engines.relaxation import SCREEN, Slab
 from gcd_hpc.search.tries import search_start
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
 
+MINUTES_OF_DYNAMICS = Anneal(temperature_k=1000.0, num_steps=500_000, timestep_ps=0.002, seed=1)
 SIGMA5_LOWER, SIGMA5_UPPER = (
     Triad(x=(3, -1, 0), y=(1, 3, 0), z=(0, 0, 1)),
     Triad(x=(3, 1, 0), y=(-1, 3, 0), z=(0, 0, 1)),
@@ -75,3 +77,9 @@ def start(frame: Frame) -> Atoms:
     """One try of the search."""
     atoms, _, _ = search_start(frame, SearchConfig(num_tries=1), np.random.default_rng(7))
     return atoms
+
+
+@pytest.fixture(scope="session")
+def job(start: Atoms, frame: Frame, bulk: Bulk, config: RelaxationConfig) -> RelaxJob:
+    slab = Slab.of(start, frame.bicrystal, bulk, config)
+    return slab.job(SCREEN, slab.positions, None)
