@@ -34,6 +34,9 @@ def command(tmp_path_factory) -> Path:
 
 def run(command: Path, folder: Path, *words: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # MPI is in this environment, where packages do not look from the other one.
+    environment["LD_LIBRARY_PATH"] = str(Path(sys.prefix) / "lib")
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(
         [command, *words],
         cwd=folder,
@@ -72,6 +75,35 @@ def test_the_package_is_the_wheels(command, tmp_path):
 def test_commands_of_the_readme_run_in_an_empty_folder(command, tmp_path, words):
     assert run(command, tmp_path, *words)
     assert list(tmp_path.iterdir()) == []
+
+
+FEW_TRIES = ["--set", "search.num_tries=4", "--set", "search.chunk_size=2"]
+AFTER_A_SEARCH = [
+    "doctor",
+    "status runs/smoke",
+    "failures runs/smoke",
+    "report runs/smoke",
+    "top runs/smoke --per-n",
+    "plot runs/smoke --what progress --out progress.pdf",
+    "export runs/smoke --select status=ok --format extxyz --out found.extxyz",
+    "report runs/smoke --html smoke.html",
+    "relax found.extxyz --campaign campaigns/smoke.yaml",
+    "verify runs/smoke",
+]
+"""Commands of the README on results. browse, reproduce and jobs have tests of their own."""
+OPENED = "import gcd_hpc; print(gcd_hpc.open_run('runs/smoke').select('status=ok').lowest(1)[0].id)"
+
+
+@pytest.mark.lammps
+@pytest.mark.mpi
+def test_a_search_and_the_commands_on_its_results_run_in_an_empty_folder(command, tmp_path):
+    words = ["campaign", "campaigns/smoke.yaml", "--until", "search", *FEW_TRIES]
+    assert "runs/smoke: complete" in run(command, tmp_path, *words)
+    for line in AFTER_A_SEARCH:
+        assert run(command, tmp_path, *line.split()), line
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written >= {"runs", "progress.pdf", "found.extxyz", "smoke.html"}
+    assert run(command.parent / "python", tmp_path, "-c", OPENED).startswith("search-0000")
 
 
 def test_batch_scripts_and_the_page_are_in_the_wheel(command):
