@@ -4,6 +4,8 @@ Links, languages, keys of campaign files, generated pages, and that every comman
 and can be parsed. What no rule knows fails.
 """
 
+import functools
+import importlib
 import os
 import re
 import shlex
@@ -182,6 +184,25 @@ def test_the_readme_links_to_what_is_there():
     links = [link for link in re.findall(r"\]\(([^)#]+)", PAGES["README.md"]) if "://" not in link]
     assert links
     assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name is a module of the package, or something in one."""
+    path, *names = name.split(".")
+    while names and (ROOT / "gcd_hpc" / path.replace(".", "/") / names[0]).is_dir():
+        path = f"{path}.{names.pop(0)}"
+    if names and (ROOT / "gcd_hpc" / path.replace(".", "/") / f"{names[0]}.py").is_file():
+        path = f"{path}.{names.pop(0)}"
+    found = importlib.import_module(f"gcd_hpc.{path}")
+    return not names or hasattr(functools.reduce(getattr, names[:-1], found), names[-1])
+
+
+def test_the_walks_name_modules_and_functions_that_exist():
+    names = set(re.findall(r"`([a-z_]+(?:\.[A-Za-z_]+)+)`", PAGES["docs/design.md"]))
+    rooms = {path.stem for path in (ROOT / "gcd_hpc").iterdir()}
+    walked = {name for name in names if name.partition(".")[0] in rooms}
+    assert len(walked) > 30
+    assert not [name for name in sorted(walked) if not exists(name)]
 
 
 def test_the_docs_build_without_a_warning_and_load_nothing_from_elsewhere(tmp_path):
