@@ -330,7 +330,9 @@ def test_status_failures_and_report_of_a_search(searched):
     report = json.loads(call("report", str(searched), "--json").stdout)
     assert report["tried"] == 6
     assert 0 < report["pools"]["relaxation"]["whole"] <= 1
-    assert report["unique_low_energy"]["search"] > 0
+    (search,) = report["sources"]
+    assert (search["source"], search["tries"]) == ("search", 6)
+    assert search["core_s"] > 0 < search["improvements"]
     assert "relaxation pool busy" in call("report", str(searched)).stdout
 
 

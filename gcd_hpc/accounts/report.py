@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import median
 
 from gcd_hpc.campaign.state import State
-from gcd_hpc.stages.table import POOLS, SEARCH, Pool, phase_name, pool_of
+from gcd_hpc.stages.table import POOLS, Pool, phase_name, pool_of
 from gcd_hpc.stages.tasks import Plan
 
 HOUR_S = 3600.0
@@ -40,8 +40,6 @@ class Report:
     """Idle times of relaxation workers between two tasks of the same stage."""
     decision_s: Sequence[float]
     """Delays between the end of a task and the driver's reaction."""
-    core_s: Mapping[str, float]
-    """Core-seconds of ``search`` and of ``model``, which is every other stage."""
 
 
 def report_of(state: State) -> Report:
@@ -49,11 +47,9 @@ def report_of(state: State) -> Report:
     plan = state.plan
     intervals: dict[Pool, list[Interval]] = defaultdict(list)
     by_worker: dict[tuple[str, str], list[Interval]] = defaultdict(list)
-    core_s = {"search": 0.0, "model": 0.0}
     for task, done in state.finished.items():
         pool = pool_of(task.stage, plan.mode)
         intervals[pool].append((done.started, done.ended))
-        core_s["search" if task.stage == SEARCH else "model"] += done.core_s
         if pool == "relaxation" and done.worker:
             # Only within a phase do a worker's tasks follow each other without waiting.
             phase = task.stage if plan.mode == "asynchronous" else phase_name(*task.phase)
@@ -67,7 +63,6 @@ def report_of(state: State) -> Report:
         },
         [gap for worker in by_worker.values() for gap in gaps(worker)],
         [max(0.0, done.time - done.ended) for done in state.finished.values() if done.time],
-        core_s,
     )
 
 

@@ -6,7 +6,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gcd_hpc.accounts.cost import cost_of
+from gcd_hpc.accounts.sources import sources_of
 from gcd_hpc.browse.figures import plot_egb_vs_n
+from gcd_hpc.browse.sources import work_table
 from gcd_hpc.browse.summary import cost_table, write_summary
 from gcd_hpc.browse.tables import best_by_source, source_table
 from gcd_hpc.campaign.state import State
@@ -21,13 +23,15 @@ def write_report(run_dir: Path, state: State) -> None:
     run = open_run(run_dir)
     if len(run.lowest(1)):
         plot_egb_vs_n(run, RunDirectory(run_dir).figure)
-    write_summary(run_dir, cost_of(state))
+    write_summary(run_dir, cost_of(state), sources_of(run, state))
 
 
 def ending(run_dir: Path, state: State) -> RenderableType:
-    """Tables of the lowest energies by source and of the costs, for the terminal."""
+    """Tables of the lowest energies and the work by source, and of the costs, for the terminal."""
+    run = open_run(run_dir)
     return Group(
-        source_table(best_by_source(open_run(run_dir))),
+        source_table(best_by_source(run)),
+        work_table(sources_of(run, state)),
         cost_table(cost_of(state)),
         Text(
             f"{RunDirectory(run_dir).summary}, egb_vs_n.png and results.h5 hold the rest.",

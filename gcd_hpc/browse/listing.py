@@ -20,7 +20,7 @@ from gcd_hpc.store.schema import FIELDS, Candidate
 
 LISTED = (
     *("id", "status", "n_fraction", "gb_energy_j_m2", "num_atoms", "excess_volume_a"),
-    *("source", "version", "round", "preset", "converged", "reason"),
+    *("source", "version", "move", "parents", "round", "preset", "converged", "reason"),
 )
 """Fields in a list of candidates; ``gcd-hpc show`` prints all fields."""
 Record = dict[str, Any]

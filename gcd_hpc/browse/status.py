@@ -93,6 +93,7 @@ def _record(run_dir: Path, state: State, pace: Pace) -> dict[str, Any]:
         "reason": state.stopped,
         "mode": state.plan.mode,
         "doing": now.headline() if now.stage is not None else "",
+        "improvement": now.improvement,
         "elapsed_s": round(elapsed_s, 1),
         "remaining_s": now.campaign_s if status == "running" else None,
         "model": state.models.get(state.round, 0),
@@ -134,6 +135,8 @@ def status_view(record: dict[str, Any]) -> RenderableType:
             f" work so far, mode {record['mode']}{expected_end(record['remaining_s'])}"
         ),
     ]
+    if record["improvement"]:
+        lines.append(Text(f"last improvement: {record['improvement']}"))
     if record["running"]:
         names = record["running"]
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

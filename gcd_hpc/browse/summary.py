@@ -1,10 +1,13 @@
 """Summary page of a run: its lowest energies and its costs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
 
 from gcd_hpc.accounts.cost import Cost
+from gcd_hpc.accounts.sources import SourceRecord
+from gcd_hpc.browse.sources import work_markdown
 from gcd_hpc.browse.tables import (
     TIE_J_M2,
     TOP_FIELDS,
@@ -15,13 +18,14 @@ from gcd_hpc.browse.tables import (
     source_markdown,
 )
 from gcd_hpc.files import replacing
+from gcd_hpc.store.makers import maker_name
 from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_directory import RunDirectory
 
 
-def write_summary(run_dir: str | Path, cost: Cost) -> Path:
-    """Write RUN/summary.md: energies by [n] and source, lowest structures, costs, figure."""
+def write_summary(run_dir: str | Path, cost: Cost, sources: Sequence[SourceRecord]) -> Path:
+    """Write RUN/summary.md: energies and work by source, lowest structures, costs, figure."""
     run = RunDirectory(run_dir)
     found = open_run(run.path)
     blocks = [
@@ -29,10 +33,13 @@ def write_summary(run_dir: str | Path, cost: Cost) -> Path:
         *([f"![GB energy against [n]]({run.figure.name})"] if run.figure.is_file() else []),
         "## Lowest energies by source",
         (
-            f"GB energy in {UNIT}, in brackets the number of relaxed candidates. "
+            f"GB energy in {UNIT}, in brackets the number of relaxed candidates. In-painting moves"
+            " of exploration count as their model's. "
             f"Bold: the lowest at this [n], within {1000 * TIE_J_M2:g} mJ/m^2."
         ),
         source_markdown(best_by_source(found)).rstrip(),
+        "## Work by source",
+        work_markdown(sources),
         "## Lowest structure of each [n]",
         _lowest_markdown(found),
         "## Where the time went",
@@ -89,15 +96,15 @@ def _cost_row(
 
 def _lowest_markdown(run: Run) -> str:
     lines = [
-        f"| [n] | GB energy ({UNIT}) | atoms | excess volume (Å) | candidate |",
-        "|--:|--:|--:|--:|---|",
+        f"| [n] | GB energy ({UNIT}) | atoms | excess volume (Å) | candidate | source |",
+        "|--:|--:|--:|--:|---|---|",
     ]
     for row in run.best_per_n().records(TOP_FIELDS):
         energy = f"{row['gb_energy_j_m2']:.4f}" + ("" if row["converged"] else " (not converged)")
         volume = format_number(row["excess_volume_a"], 3)
         lines.append(
             f"| {format_fraction(row['n_fraction'])} | {energy} | {row['num_atoms']} | {volume} |"
-            f" `{row['id']}` |"
+            f" `{row['id']}` | {maker_name(row['source'], row['version'], row['move'])} |"
         )
     return "\n".join(lines)
 

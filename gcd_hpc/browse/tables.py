@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.stages.evaluate import Evaluated
-from gcd_hpc.store.checksums import Columns
+from gcd_hpc.store.makers import MAKER_FIELDS, by_maker, group_names, maker_name
 from gcd_hpc.store.physics import candidate_fault
 from gcd_hpc.store.run import Run
 
@@ -26,6 +26,7 @@ TOP_FIELDS = (
     "id",
     "source",
     "version",
+    "move",
     "round",
     "n_index",
     "n_fraction",
@@ -69,10 +70,10 @@ class FractionRow:
 
 @dataclass(frozen=True)
 class SourceComparison:
-    """Comparison of the search and the model versions."""
+    """Comparison of the search, the exploration and the model versions."""
 
     sources: tuple[str, ...]
-    """"search", "model 01", ...: those with candidates."""
+    """"search", "exploration", "model 01", ...: those with candidates."""
     rows: tuple[FractionRow, ...]
     tallies: dict[str, Tally]
 
@@ -101,15 +102,16 @@ def find_top(run: Run, per_n: bool = False, num: int = 10) -> Top:
 
 
 def best_by_source(run: Run) -> SourceComparison:
-    """Lowest energy and number of candidates of the search and each model version, by [n]."""
-    every = run.columns(["source", "version", "status"])
-    labels = _labels(every)
-    sources = tuple(sorted(set(labels.tolist()), key=lambda label: (label != "search", label)))
+    """Lowest energy and number of candidates by [n]: search, exploration, each model version.
+
+    In-painting moves of exploration count as their model's.
+    """
+    every = run.columns([*MAKER_FIELDS, "status"])
+    labels = group_names(every)
+    sources = tuple(sorted(set(labels.tolist()), key=by_maker))
     tallies = {source: _tally(every["status"][labels == source]) for source in sources}
-    relaxed = run.relaxed().columns(
-        ["source", "version", "n_index", "n_fraction", "gb_energy_j_m2"]
-    )
-    labels = _labels(relaxed)
+    relaxed = run.relaxed().columns([*MAKER_FIELDS, "n_index", "n_fraction", "gb_energy_j_m2"])
+    labels = group_names(relaxed)
     rows = []
     for n_index in np.unique(relaxed["n_index"]).tolist():
         here = relaxed["n_index"] == n_index
@@ -120,16 +122,6 @@ def best_by_source(run: Run) -> SourceComparison:
         best = {source: float(values[0]) for source, values in energies.items() if len(values)}
         rows.append(FractionRow(fraction, best, {source: len(energies[source]) for source in best}))
     return SourceComparison(sources, tuple(rows), tallies)
-
-
-def _labels(columns: Columns) -> np.ndarray:
-    versions, which = np.unique(
-        np.where(columns["source"] == "search", -1, columns["version"]), return_inverse=True
-    )
-    return np.array(
-        ["search" if version < 0 else f"model {version:02d}" for version in versions.tolist()],
-        dtype=np.str_,
-    )[which]
 
 
 def _tally(statuses: np.ndarray) -> Tally:
@@ -161,8 +153,10 @@ def top_table(top: Top) -> Table:
     """Table of the lowest energies for the terminal, with the refused rows as caption."""
     table = Table(header_style="bold", box=None, pad_edge=False)
     # Headings are Text, as rich would parse "[n]" as markup.
-    for heading in ("[n]", f"GB energy ({UNIT})", "atoms", "excess volume (Å)", "candidate"):
-        table.add_column(Text(heading), justify="left" if heading == "candidate" else "right")
+    energy, volume = f"GB energy ({UNIT})", "excess volume (Å)"
+    for heading in ("[n]", energy, "atoms", volume, "candidate", "source"):
+        is_text = heading in ("candidate", "source")
+        table.add_column(Text(heading), justify="left" if is_text else "right")
     for row in top.records:
         energy = f"{row['gb_energy_j_m2']:.4f}" + ("" if row["converged"] else "*")
         table.add_row(
@@ -171,6 +165,7 @@ def top_table(top: Top) -> Table:
             str(row["num_atoms"]),
             format_number(row["excess_volume_a"], 3),
             Text(row["id"]),
+            Text(maker_name(row["source"], row["version"], row["move"])),
         )
     remarks = [
         f"{name} is not physical and left out: {reason}" for name, reason in top.unphysical.items()

@@ -1,45 +1,20 @@
-"""Report of ``gcd-hpc report``: occupancy, overhead, waste and structures per core-hour."""
+"""Report of ``gcd-hpc report``: occupancy, overhead, waste, and the work of each source."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 
 from gcd_hpc.accounts.report import Report, middle, percentile
-from gcd_hpc.campaign.state import SAME_ENERGY_J_M2
-from gcd_hpc.store.run import open_run
-from gcd_hpc.structures.energetics import lowest_of_each
+from gcd_hpc.accounts.sources import SourceRecord
 
 
-def unique_low_energy(run_dir: Path, window_j_m2: float) -> dict[str, int]:
-    """Number of unique low-energy structures by source, ``search`` and ``model``.
-
-    Structures are unique if [n] or the energy, rounded to SAME_ENERGY_J_M2, differs.
-
-    Args:
-        window_j_m2: largest energy above the lowest of the same [n], J/m^2.
-    """
-    columns = open_run(run_dir).relaxed().columns(["source", "n_index", "gb_energy_j_m2"])
-    indices, energies = columns["n_index"], columns["gb_energy_j_m2"]
-    _, lowest, group = lowest_of_each(indices, energies)
-    is_low = energies <= lowest[group] + window_j_m2
-    steps = np.rint(energies / SAME_ENERGY_J_M2).astype(int)
-    counts = {}
-    for source in ("search", "model"):
-        chosen = is_low & (columns["source"] == source)
-        counts[source] = len(
-            set(zip(indices[chosen].tolist(), steps[chosen].tolist(), strict=True))
-        )
-    return counts
-
-
-def report_record(report: Report, found: dict[str, int] | None = None) -> dict[str, Any]:
+def report_record(report: Report, sources: Sequence[SourceRecord] = ()) -> dict[str, Any]:
     """The report as plain data; times in seconds.
 
     Args:
-        found: unique low-energy structures by source.
+        sources: work and findings by source.
     """
     state, account = report.state, report.state.account
     record: dict[str, Any] = {
@@ -54,17 +29,11 @@ def report_record(report: Report, found: dict[str, int] | None = None) -> dict[s
         "dropped_tasks": account.num_dropped,
         "failed_attempts": account.num_failed,
         "quarantined_tasks": account.num_quarantined,
-        "core_h": {source: seconds / 3600 for source, seconds in report.core_s.items()},
+        "sources": [asdict(one) for one in sources],
     }
     if account.queue:
         record["queue"] = spread(account.queue)
         record["model_lag"] = dict(sorted(account.lag.items()))
-    if found is not None:
-        hours = record["core_h"]
-        record["unique_low_energy"] = found
-        record["unique_low_energy_per_core_h"] = {
-            source: num / hours[source] if hours[source] else 0.0 for source, num in found.items()
-        }
     return record
 
 
@@ -121,11 +90,6 @@ def report_table(record: dict[str, Any]) -> Table:
         f"{record['tried']:,}",
         f"in {record['elapsed_s'] / 3600:.2f} h of wall time",
     )
-    for source, rate in record.get("unique_low_energy_per_core_h", {}).items():
-        remark = (
-            f"{record['unique_low_energy'][source]} in {record['core_h'][source]:.2f} core-hours"
-        )
-        table.add_row(f"unique low energies by the {source}", f"{rate:.0f} per core-hour", remark)
     return table
 
 

@@ -19,7 +19,7 @@ from gcd_hpc.campaign.estimate import remaining_s
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.stages.record import product_files
-from gcd_hpc.stages.table import STAGES, Stage, Task
+from gcd_hpc.stages.table import EXPLORE, STAGES, Stage, Task
 from gcd_hpc.store.run_directory import RunDirectory
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -46,6 +46,8 @@ class Snapshot:
     """Lowest E_gb in J/m^2 and its source by [n]."""
     is_overlapping: bool = False
     """True if sampling, relaxation and training run at the same time."""
+    improvement: str = ""
+    """Last improvement, such as ``insert lowered [0.3] from 2.633 to 2.590 J/m^2``."""
     campaign_s: float | None = None
     """Seconds to the end of the campaign if it uses its whole budget, or None while unknown."""
 
@@ -100,7 +102,7 @@ class PlainProgress(Progress):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._last = self._stage = ""
+        self._last = self._stage = self._improvement = ""
         self._time = float("-inf")
 
     def show(self, snapshot: Snapshot) -> None:
@@ -108,7 +110,11 @@ class PlainProgress(Progress):
         if stage == self._stage and time.monotonic() - self._time < SECONDS_BETWEEN_LINES:
             return
         best = f"; best {_lowest(snapshot)}" if snapshot.best else ""
-        line = f"{snapshot.headline()}{best}{expected_end(snapshot.campaign_s)}"
+        # An improvement is printed once, with the first line after it.
+        is_new = snapshot.improvement != self._improvement
+        improvement = f"; {snapshot.improvement}" if is_new else ""
+        self._improvement = snapshot.improvement
+        line = f"{snapshot.headline()}{best}{improvement}{expected_end(snapshot.campaign_s)}"
         if line != self._last:
             self._console.print(
                 f"[{clock(snapshot.elapsed_s)}] {line}",
@@ -144,7 +150,8 @@ class LiveProgress(Progress):
         bar.add_row(ProgressBar(total=max(snapshot.total, 1.0), completed=snapshot.done, width=60))
         title = Text(f"{snapshot.name}  {clock(snapshot.elapsed_s)}", style="bold")
         line = Text(snapshot.headline() + expected_end(snapshot.campaign_s))
-        self._live.update(Group(title, line, bar, best_table(snapshot.best)))
+        last = [Text(f"last improvement: {snapshot.improvement}")] if snapshot.improvement else []
+        self._live.update(Group(title, line, bar, *last, best_table(snapshot.best)))
 
     def note(self, text: str) -> None:
         self._live.console.print(text, markup=False)
@@ -195,6 +202,7 @@ def snapshot(
         rate,
         elapsed_s,
         best,
+        improvement=last_improvement(state),
         campaign_s=None if stage is None else remaining_s(config, state, fraction, elapsed_s),
     )
 
@@ -206,6 +214,9 @@ def _flow_snapshot(
     done = sum(finished.num for task, finished in state.finished.items() if task.stage == "relax")
     total = config.sampling.num_candidates * state.plan.rounds
     detail = f"{len(state.waiting)} relaxations wait"
+    if state.plan.generations:
+        moves = sum(one.num for task, one in state.finished.items() if task.stage == EXPLORE)
+        detail += f", {moves:,} moves explored"
     if state.in_flight["train"]:
         step, num_steps, _ = training_progress(run_dir, state.round + 1)
         detail += f", training model {state.round + 1}" + (
@@ -223,6 +234,7 @@ def _flow_snapshot(
         elapsed_s,
         best_so_far(state),
         is_overlapping=True,
+        improvement=last_improvement(state),
         campaign_s=(total - done) / rate if rate > 0 else None,
     )
 
@@ -266,6 +278,16 @@ def best_so_far(state: State) -> dict[str, tuple[float, str]]:
     """Lowest energy of each [n] and its source; the earliest source if several are equal."""
     lowest = sorted(state.lowest.items())
     return {f"{n_index / state.atoms_per_plane:g}": found for n_index, found in lowest}
+
+
+def last_improvement(state: State) -> str:
+    """Last noticeable improvement as text, ``insert lowered [0.3] from 2.633 to 2.590 J/m^2``."""
+    last = state.improvement
+    if last is None:
+        return ""
+    n_fraction = f"{last.n_index / state.atoms_per_plane:g}"
+    energies = f"from {last.before_j_m2:.3f} to {last.after_j_m2:.3f} J/m^2"
+    return f"{last.source} lowered [{n_fraction}] {energies}"
 
 
 def training_progress(run_dir: Path, round: int) -> tuple[float, float, str]:

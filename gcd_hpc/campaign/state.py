@@ -20,9 +20,10 @@ from gcd_hpc.campaign.events import (
     Submitted,
 )
 from gcd_hpc.campaign.waiting import NOTICEABLE_J_M2, Waiting
-from gcd_hpc.stages.result import StageResult, Tally
+from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import EXPLORE, STAGES, WHOLE, Stage, Task
 from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.store.makers import maker_name
 from gcd_hpc.workers.backend import FailureClass
 
 LEAST_PROGRESS = 0.01
@@ -71,16 +72,14 @@ class Done:
         return self.seconds * self.cores if self.cpu_s is None else self.cpu_s
 
 
-@dataclass
-class Found:
-    """Work and findings of one source: the search, a model, or a kind of move of exploration."""
+@dataclass(frozen=True, slots=True)
+class Improvement:
+    """A noticeably lower energy of an [n] at which others were known."""
 
-    num: int = 0
-    """Number of its candidates."""
-    core_s: float = 0.0
-    """Processor time to make and relax them."""
-    improved: int = 0
-    """Number of times that a task of it lowered the lowest energy known at some [n]."""
+    n_index: int
+    before_j_m2: float
+    after_j_m2: float
+    source: str
 
 
 @dataclass
@@ -157,9 +156,9 @@ class State:
     best: dict[int, dict[int, float]] = field(default_factory=dict)
     """Lowest E_gb in J/m^2 by round (0 is the search) and n_index."""
     lowest: dict[int, tuple[float, str]] = field(default_factory=dict)
-    """Lowest E_gb in J/m^2 by n_index, and the source that found it first."""
-    sources: dict[str, Found] = field(default_factory=dict)
-    """Work and findings by source."""
+    """Lowest E_gb in J/m^2 by n_index, and the source that first came noticeably near it."""
+    improvement: Improvement | None = None
+    """Last noticeable improvement of a lowest energy."""
     waiting: Waiting = field(default_factory=Waiting)
     """Relaxation queue, most promising tasks first (asynchronous mode)."""
     next_chunk: Counter[tuple[Stage, int]] = field(default_factory=Counter)
@@ -319,7 +318,7 @@ class State:
     def _learn(self, task: Task, result: StageResult) -> None:
         """Record the energies and scores that a task reported."""
         self.atoms_per_plane = result.atoms_per_plane or self.atoms_per_plane
-        self._credit(task, result)
+        self._compare(task, result)
         known = self.best.setdefault(task.round, {})
         improved = False
         for n_index, energy in result.best.items():
@@ -332,23 +331,22 @@ class State:
             number = task.chunk * len(result.queue) + batch
             self.waiting.add(Task("relax", task.round, number), scores)
 
-    def _credit(self, task: Task, result: StageResult) -> None:
-        """Count the work and the improvements of each source of a task."""
+    def _compare(self, task: Task, result: StageResult) -> None:
+        """Compare the lowest energies of each source of a task with those known."""
         if not STAGES[task.stage].is_relaxation:
             return
         # Results of earlier versions do not tell sources apart.
-        made_by = f"model {task.round}" if task.stage == "relax" else task.stage
-        sources = result.sources or {made_by: Tally(result.num, 0.0, result.best)}
-        for name, tally in sources.items():
-            source = made_by if name == "model" else name
-            found = self.sources.setdefault(source, Found())
-            found.num += tally.num
-            found.core_s += tally.cpu_s
-            for n_index, energy in tally.best.items():
-                before = self.lowest.get(n_index, (inf, ""))[0]
-                found.improved += energy < before - NOTICEABLE_J_M2
-                if energy < before:
-                    self.lowest[n_index] = energy, source
+        model = self.models.get(task.round, task.round)
+        made_by = maker_name("model", model, "") if task.stage == "relax" else task.stage
+        found = {name: tally.best for name, tally in result.sources.items()}
+        for source, best in (found or {made_by: result.best}).items():
+            for n_index, energy in best.items():
+                before, holder = self.lowest.get(n_index, (inf, source))
+                if energy < before - NOTICEABLE_J_M2:
+                    holder = source
+                    if before < inf:
+                        self.improvement = Improvement(n_index, before, energy, source)
+                self.lowest[n_index] = min(before, energy), holder
 
     def _fail(self, event: Failed) -> None:
         since = self.submitted.get(event.task, event.elapsed_s)

@@ -18,9 +18,10 @@ def top(
     json: Json = False,
     csv: Csv = False,
 ) -> None:
-    """List the lowest energies of a run.
+    """List the lowest energies of a run, and the work of each source.
 
-    The campaign may still be running.
+    The campaign may still be running. The table of work is about the whole run; it is left out with
+    --select.
 
     \b
     Examples:
@@ -31,7 +32,8 @@ def top(
     from gcd_hpc.browse.tables import TOP_FIELDS, find_top, top_table
     from gcd_hpc.store.run import open_run
 
-    found = find_top(open_run(run).select(select), per_n, num)
+    opened = open_run(run)
+    found = find_top(opened.select(select), per_n, num)
     if json:
         print_json(found.records)
     elif csv:
@@ -39,7 +41,13 @@ def top(
 
         print(csv_text(found.records, TOP_FIELDS), end="")
     else:
+        from gcd_hpc.accounts.sources import sources_of
+        from gcd_hpc.browse.sources import work_table
+        from gcd_hpc.campaign.ledger import read_state
+
         console().print(top_table(found))
+        if not select:
+            console().print(work_table(sources_of(opened, read_state(run))))
 
 
 def listing(

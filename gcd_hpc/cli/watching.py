@@ -8,7 +8,6 @@ import typer
 
 from gcd_hpc.cli.options import Json, Run
 from gcd_hpc.cli.output import console, print_json, say
-from gcd_hpc.store.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -82,9 +81,12 @@ def report(
     ] = 300,
     json: Json = False,
 ) -> None:
-    """Show how well a campaign used its machines.
+    """Show how well a campaign used its machines, and what each source of candidates found.
 
-    The report holds occupancy, overhead, delays, waste, and unique structures per core-hour.
+    The report holds occupancy, overhead, delays and waste. A second table lists the search, each
+    kind of move and each model: tries, core-seconds (for a model with its training), improvements
+    of the lowest energy of an [n], unique low-energy structures, and the [n] whose lowest structure
+    it found first.
 
     With --html the results are written as one file that opens in any browser without a network;
     RUN may then be an HDF5 file of results.
@@ -100,17 +102,19 @@ def report(
         say(str(write_report(run, html, structures)))
         return
     from gcd_hpc.accounts.report import report_of
+    from gcd_hpc.accounts.sources import sources_of
+    from gcd_hpc.browse.sources import work_table
     from gcd_hpc.browse.status import state_of
-    from gcd_hpc.browse.usage import report_record, report_table, unique_low_energy
-    from gcd_hpc.config.loader import load_campaign
+    from gcd_hpc.browse.usage import report_record, report_table
+    from gcd_hpc.store.run import open_run
 
     state = state_of(run)
-    window = load_campaign(RunDirectory(run).config).selection.energy_window_j_m2
-    record = report_record(report_of(state), unique_low_energy(run, window))
+    sources = sources_of(open_run(run), state)
+    record = report_record(report_of(state), sources)
     if json:
         print_json(record)
     else:
-        console().print(report_table(record))
+        console().print(report_table(record), work_table(sources))
 
 
 def _watch(view: Callable[[], "RenderableType"]) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
+from gcd_hpc.store.makers import maker_name
 from gcd_hpc.store.schema import Candidate
 
 Count = Annotated[int, Field(ge=0, le=10**9)]
@@ -106,7 +107,8 @@ def tallies(rows: Iterable[Candidate]) -> dict[str, Tally]:
     """Work and findings of each source of relaxed candidates."""
     groups: dict[str, list[Candidate]] = {}
     for row in rows:
-        groups.setdefault(row.move or row.source, []).append(row)
+        name = maker_name(row.source, row.version, row.move)
+        groups.setdefault(name, []).append(row)
     return {
         source: Tally(len(group), sum(_cpu_s(row) for row in group), _lowest(group))
         for source, group in sorted(groups.items())

@@ -232,6 +232,7 @@ def _write(file: h5py.File, rows: _Rows, sources: Sequence[Source], advance: Adv
             }
             chosen["run"] = rows.runs[these][kept]
             chosen["id"] = text_array(name.encode() for name in _ids(chosen))
+            chosen["parents"] = text_array(name.encode() for name in _parents(chosen))
             writer.append(source.completed(chosen))
     writer.finish()
 
@@ -242,6 +243,12 @@ def _ids(columns: Columns) -> Iterator[str]:
         f"{run}.{candidate_id(source, made_in, index)}"
         for run, source, made_in, index in zip(*made_of, strict=True)
     )
+
+
+def _parents(columns: Columns) -> Iterator[str]:
+    """Ids of the parents in the merged file, where a merged file is merged again included."""
+    for run, parents in zip(columns["run"].tolist(), columns["parents"].tolist(), strict=True):
+        yield " ".join(f"{run}.{parent.rpartition('.')[2]}" for parent in parents.split())
 
 
 def _blocks(sources: Sequence[Source], advance: Advance) -> Iterator[tuple[Source, int, Columns]]:

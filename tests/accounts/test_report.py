@@ -79,7 +79,6 @@ def test_a_report_tells_delays_waste_and_resumes():
     assert report.state.account.resume_s == pytest.approx([1.5])
     assert report.decision_s == pytest.approx([0.01, 0.01])
     assert (report.state.account.num_failed, report.state.num_tried) == (1, 4)
-    assert report.core_s == {"search": 7.0, "model": 0.0}
 
 
 def test_a_task_that_finished_twice_counts_once():

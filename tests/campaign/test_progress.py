@@ -14,10 +14,12 @@ from gcd_hpc.campaign.progress import (
     Snapshot,
     best_so_far,
     clock,
+    last_improvement,
     open_progress,
     snapshot,
 )
 from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.stages.result import Tally
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.workers.allocation import resolve
@@ -122,11 +124,38 @@ def test_best_energies_name_the_source_that_had_them_first():
         finish("relax-01-00000", {2: 2.3, 4: 2.6, 1: 3.0}),
     )
     assert best_so_far(state) == {
-        "0.1": (3.0, "model 1"),
-        "0.2": (2.3, "model 1"),
+        "0.1": (3.0, "model 01"),
+        "0.2": (2.3, "model 01"),
         "0.4": (2.6, "search"),
     }
     assert list(best_so_far(state)) == ["0.1", "0.2", "0.4"]
+
+
+def test_the_last_noticeable_improvement_is_told_with_the_move_that_made_it():
+    def move(name, kind, energy):
+        tally = Tally(1, 2.0, {2: energy})
+        return histories.finished(name, best={2: energy}, sources={kind: tally})
+
+    first, again, better = (
+        move("explore-00-00000", "insert", 2.5),
+        move("explore-00-00001", "shake", 2.4994),
+        move("explore-00-00002", "remove", 2.4),
+    )
+    assert last_improvement(state_after(first)) == "", "the first of its [n] lowers nothing"
+    state = state_after(first, again)
+    assert last_improvement(state) == "", "half a millijoule is no improvement"
+    assert best_so_far(state) == {"0.2": (2.4994, "insert")}
+    told = "remove lowered [0.2] from 2.499 to 2.400 J/m^2"
+    assert last_improvement(state_after(first, again, better)) == told
+
+
+def test_plain_lines_tell_an_improvement_once():
+    text = io.StringIO()
+    display = PlainProgress(Console(file=text, width=200))
+    told = "insert lowered [0.3] from 2.633 to 2.590 J/m^2"
+    for stage in ("explore", "train", "relax"):
+        display.show(replace(TRAINING, stage=stage, improvement=told))
+    assert text.getvalue().count(told) == 1
 
 
 def test_a_snapshot_counts_candidates_of_finished_chunks(tmp_path):

@@ -88,6 +88,21 @@ def failed(index: int):
     return as_model(ROWS[0], index, **unknown, **fate, positions=nothing, energies_ev=nothing[:, 0])
 
 
+def test_parents_have_the_ids_of_the_merged_file_however_often_it_was_merged(tmp_path):
+    child = replace(
+        as_model(ROWS[1], 3), id=candidate_id("explore", 1, 3), source="explore", move="crossover"
+    )
+    child = replace(child, parents="search-000000 model-01-000002")
+    write_part(tmp_path / "one.h5", [ROWS[0], child], {"config": CONFIG})
+    write_part(tmp_path / "two.h5", [ROWS[2]], {"config": CONFIG})
+    merge([tmp_path / "one.h5", tmp_path / "two.h5"], tmp_path / "both.h5")
+    merge([tmp_path / "both.h5"], tmp_path / "again.h5")
+    for name in ("both.h5", "again.h5"):
+        found = {row.id: row.parents for row in read_part(tmp_path / name)}
+        assert found.pop("one.explore-01-000003") == "one.search-000000 one.model-01-000002"
+        assert set(found.values()) == {""}
+
+
 def test_every_structure_is_kept_once_with_its_lowest_energy(runs, tmp_path):
     merged = merge(runs, tmp_path / "all.h5")
     assert (merged.num_read, merged.num_dropped, merged.num_kept) == (8, 3, 5)

@@ -1,0 +1,58 @@
+"""Names of what makes candidates: the search, the kinds of moves of exploration, the models."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from gcd_hpc.store.checksums import Columns
+
+Group = Literal["search", "exploration", "model"]
+GROUPS: tuple[Group, ...] = ("search", "exploration", "model")
+MAKER_FIELDS = ("source", "version", "move")
+
+
+def maker_name(source: str, version: int, move: str) -> str:
+    """Name of one source: ``search``, a kind of move such as ``insert``, or ``model 01``."""
+    if source == "model":
+        return f"model {version:02d}"
+    return move or group_of(source, version)
+
+
+def group_of(source: str, version: int) -> Group:
+    """Group of a source; a move that used a model's weights, as in-painting does, is a model's."""
+    if source == "search":
+        return "search"
+    return "model" if source == "model" or version > 0 else "exploration"
+
+
+def maker_names(columns: Columns) -> np.ndarray:
+    """``maker_name`` of each row, (M,), from the columns of MAKER_FIELDS."""
+    return _each(columns, maker_name)
+
+
+def groups(columns: Columns) -> np.ndarray:
+    """``group_of`` each row, (M,), from the columns of MAKER_FIELDS."""
+    return _each(columns, lambda source, version, move: group_of(source, version))
+
+
+def group_names(columns: Columns) -> np.ndarray:
+    """``group_of`` each row, (M,), with the version of a model: ``model 01``."""
+
+    def name(source: str, version: int, move: str) -> str:
+        group = group_of(source, version)
+        return f"model {version:02d}" if group == "model" else group
+
+    return _each(columns, name)
+
+
+def by_maker(name: str) -> tuple[int, str]:
+    """Sort key of names: the search, the moves by name, then the models."""
+    return (name != "search") + name.startswith("model "), name
+
+
+def _each(columns: Columns, name: Callable[[str, int, str], str]) -> np.ndarray:
+    """Name of each row, (M,); a million rows have few distinct makers."""
+    keys = list(zip(*(columns[field].tolist() for field in MAKER_FIELDS), strict=True))
+    names = {key: name(*key) for key in set(keys)}
+    return np.array([names[key] for key in keys], dtype=object)
