@@ -62,7 +62,7 @@ def test_two_rounds_leave_results_a_figure_a_summary_and_two_models(undisturbed)
     for name in ("results.h5", "egb_vs_n.png", "summary.md", "events.jsonl"):
         assert (undisturbed / name).stat().st_size > 100, name
     rows = candidates(undisturbed)
-    assert {row.source for row in rows.values()} == {"search", "model"}
+    assert {row.source for row in rows.values()} == {"search", "model", "explore"}
     assert {row.round for row in rows.values()} == {0, 1, 2}
     assert candidates(undisturbed / "results.h5").keys() == rows.keys()
 

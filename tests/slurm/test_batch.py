@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from gcd_hpc.networks.checkpoint import load
+from gcd_hpc.stages.explore import explore_chunk
 from gcd_hpc.stages.relax import main, relax_chunk
+from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.slurm.conftest import ROOT, Job
@@ -82,6 +84,22 @@ def test_the_signal_during_the_search_lets_its_driver_end_before_the_job_is_queu
     # Else the next try would find the run directory in use.
     assert f"{job.run_dir}: paused by SIGUSR1; resume it in this folder with: " in job.log
     assert "in use" not in job.log
+
+
+def test_generations_explored_in_the_job_are_those_of_one_process_bit_for_bit(trained, tmp_path):
+    alone = Path(shutil.copytree(trained.run_dir, tmp_path / "alone"))
+    parts = RunDirectory(trained.run_dir).explored_parts(0)
+    assert len(parts) == 4
+    for part in RunDirectory(alone).explored_parts(0):
+        part.unlink()
+    for chunk in range(4):
+        explore_chunk(str(alone), 0, chunk)
+    worker_child(str(alone)).close()
+    for part, same in zip(parts, RunDirectory(alone).explored_parts(0), strict=True):
+        for row, other in zip(read_part(part), read_part(same), strict=True):
+            assert (row.id, row.move, row.parents) == (other.id, other.move, other.parents)
+            np.testing.assert_array_equal(row.positions, other.positions)
+            np.testing.assert_array_equal(row.energies_ev, other.energies_ev)
 
 
 def test_two_nodes_make_the_same_candidates_as_one_rank_without_slurm_bit_for_bit(sampled):

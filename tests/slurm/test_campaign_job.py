@@ -55,4 +55,4 @@ def test_the_end_of_the_time_pauses_a_campaign_and_the_next_jobs_finish_it(slurm
     assert status_of(run_dir) == "complete"
     assert f"{run_dir}: complete" in second.log
     ids = list(open_run(run_dir).columns(["id"])["id"])
-    assert len(ids) == len(set(ids)) == 60 + 2 * 12
+    assert len(ids) == len(set(ids)) == 60 + 2 * 12 + 3 * 16
