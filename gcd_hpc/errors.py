@@ -67,6 +67,9 @@ class MissingPotentialError(PotentialError):
 class SimulationError(GcdError):
     """LAMMPS could not evaluate a structure: recorded as a failed candidate, never retried."""
 
+    atom_evaluations = 0
+    """Force evaluations times atoms of the relaxations that were finished before the failure."""
+
 
 class StoreError(GcdError):
     """An HDF5 file that is missing, cut short or of another schema."""

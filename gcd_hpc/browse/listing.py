@@ -18,6 +18,8 @@ from gcd_hpc.store.physics import RELAXED_FIELDS, candidate_fault, is_relaxed
 from gcd_hpc.store.run import Run
 from gcd_hpc.store.schema import FIELDS, Candidate
 
+UNFINISHED = {"local": "relaxed around its change only", "screen": "screened only"}
+"""Remarks on candidates that were not relaxed with the preset, by their last relaxation."""
 LISTED = (
     *("id", "status", "n_fraction", "gb_energy_j_m2", "num_atoms", "excess_volume_a"),
     *("source", "version", "move", "parents", "round", "preset", "converged", "reason"),
@@ -96,7 +98,7 @@ def list_table(listing: Listing) -> RenderableType:
 def _remark(record: Record) -> str:
     if record["status"] != "ok":
         return str(record["reason"])
-    loose = "screened only" if record["preset"] == "screen" else ""
+    loose = UNFINISHED.get(record["preset"], "")
     return "; ".join(filter(None, [loose, "" if record["converged"] else "not converged"]))
 
 

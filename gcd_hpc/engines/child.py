@@ -51,8 +51,31 @@ class Anneal:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Part of a structure that is relaxed while the rest is held, as masks (N,).
+
+    mobile: atoms that move.
+    close: mobile atoms and those near enough to act on them strongly. Interactions among all others
+    are left out while the mobile atoms move.
+    near: close atoms and all others whose energies the relaxation changes. Interactions among the
+    rest are left out of the evaluation at the end, which gives near atoms their exact energies.
+    """
+
+    mobile: np.ndarray
+    close: np.ndarray
+    near: np.ndarray
+
+    def atom_evaluations(self, num_evaluations: int) -> int:
+        """Cost of relaxing the part with a number of evaluations, and of the one at the end."""
+        return num_evaluations * int(self.close.sum()) + int(self.near.sum())
+
+
+@dataclass(frozen=True)
 class RelaxJob:
-    """A relaxation: positions (N, 3), box (2, 3) in Å, masks (N,) of fixed and rigid atoms."""
+    """A relaxation: positions (N, 3), box (2, 3) in Å, masks (N,) of fixed and rigid atoms.
+
+    part: relaxed alone, if given; only its near atoms then get right energies.
+    """
 
     positions: np.ndarray
     box: np.ndarray
@@ -60,6 +83,12 @@ class RelaxJob:
     rigid: np.ndarray
     minimizer: Minimizer
     anneal: Anneal | None = None
+    part: Part | None = None
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps of molecular dynamics."""
+        return 0 if self.anneal is None else self.anneal.num_steps
 
 
 @dataclass(frozen=True)
@@ -106,7 +135,12 @@ class QuenchResult:
 class RelaxResult:
     """Result of a relaxation: positions (N, 3) in Å, energies (N,) in eV, forces (N, 3) in eV/Å.
 
-    Forces are zero on held atoms and their mean on rigid ones.
+    Forces are zero on fixed atoms and their mean on rigid ones.
+    evaluations: of the minimiser.
+    atom_evaluations: evaluations and steps of molecular dynamics, times atoms whose energies they
+    computed.
+    seconds: wall time.
+    cpu_s: processor time of LAMMPS, s.
     """
 
     positions: np.ndarray
@@ -114,7 +148,9 @@ class RelaxResult:
     forces: np.ndarray
     stop_reason: str
     evaluations: int
+    atom_evaluations: int
     seconds: float
+    cpu_s: float
 
 
 @dataclass(frozen=True)
@@ -168,21 +204,23 @@ class LammpsChild:
         """
         anneal = None if job.anneal is None else asdict(job.anneal)
         header = {"operation": "relax", "anneal": anneal} | _minimizer_words(job.minimizer)
-        steps = 0 if job.anneal is None else job.anneal.num_steps
-        allowance_s = steps * len(job.positions) * SECONDS_PER_ATOM_STEP
-        reply, arrays = self._run(
-            header,
-            job.positions,
-            job.box,
-            {"fixed": job.fixed, "rigid": job.rigid},
-            False,
-            allowance_s,
-        )
+        num_atoms = len(job.positions)
+        allowance_s = job.num_steps * num_atoms * SECONDS_PER_ATOM_STEP
+        masks = {"fixed": job.fixed, "rigid": job.rigid}
+        if job.part is not None:
+            part = job.part
+            masks |= {"held": ~part.mobile, "idle": ~part.close, "far": ~part.near}
+        reply, arrays = self._run(header, job.positions, job.box, masks, False, allowance_s)
+        computed = reply["evaluations"] + job.num_steps
         return RelaxResult(
             **arrays,
             stop_reason=reply["stop_reason"],
             evaluations=reply["evaluations"],
+            atom_evaluations=(
+                computed * num_atoms if job.part is None else job.part.atom_evaluations(computed)
+            ),
             seconds=reply["seconds"],
+            cpu_s=reply["cpu_s"],
         )
 
     def quench(self, job: QuenchJob) -> QuenchResult:

@@ -22,6 +22,8 @@ from gcd_hpc.engines.messages import pack, unpack
 
 Arrays = dict[str, np.ndarray]
 LOG = Path("job.log")
+GROUPS = ("fixed", "rigid", "held", "idle", "far")
+"""Groups of atoms of a relaxation, by the names of their masks."""
 SKIN = 1.0
 """Skin of the neighbour lists, Å: more costs pairs in each evaluation, less costs rebuilds."""
 
@@ -44,7 +46,7 @@ class Worker:
 
     def answer(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Run one job. If LAMMPS refuses it, the answer has the key ``error``."""
-        started = time.perf_counter()
+        started, begun_s = time.perf_counter(), time.process_time()
         operation = {"relax": self.relax, "quench": self.quench, "evaluate": self.evaluate}[
             header["operation"]
         ]
@@ -71,6 +73,7 @@ class Worker:
                 "traceback": traceback.format_exc(),
             }, {}
         reply["seconds"] = time.perf_counter() - started
+        reply["cpu_s"] = time.process_time() - begun_s
         return reply, results
 
     def start(self, potential: dict[str, Any], mass: float, periodic_z: bool) -> None:
@@ -128,20 +131,32 @@ class Worker:
         }, self.state()
 
     def relax(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
-        """Anneal if requested, then minimise; the bottom is held, the top is one rigid body."""
-        # Held bottom, rigid top, and mobile atoms between them.
-        self.group("fixed", arrays["fixed"])
-        self.group("rigid", arrays["rigid"])
-        self.commands("group mobile subtract all fixed rigid")
+        """Anneal if requested, then minimise; the bottom is fixed, the top is one rigid body.
+
+        If only a part is relaxed, the rest is held. Interactions among idle atoms are left out, and
+        those among far ones also of the evaluation at the end.
+        """
+        # Fixed bottom, rigid top, atoms held beside a part, and mobile atoms.
+        none = np.zeros(len(arrays["fixed"]), dtype=bool)
+        for name in GROUPS:
+            self.group(name, arrays.get(name, none))
+        self.commands("group mobile subtract all fixed rigid held")
+        if "idle" in arrays:
+            self.commands("neigh_modify exclude group idle idle")
         if header["anneal"] is not None:
             self.anneal(**header["anneal"])
         self.hold()
         self.minimize(header)
+        report = self.minimizer_report()
+        if "far" in arrays:
+            exclude = "neigh_modify exclude"
+            self.commands(f"{exclude} none", f"{exclude} group far far", "run 0 post no")
         # Forces are read before the constraints are released.
         results = self.state()
         self.release()
-        self.commands("group mobile delete", "group fixed delete", "group rigid delete")
-        return self.minimizer_report(), results
+        self.commands("neigh_modify exclude none", "group mobile delete")
+        self.commands(*(f"group {name} delete" for name in GROUPS))
+        return report, results
 
     def minimize(self, header: dict[str, Any]) -> None:
         """Minimise by conjugate gradients to the job's tolerances."""
@@ -180,8 +195,7 @@ class Worker:
             f"timestep {timestep_ps:.17g}",
             # Twice the temperature: equipartition moves half of it into potential energy.
             f"velocity mobile create {2 * temperature_k:.17g} {seed} mom yes rot no dist gaussian",
-            "velocity fixed set 0 0 0",
-            "velocity rigid set 0 0 0",
+            *(f"velocity {name} set 0 0 0" for name in ("fixed", "rigid", "held")),
             f"fix thermostat mobile langevin {temperature_k:.17g} {temperature_k:.17g}"
             f" {50 * timestep_ps:.17g} {seed}",
             "fix move all nve",
@@ -191,19 +205,27 @@ class Worker:
         self.release()
 
     def hold(self) -> None:
-        """Zero the forces at the bottom and average those at the top (aveforce takes no NULL)."""
-        self.commands("fix hold_bottom fixed setforce 0 0 0", "fix hold_top rigid aveforce 0 0 0")
+        """Zero the forces at the bottom and average those at the top (aveforce takes no NULL).
+
+        Fixes act in the order of their definition, so atoms held beside a part do not move even if
+        they belong to the top.
+        """
+        self.commands(
+            "fix hold_bottom fixed setforce 0 0 0",
+            "fix hold_top rigid aveforce 0 0 0",
+            "fix hold_rest held setforce 0 0 0",
+        )
 
     def release(self) -> None:
         """End the constraints of ``hold``."""
-        self.commands("unfix hold_bottom", "unfix hold_top")
+        self.commands("unfix hold_bottom", "unfix hold_top", "unfix hold_rest")
 
     def group(self, name: str, mask: np.ndarray) -> None:
         """Define a group of the atoms of a mask; atom ids are array indices plus one."""
-        ids = np.flatnonzero(mask) + 1
-        self.commands(
-            f"group {name} id " + " ".join(map(str, ids)) if len(ids) else f"group {name} empty"
-        )
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]])))
+        # LAMMPS goes through all atoms for each range, so the ranges should be few.
+        ranges = [f"{first + 1}:{end}" for first, end in edges.reshape(-1, 2).tolist()]
+        self.commands(f"group {name} id {' '.join(ranges)}" if ranges else f"group {name} empty")
 
     def state(self) -> Arrays:
         """Positions (wrapped into the box), energies and forces in the order of the job's atoms."""

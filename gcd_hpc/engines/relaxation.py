@@ -1,7 +1,8 @@
 """Relaxation of one bicrystal, and its energy, excess volume and shift."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from ase import Atoms
 from gcd_hpc.config.campaign import RelaxationConfig
 from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.engines.child import Anneal, LammpsChild, Minimizer, RelaxJob, RelaxResult
+from gcd_hpc.engines.local import Cluster, Origin
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.structures.bicrystal import Bicrystal, Response
 from gcd_hpc.structures.energetics import (
@@ -52,9 +54,14 @@ class Relaxed:
     strain_energy_j_m2, strain_volume: of the strained upper grain; not part of the boundary's
     energy and excess volume.
     shift: (3,) displacement of the upper grain, Å.
-    max_force: largest force component on atoms free to move, eV/Å.
+    max_force: largest force component on atoms that the last relaxation moved, eV/Å.
     converged: whether the minimiser met a tolerance.
-    preset: "screen" if the configured preset was not run.
+    preset: of the last relaxation; "local" or "screen" if the configured preset was not run.
+    evaluations: of all minimisations.
+    atom_evaluations: cost in a unit that does not depend on the machine: evaluations and steps of
+    molecular dynamics of all relaxations, times the atoms that each computed.
+    seconds: wall time of LAMMPS.
+    cpu_s: processor time of LAMMPS and this process, s.
     """
 
     positions: np.ndarray
@@ -71,8 +78,10 @@ class Relaxed:
     converged: bool
     stop_reason: str
     evaluations: int
+    atom_evaluations: int
     max_force: float
     seconds: float
+    cpu_s: float
 
 
 def relax_boundary(
@@ -83,6 +92,7 @@ def relax_boundary(
     config: RelaxationConfig,
     finish: bool | Callable[[int, float], bool] = True,
     anneal: Anneal | None = None,
+    origin: Origin | None = None,
 ) -> Relaxed:
     """Relax a bicrystal slab with its bottom held and its top moving as one rigid body.
 
@@ -91,46 +101,101 @@ def relax_boundary(
         finish: whether the preset follows the loose screen: True, False, or a function of (n_index,
             screened energy in J/m^2).
         anneal: molecular dynamics before the screen.
+        origin: relaxed slab that a local change has made ``atoms`` of. Only the surroundings of
+            changed atoms are then annealed and relaxed first, and ``finish`` is asked before the
+            screen too. Ignored if the change reaches through most of the slab.
 
     Raises:
         SimulationError: if LAMMPS cannot evaluate the structure, or if the result cannot be a
             boundary of this crystal.
     """
-    check_start(atoms, bicrystal, bulk, config)
+    started_s = time.process_time()
+    check_slab(atoms, bulk, config)
     slab = Slab.of(atoms, bicrystal, bulk, config)
-    screen_energy = np.nan
-    evaluations = 0
-    seconds = 0.0
-    preset: str = config.preset
-    # Loose screen, after the annealing if there is one.
-    if config.screen or finish is not True or anneal is not None:
-        result = child.relax(slab.job(SCREEN, slab.positions, anneal))
-        screen_energy = slab.energy(result)
-        evaluations = result.evaluations
-        seconds = result.seconds
-        start, preset = result.positions, "screen"
-    else:
-        start = slab.positions
-    # The preset follows if ``finish`` accepts this [n] and energy.
-    plane = slab.bicrystal.atoms_per_plane
-    wanted = finish(n_index(len(atoms), plane), screen_energy) if callable(finish) else finish
-    if wanted and not (preset == "screen" and config.preset == "paper"):
-        result = child.relax(slab.job(PRESETS[config.preset], start, None))
-        evaluations += result.evaluations
-        seconds += result.seconds
-        preset = config.preset
-    elif wanted:
-        preset = config.preset  # the screen has the paper's tolerances
-    return slab.relaxed(result, preset, screen_energy, evaluations, seconds)
+    cluster = None
+    if origin is not None:
+        whole = slab.job(SCREEN, slab.positions, anneal)
+        cluster = Cluster.around_change(whole, origin, bulk.cutoff, bicrystal.nearest_neighbor)
+    # The distances between unchanged atoms were checked when their slab was relaxed.
+    check_distances(slab, None if cluster is None else cluster.near)
+    stages = Stages(child, slab, config, finish)
+    try:
+        stages.run(anneal, cluster)
+    except SimulationError as error:
+        error.atom_evaluations = sum(one.atom_evaluations for one in stages.results)
+        raise
+    own_s = time.process_time() - started_s
+    return slab.relaxed(stages.results, stages.energies, stages.preset, own_s)
 
 
-def check_start(atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: RelaxationConfig) -> None:
-    """Refuse structures that LAMMPS would evaluate wrongly without an error.
+@dataclass
+class Stages:
+    """The relaxations of one slab, one after another; each begins where the one before ended."""
 
-    It drops atoms that are not finite and stops at once on overlapping ones.
+    child: LammpsChild
+    slab: "Slab"
+    config: RelaxationConfig
+    finish: bool | Callable[[int, float], bool]
+    results: list[RelaxResult] = field(default_factory=list)
+    energies: dict[str, float] = field(default_factory=dict)
+    """E_gb after each relaxation, J/m^2, by its preset."""
+    preset: str = ""
+    """Preset whose tolerances the last relaxation had."""
+
+    def run(self, anneal: Anneal | None, cluster: Cluster | None) -> None:
+        """Run the local relaxation, the loose screen and the preset, as far as they are wanted."""
+        config, slab = self.config, self.slab
+        if cluster is not None:
+            job = slab.job(SCREEN, slab.positions, anneal)
+            result = cluster.relax(self.child, job, slab.bulk.cohesive_ev)
+            self._add("local", result, cluster.near)
+            anneal = None
+            if not self._is_worth_finishing():
+                return
+        if config.screen or self.finish is not True or anneal is not None:
+            self._add("screen", self.child.relax(slab.job(SCREEN, self._positions(), anneal)))
+        if self._is_worth_finishing():
+            if "screen" not in self.energies or config.preset != "paper":
+                job = slab.job(PRESETS[config.preset], self._positions(), None)
+                self._add(config.preset, self.child.relax(job))
+            self.preset = config.preset  # the screen has the paper's tolerances
+
+    def _add(self, preset: str, result: RelaxResult, near: np.ndarray | None = None) -> None:
+        self.results.append(result)
+        self.energies[preset] = self.slab.energy(result, near)
+        self.preset = preset
+
+    def _positions(self) -> np.ndarray:
+        return self.results[-1].positions if self.results else self.slab.positions
+
+    def _is_worth_finishing(self) -> bool:
+        if not callable(self.finish):
+            return self.finish
+        plane = self.slab.bicrystal.atoms_per_plane
+        energy = self.energies.get(self.preset, np.nan)
+        return self.finish(n_index(len(self.slab.positions), plane), energy)
+
+
+def as_origin(
+    child: LammpsChild, atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: RelaxationConfig
+) -> Origin:
+    """A slab as the origin of local changes, with the energies of exactly these positions.
+
+    They cost one evaluation. A relaxed slab whose energies are known needs none, but one whose
+    atoms were moved since then does, for example by filling up its outer layers.
 
     Raises:
-        SimulationError: if the structure is such a one, or if the slab is too thin.
+        SimulationError: if LAMMPS cannot evaluate the slab.
+    """
+    slab = Slab.of(atoms, bicrystal, bulk, config)
+    return Origin(slab.positions, child.evaluate(slab.positions, slab.box).energies)
+
+
+def check_slab(atoms: Atoms, bulk: Bulk, config: RelaxationConfig) -> None:
+    """Refuse slabs with atoms that LAMMPS would drop without an error, and slabs too thin.
+
+    Raises:
+        SimulationError: if the slab is such a one.
     """
     positions, lengths = atoms.positions, atoms.cell.lengths()
     if not np.isfinite(positions).all():
@@ -156,7 +221,20 @@ def check_start(atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: Relaxati
             f"expected a slab of at least {MIN_REGION + 2 * config.outer_thickness:.1f} Å, got"
             f" {height:.1f} Å"
         )
-    closest, allowed = closest_pair(positions, lengths), MIN_PAIR * bicrystal.nearest_neighbor
+
+
+def check_distances(slab: "Slab", near: np.ndarray | None = None) -> None:
+    """Refuse slabs with overlapping atoms, at which minimisers stop at once.
+
+    Args:
+        near: indices of the only atoms whose distances are not known to be sound.
+
+    Raises:
+        SimulationError: if two atoms overlap.
+    """
+    positions = slab.positions if near is None else slab.positions[near]
+    closest = closest_pair(positions, slab.box[1] - slab.box[0])
+    allowed = MIN_PAIR * slab.bicrystal.nearest_neighbor
     if closest < allowed:
         raise SimulationError(
             f"atoms overlap: expected at least {allowed:.2f} Å between two, got {closest:.2f} Å"
@@ -194,8 +272,11 @@ class Slab:
     def job(self, minimizer: Minimizer, positions: np.ndarray, anneal: Anneal | None) -> RelaxJob:
         return RelaxJob(positions, self.box, self.fixed, self.rigid, minimizer, anneal)
 
-    def energy(self, result: RelaxResult) -> float:
+    def energy(self, result: RelaxResult, near: np.ndarray | None = None) -> float:
         """E_gb in J/m^2 over all atoms out of range of the free surfaces.
+
+        Args:
+            near: indices of the only atoms whose distances have changed; all if None.
 
         Raises:
             SimulationError: if the result cannot be a boundary of this crystal.
@@ -213,7 +294,7 @@ class Slab:
             self.bicrystal.area,
         ) - self.strain_energy(result)
         fault = physical_fault(
-            result.positions,
+            result.positions if near is None else result.positions[near],
             result.energies,
             self.box[1] - self.box[0],
             energy,
@@ -263,20 +344,25 @@ class Slab:
 
     def relaxed(
         self,
-        result: RelaxResult,
+        results: Sequence[RelaxResult],
+        energies: Mapping[str, float],
         preset: str,
-        screen_energy: float,
-        evaluations: int,
-        seconds: float,
+        own_s: float,
     ) -> Relaxed:
-        """Evaluate the result of the last relaxation."""
+        """Evaluate the last of some relaxations.
+
+        Args:
+            energies: E_gb in J/m^2 by the preset of a relaxation, in their order.
+            own_s: processor time of this process, s.
+        """
+        result = results[-1]
         moved = result.positions[self.rigid] - self.positions[self.rigid]  # (num_rigid, 3)
         moved = minimum_image(moved, self.bicrystal.lengths)
         return Relaxed(
             positions=result.positions,
             energies=result.energies,
-            gb_energy_j_m2=self.energy(result),
-            screen_gb_energy_j_m2=float(screen_energy),
+            gb_energy_j_m2=list(energies.values())[-1],
+            screen_gb_energy_j_m2=energies.get("screen", np.nan),
             n_index=n_index(len(self.positions), self.bicrystal.atoms_per_plane),
             n_fraction=n_fraction(len(self.positions), self.bicrystal.atoms_per_plane),
             excess_volume=self.excess_volume(result),
@@ -286,7 +372,9 @@ class Slab:
             preset=preset,
             converged="max" not in result.stop_reason,
             stop_reason=result.stop_reason,
-            evaluations=evaluations,
+            evaluations=sum(one.evaluations for one in results),
+            atom_evaluations=sum(one.atom_evaluations for one in results),
             max_force=float(np.abs(result.forces).max()),
-            seconds=seconds,
+            seconds=sum(one.seconds for one in results),
+            cpu_s=own_s + sum(one.cpu_s for one in results),
         )

@@ -66,7 +66,13 @@ def relax_candidate(
     try:
         row = _relaxed(system, child, candidate, atoms, window, anneal)
     except SimulationError as error:
-        row = replace(candidate, status="failed", failure="physics", reason=str(error))
+        row = replace(
+            candidate,
+            status="failed",
+            failure="physics",
+            reason=str(error),
+            atom_evaluations=error.atom_evaluations,
+        )
     except NOT_THE_CANDIDATES_FAULT:
         raise
     except Exception as error:
@@ -90,7 +96,6 @@ def _relaxed(
     finish = window if config.screen else True
     relaxed = relax_boundary(child, atoms, system.bicrystal, system.bulk, config, finish, anneal)
     window.learn(relaxed.n_index, relaxed.gb_energy_j_m2)
-    num_steps = anneal.num_steps if anneal is not None else 0
     return replace(
         candidate,
         status="ok",
@@ -106,7 +111,7 @@ def _relaxed(
         converged=relaxed.converged,
         stop_reason=relaxed.stop_reason,
         evaluations=relaxed.evaluations,
-        atom_evaluations=(relaxed.evaluations + num_steps) * len(atoms),
+        atom_evaluations=relaxed.atom_evaluations,
         max_force_ev_a=relaxed.max_force,
         positions=relaxed.positions,
         energies_ev=relaxed.energies,

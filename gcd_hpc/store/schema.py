@@ -21,7 +21,7 @@ Status = Literal["sampled", "ok", "invalid", "failed"]
 LABELS_SINCE = {"explore": 5}
 """Schema versions of the labels that are younger than their field."""
 FAILURES = ("", "physics", "bug")
-PRESET_LABELS = ("", "screen", "paper", "tight")
+PRESET_LABELS = ("", "local", "screen", "paper", "tight")
 
 NAN = float("nan")
 NAN3 = (NAN, NAN, NAN)

@@ -2,10 +2,12 @@
 structures that no relaxation can save.
 """
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from ase import Atoms
 
@@ -198,7 +200,30 @@ def test_a_structure_that_needs_more_evaluations_than_allowed_has_not_converged(
     result = child.relax(
         slab.job(replace(PRESETS["tight"], max_evaluations=10), slab.positions, None)
     )
-    assert not slab.relaxed(result, "tight", np.nan, result.evaluations, result.seconds).converged
+    assert not slab.relaxed([result], {"tight": 3.0}, "tight", 0.0).converged
+
+
+def test_the_cost_is_counted_as_evaluations_and_steps_of_dynamics_times_atoms(
+    child: LammpsChild, start: Atoms, frame: Frame, bulk: Bulk, config: RelaxationConfig
+):
+    calm, annealed = (
+        relax_boundary(child, start, frame.bicrystal, bulk, config, anneal=anneal)
+        for anneal in (None, Anneal(1500.0, 200, 0.002, 3))
+    )
+    assert calm.atom_evaluations == calm.evaluations * len(start)
+    assert annealed.atom_evaluations == (annealed.evaluations + 200) * len(start)
+
+
+def test_the_processor_time_is_that_of_lammps_and_of_this_process(
+    mortal_child: LammpsChild, start: Atoms, frame: Frame, bulk: Bulk, config: RelaxationConfig
+):
+    relax_boundary(mortal_child, start, frame.bicrystal, bulk, config)  # starts LAMMPS
+    lammps, before_s = psutil.Process(mortal_child.pid), time.process_time()
+    lammps_before_s = sum(lammps.cpu_times()[:2])
+    relaxed = [relax_boundary(mortal_child, start, frame.bicrystal, bulk, config) for _ in range(5)]
+    spent_s = time.process_time() - before_s + sum(lammps.cpu_times()[:2]) - lammps_before_s
+    # The kernel counts the time of another process in steps of 10 ms.
+    assert sum(one.cpu_s for one in relaxed) == pytest.approx(spent_s, rel=0.1, abs=0.03)
 
 
 def overlapping(positions: np.ndarray) -> None:
