@@ -148,9 +148,21 @@ class Times:
 
     @classmethod
     def of(cls, runs: Sequence[Run], targets: Mapping[str, float]) -> "Times":
-        """Times until all of the targets are reached, counted up to the smallest budget."""
+        """Times until all of the targets are reached, counted up to the smallest budget.
+
+        Raises:
+            ValueError: if a run ended before its budget at targets that are not the lowest any
+                more.
+        """
         limit = min(run.budget_s for run in runs)
         times = [max(run.reached_s(*target) for target in targets.items()) for run in runs]
+        for run, time in zip(runs, times, strict=True):
+            if not isfinite(time) and run.spent_s < limit:
+                raise ValueError(
+                    f"{run.boundary} {run.method} seed {run.seed}: ended after {run.spent_s:.0f}"
+                    " core-s at an earlier target; remove its line and the same command continues"
+                    " it"
+                )
         return cls(tuple(one if one <= limit else inf for one in times), limit)
 
     def text(self, seconds: float) -> str:

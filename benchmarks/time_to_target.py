@@ -209,19 +209,24 @@ def seeds_of(text: str) -> list[int]:
     return list(range(first, last + 1))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Command line of this script."""
+    line = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("boundary", type=Path, nargs="?", help="one of benchmarks/boundaries")
-    parser.add_argument("--method", choices=list(METHODS), default="moves")
-    parser.add_argument("--seeds", type=seeds_of, default="0-9", help="range such as 0-9")
-    parser.add_argument("--budget", type=float, default=600.0, help="core-seconds of each run")
-    parser.add_argument("--wall", type=float, default=inf, help="begin no task after so many s")
-    parser.add_argument("--runs", type=Path, default=Path("runs/time_to_target"))
-    parser.add_argument("--out", type=Path, default=HERE / "time_to_target.jsonl")
-    parser.add_argument("--table", action="store_true", help="print the tables and end")
-    arguments = parser.parse_args()
+    line.add_argument("boundary", type=Path, nargs="?", help="one of benchmarks/boundaries")
+    line.add_argument("--method", choices=list(METHODS), default="moves")
+    line.add_argument("--seeds", type=seeds_of, default="0-9", help="range such as 0-9")
+    line.add_argument("--budget", type=float, default=600.0, help="core-seconds of each run")
+    line.add_argument("--wall", type=float, default=inf, help="begin no task after so many s")
+    line.add_argument("--runs", type=Path, default=Path("runs/time_to_target"))
+    line.add_argument("--out", type=Path, default=HERE / "time_to_target.jsonl")
+    line.add_argument("--table", action="store_true", help="print the tables and end")
+    return line
+
+
+def main() -> None:
+    arguments = parser().parse_args()
     if arguments.table or arguments.boundary is None:
         runs, targets = read_runs(arguments.out), read_targets()
         print(*table(runs, targets), "", *ratios(runs, targets), sep="\n")

@@ -82,8 +82,8 @@ def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
     [
         (["campaign", "nothing.yaml"], "nothing.yaml: there is no such file"),
         (
-            ["campaign", SMOKE, "--set", "sampling.num_candidates=0"],
-            "--set: sampling.num_candidates: must be greater than 0",
+            ["campaign", SMOKE, "--set", "sampling.num_steps=0"],
+            "--set: sampling.num_steps: must be greater than 0",
         ),
         (["campaign", SMOKE, "--set", "sampling.num_candidate=3"], "num_candidates"),
         (["campaign", SMOKE, "--site", "nothing.yaml"], "nothing.yaml: there is no such file"),
@@ -103,14 +103,23 @@ def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
         (["failures", "nothing"], "nothing"),
         (["report", "nothing"], "is not the run directory of a campaign"),
         (["search", "--campaign", SMOKE, "--num", "0"], "search.num_tries"),
-        (["top", "nothing"], "expected a run directory or an HDF5 file of candidates"),
+        (
+            ["top", "nothing"],
+            "holds no results (no such file); name a run directory or an HDF5 file of",
+        ),
         (["top", "nothing", "--json", "--csv"], "--json and --csv exclude each other"),
-        (["ls", "nothing"], "expected a run directory or an HDF5 file of candidates"),
+        (
+            ["ls", "nothing"],
+            "holds no results (no such file); name a run directory or an HDF5 file of",
+        ),
         (
             ["show", "nothing", "search-000000"],
-            "expected a run directory or an HDF5 file of candidates",
+            "holds no results (no such file); name a run directory or an HDF5 file of",
         ),
-        (["plot", "nothing"], "expected a run directory or an HDF5 file of candidates"),
+        (
+            ["plot", "nothing"],
+            "holds no results (no such file); name a run directory or an HDF5 file of",
+        ),
         (
             ["plot", "nothing", "--out", "figure.gif"],
             "figure.gif: a figure cannot be written with .gif; end its name in one of .png",
@@ -118,7 +127,7 @@ def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
         (["plot", "nothing", "--what", "timeline"], "no events.jsonl"),
         (
             ["export", "nothing", "--format", "csv", "--out", "out.csv"],
-            "expected a run directory or an HDF5 file of candidates",
+            "holds no results (no such file); name a run directory or an HDF5 file of",
         ),
         (["relax", "nothing.dump", "--campaign", SMOKE], "nothing.dump"),
         (

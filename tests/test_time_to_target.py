@@ -1,6 +1,7 @@
 """benchmarks/time_to_target.py: costs until a target, and the table of them."""
 
 import sys
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -70,6 +71,12 @@ def test_all_targets_of_a_boundary_are_reached_with_the_last_of_them():
     runs = [run_of(0, "moves", (10.0, 0, 1.0), (50.0, 1, 2.0))]
     assert Times.of(runs, {"0": 1.0, "1": 2.0}).times == (50.0,)
     assert Times.of(runs, {"0": 1.0, "2": 2.0}).times == (inf,)
+
+
+def test_a_run_that_ended_at_an_earlier_target_is_not_taken_for_a_censored_one():
+    ended = replace(run_of(0, "moves", (10.0, 0, 1.0)), spent_s=10.0)
+    with pytest.raises(ValueError, match="ended after 10 core-s at an earlier target"):
+        Times.of([ended], {"0": 0.9})
 
 
 def test_a_ratio_with_a_censored_method_is_a_limit():
@@ -153,3 +160,10 @@ def test_an_interrupted_run_ends_with_what_an_undisturbed_one_finds(tmp_path, mo
     # A seed in the file is not run again.
     measure("undisturbed")
     assert read_runs(out) == [one]
+
+
+def test_the_tables_of_the_docs_are_those_of_the_measured_runs():
+    runs, targets = read_runs(time_to_target.HERE / "time_to_target.jsonl"), read_targets()
+    page = (time_to_target.HERE.parent / "docs" / "search.md").read_text()
+    for line in (*table(runs, targets), *ratios(runs, targets)):
+        assert f"{line}\n" in page, "python -m benchmarks.time_to_target --table prints them"

@@ -1,59 +1,90 @@
-"""Figure of a campaign's progress: lowest energies against relaxations and core-hours."""
+"""Figure of a campaign's progress: lowest energy of each [n] against core-seconds."""
 
-from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import cycle
+from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from gcd_hpc.browse.figures import BLUE, GREY, RED, energy_cap, need_some, new_figure
+from gcd_hpc.accounts.sources import improves, spending_of
+from gcd_hpc.browse.figures import COLOURS, GREY, need_some, new_figure
 from gcd_hpc.browse.tables import format_fraction
 from gcd_hpc.campaign.ledger import read_state
-from gcd_hpc.store.checksums import Columns
-from gcd_hpc.store.physics import RELAXED_FIELDS, is_relaxed
+from gcd_hpc.store.makers import MAKER_FIELDS, by_maker, groups, maker_names
+from gcd_hpc.store.physics import RELAXED_FIELDS
 from gcd_hpc.store.run import Run
 from gcd_hpc.structures.energetics import lowest_energies
 
-MAX_LINES = 10
+MAX_PANELS = 10
 """Largest number of [n] that the figure shows legibly."""
-SHORT_H = 0.2
-"""Campaigns of fewer core-hours get an axis in minutes."""
-NAME_WIDTH = 0.06
-"""Width of a model's name as a share of the axis."""
-NOTICED_J_M2 = 1e-3
-"""Smallest improvement that gets a mark, J/m^2."""
-_FIELDS = (*RELAXED_FIELDS, "n_fraction", "source", "round", "sample_s", "relax_s")
+NUM_COLUMNS = 5
+LONG_S = 36_000.0
+"""Campaigns of more core-seconds get an axis in core-hours."""
+LEAST_SPAN_J_M2, LARGEST_SPAN_J_M2 = 0.02, 0.5
+"""Least and largest span of energies in a panel; higher ones are cut off."""
+MARKS = {
+    "search": "o",
+    "model": "*",
+    "insert": "^",
+    "remove": "v",
+    "exchange": "D",
+    "shake": "s",
+    "shift": ">",
+    "crossover": "X",
+    "fresh": "o",
+}
+"""Marks of the search, the models and the moves without a model."""
+OTHER_MARKS = ("P", "p", "h", "<", "8", "d")
+"""Marks of further moves, in the order of their names."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Mark of one source: shape, colour of its face and of its edge."""
+
+    shape: str
+    face: str
+    edge: str
+
+    def style(self) -> dict[str, Any]:
+        """Keywords of matplotlib's lines."""
+        size = 7.5 if self.shape == "*" else 5.0
+        return {
+            "marker": self.shape,
+            "markersize": size,
+            "markerfacecolor": self.face,
+            "markeredgecolor": self.edge,
+            "markeredgewidth": 1.0,
+        }
 
 
 @dataclass(frozen=True)
 class Finds:
-    """Relaxed candidates in the order of their making, with the cost until then.
+    """Selected relaxed candidates in the order of their making, with the cost until then.
 
-    n_fraction, energy in J/m^2, round (0 is the search), relaxations, core_h: (M,).
+    n_index, n_fraction, energy in J/m^2, source (``search``, ``model`` or a kind of move), its
+    group, core_s of the whole campaign until each of them: (M,).
     """
 
+    n_index: np.ndarray
     n_fraction: np.ndarray
     energy: np.ndarray
-    round: np.ndarray
-    relaxations: np.ndarray
-    core_h: np.ndarray
-    num_relaxations: int
-    """Number of relaxations of the whole campaign."""
-    total_core_h: float
-    has_training: bool
-    """Whether the core-hours include training."""
+    source: np.ndarray
+    group: np.ndarray
+    core_s: np.ndarray
+    total_s: float
+    """Core-seconds of the whole campaign."""
+    training: list[tuple[float, float]]
+    """Core-seconds between which each model was made."""
 
 
 def finds(run: Run, selection: str = "") -> Finds:
-    """Selected candidates with the cost of the whole campaign until each of them.
-
-    Core-hours come from the ledger; the training of a model counts before its first candidate. For
-    a single file, which has no ledger, they are the sampling and relaxation times of its rows.
+    """Selected candidates with the core-seconds of the whole campaign until each of them.
 
     Args:
         run: all candidates of a run.
@@ -61,214 +92,128 @@ def finds(run: Run, selection: str = "") -> Finds:
 
     Raises:
         StoreError: if the selection is wrong or holds no relaxed candidate.
+        RunDirectoryError: if the ledger is damaged.
     """
-    wanted = run.select(selection)
-    columns = run.columns(_FIELDS)
-    chosen = np.zeros(len(run), dtype=bool)
-    chosen[wanted.numbers] = True
-    columns["round"] = np.where(columns["source"] == "search", 0, columns["round"])
-    order = np.argsort(columns["round"], kind="stable")
-    columns, chosen = {name: values[order] for name, values in columns.items()}, chosen[order]
-    relaxations = np.cumsum(np.isin(columns["status"], ("ok", "failed")))
-    before, during = _core_s(run.path)
-    core_h = _spent(columns, before, during) / 3600
-    chosen &= is_relaxed(columns)
-    need_some(wanted, int(chosen.sum()))
+    wanted = run.select(selection).relaxed()
+    need_some(run.select(selection), len(wanted))
+    spending = spending_of(run, read_state(run.path))
+    chosen = np.isin(spending.order, wanted.numbers)
+    columns = run[spending.order[chosen]].columns([*MAKER_FIELDS, *RELAXED_FIELDS, "n_fraction"])
+    until = spending.until()
+    training = [
+        (float(until[first] - spending.core_s[first] - seconds), seconds)
+        for round, seconds in spending.training_s.items()
+        if (first := int(np.searchsorted(spending.round, round))) < len(until)
+    ]
     return Finds(
-        columns["n_fraction"][chosen],
-        columns["gb_energy_j_m2"][chosen],
-        columns["round"][chosen],
-        relaxations[chosen],
-        core_h[chosen],
-        int(relaxations[-1]),
-        float(core_h[-1]),
-        bool(during),
+        columns["n_index"],
+        columns["n_fraction"],
+        columns["gb_energy_j_m2"],
+        np.where(columns["source"] == "model", "model", maker_names(columns)),
+        groups(columns),
+        until[chosen],
+        spending.total_s,
+        [(begin, begin + seconds) for begin, seconds in training],
     )
-
-
-def _core_s(run: Path) -> tuple[dict[int, float], dict[int, float]]:
-    """Core-seconds by round from the ledger: before its first candidate, and after."""
-    before: dict[int, float] = defaultdict(float)
-    during: dict[int, float] = defaultdict(float)
-    state = read_state(run) if run.is_dir() else None
-    for task, done in state.finished.items() if state is not None else ():
-        is_training = task.stage in ("select", "train", "promote")
-        (before if is_training else during)[task.round] += done.core_s
-    return before, during
-
-
-def _spent(columns: Columns, before: dict[int, float], during: dict[int, float]) -> np.ndarray:
-    """Core-seconds spent when each candidate was done, (M,)."""
-    seconds = np.nan_to_num(columns["relax_s"]) + np.nan_to_num(columns["sample_s"])
-    for made_in in np.unique(columns["round"]).tolist():
-        mine = np.flatnonzero(columns["round"] == made_in)
-        total = seconds[mine].sum()
-        if made_in in during and total > 0:
-            seconds[mine] *= during[made_in] / total
-        seconds[mine[0]] += before.get(made_in, 0.0)
-    return np.cumsum(seconds)
 
 
 def progress(run: Run, selection: str = "") -> Figure:
-    """Lowest energy so far of each [n], against the number of relaxations and core-hours.
+    """Lowest energy so far of each [n] against core-seconds, one panel for each [n].
+
+    A mark at each improvement shows the source that made it; grey bands are the training of models.
 
     Raises:
-        GcdError: as ``finds`` and ``read_state``.
+        GcdError: as ``finds``.
     """
     found = finds(run, selection)
-    figure = new_figure(9.6, 4.8)
-    left, right = figure.subplots(1, 2, sharey=True)
-    best = lowest_energies(found.n_fraction, found.energy)
-    shown = sorted(sorted(best, key=lambda n: best[n])[:MAX_LINES])
-    energies = np.array([best[n] for n in shown])
-    cap, lowest = energy_cap(np.array(shown), energies), float(energies.min())
-    margin = 0.06 * (cap - lowest)
-    left.set_ylim(lowest - margin, cap + margin)
-    colours = dict(
-        zip(shown, colormaps["viridis"](np.linspace(0.0, 0.82, len(shown))), strict=True)
-    )
-    per_hour, unit = (1, "core-hours") if found.total_core_h >= SHORT_H else (60, "core-minutes")
-    for axes, spent, total in (
-        (left, found.relaxations, found.num_relaxations),
-        (right, found.core_h * per_hour, found.total_core_h * per_hour),
-    ):
-        _draw_panel(axes, found, spent, total, colours)
-    left.set_xlabel("relaxations")
-    left.xaxis.set_major_formatter("{x:,.0f}")
-    left.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
-    left.set_ylabel("lowest GB energy so far (J/m$^2$)")
-    right.set_xlabel(unit if found.has_training else f"{unit} of sampling and relaxation")
-    right.xaxis.set_major_locator(MaxNLocator(5))
-    _label_ends(right, {f"[n] = {format_fraction(n)}": (best[n], colours[n]) for n in shown})
+    best = lowest_energies(found.n_index, found.energy)
+    shown = sorted(sorted(best, key=lambda n: best[n])[:MAX_PANELS])
+    num_columns = min(NUM_COLUMNS, len(shown))
+    num_rows = -(-len(shown) // num_columns)
+    figure = new_figure(max(4.4, 2.3 * num_columns), 0.9 + 2.1 * num_rows)
+    panels = figure.subplots(num_rows, num_columns, sharex=True, squeeze=False).ravel()
+    marks = _marks(found)
+    scale, unit = (1.0, "core-seconds") if found.total_s < LONG_S else (3600.0, "core-hours")
+    for axes, n_index in zip(panels, shown, strict=False):
+        _draw_panel(axes, found, n_index, marks, scale)
+    for axes in panels[len(shown) :]:
+        axes.set_visible(False)
+    figure.supxlabel(f"{unit} of the whole campaign (processor time)", fontsize=9)
+    figure.supylabel("lowest GB energy so far (J/m$^2$)", fontsize=9)
+    _explain_marks(figure, found, marks)
     if len(shown) < len(best):
-        note = f"the {len(shown)} lowest of {len(best)} [n]"
-        left.annotate(
-            note,
-            (1, 1),
-            (-4, -4),
-            "axes fraction",
-            textcoords="offset points",
-            ha="right",
-            va="top",
+        figure.suptitle(
+            f"the {len(shown)} lowest of {len(best)} [n]",
             fontsize=8,
             color=GREY,
+            x=0.99,
+            ha="right",
         )
-    _explain_marks(figure, found)
     return figure
 
 
+def _marks(found: Finds) -> dict[str, Mark]:
+    """Mark of each source that improved something."""
+    relaxed = {"n_index": found.n_index, "gb_energy_j_m2": found.energy}
+    steps = improves(relaxed)
+    sources = dict(zip(found.source[steps].tolist(), found.group[steps].tolist(), strict=True))
+    others = cycle(OTHER_MARKS)
+    marks = {}
+    for source in sorted(sources, key=by_maker):
+        colour = COLOURS[sources[source]]
+        shape = MARKS[source] if source in MARKS else next(others)
+        marks[source] = Mark(shape, "white" if source == "search" else colour, colour)
+    return marks
+
+
 def _draw_panel(
-    axes: Axes, found: Finds, spent: np.ndarray, total: float, colours: dict[float, np.ndarray]
+    axes: Axes, found: Finds, n_index: int, marks: dict[str, Mark], scale: float
 ) -> None:
-    """The lines of all [n] that have a colour, against what was spent of a total."""
-    for n_fraction, colour in colours.items():
-        mine = found.n_fraction == n_fraction
-        _draw_best(axes, spent[mine], found.energy[mine], found.round[mine], total, colour)
-    _mark_rounds(axes, spent, found.round, total)
-    axes.set_xlim(0, total or 1.0)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
-def _draw_best(
-    axes: Axes,
-    spent: np.ndarray,
-    energy: np.ndarray,
-    round: np.ndarray,
-    total: float,
-    colour: np.ndarray,
-) -> None:
-    """Draw the running minimum as steps, with rings for improvements by the search, else dots."""
-    best = np.minimum.accumulate(energy)
-    fall = np.concatenate([[True], best[1:] < best[:-1]])
+    """Draw the running minimum of one [n] as steps, with the mark of the source at each."""
+    mine = found.n_index == n_index
+    energy, spent = found.energy[mine], found.core_s[mine] / scale
+    best, total = np.minimum.accumulate(energy), found.total_s / scale
+    for begin, end in found.training:
+        axes.axvspan(begin / scale, end / scale, color="#ececec", linewidth=0, zorder=0)
     axes.step(
-        np.append(spent[fall], total),
-        np.append(best[fall], best[-1]),
+        np.append(spent, total),
+        np.append(best, best[-1]),
         where="post",
-        color=colour,
-        linewidth=1.6,
+        color=GREY,
+        linewidth=1.2,
         zorder=2,
     )
-    noticed = np.concatenate([[True], -np.diff(best) > NOTICED_J_M2])
-    for mine, edge, face in ((round == 0, BLUE, "white"), (round > 0, RED, RED)):
-        some = noticed & mine
-        axes.scatter(
-            spent[some],
-            best[some],
-            s=16,
-            facecolors=face,
-            edgecolors=edge,
-            linewidths=0.9,
-            zorder=3,
-        )
+    steps = np.flatnonzero(improves({"n_index": found.n_index[mine], "gb_energy_j_m2": energy}))
+    for step in steps.tolist():
+        mark = marks[found.source[mine][step]]
+        axes.plot(spent[step], best[step], **mark.style(), clip_on=False, zorder=3)
+    lowest = float(best[-1])
+    span = float(np.clip(best[0] - lowest, LEAST_SPAN_J_M2, LARGEST_SPAN_J_M2))
+    axes.set_ylim(lowest - 0.12 * span, lowest + 1.12 * span)
+    axes.set_xlim(0, 1.03 * total or 1.0)
+    name = format_fraction(float(found.n_fraction[mine][0]))
+    axes.set_title(f"[n] = {name}: {lowest:.3f}", fontsize=8, loc="left")
+    axes.tick_params(labelsize=7)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.spines[["top", "right"]].set_visible(False)
 
 
-def _mark_rounds(axes: Axes, spent: np.ndarray, round: np.ndarray, total: float) -> None:
-    """Mark where the candidates of each round begin, with a name where there is room."""
-    transform, free = axes.get_xaxis_transform(), -np.inf
-    for number in np.unique(round).tolist():
-        first = float(spent[round == number][0]) if number else 0.0
-        axes.axvline(first, color=GREY, linewidth=0.7, linestyle=(0, (2, 3)), zorder=1)
-        if first >= free:
-            name = f"round {number}" if number else "search"
-            axes.text(
-                first,
-                1.01,
-                name,
-                transform=transform,
-                fontsize=8,
-                color=GREY,
-                ha="left",
-                va="bottom",
-                rotation=25,
-            )
-            free = first + NAME_WIDTH * total
-
-
-def _label_ends(axes: Axes, labels: dict[str, tuple[float, np.ndarray]]) -> None:
-    """Write names beside the ends of the lines, moved apart where they would overlap."""
-    low, high = axes.get_ylim()
-    apart, floor = 0.047 * (high - low), -np.inf
-    for name, (height, colour) in sorted(labels.items(), key=lambda label: label[1][0]):
-        floor = max(height, floor + apart)
-        axes.annotate(
-            name,
-            (1, height),
-            (1.04, floor),
-            ("axes fraction", "data"),
-            ("axes fraction", "data"),
-            va="center",
-            fontsize=8,
-            color=colour,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": colour,
-                "linewidth": 0.6,
-                "shrinkA": 0,
-                "shrinkB": 0,
-            },
-        )  # fmt: skip
-
-
-def _explain_marks(figure: Figure, found: Finds) -> None:
-    """Add a legend of the kinds of marks that occur."""
-    handles = []
-    by_model = found.round > 0
-    for mine, face, edge, who in (
-        (~by_model, "white", BLUE, "the search"),
-        (by_model, RED, RED, "a model"),
-    ):
-        if mine.any():
-            mark = Line2D(
-                [],
-                [],
-                linestyle="none",
-                marker="o",
-                markersize=4.5,
-                markerfacecolor=face,
-                markeredgecolor=edge,
-            )
-            mark.set_label(f"found by {who}")
-            handles.append(mark)
-    figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False)
+def _explain_marks(figure: Figure, found: Finds, marks: dict[str, Mark]) -> None:
+    """Add a legend of the sources that improved something, and of the training."""
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], linestyle="none", label=source, **mark.style())
+        for source, mark in marks.items()
+    ]
+    if found.training:
+        handles.append(Patch(color="#ececec", label="training"))
+    columns = min(len(handles), 8 if len(figure.axes) >= NUM_COLUMNS else 4)
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=columns,
+        frameon=False,
+        fontsize=8,
+        handletextpad=0.2,
+        columnspacing=1.2,
+    )

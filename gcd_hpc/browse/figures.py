@@ -10,15 +10,25 @@ from matplotlib.figure import Figure
 from gcd_hpc.errors import StoreError
 from gcd_hpc.files import output
 from gcd_hpc.store.checksums import Columns
+from gcd_hpc.store.makers import GROUPS, MAKER_FIELDS, Group, groups
 from gcd_hpc.store.run import Run
 from gcd_hpc.structures.energetics import lowest_of_each
 
 BLUE = "#1f5fa8"
 RED = "#c8322b"
+GREEN = "#2a8c4a"
+COLOURS: dict[Group, str] = {"search": BLUE, "exploration": GREEN, "model": RED}
 GREY = "#555555"
 SUFFIXES = (".png", ".svg", ".pdf")
-CLOUD_SHIFT, CLOUD_WIDTH = 0.22, 0.13
-"""Offset and width of the columns of points beside their [n], in steps of [n]."""
+CLOUD_SHIFTS = {1: (0.0,), 2: (-0.22, 0.22), 3: (-0.3, 0.0, 0.3)}
+CLOUD_WIDTH = 0.13
+"""Offsets, by their number, and width of the columns of points at an [n], in steps of [n]."""
+HULL_MARKS: dict[Group, tuple[str, float]] = {
+    "search": ("o", 7.5),
+    "exploration": ("D", 4.5),
+    "model": ("o", 4.5),
+}
+"""Mark of the best of each [n] and its size; wide rings stay visible around others."""
 MAX_POINTS = 3000
 """Largest number of points in one cloud that SVG and PDF draw as vectors."""
 
@@ -60,29 +70,30 @@ def new_figure(width: float = 6.4, height: float = 4.6) -> Figure:
 def egb_vs_n(run: Run) -> Figure:
     """Energy of every relaxed boundary against its [n], as in Fig. 6 of the paper.
 
-    The search is blue, the models are red. Energies above ``energy_cap`` are counted in a note.
+    The search is blue, the exploration green, the models are red with the in-painting moves of the
+    exploration. Energies above ``energy_cap`` are counted in a note.
 
     Raises:
         StoreError: if nothing that is selected was relaxed yet.
     """
-    columns = relaxed_columns(run, "source")
+    columns = relaxed_columns(run, *MAKER_FIELDS)
     n_fraction = columns["n_fraction"]
     energy = columns["gb_energy_j_m2"]
-    is_model = columns["source"] == "model"
+    group = groups(columns)
     cap = energy_cap(n_fraction, energy)
     figure = new_figure()
     axes = figure.add_subplot()
     step = _smallest_step(n_fraction)
-    # A single source is drawn at its [n], two are drawn side by side.
-    shift = CLOUD_SHIFT * step if 0 < is_model.sum() < len(is_model) else 0.0
-    for mine, name, colour, side in (
-        (~is_model, "search", BLUE, -1),
-        (is_model, "diffusion model", RED, 1),
-    ):
-        if mine.any():
-            centre = n_fraction[mine] + side * shift
-            _draw_cloud(axes, centre, energy[mine], cap, step, colour)
-            _draw_hull(axes, centre, energy[mine], cap, colour, f"{name} ({int(mine.sum()):,})")
+    # A single group is drawn at its [n], several are drawn side by side.
+    present = [one for one in GROUPS if (group == one).any()]
+    paints = bool(np.any((columns["source"] == "explore") & (group == "model")))
+    titles = {"model": "diffusion model and its in-painting moves" if paints else "diffusion model"}
+    for one, shift in zip(present, CLOUD_SHIFTS[len(present)], strict=True):
+        mine = group == one
+        centre = n_fraction[mine] + shift * step
+        _draw_cloud(axes, centre, energy[mine], cap, step, COLOURS[one])
+        label = f"{titles.get(one, one)} ({int(mine.sum()):,})"
+        _draw_hull(axes, centre, energy[mine], cap, one, label)
     _label(axes, n_fraction, step, energy, cap)
     return figure
 
@@ -139,15 +150,22 @@ def _draw_cloud(
 
 
 def _draw_hull(
-    axes: Axes, n_fraction: np.ndarray, energy: np.ndarray, cap: float, colour: str, label: str
+    axes: Axes, n_fraction: np.ndarray, energy: np.ndarray, cap: float, group: Group, label: str
 ) -> None:
-    """Draw the best of each [n]; wide rings of the search stay visible around dots of models."""
+    """Draw the best of each [n] of one group."""
     best_n, best, _ = lowest_of_each(n_fraction, energy)
     below = best <= cap
-    size, face, order = (7.5, "white", 3) if colour == BLUE else (4.5, colour, 4)
+    colour, (mark, size) = COLOURS[group], HULL_MARKS[group]
     (line,) = axes.plot(
-        best_n[below], best[below], "-o", color=colour, linewidth=1.4, label=label, zorder=order
+        best_n[below],
+        best[below],
+        color=colour,
+        linewidth=1.4,
+        marker=mark,
+        label=label,
+        zorder=3 + GROUPS.index(group),
     )
+    face = "white" if group == "search" else colour
     line.set(markersize=size, markerfacecolor=face, markeredgewidth=1.4)
 
 
@@ -163,7 +181,7 @@ def _label(axes: Axes, n_fraction: np.ndarray, step: float, energy: np.ndarray, 
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     hidden = int(np.sum(energy > cap))
     if hidden:
         note = f"{hidden:,} of {len(energy):,} above {cap:.2f} J/m$^2$ not shown"

@@ -33,8 +33,9 @@ def plot(
     The campaign may still be running.
 
     \b
-    egb-n: boundary energy against [n], for the search and the models.
-    progress: lowest energy so far of each [n], against relaxations and core-hours.
+    egb-n: boundary energy against [n], for the search, the exploration and the models.
+    progress: lowest energy so far of each [n] against core-seconds of the whole campaign, with the
+      source of each improvement.
     timeline: busy cores of each stage over time, with failures; needs the run directory.
     registry: relaxed shifts of the upper grain in the cell in which they repeat, by energy.
     rdf: radial distribution functions around boundary atoms and crystal atoms, for the 50

@@ -47,9 +47,10 @@ class RunStore:
     def __init__(self, run_dir: str | Path) -> None:
         self.path = Path(run_dir)
         if not (self.path.is_file() or RunDirectory(self.path).is_run()):
-            got = "a folder that is none" if self.path.is_dir() else what_is_at(self.path)
+            found = "a folder without a run" if self.path.is_dir() else what_is_at(self.path)
             raise StoreError(
-                f"{self.path}: expected a run directory or an HDF5 file of candidates, got {got}"
+                f"{self.path}: holds no results ({found}); name a run directory or"
+                " an HDF5 file of candidates"
             )
 
     @property
@@ -107,7 +108,7 @@ class RunStore:
             RunDirectoryError: if the file cannot be written.
         """
         if not self.path.is_dir():
-            raise StoreError(f"{self.path}: expected a run directory, got a file")
+            raise StoreError(f"{self.path}: a single file is no run directory; name the directory")
         paths, merged = self.part_paths(), RunDirectory(self.path).results
         if not paths:
             raise StoreError(f"{self.path}: nothing to merge: there are no relaxed candidates yet")

@@ -206,7 +206,7 @@ def test_failures_can_be_read_while_the_campaign_writes(run_dir):
 
 
 def test_no_run_is_one_sentence(tmp_path):
-    with pytest.raises(StoreError, match="expected a run directory"):
+    with pytest.raises(StoreError, match="holds no results"):
         failure_rows(tmp_path / "nothing")
 
 

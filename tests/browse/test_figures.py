@@ -1,5 +1,7 @@
 """The figure of energy against [n]."""
 
+from dataclasses import replace
+
 import matplotlib
 import numpy as np
 import pytest
@@ -37,7 +39,20 @@ def test_axes_legend_and_note_say_what_is_shown(results, tmp_path):
         assert words in text
 
 
-@pytest.mark.parametrize("source", ["search", "model"])
+def test_exploration_has_its_own_colour_and_its_in_painting_counts_as_the_models(tmp_path):
+    rows = [make_candidate(0), make_candidate(1, "model", 1)]
+    rows += [
+        replace(make_candidate(index, "explore"), move=move, version=version)
+        for index, (move, version) in enumerate([("insert", 0), ("shake", 0), ("inpaint", 1)])
+    ]
+    write_part(tmp_path / "one.h5", rows, {})
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        text = plot_egb_vs_n(open_run(tmp_path / "one.h5"), tmp_path / "figure.svg").read_text()
+    for words in ("search (1)", "exploration (2)", "diffusion model and its in-painting moves (2)"):
+        assert words in text
+
+
+@pytest.mark.parametrize("source", ["search", "explore", "model"])
 def test_one_source_and_one_n_are_enough(tmp_path, source):
     write_part(tmp_path / "one.h5", [make_candidate(0, source, int(source == "model"))], {})
     assert plot_egb_vs_n(open_run(tmp_path / "one.h5"), tmp_path / "one.png").stat().st_size > 1000

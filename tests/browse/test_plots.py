@@ -58,7 +58,10 @@ def relaxed(index: int, source: str = "search", version: int = 0, **more):
 def run(tmp_path) -> Path:
     """Two tries of the search, two candidates of a model (one failed), and a ledger."""
     folder = tmp_path / "run"
-    searched = [relaxed(0, gb_energy_j_m2=2.9), relaxed(1, gb_energy_j_m2=2.7, n_fraction=0.4)]
+    searched = [
+        relaxed(0, gb_energy_j_m2=2.9),
+        relaxed(1, gb_energy_j_m2=2.7, n_index=4, n_fraction=0.4),
+    ]
     made = [
         relaxed(0, "model", 1, gb_energy_j_m2=2.5, relax_s=30.0),
         make_candidate(1, "model", 1, status="failed", relax_s=10.0),
@@ -125,48 +128,65 @@ def test_nothing_to_draw_is_one_sentence_and_leaves_no_file(run, what):
     assert sorted(run.rglob("*")) == before
 
 
-def test_progress_counts_relaxations_and_core_hours_with_training_before_the_model(
-    run,
-):
+def test_progress_counts_core_seconds_with_training_before_the_model(run):
     found = finds(open_run(run))
     assert found.energy.tolist() == [2.9, 2.7, 2.5]
-    assert found.round.tolist() == [0, 0, 1]
-    assert found.relaxations.tolist() == [1, 2, 3]
-    assert found.num_relaxations == 4
+    assert found.source.tolist() == ["search", "search", "model"]
     # Search: 20 core-seconds shared by two; training: 240 before the model's; sampling and
     # relaxation: 48, of which three quarters.
-    assert found.core_h * 3600 == pytest.approx([10, 20, 20 + 240 + 36])
-    assert found.total_core_h * 3600 == pytest.approx(308)
+    assert found.core_s == pytest.approx([10, 20, 20 + 240 + 36])
+    assert found.total_s == pytest.approx(308)
+    assert found.training == [pytest.approx((20, 260))]
 
 
 def test_without_a_ledger_progress_counts_the_seconds_of_the_rows(run):
     found = finds(open_run(RunStore(run).merge()))
-    assert found.core_h * 3600 == pytest.approx([10, 20, 50])
-    assert not found.has_training
+    assert found.core_s == pytest.approx([10, 20, 50])
+    assert found.training == []
 
 
 def test_progress_is_drawn_of_candidates_that_cost_nothing_as_far_as_is_known(tmp_path):
     write_part(tmp_path / "imported.h5", [relaxed(0, relax_s=np.nan)], CONFIG)
-    assert finds(open_run(tmp_path / "imported.h5")).total_core_h == 0
+    assert finds(open_run(tmp_path / "imported.h5")).total_s == 0
     draw(tmp_path / "imported.h5", "progress")
 
 
 def test_a_selection_chooses_finds_but_not_costs(run):
     found = finds(open_run(run), "source=model")
-    assert found.energy.tolist() == [2.5]
-    assert (found.relaxations.tolist(), found.num_relaxations) == ([3], 4)
+    assert (found.energy.tolist(), found.total_s) == ([2.5], pytest.approx(308))
+    assert found.core_s == pytest.approx([20 + 240 + 36])
+
+
+def test_progress_has_a_panel_for_each_n_and_a_mark_for_each_source(tmp_path):
+    """More [n] and more moves than there are panels and known marks."""
+    moves = ["insert", "remove", "exchange", "shake", "shift", "crossover", "fresh", "inpaint"]
+    rows = [
+        relaxed(n, gb_energy_j_m2=3.0 + n / 50, n_index=n, n_fraction=n / 20) for n in range(12)
+    ]
+    rows += [
+        replace(
+            relaxed(n, "explore", gb_energy_j_m2=2.9 + n / 50, n_index=n, n_fraction=n / 20),
+            move=move,
+            version=int(move == "inpaint"),
+        )
+        for n, move in enumerate(moves)
+    ]
+    write_part(tmp_path / "one.h5", rows, CONFIG)
+    text = words(tmp_path / "one.h5", "progress", "", tmp_path)
+    for expected in ("search", *moves, "[n] = 0.3: 3.020", "[n] = 0.45", "10 lowest of 12 [n]"):
+        assert expected in text
+    assert "[n] = 0.5" not in text
 
 
 def test_figures_say_what_they_show(run, tmp_path):
     progress = words(run, "progress", "", tmp_path)
     for text in (
-        "relaxations",
-        "core-minutes",
+        "core-seconds of the whole campaign",
         "lowest GB energy so far (J/m",
-        "[n] = 0.2",
-        "by the search",
-        "by a model",
-        "round 1",
+        "[n] = 0.2: 2.500",
+        "search",
+        "model",
+        "training",
     ):
         assert text in progress
     timeline = words(run, "timeline", "", tmp_path)

@@ -119,6 +119,10 @@ COMMANDS_IN_DOCS = [
 ]
 
 
+BENCHMARK = "python -m benchmarks.time_to_target "
+"""Beginning of commands that measure for hours; their arguments are parsed."""
+
+
 def rule_of(command: str) -> str:
     """How a command is checked; empty if no rule knows it."""
     if any(command.startswith(beginning) for beginning in ELSEWHERE):
@@ -127,6 +131,8 @@ def rule_of(command: str) -> str:
         return "install"
     if command in TESTS:
         return "tests"
+    if command.startswith(BENCHMARK):
+        return "benchmark"
     if re.match(r"(\w+=\S+ )*sbatch ", command):
         return "sbatch"
     command = command.removeprefix(".venv/bin/")

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks import time_to_target
 from docs.generate import HERE as DOCS
 from docs.generate import PAGES as GENERATED
 from gcd_hpc.cli.application import COMMANDS
@@ -76,6 +77,9 @@ def test_every_command_is_known_to_a_rule_and_can_be_parsed(block, command):
         own = re.search(r"gcd-hpc [^\"&]*", own).group()
     if own.startswith("gcd-hpc "):
         parse(own)
+    if rule == "benchmark":
+        arguments = time_to_target.parser().parse_args(shlex.split(own)[3:])
+        assert arguments.table or (ROOT / arguments.boundary).is_file()
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -266,7 +266,7 @@ def test_a_run_without_results_is_empty_and_one_that_is_not_there_is_refused(tmp
     assert empty.columns(["id"])["id"].tolist() == []
     with pytest.raises(
         StoreError,
-        match="nothing: expected a run directory or an HDF5 file of candidates, got no such file",
+        match=r"nothing: holds no results \(no such file\); name a run directory",
     ):
         gcd_hpc.open_run(tmp_path / "nothing")
 

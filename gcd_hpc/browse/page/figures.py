@@ -9,7 +9,7 @@ import matplotlib
 from gcd_hpc.browse.plots import What, draw
 
 FIGURES: dict[What, str] = {
-    "progress": "Best energies against work",
+    "progress": "Lowest energy of each [n] against core-seconds",
     "timeline": "What ran when",
     "egb-n": "Energy against [n]",
 }
