@@ -355,6 +355,36 @@ def test_the_children_of_the_ground_state_with_itself_are_relaxed_without_a_faul
     assert max(energies) < 5.0
 
 
+@pytest.mark.lammps
+@pytest.mark.parametrize(("move", "change"), [(remove, -1), (insert, 1)])
+def test_many_moves_of_one_kind_change_n_but_neither_the_size_nor_the_place_of_the_slab(
+    child, bulk, move, change
+):
+    """After 25 moves two and a half planes are gone, or too many; whole ones come back or go."""
+    parent, frame = reference(GROUND_STATE, W_TWIST)
+    stream, plane = rng(1), W_TWIST.atoms_per_plane
+    parent = recentred(parent, frame)
+    first = len(parent.positions)
+    for number in range(1, 26):
+        proposal = move(parent, frame, draw_window(parent, frame, CONFIG, stream), stream)
+        relaxed = relax_boundary(
+            child,
+            frame.atoms(proposal.positions),
+            W_TWIST,
+            bulk,
+            RelaxationConfig(),
+            finish=False,
+        )
+        excess = relaxed.energies - bulk.cohesive_ev
+        registry = proposal.registry + relaxed.shift
+        parent = recentred(Parent(relaxed.positions, excess, registry), frame)
+        assert (len(parent.positions) - first - change * number) % plane == 0
+        assert abs(len(parent.positions) - first) <= 1.5 * plane
+        assert abs(boundary_height(parent, frame) - frame.centre) < 3.0
+        assert frame.bottom == pytest.approx(parent.positions[:, 2].min())
+        assert frame.top < parent.positions[:, 2].max() + W_TWIST.plane_spacing
+
+
 # Cost.
 
 
