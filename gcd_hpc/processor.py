@@ -1,10 +1,30 @@
-"""Processor time, the measure of all core-seconds of this package."""
+"""Times that neither a busy nor a suspended machine distorts."""
 
 import os
 import time
 from contextlib import suppress
 
 import psutil
+
+
+class RunningClock:
+    """Clock that stands still while this process is suspended, for limits of wall time.
+
+    It has to be read often: of a longer interval between two readings, only ``max_step_s`` counts.
+    A process that waits for others uses it because all of them are suspended together.
+    """
+
+    def __init__(self, max_step_s: float = 5.0) -> None:
+        self._max_step_s = max_step_s
+        self._seconds = 0.0
+        self._read = time.monotonic()
+
+    def read(self) -> float:
+        """Seconds since this clock was made."""
+        now = time.monotonic()
+        self._seconds += min(now - self._read, self._max_step_s)
+        self._read = now
+        return self._seconds
 
 
 def processor_s() -> float:

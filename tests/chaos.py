@@ -1,8 +1,9 @@
 """Kills whatever belongs to a campaign at random moments, resumes each time, and compares with a
-campaign that nobody disturbed.
+campaign that nobody disturbed. The victim "all" stands for a machine that is suspended: every
+process of the campaign is stopped at once, and goes on after a while.
 
     python -m tests.chaos --kills 50 [--seed 0] [--run-dir DIR] [--set KEY=VALUE] [--victims
-    driver,rank]
+    driver,rank,all] [--suspend-s 75]
 
 The same seed draws the same victims, signals and delays; what they hit depends on the machine.
 Prints a line for each kill and a table; exits with 1 if anything differed, was lost, was counted
@@ -32,7 +33,7 @@ from gcd_hpc.store.run import open_run
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.workers.reaper import descendants
 from tests.campaign.histories import read_events
-from tests.processes import command_of, send
+from tests.processes import command_of, send, suspend
 
 ROOT = Path(__file__).parents[1]
 CAMPAIGN = "campaigns/smoke.yaml"
@@ -46,7 +47,8 @@ VICTIMS = {
     "manager": "process_worker_pool --",
     "worker": "multiprocessing.spawn",
 }
-KINDS = ("driver", *VICTIMS)
+SUSPENDED = "all"
+KINDS = ("driver", *VICTIMS, SUSPENDED)
 MIN_DELAY_S, MAX_DELAY_S = 0.5, 12.0
 """After the start of a driver or the last kill."""
 STAGE_DELAY_S = 3.0
@@ -174,6 +176,16 @@ class Tally:
     """By kind, signal and stage."""
     failures: list[str] = field(default_factory=list)
 
+    def count(
+        self, campaign: Campaign, struck: tuple[str, str, str], number: int, seconds: float
+    ) -> None:
+        self.kills[struck] += 1
+        kind, name, stage = struck
+        print(
+            f"{seconds:7.1f} s  {number:3d}  {campaign.run_dir.name}  {kind:11s} {name}  {stage}",
+            flush=True,
+        )
+
     def fail(self, campaign: Campaign, sentence: str) -> None:
         self.failures.append(f"{campaign.run_dir.name}: {sentence}")
         print(f"FAILURE {self.failures[-1]}", flush=True)
@@ -264,23 +276,21 @@ def same(one: Candidate, other: Candidate) -> bool:
     )
 
 
-def strike(campaign: Campaign, drawn: Kill, tally: Tally, number: int, started: float) -> bool:
-    """Kill one process of the first drawn kind that lives, if there is one."""
+def strike(campaign: Campaign, drawn: Kill, suspend_s: float) -> tuple[str, str, str] | None:
+    """Kill one process of the first drawn kind that lives, or suspend all.
+
+    Returns:
+        Kind, signal and stage; None if nothing of a drawn kind lived.
+    """
     stage, living = campaign.stage(), campaign.victims()
     for kind in drawn.kinds:
-        if kind not in living:
-            continue
-        if send(living[kind][int(drawn.pick * len(living[kind]))], drawn.signal):
+        if kind == SUSPENDED:
+            suspend(campaign.driver, campaign.processes, suspend_s)
+            return kind, signal.SIGSTOP.name, stage
+        if kind in living and send(living[kind][int(drawn.pick * len(living[kind]))], drawn.signal):
             campaign.asked_to_end |= kind == "driver"
-            tally.kills[kind, drawn.signal.name, stage] += 1
-            seconds = time.monotonic() - started
-            print(
-                f"{seconds:7.1f} s  {number:3d}  {campaign.run_dir.name}  {kind:11s}"
-                f" {drawn.signal.name}  {stage}",
-                flush=True,
-            )
-            return True
-    return False
+            return kind, drawn.signal.name, stage
+    return None
 
 
 def ended_well(campaign: Campaign, code: int) -> bool:
@@ -334,7 +344,10 @@ def disturb(
             return done
         if code is None:
             assert drawn is not None
-            done += strike(campaign, drawn, tally, numbers.start + done, started)
+            struck = strike(campaign, drawn, asked.suspend_s)
+            if struck is not None:
+                tally.count(campaign, struck, numbers.start + done, time.monotonic() - started)
+                done += 1
             continue
         state = campaign.state()
         if code == 0 and state is not None and state.reported:
@@ -390,6 +403,12 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=lambda text: text.split(","),
         default=list(KINDS),
         help=f"some of {','.join(KINDS)}",
+    )
+    parser.add_argument(
+        "--suspend-s",
+        type=float,
+        default=75.0,
+        help="how long the victim 'all' stands still, longer than every heartbeat by default",
     )
     return parser.parse_args(arguments)
 

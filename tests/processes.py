@@ -3,6 +3,8 @@ process it may be gone, or a zombie without a command line.
 """
 
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -40,6 +42,22 @@ def send(process: psutil.Process, number: signal.Signals) -> bool:
     except psutil.NoSuchProcess:
         return False
     return True
+
+
+def suspend(
+    driver: psutil.Process, others: Callable[[], list[psutil.Process]], seconds: float
+) -> None:
+    """Stop a driver and all processes of its campaign, as a suspended machine does; later let all
+    go on.
+    """
+    stopped: dict[int, psutil.Process] = {}
+    for _ in range(2):  # a process may have started others before it was stopped itself
+        for process in [driver, *others()]:
+            stopped[process.pid] = process
+            send(process, signal.SIGSTOP)
+    time.sleep(seconds)
+    for process in stopped.values():
+        send(process, signal.SIGCONT)
 
 
 def is_alive(pid: int) -> bool:

@@ -94,6 +94,8 @@ class Failed(_Event):
     failure: FailureClass
     saved: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Share of the task's work that is saved, so that another attempt does not repeat it."""
+    suspended: bool = False
+    """True if the machine was suspended during the attempt, which breaks connections."""
 
     @property
     def is_retried(self) -> bool:

@@ -1,6 +1,7 @@
 """Workers of one session, started when there is a task to run and restarted when they are lost."""
 
 import queue
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
@@ -16,6 +17,8 @@ from gcd_hpc.stages.tasks import PREFETCH_WORKERS, Plan, TaskRequest
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.backend import Backend, BackendStartError, StageCall
 
+SUSPENDED_S = 10.0
+"""A wait that lasts longer than it should by this was interrupted by a suspended machine."""
 Ended = tuple[Task, "Future[Record]"]
 
 
@@ -50,6 +53,8 @@ class PoolKeeper:
         self._reason = ""
         """Reason to restart the workers although no task reported their loss."""
         self._is_lost = False
+        self._suspended: set[Task] = set()
+        """Running tasks whose attempt has outlasted a suspension of the machine."""
 
     @property
     def is_busy(self) -> bool:
@@ -90,10 +95,14 @@ class PoolKeeper:
 
     def next_ended(self, timeout_s: float) -> Ended | None:
         """The next task that has ended with its future, or None after the timeout."""
+        began = time.time()  # this clock goes on while the machine is suspended
         try:
             task, future = self._ended.get(timeout=timeout_s)
         except queue.Empty:
             return None
+        finally:
+            if time.time() - began > timeout_s + SUSPENDED_S:
+                self._suspended.update(self._running)
         if self._running.get(task) is not future:
             return None  # from workers that were replaced
         del self._running[task]
@@ -102,6 +111,10 @@ class PoolKeeper:
         elif self._backend is not None and self._backend.is_lost:
             self._is_lost = True
         return task, future
+
+    def was_suspended(self, task: Task) -> bool:
+        """True if the machine was suspended during the last attempt at a task."""
+        return task in self._suspended
 
     def must_restart(self) -> bool:
         """True if the workers are lost, cannot be started, or no longer respond."""
@@ -156,6 +169,7 @@ class PoolKeeper:
         request = TaskRequest(str(self._run_dir), task.name, cores, self._plan.num_sample_chunks)
         future = backend.submit(request, call)
         self._running[task] = future
+        self._suspended.discard(task)
         future.add_done_callback(partial(self._put, task))
 
     def _put(self, task: Task, future: "Future[Record]") -> None:

@@ -307,8 +307,14 @@ class Session:
         reason = _first_line(error)
         self._display.note(f"{task.name}: {reason}")
         saved = saved_share(self._run_dir, task, self._state.plan.num_sample_chunks)
-        failure = failure_class(error)
-        self._act(self.record(Failed(task=task, reason=reason, failure=failure, saved=saved)))
+        event = Failed(
+            task=task,
+            reason=reason,
+            failure=failure_class(error),
+            saved=saved,
+            suspended=self._keeper.was_suspended(task),
+        )
+        self._act(self.record(event))
 
     def _act(self, event: Event | None) -> None:
         """Carry out the policy's actions after an event; None means that only time has passed."""

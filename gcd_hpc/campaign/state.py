@@ -141,7 +141,10 @@ class State:
     num_done: Counter[tuple[Stage, int]] = field(default_factory=Counter)
     """Number of finished and quarantined tasks of each phase."""
     attempts: Counter[Task] = field(default_factory=Counter)
-    """Failures of each task in this session since it last made progress."""
+    """Failures of each task in this session since it last made progress.
+
+    Those during which the machine was suspended do not count.
+    """
     saved: dict[Task, float] = field(default_factory=dict)
     """Saved share of each task at the last failure of this session that came after progress."""
     lost: dict[Task, None] = field(default_factory=dict)
@@ -358,7 +361,7 @@ class State:
         if event.saved >= self.saved.get(event.task, 0.0) + LEAST_PROGRESS:
             self.saved[event.task] = event.saved
             self.attempts[event.task] = 0
-        else:
+        elif not event.suspended:
             self.attempts[event.task] += 1
         self._leave(event.task)
 

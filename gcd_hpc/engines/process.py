@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from gcd_hpc.engines.messages import unpack
 from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.engines.scratch import Scratch
 from gcd_hpc.errors import SimulationError
+from gcd_hpc.processor import RunningClock
 
 OUTSIDE_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Signals from outside: a scheduler, an operator, or the kernel when memory runs out."""
@@ -119,8 +119,8 @@ class _TimeLimit:
         self._clock_s = clock_s
         self.next_look_s = min(GLANCE_S, processor_s)
         self._started_s = self._computed_s()
-        self._waited_s = 0.0
-        self._looked = time.monotonic()
+        # At most twice the wait between two looks: more would be a suspension.
+        self._clock = RunningClock(2 * self.next_look_s)
 
     def check(self) -> None:
         """Check the limits; called after each wait of ``next_look_s`` without an answer.
@@ -128,16 +128,14 @@ class _TimeLimit:
         Raises:
             SimulationError: if a limit is exceeded.
         """
-        now = time.monotonic()
-        self._waited_s += min(now - self._looked, 2 * self.next_look_s)
-        self._looked = now
+        waited_s = self._clock.read()
         computed_s = self._computed_s() - self._started_s
         if computed_s >= self._processor_s:
             raise OutOfTimeError(
                 f"LAMMPS gave no answer within {self._processor_s:g} s of processor time and was"
                 " stopped; raise relaxation.timeout_s if the structure is sound"
             )
-        if self._waited_s >= self._clock_s:
+        if waited_s >= self._clock_s:
             raise OutOfTimeError(
                 f"LAMMPS gave no answer within {self._clock_s:g} s on the clock, of which it"
                 f" computed {max(0.0, computed_s):.1f} s, and was stopped"

@@ -6,21 +6,19 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from gcd_hpc.config.shipped import install_command
 from gcd_hpc.errors import LaunchError
+from gcd_hpc.processor import RunningClock
 from gcd_hpc.stages.launched import ERROR_NAME, STARTED_NAME, reported_error
 from gcd_hpc.workers.backend import PausedError, ProcessLostError
 from gcd_hpc.workers.reaper import HAS_SAFE_PATH
 
 LOOK_S = 0.5
 """Interval between two checks of a launch."""
-MAX_LOOK_S = 5.0
-"""Longest interval between two checks that counts as silence of the launch."""
 MIN_SILENT_S = 120.0
 SILENT_GAPS = 20.0
 """A launch hangs after MIN_SILENT_S and this many times its longest silence so far."""
@@ -95,24 +93,23 @@ class Silence:
         """True once all processes have started."""
         self._log, self._work = log, work
         self._state = self._look()
-        self._looked = time.monotonic()
-        self._silent_s = 0.0
+        self._clock = RunningClock()
+        self._changed_s = 0.0
+        """Reading of the clock at the last change of a file."""
         self._gaps: list[float] = []
         """Seconds without any change before each unit of work."""
 
     def too_long_s(self) -> float | None:
         """Time since the last change, if it exceeds the limit; otherwise None."""
-        now, state = time.monotonic(), self._look()
-        # Limited, so that the time of a suspended machine does not count as silence.
-        self._silent_s += min(now - self._looked, MAX_LOOK_S)
-        self._looked = now
+        now_s, state = self._clock.read(), self._look()
         if state != self._state:
             if self.has_started and state[self._work] != self._state[self._work]:
-                self._gaps.append(self._silent_s)
-            self._state, self._silent_s = state, 0.0
+                self._gaps.append(now_s - self._changed_s)
+            self._state, self._changed_s = state, now_s
         if not self.has_started and self._started.exists():
-            self.has_started, self._silent_s = True, 0.0
-        return self._silent_s if self._silent_s > self._limit_s() else None
+            self.has_started, self._changed_s = True, now_s
+        silent_s = now_s - self._changed_s
+        return silent_s if silent_s > self._limit_s() else None
 
     def _limit_s(self) -> float:
         if not self.has_started:

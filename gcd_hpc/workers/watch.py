@@ -3,12 +3,12 @@
 Parsl does not notice if its interchange ends, or if a worker dies with the lock of its queue.
 """
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from gcd_hpc.processor import RunningClock
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.parsl_pools import PromptExecutor
 
@@ -71,17 +71,18 @@ class Watch:
         """Pools in which a task has begun."""
         self._registered: dict[str, float] = {}
         """Time at which the first workers of a pool were seen."""
-        self._loaded = self._looked = self._asked = time.monotonic()
+        self._clock = RunningClock()
+        self._loaded = self._looked = self._asked = self._clock.read()
 
     def hand(self, task: str, label: str) -> None:
         """Record a task just before it is submitted to Parsl."""
         # A killed worker leaves its heartbeat file behind.
         RunDirectory(self._run_dir).begun(task).unlink(missing_ok=True)
-        self._handed[task] = _Handed(task, label, time.monotonic())
+        self._handed[task] = _Handed(task, label, self._clock.read())
 
     def check_health(self, running: Iterable[str]) -> str | None:
         """Reason to restart the pools, or None."""
-        now = time.monotonic()
+        now = self._clock.read()
         if now - self._looked < LOOK_S:
             return None
         self._looked = now

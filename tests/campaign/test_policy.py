@@ -144,6 +144,12 @@ def test_a_task_that_saves_next_to_nothing_each_time_is_tried_about_a_hundred_ti
     assert isinstance(step(state, events[-1])[0], Stop)
 
 
+def test_failures_while_the_machine_was_suspended_do_not_count():
+    asleep = replace(fail(Task("search", 0, 1)), suspended=True)
+    events = [start(), *[asleep] * 50]
+    assert step(replay(events), events[-1]) == [Submit(Task("search", 0, 1))]
+
+
 def test_retries_count_anew_when_the_campaign_is_reopened():
     task = Task("search", 0, 0)
     events = [start(), *[fail(task)] * (MAX_RETRIES + 1), start(), fail(task)]

@@ -7,14 +7,16 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gcd_hpc.campaign.events import Failed, Finished, Paused
+from gcd_hpc.campaign.policy import MAX_RETRIES
 from gcd_hpc.stages.table import STAGES
 from tests.campaign.conftest import ROOT
 from tests.campaign.histories import read_events
 from tests.campaign.toy import content
-from tests.processes import command_of, processes_of
+from tests.processes import command_of, processes_of, suspend
 
 pytestmark = pytest.mark.mpi
 ORDER = list(STAGES)
@@ -28,10 +30,10 @@ EXPECTED = sorted(
 )
 
 
-def start(run_dir: Path) -> subprocess.Popen:
+def start(run_dir: Path, **variables: str) -> subprocess.Popen:
     with open(run_dir.parent / "driver.log", "a") as log:
         line = [sys.executable, "-m", "tests.campaign.toy_driver", str(run_dir)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)} | variables
         return subprocess.Popen(
             line, cwd=ROOT, stdout=log, stderr=log, env=environment, start_new_session=True
         )
@@ -160,4 +162,23 @@ def test_an_interrupt_of_the_whole_terminal_is_a_pause_too(tmp_path):
     assert isinstance(events[-1], Paused)
     assert [event for event in events if isinstance(event, Failed)] == []
     assert len([event for event in events if isinstance(event, Finished)]) >= 2
+    assert processes_of(run_dir) == []
+
+
+@pytest.mark.slow
+def test_a_machine_that_is_suspended_more_often_than_a_task_may_fail_loses_nothing(
+    tmp_path, undisturbed
+):
+    run_dir = tmp_path / "run"
+    (tmp_path / "slow").write_text("3")
+    driver = start(run_dir, HEARTBEAT_LIMIT_S="4")
+    # Longer than the limit of heartbeats, so that Parsl takes its workers for lost each time.
+    for number in range(1, MAX_RETRIES + 3):
+        wait_for(
+            lambda at_least=number: len(list((run_dir / "executed").glob("*"))) >= at_least,
+            "a task is at work",
+        )
+        suspend(psutil.Process(driver.pid), lambda: processes_of(run_dir), 8.0)
+    assert driver.wait(timeout=200) == 0
+    assert results(run_dir) == undisturbed
     assert processes_of(run_dir) == []

@@ -13,7 +13,7 @@ SMALL = ["search.num_tries=10", "search.chunk_size=5", "training.num_steps=20", 
 
 
 def test_five_kills_lose_nothing_repeat_nothing_and_leave_no_process(tmp_path):
-    options = ["--kills", "5", "--seed", "10", "--run-dir", str(tmp_path)]
+    options = ["--kills", "5", "--seed", "10", "--run-dir", str(tmp_path), "--suspend-s", "5"]
     assert (
         chaos.main([*options, *(word for override in SMALL for word in ("--set", override))]) == 0
     )

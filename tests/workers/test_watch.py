@@ -32,9 +32,13 @@ def look(tmp_path, monkeypatch):
         watch = Watch([executor], {"workers": 1}, tmp_path, PATIENCE.times(factor))
         watch.hand("task", "workers")
 
-        def after(seconds: float) -> str | None:
-            clock[0] += seconds
-            return watch.check_health(["task"])
+        def after(seconds: float, suspended_s: float = 0.0) -> str | None:
+            clock[0] += suspended_s
+            for _ in range(int(seconds)):  # the session looks several times a second
+                clock[0] += 1.0
+                if reason := watch.check_health(["task"]):
+                    return reason
+            return None
 
         return after
 
@@ -46,7 +50,7 @@ def test_workers_that_have_not_registered_yet_are_waited_for_longer_than_those_t
     after = look()
     assert after(PATIENCE.first_begin_s + 60) is None
     look.executor.managers = ("one",)
-    assert after(10) is None
+    assert after(5) is None  # the interchange is asked every five seconds
     assert after(PATIENCE.first_begin_s - 1) is None
     assert after(2) == "a task has waited 121 s for a free worker of the pool workers"
 
@@ -60,13 +64,22 @@ def test_workers_that_never_register_are_given_up_with_the_time_that_was_waited(
 def test_a_pool_that_was_started_anew_is_given_twice_the_time(look):
     look.executor.managers = ("one",)
     after = look(factor=2.0)
-    assert after(10) is None
+    assert after(5) is None
     assert after(2 * PATIENCE.first_begin_s - 1) is None
     assert after(2) == "a task has waited 241 s for a free worker of the pool workers"
+
+
+def test_a_suspended_machine_is_no_silence(look):
+    after = look()
+    look.begun.touch()
+    assert after(10) is None
+    assert after(PATIENCE.silent_s - 15, suspended_s=3600.0) is None
+    look.begun.touch()
+    assert after(PATIENCE.silent_s) is None
 
 
 def test_a_task_without_a_heartbeat_is_noticed(look):
     after = look()
     look.begun.touch()
-    assert after(10) is None
+    assert after(1) is None
     assert after(PATIENCE.silent_s + 1) == "task gave no sign of life for 31 s"
