@@ -1,5 +1,6 @@
 """Relaxation of structures into rows with energies or failures, for the search and candidates."""
 
+import atexit
 import functools
 import time
 from collections.abc import Mapping
@@ -21,9 +22,11 @@ from gcd_hpc.store.schema import Candidate
 
 @functools.cache
 def worker_child(run_dir: str) -> LammpsChild:
-    """LAMMPS process of this worker, kept for all its chunks."""
+    """LAMMPS process of this worker, kept for all its chunks and ended with this process."""
     system = load_boundary_system(run_dir)
-    return LammpsChild(system.potential, system.config.relaxation.timeout_s)
+    child = LammpsChild(system.potential, system.config.relaxation.timeout_s)
+    atexit.register(child.close)
+    return child
 
 
 class ScreenWindow:
