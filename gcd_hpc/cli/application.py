@@ -41,6 +41,10 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Hand on": {"export": export, "merge": merge},
     "Check": {"check": check, "verify": verify, "doctor": doctor},
 }
+NO_MEMORY = (
+    "there is not enough memory for this command; free some, or raise the limit (ulimit -v, or the"
+    " memory of the job), and run the same command again"
+)
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 
@@ -99,7 +103,10 @@ def settings(
 
 
 def main() -> None:
-    """Run a command; a GcdError becomes one line on standard error and its exit code, usually 2."""
+    """Run a command; a GcdError becomes one line on standard error and its exit code, usually 2.
+
+    So does a lack of memory, which no function expects.
+    """
     prepare_terminal()
     try:
         app()
@@ -108,3 +115,8 @@ def main() -> None:
             traceback.print_exc()
         say(f"gcd-hpc: {error}", to_stderr=True)
         sys.exit(error.exit_code)
+    except MemoryError:
+        if _debug:
+            traceback.print_exc()
+        say(f"gcd-hpc: {NO_MEMORY}", to_stderr=True)
+        sys.exit(GcdError.exit_code)

@@ -26,6 +26,10 @@ from gcd_hpc.workers.lines import (
 from gcd_hpc.workers.nodes import LOOPBACK_ADDRESS, NodeSet, check_job, node_set_of
 
 FEWEST_FILES, ENOUGH_FILES = 128, 4096
+LEAST_ADDRESSES = 2 * 2**30
+"""Least limit of virtual memory, bytes. A driver reserves 1.2 GB, a worker that trains or samples
+1 GB and more. Below it, libraries abort the driver before it can end its workers.
+"""
 SPECIAL = re.compile(r"[\s\"'`$&|;<>(){}\[\]*?!#~^%\\]")
 """Characters with a meaning in a shell."""
 
@@ -39,9 +43,10 @@ def fit_site(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteCo
     Raises:
         ConfigError: if the pools do not fit into the allocation.
         LaunchError: if this is not the site's allocation, if MPI, torch or mpi4py is missing, or if
-            the limit of open files is too low.
+            the limit of open files or of virtual memory is too low.
     """
     _raise_limit_of_files()
+    _check_limit_of_memory()
     if site.driver == "inside":
         check_job(site)
     if not needs_launchers:
@@ -165,6 +170,17 @@ def _raise_limit_of_files() -> None:
         raise LaunchError(
             f"the system allows a process to open {most} files (ulimit -n), and the pools of"
             f" workers need {FEWEST_FILES}; raise the limit and run the same command again"
+        )
+
+
+def _check_limit_of_memory() -> None:
+    """Refuse a limit of virtual memory under which the processes of a campaign cannot start."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESSES:
+        raise LaunchError(
+            f"cannot start a campaign with {limit / 2**30:.2g} GB of virtual memory (ulimit -v):"
+            f" its processes reserve up to {LEAST_ADDRESSES / 2**30:g} GB each; raise the limit and"
+            " run the same command again"
         )
 
 

@@ -33,14 +33,17 @@ HEAD = "head"
 HTEX = "parsl.executors.high_throughput"
 ANSWER_S = 15.0
 """Time limit for the interchange, which answers within milliseconds; Parsl has no limit."""
-# A session of its own, so that Ctrl-C does not end the interchange before the driver. The empty
-# entry of sys.path is the working directory.
+PR_SET_PDEATHSIG = 1
+# A session of its own, so that Ctrl-C does not end the interchange before the driver; it ends with
+# the driver, also when a library aborts that. The empty entry of sys.path is the working directory.
 INTERCHANGE_LAUNCH_CMD = [
     sys.executable,
     "-c",
     (
         "import sys; sys.path = [path for path in sys.path if path];"
-        f" import os, runpy; os.setsid(); runpy.run_module('{HTEX}.interchange',"
+        " import ctypes, os, runpy, signal; os.setsid();"
+        f" ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, signal.SIGTERM, 0, 0, 0);"
+        f" runpy.run_module('{HTEX}.interchange',"
         " run_name='__main__', alter_sys=True)"
     ),
 ]

