@@ -42,6 +42,7 @@ INTERCHANGE_LAUNCH_CMD = [
     (
         "import sys; sys.path = [path for path in sys.path if path];"
         " import ctypes, os, runpy, signal; os.setsid();"
+        " sys.platform == 'linux' and"
         f" ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, signal.SIGTERM, 0, 0, 0);"
         f" runpy.run_module('{HTEX}.interchange',"
         " run_name='__main__', alter_sys=True)"

@@ -1,12 +1,24 @@
 import logging
+import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.workers.allocation import resolve
-from gcd_hpc.workers.parsl_pools import HEAD, SAMPLING, WORKERS, logging_to, parsl_config
+from gcd_hpc.workers.parsl_pools import (
+    HEAD,
+    HTEX,
+    INTERCHANGE_LAUNCH_CMD,
+    SAMPLING,
+    WORKERS,
+    logging_to,
+    parsl_config,
+)
+from tests.processes import is_alive
 
 
 def test_the_pools_need_no_activated_environment(tmp_path, site):
@@ -88,3 +100,23 @@ def test_a_full_disk_does_not_fill_the_screen(capfd):
     with logging_to(Path("/dev/full")):
         logging.getLogger("parsl.test").warning("a worker was lost")
     assert capfd.readouterr().err == ""
+
+
+def test_the_interchange_ends_with_its_driver_however_that_ends(tmp_path):
+    (tmp_path / "waits.py").write_text(
+        "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n"
+    )
+    line = [part.replace(f"{HTEX}.interchange", "waits") for part in INTERCHANGE_LAUNCH_CMD]
+    code = f"import subprocess, time; subprocess.Popen({line!r}); time.sleep(60)"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment
+    ) as driver:
+        assert driver.stdout is not None
+        pid = int(driver.stdout.readline())
+        assert is_alive(pid)
+        driver.kill()
+    deadline = time.monotonic() + 10.0
+    while is_alive(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
