@@ -68,13 +68,21 @@ class StatusReader:
         self._run_dir, self._reader = run_dir, LedgerReader(run_dir)
         self._pace = Pace()
 
+    def state(self) -> State | None:
+        """State of the campaign; None if none was started there.
+
+        Raises:
+            RunDirectoryError: if the ledger is damaged.
+        """
+        return self._reader.refresh()
+
     def record(self) -> dict[str, Any]:
         """The status as plain data.
 
         Raises:
             RunDirectoryError: if no campaign was started there, or its ledger is damaged.
         """
-        state = _needed(self._run_dir, self._reader.refresh())
+        state = _needed(self._run_dir, self.state())
         return _record(self._run_dir, state, self._pace)
 
 

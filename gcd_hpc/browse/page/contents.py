@@ -11,16 +11,19 @@ from typing import Any, get_args
 
 import numpy as np
 
+from gcd_hpc.accounts.sources import sources_of
 from gcd_hpc.browse.failures import counts, failure_rows
 from gcd_hpc.browse.figures import energy_cap
 from gcd_hpc.browse.page.snapshot import Snapshot
 from gcd_hpc.browse.page.structure import energy_range, structure_record
+from gcd_hpc.browse.sources import ABOUT, HEADINGS, source_cells
 from gcd_hpc.browse.status import StatusReader
 from gcd_hpc.browse.tables import plain
 from gcd_hpc.errors import GcdError, StoreError, printable
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.export import Format
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.makers import maker_name
 from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_directory import RunDirectory
@@ -35,6 +38,7 @@ FIELDS = (
         "excess_volume_a",
         "source",
         "version",
+        "move",
         "round",
         "status",
     ),
@@ -64,6 +68,9 @@ class Contents:
         self._shown = ""
         """Version of the part files from which the snapshot was read."""
         self._snapshot: Snapshot | None = None
+        self._work_version: str | None = None
+        """Version of the part files from which the table of work was computed."""
+        self._work_table: dict[str, Any] = {}
         self._state: dict[str, Any] = {}
 
     def version(self) -> str:
@@ -94,6 +101,7 @@ class Contents:
                 self._state["range"] = energy_range(self.candidate(best[0])) if best else None
                 self._state |= {
                     "campaign": self._campaign(),
+                    "work": self._work(),
                     "formats": list(get_args(Format)),
                     "fields": list(FIELDS),
                     "about": {
@@ -197,6 +205,18 @@ class Contents:
         config = self.run().provenance.get("config", "")
         return printable(str(campaign_of(config).get("name", self.path.name)))
 
+    def _work(self) -> dict[str, Any]:
+        """Table of what each source cost and found, for the files of the snapshot."""
+        if self._work_version != self._shown:
+            try:
+                state = self._status.state()
+            except GcdError:  # A ledger that cannot be read: the times of the rows remain.
+                state = None
+            cells = source_cells(sources_of(self.run(), state))
+            self._work_table = {"headings": HEADINGS, "rows": cells, "about": ABOUT}
+            self._work_version = self._shown
+        return self._work_table
+
     def _campaign(self) -> dict[str, Any] | None:
         if not self.path.is_dir():
             return None
@@ -224,24 +244,34 @@ def records(columns: Columns) -> list[list[Any]]:
 
 
 def _overview(rows: Snapshot) -> dict[str, Any]:
-    columns = rows.run.columns(["status", "source", "version", "round"])
-    versions = np.where(columns["source"] == "search", 0, columns["version"])
+    columns = rows.run.columns(["status", "source", "version", "move", "round"])
     relaxed = rows.relaxed.columns(["n_index", "n_fraction"])
     _, first = np.unique(relaxed["n_index"], return_index=True)
-    sources = [
-        {"source": "model" if version else "search", "version": version, "num": num}
-        for version, num in zip(
-            *(values.tolist() for values in np.unique(versions, return_counts=True)), strict=True
-        )
-    ]
     return {
         "num": len(columns["status"]),
         "statuses": dict(Counter(columns["status"].tolist())),
-        "sources": sources,
+        "sources": _choices(columns),
         "rounds": np.unique(columns["round"]).tolist(),
         "fractions": relaxed["n_fraction"][first].tolist(),
         "best": next(iter(records(rows.relaxed[:1].columns(MAP_FIELDS))), None),
     }
+
+
+def _choices(columns: Columns) -> list[dict[str, Any]]:
+    """Sources that can be chosen: the selection, the name and the number of rows of each."""
+    makers = Counter(zip(columns["source"].tolist(), columns["move"].tolist(), strict=True))
+    kinds = Counter(columns["source"].tolist())
+    # A model is chosen with the moves that used its weights.
+    models = Counter(columns["version"][columns["version"] > 0].tolist())
+    found = [("source=search", "search", kinds["search"])]
+    found += [("source=explore", "all moves", kinds["explore"])]
+    found += [(f"move={move}", move, num) for (_, move), num in sorted(makers.items()) if move]
+    found += [
+        (f"version={one}", maker_name("model", one, ""), models[one]) for one in sorted(models)
+    ]
+    if len(models) > 1:
+        found.append(("source=model", "all models", kinds["model"]))
+    return [{"select": select, "name": name, "num": num} for select, name, num in found if num]
 
 
 def _version_of(paths: Iterable[Path]) -> str:

@@ -3,6 +3,7 @@ nothing tries, and nothing complains.
 """
 
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import ase.io
 import numpy as np
@@ -265,6 +266,29 @@ def test_the_line_of_a_source_goes_through_its_lowest_points(page):
       ![...document.querySelectorAll("#map circle.point")].some((point) =>
         Math.hypot(point.cx.baseVal.value - corner.x, point.cy.baseVal.value - corner.y) < 0.1))"""
     assert page.eval_on_selector_all("#map .hull", stray) == []
+
+
+def test_exploration_has_its_own_colour_its_moves_are_chosen_and_its_work_is_listed(made_page):
+    rows = [made(0, "search", 0), made(1, "search", 0), made(0, "model", 1)]
+    for index, (move, version) in enumerate([("insert", 0), ("insert", 0), ("inpaint", 1)]):
+        rows.append(replace(made(index, "explore", 0), move=move, version=version))
+    page = made_page(rows)
+    points = page.locator("#map circle.point")
+    expect(points).to_have_count(6)
+    fill = "points => new Set(points.map((point) => point.getAttribute('fill'))).size"
+    assert page.eval_on_selector_all("#map circle.point", fill) == 3
+    expect(page.locator("#legend")).to_contain_text("exploration")
+    expect(page.locator("#legend")).to_contain_text("diffusion model with its in-painting moves")
+    page.select_option("#by-source", "move=insert")
+    expect(points).to_have_count(2)
+    assert page.input_value("#select") == "move=insert"
+    expect(page.locator("#table tbody tr").first).to_contain_text("insert")
+    page.select_option("#by-source", "version=1")
+    expect(points).to_have_count(2)
+    page.click("#tab-progress")
+    expect(page.locator("#work tbody tr")).to_have_count(5)
+    expect(page.locator("#work tbody tr").nth(2)).to_contain_text("insert")
+    expect(page.locator("#work-note")).to_contain_text("processor time")
 
 
 def test_all_that_is_known_has_units_and_meanings_and_leaves_the_map_as_it_is(page):

@@ -4,6 +4,7 @@ import gc
 import json
 import time
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,15 +28,40 @@ def values(page, name):
 def test_the_state_counts_what_can_be_chosen(contents):
     state = contents.state()
     assert (state["name"], state["num"], state["statuses"]) == ("test", 60, {"ok": 54, "failed": 6})
-    assert [(one["source"], one["version"], one["num"]) for one in state["sources"]] == [
-        ("search", 0, 20),
-        ("model", 1, 20),
-        ("model", 2, 20),
+    assert [(one["select"], one["name"], one["num"]) for one in state["sources"]] == [
+        ("source=search", "search", 20),
+        ("version=1", "model 01", 20),
+        ("version=2", "model 02", 20),
+        ("source=model", "all models", 40),
+    ]
+    assert [row[:3] for row in state["work"]["rows"]] == [
+        ("search", "20", "40.0"),
+        ("model 01", "20", "40.0"),
+        ("model 02", "20", "40.0"),
+        ("all", "60", "120.0"),
     ]
     assert (
         state["best"][0] == BEST and state["rounds"] == [0, 1, 2] and len(state["fractions"]) == 9
     )
     assert state["campaign"] is None
+
+
+def test_moves_can_be_chosen_one_by_one_and_a_model_with_its_in_painting_moves(tmp_path):
+    rows = [made(0, "search", 0), made(1, "model", 1)]
+    moves = [("insert", 0), ("insert", 0), ("shake", 0), ("inpaint", 1)]
+    rows += [
+        replace(made(index, "explore", 0), move=move, version=version)
+        for index, (move, version) in enumerate(moves)
+    ]
+    write_part(tmp_path / "one.h5", rows, {"config": CONFIG})
+    contents = Contents(tmp_path / "one.h5")
+    choices = contents.state()["sources"]
+    assert [(one["name"], one["num"]) for one in choices] == [
+        *[("search", 1), ("all moves", 4), ("inpaint", 1), ("insert", 2), ("shake", 1)],
+        ("model 01", 2),
+    ]
+    for one in choices:
+        assert contents.page(one["select"], "energy", False, 0, 9)["total"] == one["num"]
 
 
 def test_a_run_that_has_nothing_yet_has_a_state_too(tmp_path):

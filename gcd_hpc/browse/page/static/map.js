@@ -1,10 +1,11 @@
 "use strict";
-// Map of energy against [n], with the search left and the models right of their [n], as in the figures.
+// Map of energy against [n], with search, exploration and models side by side at their [n], as in the figures.
 
 const MAP_FIELDS = ["id", "n_fraction", "gb_energy_j_m2", "source", "version", "round", "excess_volume_a"];
-const COLOURS = { search: "#1f5fa8", model: "#c8322b" };
+const COLOURS = { search: "#1f5fa8", exploration: "#2a8c4a", model: "#c8322b" };
+const SIDES = { 1: [0], 2: [-0.22, 0.22], 3: [-0.3, 0, 0.3] };
 const RAMP = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"];
-const SIDE = 0.22, SPREAD = 0.13;
+const SPREAD = 0.13;
 const MARGIN = { left: 58, right: 14, top: 12, bottom: 42 };
 
 class EnergyMap {
@@ -50,16 +51,17 @@ class EnergyMap {
     const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Energies by [n]" });
     this._element.replaceChildren(svg);
     const shown = this._points.filter((point) => this._isShown(point));
+    // A single group of sources is drawn at its [n], several are drawn side by side.
+    const present = new Set(shown.map(groupOf)), groups = Object.keys(COLOURS).filter((group) => present.has(group));
+    this._sides = Object.fromEntries(groups.map((group, place) => [group, SIDES[groups.length][place]]));
     this._shade = this._shades(shown);
-    // A single source is drawn at its [n], two are drawn side by side.
-    this._side = new Set(shown.map((point) => point.source)).size > 1 ? SIDE : 0;
     if (!shown.length) {
       svg.append(make("text", { x: width / 2, y: height / 2, "text-anchor": "middle", class: "empty" }, "No relaxed structures in this selection"));
       return;
     }
     this._scale(shown, width, height);
     this._axes(svg, shown, width, height);
-    for (const source of ["search", "model"]) this._hull(svg, shown.filter((point) => point.source === source), source);
+    for (const group of groups) this._hull(svg, shown.filter((point) => groupOf(point) === group), group);
     // The lowest energies are drawn last, on top.
     for (const point of [...shown].reverse()) svg.append(this._circle(point));
     this._mark();
@@ -95,13 +97,13 @@ class EnergyMap {
     svg.append(make("text", { x: 14, y: middle, "text-anchor": "middle", transform: `rotate(-90 14 ${middle})` }, "boundary energy (J/m²)"));
   }
 
-  _hull(svg, points, source) {
+  _hull(svg, points, group) {
     const best = new Map();
     for (const point of points) if (!best.has(point.n_fraction)) best.set(point.n_fraction, point);
     const line = [...best.values()].sort((a, b) => a.n_fraction - b.n_fraction);
     if (line.length < 2) return;
     const path = line.map((point) => `${this._place(point)},${this._y(point.gb_energy_j_m2)}`).join(" ");
-    svg.append(make("polyline", { points: path, class: "hull", stroke: COLOURS[source] }));
+    svg.append(make("polyline", { points: path, class: "hull", stroke: COLOURS[group] }));
   }
 
   _circle(point) {
@@ -119,8 +121,7 @@ class EnergyMap {
     for (const letter of point.id) hash = Math.imul(hash ^ letter.charCodeAt(0), 16777619);
     hash = Math.imul(hash ^ (hash >>> 15), 2246822519);
     const spread = (((hash >>> 8) & 0xffff) / 0xffff) * 2 - 1;
-    const side = point.source === "search" ? -this._side : this._side;
-    return this._x(point.n_fraction + (side + spread * SPREAD) * this._step);
+    return this._x(point.n_fraction + (this._sides[groupOf(point)] + spread * SPREAD) * this._step);
   }
 
   _mark() {
@@ -135,8 +136,10 @@ class EnergyMap {
 
   _shades(shown) {
     if (this.colour === "source") {
-      this._legend.replaceChildren(...Object.entries(COLOURS).map(([name, colour]) => swatch(colour, name === "model" ? "diffusion model" : name)));
-      return (point) => COLOURS[point.source];
+      const paints = shown.some((point) => point.source === "explore" && groupOf(point) === "model");
+      const names = { model: paints ? "diffusion model with its in-painting moves" : "diffusion model" };
+      this._legend.replaceChildren(...Object.keys(this._sides).map((group) => swatch(COLOURS[group], names[group] || group)));
+      return (point) => COLOURS[groupOf(point)];
     }
     const values = shown.map((point) => point[this.colour]).filter((value) => value !== null).sort((a, b) => a - b);
     // Percentiles keep outliers from stretching the colour scale.

@@ -45,7 +45,7 @@ class Page {
     at("filter").addEventListener("submit", (event) => event.preventDefault());
     at("select").addEventListener("input", () => this._later(() => this._filter(at("select").value)));
     at("clear").addEventListener("click", () => this._filter("", true));
-    this._quick("by-source", ["source", "version"]);
+    this._quick("by-source", ["source", "version", "move"]);
     this._quick("by-n", ["n", "n_fraction"]);
     this._quick("by-round", ["round"]);
     this._quick("by-status", ["status"]);
@@ -223,7 +223,7 @@ class Page {
     at("previous").disabled = this._first === 0;
     at("next").disabled = last >= page.total;
     at("download-selection").textContent = `Selection (${count(page.total)})`;
-    for (const [id, names] of [["by-source", ["version", "source"]], ["by-n", ["n"]], ["by-round", ["round"]], ["by-status", ["status"]]]) {
+    for (const [id, names] of [["by-source", ["move", "version", "source"]], ["by-n", ["n"]], ["by-round", ["round"]], ["by-status", ["status"]]]) {
       const word = names.map((name) => wordOf(this._select, name)).find((found) => found) || "";
       at(id).value = [...at(id).options].some((option) => option.value === word) ? word : "";
     }
@@ -241,10 +241,7 @@ class Page {
     at("where").textContent = this._isFile ? `${state.path}; this file holds ${source.note}` : state.path;
     at("best").replaceChildren(...(state.best ? bestOf(state.best) : []));
     showStatus(state.campaign, this._isFile);
-    const versions = state.sources.map(({ source, version, num }) =>
-      [source === "search" ? "source=search" : `version=${version}`, `${sourceName(source, version)} (${count(num)})`]);
-    const models = state.sources.filter((one) => one.source === "model").length > 1 ? [["source=model", "all models"]] : [];
-    options(at("by-source"), [...versions, ...models]);
+    options(at("by-source"), state.sources.map(({ select, name, num }) => [select, `${name} (${count(num)})`]));
     options(at("by-n"), state.fractions.map((value) => [`n=${fraction(value)}`, fraction(value)]));
     options(at("by-round"), state.rounds.map((round) => [`round=${round}`, String(round)]));
     options(at("by-status"), Object.entries(state.statuses).map(([name, num]) => [`status=${name}`, `${name} (${count(num)})`]));
@@ -270,13 +267,15 @@ class Page {
   }
 
   async _showFigures() {
-    const { figures } = await this._source.state();
+    const { figures, work } = await this._source.state();
+    at("work").replaceChildren(workTable(work));
+    note(at("work-note"), work.about);
     for (const [what, title] of Object.entries(figures)) {
       let figure = at(`figure-${what}`);
       if (!figure) {
         figure = document.createElement("figure");
         figure.id = `figure-${what}`;
-        at("progress").append(figure);
+        at("figures").append(figure);
       }
       await this._showFigure(figure, what, title);
     }
@@ -334,7 +333,7 @@ function mainFacts(fields) {
     ["[n]", fraction(fields.n_fraction) || "–"],
     ["atoms", count(fields.num_atoms)],
     ["excess volume", unit(fields.excess_volume_a, 3, "Å")],
-    ["source", sourceName(fields.source, fields.version)],
+    ["source", sourceName(fields)],
     ["round", String(fields.round)],
   ];
 }
@@ -356,21 +355,27 @@ function showStatus(campaign, isFile) {
 }
 
 function failuresTable(rows) {
+  const cells = rows.map((row) => [row.class, row.kind, count(row.num), row.reason]);
+  return plainTable(["Class", "Of", "Number", "Reason"], cells, [2]);
+}
+
+function workTable({ headings, rows }) {
+  return plainTable(headings, rows, [1, 2, 3, 4]);
+}
+
+// Table of texts; the columns of numbers are aligned to the right.
+function plainTable(titles, rows, numbers) {
   const table = document.createElement("table");
   const head = table.createTHead().insertRow(), body = table.createTBody();
-  for (const title of ["Class", "Of", "Number", "Reason"]) {
-    const cell = document.createElement("th");
-    cell.className = title === "Number" ? "" : "text";
-    cell.textContent = title;
-    head.append(cell);
-  }
+  const fill = (cell, text, column) => {
+    cell.className = numbers.includes(column) ? "" : "text";
+    cell.textContent = text;
+    return cell;
+  };
+  titles.forEach((title, column) => head.append(fill(document.createElement("th"), title, column)));
   for (const row of rows) {
     const line = body.insertRow();
-    for (const value of [row.class, row.kind, row.num, row.reason]) {
-      const cell = line.insertCell();
-      cell.className = typeof value === "number" ? "" : "text";
-      cell.textContent = typeof value === "number" ? count(value) : value;
-    }
+    row.forEach((text, column) => fill(line.insertCell(), text, column));
   }
   return table;
 }

@@ -11,7 +11,7 @@ const COLUMNS = [
   { field: "num_atoms", head: "Atoms" },
   { field: "excess_volume_a", head: "Excess volume (Å)", show: digits(3) },
   { field: "closest_pair_a", head: "Closest pair (Å)", show: digits(2) },
-  { field: "source", head: "Source", text: true, show: (value, row) => sourceName(value, row.version) },
+  { field: "source", head: "Source", text: true, show: (value, row) => sourceName(row) },
   { field: "round", head: "Round" },
   { field: "status", head: "Status", text: true },
   { field: "preset", head: "Relaxed", text: true },
@@ -79,7 +79,7 @@ class CandidateTable {
     for (const { field, show = text, text: isText } of COLUMNS) {
       const cell = row.insertCell();
       cell.className = `${isText ? "text" : ""} ${field === "reason" ? "reason" : ""}`.trim();
-      if (field === "source") cell.append(dot(COLOURS[record.source]));
+      if (field === "source") cell.append(dot(COLOURS[groupOf(record)]));
       cell.append(show(record[field], record));
     }
     return row;
@@ -98,8 +98,15 @@ class CandidateTable {
   }
 }
 
-function sourceName(source, version) {
-  return source === "search" ? "search" : `model ${String(version).padStart(2, "0")}`;
+// Names as in gcd_hpc/store/makers.py.
+function sourceName({ source, version, move }) {
+  return source === "model" ? `model ${String(version).padStart(2, "0")}` : move || groupOf({ source, version });
+}
+
+// A move that used a model's weights, as in-painting does, is a model's.
+function groupOf({ source, version }) {
+  if (source === "search") return "search";
+  return source === "model" || version > 0 ? "model" : "exploration";
 }
 
 function dot(colour) {
