@@ -5,6 +5,7 @@ from dataclasses import replace
 from math import inf
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from benchmarks import time_to_target
@@ -160,6 +161,34 @@ def test_an_interrupted_run_ends_with_what_an_undisturbed_one_finds(tmp_path, mo
     # A seed in the file is not run again.
     measure("undisturbed")
     assert read_runs(out) == [one]
+
+
+@pytest.mark.lammps
+def test_a_round_of_the_model_runs_in_this_process_and_its_training_is_counted(tmp_path):
+    file = tmp_path / "tiny.yaml"
+    file.write_text(TINY)
+    short = {
+        "training": {"num_steps": 2, "retrain_steps": 2, "checkpoint_every": 2},
+        "promotion": {"num_canaries": 0},
+        "sampling": {"num_candidates": 2, "chunk_size": 2, "num_steps": 2},
+        "explore": {"generations": 1, "chains": 1, "chains_per_task": 1, "chain_length": 2},
+    }
+    file.write_text(yaml.safe_dump(yaml.safe_load(TINY) | short))
+    search = Search(tmp_path / "run", campaign_of(file, "moves-model", 0), {})
+    search.prepare(tmp_path)
+    before = 0.0
+    for task in search.tasks("moves-model"):
+        search.do(task)
+        if task.stage == "train":
+            before = search.spent_s
+        if task.stage == "promote":
+            # Two steps of training and the comparison take processor time of their own.
+            assert search.spent_s > before > 0.0
+        if task.phase == ("explore", 1):
+            break
+    search.close()
+    # Four tries, two moves, two candidates and again two moves.
+    assert search.tries == 10
 
 
 def test_the_tables_of_the_docs_are_those_of_the_measured_runs():
