@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from gcd_hpc.campaign.events import Failed, Finished, Paused
+from gcd_hpc.campaign.keeper import SUSPENDED_S
 from gcd_hpc.campaign.policy import MAX_RETRIES
 from gcd_hpc.stages.table import STAGES
 from tests.campaign.conftest import ROOT
@@ -172,13 +173,14 @@ def test_a_machine_that_is_suspended_more_often_than_a_task_may_fail_loses_nothi
     run_dir = tmp_path / "run"
     (tmp_path / "slow").write_text("3")
     driver = start(run_dir, HEARTBEAT_LIMIT_S="4")
-    # Longer than the limit of heartbeats, so that Parsl takes its workers for lost each time.
+    # Longer than the limit of heartbeats, so that Parsl takes its workers for lost each time, and
+    # than what the driver takes for a suspension.
     for number in range(1, MAX_RETRIES + 3):
         wait_for(
             lambda at_least=number: len(list((run_dir / "executed").glob("*"))) >= at_least,
             "a task is at work",
         )
-        suspend(psutil.Process(driver.pid), lambda: processes_of(run_dir), 8.0)
+        suspend(psutil.Process(driver.pid), lambda: processes_of(run_dir), SUSPENDED_S + 2.0)
     assert driver.wait(timeout=200) == 0
     assert results(run_dir) == undisturbed
     assert processes_of(run_dir) == []
