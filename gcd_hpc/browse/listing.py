@@ -14,6 +14,7 @@ from rich.text import Text
 from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
 from gcd_hpc.store.export import csv_cell
 from gcd_hpc.store.field import Field
+from gcd_hpc.store.makers import maker_name
 from gcd_hpc.store.physics import RELAXED_FIELDS, candidate_fault, is_relaxed
 from gcd_hpc.store.run import Run
 from gcd_hpc.store.schema import FIELDS, Candidate
@@ -70,9 +71,10 @@ def list_table(listing: Listing) -> RenderableType:
         "atoms",
         "excess volume (Å)",
         "round",
+        "source",
         "remark",
     ):
-        left = heading in ("candidate", "status", "remark")
+        left = heading in ("candidate", "status", "source", "remark")
         table.add_column(
             Text(heading), justify="left" if left else "right", no_wrap=heading == "candidate"
         )
@@ -90,6 +92,7 @@ def list_table(listing: Listing) -> RenderableType:
             str(record["num_atoms"]),
             format_number(record["excess_volume_a"], 3),
             str(record["round"]),
+            Text(maker_name(record["source"], record["version"], record["move"])),
             Text(_remark(record)),
         )
     return Group(table, Text(_caption(listing), style="dim"))
@@ -98,8 +101,12 @@ def list_table(listing: Listing) -> RenderableType:
 def _remark(record: Record) -> str:
     if record["status"] != "ok":
         return str(record["reason"])
-    loose = UNFINISHED.get(record["preset"], "")
-    return "; ".join(filter(None, [loose, "" if record["converged"] else "not converged"]))
+    remarks = [
+        f"from {' and '.join(record['parents'].split())}" if record["parents"] else "",
+        UNFINISHED.get(record["preset"], ""),
+        "" if record["converged"] else "not converged",
+    ]
+    return "; ".join(filter(None, remarks))
 
 
 def _caption(listing: Listing) -> str:

@@ -99,22 +99,37 @@ def show(
     ids: Annotated[
         list[str], typer.Argument(metavar="ID...", help="Candidates, as top and ls name them.")
     ],
+    ancestry: Annotated[
+        bool,
+        typer.Option("--ancestry", help="Show the line of parents back to a try instead."),
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Show all stored values of single candidates.
+    """Show all stored values of single candidates, or from which structures they were made.
 
     Each value has its unit and meaning. With --json the positions and energies of the atoms are
-    included.
+    included. With --ancestry the line of parents is shown, one structure a line: each move of the
+    exploration back to the try of the search or the model that it began with.
 
     \b
     Examples:
+      gcd-hpc show runs/w_sigma5 explore-01-000012 --ancestry
       gcd-hpc show runs/w_sigma5 model-01-000045
       gcd-hpc show runs/w_sigma5 search-000003 model-02-000017 --json
     """
+    from gcd_hpc.browse.ancestry import ancestry as line_of
+    from gcd_hpc.browse.ancestry import ancestry_view
     from gcd_hpc.browse.listing import detail_record, detail_view, standing
     from gcd_hpc.store.run import open_run
 
     opened = open_run(run)
+    if ancestry:
+        lines = [line_of(opened, name) for name in ids]
+        if json:
+            print_json(lines)
+        else:
+            console().print(*map(ancestry_view, lines))
+        return
     found = opened[ids]
     if json:
         print_json([detail_record(candidate) for candidate in found])

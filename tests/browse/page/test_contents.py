@@ -194,5 +194,5 @@ def test_a_single_file_shows_the_same_as_the_run(run, tmp_path, contents):
 
 
 def test_a_run_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(StoreError, match="got no such file"):
+    with pytest.raises(StoreError, match="no such file"):
         Contents(tmp_path / "none")
