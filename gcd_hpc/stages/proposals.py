@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gcd_hpc.config.explore import ExploreConfig
 from gcd_hpc.engines.child import Anneal
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.candidates import new_candidate, with_structure
@@ -18,6 +19,7 @@ from gcd_hpc.search.windows import Parent, draw_window, recentred
 from gcd_hpc.stages.population import Known, Population
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import lowest_nearby
+from gcd_hpc.structures.frame import Frame
 
 if TYPE_CHECKING:
     # A campaign without models explores without torch.
@@ -29,6 +31,8 @@ INPAINT_NOISED = "inpaint-noised"
 OWN_KINDS = (*LOCAL_MOVES, CROSSOVER, FRESH)
 MODEL_KINDS = (INPAINT_WINDOW, INPAINT_BOUNDARY, INPAINT_NOISED)
 """Kinds of moves, by the labels under which candidates are stored."""
+WITH_SHIFT = 0.15
+"""Share of the other local moves that also shift the upper grain."""
 START_LOG_SNR = (-0.5, 2.0)
 """Lowest and highest lambda to which a structure is noised before a model restores it."""
 
@@ -80,8 +84,7 @@ class Proposer:
                 return self._made(row, kind, proposal, (current.id, partner.id), None)
             kind = str(rng.choice(list(LOCAL_MOVES)))
         explore = self.system.config.explore
-        window = draw_window(parent, self.system.frame, explore, rng)
-        proposal = LOCAL_MOVES[kind](parent, self.system.frame, window, rng)
+        proposal = local_move(parent, kind, self.system.frame, explore, rng)
         anneal = random_anneal(explore.md, rng)
         return self._made(row, kind, proposal, (current.id,), anneal)
 
@@ -160,3 +163,19 @@ class Proposer:
         excess = row.energies_ev - self.system.bulk.cohesive_ev
         parent = Parent(row.positions, excess, np.asarray(row.registry_relaxed))
         return recentred(parent, self.system.frame)
+
+
+def local_move(
+    parent: Parent, kind: str, frame: Frame, explore: ExploreConfig, rng: np.random.Generator
+) -> Proposal:
+    """A local move of a parent, sometimes together with a shift of its upper grain.
+
+    Ground states of neighbouring [n] often have other registries, so that an atom more or less
+    alone does not lead from one to the other.
+    """
+    window = draw_window(parent, frame, explore, rng)
+    if rng.random() >= WITH_SHIFT or kind == "shift":
+        return LOCAL_MOVES[kind](parent, frame, window, rng)
+    moved = LOCAL_MOVES["shift"](parent, frame, window, rng)
+    shifted = replace(parent, positions=moved.positions, registry=moved.registry)
+    return replace(LOCAL_MOVES[kind](shifted, frame, window, rng), window=None)

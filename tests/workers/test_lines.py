@@ -7,6 +7,7 @@ import pytest
 from gcd_hpc.config.loader import load_site
 from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.errors import LaunchError, RunDirectoryError
+from gcd_hpc.stages.table import STAGES
 from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.fitting import check_run_dir, fit_site, idle_note, launch_lines, plan_site
 from gcd_hpc.workers.lines import launch_environment, sample_line, train_line, with_shell_lines
@@ -171,7 +172,7 @@ def test_an_unknown_network_interface_is_told_with_the_known_ones():
 @pytest.mark.parametrize("name", ["local", "slurm_allocation", "slurm_login", "pbs_allocation"])
 def test_what_a_site_would_run_is_told_for_every_stage_without_a_job(tmp_path, name):
     lines = launch_lines(plan_site(load_site(name), batch_size=4), tmp_path, 1)
-    assert list(lines) == ["search", "select", "train", "promote", "sample", "relax"]
+    assert list(lines) == list(STAGES)
     assert f"gcd_hpc.stages.train {tmp_path} 1" in lines["train"]
 
 
