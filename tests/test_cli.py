@@ -254,7 +254,11 @@ def test_top_lists_the_lowest_energies(searched):
     assert {"id", "source", "n_fraction", "gb_energy_j_m2"} <= set(rows[0])
     best = json.loads(call("top", str(searched), "--per-n", "--json").stdout)
     assert len({row["n_fraction"] for row in best}) == len(best)
-    assert f"{energies[0]:.4f}" in call("top", str(searched), "--num", "1").stdout
+    shown = call("top", str(searched), "--num", "1").stdout
+    assert f"{energies[0]:.4f}" in shown
+    (work,) = [line.split() for line in shown.splitlines() if line.split()[:2] == ["search", "6"]]
+    assert float(work[2]) > 0
+    assert "tries" not in call("top", str(searched), "--num", "1", "--select", "n>0").stdout
 
 
 @pytest.mark.lammps
@@ -342,7 +346,9 @@ def test_status_failures_and_report_of_a_search(searched):
     (search,) = report["sources"]
     assert (search["source"], search["tries"]) == ("search", 6)
     assert search["core_s"] > 0 < search["improvements"]
-    assert "relaxation pool busy" in call("report", str(searched)).stdout
+    shown = call("report", str(searched)).stdout
+    assert "relaxation pool busy" in shown
+    assert "Work by source" in shown
 
 
 def test_a_rehearsal_reports_a_machine_that_does_not_exist():
@@ -357,7 +363,7 @@ def test_a_rehearsal_reports_a_machine_that_does_not_exist():
     ]
     report = json.loads(call("rehearse", SMOKE, *words).stdout)
     assert report["pools"]["relaxation"]["num_workers"] == 50
-    assert report["tried"] == 200 + 2 * 400 - 4 * report["dropped_tasks"]
+    assert report["tried"] == 200 + 2 * 400 + 3 * 16 - 4 * report["dropped_tasks"]
 
 
 def test_until_ends_after_the_phase_and_the_whole_campaign_goes_on_from_there(tmp_path):

@@ -86,6 +86,15 @@ def test_the_status_counts_what_is_done_and_at_work(write, tmp_path):
     assert "2/6 tries" in record["doing"]
 
 
+def test_the_status_tells_the_last_improvement(write):
+    lower = finished("search-00001", 3.0, best={2: 2.4})
+    record = write(SUBMITTED, DONE, lower)
+    assert record["improvement"] == "search lowered [0.2] from 2.500 to 2.400 J/m^2"
+    console = Console(width=120, file=io.StringIO())
+    console.print(status_view(record))
+    assert "last improvement: search lowered [0.2]" in console.file.getvalue()
+
+
 def test_parts_that_a_cut_ledger_does_not_tell_of_are_mentioned(write, tmp_path):
     part = RunDirectory(tmp_path).search_part(2)
     write_part(part, [], {"config": ""})

@@ -92,12 +92,13 @@ def test_the_live_panel_shows_best_energies_and_leaves_the_screen_clean():
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100)
     with LiveProgress(console) as display:
-        display.show(TRAINING)
+        display.show(replace(TRAINING, improvement="insert lowered [0.4] from 2.6 to 2.5"))
         display.note("train-01: a process was lost")
         display._live.refresh()
     text = out.getvalue()
     assert "2.297" in text
     assert "[n]" in text
+    assert "last improvement: insert lowered [0.4] from 2.6 to 2.5" in text
     assert "a process was lost" in text
 
 
