@@ -112,11 +112,12 @@ def _by_phase(state: State | None) -> tuple[dict[tuple[int, bool], float], dict[
     return dict(making), dict(training)
 
 
-def sources_of(run: Run, state: State | None) -> list[SourceRecord]:
+def sources_of(run: Run, state: State | None, relaxed: Run | None = None) -> list[SourceRecord]:
     """Work and findings of each source of a whole run: the search, the moves, the models.
 
     Args:
         state: state that the run's ledger gives, or None for the times of the rows alone.
+        relaxed: ``run.relaxed()``, if it is known already.
     """
     spending = spending_of(run, state)
     every = run[spending.order]
@@ -134,12 +135,13 @@ def sources_of(run: Run, state: State | None) -> list[SourceRecord]:
         name = maker_name("model", round, "")
         records.setdefault(name, SourceRecord(name, "model", 0, 0.0, 0, 0, ()))
         costs[name] = costs.get(name, 0.0) + seconds
-    is_relaxed = np.isin(every.numbers, run.relaxed().numbers)
-    relaxed = {name: values[is_relaxed] for name, values in columns.items()}
+    relaxed = run.relaxed() if relaxed is None else relaxed
+    is_relaxed = np.isin(every.numbers, relaxed.numbers)
+    found = {name: values[is_relaxed] for name, values in columns.items()}
     found_by = names[is_relaxed]
-    improvements = Counter(found_by[improves(relaxed)].tolist())
-    unique = _unique_low(relaxed, found_by, run)
-    lowest = _lowest_of(relaxed, found_by)
+    improvements = Counter(found_by[improves(found)].tolist())
+    unique = _unique_low(found, found_by, run)
+    lowest = _lowest_of(found, found_by)
     tries = Counter(names.tolist())
     return [
         replace(

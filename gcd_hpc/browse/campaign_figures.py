@@ -184,12 +184,12 @@ def _draw_panel(
         zorder=2,
     )
     steps = np.flatnonzero(improves({"n_index": found.n_index[mine], "gb_energy_j_m2": energy}))
-    for step in steps.tolist():
-        mark = marks[found.source[mine][step]]
-        axes.plot(spent[step], best[step], **mark.style(), clip_on=False, zorder=3)
     lowest = float(best[-1])
     span = float(np.clip(best[0] - lowest, LEAST_SPAN_J_M2, LARGEST_SPAN_J_M2))
     axes.set_ylim(lowest - 0.12 * span, lowest + 1.12 * span)
+    for step in steps[best[steps] <= lowest + 1.12 * span].tolist():
+        mark = marks[found.source[mine][step]]
+        axes.plot(spent[step], best[step], **mark.style(), clip_on=False, zorder=3)
     axes.set_xlim(0, 1.03 * total or 1.0)
     name = format_fraction(float(found.n_fraction[mine][0]))
     axes.set_title(f"[n] = {name}: {lowest:.3f}", fontsize=8, loc="left")

@@ -23,6 +23,13 @@ SUFFIXES = (".png", ".svg", ".pdf")
 CLOUD_SHIFTS = {1: (0.0,), 2: (-0.22, 0.22), 3: (-0.3, 0.0, 0.3)}
 CLOUD_WIDTH = 0.13
 """Offsets, by their number, and width of the columns of points at an [n], in steps of [n]."""
+LEGEND: dict[str, float] = {
+    "columnspacing": 1.2,
+    "fontsize": 9,
+    "handlelength": 1.6,
+    "handletextpad": 0.5,
+}
+"""Spacing of a legend that has room for three groups."""
 HULL_MARKS: dict[Group, tuple[str, float]] = {
     "search": ("o", 7.5),
     "exploration": ("D", 4.5),
@@ -87,7 +94,7 @@ def egb_vs_n(run: Run) -> Figure:
     # A single group is drawn at its [n], several are drawn side by side.
     present = [one for one in GROUPS if (group == one).any()]
     paints = bool(np.any((columns["source"] == "explore") & (group == "model")))
-    titles = {"model": "diffusion model and its in-painting moves" if paints else "diffusion model"}
+    titles = {"model": "model and in-painting moves" if paints else "diffusion model"}
     for one, shift in zip(present, CLOUD_SHIFTS[len(present)], strict=True):
         mine = group == one
         centre = n_fraction[mine] + shift * step
@@ -181,7 +188,7 @@ def _label(axes: Axes, n_fraction: np.ndarray, step: float, energy: np.ndarray, 
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, **LEGEND)
     hidden = int(np.sum(energy > cap))
     if hidden:
         note = f"{hidden:,} of {len(energy):,} above {cap:.2f} J/m$^2$ not shown"

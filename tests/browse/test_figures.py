@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from gcd_hpc.browse.figures import energy_cap, plot_egb_vs_n
+from gcd_hpc.browse.figures import egb_vs_n, energy_cap, plot_egb_vs_n
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run import open_run
@@ -48,8 +48,21 @@ def test_exploration_has_its_own_colour_and_its_in_painting_counts_as_the_models
     write_part(tmp_path / "one.h5", rows, {})
     with matplotlib.rc_context({"svg.fonttype": "none"}):
         text = plot_egb_vs_n(open_run(tmp_path / "one.h5"), tmp_path / "figure.svg").read_text()
-    for words in ("search (1)", "exploration (2)", "diffusion model and its in-painting moves (2)"):
+    for words in ("search (1)", "exploration (2)", "model and in-painting moves (2)"):
         assert words in text
+
+
+def test_the_legend_of_three_groups_of_thousands_fits_into_the_figure(tmp_path):
+    rows = [make_candidate(0), make_candidate(1, "model", 1), make_candidate(2, "explore")]
+    rows.append(replace(make_candidate(3, "explore"), move="inpaint-window", version=1))
+    write_part(tmp_path / "one.h5", rows, {})
+    figure = egb_vs_n(open_run(tmp_path / "one.h5"))
+    legend = figure.axes[0].get_legend()
+    for text in legend.get_texts():
+        text.set_text(text.get_text().replace("(1)", "(12,345)").replace("(2)", "(12,345)"))
+    figure.canvas.draw()
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
 
 
 @pytest.mark.parametrize("source", ["search", "explore", "model"])

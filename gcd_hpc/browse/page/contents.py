@@ -212,7 +212,8 @@ class Contents:
                 state = self._status.state()
             except GcdError:  # A ledger that cannot be read: the times of the rows remain.
                 state = None
-            cells = source_cells(sources_of(self.run(), state))
+            rows = self._current()
+            cells = source_cells(sources_of(rows.run, state, rows.relaxed))
             self._work_table = {"headings": HEADINGS, "rows": cells, "about": ABOUT}
             self._work_version = self._shown
         return self._work_table
