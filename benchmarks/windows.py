@@ -8,12 +8,15 @@ Windows, starts and targets are drawn as the moves of explore draw them, the sam
 rivals in the same run change the same windows by hand: one atom removed, inserted, or both.
 
 A structure counts as low within 0.2 J/m^2 of the hull, interpolated over [n]: the lowest energies
-of the training set, or those of ``--hull``, in J/m^2 from [n] = 0 on in equal steps. What a bad
+of the training set, or those of ``--hull``, in J/m^2 from [n] = 0 on in equal steps. It is new if
+its energy is not its parent's, and better if it lies below the hull of the training set. What a bad
 window adds is spread over four times the area in the larger cell, so that the energy above the
 parent is given in eV as well. ``--append`` adds the table to benchmarks/RESULTS.md.
 """
 
 import argparse
+import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -45,8 +48,8 @@ LOW_J_M2 = 0.2
 """Height above the lowest known energies up to which a structure counts as low."""
 SAME_J_M2 = 0.002
 """Energies that differ by less belong to one structure."""
-STARTS = (-0.5, 2.0)
-"""Range of lambda at which the solver starts from the partly noised parent."""
+STARTS = (-2.0, -1.0, 0.0, 1.0)
+"""lambda at which the solver starts from the partly noised parent."""
 NUM_RANKS, MEAN_RANK = 6, 1.2
 """Parents are among so many lowest of their [n], by an exponential law of this mean."""
 MOVES = ("remove", "insert", "exchange")
@@ -59,8 +62,11 @@ class Case:
     parent: Parent
     energy_j_m2: float
     window: Window
-    start_log_snr: float
     target: tuple[float, int]
+
+
+Change = Callable[[Case, np.random.Generator], NDArray[np.float64]]
+"""A way to change a parent: positions (N, 3) Å of the new structure, not relaxed."""
 
 
 @dataclass
@@ -72,8 +78,10 @@ class Tally:
     rises: list[float] = field(default_factory=list)
     """Energy above the parent's times area after relaxation, eV; infinite if refused or failed."""
     num_low: int = 0
-    num_same: int = 0
-    num_lower: int = 0
+    num_new: int = 0
+    """Low structures of another energy than the parent's."""
+    num_better: int = 0
+    """Structures below the hull of the training set."""
 
 
 @dataclass(frozen=True)
@@ -122,35 +130,28 @@ def cases(
             parent,
             rows[index].gb_energy_j_m2,
             draw_window(parent, larger.frame, config.explore, rng),
-            float(rng.uniform(*STARTS)),
             (energy, n_index(num_wanted, plane)),
         )
 
 
-def ways(
-    painter: Painter,
-) -> dict[str, Callable[[Case, np.random.Generator], NDArray[np.float64]]]:
+def ways(painter: Painter) -> dict[str, Change]:
     """Ways of a model to change a parent."""
 
-    def painted(has_window: bool, is_started: bool) -> Callable[..., NDArray[np.float64]]:
+    def painted(has_window: bool, start: float | None) -> Change:
         def change(case: Case, rng: np.random.Generator) -> NDArray[np.float64]:
             window = case.window if has_window else None
-            start = case.start_log_snr if is_started else None
             return painter.paint(case.parent.positions, window, start, case.target, rng).positions
 
         return change
 
     return {
-        "window from noise": painted(True, False),
-        "window from the parent": painted(True, True),
-        "whole from noise": painted(False, False),
-        "whole from the parent": painted(False, True),
+        f"{part} from {'noise' if start is None else start}": painted(part == "window", start)
+        for part in ("window", "whole")
+        for start in (None, *STARTS)
     }
 
 
-def moved(
-    name: str, system: BoundarySystem
-) -> Callable[[Case, np.random.Generator], NDArray[np.float64]]:
+def moved(name: str, system: BoundarySystem) -> Change:
     """A move by hand."""
 
     def change(case: Case, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -163,8 +164,9 @@ def measure(
     system: BoundarySystem,
     child: LammpsChild,
     hull: Hull,
+    known: Hull,
     drawn: list[Case],
-    change: Callable[[Case, np.random.Generator], NDArray[np.float64]],
+    change: Change,
 ) -> Tally:
     """Change all parents, relax the results as a campaign does, and count what came of them."""
     tally, plane = Tally(), system.bicrystal.atoms_per_plane
@@ -175,9 +177,10 @@ def measure(
         energy = relaxed_energy(system, child, hull, positions)
         rise = energy - case.energy_j_m2
         tally.rises.append(rise * system.bicrystal.area / J_PER_M2)
-        tally.num_low += energy <= hull(len(positions), plane) + LOW_J_M2
-        tally.num_same += abs(rise) < SAME_J_M2
-        tally.num_lower += energy < hull(len(positions), plane) - SAME_J_M2
+        is_low = energy <= hull(len(positions), plane) + LOW_J_M2
+        tally.num_low += is_low
+        tally.num_new += is_low and abs(rise) > SAME_J_M2
+        tally.num_better += energy < known(len(positions), plane) - SAME_J_M2
     return tally
 
 
@@ -198,7 +201,8 @@ def relaxed_energy(
             system.config.relaxation,
             lambda _, energy: energy <= limit,
         )
-    except SimulationError:
+    except SimulationError as error:
+        print(f"not relaxed: {error}", file=sys.stderr, flush=True)
         return np.inf
     return relaxed.gb_energy_j_m2
 
@@ -206,10 +210,10 @@ def relaxed_energy(
 def line(run: str, cell: str, way: str, tally: Tally) -> str:
     """One line of the table."""
     num = len(tally.rises)
-    low = wilson(tally.num_low, num)
+    shares = (wilson(hits, num) for hits in (tally.num_low, tally.num_new, tally.num_better))
+    cells = " | ".join(f"{one.value:.0%} ({one.low:.0%} to {one.high:.0%})" for one in shares)
     return (
-        f"| {run} | {cell} | {way} | {num} | {low.value:.0%} ({low.low:.0%} to {low.high:.0%}) |"
-        f" {tally.num_same / num:.0%} | {tally.num_lower} | {np.median(tally.rises):.2f} |"
+        f"| {run} | {cell} | {way} | {num} | {cells} | {np.median(tally.rises):.2f} |"
         f" {np.mean(tally.seconds):.2f} |"
     )
 
@@ -222,37 +226,35 @@ def main() -> None:
     parser.add_argument("--num", type=int, default=200)
     parser.add_argument("--copies", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--hull", type=float, nargs="+")
-    parser.add_argument("--no-moves", action="store_true")
+    parser.add_argument("--only", default="", help="ways to change a parent, as a pattern")
     parser.add_argument("--append", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     first = load_boundary_system(str(options.runs[0]))
     rows = read_part(RunDirectory(options.runs[0]).training_set(1))
-    hull = Hull.of(rows)
+    hull = known = Hull.of(rows)
     if options.hull:
         fractions = np.arange(len(options.hull)) / len(options.hull)
         hull = Hull(fractions, np.array(options.hull))
     lines = [
         f"## {date.today()}: in-painted windows",
         "",
-        "| run | cell | change | tries | low | parent again | below hull | rise, eV | core-s |",
+        "| run | cell | change | tries | low | low and new | better | rise, eV | core-s |",
         "|---|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     print("\n".join(lines))
     with LammpsChild(first.potential, first.config.relaxation.timeout_s) as child:
         for copies in options.copies:
             system, cell = first.replicated(copies, copies), f"{copies} x {copies}"
-            drawn = list(cases(first, rows, hull, copies, options.num))
-            changes = (
-                {}
-                if options.no_moves
-                else {("by hand", name): moved(name, system) for name in MOVES}
-            )
+            drawn = list(cases(first, rows, known, copies, options.num))
+            changes = {("by hand", name): moved(name, system) for name in MOVES}
             for run in options.runs:
                 painter = Painter.of(Sampler.load(run, 1, "cpu")).replicated(copies, copies)
                 changes |= {(run.name, way): change for way, change in ways(painter).items()}
             for (run_name, way), change in changes.items():
-                tally = measure(system, child, hull, drawn, change)
+                if not re.search(options.only, way):
+                    continue
+                tally = measure(system, child, hull, known, drawn, change)
                 lines.append(line(run_name, cell, way, tally))
                 print(lines[-1], flush=True)
     if options.append:
