@@ -122,10 +122,10 @@ class TrainingConfig(Section):
     else is known. Of the others all between the known layers is generated. repaint, which shows the
     network no known voxels, has no use for windows.
     """
-    mosaics: Fraction = 0.2
+    mosaics: Fraction = 0.0
     """Share of steps whose samples are 2 x 1, 1 x 2 or 2 x 2 structures of equal registry side by
-    side, so that the model also knows cells larger than the campaign's. Such a step costs as much
-    as 2.7 others.
+    side, for a model that is to change structures in cells larger than the campaign's. Such a step
+    costs as much as 2.7 others: docs/science.md#windows.
     """
     validation_share: Fraction = 0.05
     """Share of the structures that is held out for validation. Must be less than 1."""

@@ -82,8 +82,8 @@ class Painter:
             positions: (N, 3) Å, in the frame of the system. The outer layers, which are always
                 kept, determine the registry.
             window: part that is generated; None is all between the known layers.
-            start_log_snr: lambda to which the structure's own voxels are noised to start from, of
-                about -0.5 to 2; None starts from pure noise.
+            start_log_snr: lambda to which the structure's own voxels are noised to start from. The
+                higher it is, the more is kept; None starts from pure noise.
             target: boundary energy in J/m^2 and n_index of the whole new structure.
 
         Raises:

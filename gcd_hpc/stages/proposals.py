@@ -33,7 +33,7 @@ MODEL_KINDS = (INPAINT_WINDOW, INPAINT_BOUNDARY, INPAINT_NOISED)
 """Kinds of moves, by the labels under which candidates are stored."""
 WITH_SHIFT = 0.15
 """Share of the other local moves that also shift the upper grain."""
-START_LOG_SNR = (-0.5, 2.0)
+START_LOG_SNR = (-2.5, -0.5)
 """Lowest and highest lambda to which a structure is noised before a model restores it."""
 
 

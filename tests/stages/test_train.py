@@ -30,7 +30,13 @@ from tests.processes import command_of, environment_of, is_alive, send
 from tests.stages.conftest import launch, ranks_line, small_config
 
 pytestmark = pytest.mark.lammps
-TWENTY_STEPS = ["training.num_steps=20", "training.batch_size=4", "training.checkpoint_every=1000"]
+TWENTY_STEPS = [
+    "training.num_steps=20",
+    "training.batch_size=4",
+    "training.checkpoint_every=1000",
+    "training.windows=0.5",
+    "training.mosaics=0.3",
+]
 
 
 def weights_of(run_dir, version=1):
