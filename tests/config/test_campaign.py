@@ -9,7 +9,7 @@ from gcd_hpc.config.explain import fields
     ("key", "value", "expected"),
     [
         # Numbers
-        ("sampling.num_candidates", 0, "must be greater than 0, got 0"),
+        ("sampling.num_steps", 0, "must be greater than 0, got 0"),
         ("sampling.num_candidates", 2.5, "must be a whole number, got 2.5"),
         ("sampling.num_candidates", "20", "must be a whole number, got '20'"),
         ("sampling.num_candidates", True, "must be a whole number, got true"),

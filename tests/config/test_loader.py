@@ -57,8 +57,8 @@ def test_an_override_mends_a_mistake_in_the_file(load, minimal):
         ("=1", "--set: must look like section.key=value, got '=1'"),
         ("sampling..solver=x", "--set: must look like section.key=value, got 'sampling..solver=x'"),
         (
-            "sampling.num_candidates=0",
-            "--set: sampling.num_candidates: must be greater than 0, got 0",
+            "sampling.num_steps=0",
+            "--set: sampling.num_steps: must be greater than 0, got 0",
         ),
         (
             "sampling.num_candidats=1",
