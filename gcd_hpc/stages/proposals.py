@@ -9,6 +9,7 @@ import numpy as np
 
 from gcd_hpc.config.explore import ExploreConfig
 from gcd_hpc.engines.child import Anneal
+from gcd_hpc.errors import StructureError
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.candidates import new_candidate, with_structure
 from gcd_hpc.search.archive import draw_parent
@@ -66,7 +67,10 @@ class Proposer:
         return new_candidate(self.system, "explore", index, self.round)
 
     def propose(self, current: Candidate | None, index: int, rng: np.random.Generator) -> Unrelaxed:
-        """Structure of move ``index``: a change of the current one, or a fresh try."""
+        """Structure of move ``index``: a change of the current one, or a fresh try.
+
+        A current structure that cannot be changed gives an invalid row with the reason.
+        """
         kinds = list(self.probabilities)
         kind = str(rng.choice(kinds, p=list(self.probabilities.values())))
         row = self.empty(index)
@@ -74,6 +78,22 @@ class Proposer:
             search = self.system.config.search
             atoms, registry, anneal = search_start(self.system.frame, search, rng)
             return self._made(row, FRESH, Proposal(atoms.positions, registry, None), (), anneal)
+        try:
+            return self._changed(row, kind, current, rng)
+        except StructureError as error:
+            same = Proposal(current.positions, np.asarray(current.registry_relaxed), None)
+            made = self._made(row, kind, same, (current.id,), None)
+            return Unrelaxed(replace(made.row, status="invalid", reason=str(error)))
+
+    def _changed(
+        self, row: Candidate, kind: str, current: Candidate, rng: np.random.Generator
+    ) -> Unrelaxed:
+        """A change of a known structure.
+
+        Raises:
+            StructureError: if its slab cannot be brought back into the frame, because its boundary
+                has spread into the outer layers, or if it has no boundary to change.
+        """
         if kind in MODEL_KINDS:
             return self._inpainted(row, kind, current, rng)
         parent = self._parent(current)

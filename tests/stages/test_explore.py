@@ -11,7 +11,7 @@ from gcd_hpc.stages.explore import explore_chunk
 from gcd_hpc.stages.population import Population, population_of
 from gcd_hpc.stages.proposals import MODEL_KINDS, OWN_KINDS
 from gcd_hpc.stages.relaxing import worker_child
-from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 
@@ -84,6 +84,27 @@ def test_the_result_tells_what_each_kind_of_move_did(run_copy):
     assert sum(tally.num for tally in result.sources.values()) == result.num == 4
     found = {n: e for tally in result.sources.values() for n, e in tally.best.items()}
     assert found.keys() == result.best.keys()
+
+
+def test_a_structure_that_cannot_be_changed_gives_invalid_rows_and_no_bugs(run_copy):
+    """Its boundary lies off the centre, and its lower grain beside the frame's lattice."""
+    run_dir = run_copy("run", *EXPLORE)
+    part = RunDirectory(run_dir).search_part(0)
+    rows = read_part(part)
+    for row in rows:
+        row.positions[:] += [1.2, 0.4, 3.0]
+    write_part(part, rows, {})
+    population_of.cache_clear()
+    result = explore_chunk(str(run_dir), 0, 0)
+    worker_child(str(run_dir)).close()
+    changed = [row for row in read_part(RunDirectory(run_dir).explored_part(0, 0)) if row.parents]
+    spoilt = [row for row in changed if row.parents.startswith("search")]
+    assert spoilt
+    for row in spoilt:
+        assert (row.status, row.failure) == ("invalid", "")
+        assert row.reason.startswith("cannot bring the slab back into the frame: only")
+        assert row.move in OWN_KINDS
+    assert result.quarantined == 0
 
 
 def test_the_archive_is_the_same_for_a_reader_that_comes_later(explored, tmp_path):
