@@ -2,23 +2,25 @@
 
 A checkpoint holds the state after the first lines of one ledger. It is used only as long as these
 lines are unchanged, which their checksum shows; reading then continues behind them.
+
+The file is a line of checksums, and the checkpoint as JSON that is validated by the types of its
+fields, as the lines of a ledger are: such a file can hold numbers and text, and never code.
 """
 
 import gc
 import hashlib
-import io
 import json
 import os
-import pickle
 import zlib
-from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gcd_hpc.campaign import events, state, waiting
+from pydantic import TypeAdapter
+
 from gcd_hpc.campaign.events import LineReader
 from gcd_hpc.campaign.state import State
 from gcd_hpc.errors import RunDirectoryError
@@ -42,28 +44,6 @@ class Checkpoint:
     """Device and inode of the ledger."""
 
 
-_CLASSES: set[type[Any]] = {Checkpoint} | {
-    one
-    for module in (state, events, waiting)
-    for one in vars(module).values()
-    if isinstance(one, type) and is_dataclass(one)
-}
-_KNOWN = {(one.__module__, one.__qualname__): one for one in _CLASSES | {Counter, defaultdict, set}}
-_LAYOUT = hashlib.sha256(
-    repr(sorted((str(one), [field.name for field in fields(one)]) for one in _CLASSES)).encode()
-).hexdigest()
-"""Hash of the fields of all classes of a checkpoint, which differ between versions."""
-
-
-class _Unpickler(pickle.Unpickler):
-    """Unpickler of plain data: it makes the classes of a checkpoint and calls nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _KNOWN:
-            raise pickle.UnpicklingError(f"{module}.{name} is no part of a checkpoint")
-        return _KNOWN[module, name]
-
-
 def load_checkpoint(ledger: Path) -> Checkpoint | None:
     """Checkpoint of the first lines of a ledger; None if there is none or the lines have changed.
 
@@ -77,9 +57,8 @@ def load_checkpoint(ledger: Path) -> Checkpoint | None:
         header, body = json.loads(file.readline()), file.read()
         is_private = status.st_uid == os.geteuid() and not status.st_mode & 0o022
         if is_private and header == _header(ledger, header["offset"], body):
-            with suppress(pickle.UnpicklingError), _without_collector():
-                found: Checkpoint = _Unpickler(io.BytesIO(body)).load()
-                return found
+            with _without_collector():
+                return _adapter().validate_json(body)
     return None
 
 
@@ -88,7 +67,7 @@ def save_checkpoint(ledger: Path, checkpoint: Checkpoint) -> None:
     place = cache_file("ledger", ledger, ".state")
     if place is None:
         return
-    body = pickle.dumps(checkpoint, protocol=5)
+    body = _adapter().dump_json(checkpoint)
     with suppress(OSError, ValueError, RunDirectoryError):
         header = json.dumps(_header(ledger, checkpoint.offset, body)).encode()
         with replacing(place, flush=False) as temporary:
@@ -106,12 +85,23 @@ def _header(ledger: Path, offset: int, body: bytes) -> dict[str, Any]:
         raise ValueError(f"{ledger} is shorter than {offset} bytes")
     checksums = {"offset": offset, "ledger": crc, "body": zlib.crc32(body)}
     # Another version may count in another way.
-    return checksums | {"layout": _LAYOUT} | package_provenance()
+    return checksums | {"layout": _layout()} | package_provenance()
+
+
+@cache
+def _adapter() -> TypeAdapter[Checkpoint]:
+    return TypeAdapter(Checkpoint)
+
+
+@cache
+def _layout() -> str:
+    """Hash of the names, types and defaults of all fields, which differ between versions."""
+    return hashlib.sha256(json.dumps(_adapter().json_schema()).encode()).hexdigest()
 
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """Pause the collector of cycles, which otherwise takes two thirds of the time of unpickling."""
+    """Pause the collector of cycles, which otherwise takes two thirds of the time of loading."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -21,7 +21,7 @@ from gcd_hpc.campaign.events import (
 )
 from gcd_hpc.campaign.waiting import NOTICEABLE_J_M2, Waiting
 from gcd_hpc.stages.result import StageResult
-from gcd_hpc.stages.table import EXPLORE, STAGES, WHOLE, Stage, Task
+from gcd_hpc.stages.table import EXPLORE, STAGES, WHOLE, PhaseCounter, Stage, Task
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.makers import maker_name
 from gcd_hpc.workers.backend import FailureClass
@@ -138,7 +138,7 @@ class State:
     """Tasks left unfinished by the previous session and not yet submitted again."""
     in_flight: Counter[Stage] = field(default_factory=Counter)
     """Number of submitted, unfinished tasks of each stage."""
-    num_done: Counter[tuple[Stage, int]] = field(default_factory=Counter)
+    num_done: PhaseCounter = field(default_factory=Counter)
     """Number of finished and quarantined tasks of each phase."""
     attempts: Counter[Task] = field(default_factory=Counter)
     """Failures of each task in this session since it last made progress.
@@ -164,7 +164,7 @@ class State:
     """Last noticeable improvement of a lowest energy."""
     waiting: Waiting = field(default_factory=Waiting)
     """Relaxation queue, most promising tasks first (asynchronous mode)."""
-    next_chunk: Counter[tuple[Stage, int]] = field(default_factory=Counter)
+    next_chunk: PhaseCounter = field(default_factory=Counter)
     """Next chunk of sampling and exploration in each round (asynchronous mode)."""
     low: set[tuple[int, int]] = field(default_factory=set)
     """Distinct low-energy structures: n_index, and the energy in steps of SAME_ENERGY_J_M2."""

@@ -1,12 +1,15 @@
 """Relaxation queue of the asynchronous mode: a heap ordered by estimated energy."""
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from gcd_hpc.stages.table import Task
 
-Scores = Sequence[tuple[int, float]]
+Scores = tuple[tuple[int, float], ...]
 """n_index and estimated E_gb in J/m^2 of each candidate of a task."""
 NOTICEABLE_J_M2 = 1e-3
 """Least decrease of a lowest energy that reorders the queue."""
@@ -15,6 +18,9 @@ NOTICEABLE_J_M2 = 1e-3
 @dataclass
 class Waiting:
     """Waiting relaxation tasks with the scores of their candidates."""
+
+    # The priority of a task is -inf if none of its [n] has a relaxed energy.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="constants")
 
     scores: dict[Task, Scores] = field(default_factory=dict)
     lowest: dict[int, float] = field(default_factory=dict)

@@ -1,16 +1,24 @@
 """Table of the stages of a campaign. A new stage is one entry here and one module."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import BeforeValidator, PlainSerializer
 from pydantic_core import core_schema
 
 from gcd_hpc.store.run_directory import RunDirectory
 
 Stage = str
 """Name of a stage, a key of ``STAGES``."""
+PhaseCounter = Annotated[
+    Counter[tuple[Stage, int]],
+    PlainSerializer(lambda counter: list(counter.items())),
+    BeforeValidator(lambda pairs: {tuple(phase): num for phase, num in pairs}),
+]
+"""Number of something in each phase; a list of pairs in JSON, whose keys are text."""
 Mode = Literal["barrier", "asynchronous"]
 Pool = Literal["training", "sampling", "relaxation"]
 POOLS: tuple[Pool, ...] = ("training", "sampling", "relaxation")
