@@ -3,8 +3,11 @@
 import os
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
+
+_THREADS = Path("/proc/self/task")
 
 
 class RunningClock:
@@ -36,8 +39,24 @@ def processor_s() -> float:
     """
     ended = os.times()
     total = time.process_time() + ended.children_user + ended.children_system
-    for child in psutil.Process().children():
+    for pid in _children():
         with suppress(psutil.Error):  # it has ended meanwhile
-            times = child.cpu_times()
+            times = psutil.Process(pid).cpu_times()
             total += times.user + times.system
     return total
+
+
+def _children() -> list[int]:
+    """Process ids of the running children.
+
+    Most Linux kernels list them in a file for each thread, which takes a tenth of a millisecond.
+    psutil looks at all processes of the machine, which takes some milliseconds.
+    """
+    files = list(_THREADS.glob("*/children"))
+    if not files:
+        return [child.pid for child in psutil.Process().children()]
+    found: list[str] = []
+    for children in files:
+        with suppress(OSError):  # the thread has ended meanwhile
+            found += children.read_text().split()
+    return [int(pid) for pid in found]

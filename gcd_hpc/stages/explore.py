@@ -100,7 +100,13 @@ class Chain:
         row = replace(made.row, sample_s=time.perf_counter() - started)
         if row.status == "sampled":
             row = relax_candidate(
-                proposer.system, self.child, row, window, made.anneal, proposer.run_dir
+                proposer.system,
+                self.child,
+                row,
+                window,
+                made.anneal,
+                proposer.run_dir,
+                made.origin,
             )
         return replace(row, cpu_s=max(0.0, processor_s() - before_s))
 

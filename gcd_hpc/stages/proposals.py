@@ -9,6 +9,7 @@ import numpy as np
 
 from gcd_hpc.config.explore import ExploreConfig
 from gcd_hpc.engines.child import Anneal
+from gcd_hpc.engines.local import Origin
 from gcd_hpc.errors import StructureError
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.candidates import new_candidate, with_structure
@@ -44,6 +45,8 @@ class Unrelaxed:
 
     row: Candidate
     anneal: Anneal | None = None
+    origin: Origin | None = None
+    """The relaxed structure that a local move changed; None if its energies are not exact."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,14 @@ class Proposer:
         explore = self.system.config.explore
         proposal = local_move(parent, kind, self.system.frame, explore, rng)
         anneal = random_anneal(explore.md, rng)
-        return self._made(row, kind, proposal, (current.id,), anneal)
+        made = self._made(row, kind, proposal, (current.id,), anneal)
+        # Energies belong to positions, so a parent that was moved back into the frame has none.
+        is_in_place = np.array_equal(
+            parent.positions, self.system.bicrystal.wrap(current.positions)
+        )
+        return replace(
+            made, origin=Origin(current.positions, current.energies_ev) if is_in_place else None
+        )
 
     @cached_property
     def probabilities(self) -> dict[str, float]:

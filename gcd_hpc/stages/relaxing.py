@@ -11,6 +11,7 @@ import numpy as np
 from ase import Atoms
 
 from gcd_hpc.engines.child import Anneal, LammpsChild
+from gcd_hpc.engines.local import Origin
 from gcd_hpc.engines.relaxation import relax_boundary
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
@@ -55,11 +56,13 @@ def relax_candidate(
     window: ScreenWindow,
     anneal: Anneal | None = None,
     run_dir: Path | None = None,
+    origin: Origin | None = None,
 ) -> Candidate:
     """Relax a candidate; return it with positions and energies, or as failed with the reason.
 
     Args:
         run_dir: run that keeps a candidate on which a bug occurred; if None, the error is raised.
+        origin: relaxed structure that a local move made the candidate of, if any.
 
     Raises:
         GcdError, OSError, MemoryError: for errors that other candidates would meet too.
@@ -67,7 +70,7 @@ def relax_candidate(
     started, before_s = time.perf_counter(), processor_s()
     atoms = system.frame.atoms(candidate.unrelaxed_positions)
     try:
-        row = _relaxed(system, child, candidate, atoms, window, anneal)
+        row = _relaxed(system, child, candidate, atoms, window, anneal, origin)
     except SimulationError as error:
         row = replace(
             candidate,
@@ -94,10 +97,13 @@ def _relaxed(
     atoms: Atoms,
     window: ScreenWindow,
     anneal: Anneal | None,
+    origin: Origin | None,
 ) -> Candidate:
     config = system.config.relaxation
     finish = window if config.screen else True
-    relaxed = relax_boundary(child, atoms, system.bicrystal, system.bulk, config, finish, anneal)
+    relaxed = relax_boundary(
+        child, atoms, system.bicrystal, system.bulk, config, finish, anneal, origin
+    )
     window.learn(relaxed.n_index, relaxed.gb_energy_j_m2)
     return replace(
         candidate,

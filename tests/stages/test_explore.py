@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gcd_hpc.learning.boundary import load_boundary_system
+from gcd_hpc.search.moves import LOCAL_MOVES
 from gcd_hpc.stages.explore import explore_chunk
 from gcd_hpc.stages.population import Population, population_of
-from gcd_hpc.stages.proposals import MODEL_KINDS, OWN_KINDS
+from gcd_hpc.stages.proposals import MODEL_KINDS, OWN_KINDS, Proposer
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.run_directory import RunDirectory
@@ -39,6 +41,7 @@ def explored(run_copy):
             explore_chunk(str(run_dir), 0, chunk)
         return {n: read_part(RunDirectory(run_dir).explored_part(0, n)) for n in chunks}
 
+    explore.folders = folders
     yield explore
     for folder in folders:
         worker_child(folder).close()
@@ -138,3 +141,24 @@ def test_with_a_model_some_moves_are_in_paintings_that_name_it(trained_copy):
 def test_the_first_round_explores_without_torch():
     code = "import sys, gcd_hpc.stages.explore; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_local_move_knows_the_energies_of_the_structure_that_it_changed(explored):
+    explored("run", [0, 1])
+    run_dir = explored.folders[0]
+    system, population = load_boundary_system(run_dir), population_of(run_dir)
+    proposer = Proposer(system, population, population.before(0, 0), Path(run_dir), 0)
+    origins = 0
+    for number in range(20):
+        rng = np.random.default_rng(number)
+        current = proposer.first(rng)
+        made = proposer.propose(current, number, rng)
+        if made.row.move not in LOCAL_MOVES:
+            assert made.origin is None
+        elif made.origin is not None:
+            origins += 1
+            np.testing.assert_array_equal(made.origin.positions, current.positions)
+            np.testing.assert_array_equal(made.origin.energies, current.energies_ev)
+            unchanged = np.isin(made.row.unrelaxed_positions, made.origin.positions).all(axis=1)
+            assert unchanged.any() or made.row.move == "shift"
+    assert origins
