@@ -157,7 +157,8 @@ def rows_of(case: Case, num_moves: int) -> list[str]:
             areas.append(area)
             costs.append(cost)
             rows.append(
-                f"| {case.name} {tiling[0]}x{tiling[1]} | {area:,.0f} | {len(parent.positions):,} |"
+                f"| {case.name} {case.small[0] * tiling[0]}x{case.small[1] * tiling[1]}"
+                f" | {area:,.0f} | {len(parent.positions):,} |"
                 + "".join(
                     f" {1000 * spent[0]:.1f} ms, {spent[1] / 1000:.1f} k, {left:.2f} eV |"
                     for spent, left in zip(cost, left_ev, strict=True)
