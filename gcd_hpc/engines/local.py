@@ -14,16 +14,16 @@ from gcd_hpc.engines.child import LammpsChild, Part, RelaxJob, RelaxResult
 from gcd_hpc.structures.bicrystal import Positions
 from gcd_hpc.structures.periodic import minimum_image, wrap
 
-MARGIN = 4.0
+MARGIN = 3.0
 """Atoms this near to a changed one are relaxed, Å. See docs/science.md#local."""
-CLOSE = 2.0
+CLOSE = 1.6
 """Atoms this near to a relaxed one act on it strongly, in nearest-neighbour distances."""
 SLACK = 1.0
 """Distance up to which a relaxed atom may move in a cluster with exact energies, Å."""
-LARGEST_SHARE = 0.5
-"""Largest share of the slab near the change for which a cluster is cheaper than the slab."""
-TOLERANCE_EV = 0.03
-"""The minimiser stops when a step lowers the energy by less, as the screen does in a small cell."""
+LARGEST_SHARE = 0.35
+"""Largest share of close atoms in the slab. With more, the screen of the slab costs no more."""
+TOLERANCE_EV = 0.1
+"""The minimiser stops when a step lowers the energy by less. benchmarks/RESULTS.md has others."""
 MAX_EVALUATIONS = 40
 
 

@@ -54,7 +54,7 @@ def test_every_move_is_one_row_with_its_kind_its_parents_and_its_cost(explored):
     assert {row.move for row in rows} <= set(OWN_KINDS)
     made = [row for row in rows if row.status == "ok"]
     assert made
-    assert all(row.atom_evaluations >= row.evaluations * row.num_atoms > 0 for row in made)
+    assert all(row.atom_evaluations > row.evaluations > 0 for row in made)
     assert all(row.cpu_s > 0 for row in made)
     assert all(bool(row.parents) == (row.move != "fresh") for row in rows)
 
