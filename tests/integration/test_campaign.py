@@ -98,10 +98,34 @@ def test_top_and_csv_hold_what_was_tried(undisturbed, tmp_path):
     assert len((tmp_path / "all.csv").read_text().splitlines()) == 1 + len(candidates(undisturbed))
 
 
+def test_exploration_gives_the_same_on_one_worker_and_on_two(tmp_path):
+    found = []
+    for cores in (1, 2):
+        run_dir, site = tmp_path / f"run-{cores}", tmp_path / f"site-{cores}.yaml"
+        site.write_text(f"name: cores-{cores}\nmode: barrier\ncores: {cores}\n")
+        small = ["search.num_tries=6", "search.chunk_size=3", "budget.rounds=0"]
+        options = [word for one in small for word in ("--set", one)]
+        line = [*COMMAND, *options, "--run-dir", str(run_dir), "--site", str(site)]
+        subprocess.run(line, cwd=ROOT, check=True, capture_output=True)
+        found.append(candidates(run_dir))
+    assert sum(row.source == "explore" for row in found[0].values()) == 16
+    assert_same(*found)
+
+
+def assert_same(expected: dict, found: dict) -> None:
+    assert found.keys() == expected.keys()
+    for name, row in expected.items():
+        same = found[name]
+        assert (same.status, same.move, same.parents) == (row.status, row.move, row.parents), name
+        assert np.array_equal(same.unrelaxed_positions, row.unrelaxed_positions), name
+        assert np.array_equal(same.positions, row.positions, equal_nan=True), name
+
+
 def moments(run_dir: Path) -> dict[str, Callable[[], bool]]:
     """When to kill the driver: while the stage named is at work."""
     return {
         "search": lambda: any((run_dir / "parts" / "search").glob("part-*.h5")),
+        "explore": lambda: bool(RunDirectory(run_dir).explored_parts(0)),
         "train": lambda: (RunDirectory(run_dir).training_state(1)).exists(),
         "sample": lambda: any(RunDirectory(run_dir).sampled_part(1, 0).parent.glob("part-*.h5")),
         "relax": lambda: any(RunDirectory(run_dir).relaxed_part(1, 0).parent.glob("part-*.h5")),
@@ -129,9 +153,4 @@ def test_a_driver_killed_in_every_stage_ends_with_the_same_candidates_none_twice
         for process in psutil.process_iter(["cmdline"])
         if str(run_dir) in " ".join(process.info["cmdline"] or [])
     ]
-    expected, found = candidates(undisturbed), candidates(run_dir)
-    assert found.keys() == expected.keys()
-    for name, row in expected.items():
-        assert found[name].status == row.status, name
-        assert np.array_equal(found[name].unrelaxed_positions, row.unrelaxed_positions), name
-        assert np.array_equal(found[name].positions, row.positions, equal_nan=True), name
+    assert_same(candidates(undisturbed), candidates(run_dir))
