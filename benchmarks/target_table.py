@@ -210,7 +210,7 @@ def ratios(runs: Sequence[Run], targets: Mapping[str, Mapping[str, float]]) -> I
     """Lines of the Markdown table of ratios of medians."""
     yield "| boundary | target, J/m^2 | fresh-md / moves | moves / moves-model |"
     yield "|---|---|--:|--:|"
-    for boundary, own in targets.items():
+    for boundary, own in sorted(targets.items()):
         groups = {
             method: [run for run in runs if (run.boundary, run.method) == (boundary, method)]
             for method in METHODS
