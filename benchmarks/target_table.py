@@ -106,14 +106,14 @@ def append(out: Path, one: Run) -> None:
 
 
 def median(times: Iterable[float]) -> float:
-    """Median of times of which some are infinite: the lower of the two in the middle."""
-    return float(np.quantile(list(times), 0.5, method="lower"))
+    """Median of times, infinite if one of those in the middle is."""
+    return float(np.median(list(times)))
 
 
 def resampled_medians(times: Sequence[float], key: int) -> np.ndarray:
     """Medians (``NUM_RESAMPLED``,) of bootstrap samples; ``key`` names the random stream."""
     drawn = generator(0, key).choice(np.array(times), (NUM_RESAMPLED, len(times)))
-    return np.asarray(np.quantile(drawn, 0.5, axis=1, method="lower"))
+    return np.asarray(np.median(drawn, axis=1))
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
