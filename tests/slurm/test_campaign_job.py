@@ -49,7 +49,7 @@ def test_the_end_of_the_time_pauses_a_campaign_and_the_next_jobs_finish_it(slurm
     num_lines = len(first.log.splitlines())
     second = Job.submit(slurm, run_dir, "campaign.sh", RESUBMIT="1")
     signal_once_at_work(second, num_lines)
-    ended = second.finish(timeout_s=150)
+    ended = second.finish(timeout_s=400)
     assert ended["Restarts"] == "1"
     assert second.log.count("paused by SIGUSR1") == 2
     assert status_of(run_dir) == "complete"
