@@ -53,7 +53,7 @@ def carry_out(run_dir: Path, **options: object) -> tuple[Outcome, list[str]]:
     """Run the toy campaign, or the rest of it; what the driver said comes back too."""
     notes = Notes()
     outcome = run_campaign(
-        make_config(),
+        make_config(voxels={"shape": (4, 4, 80)}),  # high enough for the slabs
         SiteConfig(cores=2),
         run_dir,
         run_dir.parent,
