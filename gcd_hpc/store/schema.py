@@ -18,7 +18,7 @@ SCHEMA_VERSION = 5
 
 Source = Literal["search", "model", "explore"]
 Status = Literal["sampled", "ok", "invalid", "failed"]
-LABELS_SINCE = {"explore": 5}
+LABELS_SINCE = {"explore": 5, "local": 5}
 """Schema versions of the labels that are younger than their field."""
 FAILURES = ("", "physics", "bug")
 PRESET_LABELS = ("", "local", "screen", "paper", "tight")

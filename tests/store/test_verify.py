@@ -208,7 +208,7 @@ def test_an_energy_that_does_not_follow_from_its_own_stored_energies_is_found(pa
             0,
             "loose",
             "status",
-            "preset: expected one of nothing, screen, paper, tight, got loose",
+            "preset: expected one of nothing, local, screen, paper, tight, got loose",
         ),
         (
             "structures/reason",
