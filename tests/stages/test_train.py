@@ -341,7 +341,7 @@ def test_a_training_with_a_process_that_hangs_is_ended_by_its_own_pace_and_the_n
     monkeypatch.setattr(launching, "MIN_SILENT_S", 8.0)
     monkeypatch.setattr(launching, "SILENT_GAPS", 4.0)
     monkeypatch.setattr(launching, "GRACE_S", 1.0)
-    run = RunDirectory(run_copy("run", *TWENTY_STEPS[:2], "training.checkpoint_every=5"))
+    run = RunDirectory(run_copy("run", *TWENTY_STEPS, "training.checkpoint_every=5"))
     line, log = ranks_line(2, "gcd_hpc.stages.train", run.path, 1), tmp_path / "log"
     environment = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     stopped = []
