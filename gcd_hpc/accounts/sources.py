@@ -178,7 +178,8 @@ def _unique_low(relaxed: Columns, found_by: np.ndarray, run: Run) -> Counter[str
     indices, energies = relaxed["n_index"], relaxed["gb_energy_j_m2"]
     _, lowest, group = lowest_of_each(indices, energies)
     is_low = energies <= lowest[group] + window
-    steps = np.rint(energies / SAME_ENERGY_J_M2).astype(int)
+    with np.errstate(over="ignore"):  # energies of damaged files may be huge
+        steps = np.rint(energies / SAME_ENERGY_J_M2)
     unique = set(
         zip(
             found_by[is_low].tolist(),

@@ -1,9 +1,11 @@
 """What each source cost and found, from the rows and the ledger of made-up campaigns."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from gcd_hpc.accounts.sources import sources_of, spending_of
+from gcd_hpc.accounts.sources import _unique_low, sources_of, spending_of
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
@@ -109,3 +111,11 @@ def test_without_a_ledger_the_times_of_the_rows_are_counted(run):
 def test_a_run_without_candidates_has_no_sources(tmp_path):
     (tmp_path / "parts").mkdir()
     assert sources_of(open_run(tmp_path), None) == []
+
+
+@pytest.mark.parametrize("energy", [1e300, 1e308])
+def test_huge_energies_of_a_damaged_file_are_counted_and_no_error(energy):
+    columns = {"n_index": np.array([0, 0]), "gb_energy_j_m2": np.array([energy, energy])}
+    run = SimpleNamespace(provenance={})
+    found = _unique_low(columns, np.array(["search", "insert"]), run)
+    assert found == {"search": 1, "insert": 1}
