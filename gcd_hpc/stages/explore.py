@@ -61,9 +61,9 @@ class Chain:
 
     def run(self) -> list[Candidate]:
         """Rows of all moves, in order."""
-        config, lowest = self.proposer.system.config, self.proposer.known.lowest
+        config = self.proposer.system.config
         explore = config.explore
-        window = ScreenWindow(explore.screen_window_j_m2, lowest)
+        window = ScreenWindow(explore.screen_window_j_m2, self.proposer.known.lowest)
         first = self.number * explore.chain_length
         current: Candidate | None = None
         rows = []

@@ -17,6 +17,7 @@ from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.campaign.histories import failed, finished, lost, opened, state_after, submitted
+from tests.campaign.test_flow import PLAN as OVERLAPPING
 
 NAMES = [f"search-{chunk:05d}" for chunk in range(6)]
 EVENTS = [
@@ -127,17 +128,10 @@ def all_fields(state):
 
 
 def test_reading_behind_a_checkpoint_leads_to_the_same_state_at_any_event(run_dir, parsed):
-    plan = Plan(
-        num_search_chunks=20,
-        num_sample_chunks=30,
-        rounds=3,
-        mode="asynchronous",
-        num_batches=5,
-        relaxation_workers=10,
-        sampling_workers=2,
-        retrain_after=20,
+    plan = replace(
+        OVERLAPPING,
         max_model_lag=0,
-        chunk_sizes={"search": 4, "sample": 20, "relax": 4, "explore": 4},
+        chunk_sizes={**OVERLAPPING.chunk_sizes, "explore": 4},
         num_explore_chunks=5,
         generations=2,
     )
