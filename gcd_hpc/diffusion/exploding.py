@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gcd_hpc.diffusion.process import per_item
+from gcd_hpc.diffusion.process import per_item, whole_batch
 
 SamplerKind = Literal["ode", "sde", "restart"]
 Score = Callable[[Tensor, Tensor], Tensor]
@@ -122,8 +122,8 @@ def _follow_flow(
     """Heun's method for the flow dx / dsigma = -sigma s (Karras et al., 2022, algorithm 1)."""
     for t, t_next in pairwise(_times(t_start, t_end, num_steps)):
         sigma, sigma_next = process.max_sigma * t, process.max_sigma * t_next
-        slope = -sigma * score(x, _whole_batch(t, x))
-        slope_next = -sigma_next * score(x + (sigma_next - sigma) * slope, _whole_batch(t_next, x))
+        slope = -sigma * score(x, whole_batch(t, x))
+        slope_next = -sigma_next * score(x + (sigma_next - sigma) * slope, whole_batch(t_next, x))
         x = x + (sigma_next - sigma) * 0.5 * (slope + slope_next)
     return x
 
@@ -137,7 +137,7 @@ def _ancestral(
         fall = variance - variance_next
         x = (
             x
-            + fall * score(x, _whole_batch(t, x))
+            + fall * score(x, whole_batch(t, x))
             + math.sqrt(variance_next * fall / variance) * draw()
         )
     return x
@@ -182,7 +182,3 @@ def _share(num_steps: int, t: float, t_next: float, t_start: float, t_end: float
 def _times(t_start: float, t_end: float, num_steps: int) -> list[float]:
     first, last = t_start ** (1.0 / GRID_POWER), t_end ** (1.0 / GRID_POWER)
     return [(first + (last - first) * i / num_steps) ** GRID_POWER for i in range(num_steps + 1)]
-
-
-def _whole_batch(t: float, x: Tensor) -> Tensor:
-    return torch.full((x.shape[0],), t, dtype=x.dtype, device=x.device)

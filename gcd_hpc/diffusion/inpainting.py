@@ -9,7 +9,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gcd_hpc.diffusion.process import Prediction, Schedule, add_noise, to_clean, training_target
+from gcd_hpc.diffusion.process import (
+    Prediction,
+    Schedule,
+    add_noise,
+    to_clean,
+    training_target,
+    whole_batch,
+)
 from gcd_hpc.diffusion.solvers import (
     Denoiser,
     Solver,
@@ -78,7 +85,7 @@ def inpainting_denoiser(
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
         channels = _channels(x, known, mask)
-        log_snr = schedule.log_snr(t).to(x.device, torch.float32).expand(x.shape[0])
+        log_snr = whole_batch(float(schedule.log_snr(t)), x)
         predicted = guided(network, channels, log_snr, condition, guidance).to(x.dtype)
         return torch.where(mask, known, to_clean(schedule, prediction, predicted, x, t))
 

@@ -87,8 +87,18 @@ class Schedule:
 
 
 def per_item(values: Tensor, like: Tensor) -> Tensor:
-    """Reshape (B,) or a scalar to broadcast over ``like`` (B, ...), in its dtype."""
-    return values.to(like.dtype).reshape(-1, *(1,) * (like.ndim - 1))
+    """Reshape (B,) or a scalar to broadcast over ``like`` (B, ...), in its dtype.
+
+    A scalar keeps its shape: one of the CPU can be combined with an array on any device, without a
+    copy that would wait for the device.
+    """
+    values = values.to(like.dtype)
+    return values if values.ndim == 0 else values.reshape(-1, *(1,) * (like.ndim - 1))
+
+
+def whole_batch(value: float, like: Tensor) -> Tensor:
+    """The same number for each item of ``like`` (B, ...): (B,) of its dtype, on its device."""
+    return torch.full((like.shape[0],), value, dtype=like.dtype, device=like.device)
 
 
 def add_noise(schedule: Schedule, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:

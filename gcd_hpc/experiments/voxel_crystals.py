@@ -11,13 +11,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gcd_hpc.config.campaign import NetworkConfig
-from gcd_hpc.diffusion.process import Prediction, Schedule, add_noise, to_clean, training_target
+from gcd_hpc.diffusion.process import (
+    Prediction,
+    Schedule,
+    add_noise,
+    to_clean,
+    training_target,
+    whole_batch,
+)
 from gcd_hpc.diffusion.repaint import repaint
 from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP, Solver
 from gcd_hpc.experiments.work import Arrays, Report
 from gcd_hpc.learning.trainer import Trainer, seeded, set_rate
 from gcd_hpc.networks.checkpoint import load, load_weights, save
-from gcd_hpc.networks.precision import autocast_dtype
+from gcd_hpc.networks.precision import computing
 from gcd_hpc.networks.unet import UNet
 from gcd_hpc.seeds import CRYSTAL, generator
 from gcd_hpc.structures.lattices import conventional_cell
@@ -138,7 +145,6 @@ class CrystalTraining:
             network, optimizer, self._losses, self._before_step, config.ema_decay, 1.0
         )
         self.schedule = Schedule(config.schedule)
-        self.dtype = autocast_dtype("auto", device)
         self.held = self.batch(_VALIDATE, 0, _VALIDATION_SIZE)
 
     @torch.no_grad()
@@ -156,7 +162,7 @@ class CrystalTraining:
     def _loss(
         self, network: Callable[..., Tensor], clean: Tensor, noise: Tensor, t: Tensor
     ) -> Tensor:
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+        with computing("auto", self.device):
             predicted = network(add_noise(self.schedule, clean, noise, t), self.schedule.log_snr(t))
         target = training_target(self.schedule, self.config.prediction, clean, noise, t)
         return (predicted.float() - target).square().mean()
@@ -243,12 +249,11 @@ def generate(
     network: UNet, config: VoxelConfig, noise: Tensor, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Denoise one array (X, Y, Z), in units of the scale; ``rng`` draws the added noise."""
-    schedule, dtype = Schedule(config.schedule), autocast_dtype("auto", noise.device)
+    schedule = Schedule(config.schedule)
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
-        log_snr = schedule.log_snr(t).to(x.device, torch.float32).expand(1)
-        with torch.autocast(x.device.type, dtype, enabled=dtype is not None):
-            predicted = network(x, log_snr)
+        with computing("auto", x.device):
+            predicted = network(x, whole_batch(float(schedule.log_snr(t)), x))
         return to_clean(schedule, config.prediction, predicted.to(x.dtype), x, t)
 
     shape = (1, 1, *noise.shape)

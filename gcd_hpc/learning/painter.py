@@ -19,7 +19,7 @@ from gcd_hpc.learning.assembly import repaired, slab_window, window_mask
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.decoding import Decoder
 from gcd_hpc.learning.sampler import Model, Sampler
-from gcd_hpc.networks.precision import autocast_dtype
+from gcd_hpc.networks.precision import computing
 from gcd_hpc.search.windows import Window
 from gcd_hpc.voxels.encoder import encode
 
@@ -133,8 +133,7 @@ class Painter:
             self._condition(target),
             sampling.guidance,
         )
-        dtype = autocast_dtype(config.training.precision, device)
-        with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not None):
+        with torch.inference_mode(), computing(config.training.precision, device):
             array = inpaint(
                 denoise,
                 noise[None, None].to(device),

@@ -25,7 +25,7 @@ from gcd_hpc.learning.candidates import new_candidate, with_structure
 from gcd_hpc.learning.decoding import Decoder, load_decoder
 from gcd_hpc.learning.model_file import ModelCard, load_model
 from gcd_hpc.networks.checkpoint import load_weights
-from gcd_hpc.networks.precision import autocast_dtype
+from gcd_hpc.networks.precision import computing
 from gcd_hpc.networks.unet import UNet
 from gcd_hpc.seeds import SAMPLING, generator
 from gcd_hpc.store.checksums import (
@@ -198,9 +198,8 @@ class Sampler:
             self._condition(drafts),
             sampling.guidance,
         )
-        dtype = autocast_dtype(config.training.precision, device)
         options = (noise, known, mask, schedule, sampling.num_steps, sampling.solver)
-        with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not None):
+        with torch.inference_mode(), computing(config.training.precision, device):
             if is_palette:
                 arrays = inpaint(denoise, *options)
             else:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gcd_hpc.errors import TrainingError
 from gcd_hpc.networks.ema import EMA
+from gcd_hpc.networks.precision import exact_convolutions
 
 Module = TypeVar("Module", bound=nn.Module)
 Losses = Callable[[int], Sequence[Callable[[], Tensor]]]
@@ -43,6 +44,7 @@ class Trainer:
         self.optimizer = optimizer
         self.average = EMA(network, ema_decay)
         self.step = 0
+        self._device = next(network.parameters()).device
         self._losses = losses
         self._before_step = before_step
         self._max_gradient_norm = max_gradient_norm
@@ -64,17 +66,20 @@ class Trainer:
         # Accumulate the gradients of the parts, in order.
         self.optimizer.zero_grad(set_to_none=True)
         losses = []
-        for part in parts:
-            share = part() / len(parts)
-            share.backward()
-            losses.append(float(share.detach()))
-        loss = sum(losses)
+        with exact_convolutions(self._device):
+            for part in parts:
+                share = part() / len(parts)
+                share.backward()
+                losses.append(share.detach())
         # Clip, and stop before a value that is not finite reaches the weights.
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self._max_gradient_norm)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
+        # The only wait for a GPU, when all the work of the step is under way.
+        *shares, length = torch.stack([*losses, norm]).tolist()
+        loss = float(sum(shares))
+        if not (math.isfinite(loss) and math.isfinite(length)):
             raise TrainingError(
                 f"step {self.step + 1} of the training gave a loss of {loss:g} and a gradient of"
-                f" norm {float(norm):g}, which must be finite; lower the learning rate, or compute"
+                f" norm {length:g}, which must be finite; lower the learning rate, or compute"
                 " in float32"
             )
         self.optimizer.step()

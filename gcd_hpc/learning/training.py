@@ -28,7 +28,7 @@ from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.model_file import ModelCard
 from gcd_hpc.learning.trainer import Trainer, cosine_rate, seeded, set_rate
 from gcd_hpc.networks.checkpoint import load_weights
-from gcd_hpc.networks.precision import autocast_dtype
+from gcd_hpc.networks.precision import computing
 from gcd_hpc.networks.unet import UNet
 from gcd_hpc.seeds import TRAINING, generator
 from gcd_hpc.store.schema import Candidate
@@ -100,8 +100,7 @@ class Objective:
         return mask.to(self.device)
 
     def __call__(self, network: Callable[..., Tensor], batch: Batch) -> Tensor:
-        dtype = autocast_dtype(self.config.training.precision, self.device)
-        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+        with computing(self.config.training.precision, self.device):
             return inpainting_loss(
                 network,
                 Schedule(self.config.diffusion.schedule),

@@ -1,5 +1,7 @@
 """Number type that a network computes in."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
@@ -14,6 +16,25 @@ def autocast_dtype(precision: Precision, device: torch.device | str) -> torch.dt
     if precision == "bfloat16" or has_native_bfloat16(torch.device(device)):
         return torch.bfloat16
     return None
+
+
+@contextmanager
+def computing(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Context in which a network computes its output in a number type."""
+    dtype = autocast_dtype(precision, device)
+    with exact_convolutions(device), torch.autocast(device.type, dtype, enabled=dtype is not None):
+        yield
+
+
+def exact_convolutions(device: torch.device) -> AbstractContextManager[None]:
+    """Context in which a GPU convolves float32 numbers in float32, with the same bits each time.
+
+    By default cuDNN rounds them to TF32, with 10 of the 23 bits, and may add the parts of a
+    gradient in any order. The backward pass needs this context too.
+    """
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 def has_native_bfloat16(device: torch.device) -> bool:

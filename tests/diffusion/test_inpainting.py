@@ -54,6 +54,23 @@ def test_known_voxels_come_back_unchanged_from_in_painting(solver, prediction, m
     assert sample[..., ~mask].isfinite().all()
 
 
+@pytest.mark.parametrize("kind", ["cosine", "linear"])
+@pytest.mark.parametrize("solver", ["dpm-solver-3", "dpm-solver++2m"])
+@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+@pytest.mark.parametrize("start_log_snr", [None, 0.5])
+def test_arrays_on_another_device_than_the_cpu_are_in_painted_there(
+    kind, solver, prediction, start_log_snr, mask, arrays
+):
+    # As on a GPU, an operation of a "meta" array with an array of the CPU is an error.
+    def network(x, log_snr, condition, has_condition):
+        return x[:, :1] * log_snr[:, None, None, None, None]
+
+    schedule, (known, noise), mask = Schedule(kind), arrays.to("meta"), mask.to("meta")
+    denoise = inpainting_denoiser(network, schedule, prediction, known, mask)
+    sample = inpaint(denoise, noise, known, mask, schedule, 4, solver, start_log_snr)
+    assert (sample.device.type, sample.shape) == ("meta", SHAPE)
+
+
 @pytest.mark.parametrize("solver", ["dpm-solver-3", "dpm-solver++2m"])
 def test_the_network_sees_the_known_voxels_clean_at_every_sub_stage(solver, mask, arrays):
     known, noise = arrays
