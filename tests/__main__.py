@@ -6,6 +6,7 @@ into waiting for launchers, schedulers and workers to start.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,8 @@ CHECKS = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
 
 
 def main() -> int:
+    # A shell starts commands in its background without SIGINT, and many tests end theirs with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Tests start launchers by name: those of this environment come first, whether it is activated
     # or not.
     environment = {
