@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
 from typer.testing import CliRunner
 
 import gcd_hpc
 from gcd_hpc.cli.application import COMMANDS, GROUPS, app, summary
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.config.section import Section
+from gcd_hpc.config.section import Section, section_of
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.store.run import RunCandidate
 
@@ -68,9 +67,9 @@ def _sections(model: type[Section], path: str) -> Iterator[str]:
     """A table of the model's own keys, then its sections."""
     schema, meanings = model.model_json_schema(), _meanings(model)
     inner = {
-        name: field.annotation
+        name: section
         for name, field in model.model_fields.items()
-        if _is_section(field.annotation)
+        if (section := section_of(field.annotation))
     }
     plain = {name: one for name, one in schema["properties"].items() if name not in inner}
     if plain:
@@ -88,10 +87,6 @@ def _sections(model: type[Section], path: str) -> Iterator[str]:
         about = meanings.get(names[0]) if len(names) == 1 else None
         yield f"{_plain(about or inspect.getdoc(section) or '')}{needed}\n"
         yield from _sections(section, f"{path}{names[0]}." if len(names) == 1 else "")
-
-
-def _is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _meanings(model: type[Section]) -> dict[str, str]:

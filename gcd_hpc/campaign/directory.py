@@ -21,22 +21,23 @@ MIN_FREE_BYTES = 16 * 2**20
 def opened_run_directory(run: RunDirectory) -> Iterator[None]:
     """Create the run directory if needed and check that it is writable.
 
-    If the block fails, a new directory without products is removed again.
+    If the block fails, a new directory without products is removed again, and so are new folders
+    above it.
 
     Raises:
         RunDirectoryError: if it is not writable, or holds files that are not a run's.
     """
-    was_there = run.path.exists()
+    new = [folder for folder in (run.path, *run.path.parents) if not folder.exists()]
     _refuse_foreign(run)
     _open(run.path)
     try:
         yield
     except BaseException:
-        if not was_there:
-            with suppress(OSError):
-                if not run.ledger.stat().st_size:
-                    run.ledger.unlink()
-                run.path.rmdir()
+        with suppress(OSError):
+            if new and not run.ledger.stat().st_size:
+                run.ledger.unlink()
+            for folder in new:
+                folder.rmdir()
         raise
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 from ase.data import atomic_numbers, reference_states
 
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.miller import spelled
 from gcd_hpc.config.shipped import install_command
 from gcd_hpc.engines.layout import Layout, lay_out
 from gcd_hpc.engines.potentials import Potential, find_potential, shipped_potentials
 from gcd_hpc.engines.setfl import HEAD_BYTES, PotentialHead, read_head
 from gcd_hpc.errors import ConfigError, MissingPotentialError, PotentialError, did_you_mean
 from gcd_hpc.structures.lattices import typical_a0
+from gcd_hpc.structures.naming import is_twist, rotation_of
 
 STYLES_TIMEOUT_S = 10.0
 
@@ -42,25 +44,31 @@ class Soundness:
     cutoff: float | None
     """Cutoff that the potential file states, Å."""
     unchecked: tuple[str, ...]
+    name: str | None = None
+    """The rotation that the boundary's name means, as a line of text; None where triads name it."""
 
     def lines(self) -> list[str]:
         """Boundary, cell, slabs, voxels and potential as lines of text for the user to check."""
         bicrystal, a0 = self.layout.bicrystal, self.lattice_constant
         frame, grid = self.layout.frame, self.layout.grid
         sigma = "no coincidence lattice" if bicrystal.sigma is None else f"Sigma {bicrystal.sigma}"
-        planes = " on ".join(
-            str(list(grain.directions[2])).replace("[", "(").replace("]", ")").replace(",", "")
-            for grain in (bicrystal.lower, bicrystal.upper)
-        )
-        axis = " ".join(map(str, bicrystal.misorientation_axis))
-        x, y = bicrystal.lengths
+        grains = {"lower": bicrystal.lower, "upper": bicrystal.upper}
+        planes = " on ".join(spelled(one.directions[2], "()") for one in grains.values())
+        axis = spelled(bicrystal.misorientation_axis, "<>")
+        length_x, length_y = bicrystal.lengths
         strain = max(map(abs, bicrystal.strain))
         spacing = " x ".join(f"{length:.2f}" for length in grid.spacing)
         num_plane = bicrystal.atoms_per_plane
         return [
             f"boundary: {sigma} {bicrystal.character}, {bicrystal.misorientation_deg:.2f} degrees"
-            f" about <{axis}>, planes {planes}",
-            f"cell: {x:.2f} x {y:.2f} Å, area {bicrystal.area:.1f} Å^2, strain {strain:.1e}",
+            f" about {axis}, planes {planes}",
+            *([] if self.name is None else [self.name]),
+            *(
+                f"{name} grain: x {spelled(x)}, y {spelled(y)}, z {spelled(z)}"
+                for name, (x, y, z) in ((name, one.directions) for name, one in grains.items())
+            ),
+            f"cell: {length_x:.2f} x {length_y:.2f} Å, area {bicrystal.area:.1f} Å^2,"
+            f" strain {strain:.1e}",
             f"[n]: in steps of 1/{num_plane} (N_plane is {num_plane})"
             if num_plane > 1
             else "[n]: always 0, for the atoms in the planes of both grains have no common divisor",
@@ -112,7 +120,19 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
         unchecked.append(
             "relaxation.outer_thickness: whether the cutoff of the potential is below it"
         )
-    return Soundness(potential, layout, a0, cutoff, tuple(unchecked))
+    return Soundness(potential, layout, a0, cutoff, tuple(unchecked), _name(config))
+
+
+def _name(config: CampaignConfig) -> str | None:
+    """What the name of a boundary means: a rotation, which need not be the smallest one."""
+    rotation = rotation_of(config.boundary)
+    if rotation is None:
+        return None
+    kind = "twist" if is_twist(config.boundary) else "tilt"
+    return (
+        f"name: Sigma {rotation.sigma} {kind} by {rotation.angle_deg:.2f} degrees about"
+        f" {spelled(rotation.axis)}"
+    )
 
 
 def _potential(

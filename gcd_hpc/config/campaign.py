@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 
+from gcd_hpc.config.boundary import BoundaryConfig, Triad
 from gcd_hpc.config.explore import ExploreConfig
 from gcd_hpc.config.learning import (
     DecoderConfig,
@@ -21,12 +22,10 @@ from gcd_hpc.config.learning import (
 )
 from gcd_hpc.config.section import Fraction, NonNegativeInt, Section, refuse
 from gcd_hpc.config.simulation import (
-    BoundaryConfig,
     MolecularDynamicsConfig,
     PotentialConfig,
     RelaxationConfig,
     SearchConfig,
-    Triad,
 )
 
 __all__ = [

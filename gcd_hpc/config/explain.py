@@ -5,12 +5,13 @@ value.
 import json
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gcd_hpc.config.reader import Path, dotted, shortened
+from gcd_hpc.config.section import section_of
 
 _EXPECTED = {
     "greater_than": "greater than {gt:g}",
@@ -53,8 +54,8 @@ def fields(model: type[BaseModel], path: Path = ()) -> Iterator[Path]:
     """Paths of all keys of a model and its sections, depth first."""
     for name, field in model.model_fields.items():
         yield (*path, name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from fields(field.annotation, (*path, name))
+        if section := section_of(field.annotation):
+            yield from fields(section, (*path, name))
 
 
 def _path(detail: ErrorDetails, data: Any) -> Path:
@@ -129,8 +130,10 @@ def _names(path: Path, model: type[BaseModel]) -> list[str]:
 def _length(path: Path, model: type[BaseModel]) -> int:
     annotation: Any = model
     for part in path:
-        annotation = annotation.model_fields[part].annotation
-    return len(get_args(annotation))
+        annotation = (section_of(annotation) or model).model_fields[str(part)].annotation
+    # The list may be one of several alternatives, such as a list or nothing.
+    lists = (one for one in (annotation, *get_args(annotation)) if get_origin(one) is tuple)
+    return len(get_args(next(lists)))
 
 
 def shown(value: Any) -> str:

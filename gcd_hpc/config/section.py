@@ -1,6 +1,6 @@
 """What all sections of campaign and site files are made of."""
 
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -35,3 +35,11 @@ class Section(BaseModel):
         # The text below a key is its description, for the reference and for schemas.
         use_attribute_docstrings=True,
     )
+
+
+def section_of(annotation: Any) -> type[Section] | None:
+    """The section that a key holds, also where it may be left out; None for other keys."""
+    for one in (annotation, *get_args(annotation)):
+        if isinstance(one, type) and issubclass(one, Section):
+            return one
+    return None

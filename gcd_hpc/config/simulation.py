@@ -1,96 +1,16 @@
-"""What is simulated: the bicrystal, the potential, the random search and relaxations.
+"""How a boundary is simulated: the potential, the random search and relaxations.
 
 Lengths are in Å, energies in eV or, where the name says so, in J/m^2.
 """
 
-import re
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator, model_validator
+from pydantic import NonNegativeFloat, PositiveFloat, field_validator, model_validator
 
 from gcd_hpc.config.section import Fraction, PositiveInt, Section, refuse
 
-Replicas = Annotated[int, Field(gt=0, le=1000)]
-MillerIndex = Annotated[int, Field(ge=-200, le=200)]
-Direction = tuple[MillerIndex, MillerIndex, MillerIndex]
-LatticeConstant = Annotated[float, Field(ge=0.5, le=50.0)]
-SlabHeight = Annotated[float, Field(gt=0.0, le=100_000.0)]
 POTENTIAL_COMMANDS = ("pair_modify", "comm_modify", "neigh_modify")
 """LAMMPS commands that may follow a potential; none of them runs a program or reads a file."""
-
-
-class Triad(Section):
-    """Miller indices of the crystal directions along the box axes."""
-
-    x: Direction
-    """Crystal direction along the x axis of the box."""
-    y: Direction
-    """Crystal direction along the y axis, at right angles to x."""
-    z: Direction
-    """Crystal direction along z, the boundary normal. x, y and z are right-handed."""
-
-    @field_validator("x", "y", "z")
-    @classmethod
-    def _a_direction(cls, indices: Direction) -> Direction:
-        if not any(indices):
-            refuse("must be a direction, got [0, 0, 0]")
-        return indices
-
-    @model_validator(mode="after")
-    def _box_axes(self) -> "Triad":
-        for first, second in (("x", "y"), ("x", "z"), ("y", "z")):
-            a, b = getattr(self, first), getattr(self, second)
-            product = _dot(a, b)
-            if product:
-                refuse(
-                    f"{first} and {second} must be at right angles, got {list(a)} and {list(b)}"
-                    f" with the dot product {product}: choose directions whose product is 0"
-                )
-        if _dot(_cross(self.x, self.y), self.z) < 0:
-            refuse(
-                "must be right-handed (x cross y along z), got"
-                f" {list(self.x)}, {list(self.y)}, {list(self.z)}: turn the signs of one direction"
-            )
-        return self
-
-
-def _dot(a: Direction, b: Direction) -> int:
-    return sum(i * j for i, j in zip(a, b, strict=True))
-
-
-def _cross(a: Direction, b: Direction) -> Direction:
-    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
-
-
-class BoundaryConfig(Section):
-    """The bicrystal. z is the boundary normal. The bottom of the lower grain is held, and the upper
-    grain may shift.
-    """
-
-    element: str
-    """Chemical symbol of both grains."""
-    lattice: Literal["sc", "bcc", "fcc", "diamond"]
-    """Crystal structure of both grains."""
-    a0: LatticeConstant | None = None
-    """Lattice constant. It is measured with the campaign's potential when it is not given."""
-    lower: Triad
-    """Orientation of the grain below the boundary."""
-    upper: Triad
-    """Orientation of the grain above the boundary."""
-    replicas: tuple[Replicas, Replicas] = (1, 1)
-    """Repeats of the smallest common cell along x and y."""
-    slab_heights: tuple[SlabHeight, SlabHeight] = (27.0, 27.0)
-    """Heights of the lower and of the upper grain, rounded to whole lattice planes."""
-    max_strain: NonNegativeFloat = 1e-6
-    """Largest in-plane strain with which the upper grain may be made to fit. Boundary energy and
-    excess volume are counted from the strained crystal; what the strain costs is stated apart."""
-
-    @field_validator("element")
-    @classmethod
-    def _a_symbol(cls, element: str) -> str:
-        if not re.fullmatch("[A-Z][a-z]?", element):
-            refuse(f"must be a chemical symbol such as W or Cu, got {element!r}")
-        return element
 
 
 class PotentialConfig(Section):

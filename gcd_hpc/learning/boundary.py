@@ -17,6 +17,7 @@ from gcd_hpc.store.potentials import references
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.structures.naming import orientations
 from gcd_hpc.voxels.grid import Grid
 
 
@@ -69,6 +70,8 @@ class BoundarySystem:
             GcdError: if potential, orientations, slab heights or voxels do not fit together.
         """
         boundary = config.boundary
+        # A name without a boundary is refused before LAMMPS starts and anything is written.
+        orientations(boundary)
         potential = find_potential(config.potential, boundary.element, folder)
         cache = None if run is None else run.bulk
         bulk = measure_bulk(potential, boundary.element, boundary.lattice, boundary.a0, cache)

@@ -14,15 +14,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gcd_hpc.config.campaign import BoundaryConfig, Triad
+from gcd_hpc.config.boundary import BoundaryConfig
+from gcd_hpc.config.miller import Miller, dot
 from gcd_hpc.errors import OrientationError
 from gcd_hpc.structures.lattices import CubicLattice, cubic_lattice
+from gcd_hpc.structures.naming import orientations
 from gcd_hpc.structures.orientation import (
     Directions,
-    Miller,
     Misorientation,
-    coprime,
-    dot,
     length,
     misorientation,
     unit_rows,
@@ -35,7 +34,7 @@ Side = Literal["lower", "upper"]
 BORDER = 1e-6
 """Atoms at most this far below a cut count as lying on it, Å."""
 MAX_REPEATS = 100
-"""Longest common cell that is tried, in periods of the lower grain."""
+"""Longest common cell that is tried where triads name the grains, in periods of the lower one."""
 
 
 @dataclass(frozen=True)
@@ -165,13 +164,15 @@ class Bicrystal:
         """The bicrystal of the campaign's boundary at the lattice constant a0.
 
         Raises:
-            OrientationError: if no common cell fits within max_strain.
+            OrientationError: if there is no boundary of the config's name, or if no common cell
+                fits within max_strain.
         """
         crystal = cubic_lattice(config.lattice)
-        lower = Grain(_reduced(config.lower), config.lattice, a0)
-        upper = Grain(_reduced(config.upper), config.lattice, a0)
+        lower, upper = (Grain(one, config.lattice, a0) for one in orientations(config))
+        # A side of a coincidence cell has at most Sigma periods of either grain.
+        longest = max(MAX_REPEATS, config.sigma or 0)
         fits = [
-            _fit(axis, low, up, config.max_strain)
+            _fit(axis, low, up, config.max_strain, longest)
             for axis, low, up in zip("xy", lower.periods, upper.periods, strict=False)
         ]
         (low_x, up_x, strain_x), (low_y, up_y, strain_y) = fits
@@ -336,19 +337,16 @@ class Bicrystal:
         )
 
 
-def _reduced(triad: Triad) -> Directions:
-    """Triad of Miller indices, each divided by its greatest common divisor."""
-    return coprime(triad.x), coprime(triad.y), coprime(triad.z)
-
-
-def _fit(axis: str, lower: float, upper: float, max_strain: float) -> tuple[int, int, float]:
+def _fit(
+    axis: str, lower: float, upper: float, max_strain: float, longest: int
+) -> tuple[int, int, float]:
     """Periods of the lower and upper grain in their shortest common length, and the upper's strain.
 
     Raises:
-        OrientationError: if every length up to MAX_REPEATS periods needs more than max_strain.
+        OrientationError: if every length up to ``longest`` periods needs more than max_strain.
     """
     best: tuple[int, int, float] | None = None
-    for num_lower in range(1, MAX_REPEATS + 1):
+    for num_lower in range(1, longest + 1):
         num_upper = max(1, round(num_lower * lower / upper))
         strain = num_lower * lower / (num_upper * upper) - 1
         if abs(strain) < 1e-12:

@@ -32,6 +32,13 @@ _CENTRINGS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "fcc": _SITES["fcc"],
     "diamond": _SITES["fcc"],
 }
+_FACE_CENTRED = ((0, 2, 2), (2, 0, 2), (2, 2, 0))
+_PRIMITIVE: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "sc": ((4, 0, 0), (0, 4, 0), (0, 0, 4)),
+    "bcc": ((-2, 2, 2), (2, -2, 2), (2, 2, -2)),
+    "fcc": _FACE_CENTRED,
+    "diamond": _FACE_CENTRED,
+}
 _BASIS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "sc": ((0, 0, 0),),
     "bcc": ((0, 0, 0),),
@@ -47,12 +54,14 @@ class CubicLattice:
 
     sites: atoms of the conventional cell.
     centrings: lattice points of the conventional cell.
+    primitive: three vectors that span all lattice points.
     basis: atoms that belong to one lattice point.
     """
 
     name: str
     sites: tuple[tuple[int, int, int], ...]
     centrings: tuple[tuple[int, int, int], ...]
+    primitive: tuple[tuple[int, int, int], ...]
     basis: tuple[tuple[int, int, int], ...]
     neighbor: float
     """Nearest-neighbour distance, in lattice constants."""
@@ -85,7 +94,14 @@ def cubic_lattice(name: str) -> CubicLattice:
     """
     if name not in _SITES:
         raise StructureError(f"lattice must be one of {', '.join(_SITES)}, got {name}")
-    return CubicLattice(name, _SITES[name], _CENTRINGS[name], _BASIS[name], _NEIGHBOR[name])
+    return CubicLattice(
+        name,
+        _SITES[name],
+        _CENTRINGS[name],
+        _PRIMITIVE[name],
+        _BASIS[name],
+        _NEIGHBOR[name],
+    )
 
 
 def typical_a0(element: str, lattice: str) -> float:

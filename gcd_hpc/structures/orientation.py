@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from itertools import permutations, product
-from math import acos, degrees, gcd, isqrt, lcm, sqrt
+from math import acos, degrees, isqrt, lcm, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-Miller = tuple[int, int, int]
+from gcd_hpc.config.miller import Miller, dot
+
 Directions = tuple[Miller, Miller, Miller]
 Matrix = tuple[tuple[Fraction, ...], ...]
 
@@ -81,15 +82,6 @@ def unit_rows(directions: Directions) -> NDArray[np.float64]:
     """Rotation matrix (3, 3) from crystal to box coordinates; its rows are the box axes."""
     rows = np.array(directions, dtype=float)
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
-
-
-def dot(a: Miller, b: Miller) -> int:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-def coprime(direction: Miller) -> Miller:
-    divisor = gcd(*direction)
-    return direction[0] // divisor, direction[1] // divisor, direction[2] // divisor
 
 
 def _rational_rotation(lower: Directions, upper: Directions) -> Matrix | None:

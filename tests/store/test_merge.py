@@ -17,12 +17,14 @@ import pytest
 import yaml
 
 from gcd_hpc.errors import RunDirectoryError, StoreError
+from gcd_hpc.store.crystal import boundary_of
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.merge import merge
 from gcd_hpc.store.parts import read_part, read_provenance, write_part
 from gcd_hpc.store.schema import FIELDS, candidate_id
 from gcd_hpc.store.verify import verify_file
+from gcd_hpc.structures.naming import orientations
 
 GOLDEN = Path(__file__).parent / "golden_v4.h5"
 CONFIG = read_provenance(GOLDEN)["config"]
@@ -242,6 +244,19 @@ def test_another_boundary_is_refused_by_the_key_that_differs(
     ):
         merge([runs[0], other], tmp_path / "all.h5")
     assert not (tmp_path / "all.h5").exists()
+
+
+def test_runs_of_one_boundary_merge_whether_triads_or_its_name_describe_it(runs, tmp_path):
+    config = yaml.safe_load(CONFIG)
+    for triad in ("lower", "upper"):
+        del config["boundary"][triad]
+    config["boundary"] |= {"sigma": 5, "axis": [0, 0, 1], "twist": True}
+    named = boundary_of(yaml.safe_dump(config))
+    by_name = write_run(tmp_path / "by_name", [as_model(ROWS[0], 0)], yaml.safe_dump(config))
+    triads = [dict(zip("xyz", map(list, one), strict=True)) for one in orientations(named)]
+    config["boundary"] = {"element": "W", "lattice": "bcc", "lower": triads[0], "upper": triads[1]}
+    by_triads = write_run(tmp_path / "by_triads", [as_model(ROWS[0], 0)], yaml.safe_dump(config))
+    assert merge([by_name, by_triads], tmp_path / "all.h5").read == {"by_name": 1, "by_triads": 1}
 
 
 def test_another_file_of_the_same_potential_is_refused(runs, tmp_path):

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gcd_hpc.config.miller import coprime
 from gcd_hpc.structures.lattices import cubic_lattice
-from gcd_hpc.structures.orientation import coprime, misorientation, unit_rows
+from gcd_hpc.structures.orientation import misorientation, unit_rows
 
 CUBE = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 

@@ -1,0 +1,155 @@
+"""The boundary and how it is named: by two triads of directions, or by axis, Sigma and plane.
+
+Lengths are in Å, angles in degrees.
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, field_validator, model_validator
+
+from gcd_hpc.config.miller import cross, dot, spelled
+from gcd_hpc.config.section import Section, refuse
+
+Replicas = Annotated[int, Field(gt=0, le=1000)]
+MillerIndex = Annotated[int, Field(ge=-200, le=200)]
+Direction = tuple[MillerIndex, MillerIndex, MillerIndex]
+LatticeConstant = Annotated[float, Field(ge=0.5, le=50.0)]
+SlabHeight = Annotated[float, Field(gt=0.0, le=100_000.0)]
+Sigma = Annotated[int, Field(ge=3, le=9999)]
+NAME = ("sigma", "axis", "plane", "upper_plane", "twist")
+"""Keys that name a boundary without triads."""
+
+
+class Triad(Section):
+    """Miller indices of the crystal directions along the box axes."""
+
+    x: Direction
+    """Crystal direction along the x axis of the box."""
+    y: Direction
+    """Crystal direction along the y axis, at right angles to x."""
+    z: Direction
+    """Crystal direction along z, the boundary normal. x, y and z are right-handed."""
+
+    @field_validator("x", "y", "z")
+    @classmethod
+    def _a_direction(cls, indices: Direction) -> Direction:
+        if not any(indices):
+            refuse("must be a direction, got [0, 0, 0]")
+        return indices
+
+    @model_validator(mode="after")
+    def _box_axes(self) -> "Triad":
+        for first, second in (("x", "y"), ("x", "z"), ("y", "z")):
+            a, b = getattr(self, first), getattr(self, second)
+            product = dot(a, b)
+            if product:
+                refuse(
+                    f"{first} and {second} must be at right angles, got {list(a)} and {list(b)}"
+                    f" with the dot product {product}: choose directions whose product is 0"
+                )
+        if dot(cross(self.x, self.y), self.z) < 0:
+            refuse(
+                "must be right-handed (x cross y along z), got"
+                f" {list(self.x)}, {list(self.y)}, {list(self.z)}: turn the signs of one direction"
+            )
+        return self
+
+
+class BoundaryConfig(Section):
+    """The bicrystal. z is the boundary normal. The bottom of the lower grain is held, and the upper
+    grain may shift.
+    """
+
+    element: str
+    """Chemical symbol of both grains."""
+    lattice: Literal["sc", "bcc", "fcc", "diamond"]
+    """Crystal structure of both grains."""
+    a0: LatticeConstant | None = None
+    """Lattice constant. It is measured with the campaign's potential when it is not given."""
+    lower: Triad | None = None
+    """Orientation of the grain below the boundary. It is not given where sigma and axis name the
+    boundary."""
+    upper: Triad | None = None
+    """Orientation of the grain above the boundary, given together with lower."""
+    sigma: Sigma | None = None
+    """Coincidence index of the rotation about axis. Instead of lower and upper, sigma and axis with
+    plane or twist name a boundary. Its cell is then the smallest rectangle of vectors that both
+    grains share. docs/science.md#naming says which rotation is meant where there are several.
+    """
+    axis: Direction | None = None
+    """Crystal direction of the rotation axis, which both grains share."""
+    plane: Direction | None = None
+    """Plane of the lower grain at the boundary. It contains the axis in a tilt boundary, and is
+    normal to it in a twist boundary. The plane of the upper grain follows from the rotation.
+    """
+    upper_plane: Direction | None = None
+    """Family of the upper grain's plane, to choose between rotations of the same sigma: without it
+    a symmetric boundary is preferred.
+    """
+    twist: bool = False
+    """Whether the boundary is normal to the axis, which saves writing plane."""
+    replicas: tuple[Replicas, Replicas] = (1, 1)
+    """Repeats of the smallest common cell along x and y."""
+    slab_heights: tuple[SlabHeight, SlabHeight] = (27.0, 27.0)
+    """Heights of the lower and of the upper grain, rounded to whole lattice planes."""
+    max_strain: NonNegativeFloat = 1e-6
+    """Largest in-plane strain with which the upper grain may be made to fit. Boundary energy and
+    excess volume are counted from the strained crystal; what the strain costs is stated apart."""
+
+    @field_validator("axis", "plane", "upper_plane")
+    @classmethod
+    def _a_direction(cls, indices: Direction | None) -> Direction | None:
+        if indices is not None and not any(indices):
+            refuse("must be a direction, got [0, 0, 0]")
+        return indices
+
+    @model_validator(mode="after")
+    def _named_once(self) -> "BoundaryConfig":
+        triads = [key for key in ("lower", "upper") if getattr(self, key) is not None]
+        words = [key for key in NAME if getattr(self, key) not in (None, False)]
+        if triads and words:
+            refuse(
+                f"is named twice, by {triads[0]} and by {words[0]}; leave lower and upper or"
+                f" {', '.join(words)} out"
+            )
+        if not triads and not words:
+            refuse(
+                "is not named; give lower and upper, or sigma and axis with plane or twist: true"
+            )
+        if len(triads) == 1:
+            missing = "upper" if triads == ["lower"] else "lower"
+            refuse(f"is required beside {triads[0]} but missing", missing)
+        if words:
+            self._check_name(words[0])
+        return self
+
+    def _check_name(self, given: str) -> None:
+        """Refuse a name that is incomplete, and planes that neither hold nor face the axis."""
+        for key in ("axis", "sigma"):
+            if getattr(self, key) is None:
+                refuse(f"is required beside {given} but missing", key)
+        assert self.axis is not None
+        if self.plane is None:
+            if not self.twist:
+                refuse("is required beside sigma, unless twist is true", "plane")
+            return
+        axis, plane = spelled(self.axis), spelled(self.plane, "()")
+        faces_axis = not any(cross(self.axis, self.plane))
+        if self.twist and not faces_axis:
+            refuse(f"must be normal to the axis {axis} of a twist boundary, got {plane}", "plane")
+        if not faces_axis and dot(self.axis, self.plane):
+            refuse(
+                f"must contain the axis {axis} (a tilt boundary) or be normal to it (a twist"
+                f" boundary), got {plane}, whose normal has the product"
+                f" {dot(self.axis, self.plane)} with the axis; choose a plane with the product 0,"
+                " or give lower and upper for a mixed boundary",
+                "plane",
+            )
+
+    @field_validator("element")
+    @classmethod
+    def _a_symbol(cls, element: str) -> str:
+        if not re.fullmatch("[A-Z][a-z]?", element):
+            refuse(f"must be a chemical symbol such as W or Cu, got {element!r}")
+        return element

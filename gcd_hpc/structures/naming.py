@@ -1,0 +1,102 @@
+"""From the name of a boundary to the directions of both grains along the box axes.
+
+A name is a Sigma, an axis and a plane of the lower grain. The rotations about the axis with this
+Sigma are found by integer arithmetic, and one of them is chosen; the cell is the smallest rectangle
+of lattice vectors that both grains share in the plane.
+"""
+
+from functools import cache
+
+from gcd_hpc.config.boundary import BoundaryConfig, Triad
+from gcd_hpc.config.miller import Miller, coprime, cross, spelled
+from gcd_hpc.errors import OrientationError
+from gcd_hpc.structures.coincidence import Rotation, rotations, sigmas, smallest_cell
+from gcd_hpc.structures.lattices import cubic_lattice
+from gcd_hpc.structures.orientation import Directions
+
+NUM_NEAR = 4
+"""Coincidences that a message names."""
+
+
+@cache
+def orientations(config: BoundaryConfig) -> tuple[Directions, Directions]:
+    """Crystal directions along the box axes of the lower and of the upper grain.
+
+    Raises:
+        OrientationError: if there is no boundary of this name.
+    """
+    if config.lower is not None and config.upper is not None:
+        return _directions(config.lower), _directions(config.upper)
+    rotation = rotation_of(config)
+    assert rotation is not None
+    assert config.axis is not None
+    plane = coprime(config.plane or config.axis)
+    lower = smallest_cell(cubic_lattice(config.lattice), rotation, plane)
+    x, y, z = (rotation.turned(direction) for direction in lower)
+    return lower, (x, y, z)
+
+
+@cache
+def rotation_of(config: BoundaryConfig) -> Rotation | None:
+    """The rotation that a boundary's name means; None where triads name the boundary.
+
+    Of several rotations a symmetric tilt is preferred, then the smallest angle, then the positive
+    sense.
+
+    Raises:
+        OrientationError: if there is no such rotation.
+    """
+    if config.axis is None or config.sigma is None:
+        return None
+    axis = coprime(config.axis)
+    plane = coprime(config.plane or axis)
+    candidates = rotations(axis, config.sigma)
+    if not candidates:
+        raise OrientationError(_no_such_sigma(axis, config.sigma))
+    if config.upper_plane is not None:
+        candidates = _onto(candidates, plane, coprime(config.upper_plane))
+    # The list begins with the smallest angle, and min takes the first of equals.
+    return min(candidates, key=lambda one: not (is_twist(config) or one.mirrors(plane)))
+
+
+def is_twist(config: BoundaryConfig) -> bool:
+    """Whether axis names a boundary whose normal is the axis."""
+    if config.axis is None or config.plane is None:
+        return config.twist
+    return not any(cross(config.axis, config.plane))
+
+
+def _directions(triad: Triad) -> Directions:
+    return coprime(triad.x), coprime(triad.y), coprime(triad.z)
+
+
+def _no_such_sigma(axis: Miller, sigma: int) -> str:
+    known = list(sigmas(axis, 2 * sigma + 30))
+    near = sorted(sorted(known, key=lambda one: abs(one - sigma))[:NUM_NEAR])
+    return (
+        f"boundary.sigma: no rotation about {spelled(axis)} has Sigma {sigma}; the nearest that"
+        f" exist are {', '.join(map(str, near))}"
+    )
+
+
+def _onto(candidates: list[Rotation], plane: Miller, wanted: Miller) -> list[Rotation]:
+    """Rotations that turn a plane of the lower grain into a family of planes of the upper one.
+
+    Raises:
+        OrientationError: if there is none.
+    """
+    found = [one for one in candidates if _family(one.turned(plane)) == _family(wanted)]
+    if found:
+        return found
+    families = sorted({_family(one.turned(plane)) for one in candidates})
+    raise OrientationError(
+        f"boundary.upper_plane: Sigma {candidates[0].sigma} about {spelled(candidates[0].axis)}"
+        f" does not join the plane {spelled(plane, '()')} to {spelled(wanted, '()')}, but to"
+        f" {' or '.join(spelled(one, '{}') for one in families)}"
+    )
+
+
+def _family(plane: Miller) -> Miller:
+    """Representative of the planes that the symmetry of the cube makes equivalent."""
+    x, y, z = sorted(map(abs, plane), reverse=True)
+    return x, y, z
