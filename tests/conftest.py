@@ -40,6 +40,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests of GPUs are skipped where torch finds none."""
+    if item.get_closest_marker("gpu") is not None:
+        import torch  # late, because few tests need it
+
+        if not torch.cuda.is_available():
+            pytest.skip("torch finds no GPU on this machine")
+
+
 @pytest.fixture(autouse=True)
 def _no_hdf5_file_stays_open():
     before = _num_open_files()

@@ -34,6 +34,16 @@ class Batch:
     counted: Tensor  # (B, X, Y, Z): voxels whose surroundings are inside the crop
     periodic: tuple[bool, bool, bool]  # axes that still repeat
 
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on a device."""
+        return Batch(
+            self.clean.to(device),
+            self.noisy.to(device),
+            self.offsets.to(device),
+            self.counted.to(device),
+            self.periodic,
+        )
+
 
 def train_decoder(
     structures: Sequence[np.ndarray],
@@ -41,11 +51,13 @@ def train_decoder(
     config: DecoderConfig,
     generator: np.random.Generator,
     report: Callable[[int, float], None] = lambda step, loss: None,
+    device: torch.device | str = "cpu",
 ) -> LearnedDecoder:
     """Train a decoder for structures on this grid, reproducibly for a given generator state.
 
     Args:
         structures: positions (N, 3) Å of each.
+        device: where the decoder is trained, and stays.
         report: called with (step, loss) after each step.
 
     Raises:
@@ -57,7 +69,7 @@ def train_decoder(
     if not structures:
         raise StructureError("training a decoder needs at least one structure, got none")
     seed = int(generator.integers(2**63))
-    decoder = seeded(lambda: LearnedDecoder(config.num_features), seed)
+    decoder = seeded(lambda: LearnedDecoder(config.num_features), seed).to(device)
     optimizer = torch.optim.AdamW(
         decoder.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=_WEIGHT_DECAY
     )
@@ -70,7 +82,7 @@ def train_decoder(
             schedule.step()
 
     def losses(_: int) -> list[Callable[[], Tensor]]:
-        batch = _draw(structures, grid, config, generator)
+        batch = _draw(structures, grid, config, generator).to(device)
         return [lambda: decoder_loss(decoder, batch, config.threshold)]
 
     trainer = Trainer(decoder, optimizer, losses, before_step)

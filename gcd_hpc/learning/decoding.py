@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.decoder_training import train_decoder
 from gcd_hpc.networks.checkpoint import load, load_weights, save
+from gcd_hpc.networks.precision import exact_convolutions
 from gcd_hpc.seeds import DECODER, generator
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
@@ -21,18 +22,29 @@ Decoder = Callable[[torch.Tensor, Grid], NDArray[np.float64]]
 """Voxel array (X, Y, Z) and its grid -> positions (N, 3) Å."""
 
 
-def prepare_decoder(run_dir: Path, system: BoundarySystem, structures: Sequence[Candidate]) -> None:
-    """Train the learned decoder if the campaign uses it and the run has none yet."""
+def prepare_decoder(
+    run_dir: Path,
+    system: BoundarySystem,
+    structures: Sequence[Candidate],
+    device: torch.device | str = "cpu",
+) -> None:
+    """Train the learned decoder on this device, if the campaign uses it and the run has none."""
     config = system.config.decoder
     if config.kind == "learned" and not RunDirectory(run_dir).decoder_file.exists():
         grid = system.grid
         positions = [structure.positions for structure in structures]
-        decoder = train_decoder(positions, grid, config, generator(system.config.seed, DECODER))
+        rng = generator(system.config.seed, DECODER)
+        decoder = train_decoder(positions, grid, config, rng, device=device)
         save(RunDirectory(run_dir).decoder_file, decoder.state_dict(), config.model_dump())
 
 
-def load_decoder(run_dir: Path, system: BoundarySystem) -> Decoder:
-    """Decoder of a campaign, a function of one voxel array and its grid.
+def load_decoder(
+    run_dir: Path, system: BoundarySystem, device: torch.device | str = "cpu"
+) -> Decoder:
+    """Decoder of a campaign, a function of one voxel array of the CPU and its grid.
+
+    Args:
+        device: where a learned decoder computes.
 
     Raises:
         CheckpointError: if the learned decoder is missing or damaged.
@@ -43,5 +55,11 @@ def load_decoder(run_dir: Path, system: BoundarySystem) -> Decoder:
     weights, _ = load(RunDirectory(run_dir).decoder_file)
     network = LearnedDecoder(config.num_features)
     load_weights(network, weights, RunDirectory(run_dir).decoder_file)
+    network = network.to(device)
     reach = config.cluster_distance * system.bicrystal.nearest_neighbor
-    return lambda array, grid: decode_learned(array.numpy(), grid, network, reach)
+
+    def decode(array: torch.Tensor, grid: Grid) -> NDArray[np.float64]:
+        with exact_convolutions(torch.device(device)):
+            return decode_learned(array.numpy(), grid, network, reach)
+
+    return decode

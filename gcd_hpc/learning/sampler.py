@@ -114,7 +114,7 @@ class Sampler:
             ["n_index", "n_fraction", "gb_energy_j_m2", "registry_relaxed"],
         )
         model = Model.load(files.model_file(files.model_in_use(round)), system, device)
-        return cls(system, model, round, known, load_decoder(Path(run), system), device)
+        return cls(system, model, round, known, load_decoder(Path(run), system, device), device)
 
     def sample(self, indices: Iterable[int]) -> list[Candidate]:
         """Candidates of these indices, decoded and checked but not relaxed.

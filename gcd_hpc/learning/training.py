@@ -1,8 +1,7 @@
 """Training of a boundary model: batches, loss, validation and checkpoint state."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +14,6 @@ from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.errors import LaunchError
 from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.batches import (
-    FIT,
     NUM_CONDITIONS,
     VALIDATE,
     Batch,
@@ -26,6 +24,7 @@ from gcd_hpc.learning.batches import (
 )
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.model_file import ModelCard
+from gcd_hpc.learning.prefetch import Parts, drawn
 from gcd_hpc.learning.trainer import Trainer, cosine_rate, seeded, set_rate
 from gcd_hpc.networks.checkpoint import load_weights
 from gcd_hpc.networks.precision import computing
@@ -34,6 +33,8 @@ from gcd_hpc.seeds import TRAINING, generator
 from gcd_hpc.store.schema import Candidate
 
 NUM_VALIDATION_BATCHES = 16
+MAX_DRAWING = 8
+"""Largest number of processes that draw batches for one GPU."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ class BoundaryTraining:
         self._plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimizer, factor=0.5, patience=4, min_lr=training.min_learning_rate
         )
+        self._batches = self._parts_ahead()
         self.trainer = Trainer(
             network, optimizer, self._losses, self._before_step, training.ema_decay, 1.0
         )
@@ -221,6 +223,7 @@ class BoundaryTraining:
         self.trainer.restore(state)
         self.validation_loss = state["validation_loss"]
         self._plateau.load_state_dict(state["plateau"])
+        self._batches = self._parts_ahead()
 
     def _before_step(self, step: int) -> None:
         training = self._config.training
@@ -230,10 +233,18 @@ class BoundaryTraining:
             )
             set_rate(self.trainer.optimizer, rate)
 
-    def _losses(self, step: int) -> list[Callable[[], Tensor]]:
+    def _parts_ahead(self) -> Iterator[Batch]:
+        """Parts of the batches of this process, from the first step after the first call on."""
         size = self._config.training.batch_size
+        steps = range(self.trainer.step, self.num_steps)
+        order = [(step, slots) for step in steps for slots in self.process.parts(size)]
+        # On a CPU the training itself keeps its cores busy.
+        is_on_gpu = self.process.device.type == "cuda"
+        num_processes = min(MAX_DRAWING, torch.get_num_threads() - 1) if is_on_gpu else 0
+        yield from drawn(Parts(self._fit, size), order, num_processes)
 
-        def loss(slots: range) -> Tensor:
-            return self._objective(self._model, self._fit.batch(FIT, step, slots, size))
+    def _losses(self, step: int) -> list[Callable[[], Tensor]]:
+        def loss() -> Tensor:
+            return self._objective(self._model, next(self._batches))
 
-        return [partial(loss, slots) for slots in self.process.parts(size)]
+        return [loss] * len(self.process.parts(self._config.training.batch_size))

@@ -68,8 +68,9 @@ def sample_chunks(run_dir: Path, version: int, rank: int, num_ranks: int, on_nod
     files = RunDirectory(run_dir)
     config = load_boundary_system(str(run_dir)).config
     num, size = config.sampling.num_candidates, config.sampling.chunk_size
-    gpu = f"cuda:{on_node % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
-    sampler = Sampler.load(run_dir, version, gpu)
+    has_gpu = torch.cuda.is_available()
+    device = f"cuda:{on_node % torch.cuda.device_count()}" if has_gpu else "cpu"
+    sampler = Sampler.load(run_dir, version, device)
     # Chunks go to the ranks in turn. Candidates depend on their index only, not on the rank.
     for chunk in range(rank, num_chunks(num, size), num_ranks):
         path = files.sampled_part(version, chunk)
@@ -77,7 +78,7 @@ def sample_chunks(run_dir: Path, version: int, rank: int, num_ranks: int, on_nod
             begun = begin(Task("sample", version, chunk), num_ranks)
             rows = sampler.sample(chunk_indices(num, size, chunk))
             begun.write(path, rows, config, sampled_result(rows))
-            print(f"chunk {chunk} by rank {rank} of {num_ranks}", flush=True)
+            print(f"chunk {chunk} by rank {rank} of {num_ranks} on {device}", flush=True)
 
 
 def main(arguments: list[str]) -> int:

@@ -163,9 +163,10 @@ def train(
     state = BoundaryTraining(fit, validation, process, num_steps, weights)
     if saved is not None:
         state.restore(saved)
+    print(f"model {version} by rank {process.rank} of {process.world} on {process.device}")
     # Rank 0 trains the learned decoder, if the campaign has one; the others wait in the first step.
     if process.rank == 0:
-        prepare_decoder(run_dir, system, structures)
+        prepare_decoder(run_dir, system, structures, process.device)
     started = time.perf_counter()
     try:
         run(state, files, version, pause or Pause(files.pause), on_step)

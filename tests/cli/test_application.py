@@ -182,6 +182,15 @@ def test_doctor_finds_this_machine_well():
     assert re.match(r"version \d{8} with \d+ packages", lammps)
 
 
+@pytest.mark.gpu
+def test_doctor_names_the_gpu():
+    import torch  # here, because the other tests of this file need no torch
+
+    findings = json.loads(call("doctor", "--json"))
+    (text,) = (finding["text"] for finding in findings if finding["name"] == "torch")
+    assert torch.cuda.get_device_name(0) in text
+
+
 def test_advice_to_install_names_the_packages_themselves(monkeypatch):
     """A name such as gcd-hpc[local] would not be found where the package is not published."""
     lines = [

@@ -1,9 +1,11 @@
 """Training samples: which structure, seen how."""
 
+import signal
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -21,6 +23,7 @@ from gcd_hpc.learning.batches import (
     voxel_scale,
 )
 from gcd_hpc.learning.boundary import load_boundary_system
+from gcd_hpc.learning.prefetch import Parts, drawn
 from gcd_hpc.learning.trainer import seeded
 from gcd_hpc.learning.training import Objective
 from gcd_hpc.networks.unet import UNet
@@ -50,6 +53,37 @@ def test_a_sample_belongs_to_its_step_and_slot_whoever_draws_it(sampler):
         assert torch.equal(getattr(whole, name)[2:], getattr(half, name)), name
     assert not torch.equal(whole.noise, sampler.batch(FIT, 4, range(4), 4).noise)
     assert not torch.equal(whole.noise, sampler.batch(VALIDATE, 3, range(4), 4).noise)
+
+
+# Newer Pythons warn of every fork of a process with threads, which numpy and torch have.
+forks = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+
+
+@forks
+def test_batches_drawn_ahead_by_processes_are_those_of_one_process_in_order(sampler):
+    order = [(step, slots) for step in range(3) for slots in (range(2), range(2, 4))]
+    parts = Parts(with_shares(sampler, 0.5, 0.3), 4)
+    pairs = list(zip(drawn(parts, order, 0), drawn(parts, order, 2), strict=True))
+    assert len(pairs) == 6
+    for expected, found in pairs:
+        for name in ("clean", "noise", "time", "condition", "has_condition", "mask"):
+            assert torch.equal(getattr(expected, name), getattr(found, name)), name
+
+
+@forks
+def test_a_signal_to_all_processes_does_not_end_those_that_draw(sampler):
+    # srun sends a request to pause to every process of a training.
+    order = [(step, range(2)) for step in range(40)]
+    before = psutil.Process().children()
+    batches = drawn(Parts(sampler, 2), order, 2)
+    # Both processes run once each of them has drawn a part.
+    next(batches)
+    next(batches)
+    drawing = [one for one in psutil.Process().children() if one not in before]
+    assert len(drawing) == 2
+    for one in drawing:
+        one.send_signal(signal.SIGTERM)
+    assert len(list(batches)) == 38
 
 
 def with_shares(sampler: TrainingBatches, windows: float, mosaics: float) -> TrainingBatches:
