@@ -11,6 +11,21 @@ from gcd_hpc.config.section import Fraction, NonNegativeInt, PositiveInt, Sectio
 from gcd_hpc.config.simulation import MolecularDynamicsConfig
 
 
+class MoveDynamicsConfig(MolecularDynamicsConfig):
+    """Molecular dynamics by which some moves are annealed: shorter and cooler than for new tries,
+    because the rest of the structure is good already.
+    """
+
+    probability: Fraction = 0.25
+    """Share of the moves that are annealed."""
+    temperature_k: tuple[PositiveFloat, PositiveFloat] = (600.0, 1800.0)
+    """Lowest and highest temperature, drawn uniformly, K. 0.2 to 0.5 of the melting point is a good
+    range.
+    """
+    num_steps: tuple[PositiveInt, PositiveInt] = (200, 1500)
+    """Smallest and largest number of steps, drawn log-uniformly."""
+
+
 class ExploreConfig(Section):
     """Exploration after the search and after each round, generation by generation.
 
@@ -41,12 +56,7 @@ class ExploreConfig(Section):
     """Smallest and largest radius of a window in the boundary plane."""
     window_depth: PositiveFloat = 6.0
     """Largest distance of the atoms of a window from the height of the boundary."""
-    md: MolecularDynamicsConfig = MolecularDynamicsConfig(
-        probability=0.25, temperature_k=(600.0, 1800.0), num_steps=(200, 1500)
-    )
-    """Molecular dynamics by which some moves are annealed. 0.2 to 0.5 of the melting point is a
-    good range of temperatures.
-    """
+    md: MoveDynamicsConfig = MoveDynamicsConfig()
     least_share: Fraction = 0.03
     """Least share of the cost for each kind of move. The rest is shared by success."""
     discount: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8

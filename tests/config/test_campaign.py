@@ -1,8 +1,12 @@
+from collections.abc import Iterator
+
 import pytest
 from pydantic import ValidationError
 
 from gcd_hpc.config.campaign import CampaignConfig, SelectionConfig
 from gcd_hpc.config.explain import fields
+from gcd_hpc.config.section import Section, section_of
+from tests.config.conftest import MINIMAL
 
 
 @pytest.mark.parametrize(
@@ -224,6 +228,22 @@ def test_every_section_has_a_docstring_and_valid_defaults(load):
         if hasattr(section, "model_dump"):
             assert type(section).__doc__
             assert type(section).model_validate(section.model_dump()) == section, name
+
+
+def test_one_key_of_a_section_leaves_the_defaults_of_the_others(load):
+    def sections(section: type[Section]) -> Iterator[type[Section]]:
+        yield section
+        for field in section.model_fields.values():
+            if (inner := section_of(field.annotation)) is not None:
+                yield from sections(inner)
+
+    for section in sections(CampaignConfig):
+        for name, field in section.model_fields.items():
+            if isinstance(field.default, Section):
+                assert field.default == type(field.default)(), f"{section.__name__}.{name}"
+    changed = load(MINIMAL, "explore.md.probability=0.1").explore.md
+    usual = load().explore.md
+    assert changed == usual.model_copy(update={"probability": 0.1}) != usual
 
 
 def test_lengths_and_energies_that_are_not_in_angstrom_and_ev_say_so():
