@@ -163,7 +163,6 @@ def train(
     state = BoundaryTraining(fit, validation, process, num_steps, weights)
     if saved is not None:
         state.restore(saved)
-    print(f"model {version} by rank {process.rank} of {process.world} on {process.device}")
     # Rank 0 trains the learned decoder, if the campaign has one; the others wait in the first step.
     if process.rank == 0:
         prepare_decoder(run_dir, system, structures, process.device)
@@ -324,6 +323,8 @@ def main(arguments: list[str]) -> int:
         report_start()  # after the first exchange between all processes
         if is_done:
             return 0
+        if process.device.type == "cuda":
+            print(f"process {process.rank} of {process.world} on {process.device}", flush=True)
         train(run_dir, version, process, pause)
     except Paused:
         return PAUSED
