@@ -132,7 +132,9 @@ class TrainingConfig(Section):
     checkpoint_every: PositiveInt = 250
     """Number of steps between two checkpoints, each with a validation."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of the network. auto is bfloat16 where the processor or GPU has it."""
+    """Number format of the network. auto is bfloat16 where the processor or GPU has it. float32 is
+    never rounded to TF32 on a GPU.
+    """
     compile: bool | Auto = "auto"
     """Whether torch compiles the network. auto does so on GPUs."""
 
