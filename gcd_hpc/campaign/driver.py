@@ -145,8 +145,8 @@ def _expected_s(
     record = BulkRecord.read(run.bulk)
     if record is None:
         return {}
-    num_atoms = lay_out(config, record.bulk.a0, config.name).num_atoms
-    return expected_s(config, site, plan, num_atoms)
+    layout = lay_out(config, record.bulk.a0, config.name, record.bulk.cutoff)
+    return expected_s(config, site, plan, layout.num_atoms, layout.grid.num_voxels)
 
 
 def _look_at_the_past(run_dir: Path, ledger: Ledger, state: State, display: Progress) -> None:

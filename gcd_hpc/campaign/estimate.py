@@ -43,12 +43,14 @@ class StageEstimate:
     disk_bytes: float
 
 
-def estimate(config: CampaignConfig, plan: Plan, num_atoms: int) -> list[StageEstimate]:
+def estimate(
+    config: CampaignConfig, plan: Plan, num_atoms: int, num_voxels: int
+) -> list[StageEstimate]:
     """Rough cost of every stage; the times scale with voxels, network width and atoms."""
     rounds = plan.rounds
     if plan.until is not None:
         rounds = max((round for _, round in plan.phases()), default=0)
-    atoms, network = num_atoms / REFERENCE_ATOMS, _network_size(config)
+    atoms, network = num_atoms / REFERENCE_ATOMS, _network_size(config, num_voxels)
     training = config.training
     tries, candidates = config.search.num_tries, rounds * config.sampling.num_candidates
     canaries, steps = rounds * config.promotion.num_canaries, _num_steps(config, rounds)
@@ -91,10 +93,9 @@ def estimate(config: CampaignConfig, plan: Plan, num_atoms: int) -> list[StageEs
     ]
 
 
-def _network_size(config: CampaignConfig) -> float:
+def _network_size(config: CampaignConfig, num_voxels: int) -> float:
     """Cost of one network evaluation relative to the reference network."""
-    shape = config.voxels.shape
-    voxels = shape[0] * shape[1] * shape[2] / REFERENCE_VOXELS
+    voxels = num_voxels / REFERENCE_VOXELS
     unpatched = 8 if config.network.patch == 1 else 1
     return voxels * (config.network.width / REFERENCE_WIDTH) ** 2 * unpatched
 
@@ -134,7 +135,7 @@ def wall_h(stage: StageEstimate, site: SiteConfig) -> float | None:
 
 
 def expected_s(
-    config: CampaignConfig, site: SiteConfig, plan: Plan, num_atoms: int
+    config: CampaignConfig, site: SiteConfig, plan: Plan, num_atoms: int, num_voxels: int
 ) -> dict[Stage, float]:
     """Expected wall time of each stage over all rounds, s.
 
@@ -142,7 +143,8 @@ def expected_s(
     """
     if plan.mode == "asynchronous":
         return {}
-    hours = {one.stage: wall_h(one, site) for one in estimate(config, plan, num_atoms)}
+    stages = estimate(config, plan, num_atoms, num_voxels)
+    hours = {one.stage: wall_h(one, site) for one in stages}
     known = {stage: 3600 * stage_h for stage, stage_h in hours.items() if stage_h is not None}
     return known if len(known) == len(hours) else {}
 

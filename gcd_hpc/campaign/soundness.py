@@ -73,8 +73,10 @@ class Soundness:
             if num_plane > 1
             else "[n]: always 0, for the atoms in the planes of both grains have no common divisor",
             f"slabs: {frame.num_lower_planes} + {frame.num_upper_planes} planes,"
-            f" {self.layout.num_atoms:,} atoms, in a box of {frame.height:.2f} Å",
-            f"voxels: {' x '.join(map(str, grid.shape))} of {spacing} Å",
+            f" {self.layout.num_atoms:,} atoms, {self.layout.outer:g} Å held at both ends, in a box"
+            f" of {frame.height:.2f} Å",
+            f"voxels: {' x '.join(map(str, grid.shape))} of {spacing} Å, {self.layout.num_known}"
+            " known layers at both ends",
             f"lattice constant: {a0.value:.4g} Å, {a0.origin}",
             *([] if self.potential is None else [self._potential_line(self.potential)]),
         ]
@@ -118,8 +120,11 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
         unchecked.append("boundary.a0: the lattice constant is measured when the campaign starts")
     if potential and head is None:
         unchecked.append(
-            "relaxation.outer_thickness: whether the cutoff of the potential is below it"
+            "relaxation.outer_thickness: whether the cutoff of the potential is below"
+            f" {layout.outer:g} Å"
         )
+        if config.relaxation.outer_thickness == "auto":
+            unchecked[-1] += "; if not, held layers, slabs and box grow with it"
     return Soundness(potential, layout, a0, cutoff, tuple(unchecked), _name(config))
 
 

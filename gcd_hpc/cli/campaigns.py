@@ -234,7 +234,8 @@ def _show_plan(
     given, batch_size = site_here(site_file), config.training.batch_size
     site = plan_site(given, batch_size, num_nodes)
     layout = inspect_campaign(config, file.parent, str(file)).layout
-    stages = estimate(config, Plan.of(config, site, until), layout.num_atoms)
+    plan = Plan.of(config, site, until)
+    stages = estimate(config, plan, layout.num_atoms, layout.grid.num_voxels)
     console().print(plan_table(stages, launch_lines(site, run_dir), site))
     if note := idle_note(given, batch_size, num_nodes):
         console().print(note)

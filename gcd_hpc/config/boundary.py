@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, field_validator, model_validator
 
 from gcd_hpc.config.miller import cross, dot, spelled
-from gcd_hpc.config.section import Section, refuse
+from gcd_hpc.config.section import Auto, Section, refuse
 
 Replicas = Annotated[int, Field(gt=0, le=1000)]
 MillerIndex = Annotated[int, Field(ge=-200, le=200)]
@@ -17,6 +17,8 @@ Direction = tuple[MillerIndex, MillerIndex, MillerIndex]
 LatticeConstant = Annotated[float, Field(ge=0.5, le=50.0)]
 SlabHeight = Annotated[float, Field(gt=0.0, le=100_000.0)]
 Sigma = Annotated[int, Field(ge=3, le=9999)]
+FREE_HEIGHT = 19.0
+"""Height of each grain above its held layers where it is not given, Å."""
 NAME = ("sigma", "axis", "plane", "upper_plane", "twist")
 """Keys that name a boundary without triads."""
 
@@ -91,8 +93,10 @@ class BoundaryConfig(Section):
     """Whether the boundary is normal to the axis, which saves writing plane."""
     replicas: tuple[Replicas, Replicas] = (1, 1)
     """Repeats of the smallest common cell along x and y."""
-    slab_heights: tuple[SlabHeight, SlabHeight] = (27.0, 27.0)
-    """Heights of the lower and of the upper grain, rounded to whole lattice planes."""
+    slab_heights: tuple[SlabHeight, SlabHeight] | Auto = "auto"
+    """Heights of the lower and of the upper grain, rounded to whole lattice planes. auto is 19 Å
+    more than relaxation.outer_thickness for each.
+    """
     max_strain: NonNegativeFloat = 1e-6
     """Largest in-plane strain with which the upper grain may be made to fit. Boundary energy and
     excess volume are counted from the strained crystal; what the strain costs is stated apart."""
@@ -153,3 +157,12 @@ class BoundaryConfig(Section):
         if not re.fullmatch("[A-Z][a-z]?", element):
             refuse(f"must be a chemical symbol such as W or Cu, got {element!r}")
         return element
+
+
+def slabs_of(given: tuple[float, float] | Auto, outer: float) -> tuple[float, float]:
+    """Heights of the lower and of the upper grain, Å: as given, or from the held layers.
+
+    Args:
+        outer: height of the held layers, Å.
+    """
+    return (outer + FREE_HEIGHT, outer + FREE_HEIGHT) if given == "auto" else given

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 
-from gcd_hpc.config.boundary import BoundaryConfig, Triad
+from gcd_hpc.config.boundary import BoundaryConfig, Triad, slabs_of
 from gcd_hpc.config.explore import ExploreConfig
 from gcd_hpc.config.learning import (
     DecoderConfig,
@@ -26,6 +26,7 @@ from gcd_hpc.config.simulation import (
     PotentialConfig,
     RelaxationConfig,
     SearchConfig,
+    outer_layers,
 )
 
 __all__ = [
@@ -77,7 +78,8 @@ class CampaignConfig(Section):
     """Seed from which all random numbers follow."""
     boundary: BoundaryConfig
     potential: PotentialConfig
-    voxels: VoxelConfig
+    voxels: VoxelConfig = VoxelConfig()
+    """The voxel grid. It may be left out, or be auto."""
     decoder: DecoderConfig = DecoderConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
     network: NetworkConfig = NetworkConfig()
@@ -102,8 +104,8 @@ class CampaignConfig(Section):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> "CampaignConfig":
-        multiple = self.network.patch * 2 ** (self.network.num_levels - 1)
-        for axis, size in enumerate(self.voxels.shape):
+        multiple, shape = self.network.voxel_multiple, self.voxels.shape
+        for axis, size in enumerate(() if shape == "auto" else shape):
             if size % multiple:
                 why = (
                     f"network.patch {self.network.patch} and network.num_levels"
@@ -113,7 +115,8 @@ class CampaignConfig(Section):
                     f"must be multiples of {multiple} for {why}, got {size} along {'xyz'[axis]}",
                     "voxels.shape",
                 )
-        outer, thinner = self.relaxation.outer_thickness, min(self.boundary.slab_heights)
+        outer = outer_layers(self.relaxation.outer_thickness, None)
+        thinner = min(slabs_of(self.boundary.slab_heights, outer))
         if outer >= thinner:
             refuse(
                 f"must be less than the thinner slab, {thinner:g}, got {outer:g}",

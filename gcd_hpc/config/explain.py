@@ -42,11 +42,14 @@ def explain(
     texts = {path: _text(path, details, model, data) for path, details in by_path.items()}
     unknown = [path for path, details in by_path.items() if details[0]["type"] == "extra_forbidden"]
     meant = {(*path[:-1], near) for path in unknown for near in _near(path, model)}
-    # A misspelt key is reported once, not also as missing.
+    # A misspelt key is reported once, not also as missing, and a list with a wrong item not also as
+    # no other alternative.
+    lists = {path[:-1] for path in by_path if path}
     return [
         (path, text)
         for path, text in texts.items()
         if not (path in meant and by_path[path][0]["type"] == "missing")
+        and not (path in lists and by_path[path][0]["type"] == "literal_error")
     ]
 
 
@@ -68,6 +71,9 @@ def _path(detail: ErrorDetails, data: Any) -> Path:
             data = data.get(part)
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             data = data[part]
+        elif isinstance(data, list) and isinstance(part, str):
+            # The name of an alternative, within which an item of the list is wrong.
+            continue
         else:
             break
         path.append(part)

@@ -18,10 +18,15 @@ class VoxelConfig(Section):
     follows from the number of voxels along z.
     """
 
-    shape: tuple[NumVoxels, NumVoxels, NumVoxels]
-    """Number of voxels along x, y and z."""
-    known: PositiveInt = 18
-    """Voxel layers at each end that hold perfect grain and stay fixed during in-painting."""
+    shape: tuple[NumVoxels, NumVoxels, NumVoxels] | Auto = "auto"
+    """Number of voxels along x, y and z. auto takes the fewest that the network can divide and that
+    are at most 0.36 nearest-neighbour distances wide, and as many layers as the slabs need:
+    docs/science.md#auto.
+    """
+    known: PositiveInt | Auto = "auto"
+    """Voxel layers at each end that hold perfect grain and stay fixed during in-painting. auto
+    leaves the middle 20 Å to be generated where shape is auto, and is 18 where shape is given.
+    """
     scale: PositiveFloat | Auto = "auto"
     """Divisor of the voxel values before they enter the network (paper: 0.02). auto is their
     standard deviation in the training set, for it is not the paper's: docs/science.md#scale.
@@ -29,12 +34,18 @@ class VoxelConfig(Section):
 
     @model_validator(mode="after")
     def _something_is_left_to_generate(self) -> "VoxelConfig":
-        if 2 * self.known >= self.shape[2]:
+        known = self.given_known
+        if self.shape != "auto" and known != "auto" and 2 * known >= self.shape[2]:
             refuse(
-                f"must be less than half of the {self.shape[2]} layers of shape, got {self.known}",
+                f"must be less than half of the {self.shape[2]} layers of shape, got {known}",
                 "known",
             )
         return self
+
+    @property
+    def given_known(self) -> int | Auto:
+        """Known layers, or auto where they follow from the slabs."""
+        return 18 if self.known == "auto" and self.shape != "auto" else self.known
 
 
 class DecoderConfig(Section):
@@ -90,6 +101,11 @@ class NetworkConfig(Section):
     """Number of residual blocks of each level."""
     patch: Literal[1, 2] = 2
     """2 folds 2 x 2 x 2 voxels into channels first, which takes an eighth of the cost."""
+
+    @property
+    def voxel_multiple(self) -> int:
+        """Number that the numbers of voxels must be divisible by."""
+        return int(self.patch * 2 ** (self.num_levels - 1))
 
 
 class TrainingConfig(Section):

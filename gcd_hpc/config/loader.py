@@ -19,6 +19,7 @@ from gcd_hpc.errors import ConfigError
 Model = TypeVar("Model", bound=BaseModel)
 COMMAND_LINE = "--set"
 CAMPAIGN_FOLDER, SITE_FOLDER = "campaigns", "campaigns/sites"
+AUTO_SECTION = ("voxels", "auto")
 MAX_PROBLEMS = 20
 """Problems of one file that are listed."""
 
@@ -139,6 +140,8 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
 def _validate(
     model: type[Model], data: dict[str, Any], source: str, changed: Sequence[tuple[str, ...]] = ()
 ) -> Model:
+    # voxels: auto is short for a section without keys.
+    data = {key: {} if (key, one) == AUTO_SECTION else one for key, one in data.items()}
     # Strict JSON mode takes lists for tuples and 3 for 3.0, but neither "3" for 3 nor "no" for
     # false.
     try:

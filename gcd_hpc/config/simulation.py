@@ -3,12 +3,15 @@
 Lengths are in Å, energies in eV or, where the name says so, in J/m^2.
 """
 
+from math import ceil
 from typing import Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat, field_validator, model_validator
 
-from gcd_hpc.config.section import Fraction, PositiveInt, Section, refuse
+from gcd_hpc.config.section import Auto, Fraction, PositiveInt, Section, refuse
 
+MIN_OUTER = 8.0
+"""Smallest height of the held layers where it is not given, Å."""
 POTENTIAL_COMMANDS = ("pair_modify", "comm_modify", "neigh_modify")
 """LAMMPS commands that may follow a potential; none of them runs a program or reads a file."""
 
@@ -110,12 +113,24 @@ class RelaxationConfig(Section):
     """
     screen_window_j_m2: NonNegativeFloat = 1.0
     """How far above the lowest energy of its [n] a structure is still finished."""
-    outer_thickness: PositiveFloat = 8.0
+    outer_thickness: PositiveFloat | Auto = "auto"
     """Height of the layers that are held at the bottom, and of those that move as one rigid body at
-    the top. At least the cutoff of the potential.
+    the top. At least the cutoff of the potential: auto is the cutoff rounded up to 0.5 Å, and at
+    least 8 Å.
     """
     timeout_s: PositiveFloat = 12.0
     """Processor time that LAMMPS may use for every thousand atoms begun. A structure that needs
     more is tried once more and then recorded as failed. Waiting for a busy processor does not
     count.
     """
+
+
+def outer_layers(given: float | Auto, cutoff: float | None) -> float:
+    """Height of the held layers, Å: as given, or from the potential's cutoff.
+
+    Args:
+        cutoff: Å; None while it is unknown.
+    """
+    if given != "auto":
+        return given
+    return max(MIN_OUTER, ceil(2 * (cutoff or 0.0)) / 2)

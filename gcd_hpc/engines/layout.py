@@ -1,11 +1,14 @@
 """Layout of a campaign: slabs, box and voxels at a lattice constant, checked for consistency."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 
+from gcd_hpc.config.boundary import slabs_of
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.errors import ConfigError, OrientationError, StructureError
 from gcd_hpc.structures.bicrystal import Bicrystal, Grain
 from gcd_hpc.structures.frame import MIN_REGION, Frame
@@ -18,6 +21,11 @@ MAX_CELL_SITES = 5_000_000
 COARSE = 0.5
 """Largest voxel, in volumes of one atom: in larger ones two atoms cannot be told apart."""
 
+VOXEL_WIDTH = 0.36
+"""Largest width of a voxel along x and y where shape is auto, in nearest-neighbour distances."""
+GENERATED = 20.0
+"""Height between the known layers where they are auto, Å: all atoms that are not bulk lie in it."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -28,6 +36,12 @@ class Layout:
     grid: Grid
     num_atoms: int
     """Atoms of the two perfect grains joined without a gap."""
+    slab_heights: tuple[float, float]
+    """Heights of the lower and of the upper grain before rounding to planes, Å."""
+    outer: float
+    """Height of the held layers, Å."""
+    num_known: int
+    """Voxel layers at each end that hold perfect grain."""
     warnings: tuple[str, ...]
 
 
@@ -40,7 +54,8 @@ def lay_out(
 ) -> Layout:
     """Lay out the slabs of a campaign in their box and check all that follows from them.
 
-    The height of the box is ``voxels.shape[2]`` voxels, each as high as the mean of its in-plane
+    Slabs, held layers and voxels that the campaign does not give follow from the cutoff and the
+    bicrystal. The height of the box is the voxels along z, each as high as the mean of its in-plane
     lengths.
 
     Args:
@@ -57,23 +72,51 @@ def lay_out(
         bicrystal = Bicrystal.build(config.boundary, a0)
     except OrientationError as error:
         raise ConfigError(source, "", str(error)) from None
-    _check_size(bicrystal, config, source)
-    grid = Grid.build(config.voxels.shape, bicrystal.lengths)
-    frame, warnings = _framed(bicrystal, config, grid.lengths[2], uncertainty, source)
+    outer = outer_layers(config.relaxation.outer_thickness, cutoff)
+    slabs = slabs_of(config.boundary.slab_heights, outer)
+    _check_size(bicrystal, slabs, source)
+    grid = _grid(config, bicrystal, slabs)
+    num_known = _num_known(config, grid)
+    frame, warnings = _framed(bicrystal, slabs, grid.lengths[2], uncertainty, source)
     atoms = frame.join((0.0, 0.0, 0.0))
-    for key, problem, missing in _problems(config, frame, grid, atoms.positions, cutoff):
+    layout = Layout(bicrystal, frame, grid, len(atoms), slabs, outer, num_known, ())
+    for key, problem, missing in _problems(layout, atoms.positions, cutoff):
         if missing > uncertainty * grid.lengths[2]:
             raise ConfigError(source, key, problem)
         warnings.append(f"{key}: {problem}: the measured lattice constant decides")
-    warnings += _remarks(config, frame, grid)
-    return Layout(bicrystal, frame, grid, len(atoms), tuple(warnings))
+    return replace(layout, warnings=(*warnings, *_remarks(layout)))
+
+
+def _grid(config: CampaignConfig, bicrystal: Bicrystal, slabs: tuple[float, float]) -> Grid:
+    """Voxels as given, or the fewest that the network can divide and that tell atoms apart."""
+    if config.voxels.shape != "auto":
+        return Grid.build(config.voxels.shape, bicrystal.lengths)
+    # A strained upper grain grows along z by less than it is compressed in the plane.
+    growth = 2 * max(map(abs, bicrystal.strain)) * slabs[1]
+    return Grid.fitting(
+        bicrystal.lengths,
+        Frame.least_height(bicrystal, slabs) + growth,
+        VOXEL_WIDTH * bicrystal.nearest_neighbor,
+        config.network.voxel_multiple,
+    )
+
+
+def _num_known(config: CampaignConfig, grid: Grid) -> int:
+    """Known layers as given, or all but those of the middle that is generated."""
+    known = config.voxels.given_known
+    if known != "auto":
+        return known
+    return max(1, (grid.shape[2] - ceil(GENERATED / grid.spacing[2])) // 2)
 
 
 def _framed(
-    bicrystal: Bicrystal, config: CampaignConfig, height: float, uncertainty: float, source: str
+    bicrystal: Bicrystal,
+    slabs: tuple[float, float],
+    height: float,
+    uncertainty: float,
+    source: str,
 ) -> tuple[Frame, list[str]]:
     """Frame of the slabs, or one with a warning if only the uncertainty of a0 makes it too low."""
-    slabs = config.boundary.slab_heights
     try:
         return Frame.build(bicrystal, slabs, height), []
     except StructureError as error:
@@ -85,9 +128,9 @@ def _framed(
     return frame, [f"{problem}: the measured lattice constant decides"]
 
 
-def _check_size(bicrystal: Bicrystal, config: CampaignConfig, source: str) -> None:
+def _check_size(bicrystal: Bicrystal, slabs: tuple[float, float], source: str) -> None:
     """Refuse structures that are too large to build."""
-    num_atoms = bicrystal.area * sum(config.boundary.slab_heights) / bicrystal.atomic_volume
+    num_atoms = bicrystal.area * sum(slabs) / bicrystal.atomic_volume
     if num_atoms > MAX_ATOMS:
         x, y = bicrystal.lengths
         raise ConfigError(
@@ -113,14 +156,11 @@ def _cell_sites(grain: Grain) -> float:
 
 
 def _problems(
-    config: CampaignConfig,
-    frame: Frame,
-    grid: Grid,
-    positions: np.ndarray,
-    cutoff: float | None,
+    layout: Layout, positions: np.ndarray, cutoff: float | None
 ) -> Iterator[tuple[str, str, float]]:
     """Problems: key, sentence, and missing length in Å, infinite where a0 does not matter."""
-    outer = config.relaxation.outer_thickness
+    frame, grid = layout.frame, layout.grid
+    outer = layout.outer
     if cutoff is not None and outer < cutoff:
         problem = f"must be at least the cutoff of the potential, {cutoff:.2f} Å, got {outer:g}"
         yield "relaxation.outer_thickness", problem, float("inf")
@@ -138,7 +178,7 @@ def _problems(
             f" {frame.bicrystal.nearest_neighbor:.2f} Å from each other; use more voxels"
         )
         yield "voxels.shape", problem, float("inf")
-    known = config.voxels.known * grid.spacing[2]
+    known = layout.num_known * grid.spacing[2]
     if known < frame.bottom:
         problem = (
             f"layers reach {known:.1f} Å into the box, but the slabs begin at {frame.bottom:.1f} Å,"
@@ -147,8 +187,9 @@ def _problems(
         yield "voxels.known", problem, frame.bottom - known
 
 
-def _remarks(config: CampaignConfig, frame: Frame, grid: Grid) -> Iterator[str]:
+def _remarks(layout: Layout) -> Iterator[str]:
     """Warnings about allowed but probably unintended settings."""
+    frame, grid = layout.frame, layout.grid
     if frame.bicrystal.misorientation_deg < 1e-6:
         yield (
             "boundary.upper: both grains have the same orientation, so that there is no boundary"
@@ -160,11 +201,11 @@ def _remarks(config: CampaignConfig, frame: Frame, grid: Grid) -> Iterator[str]:
             f"voxels.shape: atoms of the crystal share {shared} voxels of {_spacing(grid)}; use"
             " more voxels"
         )
-    known = config.voxels.known * grid.spacing[2] - frame.bottom
-    if 0 <= known < config.relaxation.outer_thickness:
+    known = layout.num_known * grid.spacing[2] - frame.bottom
+    if 0 <= known < layout.outer:
         yield (
             f"voxels.known: the known layers hold {known:.1f} Å of perfect grain, less than the"
-            f" held layers, {config.relaxation.outer_thickness:g} Å, so that a model may change"
+            f" held layers, {layout.outer:g} Å, so that a model may change"
             " atoms that are held; raise voxels.known"
         )
 

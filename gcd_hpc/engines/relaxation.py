@@ -9,6 +9,7 @@ import numpy as np
 from ase import Atoms
 
 from gcd_hpc.config.campaign import RelaxationConfig
+from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.engines.child import Anneal, LammpsChild, Minimizer, RelaxJob, RelaxResult
 from gcd_hpc.engines.local import Cluster, Origin
@@ -210,16 +211,16 @@ def check_slab(atoms: Atoms, bulk: Bulk, config: RelaxationConfig) -> None:
             f"atom {index} lies outside the box: expected 0 <= z <= {lengths[2]:.2f} Å, got"
             f" {positions[index, 2]:.2f}"
         )
-    if config.outer_thickness < bulk.cutoff:
+    outer = outer_layers(config.outer_thickness, bulk.cutoff)
+    if outer < bulk.cutoff:
         raise SimulationError(
-            f"relaxation.outer_thickness is {config.outer_thickness:g} Å, less than the potential's"
+            f"relaxation.outer_thickness is {outer:g} Å, less than the potential's"
             f" cutoff of {bulk.cutoff:.3f} Å; raise it"
         )
     height = np.ptp(positions[:, 2]) if len(positions) else 0.0
-    if height < MIN_REGION + 2 * config.outer_thickness:
+    if height < MIN_REGION + 2 * outer:
         raise SimulationError(
-            f"expected a slab of at least {MIN_REGION + 2 * config.outer_thickness:.1f} Å, got"
-            f" {height:.1f} Å"
+            f"expected a slab of at least {MIN_REGION + 2 * outer:.1f} Å, got {height:.1f} Å"
         )
 
 
@@ -260,7 +261,8 @@ class Slab:
         z = positions[:, 2]
         box = np.array([[0.0, 0.0, z.min() - FREE], [lengths[0], lengths[1], z.max() + FREE]])
         # Held and rigid layers at the ends, and the bicrystal repeated to this in-plane cell.
-        fixed, rigid = z < z.min() + config.outer_thickness, z > z.max() - config.outer_thickness
+        outer = outer_layers(config.outer_thickness, bulk.cutoff)
+        fixed, rigid = z < z.min() + outer, z > z.max() - outer
         copies = round(lengths[0] * lengths[1] / bicrystal.area)
         cell = replace(
             bicrystal,

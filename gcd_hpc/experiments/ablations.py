@@ -5,6 +5,7 @@ variants sample the same candidate indices, so that they share the noise and, un
 is changed, the registries.
 """
 
+import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -249,8 +250,8 @@ def shared_overrides(data: CampaignConfig, budget: AblationBudget) -> tuple[str,
     """Overrides of the default campaign that all variants share."""
     return (
         f"seed={data.seed}",
-        f"boundary.slab_heights={list(data.boundary.slab_heights)}",
-        f"voxels.shape={list(data.voxels.shape)}",
+        f"boundary.slab_heights={json.dumps(data.boundary.slab_heights)}",
+        f"voxels.shape={json.dumps(data.voxels.shape)}",
         f"voxels.known={data.voxels.known}",
         f"sampling.num_candidates={budget.num_blocks * budget.block_size}",
         f"sampling.chunk_size={budget.block_size}",

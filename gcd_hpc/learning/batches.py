@@ -194,7 +194,7 @@ class TrainingBatches:
     def _mask(self, parent: Parent, system: BoundarySystem, rng: np.random.Generator) -> Tensor:
         """Known voxels (X, Y, Z) of a sample: all but a window, or the layers at both ends."""
         config, grid = system.config, system.grid
-        known = known_mask(grid.shape, config.voxels.known)
+        known = known_mask(grid.shape, system.num_known)
         if rng.random() >= config.training.windows:
             return known
         window = draw_window(parent, system.frame, config.explore, rng)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.engines.bulk import Bulk, measure_bulk, read_prepared
 from gcd_hpc.engines.layout import lay_out
 from gcd_hpc.engines.potentials import Potential, find_potential
@@ -30,22 +31,28 @@ class BoundarySystem:
     bulk: Bulk
     bicrystal: Bicrystal
     frame: Frame
+    grid: Grid
+    """Voxel grid of the frame's box: periodic in the plane, open along z."""
+    num_known: int
+    """Voxel layers at each end that hold perfect grain and stay fixed during in-painting."""
     warnings: tuple[str, ...] = ()
     """Allowed but probably unintended settings, such as voxels that are too coarse."""
 
     @property
-    def grid(self) -> Grid:
-        """Voxel grid of the frame's box: periodic in the plane, open along z."""
-        return Grid(self.config.voxels.shape, (*self.bicrystal.lengths, self.frame.height))
+    def outer(self) -> float:
+        """Height of the held layers, Å."""
+        return outer_layers(self.config.relaxation.outer_thickness, self.bulk.cutoff)
 
     def replicated(self, x: int, y: int) -> "BoundarySystem":
         """This system in an in-plane cell x times y as large, with voxels of the same size."""
-        boundary, voxels = self.config.boundary, self.config.voxels
-        shape = (x * voxels.shape[0], y * voxels.shape[1], voxels.shape[2])
+        boundary, grid = self.config.boundary, self.grid
+        shape = (x * grid.shape[0], y * grid.shape[1], grid.shape[2])
         replicas = (x * boundary.replicas[0], y * boundary.replicas[1])
         sections = {
             "boundary": boundary.model_copy(update={"replicas": replicas}),
-            "voxels": voxels.model_copy(update={"shape": shape}),
+            "voxels": self.config.voxels.model_copy(
+                update={"shape": shape, "known": self.num_known}
+            ),
         }
         bicrystal = self.bicrystal.replicated(x, y)
         return replace(
@@ -53,6 +60,7 @@ class BoundarySystem:
             config=self.config.model_copy(update=sections),
             bicrystal=bicrystal,
             frame=replace(self.frame, bicrystal=bicrystal),
+            grid=Grid(shape, (*bicrystal.lengths, self.frame.height)),
         )
 
     @classmethod
@@ -92,12 +100,20 @@ class BoundarySystem:
         layout = lay_out(config, config.boundary.a0 or bulk.a0, config.name, bulk.cutoff)
         bicrystal, frame = layout.bicrystal, layout.frame
         if any(bicrystal.strain):
-            outer = config.relaxation.outer_thickness
             cache = None if run is None else run.strained
-            response = measure_response(potential, bicrystal, bulk, outer, cache)
+            response = measure_response(potential, bicrystal, bulk, layout.outer, cache)
             bicrystal = bicrystal.relaxed(response)
-            frame = Frame.build(bicrystal, config.boundary.slab_heights, frame.height)
-        return cls(config, potential, bulk, bicrystal, frame, layout.warnings)
+            frame = Frame.build(bicrystal, layout.slab_heights, frame.height)
+        return cls(
+            config,
+            potential,
+            bulk,
+            bicrystal,
+            frame,
+            layout.grid,
+            layout.num_known,
+            layout.warnings,
+        )
 
 
 def prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> BoundarySystem:

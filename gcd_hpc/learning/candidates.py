@@ -64,7 +64,7 @@ def with_structure(
 
 def boundary_fingerprint(system: BoundarySystem, candidate: Candidate) -> Fingerprint:
     """Fingerprint of the boundary atoms, whose energies differ from the crystal's."""
-    crystal, outer = system.bulk.cohesive_ev, system.config.relaxation.outer_thickness
+    crystal, outer = system.bulk.cohesive_ev, system.outer
     return slab_fingerprint(
         candidate.positions,
         candidate.cell,

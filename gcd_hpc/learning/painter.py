@@ -89,10 +89,10 @@ class Painter:
         Raises:
             StructureError: if the structure does not fit between the ends of the grid.
         """
-        config, grid = self.system.config, self.system.grid
+        grid = self.system.grid
         shift = rng.random(3) * grid.spacing
         noise = torch.from_numpy(rng.standard_normal(grid.shape, dtype=np.float32))
-        slab = slab_window(grid, config.voxels.known, shift)
+        slab = slab_window(grid, self.system.num_known, shift)
         windows = [slab] if window is None else [slab, window]
         mask = window_mask(windows, grid, shift)
         if mask.all():

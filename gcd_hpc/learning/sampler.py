@@ -155,7 +155,7 @@ class Sampler:
         energy, fraction = self.target(index)
         registry = self.draw_registry(fraction, rng)
         shift = rng.random(3) * grid.spacing
-        canvas = Canvas(frame, grid, config.voxels.known, registry, shift)
+        canvas = Canvas(frame, grid, self.system.num_known, registry, shift)
         noise = rng.standard_normal(grid.shape, dtype=np.float32)
         if not config.diffusion.conditional:
             energy = fraction = float("nan")
@@ -186,7 +186,7 @@ class Sampler:
         perfect = torch.stack([item.canvas.perfect() for item in drafts])[:, None]
         known = perfect.to(device) / self.model.card.scale  # (B, 1, X, Y, Z)
         noise = torch.from_numpy(np.stack([item.noise for item in drafts]))[:, None].to(device)
-        mask = known_mask(config.voxels.shape, config.voxels.known).to(device)
+        mask = known_mask(self.system.grid.shape, self.system.num_known).to(device)
         # RePaint's network is shown no known voxels; the sampler imposes them at each step.
         is_palette = config.diffusion.inpainting == "palette"
         denoise = inpainting_denoiser(
@@ -257,7 +257,9 @@ class Sampler:
         streams = [generator(config.seed, SAMPLING, self.round, item.index, 1) for item in drafts]
 
         def draw() -> torch.Tensor:
-            fresh = [rng.standard_normal(config.voxels.shape, dtype=np.float32) for rng in streams]
+            fresh = [
+                rng.standard_normal(self.system.grid.shape, dtype=np.float32) for rng in streams
+            ]
             return torch.from_numpy(np.stack(fresh))[:, None].to(self.device)
 
         return draw

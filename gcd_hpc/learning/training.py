@@ -85,6 +85,8 @@ class Objective:
     """Loss of a boundary model: error of its prediction over the unknown voxels."""
 
     config: CampaignConfig
+    num_known: int
+    """Voxel layers at each end that hold perfect grain."""
     device: torch.device
 
     def mask(self, batch: Batch) -> Tensor:
@@ -97,7 +99,7 @@ class Objective:
             return torch.zeros((x, y, z), dtype=torch.bool, device=self.device)
         mask = batch.mask
         if mask is None:
-            mask = known_mask((x, y, z), self.config.voxels.known)
+            mask = known_mask((x, y, z), self.num_known)
         return mask.to(self.device)
 
     def __call__(self, network: Callable[..., Tensor], batch: Batch) -> Tensor:
@@ -180,7 +182,7 @@ class BoundaryTraining:
         self._fit = fit
         self._validation = validation
         self._config = fit.system.config
-        self._objective = Objective(self._config, process.device)
+        self._objective = Objective(self._config, fit.system.num_known, process.device)
         training = self._config.training
         seed = int(generator(self._config.seed, TRAINING, 0).integers(2**62))
         network = seeded(lambda: UNet(self._config.network, NUM_CONDITIONS), seed)

@@ -80,7 +80,7 @@ def _named(path: Path, images: Sequence[Atoms]) -> Iterator[tuple[str, Atoms]]:
 
 def _fitted(system: BoundarySystem, name: str, atoms: Atoms) -> FittedSlab:
     try:
-        return fit_slab(atoms, system.bicrystal, system.config.relaxation.outer_thickness)
+        return fit_slab(atoms, system.bicrystal, system.outer)
     except StructureError as error:
         raise StructureError(f"{name}: {error}") from None
 

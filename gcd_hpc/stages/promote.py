@@ -193,7 +193,7 @@ def hold_out_losses(
     for number in models:
         model = Model.load(RunDirectory(run_dir).model_file(number), system, device)
         _, held = training_batches(system, structures, version, model.card)
-        objective = Objective(system.config, device)
+        objective = Objective(system.config, system.num_known, device)
         losses[number] = objective.validate(
             model.network, held, Process(device, num_parts=model.card.num_parts)
         )

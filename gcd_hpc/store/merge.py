@@ -210,7 +210,7 @@ def _marks(
                 columns["energies_ev"][atoms],
                 float(columns["cohesive_ev"][row]),
                 source.nearest_neighbor(float(columns["cell"][row][0])),
-                source.outer_thickness,
+                source.outer_layers(float(columns["surface_depth_a"][row])),
             )
             place += 1
     assert place == len(marks)

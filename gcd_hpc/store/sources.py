@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 
 from gcd_hpc.config.boundary import NAME, BoundaryConfig
 from gcd_hpc.config.campaign import RelaxationConfig
+from gcd_hpc.config.section import Auto
+from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.checksums import Columns, check_seal
 from gcd_hpc.store.crystal import boundary_of, neighbor_distance, unit_crystal
@@ -39,8 +42,8 @@ class Source:
     """Section ``potential`` of the config."""
     potentials: list[str]
     """Distinct SHA-256 of the potentials of its candidates."""
-    outer_thickness: float
-    """Thickness of the outer layers at the free surfaces, Å."""
+    outer_thickness: float | Auto
+    """relaxation.outer_thickness of the config."""
     attributes: dict[str, dict[str, Any]]
     """Attributes of each run in the file, by name; a file of a single run has the key ""."""
     names: dict[str, str] = field(default_factory=dict)
@@ -65,6 +68,14 @@ class Source:
     def nearest_neighbor(self, length_x: float) -> float:
         """Nearest-neighbour distance of the crystal in a box of length ``length_x`` (Å) in x, Å."""
         return neighbor_distance(self.config, length_x)
+
+    def outer_layers(self, cutoff: float) -> float:
+        """Thickness of the outer layers at the free surfaces, Å.
+
+        Args:
+            cutoff: of the potential, Å; NaN in files of versions that did not know auto.
+        """
+        return outer_layers(self.outer_thickness, cutoff if isfinite(cutoff) else None)
 
     def completed(self, columns: Columns) -> Columns:
         """Columns with ``surface_depth_a`` and ``atoms_per_plane`` filled in for old files.
@@ -125,10 +136,10 @@ def _source_of(path: Path) -> Source:
     outer = section_of(origin["config"], "relaxation").get(
         "outer_thickness", RelaxationConfig.model_fields["outer_thickness"].default
     )
-    if not isinstance(outer, int | float):
+    if not isinstance(outer, int | float) and outer != "auto":
         raise StoreError(
             f"{parts[0]}: cannot be merged, because relaxation.outer_thickness in its attribute"
-            f" config is no length but {outer!r}; leave it out"
+            f" config is neither a length nor auto but {outer!r}; leave it out"
         )
     return Source(
         path,
@@ -137,7 +148,7 @@ def _source_of(path: Path) -> Source:
         boundary,
         section_of(origin["config"], "potential"),
         list(dict.fromkeys(one.potential_sha256 for one in references(parts))),
-        float(outer),
+        outer,
         merged or {"": origin},
     )
 

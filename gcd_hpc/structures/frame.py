@@ -42,17 +42,15 @@ class Frame:
         Raises:
             StructureError: if a slab has no plane, or if less than FREE remains at either end.
         """
+        num_lower, num_upper = _num_planes(bicrystal, slab_heights)
         spacings = (bicrystal.plane_spacing, bicrystal.upper.plane_spacing)
-        num_lower, num_upper = (
-            round(slab / spacing) for slab, spacing in zip(slab_heights, spacings, strict=True)
-        )
         if num_lower < 1 or num_upper < 1:
             raise StructureError(
                 "boundary.slab_heights: each slab needs at least one lattice plane,"
                 f" {spacings[0]:.3f} and {spacings[1]:.3f} Å, got {slab_heights[0]:g} and"
                 f" {slab_heights[1]:g} Å"
             )
-        extent = num_lower * spacings[0] + num_upper * spacings[1] + spacings[1]
+        extent = _extent(bicrystal, num_lower, num_upper)
         bottom = (height - extent) / 2
         if bottom < FREE:
             raise StructureError(
@@ -61,6 +59,11 @@ class Frame:
                 f" {height:.2f} Å high: lower them or raise voxels.shape[2]"
             )
         return cls(bicrystal, height, bottom, num_lower, num_upper)
+
+    @staticmethod
+    def least_height(bicrystal: Bicrystal, slab_heights: tuple[float, float]) -> float:
+        """Height of the lowest box that holds slabs of these heights, Å."""
+        return _extent(bicrystal, *_num_planes(bicrystal, slab_heights)) + 2 * FREE
 
     @property
     def centre(self) -> float:
@@ -155,3 +158,15 @@ class Frame:
         """Sum of the distances from the atoms (N, 3) of a slab to their nearest sites (M, 3), Å."""
         offsets = minimum_image(slab[:, None] - sites, self.bicrystal.lengths)  # (N, M, 3)
         return float(np.linalg.norm(offsets, axis=2).min(axis=1).sum())
+
+
+def _num_planes(bicrystal: Bicrystal, slab_heights: tuple[float, float]) -> tuple[int, int]:
+    """Whole lattice planes of the lower and of the upper slab."""
+    lower, upper = slab_heights
+    return round(lower / bicrystal.plane_spacing), round(upper / bicrystal.upper.plane_spacing)
+
+
+def _extent(bicrystal: Bicrystal, num_lower: int, num_upper: int) -> float:
+    """Height of two slabs and of the largest gap between them beyond one plane, Å."""
+    lower, upper = bicrystal.plane_spacing, bicrystal.upper.plane_spacing
+    return num_lower * lower + num_upper * upper + upper

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import product
+from math import ceil
 
 import numpy as np
 
@@ -39,6 +40,28 @@ class Grid:
         """
         pitch = (in_plane[0] / shape[0] + in_plane[1] / shape[1]) / 2
         return cls(shape, (float(in_plane[0]), float(in_plane[1]), shape[2] * pitch))
+
+    @classmethod
+    def fitting(
+        cls, in_plane: tuple[float, float], height: float, widest: float, multiple: int
+    ) -> "Grid":
+        """Grid of a grain boundary with the fewest voxels that are narrow enough.
+
+        Args:
+            in_plane: lengths of the box along x and y, Å.
+            height: least height of the box, Å.
+            widest: largest width of a voxel along x and y, Å.
+            multiple: what all three numbers must be divisible by.
+        """
+
+        def number(length: float, spacing: float) -> int:
+            # Rounding of the lengths must not add a whole multiple.
+            least = max(length / spacing - 1e-6, 3)
+            return multiple * ceil(least / multiple)
+
+        x, y = (number(length, widest) for length in in_plane)
+        pitch = (in_plane[0] / x + in_plane[1] / y) / 2
+        return cls.build((x, y, number(height, pitch)), in_plane)
 
     @property
     def spacing(self) -> tuple[float, float, float]:

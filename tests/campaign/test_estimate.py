@@ -16,6 +16,7 @@ MEASURED_CORE_S = {"search": 362.7, "train": 660.0, "sample": 213.0, "relax": 23
 """Of the default campaign without exploration (benchmarks/RESULTS.md); training and sampling at
 their speed on one core without neighbours.
 """
+VOXELS = 12 * 12 * 60
 AS_MEASURED = [
     "explore.generations=0",
     *["search.num_tries=640", "training.num_steps=3000", "training.retrain_steps=1500"],
@@ -27,7 +28,9 @@ def estimated(*overrides: str, until: str | None = None) -> dict:
     config = load_campaign(CAMPAIGNS / "w_sigma5.yaml", [*AS_MEASURED, *overrides])
     return {
         one.stage: one
-        for one in estimate(config, Plan.of(config, resolve(SiteConfig(cores=2)), until), 270)
+        for one in estimate(
+            config, Plan.of(config, resolve(SiteConfig(cores=2)), until), 270, VOXELS
+        )
     }
 
 
@@ -60,7 +63,9 @@ def test_repaint_goes_each_step_several_times():
 
 def test_a_stage_takes_its_core_hours_shared_by_the_workers_that_have_something_to_do():
     site = resolve(SiteConfig(cores=8))
-    stages = {one.stage: one for one in estimate(make_config(), Plan.of(make_config(), site), 270)}
+    stages = {
+        one.stage: one for one in estimate(make_config(), Plan.of(make_config(), site), 270, VOXELS)
+    }
     # Three chunks keep three of eight workers busy; torchrun shares a training among all.
     assert wall_h(stages["search"], site) == pytest.approx(stages["search"].core_h / 3)
     assert wall_h(stages["train"], site) == pytest.approx(stages["train"].core_h / 8)
@@ -115,10 +120,10 @@ def test_a_campaign_ends_no_later_than_its_wall_time():
 def test_the_end_is_unknown_where_stages_overlap_or_run_on_gpus():
     config, site = make_config(), resolve(SiteConfig(cores=2))
     plan = Plan.of(config, site)
-    assert set(expected_s(config, site, plan, 270)) == {stage for stage, _ in plan.phases()}
+    assert set(expected_s(config, site, plan, 270, VOXELS)) == {stage for stage, _ in plan.phases()}
     on_gpus = site.model_copy(update={"training": PoolConfig(gpus_per_node=1)})
-    assert expected_s(config, on_gpus, plan, 270) == {}
+    assert expected_s(config, on_gpus, plan, 270, VOXELS) == {}
     overlapping = site.model_copy(update={"mode": "asynchronous"})
-    assert expected_s(config, overlapping, Plan.of(config, overlapping), 270) == {}
+    assert expected_s(config, overlapping, Plan.of(config, overlapping), 270, VOXELS) == {}
     without = histories.state_after([histories.opened(plan)])
     assert remaining(without, 0.5) is None

@@ -48,8 +48,8 @@ def test_a_check_prints_back_what_a_name_means(folder):
         "upper grain: x [0 0 1], y [2 -1 0], z [1 2 0]",
         "cell: 3.62 x 8.08 Å, area 29.2 Å^2, strain 0.0e+00",
         "[n]: in steps of 1/2 (N_plane is 2)",
-        "slabs: 33 + 33 planes, 132 atoms, in a box of 59.94 Å",
-        "voxels: 4 x 12 x 76 of 0.90 x 0.67 x 0.79 Å",
+        "slabs: 33 + 33 planes, 132 atoms, 8 Å held at both ends, in a box of 59.94 Å",
+        "voxels: 4 x 12 x 76 of 0.90 x 0.67 x 0.79 Å, 18 known layers at both ends",
     ):
         assert f"  {line}\n" in text
 

@@ -44,7 +44,7 @@ from tests.config.conftest import MINIMAL
         # Lists and sections
         ("voxels.shape", [12, 12], "must be a list of 3 values, got [12, 12]"),
         ("voxels.shape", [12, 12, 72, 1], "must be a list of 3 values, got [12, 12, 72, 1]"),
-        ("voxels.shape", 12, "must be a list, got 12"),
+        ("voxels.shape", 12, "must be a list or 'auto', got 12"),
         ("boundary.upper", [1, 0, 0], "must be a section of keys, got [1, 0, 0]"),
         ("search", None, "must be a section of keys, got nothing"),
         # Unknown keys
@@ -81,13 +81,19 @@ from tests.config.conftest import MINIMAL
         ("training.ema_decay", 1, "must be less than 1, got 1"),
         ("training.min_learning_rate", 0.1, "must be at most learning_rate, 0.0006, got 0.1"),
         ("search.md.num_steps", [20, 10], "must be [lowest, highest], got [20, 10]"),
-        ("relaxation.outer_thickness", 30, "must be less than the thinner slab, 27, got 30"),
     ],
 )
 def test_a_wrong_value_is_reported_with_what_is_expected_and_given(
     message_with, key, value, expected
 ):
     assert message_with(key, value) == f"c.yaml: {key}: {expected}"
+
+
+def test_slabs_thinner_than_the_held_layers_are_refused(message_with):
+    text = message_with("boundary.slab_heights", [7, 27])
+    assert text == (
+        "c.yaml: relaxation.outer_thickness: must be less than the thinner slab, 7, got 8"
+    )
 
 
 def test_directions_that_are_no_box_axes_are_refused(message_with):

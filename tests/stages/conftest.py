@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gcd_hpc.config.boundary import slabs_of
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.learning.boundary import prepare
@@ -52,7 +53,9 @@ def w_frame() -> Frame:
     """Without LAMMPS: the lattice constant is known."""
     boundary = load_campaign(CAMPAIGNS / "w_sigma5_paper.yaml").boundary
     bicrystal = Bicrystal.build(boundary, 3.164849)
-    return Frame.build(bicrystal, boundary.slab_heights, 72 * bicrystal.lengths[0] / 12)
+    return Frame.build(
+        bicrystal, slabs_of(boundary.slab_heights, 8.0), 72 * bicrystal.lengths[0] / 12
+    )
 
 
 def small_config(*overrides: str) -> CampaignConfig:

@@ -97,7 +97,9 @@ def test_without_windows_and_mosaics_all_between_the_known_layers_is_generated(s
     plain = with_shares(sampler, 0.0, 0.0)
     for step in range(20):
         assert plain.batch(FIT, step, range(1), 4).mask is None
-    mask = Objective(plain.system.config, CPU).mask(plain.batch(FIT, 0, range(2), 4))
+    mask = Objective(plain.system.config, plain.system.num_known, CPU).mask(
+        plain.batch(FIT, 0, range(2), 4)
+    )
     voxels = plain.system.config.voxels
     assert torch.equal(mask, known_mask(voxels.shape, voxels.known))
 
@@ -178,7 +180,7 @@ def test_the_time_that_rounding_makes_of_the_last_noise_level_has_a_finite_loss(
     schedule = Schedule(sampler.system.config.diffusion.schedule)
     assert schedule.t_min < float(batch.time) <= schedule.t_max + 1e-6
     network = seeded(lambda: UNet(sampler.system.config.network, NUM_CONDITIONS), 0)
-    loss = Objective(sampler.system.config, CPU)(network, batch)
+    loss = Objective(sampler.system.config, sampler.system.num_known, CPU)(network, batch)
     assert torch.isfinite(loss)
     loss.backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)

@@ -22,10 +22,7 @@ TARGET = (2.5, 3)
 def painter(trained_run):
     """Painter of a hardly trained model, with the default number of known layers."""
     painter = Painter.of(Sampler.load(trained_run, 1, "cpu"))
-    config = painter.system.config
-    voxels = config.voxels.model_copy(update={"known": 18})
-    system = replace(painter.system, config=config.model_copy(update={"voxels": voxels}))
-    return replace(painter, system=system)
+    return replace(painter, system=replace(painter.system, num_known=18))
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +86,7 @@ def test_a_window_without_a_voxel_changes_nothing(painter, parents):
 
 def test_without_a_window_all_between_the_known_layers_is_generated(painter, parents):
     painted = paint(painter, parents[0], None)
-    grid, known = painter.system.grid, painter.system.config.voxels.known
+    grid, known = painter.system.grid, painter.system.num_known
     low = (known + 2) * grid.spacing[2]
     high = (grid.shape[2] - known - 2) * grid.spacing[2]
     rows = {row.tobytes() for row in painted.positions}

@@ -1,0 +1,127 @@
+"""Slabs, held layers and voxels that a campaign does not give."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.loader import load_campaign, parse_campaign
+from gcd_hpc.engines.layout import Layout, lay_out
+from gcd_hpc.structures.bicrystal import Response
+from gcd_hpc.structures.frame import FREE, Frame
+
+CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
+A0 = {"sc": 3.35, "bcc": 3.165, "fcc": 3.615, "diamond": 5.431}
+# lattice, Sigma, axis, plane
+BOUNDARIES = [
+    ("bcc", 5, [0, 0, 1], [0, 0, 1]),
+    ("bcc", 5, [0, 0, 1], [3, 1, 0]),
+    ("bcc", 27, [1, 1, 0], [5, -5, 2]),
+    ("bcc", 9, [1, 1, 0], [1, -1, 1]),
+    ("fcc", 3, [1, 1, 1], [1, 1, 1]),
+    ("fcc", 5, [0, 0, 1], [2, 1, 0]),
+    ("fcc", 5, [0, 0, 1], [1, 0, 0]),
+    ("fcc", 7, [1, 1, 1], [2, 1, -3]),
+    ("fcc", 11, [1, 1, 0], [1, -1, 3]),
+    ("diamond", 5, [0, 0, 1], [0, 0, 1]),
+    ("diamond", 9, [1, 1, 0], [1, -1, -4]),
+    ("sc", 17, [0, 0, 1], [4, 1, 0]),
+]
+
+
+def campaign(boundary: str, more: str = "") -> CampaignConfig:
+    text = f"""
+name: a
+boundary: {boundary}
+potential: {{pair_style: zero 8.0, pair_coeff: "* *"}}
+search: {{num_tries: 1}}
+sampling: {{num_candidates: 1}}
+{more}
+"""
+    return parse_campaign(text, "a.yaml")
+
+
+def named(case, more: str = "", keys: str = "") -> CampaignConfig:
+    lattice, sigma, axis, plane = case
+    return campaign(
+        f"{{element: Cu, lattice: {lattice}, sigma: {sigma}, axis: {axis}, plane: {plane}{keys}}}",
+        more,
+    )
+
+
+def laid_out(case, *more: str) -> Layout:
+    return lay_out(named(case, *more), A0[case[0]], "a.yaml", 5.5)
+
+
+@pytest.mark.parametrize("name", ["smoke", "w_sigma5_paper"])
+def test_automatic_voxels_are_those_of_the_shipped_campaigns(name):
+    given = load_campaign(CAMPAIGNS / f"{name}.yaml")
+    automatic = load_campaign(CAMPAIGNS / f"{name}.yaml", ["voxels=auto"])
+    layouts = [lay_out(one, 3.164849, name, 7.893) for one in (given, automatic)]
+    assert layouts[0].grid == layouts[1].grid
+    assert layouts[0].frame == layouts[1].frame
+
+
+@pytest.mark.parametrize("case", BOUNDARIES, ids=str)
+@pytest.mark.parametrize("multiple", [1, 4, 8])
+def test_automatic_voxels_are_narrow_enough_and_divisible(case, multiple):
+    network = {1: "{patch: 1, num_levels: 1}", 4: "{}", 8: "{num_levels: 3}"}[multiple]
+    layout = laid_out(case, f"network: {network}")
+    assert not any(number % multiple for number in layout.grid.shape)
+    widest = 0.36 * layout.bicrystal.nearest_neighbor
+    assert max(layout.grid.spacing[:2]) <= widest * (1 + 1e-6)
+    for number, length in zip(layout.grid.shape[:2], layout.grid.lengths[:2], strict=True):
+        # One multiple less would be too wide, unless that leaves less than three voxels.
+        assert number - multiple < 3 or length / (number - multiple) > widest
+
+
+@pytest.mark.parametrize("case", BOUNDARIES, ids=str)
+def test_atoms_of_both_grains_share_no_automatic_voxel(case):
+    layout = laid_out(case)
+    frame, rng = layout.frame, np.random.default_rng(0)
+    assert layout.warnings == ()
+    for _ in range(5):
+        registry = frame.random_registry(rng)
+        assert layout.grid.num_shared(frame.upper(registry, frame.centre)) == 0
+
+
+@pytest.mark.parametrize("case", BOUNDARIES, ids=str)
+def test_the_automatic_box_holds_the_slabs_and_leaves_the_middle_to_generate(case):
+    layout = laid_out(case)
+    frame, pitch = layout.frame, layout.grid.spacing[2]
+    assert (layout.outer, layout.slab_heights) == (8.0, (27.0, 27.0))
+    assert frame.bottom >= FREE
+    # Four layers of voxels more than needed would be too many.
+    assert 2 * (frame.bottom - FREE) < 4 * pitch
+    middle = (layout.grid.shape[2] - 2 * layout.num_known) * pitch
+    assert 20.0 <= middle < 20.0 + 2 * pitch
+    assert layout.num_known * pitch - frame.bottom >= layout.outer
+
+
+@pytest.mark.parametrize(("cutoff", "outer"), [(5.5, 8.0), (8.0, 8.0), (8.01, 8.5), (10.2, 10.5)])
+def test_held_layers_and_slabs_follow_from_the_cutoff(cutoff, outer):
+    layout = lay_out(named(BOUNDARIES[5]), 3.615, "a.yaml", cutoff)
+    assert layout.outer == outer
+    assert layout.slab_heights == (outer + 19.0, outer + 19.0)
+    assert layout.warnings == ()
+
+
+def test_what_a_file_with_a_shape_leaves_out_is_what_it_was():
+    layout = laid_out(BOUNDARIES[5], "voxels: {shape: [4, 12, 76]}")
+    assert layout.grid.shape == (4, 12, 76)
+    assert (layout.num_known, layout.outer, layout.slab_heights) == (18, 8.0, (27.0, 27.0))
+
+
+def test_the_automatic_box_has_room_for_a_strained_grain_that_grows():
+    config = campaign(
+        "{element: Cu, lattice: fcc, lower: {x: [0, 0, 1], y: [1, -1, 0], z: [1, 1, 0]},"
+        " upper: {x: [0, 0, 1], y: [0, -1, 0], z: [1, 0, 0]}, max_strain: 0.02}"
+    )
+    for a0 in np.linspace(3.5, 3.7, 41):
+        layout = lay_out(config, float(a0), "a.yaml", 5.5)
+        strain = max(map(abs, layout.bicrystal.strain))
+        assert strain > 0.005
+        # Of common metals none grows by more than the strain that compresses it.
+        grown = layout.bicrystal.relaxed(Response(normal=strain))
+        assert Frame.build(grown, layout.slab_heights, layout.frame.height).bottom >= FREE
