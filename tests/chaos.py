@@ -3,7 +3,7 @@ campaign that nobody disturbed. The victim "all" stands for a machine that is su
 process of the campaign is stopped at once, and goes on after a while.
 
     python -m tests.chaos --kills 50 [--seed 0] [--run-dir DIR] [--set KEY=VALUE] [--victims
-    driver,rank,all] [--suspend-s 75]
+    driver,rank,all] [--suspend-s 75] [--undisturbed DIR]
 
 The same seed draws the same victims, signals and delays; what they hit depends on the machine.
 Prints a line for each kill and a table; exits with 1 if anything differed, was lost, was counted
@@ -267,11 +267,8 @@ def check(campaign: Campaign, undisturbed: Path, tally: Tally) -> None:
 def same(one: Candidate, other: Candidate) -> bool:
     """Whether two candidates are equal in all but their times."""
     arrays = ("unrelaxed_positions", "positions", "energies_ev")
-    return (one.status, one.failure, one.model_sha256) == (
-        other.status,
-        other.failure,
-        other.model_sha256,
-    ) and all(
+    words = ("status", "failure", "model_sha256", "move", "parents")
+    return all(getattr(one, name) == getattr(other, name) for name in words) and all(
         np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True) for name in arrays
     )
 
@@ -391,6 +388,11 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="where the campaigns are kept; a temporary folder when not given",
     )
     parser.add_argument(
+        "--undisturbed",
+        type=Path,
+        help="a finished run of the same campaign to compare with; made first when not given",
+    )
+    parser.add_argument(
         "--set",
         dest="overrides",
         action="append",
@@ -419,9 +421,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = asked.run_dir or Path(tempfile.mkdtemp(prefix="gcd-hpc-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
     tally, started, done = Tally(), time.monotonic(), 0
-    asked.undisturbed = run_undisturbed(Campaign(folder / "undisturbed", asked.overrides))
+    if asked.undisturbed is None:
+        asked.undisturbed = run_undisturbed(Campaign(folder / "undisturbed", asked.overrides))
     print(
-        f"{time.monotonic() - started:7.1f} s       undisturbed campaign complete in {folder}",
+        f"{time.monotonic() - started:7.1f} s       undisturbed campaign complete in"
+        f" {asked.undisturbed}",
         flush=True,
     )
     while done < asked.kills and len(tally.failures) < asked.kills:

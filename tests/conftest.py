@@ -68,3 +68,12 @@ def _num_open_files() -> int:
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_is_left_in_the_cache_folder_of_the_user(tmp_path_factory):
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """The small smoke campaign, finished, as all tests of a session share it."""
+    # Not before the number of threads is set.
+    from tests.smoke import shared_smoke
+
+    return shared_smoke(tmp_path_factory)

@@ -1,12 +1,14 @@
-"""The smoke campaign as a user runs it: LAMMPS, torchrun, mpiexec and Parsl, with a driver that is
+"""A smoke campaign as users run it: LAMMPS, torchrun, mpiexec and Parsl, with a driver that is
 killed in each stage.
 """
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,63 +16,47 @@ import numpy as np
 import psutil
 import pytest
 
-from gcd_hpc.store.run import open_run
+from gcd_hpc.stages.explore import explore_chunk
+from gcd_hpc.stages.relaxing import worker_child
+from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
+from tests.chaos import candidates, same
+from tests.smoke import NUM_EXPLORED, NUM_SAMPLED, NUM_SEARCHED, ROUNDS, Smoke
 
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
-ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "gcd_hpc.cli", "campaign", "campaigns/smoke.yaml"]
+COMMAND = [sys.executable, "-m", "gcd_hpc.cli"]
 
 
-def start(run_dir: Path) -> subprocess.Popen:
+def start(smoke: Smoke, run_dir: Path) -> subprocess.Popen:
     # To a file: a pipe would be held open by whatever outlives a killed driver.
     with open(run_dir.with_suffix(".log"), "a") as log:
         return subprocess.Popen(
-            [*COMMAND, "--run-dir", str(run_dir)],
-            cwd=ROOT,
+            [*COMMAND, "campaign", str(smoke.campaign), "--run-dir", str(run_dir)],
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
         )
 
 
-def finish(run_dir: Path) -> float:
-    """Run to the end; seconds."""
-    started = time.monotonic()
-    assert start(run_dir).wait(timeout=400) == 0, run_dir.with_suffix(".log").read_text()[-3000:]
-    return time.monotonic() - started
-
-
-def candidates(run_dir: Path) -> dict:
-    """What was found, by id; a candidate that is there twice is an error."""
-    run = open_run(run_dir)
-    ids = run.columns(["id"])["id"].tolist()
-    assert len(set(ids)) == len(ids)
-    return {row.id: row for row in run}
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> Path:
-    run_dir = tmp_path_factory.mktemp("campaign") / "run"
-    finish(run_dir)
-    return run_dir
-
-
-def test_two_rounds_leave_results_a_figure_a_summary_and_two_models(undisturbed):
-    assert RunDirectory(undisturbed).model_file(1).exists()
-    assert RunDirectory(undisturbed).model_file(2).exists()
+def test_two_rounds_leave_results_a_figure_a_summary_and_two_models(smoke):
+    for version in range(1, ROUNDS + 1):
+        assert RunDirectory(smoke.run_dir).model_file(version).exists()
     for name in ("results.h5", "egb_vs_n.png", "summary.md", "events.jsonl"):
-        assert (undisturbed / name).stat().st_size > 100, name
-    rows = candidates(undisturbed)
-    assert {row.source for row in rows.values()} == {"search", "model", "explore"}
-    assert {row.round for row in rows.values()} == {0, 1, 2}
-    assert candidates(undisturbed / "results.h5").keys() == rows.keys()
+        assert (smoke.run_dir / name).stat().st_size > 100, name
+    rows = candidates(smoke.run_dir)
+    assert Counter(row.source for row in rows.values()) == {
+        "search": NUM_SEARCHED,
+        "model": ROUNDS * NUM_SAMPLED,
+        "explore": (1 + ROUNDS) * NUM_EXPLORED,
+    }
+    assert {row.round for row in rows.values()} == set(range(1 + ROUNDS))
+    assert candidates(smoke.run_dir / "results.h5").keys() == rows.keys()
 
 
-def test_candidates_of_the_model_are_relaxed(undisturbed):
+def test_candidates_of_the_model_are_relaxed(smoke):
     relaxed = [
         row
-        for row in candidates(undisturbed).values()
+        for row in candidates(smoke.run_dir).values()
         if row.source == "model" and row.status == "ok"
     ]
     assert relaxed
@@ -79,46 +65,45 @@ def test_candidates_of_the_model_are_relaxed(undisturbed):
     )
 
 
-def test_a_complete_campaign_says_so_at_once(undisturbed):
+def test_a_complete_campaign_says_so_at_once(smoke, tmp_path):
+    run_dir = Path(shutil.copytree(smoke.run_dir, tmp_path / "run"))
     started = time.monotonic()
-    done = subprocess.run(
-        [*COMMAND, "--run-dir", str(undisturbed)], cwd=ROOT, capture_output=True, text=True
-    )
+    line = [*COMMAND, "campaign", str(smoke.campaign), "--run-dir", str(run_dir)]
+    done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 0
     assert "complete" in done.stdout
     assert time.monotonic() - started < 10  # no LAMMPS, no torch, no Parsl
 
 
-def test_top_and_csv_hold_what_was_tried(undisturbed, tmp_path):
-    line = [sys.executable, "-m", "gcd_hpc.cli", "top", str(undisturbed), "--per-n", "--json"]
+def test_top_and_csv_hold_what_was_tried(smoke, tmp_path):
+    line = [*COMMAND, "top", str(smoke.run_dir), "--per-n", "--json"]
     rows = json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
     assert all({"id", "source", "n_fraction", "gb_energy_j_m2"} <= row.keys() for row in rows)
-    export = ["export", str(undisturbed), "--format", "csv", "--out", str(tmp_path / "all.csv")]
-    subprocess.run([sys.executable, "-m", "gcd_hpc.cli", *export], check=True, capture_output=True)
-    assert len((tmp_path / "all.csv").read_text().splitlines()) == 1 + len(candidates(undisturbed))
+    export = ["export", str(smoke.run_dir), "--format", "csv", "--out", str(tmp_path / "all.csv")]
+    subprocess.run([*COMMAND, *export], check=True, capture_output=True)
+    lines = (tmp_path / "all.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(candidates(smoke.run_dir))
 
 
-def test_exploration_gives_the_same_on_one_worker_and_on_two(tmp_path):
-    found = []
-    for cores in (1, 2):
-        run_dir, site = tmp_path / f"run-{cores}", tmp_path / f"site-{cores}.yaml"
-        site.write_text(f"name: cores-{cores}\nmode: barrier\ncores: {cores}\n")
-        small = ["search.num_tries=6", "search.chunk_size=3", "budget.rounds=0"]
-        options = [word for one in small for word in ("--set", one)]
-        line = [*COMMAND, *options, "--run-dir", str(run_dir), "--site", str(site)]
-        subprocess.run(line, cwd=ROOT, check=True, capture_output=True)
-        found.append(candidates(run_dir))
-    assert sum(row.source == "explore" for row in found[0].values()) == 16
-    assert_same(*found)
-
-
-def assert_same(expected: dict, found: dict) -> None:
-    assert found.keys() == expected.keys()
-    for name, row in expected.items():
-        same = found[name]
-        assert (same.status, same.move, same.parents) == (row.status, row.move, row.parents), name
-        assert np.array_equal(same.unrelaxed_positions, row.unrelaxed_positions), name
-        assert np.array_equal(same.positions, row.positions, equal_nan=True), name
+@pytest.mark.parametrize("round", [0, 1])
+def test_one_process_explores_in_another_order_what_two_workers_explored_bit_for_bit(
+    smoke, tmp_path, round
+):
+    """Round 1 in-paints with a model."""
+    run_dir = Path(shutil.copytree(smoke.run_dir, tmp_path / "run"))
+    parts = RunDirectory(run_dir).explored_parts(round)
+    expected = [row for part in parts for row in read_part(part)]
+    for part in parts:
+        part.unlink()
+    # A generation begins with what the one before it has found; the order within one is free.
+    per_generation = len(parts) // 2
+    for generation in range(2):
+        for chunk in reversed(range(per_generation)):
+            explore_chunk(str(run_dir), round, generation * per_generation + chunk)
+    worker_child(str(run_dir)).close()
+    found = [row for part in RunDirectory(run_dir).explored_parts(round) for row in read_part(part)]
+    assert len(expected) == NUM_EXPLORED
+    assert all(same(one, other) for one, other in zip(expected, found, strict=True))
 
 
 def moments(run_dir: Path) -> dict[str, Callable[[], bool]]:
@@ -134,12 +119,10 @@ def moments(run_dir: Path) -> dict[str, Callable[[], bool]]:
 
 
 @pytest.mark.slow
-def test_a_driver_killed_in_every_stage_ends_with_the_same_candidates_none_twice(
-    undisturbed, tmp_path
-):
+def test_a_driver_killed_in_every_stage_ends_with_the_same_candidates_none_twice(smoke, tmp_path):
     run_dir = tmp_path / "run"
     for stage, reached in moments(run_dir).items():
-        driver = start(run_dir)
+        driver = start(smoke, run_dir)
         while not reached() and driver.poll() is None:
             time.sleep(0.01)
         assert driver.poll() is None, (
@@ -147,10 +130,13 @@ def test_a_driver_killed_in_every_stage_ends_with_the_same_candidates_none_twice
         )
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-    finish(run_dir)
+    code = start(smoke, run_dir).wait(timeout=400)
+    assert code == 0, run_dir.with_suffix(".log").read_text()[-3000:]
     assert not [
         process
         for process in psutil.process_iter(["cmdline"])
         if str(run_dir) in " ".join(process.info["cmdline"] or [])
     ]
-    assert_same(candidates(undisturbed), candidates(run_dir))
+    found, undisturbed = candidates(run_dir), candidates(smoke.run_dir)
+    assert found.keys() == undisturbed.keys()
+    assert [name for name in found if not same(found[name], undisturbed[name])] == []

@@ -1,4 +1,4 @@
-"""Five kills at random moments of a small smoke campaign; ``python -m tests.chaos --kills 50`` is
+"""Five kills at random moments of the small smoke campaign; ``python -m tests.chaos --kills 50`` is
 the long form.
 """
 
@@ -6,17 +6,16 @@ import pytest
 
 from gcd_hpc.store.parts import write_part
 from tests import chaos
+from tests.smoke import SMALL
 from tests.store.synthetic import make_candidate
 
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
-SMALL = ["search.num_tries=10", "search.chunk_size=5", "training.num_steps=20", "budget.rounds=1"]
 
 
-def test_five_kills_lose_nothing_repeat_nothing_and_leave_no_process(tmp_path):
+def test_five_kills_lose_nothing_repeat_nothing_and_leave_no_process(smoke, tmp_path):
     options = ["--kills", "5", "--seed", "10", "--run-dir", str(tmp_path), "--suspend-s", "5"]
-    assert (
-        chaos.main([*options, *(word for override in SMALL for word in ("--set", override))]) == 0
-    )
+    options += ["--undisturbed", str(smoke.run_dir)]
+    assert chaos.main([*options, *(word for change in SMALL for word in ("--set", change))]) == 0
 
 
 def test_the_same_seed_draws_the_same_kills():

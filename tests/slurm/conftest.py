@@ -1,20 +1,22 @@
-"""A Slurm with two nodes, and the smoke campaign trained in it while one of them is lost."""
+"""A Slurm with two nodes, and the small smoke campaign trained in it while one of them is lost."""
 
+import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 
 from gcd_hpc.store.run_directory import RunDirectory
+from tests.sharing import made_once
 from tests.slurm.minislurm import Minislurm
+from tests.smoke import Smoke
 from tests.stages.conftest import launch
 
 ROOT = Path(__file__).parents[2]
-SMOKE = "campaigns/smoke.yaml"
 # The names n1 and n2 are known to Slurm only, and everything is on loopback.
 ONE_MACHINE = {
     "RDZV_HOST": "127.0.0.1",
@@ -42,14 +44,19 @@ class Job:
 
     @classmethod
     def submit(
-        cls, slurm: Minislurm, run_dir: Path, script: str, *options: str, **variables: str
+        cls,
+        slurm: Minislurm,
+        campaign: Path,
+        run_dir: Path,
+        script: str,
+        *options: str,
+        **variables: str,
     ) -> "Job":
-        output = f"--output={run_dir}-{script}.log"
         number = slurm.submit(
-            output,
+            f"--output={run_dir}-{script}.log",
             *options,
             f"batch/{script}",
-            SMOKE,
+            campaign,
             folder=ROOT,
             RUN=str(run_dir),
             **ONE_MACHINE,
@@ -80,32 +87,52 @@ class Job:
             time.sleep(0.02)
 
 
+@pytest.fixture(scope="session")
+def submit(slurm: Minislurm, smoke: Smoke) -> Callable[..., Job]:
+    """Submits a batch script for the small smoke campaign: run directory, script, options and
+    variables of ``sbatch``.
+    """
+
+    def submit(run_dir: Path, script: str, *options: str, **variables: str) -> Job:
+        return Job.submit(slurm, smoke.campaign, run_dir, script, *options, **variables)
+
+    return submit
+
+
 @dataclass(frozen=True)
 class Trained:
-    run_dir: Path
+    """What is known of the job that trained."""
+
     log: str
     job: dict[str, str]
     had_finished_when_the_node_was_lost: bool
+    run_dir: Path
 
 
-@pytest.fixture(scope="session")
-def trained(slurm: Minislurm, tmp_path_factory) -> Trained:
-    """``sbatch batch/train_ddp.sh campaigns/smoke.yaml`` on both nodes; the second is killed after
-    a checkpoint and comes back. Copy it.
-    """
-    run_dir = tmp_path_factory.mktemp("slurm") / "smoke"
-    job = Job.submit(slurm, run_dir, "train_ddp.sh")
+def train(slurm: Minislurm, submit: Callable[..., Job], folder: Path) -> None:
+    """Train on both nodes; the second is killed after a checkpoint and comes back."""
+    run_dir = folder / "smoke"
+    job = submit(run_dir, "train_ddp.sh")
     job.wait_for_file(RunDirectory(run_dir).training_state(1), timeout_s=150)
     slurm.kill_node(2)
     had_finished = (RunDirectory(run_dir).model_file(1)).exists()
     slurm.wait_for(job.number, "PENDING", timeout_s=60)
     slurm.start_node(2)
     ended = job.finish(timeout_s=120)
-    return Trained(run_dir, job.log, ended, had_finished)
+    found = asdict(Trained(job.log, ended, had_finished, run_dir))
+    (folder / "trained.json").write_text(json.dumps(found, default=str))
 
 
 @pytest.fixture(scope="session")
-def sampled(slurm: Minislurm, trained: Trained, tmp_path_factory) -> tuple[Job, Path]:
+def trained(slurm: Minislurm, submit: Callable[..., Job], tmp_path_factory) -> Trained:
+    """The run directory after its first training, as all tests of a session share it. Copy it."""
+    folder = made_once(tmp_path_factory, "slurm", lambda folder: train(slurm, submit, folder))
+    found = json.loads((folder / "trained.json").read_text())
+    return Trained(**{**found, "run_dir": Path(found["run_dir"])})
+
+
+@pytest.fixture(scope="session")
+def sampled(submit: Callable[..., Job], trained: Trained, tmp_path_factory) -> tuple[Job, Path]:
     """The job that sampled the trained run on both nodes, and a run that was sampled by one rank
     without Slurm. Do not write to them.
     """
@@ -113,7 +140,7 @@ def sampled(slurm: Minislurm, trained: Trained, tmp_path_factory) -> tuple[Job, 
     on_nodes, alone = (
         Path(shutil.copytree(trained.run_dir, folder / name)) for name in ("nodes", "alone")
     )
-    job = Job.submit(slurm, on_nodes, "sample_mpi.sh")
+    job = submit(on_nodes, "sample_mpi.sh")
     launch([sys.executable, "-m", "gcd_hpc.stages.sample", str(alone), "1"])
     job.finish(timeout_s=60)
     return job, alone

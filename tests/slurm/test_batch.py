@@ -12,15 +12,13 @@ import numpy as np
 import pytest
 
 from gcd_hpc.networks.checkpoint import load
-from gcd_hpc.stages.explore import explore_chunk
 from gcd_hpc.stages.relax import main, relax_chunk
-from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
-from tests.slurm.conftest import ROOT, Job
+from tests.slurm.conftest import ROOT
+from tests.smoke import NUM_CHUNKS, NUM_SAMPLED
 
 pytestmark = [pytest.mark.slurm, pytest.mark.lammps, pytest.mark.mpi]
-NUM_CHUNKS = 3
 
 
 def rows_of(run_dir, part):
@@ -41,27 +39,30 @@ def same_weights(one, other):
     return all(np.array_equal(first[name], second[name]) for name in first)
 
 
-def test_training_goes_on_from_its_checkpoint_after_a_node_was_lost(trained):
+def test_training_goes_on_from_its_checkpoint_after_a_node_was_lost(trained, smoke):
     assert not trained.had_finished_when_the_node_was_lost
-    # Twice if the second try is still at work a minute after the loss: then Slurm repeats the
-    # signal that the lost node did not take.
-    assert trained.job["Restarts"] in ("1", "2")
+    # Once for the loss. Again if a try is still at work a minute after it: then Slurm repeats the
+    # signal that the lost node did not take, before or after that try has gone on training.
+    restarts = int(trained.job["Restarts"])
+    assert 1 <= restarts <= 3
     steps = [
         int(step) for step in re.findall(r"^resumed at step (\d+)$", trained.log, re.MULTILINE)
     ]
-    assert len(steps) == int(trained.job["Restarts"])
-    assert steps[0] in (10, 20, 30)
+    assert 1 <= len(steps) <= restarts
+    assert steps == sorted(steps)
+    assert set(steps) <= {10, 20, 30}
     _, metadata = load(RunDirectory(trained.run_dir).model_file(1))
     assert np.isfinite(metadata["validation_loss"])
     assert not (RunDirectory(trained.run_dir).training_state(1)).exists()
+    assert same_weights(trained.run_dir, smoke.run_dir)
 
 
 def test_the_signal_before_the_end_of_the_time_saves_and_queues_training_again(
-    slurm, trained, trained_copy
+    slurm, submit, trained, trained_copy
 ):
     run_dir = trained_copy("run")
     forget_model(run_dir)
-    job = Job.submit(slurm, run_dir, "train_ddp.sh")
+    job = submit(run_dir, "train_ddp.sh")
     job.wait_for_file(RunDirectory(run_dir).training_progress(1), timeout_s=60)
     slurm.call("scancel", "--batch", "--signal=USR1", str(job.number))
     ended = job.finish(timeout_s=120)
@@ -74,9 +75,9 @@ def test_the_signal_before_the_end_of_the_time_saves_and_queues_training_again(
 
 
 def test_the_signal_during_the_search_lets_its_driver_end_before_the_job_is_queued_again(
-    slurm, tmp_path
+    slurm, submit, tmp_path
 ):
-    job = Job.submit(slurm, tmp_path / "run", "train_ddp.sh")
+    job = submit(tmp_path / "run", "train_ddp.sh")
     job.wait_for_file(tmp_path / "run" / "parts" / "search", timeout_s=60)
     slurm.call("scancel", "--batch", "--signal=USR1", str(job.number))
     slurm.wait_for(job.number, "PENDING", timeout_s=60)
@@ -86,28 +87,12 @@ def test_the_signal_during_the_search_lets_its_driver_end_before_the_job_is_queu
     assert "in use" not in job.log
 
 
-def test_generations_explored_in_the_job_are_those_of_one_process_bit_for_bit(trained, tmp_path):
-    alone = Path(shutil.copytree(trained.run_dir, tmp_path / "alone"))
-    parts = RunDirectory(trained.run_dir).explored_parts(0)
-    assert len(parts) == 4
-    for part in RunDirectory(alone).explored_parts(0):
-        part.unlink()
-    for chunk in range(4):
-        explore_chunk(str(alone), 0, chunk)
-    worker_child(str(alone)).close()
-    for part, same in zip(parts, RunDirectory(alone).explored_parts(0), strict=True):
-        for row, other in zip(read_part(part), read_part(same), strict=True):
-            assert (row.id, row.move, row.parents) == (other.id, other.move, other.parents)
-            np.testing.assert_array_equal(row.positions, other.positions)
-            np.testing.assert_array_equal(row.energies_ev, other.energies_ev)
-
-
 def test_two_nodes_make_the_same_candidates_as_one_rank_without_slurm_bit_for_bit(sampled):
     job, alone = sampled
     assert {"rank 0 of 2", "rank 1 of 2"} == set(re.findall(r"rank \d of \d", job.log))
     part = RunDirectory.sampled_part
     pairs = list(zip(rows_of(job.run_dir, part), rows_of(alone, part), strict=True))
-    assert len(pairs) == 12
+    assert len(pairs) == NUM_SAMPLED
     for first, second in pairs:
         assert (first.id, first.status, first.target_n_fraction) == (
             second.id,
@@ -119,12 +104,12 @@ def test_two_nodes_make_the_same_candidates_as_one_rank_without_slurm_bit_for_bi
 
 
 def test_two_nodes_relax_what_one_process_relaxes_and_another_call_only_what_is_missing(
-    slurm, sampled, tmp_path, capsys
+    submit, sampled, tmp_path, capsys
 ):
     on_nodes, alone = (
         Path(shutil.copytree(sampled[1], tmp_path / name)) for name in ("nodes", "alone")
     )
-    job = Job.submit(slurm, on_nodes, "relax.sh")
+    job = submit(on_nodes, "relax.sh")
     for chunk in range(NUM_CHUNKS):
         relax_chunk(str(alone), 1, chunk)
     job.finish(timeout_s=60)
@@ -145,9 +130,9 @@ def test_two_nodes_relax_what_one_process_relaxes_and_another_call_only_what_is_
     ]
 
 
-def test_ranks_that_srun_started_without_mpi_are_refused_with_the_cure(slurm, trained_copy):
+def test_ranks_that_srun_started_without_mpi_are_refused_with_the_cure(slurm, submit, trained_copy):
     run_dir = trained_copy("run")
-    job = Job.submit(slurm, run_dir, "sample_mpi.sh", MPI="none")
+    job = submit(run_dir, "sample_mpi.sh", MPI="none")
     slurm.wait_for(job.number, "FAILED", timeout_s=60)
     assert (
         "error: 2 processes were started, but MPI takes each for a single rank; try srun"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gcd_hpc.store.run import open_run
 from gcd_hpc.store.run_directory import RunDirectory
+from tests.chaos import candidates, same
 from tests.slurm.conftest import Job
 
 pytestmark = [pytest.mark.slurm, pytest.mark.lammps, pytest.mark.mpi]
@@ -33,10 +33,12 @@ def signal_once_at_work(job: Job, num_lines_before: int) -> None:
     job.slurm.call("scancel", "--batch", "--signal=USR1", str(job.number))
 
 
-def test_the_end_of_the_time_pauses_a_campaign_and_the_next_jobs_finish_it(slurm, trained_copy):
+def test_the_end_of_the_time_pauses_a_campaign_and_the_next_jobs_finish_it(
+    submit, trained_copy, smoke
+):
     run_dir = trained_copy("run")
     ledger, status = RunDirectory(run_dir).ledger.read_text(), status_of(run_dir)
-    first = Job.submit(slurm, run_dir, "campaign.sh", "--time=1", "--signal=B:USR1@40")
+    first = submit(run_dir, "campaign.sh", "--time=1", "--signal=B:USR1@40")
     ended = first.finish(timeout_s=100)
     assert f"{run_dir}: paused by SIGUSR1; resume it in this folder with: " in first.log
     # Slurm signals up to 30 s early: sometimes the driver has not begun and notes nothing.
@@ -47,12 +49,14 @@ def test_the_end_of_the_time_pauses_a_campaign_and_the_next_jobs_finish_it(slurm
 
     # Asked to, a job that is signalled goes on by itself.
     num_lines = len(first.log.splitlines())
-    second = Job.submit(slurm, run_dir, "campaign.sh", RESUBMIT="1")
+    second = submit(run_dir, "campaign.sh", RESUBMIT="1")
     signal_once_at_work(second, num_lines)
     ended = second.finish(timeout_s=400)
     assert ended["Restarts"] == "1"
     assert second.log.count("paused by SIGUSR1") == 2
     assert status_of(run_dir) == "complete"
     assert f"{run_dir}: complete" in second.log
-    ids = list(open_run(run_dir).columns(["id"])["id"])
-    assert len(ids) == len(set(ids)) == 60 + 2 * 12 + 3 * 16
+    # Two nodes and the interruptions do not show.
+    found, undisturbed = candidates(run_dir), candidates(smoke.run_dir)
+    assert found.keys() == undisturbed.keys()
+    assert [name for name in found if not same(found[name], undisturbed[name])] == []
