@@ -17,9 +17,11 @@ Direction = tuple[MillerIndex, MillerIndex, MillerIndex]
 LatticeConstant = Annotated[float, Field(ge=0.5, le=50.0)]
 SlabHeight = Annotated[float, Field(gt=0.0, le=100_000.0)]
 Sigma = Annotated[int, Field(ge=3, le=9999)]
+Angle = Annotated[float, Field(gt=0.0, le=180.0)]
+AngleTolerance = Annotated[float, Field(gt=0.0, le=10.0)]
 FREE_HEIGHT = 19.0
 """Height of each grain above its held layers where it is not given, Å."""
-NAME = ("sigma", "axis", "plane", "upper_plane", "twist")
+NAME = ("sigma", "angle", "axis", "plane", "upper_plane", "twist")
 """Keys that name a boundary without triads."""
 
 
@@ -75,10 +77,19 @@ class BoundaryConfig(Section):
     upper: Triad | None = None
     """Orientation of the grain above the boundary, given together with lower."""
     sigma: Sigma | None = None
-    """Coincidence index of the rotation about axis. Instead of lower and upper, sigma and axis with
-    plane or twist name a boundary. Its cell is then the smallest rectangle of vectors that both
-    grains share. docs/science.md#naming says which rotation is meant where there are several.
+    """Coincidence index of the rotation about axis. Instead of lower and upper, sigma (or angle)
+    and axis with plane or twist name a boundary. Its cell is then the smallest rectangle of vectors
+    that both grains share. docs/science.md#naming says which rotation is meant where there are
+    several.
     """
+    angle: Angle | None = None
+    """Angle of the rotation about axis, degrees, in place of sigma or to choose between rotations
+    of one sigma. The nearest coincidence is taken, and check prints its angle.
+    """
+    angle_tolerance: AngleTolerance = 0.5
+    """Largest distance of that coincidence from angle, degrees."""
+    max_sigma: Sigma = 49
+    """Largest Sigma that is considered where only angle is given."""
     axis: Direction | None = None
     """Crystal direction of the rotation axis, which both grains share."""
     plane: Direction | None = None
@@ -119,7 +130,8 @@ class BoundaryConfig(Section):
             )
         if not triads and not words:
             refuse(
-                "is not named; give lower and upper, or sigma and axis with plane or twist: true"
+                "is not named; give lower and upper, or axis with sigma or angle, and with plane"
+                " or twist: true"
             )
         if len(triads) == 1:
             missing = "upper" if triads == ["lower"] else "lower"
@@ -130,13 +142,13 @@ class BoundaryConfig(Section):
 
     def _check_name(self, given: str) -> None:
         """Refuse a name that is incomplete, and planes that neither hold nor face the axis."""
-        for key in ("axis", "sigma"):
-            if getattr(self, key) is None:
-                refuse(f"is required beside {given} but missing", key)
-        assert self.axis is not None
+        if self.axis is None:
+            refuse(f"is required beside {given} but missing", "axis")
+        if self.sigma is None and self.angle is None:
+            refuse(f"or angle is required beside {given} but missing", "sigma")
         if self.plane is None:
             if not self.twist:
-                refuse("is required beside sigma, unless twist is true", "plane")
+                refuse("is required beside axis, unless twist is true", "plane")
             return
         axis, plane = spelled(self.axis), spelled(self.plane, "()")
         faces_axis = not any(cross(self.axis, self.plane))

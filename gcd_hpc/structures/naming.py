@@ -1,14 +1,14 @@
 """From the name of a boundary to the directions of both grains along the box axes.
 
-A name is a Sigma, an axis and a plane of the lower grain. The rotations about the axis with this
-Sigma are found by integer arithmetic, and one of them is chosen; the cell is the smallest rectangle
-of lattice vectors that both grains share in the plane.
+A name is an axis, a Sigma or an angle, and a plane of the lower grain. The rotations about the axis
+with this Sigma are found by integer arithmetic, and one of them is chosen. The cell is the smallest
+rectangle of lattice vectors that both grains share in the plane.
 """
 
 from functools import cache
 
 from gcd_hpc.config.boundary import BoundaryConfig, Triad
-from gcd_hpc.config.miller import Miller, coprime, cross, spelled
+from gcd_hpc.config.miller import Miller, coprime, cross, dot, spelled
 from gcd_hpc.errors import OrientationError
 from gcd_hpc.structures.coincidence import Rotation, rotations, sigmas, smallest_cell
 from gcd_hpc.structures.lattices import cubic_lattice
@@ -46,13 +46,11 @@ def rotation_of(config: BoundaryConfig) -> Rotation | None:
     Raises:
         OrientationError: if there is no such rotation.
     """
-    if config.axis is None or config.sigma is None:
+    if config.axis is None:
         return None
     axis = coprime(config.axis)
     plane = coprime(config.plane or axis)
-    candidates = rotations(axis, config.sigma)
-    if not candidates:
-        raise OrientationError(_no_such_sigma(axis, config.sigma))
+    candidates = _candidates(axis, config)
     if config.upper_plane is not None:
         candidates = _onto(candidates, plane, coprime(config.upper_plane))
     # The list begins with the smallest angle, and min takes the first of equals.
@@ -66,12 +64,60 @@ def is_twist(config: BoundaryConfig) -> bool:
     return not any(cross(config.axis, config.plane))
 
 
+def _candidates(axis: Miller, config: BoundaryConfig) -> list[Rotation]:
+    """Rotations of the Sigma, and of the coincidence nearest to the angle where that is given.
+
+    Raises:
+        OrientationError: if there is none.
+    """
+    if config.sigma is not None:
+        known = rotations(axis, config.sigma)
+        if not known:
+            raise OrientationError(_no_such_sigma(axis, config.sigma))
+    else:
+        known = [one for sigma in sigmas(axis, config.max_sigma) for one in rotations(axis, sigma)]
+    angle = config.angle
+    if angle is None:
+        return known
+    ranks = [_rank(one, angle) for one in known]
+    nearest = min(ranks, default=(config.angle_tolerance + 1, 0))
+    if nearest[0] > config.angle_tolerance:
+        raise OrientationError(_no_such_angle(axis, angle, config, known))
+    return [one for one, rank in zip(known, ranks, strict=True) if rank == nearest]
+
+
+def _rank(rotation: Rotation, angle_deg: float) -> tuple[float, int]:
+    """Distance of a rotation's angle from the one asked for, degrees, and its Sigma."""
+    return round(abs(abs(rotation.angle_deg) - angle_deg), 9), rotation.sigma
+
+
+def _no_such_angle(
+    axis: Miller, angle: float, config: BoundaryConfig, known: list[Rotation]
+) -> str:
+    if not known:
+        return (
+            f"boundary.max_sigma: no rotation about {spelled(axis)} has a Sigma up to"
+            f" {config.max_sigma}; raise it"
+        )
+    near = sorted((one for one in known if one.n > 0), key=lambda one: _rank(one, angle))
+    named = [f"{one.angle_deg:.2f} (Sigma {one.sigma})" for one in near[:NUM_NEAR]]
+    limit = f"Sigma {config.sigma}" if config.sigma else f"Sigma up to {config.max_sigma}"
+    cure = "choose one of them or raise boundary.angle_tolerance"
+    cure += "" if config.sigma else " or boundary.max_sigma"
+    return (
+        f"boundary.angle: no coincidence of {limit} about {spelled(axis)} lies within"
+        f" {config.angle_tolerance:g} degrees of {angle:g}; the nearest are"
+        f" {', '.join(named)}: {cure}"
+    )
+
+
 def _directions(triad: Triad) -> Directions:
     return coprime(triad.x), coprime(triad.y), coprime(triad.z)
 
 
 def _no_such_sigma(axis: Miller, sigma: int) -> str:
-    known = list(sigmas(axis, 2 * sigma + 30))
+    # The rotations of m = 1 or 2 and n = 1 exist about every axis, so that some Sigma is found.
+    known = sigmas(axis, max(2 * sigma + 30, dot(axis, axis) + 4))
     near = sorted(sorted(known, key=lambda one: abs(one - sigma))[:NUM_NEAR])
     return (
         f"boundary.sigma: no rotation about {spelled(axis)} has Sigma {sigma}; the nearest that"

@@ -62,6 +62,7 @@ def test_a_check_prints_back_what_a_name_means(folder):
         ("sigma=7", "boundary.sigma: no rotation about [0 0 1] has Sigma 7; the nearest that"),
         ("plane=[2,1,1]", "boundary.plane: must contain the axis [0 0 1]"),
         ("upper_plane=[1,1,1]", "boundary.upper_plane: Sigma 5 about [0 0 1] does not join"),
+        ("angle=40", "boundary.angle: no coincidence of Sigma 5 about [0 0 1] lies within 0.5"),
         ("element=W", "potential of Cu, but boundary.element is W"),
     ],
 )

@@ -52,7 +52,7 @@ NAMED = [
 PYMATGEN = [case for case in NAMED if case[0] != "diamond"]
 
 
-def config(lattice: str, sigma: int, axis, plane, **keys) -> BoundaryConfig:
+def config(lattice: str, sigma: int | None, axis, plane, **keys) -> BoundaryConfig:
     return BoundaryConfig(
         element="Cu", lattice=lattice, sigma=sigma, axis=axis, plane=plane, **keys
     )
@@ -243,6 +243,54 @@ def test_every_name_gives_two_grains_that_share_its_cell(data):
     assert Bicrystal.build(given_name, A0).strain == (0.0, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("axis", "plane", "angle", "sigma"),
+    [
+        ((0, 0, 1), (2, 1, 0), 36.87, 5),
+        ((0, 0, 1), (2, 1, 0), 53.13, 5),
+        ((0, 0, 1), (3, 1, 0), 37.3, 5),
+        ((1, 1, 0), (1, -1, 1), 70.5, 3),
+        ((1, 1, 1), (1, 1, 1), 38.2, 7),
+        ((0, 0, 1), (0, 0, 1), 22.6, 13),
+    ],
+)
+def test_an_angle_means_the_nearest_coincidence(axis, plane, angle, sigma):
+    by_angle = orientations(config("fcc", None, axis, plane, angle=angle))
+    by_both = orientations(config("fcc", sigma, axis, plane, angle=angle))
+    assert by_angle == by_both
+    assert misorientation(*by_angle).sigma == sigma
+
+
+def test_a_narrower_limit_of_sigma_finds_another_coincidence():
+    angles = {"angle": 40.0, "angle_tolerance": 4.0}
+    wide = rotation_of(config("fcc", None, (0, 0, 1), (0, 0, 1), **angles))
+    narrow = rotation_of(config("fcc", None, (0, 0, 1), (0, 0, 1), max_sigma=17, **angles))
+    assert (wide.sigma, narrow.sigma) == (5, 5)
+    farther = {"angle": 41.0, "angle_tolerance": 4.5}
+    wide = rotation_of(config("fcc", None, (0, 0, 1), (0, 0, 1), **farther))
+    narrow = rotation_of(config("fcc", None, (0, 0, 1), (0, 0, 1), max_sigma=17, **farther))
+    assert (wide.sigma, narrow.sigma) == (29, 5)
+
+
+def test_an_angle_chooses_between_the_two_rotations_of_sigma_33():
+    angles = [
+        rotation_of(config("fcc", 33, (1, 1, 0), (0, 0, 1), angle=angle)).angle_deg
+        for angle in (20.0, 59.0)
+    ]
+    # Sigma33a and 33c of the literature.
+    assert angles == pytest.approx([20.05, 58.99], abs=0.01)
+
+
+def test_an_angle_without_a_coincidence_is_refused_with_those_that_are_near():
+    with pytest.raises(
+        OrientationError,
+        match=r"within 0.5 degrees of 40; the nearest are 36.87 \(Sigma 5\), 43.60 \(Sigma 29\)",
+    ):
+        orientations(config("fcc", None, (0, 0, 1), (2, 1, 0), angle=40.0))
+    with pytest.raises(OrientationError, match=r"boundary.max_sigma: no rotation about \[0 0 1\]"):
+        orientations(config("fcc", None, (0, 0, 1), (2, 1, 0), angle=37.0, max_sigma=3))
+
+
 def test_a_rotation_of_the_cube_is_no_coincidence():
     assert Rotation((0, 0, 1), 1, 1).sigma == 1
     assert rotations((0, 0, 1), 3) == []
@@ -263,8 +311,8 @@ def test_an_upper_plane_that_no_rotation_gives_is_refused_with_those_that_are():
     [
         ({"plane": (2, 1, 1)}, "must contain the axis [0 0 1] (a tilt boundary)"),
         ({"plane": (2, 1, 0), "twist": True}, "must be normal to the axis [0 0 1]"),
-        ({}, "is required beside sigma, unless twist is true"),
-        ({"twist": True, "sigma": None}, "is required beside axis but missing"),
+        ({}, "is required beside axis, unless twist is true"),
+        ({"twist": True, "sigma": None}, "or angle is required beside axis but missing"),
         ({"twist": True, "axis": None}, "is required beside sigma but missing"),
         ({"axis": (0, 0, 0), "twist": True}, "must be a direction"),
         ({"sigma": None, "axis": None}, "is not named"),
