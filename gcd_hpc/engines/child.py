@@ -56,25 +56,19 @@ class Part:
 
     mobile: atoms that move.
     close: mobile atoms and those near enough to act on them strongly. Interactions among all others
-    are left out while the mobile atoms move.
-    near: close atoms and all others whose energies the relaxation changes. Interactions among the
-    rest are left out of the evaluation at the end, which gives near atoms their exact energies.
+    are left out.
     """
 
     mobile: np.ndarray
     close: np.ndarray
-    near: np.ndarray
-
-    def atom_evaluations(self, num_evaluations: int) -> int:
-        """Cost of relaxing the part with a number of evaluations, and of the one at the end."""
-        return num_evaluations * int(self.close.sum()) + int(self.near.sum())
 
 
 @dataclass(frozen=True)
 class RelaxJob:
     """A relaxation: positions (N, 3), box (2, 3) in Å, masks (N,) of fixed and rigid atoms.
 
-    part: relaxed alone, if given; only its near atoms then get right energies.
+    part: relaxed alone, if given. Energies are then not those of the structure, and forces are
+    right only as far as the atoms left out do not act on the mobile ones.
     """
 
     positions: np.ndarray
@@ -155,12 +149,18 @@ class RelaxResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Energies (N,) in eV, forces (N, 3) in eV/Å, pressure, and the cutoff if LAMMPS states it."""
+    """Energies (N,) in eV, forces (N, 3) in eV/Å, pressure, and the cutoff if LAMMPS states it.
+
+    seconds: wall time.
+    cpu_s: processor time of LAMMPS, s.
+    """
 
     energies: np.ndarray
     forces: np.ndarray
     pressure_bar: float
     cutoff: float | None
+    seconds: float
+    cpu_s: float
 
 
 class LammpsChild:
@@ -206,19 +206,16 @@ class LammpsChild:
         header = {"operation": "relax", "anneal": anneal} | _minimizer_words(job.minimizer)
         num_atoms = len(job.positions)
         allowance_s = job.num_steps * num_atoms * SECONDS_PER_ATOM_STEP
-        masks = {"fixed": job.fixed, "rigid": job.rigid}
+        masks, num_computed = {"fixed": job.fixed, "rigid": job.rigid}, num_atoms
         if job.part is not None:
-            part = job.part
-            masks |= {"held": ~part.mobile, "idle": ~part.close, "far": ~part.near}
+            masks |= {"held": ~job.part.mobile, "idle": ~job.part.close}
+            num_computed = int(job.part.close.sum())
         reply, arrays = self._run(header, job.positions, job.box, masks, False, allowance_s)
-        computed = reply["evaluations"] + job.num_steps
         return RelaxResult(
             **arrays,
             stop_reason=reply["stop_reason"],
             evaluations=reply["evaluations"],
-            atom_evaluations=(
-                computed * num_atoms if job.part is None else job.part.atom_evaluations(computed)
-            ),
+            atom_evaluations=(reply["evaluations"] + job.num_steps) * num_computed,
             seconds=reply["seconds"],
             cpu_s=reply["cpu_s"],
         )
@@ -245,12 +242,27 @@ class LammpsChild:
         )
 
     def evaluate(
-        self, positions: np.ndarray, box: np.ndarray, periodic_z: bool = False
+        self,
+        positions: np.ndarray,
+        box: np.ndarray,
+        periodic_z: bool = False,
+        near: np.ndarray | None = None,
     ) -> Evaluation:
-        """Energies and forces of one structure in ``box`` (2, 3), Å; errors as ``relax``."""
-        reply, arrays = self._run({"operation": "evaluate"}, positions, box, {}, periodic_z)
+        """Energies and forces of one structure in ``box`` (2, 3), Å; errors as ``relax``.
+
+        Args:
+            near: mask (N,) of the only atoms whose energies are wanted; all if None. Interactions
+                among the others are left out.
+        """
+        masks = {} if near is None else {"far": ~near}
+        reply, arrays = self._run({"operation": "evaluate"}, positions, box, masks, periodic_z)
         return Evaluation(
-            arrays["energies"], arrays["forces"], reply["pressure_bar"], reply["cutoff"]
+            energies=arrays["energies"],
+            forces=arrays["forces"],
+            pressure_bar=reply["pressure_bar"],
+            cutoff=reply["cutoff"],
+            seconds=reply["seconds"],
+            cpu_s=reply["cpu_s"],
         )
 
     def close(self) -> None:

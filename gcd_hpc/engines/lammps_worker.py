@@ -22,7 +22,7 @@ from gcd_hpc.engines.messages import pack, unpack
 
 Arrays = dict[str, np.ndarray]
 LOG = Path("job.log")
-GROUPS = ("fixed", "rigid", "held", "idle", "far")
+GROUPS = ("fixed", "rigid", "held", "idle")
 """Groups of atoms of a relaxation, by the names of their masks."""
 SKIN = 1.0
 """Skin of the neighbour lists, Å: more costs pairs in each evaluation, less costs rebuilds."""
@@ -107,8 +107,10 @@ class Worker:
             f" {z0:.17g} {z1:.17g} units box",
             "reset_timestep 0",
         )
+        # Lists, because LAMMPS' Python module converts arrays at half the speed.
+        coordinates = arrays["positions"].ravel().tolist()
         created = self.lammps.create_atoms(
-            num_atoms, list(range(1, num_atoms + 1)), [1] * num_atoms, arrays["positions"].ravel()
+            num_atoms, list(range(1, num_atoms + 1)), [1] * num_atoms, coordinates
         )
         if created != num_atoms:
             raise RuntimeError(
@@ -122,19 +124,24 @@ class Worker:
         self.commands("log none", "uncompute energies", "delete_atoms group all")
 
     def evaluate(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
-        """Energies and forces of the unchanged structure."""
+        """Energies and forces of the unchanged structure, without interactions among far atoms."""
+        if "far" in arrays:
+            self.group("far", arrays["far"])
+            # The lists are used once, so they need no skin.
+            self.commands("neigh_modify exclude group far far", "neighbor 0.0 bin")
         self.commands("run 0 post no")
-        self.read_log()
-        return {
-            "pressure_bar": float(self.lammps.get_thermo("press")),
-            "cutoff": self.cutoff,
-        }, self.state()
+        report = {"pressure_bar": float(self.lammps.get_thermo("press"))}
+        results = self.state()
+        if "far" in arrays:
+            restored = f"neighbor {SKIN} bin"
+            self.commands("neigh_modify exclude none", "group far delete", restored)
+        self.read_log(0.0 if "far" in arrays else SKIN)
+        return report | {"cutoff": self.cutoff}, results
 
     def relax(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Anneal if requested, then minimise; the bottom is fixed, the top is one rigid body.
 
-        If only a part is relaxed, the rest is held. Interactions among idle atoms are left out, and
-        those among far ones also of the evaluation at the end.
+        If only a part is relaxed, the rest is held, and interactions among idle atoms are left out.
         """
         # Fixed bottom, rigid top, atoms held beside a part, and mobile atoms.
         none = np.zeros(len(arrays["fixed"]), dtype=bool)
@@ -148,9 +155,6 @@ class Worker:
         self.hold()
         self.minimize(header)
         report = self.minimizer_report()
-        if "far" in arrays:
-            exclude = "neigh_modify exclude"
-            self.commands(f"{exclude} none", f"{exclude} group far far", "run 0 post no")
         # Forces are read before the constraints are released.
         results = self.state()
         self.release()
@@ -250,13 +254,17 @@ class Worker:
             "evaluations": evaluations,
         }
 
-    def read_log(self) -> list[str]:
-        """Log lines of the present job; only the first log after ``start`` states the cutoff."""
+    def read_log(self, skin: float = SKIN) -> list[str]:
+        """Log lines of the present job; only the first log after ``start`` states the cutoff.
+
+        Args:
+            skin: of the neighbour lists that the log describes, Å.
+        """
         self.lammps.command("log none")  # closing the log is what flushes it
         lines = LOG.read_text(errors="replace").splitlines()
         for line in lines:
             if "master list distance cutoff" in line:
-                self.cutoff = float(line.split("=")[1]) - SKIN
+                self.cutoff = float(line.split("=")[1]) - skin
         return lines
 
     def commands(self, *lines: str) -> None:

@@ -1,8 +1,8 @@
 """Relaxation of the surroundings of a local change, at a cost that does not grow with the cell.
 
 A move changes a few atoms of a relaxed slab. Only the atoms around them are relaxed, in a job that
-holds just the atoms which these need: a ``Cluster``. Its atoms near the change have exact energies,
-and all others keep those they had before.
+holds just the atoms which act on these: a ``Cluster``. One evaluation after it gives the exact
+energies of all atoms near the change; the others keep those they had before.
 """
 
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial import cKDTree
 
+from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.engines.child import LammpsChild, Part, RelaxJob, RelaxResult
 from gcd_hpc.structures.bicrystal import Positions
 from gcd_hpc.structures.periodic import minimum_image, wrap
@@ -18,11 +19,11 @@ MARGIN = 3.0
 """Atoms this near to a changed one are relaxed, Å. See docs/science.md#local."""
 CLOSE = 1.6
 """Atoms this near to a relaxed one act on it strongly, in nearest-neighbour distances."""
-SLACK = 1.0
-"""Distance up to which a relaxed atom may move in a cluster with exact energies, Å."""
-LARGEST_SHARE = 0.35
+SHELL = 1.3
+"""Further atoms of the cluster around the close ones, in nearest-neighbour distances."""
+LARGEST_SHARE = 0.45
 """Largest share of close atoms in the slab. With more, the screen of the slab costs no more."""
-TOLERANCE_EV = 0.1
+TOLERANCE_EV = 0.05
 """The minimiser stops when a step lowers the energy by less. benchmarks/RESULTS.md has others."""
 MAX_EVALUATIONS = 40
 
@@ -44,12 +45,14 @@ class Cluster:
     """The atoms that a local relaxation computes.
 
     indices: (n,) of these atoms in the slab, the relaxed ones first.
-    part: relaxed atoms and those with exact energies, as masks (n,).
+    part: the relaxed atoms among them and those that act on these strongly.
+    vanished: (k, 3) places at which the change left no atom, Å.
     energies: (N,) of the slab's atoms before the change, eV; NaN for changed ones.
     """
 
     indices: np.ndarray
     part: Part
+    vanished: Positions
     energies: np.ndarray
 
     @classmethod
@@ -61,7 +64,7 @@ class Cluster:
         None if it would hold so much of the slab that relaxing all of it costs no more.
 
         Args:
-            job: relaxation of the whole slab, whose atoms must be finite.
+            job: relaxation of the whole slab, whose atoms must be finite and lie in its box.
             cutoff: of the potential, Å.
             nearest_neighbor: distance in the crystal, Å.
         """
@@ -73,41 +76,52 @@ class Cluster:
         # The relaxed atoms are those around a change, apart from the layers at the ends.
         free = ~(job.fixed | job.rigid)
         mobile = free & (_distances(job.positions, changed, lengths, MARGIN) <= MARGIN)
-        # An atom within the cutoff of a relaxed or changed one gets another energy, and needs all
-        # of its own neighbours for it.
-        reach = cutoff + SLACK
+        # Relaxed atoms need all atoms in their range. The others next to them need their nearest
+        # neighbours: in an embedded-atom potential these make most of the density around them.
+        strong = min(CLOSE * nearest_neighbor, cutoff)
+        reach = max(strong + SHELL * nearest_neighbor, cutoff)
         sources = np.concatenate([job.positions[mobile], changed])
-        distances = _distances(job.positions, sources, lengths, reach + cutoff)
-        near = distances <= reach
-        close = distances <= min(CLOSE * nearest_neighbor, cutoff)
+        distances = _distances(job.positions, sources, lengths, reach)
+        close = distances <= strong
         if close.sum() > LARGEST_SHARE * len(close) or not mobile.any():
             return None
-        # Each group of atoms is a range of the job's atoms.
-        needed = np.flatnonzero(distances <= reach + cutoff)
-        order = -(mobile.astype(int) + close + near)[needed]
+        # Relaxed, close and further atoms are ranges of the job's atoms.
+        needed = np.flatnonzero(distances <= reach)
+        order = -(mobile.astype(int) + close)[needed]
         indices = needed[np.argsort(order, kind="stable")]
-        return cls(indices, Part(mobile[indices], close[indices], near[indices]), energies)
+        return cls(indices, Part(mobile[indices], close[indices]), vanished, energies)
 
     @property
-    def near(self) -> np.ndarray:
-        """Indices of the atoms in the slab whose energies and distances may change."""
-        return np.asarray(self.indices[self.part.near])
+    def relaxed(self) -> np.ndarray:
+        """Indices of the relaxed atoms in the slab."""
+        return np.asarray(self.indices[self.part.mobile])
 
-    def relax(self, child: LammpsChild, job: RelaxJob, cohesive_ev: float) -> RelaxResult:
-        """Relax the cluster of a slab; the result has positions and energies of the whole slab.
+    @property
+    def close(self) -> np.ndarray:
+        """Indices of the changed and relaxed atoms, and of all that touch them, in the slab."""
+        return np.asarray(self.indices[self.part.close])
+
+    def relax(
+        self, child: LammpsChild, job: RelaxJob, bulk: Bulk, nearest_neighbor: float
+    ) -> tuple[RelaxResult, np.ndarray]:
+        """Relax the cluster of a slab.
 
         Args:
             job: relaxation of the whole slab; its annealing acts on the relaxed atoms only.
-            cohesive_ev: energy of an atom of the crystal, eV.
+            nearest_neighbor: distance in the crystal, Å.
+
+        Returns:
+            The result with positions, energies and forces of the whole slab, and the indices of all
+            atoms nearer than ``nearest_neighbor`` to a relaxed or changed one.
 
         Raises:
             SimulationError: as ``LammpsChild.relax``.
         """
         none = np.zeros(len(self.indices), dtype=bool)
-        # LAMMPS takes the tolerance relative to the total energy.
+        # LAMMPS takes the tolerance relative to the energy, most of which is that of close atoms.
         minimizer = replace(
             job.minimizer,
-            etol=TOLERANCE_EV / (len(self.indices) * abs(cohesive_ev)),
+            etol=TOLERANCE_EV / (int(self.part.close.sum()) * abs(bulk.cohesive_ev)),
             ftol=0.0,
             max_evaluations=MAX_EVALUATIONS,
         )
@@ -115,30 +129,47 @@ class Cluster:
             job.positions[self.indices], job.box, none, none, minimizer, job.anneal, self.part
         )
         result = child.relax(inside)
-        return self._in_the_slab(child, job, result)
+        positions = job.positions.copy()
+        positions[self.relaxed] = result.positions[self.part.mobile]
+        return self._evaluated(child, job, positions, result, bulk.cutoff, nearest_neighbor)
 
-    def _in_the_slab(self, child: LammpsChild, job: RelaxJob, result: RelaxResult) -> RelaxResult:
-        """Put the relaxed cluster back into its slab."""
+    def _evaluated(
+        self,
+        child: LammpsChild,
+        job: RelaxJob,
+        positions: Positions,
+        result: RelaxResult,
+        cutoff: float,
+        nearest_neighbor: float,
+    ) -> tuple[RelaxResult, np.ndarray]:
+        """Exact energies of the slab with its relaxed cluster, as ``relax``."""
         lengths = np.diff(job.box, axis=0)[0, :2]
-        positions, forces = job.positions.copy(), np.zeros_like(job.positions)
-        relaxed = self.indices[self.part.mobile]
-        positions[relaxed] = result.positions[self.part.mobile]
-        forces[relaxed] = result.forces[self.part.mobile]
+        # An atom gets another energy if one within the cutoff came, went or moved. It needs all of
+        # its own neighbours for it.
+        moved = np.isnan(self.energies)
+        left = self.relaxed[~moved[self.relaxed]]
+        moved[left] = True
+        sources = np.concatenate([positions[moved], job.positions[left], self.vanished])
+        distances = _distances(positions, sources, lengths, 2 * cutoff)
+        needed = np.flatnonzero(distances <= 2 * cutoff)
+        needed = needed[np.argsort(distances[needed] > cutoff, kind="stable")]
+        near = distances[needed] <= cutoff
+        evaluation = child.evaluate(positions[needed], job.box, near=near)
         energies = self.energies.copy()
-        energies[self.near] = result.energies[self.part.near]
-        computed = result.atom_evaluations
-        # Atoms that moved out of the slack have neighbours whose energies the cluster lacks.
-        moved = _moved(positions[relaxed], job.positions[relaxed], lengths)
-        if moved > SLACK:
-            energies = child.evaluate(positions, job.box).energies
-            computed += len(positions)
-        return replace(
+        energies[needed[near]] = evaluation.energies[near]
+        exact, forces = np.zeros_like(positions), np.zeros_like(positions)
+        exact[needed] = evaluation.forces
+        forces[self.relaxed] = exact[self.relaxed]
+        whole = replace(
             result,
             positions=positions,
             energies=energies,
             forces=forces,
-            atom_evaluations=computed,
+            atom_evaluations=result.atom_evaluations + int(near.sum()),
+            seconds=result.seconds + evaluation.seconds,
+            cpu_s=result.cpu_s + evaluation.cpu_s,
         )
+        return whole, np.flatnonzero(distances < nearest_neighbor)
 
 
 def _energies_before(
@@ -149,11 +180,11 @@ def _energies_before(
     Unchanged atoms have the same coordinates to the last bit.
     """
     before = wrap(origin.positions, lengths)
-    energy_at = dict(zip(_keys(before), origin.energies.tolist(), strict=True))
-    now = _keys(positions)
+    keys, now = _keys(before), _keys(positions)
+    energy_at = dict(zip(keys, origin.energies.tolist(), strict=True))
     energies = np.array([energy_at.get(key, np.nan) for key in now])
     kept = set(now)
-    return energies, before[[key not in kept for key in _keys(before)]]
+    return energies, before[[key not in kept for key in keys]]
 
 
 def _keys(positions: Positions) -> list[bytes]:
@@ -169,13 +200,17 @@ def _distances(
     """Distance of each atom from the nearest source, periodic in x and y, (N,) Å.
 
     Distances above the limit are infinite.
+
+    Args:
+        positions: (N, 3) in the box, Å.
+        sources: (k, 3) Å, at least one.
     """
-    box = np.array([*lengths, 0.0])
-    tree = cKDTree(wrap(sources, lengths), boxsize=box)
-    distances, _ = tree.query(wrap(positions, lengths), distance_upper_bound=limit * (1 + 1e-12))
-    return np.asarray(distances)
-
-
-def _moved(after: Positions, before: Positions, lengths: np.ndarray) -> float:
-    """Largest displacement of an atom, Å."""
-    return float(np.linalg.norm(minimum_image(after - before, lengths), axis=1).max())
+    first = sources[0]
+    radius = np.linalg.norm(minimum_image(sources - first, lengths), axis=1).max()
+    # A search among the sources costs more than this check, which rules out most of a large slab.
+    offsets = minimum_image(positions - first, lengths)
+    maybe = (offsets**2).sum(axis=1) <= ((radius + limit) * (1 + 1e-9)) ** 2
+    tree = cKDTree(wrap(sources, lengths), boxsize=[*lengths, 0.0])
+    distances = np.full(len(positions), np.inf)
+    distances[maybe], _ = tree.query(positions[maybe], distance_upper_bound=limit * (1 + 1e-12))
+    return distances

@@ -118,7 +118,7 @@ def relax_boundary(
         whole = slab.job(SCREEN, slab.positions, anneal)
         cluster = Cluster.around_change(whole, origin, bulk.cutoff, bicrystal.nearest_neighbor)
     # The distances between unchanged atoms were checked when their slab was relaxed.
-    check_distances(slab, None if cluster is None else cluster.near)
+    check_distances(slab, None if cluster is None else cluster.close)
     stages = Stages(child, slab, config, finish)
     try:
         stages.run(anneal, cluster)
@@ -148,8 +148,9 @@ class Stages:
         config, slab = self.config, self.slab
         if cluster is not None:
             job = slab.job(SCREEN, slab.positions, anneal)
-            result = cluster.relax(self.child, job, slab.bulk.cohesive_ev)
-            self._add("local", result, cluster.near)
+            nearest = slab.bicrystal.nearest_neighbor
+            result, touched = cluster.relax(self.child, job, slab.bulk, nearest)
+            self._add("local", result, touched)
             anneal = None
             if not self._is_worth_finishing():
                 return
@@ -161,9 +162,9 @@ class Stages:
                 self._add(config.preset, self.child.relax(job))
             self.preset = config.preset  # the screen has the paper's tolerances
 
-    def _add(self, preset: str, result: RelaxResult, near: np.ndarray | None = None) -> None:
+    def _add(self, preset: str, result: RelaxResult, touched: np.ndarray | None = None) -> None:
         self.results.append(result)
-        self.energies[preset] = self.slab.energy(result, near)
+        self.energies[preset] = self.slab.energy(result, touched)
         self.preset = preset
 
     def _positions(self) -> np.ndarray:
@@ -224,16 +225,16 @@ def check_slab(atoms: Atoms, bulk: Bulk, config: RelaxationConfig) -> None:
         )
 
 
-def check_distances(slab: "Slab", near: np.ndarray | None = None) -> None:
+def check_distances(slab: "Slab", touched: np.ndarray | None = None) -> None:
     """Refuse slabs with overlapping atoms, at which minimisers stop at once.
 
     Args:
-        near: indices of the only atoms whose distances are not known to be sound.
+        touched: indices of the only atoms whose distances are not known to be sound; all if None.
 
     Raises:
         SimulationError: if two atoms overlap.
     """
-    positions = slab.positions if near is None else slab.positions[near]
+    positions = slab.positions if touched is None else slab.positions[touched]
     closest = closest_pair(positions, slab.box[1] - slab.box[0])
     allowed = MIN_PAIR * slab.bicrystal.nearest_neighbor
     if closest < allowed:
@@ -274,11 +275,12 @@ class Slab:
     def job(self, minimizer: Minimizer, positions: np.ndarray, anneal: Anneal | None) -> RelaxJob:
         return RelaxJob(positions, self.box, self.fixed, self.rigid, minimizer, anneal)
 
-    def energy(self, result: RelaxResult, near: np.ndarray | None = None) -> float:
+    def energy(self, result: RelaxResult, touched: np.ndarray | None = None) -> float:
         """E_gb in J/m^2 over all atoms out of range of the free surfaces.
 
         Args:
-            near: indices of the only atoms whose distances have changed; all if None.
+            touched: indices of the atoms between which distances below the crystal's nearest one
+                may be new; all if None.
 
         Raises:
             SimulationError: if the result cannot be a boundary of this crystal.
@@ -296,7 +298,7 @@ class Slab:
             self.bicrystal.area,
         ) - self.strain_energy(result)
         fault = physical_fault(
-            result.positions if near is None else result.positions[near],
+            result.positions if touched is None else result.positions[touched],
             result.energies,
             self.box[1] - self.box[0],
             energy,
