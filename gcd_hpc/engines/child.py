@@ -178,6 +178,7 @@ class LammpsChild:
         self.potential = potential
         self.timeout_s = timeout_s
         self._process: LammpsProcess | None = None
+        self._quick: LammpsChild | None = None
 
     def __enter__(self) -> "LammpsChild":
         return self
@@ -265,8 +266,22 @@ class LammpsChild:
             cpu_s=reply["cpu_s"],
         )
 
+    @property
+    def quick(self) -> "LammpsChild":
+        """Child for relaxations after which energies are evaluated by this one.
+
+        It has a process of its own with the shortened potential. If there is no such potential, it
+        is this child itself.
+        """
+        if self._quick is None:
+            short = self.potential.shortened()
+            self._quick = self if short is None else LammpsChild(short, self.timeout_s)
+        return self._quick
+
     def close(self) -> None:
         """End the child and remove its folder."""
+        if self._quick is not None and self._quick is not self:
+            self._quick.close()
         if self._process is not None:
             self._process.end()
         self._process = None

@@ -102,11 +102,18 @@ class Cluster:
         return np.asarray(self.indices[self.part.close])
 
     def relax(
-        self, child: LammpsChild, job: RelaxJob, bulk: Bulk, nearest_neighbor: float
+        self,
+        mover: LammpsChild,
+        child: LammpsChild,
+        job: RelaxJob,
+        bulk: Bulk,
+        nearest_neighbor: float,
     ) -> tuple[RelaxResult, np.ndarray]:
         """Relax the cluster of a slab.
 
         Args:
+            mover: moves the atoms.
+            child: evaluates their energies after that.
             job: relaxation of the whole slab; its annealing acts on the relaxed atoms only.
             nearest_neighbor: distance in the crystal, Å.
 
@@ -128,7 +135,7 @@ class Cluster:
         inside = RelaxJob(
             job.positions[self.indices], job.box, none, none, minimizer, job.anneal, self.part
         )
-        result = child.relax(inside)
+        result = mover.relax(inside)
         positions = job.positions.copy()
         positions[self.relaxed] = result.positions[self.part.mobile]
         return self._evaluated(child, job, positions, result, bulk.cutoff, nearest_neighbor)

@@ -6,13 +6,14 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
 from ase.data import chemical_symbols
 
 from gcd_hpc.config.campaign import PotentialConfig
 from gcd_hpc.engines.elements import check_element
+from gcd_hpc.engines.setfl import base_style, shortened
 from gcd_hpc.errors import MissingPotentialError, PotentialError
 
 _NUMBER = re.compile(r"[-+\d.*eE]+")
@@ -41,9 +42,30 @@ class Potential:
     element: str
     sha256: str
     """Hash of the commands and the contents of all files, independent of their paths."""
+    made: Mapping[str, bytes] = field(default_factory=dict)
+    """Contents of files that exist nowhere else, by their names in the commands."""
 
     def __str__(self) -> str:
         return "; ".join([f"pair_style {self.pair_style}", *self.pair_coeff])
+
+    def shortened(self) -> "Potential | None":
+        """This potential without a long tail of negligible interactions; None if it has none.
+
+        Some tables go on far beyond the distance at which atoms stop to interact: that of W_zhou
+        ends at 7.9 Å, but two atoms 6.1 Å apart change their energies by less than 1e-8 eV. Each
+        evaluation takes time for all pairs within the cutoff.
+
+        Raises:
+            PotentialError: if the file cannot be read.
+        """
+        if base_style(self.pair_style) != "eam/alloy" or len(self.files) != 1:
+            return None
+        ((name, path),) = self.files.items()
+        content = shortened(_read(path))
+        if content is None:
+            return None
+        sha256 = hashlib.sha256(content).hexdigest()
+        return replace(self, files={}, made={name: content}, sha256=sha256)
 
 
 def find_potential(config: PotentialConfig, element: str, folder: Path) -> Potential:

@@ -39,6 +39,8 @@ class LammpsProcess:
         self._scratch = Scratch()
         for name, file in potential.files.items():
             (self._scratch.path / name).symlink_to(file)
+        for name, content in potential.made.items():
+            (self._scratch.path / name).write_bytes(content)
         self._connection, theirs = Pipe()
         with open(self._scratch.path / "stderr", "wb") as errors, theirs:
             arguments = [str(os.getpid()), str(theirs.fileno())]

@@ -94,6 +94,7 @@ def relax_boundary(
     finish: bool | Callable[[int, float], bool] = True,
     anneal: Anneal | None = None,
     origin: Origin | None = None,
+    quick: bool = False,
 ) -> Relaxed:
     """Relax a bicrystal slab with its bottom held and its top moving as one rigid body.
 
@@ -105,6 +106,9 @@ def relax_boundary(
         origin: relaxed slab that a local change has made ``atoms`` of. Only the surroundings of
             changed atoms are then annealed and relaxed first, and ``finish`` is asked before the
             screen too. Ignored if the change reaches through most of the slab.
+        quick: leave a negligible tail of the potential out while atoms move, and evaluate the
+            result with all of it. Trajectories then differ from those without, as they do on
+            another processor.
 
     Raises:
         SimulationError: if LAMMPS cannot evaluate the structure, or if the result cannot be a
@@ -119,7 +123,7 @@ def relax_boundary(
         cluster = Cluster.around_change(whole, origin, bulk.cutoff, bicrystal.nearest_neighbor)
     # The distances between unchanged atoms were checked when their slab was relaxed.
     check_distances(slab, None if cluster is None else cluster.close)
-    stages = Stages(child, slab, config, finish)
+    stages = Stages(child, slab, config, finish, quick)
     try:
         stages.run(anneal, cluster)
     except SimulationError as error:
@@ -137,6 +141,7 @@ class Stages:
     slab: "Slab"
     config: RelaxationConfig
     finish: bool | Callable[[int, float], bool]
+    quick: bool
     results: list[RelaxResult] = field(default_factory=list)
     energies: dict[str, float] = field(default_factory=dict)
     """E_gb after each relaxation, J/m^2, by its preset."""
@@ -149,18 +154,40 @@ class Stages:
         if cluster is not None:
             job = slab.job(SCREEN, slab.positions, anneal)
             nearest = slab.bicrystal.nearest_neighbor
-            result, touched = cluster.relax(self.child, job, slab.bulk, nearest)
+            mover = self.child.quick if self.quick else self.child
+            result, touched = cluster.relax(mover, self.child, job, slab.bulk, nearest)
             self._add("local", result, touched)
             anneal = None
             if not self._is_worth_finishing():
                 return
         if config.screen or self.finish is not True or anneal is not None:
-            self._add("screen", self.child.relax(slab.job(SCREEN, self._positions(), anneal)))
+            self._add("screen", self._relaxed(slab.job(SCREEN, self._positions(), anneal)))
         if self._is_worth_finishing():
             if "screen" not in self.energies or config.preset != "paper":
                 job = slab.job(PRESETS[config.preset], self._positions(), None)
-                self._add(config.preset, self.child.relax(job))
+                self._add(config.preset, self._relaxed(job))
+            self._evaluate_last()
             self.preset = config.preset  # the screen has the paper's tolerances
+        elif self.preset == "screen":
+            self._evaluate_last()
+
+    def _relaxed(self, job: RelaxJob) -> RelaxResult:
+        return (self.child.quick if self.quick else self.child).relax(job)
+
+    def _evaluate_last(self) -> None:
+        """Give the last result the energies of the whole potential."""
+        if not self.quick or self.child.quick is self.child:
+            return
+        last = self.results.pop()
+        evaluation = self.child.evaluate(last.positions, self.slab.box)
+        exact = replace(
+            last,
+            energies=evaluation.energies,
+            atom_evaluations=last.atom_evaluations + len(last.positions),
+            seconds=last.seconds + evaluation.seconds,
+            cpu_s=last.cpu_s + evaluation.cpu_s,
+        )
+        self._add(self.preset, exact)
 
     def _add(self, preset: str, result: RelaxResult, touched: np.ndarray | None = None) -> None:
         self.results.append(result)

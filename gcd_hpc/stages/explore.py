@@ -107,6 +107,7 @@ class Chain:
                 made.anneal,
                 proposer.run_dir,
                 made.origin,
+                quick=True,
             )
         return replace(row, cpu_s=max(0.0, processor_s() - before_s))
 

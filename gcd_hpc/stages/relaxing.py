@@ -57,12 +57,14 @@ def relax_candidate(
     anneal: Anneal | None = None,
     run_dir: Path | None = None,
     origin: Origin | None = None,
+    quick: bool = False,
 ) -> Candidate:
     """Relax a candidate; return it with positions and energies, or as failed with the reason.
 
     Args:
         run_dir: run that keeps a candidate on which a bug occurred; if None, the error is raised.
         origin: relaxed structure that a local move made the candidate of, if any.
+        quick: as for ``relax_boundary``.
 
     Raises:
         GcdError, OSError, MemoryError: for errors that other candidates would meet too.
@@ -70,7 +72,7 @@ def relax_candidate(
     started, before_s = time.perf_counter(), processor_s()
     atoms = system.frame.atoms(candidate.unrelaxed_positions)
     try:
-        row = _relaxed(system, child, candidate, atoms, window, anneal, origin)
+        row = _relaxed(system, child, candidate, atoms, window, anneal, origin, quick)
     except SimulationError as error:
         row = replace(
             candidate,
@@ -98,11 +100,12 @@ def _relaxed(
     window: ScreenWindow,
     anneal: Anneal | None,
     origin: Origin | None,
+    quick: bool,
 ) -> Candidate:
     config = system.config.relaxation
     finish = window if config.screen else True
     relaxed = relax_boundary(
-        child, atoms, system.bicrystal, system.bulk, config, finish, anneal, origin
+        child, atoms, system.bicrystal, system.bulk, config, finish, anneal, origin, quick
     )
     window.learn(relaxed.n_index, relaxed.gb_energy_j_m2)
     return replace(

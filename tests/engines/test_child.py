@@ -63,10 +63,24 @@ def test_a_used_child_gives_bitwise_what_a_new_one_gives(
     with pytest.raises(SimulationError):
         child.relax(replace(job, positions=job.positions + 100.0))
     child.relax(shifted)
+    child.evaluate(job.positions, job.box, near=job.positions[:, 2] > 30.0)
     used, new = child.relax(job), mortal_child.relax(job)
     np.testing.assert_array_equal(used.positions, new.positions)
     np.testing.assert_array_equal(used.energies, new.energies)
     assert (used.stop_reason, used.evaluations) == (new.stop_reason, new.evaluations)
+
+
+def test_atoms_whose_energies_are_wanted_get_those_of_the_whole_structure(
+    job: RelaxJob, child: LammpsChild, mortal_child: LammpsChild
+):
+    near = job.positions[:, 2] > 30.0
+    whole = child.evaluate(job.positions, job.box)
+    part = mortal_child.evaluate(job.positions, job.box, near=near)
+    # Sums over neighbours in another order: some 1e-14 of 10 eV.
+    np.testing.assert_allclose(part.energies[near], whole.energies[near], atol=1e-9)
+    np.testing.assert_allclose(part.forces[near], whole.forces[near], atol=1e-9)
+    assert np.abs(part.energies - whole.energies)[~near].max() > 1.0
+    assert part.cutoff == pytest.approx(7.8925)
 
 
 def test_annealing_with_the_same_seed_is_the_same(

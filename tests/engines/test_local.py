@@ -86,10 +86,13 @@ def test_energies_after_a_local_relaxation_are_those_of_the_whole_slab(
 ):
     atoms, origin = change(tiled[0]), tiled[1]
     config = RelaxationConfig()
-    relaxed = relax_boundary(child, atoms, bicrystal, bulk, config, finish=False, origin=origin)
-    assert relaxed.preset == "local"
-    assert np.isnan(relaxed.screen_gb_energy_j_m2)
-    assert_exact(child, atoms, relaxed, bicrystal, bulk)
+    for quick in (False, True):
+        relaxed = relax_boundary(
+            child, atoms, bicrystal, bulk, config, finish=False, origin=origin, quick=quick
+        )
+        assert relaxed.preset == "local"
+        assert np.isnan(relaxed.screen_gb_energy_j_m2)
+        assert_exact(child, atoms, relaxed, bicrystal, bulk)
 
 
 def test_a_local_relaxation_takes_the_strain_out_of_the_change_and_moves_nothing_else(
@@ -177,3 +180,20 @@ def test_the_origin_of_a_change_can_be_evaluated_anew(
     atoms, origin = tiled
     again = as_origin(child, atoms, bicrystal, bulk, RelaxationConfig())
     np.testing.assert_allclose(again.energies, origin.energies, atol=1e-9)
+
+
+@pytest.mark.parametrize("finish", [False, True])
+def test_a_quick_relaxation_ends_in_the_same_minimum_with_energies_of_the_whole_potential(
+    finish: bool, child: LammpsChild, bicrystal: Bicrystal, bulk: Bulk
+):
+    atoms, config = shaken(phase(GROUND_STATE)), RelaxationConfig()
+    slow, quick = (
+        relax_boundary(child, atoms, bicrystal, bulk, config, finish, quick=one)
+        for one in (False, True)
+    )
+    assert child.quick is not child
+    assert slow.preset == quick.preset == ("tight" if finish else "screen")
+    assert_exact(child, atoms, quick, bicrystal, bulk)
+    # The screen stops anywhere within its tolerance, 0.02 eV of this slab; the preset in a minimum.
+    tolerance = 1e-5 if finish else 5e-3
+    assert quick.gb_energy_j_m2 == pytest.approx(slow.gb_energy_j_m2, abs=tolerance)

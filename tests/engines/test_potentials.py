@@ -14,6 +14,7 @@ import pytest
 from gcd_hpc.config.campaign import PotentialConfig
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.potentials import Potential, copied_potential, find_potential
+from gcd_hpc.engines.setfl import shortened
 from gcd_hpc.errors import PotentialError
 
 ZHOU = PotentialConfig(pair_style="eam/alloy", pair_coeff="* * {file} W", file="W_zhou.eam.alloy")
@@ -181,3 +182,36 @@ def test_a_mistake_is_told_in_one_sentence(
     (tmp_path / "packed.gz").write_bytes(gzip.compress(SETFL.encode()))
     with pytest.raises(PotentialError, match=re.escape(message)):
         find_potential(ZHOU.model_copy(update=changes), element, tmp_path)
+
+
+@pytest.mark.lammps
+def test_a_shortened_potential_differs_in_the_cutoff_alone(potential: Potential):
+    short = potential.shortened()
+    assert short is not None
+    (content,), (path,) = short.made.values(), potential.files.values()
+    after, before = content.decode().splitlines(), path.read_text().splitlines()
+    assert [n for n, pair in enumerate(zip(after, before, strict=True)) if len(set(pair)) > 1] == [
+        4
+    ]
+    assert after[4].split()[:4] == before[4].split()[:4]
+    # Beyond 6.05 Å the tables of W_zhou are below 1e-8 eV.
+    assert float(after[4].split()[4]) == pytest.approx(6.05, abs=0.01)
+    assert short.pair_coeff == potential.pair_coeff
+    assert short.sha256 != potential.sha256
+
+
+@pytest.mark.lammps
+@pytest.mark.parametrize(
+    ("style", "element", "file"),
+    [("eam/alloy", "Cu", "Cu_mishin1.eam.alloy"), ("tersoff", "Si", "Si.tersoff")],
+)
+def test_a_potential_without_a_negligible_tail_is_not_shortened(
+    style: str, element: str, file: str
+):
+    config = PotentialConfig(pair_style=style, pair_coeff=f"* * {{file}} {element}", file=file)
+    assert find_potential(config, element, Path()).shortened() is None
+
+
+def test_a_file_that_is_no_table_is_not_shortened():
+    assert shortened(b"") is None
+    assert shortened(SETFL.encode()) is None
