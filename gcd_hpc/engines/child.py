@@ -253,7 +253,8 @@ class LammpsChild:
 
         Args:
             near: mask (N,) of the only atoms whose energies are wanted; all if None. Interactions
-                among the others are left out.
+                among the others are left out, so forces are right only on atoms whose neighbours
+                are all near.
         """
         masks = {} if near is None else {"far": ~near}
         reply, arrays = self._run({"operation": "evaluate"}, positions, box, masks, periodic_z)
