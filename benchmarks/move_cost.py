@@ -3,10 +3,11 @@
     OMP_NUM_THREADS=1 python benchmarks/move_cost.py [--moves NUM] [--append]
 
 The lowest of some tries in a small cell is relaxed and tiled to cells of about 100, 400 and 1,600
-Å^2. Each move is relaxed around its window (local), by today's loose screen (screen), and by the
-preset (tight). The table has medians of the processor time of LAMMPS and this process, of the force
-evaluations times atoms (in thousands, k), and of the energy left above the preset's in the whole
-cell. Exponents are slopes of log(cost) over log(area), of processor time and of evaluations.
+Å^2. Each move is relaxed as in exploration: around its window (local), by the loose screen of the
+whole slab (screen), and by the preset (tight). The table has medians of the processor time of
+LAMMPS and this process, of the force evaluations times atoms (in thousands, k), and of the energy
+left above the preset's in the whole cell. Exponents are slopes of log(cost) over log(area), of
+processor time and of evaluations.
 ``--append`` adds the table to benchmarks/RESULTS.md.
 """
 
@@ -110,6 +111,7 @@ def relaxed_by(
         system.config.relaxation,
         kind == "tight",
         origin=origin if kind == "local" else None,
+        quick=True,
     )
 
 

@@ -151,17 +151,19 @@ class Cluster:
     ) -> tuple[RelaxResult, np.ndarray]:
         """Exact energies of the slab with its relaxed cluster, as ``relax``."""
         lengths = np.diff(job.box, axis=0)[0, :2]
-        # An atom gets another energy if one within the cutoff came, went or moved. It needs all of
-        # its own neighbours for it.
+        # Atoms get another energy if one in their range came, went or moved. Each needs all of its
+        # own neighbours for it, and so does each neighbour that it shares energy with.
+        spread = child.potential.num_cutoffs
+        reach, complete = spread * cutoff, (2 * spread - 1) * cutoff
         moved = np.isnan(self.energies)
         left = self.relaxed[~moved[self.relaxed]]
         moved[left] = True
         sources = np.concatenate([positions[moved], job.positions[left], self.vanished])
-        distances = _distances(positions, sources, lengths, 2 * cutoff)
-        needed = np.flatnonzero(distances <= 2 * cutoff)
-        needed = needed[np.argsort(distances[needed] > cutoff, kind="stable")]
-        near = distances[needed] <= cutoff
-        evaluation = child.evaluate(positions[needed], job.box, near=near)
+        distances = _distances(positions, sources, lengths, complete + cutoff)
+        needed = np.flatnonzero(distances <= complete + cutoff)
+        needed = needed[np.argsort(distances[needed] > complete, kind="stable")]
+        evaluation = child.evaluate(positions[needed], job.box, near=distances[needed] <= complete)
+        near = distances[needed] <= reach
         energies = self.energies.copy()
         energies[needed[near]] = evaluation.energies[near]
         exact, forces = np.zeros_like(positions), np.zeros_like(positions)
@@ -172,7 +174,7 @@ class Cluster:
             positions=positions,
             energies=energies,
             forces=forces,
-            atom_evaluations=result.atom_evaluations + int(near.sum()),
+            atom_evaluations=result.atom_evaluations + int((distances <= complete).sum()),
             seconds=result.seconds + evaluation.seconds,
             cpu_s=result.cpu_s + evaluation.cpu_s,
         )

@@ -13,7 +13,7 @@ from ase.data import chemical_symbols
 
 from gcd_hpc.config.campaign import PotentialConfig
 from gcd_hpc.engines.elements import check_element
-from gcd_hpc.engines.setfl import base_style, shortened
+from gcd_hpc.engines.setfl import base_style, is_embedded_atom, shortened
 from gcd_hpc.errors import MissingPotentialError, PotentialError
 
 _NUMBER = re.compile(r"[-+\d.*eE]+")
@@ -47,6 +47,15 @@ class Potential:
 
     def __str__(self) -> str:
         return "; ".join([f"pair_style {self.pair_style}", *self.pair_coeff])
+
+    @property
+    def num_cutoffs(self) -> int:
+        """Number of cutoffs up to which an atom may change the energy of another.
+
+        In embedded-atom potentials it is one. Potentials with angles give half of the energy of a
+        bond to each of its atoms, and neighbours of one change the share of the other: two.
+        """
+        return 1 if is_embedded_atom(self.pair_style) else 2
 
     def shortened(self) -> "Potential | None":
         """This potential without a long tail of negligible interactions; None if it has none.

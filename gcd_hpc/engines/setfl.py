@@ -28,6 +28,11 @@ class PotentialHead:
     """sc, bcc, fcc, diamond, or another word of the file."""
 
 
+def is_embedded_atom(style: str) -> bool:
+    """Whether a pair style is one of those that read DYNAMO files."""
+    return base_style(style) in (_FUNCFL, *_SETFL)
+
+
 def base_style(style: str) -> str:
     """Pair style without the suffix of an accelerator package."""
     return re.sub(r"/(gpu|intel|kk|omp|opt)$", "", style)

@@ -3,20 +3,23 @@ the change instead of the cell.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
 
-from gcd_hpc.config.campaign import RelaxationConfig
-from gcd_hpc.engines.bulk import Bulk
+from gcd_hpc.config.campaign import BoundaryConfig, PotentialConfig, RelaxationConfig
+from gcd_hpc.engines.bulk import Bulk, measure_bulk
 from gcd_hpc.engines.child import Anneal, LammpsChild, RelaxResult
 from gcd_hpc.engines.local import MARGIN, Origin
+from gcd_hpc.engines.potentials import find_potential
 from gcd_hpc.engines.relaxation import Slab, as_origin, relax_boundary
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.periodic import minimum_image
+from tests.engines.conftest import SIGMA5_LOWER, SIGMA5_UPPER
 from tests.reference import GROUND_STATE, phase
 
 pytestmark = pytest.mark.lammps
@@ -197,3 +200,26 @@ def test_a_quick_relaxation_ends_in_the_same_minimum_with_energies_of_the_whole_
     # The screen stops anywhere within its tolerance, 0.02 eV of this slab; the preset in a minimum.
     tolerance = 1e-5 if finish else 5e-3
     assert quick.gb_energy_j_m2 == pytest.approx(slow.gb_energy_j_m2, abs=tolerance)
+
+
+def test_energies_are_those_of_the_whole_slab_with_a_potential_that_has_angles():
+    """A third atom changes the share of a bond's energy that an atom up to two cutoffs away has."""
+    config = PotentialConfig(
+        pair_style="tersoff/mod", pair_coeff="* * {file} Si", file="Si.tersoff.mod"
+    )
+    potential = find_potential(config, "Si", Path())
+    silicon = measure_bulk(potential, "Si", "diamond")
+    boundary = BoundaryConfig(
+        element="Si", lattice="diamond", lower=SIGMA5_LOWER, upper=SIGMA5_UPPER, replicas=(2, 2)
+    )
+    bicrystal = Bicrystal.build(boundary, silicon.a0)
+    atoms = Frame.build(bicrystal, (27.0, 27.0), 75.0).join((0.3, 0.2, 0.9))
+    relaxation = RelaxationConfig()
+    with LammpsChild(potential, 60.0) as child:
+        origin = as_origin(child, atoms, bicrystal, silicon, relaxation)
+        changed = without_one(atoms)
+        relaxed = relax_boundary(
+            child, changed, bicrystal, silicon, relaxation, finish=False, origin=origin
+        )
+        assert relaxed.preset == "local"
+        assert_exact(child, changed, relaxed, bicrystal, silicon)
