@@ -13,18 +13,17 @@ from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.engines.child import Anneal, LammpsChild, Minimizer, RelaxJob, RelaxResult
 from gcd_hpc.engines.local import Cluster, Origin
+from gcd_hpc.engines.start_checks import check_distances, check_slab
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.structures.bicrystal import Bicrystal, Response
 from gcd_hpc.structures.energetics import (
     J_PER_M2,
-    closest_pair,
     excess_volume,
     gb_energy,
     n_fraction,
     n_index,
     physical_fault,
 )
-from gcd_hpc.structures.frame import MIN_REGION
 from gcd_hpc.structures.periodic import minimum_image, wrap
 
 LINE_SEARCH = ("min_modify line quadratic dmax 0.1",)
@@ -35,10 +34,6 @@ PRESETS: dict[Literal["paper", "tight"], Minimizer] = {
 SCREEN = PRESETS["paper"]
 FREE = 10.0
 """Empty space above and below the slab in LAMMPS' box, Å: room for the upper grain to shift."""
-MIN_PAIR = 0.3
-"""Shortest distance that is relaxed, in nearest-neighbour distances; below, minimisers fail."""
-
-
 DISTURBED = 0.005
 """Energy deviation of disturbed atoms, in cohesive energies, beyond three strain energies."""
 
@@ -122,7 +117,8 @@ def relax_boundary(
         whole = slab.job(SCREEN, slab.positions, anneal)
         cluster = Cluster.around_change(whole, origin, bulk.cutoff, bicrystal.nearest_neighbor)
     # The distances between unchanged atoms were checked when their slab was relaxed.
-    check_distances(slab, None if cluster is None else cluster.close)
+    touched = slab.positions if cluster is None else slab.positions[cluster.close]
+    check_distances(touched, slab.box[1] - slab.box[0], bicrystal.nearest_neighbor)
     stages = Stages(child, slab, config, finish, quick)
     try:
         stages.run(anneal, cluster)
@@ -154,31 +150,32 @@ class Stages:
         if cluster is not None:
             job = slab.job(SCREEN, slab.positions, anneal)
             nearest = slab.bicrystal.nearest_neighbor
-            mover = self.child.quick if self.quick else self.child
-            result, touched = cluster.relax(mover, self.child, job, slab.bulk, nearest)
+            result, touched = cluster.relax(self._mover, self.child, job, slab.bulk, nearest)
             self._add("local", result, touched)
             anneal = None
             if not self._is_worth_finishing():
                 return
         if config.screen or self.finish is not True or anneal is not None:
-            self._add("screen", self._relaxed(slab.job(SCREEN, self._positions(), anneal)))
+            self._add("screen", self._mover.relax(slab.job(SCREEN, self._positions(), anneal)))
         if self._is_worth_finishing():
             if "screen" not in self.energies or config.preset != "paper":
                 job = slab.job(PRESETS[config.preset], self._positions(), None)
-                self._add(config.preset, self._relaxed(job))
+                self._add(config.preset, self._mover.relax(job))
             self._evaluate_last()
             self.preset = config.preset  # the screen has the paper's tolerances
         elif self.preset == "screen":
             self._evaluate_last()
 
-    def _relaxed(self, job: RelaxJob) -> RelaxResult:
-        return (self.child.quick if self.quick else self.child).relax(job)
+    @property
+    def _mover(self) -> LammpsChild:
+        """Child that moves the atoms."""
+        return self.child.quick if self.quick else self.child
 
     def _evaluate_last(self) -> None:
         """Give the last result the energies of the whole potential."""
-        if not self.quick or self.child.quick is self.child:
+        if self._mover is self.child:
             return
-        last = self.results.pop()
+        last = self.results[-1]
         evaluation = self.child.evaluate(last.positions, self.slab.box)
         exact = replace(
             last,
@@ -187,6 +184,7 @@ class Stages:
             seconds=last.seconds + evaluation.seconds,
             cpu_s=last.cpu_s + evaluation.cpu_s,
         )
+        del self.results[-1]
         self._add(self.preset, exact)
 
     def _add(self, preset: str, result: RelaxResult, touched: np.ndarray | None = None) -> None:
@@ -218,56 +216,6 @@ def as_origin(
     """
     slab = Slab.of(atoms, bicrystal, bulk, config)
     return Origin(slab.positions, child.evaluate(slab.positions, slab.box).energies)
-
-
-def check_slab(atoms: Atoms, bulk: Bulk, config: RelaxationConfig) -> None:
-    """Refuse slabs with atoms that LAMMPS would drop without an error, and slabs too thin.
-
-    Raises:
-        SimulationError: if the slab is such a one.
-    """
-    positions, lengths = atoms.positions, atoms.cell.lengths()
-    if not np.isfinite(positions).all():
-        raise SimulationError(
-            f"{np.sum(~np.isfinite(positions).all(axis=1))} of {len(positions)} positions are not"
-            " finite"
-        )
-    outside = np.flatnonzero((positions[:, 2] < -1.0) | (positions[:, 2] > lengths[2] + 1.0))
-    if len(outside):
-        index = outside[0]
-        raise SimulationError(
-            f"atom {index} lies outside the box: expected 0 <= z <= {lengths[2]:.2f} Å, got"
-            f" {positions[index, 2]:.2f}"
-        )
-    outer = outer_layers(config.outer_thickness, bulk.cutoff)
-    if outer < bulk.cutoff:
-        raise SimulationError(
-            f"relaxation.outer_thickness is {outer:g} Å, less than the potential's"
-            f" cutoff of {bulk.cutoff:.3f} Å; raise it"
-        )
-    height = np.ptp(positions[:, 2]) if len(positions) else 0.0
-    if height < MIN_REGION + 2 * outer:
-        raise SimulationError(
-            f"expected a slab of at least {MIN_REGION + 2 * outer:.1f} Å, got {height:.1f} Å"
-        )
-
-
-def check_distances(slab: "Slab", touched: np.ndarray | None = None) -> None:
-    """Refuse slabs with overlapping atoms, at which minimisers stop at once.
-
-    Args:
-        touched: indices of the only atoms whose distances are not known to be sound; all if None.
-
-    Raises:
-        SimulationError: if two atoms overlap.
-    """
-    positions = slab.positions if touched is None else slab.positions[touched]
-    closest = closest_pair(positions, slab.box[1] - slab.box[0])
-    allowed = MIN_PAIR * slab.bicrystal.nearest_neighbor
-    if closest < allowed:
-        raise SimulationError(
-            f"atoms overlap: expected at least {allowed:.2f} Å between two, got {closest:.2f} Å"
-        )
 
 
 @dataclass(frozen=True)
