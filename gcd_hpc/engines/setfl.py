@@ -75,7 +75,8 @@ def shortened(content: bytes) -> bytes | None:
         lines = content.decode().splitlines()
         num_elements, grid = int(lines[3].split()[0]), lines[4].split()
         num_rho, num_r = int(grid[0]), int(grid[2])
-        step_rho, step_r, cutoff = float(grid[1]), float(grid[3]), float(grid[4])
+        step_rho, step_r = float(grid[1]), float(grid[3])
+        cutoff = float(grid[4])
         words = " ".join(lines[5:]).split()
         radii = np.arange(1, num_r) * step_r
         strength = np.zeros(num_r - 1)
