@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from gcd_hpc.cli.beginning import boundaries, init
 from gcd_hpc.cli.browsing import browse
 from gcd_hpc.cli.campaigns import campaign, check, rehearsal, search
 from gcd_hpc.cli.files import merge, verify
@@ -23,6 +24,7 @@ from gcd_hpc.cli.watching import failures, report, status
 from gcd_hpc.errors import GcdError
 
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {
+    "Begin": {"init": init, "boundaries": boundaries},
     "Run": {
         "campaign": campaign,
         "search": search,
@@ -54,7 +56,7 @@ class Groups(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         for title, commands in GROUPS.items():
             with formatter.section(title):
-                rows = [(f"{name:<9}", summary(one)) for name, one in commands.items()]
+                rows = [(f"{name:<10}", summary(one)) for name, one in commands.items()]
                 formatter.write_dl(rows)
 
 

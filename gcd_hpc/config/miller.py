@@ -1,5 +1,6 @@
 """Arithmetic of Miller indices, which are whole numbers."""
 
+import re
 from math import gcd
 
 Miller = tuple[int, int, int]
@@ -22,3 +23,21 @@ def coprime(direction: Miller) -> Miller:
 def spelled(indices: Miller, brackets: str = "[]") -> str:
     """Indices as they are written: [2 -1 0], or with other brackets (2 -1 0) or <0 1 2>."""
     return f"{brackets[0]}{' '.join(map(str, indices))}{brackets[1]}"
+
+
+def parsed(text: str) -> Miller:
+    """Indices from text such as 210, 1-10, "2 -1 0", 11,2,0 or [2 1 0].
+
+    Raises:
+        ValueError: if the text is not three whole numbers, or all of them are 0.
+    """
+    inside = text.strip().strip("[](){}<>").strip()
+    words = re.split(r"[\s,]+", inside)
+    if len(words) == 1:
+        words = re.findall(r"[+-]?\d", inside) if re.fullmatch(r"([+-]?\d)*", inside) else []
+    if len(words) != 3 or not all(re.fullmatch(r"[+-]?\d{1,9}", word) for word in words):
+        raise ValueError(f"three whole numbers expected, got {text!r}")
+    x, y, z = map(int, words)
+    if not any((x, y, z)):
+        raise ValueError(f"a direction expected, got {text!r}")
+    return x, y, z

@@ -10,14 +10,14 @@ Source: Grimmer, Bollmann, Warrington, Acta Cryst. A30 (1974) 197.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, cached_property
 from math import atan2, degrees, gcd, isqrt, sqrt
 
 import numpy as np
 
 from gcd_hpc.config.miller import Miller, coprime, cross, dot
 from gcd_hpc.structures.lattices import CubicLattice
-from gcd_hpc.structures.orientation import Directions
+from gcd_hpc.structures.orientation import Directions, misorientation
 
 Matrix = tuple[Miller, Miller, Miller]
 
@@ -69,6 +69,16 @@ class Rotation:
         x, y, z = (dot(row, direction) for row in self.matrix)
         return coprime((x, y, z))
 
+    @cached_property
+    def smallest(self) -> tuple[float, Miller]:
+        """Angle in degrees and axis family of the smallest equal rotation, which tells whether two
+        rotations differ by more than a symmetry of the crystals.
+        """
+        axes: Directions = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+        x, y, z = (self.turned(one) for one in axes)
+        found = misorientation(axes, (x, y, z))
+        return round(found.angle_deg, 9), found.axis
+
     def mirrors(self, plane: Miller) -> bool:
         """Whether the two grains are mirror images of each other at this plane of the lower one."""
         # In a crystal with a centre of inversion a mirror is a half turn about the plane's normal.
@@ -115,11 +125,12 @@ def smallest_cell(crystal: CubicLattice, rotation: Rotation, plane: Miller) -> D
     the one that is nearest to a square. x is the rotation axis where that lies along an edge.
     """
     shared = _shared_vectors(crystal, rotation, plane)
+    axis = _positive(rotation.axis)
     _, edges = min(
         _rectangles(*_reduced(*shared)),
-        key=lambda one: (one[0], rotation.axis not in one[1], max(map(_square, one[1])), one[1]),
+        key=lambda one: (one[0], axis not in one[1], max(map(_square, one[1])), one[1]),
     )
-    x = rotation.axis if rotation.axis in edges else max(edges)
+    x = rotation.axis if axis in edges else max(edges)
     return x, coprime(cross(plane, x)), plane
 
 

@@ -86,6 +86,15 @@ class Frame:
         spacing = self.bicrystal.upper.plane_spacing
         return self.centre - round((self.centre - self.bottom) / spacing) * spacing
 
+    @property
+    def num_atoms(self) -> int:
+        """Atoms of both slabs in whole planes."""
+        bicrystal = self.bicrystal
+        return (
+            self.num_lower_planes * bicrystal.lower.atoms_per_plane
+            + self.num_upper_planes * bicrystal.upper.atoms_per_plane
+        )
+
     def lower(self, z_max: float) -> Positions:
         """Perfect lower grain from the bottom up to z_max, (N, 3) Å."""
         return self.bicrystal.lattice_positions(

@@ -131,10 +131,10 @@ def _onto(candidates: list[Rotation], plane: Miller, wanted: Miller) -> list[Rot
     Raises:
         OrientationError: if there is none.
     """
-    found = [one for one in candidates if _family(one.turned(plane)) == _family(wanted)]
+    found = [one for one in candidates if family(one.turned(plane)) == family(wanted)]
     if found:
         return found
-    families = sorted({_family(one.turned(plane)) for one in candidates})
+    families = sorted({family(one.turned(plane)) for one in candidates})
     raise OrientationError(
         f"boundary.upper_plane: Sigma {candidates[0].sigma} about {spelled(candidates[0].axis)}"
         f" does not join the plane {spelled(plane, '()')} to {spelled(wanted, '()')}, but to"
@@ -142,7 +142,7 @@ def _onto(candidates: list[Rotation], plane: Miller, wanted: Miller) -> list[Rot
     )
 
 
-def _family(plane: Miller) -> Miller:
+def family(plane: Miller) -> Miller:
     """Representative of the planes that the symmetry of the cube makes equivalent."""
     x, y, z = sorted(map(abs, plane), reverse=True)
     return x, y, z

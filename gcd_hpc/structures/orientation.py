@@ -24,7 +24,8 @@ class Misorientation:
     rotation.
     sigma: index of the coincidence site lattice; None where the rotation is irrational and no such
     lattice exists.
-    character: twist where the axis is the boundary normal, tilt where it lies in the boundary.
+    character: twist where the axis is the boundary normal, tilt where it lies in the boundary,
+    symmetric where the boundary mirrors one grain into the other.
     """
 
     angle_deg: float
@@ -74,8 +75,11 @@ def _character(lower: Directions, upper: Directions, angle_deg: float) -> str:
         return "twist"
     if min(heights) > 1e-6:
         return "mixed"
-    families = [sorted(map(abs, directions[2])) for directions in (lower, upper)]
-    return "symmetric tilt" if families[0] == families[1] else "asymmetric tilt"
+    # In a crystal with a centre of inversion a mirror is a half turn about its normal.
+    normal = unit_rows(lower)[2]
+    half_turn = 2 * np.outer(normal, normal) - np.eye(3)
+    mirrors = (np.allclose(np.array(one) @ to_upper, half_turn) for one in _cube_rotations())
+    return "symmetric tilt" if any(mirrors) else "asymmetric tilt"
 
 
 def unit_rows(directions: Directions) -> NDArray[np.float64]:

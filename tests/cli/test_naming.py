@@ -17,14 +17,15 @@ sampling: {num_candidates: 4}
 """
 
 
-def call(folder: Path, *words: str) -> tuple[int, str, str]:
+def call(folder: Path, *words: str, timeout: float = 120) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of a command in a folder."""
     done = subprocess.run(
         [sys.executable, "-m", "gcd_hpc.cli", *words],
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        stdin=subprocess.DEVNULL,
+        timeout=timeout,
         env=os.environ | {"COLUMNS": "200"},
     )
     assert "Traceback" not in done.stderr, done.stderr

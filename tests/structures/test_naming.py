@@ -330,3 +330,9 @@ def test_a_boundary_that_is_named_twice_is_refused():
     triad = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
     with pytest.raises(ValidationError, match="is named twice, by lower and by sigma"):
         config("fcc", 5, (0, 0, 1), (2, 1, 0), lower=triad, upper=triad)
+
+
+@pytest.mark.parametrize("axis", [(1, 1, 0), (-1, -1, 0), (1, -1, 0), (-1, 1, 0)])
+def test_x_is_the_axis_whatever_its_sign_where_it_is_an_edge_of_the_cell(axis):
+    lower, upper = orientations(config("fcc", 9, axis, (0, 0, 1)))
+    assert lower[0] == upper[0] == axis

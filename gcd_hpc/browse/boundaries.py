@@ -1,0 +1,65 @@
+"""The table of ``gcd-hpc boundaries``."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from gcd_hpc.config.miller import spelled
+from gcd_hpc.structures.catalogue import KnownBoundary
+
+
+def boundary_records(found: Sequence[KnownBoundary]) -> list[dict[str, Any]]:
+    """One record a boundary: geometry in Å and degrees, and the keys that name it in a campaign."""
+    return [
+        {
+            "sigma": one.rotation.sigma,
+            "angle_deg": abs(one.rotation.angle_deg),
+            "kind": one.kind,
+            "lower_plane": list(one.bicrystal.lower.directions[2]),
+            "upper_plane": list(one.bicrystal.upper.directions[2]),
+            "cell_a": list(one.bicrystal.lengths),
+            "area_a2": one.bicrystal.area,
+            "atoms_per_plane": one.bicrystal.atoms_per_plane,
+            "num_atoms": one.num_atoms,
+            "boundary": one.keys,
+        }
+        for one in found
+    ]
+
+
+def boundary_table(found: Sequence[KnownBoundary], title: str, is_numbered: bool = False) -> Table:
+    """Boundaries by Sigma: angle in degrees, planes of both grains, cell, area, N_plane and atoms.
+
+    Args:
+        is_numbered: whether the rows are numbered from 1, to choose one.
+    """
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=None,
+        header_style="bold",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    if is_numbered:
+        table.add_column("", justify="right")
+    for name in ("Sigma", "angle", "kind", "planes", "cell (Å)", "Å^2", "N", "atoms"):
+        # Text is folded on a narrow terminal, never cut.
+        is_text = name in ("kind", "planes")
+        table.add_column(name, justify="left" if is_text else "right", overflow="fold")
+    for number, one in enumerate(found, start=1):
+        bicrystal = one.bicrystal
+        lower, upper = (grain.directions[2] for grain in (bicrystal.lower, bicrystal.upper))
+        table.add_row(
+            *([str(number)] if is_numbered else []),
+            str(one.rotation.sigma),
+            f"{abs(one.rotation.angle_deg):.2f}",
+            one.kind,
+            f"{spelled(lower, '()')} {spelled(upper, '()')}",
+            " x ".join(f"{length:.2f}" for length in bicrystal.lengths),
+            f"{bicrystal.area:.1f}",
+            str(bicrystal.atoms_per_plane),
+            f"{one.num_atoms:,}",
+        )
+    return table

@@ -1,0 +1,205 @@
+"""A first campaign file, short and commented, for a boundary and a potential."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ase.data import atomic_names, atomic_numbers, reference_states
+
+from gcd_hpc.campaign.soundness import inspect_campaign
+from gcd_hpc.config.boundary import BoundaryConfig
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.loader import parse_campaign
+from gcd_hpc.engines.library import LibraryPotential, potentials_for, read_potential
+from gcd_hpc.engines.potentials import shipped_potentials
+from gcd_hpc.errors import GcdError, PotentialError, did_you_mean
+
+LATTICES = ("sc", "bcc", "fcc", "diamond")
+SOURCE = "init"
+"""What errors call a campaign that is not written yet."""
+MELTING_K = {
+    **{"Li": 454, "Na": 371, "K": 337, "C": 3820, "Al": 933, "Si": 1687, "Ca": 1115, "V": 2183},
+    **{"Cr": 2180, "Fe": 1811, "Ni": 1728, "Cu": 1358, "Ge": 1211, "Nb": 2750, "Mo": 2896},
+    **{"Rh": 2237, "Pd": 1828, "Ag": 1235, "Ta": 3290, "W": 3695, "Ir": 2719, "Pt": 2041},
+    **{"Au": 1337, "Pb": 601},
+}
+"""Melting points, K, that the temperatures of molecular dynamics are taken from."""
+MD_RANGE = (0.2, 0.5)
+"""Lowest and highest temperature of molecular dynamics, in melting points."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a campaign file is written from.
+
+    name: keys of the boundary section that name the boundary, such as sigma, axis and plane.
+    """
+
+    element: str
+    lattice: str
+    name: dict[str, Any]
+    potential: LibraryPotential
+
+    def text(self, title: str) -> str:
+        """The campaign file.
+
+        Args:
+            title: name of the campaign.
+        """
+        known = potentials_for(self.element, self.lattice)
+        is_shipped = self.potential.path.parent in shipped_potentials()
+        file = self.potential.path.name if is_shipped else str(self.potential.path.absolute())
+        others = [one.path.name for one in known if one.path != self.potential.path]
+        source = f" # {self.potential.citation}" if self.potential.citation else ""
+        section = self.potential.config(self.element, file)
+        return f"""\
+# Grain boundary of {_element_name(self.element)} ({self.lattice}), written by gcd-hpc init. Next:
+#   gcd-hpc check FILE       which boundary this is, its cell, slabs and voxels
+#   gcd-hpc campaign FILE    runs the campaign; the same command resumes it
+name: {title}
+seed: 0
+
+boundary:
+{_block({"element": self.element, "lattice": self.lattice, **self.name})}
+  replicas: [1, 1] # repeats of the cell along x and y; larger cells have more values of [n]
+
+potential:{source}
+{_block({"pair_style": section.pair_style, "pair_coeff": section.pair_coeff, "file": file})}
+{_comment("Others that LAMMPS ships:", others)}
+search: # random tries, from which everything starts
+  num_tries: 80
+{_dynamics(self.element, "[800, 4000]")}
+explore: # moves on the best structures, after the search and in each round
+  generations: 12
+{_dynamics(self.element, "[200, 1500]")}
+sampling:
+  num_candidates: 120 # of each model
+
+budget:
+  rounds: 2 # each trains a model; 0 does without
+"""
+
+
+def checked(draft: Draft, title: str, folder: Path) -> str:
+    """The campaign file of a draft, after the checks of ``gcd-hpc check``.
+
+    Args:
+        folder: where the file will lie.
+
+    Raises:
+        GcdError: if the campaign could not run.
+    """
+    text = draft.text(title)
+    config: CampaignConfig = parse_campaign(text, SOURCE)
+    inspect_campaign(config, folder, SOURCE)
+    return text
+
+
+def title_of(config: BoundaryConfig) -> str:
+    """Name of a campaign, such as cu_sigma5_210."""
+    rotation = f"sigma{config.sigma}" if config.sigma else f"{config.angle:g}deg"
+    plane = config.plane or config.axis or ()
+    place = "twist" if config.twist else "".join(map(str, plane))
+    return re.sub(r"[^a-z0-9_.-]", "", f"{config.element}_{rotation}_{place}".lower())
+
+
+def lattice_of(element: str, given: str | None) -> str:
+    """Crystal structure of an element: as given, or its own.
+
+    Raises:
+        GcdError: if the element does not exist, or if its crystal is not cubic and none is given.
+    """
+    if element not in atomic_numbers or element == "X":
+        cure = did_you_mean(element, list(atomic_numbers)[1:])
+        raise GcdError(f"--element must be a chemical symbol such as W or Cu, got {element}{cure}")
+    if given is not None:
+        if given not in LATTICES:
+            raise GcdError(
+                f"--lattice must be one of {', '.join(LATTICES)}, got"
+                f" {given}{did_you_mean(given, LATTICES)}"
+            )
+        return given
+    own = (reference_states[atomic_numbers[element]] or {}).get("symmetry")
+    if own not in LATTICES:
+        raise GcdError(
+            f"--lattice is required, because the crystal of {element} ({own or 'unknown'}) is none"
+            f" of {', '.join(LATTICES)}"
+        )
+    return str(own)
+
+
+def potential_of(element: str, lattice: str, given: str | None) -> LibraryPotential:
+    """The potential of a campaign: a file, one that LAMMPS ships, or the first of those.
+
+    Raises:
+        GcdError: if there is none for this element.
+    """
+    known = potentials_for(element, lattice)
+    if given is None:
+        if not known:
+            raise GcdError(f"--potential is required, because {_none_shipped(element)}")
+        return known[0]
+    for folder in (Path(), *shipped_potentials()):
+        if (folder / given).is_file():
+            found = read_potential(folder / given)
+            break
+    else:
+        names = [one.path.name for one in known]
+        there = f"those that LAMMPS ships for {element} are {', '.join(names)}"
+        raise PotentialError(
+            f"--potential: there is no file {given}; {there if names else _none_shipped(element)}"
+        )
+    if element not in found.elements:
+        raise PotentialError(
+            f"--potential: {given} holds {', '.join(found.elements)}, but --element is {element};"
+            f" use a potential of {element}"
+        )
+    return found
+
+
+def _none_shipped(element: str) -> str:
+    if not any(folder.is_dir() for folder in shipped_potentials()):
+        return "LAMMPS, which ships potentials, is not installed here; name a file"
+    return (
+        f"LAMMPS ships none for {element} of a pair style that needs no more than its file; name a"
+        " file, or write the potential section yourself"
+    )
+
+
+def _element_name(element: str) -> str:
+    return atomic_names[atomic_numbers[element]].lower() or element
+
+
+def _block(keys: dict[str, Any]) -> str:
+    """Lines of YAML, one key a line, indented."""
+    lines = []
+    for key, value in keys.items():
+        plain = list(value) if isinstance(value, tuple) else value
+        text = yaml.safe_dump(plain, default_flow_style=True, width=1000).removesuffix("\n...\n")
+        lines.append(f"  {key}: {text.strip()}{_REMARKS.get(key, '')}")
+    return "\n".join(lines)
+
+
+_REMARKS = {
+    "axis": " # of the rotation",
+    "plane": " # of the lower grain",
+    "upper_plane": " # family of the upper grain's plane",
+    "twist": " # the boundary is normal to the axis",
+}
+
+
+def _comment(title: str, names: list[str]) -> str:
+    return f"  # {title} {', '.join(names)}\n" if names else ""
+
+
+def _dynamics(element: str, num_steps: str) -> str:
+    """Molecular dynamics at temperatures that suit the element; none where they are not known."""
+    if element not in MELTING_K:
+        return "  md: {probability: 0} # or give temperature_k, 0.2 to 0.5 of the melting point\n"
+    low, high = (round(share * MELTING_K[element], -1) for share in MD_RANGE)
+    return (
+        f"  md: {{probability: 0.25, temperature_k: [{low:g}, {high:g}], num_steps: {num_steps}}}"
+        " # 0.2 to 0.5 of the melting point\n"
+    )
