@@ -17,13 +17,20 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
-# Minutes each, with few tests: one that is left for the end keeps a single process busy while the
-# other waits.
+# A minute and more each: one that is left for the end keeps a single process busy while the others
+# wait. Those that need the shared smoke campaign or a Slurm at once are not next to each other.
 LONG = (
     "slurm/test_batch.py",
-    "docs/test_commands.py",
+    "campaign/test_driver.py",
+    "campaign/test_resume.py",
+    "integration/test_chaos.py",
     "slurm/test_campaign_job.py",
+    "campaign/test_damage.py",
+    "docs/test_commands.py",
     "integration",
+    "stages/test_train.py",
+    "slurm",
+    "experiments",
     "browse/page",
 )
 
@@ -77,3 +84,11 @@ def smoke(tmp_path_factory):
     from tests.smoke import shared_smoke
 
     return shared_smoke(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def small_search(tmp_path_factory):
+    """The finished search of six tries, as all tests of a session share it."""
+    from tests.smoke import shared_search  # as above
+
+    return shared_search(tmp_path_factory)

@@ -1,5 +1,5 @@
-"""A small smoke campaign with every stage, carried out once in a session the way users do it, and
-watched meanwhile.
+"""A small smoke campaign with every stage and a search of six tries, each carried out once in a
+session the way users do it; the campaign is watched meanwhile.
 """
 
 import json
@@ -35,6 +35,17 @@ NUM_SEARCHED, NUM_SAMPLED, NUM_EXPLORED, NUM_CHUNKS, ROUNDS = 12, 6, 8, 3, 2
 """Tries; candidates of a model; moves after the search and after each round; chunks of the search
 and of a model.
 """
+SETTINGS = (
+    "search.chunk_size=2",
+    "search.md.probability=0",
+    "sampling.num_candidates=4",
+    "sampling.chunk_size=2",
+)
+SEARCH = (
+    *("search", "--campaign", str(ROOT / "campaigns/smoke.yaml"), "--num", "6"),
+    *(word for setting in SETTINGS for word in ("--set", setting)),
+)
+"""A search of six tries in three parts. A model of the campaign would be sampled in two."""
 HERE = "r (1) 'ü' [日本]"
 """Name of the working directory, which shells and LAMMPS would take apart."""
 MODULES = ("random", "queue", "types", "socket", "subprocess", "torch", "parsl", "lammps")
@@ -147,3 +158,17 @@ def shared_smoke(factory: pytest.TempPathFactory) -> Smoke:
     found.listening.update((command, ip) for command, ip in seen["listening"])
     found.commands.update(seen["commands"])
     return found
+
+
+def shared_search(factory: pytest.TempPathFactory) -> Path:
+    """Folder of the finished search, as all tests of a session share it: ``run``, its run
+    directory, and ``printed``, what the command printed.
+    """
+
+    def search(folder: Path) -> None:
+        line = [sys.executable, "-m", "gcd_hpc.cli", *SEARCH, "--run-dir", str(folder / "run")]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=150)
+        assert done.returncode == 0, done.stderr
+        (folder / "printed").write_text(done.stdout)
+
+    return made_once(factory, "search", search)

@@ -1,14 +1,17 @@
 """A campaign with toy stages that runs in seconds."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gcd_hpc.campaign.driver import run_campaign
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.stages.table import STAGES
 from gcd_hpc.workers.allocation import resolve
+from tests.sharing import made_once
 
 ROOT = Path(__file__).parents[2]
 TOY = "tests.campaign.toy"
@@ -63,3 +66,16 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Toy stages, which workers can import, as options of ``run_campaign``."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     return TOYS
+
+
+@pytest.fixture
+def searched(tmp_path, tmp_path_factory, stages, site) -> Path:
+    """RUN = tmp_path / "run" after the search of the toy campaign: a copy of one that is made once
+    in a session.
+    """
+
+    def search(folder: Path) -> None:
+        run_campaign(make_config(), site, folder / "run", folder, until="search", **stages)
+
+    made = made_once(tmp_path_factory, "toy", search)
+    return Path(shutil.copytree(made / "run", tmp_path / "run"))

@@ -92,11 +92,11 @@ def test_a_campaign_runs_every_task_once_and_the_same_call_says_that_it_is_compl
     assert reports == [run_dir]
 
 
-def test_a_larger_budget_continues_a_complete_search(tmp_path, carry_out):
-    assert carry_out(until="search").status == "complete"
-    assert [name for name in finished(tmp_path / "run") if not name.startswith("search")] == []
+def test_a_larger_budget_continues_a_complete_search(searched, carry_out):
+    assert carry_out(until="search").did_nothing
+    assert [name for name in finished(searched) if not name.startswith("search")] == []
     carry_out()
-    assert len(finished(tmp_path / "run")) == len(executed(tmp_path / "run")) == 9
+    assert len(finished(searched)) == len(executed(searched)) == 9
 
 
 def test_a_run_in_which_nothing_was_computed_takes_the_corrected_campaign(tmp_path, carry_out):
@@ -122,21 +122,16 @@ def test_a_campaign_that_is_refused_before_its_first_task_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_finished_tasks_are_adopted_when_the_ledger_is_lost(tmp_path, carry_out):
+def test_without_its_ledger_a_campaign_runs_only_the_task_whose_result_was_deleted_again(
+    searched, carry_out
+):
     carry_out()
-    before = executed(tmp_path / "run")
-    (tmp_path / "run" / "events.jsonl").unlink()
+    once = executed(searched)
+    (searched / "events.jsonl").unlink()
+    (searched / "parts" / "search" / "part-00001.h5").unlink()
     assert carry_out().status == "complete"
-    assert executed(tmp_path / "run") == before
-    assert sorted(finished(tmp_path / "run")) == before
-
-
-def test_a_task_whose_result_was_deleted_is_run_again(tmp_path, carry_out):
-    carry_out(until="search")
-    (tmp_path / "run" / "events.jsonl").unlink()
-    (tmp_path / "run" / "parts" / "search" / "part-00001.h5").unlink()
-    carry_out(until="search")
-    assert executed(tmp_path / "run").count("search-00001") == 2
+    assert executed(searched) == sorted([*once, "search-00001"])
+    assert sorted(finished(searched)) == once
 
 
 def test_a_killed_worker_and_a_killed_rank_cost_one_more_attempt_each(tmp_path, carry_out):
@@ -252,8 +247,7 @@ def test_pools_of_their_own_relax_every_candidate_once_while_the_next_model_is_t
     )
 
 
-def test_a_run_keeps_its_mode(tmp_path, carry_out, separate_pools):
-    carry_out(until="search")
+def test_a_run_keeps_its_mode(searched, carry_out, separate_pools):
     with pytest.raises(
         RunDirectoryError,
         match="mode: asynchronous, because it was started in barrier mode",
@@ -346,12 +340,11 @@ def test_a_second_driver_is_refused(tmp_path, carry_out):
         carry_out()
 
 
-def test_a_changed_campaign_is_refused_and_the_run_stays_as_it_is(tmp_path, carry_out):
-    carry_out(until="search")
-    before = (tmp_path / "run" / "events.jsonl").read_text()
+def test_a_changed_campaign_is_refused_and_the_run_stays_as_it_is(searched, carry_out):
+    before = (searched / "events.jsonl").read_text()
     with pytest.raises(RunDirectoryError, match="seed = 1, because it was started with 0"):
         carry_out(until="search", changes={"seed": 1})
-    assert (tmp_path / "run" / "events.jsonl").read_text() == before
+    assert (searched / "events.jsonl").read_text() == before
 
 
 def test_a_missing_launcher_is_told_before_anything_is_written(tmp_path, carry_out):

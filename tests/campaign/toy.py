@@ -1,7 +1,8 @@
 """Stages of a campaign that only write small files: real processes, made-up physics.
 
 Files beside the run directory steer them: ``slow`` makes each task take its seconds,
-``trouble-<task>`` makes that task fail in the way that it names, as many times as it has lines.
+``slow-<stage>`` each of that stage, ``trouble-<task>`` makes that task fail in the way that it
+names, as many times as it has lines.
 """
 
 import json
@@ -38,9 +39,10 @@ def begin(run_dir: str, task: Task) -> Begun:
     marks = Path(run_dir) / "executed"
     marks.mkdir(exist_ok=True)
     (marks / f"{task.name}.{os.getpid()}.{time.monotonic_ns()}").touch()
-    slow = Path(run_dir).parent / "slow"
-    if slow.exists():
-        time.sleep(float(slow.read_text()))
+    for name in ("slow", f"slow-{task.stage}"):
+        slow = Path(run_dir).parent / name
+        if slow.exists():
+            time.sleep(float(slow.read_text()))
     trouble = Path(run_dir).parent / f"trouble-{task.name}"
     kinds = trouble.read_text().split() if trouble.exists() else []
     if kinds:

@@ -51,9 +51,10 @@ def run_dir(tmp_path, monkeypatch) -> Path:
 
 def carry_out(run_dir: Path, **options: object) -> tuple[Outcome, list[str]]:
     """Run the toy campaign, or the rest of it; what the driver said comes back too."""
+    changes = options.pop("changes", {})
     notes = Notes()
     outcome = run_campaign(
-        make_config(voxels={"shape": (4, 4, 80)}),  # high enough for the slabs
+        make_config(**changes),
         SiteConfig(cores=2),
         run_dir,
         run_dir.parent,
@@ -101,14 +102,13 @@ def test_damaged_results_are_named_and_made_again_by_the_same_command(run_dir):
     assert read_state(run_dir).num_tried == NUM_TRIED
 
 
-def test_a_result_that_was_finished_when_the_driver_was_killed_is_not_adopted_damaged(run_dir):
+def test_a_result_that_was_finished_when_the_driver_was_killed_is_not_adopted_damaged(searched):
     """Its record is there, its line in the ledger is not."""
-    carry_out(run_dir, until="search")
-    (RunDirectory(run_dir).ledger).unlink()
-    cut_short(RunDirectory(run_dir).search_part(2))
-    carry_out(run_dir, until="search")
-    assert num_executions(run_dir, "search-00002") == 2
-    assert num_executions(run_dir, "search-00000") == 1
+    (RunDirectory(searched).ledger).unlink()
+    cut_short(RunDirectory(searched).search_part(2))
+    carry_out(searched, until="search")
+    assert num_executions(searched, "search-00002") == 2
+    assert num_executions(searched, "search-00000") == 1
 
 
 def test_an_error_that_ends_a_session_stands_in_the_ledger(run_dir, monkeypatch):
@@ -124,33 +124,32 @@ def test_an_error_that_ends_a_session_stands_in_the_ledger(run_dir, monkeypatch)
     assert isinstance(last, Stopped) and last.failed and "no workers today" in last.reason
 
 
-def test_another_version_goes_on_with_a_word(run_dir, monkeypatch):
-    carry_out(run_dir, until="search")
+def test_another_version_goes_on_with_a_word(searched, monkeypatch):
     monkeypatch.setattr("gcd_hpc.campaign.session.software", lambda: "gcd-hpc 9.9")
     monkeypatch.setattr("gcd_hpc.campaign.driver.software", lambda: "gcd-hpc 9.9")
-    outcome, notes = carry_out(run_dir, until="select-01")
+    outcome, notes = carry_out(searched, until="select-01")
     assert any(note.startswith("gcd-hpc 9.9 goes on with what gcd-hpc 0") for note in notes)
     packages = [session.package for session in outcome.state.account.sessions]
     assert packages[1] == "gcd-hpc 9.9" != packages[0]
 
 
-def test_another_potential_is_refused_with_both_hashes(run_dir):
-    carry_out(run_dir, until="search")
+def test_another_potential_is_refused_with_both_hashes(searched):
     with pytest.raises(
         RunDirectoryError,
         match=r"the potential is not .* its sha256 was potential and is other now",
     ):
-        carry_out(run_dir, prepare=lambda *_: "other")
+        carry_out(searched, prepare=lambda *_: "other")
 
 
 def test_an_edited_crystal_is_refused(run_dir):
     record = BulkRecord("potential", "W", "bcc", None, Bulk(3.16, -8.9, 4.0))
     RunDirectory(run_dir).bulk.parent.mkdir()
     record.write(RunDirectory(run_dir).bulk)
-    carry_out(run_dir, until="search")
+    changes = {"voxels": {"shape": (4, 4, 80)}}  # high enough for the slabs of this crystal
+    carry_out(run_dir, changes=changes, until="search")
     replace(record, bulk=Bulk(3.16, -8.8, 4.0)).write(RunDirectory(run_dir).bulk)
     with pytest.raises(RunDirectoryError, match=r"measured crystal in bulk\.json is not what"):
-        carry_out(run_dir)
+        carry_out(run_dir, changes=changes)
 
 
 def test_a_campaign_goes_on_from_a_torn_ledger(run_dir):
