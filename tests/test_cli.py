@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from gcd_hpc import cli
 from gcd_hpc.campaign.ledger import LedgerReader
 from gcd_hpc.store.run_directory import RunDirectory
+from tests.smoke import SEARCH
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
@@ -37,24 +39,12 @@ def said(*words: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory) -> Path:
+def searched(small_search, tmp_path_factory) -> Path:
     """A run directory after a search of six tries."""
-    run_dir = tmp_path_factory.mktemp("search") / "run"
-    done = call(
-        "search",
-        "--campaign",
-        SMOKE,
-        "--run-dir",
-        str(run_dir),
-        "--num",
-        "6",
-        "--set",
-        "search.chunk_size=3",
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Lowest GB energies" in done.stdout
-    assert "\x1b" not in done.stdout
-    return run_dir
+    printed = (small_search / "printed").read_text()
+    assert "Lowest GB energies" in printed
+    assert "\x1b" not in printed
+    return Path(shutil.copytree(small_search / "run", tmp_path_factory.mktemp("search") / "run"))
 
 
 def test_help_answers_without_loading_anything_heavy():
@@ -196,17 +186,7 @@ def test_a_corrected_file_runs_in_the_directory_of_the_failed_first_start(tmp_pa
 @pytest.mark.lammps
 def test_a_complete_search_says_so_at_once(searched):
     began = time.monotonic()
-    done = call(
-        "search",
-        "--campaign",
-        SMOKE,
-        "--run-dir",
-        str(searched),
-        "--num",
-        "6",
-        "--set",
-        "search.chunk_size=3",
-    )
+    done = call(*SEARCH, "--run-dir", str(searched))
     assert done.returncode == 0
     assert "the campaign is complete" in done.stdout
     assert time.monotonic() - began < 3.0
@@ -214,17 +194,7 @@ def test_a_complete_search_says_so_at_once(searched):
 
 @pytest.mark.lammps
 def test_another_number_of_tries_in_the_same_run_directory_is_refused(searched):
-    done = call(
-        "search",
-        "--campaign",
-        SMOKE,
-        "--run-dir",
-        str(searched),
-        "--num",
-        "7",
-        "--set",
-        "search.chunk_size=3",
-    )
+    done = call(*SEARCH, "--num", "7", "--run-dir", str(searched))
     assert done.returncode == 2
     assert (
         "cannot be resumed with search.num_tries = 7, because it was started with 6" in done.stderr
@@ -334,7 +304,7 @@ def test_a_plan_shows_tasks_costs_and_launch_lines_and_runs_nothing(site, tmp_pa
 
 def test_status_failures_and_report_of_a_search(searched):
     status = json.loads(call("status", str(searched), "--json").stdout)
-    assert (status["status"], status["tried"], status["done"]) == ("complete", 6, {"search": 2})
+    assert (status["status"], status["tried"], status["done"]) == ("complete", 6, {"search": 3})
     assert "complete" in call("status", str(searched)).stdout
     assert json.loads(call("failures", str(searched), "--json").stdout) == {
         "counts": [],

@@ -1,6 +1,4 @@
-"""`gcd-hpc verify` on a whole run: a real search with its ledger, made once by LAMMPS, and what may
-happen to it.
-"""
+"""`gcd-hpc verify` on a whole run: a real search with its ledger, and what may happen to it."""
 
 import json
 import shutil
@@ -25,13 +23,6 @@ from gcd_hpc.store.schema import candidate_id
 from tests.campaign.histories import read_events
 
 pytestmark = pytest.mark.lammps
-SMOKE = Path(__file__).parents[2] / "campaigns" / "smoke.yaml"
-SETTINGS = [
-    "search.chunk_size=2",
-    "search.md.probability=0",
-    "sampling.num_candidates=4",
-    "sampling.chunk_size=2",
-]
 
 
 def gcd_hpc(*words: str | Path) -> subprocess.CompletedProcess:
@@ -43,14 +34,10 @@ def gcd_hpc(*words: str | Path) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory) -> Path:
+@pytest.fixture
+def searched(small_search) -> Path:
     """Six tries of a search in three parts; do not write to it."""
-    run = tmp_path_factory.mktemp("inventory") / "run"
-    options = [word for setting in SETTINGS for word in ("--set", setting)]
-    done = gcd_hpc("search", "--campaign", SMOKE, "--run-dir", run, "--num", "6", *options)
-    assert done.returncode == 0, done.stderr
-    return run
+    return small_search / "run"
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.integration.poison import KINDS, REASONS, poison_of
 
 pytestmark = pytest.mark.lammps
 ROOT = Path(__file__).parents[2]
-NUM, CHUNK = 60, 6
+NUM, CHUNK = 20, 5
 TIMEOUT_S = 3.0
 HUNG_S = NUM_TIMEOUTS * TIMEOUT_S
 """On the clock, which ``poison`` makes as short as the limit of processor time."""
