@@ -22,6 +22,7 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.workers.launch import find_mpiexec, local_mpiexec
+from tests.sharing import made_once
 
 CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
 SMALL = [
@@ -65,24 +66,29 @@ def small_config(*overrides: str) -> CampaignConfig:
 @pytest.fixture(scope="session")
 def searched_run(tmp_path_factory) -> Path:
     """A run directory after the search. Do not write to it: copy it."""
-    run_dir = tmp_path_factory.mktemp("searched")
+    return made_once(tmp_path_factory, "searched", search)
+
+
+def search(run_dir: Path) -> None:
     config = small_config()
     RunDirectory(run_dir).config.write_text(dump(config))
     prepare(run_dir, config, CAMPAIGNS)
     search_chunk(str(run_dir), 0)
+    worker_child(str(run_dir)).close()
     assert RunDirectory(run_dir).search_part(0).exists()
     select(str(run_dir), 1)
-    return run_dir
 
 
 @pytest.fixture(scope="session")
 def trained_run(searched_run, tmp_path_factory) -> Path:
     """The searched run with its first model. Do not write to it: copy it."""
-    run_dir = tmp_path_factory.mktemp("trained") / "run"
-    shutil.copytree(searched_run, run_dir)
-    RunDirectory(run_dir).config.write_text(dump(small_config(*TRAINED)))
-    train_with(1, run_dir)
-    return run_dir
+
+    def train(run_dir: Path) -> None:
+        shutil.copytree(searched_run, run_dir, dirs_exist_ok=True)
+        RunDirectory(run_dir).config.write_text(dump(small_config(*TRAINED)))
+        train_with(1, run_dir)
+
+    return made_once(tmp_path_factory, "trained", train)
 
 
 @pytest.fixture
