@@ -14,6 +14,9 @@ from gcd_hpc.config.section import Auto, Section, refuse
 Replicas = Annotated[int, Field(gt=0, le=1000)]
 MillerIndex = Annotated[int, Field(ge=-200, le=200)]
 Direction = tuple[MillerIndex, MillerIndex, MillerIndex]
+FamilyIndex = Annotated[int, Field(ge=-100_000, le=100_000)]
+Family = tuple[FamilyIndex, FamilyIndex, FamilyIndex]
+"""Planes that follow from a rotation have larger indices than those that anyone chooses."""
 LatticeConstant = Annotated[float, Field(ge=0.5, le=50.0)]
 SlabHeight = Annotated[float, Field(gt=0.0, le=100_000.0)]
 Sigma = Annotated[int, Field(ge=3, le=9999)]
@@ -23,6 +26,8 @@ FREE_HEIGHT = 19.0
 """Height of each grain above its held layers where it is not given, Å."""
 NAME = ("sigma", "angle", "axis", "plane", "upper_plane", "twist")
 """Keys that name a boundary without triads."""
+LIMITS = ("angle_tolerance", "max_sigma")
+"""Keys that say which coincidences an angle may mean."""
 
 
 class Triad(Section):
@@ -96,7 +101,7 @@ class BoundaryConfig(Section):
     """Plane of the lower grain at the boundary. It contains the axis in a tilt boundary, and is
     normal to it in a twist boundary. The plane of the upper grain follows from the rotation.
     """
-    upper_plane: Direction | None = None
+    upper_plane: Family | None = None
     """Family of the upper grain's plane, to choose between rotations of the same sigma: without it
     a symmetric boundary is preferred.
     """

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gcd_hpc.config.boundary import NAME, BoundaryConfig
+from gcd_hpc.config.boundary import LIMITS, NAME, BoundaryConfig
 from gcd_hpc.config.campaign import RelaxationConfig
 from gcd_hpc.config.section import Auto
 from gcd_hpc.config.simulation import outer_layers
@@ -205,7 +205,7 @@ def _check_same(first: Source, other: Source) -> None:
 
 def _identity_of(boundary: BoundaryConfig) -> dict[str, Any]:
     """What makes a boundary, with the directions of the grains in place of its name."""
-    excluded = {"lower", "upper", *NAME, *MAY_DIFFER}
+    excluded = {"lower", "upper", *NAME, *LIMITS, *MAY_DIFFER}
     lower, upper = (
         {axis: list(direction) for axis, direction in zip("xyz", grain, strict=True)}
         for grain in orientations(boundary)

@@ -250,7 +250,7 @@ def test_runs_of_one_boundary_merge_whether_triads_or_its_name_describe_it(runs,
     config = yaml.safe_load(CONFIG)
     for triad in ("lower", "upper"):
         del config["boundary"][triad]
-    config["boundary"] |= {"sigma": 5, "axis": [0, 0, 1], "twist": True}
+    config["boundary"] |= {"angle": 36.9, "max_sigma": 9, "axis": [0, 0, 1], "twist": True}
     named = boundary_of(yaml.safe_dump(config))
     by_name = write_run(tmp_path / "by_name", [as_model(ROWS[0], 0)], yaml.safe_dump(config))
     triads = [dict(zip("xyz", map(list, one), strict=True)) for one in orientations(named)]

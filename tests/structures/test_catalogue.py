@@ -84,3 +84,11 @@ def test_the_number_of_atoms_is_that_of_two_joined_slabs():
         for one in listed(lattice, max_sigma=13):
             frame = Frame.build(one.bicrystal, SLABS, Frame.least_height(one.bicrystal, SLABS))
             assert len(frame.join((0.0, 0.0, 0.0))) == one.num_atoms
+
+
+@pytest.mark.parametrize("axis", [(0, 0, 1), (1, 1, 0), (1, 2, 3)])
+def test_planes_of_large_indices_are_listed_without_strain(axis):
+    found = listed(axis=axis, max_sigma=99, max_index=2)
+    largest = max(max(map(abs, one.bicrystal.upper.directions[2])) for one in found)
+    assert largest > 200
+    assert {one.bicrystal.strain for one in found} == {(0.0, 0.0)}
