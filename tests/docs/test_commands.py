@@ -1,12 +1,13 @@
 """The commands and the Python of the README and docs/, run.
 
 The commands of a page are run in their order, in one folder that looks like the repository's and
-holds a smoke campaign of a few tries. What needs hours, another machine or the network has a rule
-of its own in ``tests/docs/pages.py``.
+holds the small smoke campaign, which ``tests/smoke.py`` ran by the tutorial's command. What needs
+hours, another machine or the network has a rule of its own in ``tests/docs/pages.py``.
 """
 
 import ast
 import contextlib
+import gc
 import glob
 import io
 import os
@@ -22,7 +23,6 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-import yaml
 
 import gcd_hpc
 from gcd_hpc import cli
@@ -37,38 +37,23 @@ from tests.docs.pages import (
     rule_of,
 )
 
-TINY = """
-name: smoke
-search: {num_tries: 16, chunk_size: 8}
-training: {num_steps: 2, retrain_steps: 2, checkpoint_every: 2}
-promotion: {num_canaries: 0}
-sampling: {num_candidates: 4, num_steps: 2}
-budget: {rounds: 1}
-"""
-"""In place of these keys of campaigns/smoke.yaml: the commands stay as they are written."""
-
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory) -> Path:
-    """campaigns/smoke.yaml made tiny, the other files as they are."""
+def home(tmp_path_factory, smoke) -> Path:
+    """The small smoke campaign as campaigns/smoke.yaml, the other files as they are."""
     folder = tmp_path_factory.mktemp("docs") / "gcd-hpc"
-    shutil.copytree(ROOT / "campaigns", folder / "campaigns")
+    shutil.copytree(smoke.campaign.parent, folder / "campaigns")
     for name in ("batch", "docs", "constraints.txt", "mkdocs.yml"):
         (folder / name).symlink_to(ROOT / name)
-    smoke = yaml.safe_load((folder / "campaigns/smoke.yaml").read_text())
-    for name, keys in yaml.safe_load(TINY).items():
-        smoke[name] = smoke[name] | keys if isinstance(smoke.get(name), dict) else keys
-    (folder / "campaigns/smoke.yaml").write_text(yaml.safe_dump(smoke))
     return folder
 
 
 @pytest.fixture(scope="session")
-def with_run(home) -> Path:
+def with_run(home, smoke) -> Path:
     """After the tutorial's campaign, which stands for the default one too, wherever a page looks at
     results.
     """
-    done = shell("gcd-hpc campaign campaigns/smoke.yaml", home)
-    assert "runs/smoke: complete" in done
+    shutil.copytree(smoke.run_dir, home / "runs/smoke")
     prepare(home)
     return home
 
@@ -133,6 +118,7 @@ def inside(command: str, home: Path) -> str:
             cli.main()
         except SystemExit as ended:
             code = ended.code or 0
+    gc.collect()  # what the end of a process frees, as files of an index
     assert code == 0, f"{command}\n{out.getvalue()}"
     return out.getvalue()
 
