@@ -144,6 +144,8 @@ def rule_of(command: str) -> str:
             )
             else ""
         )
+    if command == "gcd-hpc init":
+        return "ask"
     name = command.split()[1]
     if name in ("reproduce", "rehearse") or is_long(command):
         return "slow"

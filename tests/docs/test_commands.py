@@ -124,12 +124,15 @@ def inside(command: str, home: Path) -> str:
 
 
 def with_known_ids(command: str, home: Path) -> str:
-    """Candidates of a reader's run become a relaxed one of this small one."""
+    """Candidates of a reader's run become a relaxed one of this small one, and moves of a round its
+    first one.
+    """
     known = (
         gcd_hpc.open_run(home / "runs/smoke").lowest(1)[0].id
         if re.search(r"-\d{6}\b", command)
         else ""
     )
+    command = re.sub(r"\b(explore-\d\d)-\d{6}\b", r"\1-000000", command)
     return re.sub(r"\b(search|model-\d\d)-\d{6}\b", known, command)
 
 
@@ -162,11 +165,18 @@ def dry(command: str, home: Path) -> None:
         )
 
 
-def start(command: str, home: Path, stdout: int) -> subprocess.Popen:
+def start(
+    command: str, home: Path, stdout: int, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen:
     words = shlex.split(command.replace("$SCRATCH", str(home / "runs")))
     more = {"PYTHONUNBUFFERED": "1", "BROWSER": "true", "TERM": "xterm"}
     return subprocess.Popen(
-        words, cwd=home, env=environment(home) | more, stdout=stdout, stderr=subprocess.STDOUT
+        words,
+        cwd=home,
+        env=environment(home) | more,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.STDOUT,
     )
 
 
@@ -207,6 +217,21 @@ def watch(command: str, home: Path) -> None:
         os.close(ours)
 
 
+def answer(command: str, home: Path) -> None:
+    """Asks in a terminal for what it needs: an element, then four things that have a default."""
+    ours, theirs = os.openpty()
+    process = start(command, home, theirs, stdin=theirs)
+    os.close(theirs)
+    os.write(ours, b"Cu\n\n\n\n\n")
+    shown = b""
+    with process, contextlib.suppress(OSError):  # raised when no process has the terminal any more
+        while select.select([ours], [], [], 60)[0] and (more := os.read(ours, 4096)):
+            shown += more
+        process.kill()
+    os.close(ours)
+    assert process.returncode == 0, f"{command}: {shown.decode()}"
+
+
 SKELETON = str.maketrans("0123456789", "0000000000")
 
 
@@ -224,6 +249,8 @@ def check_output(block: Block, printed: str) -> None:
         )
 
 
+IN_A_TERMINAL = {"serve": serve, "watch": watch, "ask": answer}
+"""What does a command that waits for its user, by the rule of the command."""
 _DONE: set[str] = set()
 """A command that stands on several pages is run once."""
 
@@ -243,8 +270,8 @@ def test_the_commands_of_a_page_run_in_their_order(page, with_run):
             _DONE.add(command)
             if rule == "slow":
                 dry(command, with_run)
-            elif rule in ("serve", "watch"):
-                {"serve": serve, "watch": watch}[rule](command, with_run)
+            elif rule in IN_A_TERMINAL:
+                IN_A_TERMINAL[rule](command, with_run)
             elif rule == "run":
                 printed += run(command, with_run)
         if printed and not any(rule_of(command) == "slow" for command in commands_of(block)):
