@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gcd_hpc.campaign.state import State
-from gcd_hpc.config.campaign import CampaignConfig, MolecularDynamicsConfig
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.simulation import MolecularDynamicsConfig
 from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.stages.table import STAGES, Stage, pool_of
 from gcd_hpc.stages.tasks import Plan
@@ -24,6 +25,10 @@ RELAX_S = 0.112
 """Mean time of a relaxation: the loose screen, and the tight preset for promising candidates."""
 MD_STEP_S = 270 * 3e-6
 """Time of one molecular-dynamics step of the reference structure."""
+ANNEALED_MOVES = 0.05
+"""Share of the moves of exploration that are annealed where all kinds have an equal share of the
+cost.
+"""
 BYTES_PER_ATOM = 80
 """Compressed size on disk before and after relaxation, in a part and in results.h5."""
 ENOUGH_DONE = 0.02
@@ -56,6 +61,8 @@ def estimate(
     canaries, steps = rounds * config.promotion.num_canaries, _num_steps(config, rounds)
     sample_s = _evaluations(config) * EVALUATION_S * network
     relax_s = RELAX_S * atoms
+    md_s = config.search.md.probability * _md_s(config.search.md)
+    move_md_s = ANNEALED_MOVES * _md_s(config.explore.md)
     step_s = training.batch_size * training.mean_cells * TRAIN_SAMPLE_S * network
     chunks = plan.num_sample_chunks if plan.mode == "asynchronous" else 1
     relaxations = rounds * plan.num_sample_chunks * plan.num_batches
@@ -66,14 +73,14 @@ def estimate(
         "search": (
             plan.num_search_chunks,
             tries,
-            tries * (RELAX_S + _md_s(config.search.md)) * atoms,
+            tries * (RELAX_S + md_s) * atoms,
         ),
         "select": (rounds, rounds, rounds * 2.0),
         "train": (rounds, steps, steps * step_s),
         "promote": (rounds, canaries, canaries * (sample_s + relax_s)),
         "sample": (rounds * chunks, candidates, candidates * sample_s),
         "relax": (relaxations, candidates, candidates * relax_s),
-        "explore": (explorations, moves, moves * (RELAX_S + _md_s(config.explore.md)) * atoms),
+        "explore": (explorations, moves, moves * (RELAX_S + move_md_s) * atoms),
     }
     wanted = {stage for stage, _ in plan.phases()}
     if plan.mode == "asynchronous" and plan.until is None:
@@ -118,10 +125,10 @@ def _evaluations(config: CampaignConfig) -> int:
 
 
 def _md_s(md: MolecularDynamicsConfig) -> float:
-    """Mean molecular-dynamics time of one try, for a log-uniform number of steps."""
+    """Mean time of one annealing, for a log-uniform number of steps."""
     fewest, most = md.num_steps
     mean = fewest if most == fewest else (most - fewest) / math.log(most / fewest)
-    return md.probability * mean * MD_STEP_S
+    return mean * MD_STEP_S
 
 
 def wall_h(stage: StageEstimate, site: SiteConfig) -> float | None:

@@ -22,7 +22,6 @@ from gcd_hpc.config.learning import (
 )
 from gcd_hpc.config.section import Fraction, NonNegativeInt, Section, refuse
 from gcd_hpc.config.simulation import (
-    MolecularDynamicsConfig,
     PotentialConfig,
     RelaxationConfig,
     SearchConfig,
@@ -36,7 +35,6 @@ __all__ = [
     "DecoderConfig",
     "DiffusionConfig",
     "ExploreConfig",
-    "MolecularDynamicsConfig",
     "NetworkConfig",
     "PotentialConfig",
     "PromotionConfig",

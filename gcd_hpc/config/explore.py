@@ -12,12 +12,10 @@ from gcd_hpc.config.simulation import MolecularDynamicsConfig
 
 
 class MoveDynamicsConfig(MolecularDynamicsConfig):
-    """Molecular dynamics by which some moves are annealed: shorter and cooler than for new tries,
-    because the rest of the structure is good already.
+    """Molecular dynamics of the moves of kind anneal. It is shorter and cooler than that of new
+    tries, because most of the structure is good already.
     """
 
-    probability: Fraction = 0.25
-    """Share of the moves that are annealed."""
     temperature_k: tuple[PositiveFloat, PositiveFloat] = (600.0, 1800.0)
     """Lowest and highest temperature, drawn uniformly, K. 0.2 to 0.5 of the melting point is a good
     range.
@@ -46,7 +44,7 @@ class ExploreConfig(Section):
     """Number of moves of one chain."""
     chains_per_task: PositiveInt = 4
     """Chains of one task, which writes one part file. Must divide chains."""
-    archive_size: PositiveInt = 6
+    archive_size: PositiveInt = 12
     """Number of lowest unique structures of each [n] from which chains start."""
     threshold_j_m2: NonNegativeFloat = 0.05
     """How much higher a new structure may lie for its chain to go on from it."""

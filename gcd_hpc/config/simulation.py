@@ -65,10 +65,8 @@ class PotentialConfig(Section):
 
 
 class MolecularDynamicsConfig(Section):
-    """Molecular dynamics by which some tries of the search are annealed."""
+    """Molecular dynamics before a relaxation."""
 
-    probability: Fraction = 0.0
-    """Share of the tries that are annealed."""
     temperature_k: tuple[PositiveFloat, PositiveFloat] = (1000.0, 2500.0)
     """Lowest and highest temperature, drawn uniformly, K."""
     num_steps: tuple[PositiveInt, PositiveInt] = (5000, 100000)
@@ -84,6 +82,13 @@ class MolecularDynamicsConfig(Section):
         return limits
 
 
+class SearchDynamicsConfig(MolecularDynamicsConfig):
+    """Molecular dynamics by which some tries of the search are annealed."""
+
+    probability: Fraction = 0.0
+    """Share of the tries that are annealed."""
+
+
 class SearchConfig(Section):
     """Grand canonical random search. A try shifts the upper grain, removes atoms of one plane,
     perturbs the others, anneals some structures and relaxes all.
@@ -93,7 +98,7 @@ class SearchConfig(Section):
     """Number of tries before the first model."""
     perturbation: NonNegativeFloat = 0.3
     """Largest displacement along each axis, of atoms about one plane spacing from the boundary."""
-    md: MolecularDynamicsConfig = MolecularDynamicsConfig()
+    md: SearchDynamicsConfig = SearchDynamicsConfig()
     chunk_size: PositiveInt = 50
     """Tries of one task, which writes one part file."""
 

@@ -6,6 +6,7 @@ and an even draw over [n] keep a search from narrowing down to one structure.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from math import expm1, log1p
 
 import numpy as np
 
@@ -13,8 +14,8 @@ from gcd_hpc.structures.fingerprint import Fingerprint, first_unique, is_same
 
 Archive = Mapping[int, Sequence[str]]
 """Ids of the lowest unique structures of each n_index, by energy and then by id."""
-MEAN_RANK = 1.2
-"""Mean of the exponential distribution of the rank of a parent within its [n]."""
+MEAN_RANK = 3.0
+"""Rank at which a structure is e times less often a parent than the lowest one of its [n]."""
 
 
 def archive(
@@ -57,7 +58,10 @@ def draw_parent(archive: Archive, rng: np.random.Generator) -> str:
     """
     filled = sorted(number for number, members in archive.items() if members)
     members = archive[filled[rng.integers(len(filled))]]
-    return members[min(int(rng.exponential(MEAN_RANK)), len(members) - 1)]
+    # Inverse of the cumulative distribution that ends with the last rank.
+    whole = -expm1(-len(members) / MEAN_RANK)
+    rank = int(-MEAN_RANK * log1p(-whole * rng.random()))
+    return members[min(rank, len(members) - 1)]
 
 
 def entered(

@@ -3,7 +3,7 @@
 import numpy as np
 from ase import Atoms
 
-from gcd_hpc.config.campaign import MolecularDynamicsConfig, SearchConfig
+from gcd_hpc.config.simulation import MolecularDynamicsConfig, SearchConfig
 from gcd_hpc.engines.child import Anneal
 from gcd_hpc.structures.frame import Frame
 
@@ -51,7 +51,8 @@ def search_start(
     positions = np.concatenate([lower, upper])  # (N, 3) Å
     near = np.abs(positions[:, 2] - middle) < frame.bicrystal.nearest_neighbor
     positions[near] += rng.uniform(-config.perturbation, config.perturbation, (int(near.sum()), 3))
-    return frame.atoms(frame.bicrystal.wrap(positions)), registry, random_anneal(config.md, rng)
+    anneal = random_anneal(config.md, rng) if rng.random() < config.md.probability else None
+    return frame.atoms(frame.bicrystal.wrap(positions)), registry, anneal
 
 
 def _removed(
@@ -69,10 +70,8 @@ def _removed(
     return removed
 
 
-def random_anneal(config: MolecularDynamicsConfig, rng: np.random.Generator) -> Anneal | None:
-    """Annealing of random temperature (uniform) and length (log-uniform), or by chance None."""
-    if rng.random() >= config.probability:
-        return None
+def random_anneal(config: MolecularDynamicsConfig, rng: np.random.Generator) -> Anneal:
+    """Annealing of random temperature (uniform) and length (log-uniform)."""
     fewest, most = config.num_steps
     return Anneal(
         temperature_k=float(rng.uniform(*config.temperature_k)),

@@ -21,6 +21,7 @@ from gcd_hpc.search.windows import Parent, draw_window, recentred
 from gcd_hpc.stages.population import Known, Population
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import lowest_nearby
+from gcd_hpc.structures.fingerprint import SAME_ENERGY_J_M2
 from gcd_hpc.structures.frame import Frame
 
 if TYPE_CHECKING:
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
     from gcd_hpc.learning.painter import Painter
 
 FRESH, CROSSOVER = "fresh", "crossover"
+ANNEAL = "anneal"
 INPAINT_WINDOW, INPAINT_BOUNDARY = "inpaint-window", "inpaint-boundary"
 INPAINT_NOISED = "inpaint-noised"
-OWN_KINDS = (*LOCAL_MOVES, CROSSOVER, FRESH)
+OWN_KINDS = (*LOCAL_MOVES, ANNEAL, CROSSOVER, FRESH)
 MODEL_KINDS = (INPAINT_WINDOW, INPAINT_BOUNDARY, INPAINT_NOISED)
 """Kinds of moves, by the labels under which candidates are stored."""
+NUM_PARTNERS = 8
+"""Structures of the archive that are drawn until one has the registry of the parent."""
 WITH_SHIFT = 0.15
 """Share of the other local moves that also shift the upper grain."""
 START_LOG_SNR = (-2.5, -0.5)
@@ -101,14 +105,14 @@ class Proposer:
             return self._inpainted(row, kind, current, rng)
         parent = self._parent(current)
         if kind == CROSSOVER:
-            partner = self.population.candidate(draw_parent(self.known.archive, rng))
-            proposal = crossover(parent, self._parent(partner), self.system.frame, rng)
-            if proposal is not None:
-                return self._made(row, kind, proposal, (current.id, partner.id), None)
+            crossed = self._crossed(row, current, parent, rng)
+            if crossed is not None:
+                return crossed
             kind = str(rng.choice(list(LOCAL_MOVES)))
         explore = self.system.config.explore
-        proposal = local_move(parent, kind, self.system.frame, explore, rng)
-        anneal = random_anneal(explore.md, rng)
+        change = str(rng.choice(list(LOCAL_MOVES))) if kind == ANNEAL else kind
+        proposal = local_move(parent, change, self.system.frame, explore, rng)
+        anneal = random_anneal(explore.md, rng) if kind == ANNEAL else None
         made = self._made(row, kind, proposal, (current.id,), anneal)
         # Energies belong to positions, so a parent that was moved back into the frame has none.
         is_in_place = np.array_equal(
@@ -117,6 +121,24 @@ class Proposer:
         return replace(
             made, origin=Origin(current.positions, current.energies_ev) if is_in_place else None
         )
+
+    def _crossed(
+        self, row: Candidate, current: Candidate, parent: Parent, rng: np.random.Generator
+    ) -> Unrelaxed | None:
+        """The parent with a part of another structure of the archive; None if none was found.
+
+        Most structures have another registry than the parent, and a part of the same structure
+        would change nothing, so that several partners are drawn.
+        """
+        for _ in range(NUM_PARTNERS):
+            partner = self.population.candidate(draw_parent(self.known.archive, rng))
+            same_n = partner.n_index == current.n_index
+            if same_n and abs(partner.gb_energy_j_m2 - current.gb_energy_j_m2) < SAME_ENERGY_J_M2:
+                continue
+            proposal = crossover(parent, self._parent(partner), self.system.frame, rng)
+            if proposal is not None:
+                return self._made(row, CROSSOVER, proposal, (current.id, partner.id), None)
+        return None
 
     @cached_property
     def probabilities(self) -> dict[str, float]:

@@ -247,9 +247,9 @@ def test_one_key_of_a_section_leaves_the_defaults_of_the_others(load):
         for name, field in section.model_fields.items():
             if isinstance(field.default, Section):
                 assert field.default == type(field.default)(), f"{section.__name__}.{name}"
-    changed = load(MINIMAL, "explore.md.probability=0.1").explore.md
+    changed = load(MINIMAL, "explore.md.timestep_ps=0.001").explore.md
     usual = load().explore.md
-    assert changed == usual.model_copy(update={"probability": 0.1}) != usual
+    assert changed == usual.model_copy(update={"timestep_ps": 0.001}) != usual
 
 
 def test_lengths_and_energies_that_are_not_in_angstrom_and_ev_say_so():

@@ -113,8 +113,8 @@ def test_n_is_drawn_evenly_and_low_ranks_more_often():
     # 3,000 each, 45 is the standard deviation.
     assert [of_n[n] for n in (0, 3, 7)] == pytest.approx([3000] * 3, abs=180)
     ranks = [counts[f"b{rank}"] for rank in range(6)]
-    tail = np.exp(-np.arange(6) / 1.2)
-    expected = of_n[3] * np.append(tail[:-1] - tail[1:], tail[-1])
+    weights = np.exp(-np.arange(6) / 3.0)
+    expected = of_n[3] * weights / weights.sum()
     assert ranks == pytest.approx(expected, abs=110), "four standard deviations"
 
 

@@ -24,7 +24,6 @@ EXPLORE = [
     "explore.chains=4",
     "explore.chains_per_task=2",
     "explore.chain_length=2",
-    "explore.md.probability=0.2",
     "explore.md.num_steps=[20, 40]",
 ]
 
