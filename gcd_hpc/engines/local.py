@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.engines.child import LammpsChild, Part, RelaxJob, RelaxResult
 from gcd_hpc.structures.bicrystal import Positions
+from gcd_hpc.structures.energetics import MIN_PAIR
 from gcd_hpc.structures.periodic import minimum_image, wrap
 
 MARGIN = 3.0
@@ -26,6 +27,13 @@ LARGEST_SHARE = 0.45
 TOLERANCE_EV = 0.05
 """The minimiser stops when a step lowers the energy by less. benchmarks/RESULTS.md has others."""
 MAX_EVALUATIONS = 40
+ODD_NUMBERS = np.array(
+    [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64
+)
+"""Factors of a sum modulo 2^64 by which different coordinates get different codes.
+
+If they ever get the same, an atom counts as changed, which only costs time.
+"""
 
 
 @dataclass(frozen=True)
@@ -119,7 +127,7 @@ class Cluster:
 
         Returns:
             The result with positions, energies and forces of the whole slab, and the indices of all
-            atoms nearer than ``nearest_neighbor`` to a relaxed or changed one.
+            atoms among which two may have come too near to each other.
 
         Raises:
             SimulationError: as ``LammpsChild.relax``.
@@ -159,8 +167,8 @@ class Cluster:
         left = self.relaxed[~moved[self.relaxed]]
         moved[left] = True
         sources = np.concatenate([positions[moved], job.positions[left], self.vanished])
-        distances = _distances(positions, sources, lengths, complete + cutoff)
-        needed = np.flatnonzero(distances <= complete + cutoff)
+        distances = _distances(positions, sources, lengths, complete)
+        needed = np.flatnonzero(_may_be_near(positions, sources, lengths, complete + cutoff))
         needed = needed[np.argsort(distances[needed] > complete, kind="stable")]
         evaluation = child.evaluate(positions[needed], job.box, near=distances[needed] <= complete)
         near = distances[needed] <= reach
@@ -178,7 +186,7 @@ class Cluster:
             seconds=result.seconds + evaluation.seconds,
             cpu_s=result.cpu_s + evaluation.cpu_s,
         )
-        return whole, np.flatnonzero(distances < nearest_neighbor)
+        return whole, np.flatnonzero(distances < MIN_PAIR * nearest_neighbor)
 
 
 def _energies_before(
@@ -189,18 +197,20 @@ def _energies_before(
     Unchanged atoms have the same coordinates to the last bit.
     """
     before = wrap(origin.positions, lengths)
-    keys, now = _keys(before), _keys(positions)
-    energy_at = dict(zip(keys, origin.energies.tolist(), strict=True))
-    energies = np.array([energy_at.get(key, np.nan) for key in now])
-    kept = set(now)
-    return energies, before[[key not in kept for key in keys]]
+    codes = _codes(before)
+    order = np.argsort(codes)
+    place = np.searchsorted(codes, _codes(positions), sorter=order)
+    match = order[np.minimum(place, len(order) - 1)]
+    same = (before[match] == positions).all(axis=1)
+    vanished = np.ones(len(before), dtype=bool)
+    vanished[match[same]] = False
+    return np.where(same, origin.energies[match], np.nan), before[vanished]
 
 
-def _keys(positions: Positions) -> list[bytes]:
-    """Coordinates of each atom as bytes; adding zero makes -0.0 and 0.0 equal."""
-    rows = np.ascontiguousarray(positions + 0.0)
-    keys: list[bytes] = rows.view("V24").ravel().tolist()
-    return keys
+def _codes(positions: Positions) -> np.ndarray:
+    """A number (N,) for the coordinates of each atom; adding zero makes -0.0 and 0.0 equal."""
+    rows = np.ascontiguousarray(positions + 0.0).view(np.uint64)
+    return np.asarray((rows * ODD_NUMBERS).sum(axis=1, dtype=np.uint64))
 
 
 def _distances(
@@ -214,12 +224,19 @@ def _distances(
         positions: (N, 3) in the box, Å.
         sources: (k, 3) Å, at least one.
     """
-    first = sources[0]
-    radius = np.linalg.norm(minimum_image(sources - first, lengths), axis=1).max()
     # A search among the sources costs more than this check, which rules out most of a large slab.
-    offsets = minimum_image(positions - first, lengths)
-    maybe = (offsets**2).sum(axis=1) <= ((radius + limit) * (1 + 1e-9)) ** 2
+    maybe = _may_be_near(positions, sources, lengths, limit)
     tree = cKDTree(wrap(sources, lengths), boxsize=[*lengths, 0.0])
     distances = np.full(len(positions), np.inf)
     distances[maybe], _ = tree.query(positions[maybe], distance_upper_bound=limit * (1 + 1e-12))
     return distances
+
+
+def _may_be_near(
+    positions: Positions, sources: Positions, lengths: np.ndarray, limit: float
+) -> np.ndarray:
+    """Mask (N,) of the atoms within a sphere that holds all atoms within the limit of a source."""
+    middle = sources[0] + minimum_image(sources - sources[0], lengths).mean(axis=0)
+    radius = np.linalg.norm(minimum_image(sources - middle, lengths), axis=1).max()
+    offsets = minimum_image(positions - middle, lengths)  # (N, 3) Å
+    return np.asarray((offsets**2).sum(axis=1) <= ((radius + limit) * (1 + 1e-9)) ** 2)

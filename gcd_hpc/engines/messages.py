@@ -1,30 +1,47 @@
 """Messages between a process and its LAMMPS child: a JSON header and named arrays.
 
-Nothing is pickled, so a damaged message is an error and never runs code.
+Nothing is pickled, so a damaged message is an error and never runs code. Arrays follow the header
+as plain bytes: numpy's own format takes 0.1 ms for each array, as much as a small evaluation.
 """
 
-import io
 import json
+import struct
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+_LENGTH = struct.Struct("<Q")
+
 
 def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> bytes:
-    """Pack a message: the JSON header as bytes, then the arrays, all in numpy's format."""
+    """Pack a message: the length of the JSON text, the text, and the bytes of the arrays.
+
+    Raises:
+        ValueError: for an array of Python objects.
+    """
     arrays = arrays or {}
-    text = json.dumps({"header": dict(header), "arrays": list(arrays)}).encode()
-    body = io.BytesIO()
-    np.save(body, np.frombuffer(text, dtype=np.uint8), allow_pickle=False)
-    for array in arrays.values():
-        np.save(body, np.ascontiguousarray(array), allow_pickle=False)
-    return body.getvalue()
+    if wrong := [name for name, array in arrays.items() if array.dtype.hasobject]:
+        raise ValueError(f"{', '.join(wrong)}: arrays of Python objects cannot be sent")
+    described = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
+    text = json.dumps({"header": dict(header), "arrays": described}).encode()
+    return b"".join([_LENGTH.pack(len(text)), text, *(one.tobytes() for one in arrays.values())])
 
 
 def unpack(body: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Unpack the header and the arrays of a message."""
-    stream = io.BytesIO(body)
-    envelope = json.loads(np.load(stream, allow_pickle=False).tobytes())
-    arrays = {name: np.load(stream, allow_pickle=False) for name in envelope["arrays"]}
+    """Unpack the header and the arrays of a message.
+
+    Raises:
+        ValueError: if it is not a whole message.
+    """
+    if len(body) < _LENGTH.size:
+        raise ValueError("the message ends before its header")
+    place = _LENGTH.size + _LENGTH.unpack_from(body)[0]
+    envelope = json.loads(body[_LENGTH.size : place])
+    arrays = {}
+    for name, kind, shape in envelope["arrays"]:
+        number = int(np.prod(shape, dtype=int))
+        values = np.frombuffer(body, np.dtype(kind), number, place) if number else np.empty(0, kind)
+        arrays[name] = values.reshape(shape).copy()
+        place += values.nbytes
     return envelope["header"], arrays
