@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-_LENGTH = struct.Struct("<Q")
+_LENGTHS = struct.Struct("<QQ")
+"""Lengths of the JSON text and of what follows it, in bytes."""
 
 
 def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> bytes:
-    """Pack a message: the length of the JSON text, the text, and the bytes of the arrays.
+    """Pack a message: two lengths, the JSON text, and the bytes of the arrays.
 
     Raises:
         ValueError: for an array of Python objects.
@@ -25,7 +26,8 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = No
         raise ValueError(f"{', '.join(wrong)}: arrays of Python objects cannot be sent")
     described = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
     text = json.dumps({"header": dict(header), "arrays": described}).encode()
-    return b"".join([_LENGTH.pack(len(text)), text, *(one.tobytes() for one in arrays.values())])
+    values = b"".join(array.tobytes() for array in arrays.values())
+    return _LENGTHS.pack(len(text), len(values)) + text + values
 
 
 def unpack(body: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -34,10 +36,11 @@ def unpack(body: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     Raises:
         ValueError: if it is not a whole message.
     """
-    if len(body) < _LENGTH.size:
-        raise ValueError("the message ends before its header")
-    place = _LENGTH.size + _LENGTH.unpack_from(body)[0]
-    envelope = json.loads(body[_LENGTH.size : place])
+    whole = len(body) >= _LENGTHS.size
+    if not whole or len(body) != _LENGTHS.size + sum(_LENGTHS.unpack_from(body)):
+        raise ValueError("the message is not whole")
+    place = _LENGTHS.size + _LENGTHS.unpack_from(body)[0]
+    envelope = json.loads(body[_LENGTHS.size : place])
     arrays = {}
     for name, kind, shape in envelope["arrays"]:
         number = int(np.prod(shape, dtype=int))

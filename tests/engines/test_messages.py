@@ -31,5 +31,5 @@ def test_no_pickle_crosses_the_pipe():
 def test_a_message_that_is_cut_short_is_an_error():
     body = pack({"a": 1}, {"positions": np.zeros((5, 3))})
     for length in (0, 5, 20, len(body) - 1):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="not whole"):
             unpack(body[:length])
