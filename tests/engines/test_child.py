@@ -108,7 +108,7 @@ def test_an_atom_outside_the_box_is_not_dropped_in_silence(job: RelaxJob, child:
 def test_a_bug_in_the_child_is_not_taken_for_a_refusal_of_lammps(child: LammpsChild, job: RelaxJob):
     """A box without edges makes Python stumble, not LAMMPS."""
     with pytest.raises(RuntimeError, match=r"(?s)ValueError.*Traceback.*lammps_worker.py"):
-        child.relax(replace(job, box=np.zeros(())))
+        child.relax(replace(job, box=np.zeros(1)))
     assert np.isfinite(child.relax(job).energies).all()
 
 
