@@ -23,6 +23,10 @@ EVALUATION_S = 0.111 / 12
 """Time of one network evaluation for one candidate."""
 RELAX_S = 0.112
 """Mean time of a relaxation: the loose screen, and the tight preset for promising candidates."""
+MOVE_S = 0.05
+"""Mean time of a move of exploration without dynamics. Most end near the relaxed structure that
+they changed.
+"""
 MD_STEP_S = 270 * 3e-6
 """Time of one molecular-dynamics step of the reference structure."""
 ANNEALED_MOVES = 0.05
@@ -80,7 +84,7 @@ def estimate(
         "promote": (rounds, canaries, canaries * (sample_s + relax_s)),
         "sample": (rounds * chunks, candidates, candidates * sample_s),
         "relax": (relaxations, candidates, candidates * relax_s),
-        "explore": (explorations, moves, moves * (RELAX_S + move_md_s) * atoms),
+        "explore": (explorations, moves, moves * (MOVE_S + move_md_s) * atoms),
     }
     wanted = {stage for stage, _ in plan.phases()}
     if plan.mode == "asynchronous" and plan.until is None:
