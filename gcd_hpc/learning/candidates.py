@@ -57,6 +57,7 @@ def with_structure(
         n_index=n_index(len(positions), system.bicrystal.atoms_per_plane),
         n_fraction=n_fraction(len(positions), system.bicrystal.atoms_per_plane),
         closest_pair_a=closest_pair(positions, system.frame.lengths),
+        cell=system.frame.lengths_around(positions),
         unrelaxed_positions=positions,
         sample_s=seconds,
     )

@@ -275,7 +275,11 @@ class Candidate:
     cell: Annotated[
         Vector,
         Field(
-            "cell", "edges of the orthorhombic box; periodic in x and y, open in z", "Å", shape=(3,)
+            "cell",
+            "edges of the orthorhombic box; periodic in x and y, open in z, where it is as high as "
+            "the campaign's box, or higher if the slab is",
+            "Å",
+            shape=(3,),
         ),
     ] = NAN3
     unrelaxed_positions: Annotated[

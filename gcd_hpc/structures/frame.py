@@ -80,6 +80,16 @@ class Frame:
         """Box lengths, Å."""
         return (*self.bicrystal.lengths, self.height)
 
+    def lengths_around(self, *structures: Positions) -> tuple[float, float, float]:
+        """Lengths of a box that holds structures, (N, 3) Å each: those of the frame if they fit.
+
+        A boundary that gets more atoms than fit between the grains lifts the upper grain when it is
+        relaxed. A box that is too low for it ends FREE above the highest atom.
+        """
+        highest = max((float(one[:, 2].max(initial=0.0)) for one in structures), default=0.0)
+        height = highest + FREE if highest > self.height else self.height
+        return (*self.bicrystal.lengths, height)
+
     @property
     def upper_plane(self) -> float:
         """Height of the upper grain's plane at dz = 0 that is nearest to the bottom, Å."""

@@ -5,12 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gcd_hpc.config.loader import dump
+from gcd_hpc.learning.boundary import load_boundary_system
+from gcd_hpc.learning.candidates import new_candidate, with_structure
+from gcd_hpc.search.windows import Parent, recentred
 from gcd_hpc.stages.relax import relax_chunk
 from gcd_hpc.stages.relaxing import ScreenWindow
 from gcd_hpc.stages.sample import sample_task
+from gcd_hpc.store.findings import Report
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate, candidate_id
+from gcd_hpc.store.verify import verify_file
+from gcd_hpc.structures.energetics import n_index
 
 pytestmark = pytest.mark.lammps
 
@@ -74,6 +81,35 @@ def test_a_relaxed_structure_stays_where_it_is(sampled_run):
     assert good.gb_energy_j_m2 == pytest.approx(before, abs=2e-3)
     assert good.converged
     assert len(good.energies_ev) == good.num_atoms
+
+
+def test_a_slab_that_relaxation_lifts_above_the_box_gets_a_higher_one(run_copy):
+    run_dir = run_copy("run")
+    system = load_boundary_system(str(run_dir))
+    frame, crystal = system.frame, system.bicrystal
+    # Four planes too many of the lower grain, between those of the upper one.
+    lower = frame.lower(frame.centre + 4 * crystal.plane_spacing)
+    registry = np.array([0.95, 0.05, 0.51])
+    upper = frame.upper(registry, frame.centre + registry[2])
+    positions = crystal.wrap(np.concatenate([lower, upper]))
+    start = with_structure(system, new_candidate(system, "model", 0, 1, 1), positions, registry)
+    assert np.array_equal(start.cell, frame.lengths)
+    parts = RunDirectory(run_dir)
+    write_part(parts.sampled_part(1, 0), [start], {"config": dump(system.config)})
+    relax_chunk(str(run_dir), 1, 0)
+    (row,) = read_part(parts.relaxed_part(1, 0))
+    # Planes are 1.58 Å apart: the top rises from 57 to 61 Å, the box was 60.05 Å high.
+    highest = row.positions[:, 2].max()
+    assert highest > frame.height + 1
+    np.testing.assert_allclose(row.cell, [*frame.lengths[:2], highest + 2])
+    report = Report()
+    verify_file(parts.relaxed_part(1, 0), report)
+    assert report.is_sound, list(report.findings())
+    # As a parent it has the frame's planes again, and the same [n].
+    excess = row.energies_ev - row.cohesive_ev
+    parent = recentred(Parent(row.positions, excess, np.asarray(row.registry_relaxed)), frame)
+    assert parent.positions[:, 2].max() < frame.height - 2
+    assert n_index(len(parent.positions), crystal.atoms_per_plane) == row.n_index
 
 
 def test_relaxing_twice_gives_the_same_file_content(sampled_run):

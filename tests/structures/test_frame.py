@@ -113,6 +113,16 @@ def test_operations_that_swap_the_grains_are_undone_by_themselves():
         assert min(misfits) < 1e-6
 
 
+def test_a_box_grows_only_for_structures_that_reach_above_it():
+    frame = FRAMES["W twist"]
+    slab = frame.join((0, 0, 0)).positions
+    assert frame.lengths_around() == frame.lengths_around(slab) == frame.lengths
+    lifted = slab + np.array([0, 0, 20.0])
+    expected = *frame.lengths[:2], lifted[:, 2].max() + 2
+    assert frame.lengths_around(slab, lifted) == expected
+    assert frame.lengths_around(np.empty((0, 3))) == frame.lengths
+
+
 def test_slabs_that_do_not_fit_are_refused():
     with pytest.raises(
         StructureError, match=r"take 55.38 Å .* 59.38 Å in all; the box is 58.00 Å high"
