@@ -152,7 +152,9 @@ class TrainingConfig(Section):
     never rounded to TF32 on a GPU.
     """
     compile: bool | Auto = "auto"
-    """Whether torch compiles the network. auto does so on GPUs."""
+    """Whether torch compiles the network, which takes about a minute. auto does so on a GPU for
+    4000 steps and more, which are likely to save that time.
+    """
 
     @property
     def mean_cells(self) -> float:
