@@ -237,7 +237,8 @@ def _show_plan(
     plan = Plan.of(config, site, until)
     stages = estimate(config, plan, layout.num_atoms, layout.grid.num_voxels)
     console().print(plan_table(stages, launch_lines(site, run_dir), site))
-    if note := idle_note(given, batch_size, num_nodes):
+    notes = (idle_note(given, batch_size, num_nodes), plan.exploration_note(config.explore))
+    for note in filter(None, notes):
         console().print(note)
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.explore import ExploreConfig
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import LaunchError
 from gcd_hpc.processor import processor_s
@@ -125,6 +126,19 @@ class Plan:
                 f" {', '.join(known[:7])}{' ...' if len(known) > 7 else ''}"
             )
         return plan
+
+    def exploration_note(self, explore: ExploreConfig) -> str:
+        """Sentence about workers that a generation of exploration has no task for, or ""."""
+        num_tasks, num_workers = explore.tasks_per_generation, self.relaxation_workers
+        if not self.generations or num_workers <= num_tasks:
+            return ""
+        cure = "more explore.chains would use more"
+        if explore.chains_per_task > 1:
+            cure = f"explore.chains_per_task: 1 makes it {explore.chains}, " + cure
+        return (
+            f"Exploration uses {num_tasks} of {num_workers} workers, for a generation has"
+            f" {num_tasks} tasks; {cure}."
+        )
 
     def num_tasks(self, stage: Stage) -> int:
         """Number of tasks of a stage in one round, as far as known in advance."""

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from gcd_hpc.config.site import SiteConfig
@@ -43,6 +45,23 @@ def test_stages_that_take_turns_call_their_functions_where_candidates_are_relaxe
     launched = is_launched(stage, "barrier")
     assert launched == (stage in ("train", "sample"))
     assert launched or pool_of(stage, "barrier") == "relaxation"
+
+
+def test_a_plan_says_when_a_generation_has_fewer_tasks_than_there_are_workers():
+    explore = {"generations": 1, "chains": 16, "chains_per_task": 4}
+    config = make_config(explore=explore)
+    plan = replace(Plan.of(config, SITE), relaxation_workers=16)
+    assert plan.exploration_note(config.explore) == (
+        "Exploration uses 4 of 16 workers, for a generation has 4 tasks;"
+        " explore.chains_per_task: 1 makes it 16, more explore.chains would use more."
+    )
+    single = make_config(explore=explore | {"chains_per_task": 1})
+    plan = replace(Plan.of(single, SITE), relaxation_workers=20)
+    assert plan.exploration_note(single.explore).endswith(
+        "has 16 tasks; more explore.chains would use more."
+    )
+    for fewer in ({"relaxation_workers": 16}, {"generations": 0}):
+        assert replace(plan, **fewer).exploration_note(single.explore) == ""
 
 
 def test_a_plan_counts_the_last_chunk_that_is_not_full():

@@ -79,6 +79,23 @@ def test_chunks_do_not_depend_on_the_order_or_the_worker(explored):
             np.testing.assert_array_equal(one.energies_ev, other.energies_ev)
 
 
+def test_moves_do_not_depend_on_how_many_chains_a_task_has(run_copy):
+    rows = {}
+    for chains_per_task in (1, 2):
+        size = f"explore.chains_per_task={chains_per_task}"
+        run_dir = run_copy(f"of-{chains_per_task}", *EXPLORE, size)
+        for chunk in range(8 // chains_per_task):  # four chains, two generations
+            explore_chunk(str(run_dir), 0, chunk)
+        worker_child(str(run_dir)).close()
+        parts = RunDirectory(run_dir).explored_parts(0)
+        rows[chains_per_task] = [row for part in parts for row in read_part(part)]
+    assert len(rows[1]) == len(rows[2]) == 16
+    for one, other in zip(rows[1], rows[2], strict=True):
+        assert (one.id, one.move, one.parents) == (other.id, other.move, other.parents)
+        assert (one.status, one.num_atoms) == (other.status, other.num_atoms)
+        assert np.array_equal(one.positions, other.positions, equal_nan=True)
+
+
 def test_the_result_tells_what_each_kind_of_move_did(run_copy):
     run_dir = run_copy("run", *EXPLORE)
     result = explore_chunk(str(run_dir), 0, 0)
