@@ -7,7 +7,6 @@ hours, another machine or the network has a rule of its own in ``tests/docs/page
 
 import ast
 import contextlib
-import gc
 import glob
 import io
 import os
@@ -118,7 +117,6 @@ def inside(command: str, home: Path) -> str:
             cli.main()
         except SystemExit as ended:
             code = ended.code or 0
-    gc.collect()  # what the end of a process frees, as files of an index
     assert code == 0, f"{command}\n{out.getvalue()}"
     return out.getvalue()
 
