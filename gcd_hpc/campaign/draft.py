@@ -70,10 +70,10 @@ potential:{source}
 {_comment("Others that LAMMPS ships:", others)}
 search: # random tries, from which everything starts
   num_tries: 80
-{_dynamics(self.element, "[800, 4000]")}
+{_dynamics(self.element, "probability: 0.25, ", "[800, 4000]")}
 explore: # moves on the best structures, after the search and in each round
   generations: 12
-{_dynamics(self.element, "[200, 1500]")}
+{_dynamics(self.element, "", "[200, 1500]")}
 sampling:
   num_candidates: 120 # of each model
 
@@ -194,12 +194,12 @@ def _comment(title: str, names: list[str]) -> str:
     return f"  # {title} {', '.join(names)}\n" if names else ""
 
 
-def _dynamics(element: str, num_steps: str) -> str:
-    """Molecular dynamics at temperatures that suit the element; none where they are not known."""
+def _dynamics(element: str, probability: str, num_steps: str) -> str:
+    """Molecular dynamics at temperatures that suit the element, or a line that asks for them."""
     if element not in MELTING_K:
-        return "  md: {probability: 0} # or give temperature_k, 0.2 to 0.5 of the melting point\n"
+        return "  # md: {temperature_k: ...} # 0.2 to 0.5 of the melting point\n"
     low, high = (round(share * MELTING_K[element], -1) for share in MD_RANGE)
     return (
-        f"  md: {{probability: 0.25, temperature_k: [{low:g}, {high:g}], num_steps: {num_steps}}}"
+        f"  md: {{{probability}temperature_k: [{low:g}, {high:g}], num_steps: {num_steps}}}"
         " # 0.2 to 0.5 of the melting point\n"
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gcd_hpc.config.campaign import BoundaryConfig, PotentialConfig, RelaxationConfig, Triad
+from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.engines.bulk import Bulk, measure_bulk
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.potentials import Potential, find_potential
@@ -43,9 +44,8 @@ def relaxed_at(height: float, name: str, copper: tuple[Potential, Bulk], tmp_pat
     config = RelaxationConfig(screen=False)
     unrelaxed = Bicrystal.build(boundary(ORIENTATIONS[name]), bulk.a0)
     assert any(unrelaxed.strain)
-    response = measure_response(
-        potential, unrelaxed, bulk, config.outer_thickness, tmp_path / "strained.json"
-    )
+    outer = outer_layers(config.outer_thickness, bulk.cutoff)
+    response = measure_response(potential, unrelaxed, bulk, outer, tmp_path / "strained.json")
     bicrystal = unrelaxed.relaxed(response)
     frame = Frame.build(bicrystal, (27.0, height), height + 60.0)
     atoms = frame.join((0.4, 0.3, 0.2))
