@@ -3,7 +3,6 @@
 import gc
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -65,12 +64,8 @@ def _no_hdf5_file_stays_open():
     left = _num_open_files() - before
     if left > 0:
         # Objects that refer to each other in a circle are freed at some later time.
-        # A thread of a server may still be reading for a page that was closed.
-        limit = time.monotonic() + 5.0
-        while left > 0 and time.monotonic() < limit:
-            gc.collect()
-            left = _num_open_files() - before
-            time.sleep(0.05)
+        gc.collect()
+        left = _num_open_files() - before
     assert left <= 0, f"the test left {left} HDF5 files open"
 
 

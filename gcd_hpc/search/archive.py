@@ -14,7 +14,7 @@ from gcd_hpc.structures.fingerprint import Fingerprint, first_unique, is_same
 
 Archive = Mapping[int, Sequence[str]]
 """Ids of the lowest unique structures of each n_index, by energy and then by id."""
-MEAN_RANK = 3.0
+RANK_SCALE = 3.0
 """Rank at which a structure is e times less often a parent than the lowest one of its [n]."""
 
 
@@ -59,8 +59,8 @@ def draw_parent(archive: Archive, rng: np.random.Generator) -> str:
     filled = sorted(number for number, members in archive.items() if members)
     members = archive[filled[rng.integers(len(filled))]]
     # Inverse of the cumulative distribution that ends with the last rank.
-    whole = -expm1(-len(members) / MEAN_RANK)
-    rank = int(-MEAN_RANK * log1p(-whole * rng.random()))
+    whole = -expm1(-len(members) / RANK_SCALE)
+    rank = int(-RANK_SCALE * log1p(-whole * rng.random()))
     return members[min(rank, len(members) - 1)]
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,23 @@ def sample_with(num_ranks: int, run_dir: Path, version: int = 1) -> None:
             str(version),
         ]
     )
+
+
+@contextmanager
+def interrupted_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A training in the block ends with an exception right after it saved its state at a step."""
+    from gcd_hpc.networks.checkpoint import save_state
+    from gcd_hpc.stages import train as training
+
+    class Interrupted(Exception):
+        pass
+
+    def save_and_end(path, state):
+        save_state(path, state)
+        if state["step"] == step:
+            raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "save_state", save_and_end)
+        with pytest.raises(Interrupted):
+            yield

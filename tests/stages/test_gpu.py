@@ -17,7 +17,7 @@ from gcd_hpc.learning.decoding import load_decoder, prepare_decoder
 from gcd_hpc.learning.painter import Painter
 from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.learning.training import BoundaryTraining, Process, training_batches
-from gcd_hpc.networks.checkpoint import load, save_state
+from gcd_hpc.networks.checkpoint import load
 from gcd_hpc.search.windows import Window
 from gcd_hpc.seeds import generator
 from gcd_hpc.stages import train as training
@@ -26,7 +26,7 @@ from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.voxels.encoder import encode
-from tests.stages.conftest import TRAINED, sample_with, small_config
+from tests.stages.conftest import TRAINED, interrupted_at, sample_with, small_config
 
 pytestmark = [
     pytest.mark.gpu,
@@ -99,18 +99,8 @@ def test_training_on_a_gpu_that_was_stopped_ends_with_the_same_model_bit_for_bit
     shutil.copytree(searched_run, broken)
     RunDirectory(broken).config.write_text(dump(small_config(*TRAINED, *PLAIN)))
 
-    class Interrupted(Exception):
-        pass
-
-    def save_and_die(path, state):
-        save_state(path, state)
-        if state["step"] == 14:
-            raise Interrupted
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "save_state", save_and_die)
-        with pytest.raises(Interrupted):
-            training.train(broken, 1, Process(GPU))
+    with interrupted_at(14, monkeypatch):
+        training.train(broken, 1, Process(GPU))
     training.train(broken, 1, Process(GPU))
     expected, found = (load(RunDirectory(run).model_file(1))[0] for run in (gpu_run, broken))
     for name, tensor in expected.items():

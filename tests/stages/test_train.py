@@ -27,7 +27,7 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers import launch as launching
 from gcd_hpc.workers.backend import ProcessLostError
 from tests.processes import command_of, environment_of, is_alive, send
-from tests.stages.conftest import launch, ranks_line, small_config
+from tests.stages.conftest import interrupted_at, launch, ranks_line, small_config
 
 pytestmark = pytest.mark.lammps
 TWENTY_STEPS = [
@@ -105,18 +105,8 @@ def test_interrupted_training_ends_with_the_same_model_bit_for_bit(
 ):
     broken = run_copy("broken")
 
-    class Interrupted(Exception):
-        pass
-
-    def save_and_die(path, state):
-        save_state(path, state)
-        if state["step"] == 4:
-            raise Interrupted
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "save_state", save_and_die)
-        with pytest.raises(Interrupted):
-            train_here(broken)
+    with interrupted_at(4, monkeypatch):
+        train_here(broken)
     assert (RunDirectory(broken).training_state(1)).exists()
     assert not RunDirectory(broken).model_file(1).exists()
     train_here(broken)

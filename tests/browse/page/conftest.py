@@ -54,13 +54,17 @@ def run(tmp_path_factory):
 
 @contextmanager
 def serving(run):
-    """The page of a run, while the block lasts."""
+    """The page of a run, while the block lasts; no request is left unanswered after it."""
     with PageServer(run) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield server
         server.shutdown()
         thread.join()
+    # The server ends without its threads, which may still read for a page that was closed.
+    for request in threading.enumerate():
+        if "process_request_thread" in request.name:
+            request.join(10.0)
 
 
 @pytest.fixture(scope="module")
