@@ -12,6 +12,6 @@ CAMPAIGN=${1:-campaigns/w_sigma5.yaml} VERSION=${VERSION:-1}
 RUN=${RUN:-runs/$(basename "$CAMPAIGN" .yaml)}
 
 trap 'scontrol requeue "$SLURM_JOB_ID"' USR1 # 120 s before the end
-# pmi2 is for MPICH and its kin; "srun --mpi=list" names what else there is. MPI=pmix suits Open MPI.
-run srun --mpi="${MPI:-pmi2}" python -m gcd_hpc.stages.sample "$RUN" "$VERSION" &
+# A lost rank ends the others, which would wait for it. pmi2 is for MPICH and its kin; "srun --mpi=list" names what else there is. MPI=pmix suits Open MPI.
+run srun --kill-on-bad-exit=1 --mpi="${MPI:-pmi2}" python -m gcd_hpc.stages.sample "$RUN" "$VERSION" &
 wait $!

@@ -153,7 +153,9 @@ PLANS = {
             " gcd_hpc.stages.train runs/smoke 2"
         ),
     ],
-    "sample_mpi.sh": ["srun --mpi=pmi2 python -m gcd_hpc.stages.sample runs/smoke 2"],
+    "sample_mpi.sh": [
+        "srun --kill-on-bad-exit=1 --mpi=pmi2 python -m gcd_hpc.stages.sample runs/smoke 2"
+    ],
     "relax.sh": ["srun python -m gcd_hpc.stages.relax runs/smoke 2"],
     "campaign.sh": ["gcd-hpc campaign campaigns/smoke.yaml --run-dir runs/smoke"],
 }
