@@ -1,7 +1,8 @@
 """In-painting after Palette: the known region is a clean input, the loss covers the rest.
 
-The network sees three channels: the noisy array with the known voxels inserted, the known voxels
-alone, and the mask.
+The network sees the noisy array with the known voxels inserted, the known voxels alone, and the
+mask. An array has one channel an element; the mask is one for all of them, because what is known of
+a place is known of all elements.
 """
 
 from collections.abc import Callable
@@ -27,10 +28,15 @@ from gcd_hpc.diffusion.solvers import (
 )
 
 Network = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
-"""Network: (x (B, 3, X, Y, Z), log_snr (B,), condition, has_condition) -> (B, 1, X, Y, Z).
+"""Network: (x (B, 2 C + 1, X, Y, Z), log_snr (B,), condition, has_condition) -> (B, C, X, Y, Z).
 
 condition is (B, K) or None, has_condition (B,) bool or None.
 """
+
+
+def num_inputs(num_channels: int) -> int:
+    """Channels that the network sees of arrays with C channels: noisy and known ones, the mask."""
+    return 2 * num_channels + 1
 
 
 def inpainting_loss(
@@ -46,8 +52,10 @@ def inpainting_loss(
 ) -> Tensor:
     """Mean squared error of the network's prediction over the unknown voxels, a scalar.
 
+    All channels count alike.
+
     Args:
-        clean, noise: (B, 1, X, Y, Z).
+        clean, noise: (B, C, X, Y, Z).
         mask: bool, True where known: (X, Y, Z) for the whole batch, or (B, 1, X, Y, Z) with a mask
             for each item. The loss of a batch with masks of its items is the mean of their losses.
         t: (B,) training times.
@@ -59,9 +67,10 @@ def inpainting_loss(
         _channels(noisy, clean, mask), schedule.log_snr(t), condition, has_condition
     )
     error = (predicted.float() - target).masked_fill(mask, 0.0).square()
+    num_items, num_channels = clean.shape[:2]
     if mask.ndim == clean.ndim:
-        return (error.flatten(1).sum(1) / (~mask).flatten(1).sum(1)).mean()
-    return error.sum() / (clean.shape[0] * (~mask).sum())
+        return (error.flatten(1).sum(1) / (num_channels * (~mask).flatten(1).sum(1))).mean()
+    return error.sum() / (num_items * num_channels * (~mask).sum())
 
 
 def inpainting_denoiser(
@@ -76,7 +85,7 @@ def inpainting_denoiser(
     """Denoiser of one batch for ``solve``; it sets the known voxels before and after the network.
 
     Args:
-        known: (B, 1, X, Y, Z); values outside the mask are not used.
+        known: (B, C, X, Y, Z); values outside the mask are not used.
         mask: (X, Y, Z) bool, True where known.
         condition: (B, K); without it the samples are unconditional.
         guidance: w in uncond + w (cond - uncond). 0 and 1 cost one evaluation, other values two in
@@ -102,11 +111,11 @@ def inpaint(
     solver: Solver,
     start_log_snr: float | None = None,
 ) -> Tensor:
-    """Sample (B, 1, X, Y, Z) with the given known voxels.
+    """Sample (B, C, X, Y, Z) with the given known voxels.
 
     Args:
         denoise: from ``inpainting_denoiser`` with the same known and mask.
-        noise, known: (B, 1, X, Y, Z).
+        noise, known: (B, C, X, Y, Z).
         mask: (X, Y, Z) bool, True where known.
         start_log_snr: lambda at which the solver starts from all of ``known``, noised to it, with
             the steps that remain; None starts from pure noise and does not use the values of
@@ -143,6 +152,7 @@ def guided(
 
 def _channels(noisy: Tensor, known: Tensor, mask: Tensor) -> Tensor:
     shown = torch.where(mask, known, 0.0)
+    flags = mask.to(noisy.dtype).expand_as(noisy[:, :1])
     return torch.cat(
-        [torch.where(mask, known, noisy), shown, mask.to(noisy.dtype).expand_as(noisy)], dim=1
-    )  # (B, 3, X, Y, Z)
+        [torch.where(mask, known, noisy), shown, flags], dim=1
+    )  # (B, 2 C + 1, X, Y, Z)

@@ -3,12 +3,18 @@
 import pytest
 import torch
 
-from gcd_hpc.diffusion.inpainting import inpaint, inpainting_denoiser, inpainting_loss
+from gcd_hpc.diffusion.inpainting import (
+    inpaint,
+    inpainting_denoiser,
+    inpainting_loss,
+    num_inputs,
+)
 from gcd_hpc.diffusion.process import Schedule, training_target
 from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP, remaining_log_snrs, uniform_log_snrs
 
 SCHEDULE = Schedule("cosine")
 SHAPE = (2, 1, 4, 4, 12)
+TWO_ELEMENTS = (2, 2, 4, 4, 12)
 
 
 class Recorder:
@@ -52,6 +58,48 @@ def test_known_voxels_come_back_unchanged_from_in_painting(solver, prediction, m
     sample = inpaint(denoise, noise, known, mask, SCHEDULE, 4, solver)
     assert torch.equal(sample[..., mask], known[..., mask])
     assert sample[..., ~mask].isfinite().all()
+
+
+def two_channels(x, log_snr, condition, has_condition):
+    """A network of no use for arrays of two elements; each channel's answer depends on all."""
+    total = x.sum(1, keepdim=True) + log_snr[:, None, None, None, None]
+    return torch.cat([torch.tanh(total), torch.sin(total)], dim=1)
+
+
+@pytest.mark.parametrize("solver", ["dpm-solver-3", "dpm-solver++2m"])
+def test_known_voxels_of_every_element_come_back_unchanged_from_in_painting(solver, mask):
+    known, noise = torch.randn(2, *TWO_ELEMENTS, generator=torch.Generator().manual_seed(0))
+    inputs = []
+
+    def network(x, *others):
+        inputs.append(x)
+        return two_channels(x, *others)
+
+    denoise = inpainting_denoiser(network, SCHEDULE, "v", known, mask)
+    sample = inpaint(denoise, noise, known, mask, SCHEDULE, 4, solver)
+    assert torch.equal(sample[..., mask], known[..., mask])
+    assert sample[..., ~mask].isfinite().all()
+    for x in inputs:
+        assert x.shape[1] == num_inputs(2) == 5
+        assert torch.equal(x[:, :2][..., mask], known[..., mask])
+        assert torch.equal(x[:, 2:4], known * mask)
+        assert torch.equal(x[:, 4:], mask.float().expand(2, 1, *mask.shape))
+
+
+@pytest.mark.parametrize("of_items", [False, True])
+def test_the_loss_is_the_mean_square_over_the_unknown_voxels_of_all_elements(of_items, mask):
+    clean, noise = torch.randn(2, *TWO_ELEMENTS, generator=torch.Generator().manual_seed(0))
+    given = mask.expand(2, 1, *mask.shape) if of_items else mask
+    loss = inpainting_loss(
+        lambda x, *_: torch.zeros_like(x[:, :2]),
+        SCHEDULE,
+        "epsilon",
+        clean,
+        given,
+        torch.tensor([0.2, 0.7]),
+        noise,
+    )
+    torch.testing.assert_close(loss, noise[..., ~mask].square().mean())
 
 
 @pytest.mark.parametrize("kind", ["cosine", "linear"])
