@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from ase import units
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
 from gcd_hpc.errors import StructureError
 from gcd_hpc.structures.bicrystal import Bicrystal, Positions
-from gcd_hpc.structures.periodic import wrap
+from gcd_hpc.structures.periodic import Neighbors
 
 J_PER_M2 = units.m**2 / units.J
 """One eV/Å^2 in J/m^2."""
@@ -133,7 +132,7 @@ def excess_volume(positions: Positions, bicrystal: Bicrystal, num_upper: int = 0
 def physical_fault(
     positions: Positions,
     energies_ev: NDArray[np.float64],
-    lengths: ArrayLike,
+    cell: ArrayLike,
     gb_energy_j_m2: float,
     excess_volume_a: float,
     cohesive_ev: float,
@@ -146,12 +145,12 @@ def physical_fault(
 
     Args:
         positions, energies_ev: (N, 3) in Å and (N,) of all atoms.
-        lengths: (3,) of the box, periodic in x and y, Å.
+        cell: lengths (3,) or vectors (3, 3) of the box, periodic in x and y, Å.
         cohesive_ev, nearest_neighbor: of the crystal, eV per atom and Å; NaN skips their checks.
     """
     if not (np.isfinite(positions).all() and np.isfinite(energies_ev).all() and len(positions)):
         return "the relaxed positions and energies are not all finite numbers"
-    closest, shortest = closest_pair(positions, lengths), MIN_PAIR * nearest_neighbor
+    closest, shortest = closest_pair(positions, cell), MIN_PAIR * nearest_neighbor
     if closest < shortest:
         return (
             f"two relaxed atoms are {closest:.3f} Å apart, less than {MIN_PAIR:g} of the crystal's"
@@ -196,20 +195,16 @@ def closest_pair(
 
     Args:
         positions: (N, 3) Å.
-        cell: lengths (3,) of the box, or its diagonal matrix (3, 3), Å.
+        cell: lengths (3,) of the box, or its vectors as rows (3, 3), Å.
 
     Raises:
-        StructureError: if the cell is not orthorhombic.
+        StructureError: if other vectors than the second one lean, which may lean along x.
     """
-    points, box = np.asarray(positions, dtype=float).reshape(-1, 3), np.asarray(cell, dtype=float)
-    if box.shape == (3, 3):
-        if np.abs(box - np.diag(np.diag(box))).max() > 1e-9:
-            raise StructureError(f"the cell {box.tolist()} is not orthorhombic; take another box")
-        box = np.diag(box)
+    points = np.asarray(positions, dtype=float).reshape(-1, 3)
     if len(points) < 2:
         return inf
-    periodic = np.array(pbc, dtype=bool)
-    points = wrap(points, box, periodic)
-    tree = cKDTree(points, boxsize=np.where(periodic, box, 0.0))
-    distances, _ = tree.query(points, k=2)
-    return float(min(distances[:, 1].min(), *box[periodic], inf))
+    try:
+        neighbors = Neighbors(points, cell, pbc)
+    except ValueError as error:
+        raise StructureError(f"{error}; take another box") from error
+    return neighbors.closest()

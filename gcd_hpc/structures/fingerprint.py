@@ -1,15 +1,13 @@
 """Fingerprints of boundary structures: smeared histograms of the distances around their atoms."""
 
 from collections.abc import Callable, Iterable
-from itertools import product
-from math import ceil
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-from gcd_hpc.structures.periodic import wrap
+from gcd_hpc.structures.periodic import area, images, in_plane, wrap
 
 Fingerprint = NDArray[np.float64]
 Array = NDArray[np.float64]
@@ -37,25 +35,24 @@ def fingerprint(
 
     Args:
         positions: (N, 3) Å, periodic in x and y.
-        cell: box lengths (3,) or its diagonal matrix (3, 3), Å.
+        cell: lengths (3,) or vectors (3, 3) of the box, Å.
         weights: (N,) share of each atom in the boundary, from energy_weights.
         nearest_neighbor: nearest-neighbour distance of the crystal, Å: the unit of all distances.
     """
-    box, weight = np.asarray(cell, dtype=float), np.asarray(weights, dtype=float)
-    lengths = (np.diag(box) if box.ndim == 2 else box)[:2]
-    points = wrap(positions, lengths)
+    box, weight = in_plane(cell), np.asarray(weights, dtype=float)
+    points = wrap(positions, box)
     inside = np.flatnonzero(weight > 1e-6)
     if not len(inside):
         return np.zeros(_NUM_BINS)
     cutoff = _CUTOFF * nearest_neighbor
     pairs = cKDTree(points[inside]).sparse_distance_matrix(
-        cKDTree(_images(points, lengths, cutoff)), cutoff, output_type="ndarray"
+        cKDTree(images(points, box, cutoff)[0]), cutoff, output_type="ndarray"
     )
     pairs = pairs[pairs["v"] > 1e-6]  # not an atom with itself
     ratio = pairs["v"] / nearest_neighbor
     # The cosine fades to zero at the cutoff.
     share = weight[inside][pairs["i"]] * (0.5 + 0.5 * np.cos(np.pi * ratio / _CUTOFF))
-    return _smeared(ratio, share) / np.prod(lengths)
+    return _smeared(ratio, share) / area(box)
 
 
 def slab_fingerprint(
@@ -126,18 +123,6 @@ def energy_weights(
     """Weights (N,) from per-atom energies: 0 in the crystal, 1 far above or below its energy."""
     excess = (np.asarray(energies_ev, dtype=float) - bulk_ev_per_atom) / scale_ev
     return np.asarray(1.0 - np.exp(-(excess**2)), dtype=np.float64)
-
-
-def _images(points: Array, lengths: Array, cutoff: float) -> Array:
-    """The atoms and their periodic in-plane images within the cutoff of the cell, (M, 3) Å."""
-    num_x, num_y = (ceil(cutoff / side) for side in lengths)
-    steps = np.array(
-        list(product(range(-num_x, num_x + 1), range(-num_y, num_y + 1), (0,))), dtype=float
-    )
-    # (num_images, N, 3) -> (num_images N, 3)
-    images = (points + (steps * np.array([*lengths, 0.0]))[:, None]).reshape(-1, 3)
-    near = np.all((images[:, :2] > -cutoff) & (images[:, :2] < lengths + cutoff), axis=1)
-    return np.asarray(images[near])
 
 
 def _smeared(ratio: Array, share: Array) -> Fingerprint:

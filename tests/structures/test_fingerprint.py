@@ -153,3 +153,12 @@ def test_shifted_turned_and_mirrored_copies_of_a_reference_phase_are_the_same(pa
         moved = positions * symmetry + [3.3, -7.1, 2.0]
         assert distance(known, mark_phase(moved, energies, lengths)) < 1e-9
         assert distance(known, mark_phase(moved[:, [1, 0, 2]], energies, lengths[[1, 0, 2]])) < 1e-9
+
+
+def test_a_leaning_cell_has_the_fingerprint_of_the_rectangle_that_holds_two_of_it(positions):
+    """To rounding: the images come in another order. The cell need not be that of a crystal."""
+    x, y, height = FRAME.lengths
+    leaning = np.array([[x, 0.0, 0.0], [x / 2, y, 0.0], [0.0, 0.0, height]])
+    doubled = np.concatenate([positions, positions + leaning[1]])
+    expected = mark(doubled, cell=(x, 2 * y, height))
+    assert np.allclose(mark(positions, cell=leaning), expected, rtol=1e-12, atol=1e-14)
