@@ -40,8 +40,11 @@ Report = Callable[[Path, State], None]
 def _prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
     # A late import: a campaign that is already complete must not wait for LAMMPS and torch.
     from gcd_hpc.learning.boundary import prepare
+    from gcd_hpc.learning.tiles import keep_tiles
 
-    return prepare(run_dir, config, folder).potential.sha256
+    system = prepare(run_dir, config, folder)
+    keep_tiles(system, RunDirectory(run_dir), folder)
+    return system.potential.sha256
 
 
 def finished_before(

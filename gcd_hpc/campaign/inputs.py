@@ -17,13 +17,14 @@ from gcd_hpc.store.run_directory import RunDirectory
 
 
 def inputs_of(run_dir: Path, config: CampaignConfig, potential_sha256: str) -> dict[str, str]:
-    """SHA-256 of each input by its name; the measured crystal is included once it exists."""
+    """SHA-256 of each input by its name; files of the run are included once they exist."""
     sections = sorted({section for spec in STAGES.values() for section in spec.sections})
     plain = config.model_dump(mode="json", include=set(sections))
     inputs = {f"section {name} of the campaign file": _sha256(plain[name]) for name in sections}
-    bulk = RunDirectory(run_dir).bulk
-    if bulk.is_file():
-        inputs[f"measured crystal in {bulk.name}"] = hashlib.sha256(bulk.read_bytes()).hexdigest()
+    run = RunDirectory(run_dir)
+    for what, file in (("measured crystal", run.bulk), ("structures of smaller cells", run.tiles)):
+        if file.is_file():
+            inputs[f"{what} in {file.name}"] = hashlib.sha256(file.read_bytes()).hexdigest()
     return inputs | {"potential": potential_sha256}
 
 

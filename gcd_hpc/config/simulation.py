@@ -101,6 +101,13 @@ class SearchConfig(Section):
     md: SearchDynamicsConfig = SearchDynamicsConfig()
     chunk_size: PositiveInt = 50
     """Tries of one task, which writes one part file."""
+    tiles_of: tuple[str, ...] = ()
+    """Runs or result files of the same boundary in smaller in-plane cells, looked for in the
+    campaign file's folder and then in the working directory. Their lowest structures, repeated to
+    this cell, take the place of the first random tries.
+    """
+    tiles_per_n: PositiveInt = 3
+    """Number of lowest unique structures of each [n] that are taken from each of these runs."""
 
 
 class RelaxationConfig(Section):

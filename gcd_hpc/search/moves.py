@@ -197,7 +197,7 @@ def _between(
     return np.asarray((along < width + 2 * margin) & near)
 
 
-def tile(parent: Parent, cell_lengths: Sequence[float], repeats: tuple[int, int]) -> Proposal:
+def tile(parent: Parent, cell_lengths: Sequence[float], repeats: tuple[int, int]) -> Parent:
     """The structure of a smaller cell, repeated in the boundary plane.
 
     Args:
@@ -206,4 +206,5 @@ def tile(parent: Parent, cell_lengths: Sequence[float], repeats: tuple[int, int]
     """
     copies = np.stack(np.meshgrid(*map(np.arange, repeats), [0], indexing="ij"), axis=-1)
     offsets = copies.reshape(-1, 1, 3) * np.array([*cell_lengths[:2], 0.0])  # (num_copies, 1, 3)
-    return Proposal((parent.positions + offsets).reshape(-1, 3), parent.registry, None)
+    positions = (parent.positions + offsets).reshape(-1, 3)
+    return Parent(positions, np.tile(parent.excess_ev, len(offsets)), parent.registry)

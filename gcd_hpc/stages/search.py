@@ -1,4 +1,7 @@
-"""Seed search in chunks. Try i is the same in every worker."""
+"""Seed search in chunks. Try i is the same in every worker.
+
+The first tries are structures of smaller cells where the campaign names such runs.
+"""
 
 import time
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 from gcd_hpc.engines.child import Anneal, LammpsChild
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import new_candidate, with_structure
+from gcd_hpc.learning.tiles import tiles_of
 from gcd_hpc.search.tries import search_start
 from gcd_hpc.seeds import SEARCH, generator
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
@@ -41,6 +45,9 @@ def search_one(
     system: BoundarySystem, child: LammpsChild, index: int, window: ScreenWindow, run_dir: Path
 ) -> Candidate:
     """Make and relax try ``index``; a bug is quarantined in ``run_dir``."""
+    tiles = tiles_of(system, run_dir)
+    if index < len(tiles):
+        return relax_candidate(system, child, tiles[index], window, run_dir=run_dir)
     candidate = new_candidate(system, "search", index)
     try:
         candidate, anneal = started_from(system, candidate)

@@ -89,6 +89,11 @@ class RunDirectory:
         return self.path / "strained.json"
 
     @property
+    def tiles(self) -> Path:
+        """Structures of smaller cells, repeated to this one, that the search begins with."""
+        return self.path / "tiles.h5"
+
+    @property
     def pause(self) -> Path:
         """Flag file of the driver: while it exists, training writes a checkpoint and ends."""
         return self.path / "pause"

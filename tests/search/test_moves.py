@@ -318,11 +318,10 @@ def test_a_tiled_structure_is_the_smaller_one_over_and_over(repeats):
     small = FRAMES["W twist"]
     large = Frame.build(W_TWIST.replicated(*repeats), SLABS, 80.0)
     parent = made_up(small)
-    proposal = tile(parent, small.lengths, repeats)
+    tiled = tile(parent, small.lengths, repeats)
     expected = large.join(parent.registry).positions
-    assert len(proposal.positions) == len(expected)
-    assert gaps(large, expected, proposal.positions).max() < 1e-9
-    assert proposal.window is None
+    assert len(tiled.positions) == len(tiled.excess_ev) == len(expected)
+    assert gaps(large, expected, tiled.positions).max() < 1e-9
 
 
 @pytest.mark.lammps
@@ -331,11 +330,11 @@ def test_a_tiled_structure_has_the_energy_of_its_tile(child, bulk, path, repeats
     """Within 1 mJ/m^2: tile and tiling are relaxed to forces of 1e-3 eV/Å."""
     cell = W_TWIST if path is GROUND_STATE else W_TWIST.replicated(2, 1)
     parent, frame = reference(path, cell)
-    proposal = tile(recentred(parent, frame), frame.lengths, repeats)
+    tiled = tile(recentred(parent, frame), frame.lengths, repeats)
     boundary = cell.replicated(*repeats)
     large = Frame.build(boundary, SLABS, frame.height)
     relaxed = relax_boundary(
-        child, large.atoms(proposal.positions), boundary, bulk, RelaxationConfig()
+        child, large.atoms(tiled.positions), boundary, bulk, RelaxationConfig()
     )
     assert relaxed.gb_energy_j_m2 == pytest.approx(ENERGIES_J_M2[path], abs=1e-3)
 
