@@ -9,7 +9,8 @@ import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.engines.child import Evaluation, LammpsChild
+from gcd_hpc.engines.child import Child
+from gcd_hpc.engines.jobs import Evaluation
 from gcd_hpc.engines.potentials import Potential, copied_potential
 from gcd_hpc.errors import PotentialError, RunDirectoryError, SimulationError
 from gcd_hpc.files import checked_content, write_checked_json
@@ -97,7 +98,7 @@ def measure_bulk(
         wanted = BulkRecord(potential.sha256, element, lattice, a0, known.bulk)
         if known == wanted:
             return known.bulk
-    with LammpsChild(potential, TIMEOUT_S) as child:
+    with Child(potential, TIMEOUT_S) as child:
         try:
             bulk = _measure(child, element, lattice, a0)
         except SimulationError as error:
@@ -133,7 +134,7 @@ def read_prepared(
     return potential, record.bulk
 
 
-def _measure(child: LammpsChild, element: str, lattice: str, a0: float | None) -> Bulk:
+def _measure(child: Child, element: str, lattice: str, a0: float | None) -> Bulk:
     def crystal(a: float) -> Evaluation:
         atoms = conventional_cell(lattice, element, a).repeat(REPLICAS)
         return child.evaluate(
@@ -144,8 +145,8 @@ def _measure(child: LammpsChild, element: str, lattice: str, a0: float | None) -
     final = crystal(a0)
     if final.cutoff is None:
         raise PotentialError(
-            f"LAMMPS does not state the cutoff of pair_style {child.potential.pair_style}, which"
-            " E_gb needs"
+            f"{child.potential.program} does not state the cutoff of {child.potential}, which E_gb"
+            " needs"
         )
     return Bulk(a0, float(final.energies.mean()), final.cutoff)
 

@@ -1,24 +1,31 @@
-"""Client of a LAMMPS process that is reused for many jobs and restarted when it fails."""
+"""Client of an engine's process that is reused for many jobs and restarted when it fails."""
 
 import math
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from ase.data import atomic_masses, atomic_numbers
 
-from gcd_hpc.config.shipped import install_command
+from gcd_hpc.engines.engine import Engine
+from gcd_hpc.engines.jobs import (
+    Evaluation,
+    Minimizer,
+    QuenchJob,
+    QuenchResult,
+    RelaxJob,
+    RelaxResult,
+)
 from gcd_hpc.engines.messages import pack
-from gcd_hpc.engines.potentials import Potential
-from gcd_hpc.engines.process import KilledError, LammpsProcess, OutOfTimeError
+from gcd_hpc.engines.process import EngineProcess, KilledError, OutOfTimeError
 from gcd_hpc.errors import LaunchError, SimulationError
 
 START_TIMEOUT_S = 120.0
-"""Limit for loading LAMMPS: 0.3 s on a local disk, far longer on a busy parallel file system."""
+"""Limit for loading LAMMPS (0.3 s on a local disk) or a calculator (several seconds), far more on a
+busy parallel file system."""
 NUM_STARTS = 2
-"""Start attempts before LAMMPS counts as broken (LaunchError, not a failed candidate)."""
+"""Start attempts before an engine counts as broken (LaunchError, not a failed candidate)."""
 NUM_TRIES = 3
 """Attempts at a job whose process is killed from outside."""
 NUM_TIMEOUTS = 2
@@ -29,158 +36,28 @@ ATOMS_PER_TIMEOUT = 1000
 SECONDS_PER_ATOM_STEP = 1e-5
 """Allowance for molecular dynamics: ten times what an embedded-atom potential takes on one core."""
 
-
-@dataclass(frozen=True)
-class Minimizer:
-    """Tolerances of LAMMPS' minimize (energy relative, force in eV/Å) and line-search commands."""
-
-    etol: float
-    ftol: float
-    max_evaluations: int
-    commands: tuple[str, ...] = ()
+_Own = TypeVar("_Own", bound="Child")
 
 
-@dataclass(frozen=True)
-class Anneal:
-    """Molecular dynamics before the minimisation."""
-
-    temperature_k: float
-    num_steps: int
-    timestep_ps: float
-    seed: int
-
-
-@dataclass(frozen=True)
-class Part:
-    """Part of a structure that is relaxed while the rest is held, as masks (N,).
-
-    mobile: atoms that move.
-    close: mobile atoms and those near enough to act on them strongly. Interactions among all others
-    are left out.
-    """
-
-    mobile: np.ndarray
-    close: np.ndarray
-
-
-@dataclass(frozen=True)
-class RelaxJob:
-    """A relaxation: positions (N, 3), box (2, 3) in Å, masks (N,) of fixed and rigid atoms.
-
-    part: relaxed alone, if given. Energies are then not those of the structure, and forces are
-    right only as far as the atoms left out do not act on the mobile ones.
-    """
-
-    positions: np.ndarray
-    box: np.ndarray
-    fixed: np.ndarray
-    rigid: np.ndarray
-    minimizer: Minimizer
-    anneal: Anneal | None = None
-    part: Part | None = None
-
-    @property
-    def num_steps(self) -> int:
-        """Number of steps of molecular dynamics."""
-        return 0 if self.anneal is None else self.anneal.num_steps
-
-
-@dataclass(frozen=True)
-class Leg:
-    """Molecular dynamics with a linear temperature ramp, K."""
-
-    start_k: float
-    end_k: float
-    num_steps: int
-
-
-@dataclass(frozen=True)
-class QuenchJob:
-    """A quench of one periodic structure, all atoms free: dynamics leg by leg, then minimisation.
-
-    Positions (N, 3) and box (2, 3) are in Å.
-    """
-
-    positions: np.ndarray
-    box: np.ndarray
-    legs: tuple[Leg, ...]
-    timestep_ps: float
-    seed: int
-    minimizer: Minimizer
-
-
-@dataclass(frozen=True)
-class QuenchResult:
-    """Result of a quench.
-
-    Positions (N, 3) in Å, wrapped into the box; energies (N,) in eV; forces (N, 3) in eV/Å;
-    temperatures_k at the end of each leg.
-    """
-
-    positions: np.ndarray
-    energies: np.ndarray
-    forces: np.ndarray
-    temperatures_k: tuple[float, ...]
-    stop_reason: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class RelaxResult:
-    """Result of a relaxation: positions (N, 3) in Å, energies (N,) in eV, forces (N, 3) in eV/Å.
-
-    Forces are zero on fixed atoms and their mean on rigid ones.
-    evaluations: of the minimiser.
-    atom_evaluations: evaluations and steps of molecular dynamics, times atoms whose energies they
-    computed.
-    seconds: wall time.
-    cpu_s: processor time of LAMMPS, s.
-    """
-
-    positions: np.ndarray
-    energies: np.ndarray
-    forces: np.ndarray
-    stop_reason: str
-    evaluations: int
-    atom_evaluations: int
-    seconds: float
-    cpu_s: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Energies (N,) in eV, forces (N, 3) in eV/Å, pressure, and the cutoff if LAMMPS states it.
-
-    seconds: wall time.
-    cpu_s: processor time of LAMMPS, s.
-    """
-
-    energies: np.ndarray
-    forces: np.ndarray
-    pressure_bar: float
-    cutoff: float | None
-    seconds: float
-    cpu_s: float
-
-
-class LammpsChild:
+class Child:
     """Runs jobs in a separate process, started at the first job and replaced if it dies or hangs.
 
-    Linux kills the child when the thread that started it ends: use one ``LammpsChild`` in one
-    thread only.
+    Linux kills the child when the thread that started it ends: use one ``Child`` in one thread
+    only.
 
     Args:
+        potential: LAMMPS potential or ASE calculator.
         timeout_s: processor time of a job for every started thousand atoms; annealing is added.
             Time during which the process is suspended or waits for a processor does not count.
     """
 
-    def __init__(self, potential: Potential, timeout_s: float) -> None:
+    def __init__(self, potential: Engine, timeout_s: float) -> None:
         self.potential = potential
         self.timeout_s = timeout_s
-        self._process: LammpsProcess | None = None
-        self._quick: LammpsChild | None = None
+        self._process: EngineProcess | None = None
+        self._quick: Child | None = None
 
-    def __enter__(self) -> "LammpsChild":
+    def __enter__(self: _Own) -> _Own:
         return self
 
     def __exit__(
@@ -200,8 +77,8 @@ class LammpsChild:
         """Relax one structure.
 
         Raises:
-            SimulationError: if LAMMPS refuses it, dies, hangs, or loses an atom.
-            LaunchError: if LAMMPS cannot be started.
+            SimulationError: if the engine refuses it, dies, hangs, or loses an atom.
+            LaunchError: if the engine cannot be started.
         """
         anneal = None if job.anneal is None else asdict(job.anneal)
         header = {"operation": "relax", "anneal": anneal} | _minimizer_words(job.minimizer)
@@ -219,27 +96,6 @@ class LammpsChild:
             atom_evaluations=(reply["evaluations"] + job.num_steps) * num_computed,
             seconds=reply["seconds"],
             cpu_s=reply["cpu_s"],
-        )
-
-    def quench(self, job: QuenchJob) -> QuenchResult:
-        """Run dynamics along the job's temperatures, then minimise; errors as ``relax``."""
-        legs = [asdict(leg) for leg in job.legs]
-        header = {
-            "operation": "quench",
-            "legs": legs,
-            "timestep_ps": job.timestep_ps,
-            "seed": job.seed,
-        } | _minimizer_words(job.minimizer)
-        allowance_s = (
-            sum(leg.num_steps for leg in job.legs) * len(job.positions) * SECONDS_PER_ATOM_STEP
-        )
-        reply, arrays = self._run(header, job.positions, job.box, {}, True, allowance_s)
-        temperatures = tuple(reply["temperatures_k"])
-        return QuenchResult(
-            **arrays,
-            temperatures_k=temperatures,
-            stop_reason=reply["stop_reason"],
-            seconds=reply["seconds"],
         )
 
     def evaluate(
@@ -268,7 +124,7 @@ class LammpsChild:
         )
 
     @property
-    def quick(self) -> "LammpsChild":
+    def quick(self) -> "Child":
         """Child for relaxations after which energies are evaluated by this one.
 
         It has a process of its own with the shortened potential. If there is no such potential, it
@@ -276,7 +132,7 @@ class LammpsChild:
         """
         if self._quick is None:
             short = self.potential.shortened()
-            self._quick = self if short is None else LammpsChild(short, self.timeout_s)
+            self._quick = self if short is None else Child(short, self.timeout_s)
         return self._quick
 
     def close(self) -> None:
@@ -297,15 +153,7 @@ class LammpsChild:
         allowance_s: float = 0.0,
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Run one job; its result is complete and finite."""
-        header |= {
-            "potential": {
-                "pair_style": self.potential.pair_style,
-                "pair_coeff": self.potential.pair_coeff,
-                "commands": self.potential.commands,
-            },
-            "mass": float(atomic_masses[atomic_numbers[self.potential.element]]),
-            "periodic_z": periodic_z,
-        }
+        header |= self.potential.words() | {"periodic_z": periodic_z}
         arrays = {
             "positions": np.asarray(positions, dtype=np.float64),
             "box": np.asarray(box, dtype=np.float64),
@@ -313,18 +161,19 @@ class LammpsChild:
         timeout_s = (
             self.timeout_s * max(1, math.ceil(len(positions) / ATOMS_PER_TIMEOUT)) + allowance_s
         )
+        program = self.potential.program
         reply, results = self._answer(pack(header, arrays), timeout_s)
         if "traceback" in reply:
-            raise RuntimeError(f"{reply['error']} in the LAMMPS process:\n{reply['traceback']}")
+            raise RuntimeError(f"{reply['error']} in the {program} process:\n{reply['traceback']}")
         if "error" in reply:
-            raise SimulationError(f"LAMMPS refused the structure: {reply['error']}")
+            raise SimulationError(f"{program} refused the structure: {reply['error']}")
         if len(results["positions"]) != len(positions):
             raise SimulationError(
-                f"LAMMPS lost atoms: expected {len(positions)}, got {len(results['positions'])}"
+                f"{program} lost atoms: expected {len(positions)}, got {len(results['positions'])}"
             )
         for name, values in results.items():
             if not np.isfinite(values).all():
-                raise SimulationError(f"LAMMPS returned {name} that are not finite")
+                raise SimulationError(f"{program} returned {name} that are not finite")
         return reply, results
 
     def _answer(
@@ -356,7 +205,7 @@ class LammpsChild:
                 self.close()
                 raise
 
-    def _ready_process(self) -> LammpsProcess:
+    def _ready_process(self) -> EngineProcess:
         """A process that is ready for a job.
 
         Raises:
@@ -369,19 +218,41 @@ class LammpsChild:
         while True:
             attempt += 1
             self.close()  # removes a process that died between two jobs or while it started
-            self._process = process = LammpsProcess(self.potential)
+            self._process = process = EngineProcess(self.potential)
             try:
                 process.receive(START_TIMEOUT_S, START_TIMEOUT_S)
                 return process
             except SimulationError as error:
                 if attempt == NUM_STARTS:
-                    cure = (
-                        f"{install_command('local')}, or load the modules of the site's MPI and"
-                        " LAMMPS; gcd-hpc doctor tells what is missing"
-                    )
                     raise LaunchError(
-                        f"LAMMPS cannot be started with {sys.executable}: {error}; {cure}"
+                        f"{self.potential.program} cannot be started with {sys.executable}:"
+                        f" {error}; {self.potential.remedy}"
                     ) from error
+
+
+class LammpsChild(Child):
+    """Child process of LAMMPS, which also quenches periodic structures."""
+
+    def quench(self, job: QuenchJob) -> QuenchResult:
+        """Run dynamics along the job's temperatures, then minimise; errors as ``relax``."""
+        legs = [asdict(leg) for leg in job.legs]
+        header = {
+            "operation": "quench",
+            "legs": legs,
+            "timestep_ps": job.timestep_ps,
+            "seed": job.seed,
+        } | _minimizer_words(job.minimizer)
+        allowance_s = (
+            sum(leg.num_steps for leg in job.legs) * len(job.positions) * SECONDS_PER_ATOM_STEP
+        )
+        reply, arrays = self._run(header, job.positions, job.box, {}, True, allowance_s)
+        temperatures = tuple(reply["temperatures_k"])
+        return QuenchResult(
+            **arrays,
+            temperatures_k=temperatures,
+            stop_reason=reply["stop_reason"],
+            seconds=reply["seconds"],
+        )
 
 
 def _minimizer_words(minimizer: Minimizer) -> dict[str, Any]:

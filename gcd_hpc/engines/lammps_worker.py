@@ -1,6 +1,6 @@
 """The LAMMPS child process: one serial LAMMPS instance that is emptied and reused for every job.
 
-``process.LammpsProcess`` starts it as ``python -m gcd_hpc.engines.lammps_worker PARENT_PID
+``process.EngineProcess`` starts it as ``python -m gcd_hpc.engines.lammps_worker PARENT_PID
 HANDLE``. Jobs and answers pass through the connection with that file handle, in the format of
 ``messages``. This is the only file that imports LAMMPS.
 """

@@ -11,7 +11,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from gcd_hpc.engines.bulk import Bulk
-from gcd_hpc.engines.child import LammpsChild, Part, RelaxJob, RelaxResult
+from gcd_hpc.engines.child import Child
+from gcd_hpc.engines.jobs import Part, RelaxJob, RelaxResult
 from gcd_hpc.structures.bicrystal import Positions
 from gcd_hpc.structures.energetics import MIN_PAIR
 from gcd_hpc.structures.periodic import minimum_image, wrap
@@ -111,8 +112,8 @@ class Cluster:
 
     def relax(
         self,
-        mover: LammpsChild,
-        child: LammpsChild,
+        mover: Child,
+        child: Child,
         job: RelaxJob,
         bulk: Bulk,
         nearest_neighbor: float,
@@ -130,7 +131,7 @@ class Cluster:
             atoms among which two may have come too near to each other.
 
         Raises:
-            SimulationError: as ``LammpsChild.relax``.
+            SimulationError: as ``Child.relax``.
         """
         none = np.zeros(len(self.indices), dtype=bool)
         # LAMMPS takes the tolerance relative to the energy, most of which is that of close atoms.
@@ -150,7 +151,7 @@ class Cluster:
 
     def _evaluated(
         self,
-        child: LammpsChild,
+        child: Child,
         job: RelaxJob,
         positions: Positions,
         result: RelaxResult,

@@ -8,10 +8,12 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
+from typing import Any, ClassVar
 
-from ase.data import chemical_symbols
+from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 
 from gcd_hpc.config.campaign import PotentialConfig
+from gcd_hpc.config.shipped import install_command
 from gcd_hpc.engines.elements import check_element
 from gcd_hpc.engines.setfl import base_style, is_embedded_atom, shortened
 from gcd_hpc.errors import MissingPotentialError, PotentialError
@@ -45,6 +47,9 @@ class Potential:
     made: Mapping[str, bytes] = field(default_factory=dict)
     """Contents of files that exist nowhere else, by their names in the commands."""
 
+    program: ClassVar[str] = "LAMMPS"
+    worker: ClassVar[str] = "gcd_hpc.engines.lammps_worker"
+
     def __str__(self) -> str:
         return "; ".join([f"pair_style {self.pair_style}", *self.pair_coeff])
 
@@ -56,6 +61,25 @@ class Potential:
         bond to each of its atoms, and neighbours of one change the share of the other: two.
         """
         return 1 if is_embedded_atom(self.pair_style) else 2
+
+    @property
+    def remedy(self) -> str:
+        """What to do if LAMMPS cannot be started."""
+        return (
+            f"{install_command('local')}, or load the modules of the site's MPI and LAMMPS; gcd-hpc"
+            " doctor tells what is missing"
+        )
+
+    def words(self) -> dict[str, Any]:
+        """Commands and mass for the LAMMPS process."""
+        return {
+            "potential": {
+                "pair_style": self.pair_style,
+                "pair_coeff": self.pair_coeff,
+                "commands": self.commands,
+            },
+            "mass": float(atomic_masses[atomic_numbers[self.element]]),
+        }
 
     def shortened(self) -> "Potential | None":
         """This potential without a long tail of negligible interactions; None if it has none.

@@ -1,4 +1,4 @@
-"""One ``lammps_worker`` process: its start, messages, time limits and end."""
+"""One process of an engine: its start, messages, time limits and end."""
 
 import os
 import signal
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import psutil
 
+from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.messages import unpack
-from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.engines.scratch import Scratch
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.processor import RunningClock
@@ -32,10 +32,11 @@ class OutOfTimeError(SimulationError):
     """The process exceeded its time limit."""
 
 
-class LammpsProcess:
-    """A process that runs ``lammps_worker``. Its first message says that LAMMPS is loaded."""
+class EngineProcess:
+    """A process that runs an engine's worker. Its first message says that the engine is loaded."""
 
-    def __init__(self, potential: Potential) -> None:
+    def __init__(self, potential: Engine) -> None:
+        self._program = potential.program
         self._scratch = Scratch()
         for name, file in potential.files.items():
             (self._scratch.path / name).symlink_to(file)
@@ -45,7 +46,7 @@ class LammpsProcess:
         with open(self._scratch.path / "stderr", "wb") as errors, theirs:
             arguments = [str(os.getpid()), str(theirs.fileno())]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gcd_hpc.engines.lammps_worker", *arguments],
+                [sys.executable, "-m", potential.worker, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
@@ -85,7 +86,7 @@ class LammpsProcess:
         Raises:
             SimulationError: if the process ends or exceeds a limit.
         """
-        limit = _TimeLimit(self.pid, processor_s, clock_s)
+        limit = _TimeLimit(self._program, self.pid, processor_s, clock_s)
         try:
             while not self._connection.poll(limit.next_look_s):
                 limit.check()
@@ -105,17 +106,18 @@ class LammpsProcess:
         try:
             code = self._process.wait(timeout=5.0)
         except subprocess.TimeoutExpired:
-            return SimulationError("the LAMMPS process closed its answers")
+            return SimulationError(f"the {self._program} process closed its answers")
         lines = (self._scratch.path / "stderr").read_text(errors="replace").strip().splitlines()
         how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
         kind = KilledError if -code in OUTSIDE_SIGNALS else SimulationError
-        return kind(f"the LAMMPS process {how}" + (f": {lines[-1]}" if lines else ""))
+        return kind(f"the {self._program} process {how}" + (f": {lines[-1]}" if lines else ""))
 
 
 class _TimeLimit:
     """Limits of processor and wall-clock time; the latter counts only while this process runs."""
 
-    def __init__(self, pid: int, processor_s: float, clock_s: float) -> None:
+    def __init__(self, program: str, pid: int, processor_s: float, clock_s: float) -> None:
+        self._program = program
         self._process = psutil.Process(pid)
         self._processor_s = processor_s
         self._clock_s = clock_s
@@ -134,13 +136,13 @@ class _TimeLimit:
         computed_s = self._computed_s() - self._started_s
         if computed_s >= self._processor_s:
             raise OutOfTimeError(
-                f"LAMMPS gave no answer within {self._processor_s:g} s of processor time and was"
-                " stopped; raise relaxation.timeout_s if the structure is sound"
+                f"{self._program} gave no answer within {self._processor_s:g} s of processor"
+                " time and was stopped; raise relaxation.timeout_s if the structure is sound"
             )
         if waited_s >= self._clock_s:
             raise OutOfTimeError(
-                f"LAMMPS gave no answer within {self._clock_s:g} s on the clock, of which it"
-                f" computed {max(0.0, computed_s):.1f} s, and was stopped"
+                f"{self._program} gave no answer within {self._clock_s:g} s on the clock, of which"
+                f" it computed {max(0.0, computed_s):.1f} s, and was stopped"
             )
 
     def _computed_s(self) -> float:

@@ -11,7 +11,8 @@ from ase import Atoms
 from gcd_hpc.config.campaign import RelaxationConfig
 from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.engines.bulk import Bulk
-from gcd_hpc.engines.child import Anneal, LammpsChild, Minimizer, RelaxJob, RelaxResult
+from gcd_hpc.engines.child import Child
+from gcd_hpc.engines.jobs import Anneal, Minimizer, RelaxJob, RelaxResult
 from gcd_hpc.engines.local import Cluster, Origin
 from gcd_hpc.engines.start_checks import check_distances, check_slab
 from gcd_hpc.errors import SimulationError
@@ -81,7 +82,7 @@ class Relaxed:
 
 
 def relax_boundary(
-    child: LammpsChild,
+    child: Child,
     atoms: Atoms,
     bicrystal: Bicrystal,
     bulk: Bulk,
@@ -133,7 +134,7 @@ def relax_boundary(
 class Stages:
     """The relaxations of one slab, one after another; each begins where the one before ended."""
 
-    child: LammpsChild
+    child: Child
     slab: "Slab"
     config: RelaxationConfig
     finish: bool | Callable[[int, float], bool]
@@ -167,7 +168,7 @@ class Stages:
             self._evaluate_last()
 
     @property
-    def _mover(self) -> LammpsChild:
+    def _mover(self) -> Child:
         """Child that moves the atoms."""
         return self.child.quick if self.quick else self.child
 
@@ -204,7 +205,7 @@ class Stages:
 
 
 def as_origin(
-    child: LammpsChild, atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: RelaxationConfig
+    child: Child, atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: RelaxationConfig
 ) -> Origin:
     """A slab as the origin of local changes, with the energies of exactly these positions.
 

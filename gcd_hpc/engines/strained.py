@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from gcd_hpc.engines.bulk import Bulk
-from gcd_hpc.engines.child import LammpsChild, Minimizer, RelaxJob
+from gcd_hpc.engines.child import Child
+from gcd_hpc.engines.jobs import Minimizer, RelaxJob
 from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.engines.relaxation import FREE, LINE_SEARCH
 from gcd_hpc.errors import PotentialError, SimulationError
@@ -47,7 +48,7 @@ def measure_response(
     question = f"{potential.sha256} {grain.directions} {grain.repeats} {grain.strain} {bulk}"
     if cache is not None and (known := _read(cache, question)):
         return known
-    with LammpsChild(potential, TIMEOUT_S) as child:
+    with Child(potential, TIMEOUT_S) as child:
         try:
             response = _measure(child, bicrystal, bulk, outer_thickness)
         except SimulationError as error:
@@ -59,9 +60,7 @@ def measure_response(
     return response
 
 
-def _measure(
-    child: LammpsChild, bicrystal: Bicrystal, bulk: Bulk, outer_thickness: float
-) -> Response:
+def _measure(child: Child, bicrystal: Bicrystal, bulk: Bulk, outer_thickness: float) -> Response:
     height = 2 * (outer_thickness + REACH + MIDDLE)
     positions = bicrystal.lattice_positions("upper", (0.0, 0.0, 0.0), 0.0, height)
     z = positions[:, 2]

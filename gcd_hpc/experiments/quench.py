@@ -8,7 +8,8 @@ from ase import units
 from ase.data import atomic_masses, atomic_numbers
 
 from gcd_hpc.config.campaign import PotentialConfig
-from gcd_hpc.engines.child import LammpsChild, Leg, Minimizer, QuenchJob, QuenchResult
+from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines.jobs import Leg, Minimizer, QuenchJob, QuenchResult
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.search.tries import MAX_SEED
 from gcd_hpc.structures.periodic import wrap

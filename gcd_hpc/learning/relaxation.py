@@ -2,7 +2,7 @@
 
 from ase import Atoms
 
-from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.relaxation import Relaxed, relax_boundary
 from gcd_hpc.learning.boundary import BoundarySystem
 
@@ -23,5 +23,5 @@ def relax(atoms: Atoms, system: BoundarySystem) -> Relaxed:
             of this crystal.
     """
     config = system.config.relaxation
-    with LammpsChild(system.potential, config.timeout_s) as child:
+    with Child(system.potential, config.timeout_s) as child:
         return relax_boundary(child, atoms, system.bicrystal, system.bulk, config)

@@ -4,7 +4,7 @@ import numpy as np
 from ase import Atoms
 
 from gcd_hpc.config.simulation import MolecularDynamicsConfig, SearchConfig
-from gcd_hpc.engines.child import Anneal
+from gcd_hpc.engines.jobs import Anneal
 from gcd_hpc.structures.frame import Frame
 
 MAX_SEED = 900_000_000

@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.relaxation import relax_boundary
 from gcd_hpc.errors import SimulationError, StructureError
 from gcd_hpc.learning.boundary import BoundarySystem
@@ -68,7 +68,7 @@ def evaluate_files(config: CampaignConfig, files: Sequence[Path], folder: Path) 
         for path, images in read.items()
         for name, atoms in _named(path, images)
     ]
-    with LammpsChild(system.potential, config.relaxation.timeout_s) as child:
+    with Child(system.potential, config.relaxation.timeout_s) as child:
         return [_evaluated(system, child, name, slab) for name, slab in slabs]
 
 
@@ -97,9 +97,7 @@ def _files_of(path: Path) -> list[Path]:
     return files
 
 
-def _evaluated(
-    system: BoundarySystem, child: LammpsChild, name: str, slab: FittedSlab
-) -> Evaluated:
+def _evaluated(system: BoundarySystem, child: Child, name: str, slab: FittedSlab) -> Evaluated:
     given = Evaluated(
         file=name,
         id=str(slab.atoms.info.get("id", "")),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines.child import Child
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.processor import processor_s
 from gcd_hpc.search.chains import accepts
@@ -56,7 +56,7 @@ class Chain:
     """One chain of moves: it starts from a structure of the archive and goes on from its own."""
 
     proposer: Proposer
-    child: LammpsChild
+    child: Child
     number: int
 
     def run(self) -> list[Candidate]:

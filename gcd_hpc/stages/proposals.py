@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gcd_hpc.config.explore import ExploreConfig
-from gcd_hpc.engines.child import Anneal
+from gcd_hpc.engines.jobs import Anneal
 from gcd_hpc.engines.local import Origin
 from gcd_hpc.errors import StructureError
 from gcd_hpc.learning.boundary import BoundarySystem

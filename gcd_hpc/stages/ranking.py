@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.relaxation import SCREEN, Slab
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.learning.boundary import BoundarySystem
@@ -25,7 +25,7 @@ Scores have a rank correlation of 0.8 with the relaxed energy.
 """
 
 
-def with_score(system: BoundarySystem, child: LammpsChild, candidate: Candidate) -> Candidate:
+def with_score(system: BoundarySystem, child: Child, candidate: Candidate) -> Candidate:
     """The candidate with its score; without one if it is invalid or cannot be evaluated."""
     if candidate.status != "sampled":
         return candidate

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from gcd_hpc.engines.child import Anneal, LammpsChild
+from gcd_hpc.engines.child import Child
+from gcd_hpc.engines.jobs import Anneal
 from gcd_hpc.engines.local import Origin
 from gcd_hpc.engines.relaxation import relax_boundary
 from gcd_hpc.errors import SimulationError
@@ -22,10 +23,10 @@ from gcd_hpc.store.schema import Candidate
 
 
 @functools.cache
-def worker_child(run_dir: str) -> LammpsChild:
+def worker_child(run_dir: str) -> Child:
     """LAMMPS process of this worker, kept for all its chunks and ended with this process."""
     system = load_boundary_system(run_dir)
-    child = LammpsChild(system.potential, system.config.relaxation.timeout_s)
+    child = Child(system.potential, system.config.relaxation.timeout_s)
     atexit.register(child.close)
     return child
 
@@ -51,7 +52,7 @@ class ScreenWindow:
 
 def relax_candidate(
     system: BoundarySystem,
-    child: LammpsChild,
+    child: Child,
     candidate: Candidate,
     window: ScreenWindow,
     anneal: Anneal | None = None,
@@ -94,7 +95,7 @@ def relax_candidate(
 
 def _relaxed(
     system: BoundarySystem,
-    child: LammpsChild,
+    child: Child,
     candidate: Candidate,
     atoms: Atoms,
     window: ScreenWindow,

@@ -6,7 +6,8 @@ The first tries are structures of smaller cells where the campaign names such ru
 import time
 from pathlib import Path
 
-from gcd_hpc.engines.child import Anneal, LammpsChild
+from gcd_hpc.engines.child import Child
+from gcd_hpc.engines.jobs import Anneal
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import new_candidate, with_structure
 from gcd_hpc.learning.tiles import tiles_of
@@ -42,7 +43,7 @@ def search_chunk(run_dir: str, chunk: int) -> StageResult:
 
 
 def search_one(
-    system: BoundarySystem, child: LammpsChild, index: int, window: ScreenWindow, run_dir: Path
+    system: BoundarySystem, child: Child, index: int, window: ScreenWindow, run_dir: Path
 ) -> Candidate:
     """Make and relax try ``index``; a bug is quarantined in ``run_dir``."""
     tiles = tiles_of(system, run_dir)

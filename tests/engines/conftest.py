@@ -15,7 +15,8 @@ from gcd_hpc.config.campaign import (
     Triad,
 )
 from gcd_hpc.engines.bulk import Bulk, measure_bulk
-from gcd_hpc.engines.child import Anneal, LammpsChild, RelaxJob
+from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines.jobs import Anneal, RelaxJob
 from gcd_hpc.engines.potentials import Potential, find_potential
 from gcd_hpc.engines.relaxation import SCREEN, Slab
 from gcd_hpc.search.tries import search_start

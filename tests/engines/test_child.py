@@ -7,11 +7,8 @@ import pytest
 from ase.build import bulk as crystal
 from ase.calculators.eam import EAM
 
-from gcd_hpc.engines.child import (
-    Anneal,
-    LammpsChild,
-    RelaxJob,
-)
+from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines.jobs import Anneal, RelaxJob
 from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.engines.process import child_environment
 from gcd_hpc.errors import SimulationError

@@ -14,14 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gcd_hpc.engines.child import (
-    NUM_STARTS,
-    NUM_TRIES,
-    LammpsChild,
-    RelaxJob,
-)
+from gcd_hpc.engines.child import NUM_STARTS, NUM_TRIES, LammpsChild
+from gcd_hpc.engines.jobs import RelaxJob
 from gcd_hpc.engines.potentials import Potential
-from gcd_hpc.engines.process import LammpsProcess
+from gcd_hpc.engines.process import EngineProcess
 from gcd_hpc.engines.scratch import remove_abandoned
 from gcd_hpc.errors import LaunchError, SimulationError
 from tests.engines.conftest import MINUTES_OF_DYNAMICS
@@ -73,15 +69,15 @@ def test_a_job_whose_child_somebody_else_killed_is_done_by_the_next_child(
 def test_a_job_that_keeps_getting_its_child_killed_is_given_up(
     potential: Potential, job: RelaxJob, monkeypatch: pytest.MonkeyPatch
 ):
-    send, num_killed = LammpsProcess.send, 0
+    send, num_killed = EngineProcess.send, 0
 
-    def doomed(self: LammpsProcess, message: bytes) -> None:
+    def doomed(self: EngineProcess, message: bytes) -> None:
         nonlocal num_killed
         send(self, message)
         os.kill(self.pid, signal.SIGKILL)
         num_killed += 1
 
-    monkeypatch.setattr(LammpsProcess, "send", doomed)
+    monkeypatch.setattr(EngineProcess, "send", doomed)
     with (
         LammpsChild(potential, 60.0) as child,
         pytest.raises(SimulationError, match=r"was ended by signal 9"),

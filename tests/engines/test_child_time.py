@@ -10,13 +10,10 @@ import numpy as np
 import pytest
 
 from gcd_hpc.engines import child as child_module
-from gcd_hpc.engines.child import (
-    Anneal,
-    LammpsChild,
-    RelaxJob,
-)
+from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines.jobs import Anneal, RelaxJob
 from gcd_hpc.engines.potentials import Potential
-from gcd_hpc.engines.process import LammpsProcess
+from gcd_hpc.engines.process import EngineProcess
 from gcd_hpc.errors import SimulationError
 from tests.engines.conftest import MINUTES_OF_DYNAMICS
 from tests.processes import is_alive
@@ -28,13 +25,13 @@ pytestmark = pytest.mark.lammps
 def sent_to(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Process ids in the order in which they got jobs."""
     pids: list[int] = []
-    send = LammpsProcess.send
+    send = EngineProcess.send
 
-    def counted(self: LammpsProcess, message: bytes) -> None:
+    def counted(self: EngineProcess, message: bytes) -> None:
         pids.append(self.pid)
         send(self, message)
 
-    monkeypatch.setattr(LammpsProcess, "send", counted)
+    monkeypatch.setattr(EngineProcess, "send", counted)
     return pids
 
 

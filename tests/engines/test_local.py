@@ -11,7 +11,8 @@ from ase import Atoms
 
 from gcd_hpc.config.campaign import BoundaryConfig, PotentialConfig, RelaxationConfig
 from gcd_hpc.engines.bulk import Bulk, measure_bulk
-from gcd_hpc.engines.child import Anneal, LammpsChild, RelaxResult
+from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines.jobs import Anneal, RelaxResult
 from gcd_hpc.engines.local import MARGIN, Origin
 from gcd_hpc.engines.potentials import find_potential
 from gcd_hpc.engines.relaxation import Slab, as_origin, relax_boundary

@@ -13,7 +13,8 @@ from ase import Atoms
 
 from gcd_hpc.config.campaign import BoundaryConfig, PotentialConfig, RelaxationConfig, Triad
 from gcd_hpc.engines.bulk import Bulk, measure_bulk
-from gcd_hpc.engines.child import Anneal, LammpsChild, Minimizer
+from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines.jobs import Anneal, Minimizer
 from gcd_hpc.engines.potentials import Potential, find_potential
 from gcd_hpc.engines.relaxation import PRESETS, Slab, relax_boundary
 from gcd_hpc.errors import SimulationError

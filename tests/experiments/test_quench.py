@@ -10,7 +10,8 @@ from ase import units
 from ase.data import atomic_masses
 
 from gcd_hpc.engines.bulk import measure_bulk
-from gcd_hpc.engines.child import LammpsChild, Leg, QuenchJob, QuenchResult
+from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines.jobs import Leg, QuenchJob, QuenchResult
 from gcd_hpc.engines.potentials import Potential, find_potential
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.experiments.quench import CARBON, RELAX, MeltQuench, box_length, melt_quench

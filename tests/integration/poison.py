@@ -15,7 +15,7 @@ from unittest.mock import patch
 import numpy as np
 
 from gcd_hpc.engines import child
-from gcd_hpc.engines.process import LammpsProcess
+from gcd_hpc.engines.process import EngineProcess
 from gcd_hpc.stages import search
 from gcd_hpc.store.schema import Candidate
 
@@ -39,7 +39,7 @@ def poison_of(index: int) -> str | None:
 
 def search_chunk(run_dir: str, chunk: int) -> dict:
     """A chunk of the real search, poisoned."""
-    real_relax, real_send = search.relax_candidate, LammpsProcess.send
+    real_relax, real_send = search.relax_candidate, EngineProcess.send
     marks = Path(run_dir) / f"finished-{os.getpid()}"
     waiting: list[signal.Signals] = []
 
@@ -51,7 +51,7 @@ def search_chunk(run_dir: str, chunk: int) -> dict:
             file.write(f"{time.monotonic()}\n")
         return row
 
-    def send(process: LammpsProcess, message: bytes) -> None:
+    def send(process: EngineProcess, message: bytes) -> None:
         """A crash is not tried again; what hangs hangs at the second try as well."""
         real_send(process, message)
         for number in waiting:
@@ -61,7 +61,7 @@ def search_chunk(run_dir: str, chunk: int) -> dict:
         file.write(f"{time.monotonic()}\n")
     with (
         patch.object(search, "relax_candidate", relax),
-        patch.object(LammpsProcess, "send", send),
+        patch.object(EngineProcess, "send", send),
         patch.object(child, "PATIENCE", 1.0),
     ):
         return search.search_chunk(run_dir, chunk)

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from gcd_hpc.cli import app
 from gcd_hpc.config.loader import load_campaign
-from gcd_hpc.engines.child import LammpsChild, RelaxJob
+from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines.jobs import RelaxJob
 from gcd_hpc.engines.relaxation import PRESETS, relax_boundary
 from gcd_hpc.errors import StructureError
 from gcd_hpc.learning.boundary import BoundarySystem

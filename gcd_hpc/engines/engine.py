@@ -1,0 +1,51 @@
+"""What a child process needs to know of an engine: a LAMMPS potential or an ASE calculator."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Engine(Protocol):
+    """Source of energies and forces, identified by its content.
+
+    Jobs and results are the same for every engine, and so is the process that runs them (``child``
+    and ``process``). An engine says which module that process runs and what it is sent.
+    """
+
+    @property
+    def program(self) -> str:
+        """Name of the program for messages, such as LAMMPS."""
+
+    @property
+    def worker(self) -> str:
+        """Module that the child process runs."""
+
+    @property
+    def remedy(self) -> str:
+        """What to do if the program cannot be started."""
+
+    @property
+    def element(self) -> str:
+        """Chemical symbol of the atoms."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that energies depend on."""
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """Files that the process finds in its folder, by their names there."""
+
+    @property
+    def made(self) -> Mapping[str, bytes]:
+        """Contents of further files there, by their names."""
+
+    @property
+    def num_cutoffs(self) -> int:
+        """Number of cutoffs up to which an atom may change the energy of another."""
+
+    def words(self) -> dict[str, Any]:
+        """What every job tells the process of the engine, as plain values."""
+
+    def shortened(self) -> "Engine | None":
+        """A quicker engine that moves atoms almost as this one does; None if there is none."""

@@ -1,0 +1,141 @@
+"""Jobs of the process that computes energies and forces, and their results.
+
+They are the same for every engine (LAMMPS, ASE): lengths in Å, energies in eV.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Minimizer:
+    """Tolerances of LAMMPS' minimize (energy relative, force in eV/Å) and line-search commands."""
+
+    etol: float
+    ftol: float
+    max_evaluations: int
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Anneal:
+    """Molecular dynamics before the minimisation."""
+
+    temperature_k: float
+    num_steps: int
+    timestep_ps: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """Part of a structure that is relaxed while the rest is held, as masks (N,).
+
+    mobile: atoms that move.
+    close: mobile atoms and those near enough to act on them strongly. Interactions among all others
+    are left out.
+    """
+
+    mobile: np.ndarray
+    close: np.ndarray
+
+
+@dataclass(frozen=True)
+class RelaxJob:
+    """A relaxation: positions (N, 3), box (2, 3) in Å, masks (N,) of fixed and rigid atoms.
+
+    part: relaxed alone, if given. Energies are then not those of the structure, and forces are
+    right only as far as the atoms left out do not act on the mobile ones.
+    """
+
+    positions: np.ndarray
+    box: np.ndarray
+    fixed: np.ndarray
+    rigid: np.ndarray
+    minimizer: Minimizer
+    anneal: Anneal | None = None
+    part: Part | None = None
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps of molecular dynamics."""
+        return 0 if self.anneal is None else self.anneal.num_steps
+
+
+@dataclass(frozen=True)
+class Leg:
+    """Molecular dynamics with a linear temperature ramp, K."""
+
+    start_k: float
+    end_k: float
+    num_steps: int
+
+
+@dataclass(frozen=True)
+class QuenchJob:
+    """A quench of one periodic structure, all atoms free: dynamics leg by leg, then minimisation.
+
+    Positions (N, 3) and box (2, 3) are in Å.
+    """
+
+    positions: np.ndarray
+    box: np.ndarray
+    legs: tuple[Leg, ...]
+    timestep_ps: float
+    seed: int
+    minimizer: Minimizer
+
+
+@dataclass(frozen=True)
+class QuenchResult:
+    """Result of a quench.
+
+    Positions (N, 3) in Å, wrapped into the box; energies (N,) in eV; forces (N, 3) in eV/Å;
+    temperatures_k at the end of each leg.
+    """
+
+    positions: np.ndarray
+    energies: np.ndarray
+    forces: np.ndarray
+    temperatures_k: tuple[float, ...]
+    stop_reason: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RelaxResult:
+    """Result of a relaxation: positions (N, 3) in Å, energies (N,) in eV, forces (N, 3) in eV/Å.
+
+    Forces are zero on fixed atoms and their mean on rigid ones.
+    evaluations: of the minimiser.
+    atom_evaluations: evaluations and steps of molecular dynamics, times atoms whose energies they
+    computed.
+    seconds: wall time.
+    cpu_s: processor time of LAMMPS, s.
+    """
+
+    positions: np.ndarray
+    energies: np.ndarray
+    forces: np.ndarray
+    stop_reason: str
+    evaluations: int
+    atom_evaluations: int
+    seconds: float
+    cpu_s: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Energies (N,) in eV, forces (N, 3) in eV/Å, pressure, and the cutoff if LAMMPS states it.
+
+    seconds: wall time.
+    cpu_s: processor time of LAMMPS, s.
+    """
+
+    energies: np.ndarray
+    forces: np.ndarray
+    pressure_bar: float
+    cutoff: float | None
+    seconds: float
+    cpu_s: float
