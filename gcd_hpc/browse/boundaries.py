@@ -16,8 +16,8 @@ def boundary_records(found: Sequence[KnownBoundary]) -> list[dict[str, Any]]:
             "sigma": one.rotation.sigma,
             "angle_deg": abs(one.rotation.angle_deg),
             "kind": one.kind,
-            "lower_plane": list(one.bicrystal.lower.directions[2]),
-            "upper_plane": list(one.bicrystal.upper.directions[2]),
+            "lower_plane": list(one.bicrystal.lower.named[2]),
+            "upper_plane": list(one.bicrystal.upper.named[2]),
             "cell_a": list(one.bicrystal.lengths),
             "area_a2": one.bicrystal.area,
             "atoms_per_plane": one.bicrystal.atoms_per_plane,
@@ -50,7 +50,7 @@ def boundary_table(found: Sequence[KnownBoundary], title: str, is_numbered: bool
         table.add_column(name, justify="left" if is_text else "right", overflow="fold")
     for number, one in enumerate(found, start=1):
         bicrystal = one.bicrystal
-        lower, upper = (grain.directions[2] for grain in (bicrystal.lower, bicrystal.upper))
+        lower, upper = (grain.named[2] for grain in (bicrystal.lower, bicrystal.upper))
         table.add_row(
             *([str(number)] if is_numbered else []),
             str(one.rotation.sigma),

@@ -53,7 +53,7 @@ class Soundness:
         frame, grid = self.layout.frame, self.layout.grid
         sigma = "no coincidence lattice" if bicrystal.sigma is None else f"Sigma {bicrystal.sigma}"
         grains = {"lower": bicrystal.lower, "upper": bicrystal.upper}
-        planes = " on ".join(spelled(one.directions[2], "()") for one in grains.values())
+        planes = " on ".join(spelled(one.named[2], "()") for one in grains.values())
         axis = spelled(bicrystal.misorientation_axis, "<>")
         length_x, length_y = bicrystal.lengths
         strain = max(map(abs, bicrystal.strain))
@@ -65,7 +65,7 @@ class Soundness:
             *([] if self.name is None else [self.name]),
             *(
                 f"{name} grain: x {spelled(x)}, y {spelled(y)}, z {spelled(z)}"
-                for name, (x, y, z) in ((name, one.directions) for name, one in grains.items())
+                for name, (x, y, z) in ((name, one.named) for name, one in grains.items())
             ),
             f"cell: {length_x:.2f} x {length_y:.2f} Å, area {bicrystal.area:.1f} Å^2,"
             f" strain {strain:.1e}",

@@ -10,14 +10,14 @@ from gcd_hpc.config.boundary import slabs_of
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.errors import ConfigError, OrientationError, StructureError
-from gcd_hpc.structures.bicrystal import Bicrystal, Grain
+from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import MIN_REGION, Frame
 from gcd_hpc.voxels.grid import Grid
 
 MAX_ATOMS = 1_000_000
 """Largest number of atoms of a structure."""
 MAX_CELL_SITES = 5_000_000
-"""Largest number of sites searched for the atoms of one cell of a grain."""
+"""Largest number of sites in one block of a grain."""
 COARSE = 0.5
 """Largest voxel, in volumes of one atom: in larger ones two atoms cannot be told apart."""
 
@@ -141,18 +141,12 @@ def _check_size(bicrystal: Bicrystal, slabs: tuple[float, float], source: str) -
             " indices",
         )
     for name, grain in (("lower", bicrystal.lower), ("upper", bicrystal.upper)):
-        if _cell_sites(grain) > MAX_CELL_SITES:
+        if grain.num_sites > MAX_CELL_SITES:
             raise ConfigError(
                 source,
                 f"boundary.{name}",
                 "has too large a cell along x, y and z; choose directions with small indices",
             )
-
-
-def _cell_sites(grain: Grain) -> float:
-    """Number of sites in the bounding box of one cell of a grain."""
-    extent = np.abs(np.array(grain.directions, dtype=float)).sum(axis=0) + 1
-    return float(extent.prod() * len(grain.crystal.sites))
 
 
 def _problems(

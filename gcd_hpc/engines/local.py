@@ -13,8 +13,8 @@ from scipy.spatial import cKDTree
 from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.jobs import Part, RelaxJob, RelaxResult
-from gcd_hpc.structures.bicrystal import Positions
 from gcd_hpc.structures.energetics import MIN_PAIR
+from gcd_hpc.structures.grain import Positions
 from gcd_hpc.structures.periodic import minimum_image, wrap
 
 MARGIN = 3.0

@@ -16,7 +16,7 @@ from gcd_hpc.engines.jobs import Anneal, Minimizer, RelaxJob, RelaxResult
 from gcd_hpc.engines.local import Cluster, Origin
 from gcd_hpc.engines.start_checks import check_distances, check_slab
 from gcd_hpc.errors import SimulationError
-from gcd_hpc.structures.bicrystal import Bicrystal, Response
+from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.energetics import (
     J_PER_M2,
     excess_volume,
@@ -25,6 +25,7 @@ from gcd_hpc.structures.energetics import (
     n_index,
     physical_fault,
 )
+from gcd_hpc.structures.grain import Response
 from gcd_hpc.structures.periodic import minimum_image, wrap
 
 LINE_SEARCH = ("min_modify line quadratic dmax 0.1",)
@@ -243,7 +244,7 @@ class Slab:
         copies = round(lengths[0] * lengths[1] / bicrystal.area)
         cell = replace(
             bicrystal,
-            lengths=(lengths[0], lengths[1]),
+            cell=((lengths[0], 0.0), (0.0, lengths[1])),
             atoms_per_plane=copies * bicrystal.atoms_per_plane,
         )
         return cls(positions, box, fixed, rigid, cell, bulk)

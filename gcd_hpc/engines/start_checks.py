@@ -7,9 +7,9 @@ from gcd_hpc.config.campaign import RelaxationConfig
 from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.errors import SimulationError
-from gcd_hpc.structures.bicrystal import Positions
 from gcd_hpc.structures.energetics import closest_pair
 from gcd_hpc.structures.frame import MIN_REGION
+from gcd_hpc.structures.grain import Positions
 
 MIN_PAIR = 0.3
 """Shortest distance that is relaxed, in nearest-neighbour distances; below, minimisers fail."""

@@ -16,7 +16,8 @@ from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.engines.relaxation import FREE, LINE_SEARCH
 from gcd_hpc.errors import PotentialError, SimulationError
 from gcd_hpc.files import checked_content, write_checked_json
-from gcd_hpc.structures.bicrystal import Bicrystal, Response
+from gcd_hpc.structures.bicrystal import Bicrystal
+from gcd_hpc.structures.grain import Response
 from gcd_hpc.structures.periodic import minimum_image
 
 MINIMIZER = Minimizer(etol=0.0, ftol=1e-6, max_evaluations=100_000, commands=LINE_SEARCH)

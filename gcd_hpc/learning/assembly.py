@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from gcd_hpc.search.windows import Window
-from gcd_hpc.structures.bicrystal import Grain
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.structures.grain import Grain
 from gcd_hpc.structures.periodic import wrap
 from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from gcd_hpc.search.windows import CORE, Parent, Window, boundary_height, drawn_by_energy
-from gcd_hpc.structures.bicrystal import Positions
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.structures.grain import Positions
 from gcd_hpc.structures.periodic import minimum_image, wrap
 
 REMOVAL_EV = 0.2

@@ -12,9 +12,9 @@ from scipy.spatial import cKDTree
 
 from gcd_hpc.config.explore import ExploreConfig
 from gcd_hpc.errors import StructureError
-from gcd_hpc.structures.bicrystal import Positions
 from gcd_hpc.structures.energetics import n_index
 from gcd_hpc.structures.frame import MIN_REGION, Frame
+from gcd_hpc.structures.grain import Positions
 from gcd_hpc.structures.periodic import minimum_image
 
 SURFACE = 8.0

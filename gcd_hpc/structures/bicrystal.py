@@ -1,8 +1,7 @@
-"""Bicrystals: two grains of one crystal, given by the Miller indices along the box axes.
+"""Bicrystals: two grains that share a cell in the boundary plane.
 
-The box axes x and y span the boundary plane, z is its normal. Lengths are in Å. Lattice sites are
-counted in integers (quarters of the lattice constant), so that rounding cannot lose or double an
-atom at a cell border.
+The box axes x and y span the boundary plane, z is its normal, and the first edge of the common cell
+lies along x. Lengths are in Å.
 """
 
 from dataclasses import dataclass, replace
@@ -15,22 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gcd_hpc.config.boundary import BoundaryConfig
-from gcd_hpc.config.miller import Miller, dot
+from gcd_hpc.config.miller import Miller
 from gcd_hpc.errors import OrientationError
-from gcd_hpc.structures.lattices import CubicLattice, cubic_lattice
+from gcd_hpc.structures.crystal import Integers
+from gcd_hpc.structures.grain import Grain, Positions, Response, Strain, cubic_grain
 from gcd_hpc.structures.naming import orientations
-from gcd_hpc.structures.orientation import (
-    Directions,
-    Misorientation,
-    length,
-    misorientation,
-    unit_rows,
-)
+from gcd_hpc.structures.orientation import Misorientation, misorientation
 from gcd_hpc.structures.periodic import wrap
 
-Positions = NDArray[np.float64]
 Side = Literal["lower", "upper"]
+InPlane = tuple[tuple[float, float], tuple[float, float]]
 
+SAME = 1e-6
+"""Largest difference of equal coordinates, in units of a crystal's primitive vectors."""
 BORDER = 1e-6
 """Atoms at most this far below a cut count as lying on it, Å."""
 MAX_REPEATS = 100
@@ -38,113 +34,13 @@ MAX_REPEATS = 100
 
 
 @dataclass(frozen=True)
-class Response:
-    """Relaxation of a grain along z, which is free, after it was strained in the boundary plane.
-
-    normal: strain zz.
-    shear_x, shear_y: in-plane displacement of a layer per unit of its unrelaxed height.
-    energy_ev: energy per atom above the unstrained crystal, eV.
-    """
-
-    normal: float = 0.0
-    shear_x: float = 0.0
-    shear_y: float = 0.0
-    energy_ev: float = 0.0
-
-
-@dataclass(frozen=True)
-class Grain:
-    """One orientation of the crystal, periodic along the box axes.
-
-    repeats: periods of this grain in the common cell along x and y, replicas included.
-    strain: (xx, yy) that fits the grain to the common cell.
-    response: relaxation along z under this strain.
-    """
-
-    directions: Directions
-    lattice: str
-    a0: float
-    repeats: tuple[int, int] = (1, 1)
-    strain: tuple[float, float] = (0.0, 0.0)
-    response: Response = Response()
-
-    @cached_property
-    def crystal(self) -> CubicLattice:
-        """Cubic lattice of the grain."""
-        return cubic_lattice(self.lattice)
-
-    @property
-    def periods(self) -> tuple[float, float, float]:
-        """Lengths of the shortest lattice vectors along the box axes, before straining, Å."""
-        x, y, z = (
-            self.a0 * length(axis) * self.crystal.halves_along(axis) / 2 for axis in self.directions
-        )
-        return x, y, z
-
-    @property
-    def plane_spacing(self) -> float:
-        """Distance of the lattice planes parallel to the boundary, Å."""
-        normal = self.directions[2]
-        spacing = self.a0 * self.crystal.plane_halves(normal) / (2 * length(normal))
-        return spacing * (1 + self.response.normal)
-
-    @property
-    def expansion(self) -> float:
-        """Relative increase of the volume by the strain."""
-        x, y = self.strain
-        return (1 + x) * (1 + y) * (1 + self.response.normal) - 1
-
-    @property
-    def atoms_per_plane(self) -> int:
-        """Atoms in one lattice plane parallel to the boundary, in the whole common cell."""
-        area = self.periods[0] * self.repeats[0] * self.periods[1] * self.repeats[1]
-        spacing = self.plane_spacing / (1 + self.response.normal)
-        return round(area * spacing * len(self.crystal.sites) / self.a0**3)
-
-    @property
-    def layer_offsets(self) -> tuple[float, ...]:
-        """Heights in [0, plane spacing) of the atoms of the basis within one lattice plane, Å."""
-        normal = self.directions[2]
-        # The plane spacing in the units of dot(normal, site).
-        step = 2 * self.crystal.plane_halves(normal)
-        return tuple(
-            dot(normal, site) % step / step * self.plane_spacing for site in self.crystal.basis
-        )
-
-    @cached_property
-    def cell_fractions(self) -> Positions:
-        """Sites of one rectangular cell of the three periods, (M, 3), as fractions, sorted by z."""
-        axes = self.directions
-        # Edges of the cell, its bounding box of conventional cells, and all sites in that box, in
-        # quarters of a0.
-        vectors = [
-            tuple(2 * self.crystal.halves_along(axis) * index for index in axis) for axis in axes
-        ]
-        moduli = np.array([dot(axis, axis) * 2 * self.crystal.halves_along(axis) for axis in axes])
-        corners = np.array(list(product((0, 1), repeat=3))) @ np.array(vectors)
-        first, last = corners.min(axis=0) // 4, -(-corners.max(axis=0) // 4)
-        ranges = (np.arange(start, stop + 1) for start, stop in zip(first, last, strict=True))
-        cells = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
-        sites = (4 * cells[:, None] + np.array(self.crystal.sites)).reshape(-1, 3)
-        # Components of the sites along the box axes; the cell keeps those of [0, 1).
-        numerators = sites @ np.array(axes).T
-        inside = numerators[np.all((numerators >= 0) & (numerators < moduli), axis=1)]
-        expected = len(self.crystal.sites) * abs(round(np.linalg.det(np.array(vectors)))) // 64
-        assert len(inside) == expected, (
-            f"expected {expected} atoms in a cell of the grain, got {len(inside)}"
-        )
-        return np.asarray(inside[np.lexsort(inside.T)] / moduli)
-
-
-@dataclass(frozen=True)
 class Bicrystal:
     """Two grains that share an in-plane cell.
 
-    lengths: (Lx, Ly) of the common cell, replicas included, Å.
-    plane_spacing: distance of the lower grain's lattice planes, Å.
+    cell: edges (ax, 0) and (bx, by) of the common cell, replicas included, Å, with
+    |bx| <= ax / 2. bx is 0 in a rectangle.
     atoms_per_plane: N_plane, the modulus of [n]: atoms in one lattice plane of the whole cell, or
     the greatest common divisor of both grains' numbers where these differ.
-    strain: (xx, yy) of the upper grain.
     """
 
     element: str
@@ -152,12 +48,8 @@ class Bicrystal:
     a0: float
     lower: Grain
     upper: Grain
-    lengths: tuple[float, float]
-    plane_spacing: float
+    cell: InPlane
     atoms_per_plane: int
-    nearest_neighbor: float
-    atomic_volume: float
-    strain: tuple[float, float]
 
     @classmethod
     def build(cls, config: BoundaryConfig, a0: float) -> "Bicrystal":
@@ -167,34 +59,28 @@ class Bicrystal:
             OrientationError: if there is no boundary of the config's name, or if no common cell
                 fits within max_strain.
         """
-        crystal = cubic_lattice(config.lattice)
-        lower, upper = (Grain(one, config.lattice, a0) for one in orientations(config))
+        lower, upper = (
+            cubic_grain(one, config.lattice, config.element, a0) for one in orientations(config)
+        )
         # A side of a coincidence cell has at most Sigma periods of either grain.
         longest = max(MAX_REPEATS, config.sigma or 0)
-        fits = [
-            _fit(axis, low, up, config.max_strain, longest)
-            for axis, low, up in zip("xy", lower.periods, upper.periods, strict=False)
-        ]
-        (low_x, up_x, strain_x), (low_y, up_y, strain_y) = fits
-        x, y = config.replicas
-        lower = Grain(lower.directions, config.lattice, a0, (low_x * x, low_y * y))
-        upper = Grain(
-            upper.directions, config.lattice, a0, (up_x * x, up_y * y), (strain_x, strain_y)
+        (low_x, up_x, strain_x), (low_y, up_y, strain_y) = (
+            _fit("xy"[axis], low, up, config.max_strain, longest)
+            for axis, low, up in (
+                (axis, lower.cell[axis][axis], upper.cell[axis][axis]) for axis in range(2)
+            )
         )
-        lengths = (lower.periods[0] * lower.repeats[0], lower.periods[1] * lower.repeats[1])
-        atomic_volume = a0**3 / len(crystal.sites)
+        x, y = config.replicas
+        lower = replace(lower, repeats=(low_x * x, low_y * y))
+        upper = replace(upper, repeats=(up_x * x, up_y * y), strain=(strain_x, strain_y, 0.0))
         return cls(
             element=config.element,
             lattice=config.lattice,
             a0=a0,
             lower=lower,
             upper=upper,
-            lengths=lengths,
-            plane_spacing=lower.plane_spacing,
+            cell=_common_cell(lower),
             atoms_per_plane=gcd(lower.atoms_per_plane, upper.atoms_per_plane),
-            nearest_neighbor=crystal.neighbor * a0,
-            atomic_volume=atomic_volume,
-            strain=upper.strain,
         )
 
     def relaxed(self, response: Response) -> "Bicrystal":
@@ -202,14 +88,39 @@ class Bicrystal:
         return replace(self, upper=replace(self.upper, response=response))
 
     @property
+    def lengths(self) -> tuple[float, float]:
+        """Lengths of the common cell along x and y, Å, which are its edges in a rectangle."""
+        return self.cell[0][0], self.cell[1][1]
+
+    @property
     def area(self) -> float:
         """Area of the boundary in the common cell, Å^2."""
-        return self.lengths[0] * self.lengths[1]
+        return self.cell[0][0] * self.cell[1][1]
+
+    @property
+    def plane_spacing(self) -> float:
+        """Distance of the lower grain's lattice planes, Å."""
+        return self.lower.plane_spacing
+
+    @property
+    def strain(self) -> Strain:
+        """In-plane strain of the upper grain."""
+        return self.upper.strain
+
+    @property
+    def nearest_neighbor(self) -> float:
+        """Nearest-neighbour distance of the crystal, Å."""
+        return self.lower.crystal.neighbor
+
+    @property
+    def atomic_volume(self) -> float:
+        """Volume of an atom in the crystal, Å^3."""
+        return self.lower.crystal.atomic_volume
 
     @cached_property
     def misorientation(self) -> Misorientation:
         """The smallest rotation between the grains and the coincidence index Sigma."""
-        return misorientation(self.lower.directions, self.upper.directions)
+        return misorientation(self.lower.named, self.upper.named)
 
     @property
     def sigma(self) -> int | None:
@@ -237,10 +148,13 @@ class Bicrystal:
             replace(grain, repeats=(x * grain.repeats[0], y * grain.repeats[1]))
             for grain in (self.lower, self.upper)
         )
-        lengths = (x * self.lengths[0], y * self.lengths[1])
-        atoms_per_plane = x * y * self.atoms_per_plane
+        (ax, _), (bx, by) = self.cell
         return replace(
-            self, lower=lower, upper=upper, lengths=lengths, atoms_per_plane=atoms_per_plane
+            self,
+            lower=lower,
+            upper=upper,
+            cell=_reduced((x * ax, 0.0), (y * bx, y * by)),
+            atoms_per_plane=x * y * self.atoms_per_plane,
         )
 
     def grain(self, side: Side) -> Grain:
@@ -257,9 +171,40 @@ class Bicrystal:
             origin: position of one lattice point, (3,) Å.
             z_min, z_max: cuts, Å; taken 1e-6 Å lower, so that rounding cannot lose planes on a cut.
         """
-        grain, (length_x, length_y) = self.grain(side), self.lengths
-        height = grain.periods[2] * (1 + grain.response.normal)
-        origin = np.asarray(origin, dtype=float)
+        return self.lattice_sites(side, origin, z_min, z_max)[0]
+
+    def lattice_sites(
+        self, side: Side, origin: Positions | tuple[float, float, float], z_min: float, z_max: float
+    ) -> tuple[Positions, Integers]:
+        """The same sites, (N, 3) Å, and their atomic numbers, (N,)."""
+        grain = self.grain(side)
+        positions, which = self._repeated(grain, grain.fractions, origin, z_min, z_max)
+        return positions, grain.numbers[which]
+
+    def lattice_points(
+        self, side: Side, origin: Positions | tuple[float, float, float], z_min: float, z_max: float
+    ) -> Positions:
+        """Sites at which a grain looks as it does at its origin, (N, 3) Å, sorted by height.
+
+        Only they differ by translations of the crystal. Of the sites of lattice_positions, diamond
+        and hcp have one in two among them.
+        """
+        grain = self.grain(side)
+        return self._repeated(grain, grain.translations, origin, z_min, z_max)[0]
+
+    def _repeated(
+        self,
+        grain: Grain,
+        fractions: Positions,
+        origin: Positions | tuple[float, float, float],
+        z_min: float,
+        z_max: float,
+    ) -> tuple[Positions, Integers]:
+        """Places of one block, (M, 3), in all blocks with z_min <= z < z_max: (N, 3) Å, wrapped and
+        sorted by height, and the number of each in the block, (N,).
+        """
+        block = grain.block(self.cell)
+        origin, height = np.asarray(origin, dtype=float), block[2, 2]
         first, last = (
             floor((z_min - origin[2]) / height) - 1,
             ceil((z_max - origin[2]) / height) + 1,
@@ -273,32 +218,23 @@ class Bicrystal:
             ),
             axis=-1,
         ).reshape(-1, 3)[:, [1, 2, 0]]
-        steps = np.array([length_x / grain.repeats[0], length_y / grain.repeats[1], height])
-        # All copies of the cell that may reach between the cuts, (num_copies M, 3) Å.
-        positions = ((grain.cell_fractions + copies[:, None]) * steps + origin).reshape(-1, 3)
-        positions = positions[
-            (positions[:, 2] >= z_min - BORDER) & (positions[:, 2] < z_max - BORDER)
-        ]
+        # All copies of the block that may reach between the cuts, (num_copies M, 3) Å.
+        counts = (fractions + copies[:, None]).reshape(-1, 3)
+        positions = counts * block.diagonal()
+        for row, column in ((1, 0), (2, 0), (2, 1)):
+            if block[row, column]:
+                positions[:, column] += counts[:, row] * block[row, column]
+        positions += origin
+        which = np.tile(np.arange(len(fractions)), len(copies))
+        inside = (positions[:, 2] >= z_min - BORDER) & (positions[:, 2] < z_max - BORDER)
+        positions, which = positions[inside], which[inside]
         # Shear of a strained grain, in proportion to the unrelaxed height.
         response = grain.response
         if response.shear_x or response.shear_y:
             before = (positions[:, 2:] - origin[2]) / (1 + response.normal)  # (N, 1) Å
             positions[:, :2] += before * np.array([response.shear_x, response.shear_y])
-        return self.wrap(positions[np.argsort(positions[:, 2], kind="stable")])
-
-    def lattice_points(
-        self, side: Side, origin: Positions | tuple[float, float, float], z_min: float, z_max: float
-    ) -> Positions:
-        """Sites at which a grain looks as it does at its origin, (N, 3) Å, sorted by height.
-
-        These are the sites of lattice_positions without diamond's second atom: only they differ by
-        translations of the crystal.
-        """
-        simple, grain = self, self.grain(side)
-        if grain.lattice == "diamond":
-            grain = replace(grain, lattice="fcc")
-            simple = replace(self, lower=grain) if side == "lower" else replace(self, upper=grain)
-        return simple.lattice_positions(side, origin, z_min, z_max)
+        order = np.argsort(positions[:, 2], kind="stable")
+        return self.wrap(positions[order]), which[order]
 
     def wrap(self, positions: Positions) -> Positions:
         """Positions (N, 3) with x and y folded into the common cell."""
@@ -313,7 +249,7 @@ class Bicrystal:
         would put the other half of a double layer lowest.
         """
         square = np.isclose(*self.lengths, rtol=1e-10, atol=0) and np.isclose(
-            *self.strain, rtol=0, atol=1e-10
+            *self.strain[:2], rtol=0, atol=1e-10
         )
         operations = []
         for order, signs in product(permutations(range(2)), product((1, -1), repeat=3)):
@@ -364,24 +300,37 @@ def _fit(
     )
 
 
-def _maps(operation: NDArray[np.int64], source: Grain, target: Grain) -> bool:
+def _common_cell(grain: Grain) -> InPlane:
+    """In-plane cell of all repeats of an unstrained grain."""
+    (ax, _, _), (bx, by, _), _ = grain.cell
+    x, y = grain.repeats
+    return _reduced((x * ax, 0.0), (y * bx, y * by))
+
+
+def _reduced(first: tuple[float, float], second: tuple[float, float]) -> InPlane:
+    """The same in-plane lattice with the second edge as steep as possible."""
+    return first, (second[0] - first[0] * round(second[0] / first[0]), second[1])
+
+
+def _maps(operation: Integers, source: Grain, target: Grain) -> bool:
     """Whether a rotation or mirror maps a cut grain onto another, up to a lattice shift."""
-    # The operation in crystal coordinates, from source to target, must be one of the cube's.
-    exact = unit_rows(target.directions).T @ operation @ unit_rows(source.directions)
+    # The operation must turn each primitive vector of the source into a vector of the target.
+    primitive = [np.linalg.solve(np.array(one.vectors), one.cell) for one in (source, target)]
+    exact = primitive[0] @ operation.T @ np.linalg.inv(primitive[1])
     turn = np.rint(exact).astype(int)
-    if np.abs(exact - turn).max() > 1e-9:
+    if np.abs(exact - turn).max() > SAME:
         return False
-    basis, crystal = np.array(source.crystal.basis), target.crystal
-    normal = np.array(target.directions[2])
-    step = 2 * crystal.plane_halves(target.directions[2])
+    basis, whole = np.array(source.crystal.basis), source.crystal.denominator
+    targets, kinds = np.array(target.crystal.basis), np.array(target.crystal.numbers)
     # The lowest layer after the operation must be a layer of lattice points, as in a freshly cut
     # grain.
-    heights = basis @ np.array(source.directions[2]) % step
+    heights = np.array(source.phases)
     lowest = basis[np.argmin(heights if operation[2, 2] > 0 else -heights)]
-    images = (basis - lowest) @ turn.T
-    for shift in basis:
-        shifted = images + shift
-        onto = all(any(crystal.contains((a - b).tolist()) for b in basis) for a in shifted)
-        if onto and int(shift @ normal) % step == 0:
+    images = (basis - lowest) @ turn
+    for shift, phase in zip(targets, target.phases, strict=True):
+        gaps = (images + shift)[:, None] - targets  # (num_source, num_target, 3)
+        equal = np.abs(gaps - whole * np.rint(gaps / whole)).max(axis=2) <= SAME * whole
+        equal &= np.array(source.crystal.numbers)[:, None] == kinds
+        if equal.any(axis=1).all() and not phase:
             return True
     return False

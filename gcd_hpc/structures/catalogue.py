@@ -37,7 +37,7 @@ class KnownBoundary:
         """Twist, symmetric tilt or asymmetric tilt about the axis that was asked for."""
         if is_twist(self.config):
             return "twist"
-        is_symmetric = self.rotation.mirrors(self.bicrystal.lower.directions[2])
+        is_symmetric = self.rotation.mirrors(self.bicrystal.lower.named[2])
         return "symmetric tilt" if is_symmetric else "asymmetric tilt"
 
 

@@ -9,7 +9,8 @@ from ase import units
 from numpy.typing import ArrayLike, NDArray
 
 from gcd_hpc.errors import StructureError
-from gcd_hpc.structures.bicrystal import Bicrystal, Positions
+from gcd_hpc.structures.bicrystal import Bicrystal
+from gcd_hpc.structures.grain import Positions
 from gcd_hpc.structures.periodic import Neighbors
 
 J_PER_M2 = units.m**2 / units.J

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from gcd_hpc.errors import StructureError
-from gcd_hpc.structures.bicrystal import Bicrystal, Positions, Side
+from gcd_hpc.structures.bicrystal import Bicrystal, Side
+from gcd_hpc.structures.grain import Positions
 from gcd_hpc.structures.periodic import minimum_image
 
 LENGTH_TOLERANCE = 1e-3

@@ -7,7 +7,8 @@ from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
 from gcd_hpc.errors import StructureError
-from gcd_hpc.structures.bicrystal import BORDER, Bicrystal, Positions
+from gcd_hpc.structures.bicrystal import BORDER, Bicrystal
+from gcd_hpc.structures.grain import Positions
 from gcd_hpc.structures.periodic import minimum_image
 
 FREE = 2.0
@@ -80,6 +81,14 @@ class Frame:
         """Box lengths, Å."""
         return (*self.bicrystal.lengths, self.height)
 
+    @property
+    def cell(self) -> NDArray[np.float64]:
+        """Edges of the box as rows (ax, 0, 0), (bx, by, 0) and (0, 0, height), (3, 3) Å."""
+        edges = np.zeros((3, 3))
+        edges[:2, :2] = self.bicrystal.cell
+        edges[2, 2] = self.height
+        return edges
+
     def lengths_around(self, *structures: Positions) -> tuple[float, float, float]:
         """Lengths of a box that holds structures, (N, 3) Å each: those of the frame if they fit.
 
@@ -132,14 +141,16 @@ class Frame:
         return Atoms(
             [element] * len(positions),
             positions=positions,
-            cell=self.lengths,
+            cell=self.cell,
             pbc=(True, True, False),
         )
 
     def random_registry(self, rng: np.random.Generator) -> Positions:
         """Random registry (dx, dy, dz) in Å: uniform over the cell and one plane spacing."""
-        ranges = [*self.bicrystal.lengths, self.bicrystal.upper.plane_spacing]
-        return np.asarray(rng.random(3) * np.array(ranges))
+        (ax, _), (bx, by) = self.bicrystal.cell
+        along_x, along_y, along_z = rng.random(3).tolist()
+        spacing = self.bicrystal.upper.plane_spacing
+        return np.array([along_x * ax + along_y * bx, along_y * by, along_z * spacing])
 
     def reduced(self, registry: ArrayLike) -> Positions:
         """Equivalent registry (3,) Å from another lattice point of the upper grain.

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from gcd_hpc.structures.bicrystal import Bicrystal, Positions
+from gcd_hpc.structures.bicrystal import Bicrystal
+from gcd_hpc.structures.grain import Positions
 
 _SAME = 1e-4
 """Largest difference of equal coordinates, Å."""

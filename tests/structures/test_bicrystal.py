@@ -30,7 +30,7 @@ def test_the_papers_boundary_has_ten_atoms_a_plane_on_100_square_angstrom():
     assert (W_TWIST.sigma, W_TWIST.misorientation_axis, W_TWIST.strain) == (
         5,
         (0, 0, 1),
-        (0.0, 0.0),
+        (0.0, 0.0, 0.0),
     )
     assert W_TWIST.misorientation_deg == pytest.approx(36.8699, abs=1e-4)
 
@@ -121,7 +121,7 @@ def test_high_index_boundaries_are_built_as_well():
 def test_grains_with_different_periods_share_a_multiple_and_the_strain_is_stated():
     lower, upper = ASYMMETRIC.lower.repeats[1], ASYMMETRIC.upper.repeats[1]
     assert (lower, upper) == (7, 5)
-    assert ASYMMETRIC.strain == pytest.approx((0.0, 7 / np.sqrt(2) / 5 - 1))
+    assert ASYMMETRIC.strain == pytest.approx((0.0, 7 / np.sqrt(2) / 5 - 1, 0.0))
     assert ASYMMETRIC.sigma is None
     assert ASYMMETRIC.misorientation_deg == pytest.approx(45)
 
@@ -130,7 +130,7 @@ def test_grains_whose_periods_are_exact_multiples_need_no_strain():
     boundary = bicrystal(
         "Cu", "fcc", 3.6, ((1, 0, 0), (0, 1, 0), (0, 0, 1)), ((1, 2, 2), (2, 1, -2), (-2, 2, -1))
     )
-    assert boundary.strain == (0.0, 0.0)
+    assert boundary.strain == (0.0, 0.0, 0.0)
     assert (boundary.lower.repeats, boundary.upper.repeats) == ((3, 3), (1, 1))
     assert boundary.sigma == 3
 

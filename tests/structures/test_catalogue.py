@@ -58,7 +58,7 @@ def test_every_listed_boundary_is_the_one_that_its_keys_name(lattice, axis):
         again = Bicrystal.build(one.config, 3.6)
         assert again.lengths == one.bicrystal.lengths
         assert again.sigma == one.rotation.sigma
-        assert again.strain == (0.0, 0.0)
+        assert again.strain == (0.0, 0.0, 0.0)
         lower, upper = orientations(one.config)
         if "upper_plane" in one.keys:
             assert family(upper[2]) == family(tuple(one.keys["upper_plane"]))
@@ -91,4 +91,4 @@ def test_planes_of_large_indices_are_listed_without_strain(axis):
     found = listed(axis=axis, max_sigma=99, max_index=2)
     largest = max(max(map(abs, one.bicrystal.upper.directions[2])) for one in found)
     assert largest > 200
-    assert {one.bicrystal.strain for one in found} == {(0.0, 0.0)}
+    assert {one.bicrystal.strain for one in found} == {(0.0, 0.0, 0.0)}

@@ -136,7 +136,7 @@ def test_a_name_means_its_sigma_its_plane_and_its_character(case):
     assert boundary.sigma == sigma
     assert boundary.character == character
     assert boundary.lower.directions[2] == plane
-    assert boundary.strain == (0.0, 0.0)
+    assert boundary.strain == (0.0, 0.0, 0.0)
     assert axis in (*boundary.lower.directions, *boundary.upper.directions)
 
 
@@ -240,7 +240,7 @@ def test_every_name_gives_two_grains_that_share_its_cell(data):
         assert x @ y == y @ z == z @ x == 0
         assert np.cross(x, y) @ z > 0
     assert misorientation(lower, upper).sigma == sigma
-    assert Bicrystal.build(given_name, A0).strain == (0.0, 0.0)
+    assert Bicrystal.build(given_name, A0).strain == (0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(

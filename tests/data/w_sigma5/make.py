@@ -51,7 +51,7 @@ def main(run_dir: Path) -> None:
     system = BoundarySystem.build(config, run_dir)
     for name, (words, copies) in PHASES.items():
         best = run.select(words).lowest(1)[0]
-        start = higher(best.to_atoms(), system.bicrystal.lower.periods[2]).repeat((copies, 1, 1))
+        start = higher(best.to_atoms(), system.bicrystal.lower.cell[2][2]).repeat((copies, 1, 1))
         with LammpsChild(system.potential, 60.0) as child:
             relaxed = relax_boundary(
                 child, start, system.bicrystal, system.bulk, RelaxationConfig(preset="tight")
