@@ -238,7 +238,7 @@ class Bicrystal:
 
     def wrap(self, positions: Positions) -> Positions:
         """Positions (N, 3) with x and y folded into the common cell."""
-        return wrap(positions, self.lengths)
+        return wrap(positions, self.cell)
 
     @cached_property
     def symmetry_operations(self) -> tuple[NDArray[np.int64], ...]:
@@ -328,8 +328,8 @@ def _maps(operation: Integers, source: Grain, target: Grain) -> bool:
     lowest = basis[np.argmin(heights if operation[2, 2] > 0 else -heights)]
     images = (basis - lowest) @ turn
     for shift, phase in zip(targets, target.phases, strict=True):
-        gaps = (images + shift)[:, None] - targets  # (num_source, num_target, 3)
-        equal = np.abs(gaps - whole * np.rint(gaps / whole)).max(axis=2) <= SAME * whole
+        gaps = ((images + shift)[:, None] - targets) / whole  # (num_source, num_target, 3)
+        equal = np.abs(gaps - np.rint(gaps)).max(axis=2) <= SAME
         equal &= np.array(source.crystal.numbers)[:, None] == kinds
         if equal.any(axis=1).all() and not phase:
             return True
