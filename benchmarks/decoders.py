@@ -85,7 +85,10 @@ def fates(
         for name, decoder in decoders.items():
             rows = []
             for item, array in zip(drafts, arrays, strict=True):
-                row = sampler.candidate(item, item.canvas.assemble(decoder(array.numpy())))
+                decoded = system.channels.decode(
+                    array.numpy(), system.grid, lambda one, _, decoder=decoder: decoder(one)
+                )
+                row = sampler.candidate(item, item.canvas.assemble(decoded))
                 rows.append(
                     relax_candidate(system, child, row, ScreenWindow(np.inf, {}))
                     if row.status == "sampled"

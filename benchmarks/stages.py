@@ -25,12 +25,11 @@ import numpy as np
 import torch
 
 from gcd_hpc.engines.child import LammpsChild
-from gcd_hpc.learning.batches import NUM_CONDITIONS
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.learning.painter import one_thread
 from gcd_hpc.learning.sampler import Model, Sampler
 from gcd_hpc.learning.training import BoundaryTraining, Process, training_batches
-from gcd_hpc.networks.unet import UNet
 from gcd_hpc.stages.ranking import lowest_learned
 from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate
 from gcd_hpc.store.parts import read_part
@@ -91,7 +90,7 @@ def generation_seconds(
 ) -> float:
     """Mean time to generate the voxels of a candidate in whole batches, with random weights."""
     sampler = replace(Sampler.load(run_dir, 1, device), system=system)
-    network = UNet(system.config.network, NUM_CONDITIONS).to(device).eval()
+    network = boundary_network(system.config.network, system.channels).to(device).eval()
     sampler = replace(sampler, model=Model(network, sampler.model.card))
     size = system.config.sampling.batch_size
     drafts = [sampler.draft(index) for index in range(size)]

@@ -42,6 +42,7 @@ from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import J_PER_M2, closest_pair, n_index
+from gcd_hpc.voxels.channels import Sites
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 LOW_J_M2 = 0.2
@@ -140,7 +141,9 @@ def ways(painter: Painter) -> dict[str, Change]:
     def painted(has_window: bool, start: float | None) -> Change:
         def change(case: Case, rng: np.random.Generator) -> NDArray[np.float64]:
             window = case.window if has_window else None
-            return painter.paint(case.parent.positions, window, start, case.target, rng).positions
+            positions = case.parent.positions
+            sites = Sites(positions, painter.system.numbers_of(positions))
+            return painter.paint(sites, window, start, case.target, rng).sites.positions
 
         return change
 

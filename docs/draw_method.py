@@ -43,7 +43,7 @@ def watched(around: Sampler, index: int) -> tuple[list[np.ndarray], np.ndarray]:
     """
     setting, model = around.system, around.model
     config, item = setting.config, around.draft(index)
-    known = item.canvas.perfect()[None, None] / model.card.scale
+    known = item.canvas.perfect()[None] / model.card.scale
     mask = known_mask(config.voxels.shape, config.voxels.known)
     condition = torch.from_numpy(model.card.condition_scale(item.energy_j_m2, item.fraction))[None]
     schedule, seen = Schedule(config.diffusion.schedule), []
@@ -63,13 +63,13 @@ def watched(around: Sampler, index: int) -> tuple[list[np.ndarray], np.ndarray]:
 
     num_steps = config.sampling.num_steps
     with torch.inference_mode():
-        noise = torch.from_numpy(item.noise)[None, None]
+        noise = torch.from_numpy(item.noise)[None]
         final = (
-            inpaint(watching, noise, known, mask, schedule, num_steps, config.sampling.solver)[0, 0]
+            inpaint(watching, noise, known, mask, schedule, num_steps, config.sampling.solver)[0]
             * model.card.scale
         )
-    atoms = item.canvas.assemble(around.decoder(final)) + item.canvas.shift
-    states = [seen[0], seen[num_steps // 2], seen[3 * num_steps // 4], final]
+    atoms = item.canvas.assemble(around.decoder(final)).positions + item.canvas.shift
+    states = [seen[0], seen[num_steps // 2], seen[3 * num_steps // 4], final[0]]
     return [state.numpy() for state in states], atoms
 
 

@@ -12,7 +12,8 @@ from gcd_hpc.search.windows import Window
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.grain import Grain
 from gcd_hpc.structures.periodic import wrap
-from gcd_hpc.voxels.encoder import encode
+from gcd_hpc.voxels.channels import Channels, Sites
+from gcd_hpc.voxels.encoder import encode_elements
 from gcd_hpc.voxels.grid import Grid
 
 Array = NDArray[np.float64]
@@ -42,14 +43,19 @@ class Canvas:
 
     frame: Frame
     grid: Grid
+    channels: Channels
     known: int
     registry: Array
     shift: Array
 
     def perfect(self) -> torch.Tensor:
-        """Voxels (X, Y, Z) of the joined perfect grains; generation uses the known layers only."""
-        return encode(
-            torch.from_numpy(self.frame.join(self.registry).positions + self.shift), self.grid
+        """Voxels (C, X, Y, Z) of the joined perfect grains.
+
+        Generation uses the known layers only.
+        """
+        atoms = self.frame.join(self.registry)
+        return encode_elements(
+            atoms.positions + self.shift, atoms.numbers, self.channels, self.grid
         )
 
     @property
@@ -69,33 +75,35 @@ class Canvas:
             upper + (np.ceil((high - upper) / above) + 0.5) * above,
         )
 
-    def assemble(self, decoded: Array) -> Array:
-        """Slab (N, 3) Å: exact grains outside the seams, decoded atoms between them.
+    def assemble(self, decoded: Sites) -> Sites:
+        """Slab of exact grains outside the seams and decoded atoms between them.
 
         Args:
-            decoded: (n, 3) Å, decoded from the whole array, in the frame of the grid.
+            decoded: atoms decoded from the whole array, in the frame of the grid.
         """
         low, high = self.seams()
         exact = np.concatenate([self.frame.lower(low), self.frame.upper(self.registry, high)])
-        middle = decoded - self.shift
+        (number,) = self.channels.numbers
+        middle = decoded.moved(-self.shift)
         # Atoms of a plane beside a seam may be decoded slightly beyond it: take half a plane more.
         below, above = (grain.plane_spacing / 2 for grain in self.grains)
-        middle = middle[(middle[:, 2] > low - below) & (middle[:, 2] < high + above)]
-        return joined(exact, middle, self.frame)
+        heights = middle.positions[:, 2]
+        middle = middle.of((heights > low - below) & (heights < high + above))
+        return joined(Sites(exact, np.full(len(exact), number)), middle, self.frame)
 
 
-def joined(exact: Array, decoded: Array, frame: Frame) -> Array:
-    """The exact atoms (N, 3) Å, then the decoded ones (n, 3) Å that repeat none of them."""
+def joined(exact: Sites, decoded: Sites, frame: Frame) -> Sites:
+    """The exact atoms, then the decoded ones that repeat none of them, of whatever element."""
     box = np.array([*frame.bicrystal.lengths, 10 * frame.height])
-    fresh = wrap(decoded, box[:2])
-    if len(exact) and len(fresh):
+    fresh = Sites(wrap(decoded.positions, box[:2]), decoded.numbers)
+    if len(exact.positions) and len(fresh.positions):
         # z is lifted so that the tree's box holds it.
         lifted = np.array([0.0, 0.0, frame.height])
-        distance, _ = cKDTree(wrap(exact + lifted, box), boxsize=box).query(
-            wrap(fresh + lifted, box)
+        distance, _ = cKDTree(wrap(exact.positions + lifted, box), boxsize=box).query(
+            wrap(fresh.positions + lifted, box)
         )
-        fresh = fresh[distance > SAME_ATOM * frame.bicrystal.nearest_neighbor]
-    return np.concatenate([exact, fresh])
+        fresh = fresh.of(distance > SAME_ATOM * frame.bicrystal.nearest_neighbor)
+    return exact.and_also(fresh)
 
 
 def slab_window(grid: Grid, known: int, shift: Array) -> Window:
@@ -127,18 +135,18 @@ def window_mask(windows: Sequence[Window], grid: Grid, shift: Array) -> torch.Te
 
 
 def repaired(
-    parent: Array, decoded: Array, windows: Sequence[Window], grid: Grid, frame: Frame
-) -> Array:
+    parent: Sites, decoded: Sites, windows: Sequence[Window], grid: Grid, frame: Frame
+) -> Sites:
     """The parent's atoms outside of the windows, bit for bit, then the decoded ones inside.
 
     The voxels of an atom that is decoded beyond the edge are in part generated. So decoded atoms up
     to one voxel beyond the edge are taken as well, unless they repeat an atom of the parent.
 
     Args:
-        parent, decoded: (N, 3) and (n, 3) Å, in the frame of the structure.
+        parent, decoded: in the frame of the structure.
         windows: region that was generated, the intersection of these.
     """
     margin, lengths = max(grid.spacing), grid.lengths
     wider = [replace(one, radius=one.radius + margin, depth=one.depth + margin) for one in windows]
-    kept = parent[~in_all(windows, parent, lengths)]
-    return joined(kept, decoded[in_all(wider, decoded, lengths)], frame)
+    kept = parent.of(~in_all(windows, parent.positions, lengths))
+    return joined(kept, decoded.of(in_all(wider, decoded.positions, lengths)), frame)

@@ -23,7 +23,7 @@ from gcd_hpc.search.windows import Parent, draw_window
 from gcd_hpc.seeds import TRAINING, generator
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.frame import Frame
-from gcd_hpc.voxels.encoder import encode
+from gcd_hpc.voxels.encoder import encode_elements
 from gcd_hpc.voxels.grid import Grid
 
 NUM_CONDITIONS = 3
@@ -59,8 +59,8 @@ class ConditionScale:
 class Batch:
     """Scaled voxel arrays with noise, times and conditions."""
 
-    clean: Tensor  # (B, 1, X, Y, Z)
-    noise: Tensor  # (B, 1, X, Y, Z)
+    clean: Tensor  # (B, C, X, Y, Z)
+    noise: Tensor  # (B, C, X, Y, Z)
     time: Tensor  # (B,) training times, between t_min and t_max of the schedule
     condition: Tensor  # (B, 3)
     has_condition: Tensor  # (B,) bool
@@ -72,8 +72,8 @@ class Batch:
 class Sample:
     """One training sample before it is scaled."""
 
-    voxels: Tensor  # (X, Y, Z) in atoms
-    noise: Tensor  # (X, Y, Z)
+    voxels: Tensor  # (C, X, Y, Z) in atoms
+    noise: Tensor  # (C, X, Y, Z)
     offset: float  # in [0, 1), of the training time within the sample's stratum
     condition: NDArray[np.float32]  # (3,)
     has_condition: bool
@@ -137,8 +137,8 @@ class TrainingBatches:
         time = Schedule(self.system.config.diffusion.schedule).draw_times(uniform)
         masks = [one.mask for one in samples if one.mask is not None]
         return Batch(
-            torch.stack([one.voxels for one in samples])[:, None] / self.scale,
-            torch.stack([one.noise for one in samples])[:, None],
+            torch.stack([one.voxels for one in samples]) / self.scale,
+            torch.stack([one.noise for one in samples]),
             time,
             torch.from_numpy(np.stack([one.condition for one in samples])),
             torch.tensor([one.has_condition for one in samples]),
@@ -159,7 +159,8 @@ class TrainingBatches:
         index = int(members[int(rng.choice(len(members), p=weights))])
         system = self.systems[cell]
         grid, config = system.grid, system.config
-        noise = torch.from_numpy(rng.standard_normal(grid.shape, dtype=np.float32))
+        shape = (len(system.channels), *grid.shape)
+        noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
         is_shown = (
             config.diffusion.conditional and rng.random() >= config.diffusion.condition_dropout
         )
@@ -172,7 +173,7 @@ class TrainingBatches:
         if not is_single or config.training.windows:
             mask = self._mask(parent, system, rng)
         return Sample(
-            encode(torch.from_numpy(parent.positions), grid),
+            encode_elements(parent.positions, piece.numbers, system.channels, grid),
             noise,
             offset,
             self.condition_scale(piece.energy_j_m2, piece.fraction),
@@ -245,9 +246,14 @@ def fits(structure: Candidate, frame: Frame, grid: Grid) -> bool:
     )
 
 
-def voxel_scale(structures: Sequence[Candidate], grid: Grid) -> float:
-    """Standard deviation of the voxel values of a training set."""
+def voxel_scale(structures: Sequence[Candidate], system: BoundarySystem) -> float:
+    """Standard deviation of the voxel values of a training set, of all channels together."""
     values = torch.stack(
-        [encode(torch.from_numpy(structure.positions), grid) for structure in structures]
+        [
+            encode_elements(
+                row.positions, system.numbers_of(row.positions), system.channels, system.grid
+            )
+            for row in structures
+        ]
     )
     return float(values.std())

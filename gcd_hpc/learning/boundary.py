@@ -5,6 +5,9 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.simulation import outer_layers
@@ -19,6 +22,7 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.naming import orientations
+from gcd_hpc.voxels.channels import Channels
 from gcd_hpc.voxels.grid import Grid
 
 
@@ -37,6 +41,16 @@ class BoundarySystem:
     """Voxel layers at each end that hold perfect grain and stay fixed during in-painting."""
     warnings: tuple[str, ...] = ()
     """Allowed but probably unintended settings, such as voxels that are too coarse."""
+
+    @property
+    def channels(self) -> Channels:
+        """Elements of the voxel arrays' channels: those that the potential is used for."""
+        return Channels.of([self.potential.element])
+
+    def numbers_of(self, positions: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Atomic numbers (N,) of atoms (N, 3) of the only element."""
+        (number,) = self.channels.numbers
+        return np.full(len(positions), number)
 
     @property
     def outer(self) -> float:

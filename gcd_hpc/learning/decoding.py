@@ -14,12 +14,13 @@ from gcd_hpc.networks.precision import exact_convolutions
 from gcd_hpc.seeds import DECODER, generator
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
+from gcd_hpc.voxels.channels import Positions, Sites
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.learned import LearnedDecoder, decode_learned
 from gcd_hpc.voxels.moment import decode_moments
 
-Decoder = Callable[[torch.Tensor, Grid], NDArray[np.float64]]
-"""Voxel array (X, Y, Z) and its grid -> positions (N, 3) Å."""
+Decoder = Callable[[torch.Tensor, Grid], Sites]
+"""Decoder: voxel array (C, X, Y, Z) and its grid -> atoms."""
 
 
 def prepare_decoder(
@@ -28,13 +29,21 @@ def prepare_decoder(
     structures: Sequence[Candidate],
     device: torch.device | str = "cpu",
 ) -> None:
-    """Train the learned decoder on this device, if the campaign uses it and the run has none."""
+    """Train the learned decoder on this device, if the campaign uses it and the run has none.
+
+    It decodes one channel and learns from the channels of all elements alike.
+    """
     config = system.config.decoder
     if config.kind == "learned" and not RunDirectory(run_dir).decoder_file.exists():
         grid = system.grid
-        positions = [structure.positions for structure in structures]
+        channels = [
+            part
+            for row in structures
+            for part in system.channels.split(row.positions, system.numbers_of(row.positions))
+            if len(part)
+        ]
         rng = generator(system.config.seed, DECODER)
-        decoder = train_decoder(positions, grid, config, rng, device=device)
+        decoder = train_decoder(channels, grid, config, rng, device=device)
         save(RunDirectory(run_dir).decoder_file, decoder.state_dict(), config.model_dump())
 
 
@@ -49,17 +58,17 @@ def load_decoder(
     Raises:
         CheckpointError: if the learned decoder is missing or damaged.
     """
-    config = system.config.decoder
+    config, channels = system.config.decoder, system.channels
     if config.kind == "moment":
-        return lambda array, grid: decode_moments(array.numpy(), grid)
+        return lambda array, grid: channels.decode(array.numpy(), grid, decode_moments)
     weights, _ = load(RunDirectory(run_dir).decoder_file)
     network = LearnedDecoder(config.num_features)
     load_weights(network, weights, RunDirectory(run_dir).decoder_file)
     network = network.to(device)
     reach = config.cluster_distance * system.bicrystal.nearest_neighbor
 
-    def decode(array: torch.Tensor, grid: Grid) -> NDArray[np.float64]:
+    def decode(array: NDArray[np.floating], grid: Grid) -> Positions:
         with exact_convolutions(torch.device(device)):
-            return decode_learned(array.numpy(), grid, network, reach)
+            return decode_learned(array, grid, network, reach)
 
-    return decode
+    return lambda array, grid: channels.decode(array.numpy(), grid, decode)

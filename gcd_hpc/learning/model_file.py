@@ -11,6 +11,7 @@ from torch import Tensor
 from gcd_hpc.errors import CheckpointError
 from gcd_hpc.learning.batches import ConditionScale
 from gcd_hpc.networks.checkpoint import load, save
+from gcd_hpc.voxels.channels import Channels
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class ModelCard:
     """Number of batch parts whose gradients were summed in training."""
     network: dict[str, Any]
     """Section ``network`` of the campaign."""
+    elements: tuple[str, ...] = ()
+    """Elements of the voxel channels, in their order; empty in files that state none."""
     sha256: str = ""
     """SHA-256 of the file's content."""
 
@@ -65,6 +68,7 @@ def load_model(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
             float(metadata.get("validation_loss", math.nan)),
             int(metadata.get("num_parts", 1)),
             dict(metadata.get("network", {})),
+            tuple(map(str, metadata.get("elements", ()))),
             str(metadata["sha256"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -76,3 +80,20 @@ def load_model(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
             " train the model anew"
         )
     return weights, card
+
+
+def check_elements(path: Path, card: ModelCard, channels: Channels) -> None:
+    """Refuse the model of a file for channels of other elements.
+
+    Files from before there were several elements state none; their models have one channel.
+
+    Raises:
+        CheckpointError: if the elements differ.
+    """
+    if card.elements == channels.symbols or (not card.elements and len(channels) == 1):
+        return
+    stated = f"those of {', '.join(card.elements)}" if card.elements else "that of one element"
+    raise CheckpointError(
+        f"{path}: cannot be used for {', '.join(channels.symbols)}, because the voxel channels of"
+        f" this model are {stated}; train the model anew"
+    )

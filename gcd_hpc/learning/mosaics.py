@@ -29,11 +29,13 @@ class Piece:
     """A structure of any in-plane cell with what its training sample is made from.
 
     parent: positions (N, 3) Å, excess energies (N,) eV and registry (3,) Å.
+    numbers: (N,) atomic numbers.
     energy_j_m2, fraction: boundary energy and [n]. Where structures are joined, the energy is the
     mean of theirs: that of the cuts is not known.
     """
 
     parent: Parent
+    numbers: NDArray[np.int64]
     energy_j_m2: float
     fraction: float
 
@@ -54,7 +56,8 @@ class Mosaics:
         row = self.structures[index]
         excess = np.asarray(row.energies_ev) - self.system.bulk.cohesive_ev
         parent = Parent(row.positions, excess, np.asarray(row.registry_relaxed))
-        return Piece(parent, row.gb_energy_j_m2, row.n_fraction)
+        numbers = self.system.numbers_of(row.positions)
+        return Piece(parent, numbers, row.gb_energy_j_m2, row.n_fraction)
 
     def draw(self, index: int, larger: BoundarySystem, rng: np.random.Generator) -> Piece:
         """Structure ``index`` repeated to a larger cell, with parts of other structures in it.
@@ -83,7 +86,8 @@ class Mosaics:
         )
         tiled = tile(piece.parent, lengths, (x, y))
         excess = np.tile(piece.parent.excess_ev, x * y)
-        return replace(piece, parent=Parent(tiled.positions, excess, tiled.registry))
+        parent = Parent(tiled.positions, excess, tiled.registry)
+        return replace(piece, parent=parent, numbers=np.tile(piece.numbers, x * y))
 
     def _crossed(self, piece: Piece, larger: BoundarySystem, rng: np.random.Generator) -> Piece:
         """The piece with a part of a partner that fits, or the piece itself if none is found."""
@@ -101,6 +105,7 @@ class Mosaics:
             _, nearest = tree.query(frame.bicrystal.wrap(proposal.positions))
             return Piece(
                 Parent(proposal.positions, parent.excess_ev[nearest], parent.registry),
+                larger.numbers_of(proposal.positions),
                 (piece.energy_j_m2 + partner.energy_j_m2) / 2,
                 n_fraction(len(proposal.positions), larger.bicrystal.atoms_per_plane),
             )

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from gcd_hpc.diffusion.inpainting import inpaint, inpainting_denoiser
 from gcd_hpc.diffusion.process import Schedule
@@ -21,15 +20,16 @@ from gcd_hpc.learning.decoding import Decoder
 from gcd_hpc.learning.sampler import Model, Sampler
 from gcd_hpc.networks.precision import computing
 from gcd_hpc.search.windows import Window
-from gcd_hpc.voxels.encoder import encode
+from gcd_hpc.voxels.channels import Sites
+from gcd_hpc.voxels.encoder import encode_elements
 
 
 @dataclass(frozen=True)
 class Painted:
     """A structure with an in-painted part."""
 
-    positions: NDArray[np.float64]
-    """(N, 3) Å: the atoms that were kept, in their order, then the decoded ones."""
+    sites: Sites
+    """The atoms that were kept, in their order, then the decoded ones."""
     net_voxels: int
     """Cost: network evaluations times the voxels of each."""
 
@@ -70,7 +70,7 @@ class Painter:
 
     def paint(
         self,
-        positions: NDArray[np.float64],
+        sites: Sites,
         window: Window | None,
         start_log_snr: float | None,
         target: tuple[float, int],
@@ -79,8 +79,8 @@ class Painter:
         """Generate a part of a structure anew. The rest comes back bit for bit.
 
         Args:
-            positions: (N, 3) Å, in the frame of the system. The outer layers, which are always
-                kept, determine the registry.
+            sites: atoms in the frame of the system. The outer layers, which are always kept,
+                determine the registry.
             window: part that is generated; None is all between the known layers.
             start_log_snr: lambda to which the structure's own voxels are noised to start from. The
                 higher it is, the more is kept; None starts from pure noise.
@@ -89,19 +89,20 @@ class Painter:
         Raises:
             StructureError: if the structure does not fit between the ends of the grid.
         """
-        grid = self.system.grid
+        grid, channels = self.system.grid, self.system.channels
         shift = rng.random(3) * grid.spacing
-        noise = torch.from_numpy(rng.standard_normal(grid.shape, dtype=np.float32))
+        shape = (len(channels), *grid.shape)
+        noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
         slab = slab_window(grid, self.system.num_known, shift)
         windows = [slab] if window is None else [slab, window]
         mask = window_mask(windows, grid, shift)
         if mask.all():
-            return Painted(positions, 0)
-        voxels = encode(torch.from_numpy(positions + shift), grid)
+            return Painted(sites, 0)
+        voxels = encode_elements(sites.positions + shift, sites.numbers, channels, grid)
         with one_thread():
             array, net_voxels = self._generate(voxels, noise, mask, start_log_snr, target)
-            decoded = self.decoder(array, grid) - shift
-        return Painted(repaired(positions, decoded, windows, grid, self.system.frame), net_voxels)
+            decoded = self.decoder(array, grid).moved(-shift)
+        return Painted(repaired(sites, decoded, windows, grid, self.system.frame), net_voxels)
 
     def _generate(
         self,
@@ -111,10 +112,10 @@ class Painter:
         start_log_snr: float | None,
         target: tuple[float, int],
     ) -> tuple[torch.Tensor, int]:
-        """Generated array (X, Y, Z) in atoms, and its cost in evaluations times voxels."""
+        """Generated array (C, X, Y, Z) in atoms, and its cost in evaluations times voxels."""
         config, device = self.system.config, self.device
         schedule, sampling = Schedule(config.diffusion.schedule), config.sampling
-        known = voxels[None, None].to(device) / self.model.card.scale
+        known = voxels[None].to(device) / self.model.card.scale
         mask = mask.to(device)
         num_evaluated = 0
 
@@ -136,7 +137,7 @@ class Painter:
         with torch.inference_mode(), computing(config.training.precision, device):
             array = inpaint(
                 denoise,
-                noise[None, None].to(device),
+                noise[None].to(device),
                 known,
                 mask,
                 schedule,
@@ -144,7 +145,7 @@ class Painter:
                 sampling.solver,
                 start_log_snr,
             )
-        return array[0, 0].float().cpu() * self.model.card.scale, num_evaluated * voxels.numel()
+        return array[0].float().cpu() * self.model.card.scale, num_evaluated * mask.numel()
 
     def _condition(self, target: tuple[float, int]) -> torch.Tensor | None:
         """Condition (1, 3), or None for an unconditional model."""

@@ -19,11 +19,12 @@ from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.diffusion.repaint import repaint
 from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import Canvas, known_mask
-from gcd_hpc.learning.batches import NUM_CONDITIONS, low_energy_weights
+from gcd_hpc.learning.batches import low_energy_weights
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import new_candidate, with_structure
 from gcd_hpc.learning.decoding import Decoder, load_decoder
-from gcd_hpc.learning.model_file import ModelCard, load_model
+from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model
+from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.networks.checkpoint import load_weights
 from gcd_hpc.networks.precision import computing
 from gcd_hpc.networks.unet import UNet
@@ -35,6 +36,7 @@ from gcd_hpc.store.parts import read_columns
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import fraction_distance, lowest_energies, lowest_nearby
+from gcd_hpc.voxels.channels import Sites
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,12 @@ class Model:
         """Load a model from its file.
 
         Raises:
-            CheckpointError: if the file is missing or damaged, of another network, or not finite.
+            CheckpointError: if the file is missing or damaged, not finite, or of another network or
+                other elements.
         """
         weights, card = load_model(path)
-        network = UNet(system.config.network, NUM_CONDITIONS)
+        check_elements(path, card, system.channels)
+        network = boundary_network(system.config.network, system.channels)
         load_weights(network, weights, path)
         return cls(network.to(device).eval(), card)
 
@@ -64,6 +68,7 @@ class Draft:
     index: int
     canvas: Canvas
     noise: NDArray[np.float32]
+    """(C, X, Y, Z)."""
     energy_j_m2: float
     """Target boundary energy; NaN without conditions."""
     fraction: float
@@ -151,12 +156,12 @@ class Sampler:
         """Draw registry, sub-voxel shift and noise of candidate ``index``."""
         config, frame = self.system.config, self.system.frame
         rng = generator(config.seed, SAMPLING, self.round, index)
-        grid = self.system.grid
+        grid, channels = self.system.grid, self.system.channels
         energy, fraction = self.target(index)
         registry = self.draw_registry(fraction, rng)
         shift = rng.random(3) * grid.spacing
-        canvas = Canvas(frame, grid, self.system.num_known, registry, shift)
-        noise = rng.standard_normal(grid.shape, dtype=np.float32)
+        canvas = Canvas(frame, grid, channels, self.system.num_known, registry, shift)
+        noise = rng.standard_normal((len(channels), *grid.shape), dtype=np.float32)
         if not config.diffusion.conditional:
             energy = fraction = float("nan")
         return Draft(index, canvas, noise, energy, fraction)
@@ -180,12 +185,12 @@ class Sampler:
         return frame.reduced(chosen + sampling.registry_jitter * jitter)
 
     def generate(self, drafts: list[Draft]) -> torch.Tensor:
-        """Voxel arrays (B, X, Y, Z) of a batch, in atoms; the known layers are exact."""
+        """Voxel arrays (B, C, X, Y, Z) of a batch, in atoms; the known layers are exact."""
         config, device = self.system.config, self.device
         schedule, sampling = Schedule(config.diffusion.schedule), config.sampling
-        perfect = torch.stack([item.canvas.perfect() for item in drafts])[:, None]
-        known = perfect.to(device) / self.model.card.scale  # (B, 1, X, Y, Z)
-        noise = torch.from_numpy(np.stack([item.noise for item in drafts]))[:, None].to(device)
+        perfect = torch.stack([item.canvas.perfect() for item in drafts])
+        known = perfect.to(device) / self.model.card.scale  # (B, C, X, Y, Z)
+        noise = torch.from_numpy(np.stack([item.noise for item in drafts])).to(device)
         mask = known_mask(self.system.grid.shape, self.system.num_known).to(device)
         # RePaint's network is shown no known voxels; the sampler imposes them at each step.
         is_palette = config.diffusion.inpainting == "palette"
@@ -205,19 +210,16 @@ class Sampler:
             else:
                 draw = self._noise_source(drafts)
                 arrays = repaint(denoise, *options, sampling.resamples, draw)
-        return arrays[:, 0].float().cpu() * self.model.card.scale
+        return arrays.float().cpu() * self.model.card.scale
 
-    def candidate(
-        self, draft: Draft, positions: NDArray[np.float64], seconds: float = 0.0
-    ) -> Candidate:
+    def candidate(self, draft: Draft, sites: Sites, seconds: float = 0.0) -> Candidate:
         """Row of one decoded structure: "sampled", or "invalid" with the reason.
 
         Args:
-            positions: (N, 3) Å.
             seconds: time spent on making it.
         """
         row = new_candidate(self.system, "model", draft.index, self.round, self.model.card.version)
-        row = with_structure(self.system, row, positions, draft.canvas.registry, seconds)
+        row = with_structure(self.system, row, sites.positions, draft.canvas.registry, seconds)
         reason = objection(self.system, row.num_atoms, row.closest_pair_a)
         return replace(
             row,
@@ -239,8 +241,8 @@ class Sampler:
         ]
         seconds = (time.perf_counter() - started) / len(drafts)
         return [
-            self.candidate(item, positions, seconds)
-            for item, positions in zip(drafts, decoded, strict=True)
+            self.candidate(item, sites, seconds)
+            for item, sites in zip(drafts, decoded, strict=True)
         ]
 
     def _condition(self, drafts: list[Draft]) -> torch.Tensor | None:
@@ -252,15 +254,14 @@ class Sampler:
         return torch.from_numpy(np.stack(wanted)).to(self.device)
 
     def _noise_source(self, drafts: list[Draft]) -> Callable[[], torch.Tensor]:
-        """Source of RePaint's noise (B, 1, X, Y, Z), from a second stream of each candidate."""
+        """Source of RePaint's noise (B, C, X, Y, Z), from a second stream of each candidate."""
         config = self.system.config
         streams = [generator(config.seed, SAMPLING, self.round, item.index, 1) for item in drafts]
+        shape = (len(self.system.channels), *self.system.grid.shape)
 
         def draw() -> torch.Tensor:
-            fresh = [
-                rng.standard_normal(self.system.grid.shape, dtype=np.float32) for rng in streams
-            ]
-            return torch.from_numpy(np.stack(fresh))[:, None].to(self.device)
+            fresh = [rng.standard_normal(shape, dtype=np.float32) for rng in streams]
+            return torch.from_numpy(np.stack(fresh)).to(self.device)
 
         return draw
 

@@ -14,7 +14,6 @@ from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.errors import LaunchError
 from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.batches import (
-    NUM_CONDITIONS,
     VALIDATE,
     Batch,
     ConditionScale,
@@ -24,11 +23,11 @@ from gcd_hpc.learning.batches import (
 )
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.model_file import ModelCard
+from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.learning.prefetch import Parts, drawn
 from gcd_hpc.learning.trainer import Trainer, cosine_rate, seeded, set_rate
 from gcd_hpc.networks.checkpoint import load_weights
 from gcd_hpc.networks.precision import computing
-from gcd_hpc.networks.unet import UNet
 from gcd_hpc.seeds import TRAINING, generator
 from gcd_hpc.store.schema import Candidate
 
@@ -168,7 +167,7 @@ def training_batches(
         scale, condition_scale = before.scale, before.condition_scale
     else:
         given = config.voxels.scale
-        scale = voxel_scale(structures, system.grid) if given == "auto" else given
+        scale = voxel_scale(structures, system) if given == "auto" else given
         condition_scale = ConditionScale.fit([row.gb_energy_j_m2 for row in structures])
     fit = TrainingBatches(system, learned or held, scale, condition_scale, version)
     return fit, replace(fit, structures=held or learned)
@@ -202,7 +201,8 @@ class BoundaryTraining:
         self._objective = Objective(self._config, fit.system.num_known, process.device)
         training = self._config.training
         seed = int(generator(self._config.seed, TRAINING, 0).integers(2**62))
-        network = seeded(lambda: UNet(self._config.network, NUM_CONDITIONS), seed)
+        channels = fit.system.channels
+        network = seeded(lambda: boundary_network(self._config.network, channels), seed)
         if weights is not None:
             load_weights(network, weights, "the model that training starts from")
         network = network.to(process.device)

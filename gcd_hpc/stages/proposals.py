@@ -23,6 +23,7 @@ from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import lowest_nearby
 from gcd_hpc.structures.fingerprint import SAME_ENERGY_J_M2
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.voxels.channels import Sites
 
 if TYPE_CHECKING:
     # A campaign without models explores without torch.
@@ -179,7 +180,8 @@ class Proposer:
         n_index = (current.n_index + int(rng.integers(-1, 2))) % num_plane
         energy = lowest_nearby(dict(self.known.lowest), n_index, num_plane)
         target = energy - sampling.energy_margin_j_m2, n_index
-        painted = painter.paint(parent.positions, window, start_log_snr, target, rng)
+        sites = Sites(parent.positions, self.system.numbers_of(parent.positions))
+        painted = painter.paint(sites, window, start_log_snr, target, rng)
         card = painter.model.card
         row = replace(
             row,
@@ -189,7 +191,7 @@ class Proposer:
             target_n_fraction=n_index / num_plane,
             voxel_evaluations=painted.net_voxels,
         )
-        proposal = Proposal(painted.positions, parent.registry, window)
+        proposal = Proposal(painted.sites.positions, parent.registry, window)
         made = self._made(row, kind, proposal, (current.id,), None)
         shortest = sampling.min_pair_distance * self.system.bicrystal.nearest_neighbor
         if made.row.closest_pair_a < shortest:

@@ -25,7 +25,7 @@ from gcd_hpc.errors import CheckpointError, GcdError, LaunchError, TrainingError
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.decoding import prepare_decoder
-from gcd_hpc.learning.model_file import ModelCard, load_model, save_model
+from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model, save_model
 from gcd_hpc.learning.training import BoundaryTraining, Process, training_batches
 from gcd_hpc.networks.checkpoint import load_state, save_state
 from gcd_hpc.stages.launched import STORE_NAME, report_error, report_start
@@ -153,7 +153,9 @@ def train(
     # Start from the model in use, and resume from a checkpoint of this version if there is one.
     weights, before = None, None
     if version > 1:
-        weights, before = load_model(files.model_file(files.model_in_use(version - 1)))
+        earlier = files.model_file(files.model_in_use(version - 1))
+        weights, before = load_model(earlier)
+        check_elements(earlier, before, system.channels)
     saved = read_checkpoint(files.training_state(version), process)
     num_parts = before.num_parts if before else None
     process = keep_parts(process, saved.get("num_parts") if saved else num_parts)
@@ -185,6 +187,7 @@ def train(
             state.validation_loss,
             process.num_parts,
             system.config.network.model_dump(),
+            system.channels.symbols,
         )
         result = StageResult(num=num_steps, seconds=time.perf_counter() - started)
         entries = begun.attribute(result, cpu_s)

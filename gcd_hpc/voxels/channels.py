@@ -3,21 +3,41 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from gcd_hpc.errors import StructureError
-from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
 
 Positions = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 Decode = Callable[[NDArray[np.floating], Grid], Positions]
 """Decoder of one channel: voxel array (X, Y, Z) and its grid -> positions (N, 3) Å."""
+
+
+class Sites(NamedTuple):
+    """Atoms: where they are, and of which elements."""
+
+    positions: Positions
+    """(N, 3) Å."""
+    numbers: Numbers
+    """(N,) atomic numbers."""
+
+    def of(self, chosen: NDArray[np.bool_]) -> "Sites":
+        """The atoms of a mask (N,)."""
+        return Sites(self.positions[chosen], self.numbers[chosen])
+
+    def moved(self, step: ArrayLike) -> "Sites":
+        """All atoms moved by a step (3,), Å."""
+        return Sites(self.positions + np.asarray(step), self.numbers)
+
+    def and_also(self, others: "Sites") -> "Sites":
+        """These atoms, then the others."""
+        numbers = np.concatenate([self.numbers, others.numbers])
+        return Sites(np.concatenate([self.positions, others.positions]), numbers)
 
 
 @dataclass(frozen=True)
@@ -71,30 +91,17 @@ class Channels:
             )
         return [given[of_atoms == number] for number in self.numbers]
 
-    def join(self, parts: Sequence[Positions]) -> tuple[Positions, Numbers]:
-        """Positions (N, 3) Å and atomic numbers (N,) of the atoms of all channels, in turn.
+    def join(self, parts: Sequence[Positions]) -> Sites:
+        """Atoms of all channels, in turn.
 
         Args:
             parts: positions (N_c, 3) Å of each channel.
         """
         numbers = np.repeat(self.numbers, [len(part) for part in parts])
-        return np.concatenate(parts), numbers
+        return Sites(np.concatenate(parts), numbers)
 
-    def encode(self, positions: ArrayLike, numbers: ArrayLike, grid: Grid) -> Tensor:
-        """Voxel array (C, X, Y, Z), float32, of positions (N, 3) in Å and atomic numbers (N,).
-
-        The sum over the voxels of a channel is the number of atoms of its element.
-
-        Raises:
-            StructureError: if an atom is of an element without a channel, or as
-                ``voxels.encoder.encode``.
-        """
-        return torch.stack([encode(part, grid) for part in self.split(positions, numbers)])
-
-    def decode(
-        self, array: NDArray[np.floating], grid: Grid, decode: Decode
-    ) -> tuple[Positions, Numbers]:
-        """Positions (N, 3) Å and atomic numbers (N,) of the atoms in an array (C, X, Y, Z).
+    def decode(self, array: NDArray[np.floating], grid: Grid, decode: Decode) -> Sites:
+        """Atoms in a voxel array (C, X, Y, Z).
 
         Args:
             decode: decoder of one channel.

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gcd_hpc.errors import StructureError
+from gcd_hpc.voxels.channels import Channels
 from gcd_hpc.voxels.grid import Grid
 
 CORNERS = torch.tensor(list(product((0, 1), repeat=3)))  # (8, 3)
@@ -29,6 +30,21 @@ def encode(positions: ArrayLike | Tensor, grid: Grid) -> Tensor:
     array = torch.zeros(grid.num_voxels, dtype=torch.float64, device=weights.device)
     array = array.index_add(0, voxels.flatten(), weights.flatten())
     return array.view(grid.shape).to(torch.float32)
+
+
+def encode_elements(
+    positions: ArrayLike, numbers: ArrayLike, channels: Channels, grid: Grid
+) -> Tensor:
+    """Voxel array (C, X, Y, Z), float32, of positions (N, 3) in Å and atomic numbers (N,).
+
+    The sum over the voxels of a channel is the number of atoms of its element.
+
+    Raises:
+        StructureError: if an atom is of an element without a channel, or as ``encode``.
+
+    Source: docs/science.md#channels.
+    """
+    return torch.stack([encode(part, grid) for part in channels.split(positions, numbers)])
 
 
 def occupancies(positions: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:

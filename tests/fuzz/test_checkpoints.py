@@ -9,20 +9,21 @@ import pytest
 import torch
 
 from gcd_hpc.config.campaign import NetworkConfig
-from gcd_hpc.learning.batches import NUM_CONDITIONS, ConditionScale
+from gcd_hpc.learning.batches import ConditionScale
 from gcd_hpc.learning.model_file import ModelCard, load_model, save_model
+from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.learning.trainer import seeded
 from gcd_hpc.networks.checkpoint import load, load_state, load_weights, save, save_state
-from gcd_hpc.networks.unet import UNet
+from gcd_hpc.voxels.channels import Channels
 from tests.fuzz.harness import few_and_many, mutations, outcome, write
 
 NETWORK = NetworkConfig(width=4, num_blocks=1, num_levels=1)
-CARD = ModelCard(1, 0.1, ConditionScale(2.5, 0.3), 0.4, 2, NETWORK.model_dump())
+CARD = ModelCard(1, 0.1, ConditionScale(2.5, 0.3), 0.4, 2, NETWORK.model_dump(), ("W",))
 NASTY = (None, "a", [], {}, [1], -1, 0, "1e999", True, 10**400, "\x1b[31m", {"mean_j_m2": {}})
 
 
-def network() -> UNet:
-    return seeded(lambda: UNet(NETWORK, NUM_CONDITIONS), 0)
+def network() -> torch.nn.Module:
+    return seeded(lambda: boundary_network(NETWORK, Channels.of(["W"])), 0)
 
 
 def model_content(path: Path) -> str:
@@ -74,7 +75,9 @@ def test_a_damaged_training_state_is_refused_or_as_it_was(tmp_path, num):
         assert found.kind == "refused" or found.value == expected, index
 
 
-@pytest.mark.parametrize("key", ["version", "scale", "condition_scale", "num_parts", "network"])
+@pytest.mark.parametrize(
+    "key", ["version", "scale", "condition_scale", "num_parts", "network", "elements"]
+)
 def test_a_hostile_card_with_the_right_hash_is_refused_or_read_as_it_is(tmp_path, key):
     weights, metadata = load(sound_model(tmp_path))
     metadata.pop("sha256")

@@ -17,16 +17,24 @@ from gcd_hpc.learning.assembly import (
 from gcd_hpc.search.windows import Window
 from gcd_hpc.seeds import generator
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.voxels.channels import Channels, Sites
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.moment import decode_moments
 
 KNOWN = 18
+TUNGSTEN = Channels.of(["W"])
+
+
+def sites(positions: np.ndarray) -> Sites:
+    return Sites(positions, np.full(len(positions), 74))
 
 
 def make_canvas(frame: Frame, index: int) -> Canvas:
     rng = generator(7, index)
     grid = Grid((12, 12, 72), (*frame.bicrystal.lengths, frame.height))
-    return Canvas(frame, grid, KNOWN, frame.random_registry(rng), rng.random(3) * grid.spacing)
+    registry = frame.random_registry(rng)
+    shift = rng.random(3) * grid.spacing
+    return Canvas(frame, grid, TUNGSTEN, KNOWN, registry, shift)
 
 
 def distances(frame: Frame, found: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -43,7 +51,8 @@ def test_two_perfect_grains_survive_the_way_through_voxels(w_frame, index):
     # apart.
     canvas.registry[2] = w_frame.bicrystal.plane_spacing * (0.5 + 0.04 * index)
     joined = w_frame.join(canvas.registry).positions
-    assembled = canvas.assemble(decode_moments(canvas.perfect().numpy(), canvas.grid))
+    decoded = TUNGSTEN.decode(canvas.perfect().numpy(), canvas.grid, decode_moments)
+    assembled = canvas.assemble(decoded).positions
     assert len(assembled) == len(joined)
     # Atoms of the two grains may share voxels at the joint; elsewhere the decoder is exact to
     # float32.
@@ -59,7 +68,7 @@ def test_atoms_beside_the_seams_are_neither_lost_nor_doubled_when_the_decoder_is
         canvas = make_canvas(w_frame, index)
         joined = w_frame.join(canvas.registry).positions
         decoded = joined + canvas.shift + generator(8, index).normal(0.0, noise, joined.shape)
-        assembled = canvas.assemble(decoded)
+        assembled = canvas.assemble(sites(decoded)).positions
         assert len(assembled) == len(joined)
         assert distances(w_frame, assembled, joined).max() < 6 * noise
 
@@ -112,7 +121,8 @@ def test_a_window_decoded_as_it_was_neither_loses_nor_doubles_atoms(w_frame, noi
         centre = parent[np.argmin(abs(parent[:, 2] - w_frame.centre))]
         window = Window(centre, rng.uniform(3.0, 6.5), 6.0)
         decoded = parent + rng.normal(0.0, noise, parent.shape)
-        assembled = repaired(parent, decoded, [window], canvas.grid, w_frame)
+        given = (sites(parent), sites(decoded), [window])
+        assembled = repaired(*given, canvas.grid, w_frame).positions
         outside = parent[~window.mask(parent, w_frame.lengths)]
         assert np.array_equal(assembled[: len(outside)], outside)
         assert len(assembled) == len(parent)

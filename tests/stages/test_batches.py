@@ -13,7 +13,6 @@ from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.batches import (
     FIT,
-    NUM_CONDITIONS,
     VALIDATE,
     ConditionScale,
     TrainingBatches,
@@ -23,10 +22,10 @@ from gcd_hpc.learning.batches import (
     voxel_scale,
 )
 from gcd_hpc.learning.boundary import load_boundary_system
+from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.learning.prefetch import Parts, drawn
 from gcd_hpc.learning.trainer import seeded
 from gcd_hpc.learning.training import Objective
-from gcd_hpc.networks.unet import UNet
 from gcd_hpc.search.windows import Parent
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
@@ -42,7 +41,7 @@ def sampler(searched_run) -> TrainingBatches:
     system = load_boundary_system(str(searched_run))
     structures = read_part(RunDirectory(searched_run).training_set(1))
     scale = ConditionScale.fit([structure.gb_energy_j_m2 for structure in structures])
-    unit = voxel_scale(structures, system.grid)
+    unit = voxel_scale(structures, system)
     return TrainingBatches(system, structures, unit, scale, version=1)
 
 
@@ -179,7 +178,9 @@ def test_the_time_that_rounding_makes_of_the_last_noise_level_has_a_finite_loss(
     batch = sampler.batch(FIT, 0, range(3, 4), 4)
     schedule = Schedule(sampler.system.config.diffusion.schedule)
     assert schedule.t_min < float(batch.time) <= schedule.t_max + 1e-6
-    network = seeded(lambda: UNet(sampler.system.config.network, NUM_CONDITIONS), 0)
+    network = seeded(
+        lambda: boundary_network(sampler.system.config.network, sampler.system.channels), 0
+    )
     loss = Objective(sampler.system.config, sampler.system.num_known, CPU)(network, batch)
     assert torch.isfinite(loss)
     loss.backward()

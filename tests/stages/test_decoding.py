@@ -31,17 +31,15 @@ def setting_of(run_dir, *overrides: str) -> BoundarySystem:
 
 
 def voxels(system: BoundarySystem, positions: np.ndarray) -> torch.Tensor:
-    return encode(torch.from_numpy(positions), system.grid)
+    return encode(positions, system.grid)[None]
 
 
 def test_the_moment_decoder_needs_no_training(searched_run, structures, tmp_path):
     system = setting_of(searched_run)
     prepare_decoder(tmp_path, system, structures)
     assert not RunDirectory(tmp_path).decoder_file.exists()
-    assert (
-        len(load_decoder(tmp_path, system)(voxels(system, structures[0].positions), system.grid))
-        == structures[0].num_atoms
-    )
+    decoded = load_decoder(tmp_path, system)(voxels(system, structures[0].positions), system.grid)
+    assert len(decoded.positions) == structures[0].num_atoms
 
 
 def test_the_learned_decoder_is_trained_once_and_read_back(searched_run, structures, tmp_path):
@@ -53,8 +51,9 @@ def test_the_learned_decoder_is_trained_once_and_read_back(searched_run, structu
     assert RunDirectory(tmp_path).decoder_file.read_bytes() == written
     array = voxels(system, structures[0].positions)
     first, again = (load_decoder(tmp_path, system)(array, system.grid) for _ in range(2))
-    assert np.array_equal(first, again)
-    assert len(first) > 0
+    assert np.array_equal(first.positions, again.positions)
+    assert len(first.positions) > 0
+    assert set(first.numbers) == {74}
 
 
 def test_a_learned_decoder_that_is_missing_is_named(searched_run, tmp_path):

@@ -25,6 +25,7 @@ from gcd_hpc.stages.promote import make_canaries
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.voxels.channels import Sites
 from gcd_hpc.voxels.encoder import encode
 from tests.stages.conftest import TRAINED, interrupted_at, sample_with, small_config
 
@@ -115,7 +116,7 @@ def test_a_model_trained_on_a_gpu_samples_the_same_structures_on_a_cpu(gpu_run):
     mask = known_mask(voxels.shape, voxels.known)
     known = torch.stack([item.canvas.perfect() for item in drafts])
     # Known voxels go through a division by the scale and back.
-    torch.testing.assert_close(found[:, mask], known[:, mask], rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(found[..., mask], known[..., mask], rtol=1e-6, atol=1e-7)
     # Three solver steps amplify the rounding of float32, about 1e-6, little.
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
     for one, other in zip(on_cpu.sample(range(4)), on_gpu.sample(range(4)), strict=True):
@@ -150,9 +151,10 @@ def test_sampler_and_painter_take_the_gpu_and_keep_what_is_known(gpu_run):
     positions = read_part(RunDirectory(gpu_run).training_set(1))[0].positions
     middle = np.argmin(abs(positions[:, 2] - system.frame.centre))
     window = Window(positions[middle], 4.0, 6.0)
+    sites = Sites(positions, np.full(len(positions), 74))
     for start in (None, -1.0):
         first, again = (
-            painter.paint(positions, window, start, (2.5, 3), generator(0, 0, 1)).positions
+            painter.paint(sites, window, start, (2.5, 3), generator(0, 0, 1)).sites.positions
             for _ in range(2)
         )
         kept = positions[~window.mask(positions, system.frame.lengths)]
@@ -185,6 +187,7 @@ def test_a_decoder_learned_on_a_gpu_decodes_the_voxels_of_a_structure(run_copy):
     prepare_decoder(run_dir, system, structures, GPU)
     row = structures[0]
     # Half a grid's height of vacuum lies below and above: the slab is lifted from the open end.
-    array = encode(row.positions, system.grid)
+    array = encode(row.positions, system.grid)[None]
     for device in (CPU, GPU):
-        assert len(load_decoder(run_dir, system, device)(array, system.grid)) == row.num_atoms
+        decoded = load_decoder(run_dir, system, device)(array, system.grid)
+        assert len(decoded.positions) == row.num_atoms

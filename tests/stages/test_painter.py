@@ -13,6 +13,7 @@ from gcd_hpc.search.windows import Window
 from gcd_hpc.seeds import generator
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.voxels.channels import Sites
 
 pytestmark = pytest.mark.lammps
 TARGET = (2.5, 3)
@@ -39,7 +40,8 @@ def window_about(painter, positions, radius=4.0):
 
 
 def paint(painter, positions, window, start=None, index=0):
-    return painter.paint(positions, window, start, TARGET, generator(0, 0, index))
+    sites = Sites(positions, np.full(len(positions), 74))
+    return painter.paint(sites, window, start, TARGET, generator(0, 0, index))
 
 
 @pytest.mark.parametrize("start", [None, 0.5])
@@ -48,9 +50,9 @@ def test_atoms_outside_of_the_window_come_back_bit_for_bit(painter, parents, sta
         window = window_about(painter, positions)
         painted = paint(painter, positions, window, start, index)
         kept = positions[~window.mask(positions, painter.system.frame.lengths)]
-        assert np.array_equal(painted.positions[: len(kept)], kept)
+        assert np.array_equal(painted.sites.positions[: len(kept)], kept)
         # What is new lies in the window, or at most one voxel beyond it.
-        fresh = painted.positions[len(kept) :]
+        fresh = painted.sites.positions[len(kept) :]
         wider = Window(window.centre, window.radius + 0.84, window.depth + 0.84)
         assert wider.mask(fresh, painter.system.frame.lengths).all()
 
@@ -60,7 +62,7 @@ def test_known_voxels_are_those_of_the_parent_and_come_back_exactly(painter, par
 
     def decoder(array, grid):
         arrays.append((array, grid))
-        return np.empty((0, 3))
+        return Sites(np.empty((0, 3)), np.empty(0, dtype=int))
 
     plain = Painter(painter.system, painter.model, decoder, painter.device)
     inputs = []
@@ -74,13 +76,13 @@ def test_known_voxels_are_those_of_the_parent_and_come_back_exactly(painter, par
     assert 0 < int((~mask).sum()) < mask.numel() / 2
     for given in inputs:
         assert torch.equal(given[0, 0][mask], inputs[0][0, 1][mask])
-    assert torch.equal(array[mask], inputs[0][0, 1][mask] * scale)
+    assert torch.equal(array[0][mask], inputs[0][0, 1][mask] * scale)
 
 
 def test_a_window_without_a_voxel_changes_nothing(painter, parents):
     window = Window(parents[0][0], 0.0, 0.0)
     painted = paint(painter, parents[0], window)
-    assert np.array_equal(painted.positions, parents[0])
+    assert np.array_equal(painted.sites.positions, parents[0])
     assert painted.net_voxels == 0
 
 
@@ -89,7 +91,7 @@ def test_without_a_window_all_between_the_known_layers_is_generated(painter, par
     grid, known = painter.system.grid, painter.system.num_known
     low = (known + 2) * grid.spacing[2]
     high = (grid.shape[2] - known - 2) * grid.spacing[2]
-    rows = {row.tobytes() for row in painted.positions}
+    rows = {row.tobytes() for row in painted.sites.positions}
     z = parents[0][:, 2]
     assert all(row.tobytes() in rows for row in parents[0][(z < low - 2.6) | (z > high + 2.6)])
     assert not any(row.tobytes() in rows for row in parents[0][(z > low) & (z < high)])
@@ -98,8 +100,8 @@ def test_without_a_window_all_between_the_known_layers_is_generated(painter, par
 def test_the_same_call_gives_the_same_bits_and_each_stream_its_own(painter, parents):
     window = window_about(painter, parents[0])
     first, again, other = (paint(painter, parents[0], window, None, index) for index in (0, 0, 1))
-    assert np.array_equal(first.positions, again.positions)
-    assert not np.array_equal(first.positions, other.positions)
+    assert np.array_equal(first.sites.positions, again.sites.positions)
+    assert not np.array_equal(first.sites.positions, other.sites.positions)
 
 
 def test_the_cost_counts_evaluations_and_voxels(painter, parents):
@@ -119,7 +121,7 @@ def test_a_larger_cell_is_painted_with_voxels_of_the_same_size(painter, parents)
     painted = paint(larger, tiled, window)
     lengths = larger.system.frame.lengths
     kept = tiled[~window.mask(tiled, lengths)]
-    assert np.array_equal(painted.positions[: len(kept)], kept)
+    assert np.array_equal(painted.sites.positions[: len(kept)], kept)
     steps = painter.system.config.sampling.num_steps
     assert painted.net_voxels == steps * 4 * painter.system.grid.num_voxels
 

@@ -239,7 +239,7 @@ def test_repaint_trains_without_the_known_layers_and_is_given_them_when_it_sampl
     arrays = sampler.generate(drafts)
     perfect = torch.stack([item.canvas.perfect() for item in drafts])
     mask = known_mask(system.config.voxels.shape, system.config.voxels.known)
-    torch.testing.assert_close(arrays[:, mask], perfect[:, mask], rtol=0, atol=1e-6)
+    torch.testing.assert_close(arrays[..., mask], perfect[..., mask], rtol=0, atol=1e-6)
     assert len(shown) == 3 * 2  # steps times resamples
     assert all(not x[:, 1:].any() and x[:, 0].all() for x in shown)
     assert torch.equal(sampler.generate(drafts), arrays)

@@ -8,7 +8,7 @@ from ase.data import atomic_numbers
 
 from gcd_hpc.errors import StructureError
 from gcd_hpc.voxels.channels import Channels
-from gcd_hpc.voxels.encoder import encode
+from gcd_hpc.voxels.encoder import encode, encode_elements
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.moment import decode_moments
 from tests.voxels.crystals import compare, crystal
@@ -43,7 +43,7 @@ def compound(request):
 
 def test_the_density_of_a_channel_integrates_to_the_number_of_its_atoms(compound):
     positions, numbers, grid = compound
-    array = CHANNELS.encode(positions + 0.3, numbers, grid)
+    array = encode_elements(positions + 0.3, numbers, CHANNELS, grid)
     assert array.shape == (2, *grid.shape)
     for channel, number in zip(array, CHANNELS.numbers, strict=True):
         # Single precision rounds each voxel by at most 6e-8 of itself.
@@ -55,7 +55,7 @@ def test_positions_and_elements_of_a_compound_come_back(compound):
     positions, numbers, grid = compound
     for shift in np.random.default_rng(0).uniform(0.0, grid.spacing, (3, 3)):
         moved = positions + shift
-        array = CHANNELS.encode(moved, numbers, grid).numpy()
+        array = encode_elements(moved, numbers, CHANNELS, grid).numpy()
         decoded, of_atoms = CHANNELS.decode(array, grid, decode_moments)
         for number in CHANNELS.numbers:
             error, lost, extra = compare(
@@ -68,7 +68,7 @@ def test_positions_and_elements_of_a_compound_come_back(compound):
 def test_atoms_of_two_elements_in_one_voxel_come_back_both():
     _, _, grid = b2()
     positions = np.array([[1.1, 1.1, 1.1], [1.3, 1.2, 1.4]]) * grid.spacing
-    array = CHANNELS.encode(positions, [NI, AL], grid)
+    array = encode_elements(positions, [NI, AL], CHANNELS, grid)
     decoded, numbers = CHANNELS.decode(array.numpy(), grid, decode_moments)
     assert numbers.tolist() == [AL, NI]
     assert decoded == pytest.approx(positions[::-1], abs=1e-6)
@@ -79,7 +79,7 @@ def test_the_only_channel_of_an_element_is_its_array_and_decodes_as_that(lattice
     positions, grid = crystal(lattice)
     only = Channels.of(["W"])
     numbers = np.full(len(positions), 74)
-    array = only.encode(positions, numbers, grid)
+    array = encode_elements(positions, numbers, only, grid)
     assert torch.equal(array, encode(positions, grid)[None])
     decoded, of_atoms = only.decode(array.numpy(), grid, decode_moments)
     assert np.array_equal(decoded, decode_moments(array[0].numpy(), grid))
@@ -88,7 +88,7 @@ def test_the_only_channel_of_an_element_is_its_array_and_decodes_as_that(lattice
 
 def test_an_element_without_atoms_has_an_empty_channel():
     positions, _, grid = b2()
-    array = CHANNELS.encode(positions, np.full(len(positions), NI), grid)
+    array = encode_elements(positions, np.full(len(positions), NI), CHANNELS, grid)
     assert not array[0].any()
     decoded, numbers = CHANNELS.decode(array.numpy(), grid, decode_moments)
     assert len(decoded) == len(positions)
@@ -104,4 +104,4 @@ def test_channels_are_in_the_order_of_atomic_numbers():
 def test_atoms_of_an_element_without_a_channel_are_refused_by_name():
     positions, numbers, grid = b2()
     with pytest.raises(StructureError, match=r"atoms of Al: .* those of Ni, Cu"):
-        Channels.of(["Cu", "Ni"]).encode(positions, numbers, grid)
+        encode_elements(positions, numbers, Channels.of(["Cu", "Ni"]), grid)

@@ -1,0 +1,56 @@
+"""A model is used for the elements of its voxel channels only."""
+
+import pytest
+
+from gcd_hpc.config.campaign import NetworkConfig
+from gcd_hpc.errors import CheckpointError
+from gcd_hpc.learning.batches import ConditionScale
+from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model, save_model
+from gcd_hpc.learning.network import boundary_network
+from gcd_hpc.networks.checkpoint import load, save
+from gcd_hpc.voxels.channels import Channels
+
+NETWORK = NetworkConfig(width=4, num_blocks=1, num_levels=1)
+NICKEL, ALUMINIDE = Channels.of(["Ni"]), Channels.of(["Ni", "Al"])
+
+
+def saved(folder, channels):
+    """File of an untrained model for these channels."""
+    card = ModelCard(
+        1, 0.1, ConditionScale(2.5, 0.3), 0.4, 2, NETWORK.model_dump(), channels.symbols
+    )
+    path = folder / "model.safetensors"
+    save_model(path, boundary_network(NETWORK, channels).state_dict(), card)
+    return path
+
+
+@pytest.mark.parametrize("channels", [NICKEL, ALUMINIDE])
+def test_a_model_file_states_the_elements_of_its_channels(tmp_path, channels):
+    _, card = load_model(saved(tmp_path, channels))
+    assert card.elements == channels.symbols
+    check_elements(tmp_path, card, channels)
+
+
+@pytest.mark.parametrize(
+    ("learned", "wanted", "message"),
+    [
+        (NICKEL, Channels.of(["Cu"]), "cannot be used for Cu, .* are those of Ni"),
+        (NICKEL, ALUMINIDE, "cannot be used for Al, Ni, .* are those of Ni"),
+        (ALUMINIDE, Channels.of(["Ni", "Cu"]), "cannot be used for Ni, Cu, .* those of Al, Ni"),
+    ],
+)
+def test_a_model_of_other_elements_is_refused_by_their_names(tmp_path, learned, wanted, message):
+    path = saved(tmp_path, learned)
+    _, card = load_model(path)
+    with pytest.raises(CheckpointError, match=rf"model\.safetensors: {message}"):
+        check_elements(path, card, wanted)
+
+
+def test_a_file_from_before_there_were_channels_is_of_any_one_element(tmp_path):
+    weights, metadata = load(saved(tmp_path, NICKEL))
+    path = tmp_path / "old.safetensors"
+    save(path, weights, {k: v for k, v in metadata.items() if k not in ("elements", "sha256")})
+    _, card = load_model(path)
+    check_elements(path, card, NICKEL)
+    with pytest.raises(CheckpointError, match="are that of one element"):
+        check_elements(path, card, ALUMINIDE)
