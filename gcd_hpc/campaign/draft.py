@@ -102,7 +102,7 @@ def title_of(config: BoundaryConfig) -> str:
     rotation = f"sigma{config.sigma}" if config.sigma else f"{config.angle:g}deg"
     plane = config.plane or config.axis or ()
     place = "twist" if config.twist else "".join(map(str, plane))
-    return re.sub(r"[^a-z0-9_.-]", "", f"{config.element}_{rotation}_{place}".lower())
+    return re.sub(r"[^a-z0-9_.-]", "", f"{config.symbols[0]}_{rotation}_{place}".lower())
 
 
 def lattice_of(element: str, given: str | None) -> str:

@@ -107,10 +107,12 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
         ConfigError: if the campaign cannot run; names the source and the key.
     """
     boundary = config.boundary
-    if boundary.element not in atomic_numbers or boundary.element == "X":
-        cure = did_you_mean(boundary.element, list(atomic_numbers)[1:])
-        problem = f"must be a chemical element such as W or Cu, got {boundary.element!r}{cure}"
-        raise ConfigError(source, "boundary.element", problem)
+    for element in boundary.symbols:
+        if element not in atomic_numbers or element == "X":
+            cure = did_you_mean(element, list(atomic_numbers)[1:])
+            problem = f"must be a chemical element such as W or Cu, got {element!r}{cure}"
+            key = "boundary.element" if boundary.elements is None else "boundary.elements"
+            raise ConfigError(source, key, problem)
     potential, unchecked = _potential(config, folder, source)
     head = _head(potential) if potential else None
     a0 = _lattice_constant(config, head)
@@ -147,7 +149,7 @@ def _potential(
     style = config.potential.pair_style
     cure = f"is not installed here; install it ({install_command('local')}) and check again"
     try:
-        potential = find_potential(config.potential, config.boundary.element, folder)
+        potential = find_potential(config.potential, config.boundary.symbols, folder)
     except MissingPotentialError as error:
         if _lammps_folder() is None:
             what = f"{error.name} (its element and cutoff) and pair_style {style}"
@@ -171,7 +173,7 @@ def _head(potential: Potential) -> PotentialHead | None:
 
 def _lattice_constant(config: CampaignConfig, head: PotentialHead | None) -> LatticeConstant:
     """The given lattice constant, or the best estimate without LAMMPS."""
-    element, lattice = config.boundary.element, config.boundary.lattice
+    element, lattice = config.boundary.symbols[0], config.boundary.lattice
     if config.boundary.a0 is not None:
         return LatticeConstant(config.boundary.a0, 0.0, "as given")
     is_first = head is not None and (not head.elements or head.elements[0] == element)

@@ -135,7 +135,7 @@ def check(
         f"{config.search.num_tries} tries, {config.budget.rounds} rounds of"
         f" {config.sampling.num_candidates} candidates"
     )
-    say(f"{file}: sound: {config.boundary.element} ({config.boundary.lattice}), {work}")
+    say(f"{file}: sound: {'-'.join(config.boundary.symbols)} ({config.boundary.lattice}), {work}")
     for line in found.lines():
         say(f"  {line}")
     for line in found.unchecked:

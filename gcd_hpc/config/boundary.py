@@ -70,8 +70,13 @@ class BoundaryConfig(Section):
     grain may shift.
     """
 
-    element: str
-    """Chemical symbol of both grains."""
+    element: str | None = None
+    """Chemical symbol of both grains. elements takes its place where there are several."""
+    elements: tuple[str, ...] | None = None
+    """Chemical symbols of an alloy. Those of the crystal come first, one for each of its
+    sublattices in a compound. Further ones are solutes, which moves exchange for atoms of the
+    crystal. pair_coeff must name the same elements in the same order.
+    """
     lattice: Literal["sc", "bcc", "fcc", "diamond"]
     """Crystal structure of both grains."""
     a0: LatticeConstant | None = None
@@ -124,6 +129,25 @@ class BoundaryConfig(Section):
             refuse("must be a direction, got [0, 0, 0]")
         return indices
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Chemical symbols of all elements, in the order of LAMMPS' atom types."""
+        if self.elements is not None:
+            return self.elements
+        return () if self.element is None else (self.element,)
+
+    @model_validator(mode="after")
+    def _has_elements(self) -> "BoundaryConfig":
+        if self.element is not None and self.elements is not None:
+            refuse("and elements are both given; leave one of them out", "element")
+        if self.element is None and self.elements is None:
+            refuse("is required but missing, or elements for several", "element")
+        if len(set(self.symbols)) < len(self.symbols):
+            refuse(f"must be different, got {', '.join(self.symbols)}", "elements")
+        if self.elements is not None and len(self.elements) < 2:
+            refuse("must be two at least; name a single one by boundary.element", "elements")
+        return self
+
     @model_validator(mode="after")
     def _named_once(self) -> "BoundaryConfig":
         triads = [key for key in ("lower", "upper") if getattr(self, key) is not None]
@@ -168,12 +192,13 @@ class BoundaryConfig(Section):
                 "plane",
             )
 
-    @field_validator("element")
+    @field_validator("element", "elements")
     @classmethod
-    def _a_symbol(cls, element: str) -> str:
-        if not re.fullmatch("[A-Z][a-z]?", element):
-            refuse(f"must be a chemical symbol such as W or Cu, got {element!r}")
-        return element
+    def _symbols(cls, given: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        for element in (given,) if isinstance(given, str) else given or ():
+            if not re.fullmatch("[A-Z][a-z]?", element):
+                refuse(f"must be a chemical symbol such as W or Cu, got {element!r}")
+        return given
 
 
 def slabs_of(given: tuple[float, float] | Auto, outer: float) -> tuple[float, float]:

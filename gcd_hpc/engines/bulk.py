@@ -124,7 +124,7 @@ def read_prepared(
             f"{bulk_file}: there is no measured bulk crystal with a checksum; {cure}, in a new run"
             " directory if an earlier version of gcd-hpc made this one"
         )
-    potential = copied_potential(config.potential, config.boundary.element, potential_folder)
+    potential = copied_potential(config.potential, config.boundary.symbols, potential_folder)
     if record.potential_sha256 != potential.sha256:
         raise PotentialError(
             f"{potential_folder}: the potential has the hash {potential.sha256}, but"

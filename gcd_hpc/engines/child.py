@@ -88,7 +88,9 @@ class Child:
         if job.part is not None:
             masks |= {"held": ~job.part.mobile, "idle": ~job.part.close}
             num_computed = int(job.part.close.sum())
-        reply, arrays = self._run(header, job.positions, job.box, masks, False, allowance_s)
+        reply, arrays = self._run(
+            header, job.positions, job.numbers, job.box, masks, False, allowance_s
+        )
         return RelaxResult(
             **arrays,
             stop_reason=reply["stop_reason"],
@@ -104,6 +106,7 @@ class Child:
         box: np.ndarray,
         periodic_z: bool = False,
         near: np.ndarray | None = None,
+        numbers: np.ndarray | None = None,
     ) -> Evaluation:
         """Energies and forces of one structure in ``box`` (2, 3), Å; errors as ``relax``.
 
@@ -111,9 +114,11 @@ class Child:
             near: mask (N,) of the only atoms whose energies are wanted; all if None. Interactions
                 among the others are left out, so forces are right only on atoms whose neighbours
                 are all near.
+            numbers: as for ``RelaxJob``.
         """
         masks = {} if near is None else {"far": ~near}
-        reply, arrays = self._run({"operation": "evaluate"}, positions, box, masks, periodic_z)
+        header = {"operation": "evaluate"}
+        reply, arrays = self._run(header, positions, numbers, box, masks, periodic_z)
         return Evaluation(
             energies=arrays["energies"],
             forces=arrays["forces"],
@@ -147,6 +152,7 @@ class Child:
         self,
         header: dict[str, Any],
         positions: np.ndarray,
+        numbers: np.ndarray | None,
         box: np.ndarray,
         masks: dict[str, np.ndarray],
         periodic_z: bool,
@@ -158,6 +164,8 @@ class Child:
             "positions": np.asarray(positions, dtype=np.float64),
             "box": np.asarray(box, dtype=np.float64),
         } | masks
+        if numbers is not None:
+            arrays["numbers"] = np.asarray(numbers, dtype=np.int64)
         timeout_s = (
             self.timeout_s * max(1, math.ceil(len(positions) / ATOMS_PER_TIMEOUT)) + allowance_s
         )
@@ -245,7 +253,9 @@ class LammpsChild(Child):
         allowance_s = (
             sum(leg.num_steps for leg in job.legs) * len(job.positions) * SECONDS_PER_ATOM_STEP
         )
-        reply, arrays = self._run(header, job.positions, job.box, {}, True, allowance_s)
+        reply, arrays = self._run(
+            header, job.positions, job.numbers, job.box, {}, True, allowance_s
+        )
         temperatures = tuple(reply["temperatures_k"])
         return QuenchResult(
             **arrays,

@@ -25,8 +25,8 @@ class Engine(Protocol):
         """What to do if the program cannot be started."""
 
     @property
-    def element(self) -> str:
-        """Chemical symbol of the atoms."""
+    def elements(self) -> tuple[str, ...]:
+        """Chemical symbols of the atoms; jobs without atomic numbers are of the first."""
 
     @property
     def sha256(self) -> str:

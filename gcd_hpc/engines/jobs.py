@@ -45,6 +45,7 @@ class Part:
 class RelaxJob:
     """A relaxation: positions (N, 3), box (2, 3) in Å, masks (N,) of fixed and rigid atoms.
 
+    numbers: atomic numbers (N,); None if all atoms are of the engine's first element.
     part: relaxed alone, if given. Energies are then not those of the structure, and forces are
     right only as far as the atoms left out do not act on the mobile ones.
     """
@@ -56,6 +57,7 @@ class RelaxJob:
     minimizer: Minimizer
     anneal: Anneal | None = None
     part: Part | None = None
+    numbers: np.ndarray | None = None
 
     @property
     def num_steps(self) -> int:
@@ -76,7 +78,8 @@ class Leg:
 class QuenchJob:
     """A quench of one periodic structure, all atoms free: dynamics leg by leg, then minimisation.
 
-    Positions (N, 3) and box (2, 3) are in Å.
+    Positions (N, 3) and box (2, 3) are in Å. Without legs it is a minimisation.
+    numbers: as for ``RelaxJob``.
     """
 
     positions: np.ndarray
@@ -85,6 +88,7 @@ class QuenchJob:
     timestep_ps: float
     seed: int
     minimizer: Minimizer
+    numbers: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -50,13 +50,13 @@ class Worker:
         operation = {"relax": self.relax, "quench": self.quench, "evaluate": self.evaluate}[
             header["operation"]
         ]
-        forces = [header["potential"], header["mass"], header["periodic_z"]]
+        forces = [header["potential"], header["masses"], header["periodic_z"]]
         try:
             if forces != self.forces:
                 self.start(*forces)
             # Unset during the job, so that the next job after a failure starts from `clear`.
             self.forces = None
-            self.fill(arrays)
+            self.fill(arrays, header["numbers"])
             reply, results = operation(header, arrays)
             self.empty()
             self.forces = forces
@@ -76,8 +76,12 @@ class Worker:
         reply["cpu_s"] = time.process_time() - begun_s
         return reply, results
 
-    def start(self, potential: dict[str, Any], mass: float, periodic_z: bool) -> None:
-        """Clear LAMMPS and read the potential, which takes as long as ten evaluations."""
+    def start(self, potential: dict[str, Any], masses: list[float], periodic_z: bool) -> None:
+        """Clear LAMMPS and read the potential, which takes as long as ten evaluations.
+
+        Args:
+            masses: of the atom types, one for each element, atomic mass units.
+        """
         self.commands(
             "log none",
             "clear",
@@ -86,9 +90,9 @@ class Worker:
             "atom_modify map array sort 0 0.0",
             f"boundary p p {'p' if periodic_z else 'f'}",
             "region box block 0 1 0 1 0 1 units box",
-            "create_box 1 box",
+            f"create_box {len(masses)} box",
             f"pair_style {potential['pair_style']}",
-            f"mass 1 {mass:.17g}",
+            *(f"mass {number} {mass:.17g}" for number, mass in enumerate(masses, start=1)),
             *(f"pair_coeff {arguments}" for arguments in potential["pair_coeff"]),
             f"neighbor {SKIN} bin",
             "neigh_modify every 1 delay 0 check yes",
@@ -97,8 +101,12 @@ class Worker:
             *potential["commands"],
         )
 
-    def fill(self, arrays: Arrays) -> None:
-        """Set the box and create the job's atoms."""
+    def fill(self, arrays: Arrays, numbers: list[int]) -> None:
+        """Set the box and create the job's atoms.
+
+        Args:
+            numbers: atomic numbers of the atom types.
+        """
         (x0, y0, z0), (x1, y1, z1) = arrays["box"]
         num_atoms = len(arrays["positions"])
         self.commands(
@@ -109,8 +117,9 @@ class Worker:
         )
         # Lists, because LAMMPS' Python module converts arrays at half the speed.
         coordinates = arrays["positions"].ravel().tolist()
+        types = _types(arrays["numbers"], numbers) if "numbers" in arrays else [1] * num_atoms
         created = self.lammps.create_atoms(
-            num_atoms, list(range(1, num_atoms + 1)), [1] * num_atoms, coordinates
+            num_atoms, list(range(1, num_atoms + 1)), types, coordinates
         )
         if created != num_atoms:
             raise RuntimeError(
@@ -270,6 +279,19 @@ class Worker:
     def commands(self, *lines: str) -> None:
         for line in lines:
             self.lammps.command(line)
+
+
+def _types(numbers: np.ndarray, known: list[int]) -> list[int]:
+    """Atom types (N,) of atomic numbers (N,)."""
+    matches = numbers[:, None] == np.array(known)
+    if not matches.any(axis=1).all():
+        atom = int(np.argmin(matches.any(axis=1)))
+        raise RuntimeError(
+            f"atom {atom} has the atomic number {numbers[atom]}, but the potential is of"
+            f" {', '.join(map(str, known))}"
+        )
+    types: list[int] = (matches.argmax(axis=1) + 1).tolist()
+    return types
 
 
 def _one_line(message: str) -> str:

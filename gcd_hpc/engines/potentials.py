@@ -14,7 +14,7 @@ from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 
 from gcd_hpc.config.campaign import PotentialConfig
 from gcd_hpc.config.shipped import install_command
-from gcd_hpc.engines.elements import check_element
+from gcd_hpc.engines.elements import check_elements
 from gcd_hpc.engines.setfl import base_style, is_embedded_atom, shortened
 from gcd_hpc.errors import MissingPotentialError, PotentialError
 
@@ -41,7 +41,8 @@ class Potential:
     """Further commands, run after pair_coeff."""
     files: Mapping[str, Path]
     """Paths of the files, by their names in the commands."""
-    element: str
+    elements: tuple[str, ...]
+    """Elements of LAMMPS' atom types, in their order."""
     sha256: str
     """Hash of the commands and the contents of all files, independent of their paths."""
     made: Mapping[str, bytes] = field(default_factory=dict)
@@ -52,6 +53,11 @@ class Potential:
 
     def __str__(self) -> str:
         return "; ".join([f"pair_style {self.pair_style}", *self.pair_coeff])
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Atomic numbers of the elements."""
+        return tuple(atomic_numbers[element] for element in self.elements)
 
     @property
     def num_cutoffs(self) -> int:
@@ -71,14 +77,15 @@ class Potential:
         )
 
     def words(self) -> dict[str, Any]:
-        """Commands and mass for the LAMMPS process."""
+        """Commands, and the atomic numbers and masses of the atom types, for the LAMMPS process."""
         return {
             "potential": {
                 "pair_style": self.pair_style,
                 "pair_coeff": self.pair_coeff,
                 "commands": self.commands,
             },
-            "mass": float(atomic_masses[atomic_numbers[self.element]]),
+            "numbers": self.numbers,
+            "masses": [float(atomic_masses[number]) for number in self.numbers],
         }
 
     def shortened(self) -> "Potential | None":
@@ -101,15 +108,17 @@ class Potential:
         return replace(self, files={}, made={name: content}, sha256=sha256)
 
 
-def find_potential(config: PotentialConfig, element: str, folder: Path) -> Potential:
-    """Resolve the potential of a campaign.
+def find_potential(
+    config: PotentialConfig, elements: str | Sequence[str], folder: Path
+) -> Potential:
+    """Resolve the potential of a campaign for atoms of one element or of several.
 
     Every word of pair_style and pair_coeff that names a file is searched in ``folder`` (the
     campaign file's), then in LAMMPS_POTENTIALS, then among the potentials shipped with LAMMPS.
 
     Raises:
         MissingPotentialError: if a file is in none of these folders.
-        PotentialError: if a file cannot be read, or if the potential is of another element.
+        PotentialError: if a file cannot be read, or if the potential is of other elements.
     """
     places = [folder, *shipped_potentials()]
 
@@ -117,10 +126,12 @@ def find_potential(config: PotentialConfig, element: str, folder: Path) -> Poten
         found = (place / word for place in places if os.path.isfile(place / word))
         return next((path.resolve() for path in found), None)
 
-    return _resolve(config, element, find, places)
+    return _resolve(config, elements, find, places)
 
 
-def copied_potential(config: PotentialConfig, element: str, folder: Path) -> Potential:
+def copied_potential(
+    config: PotentialConfig, elements: str | Sequence[str], folder: Path
+) -> Potential:
     """The potential from copies of its files in ``folder``, named as in ``Potential.files``.
 
     No other file is read.
@@ -133,7 +144,7 @@ def copied_potential(config: PotentialConfig, element: str, folder: Path) -> Pot
         path = folder / _short_name(word)
         return path if path.is_file() else None
 
-    return _resolve(config, element, find, [folder])
+    return _resolve(config, elements, find, [folder])
 
 
 def shipped_potentials() -> list[Path]:
@@ -148,12 +159,14 @@ def shipped_potentials() -> list[Path]:
 
 
 def _resolve(
-    config: PotentialConfig, element: str, find: Find, places: Sequence[Path]
+    config: PotentialConfig, given: str | Sequence[str], find: Find, places: Sequence[Path]
 ) -> Potential:
-    if element not in chemical_symbols[1:]:
-        raise PotentialError(
-            f"boundary.element must be the symbol of a chemical element, got {element!r}"
-        )
+    elements = (given,) if isinstance(given, str) else tuple(given)
+    for element in elements:
+        if element not in chemical_symbols[1:]:
+            raise PotentialError(
+                f"boundary.element must be the symbol of a chemical element, got {element!r}"
+            )
     style = _words(config.pair_style)
     lines = [words for line in config.coefficients if (words := _words(line))]
     if not style or not lines:
@@ -170,7 +183,7 @@ def _resolve(
             files[word], contents[word] = path, _read(path)
         elif word == config.file or (_FILE_NAME.fullmatch(word) and style[0] != "python"):
             missing.append(word)
-    check_element(element, style, lines, contents)
+    check_elements(elements, style, lines, contents)
     if missing:
         raise MissingPotentialError(missing[0], ", ".join(map(str, places)))
     # LAMMPS gets the same commands with short names for the files.
@@ -180,8 +193,8 @@ def _resolve(
         tuple(_joined(line, names) for line in lines),
         tuple(_joined(_words(command), {}) for command in config.commands),
         {names[word]: path for word, path in files.items()},
-        element,
-        _identity([style, *lines], config.commands, element, contents),
+        elements,
+        _identity([style, *lines], config.commands, " ".join(elements), contents),
     )
 
 

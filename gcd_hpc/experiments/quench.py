@@ -63,7 +63,7 @@ def melt_quench(
         SimulationError: if LAMMPS refuses a job, or the relaxation stops before its force
             tolerance.
     """
-    length = box_length(child.potential.element, num_atoms, programme.density_g_cm3)
+    length = box_length(child.potential.elements[0], num_atoms, programme.density_g_cm3)
     legs = (
         Leg(programme.liquid_k, programme.liquid_k, programme.liquid_steps),
         Leg(programme.liquid_k, programme.final_k, programme.quench_steps),

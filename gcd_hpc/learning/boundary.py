@@ -94,9 +94,9 @@ class BoundarySystem:
         boundary = config.boundary
         # A name without a boundary is refused before LAMMPS starts and anything is written.
         orientations(boundary)
-        potential = find_potential(config.potential, boundary.element, folder)
+        potential = find_potential(config.potential, boundary.symbols, folder)
         cache = None if run is None else run.bulk
-        bulk = measure_bulk(potential, boundary.element, boundary.lattice, boundary.a0, cache)
+        bulk = measure_bulk(potential, boundary.symbols[0], boundary.lattice, boundary.a0, cache)
         return cls.of(config, potential, bulk, run)
 
     @classmethod
@@ -140,7 +140,7 @@ def prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> BoundarySyst
         GcdError: as ``BoundarySystem.build``, if the potential is not the one of the run's relaxed
             structures, or if files of an earlier session were edited or damaged.
     """
-    potential = find_potential(config.potential, config.boundary.element, folder)
+    potential = find_potential(config.potential, config.boundary.symbols, folder)
     has_structures = _check_unchanged(run_dir, potential)
     run = RunDirectory(run_dir)
     system = BoundarySystem.build(config, folder, run)

@@ -58,7 +58,7 @@ def evaluate_files(config: CampaignConfig, files: Sequence[Path], folder: Path) 
         GcdError: if a structure does not contain this boundary.
     """
     read = {
-        path: read_structures(path, config.boundary.element)
+        path: read_structures(path, config.boundary.symbols[0])
         for given in files
         for path in _files_of(given)
     }

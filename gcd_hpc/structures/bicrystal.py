@@ -74,7 +74,7 @@ class Bicrystal:
         lower = replace(lower, repeats=(low_x * x, low_y * y))
         upper = replace(upper, repeats=(up_x * x, up_y * y), strain=(strain_x, strain_y, 0.0))
         return cls(
-            element=config.element,
+            element=config.symbols[0],
             lattice=config.lattice,
             a0=a0,
             lower=lower,

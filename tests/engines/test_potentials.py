@@ -161,7 +161,7 @@ def test_a_potential_of_the_boundarys_element_is_taken(
 ):
     (tmp_path / "a.pot").write_text(content)
     config = PotentialConfig(pair_style=style, pair_coeff=line)
-    assert find_potential(config, element, tmp_path).element == element
+    assert find_potential(config, element, tmp_path).elements == (element,)
 
 
 @pytest.mark.parametrize(
