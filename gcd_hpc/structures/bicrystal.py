@@ -60,7 +60,7 @@ class Bicrystal:
                 fits within max_strain.
         """
         lower, upper = (
-            cubic_grain(one, config.lattice, config.element, a0) for one in orientations(config)
+            cubic_grain(one, config.lattice, config.symbols[0], a0) for one in orientations(config)
         )
         # A side of a coincidence cell has at most Sigma periods of either grain.
         longest = max(MAX_REPEATS, config.sigma or 0)
