@@ -26,7 +26,7 @@ def nial() -> Potential:
 
 @pytest.fixture
 def rattled() -> Atoms:
-    """B2 crystal of 128 atoms with displaced atoms and an antisite of either kind."""
+    """Crystal of NiAl of 128 atoms with displaced atoms and an antisite of either kind."""
     atoms = Atoms("NiAl", [[0, 0, 0], [EDGE / 2] * 3], cell=[EDGE] * 3, pbc=True).repeat(4)
     atoms.rattle(0.1, seed=1)
     atoms.symbols[[2, 5]] = ["Al", "Ni"]
