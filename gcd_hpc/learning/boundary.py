@@ -45,7 +45,7 @@ class BoundarySystem:
     @property
     def channels(self) -> Channels:
         """Elements of the voxel arrays' channels: those that the potential is used for."""
-        return Channels.of([self.potential.element])
+        return Channels.of(self.potential.elements)
 
     def numbers_of(self, positions: NDArray[np.float64]) -> NDArray[np.int64]:
         """Atomic numbers (N,) of atoms (N, 3) of the only element."""
