@@ -19,7 +19,7 @@ from gcd_hpc.engines.jobs import (
 )
 from gcd_hpc.engines.messages import pack
 from gcd_hpc.engines.process import EngineProcess, KilledError, OutOfTimeError
-from gcd_hpc.errors import LaunchError, SimulationError
+from gcd_hpc.errors import LaunchError, PotentialError, SimulationError
 
 START_TIMEOUT_S = 120.0
 """Limit for loading LAMMPS (0.3 s on a local disk) or a calculator (several seconds), far more on a
@@ -78,6 +78,7 @@ class Child:
 
         Raises:
             SimulationError: if the engine refuses it, dies, hangs, or loses an atom.
+            PotentialError: if the engine cannot read the potential, as when its file is gone.
             LaunchError: if the engine cannot be started.
         """
         anneal = None if job.anneal is None else asdict(job.anneal)
@@ -169,10 +170,16 @@ class Child:
         timeout_s = (
             self.timeout_s * max(1, math.ceil(len(positions) / ATOMS_PER_TIMEOUT)) + allowance_s
         )
-        program = self.potential.program
-        reply, results = self._answer(pack(header, arrays), timeout_s)
+        program, message = self.potential.program, pack(header, arrays)
+        reply, results = self._answer(message, timeout_s)
+        if reply.get("refused") == "potential":
+            # An engine may be unable to read anything after an earlier job: a new process can tell.
+            self.close()
+            reply, results = self._answer(message, timeout_s)
         if "traceback" in reply:
             raise RuntimeError(f"{reply['error']} in the {program} process:\n{reply['traceback']}")
+        if reply.get("refused") == "potential":
+            raise PotentialError(f"{self.potential}: {program} refused it: {reply['error']}")
         if "error" in reply:
             raise SimulationError(f"{program} refused the structure: {reply['error']}")
         if len(results["positions"]) != len(positions):

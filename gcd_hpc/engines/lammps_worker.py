@@ -45,15 +45,19 @@ class Worker:
         self.cutoff: float | None = None
 
     def answer(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
-        """Run one job. If LAMMPS refuses it, the answer has the key ``error``."""
+        """Run one job. If LAMMPS refuses it, the answer has the key ``error``, and ``refused`` says
+        whether that was the potential or the structure.
+        """
         started, begun_s = time.perf_counter(), time.process_time()
         operation = {"relax": self.relax, "quench": self.quench, "evaluate": self.evaluate}[
             header["operation"]
         ]
         forces = [header["potential"], header["masses"], header["periodic_z"]]
+        refused = "potential"
         try:
             if forces != self.forces:
                 self.start(*forces)
+            refused = "structure"
             # Unset during the job, so that the next job after a failure starts from `clear`.
             self.forces = None
             self.fill(arrays, header["numbers"])
@@ -62,12 +66,13 @@ class Worker:
             self.forces = forces
         except UnicodeDecodeError as error:
             # The bytes that cannot be decoded are LAMMPS' error message.
-            return {"error": _one_line(error.object.decode(errors="backslashreplace"))}, {}
+            message = _one_line(error.object.decode(errors="backslashreplace"))
+            return {"error": message, "refused": refused}, {}
         except Exception as error:
             # LAMMPS raises bare Exceptions and is usable again after `clear`; all other exceptions
             # are bugs of this package.
             if type(error) is Exception or isinstance(error, self.refusals):
-                return {"error": _one_line(str(error))}, {}
+                return {"error": _one_line(str(error)), "refused": refused}, {}
             return {
                 "error": f"{type(error).__name__}: {error}",
                 "traceback": traceback.format_exc(),

@@ -39,7 +39,7 @@ class EngineProcess:
         self._program = potential.program
         self._scratch = Scratch()
         for name, file in potential.files.items():
-            (self._scratch.path / name).symlink_to(file)
+            (self._scratch.path / name).symlink_to(file.absolute())
         for name, content in potential.made.items():
             (self._scratch.path / name).write_bytes(content)
         self._connection, theirs = Pipe()

@@ -1,6 +1,8 @@
 """The LAMMPS child agrees with an independent code and forgets its last job."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.jobs import Anneal, RelaxJob
 from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.engines.process import child_environment
-from gcd_hpc.errors import SimulationError
+from gcd_hpc.errors import PotentialError, SimulationError
 from gcd_hpc.structures.frame import Frame
 
 pytestmark = pytest.mark.lammps
@@ -50,6 +52,27 @@ def test_a_relaxed_boundary_has_the_energy_and_forces_that_ase_finds(
     )
     free = ~(job.fixed | job.rigid)
     np.testing.assert_allclose(relaxed.forces[free], atoms.get_forces()[free], atol=1e-3)
+
+
+def test_a_potential_is_read_from_a_path_relative_to_the_working_directory(
+    job: RelaxJob, potential: Potential, tmp_path, monkeypatch
+):
+    """LAMMPS runs in a folder of its own, where such a path leads nowhere."""
+    (name,) = potential.files
+    shutil.copy(potential.files[name], tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    with LammpsChild(replace(potential, files={name: Path(name)}), 60.0) as child:
+        assert np.isfinite(child.evaluate(job.positions, job.box).energies).all()
+
+
+def test_a_potential_that_cannot_be_read_is_no_fault_of_the_structure(
+    job: RelaxJob, potential: Potential, tmp_path
+):
+    """A candidate would be recorded as failed, and all that follow it."""
+    (name,) = potential.files
+    gone = replace(potential, files={name: tmp_path / "gone"})
+    with LammpsChild(gone, 60.0) as child, pytest.raises(PotentialError, match="cannot open"):
+        child.relax(job)
 
 
 def test_a_used_child_gives_bitwise_what_a_new_one_gives(
