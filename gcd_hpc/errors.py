@@ -12,6 +12,8 @@ _CONTROLS = dict.fromkeys(
     [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)],
     "\N{REPLACEMENT CHARACTER}",
 )
+_MAX_SHOWN = 80
+"""Longest piece of a user's text in a message."""
 
 
 class GcdError(Exception):
@@ -59,8 +61,8 @@ class MissingPotentialError(PotentialError):
 
     def __str__(self) -> str:
         return (
-            f"potential file {self.name!r} not found in {self.searched}; lay it beside the campaign"
-            " file or name its folder in LAMMPS_POTENTIALS"
+            f"potential file {shortened(repr(self.name))} not found in {self.searched}; lay it"
+            " beside the campaign file or name its folder in LAMMPS_POTENTIALS"
         )
 
 
@@ -117,6 +119,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in known}
     near = get_close_matches(word[:80].lower(), by_lower, n=1)
     return f"; did you mean {by_lower[near[0]]}?" if near else ""
+
+
+def shortened(text: str) -> str:
+    """A piece of a user's text for a message: cut where it is too long, and without characters
+    that would end the line or steer a terminal.
+    """
+    short = text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in short)
 
 
 def printable(text: str) -> str:

@@ -10,8 +10,9 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gcd_hpc.config.reader import Path, dotted, shortened
+from gcd_hpc.config.reader import Path, dotted
 from gcd_hpc.config.section import section_of
+from gcd_hpc.errors import shortened
 
 _EXPECTED = {
     "greater_than": "greater than {gt:g}",

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ValidationError
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.explain import explain
-from gcd_hpc.config.reader import MAX_BYTES, dotted, parse, shortened, write
+from gcd_hpc.config.reader import MAX_BYTES, dotted, parse, write
 from gcd_hpc.config.shipped import found, shipped_folder
 from gcd_hpc.config.site import BUILT_IN, SiteConfig
-from gcd_hpc.errors import ConfigError
+from gcd_hpc.errors import ConfigError, shortened
 
 Model = TypeVar("Model", bound=BaseModel)
 COMMAND_LINE = "--set"

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from gcd_hpc.errors import ConfigError
+from gcd_hpc.errors import ConfigError, shortened
 
 Path = tuple[str | int, ...]
 
@@ -35,8 +35,6 @@ MAX_BYTES = 128 * 2**10
 _MAX_DEPTH = 50
 _MAX_DIGITS = 400
 """Longest number that is read; the largest float has 309 digits."""
-_MAX_SHOWN = 80
-"""Longest piece of a user's text in a message."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -123,14 +121,6 @@ def dotted(path: Sequence[str | int]) -> str:
     return "".join(
         f"[{part}]" if isinstance(part, int) else f".{shortened(part)}" for part in path
     ).removeprefix(".")
-
-
-def shortened(text: str) -> str:
-    """A piece of a user's text for a message: cut where it is too long, and without characters
-    that would end the line or steer a terminal.
-    """
-    short = text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in short)
 
 
 def _where(mark: Any) -> str:
