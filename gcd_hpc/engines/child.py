@@ -109,7 +109,7 @@ class Child:
         near: np.ndarray | None = None,
         numbers: np.ndarray | None = None,
     ) -> Evaluation:
-        """Energies and forces of one structure in ``box`` (2, 3), Å; errors as ``relax``.
+        """Energies and forces of one structure in ``box``, as of ``box.box_around``, Å; errors as ``relax``.
 
         Args:
             near: mask (N,) of the only atoms whose energies are wanted; all if None. Interactions

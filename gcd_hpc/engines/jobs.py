@@ -43,8 +43,9 @@ class Part:
 
 @dataclass(frozen=True)
 class RelaxJob:
-    """A relaxation: positions (N, 3), box (2, 3) in Å, masks (N,) of fixed and rigid atoms.
+    """A relaxation: positions (N, 3) and box in Å, masks (N,) of fixed and rigid atoms.
 
+    box: (2, 3), or (3, 3) if it leans, as of ``box.box_around``.
     numbers: atomic numbers (N,); None if all atoms are of the engine's first element.
     part: relaxed alone, if given. Energies are then not those of the structure, and forces are
     right only as far as the atoms left out do not act on the mobile ones.

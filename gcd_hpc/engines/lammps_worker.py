@@ -24,6 +24,12 @@ Arrays = dict[str, np.ndarray]
 LOG = Path("job.log")
 GROUPS = ("fixed", "rigid", "held", "idle")
 """Groups of atoms of a relaxation, by the names of their masks."""
+UPRIGHT = ("region box block 0 1 0 1 0 1 units box",)
+TILTED = ("box tilt large", "region box prism 0 1 0 1 0 1 0 0 0 units box")
+"""Commands for a box of right angles, and for one whose second edge may lean by any tilt.
+
+LAMMPS computes both in different ways, so that a box cannot change from one to the other.
+"""
 SKIN = 1.0
 """Skin of the neighbour lists, Å: more costs pairs in each evaluation, less costs rebuilds."""
 
@@ -53,6 +59,7 @@ class Worker:
             header["operation"]
         ]
         forces = [header["potential"], header["masses"], header["periodic_z"]]
+        forces.append(len(arrays["box"]) > 2)
         refused = "potential"
         try:
             if forces != self.forces:
@@ -81,11 +88,14 @@ class Worker:
         reply["cpu_s"] = time.process_time() - begun_s
         return reply, results
 
-    def start(self, potential: dict[str, Any], masses: list[float], periodic_z: bool) -> None:
+    def start(
+        self, potential: dict[str, Any], masses: list[float], periodic_z: bool, is_tilted: bool
+    ) -> None:
         """Clear LAMMPS and read the potential, which takes as long as ten evaluations.
 
         Args:
             masses: of the atom types, one for each element, atomic mass units.
+            is_tilted: whether the second edge of the boxes leans.
         """
         self.commands(
             "log none",
@@ -94,7 +104,7 @@ class Worker:
             "atom_style atomic",
             "atom_modify map array sort 0 0.0",
             f"boundary p p {'p' if periodic_z else 'f'}",
-            "region box block 0 1 0 1 0 1 units box",
+            *(TILTED if is_tilted else UPRIGHT),
             f"create_box {len(masses)} box",
             f"pair_style {potential['pair_style']}",
             *(f"mass {number} {mass:.17g}" for number, mass in enumerate(masses, start=1)),
@@ -112,12 +122,15 @@ class Worker:
         Args:
             numbers: atomic numbers of the atom types.
         """
-        (x0, y0, z0), (x1, y1, z1) = arrays["box"]
+        (x0, y0, z0), (x1, y1, z1) = arrays["box"][:2]
+        tilts = dict(zip(("xy", "xz", "yz"), arrays["box"][2:].ravel().tolist(), strict=False))
         num_atoms = len(arrays["positions"])
         self.commands(
             f"log {LOG}",
             f"change_box all x final {x0:.17g} {x1:.17g} y final {y0:.17g} {y1:.17g} z final"
-            f" {z0:.17g} {z1:.17g} units box",
+            f" {z0:.17g} {z1:.17g}"
+            + "".join(f" {name} final {tilt:.17g}" for name, tilt in tilts.items())
+            + " units box",
             "reset_timestep 0",
         )
         # Lists, because LAMMPS' Python module converts arrays at half the speed.

@@ -8,14 +8,14 @@ energies of all atoms near the change; the others keep those they had before.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from gcd_hpc.engines.box import cell_of
 from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.jobs import Part, RelaxJob, RelaxResult
 from gcd_hpc.structures.energetics import MIN_PAIR
 from gcd_hpc.structures.grain import Positions
-from gcd_hpc.structures.periodic import minimum_image, wrap
+from gcd_hpc.structures.periodic import Neighbors, in_plane, minimum_image, wrap
 
 MARGIN = 3.0
 """Atoms this near to a changed one are relaxed, Å. See docs/science.md#local."""
@@ -77,20 +77,20 @@ class Cluster:
             cutoff: of the potential, Å.
             nearest_neighbor: distance in the crystal, Å.
         """
-        lengths = np.diff(job.box, axis=0)[0, :2]
-        energies, vanished = _energies_before(job.positions, origin, lengths)
+        cell = in_plane(cell_of(job.box))
+        energies, vanished = _energies_before(job.positions, origin, cell)
         changed = np.concatenate([job.positions[np.isnan(energies)], vanished])  # (k, 3) Å
         if not len(changed) or len(changed) > LARGEST_SHARE * len(job.positions):
             return None
         # The relaxed atoms are those around a change, apart from the layers at the ends.
         free = ~(job.fixed | job.rigid)
-        mobile = free & (_distances(job.positions, changed, lengths, MARGIN) <= MARGIN)
+        mobile = free & (_distances(job.positions, changed, cell, MARGIN) <= MARGIN)
         # Relaxed atoms need all atoms in their range. The others next to them need their nearest
         # neighbours: in an embedded-atom potential these make most of the density around them.
         strong = min(CLOSE * nearest_neighbor, cutoff)
         reach = max(strong + SHELL * nearest_neighbor, cutoff)
         sources = np.concatenate([job.positions[mobile], changed])
-        distances = _distances(job.positions, sources, lengths, reach)
+        distances = _distances(job.positions, sources, cell, reach)
         close = distances <= strong
         if close.sum() > LARGEST_SHARE * len(close) or not mobile.any():
             return None
@@ -159,7 +159,7 @@ class Cluster:
         nearest_neighbor: float,
     ) -> tuple[RelaxResult, np.ndarray]:
         """Exact energies of the slab with its relaxed cluster, as ``relax``."""
-        lengths = np.diff(job.box, axis=0)[0, :2]
+        cell = in_plane(cell_of(job.box))
         # Atoms get another energy if one in their range came, went or moved. Each needs all of its
         # own neighbours for it, and so does each neighbour that it shares energy with.
         spread = child.potential.num_cutoffs
@@ -168,8 +168,8 @@ class Cluster:
         left = self.relaxed[~moved[self.relaxed]]
         moved[left] = True
         sources = np.concatenate([positions[moved], job.positions[left], self.vanished])
-        distances = _distances(positions, sources, lengths, complete)
-        needed = np.flatnonzero(_may_be_near(positions, sources, lengths, complete + cutoff))
+        distances = _distances(positions, sources, cell, complete)
+        needed = np.flatnonzero(_may_be_near(positions, sources, cell, complete + cutoff))
         needed = needed[np.argsort(distances[needed] > complete, kind="stable")]
         evaluation = child.evaluate(positions[needed], job.box, near=distances[needed] <= complete)
         near = distances[needed] <= reach
@@ -191,13 +191,13 @@ class Cluster:
 
 
 def _energies_before(
-    positions: Positions, origin: Origin, lengths: np.ndarray
+    positions: Positions, origin: Origin, cell: np.ndarray
 ) -> tuple[np.ndarray, Positions]:
     """Energies before the change (N,), NaN for changed atoms, and places of vanished atoms (k, 3).
 
     Unchanged atoms have the same coordinates to the last bit.
     """
-    before = wrap(origin.positions, lengths)
+    before = wrap(origin.positions, cell)
     codes = _codes(before)
     order = np.argsort(codes)
     place = np.searchsorted(codes, _codes(positions), sorter=order)
@@ -215,7 +215,7 @@ def _codes(positions: Positions) -> np.ndarray:
 
 
 def _distances(
-    positions: Positions, sources: Positions, lengths: np.ndarray, limit: float
+    positions: Positions, sources: Positions, cell: np.ndarray, limit: float
 ) -> np.ndarray:
     """Distance of each atom from the nearest source, periodic in x and y, (N,) Å.
 
@@ -226,18 +226,18 @@ def _distances(
         sources: (k, 3) Å, at least one.
     """
     # A search among the sources costs more than this check, which rules out most of a large slab.
-    maybe = _may_be_near(positions, sources, lengths, limit)
-    tree = cKDTree(wrap(sources, lengths), boxsize=[*lengths, 0.0])
+    maybe = _may_be_near(positions, sources, cell, limit)
     distances = np.full(len(positions), np.inf)
-    distances[maybe], _ = tree.query(positions[maybe], distance_upper_bound=limit * (1 + 1e-12))
+    neighbors = Neighbors(sources, cell)
+    distances[maybe], _ = neighbors.nearest(positions[maybe], limit * (1 + 1e-12))
     return distances
 
 
 def _may_be_near(
-    positions: Positions, sources: Positions, lengths: np.ndarray, limit: float
+    positions: Positions, sources: Positions, cell: np.ndarray, limit: float
 ) -> np.ndarray:
     """Mask (N,) of the atoms within a sphere that holds all atoms within the limit of a source."""
-    middle = sources[0] + minimum_image(sources - sources[0], lengths).mean(axis=0)
-    radius = np.linalg.norm(minimum_image(sources - middle, lengths), axis=1).max()
-    offsets = minimum_image(positions - middle, lengths)  # (N, 3) Å
+    middle = sources[0] + minimum_image(sources - sources[0], cell).mean(axis=0)
+    radius = np.linalg.norm(minimum_image(sources - middle, cell), axis=1).max()
+    offsets = minimum_image(positions - middle, cell)  # (N, 3) Å
     return np.asarray((offsets**2).sum(axis=1) <= ((radius + limit) * (1 + 1e-9)) ** 2)

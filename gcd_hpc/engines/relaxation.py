@@ -10,6 +10,7 @@ from ase import Atoms
 
 from gcd_hpc.config.campaign import RelaxationConfig
 from gcd_hpc.config.simulation import outer_layers
+from gcd_hpc.engines.box import box_around, cell_of
 from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.jobs import Anneal, Minimizer, RelaxJob, RelaxResult
@@ -26,7 +27,7 @@ from gcd_hpc.structures.energetics import (
     physical_fault,
 )
 from gcd_hpc.structures.grain import Response
-from gcd_hpc.structures.periodic import minimum_image, wrap
+from gcd_hpc.structures.periodic import area, in_plane, minimum_image, wrap
 
 LINE_SEARCH = ("min_modify line quadratic dmax 0.1",)
 PRESETS: dict[Literal["paper", "tight"], Minimizer] = {
@@ -34,8 +35,6 @@ PRESETS: dict[Literal["paper", "tight"], Minimizer] = {
     "tight": Minimizer(etol=1e-10, ftol=1e-3, max_evaluations=100_000, commands=LINE_SEARCH),
 }
 SCREEN = PRESETS["paper"]
-FREE = 10.0
-"""Empty space above and below the slab in LAMMPS' box, Å: room for the upper grain to shift."""
 DISTURBED = 0.005
 """Energy deviation of disturbed atoms, in cohesive energies, beyond three strain energies."""
 
@@ -120,7 +119,7 @@ def relax_boundary(
         cluster = Cluster.around_change(whole, origin, bulk.cutoff, bicrystal.nearest_neighbor)
     # The distances between unchanged atoms were checked when their slab was relaxed.
     touched = slab.positions if cluster is None else slab.positions[cluster.close]
-    check_distances(touched, slab.box[1] - slab.box[0], bicrystal.nearest_neighbor)
+    check_distances(touched, cell_of(slab.box), bicrystal.nearest_neighbor)
     stages = Stages(child, slab, config, finish, quick)
     try:
         stages.run(anneal, cluster)
@@ -234,20 +233,19 @@ class Slab:
     @classmethod
     def of(cls, atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: RelaxationConfig) -> "Slab":
         """Slab of given atoms; its regions are measured from its lowest and highest atom."""
-        lengths = atoms.cell.lengths()
-        positions = wrap(atoms.positions, lengths[:2])
+        cell = in_plane(atoms.cell)
+        positions = wrap(atoms.positions, cell)
         z = positions[:, 2]
-        box = np.array([[0.0, 0.0, z.min() - FREE], [lengths[0], lengths[1], z.max() + FREE]])
         # Held and rigid layers at the ends, and the bicrystal repeated to this in-plane cell.
         outer = outer_layers(config.outer_thickness, bulk.cutoff)
         fixed, rigid = z < z.min() + outer, z > z.max() - outer
-        copies = round(lengths[0] * lengths[1] / bicrystal.area)
-        cell = replace(
+        copies = round(area(cell) / bicrystal.area)
+        repeated = replace(
             bicrystal,
-            cell=((lengths[0], 0.0), (0.0, lengths[1])),
+            cell=((float(cell[0, 0]), 0.0), (float(cell[1, 0]), float(cell[1, 1]))),
             atoms_per_plane=copies * bicrystal.atoms_per_plane,
         )
-        return cls(positions, box, fixed, rigid, cell, bulk)
+        return cls(positions, box_around(positions, cell), fixed, rigid, repeated, bulk)
 
     def job(self, minimizer: Minimizer, positions: np.ndarray, anneal: Anneal | None) -> RelaxJob:
         return RelaxJob(positions, self.box, self.fixed, self.rigid, minimizer, anneal)
@@ -277,7 +275,7 @@ class Slab:
         fault = physical_fault(
             result.positions if touched is None else result.positions[touched],
             result.energies,
-            self.box[1] - self.box[0],
+            cell_of(self.box),
             energy,
             self.excess_volume(result),
             self.bulk.cohesive_ev,
@@ -338,7 +336,7 @@ class Slab:
         """
         result = results[-1]
         moved = result.positions[self.rigid] - self.positions[self.rigid]  # (num_rigid, 3)
-        moved = minimum_image(moved, self.bicrystal.lengths)
+        moved = minimum_image(moved, in_plane(cell_of(self.box)))
         return Relaxed(
             positions=result.positions,
             energies=result.energies,

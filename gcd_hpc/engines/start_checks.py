@@ -21,17 +21,17 @@ def check_slab(atoms: Atoms, bulk: Bulk, config: RelaxationConfig) -> None:
     Raises:
         SimulationError: if the slab is such a one.
     """
-    positions, lengths = atoms.positions, atoms.cell.lengths()
+    positions, height = atoms.positions, atoms.cell[2, 2]
     if not np.isfinite(positions).all():
         raise SimulationError(
             f"{np.sum(~np.isfinite(positions).all(axis=1))} of {len(positions)} positions are not"
             " finite"
         )
-    outside = np.flatnonzero((positions[:, 2] < -1.0) | (positions[:, 2] > lengths[2] + 1.0))
+    outside = np.flatnonzero((positions[:, 2] < -1.0) | (positions[:, 2] > height + 1.0))
     if len(outside):
         index = outside[0]
         raise SimulationError(
-            f"atom {index} lies outside the box: expected 0 <= z <= {lengths[2]:.2f} Å, got"
+            f"atom {index} lies outside the box: expected 0 <= z <= {height:.2f} Å, got"
             f" {positions[index, 2]:.2f}"
         )
     outer = outer_layers(config.outer_thickness, bulk.cutoff)
@@ -40,25 +40,25 @@ def check_slab(atoms: Atoms, bulk: Bulk, config: RelaxationConfig) -> None:
             f"relaxation.outer_thickness is {outer:g} Å, less than the potential's"
             f" cutoff of {bulk.cutoff:.3f} Å; raise it"
         )
-    height = np.ptp(positions[:, 2]) if len(positions) else 0.0
-    if height < MIN_REGION + 2 * outer:
+    thickness = np.ptp(positions[:, 2]) if len(positions) else 0.0
+    if thickness < MIN_REGION + 2 * outer:
         raise SimulationError(
-            f"expected a slab of at least {MIN_REGION + 2 * outer:.1f} Å, got {height:.1f} Å"
+            f"expected a slab of at least {MIN_REGION + 2 * outer:.1f} Å, got {thickness:.1f} Å"
         )
 
 
-def check_distances(positions: Positions, lengths: np.ndarray, nearest_neighbor: float) -> None:
+def check_distances(positions: Positions, cell: np.ndarray, nearest_neighbor: float) -> None:
     """Refuse slabs with overlapping atoms, at which minimisers stop at once.
 
     Args:
         positions: (N, 3) of the atoms whose distances are not known to be sound, Å.
-        lengths: (3,) of the box, Å.
+        cell: vectors of the box as rows, (3, 3) Å.
         nearest_neighbor: distance in the crystal, Å.
 
     Raises:
         SimulationError: if two atoms overlap.
     """
-    closest, allowed = closest_pair(positions, lengths), MIN_PAIR * nearest_neighbor
+    closest, allowed = closest_pair(positions, cell), MIN_PAIR * nearest_neighbor
     if closest < allowed:
         raise SimulationError(
             f"atoms overlap: expected at least {allowed:.2f} Å between two, got {closest:.2f} Å"

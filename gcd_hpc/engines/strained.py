@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from gcd_hpc.engines.box import box_around
 from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.jobs import Minimizer, RelaxJob
 from gcd_hpc.engines.potentials import Potential
-from gcd_hpc.engines.relaxation import FREE, LINE_SEARCH
+from gcd_hpc.engines.relaxation import LINE_SEARCH
 from gcd_hpc.errors import PotentialError, SimulationError
 from gcd_hpc.files import checked_content, write_checked_json
 from gcd_hpc.structures.bicrystal import Bicrystal
@@ -65,7 +66,7 @@ def _measure(child: Child, bicrystal: Bicrystal, bulk: Bulk, outer_thickness: fl
     height = 2 * (outer_thickness + REACH + MIDDLE)
     positions = bicrystal.lattice_positions("upper", (0.0, 0.0, 0.0), 0.0, height)
     z = positions[:, 2]
-    box = np.array([[0.0, 0.0, z.min() - FREE], [*bicrystal.lengths, z.max() + FREE]])
+    box = box_around(positions, bicrystal.lengths)
     fixed, rigid = z < z.min() + outer_thickness, z > z.max() - outer_thickness
     result = child.relax(RelaxJob(positions, box, fixed, rigid, MINIMIZER))
     moved = minimum_image(result.positions - positions, bicrystal.lengths)  # (N, 3) Å

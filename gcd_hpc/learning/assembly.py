@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 from gcd_hpc.search.windows import Window
@@ -117,9 +117,9 @@ def slab_window(grid: Grid, known: int, shift: Array) -> Window:
     return Window(middle, np.inf, (layers / 2 - known) * spacing)
 
 
-def in_all(windows: Sequence[Window], positions: Array, lengths: Sequence[float]) -> Flags:
-    """Whether each position (N, 3) Å lies in all of the windows, (N,)."""
-    inside = [window.mask(positions, lengths) for window in windows]
+def in_all(windows: Sequence[Window], positions: Array, cell: ArrayLike) -> Flags:
+    """Whether each position (N, 3) Å lies in all of the windows of a cell, (N,)."""
+    inside = [window.mask(positions, cell) for window in windows]
     return np.asarray(np.all(inside, axis=0))
 
 
@@ -130,8 +130,8 @@ def window_mask(windows: Sequence[Window], grid: Grid, shift: Array) -> torch.Te
         windows: in the frame of the structure.
         shift: displacement (3,) of the structure relative to the grid, Å.
     """
-    centres = np.indices(grid.shape).reshape(3, -1).T * np.array(grid.spacing) - shift
-    return torch.from_numpy(~in_all(windows, centres, grid.lengths).reshape(grid.shape))
+    centres = grid.positions_of(np.indices(grid.shape).reshape(3, -1).T) - shift
+    return torch.from_numpy(~in_all(windows, centres, grid.cell).reshape(grid.shape))
 
 
 def repaired(
@@ -146,7 +146,7 @@ def repaired(
         parent, decoded: in the frame of the structure.
         windows: region that was generated, the intersection of these.
     """
-    margin, lengths = max(grid.spacing), grid.lengths
+    margin, cell = max(grid.spacing), grid.cell
     wider = [replace(one, radius=one.radius + margin, depth=one.depth + margin) for one in windows]
-    kept = parent.of(~in_all(windows, parent.positions, lengths))
-    return joined(kept, decoded.of(in_all(wider, decoded.positions, lengths)), frame)
+    kept = parent.of(~in_all(windows, parent.positions, cell))
+    return joined(kept, decoded.of(in_all(wider, decoded.positions, cell)), frame)

@@ -141,7 +141,7 @@ def _draw(
     edges = _crop_edges(grid)
     clean, offsets = [], []
     for index in generator.integers(len(structures), size=config.batch_size):
-        shift = generator.uniform(0.0, grid.spacing)
+        shift = grid.positions_of(generator.uniform(0.0, 1.0, 3))
         array, towards = encode_with_owners(torch.from_numpy(structures[index] + shift), grid)
         start = generator.integers(np.subtract(grid.shape, edges) + 1)
         crop = tuple(slice(first, first + edge) for first, edge in zip(start, edges, strict=True))

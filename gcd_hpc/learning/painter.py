@@ -90,7 +90,7 @@ class Painter:
             StructureError: if the structure does not fit between the ends of the grid.
         """
         grid, channels = self.system.grid, self.system.channels
-        shift = rng.random(3) * grid.spacing
+        shift = grid.positions_of(rng.random(3))
         shape = (len(channels), *grid.shape)
         noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
         slab = slab_window(grid, self.system.num_known, shift)

@@ -159,7 +159,7 @@ class Sampler:
         grid, channels = self.system.grid, self.system.channels
         energy, fraction = self.target(index)
         registry = self.draw_registry(fraction, rng)
-        shift = rng.random(3) * grid.spacing
+        shift = grid.positions_of(rng.random(3))
         canvas = Canvas(frame, grid, channels, self.system.num_known, registry, shift)
         noise = rng.standard_normal((len(channels), *grid.shape), dtype=np.float32)
         if not config.diffusion.conditional:

@@ -15,7 +15,7 @@ from gcd_hpc.errors import StructureError
 from gcd_hpc.structures.energetics import n_index
 from gcd_hpc.structures.frame import MIN_REGION, Frame
 from gcd_hpc.structures.grain import Positions
-from gcd_hpc.structures.periodic import minimum_image
+from gcd_hpc.structures.periodic import in_plane, minimum_image
 
 SURFACE = 8.0
 """Atoms this near to an end of the slab have the energies of a free surface, Å."""
@@ -50,14 +50,14 @@ class Window:
     radius: float
     depth: float
 
-    def mask(self, positions: Positions, lengths: ArrayLike) -> NDArray[np.bool_]:
+    def mask(self, positions: Positions, cell: ArrayLike) -> NDArray[np.bool_]:
         """Whether each atom lies in the window, (N,).
 
         Args:
             positions: (N, 3) Å.
-            lengths: of the box along x and y, (2,) Å, or (3,).
+            cell: lengths (2,) or (3,), or vectors (2, 2) or (3, 3), of the box, Å.
         """
-        offsets = minimum_image(positions - self.centre, np.asarray(lengths)[:2])  # (N, 3) Å
+        offsets = minimum_image(positions - self.centre, in_plane(cell))  # (N, 3) Å
         flat = (offsets[:, :2] ** 2).sum(axis=1) <= self.radius**2
         return np.asarray(flat & (np.abs(offsets[:, 2]) <= self.depth))
 

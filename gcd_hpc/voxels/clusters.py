@@ -4,8 +4,8 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
+from gcd_hpc.structures.periodic import Neighbors
 from gcd_hpc.voxels.grid import Grid
 
 
@@ -32,11 +32,7 @@ def average_clusters(coordinates: np.ndarray, grid: Grid, distance: float) -> np
 
 def _connected(coordinates: np.ndarray, grid: Grid, distance: float) -> np.ndarray:
     """Group index (K,) of each coordinate; groups are connected by pairs within the distance."""
-    tree = cKDTree(
-        coordinates - np.where(grid.periodic, 0.0, coordinates.min(axis=0)),
-        boxsize=np.where(grid.periodic, grid.lengths, 0.0),
-    )
-    pairs = tree.query_pairs(distance, output_type="ndarray")  # (P, 2)
+    pairs = Neighbors(coordinates, grid.cell, grid.periodic).pairs(distance)  # (P, 2)
     shape = (len(coordinates), len(coordinates))
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=shape)
     return np.asarray(connected_components(links, directed=False)[1])

@@ -18,7 +18,7 @@ def encode(positions: ArrayLike | Tensor, grid: Grid) -> Tensor:
     """Voxel array C (X, Y, Z), float32, of positions (N, 3) in Å, an array or a tensor.
 
     The sum over all voxels is N, and the weighted mean of an isolated atom's voxels is its
-    position. The array is differentiable in the positions of a tensor.
+    position, also where the box leans. The array is differentiable in the positions of a tensor.
 
     Raises:
         StructureError: if a position is not finite, or is so close to an open end of the box that a
@@ -59,10 +59,9 @@ def occupancies(positions: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     Raises:
         StructureError: as ``encode``.
     """
-    spacing = torch.tensor(grid.spacing, dtype=torch.float64, device=positions.device)
     shape = torch.tensor(grid.shape, device=positions.device)
     periodic = torch.tensor(grid.periodic, device=positions.device)
-    scaled = positions.to(torch.float64) / spacing  # (N, 3) voxels
+    scaled = _in_voxels(positions.to(torch.float64), grid)  # (N, 3)
     _refuse_clipped(scaled.detach(), grid)
     base = torch.floor(scaled.detach()).long()
     base = torch.where(periodic, base, base.clamp(min=torch.zeros_like(shape), max=shape - 2))
@@ -74,6 +73,15 @@ def occupancies(positions: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     index = (base[:, None] + corners) % shape  # (N, 8, 3)
     flat = (index[..., 0] * grid.shape[1] + index[..., 1]) * grid.shape[2] + index[..., 2]
     return flat, weights
+
+
+def _in_voxels(positions: Tensor, grid: Grid) -> Tensor:
+    """Positions (N, 3) Å in voxels along the edges of the box."""
+    voxel = torch.tensor(grid.voxel, device=positions.device)
+    if grid.tilt:
+        lean = positions[:, 1] * (grid.tilt / grid.lengths[1])
+        positions = torch.stack([positions[:, 0] - lean, *positions.T[1:]], dim=1)
+    return positions / voxel.diagonal()
 
 
 def _refuse_clipped(scaled: Tensor, grid: Grid) -> None:

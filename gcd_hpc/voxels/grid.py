@@ -2,21 +2,33 @@
 
 from dataclasses import dataclass
 from itertools import product
-from math import ceil
+from math import ceil, hypot
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from gcd_hpc.structures.periodic import minimum_image, wrap
+from gcd_hpc.structures.periodic import (
+    Array,
+    cartesian,
+    edges_and_tilt,
+    fractional,
+    minimum_image,
+    wrap,
+)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Box divided into voxels; voxel (i, j, k) is centred at (i Lx, j Ly, k Lz).
+    """Box divided into voxels along its edges; voxel (0, 0, 0) is centred at the origin.
+
+    Voxels have the angles of the box: where the second edge of the box leans along x, those of the
+    voxels do. See docs/science.md#skewed-grids.
 
     Args:
-        shape: voxels along each axis, at least 3.
-        lengths: edges of the box, Å.
+        shape: voxels along each edge, at least 3.
+        lengths: extents of the box along x, y and z, Å.
         periodic: axes along which the box repeats; a grain boundary repeats in its plane only.
+        tilt: lean of the second edge along x, Å; 0 where the angles are right.
 
     Source: Lei et al. (2024), section 2.3.
     """
@@ -24,33 +36,35 @@ class Grid:
     shape: tuple[int, int, int]
     lengths: tuple[float, float, float]
     periodic: tuple[bool, bool, bool] = (True, True, False)
+    tilt: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.shape) < 3:
             raise ValueError(f"a grid needs at least 3 voxels along each axis, got {self.shape}")
         if min(self.lengths) <= 0:
             raise ValueError(f"the edges of a grid must be positive, got {self.lengths} Å")
+        if self.tilt and not all(self.periodic[:2]):
+            raise ValueError("a grid with a leaning edge must be periodic in its plane")
 
     @classmethod
-    def build(cls, shape: tuple[int, int, int], in_plane: tuple[float, float]) -> "Grid":
-        """Grid of a grain boundary; voxels are as high as wide (mean of x and y).
+    def build(cls, shape: tuple[int, int, int], in_plane: ArrayLike) -> "Grid":
+        """Grid of a grain boundary; voxels are as high as their in-plane edges are long on average.
 
         Args:
-            in_plane: lengths of the box along x and y, Å.
+            in_plane: cell in the boundary plane: lengths (2,) or vectors (2, 2), Å.
         """
-        pitch = (in_plane[0] / shape[0] + in_plane[1] / shape[1]) / 2
-        return cls(shape, (float(in_plane[0]), float(in_plane[1]), shape[2] * pitch))
+        (x, y), tilt = edges_and_tilt(in_plane)
+        pitch = (x / shape[0] + hypot(tilt, y) / shape[1]) / 2
+        return cls(shape, (float(x), float(y), float(shape[2] * pitch)), tilt=tilt)
 
     @classmethod
-    def fitting(
-        cls, in_plane: tuple[float, float], height: float, widest: float, multiple: int
-    ) -> "Grid":
+    def fitting(cls, in_plane: ArrayLike, height: float, widest: float, multiple: int) -> "Grid":
         """Grid of a grain boundary with the fewest voxels that are narrow enough.
 
         Args:
-            in_plane: lengths of the box along x and y, Å.
+            in_plane: cell in the boundary plane: lengths (2,) or vectors (2, 2), Å.
             height: least height of the box, Å.
-            widest: largest width of a voxel along x and y, Å.
+            widest: largest length of a voxel's in-plane edges, Å.
             multiple: what all three numbers must be divisible by.
         """
 
@@ -59,23 +73,41 @@ class Grid:
             least = max(length / spacing - 1e-6, 3)
             return multiple * ceil(least / multiple)
 
-        x, y = (number(length, widest) for length in in_plane)
-        pitch = (in_plane[0] / x + in_plane[1] / y) / 2
+        (along_x, along_y), tilt = edges_and_tilt(in_plane)
+        edges = along_x, hypot(tilt, along_y)
+        x, y = (number(float(edge), widest) for edge in edges)
+        pitch = (edges[0] / x + edges[1] / y) / 2
         return cls.build((x, y, number(height, pitch)), in_plane)
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """Edges L of one voxel, Å."""
+        """Lengths of the edges of one voxel, Å."""
         x, y, z = (length / n for length, n in zip(self.lengths, self.shape, strict=True))
-        return x, y, z
+        return x, hypot(self.tilt / self.shape[1], y), z
+
+    @property
+    def cell(self) -> Array:
+        """Vectors of the box as rows, (3, 3) Å."""
+        cell = np.diag(self.lengths)
+        cell[1, 0] = self.tilt
+        return cell
+
+    @property
+    def voxel(self) -> Array:
+        """Vectors along the edges of one voxel as rows, (3, 3) Å."""
+        return np.asarray(self.cell / np.array(self.shape)[:, None])
 
     @property
     def num_voxels(self) -> int:
         return int(np.prod(self.shape))
 
     def wrap(self, positions: np.ndarray) -> np.ndarray:
-        """Positions (N, 3) Å with periodic axes folded into [0, length)."""
-        return wrap(positions, self.lengths, self.periodic)
+        """Positions (N, 3) Å folded into the box along its periodic axes."""
+        return wrap(positions, self.cell, self.periodic)
+
+    def positions_of(self, voxels: ArrayLike) -> Array:
+        """Positions (..., 3) Å of places given in voxels, (..., 3)."""
+        return cartesian(voxels, self.voxel)
 
     def num_shared(self, positions: np.ndarray) -> int:
         """Number of voxels shared by two or more atoms; many mean that the grid is too coarse.
@@ -85,7 +117,7 @@ class Grid:
         Args:
             positions: (N, 3) Å, inside the box.
         """
-        scaled = positions / np.asarray(self.spacing)
+        scaled = fractional(positions, self.voxel)
         first = np.floor(scaled).astype(int)  # (N, 3)
         corners = first[:, None] + np.array(list(product((0, 1), repeat=3)))  # (N, 8, 3)
         # An atom in the middle of a voxel does not reach the next one.
@@ -95,4 +127,4 @@ class Grid:
 
     def displacement(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
         """Minimum-image vectors (N, 3) from start to end, Å."""
-        return minimum_image(end - start, self.lengths, self.periodic)
+        return minimum_image(end - start, self.cell, self.periodic)

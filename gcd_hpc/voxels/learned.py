@@ -114,7 +114,5 @@ def decode_learned(
     )
     decoded = decoder(values[None], grid.periodic)
     voxels = torch.nonzero(decoded.logits[0] > 0).cpu().numpy()  # (K, 3)
-    coordinates = (voxels + decoded.offsets.cpu().numpy().astype(np.float64)) * np.asarray(
-        grid.spacing
-    )
-    return average_clusters(coordinates, grid, cluster_distance)
+    places = voxels + decoded.offsets.cpu().numpy().astype(np.float64)
+    return average_clusters(grid.positions_of(places), grid, cluster_distance)

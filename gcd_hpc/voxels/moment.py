@@ -7,10 +7,9 @@ position, exactly so in clean arrays.
 from itertools import product
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from gcd_hpc.errors import StructureError
-from gcd_hpc.structures.periodic import wrap
+from gcd_hpc.structures.periodic import Neighbors, wrap
 from gcd_hpc.voxels.grid import Grid
 
 _CUBE = np.array(list(product((-1, 0, 1), repeat=3)))  # (27, 3)
@@ -85,7 +84,7 @@ def _away_from(atoms: np.ndarray, found: np.ndarray, shape: tuple[int, ...]) -> 
     """Found positions (K, 3) that lie near none of the atoms (N, 3), in voxels."""
     if not len(atoms) or not len(found):
         return found
-    distances, _ = cKDTree(wrap(atoms, shape), boxsize=shape).query(wrap(found, shape))
+    distances, _ = Neighbors(atoms, shape).nearest(found)
     return np.asarray(found[distances > _MIN_DISTANCE])
 
 
@@ -153,4 +152,4 @@ def _to_box(positions: np.ndarray, padded: tuple[int, ...], grid: Grid) -> np.nd
             last = grid.shape[axis] - 1
             beyond = folded[:, axis] > last + 1.5
             folded[:, axis] = np.where(beyond, 0.0, np.minimum(folded[:, axis], last))
-    return grid.wrap(folded * np.array(grid.spacing))
+    return grid.wrap(grid.positions_of(folded))
