@@ -109,9 +109,10 @@ class Child:
         near: np.ndarray | None = None,
         numbers: np.ndarray | None = None,
     ) -> Evaluation:
-        """Energies and forces of one structure in ``box``, as of ``box.box_around``, Å; errors as ``relax``.
+        """Energies and forces of one structure; errors as ``relax``.
 
         Args:
+            box: as of ``box.box_around``, Å.
             near: mask (N,) of the only atoms whose energies are wanted; all if None. Interactions
                 among the others are left out, so forces are right only on atoms whose neighbours
                 are all near.
