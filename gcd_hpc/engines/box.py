@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gcd_hpc.structures.bicrystal import Positions
+from gcd_hpc.structures.grain import Positions
 from gcd_hpc.structures.periodic import edges_and_tilt
 
 FREE = 10.0
