@@ -112,6 +112,10 @@ class BoundaryConfig(Section):
     """
     twist: bool = False
     """Whether the boundary is normal to the axis, which saves writing plane."""
+    cell: Literal["rectangle", "smallest"] = "rectangle"
+    """Shape of the cell of a boundary that sigma or angle names: the smallest rectangle of vectors
+    that both grains share, or the smallest cell, which may be oblique. On {111} of cubic crystals
+    and on the basal plane of hcp the smallest cell has half the area of the rectangle."""
     replicas: tuple[Replicas, Replicas] = (1, 1)
     """Repeats of the smallest common cell along x and y."""
     slab_heights: tuple[SlabHeight, SlabHeight] | Auto = "auto"
@@ -167,6 +171,12 @@ class BoundaryConfig(Section):
             refuse(f"is required beside {triads[0]} but missing", missing)
         if words:
             self._check_name(words[0])
+        elif self.cell == "smallest":
+            refuse(
+                "must be rectangle where lower and upper name the boundary, for they are directions"
+                " along x and y; give sigma, axis and plane for the smallest cell",
+                "cell",
+            )
         return self
 
     def _check_name(self, given: str) -> None:

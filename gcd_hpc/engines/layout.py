@@ -90,11 +90,11 @@ def lay_out(
 def _grid(config: CampaignConfig, bicrystal: Bicrystal, slabs: tuple[float, float]) -> Grid:
     """Voxels as given, or the fewest that the network can divide and that tell atoms apart."""
     if config.voxels.shape != "auto":
-        return Grid.build(config.voxels.shape, bicrystal.lengths)
+        return Grid.build(config.voxels.shape, bicrystal.cell)
     # A strained upper grain grows along z by less than it is compressed in the plane.
     growth = 2 * max(map(abs, bicrystal.strain)) * slabs[1]
     return Grid.fitting(
-        bicrystal.lengths,
+        bicrystal.cell,
         Frame.least_height(bicrystal, slabs) + growth,
         VOXEL_WIDTH * bicrystal.nearest_neighbor,
         config.network.voxel_multiple,

@@ -6,27 +6,32 @@ lies along x. Lengths are in Å.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import permutations, product
 from math import ceil, floor, gcd
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gcd_hpc.config.boundary import BoundaryConfig
 from gcd_hpc.config.miller import Miller
 from gcd_hpc.errors import OrientationError
 from gcd_hpc.structures.crystal import Integers
-from gcd_hpc.structures.grain import Grain, Positions, Response, Strain, cubic_grain
-from gcd_hpc.structures.naming import orientations
+from gcd_hpc.structures.grain import (
+    SAME,
+    Grain,
+    InPlane,
+    Positions,
+    Response,
+    Strain,
+    cubic_grain,
+    cubic_plane_grain,
+)
+from gcd_hpc.structures.naming import oblique_edges, orientations
 from gcd_hpc.structures.orientation import Misorientation, misorientation
 from gcd_hpc.structures.periodic import wrap
+from gcd_hpc.structures.symmetry import symmetries
 
 Side = Literal["lower", "upper"]
-InPlane = tuple[tuple[float, float], tuple[float, float]]
 
-SAME = 1e-6
-"""Largest difference of equal coordinates, in units of a crystal's primitive vectors."""
 BORDER = 1e-6
 """Atoms at most this far below a cut count as lying on it, Å."""
 MAX_REPEATS = 100
@@ -59,6 +64,12 @@ class Bicrystal:
             OrientationError: if there is no boundary of the config's name, or if no common cell
                 fits within max_strain.
         """
+        oblique = oblique_edges(config)
+        if oblique is not None:
+            lower, upper = (
+                cubic_plane_grain(edges, config.lattice, config.symbols[0], a0) for edges in oblique
+            )
+            return cls.of(lower, upper, config, a0)
         lower, upper = (
             cubic_grain(one, config.lattice, config.symbols[0], a0) for one in orientations(config)
         )
@@ -70,10 +81,14 @@ class Bicrystal:
                 (axis, lower.cell[axis][axis], upper.cell[axis][axis]) for axis in range(2)
             )
         )
-        x, y = config.replicas
-        lower = replace(lower, repeats=(low_x * x, low_y * y))
-        upper = replace(upper, repeats=(up_x * x, up_y * y), strain=(strain_x, strain_y, 0.0))
-        return cls(
+        lower = replace(lower, repeats=(low_x, low_y))
+        upper = replace(upper, repeats=(up_x, up_y), strain=(strain_x, strain_y, 0.0))
+        return cls.of(lower, upper, config, a0)
+
+    @classmethod
+    def of(cls, lower: Grain, upper: Grain, config: BoundaryConfig, a0: float) -> "Bicrystal":
+        """The bicrystal of two grains whose repeats fit, with the replicas asked for."""
+        single = cls(
             element=config.symbols[0],
             lattice=config.lattice,
             a0=a0,
@@ -82,6 +97,7 @@ class Bicrystal:
             cell=_common_cell(lower),
             atoms_per_plane=gcd(lower.atoms_per_plane, upper.atoms_per_plane),
         )
+        return single.replicated(*config.replicas)
 
     def relaxed(self, response: Response) -> "Bicrystal":
         """This bicrystal with the relaxation of its strained upper grain."""
@@ -241,36 +257,9 @@ class Bicrystal:
         return wrap(positions, self.cell)
 
     @cached_property
-    def symmetry_operations(self) -> tuple[NDArray[np.int64], ...]:
-        """Symmetries of the bicrystal: signed permutations (3, 3) of the box axes, identity first.
-
-        Operations that reverse z swap the grains. An operation counts if each cut grain lands, up
-        to a shift, on the grain that takes its place. In diamond this excludes operations that
-        would put the other half of a double layer lowest.
-        """
-        square = np.isclose(*self.lengths, rtol=1e-10, atol=0) and np.isclose(
-            *self.strain[:2], rtol=0, atol=1e-10
-        )
-        operations = []
-        for order, signs in product(permutations(range(2)), product((1, -1), repeat=3)):
-            operation = np.zeros((3, 3), dtype=np.int64)
-            operation[(0, 1, 2), (*order, 2)] = signs
-            if (square or order == (0, 1)) and self._is_symmetry(operation):
-                operations.append(operation)
-        identity_first = sorted(operations, key=lambda one: not np.array_equal(one, np.eye(3)))
-        return tuple(identity_first)
-
-    def _is_symmetry(self, operation: NDArray[np.int64]) -> bool:
-        if operation[2, 2] > 0:
-            return _maps(operation, self.lower, self.lower) and _maps(
-                operation, self.upper, self.upper
-            )
-        unstrained = max(map(abs, self.strain)) < 1e-10
-        return (
-            unstrained
-            and _maps(operation, self.lower, self.upper)
-            and _maps(operation, self.upper, self.lower)
-        )
+    def symmetry_operations(self) -> tuple[Positions, ...]:
+        """Rotations and mirrors (3, 3) that map the bicrystal onto itself, the identity first."""
+        return symmetries(self.lower, self.upper, self.cell)
 
 
 def _fit(
@@ -309,28 +298,6 @@ def _common_cell(grain: Grain) -> InPlane:
 
 def _reduced(first: tuple[float, float], second: tuple[float, float]) -> InPlane:
     """The same in-plane lattice with the second edge as steep as possible."""
-    return first, (second[0] - first[0] * round(second[0] / first[0]), second[1])
-
-
-def _maps(operation: Integers, source: Grain, target: Grain) -> bool:
-    """Whether a rotation or mirror maps a cut grain onto another, up to a lattice shift."""
-    # The operation must turn each primitive vector of the source into a vector of the target.
-    primitive = [np.linalg.solve(np.array(one.vectors), one.cell) for one in (source, target)]
-    exact = primitive[0] @ operation.T @ np.linalg.inv(primitive[1])
-    turn = np.rint(exact).astype(int)
-    if np.abs(exact - turn).max() > SAME:
-        return False
-    basis, whole = np.array(source.crystal.basis), source.crystal.denominator
-    targets, kinds = np.array(target.crystal.basis), np.array(target.crystal.numbers)
-    # The lowest layer after the operation must be a layer of lattice points, as in a freshly cut
-    # grain.
-    heights = np.array(source.phases)
-    lowest = basis[np.argmin(heights if operation[2, 2] > 0 else -heights)]
-    images = (basis - lowest) @ turn
-    for shift, phase in zip(targets, target.phases, strict=True):
-        gaps = ((images + shift)[:, None] - targets) / whole  # (num_source, num_target, 3)
-        equal = np.abs(gaps - np.rint(gaps)).max(axis=2) <= SAME
-        equal &= np.array(source.crystal.numbers)[:, None] == kinds
-        if equal.any(axis=1).all() and not phase:
-            return True
-    return False
+    # Of a lean of half the first edge to either side, rounding must not choose.
+    steps = ceil(second[0] / first[0] - 0.5 - SAME)
+    return first, (second[0] - first[0] * steps, second[1])

@@ -64,6 +64,12 @@ class Rotation:
         first, second, third = zip(*columns, strict=True)
         return first, second, third
 
+    def carried(self, vector: Miller) -> Miller:
+        """A vector that both grains share, in the upper grain's coordinates, in the same units."""
+        x, y, z = (dot(row, vector) for row in self.matrix)
+        assert x % self.norm == y % self.norm == z % self.norm == 0, f"{vector} is not shared"
+        return x // self.norm, y // self.norm, z // self.norm
+
     def turned(self, direction: Miller) -> Miller:
         """Coprime indices in the upper grain of a direction of the lower grain."""
         x, y, z = (dot(row, direction) for row in self.matrix)
@@ -132,6 +138,31 @@ def smallest_cell(crystal: CubicLattice, rotation: Rotation, plane: Miller) -> D
     )
     x = rotation.axis if axis in edges else max(edges)
     return x, coprime(cross(plane, x)), plane
+
+
+@cache
+def smallest_edges(
+    crystal: CubicLattice, rotation: Rotation, plane: Miller
+) -> tuple[Miller, Miller] | None:
+    """Edges of the smallest cell of a boundary in the lower grain, in quarters of a0.
+
+    The cell may be oblique. Its first edge is the shortest vector of the plane that both grains
+    share, and the second is the shortest that is not parallel to it. None if they are at right
+    angles, so that the cell is the one of ``smallest_cell``.
+    """
+    first, second = _reduced(*_shared_vectors(crystal, rotation, plane))
+    if not dot(first, second):
+        return None
+    # Of the second edge and its opposite, the one that is right-handed with the plane's normal.
+    if dot(cross(first, second), plane) < 0:
+        first, second = second, first
+    if _square(first) > _square(second):
+        first, second = second, _opposite(first)
+    return first, second
+
+
+def _opposite(vector: Miller) -> Miller:
+    return -vector[0], -vector[1], -vector[2]
 
 
 def _shared_vectors(

@@ -160,7 +160,7 @@ class Frame:
         origin, spacing = np.asarray(registry, dtype=float), self.bicrystal.upper.plane_spacing
         return np.asarray(self.bicrystal.lattice_points("upper", origin, 0.0, spacing)[0])
 
-    def transform(self, positions: Positions, operation: NDArray[np.integer]) -> Positions:
+    def transform(self, positions: Positions, operation: Positions) -> Positions:
         """Apply a symmetry operation of the bicrystal to a structure, (N, 3) Å.
 
         The result is shifted so that its lowest plane lies at the bottom again and (0, 0, bottom)

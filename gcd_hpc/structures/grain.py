@@ -7,7 +7,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
-from gcd_hpc.config.miller import Miller, cross, dot
+from gcd_hpc.config.miller import Miller, coprime, cross, dot
 from gcd_hpc.structures.crystal import (
     Crystal,
     Integers,
@@ -24,6 +24,11 @@ Vectors = tuple[Miller, Miller, Miller]
 Strain = tuple[float, float, float]
 """In-plane strain: xx, yy, and the displacement along x per unit of y."""
 
+InPlane = tuple[tuple[float, float], tuple[float, float]]
+"""Edges (ax, 0) and (bx, by) of a cell in the boundary plane, Å."""
+
+SAME = 1e-6
+"""Largest difference of equal coordinates, in units of a crystal's primitive vectors."""
 UNSTRAINED: Strain = (0.0, 0.0, 0.0)
 
 
@@ -137,11 +142,11 @@ class Grain:
         kinds = self._inside(self.crystal.basis)[1]
         return np.asarray(np.array(self.crystal.numbers)[kinds])
 
-    def block(self, cell: tuple[tuple[float, float], tuple[float, float]]) -> Positions:
+    def block(self, cell: InPlane) -> Positions:
         """Edges of one block after straining, (3, 3) Å, in a common cell of the grain's repeats.
 
         Args:
-            cell: in-plane edges (ax, 0) and (bx, by) of the common cell, Å.
+            cell: the common cell.
         """
         xx, yy, xy = self.strain
         (_, _, _), (bx, by, _), (cx, cy, cz) = self.cell
@@ -190,6 +195,75 @@ def cubic_grain(directions: Directions, lattice: str, element: str, a0: float) -
         spacing=a0 * cubic.plane_halves(normal) / (2 * length(normal)),
         directions=directions,
     )
+
+
+def cubic_plane_grain(edges: tuple[Miller, Miller], lattice: str, element: str, a0: float) -> Grain:
+    """Grain of a cubic crystal over two lattice vectors in the plane, in quarters of a0."""
+    cubic = cubic_lattice(lattice)
+    first, second = (primitive_counts(cubic, edge) for edge in edges)
+    x, z = coprime(edges[0]), coprime(cross(*edges))
+    return plane_grain(
+        cubic_crystal(lattice, element, a0), (first, second), (x, coprime(cross(z, x)), z)
+    )
+
+
+def plane_grain(
+    crystal: Crystal, edges: tuple[Miller, Miller], directions: Directions | None = None
+) -> Grain:
+    """Grain whose blocks are one lattice plane high, over any two lattice vectors in the plane.
+
+    The plane's normal need not be a lattice vector: the third edge of a block goes to the next
+    lattice plane and is inclined where it has to be.
+
+    Args:
+        edges: lattice vectors in the plane in units of the primitive vectors, x along the first.
+            Blocks are as long as the shortest lattice vectors along them.
+        directions: Miller indices along the box axes, which name the grain.
+    """
+    repeats = gcd(*edges[0]), gcd(*edges[1])
+    first, second = coprime(edges[0]), coprime(edges[1])
+    normal = coprime(cross(first, second))
+    rows = np.array([first, second, _next_plane(normal)]) @ crystal.matrix
+    # Components along x, along y and along z, by Gram and Schmidt.
+    ax = float(np.linalg.norm(rows[0]))
+    along_x = rows @ rows[0] / ax
+    upright = rows[1] - along_x[1] * rows[0] / ax
+    by = float(np.linalg.norm(upright))
+    along_y = rows @ upright / by
+    height = float(np.linalg.det(rows)) / (ax * by)
+    # The steepest third edge.
+    back = round(along_y[2] / by)
+    right = round((along_x[2] - back * along_x[1]) / ax)
+    third = np.array(_next_plane(normal)) - back * np.array(second) - right * np.array(first)
+    inclined = along_x[2] - back * along_x[1] - right * ax, along_y[2] - back * by
+    return Grain(
+        crystal=crystal,
+        vectors=(first, second, as_millers(third[None])[0]),
+        cell=(
+            (ax, 0.0, 0.0),
+            (float(along_x[1]), by, 0.0),
+            (float(inclined[0]), float(inclined[1]), height),
+        ),
+        spacing=height,
+        directions=directions,
+        repeats=repeats,
+    )
+
+
+def _next_plane(normal: Miller) -> Miller:
+    """A vector whose product with coprime indices is 1."""
+    h, k, l = normal  # noqa: E741
+    common, x, y = _bezout(h, k)
+    _, z, w = _bezout(common, l)
+    return x * z, y * z, w
+
+
+def _bezout(a: int, b: int) -> tuple[int, int, int]:
+    """The greatest common divisor g of two numbers, and x and y with a x + b y = g."""
+    if not b:
+        return abs(a), -1 if a < 0 else 1, 0
+    common, x, y = _bezout(b, a % b)
+    return common, y, x - a // b * y
 
 
 def _determinant(vectors: Vectors) -> int:

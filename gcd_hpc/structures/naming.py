@@ -10,9 +10,17 @@ from functools import cache
 from gcd_hpc.config.boundary import BoundaryConfig, Triad
 from gcd_hpc.config.miller import Miller, coprime, cross, dot, spelled
 from gcd_hpc.errors import OrientationError
-from gcd_hpc.structures.coincidence import Rotation, rotations, sigmas, smallest_cell
+from gcd_hpc.structures.coincidence import (
+    Rotation,
+    rotations,
+    sigmas,
+    smallest_cell,
+    smallest_edges,
+)
 from gcd_hpc.structures.lattices import cubic_lattice
 from gcd_hpc.structures.orientation import Directions
+
+Edges = tuple[Miller, Miller]
 
 NUM_NEAR = 4
 """Coincidences that a message names."""
@@ -34,6 +42,26 @@ def orientations(config: BoundaryConfig) -> tuple[Directions, Directions]:
     lower = smallest_cell(cubic_lattice(config.lattice), rotation, plane)
     x, y, z = (rotation.turned(direction) for direction in lower)
     return lower, (x, y, z)
+
+
+@cache
+def oblique_edges(config: BoundaryConfig) -> tuple[Edges, Edges] | None:
+    """Edges of the smallest cell in the lower and in the upper grain, in quarters of a0; None where
+    the cell is a rectangle.
+
+    Raises:
+        OrientationError: if there is no boundary of this name.
+    """
+    if config.cell == "rectangle":
+        return None
+    rotation, crystal = rotation_of(config), cubic_lattice(config.lattice)
+    assert rotation is not None
+    assert config.axis is not None
+    edges = smallest_edges(crystal, rotation, coprime(config.plane or config.axis))
+    if edges is None:
+        return None
+    first, second = edges
+    return edges, (rotation.carried(first), rotation.carried(second))
 
 
 @cache
