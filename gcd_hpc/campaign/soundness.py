@@ -8,18 +8,19 @@ from ase.data import atomic_numbers, reference_states
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.miller import spelled
 from gcd_hpc.config.shipped import install_command
-from gcd_hpc.engines.layout import Layout, lay_out
 from gcd_hpc.engines.installed import (
     has_pair_style,
     lammps_folder,
     pair_styles,
     shipped_potentials,
 )
+from gcd_hpc.engines.layout import Layout, lay_out
 from gcd_hpc.engines.potentials import Potential, find_potential
 from gcd_hpc.engines.setfl import HEAD_BYTES, PotentialHead, read_head
 from gcd_hpc.errors import ConfigError, MissingPotentialError, PotentialError, did_you_mean
 from gcd_hpc.structures.lattices import typical_a0
 from gcd_hpc.structures.naming import is_twist, rotation_of
+
 
 @dataclass(frozen=True)
 class LatticeConstant:

@@ -7,7 +7,7 @@ import re
 from math import ceil
 from typing import Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator, model_validator
 
 from gcd_hpc.config.section import Auto, Fraction, PositiveInt, Section, refuse
 
@@ -37,7 +37,7 @@ class PotentialConfig(Section):
     """
     file: str | None = None
     """The potential file, which ``{file}`` stands for."""
-    files: dict[str, str] = {}
+    files: dict[str, str] = Field(default_factory=dict)
     """Files of a potential that has several, each with a name of yours: ``{library}`` stands for
     the file of ``files: {library: library.meam}``.
     """

@@ -1,11 +1,11 @@
 """Check of the elements that a potential describes, from its commands and files."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 from ase.data import chemical_symbols
 
-from gcd_hpc.engines.setfl import base_style, read_head
+from gcd_hpc.engines.formats import elements_in, library_elements
+from gcd_hpc.engines.setfl import base_style
 from gcd_hpc.errors import PotentialError
 
 
@@ -28,16 +28,18 @@ def check_elements(
     """
     for line in lines:
         style_name, arguments = _style_of(style, line)
-        files = [contents[word] for word in arguments if word in contents]
-        head = read_head(style_name, files[0]) if files else None
+        # The files of mliap stand in pair_style.
+        named = [*arguments, *style] if style_name == "mliap" else arguments
+        files = [contents[word] for word in named if word in contents]
+        held = elements_in(style_name, files) if files else None
         if len(elements) == 1:
             found = [_element_of(style_name, arguments, files)]
             wanted = list(elements)
         else:
-            found = _elements_of(arguments, len(elements))
+            found = _elements_of(style_name, arguments, files, len(elements))
             wanted = _elements_of_types(elements, line[:2])
-        if head is not None and style_name == "eam":
-            found = list(head.elements)
+        if held is not None and style_name == "eam":
+            found = list(held)
         # NULL leaves a type to another style of a hybrid one.
         wrong = [
             one for one, own in zip(found, wanted, strict=False) if one not in (own, None, "NULL")
@@ -47,11 +49,11 @@ def check_elements(
                 f"pair_coeff {' '.join(line)} is a potential of {_listed(found)}, but"
                 f" {_key(elements)} {_listed(elements)}; use a potential of {_listed(elements)}"
             )
-        missing = [one for one in found if head is not None and one not in (*head.elements, "NULL")]
-        if head is not None and missing and missing != [None]:
+        if held is not None and any(one not in (*held, "NULL", None) for one in found):
+            name = next(word for word in named if word in contents)
             raise PotentialError(
-                f"potential file {arguments[0]} holds {', '.join(head.elements)}, but"
-                f" {_key(elements)} {_listed(elements)}; use a potential of {_listed(elements)}"
+                f"potential file {name} holds {', '.join(held)}, but {_key(elements)}"
+                f" {_listed(elements)}; use a potential of {_listed(elements)}"
             )
 
 
@@ -63,9 +65,12 @@ def _listed(elements: Sequence[str | None]) -> str:
     return ", ".join(one for one in elements if one is not None)
 
 
-def _elements_of(arguments: Sequence[str], num: int) -> list[str | None]:
+def _elements_of(
+    name: str, arguments: Sequence[str], files: Sequence[bytes], num: int
+) -> list[str | None]:
     """Elements of the atom types that a pair_coeff ends with; empty if it ends otherwise."""
-    last = list(arguments[-num:])
+    by_label = _labels(name, files)
+    last = [by_label.get(word, word) for word in arguments[-num:]]
     known = len(last) == num and all(one in ("NULL", *chemical_symbols[1:]) for one in last)
     return list(last) if known else []
 
@@ -98,13 +103,15 @@ def _element_of(name: str, arguments: Sequence[str], files: Sequence[bytes]) -> 
     last = arguments[-1]
     if name in ("zbl", "quip"):
         return _by_number(last)
-    if name.startswith("meam") and files:
-        library = files[0].decode(errors="replace")
-        # 'label' 'lattice' neighbours atomic-number mass
-        entry = re.search(rf"^\s*'?{re.escape(last)}'?\s+'?\w+'?\s+\S+\s+(\d+)", library, re.M)
-        if entry is not None:
-            return _by_number(entry[1])
-    return last if last in chemical_symbols[1:] else None
+    element = _labels(name, files).get(last, last)
+    return element if element in chemical_symbols[1:] else None
+
+
+def _labels(name: str, files: Sequence[bytes]) -> dict[str, str]:
+    """Elements of the labels of a library of MEAM, the first file; empty for other styles."""
+    if not files or not name.startswith("meam"):
+        return {}
+    return library_elements(files[0].decode(errors="replace"))
 
 
 def _by_number(text: str) -> str | None:

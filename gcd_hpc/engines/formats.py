@@ -60,8 +60,8 @@ def elements_in(style: str, contents: Sequence[bytes]) -> tuple[str, ...] | None
     if name == "meam" or name.startswith("meam/ms"):
         return tuple(dict.fromkeys(library_elements(text).values())) or None
     if name == "meam/spline":
-        head = _SPLINE_HEAD.search(text)
-        return tuple(head[1].split()) if head else None
+        first = _SPLINE_HEAD.search(text)
+        return tuple(first[1].split()) if first else None
     pattern = _LISTED.get(name.partition("/")[0])
     found = [] if pattern is None else re.split(r"[\s,]+", " ".join(pattern.findall(text)))
     known = [one for one in found if one in chemical_symbols[1:]]

@@ -39,16 +39,14 @@ def lammps_library() -> Path | None:
 def has_pair_style(style: str) -> bool | None:
     """Whether LAMMPS has a pair style; None where this cannot be found out.
 
-    The name is searched in the LAMMPS library first, which is fast; only if it is missing there is
-    ``lmp -h`` run for the list of styles, which may have more from plugins.
+    Where there is no program to list the styles, the name is searched in the LAMMPS library. That
+    also has the names of styles which it could have been built with.
     """
-    library = lammps_library()
-    if library is None:
-        return None
-    if _holds(library, style):
-        return True
     styles = pair_styles()
-    return style in styles if styles else None
+    if styles:
+        return style in styles
+    library = lammps_library()
+    return False if library is not None and not _holds(library, style) else None
 
 
 @cache

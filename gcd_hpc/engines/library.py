@@ -28,6 +28,7 @@ STYLES = {
     ".meam.spline": "meam/spline",
     ".meam.sw.spline": "meam/sw/spline",
     ".bop.table": "bop",
+    ".poly": "polymorphic",
     ".uf3": "uf3",
     ".ace": "pace",
     ".yace": "pace",
@@ -63,11 +64,12 @@ MEAM = {
     "SiC.meam": ("library.meam", ("Si", "C")),
     "WL.meam": ("library.meam", ("WL",)),
 }
-"""Library of each parameter file of MEAM, and the labels that its numbers stand for. The file itself
-does not say them.
+"""Library of each parameter file of MEAM, and the labels that its numbers stand for, which the file
+itself does not say.
 """
 MEAM_LIBRARY = "library.meam"
 """Library whose entries are potentials of their elements without a parameter file."""
+READ_BYTES = 256 * 1024
 _ENDS = (*STYLES, *SCRIPTS, ".snapcoeff", "_param.pod", *MEAM, MEAM_LIBRARY)
 """Endings of the files that name a potential."""
 NEEDS_ALL = ("meam/spline", "polymorphic")
@@ -212,7 +214,7 @@ def read_potential(path: Path) -> LibraryPotential:
 
 def _made(path: Path, style: str, files: dict[str, Path], citation: str) -> LibraryPotential:
     """Potential of a pair style whose elements follow its files in pair_coeff."""
-    contents = [file.read_bytes() for file in files.values()]
+    contents = [_content(file) for file in files.values()]
     elements = elements_in(style, contents)
     if elements is None and style in ("meam/spline", "meam/sw/spline"):
         # Files of one element do not name it.
@@ -274,9 +276,11 @@ def _of_script(path: Path, citation: str) -> LibraryPotential:
     words = mapped[0][2:]
     names = {one for one in [*style, *words] if (path.parent / one).is_file()}
     elements = [word for word in words if word in chemical_symbols[1:]]
-    # Some words can only be files.
-    named = [one for one in [*style, *words] if one.endswith(tuple(ROLES))]
-    if "NULL" in words or not elements or set(named) != names:
+    # Words that can only be files must be some whose part is known.
+    named = {one for one in [*style, *words] if re.search(r"\.[A-Za-z]", one)}
+    if "NULL" in words or not elements or named != names:
+        raise unknown
+    if any(Path(one).suffix not in ROLES for one in named):
         raise unknown
     roles = {one: ROLES[Path(one).suffix] for one in named}
     style = [f"{{{roles[word]}}}" if word in roles else word for word in style]
@@ -327,8 +331,14 @@ def _core(elements: Sequence[str]) -> list[str]:
 
 
 def _text(path: Path) -> str:
+    return _content(path).decode(errors="replace")
+
+
+def _content(path: Path) -> bytes:
+    """Beginning of a file, which holds the names of all elements."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb") as file:
+            return file.read(READ_BYTES)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise PotentialError(f"potential file {path} cannot be read: {reason}") from error

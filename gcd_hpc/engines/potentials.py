@@ -177,9 +177,7 @@ def _resolve(
                 f"boundary.element must be the symbol of a chemical element, got {element!r}"
             )
     style = _with_paths(_words(config.pair_style), config)
-    lines = [
-        _with_paths(words, config) for line in config.coefficients if (words := _words(line))
-    ]
+    lines = [_with_paths(words, config) for line in config.coefficients if (words := _words(line))]
     if not style or not lines:
         raise PotentialError("pair_style and pair_coeff must not be empty")
     # Find and read every file that the words name.

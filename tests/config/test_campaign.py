@@ -50,7 +50,11 @@ from tests.config.conftest import MINIMAL
         # Unknown keys
         ("sampling.num_step", 3, "unknown key, did you mean num_steps?"),
         ("num_candidates", 3, "unknown key here, did you mean sampling.num_candidates?"),
-        ("potential.zzz", 3, "unknown key, known here are pair_style, pair_coeff, file, commands"),
+        (
+            "potential.zzz",
+            3,
+            "unknown key, known here are pair_style, pair_coeff, file, files, commands",
+        ),
         # Meaning
         (
             "name",

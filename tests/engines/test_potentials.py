@@ -7,6 +7,7 @@ import hashlib
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,6 +75,35 @@ def test_files_of_the_same_content_at_other_paths_are_the_same_potential(tmp_pat
     assert find_potential(named, "Ta", here).sha256 == find_potential(snap(), "Ta", here).sha256
 
 
+def test_files_with_names_are_the_potential_of_files_in_their_places(tmp_path: Path):
+    """A file may stand in pair_style, and several times."""
+    folder = write(tmp_path, Ta_model="one", Ta_descriptor="two", Ta_table="three")
+    lines = ("1 1 table {table} A", "1 1 table {table} B", "* * mliap Ta")
+    style = "hybrid/overlay table linear 9 mliap model linear {model} descriptor sna {descriptor}"
+    files = {"model": "Ta.model", "descriptor": "Ta.descriptor", "table": "Ta.table"}
+    named = PotentialConfig(pair_style=style, pair_coeff=lines, files=files)
+    plain = PotentialConfig(
+        pair_style=style.format(**files), pair_coeff=tuple(line.format(**files) for line in lines)
+    )
+    found = find_potential(named, "Ta", folder)
+    assert found == find_potential(plain, "Ta", folder)
+    assert sorted(found.files) == ["Ta.descriptor", "Ta.model", "Ta.table"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"files": {"a": "x", "b": "y"}}, "must contain {b}, where the path of y goes"),
+        ({"pair_style": "snap {b}", "files": {"b": "y"}}, "must name the file of {a}, got ['b']"),
+        ({"files": {"a": "x", "a b": "y"}}, "must have names of letters and digits, got 'a b'"),
+        ({"files": {"a": "x", "file": "y"}, "file": "z"}, "must not name a file twice"),
+    ],
+)
+def test_names_of_files_and_braces_belong_together(keys: dict[str, Any], sentence: str):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        PotentialConfig(**{"pair_style": "snap", "pair_coeff": "* * {a} Ta"} | keys)
+
+
 @pytest.mark.parametrize(
     "first", ["Ta.snapcoeff", "./Ta.snapcoeff", "../other/Ta.snapcoeff", "sub/Ta.snapcoeff", "/"]
 )
@@ -133,6 +163,12 @@ def test_lammps_reads_a_potential_from_any_folder(
         ("hybrid/overlay sw sw", "* * sw 2 a.pot Si", "Ge", "", "is a potential of Si"),
         ("meam", "* * a.pot Al Cu NULL Cu", "Al", "", "is a potential of Cu"),
         ("meam", "* * a.pot X4 NULL X4", "Cu", "'X4' 'fcc' 12 28 58.7\n", "potential of Ni"),
+        ("meam", "* * a.pot Cu NULL Cu", "Cu", "'Ni' 'fcc' 12 28 58.7\n", "a.pot holds Ni, but"),
+        ("sw", "* * a.pot Cu", "Cu", "Si Si Si 2.1\n", "a.pot holds Si, but"),
+        ("snap", "* * a.pot Cu", "Cu", "1 2\nTa 0.5 1\n-2.9\n", "a.pot holds Ta, but"),
+        ("bop", "* * a.pot Cu", "Cu", "# a\n 1\n 13 26.98 Al\n", "a.pot holds Al, but"),
+        ("pace", "* * a.pot Cu", "Cu", "nelements=1\nelements: Ni\n", "a.pot holds Ni, but"),
+        ("mliap descriptor sna a.pot", "* * Cu", "Cu", "elems Ni\n", "a.pot holds Ni, but"),
     ],
 )
 def test_a_potential_of_another_element_is_refused(
@@ -152,6 +188,9 @@ def test_a_potential_of_another_element_is_refused(
         ("eam/alloy", "* * a.pot W1", "W", SETFL.replace("1 W", "1 W1")),
         ("eam", "* * a.pot", "Cu", FUNCFL),
         ("meam", "* * a.pot X4 NULL X4", "Ni", "'X4' 'fcc' 12 28 58.7\n"),
+        # A library that gives all elements the number 1.
+        ("meam", "* * a.pot Mo NULL Mo", "Mo", "'Mo' 'bcc' 8 1 89.96\n"),
+        ("sw", "* * a.pot Si", "Si", " Si Si Si 2.1\n"),
         ("table linear 1000", "* * a.pot N 5.0", "Ar", ""),
         ("morse 5.2", "* * 0.3429 1.3588 2.866", "Cu", ""),
     ],
