@@ -28,6 +28,7 @@ KINDS = {
     "number": "number",
     "string": "text",
     "boolean": "true or false",
+    "object": "names with text",
 }
 LIMITS = {
     "exclusiveMinimum": "> {:g}",
