@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from ase.data import atomic_numbers, chemical_symbols
 
@@ -54,6 +55,22 @@ ROLES = {
     ".descriptor": "descriptor",
 }
 """Names of the files of a script in the potential section, by their endings."""
+
+
+class Pair(NamedTuple):
+    """Pair style of two files: what the first is, and the ending of the second and what it is."""
+
+    style: str
+    role: str
+    ending: str
+    other_role: str
+
+
+PAIRS = {
+    ".snapcoeff": Pair("snap", "coefficients", ".snapparam", "parameters"),
+    "_param.pod": Pair("pod", "parameters", "_coeff.pod", "coefficients"),
+}
+"""Potentials of two files without a script, by the ending of the first."""
 MEAM = {
     "AlSiMgCuFe.meam": ("library.meam", ("AlS", "SiS", "MgS", "CuS", "FeS")),
     "Bi.meam": ("library.meam", ("Bi",)),
@@ -70,7 +87,7 @@ itself does not say.
 MEAM_LIBRARY = "library.meam"
 """Library whose entries are potentials of their elements without a parameter file."""
 READ_BYTES = 256 * 1024
-_ENDS = (*STYLES, *SCRIPTS, ".snapcoeff", "_param.pod", *MEAM, MEAM_LIBRARY)
+_ENDS = (*STYLES, *SCRIPTS, *PAIRS, *MEAM, MEAM_LIBRARY)
 """Endings of the files that name a potential."""
 NEEDS_ALL = ("meam/spline", "polymorphic")
 """Pair styles for which all elements of the file must be among the atoms."""
@@ -194,14 +211,10 @@ def read_potential(path: Path) -> LibraryPotential:
         return _of_script(path, source)
     if name in MEAM or name == MEAM_LIBRARY:
         return _of_meam(path, source)
-    for end, partner, style, roles in (
-        (".snapcoeff", ".snapparam", "snap", ("coefficients", "parameters")),
-        ("_param.pod", "_coeff.pod", "pod", ("parameters", "coefficients")),
-    ):
+    for end, pair in PAIRS.items():
         if name.endswith(end):
-            other = path.with_name(name.removesuffix(end) + partner)
-            _text(other)
-            return _made(path, style, dict(zip(roles, (path, other), strict=True)), source)
+            other = path.with_name(name.removesuffix(end) + pair.ending)
+            return _made(path, pair.style, {pair.role: path, pair.other_role: other}, source)
     # The longest ending is the file's.
     ends = sorted((end for end in STYLES if name.endswith(end)), key=len)
     if not ends:
