@@ -85,7 +85,8 @@ def _element(entry: re.Match[str]) -> str | None:
     Its atomic number says so, except in libraries that have 1 for all elements. There the label
     does, whose mass is then nearer to that of the entry.
     """
-    label, number, mass = entry["label"], int(entry["number"]), float(entry["mass"])
+    label, mass = entry["label"], float(entry["mass"])
+    number = int(entry["number"])
     numbers = [number] if 0 < number < len(chemical_symbols) else []
     if label in chemical_symbols[1:]:
         numbers.append(chemical_symbols.index(label))
