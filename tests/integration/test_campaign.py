@@ -27,11 +27,11 @@ pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
 COMMAND = [sys.executable, "-m", "gcd_hpc.cli"]
 
 
-def start(smoke: Smoke, run_dir: Path) -> subprocess.Popen:
+def start(smoke: Smoke, run_dir: Path, *options: str) -> subprocess.Popen:
     # To a file: a pipe would be held open by whatever outlives a killed driver.
     with open(run_dir.with_suffix(".log"), "a") as log:
         return subprocess.Popen(
-            [*COMMAND, "campaign", str(smoke.campaign), "--run-dir", str(run_dir)],
+            [*COMMAND, "campaign", str(smoke.campaign), "--run-dir", str(run_dir), *options],
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
@@ -140,3 +140,43 @@ def test_a_driver_killed_in_every_stage_ends_with_the_same_candidates_none_twice
     found, undisturbed = candidates(run_dir), candidates(smoke.run_dir)
     assert found.keys() == undisturbed.keys()
     assert [name for name in found if not same(found[name], undisturbed[name])] == []
+
+
+OVERLAPPING = """
+name: overlapping
+mode: asynchronous
+cores: 4
+training: {processes_per_node: 1}
+sampling: {processes_per_node: 1}
+relaxation: {processes_per_node: 2}
+"""
+"""A site whose stages share no cores, or are told so."""
+
+
+@pytest.mark.slow
+def test_stages_that_overlap_with_exploration_survive_a_kill_and_count_everything_once(
+    smoke, tmp_path
+):
+    """Relaxations, explorations and samplings of the first model are in flight when it is killed.
+    How many moves fit between them depends on the machine, and their number is not compared.
+    """
+    run_dir, site = tmp_path / "run", tmp_path / "site.yaml"
+    site.write_text(OVERLAPPING)
+    driver = start(smoke, run_dir, "--site", str(site))
+    while not RunDirectory(run_dir).explored_parts(1) and driver.poll() is None:
+        time.sleep(0.05)
+    assert driver.poll() is None, run_dir.with_suffix(".log").read_text()[-3000:]
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    code = start(smoke, run_dir, "--site", str(site)).wait(timeout=400)
+    assert code == 0, run_dir.with_suffix(".log").read_text()[-3000:]
+    rows = candidates(run_dir)
+    counted = Counter(row.source for row in rows.values())
+    assert (counted["search"], counted["model"]) == (NUM_SEARCHED, ROUNDS * NUM_SAMPLED)
+    assert {row.round for row in rows.values() if row.source == "explore"} >= {0, 1}
+    # Exactly once: no task is finished twice in the ledger.
+    events = [json.loads(line) for line in (run_dir / "events.jsonl").read_text().splitlines()]
+    finished = [one["task"] for one in events if one["kind"] in ("finished", "adopted")]
+    assert len(finished) == len(set(finished))
+    verified = subprocess.run([*COMMAND, "verify", str(run_dir)], capture_output=True, text=True)
+    assert verified.returncode == 0, verified.stdout
