@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gcd_hpc.structures.grain import Positions
-from gcd_hpc.structures.periodic import edges_and_tilt
+from gcd_hpc.structures.periodic import edges_and_tilt, with_tilt
 
 FREE = 10.0
 """Empty space above and below the slab in LAMMPS' box, Å: room for the upper grain to shift."""
@@ -29,7 +29,4 @@ def box_around(positions: Positions, cell: ArrayLike) -> Positions:
 
 def cell_of(box: Positions) -> Positions:
     """Vectors of a box as rows, (3, 3) Å."""
-    cell = np.diag(box[1] - box[0])
-    if len(box) > 2:
-        cell[1, 0], cell[2, 0], cell[2, 1] = box[2]
-    return cell
+    return with_tilt(box[1] - box[0], float(box[2, 0]) if len(box) > 2 else 0.0)

@@ -12,6 +12,7 @@ from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.errors import ConfigError, OrientationError, StructureError
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import MIN_REGION, Frame
+from gcd_hpc.structures.periodic import spelled_cell
 from gcd_hpc.voxels.grid import Grid
 
 MAX_ATOMS = 1_000_000
@@ -56,7 +57,7 @@ def lay_out(
 
     Slabs, held layers and voxels that the campaign does not give follow from the cutoff and the
     bicrystal. The height of the box is the voxels along z, each as high as the mean of its in-plane
-    lengths.
+    edges.
 
     Args:
         a0: lattice constant, Å.
@@ -132,12 +133,11 @@ def _check_size(bicrystal: Bicrystal, slabs: tuple[float, float], source: str) -
     """Refuse structures that are too large to build."""
     num_atoms = bicrystal.area * sum(slabs) / bicrystal.atomic_volume
     if num_atoms > MAX_ATOMS:
-        x, y = bicrystal.lengths
         raise ConfigError(
             source,
             "boundary",
             f"must hold at most {MAX_ATOMS:,} atoms, got about {num_atoms:,.0f} in a common cell of"
-            f" {x:,.0f} x {y:,.0f} Å; lower boundary.replicas or choose directions with small"
+            f" {spelled_cell(bicrystal.cell, digits=0)}; lower boundary.replicas or choose directions with small"
             " indices",
         )
     for name, grain in (("lower", bicrystal.lower), ("upper", bicrystal.upper)):
@@ -166,7 +166,7 @@ def _problems(
             f" relaxation.outer_thickness, got {thickness:.1f} Å in whole planes"
         )
         yield "boundary.slab_heights", problem, needed - thickness
-    if float(np.prod(grid.spacing)) > COARSE * frame.bicrystal.atomic_volume:
+    if float(np.linalg.det(grid.voxel)) > COARSE * frame.bicrystal.atomic_volume:
         problem = (
             f"voxels of {_spacing(grid)} are too coarse to tell atoms apart that are"
             f" {frame.bicrystal.nearest_neighbor:.2f} Å from each other; use more voxels"

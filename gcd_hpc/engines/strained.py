@@ -66,10 +66,10 @@ def _measure(child: Child, bicrystal: Bicrystal, bulk: Bulk, outer_thickness: fl
     height = 2 * (outer_thickness + REACH + MIDDLE)
     positions = bicrystal.lattice_positions("upper", (0.0, 0.0, 0.0), 0.0, height)
     z = positions[:, 2]
-    box = box_around(positions, bicrystal.lengths)
+    box = box_around(positions, bicrystal.cell)
     fixed, rigid = z < z.min() + outer_thickness, z > z.max() - outer_thickness
     result = child.relax(RelaxJob(positions, box, fixed, rigid, MINIMIZER))
-    moved = minimum_image(result.positions - positions, bicrystal.lengths)  # (N, 3) Å
+    moved = minimum_image(result.positions - positions, bicrystal.cell)  # (N, 3) Å
     middle = np.abs(z - (z.min() + z.max()) / 2) < MIDDLE
     # Far from the held layers the displacements are linear in the height.
     slopes = np.polyfit(z[middle], moved[middle], 1)[0]

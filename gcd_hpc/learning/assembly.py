@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
 from gcd_hpc.search.windows import Window
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.grain import Grain
-from gcd_hpc.structures.periodic import wrap
+from gcd_hpc.structures.periodic import Neighbors, wrap
 from gcd_hpc.voxels.channels import Channels, Sites
 from gcd_hpc.voxels.encoder import encode_elements
 from gcd_hpc.voxels.grid import Grid
@@ -94,14 +93,10 @@ class Canvas:
 
 def joined(exact: Sites, decoded: Sites, frame: Frame) -> Sites:
     """The exact atoms, then the decoded ones that repeat none of them, of whatever element."""
-    box = np.array([*frame.bicrystal.lengths, 10 * frame.height])
-    fresh = Sites(wrap(decoded.positions, box[:2]), decoded.numbers)
+    cell = frame.bicrystal.cell
+    fresh = Sites(wrap(decoded.positions, cell), decoded.numbers)
     if len(exact.positions) and len(fresh.positions):
-        # z is lifted so that the tree's box holds it.
-        lifted = np.array([0.0, 0.0, frame.height])
-        distance, _ = cKDTree(wrap(exact.positions + lifted, box), boxsize=box).query(
-            wrap(fresh.positions + lifted, box)
-        )
+        distance, _ = Neighbors(exact.positions, cell).nearest(fresh.positions)
         fresh = fresh.of(distance > SAME_ATOM * frame.bicrystal.nearest_neighbor)
     return exact.and_also(fresh)
 

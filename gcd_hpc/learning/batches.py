@@ -23,6 +23,7 @@ from gcd_hpc.search.windows import Parent, draw_window
 from gcd_hpc.seeds import TRAINING, generator
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.structures.periodic import cartesian
 from gcd_hpc.voxels.encoder import encode_elements
 from gcd_hpc.voxels.grid import Grid
 
@@ -189,7 +190,9 @@ class TrainingBatches:
         if system.config.training.symmetry:
             operations = system.bicrystal.symmetry_operations
             positions = system.frame.transform(positions, operations[rng.integers(len(operations))])
-        shift = rng.random(3) * [*system.bicrystal.lengths, system.grid.spacing[2]]
+        ranges = np.array(system.frame.cell)
+        ranges[2, 2] = system.grid.spacing[2]
+        shift = cartesian(rng.random(3), ranges)
         return replace(parent, positions=positions + shift)
 
     def _mask(self, parent: Parent, system: BoundarySystem, rng: np.random.Generator) -> Tensor:

@@ -74,7 +74,8 @@ class BoundarySystem:
             config=self.config.model_copy(update=sections),
             bicrystal=bicrystal,
             frame=replace(self.frame, bicrystal=bicrystal),
-            grid=Grid(shape, (*bicrystal.lengths, self.frame.height)),
+            # The second edge leans as that of the voxels does, whichever way is shorter for the cell.
+            grid=Grid(shape, (*np.diag(bicrystal.cell), self.frame.height), tilt=y * grid.tilt),
         )
 
     @classmethod

@@ -32,7 +32,8 @@ def new_candidate(
         area_a2=system.bicrystal.area,
         surface_depth_a=system.bulk.cutoff,
         atoms_per_plane=system.bicrystal.atoms_per_plane,
-        cell=system.frame.lengths,
+        cell=system.frame.edges_around(),
+        tilt_a=system.bicrystal.cell[1][0],
     )
 
 
@@ -56,8 +57,8 @@ def with_structure(
         num_atoms=len(positions),
         n_index=n_index(len(positions), system.bicrystal.atoms_per_plane),
         n_fraction=n_fraction(len(positions), system.bicrystal.atoms_per_plane),
-        closest_pair_a=closest_pair(positions, system.frame.lengths),
-        cell=system.frame.lengths_around(positions),
+        closest_pair_a=closest_pair(positions, system.frame.cell),
+        cell=system.frame.edges_around(positions),
         unrelaxed_positions=positions,
         sample_s=seconds,
     )
@@ -68,7 +69,7 @@ def boundary_fingerprint(system: BoundarySystem, candidate: Candidate) -> Finger
     crystal, outer = system.bulk.cohesive_ev, system.outer
     return slab_fingerprint(
         candidate.positions,
-        candidate.cell,
+        candidate.box,
         candidate.energies_ev,
         crystal,
         system.bicrystal.nearest_neighbor,

@@ -10,13 +10,13 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.search.moves import crossover, tile
 from gcd_hpc.search.windows import Parent
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import closest_pair, n_fraction
+from gcd_hpc.structures.periodic import Neighbors
 
 SQUEEZED = 0.8
 """A cut may bring two atoms this close, in shortest distances within the structures."""
@@ -75,16 +75,13 @@ class Mosaics:
     @cached_property
     def _shortest(self) -> float:
         """Shortest distance between two atoms of any structure, Å."""
-        lengths = self.system.frame.lengths
-        return min(closest_pair(row.positions, lengths) for row in self.structures)
+        cell = self.system.frame.cell
+        return min(closest_pair(row.positions, cell) for row in self.structures)
 
     def _tiled(self, index: int, larger: BoundarySystem) -> Piece:
-        piece, lengths = self.single(index), self.system.bicrystal.lengths
-        x, y = (
-            round(edge / short)
-            for edge, short in zip(larger.bicrystal.lengths, lengths, strict=True)
-        )
-        tiled = tile(piece.parent, lengths, (x, y))
+        piece, cell = self.single(index), self.system.bicrystal.cell
+        x, y = np.rint(np.diag(larger.bicrystal.cell) / np.diag(cell)).astype(int).tolist()
+        tiled = tile(piece.parent, cell, (x, y))
         excess = np.tile(piece.parent.excess_ev, x * y)
         parent = Parent(tiled.positions, excess, tiled.registry)
         return replace(piece, parent=parent, numbers=np.tile(piece.numbers, x * y))
@@ -97,12 +94,11 @@ class Mosaics:
             proposal = crossover(parent, partner.parent, frame, rng)
             if proposal is None:
                 continue
-            if closest_pair(proposal.positions, frame.lengths) < SQUEEZED * self._shortest:
+            if closest_pair(proposal.positions, frame.cell) < SQUEEZED * self._shortest:
                 continue
             # Excess energies choose windows only: each atom takes that of its site in the parent.
-            wrapped = frame.bicrystal.wrap(parent.positions)
-            tree = cKDTree(wrapped, boxsize=[*frame.bicrystal.lengths, 0.0])
-            _, nearest = tree.query(frame.bicrystal.wrap(proposal.positions))
+            neighbors = Neighbors(parent.positions, frame.bicrystal.cell)
+            _, nearest = neighbors.nearest(frame.bicrystal.wrap(proposal.positions))
             return Piece(
                 Parent(proposal.positions, parent.excess_ev[nearest], parent.registry),
                 larger.numbers_of(proposal.positions),

@@ -24,6 +24,7 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate, candidate_id
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.fingerprint import first_unique
+from gcd_hpc.structures.periodic import spelled_cell
 
 TILE = "tile"
 """Label of these tries in the field ``move``."""
@@ -80,10 +81,10 @@ def _tiles_of(system: BoundarySystem, given: str, folder: Path) -> Iterator[Cand
     small = BoundarySystem.of(config, system.potential, system.bulk)
     repeats = repeats_of(small.bicrystal, system.bicrystal)
     if repeats is None:
-        x, y = system.bicrystal.lengths
         raise _refused(
             system,
-            f"{path} is of another boundary, or its cell does not fit into {x:.2f} x {y:.2f} Å",
+            f"{path} is of another boundary, or its cell does not fit into"
+            f" {spelled_cell(system.bicrystal.cell)}",
         )
     for row in _lowest(small, run, system.config.search.tiles_per_n):
         try:
@@ -148,4 +149,4 @@ def _placed(
         row.energies_ev - small.bulk.cohesive_ev,
         large.frame.reduced(np.asarray(row.registry_relaxed) + rise + planes),
     )
-    return recentred(tile(parent, small.bicrystal.lengths, repeats), large.frame)
+    return recentred(tile(parent, small.bicrystal.cell, repeats), large.frame)

@@ -5,18 +5,24 @@ grand canonical: each has its own change of the number of atoms. Parents must li
 ``windows.recentred`` puts them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from numpy.typing import ArrayLike, NDArray
 
 from gcd_hpc.search.windows import CORE, Parent, Window, boundary_height, drawn_by_energy
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.grain import Positions
-from gcd_hpc.structures.periodic import minimum_image, wrap
+from gcd_hpc.structures.periodic import (
+    Neighbors,
+    cartesian,
+    depths,
+    heights,
+    minimum_image,
+    wrap,
+)
 
 REMOVAL_EV = 0.2
 """Excess energy by which an atom is e times as likely as another to be removed, eV."""
@@ -97,7 +103,7 @@ LOCAL_MOVES: Mapping[str, Move] = MappingProxyType(
 def _shaken(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> Positions:
     """Positions (N, 3) Å after one random displacement of each atom of the window."""
     positions = parent.positions.copy()
-    inside = window.mask(positions, frame.lengths)
+    inside = window.mask(positions, frame.cell)
     amplitude = rng.uniform(*AMPLITUDE)
     moved = positions[inside] + rng.normal(0.0, amplitude, (int(inside.sum()), 3))
     positions[inside] = frame.bicrystal.wrap(moved)
@@ -108,7 +114,7 @@ def _without_one(
     positions: Positions, parent: Parent, frame: Frame, window: Window, rng: np.random.Generator
 ) -> Positions:
     """Positions without one atom that lay in the window in the parent, (N - 1, 3) Å."""
-    inside = np.flatnonzero(window.mask(parent.positions, frame.lengths))
+    inside = np.flatnonzero(window.mask(parent.positions, frame.cell))
     return np.delete(positions, drawn_by_energy(parent.excess_ev, inside, REMOVAL_EV, rng), axis=0)
 
 
@@ -124,8 +130,7 @@ def _with_one_more(
     offsets = np.column_stack([radii * np.cos(angles), radii * np.sin(angles), heights])
     points = frame.bicrystal.wrap(window.centre + offsets)
     # Distance from each point to the nearest atom; the largest few, and one of them.
-    tree = cKDTree(frame.bicrystal.wrap(positions), boxsize=[*frame.bicrystal.lengths, 0.0])
-    distances, _ = tree.query(points)
+    distances, _ = Neighbors(positions, frame.bicrystal.cell).nearest(points)
     largest = np.argsort(-distances, kind="stable")[:NUM_LARGEST]
     return np.concatenate([positions, points[[rng.choice(largest)]]])
 
@@ -136,7 +141,7 @@ def crossover(
     """Part of the boundary from a partner of the same registry, the rest from the parent.
 
     The partner is moved by a lattice vector of the lower grain for which the registries agree, and
-    its upper grain by the small difference that is left. The cell is cut twice along y or x, and
+    its upper grain by the small difference that is left. The cell is cut twice along one edge, and
     the partner gives the part between the cuts, within CORE of the frame's centre. The number of
     atoms follows from the parts.
 
@@ -148,16 +153,17 @@ def crossover(
         return None
     whole_step, upper_step = steps
     upper = partner.positions[:, 2] > boundary_height(partner, frame)
-    lengths = frame.bicrystal.lengths
-    other = wrap(partner.positions + whole_step + upper[:, None] * upper_step, lengths)
+    cell = frame.bicrystal.cell
+    other = wrap(partner.positions + whole_step + upper[:, None] * upper_step, cell)
     # Long edges are cut more often than short ones, of which no two parts could be made.
-    axis = int(rng.choice(2, p=np.array(lengths) / sum(lengths)))
+    lengths = heights(cell)
+    axis = int(rng.choice(2, p=lengths / sum(lengths.tolist())))
     start, width = rng.random() * lengths[axis], rng.uniform(*SHARE) * lengths[axis]
     margin = OVERLAP * frame.bicrystal.nearest_neighbor
     kept = parent.positions[~_between(parent.positions, frame, axis, start, width, 0.0)]
     added = other[_between(other, frame, axis, start, width, margin)]
     # Of two atoms that meet at the cut, the parent's stays.
-    distances, _ = cKDTree(wrap(kept, lengths), boxsize=[*lengths, 0.0]).query(added)
+    distances, _ = Neighbors(kept, cell).nearest(added)
     apart = distances >= MERGED * frame.bicrystal.nearest_neighbor
     return Proposal(np.concatenate([kept, added[apart]]), parent.registry, None)
 
@@ -178,7 +184,7 @@ def _matching_steps(
         "upper", parent.registry - partner.registry, -spacing / 2, spacing / 2
     )
     whole = bicrystal.lattice_points("lower", origin, 0.0, bicrystal.plane_spacing / 2)
-    left = minimum_image(wanted[:, None] - whole, bicrystal.lengths)  # (num_upper, num_lower, 3)
+    left = minimum_image(wanted[:, None] - whole, bicrystal.cell)  # (num_upper, num_lower, 3)
     matching = np.argwhere(np.hypot(left[..., 0], left[..., 1]) <= SAME_REGISTRY)
     if not len(matching):
         return None
@@ -190,21 +196,22 @@ def _between(
     positions: Positions, frame: Frame, axis: int, start: float, width: float, margin: float
 ) -> NDArray[np.bool_]:
     """Mask (N,) of the atoms between the cuts and within CORE of the centre, and in a margin."""
-    first = np.zeros(3)
-    first[axis] = start - margin
-    along = wrap(positions - first, frame.bicrystal.lengths)[:, axis]
+    cell = frame.bicrystal.cell
+    along = depths(positions, cell)[:, axis, None] - (start - margin)
+    along = wrap(along, heights(cell)[[axis]])[:, 0]
     near = np.abs(positions[:, 2] - frame.centre) < CORE + margin
     return np.asarray((along < width + 2 * margin) & near)
 
 
-def tile(parent: Parent, cell_lengths: Sequence[float], repeats: tuple[int, int]) -> Parent:
+def tile(parent: Parent, cell: ArrayLike, repeats: tuple[int, int]) -> Parent:
     """The structure of a smaller cell, repeated in the boundary plane.
 
     Args:
-        cell_lengths: (Lx, Ly) of the parent's cell, Å.
-        repeats: copies along x and along y.
+        cell: in-plane vectors (2, 2) of the parent's cell, Å.
+        repeats: copies along the first and along the second vector.
     """
     copies = np.stack(np.meshgrid(*map(np.arange, repeats), [0], indexing="ij"), axis=-1)
-    offsets = copies.reshape(-1, 1, 3) * np.array([*cell_lengths[:2], 0.0])  # (num_copies, 1, 3)
+    offsets = np.zeros((len(copies.reshape(-1, 3)), 1, 3))  # (num_copies, 1, 3)
+    offsets[:, 0, :2] = cartesian(copies.reshape(-1, 3)[:, :2], cell)
     positions = (parent.positions + offsets).reshape(-1, 3)
     return Parent(positions, np.tile(parent.excess_ev, len(offsets)), parent.registry)

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
 from gcd_hpc.config.explore import ExploreConfig
 from gcd_hpc.errors import StructureError
 from gcd_hpc.structures.energetics import n_index
 from gcd_hpc.structures.frame import MIN_REGION, Frame
 from gcd_hpc.structures.grain import Positions
-from gcd_hpc.structures.periodic import in_plane, minimum_image
+from gcd_hpc.structures.periodic import Neighbors, in_plane, minimum_image
 
 SURFACE = 8.0
 """Atoms this near to an end of the slab have the energies of a free surface, Å."""
@@ -202,13 +201,13 @@ def _on_sites(parent: Parent, frame: Frame) -> Parent:
         StructureError: if less than half of the sites at an end have an atom near by.
     """
     positions = parent.positions.copy()
-    tree = cKDTree(positions, boxsize=[*frame.bicrystal.lengths, 0.0])
+    neighbors = Neighbors(positions, frame.bicrystal.cell)
     ends = {
         "lower": frame.lower(frame.centre - CORE),
         "upper": frame.upper(parent.registry, frame.centre + CORE),
     }
     for side, sites in ends.items():
-        distances, nearest = tree.query(sites)
+        distances, nearest = neighbors.nearest(sites)
         near = distances < SITE_TOLERANCE * frame.bicrystal.nearest_neighbor
         if near.sum() < 0.5 * len(sites):
             raise StructureError(

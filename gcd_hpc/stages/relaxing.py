@@ -126,7 +126,7 @@ def _relaxed(
         evaluations=relaxed.evaluations,
         atom_evaluations=relaxed.atom_evaluations,
         max_force_ev_a=relaxed.max_force,
-        cell=system.frame.lengths_around(candidate.unrelaxed_positions, relaxed.positions),
+        cell=system.frame.edges_around(candidate.unrelaxed_positions, relaxed.positions),
         positions=relaxed.positions,
         energies_ev=relaxed.energies,
     )

@@ -45,7 +45,7 @@ def neighbor_distance(config: Any, length_x: float) -> float:
         length_x: edge of the box along x, Å, which determines the lattice constant.
     """
     unit = unit_crystal(config)
-    return nan if unit is None else unit.nearest_neighbor * length_x / unit.lengths[0]
+    return nan if unit is None else unit.nearest_neighbor * length_x / unit.cell[0][0]
 
 
 def older_n_index(file: h5py.File) -> np.ndarray:

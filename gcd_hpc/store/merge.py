@@ -31,6 +31,7 @@ from gcd_hpc.structures.fingerprint import (
     Fingerprint,
     slab_fingerprint,
 )
+from gcd_hpc.structures.periodic import with_tilt
 
 Advance = Callable[[int], None]
 _FATE = (
@@ -206,7 +207,7 @@ def _marks(
             atoms = slice(int(starts[row]), int(starts[row] + columns["num_atoms"][row]))
             marks[place] = slab_fingerprint(
                 columns["positions"][atoms],
-                columns["cell"][row],
+                with_tilt(columns["cell"][row], columns["tilt_a"][row]),
                 columns["energies_ev"][atoms],
                 float(columns["cohesive_ev"][row]),
                 source.nearest_neighbor(float(columns["cell"][row][0])),

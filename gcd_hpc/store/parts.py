@@ -169,6 +169,7 @@ def without_structure(columns: Columns) -> np.ndarray:
     wrong = np.bincount(np.repeat(np.arange(num_rows), counts)[~sound], minlength=num_rows) > 0
     cells = columns["cell"]
     is_box = ((cells > MIN_EDGE_A) & (cells < MAX_LENGTH_A)).all(axis=1)
+    is_box &= np.abs(columns["tilt_a"]) < MAX_LENGTH_A
     return np.flatnonzero((columns["status"] == "ok") & (wrong | ~is_box | (counts == 0)))
 
 

@@ -22,6 +22,7 @@ from gcd_hpc.structures.energetics import (
     n_fraction,
     physical_fault,
 )
+from gcd_hpc.structures.periodic import with_tilt
 
 SAME_ENERGY_J_M2 = 1e-6
 """Tolerance of a recomputed boundary energy, which differs by rounding only."""
@@ -122,7 +123,7 @@ class Physics:
         is_known = np.isfinite(row["closest_pair_a"]) and np.isfinite(positions).all()
         if _is_box(row["cell"]) and is_known:
             self._report.looked_at("atoms")
-            closest = closest_pair(positions, row["cell"])
+            closest = closest_pair(positions, box_of(row))
             source = "unrelaxed_positions"
             self._compare("atoms", "closest_pair_a", closest, SAME_LENGTH_A, "Å", source)
 
@@ -218,7 +219,7 @@ class Physics:
         """
         assert self._boundary is not None
         if length_x not in self._crystals:
-            a0 = 1.0 if length_x is None else length_x / self._crystal(None).lengths[0]
+            a0 = 1.0 if length_x is None else length_x / self._crystal(None).cell[0][0]
             self._crystals[length_x] = Bicrystal.build(self._boundary, a0)
         return self._crystals[length_x]
 
@@ -247,7 +248,7 @@ def row_fault(row: Mapping[str, Any], nearest_neighbor: float) -> str:
     return physical_fault(
         row["positions"],
         row["energies_ev"],
-        row["cell"],
+        box_of(row),
         row["gb_energy_j_m2"],
         row["excess_volume_a"],
         row["cohesive_ev"],
@@ -277,6 +278,11 @@ def candidate_fault(candidate: Candidate, config: Any) -> str:
         config: attribute ``config`` of its file, which describes the boundary.
     """
     return row_fault(vars(candidate), neighbor_distance(config, float(candidate.cell[0])))
+
+
+def box_of(row: Mapping[str, Any]) -> np.ndarray:
+    """Vectors of the box of a row, (3, 3) Å."""
+    return with_tilt(row["cell"], row["tilt_a"])
 
 
 def _is_box(cell: list[float]) -> bool:

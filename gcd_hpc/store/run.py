@@ -65,12 +65,12 @@ class RunCandidate(Candidate):
             )
         positions = self.positions if relaxed else self.unrelaxed_positions
         symbols = f"{self.element}{self.num_atoms}"
-        atoms = Atoms(symbols, positions, cell=self.cell, pbc=(True, True, False))
+        atoms = Atoms(symbols, positions, cell=self.box, pbc=(True, True, False))
         known = {field: getattr(self, field.name) for field in ROW_FIELDS}
         atoms.info = {
             field.name: value
             for field, value in known.items()
-            if field.name not in ("cell", "num_atoms") and _is_known(field, value)
+            if field.name not in ("cell", "tilt_a", "num_atoms") and _is_known(field, value)
         }
         if relaxed:
             energies = np.asarray(self.energies_ev)

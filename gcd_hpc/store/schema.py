@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from gcd_hpc.store.field import Field, Kind
+from gcd_hpc.structures.periodic import with_tilt
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 Source = Literal["search", "model", "explore"]
 Status = Literal["sampled", "ok", "invalid", "failed"]
@@ -276,12 +277,23 @@ class Candidate:
         Vector,
         Field(
             "cell",
-            "edges of the orthorhombic box; periodic in x and y, open in z, where it is as high as "
-            "the campaign's box, or higher if the slab is",
+            "extents of the box along x, y and z, the lengths of its edges where its angles are "
+            "right; periodic in the plane, open in z, where it is as high as the campaign's box, "
+            "or higher if the slab is",
             "Å",
             shape=(3,),
         ),
     ] = NAN3
+    tilt_a: Annotated[
+        float,
+        Field(
+            "tilt",
+            "x component of the second edge of the box, whose y component is that of cell; the "
+            "first edge lies along x; 0 where the angles are right",
+            "Å",
+            since=6,
+        ),
+    ] = 0.0
     unrelaxed_positions: Annotated[
         np.ndarray,
         Field(
@@ -313,6 +325,11 @@ class Candidate:
         for field in FIELDS:
             if field.per_atom or field.shape:
                 self._set_array(field)
+
+    @property
+    def box(self) -> np.ndarray:
+        """Vectors of the box as rows (ax, 0, 0), (bx, by, 0) and (0, 0, height), (3, 3) Å."""
+        return with_tilt(self.cell, self.tilt_a)
 
     def __repr__(self) -> str:
         """One line with id, status, energy, [n] and number of atoms."""

@@ -14,12 +14,20 @@ from math import ceil
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from gcd_hpc.errors import StructureError
 from gcd_hpc.structures.bicrystal import Bicrystal, Side
 from gcd_hpc.structures.grain import Positions
-from gcd_hpc.structures.periodic import minimum_image
+from gcd_hpc.structures.periodic import (
+    Neighbors,
+    cartesian,
+    edges_and_tilt,
+    fractional,
+    in_plane,
+    minimum_image,
+    spelled_cell,
+    with_tilt,
+)
 
 LENGTH_TOLERANCE = 1e-3
 """Largest relative difference of the box edges from whole repeats of the campaign's cell."""
@@ -70,15 +78,15 @@ class _End:
 def fit_slab(atoms: Atoms, bicrystal: Bicrystal, held: float) -> FittedSlab:
     """Put a slab into the campaign's cell and its outer layers on the lattices of both grains.
 
-    The slab may be reversed or mirrored along the box axes: the boundary is the same. Its in-plane
-    lengths are scaled to those of the campaign. Layers at an end without exactly one atom at every
+    The slab may be reversed, or mirrored or turned in its plane: the boundary is the same. Its in-plane
+    cell is scaled to that of the campaign. Layers at an end without exactly one atom at every
     site are removed.
 
     Args:
         held: thickness of the outer layers, Å.
 
     Raises:
-        StructureError: if the in-plane lengths are no whole repeats, or if an end is not the
+        StructureError: if the in-plane edges are no whole repeats, or if an end is not the
             expected grain over this thickness.
     """
     fitting = False
@@ -88,20 +96,68 @@ def fit_slab(atoms: Atoms, bicrystal: Bicrystal, held: float) -> FittedSlab:
             continue
         fitting = True
         cell = bicrystal.replicated(*repeats)
-        positions = turned.positions.copy()
-        positions[:, :2] *= np.array(cell.lengths) / turned.cell.lengths()[:2]
-        positions = cell.wrap(positions)
+        positions = cell.wrap(_scaled(turned, cell))
         lower = _end(positions, cell, "lower", "lower", held)
         upper = lower and _end(positions, cell, "upper", "upper", held)
         if lower and upper:
-            turned.cell = [*cell.lengths, turned.cell[2, 2]]
+            turned.cell[:2, :2] = cell.cell
             return _joined(turned, positions, lower, upper)
     if not fitting:
         raise StructureError(_wrong_lengths(atoms, bicrystal))
     raise StructureError(_wrong_grains(atoms, bicrystal, held))
 
 
+def _scaled(atoms: Atoms, cell: Bicrystal) -> Positions:
+    """Positions (N, 3) Å of a slab whose in-plane cell is deformed to that of the campaign."""
+    positions = atoms.positions.copy()
+    edges, tilt = edges_and_tilt(cell.cell)
+    if tilt:
+        flat = fractional(positions[:, :2], _like(atoms, tilt, edges[0]))
+        positions[:, :2] = cartesian(flat, cell.cell)
+    else:
+        positions[:, :2] *= edges / atoms.cell.lengths()[:2]
+    return positions
+
+
+def _like(atoms: Atoms, tilt: float, length: float) -> Positions:
+    """In-plane cell (2, 2) Å of a slab, of all equivalent ones that with the lean nearest to tilt.
+
+    Args:
+        tilt, length: of the campaign's cell, Å.
+    """
+    (x, y), given = edges_and_tilt(in_plane(atoms.cell))
+    wanted = tilt * x / length
+    return with_tilt([x, y], wanted + float(minimum_image([given - wanted], [x])[0]))
+
+
 def _turned(atoms: Atoms) -> Iterator[Atoms]:
+    """Copies of the slab as other choices of x and y describe it, and reversed; as given first."""
+    if edges_and_tilt(in_plane(atoms.cell))[1]:
+        yield from _turned_leaning(atoms)
+    else:
+        yield from _turned_upright(atoms)
+
+
+def _turned_leaning(atoms: Atoms) -> Iterator[Atoms]:
+    """Copies of a slab that leans, each short lattice vector along x, mirrored and reversed."""
+    cell, height = np.array(in_plane(atoms.cell)), atoms.cell[2, 2]
+    shortest = [(1, 0), (0, 1), (1, -1), (1, 1), (-1, 0), (0, -1), (-1, 1), (-1, -1)]
+    for (i, j), mirror, reverse in product(shortest, (1, -1), (1, -1)):
+        first, second = np.array([i, j]) @ cell, cell[1] if i else cell[0]
+        x_axis = first / np.linalg.norm(first)
+        axes = np.array([x_axis, mirror * np.array([-x_axis[1], x_axis[0]])])
+        (length, _), (lean, up) = np.array([first, second]) @ axes.T
+        lean *= np.sign(up)
+        turned = atoms.copy()
+        turned.positions[:, :2] = atoms.positions[:, :2] @ axes.T
+        if reverse < 0:
+            turned.positions[:, 2] = height - atoms.positions[:, 2]
+        lean = float(minimum_image([lean], [length])[0])
+        turned.set_cell(with_tilt([length, abs(up), height], lean))
+        yield turned
+
+
+def _turned_upright(atoms: Atoms) -> Iterator[Atoms]:
     """Copies of the slab under the 16 box symmetries that keep z along z; the identity first."""
     lengths = atoms.cell.lengths()
     for order, signs in product(((0, 1, 2), (1, 0, 2)), product((1, -1), repeat=3)):
@@ -116,13 +172,16 @@ def _turned(atoms: Atoms) -> Iterator[Atoms]:
 
 def _repeats(atoms: Atoms, bicrystal: Bicrystal) -> tuple[int, int] | None:
     """Repeats of the campaign's cell in the box along x and y; None if they are not whole."""
+    extents, _ = edges_and_tilt(in_plane(atoms.cell))
     repeats = []
-    for length, unit in zip(atoms.cell.lengths()[:2], bicrystal.lengths, strict=True):
+    for length, unit in zip(extents, np.diag(bicrystal.cell), strict=True):
         repeats.append(max(1, round(length / unit)))
         if abs(length / (repeats[-1] * unit) - 1) > LENGTH_TOLERANCE:
             return None
     x, y = repeats
-    return x, y
+    (width, _), (tilt, _) = bicrystal.replicated(x, y).cell
+    lean = _like(atoms, tilt, width)[1, 0] - tilt * extents[0] / width
+    return None if abs(lean) > LENGTH_TOLERANCE * width else (x, y)
 
 
 def _end(positions: Positions, cell: Bicrystal, end: Side, side: Side, held: float) -> _End | None:
@@ -182,7 +241,7 @@ def _origin(
         """Mask of the atoms on sites, and the vectors from the nearest sites to all atoms, Å."""
         sites = cell.lattice_positions(side, origin, low - margin, high + margin)
         distances, nearest = _nearest(outer, sites, cell)
-        return distances < reach, minimum_image(outer - sites[nearest], cell.lengths)
+        return distances < reach, minimum_image(outer - sites[nearest], cell.cell)
 
     # Try some of the atoms, at all heights, as lattice points, then refine the best one.
     chosen = np.unique(np.linspace(0, len(outer) - 1, _NUM_STARTS).round().astype(int))
@@ -202,8 +261,7 @@ def _nearest(
     positions: Positions, sites: Positions, cell: Bicrystal
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Distance to the nearest site, Å, and that site's index, (N,) each."""
-    distances, nearest = cKDTree(sites, boxsize=[*cell.lengths, 0.0]).query(cell.wrap(positions))
-    return distances, nearest
+    return Neighbors(sites, cell.cell).nearest(cell.wrap(positions))
 
 
 def _joined(atoms: Atoms, positions: Positions, lower: _End, upper: _End) -> FittedSlab:
@@ -218,13 +276,10 @@ def _joined(atoms: Atoms, positions: Positions, lower: _End, upper: _End) -> Fit
 
 
 def _wrong_lengths(atoms: Atoms, bicrystal: Bicrystal) -> str:
-    expected, got = (
-        " x ".join(f"{length:.4f}" for length in lengths)
-        for lengths in (bicrystal.lengths, atoms.cell.lengths()[:2])
-    )
+    expected, got = (spelled_cell(cell, digits=4) for cell in (bicrystal.cell, atoms.cell))
     return (
-        f"its edges along x and y, {got} Å, are no whole repeats of the campaign's cell,"
-        f" {expected} Å; cut or scale it to that cell, or use the campaign of its own boundary"
+        f"its in-plane edges, {got}, are no whole repeats of the campaign's cell,"
+        f" {expected}; cut or scale it to that cell, or use the campaign of its own boundary"
     )
 
 

@@ -77,11 +77,6 @@ class Frame:
         return self.centre + self.num_upper_planes * self.bicrystal.upper.plane_spacing
 
     @property
-    def lengths(self) -> tuple[float, float, float]:
-        """Box lengths, Å."""
-        return (*self.bicrystal.lengths, self.height)
-
-    @property
     def cell(self) -> NDArray[np.float64]:
         """Edges of the box as rows (ax, 0, 0), (bx, by, 0) and (0, 0, height), (3, 3) Å."""
         edges = np.zeros((3, 3))
@@ -89,15 +84,18 @@ class Frame:
         edges[2, 2] = self.height
         return edges
 
-    def lengths_around(self, *structures: Positions) -> tuple[float, float, float]:
-        """Lengths of a box that holds structures, (N, 3) Å each: those of the frame if they fit.
+    def edges_around(self, *structures: Positions) -> tuple[float, float, float]:
+        """Extents along x, y and z of a box that holds structures, (N, 3) Å each.
+
+        They are those of the frame if the structures fit into it.
 
         A boundary that gets more atoms than fit between the grains lifts the upper grain when it is
         relaxed. A box that is too low for it ends FREE above the highest atom.
         """
         highest = max((float(one[:, 2].max(initial=0.0)) for one in structures), default=0.0)
         height = highest + FREE if highest > self.height else self.height
-        return (*self.bicrystal.lengths, height)
+        (ax, _), (_, by) = self.bicrystal.cell
+        return ax, by, height
 
     @property
     def upper_plane(self) -> float:
@@ -186,7 +184,7 @@ class Frame:
 
     def _misfit(self, slab: Positions, sites: Positions) -> float:
         """Sum of the distances from the atoms (N, 3) of a slab to their nearest sites (M, 3), Å."""
-        offsets = minimum_image(slab[:, None] - sites, self.bicrystal.lengths)  # (N, M, 3)
+        offsets = minimum_image(slab[:, None] - sites, self.bicrystal.cell)  # (N, M, 3)
         return float(np.linalg.norm(offsets, axis=2).min(axis=1).sum())
 
 

@@ -6,7 +6,7 @@ Only the second vector may lean, along x. Both forms give the same bits where bx
 """
 
 from itertools import product
-from math import ceil, hypot, inf
+from math import atan2, ceil, degrees, hypot, inf
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,6 +43,43 @@ def in_plane(cell: ArrayLike) -> Array:
     """The first two axes of a cell: lengths (2,) or vectors (2, 2), Å."""
     box = np.asarray(cell, dtype=float)
     return box[:2] if box.ndim == 1 else box[:2, :2]
+
+
+def with_tilt(edges: ArrayLike, tilt: float) -> Array:
+    """Vectors of a cell as rows (k, k) Å, from what ``edges_and_tilt`` returns."""
+    cell = np.diag(np.asarray(edges, dtype=float))
+    cell[1, 0] = tilt
+    return cell
+
+
+def heights(cell: ArrayLike) -> Array:
+    """Distances (k,) between the opposite faces of a cell, Å."""
+    edges, tilt = edges_and_tilt(cell)
+    return np.asarray(edges * _cosines(edges, tilt))
+
+
+def depths(positions: ArrayLike, cell: ArrayLike) -> Array:
+    """Distances (..., k) of positions (..., 3) from the faces of a cell through the origin, Å."""
+    edges, tilt = edges_and_tilt(cell)
+    upright = np.array(positions, dtype=float)[..., : len(edges)]
+    if tilt:
+        upright[..., 0] -= tilt * (upright[..., 1] / edges[1])
+    return np.asarray(upright * _cosines(edges, tilt))
+
+
+def _cosines(edges: Array, tilt: float) -> Array:
+    """Cosines (k,) between the edges of a cell and the normals of its faces."""
+    cosines = np.ones(len(edges))
+    if tilt:
+        cosines[0] = edges[1] / hypot(tilt, edges[1])
+    return cosines
+
+
+def spelled_cell(cell: ArrayLike, digits: int = 2) -> str:
+    """In-plane cell for people: the lengths of its edges, and their angle if it is no right one."""
+    (x, y), tilt = edges_and_tilt(in_plane(cell))
+    lengths = f"{x:,.{digits}f} x {hypot(tilt, y):,.{digits}f} Å"
+    return f"{lengths} at {degrees(atan2(y, tilt)):.2f} degrees" if tilt else lengths
 
 
 def area(cell: ArrayLike) -> float:
@@ -141,26 +178,20 @@ def images(
         The images (M, 3) Å, and the index of the point that each is an image of, (M,).
     """
     points = np.asarray(positions, dtype=float)
-    edges, tilt = edges_and_tilt(cell)
+    edges, _ = edges_and_tilt(cell)
     axes = np.flatnonzero(np.broadcast_to(periodic, len(edges)))
-    # Distances between opposite faces, which are those of the axes where the angles are right.
-    cosine = edges[1] / hypot(tilt, edges[1]) if tilt else 1.0
-    heights = edges * np.where(np.arange(len(edges)) == 0, cosine, 1.0)
+    between = heights(cell)
     ranges: list[tuple[int, ...]] = [(0,)] * len(edges)
     for axis in axes:
-        number = ceil(margin / heights[axis])
+        number = ceil(margin / between[axis])
         ranges[axis] = tuple(range(-number, number + 1))
     steps = np.array(list(product(*ranges)), dtype=float)
     offsets = np.zeros((len(steps), 3))
     offsets[:, : len(edges)] = cartesian(steps, cell)
     # (num_images, N, 3) -> (num_images N, 3)
     every = (points + offsets[:, None]).reshape(-1, 3)
-    # Distances from the faces through the origin.
-    depths = every[:, : len(edges)].copy()
-    if tilt:
-        depths[:, 0] = (depths[:, 0] - tilt * (depths[:, 1] / edges[1])) * cosine
-    depths = depths[:, axes]
-    near = np.flatnonzero(np.all((depths > -margin) & (depths < heights[axes] + margin), axis=1))
+    inside = depths(every, cell)[:, axes]
+    near = np.flatnonzero(np.all((inside > -margin) & (inside < between[axes] + margin), axis=1))
     return every[near], near % max(1, len(points))
 
 

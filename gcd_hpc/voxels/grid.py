@@ -13,6 +13,7 @@ from gcd_hpc.structures.periodic import (
     edges_and_tilt,
     fractional,
     minimum_image,
+    with_tilt,
     wrap,
 )
 
@@ -88,9 +89,7 @@ class Grid:
     @property
     def cell(self) -> Array:
         """Vectors of the box as rows, (3, 3) Å."""
-        cell = np.diag(self.lengths)
-        cell[1, 0] = self.tilt
-        return cell
+        return with_tilt(self.lengths, self.tilt)
 
     @property
     def voxel(self) -> Array:
