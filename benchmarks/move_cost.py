@@ -149,7 +149,7 @@ def rows_of(case: Case, num_moves: int) -> list[str]:
         start = lowest_of_tries(small, child)
         for tiling in case.tilings:
             system = system_of(case, tiling)
-            tiled = tile(start, small.frame.lengths, tiling)
+            tiled = tile(start, small.frame.cell, tiling)
             relaxed = relaxed_by(system, child, tiled.positions, "tight")
             parent = parent_of(system, relaxed, tiled.registry)
             timed = timed_moves(system, child, parent, num_moves)

@@ -122,7 +122,7 @@ def cases(
         )[:NUM_RANKS]
         index = ranked[min(int(rng.exponential(MEAN_RANK)), len(ranked) - 1)]
         single = recentred(mosaics.single(index).parent, system.frame)
-        proposal = tile(single, system.bicrystal.lengths, (copies, copies))
+        proposal = tile(single, system.bicrystal.cell, (copies, copies))
         excess = np.tile(single.excess_ev, copies * copies)
         parent = Parent(proposal.positions, excess, single.registry)
         num_wanted = len(parent.positions) + int(rng.integers(-1, 2))
@@ -191,7 +191,7 @@ def relaxed_energy(
     system: BoundarySystem, child: LammpsChild, hull: Hull, positions: NDArray[np.float64]
 ) -> float:
     """Boundary energy after the screen and, if it is low enough, the preset; J/m^2 or infinite."""
-    closest = closest_pair(positions, system.frame.lengths)
+    closest = closest_pair(positions, system.frame.cell)
     if objection(system, len(positions), closest):
         return np.inf
     limit = hull(len(positions), system.bicrystal.atoms_per_plane) + 0.35

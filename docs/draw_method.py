@@ -75,9 +75,7 @@ def watched(around: Sampler, index: int) -> tuple[list[np.ndarray], np.ndarray]:
 
 def draw_encoder(around: Sampler, array: np.ndarray, positions: np.ndarray) -> None:
     """What becomes of one atom, and one layer of atoms with its voxels."""
-    spacing = (
-        np.array([*around.system.frame.bicrystal.lengths, around.system.frame.height]) / array.shape
-    )
+    spacing = np.diag(around.system.frame.cell) / array.shape
     layer = array.shape[2] // 4
     figure = Figure(figsize=(9.0, 3.2), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -126,7 +124,7 @@ def draw_inpainting(
     """Noise between two perfect grains becomes a boundary."""
     pitch, width = (
         around.system.frame.height / states[0].shape[2],
-        around.system.frame.bicrystal.lengths[0] / states[0].shape[0],
+        around.system.frame.bicrystal.cell[0][0] / states[0].shape[0],
     )
     known = around.system.config.voxels.known * pitch
     figure = Figure(figsize=(9.0, 6.4), dpi=150, layout="constrained")

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
 from gcd_hpc.config.miller import spelled
 from gcd_hpc.structures.catalogue import KnownBoundary
+from gcd_hpc.structures.periodic import spelled_cell
 
 
 def boundary_records(found: Sequence[KnownBoundary]) -> list[dict[str, Any]]:
@@ -18,7 +20,7 @@ def boundary_records(found: Sequence[KnownBoundary]) -> list[dict[str, Any]]:
             "kind": one.kind,
             "lower_plane": list(one.bicrystal.lower.named[2]),
             "upper_plane": list(one.bicrystal.upper.named[2]),
-            "cell_a": list(one.bicrystal.lengths),
+            "cell_a": np.linalg.norm(one.bicrystal.cell, axis=1).tolist(),
             "area_a2": one.bicrystal.area,
             "atoms_per_plane": one.bicrystal.atoms_per_plane,
             "num_atoms": one.num_atoms,
@@ -57,7 +59,7 @@ def boundary_table(found: Sequence[KnownBoundary], title: str, is_numbered: bool
             f"{abs(one.rotation.angle_deg):.2f}",
             one.kind,
             f"{spelled(lower, '()')} {spelled(upper, '()')}",
-            " x ".join(f"{length:.2f}" for length in bicrystal.lengths),
+            spelled_cell(bicrystal.cell).removesuffix(" Å"),
             f"{bicrystal.area:.1f}",
             str(bicrystal.atoms_per_plane),
             f"{one.num_atoms:,}",

@@ -18,6 +18,7 @@ from gcd_hpc.store.run import Run
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.analysis import rdf_around
 from gcd_hpc.structures.fingerprint import energy_weights
+from gcd_hpc.structures.periodic import cartesian, fractional, with_tilt
 from gcd_hpc.structures.registry import repeat_cell
 
 MAX_MAPS = 12
@@ -43,26 +44,27 @@ def registry_map(run: Run) -> Figure:
     Raises:
         StoreError: if the selection is wrong or holds no relaxed candidate with a registry.
     """
-    columns = relaxed_columns(run, "registry_relaxed", "cell")
+    columns = relaxed_columns(run, "registry_relaxed", "cell", "tilt_a")
     known = np.isfinite(columns["registry_relaxed"]).all(axis=1)
     columns = {name: values[known] for name, values in columns.items()}
     need_some(run, int(known.sum()))
-    cell = columns["cell"][0, :2]
+    cell = with_tilt(columns["cell"][0, :2], columns["tilt_a"][0])
     one = unit_crystal(run.provenance.get("config"))
     if one is not None:
-        cell = np.array(repeat_cell(one)) * cell / one.lengths
+        # The unit crystal scaled to the cell of the candidates.
+        cell = repeat_cell(one) * np.diag(cell) / np.diag(one.cell)
     return _maps(columns, cell, run.selection)
 
 
 def _maps(columns: Columns, cell: np.ndarray, selection: str) -> Figure:
     """Draw one map for each [n]; columns are sorted by energy."""
-    places = columns["registry_relaxed"][:, :2] / cell % 1.0
+    places = fractional(columns["registry_relaxed"][:, :2], cell) % 1.0
     fractions, firsts = np.unique(columns["n_fraction"], return_index=True)
     shown = np.sort(fractions[np.argsort(firsts)][:MAX_MAPS])
     num_columns = min(len(shown), 5 if len(shown) > 4 else 4)
     num_rows = ceil(len(shown) / num_columns)
     width = 2.1 if len(shown) > 1 else 4.6
-    height = width * float(np.clip(cell[1] / cell[0], 0.4, 2.5))
+    height = width * float(np.clip(_shape(cell), 0.4, 2.5))
     figure = new_figure(width * num_columns + 1.3, (height + 0.3) * num_rows + 0.3)
     figure.suptitle(
         "relaxed registries of the grains" + (f"; {selection}" if selection else ""),
@@ -102,7 +104,7 @@ def _draw_map(
     every = (places[:, None] + shifts).reshape(-1, 2)  # (9 M, 2)
     energy = np.repeat(above, len(shifts))
     near = np.all((every > -_MARGIN) & (every < 1 + _MARGIN), axis=1)
-    every, energy = every[near] * cell, energy[near]
+    every, energy = cartesian(every[near], cell), energy[near]
     order = np.argsort(-energy, kind="stable")
     size = float(np.clip(9000 / len(above), 6, 30))
     points = axes.scatter(
@@ -117,13 +119,23 @@ def _draw_map(
         edgecolors="white",
         rasterized=bool(len(energy) > 3000),
     )  # fmt: skip
-    axes.set_xlim(0, cell[0])
-    axes.set_ylim(0, cell[1])
-    axes.set_aspect("equal" if 0.4 <= cell[1] / cell[0] <= 2.5 else "auto")
+    (edge, _), (tilt, height) = cell.tolist()
+    if tilt:
+        corners = np.array([[0, 0], [edge, 0], [edge + tilt, height], [tilt, height], [0, 0]])
+        axes.plot(*corners.T, color=GREY, linewidth=0.7)
+    axes.set_xlim(min(0, tilt), edge + max(0, tilt))
+    axes.set_ylim(0, height)
+    axes.set_aspect("equal" if 0.4 <= _shape(cell) <= 2.5 else "auto")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(4))
     axes.tick_params(labelsize=8)
     return points
+
+
+def _shape(cell: np.ndarray) -> float:
+    """Height over width of the smallest upright rectangle around a cell (2, 2)."""
+    (edge, _), (tilt, height) = cell.tolist()
+    return float(height / (edge + abs(tilt)))
 
 
 def distances(run: Run) -> Figure:
@@ -187,7 +199,7 @@ def _density(run: Run, candidate: Candidate) -> float:
         return candidate.num_atoms / float(
             np.prod(candidate.cell[:2]) * np.ptp(candidate.positions[:, 2])
         )
-    return float((one.lengths[0] / candidate.cell[0]) ** 3 / one.atomic_volume)
+    return float((one.cell[0][0] / candidate.cell[0]) ** 3 / one.atomic_volume)
 
 
 def _around(candidate: Candidate, density: float) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -207,6 +219,6 @@ def _smooth_rdf(candidate: Candidate, chosen: np.ndarray, density: float) -> np.
     if not chosen.any():
         return None
     _, values = rdf_around(
-        candidate.positions, chosen, candidate.cell, REACH, density, NUM_BINS, (True, True, False)
+        candidate.positions, chosen, candidate.box, REACH, density, NUM_BINS, (True, True, False)
     )
     return np.asarray(gaussian_filter1d(values, SMEARED * NUM_BINS / REACH, mode="constant"))

@@ -20,6 +20,7 @@ from gcd_hpc.engines.setfl import HEAD_BYTES, PotentialHead, read_head
 from gcd_hpc.errors import ConfigError, MissingPotentialError, PotentialError, did_you_mean
 from gcd_hpc.structures.lattices import typical_a0
 from gcd_hpc.structures.naming import is_twist, rotation_of
+from gcd_hpc.structures.periodic import spelled_cell
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,6 @@ class Soundness:
         grains = {"lower": bicrystal.lower, "upper": bicrystal.upper}
         planes = " on ".join(spelled(one.named[2], "()") for one in grains.values())
         axis = spelled(bicrystal.misorientation_axis, "<>")
-        length_x, length_y = bicrystal.lengths
         strain = max(map(abs, bicrystal.strain))
         spacing = " x ".join(f"{length:.2f}" for length in grid.spacing)
         num_plane = bicrystal.atoms_per_plane
@@ -65,7 +65,7 @@ class Soundness:
                 f"{name} grain: x {spelled(x)}, y {spelled(y)}, z {spelled(z)}"
                 for name, (x, y, z) in ((name, one.named) for name, one in grains.items())
             ),
-            f"cell: {length_x:.2f} x {length_y:.2f} Å, area {bicrystal.area:.1f} Å^2,"
+            f"cell: {spelled_cell(bicrystal.cell)}, area {bicrystal.area:.1f} Å^2,"
             f" strain {strain:.1e}",
             f"[n]: in steps of 1/{num_plane} (N_plane is {num_plane})"
             if num_plane > 1

@@ -137,8 +137,8 @@ def _check_size(bicrystal: Bicrystal, slabs: tuple[float, float], source: str) -
             source,
             "boundary",
             f"must hold at most {MAX_ATOMS:,} atoms, got about {num_atoms:,.0f} in a common cell of"
-            f" {spelled_cell(bicrystal.cell, digits=0)}; lower boundary.replicas or choose directions with small"
-            " indices",
+            f" {spelled_cell(bicrystal.cell, digits=0)}; lower"
+            " boundary.replicas or choose directions with small indices",
         )
     for name, grain in (("lower", bicrystal.lower), ("upper", bicrystal.upper)):
         if grain.num_sites > MAX_CELL_SITES:

@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import dump
@@ -39,7 +38,7 @@ from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.fingerprint import distance
-from gcd_hpc.structures.periodic import wrap
+from gcd_hpc.structures.periodic import Neighbors, cartesian, wrap
 
 COLUMNS = ("status", "n_fraction", "gb_energy_j_m2", "screen_gb_energy_j_m2")
 VERSION = 1
@@ -217,11 +216,10 @@ def varied(
             )
         else:
             low, high = system.frame.centre + np.array([-0.5, 0.5]) * reach
-            put = rng.random((number, 3)) * [*system.bicrystal.lengths, high - low] + [
-                0.0,
-                0.0,
-                low,
-            ]
+            put = np.zeros((number, 3))
+            drawn = rng.random((number, 3))
+            put[:, :2] = cartesian(drawn[:, :2], system.bicrystal.cell)
+            put[:, 2] = drawn[:, 2] * (high - low) + low
             positions = np.concatenate([positions, put])
     shaken = np.abs(positions[:, 2] - system.frame.centre) < reach
     positions[shaken] += RATTLES_A[turn % len(RATTLES_A)] * rng.standard_normal(
@@ -361,19 +359,17 @@ def lowest_structure(run_dir: Path, num_chunks: int, reach: float, report: Repor
     columns = columns_of(parts)
     energies = np.where(columns["status"] == "ok", columns["gb_energy_j_m2"], np.inf)
     best = [row for part in parts for row in read_part(part)][int(energies.argmin())]
-    frame, box = system.frame, np.array([*system.bicrystal.lengths, 10 * system.frame.height])
+    frame, cell = system.frame, system.bicrystal.cell
     middle = frame.centre + best.registry_relaxed[2] / 2
     grains = (
         frame.lower(frame.centre + reach),
         frame.upper(best.registry_relaxed, frame.centre - reach),
     )
-    lifted = np.array([0.0, 0.0, frame.height])  # the box is periodic for the tree only
-    trees = [cKDTree(wrap(grain + lifted, box), boxsize=box) for grain in grains]
-    distances = [tree.query(wrap(best.positions + lifted, box))[0] for tree in trees]
+    distances = [Neighbors(grain, cell).nearest(best.positions)[0] for grain in grains]
     shown = np.abs(best.positions[:, 2] - middle) < reach
     misfit = np.where(best.positions[:, 2] < middle, *distances)[shown]
     report(1.0)
-    lengths = np.array([*system.bicrystal.lengths, 2 * reach])
+    lengths = np.array([*np.diag(cell), 2 * reach])
     positions = wrap(best.positions[shown] - np.array([0.0, 0.0, middle - reach]), lengths)
     return {
         "positions": positions,

@@ -74,7 +74,7 @@ class BoundarySystem:
             config=self.config.model_copy(update=sections),
             bicrystal=bicrystal,
             frame=replace(self.frame, bicrystal=bicrystal),
-            # The second edge leans as that of the voxels does, whichever way is shorter for the cell.
+            # Voxels keep their lean, although the larger cell may have a steeper second edge.
             grid=Grid(shape, (*np.diag(bicrystal.cell), self.frame.height), tilt=y * grid.tilt),
         )
 

@@ -20,6 +20,7 @@ from gcd_hpc.structures.periodic import (
     cartesian,
     depths,
     heights,
+    in_plane,
     minimum_image,
     wrap,
 )
@@ -212,6 +213,6 @@ def tile(parent: Parent, cell: ArrayLike, repeats: tuple[int, int]) -> Parent:
     """
     copies = np.stack(np.meshgrid(*map(np.arange, repeats), [0], indexing="ij"), axis=-1)
     offsets = np.zeros((len(copies.reshape(-1, 3)), 1, 3))  # (num_copies, 1, 3)
-    offsets[:, 0, :2] = cartesian(copies.reshape(-1, 3)[:, :2], cell)
+    offsets[:, 0, :2] = cartesian(copies.reshape(-1, 3)[:, :2], in_plane(cell))
     positions = (parent.positions + offsets).reshape(-1, 3)
     return Parent(positions, np.tile(parent.excess_ev, len(offsets)), parent.registry)

@@ -7,6 +7,8 @@ import freud
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gcd_hpc.structures.periodic import cartesian, edges_and_tilt, heights
+
 Array = NDArray[np.float64]
 Periodic = tuple[bool, bool, bool]
 
@@ -43,7 +45,7 @@ def mean_rdf(
 def rdf_around(
     positions: ArrayLike,
     chosen: ArrayLike,
-    lengths: ArrayLike,
+    cell: ArrayLike,
     r_max: float,
     density: float,
     num_bins: int = 100,
@@ -54,14 +56,14 @@ def rdf_around(
     Args:
         positions: (N, 3) Å.
         chosen: (N,) bool, the central atoms; at least r_max away from open ends of the box.
-        lengths: (3,) of the box, Å.
+        cell: lengths (3,) or vectors (3, 3) of the box, Å.
         density: number density at which g(r) is 1, atoms per Å^3.
 
     Returns:
         Bin centres (num_bins,) in Å, and g(r) (num_bins,).
     """
     points = np.asarray(positions, dtype=float)
-    box, every = _system(points, lengths, pbc, r_max)
+    box, every = _system(points, cell, pbc, r_max)
     around = every[: len(points)][np.asarray(chosen, dtype=bool)]
     first = r_max / num_bins / 2  # no atom is its own neighbour
     neighbors = {"mode": "ball", "r_max": r_max, "r_min": first}
@@ -100,21 +102,25 @@ def steinhardt(
 
 
 def _system(
-    positions: ArrayLike, lengths: ArrayLike, pbc: Periodic, reach: float
+    positions: ArrayLike, cell: ArrayLike, pbc: Periodic, reach: float
 ) -> tuple[freud.box.Box, Array]:
-    """freud's box, centred on zero, and atoms repeated until its lengths exceed twice the reach."""
-    points, box = np.asarray(positions, dtype=float), np.asarray(lengths, dtype=float)
-    copies = [
-        ceil(2.001 * reach / side) if periodic else 1
-        for side, periodic in zip(box, pbc, strict=True)
-    ]
-    shifts = (
-        np.stack(
-            np.meshgrid(*(np.arange(number) for number in copies), indexing="ij"), axis=-1
-        ).reshape(-1, 1, 3)
-        * box
+    """freud's box, centred on zero, and atoms repeated until it holds a sphere of the reach."""
+    points = np.asarray(positions, dtype=float)
+    edges, tilt = edges_and_tilt(cell)
+    copies = np.array(
+        [
+            ceil(2.001 * reach / side) if periodic else 1
+            for side, periodic in zip(heights(cell), pbc, strict=True)
+        ]
     )
-    points = (points + shifts).reshape(-1, 3)  # (num_copies N, 3), the original atoms first
-    periodic_box = freud.box.Box(*(box * copies).tolist())
+    numbers = np.stack(
+        np.meshgrid(*(np.arange(number) for number in copies), indexing="ij"), axis=-1
+    ).reshape(-1, 1, 3)
+    points = (points + cartesian(numbers, cell)).reshape(
+        -1, 3
+    )  # (num_copies N, 3), originals first
+    periodic_box = freud.box.Box(
+        *(edges * copies).tolist(), xy=copies[1] * tilt / (edges * copies)[1]
+    )
     periodic_box.periodic = list(pbc)
-    return periodic_box, points - box * copies / 2
+    return periodic_box, points - cartesian(copies, cell) / 2

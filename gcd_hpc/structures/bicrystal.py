@@ -104,11 +104,6 @@ class Bicrystal:
         return replace(self, upper=replace(self.upper, response=response))
 
     @property
-    def lengths(self) -> tuple[float, float]:
-        """Lengths of the common cell along x and y, Å, which are its edges in a rectangle."""
-        return self.cell[0][0], self.cell[1][1]
-
-    @property
     def area(self) -> float:
         """Area of the boundary in the common cell, Å^2."""
         return self.cell[0][0] * self.cell[1][1]

@@ -15,7 +15,7 @@ import numpy as np
 from ase import Atoms
 
 from gcd_hpc.errors import StructureError
-from gcd_hpc.structures.periodic import wrap
+from gcd_hpc.structures.periodic import edges_and_tilt, with_tilt, wrap
 from gcd_hpc.structures.text_formats import FORMAT_NAMES, parse, recognized
 
 FileFormat = Literal["extxyz", "lammps-data", "lammps-dump", "poscar", "cif"]
@@ -33,7 +33,9 @@ _GZIP = b"\x1f\x8b"
 
 
 def read_structures(path: str | Path, element: str) -> list[Atoms]:
-    """Bicrystals of a file: orthorhombic boxes at the origin, periodic in x and y, normal along z.
+    """Bicrystals of a file: boxes at the origin, periodic in the plane, normal along z.
+
+    The first edge of the box lies along x, the second may lean.
 
     A slab that wraps around the end of its cell is put together again, if the cell has a gap.
     LAMMPS types without an element become the given element; dumps keep their per-atom columns as
@@ -90,7 +92,7 @@ def write_structures(
 
 def _dump(atoms: Atoms) -> str:
     """LAMMPS dump in metal units, with per-atom energies if known; ASE writes no dumps."""
-    x, y, z = atoms.cell.lengths().tolist()
+    (x, y, z), tilt = edges_and_tilt(atoms.cell)
     columns = ["id", "type", "element", "x", "y", "z"]
     values = [
         range(1, len(atoms) + 1),
@@ -105,15 +107,22 @@ def _dump(atoms: Atoms) -> str:
     lines = [
         *("ITEM: UNITS", "metal", "ITEM: TIMESTEP", "0", "ITEM: NUMBER OF ATOMS", str(len(atoms))),
         *(
-            f"ITEM: BOX BOUNDS {ends}",
-            f"0.0 {x!r}",
-            f"0.0 {y!r}",
-            f"0.0 {z!r}",
+            *_dump_bounds((float(x), float(y), float(z)), tilt, ends),
             f"ITEM: ATOMS {' '.join(columns)}",
         ),
         *(" ".join(map(str, row)) for row in zip(*values, strict=True)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _dump_bounds(edges: tuple[float, float, float], tilt: float, ends: str) -> list[str]:
+    """Lines of the box: its bounds, which enclose a box that leans, and its tilts."""
+    x, y, z = edges
+    if not tilt:
+        return [f"ITEM: BOX BOUNDS {ends}", f"0.0 {x!r}", f"0.0 {y!r}", f"0.0 {z!r}"]
+    low, high = min(0.0, tilt), x + max(0.0, tilt)
+    title = f"ITEM: BOX BOUNDS xy xz yz {ends}"
+    return [title, f"{low!r} {high!r} {tilt!r}", f"0.0 {y!r} 0.0", f"0.0 {z!r} 0.0"]
 
 
 def _content(path: Path) -> bytes:
@@ -199,12 +208,12 @@ def _check(atoms: Atoms, element: str) -> None:
 
 def _as_slab(atoms: Atoms) -> Atoms:
     """The atoms in a box with its corner at the origin, open along z, without constraints."""
-    cell = np.asarray(atoms.cell)
+    cell = np.where(np.abs(atoms.cell) > 1e-6, atoms.cell, 0.0)
     edges = np.diag(cell)
-    if np.abs(cell - np.diag(edges)).max() > 1e-6 or edges[:2].min() <= 0:
+    if np.abs(with_tilt(edges, cell[1, 0]) - cell).max() > 0 or edges[:2].min() <= 0:
         raise StructureError(
-            f"the cell {cell.round(4).tolist()} is no orthorhombic box along x, y and z; write the"
-            " slab in such a box"
+            f"the cell {cell.round(4).tolist()} is no box with its first edge along x, its second"
+            " in the xy plane and its third along z; write the slab in such a box"
         )
     if not atoms.pbc[:2].all():
         flags = " ".join("periodic" if flag else "open" for flag in atoms.pbc)
@@ -221,7 +230,7 @@ def _as_slab(atoms: Atoms) -> Atoms:
         heights += (height - np.ptp(heights)) / 2 - heights.min()
     atoms.set_constraint()
     atoms.positions[:, 2] = heights
-    atoms.set_cell([edges[0], edges[1], height])
+    atoms.set_cell(with_tilt([edges[0], edges[1], height], cell[1, 0]))
     atoms.set_celldisp(np.zeros(3))
     atoms.set_pbc((True, True, False))
     return atoms

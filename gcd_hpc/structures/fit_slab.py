@@ -78,9 +78,9 @@ class _End:
 def fit_slab(atoms: Atoms, bicrystal: Bicrystal, held: float) -> FittedSlab:
     """Put a slab into the campaign's cell and its outer layers on the lattices of both grains.
 
-    The slab may be reversed, or mirrored or turned in its plane: the boundary is the same. Its in-plane
-    cell is scaled to that of the campaign. Layers at an end without exactly one atom at every
-    site are removed.
+    The slab may be reversed, or mirrored or turned in its plane: the boundary is the same. Its
+    in-plane cell is scaled to that of the campaign. Layers at an end without exactly one atom at
+    every site are removed.
 
     Args:
         held: thickness of the outer layers, Å.
@@ -109,7 +109,7 @@ def fit_slab(atoms: Atoms, bicrystal: Bicrystal, held: float) -> FittedSlab:
 
 def _scaled(atoms: Atoms, cell: Bicrystal) -> Positions:
     """Positions (N, 3) Å of a slab whose in-plane cell is deformed to that of the campaign."""
-    positions = atoms.positions.copy()
+    positions: Positions = atoms.positions.copy()
     edges, tilt = edges_and_tilt(cell.cell)
     if tilt:
         flat = fractional(positions[:, :2], _like(atoms, tilt, edges[0]))

@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 
 from gcd_hpc.errors import StructureError
+from gcd_hpc.structures.periodic import cartesian, with_tilt
 
 _STYLES = {
     "atomic": (1, 2),
@@ -33,7 +34,7 @@ Within it the atom is of this element, even if another one is closer (Co and Ni)
 """
 
 
-TILTED = "the box is tilted; write the slab in an orthorhombic box along x, y and z"
+TILTED = "the normal of the box is tilted; write the slab in a box whose third edge is along z"
 
 
 def cut_short(num_declared: int, num_read: int) -> StructureError:
@@ -60,7 +61,7 @@ def _dump(frame: str, element: str) -> Atoms:
             "cannot be read as LAMMPS dump: cut short before the atoms; write it again"
         )
     words = titles["BOX BOUNDS"].split()[2:]
-    low, lengths = _dump_box(words, items[titles["BOX BOUNDS"]])
+    low, cell = _dump_box(words, items[titles["BOX BOUNDS"]])
     names = titles["ATOMS"].split()[1:]
     rows = _counted(
         [line.split() for line in items[titles["ATOMS"]]],
@@ -72,8 +73,8 @@ def _dump(frame: str, element: str) -> Atoms:
     periodic = [flag.startswith("p") for flag in flags] if len(flags) == 3 else [True, True, False]
     atoms = Atoms(
         _dump_symbols(columns, element),
-        positions=_dump_positions(columns, low, lengths),
-        cell=lengths,
+        positions=_dump_positions(columns, low, cell),
+        cell=cell,
         pbc=periodic,
     )
     for name, values in columns.items():
@@ -84,21 +85,24 @@ def _dump(frame: str, element: str) -> Atoms:
 
 
 def _dump_box(words: Sequence[str], lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Lower corner and edges of the box, (3,) Å each."""
+    """Lower corner (3,) and vectors (3, 3) of the box, Å."""
     bounds = np.array([line.split() for line in lines[:3]], dtype=float)
-    if words[:1] == ["abc"] or bounds[:, 2:].any():
+    if words[:1] == ["abc"] or bounds[1:, 2:].any():
         raise StructureError(TILTED)
-    return bounds[:, 0], bounds[:, 1] - bounds[:, 0]
+    tilt = float(bounds[0, 2]) if bounds.shape[1] > 2 else 0.0
+    # The bounds enclose the box, which may lean beyond its lower corner.
+    bounds[0, :2] -= min(0.0, tilt), max(0.0, tilt)
+    return bounds[:, 0], with_tilt(bounds[:, 1] - bounds[:, 0], tilt)
 
 
 def _dump_positions(
-    columns: dict[str, np.ndarray], low: np.ndarray, lengths: np.ndarray
+    columns: dict[str, np.ndarray], low: np.ndarray, cell: np.ndarray
 ) -> np.ndarray:
     for suffix in ("", "u", "s", "su"):
         if {f"{axis}{suffix}" for axis in "xyz"} <= set(columns):
             given = np.column_stack([columns[f"{axis}{suffix}"].astype(float) for axis in "xyz"])
             # Scaled coordinates count from the lower corner, the others from the origin.
-            return np.asarray(given * lengths if suffix.startswith("s") else given - low)
+            return cartesian(given, cell) if suffix.startswith("s") else given - low
     raise StructureError(
         "the dump has no positions; write it with columns x y z, xu yu zu, xs ys zs or xsu ysu zsu"
     )
@@ -122,7 +126,7 @@ def parse_data(text: str, element: str) -> Iterator[Atoms]:
     _check_units(re.search(r"\bunits = (\w+)", title))
     sections = _sections(text)
     header = "\n".join(_rows(sections, ""))
-    # The header declares the number of atoms and an orthorhombic box.
+    # The header declares the number of atoms and the box.
     declared = int(_header(header, r"(\d+)\s+atoms\b")[0])
     if "Atoms" not in sections:
         raise cut_short(declared, 0)
@@ -131,8 +135,10 @@ def parse_data(text: str, element: str) -> Iterator[Atoms]:
     )
     lengths = bounds[:, 1] - bounds[:, 0]
     tilts = re.search(r"^\s*(\S+)\s+(\S+)\s+(\S+)\s+xy\s+xz\s+yz", header, flags=re.MULTILINE)
-    if tilts and np.array(tilts.groups(), dtype=float).any():
+    tilt, *others = map(float, tilts.groups()) if tilts else (0.0,)
+    if any(others):
         raise StructureError(TILTED)
+    cell = with_tilt(lengths, tilt)
     # The atom style gives the columns of type and position; image flags may follow.
     comment, lines = sections["Atoms"]
     rows = [line.split("#")[0].split() for line in lines]
@@ -148,9 +154,9 @@ def parse_data(text: str, element: str) -> Iterator[Atoms]:
     table = table[np.argsort(table[:, 0].astype(np.int64), kind="stable")]
     positions = table[:, first : first + 3].astype(float) - bounds[:, 0]
     if width == first + 6:
-        positions += table[:, first + 3 :].astype(int) * lengths  # images of the box
+        positions += cartesian(table[:, first + 3 :].astype(int), cell)  # images of the box
     symbols = _data_symbols(table[:, kind], sections, element)
-    yield Atoms(symbols, positions=positions, cell=lengths, pbc=(True, True, False))
+    yield Atoms(symbols, positions=positions, cell=cell, pbc=(True, True, False))
 
 
 def _sections(text: str) -> Sections:

@@ -43,7 +43,7 @@ def relaxed(index: int, source: str = "search", version: int = 0, **more):
         "unrelaxed_positions": positions,
         "positions": positions,
         "energies_ev": np.where(near, -8.5, -8.76),
-        "cell": FRAME.lengths,
+        "cell": np.diag(FRAME.cell),
     }
     return make_candidate(
         index,
@@ -240,7 +240,7 @@ def test_work_that_a_killed_driver_did_not_note_ended_before_the_next_one():
 
 def test_registries_are_drawn_in_the_cell_in_which_they_repeat(run):
     figure = draw(run, "registry", "n=0.2")
-    assert figure.axes[0].get_xlim() == pytest.approx((0, FRAME.lengths[0] / 5))
+    assert figure.axes[0].get_xlim() == pytest.approx((0, FRAME.cell[0, 0] / 5))
 
 
 def test_without_a_known_boundary_registries_are_drawn_in_the_cell_of_the_candidates(results):

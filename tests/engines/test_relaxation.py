@@ -108,7 +108,7 @@ def test_the_bottom_stays_and_the_top_moves_as_one_body(
     relaxed = relax_boundary(child, start, frame.bicrystal, bulk, config)
     z = start.positions[:, 2]
     moves = relaxed.positions - start.positions
-    moves[:, :2] -= np.rint(moves[:, :2] / frame.bicrystal.lengths) * frame.bicrystal.lengths
+    moves[:, :2] -= np.rint(moves[:, :2] / frame.bicrystal.cell) * frame.bicrystal.cell
     np.testing.assert_allclose(moves[z < z.min() + 7.9], 0.0, atol=1e-12)
     top = moves[z > z.max() - 7.9]
     np.testing.assert_allclose(top, np.broadcast_to(relaxed.shift, top.shape), atol=1e-9)

@@ -42,5 +42,5 @@ def reference(path: Path, bicrystal: Bicrystal, height: float = 80.0) -> tuple[P
 
 def gaps(frame: Frame, positions: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Distance of each position to the nearest of the others, (N,) Å."""
-    offsets = minimum_image(positions[:, None] - others, frame.bicrystal.lengths)  # (N, M, 3)
+    offsets = minimum_image(positions[:, None] - others, frame.bicrystal.cell)  # (N, M, 3)
     return np.linalg.norm(offsets, axis=2).min(axis=1)

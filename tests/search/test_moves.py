@@ -29,7 +29,7 @@ from gcd_hpc.search.moves import (
 from gcd_hpc.search.windows import CORE, Parent, Window, boundary_height, draw_window, recentred
 from gcd_hpc.structures.energetics import closest_pair
 from gcd_hpc.structures.frame import Frame
-from gcd_hpc.structures.periodic import minimum_image
+from gcd_hpc.structures.periodic import fractional, minimum_image
 from tests.reference import ENERGIES_J_M2, GROUND_STATE, METASTABLE
 from tests.search.parents import SLABS, gaps, made_up, reference
 from tests.structures.boundaries import ALL, W_TWIST
@@ -70,8 +70,9 @@ def test_each_move_changes_the_number_of_atoms_as_it_says_and_keeps_them_in_the_
     frame = FRAMES[name]
     parent, _, proposal = moved(move, frame, seed)
     assert len(proposal.positions) == len(parent.positions) + CHANGES[move]
-    assert (proposal.positions[:, :2] >= 0).all()
-    assert (proposal.positions[:, :2] < frame.bicrystal.lengths).all()
+    fractions = fractional(proposal.positions, frame.cell)[:, :2]
+    assert (fractions > -1e-12).all()
+    assert (fractions < 1 + 1e-12).all()
 
 
 @settings(max_examples=10)
@@ -81,7 +82,7 @@ def test_each_move_changes_the_number_of_atoms_as_it_says_and_keeps_them_in_the_
 def test_atoms_outside_the_window_stay_bit_for_bit_and_in_their_order(move, name, seed):
     frame = FRAMES[name]
     parent, window, proposal = moved(move, frame, seed)
-    outside = parent.positions[~window.mask(parent.positions, frame.lengths)]
+    outside = parent.positions[~window.mask(parent.positions, frame.cell)]
     kept = proposal.positions[common_rows(proposal.positions, outside)]
     np.testing.assert_array_equal(kept, outside)
     assert proposal.window is window
@@ -108,8 +109,8 @@ def test_all_atoms_of_the_window_are_shaken_with_one_amplitude():
     amplitudes = []
     for seed in range(100):
         parent, window, proposal = moved("shake", frame, seed)
-        inside = window.mask(parent.positions, frame.lengths)
-        steps = minimum_image(proposal.positions - parent.positions, frame.bicrystal.lengths)
+        inside = window.mask(parent.positions, frame.cell)
+        steps = minimum_image(proposal.positions - parent.positions, frame.bicrystal.cell)
         assert (np.abs(steps[inside]).max(axis=1) > 0).all()
         amplitudes.append(np.sqrt((steps[inside] ** 2).mean()))
     # Of 30 and more atoms, 90 and more displacements: the spread is off by a twelfth at most.
@@ -124,7 +125,7 @@ def test_atoms_of_high_energy_are_removed_first(move):
     parent = made_up(frame)
     middle = np.array([5.0, 5.0, frame.centre])
     window = Window(middle, 5.0, 4.0)
-    inside = np.flatnonzero(window.mask(parent.positions, frame.lengths))
+    inside = np.flatnonzero(window.mask(parent.positions, frame.cell))
     excess = np.zeros(len(parent.positions))
     hot = inside[7]
     excess[hot] = 2.0
@@ -158,10 +159,10 @@ def test_atoms_are_inserted_into_the_largest_voids_near_the_boundary(move):
     found = []
     for seed in range(30):
         new = move(parent, frame, window, rng(seed)).positions[-1]
-        offset = minimum_image(new - window.centre, frame.bicrystal.lengths)
+        offset = minimum_image(new - window.centre, frame.bicrystal.cell)
         assert np.hypot(offset[0], offset[1]) <= window.radius
         assert abs(offset[2]) <= VOID_DEPTH
-        found.append(np.linalg.norm(minimum_image(new - hole, frame.bicrystal.lengths)))
+        found.append(np.linalg.norm(minimum_image(new - hole, frame.bicrystal.cell)))
     if move is insert:
         # Five of 200 points in 226 Å^3 lie within 1.1 Å; a shake of 0.4 Å makes the hole uneven.
         assert np.median(found) < 1.4
@@ -189,7 +190,7 @@ def test_a_shift_moves_the_atoms_above_the_boundary_and_no_others():
         upper = parent.positions[:, 2] > boundary_height(parent, frame)
         np.testing.assert_array_equal(proposal.positions[~upper], parent.positions[~upper])
         offsets = minimum_image(
-            proposal.positions[upper] - parent.positions[upper], frame.bicrystal.lengths
+            proposal.positions[upper] - parent.positions[upper], frame.bicrystal.cell
         )
         np.testing.assert_allclose(offsets, np.broadcast_to(offsets[0], offsets.shape), atol=1e-9)
         assert (offsets[:, 2] == 0).all()
@@ -261,10 +262,10 @@ def test_no_two_atoms_of_a_child_are_nearer_than_in_its_parents_or_than_those_th
     partner = Parent(frame.bicrystal.wrap(loose), parent.excess_ev, parent.registry)
     allowed = min(
         MERGED * frame.bicrystal.nearest_neighbor,
-        *(closest_pair(one.positions, frame.lengths) for one in (parent, partner)),
+        *(closest_pair(one.positions, frame.cell) for one in (parent, partner)),
     )
     for proposal in crossed(frame, parent, partner, 40):
-        assert closest_pair(proposal.positions, frame.lengths) >= allowed - 1e-9
+        assert closest_pair(proposal.positions, frame.cell) >= allowed - 1e-9
 
 
 def test_a_child_has_atoms_of_both_parents_on_their_sides_of_the_cuts():
@@ -318,7 +319,7 @@ def test_a_tiled_structure_is_the_smaller_one_over_and_over(repeats):
     small = FRAMES["W twist"]
     large = Frame.build(W_TWIST.replicated(*repeats), SLABS, 80.0)
     parent = made_up(small)
-    tiled = tile(parent, small.lengths, repeats)
+    tiled = tile(parent, small.cell, repeats)
     expected = large.join(parent.registry).positions
     assert len(tiled.positions) == len(tiled.excess_ev) == len(expected)
     assert gaps(large, expected, tiled.positions).max() < 1e-9
@@ -330,7 +331,7 @@ def test_a_tiled_structure_has_the_energy_of_its_tile(child, bulk, path, repeats
     """Within 1 mJ/m^2: tile and tiling are relaxed to forces of 1e-3 eV/Å."""
     cell = W_TWIST if path is GROUND_STATE else W_TWIST.replicated(2, 1)
     parent, frame = reference(path, cell)
-    tiled = tile(recentred(parent, frame), frame.lengths, repeats)
+    tiled = tile(recentred(parent, frame), frame.cell, repeats)
     boundary = cell.replicated(*repeats)
     large = Frame.build(boundary, SLABS, frame.height)
     relaxed = relax_boundary(

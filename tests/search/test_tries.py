@@ -104,8 +104,8 @@ def frame_distances(
     in the periodic cell.
     """
     offsets = positions[:, None] - others  # (N, M, 3)
-    offsets[..., :2] -= (
-        np.rint(offsets[..., :2] / frame.bicrystal.lengths) * frame.bicrystal.lengths
+    offsets[..., :2] -= np.rint(offsets[..., :2] / np.diag(frame.bicrystal.cell)) * np.diag(
+        frame.bicrystal.cell
     )
     distances = np.linalg.norm(offsets, axis=2)
     nearest = distances.argmin(axis=1)

@@ -94,7 +94,7 @@ def test_a_window_holds_an_atom_even_if_it_is_shallow():
     parent, shallow = made_up(frame), ExploreConfig(window_depth=1.5)
     for seed in range(50):
         window = draw_window(parent, frame, shallow, np.random.default_rng(seed))
-        assert window.mask(parent.positions, frame.lengths).any()
+        assert window.mask(parent.positions, frame.cell).any()
 
 
 def test_a_boundary_without_atoms_has_no_window():
@@ -141,8 +141,8 @@ def test_a_drifted_boundary_comes_back_with_whole_planes_of_both_grains(name, pl
     assert central.positions[:, 2].min() == pytest.approx(low[:, 2].min(), abs=ROUNDING)
     assert central.positions[:, 2].max() == pytest.approx(high[:, 2].max(), abs=ROUNDING)
     assert max(gaps(frame, end, central.positions).max() for end in (low, high)) < ROUNDING
-    assert closest_pair(central.positions, frame.lengths) == pytest.approx(
-        closest_pair(parent.positions, frame.lengths), abs=1e-6
+    assert closest_pair(central.positions, frame.cell) == pytest.approx(
+        closest_pair(parent.positions, frame.cell), abs=1e-6
     )
     assert len(central.excess_ev) == len(central.positions)
 

@@ -56,7 +56,7 @@ def w_frame() -> Frame:
     boundary = load_campaign(CAMPAIGNS / "w_sigma5_paper.yaml").boundary
     bicrystal = Bicrystal.build(boundary, 3.164849)
     return Frame.build(
-        bicrystal, slabs_of(boundary.slab_heights, 8.0), 72 * bicrystal.lengths[0] / 12
+        bicrystal, slabs_of(boundary.slab_heights, 8.0), 72 * bicrystal.cell[0][0] / 12
     )
 
 

@@ -31,7 +31,7 @@ def sites(positions: np.ndarray) -> Sites:
 
 def make_canvas(frame: Frame, index: int) -> Canvas:
     rng = generator(7, index)
-    grid = Grid((12, 12, 72), (*frame.bicrystal.lengths, frame.height))
+    grid = Grid((12, 12, 72), (*np.diag(frame.bicrystal.cell), frame.height))
     registry = frame.random_registry(rng)
     shift = rng.random(3) * grid.spacing
     return Canvas(frame, grid, TUNGSTEN, KNOWN, registry, shift)
@@ -39,7 +39,7 @@ def make_canvas(frame: Frame, index: int) -> Canvas:
 
 def distances(frame: Frame, found: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """From each expected atom to the nearest found one, Å."""
-    box = np.array([*frame.bicrystal.lengths, 10 * frame.height])
+    box = np.array([*np.diag(frame.bicrystal.cell), 10 * frame.height])
     lifted = np.array([0.0, 0.0, frame.height])
     return cKDTree((found + lifted) % box, boxsize=box).query((expected + lifted) % box)[0]
 
@@ -123,7 +123,7 @@ def test_a_window_decoded_as_it_was_neither_loses_nor_doubles_atoms(w_frame, noi
         decoded = parent + rng.normal(0.0, noise, parent.shape)
         given = (sites(parent), sites(decoded), [window])
         assembled = repaired(*given, canvas.grid, w_frame).positions
-        outside = parent[~window.mask(parent, w_frame.lengths)]
+        outside = parent[~window.mask(parent, w_frame.cell)]
         assert np.array_equal(assembled[: len(outside)], outside)
         assert len(assembled) == len(parent)
         assert distances(w_frame, assembled, parent).max() < 6 * noise

@@ -51,7 +51,7 @@ def test_a_structure_that_matches_no_other_is_repeated(system, structures, cell)
     assert piece.fraction == row.n_fraction
     # In the single cell every atom lies on one of the structure's, to rounding.
     offsets = piece.parent.positions[:, None] - row.positions
-    apart = np.linalg.norm(minimum_image(offsets, system.bicrystal.lengths), axis=2)
+    apart = np.linalg.norm(minimum_image(offsets, system.bicrystal.cell), axis=2)
     assert apart.min(axis=1).max() < 1e-9
     assert np.array_equal(np.bincount(apart.argmin(axis=1)), np.full(row.num_atoms, copies))
     assert np.array_equal(
@@ -62,13 +62,13 @@ def test_a_structure_that_matches_no_other_is_repeated(system, structures, cell)
 @pytest.mark.parametrize("cell", MOSAIC_CELLS)
 def test_a_mosaic_joins_structures_without_squeezing_their_atoms(system, alike, cell):
     mosaics, larger = mosaics_of(system, alike), system.replicated(*cell)
-    shortest = min(closest_pair(row.positions, system.frame.lengths) for row in alike)
+    shortest = min(closest_pair(row.positions, system.frame.cell) for row in alike)
     plane = larger.bicrystal.atoms_per_plane
     num_joined = 0
     for index in range(len(alike)):
         piece = mosaics.draw(index, larger, generator(0, index))
         positions = piece.parent.positions
-        assert closest_pair(positions, larger.frame.lengths) >= SQUEEZED * shortest
+        assert closest_pair(positions, larger.frame.cell) >= SQUEEZED * shortest
         assert len(piece.parent.excess_ev) == len(positions)
         assert piece.fraction == n_index(len(positions), plane) / plane
         num_joined += piece.energy_j_m2 != alike[index].gb_energy_j_m2
@@ -82,5 +82,5 @@ def test_the_outer_layers_of_a_mosaic_are_those_of_one_structure(system, alike):
     for index in range(len(alike)):
         positions = mosaics.draw(index, larger, generator(1, index)).parent.positions
         low = positions[positions[:, 2] < frame.bottom + 9.0]
-        offsets = minimum_image(sites[:, None] - low, frame.bicrystal.lengths)
+        offsets = minimum_image(sites[:, None] - low, frame.bicrystal.cell)
         assert np.linalg.norm(offsets, axis=2).min(axis=1).max() < 1e-6

@@ -49,12 +49,12 @@ def test_atoms_outside_of_the_window_come_back_bit_for_bit(painter, parents, sta
     for index, positions in enumerate(parents[:3]):
         window = window_about(painter, positions)
         painted = paint(painter, positions, window, start, index)
-        kept = positions[~window.mask(positions, painter.system.frame.lengths)]
+        kept = positions[~window.mask(positions, painter.system.frame.cell)]
         assert np.array_equal(painted.sites.positions[: len(kept)], kept)
         # What is new lies in the window, or at most one voxel beyond it.
         fresh = painted.sites.positions[len(kept) :]
         wider = Window(window.centre, window.radius + 0.84, window.depth + 0.84)
-        assert wider.mask(fresh, painter.system.frame.lengths).all()
+        assert wider.mask(fresh, painter.system.frame.cell).all()
 
 
 def test_known_voxels_are_those_of_the_parent_and_come_back_exactly(painter, parents):
@@ -115,11 +115,11 @@ def test_the_cost_counts_evaluations_and_voxels(painter, parents):
 def test_a_larger_cell_is_painted_with_voxels_of_the_same_size(painter, parents):
     larger = painter.replicated(2, 2)
     assert larger.system.grid.spacing == pytest.approx(painter.system.grid.spacing)
-    x, y = painter.system.bicrystal.lengths
+    x, y = np.diag(painter.system.bicrystal.cell)
     tiled = np.concatenate([parents[0] + [i * x, j * y, 0.0] for i in (0, 1) for j in (0, 1)])
     window = window_about(larger, tiled)
     painted = paint(larger, tiled, window)
-    lengths = larger.system.frame.lengths
+    lengths = np.diag(larger.system.frame.cell)
     kept = tiled[~window.mask(tiled, lengths)]
     assert np.array_equal(painted.sites.positions[: len(kept)], kept)
     steps = painter.system.config.sampling.num_steps

@@ -186,7 +186,7 @@ def test_registries_come_from_the_training_set_for_their_share_of_the_candidates
     assert np.allclose(np.isclose(nearest[:, 2], 0.5), copied), (
         "[n] = 0.9 is nearer to 0.2 than to 0.4, for 1 is 0"
     )
-    others = drawn[~copied] / [*system.bicrystal.lengths, system.bicrystal.plane_spacing]
+    others = drawn[~copied] / [*np.diag(system.bicrystal.cell), system.bicrystal.plane_spacing]
     assert np.all((others >= 0) & (others < 1))
     assert np.allclose(others.mean(axis=0), 0.5, atol=0.1)
 

@@ -128,6 +128,21 @@ CASES = {
         (3, 1, 0),
     ),
 }
+
+
+def oblique(element: str, lattice: str, a0: float, sigma: int) -> Bicrystal:
+    """A twist on {111} in its smallest cell, a rhomb."""
+    config = BoundaryConfig(
+        element=element, lattice=lattice, sigma=sigma, axis=(1, 1, 1), twist=True, cell="smallest"
+    )
+    return Bicrystal.build(config, a0)
+
+
+OBLIQUE = {
+    "Cu Sigma3(111) rhomb": oblique("Cu", "fcc", 3.615, 3),
+    "Cu Sigma7(111) rhomb": oblique("Cu", "fcc", 3.615, 7),
+    "Si Sigma7(111) rhomb": oblique("Si", "diamond", 5.431, 7),
+}
 ALL = {
     **{name: case.bicrystal for name, case in CASES.items()},
     "W twist": W_TWIST,
@@ -135,4 +150,5 @@ ALL = {
     "Si twist": SI_TWIST,
     "strained": ASYMMETRIC,
     "unlike planes": UNLIKE_PLANES,
+    **OBLIQUE,
 }

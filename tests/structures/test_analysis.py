@@ -38,10 +38,10 @@ def test_the_rdf_counts_the_neighbours():
 def test_the_bulk_of_a_boundary_is_bcc():
     frame = Frame.build(W_TWIST, (20.0, 20.0), 60.0)
     atoms = frame.join((0.0, 0.0, 0.0))
-    values = steinhardt(atoms.positions, frame.lengths, 6, 8, pbc=(True, True, False))
+    values = steinhardt(atoms.positions, frame.cell, 6, 8, pbc=(True, True, False))
     bulk = np.abs(atoms.positions[:, 2] - frame.bottom - 10) < 2
     assert values[bulk] == pytest.approx(0.6285, abs=1e-3)
-    distances, heights = rdf(atoms.positions, frame.lengths, 6.0, 200, pbc=(True, True, False))
+    distances, heights = rdf(atoms.positions, frame.cell, 6.0, 200, pbc=(True, True, False))
     assert distances[np.argmax(heights)] == pytest.approx(W_TWIST.nearest_neighbor, abs=0.05)
 
 

@@ -10,7 +10,7 @@ FRAME = Frame.build(W_TWIST, (27.0, 27.0), 60.0)
 RNG = np.random.default_rng(0)
 
 
-def mark(positions, centre=FRAME.centre, cell=FRAME.lengths):
+def mark(positions, centre=FRAME.centre, cell=FRAME.cell):
     return fingerprint(
         positions,
         cell,
@@ -38,8 +38,8 @@ def test_renumbered_structures_are_the_same(positions):
 
 
 def test_structures_repeated_in_the_plane_are_the_same(positions):
-    double = np.concatenate([positions, positions + np.array([W_TWIST.lengths[0], 0, 0])])
-    cell = np.diag([2 * W_TWIST.lengths[0], W_TWIST.lengths[1], FRAME.height])
+    double = np.concatenate([positions, positions + FRAME.cell[0]])
+    cell = FRAME.cell * [2, 1, 1]
     assert distance(mark(positions), mark(double, cell=cell)) < 1e-9
 
 
@@ -62,9 +62,9 @@ def test_mirrored_structures_are_the_same(positions, axis):
 
 def test_structures_turned_by_90_degrees_are_the_same_in_a_turned_cell(positions):
     """Also where the cell is not square: two copies along x become two along y."""
-    double = np.concatenate([positions, positions + np.array([W_TWIST.lengths[0], 0, 0])])
+    double = np.concatenate([positions, positions + FRAME.cell[0]])
     turned = np.stack([-double[:, 1], double[:, 0], double[:, 2]], axis=1)
-    cell = (W_TWIST.lengths[1], 2 * W_TWIST.lengths[0], FRAME.height)
+    cell = np.diag(FRAME.cell)[[1, 0, 2]] * [1, 2, 1]
     assert distance(mark(positions), mark(turned, cell=cell)) < 1e-9
 
 
@@ -157,7 +157,7 @@ def test_shifted_turned_and_mirrored_copies_of_a_reference_phase_are_the_same(pa
 
 def test_a_leaning_cell_has_the_fingerprint_of_the_rectangle_that_holds_two_of_it(positions):
     """To rounding: the images come in another order. The cell need not be that of a crystal."""
-    x, y, height = FRAME.lengths
+    x, y, height = np.diag(FRAME.cell)
     leaning = np.array([[x, 0.0, 0.0], [x / 2, y, 0.0], [0.0, 0.0, height]])
     doubled = np.concatenate([positions, positions + leaning[1]])
     expected = mark(doubled, cell=(x, 2 * y, height))

@@ -1,17 +1,17 @@
 import numpy as np
 import pytest
-from scipy.spatial import cKDTree
 
 from gcd_hpc.errors import StructureError
 from gcd_hpc.structures.energetics import closest_pair, n_fraction
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.structures.periodic import Neighbors, minimum_image
 from tests.structures.boundaries import ALL, ASYMMETRIC, PERFECT, W_TWIST
 
 FRAMES = {name: Frame.build(boundary, (24.0, 24.0), 62.0) for name, boundary in ALL.items()}
 
 
 def test_the_papers_box_holds_two_slabs_of_17_planes():
-    frame = Frame.build(W_TWIST, (27.0, 27.0), 72 * W_TWIST.lengths[0] / 12)
+    frame = Frame.build(W_TWIST, (27.0, 27.0), 72 * W_TWIST.cell[0][0] / 12)
     assert frame.height == pytest.approx(60.05, abs=0.01)  # docs/science.md#d5
     assert (frame.num_lower_planes, frame.num_upper_planes) == (17, 17)
     assert frame.bottom == pytest.approx(frame.height - frame.top - W_TWIST.plane_spacing)
@@ -64,14 +64,14 @@ def test_equal_grains_joined_in_the_crystals_registry_make_one_crystal():
     atoms = frame.join((0.0, 0.0, 0.0))
     crystal = PERFECT.lattice_positions("lower", (0, 0, frame.bottom), frame.bottom, frame.top)
     assert np.allclose(np.sort(atoms.positions, axis=0), np.sort(crystal, axis=0))
-    assert closest_pair(atoms.positions, frame.lengths) == pytest.approx(PERFECT.nearest_neighbor)
+    assert closest_pair(atoms.positions, frame.cell) == pytest.approx(PERFECT.nearest_neighbor)
 
 
 def test_random_registries_cover_the_cell_and_one_spacing():
     frame = FRAMES["W twist"]
     rng = np.random.default_rng(1)
     registries = np.array([frame.random_registry(rng) for _ in range(500)])
-    limits = np.array([*W_TWIST.lengths, W_TWIST.plane_spacing])
+    limits = np.array([*np.diag(W_TWIST.cell), W_TWIST.plane_spacing])
     assert np.all(registries >= 0)
     assert np.all(registries < limits)
     assert np.all(np.ptp(registries, axis=0) > 0.97 * limits)
@@ -85,7 +85,7 @@ def test_transformed_structures_lie_on_the_lower_grain_again(name):
     for operation in boundary.symmetry_operations:
         turned = frame.transform(positions, operation)
         assert turned.shape == positions.shape
-        assert cKDTree(turned, boxsize=(*boundary.lengths, 0)).query(perfect)[0].max() < 1e-6
+        assert Neighbors(turned, boundary.cell).nearest(perfect)[0].max() < 1e-6
 
 
 @pytest.mark.parametrize("name", FRAMES)
@@ -93,10 +93,10 @@ def test_the_identity_leaves_a_structure_alone(name):
     frame = FRAMES[name]
     positions = frame.join((0.7, 1.1, 0.6)).positions
     moved = frame.transform(positions, np.eye(3, dtype=int)) - positions
-    lengths = np.array(frame.lengths)
-    moved -= lengths * np.rint(moved / lengths)
+    cell = frame.bicrystal.cell
+    moved = minimum_image(moved, cell)
     drift = moved - moved[0]  # all atoms alike: at most a lattice vector of the lower grain
-    assert np.abs(drift - lengths * np.rint(drift / lengths)).max() < 1e-9
+    assert np.abs(minimum_image(drift, cell)).max() < 1e-9
     assert abs(moved[0, 2]) < 1e-9
 
 
@@ -105,22 +105,21 @@ def test_operations_that_swap_the_grains_are_undone_by_themselves():
     atoms = frame.join((0.7, 1.1, 0.6)).positions
     for operation in W_TWIST.symmetry_operations:
         back = frame.transform(frame.transform(atoms, operation), operation.T)
-        distances = cKDTree(back, boxsize=(*W_TWIST.lengths, 0))
+        neighbors = Neighbors(back, W_TWIST.cell)
         lattice_shifts = W_TWIST.lattice_positions("lower", (0, 0, 0), 0.0, 0.1)
-        misfits = [
-            distances.query(W_TWIST.wrap(atoms + shift))[0].max() for shift in lattice_shifts
-        ]
+        misfits = [neighbors.nearest(atoms + shift)[0].max() for shift in lattice_shifts]
         assert min(misfits) < 1e-6
 
 
 def test_a_box_grows_only_for_structures_that_reach_above_it():
     frame = FRAMES["W twist"]
     slab = frame.join((0, 0, 0)).positions
-    assert frame.lengths_around() == frame.lengths_around(slab) == frame.lengths
+    edges = tuple(np.diag(frame.cell).tolist())
+    assert frame.edges_around() == frame.edges_around(slab) == edges
     lifted = slab + np.array([0, 0, 20.0])
-    expected = *frame.lengths[:2], lifted[:, 2].max() + 2
-    assert frame.lengths_around(slab, lifted) == expected
-    assert frame.lengths_around(np.empty((0, 3))) == frame.lengths
+    expected = *edges[:2], lifted[:, 2].max() + 2
+    assert frame.edges_around(slab, lifted) == expected
+    assert frame.edges_around(np.empty((0, 3))) == edges
 
 
 def test_slabs_that_do_not_fit_are_refused():

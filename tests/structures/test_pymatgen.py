@@ -99,9 +99,7 @@ def test_no_pair_in_either_grain_is_closer_than_in_the_crystal(name):
     boundary = CASES[name].bicrystal
     frame = Frame.build(boundary, (20.0, 20.0), 60.0)
     for grain in (frame.lower(frame.centre), frame.upper((0.3, 0.4, 0.5), frame.centre)):
-        assert closest_pair(grain, frame.lengths) == pytest.approx(
-            boundary.nearest_neighbor, abs=1e-9
-        )
+        assert closest_pair(grain, frame.cell) == pytest.approx(boundary.nearest_neighbor, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", CASES)

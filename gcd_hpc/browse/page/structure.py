@@ -7,7 +7,7 @@ import numpy as np
 from gcd_hpc.browse.tables import plain
 from gcd_hpc.store.parts import MAX_LENGTH_A, MIN_EDGE_A
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate
-from gcd_hpc.structures.periodic import wrap
+from gcd_hpc.structures.periodic import with_tilt, wrap
 
 DIGITS = 3
 """Decimals of a position in Å; smaller differences are invisible."""
@@ -38,7 +38,8 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
     kept = np.isfinite(positions).all(axis=1) & (whole | (np.abs(height) <= REGION_A))
     # The offset keeps atoms at the periodic border from jumping to the other side by rounding.
     is_box = (cell[:2] > MIN_EDGE_A) & (cell[:2] < MAX_LENGTH_A)
-    inside = wrap(positions[:, :2] + 0.05, cell[:2], is_box) - 0.05
+    in_plane = with_tilt(cell[:2], candidate.tilt_a if is_box.all() else 0.0)
+    inside = wrap(positions[:, :2] + 0.05, in_plane, is_box) - 0.05
     fields = {field.name: plain(getattr(candidate, field.name)) for field in ROW_FIELDS}
     return {
         "id": candidate.id,
@@ -52,6 +53,7 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
             "y": _rounded(inside[kept, 0]),
             "z": _rounded(inside[kept, 1]),
             "cell": plain(cell[[2, 0, 1]]),
+            "tilt": plain(candidate.tilt_a),
         },
         "energies": _rounded(excess[kept]) if relaxed and np.isfinite(excess[kept]).all() else None,
     }

@@ -95,7 +95,7 @@ function extendedXyz({ fields, atoms, energies }) {
   const [height, x, y] = atoms.cell;
   const info = `gb_energy_j_m2=${fields.gb_energy_j_m2} n_fraction=${fields.n_fraction} id=${fields.id}`;
   const columns = `Properties=species:S:1:pos:R:3${energies ? ":excess_energy:R:1" : ""}`;
-  const head = `Lattice="${x} 0 0 0 ${y} 0 0 0 ${height}" ${columns} ${info} pbc="T T F"`;
+  const head = `Lattice="${x} 0 0 ${atoms.tilt} ${y} 0 0 0 ${height}" ${columns} ${info} pbc="T T F"`;
   const lines = atoms.x.map((along, atom) => {
     const values = [atoms.y[atom], atoms.z[atom], along + height / 2, ...(energies ? [energies[atom]] : [])];
     return `${atoms.element} ${values.map((value) => value.toFixed(3)).join(" ")}`;

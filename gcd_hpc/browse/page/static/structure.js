@@ -53,7 +53,7 @@ class StructureView {
     const structure = { size: kept.length, names: kept.map(() => atoms.element), x: pick(atoms.x), y: pick(atoms.y), z: pick(atoms.z) };
     const [height, x, y] = atoms.cell;
     const hasCell = atoms.cell.every((edge) => edge > 0);
-    if (hasCell) structure.cell = [height, 0, 0, 0, x, 0, 0, 0, y];
+    if (hasCell) structure.cell = [height, 0, 0, 0, x, 0, 0, atoms.tilt, y];
     const supercell = hasCell ? [1, ...this.repeat] : [1, 1, 1];
     // Set the style before the atoms are loaded, which saves a redraw of the first structure.
     this._paint(energies !== null && this.range !== null && this.colour === "energy");
