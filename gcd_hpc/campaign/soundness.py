@@ -18,6 +18,8 @@ from gcd_hpc.engines.layout import Layout, lay_out
 from gcd_hpc.engines.potentials import Potential, find_potential
 from gcd_hpc.engines.setfl import HEAD_BYTES, PotentialHead, read_head
 from gcd_hpc.errors import ConfigError, MissingPotentialError, PotentialError, did_you_mean
+from gcd_hpc.structures.bicrystal import Bicrystal
+from gcd_hpc.structures.hexagonal import basal_rotation
 from gcd_hpc.structures.lattices import typical_a0
 from gcd_hpc.structures.naming import is_twist, rotation_of
 from gcd_hpc.structures.periodic import spelled_cell
@@ -56,7 +58,6 @@ class Soundness:
         axis = spelled(bicrystal.misorientation_axis, "<>")
         strain = max(map(abs, bicrystal.strain))
         spacing = " x ".join(f"{length:.2f}" for length in grid.spacing)
-        num_plane = bicrystal.atoms_per_plane
         return [
             f"boundary: {sigma} {bicrystal.character}, {bicrystal.misorientation_deg:.2f} degrees"
             f" about {axis}, planes {planes}",
@@ -67,15 +68,13 @@ class Soundness:
             ),
             f"cell: {spelled_cell(bicrystal.cell)}, area {bicrystal.area:.1f} Å^2,"
             f" strain {strain:.1e}",
-            f"[n]: in steps of 1/{num_plane} (N_plane is {num_plane})"
-            if num_plane > 1
-            else "[n]: always 0, for the atoms in the planes of both grains have no common divisor",
+            _fraction_line(bicrystal),
             f"slabs: {frame.num_lower_planes} + {frame.num_upper_planes} planes,"
             f" {self.layout.num_atoms:,} atoms, {self.layout.outer:g} Å held at both ends, in a box"
             f" of {frame.height:.2f} Å",
             f"voxels: {' x '.join(map(str, grid.shape))} of {spacing} Å, {self.layout.num_known}"
             " known layers at both ends",
-            f"lattice constant: {a0.value:.4g} Å, {a0.origin}",
+            _constants_line(bicrystal, a0),
             *([] if self.potential is None else [self._potential_line(self.potential)]),
         ]
 
@@ -89,6 +88,24 @@ class Soundness:
         ]
         cutoff = f", cutoff {self.cutoff:.2f} Å" if self.cutoff else ""
         return f"potential: {potential.pair_style}, {', '.join(places) or 'no file'}{cutoff}"
+
+
+def _fraction_line(bicrystal: Bicrystal) -> str:
+    """The possible [n]."""
+    number = bicrystal.atoms_per_plane
+    if number > 1:
+        return f"[n]: in steps of 1/{number} (N_plane is {number})"
+    if bicrystal.lower.atoms_per_plane == bicrystal.upper.atoms_per_plane == 1:
+        return "[n]: always 0, for the planes hold one atom in this cell"
+    return "[n]: always 0, for the atoms in the planes of both grains have no common divisor"
+
+
+def _constants_line(bicrystal: Bicrystal, a0: LatticeConstant) -> str:
+    """Lattice constants and where they come from."""
+    if bicrystal.lattice != "hcp":
+        return f"lattice constant: {a0.value:.4g} Å, {a0.origin}"
+    c0 = bicrystal.lower.crystal.primitive[2][2]
+    return f"lattice constants: a {a0.value:.4g} Å, c {c0:.4g} Å, {a0.origin}"
 
 
 def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Soundness:
@@ -130,7 +147,8 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
 
 def _name(config: CampaignConfig) -> str | None:
     """What the name of a boundary means: a rotation, which need not be the smallest one."""
-    rotation = rotation_of(config.boundary)
+    boundary = config.boundary
+    rotation = (basal_rotation if boundary.lattice == "hcp" else rotation_of)(boundary)
     if rotation is None:
         return None
     kind = "twist" if is_twist(config.boundary) else "tilt"

@@ -4,18 +4,28 @@ Lengths are in Å, angles in degrees.
 """
 
 import re
+from itertools import combinations
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, field_validator, model_validator
 
-from gcd_hpc.config.miller import cross, dot, spelled
+from gcd_hpc.config.miller import (
+    coprime,
+    cross,
+    dot,
+    four_plane,
+    spelled,
+    three_direction,
+    three_plane,
+)
 from gcd_hpc.config.section import Auto, Section, refuse
 
 Replicas = Annotated[int, Field(gt=0, le=1000)]
 MillerIndex = Annotated[int, Field(ge=-200, le=200)]
-Direction = tuple[MillerIndex, MillerIndex, MillerIndex]
+Direction = tuple[MillerIndex, ...]
+"""Three indices, or four in hcp."""
 FamilyIndex = Annotated[int, Field(ge=-100_000, le=100_000)]
-Family = tuple[FamilyIndex, FamilyIndex, FamilyIndex]
+Family = tuple[FamilyIndex, ...]
 """Planes that follow from a rotation have larger indices than those that anyone chooses."""
 LatticeConstant = Annotated[float, Field(ge=0.5, le=50.0)]
 SlabHeight = Annotated[float, Field(gt=0.0, le=100_000.0)]
@@ -24,6 +34,8 @@ Angle = Annotated[float, Field(gt=0.0, le=180.0)]
 AngleTolerance = Annotated[float, Field(gt=0.0, le=10.0)]
 FREE_HEIGHT = 19.0
 """Height of each grain above its held layers where it is not given, Å."""
+HCP_RATIOS = (1.2, 2.2)
+"""Smallest and largest c/a of hcp; those of the elements lie between 1.56 and 1.89."""
 NAME = ("sigma", "angle", "axis", "plane", "upper_plane", "twist")
 """Keys that name a boundary without triads."""
 LIMITS = ("angle_tolerance", "max_sigma")
@@ -31,38 +43,85 @@ LIMITS = ("angle_tolerance", "max_sigma")
 
 
 class Triad(Section):
-    """Miller indices of the crystal directions along the box axes."""
+    """Miller indices of the crystal directions along the box axes: three, or four in hcp."""
 
     x: Direction
     """Crystal direction along the x axis of the box."""
     y: Direction
     """Crystal direction along the y axis, at right angles to x."""
     z: Direction
-    """Crystal direction along z, the boundary normal. x, y and z are right-handed."""
+    """Crystal direction along z, the boundary normal. x, y and z are right-handed. In hcp z is the
+    boundary plane, whose normal need not be a lattice direction."""
 
     @field_validator("x", "y", "z")
     @classmethod
     def _a_direction(cls, indices: Direction) -> Direction:
-        if not any(indices):
-            refuse("must be a direction, got [0, 0, 0]")
-        return indices
+        return _checked(indices)
 
-    @model_validator(mode="after")
-    def _box_axes(self) -> "Triad":
-        for first, second in (("x", "y"), ("x", "z"), ("y", "z")):
-            a, b = getattr(self, first), getattr(self, second)
-            product = dot(a, b)
-            if product:
-                refuse(
-                    f"{first} and {second} must be at right angles, got {list(a)} and {list(b)}"
-                    f" with the dot product {product}: choose directions whose product is 0"
-                )
-        if dot(cross(self.x, self.y), self.z) < 0:
-            refuse(
-                "must be right-handed (x cross y along z), got"
-                f" {list(self.x)}, {list(self.y)}, {list(self.z)}: turn the signs of one direction"
+    def check(self, name: str, is_hexagonal: bool) -> None:
+        """Refuse axes that are not at right angles and right-handed in the crystal."""
+        problem = (_hexagonal_problem if is_hexagonal else _cubic_problem)(self)
+        if problem:
+            refuse(problem, name)
+
+
+def _checked(indices: Direction) -> Direction:
+    """Refuse what is no direction or plane of three or four indices."""
+    if len(indices) not in (3, 4):
+        refuse(f"must be a list of 3 values, or of 4 in hcp, got {list(indices)}")
+    if not any(indices):
+        refuse(f"must be a direction, got {list(indices)}")
+    if len(indices) == 4 and indices[0] + indices[1] + indices[2]:
+        first, second, third, _ = indices
+        refuse(
+            "must have a third index that is minus the sum of the first two,"
+            f" {-(first + second)}, got {third} in {list(indices)}"
+        )
+    return indices
+
+
+def _cubic_problem(triad: Triad) -> str:
+    """What is wrong with the axes of a cubic crystal; empty if nothing is."""
+    x, y, z = (three_direction(one) for one in (triad.x, triad.y, triad.z))
+    for first, second in combinations({"x": x, "y": y, "z": z}.items(), 2):
+        product = dot(first[1], second[1])
+        if product:
+            return (
+                f"{first[0]} and {second[0]} must be at right angles, got {list(first[1])} and"
+                f" {list(second[1])} with the dot product {product}: choose directions whose"
+                " product is 0"
             )
-        return self
+    return "" if dot(cross(x, y), z) > 0 else _left_handed(triad)
+
+
+def _hexagonal_problem(triad: Triad) -> str:
+    """What is wrong with the axes of a hexagonal crystal; empty if nothing is.
+
+    x and y must be at right angles at any c/a: one is along c or both are basal, or one lies in the
+    basal plane at right angles to the other's basal part.
+    """
+    x, y, z = three_direction(triad.x), three_direction(triad.y), three_plane(triad.z)
+    basal = 2 * (x[0] * y[0] + x[1] * y[1]) - x[0] * y[1] - x[1] * y[0]
+    if basal or x[2] * y[2]:
+        return (
+            f"x and y must be at right angles at any c/a, got {list(triad.x)} and {list(triad.y)}:"
+            " choose a basal direction and one at right angles to it"
+        )
+    normal = coprime(cross(x, y))
+    if any(cross(normal, z)):
+        plane = four_plane(normal)
+        return (
+            f"z must be the plane that holds x and y, {list(plane)} or {list(normal)}, got"
+            f" {list(triad.z)}"
+        )
+    return "" if dot(normal, z) > 0 else _left_handed(triad)
+
+
+def _left_handed(triad: Triad) -> str:
+    return (
+        "must be right-handed (x cross y along z), got"
+        f" {list(triad.x)}, {list(triad.y)}, {list(triad.z)}: turn the signs of one direction"
+    )
 
 
 class BoundaryConfig(Section):
@@ -77,10 +136,13 @@ class BoundaryConfig(Section):
     sublattices in a compound. Further ones are solutes, which moves exchange for atoms of the
     crystal. pair_coeff must name the same elements in the same order.
     """
-    lattice: Literal["sc", "bcc", "fcc", "diamond"]
+    lattice: Literal["sc", "bcc", "fcc", "diamond", "hcp"]
     """Crystal structure of both grains."""
     a0: LatticeConstant | None = None
     """Lattice constant. It is measured with the campaign's potential when it is not given."""
+    c0: LatticeConstant | None = None
+    """Lattice constant of hcp along its axis, given together with a0. It is measured when it is not
+    given, and a0 as well unless that is given."""
     lower: Triad | None = None
     """Orientation of the grain below the boundary. It is not given where sigma and axis name the
     boundary."""
@@ -129,9 +191,7 @@ class BoundaryConfig(Section):
     @field_validator("axis", "plane", "upper_plane")
     @classmethod
     def _a_direction(cls, indices: Direction | None) -> Direction | None:
-        if indices is not None and not any(indices):
-            refuse("must be a direction, got [0, 0, 0]")
-        return indices
+        return None if indices is None else _checked(indices)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -169,6 +229,10 @@ class BoundaryConfig(Section):
         if len(triads) == 1:
             missing = "upper" if triads == ["lower"] else "lower"
             refuse(f"is required beside {triads[0]} but missing", missing)
+        for name in triads:
+            triad: Triad = getattr(self, name)
+            self._check_lengths(name, triad.x, triad.y, triad.z)
+            triad.check(name, self.lattice == "hcp")
         if words:
             self._check_name(words[0])
         elif self.cell == "smallest":
@@ -183,6 +247,10 @@ class BoundaryConfig(Section):
         """Refuse a name that is incomplete, and planes that neither hold nor face the axis."""
         if self.axis is None:
             refuse(f"is required beside {given} but missing", "axis")
+        for key in ("axis", "plane", "upper_plane"):
+            self._check_lengths(key, getattr(self, key))
+        if self.lattice == "hcp":
+            self._check_basal()
         if self.sigma is None and self.angle is None:
             refuse(f"or angle is required beside {given} but missing", "sigma")
         if self.plane is None:
@@ -190,17 +258,52 @@ class BoundaryConfig(Section):
                 refuse("is required beside axis, unless twist is true", "plane")
             return
         axis, plane = spelled(self.axis), spelled(self.plane, "()")
-        faces_axis = not any(cross(self.axis, self.plane))
+        direction, normal = three_direction(self.axis), three_plane(self.plane)
+        faces_axis = not any(cross(direction, normal))
         if self.twist and not faces_axis:
             refuse(f"must be normal to the axis {axis} of a twist boundary, got {plane}", "plane")
-        if not faces_axis and dot(self.axis, self.plane):
+        if not faces_axis and dot(direction, normal):
             refuse(
                 f"must contain the axis {axis} (a tilt boundary) or be normal to it (a twist"
                 f" boundary), got {plane}, whose normal has the product"
-                f" {dot(self.axis, self.plane)} with the axis; choose a plane with the product 0,"
+                f" {dot(direction, normal)} with the axis; choose a plane with the product 0,"
                 " or give lower and upper for a mixed boundary",
                 "plane",
             )
+
+    def _check_lengths(self, key: str, *given: Direction | None) -> None:
+        """Refuse four indices in cubic crystals."""
+        for indices in given:
+            if indices is not None and len(indices) == 4 and self.lattice != "hcp":
+                refuse(f"must be a list of 3 values in {self.lattice}, got {list(indices)}", key)
+
+    def _check_basal(self) -> None:
+        """Refuse names in hcp whose coincidence depends on c/a, and what cannot be chosen there."""
+        if self.axis is not None and any(three_direction(self.axis)[:2]):
+            refuse(
+                "must be [0 0 0 1] in hcp, where other axes have coincidences at chosen c/a only,"
+                f" got {spelled(self.axis)}; give lower and upper instead",
+                "axis",
+            )
+        if self.upper_plane is not None:
+            refuse("cannot be chosen in hcp; choose the rotation by angle", "upper_plane")
+
+    @model_validator(mode="after")
+    def _sensible_constants(self) -> "BoundaryConfig":
+        if self.c0 is None:
+            return self
+        if self.lattice != "hcp":
+            refuse(f"is a constant of hcp, and {self.lattice} has none; leave it out", "c0")
+        if self.a0 is None:
+            refuse("is required beside c0 but missing", "a0")
+        low, high = HCP_RATIOS
+        if not low <= self.c0 / self.a0 <= high:
+            refuse(
+                f"must be {low:g} to {high:g} times a0 in hcp, got {self.c0:g}, which is"
+                f" {self.c0 / self.a0:.3g} times {self.a0:g}",
+                "c0",
+            )
+        return self
 
     @field_validator("element", "elements")
     @classmethod

@@ -4,6 +4,36 @@ import re
 from math import gcd
 
 Miller = tuple[int, int, int]
+Indices = tuple[int, ...]
+"""Three indices, or four in hexagonal crystals, whose third is minus the sum of the first two."""
+
+
+def three_direction(indices: Indices) -> Miller:
+    """A direction in the lattice vectors of the crystal, from three or four indices."""
+    if len(indices) == 4:
+        u, v, t, w = indices
+        return u - t, v - t, w
+    x, y, z = indices
+    return x, y, z
+
+
+def three_plane(indices: Indices) -> Miller:
+    """A plane in the reciprocal lattice vectors of the crystal, from three or four indices."""
+    x, y, z = (indices[0], indices[1], indices[-1])
+    return x, y, z
+
+
+def four_direction(direction: Miller) -> Indices:
+    """Coprime indices of four of a direction in a hexagonal crystal."""
+    x, y, z = direction
+    u, v = 2 * x - y, 2 * y - x
+    divisor = gcd(u, v, 3 * z)
+    return u // divisor, v // divisor, -(u + v) // divisor, 3 * z // divisor
+
+
+def four_plane(plane: Miller) -> Indices:
+    """Indices of four of a plane in a hexagonal crystal."""
+    return plane[0], plane[1], -(plane[0] + plane[1]), plane[2]
 
 
 def dot(a: Miller, b: Miller) -> int:
@@ -20,7 +50,7 @@ def coprime(direction: Miller) -> Miller:
     return direction[0] // divisor, direction[1] // divisor, direction[2] // divisor
 
 
-def spelled(indices: Miller, brackets: str = "[]") -> str:
+def spelled(indices: Indices, brackets: str = "[]") -> str:
     """Indices as they are written: [2 -1 0], or with other brackets (2 -1 0) or <0 1 2>."""
     return f"{brackets[0]}{' '.join(map(str, indices))}{brackets[1]}"
 

@@ -8,18 +8,26 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
+from gcd_hpc.config.boundary import HCP_RATIOS
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.jobs import Evaluation
 from gcd_hpc.engines.potentials import Potential, copied_potential
 from gcd_hpc.errors import PotentialError, RunDirectoryError, SimulationError
 from gcd_hpc.files import checked_content, write_checked_json
-from gcd_hpc.structures.lattices import conventional_cell, typical_a0
+from gcd_hpc.structures.lattices import IDEAL_RATIO, conventional_cell, typical_a0
 
 REPLICAS = 3
 SCAN = np.arange(0.80, 1.30, 0.02)
 """Lattice constants tried first, relative to the guess."""
 TIMEOUT_S = 60.0
+RATIO_STEP = 1e-3
+"""Half the step of c/a over which the slope of the energy is taken."""
+NUM_RATIOS = 11
+"""Values of c/a at which the slope of the energy is looked at first."""
+SAME_RATIO = 1e-7
+"""Change of c/a below which it has settled."""
+MAX_ROUNDS = 20
 NEAR = 1e-4
 """Relative distance from the lowest energy within which the pressure must pass through zero."""
 NO_PRESSURE_BAR = 1.0
@@ -28,11 +36,15 @@ NO_PRESSURE_BAR = 1.0
 
 @dataclass(frozen=True)
 class Bulk:
-    """One crystal under one potential: a0 in Å, cohesive_ev in eV per atom, cutoff in Å."""
+    """One crystal under one potential: a0 in Å, cohesive_ev in eV per atom, cutoff in Å.
+
+    c0: lattice constant of hcp along its axis, Å; None in cubic crystals.
+    """
 
     a0: float
     cohesive_ev: float
     cutoff: float
+    c0: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,7 @@ class BulkRecord:
     given_a0: float | None
     """None if the lattice constant was measured as well."""
     bulk: Bulk
+    given_c0: float | None = None
 
     def write(self, path: Path) -> None:
         """Write the record as JSON with a checksum."""
@@ -81,12 +94,14 @@ def measure_bulk(
     lattice: str,
     a0: float | None = None,
     cache: Path | None = None,
+    c0: float | None = None,
 ) -> Bulk:
-    """Relax the perfect crystal to zero pressure.
+    """Relax the perfect crystal to zero pressure, and hcp to its lowest c/a as well.
 
     Args:
         a0: lattice constant in Å; measured if None, otherwise kept, and only the energy is
             measured.
+        c0: lattice constant of hcp along its axis, as a0; with a0 alone, c0 is measured.
         cache: file that stores the result for one potential and crystal; replaced for another one.
 
     Raises:
@@ -95,16 +110,16 @@ def measure_bulk(
     """
     known = None if cache is None else BulkRecord.read(cache)
     if known is not None:
-        wanted = BulkRecord(potential.sha256, element, lattice, a0, known.bulk)
+        wanted = BulkRecord(potential.sha256, element, lattice, a0, known.bulk, c0)
         if known == wanted:
             return known.bulk
     with Child(potential, TIMEOUT_S) as child:
         try:
-            bulk = _measure(child, element, lattice, a0)
+            bulk = _measure(child, element, lattice, a0, c0)
         except SimulationError as error:
             raise PotentialError(f"{potential}: {error}") from error
     if cache is not None:
-        BulkRecord(potential.sha256, element, lattice, a0, bulk).write(cache)
+        BulkRecord(potential.sha256, element, lattice, a0, bulk, c0).write(cache)
     return bulk
 
 
@@ -134,21 +149,80 @@ def read_prepared(
     return potential, record.bulk
 
 
-def _measure(child: Child, element: str, lattice: str, a0: float | None) -> Bulk:
-    def crystal(a: float) -> Evaluation:
-        atoms = conventional_cell(lattice, element, a).repeat(REPLICAS)
+def _measure(child: Child, element: str, lattice: str, a0: float | None, c0: float | None) -> Bulk:
+    def crystal(a: float, ratio: float | None = None) -> Evaluation:
+        atoms = conventional_cell(lattice, element, a, ratio).repeat(REPLICAS)
         return child.evaluate(
             atoms.positions, np.array([np.zeros(3), atoms.cell.lengths()]), periodic_z=True
         )
 
-    a0 = a0 or _relaxed_a0(crystal, element, lattice)
-    final = crystal(a0)
+    if lattice != "hcp":
+        a0 = a0 or _relaxed_a0(crystal, element, lattice)
+        final = crystal(a0)
+    else:
+        a0, c0 = _hcp_constants(crystal, element, a0, c0)
+        final = crystal(a0, c0 / a0)
     if final.cutoff is None:
         raise PotentialError(
             f"{child.potential.program} does not state the cutoff of {child.potential}, which E_gb"
             " needs"
         )
-    return Bulk(a0, float(final.energies.mean()), final.cutoff)
+    return Bulk(a0, float(final.energies.mean()), final.cutoff, c0)
+
+
+def _hcp_constants(
+    crystal: Callable[[float, float], Evaluation],
+    element: str,
+    a0: float | None,
+    c0: float | None,
+) -> tuple[float, float]:
+    """Constants a and c of lowest energy, Å; what is given is kept.
+
+    c/a and the volume are relaxed in turn, c/a where the energy does not change with it at a
+    constant volume, until both stay.
+
+    Raises:
+        PotentialError: if hcp is not stable.
+    """
+    if a0 is not None and c0 is not None:
+        return a0, c0
+
+    def slope(ratio: float, a: float, keeps_volume: bool) -> float:
+        """Change of the energy with c/a, eV per atom."""
+        energies = []
+        for one in (ratio - RATIO_STEP, ratio + RATIO_STEP):
+            edge = a * (ratio / one) ** (1 / 3) if keeps_volume else a
+            energies.append(float(crystal(edge, one).energies.mean()))
+        return (energies[1] - energies[0]) / (2 * RATIO_STEP)
+
+    def best_ratio(a: float, volume: float | None) -> float:
+        """c/a of lowest energy at a constant a, or at a constant volume a^2 c, Å^3."""
+        low, high = HCP_RATIOS
+
+        def at(ratio: float) -> float:
+            if volume is None:
+                return slope(ratio, a, keeps_volume=False)
+            return slope(ratio, (volume / ratio) ** (1 / 3), keeps_volume=True)
+
+        trial = np.linspace(low, high, NUM_RATIOS)
+        slopes = np.array([at(one) for one in trial])
+        valleys = np.flatnonzero((slopes[:-1] < 0) & (slopes[1:] > 0))
+        if not len(valleys):
+            raise PotentialError(
+                f"{element} has no stable hcp crystal with a c/a from {low:g} to {high:g}"
+            )
+        nearest = min(valleys, key=lambda one: abs(trial[one] - IDEAL_RATIO))
+        return float(brentq(at, trial[nearest], trial[nearest + 1], xtol=1e-9))
+
+    if a0 is not None:
+        return a0, a0 * best_ratio(a0, None)
+    ratio = IDEAL_RATIO
+    for _ in range(MAX_ROUNDS):
+        a = _relaxed_a0(lambda edge: crystal(edge, ratio), element, "hcp")  # noqa: B023
+        before, ratio = ratio, best_ratio(a, a**3 * ratio)
+        if abs(ratio - before) < SAME_RATIO:
+            return a, a * before
+    raise PotentialError(f"{element} has no hcp crystal of lowest energy: c/a does not settle")
 
 
 def _relaxed_a0(crystal: Callable[[float], Evaluation], element: str, lattice: str) -> float:

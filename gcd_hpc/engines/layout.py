@@ -52,6 +52,7 @@ def lay_out(
     source: str,
     cutoff: float | None = None,
     uncertainty: float = 0.0,
+    c0: float | None = None,
 ) -> Layout:
     """Lay out the slabs of a campaign in their box and check all that follows from them.
 
@@ -65,12 +66,13 @@ def lay_out(
         cutoff: of the potential, Å; None while unknown.
         uncertainty: relative error of an estimated a0. A problem that some a0 within it would solve
             is a warning.
+        c0: lattice constant of hcp along its axis, Å; an estimate if None.
 
     Raises:
         ConfigError: if the grains, slabs, box, voxels and cutoff are inconsistent.
     """
     try:
-        bicrystal = Bicrystal.build(config.boundary, a0)
+        bicrystal = Bicrystal.build(config.boundary, a0, c0)
     except OrientationError as error:
         raise ConfigError(source, "", str(error)) from None
     outer = outer_layers(config.relaxation.outer_thickness, cutoff)

@@ -19,9 +19,8 @@ from gcd_hpc.errors import PotentialError
 from gcd_hpc.files import replacing
 from gcd_hpc.store.potentials import references
 from gcd_hpc.store.run_directory import RunDirectory
-from gcd_hpc.structures.bicrystal import Bicrystal
+from gcd_hpc.structures.bicrystal import Bicrystal, check_name
 from gcd_hpc.structures.frame import Frame
-from gcd_hpc.structures.naming import orientations
 from gcd_hpc.voxels.channels import Channels
 from gcd_hpc.voxels.grid import Grid
 
@@ -94,10 +93,12 @@ class BoundarySystem:
         """
         boundary = config.boundary
         # A name without a boundary is refused before LAMMPS starts and anything is written.
-        orientations(boundary)
+        check_name(boundary)
         potential = find_potential(config.potential, boundary.symbols, folder)
         cache = None if run is None else run.bulk
-        bulk = measure_bulk(potential, boundary.symbols[0], boundary.lattice, boundary.a0, cache)
+        bulk = measure_bulk(
+            potential, boundary.symbols[0], boundary.lattice, boundary.a0, cache, boundary.c0
+        )
         return cls.of(config, potential, bulk, run)
 
     @classmethod
@@ -112,7 +113,8 @@ class BoundarySystem:
 
         The response of a strained grain is measured here if the run has no record of it.
         """
-        layout = lay_out(config, config.boundary.a0 or bulk.a0, config.name, bulk.cutoff)
+        a0 = config.boundary.a0 or bulk.a0
+        layout = lay_out(config, a0, config.name, bulk.cutoff, c0=bulk.c0)
         bicrystal, frame = layout.bicrystal, layout.frame
         if any(bicrystal.strain):
             cache = None if run is None else run.strained

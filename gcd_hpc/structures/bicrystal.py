@@ -12,9 +12,10 @@ from typing import Literal
 import numpy as np
 
 from gcd_hpc.config.boundary import BoundaryConfig
-from gcd_hpc.config.miller import Miller
+from gcd_hpc.config.miller import Indices, three_direction
 from gcd_hpc.errors import OrientationError
 from gcd_hpc.structures.crystal import Integers
+from gcd_hpc.structures.disorientation import general_misorientation
 from gcd_hpc.structures.grain import (
     SAME,
     Grain,
@@ -25,8 +26,10 @@ from gcd_hpc.structures.grain import (
     cubic_grain,
     cubic_plane_grain,
 )
+from gcd_hpc.structures.hexagonal import hexagonal_grains, shared_edges
+from gcd_hpc.structures.lattices import typical_ratio
 from gcd_hpc.structures.naming import oblique_edges, orientations
-from gcd_hpc.structures.orientation import Misorientation, misorientation
+from gcd_hpc.structures.orientation import Directions, Misorientation, misorientation
 from gcd_hpc.structures.periodic import wrap
 from gcd_hpc.structures.symmetry import symmetries
 
@@ -57,13 +60,20 @@ class Bicrystal:
     atoms_per_plane: int
 
     @classmethod
-    def build(cls, config: BoundaryConfig, a0: float) -> "Bicrystal":
+    def build(cls, config: BoundaryConfig, a0: float, c0: float | None = None) -> "Bicrystal":
         """The bicrystal of the campaign's boundary at the lattice constant a0.
+
+        Args:
+            a0: lattice constant, Å.
+            c0: that of hcp along its axis, Å. Where it is not given, c/a is the config's, or that
+                of the element in tables.
 
         Raises:
             OrientationError: if there is no boundary of the config's name, or if no common cell
                 fits within max_strain.
         """
+        if config.lattice == "hcp":
+            return cls._hexagonal(config, a0, c0 or a0 * typical_ratio(config))
         oblique = oblique_edges(config)
         if oblique is not None:
             lower, upper = (
@@ -73,16 +83,14 @@ class Bicrystal:
         lower, upper = (
             cubic_grain(one, config.lattice, config.symbols[0], a0) for one in orientations(config)
         )
-        # A side of a coincidence cell has at most Sigma periods of either grain.
-        longest = max(MAX_REPEATS, config.sigma or 0)
-        (low_x, up_x, strain_x), (low_y, up_y, strain_y) = (
-            _fit("xy"[axis], low, up, config.max_strain, longest)
-            for axis, low, up in (
-                (axis, lower.cell[axis][axis], upper.cell[axis][axis]) for axis in range(2)
-            )
-        )
-        lower = replace(lower, repeats=(low_x, low_y))
-        upper = replace(upper, repeats=(up_x, up_y), strain=(strain_x, strain_y, 0.0))
+        lower, upper = _fitted(lower, upper, config)
+        return cls.of(lower, upper, config, a0)
+
+    @classmethod
+    def _hexagonal(cls, config: BoundaryConfig, a0: float, c0: float) -> "Bicrystal":
+        lower, upper = hexagonal_grains(config, a0, c0)
+        if config.axis is None:
+            lower, upper = _fitted(lower, upper, config)
         return cls.of(lower, upper, config, a0)
 
     @classmethod
@@ -131,7 +139,9 @@ class Bicrystal:
     @cached_property
     def misorientation(self) -> Misorientation:
         """The smallest rotation between the grains and the coincidence index Sigma."""
-        return misorientation(self.lower.named, self.upper.named)
+        if self.lattice == "hcp":
+            return general_misorientation(self.lower, self.upper)
+        return misorientation(_directions(self.lower), _directions(self.upper))
 
     @property
     def sigma(self) -> int | None:
@@ -144,7 +154,7 @@ class Bicrystal:
         return self.misorientation.angle_deg
 
     @property
-    def misorientation_axis(self) -> Miller:
+    def misorientation_axis(self) -> Indices:
         """Axis of the misorientation: Miller indices of a family of directions, ascending."""
         return self.misorientation.axis
 
@@ -255,6 +265,41 @@ class Bicrystal:
     def symmetry_operations(self) -> tuple[Positions, ...]:
         """Rotations and mirrors (3, 3) that map the bicrystal onto itself, the identity first."""
         return symmetries(self.lower, self.upper, self.cell)
+
+
+def check_name(config: BoundaryConfig) -> None:
+    """Find the boundary that a config names, at no lattice constant.
+
+    Raises:
+        OrientationError: if there is no boundary of this name.
+    """
+    if config.lattice == "hcp":
+        shared_edges(config)
+    else:
+        orientations(config)
+
+
+def _fitted(lower: Grain, upper: Grain, config: BoundaryConfig) -> tuple[Grain, Grain]:
+    """Two grains of rectangular blocks with the repeats of their smallest common cell.
+
+    Raises:
+        OrientationError: if no common cell fits within max_strain.
+    """
+    # A side of a coincidence cell has at most Sigma periods of either grain.
+    longest = max(MAX_REPEATS, config.sigma or 0)
+    (low_x, up_x, strain_x), (low_y, up_y, strain_y) = (
+        _fit("xy"[axis], low, up, config.max_strain, longest)
+        for axis, low, up in (
+            (axis, lower.cell[axis][axis], upper.cell[axis][axis]) for axis in range(2)
+        )
+    )
+    lower = replace(lower, repeats=(low_x, low_y))
+    return lower, replace(upper, repeats=(up_x, up_y), strain=(strain_x, strain_y, 0.0))
+
+
+def _directions(grain: Grain) -> Directions:
+    x, y, z = (three_direction(one) for one in grain.named)
+    return x, y, z
 
 
 def _fit(

@@ -7,7 +7,7 @@ from math import gcd, isqrt
 from typing import Any
 
 from gcd_hpc.config.boundary import BoundaryConfig
-from gcd_hpc.config.miller import Miller, coprime, dot
+from gcd_hpc.config.miller import Indices, Miller, coprime, dot, three_plane
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.coincidence import Rotation, rotations, sigmas
 from gcd_hpc.structures.frame import Frame
@@ -37,7 +37,7 @@ class KnownBoundary:
         """Twist, symmetric tilt or asymmetric tilt about the axis that was asked for."""
         if is_twist(self.config):
             return "twist"
-        is_symmetric = self.rotation.mirrors(self.bicrystal.lower.named[2])
+        is_symmetric = self.rotation.mirrors(three_plane(self.bicrystal.lower.named[2]))
         return "symmetric tilt" if is_symmetric else "asymmetric tilt"
 
 
@@ -79,7 +79,7 @@ def _names(
     """Keys that name each boundary of one Sigma: twists, symmetric tilts, asymmetric tilts."""
     candidates = rotations(axis, sigma)
     name = {"sigma": sigma, "axis": axis}
-    twists: set[tuple[float, Miller]] = set()
+    twists: set[tuple[float, Indices]] = set()
     for one in candidates:
         if one.smallest not in twists:
             # Some Sigma have two different rotations about one axis, such as 33a and 33c.

@@ -15,7 +15,7 @@ from math import atan2, degrees, gcd, isqrt, sqrt
 
 import numpy as np
 
-from gcd_hpc.config.miller import Miller, coprime, cross, dot
+from gcd_hpc.config.miller import Indices, Miller, coprime, cross, dot
 from gcd_hpc.structures.lattices import CubicLattice
 from gcd_hpc.structures.orientation import Directions, misorientation
 
@@ -76,7 +76,7 @@ class Rotation:
         return coprime((x, y, z))
 
     @cached_property
-    def smallest(self) -> tuple[float, Miller]:
+    def smallest(self) -> tuple[float, Indices]:
         """Angle in degrees and axis family of the smallest equal rotation, which tells whether two
         rotations differ by more than a symmetry of the crystals.
         """

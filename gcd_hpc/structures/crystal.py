@@ -6,6 +6,7 @@ atoms of the basis count fractions of them. Rounding can then neither lose nor d
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import sqrt
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -69,6 +70,24 @@ def cubic_crystal(lattice: str, element: str, a0: float) -> Crystal:
         numbers=(atomic_numbers[element],) * len(basis),
         neighbor=cubic.neighbor * a0,
         atomic_volume=a0**3 / len(cubic.sites),
+    )
+
+
+def hcp_crystal(element: str, a0: float, c0: float) -> Crystal:
+    """Hexagonal close-packed crystal of one element, a1 along x, a2 at 120 degrees, c along z.
+
+    Args:
+        a0, c0: lattice constants, Å.
+    """
+    height = sqrt(3) / 2 * a0
+    return Crystal(
+        name="hcp",
+        primitive=((a0, 0.0, 0.0), (-a0 / 2, height, 0.0), (0.0, 0.0, c0)),
+        basis=((0, 0, 0), (2, 4, 3)),
+        denominator=6,
+        numbers=(atomic_numbers[element],) * 2,
+        neighbor=min(a0, sqrt(a0**2 / 3 + c0**2 / 4)),
+        atomic_volume=a0 * height * c0 / 2,
     )
 
 

@@ -7,7 +7,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
-from gcd_hpc.config.miller import Miller, coprime, cross, dot
+from gcd_hpc.config.miller import Indices, Miller, coprime, cross, dot
 from gcd_hpc.structures.crystal import (
     Crystal,
     Integers,
@@ -21,6 +21,8 @@ from gcd_hpc.structures.orientation import Directions, length
 
 Positions = NDArray[np.float64]
 Vectors = tuple[Miller, Miller, Miller]
+Edges = tuple[Miller, Miller]
+"""Lattice vectors of a grain along the edges of an in-plane cell, in whole numbers."""
 Strain = tuple[float, float, float]
 """In-plane strain: xx, yy, and the displacement along x per unit of y."""
 
@@ -67,16 +69,21 @@ class Grain:
     vectors: Vectors
     cell: Rows
     spacing: float
-    directions: Directions | None = None
+    directions: tuple[Indices, Indices, Indices] | None = None
     repeats: tuple[int, int] = (1, 1)
     strain: Strain = UNSTRAINED
     response: Response = Response()
 
     @property
-    def named(self) -> Directions:
+    def named(self) -> tuple[Indices, Indices, Indices]:
         """Miller indices along the box axes, of a grain that has them."""
         assert self.directions is not None
         return self.directions
+
+    @property
+    def primitive(self) -> Positions:
+        """Primitive vectors of the crystal in the box before straining, as rows (3, 3) Å."""
+        return np.linalg.solve(np.array(self.vectors), np.array(self.cell))
 
     @property
     def plane_spacing(self) -> float:
@@ -197,7 +204,7 @@ def cubic_grain(directions: Directions, lattice: str, element: str, a0: float) -
     )
 
 
-def cubic_plane_grain(edges: tuple[Miller, Miller], lattice: str, element: str, a0: float) -> Grain:
+def cubic_plane_grain(edges: Edges, lattice: str, element: str, a0: float) -> Grain:
     """Grain of a cubic crystal over two lattice vectors in the plane, in quarters of a0."""
     cubic = cubic_lattice(lattice)
     first, second = (primitive_counts(cubic, edge) for edge in edges)
@@ -208,7 +215,7 @@ def cubic_plane_grain(edges: tuple[Miller, Miller], lattice: str, element: str, 
 
 
 def plane_grain(
-    crystal: Crystal, edges: tuple[Miller, Miller], directions: Directions | None = None
+    crystal: Crystal, edges: Edges, directions: tuple[Indices, Indices, Indices] | None = None
 ) -> Grain:
     """Grain whose blocks are one lattice plane high, over any two lattice vectors in the plane.
 
@@ -235,15 +242,19 @@ def plane_grain(
     back = round(along_y[2] / by)
     right = round((along_x[2] - back * along_x[1]) / ax)
     third = np.array(_next_plane(normal)) - back * np.array(second) - right * np.array(first)
-    inclined = along_x[2] - back * along_x[1] - right * ax, along_y[2] - back * by
+    # Rounding must not make a right angle oblique.
+    bx, cx, cy = (
+        0.0 if abs(lean) < SAME * ax else float(lean)
+        for lean in (
+            along_x[1],
+            along_x[2] - back * along_x[1] - right * ax,
+            along_y[2] - back * by,
+        )
+    )
     return Grain(
         crystal=crystal,
         vectors=(first, second, as_millers(third[None])[0]),
-        cell=(
-            (ax, 0.0, 0.0),
-            (float(along_x[1]), by, 0.0),
-            (float(inclined[0]), float(inclined[1]), height),
-        ),
+        cell=((ax, 0.0, 0.0), (bx, by, 0.0), (cx, cy, height)),
         spacing=height,
         directions=directions,
         repeats=repeats,

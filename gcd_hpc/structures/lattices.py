@@ -1,4 +1,4 @@
-"""Cubic lattices: conventional cells, lattice points and nearest-neighbour distances."""
+"""Lattices: conventional cells, lattice points and nearest-neighbour distances."""
 
 from dataclasses import dataclass
 from math import gcd, sqrt
@@ -8,6 +8,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii, reference_states
 
+from gcd_hpc.config.boundary import BoundaryConfig
 from gcd_hpc.errors import StructureError
 
 # Four times the fractional coordinates, so that all sites are integers.
@@ -45,6 +46,10 @@ _BASIS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "fcc": ((0, 0, 0),),
     "diamond": ((0, 0, 0), (1, 1, 1)),
 }
+IDEAL_RATIO = sqrt(8 / 3)
+"""c/a of hcp at which all twelve neighbours are equally far."""
+HCP_SITES = np.array([(0, 0, 0), (1 / 2, 1 / 2, 0), (0, 1 / 3, 1 / 2), (1 / 2, 5 / 6, 1 / 2)])
+"""Atoms of the smallest cell of hcp with right angles, as fractions of a, sqrt(3) a and c."""
 _NEIGHBOR = {"sc": 1.0, "bcc": sqrt(3) / 2, "fcc": sqrt(2) / 2, "diamond": sqrt(3) / 4}
 
 
@@ -114,19 +119,33 @@ def typical_a0(element: str, lattice: str) -> float:
     reference: dict[str, Any] = reference_states[number] or {}
     if reference.get("symmetry") == lattice:
         return float(reference["a"])
-    return float(2 * covalent_radii[number] / cubic_lattice(lattice).neighbor)
+    neighbor = 1.0 if lattice == "hcp" else cubic_lattice(lattice).neighbor
+    return float(2 * covalent_radii[number] / neighbor)
 
 
-def conventional_cell(lattice: str, element: str, a0: float) -> Atoms:
-    """Conventional cell of a cubic crystal: sc, bcc, fcc or diamond.
+def typical_ratio(config: BoundaryConfig) -> float:
+    """c/a of hcp as the config gives it, else of the element in tables, else the ideal one."""
+    if config.a0 is not None and config.c0 is not None:
+        return config.c0 / config.a0
+    reference: dict[str, Any] = reference_states[atomic_numbers[config.symbols[0]]] or {}
+    return float(reference["c/a"]) if reference.get("symmetry") == "hcp" else IDEAL_RATIO
+
+
+def conventional_cell(lattice: str, element: str, a0: float, ratio: float | None = None) -> Atoms:
+    """Conventional cell of a cubic crystal, or the smallest cell of hcp with right angles.
 
     Args:
+        lattice: sc, bcc, fcc, diamond or hcp.
         a0: lattice constant, Å.
+        ratio: c/a of hcp; the ideal one if not given.
 
     Raises:
         StructureError: if the lattice is unknown or a0 is not positive.
     """
     if not a0 > 0:
         raise StructureError(f"a0 must be a positive length in Å, got {a0}")
-    sites = np.array(cubic_lattice(lattice).sites) / 4
-    return Atoms([element] * len(sites), scaled_positions=sites, cell=[a0, a0, a0], pbc=True)
+    if lattice == "hcp":
+        sites, edges = HCP_SITES, [a0, sqrt(3) * a0, (ratio or IDEAL_RATIO) * a0]
+    else:
+        sites, edges = np.array(cubic_lattice(lattice).sites) / 4, [a0, a0, a0]
+    return Atoms([element] * len(sites), scaled_positions=sites, cell=edges, pbc=True)

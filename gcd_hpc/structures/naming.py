@@ -8,7 +8,7 @@ rectangle of lattice vectors that both grains share in the plane.
 from functools import cache
 
 from gcd_hpc.config.boundary import BoundaryConfig, Triad
-from gcd_hpc.config.miller import Miller, coprime, cross, dot, spelled
+from gcd_hpc.config.miller import Miller, coprime, cross, dot, spelled, three_direction, three_plane
 from gcd_hpc.errors import OrientationError
 from gcd_hpc.structures.coincidence import (
     Rotation,
@@ -17,10 +17,9 @@ from gcd_hpc.structures.coincidence import (
     smallest_cell,
     smallest_edges,
 )
+from gcd_hpc.structures.grain import Edges
 from gcd_hpc.structures.lattices import cubic_lattice
 from gcd_hpc.structures.orientation import Directions
-
-Edges = tuple[Miller, Miller]
 
 NUM_NEAR = 4
 """Coincidences that a message names."""
@@ -38,7 +37,7 @@ def orientations(config: BoundaryConfig) -> tuple[Directions, Directions]:
     rotation = rotation_of(config)
     assert rotation is not None
     assert config.axis is not None
-    plane = coprime(config.plane or config.axis)
+    plane = coprime(three_plane(config.plane or config.axis))
     lower = smallest_cell(cubic_lattice(config.lattice), rotation, plane)
     x, y, z = (rotation.turned(direction) for direction in lower)
     return lower, (x, y, z)
@@ -57,7 +56,7 @@ def oblique_edges(config: BoundaryConfig) -> tuple[Edges, Edges] | None:
     rotation, crystal = rotation_of(config), cubic_lattice(config.lattice)
     assert rotation is not None
     assert config.axis is not None
-    edges = smallest_edges(crystal, rotation, coprime(config.plane or config.axis))
+    edges = smallest_edges(crystal, rotation, coprime(three_plane(config.plane or config.axis)))
     if edges is None:
         return None
     first, second = edges
@@ -76,11 +75,11 @@ def rotation_of(config: BoundaryConfig) -> Rotation | None:
     """
     if config.axis is None:
         return None
-    axis = coprime(config.axis)
-    plane = coprime(config.plane or axis)
+    axis = coprime(three_direction(config.axis))
+    plane = coprime(three_plane(config.plane or config.axis))
     candidates = _candidates(axis, config)
     if config.upper_plane is not None:
-        candidates = _onto(candidates, plane, coprime(config.upper_plane))
+        candidates = _onto(candidates, plane, coprime(three_plane(config.upper_plane)))
     # The list begins with the smallest angle, and min takes the first of equals.
     return min(candidates, key=lambda one: not (is_twist(config) or one.mirrors(plane)))
 
@@ -89,7 +88,7 @@ def is_twist(config: BoundaryConfig) -> bool:
     """Whether axis names a boundary whose normal is the axis."""
     if config.axis is None or config.plane is None:
         return config.twist
-    return not any(cross(config.axis, config.plane))
+    return not any(cross(three_direction(config.axis), three_plane(config.plane)))
 
 
 def _candidates(axis: Miller, config: BoundaryConfig) -> list[Rotation]:
@@ -140,7 +139,8 @@ def _no_such_angle(
 
 
 def _directions(triad: Triad) -> Directions:
-    return coprime(triad.x), coprime(triad.y), coprime(triad.z)
+    x, y, z = (coprime(three_direction(one)) for one in (triad.x, triad.y, triad.z))
+    return x, y, z
 
 
 def _no_such_sigma(axis: Miller, sigma: int) -> str:

@@ -10,7 +10,7 @@ from math import acos, degrees, isqrt, lcm, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from gcd_hpc.config.miller import Miller, dot
+from gcd_hpc.config.miller import Indices, Miller, dot
 
 Directions = tuple[Miller, Miller, Miller]
 Matrix = tuple[tuple[Fraction, ...], ...]
@@ -20,8 +20,8 @@ Matrix = tuple[tuple[Fraction, ...], ...]
 class Misorientation:
     """The smallest rotation that turns one grain into the other.
 
-    axis: Miller indices of a family of directions, ascending, not negative; (0, 0, 1) for no
-    rotation.
+    axis: indices of a family of directions, in cubic crystals ascending and not negative; (0, 0, 1)
+    for no rotation.
     sigma: index of the coincidence site lattice; None where the rotation is irrational and no such
     lattice exists.
     character: twist where the axis is the boundary normal, tilt where it lies in the boundary,
@@ -29,7 +29,7 @@ class Misorientation:
     """
 
     angle_deg: float
-    axis: Miller
+    axis: Indices
     sigma: int | None
     character: str
 

@@ -61,8 +61,7 @@ def _is_symmetry(operation: Positions, lower: Grain, upper: Grain) -> bool:
 def _maps(operation: Positions, source: Grain, target: Grain) -> bool:
     """Whether a rotation or mirror maps a cut grain onto another, up to a lattice shift."""
     # The operation must turn each primitive vector of the source into a vector of the target.
-    primitive = [np.linalg.solve(np.array(one.vectors), one.cell) for one in (source, target)]
-    exact = primitive[0] @ operation.T @ np.linalg.inv(primitive[1])
+    exact = source.primitive @ operation.T @ np.linalg.inv(target.primitive)
     turn = np.rint(exact).astype(int)
     if np.abs(exact - turn).max() > SAME:
         return False

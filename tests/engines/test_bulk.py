@@ -167,3 +167,16 @@ def test_messages_of_any_bytes_are_passed_on(tmp_path: Path):
     with pytest.raises(PotentialError, match=r"binary\.pot") as refused:
         measure_bulk(find_potential(config, "Cu", tmp_path), "Cu", "fcc")
     assert str(refused.value).isprintable()
+
+
+def test_hcp_titanium_relaxes_to_the_constants_that_grip_published():
+    config = PotentialConfig(
+        pair_style="meam/spline", pair_coeff="* * {file} Ti", file="Ti.meam.spline"
+    )
+    potential = find_potential(config, ("Ti",), Path())
+    found = measure_bulk(potential, "Ti", "hcp")
+    # Published to four decimals.
+    assert (found.a0, found.c0) == pytest.approx((2.9305, 4.6783), abs=5e-5)
+    assert found.cohesive_ev == pytest.approx(-4.8312, abs=5e-5)
+    given = measure_bulk(potential, "Ti", "hcp", found.a0)
+    assert given.c0 == pytest.approx(found.c0, abs=1e-5)
