@@ -7,10 +7,13 @@ Only the second vector may lean, along x. Both forms give the same bits where bx
 
 from itertools import product
 from math import atan2, ceil, degrees, hypot, inf
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -236,7 +239,7 @@ class Neighbors:
         tree, source = self._tree(limit if self._leans else 0.0)
         if not self._leans:
             return np.asarray(tree.query_pairs(limit, output_type="ndarray"))
-        found = cKDTree(self._points).sparse_distance_matrix(tree, limit, output_type="ndarray")
+        found = _tree_of(self._points).sparse_distance_matrix(tree, limit, output_type="ndarray")
         pairs = np.stack([found["i"], source[found["j"]]], axis=1)
         return np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
 
@@ -246,7 +249,7 @@ class Neighbors:
         distances, _ = tree.query(self._points, k=2)
         return float(min(distances[:, 1].min(initial=inf), *self._periods, inf))
 
-    def _tree(self, margin: float) -> tuple[cKDTree, Indices]:
+    def _tree(self, margin: float) -> "tuple[cKDTree, Indices]":
         """Tree of the points, with their images within the margin where the cell leans.
 
         Returns:
@@ -255,17 +258,24 @@ class Neighbors:
         if margin not in self._trees:
             if self._leans:
                 around, source = images(self._points, self._cell, margin, self._flags)
-                self._trees[margin] = cKDTree(around), source
+                self._trees[margin] = _tree_of(around), source
             else:
                 boxsize = np.zeros(3)
                 boxsize[: len(self._flags)] = np.where(
                     self._flags, edges_and_tilt(self._cell)[0], 0
                 )
                 self._trees[margin] = (
-                    cKDTree(self._points, boxsize=boxsize),
+                    _tree_of(self._points, boxsize),
                     np.arange(len(self._points)),
                 )
         return self._trees[margin]
+
+
+def _tree_of(points: Array, boxsize: Array | None = None) -> "cKDTree":
+    # Checking a campaign file searches nothing, and importing scipy takes longer than the check.
+    from scipy.spatial import cKDTree
+
+    return cKDTree(points, boxsize=boxsize)
 
 
 def _fold_leaning(positions: Array, edges: Array, tilt: float, flags: NDArray[np.bool_]) -> None:
