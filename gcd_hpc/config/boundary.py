@@ -100,7 +100,8 @@ def _hexagonal_problem(triad: Triad) -> str:
     x and y must be at right angles at any c/a: one is along c or both are basal, or one lies in the
     basal plane at right angles to the other's basal part.
     """
-    x, y, z = three_direction(triad.x), three_direction(triad.y), three_plane(triad.z)
+    x, y = (three_direction(one) for one in (triad.x, triad.y))
+    z = three_plane(triad.z)
     basal = 2 * (x[0] * y[0] + x[1] * y[1]) - x[0] * y[1] - x[1] * y[0]
     if basal or x[2] * y[2]:
         return (

@@ -19,8 +19,7 @@ def three_direction(indices: Indices) -> Miller:
 
 def three_plane(indices: Indices) -> Miller:
     """A plane in the reciprocal lattice vectors of the crystal, from three or four indices."""
-    x, y, z = (indices[0], indices[1], indices[-1])
-    return x, y, z
+    return indices[0], indices[1], indices[-1]
 
 
 def four_direction(direction: Miller) -> Indices:
