@@ -28,6 +28,7 @@ from gcd_hpc.voxels.encoder import encode
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.learned import decode_learned
 from gcd_hpc.voxels.moment import decode_moments
+from gcd_hpc.voxels.species import decode_elements
 
 Decoder = Callable[[np.ndarray], np.ndarray]
 CPU = torch.device("cpu")
@@ -85,8 +86,11 @@ def fates(
         for name, decoder in decoders.items():
             rows = []
             for item, array in zip(drafts, arrays, strict=True):
-                decoded = system.channels.decode(
-                    array.numpy(), system.grid, lambda one, _, decoder=decoder: decoder(one)
+                decoded = decode_elements(
+                    array.numpy(),
+                    system.channels,
+                    system.grid,
+                    lambda one, _, decoder=decoder: decoder(one),
                 )
                 row = sampler.candidate(item, item.canvas.assemble(decoded))
                 rows.append(

@@ -18,6 +18,7 @@ from gcd_hpc.voxels.channels import Positions, Sites
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.learned import LearnedDecoder, decode_learned
 from gcd_hpc.voxels.moment import decode_moments
+from gcd_hpc.voxels.species import decode_elements
 
 Decoder = Callable[[torch.Tensor, Grid], Sites]
 """Decoder: voxel array (C, X, Y, Z) and its grid -> atoms."""
@@ -60,7 +61,7 @@ def load_decoder(
     """
     config, channels = system.config.decoder, system.channels
     if config.kind == "moment":
-        return lambda array, grid: channels.decode(array.numpy(), grid, decode_moments)
+        return lambda array, grid: decode_elements(array.numpy(), channels, grid, decode_moments)
     weights, _ = load(RunDirectory(run_dir).decoder_file)
     network = LearnedDecoder(config.num_features)
     load_weights(network, weights, RunDirectory(run_dir).decoder_file)
@@ -71,4 +72,4 @@ def load_decoder(
         with exact_convolutions(torch.device(device)):
             return decode_learned(array, grid, network, reach)
 
-    return lambda array, grid: channels.decode(array.numpy(), grid, decode)
+    return lambda array, grid: decode_elements(array.numpy(), channels, grid, decode)

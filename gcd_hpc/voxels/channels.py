@@ -1,6 +1,6 @@
-"""Voxel arrays of several elements: one channel an element, encoded and decoded by itself."""
+"""The elements of the channels of a voxel array, and atoms with their elements."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -10,12 +10,9 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike, NDArray
 
 from gcd_hpc.errors import StructureError
-from gcd_hpc.voxels.grid import Grid
 
 Positions = NDArray[np.float64]
 Numbers = NDArray[np.int64]
-Decode = Callable[[NDArray[np.floating], Grid], Positions]
-"""Decoder of one channel: voxel array (X, Y, Z) and its grid -> positions (N, 3) Å."""
 
 
 class Sites(NamedTuple):
@@ -99,11 +96,3 @@ class Channels:
         """
         numbers = np.repeat(self.numbers, [len(part) for part in parts])
         return Sites(np.concatenate(parts), numbers)
-
-    def decode(self, array: NDArray[np.floating], grid: Grid, decode: Decode) -> Sites:
-        """Atoms in a voxel array (C, X, Y, Z).
-
-        Args:
-            decode: decoder of one channel.
-        """
-        return self.join([decode(channel, grid) for channel in array])

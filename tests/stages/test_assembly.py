@@ -20,6 +20,7 @@ from gcd_hpc.structures.frame import Frame
 from gcd_hpc.voxels.channels import Channels, Sites
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.moment import decode_moments
+from gcd_hpc.voxels.species import decode_elements
 
 KNOWN = 18
 TUNGSTEN = Channels.of(["W"])
@@ -51,7 +52,7 @@ def test_two_perfect_grains_survive_the_way_through_voxels(w_frame, index):
     # apart.
     canvas.registry[2] = w_frame.bicrystal.plane_spacing * (0.5 + 0.04 * index)
     joined = w_frame.join(canvas.registry).positions
-    decoded = TUNGSTEN.decode(canvas.perfect().numpy(), canvas.grid, decode_moments)
+    decoded = decode_elements(canvas.perfect().numpy(), TUNGSTEN, canvas.grid, decode_moments)
     assembled = canvas.assemble(decoded).positions
     assert len(assembled) == len(joined)
     # Atoms of the two grains may share voxels at the joint; elsewhere the decoder is exact to
