@@ -111,7 +111,7 @@ def _linked(text: str) -> str:
         anchor = match[1]
         return f"[{anchor.upper() if anchor[-1].isdigit() else anchor}](science.md#{anchor})"
 
-    return re.sub(r"docs/science\.md#([a-z]+\d*)", link, text)
+    return re.sub(r"docs/science\.md#([a-z]+(?:-[a-z]+)*\d*)", link, text)
 
 
 def _kind(schema: dict[str, Any]) -> str:
