@@ -219,6 +219,8 @@ def _remark(structure: Evaluated) -> str:
         )
     if structure.num_removed:
         remarks.append(f"{structure.num_removed} surface atoms left out")
+    if structure.energies_from == "surfaces":
+        remarks.append("energy of two free surfaces subtracted")
     if structure.strain_energy_j_m2:
         remarks.append(f"strain energy of {structure.strain_energy_j_m2:.4f} {UNIT} not counted")
     if structure.converged is False:

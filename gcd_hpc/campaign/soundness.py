@@ -5,9 +5,10 @@ from pathlib import Path
 
 from ase.data import atomic_numbers, reference_states
 
-from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.campaign import CampaignConfig, PotentialConfig
 from gcd_hpc.config.miller import spelled
 from gcd_hpc.config.shipped import install_command
+from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.installed import (
     has_pair_style,
     lammps_folder,
@@ -16,8 +17,15 @@ from gcd_hpc.engines.installed import (
 )
 from gcd_hpc.engines.layout import Layout, lay_out
 from gcd_hpc.engines.potentials import Potential, find_potential
+from gcd_hpc.engines.resolve import find_engine
 from gcd_hpc.engines.setfl import HEAD_BYTES, PotentialHead, read_head
-from gcd_hpc.errors import ConfigError, MissingPotentialError, PotentialError, did_you_mean
+from gcd_hpc.errors import (
+    ConfigError,
+    LaunchError,
+    MissingPotentialError,
+    PotentialError,
+    did_you_mean,
+)
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.hexagonal import basal_rotation
 from gcd_hpc.structures.lattices import typical_a0
@@ -38,7 +46,7 @@ class LatticeConstant:
 class Soundness:
     """Geometry and potential that a campaign file describes, and what could not be checked here."""
 
-    potential: Potential | None
+    potential: Engine | None
     """None if a file of it may be among those that LAMMPS ships, and LAMMPS is not installed."""
     layout: Layout
     lattice_constant: LatticeConstant
@@ -78,7 +86,10 @@ class Soundness:
             *([] if self.potential is None else [self._potential_line(self.potential)]),
         ]
 
-    def _potential_line(self, potential: Potential) -> str:
+    def _potential_line(self, potential: Engine) -> str:
+        if not isinstance(potential, Potential):
+            energies = "" if potential.has_energies else ", which has no energies of single atoms"
+            return f"engine: {potential}{energies}"
         shipped = [folder.resolve() for folder in shipped_potentials()]
         places = [
             f"{file.name} (among the potentials that LAMMPS ships)"
@@ -128,8 +139,8 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
             problem = f"must be a chemical element such as W or Cu, got {element!r}{cure}"
             key = "boundary.element" if boundary.elements is None else "boundary.elements"
             raise ConfigError(source, key, problem)
-    potential, unchecked = _potential(config, folder, source)
-    head = _head(potential) if potential else None
+    potential, unchecked = _engine(config, folder, source)
+    head = _head(potential) if isinstance(potential, Potential) else None
     a0 = _lattice_constant(config, head)
     cutoff = head.cutoff if head else None
     layout = lay_out(config, a0.value, source, cutoff, a0.uncertainty)
@@ -158,14 +169,24 @@ def _name(config: CampaignConfig) -> str | None:
     )
 
 
+def _engine(config: CampaignConfig, folder: Path, source: str) -> tuple[Engine | None, list[str]]:
+    """The engine of a campaign, and what could not be checked of it."""
+    if config.potential is not None:
+        return _potential(config, config.potential, folder, source)
+    try:
+        return find_engine(config, folder), []
+    except (PotentialError, LaunchError) as error:
+        raise ConfigError(source, "calculator", str(error)) from None
+
+
 def _potential(
-    config: CampaignConfig, folder: Path, source: str
+    config: CampaignConfig, section: PotentialConfig, folder: Path, source: str
 ) -> tuple[Potential | None, list[str]]:
     """The potential, None if only LAMMPS can have it, and what could not be checked of it."""
-    style = config.potential.pair_style
+    style = section.pair_style
     cure = f"is not installed here; install it ({install_command('local')}) and check again"
     try:
-        potential = find_potential(config.potential, config.boundary.symbols, folder)
+        potential = find_potential(section, config.boundary.symbols, folder)
     except MissingPotentialError as error:
         if lammps_folder() is None:
             what = f"{error.name} (its element and cutoff) and pair_style {style}"

@@ -4,7 +4,7 @@ Lengths are in Å, energies in eV or, where the name says so, in J/m^2.
 """
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 
@@ -22,6 +22,7 @@ from gcd_hpc.config.learning import (
 )
 from gcd_hpc.config.section import Fraction, NonNegativeInt, Section, refuse
 from gcd_hpc.config.simulation import (
+    CalculatorConfig,
     PotentialConfig,
     RelaxationConfig,
     SearchConfig,
@@ -75,7 +76,10 @@ class CampaignConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed from which all random numbers follow."""
     boundary: BoundaryConfig
-    potential: PotentialConfig
+    engine: Literal["lammps", "ase"] = "lammps"
+    """What computes energies and forces: LAMMPS with the potential, or the ASE calculator."""
+    potential: PotentialConfig | None = None
+    calculator: CalculatorConfig | None = None
     voxels: VoxelConfig = VoxelConfig()
     """The voxel grid. It may be left out, or be auto."""
     decoder: DecoderConfig = DecoderConfig()
@@ -99,6 +103,20 @@ class CampaignConfig(Section):
                 f" it, got {name!r}"
             )
         return name
+
+    @model_validator(mode="after")
+    def _engine_is_named(self) -> "CampaignConfig":
+        wanted = {"lammps": "potential", "ase": "calculator"}
+        for engine, section in wanted.items():
+            is_given = getattr(self, section) is not None
+            if engine == self.engine and not is_given:
+                refuse(f"is required but missing, because engine is {engine}", section)
+            if engine != self.engine and is_given:
+                refuse(
+                    f"is of engine {engine}, but engine is {self.engine}; leave one of them out",
+                    section,
+                )
+        return self
 
     @model_validator(mode="after")
     def _sections_agree(self) -> "CampaignConfig":

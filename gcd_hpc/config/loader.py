@@ -140,8 +140,10 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
 def _validate(
     model: type[Model], data: dict[str, Any], source: str, changed: Sequence[tuple[str, ...]] = ()
 ) -> Model:
-    # voxels: auto is short for a section without keys.
+    # voxels: auto is short for a section without keys, calculator: emt for one with a name.
     data = {key: {} if (key, one) == AUTO_SECTION else one for key, one in data.items()}
+    if isinstance(data.get("calculator"), str):
+        data["calculator"] = {"name": data["calculator"]}
     # Strict JSON mode takes lists for tuples and 3 for 3.0, but neither "3" for 3 nor "no" for
     # false.
     try:

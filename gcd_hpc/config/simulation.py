@@ -13,6 +13,8 @@ from gcd_hpc.config.section import Auto, Fraction, PositiveInt, Section, refuse
 
 MIN_OUTER = 8.0
 """Smallest height of the held layers where it is not given, Å."""
+CALCULATORS = ("emt", "chgnet", "mace", "sevennet", "orb")
+"""ASE calculators that have names of their own."""
 POTENTIAL_COMMANDS = ("pair_modify", "comm_modify", "neigh_modify")
 """LAMMPS commands that may follow a potential; none of them runs a program or reads a file."""
 
@@ -22,7 +24,7 @@ _NAME = re.compile(r"\{(\w+)\}")
 
 
 class PotentialConfig(Section):
-    """An interatomic potential in LAMMPS' own words.
+    """An interatomic potential in LAMMPS' own words, required unless engine is ase.
 
     Every file that pair_style or pair_coeff names is looked for in the campaign file's folder, then
     in LAMMPS_POTENTIALS, then among the potentials that LAMMPS ships. The run keeps a copy of it.
@@ -84,6 +86,35 @@ class PotentialConfig(Section):
                 refuse("is required, because pair_coeff contains {file}", "file")
             refuse(f"must name the file of {{{name}}}, got {list(self.files)}", "files")
         return self
+
+
+class CalculatorConfig(Section):
+    """An ASE calculator, required where engine is ase. ``calculator: emt`` is short for a section
+    with this name alone. See docs/engines.md.
+    """
+
+    name: str
+    """emt, chgnet, mace, sevennet or orb, or a Python path ``module:callable`` to what makes the
+    calculator. The module is installed or lies beside the campaign file. Naming it runs its code.
+    """
+    arguments: dict[str, str | bool | int | float | None] = Field(default_factory=dict)
+    """Keyword arguments of the callable. A text that names a file beside the campaign file becomes
+    the file's path.
+    """
+    atom_energies: bool = True
+    """Use the energies of single atoms if the calculator has them. If not, E_gb follows from the
+    total energy less that of two free surfaces.
+    """
+
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in CALCULATORS and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
+            refuse(
+                f"must be one of {', '.join(CALCULATORS)}, or a Python path module:callable, got"
+                f" {name!r}"
+            )
+        return name
 
 
 class MolecularDynamicsConfig(Section):

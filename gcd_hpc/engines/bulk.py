@@ -11,8 +11,10 @@ from scipy.optimize import brentq, minimize_scalar
 from gcd_hpc.config.boundary import HCP_RATIOS
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.engines.child import Child
+from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.jobs import Evaluation
-from gcd_hpc.engines.potentials import Potential, copied_potential
+from gcd_hpc.engines.resolve import kept_engine
+from gcd_hpc.engines.smooth import measured_reach, smooth_minimum
 from gcd_hpc.errors import PotentialError, RunDirectoryError, SimulationError
 from gcd_hpc.files import checked_content, write_checked_json
 from gcd_hpc.structures.lattices import IDEAL_RATIO, conventional_cell, typical_a0
@@ -89,7 +91,7 @@ class BulkRecord:
 
 
 def measure_bulk(
-    potential: Potential,
+    potential: Engine,
     element: str,
     lattice: str,
     a0: float | None = None,
@@ -125,7 +127,7 @@ def measure_bulk(
 
 def read_prepared(
     config: CampaignConfig, potential_folder: Path, bulk_file: Path
-) -> tuple[Potential, Bulk]:
+) -> tuple[Engine, Bulk]:
     """Potential and bulk crystal of a run directory, checked to belong together.
 
     Raises:
@@ -139,7 +141,7 @@ def read_prepared(
             f"{bulk_file}: there is no measured bulk crystal with a checksum; {cure}, in a new run"
             " directory if an earlier version of gcd-hpc made this one"
         )
-    potential = copied_potential(config.potential, config.boundary.symbols, potential_folder)
+    potential = kept_engine(config, potential_folder)
     if record.potential_sha256 != potential.sha256:
         raise PotentialError(
             f"{potential_folder}: the potential has the hash {potential.sha256}, but"
@@ -150,8 +152,11 @@ def read_prepared(
 
 
 def _measure(child: Child, element: str, lattice: str, a0: float | None, c0: float | None) -> Bulk:
+    # LAMMPS takes a cell with room for its cutoff; calculators count images themselves.
+    replicas = REPLICAS if child.potential.states_cutoff else 1
+
     def crystal(a: float, ratio: float | None = None) -> Evaluation:
-        atoms = conventional_cell(lattice, element, a, ratio).repeat(REPLICAS)
+        atoms = conventional_cell(lattice, element, a, ratio).repeat(replicas)
         return child.evaluate(
             atoms.positions, np.array([np.zeros(3), atoms.cell.lengths()]), periodic_z=True
         )
@@ -162,6 +167,10 @@ def _measure(child: Child, element: str, lattice: str, a0: float | None, c0: flo
     else:
         a0, c0 = _hcp_constants(crystal, element, a0, c0)
         final = crystal(a0, c0 / a0)
+    if not child.potential.states_cutoff:
+        cohesive_ev = float(final.energies.mean())
+        cell = conventional_cell(lattice, element, a0, c0 / a0 if c0 else None)
+        return Bulk(a0, cohesive_ev, measured_reach(child, cell, cohesive_ev), c0)
     if final.cutoff is None:
         raise PotentialError(
             f"{child.potential.program} does not state the cutoff of {child.potential}, which E_gb"
@@ -238,7 +247,9 @@ def _relaxed_a0(crystal: Callable[[float], Evaluation], element: str, lattice: s
         return float(crystal(a).energies.mean())
 
     def pressure(a: float) -> float:
-        return crystal(a).pressure_bar
+        value = crystal(a).pressure_bar
+        assert value is not None  # see below
+        return value
 
     trial = SCAN * typical_a0(element, lattice)
     energies = [energy(a) for a in trial]
@@ -248,6 +259,8 @@ def _relaxed_a0(crystal: Callable[[float], Evaluation], element: str, lattice: s
             f"{element} has no stable {lattice} crystal with a lattice constant from"
             f" {trial[0]:.2f} to {trial[-1]:.2f} Å"
         )
+    if crystal(trial[lowest]).pressure_bar is None:
+        return smooth_minimum(energy, trial[lowest])
     low, high = trial[lowest - 1], trial[lowest + 1]
     if not pressure(low) > 0 > pressure(high):
         a0 = float(minimize_scalar(energy, bounds=(low, high), method="bounded").x)

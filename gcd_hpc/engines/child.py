@@ -56,6 +56,7 @@ class Child:
         self.timeout_s = timeout_s
         self._process: EngineProcess | None = None
         self._quick: Child | None = None
+        self._introduction: dict[str, Any] = {}
 
     def __enter__(self: _Own) -> _Own:
         return self
@@ -99,6 +100,7 @@ class Child:
             atom_evaluations=(reply["evaluations"] + job.num_steps) * num_computed,
             seconds=reply["seconds"],
             cpu_s=reply["cpu_s"],
+            has_energies=self.potential.has_energies,
         )
 
     def evaluate(
@@ -129,6 +131,11 @@ class Child:
             seconds=reply["seconds"],
             cpu_s=reply["cpu_s"],
         )
+
+    def introduction(self) -> dict[str, Any]:
+        """First message of the process, which says what it runs; errors as ``relax``."""
+        self._ready_process()
+        return self._introduction
 
     @property
     def quick(self) -> "Child":
@@ -236,7 +243,9 @@ class Child:
             self.close()  # removes a process that died between two jobs or while it started
             self._process = process = EngineProcess(self.potential)
             try:
-                process.receive(START_TIMEOUT_S, START_TIMEOUT_S)
+                introduction, _ = process.receive(START_TIMEOUT_S, START_TIMEOUT_S)
+                self.potential.check(introduction)
+                self._introduction = introduction
                 return process
             except SimulationError as error:
                 if attempt == NUM_STARTS:
@@ -281,4 +290,5 @@ def _minimizer_words(minimizer: Minimizer) -> dict[str, Any]:
         "max_iterations": minimizer.max_evaluations,
         "max_evaluations": minimizer.max_evaluations,
         "minimizer": minimizer.commands,
+        "max_force": minimizer.max_force,
     }

@@ -44,6 +44,21 @@ class Engine(Protocol):
     def num_cutoffs(self) -> int:
         """Number of cutoffs up to which an atom may change the energy of another."""
 
+    @property
+    def is_local(self) -> bool:
+        """Whether a part of a structure can be relaxed and evaluated without the rest."""
+
+    @property
+    def has_energies(self) -> bool:
+        """Whether it gives the energies of single atoms, or only their sum."""
+
+    @property
+    def states_cutoff(self) -> bool:
+        """Whether evaluations state pressure and cutoff."""
+
+    def check(self, introduction: Mapping[str, Any]) -> None:
+        """Refuse a process, by its first message, that does not run this engine."""
+
     def words(self) -> dict[str, Any]:
         """What every job tells the process of the engine, as plain values."""
 

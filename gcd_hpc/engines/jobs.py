@@ -10,12 +10,18 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Minimizer:
-    """Tolerances of LAMMPS' minimize (energy relative, force in eV/Å) and line-search commands."""
+    """Tolerances of a minimiser.
+
+    etol, ftol: of LAMMPS' minimize: relative change of the energy, and norm of all forces, eV/Å.
+    max_force: largest force on an atom at which other engines stop, eV/Å.
+    commands: LAMMPS' commands for the line search.
+    """
 
     etol: float
     ftol: float
     max_evaluations: int
     commands: tuple[str, ...] = ()
+    max_force: float = 0.005
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,8 @@ class RelaxResult:
     atom_evaluations: evaluations and steps of molecular dynamics, times atoms whose energies they
     computed.
     seconds: wall time.
-    cpu_s: processor time of LAMMPS, s.
+    cpu_s: processor time of the engine, s.
+    has_energies: whether the engine gave the energies of single atoms. If not, each has the mean.
     """
 
     positions: np.ndarray
@@ -128,11 +135,12 @@ class RelaxResult:
     atom_evaluations: int
     seconds: float
     cpu_s: float
+    has_energies: bool = True
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Energies (N,) in eV, forces (N, 3) in eV/Å, pressure, and the cutoff if LAMMPS states it.
+    """Energies (N,) in eV, forces (N, 3) in eV/Å, pressure and cutoff if they are stated.
 
     seconds: wall time.
     cpu_s: processor time of LAMMPS, s.
@@ -140,7 +148,7 @@ class Evaluation:
 
     energies: np.ndarray
     forces: np.ndarray
-    pressure_bar: float
+    pressure_bar: float | None
     cutoff: float | None
     seconds: float
     cpu_s: float

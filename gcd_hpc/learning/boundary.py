@@ -12,9 +12,11 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.engines.bulk import Bulk, measure_bulk, read_prepared
+from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.layout import lay_out
-from gcd_hpc.engines.potentials import Potential, find_potential
+from gcd_hpc.engines.resolve import find_engine
 from gcd_hpc.engines.strained import measure_response
+from gcd_hpc.engines.surfaces import check_surfaces
 from gcd_hpc.errors import PotentialError
 from gcd_hpc.files import replacing
 from gcd_hpc.store.potentials import references
@@ -30,7 +32,7 @@ class BoundarySystem:
     """One boundary with its potential, ready to be simulated."""
 
     config: CampaignConfig
-    potential: Potential
+    potential: Engine
     bulk: Bulk
     bicrystal: Bicrystal
     frame: Frame
@@ -79,14 +81,19 @@ class BoundarySystem:
 
     @classmethod
     def build(
-        cls, config: CampaignConfig, folder: Path, run: RunDirectory | None = None
+        cls,
+        config: CampaignConfig,
+        folder: Path,
+        run: RunDirectory | None = None,
+        potential: Engine | None = None,
     ) -> "BoundarySystem":
-        """Find the potential, measure the bulk crystal and lay out the slabs.
+        """Find the engine, measure the bulk crystal and lay out the slabs.
 
         Args:
             folder: first folder searched for the potential file.
             run: run directory that caches the measurements; without it everything is measured
                 again.
+            potential: the engine, if it was found before.
 
         Raises:
             GcdError: if potential, orientations, slab heights or voxels do not fit together.
@@ -94,7 +101,7 @@ class BoundarySystem:
         boundary = config.boundary
         # A name without a boundary is refused before LAMMPS starts and anything is written.
         check_name(boundary)
-        potential = find_potential(config.potential, boundary.symbols, folder)
+        potential = potential or find_engine(config, folder)
         cache = None if run is None else run.bulk
         bulk = measure_bulk(
             potential, boundary.symbols[0], boundary.lattice, boundary.a0, cache, boundary.c0
@@ -105,7 +112,7 @@ class BoundarySystem:
     def of(
         cls,
         config: CampaignConfig,
-        potential: Potential,
+        potential: Engine,
         bulk: Bulk,
         run: RunDirectory | None = None,
     ) -> "BoundarySystem":
@@ -116,6 +123,7 @@ class BoundarySystem:
         a0 = config.boundary.a0 or bulk.a0
         layout = lay_out(config, a0, config.name, bulk.cutoff, c0=bulk.c0)
         bicrystal, frame = layout.bicrystal, layout.frame
+        check_surfaces(potential, bicrystal)
         if any(bicrystal.strain):
             cache = None if run is None else run.strained
             response = measure_response(potential, bicrystal, bulk, layout.outer, cache)
@@ -143,25 +151,30 @@ def prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> BoundarySyst
         GcdError: as ``BoundarySystem.build``, if the potential is not the one of the run's relaxed
             structures, or if files of an earlier session were edited or damaged.
     """
-    potential = find_potential(config.potential, config.boundary.symbols, folder)
+    check_name(config.boundary)
+    potential = find_engine(config, folder)
     has_structures = _check_unchanged(run_dir, potential)
     run = RunDirectory(run_dir)
-    system = BoundarySystem.build(config, folder, run)
+    system = BoundarySystem.build(config, folder, run, potential)
     for warning in system.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     for name, file in potential.files.items():
         _copy(file, run.potential / name, may_differ=not has_structures)
+    for name, content in potential.made.items():
+        run.potential.mkdir(exist_ok=True)
+        with replacing(run.potential / name) as temporary:
+            temporary.write_bytes(content)
     return system
 
 
-def _check_unchanged(run_dir: Path, potential: Potential) -> bool:
+def _check_unchanged(run_dir: Path, potential: Engine) -> bool:
     """Whether the run holds structures; a potential other than theirs is refused."""
     parts = RunDirectory(run_dir).all_relaxed_parts()
     # All structures share one potential, so one readable file is enough.
     known = next((one.potential_sha256 for part in parts for one in references([part])), None)
     if known is None or known == potential.sha256:
         return known is not None
-    files = ", ".join(map(str, potential.files.values())) or potential.pair_style
+    files = ", ".join(map(str, potential.files.values())) or potential
     raise PotentialError(
         f"{run_dir}: its structures were relaxed with the potential {known}, but {files} now has"
         f" the hash {potential.sha256}; go back to the old potential or choose another --run-dir"

@@ -27,6 +27,7 @@ class Evaluated:
     num_removed, largest_shift_a: changes that make the ends of the slab perfect crystal: number of
     atoms removed, and largest distance of an atom from its lattice site.
     strain_energy_j_m2, strain_volume_a: of the strained upper grain, not part of E_gb and volume.
+    energies_from: "atoms" or "surfaces", as the field of the same name of candidates.
     summed_height_a: height over which E_gb is summed: the slab without one cutoff at each end.
     """
 
@@ -46,6 +47,7 @@ class Evaluated:
     summed_height_a: float | None = None
     max_force_ev_a: float | None = None
     converged: bool | None = None
+    energies_from: str | None = None
 
 
 def evaluate_files(config: CampaignConfig, files: Sequence[Path], folder: Path) -> list[Evaluated]:
@@ -121,5 +123,6 @@ def _evaluated(system: BoundarySystem, child: Child, name: str, slab: FittedSlab
         strain_volume_a=relaxed.strain_volume,
         summed_height_a=float(np.ptp(relaxed.positions[:, 2]) - 2 * system.bulk.cutoff),
         max_force_ev_a=relaxed.max_force,
+        energies_from=relaxed.energies_from,
         converged=relaxed.converged,
     )

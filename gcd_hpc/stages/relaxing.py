@@ -121,6 +121,7 @@ def _relaxed(
         strain_energy_j_m2=relaxed.strain_energy_j_m2,
         strain_volume_a=relaxed.strain_volume,
         preset=relaxed.preset,
+        energies_from=relaxed.energies_from,
         converged=relaxed.converged,
         stop_reason=relaxed.stop_reason,
         evaluations=relaxed.evaluations,

@@ -1,7 +1,8 @@
 """One column of the store: its type, unit and meaning."""
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -45,3 +46,27 @@ class Field:
     def long_name(self) -> str:
         """Title with the unit in parentheses."""
         return f"{self.title} ({self.unit})" if self.unit not in ("", "1") else self.title
+
+
+def fields_of(schema: type) -> tuple[Field, ...]:
+    """Columns derived from the annotations of a dataclass."""
+    hints = get_type_hints(schema, include_extras=True)
+    kinds: dict[Any, Kind] = {str: "text", int: "int", bool: "bool"}
+    found = []
+    for one in dataclasses.fields(schema):
+        of, about = get_args(hints[one.name])
+        is_literal = get_origin(of) is Literal
+        kind = "text" if is_literal else kinds.get(of, "float")
+        default = one.default
+        if default is dataclasses.MISSING:
+            default = {"text": "", "int": 0}.get(kind, np.nan)
+        found.append(
+            dataclasses.replace(
+                about,
+                name=one.name,
+                kind=kind,
+                default=get_args(of)[0] if is_literal else default,
+                labels=get_args(of) if is_literal else about.labels,
+            )
+        )
+    return tuple(found)

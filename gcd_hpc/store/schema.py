@@ -8,11 +8,11 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal
 
 import numpy as np
 
-from gcd_hpc.store.field import Field, Kind
+from gcd_hpc.store.field import Field, fields_of
 from gcd_hpc.structures.periodic import with_tilt
 
 SCHEMA_VERSION = 6
@@ -22,6 +22,7 @@ Status = Literal["sampled", "ok", "invalid", "failed"]
 LABELS_SINCE = {"explore": 5, "local": 5}
 """Schema versions of the labels that are younger than their field."""
 FAILURES = ("", "physics", "bug")
+ENERGIES_FROM = ("", "atoms", "surfaces")
 PRESET_LABELS = ("", "local", "screen", "paper", "tight")
 
 NAN = float("nan")
@@ -264,6 +265,17 @@ class Candidate:
         str, Field("model", "content of the model's weights; empty for the search")
     ] = ""
     potential_sha256: Annotated[str, Field("potential", "content of the potential")] = ""
+    energies_from: Annotated[
+        str,
+        Field(
+            "origin of the energies",
+            "atoms: the engine gave the energies of single atoms. surfaces: it gave their sum, "
+            "from which that of two free surfaces was subtracted, and energies_ev are shares of "
+            "what remains. Empty before relaxation and in older files, where energies are of atoms",
+            labels=ENERGIES_FROM,
+            since=6,
+        ),
+    ] = ""
     run: Annotated[
         str,
         Field(
@@ -362,31 +374,7 @@ class Candidate:
         object.__setattr__(self, field.name, array)
 
 
-def _fields() -> tuple[Field, ...]:
-    """Columns derived from the annotations of Candidate."""
-    hints = get_type_hints(Candidate, include_extras=True)
-    kinds: dict[Any, Kind] = {str: "text", int: "int", bool: "bool"}
-    found = []
-    for one in dataclasses.fields(Candidate):
-        of, about = get_args(hints[one.name])
-        is_literal = get_origin(of) is Literal
-        kind = "text" if is_literal else kinds.get(of, "float")
-        default = one.default
-        if default is dataclasses.MISSING:
-            default = {"text": "", "int": 0}.get(kind, NAN)
-        found.append(
-            dataclasses.replace(
-                about,
-                name=one.name,
-                kind=kind,
-                default=get_args(of)[0] if is_literal else default,
-                labels=get_args(of) if is_literal else about.labels,
-            )
-        )
-    return tuple(found)
-
-
-FIELDS = _fields()
+FIELDS = fields_of(Candidate)
 ROW_FIELDS = tuple(field for field in FIELDS if not field.per_atom)
 ATOM_FIELDS = tuple(field for field in FIELDS if field.per_atom)
 BY_NAME = {field.name: field for field in FIELDS}

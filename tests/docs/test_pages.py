@@ -22,6 +22,7 @@ from docs.generate import PAGES as GENERATED
 from gcd_hpc.cli.application import COMMANDS
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.config.section import section_of
 from tests.docs.pages import (
     BLOCKS,
     COMMANDS_IN_DOCS,
@@ -172,7 +173,9 @@ def test_campaign_files_in_the_docs_hold_valid_keys(block, tmp_path):
         return
     for name, section in yaml.safe_load(block.text).items():
         assert (
-            CampaignConfig.model_fields[name].annotation.model_validate(section).model_fields_set
+            section_of(CampaignConfig.model_fields[name].annotation)
+            .model_validate(section)
+            .model_fields_set
             == section.keys()
         )
 

@@ -1,0 +1,56 @@
+"""The loop of a child process: jobs come in through a connection, and answers go out."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, Protocol
+
+import numpy as np
+
+from gcd_hpc.engines.messages import pack, unpack
+
+Arrays = dict[str, np.ndarray]
+
+
+class Answering(Protocol):
+    """A worker: it introduces itself once and then answers jobs."""
+
+    def introduction(self) -> dict[str, Any]:
+        """First message of the process, which says that it is ready."""
+
+    def answer(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
+        """Run one job; an answer with the key ``error`` says why it failed."""
+
+
+def serve(make_worker: Callable[[], Answering]) -> None:
+    """Make a worker and answer the jobs of the process that started this one, until it ends.
+
+    The arguments of the command line are the parent's process id and the connection's handle.
+    """
+    parent, handle = map(int, sys.argv[1:])
+    die_with_parent(parent)
+    # Ctrl-C reaches the whole process group; only the parent handles it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker = make_worker()
+    with Connection(handle) as parent_end, contextlib.suppress(EOFError):
+        parent_end.send_bytes(pack(worker.introduction()))
+        while True:
+            parent_end.send_bytes(pack(*worker.answer(*unpack(parent_end.recv_bytes()))))
+
+
+def die_with_parent(parent: int) -> None:
+    """Let Linux kill this process when its parent ends, in whatever way."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # the parent ended before prctl
+        os._exit(1)
+
+
+def one_line(message: str) -> str:
+    """Message without line breaks and control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in message).split())

@@ -1,0 +1,75 @@
+"""Lattice constant and reach of an engine that states neither pressure nor cutoff."""
+
+from collections.abc import Callable
+
+import numpy as np
+from ase import Atoms
+from ase.build import surface
+
+from gcd_hpc.engines.child import Child
+from gcd_hpc.structures.energetics import J_PER_M2
+from gcd_hpc.structures.periodic import edges_and_tilt, wrap
+
+WIDTHS = (0.02, 0.008)
+"""Relative half widths of the two fits of the energy."""
+NUM_POINTS = 9
+HALF_SLAB = 20.0
+"""Depth from its surface to which a slab is looked at, Å."""
+GAP = 20.0
+"""Empty space around the slab, Å."""
+SAME_J_M2 = 1e-4
+"""Excess energy of all atoms beyond the reach of a surface: less than any boundary's by 1e-3."""
+SAME_FORCE = 0.01
+"""Force on an atom beyond this reach, eV/Å."""
+SURFACE = (0, 3, 1)
+"""Surface of the slab: its cell has right angles, and its planes are close to each other, so that
+depths are found finely."""
+
+
+def smooth_minimum(energy: Callable[[float], float], near: float) -> float:
+    """Lattice constant of lowest energy, Å, from cubic fits of energies per atom.
+
+    A fit averages over the noise of energies in single precision, which a search for the lowest
+    one, or for the zero of the pressure, would follow.
+
+    Args:
+        near: lattice constant within 2 % of it.
+    """
+    for width in WIDTHS:
+        trial = near * np.linspace(1 - width, 1 + width, NUM_POINTS)
+        fit = np.polynomial.Polynomial.fit(trial, [energy(a) for a in trial], 3)
+        roots = [root.real for root in fit.deriv().roots() if abs(root.imag) < 1e-9]
+        inside = [root for root in roots if trial[0] < root < trial[-1] and fit.deriv(2)(root) > 0]
+        near = float(inside[0] if inside else trial[int(np.argmin(fit(trial)))])
+    return float(near)
+
+
+def measured_reach(child: Child, crystal: Atoms, cohesive_ev: float) -> float:
+    """Depth to which a free surface changes energies and forces in the crystal, Å.
+
+    It stands for the cutoff. For networks that pass messages, the distance over which an atom could
+    in principle be felt is several cutoffs, but its influence ends long before.
+
+    Args:
+        crystal: relaxed cell with right angles.
+    """
+    _, width, height = crystal.cell.lengths()
+    spacing = 1 / np.hypot(SURFACE[1] / width, SURFACE[2] / height)  # of the surface's planes
+    layers = int(np.ceil(2 * HALF_SLAB / spacing))
+    slab = surface(crystal, SURFACE, layers)
+    slab.positions[:, 2] -= slab.positions[:, 2].min()
+    top = float(slab.positions[:, 2].max())
+    edges, _ = edges_and_tilt(np.asarray(slab.cell)[:2, :2])
+    box = np.array([[0.0, 0.0, -GAP / 2], [*edges, top + GAP / 2]])
+    positions = wrap(slab.positions, edges)
+    result = child.evaluate(positions, box, numbers=slab.numbers)
+    depths = np.minimum(positions[:, 2], top - positions[:, 2])
+    order = np.argsort(depths)[::-1]  # from the middle outwards
+    deviations = np.abs(result.energies - cohesive_ev)[order]
+    if not child.potential.has_energies:
+        deviations = np.zeros(len(order))
+    excess = np.cumsum(deviations) / 2 / edges.prod() * J_PER_M2
+    forces = np.abs(result.forces).max(axis=1)[order]
+    felt = depths[order][(excess > SAME_J_M2) | (np.maximum.accumulate(forces) > SAME_FORCE)]
+    # An atom misses neighbours only from the next plane above the surface on.
+    return float(felt.max(initial=0.0) + spacing)
