@@ -228,7 +228,10 @@ def test_a_crossover_leaves_the_outer_layers_of_the_parent_bit_for_bit(name):
         assert proposal.window is None
 
 
-@pytest.mark.parametrize("name", ["perfect", "W twist", "Si twist", "Al Sigma11(113)[110] tilt"])
+@pytest.mark.parametrize(
+    "name",
+    ["perfect", "W twist", "Si twist", "Al Sigma11(113)[110] tilt", "Cu Sigma7(111) rhomb"],
+)
 def test_two_grains_that_were_only_joined_are_their_own_child(name):
     """Each grain is periodic under the lattice vectors by which the partner may be moved, if the
     registry comes to rest where it was.
@@ -268,9 +271,10 @@ def test_no_two_atoms_of_a_child_are_nearer_than_in_its_parents_or_than_those_th
         assert closest_pair(proposal.positions, frame.cell) >= allowed - 1e-9
 
 
-def test_a_child_has_atoms_of_both_parents_on_their_sides_of_the_cuts():
+@pytest.mark.parametrize("boundary", [W_TWIST, ALL["Cu Sigma7(111) rhomb"].replicated(2, 2)])
+def test_a_child_has_atoms_of_both_parents_on_their_sides_of_the_cuts(boundary):
     """The partner lacks all atoms of the boundary, so the child lacks them between the cuts."""
-    frame = FRAMES["W twist"].build(W_TWIST.replicated(2, 2), SLABS, 80.0)
+    frame = Frame.build(boundary.replicated(2, 2), SLABS, 80.0)
     parent = made_up(frame)
     near = np.abs(parent.positions[:, 2] - frame.centre) < 3.0
     hollow = Parent(parent.positions[~near], parent.excess_ev[~near], parent.registry)
@@ -282,7 +286,9 @@ def test_a_child_has_atoms_of_both_parents_on_their_sides_of_the_cuts():
     assert 0.1 < min(shares) < 0.35 and 0.65 < max(shares) < 0.9
 
 
-@pytest.mark.parametrize("name", ["W twist", "Si twist", "Al Sigma11(113)[110] tilt"])
+@pytest.mark.parametrize(
+    "name", ["W twist", "Si twist", "Al Sigma11(113)[110] tilt", "Si Sigma7(111) rhomb"]
+)
 def test_the_upper_grain_of_the_child_lies_in_one_registry(name):
     """The partner's registry differs by up to 0.3 Å in the plane, and along z."""
     frame = FRAMES[name]
@@ -292,7 +298,7 @@ def test_the_upper_grain_of_the_child_lies_in_one_registry(name):
         assert gaps(frame, sites, proposal.positions).max() < 1e-6
 
 
-@pytest.mark.parametrize("name", ["W twist", "Cu Sigma5(210)[001] tilt"])
+@pytest.mark.parametrize("name", ["W twist", "Cu Sigma5(210)[001] tilt", "Cu Sigma7(111) rhomb"])
 def test_registries_match_if_they_differ_by_vectors_of_either_lattice(name):
     frame = FRAMES[name]
     boundary, parent = frame.bicrystal, made_up(frame)
@@ -315,9 +321,10 @@ def test_parents_of_other_registries_have_no_child():
 
 
 @pytest.mark.parametrize("repeats", [(1, 1), (2, 1), (1, 3), (3, 2)])
-def test_a_tiled_structure_is_the_smaller_one_over_and_over(repeats):
-    small = FRAMES["W twist"]
-    large = Frame.build(W_TWIST.replicated(*repeats), SLABS, 80.0)
+@pytest.mark.parametrize("name", ["W twist", "Cu Sigma7(111) rhomb"])
+def test_a_tiled_structure_is_the_smaller_one_over_and_over(name, repeats):
+    small = FRAMES[name]
+    large = Frame.build(small.bicrystal.replicated(*repeats), SLABS, 80.0)
     parent = made_up(small)
     tiled = tile(parent, small.cell, repeats)
     expected = large.join(parent.registry).positions

@@ -378,3 +378,12 @@ def test_a_file_in_the_place_of_the_folder_is_one_sentence(tmp_path, candidates,
     (tmp_path / "parts").write_text("")
     with pytest.raises(RunDirectoryError, match=r"cannot write .*part\.h5: "):
         write_part(tmp_path / "parts" / "part.h5", candidates, provenance)
+
+
+def test_a_box_that_leans_comes_back_and_older_files_have_right_angles(tmp_path):
+    leaning = make_candidate(0, cell=(10.0, 8.0, 60.0), tilt_a=5.0)
+    write_part(tmp_path / "part.h5", [leaning], {})
+    (row,) = read_part(tmp_path / "part.h5")
+    assert row.box.tolist() == [[10.0, 0.0, 0.0], [5.0, 8.0, 0.0], [0.0, 0.0, 60.0]]
+    for golden in sorted(Path(__file__).parent.glob("golden_v*.h5")):
+        assert {one.tilt_a for one in read_part(golden)} == {0.0}

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from ase.build import fcc111
 
 from gcd_hpc.structures.analysis import rdf, rdf_around, steinhardt
 from gcd_hpc.structures.frame import Frame
@@ -66,3 +67,17 @@ def test_distances_around_inner_atoms_do_not_feel_the_open_ends():
         slab.positions, inner, lengths, 6.0, 2 / 3.165**3, pbc=(True, True, False)
     )[1]
     np.testing.assert_allclose(open_ends, whole, atol=1e-5)
+
+
+def test_distances_in_a_rhomb_are_those_in_the_rectangle_of_two():
+    slab = fcc111("Cu", (2, 2, 6), a=3.6, vacuum=8.0)
+    slab.rattle(0.1, seed=1)
+    doubled = np.concatenate([slab.positions, slab.positions + slab.cell.array[1]])
+    rectangle = np.diag(slab.cell) * [1, 2, 1]
+    options = (6.0, 0.08, 200, (True, True, False))
+    chosen = np.abs(slab.positions[:, 2] - slab.cell[2, 2] / 2) < 2.0
+    _, expected = rdf_around(doubled, np.tile(chosen, 2), rectangle, *options)
+    _, found = rdf_around(slab.positions, chosen, slab.cell, *options)
+    # freud computes in single precision, so that a distance may fall into the next bin.
+    assert np.abs(np.cumsum(found) - np.cumsum(expected)).max() < 0.02 * np.cumsum(expected).max()
+    assert np.mean(np.abs(found - expected) > 1e-3) < 0.05

@@ -6,8 +6,8 @@ from gcd_hpc.errors import StructureError
 from gcd_hpc.structures.energetics import excess_volume, n_fraction
 from gcd_hpc.structures.fit_slab import FittedSlab, fit_slab
 from gcd_hpc.structures.frame import Frame
-from gcd_hpc.structures.periodic import minimum_image
-from tests.structures.boundaries import ALL, PERFECT, W_TWIST
+from gcd_hpc.structures.periodic import minimum_image, with_tilt
+from tests.structures.boundaries import ALL, OBLIQUE, PERFECT, W_TWIST
 
 HELD = 8.0
 SAME_LENGTH = 1e-9  # rounding of sums of lengths, Å
@@ -29,6 +29,40 @@ def test_a_slab_of_the_boundary_stays_as_it_is(name):
     assert (fitted.num_removed, fitted.largest_shift) == (0, pytest.approx(0.0, abs=SAME_LENGTH))
     gaps = minimum_image(fitted.atoms.positions - atoms.positions, boundary.cell)
     assert np.abs(gaps).max() < SAME_LENGTH
+
+
+@pytest.mark.parametrize("second", [(0, 1), (-1, 1), (1, 1), (2, 1)])
+@pytest.mark.parametrize("turn", range(6))
+@pytest.mark.parametrize("mirror", [1, -1])
+def test_a_slab_in_another_description_of_its_rhomb_is_the_same_boundary(second, turn, mirror):
+    """Another lattice vector along x, another second edge, or the slab seen in a mirror."""
+    boundary = OBLIQUE["Cu Sigma7(111) rhomb"]
+    atoms = slab(boundary)
+    atoms.rotate(60.0 * turn, "z")  # turns of 60 degrees map the lattice of the cell onto itself
+    atoms.positions[:, 0] *= mirror
+    cell = np.array(boundary.cell)
+    atoms.set_cell(with_tilt(np.diag(slab(boundary).cell), (np.array(second) @ cell)[0]))
+    fitted = fit_slab(atoms, boundary, HELD)
+    assert fitted.num_removed == 0
+    assert fitted.largest_shift < 1e-6
+    assert np.allclose(fitted.atoms.cell[:2, :2], boundary.cell, atol=SAME_LENGTH)
+    assert volume(fitted, boundary) == pytest.approx(0.5, abs=1e-6)
+
+
+def test_a_reversed_rhomb_is_turned_back():
+    boundary = OBLIQUE["Cu Sigma7(111) rhomb"]
+    atoms = slab(boundary)
+    atoms.positions[:, 2] = atoms.cell[2, 2] - atoms.positions[:, 2]
+    assert volume(fit_slab(atoms, boundary, HELD), boundary) == pytest.approx(0.5, abs=1e-6)
+
+
+def test_a_rhomb_is_no_repeat_of_a_rectangle_and_the_message_names_its_angle():
+    with pytest.raises(
+        StructureError,
+        match=r"its in-plane edges, 6\.7630 x 6\.7630 Å at 60\.00 degrees, are no whole repeats of"
+        r" the campaign's cell, 10\.0081 x 10\.0081 Å",
+    ):
+        fit_slab(slab(OBLIQUE["Cu Sigma7(111) rhomb"]), W_TWIST, HELD)
 
 
 def test_a_crystal_without_the_boundary_is_refused_with_what_was_found():

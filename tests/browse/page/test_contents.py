@@ -196,3 +196,13 @@ def test_a_single_file_shows_the_same_as_the_run(run, tmp_path, contents):
 def test_a_run_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(StoreError, match="no such file"):
         Contents(tmp_path / "none")
+
+
+def test_atoms_of_a_box_that_leans_are_shown_inside_it_with_its_tilt():
+    row = make_candidate(0, cell=(10.0, 8.0, 60.0), tilt_a=5.0, num_atoms=200)
+    atoms = structure_record(row, "W")["atoms"]
+    assert (atoms["cell"], atoms["tilt"]) == ([60.0, 10.0, 8.0], 5.0)
+    x, y = np.array(atoms["y"]), np.array(atoms["z"])
+    # The view shows atoms up to 0.05 Å below a face instead of beyond the opposite one.
+    assert (y > -0.06).all() and (y < 8.0).all()
+    assert (x - y * 5 / 8 > -0.1).all() and (x - y * 5 / 8 < 10.0).all()
