@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gcd_hpc.campaign.driver import run_campaign as drive
 from gcd_hpc.campaign.session import Outcome
-from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.structures.slab_files import read_campaign
 from gcd_hpc.workers.allocation import site_here
 
 
@@ -30,6 +30,6 @@ def run_campaign(
     Raises:
         GcdError: for problems that the user can fix; the same call then resumes.
     """
-    config = load_campaign(file, overrides)
+    config = read_campaign(Path(file), overrides)
     folder = Path(run_dir) if run_dir is not None else Path("runs") / config.name
     return drive(config, site_here(site), folder, Path(file).parent, until=until)

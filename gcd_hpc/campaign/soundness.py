@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from ase.data import atomic_numbers, reference_states
 
 from gcd_hpc.config.campaign import CampaignConfig, PotentialConfig
@@ -60,20 +61,12 @@ class Soundness:
         """Boundary, cell, slabs, voxels and potential as lines of text for the user to check."""
         bicrystal, a0 = self.layout.bicrystal, self.lattice_constant
         frame, grid = self.layout.frame, self.layout.grid
-        sigma = "no coincidence lattice" if bicrystal.sigma is None else f"Sigma {bicrystal.sigma}"
-        grains = {"lower": bicrystal.lower, "upper": bicrystal.upper}
-        planes = " on ".join(spelled(one.named[2], "()") for one in grains.values())
-        axis = spelled(bicrystal.misorientation_axis, "<>")
         strain = max(map(abs, bicrystal.strain))
         spacing = " x ".join(f"{length:.2f}" for length in grid.spacing)
         return [
-            f"boundary: {sigma} {bicrystal.character}, {bicrystal.misorientation_deg:.2f} degrees"
-            f" about {axis}, planes {planes}",
+            _boundary_line(bicrystal),
             *([] if self.name is None else [self.name]),
-            *(
-                f"{name} grain: x {spelled(x)}, y {spelled(y)}, z {spelled(z)}"
-                for name, (x, y, z) in ((name, one.named) for name, one in grains.items())
-            ),
+            *_grain_lines(bicrystal),
             f"cell: {spelled_cell(bicrystal.cell)}, area {bicrystal.area:.1f} Å^2,"
             f" strain {strain:.1e}",
             _fraction_line(bicrystal),
@@ -101,6 +94,40 @@ class Soundness:
         return f"potential: {potential.pair_style}, {', '.join(places) or 'no file'}{cutoff}"
 
 
+def _boundary_line(bicrystal: Bicrystal) -> str:
+    """Sigma, kind, misorientation and planes."""
+    sigma = "no coincidence lattice" if bicrystal.sigma is None else f"Sigma {bicrystal.sigma}"
+    grains = (bicrystal.lower, bicrystal.upper)
+    axis = spelled(bicrystal.misorientation_axis, "<>")
+    about = f"{bicrystal.character}, {bicrystal.misorientation_deg:.2f} degrees about {axis}"
+    if bicrystal.lower.directions is None:
+        planes = " on ".join(spelled(one.normal, "()") for one in grains)
+        return f"boundary: {sigma} {about}, planes {planes}, in primitive vectors of the crystal"
+    planes = " on ".join(spelled(one.named[2], "()") for one in grains)
+    return f"boundary: {sigma} {about}, planes {planes}"
+
+
+def _grain_lines(bicrystal: Bicrystal) -> list[str]:
+    """Orientation of both grains, or what their slab files hold."""
+    grains = {"lower": bicrystal.lower, "upper": bicrystal.upper}
+    if bicrystal.lower.directions is not None:
+        named = ((name, *one.named) for name, one in grains.items())
+        return [
+            f"{name} grain: x {spelled(x)}, y {spelled(y)}, z {spelled(z)}"
+            for name, x, y, z in named
+        ]
+    crystal = bicrystal.lower.crystal
+    lengths = " x ".join(f"{length:.4f}" for length in np.linalg.norm(crystal.matrix, axis=1))
+    return [
+        f"crystal: {crystal.name}, primitive vectors of {lengths} Å, {len(crystal.basis)} atoms",
+        *(
+            f"{name} grain: x {spelled(one.vectors[0])} and the second edge"
+            f" {spelled(one.vectors[1])} of it, {one.repeats[0]} x {one.repeats[1]} repeats"
+            for name, one in grains.items()
+        ),
+    ]
+
+
 def _fraction_line(bicrystal: Bicrystal) -> str:
     """The possible [n]."""
     number = bicrystal.atoms_per_plane
@@ -113,6 +140,8 @@ def _fraction_line(bicrystal: Bicrystal) -> str:
 
 def _constants_line(bicrystal: Bicrystal, a0: LatticeConstant) -> str:
     """Lattice constants and where they come from."""
+    if bicrystal.lattice == "file":
+        return "lattice constants: those of the slab files"
     if bicrystal.lattice != "hcp":
         return f"lattice constant: {a0.value:.4g} Å, {a0.origin}"
     c0 = bicrystal.lower.crystal.primitive[2][2]
@@ -159,6 +188,8 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
 def _name(config: CampaignConfig) -> str | None:
     """What the name of a boundary means: a rotation, which need not be the smallest one."""
     boundary = config.boundary
+    if boundary.slabs is not None:
+        return None
     rotation = (basal_rotation if boundary.lattice == "hcp" else rotation_of)(boundary)
     if rotation is None:
         return None
@@ -211,6 +242,8 @@ def _head(potential: Potential) -> PotentialHead | None:
 def _lattice_constant(config: CampaignConfig, head: PotentialHead | None) -> LatticeConstant:
     """The given lattice constant, or the best estimate without LAMMPS."""
     element, lattice = config.boundary.symbols[0], config.boundary.lattice
+    if config.boundary.slabs is not None:
+        return LatticeConstant(1.0, 0.0, "as in the slab files")
     if config.boundary.a0 is not None:
         return LatticeConstant(config.boundary.a0, 0.0, "as given")
     is_first = head is not None and (not head.elements or head.elements[0] == element)

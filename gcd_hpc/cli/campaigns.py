@@ -67,9 +67,9 @@ def campaign(
       gcd-hpc campaign campaigns/w_sigma5.yaml --run-dir runs/seed-1 --set seed=1
       gcd-hpc campaign campaigns/w_sigma5.yaml --set budget.rounds=4
     """
-    from gcd_hpc.config.loader import load_campaign
+    from gcd_hpc.structures.slab_files import read_campaign
 
-    config = load_campaign(file, overrides or [])
+    config = read_campaign(file, overrides or [])
     run_dir = run_dir or Path("runs") / config.name
     if plan:
         _show_plan(config, run_dir, file, site, until, nodes)
@@ -94,10 +94,10 @@ def search(
     Example:
       gcd-hpc search --campaign campaigns/w_sigma5.yaml --num 200
     """
-    from gcd_hpc.config.loader import load_campaign
-
     changes = [*(overrides or []), *([f"search.num_tries={num}"] if num is not None else [])]
-    config = load_campaign(campaign, changes)
+    from gcd_hpc.structures.slab_files import read_campaign
+
+    config = read_campaign(campaign, changes)
     _carry_out(
         config,
         run_dir or Path("runs") / f"{config.name}-search",
@@ -123,10 +123,10 @@ def check(
     Example:
       gcd-hpc check campaigns/w_sigma5.yaml --site campaigns/sites/slurm_login.yaml
     """
-    from gcd_hpc.config.loader import load_campaign
+    from gcd_hpc.structures.slab_files import read_campaign
     from gcd_hpc.workers.allocation import site_here
 
-    config = load_campaign(file, overrides or [])
+    config = read_campaign(file, overrides or [])
     chosen = site_here(site)
     from gcd_hpc.campaign.soundness import inspect_campaign
 
@@ -135,7 +135,8 @@ def check(
         f"{config.search.num_tries} tries, {config.budget.rounds} rounds of"
         f" {config.sampling.num_candidates} candidates"
     )
-    say(f"{file}: sound: {'-'.join(config.boundary.symbols)} ({config.boundary.lattice}), {work}")
+    crystal = found.layout.bicrystal.lower.crystal.name
+    say(f"{file}: sound: {'-'.join(config.boundary.symbols)} ({crystal}), {work}")
     for line in found.lines():
         say(f"  {line}")
     for line in found.unchecked:

@@ -38,9 +38,9 @@ def relax(
       gcd-hpc relax found/*.dump --campaign campaigns/w_sigma5.yaml --json
       gcd-hpc relax mine.extxyz -c campaigns/w_sigma5.yaml --set relaxation.preset=tight
     """
-    from gcd_hpc.config.loader import load_campaign
+    from gcd_hpc.structures.slab_files import read_campaign
 
-    config = load_campaign(campaign, overrides or [])
+    config = read_campaign(campaign, overrides or [])
     from gcd_hpc.stages.evaluate import evaluate_files
 
     structures = evaluate_files(config, files, campaign.parent)

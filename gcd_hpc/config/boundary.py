@@ -32,6 +32,8 @@ SlabHeight = Annotated[float, Field(gt=0.0, le=100_000.0)]
 Sigma = Annotated[int, Field(ge=3, le=9999)]
 Angle = Annotated[float, Field(gt=0.0, le=180.0)]
 AngleTolerance = Annotated[float, Field(gt=0.0, le=10.0)]
+DENOMINATOR = 240_000_000
+"""Fractions of primitive vectors are counted in whole parts of this number."""
 FREE_HEIGHT = 19.0
 """Height of each grain above its held layers where it is not given, Å."""
 HCP_RATIOS = (1.2, 2.2)
@@ -125,6 +127,45 @@ def _left_handed(triad: Triad) -> str:
     )
 
 
+class SlabCrystal(Section):
+    """The crystal of two slab files, and how the slabs lie in it. It is found when a campaign is
+    read, and stands in the copy of the campaign in its run directory, so that nothing of a run
+    depends on the files.
+    """
+
+    space_group: str
+    """Symbol of the space group, by spglib."""
+    primitive: tuple[tuple[float, float, float], ...]
+    """Three primitive vectors, Å."""
+    basis: tuple[tuple[int, int, int], ...]
+    """Atoms of one lattice point, in primitive vectors over 240,000,000. The lowest atom of the
+    lower file is the first, and begins a lattice plane."""
+    upper_origin: int
+    """Number in the basis of the lowest atom of the upper file, from 0."""
+    lower: tuple[tuple[int, int, int], tuple[int, int, int]]
+    """In-plane cell vectors of the lower slab, in primitive vectors."""
+    upper: tuple[tuple[int, int, int], tuple[int, int, int]]
+    """In-plane cell vectors of the upper slab."""
+    sha256: tuple[str, str]
+    """Hashes of both files."""
+
+
+class SlabFiles(Section):
+    """Files of two slabs of one crystal, in any format that ASE reads. The first two cell vectors
+    are the periods in the boundary plane, and the first lies along x. The third points up. Each
+    slab is cut from the perfect crystal; how high it is does not matter, from 8 Å on.
+    """
+
+    lower: str
+    """File of the lower grain."""
+    upper: str
+    """File of the upper grain, in whose lower surface the boundary lies."""
+    symprec: Annotated[float, Field(gt=0.0, le=0.3)] = 0.01
+    """Largest distance of an atom from its site when the crystal is found, Å."""
+    crystal: SlabCrystal | None = None
+    """What the files hold, found when the campaign is read."""
+
+
 class BoundaryConfig(Section):
     """The bicrystal. z is the boundary normal. The bottom of the lower grain is held, and the upper
     grain may shift.
@@ -137,13 +178,15 @@ class BoundaryConfig(Section):
     sublattices in a compound. Further ones are solutes, which moves exchange for atoms of the
     crystal. pair_coeff must name the same elements in the same order.
     """
-    lattice: Literal["sc", "bcc", "fcc", "diamond", "hcp"]
-    """Crystal structure of both grains."""
+    lattice: Literal["sc", "bcc", "fcc", "diamond", "hcp", "file"] = "file"
+    """Crystal structure of both grains. It is file, or not given, where slabs names the grains."""
     a0: LatticeConstant | None = None
     """Lattice constant. It is measured with the campaign's potential when it is not given."""
     c0: LatticeConstant | None = None
     """Lattice constant of hcp along its axis, given together with a0. It is measured when it is not
     given, and a0 as well unless that is given."""
+    slabs: SlabFiles | None = None
+    """Files of both grains, which take the place of lattice, of its constants and of a name."""
     lower: Triad | None = None
     """Orientation of the grain below the boundary. It is not given where sigma and axis name the
     boundary."""
@@ -215,6 +258,9 @@ class BoundaryConfig(Section):
 
     @model_validator(mode="after")
     def _named_once(self) -> "BoundaryConfig":
+        if self.slabs is not None or self.lattice == "file":
+            self._check_slabs()
+            return self
         triads = [key for key in ("lower", "upper") if getattr(self, key) is not None]
         words = [key for key in NAME if getattr(self, key) not in (None, False)]
         if triads and words:
@@ -243,6 +289,20 @@ class BoundaryConfig(Section):
                 "cell",
             )
         return self
+
+    def _check_slabs(self) -> None:
+        """Refuse slabs beside another name, and a boundary without any lattice."""
+        if self.slabs is None:
+            refuse("is required but missing, or slabs in its place", "lattice")
+        names = ("lower", "upper", *NAME, "a0", "c0")
+        given = [key for key in names if getattr(self, key) not in (None, False)]
+        given += ["lattice"] if self.lattice != "file" else []
+        if given:
+            refuse(f"is given beside slabs, which hold both grains; leave {given[0]} out", given[0])
+        if self.cell == "smallest":
+            refuse("must be rectangle beside slabs, whose cells are those of the files", "cell")
+        if len(self.symbols) > 1:
+            refuse("must be one beside slabs; give element", "elements")
 
     def _check_name(self, given: str) -> None:
         """Refuse a name that is incomplete, and planes that neither hold nor face the axis."""

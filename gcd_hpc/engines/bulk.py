@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.optimize import brentq, minimize_scalar
 
 from gcd_hpc.config.boundary import HCP_RATIOS
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.engines.box import box_around
 from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.jobs import Evaluation
@@ -17,12 +19,17 @@ from gcd_hpc.engines.resolve import kept_engine
 from gcd_hpc.engines.smooth import measured_reach, smooth_minimum
 from gcd_hpc.errors import PotentialError, RunDirectoryError, SimulationError
 from gcd_hpc.files import checked_content, write_checked_json
+from gcd_hpc.structures.bicrystal import BORDER, Bicrystal
 from gcd_hpc.structures.lattices import IDEAL_RATIO, conventional_cell, typical_a0
 
 REPLICAS = 3
 SCAN = np.arange(0.80, 1.30, 0.02)
 """Lattice constants tried first, relative to the guess."""
 TIMEOUT_S = 60.0
+MIN_DEPTH = 8.0
+"""Least distance of atoms from the surfaces of a slab in which a crystal is measured, Å."""
+MIN_MIDDLE = 4.0
+"""Least height over which its energy is averaged, Å."""
 RATIO_STEP = 1e-3
 """Half the step of c/a over which the slope of the energy is taken."""
 NUM_RATIOS = 11
@@ -123,6 +130,58 @@ def measure_bulk(
     if cache is not None:
         BulkRecord(potential.sha256, element, lattice, a0, bulk, c0).write(cache)
     return bulk
+
+
+def measure_crystal(potential: Potential, bicrystal: Bicrystal, cache: Path | None = None) -> Bulk:
+    """Energy of the crystal that slab files hold, at their lattice constants.
+
+    It is the mean of whole lattice planes in the middle of a slab of the lower grain, out of range
+    of its surfaces. a0 is the length of the shortest lattice vector.
+
+    Args:
+        cache: as for ``measure_bulk``.
+
+    Raises:
+        PotentialError, RunDirectoryError: as ``measure_bulk``.
+    """
+    crystal = bicrystal.lower.crystal
+    name = f"{crystal.name} {crystal.primitive} {crystal.basis}"
+    element = bicrystal.element
+    known = None if cache is None else BulkRecord.read(cache)
+    if known is not None:
+        wanted = BulkRecord(potential.sha256, element, name, bicrystal.a0, known.bulk)
+        if known == wanted:
+            return known.bulk
+    with Child(potential, TIMEOUT_S) as child:
+        try:
+            energy, cutoff = _middle_energy(child, bicrystal, MIN_DEPTH)
+            depth = cutoff * potential.num_cutoffs
+            if depth > MIN_DEPTH:
+                energy, cutoff = _middle_energy(child, bicrystal, depth)
+        except SimulationError as error:
+            raise PotentialError(f"{potential}: {error}") from error
+    bulk = Bulk(bicrystal.a0, energy, cutoff)
+    if cache is not None:
+        BulkRecord(potential.sha256, element, name, bicrystal.a0, bulk).write(cache)
+    return bulk
+
+
+def _middle_energy(child: Child, bicrystal: Bicrystal, depth: float) -> tuple[float, float]:
+    """Mean energy of the atoms of whole planes below ``depth`` (Å) of both surfaces, eV; cutoff."""
+    spacing = bicrystal.plane_spacing
+    planes = ceil(MIN_MIDDLE / spacing)
+    outer = ceil(depth / spacing) + 1
+    height = (planes + 2 * outer) * spacing
+    positions = bicrystal.lattice_positions("lower", (0.0, 0.0, 0.0), 0.0, height)
+    found = child.evaluate(positions, box_around(positions, bicrystal.cell))
+    if found.cutoff is None:
+        raise PotentialError(
+            f"{child.potential.program} does not state the cutoff of {child.potential}, which E_gb"
+            " needs"
+        )
+    first = outer * spacing - BORDER
+    middle = (positions[:, 2] >= first) & (positions[:, 2] < first + planes * spacing)
+    return float(found.energies[middle].mean()), found.cutoff
 
 
 def read_prepared(

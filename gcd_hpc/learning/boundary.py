@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.simulation import outer_layers
-from gcd_hpc.engines.bulk import Bulk, measure_bulk, read_prepared
+from gcd_hpc.engines.bulk import Bulk, measure_bulk, measure_crystal, read_prepared
 from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.layout import lay_out
 from gcd_hpc.engines.resolve import find_engine
@@ -103,9 +103,12 @@ class BoundarySystem:
         check_name(boundary)
         potential = potential or find_engine(config, folder)
         cache = None if run is None else run.bulk
-        bulk = measure_bulk(
-            potential, boundary.symbols[0], boundary.lattice, boundary.a0, cache, boundary.c0
-        )
+        if boundary.slabs is not None:
+            bulk = measure_crystal(potential, Bicrystal.build(boundary, 1.0), cache)
+        else:
+            bulk = measure_bulk(
+                potential, boundary.symbols[0], boundary.lattice, boundary.a0, cache, boundary.c0
+            )
         return cls.of(config, potential, bulk, run)
 
     @classmethod

@@ -11,10 +11,10 @@ from typing import Literal
 
 import numpy as np
 
-from gcd_hpc.config.boundary import BoundaryConfig
+from gcd_hpc.config.boundary import BoundaryConfig, SlabFiles
 from gcd_hpc.config.miller import Indices, three_direction
 from gcd_hpc.errors import OrientationError
-from gcd_hpc.structures.crystal import Integers
+from gcd_hpc.structures.crystal import Integers, slab_crystal
 from gcd_hpc.structures.disorientation import general_misorientation
 from gcd_hpc.structures.grain import (
     SAME,
@@ -25,6 +25,7 @@ from gcd_hpc.structures.grain import (
     Strain,
     cubic_grain,
     cubic_plane_grain,
+    plane_grain,
 )
 from gcd_hpc.structures.hexagonal import hexagonal_grains, shared_edges
 from gcd_hpc.structures.lattices import typical_ratio
@@ -72,6 +73,8 @@ class Bicrystal:
             OrientationError: if there is no boundary of the config's name, or if no common cell
                 fits within max_strain.
         """
+        if config.slabs is not None:
+            return cls._from_slabs(config, config.slabs)
         if config.lattice == "hcp":
             return cls._hexagonal(config, a0, c0 or a0 * typical_ratio(config))
         oblique = oblique_edges(config)
@@ -85,6 +88,20 @@ class Bicrystal:
         )
         lower, upper = _fitted(lower, upper, config)
         return cls.of(lower, upper, config, a0)
+
+    @classmethod
+    def _from_slabs(cls, config: BoundaryConfig, slabs: SlabFiles) -> "Bicrystal":
+        found = slabs.crystal
+        if found is None:
+            raise OrientationError(
+                "boundary.slabs: the files have not been read; use the command line or"
+                " gcd_hpc.run_campaign, which read them"
+            )
+        below = slab_crystal(found, config.symbols[0])
+        above = slab_crystal(found, config.symbols[0], found.upper_origin)
+        grains = plane_grain(below, found.lower), plane_grain(above, found.upper)
+        lower, upper = _fitted(*grains, config)
+        return cls.of(lower, upper, config, float(np.linalg.norm(below.matrix[0])))
 
     @classmethod
     def _hexagonal(cls, config: BoundaryConfig, a0: float, c0: float) -> "Bicrystal":
@@ -139,7 +156,7 @@ class Bicrystal:
     @cached_property
     def misorientation(self) -> Misorientation:
         """The smallest rotation between the grains and the coincidence index Sigma."""
-        if self.lattice == "hcp":
+        if self.lattice in ("hcp", "file"):
             return general_misorientation(self.lower, self.upper)
         return misorientation(_directions(self.lower), _directions(self.upper))
 
@@ -275,12 +292,12 @@ def check_name(config: BoundaryConfig) -> None:
     """
     if config.lattice == "hcp":
         shared_edges(config)
-    else:
+    elif config.slabs is None:
         orientations(config)
 
 
 def _fitted(lower: Grain, upper: Grain, config: BoundaryConfig) -> tuple[Grain, Grain]:
-    """Two grains of rectangular blocks with the repeats of their smallest common cell.
+    """Two grains with the repeats of the smallest common cell along the edges of their blocks.
 
     Raises:
         OrientationError: if no common cell fits within max_strain.
@@ -294,7 +311,29 @@ def _fitted(lower: Grain, upper: Grain, config: BoundaryConfig) -> tuple[Grain, 
         )
     )
     lower = replace(lower, repeats=(low_x, low_y))
-    return lower, replace(upper, repeats=(up_x, up_y), strain=(strain_x, strain_y, 0.0))
+    upper = replace(upper, repeats=(up_x, up_y), strain=(strain_x, strain_y, 0.0))
+    return lower, replace(upper, strain=(strain_x, strain_y, _shear(lower, upper, config)))
+
+
+def _shear(lower: Grain, upper: Grain, config: BoundaryConfig) -> float:
+    """Displacement along x per unit of y that makes the upper grain lean as the lower one does.
+
+    Raises:
+        OrientationError: if it is more than max_strain.
+    """
+    leans = [one.repeats[1] * one.cell[1][0] for one in (lower, upper)]
+    if not any(leans):
+        return 0.0
+    width = lower.repeats[0] * lower.cell[0][0]
+    gap = leans[0] - leans[1] * (1 + upper.strain[0])
+    shear = (gap - width * round(gap / width)) / (upper.repeats[1] * upper.cell[1][1])
+    if abs(shear) > max(config.max_strain, 1e-12):
+        raise OrientationError(
+            "boundary.max_strain: the in-plane cells of both grains lean differently, and a shear"
+            f" of {abs(shear):.2e} would be needed, more than {config.max_strain:g}; allow that"
+            " much or give slabs of the same angle"
+        )
+    return 0.0 if abs(shear) < 1e-12 else shear
 
 
 def _directions(grain: Grain) -> Directions:

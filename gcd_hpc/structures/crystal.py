@@ -6,12 +6,14 @@ atoms of the basis count fractions of them. Rounding can then neither lose nor d
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from math import sqrt
 
 import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
+from gcd_hpc.config.boundary import DENOMINATOR, SlabCrystal
 from gcd_hpc.config.miller import Miller
 from gcd_hpc.structures.lattices import CubicLattice, cubic_lattice
 
@@ -88,6 +90,31 @@ def hcp_crystal(element: str, a0: float, c0: float) -> Crystal:
         numbers=(atomic_numbers[element],) * 2,
         neighbor=min(a0, sqrt(a0**2 / 3 + c0**2 / 4)),
         atomic_volume=a0 * height * c0 / 2,
+    )
+
+
+def slab_crystal(found: SlabCrystal, element: str, origin: int = 0) -> Crystal:
+    """Crystal of one element that was found in slab files.
+
+    Args:
+        origin: number of the atom of the basis that lies at the lattice points.
+    """
+    sites = np.roll(np.array(found.basis), -origin, axis=0)
+    basis = as_millers((sites - sites[0]) % DENOMINATOR)
+    first, second, third = found.primitive
+    rows = np.array(found.primitive)
+    steps = np.array(list(product((-1, 0, 1), repeat=3)))
+    atoms = np.array(basis) / DENOMINATOR @ rows
+    images = (steps @ rows)[:, None] + atoms
+    distances = np.linalg.norm(images[:, :, None] - atoms, axis=3)
+    return Crystal(
+        name=found.space_group,
+        primitive=(first, second, third),
+        basis=basis,
+        denominator=DENOMINATOR,
+        numbers=(atomic_numbers[element],) * len(found.basis),
+        neighbor=float(distances[distances > 0.1].min()),
+        atomic_volume=abs(float(np.linalg.det(rows))) / len(found.basis),
     )
 
 

@@ -118,14 +118,16 @@ def excess_volume(positions: Positions, bicrystal: Bicrystal, num_upper: int = 0
 
     It is measured between the outermost planes, which must be undisturbed crystal: from the lowest
     plane to one plane spacing above the highest. The outer parts of both grains must be cut between
-    planes, as a Frame cuts them.
+    planes, as a Frame cuts them. Where the atoms of a basis lie at other heights in one grain than
+    in the other, equal parts of both are compared: those about the mean height of the basis.
 
     Args:
         positions: (N, 3) Å.
         num_upper: atoms of the upper grain; matters only where that grain is strained.
     """
-    upper = bicrystal.upper
+    lower, upper = bicrystal.lower, bicrystal.upper
     extent = np.ptp(positions[:, 2]) + upper.plane_spacing - max(upper.layer_offsets)
+    extent += upper.mean_offset - lower.mean_offset
     num_volumes = len(positions) + num_upper * upper.expansion
     return float(extent - num_volumes * bicrystal.atomic_volume / bicrystal.area)
 

@@ -123,12 +123,19 @@ class Grain:
     def phases(self) -> tuple[float, ...]:
         """Heights of the atoms of the basis above their lattice plane, in [0, 1) plane spacings."""
         whole = self.crystal.denominator
-        return tuple(dot(self.normal, site) % whole / whole for site in self.crystal.basis)
+        phases = (dot(self.normal, site) % whole / whole for site in self.crystal.basis)
+        # Fractions that were read from a file may lie slightly below a plane.
+        return tuple(0.0 if phase > 1 - SAME else phase for phase in phases)
 
     @property
     def layer_offsets(self) -> tuple[float, ...]:
         """Heights in [0, plane spacing) of the atoms of the basis within one lattice plane, Å."""
         return tuple(phase * self.plane_spacing for phase in self.phases)
+
+    @property
+    def mean_offset(self) -> float:
+        """Mean height of the atoms of the basis above their lattice plane, Å."""
+        return sum(self.layer_offsets) / len(self.crystal.basis)
 
     @cached_property
     def translations(self) -> Positions:

@@ -76,6 +76,6 @@ def _maps(operation: Positions, source: Grain, target: Grain) -> bool:
         gaps = ((images + shift)[:, None] - targets) / whole  # (num_source, num_target, 3)
         equal = np.abs(gaps - np.rint(gaps)).max(axis=2) <= SAME
         equal &= np.array(source.crystal.numbers)[:, None] == kinds
-        if equal.any(axis=1).all() and not phase:
+        if equal.any(axis=1).all() and phase < SAME:
             return True
     return False

@@ -14,13 +14,31 @@ DATA = Path(__file__).parent.parent / "data" / "grip_ti"
 CAMPAIGN = Path(__file__).parents[2] / "campaigns" / "ti_2130.yaml"
 
 
+SLABS = f"""
+name: ti_slabs
+boundary:
+  element: Ti
+  slabs: {{lower: {DATA}/POSCAR_LOWER, upper: {DATA}/POSCAR_UPPER}}
+potential: {{pair_style: meam/spline, pair_coeff: "* * {{file}} Ti", file: Ti.meam.spline}}
+search: {{num_tries: 1}}
+sampling: {{num_candidates: 1}}
+"""
+
+
 @pytest.mark.physics
 @pytest.mark.lammps
+@pytest.mark.parametrize("by", ["four indices", "slab files"])
 @pytest.mark.parametrize(
     ("name", "n", "published"), [("n0_2x1.dump", 0.0, 0.462), ("n0.5_2x1.dump", 0.5, 0.508)]
 )
-def test_titanium_structures_of_grip_have_their_published_energies(name, n, published):
-    words = ["relax", str(DATA / name), "-c", str(CAMPAIGN), "--json"]
+def test_titanium_structures_of_grip_have_their_published_energies(
+    by, name, n, published, tmp_path
+):
+    campaign = CAMPAIGN
+    if by == "slab files":
+        campaign = tmp_path / "ti_slabs.yaml"
+        campaign.write_text(SLABS)
+    words = ["relax", str(DATA / name), "-c", str(campaign), "--json"]
     words += ["--set", "relaxation.preset=tight"]
     command = [sys.executable, "-m", "gcd_hpc.cli", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcd_hpc.errors import StructureError
+from gcd_hpc.structures.bicrystal import Bicrystal
+from gcd_hpc.structures.crystal import hcp_crystal
 from gcd_hpc.structures.energetics import closest_pair, excess_volume, gb_energy, n_fraction
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.structures.grain import plane_grain
 from tests.structures.boundaries import ALL, PERFECT, SI_TWIST, W_TWIST
 
 
@@ -77,3 +81,28 @@ def test_fewer_than_two_atoms_have_no_closest_pair():
 def test_cells_with_an_inclined_normal_are_refused():
     with pytest.raises(StructureError, match="rows of a cell must be"):
         closest_pair(np.zeros((2, 3)), [[3, 0, 0], [0, 3, 0], [0, 1, 3]])
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("second", [0, 1])
+def test_a_perfect_hcp_crystal_has_no_excess_volume_wherever_its_planes_begin(first, second):
+    crystal = hcp_crystal("Ti", 2.93, 4.68)
+    basis = {0: ((0, 0, 0), (2, 4, 3)), 1: ((0, 0, 0), (4, 2, 3))}
+    origins = [np.zeros(3), np.array([2, 4, 3]) / 6 @ crystal.matrix]
+    # Prismatic planes, whose two layers are a third of a spacing apart.
+    grains = [
+        plane_grain(replace(crystal, basis=basis[one]), ((1, -3, 0), (0, 0, -1)))
+        for one in (first, second)
+    ]
+    boundary = Bicrystal("Ti", "hcp", 2.93, *grains, ((10.0, 0.0), (0.0, 4.68)), 2)
+    boundary = replace(boundary, cell=tuple(row[:2] for row in grains[0].cell[:2]))
+    turn = np.linalg.solve(crystal.matrix, grains[0].primitive)
+    spacing = boundary.plane_spacing
+    # Each grain begins at its own atom of the one crystal.
+    lower, upper = (origins[one] @ turn for one in (first, second))
+    end = lower[2] + 8 * spacing
+    last = upper[2] + spacing * np.ceil((end - upper[2]) / spacing - 1e-9)
+    below = boundary.lattice_positions("lower", lower, lower[2], last)
+    above = boundary.lattice_positions("upper", upper, last, last + 8 * spacing)
+    atoms = np.concatenate([below, above])
+    assert excess_volume(atoms, boundary) == pytest.approx(0.0, abs=1e-9)
