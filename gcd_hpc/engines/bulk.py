@@ -132,7 +132,7 @@ def measure_bulk(
     return bulk
 
 
-def measure_crystal(potential: Potential, bicrystal: Bicrystal, cache: Path | None = None) -> Bulk:
+def measure_crystal(potential: Engine, bicrystal: Bicrystal, cache: Path | None = None) -> Bulk:
     """Energy of the crystal that slab files hold, at their lattice constants.
 
     It is the mean of whole lattice planes in the middle of a slab of the lower grain, out of range
@@ -144,6 +144,12 @@ def measure_crystal(potential: Potential, bicrystal: Bicrystal, cache: Path | No
     Raises:
         PotentialError, RunDirectoryError: as ``measure_bulk``.
     """
+    if not potential.has_energies:
+        raise PotentialError(
+            f"boundary.slabs: the crystal of slab files cannot be measured with {potential}, which"
+            " gives no energies of single atoms; name the boundary by directions, or use another"
+            " engine"
+        )
     crystal = bicrystal.lower.crystal
     name = f"{crystal.name} {crystal.primitive} {crystal.basis}"
     element = bicrystal.element
