@@ -148,7 +148,7 @@ def _expected_s(
     record = BulkRecord.read(run.bulk)
     if record is None:
         return {}
-    layout = lay_out(config, record.bulk.a0, config.name, record.bulk.cutoff, c0=record.bulk.c0)
+    layout = lay_out(config, record.bulk.a0, config.name, record.bulk.reach, c0=record.bulk.c0)
     return expected_s(config, site, plan, layout.num_atoms, layout.grid.num_voxels)
 
 

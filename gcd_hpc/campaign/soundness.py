@@ -177,7 +177,7 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
         unchecked.append("boundary.a0: the lattice constant is measured when the campaign starts")
     if potential and head is None:
         unchecked.append(
-            "relaxation.outer_thickness: whether the cutoff of the potential is below"
+            "relaxation.outer_thickness: whether the reach of the potential is below"
             f" {layout.outer:g} Å"
         )
         if config.relaxation.outer_thickness == "auto":

@@ -180,22 +180,24 @@ class RelaxationConfig(Section):
     """How far above the lowest energy of its [n] a structure is still finished."""
     outer_thickness: PositiveFloat | Auto = "auto"
     """Height of the layers that are held at the bottom, and of those that move as one rigid body at
-    the top. At least the cutoff of the potential: auto is the cutoff rounded up to 0.5 Å, and at
+    the top. At least the reach of the potential, which is the cutoff, or twice that where an atom
+    shares energy with its neighbours' neighbours: auto is the reach rounded up to 0.5 Å, and at
     least 8 Å.
     """
     timeout_s: PositiveFloat = 12.0
-    """Processor time that LAMMPS may use for every thousand atoms begun. A structure that needs
-    more is tried once more and then recorded as failed. Waiting for a busy processor does not
-    count.
+    """Processor time that LAMMPS may use for every thousand atoms begun, of a potential that is as
+    quick as embedded atoms; slower ones have more, in proportion to the time of one evaluation. A
+    structure that needs more is tried once more and then recorded as failed. Waiting for a busy
+    processor does not count.
     """
 
 
-def outer_layers(given: float | Auto, cutoff: float | None) -> float:
-    """Height of the held layers, Å: as given, or from the potential's cutoff.
+def outer_layers(given: float | Auto, reach: float | None) -> float:
+    """Height of the held layers, Å: as given, or from the potential's reach.
 
     Args:
-        cutoff: Å; None while it is unknown.
+        reach: Å; None while it is unknown.
     """
     if given != "auto":
         return given
-    return max(MIN_OUTER, ceil(2 * (cutoff or 0.0)) / 2)
+    return max(MIN_OUTER, ceil(2 * (reach or 0.0)) / 2)

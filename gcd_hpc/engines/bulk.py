@@ -39,6 +39,8 @@ SAME_RATIO = 1e-7
 MAX_ROUNDS = 20
 NEAR = 1e-4
 """Relative distance from the lowest energy within which the pressure must pass through zero."""
+ALL_ENERGY = 1e-8
+"""Tolerance of the sum of all energies of atoms, eV an atom; rounding is below 1e-10."""
 NO_PRESSURE_BAR = 1.0
 """Largest pressure that counts as zero. Roots of a continuous pressure reach 1e-3 bar."""
 
@@ -48,12 +50,20 @@ class Bulk:
     """One crystal under one potential: a0 in Å, cohesive_ev in eV per atom, cutoff in Å.
 
     c0: lattice constant of hcp along its axis, Å; None in cubic crystals.
+    num_cutoffs: cutoffs up to which an atom may change the energy of another; 1 in files of
+    versions that did not know it.
     """
 
     a0: float
     cohesive_ev: float
     cutoff: float
     c0: float | None = None
+    num_cutoffs: int = 1
+
+    @property
+    def reach(self) -> float:
+        """Distance up to which a free surface or a defect may change the energy of an atom, Å."""
+        return self.num_cutoffs * self.cutoff
 
 
 @dataclass(frozen=True)
@@ -226,6 +236,8 @@ def _measure(child: Child, element: str, lattice: str, a0: float | None, c0: flo
             atoms.positions, np.array([np.zeros(3), atoms.cell.lengths()]), periodic_z=True
         )
 
+    if child.potential.states_cutoff:
+        _check_energies(child, lattice, element, a0)
     if lattice != "hcp":
         a0 = a0 or _relaxed_a0(crystal, element, lattice)
         final = crystal(a0)
@@ -241,7 +253,7 @@ def _measure(child: Child, element: str, lattice: str, a0: float | None, c0: flo
             f"{child.potential.program} does not state the cutoff of {child.potential}, which E_gb"
             " needs"
         )
-    return Bulk(a0, float(final.energies.mean()), final.cutoff, c0)
+    return Bulk(a0, float(final.energies.mean()), final.cutoff, c0, child.potential.num_cutoffs)
 
 
 def _hcp_constants(
@@ -299,11 +311,38 @@ def _hcp_constants(
     raise PotentialError(f"{element} has no hcp crystal of lowest energy: c/a does not settle")
 
 
+def _check_energies(child: Child, lattice: str, element: str, a0: float | None) -> None:
+    """Refuse a potential without energies of atoms, in a crystal with one atom off its site.
+
+    Raises:
+        PotentialError: if there is no energy, or if those of the atoms are not all of it.
+    """
+    a0 = a0 or typical_a0(element, lattice)
+    atoms = conventional_cell(lattice, element, a0).repeat(REPLICAS)
+    atoms.positions[0] += 0.03 * a0
+    box = np.array([np.zeros(3), atoms.cell.lengths()])
+    got = child.evaluate(atoms.positions, box, periodic_z=True)
+    if got.forces.any() and not got.energies.any() and got.total_ev == 0:
+        raise PotentialError(
+            f"{child.potential}: gives forces but no energies, which E_gb needs; use another"
+            " potential"
+        )
+    total = float(got.energies.sum())
+    if abs(total - got.total_ev) > ALL_ENERGY * len(atoms):
+        raise PotentialError(
+            f"{child.potential}: the energies of the atoms are {total:.6f} eV together, but that of"
+            f" the crystal is {got.total_ev:.6f} eV, so that E_gb cannot be summed over atoms; use"
+            " another potential"
+        )
+
+
 def _relaxed_a0(crystal: Callable[[float], Evaluation], element: str, lattice: str) -> float:
     """Lattice constant of lowest energy, where the pressure is zero, Å.
 
     The energy is scanned, and the zero of the pressure is found between the neighbours of the
-    lowest value. A potential with an abrupt cutoff has energy steps where atoms leave its range;
+    lowest value. Some potentials, such as fitted ones of machine learning, fall to lower energies
+    far from the crystal; the minimum nearest to the usual lattice constant is then meant.
+    A potential with an abrupt cutoff has energy steps where atoms leave its range;
     the pressures of the neighbours may then have the same sign, so the lowest energy is searched
     first.
     """
@@ -319,6 +358,8 @@ def _relaxed_a0(crystal: Callable[[float], Evaluation], element: str, lattice: s
     trial = SCAN * typical_a0(element, lattice)
     energies = [energy(a) for a in trial]
     lowest = int(np.argmin(energies))
+    if lowest in (0, len(trial) - 1):
+        lowest = _nearest_minimum(energies)
     if lowest in (0, len(trial) - 1) or energies[lowest] >= 0:
         raise PotentialError(
             f"{element} has no stable {lattice} crystal with a lattice constant from"
@@ -340,3 +381,11 @@ def _relaxed_a0(crystal: Callable[[float], Evaluation], element: str, lattice: s
         f" {a0:.4f} Å, because the potential ends abruptly; use a potential that ends smoothly, or"
         " another cutoff"
     )
+
+
+def _nearest_minimum(energies: list[float]) -> int:
+    """Index of the minimum of a scan that is nearest to the usual lattice constant; 0 if none."""
+    usual = int(np.argmin(np.abs(SCAN - 1)))
+    inside = range(1, len(energies) - 1)
+    minima = [at for at in inside if energies[at] < min(energies[at - 1], energies[at + 1])]
+    return min(minima, key=lambda at: abs(at - usual), default=0)

@@ -35,6 +35,10 @@ PATIENCE = 20.0
 ATOMS_PER_TIMEOUT = 1000
 SECONDS_PER_ATOM_STEP = 1e-5
 """Allowance for molecular dynamics: ten times what an embedded-atom potential takes on one core."""
+USUAL_S = 3e-6
+"""Processor time of an evaluation for each atom, beyond which a potential counts as slow. That of
+embedded-atom potentials is 1e-6 to 2.5e-6 s.
+"""
 
 _Own = TypeVar("_Own", bound="Child")
 
@@ -49,6 +53,8 @@ class Child:
         potential: LAMMPS potential or ASE calculator.
         timeout_s: processor time of a job for every started thousand atoms; annealing is added.
             Time during which the process is suspended or waits for a processor does not count.
+            Slow potentials have more, in proportion to the time of one evaluation. It is measured
+            when a job has exceeded its time for the first time.
     """
 
     def __init__(self, potential: Engine, timeout_s: float) -> None:
@@ -57,6 +63,7 @@ class Child:
         self._process: EngineProcess | None = None
         self._quick: Child | None = None
         self._introduction: dict[str, Any] = {}
+        self._slowness: float | None = None
 
     def __enter__(self: _Own) -> _Own:
         return self
@@ -128,6 +135,7 @@ class Child:
             forces=arrays["forces"],
             pressure_bar=reply["pressure_bar"],
             cutoff=reply["cutoff"],
+            total_ev=reply["total_ev"],
             seconds=reply["seconds"],
             cpu_s=reply["cpu_s"],
         )
@@ -179,11 +187,12 @@ class Child:
             self.timeout_s * max(1, math.ceil(len(positions) / ATOMS_PER_TIMEOUT)) + allowance_s
         )
         program, message = self.potential.program, pack(header, arrays)
-        reply, results = self._answer(message, timeout_s)
+        clock = pack(header | {"operation": "evaluate", "clock": True}, arrays)
+        reply, results = self._answer(message, timeout_s, clock)
         if reply.get("refused") == "potential":
             # An engine may be unable to read anything after an earlier job: a new process can tell.
             self.close()
-            reply, results = self._answer(message, timeout_s)
+            reply, results = self._answer(message, timeout_s, clock)
         if "traceback" in reply:
             raise RuntimeError(f"{reply['error']} in the {program} process:\n{reply['traceback']}")
         if reply.get("refused") == "potential":
@@ -200,19 +209,24 @@ class Child:
         return reply, results
 
     def _answer(
-        self, message: bytes, timeout_s: float
+        self, message: bytes, timeout_s: float, clock: bytes | None = None
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Send a job to the child and return its answer.
 
         The job is retried if its process was killed from outside (OOM killer, scheduler) or
         exceeded its time: both may be caused by the machine.
+
+        Args:
+            timeout_s: limit for a potential that is not slow, s.
+            clock: job that measures the time of one evaluation; None if this is it.
         """
         num_kills = num_timeouts = 0
         while True:
+            limit_s = timeout_s * (self._slowness or 1.0)
             try:
                 process = self._ready_process()
                 process.send(message)
-                return process.receive(timeout_s, PATIENCE * timeout_s)
+                return process.receive(limit_s, PATIENCE * limit_s)
             except KilledError:
                 self.close()
                 num_kills += 1
@@ -223,10 +237,20 @@ class Child:
                 num_timeouts += 1
                 if num_timeouts == NUM_TIMEOUTS:
                     raise
+                if self._slowness is None and clock is not None:
+                    self._slowness = self._measured_slowness(clock)
             except BaseException:
                 # Also after Ctrl-C: the next job must not receive the answer to this one.
                 self.close()
                 raise
+
+    def _measured_slowness(self, clock: bytes) -> float:
+        """Time of one evaluation relative to that of potentials that are not slow, at least 1."""
+        reply, results = self._answer(clock, START_TIMEOUT_S)
+        if "error" in reply:
+            return 1.0
+        taken_s = float(reply.get("evaluation_s", reply["cpu_s"]))
+        return max(1.0, taken_s / (USUAL_S * len(results["positions"])))
 
     def _ready_process(self) -> EngineProcess:
         """A process that is ready for a job.

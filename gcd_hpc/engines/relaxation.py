@@ -246,7 +246,7 @@ class Slab:
         positions = wrap(atoms.positions, cell)
         z = positions[:, 2]
         # Held and rigid layers at the ends, and the bicrystal repeated to this in-plane cell.
-        outer = outer_layers(config.outer_thickness, bulk.cutoff)
+        outer = outer_layers(config.outer_thickness, bulk.reach)
         fixed, rigid = z < z.min() + outer, z > z.max() - outer
         copies = round(area(cell) / bicrystal.area)
         repeated = replace(
@@ -326,7 +326,7 @@ class Slab:
     def _is_summed(self, result: RelaxResult) -> np.ndarray:
         """Mask (N,) of the atoms out of range of the free surfaces."""
         z = result.positions[:, 2]
-        return np.asarray((z > z.min() + self.bulk.cutoff) & (z < z.max() - self.bulk.cutoff))
+        return np.asarray((z > z.min() + self.bulk.reach) & (z < z.max() - self.bulk.reach))
 
     def _is_strained(self, result: RelaxResult) -> np.ndarray:
         """Mask (N,) of the atoms of the upper grain; empty if it is not strained.

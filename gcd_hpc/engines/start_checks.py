@@ -34,11 +34,11 @@ def check_slab(atoms: Atoms, bulk: Bulk, config: RelaxationConfig) -> None:
             f"atom {index} lies outside the box: expected 0 <= z <= {height:.2f} Å, got"
             f" {positions[index, 2]:.2f}"
         )
-    outer = outer_layers(config.outer_thickness, bulk.cutoff)
-    if outer < bulk.cutoff:
+    outer = outer_layers(config.outer_thickness, bulk.reach)
+    if outer < bulk.reach:
         raise SimulationError(
             f"relaxation.outer_thickness is {outer:g} Å, less than the potential's"
-            f" cutoff of {bulk.cutoff:.3f} Å; raise it"
+            f" reach of {bulk.reach:.3f} Å; raise it"
         )
     thickness = np.ptp(positions[:, 2]) if len(positions) else 0.0
     if thickness < MIN_REGION + 2 * outer:

@@ -56,7 +56,7 @@ class BoundarySystem:
     @property
     def outer(self) -> float:
         """Height of the held layers, Å."""
-        return outer_layers(self.config.relaxation.outer_thickness, self.bulk.cutoff)
+        return outer_layers(self.config.relaxation.outer_thickness, self.bulk.reach)
 
     def replicated(self, x: int, y: int) -> "BoundarySystem":
         """This system in an in-plane cell x times y as large, with voxels of the same size."""
@@ -124,7 +124,7 @@ class BoundarySystem:
         The response of a strained grain is measured here if the run has no record of it.
         """
         a0 = config.boundary.a0 or bulk.a0
-        layout = lay_out(config, a0, config.name, bulk.cutoff, c0=bulk.c0)
+        layout = lay_out(config, a0, config.name, bulk.reach, c0=bulk.c0)
         bicrystal, frame = layout.bicrystal, layout.frame
         check_surfaces(potential, bicrystal)
         if any(bicrystal.strain):

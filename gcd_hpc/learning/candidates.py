@@ -30,7 +30,7 @@ def new_candidate(
         potential_sha256=system.potential.sha256,
         cohesive_ev=system.bulk.cohesive_ev,
         area_a2=system.bicrystal.area,
-        surface_depth_a=system.bulk.cutoff,
+        surface_depth_a=system.bulk.reach,
         atoms_per_plane=system.bicrystal.atoms_per_plane,
         cell=system.frame.edges_around(),
         tilt_a=system.bicrystal.cell[1][0],

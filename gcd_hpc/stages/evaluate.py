@@ -121,7 +121,7 @@ def _evaluated(system: BoundarySystem, child: Child, name: str, slab: FittedSlab
         excess_volume_a=relaxed.excess_volume,
         strain_energy_j_m2=relaxed.strain_energy_j_m2,
         strain_volume_a=relaxed.strain_volume,
-        summed_height_a=float(np.ptp(relaxed.positions[:, 2]) - 2 * system.bulk.cutoff),
+        summed_height_a=float(np.ptp(relaxed.positions[:, 2]) - 2 * system.bulk.reach),
         max_force_ev_a=relaxed.max_force,
         energies_from=relaxed.energies_from,
         converged=relaxed.converged,

@@ -16,7 +16,7 @@ REFUSED = {
     "anchor2": ("line 18", "repeat the value"),
     "badstyle": ("potential.pair_style", "did you mean eam/alloy?"),
     "coarse": ("voxels.shape", "use more voxels"),
-    "cutoff": ("relaxation.outer_thickness", "at least the cutoff of the potential, 7.89"),
+    "cutoff": ("relaxation.outer_thickness", "at least the reach of the potential, 7.89"),
     "elmis": ("potential", "use a potential of W"),
     "dup": ("seed", "keep one"),
     "elXx": ("boundary.element", "such as W or Cu"),

@@ -276,7 +276,7 @@ def test_layers_thinner_than_the_cutoff_are_refused(
 ):
     with pytest.raises(
         SimulationError,
-        match=r"outer_thickness is 5 Å, less than the potential's cutoff of 7\.893 Å",
+        match=r"outer_thickness is 5 Å, less than the potential's reach of 7\.893 Å",
     ):
         relax_boundary(child, start, frame.bicrystal, bulk, RelaxationConfig(outer_thickness=5.0))
 
