@@ -183,7 +183,7 @@ def tried(case: Case, folder: Path) -> Row:
     seconds = time.monotonic() - started
     assert load_campaign(file).boundary.element == case.element
     found = open_run(folder / "run")
-    relaxed = found.select("status=relaxed")
+    relaxed = found.select("status=ok")
     energies = [row["gb_energy_j_m2"] for row in relaxed.records(["gb_energy_j_m2"])]
     failures: dict[str, int] = {}
     for row in failure_rows(folder / "run"):
@@ -206,7 +206,7 @@ def tried(case: Case, folder: Path) -> Row:
         len(energies),
         failures,
         min(energies, default=None),
-        len(found[0].atoms()) if energies else 0,
+        len(found[0].positions) if len(found) else 0,
         seconds,
     )
 
@@ -263,9 +263,13 @@ def by_lammps(case: Case, folder: Path) -> tuple[float, float]:
         "thermo_style custom step pe lx press v_per v_a",
         *("min_style cg", "min_modify line quadratic"),
     ]
-    for _ in range(4):
+    for _ in range(3):
         # The reference cell of the box is the one at the start of a minimisation.
-        script += ["fix box all box/relax iso 0.0 vmax 0.001", "minimize 0 0 300 3000", "unfix box"]
+        script += [
+            "fix box all box/relax iso 0.0 vmax 0.001",
+            "minimize 0 1e-11 100 400",
+            "unfix box",
+        ]
     script += ["run 0", 'print "FOUND $(v_a:%.12f) $(v_per:%.12f)"']
     (folder / "hand.in").write_text("\n".join([*script, ""]))
     place = next(place for place in shipped_potentials() if place.is_dir())
@@ -280,7 +284,7 @@ def by_lammps(case: Case, folder: Path) -> tuple[float, float]:
 
 def run_cli(*words: str, folder: Path) -> None:
     """Run a command of gcd-hpc."""
-    line = [sys.executable, "-m", "gcd_hpc", *words]
+    line = [sys.executable, "-m", "gcd_hpc.cli", *words]
     done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"gcd-hpc {' '.join(words)}: {done.stderr.strip()}")

@@ -13,7 +13,8 @@ from gcd_hpc.campaign.draft import potential_of
 from gcd_hpc.config.campaign import PotentialConfig
 from gcd_hpc.engines import child as child_module
 from gcd_hpc.engines.bulk import measure_bulk
-from gcd_hpc.engines.child import Anneal, LammpsChild, RelaxJob
+from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines.jobs import Anneal, RelaxJob
 from gcd_hpc.engines.potentials import Potential, find_potential
 from gcd_hpc.errors import PotentialError
 from tests.engines.test_child_time import sent_to
@@ -125,14 +126,14 @@ def test_a_style_that_this_lammps_lacks_is_named():
 def test_a_slow_potential_gets_more_time_once_it_has_exceeded_it(
     potential: Potential, job: RelaxJob, sent_to: list[int], monkeypatch: pytest.MonkeyPatch
 ):
-    """About 2 s of dynamics of a potential that counts as a thousand times slower than others.
+    """About 1 s of dynamics of a potential that counts as a thousand times slower than others.
 
     One job is stopped, one measures the time, and two are finished, for the time is kept.
     """
     monkeypatch.setattr(child_module, "SECONDS_PER_ATOM_STEP", 0.0)
     monkeypatch.setattr(child_module, "USUAL_S", 1e-9)
-    annealed = replace(job, anneal=Anneal(1500.0, 4000, 0.002, 5))
-    with LammpsChild(potential, 0.2) as child:
+    annealed = replace(job, anneal=Anneal(1500.0, 1200, 0.002, 5))
+    with LammpsChild(potential, 0.1) as child:
         first = child.relax(annealed)
         np.testing.assert_array_equal(child.relax(annealed).positions, first.positions)
     assert len(sent_to) == 4
