@@ -98,7 +98,6 @@ CASES = (
         ("* * library_2nn.meam Mo Co Ni V Fe Al Cr MoCoNiVFeAlCr_2nn.meam Mo",),
     ),
     Case("Si_1.meam.spline", "Si", "diamond", 5.43, "meam/spline", ("* * Si_1.meam.spline Si",)),
-    Case("Ti.meam.spline", "Ti", "bcc", 3.27, "meam/spline", ("* * Ti.meam.spline Ti",)),
     Case(
         *("Si.b.meam.sw.spline", "Si", "diamond", 5.43, "meam/sw/spline"),
         ("* * Si.b.meam.sw.spline Si",),
@@ -369,6 +368,8 @@ cores.
 - `comb`, `comb3` and `reaxff` need charges or other units; LAMMPS' own sentence is passed on.
 - `polymorphic`, and `meam/spline` with a file of several elements, need an atom type for each
   element of the file, so that `gcd-hpc init` does not offer them for one element.
+- `Ti.meam.spline` in bcc: the crystal is right, but all tries fail, because bcc titanium is not
+  stable at 0 K (E_gb below -2 J/m²). Its hcp boundary is among the campaigns.
 - The crystal alone was measured with `eam/alloy` plus `zbl` in `hybrid/overlay`, `edip/multi`,
   `extep`, `gw`, `lcbop`, `lj/cut`, `meam/ms`, `meam/sw/spline`, `mliap` with `nn` models and `so3`
   descriptors, `morse`, `rebo`, `airebo`, `tersoff/mod/c` and `tersoff/zbl`.
