@@ -21,14 +21,15 @@ from gcd_hpc.engines.library import (
 )
 from gcd_hpc.errors import GcdError, PotentialError, did_you_mean
 
-LATTICES = ("sc", "bcc", "fcc", "diamond")
+LATTICES = ("sc", "bcc", "fcc", "diamond", "hcp")
 SOURCE = "init"
 """What errors call a campaign that is not written yet."""
 MELTING_K = {
     **{"Li": 454, "Na": 371, "K": 337, "C": 3820, "Al": 933, "Si": 1687, "Ca": 1115, "V": 2183},
     **{"Cr": 2180, "Fe": 1811, "Ni": 1728, "Cu": 1358, "Ge": 1211, "Nb": 2750, "Mo": 2896},
     **{"Rh": 2237, "Pd": 1828, "Ag": 1235, "Ta": 3290, "W": 3695, "Ir": 2719, "Pt": 2041},
-    **{"Au": 1337, "Pb": 601},
+    **{"Au": 1337, "Pb": 601, "Mg": 923, "Ti": 1941, "Zr": 2128, "Hf": 2506, "Co": 1768},
+    **{"Zn": 693, "Be": 1560, "Re": 3459, "Ru": 2607},
 }
 """Melting points, K, that the temperatures of molecular dynamics are taken from."""
 MD_RANGE = (0.2, 0.5)
@@ -112,7 +113,7 @@ def lattice_of(element: str, given: str | None) -> str:
     """Crystal structure of an element: as given, or its own.
 
     Raises:
-        GcdError: if the element does not exist, or if its crystal is not cubic and none is given.
+        GcdError: if the element does not exist, or if its crystal is another and none is given.
     """
     if element not in atomic_numbers or element == "X":
         cure = did_you_mean(element, list(atomic_numbers)[1:])

@@ -8,7 +8,7 @@ import typer
 
 from gcd_hpc.cli.options import Json
 from gcd_hpc.cli.output import console, print_json, say, written
-from gcd_hpc.config.miller import Miller, parsed, spelled
+from gcd_hpc.config.miller import Indices, parsed, spelled
 from gcd_hpc.errors import GcdError
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ Element = typer.Option("--element", metavar="SYMBOL", help="Chemical symbol, suc
 Lattice = Annotated[
     str | None,
     typer.Option(
-        "--lattice", metavar="NAME", help="sc, bcc, fcc or diamond; the element's when not given."
+        "--lattice",
+        metavar="NAME",
+        help="sc, bcc, fcc, diamond or hcp; the element's when not given.",
     ),
 ]
 MAX_SIGMA = 29
@@ -53,6 +55,7 @@ def boundaries(
     Examples:
       gcd-hpc boundaries --element W --axis 001 --max-sigma 29
       gcd-hpc boundaries --element Cu --axis 110 --max-sigma 11 --max-index 2 --json
+      gcd-hpc boundaries --element Ti --axis 0001
     """
     from gcd_hpc.browse.boundaries import boundary_records, boundary_table
     from gcd_hpc.campaign.draft import lattice_of
@@ -120,6 +123,7 @@ def init(
       gcd-hpc init
       gcd-hpc init --element Cu --sigma 5 --plane 210 --axis 001 --out cu.yaml
       gcd-hpc init --element W --angle 36.9 --axis 001 --twist --out w.yaml
+      gcd-hpc init --element Ti --sigma 7 --plane="-1 3 -2 0" --axis 0001 --out ti.yaml
     """
     from gcd_hpc.campaign import draft
     from gcd_hpc.config.boundary import BoundaryConfig
@@ -151,7 +155,7 @@ def init(
 
 
 def _known(
-    element: str, lattice: str, axis: Miller, max_sigma: int, max_index: int
+    element: str, lattice: str, axis: Indices, max_sigma: int, max_index: int
 ) -> "list[KnownBoundary]":
     from gcd_hpc.config.boundary import slabs_of
     from gcd_hpc.config.simulation import outer_layers
@@ -163,7 +167,7 @@ def _known(
     return list(known_boundaries(element, lattice, a0, axis, max_sigma, max_index, slabs))
 
 
-def _choose(element: str, lattice: str, axis: Miller) -> dict[str, Any]:
+def _choose(element: str, lattice: str, axis: Indices) -> dict[str, Any]:
     """Keys of the boundary that the user chooses from the list."""
     from gcd_hpc.browse.boundaries import boundary_table
 
@@ -206,16 +210,17 @@ def _terminal(option: str) -> None:
         raise GcdError(f"{option} is required where there is no terminal to ask on")
 
 
-def _miller(option: str, text: str) -> Miller:
+def _miller(option: str, text: str) -> Indices:
     try:
         return parsed(text)
     except ValueError:
         raise GcdError(
-            f"{option} must be three whole numbers such as 210 or 11,2,0, not all 0, got {text}"
+            f"{option} must be three whole numbers such as 210 or 11,2,0, not all 0, or four in hcp"
+            f" such as 0001, got {text}"
         ) from None
 
 
-def _optional(option: str, text: str | None) -> Miller | None:
+def _optional(option: str, text: str | None) -> Indices | None:
     return None if text is None else _miller(option, text)
 
 

@@ -54,19 +54,22 @@ def spelled(indices: Indices, brackets: str = "[]") -> str:
     return f"{brackets[0]}{' '.join(map(str, indices))}{brackets[1]}"
 
 
-def parsed(text: str) -> Miller:
-    """Indices from text such as 210, 1-10, "2 -1 0", 11,2,0 or [2 1 0].
+def parsed(text: str) -> Indices:
+    """Indices from text such as 210, 1-10, "2 -1 0", 11,2,0 or [2 1 0], or four of hcp as 0001.
 
     Raises:
-        ValueError: if the text is not three whole numbers, or all of them are 0.
+        ValueError: if the text is not three whole numbers, or four of which the third is minus the
+            sum of the first two, or if all of them are 0.
     """
     inside = text.strip().strip("[](){}<>").strip()
     words = re.split(r"[\s,]+", inside)
     if len(words) == 1:
         words = re.findall(r"[+-]?\d", inside) if re.fullmatch(r"([+-]?\d)*", inside) else []
-    if len(words) != 3 or not all(re.fullmatch(r"[+-]?\d{1,9}", word) for word in words):
-        raise ValueError(f"three whole numbers expected, got {text!r}")
-    x, y, z = map(int, words)
-    if not any((x, y, z)):
+    if len(words) not in (3, 4) or not all(re.fullmatch(r"[+-]?\d{1,9}", word) for word in words):
+        raise ValueError(f"three or four whole numbers expected, got {text!r}")
+    indices = tuple(map(int, words))
+    if not any(indices):
         raise ValueError(f"a direction expected, got {text!r}")
-    return x, y, z
+    if len(indices) == 4 and indices[0] + indices[1] + indices[2]:
+        raise ValueError(f"a third index of minus the sum of the first two expected, got {text!r}")
+    return indices

@@ -1,4 +1,4 @@
-"""The coincidence boundaries of a cubic crystal about one axis, with the keys that name them."""
+"""The coincidence boundaries of a crystal about one axis, with the keys that name them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,10 +7,22 @@ from math import gcd, isqrt
 from typing import Any
 
 from gcd_hpc.config.boundary import BoundaryConfig
-from gcd_hpc.config.miller import Indices, Miller, coprime, dot, three_plane
+from gcd_hpc.config.miller import (
+    Indices,
+    Miller,
+    coprime,
+    dot,
+    four_plane,
+    spelled,
+    three_direction,
+    three_plane,
+)
+from gcd_hpc.errors import OrientationError
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.coincidence import Rotation, rotations, sigmas
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.structures.hexagonal import AXIS, BasalRotation, basal_rotation, basal_sigmas
+from gcd_hpc.structures.hexagonal import rotations as basal_rotations
 from gcd_hpc.structures.naming import family, is_twist, rotation_of
 
 
@@ -22,7 +34,7 @@ class KnownBoundary:
     """
 
     config: BoundaryConfig
-    rotation: Rotation
+    rotation: Rotation | BasalRotation
     bicrystal: Bicrystal
     num_atoms: int
 
@@ -45,7 +57,7 @@ def known_boundaries(
     element: str,
     lattice: str,
     a0: float,
-    axis: Miller,
+    axis: Indices,
     max_sigma: int,
     max_index: int,
     slab_heights: tuple[float, float],
@@ -54,23 +66,53 @@ def known_boundaries(
 
     Args:
         a0: lattice constant, Å.
-        axis: rotation axis.
+        axis: rotation axis, which is [0 0 0 1] in hcp.
         max_sigma: largest Sigma.
         max_index: largest Miller index of the lower plane of an asymmetric tilt boundary.
         slab_heights: of the lower and of the upper grain, Å, in which atoms are counted.
+
+    Raises:
+        OrientationError: if the axis has no coincidences at every c/a of hcp.
     """
-    axis = coprime(axis)
-    planes = _zone(axis, max(max_index, isqrt(2 * max_sigma)))
-    for sigma in sigmas(axis, max_sigma):
-        for keys in _names(axis, sigma, planes, max_index):
-            config = BoundaryConfig.model_validate({"element": element, "lattice": lattice, **keys})
-            rotation = rotation_of(config)
-            assert rotation is not None
-            bicrystal = Bicrystal.build(config, a0)
-            frame = Frame.build(
-                bicrystal, slab_heights, Frame.least_height(bicrystal, slab_heights)
-            )
-            yield KnownBoundary(config, rotation, bicrystal, frame.num_atoms)
+    names = _basal_names if lattice == "hcp" else _cubic_names
+    for keys in names(axis, max_sigma, max_index):
+        config = BoundaryConfig.model_validate({"element": element, "lattice": lattice, **keys})
+        rotation = (basal_rotation if lattice == "hcp" else rotation_of)(config)
+        assert rotation is not None
+        bicrystal = Bicrystal.build(config, a0)
+        frame = Frame.build(bicrystal, slab_heights, Frame.least_height(bicrystal, slab_heights))
+        yield KnownBoundary(config, rotation, bicrystal, frame.num_atoms)
+
+
+def _basal_names(axis: Indices, max_sigma: int, max_index: int) -> Iterator[dict[str, Any]]:
+    """Keys that name the boundaries of hcp about c."""
+    if any(three_direction(axis)[:2]):
+        raise OrientationError(
+            "--axis must be 0001 in hcp, whose other axes have coincidences at chosen c/a only,"
+            f" got {spelled(axis)}"
+        )
+    # Symmetric tilts have planes of norm Sigma or 3 Sigma.
+    largest = max(max_index, isqrt(4 * max_sigma) + 1)
+    # One plane of each family of prismatic planes.
+    planes = [(h, k, 0) for h in range(1, largest + 1) for k in range(h + 1) if gcd(h, k) == 1]
+    planes.sort(key=lambda plane: plane[0] ** 2 + plane[0] * plane[1] + plane[1] ** 2)
+    for sigma in basal_sigmas(max_sigma):
+        name = {"sigma": sigma, "axis": AXIS}
+        yield name | {"twist": True}
+        candidates = basal_rotations(sigma)
+        symmetric = [one for one in planes if any(each.mirrors(one) for each in candidates)]
+        low = [one for one in planes if max(one) <= max_index and one not in symmetric]
+        # The two families of lowest indices; those of the others have the same boundaries.
+        for plane in (*symmetric[:2], *low):
+            yield name | {"plane": four_plane(plane)}
+
+
+def _cubic_names(axis: Indices, max_sigma: int, max_index: int) -> Iterator[dict[str, Any]]:
+    """Keys that name the boundaries of a cubic crystal."""
+    direction = coprime(three_direction(axis))
+    planes = _zone(direction, max(max_index, isqrt(2 * max_sigma)))
+    for sigma in sigmas(direction, max_sigma):
+        yield from _names(direction, sigma, planes, max_index)
 
 
 def _names(

@@ -53,7 +53,8 @@ class Frame:
             )
         extent = _extent(bicrystal, num_lower, num_upper)
         bottom = (height - extent) / 2
-        if bottom < FREE:
+        # A box of the least height must not be refused for the rounding of its height.
+        if bottom < FREE - BORDER:
             raise StructureError(
                 f"boundary.slab_heights: the slabs and one plane spacing take {extent:.2f} Å and"
                 f" need {FREE:g} Å free at both ends, {extent + 2 * FREE:.2f} Å in all; the box is"

@@ -131,11 +131,11 @@ def basal_rotation(config: BoundaryConfig) -> BasalRotation | None:
 
 
 def _candidates(config: BoundaryConfig) -> list[BasalRotation]:
-    sigmas = [config.sigma] if config.sigma else list(_sigmas(config.max_sigma))
+    sigmas = [config.sigma] if config.sigma else list(basal_sigmas(config.max_sigma))
     known = [one for sigma in sigmas for one in rotations(sigma)]
     if not known and config.sigma:
         wanted = config.sigma
-        near = sorted(_sigmas(2 * wanted + 30), key=lambda one: abs(one - wanted))
+        near = sorted(basal_sigmas(2 * wanted + 30), key=lambda one: abs(one - wanted))
         raise OrientationError(
             f"boundary.sigma: no rotation about [0 0 0 1] of hcp has Sigma {config.sigma}; the"
             f" nearest that exist are {', '.join(map(str, sorted(near[:NUM_NEAR])))}"
@@ -171,7 +171,7 @@ def rotations(sigma: int) -> list[BasalRotation]:
     return sorted(found.values(), key=lambda one: (round(abs(one.angle_deg), 9), -one.angle_deg))
 
 
-def _sigmas(largest: int) -> Iterator[int]:
+def basal_sigmas(largest: int) -> Iterator[int]:
     """Every Sigma from 7 to ``largest`` that exists about c."""
     return (sigma for sigma in range(7, largest + 1, 2) if rotations(sigma))
 

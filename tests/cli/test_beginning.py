@@ -56,6 +56,8 @@ def answer(folder: Path, answers: list[str], *words: str) -> tuple[int, str]:
         ("11,2,0", (11, 2, 0)),
         ("[2 -1 0]", (2, -1, 0)),
         ("(5, -5, 2)", (5, -5, 2)),
+        ("0001", (0, 0, 0, 1)),
+        ("-13-20", (-1, 3, -2, 0)),
     ],
 )
 def test_indices_are_read_as_people_write_them(text, indices):
@@ -82,6 +84,26 @@ def test_a_file_written_from_options_is_sound_and_short(tmp_path):
     assert (code, text.count("sound")) == (0, 2)
 
 
+def test_a_file_of_an_hcp_element_is_written_from_four_indices(tmp_path):
+    name = ["--sigma", "7", "--axis", "0001", "--plane=-13-20"]
+    code, text, _ = call(tmp_path, "init", "--element", "Ti", *name, "--out", "ti.yaml")
+    assert (code, text.startswith("ti.yaml: Ti (hcp) with ")) == (0, True)
+    boundary = load_campaign(tmp_path / "ti.yaml").boundary
+    assert (boundary.axis, boundary.plane) == ((0, 0, 0, 1), (-1, 3, -2, 0))
+
+
+def test_boundaries_of_hcp_are_listed_about_its_axis(tmp_path):
+    words = ["--element", "Ti", "--axis", "0001", "--max-sigma", "13", "--json"]
+    code, text, _ = call(tmp_path, "boundaries", *words)
+    assert code == 0
+    found = [(one["sigma"], one["kind"], one["lower_plane"]) for one in json.loads(text)]
+    assert (7, "twist", [0, 0, 0, 1]) in found
+    assert (7, "symmetric tilt", [2, 1, -3, 0]) in found
+    assert {sigma for sigma, _, _ in found} == {7, 13}
+    code, _, error = call(tmp_path, "boundaries", "--element", "Ti", "--axis", "1010")
+    assert (code, "--axis must be" in error) == (2, True)
+
+
 def test_a_file_that_exists_is_only_replaced_when_told(tmp_path):
     (tmp_path / "cu.yaml").write_text("mine")
     code, _, error = call(tmp_path, "init", *CU, "--out", "cu.yaml")
@@ -95,9 +117,10 @@ def test_a_file_that_exists_is_only_replaced_when_told(tmp_path):
     ("options", "sentence"),
     [
         (["--element", "Ca"], "LAMMPS ships none for Ca"),
-        (["--element", "Ti"], "--lattice is required, because the crystal of Ti (hcp)"),
+        (["--element", "Ga"], "--lattice is required, because the crystal of Ga (orthorhombic)"),
+        (["--element", "Ti"], "no rotation about [0 0 0 1] of hcp has Sigma 5; the nearest"),
         (["--element", "Cuu"], "--element must be a chemical symbol such as W or Cu, got Cuu"),
-        (["--lattice", "hcp"], "--lattice must be one of sc, bcc, fcc, diamond, got hcp"),
+        (["--lattice", "hpc"], "--lattice must be one of sc, bcc, fcc, diamond, hcp, got hpc"),
         (["--potential", "Ni_u3.eam"], "--potential: Ni_u3.eam holds Ni, not Cu"),
         (["--potential", "no.eam"], "there is no file no.eam; those that LAMMPS ships for Cu are"),
         (["--potential", "Al_jpc.agni"], "its pair style does not follow from its name"),
@@ -115,7 +138,7 @@ def test_a_file_that_exists_is_only_replaced_when_told(tmp_path):
         (["--plane", "211"], "boundary.plane: must contain the axis [0 0 1]"),
         (
             ["--plane", "21"],
-            "--plane must be three whole numbers such as 210 or 11,2,0, not all 0, got 21",
+            "must be three whole numbers such as 210 or 11,2,0, not all 0, or four in hcp such as",
         ),
         (["--upper-plane", "111"], "does not join the plane (2 1 0) to (1 1 1), but to {2 1 0} or"),
     ],
