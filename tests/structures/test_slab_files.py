@@ -5,13 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.io import write
+from ase.build import surface
+from ase.io import read, write
+from ase.spacegroup import crystal
 
-from gcd_hpc.config.boundary import BoundaryConfig, SlabFiles
+from gcd_hpc.config.boundary import BoundaryConfig, SlabCrystal, SlabFiles
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.errors import ConfigError, OrientationError
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.structures.periodic import Neighbors
 from gcd_hpc.structures.slab_files import with_slabs
 from tests.structures.boundaries import ALL, SI_TWIST, W_TWIST
 from tests.structures.test_hexagonal import ALL as HEXAGONAL
@@ -162,3 +165,80 @@ def test_slabs_whose_cells_do_not_fit_are_refused_with_the_strain(tmp_path):
     config = campaign("Cu", tmp_path, "lower.extxyz", "upper.extxyz")
     with pytest.raises(OrientationError, match=r"boundary.max_strain: "):
         Bicrystal.build(config.boundary, 1.0)
+
+
+def tin():
+    """White tin: tetragonal, two atoms for each lattice point (ASE's database, 292 K)."""
+    return crystal("Sn", [(0, 0, 0)], spacegroup=141, cellpar=[5.8318, 5.8318, 3.1818, 90, 90, 90])
+
+
+def gallium():
+    """Alpha gallium: orthorhombic, four atoms for each lattice point."""
+    cell = [4.5197, 7.6633, 4.526, 90, 90, 90]
+    return crystal("Ga", [(0, 0.1539, 0.0808)], spacegroup=64, cellpar=cell)
+
+
+def selenium():
+    """Grey selenium: trigonal and chiral, three atoms for each lattice point."""
+    cell = [4.3662, 4.3662, 4.9536, 90, 90, 120]
+    return crystal("Se", [(0.2254, 0, 1 / 3)], spacegroup=152, cellpar=cell)
+
+
+@pytest.mark.parametrize("make", [tin, gallium, selenium])
+@pytest.mark.parametrize("planes", [((1, 0, 0),) * 2, ((0, 0, 1),) * 2, ((2, 1, 1),) * 2])
+def test_grains_of_any_crystal_are_those_of_the_files(make, planes, tmp_path):
+    for side, plane in zip(("lower", "upper"), planes, strict=True):
+        layers = surface(make(), plane, 8, vacuum=4.0)
+        layers.rattle(1e-5, seed=1)
+        write(tmp_path / f"{side}.extxyz", layers)
+    element = make().get_chemical_symbols()[0]
+    config = campaign(element, tmp_path, "lower.extxyz", "upper.extxyz")
+    boundary = Bicrystal.build(config.boundary, 1.0)
+    for side in ("lower", "upper"):
+        atoms = read(tmp_path / f"{side}.extxyz")
+        heights = atoms.positions[:, 2]
+        origin = atoms.positions[heights.argmin()]
+        sites = boundary.lattice_positions(side, origin, origin[2] - 3, heights.max() + 3)
+        distances, _ = Neighbors(sites, boundary.cell).nearest(boundary.wrap(atoms.positions))
+        assert distances.max() < 1e-3
+        inside = (sites[:, 2] > origin[2] - 1e-3) & (sites[:, 2] < heights.max() + 1e-3)
+        repeats = abs(np.linalg.det(atoms.cell.array[:2, :2])) / boundary.area
+        assert inside.sum() * round(repeats) == len(atoms)
+    assert boundary.misorientation_deg == pytest.approx(0.0, abs=1e-3)
+
+
+def sheared(max_strain):
+    """Simple cubic grains whose oblique cells fit with strain along y and shear only."""
+    found = SlabCrystal(
+        space_group="Pm-3m",
+        primitive=((3.0, 0.0, 0.0), (0.0, 3.0, 0.0), (0.0, 0.0, 3.0)),
+        basis=((0, 0, 0),),
+        upper_origin=0,
+        lower=((5, 0, 0), (1, 5, 0)),
+        upper=((4, 3, 0), (-2, 5, 0)),
+        sha256=("", ""),
+    )
+    slabs = SlabFiles(lower="", upper="", crystal=found)
+    return Bicrystal.build(BoundaryConfig(element="Po", slabs=slabs, max_strain=max_strain), 1.0)
+
+
+def test_oblique_cells_that_lean_differently_fit_with_a_shear_that_is_stated():
+    boundary = sheared(0.1)
+    xx, yy, xy = boundary.strain
+    assert (xx, yy) == pytest.approx((0.0, 15.0 / 15.6 - 1))
+    assert xy == pytest.approx((3.0 - 4.2) / 15.6)
+    positions = boundary.lattice_positions("upper", (0, 0, 0), 0.0, 6.0)
+    assert len(positions) == 2 * boundary.upper.atoms_per_plane == 2 * 26
+    # Without the strain, atoms and their images in the common cell are sites of the turned lattice.
+    edges = np.zeros((2, 3))
+    edges[:, :2] = boundary.cell
+    around = np.concatenate([positions, positions + edges[0], positions + edges[1]])
+    stretch = np.array([[1 + xx, 0.0, 0.0], [xy, 1 + yy, 0.0], [0.0, 0.0, 1.0]])
+    turn = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
+    sites = around @ np.linalg.inv(stretch) @ turn.T / 3.0
+    assert np.abs(sites - np.rint(sites)).max() < 1e-9
+
+
+def test_a_shear_beyond_max_strain_is_refused_with_its_size():
+    with pytest.raises(OrientationError, match=r"lean differently, and a shear of 7.69e-02"):
+        sheared(0.05)
