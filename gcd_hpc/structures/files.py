@@ -83,11 +83,22 @@ def write_structures(
                 path, structures[0], format="lammps-data", atom_style="atomic", masses=True
             )
         case "lammps-dump":
+            _refuse_inclined(path, structures[0])
             Path(path).write_text(_dump(structures[0]), encoding="utf-8")
         case "poscar":
             ase.io.write(path, structures[0], format="vasp", direct=False)
         case "cif":
             ase.io.write(path, structures[0], format="cif", wrap=False)
+
+
+def _refuse_inclined(path: str | Path, atoms: Atoms) -> None:
+    """Refuse a box that our dumps cannot state."""
+    try:
+        edges_and_tilt(atoms.cell)
+    except ValueError as error:
+        raise StructureError(
+            f"{path}: cannot be written as lammps-dump: {error}; write extxyz"
+        ) from error
 
 
 def _dump(atoms: Atoms) -> str:

@@ -248,6 +248,18 @@ def test_without_a_known_boundary_registries_are_drawn_in_the_cell_of_the_candid
     assert draw(results.path, "registry").axes[0].get_xlim() == pytest.approx((0, 10.008))
 
 
+def test_registries_of_a_rhomb_are_drawn_in_a_rhomb(tmp_path):
+    rows = [
+        relaxed(number, cell=(10.0, 8.0, 60.0), tilt_a=5.0, registry_relaxed=(x, y, 0.0))
+        for number, (x, y) in enumerate([(6.0, 4.0), (16.0, 4.0), (11.0, 12.0)])
+    ]
+    write_part(tmp_path / "results.h5", rows, {"config": "name: of no boundary"})
+    axes = draw(tmp_path / "results.h5", "registry").axes[0]
+    assert (axes.get_xlim(), axes.get_ylim()) == ((0, 15.0), (0, 8.0))
+    # All three differ by edges of the cell.
+    assert np.allclose(axes.collections[0].get_offsets(), [6.0, 4.0])
+
+
 def test_the_crystal_beside_the_boundary_has_the_distances_of_its_lattice(run):
     axes = draw(run, "rdf", "n=0.2").axes[0]
     vertices = axes.collections[0].get_paths()[0].vertices

@@ -176,6 +176,15 @@ def test_boundaries_that_are_not_normal_to_z_are_refused(tmp_path, atoms):
         read_one(tmp_path / "x.dump")
 
 
+def test_dumps_of_cells_with_an_inclined_normal_are_refused(tmp_path, atoms):
+    atoms.cell[2, 0] = 1.0
+    with pytest.raises(
+        StructureError, match=r"a\.dump: cannot be written as lammps-dump: the rows"
+    ):
+        write_structures(tmp_path / "a.dump", [atoms], "lammps-dump")
+    assert not (tmp_path / "a.dump").exists()
+
+
 def test_cells_with_an_inclined_normal_are_refused(tmp_path, atoms):
     atoms.cell[2, 0] = 1.0
     write_structures(tmp_path / "tilted.xyz", [atoms], "extxyz")
