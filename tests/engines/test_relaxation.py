@@ -20,6 +20,7 @@ from gcd_hpc.engines.relaxation import PRESETS, Slab, relax_boundary
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.structures.periodic import minimum_image
 from tests.reference import ENERGIES_J_M2, GROUND_STATE, METASTABLE, phase
 
 pytestmark = pytest.mark.lammps
@@ -107,8 +108,7 @@ def test_the_bottom_stays_and_the_top_moves_as_one_body(
 ):
     relaxed = relax_boundary(child, start, frame.bicrystal, bulk, config)
     z = start.positions[:, 2]
-    moves = relaxed.positions - start.positions
-    moves[:, :2] -= np.rint(moves[:, :2] / frame.bicrystal.cell) * frame.bicrystal.cell
+    moves = minimum_image(relaxed.positions - start.positions, frame.bicrystal.cell)
     np.testing.assert_allclose(moves[z < z.min() + 7.9], 0.0, atol=1e-12)
     top = moves[z > z.max() - 7.9]
     np.testing.assert_allclose(top, np.broadcast_to(relaxed.shift, top.shape), atol=1e-9)
