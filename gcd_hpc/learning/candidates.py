@@ -34,6 +34,7 @@ def new_candidate(
         atoms_per_plane=system.bicrystal.atoms_per_plane,
         cell=system.frame.edges_around(),
         tilt_a=system.bicrystal.cell[1][0],
+        axial_ratio=system.bicrystal.axial_ratio,
     )
 
 

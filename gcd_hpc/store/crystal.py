@@ -3,7 +3,7 @@
 import json
 from fractions import Fraction
 from functools import lru_cache
-from math import lcm, nan
+from math import isnan, lcm, nan
 from typing import Any
 
 import h5py
@@ -32,19 +32,24 @@ def boundary_of(config: Any) -> BoundaryConfig | None:
 
 
 @lru_cache
-def unit_crystal(config: Any) -> Bicrystal | None:
-    """Bicrystal of ``boundary_of`` with a lattice constant of 1 Å; None if there is none."""
+def unit_crystal(config: Any, ratio: float | None = None) -> Bicrystal | None:
+    """Bicrystal of ``boundary_of`` with a lattice constant of 1 Å; None if there is none.
+
+    Args:
+        ratio: c/a of hcp; that of the config or of the element if None.
+    """
     boundary = boundary_of(config)
-    return None if boundary is None else Bicrystal.build(boundary, 1.0)
+    return None if boundary is None else Bicrystal.build(boundary, 1.0, ratio)
 
 
-def neighbor_distance(config: Any, length_x: float) -> float:
+def neighbor_distance(config: Any, length_x: float, ratio: float = nan) -> float:
     """Nearest-neighbour distance of the crystal, Å; NaN if ``config`` describes no boundary.
 
     Args:
         length_x: edge of the box along x, Å, which determines the lattice constant.
+        ratio: c/a of hcp as the row states it; NaN in other crystals.
     """
-    unit = unit_crystal(config)
+    unit = unit_crystal(config, None if isnan(ratio) else ratio)
     return nan if unit is None else unit.nearest_neighbor * length_x / unit.cell[0][0]
 
 

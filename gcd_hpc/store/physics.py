@@ -44,7 +44,7 @@ class Physics:
         self._depths = depth_by_potential
         self._version = int(file.attrs["schema_version"])
         self._boundary = boundary_of(file.attrs.get("config"))
-        self._crystals: dict[float | None, Bicrystal] = {}
+        self._crystals: dict[tuple[float | None, float | None], Bicrystal] = {}
         self._is_depth_unknown = False
         self._row: dict[str, Any] = {}
         if self._boundary is None:
@@ -218,10 +218,13 @@ class Physics:
         With None the lattice constant is 1 Å, for properties that do not depend on it.
         """
         assert self._boundary is not None
-        if length_x not in self._crystals:
+        ratio = float(self._row.get("axial_ratio", nan))
+        key = length_x, None if np.isnan(ratio) else ratio
+        if key not in self._crystals:
             a0 = 1.0 if length_x is None else length_x / self._crystal(None).cell[0][0]
-            self._crystals[length_x] = Bicrystal.build(self._boundary, a0)
-        return self._crystals[length_x]
+            c0 = None if np.isnan(ratio) else a0 * ratio
+            self._crystals[key] = Bicrystal.build(self._boundary, a0, c0)
+        return self._crystals[key]
 
 
 def is_relaxed(columns: Columns, min_energy_j_m2: float = MIN_GB_ENERGY_J_M2) -> np.ndarray:
@@ -277,7 +280,9 @@ def candidate_fault(candidate: Candidate, config: Any) -> str:
     Args:
         config: attribute ``config`` of its file, which describes the boundary.
     """
-    return row_fault(vars(candidate), neighbor_distance(config, float(candidate.cell[0])))
+    return row_fault(
+        vars(candidate), neighbor_distance(config, float(candidate.cell[0]), candidate.axial_ratio)
+    )
 
 
 def box_of(row: Mapping[str, Any]) -> np.ndarray:

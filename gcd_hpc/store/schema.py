@@ -261,6 +261,16 @@ class Candidate:
             since=3,
         ),
     ] = 0
+    axial_ratio: Annotated[
+        float,
+        Field(
+            "c/a",
+            "ratio of the lattice constants of hcp, which may have been measured; NaN in other "
+            "crystals",
+            "1",
+            since=6,
+        ),
+    ] = NAN
     model_sha256: Annotated[
         str, Field("model", "content of the model's weights; empty for the search")
     ] = ""

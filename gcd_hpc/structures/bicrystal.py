@@ -6,7 +6,7 @@ lies along x. Lengths are in Å.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil, floor, gcd
+from math import ceil, floor, gcd, nan
 from typing import Literal
 
 import numpy as np
@@ -142,6 +142,12 @@ class Bicrystal:
     def strain(self) -> Strain:
         """In-plane strain of the upper grain."""
         return self.upper.strain
+
+    @property
+    def axial_ratio(self) -> float:
+        """c/a of hcp; NaN in other crystals."""
+        rows = self.lower.crystal.primitive
+        return rows[2][2] / rows[0][0] if self.lattice == "hcp" else nan
 
     @property
     def nearest_neighbor(self) -> float:
