@@ -28,7 +28,7 @@ KINDS = {
     "number": "number",
     "string": "text",
     "boolean": "true or false",
-    "object": "names with text",
+    "object": "values by name",
 }
 LIMITS = {
     "exclusiveMinimum": "> {:g}",

@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 from gcd_hpc.browse.figures import BLUE, GREY, need_some, new_figure, relaxed_columns
 from gcd_hpc.browse.tables import format_fraction
 from gcd_hpc.errors import StoreError
+from gcd_hpc.store.alloys import excess_energies
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import unit_crystal
 from gcd_hpc.store.run import Run
@@ -206,7 +207,7 @@ def _around(candidate: Candidate, density: float) -> tuple[np.ndarray | None, np
     """g(r) around boundary atoms and around crystal atoms; None where there are no such atoms."""
     heights = candidate.positions[:, 2]
     inner = (heights > heights.min() + REACH) & (heights < heights.max() - REACH)
-    weights = np.where(inner, energy_weights(candidate.energies_ev, candidate.cohesive_ev), 0.0)
+    weights = np.where(inner, energy_weights(excess_energies(vars(candidate)), 0.0), 0.0)
     if not weights.sum() > 0:
         return None, None
     away = np.abs(heights - np.average(heights, weights=weights))

@@ -249,7 +249,7 @@ def _lattice_constant(config: CampaignConfig, head: PotentialHead | None) -> Lat
     is_first = head is not None and (not head.elements or head.elements[0] == element)
     if head is not None and is_first and head.lattice == lattice and head.a0 > 0:
         return LatticeConstant(head.a0, 0.02, "as the potential file states it")
-    value = typical_a0(element, lattice)
+    value = typical_a0(config.boundary.symbols, lattice)
     reference = reference_states[atomic_numbers[element]] or {}
     if reference.get("symmetry") == lattice:
         return LatticeConstant(value, 0.04, f"that of {element} in tables")

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, field_validator, model_validator
 
+from gcd_hpc.config.elements import check_elements, check_mu
 from gcd_hpc.config.miller import (
     coprime,
     cross,
@@ -178,8 +179,19 @@ class BoundaryConfig(Section):
     sublattices in a compound. Further ones are solutes, which moves exchange for atoms of the
     crystal. pair_coeff must name the same elements in the same order.
     """
-    lattice: Literal["sc", "bcc", "fcc", "diamond", "hcp", "file"] = "file"
-    """Crystal structure of both grains. It is file, or not given, where slabs names the grains."""
+    mu: dict[str, float] | None = None
+    """Chemical potentials by element, eV per atom in the zero of the potential. Of a compound's two
+    elements one may be given, because both add up to the energy of a formula unit; without it the
+    middle between the two pure elements is taken. A solute without one has the energy that it takes
+    to put it into the crystal. docs/science.md#elements has the details.
+    """
+    lattice: Literal[
+        "sc", "bcc", "fcc", "diamond", "hcp", "b2", "l12", "rocksalt", "zincblende", "file"
+    ] = "file"
+    """Crystal structure of both grains. Ordered compounds are b2 (NiAl: elements: [Ni, Al]), l12
+    (Ni3Al: elements: [Ni, Al]), rocksalt and zincblende. It is file, or not given, where slabs
+    names the grains.
+    """
     a0: LatticeConstant | None = None
     """Lattice constant. It is measured with the campaign's potential when it is not given."""
     c0: LatticeConstant | None = None
@@ -246,14 +258,8 @@ class BoundaryConfig(Section):
 
     @model_validator(mode="after")
     def _has_elements(self) -> "BoundaryConfig":
-        if self.element is not None and self.elements is not None:
-            refuse("and elements are both given; leave one of them out", "element")
-        if self.element is None and self.elements is None:
-            refuse("is required but missing, or elements for several", "element")
-        if len(set(self.symbols)) < len(self.symbols):
-            refuse(f"must be different, got {', '.join(self.symbols)}", "elements")
-        if self.elements is not None and len(self.elements) < 2:
-            refuse("must be two at least; name a single one by boundary.element", "elements")
+        check_elements(self.element, self.elements, self.lattice)
+        check_mu(self.symbols, self.lattice, self.mu or {})
         return self
 
     @model_validator(mode="after")

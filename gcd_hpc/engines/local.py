@@ -43,10 +43,12 @@ class Origin:
 
     positions: (M, 3) Å.
     energies: (M,) of its atoms, eV.
+    numbers: (M,) atomic numbers; None if there is one element.
     """
 
     positions: np.ndarray
     energies: np.ndarray
+    numbers: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Cluster:
             nearest_neighbor: distance in the crystal, Å.
         """
         cell = in_plane(cell_of(job.box))
-        energies, vanished = _energies_before(job.positions, origin, cell)
+        energies, vanished = _energies_before(job, origin, cell)
         changed = np.concatenate([job.positions[np.isnan(energies)], vanished])  # (k, 3) Å
         if not len(changed) or len(changed) > LARGEST_SHARE * len(job.positions):
             return None
@@ -142,7 +144,14 @@ class Cluster:
             max_evaluations=MAX_EVALUATIONS,
         )
         inside = RelaxJob(
-            job.positions[self.indices], job.box, none, none, minimizer, job.anneal, self.part
+            job.positions[self.indices],
+            job.box,
+            none,
+            none,
+            minimizer,
+            job.anneal,
+            self.part,
+            None if job.numbers is None else job.numbers[self.indices],
         )
         result = mover.relax(inside)
         positions = job.positions.copy()
@@ -171,7 +180,12 @@ class Cluster:
         distances = _distances(positions, sources, cell, complete)
         needed = np.flatnonzero(_may_be_near(positions, sources, cell, complete + cutoff))
         needed = needed[np.argsort(distances[needed] > complete, kind="stable")]
-        evaluation = child.evaluate(positions[needed], job.box, near=distances[needed] <= complete)
+        evaluation = child.evaluate(
+            positions[needed],
+            job.box,
+            near=distances[needed] <= complete,
+            numbers=None if job.numbers is None else job.numbers[needed],
+        )
         near = distances[needed] <= reach
         energies = self.energies.copy()
         energies[needed[near]] = evaluation.energies[near]
@@ -191,18 +205,21 @@ class Cluster:
 
 
 def _energies_before(
-    positions: Positions, origin: Origin, cell: np.ndarray
+    job: RelaxJob, origin: Origin, cell: np.ndarray
 ) -> tuple[np.ndarray, Positions]:
     """Energies before the change (N,), NaN for changed atoms, and places of vanished atoms (k, 3).
 
-    Unchanged atoms have the same coordinates to the last bit.
+    Unchanged atoms are of the same element and have the same coordinates to the last bit.
     """
+    positions = job.positions
     before = wrap(origin.positions, cell)
     codes = _codes(before)
     order = np.argsort(codes)
     place = np.searchsorted(codes, _codes(positions), sorter=order)
     match = order[np.minimum(place, len(order) - 1)]
     same = (before[match] == positions).all(axis=1)
+    if job.numbers is not None and origin.numbers is not None:
+        same &= origin.numbers[match] == job.numbers
     vanished = np.ones(len(before), dtype=bool)
     vanished[match[same]] = False
     return np.where(same, origin.energies[match], np.nan), before[vanished]

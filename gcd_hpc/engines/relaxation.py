@@ -19,6 +19,7 @@ from gcd_hpc.engines.start_checks import check_distances, check_slab
 from gcd_hpc.engines.surfaces import shared_energies, surface_energies
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.structures.bicrystal import Bicrystal
+from gcd_hpc.structures.composition import composition_energies
 from gcd_hpc.structures.energetics import (
     J_PER_M2,
     excess_volume,
@@ -51,6 +52,8 @@ class Relaxed:
     gb_energy_j_m2: of the last relaxation.
     screen_gb_energy_j_m2: of the loose screen, NaN without one.
     excess_volume: Å.
+    composition_energies_j_m2: part of the energy that atoms beyond the ratio of the crystal have,
+    at the chosen chemical potentials and at both limits, as ``composition_energies``.
     strain_energy_j_m2, strain_volume: of the strained upper grain; not part of the boundary's
     energy and excess volume.
     shift: (3,) displacement of the upper grain, Å.
@@ -84,6 +87,7 @@ class Relaxed:
     seconds: float
     cpu_s: float
     energies_from: str
+    composition_energies_j_m2: tuple[float, float, float] = (0.0, np.nan, np.nan)
 
 
 def relax_boundary(
@@ -184,7 +188,7 @@ class Stages:
         if self._mover is self.child:
             return
         last = self.results[-1]
-        evaluation = self.child.evaluate(last.positions, self.slab.box)
+        evaluation = self.child.evaluate(last.positions, self.slab.box, numbers=self.slab.numbers)
         exact = replace(
             last,
             energies=evaluation.energies,
@@ -213,21 +217,6 @@ class Stages:
         return self.finish(n_index(len(self.slab.positions), plane), energy)
 
 
-def as_origin(
-    child: Child, atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: RelaxationConfig
-) -> Origin:
-    """A slab as the origin of local changes, with the energies of exactly these positions.
-
-    They cost one evaluation. A relaxed slab whose energies are known needs none, but one whose
-    atoms were moved since then does, for example by filling up its outer layers.
-
-    Raises:
-        SimulationError: if LAMMPS cannot evaluate the slab.
-    """
-    slab = Slab.of(atoms, bicrystal, bulk, config)
-    return Origin(slab.positions, child.evaluate(slab.positions, slab.box).energies)
-
-
 @dataclass(frozen=True)
 class Slab:
     """One structure as input of LAMMPS, and the evaluation of its results."""
@@ -238,6 +227,8 @@ class Slab:
     rigid: np.ndarray
     bicrystal: Bicrystal
     bulk: Bulk
+    numbers: np.ndarray | None = None
+    """Atomic numbers (N,); None if all atoms are of the one element of the crystal."""
 
     @classmethod
     def of(cls, atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: RelaxationConfig) -> "Slab":
@@ -254,10 +245,12 @@ class Slab:
             cell=((float(cell[0, 0]), 0.0), (float(cell[1, 0]), float(cell[1, 1]))),
             atoms_per_plane=copies * bicrystal.atoms_per_plane,
         )
-        return cls(positions, box_around(positions, cell), fixed, rigid, repeated, bulk)
+        numbers = None if bulk.chemistry is None else atoms.numbers
+        return cls(positions, box_around(positions, cell), fixed, rigid, repeated, bulk, numbers)
 
     def job(self, minimizer: Minimizer, positions: np.ndarray, anneal: Anneal | None) -> RelaxJob:
-        return RelaxJob(positions, self.box, self.fixed, self.rigid, minimizer, anneal)
+        groups = self.fixed, self.rigid
+        return RelaxJob(positions, self.box, *groups, minimizer, anneal, None, self.numbers)
 
     def energy(self, result: RelaxResult, touched: np.ndarray | None = None) -> float:
         """E_gb in J/m^2 over all atoms out of range of the free surfaces.
@@ -274,16 +267,18 @@ class Slab:
                 f"{len(self.positions)} atoms went into the relaxation, {len(result.positions)}"
                 " came out"
             )
-        inside = self._is_summed(result)
+        inside, energies = self._is_summed(result), self._compared(result.energies)
         energy = gb_energy(
-            float(result.energies[inside].sum()),
+            float(energies[inside].sum()),
             int(inside.sum()),
             self.bulk.cohesive_ev,
             self.bicrystal.area,
         ) - self.strain_energy(result)
+        if self.numbers is not None:
+            energy += self._composition[0]
         fault = physical_fault(
             result.positions if touched is None else result.positions[touched],
-            result.energies,
+            energies,
             cell_of(self.box),
             energy,
             self.excess_volume(result),
@@ -300,6 +295,8 @@ class Slab:
         Args:
             bicrystal: the boundary in its own cell.
         """
+        if self.numbers is not None:
+            raise SimulationError("several elements need an engine with energies of single atoms")
         total, cohesive = float(result.energies.sum()), self.bulk.cohesive_ev
         surfaces = surface_energies(child, bicrystal, cohesive)
         held = self.fixed | self.rigid
@@ -307,6 +304,16 @@ class Slab:
             result.positions, total, self.box, bicrystal, cohesive, surfaces, held
         )
         return replace(result, energies=energies)
+
+    @property
+    def _composition(self) -> tuple[float, float, float]:
+        return composition_energies(self.bulk.chemistry, self.bicrystal, self.numbers)
+
+    def _compared(self, energies: np.ndarray) -> np.ndarray:
+        """Energies (N,) of the atoms, eV, moved so that each element has the crystal's mean."""
+        if self.bulk.chemistry is None or self.numbers is None:
+            return energies
+        return self.bulk.chemistry.compared(energies, self.numbers, self.bulk.cohesive_ev)
 
     def excess_volume(self, result: RelaxResult) -> float:
         """Excess volume of the boundary relative to both grains as strained, Å."""
@@ -337,7 +344,7 @@ class Slab:
         if not any(self.bicrystal.upper.strain):
             return np.zeros(len(result.positions), dtype=bool)
         z, crystal = result.positions[:, 2], self.bulk.cohesive_ev
-        excess = np.abs(result.energies - crystal)
+        excess = np.abs(self._compared(result.energies) - crystal)
         strain_ev = abs(self.bicrystal.upper.response.energy_ev)
         disturbed = self._is_summed(result) & (excess > DISTURBED * abs(crystal) + 3 * strain_ev)
         if not disturbed.any():
@@ -380,4 +387,5 @@ class Slab:
             seconds=sum(one.seconds for one in results),
             cpu_s=own_s + sum(one.cpu_s for one in results),
             energies_from="atoms" if result.has_energies else "surfaces",
+            composition_energies_j_m2=self._composition,
         )

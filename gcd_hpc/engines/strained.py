@@ -66,16 +66,22 @@ def measure_response(
 
 def _measure(child: Child, bicrystal: Bicrystal, bulk: Bulk, outer_thickness: float) -> Response:
     height = 2 * (outer_thickness + REACH + MIDDLE)
-    positions = bicrystal.lattice_positions("upper", (0.0, 0.0, 0.0), 0.0, height)
+    positions, numbers = bicrystal.lattice_sites("upper", (0.0, 0.0, 0.0), 0.0, height)
     z = positions[:, 2]
     box = box_around(positions, bicrystal.cell)
     fixed, rigid = z < z.min() + outer_thickness, z > z.max() - outer_thickness
-    result = child.relax(RelaxJob(positions, box, fixed, rigid, MINIMIZER))
+    several = bulk.chemistry is not None
+    result = child.relax(
+        RelaxJob(positions, box, fixed, rigid, MINIMIZER, numbers=numbers if several else None)
+    )
     moved = minimum_image(result.positions - positions, bicrystal.cell)  # (N, 3) Å
     middle = np.abs(z - (z.min() + z.max()) / 2) < MIDDLE
     # Far from the held layers the displacements are linear in the height.
     slopes = np.polyfit(z[middle], moved[middle], 1)[0]
-    energy = float(result.energies[middle].mean()) - bulk.cohesive_ev
+    energies = result.energies
+    if bulk.chemistry is not None:
+        energies = bulk.chemistry.compared(energies, numbers, bulk.cohesive_ev)
+    energy = float(energies[middle].mean()) - bulk.cohesive_ev
     shear_x, shear_y, normal = slopes.tolist()
     return Response(normal, shear_x, shear_y, energy)
 

@@ -11,7 +11,8 @@ from gcd_hpc.search.windows import Window
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.grain import Grain
 from gcd_hpc.structures.periodic import Neighbors, wrap
-from gcd_hpc.voxels.channels import Channels, Sites
+from gcd_hpc.structures.sites import Sites
+from gcd_hpc.voxels.channels import Channels
 from gcd_hpc.voxels.encoder import encode_elements
 from gcd_hpc.voxels.grid import Grid
 
@@ -81,14 +82,13 @@ class Canvas:
             decoded: atoms decoded from the whole array, in the frame of the grid.
         """
         low, high = self.seams()
-        exact = np.concatenate([self.frame.lower(low), self.frame.upper(self.registry, high)])
-        (number,) = self.channels.numbers
+        exact = self.frame.lower_sites(low).and_also(self.frame.upper_sites(self.registry, high))
         middle = decoded.moved(-self.shift)
         # Atoms of a plane beside a seam may be decoded slightly beyond it: take half a plane more.
         below, above = (grain.plane_spacing / 2 for grain in self.grains)
         heights = middle.positions[:, 2]
         middle = middle.of((heights > low - below) & (heights < high + above))
-        return joined(Sites(exact, np.full(len(exact), number)), middle, self.frame)
+        return joined(exact, middle, self.frame)
 
 
 def joined(exact: Sites, decoded: Sites, frame: Frame) -> Sites:

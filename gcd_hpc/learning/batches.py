@@ -253,9 +253,7 @@ def voxel_scale(structures: Sequence[Candidate], system: BoundarySystem) -> floa
     """Standard deviation of the voxel values of a training set, of all channels together."""
     values = torch.stack(
         [
-            encode_elements(
-                row.positions, system.numbers_of(row.positions), system.channels, system.grid
-            )
+            encode_elements(row.positions, system.numbers_of_row(row), system.channels, system.grid)
             for row in structures
         ]
     )

@@ -21,6 +21,7 @@ from gcd_hpc.errors import PotentialError
 from gcd_hpc.files import replacing
 from gcd_hpc.store.potentials import references
 from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.bicrystal import Bicrystal, check_name
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.voxels.channels import Channels
@@ -48,10 +49,22 @@ class BoundarySystem:
         """Elements of the voxel arrays' channels: those that the potential is used for."""
         return Channels.of(self.potential.elements)
 
+    def numbers_of_row(self, row: Candidate) -> NDArray[np.int64]:
+        """Atomic numbers (N,) of a candidate."""
+        known = self.own_numbers(row.numbers)
+        return self.numbers_of(row.positions) if known is None else known
+
     def numbers_of(self, positions: NDArray[np.float64]) -> NDArray[np.int64]:
         """Atomic numbers (N,) of atoms (N, 3) of the only element."""
         (number,) = self.channels.numbers
         return np.full(len(positions), number)
+
+    def own_numbers(self, species: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+        """Atomic numbers as they are stored; None where the one element says it all.
+
+        Files of earlier versions know no atomic numbers, so that those of their rows are 0.
+        """
+        return None if self.bulk.chemistry is None else species
 
     @property
     def outer(self) -> float:
@@ -107,7 +120,9 @@ class BoundarySystem:
             bulk = measure_crystal(potential, Bicrystal.build(boundary, 1.0), cache)
         else:
             bulk = measure_bulk(
-                potential, boundary.symbols[0], boundary.lattice, boundary.a0, cache, boundary.c0
+                *(potential, boundary.symbols, boundary.lattice, boundary.a0, cache),
+                boundary.c0,
+                boundary.mu,
             )
         return cls.of(config, potential, bulk, run)
 

@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+from ase import Atoms
 from numpy.typing import NDArray
 
 from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.store.alloys import excess_energies, kinds_of, stored_energies
 from gcd_hpc.store.schema import Candidate, Source, candidate_id
+from gcd_hpc.structures.composition import formula, surplus
 from gcd_hpc.structures.energetics import closest_pair, n_fraction, n_index
 from gcd_hpc.structures.fingerprint import Fingerprint, slab_fingerprint
 
@@ -19,6 +22,10 @@ def new_candidate(
     Args:
         version: model whose weights make the structure; 0 without a model.
     """
+    chemistry = system.bulk.chemistry
+    energies = ""
+    if chemistry is not None:
+        energies = stored_energies(chemistry.symbols, chemistry.site_ev, chemistry.mu_ev)
     return Candidate(
         id=candidate_id(source, round, index),
         source=source,
@@ -29,6 +36,7 @@ def new_candidate(
         status="sampled",
         potential_sha256=system.potential.sha256,
         cohesive_ev=system.bulk.cohesive_ev,
+        element_energies_ev=energies,
         area_a2=system.bicrystal.area,
         surface_depth_a=system.bulk.reach,
         atoms_per_plane=system.bicrystal.atoms_per_plane,
@@ -44,16 +52,25 @@ def with_structure(
     positions: NDArray[np.float64],
     registry: NDArray[np.float64],
     seconds: float = 0.0,
+    numbers: NDArray[np.integer] | None = None,
 ) -> Candidate:
     """The candidate with its unrelaxed structure.
 
     Args:
         positions: (N, 3) Å.
+        numbers: (N,) atomic numbers; may be left out if there is one element.
         registry: (dx, dy, dz) of the upper grain, Å.
         seconds: time spent on making the structure.
     """
+    if numbers is None:
+        numbers = system.numbers_of(positions)
+    several = system.bulk.chemistry is not None
+    order = system.bicrystal.numbers
     return replace(
         candidate,
+        numbers=numbers,
+        formula=formula(numbers, order) if several else "",
+        surplus=surplus(system.bicrystal, numbers, order) if several else "",
         registry=registry,
         num_atoms=len(positions),
         n_index=n_index(len(positions), system.bicrystal.atoms_per_plane),
@@ -67,12 +84,21 @@ def with_structure(
 
 def boundary_fingerprint(system: BoundarySystem, candidate: Candidate) -> Fingerprint:
     """Fingerprint of the boundary atoms, whose energies differ from the crystal's."""
-    crystal, outer = system.bulk.cohesive_ev, system.outer
+    elements = system.bicrystal.elements
     return slab_fingerprint(
         candidate.positions,
         candidate.box,
-        candidate.energies_ev,
-        crystal,
+        excess_energies(vars(candidate)),
+        0.0,
         system.bicrystal.nearest_neighbor,
-        outer,
+        system.outer,
+        kinds_of(candidate.numbers, elements),
+        len(elements),
     )
+
+
+def unrelaxed_atoms(system: BoundarySystem, candidate: Candidate) -> Atoms:
+    """Structure of a candidate before relaxation, in the box of the frame."""
+    # Files of earlier versions know no atomic numbers.
+    numbers = candidate.numbers if len(system.bicrystal.numbers) > 1 else None
+    return system.frame.atoms(candidate.unrelaxed_positions, numbers)

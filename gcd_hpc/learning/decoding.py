@@ -14,7 +14,7 @@ from gcd_hpc.networks.precision import exact_convolutions
 from gcd_hpc.seeds import DECODER, generator
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
-from gcd_hpc.voxels.channels import Positions, Sites
+from gcd_hpc.structures.sites import Positions, Sites
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.learned import LearnedDecoder, decode_learned
 from gcd_hpc.voxels.moment import decode_moments
@@ -40,7 +40,7 @@ def prepare_decoder(
         channels = [
             part
             for row in structures
-            for part in system.channels.split(row.positions, system.numbers_of(row.positions))
+            for part in system.channels.split(row.positions, system.numbers_of_row(row))
             if len(part)
         ]
         rng = generator(system.config.seed, DECODER)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.search.moves import crossover, tile
 from gcd_hpc.search.windows import Parent
+from gcd_hpc.store.alloys import excess_energies
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import closest_pair, n_fraction
 from gcd_hpc.structures.periodic import Neighbors
@@ -54,9 +55,10 @@ class Mosaics:
     def single(self, index: int) -> Piece:
         """Structure ``index`` itself."""
         row = self.structures[index]
-        excess = np.asarray(row.energies_ev) - self.system.bulk.cohesive_ev
+        excess = excess_energies(vars(row))
         parent = Parent(row.positions, excess, np.asarray(row.registry_relaxed))
-        numbers = self.system.numbers_of(row.positions)
+        parent = replace(parent, species=self.system.own_numbers(row.numbers))
+        numbers = self.system.numbers_of_row(row)
         return Piece(parent, numbers, row.gb_energy_j_m2, row.n_fraction)
 
     def draw(self, index: int, larger: BoundarySystem, rng: np.random.Generator) -> Piece:
@@ -82,9 +84,7 @@ class Mosaics:
         piece, cell = self.single(index), self.system.bicrystal.cell
         x, y = np.rint(np.diag(larger.bicrystal.cell) / np.diag(cell)).astype(int).tolist()
         tiled = tile(piece.parent, cell, (x, y))
-        excess = np.tile(piece.parent.excess_ev, x * y)
-        parent = Parent(tiled.positions, excess, tiled.registry)
-        return replace(piece, parent=parent, numbers=np.tile(piece.numbers, x * y))
+        return replace(piece, parent=tiled, numbers=np.tile(piece.numbers, x * y))
 
     def _crossed(self, piece: Piece, larger: BoundarySystem, rng: np.random.Generator) -> Piece:
         """The piece with a part of a partner that fits, or the piece itself if none is found."""
@@ -99,9 +99,10 @@ class Mosaics:
             # Excess energies choose windows only: each atom takes that of its site in the parent.
             neighbors = Neighbors(parent.positions, frame.bicrystal.cell)
             _, nearest = neighbors.nearest(frame.bicrystal.wrap(proposal.positions))
+            numbers = larger.own_numbers(proposal.species)
             return Piece(
-                Parent(proposal.positions, parent.excess_ev[nearest], parent.registry),
-                larger.numbers_of(proposal.positions),
+                Parent(proposal.positions, parent.excess_ev[nearest], parent.registry, numbers),
+                larger.numbers_of(proposal.positions) if numbers is None else numbers,
                 (piece.energy_j_m2 + partner.energy_j_m2) / 2,
                 n_fraction(len(proposal.positions), larger.bicrystal.atoms_per_plane),
             )

@@ -20,7 +20,7 @@ from gcd_hpc.learning.decoding import Decoder
 from gcd_hpc.learning.sampler import Model, Sampler
 from gcd_hpc.networks.precision import computing
 from gcd_hpc.search.windows import Window
-from gcd_hpc.voxels.channels import Sites
+from gcd_hpc.structures.sites import Sites
 from gcd_hpc.voxels.encoder import encode_elements
 
 

@@ -36,7 +36,7 @@ from gcd_hpc.store.parts import read_columns
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import fraction_distance, lowest_energies, lowest_nearby
-from gcd_hpc.voxels.channels import Sites
+from gcd_hpc.structures.sites import Sites
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,9 @@ class Sampler:
             seconds: time spent on making it.
         """
         row = new_candidate(self.system, "model", draft.index, self.round, self.model.card.version)
-        row = with_structure(self.system, row, sites.positions, draft.canvas.registry, seconds)
+        row = with_structure(
+            self.system, row, sites.positions, draft.canvas.registry, seconds, sites.numbers
+        )
         reason = objection(self.system, row.num_atoms, row.closest_pair_a)
         return replace(
             row,

@@ -17,6 +17,7 @@ from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.candidates import boundary_fingerprint, new_candidate, with_structure
 from gcd_hpc.search.moves import tile
 from gcd_hpc.search.windows import Parent, recentred
+from gcd_hpc.store.alloys import excess_energies
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run import Run, open_run
@@ -93,7 +94,8 @@ def _tiles_of(system: BoundarySystem, given: str, folder: Path) -> Iterator[Cand
             # The boundary of this structure has spread into the layers that must be perfect.
             continue
         empty = replace(new_candidate(system, "search", 0), move=TILE, parents=f"{given}:{row.id}")
-        yield with_structure(system, empty, parent.positions, parent.registry)
+        numbers = system.own_numbers(parent.species)
+        yield with_structure(system, empty, parent.positions, parent.registry, numbers=numbers)
 
 
 def _refused(system: BoundarySystem, problem: str) -> ConfigError:
@@ -109,7 +111,7 @@ def repeats_of(small: Bicrystal, large: Bicrystal) -> tuple[int, int] | None:
 
     None if the cell is no such multiple, or if the grains have other orientations.
     """
-    same = (small.element, small.lattice) == (large.element, large.lattice) and all(
+    same = (small.elements, small.lattice) == (large.elements, large.lattice) and all(
         small.grain(side).directions == large.grain(side).directions for side in ("lower", "upper")
     )
     copies = [
@@ -146,7 +148,8 @@ def _placed(
     planes = np.array([0.0, 0.0, small.frame.upper_plane - large.frame.upper_plane])
     parent = Parent(
         row.positions + rise,
-        row.energies_ev - small.bulk.cohesive_ev,
+        excess_energies(vars(row)),
         large.frame.reduced(np.asarray(row.registry_relaxed) + rise + planes),
+        small.own_numbers(row.numbers),
     )
     return recentred(tile(parent, small.bicrystal.cell, repeats), large.frame)

@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gcd_hpc.errors import StructureError
 from gcd_hpc.search.windows import CORE, Parent, Window, boundary_height, drawn_by_energy
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.grain import Positions
@@ -24,6 +25,7 @@ from gcd_hpc.structures.periodic import (
     minimum_image,
     wrap,
 )
+from gcd_hpc.structures.sites import Sites
 
 REMOVAL_EV = 0.2
 """Excess energy by which an atom is e times as likely as another to be removed, eV."""
@@ -52,11 +54,13 @@ class Proposal:
     positions: (N, 3) Å.
     registry: (3,) of the upper grain before relaxation, Å.
     window: where atoms changed; None if the whole boundary did.
+    species: (N,) atomic numbers; None if there is one element.
     """
 
     positions: Positions
     registry: Positions
     window: Window | None
+    species: NDArray[np.int64] | None = None
 
 
 Move = Callable[[Parent, Frame, Window, np.random.Generator], Proposal]
@@ -65,25 +69,33 @@ Move = Callable[[Parent, Frame, Window, np.random.Generator], Proposal]
 def remove(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> Proposal:
     """Remove one atom of the window, preferably one of high energy, and shake the others."""
     shaken = _shaken(parent, frame, window, rng)
-    return Proposal(_without_one(shaken, parent, frame, window, rng), parent.registry, window)
+    removed = _drawn(parent, frame, window, rng)
+    return _proposal(parent, _without(shaken, removed), window)
 
 
 def insert(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> Proposal:
-    """Shake the atoms of the window and insert one into a large void."""
+    """Shake the atoms of the window and insert one into a large void.
+
+    Of several elements the crystal's are drawn, in its ratio.
+    """
     shaken = _shaken(parent, frame, window, rng)
-    return Proposal(_with_one_more(shaken, frame, window, rng), parent.registry, window)
+    number = 0
+    if parent.species is not None:
+        number = int(rng.choice(frame.bicrystal.lower.crystal.numbers))
+    return _proposal(parent, _with_one_more(shaken, number, frame, window, rng), window)
 
 
 def exchange(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> Proposal:
-    """Remove one atom of the window and insert one into a large void, after a shake."""
+    """Move one atom of the window into a large void, after a shake."""
     shaken = _shaken(parent, frame, window, rng)
-    fewer = _without_one(shaken, parent, frame, window, rng)
-    return Proposal(_with_one_more(fewer, frame, window, rng), parent.registry, window)
+    moved = _drawn(parent, frame, window, rng)
+    fewer, number = _without(shaken, moved), int(shaken.numbers[moved])
+    return _proposal(parent, _with_one_more(fewer, number, frame, window, rng), window)
 
 
 def shake(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> Proposal:
     """Displace the atoms of the window at random, all with the same standard deviation."""
-    return Proposal(_shaken(parent, frame, window, rng), parent.registry, window)
+    return _proposal(parent, _shaken(parent, frame, window, rng), window)
 
 
 def shift(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> Proposal:
@@ -92,7 +104,45 @@ def shift(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator
     positions = parent.positions.copy()
     upper = positions[:, 2] > boundary_height(parent, frame)
     positions[upper] = frame.bicrystal.wrap(positions[upper] + step)
-    return Proposal(positions, frame.reduced(parent.registry + step), None)
+    return Proposal(positions, frame.reduced(parent.registry + step), None, parent.species)
+
+
+def swap(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> Proposal:
+    """Let an atom of the window and one of another element change places.
+
+    The other one lies in the window as well or, if there is none, as near to the boundary along z.
+
+    Raises:
+        StructureError: if all atoms at the boundary are of one element.
+    """
+    numbers = parent.sites.numbers.copy()
+    inside = np.flatnonzero(window.mask(parent.positions, frame.cell))
+    around = np.abs(parent.positions[:, 2] - window.centre[2]) <= window.depth
+    if len(np.unique(numbers[inside])) > 1:
+        around[:] = False
+        around[inside] = True
+    first = int(rng.choice(inside))
+    others = np.flatnonzero(around & (numbers != numbers[first]))
+    if not len(others):
+        raise StructureError(
+            f"cannot swap two elements: all atoms within {window.depth:g} Å of the boundary are of"
+            " one"
+        )
+    second = int(rng.choice(others))
+    numbers[[first, second]] = numbers[[second, first]]
+    return Proposal(parent.positions, parent.registry, window, numbers)
+
+
+def transmute(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> Proposal:
+    """Exchange an atom of the window for one of another element from a reservoir.
+
+    The chemical potentials of both enter the energy of the result.
+    """
+    numbers = parent.sites.numbers.copy()
+    chosen = _drawn(parent, frame, window, rng)
+    others = [number for number in frame.bicrystal.numbers if number != numbers[chosen]]
+    numbers[chosen] = int(rng.choice(others))
+    return Proposal(parent.positions, parent.registry, window, numbers)
 
 
 LOCAL_MOVES: Mapping[str, Move] = MappingProxyType(
@@ -101,28 +151,46 @@ LOCAL_MOVES: Mapping[str, Move] = MappingProxyType(
 """Moves of one parent, by the labels under which candidates are stored."""
 
 
-def _shaken(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> Positions:
-    """Positions (N, 3) Å after one random displacement of each atom of the window."""
+SPECIES_MOVES: Mapping[str, Move] = MappingProxyType({"swap": swap, "transmute": transmute})
+"""Further moves of one parent where there are several elements. They leave positions as they are.
+"""
+
+
+def local_moves(num_elements: int) -> Mapping[str, Move]:
+    """Moves of one parent for a number of elements."""
+    return LOCAL_MOVES if num_elements == 1 else {**LOCAL_MOVES, **SPECIES_MOVES}
+
+
+def _proposal(parent: Parent, sites: Sites, window: Window) -> Proposal:
+    species = None if parent.species is None else sites.numbers
+    return Proposal(sites.positions, parent.registry, window, species)
+
+
+def _shaken(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> Sites:
+    """Atoms after one random displacement of each atom of the window."""
     positions = parent.positions.copy()
     inside = window.mask(positions, frame.cell)
     amplitude = rng.uniform(*AMPLITUDE)
     moved = positions[inside] + rng.normal(0.0, amplitude, (int(inside.sum()), 3))
     positions[inside] = frame.bicrystal.wrap(moved)
-    return positions
+    return Sites(positions, parent.sites.numbers)
 
 
-def _without_one(
-    positions: Positions, parent: Parent, frame: Frame, window: Window, rng: np.random.Generator
-) -> Positions:
-    """Positions without one atom that lay in the window in the parent, (N - 1, 3) Å."""
+def _drawn(parent: Parent, frame: Frame, window: Window, rng: np.random.Generator) -> int:
+    """One atom of the window, preferably of high energy."""
     inside = np.flatnonzero(window.mask(parent.positions, frame.cell))
-    return np.delete(positions, drawn_by_energy(parent.excess_ev, inside, REMOVAL_EV, rng), axis=0)
+    return drawn_by_energy(parent.excess_ev, inside, REMOVAL_EV, rng)
+
+
+def _without(sites: Sites, removed: int) -> Sites:
+    """The atoms without one."""
+    return sites.of(np.arange(len(sites.positions)) != removed)
 
 
 def _with_one_more(
-    positions: Positions, frame: Frame, window: Window, rng: np.random.Generator
-) -> Positions:
-    """Positions and one atom in one of the largest voids of the window, (N + 1, 3) Å."""
+    sites: Sites, number: int, frame: Frame, window: Window, rng: np.random.Generator
+) -> Sites:
+    """The atoms, and one with an atomic number in one of the largest voids of the window."""
     depth = min(VOID_DEPTH, window.depth)
     # Uniform points of the disc, (NUM_VOIDS, 3) Å.
     angles = rng.uniform(0.0, 2 * np.pi, NUM_VOIDS)
@@ -131,9 +199,9 @@ def _with_one_more(
     offsets = np.column_stack([radii * np.cos(angles), radii * np.sin(angles), heights])
     points = frame.bicrystal.wrap(window.centre + offsets)
     # Distance from each point to the nearest atom; the largest few, and one of them.
-    distances, _ = Neighbors(positions, frame.bicrystal.cell).nearest(points)
+    distances, _ = Neighbors(sites.positions, frame.bicrystal.cell).nearest(points)
     largest = np.argsort(-distances, kind="stable")[:NUM_LARGEST]
-    return np.concatenate([positions, points[[rng.choice(largest)]]])
+    return sites.and_also(Sites(points[[rng.choice(largest)]], np.array([number])))
 
 
 def crossover(
@@ -161,12 +229,16 @@ def crossover(
     axis = int(rng.choice(2, p=lengths / sum(lengths.tolist())))
     start, width = rng.random() * lengths[axis], rng.uniform(*SHARE) * lengths[axis]
     margin = OVERLAP * frame.bicrystal.nearest_neighbor
-    kept = parent.positions[~_between(parent.positions, frame, axis, start, width, 0.0)]
-    added = other[_between(other, frame, axis, start, width, margin)]
+    kept = parent.sites.of(~_between(parent.positions, frame, axis, start, width, 0.0))
+    added = Sites(other, partner.sites.numbers).of(
+        _between(other, frame, axis, start, width, margin)
+    )
     # Of two atoms that meet at the cut, the parent's stays.
-    distances, _ = Neighbors(kept, cell).nearest(added)
+    distances, _ = Neighbors(kept.positions, cell).nearest(added.positions)
     apart = distances >= MERGED * frame.bicrystal.nearest_neighbor
-    return Proposal(np.concatenate([kept, added[apart]]), parent.registry, None)
+    sites = kept.and_also(added.of(apart))
+    species = None if parent.species is None else sites.numbers
+    return Proposal(sites.positions, parent.registry, None, species)
 
 
 def _matching_steps(
@@ -215,4 +287,5 @@ def tile(parent: Parent, cell: ArrayLike, repeats: tuple[int, int]) -> Parent:
     offsets = np.zeros((len(copies.reshape(-1, 3)), 1, 3))  # (num_copies, 1, 3)
     offsets[:, 0, :2] = cartesian(copies.reshape(-1, 3)[:, :2], in_plane(cell))
     positions = (parent.positions + offsets).reshape(-1, 3)
-    return Parent(positions, np.tile(parent.excess_ev, len(offsets)), parent.registry)
+    species = None if parent.species is None else np.tile(parent.species, len(offsets))
+    return Parent(positions, np.tile(parent.excess_ev, len(offsets)), parent.registry, species)

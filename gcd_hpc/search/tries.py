@@ -26,33 +26,36 @@ def search_start(
             relaxation, if any.
     """
     registry = frame.random_registry(rng) if registry is None else registry
-    lower, upper = frame.lower(frame.centre), frame.upper(registry, frame.centre + registry[2])
+    lower = frame.lower_sites(frame.centre)
+    upper = frame.upper_sites(registry, frame.centre + registry[2])
     # Remove atoms from the plane next to the boundary, in either grain with equal probability.
     if rng.random() < 0.5:
-        lower = lower[
+        heights = lower.positions[:, 2]
+        lower = lower.of(
             ~_removed(
-                lower[:, 2].max() - lower[:, 2],
+                heights.max() - heights,
                 frame.bicrystal.plane_spacing,
                 frame.bicrystal.lower.atoms_per_plane,
                 rng,
             )
-        ]
+        )
     else:
-        upper = upper[
+        heights = upper.positions[:, 2]
+        upper = upper.of(
             ~_removed(
-                upper[:, 2] - upper[:, 2].min(),
+                heights - heights.min(),
                 frame.bicrystal.upper.plane_spacing,
                 frame.bicrystal.upper.atoms_per_plane,
                 rng,
             )
-        ]
+        )
     # Displace the atoms within a nearest-neighbour distance of the boundary.
-    middle = (lower[:, 2].max() + upper[:, 2].min()) / 2
-    positions = np.concatenate([lower, upper])  # (N, 3) Å
+    middle = (lower.positions[:, 2].max() + upper.positions[:, 2].min()) / 2
+    positions, numbers = lower.and_also(upper)  # (N, 3) Å and (N,)
     near = np.abs(positions[:, 2] - middle) < frame.bicrystal.nearest_neighbor
     positions[near] += rng.uniform(-config.perturbation, config.perturbation, (int(near.sum()), 3))
     anneal = random_anneal(config.md, rng) if rng.random() < config.md.probability else None
-    return frame.atoms(frame.bicrystal.wrap(positions)), registry, anneal
+    return frame.atoms(frame.bicrystal.wrap(positions), numbers), registry, anneal
 
 
 def _removed(

@@ -15,6 +15,7 @@ from gcd_hpc.structures.energetics import n_index
 from gcd_hpc.structures.frame import MIN_REGION, Frame
 from gcd_hpc.structures.grain import Positions
 from gcd_hpc.structures.periodic import Neighbors, in_plane, minimum_image
+from gcd_hpc.structures.sites import Sites, sites_of
 
 SURFACE = 8.0
 """Atoms this near to an end of the slab have the energies of a free surface, Å."""
@@ -68,11 +69,18 @@ class Parent:
     positions: (N, 3) Å.
     excess_ev: (N,) energy of each atom above that of an atom of the crystal, eV.
     registry: (3,) of the upper grain after relaxation, Å, as a Frame counts it.
+    species: (N,) atomic numbers; None if there is one element.
     """
 
     positions: Positions
     excess_ev: NDArray[np.float64]
     registry: Positions
+    species: NDArray[np.int64] | None = None
+
+    @property
+    def sites(self) -> Sites:
+        """The atoms, with the atomic number 0 for that of the one element."""
+        return sites_of(self.positions, self.species)
 
 
 def boundary_height(parent: Parent, frame: Frame) -> float:
@@ -144,7 +152,7 @@ def recentred(parent: Parent, frame: Frame) -> Parent:
     drift = frame.centre - boundary_height(parent, frame)
     step = _lattice_vector(frame, drift) if abs(drift) > DRIFT else np.zeros(3)
     positions = frame.bicrystal.wrap(parent.positions + step)
-    moved = Parent(positions, parent.excess_ev, frame.reduced(parent.registry + step))
+    moved = replace(parent, positions=positions, registry=frame.reduced(parent.registry + step))
     whole = _with_whole_ends(moved, frame)
     if not step.any() and whole is moved:
         return moved
@@ -174,21 +182,24 @@ def _with_whole_ends(parent: Parent, frame: Frame) -> Parent:
     inside = (heights > frame.bottom - PLANE_TOLERANCE) & (heights < top - PLANE_TOLERANCE)
     # Perfect planes from the frame's ends to the slab's own, none if the slab reaches further.
     above_last = heights.max() - max(upper.layer_offsets) + upper.plane_spacing
-    below = frame.lower(heights.min() - PLANE_TOLERANCE)
-    above = frame.upper(parent.registry, above_last - PLANE_TOLERANCE)
-    if inside.all() and not len(below) and not len(above):
+    below = frame.lower_sites(heights.min() - PLANE_TOLERANCE)
+    above = frame.upper_sites(parent.registry, above_last - PLANE_TOLERANCE)
+    num_below, num_above = len(below.positions), len(above.positions)
+    if inside.all() and not num_below and not num_above:
         return parent
     # Layers that are no surface any more have no surface energy.
     covered = np.zeros(len(heights), dtype=bool)
-    if len(below):
+    if num_below:
         covered |= heights < heights.min() + SURFACE
-    if len(above):
+    if num_above:
         covered |= heights > heights.max() - SURFACE
     excess = np.where(covered, 0.0, parent.excess_ev)[inside]
+    whole = below.and_also(parent.sites.of(inside)).and_also(above)
     return Parent(
-        np.concatenate([below, parent.positions[inside], above]),
-        np.concatenate([np.zeros(len(below)), excess, np.zeros(len(above))]),
+        whole.positions,
+        np.concatenate([np.zeros(num_below), excess, np.zeros(num_above)]),
         parent.registry,
+        None if parent.species is None else whole.numbers,
     )
 
 
@@ -201,12 +212,13 @@ def _on_sites(parent: Parent, frame: Frame) -> Parent:
         StructureError: if less than half of the sites at an end have an atom near by.
     """
     positions = parent.positions.copy()
+    several = parent.species is not None
     neighbors = Neighbors(positions, frame.bicrystal.cell)
     ends = {
-        "lower": frame.lower(frame.centre - CORE),
-        "upper": frame.upper(parent.registry, frame.centre + CORE),
+        "lower": frame.lower_sites(frame.centre - CORE),
+        "upper": frame.upper_sites(parent.registry, frame.centre + CORE),
     }
-    for side, sites in ends.items():
+    for side, (sites, numbers) in ends.items():
         distances, nearest = neighbors.nearest(sites)
         near = distances < SITE_TOLERANCE * frame.bicrystal.nearest_neighbor
         if near.sum() < 0.5 * len(sites):
@@ -214,6 +226,11 @@ def _on_sites(parent: Parent, frame: Frame) -> Parent:
                 f"cannot bring the slab back into the frame: only {near.sum()} of {len(sites)}"
                 f" sites of the {side} grain's outer layers have an atom; registry and positions do"
                 " not belong together"
+            )
+        if several and (parent.sites.numbers[nearest[near]] != numbers[near]).any():
+            raise StructureError(
+                f"cannot bring the slab back into the frame: the outer layers of the {side} grain"
+                " have atoms of other elements than the crystal"
             )
         positions[nearest[near]] = sites[near]
     return replace(parent, positions=positions)

@@ -13,6 +13,7 @@ from gcd_hpc.engines.relaxation import relax_boundary
 from gcd_hpc.errors import CheckpointError, SimulationError
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.learning.candidates import unrelaxed_atoms
 from gcd_hpc.learning.model_file import load_model
 from gcd_hpc.learning.sampler import Model, Sampler
 from gcd_hpc.learning.training import Objective, Process, training_batches
@@ -236,7 +237,7 @@ def make_canaries(run_dir: Path, version: int, device: torch.device) -> Canaries
 
 def screened_energy(run_dir: Path, system: BoundarySystem, row: Candidate) -> float | None:
     """Boundary energy of a canary after the loose screen, J/m^2; None if it failed."""
-    atoms = system.frame.atoms(row.unrelaxed_positions)
+    atoms = unrelaxed_atoms(system, row)
     try:
         child, relaxation = worker_child(str(run_dir)), system.config.relaxation
         return relax_boundary(

@@ -1,5 +1,6 @@
 """Structures that exploration tries: changes of known structures, in-paintings, and fresh tries."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,16 +15,17 @@ from gcd_hpc.errors import StructureError
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.candidates import new_candidate, with_structure
 from gcd_hpc.search.archive import draw_parent
-from gcd_hpc.search.moves import LOCAL_MOVES, Proposal, crossover
+from gcd_hpc.search.moves import LOCAL_MOVES, SPECIES_MOVES, Move, Proposal, crossover, local_moves
 from gcd_hpc.search.shares import shares
 from gcd_hpc.search.tries import random_anneal, search_start
 from gcd_hpc.search.windows import Parent, draw_window, recentred
 from gcd_hpc.stages.population import Known, Population
+from gcd_hpc.store.alloys import excess_energies
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import lowest_nearby
 from gcd_hpc.structures.fingerprint import SAME_ENERGY_J_M2
 from gcd_hpc.structures.frame import Frame
-from gcd_hpc.voxels.channels import Sites
+from gcd_hpc.structures.sites import Sites
 
 if TYPE_CHECKING:
     # A campaign without models explores without torch.
@@ -34,6 +36,9 @@ ANNEAL = "anneal"
 INPAINT_WINDOW, INPAINT_BOUNDARY = "inpaint-window", "inpaint-boundary"
 INPAINT_NOISED = "inpaint-noised"
 OWN_KINDS = (*LOCAL_MOVES, ANNEAL, CROSSOVER, FRESH)
+"""Kinds of moves, by the labels under which candidates are stored. SPECIES_MOVES follow them where
+there are several elements.
+"""
 MODEL_KINDS = (INPAINT_WINDOW, INPAINT_BOUNDARY, INPAINT_NOISED)
 """Kinds of moves, by the labels under which candidates are stored."""
 NUM_PARTNERS = 8
@@ -85,11 +90,13 @@ class Proposer:
         if current is None or kind == FRESH:
             search = self.system.config.search
             atoms, registry, anneal = search_start(self.system.frame, search, rng)
-            return self._made(row, FRESH, Proposal(atoms.positions, registry, None), (), anneal)
+            fresh = Proposal(atoms.positions, registry, None, atoms.numbers)
+            return self._made(row, FRESH, fresh, (), anneal)
         try:
             return self._changed(row, kind, current, rng)
         except StructureError as error:
-            same = Proposal(current.positions, np.asarray(current.registry_relaxed), None)
+            registry = np.asarray(current.registry_relaxed)
+            same = Proposal(current.positions, registry, None, current.numbers)
             made = self._made(row, kind, same, (current.id,), None)
             return Unrelaxed(replace(made.row, status="invalid", reason=str(error)))
 
@@ -109,9 +116,9 @@ class Proposer:
             crossed = self._crossed(row, current, parent, rng)
             if crossed is not None:
                 return crossed
-            kind = str(rng.choice(list(LOCAL_MOVES)))
+            kind = str(rng.choice(list(self.local_moves)))
         explore = self.system.config.explore
-        change = str(rng.choice(list(LOCAL_MOVES))) if kind == ANNEAL else kind
+        change = str(rng.choice(list(self.local_moves))) if kind == ANNEAL else kind
         proposal = local_move(parent, change, self.system.frame, explore, rng)
         anneal = random_anneal(explore.md, rng) if kind == ANNEAL else None
         made = self._made(row, kind, proposal, (current.id,), anneal)
@@ -120,7 +127,14 @@ class Proposer:
             parent.positions, self.system.bicrystal.wrap(current.positions)
         )
         return replace(
-            made, origin=Origin(current.positions, current.energies_ev) if is_in_place else None
+            made,
+            origin=Origin(
+                current.positions,
+                current.energies_ev,
+                self.system.own_numbers(current.numbers),
+            )
+            if is_in_place
+            else None,
         )
 
     def _crossed(
@@ -141,11 +155,18 @@ class Proposer:
                 return self._made(row, CROSSOVER, proposal, (current.id, partner.id), None)
         return None
 
+    @property
+    def local_moves(self) -> Mapping[str, Move]:
+        """Moves of one parent, by their labels."""
+        return local_moves(len(self.system.bicrystal.elements))
+
     @cached_property
     def probabilities(self) -> dict[str, float]:
         """Probability of each kind of move in this generation."""
         explore = self.system.config.explore
         kinds = OWN_KINDS + (MODEL_KINDS if self.painter is not None else ())
+        if len(self.local_moves) > len(LOCAL_MOVES):
+            kinds += tuple(SPECIES_MOVES)
         return shares(self.known.history, explore.least_share, explore.discount, kinds)
 
     @cached_property
@@ -180,7 +201,10 @@ class Proposer:
         n_index = (current.n_index + int(rng.integers(-1, 2))) % num_plane
         energy = lowest_nearby(dict(self.known.lowest), n_index, num_plane)
         target = energy - sampling.energy_margin_j_m2, n_index
-        sites = Sites(parent.positions, self.system.numbers_of(parent.positions))
+        numbers = parent.species
+        if numbers is None:
+            numbers = self.system.numbers_of(parent.positions)
+        sites = Sites(parent.positions, numbers)
         painted = painter.paint(sites, window, start_log_snr, target, rng)
         card = painter.model.card
         row = replace(
@@ -191,7 +215,8 @@ class Proposer:
             target_n_fraction=n_index / num_plane,
             voxel_evaluations=painted.net_voxels,
         )
-        proposal = Proposal(painted.sites.positions, parent.registry, window)
+        sites = painted.sites
+        proposal = Proposal(sites.positions, parent.registry, window, sites.numbers)
         made = self._made(row, kind, proposal, (current.id,), None)
         shortest = sampling.min_pair_distance * self.system.bicrystal.nearest_neighbor
         if made.row.closest_pair_a < shortest:
@@ -211,11 +236,17 @@ class Proposer:
     ) -> Unrelaxed:
         row = replace(row, move=kind, parents=" ".join(parents))
         positions = self.system.bicrystal.wrap(proposal.positions)
-        return Unrelaxed(with_structure(self.system, row, positions, proposal.registry), anneal)
+        numbers = self.system.own_numbers(proposal.species)
+        made = with_structure(self.system, row, positions, proposal.registry, numbers=numbers)
+        return Unrelaxed(made, anneal)
 
     def _parent(self, row: Candidate) -> Parent:
-        excess = row.energies_ev - self.system.bulk.cohesive_ev
-        parent = Parent(row.positions, excess, np.asarray(row.registry_relaxed))
+        parent = Parent(
+            row.positions,
+            excess_energies(vars(row)),
+            np.asarray(row.registry_relaxed),
+            self.system.own_numbers(row.numbers),
+        )
         return recentred(parent, self.system.frame)
 
 
@@ -228,8 +259,9 @@ def local_move(
     alone does not lead from one to the other.
     """
     window = draw_window(parent, frame, explore, rng)
+    moves = local_moves(len(frame.bicrystal.elements))
     if rng.random() >= WITH_SHIFT or kind == "shift":
-        return LOCAL_MOVES[kind](parent, frame, window, rng)
-    moved = LOCAL_MOVES["shift"](parent, frame, window, rng)
+        return moves[kind](parent, frame, window, rng)
+    moved = moves["shift"](parent, frame, window, rng)
     shifted = replace(parent, positions=moved.positions, registry=moved.registry)
-    return replace(LOCAL_MOVES[kind](shifted, frame, window, rng), window=None)
+    return replace(moves[kind](shifted, frame, window, rng), window=None)

@@ -11,6 +11,7 @@ from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.relaxation import SCREEN, Slab
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.learning.candidates import unrelaxed_atoms
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
 from gcd_hpc.stages.result import Scored
 from gcd_hpc.store.parts import read_columns
@@ -31,7 +32,7 @@ def with_score(system: BoundarySystem, child: Child, candidate: Candidate) -> Ca
         return candidate
     try:
         slab = Slab.of(
-            system.frame.atoms(candidate.unrelaxed_positions),
+            unrelaxed_atoms(system, candidate),
             system.bicrystal,
             system.bulk,
             system.config.relaxation,

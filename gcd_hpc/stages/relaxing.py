@@ -16,6 +16,7 @@ from gcd_hpc.engines.local import Origin
 from gcd_hpc.engines.relaxation import relax_boundary
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.learning.candidates import unrelaxed_atoms
 from gcd_hpc.processor import processor_s
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT, set_aside
 from gcd_hpc.store.run_directory import RunDirectory
@@ -71,7 +72,7 @@ def relax_candidate(
         GcdError, OSError, MemoryError: for errors that other candidates would meet too.
     """
     started, before_s = time.perf_counter(), processor_s()
-    atoms = system.frame.atoms(candidate.unrelaxed_positions)
+    atoms = unrelaxed_atoms(system, candidate)
     try:
         row = _relaxed(system, child, candidate, atoms, window, anneal, origin, quick)
     except SimulationError as error:
@@ -108,6 +109,7 @@ def _relaxed(
     relaxed = relax_boundary(
         child, atoms, system.bicrystal, system.bulk, config, finish, anneal, origin, quick
     )
+    own, rich, poor = relaxed.composition_energies_j_m2
     window.learn(relaxed.n_index, relaxed.gb_energy_j_m2)
     return replace(
         candidate,
@@ -117,6 +119,9 @@ def _relaxed(
         n_fraction=relaxed.n_fraction,
         gb_energy_j_m2=relaxed.gb_energy_j_m2,
         screen_gb_energy_j_m2=relaxed.screen_gb_energy_j_m2,
+        composition_energy_j_m2=own,
+        rich_gb_energy_j_m2=relaxed.gb_energy_j_m2 - own + rich,
+        poor_gb_energy_j_m2=relaxed.gb_energy_j_m2 - own + poor,
         excess_volume_a=relaxed.excess_volume,
         strain_energy_j_m2=relaxed.strain_energy_j_m2,
         strain_volume_a=relaxed.strain_volume,

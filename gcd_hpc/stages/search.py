@@ -68,4 +68,6 @@ def started_from(system: BoundarySystem, candidate: Candidate) -> tuple[Candidat
         generator(system.config.seed, SEARCH, candidate.index),
     )
     seconds = time.perf_counter() - started
-    return with_structure(system, candidate, atoms.positions, registry, seconds), anneal
+    return with_structure(
+        system, candidate, atoms.positions, registry, seconds, atoms.numbers
+    ), anneal

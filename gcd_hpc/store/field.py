@@ -1,7 +1,9 @@
 """One column of the store: its type, unit and meaning."""
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -35,7 +37,7 @@ class Field:
     name: str = ""
     kind: Kind = "float"
     default: Any = None
-    """Value in files of versions before ``since``; per-atom fields are NaN there."""
+    """Value in files of versions before ``since``; NaN for numbers per atom without one."""
 
     @property
     def path(self) -> str:
@@ -47,16 +49,33 @@ class Field:
         """Title with the unit in parentheses."""
         return f"{self.title} ({self.unit})" if self.unit not in ("", "1") else self.title
 
+    def array(self, value: Any, num_atoms: int, name: str) -> np.ndarray:
+        """Value of an array field, filled with NaN or, for whole numbers, zeros if it is empty.
 
-def fields_of(schema: type) -> tuple[Field, ...]:
-    """Columns derived from the annotations of a dataclass."""
-    hints = get_type_hints(schema, include_extras=True)
+        Args:
+            name: of the candidate, for the message.
+
+        Raises:
+            ValueError: if the shape does not fit num_atoms.
+        """
+        shape = (num_atoms, *self.shape) if self.per_atom else self.shape
+        dtype = DTYPES[self.kind]
+        empty = 0 if self.kind == "int" else np.nan
+        array = np.full(shape, empty, dtype) if np.size(value) == 0 else np.array(value, dtype)
+        if array.shape != shape:
+            raise ValueError(f"{name}: {self.name} must have the shape {shape}, got {array.shape}")
+        return array
+
+
+def fields_of(row: type) -> tuple[Field, ...]:
+    """Columns derived from the annotations of a dataclass of rows."""
+    hints = get_type_hints(row, include_extras=True)
     kinds: dict[Any, Kind] = {str: "text", int: "int", bool: "bool"}
     found = []
-    for one in dataclasses.fields(schema):
+    for one in dataclasses.fields(row):
         of, about = get_args(hints[one.name])
         is_literal = get_origin(of) is Literal
-        kind = "text" if is_literal else kinds.get(of, "float")
+        kind = "text" if is_literal else kinds.get(of, about.kind)
         default = one.default
         if default is dataclasses.MISSING:
             default = {"text": "", "int": 0}.get(kind, np.nan)
@@ -70,3 +89,14 @@ def fields_of(schema: type) -> tuple[Field, ...]:
             )
         )
     return tuple(found)
+
+
+def html_table(fields: Iterable[Field], values: Mapping[str, Any]) -> str:
+    """HTML table of all known values of a row, without those of its atoms."""
+    known = ((field, values[field.name]) for field in fields if not field.per_atom)
+    rows = "".join(
+        f"<tr><th>{field.title}</th><td>{escape(str(value))}</td><td>{field.unit}</td></tr>"
+        for field, value in known
+        if field.shape or (value == value and value != "")
+    )
+    return f"<table>{rows}</table>"

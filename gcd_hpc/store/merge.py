@@ -18,6 +18,7 @@ import numpy as np
 
 from gcd_hpc.errors import StoreError
 from gcd_hpc.files import output, reserve
+from gcd_hpc.store.alloys import excess_energies, kinds_of
 from gcd_hpc.store.blocks import Blocks
 from gcd_hpc.store.checksums import Columns, seal
 from gcd_hpc.store.hdf5 import FORMAT, ColumnWriter, reading, text_array, write_attributes
@@ -198,8 +199,11 @@ def _nearest(mark: Fingerprint, others: np.ndarray) -> float:
 def _marks(
     rows: _Rows, sources: Sequence[Source], wanted: np.ndarray, advance: Advance
 ) -> np.ndarray:
-    """Fingerprints of the M rows in the mask ``wanted``, (M, 64) in single precision."""
-    marks = np.empty((int(wanted.sum()), 64), dtype=np.float32)
+    """Fingerprints of the M rows in the mask ``wanted``, (M, 64 k^2) in single precision, for k
+    elements.
+    """
+    num_elements = len(sources[0].boundary.symbols)
+    marks = np.empty((int(wanted.sum()), 64 * num_elements**2), dtype=np.float32)
     place = 0
     for source, first, columns in _blocks(sources, advance):
         starts = np.cumsum(columns["num_atoms"]) - columns["num_atoms"]
@@ -208,10 +212,15 @@ def _marks(
             marks[place] = slab_fingerprint(
                 columns["positions"][atoms],
                 with_tilt(columns["cell"][row], columns["tilt_a"][row]),
-                columns["energies_ev"][atoms],
-                float(columns["cohesive_ev"][row]),
+                excess_energies(
+                    {name: columns[name][row] for name in ("cohesive_ev", "element_energies_ev")}
+                    | {name: columns[name][atoms] for name in ("energies_ev", "numbers")}
+                ),
+                0.0,
                 source.nearest_neighbor(float(columns["cell"][row][0])),
                 source.outer_layers(float(columns["surface_depth_a"][row])),
+                kinds_of(columns["numbers"][atoms], source.boundary.symbols),
+                num_elements,
             )
             place += 1
     assert place == len(marks)

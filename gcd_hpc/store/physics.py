@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from gcd_hpc.store.alloys import compared_energies
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import boundary_of, neighbor_distance
 from gcd_hpc.store.findings import Report
@@ -66,7 +67,7 @@ class Physics:
             atoms = slice(stop - row["num_atoms"], stop)
             row |= {
                 name: columns[name][atoms]
-                for name in ("unrelaxed_positions", "positions", "energies_ev")
+                for name in ("unrelaxed_positions", "positions", "energies_ev", "numbers")
             }
             self._row = row
             self._verify_labels()
@@ -192,9 +193,9 @@ class Physics:
         # Sum over the atoms that do not feel a free surface.
         heights = row["positions"][:, 2]
         inside = (heights > heights.min() + depth) & (heights < heights.max() - depth)
-        total, num = float(row["energies_ev"][inside].sum()), int(inside.sum())
+        total, num = float(compared_energies(row)[inside].sum()), int(inside.sum())
         energy = gb_energy(total, num, row["cohesive_ev"], row["area_a2"])
-        energy -= row["strain_energy_j_m2"]
+        energy += row["composition_energy_j_m2"] - row["strain_energy_j_m2"]
         source = "energies_ev, cohesive_ev and area_a2"
         self._compare(check, "gb_energy_j_m2", energy, SAME_ENERGY_J_M2, "J/m^2", source)
 
@@ -250,7 +251,7 @@ def row_fault(row: Mapping[str, Any], nearest_neighbor: float) -> str:
         return "expected atoms with finite positions in a box, got others"
     return physical_fault(
         row["positions"],
-        row["energies_ev"],
+        compared_energies(row),
         box_of(row),
         row["gb_energy_j_m2"],
         row["excess_volume_a"],

@@ -12,6 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_numbers
 
 from gcd_hpc.errors import GcdError, StoreError
+from gcd_hpc.store.alloys import symbols_of
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.field import Field
 from gcd_hpc.store.index import RunStore
@@ -38,7 +39,7 @@ class RunCandidate(Candidate):
     """A candidate with the fields of the schema as attributes, such as ``energies_ev``."""
 
     element: str = field(kw_only=True)
-    """Chemical symbol; empty if the file does not name it."""
+    """Chemical symbol, of the first of several elements; empty if the file does not name it."""
 
     def to_atoms(self, relaxed: bool = True) -> Atoms:
         """ASE ``Atoms`` of the structure, with every known field of the schema in ``info``.
@@ -64,7 +65,7 @@ class RunCandidate(Candidate):
                 " verify lists what is wrong with the file"
             )
         positions = self.positions if relaxed else self.unrelaxed_positions
-        symbols = f"{self.element}{self.num_atoms}"
+        symbols = symbols_of(self.numbers, self.element)
         atoms = Atoms(symbols, positions, cell=self.box, pbc=(True, True, False))
         known = {field: getattr(self, field.name) for field in ROW_FIELDS}
         atoms.info = {
@@ -125,7 +126,7 @@ class Run:
 
     @property
     def element(self) -> str:
-        """Chemical symbol of the crystal.
+        """Chemical symbol of the crystal, of the first of several elements.
 
         Raises:
             StoreError: if the attribute ``config`` of the files names no known element.
@@ -136,7 +137,8 @@ class Run:
 
     @cached_property
     def _element(self) -> str:
-        element = section_of(self.provenance.get("config", ""), "boundary").get("element")
+        boundary = section_of(self.provenance.get("config", ""), "boundary")
+        element = boundary.get("element") or next(iter(boundary.get("elements") or ()), None)
         return str(element) if element in atomic_numbers else ""
 
     def __len__(self) -> int:

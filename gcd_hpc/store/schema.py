@@ -7,12 +7,13 @@ the defaults of the fields it lacks.
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
 
-from gcd_hpc.store.field import Field, fields_of
+from gcd_hpc.store import alloys
+from gcd_hpc.store.field import Field, fields_of, html_table
 from gcd_hpc.structures.periodic import with_tilt
 
 SCHEMA_VERSION = 6
@@ -25,15 +26,12 @@ FAILURES = ("", "physics", "bug")
 ENERGIES_FROM = ("", "atoms", "surfaces")
 PRESET_LABELS = ("", "local", "screen", "paper", "tight")
 
-NAN = float("nan")
+NAN = np.nan
 NAN3 = (NAN, NAN, NAN)
 UNKNOWN_N = -1
 """Value of n_index where N or N_plane is not known."""
 Vector = Sequence[float] | np.ndarray
-
-
-def _no_atoms() -> np.ndarray:
-    return np.empty(0)
+_no_atoms = partial(np.empty, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,13 +143,17 @@ class Candidate:
         int,
         Field("n", "N mod N_plane: [n] in atoms; -1 where it is not known", "1", since=4),
     ] = UNKNOWN_N
+    formula: Annotated[str, alloys.FORMULA] = ""
+    surplus: Annotated[str, alloys.SURPLUS] = ""
     gb_energy_j_m2: Annotated[
         float,
         Field(
             "E_gb",
             "energy of the boundary after relaxation: the sum of energies_ev - cohesive_ev "
             "over the atoms more than surface_depth_a from the lowest and from the highest "
-            "atom, over area_a2, less strain_energy_j_m2",
+            "atom, over area_a2, less strain_energy_j_m2; with several elements the energies in "
+            "element_energies_ev take the place of cohesive_ev, and composition_energy_j_m2 is "
+            "added",
             "J/m^2",
         ),
     ] = NAN
@@ -164,6 +166,9 @@ class Candidate:
             "score", "boundary energy by which candidates queue for relaxation", "J/m^2", since=2
         ),
     ] = NAN
+    composition_energy_j_m2: Annotated[float, alloys.COMPOSITION_ENERGY] = 0.0
+    rich_gb_energy_j_m2: Annotated[float, alloys.RICH_GB_ENERGY] = NAN
+    poor_gb_energy_j_m2: Annotated[float, alloys.POOR_GB_ENERGY] = NAN
     excess_volume_a: Annotated[float, Field("excess volume", "excess volume per area", "Å")] = NAN
     strain_energy_j_m2: Annotated[
         float,
@@ -240,6 +245,7 @@ class Candidate:
     cohesive_ev: Annotated[
         float, Field("cohesive energy", "energy per atom of the bulk crystal", "eV")
     ] = NAN
+    element_energies_ev: Annotated[str, alloys.ELEMENT_ENERGIES] = ""
     area_a2: Annotated[float, Field("area", "area of the boundary plane", "Å^2")] = NAN
     surface_depth_a: Annotated[
         float,
@@ -337,6 +343,18 @@ class Candidate:
         Field("energy of an atom", "energy of each atom after relaxation", "eV", per_atom=True),
     ] = dataclasses.field(default_factory=_no_atoms)
 
+    numbers: Annotated[
+        np.ndarray,
+        Field(
+            "atomic number",
+            "atomic number of each atom; 0 in files that know one element, boundary.element",
+            "1",
+            since=6,
+            per_atom=True,
+            kind="int",
+        ),
+    ] = dataclasses.field(default_factory=_no_atoms)
+
     def __post_init__(self) -> None:
         for name in ("source", "status"):
             labels, value = BY_NAME[name].labels, getattr(self, name)
@@ -346,7 +364,8 @@ class Candidate:
                 )
         for field in FIELDS:
             if field.per_atom or field.shape:
-                self._set_array(field)
+                array = field.array(getattr(self, field.name), self.num_atoms, self.id)
+                object.__setattr__(self, field.name, array)
 
     @property
     def box(self) -> np.ndarray:
@@ -365,23 +384,7 @@ class Candidate:
 
     def _repr_html_(self) -> str:
         """HTML table of all known row fields, for notebooks."""
-        known = ((field, getattr(self, field.name)) for field in FIELDS if not field.per_atom)
-        rows = "".join(
-            f"<tr><th>{field.title}</th><td>{escape(str(value))}</td><td>{field.unit}</td></tr>"
-            for field, value in known
-            if field.shape or (value == value and value != "")
-        )
-        return f"<table>{rows}</table>"
-
-    def _set_array(self, field: Field) -> None:
-        shape = (self.num_atoms, *field.shape) if field.per_atom else field.shape
-        value = getattr(self, field.name)
-        array = np.full(shape, NAN) if np.size(value) == 0 else np.array(value, dtype=np.float64)
-        if array.shape != shape:
-            raise ValueError(
-                f"{self.id}: {field.name} must have the shape {shape}, got {array.shape}"
-            )
-        object.__setattr__(self, field.name, array)
+        return html_table(FIELDS, vars(self))
 
 
 FIELDS = fields_of(Candidate)

@@ -10,6 +10,7 @@ from math import ceil, floor, gcd, nan
 from typing import Literal
 
 import numpy as np
+from ase.data import atomic_numbers
 
 from gcd_hpc.config.boundary import BoundaryConfig, SlabFiles
 from gcd_hpc.config.miller import Indices, three_direction
@@ -46,13 +47,14 @@ MAX_REPEATS = 100
 class Bicrystal:
     """Two grains that share an in-plane cell.
 
+    elements: chemical symbols of the crystal, then of solutes.
     cell: edges (ax, 0) and (bx, by) of the common cell, replicas included, Å, with
     |bx| <= ax / 2. bx is 0 in a rectangle.
     atoms_per_plane: N_plane, the modulus of [n]: atoms in one lattice plane of the whole cell, or
     the greatest common divisor of both grains' numbers where these differ.
     """
 
-    element: str
+    elements: tuple[str, ...]
     lattice: str
     a0: float
     lower: Grain
@@ -80,11 +82,11 @@ class Bicrystal:
         oblique = oblique_edges(config)
         if oblique is not None:
             lower, upper = (
-                cubic_plane_grain(edges, config.lattice, config.symbols[0], a0) for edges in oblique
+                cubic_plane_grain(edges, config.lattice, config.symbols, a0) for edges in oblique
             )
             return cls.of(lower, upper, config, a0)
         lower, upper = (
-            cubic_grain(one, config.lattice, config.symbols[0], a0) for one in orientations(config)
+            cubic_grain(one, config.lattice, config.symbols, a0) for one in orientations(config)
         )
         lower, upper = _fitted(lower, upper, config)
         return cls.of(lower, upper, config, a0)
@@ -114,7 +116,7 @@ class Bicrystal:
     def of(cls, lower: Grain, upper: Grain, config: BoundaryConfig, a0: float) -> "Bicrystal":
         """The bicrystal of two grains whose repeats fit, with the replicas asked for."""
         single = cls(
-            element=config.symbols[0],
+            elements=config.symbols,
             lattice=config.lattice,
             a0=a0,
             lower=lower,
@@ -123,6 +125,11 @@ class Bicrystal:
             atoms_per_plane=gcd(lower.atoms_per_plane, upper.atoms_per_plane),
         )
         return single.replicated(*config.replicas)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Atomic numbers of the elements."""
+        return tuple(atomic_numbers[element] for element in self.elements)
 
     def relaxed(self, response: Response) -> "Bicrystal":
         """This bicrystal with the relaxation of its strained upper grain."""

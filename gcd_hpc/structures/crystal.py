@@ -4,6 +4,7 @@ Coordinates in a crystal are whole numbers: lattice vectors count the primitive 
 atoms of the basis count fractions of them. Rounding can then neither lose nor double an atom.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from gcd_hpc.config.boundary import DENOMINATOR, SlabCrystal
 from gcd_hpc.config.miller import Miller
-from gcd_hpc.structures.lattices import CubicLattice, cubic_lattice
+from gcd_hpc.structures.lattices import CubicLattice, crystal_symbols, cubic_lattice
 
 Row = tuple[float, float, float]
 Rows = tuple[Row, Row, Row]
@@ -49,16 +50,18 @@ class Crystal:
         return np.array(self.primitive)
 
 
-def cubic_crystal(lattice: str, element: str, a0: float) -> Crystal:
-    """Crystal of one element with a cubic conventional cell along x, y and z.
+def cubic_crystal(lattice: str, elements: str | Sequence[str], a0: float) -> Crystal:
+    """Crystal with a cubic conventional cell along x, y and z.
 
     Args:
+        elements: of the crystal, and possibly solutes after them.
         a0: lattice constant, Å.
 
     Raises:
-        StructureError: if the lattice is unknown.
+        StructureError: if the lattice is unknown or an element is missing.
     """
     cubic = cubic_lattice(lattice)
+    symbols = crystal_symbols(elements, lattice)
     first, second, third = (
         (a0 * x / 4, a0 * y / 4, a0 * z / 4) for x, y, z in right_handed(cubic.primitive)
     )
@@ -69,7 +72,7 @@ def cubic_crystal(lattice: str, element: str, a0: float) -> Crystal:
         primitive=(first, second, third),
         basis=as_millers(basis),
         denominator=4,
-        numbers=(atomic_numbers[element],) * len(basis),
+        numbers=tuple(atomic_numbers[symbols[kind]] for kind in cubic.kinds),
         neighbor=cubic.neighbor * a0,
         atomic_volume=a0**3 / len(cubic.sites),
     )

@@ -26,7 +26,12 @@ SAME_FINGERPRINT = 0.01
 
 
 def fingerprint(
-    positions: ArrayLike, cell: ArrayLike, weights: ArrayLike, nearest_neighbor: float
+    positions: ArrayLike,
+    cell: ArrayLike,
+    weights: ArrayLike,
+    nearest_neighbor: float,
+    kinds: NDArray[np.integer] | None = None,
+    num_kinds: int = 1,
 ) -> Fingerprint:
     """Histogram of the distances around the boundary's atoms, per boundary area, (64,) 1/Å^2.
 
@@ -38,21 +43,28 @@ def fingerprint(
         cell: lengths (3,) or vectors (3, 3) of the box, Å.
         weights: (N,) share of each atom in the boundary, from energy_weights.
         nearest_neighbor: nearest-neighbour distance of the crystal, Å: the unit of all distances.
+        kinds: (N,) number of each atom's element, from 0 to num_kinds - 1. Each ordered pair of
+            elements then has a histogram of its own, (num_kinds^2 64,).
     """
     box, weight = in_plane(cell), np.asarray(weights, dtype=float)
     points = wrap(positions, box)
     inside = np.flatnonzero(weight > 1e-6)
     if not len(inside):
-        return np.zeros(_NUM_BINS)
+        return np.zeros(num_kinds**2 * _NUM_BINS)
     cutoff = _CUTOFF * nearest_neighbor
+    around, sources = images(points, box, cutoff)
     pairs = cKDTree(points[inside]).sparse_distance_matrix(
-        cKDTree(images(points, box, cutoff)[0]), cutoff, output_type="ndarray"
+        cKDTree(around), cutoff, output_type="ndarray"
     )
     pairs = pairs[pairs["v"] > 1e-6]  # not an atom with itself
     ratio = pairs["v"] / nearest_neighbor
     # The cosine fades to zero at the cutoff.
     share = weight[inside][pairs["i"]] * (0.5 + 0.5 * np.cos(np.pi * ratio / _CUTOFF))
-    return _smeared(ratio, share) / area(box)
+    if kinds is None or num_kinds == 1:
+        return _smeared(ratio, share) / area(box)
+    pair = num_kinds * kinds[inside][pairs["i"]] + kinds[sources][pairs["j"]]
+    histograms = [_smeared(ratio[pair == one], share[pair == one]) for one in range(num_kinds**2)]
+    return np.concatenate(histograms) / area(box)
 
 
 def slab_fingerprint(
@@ -62,6 +74,8 @@ def slab_fingerprint(
     bulk_ev_per_atom: float,
     nearest_neighbor: float,
     outer_thickness: float,
+    kinds: NDArray[np.integer] | None = None,
+    num_kinds: int = 1,
 ) -> Fingerprint:
     """Fingerprint of a relaxed slab, its atoms weighted by their excess energy, (64,) 1/Å^2.
 
@@ -70,13 +84,14 @@ def slab_fingerprint(
         energies_ev: (N,) of the atoms, eV.
         outer_thickness: atoms this near to the lowest or highest one belong to the free surfaces
             and are left out, Å.
+        kinds, num_kinds: as for fingerprint.
     """
     heights = np.asarray(positions, dtype=float)[:, 2]
     inside = (heights > heights.min() + outer_thickness) & (
         heights < heights.max() - outer_thickness
     )
     weights = np.where(inside, energy_weights(energies_ev, bulk_ev_per_atom), 0.0)
-    return fingerprint(positions, cell, weights, nearest_neighbor)
+    return fingerprint(positions, cell, weights, nearest_neighbor, kinds, num_kinds)
 
 
 def distance(a: Fingerprint, b: Fingerprint) -> float:

@@ -10,6 +10,7 @@ from gcd_hpc.errors import StructureError
 from gcd_hpc.structures.bicrystal import BORDER, Bicrystal
 from gcd_hpc.structures.grain import Positions
 from gcd_hpc.structures.periodic import minimum_image
+from gcd_hpc.structures.sites import Sites
 
 FREE = 2.0
 """Empty space kept below and above the slabs, Å."""
@@ -115,15 +116,23 @@ class Frame:
 
     def lower(self, z_max: float) -> Positions:
         """Perfect lower grain from the bottom up to z_max, (N, 3) Å."""
-        return self.bicrystal.lattice_positions(
-            "lower", (0.0, 0.0, self.bottom), self.bottom, z_max
-        )
+        return self.lower_sites(z_max).positions
+
+    def lower_sites(self, z_max: float) -> Sites:
+        """The same with the elements of its atoms."""
+        origin = (0.0, 0.0, self.bottom)
+        return Sites(*self.bicrystal.lattice_sites("lower", origin, self.bottom, z_max))
 
     def upper(self, registry: ArrayLike, z_min: float) -> Positions:
         """Perfect upper grain at a registry (3,) from z_min to its top, (N, 3) Å."""
+        return self.upper_sites(registry, z_min).positions
+
+    def upper_sites(self, registry: ArrayLike, z_min: float) -> Sites:
+        """The same with the elements of its atoms."""
         shift = np.asarray(registry, dtype=float)
         origin = np.array([shift[0], shift[1], self.upper_plane + shift[2]])
-        return self.bicrystal.lattice_positions("upper", origin, z_min, self.top + shift[2])
+        top = self.top + shift[2]
+        return Sites(*self.bicrystal.lattice_sites("upper", origin, z_min, top))
 
     def join(self, registry: ArrayLike) -> Atoms:
         """Both perfect grains at a registry (3,) Å, in whole planes.
@@ -132,13 +141,20 @@ class Frame:
         """
         # Not from the centre: half of a double layer may lie in between.
         first = self.centre + np.asarray(registry, dtype=float)[2]
-        return self.atoms(np.concatenate([self.lower(self.centre), self.upper(registry, first)]))
+        sites = self.lower_sites(self.centre).and_also(self.upper_sites(registry, first))
+        return self.atoms(*sites)
 
-    def atoms(self, positions: Positions) -> Atoms:
-        """Atoms of the campaign's element at positions (N, 3) Å in this box."""
-        element = self.bicrystal.element
+    def atoms(self, positions: Positions, numbers: NDArray[np.integer] | None = None) -> Atoms:
+        """Atoms at positions (N, 3) Å in this box.
+
+        Args:
+            numbers: (N,) atomic numbers; may be left out if there is one element.
+        """
+        if numbers is None:
+            (number,) = self.bicrystal.numbers
+            numbers = np.full(len(positions), number)
         return Atoms(
-            [element] * len(positions),
+            numbers,
             positions=positions,
             cell=self.cell,
             pbc=(True, True, False),

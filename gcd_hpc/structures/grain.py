@@ -1,5 +1,6 @@
 """Grains: a crystal in the orientation of the box, cut into blocks that repeat along its axes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
@@ -189,7 +190,9 @@ class Grain:
         return numerators[order] / (determinant * whole), kinds[order]
 
 
-def cubic_grain(directions: Directions, lattice: str, element: str, a0: float) -> Grain:
+def cubic_grain(
+    directions: Directions, lattice: str, elements: str | Sequence[str], a0: float
+) -> Grain:
     """Grain of a cubic crystal with lattice vectors along the three box axes.
 
     Args:
@@ -203,7 +206,7 @@ def cubic_grain(directions: Directions, lattice: str, element: str, a0: float) -
     first, second, third = (primitive_counts(cubic, edge) for edge in as_millers(edges))
     normal = directions[2]
     return Grain(
-        crystal=cubic_crystal(lattice, element, a0),
+        crystal=cubic_crystal(lattice, elements, a0),
         vectors=(first, second, third),
         cell=((x, 0.0, 0.0), (0.0, y, 0.0), (0.0, 0.0, z)),
         spacing=a0 * cubic.plane_halves(normal) / (2 * length(normal)),
@@ -211,13 +214,15 @@ def cubic_grain(directions: Directions, lattice: str, element: str, a0: float) -
     )
 
 
-def cubic_plane_grain(edges: Edges, lattice: str, element: str, a0: float) -> Grain:
+def cubic_plane_grain(
+    edges: Edges, lattice: str, elements: str | Sequence[str], a0: float
+) -> Grain:
     """Grain of a cubic crystal over two lattice vectors in the plane, in quarters of a0."""
     cubic = cubic_lattice(lattice)
     first, second = (primitive_counts(cubic, edge) for edge in edges)
     x, z = coprime(edges[0]), coprime(cross(*edges))
     return plane_grain(
-        cubic_crystal(lattice, element, a0), (first, second), (x, coprime(cross(z, x)), z)
+        cubic_crystal(lattice, elements, a0), (first, second), (x, coprime(cross(z, x)), z)
     )
 
 

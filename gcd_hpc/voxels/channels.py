@@ -3,38 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from gcd_hpc.errors import StructureError
-
-Positions = NDArray[np.float64]
-Numbers = NDArray[np.int64]
-
-
-class Sites(NamedTuple):
-    """Atoms: where they are, and of which elements."""
-
-    positions: Positions
-    """(N, 3) Å."""
-    numbers: Numbers
-    """(N,) atomic numbers."""
-
-    def of(self, chosen: NDArray[np.bool_]) -> "Sites":
-        """The atoms of a mask (N,)."""
-        return Sites(self.positions[chosen], self.numbers[chosen])
-
-    def moved(self, step: ArrayLike) -> "Sites":
-        """All atoms moved by a step (3,), Å."""
-        return Sites(self.positions + np.asarray(step), self.numbers)
-
-    def and_also(self, others: "Sites") -> "Sites":
-        """These atoms, then the others."""
-        numbers = np.concatenate([self.numbers, others.numbers])
-        return Sites(np.concatenate([self.positions, others.positions]), numbers)
+from gcd_hpc.structures.sites import Positions, Sites
 
 
 @dataclass(frozen=True)

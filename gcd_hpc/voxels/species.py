@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from gcd_hpc.structures.periodic import Neighbors
-from gcd_hpc.voxels.channels import Channels, Positions, Sites
+from gcd_hpc.structures.sites import Positions, Sites
+from gcd_hpc.voxels.channels import Channels
 from gcd_hpc.voxels.encoder import encode, occupancies
 from gcd_hpc.voxels.grid import Grid
 

@@ -15,7 +15,7 @@ from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.jobs import Anneal, RelaxResult
 from gcd_hpc.engines.local import MARGIN, Origin
 from gcd_hpc.engines.potentials import find_potential
-from gcd_hpc.engines.relaxation import Slab, as_origin, relax_boundary
+from gcd_hpc.engines.relaxation import Slab, relax_boundary
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
@@ -24,6 +24,14 @@ from tests.engines.conftest import SIGMA5_LOWER, SIGMA5_UPPER
 from tests.reference import GROUND_STATE, phase
 
 pytestmark = pytest.mark.lammps
+
+
+def as_origin(
+    child: LammpsChild, atoms: Atoms, bicrystal: Bicrystal, bulk: Bulk, config: RelaxationConfig
+) -> Origin:
+    """A slab as the origin of local changes, with the energies of exactly these positions."""
+    slab = Slab.of(atoms, bicrystal, bulk, config)
+    return Origin(slab.positions, child.evaluate(slab.positions, slab.box).energies)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.learning.trainer import Trainer, seeded
-from gcd_hpc.voxels.channels import Channels, Sites
+from gcd_hpc.structures.sites import Sites
+from gcd_hpc.voxels.channels import Channels
 from gcd_hpc.voxels.encoder import encode_elements
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.moment import decode_moments

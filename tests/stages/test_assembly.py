@@ -17,7 +17,8 @@ from gcd_hpc.learning.assembly import (
 from gcd_hpc.search.windows import Window
 from gcd_hpc.seeds import generator
 from gcd_hpc.structures.frame import Frame
-from gcd_hpc.voxels.channels import Channels, Sites
+from gcd_hpc.structures.sites import Sites
+from gcd_hpc.voxels.channels import Channels
 from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.moment import decode_moments
 from gcd_hpc.voxels.species import decode_elements

@@ -25,7 +25,7 @@ from gcd_hpc.stages.promote import make_canaries
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
-from gcd_hpc.voxels.channels import Sites
+from gcd_hpc.structures.sites import Sites
 from gcd_hpc.voxels.encoder import encode
 from tests.stages.conftest import TRAINED, interrupted_at, sample_with, small_config
 

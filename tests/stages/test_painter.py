@@ -13,7 +13,7 @@ from gcd_hpc.search.windows import Window
 from gcd_hpc.seeds import generator
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
-from gcd_hpc.voxels.channels import Sites
+from gcd_hpc.structures.sites import Sites
 
 pytestmark = pytest.mark.lammps
 TARGET = (2.5, 3)

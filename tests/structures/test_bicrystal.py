@@ -51,7 +51,7 @@ def test_a_grain_is_the_infinite_crystal_in_the_boxs_orientation(name, side):
     positions = boundary.lattice_positions(side, origin, 0.0, 12.0)
     stretch = np.array([1 + grain.strain[0], 1 + grain.strain[1], 1.0])
     crystal = ((positions - origin) / stretch) @ unit_rows(grain.directions) / boundary.a0
-    sites = conventional_cell(boundary.lattice, boundary.element, 1.0).positions
+    sites = conventional_cell(boundary.lattice, boundary.elements, 1.0).positions
     offsets = crystal[:, None] - sites
     assert np.abs(offsets - np.rint(offsets)).max(axis=2).min(axis=1).max() < 1e-9
 

@@ -83,7 +83,7 @@ def test_one_grain_alone_is_no_slab_of_any_boundary(name, side):
     boundary = ALL[name]
     positions = boundary.lattice_positions(side, (0.0, 0.0, 5.0), 5.0, 60.0)
     atoms = Atoms(
-        [boundary.element] * len(positions),
+        [boundary.elements[0]] * len(positions),
         positions,
         cell=Frame.build(boundary, (22.0, 22.0), 70.0).cell,
         pbc=True,

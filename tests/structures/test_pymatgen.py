@@ -22,7 +22,10 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def theirs(name: str) -> GrainBoundary:
     case = CASES[name]
     crystal = Structure.from_spacegroup(
-        case.space_group, Lattice.cubic(case.bicrystal.a0), [case.bicrystal.element], [[0, 0, 0]]
+        case.space_group,
+        Lattice.cubic(case.bicrystal.a0),
+        case.bicrystal.elements,
+        [[0, 0, 0]],
     )
     return GrainBoundaryGenerator(crystal).gb_from_parameters(
         case.rotation_axis,

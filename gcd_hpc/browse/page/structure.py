@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from gcd_hpc.browse.tables import plain
+from gcd_hpc.store.alloys import excess_energies, symbols_of
 from gcd_hpc.store.parts import MAX_LENGTH_A, MIN_EDGE_A
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate
 from gcd_hpc.structures.periodic import with_tilt, wrap
@@ -28,7 +29,7 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
     """
     relaxed = bool(np.isfinite(candidate.positions).all()) and candidate.num_atoms > 0
     positions = np.asarray(candidate.positions if relaxed else candidate.unrelaxed_positions)
-    excess = np.asarray(candidate.energies_ev) - candidate.cohesive_ev
+    excess = excess_energies(vars(candidate))
     cell = np.asarray(candidate.cell, dtype=float)
     height = (
         positions[:, 2] - (positions[:, 2].min() + positions[:, 2].max()) / 2
@@ -41,6 +42,9 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
     in_plane = with_tilt(cell[:2], candidate.tilt_a if is_box.all() else 0.0)
     inside = wrap(positions[:, :2] + 0.05, in_plane, is_box) - 0.05
     fields = {field.name: plain(getattr(candidate, field.name)) for field in ROW_FIELDS}
+    names = {}
+    if candidate.formula:
+        names["names"] = np.array(symbols_of(candidate.numbers, element))[kept].tolist()
     return {
         "id": candidate.id,
         "fields": fields,
@@ -49,6 +53,7 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
         "atoms": {
             "size": int(kept.sum()),
             "element": element,
+            **names,
             "x": _rounded(height[kept]),
             "y": _rounded(inside[kept, 0]),
             "z": _rounded(inside[kept, 1]),
@@ -62,7 +67,7 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
 def energy_range(candidate: Candidate) -> list[float] | None:
     """Lowest and highest energy above the bulk of atoms away from the surfaces, eV, or None."""
     height = candidate.positions[:, 2]
-    excess = np.asarray(candidate.energies_ev) - candidate.cohesive_ev
+    excess = excess_energies(vars(candidate))
     known = np.isfinite(height) & np.isfinite(excess)
     if not known.any():
         return None

@@ -98,7 +98,7 @@ function extendedXyz({ fields, atoms, energies }) {
   const head = `Lattice="${x} 0 0 ${atoms.tilt} ${y} 0 0 0 ${height}" ${columns} ${info} pbc="T T F"`;
   const lines = atoms.x.map((along, atom) => {
     const values = [atoms.y[atom], atoms.z[atom], along + height / 2, ...(energies ? [energies[atom]] : [])];
-    return `${atoms.element} ${values.map((value) => value.toFixed(3)).join(" ")}`;
+    return `${atoms.names ? atoms.names[atom] : atoms.element} ${values.map((value) => value.toFixed(3)).join(" ")}`;
   });
   return `${atoms.size}\n${head}\n${lines.join("\n")}\n`;
 }

@@ -50,7 +50,7 @@ class StructureView {
     const isWhole = this.region === "whole";
     const kept = atoms.x.map((_, atom) => atom).filter((atom) => isWhole || Math.abs(atoms.x[atom]) <= REGION);
     const pick = (values) => kept.map((atom) => values[atom]);
-    const structure = { size: kept.length, names: kept.map(() => atoms.element), x: pick(atoms.x), y: pick(atoms.y), z: pick(atoms.z) };
+    const structure = { size: kept.length, names: kept.map((atom) => (atoms.names ? atoms.names[atom] : atoms.element)), x: pick(atoms.x), y: pick(atoms.y), z: pick(atoms.z) };
     const [height, x, y] = atoms.cell;
     const hasCell = atoms.cell.every((edge) => edge > 0);
     if (hasCell) structure.cell = [height, 0, 0, 0, x, 0, 0, atoms.tilt, y];
