@@ -21,6 +21,14 @@ def relax(
     ],
     campaign: CampaignFile,
     overrides: Overrides = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--engine",
+            metavar="ENGINE",
+            help="Another engine: an ASE calculator by name, or a YAML file that names one.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Relax structures of your own and compute their energies.
@@ -30,20 +38,26 @@ def relax(
     each slab are compared with the lattices of both grains. A slab of another boundary is refused;
     relaxed surfaces are moved back to the lattice, and incomplete planes are removed. The column
     "summed over" is the height of the slab over which E_gb is summed. A structure relaxed with the
-    preset tight keeps its energy; one relaxed loosely (screen, paper) may reach a lower one. The
-    exit code is 1 if LAMMPS could relax none of them.
+    preset tight keeps its energy; one relaxed loosely (screen, paper) may reach a lower one. With
+    --engine, structures are scaled to the lattice constant of that engine first. The exit code is 1
+    if none of them could be relaxed.
 
     \b
     Examples:
       gcd-hpc relax found/*.dump --campaign campaigns/w_sigma5.yaml --json
       gcd-hpc relax mine.extxyz -c campaigns/w_sigma5.yaml --set relaxation.preset=tight
+      gcd-hpc relax mine.extxyz -c campaigns/w_sigma5.yaml --engine chgnet
     """
     from gcd_hpc.structures.slab_files import read_campaign
 
-    config = read_campaign(campaign, overrides or [])
+    config, folder = read_campaign(campaign, overrides or []), campaign.parent
+    if engine is not None:
+        from gcd_hpc.config.loader import with_engine
+
+        config, folder = with_engine(config, engine)
     from gcd_hpc.stages.evaluate import evaluate_files
 
-    structures = evaluate_files(config, files, campaign.parent)
+    structures = evaluate_files(config, files, folder, is_scaled=engine is not None)
     if json:
         print_json([asdict(structure) for structure in structures])
     else:

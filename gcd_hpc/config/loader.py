@@ -20,6 +20,8 @@ Model = TypeVar("Model", bound=BaseModel)
 COMMAND_LINE = "--set"
 CAMPAIGN_FOLDER, SITE_FOLDER = "campaigns", "campaigns/sites"
 AUTO_SECTION = ("voxels", "auto")
+ENGINE_SECTIONS = ("engine", "potential", "calculator", "relaxation")
+"""Keys of a file that names another engine."""
 MAX_PROBLEMS = 20
 """Problems of one file that are listed."""
 
@@ -49,6 +51,33 @@ def parse_campaign(text: str, source: str) -> CampaignConfig:
         ConfigError: as ``load_campaign``.
     """
     return _validate(CampaignConfig, _mapping(text, source, CampaignConfig), source)
+
+
+def with_engine(config: CampaignConfig, engine: str) -> tuple[CampaignConfig, Path]:
+    """A campaign computed by another engine, and the folder in which its files are looked for.
+
+    What follows from the engine is left open: lattice constants, voxels and slabs.
+
+    Args:
+        engine: name or Python path of an ASE calculator, or a YAML file with the keys engine,
+            potential or calculator, and relaxation if it differs.
+
+    Raises:
+        ConfigError: if the file cannot be read, or a key is unknown or wrong.
+    """
+    data = config.model_dump(mode="json", exclude_unset=True)
+    for key in ("engine", "potential", "calculator", "voxels"):
+        data.pop(key, None)
+    for key in ("a0", "c0", "slab_heights"):
+        data["boundary"].pop(key, None)
+    path = Path(engine)
+    if path.suffix not in (".yaml", ".yml"):
+        given: dict[str, Any] = {"engine": "ase", "calculator": engine}
+        return _validate(CampaignConfig, data | given, f"--engine {engine}"), Path()
+    given = _read(path, CampaignConfig)
+    for key in given.keys() - set(ENGINE_SECTIONS):
+        raise ConfigError(str(path), key, f"must be one of {', '.join(ENGINE_SECTIONS)}")
+    return _validate(CampaignConfig, data | given, str(path)), path.parent
 
 
 def load_site(path: str | Path) -> SiteConfig:

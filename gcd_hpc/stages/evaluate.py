@@ -15,6 +15,10 @@ from gcd_hpc.errors import SimulationError, StructureError
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.structures.files import read_structures
 from gcd_hpc.structures.fit_slab import FittedSlab, fit_slab
+from gcd_hpc.structures.periodic import area, in_plane
+
+MAX_SCALING = 0.1
+"""Largest relative difference of two engines' lattice constants."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,13 @@ class Evaluated:
     energies_from: str | None = None
 
 
-def evaluate_files(config: CampaignConfig, files: Sequence[Path], folder: Path) -> list[Evaluated]:
-    """Relax all structures of the files, in order, with the campaign's potential and preset.
+def evaluate_files(
+    config: CampaignConfig, files: Sequence[Path], folder: Path, is_scaled: bool = False
+) -> list[Evaluated]:
+    """Relax all structures of the files, in order, with the campaign's engine and preset.
 
     Args:
+        is_scaled: scale structures of another engine to this one's lattice constant.
         files: structure files, which may hold several structures, and folders of such files.
 
     Raises:
@@ -66,7 +73,7 @@ def evaluate_files(config: CampaignConfig, files: Sequence[Path], folder: Path) 
     }
     system = BoundarySystem.build(config, folder)
     slabs = [
-        (name, _fitted(system, name, atoms))
+        (name, fitted(system, name, scaled(atoms, system) if is_scaled else atoms))
         for path, images in read.items()
         for name, atoms in _named(path, images)
     ]
@@ -80,7 +87,28 @@ def _named(path: Path, images: Sequence[Atoms]) -> Iterator[tuple[str, Atoms]]:
         yield (f"{path}#{number}" if len(images) > 1 else str(path)), atoms
 
 
-def _fitted(system: BoundarySystem, name: str, atoms: Atoms) -> FittedSlab:
+def scaled(atoms: Atoms, system: BoundarySystem) -> Atoms:
+    """A slab of another lattice constant, scaled to that of the system along all axes.
+
+    A slab that is no such one is returned as it is.
+    """
+    given, own = area(in_plane(atoms.cell)), system.bicrystal.area
+    factor = float(np.sqrt(max(1, round(given / own)) * own / given))
+    if abs(factor - 1) > MAX_SCALING:
+        return atoms
+    larger: Atoms = atoms.copy()
+    larger.info = dict(atoms.info)
+    larger.set_cell(atoms.cell * factor, scale_atoms=False)
+    larger.positions *= factor
+    return larger
+
+
+def fitted(system: BoundarySystem, name: str, atoms: Atoms) -> FittedSlab:
+    """The slab on the lattices of the system's grains.
+
+    Raises:
+        StructureError: if it holds another boundary; the name is that of its file or its id.
+    """
     try:
         return fit_slab(atoms, system.bicrystal, system.outer)
     except StructureError as error:

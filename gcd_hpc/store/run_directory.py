@@ -113,6 +113,10 @@ class RunDirectory:
         """Boundary energy against [n], drawn when the campaign ends."""
         return self.path / "egb_vs_n.png"
 
+    def rescored(self, engine: str) -> Path:
+        """Candidates of this run as another engine relaxed them."""
+        return self.path / "rescored" / f"{engine}.h5"
+
     # Candidates in parts.
 
     def search_part(self, chunk: int) -> Path:

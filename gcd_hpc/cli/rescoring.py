@@ -1,0 +1,64 @@
+"""The command that checks the best structures of a run with another engine."""
+
+from typing import Annotated
+
+import typer
+
+from gcd_hpc.cli.options import Json, Results, Selection
+from gcd_hpc.cli.output import console, print_json, written
+
+
+def rescore(
+    run: Results,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            metavar="ENGINE",
+            help="An ASE calculator by name, or a YAML file that names an engine.",
+        ),
+    ],
+    top: Annotated[int, typer.Option("--top", min=1, help="Number of lowest structures.")] = 5,
+    per_n: Annotated[
+        bool, typer.Option("--per-n", help="As many of each [n], not of the whole run.")
+    ] = False,
+    select: Selection = "",
+    json: Json = False,
+) -> None:
+    """Relax the best structures of a run with a second engine and compare.
+
+    The structures are scaled to the second engine's lattice constant and relaxed to its preset. The
+    rows are stored beside the run, in RUN/rescored/ENGINE.h5, which every command reads as a file
+    of results, with a figure of the lowest energies of each [n] by both engines. Nothing of the run
+    is changed. The exit code is 1 if no structure could be relaxed.
+
+    \b
+    ENGINE is emt, chgnet, mace, sevennet, orb, a Python path module:callable, or a YAML file with
+    the keys engine, potential or calculator, and relaxation, as in a campaign file.
+
+    \b
+    Examples:
+      gcd-hpc rescore runs/w_sigma5 --engine chgnet --top 5 --per-n
+      gcd-hpc rescore runs/w_sigma5 --engine other.yaml --select "energy<2.5" --json
+    """
+    from gcd_hpc.browse.rescored import comparison, comparison_table, draw_comparison
+    from gcd_hpc.config.loader import with_engine
+    from gcd_hpc.stages.rescore import best_candidates, campaign_of_run
+    from gcd_hpc.stages.rescore import rescore as relax_again
+    from gcd_hpc.store.run import open_run
+
+    opened = open_run(run)
+    config, folder = with_engine(campaign_of_run(opened), engine)
+    chosen = best_candidates(opened.select(select), top, per_n)
+    done = relax_again(opened, chosen, config, folder)
+    records = comparison(done.before, done.after)
+    if json:
+        print_json(records)
+    else:
+        console().print(comparison_table(records, done.engine))
+    if all(row.status == "failed" for row in done.after):
+        raise typer.Exit(1)
+    figure = draw_comparison(done.before, done.after, done.engine, done.path.with_suffix(".png"))
+    if not json:
+        written(done.path, f"{len(done.after):,} structures")
+        written(figure, "a figure")

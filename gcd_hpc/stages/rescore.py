@@ -1,0 +1,182 @@
+"""The best structures of a run, relaxed with another engine and stored beside the run."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.loader import parse_campaign
+from gcd_hpc.engines.child import Child
+from gcd_hpc.engines.engine import Engine
+from gcd_hpc.engines.relaxation import relax_boundary
+from gcd_hpc.errors import SimulationError, StoreError, StructureError
+from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.stages.evaluate import fitted, scaled
+from gcd_hpc.store.parts import write_part
+from gcd_hpc.store.provenance import campaign_provenance
+from gcd_hpc.store.run import Run, RunCandidate
+from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.store.schema import Candidate
+from gcd_hpc.structures.energetics import closest_pair
+from gcd_hpc.structures.periodic import edges_and_tilt
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """Structures of a run and what another engine makes of them, in the same order.
+
+    path: file with the new rows, which every command reads like a file of results.
+    """
+
+    engine: str
+    path: Path
+    before: list[Candidate]
+    after: list[Candidate]
+
+
+def best_candidates(run: Run, num: int, per_n: bool) -> list[RunCandidate]:
+    """The ``num`` relaxed structures of lowest energy: of each [n], or of the run.
+
+    Raises:
+        StoreError: if nothing was relaxed yet.
+    """
+    if per_n:
+        each = [run.select(f"n_index={n}").lowest(num) for n in _indices(run)]
+        found = [one for few in each for one in few]
+    else:
+        found = list(run.lowest(num))
+    if not found:
+        raise StoreError(f"{run.path}: there is no relaxed structure to rescore yet")
+    return found
+
+
+def _indices(run: Run) -> list[int]:
+    return [int(one) for one in run.best_per_n().columns(["n_index"])["n_index"]]
+
+
+def campaign_of_run(run: Run) -> CampaignConfig:
+    """Campaign of a run.
+
+    Raises:
+        StoreError: if its files do not name one.
+        ConfigError: if it cannot be read.
+    """
+    text = run.provenance.get("config", "")
+    if not text:
+        raise StoreError(f"{run.path}: its files name no campaign; rescore the run that made them")
+    return parse_campaign(text, f"{run.path}: config")
+
+
+def rescore(
+    run: Run,
+    chosen: list[RunCandidate],
+    config: CampaignConfig,
+    folder: Path,
+    progress: Callable[[Candidate], None] = lambda row: None,
+) -> Rescored:
+    """Relax structures with another engine; nothing of the run is changed.
+
+    Args:
+        config: the run's campaign with the other engine.
+        folder: where the files of this engine are looked for.
+        progress: called with each new row.
+
+    Raises:
+        GcdError: if the engine cannot be used; a structure that cannot be relaxed is a failed row.
+    """
+    system = BoundarySystem.build(config, folder)
+    with Child(system.potential, config.relaxation.timeout_s) as child:
+        after = []
+        for one in chosen:
+            after.append(_rescored(system, child, one))
+            progress(after[-1])
+    path = rescored_file(run.path, name_of(system.potential))
+    provenance = campaign_provenance(config, rescored=str(run.path), engine=str(system.potential))
+    path.parent.mkdir(exist_ok=True)
+    write_part(path, after, provenance)
+    return Rescored(str(system.potential), path, [_plain(one) for one in chosen], after)
+
+
+def rescored_file(run: Path, name: str) -> Path:
+    """File of the rows that an engine makes of a run directory or of one file."""
+    if run.is_dir():
+        return RunDirectory(run).rescored(name)
+    return run.with_name(f"{run.stem}-rescored-{name}.h5")
+
+
+def name_of(potential: Engine) -> str:
+    """Name of an engine for a file: what it is called, and the beginning of its hash."""
+    word = re.sub(r"[^A-Za-z0-9]+", "-", str(potential).split(";")[0]).strip("-")
+    return f"{word.removeprefix('ASE-calculator-')}-{potential.sha256[:8]}"
+
+
+def _rescored(system: BoundarySystem, child: Child, one: RunCandidate) -> Candidate:
+    """One structure as the engine relaxes it, or the reason why it could not."""
+    given = _as_unrelaxed(system, one)
+    try:
+        slab = fitted(system, one.id, scaled(one.to_atoms(), system))
+        relaxed = relax_boundary(
+            child, slab.atoms, system.bicrystal, system.bulk, system.config.relaxation
+        )
+    except (SimulationError, StructureError) as error:
+        return replace(given, status="failed", failure="physics", reason=str(error))
+    edges, tilt = edges_and_tilt(slab.atoms.cell)
+    return replace(
+        given,
+        status="ok",
+        num_atoms=len(relaxed.positions),
+        unrelaxed_positions=slab.atoms.positions,
+        positions=relaxed.positions,
+        energies_ev=relaxed.energies,
+        cell=edges,
+        tilt_a=tilt,
+        closest_pair_a=closest_pair(slab.atoms.positions, slab.atoms.cell),
+        gb_energy_j_m2=relaxed.gb_energy_j_m2,
+        n_index=relaxed.n_index,
+        n_fraction=relaxed.n_fraction,
+        excess_volume_a=relaxed.excess_volume,
+        strain_energy_j_m2=relaxed.strain_energy_j_m2,
+        strain_volume_a=relaxed.strain_volume,
+        preset=relaxed.preset,
+        energies_from=relaxed.energies_from,
+        converged=relaxed.converged,
+        stop_reason=relaxed.stop_reason,
+        evaluations=relaxed.evaluations,
+        atom_evaluations=relaxed.atom_evaluations,
+        max_force_ev_a=relaxed.max_force,
+        relax_s=relaxed.seconds,
+        cpu_s=relaxed.cpu_s,
+    )
+
+
+def _as_unrelaxed(system: BoundarySystem, one: RunCandidate) -> Candidate:
+    """The row with what the system is known by, and without the results of its first engine."""
+    none = np.full_like(one.positions, np.nan)
+    return replace(
+        _plain(one),
+        potential_sha256=system.potential.sha256,
+        cohesive_ev=system.bulk.cohesive_ev,
+        area_a2=system.bicrystal.area,
+        surface_depth_a=system.bulk.reach,
+        atoms_per_plane=system.bicrystal.atoms_per_plane,
+        screen_gb_energy_j_m2=np.nan,
+        score_gb_energy_j_m2=np.nan,
+        registry=np.full(3, np.nan),
+        registry_relaxed=np.full(3, np.nan),
+        gb_energy_j_m2=np.nan,
+        excess_volume_a=np.nan,
+        max_force_ev_a=np.nan,
+        positions=none,
+        energies_ev=none[:, 0],
+        preset="",
+        energies_from="",
+        converged=False,
+    )
+
+
+def _plain(one: RunCandidate) -> Candidate:
+    """The row without what ``Run`` adds to it."""
+    return Candidate(**{field.name: getattr(one, field.name) for field in fields(Candidate)})
