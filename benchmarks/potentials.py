@@ -369,7 +369,7 @@ cores.
 - `polymorphic`, and `meam/spline` with a file of several elements, need an atom type for each
   element of the file, so that `gcd-hpc init` does not offer them for one element.
 - `Ti.meam.spline` in bcc: the crystal is right, but all tries fail, because bcc titanium is not
-  stable at 0 K (E_gb below -2 J/m²). Its hcp boundary is among the campaigns.
+  stable at 0 K (E_gb of about -1 J/m²). Its hcp boundary is among the campaigns.
 - The crystal alone was measured with `eam/alloy` plus `zbl` in `hybrid/overlay`, `edip/multi`,
   `extep`, `gw`, `lcbop`, `lj/cut`, `meam/ms`, `meam/sw/spline`, `mliap` with `nn` models and `so3`
   descriptors, `morse`, `rebo`, `airebo`, `tersoff/mod/c` and `tersoff/zbl`.

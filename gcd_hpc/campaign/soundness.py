@@ -11,6 +11,7 @@ from gcd_hpc.config.miller import spelled
 from gcd_hpc.config.shipped import install_command
 from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.installed import (
+    has_accelerator,
     has_pair_style,
     lammps_folder,
     pair_styles,
@@ -266,4 +267,11 @@ def _check_styles(potential: Potential, source: str) -> list[str]:
             cure = did_you_mean(style, pair_styles()) or "; see lmp -h for those it has"
             problem = f"is no pair style of the LAMMPS that is installed, got {style!r}{cure}"
             raise ConfigError(source, "potential.pair_style", problem)
+    accelerator = potential.accelerator
+    if accelerator != "none" and has_accelerator(accelerator) is False:
+        problem = (
+            f"is {accelerator}, but the LAMMPS that is installed was built without this package;"
+            " install one that has it, or leave the key out"
+        )
+        raise ConfigError(source, "potential.accelerator", problem)
     return []

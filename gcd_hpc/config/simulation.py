@@ -43,6 +43,11 @@ class PotentialConfig(Section):
     """Files of a potential that has several, each with a name of yours: ``{library}`` stands for
     the file of ``files: {library: library.meam}``.
     """
+    accelerator: Literal["none", "opt", "omp", "intel", "gpu", "kokkos"] = "none"
+    """Package of LAMMPS whose variants of the pair style are run where it has some, such as
+    eam/alloy/gpu for gpu. gpu and kokkos need GPUs: set relaxation.gpus_per_node of the site.
+    Energies differ in rounding, so that it is a part of the potential's identity.
+    """
     commands: tuple[str, ...] = ()
     """Further LAMMPS commands that the potential needs: pair_modify, comm_modify or neigh_modify
     with their arguments. They follow pair_coeff.

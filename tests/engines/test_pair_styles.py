@@ -9,6 +9,7 @@ import pytest
 from ase.build import bulk
 
 from benchmarks import potentials as table
+from gcd_hpc.campaign import soundness
 from gcd_hpc.campaign.draft import potential_of
 from gcd_hpc.config.campaign import PotentialConfig
 from gcd_hpc.engines import child as child_module
@@ -16,7 +17,7 @@ from gcd_hpc.engines.bulk import measure_bulk
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.jobs import Anneal, RelaxJob
 from gcd_hpc.engines.potentials import Potential, find_potential
-from gcd_hpc.errors import PotentialError
+from gcd_hpc.errors import ConfigError, PotentialError
 from tests.engines.test_child_time import sent_to
 
 __all__ = ["sent_to"]
@@ -130,3 +131,34 @@ def test_a_slow_potential_gets_more_time_once_it_has_exceeded_it(
         np.testing.assert_array_equal(child.relax(annealed).positions, first.positions)
     assert len(sent_to) == 4
     assert len(set(sent_to)) == 2
+
+
+@pytest.mark.parametrize("accelerator", ["opt", "omp"])
+def test_an_accelerator_gives_the_same_energies_but_for_rounding(
+    accelerator: str, potential: Potential, job: RelaxJob
+):
+    config = PotentialConfig(
+        pair_style="eam/alloy",
+        pair_coeff="* * {file} W",
+        file="W_zhou.eam.alloy",
+        accelerator=accelerator,
+    )
+    quick = find_potential(config, "W", Path())
+    assert quick.sha256 != potential.sha256
+    with LammpsChild(potential, 60.0) as child, LammpsChild(quick, 60.0) as other:
+        expected, found = (one.evaluate(job.positions, job.box) for one in (child, other))
+        np.testing.assert_allclose(found.energies, expected.energies, rtol=0, atol=1e-10)
+        relaxed = other.relax(job)
+        assert relaxed.energies.sum() == pytest.approx(child.relax(job).energies.sum(), abs=0.5)
+
+
+def test_an_accelerator_that_this_lammps_lacks_is_refused():
+    """By the check of a campaign file, and by LAMMPS where that could not tell."""
+    config = PotentialConfig(
+        pair_style="lj/cut 8.5", pair_coeff="* * 0.0104 3.4", accelerator="kokkos"
+    )
+    potential = find_potential(config, "Ar", Path())
+    with pytest.raises(ConfigError, match=r"accelerator: is kokkos, but the LAMMPS that"):
+        soundness._check_styles(potential, "a.yaml")
+    with pytest.raises(PotentialError, match="cannot start with the accelerator kokkos"):
+        measure_bulk(potential, "Ar", "fcc")
