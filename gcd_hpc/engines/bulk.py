@@ -199,7 +199,7 @@ def measure_crystal(potential: Engine, bicrystal: Bicrystal, cache: Path | None 
                 energy, cutoff = _middle_energy(child, bicrystal, depth)
         except SimulationError as error:
             raise PotentialError(f"{potential}: {error}") from error
-    bulk = Bulk(bicrystal.a0, energy, cutoff)
+    bulk = Bulk(bicrystal.a0, energy, cutoff, num_cutoffs=potential.num_cutoffs)
     if cache is not None:
         BulkRecord(potential.sha256, element, name, bicrystal.a0, bulk).write(cache)
     return bulk

@@ -35,7 +35,7 @@ def slab(boundary, side, height=20.0, turn=0.0):
     cell = np.zeros((3, 3))
     cell[:2, :2] = boundary.cell
     cell[2, 2] = height + 12.0
-    atoms = Atoms([boundary.element] * len(positions), positions, cell=cell, pbc=True)
+    atoms = Atoms([boundary.elements[0]] * len(positions), positions, cell=cell, pbc=True)
     atoms.rotate(turn, "z", rotate_cell=True)
     return atoms
 
@@ -43,7 +43,7 @@ def slab(boundary, side, height=20.0, turn=0.0):
 def written(folder, boundary, turn=0.0):
     for side in ("lower", "upper"):
         write(folder / f"{side}.extxyz", slab(boundary, side, turn=turn))
-    return campaign(boundary.element, folder, "lower.extxyz", "upper.extxyz")
+    return campaign(boundary.elements[0], folder, "lower.extxyz", "upper.extxyz")
 
 
 def test_grips_slab_files_name_the_boundary_that_four_indices_name():
