@@ -47,6 +47,14 @@ def test_a_potential_is_sound_from_init_to_search(case: table.Case, tmp_path: Pa
     assert not list(table.faults(table.tried(case, tmp_path / "run")))
 
 
+def test_the_page_has_the_rows_of_the_table():
+    rows = table.kept_rows()
+    assert table.PAGE.read_text(encoding="utf-8") == table.page(rows)
+    assert not [fault for row in rows for fault in table.faults(row)]
+    assert len(rows) >= 12
+    assert len({row.pair_style for row in rows}) >= 8
+
+
 @pytest.mark.parametrize(
     ("element", "lattice", "a0", "file"),
     [
