@@ -371,7 +371,7 @@ cores.
 - `Ti.meam.spline` in bcc: the crystal is right, but all tries fail, because bcc titanium is not
   stable at 0 K (E_gb of about -1 J/m²). Its hcp boundary is among the campaigns.
 - The crystal alone was measured with `eam/alloy` plus `zbl` in `hybrid/overlay`, `edip/multi`,
-  `extep`, `gw`, `lcbop`, `lj/cut`, `meam/ms`, `meam/sw/spline`, `mliap` with `nn` models and `so3`
+  `extep`, `gw`, `lcbop`, `lj/cut`, `meam/ms`, `mliap` with `nn` models and `so3`
   descriptors, `morse`, `rebo`, `airebo`, `tersoff/mod/c` and `tersoff/zbl`.
 """
 
