@@ -9,7 +9,7 @@ import typer
 from gcd_hpc.cli.options import CampaignFile, Json, Overrides, Results, Selection, one_of_these
 from gcd_hpc.cli.output import console, print_json, written
 
-FORMATS = ("extxyz", "lammps-data", "lammps-dump", "poscar", "cif", "csv", "ase-db")
+FORMATS = ("extxyz", "lammps-data", "lammps-dump", "poscar", "cif", "csv", "ase-db", "vasp")
 
 
 def relax(
@@ -92,6 +92,8 @@ def export(
       lammps-dump  positions and energies of the atoms (c_energy), metal units, for OVITO
       lammps-data  positions; for LAMMPS with units metal, boundary p p s
       poscar, cif  positions
+    one folder per structure:
+      vasp         F/ID with POSCAR (outer layers held), INCAR and KPOINTS; add your POTCAR
     one file without structures:
       csv          one row per candidate, failed ones included, all fields of show
 

@@ -13,9 +13,10 @@ from gcd_hpc.files import cannot_write, output, output_folder
 from gcd_hpc.store.hdf5 import checked_name
 from gcd_hpc.store.run import Run, scalar_columns
 from gcd_hpc.store.schema import ROW_FIELDS
+from gcd_hpc.store.vasp import write_vasp_inputs
 from gcd_hpc.structures.files import FileFormat, write_structures
 
-Format = Literal["extxyz", "lammps-data", "lammps-dump", "poscar", "cif", "csv", "ase-db"]
+Format = Literal["extxyz", "lammps-data", "lammps-dump", "poscar", "cif", "csv", "ase-db", "vasp"]
 SUFFIXES: dict[FileFormat, str] = {
     "lammps-data": "data",
     "lammps-dump": "dump",
@@ -49,7 +50,8 @@ def export(run: Run, form: str, out: str | Path) -> int:
     ``.dump``, ``.poscar`` or ``.cif``. Structures are the relaxed ones of candidates with status
     ok, in the order of the run. Lengths are in Å, energies in eV: of the box and of each atom in
     extxyz and ase-db, of each atom in lammps-dump, none in the others. poscar, cif and lammps-data
-    cannot express that the box is open along z.
+    cannot express that the box is open along z. ``vasp`` writes POSCAR, INCAR and KPOINTS of each
+    structure to a folder ``out/ID``.
 
     Raises:
         StoreError: if the format is unknown, or if there is nothing to export.
@@ -73,6 +75,8 @@ def export(run: Run, form: str, out: str | Path) -> int:
                 ase.io.write(file, atoms, format="extxyz")
     elif form == "ase-db":
         _write_database(Path(out), structures)
+    elif form == "vasp":
+        _write_vasp(Path(out), structures)
     else:
         _write_each(Path(out), structures, len(chosen), cast(FileFormat, form))
     return len(chosen)
@@ -87,6 +91,14 @@ def _write_each(out: Path, structures: Iterator[Atoms], num: int, form: FileForm
         for atoms in structures:
             name = checked_name(atoms.info["id"], "the id of a candidate")
             write_structures(folder / f"{name}.{SUFFIXES[form]}", [atoms], form)
+
+
+def _write_vasp(out: Path, structures: Iterator[Atoms]) -> None:
+    with output_folder(out) as folder:
+        for atoms in structures:
+            own = folder / checked_name(atoms.info["id"], "the id of a candidate")
+            own.mkdir()
+            write_vasp_inputs(own, atoms)
 
 
 def _write_database(out: Path, structures: Iterator[Atoms]) -> None:

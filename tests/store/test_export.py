@@ -98,7 +98,7 @@ def test_a_single_structure_makes_a_single_file(results, tmp_path, form, reader)
     )
 
 
-@pytest.mark.parametrize("form", [form for form in get_args(Format) if form != "csv"])
+@pytest.mark.parametrize("form", [form for form in get_args(Format) if form not in ("csv", "vasp")])
 def test_an_exported_structure_can_be_evaluated_again(results, tmp_path, form):
     export(results[["search-000003"]], form, tmp_path / "one")
     assert_same_structure(read_one(tmp_path / "one"), results[["search-000003"]][0])
@@ -161,7 +161,7 @@ def test_csv_has_one_row_a_candidate_failed_ones_too(results, tmp_path):
 
 
 def test_an_unknown_format_is_refused(results, tmp_path):
-    with pytest.raises(StoreError, match=r"the format must be one of extxyz, .*ase-db, got xsf"):
+    with pytest.raises(StoreError, match=r"the format must be one of extxyz, .*vasp, got xsf"):
         export(results, "xsf", tmp_path / "out")
 
 
@@ -230,3 +230,32 @@ def test_texts_reach_nobody_with_escape_sequences_and_spreadsheets_with_no_formu
     assert read_part(path)[0].reason == read_row(path, 0).reason == "=cmd�]0;title��abc"
     export(open_run(path), "csv", tmp_path / "out.csv")
     assert ",'=cmd" in (tmp_path / "out.csv").read_text()
+
+
+def test_vasp_folders_hold_the_slab_with_its_outer_layers_held_and_stated_choices(
+    results, tmp_path
+):
+    assert export(results, "vasp", tmp_path / "vasp") == 3
+    assert sorted(path.name for path in (tmp_path / "vasp").iterdir()) == sorted(RELAXED)
+    for candidate in results[RELAXED]:
+        folder = tmp_path / "vasp" / candidate.id
+        assert sorted(path.name for path in folder.iterdir()) == ["INCAR", "KPOINTS", "POSCAR"]
+        slab = ase.io.read(folder / "POSCAR", format="vasp")
+        heights = candidate.positions[:, 2]
+        np.testing.assert_allclose(slab.cell.lengths()[:2], candidate.cell[:2], atol=ATOL)
+        assert slab.cell.lengths()[2] == pytest.approx(np.ptp(heights) + 15.0, abs=1e-6)
+        np.testing.assert_allclose(
+            slab.positions[:, 2] - slab.positions[:, 2].min(), heights - heights.min(), atol=1e-6
+        )
+        # At least 8 Å are held at both ends.
+        (held,) = slab.constraints
+        ends = (heights < heights.min() + 8.0) | (heights > heights.max() - 8.0)
+        assert set(np.flatnonzero(ends)) <= set(held.index)
+        title = (folder / "POSCAR").read_text().splitlines()[0]
+        assert title.startswith(f"{candidate.id}: E_gb {candidate.gb_energy_j_m2:.4f} J/m^2, [n] ")
+        # Points of the grid are at most 0.2 1/Å apart in the plane; one along the normal.
+        grid = [int(word) for word in (folder / "KPOINTS").read_text().splitlines()[3].split()]
+        assert 2 * np.pi / (grid[0] * candidate.cell[0]) <= 0.2
+        assert 2 * np.pi / (grid[1] * candidate.cell[1]) <= 0.2
+        assert grid[2] == 1
+        assert "ENCUT" in (folder / "INCAR").read_text()
