@@ -213,14 +213,14 @@ class Worker:
         Without energies of single atoms each gets the mean.
         """
         low, cell = arrays["box"][0], cell_of(arrays["box"])
-        heights = atoms.positions[:, 2]
-        if heights.min() < 0 or heights.max() > cell[2, 2]:
+        heights, is_open = atoms.positions[:, 2], not atoms.pbc[2]
+        if is_open and (heights.min() < 0 or heights.max() > cell[2, 2]):
             raise RefusalError("an atom has left the box along z")
         total = float(atoms.get_potential_energy())
         mean = np.full(len(atoms), total / len(atoms))
         energies = atoms.calc.results.get("energies", mean)
         forces = atoms.get_forces(apply_constraint=True)
-        wrapped = wrap(atoms.positions, in_plane(cell)) + low
+        wrapped = wrap(atoms.positions, in_plane(cell) if is_open else cell) + low
         return total, {"positions": wrapped, "energies": energies, "forces": forces}
 
 

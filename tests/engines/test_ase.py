@@ -93,6 +93,16 @@ def test_energies_and_forces_are_those_of_the_calculator(emt_child: Child, slab:
     np.testing.assert_allclose(found.forces, same.get_forces(), atol=1e-10)
 
 
+def test_atoms_outside_a_periodic_box_are_folded_into_it(emt_child: Child):
+    box = np.array([np.zeros(3), np.full(3, 7.2)])
+    sites = np.array([[0.0, 0.0, -0.1], [2.0, 2.0, 7.3], [4.0, 4.0, 3.0]])
+    found = emt_child.evaluate(sites, box, periodic_z=True)
+    same = emt_child.evaluate(sites % 7.2, box, periodic_z=True)
+    np.testing.assert_allclose(found.energies, same.energies, atol=1e-10)
+    with pytest.raises(SimulationError, match="an atom has left the box along z"):
+        emt_child.evaluate(sites, box)
+
+
 def test_the_crystal_of_emt_has_the_lattice_constant_and_energy_that_its_author_states(
     emt_bulk: Bulk,
 ):
