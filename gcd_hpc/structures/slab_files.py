@@ -265,14 +265,9 @@ def _edges(cell: Array, vectors: Array, symprec: float) -> Edges:
 
 def _symmetrised(lattice: _Lattice, symprec: float) -> tuple[_Lattice, str]:
     """The crystal averaged over its symmetry, and the symbol of its space group."""
-    try:
-        # Only slab files need it.
-        import spglib
-    except ImportError:
-        raise StructureError(
-            "the symmetry of a crystal cannot be found without spglib; install it (pip install"
-            " spglib)"
-        ) from None
+    # Only slab files need it.
+    import spglib
+
     cell = (lattice.vectors.tolist(), lattice.basis.tolist(), lattice.numbers.tolist())
     with warnings.catch_warnings():
         # spglib warns that it returns nothing, instead of raising, where it finds no symmetry.
