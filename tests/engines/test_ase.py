@@ -134,6 +134,7 @@ def test_the_bottom_stays_and_the_top_moves_as_one_body(emt_child: Child, copper
     assert result.energies.sum() < before.energies.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("anneal", [None, Anneal(800.0, 20, 0.002, seed=3)])
 def test_relaxing_again_gives_the_same_bits(anneal, emt_child: Child, copper_job: RelaxJob):
     job = dataclasses.replace(copper_job, anneal=anneal)
@@ -151,6 +152,7 @@ def test_annealing_moves_the_mobile_atoms_and_no_held_ones(emt_child: Child, cop
     assert (moved[~(copper_job.fixed | copper_job.rigid)] > 1e-3).all()
 
 
+@pytest.mark.slow
 def test_the_boundary_energy_is_the_same_with_and_without_energies_of_single_atoms(
     slab: Atoms, copper: Bicrystal, emt: AseCalculator, emt_bulk: Bulk, tmp_path
 ):
@@ -210,6 +212,7 @@ def test_an_element_that_a_calculator_lacks_is_named():
         find_calculator(CalculatorConfig(name="emt"), ["W"], "bcc", Path())
 
 
+@pytest.mark.slow
 def test_a_changed_calculator_is_refused(tmp_path):
     before = find_calculator(own_module(tmp_path, OPAQUE), ["Cu"], "fcc", tmp_path)
     after = find_calculator(
