@@ -189,7 +189,8 @@ class TrainingBatches:
         positions = parent.positions
         if system.config.training.symmetry:
             operations = system.bicrystal.symmetry_operations
-            positions = system.frame.transform(positions, operations[rng.integers(len(operations))])
+            operation = operations[rng.integers(len(operations))]
+            positions = system.frame.transform(positions, operation, parent.species)
         ranges = np.array(system.frame.cell)
         ranges[2, 2] = system.grid.spacing[2]
         shift = cartesian(rng.random(3), ranges)

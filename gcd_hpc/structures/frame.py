@@ -175,34 +175,45 @@ class Frame:
         origin, spacing = np.asarray(registry, dtype=float), self.bicrystal.upper.plane_spacing
         return np.asarray(self.bicrystal.lattice_points("upper", origin, 0.0, spacing)[0])
 
-    def transform(self, positions: Positions, operation: Positions) -> Positions:
+    def transform(
+        self, positions: Positions, operation: Positions, numbers: NDArray[np.integer] | None = None
+    ) -> Positions:
         """Apply a symmetry operation of the bicrystal to a structure, (N, 3) Å.
 
         The result is shifted so that its lowest plane lies at the bottom again and (0, 0, bottom)
-        is a lattice point of its lower grain.
+        is a lattice point of its lower grain. Each atom of a compound's lower grain is then on a
+        site of its own element.
 
         Args:
             positions: (N, 3) Å.
             operation: (3, 3), one of ``Bicrystal.symmetry_operations``.
+            numbers: (N,) atomic numbers; may be left out if there is one element.
         """
         turned = positions @ np.asarray(operation, dtype=float).T
         spacing = self.bicrystal.plane_spacing
         # The lowest planes, and the lattice sites that they may take.
-        slab = turned[turned[:, 2] < turned[:, 2].min() + 1.5 * spacing]
+        chosen = turned[:, 2] < turned[:, 2].min() + 1.5 * spacing
+        slab = turned[chosen]
         lowest = slab[np.argmin(slab[:, 2])]
-        sites = self.bicrystal.lattice_positions(
-            "lower", (0.0, 0.0, self.bottom), self.bottom, self.bottom + 2 * spacing
-        )
+        sites = self.lower_sites(self.bottom + 2 * spacing)
         # Move the lowest atom to each site of the bottom plane; take the first best fit.
-        starts = sites[sites[:, 2] < self.bottom + BORDER]
+        starts = sites.positions[sites.positions[:, 2] < self.bottom + BORDER]
         shifts = starts - lowest
-        misfits = [self._misfit(slab + shift, sites) for shift in shifts]
+        kinds = None if numbers is None else np.asarray(numbers)[chosen]
+        misfits = [self._misfit(slab + shift, kinds, sites) for shift in shifts]
         return self.bicrystal.wrap(turned + shifts[int(np.argmin(np.round(misfits, 3)))])
 
-    def _misfit(self, slab: Positions, sites: Positions) -> float:
-        """Sum of the distances from the atoms (N, 3) of a slab to their nearest sites (M, 3), Å."""
-        offsets = minimum_image(slab[:, None] - sites, self.bicrystal.cell)  # (N, M, 3)
-        return float(np.linalg.norm(offsets, axis=2).min(axis=1).sum())
+    def _misfit(self, slab: Positions, numbers: NDArray[np.integer] | None, sites: Sites) -> float:
+        """Sum of the distances from the atoms (N, 3) of a slab to their nearest sites (M, 3), Å.
+
+        A site of another element counts as farther by a nearest-neighbour distance.
+        """
+        offsets = minimum_image(slab[:, None] - sites.positions, self.bicrystal.cell)  # (N, M, 3)
+        distances = np.linalg.norm(offsets, axis=2)
+        if numbers is not None:
+            is_other = numbers[:, None] != sites.numbers
+            distances[is_other] += self.bicrystal.nearest_neighbor
+        return float(distances.min(axis=1).sum())
 
 
 def _num_planes(bicrystal: Bicrystal, slab_heights: tuple[float, float]) -> tuple[int, int]:
