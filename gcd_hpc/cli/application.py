@@ -19,7 +19,7 @@ from gcd_hpc.cli.machine import doctor
 from gcd_hpc.cli.output import prepare_terminal, say
 from gcd_hpc.cli.plotting import plot
 from gcd_hpc.cli.reproduction import reproduction
-from gcd_hpc.cli.rescoring import rescore
+from gcd_hpc.cli.rescoring import import_results, rescore
 from gcd_hpc.cli.results import export, relax
 from gcd_hpc.cli.watching import failures, report, status
 from gcd_hpc.errors import GcdError
@@ -31,6 +31,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "search": search,
         "relax": relax,
         "rescore": rescore,
+        "import": import_results,
         "rehearse": rehearsal,
         "reproduce": reproduction,
     },

@@ -78,6 +78,12 @@ def export(
         ),
     ],
     select: Selection = "",
+    a0: Annotated[
+        float | None,
+        typer.Option(
+            "--a0", metavar="A", help="With vasp: lattice constant of VASP in Å, to scale to."
+        ),
+    ] = None,
 ) -> None:
     """Write a run's results for other programs.
 
@@ -93,7 +99,8 @@ def export(
       lammps-data  positions; for LAMMPS with units metal, boundary p p s
       poscar, cif  positions
     one folder per structure:
-      vasp         F/ID with POSCAR (outer layers held), INCAR and KPOINTS; add your POTCAR
+      vasp         F/ID with POSCAR (outer layers held), INCAR and KPOINTS; add your POTCAR;
+                   F/bulk, F/lower and F/upper are references that gcd-hpc import needs
     one file without structures:
       csv          one row per candidate, failed ones included, all fields of show
 
@@ -107,10 +114,11 @@ def export(
       gcd-hpc export runs/w_sigma5 --select "n=0.2 energy<2.3" --format extxyz --out ground.extxyz
       gcd-hpc export runs/w_sigma5/results.h5 --select "energy<2.5" --format poscar --out structures
       gcd-hpc export runs/w_sigma5 --select id=model-01-000045 --format lammps-data --out best.data
+      gcd-hpc export runs/w_sigma5 --select "energy<2.4" --format vasp --a0 3.17 --out vasp
     """
     from gcd_hpc.store.export import export as write
     from gcd_hpc.store.run import open_run
 
-    num = write(open_run(run).select(select), form, out)
+    num = write(open_run(run).select(select), form, out, a0)
     what = "row" if form == "csv" else "structure"
     written(out, f"{num:,} {what}{'' if num == 1 else 's'}")

@@ -34,19 +34,23 @@ def check_surfaces(potential: Engine, bicrystal: Bicrystal) -> None:
         PotentialError: if the engine has no energies of single atoms, and the grains are strained
             or have several elements.
     """
-    if potential.has_energies:
-        return
-    cure = "choose one that has them"
+    need = need_of_energies(bicrystal)
+    if need and not potential.has_energies:
+        raise PotentialError(
+            f"{potential} has no energies of single atoms, which {need}; choose one that has them"
+        )
+
+
+def need_of_energies(bicrystal: Bicrystal) -> str:
+    """What needs energies of single atoms and why; empty if a total energy is enough."""
     if any(bicrystal.strain):
-        raise PotentialError(
-            f"{potential} has no energies of single atoms, which a strained boundary needs: the"
-            f" energy of its strain is that of the upper grain's atoms; {cure}, or another cell"
+        return "a strained boundary needs: the energy of its strain is that of the upper grain"
+    if len(bicrystal.elements) > 1:
+        return (
+            "a boundary of several elements needs: both sides of a cut through its crystal may"
+            " differ"
         )
-    if len(potential.elements) > 1:
-        raise PotentialError(
-            f"{potential} has no energies of single atoms, which a boundary of several elements"
-            f" needs: both sides of a cut through its crystal may differ; {cure}"
-        )
+    return ""
 
 
 @functools.lru_cache(maxsize=16)
@@ -65,12 +69,26 @@ def surface_energies(child: Child, bicrystal: Bicrystal, cohesive_ev: float) -> 
 
 
 def _of_grain(child: Child, bicrystal: Bicrystal, side: Side, cohesive_ev: float) -> float:
-    spacing = bicrystal.grain(side).plane_spacing
-    height = np.ceil(HEIGHT / spacing) * spacing
-    positions = bicrystal.lattice_positions(side, (0.0, 0.0, 0.0), 0.0, height)
+    positions = grain_slab(bicrystal, side)
     box = box_around(positions, bicrystal.cell)
     total = float(child.evaluate(positions, box).energies.sum())
-    return (total - len(positions) * cohesive_ev) / 2 / bicrystal.area
+    return surface_energy(total, len(positions), cohesive_ev, bicrystal.area)
+
+
+def grain_slab(bicrystal: Bicrystal, side: Side) -> np.ndarray:
+    """Slab of one perfect grain with the surface of the bicrystal on both sides, (N, 3) Å.
+
+    It has whole lattice planes from z = 0 on, so that its bottom is cut as that of a lower grain
+    and its top as that of an upper grain.
+    """
+    spacing = bicrystal.grain(side).plane_spacing
+    height = np.ceil(HEIGHT / spacing) * spacing
+    return bicrystal.lattice_positions(side, (0.0, 0.0, 0.0), 0.0, height)
+
+
+def surface_energy(total_ev: float, num_atoms: int, crystal_ev: float, area_a2: float) -> float:
+    """Energy per area of one of the two surfaces of a slab of one grain, eV/Å^2."""
+    return (total_ev - num_atoms * crystal_ev) / 2 / area_a2
 
 
 def shared_energies(

@@ -6,13 +6,15 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import parse_campaign
+from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.engine import Engine
-from gcd_hpc.engines.relaxation import relax_boundary
-from gcd_hpc.errors import SimulationError, StoreError, StructureError
+from gcd_hpc.engines.relaxation import Relaxed, relax_boundary
+from gcd_hpc.errors import GcdError, SimulationError, StoreError, StructureError
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.stages.evaluate import fitted, scaled
 from gcd_hpc.store.parts import write_part
@@ -20,6 +22,7 @@ from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run import Run, RunCandidate
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
+from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.energetics import closest_pair
 from gcd_hpc.structures.periodic import edges_and_tilt
 
@@ -97,7 +100,7 @@ def rescore(
     provenance = campaign_provenance(config, rescored=str(run.path), engine=str(system.potential))
     path.parent.mkdir(exist_ok=True)
     write_part(path, after, provenance)
-    return Rescored(str(system.potential), path, [_plain(one) for one in chosen], after)
+    return Rescored(str(system.potential), path, [without_extras(one) for one in chosen], after)
 
 
 def rescored_file(run: Path, name: str) -> Path:
@@ -115,25 +118,40 @@ def name_of(potential: Engine) -> str:
 
 def _rescored(system: BoundarySystem, child: Child, one: RunCandidate) -> Candidate:
     """One structure as the engine relaxes it, or the reason why it could not."""
-    given = _as_unrelaxed(system, one)
+    given = as_unrelaxed(one, system.potential.sha256, system.bulk, system.bicrystal)
     try:
         slab = fitted(system, one.id, scaled(one.to_atoms(), system))
         relaxed = relax_boundary(
             child, slab.atoms, system.bicrystal, system.bulk, system.config.relaxation
         )
     except (SimulationError, StructureError) as error:
-        return replace(given, status="failed", failure="physics", reason=str(error))
-    edges, tilt = edges_and_tilt(slab.atoms.cell)
+        return as_failed(given, error)
+    return as_relaxed(given, slab.atoms, relaxed)
+
+
+def as_failed(given: Candidate, error: GcdError) -> Candidate:
+    """The row of a structure that an engine could not relax."""
+    return replace(given, status="failed", failure="physics", reason=str(error))
+
+
+def as_relaxed(given: Candidate, atoms: Atoms, relaxed: Relaxed) -> Candidate:
+    """The row of a structure as an engine relaxed it.
+
+    Args:
+        given: the row as ``as_unrelaxed`` makes it.
+        atoms: the slab before the relaxation.
+    """
+    edges, tilt = edges_and_tilt(atoms.cell)
     return replace(
         given,
         status="ok",
         num_atoms=len(relaxed.positions),
-        unrelaxed_positions=slab.atoms.positions,
+        unrelaxed_positions=atoms.positions,
         positions=relaxed.positions,
         energies_ev=relaxed.energies,
         cell=edges,
         tilt_a=tilt,
-        closest_pair_a=closest_pair(slab.atoms.positions, slab.atoms.cell),
+        closest_pair_a=closest_pair(atoms.positions, atoms.cell),
         gb_energy_j_m2=relaxed.gb_energy_j_m2,
         n_index=relaxed.n_index,
         n_fraction=relaxed.n_fraction,
@@ -152,16 +170,18 @@ def _rescored(system: BoundarySystem, child: Child, one: RunCandidate) -> Candid
     )
 
 
-def _as_unrelaxed(system: BoundarySystem, one: RunCandidate) -> Candidate:
-    """The row with what the system is known by, and without the results of its first engine."""
+def as_unrelaxed(
+    one: RunCandidate, potential_sha256: str, bulk: Bulk, bicrystal: Bicrystal
+) -> Candidate:
+    """The row with what another engine's crystal is, and without the results of the first one."""
     none = np.full_like(one.positions, np.nan)
     return replace(
-        _plain(one),
-        potential_sha256=system.potential.sha256,
-        cohesive_ev=system.bulk.cohesive_ev,
-        area_a2=system.bicrystal.area,
-        surface_depth_a=system.bulk.reach,
-        atoms_per_plane=system.bicrystal.atoms_per_plane,
+        without_extras(one),
+        potential_sha256=potential_sha256,
+        cohesive_ev=bulk.cohesive_ev,
+        area_a2=bicrystal.area,
+        surface_depth_a=bulk.reach,
+        atoms_per_plane=bicrystal.atoms_per_plane,
         screen_gb_energy_j_m2=np.nan,
         score_gb_energy_j_m2=np.nan,
         registry=np.full(3, np.nan),
@@ -177,6 +197,6 @@ def _as_unrelaxed(system: BoundarySystem, one: RunCandidate) -> Candidate:
     )
 
 
-def _plain(one: RunCandidate) -> Candidate:
+def without_extras(one: RunCandidate) -> Candidate:
     """The row without what ``Run`` adds to it."""
     return Candidate(**{field.name: getattr(one, field.name) for field in fields(Candidate)})

@@ -42,6 +42,17 @@ def unit_crystal(config: Any, ratio: float | None = None) -> Bicrystal | None:
     return None if boundary is None else Bicrystal.build(boundary, 1.0, ratio)
 
 
+def crystal_of(boundary: BoundaryConfig, length_x: float, ratio: float = nan) -> Bicrystal:
+    """Bicrystal of a boundary whose cell is ``length_x`` Å long along x.
+
+    Args:
+        ratio: c/a of hcp as a row states it; NaN in other crystals.
+    """
+    own = None if isnan(ratio) else ratio
+    a0 = length_x / Bicrystal.build(boundary, 1.0, own).cell[0][0]
+    return Bicrystal.build(boundary, a0, None if own is None else a0 * own)
+
+
 def neighbor_distance(config: Any, length_x: float, ratio: float = nan) -> float:
     """Nearest-neighbour distance of the crystal, Å; NaN if ``config`` describes no boundary.
 

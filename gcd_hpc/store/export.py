@@ -8,12 +8,15 @@ from typing import Any, Literal, cast, get_args
 import ase.io
 from ase import Atoms
 
+from gcd_hpc.engines.surfaces import need_of_energies
 from gcd_hpc.errors import StoreError
 from gcd_hpc.files import cannot_write, output, output_folder
+from gcd_hpc.store.crystal import boundary_of, crystal_of
 from gcd_hpc.store.hdf5 import checked_name
 from gcd_hpc.store.run import Run, scalar_columns
 from gcd_hpc.store.schema import ROW_FIELDS
-from gcd_hpc.store.vasp import write_vasp_inputs
+from gcd_hpc.store.vasp import write_vasp_inputs, write_vasp_references
+from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.files import FileFormat, write_structures
 
 Format = Literal["extxyz", "lammps-data", "lammps-dump", "poscar", "cif", "csv", "ase-db", "vasp"]
@@ -41,7 +44,7 @@ _KEYS = (
 """Fields that become key-value pairs of an ASE database, by which its rows are selected."""
 
 
-def export(run: Run, form: str, out: str | Path) -> int:
+def export(run: Run, form: str, out: str | Path, a0: float | None = None) -> int:
     """Write the candidates of a run in the format of another program; return their number.
 
     ``extxyz`` and ``ase-db`` hold all structures in one file, ``csv`` one row per candidate,
@@ -51,14 +54,21 @@ def export(run: Run, form: str, out: str | Path) -> int:
     ok, in the order of the run. Lengths are in Å, energies in eV: of the box and of each atom in
     extxyz and ase-db, of each atom in lammps-dump, none in the others. poscar, cif and lammps-data
     cannot express that the box is open along z. ``vasp`` writes POSCAR, INCAR and KPOINTS of each
-    structure to a folder ``out/ID``.
+    structure to a folder ``out/ID``, and of the crystal and a slab of each grain to ``out/bulk``,
+    ``out/lower`` and ``out/upper`` (not of strained grains and several elements).
+
+    Args:
+        a0: lattice constant to which structures for vasp are scaled, Å; the run's own if None.
 
     Raises:
-        StoreError: if the format is unknown, or if there is nothing to export.
+        StoreError: if the format is unknown, if there is nothing to export, or if structures cannot
+            be scaled to ``a0``.
         RunDirectoryError: if ``out`` cannot be written.
     """
     if form not in get_args(Format):
         raise StoreError(f"the format must be one of {', '.join(get_args(Format))}, got {form}")
+    if a0 is not None and form != "vasp":
+        raise StoreError(f"--a0 scales structures for vasp only, not for {form}; leave it out")
     chosen = run if form == "csv" else run.select("status=ok")
     if not len(chosen):
         among = f" with {run.selection}" if run.selection else ""
@@ -76,7 +86,7 @@ def export(run: Run, form: str, out: str | Path) -> int:
     elif form == "ase-db":
         _write_database(Path(out), structures)
     elif form == "vasp":
-        _write_vasp(Path(out), structures)
+        _write_vasp(Path(out), chosen, a0)
     else:
         _write_each(Path(out), structures, len(chosen), cast(FileFormat, form))
     return len(chosen)
@@ -93,12 +103,33 @@ def _write_each(out: Path, structures: Iterator[Atoms], num: int, form: FileForm
             write_structures(folder / f"{name}.{SUFFIXES[form]}", [atoms], form)
 
 
-def _write_vasp(out: Path, structures: Iterator[Atoms]) -> None:
+def _write_vasp(out: Path, run: Run, a0: float | None) -> None:
+    scale, crystal = _scaled_crystal(run, a0)
     with output_folder(out) as folder:
-        for atoms in structures:
-            own = folder / checked_name(atoms.info["id"], "the id of a candidate")
+        if crystal is not None and not need_of_energies(crystal):
+            write_vasp_references(folder, crystal)
+        for candidate in run:
+            own = folder / checked_name(candidate.id, "the id of a candidate")
             own.mkdir()
-            write_vasp_inputs(own, atoms)
+            write_vasp_inputs(own, candidate.to_atoms(), scale)
+
+
+def _scaled_crystal(run: Run, a0: float | None) -> tuple[float, Bicrystal | None]:
+    """Factor of all lengths, and the bicrystal so scaled; None if the file names no boundary."""
+    first, boundary = run[0], boundary_of(run.provenance.get("config"))
+    length = float(first.cell[0])
+    crystal = None if boundary is None else crystal_of(boundary, length, first.axial_ratio)
+    if a0 is None:
+        return 1.0, crystal
+    if a0 <= 0:
+        raise StoreError(f"--a0 {a0:g}: must be above 0 Å; give the lattice constant of VASP")
+    if boundary is None or crystal is None or boundary.slabs is not None:
+        raise StoreError(
+            f"{run.path}: structures cannot be scaled to --a0 {a0:g}, because the lattice constant"
+            " of their crystal is not known; leave it out"
+        )
+    scale = a0 / crystal.a0
+    return scale, crystal_of(boundary, scale * length, first.axial_ratio)
 
 
 def _write_database(out: Path, structures: Iterator[Atoms]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gcd_hpc.store.alloys import compared_energies
 from gcd_hpc.store.checksums import Columns
-from gcd_hpc.store.crystal import boundary_of, neighbor_distance
+from gcd_hpc.store.crystal import boundary_of, crystal_of, neighbor_distance
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.schema import BY_NAME, UNKNOWN_N, Candidate
 from gcd_hpc.structures.bicrystal import Bicrystal
@@ -222,9 +222,11 @@ class Physics:
         ratio = float(self._row.get("axial_ratio", nan))
         key = length_x, None if np.isnan(ratio) else ratio
         if key not in self._crystals:
-            a0 = 1.0 if length_x is None else length_x / self._crystal(None).cell[0][0]
-            c0 = None if np.isnan(ratio) else a0 * ratio
-            self._crystals[key] = Bicrystal.build(self._boundary, a0, c0)
+            self._crystals[key] = (
+                Bicrystal.build(self._boundary, 1.0, key[1])
+                if length_x is None
+                else crystal_of(self._boundary, length_x, ratio)
+            )
         return self._crystals[key]
 
 

@@ -1,4 +1,8 @@
-"""Input folders of VASP for the structures of a run, without POTCAR, which needs a licence."""
+"""Input folders of VASP for the structures of a run, without POTCAR, which needs a licence.
+
+Beside them lie the folders whose energies turn the total energy of a slab into that of its
+boundary: the crystal, and a slab of each grain (docs/science.md#surfaces).
+"""
 
 from io import StringIO
 from math import ceil, pi
@@ -10,30 +14,41 @@ from ase import Atoms
 from ase.constraints import FixAtoms
 
 from gcd_hpc.config.simulation import outer_layers
+from gcd_hpc.engines.surfaces import grain_slab
+from gcd_hpc.structures.bicrystal import Bicrystal, Side
 
+CRYSTAL = "bulk"
+GRAINS: tuple[Side, Side] = ("lower", "upper")
+REFERENCES = (CRYSTAL, *GRAINS)
+"""Names of the folders with references."""
 VACUUM = 15.0
 """Empty space above the slab, Å."""
 K_SPACING = 0.2
-"""Largest distance of k-points in the boundary plane, 1/Å, 2 pi included."""
+"""Largest distance of k-points along the periodic axes, 1/Å, 2 pi included."""
 INCAR = """\
-# Relaxation of a slab with a grain boundary; POSCAR says which atoms are held.
+# {purpose}
 # ENCUT: set it to 1.3 times the largest ENMAX of your POTCAR, the same in all folders.
 SYSTEM = {name}
 PREC = Accurate
 EDIFF = 1E-6
 ISMEAR = 1      # first-order Methfessel-Paxton, for metals; 0 with SIGMA 0.05 for others
 SIGMA = 0.2
-LREAL = Auto
-IBRION = 2      # conjugate gradients
-ISIF = 2        # the cell is kept
-NSW = 200
-EDIFFG = -0.02  # until no force exceeds 0.02 eV/A
+LREAL = .FALSE. # energies of folders with few and with many atoms are subtracted
+{ions}
 LWAVE = .FALSE.
 LCHARG = .FALSE.
 """
+RELAXED = """\
+IBRION = 2      # conjugate gradients
+ISIF = 2        # the cell is kept
+NSW = 200
+EDIFFG = -0.02  # until no force exceeds 0.02 eV/A"""
+STATIC = """\
+IBRION = -1     # no atom moves
+NSW = 0"""
 
 
-def write_vasp_inputs(folder: Path, atoms: Atoms) -> None:
+def write_vasp_inputs(folder: Path, atoms: Atoms, scale: float = 1.0) -> None:
     """Write POSCAR, INCAR and KPOINTS of one structure.
 
     The layers that relaxations hold at the bottom and move as one body at the top are both held,
@@ -41,31 +56,74 @@ def write_vasp_inputs(folder: Path, atoms: Atoms) -> None:
 
     Args:
         atoms: a candidate's ``to_atoms``, with its fields in ``info``.
+        scale: factor of all lengths, to the lattice constant of VASP.
     """
     info = atoms.info
     # VASP wants the atoms element by element; otherwise they keep their order.
     order = np.argsort(atoms.numbers, kind="stable")
-    slab = Atoms(atoms.numbers[order], atoms.positions[order], cell=atoms.cell, pbc=True)
+    slab = Atoms(atoms.numbers[order], scale * atoms.positions[order], cell=scale * atoms.cell)
     heights = slab.positions[:, 2]
     outer = outer_layers("auto", float(info.get("surface_depth_a", 0.0)))
     held = (heights < heights.min() + outer) | (heights > heights.max() - outer)
-    slab.positions[:, 2] += VACUUM / 2 - heights.min()
-    cell = np.array(slab.cell)
-    cell[2, 2] = np.ptp(heights) + VACUUM
-    slab.set_cell(cell)
-    slab.set_constraint(FixAtoms(mask=held))
     title = (
         f"{info['id']}: E_gb {info['gb_energy_j_m2']:.4f} J/m^2, [n] {info['n_fraction']:.4g},"
         f" potential {str(info.get('potential_sha256', 'unknown'))[:12]}"
     )
+    _write(folder, _in_vacuum(slab), held, title)
+    purpose = "Relaxation of a slab with a grain boundary; POSCAR says which atoms are held."
+    _write_incar(folder, purpose, info["id"], RELAXED)
+
+
+def write_vasp_references(out: Path, bicrystal: Bicrystal) -> None:
+    """Write the folders of the crystal and of a slab of each grain.
+
+    Args:
+        bicrystal: of one element, at the lattice constant of the structures.
+    """
+    crystal = bicrystal.lower.crystal
+    sites = np.array(crystal.basis) / crystal.denominator
+    cell = Atoms(crystal.numbers, scaled_positions=sites, cell=crystal.matrix, pbc=True)
+    _write_static(out, CRYSTAL, cell, "Energy of the crystal.")
+    for side in GRAINS:
+        positions = grain_slab(bicrystal, side)
+        edges = np.zeros((3, 3))
+        edges[:2, :2] = bicrystal.cell
+        slab = Atoms(bicrystal.elements * len(positions), positions, cell=edges)
+        purpose = f"Energy of the surface of the {side} grain."
+        _write_static(out, side, _in_vacuum(slab), purpose)
+
+
+def _write_static(out: Path, name: str, atoms: Atoms, purpose: str) -> None:
+    (out / name).mkdir()
+    _write(out / name, atoms, np.ones(len(atoms), dtype=bool), f"{name}: a reference")
+    _write_incar(out / name, purpose, name, STATIC)
+
+
+def _in_vacuum(slab: Atoms) -> Atoms:
+    """The slab between two halves of the vacuum, in a periodic box."""
+    heights = slab.positions[:, 2]
+    cell = np.array(slab.cell)
+    cell[2] = 0.0, 0.0, np.ptp(heights) + VACUUM
+    shifted = slab.positions + np.array([0.0, 0.0, VACUUM / 2 - heights.min()])
+    return Atoms(slab.numbers, shifted, cell=cell, pbc=True)
+
+
+def _write(folder: Path, atoms: Atoms, held: np.ndarray, title: str) -> None:
+    """Write POSCAR and KPOINTS; a slab in vacuum has one k-point along its normal."""
+    atoms.set_constraint(FixAtoms(mask=held))
     text = StringIO()
-    ase.io.write(text, slab, format="vasp", direct=False)
+    ase.io.write(text, atoms, format="vasp", direct=False)
     _, *lines = text.getvalue().splitlines()
     (folder / "POSCAR").write_text("\n".join([title, *lines]) + "\n")
-    (folder / "INCAR").write_text(INCAR.format(name=info["id"]))
-    grid = [_num_points(edge) for edge in slab.cell.reciprocal()[:2]]
-    points = ["Gamma-centred, one point along the normal", "0", "Gamma", f"{grid[0]} {grid[1]} 1"]
-    (folder / "KPOINTS").write_text("\n".join([*points, "0 0 0"]) + "\n")
+    grid = [_num_points(edge) for edge in atoms.cell.reciprocal()]
+    if atoms.cell.lengths()[2] > VACUUM:
+        grid[2] = 1
+    points = ["Gamma-centred", "0", "Gamma", " ".join(map(str, grid)), "0 0 0"]
+    (folder / "KPOINTS").write_text("\n".join(points) + "\n")
+
+
+def _write_incar(folder: Path, purpose: str, name: str, ions: str) -> None:
+    (folder / "INCAR").write_text(INCAR.format(purpose=purpose, name=name, ions=ions))
 
 
 def _num_points(edge: np.ndarray) -> int:

@@ -236,6 +236,7 @@ def test_vasp_folders_hold_the_slab_with_its_outer_layers_held_and_stated_choice
     results, tmp_path
 ):
     assert export(results, "vasp", tmp_path / "vasp") == 3
+    # References need a boundary, which this file does not name.
     assert sorted(path.name for path in (tmp_path / "vasp").iterdir()) == sorted(RELAXED)
     for candidate in results[RELAXED]:
         folder = tmp_path / "vasp" / candidate.id
