@@ -195,8 +195,8 @@ def _scan_text(path: Path) -> _Log:
         for line in file:
             if "aborting loop because EDIFF is reached" in line:
                 log.has_electrons = True
-            elif "aborting loop EDIFF was not reached" in line:
-                log.has_electrons = False
+            elif " Iteration " in line:
+                log.has_electrons = False  # the line above follows the last iteration of a step
             elif "FREE ENERGIE OF THE ION-ELECTRON SYSTEM" in line:
                 log.num_steps += 1
             elif "General timing and accounting" in line:
@@ -212,9 +212,9 @@ def _take(log: _Log, found: re.Match[str], nelm: int) -> int:
     if name == "EDIFFG":
         log.ediffg = float(value)
     elif name == "NSW":
-        log.nsw = int(value)
+        log.nsw = int(float(value))
     else:
-        return int(value)
+        return int(float(value))
     return nelm
 
 

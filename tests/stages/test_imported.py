@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gcd_hpc.cli import app
+from gcd_hpc.config.campaign import BoundaryConfig
 from gcd_hpc.config.loader import parse_campaign
 from gcd_hpc.engines.bulk import measure_bulk
 from gcd_hpc.engines.child import Child
@@ -24,13 +25,16 @@ from gcd_hpc.engines.resolve import find_engine
 from gcd_hpc.errors import GcdError
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.search.tries import search_start
-from gcd_hpc.stages.rescore import as_relaxed
+from gcd_hpc.stages.imported import _check_surface
+from gcd_hpc.stages.rescore import as_relaxed, without_extras
 from gcd_hpc.store.export import export
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run import open_run
 from gcd_hpc.store.schema import Candidate
+from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.energetics import J_PER_M2
+from gcd_hpc.structures.frame import Frame
 from tests.stages.vasp_runs import run_vasp
 
 CAMPAIGN = """
@@ -170,6 +174,49 @@ def test_structures_scaled_to_another_lattice_constant_are_compared_with_its_cry
     (file,) = tmp_path.glob("run-rescored-vasp-*.h5")
     verified = CliRunner().invoke(app, ["verify", str(file)])
     assert verified.exit_code == 0, verified.output
+
+
+def test_electrons_that_did_not_converge_are_seen_in_outcar_too(own):
+    run_vasp(own.folder / "bulk", own.zero_ev, "OUTCAR")
+    (own.folder / "bulk/vasprun.xml").unlink()
+    assert imported(own.run, own.folder / NAMES[0]).exit_code == 0
+    path = own.folder / "bulk/OUTCAR"
+    # VASP 5 says nothing where a step used up its iterations.
+    last = "------- Iteration      2(  60)  -------\n General timing"
+    path.write_text(path.read_text().replace(" General timing", last))
+    result = imported(own.run, own.folder / NAMES[0])
+    assert "bulk/OUTCAR: the electrons of the last step did not converge" in str(result.exception)
+
+
+def test_a_boundary_of_several_elements_is_exported_without_references_and_not_imported(
+    own, tmp_path
+):
+    config = parse_campaign(CAMPAIGN.replace("element: Cu", "elements: [Cu, Ni]"), "alloy.yaml")
+    run = tmp_path / "alloy.h5"
+    rows = [without_extras(one) for one in open_run(own.run)]
+    write_part(run, rows, campaign_provenance(config))
+    export(open_run(run), "vasp", tmp_path / "alloy")
+    assert sorted(one.name for one in (tmp_path / "alloy").iterdir()) == list(NAMES)
+    result = imported(run, own.folder)
+    assert re.search(
+        r"alloy\.h5: VASP gives no energies of single atoms, which a boundary of several elements"
+        r" needs: .*; use gcd-hpc rescore",
+        str(result.exception),
+    )
+
+
+def test_a_surface_that_is_cut_otherwise_than_its_reference_is_refused(tmp_path):
+    """Planes (111) of diamond are double layers, which can be cut in two ways."""
+    config = BoundaryConfig(
+        element="Si", lattice="diamond", sigma=3, axis=(1, 1, 1), plane=(1, 1, 1)
+    )
+    bicrystal = Bicrystal.build(config, 5.43)
+    positions = Frame.build(bicrystal, (27.0, 27.0), 65.0).join((0.0, 0.0, 0.0)).positions
+    for side, ends in (("lower", positions[:, 2].min()), ("upper", positions[:, 2].max())):
+        _check_surface(side, positions, bicrystal, tmp_path / "one")
+        cut = positions[np.abs(positions[:, 2] - ends) > 0.1]
+        with pytest.raises(GcdError, match=f"its {side} surface is not the one whose energy"):
+            _check_surface(side, cut, bicrystal, tmp_path / "one")
 
 
 def edited(name: str, old: str, new: str) -> Callable[[Path], None]:
