@@ -24,7 +24,7 @@ def phase(path: Path) -> Atoms:
     return read_one(path)
 
 
-def read_one(path: Path, element: str = "W") -> Atoms:
+def read_one(path: Path, *elements: str) -> Atoms:
     """The only structure in a file."""
-    (atoms,) = read_structures(path, element)
+    (atoms,) = read_structures(path, elements or ("W",))
     return atoms

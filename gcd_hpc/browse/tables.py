@@ -219,6 +219,13 @@ def _remark(structure: Evaluated) -> str:
         )
     if structure.num_removed:
         remarks.append(f"{structure.num_removed} surface atoms left out")
+    if structure.surplus:
+        remarks.append(f"surplus {structure.surplus}")
+    if structure.surplus and structure.rich_gb_energy_j_m2 is not None:
+        remarks.append(
+            f"{structure.rich_gb_energy_j_m2:.4f} to {structure.poor_gb_energy_j_m2:.4f} {UNIT}"
+            " between the limits of the chemical potentials"
+        )
     if structure.energies_from == "surfaces":
         remarks.append("energy of two free surfaces subtracted")
     if structure.strain_energy_j_m2:

@@ -104,9 +104,10 @@ def export(
     one file without structures:
       csv          one row per candidate, failed ones included, all fields of show
 
-    lammps-data, poscar and cif hold no energies and cannot express that the box is open along z:
-    POSCAR and CIF are read as periodic, with a vacuum between the ends. Readers of CIF may move
-    atoms by whole cells along x and y.
+    Types of LAMMPS are the elements of the campaign in their order. lammps-data, poscar and cif
+    hold no energies and cannot express that the box is open along z: POSCAR and CIF are read as
+    periodic, with a vacuum between the ends. Readers of CIF may move atoms by whole cells along x
+    and y.
 
     \b
     Examples:

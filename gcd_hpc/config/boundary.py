@@ -249,6 +249,11 @@ class BoundaryConfig(Section):
     def _a_direction(cls, indices: Direction | None) -> Direction | None:
         return None if indices is None else _checked(indices)
 
+    def __hash__(self) -> int:
+        """Hash of all values; that of pydantic cannot hash the chemical potentials."""
+        values = (getattr(self, name) for name in type(self).model_fields if name != "mu")
+        return hash((*values, *sorted((self.mu or {}).items())))
+
     @property
     def symbols(self) -> tuple[str, ...]:
         """Chemical symbols of all elements, in the order of LAMMPS' atom types."""

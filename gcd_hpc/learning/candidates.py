@@ -1,14 +1,17 @@
 """Candidates: the rows of structures before relaxation, and fingerprints of relaxed ones."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.store.alloys import excess_energies, kinds_of, stored_energies
 from gcd_hpc.store.schema import Candidate, Source, candidate_id
+from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.composition import formula, surplus
 from gcd_hpc.structures.energetics import closest_pair, n_fraction, n_index
 from gcd_hpc.structures.fingerprint import Fingerprint, slab_fingerprint
@@ -22,10 +25,6 @@ def new_candidate(
     Args:
         version: model whose weights make the structure; 0 without a model.
     """
-    chemistry = system.bulk.chemistry
-    energies = ""
-    if chemistry is not None:
-        energies = stored_energies(chemistry.symbols, chemistry.site_ev, chemistry.mu_ev)
     return Candidate(
         id=candidate_id(source, round, index),
         source=source,
@@ -36,7 +35,7 @@ def new_candidate(
         status="sampled",
         potential_sha256=system.potential.sha256,
         cohesive_ev=system.bulk.cohesive_ev,
-        element_energies_ev=energies,
+        element_energies_ev=element_energies(system.bulk),
         area_a2=system.bicrystal.area,
         surface_depth_a=system.bulk.reach,
         atoms_per_plane=system.bicrystal.atoms_per_plane,
@@ -44,6 +43,26 @@ def new_candidate(
         tilt_a=system.bicrystal.cell[1][0],
         axial_ratio=system.bicrystal.axial_ratio,
     )
+
+
+def element_energies(bulk: Bulk) -> str:
+    """Energies of the elements as the field ``element_energies_ev``; empty if there is one."""
+    chemistry = bulk.chemistry
+    if chemistry is None:
+        return ""
+    return stored_energies(chemistry.symbols, chemistry.site_ev, chemistry.mu_ev)
+
+
+def element_fields(bicrystal: Bicrystal, numbers: NDArray[np.integer]) -> dict[str, Any]:
+    """Fields of a candidate that state the elements of its atoms, from atomic numbers (N,)."""
+    order = bicrystal.numbers
+    if len(order) == 1:
+        return {"numbers": numbers}
+    return {
+        "numbers": numbers,
+        "formula": formula(numbers, order),
+        "surplus": surplus(bicrystal, numbers, order),
+    }
 
 
 def with_structure(
@@ -64,13 +83,8 @@ def with_structure(
     """
     if numbers is None:
         numbers = system.numbers_of(positions)
-    several = system.bulk.chemistry is not None
-    order = system.bicrystal.numbers
     return replace(
         candidate,
-        numbers=numbers,
-        formula=formula(numbers, order) if several else "",
-        surplus=surplus(system.bicrystal, numbers, order) if several else "",
         registry=registry,
         num_atoms=len(positions),
         n_index=n_index(len(positions), system.bicrystal.atoms_per_plane),
@@ -79,6 +93,7 @@ def with_structure(
         cell=system.frame.edges_around(positions),
         unrelaxed_positions=positions,
         sample_s=seconds,
+        **element_fields(system.bicrystal, numbers),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import isnan
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.relaxation import relax_boundary
 from gcd_hpc.errors import SimulationError, StructureError
 from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.structures.composition import surplus
 from gcd_hpc.structures.files import read_structures
 from gcd_hpc.structures.fit_slab import FittedSlab, fit_slab
 from gcd_hpc.structures.periodic import area, in_plane
@@ -31,7 +33,7 @@ class Evaluated:
     num_removed, largest_shift_a: changes that make the ends of the slab perfect crystal: number of
     atoms removed, and largest distance of an atom from its lattice site.
     strain_energy_j_m2, strain_volume_a: of the strained upper grain, not part of E_gb and volume.
-    energies_from: "atoms" or "surfaces", as the field of the same name of candidates.
+    energies_from, surplus, rich_gb_energy_j_m2, poor_gb_energy_j_m2: as the fields of candidates.
     summed_height_a: height over which E_gb is summed: the slab without one cutoff at each end.
     """
 
@@ -52,6 +54,9 @@ class Evaluated:
     max_force_ev_a: float | None = None
     converged: bool | None = None
     energies_from: str | None = None
+    surplus: str = ""
+    rich_gb_energy_j_m2: float | None = None
+    poor_gb_energy_j_m2: float | None = None
 
 
 def evaluate_files(
@@ -67,7 +72,7 @@ def evaluate_files(
         GcdError: if a structure does not contain this boundary.
     """
     read = {
-        path: read_structures(path, config.boundary.symbols[0])
+        path: read_structures(path, config.boundary.symbols)
         for given in files
         for path in _files_of(given)
     }
@@ -128,6 +133,7 @@ def _files_of(path: Path) -> list[Path]:
 
 
 def _evaluated(system: BoundarySystem, child: Child, name: str, slab: FittedSlab) -> Evaluated:
+    bicrystal = system.bicrystal
     given = Evaluated(
         file=name,
         id=str(slab.atoms.info.get("id", "")),
@@ -135,15 +141,22 @@ def _evaluated(system: BoundarySystem, child: Child, name: str, slab: FittedSlab
         num_removed=slab.num_removed,
         largest_shift_a=slab.largest_shift,
         cohesive_ev=system.bulk.cohesive_ev,
+        surplus=surplus(bicrystal, slab.atoms.numbers, bicrystal.numbers),
     )
     try:
         relaxed = relax_boundary(
-            child, slab.atoms, system.bicrystal, system.bulk, system.config.relaxation
+            child, slab.atoms, bicrystal, system.bulk, system.config.relaxation
         )
     except SimulationError as error:
         return replace(given, status="failed", reason=str(error))
+    own, *limits = relaxed.composition_energies_j_m2
+    rich, poor = (
+        None if isnan(energy) else relaxed.gb_energy_j_m2 - own + energy for energy in limits
+    )
     return replace(
         given,
+        rich_gb_energy_j_m2=rich,
+        poor_gb_energy_j_m2=poor,
         gb_energy_j_m2=relaxed.gb_energy_j_m2,
         n_fraction=relaxed.n_fraction,
         excess_volume_a=relaxed.excess_volume,

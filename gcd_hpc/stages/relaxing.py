@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -13,7 +14,7 @@ from ase import Atoms
 from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.jobs import Anneal
 from gcd_hpc.engines.local import Origin
-from gcd_hpc.engines.relaxation import relax_boundary
+from gcd_hpc.engines.relaxation import Relaxed, relax_boundary
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import unrelaxed_atoms
@@ -109,33 +110,40 @@ def _relaxed(
     relaxed = relax_boundary(
         child, atoms, system.bicrystal, system.bulk, config, finish, anneal, origin, quick
     )
-    own, rich, poor = relaxed.composition_energies_j_m2
     window.learn(relaxed.n_index, relaxed.gb_energy_j_m2)
     return replace(
         candidate,
         status="ok",
         registry_relaxed=system.frame.reduced(np.asarray(candidate.registry) + relaxed.shift),
-        n_index=relaxed.n_index,
-        n_fraction=relaxed.n_fraction,
-        gb_energy_j_m2=relaxed.gb_energy_j_m2,
         screen_gb_energy_j_m2=relaxed.screen_gb_energy_j_m2,
-        composition_energy_j_m2=own,
-        rich_gb_energy_j_m2=relaxed.gb_energy_j_m2 - own + rich,
-        poor_gb_energy_j_m2=relaxed.gb_energy_j_m2 - own + poor,
-        excess_volume_a=relaxed.excess_volume,
-        strain_energy_j_m2=relaxed.strain_energy_j_m2,
-        strain_volume_a=relaxed.strain_volume,
-        preset=relaxed.preset,
-        energies_from=relaxed.energies_from,
-        converged=relaxed.converged,
-        stop_reason=relaxed.stop_reason,
-        evaluations=relaxed.evaluations,
-        atom_evaluations=relaxed.atom_evaluations,
-        max_force_ev_a=relaxed.max_force,
         cell=system.frame.edges_around(candidate.unrelaxed_positions, relaxed.positions),
-        positions=relaxed.positions,
-        energies_ev=relaxed.energies,
+        **relaxed_fields(relaxed),
     )
+
+
+def relaxed_fields(relaxed: Relaxed) -> dict[str, Any]:
+    """What a relaxation found, by the names of the fields of a candidate."""
+    own, rich, poor = relaxed.composition_energies_j_m2
+    return {
+        "n_index": relaxed.n_index,
+        "n_fraction": relaxed.n_fraction,
+        "gb_energy_j_m2": relaxed.gb_energy_j_m2,
+        "composition_energy_j_m2": own,
+        "rich_gb_energy_j_m2": relaxed.gb_energy_j_m2 - own + rich,
+        "poor_gb_energy_j_m2": relaxed.gb_energy_j_m2 - own + poor,
+        "excess_volume_a": relaxed.excess_volume,
+        "strain_energy_j_m2": relaxed.strain_energy_j_m2,
+        "strain_volume_a": relaxed.strain_volume,
+        "preset": relaxed.preset,
+        "energies_from": relaxed.energies_from,
+        "converged": relaxed.converged,
+        "stop_reason": relaxed.stop_reason,
+        "evaluations": relaxed.evaluations,
+        "atom_evaluations": relaxed.atom_evaluations,
+        "max_force_ev_a": relaxed.max_force,
+        "positions": relaxed.positions,
+        "energies_ev": relaxed.energies,
+    }
 
 
 def mark_as_bug(

@@ -16,7 +16,9 @@ from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.relaxation import Relaxed, relax_boundary
 from gcd_hpc.errors import GcdError, SimulationError, StoreError, StructureError
 from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.learning.candidates import element_energies, element_fields
 from gcd_hpc.stages.evaluate import fitted, scaled
+from gcd_hpc.stages.relaxing import relaxed_fields
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run import Run, RunCandidate
@@ -126,7 +128,8 @@ def _rescored(system: BoundarySystem, child: Child, one: RunCandidate) -> Candid
         )
     except (SimulationError, StructureError) as error:
         return as_failed(given, error)
-    return as_relaxed(given, slab.atoms, relaxed)
+    row = as_relaxed(given, slab.atoms, relaxed)
+    return replace(row, **element_fields(system.bicrystal, slab.atoms.numbers))
 
 
 def as_failed(given: Candidate, error: GcdError) -> Candidate:
@@ -146,27 +149,14 @@ def as_relaxed(given: Candidate, atoms: Atoms, relaxed: Relaxed) -> Candidate:
         given,
         status="ok",
         num_atoms=len(relaxed.positions),
+        numbers=atoms.numbers,
         unrelaxed_positions=atoms.positions,
-        positions=relaxed.positions,
-        energies_ev=relaxed.energies,
         cell=edges,
         tilt_a=tilt,
         closest_pair_a=closest_pair(atoms.positions, atoms.cell),
-        gb_energy_j_m2=relaxed.gb_energy_j_m2,
-        n_index=relaxed.n_index,
-        n_fraction=relaxed.n_fraction,
-        excess_volume_a=relaxed.excess_volume,
-        strain_energy_j_m2=relaxed.strain_energy_j_m2,
-        strain_volume_a=relaxed.strain_volume,
-        preset=relaxed.preset,
-        energies_from=relaxed.energies_from,
-        converged=relaxed.converged,
-        stop_reason=relaxed.stop_reason,
-        evaluations=relaxed.evaluations,
-        atom_evaluations=relaxed.atom_evaluations,
-        max_force_ev_a=relaxed.max_force,
         relax_s=relaxed.seconds,
         cpu_s=relaxed.cpu_s,
+        **relaxed_fields(relaxed),
     )
 
 
@@ -179,6 +169,7 @@ def as_unrelaxed(
         without_extras(one),
         potential_sha256=potential_sha256,
         cohesive_ev=bulk.cohesive_ev,
+        element_energies_ev=element_energies(bulk),
         area_a2=bicrystal.area,
         surface_depth_a=bulk.reach,
         atoms_per_plane=bicrystal.atoms_per_plane,
@@ -187,6 +178,9 @@ def as_unrelaxed(
         registry=np.full(3, np.nan),
         registry_relaxed=np.full(3, np.nan),
         gb_energy_j_m2=np.nan,
+        composition_energy_j_m2=0.0,
+        rich_gb_energy_j_m2=np.nan,
+        poor_gb_energy_j_m2=np.nan,
         excess_volume_a=np.nan,
         max_force_ev_a=np.nan,
         positions=none,

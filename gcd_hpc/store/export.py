@@ -52,10 +52,11 @@ def export(run: Run, form: str, out: str | Path, a0: float | None = None) -> int
     structure per file: a single structure goes to the file ``out``, several go to ``out/ID.data``,
     ``.dump``, ``.poscar`` or ``.cif``. Structures are the relaxed ones of candidates with status
     ok, in the order of the run. Lengths are in Å, energies in eV: of the box and of each atom in
-    extxyz and ase-db, of each atom in lammps-dump, none in the others. poscar, cif and lammps-data
-    cannot express that the box is open along z. ``vasp`` writes POSCAR, INCAR and KPOINTS of each
-    structure to a folder ``out/ID``, and of the crystal and a slab of each grain to ``out/bulk``,
-    ``out/lower`` and ``out/upper`` (not of strained grains and several elements).
+    extxyz and ase-db, of each atom in lammps-dump, none in the others. LAMMPS types count the
+    elements in the campaign's order; poscar lists atoms element by element. poscar, cif and
+    lammps-data cannot express that the box is open along z. ``vasp`` writes POSCAR, INCAR and
+    KPOINTS of each structure to a folder ``out/ID``, and of the crystal and a slab of each grain to
+    ``out/bulk``, ``out/lower`` and ``out/upper`` (not of strained grains and several elements).
 
     Args:
         a0: lattice constant to which structures for vasp are scaled, Å; the run's own if None.
@@ -88,19 +89,19 @@ def export(run: Run, form: str, out: str | Path, a0: float | None = None) -> int
     elif form == "vasp":
         _write_vasp(Path(out), chosen, a0)
     else:
-        _write_each(Path(out), structures, len(chosen), cast(FileFormat, form))
+        _write_each(Path(out), structures, chosen, cast(FileFormat, form))
     return len(chosen)
 
 
-def _write_each(out: Path, structures: Iterator[Atoms], num: int, form: FileFormat) -> None:
-    if num == 1 and not out.is_dir():
+def _write_each(out: Path, structures: Iterator[Atoms], run: Run, form: FileFormat) -> None:
+    if len(run) == 1 and not out.is_dir():
         with output(out) as temporary:
-            write_structures(temporary, list(structures), form)
+            write_structures(temporary, list(structures), form, run.elements)
         return
     with output_folder(out) as folder:
         for atoms in structures:
             name = checked_name(atoms.info["id"], "the id of a candidate")
-            write_structures(folder / f"{name}.{SUFFIXES[form]}", [atoms], form)
+            write_structures(folder / f"{name}.{SUFFIXES[form]}", [atoms], form, run.elements)
 
 
 def _write_vasp(out: Path, run: Run, a0: float | None) -> None:

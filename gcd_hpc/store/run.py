@@ -131,15 +131,25 @@ class Run:
         Raises:
             StoreError: if the attribute ``config`` of the files names no known element.
         """
-        if not self._element:
+        return self.elements[0]
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Chemical symbols of the crystal, then of solutes: the order of LAMMPS types.
+
+        Raises:
+            StoreError: if the attribute ``config`` of the files names no known element.
+        """
+        if not self._elements:
             raise _no_element(self.path)
-        return self._element
+        return self._elements
 
     @cached_property
-    def _element(self) -> str:
+    def _elements(self) -> tuple[str, ...]:
         boundary = section_of(self.provenance.get("config", ""), "boundary")
-        element = boundary.get("element") or next(iter(boundary.get("elements") or ()), None)
-        return str(element) if element in atomic_numbers else ""
+        given = boundary.get("elements") or [boundary.get("element")]
+        is_known = isinstance(given, list) and all(one in atomic_numbers for one in given)
+        return tuple(given) if is_known else ()
 
     def __len__(self) -> int:
         """Number of candidates."""
@@ -161,7 +171,7 @@ class Run:
     def __iter__(self) -> Iterator[RunCandidate]:
         """Iterate over the candidates, which are read one by one."""
         for candidate in read_numbered(self._rows.parts, self._chosen):
-            yield RunCandidate(**vars(candidate), element=self._element)
+            yield RunCandidate(**vars(candidate), element="".join(self._elements[:1]))
 
     @overload
     def __getitem__(self, which: int | str) -> RunCandidate: ...

@@ -32,15 +32,18 @@ _DATABASE = b"SQLite format 3\0"
 _GZIP = b"\x1f\x8b"
 
 
-def read_structures(path: str | Path, element: str) -> list[Atoms]:
+def read_structures(path: str | Path, elements: Sequence[str]) -> list[Atoms]:
     """Bicrystals of a file: boxes at the origin, periodic in the plane, normal along z.
 
     The first edge of the box lies along x, the second may lean.
 
     A slab that wraps around the end of its cell is put together again, if the cell has a gap.
-    LAMMPS types without an element become the given element; dumps keep their per-atom columns as
-    arrays. Constraints are dropped. ``info["id"]`` names a structure where the file does. Files may
-    be packed by gzip.
+    Dumps keep their per-atom columns as arrays. Constraints are dropped. ``info["id"]`` names a
+    structure where the file does. Files may be packed by gzip.
+
+    Args:
+        elements: chemical symbols of the campaign. LAMMPS types without a stated element are of
+            them, in this order; all types are of a single one.
 
     Raises:
         StructureError: if the file is missing, damaged, in another format, of another element, or
@@ -49,18 +52,26 @@ def read_structures(path: str | Path, element: str) -> list[Atoms]:
     path = Path(path)
     content = _content(path)
     try:
-        images = list(_images(content, element))
+        images = list(_images(content, elements))
         for atoms in images:
-            _check(atoms, element)
+            _check(atoms, elements)
         return [_as_slab(atoms) for atoms in images]
     except StructureError as error:
         raise StructureError(f"{path}: {error}") from error
 
 
 def write_structures(
-    path: str | Path, structures: Sequence[Atoms], file_format: FileFormat
+    path: str | Path,
+    structures: Sequence[Atoms],
+    file_format: FileFormat,
+    elements: Sequence[str] | None = None,
 ) -> None:
     """Write structures to a file; only extended XYZ holds more than one.
+
+    POSCAR lists the atoms element by element.
+
+    Args:
+        elements: chemical symbols in the order of LAMMPS types; that of the alphabet if not given.
 
     Raises:
         StructureError: if the format is unknown or cannot hold that many structures.
@@ -75,18 +86,24 @@ def write_structures(
             f"{path}: a {file_format} file cannot hold {len(structures)} structures; write one a"
             " file, or extxyz"
         )
+    order = list(elements or sorted(set(structures[0].symbols)))
     match file_format:
         case "extxyz":
             ase.io.write(path, list(structures), format="extxyz")
         case "lammps-data":
             ase.io.write(
-                path, structures[0], format="lammps-data", atom_style="atomic", masses=True
+                path,
+                structures[0],
+                format="lammps-data",
+                atom_style="atomic",
+                masses=True,
+                specorder=order,
             )
         case "lammps-dump":
             _refuse_inclined(path, structures[0])
-            Path(path).write_text(_dump(structures[0]), encoding="utf-8")
+            Path(path).write_text(_dump(structures[0], order), encoding="utf-8")
         case "poscar":
-            ase.io.write(path, structures[0], format="vasp", direct=False)
+            ase.io.write(path, _grouped(structures[0], order), format="vasp", direct=False)
         case "cif":
             ase.io.write(path, structures[0], format="cif", wrap=False)
 
@@ -101,13 +118,24 @@ def _refuse_inclined(path: str | Path, atoms: Atoms) -> None:
         ) from error
 
 
-def _dump(atoms: Atoms) -> str:
+def _grouped(atoms: Atoms, order: list[str]) -> Atoms:
+    """The atoms element by element."""
+    grouped: Atoms = atoms[np.argsort(_types(atoms, order), kind="stable")]
+    return grouped
+
+
+def _types(atoms: Atoms, order: list[str]) -> list[int]:
+    """LAMMPS types (N,) of atoms, counted from one."""
+    return [order.index(symbol) + 1 for symbol in atoms.symbols]
+
+
+def _dump(atoms: Atoms, order: list[str]) -> str:
     """LAMMPS dump in metal units, with per-atom energies if known; ASE writes no dumps."""
     (x, y, z), tilt = edges_and_tilt(atoms.cell)
     columns = ["id", "type", "element", "x", "y", "z"]
     values = [
         range(1, len(atoms) + 1),
-        [1] * len(atoms),
+        _types(atoms, order),
         list(atoms.symbols),
         *atoms.positions.T.tolist(),
     ]
@@ -154,7 +182,7 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _images(content: bytes, element: str) -> Iterator[Atoms]:
+def _images(content: bytes, elements: Sequence[str]) -> Iterator[Atoms]:
     if content.startswith(_DATABASE):
         yield from _database(content)
         return
@@ -173,7 +201,7 @@ def _images(content: bytes, element: str) -> Iterator[Atoms]:
             "cannot be read: its format is not known; write it as LAMMPS dump, LAMMPS data,"
             " extended XYZ, POSCAR, CIF or ASE database, with a cell"
         )
-    images = parse(text, file_format, element)
+    images = parse(text, file_format, elements)
     if not images:
         raise StructureError(f"this {FORMAT_NAMES[file_format]} holds no structure; name another")
     yield from images
@@ -199,13 +227,13 @@ def _database(content: bytes) -> Iterator[Atoms]:
             ) from error
 
 
-def _check(atoms: Atoms, element: str) -> None:
+def _check(atoms: Atoms, elements: Sequence[str]) -> None:
     """Refuse other elements, and positions or cells that are not finite."""
-    symbols = set(atoms.symbols)
-    if len(atoms) and symbols != {element}:
+    symbols, own = set(atoms.symbols), " and ".join(elements)
+    if not symbols <= set(elements):
         raise StructureError(
-            f"holds atoms of {', '.join(sorted(symbols))}, but the boundary is of {element}; name a"
-            f" structure of {element} or the campaign of its element"
+            f"holds atoms of {', '.join(sorted(symbols))}, but the boundary is of {own}; name a"
+            f" structure of {own} or the campaign of its elements"
         )
     if not len(atoms):
         raise StructureError("holds no atoms; name a file with a boundary")

@@ -28,6 +28,7 @@ from gcd_hpc.structures.periodic import (
     spelled_cell,
     with_tilt,
 )
+from gcd_hpc.structures.sites import Sites
 
 LENGTH_TOLERANCE = 1e-3
 """Largest relative difference of the box edges from whole repeats of the campaign's cell."""
@@ -40,7 +41,10 @@ would need.
 MAX_SURFACE = 10.0
 """Thickness at either end of a slab that may be disordered and is removed, Å."""
 _NUM_STARTS = 12
-"""Number of atoms tried as lattice points at the start of a fit."""
+"""Number of atoms tried as lattice points at the start of a fit, for each atom of the basis.
+
+Of the atoms of a basis of several only one lies at the lattice points.
+"""
 _NUM_PASSES = 5
 """Number of times that a fitted lattice is moved by the median distance to its atoms."""
 
@@ -80,7 +84,7 @@ def fit_slab(atoms: Atoms, bicrystal: Bicrystal, held: float) -> FittedSlab:
 
     The slab may be reversed, or mirrored or turned in its plane: the boundary is the same. Its
     in-plane cell is scaled to that of the campaign. Layers at an end without exactly one atom at
-    every site are removed.
+    every site are removed, an atom of another element counting as none.
 
     Args:
         held: thickness of the outer layers, Å.
@@ -96,12 +100,12 @@ def fit_slab(atoms: Atoms, bicrystal: Bicrystal, held: float) -> FittedSlab:
             continue
         fitting = True
         cell = bicrystal.replicated(*repeats)
-        positions = cell.wrap(_scaled(turned, cell))
-        lower = _end(positions, cell, "lower", "lower", held)
-        upper = lower and _end(positions, cell, "upper", "upper", held)
+        slab = Sites(cell.wrap(_scaled(turned, cell)), turned.numbers)
+        lower = _end(slab, cell, "lower", "lower", held)
+        upper = lower and _end(slab, cell, "upper", "upper", held)
         if lower and upper:
             turned.cell[:2, :2] = cell.cell
-            return _joined(turned, positions, lower, upper)
+            return _joined(turned, slab.positions, lower, upper)
     if not fitting:
         raise StructureError(_wrong_lengths(atoms, bicrystal))
     raise StructureError(_wrong_grains(atoms, bicrystal, held))
@@ -184,12 +188,12 @@ def _repeats(atoms: Atoms, bicrystal: Bicrystal) -> tuple[int, int] | None:
     return None if abs(lean) > LENGTH_TOLERANCE * width else (x, y)
 
 
-def _end(positions: Positions, cell: Bicrystal, end: Side, side: Side, held: float) -> _End | None:
+def _end(slab: Sites, cell: Bicrystal, end: Side, side: Side, held: float) -> _End | None:
     """Outermost complete layers of a grain at one end of a slab, as thick as held, or None."""
-    z = positions[:, 2]
+    z = slab.positions[:, 2]
     depths = z - z.min() if end == "lower" else z.max() - z
     spacing = cell.grain(side).plane_spacing
-    outer = positions[depths < held]
+    outer = slab.of(depths < held)
     origin = _origin(outer, depths[depths < held] > held / 2, cell, side)
     if origin is None:
         return None
@@ -199,12 +203,13 @@ def _end(positions: Positions, cell: Bicrystal, end: Side, side: Side, held: flo
         (z[window][[z[window].argmin(), z[window].argmax()]] - origin[2]) / spacing
     )
     low, high = origin[2] + np.array([first - 1, last + 2]) * spacing
-    sites = cell.lattice_positions(side, origin, low, high)
-    planes = np.floor((sites[:, 2] - low) / spacing + 1e-3).astype(int)
-    distances, nearest = _nearest(positions[window], sites, cell)
+    sites = Sites(*cell.lattice_sites(side, origin, low, high))
+    planes = np.floor((sites.positions[:, 2] - low) / spacing + 1e-3).astype(int)
+    distances, nearest = _nearest(slab.positions[window], sites.positions, cell)
     on_site = distances < SITE_TOLERANCE * cell.nearest_neighbor
+    on_site &= slab.numbers[window] == sites.numbers[nearest]
     # A plane is complete if each of its sites has one atom and no atom is off site.
-    num_atoms = np.bincount(nearest[on_site], minlength=len(sites))
+    num_atoms = np.bincount(nearest[on_site], minlength=len(planes))
     complete = np.ones(planes.max() + 1, dtype=bool)
     complete[planes[num_atoms != 1]] = False
     complete[planes[nearest[~on_site]]] = False
@@ -221,33 +226,42 @@ def _end(positions: Positions, cell: Bicrystal, end: Side, side: Side, held: flo
     return _End(
         removed=window[beyond],
         held=window[inside],
-        sites=sites[nearest[inside]],
+        sites=sites.positions[nearest[inside]],
         largest_shift=float(distances[inside].max()),
     )
 
 
 def _origin(
-    outer: Positions, inner: NDArray[np.bool_], cell: Bicrystal, side: Side
+    outer: Sites, inner: NDArray[np.bool_], cell: Bicrystal, side: Side
 ) -> Positions | None:
     """Lattice point of the grain that fits most of the outer atoms, (3,) Å; None if under half fit.
 
     Its exact position follows from the inner atoms, which lie far from the surface.
     """
-    low, high = outer[:, 2].min(), outer[:, 2].max()
+    heights = outer.positions[:, 2]
+    low, high = heights.min(), heights.max()
     margin = cell.nearest_neighbor
     reach = SITE_TOLERANCE * cell.nearest_neighbor
 
     def matched(origin: Positions) -> tuple[NDArray[np.bool_], Positions]:
         """Mask of the atoms on sites, and the vectors from the nearest sites to all atoms, Å."""
-        sites = cell.lattice_positions(side, origin, low - margin, high + margin)
-        distances, nearest = _nearest(outer, sites, cell)
-        return distances < reach, minimum_image(outer - sites[nearest], cell.cell)
+        sites = Sites(*cell.lattice_sites(side, origin, low - margin, high + margin))
+        distances, nearest = _nearest(outer.positions, sites.positions, cell)
+        near = (distances < reach) & (outer.numbers == sites.numbers[nearest])
+        gaps = outer.positions - sites.positions[nearest]
+        return near, minimum_image(gaps, cell.cell)
 
     # Try some of the atoms, at all heights, as lattice points, then refine the best one.
-    chosen = np.unique(np.linspace(0, len(outer) - 1, _NUM_STARTS).round().astype(int))
-    starts = outer[np.argsort(outer[:, 2])[chosen]]
+    kinds = cell.grain(side).crystal.numbers
+    places = np.argsort(heights)
+    places = places[outer.numbers[places] == kinds[0]]
+    if not len(places):
+        return None
+    num_starts = _NUM_STARTS * len(kinds)
+    chosen = np.unique(np.linspace(0, len(places) - 1, num_starts).round().astype(int))
+    starts = outer.positions[places[chosen]]
     counts = [matched(start)[0].sum() for start in starts]
-    if max(counts) < 0.5 * len(outer):
+    if max(counts) < 0.5 * len(heights):
         return None
     origin: Positions = starts[int(np.argmax(counts))]
     for _ in range(_NUM_PASSES):
@@ -287,10 +301,10 @@ def _wrong_grains(atoms: Atoms, bicrystal: Bicrystal, held: float) -> str:
     """Error text that names the grains found at both ends of a slab."""
     repeats = _repeats(atoms, bicrystal)
     cell = bicrystal.replicated(*repeats) if repeats else bicrystal
-    positions = cell.wrap(atoms.positions)
+    slab = Sites(cell.wrap(atoms.positions), atoms.numbers)
     ends: tuple[Side, Side] = ("lower", "upper")
     found = {
-        end: [side for side in ends if repeats and _end(positions, cell, end, side, held)]
+        end: [side for side in ends if repeats and _end(slab, cell, end, side, held)]
         for end in ends
     }
     got = " and ".join(
@@ -300,6 +314,7 @@ def _wrong_grains(atoms: Atoms, bicrystal: Bicrystal, held: float) -> str:
     return (
         "not the boundary of the campaign: the lower end must be the lattice of the lower grain and"
         " the upper end that of the upper grain, every atom of the outer"
-        f" {held:.1f} Å within {SITE_TOLERANCE * bicrystal.nearest_neighbor:.2f} Å of its site, but"
-        f" it has {got}; use the campaign of its own boundary"
+        f" {held:.1f} Å within {SITE_TOLERANCE * bicrystal.nearest_neighbor:.2f} Å of its site"
+        f"{' and of its element' if len(bicrystal.elements) > 1 else ''}, but it has {got}; use the"
+        " campaign of its own boundary"
     )

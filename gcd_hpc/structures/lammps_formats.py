@@ -28,9 +28,9 @@ Sections = dict[str, tuple[str, list[str]]]
 _UNITS = ("metal", "real")
 """LAMMPS unit styles with lengths in Å."""
 _MASS_TOLERANCE = 0.1
-"""Largest difference of a mass from that of the campaign's element, in atomic mass units.
+"""Largest difference of a mass from that of an element of the campaign, in atomic mass units.
 
-Within it the atom is of this element, even if another one is closer (Co and Ni).
+Within it the atom is of this element, even if one that the campaign lacks is closer (Co and Ni).
 """
 
 
@@ -44,14 +44,14 @@ def cut_short(num_declared: int, num_read: int) -> StructureError:
     )
 
 
-def parse_dumps(text: str, element: str) -> Iterator[Atoms]:
+def parse_dumps(text: str, elements: Sequence[str]) -> Iterator[Atoms]:
     """Frames of a dump, in Å, with the corner of the box at the origin."""
     _check_units(re.search(r"^ITEM: UNITS\s+(\w+)", text, flags=re.MULTILINE))
     for frame in text.split("ITEM: TIMESTEP")[1:]:
-        yield _dump(frame, element)
+        yield _dump(frame, elements)
 
 
-def _dump(frame: str, element: str) -> Atoms:
+def _dump(frame: str, elements: Sequence[str]) -> Atoms:
     """One frame of a dump; numeric per-atom columns are kept as arrays."""
     items = {part.split("\n", 1)[0].strip(): part.splitlines()[1:] for part in frame.split("ITEM:")}
     titles = {" ".join(title.split()[:2]): title for title in items if title}
@@ -72,7 +72,7 @@ def _dump(frame: str, element: str) -> Atoms:
     flags = words[-3:]
     periodic = [flag.startswith("p") for flag in flags] if len(flags) == 3 else [True, True, False]
     atoms = Atoms(
-        _dump_symbols(columns, element),
+        _dump_symbols(columns, elements),
         positions=_dump_positions(columns, low, cell),
         cell=cell,
         pbc=periodic,
@@ -108,19 +108,20 @@ def _dump_positions(
     )
 
 
-def _dump_symbols(columns: dict[str, np.ndarray], element: str) -> list[str]:
-    """Elements of the atoms from the column of elements, labels or masses."""
+def _dump_symbols(columns: dict[str, np.ndarray], elements: Sequence[str]) -> list[str]:
+    """Elements of the atoms from the column of elements, labels, masses or types."""
     types = columns.get("type")
     for name in ("element", "typelabel", "type"):
         if name in columns and (name == "element" or _numbers(columns[name]) is None):
             return [_symbol(word) for word in columns[name]]
     if "mass" in columns:
-        return [_of_mass(float(mass), element) for mass in columns["mass"]]
-    count = len(next(iter(columns.values()))) if types is None else len(types)
-    return [element] * count
+        return [_of_mass(float(mass), elements) for mass in columns["mass"]]
+    if types is None:
+        return [_of_type("", elements)] * len(next(iter(columns.values())))
+    return [_of_type(str(kind), elements) for kind in types]
 
 
-def parse_data(text: str, element: str) -> Iterator[Atoms]:
+def parse_data(text: str, elements: Sequence[str]) -> Iterator[Atoms]:
     """The structure of a data file, in Å, with the corner of the box at the origin."""
     title, _, text = text.partition("\n")
     _check_units(re.search(r"\bunits = (\w+)", title))
@@ -155,7 +156,7 @@ def parse_data(text: str, element: str) -> Iterator[Atoms]:
     positions = table[:, first : first + 3].astype(float) - bounds[:, 0]
     if width == first + 6:
         positions += cartesian(table[:, first + 3 :].astype(int), cell)  # images of the box
-    symbols = _data_symbols(table[:, kind], sections, element)
+    symbols = _data_symbols(table[:, kind], sections, elements)
     yield Atoms(symbols, positions=positions, cell=cell, pbc=(True, True, False))
 
 
@@ -209,7 +210,7 @@ def _style(comment: str, rows: Sequence[Sequence[str]], num_types: int) -> str:
     )
 
 
-def _data_symbols(types: np.ndarray, sections: Sections, element: str) -> list[str]:
+def _data_symbols(types: np.ndarray, sections: Sections, elements: Sequence[str]) -> list[str]:
     """Elements of the atoms' types from masses, their comments, and labels."""
     labels = {line.split()[1]: line.split()[0] for line in _rows(sections, "Atom Type Labels")}
     named: dict[str, set[str]] = {}
@@ -220,17 +221,54 @@ def _data_symbols(types: np.ndarray, sections: Sections, element: str) -> list[s
         values, _, comment = line.partition("#")
         number, mass = values.split()[:2]
         number = labels.get(number, number)
-        named.setdefault(number, set()).add(_of_mass(float(mass), element))
+        named.setdefault(number, set()).add(_of_mass(float(mass), elements))
         if comment.strip() in atomic_numbers:
             named[number].add(comment.strip())
     for label in set(types.tolist()):
         if not label.isdigit() and label not in labels:
             named[label] = {_symbol(label)}
-    stated = {
-        kind: sorted(named.get(labels.get(kind, kind), {element})) for kind in set(types.tolist())
+    symbols = {
+        kind: _only(kind, named.get(labels.get(kind, kind)), elements)
+        for kind in set(types.tolist())
     }
-    # A type that is stated to be several elements counts as another element.
-    return [next((one for one in stated[kind] if one != element), element) for kind in types]
+    return [symbols[kind] for kind in types]
+
+
+def _only(kind: str, stated: set[str] | None, elements: Sequence[str]) -> str:
+    """The element of a type: the stated one, or that of its number.
+
+    A type that is stated to be several elements counts as one that the campaign lacks, if there is
+    such a one among them.
+
+    Raises:
+        StructureError: if it is stated to be several of the campaign's elements.
+    """
+    if not stated:
+        return _of_type(kind, elements)
+    own, others = sorted(stated & set(elements)), sorted(stated - set(elements))
+    if not others and len(own) > 1:
+        raise StructureError(
+            f"type {kind} is {' and '.join(own)} at once, by its mass, label or comment; mend the"
+            " file"
+        )
+    return (others or own)[0]
+
+
+def _of_type(kind: str, elements: Sequence[str]) -> str:
+    """Element of a type of which only the number is known.
+
+    Types count the elements of the campaign, as those of its own LAMMPS runs do. If it has one
+    element, all types are of it.
+    """
+    if len(elements) == 1:
+        return elements[0]
+    if kind.isdigit() and 1 <= int(kind) <= len(elements):
+        return elements[int(kind) - 1]
+    raise StructureError(
+        f"does not name the elements of its atoms{f' of type {kind}' if kind else ''}, and the"
+        f" types of {', '.join(elements)} are 1 to {len(elements)}; write the elements or masses"
+        " into the file"
+    )
 
 
 def _rows(sections: Sections, name: str) -> list[str]:
@@ -273,8 +311,9 @@ def _symbol(word: str) -> str:
     return symbol
 
 
-def _of_mass(mass: float, element: str) -> str:
+def _of_mass(mass: float, elements: Sequence[str]) -> str:
     """Element with a mass in atomic mass units."""
-    if abs(mass - atomic_masses[atomic_numbers[element]]) < _MASS_TOLERANCE:
-        return element
+    distances = [abs(mass - atomic_masses[atomic_numbers[element]]) for element in elements]
+    if min(distances) < _MASS_TOLERANCE:
+        return elements[distances.index(min(distances))]
     return chemical_symbols[int(np.nanargmin(np.abs(atomic_masses[1:] - mass))) + 1]

