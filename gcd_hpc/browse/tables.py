@@ -36,6 +36,9 @@ TOP_FIELDS = (
     "converged",
 )
 
+ALLOY_FIELDS = ("surplus", "rich_gb_energy_j_m2", "poor_gb_energy_j_m2")
+"""Further fields where there are several elements."""
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -98,7 +101,8 @@ def find_top(run: Run, per_n: bool = False, num: int = 10) -> Top:
     lowest, refused = run.ranking(None if per_n else num)
     config = run.provenance.get("config")
     unphysical = {one.id: candidate_fault(one, config) for one in refused[:MAX_REASONS]}
-    return Top(lowest.records(TOP_FIELDS), unphysical, len(refused))
+    names = TOP_FIELDS + (ALLOY_FIELDS if run.has_several_elements else ())
+    return Top(lowest.records(names), unphysical, len(refused))
 
 
 def best_by_source(run: Run) -> SourceComparison:
@@ -154,14 +158,17 @@ def top_table(top: Top) -> Table:
     table = Table(header_style="bold", box=None, pad_edge=False)
     # Headings are Text, as rich would parse "[n]" as markup.
     energy, volume = f"GB energy ({UNIT})", "excess volume (Å)"
-    for heading in ("[n]", energy, "atoms", volume, "candidate", "source"):
-        is_text = heading in ("candidate", "source")
+    is_alloy = any("surplus" in row for row in top.records)
+    alloy = ("surplus", "between the limits") if is_alloy else ()
+    for heading in ("[n]", energy, *alloy, "atoms", volume, "candidate", "source"):
+        is_text = heading in ("surplus", "candidate", "source")
         table.add_column(Text(heading), justify="left" if is_text else "right")
     for row in top.records:
         energy = f"{row['gb_energy_j_m2']:.4f}" + ("" if row["converged"] else "*")
         table.add_row(
             format_fraction(row["n_fraction"]),
             energy,
+            *(_alloy_cells(row) if is_alloy else ()),
             str(row["num_atoms"]),
             format_number(row["excess_volume_a"], 3),
             Text(row["id"]),
@@ -177,8 +184,21 @@ def top_table(top: Top) -> Table:
         )
     if not all(row["converged"] for row in top.records):
         remarks.insert(0, "* not converged: an upper bound")
+    if is_alloy:
+        remarks.append(
+            "surplus: atoms beyond the ratio of the crystal; between the limits: GB energy in"
+            " equilibrium with the pure first and with the pure second element"
+        )
     table.caption = "\n".join(remarks) or None
     return table
+
+
+def _alloy_cells(row: dict[str, Any]) -> tuple[str, str]:
+    """Cells of a row of several elements: its surplus, and its energies at both limits."""
+    rich, poor = row["rich_gb_energy_j_m2"], row["poor_gb_energy_j_m2"]
+    if rich is None or poor is None:
+        return row["surplus"], "-"
+    return row["surplus"], f"{rich:.4f} to {poor:.4f}"
 
 
 def energies_table(structures: Sequence[Evaluated]) -> Group:

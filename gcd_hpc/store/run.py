@@ -144,6 +144,11 @@ class Run:
             raise _no_element(self.path)
         return self._elements
 
+    @property
+    def has_several_elements(self) -> bool:
+        """Whether the boundary is of a compound or an alloy."""
+        return len(self._elements) > 1
+
     @cached_property
     def _elements(self) -> tuple[str, ...]:
         boundary = section_of(self.provenance.get("config", ""), "boundary")

@@ -171,3 +171,35 @@ def test_names_of_files_are_never_broken_whatever_the_terminals_width():
     assert f"  1  {name}" in lines
     assert "put on the lattice, by up to 0.31 Å; 3 surface atoms" in " ".join(text.split())
     assert lines[lines.index(f"  2  {name}") + 1].strip().startswith("atoms overlap;")
+
+
+def alloy_run(tmp_path, lattice, rich, poor):
+    """A run of nickel and aluminium with one structure of two aluminium atoms too many."""
+    config = f"boundary:\n  elements: [Ni, Al]\n  lattice: {lattice}\n"
+    row = replace(
+        make_candidate(0),
+        surplus="Al+2",
+        rich_gb_energy_j_m2=rich,
+        poor_gb_energy_j_m2=poor,
+    )
+    write_part(tmp_path / "alloy.h5", [row], {"config": config})
+    return open_run(tmp_path / "alloy.h5")
+
+
+def test_top_of_a_compound_shows_the_surplus_and_the_energies_at_both_limits(tmp_path):
+    top = find_top(alloy_run(tmp_path, "b2", 1.5254, 1.2222), per_n=True)
+    assert top.records[0]["surplus"] == "Al+2"
+    text = rendered(top_table(top))
+    assert "Al+2" in text
+    assert "1.5254 to 1.2222" in text
+
+
+def test_top_of_an_alloy_without_limits_shows_the_surplus_alone(tmp_path):
+    text = rendered(top_table(find_top(alloy_run(tmp_path, "fcc", float("nan"), float("nan")))))
+    assert "Al+2" in text
+    assert "nan" not in text
+
+
+def test_top_of_one_element_has_no_surplus(results):
+    assert "surplus" not in find_top(results).records[0]
+    assert "surplus" not in rendered(top_table(find_top(results)))
