@@ -42,8 +42,8 @@ def rescore(
 
     \b
     Examples:
-      gcd-hpc rescore runs/w_sigma5 --engine chgnet --top 5 --per-n
-      gcd-hpc rescore runs/w_sigma5 --engine other.yaml --select "energy<2.5" --json
+      gcd-hpc rescore runs/w_sigma5 --engine second.yaml --top 5 --per-n
+      gcd-hpc rescore runs/w_sigma5 --engine second.yaml --select "energy<2.5" --json
     """
     from gcd_hpc.config.loader import with_engine
     from gcd_hpc.stages.rescore import best_candidates, campaign_of_run

@@ -46,7 +46,7 @@ def relax(
     Examples:
       gcd-hpc relax found/*.dump --campaign campaigns/w_sigma5.yaml --json
       gcd-hpc relax mine.extxyz -c campaigns/w_sigma5.yaml --set relaxation.preset=tight
-      gcd-hpc relax mine.extxyz -c campaigns/w_sigma5.yaml --engine chgnet
+      gcd-hpc relax mine.extxyz -c campaigns/w_sigma5.yaml --engine second.yaml
     """
     from gcd_hpc.structures.slab_files import read_campaign
 

@@ -18,7 +18,7 @@ from gcd_hpc.engines.jobs import (
     RelaxResult,
 )
 from gcd_hpc.engines.messages import pack
-from gcd_hpc.engines.process import EngineProcess, KilledError, OutOfTimeError
+from gcd_hpc.engines.process import EngineProcess, HungError, KilledError, OutOfTimeError
 from gcd_hpc.errors import LaunchError, PotentialError, SimulationError
 
 START_TIMEOUT_S = 120.0
@@ -209,7 +209,7 @@ class Child:
         return reply, results
 
     def _answer(
-        self, message: bytes, timeout_s: float, clock: bytes | None = None
+        self, message: bytes, timeout_s: float, clock: bytes
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Send a job to the child and return its answer.
 
@@ -218,7 +218,7 @@ class Child:
 
         Args:
             timeout_s: limit for a potential that is not slow, s.
-            clock: job that measures the time of one evaluation; None if this is it.
+            clock: job that measures the time of one evaluation.
         """
         num_kills = num_timeouts = 0
         while True:
@@ -232,23 +232,32 @@ class Child:
                 num_kills += 1
                 if num_kills == NUM_TRIES:
                     raise
-            except OutOfTimeError:
+            except OutOfTimeError as error:
                 self.close()
                 num_timeouts += 1
                 if num_timeouts == NUM_TIMEOUTS:
                     raise
-                if self._slowness is None and clock is not None:
-                    self._slowness = self._measured_slowness(clock)
+                if self._slowness is None and not isinstance(error, HungError):
+                    self._slowness = self._measured_slowness(clock, timeout_s)
             except BaseException:
                 # Also after Ctrl-C: the next job must not receive the answer to this one.
                 self.close()
                 raise
 
-    def _measured_slowness(self, clock: bytes) -> float:
-        """Time of one evaluation relative to that of potentials that are not slow, at least 1."""
-        reply, results = self._answer(clock, START_TIMEOUT_S)
+    def _measured_slowness(self, clock: bytes, limit_s: float) -> float | None:
+        """Time of one evaluation relative to that of potentials that are not slow, at least 1.
+
+        None if the evaluation fails too, or takes longer than a whole job may.
+        """
+        try:
+            process = self._ready_process()
+            process.send(clock)
+            reply, results = process.receive(limit_s, PATIENCE * limit_s)
+        except SimulationError:
+            self.close()
+            return None
         if "error" in reply:
-            return 1.0
+            return None
         taken_s = float(reply.get("evaluation_s", reply["cpu_s"]))
         return max(1.0, taken_s / (USUAL_S * len(results["positions"])))
 

@@ -32,6 +32,10 @@ class OutOfTimeError(SimulationError):
     """The process exceeded its time limit."""
 
 
+class HungError(OutOfTimeError):
+    """The process let the clock run out while it computed next to nothing."""
+
+
 class EngineProcess:
     """A process that runs an engine's worker. Its first message says that the engine is loaded."""
 
@@ -140,7 +144,7 @@ class _TimeLimit:
                 " time and was stopped; raise relaxation.timeout_s if the structure is sound"
             )
         if waited_s >= self._clock_s:
-            raise OutOfTimeError(
+            raise HungError(
                 f"{self._program} gave no answer within {self._clock_s:g} s on the clock, of which"
                 f" it computed {max(0.0, computed_s):.1f} s, and was stopped"
             )

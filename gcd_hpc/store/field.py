@@ -34,6 +34,8 @@ class Field:
     shape: tuple[int, ...] = ()
     """Shape of one value: () or (3,)."""
     per_atom: bool = False
+    largest: int | None = None
+    """Largest value of whole numbers per atom, which begin at 0; None if any is allowed."""
     name: str = ""
     kind: Kind = "float"
     default: Any = None
@@ -56,7 +58,7 @@ class Field:
             name: of the candidate, for the message.
 
         Raises:
-            ValueError: if the shape does not fit num_atoms.
+            ValueError: if the shape does not fit num_atoms, or a value is too small or large.
         """
         shape = (num_atoms, *self.shape) if self.per_atom else self.shape
         dtype = DTYPES[self.kind]
@@ -64,6 +66,8 @@ class Field:
         array = np.full(shape, empty, dtype) if np.size(value) == 0 else np.array(value, dtype)
         if array.shape != shape:
             raise ValueError(f"{name}: {self.name} must have the shape {shape}, got {array.shape}")
+        if self.largest is not None and ((array < 0) | (array > self.largest)).any():
+            raise ValueError(f"{name}: {self.name} must lie between 0 and {self.largest}")
         return array
 
 

@@ -352,6 +352,7 @@ class Candidate:
             since=6,
             per_atom=True,
             kind="int",
+            largest=118,
         ),
     ] = dataclasses.field(default_factory=_no_atoms)
 

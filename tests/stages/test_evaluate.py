@@ -60,7 +60,7 @@ def test_a_structure_of_another_boundary_is_refused_by_its_name(w_frame, tmp_pat
     atoms.set_cell(atoms.cell * [[1.1], [1.0], [1.0]], scale_atoms=True)
     write_structures(tmp_path / "two.xyz", [w_frame.join([0.0, 0.0, 0.5]), atoms], "extxyz")
     with pytest.raises(
-        StructureError, match=r"two\.xyz#2: its edges along x and y, 11\.0089 .* no whole repeats"
+        StructureError, match=r"two\.xyz#2: its in-plane edges, 11\.0089 x .* no whole repeats"
     ):
         evaluate_files(small_config(), [tmp_path / "two.xyz"], CAMPAIGNS)
 

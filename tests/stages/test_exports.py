@@ -19,7 +19,8 @@ from gcd_hpc.store.run import open_run
 from tests.stages.conftest import CAMPAIGNS
 
 pytestmark = pytest.mark.lammps
-STRUCTURAL = [form for form in get_args(Format) if form != "csv"]
+STRUCTURAL = [form for form in get_args(Format) if form not in ("csv", "vasp")]
+"""Formats of structures in files. Folders of VASP have tests of their own."""
 READERS = {"ase-db": "db", "lammps-dump": "lammps-dump-text", "poscar": "vasp"}
 """ASE's names where they are others."""
 # Extended XYZ has eight digits after the point; all others have all that a float holds.
