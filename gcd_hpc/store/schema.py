@@ -396,6 +396,5 @@ BY_NAME = {field.name: field for field in FIELDS}
 
 def candidate_id(source: Source, round_number: int, index: int) -> str:
     """Id of a candidate: ``search-000123``, or with the round RR ``model-RR-000045``."""
-    return (
-        f"search-{index:06d}" if source == "search" else f"{source}-{round_number:02d}-{index:06d}"
-    )
+    place = "" if source == "search" else f"-{round_number:02d}"
+    return f"{source}{place}-{index:06d}"
