@@ -196,7 +196,7 @@ def top_table(top: Top) -> Table:
 def _alloy_cells(row: dict[str, Any]) -> tuple[str, str]:
     """Cells of a row of several elements: its surplus, and its energies at both limits."""
     rich, poor = row["rich_gb_energy_j_m2"], row["poor_gb_energy_j_m2"]
-    if rich is None or poor is None:
+    if not (math.isfinite(rich) and math.isfinite(poor)):
         return row["surplus"], "-"
     return row["surplus"], f"{rich:.4f} to {poor:.4f}"
 
