@@ -23,7 +23,7 @@ import torch.distributed as dist
 
 from gcd_hpc.errors import CheckpointError, GcdError, LaunchError, TrainingError
 from gcd_hpc.files import replacing
-from gcd_hpc.learning.boundary import load_boundary_system
+from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.decoding import prepare_decoder
 from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model, save_model
 from gcd_hpc.learning.training import BoundaryTraining, Process, training_batches
@@ -151,11 +151,7 @@ def train(
     training = system.config.training
     structures = read_part(files.training_set(version))
     # Start from the model in use, and resume from a checkpoint of this version if there is one.
-    weights, before = None, None
-    if version > 1:
-        earlier = files.model_file(files.model_in_use(version - 1))
-        weights, before = load_model(earlier)
-        check_elements(earlier, before, system.channels)
+    weights, before = starting_model(files, system, version)
     saved = read_checkpoint(files.training_state(version), process)
     num_parts = before.num_parts if before else None
     process = keep_parts(process, saved.get("num_parts") if saved else num_parts)
@@ -169,15 +165,20 @@ def train(
     if process.rank == 0:
         prepare_decoder(run_dir, system, structures, process.device)
     started = time.perf_counter()
+    earlier_s = 0.0 if saved is None else float(saved.get("cpu_s", 0.0))
+
+    def spent_s() -> float:
+        """Processor time of all ranks, and of sessions that were paused. All ranks call it."""
+        return earlier_s + process.world * process.agree(begun.cpu_s())[0]
+
     try:
-        run(state, files, version, pause or Pause(files.pause), on_step)
+        run(state, files, version, pause or Pause(files.pause), spent_s, on_step)
     except TrainingError as error:
         raise TrainingError(
             f"model {version}: {error} (training.learning_rate, training.precision) in a new run"
             " directory"
         ) from error
-    # The record states the processor time of all ranks.
-    cpu_s = process.world * process.agree(begun.cpu_s())[0]
+    cpu_s = spent_s()
     # Rank 0 writes the EMA weights with their record; the checkpoint is then not needed any more.
     if process.rank == 0:
         card = ModelCard(
@@ -194,6 +195,22 @@ def train(
         save_model(files.model_file(version), state.trainer.average.weights, card, entries)
         files.training_state(version).unlink(missing_ok=True)
     process.wait_for_all()
+
+
+def starting_model(
+    files: RunDirectory, system: BoundarySystem, version: int
+) -> tuple[dict[str, torch.Tensor] | None, ModelCard | None]:
+    """Weights and card of the model in use, from which a later version starts; None for the first.
+
+    Raises:
+        CheckpointError: if the model is damaged or of other elements.
+    """
+    if version == 1:
+        return None, None
+    earlier = files.model_file(files.model_in_use(version - 1))
+    weights, card = load_model(earlier)
+    check_elements(earlier, card, system.channels)
+    return weights, card
 
 
 def read_checkpoint(checkpoint: Path, process: Process) -> dict[str, Any] | None:
@@ -243,9 +260,13 @@ def run(
     files: RunDirectory,
     version: int,
     pause: Pause,
+    spent_s: Callable[[], float],
     on_step: Callable[[int, int], None] | None = None,
 ) -> None:
     """Train to the last step, with progress and checkpoints.
+
+    Args:
+        spent_s: processor time so far, which checkpoints keep; called by all processes together.
 
     Raises:
         Paused: after a checkpoint, as soon as any process has received a request.
@@ -267,9 +288,11 @@ def run(
         is_checkpoint = is_last or trainer.step % state.checkpoint_every == 0
         if is_checkpoint:
             state.validate()
-        if is_first and (is_checkpoint or is_paused):
-            save_state(files.training_state(version), state.state())
+        if is_checkpoint or is_paused:
+            cpu_s = spent_s()
             saved_step = trainer.step
+            if is_first:
+                save_state(files.training_state(version), state.state() | {"cpu_s": cpu_s})
         if is_first and (is_last or is_paused or time.perf_counter() - reported > 1.0):
             reported = time.perf_counter()
             progress = files.training_progress(version)

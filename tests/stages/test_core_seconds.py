@@ -4,16 +4,21 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
+import torch
 
+from gcd_hpc.learning.training import Process
+from gcd_hpc.processor import processor_s
 from gcd_hpc.stages.record import find_record
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.search import search_chunk
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.tasks import TaskRequest, carry_out
+from gcd_hpc.stages.train import Paused, train
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.stages.conftest import launch, ranks_line
 from tests.stages.test_record import SEARCH, write
@@ -98,3 +103,27 @@ def test_the_record_of_a_training_states_the_processor_time_of_all_ranks(run_cop
     # Rank 1 alone works for 10 s, while rank 0, which writes the record, waits for it.
     assert record is not None
     assert record.cpu_s > 10.0
+
+
+@pytest.mark.lammps
+def test_the_record_of_a_resumed_training_counts_the_sessions_before_its_pause(run_copy):
+    run_dir = run_copy("paused")
+    files, process = RunDirectory(run_dir), Process(torch.device("cpu"))
+    burnt_s = 1.5
+
+    def burn(step: int, num_steps: int) -> None:
+        begin = time.process_time()
+        while step == 1 and time.process_time() < begin + burnt_s:
+            pass
+
+    files.pause.touch()
+    with pytest.raises(Paused):
+        train(run_dir, 1, process, on_step=burn)
+    files.pause.unlink()
+    before_s = processor_s()
+    train(run_dir, 1, process)
+    resumed_s = processor_s() - before_s
+    record = find_record(run_dir, Task("train", 1), 1)
+    assert record is not None
+    # What surrounds the record, such as writing the model file, takes less than a tenth.
+    assert record.cpu_s > 0.9 * resumed_s + burnt_s
