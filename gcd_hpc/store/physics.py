@@ -12,6 +12,7 @@ from gcd_hpc.store.alloys import compared_energies
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import boundary_of, crystal_of, neighbor_distance
 from gcd_hpc.store.findings import Report
+from gcd_hpc.store.parts import MAX_LENGTH_A, MIN_EDGE_A
 from gcd_hpc.store.schema import BY_NAME, UNKNOWN_N, Candidate
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.energetics import (
@@ -122,7 +123,7 @@ class Physics:
         row = self._row
         positions = row["unrelaxed_positions"]
         is_known = np.isfinite(row["closest_pair_a"]) and np.isfinite(positions).all()
-        if _is_box(row["cell"]) and is_known:
+        if _is_box(row) and is_known:
             self._report.looked_at("atoms")
             closest = closest_pair(positions, box_of(row))
             source = "unrelaxed_positions"
@@ -150,8 +151,8 @@ class Physics:
         if not is_known or not row["num_atoms"]:
             return  # _verify_results has reported it
         self._report.looked_at("atoms")
-        if not _is_box(row["cell"]):
-            self._wrong("atoms", "cell", "the edges of a box", row["cell"])
+        if not _is_box(row):
+            self._wrong("atoms", "cell", "the edges of a box", [*row["cell"], row["tilt_a"]])
             return
         self._verify_energy()
         crystal = None if self._boundary is None else self._crystal(row["cell"][0])
@@ -249,7 +250,7 @@ def row_fault(row: Mapping[str, Any], nearest_neighbor: float) -> str:
         row: fields of a candidate, atoms included.
         nearest_neighbor: nearest-neighbour distance of the crystal, Å; NaN if not known.
     """
-    if not _is_box(row["cell"]) or not np.isfinite(row["positions"]).all():
+    if not _is_box(row) or not np.isfinite(row["positions"]).all():
         return "expected atoms with finite positions in a box, got others"
     return physical_fault(
         row["positions"],
@@ -293,6 +294,7 @@ def box_of(row: Mapping[str, Any]) -> np.ndarray:
     return with_tilt(row["cell"], row["tilt_a"])
 
 
-def _is_box(cell: list[float]) -> bool:
-    """Whether the edges of a box are plausible lengths, which a flipped bit would break."""
-    return all(1e-3 < edge < 1e6 for edge in cell)
+def _is_box(row: Mapping[str, Any]) -> bool:
+    """Whether edges and tilt of a row's box are plausible, as in ``parts.without_structure``."""
+    is_edges = all(MIN_EDGE_A < edge < MAX_LENGTH_A for edge in row["cell"])
+    return is_edges and abs(row["tilt_a"]) < MAX_LENGTH_A

@@ -5,6 +5,7 @@
 import os
 import shutil
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -21,6 +22,7 @@ from gcd_hpc.store.hdf5 import (
     reading,
 )
 from gcd_hpc.store.parts import read_part, write_part
+from gcd_hpc.store.physics import row_fault
 from gcd_hpc.store.schema import FIELDS
 from gcd_hpc.store.verify import verify_file
 from tests.store.synthetic import assert_same, make_candidate
@@ -413,3 +415,10 @@ def test_a_file_is_read_in_pieces_with_the_same_columns_and_checksums(
             )
         assert blocks.damaged() == []
     assert checksum(np.arange(3)) == zlib.crc32(np.arange(3).tobytes())
+
+
+@pytest.mark.parametrize(("field", "value"), [("tilt_a", np.inf), ("cell", (5.0, 0.0, 30.0))])
+def test_atoms_in_no_box_are_no_boundary(field, value):
+    """A lean that is no length, or an edge without one."""
+    row = vars(replace(make_candidate(0), **{field: value}))
+    assert row_fault(row, 2.7) == "expected atoms with finite positions in a box, got others"
