@@ -115,7 +115,7 @@ def export(
       gcd-hpc export runs/w_sigma5 --select "n=0.2 energy<2.3" --format extxyz --out ground.extxyz
       gcd-hpc export runs/w_sigma5/results.h5 --select "energy<2.5" --format poscar --out structures
       gcd-hpc export runs/w_sigma5 --select id=model-01-000045 --format lammps-data --out best.data
-      gcd-hpc export runs/w_sigma5 --select "energy<2.4" --format vasp --a0 3.17 --out vasp
+      gcd-hpc export runs/w_sigma5 --select "energy<2.4" --format vasp --a0 3.17 --out vasp_pbe
     """
     from gcd_hpc.store.export import export as write
     from gcd_hpc.store.run import open_run
