@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
+from pydantic import FiniteFloat, TypeAdapter
 
+from gcd_hpc.errors import StoreError, shortened
 from gcd_hpc.store.field import Field
 
 FORMULA = Field("formula", "numbers of atoms by element; empty for one element", since=6)
@@ -39,6 +41,8 @@ ELEMENT_ENERGIES = Field(
     since=6,
 )
 
+_STORED = TypeAdapter(dict[str, tuple[FiniteFloat, FiniteFloat]])
+
 
 def stored_energies(
     symbols: Sequence[str], site_ev: Sequence[float], mu_ev: Sequence[float]
@@ -53,13 +57,24 @@ def excess_energies(row: Mapping[str, Any]) -> NDArray[np.float64]:
 
     Args:
         row: fields of a candidate, atoms included.
+
+    Raises:
+        StoreError: if the field ``element_energies_ev`` is damaged.
     """
     energies, text = np.asarray(row["energies_ev"]), row.get("element_energies_ev", "")
     if not text:
         return np.asarray(energies - row["cohesive_ev"])
     found = np.zeros(len(energies))
-    for symbol, (site_ev, _) in json.loads(text).items():
-        found[np.asarray(row["numbers"]) == atomic_numbers[symbol]] = site_ev
+    try:
+        known = _STORED.validate_json(text)
+        sites = {atomic_numbers[symbol]: site_ev for symbol, (site_ev, _) in known.items()}
+    except (ValueError, KeyError):
+        raise StoreError(
+            f"element_energies_ev holds no energies of elements, but {shortened(repr(text))};"
+            " gcd-hpc verify lists what is wrong with the file"
+        ) from None
+    for number, site_ev in sites.items():
+        found[np.asarray(row["numbers"]) == number] = site_ev
     return np.asarray(energies - found)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from gcd_hpc.errors import StoreError
 from gcd_hpc.store.alloys import compared_energies
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import boundary_of, crystal_of, neighbor_distance
@@ -194,7 +195,13 @@ class Physics:
         # Sum over the atoms that do not feel a free surface.
         heights = row["positions"][:, 2]
         inside = (heights > heights.min() + depth) & (heights < heights.max() - depth)
-        total, num = float(compared_energies(row)[inside].sum()), int(inside.sum())
+        try:
+            energies = compared_energies(row)
+        except StoreError:
+            got = row["element_energies_ev"]
+            self._wrong(check, "element_energies_ev", "energies of elements", repr(got))
+            return
+        total, num = float(energies[inside].sum()), int(inside.sum())
         energy = gb_energy(total, num, row["cohesive_ev"], row["area_a2"])
         energy += row["composition_energy_j_m2"] - row["strain_energy_j_m2"]
         source = "energies_ev, cohesive_ev and area_a2"
@@ -252,9 +259,13 @@ def row_fault(row: Mapping[str, Any], nearest_neighbor: float) -> str:
     """
     if not _is_box(row) or not np.isfinite(row["positions"]).all():
         return "expected atoms with finite positions in a box, got others"
+    try:
+        energies = compared_energies(row)
+    except StoreError as error:
+        return str(error)
     return physical_fault(
         row["positions"],
-        compared_energies(row),
+        energies,
         box_of(row),
         row["gb_energy_j_m2"],
         row["excess_volume_a"],

@@ -422,3 +422,9 @@ def test_atoms_in_no_box_are_no_boundary(field, value):
     """A lean that is no length, or an edge without one."""
     row = vars(replace(make_candidate(0), **{field: value}))
     assert row_fault(row, 2.7) == "expected atoms with finite positions in a box, got others"
+
+
+@pytest.mark.parametrize("text", ["=1+1", '{"Xx": [1, 2]}', '{"W": 3}', '{"W": [NaN, 0]}'])
+def test_energies_of_elements_that_cannot_be_read_are_a_fault_of_their_row(text):
+    fault = row_fault(vars(make_candidate(0, element_energies_ev=text)), 2.7)
+    assert fault.startswith("element_energies_ev holds no energies of elements")
