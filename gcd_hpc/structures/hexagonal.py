@@ -25,6 +25,7 @@ from gcd_hpc.config.miller import (
 from gcd_hpc.errors import OrientationError
 from gcd_hpc.structures.crystal import hcp_crystal
 from gcd_hpc.structures.grain import Edges, Grain, plane_grain
+from gcd_hpc.structures.naming import NUM_NEAR, nearest_to_angle
 
 Number = tuple[int, int]
 """m + n w"""
@@ -32,8 +33,6 @@ Number = tuple[int, int]
 AXIS = (0, 0, 0, 1)
 _UNITS: tuple[Number, ...] = ((1, 0), (1, 1), (0, 1), (-1, 0), (-1, -1), (0, -1))
 _ROOT_OF_MINUS_3: Number = (1, 2)
-NUM_NEAR = 4
-"""Coincidences that a message names."""
 
 
 @dataclass(frozen=True)
@@ -140,20 +139,7 @@ def _candidates(config: BoundaryConfig) -> list[BasalRotation]:
             f"boundary.sigma: no rotation about [0 0 0 1] of hcp has Sigma {config.sigma}; the"
             f" nearest that exist are {', '.join(map(str, sorted(near[:NUM_NEAR])))}"
         )
-    if config.angle is None:
-        return known
-    ranks = [(round(abs(abs(one.angle_deg) - config.angle), 9), one.sigma) for one in known]
-    nearest = min(ranks, default=(config.angle_tolerance + 1, 0))
-    if nearest[0] > config.angle_tolerance:
-        order = sorted(zip(ranks, known, strict=True), key=lambda one: one[0])
-        named = [f"{abs(one.angle_deg):.2f} (Sigma {one.sigma})" for _, one in order]
-        raise OrientationError(
-            f"boundary.angle: no coincidence about [0 0 0 1] of hcp lies within"
-            f" {config.angle_tolerance:g} degrees of {config.angle:g}; the nearest are"
-            f" {', '.join(list(dict.fromkeys(named))[:NUM_NEAR])}: choose one of them or raise"
-            " boundary.angle_tolerance or boundary.max_sigma"
-        )
-    return [one for one, rank in zip(known, ranks, strict=True) if rank == nearest]
+    return nearest_to_angle(known, config, "[0 0 0 1] of hcp")
 
 
 def rotations(sigma: int) -> list[BasalRotation]:

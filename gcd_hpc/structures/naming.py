@@ -6,6 +6,7 @@ rectangle of lattice vectors that both grains share in the plane.
 """
 
 from functools import cache
+from typing import Protocol, TypeVar
 
 from gcd_hpc.config.boundary import BoundaryConfig, Triad
 from gcd_hpc.config.miller import Miller, coprime, cross, dot, spelled, three_direction, three_plane
@@ -23,6 +24,21 @@ from gcd_hpc.structures.orientation import Directions
 
 NUM_NEAR = 4
 """Coincidences that a message names."""
+
+
+class Coincidence(Protocol):
+    """A rotation with a coincidence lattice, whatever the crystal."""
+
+    @property
+    def sigma(self) -> int:
+        """Coincidence index."""
+
+    @property
+    def angle_deg(self) -> float:
+        """Angle of the rotation, from -180 to 180 degrees."""
+
+
+Named = TypeVar("Named", bound=Coincidence)
 
 
 @cache
@@ -103,38 +119,46 @@ def _candidates(axis: Miller, config: BoundaryConfig) -> list[Rotation]:
             raise OrientationError(_no_such_sigma(axis, config.sigma))
     else:
         known = [one for sigma in sigmas(axis, config.max_sigma) for one in rotations(axis, sigma)]
+    return nearest_to_angle(known, config, spelled(axis))
+
+
+def nearest_to_angle(known: list[Named], config: BoundaryConfig, axis: str) -> list[Named]:
+    """Rotations of the coincidence nearest to the angle of a name; all where none is given.
+
+    Args:
+        axis: name of the axis for messages.
+
+    Raises:
+        OrientationError: if no coincidence lies within the tolerance.
+    """
     angle = config.angle
     if angle is None:
         return known
-    ranks = [_rank(one, angle) for one in known]
+    # Distances from the angle asked for, degrees, and Sigma.
+    ranks = [(round(abs(abs(one.angle_deg) - angle), 9), one.sigma) for one in known]
     nearest = min(ranks, default=(config.angle_tolerance + 1, 0))
     if nearest[0] > config.angle_tolerance:
-        raise OrientationError(_no_such_angle(axis, angle, config, known))
+        order = sorted(range(len(known)), key=lambda place: ranks[place])
+        near = dict.fromkeys(
+            f"{abs(known[place].angle_deg):.2f} (Sigma {known[place].sigma})" for place in order
+        )
+        raise OrientationError(_no_such_angle(axis, angle, config, list(near)[:NUM_NEAR]))
     return [one for one, rank in zip(known, ranks, strict=True) if rank == nearest]
 
 
-def _rank(rotation: Rotation, angle_deg: float) -> tuple[float, int]:
-    """Distance of a rotation's angle from the one asked for, degrees, and its Sigma."""
-    return round(abs(abs(rotation.angle_deg) - angle_deg), 9), rotation.sigma
-
-
-def _no_such_angle(
-    axis: Miller, angle: float, config: BoundaryConfig, known: list[Rotation]
-) -> str:
-    if not known:
+def _no_such_angle(axis: str, angle: float, config: BoundaryConfig, near: list[str]) -> str:
+    if not near:
         return (
-            f"boundary.max_sigma: no rotation about {spelled(axis)} has a Sigma up to"
+            f"boundary.max_sigma: no rotation about {axis} has a Sigma up to"
             f" {config.max_sigma}; raise it"
         )
-    near = sorted((one for one in known if one.n > 0), key=lambda one: _rank(one, angle))
-    named = [f"{one.angle_deg:.2f} (Sigma {one.sigma})" for one in near[:NUM_NEAR]]
     limit = f"Sigma {config.sigma}" if config.sigma else f"Sigma up to {config.max_sigma}"
     cure = "choose one of them or raise boundary.angle_tolerance"
     cure += "" if config.sigma else " or boundary.max_sigma"
     return (
-        f"boundary.angle: no coincidence of {limit} about {spelled(axis)} lies within"
+        f"boundary.angle: no coincidence of {limit} about {axis} lies within"
         f" {config.angle_tolerance:g} degrees of {angle:g}; the nearest are"
-        f" {', '.join(named)}: {cure}"
+        f" {', '.join(near)}: {cure}"
     )
 
 
