@@ -1,7 +1,8 @@
 """A run of 60 candidates, its page on a free port."""
 
+import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
@@ -52,19 +53,37 @@ def run(tmp_path_factory):
     return run
 
 
+class EndingServer(PageServer):
+    """A page whose end closes its connections, which browsers keep open for the next request, and
+    waits for the answers that are under way.
+    """
+
+    daemon_threads = False
+
+    def __init__(self, run):
+        self.connections = []
+        super().__init__(run)
+
+    def process_request(self, request, client_address):
+        self.connections.append(request)
+        super().process_request(request, client_address)
+
+    def server_close(self):
+        for connection in self.connections:
+            with suppress(OSError):  # closed by now
+                connection.shutdown(socket.SHUT_RD)
+        super().server_close()
+
+
 @contextmanager
 def serving(run):
     """The page of a run, while the block lasts; no request is left unanswered after it."""
-    with PageServer(run) as server:
+    with EndingServer(run) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield server
         server.shutdown()
         thread.join()
-    # The server ends without its threads, which may still read for a page that was closed.
-    for request in threading.enumerate():
-        if "process_request_thread" in request.name:
-            request.join(10.0)
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ FLAGS = [
 ]
 PATIENCE_MS = 20_000
 """Pages are drawn without a graphics card, on cores that others use."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
