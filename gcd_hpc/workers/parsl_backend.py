@@ -126,7 +126,7 @@ class ParslBackend:
         # Parsl would wait forever for the answer of a dead interchange.
         for executor in self._executors:
             if not executor.bad_state_is_set:
-                executor.set_bad_state_and_fail_all(RuntimeError(reason))
+                executor.set_bad_state_and_fail_all(WorkerLostError(reason))
 
     @property
     def is_lost(self) -> bool:

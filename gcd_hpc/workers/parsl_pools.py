@@ -4,11 +4,13 @@ import logging
 import os
 import shlex
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import zmq
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
@@ -21,6 +23,7 @@ from parsl.providers.base import ExecutionProvider
 from gcd_hpc.config.site import POOLS, PoolConfig, SiteConfig
 from gcd_hpc.stages.tasks import PREFETCH_WORKERS
 from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.workers.backend import WorkerLostError
 from gcd_hpc.workers.fitting import special_characters
 from gcd_hpc.workers.lines import launch_environment, launch_prefix, launcher, python
 from gcd_hpc.workers.nodes import LOOPBACK_ADDRESS, node_set_of, own_address
@@ -33,6 +36,8 @@ HEAD = "head"
 HTEX = "parsl.executors.high_throughput"
 ANSWER_S = 15.0
 """Time limit for the interchange, which answers within milliseconds; Parsl has no limit."""
+SEND_MS = 2000
+"""Time limit for sending a task to the interchange, which takes it within a millisecond, in ms."""
 PR_SET_PDEATHSIG = 1
 # A session of its own, so that Ctrl-C does not end the interchange before the driver; it ends with
 # the driver, also when a library aborts that. The empty entry of sys.path is the working directory.
@@ -55,7 +60,37 @@ HEARTBEAT_LIMIT_S = 60
 
 
 class PromptExecutor(HighThroughputExecutor):
-    """HighThroughputExecutor with a time limit for queries to its interchange."""
+    """HighThroughputExecutor that never waits for ever for an interchange that has ended.
+
+    Parsl sends tasks from a thread of its own, and closes the same socket from the thread that
+    shuts it down. A send that waits there for a lost interchange would then hang, or abort the
+    process in ZeroMQ.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._sending = threading.Lock()
+        self._is_closed = False
+
+    def start(self) -> None:
+        super().start()  # type: ignore[no-untyped-call]
+        self.outgoing_q.zmq_socket.setsockopt(zmq.SNDTIMEO, SEND_MS)
+
+    def submit_payload(self, context: dict[str, Any], buffer: bytes) -> Any:
+        with self._sending:
+            if self._is_closed:
+                raise WorkerLostError(f"the pool {self.label} is closed")
+            try:
+                return super().submit_payload(context, buffer)
+            except zmq.Again as error:
+                raise WorkerLostError(
+                    f"Parsl's interchange of the pool {self.label} takes no tasks"
+                ) from error
+
+    def shutdown(self, timeout: float = 10.0) -> None:
+        with self._sending:
+            self._is_closed = True
+        super().shutdown(timeout)
 
     def connected_managers(self) -> list[dict[str, Any]]:
         return list(self.command_client.run("MANAGERS", timeout_s=ANSWER_S))

@@ -18,6 +18,7 @@ from gcd_hpc.workers.parsl_pools import (
     logging_to,
     parsl_config,
 )
+from gcd_hpc.workers.reaper import TOKEN_NAME
 from tests.processes import is_alive
 
 
@@ -100,6 +101,42 @@ def test_a_full_disk_does_not_fill_the_screen(capfd):
     with logging_to(Path("/dev/full")):
         logging.getLogger("parsl.test").warning("a worker was lost")
     assert capfd.readouterr().err == ""
+
+
+ENDED_INTERCHANGE = """
+import time
+import parsl
+from parsl import Config
+from parsl.app.python import PythonApp
+from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.workers.allocation import resolve
+from gcd_hpc.workers.parsl_pools import parsl_config
+
+executor = parsl_config(resolve(SiteConfig(cores=2)), {run_dir!r}).executors[0]
+executor.provider.init_blocks = 0
+kernel = parsl.load(Config([executor], run_dir={run_dir!r}, initialize_logging=False))
+executor.interchange_proc.terminate()
+executor.interchange_proc.wait()
+time.sleep(0.5)  # ZeroMQ notices in another thread that nobody is connected any more
+future = PythonApp(abs, kernel, executors=[executor.label])(-1)
+time.sleep(0.2)
+executor.set_bad_state_and_fail_all(RuntimeError("gone"))
+kernel.cleanup()
+print(type(future.exception()).__name__)
+"""
+
+
+def test_a_task_for_an_interchange_that_has_ended_is_lost_and_neither_hangs_nor_aborts(tmp_path):
+    # Without a limit on sending, four of ten such processes aborted in ZeroMQ or never ended.
+    done = subprocess.run(
+        [sys.executable, "-c", ENDED_INTERCHANGE.format(run_dir=str(tmp_path))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, TOKEN_NAME: "test"},
+    )
+    assert done.stdout.strip() == "WorkerLostError", done.stderr[-2000:]
+    assert done.returncode == 0
 
 
 def test_the_interchange_ends_with_its_driver_however_that_ends(tmp_path):
