@@ -18,6 +18,7 @@ import gcd_hpc
 from gcd_hpc.cli.application import COMMANDS, GROUPS, app, summary
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.section import Section, section_of
+from gcd_hpc.config.set import AllBoundaries
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.store.run import RunCandidate
 
@@ -61,7 +62,25 @@ refused, whatever other readers of YAML make of them.
         f"## The site file\n\n{_plain(SiteConfig.__doc__ or '')} `campaigns/sites` has one for each"
         " kind of machine."
     )
-    return f"{NOTE}{intro}\n{campaign}\n{about}\n\n{site}"
+    several = """## The file of a set of boundaries
+
+A campaign file with the key `boundaries` is one of a set: one campaign of each boundary, with all
+other sections in common. `boundaries` lists entries of a `name`, which is that of the member's run
+directory, and keys of the section `boundary`. They come before the keys of the section `boundary`
+itself, which all members have in common. `--set boundary.KEY=VALUE` comes before both.
+
+```yaml
+boundary: {element: Cu, lattice: fcc, axis: [0, 0, 1]}
+boundaries:
+  - {name: s5_210, sigma: 5, plane: [2, 1, 0], replicas: [2, 1]}
+  - {name: s5_twist, sigma: 5, twist: true}
+```
+
+An entry with the section `all` in place of a name stands for every boundary about an axis that
+`gcd-hpc boundaries` lists: `{all: {axis: [0, 0, 1], kind: symmetric-tilt}, replicas: [2, 1]}`.
+"""
+    every = "\n".join(["### boundaries.all\n", *_sections(AllBoundaries, "")])
+    return f"{NOTE}{intro}\n{campaign}\n{several}\n{every}\n{about}\n\n{site}"
 
 
 def _sections(model: type[Section], path: str) -> Iterator[str]:

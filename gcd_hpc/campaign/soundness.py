@@ -8,6 +8,7 @@ from ase.data import atomic_numbers, reference_states
 
 from gcd_hpc.config.campaign import CampaignConfig, PotentialConfig
 from gcd_hpc.config.miller import spelled
+from gcd_hpc.config.set import SetConfig
 from gcd_hpc.config.shipped import install_command
 from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.installed import (
@@ -184,6 +185,18 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
         if config.relaxation.outer_thickness == "auto":
             unchecked[-1] += "; if not, held layers, slabs and box grow with it"
     return Soundness(potential, layout, a0, cutoff, tuple(unchecked), _name(config))
+
+
+def inspect_set(config: SetConfig, folder: Path, source: str) -> dict[str, Soundness]:
+    """What ``inspect_campaign`` finds of each member, by its name.
+
+    Raises:
+        ConfigError: if a member cannot run; names the source, the member and the key.
+    """
+    return {
+        name: inspect_campaign(member, folder, f"{source}: {name}")
+        for name, member in config.members().items()
+    }
 
 
 def _name(config: CampaignConfig) -> str | None:

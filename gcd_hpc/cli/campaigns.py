@@ -6,6 +6,7 @@ starts fast.
 
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gcd_hpc.campaign.session import Outcome
     from gcd_hpc.campaign.state import State
     from gcd_hpc.config.campaign import CampaignConfig
+    from gcd_hpc.config.set import SetConfig
 
 
 def campaign(
@@ -112,7 +114,7 @@ def check(
     overrides: Overrides = None,
     site: SiteFile = None,
 ) -> None:
-    """Check a campaign file, and show which boundary it describes.
+    """Check a campaign file, and show which boundary or boundaries it describes.
 
     Builds the bicrystal, finds the potential, compares slabs, box, voxels and cutoff, and reads the
     site file. This takes less than a second and suits login nodes: no other process is started,
@@ -123,27 +125,53 @@ def check(
     Example:
       gcd-hpc check campaigns/w_sigma5.yaml --site campaigns/sites/slurm_login.yaml
     """
-    from gcd_hpc.structures.slab_files import read_campaign
+    from gcd_hpc.config.set import SetConfig
+    from gcd_hpc.structures.boundary_sets import read_campaign_or_set
     from gcd_hpc.workers.allocation import site_here
 
-    config = read_campaign(file, overrides or [])
+    config = read_campaign_or_set(file, overrides or [])
     chosen = site_here(site)
+    if isinstance(config, SetConfig):
+        unchecked, warnings = _say_set(config, file)
+    else:
+        unchecked, warnings = _say_campaign(config, file)
+    for line in unchecked:
+        say(f"  not checked: {line}")
+    say(f"site {chosen.name}: sound: mode {chosen.mode}, scheduler {chosen.scheduler}")
+    for line in warnings:
+        say(f"warning: {line}", to_stderr=True)
+
+
+def _say_campaign(config: "CampaignConfig", file: Path) -> tuple[Sequence[str], Sequence[str]]:
+    """Print what a campaign file describes; return what was not checked, and warnings."""
     from gcd_hpc.campaign.soundness import inspect_campaign
 
     found = inspect_campaign(config, file.parent, str(file))
-    work = (
+    crystal = found.layout.bicrystal.lower.crystal.name
+    say(f"{file}: sound: {'-'.join(config.boundary.symbols)} ({crystal}), {_work_of(config)}")
+    for line in found.lines():
+        say(f"  {line}")
+    return found.unchecked, found.layout.warnings
+
+
+def _say_set(config: "SetConfig", file: Path) -> tuple[Sequence[str], Sequence[str]]:
+    """Print one line a boundary of a set; return what was not checked, and warnings."""
+    from gcd_hpc.browse.set_check import set_table
+    from gcd_hpc.campaign.soundness import inspect_set
+
+    found = inspect_set(config, file.parent, str(file))
+    say(f"{file}: sound: {len(found)} boundaries, each with {_work_of(config.first)}")
+    console().print(set_table(config, found))
+    unchecked = [line for one in found.values() for line in one.unchecked]
+    warnings = [f"{name}: {line}" for name, one in found.items() for line in one.layout.warnings]
+    return list(dict.fromkeys(unchecked)), warnings
+
+
+def _work_of(config: "CampaignConfig") -> str:
+    return (
         f"{config.search.num_tries} tries, {config.budget.rounds} rounds of"
         f" {config.sampling.num_candidates} candidates"
     )
-    crystal = found.layout.bicrystal.lower.crystal.name
-    say(f"{file}: sound: {'-'.join(config.boundary.symbols)} ({crystal}), {work}")
-    for line in found.lines():
-        say(f"  {line}")
-    for line in found.unchecked:
-        say(f"  not checked: {line}")
-    say(f"site {chosen.name}: sound: mode {chosen.mode}, scheduler {chosen.scheduler}")
-    for line in found.layout.warnings:
-        say(f"warning: {line}", to_stderr=True)
 
 
 def rehearsal(

@@ -59,7 +59,7 @@ class Triad(Section):
     @field_validator("x", "y", "z")
     @classmethod
     def _a_direction(cls, indices: Direction) -> Direction:
-        return _checked(indices)
+        return check_direction(indices)
 
     def check(self, name: str, is_hexagonal: bool) -> None:
         """Refuse axes that are not at right angles and right-handed in the crystal."""
@@ -68,8 +68,8 @@ class Triad(Section):
             refuse(problem, name)
 
 
-def _checked(indices: Direction) -> Direction:
-    """Refuse what is no direction or plane of three or four indices."""
+def check_direction(indices: Direction) -> Direction:
+    """The indices; what is no direction or plane of three or four indices is refused."""
     if len(indices) not in (3, 4):
         refuse(f"must be a list of 3 values, or of 4 in hcp, got {list(indices)}")
     if not any(indices):
@@ -247,7 +247,7 @@ class BoundaryConfig(Section):
     @field_validator("axis", "plane", "upper_plane")
     @classmethod
     def _a_direction(cls, indices: Direction | None) -> Direction | None:
-        return None if indices is None else _checked(indices)
+        return None if indices is None else check_direction(indices)
 
     def __hash__(self) -> int:
         """Hash of all values; that of pydantic cannot hash the chemical potentials."""

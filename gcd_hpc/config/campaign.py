@@ -6,7 +6,7 @@ Lengths are in Å, energies in eV or, where the name says so, in J/m^2.
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, field_validator, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
 from gcd_hpc.config.boundary import BoundaryConfig, Triad, slabs_of
 from gcd_hpc.config.explore import ExploreConfig
@@ -68,10 +68,22 @@ class BudgetConfig(Section):
     """
 
 
+def _fit_for_a_path(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        refuse(
+            "must be letters, digits and any of _ . - only, because folders are called after"
+            f" it, got {name!r}"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_fit_for_a_path)]
+
+
 class CampaignConfig(Section):
     """A whole campaign file."""
 
-    name: str
+    name: Name
     """Name of letters, digits and any of _ . - . The run directory is runs/NAME."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed from which all random numbers follow."""
@@ -93,16 +105,6 @@ class CampaignConfig(Section):
     relaxation: RelaxationConfig = RelaxationConfig()
     selection: SelectionConfig = SelectionConfig()
     budget: BudgetConfig = BudgetConfig()
-
-    @field_validator("name")
-    @classmethod
-    def _fit_for_a_path(cls, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-            refuse(
-                "must be letters, digits and any of _ . - only, because folders are called after"
-                f" it, got {name!r}"
-            )
-        return name
 
     @model_validator(mode="after")
     def _engine_is_named(self) -> "CampaignConfig":

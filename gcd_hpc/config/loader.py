@@ -3,7 +3,8 @@
 import json
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,11 +13,23 @@ from pydantic import BaseModel, ValidationError
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.explain import explain
 from gcd_hpc.config.reader import MAX_BYTES, dotted, parse, write
+from gcd_hpc.config.set import (
+    ALL,
+    BOUNDARIES,
+    MAX_MEMBERS,
+    AllBoundaries,
+    Entry,
+    Expand,
+    SetConfig,
+    SetHead,
+    plain_entries,
+)
 from gcd_hpc.config.shipped import found, shipped_folder
 from gcd_hpc.config.site import BUILT_IN, SiteConfig
-from gcd_hpc.errors import ConfigError, shortened
+from gcd_hpc.errors import ConfigError, OrientationError, shortened
 
 Model = TypeVar("Model", bound=BaseModel)
+KeyPath = tuple[str | int, ...]
 COMMAND_LINE = "--set"
 CAMPAIGN_FOLDER, SITE_FOLDER = "campaigns", "campaigns/sites"
 AUTO_SECTION = ("voxels", "auto")
@@ -38,7 +51,35 @@ def load_campaign(path: str | Path, overrides: Sequence[str] = ()) -> CampaignCo
     path = found(Path(path), CAMPAIGN_FOLDER)
     data = _read(path, CampaignConfig)
     changed = [_override(data, text) for text in overrides]
+    _refuse_set(data, str(path))
     return _validate(CampaignConfig, data, str(path), changed)
+
+
+def load_campaign_or_set(
+    path: str | Path, overrides: Sequence[str] = (), expand: Expand | None = None
+) -> CampaignConfig | SetConfig:
+    """The campaign of a file, or the set of campaigns of one with the key ``boundaries``.
+
+    Args:
+        overrides: as for ``load_campaign``. A key of the section ``boundary`` holds for every
+            boundary of a set, also where an entry has that key.
+        expand: lists the boundaries that ``all`` stands for; without it ``all`` is refused, as in
+            the copy of the file that a run directory holds, which never has it.
+
+    Raises:
+        ConfigError: as ``load_campaign``; also if two boundaries of a set have the same name.
+    """
+    path = found(Path(path), CAMPAIGN_FOLDER)
+    data = _read(path, CampaignConfig)
+    changed = [_override(data, text) for text in overrides]
+    if BOUNDARIES not in data:
+        return _validate(CampaignConfig, data, str(path), changed)
+    return _set_of(data, str(path), changed, expand)
+
+
+def dump_set(config: SetConfig) -> str:
+    """YAML text that ``load_campaign_or_set`` reads as an equal set."""
+    return write(config.plain())
 
 
 def parse_campaign(text: str, source: str) -> CampaignConfig:
@@ -51,6 +92,73 @@ def parse_campaign(text: str, source: str) -> CampaignConfig:
         ConfigError: as ``load_campaign``.
     """
     return _validate(CampaignConfig, _mapping(text, source, CampaignConfig), source)
+
+
+def _refuse_set(data: Mapping[str, Any], source: str) -> None:
+    if BOUNDARIES in data:
+        raise ConfigError(
+            source,
+            BOUNDARIES,
+            "makes this the file of a set, and here one campaign is needed; name a file with one"
+            " boundary, or a member's run directory",
+        )
+
+
+def _set_of(
+    data: dict[str, Any], source: str, changed: Sequence[KeyPath], expand: Expand | None
+) -> SetConfig:
+    shared = {key: value for key, value in data.items() if key != BOUNDARIES}
+    common = shared.get("boundary", {})
+    if not isinstance(common, dict):
+        raise ConfigError(source, "boundary", "must be a section of keys")
+    head = {key: value for key, value in shared.items() if key == "name"}
+    name = _validate(SetHead, head, source, changed).name
+    # An option is stronger than the file, and so than the keys of each entry.
+    fixed = {str(option[1]) for option in changed if option[0] == "boundary" and len(option) > 1}
+    entries: list[Entry] = []
+    for one in plain_entries(data[BOUNDARIES], source):
+        entry = one.without(fixed)
+        entries += _expanded(entry, common, source, expand) if ALL in entry.keys else [entry]
+    if len(entries) > MAX_MEMBERS:
+        problem = f"are {len(entries)}, and a set has at most {MAX_MEMBERS}; make several sets"
+        raise ConfigError(source, BOUNDARIES, problem)
+    places: dict[str, KeyPath] = {}
+    campaigns: dict[str, CampaignConfig] = {}
+    for entry in entries:
+        where = partial(entry.path_of, common)
+        member = _validate(CampaignConfig, entry.member(shared), source, changed, where)
+        if member.name in places:
+            other = dotted(places[member.name])
+            problem = f"is {member.name}, which {other} is called too; give each its own name"
+            raise ConfigError(source, dotted((*entry.place, "name")), problem)
+        places[member.name] = entry.place
+        campaigns[member.name] = member
+    return SetConfig(name, campaigns)
+
+
+def _expanded(
+    entry: Entry, common: Mapping[str, Any], source: str, expand: Expand | None
+) -> list[Entry]:
+    """The entries that ``all`` in an entry stands for; each keeps the entry's other keys."""
+    place = (*entry.place, ALL)
+    if expand is None:
+        problem = "must be written out here; gcd-hpc campaign does so in the copy that it makes"
+        raise ConfigError(source, dotted(place), problem)
+    if "name" in entry.keys:
+        problem = (
+            f"cannot name the boundaries of {ALL}, which get names such as s5_210; leave it out"
+        )
+        raise ConfigError(source, dotted((*entry.place, "name")), problem)
+    given = entry.keys[ALL]
+    if not isinstance(given, dict):
+        raise ConfigError(source, dotted(place), "must be keys such as axis and max_sigma")
+    wanted = _validate(AllBoundaries, given, source, (), lambda path: (*place, *path))
+    others = {key: value for key, value in entry.keys.items() if key != ALL}
+    try:
+        found = expand({**common, **others}, wanted)
+    except OrientationError as error:
+        raise ConfigError(source, dotted(place), str(error)) from None
+    return [Entry(entry.place, {**others, **keys}) for keys in found]
 
 
 def with_engine(config: CampaignConfig, engine: str) -> tuple[CampaignConfig, Path]:
@@ -167,8 +275,21 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
 
 
 def _validate(
-    model: type[Model], data: dict[str, Any], source: str, changed: Sequence[tuple[str, ...]] = ()
+    model: type[Model],
+    data: dict[str, Any],
+    source: str,
+    changed: Sequence[KeyPath] = (),
+    place_of: Callable[[KeyPath], KeyPath] = lambda path: path,
 ) -> Model:
+    """A valid config of plain values.
+
+    Args:
+        changed: paths of the keys that ``--set`` options gave.
+        place_of: path in the file of a key of the config.
+
+    Raises:
+        ConfigError: with all problems, the first one's key by name.
+    """
     # voxels: auto is short for a section without keys, calculator: emt for one with a name.
     data = {key: {} if (key, one) == AUTO_SECTION else one for key, one in data.items()}
     if isinstance(data.get("calculator"), str):
@@ -180,7 +301,8 @@ def _validate(
     except ValidationError as error:
         problems = explain(error, model, data)
     errors = []
-    for path, text in problems:
+    for key, text in problems:
+        path = place_of(key)
         by_option = any(
             path[: len(option)] == option or option[: len(path)] == path for option in changed
         )

@@ -117,6 +117,17 @@ class RunDirectory:
         """Candidates of this run as another engine relaxed them."""
         return self.path / "rescored" / f"{engine}.h5"
 
+    # Members of a set.
+
+    @property
+    def boundaries(self) -> Path:
+        """Folder of a set's members, each of which has a run directory in it."""
+        return self.path / "boundaries"
+
+    def member(self, name: str) -> "RunDirectory":
+        """Run directory of one member of a set."""
+        return RunDirectory(self.boundaries / name)
+
     # Candidates in parts.
 
     def search_part(self, chunk: int) -> Path:

@@ -27,16 +27,14 @@ from gcd_hpc.structures.naming import family, is_twist, rotation_of
 
 
 @dataclass(frozen=True)
-class KnownBoundary:
-    """One boundary: its rotation, its bicrystal, and the number of atoms in two slabs.
+class NamedBoundary:
+    """One boundary and its rotation.
 
     config: boundary section that names it.
     """
 
     config: BoundaryConfig
     rotation: Rotation | BasalRotation
-    bicrystal: Bicrystal
-    num_atoms: int
 
     @property
     def keys(self) -> dict[str, Any]:
@@ -47,10 +45,61 @@ class KnownBoundary:
     @property
     def kind(self) -> str:
         """Twist, symmetric tilt or asymmetric tilt about the axis that was asked for."""
-        if is_twist(self.config):
+        plane = self.config.plane
+        if is_twist(self.config) or plane is None:
             return "twist"
-        is_symmetric = self.rotation.mirrors(three_plane(self.bicrystal.lower.named[2]))
+        is_symmetric = self.rotation.mirrors(coprime(three_plane(plane)))
         return "symmetric tilt" if is_symmetric else "asymmetric tilt"
+
+    @property
+    def name(self) -> str:
+        """Short name of letters, digits, _ and -, such as s5_210, s5_100_430 or s5_001_twist.
+
+        A symmetric tilt is named by Sigma and plane, which determine it whatever the axis is. Large
+        indices are set apart: s137_11_4_0.
+        """
+        config = self.config
+        planes = [one for one in (config.plane, config.upper_plane) if one is not None]
+        if self.kind == "twist":
+            parts = [*map(_joined, [config.axis or ()]), "twist"]
+        else:
+            parts = [_joined(one) for one in planes]
+        angle = [] if config.angle is None else [f"{config.angle:g}deg"]
+        return "_".join([f"s{self.rotation.sigma}", *parts, *angle])
+
+
+def _joined(indices: Indices) -> str:
+    is_short = all(abs(one) < 10 for one in indices)
+    return ("" if is_short else "_").join(map(str, indices))
+
+
+@dataclass(frozen=True)
+class KnownBoundary(NamedBoundary):
+    """One boundary with its bicrystal, and the number of atoms in two slabs."""
+
+    bicrystal: Bicrystal
+    num_atoms: int
+
+
+def named_boundaries(
+    element: str, lattice: str, axis: Indices, max_sigma: int, max_index: int
+) -> Iterator[NamedBoundary]:
+    """Twist boundaries, symmetric tilts, and asymmetric tilts of low planes, by Sigma.
+
+    Args:
+        axis: rotation axis, which is [0 0 0 1] in hcp.
+        max_sigma: largest Sigma.
+        max_index: largest Miller index of the lower plane of an asymmetric tilt boundary.
+
+    Raises:
+        OrientationError: if the axis has no coincidences at every c/a of hcp.
+    """
+    names = _basal_names if lattice == "hcp" else _cubic_names
+    for keys in names(axis, max_sigma, max_index):
+        config = BoundaryConfig.model_validate({"element": element, "lattice": lattice, **keys})
+        rotation = (basal_rotation if lattice == "hcp" else rotation_of)(config)
+        assert rotation is not None
+        yield NamedBoundary(config, rotation)
 
 
 def known_boundaries(
@@ -62,33 +111,23 @@ def known_boundaries(
     max_index: int,
     slab_heights: tuple[float, float],
 ) -> Iterator[KnownBoundary]:
-    """Twist boundaries, symmetric tilts, and asymmetric tilts of low planes, by Sigma.
+    """``named_boundaries`` with their bicrystals; same errors.
 
     Args:
         a0: lattice constant, Å.
-        axis: rotation axis, which is [0 0 0 1] in hcp.
-        max_sigma: largest Sigma.
-        max_index: largest Miller index of the lower plane of an asymmetric tilt boundary.
         slab_heights: of the lower and of the upper grain, Å, in which atoms are counted.
-
-    Raises:
-        OrientationError: if the axis has no coincidences at every c/a of hcp.
     """
-    names = _basal_names if lattice == "hcp" else _cubic_names
-    for keys in names(axis, max_sigma, max_index):
-        config = BoundaryConfig.model_validate({"element": element, "lattice": lattice, **keys})
-        rotation = (basal_rotation if lattice == "hcp" else rotation_of)(config)
-        assert rotation is not None
-        bicrystal = Bicrystal.build(config, a0)
+    for one in named_boundaries(element, lattice, axis, max_sigma, max_index):
+        bicrystal = Bicrystal.build(one.config, a0)
         frame = Frame.build(bicrystal, slab_heights, Frame.least_height(bicrystal, slab_heights))
-        yield KnownBoundary(config, rotation, bicrystal, frame.num_atoms)
+        yield KnownBoundary(one.config, one.rotation, bicrystal, frame.num_atoms)
 
 
 def _basal_names(axis: Indices, max_sigma: int, max_index: int) -> Iterator[dict[str, Any]]:
     """Keys that name the boundaries of hcp about c."""
     if any(three_direction(axis)[:2]):
         raise OrientationError(
-            "--axis must be 0001 in hcp, whose other axes have coincidences at chosen c/a only,"
+            "axis must be 0001 in hcp, whose other axes have coincidences at chosen c/a only,"
             f" got {spelled(axis)}"
         )
     # Symmetric tilts have planes of norm Sigma or 3 Sigma.

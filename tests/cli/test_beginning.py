@@ -101,7 +101,7 @@ def test_boundaries_of_hcp_are_listed_about_its_axis(tmp_path):
     assert (7, "symmetric tilt", [2, 1, -3, 0]) in found
     assert {sigma for sigma, _, _ in found} == {7, 13}
     code, _, error = call(tmp_path, "boundaries", "--element", "Ti", "--axis", "1010")
-    assert (code, "--axis must be" in error) == (2, True)
+    assert (code, "axis must be" in error) == (2, True)
 
 
 def test_a_file_that_exists_is_only_replaced_when_told(tmp_path):

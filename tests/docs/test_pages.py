@@ -23,6 +23,9 @@ from gcd_hpc.cli.application import COMMANDS
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.section import section_of
+from gcd_hpc.config.set import SetConfig
+from gcd_hpc.structures.boundary_sets import read_campaign_or_set
+from tests.cli.test_naming import CAMPAIGN
 from tests.docs.pages import (
     BLOCKS,
     COMMANDS_IN_DOCS,
@@ -164,14 +167,18 @@ def test_what_is_installed_exists(command):
     ids=lambda block: f"{block.page}:{block.line}",
 )
 def test_campaign_files_in_the_docs_hold_valid_keys(block, tmp_path):
+    content = yaml.safe_load(block.text)
+    if "boundaries" in content:
+        # A file of a set; what an excerpt leaves out comes from a whole file.
+        sections = yaml.safe_load(CAMPAIGN) | content
+        (tmp_path / "set.yaml").write_text(yaml.safe_dump(sections))
+        assert isinstance(read_campaign_or_set(tmp_path / "set.yaml"), SetConfig)
+        return
     if block.title.endswith(".yaml"):
         (tmp_path / block.title).write_text(block.text)
-        assert (
-            load_campaign(tmp_path / block.title).model_fields_set
-            >= yaml.safe_load(block.text).keys()
-        )
+        assert load_campaign(tmp_path / block.title).model_fields_set >= content.keys()
         return
-    for name, section in yaml.safe_load(block.text).items():
+    for name, section in content.items():
         model = section_of(CampaignConfig.model_fields[name].annotation)
         if isinstance(section, dict):
             assert model is not None, f"{name} is no section"

@@ -1,0 +1,36 @@
+"""The table of ``gcd-hpc check`` for a set of boundaries."""
+
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from gcd_hpc.campaign.soundness import Soundness
+from gcd_hpc.config.miller import spelled
+from gcd_hpc.config.set import SetConfig
+from gcd_hpc.structures.periodic import spelled_cell
+
+
+def set_table(config: SetConfig, found: Mapping[str, Soundness]) -> Table:
+    """One line a boundary: Sigma, axis, plane, kind, cell, atoms, N_plane (N) and voxels."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("name", "Sigma", "axis", "plane", "kind", "cell (Å)", "atoms", "N", "voxels"):
+        is_text = name in ("name", "axis", "plane", "kind")
+        table.add_column(name, justify="left" if is_text else "right", overflow="fold")
+    for name, member in config.members().items():
+        layout = found[name].layout
+        bicrystal, given = layout.bicrystal, member.boundary.axis
+        axis = spelled(bicrystal.misorientation_axis, "<>") if given is None else spelled(given)
+        lower = bicrystal.lower
+        plane = lower.normal if lower.directions is None else lower.named[2]
+        table.add_row(
+            name,
+            "-" if bicrystal.sigma is None else str(bicrystal.sigma),
+            axis,
+            spelled(plane, "()"),
+            bicrystal.character,
+            spelled_cell(bicrystal.cell).removesuffix(" Å"),
+            f"{layout.num_atoms:,}",
+            str(bicrystal.atoms_per_plane),
+            " x ".join(map(str, layout.grid.shape)),
+        )
+    return table

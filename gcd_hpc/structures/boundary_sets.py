@@ -1,0 +1,52 @@
+"""Campaign files of sets of boundaries, with what must be computed to read them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.loader import load_campaign_or_set
+from gcd_hpc.config.set import AllBoundaries, SetConfig
+from gcd_hpc.errors import OrientationError
+from gcd_hpc.structures.catalogue import named_boundaries
+from gcd_hpc.structures.slab_files import with_slabs
+
+
+def read_campaign_or_set(path: Path, overrides: Sequence[str] = ()) -> CampaignConfig | SetConfig:
+    """The campaign or the set of a file, with ``all`` written out and slab files read.
+
+    Raises:
+        ConfigError: as ``load_campaign_or_set`` and ``with_slabs``; also if ``all`` names nothing.
+    """
+    config = load_campaign_or_set(path, overrides, expanded)
+    if isinstance(config, CampaignConfig):
+        return with_slabs(config, path.parent, str(path))
+    members = {
+        name: with_slabs(member, path.parent, f"{path}: {name}")
+        for name, member in config.members().items()
+    }
+    return SetConfig(config.name, members)
+
+
+def expanded(common: Mapping[str, Any], wanted: AllBoundaries) -> list[dict[str, Any]]:
+    """Names and keys of the boundaries that ``all`` stands for, as ``named_boundaries`` lists them.
+
+    Args:
+        common: other keys of the boundary section, of which element and lattice matter.
+
+    Raises:
+        OrientationError: if there is none, or lattice is missing.
+    """
+    lattice = common.get("lattice")
+    if not isinstance(lattice, str) or lattice == "file":
+        raise OrientationError("needs boundary.lattice, such as fcc; give it")
+    # The element is of no importance to directions.
+    listed = named_boundaries("Cu", lattice, wanted.axis, wanted.max_sigma, wanted.max_index)
+    kind = None if wanted.kind is None else wanted.kind.replace("-", " ")
+    found = [{"name": one.name, **one.keys} for one in listed if kind in (None, one.kind)]
+    if not found:
+        raise OrientationError(
+            f"names no boundary: there is no {kind or 'boundary'} up to Sigma {wanted.max_sigma};"
+            " raise max_sigma"
+        )
+    return found
