@@ -214,8 +214,8 @@ def _paragraph(text: str) -> str:
     )
 
 
-FUNCTIONS = ("load_campaign", "run_campaign", "open_run", "relax", "encode", "decode")
-CLASSES = ("BoundarySystem", "Bicrystal", "Grid", "Sampler")
+FUNCTIONS = ("load_campaign", "run_campaign", "open_run", "overview", "relax", "encode", "decode")
+CLASSES = ("Overview", "BoundarySystem", "Bicrystal", "Grid", "Sampler")
 
 
 def python_page() -> str:

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gcd_hpc.browse.overview import Overview, overview
     from gcd_hpc.campaign.notebook import run_campaign
     from gcd_hpc.config.loader import load_campaign
     from gcd_hpc.learning.boundary import BoundarySystem
@@ -22,6 +23,7 @@ __all__ = [
     "BoundarySystem",
     "Candidate",
     "Grid",
+    "Overview",
     "Run",
     "Sampler",
     "__version__",
@@ -29,6 +31,7 @@ __all__ = [
     "encode",
     "load_campaign",
     "open_run",
+    "overview",
     "relax",
     "run_campaign",
 ]
@@ -39,12 +42,14 @@ _HOMES = {
     "BoundarySystem": "learning.boundary.BoundarySystem",
     "Candidate": "store.schema.Candidate",
     "Grid": "voxels.grid.Grid",
+    "Overview": "browse.overview.Overview",
     "Run": "store.run.Run",
     "Sampler": "learning.sampler.Sampler",
     "decode": "voxels.moment.decode_moments",
     "encode": "voxels.encoder.encode",
     "load_campaign": "config.loader.load_campaign",
     "open_run": "store.run.open_run",
+    "overview": "browse.overview.overview",
     "relax": "learning.relaxation.relax",
     "run_campaign": "campaign.notebook.run_campaign",
 }

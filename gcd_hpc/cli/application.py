@@ -21,6 +21,7 @@ from gcd_hpc.cli.plotting import plot
 from gcd_hpc.cli.reproduction import reproduction
 from gcd_hpc.cli.rescoring import import_results, rescore
 from gcd_hpc.cli.results import export, relax
+from gcd_hpc.cli.sets import overview
 from gcd_hpc.cli.watching import failures, report, status
 from gcd_hpc.errors import GcdError
 
@@ -40,6 +41,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "top": top,
         "ls": listing,
         "show": show,
+        "overview": overview,
         "plot": plot,
         "browse": browse,
     },

@@ -96,9 +96,13 @@ def _character(heights: list[float], lower: Grain, upper: Grain) -> str:
         return "twist"
     if min(heights) > 1e-5:
         return "mixed"
+    return "symmetric tilt" if is_mirrored(lower, upper) else "asymmetric tilt"
+
+
+def is_mirrored(lower: Grain, upper: Grain) -> bool:
+    """Whether the lattices of both grains are mirror images of each other at the boundary."""
     mirrored = lower.primitive @ np.diag([1.0, 1.0, -1.0]) @ np.linalg.inv(upper.primitive)
-    is_mirror = np.abs(mirrored - np.rint(mirrored)).max() < 1e-5
-    return "symmetric tilt" if is_mirror else "asymmetric tilt"
+    return bool(np.abs(mirrored - np.rint(mirrored)).max() < 1e-5)
 
 
 def _indices(axis: Positions) -> Miller:

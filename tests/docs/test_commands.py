@@ -25,6 +25,7 @@ import pytest
 
 import gcd_hpc
 from gcd_hpc import cli
+from tests.browse.sets import make_set
 from tests.docs.pages import (
     BLOCKS,
     COMMANDS_IN_DOCS,
@@ -58,9 +59,12 @@ def with_run(home, smoke) -> Path:
 
 
 def prepare(home: Path) -> None:
-    """What pages take for granted: other runs, a merged file, structures of the reader's own."""
+    """What pages take for granted: other runs, a set of boundaries, merged files, and structures
+    of the reader's own.
+    """
     for name in ("w_sigma5", "w_sigma5_seed1", "other", "new"):
         (home / "runs" / name).symlink_to("smoke")
+    make_set(home / "sets").rename(home / "runs/cu_tilts")
     for name in ("results.h5", "everything.h5"):
         shutil.copy(home / "runs/smoke/results.h5", home / name)
     best = gcd_hpc.open_run(home / "runs/smoke").lowest(1)[0].id
@@ -71,7 +75,7 @@ def prepare(home: Path) -> None:
     ):
         inside(f"gcd-hpc export runs/smoke --select id={best} --format {form} --out {out}", home)
     for block in BLOCKS:
-        if block.title.endswith(".yaml"):
+        if block.title.endswith((".yaml", ".csv")):
             (home / block.title).write_text(block.text)
         if block.page == "docs/engines.md" and "relaxation:" in block.text:
             (home / "second.yaml").write_text(block.text)
