@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gcd_hpc.campaign.state import Done, State
+from gcd_hpc.campaign.account import Done
+from gcd_hpc.campaign.state import State
 from gcd_hpc.stages.table import STAGES, Stage
 
 

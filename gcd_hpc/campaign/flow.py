@@ -57,7 +57,8 @@ def _pools(state: State) -> list[Action]:
     # Exploration takes half of the places, and those that no relaxation waits for.
     first = state.next_chunk[EXPLORE, state.round]
     wanted = max(places // 2 - exploring, free - len(state.waiting))
-    num = max(0, min(free, wanted, plan.num_tasks(EXPLORE) - first))
+    left = 0 if state.is_out_of_patience(state.round) else plan.num_tasks(EXPLORE) - first
+    num = max(0, min(free, wanted, left))
     explorations = [Task(EXPLORE, state.round, first + number) for number in range(num)]
     relaxations = state.waiting.first(free - num) if free > num else []
     # Samples: as many as the queue, the workers and the budget of candidates allow.

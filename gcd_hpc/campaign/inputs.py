@@ -15,11 +15,19 @@ from gcd_hpc.files import replacing
 from gcd_hpc.stages.table import STAGES
 from gcd_hpc.store.run_directory import RunDirectory
 
+LATER_KEYS = (("explore", "patience"),)
+"""Section and key of what sections gained after the first version that kept hashes of them."""
+
 
 def inputs_of(run_dir: Path, config: CampaignConfig, potential_sha256: str) -> dict[str, str]:
     """SHA-256 of each input by its name; files of the run are included once they exist."""
     sections = sorted({section for spec in STAGES.values() for section in spec.sections})
     plain = config.model_dump(mode="json", include=set(sections))
+    for name, key in LATER_KEYS:
+        # At its default, a key of a later version leaves the hash of earlier runs as it was.
+        default = type(getattr(config, name)).model_fields[key].default
+        if plain[name][key] == default:
+            del plain[name][key]
     inputs = {f"section {name} of the campaign file": _sha256(plain[name]) for name in sections}
     run = RunDirectory(run_dir)
     for what, file in (("measured crystal", run.bulk), ("structures of smaller cells", run.tiles)):

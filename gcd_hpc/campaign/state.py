@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import inf
 from sys import intern
 
+from gcd_hpc.campaign.account import Account, Attempt, Done, Improvement
 from gcd_hpc.campaign.events import (
     Dropped,
     Event,
@@ -19,12 +20,12 @@ from gcd_hpc.campaign.events import (
     Stopped,
     Submitted,
 )
+from gcd_hpc.campaign.patience import num_fruitless
 from gcd_hpc.campaign.waiting import NOTICEABLE_J_M2, Waiting
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import EXPLORE, STAGES, WHOLE, PhaseCounter, Stage, Task
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.makers import maker_name
-from gcd_hpc.workers.backend import FailureClass
 
 LEAST_PROGRESS = 0.01
 """Share of a task's work that an attempt must save so that its failure does not count.
@@ -33,94 +34,6 @@ It bounds the number of such attempts: a task has at most 100 of them.
 """
 SAME_ENERGY_J_M2 = 0.002
 """Energy bin of one [n] that counts as one structure; only selection compares structures."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """Time, counts and size of a finished task."""
-
-    started: float
-    """Start of the work, seconds since the epoch."""
-    seconds: float
-    cores: int
-    work_s: float
-    """Time spent on the work itself, without imports and process start."""
-    num: int = 0
-    """Number of candidates, structures or steps."""
-    num_quarantined: int = 0
-    """Number of those candidates that were quarantined because of a bug."""
-    num_bytes: int = 0
-    """Size of the product on disk."""
-    worker: str = ""
-    session: int = 0
-    """Index of the session that recorded it."""
-    elapsed_s: float = 0.0
-    """Wall time of the campaign when it was recorded."""
-    time: float = 0.0
-    """Time of that record, seconds since the epoch; 0 if the ledger does not give it."""
-    cpu_s: float | None = None
-    """Processor time of all processes; None if an earlier version recorded the task."""
-
-    @property
-    def ended(self) -> float:
-        """End of the work, seconds since the epoch."""
-        return self.started + self.seconds
-
-    @property
-    def core_s(self) -> float:
-        """Core-seconds: processor time, or wall time times cores if that is not recorded."""
-        return self.seconds * self.cores if self.cpu_s is None else self.cpu_s
-
-
-@dataclass(frozen=True, slots=True)
-class Improvement:
-    """A noticeably lower energy of an [n] at which others were known."""
-
-    n_index: int
-    before_j_m2: float
-    after_j_m2: float
-    source: str
-
-
-@dataclass
-class Attempt:
-    """A failed attempt at a task, and what followed."""
-
-    task: Task
-    reason: str
-    failure: FailureClass
-    elapsed_s: float
-    outcome: str
-
-
-@dataclass
-class Account:
-    """Sessions, failures, delays and waste of a campaign; durations in seconds."""
-
-    sessions: list[Opened] = field(default_factory=list)
-    attempts: dict[Task, list[Attempt]] = field(default_factory=dict)
-    wasted_s: float = 0.0
-    """Worker-seconds of failed attempts and of dropped samples."""
-    num_dropped: int = 0
-    num_quarantined: int = 0
-    """Number of times that a task was quarantined."""
-    resume_s: list[float] = field(default_factory=list)
-    """Delay from the start of a driver to its first submission, of every resumed session."""
-    first_sample_s: list[float] = field(default_factory=list)
-    """Delay from the promotion of a model to its first finished sample."""
-    queue: list[int] = field(default_factory=list)
-    """Length of the relaxation queue after each event (asynchronous mode)."""
-    lag: Counter[int] = field(default_factory=Counter)
-    """Number of relaxation tasks by model lag: newest round minus the task's round."""
-    promoted: tuple[int, float] | None = None
-    """Newest model and its promotion time, until its first sample is finished."""
-    is_resuming: bool = False
-    """True until a resumed session submits its first task."""
-
-    @property
-    def num_failed(self) -> int:
-        """Number of failed attempts at all tasks."""
-        return sum(map(len, self.attempts.values()))
 
 
 @dataclass
@@ -158,6 +71,8 @@ class State:
     """N_plane, the denominator of [n] = n_index / N_plane."""
     best: dict[int, dict[int, float]] = field(default_factory=dict)
     """Lowest E_gb in J/m^2 by round (0 is the search) and n_index."""
+    found: dict[int, dict[int, dict[int, float]]] = field(default_factory=dict)
+    """Lowest E_gb in J/m^2 by round, generation of exploration (WHOLE before it) and n_index."""
     lowest: dict[int, tuple[float, str]] = field(default_factory=dict)
     """Lowest E_gb in J/m^2 by n_index, and the source that first came noticeably near it."""
     improvement: Improvement | None = None
@@ -195,7 +110,21 @@ class State:
 
     def is_complete(self, stage: Stage, round: int) -> bool:
         """True if enough tasks of a phase are finished for the next phase to begin."""
-        return self.num_done[stage, round] >= self.plan.num_needed(stage)
+        num_done = self.num_done[stage, round]
+        is_turn = stage == EXPLORE and num_done > 0 and self.plan.is_turn(stage, num_done)
+        if is_turn and self.is_out_of_patience(round):
+            return True
+        return num_done >= self.plan.num_needed(stage)
+
+    def is_out_of_patience(self, round: int) -> bool:
+        """True if a round's last generations of exploration, as many as the plan's patience, did
+        not improve any lowest energy.
+        """
+        patience = self.plan.patience
+        if not patience:
+            return False
+        num = self.num_done[EXPLORE, round] // max(1, self.plan.num_explore_chunks)
+        return num_fruitless(self.found, round, num) >= patience
 
     def advance(self, elapsed_s: float) -> None:
         """Advance the elapsed time, which never decreases even if a clock is set back."""
@@ -323,9 +252,12 @@ class State:
         self.atoms_per_plane = result.atoms_per_plane or self.atoms_per_plane
         self._compare(task, result)
         known = self.best.setdefault(task.round, {})
+        generation = self.plan.generation(task) if task.stage == EXPLORE else WHOLE
+        found = self.found.setdefault(task.round, {}).setdefault(generation, {})
         improved = False
         for n_index, energy in result.best.items():
             known[n_index] = min(energy, known.get(n_index, energy))
+            found[n_index] = min(energy, found.get(n_index, energy))
             improved |= self.waiting.learn(n_index, energy)
         if improved:
             self.waiting.rank()

@@ -36,6 +36,11 @@ class ExploreConfig(Section):
 
     generations: NonNegativeInt = 0
     """Number of generations after the search, and again after each round. 0 explores nothing."""
+    patience: NonNegativeInt = 0
+    """Generations in a row without a noticeable improvement after which a round explores no
+    further. An improvement is an energy more than 0.001 J/m^2 below the lowest known one of its
+    [n], or the first one of an [n]. 0 explores all generations.
+    """
     chains: PositiveInt = 16
     """Number of chains of one generation. All of them start from structures that were known when
     the generation began.

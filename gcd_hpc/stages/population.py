@@ -19,7 +19,7 @@ from gcd_hpc.search.archive import Archive, archive, entered
 from gcd_hpc.search.shares import Outcome, credits
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.parts import read_columns, read_part
-from gcd_hpc.store.run_directory import RunDirectory, part_number
+from gcd_hpc.store.run_directory import RunDirectory, num_chunks, part_number
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import lowest_energies
 from gcd_hpc.structures.fingerprint import Fingerprint
@@ -105,13 +105,20 @@ class Population:
 
     def _history(self, round: int, generation: int) -> list[dict[str, Outcome]]:
         """Outcomes of each kind of move, for every generation before this one."""
-        explore = self.system.config.explore
-        ended = [(old, one) for old in range(round) for one in range(explore.generations)]
+        ended = [(old, one) for old in range(round) for one in range(self._num_generations(old))]
         ended += [(round, one) for one in range(generation)]
         for one in ended:
             if one not in self._outcomes:
                 self._outcomes[one] = self._outcome(*one)
         return [self._outcomes[one] for one in ended]
+
+    def _num_generations(self, round: int) -> int:
+        """Number of generations of an earlier round, which patience may have ended early."""
+        explore = self.system.config.explore
+        if not explore.patience:
+            return explore.generations
+        last = max(map(part_number, self.run.explored_parts(round)), default=-1)
+        return num_chunks(last + 1, explore.tasks_per_generation)
 
     def _outcome(self, round: int, generation: int) -> dict[str, Outcome]:
         """Outcome of each kind of move in one generation that has ended."""

@@ -75,7 +75,9 @@ class Plan:
     num_explore_chunks: Count = 0
     """Number of exploration tasks of one generation."""
     generations: Count = 0
-    """Number of generations of exploration in a round."""
+    """Largest number of generations of exploration in a round."""
+    patience: Count = 0
+    """Number of generations in a row without an improvement that end a round's exploration."""
 
     @classmethod
     def of(cls, config: CampaignConfig, site: SiteConfig, until: str | None = None) -> "Plan":
@@ -118,6 +120,7 @@ class Plan:
             },
             config.explore.tasks_per_generation,
             config.explore.generations,
+            config.explore.patience,
         )
         known = [phase_name(stage, round) for stage, round in plan.all_phases()]
         if until is not None and until not in known:
@@ -171,7 +174,7 @@ class Plan:
 
         The tasks of a generation need all earlier generations.
         """
-        return task.chunk // self.num_explore_chunks if task.stage == EXPLORE else 0
+        return task.chunk // max(1, self.num_explore_chunks) if task.stage == EXPLORE else 0
 
     def order(self, task: Task) -> tuple[int, int, int]:
         """Sort key that puts tasks in the order in which they need each other."""
@@ -182,7 +185,8 @@ class Plan:
 
         That is at the end of the phase and, in exploration, of each generation.
         """
-        is_generation = stage == EXPLORE and num_done % self.num_explore_chunks == 0
+        size = max(1, self.num_explore_chunks)
+        is_generation = stage == EXPLORE and num_done % size == 0
         return is_generation or num_done == self.num_needed(stage)
 
     def all_phases(self) -> Iterator[tuple[Stage, int]]:

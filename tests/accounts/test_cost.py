@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from gcd_hpc.accounts.cost import at_work, cost_of, covered_s
-from gcd_hpc.campaign.state import Done, State
+from gcd_hpc.campaign.account import Done
+from gcd_hpc.campaign.state import State
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.tasks import Plan
 

@@ -356,3 +356,63 @@ def test_exploration_stops_at_the_target_after_the_generation_that_reached_it():
 def test_a_campaign_without_in_painted_candidates_only_trains_and_explores():
     order, _ = carry_out(replace(EXPLORING, num_sample_chunks=0))
     assert {task.stage for task in order} == {"search", "select", "train", "promote", "explore"}
+
+
+PATIENT = replace(EXPLORING, rounds=0, generations=5, patience=2)
+SEARCHED = [finish(Task("search", 0, chunk), best={1: 2.5}) for chunk in range(3)]
+
+
+def explored(*energies: float) -> list[Event]:
+    """Tasks of exploration, two a generation, each with its lowest energy at [n] = 0.1."""
+    tasks = [Task("explore", 0, chunk) for chunk in range(len(energies))]
+    return [finish(task, best={1: one}) for task, one in zip(tasks, energies, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("energies", "num_generations"),
+    [
+        ([2.5, 2.6, 2.5, 2.5], 2),  # nothing found in two generations
+        ([2.4, 2.6, 2.5, 2.5, 2.4, 2.4], 3),  # one improvement starts the count anew
+        ([2.5, 2.5, 2.4, 2.5, 2.3, 2.5, 2.3, 2.3, 2.3, 2.3], 5),
+        ([2.4995, 2.4995, 2.4995, 2.4995], 2),  # less than is noticeable
+        ([2.5, 2.5, 2.5, 2.4, 2.3, 2.5, 2.2, 2.5, 2.1, 2.5], 5),  # all that the round has
+    ],
+)
+def test_generations_in_a_row_without_an_improvement_end_exploration(energies, num_generations):
+    events: list[Event] = [start(PATIENT), *SEARCHED]
+    assert len(energies) == 2 * num_generations
+    for event in explored(*energies):
+        assert not any(isinstance(one, Stop) for one in step(replay(events), events[-1]))
+        events.append(event)
+    assert step(replay(events), events[-1]) == [Stop("rounds")]
+    assert step(replay([*events, start(PATIENT)]), start(PATIENT)) == [Stop("rounds")]
+
+
+def test_an_improvement_in_two_small_steps_within_a_generation_counts_in_any_order():
+    # Together they lower the energy by 0.0014 J/m^2, which is noticeable; each alone is not.
+    for pair in ([2.4993, 2.4986], [2.4986, 2.4993]):
+        events = [start(PATIENT), *SEARCHED, *explored(2.5, 2.5, *pair)]
+        assert step(replay(events), events[-1]) == [
+            Submit(Task("explore", 0, chunk)) for chunk in (4, 5)
+        ]
+
+
+def test_the_first_energy_of_an_n_is_an_improvement():
+    new = finish(Task("explore", 0, 3), best={2: 3.0})
+    events = [start(PATIENT), *SEARCHED, *explored(2.5, 2.5, 2.5), new]
+    assert [type(one) for one in step(replay(events), new)] == [Submit, Submit]
+
+
+def test_a_lost_part_that_is_made_again_does_not_wear_out_patience():
+    events = [start(PATIENT), *SEARCHED, *explored(2.5, 2.5, 2.4, 2.5, 2.4, 2.4)]
+    again = [*lost(Task("explore", 0, 2)), start(PATIENT), explored(2.5, 2.5, 2.4)[-1]]
+    once, twice = replay(events), replay([*events, *again])
+    assert step(twice, events[-1]) == step(once, events[-1]) != [Stop("rounds")]
+
+
+def test_a_round_after_patience_ran_out_goes_on_with_the_next_stage_and_explores_anew():
+    plan = replace(PATIENT, rounds=1, patience=1)
+    order, stop = carry_out(plan)
+    # Without energies no generation improves anything.
+    assert [task.round for task in order if task.stage == "explore"] == [0, 0, 1, 1]
+    assert stop == Stop("rounds")

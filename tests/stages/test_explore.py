@@ -178,3 +178,12 @@ def test_a_local_move_knows_the_energies_of_the_structure_that_it_changed(explor
             unchanged = np.isin(made.row.unrelaxed_positions, made.origin.positions).all(axis=1)
             assert unchanged.any() or made.row.move == "shift"
     assert origins
+
+
+def test_generations_that_patience_ended_are_not_part_of_the_history(run_copy):
+    run_dir = run_copy("patient", *EXPLORE, "explore.generations=5", "explore.patience=1")
+    population = population_of(str(run_dir))
+    for chunk in (0, 1):
+        explore_chunk(str(run_dir), 0, chunk)
+    worker_child(str(run_dir)).close()
+    assert len(population.before(1, 0).history) == 1
