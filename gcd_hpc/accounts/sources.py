@@ -15,7 +15,7 @@ from gcd_hpc.store.makers import (
     MAKER_FIELDS,
     Group,
     by_maker,
-    group_of,
+    groups,
     maker_name,
     maker_names,
 )
@@ -124,10 +124,8 @@ def sources_of(run: Run, state: State | None, relaxed: Run | None = None) -> lis
     columns = every.columns([*MAKER_FIELDS, "n_index", "n_fraction", "gb_energy_j_m2"])
     names = maker_names(columns)
     records = {
-        name: SourceRecord(name, group_of(source, version), 0, 0.0, 0, 0, ())
-        for name, source, version in zip(
-            names.tolist(), columns["source"].tolist(), columns["version"].tolist(), strict=True
-        )
+        name: SourceRecord(name, group, 0, 0.0, 0, 0, ())
+        for name, group in zip(names.tolist(), groups(columns).tolist(), strict=True)
     }
     costs = {name: float(spending.core_s[names == name].sum()) for name in records}
     for round, seconds in spending.training_s.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import dump, load_campaign, parse_campaign
+from gcd_hpc.config.starting import starting_file
 from gcd_hpc.errors import ConfigError, RunDirectoryError, StoreError
 from gcd_hpc.files import replacing
 from gcd_hpc.store.run_directory import RunDirectory
@@ -126,6 +127,23 @@ def write_config(run: RunDirectory, config: CampaignConfig) -> None:
     if not run.config.exists() or load_campaign(run.config) != config:
         with replacing(run.config) as temporary:
             temporary.write_text(dump(config), encoding="utf-8")
+
+
+def write_model(run: RunDirectory, config: CampaignConfig, folder: Path) -> None:
+    """Copy the model that the campaign starts from into the run directory, as model 0.
+
+    ``settle_inputs`` has compared it with that of earlier sessions, so that a copy which differs is
+    damaged.
+
+    Args:
+        folder: of the campaign file, in which the model is looked for first.
+    """
+    if config.model is None:
+        return
+    content, copy = starting_file(config, folder, config.name).read_bytes(), run.model_file(0)
+    if not copy.exists() or copy.read_bytes() != content:
+        with replacing(copy) as temporary:
+            temporary.write_bytes(content)
 
 
 def _folders(run: RunDirectory) -> tuple[Path, ...]:

@@ -10,6 +10,7 @@ from gcd_hpc.campaign.directory import (
     has_results,
     opened_run_directory,
     write_config,
+    write_model,
 )
 from gcd_hpc.campaign.estimate import expected_s
 from gcd_hpc.campaign.events import Lost, Opened, Reported
@@ -21,12 +22,13 @@ from gcd_hpc.campaign.session import Outcome, run_session, software
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.config.starting import starting_file
 from gcd_hpc.engines.bulk import BulkRecord
 from gcd_hpc.engines.layout import lay_out
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.files import cannot_write
 from gcd_hpc.stages.record import damage, discard
-from gcd_hpc.stages.table import EXPLORE, MODULES, SEARCH, Stage
+from gcd_hpc.stages.table import MODULES, Stage
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
@@ -42,6 +44,10 @@ def _prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
     from gcd_hpc.learning.boundary import prepare
     from gcd_hpc.learning.tiles import keep_tiles
 
+    if config.model is not None:
+        from gcd_hpc.learning.model_file import load_model
+
+        load_model(starting_file(config, folder, config.name))
     system = prepare(run_dir, config, folder)
     keep_tiles(system, RunDirectory(run_dir), folder)
     return system.potential.sha256
@@ -85,7 +91,8 @@ def run_campaign(
     """Run a campaign to its end, or continue one that was interrupted.
 
     Args:
-        campaign_folder: directory searched first for the potential file.
+        config: with the network of the model that it starts from (``with_model``).
+        campaign_folder: directory searched first for the files of the potential and the model.
         report: writes the summary of a complete run from its directory and final state.
         until: phase to end after, e.g. ``search`` or ``train-01``.
         prepare: checks the inputs before the first task, and returns the hash of the potential.
@@ -99,8 +106,8 @@ def run_campaign(
     if before is not None:
         return before
     called = time.monotonic()
-    has_models = bool(config.budget.rounds) and until not in (SEARCH, EXPLORE, "select-01")
-    site = fit_site(site, config.training.batch_size, needs_launchers=has_models)
+    needs_launchers = Plan.of(config, resolve(site), until).needs_launchers
+    site = fit_site(site, config.training.batch_size, needs_launchers)
     check_run_dir(site, run_dir)
     plan = Plan.of(config, site, until)
     try:
@@ -119,7 +126,9 @@ def run_campaign(
             run.remove_leftovers()
             run.pause.unlink(missing_ok=True)
             potential_sha256 = prepare(run_dir, config, campaign_folder)
-            settle_inputs(run_dir, inputs_of(run_dir, config, potential_sha256))
+            inputs = inputs_of(run_dir, config, potential_sha256, campaign_folder)
+            settle_inputs(run_dir, inputs)
+            write_model(run, config, campaign_folder)
             write_config(run, config)
             expected = _expected_s(config, site, run, plan)
             with progress or Progress() as display:

@@ -9,7 +9,7 @@ from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.simulation import MolecularDynamicsConfig
 from gcd_hpc.config.site import PoolConfig, SiteConfig
-from gcd_hpc.stages.table import STAGES, Stage, pool_of
+from gcd_hpc.stages.table import EXPLORE, ROUND, SAMPLES, SEARCH, STAGES, Stage, pool_of
 from gcd_hpc.stages.tasks import Plan
 
 # One core of an AMD EPYC (Zen 4): 12 x 12 x 60 voxels, network of width 32, about 270 atoms of an
@@ -56,21 +56,22 @@ def estimate(
     config: CampaignConfig, plan: Plan, num_atoms: int, num_voxels: int
 ) -> list[StageEstimate]:
     """Rough cost of every stage; the times scale with voxels, network width and atoms."""
-    rounds = plan.rounds
-    if plan.until is not None:
-        rounds = max((round for _, round in plan.phases()), default=0)
+    num = num_phases(plan)
     atoms, network = num_atoms / REFERENCE_ATOMS, _network_size(config, num_voxels)
     training = config.training
-    tries, candidates = config.search.num_tries, rounds * config.sampling.num_candidates
-    canaries, steps = rounds * config.promotion.num_canaries, _num_steps(config, rounds)
+    tries, candidates = config.search.num_tries, num["sample"] * config.sampling.num_candidates
+    canaries, steps = (
+        num["promote"] * config.promotion.num_canaries,
+        _num_steps(config, num["train"]),
+    )
     sample_s = _evaluations(config) * EVALUATION_S * network
     relax_s = RELAX_S * atoms
     md_s = config.search.md.probability * _md_s(config.search.md)
     move_md_s = ANNEALED_MOVES * _md_s(config.explore.md)
     step_s = training.batch_size * training.mean_cells * TRAIN_SAMPLE_S * network
     chunks = plan.num_sample_chunks if plan.mode == "asynchronous" else 1
-    relaxations = rounds * plan.num_sample_chunks * plan.num_batches
-    explorations = (rounds + 1) * plan.num_tasks("explore")
+    relaxations = num["relax"] * plan.num_sample_chunks * plan.num_batches
+    explorations = num["explore"] * plan.num_tasks("explore")
     moves = explorations * config.explore.moves_per_task
     # Stage: number of tasks, number of items, core-seconds.
     figures: dict[Stage, tuple[int, int, float]] = {
@@ -79,29 +80,37 @@ def estimate(
             tries,
             tries * (RELAX_S + md_s) * atoms,
         ),
-        "select": (rounds, rounds, rounds * 2.0),
-        "train": (rounds, steps, steps * step_s),
-        "promote": (rounds, canaries, canaries * (sample_s + relax_s)),
-        "sample": (rounds * chunks, candidates, candidates * sample_s),
+        "select": (num["select"], num["select"], num["select"] * 2.0),
+        "train": (num["train"], steps, steps * step_s),
+        "promote": (num["promote"], canaries, canaries * (sample_s + relax_s)),
+        "sample": (num["sample"] * chunks, candidates, candidates * sample_s),
         "relax": (relaxations, candidates, candidates * relax_s),
         "explore": (explorations, moves, moves * (MOVE_S + move_md_s) * atoms),
     }
-    wanted = {stage for stage, _ in plan.phases()}
-    if plan.mode == "asynchronous" and plan.until is None:
-        wanted |= {"sample", "relax"}
     written = {"search": tries, "sample": candidates / 2, "relax": candidates, "explore": moves}
     return [
         StageEstimate(
             stage,
             num_tasks,
-            num,
+            num_items,
             STAGES[stage].unit,
             seconds / 3600,
             written.get(stage, 0) * num_atoms * BYTES_PER_ATOM,
         )
-        for stage, (num_tasks, num, seconds) in figures.items()
-        if stage in wanted
+        for stage, (num_tasks, num_items, seconds) in figures.items()
+        if num[stage]
     ]
+
+
+def num_phases(plan: Plan) -> Counter[Stage]:
+    """Number of times that each stage is run."""
+    if plan.mode == "barrier" or plan.until is not None:
+        return Counter(stage for stage, _ in plan.phases())
+    # Stages that overlap are no phases.
+    num = Counter(dict.fromkeys(ROUND, plan.rounds) | {SEARCH: min(1, plan.num_search_chunks)})
+    num.update(dict.fromkeys(SAMPLES, plan.num_sampled_rounds - plan.rounds))
+    num[EXPLORE] = (plan.rounds + 1) * min(1, plan.generations)
+    return num
 
 
 def _network_size(config: CampaignConfig, num_voxels: int) -> float:
@@ -112,12 +121,13 @@ def _network_size(config: CampaignConfig, num_voxels: int) -> float:
 
 
 def _num_steps(config: CampaignConfig, rounds: int) -> int:
-    """Number of training steps of the first ``rounds`` rounds."""
+    """Number of training steps of the first ``rounds`` trainings."""
     return sum(_num_steps_of(config, round) for round in range(1, rounds + 1))
 
 
 def _num_steps_of(config: CampaignConfig, round: int) -> int:
-    return config.training.num_steps if round == 1 else config.training.retrain_steps
+    is_first = round == 1 and config.model is None
+    return config.training.num_steps if is_first else config.training.retrain_steps
 
 
 def _evaluations(config: CampaignConfig) -> int:

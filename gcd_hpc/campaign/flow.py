@@ -74,7 +74,8 @@ def _pools(state: State) -> list[Action]:
 def _chunks_left(state: State) -> int:
     """Chunks left to sample before the next model; unused ones carry over to the next round."""
     begun = sum(num for (stage, _), num in state.next_chunk.items() if stage == "sample")
-    return state.round * state.plan.num_sample_chunks - begun
+    num_rounds = state.round + state.plan.has_model
+    return num_rounds * state.plan.num_sample_chunks - begun
 
 
 def _stale(state: State) -> tuple[Task, ...]:

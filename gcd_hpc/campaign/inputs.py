@@ -1,7 +1,8 @@
 """Hashes of the inputs of a run, taken when it starts and compared at every later start.
 
 The sections of the campaign file, the potential and the measured crystal must not change, or the
-candidates of one run would not be comparable. Each model file holds the hash of its weights.
+candidates of one run would not be comparable, nor must the model that it starts from. The file of
+each model holds the hash of its weights.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.starting import starting_file
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.files import replacing
 from gcd_hpc.stages.table import STAGES
@@ -17,10 +19,21 @@ from gcd_hpc.store.run_directory import RunDirectory
 
 LATER_KEYS = (("explore", "patience"),)
 """Section and key of what sections gained after the first version that kept hashes of them."""
+STARTING_MODEL = "model that it starts from"
+"""Name of the file of the key ``model``."""
 
 
-def inputs_of(run_dir: Path, config: CampaignConfig, potential_sha256: str) -> dict[str, str]:
-    """SHA-256 of each input by its name; files of the run are included once they exist."""
+def inputs_of(
+    run_dir: Path, config: CampaignConfig, potential_sha256: str, folder: Path
+) -> dict[str, str]:
+    """SHA-256 of each input by its name; files of the run are included once they exist.
+
+    Args:
+        folder: of the campaign file, in which the model that it starts from is looked for first.
+
+    Raises:
+        ConfigError: if there is no such model.
+    """
     sections = sorted({section for spec in STAGES.values() for section in spec.sections})
     plain = config.model_dump(mode="json", include=set(sections))
     for name, key in LATER_KEYS:
@@ -33,6 +46,9 @@ def inputs_of(run_dir: Path, config: CampaignConfig, potential_sha256: str) -> d
     for what, file in (("measured crystal", run.bulk), ("structures of smaller cells", run.tiles)):
         if file.is_file():
             inputs[f"{what} in {file.name}"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    if config.model is not None:
+        content = starting_file(config, folder, config.name).read_bytes()
+        inputs[STARTING_MODEL] = hashlib.sha256(content).hexdigest()
     return inputs | {"potential": potential_sha256}
 
 

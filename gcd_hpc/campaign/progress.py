@@ -212,7 +212,7 @@ def _flow_snapshot(
 ) -> Snapshot:
     """Snapshot of overlapping stages: candidates relaxed and waiting, and the model in training."""
     done = sum(finished.num for task, finished in state.finished.items() if task.stage == "relax")
-    total = config.sampling.num_candidates * state.plan.rounds
+    total = config.sampling.num_candidates * state.plan.num_sampled_rounds
     detail = f"{len(state.waiting)} relaxations wait"
     if state.plan.generations:
         moves = sum(one.num for task, one in state.finished.items() if task.stage == EXPLORE)

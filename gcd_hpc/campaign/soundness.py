@@ -10,6 +10,7 @@ from gcd_hpc.config.campaign import CampaignConfig, PotentialConfig
 from gcd_hpc.config.miller import spelled
 from gcd_hpc.config.set import SetConfig
 from gcd_hpc.config.shipped import install_command
+from gcd_hpc.config.starting import StartingModel, starting_model
 from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.installed import (
     has_accelerator,
@@ -58,6 +59,8 @@ class Soundness:
     unchecked: tuple[str, ...]
     name: str | None = None
     """The rotation that the boundary's name means, as a line of text; None where triads name it."""
+    model: StartingModel | None = None
+    """The model that the campaign starts from."""
 
     def lines(self) -> list[str]:
         """Boundary, cell, slabs, voxels and potential as lines of text for the user to check."""
@@ -79,6 +82,7 @@ class Soundness:
             " known layers at both ends",
             _constants_line(bicrystal, a0),
             *([] if self.potential is None else [self._potential_line(self.potential)]),
+            *([] if self.model is None else [self.model.line()]),
         ]
 
     def _potential_line(self, potential: Engine) -> str:
@@ -184,7 +188,8 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
         )
         if config.relaxation.outer_thickness == "auto":
             unchecked[-1] += "; if not, held layers, slabs and box grow with it"
-    return Soundness(potential, layout, a0, cutoff, tuple(unchecked), _name(config))
+    model = starting_model(config, folder, source)
+    return Soundness(potential, layout, a0, cutoff, tuple(unchecked), _name(config), model)
 
 
 def inspect_set(config: SetConfig, folder: Path, source: str) -> dict[str, Soundness]:

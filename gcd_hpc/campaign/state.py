@@ -23,7 +23,7 @@ from gcd_hpc.campaign.events import (
 from gcd_hpc.campaign.patience import num_fruitless
 from gcd_hpc.campaign.waiting import NOTICEABLE_J_M2, Waiting
 from gcd_hpc.stages.result import StageResult
-from gcd_hpc.stages.table import EXPLORE, STAGES, WHOLE, PhaseCounter, Stage, Task
+from gcd_hpc.stages.table import EXPLORE, SEARCH, STAGES, WHOLE, PhaseCounter, Stage, Task
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.makers import maker_name
 
@@ -70,7 +70,7 @@ class State:
     atoms_per_plane: int = 1
     """N_plane, the denominator of [n] = n_index / N_plane."""
     best: dict[int, dict[int, float]] = field(default_factory=dict)
-    """Lowest E_gb in J/m^2 by round (0 is the search) and n_index."""
+    """Lowest E_gb in J/m^2 by round (0 before the first training) and n_index."""
     found: dict[int, dict[int, dict[int, float]]] = field(default_factory=dict)
     """Lowest E_gb in J/m^2 by round, generation of exploration (WHOLE before it) and n_index."""
     lowest: dict[int, tuple[float, str]] = field(default_factory=dict)
@@ -85,7 +85,9 @@ class State:
     """Distinct low-energy structures: n_index, and the energy in steps of SAME_ENERGY_J_M2."""
     num_low_at_select: int = 0
     models: dict[int, int] = field(default_factory=dict)
-    """Model in use in each round: its own, or the previous one if promotion refused it."""
+    """Model in use in each round: its own, or the previous one if promotion refused it. Model 0 is
+    the one that the campaign starts from.
+    """
     paused: bool = False
     stopped: str | None = None
     failed: bool = False
@@ -95,13 +97,17 @@ class State:
 
     @property
     def round(self) -> int:
-        """Newest round whose candidates are sampled; 0 before the first model."""
+        """Newest round whose candidates are sampled; 0 before the first model is trained."""
         return max(self.models, default=0)
 
     @property
     def is_flowing(self) -> bool:
-        """True in asynchronous mode from the first model on, when the stages overlap."""
-        return self.plan.mode == "asynchronous" and self.plan.until is None and self.round > 0
+        """True in asynchronous mode from the first model on, when the stages overlap.
+
+        A model that the campaign starts from is sampled once the search is complete.
+        """
+        has_model = self.round > 0 or (bool(self.models) and self.is_complete(SEARCH, 0))
+        return self.plan.mode == "asynchronous" and self.plan.until is None and has_model
 
     @property
     def drivers(self) -> dict[str, tuple[int, float]]:
@@ -156,7 +162,7 @@ class State:
                 self.stopped, self.failed = event.reason, event.failed
             case Reported():
                 self.reported = True
-        if self.round and self.plan.mode == "asynchronous":
+        if self.models and self.plan.mode == "asynchronous":
             self.account.queue.append(len(self.waiting))
 
     def _open(self, event: Opened) -> None:
@@ -169,6 +175,8 @@ class State:
             )
         account.sessions.append(event)
         self.plan = event.plan
+        if self.plan.has_model:
+            self.models[0] = 0
         self.interrupted = dict.fromkeys(self.submitted)
         self.submitted.clear()
         self.in_flight.clear()

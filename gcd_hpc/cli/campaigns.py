@@ -33,7 +33,7 @@ def campaign(
         typer.Option(
             "--until",
             metavar="PHASE",
-            help="End after this phase: search, select-01, train-01, ...",
+            help="End after this phase: search, sample-00, select-01, train-01, ...",
         ),
     ] = None,
     plan: Annotated[
@@ -55,8 +55,9 @@ def campaign(
 ) -> None:
     """Run a campaign, or resume it.
 
-    A campaign begins with a random search. Each round then selects a training set, trains a model,
-    samples it and relaxes its candidates.
+    A campaign begins with a random search and, if the file names a model to start from, with
+    samples of it. Each round then selects a training set, trains a model, samples it and relaxes
+    its candidates.
 
     The same command resumes a campaign after an interruption. Only budget.* may change in between.
     Ctrl-C, SIGTERM and SIGUSR1 pause it: running tasks are finished or write a checkpoint. A second
@@ -168,9 +169,11 @@ def _say_set(config: "SetConfig", file: Path) -> tuple[Sequence[str], Sequence[s
 
 
 def _work_of(config: "CampaignConfig") -> str:
+    num_candidates = config.sampling.num_candidates
+    at_first = "" if config.model is None else f"{num_candidates} candidates of its model, "
     return (
-        f"{config.search.num_tries} tries, {config.budget.rounds} rounds of"
-        f" {config.sampling.num_candidates} candidates"
+        f"{config.search.num_tries} tries, {at_first}{config.budget.rounds} rounds of"
+        f" {num_candidates} candidates"
     )
 
 

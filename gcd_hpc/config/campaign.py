@@ -49,12 +49,17 @@ __all__ = [
 ]
 
 
+MOST_ROUNDS = 10_000
+"""Largest number of rounds of a campaign."""
+
+
 class BudgetConfig(Section):
     """Limits of the campaign. It ends at the first one that is reached."""
 
-    rounds: Annotated[int, Field(ge=0, le=10_000)] = 2
-    """Number of rounds. Each trains a model, samples it, relaxes its candidates and explores. 0
-    searches and explores without a model.
+    rounds: Annotated[int, Field(ge=0, le=MOST_ROUNDS)] = 2
+    """Number of rounds. Each trains a model, samples it, relaxes its candidates and explores. With
+    0 nothing is trained: the campaign searches, samples the model that it starts from, if there is
+    one, and explores.
     """
     wall_time_s: PositiveFloat | None = None
     """Seconds of work, over all sessions."""
@@ -92,6 +97,12 @@ class CampaignConfig(Section):
     """What computes energies and forces: LAMMPS with the potential, or the ASE calculator."""
     potential: PotentialConfig | None = None
     calculator: CalculatorConfig | None = None
+    model: str | None = None
+    """Model file that the campaign starts from, looked for beside the campaign file and then in the
+    working directory, or ``builtin`` for the one that comes with the package. It is sampled before
+    any training, and the first training starts from it. Its network takes the place of the section
+    network.
+    """
     voxels: VoxelConfig = VoxelConfig()
     """The voxel grid. It may be left out, or be auto."""
     decoder: DecoderConfig = DecoderConfig()
@@ -118,6 +129,26 @@ class CampaignConfig(Section):
                     f"is of engine {engine}, but engine is {self.engine}; leave one of them out",
                     section,
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_known_at_first(self) -> "CampaignConfig":
+        if self.model is None:
+            if not self.search.num_tries:
+                refuse("must be greater than 0 without a model, got 0", "search.num_tries")
+            return self
+        if self.decoder.kind == "learned":
+            refuse(
+                "must be moment in a campaign with a model, because the learned decoder is trained"
+                " beside the first model; got learned",
+                "decoder.kind",
+            )
+        if not self.search.num_tries and not self.sampling.num_candidates:
+            refuse(
+                "must be greater than 0 where search.num_tries is 0, for one of them makes the"
+                " first structures; got 0",
+                "sampling.num_candidates",
+            )
         return self
 
     @model_validator(mode="after")

@@ -9,7 +9,14 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator, model_validator
 
-from gcd_hpc.config.section import Auto, Fraction, PositiveInt, Section, refuse
+from gcd_hpc.config.section import (
+    Auto,
+    Fraction,
+    NonNegativeInt,
+    PositiveInt,
+    Section,
+    refuse,
+)
 
 MIN_OUTER = 8.0
 """Smallest height of the held layers where it is not given, Å."""
@@ -152,8 +159,8 @@ class SearchConfig(Section):
     perturbs the others, anneals some structures and relaxes all.
     """
 
-    num_tries: PositiveInt
-    """Number of tries before the first model."""
+    num_tries: NonNegativeInt
+    """Number of tries before the first model. 0 needs a model that the campaign starts from."""
     perturbation: NonNegativeFloat = 0.3
     """Largest displacement along each axis, of atoms about one plane spacing from the boundary."""
     md: SearchDynamicsConfig = SearchDynamicsConfig()

@@ -1,5 +1,6 @@
 """Candidates: the rows of structures before relaxation, and fingerprints of relaxed ones."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.store.alloys import excess_energies, kinds_of, stored_energies
+from gcd_hpc.store.checksums import Columns
+from gcd_hpc.store.parts import read_columns
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate, Source, candidate_id
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.composition import formula, surplus
@@ -95,6 +99,19 @@ def with_structure(
         sample_s=seconds,
         **element_fields(system.bicrystal, numbers),
     )
+
+
+def known_columns(files: RunDirectory, round: int, names: Sequence[str]) -> Columns:
+    """Columns of the structures that set the targets and the registries of a round's samples.
+
+    They are those of the round's training set. Before the first training, when a campaign samples
+    the model that it starts from, they are the relaxed structures of the search.
+    """
+    if round:
+        return read_columns([files.training_set(round)], names)
+    columns = read_columns(files.search_parts(), [*names, "status"])
+    is_relaxed = columns["status"] == "ok"
+    return {name: columns[name][is_relaxed] for name in names}
 
 
 def boundary_fingerprint(system: BoundarySystem, candidate: Candidate) -> Fingerprint:

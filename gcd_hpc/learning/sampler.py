@@ -21,7 +21,7 @@ from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import Canvas, known_mask
 from gcd_hpc.learning.batches import low_energy_weights
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
-from gcd_hpc.learning.candidates import new_candidate, with_structure
+from gcd_hpc.learning.candidates import known_columns, new_candidate, with_structure
 from gcd_hpc.learning.decoding import Decoder, load_decoder
 from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model
 from gcd_hpc.learning.network import boundary_network
@@ -29,10 +29,7 @@ from gcd_hpc.networks.checkpoint import load_weights
 from gcd_hpc.networks.precision import computing
 from gcd_hpc.networks.unet import UNet
 from gcd_hpc.seeds import SAMPLING, generator
-from gcd_hpc.store.checksums import (
-    Columns,
-)
-from gcd_hpc.store.parts import read_columns
+from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import fraction_distance, lowest_energies, lowest_nearby
@@ -47,8 +44,14 @@ class Model:
     card: ModelCard
 
     @classmethod
-    def load(cls, path: Path, system: BoundarySystem, device: torch.device) -> "Model":
+    def load(
+        cls, path: Path, system: BoundarySystem, device: torch.device, version: int | None = None
+    ) -> "Model":
         """Load a model from its file.
+
+        Args:
+            version: of the model in its run, if the file may be a copy of another run's; by default
+                that of its card.
 
         Raises:
             CheckpointError: if the file is missing or damaged, not finite, or of another network or
@@ -58,6 +61,8 @@ class Model:
         check_elements(path, card, system.channels)
         network = boundary_network(system.config.network, system.channels)
         load_weights(network, weights, path)
+        if version is not None:
+            card = replace(card, version=version)
         return cls(network.to(device).eval(), card)
 
 
@@ -77,7 +82,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Sampler:
-    """A model, the round to sample, and the training set of this round.
+    """A model, the round to sample, and the structures that were known before it.
 
     The round is the key of the random streams; the weights may be those of an earlier model.
     """
@@ -86,7 +91,9 @@ class Sampler:
     model: Model
     round: int
     known: Columns
-    """n_index, n_fraction, gb_energy_j_m2 and registry_relaxed of the round's training set."""
+    """n_index, n_fraction, gb_energy_j_m2 and registry_relaxed of the structures known before; see
+    ``known_columns``.
+    """
     decoder: Decoder
     device: torch.device
 
@@ -114,11 +121,11 @@ class Sampler:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         device = torch.device(device)
         system = load_boundary_system(str(run))
-        known = read_columns(
-            [files.training_set(round)],
-            ["n_index", "n_fraction", "gb_energy_j_m2", "registry_relaxed"],
+        known = known_columns(
+            files, round, ["n_index", "n_fraction", "gb_energy_j_m2", "registry_relaxed"]
         )
-        model = Model.load(files.model_file(files.model_in_use(round)), system, device)
+        version = files.model_in_use(round)
+        model = Model.load(files.model_file(version), system, device, version)
         return cls(system, model, round, known, load_decoder(Path(run), system, device), device)
 
     def sample(self, indices: Iterable[int]) -> list[Candidate]:
@@ -142,11 +149,14 @@ class Sampler:
 
     @cached_property
     def lowest(self) -> dict[int, float]:
-        """Lowest boundary energy of each [n] in the round's training set, J/m^2."""
+        """Lowest boundary energy of each [n] that was known before the round, J/m^2."""
         return lowest_energies(self.known["n_index"], self.known["gb_energy_j_m2"])
 
     def target(self, index: int) -> tuple[float, float]:
-        """Target (E_gb in J/m^2, [n]) of a candidate: all [n] in turn, below their lowest E_gb."""
+        """Target (E_gb in J/m^2, [n]) of a candidate: all [n] in turn, below their lowest E_gb.
+
+        The energy is NaN where none is known.
+        """
         num_plane = self.system.bicrystal.atoms_per_plane
         n_index = index % num_plane
         margin = self.system.config.sampling.energy_margin_j_m2
@@ -172,7 +182,7 @@ class Sampler:
         uniform = frame.random_registry(rng)
         choice = rng.random()
         jitter = rng.standard_normal(3)
-        if choice >= sampling.bootstrap_share:
+        if choice >= sampling.bootstrap_share or not len(self.known["n_index"]):
             return uniform
         # Known structures of the nearest [n], the ones of low energy more often.
         apart = np.array(
@@ -275,8 +285,11 @@ def newest_round(files: RunDirectory) -> int:
         StoreError: if no model has been trained.
     """
     for round in range(len(files.training_sets()), 0, -1):
-        if files.promotion(round).exists() or (round == 1 and files.model_file(1).exists()):
+        is_first = round == files.first_model
+        if files.promotion(round).exists() or (is_first and files.model_file(round).exists()):
             return round
+    if files.first_model == 0:
+        return 0
     raise StoreError(
         f"{files.path}: cannot be sampled, because this run has no trained model yet; run its"
         " campaign to the end of a round"

@@ -14,10 +14,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from gcd_hpc.config.starting import CARD_KEY
 from gcd_hpc.errors import CheckpointError
 from gcd_hpc.files import replacing
 
-METADATA_KEY = "gcd_hpc"
 DIGEST_SIZE = hashlib.sha256().digest_size
 CURE = "train the model anew"
 
@@ -45,9 +45,7 @@ def save(
     digest = _hash(tensors, metadata)
     text = json.dumps({**metadata, "sha256": digest}, sort_keys=True)
     with replacing(Path(path)) as temporary:
-        temporary.write_bytes(
-            safetensors.torch.save(tensors, {**(entries or {}), METADATA_KEY: text})
-        )
+        temporary.write_bytes(safetensors.torch.save(tensors, {**(entries or {}), CARD_KEY: text}))
     return digest
 
 
@@ -64,7 +62,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
     path = Path(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(METADATA_KEY)
+            text = (file.metadata() or {}).get(CARD_KEY)
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         metadata = json.loads(text) if text is not None else None
     except FileNotFoundError:

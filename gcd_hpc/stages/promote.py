@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gcd_hpc.config.campaign import PromotionConfig
+from gcd_hpc.config.campaign import MOST_ROUNDS, CampaignConfig, PromotionConfig
 from gcd_hpc.engines.relaxation import relax_boundary
 from gcd_hpc.errors import CheckpointError, SimulationError
 from gcd_hpc.files import replacing
@@ -24,9 +24,6 @@ from gcd_hpc.stages.table import Task
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
-
-CANARY_ROUND = 0
-"""Round number of canaries, which no campaign uses, so that all models share random streams."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +97,8 @@ def judge(run_dir: Path, system: BoundarySystem, version: int, device: torch.dev
             version, True, "promotion.num_canaries is 0: promoted without canaries", loss
         )
     canaries = make_canaries(run_dir, version, device)
-    if version == 1:
-        return Verdict(1, True, "the first model", loss, canaries=canaries)
+    if version == RunDirectory(run_dir).first_model:
+        return Verdict(version, True, "the first model", loss, canaries=canaries)
     # Compare loss and canaries with those of the model in use.
     old = RunDirectory(run_dir).model_in_use(version - 1)
     old_canaries = known_canaries(run_dir, old, config.num_canaries) or make_canaries(
@@ -192,7 +189,7 @@ def hold_out_losses(
     structures = read_part(RunDirectory(run_dir).training_set(version))
     losses = {}
     for number in models:
-        model = Model.load(RunDirectory(run_dir).model_file(number), system, device)
+        model = Model.load(RunDirectory(run_dir).model_file(number), system, device, number)
         _, held = training_batches(system, structures, version, model.card)
         objective = Objective(system.config, system.num_known, device)
         losses[number] = objective.validate(
@@ -218,15 +215,25 @@ def known_canaries(run_dir: Path, version: int, num: int) -> Canaries | None:
     return recorded if is_whole and is_same else None
 
 
+def canary_round(config: CampaignConfig) -> int:
+    """Round number of canaries, which the campaign does not sample.
+
+    All models of a campaign share these random streams. A campaign that starts from a model samples
+    round 0, and none has more than MOST_ROUNDS.
+    """
+    return 0 if config.model is None else MOST_ROUNDS + 1
+
+
 def make_canaries(run_dir: Path, version: int, device: torch.device) -> Canaries:
     """Generate and screen the canaries of one model.
 
     Registries and targets come from the first training set, so that all models share them.
     """
     first = Sampler.load(run_dir, 1, device)
-    model = Model.load(RunDirectory(run_dir).model_file(version), first.system, device)
-    num = first.system.config.promotion.num_canaries
-    rows = replace(first, model=model, round=CANARY_ROUND).sample(range(num))
+    model = Model.load(RunDirectory(run_dir).model_file(version), first.system, device, version)
+    config = first.system.config
+    num, round = config.promotion.num_canaries, canary_round(config)
+    rows = replace(first, model=model, round=round).sample(range(num))
     energies = [
         screened_energy(run_dir, first.system, row) for row in rows if row.status == "sampled"
     ]

@@ -21,6 +21,7 @@ from gcd_hpc.search.tries import random_anneal, search_start
 from gcd_hpc.search.windows import Parent, draw_window, recentred
 from gcd_hpc.stages.population import Known, Population
 from gcd_hpc.store.alloys import excess_energies
+from gcd_hpc.store.makers import INPAINT_NOISED, INPAINT_WINDOW, MODEL_MOVES
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import lowest_nearby
 from gcd_hpc.structures.fingerprint import SAME_ENERGY_J_M2
@@ -33,14 +34,10 @@ if TYPE_CHECKING:
 
 FRESH, CROSSOVER = "fresh", "crossover"
 ANNEAL = "anneal"
-INPAINT_WINDOW, INPAINT_BOUNDARY = "inpaint-window", "inpaint-boundary"
-INPAINT_NOISED = "inpaint-noised"
 OWN_KINDS = (*LOCAL_MOVES, ANNEAL, CROSSOVER, FRESH)
 """Kinds of moves, by the labels under which candidates are stored. SPECIES_MOVES follow them where
 there are several elements.
 """
-MODEL_KINDS = (INPAINT_WINDOW, INPAINT_BOUNDARY, INPAINT_NOISED)
-"""Kinds of moves, by the labels under which candidates are stored."""
 NUM_PARTNERS = 8
 """Structures of the archive that are drawn until one has the registry of the parent."""
 WITH_SHIFT = 0.15
@@ -109,7 +106,7 @@ class Proposer:
             StructureError: if its slab cannot be brought back into the frame, because its boundary
                 has spread into the outer layers, or if it has no boundary to change.
         """
-        if kind in MODEL_KINDS:
+        if kind in MODEL_MOVES:
             return self._inpainted(row, kind, current, rng)
         parent = self._parent(current)
         if kind == CROSSOVER:
@@ -164,19 +161,21 @@ class Proposer:
     def probabilities(self) -> dict[str, float]:
         """Probability of each kind of move in this generation."""
         explore = self.system.config.explore
-        kinds = OWN_KINDS + (MODEL_KINDS if self.painter is not None else ())
+        kinds = OWN_KINDS + (MODEL_MOVES if self.painter is not None else ())
         if len(self.local_moves) > len(LOCAL_MOVES):
             kinds += tuple(SPECIES_MOVES)
         return shares(self.known.history, explore.least_share, explore.discount, kinds)
 
     @cached_property
     def painter(self) -> "Painter | None":
-        """Painter with the model in use; None before the first one.
+        """Painter with the model in use; None before the first one is trained or given.
 
         Models that were trained without known voxels as an input cannot change a part of a
         structure.
         """
-        if self.round == 0 or self.system.config.diffusion.inpainting != "palette":
+        config = self.system.config
+        has_model = self.round > 0 or config.model is not None
+        if not has_model or config.diffusion.inpainting != "palette":
             return None
         from gcd_hpc.learning.painter import Painter
         from gcd_hpc.stages.sample import kept_sampler

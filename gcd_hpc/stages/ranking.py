@@ -11,10 +11,9 @@ from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.relaxation import SCREEN, Slab
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.learning.boundary import BoundarySystem
-from gcd_hpc.learning.candidates import unrelaxed_atoms
+from gcd_hpc.learning.candidates import known_columns, unrelaxed_atoms
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
 from gcd_hpc.stages.result import Scored
-from gcd_hpc.store.parts import read_columns
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import lowest_energies, lowest_nearby
@@ -49,10 +48,8 @@ def with_score(system: BoundarySystem, child: Child, candidate: Candidate) -> Ca
 
 
 def lowest_learned(run_dir: Path, version: int) -> dict[int, float]:
-    """Lowest boundary energy of each n_index in the training set of model ``version``, J/m^2."""
-    columns = read_columns(
-        [RunDirectory(run_dir).training_set(version)], ["n_index", "gb_energy_j_m2"]
-    )
+    """Lowest boundary energy of each n_index that was known before round ``version``, J/m^2."""
+    columns = known_columns(RunDirectory(run_dir), version, ["n_index", "gb_energy_j_m2"])
     return lowest_energies(columns["n_index"], columns["gb_energy_j_m2"])
 
 
@@ -71,7 +68,9 @@ def batches_of(
         if not math.isfinite(score):
             return True, 0.0, candidate.index
         known = lowest_nearby(lowest, candidate.n_index, candidate.atoms_per_plane)
-        return False, score - known, candidate.index
+        # Where nothing is known, the score itself ranks.
+        height = score if math.isnan(known) else score - known
+        return False, height, candidate.index
 
     size = -(-len(candidates) // num_batches)
     valid = sorted(

@@ -156,10 +156,14 @@ _SPECS = (
     ),
 )
 STAGES: dict[Stage, StageSpec] = {spec.name: spec for spec in _SPECS}
-"""Stages in order: the first runs once, the others once a round, and exploration also before."""
+"""Stages in order: the first runs once, the others once a round. Before the first round there is
+exploration and, in a campaign that starts from a model, sampling and relaxation.
+"""
 SEARCH, *ROUND = STAGES
-EXPLORE = "explore"
 """First stage of a campaign, and the stages of each round."""
+EXPLORE = "explore"
+SAMPLES: tuple[Stage, ...] = ("sample", "relax")
+"""Stages that make the candidates of a model."""
 MODULES: dict[Stage, str] = {spec.name: spec.module for spec in _SPECS}
 
 
@@ -232,8 +236,12 @@ def pool_of(stage: Stage, mode: Mode) -> Pool:
 
 
 def phase_name(stage: Stage, round: int) -> str:
-    """Name of a phase, a stage of one round, such as ``search`` or ``train-01``."""
-    return f"{stage}-{round:02d}" if round else stage
+    """Name of a phase, a stage of one round, such as ``search`` or ``train-01``.
+
+    ``explore`` is that before the first round, and ``sample-00`` samples the model that the
+    campaign starts from.
+    """
+    return f"{stage}-{round:02d}" if round or stage in SAMPLES else stage
 
 
 def phase_order(phase: tuple[Stage, int]) -> tuple[int, int]:

@@ -26,11 +26,13 @@ from gcd_hpc.stages.result import Count
 from gcd_hpc.stages.table import (
     EXPLORE,
     ROUND,
+    SAMPLES,
     SEARCH,
     STAGES,
     Mode,
     Stage,
     Task,
+    is_launched,
     phase_name,
     phase_order,
 )
@@ -78,6 +80,8 @@ class Plan:
     """Largest number of generations of exploration in a round."""
     patience: Count = 0
     """Number of generations in a row without an improvement that end a round's exploration."""
+    has_model: bool = False
+    """True if the campaign starts from a model, which round 0 samples."""
 
     @classmethod
     def of(cls, config: CampaignConfig, site: SiteConfig, until: str | None = None) -> "Plan":
@@ -121,6 +125,7 @@ class Plan:
             config.explore.tasks_per_generation,
             config.explore.generations,
             config.explore.patience,
+            config.model is not None,
         )
         known = [phase_name(stage, round) for stage, round in plan.all_phases()]
         if until is not None and until not in known:
@@ -154,14 +159,12 @@ class Plan:
     def num_needed(self, stage: Stage) -> int:
         """Number of tasks after which the next stage may begin.
 
-        In asynchronous mode the last tasks of the search do not delay it.
+        In asynchronous mode the last tasks of the search do not delay it, except before the samples
+        of round 0, whose targets follow from the whole search.
         """
         num = self.num_tasks(stage)
-        return (
-            ceil(num * ENOUGH_OF_THE_SEARCH)
-            if self.mode == "asynchronous" and stage == SEARCH and not self.until
-            else num
-        )
+        is_whole = self.mode == "barrier" or self.until is not None or self.has_model
+        return ceil(num * ENOUGH_OF_THE_SEARCH) if stage == SEARCH and not is_whole else num
 
     def tasks(self, stage: Stage, round: int) -> list[Task]:
         """Tasks of one phase."""
@@ -191,13 +194,18 @@ class Plan:
 
     def all_phases(self) -> Iterator[tuple[Stage, int]]:
         """Phases in order of execution; in asynchronous mode only those up to the first model."""
-        yield SEARCH, 0
+        if self.num_search_chunks:
+            yield SEARCH, 0
+        if self.has_model and self.mode == "asynchronous":
+            return
+        if self.has_model and self.num_sample_chunks:
+            yield from ((stage, 0) for stage in SAMPLES)
         yield from self._exploration(0)
         for round in range(1, self.rounds + 1):
             for stage in ROUND:
-                if self.mode == "asynchronous" and (round > 1 or stage in ("sample", "relax")):
+                if self.mode == "asynchronous" and (round > 1 or stage in SAMPLES):
                     return
-                if stage in ("sample", "relax") and not self.num_sample_chunks:
+                if stage in SAMPLES and not self.num_sample_chunks:
                     continue
                 if stage != EXPLORE:
                     yield stage, round
@@ -206,6 +214,19 @@ class Plan:
     def _exploration(self, round: int) -> Iterator[tuple[Stage, int]]:
         if self.generations:
             yield EXPLORE, round
+
+    @property
+    def num_sampled_rounds(self) -> int:
+        """Number of rounds whose model is sampled."""
+        return self.rounds + self.has_model
+
+    @property
+    def needs_launchers(self) -> bool:
+        """True if the campaign trains or samples, with torch and MPI."""
+        learns = self.rounds > 0 or self.has_model
+        return (learns and self.until is None) or any(
+            is_launched(stage, self.mode) for stage, _ in self.phases()
+        )
 
     def phases(self) -> Iterator[tuple[Stage, int]]:
         """Phases up to ``until``."""

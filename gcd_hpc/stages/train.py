@@ -157,7 +157,7 @@ def train(
     process = keep_parts(process, saved.get("num_parts") if saved else num_parts)
 
     fit, validation = training_batches(system, structures, version, before)
-    num_steps = training.num_steps if version == 1 else training.retrain_steps
+    num_steps = training.num_steps if before is None else training.retrain_steps
     state = BoundaryTraining(fit, validation, process, num_steps, weights)
     if saved is not None:
         state.restore(saved)
@@ -200,12 +200,14 @@ def train(
 def starting_model(
     files: RunDirectory, system: BoundarySystem, version: int
 ) -> tuple[dict[str, torch.Tensor] | None, ModelCard | None]:
-    """Weights and card of the model in use, from which a later version starts; None for the first.
+    """Weights and card of the model in use, from which a later version starts.
+
+    Both are None for version 1 of a campaign that does not start from a model.
 
     Raises:
         CheckpointError: if the model is damaged or of other elements.
     """
-    if version == 1:
+    if version == files.first_model:
         return None, None
     earlier = files.model_file(files.model_in_use(version - 1))
     weights, card = load_model(earlier)

@@ -10,20 +10,28 @@ from gcd_hpc.store.checksums import Columns
 Group = Literal["search", "exploration", "model"]
 GROUPS: tuple[Group, ...] = ("search", "exploration", "model")
 MAKER_FIELDS = ("source", "version", "move")
+INPAINT_WINDOW, INPAINT_BOUNDARY = "inpaint-window", "inpaint-boundary"
+INPAINT_NOISED = "inpaint-noised"
+MODEL_MOVES = (INPAINT_WINDOW, INPAINT_BOUNDARY, INPAINT_NOISED)
+"""Kinds of moves that use the weights of a model."""
 
 
 def maker_name(source: str, version: int, move: str) -> str:
-    """Name of one source: ``search``, a kind of move such as ``insert``, or ``model 01``."""
+    """Name of one source: ``search``, a kind of move such as ``insert``, or ``model 01``.
+
+    ``model 00`` is the model that the campaign started from.
+    """
     if source == "model":
         return f"model {version:02d}"
-    return move or group_of(source, version)
+    return move or group_of(source, version, move)
 
 
-def group_of(source: str, version: int) -> Group:
+def group_of(source: str, version: int, move: str) -> Group:
     """Group of a source; a move that used a model's weights, as in-painting does, is a model's."""
     if source == "search":
         return "search"
-    return "model" if source == "model" or version > 0 else "exploration"
+    uses_model = source == "model" or version > 0 or move in MODEL_MOVES
+    return "model" if uses_model else "exploration"
 
 
 def maker_names(columns: Columns) -> np.ndarray:
@@ -33,14 +41,14 @@ def maker_names(columns: Columns) -> np.ndarray:
 
 def groups(columns: Columns) -> np.ndarray:
     """``group_of`` each row, (M,), from the columns of MAKER_FIELDS."""
-    return _each(columns, lambda source, version, move: group_of(source, version))
+    return _each(columns, group_of)
 
 
 def group_names(columns: Columns) -> np.ndarray:
     """``group_of`` each row, (M,), with the version of a model: ``model 01``."""
 
     def name(source: str, version: int, move: str) -> str:
-        group = group_of(source, version)
+        group = group_of(source, version, move)
         return f"model {version:02d}" if group == "model" else group
 
     return _each(columns, name)

@@ -19,8 +19,8 @@ _LEVELS = 4
 class RunDirectory:
     """Paths of one run.
 
-    Paths are built without access to the disk; only the methods that list, test or delete files and
-    ``model_in_use`` read it.
+    Paths are built without access to the disk; only the methods that list, test or delete files,
+    ``first_model`` and ``model_in_use`` read it.
     """
 
     path: Path
@@ -167,7 +167,7 @@ class RunDirectory:
         return parts_in(self.explored_part(round, 0).parent)
 
     def known_parts(self, version: int) -> list[Path]:
-        """Relaxed parts on disk of all rounds before ``version``; round 0 is the search's.
+        """Relaxed parts on disk of all rounds before ``version``; the search is in round 0.
 
         In asynchronous mode earlier rounds may still add parts.
         """
@@ -178,8 +178,8 @@ class RunDirectory:
         return self.known_parts(max([*self.versions(), *self.explored_rounds()], default=0) + 1)
 
     def _relaxed_in(self, round: int) -> list[Path]:
-        first = self.relaxed_parts(round) if round else self.search_parts()
-        return first + self.explored_parts(round)
+        first = [] if round else self.search_parts()
+        return first + self.relaxed_parts(round) + self.explored_parts(round)
 
     def part_folders(self) -> list[Path]:
         """Folders of part files: search, sampled and relaxed of each model, explored."""
@@ -232,8 +232,13 @@ class RunDirectory:
         return sorted(self.path.glob("models/*/progress.json"))
 
     def model_file(self, version: int) -> Path:
-        """Weights and model card."""
+        """Weights and model card; version 0 is a copy of the model that a campaign starts from."""
         return self.model_dir(version) / "model.safetensors"
+
+    @property
+    def first_model(self) -> int:
+        """Version of the first model: 0 if the campaign started from one."""
+        return 0 if self.model_file(0).exists() else 1
 
     def promotion(self, version: int) -> Path:
         """Verdict on model ``version``: whether it is promoted, and the model in use since."""
@@ -248,7 +253,7 @@ class RunDirectory:
         """Version of the model that round ``version`` samples with.
 
         It is ``version`` itself if it was promoted, else the model in use before. The first model
-        is used without a verdict, as there is no earlier one.
+        is used without a verdict, as there is no earlier one; a trained one may have a verdict.
 
         Raises:
             CheckpointError: if the verdict on a later model is missing or cannot be read.
@@ -257,8 +262,8 @@ class RunDirectory:
         try:
             return int(json.loads(path.read_text())["model"])
         except FileNotFoundError:
-            if version == 1:
-                return 1
+            if version == self.first_model:
+                return version
             raise CheckpointError(
                 f"{path}: there is no verdict on model {version} yet; run the campaign to the end"
                 " of its promotion"

@@ -9,20 +9,20 @@ from gcd_hpc.config.loader import load_campaign_or_set
 from gcd_hpc.config.set import AllBoundaries, SetConfig
 from gcd_hpc.errors import OrientationError
 from gcd_hpc.structures.catalogue import named_boundaries
-from gcd_hpc.structures.slab_files import with_slabs
+from gcd_hpc.structures.slab_files import with_files
 
 
 def read_campaign_or_set(path: Path, overrides: Sequence[str] = ()) -> CampaignConfig | SetConfig:
     """The campaign or the set of a file, with ``all`` written out and slab files read.
 
     Raises:
-        ConfigError: as ``load_campaign_or_set`` and ``with_slabs``; also if ``all`` names nothing.
+        ConfigError: as ``load_campaign_or_set`` and ``with_files``; also if ``all`` names nothing.
     """
     config = load_campaign_or_set(path, overrides, expanded)
     if isinstance(config, CampaignConfig):
-        return with_slabs(config, path.parent, str(path))
+        return with_files(config, path.parent, str(path))
     members = {
-        name: with_slabs(member, path.parent, f"{path}: {name}")
+        name: with_files(member, path.parent, f"{path}: {name}")
         for name, member in config.members().items()
     }
     return SetConfig(config.name, members)

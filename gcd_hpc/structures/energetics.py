@@ -99,12 +99,12 @@ def lowest_energies(keys: ArrayLike, energies: ArrayLike) -> dict[Any, float]:
 
 
 def lowest_nearby(lowest: Mapping[int, float], n_index: int, atoms_per_plane: int) -> float:
-    """Lowest energy of the known [n] nearest to ``n_index``, J/m^2."""
+    """Lowest energy of the known [n] nearest to ``n_index``, J/m^2; NaN where none is known."""
 
     def apart(known: int) -> float:
         return fraction_distance(known / atoms_per_plane, n_index / atoms_per_plane)
 
-    return lowest[min(lowest, key=apart)]
+    return lowest[min(lowest, key=apart)] if lowest else float("nan")
 
 
 def fraction_distance(first: float, second: float) -> float:

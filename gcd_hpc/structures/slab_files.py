@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from gcd_hpc.config.boundary import DENOMINATOR, SlabCrystal, SlabFiles
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.config.starting import with_model
 from gcd_hpc.errors import ConfigError, StructureError
 from gcd_hpc.structures.crystal import as_millers
 from gcd_hpc.structures.grain import Edges
@@ -49,12 +50,26 @@ class _Lattice:
 
 
 def read_campaign(path: Path, overrides: Sequence[str] = ()) -> CampaignConfig:
-    """The campaign of a file, as ``load_campaign`` reads it, with the crystal of its slab files.
+    """The campaign of a file, as ``load_campaign`` reads it, with the crystal of its slab files and
+    the network of the model that it starts from.
 
     Raises:
-        ConfigError: as ``load_campaign`` and ``with_slabs``.
+        ConfigError: as ``load_campaign`` and ``with_files``.
     """
-    return with_slabs(load_campaign(path, overrides), path.parent, str(path))
+    return with_files(load_campaign(path, overrides), path.parent, str(path))
+
+
+def with_files(config: CampaignConfig, folder: Path, source: str) -> CampaignConfig:
+    """The campaign with what its slab files and the model that it starts from say of it.
+
+    Args:
+        folder: where relative paths begin.
+        source: name of the campaign in errors.
+
+    Raises:
+        ConfigError: as ``with_slabs`` and ``with_model``.
+    """
+    return with_model(with_slabs(config, folder, source), folder, source)
 
 
 def with_slabs(config: CampaignConfig, folder: Path, source: str) -> CampaignConfig:

@@ -38,7 +38,7 @@ def fit_site(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteCo
     """Resolve a site as ``plan_site`` does, for a driver about to start in its allocation.
 
     Args:
-        needs_launchers: True if the campaign will train and sample.
+        needs_launchers: True if the campaign will train or sample.
 
     Raises:
         ConfigError: if the pools do not fit into the allocation.

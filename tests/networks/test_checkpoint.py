@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 
 from gcd_hpc.config.campaign import NetworkConfig
+from gcd_hpc.config.starting import CARD_KEY
 from gcd_hpc.errors import CheckpointError, RunDirectoryError
 from gcd_hpc.networks import checkpoint
 from gcd_hpc.networks.unet import UNet
@@ -162,6 +163,6 @@ def test_a_model_whose_weights_are_not_finite_is_refused(tmp_path, number):
 @pytest.mark.parametrize("text", ['"a"', "[1, 2]", "3", "[" * 3000 + "]" * 3000, "{" * 3000])
 def test_metadata_of_another_kind_is_one_sentence(tmp_path, text):
     path = tmp_path / "model.safetensors"
-    safetensors.torch.save_file(WEIGHTS, path, {checkpoint.METADATA_KEY: text})
+    safetensors.torch.save_file(WEIGHTS, path, {CARD_KEY: text})
     with pytest.raises(CheckpointError, match=r"model.safetensors"):
         checkpoint.load(path)

@@ -11,8 +11,9 @@ from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.search.moves import LOCAL_MOVES
 from gcd_hpc.stages.explore import explore_chunk
 from gcd_hpc.stages.population import Population, population_of
-from gcd_hpc.stages.proposals import MODEL_KINDS, OWN_KINDS, Proposer
+from gcd_hpc.stages.proposals import OWN_KINDS, Proposer
 from gcd_hpc.stages.relaxing import worker_child
+from gcd_hpc.store.makers import MODEL_MOVES
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
@@ -143,12 +144,12 @@ def test_with_a_model_some_moves_are_in_paintings_that_name_it(trained_copy):
     for chunk in (0, 1):
         explore_chunk(str(run_dir), 1, chunk)
     rows = [row for n in (0, 1) for row in read_part(RunDirectory(run_dir).explored_part(1, n))]
-    painted = [row for row in rows if row.move in MODEL_KINDS]
-    assert {row.move for row in painted} == set(MODEL_KINDS)
+    painted = [row for row in rows if row.move in MODEL_MOVES]
+    assert {row.move for row in painted} == set(MODEL_MOVES)
     assert {row.version for row in painted} == {1}
     assert len({row.model_sha256 for row in painted} - {""}) == 1
     assert all(row.voxel_evaluations > 0 and row.parents for row in painted)
-    others = [row for row in rows if row.move not in MODEL_KINDS]
+    others = [row for row in rows if row.move not in MODEL_MOVES]
     assert {(row.version, row.model_sha256, row.voxel_evaluations) for row in others} == {
         (0, "", 0)
     }

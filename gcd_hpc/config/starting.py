@@ -1,0 +1,162 @@
+"""The model that a campaign starts from: its file, and whether it fits the campaign.
+
+Only the header of the file is read, without torch, so that login nodes can check it. The weights
+are checked when the run directory is prepared.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.learning import NetworkConfig
+from gcd_hpc.errors import ConfigError
+
+BUILTIN = "builtin"
+BUILTIN_FILE = Path(__file__).parents[1] / "models" / "builtin.safetensors"
+"""The model that comes with the package."""
+CARD_KEY = "gcd_hpc"
+"""Entry of a model file's header that holds the card, as JSON."""
+KEY = "model"
+DIFFUSION_KEYS = ("schedule", "prediction", "inpainting", "conditional")
+"""Keys of the section diffusion in which a model and a campaign must agree."""
+
+
+@dataclass(frozen=True)
+class StartingModel:
+    """Card of a model file, as far as it concerns the campaign."""
+
+    path: Path
+    network: NetworkConfig
+    elements: tuple[str, ...]
+    """Elements of the voxel channels; empty if the model has one channel of any element."""
+    card: dict[str, Any]
+
+    def line(self) -> str:
+        """File, network and origin of the model, for ``gcd-hpc check``."""
+        names = [
+            str(one.get("name", one)) for one in map(_mapping, self.card.get("boundaries", ()))
+        ]
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        elements = ", ".join(self.elements) or "any element"
+        num = int(self.card.get("num_structures") or 0)
+        learned = f", trained on {num:,} structures" if num else ", of unstated training"
+        return (
+            f"model: {self.path}, network of width {self.network.width} and"
+            f" {self.network.num_levels} levels for {elements}{learned}"
+            + (f" of {shown}" if shown else "")
+        )
+
+
+def starting_file(config: CampaignConfig, folder: Path, source: str) -> Path:
+    """File of the model that a campaign starts from.
+
+    Args:
+        folder: of the campaign file, in which the model is looked for first.
+        source: name of the campaign in errors.
+
+    Raises:
+        ConfigError: if there is no such file.
+    """
+    assert config.model is not None
+    if config.model == BUILTIN:
+        if not BUILTIN_FILE.is_file():
+            problem = (
+                "builtin cannot be used, because this installation of gcd-hpc holds no model; name"
+                " a model file or leave the key out"
+            )
+            raise ConfigError(source, KEY, problem)
+        return BUILTIN_FILE
+    places = (folder / config.model, Path(config.model))
+    for path in places:
+        if path.is_file():
+            return path
+    problem = (
+        f"there is no file {places[0]}; name a model file, such as models/01/model.safetensors of a"
+        " run directory, or builtin"
+    )
+    raise ConfigError(source, KEY, problem)
+
+
+def starting_model(config: CampaignConfig, folder: Path, source: str) -> StartingModel | None:
+    """The model that a campaign starts from, or None.
+
+    Raises:
+        ConfigError: if the file is missing or no model, or if its voxel channels or its diffusion
+            process are not the campaign's.
+    """
+    if config.model is None:
+        return None
+    path = starting_file(config, folder, source)
+    card = _card(path, source)
+    try:
+        network = NetworkConfig.model_validate(card["network"])
+        elements = tuple(map(str, card.get("elements", ())))
+    except (KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        problem = f"{path} is not the model of a boundary, because its card lacks the network"
+        raise ConfigError(source, KEY, f"{problem} ({reason}); name another one") from None
+    # 1. The channels of the voxel arrays are those of the campaign's elements.
+    wanted = config.boundary.symbols
+    if sorted(elements) != sorted(wanted) and (elements or len(wanted) > 1):
+        channels = f"elements {', '.join(elements)}" if elements else "a single element"
+        problem = f"{path} is a model of {channels}, but this boundary is of {', '.join(wanted)}"
+        raise ConfigError(source, KEY, f"{problem}; name a model of the same elements")
+    # 2. The network predicts for the noise process that it was trained with.
+    trained, own = _mapping(card.get("diffusion", {})), config.diffusion.model_dump()
+    for key in DIFFUSION_KEYS:
+        if key in trained and trained[key] != own[key]:
+            problem = f"must be {trained[key]} as in the training of {path}, got {own[key]}"
+            raise ConfigError(source, f"diffusion.{key}", problem)
+    return StartingModel(path, network, elements, card)
+
+
+def with_model(config: CampaignConfig, folder: Path, source: str) -> CampaignConfig:
+    """The campaign with the network of the model that it starts from, or as it is without one.
+
+    Args:
+        folder: of the campaign file, in which the model is looked for first.
+        source: name of the campaign in errors.
+
+    Raises:
+        ConfigError: as ``starting_model``, or if the campaign gives another network, or voxels that
+            the model's network cannot divide.
+    """
+    model = starting_model(config, folder, source)
+    if model is None:
+        return config
+    network = model.network
+    for key in sorted(config.network.model_fields_set if config.network != network else ()):
+        own, theirs = getattr(config.network, key), getattr(network, key)
+        if own != theirs:
+            problem = f"must be {theirs} as in the model {model.path}, got {own}"
+            raise ConfigError(source, f"network.{key}", f"{problem}; leave the section out")
+    shape = config.voxels.shape
+    for size in () if shape == "auto" else shape:
+        if size % network.voxel_multiple:
+            problem = (
+                f"must be multiples of {network.voxel_multiple} for the network of the model"
+                f" {model.path}, got {list(shape)}; auto is always one"
+            )
+            raise ConfigError(source, "voxels.shape", problem)
+    return config.model_copy(update={"network": network})
+
+
+def _card(path: Path, source: str) -> dict[str, Any]:
+    """The card in the header of a model file."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            card = json.loads((file.metadata() or {})[CARD_KEY])
+    except (OSError, KeyError, ValueError, RecursionError, safetensors.SafetensorError) as error:
+        reason = "its header holds no card" if isinstance(error, KeyError) else str(error)
+        problem = f"{path} is not a model of gcd-hpc ({reason}); name a model file"
+        raise ConfigError(source, KEY, problem) from None
+    return _mapping(card)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """The value if it is a mapping, else one under the key ``name``."""
+    return value if isinstance(value, dict) else {"name": value}
