@@ -182,7 +182,7 @@ class Sampler:
         uniform = frame.random_registry(rng)
         choice = rng.random()
         jitter = rng.standard_normal(3)
-        if choice >= sampling.bootstrap_share or not len(self.known["n_index"]):
+        if choice >= sampling.bootstrap_share or not len(self.known["n_fraction"]):
             return uniform
         # Known structures of the nearest [n], the ones of low energy more often.
         apart = np.array(

@@ -66,8 +66,8 @@ class Candidate:
         Field(
             "model version",
             "version of the model whose weights made the structure, an earlier one than the round "
-            "where the round's own model was not promoted; 0 for the search. Before schema "
-            "version 4 it was the round",
+            "where the round's own model was not promoted; 0 for the search, and for the model "
+            "that the campaign started from. Before schema version 4 it was the round",
             "1",
         ),
     ]

@@ -248,3 +248,31 @@ def test_exploration_and_relaxation_share_the_workers_until_all_moves_are_made()
     assert 0.4 < np.median(shares) <= 0.5
     explored = Counter(task.round for task in done.finished if task.stage == "explore")
     assert explored[0] == explored[plan.rounds] == 40
+
+
+@pytest.mark.parametrize("num_search_chunks", [0, 20])
+def test_stages_overlap_from_the_search_on_where_there_is_a_model_to_start_from(num_search_chunks):
+    """The samples of round 0 wait for the whole search, because their targets follow from it."""
+    plan = replace(PLAN, has_model=True, num_search_chunks=num_search_chunks, rounds=1)
+    plan = replace(plan, num_explore_chunks=10, generations=2)
+    simulated = rehearse(replace(plan, chunk_sizes={**PLAN.chunk_sizes, "explore": 4}))
+    assert simulated.stop is not None
+    assert simulated.stop.reason == "rounds"
+    done = Counter((task.stage, task.round) for task in simulated.state.finished)
+    assert done["search", 0] == num_search_chunks
+    sampled = done["sample", 0] + done["sample", 1]
+    assert (sampled, done["explore", 0]) == (2 * PLAN.num_sample_chunks, 20)
+    begun = [task for one in simulated.events if isinstance(one, Submitted) for task in one.tasks]
+    first = begun.index(Task("sample", 0, 0))
+    assert first == num_search_chunks + sum(task.stage == "explore" for task in begun[:first])
+    ended = [one.task.stage for one in simulated.events if isinstance(one, Finished)]
+    assert set(ended[:num_search_chunks]) <= {"search"}
+
+
+def test_a_model_that_is_never_trained_is_sampled_until_its_candidates_are_used_up():
+    simulated = rehearse(replace(PLAN, has_model=True, rounds=0))
+    assert simulated.stop is not None
+    assert simulated.stop.reason == "rounds"
+    done = Counter(task.stage for task in simulated.state.finished)
+    assert done["relax"] == PLAN.num_sample_chunks * PLAN.num_batches
+    assert done["train"] == 0

@@ -416,3 +416,29 @@ def test_a_round_after_patience_ran_out_goes_on_with_the_next_stage_and_explores
     # Without energies no generation improves anything.
     assert [task.round for task in order if task.stage == "explore"] == [0, 0, 1, 1]
     assert stop == Stop("rounds")
+
+
+def test_a_campaign_that_starts_from_a_model_samples_it_before_the_first_training():
+    plan = replace(PLAN, has_model=True, num_explore_chunks=1, generations=1, rounds=1)
+    order, stop = carry_out(plan)
+    names = [task.name for task in order]
+    assert names[3:7] == ["sample-00", "relax-00-00000", "relax-00-00001", "explore-00-00000"]
+    assert names[7:10] == ["select-01", "train-01", "promote-01"]
+    assert stop == Stop("rounds")
+
+
+def test_a_model_alone_needs_neither_tries_nor_training():
+    plan = replace(PLAN, has_model=True, num_search_chunks=0, rounds=0)
+    order, stop = carry_out(plan)
+    assert [task.name for task in order] == ["sample-00", "relax-00-00000", "relax-00-00001"]
+    assert stop == Stop("rounds")
+    order, stop = carry_out(replace(plan, until="sample-00"))
+    assert [task.name for task in order] == ["sample-00"]
+    assert stop == Stop("--until sample-00")
+
+
+def test_a_low_energy_of_the_model_that_it_starts_from_ends_the_campaign():
+    plan = replace(PLAN, has_model=True, target_energy_j_m2=2.5)
+    order, stop = carry_out(plan, {0: 2.4})
+    assert [task.stage for task in order] == ["search"] * 3
+    assert stop == Stop("target energy")

@@ -183,12 +183,12 @@ def test_a_binary_file_is_refused(folder):
 
 
 def test_all_problems_are_listed_one_a_line(message, minimal):
-    text = minimal.replace("60", "0").replace("bcc", "bbc").replace("name: minimal\n", "")
+    text = minimal.replace("60", "-1").replace("bcc", "bbc").replace("name: minimal\n", "")
     assert message(text).splitlines() == [
         "c.yaml: name: is required but missing",
         "c.yaml: boundary.lattice: must be 'sc', 'bcc', 'fcc', 'diamond', 'hcp', 'b2', 'l12',"
         " 'rocksalt', 'zincblende' or 'file', got 'bbc'",
-        "c.yaml: search.num_tries: must be greater than 0, got 0",
+        "c.yaml: search.num_tries: must be at least 0, got -1",
     ]
 
 

@@ -98,7 +98,11 @@ def test_an_entry_goes_before_the_keys_that_all_have_in_common(load):
             "s.yaml: boundaries[1].sigma: must be at least",
         ),
         ("element: Cu", "element: cu", "s.yaml: boundary.element: must be a chemical symbol"),
-        ("num_tries: 4", "num_tries: 0", "s.yaml: search.num_tries: must be greater than 0, got 0"),
+        (
+            "num_tries: 4",
+            "num_tries: 0",
+            "s.yaml: search.num_tries: must be greater than 0 without",
+        ),
         (
             "  - {name: s13_320, sigma: 13, plane: [3, 2, 0]}",
             "  - 5",

@@ -23,7 +23,7 @@ from gcd_hpc.errors import GcdError, StoreError, printable
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.export import Format
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.makers import maker_name
+from gcd_hpc.store.makers import MODEL_MOVES, groups, maker_name
 from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_directory import RunDirectory
@@ -263,13 +263,16 @@ def _choices(columns: Columns) -> list[dict[str, Any]]:
     makers = Counter(zip(columns["source"].tolist(), columns["move"].tolist(), strict=True))
     kinds = Counter(columns["source"].tolist())
     # A model is chosen with the moves that used its weights.
-    models = Counter(columns["version"][columns["version"] > 0].tolist())
+    models = Counter(columns["version"][groups(columns) == "model"].tolist())
     found = [("source=search", "search", kinds["search"])]
     found += [("source=explore", "all moves", kinds["explore"])]
     found += [(f"move={move}", move, num) for (_, move), num in sorted(makers.items()) if move]
-    found += [
-        (f"version={one}", maker_name("model", one, ""), models[one]) for one in sorted(models)
-    ]
+    others = sorted({move for _, move in makers if move} - set(MODEL_MOVES))
+    for version in sorted(models):
+        # Version 0 is also that of rows that no model has made.
+        by_others = f" move!={','.join(others)}" if others else ""
+        select = f"version={version}" + ("" if version else f" source!=search{by_others}")
+        found.append((select, maker_name("model", version, ""), models[version]))
     if len(models) > 1:
         found.append(("source=model", "all models", kinds["model"]))
     return [{"select": select, "name": name, "num": num} for select, name, num in found if num]
