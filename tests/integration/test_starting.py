@@ -15,7 +15,6 @@ from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.learning.model_file import load_model
 from gcd_hpc.stages.explore import explore_chunk
 from gcd_hpc.stages.relaxing import worker_child
-from gcd_hpc.store.makers import MODEL_MOVES
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.chaos import candidates, same
