@@ -75,8 +75,7 @@ def starting_file(config: CampaignConfig, folder: Path, source: str) -> Path:
         if path.is_file():
             return path
     problem = (
-        f"there is no file {places[0]}; name a model file, such as models/01/model.safetensors of a"
-        " run directory, or builtin"
+        f"there is no file {places[0]}; name a model file that a campaign has trained, or builtin"
     )
     raise ConfigError(source, KEY, problem)
 

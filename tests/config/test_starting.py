@@ -62,8 +62,8 @@ def test_a_campaign_without_a_model_stays_as_it_is(load, minimal, folder):
 
 def test_a_missing_model_is_refused_with_the_key(refusal):
     assert refusal() == (
-        "c.yaml: model: there is no file m.safetensors; name a model file, such as"
-        " models/01/model.safetensors of a run directory, or builtin"
+        "c.yaml: model: there is no file m.safetensors; name a model file that a campaign has"
+        " trained, or builtin"
     )
 
 
