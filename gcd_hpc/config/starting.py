@@ -16,7 +16,7 @@ from gcd_hpc.config.learning import NetworkConfig
 from gcd_hpc.errors import ConfigError
 
 BUILTIN = "builtin"
-BUILTIN_FILE = Path(__file__).parents[1] / "models" / "builtin.safetensors"
+BUILTIN_FILE = Path(__file__).parents[1] / "models/builtin.safetensors"
 """The model that comes with the package."""
 CARD_KEY = "gcd_hpc"
 """Entry of a model file's header that holds the card, as JSON."""
