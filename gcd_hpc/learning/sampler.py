@@ -35,6 +35,9 @@ from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import fraction_distance, lowest_energies, lowest_nearby
 from gcd_hpc.structures.sites import Sites
 
+LOW_ENERGY = -2.0
+"""Scaled energy that is asked for where no energy of the boundary is known yet."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -262,8 +265,9 @@ class Sampler:
         if not self.system.config.diffusion.conditional:
             return None
         scale = self.model.card.condition_scale
-        wanted = [scale(item.energy_j_m2, item.fraction) for item in drafts]
-        return torch.from_numpy(np.stack(wanted)).to(self.device)
+        wanted = np.stack([scale(item.energy_j_m2, item.fraction) for item in drafts])
+        wanted[np.isnan(wanted)] = LOW_ENERGY
+        return torch.from_numpy(wanted).to(self.device)
 
     def _noise_source(self, drafts: list[Draft]) -> Callable[[], torch.Tensor]:
         """Source of RePaint's noise (B, C, X, Y, Z), from a second stream of each candidate."""

@@ -14,7 +14,7 @@ import torch
 from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.boundary import load_boundary_system
-from gcd_hpc.learning.sampler import Sampler, objection
+from gcd_hpc.learning.sampler import LOW_ENERGY, Sampler, objection
 from gcd_hpc.stages.record import find_record
 from gcd_hpc.stages.sample import kept_sampler, sample_task
 from gcd_hpc.stages.table import Task
@@ -259,3 +259,15 @@ def test_repainted_candidates_do_not_depend_on_their_batch_and_palette_does_not_
     assert not torch.allclose(together, arrays_of(palette, [0, 1]))
     # Another batch size rounds sums otherwise.
     torch.testing.assert_close(arrays_of(repainted, [1])[0], together[1], rtol=0, atol=1e-3)
+
+
+def test_a_low_energy_is_asked_for_where_none_of_the_boundary_is_known(trained_run):
+    sampler = Sampler.load(trained_run, 1, "cpu")
+    unknown = replace(sampler, known={name: values[:0] for name, values in sampler.known.items()})
+    energy, fraction = unknown.target(3)
+    assert np.isnan(energy)
+    assert fraction == 0.3
+    condition = unknown._condition([unknown.draft(index) for index in range(2)])
+    assert condition is not None
+    assert condition[:, 0].tolist() == [LOW_ENERGY, LOW_ENERGY]
+    assert np.isfinite(condition.numpy()).all()
