@@ -9,7 +9,7 @@ import numpy as np
 from gcd_hpc.campaign.state import SAME_ENERGY_J_M2, State
 from gcd_hpc.campaign.waiting import NOTICEABLE_J_M2
 from gcd_hpc.config.learning import SelectionConfig
-from gcd_hpc.stages.table import EXPLORE
+from gcd_hpc.stages.table import EXPLORE, SAMPLES, SEARCH
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.makers import (
     MAKER_FIELDS,
@@ -26,6 +26,10 @@ from gcd_hpc.structures.energetics import lowest_of_each
 COST_FIELDS = ("source", "round", "cpu_s", "relax_s", "sample_s")
 TRAINING = ("select", "train", "promote")
 """Stages that make a model and no candidate."""
+SOURCES = (SEARCH, "model", EXPLORE)
+"""Sources of the candidates of a round, in the order of their stages."""
+SOURCE_OF = dict.fromkeys(SAMPLES, "model")
+"""Source of the candidates of a stage that is not called after it."""
 
 
 @dataclass(frozen=True)
@@ -78,20 +82,21 @@ class SourceRecord:
 def spending_of(run: Run, state: State | None) -> Spending:
     """Core-seconds of each row of a whole run.
 
-    The core-seconds of each stage in each round, from the ledger, are shared among its rows in
-    proportion to their own times. Without a ledger these times are all that is known. Rows are in
-    the order of their rounds, the exploration after the search or the model of its round; stages
-    that overlapped (asynchronous mode) are put one after the other.
+    The core-seconds of the search, of each model's candidates and of each exploration, from the
+    ledger, are shared among their rows in proportion to the rows' own times. Without a ledger these
+    times are all that is known. Rows are in the order of their rounds, and in a round the search
+    comes before the model and the model before the exploration; stages that overlapped
+    (asynchronous mode) are put one after the other.
     """
     columns = run.columns(COST_FIELDS)
     rounds = np.where(columns["source"] == "search", 0, columns["round"]).astype(int)
-    is_explored = columns["source"] == "explore"
-    order = np.lexsort([is_explored, rounds])
+    places = np.select([columns["source"] == source for source in SOURCES], range(len(SOURCES)))
+    order = np.lexsort([places, rounds])
     relaxing = np.where(np.isfinite(columns["cpu_s"]), columns["cpu_s"], columns["relax_s"])
     seconds = np.nan_to_num(relaxing) + np.nan_to_num(columns["sample_s"])
     making, training = _by_phase(state)
-    for (round, explores), total in making.items():
-        mine = (rounds == round) & (is_explored == explores)
+    for (round, source), total in making.items():
+        mine = (rounds == round) & (columns["source"] == source)
         known = float(seconds[mine].sum())
         if known > 0:
             seconds[mine] *= total / known
@@ -100,15 +105,15 @@ def spending_of(run: Run, state: State | None) -> Spending:
     return Spending(order, rounds[order], seconds[order], training)
 
 
-def _by_phase(state: State | None) -> tuple[dict[tuple[int, bool], float], dict[int, float]]:
-    """Core-seconds by round and whether it explored, and core-seconds of training by round."""
-    making: dict[tuple[int, bool], float] = defaultdict(float)
+def _by_phase(state: State | None) -> tuple[dict[tuple[int, str], float], dict[int, float]]:
+    """Core-seconds by round and source, and core-seconds of training by round."""
+    making: dict[tuple[int, str], float] = defaultdict(float)
     training: dict[int, float] = defaultdict(float)
     for task, done in state.finished.items() if state is not None else ():
         if task.stage in TRAINING:
             training[task.round] += done.core_s
         else:
-            making[task.round, task.stage == EXPLORE] += done.core_s
+            making[task.round, SOURCE_OF.get(task.stage, task.stage)] += done.core_s
     return dict(making), dict(training)
 
 

@@ -119,3 +119,28 @@ def test_huge_energies_of_a_damaged_file_are_counted_and_no_error(energy):
     run = SimpleNamespace(provenance={})
     found = _unique_low(columns, np.array(["search", "insert"]), run)
     assert found == {"search": 1, "insert": 1}
+
+
+def test_the_search_and_the_model_of_round_0_each_pay_for_their_own_stages(tmp_path):
+    parts = {
+        "search/part-00000": [row(0, "search", 3.0, 2, 4.0)],
+        "model-00/relaxed/part-00000": [row(0, "model", 2.8, 3, 4.0)],
+        "explore-00/part-00000": [row(0, "explore", 2.5, 2, 1.0, move="inpaint-window")],
+    }
+    for name, rows in parts.items():
+        write_part(tmp_path / f"run/parts/{name}.h5", rows, {"config": CONFIG})
+    state = state_after(
+        [
+            opened(Plan(1, 1, 0, has_model=True)),
+            *(finished("search-00000", seconds=20.0), finished("sample-00", seconds=6.0)),
+            *(finished("relax-00-00000", seconds=1.0), finished("explore-00-00000", seconds=3.0)),
+        ]
+    )
+    run = open_run(tmp_path / "run")
+    sources = sources_of(run, state)
+    assert [(one.source, one.group, one.core_s) for one in sources] == [
+        ("search", "search", 20.0),
+        ("inpaint-window", "model", 3.0),
+        ("model 00", "model", 7.0),
+    ]
+    assert spending_of(run, state).until().tolist() == [20.0, 27.0, 30.0]
