@@ -29,7 +29,8 @@ from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.learning.painter import one_thread
 from gcd_hpc.learning.sampler import Model, Sampler
-from gcd_hpc.learning.training import BoundaryTraining, Process, training_batches
+from gcd_hpc.learning.sources import TrainingSource
+from gcd_hpc.learning.training import BoundaryTraining, Process, measured_units, training_batches
 from gcd_hpc.stages.ranking import lowest_learned
 from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate
 from gcd_hpc.store.parts import read_part
@@ -64,7 +65,8 @@ def measured_steps(
     """Time of training steps, data included. Without mosaics, whose steps cost more."""
     structures = read_part(RunDirectory(run_dir).training_set(1))
     plain = with_settings(system, training={"mosaics": 0.0})
-    fit, held = training_batches(plain, structures, 1)
+    source = TrainingSource(plain, structures, "run")
+    fit, held = training_batches([source], measured_units([source]), 1)
     state = BoundaryTraining(fit, held, Process(device), num)
     times = []
     for _ in range(num):

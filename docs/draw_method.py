@@ -43,9 +43,9 @@ def watched(around: Sampler, index: int) -> tuple[list[np.ndarray], np.ndarray]:
     """
     setting, model = around.system, around.model
     config, item = setting.config, around.draft(index)
-    known = item.canvas.perfect()[None] / model.card.scale
+    known = item.canvas.perfect()[None] / model.card.units.scale
     mask = known_mask(config.voxels.shape, config.voxels.known)
-    condition = torch.from_numpy(model.card.condition_scale(item.energy_j_m2, item.fraction))[None]
+    condition = torch.from_numpy(around.conditions(item.energy_j_m2, item.fraction))[None]
     schedule, seen = Schedule(config.diffusion.schedule), []
     denoise = inpainting_denoiser(
         model.network,
@@ -58,7 +58,7 @@ def watched(around: Sampler, index: int) -> tuple[list[np.ndarray], np.ndarray]:
     )
 
     def watching(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        seen.append(torch.where(mask, known, x)[0, 0] * model.card.scale)
+        seen.append(torch.where(mask, known, x)[0, 0] * model.card.units.scale)
         return denoise(x, t)
 
     num_steps = config.sampling.num_steps
@@ -66,7 +66,7 @@ def watched(around: Sampler, index: int) -> tuple[list[np.ndarray], np.ndarray]:
         noise = torch.from_numpy(item.noise)[None]
         final = (
             inpaint(watching, noise, known, mask, schedule, num_steps, config.sampling.solver)[0]
-            * model.card.scale
+            * model.card.units.scale
         )
     atoms = item.canvas.assemble(around.decoder(final)).positions + item.canvas.shift
     states = [seen[0], seen[num_steps // 2], seen[3 * num_steps // 4], final[0]]

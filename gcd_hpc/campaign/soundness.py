@@ -31,6 +31,7 @@ from gcd_hpc.errors import (
     did_you_mean,
 )
 from gcd_hpc.structures.bicrystal import Bicrystal
+from gcd_hpc.structures.description import described
 from gcd_hpc.structures.hexagonal import basal_rotation
 from gcd_hpc.structures.lattices import typical_a0
 from gcd_hpc.structures.naming import is_twist, rotation_of
@@ -69,7 +70,7 @@ class Soundness:
         strain = max(map(abs, bicrystal.strain))
         spacing = " x ".join(f"{length:.2f}" for length in grid.spacing)
         return [
-            _boundary_line(bicrystal),
+            f"boundary: {described(bicrystal)}",
             *([] if self.name is None else [self.name]),
             *_grain_lines(bicrystal),
             f"cell: {spelled_cell(bicrystal.cell)}, area {bicrystal.area:.1f} Å^2,"
@@ -98,19 +99,6 @@ class Soundness:
         ]
         cutoff = f", cutoff {self.cutoff:.2f} Å" if self.cutoff else ""
         return f"potential: {potential.pair_style}, {', '.join(places) or 'no file'}{cutoff}"
-
-
-def _boundary_line(bicrystal: Bicrystal) -> str:
-    """Sigma, kind, misorientation and planes."""
-    sigma = "no coincidence lattice" if bicrystal.sigma is None else f"Sigma {bicrystal.sigma}"
-    grains = (bicrystal.lower, bicrystal.upper)
-    axis = spelled(bicrystal.misorientation_axis, "<>")
-    about = f"{bicrystal.character}, {bicrystal.misorientation_deg:.2f} degrees about {axis}"
-    if bicrystal.lower.directions is None:
-        planes = " on ".join(spelled(one.normal, "()") for one in grains)
-        return f"boundary: {sigma} {about}, planes {planes}, in primitive vectors of the crystal"
-    planes = " on ".join(spelled(one.named[2], "()") for one in grains)
-    return f"boundary: {sigma} {about}, planes {planes}"
 
 
 def _grain_lines(bicrystal: Bicrystal) -> list[str]:

@@ -19,11 +19,11 @@ from gcd_hpc.config.loader import dump
 from gcd_hpc.config.shipped import shipped
 from gcd_hpc.experiments.work import Arrays, Report
 from gcd_hpc.files import replacing
-from gcd_hpc.learning.batches import low_energy_weights
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system, prepare
 from gcd_hpc.learning.candidates import boundary_fingerprint, new_candidate, with_structure
 from gcd_hpc.learning.model_file import load_model
 from gcd_hpc.learning.sampler import Sampler
+from gcd_hpc.learning.sources import low_energy_weights
 from gcd_hpc.learning.training import Process
 from gcd_hpc.search.tries import search_start
 from gcd_hpc.seeds import REPRODUCE, SEARCH, generator

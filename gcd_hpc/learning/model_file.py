@@ -6,12 +6,34 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from gcd_hpc.errors import CheckpointError
-from gcd_hpc.learning.batches import ConditionScale
+from gcd_hpc.learning.conditions import ConditionScale, Units
 from gcd_hpc.networks.checkpoint import load, save
 from gcd_hpc.voxels.channels import Channels
+
+
+@dataclass(frozen=True)
+class LearnedBoundary:
+    """One boundary that a model has learned from."""
+
+    name: str
+    """Name of its campaign."""
+    boundary: str
+    """Sigma, kind, angle, axis and planes, for people."""
+    elements: tuple[str, ...]
+    lattice: str
+    num_structures: int
+    """Structures in the training set, those held out included."""
+    potential_sha256: str
+    """Hash of the potential that relaxed them."""
+    hold_out: float
+    """Loss on its structures that were held out."""
+
+
+_BOUNDARIES = TypeAdapter(tuple[LearnedBoundary, ...])
 
 
 @dataclass(frozen=True)
@@ -19,19 +41,36 @@ class ModelCard:
     """Input units of a model, and how it was trained."""
 
     version: int
-    scale: float
-    """Standard deviation of the voxel values in training."""
-    condition_scale: ConditionScale
+    units: Units
     validation_loss: float
-    """Hold-out loss at the end of training."""
+    """Hold-out loss at the end of training, the mean over all boundaries."""
     num_parts: int
     """Number of batch parts whose gradients were summed in training."""
     network: dict[str, Any]
     """Section ``network`` of the campaign."""
     elements: tuple[str, ...] = ()
-    """Elements of the voxel channels, in their order; empty in files that state none."""
+    """Elements of the voxel channels, in their order. Empty in the model of several metals, whose
+    one channel holds atoms of any element, and in old files that state none."""
+    boundaries: tuple[LearnedBoundary, ...] = ()
+    """What the model has learned from; empty in old files."""
+    seed: int | None = None
+    """Seed of the training; None in old files."""
+    num_steps: int | None = None
+    """Steps of the training that made this model of the one it started from, if any."""
+    started_from: str = ""
+    """SHA-256 of the model that training started from; empty if from random weights."""
     sha256: str = ""
     """SHA-256 of the file's content."""
+
+    @property
+    def hold_out(self) -> dict[str, float]:
+        """Hold-out loss by the boundary's name."""
+        return {one.name: one.hold_out for one in self.boundaries}
+
+    @property
+    def num_structures(self) -> int:
+        """Structures of all boundaries."""
+        return sum(one.num_structures for one in self.boundaries)
 
 
 def save_model(
@@ -50,6 +89,10 @@ def save_model(
     """
     metadata = asdict(card)
     del metadata["sha256"]  # follows from the content
+    units = metadata.pop("units")
+    # Files keep the names that they had before there were models of several boundaries.
+    metadata["scale"], metadata["condition_scale"] = units["scale"], units["of_one"]
+    metadata["relative_std"] = units["relative_std"]
     save(path, weights, metadata, entries)
 
 
@@ -61,31 +104,53 @@ def load_model(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     """
     weights, metadata = load(path)
     try:
-        card = ModelCard(
-            int(metadata["version"]),
-            float(metadata["scale"]),
-            ConditionScale(**{k: float(v) for k, v in metadata["condition_scale"].items()}),
-            float(metadata.get("validation_loss", math.nan)),
-            int(metadata.get("num_parts", 1)),
-            dict(metadata.get("network", {})),
-            tuple(map(str, metadata.get("elements", ()))),
-            str(metadata["sha256"]),
-        )
+        card = _card(metadata)
+    except ValidationError as error:
+        fault = error.errors()[0]["msg"]
+        raise CheckpointError(
+            f"{path}: is not the file of a boundary model (boundaries: {fault})"
+        ) from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(f"{path}: is not the file of a boundary model ({error!r})") from error
-    units = (card.scale, card.condition_scale.mean_j_m2, card.condition_scale.std_j_m2)
-    if not all(math.isfinite(unit) for unit in units) or card.scale <= 0 or card.num_parts < 1:
+    conditions = card.units.conditions(1.0)
+    numbers = (card.units.scale, conditions.std_j_m2, conditions.mean_j_m2)
+    if not all(map(math.isfinite, numbers)) or min(numbers[:2]) <= 0 or card.num_parts < 1:
         raise CheckpointError(
-            f"{path}: cannot be used: the units of its inputs are not finite and positive, {units};"
-            " train the model anew"
+            f"{path}: cannot be used: the units of its inputs are not finite and positive,"
+            f" {numbers}; train the model anew"
         )
     return weights, card
+
+
+def _card(metadata: Mapping[str, Any]) -> ModelCard:
+    """Card of a file's metadata; fields that old files lack have their defaults."""
+    scale, relative = metadata["condition_scale"], metadata.get("relative_std")
+    units = Units(
+        float(metadata["scale"]),
+        None if scale is None else ConditionScale(**{k: float(v) for k, v in scale.items()}),
+        None if relative is None else float(relative),
+    )
+    seed, num_steps = metadata.get("seed"), metadata.get("num_steps")
+    return ModelCard(
+        int(metadata["version"]),
+        units,
+        float(metadata.get("validation_loss", math.nan)),
+        int(metadata.get("num_parts", 1)),
+        dict(metadata.get("network", {})),
+        tuple(map(str, metadata.get("elements", ()))),
+        _BOUNDARIES.validate_python(metadata.get("boundaries", ())),
+        None if seed is None else int(seed),
+        None if num_steps is None else int(num_steps),
+        str(metadata.get("started_from", "")),
+        str(metadata["sha256"]),
+    )
 
 
 def check_elements(path: Path, card: ModelCard, channels: Channels) -> None:
     """Refuse the model of a file for channels of other elements.
 
-    Files from before there were several elements state none; their models have one channel.
+    A model of several metals has one channel for any element. So have files from before there were
+    several elements, which state none.
 
     Raises:
         CheckpointError: if the elements differ.

@@ -2,7 +2,7 @@
 
 from gcd_hpc.config.campaign import NetworkConfig
 from gcd_hpc.diffusion.inpainting import num_inputs
-from gcd_hpc.learning.batches import NUM_CONDITIONS
+from gcd_hpc.learning.conditions import NUM_CONDITIONS
 from gcd_hpc.networks.unet import UNet
 from gcd_hpc.voxels.channels import Channels
 

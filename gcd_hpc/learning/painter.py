@@ -16,6 +16,7 @@ from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.errors import ConfigError
 from gcd_hpc.learning.assembly import repaired, slab_window, window_mask
 from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.learning.conditions import ConditionScale
 from gcd_hpc.learning.decoding import Decoder
 from gcd_hpc.learning.sampler import Model, Sampler
 from gcd_hpc.networks.precision import computing
@@ -44,6 +45,7 @@ class Painter:
 
     system: BoundarySystem
     model: Model
+    conditions: ConditionScale
     decoder: Decoder
     device: torch.device
 
@@ -62,7 +64,9 @@ class Painter:
                 "must be palette for in-painting of known structures, got"
                 f" {config.diffusion.inpainting}",
             )
-        return cls(sampler.system, sampler.model, sampler.decoder, sampler.device)
+        return cls(
+            sampler.system, sampler.model, sampler.conditions, sampler.decoder, sampler.device
+        )
 
     def replicated(self, x: int, y: int) -> "Painter":
         """Painter of structures in an in-plane cell that is x times y as large."""
@@ -115,7 +119,7 @@ class Painter:
         """Generated array (C, X, Y, Z) in atoms, and its cost in evaluations times voxels."""
         config, device = self.system.config, self.device
         schedule, sampling = Schedule(config.diffusion.schedule), config.sampling
-        known = voxels[None].to(device) / self.model.card.scale
+        known = voxels[None].to(device) / self.model.card.units.scale
         mask = mask.to(device)
         num_evaluated = 0
 
@@ -145,7 +149,7 @@ class Painter:
                 sampling.solver,
                 start_log_snr,
             )
-        return array[0].float().cpu() * self.model.card.scale, num_evaluated * mask.numel()
+        return array[0].float().cpu() * self.model.card.units.scale, num_evaluated * mask.numel()
 
     def _condition(self, target: tuple[float, int]) -> torch.Tensor | None:
         """Condition (1, 3), or None for an unconditional model."""
@@ -153,7 +157,7 @@ class Painter:
             return None
         energy, n_index = target
         fraction = n_index / self.system.bicrystal.atoms_per_plane
-        wanted = self.model.card.condition_scale(energy, fraction)
+        wanted = self.conditions(energy, fraction)
         return torch.from_numpy(wanted)[None].to(self.device)
 
 

@@ -19,12 +19,13 @@ from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.diffusion.repaint import repaint
 from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import Canvas, known_mask
-from gcd_hpc.learning.batches import low_energy_weights
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import known_columns, new_candidate, with_structure
+from gcd_hpc.learning.conditions import ConditionScale
 from gcd_hpc.learning.decoding import Decoder, load_decoder
 from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model
 from gcd_hpc.learning.network import boundary_network
+from gcd_hpc.learning.sources import low_energy_weights
 from gcd_hpc.networks.checkpoint import load_weights
 from gcd_hpc.networks.precision import computing
 from gcd_hpc.networks.unet import UNet
@@ -34,9 +35,6 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import fraction_distance, lowest_energies, lowest_nearby
 from gcd_hpc.structures.sites import Sites
-
-LOW_ENERGY = -2.0
-"""Scaled energy that is asked for where no energy of the boundary is known yet."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +153,11 @@ class Sampler:
         """Lowest boundary energy of each [n] that was known before the round, J/m^2."""
         return lowest_energies(self.known["n_index"], self.known["gb_energy_j_m2"])
 
+    @cached_property
+    def conditions(self) -> ConditionScale:
+        """Scale of the conditions for this boundary, whose lowest energy is that of ``known``."""
+        return self.model.card.units.conditions(min(self.lowest.values(), default=float("nan")))
+
     def target(self, index: int) -> tuple[float, float]:
         """Target (E_gb in J/m^2, [n]) of a candidate: all [n] in turn, below their lowest E_gb.
 
@@ -202,7 +205,7 @@ class Sampler:
         config, device = self.system.config, self.device
         schedule, sampling = Schedule(config.diffusion.schedule), config.sampling
         perfect = torch.stack([item.canvas.perfect() for item in drafts])
-        known = perfect.to(device) / self.model.card.scale  # (B, C, X, Y, Z)
+        known = perfect.to(device) / self.model.card.units.scale  # (B, C, X, Y, Z)
         noise = torch.from_numpy(np.stack([item.noise for item in drafts])).to(device)
         mask = known_mask(self.system.grid.shape, self.system.num_known).to(device)
         # RePaint's network is shown no known voxels; the sampler imposes them at each step.
@@ -223,7 +226,7 @@ class Sampler:
             else:
                 draw = self._noise_source(drafts)
                 arrays = repaint(denoise, *options, sampling.resamples, draw)
-        return arrays.float().cpu() * self.model.card.scale
+        return arrays.float().cpu() * self.model.card.units.scale
 
     def candidate(self, draft: Draft, sites: Sites, seconds: float = 0.0) -> Candidate:
         """Row of one decoded structure: "sampled", or "invalid" with the reason.
@@ -264,10 +267,8 @@ class Sampler:
         """Conditions (B, 3) of a batch, or None for an unconditional model."""
         if not self.system.config.diffusion.conditional:
             return None
-        scale = self.model.card.condition_scale
-        wanted = np.stack([scale(item.energy_j_m2, item.fraction) for item in drafts])
-        wanted[np.isnan(wanted)] = LOW_ENERGY
-        return torch.from_numpy(wanted).to(self.device)
+        wanted = [self.conditions(item.energy_j_m2, item.fraction) for item in drafts]
+        return torch.from_numpy(np.stack(wanted)).to(self.device)
 
     def _noise_source(self, drafts: list[Draft]) -> Callable[[], torch.Tensor]:
         """Source of RePaint's noise (B, C, X, Y, Z), from a second stream of each candidate."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -13,25 +14,21 @@ from gcd_hpc.diffusion.inpainting import inpainting_loss
 from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.errors import LaunchError
 from gcd_hpc.learning.assembly import known_mask
-from gcd_hpc.learning.batches import (
-    VALIDATE,
-    Batch,
-    ConditionScale,
-    TrainingBatches,
-    hold_out,
-    voxel_scale,
-)
-from gcd_hpc.learning.boundary import BoundarySystem
-from gcd_hpc.learning.model_file import ModelCard
+from gcd_hpc.learning.batches import VALIDATE, Batch, TrainingBatches, hold_out
+from gcd_hpc.learning.conditions import ConditionScale, Units, relative_std
+from gcd_hpc.learning.model_file import LearnedBoundary, ModelCard
 from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.learning.prefetch import Parts, drawn
+from gcd_hpc.learning.sources import TrainingSource, shared_elements, voxel_scale
 from gcd_hpc.learning.trainer import Trainer, cosine_rate, seeded, set_rate
 from gcd_hpc.networks.checkpoint import load_weights
 from gcd_hpc.networks.precision import computing
 from gcd_hpc.seeds import TRAINING, generator
-from gcd_hpc.store.schema import Candidate
+from gcd_hpc.structures.description import described
 
 NUM_VALIDATION_BATCHES = 16
+MIN_FINAL_BATCHES = 4
+"""Batches that give the hold-out loss of a boundary in the card of a model of several."""
 MAX_DRAWING = 8
 """Largest number of processes that draw batches for one GPU."""
 MIN_COMPILED_STEPS = 4000
@@ -91,8 +88,6 @@ class Objective:
     """Loss of a boundary model: error of its prediction over the unknown voxels."""
 
     config: CampaignConfig
-    num_known: int
-    """Voxel layers at each end that hold perfect grain."""
     device: torch.device
 
     def mask(self, batch: Batch) -> Tensor:
@@ -105,7 +100,7 @@ class Objective:
             return torch.zeros((x, y, z), dtype=torch.bool, device=self.device)
         mask = batch.mask
         if mask is None:
-            mask = known_mask((x, y, z), self.num_known)
+            mask = known_mask((x, y, z), batch.num_known)
         return mask.to(self.device)
 
     def __call__(self, network: Callable[..., Tensor], batch: Batch) -> Tensor:
@@ -124,16 +119,37 @@ class Objective:
 
     @torch.no_grad()
     def validate(
-        self, network: Callable[..., Tensor], batches: TrainingBatches, process: Process
+        self,
+        network: Callable[..., Tensor],
+        batches: TrainingBatches,
+        process: Process,
+        least: int = 1,
+    ) -> list[float]:
+        """Mean loss on each boundary, over batches that are the same at every call.
+
+        NUM_VALIDATION_BATCHES batches are shared by all boundaries.
+
+        Args:
+            least: least number of batches of each boundary.
+        """
+        num = max(least, NUM_VALIDATION_BATCHES // len(batches.sources))
+        return [
+            self._loss_on(network, batches, process, source, num)
+            for source in range(len(batches.sources))
+        ]
+
+    def _loss_on(
+        self,
+        network: Callable[..., Tensor],
+        batches: TrainingBatches,
+        process: Process,
+        source: int,
+        num: int,
     ) -> float:
-        """Mean loss over NUM_VALIDATION_BATCHES batches, which are the same at every call."""
         size = self.config.training.batch_size
         means = []
         for slots in process.parts(size):
-            parts = (
-                batches.batch(VALIDATE, index, slots, size)
-                for index in range(NUM_VALIDATION_BATCHES)
-            )
+            parts = (batches.batch(VALIDATE, index, slots, size, source) for index in range(num))
             means.append(float(torch.stack([self(network, part) for part in parts]).mean()))
         return process.agree(sum(means) / len(means))[0]
 
@@ -149,28 +165,36 @@ def is_compiled_for(device: torch.device, num_steps: int, given: bool | Literal[
 
 
 def training_batches(
-    system: BoundarySystem,
-    structures: Sequence[Candidate],
-    version: int,
-    before: ModelCard | None = None,
+    sources: Sequence[TrainingSource], units: Units, version: int
 ) -> tuple[TrainingBatches, TrainingBatches]:
     """Training batches and hold-out batches.
 
     Args:
-        structures: the relaxed structures of the training set.
-        before: card of the model that training starts from, whose units of voxels and conditions
-            are kept; without it they are measured on the structures.
+        sources: the relaxed structures of each boundary.
+        units: those of the model that training starts from, or measured on the structures.
     """
-    config = system.config
-    held, learned = hold_out(structures, config.training.validation_share)
-    if before is not None:
-        scale, condition_scale = before.scale, before.condition_scale
+    conditions = [units.conditions(float(source.energies.min())) for source in sources]
+    share = sources[0].system.config.training.validation_share
+    learned, held_out = [], []
+    for source in sources:
+        held, rest = hold_out(source.structures, share)
+        learned.append(replace(source, structures=rest or held))
+        held_out.append(replace(source, structures=held or rest))
+    fit = TrainingBatches(learned, conditions, units.scale, version)
+    return fit, replace(fit, sources=held_out)
+
+
+def measured_units(sources: Sequence[TrainingSource]) -> Units:
+    """Units of a model that learns from these structures, each boundary counting as another."""
+    given = sources[0].system.config.voxels.scale
+    if given == "auto":
+        scales = [voxel_scale(source) for source in sources]
+        scale = scales[0] if len(scales) == 1 else float(np.sqrt(np.mean(np.square(scales))))
     else:
-        given = config.voxels.scale
-        scale = voxel_scale(structures, system) if given == "auto" else given
-        condition_scale = ConditionScale.fit([row.gb_energy_j_m2 for row in structures])
-    fit = TrainingBatches(system, learned or held, scale, condition_scale, version)
-    return fit, replace(fit, structures=held or learned)
+        scale = given
+    if len(sources) > 1:
+        return Units(scale, None, relative_std([source.energies for source in sources]))
+    return Units(scale, ConditionScale.fit(sources[0].energies.tolist()))
 
 
 class BoundaryTraining:
@@ -193,15 +217,15 @@ class BoundaryTraining:
     ) -> None:
         self.process = process
         self.num_steps = num_steps
-        self.checkpoint_every = fit.system.config.training.checkpoint_every
+        self.checkpoint_every = fit.config.training.checkpoint_every
         self.validation_loss = float("nan")
         self._fit = fit
         self._validation = validation
-        self._config = fit.system.config
-        self._objective = Objective(self._config, fit.system.num_known, process.device)
+        self._config = fit.config
+        self._objective = Objective(self._config, process.device)
         training = self._config.training
         seed = int(generator(self._config.seed, TRAINING, 0).integers(2**62))
-        channels = fit.system.channels
+        channels = fit.sources[0].system.channels
         network = seeded(lambda: boundary_network(self._config.network, channels), seed)
         if weights is not None:
             load_weights(network, weights, "the model that training starts from")
@@ -217,16 +241,32 @@ class BoundaryTraining:
             network, optimizer, self._losses, self._before_step, training.ema_decay, 1.0
         )
         wrapped = DistributedDataParallel(network) if process.world > 1 else network
-        is_compiled = is_compiled_for(process.device, num_steps, training.compile)
+        # Each new shape would be compiled anew.
+        is_one_shape = len(fit.sources) == 1 or training.compile != "auto"
+        is_compiled = is_one_shape and is_compiled_for(process.device, num_steps, training.compile)
         self._model = torch.compile(wrapped) if is_compiled else wrapped
 
     def validate(self) -> None:
-        """Measure the hold-out loss of the averaged weights."""
-        self.validation_loss = self._objective.validate(
-            self.trainer.averaged, self._validation, self.process
-        )
+        """Measure the hold-out loss of the averaged weights, the mean over all boundaries."""
+        self.validation_loss = float(np.mean(self.losses_by_boundary()))
         if self._config.training.learning_rate_schedule == "plateau":
             self._plateau.step(self.validation_loss)
+
+    def final_losses(self) -> list[float]:
+        """Hold-out loss on each boundary at the end, more accurate than during the training."""
+        if len(self._validation.sources) == 1:
+            return [self.validation_loss]
+        return self.losses_by_boundary(MIN_FINAL_BATCHES)
+
+    def losses_by_boundary(self, least: int = 1) -> list[float]:
+        """Hold-out loss of the averaged weights on each boundary.
+
+        Args:
+            least: least number of batches of each boundary.
+        """
+        return self._objective.validate(
+            self.trainer.averaged, self._validation, self.process, least
+        )
 
     def state(self) -> dict[str, Any]:
         """State for a checkpoint."""
@@ -266,3 +306,43 @@ class BoundaryTraining:
             return self._objective(self._model, next(self._batches))
 
         return [loss] * len(self.process.parts(self._config.training.batch_size))
+
+
+def model_card(
+    state: BoundaryTraining,
+    sources: Sequence[TrainingSource],
+    units: Units,
+    version: int,
+    before: ModelCard | None = None,
+) -> ModelCard:
+    """Card of a trained model; all processes call it together.
+
+    Args:
+        sources: what it has learned from, with the structures that were held out.
+        before: card of the model that training started from.
+    """
+    losses, config = state.final_losses(), sources[0].system.config
+    boundaries = [
+        LearnedBoundary(
+            source.name,
+            described(source.system.bicrystal),
+            source.system.bicrystal.elements,
+            source.system.config.boundary.lattice,
+            len(source.structures),
+            source.system.potential.sha256,
+            loss,
+        )
+        for source, loss in zip(sources, losses, strict=True)
+    ]
+    return ModelCard(
+        version,
+        units,
+        float(np.mean(losses)),
+        state.process.num_parts,
+        config.network.model_dump(),
+        shared_elements(sources),
+        tuple(boundaries),
+        config.seed,
+        state.num_steps,
+        "" if before is None else before.sha256,
+    )

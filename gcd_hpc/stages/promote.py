@@ -16,6 +16,7 @@ from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import unrelaxed_atoms
 from gcd_hpc.learning.model_file import load_model
 from gcd_hpc.learning.sampler import Model, Sampler
+from gcd_hpc.learning.sources import TrainingSource
 from gcd_hpc.learning.training import Objective, Process, training_batches
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.relaxing import worker_child
@@ -187,12 +188,13 @@ def hold_out_losses(
 ) -> dict[int, float]:
     """Loss of several models (EMA weights) on the batches that validated model ``version``."""
     structures = read_part(RunDirectory(run_dir).training_set(version))
+    source = TrainingSource(system, structures, system.config.name)
     losses = {}
     for number in models:
         model = Model.load(RunDirectory(run_dir).model_file(number), system, device, number)
-        _, held = training_batches(system, structures, version, model.card)
-        objective = Objective(system.config, system.num_known, device)
-        losses[number] = objective.validate(
+        _, held = training_batches([source], model.card.units, version)
+        objective = Objective(system.config, device)
+        (losses[number],) = objective.validate(
             model.network, held, Process(device, num_parts=model.card.num_parts)
         )
     return losses

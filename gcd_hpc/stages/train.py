@@ -26,7 +26,14 @@ from gcd_hpc.files import replacing
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.decoding import prepare_decoder
 from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model, save_model
-from gcd_hpc.learning.training import BoundaryTraining, Process, training_batches
+from gcd_hpc.learning.sources import TrainingSource
+from gcd_hpc.learning.training import (
+    BoundaryTraining,
+    Process,
+    measured_units,
+    model_card,
+    training_batches,
+)
 from gcd_hpc.networks.checkpoint import load_state, save_state
 from gcd_hpc.stages.launched import STORE_NAME, report_error, report_start
 from gcd_hpc.stages.record import begin
@@ -156,7 +163,9 @@ def train(
     num_parts = before.num_parts if before else None
     process = keep_parts(process, saved.get("num_parts") if saved else num_parts)
 
-    fit, validation = training_batches(system, structures, version, before)
+    source = TrainingSource(system, structures, system.config.name)
+    units = measured_units([source]) if before is None else before.units
+    fit, validation = training_batches([source], units, version)
     num_steps = training.num_steps if before is None else training.retrain_steps
     state = BoundaryTraining(fit, validation, process, num_steps, weights)
     if saved is not None:
@@ -179,17 +188,9 @@ def train(
             " directory"
         ) from error
     cpu_s = spent_s()
+    card = model_card(state, [source], units, version, before)
     # Rank 0 writes the EMA weights with their record; the checkpoint is then not needed any more.
     if process.rank == 0:
-        card = ModelCard(
-            version,
-            fit.scale,
-            fit.condition_scale,
-            state.validation_loss,
-            process.num_parts,
-            system.config.network.model_dump(),
-            system.channels.symbols,
-        )
         result = StageResult(num=num_steps, seconds=time.perf_counter() - started)
         entries = begun.attribute(result, cpu_s)
         save_model(files.model_file(version), state.trainer.average.weights, card, entries)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gcd_hpc.config.campaign import NetworkConfig
-from gcd_hpc.learning.batches import ConditionScale
+from gcd_hpc.learning.conditions import ConditionScale, Units
 from gcd_hpc.learning.model_file import ModelCard, load_model, save_model
 from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.learning.trainer import seeded
@@ -18,7 +18,7 @@ from gcd_hpc.voxels.channels import Channels
 from tests.fuzz.harness import few_and_many, mutations, outcome, write
 
 NETWORK = NetworkConfig(width=4, num_blocks=1, num_levels=1)
-CARD = ModelCard(1, 0.1, ConditionScale(2.5, 0.3), 0.4, 2, NETWORK.model_dump(), ("W",))
+CARD = ModelCard(1, Units(0.1, ConditionScale(2.5, 0.3)), 0.4, 2, NETWORK.model_dump(), ("W",))
 NASTY = (None, "a", [], {}, [1], -1, 0, "1e999", True, 10**400, "\x1b[31m", {"mean_j_m2": {}})
 
 
@@ -32,7 +32,7 @@ def model_content(path: Path) -> str:
     weights, card = load_model(path)
     target = network()
     load_weights(target, weights, path)
-    return digest(target.state_dict(), card.version, card.scale, card.validation_loss)
+    return digest(target.state_dict(), card.version, card.units.scale, card.validation_loss)
 
 
 def state_content(path: Path) -> str:
@@ -76,7 +76,11 @@ def test_a_damaged_training_state_is_refused_or_as_it_was(tmp_path, num):
 
 
 @pytest.mark.parametrize(
-    "key", ["version", "scale", "condition_scale", "num_parts", "network", "elements"]
+    "key",
+    [
+        *("version", "scale", "condition_scale", "num_parts", "network", "elements"),
+        *("relative_std", "boundaries", "seed", "num_steps", "started_from"),
+    ],
 )
 def test_a_hostile_card_with_the_right_hash_is_refused_or_read_as_it_is(tmp_path, key):
     weights, metadata = load(sound_model(tmp_path))

@@ -10,9 +10,11 @@ from gcd_hpc.config.learning import MOSAIC_CELLS
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.engines.potentials import find_potential
-from gcd_hpc.learning.batches import FIT, ConditionScale, TrainingBatches
+from gcd_hpc.learning.batches import FIT, TrainingBatches
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.candidates import new_candidate, with_structure
+from gcd_hpc.learning.conditions import ConditionScale
+from gcd_hpc.learning.sources import TrainingSource
 from gcd_hpc.search.moves import tile
 from gcd_hpc.search.windows import Parent
 from gcd_hpc.structures.fingerprint import fingerprint
@@ -60,7 +62,9 @@ def test_training_samples_hold_whole_structures_turned_and_shifted(system):
         turned = system.frame.transform(positions, operation)
         found = fingerprint(turned, row.box, weights, nearest)
         assert np.allclose(found, expected, rtol=1e-9, atol=1e-12)
-    batches = TrainingBatches(system, [row], 1.0, ConditionScale(0.5, 0.1), 1)
+    batches = TrainingBatches(
+        [TrainingSource(system, [row], "leaning")], [ConditionScale(0.5, 0.1)], 1.0, 1
+    )
     for step in range(4):
         batch = batches.batch(FIT, step, range(3), 3)
         sums = batch.clean.double().sum(dim=(1, 2, 3, 4)).numpy() / len(positions)

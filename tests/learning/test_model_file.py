@@ -1,11 +1,19 @@
-"""A model is used for the elements of its voxel channels only."""
+"""The card of a model, and the elements that it is used for."""
+
+from dataclasses import replace
 
 import pytest
 
 from gcd_hpc.config.campaign import NetworkConfig
 from gcd_hpc.errors import CheckpointError
-from gcd_hpc.learning.batches import ConditionScale
-from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model, save_model
+from gcd_hpc.learning.conditions import ConditionScale, Units
+from gcd_hpc.learning.model_file import (
+    LearnedBoundary,
+    ModelCard,
+    check_elements,
+    load_model,
+    save_model,
+)
 from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.networks.checkpoint import load, save
 from gcd_hpc.voxels.channels import Channels
@@ -17,7 +25,7 @@ NICKEL, ALUMINIDE = Channels.of(["Ni"]), Channels.of(["Ni", "Al"])
 def saved(folder, channels):
     """File of an untrained model for these channels."""
     card = ModelCard(
-        1, 0.1, ConditionScale(2.5, 0.3), 0.4, 2, NETWORK.model_dump(), channels.symbols
+        1, Units(0.1, ConditionScale(2.5, 0.3)), 0.4, 2, NETWORK.model_dump(), channels.symbols
     )
     path = folder / "model.safetensors"
     save_model(path, boundary_network(NETWORK, channels).state_dict(), card)
@@ -54,3 +62,32 @@ def test_a_file_from_before_there_were_channels_is_of_any_one_element(tmp_path):
     check_elements(path, card, NICKEL)
     with pytest.raises(CheckpointError, match="are that of one element"):
         check_elements(path, card, ALUMINIDE)
+
+
+def test_a_card_of_a_file_from_before_there_were_several_boundaries_has_its_units(tmp_path):
+    weights, metadata = load(saved(tmp_path, NICKEL))
+    new = ("relative_std", "boundaries", "seed", "num_steps", "started_from", "sha256")
+    path = tmp_path / "old.safetensors"
+    save(path, weights, {key: value for key, value in metadata.items() if key not in new})
+    _, card = load_model(path)
+    assert card.units == Units(0.1, ConditionScale(2.5, 0.3))
+    assert (card.boundaries, card.seed, card.num_steps, card.hold_out) == ((), None, None, {})
+
+
+def test_a_card_of_several_boundaries_comes_back_as_it_was_written(tmp_path):
+    learned = LearnedBoundary("cu_s5", "Sigma 5 twist", ("Cu",), "fcc", 40, "ab" * 32, 0.25)
+    card = ModelCard(
+        1, Units(0.1, None, 0.2), 0.3, 2, NETWORK.model_dump(), (), (learned, learned), 7, 100, "cd"
+    )
+    path = tmp_path / "several.safetensors"
+    save_model(path, boundary_network(NETWORK, NICKEL).state_dict(), card)
+    found = load_model(path)[1]
+    assert found == replace(card, sha256=found.sha256)
+    for channels in (NICKEL, Channels.of(["Cu"])):
+        check_elements(path, found, channels)
+
+
+@pytest.mark.parametrize("units", [(None, None), (ConditionScale(1.0, 0.1), 0.2)])
+def test_energies_are_told_in_one_way_only(units):
+    with pytest.raises(ValueError, match="relative to each boundary's own energy"):
+        Units(0.1, *units)

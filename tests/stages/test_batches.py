@@ -14,18 +14,17 @@ from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.batches import (
     FIT,
     VALIDATE,
-    ConditionScale,
     TrainingBatches,
     fits,
     hold_out,
-    low_energy_weights,
-    voxel_scale,
 )
 from gcd_hpc.learning.boundary import load_boundary_system
+from gcd_hpc.learning.conditions import ConditionScale
 from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.learning.prefetch import Parts, drawn
+from gcd_hpc.learning.sources import TrainingSource, augmented, low_energy_weights
 from gcd_hpc.learning.trainer import seeded
-from gcd_hpc.learning.training import Objective
+from gcd_hpc.learning.training import Objective, measured_units, training_batches
 from gcd_hpc.search.windows import Parent
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
@@ -40,9 +39,9 @@ CPU = torch.device("cpu")
 def sampler(searched_run) -> TrainingBatches:
     system = load_boundary_system(str(searched_run))
     structures = read_part(RunDirectory(searched_run).training_set(1))
-    scale = ConditionScale.fit([structure.gb_energy_j_m2 for structure in structures])
-    unit = voxel_scale(structures, system)
-    return TrainingBatches(system, structures, unit, scale, version=1)
+    source = TrainingSource(system, structures, "smoke")
+    fit, _ = training_batches([source], measured_units([source]), 1)
+    return replace(fit, sources=[source])
 
 
 def test_a_sample_belongs_to_its_step_and_slot_whoever_draws_it(sampler):
@@ -86,20 +85,19 @@ def test_a_signal_to_all_processes_does_not_end_those_that_draw(sampler):
 
 
 def with_shares(sampler: TrainingBatches, windows: float, mosaics: float) -> TrainingBatches:
-    config = sampler.system.config
+    (source,) = sampler.sources
+    config = source.system.config
     training = config.training.model_copy(update={"windows": windows, "mosaics": mosaics})
-    system = replace(sampler.system, config=config.model_copy(update={"training": training}))
-    return replace(sampler, system=system)
+    system = replace(source.system, config=config.model_copy(update={"training": training}))
+    return replace(sampler, sources=[replace(source, system=system)])
 
 
 def test_without_windows_and_mosaics_all_between_the_known_layers_is_generated(sampler):
     plain = with_shares(sampler, 0.0, 0.0)
     for step in range(20):
         assert plain.batch(FIT, step, range(1), 4).mask is None
-    mask = Objective(plain.system.config, plain.system.num_known, CPU).mask(
-        plain.batch(FIT, 0, range(2), 4)
-    )
-    voxels = plain.system.config.voxels
+    mask = Objective(plain.config, CPU).mask(plain.batch(FIT, 0, range(2), 4))
+    voxels = plain.config.voxels
     assert torch.equal(mask, known_mask(voxels.shape, voxels.known))
 
 
@@ -114,7 +112,7 @@ def test_windows_change_what_is_generated_and_nothing_else_of_a_sample(sampler):
 
 def test_about_the_share_of_the_samples_generates_a_window_of_the_moves_size(sampler):
     windows = with_shares(sampler, 0.5, 0.0)
-    config, (x, y, z) = windows.system.config, windows.system.grid.spacing
+    config, (x, y, z) = windows.config, windows.sources[0].system.grid.spacing
     slab = known_mask(config.voxels.shape, config.voxels.known)
     masks = torch.cat([windows.batch(FIT, step, range(8), 8).mask[:, 0] for step in range(16)])
     is_window = [not torch.equal(mask, slab) for mask in masks]
@@ -133,7 +131,7 @@ def test_about_the_share_of_the_samples_generates_a_window_of_the_moves_size(sam
 
 def test_all_samples_of_a_step_have_one_cell_and_the_share_of_mosaics_is_kept(sampler):
     mosaics = with_shares(sampler, 0.5, 0.3)
-    shape = np.array(mosaics.system.grid.shape)
+    shape = np.array(mosaics.sources[0].system.grid.shape)
     cells = []
     for step in range(100):
         first = mosaics.batch(FIT, step, range(1), 2)
@@ -154,7 +152,7 @@ def test_a_sample_holds_all_atoms_of_its_structure(sampler):
     batch = with_shares(sampler, 0.5, 0.0).batch(FIT, 0, range(8), 8)
     totals = (batch.clean * sampler.scale).sum(dim=(1, 2, 3, 4)).numpy()
     assert {round(float(total)) for total in totals} <= {
-        structure.num_atoms for structure in sampler.structures
+        structure.num_atoms for structure in sampler.sources[0].structures
     }
     assert np.allclose(totals, np.round(totals), atol=1e-3)
 
@@ -169,19 +167,19 @@ def test_the_time_that_rounding_makes_of_the_last_noise_level_has_a_finite_loss(
 ):
     # The largest random number below 1 in the last of four slots is 1 in float32.
     almost_one = np.nextafter(1.0, 0.0)
-    real = TrainingBatches._sample
+    real = TrainingSource.sample
 
-    def last(self, cell, rng):
-        return replace(real(self, cell, rng), offset=almost_one)
+    def last(self, cell, conditions, rng):
+        return replace(real(self, cell, conditions, rng), offset=almost_one)
 
-    monkeypatch.setattr(TrainingBatches, "_sample", last)
+    monkeypatch.setattr(TrainingSource, "sample", last)
     batch = sampler.batch(FIT, 0, range(3, 4), 4)
-    schedule = Schedule(sampler.system.config.diffusion.schedule)
+    schedule = Schedule(sampler.config.diffusion.schedule)
     assert schedule.t_min < float(batch.time) <= schedule.t_max + 1e-6
     network = seeded(
-        lambda: boundary_network(sampler.system.config.network, sampler.system.channels), 0
+        lambda: boundary_network(sampler.config.network, sampler.sources[0].system.channels), 0
     )
-    loss = Objective(sampler.system.config, sampler.system.num_known, CPU)(network, batch)
+    loss = Objective(sampler.config, CPU)(network, batch)
     assert torch.isfinite(loss)
     loss.backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
@@ -189,11 +187,12 @@ def test_the_time_that_rounding_makes_of_the_last_noise_level_has_a_finite_loss(
 
 def test_every_fraction_is_drawn_as_often_as_any_other(sampler):
     rng = np.random.default_rng(0)
-    drawn = Counter(int(rng.integers(len(sampler.by_n))) for _ in range(1000))
-    assert min(drawn.values()) > 0.6 * 1000 / len(sampler.by_n)
-    assert sum(len(members) for members, _ in sampler.by_n) == len(sampler.structures)
-    for members, weights in sampler.by_n:
-        assert len({sampler.structures[index].n_index for index in members}) == 1
+    (source,) = sampler.sources
+    drawn = Counter(int(rng.integers(len(source.by_n))) for _ in range(1000))
+    assert min(drawn.values()) > 0.6 * 1000 / len(source.by_n)
+    assert sum(len(members) for members, _ in source.by_n) == len(source.structures)
+    for members, weights in source.by_n:
+        assert len({source.structures[index].n_index for index in members}) == 1
         assert weights.sum() == pytest.approx(1.0)
 
 
@@ -265,17 +264,18 @@ def test_something_is_held_out_of_any_set_unless_no_share_is_wanted():
 
 
 def test_augmentation_keeps_the_structure(sampler):
-    structure = sampler.structures[0]
-    lengths = np.diag(sampler.system.frame.cell)
+    (source,) = sampler.sources
+    structure, system = source.structures[0], source.system
+    lengths = np.diag(system.frame.cell)
     for index in range(16):
         rng = np.random.default_rng(index)
         parent = Parent(structure.positions, structure.energies_ev, np.zeros(3))
-        moved = sampler._augmented(parent, sampler.system, rng).positions
+        moved = augmented(parent, system, rng).positions
         assert closest_pair(moved, lengths) == pytest.approx(
             closest_pair(structure.positions, lengths), abs=1e-9
         )
         assert np.ptp(moved[:, 2]) == pytest.approx(np.ptp(structure.positions[:, 2]), abs=1e-9)
-        assert fits(structure, sampler.system.frame, sampler.system.grid)
+        assert fits(structure, system.frame, system.grid)
 
 
 def test_a_full_plane_is_no_plane():

@@ -13,6 +13,7 @@ from gcd_hpc.learning.batches import FIT
 from gcd_hpc.learning.boundary import prepare
 from gcd_hpc.learning.painter import Painter
 from gcd_hpc.learning.sampler import Sampler
+from gcd_hpc.learning.sources import TrainingSource
 from gcd_hpc.learning.training import Process, training_batches
 from gcd_hpc.search.windows import Window
 from gcd_hpc.seeds import generator
@@ -74,7 +75,8 @@ def sampler(compound_run) -> Sampler:
 
 def test_samples_hold_as_many_atoms_of_each_element_as_their_structures(compound_run, sampler):
     rows = read_part(RunDirectory(compound_run).training_set(1))
-    batches, _ = training_batches(sampler.system, rows, 1)
+    source = TrainingSource(sampler.system, rows, "compound")
+    batches, _ = training_batches([source], sampler.model.card.units, 1)
     counts = {tuple(np.bincount(row.numbers, minlength=29)[[13, 28]]) for row in rows}
     for step in range(6):
         clean = batches.batch(FIT, step, range(2), 2).clean * batches.scale

@@ -16,7 +16,8 @@ from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.decoding import load_decoder, prepare_decoder
 from gcd_hpc.learning.painter import Painter
 from gcd_hpc.learning.sampler import Sampler
-from gcd_hpc.learning.training import BoundaryTraining, Process, training_batches
+from gcd_hpc.learning.sources import TrainingSource
+from gcd_hpc.learning.training import BoundaryTraining, Process, measured_units, training_batches
 from gcd_hpc.networks.checkpoint import load
 from gcd_hpc.search.windows import Window
 from gcd_hpc.seeds import generator
@@ -43,7 +44,8 @@ def begun(run_dir, device, num_steps):
     """A training of the first model, at its first step."""
     system = load_boundary_system(str(run_dir))
     structures = read_part(RunDirectory(run_dir).training_set(1))
-    fit, held = training_batches(system, structures, 1)
+    source = TrainingSource(system, structures, "run")
+    fit, held = training_batches([source], measured_units([source]), 1)
     return BoundaryTraining(fit, held, Process(device), num_steps)
 
 

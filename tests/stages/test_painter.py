@@ -64,14 +64,14 @@ def test_known_voxels_are_those_of_the_parent_and_come_back_exactly(painter, par
         arrays.append((array, grid))
         return Sites(np.empty((0, 3)), np.empty(0, dtype=int))
 
-    plain = Painter(painter.system, painter.model, decoder, painter.device)
+    plain = replace(painter, decoder=decoder)
     inputs = []
     handle = painter.model.network.register_forward_pre_hook(
         lambda _, given: inputs.append(given[0])
     )
     paint(plain, parents[0], window_about(painter, parents[0]))
     handle.remove()
-    (array, _), scale = arrays[0], painter.model.card.scale
+    (array, _), scale = arrays[0], painter.model.card.units.scale
     mask = inputs[0][0, 2].bool()
     assert 0 < int((~mask).sum()) < mask.numel() / 2
     for given in inputs:

@@ -14,7 +14,7 @@ import torch
 from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.boundary import load_boundary_system
-from gcd_hpc.learning.sampler import LOW_ENERGY, Sampler, objection
+from gcd_hpc.learning.sampler import Sampler, objection
 from gcd_hpc.stages.record import find_record
 from gcd_hpc.stages.sample import kept_sampler, sample_task
 from gcd_hpc.stages.table import Task
@@ -269,5 +269,5 @@ def test_a_low_energy_is_asked_for_where_none_of_the_boundary_is_known(trained_r
     assert fraction == 0.3
     condition = unknown._condition([unknown.draft(index) for index in range(2)])
     assert condition is not None
-    assert condition[:, 0].tolist() == [LOW_ENERGY, LOW_ENERGY]
+    assert condition[:, 0].tolist() == [-2.0, -2.0]
     assert np.isfinite(condition.numpy()).all()

@@ -18,6 +18,7 @@ from gcd_hpc.campaign.progress import saved_share
 from gcd_hpc.config.loader import dump
 from gcd_hpc.errors import TrainingError
 from gcd_hpc.learning.batches import FIT, TrainingBatches
+from gcd_hpc.learning.model_file import load_model
 from gcd_hpc.learning.trainer import Trainer, cosine_rate
 from gcd_hpc.learning.training import Process
 from gcd_hpc.networks.checkpoint import load, load_state, save, save_state
@@ -241,6 +242,25 @@ def test_the_second_model_starts_from_the_first(run_copy):
     train_here(run_dir, 2)
     first, second = weights_of(run_dir, 1), weights_of(run_dir, 2)
     assert all(torch.allclose(second[name], first[name], atol=1e-6) for name in first)
+
+
+def test_the_first_model_of_a_campaign_that_began_with_a_model_starts_from_it(whole_run, run_copy):
+    run_dir = run_copy(
+        "run",
+        "training.retrain_steps=1",
+        "training.learning_rate=1e-9",
+        "training.min_learning_rate=1e-9",
+    )
+    files = RunDirectory(run_dir)
+    files.model_dir(0).mkdir(parents=True)
+    files.model_file(0).write_bytes(RunDirectory(whole_run).model_file(1).read_bytes())
+    assert files.model_in_use(0) == 0
+    train_here(run_dir)
+    begun, trained = weights_of(run_dir, 0), weights_of(run_dir)
+    assert all(torch.allclose(trained[name], begun[name], atol=1e-6) for name in begun)
+    card = load_model(files.model_file(1))[1]
+    assert card.started_from == load_model(files.model_file(0))[1].sha256
+    assert card.num_steps == 1
 
 
 def test_learning_lowers_the_loss(run_copy):

@@ -1,0 +1,101 @@
+"""The condition of a network, and the units of a model's inputs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUM_CONDITIONS = 3
+"""Length of the condition vector that ConditionScale makes of (E_gb, [n])."""
+LEAST_STD = 0.02
+"""Smallest standard deviation of relative excess energies that is used as their unit."""
+LEAST_ENERGY_J_M2 = 0.2
+"""Boundaries of lower energy, such as coherent twins, take the unit of one of this energy."""
+
+
+@dataclass(frozen=True)
+class ConditionScale:
+    """Scaling of (E_gb, [n]) for the network.
+
+    The energy is standardised. [n] becomes a point on a circle, because [n] = 1 equals [n] = 0.
+    Where no energy of the boundary is known yet (NaN), a low one is told.
+    """
+
+    mean_j_m2: float
+    std_j_m2: float
+    unknown: ClassVar[float] = -2.0
+    """Scaled energy in place of an unknown one."""
+
+    @classmethod
+    def fit(cls, energies: Sequence[float]) -> "ConditionScale":
+        """Scale of a training set, from its boundary energies in J/m^2."""
+        return cls(float(np.mean(energies)), max(float(np.std(energies)), 0.05))
+
+    def __call__(self, energy_j_m2: float, n_fraction: float) -> NDArray[np.float32]:
+        excess = (energy_j_m2 - self.mean_j_m2) / self.std_j_m2
+        angle = 2 * np.pi * n_fraction
+        told = self.unknown if np.isnan(excess) else excess
+        return np.array([told, np.cos(angle), np.sin(angle)], np.float32)
+
+
+@dataclass(frozen=True)
+class ExcessScale(ConditionScale):
+    """Scaling by the lowest energy of the boundary, which is told as zero."""
+
+    unknown: ClassVar[float] = 0.0
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units of a model's inputs, the same in training and in sampling.
+
+    A model of one boundary is told energies in units of that boundary, a model of several the
+    excess over the lowest energy known of the boundary, relative to that energy. It can thus be
+    asked for the lowest energy of any boundary: docs/science.md#conditions.
+
+    Args:
+        scale: divisor of the voxel values, the same for all boundaries, so that an atom is the same
+            sum of voxels in each.
+        of_one: scale of the conditions of a model of one boundary; None for one of several.
+        relative_std: unit of the relative excess; None for a model of one boundary.
+    """
+
+    scale: float
+    of_one: ConditionScale | None
+    relative_std: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.of_one is None) == (self.relative_std is None):
+            raise ValueError(
+                "conditions are those of one boundary or relative to each boundary's own energy,"
+                f" got {self.of_one} and {self.relative_std}"
+            )
+
+    def conditions(self, lowest_j_m2: float) -> ConditionScale:
+        """Scale of the conditions of one boundary.
+
+        Args:
+            lowest_j_m2: lowest energy that is known of the boundary, or NaN. A model of one
+                boundary does not depend on it.
+        """
+        if self.of_one is not None:
+            return self.of_one
+        assert self.relative_std is not None
+        # The order matters: what is unknown must not become the unit.
+        unit = max(LEAST_ENERGY_J_M2, lowest_j_m2)
+        return ExcessScale(lowest_j_m2, self.relative_std * unit)
+
+
+def relative_std(energies: Sequence[NDArray[np.float64]]) -> float:
+    """Root mean square of the relative excess energies, each boundary counting as much as another.
+
+    Args:
+        energies: boundary energies (M,) J/m^2 of each boundary.
+    """
+    squares = [
+        np.mean(np.square((one - one.min()) / max(one.min(), LEAST_ENERGY_J_M2)))
+        for one in energies
+    ]
+    return max(float(np.sqrt(np.mean(squares))), LEAST_STD)
