@@ -101,6 +101,10 @@ class NetworkConfig(Section):
     """Number of residual blocks of each level."""
     patch: Literal[1, 2] = 2
     """2 folds 2 x 2 x 2 voxels into channels first, which takes an eighth of the cost."""
+    context: PositiveInt | None = None
+    """Known voxel layers on either side of the generated ones that the network is shown. Perfect
+    crystal further away says nothing new, but costs as much. All of them when it is not given.
+    """
 
     @property
     def voxel_multiple(self) -> int:

@@ -19,6 +19,7 @@ from gcd_hpc.engines.strained import measure_response
 from gcd_hpc.engines.surfaces import check_surfaces
 from gcd_hpc.errors import PotentialError
 from gcd_hpc.files import replacing
+from gcd_hpc.learning.context import seen_layers
 from gcd_hpc.store.potentials import references
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
@@ -48,6 +49,11 @@ class BoundarySystem:
     def channels(self) -> Channels:
         """Elements of the voxel arrays' channels: those that the potential is used for."""
         return Channels.of(self.potential.elements)
+
+    @property
+    def seen_layers(self) -> slice:
+        """Layers of the grid that a network is shown."""
+        return seen_layers(self.grid.shape[2], self.num_known, self.config)
 
     def numbers_of_row(self, row: Candidate) -> NDArray[np.int64]:
         """Atomic numbers (N,) of a candidate."""

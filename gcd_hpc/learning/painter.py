@@ -17,6 +17,7 @@ from gcd_hpc.errors import ConfigError
 from gcd_hpc.learning.assembly import repaired, slab_window, window_mask
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.conditions import ConditionScale
+from gcd_hpc.learning.context import shown
 from gcd_hpc.learning.decoding import Decoder
 from gcd_hpc.learning.sampler import Model, Sampler
 from gcd_hpc.networks.precision import computing
@@ -121,16 +122,16 @@ class Painter:
         schedule, sampling = Schedule(config.diffusion.schedule), config.sampling
         known = voxels[None].to(device) / self.model.card.units.scale
         mask = mask.to(device)
-        num_evaluated = 0
+        num_voxels = 0
 
         def network(x: torch.Tensor, *others: torch.Tensor | None) -> torch.Tensor:
-            nonlocal num_evaluated
-            num_evaluated += len(x)
+            nonlocal num_voxels
+            num_voxels += x[:, 0].numel()
             predicted: torch.Tensor = self.model.network(x, *others)
             return predicted
 
         denoise = inpainting_denoiser(
-            network,
+            shown(network, self.system.seen_layers),
             schedule,
             config.diffusion.prediction,
             known,
@@ -149,7 +150,7 @@ class Painter:
                 sampling.solver,
                 start_log_snr,
             )
-        return array[0].float().cpu() * self.model.card.units.scale, num_evaluated * mask.numel()
+        return array[0].float().cpu() * self.model.card.units.scale, num_voxels
 
     def _condition(self, target: tuple[float, int]) -> torch.Tensor | None:
         """Condition (1, 3), or None for an unconditional model."""

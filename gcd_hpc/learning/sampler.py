@@ -22,6 +22,7 @@ from gcd_hpc.learning.assembly import Canvas, known_mask
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import known_columns, new_candidate, with_structure
 from gcd_hpc.learning.conditions import ConditionScale
+from gcd_hpc.learning.context import shown
 from gcd_hpc.learning.decoding import Decoder, load_decoder
 from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model
 from gcd_hpc.learning.network import boundary_network
@@ -211,7 +212,7 @@ class Sampler:
         # RePaint's network is shown no known voxels; the sampler imposes them at each step.
         is_palette = config.diffusion.inpainting == "palette"
         denoise = inpainting_denoiser(
-            self.model.network,
+            shown(self.model.network, self.system.seen_layers),
             schedule,
             config.diffusion.prediction,
             known,

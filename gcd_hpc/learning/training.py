@@ -16,6 +16,7 @@ from gcd_hpc.errors import LaunchError
 from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.batches import VALIDATE, Batch, TrainingBatches, hold_out
 from gcd_hpc.learning.conditions import ConditionScale, Units, relative_std
+from gcd_hpc.learning.context import seen_layers, shown
 from gcd_hpc.learning.model_file import LearnedBoundary, ModelCard
 from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.learning.prefetch import Parts, drawn
@@ -104,9 +105,10 @@ class Objective:
         return mask.to(self.device)
 
     def __call__(self, network: Callable[..., Tensor], batch: Batch) -> Tensor:
+        layers = seen_layers(batch.clean.shape[-1], batch.num_known, self.config)
         with computing(self.config.training.precision, self.device):
             return inpainting_loss(
-                network,
+                shown(network, layers),
                 Schedule(self.config.diffusion.schedule),
                 self.config.diffusion.prediction,
                 batch.clean.to(self.device),
