@@ -44,26 +44,32 @@ class Report:
 
 def report_of(state: State) -> Report:
     """Report of a campaign from the state that its ledger gives."""
-    plan = state.plan
-    intervals: dict[Pool, list[Interval]] = defaultdict(list)
     by_worker: dict[tuple[str, str], list[Interval]] = defaultdict(list)
     for task, done in state.finished.items():
-        pool = pool_of(task.stage, plan.mode)
-        intervals[pool].append((done.started, done.ended))
-        if pool == "relaxation" and done.worker:
+        if pool_of(task.stage, state.plan.mode) == "relaxation" and done.worker:
             # Only within a phase do a worker's tasks follow each other without waiting.
-            phase = task.stage if plan.mode == "asynchronous" else phase_name(*task.phase)
+            is_mixed = state.plan.mode == "asynchronous"
+            phase = task.stage if is_mixed else phase_name(*task.phase)
             by_worker[done.worker, phase].append((done.started, done.ended))
     return Report(
         state,
-        {
-            pool: occupancy(intervals[pool], _num_workers(plan, pool))
-            for pool in POOLS
-            if intervals[pool]
-        },
+        pools_of([state]),
         [gap for worker in by_worker.values() for gap in gaps(worker)],
         [max(0.0, done.time - done.ended) for done in state.finished.values() if done.time],
     )
+
+
+def pools_of(states: Sequence[State]) -> dict[Pool, Occupancy]:
+    """Occupancy of the pools that the campaigns of one set, or one campaign alone, used."""
+    intervals: dict[Pool, list[Interval]] = defaultdict(list)
+    for state in states:
+        for task, done in state.finished.items():
+            intervals[pool_of(task.stage, state.plan.mode)].append((done.started, done.ended))
+    return {
+        pool: occupancy(intervals[pool], max(_num_workers(state.plan, pool) for state in states))
+        for pool in POOLS
+        if intervals[pool]
+    }
 
 
 def _num_workers(plan: Plan, pool: Pool) -> int:

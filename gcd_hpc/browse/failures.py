@@ -15,6 +15,7 @@ from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.state import State
 from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.store.run_set import RunSet
 
 INVALID = "invalid"
 CLASSES = ("mistake", "bug", "infrastructure", "physics", INVALID)
@@ -39,6 +40,19 @@ def failure_rows(run_dir: str | Path) -> list[dict[str, Any]]:
     run = open_run(run_dir)
     tasks = _task_rows(read_state(run_dir) if run_dir.is_dir() else None)
     return sorted(tasks + _candidate_rows(run), key=lambda row: CLASSES.index(row["class"]))
+
+
+def set_failure_rows(opened: RunSet) -> list[dict[str, Any]]:
+    """``failure_rows`` of all boundaries of a set that have begun; the first key is ``boundary``.
+
+    Raises:
+        GcdError: if one of their files is damaged.
+    """
+    begun = (name for name in opened.campaigns if RunDirectory(opened.directory(name)).is_run())
+    rows = [
+        {"boundary": name, **row} for name in begun for row in failure_rows(opened.directory(name))
+    ]
+    return sorted(rows, key=lambda row: CLASSES.index(row["class"]))
 
 
 def _task_rows(state: State | None) -> list[dict[str, Any]]:
@@ -126,12 +140,14 @@ def failures_table(rows: Sequence[dict[str, Any]], every: bool = False) -> Group
         summary.caption = None if rows else "none"
         return Group(summary)
     table = Table(header_style="bold", box=None)
-    for heading in ("name", "class", "then", "reason"):
+    member = ("boundary",) if any("boundary" in row for row in wanted) else ()
+    for heading in (*member, "name", "class", "then", "reason"):
         table.add_column(heading)
     shown = wanted if every else wanted[:MAX_LISTED]
     for row in shown:
         where = f"\n{row['quarantine']}" if row["quarantine"] else ""
-        table.add_row(Text(row["name"]), row["class"], row["outcome"], Text(row["reason"] + where))
+        names = [Text(row[key]) for key in (*member, "name")]
+        table.add_row(*names, row["class"], row["outcome"], Text(row["reason"] + where))
     if len(shown) < len(wanted):
         table.caption = f"{len(wanted) - len(shown):,} more; --all lists them"
     return Group(summary, Text(), table)

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
+from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.export import csv_cell
 from gcd_hpc.store.field import Field
 from gcd_hpc.store.makers import maker_name
 from gcd_hpc.store.physics import RELAXED_FIELDS, candidate_fault, is_relaxed
 from gcd_hpc.store.run import Run
 from gcd_hpc.store.schema import FIELDS, Candidate
+from gcd_hpc.store.selection import sort_fields, sort_order
 
 UNFINISHED = {"local": "relaxed around its change only", "screen": "screened only"}
 """Remarks on candidates that were not relaxed with the preset, by their last relaxation."""
@@ -52,18 +54,52 @@ def list_rows(
     Raises:
         StoreError: if the field to sort by is wrong.
     """
+    shown = _shown_rows(run, sort, descending, num)
+    return Listing(shown.records(LISTED), len(run), run.num_all, run.selection)
+
+
+def list_set_rows(
+    members: Mapping[str, Run], sort: str | None = None, descending: bool = False, num: int = 20
+) -> Listing:
+    """``list_rows`` of all boundaries of a set together; their names are the first field.
+
+    Without a field to sort by, the boundaries follow each other in their order.
+    """
+    records: list[Record] = []
+    keys: list[Columns] = []
+    for name, run in members.items():
+        shown = _shown_rows(run, sort, descending, num)
+        records += [{"boundary": name, **record} for record in shown.records(LISTED)]
+        if sort is not None:
+            keys.append(shown.columns(sort_fields(sort)))
+    if sort is not None and keys:
+        columns = {name: np.concatenate([one[name] for one in keys]) for name in keys[0]}
+        records = [records[row] for row in sort_order(columns, sort, descending).tolist()]
+    selections = {run.selection for run in members.values()}
+    return Listing(
+        records[: num or None],
+        sum(len(run) for run in members.values()),
+        sum(run.num_all for run in members.values()),
+        " ".join(selections),
+    )
+
+
+def _shown_rows(run: Run, sort: str | None, descending: bool, num: int) -> Run:
+    """The first ``num`` rows of a run, or all, in an order."""
     if sort is not None:
-        shown = run.sorted(sort, descending)
+        ordered = run.sorted(sort, descending)
     else:
-        shown = run[::-1] if descending else run
-    return Listing(shown[: num or None].records(LISTED), len(run), run.num_all, run.selection)
+        ordered = run[::-1] if descending else run
+    return ordered[: num or None]
 
 
 def list_table(listing: Listing) -> RenderableType:
     """The list as a table for the terminal, with the counts as caption."""
     table = Table(header_style="bold", box=None, pad_edge=False)
+    member = ("boundary",) if any("boundary" in record for record in listing.records) else ()
     # Headings are Text, as rich would parse "[n]" as markup.
     for heading in (
+        *member,
         "candidate",
         "status",
         "[n]",
@@ -74,13 +110,14 @@ def list_table(listing: Listing) -> RenderableType:
         "source",
         "remark",
     ):
-        left = heading in ("candidate", "status", "source", "remark")
+        left = heading in ("boundary", "candidate", "status", "source", "remark")
         table.add_column(
             Text(heading), justify="left" if left else "right", no_wrap=heading == "candidate"
         )
     for record in listing.records:
         colour = {"ok": "green", "failed": "red", "invalid": "yellow"}.get(record["status"], "")
         table.add_row(
+            *([Text(record["boundary"])] if member else []),
             Text(record["id"]),
             Text(record["status"], style=colour),
             (

@@ -7,7 +7,6 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -92,10 +91,11 @@ class OverviewRow:
         return sigma + compact(self.plane)
 
 
-def compact(plane: Indices) -> str:
-    """A plane as figures name it: (210), or (11 4 0) where indices have two digits or a sign."""
-    is_short = all(0 <= index < 10 for index in plane)
-    return f"({''.join(map(str, plane))})" if is_short else spelled(plane, "()")
+def compact(indices: Indices, brackets: str = "()") -> str:
+    """Indices as figures show them: (210), or (11 4 0) where some have two digits or a sign."""
+    is_short = all(0 <= index < 10 for index in indices)
+    inside = "".join(map(str, indices))
+    return f"{brackets[0]}{inside}{brackets[1]}" if is_short else spelled(indices, brackets)
 
 
 @dataclass(frozen=True)
@@ -270,47 +270,40 @@ def csv_records(found: Overview) -> list[dict[str, Any]]:
     return records
 
 
-def overview_table(found: Overview) -> RenderableType:
-    """The overview for the terminal, one line a boundary, with what the columns mean."""
+def overview_table(found: Overview) -> Table:
+    """The overview for the terminal, one line a boundary."""
     table = Table(header_style="bold", box=None, pad_edge=False)
-    headings = [
-        "boundary",
-        "Sigma",
-        "axis",
-        "plane",
-        "angle",
-        "kind",
-        "Å^2",
-        "N",
-        f"GB energy ({UNIT})",
-    ]
-    compared = ["listed", "above it"] if found.reference is not None else []
-    headings += [*compared, "[n]", "low", "tries", "core s", "state"]
+    energy, compared = f"GB energy ({UNIT})", found.reference is not None
+    headings = ["boundary", "Sigma", "axis", "plane", "angle", "kind", "Å^2", "N", energy]
+    headings += ["listed", "above it"] if compared else []
+    headings += ["[n]", "low", "tries", "core s", "state"]
     for heading in headings:
         is_text = heading in ("boundary", "axis", "plane", "kind", "state")
-        table.add_column(
-            Text(heading),
-            justify="left" if is_text else "right",
-            no_wrap=heading == "boundary",
-        )
+        # Headings are Text, as rich would parse "[n]" as markup.
+        table.add_column(Text(heading), justify="left" if is_text else "right")
     for row in found.rows:
-        table.add_row(*map(Text, _cells(row, bool(compared))))
-    begun = [row for row in found.rows if row.id]
-    remarks = [] if all(row.converged for row in begun) else ["* not converged: an upper bound"]
+        table.add_row(*map(Text, _cells(row, compared)))
+    return table
+
+
+def overview_remarks(found: Overview) -> str:
+    """What the columns of the table mean, and how the energies compare with those of a list."""
+    is_converged = all(row.converged for row in found.rows if row.id)
+    remarks = [] if is_converged else ["* not converged: an upper bound"]
     if found.reference is not None:
         remarks.append(_standing(found.rows, found.reference))
-    return Group(table, *(Text(one, style="dim") for one in (*remarks, ABOUT)))
+    return "\n".join([*remarks, ABOUT])
 
 
 def _cells(row: OverviewRow, is_compared: bool) -> list[str]:
     planes = [row.plane] if row.kind == "symmetric tilt" else [row.plane, row.upper_plane]
-    named = dict.fromkeys(spelled(one, "()") for one in planes if one is not None)
+    named = dict.fromkeys(compact(one) for one in planes if one is not None)
     energy = format_number(row.gb_energy_j_m2, 4)
     compared = [format_number(row.reference_j_m2, 3), format_signed(row.above_j_m2)]
     return [
         row.boundary,
         "-" if row.sigma is None else str(row.sigma),
-        spelled(row.axis, "<>"),
+        compact(row.axis, "<>"),
         " ".join(named) or "-",
         f"{row.misorientation_deg:.2f}",
         row.kind,

@@ -12,9 +12,9 @@ from matplotlib.ticker import MaxNLocator
 
 from gcd_hpc.browse.figures import BLUE, GREEN, GREY, RED, check_suffix, new_figure, save
 from gcd_hpc.browse.labels import place_labels
-from gcd_hpc.browse.overview import Overview, OverviewRow
+from gcd_hpc.browse.overview import Overview, OverviewRow, compact
 from gcd_hpc.browse.reference import Reference
-from gcd_hpc.config.miller import Indices, spelled
+from gcd_hpc.config.miller import Indices
 from gcd_hpc.errors import StoreError
 
 COLOURS = (BLUE, RED, GREEN, "#8a5fb5", "#c77f17", "#2b9aa8", "#7a7a7a", "#a0456a")
@@ -107,7 +107,7 @@ def _draw_panel(
     angles = np.array([*(row.misorientation_deg for row in rows), *known[:, 0].tolist()])
     half = max(0.59 * float(np.ptp(angles)), LEAST_SPAN_DEG / 2)
     axes.set_xlim(*((angles.min() + angles.max()) / 2 + np.array([-half, half])))
-    axes.set_title(f"{kind} about {spelled(axis, '<>')}", fontsize=10, loc="left")
+    axes.set_title(f"{kind} about {compact(axis, '<>')}", fontsize=10, loc="left")
     axes.set_xlabel("misorientation angle (degrees)")
     axes.set_ylabel("GB energy (J/m$^2$)")
     axes.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 1.5, 2, 3, 5, 10]))

@@ -27,6 +27,13 @@ MEANING: dict[Status, str] = {
     "failed": "stopped by an error; mend it, then run the same command again",
     "interrupted": "its driver was killed; run the same command again to resume",
 }
+COLOURS: dict[Status, str] = {
+    "running": "green",
+    "complete": "green",
+    "paused": "yellow",
+    "interrupted": "yellow",
+    "failed": "red",
+}
 
 
 def state_of(run_dir: Path) -> State:
@@ -123,13 +130,7 @@ def _record(run_dir: Path, state: State, pace: Pace) -> dict[str, Any]:
 def status_view(record: dict[str, Any]) -> RenderableType:
     """The record of ``StatusReader`` formatted for the terminal."""
     status: Status = record["status"]
-    colour = {
-        "running": "green",
-        "complete": "green",
-        "paused": "yellow",
-        "interrupted": "yellow",
-        "failed": "red",
-    }[status]
+    colour = COLOURS[status]
     reason = f" ({record['reason']})" if record["reason"] else ""
     lines = [
         Text.assemble(

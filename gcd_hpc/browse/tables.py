@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +105,16 @@ def find_top(run: Run, per_n: bool = False, num: int = 10) -> Top:
     return Top(lowest.records(names), unphysical, len(refused))
 
 
+def find_set_top(members: Mapping[str, Run], per_n: bool = False, num: int = 1) -> Top:
+    """``find_top`` of each boundary of a set, in their order; its name is the first field."""
+    found = {name: find_top(run, per_n, num) for name, run in members.items()}
+    return Top(
+        [{"boundary": name, **record} for name, one in found.items() for record in one.records],
+        {f"{name}: {id}": why for name, one in found.items() for id, why in one.unphysical.items()},
+        sum(one.num_unphysical for one in found.values()),
+    )
+
+
 def best_by_source(run: Run) -> SourceComparison:
     """Lowest energy and number of candidates by [n]: search, exploration, each model version.
 
@@ -160,12 +170,14 @@ def top_table(top: Top) -> Table:
     energy, volume = f"GB energy ({UNIT})", "excess volume (Å)"
     is_alloy = any("surplus" in row for row in top.records)
     alloy = ("surplus", "between the limits") if is_alloy else ()
-    for heading in ("[n]", energy, *alloy, "atoms", volume, "candidate", "source"):
-        is_text = heading in ("surplus", "candidate", "source")
+    member = ("boundary",) if any("boundary" in row for row in top.records) else ()
+    for heading in (*member, "[n]", energy, *alloy, "atoms", volume, "candidate", "source"):
+        is_text = heading in ("boundary", "surplus", "candidate", "source")
         table.add_column(Text(heading), justify="left" if is_text else "right")
     for row in top.records:
         energy = f"{row['gb_energy_j_m2']:.4f}" + ("" if row["converged"] else "*")
         table.add_row(
+            *([Text(row["boundary"])] if member else []),
             format_fraction(row["n_fraction"]),
             energy,
             *(_alloy_cells(row) if is_alloy else ()),

@@ -52,12 +52,8 @@ def report_table(record: dict[str, Any]) -> Table:
     table = Table(box=None, padding=(0, 2), header_style="bold")
     for heading in ("what", "figure", "remark"):
         table.add_column(heading)
-    for pool, one in record["pools"].items():
-        remark = (
-            f"{one['num_workers']} workers, {one['num_tasks']:,} tasks; best hour"
-            f" {one['best_hour']:.1%}"
-        )
-        table.add_row(f"{pool} pool busy", f"{one['whole']:.1%}", remark)
+    for row in pool_rows(record["pools"]):
+        table.add_row(*row)
     table.add_row(
         "overhead per task",
         _ms(record["overhead_per_task_s"]),
@@ -91,6 +87,19 @@ def report_table(record: dict[str, Any]) -> Table:
         f"in {record['elapsed_s'] / 3600:.2f} h of wall time",
     )
     return table
+
+
+def pool_rows(pools: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Cells of the rows about the pools of ``report_record``."""
+    return [
+        (
+            f"{pool} pool busy",
+            f"{one['whole']:.1%}",
+            f"{one['num_workers']} workers, {one['num_tasks']:,} tasks; best hour"
+            f" {one['best_hour']:.1%}",
+        )
+        for pool, one in pools.items()
+    ]
 
 
 def _ms(values: dict[str, float]) -> str:

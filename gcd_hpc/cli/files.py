@@ -7,15 +7,18 @@ from typing import Annotated
 
 import typer
 
-from gcd_hpc.cli.options import Json, Results
+from gcd_hpc.cli.choosing import one_run, run_or_set
+from gcd_hpc.cli.options import Boundary, Json, Results
 from gcd_hpc.cli.output import console, print_json, written
+from gcd_hpc.errors import GcdError
 
 
-def verify(path: Results, json: Json = False) -> None:
+def verify(path: Results, boundary: Boundary = None, json: Json = False) -> None:
     """Verify a run or a file: layout, checksums, missing files, physics.
 
     E_gb is recomputed from the stored energies of the atoms, [n] from their number and the
-    boundary. The exit code is 1 if anything is wrong.
+    boundary. Of a set, all boundaries that hold candidates are verified. The exit code is 1 if
+    anything is wrong.
 
     \b
     Examples:
@@ -27,9 +30,14 @@ def verify(path: Results, json: Json = False) -> None:
     from gcd_hpc.campaign.inventory import verify as look_at
     from gcd_hpc.store.findings import Report
 
-    report = Report()
-    with progress("Verifying", sum(file.stat().st_size for file in files_of(path))) as advance:
-        look_at(path, report, advance)
+    report, chosen = Report(), run_or_set(path, boundary)
+    runs = [chosen] if isinstance(chosen, Path) else [run.path for run in chosen.members.values()]
+    if not runs:
+        raise GcdError(f"{path}: cannot be verified, because no boundary holds candidates yet")
+    sizes = (file.stat().st_size for run in runs for file in files_of(run))
+    with progress("Verifying", sum(sizes)) as advance:
+        for run in runs:
+            look_at(run, report, advance)
     if json:
         print_json({"path": str(path), **report.record()})
     else:
@@ -60,6 +68,7 @@ def merge(
     from gcd_hpc.store.index import RunStore
     from gcd_hpc.store.merge import merge as combine
 
+    runs = [one_run(run, None, "merge") for run in runs]
     size = sum(path.stat().st_size for run in runs for path in RunStore(run).part_paths())
     with progress("Merging", 2 * size) as advance:
         merged = combine(runs, out, advance)

@@ -1,10 +1,12 @@
 """Commands that list the candidates of a run and show single ones."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gcd_hpc.cli.options import Csv, Json, Results, Selection
+from gcd_hpc.cli.choosing import one_run, run_or_set
+from gcd_hpc.cli.options import Boundary, Csv, Json, Results, Selection
 from gcd_hpc.cli.output import console, one_of, print_json
 
 
@@ -12,42 +14,59 @@ def top(
     run: Results,
     per_n: Annotated[bool, typer.Option("--per-n", help="The best structure at each [n].")] = False,
     num: Annotated[
-        int, typer.Option("--num", min=1, help="Number of lowest energies, without --per-n.")
-    ] = 10,
+        int | None,
+        typer.Option(
+            "--num",
+            min=1,
+            help="Number of lowest energies, without --per-n; when not given 10 of a run, and 1 of"
+            " each boundary of a set.",
+        ),
+    ] = None,
     select: Selection = "",
+    boundary: Boundary = None,
     json: Json = False,
     csv: Csv = False,
 ) -> None:
     """List the lowest energies of a run, and the work of each source.
 
     The campaign may still be running. The table of work is about the whole run; it is left out with
-    --select.
+    --select. Of a set of boundaries the lowest of each boundary is listed.
 
     \b
     Examples:
       gcd-hpc top runs/w_sigma5 --per-n
       gcd-hpc top runs/w_sigma5 --select "n=0.4 source=model" --num 20 --json
+      gcd-hpc top runs/cu_tilts --boundary s5_210
     """
     one_of(json=json, csv=csv)
-    from gcd_hpc.browse.tables import TOP_FIELDS, find_top, top_table
+    from gcd_hpc.browse.tables import TOP_FIELDS, find_set_top, find_top, top_table
     from gcd_hpc.store.run import open_run
 
-    opened = open_run(run)
-    found = find_top(opened.select(select), per_n, num)
+    chosen = run_or_set(run, boundary)
+    if isinstance(chosen, Path):
+        opened = open_run(chosen)
+        found = find_top(opened.select(select), per_n, num or 10)
+    else:
+        found = find_set_top(chosen.select(select), per_n, num or 1)
     if json:
         print_json(found.records)
     elif csv:
         from gcd_hpc.browse.listing import csv_text
 
-        print(csv_text(found.records, TOP_FIELDS), end="")
+        print(csv_text(found.records, column_names(chosen, TOP_FIELDS)), end="")
     else:
-        from gcd_hpc.accounts.sources import sources_of
-        from gcd_hpc.browse.sources import work_table
-        from gcd_hpc.campaign.ledger import read_state
-
         console().print(top_table(found))
-        if not select:
-            console().print(work_table(sources_of(opened, read_state(run))))
+        if isinstance(chosen, Path) and not select:
+            from gcd_hpc.accounts.sources import sources_of
+            from gcd_hpc.browse.sources import work_table
+            from gcd_hpc.campaign.ledger import read_state
+
+            console().print(work_table(sources_of(opened, read_state(chosen))))
+
+
+def column_names(chosen: object, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the columns of a CSV table; a table of a set begins with the boundary."""
+    return names if isinstance(chosen, Path) else ("boundary", *names)
 
 
 def listing(
@@ -68,28 +87,34 @@ def listing(
     num: Annotated[
         int, typer.Option("--num", min=0, help="Largest number of candidates; 0 for all.")
     ] = 20,
+    boundary: Boundary = None,
     json: Json = False,
     csv: Csv = False,
 ) -> None:
     """List candidates of a run, of any status.
 
-    The campaign may still be running.
+    The campaign may still be running. Of a set, the candidates of all its boundaries are listed.
 
     \b
     Examples:
       gcd-hpc ls runs/w_sigma5
       gcd-hpc ls runs/w_sigma5 --select "status=failed,invalid" --num 0
       gcd-hpc ls runs/w_sigma5/results.h5 --select "n=0.2 source=model round=2" --sort energy --csv
+      gcd-hpc ls runs/cu_tilts --sort energy
     """
     one_of(json=json, csv=csv)
-    from gcd_hpc.browse.listing import LISTED, csv_text, list_rows, list_table
+    from gcd_hpc.browse.listing import LISTED, csv_text, list_rows, list_set_rows, list_table
     from gcd_hpc.store.run import open_run
 
-    found = list_rows(open_run(run).select(select), sort, descending, num)
+    chosen = run_or_set(run, boundary)
+    if isinstance(chosen, Path):
+        found = list_rows(open_run(chosen).select(select), sort, descending, num)
+    else:
+        found = list_set_rows(chosen.select(select), sort, descending, num)
     if json:
         print_json(found.records)
     elif csv:
-        print(csv_text(found.records, LISTED), end="")
+        print(csv_text(found.records, column_names(chosen, LISTED)), end="")
     else:
         console().print(list_table(found))
 
@@ -103,6 +128,7 @@ def show(
         bool,
         typer.Option("--ancestry", help="Show the line of parents back to a try instead."),
     ] = False,
+    boundary: Boundary = None,
     json: Json = False,
 ) -> None:
     """Show all stored values of single candidates, or from which structures they were made.
@@ -122,7 +148,7 @@ def show(
     from gcd_hpc.browse.listing import detail_record, detail_view, standing
     from gcd_hpc.store.run import open_run
 
-    opened = open_run(run)
+    opened = open_run(one_run(run, boundary, "show"))
     if ancestry:
         lines = [line_of(opened, name) for name in ids]
         if json:

@@ -42,6 +42,10 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory of a cam
 Results = Annotated[
     Path, typer.Argument(metavar="RUN", help="Run directory or HDF5 file of results.")
 ]
+Boundary = Annotated[
+    str | None,
+    typer.Option("--boundary", metavar="NAME", help="Boundary of a set, as overview names them."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 _SELECT = (
     "Candidates for which all words hold, such as 'n=0.2 energy<2.4 source=model round=1,2"

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from gcd_hpc.cli.options import Results, Selection, one_of_these
+from gcd_hpc.cli.choosing import one_run
+from gcd_hpc.cli.options import Boundary, Results, Selection, one_of_these
 from gcd_hpc.cli.output import say
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def plot(
             "--out", metavar="FILE", help="PNG, SVG or PDF; WHAT.png in the run when not given."
         ),
     ] = None,
+    boundary: Boundary = None,
 ) -> None:
     """Draw a figure of a run.
 
@@ -49,4 +51,4 @@ def plot(
     """
     from gcd_hpc.browse.plots import plot as draw
 
-    say(str(draw(run, cast("What", what), select, out)))
+    say(str(draw(one_run(run, boundary, "plot"), cast("What", what), select, out)))

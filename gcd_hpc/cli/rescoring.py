@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gcd_hpc.cli.options import Json, Results, Selection
+from gcd_hpc.cli.choosing import one_run
+from gcd_hpc.cli.options import Boundary, Json, Results, Selection
 from gcd_hpc.cli.output import console, print_json, written
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def rescore(
         bool, typer.Option("--per-n", help="As many of each [n], not of the whole run.")
     ] = False,
     select: Selection = "",
+    boundary: Boundary = None,
     json: Json = False,
 ) -> None:
     """Relax the best structures of a run with a second engine and compare.
@@ -50,7 +52,7 @@ def rescore(
     from gcd_hpc.stages.rescore import rescore as relax_again
     from gcd_hpc.store.run import open_run
 
-    opened = open_run(run)
+    opened = open_run(one_run(run, boundary, "rescore"))
     config, folder = with_engine(campaign_of_run(opened), engine)
     chosen = best_candidates(opened.select(select), top, per_n)
     _show(relax_again(opened, chosen, config, folder), json)
@@ -64,6 +66,7 @@ def import_results(
             metavar="DIR...", help="Folder of an export for VASP, or some of its structures."
         ),
     ],
+    boundary: Boundary = None,
     json: Json = False,
 ) -> None:
     """Read the results of VASP for structures of a run and compare.
@@ -83,7 +86,7 @@ def import_results(
     from gcd_hpc.stages.imported import import_vasp
     from gcd_hpc.store.run import open_run
 
-    _show(import_vasp(open_run(run), folders), json)
+    _show(import_vasp(open_run(one_run(run, boundary, "import")), folders), json)
 
 
 def _show(done: "Rescored", json: bool) -> None:

@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from gcd_hpc.cli.options import CampaignFile, Json, Overrides, Results, Selection, one_of_these
+from gcd_hpc.cli.choosing import run_or_set
+from gcd_hpc.cli.options import (
+    Boundary,
+    CampaignFile,
+    Json,
+    Overrides,
+    Results,
+    Selection,
+    one_of_these,
+)
 from gcd_hpc.cli.output import console, print_json, written
 
 FORMATS = ("extxyz", "lammps-data", "lammps-dump", "poscar", "cif", "csv", "ase-db", "vasp")
@@ -84,6 +93,7 @@ def export(
             "--a0", metavar="A", help="With vasp: lattice constant of VASP in Å, to scale to."
         ),
     ] = None,
+    boundary: Boundary = None,
 ) -> None:
     """Write a run's results for other programs.
 
@@ -104,6 +114,9 @@ def export(
     one file without structures:
       csv          one row per candidate, failed ones included, all fields of show
 
+    Of a set of boundaries, csv is one table whose first column is the boundary, and the other
+    formats make F/BOUNDARY.extxyz, F/BOUNDARY.db or a folder F/BOUNDARY.
+
     Types of LAMMPS are the elements of the campaign in their order. lammps-data, poscar and cif
     hold no energies and cannot express that the box is open along z: POSCAR and CIF are read as
     periodic, with a vacuum between the ends. Readers of CIF may move atoms by whole cells along x
@@ -116,10 +129,16 @@ def export(
       gcd-hpc export runs/w_sigma5/results.h5 --select "energy<2.5" --format poscar --out structures
       gcd-hpc export runs/w_sigma5 --select id=model-01-000045 --format lammps-data --out best.data
       gcd-hpc export runs/w_sigma5 --select "energy<2.4" --format vasp --a0 3.17 --out vasp_pbe
+      gcd-hpc export runs/cu_tilts --select "energy<0.95" --format extxyz --out tilts
     """
     from gcd_hpc.store.export import export as write
+    from gcd_hpc.store.export import export_set
     from gcd_hpc.store.run import open_run
 
-    num = write(open_run(run).select(select), form, out, a0)
+    chosen = run_or_set(run, boundary)
+    if isinstance(chosen, Path):
+        num = write(open_run(chosen).select(select), form, out, a0)
+    else:
+        num = export_set(chosen.select(select), form, out, a0)
     what = "row" if form == "csv" else "structure"
     written(out, f"{num:,} {what}{'' if num == 1 else 's'}")

@@ -6,7 +6,10 @@ from typing import Annotated
 import typer
 
 from gcd_hpc.cli.options import Csv, Json
-from gcd_hpc.cli.output import console, one_of, print_json, written
+from gcd_hpc.cli.output import console, one_of, print_json, say, written
+
+TABLE_WIDTH = 200
+"""Width in which every column has room, characters."""
 
 
 def overview(
@@ -50,7 +53,7 @@ def overview(
       gcd-hpc overview runs/cu_tilts runs/w_sigma5 --csv
     """
     one_of(json=json, csv=csv)
-    from gcd_hpc.browse.overview import csv_records, overview_table
+    from gcd_hpc.browse.overview import csv_records, overview_remarks, overview_table
     from gcd_hpc.browse.overview import overview as compare
 
     found = compare(*runs, reference=reference)
@@ -66,6 +69,10 @@ def overview(
         rows = csv_records(found)
         print(csv_text(rows, rows[0]), end="")
     else:
-        console().print(overview_table(found))
+        wide = console()
+        # A narrow terminal breaks the lines, but no cell is cut.
+        wide.width = max(wide.width, TABLE_WIDTH)
+        wide.print(overview_table(found))
+        say(overview_remarks(found))
         if out is not None:
             written(figure, "a figure")

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gcd_hpc.cli.options import Json, Run
+from gcd_hpc.cli.choosing import one_run, run_or_set
+from gcd_hpc.cli.options import Boundary, Json, Run
 from gcd_hpc.cli.output import console, print_json, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from gcd_hpc.store.run_set import RunSet
 
 
 def status(
@@ -18,26 +21,31 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Look again every two seconds until Ctrl-C.")
     ] = False,
+    boundary: Boundary = None,
     json: Json = False,
 ) -> None:
     """Show the status of a campaign.
 
-    The campaign may be running, paused or complete.
+    The campaign may be running, paused or complete. Of a set, each boundary has a line.
 
     \b
     Examples:
       gcd-hpc status runs/w_sigma5
       gcd-hpc status runs/w_sigma5 --watch
     """
+    from gcd_hpc.browse.set_status import SetStatusReader, set_status_view
     from gcd_hpc.browse.status import StatusReader, status_view
 
-    reader = StatusReader(run)
+    chosen = run_or_set(run, boundary)
+    is_run = isinstance(chosen, Path)
+    reader = StatusReader(chosen) if isinstance(chosen, Path) else SetStatusReader(chosen)
+    view = status_view if is_run else set_status_view
     if json:
         print_json(reader.record())
     elif watch:
-        _watch(lambda: status_view(reader.record()))
+        _watch(lambda: view(reader.record()))
     else:
-        console().print(status_view(reader.record()))
+        console().print(view(reader.record()))
 
 
 def failures(
@@ -48,6 +56,7 @@ def failures(
             "--all", help="List all, also candidates that were refused before relaxation."
         ),
     ] = False,
+    boundary: Boundary = None,
     json: Json = False,
 ) -> None:
     """List the failures of a campaign by class and reason.
@@ -58,9 +67,15 @@ def failures(
     Example:
       gcd-hpc failures runs/w_sigma5
     """
-    from gcd_hpc.browse.failures import failure_rows, failures_json, failures_table
+    from gcd_hpc.browse.failures import (
+        failure_rows,
+        failures_json,
+        failures_table,
+        set_failure_rows,
+    )
 
-    rows = failure_rows(run)
+    chosen = run_or_set(run, boundary)
+    rows = failure_rows(chosen) if isinstance(chosen, Path) else set_failure_rows(chosen)
     if json:
         print(failures_json(rows, every))
     else:
@@ -79,6 +94,7 @@ def report(
             "--structures", min=1, help="With --html: how many of the lowest the file holds."
         ),
     ] = 300,
+    boundary: Boundary = None,
     json: Json = False,
 ) -> None:
     """Show how well a campaign used its machines, and what each source of candidates found.
@@ -87,6 +103,8 @@ def report(
     kind of move and each model: tries, core-seconds (for a model with its training), improvements
     of the lowest energy of an [n], unique low-energy structures, and the [n] whose lowest structure
     it found first.
+
+    Of a set, the report holds the use of the shared pools and the work of each boundary.
 
     With --html the results are written as one file that opens in any browser without a network;
     RUN may then be an HDF5 file of results.
@@ -99,7 +117,11 @@ def report(
     if html is not None:
         from gcd_hpc.browse.page.report import write_report
 
-        say(str(write_report(run, html, structures)))
+        say(str(write_report(one_run(run, boundary, "report"), html, structures)))
+        return
+    chosen = run_or_set(run, boundary)
+    if not isinstance(chosen, Path):
+        _report_set(chosen, json)
         return
     from gcd_hpc.accounts.report import report_of
     from gcd_hpc.accounts.sources import sources_of
@@ -108,13 +130,23 @@ def report(
     from gcd_hpc.browse.usage import report_record, report_table
     from gcd_hpc.store.run import open_run
 
-    state = state_of(run)
-    sources = sources_of(open_run(run), state)
+    state = state_of(chosen)
+    sources = sources_of(open_run(chosen), state)
     record = report_record(report_of(state), sources)
     if json:
         print_json(record)
     else:
         console().print(report_table(record), work_table(sources))
+
+
+def _report_set(opened: "RunSet", json: bool) -> None:
+    from gcd_hpc.browse.set_report import set_report_record, set_report_view
+
+    record = set_report_record(opened)
+    if json:
+        print_json(record)
+    else:
+        console().print(set_report_view(record))
 
 
 def _watch(view: Callable[[], "RenderableType"]) -> None:

@@ -1,11 +1,12 @@
 """Export of candidates to other programs: structures with their energies, or a CSV table."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import ase.io
+import numpy as np
 from ase import Atoms
 
 from gcd_hpc.engines.surfaces import need_of_energies
@@ -27,6 +28,8 @@ SUFFIXES: dict[FileFormat, str] = {
     "cif": "cif",
 }
 """File suffixes of the formats that hold one structure per file."""
+_TABLE_SUFFIXES = {"extxyz": ".extxyz", "ase-db": ".db"}
+"""Suffixes of the formats that hold all structures of a run in one file."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _BATCH = 50_000
 """Rows of a CSV table that are held in memory at once."""
@@ -73,10 +76,9 @@ def export(run: Run, form: str, out: str | Path, a0: float | None = None) -> int
     chosen = run if form == "csv" else run.select("status=ok")
     if not len(chosen):
         among = f" with {run.selection}" if run.selection else ""
-        what = "candidate" if form == "csv" else "relaxed structure"
-        raise StoreError(f"{run.path}: nothing to export: there is no {what}{among}")
+        raise StoreError(f"{run.path}: nothing to export: there is no {_what(form)}{among}")
     if form == "csv":
-        _write_csv(Path(out), chosen)
+        _write_csv(Path(out), {"": chosen})
         return len(chosen)
     assert run.element  # or an error that names the run
     structures = (candidate.to_atoms() for candidate in chosen)
@@ -91,6 +93,44 @@ def export(run: Run, form: str, out: str | Path, a0: float | None = None) -> int
     else:
         _write_each(Path(out), structures, chosen, cast(FileFormat, form))
     return len(chosen)
+
+
+def export_set(
+    members: Mapping[str, Run], form: str, out: str | Path, a0: float | None = None
+) -> int:
+    """Write the candidates of a set of boundaries; return their number.
+
+    ``csv`` is one file whose first column is the name of the boundary. Of the other formats, the
+    structures of each boundary go to ``out/NAME`` as those of a run: a file with the suffix of the
+    format, or a folder where there is one structure a file. Boundaries without any are left out.
+
+    Raises:
+        StoreError: as ``export``; there is nothing to export if no boundary has any.
+        RunDirectoryError: if ``out`` cannot be written.
+    """
+    out, num = Path(out), 0
+    if form == "csv":
+        chosen = {name: run for name, run in members.items() if len(run)}
+    else:
+        found = {name: run.select("status=ok") for name, run in members.items()}
+        chosen = {name: run for name, run in found.items() if len(run)}
+    if not chosen:
+        raise StoreError(f"nothing to export: none of the boundaries has {_what(form)}s to write")
+    if form == "csv":
+        _write_csv(out, chosen)
+        return sum(map(len, chosen.values()))
+    for name, run in chosen.items():
+        place = out / f"{name}{_TABLE_SUFFIXES.get(form, '')}"
+        if form not in _TABLE_SUFFIXES:
+            # A single structure has a folder too, for its boundary may have more the next time.
+            with output_folder(place):
+                pass
+        num += export(run, form, place, a0)
+    return num
+
+
+def _what(form: str) -> str:
+    return "candidate" if form == "csv" else "relaxed structure"
 
 
 def _write_each(out: Path, structures: Iterator[Atoms], run: Run, form: FileFormat) -> None:
@@ -160,16 +200,22 @@ def _write_database(out: Path, structures: Iterator[Atoms]) -> None:
         raise cannot_write(out, error) from error
 
 
-def _write_csv(out: Path, run: Run) -> None:
+def _write_csv(out: Path, runs: Mapping[str, Run]) -> None:
+    """Write all rows of runs by the name of their boundary, which is no column if it is empty."""
     names = [field.name for field in ROW_FIELDS]
+    has_heading = False
     with output(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        for first in range(0, len(run), _BATCH):
-            columns = scalar_columns(run[first : first + _BATCH].columns(names))
-            if first == 0:
-                writer.writerow(columns)
-            cells = ([csv_cell(cell) for cell in column.tolist()] for column in columns.values())
-            writer.writerows(zip(*cells, strict=True))
+        for name, run in runs.items():
+            for first in range(0, len(run), _BATCH):
+                part = run[first : first + _BATCH]
+                boundary = {"boundary": np.full(len(part), name, dtype=object)} if name else {}
+                columns = boundary | scalar_columns(part.columns(names))
+                if not has_heading:
+                    writer.writerow(columns)
+                    has_heading = True
+                cells = ([csv_cell(cell) for cell in one.tolist()] for one in columns.values())
+                writer.writerows(zip(*cells, strict=True))
 
 
 def csv_cell(value: Any) -> Any:

@@ -41,11 +41,17 @@ class RunStore:
     The part files hold the data; the index and the merged file are copies that can be remade.
 
     Raises:
-        StoreError: if there is no such directory or file.
+        StoreError: if there is no such directory or file, or if it is of a set of boundaries.
     """
 
     def __init__(self, run_dir: str | Path) -> None:
         self.path = Path(run_dir)
+        if RunDirectory(self.path).is_set():
+            raise StoreError(
+                f"{self.path}: is a set of boundaries; choose one:"
+                f" {RunDirectory(self.path).member('NAME').path}, or compare them all with gcd-hpc"
+                " overview"
+            )
         if not (self.path.is_file() or RunDirectory(self.path).is_run()):
             found = "a folder without a run" if self.path.is_dir() else what_is_at(self.path)
             raise StoreError(

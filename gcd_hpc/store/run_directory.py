@@ -42,6 +42,10 @@ class RunDirectory:
         known = (self.config, self.ledger, self.results, self._parts(""))
         return any(path.exists() for path in known)
 
+    def is_set(self) -> bool:
+        """Whether the folder is the run directory of a set of boundaries."""
+        return self.config.is_file() and self.boundaries.is_dir()
+
     def remove_leftovers(self) -> int:
         """Delete temporary files of killed writers in the run's own folders; return their number.
 

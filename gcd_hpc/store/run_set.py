@@ -7,7 +7,7 @@ from pathlib import Path
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign_or_set
 from gcd_hpc.config.set import SetConfig
-from gcd_hpc.errors import ConfigError, StoreError
+from gcd_hpc.errors import ConfigError, StoreError, did_you_mean, shortened
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_directory import RunDirectory
@@ -24,8 +24,7 @@ class RunSet:
     @staticmethod
     def is_set(path: str | Path) -> bool:
         """Whether a folder is the run directory of a set."""
-        run = RunDirectory(path)
-        return run.config.is_file() and run.boundaries.is_dir()
+        return RunDirectory(path).is_set()
 
     @classmethod
     def open(cls, path: str | Path) -> "RunSet":
@@ -57,7 +56,16 @@ class RunSet:
         return self.config.members()
 
     def directory(self, name: str) -> Path:
-        """Run directory of a member, on which every command works."""
+        """Run directory of a member, on which every command works.
+
+        Raises:
+            StoreError: if the set has no member of this name.
+        """
+        if name not in self.campaigns:
+            raise StoreError(
+                f"{self.path}: is a set without a boundary {shortened(name)}; gcd-hpc overview"
+                f" lists all{did_you_mean(name, self.campaigns)}"
+            )
         return RunDirectory(self.path).member(name).path
 
     @cached_property
@@ -73,3 +81,11 @@ class RunSet:
             for name, folder in folders.items()
             if folder.is_dir() and RunStore(folder).part_paths()
         }
+
+    def select(self, selection: str) -> dict[str, Run]:
+        """Candidates of each member in ``members`` that meet all conditions of a selection.
+
+        Raises:
+            StoreError: naming the condition that is wrong.
+        """
+        return {name: run.select(selection) for name, run in self.members.items()}

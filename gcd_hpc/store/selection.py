@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gcd_hpc.errors import StoreError, did_you_mean
+from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.field import Field
 from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.schema import ROW_FIELDS
@@ -142,15 +143,30 @@ def selected(rows: Rows, conditions: tuple[Condition, ...]) -> np.ndarray:
 
 def ordered(rows: Rows, chosen: np.ndarray, name: str, descending: bool = False) -> np.ndarray:
     """Row numbers ``chosen`` sorted by a field; a stable sort with unknown numbers (NaN) last."""
+    columns = rows.take(sort_fields(name), chosen)
+    return np.asarray(chosen[sort_order(columns, name, descending)])
+
+
+def sort_fields(name: str) -> list[str]:
+    """Fields by which ``sort_order`` sorts where the user names one, the most important first."""
     field = sortable(name)
     # Sorting ids by the numbers in them is faster than sorting a million texts.
-    names = ["run", "source", "round", "index"] if field.name == "id" else [field.name]
-    keys = [_ranks(values) for values in rows.take(names, chosen).values()]
-    known = np.ones(len(chosen), dtype=bool)
-    if field.kind == "float":
+    return ["run", "source", "round", "index"] if field.name == "id" else [field.name]
+
+
+def sort_order(columns: Columns, name: str, descending: bool = False) -> np.ndarray:
+    """Indices (M,) that sort rows by a field; a stable sort with unknown numbers (NaN) last.
+
+    Args:
+        columns: the fields of ``sort_fields``, (M,) each.
+    """
+    keys = [_ranks(columns[one]) for one in sort_fields(name)]
+    known = np.ones(len(keys[0]), dtype=bool)
+    if sortable(name).kind == "float":
         known = np.isfinite(keys[0])
-    order = np.lexsort([*reversed([-key if descending else key for key in keys]), ~known])
-    return chosen[order]
+    return np.asarray(
+        np.lexsort([*reversed([-key if descending else key for key in keys]), ~known])
+    )
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -113,7 +113,7 @@ def test_records_are_json_and_a_table(tilts, reference):
 def test_the_figure_has_a_panel_for_each_axis_and_kind_and_labels_the_cusps(tilts, reference):
     figure = overview_figure(overview(tilts, reference=reference))
     (panel,) = [axes for axes in figure.axes if axes.get_visible()]
-    assert panel.get_title(loc="left") == "symmetric tilt about <0 0 1>"
+    assert panel.get_title(loc="left") == "symmetric tilt about <001>"
     written = {text.get_text() for text in panel.texts}
     assert written == {"Σ5(310)", "Σ5(210)", "Σ13(320)"}
     crosses = [line for line in panel.lines if line.get_marker() == "x"]

@@ -1,0 +1,82 @@
+"""Status of a set of boundaries: one line each, and what the set does as a whole."""
+
+from collections import Counter
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gcd_hpc.browse.status import COLOURS, StatusReader
+from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
+from gcd_hpc.campaign.progress import clock
+from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.store.run_set import RunSet
+
+NOT_BEGUN = "not begun"
+MEMBER_KEYS = ("status", "reason", "doing", "elapsed_s", "tried", "failed_attempts", "quarantined")
+"""Keys of a run's status that a line about a boundary has."""
+
+
+class SetStatusReader:
+    """Reader that follows a set; each call reads only the new lines of the ledgers."""
+
+    def __init__(self, opened: RunSet) -> None:
+        self._set = opened
+        self._readers: dict[str, StatusReader] = {}
+
+    def record(self) -> dict[str, Any]:
+        """The status as plain data: the name of the set, and one record a boundary.
+
+        Raises:
+            RunDirectoryError: if a ledger is damaged.
+        """
+        boundaries = [self._member(name) for name in self._set.campaigns]
+        return {
+            "name": self._set.config.name,
+            "statuses": dict(Counter(one["status"] for one in boundaries)),
+            "tried": sum(one["tried"] for one in boundaries),
+            "boundaries": boundaries,
+        }
+
+    def _member(self, name: str) -> dict[str, Any]:
+        folder = self._set.directory(name)
+        if not RunDirectory(folder).ledger.is_file():
+            return {"boundary": name, "status": NOT_BEGUN, "tried": 0}
+        if name not in self._readers:
+            self._readers[name] = StatusReader(folder)
+        record = self._readers[name].record()
+        lowest = [
+            {"n_fraction": float(n), "gb_energy_j_m2": one["gb_energy_j_m2"]}
+            for n, one in record["best"].items()
+        ]
+        best = min(lowest, key=lambda one: float(one["gb_energy_j_m2"]), default={})
+        return {"boundary": name, **{key: record[key] for key in MEMBER_KEYS}, **best}
+
+
+def set_status_view(record: dict[str, Any]) -> RenderableType:
+    """The record of ``SetStatusReader`` formatted for the terminal."""
+    num = len(record["boundaries"])
+    counts = ", ".join(f"{count} {status}" for status, count in record["statuses"].items())
+    head = Text.assemble(
+        (record["name"], "bold"), f": {num} boundaries: {counts}; {record['tried']:,} tried"
+    )
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for heading in ("boundary", "state", "tried", f"lowest ({UNIT})", "[n]", "time", "doing"):
+        is_text = heading in ("boundary", "state", "doing")
+        table.add_column(Text(heading), justify="left" if is_text else "right")
+    for one in record["boundaries"]:
+        failed = one.get("failed_attempts", 0) + one.get("quarantined", 0)
+        remarks = (one.get("doing", ""), one.get("reason", ""), f"{failed} failures" * bool(failed))
+        table.add_row(
+            Text(one["boundary"]),
+            Text(
+                one["status"], style="dim" if one["status"] == NOT_BEGUN else COLOURS[one["status"]]
+            ),
+            f"{one['tried']:,}",
+            format_number(one.get("gb_energy_j_m2"), 4),
+            format_fraction(one["n_fraction"]) if "n_fraction" in one else "-",
+            clock(one["elapsed_s"]) if "elapsed_s" in one else "-",
+            Text("; ".join(filter(None, remarks))),
+        )
+    return Group(head, table)
