@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.diffusion.process import Schedule
-from gcd_hpc.learning.conditions import ConditionScale
+from gcd_hpc.learning.conditions import Conditions
 from gcd_hpc.learning.sources import TrainingSource
 from gcd_hpc.seeds import TRAINING, generator
 from gcd_hpc.store.schema import Candidate
@@ -56,7 +56,7 @@ class TrainingBatches:
     """
 
     sources: Sequence[TrainingSource]
-    conditions: Sequence[ConditionScale]
+    conditions: Sequence[Conditions]
     scale: float
     version: int
 

@@ -1,11 +1,14 @@
 """The condition of a network, and the units of a model's inputs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gcd_hpc.structures.energetics import fraction_distance
 
 NUM_CONDITIONS = 3
 """Length of the condition vector that ConditionScale makes of (E_gb, [n])."""
@@ -35,16 +38,37 @@ class ConditionScale:
 
     def __call__(self, energy_j_m2: float, n_fraction: float) -> NDArray[np.float32]:
         excess = (energy_j_m2 - self.mean_j_m2) / self.std_j_m2
-        angle = 2 * np.pi * n_fraction
-        told = self.unknown if np.isnan(excess) else excess
-        return np.array([told, np.cos(angle), np.sin(angle)], np.float32)
+        return told(self.unknown if np.isnan(excess) else excess, n_fraction)
 
 
 @dataclass(frozen=True)
-class ExcessScale(ConditionScale):
-    """Scaling by the lowest energy of the boundary, which is told as zero."""
+class ExcessScale:
+    """Scaling of (E_gb, [n]) by the lowest energies of each [n], which are told as zero.
 
-    unknown: ClassVar[float] = 0.0
+    Args:
+        lowest_j_m2: lowest energy of each known [n]; empty where none is known.
+        std_j_m2: unit of the excess.
+    """
+
+    lowest_j_m2: Mapping[float, float]
+    std_j_m2: float
+
+    def __call__(self, energy_j_m2: float, n_fraction: float) -> NDArray[np.float32]:
+        nearest = min(
+            self.lowest_j_m2, key=lambda known: fraction_distance(known, n_fraction), default=nan
+        )
+        excess = (energy_j_m2 - self.lowest_j_m2.get(nearest, nan)) / self.std_j_m2
+        return told(0.0 if np.isnan(excess) else excess, n_fraction)
+
+
+Conditions = ConditionScale | ExcessScale
+"""From (E_gb in J/m^2, [n]) to the condition (3,) of a network."""
+
+
+def told(scaled_energy: float, n_fraction: float) -> NDArray[np.float32]:
+    """Condition (3,): the scaled energy, and [n] as a point on a circle."""
+    angle = 2 * np.pi * n_fraction
+    return np.array([scaled_energy, np.cos(angle), np.sin(angle)], np.float32)
 
 
 @dataclass(frozen=True)
@@ -52,8 +76,9 @@ class Units:
     """Units of a model's inputs, the same in training and in sampling.
 
     A model of one boundary is told energies in units of that boundary, a model of several the
-    excess over the lowest energy known of the boundary, relative to that energy. It can thus be
-    asked for the lowest energy of any boundary: docs/science.md#conditions.
+    excess over the lowest energy known of the same [n], relative to the lowest of the boundary. It
+    can thus be asked for the lowest energy of any [n] of any boundary:
+    docs/science.md#conditions.
 
     Args:
         scale: divisor of the voxel values, the same for all boundaries, so that an atom is the same
@@ -73,29 +98,28 @@ class Units:
                 f" got {self.of_one} and {self.relative_std}"
             )
 
-    def conditions(self, lowest_j_m2: float) -> ConditionScale:
+    def conditions(self, lowest_j_m2: Mapping[float, float]) -> Conditions:
         """Scale of the conditions of one boundary.
 
         Args:
-            lowest_j_m2: lowest energy that is known of the boundary, or NaN. A model of one
-                boundary does not depend on it.
+            lowest_j_m2: lowest energy that is known of each [n]. A model of one boundary does not
+                depend on it.
         """
         if self.of_one is not None:
             return self.of_one
         assert self.relative_std is not None
-        # The order matters: what is unknown must not become the unit.
-        unit = max(LEAST_ENERGY_J_M2, lowest_j_m2)
+        unit = max(LEAST_ENERGY_J_M2, min(lowest_j_m2.values(), default=0.0))
         return ExcessScale(lowest_j_m2, self.relative_std * unit)
 
 
-def relative_std(energies: Sequence[NDArray[np.float64]]) -> float:
+def relative_std(energies: Sequence[Sequence[NDArray[np.float64]]]) -> float:
     """Root mean square of the relative excess energies, each boundary counting as much as another.
 
     Args:
-        energies: boundary energies (M,) J/m^2 of each boundary.
+        energies: of each boundary, the boundary energies (M,) J/m^2 of each [n].
     """
-    squares = [
-        np.mean(np.square((one - one.min()) / max(one.min(), LEAST_ENERGY_J_M2)))
-        for one in energies
-    ]
+    squares = []
+    for by_n in energies:
+        unit = max(LEAST_ENERGY_J_M2, min(float(one.min()) for one in by_n))
+        squares.append(np.mean(np.concatenate([((one - one.min()) / unit) ** 2 for one in by_n])))
     return max(float(np.sqrt(np.mean(squares))), LEAST_STD)

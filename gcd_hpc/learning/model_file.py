@@ -112,8 +112,9 @@ def load_model(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
         ) from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(f"{path}: is not the file of a boundary model ({error!r})") from error
-    conditions = card.units.conditions(1.0)
-    numbers = (card.units.scale, conditions.std_j_m2, conditions.mean_j_m2)
+    conditions = card.units.of_one or card.units.conditions({0.0: 1.0})
+    mean = 0.0 if card.units.of_one is None else card.units.of_one.mean_j_m2
+    numbers = (card.units.scale, conditions.std_j_m2, mean)
     if not all(map(math.isfinite, numbers)) or min(numbers[:2]) <= 0 or card.num_parts < 1:
         raise CheckpointError(
             f"{path}: cannot be used: the units of its inputs are not finite and positive,"

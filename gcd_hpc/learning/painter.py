@@ -16,7 +16,7 @@ from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.errors import ConfigError
 from gcd_hpc.learning.assembly import repaired, slab_window, window_mask
 from gcd_hpc.learning.boundary import BoundarySystem
-from gcd_hpc.learning.conditions import ConditionScale
+from gcd_hpc.learning.conditions import Conditions
 from gcd_hpc.learning.context import shown
 from gcd_hpc.learning.decoding import Decoder
 from gcd_hpc.learning.sampler import Model, Sampler
@@ -46,7 +46,7 @@ class Painter:
 
     system: BoundarySystem
     model: Model
-    conditions: ConditionScale
+    conditions: Conditions
     decoder: Decoder
     device: torch.device
 

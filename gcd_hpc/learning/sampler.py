@@ -21,7 +21,7 @@ from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import Canvas, known_mask
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import known_columns, new_candidate, with_structure
-from gcd_hpc.learning.conditions import ConditionScale
+from gcd_hpc.learning.conditions import Conditions
 from gcd_hpc.learning.context import shown
 from gcd_hpc.learning.decoding import Decoder, load_decoder
 from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model
@@ -155,9 +155,11 @@ class Sampler:
         return lowest_energies(self.known["n_index"], self.known["gb_energy_j_m2"])
 
     @cached_property
-    def conditions(self) -> ConditionScale:
-        """Scale of the conditions for this boundary, whose lowest energy is that of ``known``."""
-        return self.model.card.units.conditions(min(self.lowest.values(), default=float("nan")))
+    def conditions(self) -> Conditions:
+        """Scale of the conditions for this boundary, from the lowest energies of ``known``."""
+        num_plane = self.system.bicrystal.atoms_per_plane
+        lowest = {n_index / num_plane: energy for n_index, energy in self.lowest.items()}
+        return self.model.card.units.conditions(lowest)
 
     def target(self, index: int) -> tuple[float, float]:
         """Target (E_gb in J/m^2, [n]) of a candidate: all [n] in turn, below their lowest E_gb.

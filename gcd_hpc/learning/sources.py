@@ -13,7 +13,7 @@ from gcd_hpc.config.learning import MOSAIC_CELLS
 from gcd_hpc.errors import StructureError
 from gcd_hpc.learning.assembly import known_mask, window_mask
 from gcd_hpc.learning.boundary import BoundarySystem
-from gcd_hpc.learning.conditions import ConditionScale
+from gcd_hpc.learning.conditions import Conditions
 from gcd_hpc.learning.mosaics import Mosaics
 from gcd_hpc.search.windows import Parent, draw_window
 from gcd_hpc.store.schema import Candidate
@@ -51,6 +51,15 @@ class TrainingSource:
     def energies(self) -> NDArray[np.float64]:
         """Boundary energies of the structures, (M,) J/m^2."""
         return np.array([row.gb_energy_j_m2 for row in self.structures])
+
+    @property
+    def lowest(self) -> dict[float, float]:
+        """Lowest boundary energy of each [n], J/m^2."""
+        lowest: dict[float, float] = {}
+        for row in self.structures:
+            known = lowest.get(row.n_fraction, np.inf)
+            lowest[row.n_fraction] = min(known, row.gb_energy_j_m2)
+        return lowest
 
     @cached_property
     def by_n(self) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
@@ -92,7 +101,7 @@ class TrainingSource:
         return MOSAIC_CELLS[int(rng.integers(len(MOSAIC_CELLS)))]
 
     def sample(
-        self, cell: tuple[int, int], conditions: ConditionScale, rng: np.random.Generator
+        self, cell: tuple[int, int], conditions: Conditions, rng: np.random.Generator
     ) -> Sample:
         """A structure of low energy of any [n], or a mosaic around it, turned and shifted."""
         members, weights = self.by_n[int(rng.integers(len(self.by_n)))]

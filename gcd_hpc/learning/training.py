@@ -175,7 +175,7 @@ def training_batches(
         sources: the relaxed structures of each boundary.
         units: those of the model that training starts from, or measured on the structures.
     """
-    conditions = [units.conditions(float(source.energies.min())) for source in sources]
+    conditions = [units.conditions(source.lowest) for source in sources]
     share = sources[0].system.config.training.validation_share
     learned, held_out = [], []
     for source in sources:
@@ -195,7 +195,8 @@ def measured_units(sources: Sequence[TrainingSource]) -> Units:
     else:
         scale = given
     if len(sources) > 1:
-        return Units(scale, None, relative_std([source.energies for source in sources]))
+        energies = [[source.energies[members] for members, _ in source.by_n] for source in sources]
+        return Units(scale, None, relative_std(energies))
     return Units(scale, ConditionScale.fit(sources[0].energies.tolist()))
 
 

@@ -78,7 +78,7 @@ def test_the_lowest_energy_of_each_boundary_is_told_as_zero_and_others_as_relati
     second = made_source("cu_sigma5", (1.0, 1.1, 1.2))
     units = measured_units([first, second])
     assert units.of_one is None
-    scales = [units.conditions(float(source.energies.min())) for source in (first, second)]
+    scales = [units.conditions(source.lowest) for source in (first, second)]
     told = [
         [scale(energy, 0.0)[0] for energy in source.energies]
         for source, scale in zip((first, second), scales, strict=True)
@@ -93,18 +93,33 @@ def test_conditions_of_the_structures_held_out_count_from_the_lowest_of_all(sour
     fit, held = training_batches(sources, measured_units(sources), 1)
     assert fit.conditions == held.conditions
     for source, scale in zip(sources, fit.conditions, strict=True):
-        assert scale.mean_j_m2 == source.energies.min()
+        assert scale.lowest_j_m2 == source.lowest
+
+
+def test_the_lowest_energy_of_each_n_is_told_as_zero_and_an_unknown_n_counts_from_the_nearest():
+    scale = Units(0.1, None, 0.2).conditions({0.0: 1.0, 0.4: 1.5})
+    assert scale(1.0, 0.0)[0] == scale(1.5, 0.4)[0] == scale(1.5, 0.5)[0] == 0.0
+    # 0.2 of the boundary's lowest energy is the unit at every [n].
+    assert scale(1.7, 0.4)[0] == pytest.approx(1.0, rel=1e-6)
+    # [n] is periodic: 0.9 is nearer to 0 than to 0.4.
+    assert scale(1.0, 0.9)[0] == 0.0
+
+
+def test_the_unit_of_energy_does_not_depend_on_how_far_apart_the_lowest_of_each_n_are():
+    near = [np.array([1.0, 1.1]), np.array([1.0, 1.1])]
+    apart = [np.array([1.0, 1.1]), np.array([2.0, 2.1])]
+    assert relative_std([near]) == pytest.approx(relative_std([apart]), rel=1e-12)
 
 
 def test_a_coherent_twin_does_not_blow_up_the_unit_of_energy():
-    ordinary = np.array([1.0, 1.1, 1.2])
-    twin = np.array([0.02, 0.3])
+    ordinary = [np.array([1.0, 1.1, 1.2])]
+    twin = [np.array([0.02, 0.3])]
     assert relative_std([ordinary, twin]) < 1.1
-    assert Units(0.1, None, 0.2).conditions(0.02).std_j_m2 == pytest.approx(0.04)
+    assert Units(0.1, None, 0.2).conditions({0.0: 0.02}).std_j_m2 == pytest.approx(0.04)
 
 
 def test_of_a_boundary_of_which_nothing_is_known_the_lowest_energy_is_asked_for():
-    scale = Units(0.1, None, 0.2).conditions(float("nan"))
+    scale = Units(0.1, None, 0.2).conditions({})
     for energy in (float("nan"), 2.0):
         assert np.allclose(scale(energy, 0.25), [0, 0, 1], atol=1e-6)
 
@@ -114,7 +129,7 @@ def test_the_model_of_one_boundary_keeps_the_mean_and_the_deviation_of_its_energ
     units = measured_units([source])
     assert units.relative_std is None
     assert units.of_one == ConditionScale.fit([2.0, 2.2, 2.4])
-    assert units.conditions(17.0) == units.of_one
+    assert units.conditions({0.0: 17.0}) == units.of_one
 
 
 def test_the_hold_out_loss_is_stated_for_each_boundary_and_its_mean_for_the_model(sources):
