@@ -12,6 +12,8 @@ from pathlib import Path
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.starting import starting_file
+from gcd_hpc.engines.bulk import BulkRecord
+from gcd_hpc.engines.layout import lay_out
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.files import replacing
 from gcd_hpc.stages.table import STAGES
@@ -49,6 +51,12 @@ def inputs_of(
     if config.model is not None:
         content = starting_file(config, folder, config.name).read_bytes()
         inputs[STARTING_MODEL] = hashlib.sha256(content).hexdigest()
+    record = BulkRecord.read(run.bulk) if config.voxels.shape == "auto" else None
+    if record is not None:
+        # Another version may have another rule, and structures of two grids do not lie alike.
+        a0, bulk = config.boundary.a0 or record.bulk.a0, record.bulk
+        grid = lay_out(config, a0, config.name, bulk.reach, c0=bulk.c0).grid
+        inputs["voxel grid for which auto stands"] = _sha256(grid.shape)
     return inputs | {"potential": potential_sha256}
 
 

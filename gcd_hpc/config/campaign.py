@@ -154,16 +154,16 @@ class CampaignConfig(Section):
     @model_validator(mode="after")
     def _sections_agree(self) -> "CampaignConfig":
         multiple, shape = self.network.voxel_multiple, self.voxels.shape
-        for axis, size in enumerate(() if shape == "auto" else shape):
-            if size % multiple:
-                why = (
-                    f"network.patch {self.network.patch} and network.num_levels"
-                    f" {self.network.num_levels}"
-                )
-                refuse(
-                    f"must be multiples of {multiple} for {why}, got {size} along {'xyz'[axis]}",
-                    "voxels.shape",
-                )
+        # Along x and y, which repeat, the network takes any number.
+        if shape != "auto" and shape[2] % multiple:
+            why = (
+                f"network.patch {self.network.patch} and network.num_levels"
+                f" {self.network.num_levels}"
+            )
+            refuse(
+                f"must be a multiple of {multiple} along z for {why}, got {shape[2]}",
+                "voxels.shape",
+            )
         outer = outer_layers(self.relaxation.outer_thickness, None)
         thinner = min(slabs_of(self.boundary.slab_heights, outer))
         if outer >= thinner:

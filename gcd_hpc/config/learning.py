@@ -19,9 +19,8 @@ class VoxelConfig(Section):
     """
 
     shape: tuple[NumVoxels, NumVoxels, NumVoxels] | Auto = "auto"
-    """Number of voxels along x, y and z. auto takes the fewest that the network can divide and that
-    are at most 0.36 nearest-neighbour distances wide, and as many layers as the slabs need:
-    docs/science.md#auto.
+    """Number of voxels along x, y and z. auto makes them about 0.32 nearest-neighbour distances
+    wide in every boundary, and as many layers as the slabs need: docs/science.md#auto.
     """
     known: PositiveInt | Auto = "auto"
     """Voxel layers at each end that hold perfect grain and stay fixed during in-painting. auto
@@ -94,8 +93,9 @@ class NetworkConfig(Section):
     width: PositiveInt = 32
     """Number of channels of the first level. Each further level has twice as many."""
     num_levels: Annotated[int, Field(gt=0, le=10)] = 2
-    """Number of resolution levels, each half as fine as the one before. voxels.shape must be
-    divisible by patch * 2**(num_levels - 1).
+    """Number of resolution levels, each half as fine as the one before. The voxels along z must be
+    a multiple of patch * 2**(num_levels - 1). Along x and y, other numbers are repeated until they
+    are one, which costs more.
     """
     num_blocks: PositiveInt = 3
     """Number of residual blocks of each level."""
@@ -108,7 +108,7 @@ class NetworkConfig(Section):
 
     @property
     def voxel_multiple(self) -> int:
-        """Number that the numbers of voxels must be divisible by."""
+        """Number that the voxels along z must be divisible by."""
         return int(self.patch * 2 ** (self.num_levels - 1))
 
 

@@ -134,13 +134,12 @@ def with_model(config: CampaignConfig, folder: Path, source: str) -> CampaignCon
             problem = f"must be {theirs} as in the model {model.path}, got {own}"
             raise ConfigError(source, f"network.{key}", f"{problem}; leave the section out")
     shape = config.voxels.shape
-    for size in () if shape == "auto" else shape:
-        if size % network.voxel_multiple:
-            problem = (
-                f"must be multiples of {network.voxel_multiple} for the network of the model"
-                f" {model.path}, got {list(shape)}; auto is always one"
-            )
-            raise ConfigError(source, "voxels.shape", problem)
+    if shape != "auto" and shape[2] % network.voxel_multiple:
+        problem = (
+            f"must be a multiple of {network.voxel_multiple} along z for the network of the model"
+            f" {model.path}, got {list(shape)}; auto is always one"
+        )
+        raise ConfigError(source, "voxels.shape", problem)
     return config.model_copy(update={"network": network})
 
 

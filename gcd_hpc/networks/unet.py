@@ -16,13 +16,17 @@ from gcd_hpc.networks.layers import (
     num_groups,
     unfold,
 )
+from gcd_hpc.voxels.grid import num_repeats
 
 
 class UNet(nn.Module):
     """Predicts epsilon or v from a noisy array, its noise level and, optionally, a condition.
 
     It is equivariant: rolling the input along a periodic axis by a multiple of patch *
-    2^(num_levels - 1) rolls the output.
+    2^(num_levels - 1) rolls the output. The numbers of voxels are multiples of that; along periodic
+    axes other numbers are repeated until they are one, and the output is the mean over the repeats,
+    which differ in how the patches lie. Rolling by the largest divisor that a number shares with
+    the multiple then rolls the output.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         self.patch, self.num_levels = config.patch, config.num_levels
+        self.multiple, self.periodic = config.voxel_multiple, periodic
         widths = [config.width * 2**level for level in range(config.num_levels)]
         size = 4 * config.width
         self.noise_embedding = NoiseEmbedding(size)
@@ -95,6 +100,9 @@ class UNet(nn.Module):
                 embedded = embedded + self.condition_embedding(condition, has_condition, x.shape[0])
             embedded = functional.silu(embedded)  # (B, E)
 
+        # Repeat what the levels cannot divide.
+        shape, repeats = x.shape[2:], self._repeats(x)
+        x = x.repeat(1, 1, *repeats) if max(repeats) > 1 else x
         # Down: the output of every block is kept for the skip connections.
         y = self.first(fold(x, self.patch))
         skips: list[Tensor] = []
@@ -110,7 +118,19 @@ class UNet(nn.Module):
                 y = block(torch.cat([y, skips.pop()], dim=1), embedded)
             if level > 0:
                 y = functional.interpolate(self.grow[level - 1](y), scale_factor=2, mode="nearest")
-        return unfold(self.last(functional.silu(self.last_norm(y))), self.patch)
+        y = unfold(self.last(functional.silu(self.last_norm(y))), self.patch)
+        if max(repeats) == 1:
+            return y
+        split = [size for pair in zip(repeats, shape, strict=True) for size in pair]
+        # (B, C', repeats along x, X, repeats along y, Y, repeats along z, Z)
+        return y.reshape(*y.shape[:2], *split).mean(dim=(2, 4, 6))
+
+    def _repeats(self, x: Tensor) -> list[int]:
+        """How often the array is repeated along each axis."""
+        return [
+            num_repeats(size, self.multiple) if flag else 1
+            for size, flag in zip(x.shape[2:], self.periodic, strict=True)
+        ]
 
 
 class NoiseEmbedding(nn.Module):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import product
-from math import ceil, hypot
+from math import ceil, gcd, hypot, inf
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +16,9 @@ from gcd_hpc.structures.periodic import (
     with_tilt,
     wrap,
 )
+
+ROUNDING = 1e-6
+"""Relative error of lengths that must not change a number of voxels."""
 
 
 @dataclass(frozen=True)
@@ -59,26 +62,26 @@ class Grid:
         return cls(shape, (float(x), float(y), float(shape[2] * pitch)), tilt=tilt)
 
     @classmethod
-    def fitting(cls, in_plane: ArrayLike, height: float, widest: float, multiple: int) -> "Grid":
-        """Grid of a grain boundary with the fewest voxels that are narrow enough.
+    def fitting(
+        cls, in_plane: ArrayLike, height: float, spacing: float, tolerance: float, multiple: int
+    ) -> "Grid":
+        """Grid of a grain boundary with voxels of about the same size whatever its cell.
 
         Args:
             in_plane: cell in the boundary plane: lengths (2,) or vectors (2, 2), Å.
             height: least height of the box, Å.
-            widest: largest length of a voxel's in-plane edges, Å.
-            multiple: what all three numbers must be divisible by.
+            spacing: wanted length of a voxel's in-plane edges, Å.
+            tolerance: relative deviation from it that is allowed to save work.
+            multiple: what the number along z must be divisible by. A network repeats the array
+                along x and y until it can divide it.
         """
-
-        def number(length: float, spacing: float) -> int:
-            # Rounding of the lengths must not add a whole multiple.
-            least = max(length / spacing - 1e-6, 3)
-            return multiple * ceil(least / multiple)
-
         (along_x, along_y), tilt = edges_and_tilt(in_plane)
         edges = along_x, hypot(tilt, along_y)
-        x, y = (number(float(edge), widest) for edge in edges)
+        x, y = (_number(float(edge) / spacing, tolerance, multiple) for edge in edges)
         pitch = (edges[0] / x + edges[1] / y) / 2
-        return cls.build((x, y, number(height, pitch)), in_plane)
+        # Rounding of the lengths must not add a whole multiple.
+        layers = max(height / pitch - ROUNDING, 3)
+        return cls.build((x, y, multiple * ceil(layers / multiple)), in_plane)
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -127,3 +130,23 @@ class Grid:
     def displacement(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
         """Minimum-image vectors (N, 3) from start to end, Å."""
         return minimum_image(end - start, self.cell, self.periodic)
+
+
+def num_repeats(number: int, multiple: int) -> int:
+    """How often a row of voxels is repeated until its number is a multiple."""
+    return multiple // gcd(number, multiple)
+
+
+def _number(length: float, tolerance: float, multiple: int) -> int:
+    """Number of voxels along an edge: the least work within the tolerance, else the nearest.
+
+    Args:
+        length: of the edge, in wanted lengths of a voxel.
+    """
+
+    def cost(number: int) -> tuple[float, float]:
+        deviation = abs(length / number - 1)
+        is_allowed = deviation <= tolerance + ROUNDING
+        return number * num_repeats(number, multiple) if is_allowed else inf, deviation
+
+    return min(range(3, max(3, ceil(length / (1 - tolerance))) + 1), key=cost)

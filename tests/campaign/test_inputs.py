@@ -2,10 +2,18 @@
 
 import hashlib
 import json
+from pathlib import Path
 
-from gcd_hpc.campaign.inputs import inputs_of
+import pytest
+
+from gcd_hpc.campaign.inputs import inputs_of, settle_inputs
+from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.engines.bulk import Bulk, BulkRecord
+from gcd_hpc.errors import RunDirectoryError
+from gcd_hpc.store.run_directory import RunDirectory
 from tests.campaign.conftest import make_config
 
+CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
 EXPLORE = "section explore of the campaign file"
 
 
@@ -17,3 +25,19 @@ def test_a_key_that_came_later_does_not_keep_earlier_runs_from_being_resumed(tmp
     assert inputs_of(tmp_path, make_config(), "", tmp_path)[EXPLORE] == expected
     patient = make_config(explore={"patience": 2})
     assert inputs_of(tmp_path, patient, "", tmp_path)[EXPLORE] != expected
+
+
+def test_a_run_is_not_resumed_on_another_grid_than_the_one_for_which_auto_stood(
+    tmp_path, monkeypatch
+):
+    config = load_campaign(CAMPAIGNS / "cu_sigma7_twist.yaml")
+    BulkRecord("", "Cu", "fcc", None, Bulk(3.615, -3.54, 5.50679)).write(
+        RunDirectory(tmp_path).bulk
+    )
+    before = inputs_of(tmp_path, config, "", tmp_path)
+    settle_inputs(tmp_path, before)
+    assert inputs_of(tmp_path, config, "", tmp_path) == before
+    # As if another version had another rule.
+    monkeypatch.setattr("gcd_hpc.engines.layout.VOXEL_WIDTH", 0.25)
+    with pytest.raises(RunDirectoryError, match="because the voxel grid for which auto stands is"):
+        settle_inputs(tmp_path, inputs_of(tmp_path, config, "", tmp_path))

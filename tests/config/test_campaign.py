@@ -81,7 +81,7 @@ from tests.config.conftest import MINIMAL
         (
             "voxels.shape",
             [12, 12, 74],
-            "must be multiples of 4 for network.patch 2 and network.num_levels 2, got 74 along z",
+            "must be a multiple of 4 along z for network.patch 2 and network.num_levels 2, got 74",
         ),
         ("training.ema_decay", 1, "must be less than 1, got 1"),
         ("training.min_learning_rate", 0.1, "must be at most learning_rate, 0.0006, got 0.1"),
@@ -211,12 +211,11 @@ def test_guidance_needs_a_model_that_knows_both_with_and_without_condition(
     assert text == f"--set: sampling.guidance: must be 0 or 1 {needs}, got 2"
 
 
-def test_more_levels_need_rounder_shapes(message, minimal):
-    text = message(minimal, "network.num_levels=3")
+def test_more_levels_need_rounder_heights(message, minimal):
+    text = message(minimal, "network.num_levels=3", "voxels.shape=[12, 12, 76]")
     assert (
-        text
-        == "c.yaml: voxels.shape: must be multiples of 8 for network.patch 2 and network.num_levels"
-        " 3, got 12 along x"
+        text == "--set: voxels.shape: must be a multiple of 8 along z for network.patch 2 and"
+        " network.num_levels 3, got 76"
     )
 
 

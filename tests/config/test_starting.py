@@ -110,8 +110,8 @@ def test_another_network_is_refused_with_its_key(refusal, model):
 def test_voxels_that_the_models_network_cannot_divide_are_refused(refusal, model):
     model(network={**NETWORK, "num_levels": 4})
     assert refusal() == (
-        "c.yaml: voxels.shape: must be multiples of 16 for the network of the model m.safetensors,"
-        " got [12, 12, 72]; auto is always one"
+        "c.yaml: voxels.shape: must be a multiple of 16 along z for the network of the model"
+        " m.safetensors, got [12, 12, 72]; auto is always one"
     )
 
 

@@ -54,6 +54,25 @@ def test_rolling_the_input_in_the_plane_rolls_the_output(config, axis, inputs):
         )
 
 
+@pytest.mark.parametrize(("shape", "shift"), [((6, 12), 2), ((3, 4), 1), ((5, 6), 1)])
+def test_numbers_that_the_levels_cannot_divide_are_repeated_and_averaged(shape, shift):
+    network, generator = make(CONFIGS[0]), torch.Generator().manual_seed(2)
+    assert network.multiple == 4
+    x = torch.randn(2, 3, *shape, 16, generator=generator)
+    others = torch.tensor([1.5, -2.0]), torch.randn(2, 2, generator=generator)
+    with torch.no_grad():
+        made = network(x, *others)
+        assert made.shape == (2, 1, *shape, 16)
+        # The same array, repeated by hand four times along both axes, is divisible.
+        whole = network(x.repeat(1, 1, 4, 4, 1), *others)
+        x_size, y_size = shape
+        parts = whole.reshape(2, 1, 4, x_size, 4, y_size, 16).mean(dim=(2, 4))
+        torch.testing.assert_close(made, parts, **CLOSE)
+        # Rolling by what a number and the multiple share rolls the output.
+        rolled = network(x.roll(shift, 2), *others)
+        torch.testing.assert_close(rolled, made.roll(shift, 2), **CLOSE)
+
+
 def test_the_open_axis_is_not_periodic(config, inputs):
     network, (x, *others) = make(config), inputs
     stride = config.patch * 2 ** (config.num_levels - 1)
