@@ -21,6 +21,8 @@ BUILTIN_FILE = Path(__file__).parents[1] / "models/builtin.safetensors"
 CARD_KEY = "gcd_hpc"
 """Entry of a model file's header that holds the card, as JSON."""
 KEY = "model"
+MOST_NAMES = 4
+"""Boundaries of a model's training that are named in one line."""
 DIFFUSION_KEYS = ("schedule", "prediction", "inpainting", "conditional")
 """Keys of the section diffusion in which a model and a campaign must agree."""
 
@@ -37,17 +39,17 @@ class StartingModel:
 
     def line(self) -> str:
         """File, network and origin of the model, for ``gcd-hpc check``."""
-        names = [
-            str(one.get("name", one)) for one in map(_mapping, self.card.get("boundaries", ()))
-        ]
-        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        boundaries = [one for one in self.card.get("boundaries", ()) if isinstance(one, dict)]
+        names = [str(one.get("name")) for one in boundaries]
+        counts = [one.get("num_structures") for one in boundaries]
+        num = sum(count for count in counts if isinstance(count, int))
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        learned = f"trained on {num:,} structures of {', '.join(names[:MOST_NAMES])}{more}"
         elements = ", ".join(self.elements) or "any element"
-        num = int(self.card.get("num_structures") or 0)
-        learned = f", trained on {num:,} structures" if num else ", of unstated training"
         return (
             f"model: {self.path}, network of width {self.network.width} and"
-            f" {self.network.num_levels} levels for {elements}{learned}"
-            + (f" of {shown}" if shown else "")
+            f" {self.network.num_levels} levels for {elements},"
+            f" {learned if names else 'of unstated training'}"
         )
 
 
@@ -105,7 +107,7 @@ def starting_model(config: CampaignConfig, folder: Path, source: str) -> Startin
         problem = f"{path} is a model of {channels}, but this boundary is of {', '.join(wanted)}"
         raise ConfigError(source, KEY, f"{problem}; name a model of the same elements")
     # 2. The network predicts for the noise process that it was trained with.
-    trained, own = _mapping(card.get("diffusion", {})), config.diffusion.model_dump()
+    trained, own = card.get("diffusion") or {}, config.diffusion.model_dump()
     for key in DIFFUSION_KEYS:
         if key in trained and trained[key] != own[key]:
             problem = f"must be {trained[key]} as in the training of {path}, got {own[key]}"
@@ -152,9 +154,6 @@ def _card(path: Path, source: str) -> dict[str, Any]:
         reason = "its header holds no card" if isinstance(error, KeyError) else str(error)
         problem = f"{path} is not a model of gcd-hpc ({reason}); name a model file"
         raise ConfigError(source, KEY, problem) from None
-    return _mapping(card)
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    """The value if it is a mapping, else one under the key ``name``."""
-    return value if isinstance(value, dict) else {"name": value}
+    if not isinstance(card, dict):
+        raise ConfigError(source, KEY, f"{path} is not a model of gcd-hpc; name a model file")
+    return card

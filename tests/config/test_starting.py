@@ -122,6 +122,16 @@ def test_another_noise_process_is_refused_where_the_card_states_it(refusal, mode
     )
 
 
+def test_a_check_says_from_what_a_model_was_trained(model, load, minimal, folder):
+    names = [f"cu_{index}" for index in range(6)]
+    model(elements=[], boundaries=[{"name": name, "num_structures": 300} for name in names])
+    found = starting_model(load(minimal + "model: m.safetensors\n"), folder, "c.yaml")
+    assert found.line().replace(f"{folder}/", "") == (
+        "model: m.safetensors, network of width 8 and 2 levels for any element, trained on 1,800"
+        " structures of cu_0, cu_1, cu_2, cu_3 and 2 more"
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
