@@ -105,13 +105,15 @@ class Sampler:
         run: str | Path,
         round: int | None = None,
         device: str | torch.device | None = None,
+        version: int | None = None,
     ) -> "Sampler":
-        """Sampler of a round of a run, with the weights of the model in use in that round.
+        """Sampler of a round of a run, by default with the model in use in that round.
 
         Args:
             run: run directory.
             round: by default the newest one with a model in use.
             device: by default a GPU if there is one.
+            version: of the model.
 
         Raises:
             GcdError: if there is no such model, or if its file is damaged.
@@ -126,7 +128,8 @@ class Sampler:
         known = known_columns(
             files, round, ["n_index", "n_fraction", "gb_energy_j_m2", "registry_relaxed"]
         )
-        version = files.model_in_use(round)
+        if version is None:
+            version = files.model_in_use(round)
         model = Model.load(files.model_file(version), system, device, version)
         return cls(system, model, round, known, load_decoder(Path(run), system, device), device)
 

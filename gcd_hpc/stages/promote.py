@@ -231,17 +231,16 @@ def make_canaries(run_dir: Path, version: int, device: torch.device) -> Canaries
 
     Registries and targets come from the first training set, so that all models share them.
     """
-    first = Sampler.load(run_dir, 1, device)
-    model = Model.load(RunDirectory(run_dir).model_file(version), first.system, device, version)
+    first = Sampler.load(run_dir, 1, device, version)
     config = first.system.config
-    num, round = config.promotion.num_canaries, canary_round(config)
-    rows = replace(first, model=model, round=round).sample(range(num))
+    num = config.promotion.num_canaries
+    rows = replace(first, round=canary_round(config)).sample(range(num))
     energies = [
         screened_energy(run_dir, first.system, row) for row in rows if row.status == "sampled"
     ]
     good = [energy for energy in energies if energy is not None]
     median = float(np.median(good)) if good else None
-    return Canaries(model.card.sha256, num, num - len(energies), len(energies) - len(good), median)
+    return Canaries(first.model.card.sha256, num, num - len(energies), len(energies) - len(good), median)
 
 
 def screened_energy(run_dir: Path, system: BoundarySystem, row: Candidate) -> float | None:
