@@ -240,7 +240,8 @@ def make_canaries(run_dir: Path, version: int, device: torch.device) -> Canaries
     ]
     good = [energy for energy in energies if energy is not None]
     median = float(np.median(good)) if good else None
-    return Canaries(first.model.card.sha256, num, num - len(energies), len(energies) - len(good), median)
+    num_invalid, num_failed = num - len(energies), len(energies) - len(good)
+    return Canaries(first.model.card.sha256, num, num_invalid, num_failed, median)
 
 
 def screened_energy(run_dir: Path, system: BoundarySystem, row: Candidate) -> float | None:
