@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,8 @@ class ModelCard:
     """Steps of the training that made this model of the one it started from, if any."""
     started_from: str = ""
     """SHA-256 of the model that training started from; empty if from random weights."""
+    diffusion: dict[str, Any] = field(default_factory=dict)
+    """Section ``diffusion`` of the campaign; empty in old files."""
     sha256: str = ""
     """SHA-256 of the file's content."""
 
@@ -143,6 +145,7 @@ def _card(metadata: Mapping[str, Any]) -> ModelCard:
         None if seed is None else int(seed),
         None if num_steps is None else int(num_steps),
         str(metadata.get("started_from", "")),
+        dict(metadata.get("diffusion", {})),
         str(metadata["sha256"]),
     )
 

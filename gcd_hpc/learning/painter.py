@@ -69,6 +69,14 @@ class Painter:
             sampler.system, sampler.model, sampler.conditions, sampler.decoder, sampler.device
         )
 
+    def knowing(self, lowest_j_m2: float) -> "Painter":
+        """Painter that asks in units of what is known by now of the boundary.
+
+        Args:
+            lowest_j_m2: lowest energy of the boundary; NaN while none is known.
+        """
+        return replace(self, conditions=self.model.card.units.conditions(lowest_j_m2))
+
     def replicated(self, x: int, y: int) -> "Painter":
         """Painter of structures in an in-plane cell that is x times y as large."""
         return replace(self, system=self.system.replicated(x, y))

@@ -348,4 +348,5 @@ def model_card(
         config.seed,
         state.num_steps,
         "" if before is None else before.sha256,
+        config.diffusion.model_dump(),
     )

@@ -180,7 +180,8 @@ class Proposer:
         from gcd_hpc.learning.painter import Painter
         from gcd_hpc.stages.sample import kept_sampler
 
-        return Painter.of(kept_sampler(str(self.run_dir), self.round))
+        painter = Painter.of(kept_sampler(str(self.run_dir), self.round))
+        return painter.knowing(min(self.known.lowest.values(), default=float("nan")))
 
     def _inpainted(
         self, row: Candidate, kind: str, current: Candidate, rng: np.random.Generator

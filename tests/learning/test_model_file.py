@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
 from gcd_hpc.config.campaign import NetworkConfig
 from gcd_hpc.errors import CheckpointError
@@ -15,6 +17,8 @@ from gcd_hpc.learning.model_file import (
     save_model,
 )
 from gcd_hpc.learning.network import boundary_network
+from gcd_hpc.learning.painter import Painter
+from gcd_hpc.learning.sampler import Model
 from gcd_hpc.networks.checkpoint import load, save
 from gcd_hpc.voxels.channels import Channels
 
@@ -91,3 +95,22 @@ def test_a_card_of_several_boundaries_comes_back_as_it_was_written(tmp_path):
 def test_energies_are_told_in_one_way_only(units):
     with pytest.raises(ValueError, match="relative to each boundary's own energy"):
         Units(0.1, *units)
+
+
+def test_a_model_file_states_the_noise_process_of_its_training(tmp_path):
+    card = replace(load_model(saved(tmp_path, NICKEL))[1], diffusion={"schedule": "linear"})
+    save_model(tmp_path / "other", boundary_network(NETWORK, NICKEL).state_dict(), card)
+    assert load_model(tmp_path / "other")[1].diffusion == {"schedule": "linear"}
+    assert load_model(saved(tmp_path, NICKEL))[1].diffusion == {}
+
+
+def test_moves_of_a_model_of_several_boundaries_count_energies_from_the_lowest_known_by_now():
+    network = boundary_network(NETWORK, NICKEL)
+    card = ModelCard(0, Units(0.1, None, 0.1), 0.4, 2, NETWORK.model_dump())
+    model, cpu = Model(network, card), torch.device("cpu")
+    painter = Painter(None, model, card.units.conditions(2.9), None, cpu)
+    later = painter.knowing(2.3)
+    # Before, 2.2 J/m^2 was more than two units below anything; now it is half a unit below.
+    assert painter.conditions(2.2, 0.0)[0] == pytest.approx(-0.7 / 0.29)
+    assert later.conditions(2.2, 0.0)[0] == pytest.approx(-0.1 / 0.23)
+    assert np.isfinite(painter.knowing(float("nan")).conditions(float("nan"), 0.0)).all()
