@@ -4,7 +4,7 @@ A window is generated anew in its known surroundings, or the whole boundary is, 
 noise or from the structure itself, partly noised.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -69,11 +69,11 @@ class Painter:
             sampler.system, sampler.model, sampler.conditions, sampler.decoder, sampler.device
         )
 
-    def knowing(self, lowest_j_m2: float) -> "Painter":
+    def knowing(self, lowest_j_m2: Mapping[float, float]) -> "Painter":
         """Painter that asks in units of what is known by now of the boundary.
 
         Args:
-            lowest_j_m2: lowest energy of the boundary; NaN while none is known.
+            lowest_j_m2: lowest energy that is known of each [n].
         """
         return replace(self, conditions=self.model.card.units.conditions(lowest_j_m2))
 

@@ -181,7 +181,8 @@ class Proposer:
         from gcd_hpc.stages.sample import kept_sampler
 
         painter = Painter.of(kept_sampler(str(self.run_dir), self.round))
-        return painter.knowing(min(self.known.lowest.values(), default=float("nan")))
+        num_plane = self.system.bicrystal.atoms_per_plane
+        return painter.knowing({n / num_plane: one for n, one in self.known.lowest.items()})
 
     def _inpainted(
         self, row: Candidate, kind: str, current: Candidate, rng: np.random.Generator
