@@ -10,6 +10,7 @@ from gcd_hpc.campaign.driver import run_campaign
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.stages.table import STAGES
+from gcd_hpc.workers import parsl_pools
 from gcd_hpc.workers.allocation import resolve
 from tests.sharing import made_once
 
@@ -63,8 +64,11 @@ def separate_pools() -> SiteConfig:
 
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Toy stages, which workers can import, as options of ``run_campaign``."""
+    """Toy stages, which workers can import, as options of ``run_campaign``; a lost worker is
+    noticed within a second.
+    """
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(parsl_pools, "HEARTBEAT_S", 1)
     return TOYS
 
 

@@ -374,7 +374,6 @@ def test_the_wall_time_ends_a_campaign_whose_tasks_are_still_running(tmp_path, c
 
 
 def test_a_lost_pool_is_started_again(tmp_path, carry_out, monkeypatch):
-    monkeypatch.setattr(parsl_pools, "HEARTBEAT_S", 1)
     monkeypatch.setattr(parsl_pools, "HEARTBEAT_LIMIT_S", 3)
     (tmp_path / "slow").write_text("60")
 

@@ -1,6 +1,7 @@
 """A driver in a process of its own, to be killed: ``python -m tests.campaign.toy_driver RUN``.
 
-The variable HEARTBEAT_LIMIT_S shortens the silence after which a pool counts as lost.
+A lost worker is noticed within a second. The variable HEARTBEAT_LIMIT_S shortens the silence after
+which a pool counts as lost.
 """
 
 import os
@@ -13,8 +14,8 @@ from gcd_hpc.workers import parsl_pools
 from tests.campaign.conftest import TOYS, make_config
 
 if __name__ == "__main__":
+    parsl_pools.HEARTBEAT_S = 1
     if "HEARTBEAT_LIMIT_S" in os.environ:
-        parsl_pools.HEARTBEAT_S = 1
         parsl_pools.HEARTBEAT_LIMIT_S = int(os.environ["HEARTBEAT_LIMIT_S"])
     one = {"processes_per_node": 1}
     site = SiteConfig.model_validate({"cores": 2, "drain_s": 4.0, "training": one, "sampling": one})

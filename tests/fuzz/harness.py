@@ -24,8 +24,8 @@ import pytest
 
 from gcd_hpc.errors import GcdError
 
-SAMPLE = 40
-"""Files of each kind in every run of the tests."""
+SAMPLE = 15
+"""Files of each kind in every run of the tests, more than 200 in all."""
 HANG_S = 30.0
 """Processor time after which a reader counts as hung; reading a sound file takes milliseconds."""
 MAX_BYTES = 2**30

@@ -18,7 +18,7 @@ REACH = 0.45 * NEAREST_NEIGHBOR
 # Few features and little noise learn in seconds; the campaign's own options are tested in the slow
 # test.
 QUICK = DecoderConfig(
-    kind="learned", num_features=32, max_noise=0.01, num_steps=600, learning_rate=6e-3
+    kind="learned", num_features=32, max_noise=0.01, num_steps=300, learning_rate=6e-3
 )
 
 
