@@ -60,6 +60,14 @@ def inputs_of(
     return inputs | {"potential": potential_sha256}
 
 
+def starting_model_sha256(run: RunDirectory) -> str | None:
+    """Hash of the model that a run started from, as its inputs have it; None if unknown."""
+    try:
+        return str(json.loads(run.inputs.read_text(encoding="utf-8"))[STARTING_MODEL])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def settle_inputs(run_dir: Path, inputs: Mapping[str, str]) -> None:
     """Write the input hashes of a new run, or check that they have not changed.
 

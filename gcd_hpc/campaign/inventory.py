@@ -1,5 +1,6 @@
 """Verification of a run: its files, ledger and records, and the products of finished tasks."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gcd_hpc.campaign.events import Finished
+from gcd_hpc.campaign.inputs import starting_model_sha256
 from gcd_hpc.campaign.ledger import LedgerReader
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
@@ -111,9 +113,21 @@ def _verify_products(
         report.skipped(
             "shards", f"{run_dir}: {num_old} files have no record: an earlier version made them"
         )
+    if state.plan.has_model:
+        _verify_starting_model(RunDirectory(run_dir), report)
     for path, task in uncounted(run_dir, state):
         expected = f"a line about {task.name} in {RunDirectory(run_dir).ledger.name}"
         report.found("shards", expected, "none", file=path)
+
+
+def _verify_starting_model(run: RunDirectory, report: Report) -> None:
+    """Compare the model that the campaign started from with its hash among the inputs."""
+    report.looked_at("shards")
+    file, expected = run.model_file(0), starting_model_sha256(run)
+    got = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "no such file"
+    if expected is not None and got != expected:
+        what = f"the model that the campaign started from, with the hash {expected}"
+        report.found("shards", what, got, file=file)
 
 
 def uncounted(run_dir: Path, state: State) -> Iterator[tuple[Path, Task]]:

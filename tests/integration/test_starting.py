@@ -149,6 +149,15 @@ def test_a_damaged_model_is_refused_before_anything_is_written(started, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+def test_a_damaged_copy_of_the_model_is_found_by_verify(started, tmp_path):
+    run_dir = Path(shutil.copytree(started / "run", tmp_path / "run"))
+    copy = RunDirectory(run_dir).model_file(0)
+    copy.write_bytes(copy.read_bytes()[:-1] + b"x")
+    done = subprocess.run([*COMMAND, "verify", str(run_dir)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "the model that the campaign started from" in " ".join(done.stdout.split())
+
+
 def test_a_model_alone_without_tries_and_training_finds_structures_to_explore_from(
     started, tmp_path
 ):
