@@ -18,6 +18,7 @@ from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.chaos import candidates, same
+from tests.integration.test_campaign import OVERLAPPING
 from tests.sharing import made_once
 
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
@@ -122,6 +123,30 @@ def test_a_driver_killed_while_the_model_is_sampled_ends_with_the_same_candidate
     found, undisturbed = candidates(run_dir), candidates(started / "run")
     assert found.keys() == undisturbed.keys()
     assert [name for name in found if not same(found[name], undisturbed[name])] == []
+
+
+@pytest.mark.slow
+def test_stages_overlap_from_the_search_on_and_survive_a_kill(started, tmp_path):
+    """How many moves fit between the relaxations depends on the machine."""
+    run_dir, site = tmp_path / "run", tmp_path / "site.yaml"
+    site.write_text(OVERLAPPING)
+    command = [*line(started, run_dir), "--site", str(site)]
+    with open(tmp_path / "log", "a") as log:
+        driver = subprocess.Popen(command, stdout=log, stderr=log)
+    while not RunDirectory(run_dir).sampled_parts(0) and driver.poll() is None:
+        time.sleep(0.05)
+    assert driver.poll() is None, (tmp_path / "log").read_text()[-3000:]
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    rows = candidates(run_dir)
+    counted = Counter(row.source for row in rows.values())
+    assert (counted["search"], counted["model"]) == (NUM_SEARCHED, 2 * NUM_SAMPLED)
+    by_model_0 = [row for row in rows.values() if row.source == "model" and row.round == 0]
+    assert by_model_0 and {row.version for row in by_model_0} == {0}
+    verified = subprocess.run([*COMMAND, "verify", str(run_dir)], capture_output=True, text=True)
+    assert verified.returncode == 0, verified.stdout
 
 
 def test_another_model_is_refused_on_resume_in_one_sentence(started, tmp_path, smoke):
