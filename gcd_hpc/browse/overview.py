@@ -1,7 +1,7 @@
 """Overview of many boundaries: one row each, with its character, lowest energy, work and status."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import nan
 from pathlib import Path
@@ -138,12 +138,18 @@ def overview(*runs: str | Path, reference: str | Path | None = None) -> Overview
     Raises:
         GcdError: if a run or the list cannot be read, or if no boundary is in the list.
     """
-    rows = [row_of(one) for one in members_of([Path(run) for run in runs])]
-    rows.sort(key=lambda row: (row.kind, row.axis, row.rounded_angle, row.boundary))
+    rows = sorted_rows(row_of(one) for one in members_of([Path(run) for run in runs]))
     if reference is None:
-        return Overview(tuple(rows))
+        return Overview(rows)
     known = Reference.read(Path(reference))
     return Overview(tuple(_compared(rows, known)), known)
+
+
+def sorted_rows(rows: Iterable[OverviewRow]) -> tuple[OverviewRow, ...]:
+    """Rows in the order of their kind, axis and angle."""
+    return tuple(
+        sorted(rows, key=lambda row: (row.kind, row.axis, row.rounded_angle, row.boundary))
+    )
 
 
 @dataclass(frozen=True)
@@ -273,17 +279,21 @@ def csv_records(found: Overview) -> list[dict[str, Any]]:
 def overview_table(found: Overview) -> Table:
     """The overview for the terminal, one line a boundary."""
     table = Table(header_style="bold", box=None, pad_edge=False)
-    energy, compared = f"GB energy ({UNIT})", found.reference is not None
-    headings = ["boundary", "Sigma", "axis", "plane", "angle", "kind", "Å^2", "N", energy]
-    headings += ["listed", "above it"] if compared else []
-    headings += ["[n]", "low", "tries", "core s", "state"]
-    for heading in headings:
+    for heading in overview_headings(found):
         is_text = heading in ("boundary", "axis", "plane", "kind", "state")
         # Headings are Text, as rich would parse "[n]" as markup.
         table.add_column(Text(heading), justify="left" if is_text else "right")
     for row in found.rows:
-        table.add_row(*map(Text, _cells(row, compared)))
+        table.add_row(*map(Text, overview_cells(row, found.reference is not None)))
     return table
+
+
+def overview_headings(found: Overview) -> list[str]:
+    """Headings of the table."""
+    energy = f"GB energy ({UNIT})"
+    headings = ["boundary", "Sigma", "axis", "plane", "angle", "kind", "Å^2", "N", energy]
+    headings += ["listed", "above it"] if found.reference is not None else []
+    return [*headings, "[n]", "low", "tries", "core s", "state"]
 
 
 def overview_remarks(found: Overview) -> str:
@@ -295,7 +305,8 @@ def overview_remarks(found: Overview) -> str:
     return "\n".join([*remarks, ABOUT])
 
 
-def _cells(row: OverviewRow, is_compared: bool) -> list[str]:
+def overview_cells(row: OverviewRow, is_compared: bool = False) -> list[str]:
+    """Cells of one line of the table."""
     planes = [row.plane] if row.kind == "symmetric tilt" else [row.plane, row.upper_plane]
     named = dict.fromkeys(compact(one) for one in planes if one is not None)
     energy = format_number(row.gb_energy_j_m2, 4)

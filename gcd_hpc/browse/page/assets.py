@@ -9,6 +9,8 @@ from gcd_hpc.errors import StoreError
 
 SCRIPTS = ("dom.js", "selection.js", "source.js", "structure.js", "map.js", "table.js", "page.js")
 """Scripts in the order in which they must be loaded."""
+SET_PAGE, SET_SCRIPTS = "set.html", ("dom.js", "set.js")
+"""Page of a set of boundaries and its scripts."""
 STYLE = "page.css"
 PAGE = "page.html"
 VIEWER = "chemiscope.js"

@@ -54,12 +54,15 @@ LOOK_EVERY_S = 1.0
 class Contents:
     """Data of a run for its page; thread-safe. It follows a running campaign, see ``version``.
 
+    Args:
+        set_name: name of the set that the run belongs to, if any.
+
     Raises:
         StoreError: if there is no such run or file.
     """
 
-    def __init__(self, run: Path) -> None:
-        self.path = run
+    def __init__(self, run: Path, set_name: str = "") -> None:
+        self.path, self._set_name = run, set_name
         self._store = RunStore(run)
         self._status = StatusReader(run)
         self._lock = threading.RLock()
@@ -79,8 +82,8 @@ class Contents:
             if time.monotonic() - self._looked_at >= LOOK_EVERY_S:
                 run = RunDirectory(self.path)
                 told = [run.ledger, *run.training_progresses()] if self.path.is_dir() else []
-                self._parts_version = _version_of(self._store.part_paths())
-                version = self._parts_version + _version_of(told)
+                self._parts_version = version_of(self._store.part_paths())
+                version = self._parts_version + version_of(told)
                 if version != self._version:
                     self._version, self._state = version, {}
                 self._looked_at = time.monotonic()
@@ -94,6 +97,7 @@ class Contents:
                 self._state = {
                     "version": self._version,
                     "name": self._name(),
+                    "set": self._set_name,
                     "path": str(self.path.resolve()),
                 } | _overview(rows)
                 best = self._state["best"]
@@ -278,7 +282,7 @@ def _choices(columns: Columns) -> list[dict[str, Any]]:
     return [{"select": select, "name": name, "num": num} for select, name, num in found if num]
 
 
-def _version_of(paths: Iterable[Path]) -> str:
+def version_of(paths: Iterable[Path]) -> str:
     """Hash of names, sizes and modification times of files."""
     digest = hashlib.sha256()
     for path in paths:

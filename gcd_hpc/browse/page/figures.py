@@ -2,9 +2,12 @@
 
 import io
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import matplotlib
+from matplotlib.figure import Figure
 
 from gcd_hpc.browse.plots import What, draw
 
@@ -19,12 +22,21 @@ _drawing = threading.Lock()
 
 
 def figure_svg(run: Path, what: What, selection: str = "") -> bytes:
-    """Figure as SVG; the bytes are reproducible for unchanged data.
+    """Figure of a run as SVG.
 
     Raises:
         GcdError: if there is nothing to draw.
     """
+    return svg_of(partial(draw, run, what, selection))
+
+
+def svg_of(make: Callable[[], Figure]) -> bytes:
+    """A figure as SVG; the bytes are reproducible for unchanged data.
+
+    Args:
+        make: draws the figure, called while no other figure is drawn.
+    """
     buffer = io.BytesIO()
     with _drawing, matplotlib.rc_context({"svg.hashsalt": "gcd-hpc", "svg.fonttype": "path"}):
-        draw(run, what, selection).savefig(buffer, format="svg", metadata={"Date": None})
+        make().savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

@@ -1,7 +1,5 @@
 """HTTP server of the page on 127.0.0.1, read-only and protected by a token in the address."""
 
-import json
-import re
 import secrets
 import sys
 import tempfile
@@ -13,15 +11,13 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
-from typing import Any, cast, get_args
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from gcd_hpc.browse.page.assets import PAGE, SCRIPTS, STYLE, TYPES, VIEWER, asset, asset_bytes
-from gcd_hpc.browse.page.contents import Contents
-from gcd_hpc.browse.page.downloads import download_one, download_selection
-from gcd_hpc.browse.page.figures import FIGURES, figure_svg
-from gcd_hpc.browse.plots import What
+from gcd_hpc.browse.page.routes import Answer, RunPages, json_answer
+from gcd_hpc.browse.page.set_pages import SetPages
 from gcd_hpc.errors import GcdError, StoreError
+from gcd_hpc.store.run_set import RunSet
 
 HOST = "127.0.0.1"
 POLICY = (
@@ -39,14 +35,10 @@ HEADERS = {
 }
 MAX_CONNECTIONS, MAX_DOWNLOADS = 512, 2
 """Largest number of connections; browsers open six, and idle ones are closed after a minute."""
-ASSETS = (*SCRIPTS, STYLE, VIEWER)
-Query = dict[str, str]
-Answer = tuple[str, bytes, dict[str, str]]
-"""Content type, content and further headers of a response."""
 
 
 class PageServer(ThreadingHTTPServer):
-    """Server of one run; port 0 chooses any free port.
+    """Server of one run or set of boundaries; port 0 chooses any free port.
 
     Raises:
         StoreError: if there is no such run or the port is taken.
@@ -55,7 +47,7 @@ class PageServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, run: Path, port: int = 0) -> None:
-        self.contents = Contents(run)
+        self.pages = SetPages(run) if RunSet.is_set(run) else RunPages(run)
         self.downloads = threading.Semaphore(MAX_DOWNLOADS)
         self._connections = threading.Semaphore(MAX_CONNECTIONS)
         self.token = secrets.token_urlsafe(24)
@@ -99,7 +91,7 @@ class PageServer(ThreadingHTTPServer):
 def serve(
     run: Path, port: int = 0, open_browser: bool = True, say: Callable[[str], None] = print
 ) -> None:
-    """Serve the page of a run until Ctrl-C.
+    """Serve the page of a run or of a set of boundaries until Ctrl-C.
 
     Args:
         say: called with the address once the page can be opened.
@@ -109,9 +101,7 @@ def serve(
     """
     with PageServer(run, port) as server:
         # Read the data of the first view before the address is announced.
-        server.contents.state()
-        server.contents.page("", "energy", False, 0, 1)
-        server.contents.points("")
+        server.pages.prepare()
         say(server.url)
         with _redirection(server.url) as address:
             if open_browser:
@@ -179,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
         The body of the refused request was not read, so the connection cannot be reused.
         """
         self.close_connection = True
-        kind, body, _ = _json({"error": message or HTTPStatus(code).phrase})
+        kind, body, _ = json_answer({"error": message or HTTPStatus(code).phrase})
         self._send(code, (kind, body, {"Connection": "close"}))
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -202,113 +192,21 @@ class _Handler(BaseHTTPRequestHandler):
                 "this address lacks the token of the page; open the whole one that gcd-hpc browse"
                 " printed",
             )
-        if route not in ROUTES:
-            return _refusal(
-                HTTPStatus.NOT_FOUND,
-                "the page has no such address; open the one that gcd-hpc browse printed",
-            )
         query = {
             name: values[-1]
             for name, values in parse_qs(address.query, keep_blank_values=True).items()
         }
         try:
-            return HTTPStatus.OK, ROUTES[route](self.server.contents, query)
+            answer = self.server.pages.answer(route, query)
         except GcdError as error:
             return _refusal(HTTPStatus.BAD_REQUEST, str(error))
+        if answer is None:
+            return _refusal(
+                HTTPStatus.NOT_FOUND,
+                "the page has no such address; open the one that gcd-hpc browse printed",
+            )
+        return HTTPStatus.OK, answer
 
 
 def _refusal(status: HTTPStatus, text: str) -> tuple[HTTPStatus, Answer]:
-    return status, _json({"error": text})
-
-
-def _json(data: Any) -> Answer:
-    return "application/json", json.dumps(data, separators=(",", ":"), allow_nan=False).encode(), {}
-
-
-def _file(named: tuple[str, bytes]) -> Answer:
-    name, content = named
-    quoted = re.sub(r"[^A-Za-z0-9._-]", "_", name)
-    return (
-        "application/octet-stream",
-        content,
-        {"Content-Disposition": f'attachment; filename="{quoted}"'},
-    )
-
-
-def _asset(name: str) -> Callable[[Contents, Query], Answer]:
-    return lambda contents, query: (TYPES[Path(name).suffix], asset_bytes(name), {})
-
-
-def _page(contents: Contents, query: Query) -> Answer:
-    scripts = "\n".join(f'<script src="{name}"></script>' for name in (*SCRIPTS, VIEWER))
-    text = (
-        asset(PAGE)
-        .replace("<!-- style -->", f'<link rel="stylesheet" href="{STYLE}">')
-        .replace("<!-- scripts -->", scripts)
-    )
-    return "text/html", text.encode(), {}
-
-
-def _table_page(contents: Contents, query: Query) -> Answer:
-    first, num = _count(query, "first", 0), _count(query, "num", 50)
-    sort, descending = query.get("sort", "energy"), query.get("descending") == "true"
-    return _told(
-        lambda: _json(contents.page(query.get("select", ""), sort, descending, first, num))
-    )
-
-
-def _points(contents: Contents, query: Query) -> Answer:
-    return _told(lambda: _json(contents.points(query.get("select", ""))))
-
-
-def _told(ask: Callable[[], Answer]) -> Answer:
-    """Answer with errors as JSON and status 200, as browsers log every other status.
-
-    Half-typed selections and missing data are expected.
-    """
-    try:
-        return ask()
-    except GcdError as error:
-        return _json({"error": str(error)})
-
-
-def _count(query: Query, name: str, default: int) -> int:
-    text = query.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) < 12):
-        raise StoreError(f"{name} must be a whole number, got {text}")
-    return int(text)
-
-
-def _figure(contents: Contents, query: Query) -> Answer:
-    what = query.get("what", "")
-    if what not in get_args(What):
-        raise StoreError(f"what must be one of {', '.join(get_args(What))}, got {what}")
-    return _told(
-        lambda: (
-            "image/svg+xml",
-            figure_svg(contents.path, cast(What, what), query.get("select", "")),
-            {},
-        )
-    )
-
-
-def _download(contents: Contents, query: Query) -> Answer:
-    form = query.get("form", "")
-    if "id" in query:
-        return _file(download_one(contents, form, query["id"]))
-    return _file(download_selection(contents, form, query.get("select", "")))
-
-
-ROUTES: dict[str, Callable[[Contents, Query], Answer]] = {
-    "": _page,
-    **{name: _asset(name) for name in ASSETS},
-    "api/version": lambda contents, query: _json({"version": contents.version()}),
-    "api/state": lambda contents, query: _json(contents.state() | {"figures": FIGURES}),
-    "api/rows": _table_page,
-    "api/points": _points,
-    "api/structure": lambda contents, query: _json(contents.structure(query.get("id", ""))),
-    "api/failures": lambda contents, query: _json(contents.failures()),
-    "api/figure": _figure,
-    "api/download": _download,
-}
-"""All routes; no part of a request is ever used as the name of a file."""
+    return status, json_answer({"error": text})

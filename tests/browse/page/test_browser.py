@@ -16,6 +16,7 @@ from gcd_hpc.browse.page.report import write_report
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run import open_run
 from tests.browse.page.conftest import BEST, made, serving
+from tests.browse.sets import make_set
 from tests.store.synthetic import CONFIG
 
 pytestmark = pytest.mark.browser
@@ -400,3 +401,25 @@ def test_the_report_selects_as_the_server_does(report, served, selection):
         "(select) => source.rows({ select, sort: 'energy', descending: true, first: 0, num: 100 })"
     )
     assert report.evaluate(script, selection)["rows"] == expected["rows"]
+
+
+def test_the_page_of_a_set_leads_to_each_boundary_and_back(browser, tmp_path):
+    with serving(make_set(tmp_path)) as server:
+        blob = f"blob:http://127.0.0.1:{server.server_port}/"
+        with opened(browser, server.url, (server.url, blob, "data:,")) as page:
+            names = "rows => rows.map((row) => row.dataset.boundary)"
+            assert page.eval_on_selector_all("#boundaries tbody tr", names) == [
+                *["s5_310", "s5_210", "s13_320"],
+                "s5_twist",
+            ]
+            expect(page.locator("#figure")).to_be_visible()
+            assert page.eval_on_selector("#figure", "image => image.naturalWidth") > 100
+            page.click("[data-sort='GB energy (J/m^2)']")
+            # The boundary that has not begun comes last.
+            order = ["s13_320", "s5_310", "s5_210", "s5_twist"]
+            assert page.eval_on_selector_all("#boundaries tbody tr", names) == order
+            page.click("#boundaries a:text-is('s5_210')")
+            sees(page, "search-000001")
+            expect(page.locator("#best")).to_contain_text("0.940 J/m²")
+            page.click("#up a")
+            expect(page.locator("#counts")).to_contain_text("4 boundaries")

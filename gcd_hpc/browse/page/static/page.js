@@ -236,6 +236,8 @@ class Page {
     this._range = state.range;
     document.title = `${state.name}: gcd-hpc`;
     at("name").textContent = state.name;
+    at("up").hidden = !state.set;
+    at("up").firstElementChild.textContent = `All boundaries of ${state.set}`;
     const statuses = Object.entries(state.statuses).map(([name, num]) => `${count(num)} ${name}`).join(", ");
     at("counts").textContent = `${count(state.num)} candidates: ${statuses || "none yet"}`;
     at("where").textContent = this._isFile ? `${state.path}; this file holds ${source.note}` : state.path;
