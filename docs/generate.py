@@ -215,7 +215,7 @@ def _paragraph(text: str) -> str:
 
 
 FUNCTIONS = ("load_campaign", "run_campaign", "open_run", "overview", "relax", "encode", "decode")
-CLASSES = ("Overview", "BoundarySystem", "Bicrystal", "Grid", "Sampler")
+CLASSES = ("Overview", "RunSet", "BoundarySystem", "Bicrystal", "Grid", "Sampler")
 
 
 def python_page() -> str:

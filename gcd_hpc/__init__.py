@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gcd_hpc.learning.relaxation import relax
     from gcd_hpc.learning.sampler import Sampler
     from gcd_hpc.store.run import Run, open_run
+    from gcd_hpc.store.run_set import RunSet
     from gcd_hpc.store.schema import Candidate
     from gcd_hpc.structures.bicrystal import Bicrystal
     from gcd_hpc.voxels.encoder import encode
@@ -25,6 +26,7 @@ __all__ = [
     "Grid",
     "Overview",
     "Run",
+    "RunSet",
     "Sampler",
     "__version__",
     "decode",
@@ -44,6 +46,7 @@ _HOMES = {
     "Grid": "voxels.grid.Grid",
     "Overview": "browse.overview.Overview",
     "Run": "store.run.Run",
+    "RunSet": "store.run_set.RunSet",
     "Sampler": "learning.sampler.Sampler",
     "decode": "voxels.moment.decode_moments",
     "encode": "voxels.encoder.encode",

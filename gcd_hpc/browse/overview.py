@@ -33,6 +33,8 @@ ABOUT = (
     " (selection.energy_window_j_m2); core s: processor time, training included"
 )
 """What the columns of the table mean."""
+NOT_BEGUN, NO_LEDGER = "not begun", "no ledger"
+"""States of a boundary without candidates, and of candidates without a campaign."""
 ANGLE_DIGITS = 4
 """Decimals of an angle, degrees."""
 
@@ -72,7 +74,7 @@ class OverviewRow:
     num_low: int = 0
     tries: int = 0
     core_s: float = 0.0
-    status: str = "not begun"
+    status: str = NOT_BEGUN
     reference_j_m2: float = nan
     above_j_m2: float = nan
     per_n: tuple[tuple[float, float], ...] = ()
@@ -84,11 +86,16 @@ class OverviewRow:
 
     @property
     def title(self) -> str:
-        """Sigma and plane, or the name where there is none of them."""
+        """Sigma and plane as the literature has them, or the name where there is no plane.
+
+        Planes of a cubic crystal are equal up to the signs of their indices.
+        """
         if self.plane is None:
             return self.boundary
+        is_cubic = len(self.plane) == 3
+        plane = tuple(map(abs, self.plane)) if is_cubic else self.plane
         sigma = "" if self.sigma is None else f"Σ{self.sigma}"
-        return sigma + compact(self.plane)
+        return sigma + compact(plane)
 
 
 def compact(indices: Indices, brackets: str = "()") -> str:
@@ -224,7 +231,7 @@ def _with_results(row: OverviewRow, run: Run) -> OverviewRow:
     relaxed = run.relaxed()
     best = run.best_per_n().records(["id", "n_fraction", "gb_energy_j_m2", "converged"])
     sources = sources_of(run, state, relaxed)
-    status = "no ledger" if state is None else status_of(state)
+    status = NO_LEDGER if state is None else status_of(state)
     row = replace(
         row,
         area_a2=float(run[:1].columns(["area_a2"])["area_a2"][0]) if len(run) else nan,

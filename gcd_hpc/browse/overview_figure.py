@@ -103,7 +103,7 @@ def _draw_panel(
     bottom = min([float(lowest_all.min()), *known[:, 1].tolist()])
     span = max(highest - bottom, 0.05)
     # Labels stand below the points.
-    axes.set_ylim(bottom - 0.16 * span, highest + 0.06 * span)
+    axes.set_ylim(bottom - 0.16 * span, bottom + 1.06 * span)
     angles = np.array([*(row.misorientation_deg for row in rows), *known[:, 0].tolist()])
     half = max(0.59 * float(np.ptp(angles)), LEAST_SPAN_DEG / 2)
     axes.set_xlim(*((angles.min() + angles.max()) / 2 + np.array([-half, half])))

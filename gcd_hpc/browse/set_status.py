@@ -7,13 +7,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gcd_hpc.browse.overview import NO_LEDGER, NOT_BEGUN
 from gcd_hpc.browse.status import COLOURS, StatusReader
 from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
 from gcd_hpc.campaign.progress import clock
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.run_set import RunSet
 
-NOT_BEGUN = "not begun"
 MEMBER_KEYS = ("status", "reason", "doing", "elapsed_s", "tried", "failed_attempts", "quarantined")
 """Keys of a run's status that a line about a boundary has."""
 
@@ -42,7 +42,8 @@ class SetStatusReader:
     def _member(self, name: str) -> dict[str, Any]:
         folder = self._set.directory(name)
         if not RunDirectory(folder).ledger.is_file():
-            return {"boundary": name, "status": NOT_BEGUN, "tried": 0}
+            is_begun = RunDirectory(folder).is_run()
+            return {"boundary": name, "status": NO_LEDGER if is_begun else NOT_BEGUN, "tried": 0}
         if name not in self._readers:
             self._readers[name] = StatusReader(folder)
         record = self._readers[name].record()
@@ -68,11 +69,11 @@ def set_status_view(record: dict[str, Any]) -> RenderableType:
     for one in record["boundaries"]:
         failed = one.get("failed_attempts", 0) + one.get("quarantined", 0)
         remarks = (one.get("doing", ""), one.get("reason", ""), f"{failed} failures" * bool(failed))
+        has_ledger = one["status"] not in (NOT_BEGUN, NO_LEDGER)
+        style = COLOURS[one["status"]] if has_ledger else "dim"
         table.add_row(
             Text(one["boundary"]),
-            Text(
-                one["status"], style="dim" if one["status"] == NOT_BEGUN else COLOURS[one["status"]]
-            ),
+            Text(one["status"], style=style),
             f"{one['tried']:,}",
             format_number(one.get("gb_energy_j_m2"), 4),
             format_fraction(one["n_fraction"]) if "n_fraction" in one else "-",
