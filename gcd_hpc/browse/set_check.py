@@ -7,6 +7,7 @@ from rich.table import Table
 from gcd_hpc.campaign.soundness import Soundness
 from gcd_hpc.config.miller import spelled
 from gcd_hpc.config.set import SetConfig
+from gcd_hpc.structures.character import character_of
 from gcd_hpc.structures.periodic import spelled_cell
 
 
@@ -19,7 +20,8 @@ def set_table(config: SetConfig, found: Mapping[str, Soundness]) -> Table:
     for name, member in config.members().items():
         layout = found[name].layout
         bicrystal, given = layout.bicrystal, member.boundary.axis
-        axis = spelled(bicrystal.misorientation_axis, "<>") if given is None else spelled(given)
+        character = character_of(member.boundary, bicrystal)
+        axis = spelled(character.axis, "<>") if given is None else spelled(given)
         lower = bicrystal.lower
         plane = lower.normal if lower.directions is None else lower.named[2]
         table.add_row(
@@ -27,7 +29,7 @@ def set_table(config: SetConfig, found: Mapping[str, Soundness]) -> Table:
             "-" if bicrystal.sigma is None else str(bicrystal.sigma),
             axis,
             spelled(plane, "()"),
-            bicrystal.character,
+            character.kind,
             spelled_cell(bicrystal.cell).removesuffix(" Å"),
             f"{layout.num_atoms:,}",
             str(bicrystal.atoms_per_plane),

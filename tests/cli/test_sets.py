@@ -22,6 +22,16 @@ def test_a_check_of_a_set_prints_one_line_a_boundary(tmp_path):
 
 
 @pytest.mark.lammps
+def test_a_check_of_a_set_calls_a_twin_a_tilt_where_its_name_does(tmp_path):
+    entry = "  - {name: twin, axis: [1, -1, 0], sigma: 3, plane: [1, 1, 1]}\n"
+    (tmp_path / "s.yaml").write_text(SET.replace("potential:", f"{entry}potential:"))
+    code, text, _ = call(tmp_path, "check", "s.yaml")
+    (line,) = (line for line in text.splitlines() if line.startswith("twin"))
+    # As a rotation about <1 1 1> the same boundary is a twist.
+    assert code == 0 and "(1 1 1) symmetric tilt" in line
+
+
+@pytest.mark.lammps
 def test_a_check_refuses_a_set_with_a_boundary_that_cannot_run_and_names_it(tmp_path):
     # Sigma 13 exists about [001], but Sigma 11 does not.
     (tmp_path / "s.yaml").write_text(SET.replace("sigma: 13", "sigma: 11"))
