@@ -18,21 +18,27 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
-# A minute and more each: one that is left for the end keeps a single process busy while the others
-# wait. Those that need the shared smoke campaign or a Slurm at once are not next to each other.
+# Half a minute and more each: one that is left for the end keeps a single process busy while the
+# others wait. Of the first three, one alone needs the shared smoke campaign, which takes a minute.
 LONG = (
     "slurm/test_batch.py",
     "campaign/test_driver.py",
     "campaign/test_resume.py",
+    "stages/test_train.py",
     "integration/test_chaos.py",
     "slurm/test_campaign_job.py",
-    "campaign/test_damage.py",
     "docs/test_commands.py",
-    "integration",
-    "stages/test_train.py",
+    "test_cli.py",
+    "campaign/test_damage.py",
+    "stages/test_core_seconds.py",
+    "stages/test_sample.py",
     "slurm",
+    "integration",
     "experiments",
     "browse/page",
+    "voxels/test_learned.py",
+    "test_wheel.py",
+    "fuzz",
 )
 
 

@@ -73,12 +73,13 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.fixture
-def searched(tmp_path, tmp_path_factory, stages, site) -> Path:
-    """RUN = tmp_path / "run" after the search of the toy campaign: a copy of one that is made once
-    in a session.
+def searched(tmp_path, tmp_path_factory, stages) -> Path:
+    """RUN = tmp_path / "run" after the search of the toy campaign on a site without an MPI
+    launcher: a copy of one that is made once in a session.
     """
 
     def search(folder: Path) -> None:
+        site = SiteConfig(cores=2, mpiexec="no-such-mpi")
         run_campaign(make_config(), site, folder / "run", folder, until="search", **stages)
 
     made = made_once(tmp_path_factory, "toy", search)

@@ -1,5 +1,5 @@
-"""Five kills at random moments of the small smoke campaign; ``python -m tests.chaos --kills 50`` is
-the long form.
+"""Three kills at random moments of the small smoke campaign; ``python -m tests.chaos --kills 50``
+is the long form.
 """
 
 import pytest
@@ -12,8 +12,9 @@ from tests.store.synthetic import make_candidate
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
 
 
-def test_five_kills_lose_nothing_repeat_nothing_and_leave_no_process(smoke, tmp_path):
-    options = ["--kills", "5", "--seed", "10", "--run-dir", str(tmp_path), "--suspend-s", "5"]
+def test_three_kills_lose_nothing_repeat_nothing_and_leave_no_process(smoke, tmp_path):
+    # These draw the interchange, the driver and the trainer.
+    options = ["--kills", "3", "--seed", "10", "--run-dir", str(tmp_path), "--suspend-s", "5"]
     options += ["--undisturbed", str(smoke.run_dir)]
     assert chaos.main([*options, *(word for change in SMALL for word in ("--set", change))]) == 0
 

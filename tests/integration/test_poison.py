@@ -30,7 +30,7 @@ NUM, CHUNK = 20, 5
 TIMEOUT_S = 3.0
 HUNG_S = NUM_TIMEOUTS * TIMEOUT_S
 """On the clock, which ``poison`` makes as short as the limit of processor time."""
-RESTART_S = 5.0
+RESTART_S = 10.0
 """More than two new LAMMPS processes, the next relaxation and the step to the next chunk take on
 busy cores.
 """
