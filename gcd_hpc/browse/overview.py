@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gcd_hpc.accounts.sources import sources_of
 from gcd_hpc.browse.reference import Reference
-from gcd_hpc.browse.status import status_of
+from gcd_hpc.browse.status import NOT_BEGUN, state_in_table
 from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.config.loader import dump
@@ -33,8 +33,6 @@ ABOUT = (
     " (selection.energy_window_j_m2); core s: processor time, training included"
 )
 """What the columns of the table mean."""
-NOT_BEGUN, NO_LEDGER = "not begun", "no ledger"
-"""States of a boundary without candidates, and of candidates without a campaign."""
 ANGLE_DIGITS = 4
 """Decimals of an angle, degrees."""
 
@@ -52,7 +50,8 @@ class OverviewRow:
     per_n: every [n] with its lowest energy.
     num_low: unique structures near the lowest of their [n].
     tries, core_s: candidates of every status, and the processor time of the whole run.
-    status: of the campaign; "not begun", "no ledger", or "file" for a file of results.
+    status: of the campaign, "file" for a file of results, or one of the states of a table in
+    ``gcd_hpc.browse.status``.
     reference_j_m2, above_j_m2: energy of the boundary in a list, and by how much the lowest lies
     above it.
     """
@@ -231,14 +230,13 @@ def _with_results(row: OverviewRow, run: Run) -> OverviewRow:
     relaxed = run.relaxed()
     best = run.best_per_n().records(["id", "n_fraction", "gb_energy_j_m2", "converged"])
     sources = sources_of(run, state, relaxed)
-    status = NO_LEDGER if state is None else status_of(state)
     row = replace(
         row,
         area_a2=float(run[:1].columns(["area_a2"])["area_a2"][0]) if len(run) else nan,
         num_low=sum(one.unique_low for one in sources),
         tries=sum(one.tries for one in sources),
         core_s=sum(one.core_s for one in sources),
-        status=status if run.path.is_dir() else "file",
+        status=state_in_table(state) if run.path.is_dir() else "file",
         per_n=tuple((one["n_fraction"], one["gb_energy_j_m2"]) for one in best),
     )
     if not best:

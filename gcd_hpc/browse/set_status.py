@@ -7,13 +7,23 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gcd_hpc.browse.overview import NO_LEDGER, NOT_BEGUN
-from gcd_hpc.browse.status import COLOURS, StatusReader
+from gcd_hpc.browse.status import (
+    COLOURS,
+    ENDED,
+    MEANING,
+    Status,
+    StatusReader,
+    state_in_table,
+    status_of,
+)
 from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
+from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.progress import clock
+from gcd_hpc.campaign.state import State
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.run_set import RunSet
 
+STYLES = {ENDED: "green"} | {str(status): colour for status, colour in COLOURS.items()}
 MEMBER_KEYS = ("status", "reason", "doing", "elapsed_s", "tried", "failed_attempts", "quarantined")
 """Keys of a run's status that a line about a boundary has."""
 
@@ -32,8 +42,12 @@ class SetStatusReader:
             RunDirectoryError: if a ledger is damaged.
         """
         boundaries = [self._member(name) for name in self._set.campaigns]
+        own = read_state(self._set.path)
         return {
             "name": self._set.config.name,
+            "status": None if own is None else _status_of(own),
+            "reason": "" if own is None else own.stopped or "",
+            "elapsed_s": None if own is None else round(own.elapsed_s, 1),
             "statuses": dict(Counter(one["status"] for one in boundaries)),
             "tried": sum(one["tried"] for one in boundaries),
             "boundaries": boundaries,
@@ -42,8 +56,8 @@ class SetStatusReader:
     def _member(self, name: str) -> dict[str, Any]:
         folder = self._set.directory(name)
         if not RunDirectory(folder).ledger.is_file():
-            is_begun = RunDirectory(folder).is_run()
-            return {"boundary": name, "status": NO_LEDGER if is_begun else NOT_BEGUN, "tried": 0}
+            status = state_in_table(None, RunDirectory(folder).is_run())
+            return {"boundary": name, "status": status, "tried": 0}
         if name not in self._readers:
             self._readers[name] = StatusReader(folder)
         record = self._readers[name].record()
@@ -51,17 +65,33 @@ class SetStatusReader:
             {"n_fraction": float(n), "gb_energy_j_m2": one["gb_energy_j_m2"]}
             for n, one in record["best"].items()
         ]
-        best = min(lowest, key=lambda one: float(one["gb_energy_j_m2"]), default={})
-        return {"boundary": name, **{key: record[key] for key in MEMBER_KEYS}, **best}
+        best = min(lowest, key=lambda one: one["gb_energy_j_m2"], default={})
+        status = state_in_table(self._readers[name].state())
+        shown = {key: record[key] for key in MEMBER_KEYS} | {"status": status}
+        return {"boundary": name, **shown, **best}
+
+
+def _status_of(own: State) -> Status:
+    """Status of the set from its own ledger, whose last line is the end of its session."""
+    if own.stopped:
+        return "failed" if own.failed else "complete"
+    return status_of(own)
 
 
 def set_status_view(record: dict[str, Any]) -> RenderableType:
     """The record of ``SetStatusReader`` formatted for the terminal."""
     num = len(record["boundaries"])
     counts = ", ".join(f"{count} {status}" for status, count in record["statuses"].items())
-    head = Text.assemble(
-        (record["name"], "bold"), f": {num} boundaries: {counts}; {record['tried']:,} tried"
-    )
+    head = Text.assemble((record["name"], "bold"), ": a set without a ledger of its own")
+    if status := record["status"]:
+        reason = f" ({record['reason']})" if record["reason"] else ""
+        head = Text.assemble(
+            (record["name"], "bold"),
+            ": ",
+            (status, f"bold {COLOURS[status]}"),
+            f"{reason}: {MEANING[status]}; {clock(record['elapsed_s'])} of work so far",
+        )
+    all_of_them = Text(f"{num} boundaries: {counts}; {record['tried']:,} candidates tried")
     table = Table(box=None, padding=(0, 2), header_style="bold")
     for heading in ("boundary", "state", "tried", f"lowest ({UNIT})", "[n]", "time", "doing"):
         is_text = heading in ("boundary", "state", "doing")
@@ -69,8 +99,7 @@ def set_status_view(record: dict[str, Any]) -> RenderableType:
     for one in record["boundaries"]:
         failed = one.get("failed_attempts", 0) + one.get("quarantined", 0)
         remarks = (one.get("doing", ""), one.get("reason", ""), f"{failed} failures" * bool(failed))
-        has_ledger = one["status"] not in (NOT_BEGUN, NO_LEDGER)
-        style = COLOURS[one["status"]] if has_ledger else "dim"
+        style = STYLES.get(one["status"], "dim")
         table.add_row(
             Text(one["boundary"]),
             Text(one["status"], style=style),
@@ -80,4 +109,4 @@ def set_status_view(record: dict[str, Any]) -> RenderableType:
             clock(one["elapsed_s"]) if "elapsed_s" in one else "-",
             Text("; ".join(filter(None, remarks))),
         )
-    return Group(head, table)
+    return Group(head, all_of_them, table)

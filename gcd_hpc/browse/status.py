@@ -68,6 +68,26 @@ def status_of(state: State) -> Status:
     return "running" if not is_here or is_alive(last.pid, last.created) else "interrupted"
 
 
+NOT_BEGUN = "not begun"
+"""State of a boundary without a run in a table of many."""
+NO_LEDGER = "no ledger"
+"""State of candidates without a campaign."""
+ENDED = "ended"
+"""State of a boundary that has ended while the driver goes on with others of the set."""
+
+
+def state_in_table(state: State | None, is_begun: bool = True) -> str:
+    """Status of one of many runs.
+
+    Args:
+        is_begun: whether there is a run directory.
+    """
+    if state is None:
+        return NO_LEDGER if is_begun else NOT_BEGUN
+    status = status_of(state)
+    return ENDED if status == "running" and state.stopped else status
+
+
 class StatusReader:
     """Reader that follows a run; each call reads only the new lines of the ledger."""
 
