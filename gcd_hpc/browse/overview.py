@@ -228,7 +228,8 @@ def _with_results(row: OverviewRow, run: Run) -> OverviewRow:
     """The row with what the run found and cost so far."""
     state = read_state(run.path) if run.path.is_dir() else None
     relaxed = run.relaxed()
-    best = run.best_per_n().records(["id", "n_fraction", "gb_energy_j_m2", "converged"])
+    ranked = relaxed.sorted("id").sorted("gb_energy_j_m2").first_of_each_n()
+    best = ranked.records(["id", "n_fraction", "gb_energy_j_m2", "converged"])
     sources = sources_of(run, state, relaxed)
     row = replace(
         row,

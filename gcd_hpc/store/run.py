@@ -276,8 +276,12 @@ class Run:
         found = self._restricted(kept).sorted("id").sorted("gb_energy_j_m2")
         if num is not None:
             return found[:num], refused
-        _, first = np.unique(found.columns(["n_index"])["n_index"], return_index=True)
-        return found[first], refused
+        return found.first_of_each_n(), refused
+
+    def first_of_each_n(self) -> "Run":
+        """The first candidate at each [n], in ascending order of [n]."""
+        _, first = np.unique(self.columns(["n_index"])["n_index"], return_index=True)
+        return self[first]
 
     def _physical(self, lowest: Callable[[Columns, np.ndarray], np.ndarray]) -> "tuple[Run, Run]":
         """Split the relaxed candidates into physical ones, in file order, and refused ones.
