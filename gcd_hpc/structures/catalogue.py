@@ -15,7 +15,6 @@ from gcd_hpc.config.miller import (
     four_plane,
     spelled,
     three_direction,
-    three_plane,
 )
 from gcd_hpc.errors import OrientationError
 from gcd_hpc.structures.bicrystal import Bicrystal
@@ -23,7 +22,7 @@ from gcd_hpc.structures.coincidence import Rotation, rotations, sigmas
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.hexagonal import AXIS, BasalRotation, basal_rotation, basal_sigmas
 from gcd_hpc.structures.hexagonal import rotations as basal_rotations
-from gcd_hpc.structures.naming import family, is_twist, rotation_of
+from gcd_hpc.structures.naming import family, kind_of, rotation_of
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,7 @@ class NamedBoundary:
     @property
     def kind(self) -> str:
         """Twist, symmetric tilt or asymmetric tilt about the axis that was asked for."""
-        plane = self.config.plane
-        if is_twist(self.config) or plane is None:
-            return "twist"
-        is_symmetric = self.rotation.mirrors(coprime(three_plane(plane)))
-        return "symmetric tilt" if is_symmetric else "asymmetric tilt"
+        return kind_of(self.config, self.rotation)
 
     @property
     def name(self) -> str:

@@ -13,15 +13,15 @@ from math import acos, atan2, degrees, remainder, sqrt
 import numpy as np
 
 from gcd_hpc.config.boundary import BoundaryConfig
-from gcd_hpc.config.miller import Indices, Miller, coprime, cross, dot, three_direction, three_plane
+from gcd_hpc.config.miller import Indices, Miller, coprime, dot, three_direction, three_plane
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.disorientation import is_mirrored
 from gcd_hpc.structures.hexagonal import AXIS, basal_rotation
-from gcd_hpc.structures.naming import family, rotation_of
+from gcd_hpc.structures.naming import family, kind_of, rotation_of
 from gcd_hpc.structures.orientation import unit_rows
 
-_TURNS = {(0, 0, 1): 4, (0, 1, 1): 2, (1, 1, 1): 3}
-"""Order of the rotations of the cube about an axis; 1 about every other axis."""
+_TURNS: dict[Indices, int] = {(0, 0, 1): 4, (0, 1, 1): 2, (1, 1, 1): 3, AXIS: 6}
+"""Order of the rotations of the crystal about an axis; 1 about every other axis."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,15 @@ class Character:
     planes: tuple[Indices, Indices] | None
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """A rotation about the axis that names a boundary, and the kind of boundary that it makes."""
+
+    kind: str
+    axis: Indices
+    angle_deg: float
+
+
 def character_of(config: BoundaryConfig, bicrystal: Bicrystal) -> Character:
     """Character of a boundary.
 
@@ -54,64 +63,51 @@ def character_of(config: BoundaryConfig, bicrystal: Bicrystal) -> Character:
     if bicrystal.lower.directions is not None:
         lower, upper = (_positive(grain.named[2]) for grain in (bicrystal.lower, bicrystal.upper))
         planes = lower, upper
-    if planes is None or bicrystal.lattice == "hcp":
-        rotation = basal_rotation(config) if bicrystal.lattice == "hcp" else None
-        if rotation is None or planes is None:
-            return Character(
-                smallest.character, smallest.axis, smallest.angle_deg, smallest.sigma, planes
-            )
-        kind = _kind(bool(three_plane(planes[0])[2]), True, bicrystal)
-        angle = _folded(rotation.angle_deg, 6)
-        if kind == "symmetric tilt":
-            angle = basal_tilt_angle(planes[0])
-        return Character(kind, AXIS, angle, smallest.sigma, planes)
-    found = _named(config) or _shared(bicrystal)
-    if found is None:
+    turn = _named(config) or _shared(bicrystal)
+    if turn is None or planes is None:
         return Character(
             smallest.character, smallest.axis, smallest.angle_deg, smallest.sigma, planes
         )
-    axis, angle = found
-    plane = three_plane(planes[0])
-    kind = _kind(not any(cross(axis, plane)), not dot(axis, plane), bicrystal)
-    if kind == "symmetric tilt":
-        angle = tilt_angle(axis, plane)
+    is_hexagonal = bicrystal.lattice == "hcp"
+    axis = AXIS if is_hexagonal else _ascending(three_direction(turn.axis))
+    if turn.kind == "symmetric tilt" and is_hexagonal:
+        angle = basal_tilt_angle(planes[0])
+    elif turn.kind == "symmetric tilt":
+        angle = tilt_angle(three_direction(turn.axis), three_plane(planes[0]))
     else:
-        angle = _folded(angle, _TURNS.get(_ascending(axis), 1))
-    return Character(kind, _ascending(axis), angle, smallest.sigma, planes)
+        angle = _folded(turn.angle_deg, _TURNS.get(axis, 1))
+    return Character(turn.kind, axis, angle, smallest.sigma, planes)
 
 
-def _kind(is_normal: bool, is_in_plane: bool, bicrystal: Bicrystal) -> str:
-    """Kind of a boundary, by whether its axis is the normal or lies in the plane."""
-    if is_normal:
-        return "twist"
-    if not is_in_plane:
-        return "mixed"
-    is_symmetric = is_mirrored(bicrystal.lower, bicrystal.upper)
-    return "symmetric tilt" if is_symmetric else "asymmetric tilt"
+def _named(config: BoundaryConfig) -> _Turn | None:
+    """Rotation that names a boundary; None where triads or slab files do."""
+    rotation = (basal_rotation if config.lattice == "hcp" else rotation_of)(config)
+    if rotation is None:
+        return None
+    return _Turn(kind_of(config, rotation), rotation.axis, rotation.angle_deg)
 
 
-def _named(config: BoundaryConfig) -> tuple[Miller, float] | None:
-    """Axis and angle of the rotation that names a boundary of cubic crystals, if one does."""
-    rotation = rotation_of(config)
-    return None if rotation is None else (rotation.axis, rotation.angle_deg)
+def _shared(bicrystal: Bicrystal) -> _Turn | None:
+    """Rotation about the normal or an edge of the box, along which both grains have one direction.
 
-
-def _shared(bicrystal: Bicrystal) -> tuple[Miller, float] | None:
-    """Axis along the normal or an edge of the box that both grains share, with the angle about it.
-
-    None if the grains share no direction along the box, which triads need not.
+    None in crystals that are not cubic, and if there is no such direction, which triads need not
+    have.
     """
+    if bicrystal.lower.directions is None or bicrystal.lattice == "hcp":
+        return None
     lower, upper = (
         tuple(coprime(three_direction(one)) for one in grain.named)
         for grain in (bicrystal.lower, bicrystal.upper)
     )
-    for number in (2, 0, 1):
-        if lower[number] == upper[number]:
-            turn = unit_rows((upper[0], upper[1], upper[2])).T @ unit_rows(
-                (lower[0], lower[1], lower[2])
-            )
-            cosine = float(np.clip((np.trace(turn) - 1) / 2, -1.0, 1.0))
-            return lower[number], degrees(acos(cosine))
+    for edge in (2, 0, 1):
+        if lower[edge] == upper[edge]:
+            below, above = (unit_rows((one[0], one[1], one[2])) for one in (lower, upper))
+            cosine = float(np.clip((np.trace(above.T @ below) - 1) / 2, -1.0, 1.0))
+            kind = "twist"
+            if edge != 2:
+                is_symmetric = is_mirrored(bicrystal.lower, bicrystal.upper)
+                kind = "symmetric tilt" if is_symmetric else "asymmetric tilt"
+            return _Turn(kind, lower[edge], degrees(acos(cosine)))
     return None
 
 

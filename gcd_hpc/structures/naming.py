@@ -29,6 +29,9 @@ NUM_NEAR = 4
 class Coincidence(Protocol):
     """A rotation with a coincidence lattice, whatever the crystal."""
 
+    def mirrors(self, plane: Miller) -> bool:
+        """Whether the grains are mirror images of each other at this plane of the lower one."""
+
     @property
     def sigma(self) -> int:
         """Coincidence index."""
@@ -105,6 +108,14 @@ def is_twist(config: BoundaryConfig) -> bool:
     if config.axis is None or config.plane is None:
         return config.twist
     return not any(cross(three_direction(config.axis), three_plane(config.plane)))
+
+
+def kind_of(config: BoundaryConfig, rotation: Coincidence) -> str:
+    """Twist, symmetric tilt or asymmetric tilt about the axis that names a boundary."""
+    if is_twist(config) or config.plane is None:
+        return "twist"
+    is_symmetric = rotation.mirrors(coprime(three_plane(config.plane)))
+    return "symmetric tilt" if is_symmetric else "asymmetric tilt"
 
 
 def _candidates(axis: Miller, config: BoundaryConfig) -> list[Rotation]:
