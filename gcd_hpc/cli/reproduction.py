@@ -16,7 +16,8 @@ def reproduction(
     experiment: Annotated[
         str,
         typer.Argument(
-            metavar="EXPERIMENT", help="fig1, fig2, fig4, fig6, figS1, figS2, figS3 or ablations."
+            metavar="EXPERIMENT",
+            help="fig1, fig2, fig4, fig6, figS1, figS2, figS3, ablations or transfer.",
         ),
     ],
     out: Annotated[
@@ -39,8 +40,9 @@ def reproduction(
 
     The paper is Lei et al. (2024). Writes EXPERIMENT.png, EXPERIMENT.svg and EXPERIMENT.json. The
     quick budget takes at most 30 minutes on two cores, training included; the full one is meant for
-    a GPU. The same command resumes after Ctrl-C. Experiments with the same DIR share models and
-    data.
+    a GPU. transfer, which is no figure of the paper, compares the built-in model with searches on
+    boundaries that it has not learned from. The same command resumes after Ctrl-C. Experiments with
+    the same DIR share models and data.
 
     \b
     Examples:

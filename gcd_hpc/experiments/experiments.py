@@ -1,4 +1,4 @@
-"""Experiments, named after the figures of the paper."""
+"""Experiments: those named after the figures of the paper, and those of our own."""
 
 import time
 from importlib import import_module
@@ -19,6 +19,7 @@ EXPERIMENTS = {
     "figS2": "crystals",
     "figS3": "boundary",
     "ablations": "ablations",
+    "transfer": "transfer",
 }
 
 

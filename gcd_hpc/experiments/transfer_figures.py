@@ -1,0 +1,76 @@
+"""Figure of the transfer experiment: hit rates and times to the best known energy, by boundary."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gcd_hpc.experiments.transfer_numbers import FRESH, MODEL, REGISTRIES, WITH, WITHOUT
+
+COLOURS = {MODEL: "#0072B2", FRESH: "#D55E00", REGISTRIES: "#999999"}
+LOOP_COLOURS = {WITH: "#0072B2", WITHOUT: "#D55E00"}
+SPREAD = 0.22
+"""Vertical distance of the methods within the row of a boundary."""
+
+
+def transfer_figure(numbers: dict[str, Any], budget_s: float) -> Figure:
+    """Rates with 95 % intervals on the left; core-seconds to the target of every seed on the right.
+
+    Args:
+        budget_s: core-seconds at which a loop that has not reached the target ends; such loops are
+            open circles there.
+    """
+    boundaries = numbers["boundaries"]
+    heights = -np.arange(len(boundaries), dtype=float)
+    figure = Figure(figsize=(7.6, 1.4 + 0.34 * len(boundaries)), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
+    titles = {
+        "of_all": "within 20 mJ/m$^2$\nof the lowest known",
+        "of_the_same_n": "within 20 mJ/m$^2$ of the\nlowest known of their [n]",
+    }
+    for axes, (key, title) in zip(panels, titles.items(), strict=False):
+        draw_rates(axes, heights, [row["rates"][key]["rates"] for row in boundaries.values()])
+        axes.set_title(title, fontsize=8)
+        axes.set_xlabel("share of all tries", fontsize=8)
+    times = panels[-1]
+    draw_times(times, heights, [row.get("loops") for row in boundaries.values()], budget_s)
+    times.set_title("exploration to the lowest\nknown + 2 mJ/m$^2$", fontsize=8)
+    times.set_xlabel("core-seconds", fontsize=8)
+    panels[0].set_yticks(heights, [name.replace("_", " ") for name in boundaries], fontsize=7)
+    for axes in panels:
+        axes.tick_params(axis="x", labelsize=7)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x", color="#e6e6e6", lw=0.6)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+    for axes in (panels[0], times):
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), fontsize=7, frameon=False)
+    return figure
+
+
+def draw_rates(axes: Axes, heights: np.ndarray, rows: list[dict[str, Any]]) -> None:
+    """A dot on its interval for each method of each boundary."""
+    for number, (method, colour) in enumerate(COLOURS.items()):
+        rates = np.array([row[method] for row in rows])  # value, low and high of each
+        places = heights + SPREAD * (1 - number)
+        axes.hlines(places, rates[:, 1], rates[:, 2], color=colour, lw=1.2)
+        axes.plot(rates[:, 0], places, "o", color=colour, ms=3, label=method)
+
+
+def draw_times(
+    axes: Axes, heights: np.ndarray, rows: list[dict[str, Any] | None], budget_s: float
+) -> None:
+    """A dot for each seed; open where the budget ended the loop before the target."""
+    for number, (method, colour) in enumerate(LOOP_COLOURS.items()):
+        label: str | None = method
+        for height, row in zip(heights + SPREAD * (0.5 - number), rows, strict=True):
+            if row is None:
+                continue
+            times = np.array(row["core_s"][method], dtype=float)
+            reached = np.isfinite(times)
+            place = np.full(len(times), height)
+            axes.plot(times[reached], place[reached], "o", color=colour, ms=3, label=label)
+            open_ones = np.full(int((~reached).sum()), budget_s)
+            axes.plot(open_ones, place[~reached], "o", color=colour, ms=4, mfc="white")
+            label = None
+    axes.set_xscale("log")

@@ -1,0 +1,145 @@
+"""Statistics of the transfer experiment: hit rates, and core-seconds to the best known energy."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gcd_hpc.experiments.statistics import ratio, wilson
+from gcd_hpc.experiments.work import Arrays
+
+NEAR_J_M2 = 0.02
+"""Energy above the best known one up to which a candidate is a hit."""
+REACHED_J_M2 = 0.002
+"""Energy above the best known one up to which it counts as reached."""
+MODEL = "zero-shot"
+FRESH = "fresh tries with dynamics"
+REGISTRIES = "registries only"
+WITHOUT, WITH = "without the model", "with the model"
+
+
+def lowest_of(tried: Sequence[Arrays]) -> Arrays:
+    """n_fraction and gb_energy_j_m2 of the lowest structure of each [n] in all COLUMNS, (K,)."""
+    ok = [rows["status"] == "ok" for rows in tried]
+    # [n] is rounded, because equal fractions are computed in several ways.
+    fractions = np.concatenate(
+        [rows["n_fraction"][mask].round(6) for rows, mask in zip(tried, ok, strict=True)]
+    )
+    energies = np.concatenate(
+        [rows["gb_energy_j_m2"][mask] for rows, mask in zip(tried, ok, strict=True)]
+    )
+    known = np.unique(fractions)
+    lowest = np.array([energies[fractions == one].min() for one in known])
+    return {"n_fraction": known, "gb_energy_j_m2": lowest}
+
+
+def hits(tried: Arrays, known: Arrays, by_n: bool) -> NDArray[np.bool_]:
+    """Mask of the structures within NEAR_J_M2 of the best known one.
+
+    Args:
+        tried: COLUMNS of all tries. known: [n] and energies of the best known structures.
+        by_n: compare with the best known structure of the same [n], instead of with the best of
+            all. Structures of an [n] that nobody knew are no hits then.
+    """
+    best = np.full(len(tried["status"]), known["gb_energy_j_m2"].min())
+    if by_n:
+        best[:] = -inf
+        for fraction, energy in zip(known["n_fraction"], known["gb_energy_j_m2"], strict=True):
+            best[np.isclose(tried["n_fraction"], fraction)] = energy
+    is_near = tried["gb_energy_j_m2"] <= best + NEAR_J_M2
+    return np.asarray((tried["status"] == "ok") & is_near)
+
+
+def rate_numbers(tried: Mapping[str, Arrays], known: Arrays) -> dict[str, Any]:
+    """Hit rates of all methods on one boundary, and how many times the rivals' the model's is."""
+    numbers: dict[str, Any] = {}
+    for key, by_n in (("of_all", False), ("of_the_same_n", True)):
+        rates = {
+            name: wilson(int(hits(rows, known, by_n).sum()), len(rows["status"]))
+            for name, rows in tried.items()
+        }
+        numbers[key] = {
+            "rates": {name: astuple(rate) for name, rate in rates.items()},
+            "times_the_rate_of": {
+                name: astuple(ratio(rates[MODEL], rate))
+                for name, rate in rates.items()
+                if name != MODEL
+            },
+        }
+    return numbers
+
+
+def method_numbers(tried: Arrays, known: Arrays) -> dict[str, Any]:
+    """Tries of one method on one boundary, and how low they came.
+
+    The lowest energy is compared with the best known one; negative values lie below it.
+    """
+    ok = tried["status"] == "ok"
+    above = tried["gb_energy_j_m2"][ok] - known["gb_energy_j_m2"].min()
+    return {
+        "tries": len(ok),
+        "relaxed": int(ok.sum()),
+        "lowest_above_known_j_m2": float(above.min()) if ok.any() else None,
+        "median_above_known_j_m2": float(np.median(above)) if ok.any() else None,
+    }
+
+
+def time_to(trace: Arrays, energy_j_m2: float) -> float:
+    """Core-seconds until an energy was reached; infinite if the trace ends before."""
+    reached = np.flatnonzero(trace["lowest_j_m2"] <= energy_j_m2)
+    return float(trace["spent_s"][reached[0]]) if len(reached) else inf
+
+
+def loop_numbers(traces: Mapping[str, Sequence[Arrays]], lowest_j_m2: float) -> dict[str, Any]:
+    """Core-seconds of each seed to REACHED_J_M2 above the lowest known energy, and their medians.
+
+    Seeds that did not reach it are infinite, and medians over them as well if half or more are.
+    """
+    times = {
+        name: [time_to(one, lowest_j_m2 + REACHED_J_M2) for one in some]
+        for name, some in traces.items()
+    }
+    medians = {name: float(np.median(some)) for name, some in times.items()}
+    return {
+        "core_s": times,
+        "median_core_s": medians,
+        "with_over_without": quotient(medians[WITH], medians[WITHOUT]),
+    }
+
+
+def quotient(one: float, other: float) -> float:
+    """Ratio of two times of which either may be infinite; NaN if both are."""
+    if np.isinf(one):
+        return float("nan") if np.isinf(other) else inf
+    return one / other if np.isfinite(other) else 0.0
+
+
+def medians(boundaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Medians over the boundaries of what is asked of a model that transfers.
+
+    Boundaries on which neither reached the target have no ratio of times and are left out there; a
+    rival without a hit counts as an infinite ratio where the model has one, else the boundary is
+    left out.
+    """
+    rows = list(boundaries.values())
+    rates = {
+        key: {
+            rival: _median([row["rates"][key]["times_the_rate_of"][rival][0] for row in rows])
+            for rival in (FRESH, REGISTRIES)
+        }
+        for key in ("of_all", "of_the_same_n")
+    }
+    times = [row["loops"]["with_over_without"] for row in rows if "loops" in row]
+    return {"times_the_rate_of": rates, "with_over_without": _median(times)}
+
+
+def _median(values: Sequence[float]) -> float | None:
+    """Median of the values that are numbers; infinite ones keep their place in the order."""
+    defined = sorted(value for value in values if not np.isnan(value))
+    if not defined:
+        return None
+    low, high = defined[(len(defined) - 1) // 2], defined[len(defined) // 2]
+    return low if low == high else (low + high) / 2
