@@ -57,11 +57,14 @@ class BoundarySystem:
 
     def numbers_of_row(self, row: Candidate) -> NDArray[np.int64]:
         """Atomic numbers (N,) of a candidate."""
-        known = self.own_numbers(row.numbers)
-        return self.numbers_of(row.positions) if known is None else known
+        return self.numbers_of(row.positions, self.own_numbers(row.numbers))
 
-    def numbers_of(self, positions: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Atomic numbers (N,) of atoms (N, 3) of the only element."""
+    def numbers_of(
+        self, positions: NDArray[np.float64], species: NDArray[np.integer] | None
+    ) -> NDArray[np.int64]:
+        """Atomic numbers (N,) of atoms (N, 3): their species, or the only element."""
+        if species is not None:
+            return np.asarray(species, dtype=np.int64)
         (number,) = self.channels.numbers
         return np.full(len(positions), number)
 

@@ -85,8 +85,7 @@ def with_structure(
         registry: (dx, dy, dz) of the upper grain, Å.
         seconds: time spent on making the structure.
     """
-    if numbers is None:
-        numbers = system.numbers_of(positions)
+    numbers = system.numbers_of(positions, numbers)
     return replace(
         candidate,
         registry=registry,

@@ -29,14 +29,13 @@ NUM_TRIES = 30
 class Piece:
     """A structure of any in-plane cell with what its training sample is made from.
 
-    parent: positions (N, 3) Å, excess energies (N,) eV and registry (3,) Å.
-    numbers: (N,) atomic numbers.
+    parent: positions (N, 3) Å, excess energies (N,) eV, registry (3,) Å and, of several elements,
+    atomic numbers (N,).
     energy_j_m2, fraction: boundary energy and [n]. Where structures are joined, the energy is the
     mean of theirs: that of the cuts is not known.
     """
 
     parent: Parent
-    numbers: NDArray[np.int64]
     energy_j_m2: float
     fraction: float
 
@@ -58,8 +57,7 @@ class Mosaics:
         excess = excess_energies(vars(row))
         parent = Parent(row.positions, excess, np.asarray(row.registry_relaxed))
         parent = replace(parent, species=self.system.own_numbers(row.numbers))
-        numbers = self.system.numbers_of_row(row)
-        return Piece(parent, numbers, row.gb_energy_j_m2, row.n_fraction)
+        return Piece(parent, row.gb_energy_j_m2, row.n_fraction)
 
     def draw(self, index: int, larger: BoundarySystem, rng: np.random.Generator) -> Piece:
         """Structure ``index`` repeated to a larger cell, with parts of other structures in it.
@@ -83,8 +81,7 @@ class Mosaics:
     def _tiled(self, index: int, larger: BoundarySystem) -> Piece:
         piece, cell = self.single(index), self.system.bicrystal.cell
         x, y = np.rint(np.diag(larger.bicrystal.cell) / np.diag(cell)).astype(int).tolist()
-        tiled = tile(piece.parent, cell, (x, y))
-        return replace(piece, parent=tiled, numbers=np.tile(piece.numbers, x * y))
+        return replace(piece, parent=tile(piece.parent, cell, (x, y)))
 
     def _crossed(self, piece: Piece, larger: BoundarySystem, rng: np.random.Generator) -> Piece:
         """The piece with a part of a partner that fits, or the piece itself if none is found."""
@@ -102,7 +99,6 @@ class Mosaics:
             numbers = larger.own_numbers(proposal.species)
             return Piece(
                 Parent(proposal.positions, parent.excess_ev[nearest], parent.registry, numbers),
-                larger.numbers_of(proposal.positions) if numbers is None else numbers,
                 (piece.energy_j_m2 + partner.energy_j_m2) / 2,
                 n_fraction(len(proposal.positions), larger.bicrystal.atoms_per_plane),
             )

@@ -121,8 +121,9 @@ class TrainingSource:
         mask = None
         if not is_single or config.training.windows:
             mask = _mask(parent, system, rng)
+        numbers = system.numbers_of(parent.positions, parent.species)
         return Sample(
-            encode_elements(parent.positions, piece.numbers, system.channels, grid),
+            encode_elements(parent.positions, numbers, system.channels, grid),
             noise,
             offset,
             conditions(piece.energy_j_m2, piece.fraction),

@@ -202,9 +202,7 @@ class Proposer:
         n_index = (current.n_index + int(rng.integers(-1, 2))) % num_plane
         energy = lowest_nearby(dict(self.known.lowest), n_index, num_plane)
         target = energy - sampling.energy_margin_j_m2, n_index
-        numbers = parent.species
-        if numbers is None:
-            numbers = self.system.numbers_of(parent.positions)
+        numbers = self.system.numbers_of(parent.positions, parent.species)
         sites = Sites(parent.positions, numbers)
         painted = painter.paint(sites, window, start_log_snr, target, rng)
         card = painter.model.card

@@ -30,12 +30,16 @@ SIGMA5_LOWER, SIGMA5_UPPER = (
 )
 
 
+def eam_alloy(file: str, *elements: str) -> Potential:
+    """A potential of the style eam/alloy that ships with LAMMPS, for some of its elements."""
+    coeff = f"* * {{file}} {' '.join(elements)}"
+    config = PotentialConfig(pair_style="eam/alloy", pair_coeff=coeff, file=file)
+    return find_potential(config, elements, Path())
+
+
 @pytest.fixture(scope="session")
 def potential() -> Potential:
-    config = PotentialConfig(
-        pair_style="eam/alloy", pair_coeff="* * {file} W", file="W_zhou.eam.alloy"
-    )
-    return find_potential(config, "W", Path())
+    return eam_alloy("W_zhou.eam.alloy", "W")
 
 
 @pytest.fixture(scope="session")

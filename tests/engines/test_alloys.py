@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from gcd_hpc.config.campaign import BoundaryConfig, PotentialConfig, RelaxationConfig, Triad
+from gcd_hpc.config.campaign import BoundaryConfig, RelaxationConfig, Triad
 from gcd_hpc.engines.bulk import Bulk, BulkRecord, measure_bulk
 from gcd_hpc.engines.child import LammpsChild
-from gcd_hpc.engines.potentials import Potential, find_potential
+from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.engines.relaxation import Relaxed, relax_boundary
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.composition import composition_energies, surplus
 from gcd_hpc.structures.energetics import J_PER_M2
 from gcd_hpc.structures.frame import Frame
+from tests.engines.conftest import eam_alloy
 
 pytestmark = pytest.mark.lammps
 
@@ -25,10 +26,7 @@ CONFIG = RelaxationConfig(screen=False)
 
 @pytest.fixture(scope="module")
 def nial() -> Potential:
-    config = PotentialConfig(
-        pair_style="eam/alloy", pair_coeff="* * {file} Ni Al", file="NiAlH_jea.eam.alloy"
-    )
-    return find_potential(config, ELEMENTS, Path())
+    return eam_alloy("NiAlH_jea.eam.alloy", *ELEMENTS)
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +63,7 @@ def test_chemical_potentials_add_up_and_end_at_the_pure_elements(nial: Potential
     assert chemistry is not None
     for mu in (chemistry.site_ev, chemistry.mu_ev, chemistry.rich_ev, chemistry.poor_ev):
         assert sum(mu) == pytest.approx(2 * bulk.cohesive_ev, abs=1e-10)
-    pure = find_potential(
-        PotentialConfig(
-            pair_style="eam/alloy", pair_coeff="* * {file} Ni", file="NiAlH_jea.eam.alloy"
-        ),
-        "Ni",
-        Path(),
-    )
+    pure = eam_alloy("NiAlH_jea.eam.alloy", "Ni")
     assert chemistry.rich_ev[0] == pytest.approx(measure_bulk(pure, "Ni", "fcc").cohesive_ev)
     # Energy of formation of NiAl by this potential; a compound forms only if it is negative.
     assert chemistry.poor_ev[0] < chemistry.mu_ev[0] < chemistry.rich_ev[0]
@@ -137,10 +129,7 @@ def test_whole_planes_at_the_ends_change_neither_surplus_nor_energy_of_the_compo
 
 
 def test_a_nickel_atom_in_copper_has_the_energy_of_its_substitution_by_hand():
-    config = PotentialConfig(
-        pair_style="eam/alloy", pair_coeff="* * {file} Cu Ni", file="CuNi.eam.alloy"
-    )
-    potential = find_potential(config, ("Cu", "Ni"), Path())
+    potential = eam_alloy("CuNi.eam.alloy", "Cu", "Ni")
     bulk = measure_bulk(potential, ("Cu", "Ni"), "fcc")
     boundary = BoundaryConfig(
         elements=("Cu", "Ni"),

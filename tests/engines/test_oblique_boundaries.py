@@ -1,26 +1,25 @@
 """Boundaries in their smallest cells, which are rhombs: published and cross-checked energies."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gcd_hpc.config.campaign import (
     BoundaryConfig,
-    PotentialConfig,
     RelaxationConfig,
     SearchConfig,
 )
 from gcd_hpc.engines.bulk import Bulk, measure_bulk
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.local import Origin
-from gcd_hpc.engines.potentials import Potential, find_potential
+from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.engines.relaxation import Slab, relax_boundary
 from gcd_hpc.search.tries import search_start
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.periodic import Neighbors
+from tests.engines.conftest import eam_alloy
 
 pytestmark = pytest.mark.lammps
 CONFIG = RelaxationConfig()
@@ -28,10 +27,7 @@ CONFIG = RelaxationConfig()
 
 @pytest.fixture(scope="module")
 def copper() -> Potential:
-    config = PotentialConfig(
-        pair_style="eam/alloy", pair_coeff="* * {file} Cu", file="Cu_mishin1.eam.alloy"
-    )
-    return find_potential(config, "Cu", Path())
+    return eam_alloy("Cu_mishin1.eam.alloy", "Cu")
 
 
 @pytest.fixture(scope="module")

@@ -11,17 +11,15 @@ from gcd_hpc.config.campaign import PotentialConfig
 from gcd_hpc.engines.child import LammpsChild, Minimizer, QuenchJob, RelaxJob
 from gcd_hpc.engines.potentials import Potential, find_potential
 from gcd_hpc.errors import PotentialError, SimulationError
+from tests.engines.conftest import eam_alloy
 
-NIAL = PotentialConfig(
-    pair_style="eam/alloy", pair_coeff="* * {file} Ni Al", file="NiAlH_jea.eam.alloy"
-)
 EDGE = 2.88
 """About the lattice constant of NiAl, Å."""
 
 
 @pytest.fixture
 def nial() -> Potential:
-    return find_potential(NIAL, ("Ni", "Al"), Path())
+    return eam_alloy("NiAlH_jea.eam.alloy", "Ni", "Al")
 
 
 @pytest.fixture
@@ -139,6 +137,6 @@ def test_relaxation_and_quench_keep_the_species_of_the_atoms(nial: Potential, ra
 def test_a_potential_of_other_elements_or_in_another_order_is_refused(
     style: str, line: str, elements: tuple[str, ...], sentence: str
 ):
-    config = NIAL.model_copy(update={"pair_style": style, "pair_coeff": line})
+    config = PotentialConfig(pair_style=style, pair_coeff=line, file="NiAlH_jea.eam.alloy")
     with pytest.raises(PotentialError, match=sentence):
         find_potential(config, elements, Path())

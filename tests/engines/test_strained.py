@@ -5,25 +5,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gcd_hpc.config.campaign import BoundaryConfig, PotentialConfig, RelaxationConfig, Triad
+from gcd_hpc.config.campaign import BoundaryConfig, RelaxationConfig, Triad
 from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.engines.bulk import Bulk, measure_bulk
 from gcd_hpc.engines.child import LammpsChild
-from gcd_hpc.engines.potentials import Potential, find_potential
+from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.engines.relaxation import Relaxed, relax_boundary
 from gcd_hpc.engines.strained import measure_response
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
+from tests.engines.conftest import eam_alloy
 
 pytestmark = pytest.mark.lammps
 
 
 @pytest.fixture(scope="module")
 def copper() -> tuple[Potential, Bulk]:
-    config = PotentialConfig(
-        pair_style="eam/alloy", pair_coeff="* * {file} Cu", file="Cu_mishin1.eam.alloy"
-    )
-    potential = find_potential(config, "Cu", Path())
+    potential = eam_alloy("Cu_mishin1.eam.alloy", "Cu")
     return potential, measure_bulk(potential, "Cu", "fcc")
 
 

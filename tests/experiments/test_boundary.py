@@ -10,7 +10,6 @@ import pytest
 
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.shipped import shipped
-from gcd_hpc.experiments import work
 from gcd_hpc.experiments.boundary import (
     QUICK,
     BoundaryBudget,
@@ -191,12 +190,6 @@ def test_atoms_of_the_lowest_structure_fit_their_grains_far_from_the_boundary(tm
     assert np.all((arrays["positions"] >= 0) & (arrays["positions"] < arrays["lengths"]))
     assert arrays["misfit"][np.abs(heights - 9.0) > 7.0].max() < 0.1
     assert arrays["misfit"].max() > 0.2
-
-
-@pytest.fixture
-def one_by_one(monkeypatch):
-    """Tasks in this process, one after the other: processes of their own take seconds to begin."""
-    monkeypatch.setattr(work, "_side_by_side", work._one_by_one)
 
 
 @pytest.mark.lammps

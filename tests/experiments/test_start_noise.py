@@ -90,7 +90,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(start_noise, "SIGMAS", (None,))
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny", "one_by_one")
 def test_a_rerun_gives_the_same_numbers_from_what_is_kept_and_anew(tmp_path):
     workshop = Workshop(tmp_path, seed=3)
     first, again = fig2(workshop), fig2(workshop)
