@@ -1,12 +1,15 @@
 """Commands about many boundaries at once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gcd_hpc.cli.options import Csv, Json
 from gcd_hpc.cli.output import console, one_of, print_json, say, written
+
+if TYPE_CHECKING:
+    from gcd_hpc.browse.overview import Overview
 
 TABLE_WIDTH = 200
 """Width in which every column has room, characters."""
@@ -53,7 +56,7 @@ def overview(
       gcd-hpc overview runs/cu_tilts runs/w_sigma5 --csv
     """
     one_of(json=json, csv=csv)
-    from gcd_hpc.browse.overview import csv_records, overview_remarks, overview_table
+    from gcd_hpc.browse.overview import csv_records
     from gcd_hpc.browse.overview import overview as compare
 
     found = compare(*runs, reference=reference)
@@ -69,10 +72,17 @@ def overview(
         rows = csv_records(found)
         print(csv_text(rows, rows[0]), end="")
     else:
-        wide = console()
-        # A narrow terminal breaks the lines, but no cell is cut.
-        wide.width = max(wide.width, TABLE_WIDTH)
-        wide.print(overview_table(found))
-        say(overview_remarks(found))
+        print_overview(found)
         if out is not None:
             written(figure, "a figure")
+
+
+def print_overview(found: "Overview") -> None:
+    """Print the table of many boundaries and what its columns mean."""
+    from gcd_hpc.browse.overview import overview_remarks, overview_table
+
+    wide = console()
+    # A narrow terminal breaks the lines, but no cell is cut.
+    wide.width = max(wide.width, TABLE_WIDTH)
+    wide.print(overview_table(found))
+    say(overview_remarks(found))

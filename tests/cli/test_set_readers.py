@@ -149,6 +149,36 @@ def test_what_is_about_one_boundary_says_how_to_choose_one(folder, words):
     assert len(error.splitlines()) == 1
 
 
+def test_the_overview_is_a_table_csv_json_and_a_figure(folder, tmp_path):
+    (tmp_path / "list.csv").write_text("plane,upper_bound_j_m2\n2 1 0,0.951\n")
+    words = ("overview", "run", "--reference", str(tmp_path / "list.csv"))
+    text = answer(folder, *words, "--out", str(tmp_path / "overview.svg"))
+    lines = text.splitlines()
+    assert lines[0].split()[:3] == ["boundary", "Sigma", "axis"]
+    assert [line.split()[0] for line in lines[1:5]] == [*ORDER, NOT_BEGUN]
+    assert "0.9400   0.951    -0.011" in lines[2]
+    assert "1 of 1 boundaries in the list are at or below it" in text
+    assert (tmp_path / "overview.svg").stat().st_size > 4000
+    table = list(csv.DictReader(answer(folder, *words, "--csv").splitlines()))
+    assert [row["plane"] for row in table] == ["(3 1 0)", "(2 1 0)", "(3 2 0)", "(0 0 1)"]
+    assert (table[1]["reference_j_m2"], table[0]["reference_j_m2"]) == ("0.951", "")
+    assert rows(folder, "overview", "run")[3]["gb_energy_j_m2"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("run", "--out", "o.bmp"), "a figure cannot be written with .bmp"),
+        (("run", "--json", "--csv"), "exclude each other"),
+        (("nowhere",), "holds no results"),
+        (("run", "--reference", "nowhere.csv"), "the list of energies cannot be read"),
+    ],
+)
+def test_a_mistake_about_the_overview_is_one_sentence(folder, words, problem):
+    code, _, error = call(folder, "overview", *words)
+    assert code == 2 and problem in error and len(error.splitlines()) == 1
+
+
 def test_one_boundary_is_chosen_by_its_name(folder):
     alone = answer(folder, "top", "run/boundaries/s5_210", "--json")
     assert answer(folder, "top", "run", "--boundary", "s5_210", "--json") == alone
