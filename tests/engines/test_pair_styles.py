@@ -53,6 +53,15 @@ def test_the_page_has_the_rows_of_the_table():
     assert not [fault for row in rows for fault in table.faults(row)]
     assert len(rows) >= 12
     assert len({row.pair_style for row in rows}) >= 8
+    text = table.PAGE.read_text(encoding="utf-8")
+    assert [case.file for case in table.CASES if f"`{case.file}`" not in text] == []
+
+
+def test_new_rows_take_the_place_of_their_own_and_leave_those_of_other_potentials():
+    rows = table.kept_rows()
+    again = replace(rows[3], seconds=1.0)
+    assert table.joined(rows, [again]) == [*rows[:3], again, *rows[4:]]
+    assert table.joined([*rows[:3], *rows[4:]], [rows[3]]) == rows
 
 
 @pytest.mark.parametrize(
