@@ -5,6 +5,10 @@
 Five rounds of 20,000 candidates; a relaxation takes a minute, one attempt in 500 loses its worker,
 one in 500 takes five times as long. Every candidate is a task of its own. The rival is the same
 machine with stages that take turns.
+
+Then a set of 400 boundaries without a model on the same machine: 80 tries of 12 s and up to 20
+generations of 16 chains of five moves of 8 s each, of which four in a row without an improvement
+end a boundary. Its tasks hold four chains or two.
 """
 
 import time
@@ -14,6 +18,7 @@ from rich.console import Console
 
 from gcd_hpc.accounts.rehearsal import Pace, Rehearsal
 from gcd_hpc.accounts.report import report_of
+from gcd_hpc.accounts.set_rehearsal import SetRehearsal
 from gcd_hpc.browse.usage import report_record, report_table
 from gcd_hpc.stages.tasks import Plan
 
@@ -36,6 +41,22 @@ BARRIER = replace(
     chunk_sizes={"search": 4, "sample": 1, "relax": 1},
 )
 PACE = Pace(search_s=60.0, sample_s=0.1, relax_s=60.0, train_s=900.0)
+NUM_BOUNDARIES, CHAINS, MOVES = 400, 16, 5
+SET_PACE = Pace(search_s=12.0, explore_s=8.0)
+
+
+def set_plan(chains_per_task: int) -> Plan:
+    """Plan of every boundary of the set."""
+    return Plan(
+        num_search_chunks=8,
+        num_sample_chunks=0,
+        rounds=0,
+        relaxation_workers=1000,
+        num_explore_chunks=CHAINS // chains_per_task,
+        generations=20,
+        patience=4,
+        chunk_sizes={"search": 10, "explore": chains_per_task * MOVES},
+    )
 
 
 def main() -> None:
@@ -50,6 +71,14 @@ def main() -> None:
             f" {report.state.elapsed_s / 3600:.2f} simulated hours"
         )
         console.print(report_table(report_record(report)))
+    for chains_per_task in (4, 2):
+        started = time.perf_counter()
+        plan = set_plan(chains_per_task)
+        found = SetRehearsal(plan, SET_PACE, NUM_BOUNDARIES).run().report()
+        console.print(
+            f"set, {chains_per_task} chains a task: {time.perf_counter() - started:.1f} s"
+        )
+        console.print("\n".join(found.lines()))
 
 
 if __name__ == "__main__":

@@ -66,6 +66,79 @@ def rehearse(
     return report_of(Rehearsal(Plan.of(config, resolve(site)), pace, config.seed).run().state)
 
 
+@dataclass(frozen=True)
+class Simulated:
+    """Durations and results of the tasks of one simulated campaign."""
+
+    plan: Plan
+    pace: Pace
+    seed: int = 0
+    key: tuple[int, ...] = ()
+    """Key of the campaign's random streams, where several are simulated."""
+
+    def attempt(self, task: Task, number: int) -> tuple[float, bool]:
+        """Duration of an attempt in seconds, and whether its worker dies halfway.
+
+        Args:
+            number: number of the attempt among those of all tasks.
+        """
+        rng = self._rng(0, number)
+        seconds = self._seconds(task, rng)
+        is_lost = bool(rng.random() < self.pace.lost)
+        return seconds * (0.5 if is_lost else 1.0), is_lost
+
+    def finished(self, task: Task, started: float, ended: float, worker: str) -> Finished:
+        """Event of a task that has finished."""
+        seconds = ended - started
+        result = replace(self._result(task), seconds=seconds)
+        return Finished(
+            task=task, result=result, started=started, seconds=seconds, cores=1, worker=worker
+        )
+
+    def _seconds(self, task: Task, rng: np.random.Generator) -> float:
+        pace = self.pace
+        each = {
+            "search": pace.search_s,
+            "explore": pace.explore_s,
+            "sample": pace.sample_s,
+            "relax": pace.relax_s,
+        }.get(task.stage)
+        if each is None:
+            return {"select": pace.select_s, "train": pace.train_s, "promote": pace.promote_s}[
+                task.stage
+            ]
+        num = self.plan.chunk_sizes[task.stage] * (
+            self.plan.num_sample_chunks if task.chunk < 0 else 1
+        )
+        seconds = each * float(rng.lognormal(0.0, pace.spread, min(num, 64)).mean()) * num
+        return seconds * (pace.straggling if rng.random() < pace.stragglers else 1.0)
+
+    def _result(self, task: Task) -> StageResult:
+        """Synthetic result with energies that fall from model to model and give the scores."""
+        rng = self._rng(1, list(STAGES).index(task.stage), task.round, task.chunk + 1)
+        if task.stage == "promote":
+            return StageResult(model=task.round, promoted=True)
+        num = self.plan.chunk_sizes.get(task.stage, 0)
+        indices = rng.integers(NUM_FRACTIONS, size=num).tolist()
+        energies = np.round(2.2 + 0.8 / (1 + task.round) + rng.exponential(0.4, num), 4)
+        pairs = list(zip(indices, energies.tolist(), strict=True))
+        if task.stage == "sample" and self.plan.mode == "asynchronous":
+            size = self.plan.chunk_sizes["relax"]
+            ordered = sorted(pairs, key=lambda pair: pair[1])
+            batches = range(self.plan.num_batches)
+            queue = tuple(tuple(ordered[k * size : (k + 1) * size]) for k in batches)
+            return StageResult(num=num, atoms_per_plane=NUM_FRACTIONS, queue=queue)
+        best: dict[int, float] = {}
+        for index, energy in pairs:
+            best[index] = min(energy, best.get(index, energy))
+        limit = 2.3 + 0.8 / (1 + task.round)
+        low = tuple(pair for pair in pairs if pair[1] < limit)
+        return StageResult(num=num, atoms_per_plane=NUM_FRACTIONS, best=best, low=low)
+
+    def _rng(self, *key: int) -> np.random.Generator:
+        return generator(self.seed, REHEARSAL, *self.key, *key)
+
+
 @dataclass
 class Rehearsal:
     """One simulated campaign; ``events`` are the contents of its ledger."""
@@ -82,9 +155,11 @@ class Rehearsal:
     _idle: dict[Pool, list[int]] = field(default_factory=dict)
     _begun: dict[Task, tuple[float, int]] = field(default_factory=dict)
     _number: int = 0
+    _simulated: Simulated = field(init=False)
 
     def __post_init__(self) -> None:
         self.state = State(self.plan)
+        self._simulated = Simulated(self.plan, self.pace, self.seed)
 
     def run(self, watch: Callable[[State], None] = lambda state: None) -> "Rehearsal":
         """Simulate to the end; ``watch`` is called with the state after every event."""
@@ -103,7 +178,8 @@ class Rehearsal:
             if how == "lost":
                 self._record(Failed(task=task, reason="worker lost", failure="infrastructure"))
             else:
-                self._record(self._finished(task, started, f"{pool}:{worker}"))
+                one = self._simulated.finished(task, started, self._now, f"{pool}:{worker}")
+                self._record(one)
             self._start(pool)
             watch(self.state)
         return self
@@ -135,59 +211,7 @@ class Rehearsal:
         while self._queues[pool] and self._idle[pool]:
             task, worker = self._queues[pool].popleft(), self._idle[pool].pop()
             self._number += 1
-            rng = self._rng(0, self._number)
-            seconds = self._seconds(task, rng)
-            is_lost = rng.random() < self.pace.lost
+            seconds, is_lost = self._simulated.attempt(task, self._number)
             self._begun[task] = (self._now + self.pace.answer_s, worker)
-            end = self._now + self.pace.answer_s + seconds * (0.5 if is_lost else 1.0)
+            end = self._now + self.pace.answer_s + seconds
             heapq.heappush(self._ending, (end, self._number, task, "lost" if is_lost else "done"))
-
-    def _seconds(self, task: Task, rng: np.random.Generator) -> float:
-        pace = self.pace
-        each = {
-            "search": pace.search_s,
-            "explore": pace.explore_s,
-            "sample": pace.sample_s,
-            "relax": pace.relax_s,
-        }.get(task.stage)
-        if each is None:
-            return {"select": pace.select_s, "train": pace.train_s, "promote": pace.promote_s}[
-                task.stage
-            ]
-        num = self.plan.chunk_sizes[task.stage] * (
-            self.plan.num_sample_chunks if task.chunk < 0 else 1
-        )
-        seconds = each * float(rng.lognormal(0.0, pace.spread, min(num, 64)).mean()) * num
-        return seconds * (pace.straggling if rng.random() < pace.stragglers else 1.0)
-
-    def _finished(self, task: Task, started: float, worker: str) -> Finished:
-        seconds = self._now - started
-        result = replace(self._result(task), seconds=seconds)
-        return Finished(
-            task=task, result=result, started=started, seconds=seconds, cores=1, worker=worker
-        )
-
-    def _result(self, task: Task) -> StageResult:
-        """Synthetic result with energies that fall from model to model and give the scores."""
-        rng = self._rng(1, list(STAGES).index(task.stage), task.round, task.chunk + 1)
-        if task.stage == "promote":
-            return StageResult(model=task.round, promoted=True)
-        num = self.plan.chunk_sizes.get(task.stage, 0)
-        indices = rng.integers(NUM_FRACTIONS, size=num).tolist()
-        energies = np.round(2.2 + 0.8 / (1 + task.round) + rng.exponential(0.4, num), 4)
-        pairs = list(zip(indices, energies.tolist(), strict=True))
-        if task.stage == "sample" and self.plan.mode == "asynchronous":
-            size = self.plan.chunk_sizes["relax"]
-            ordered = sorted(pairs, key=lambda pair: pair[1])
-            batches = range(self.plan.num_batches)
-            queue = tuple(tuple(ordered[k * size : (k + 1) * size]) for k in batches)
-            return StageResult(num=num, atoms_per_plane=NUM_FRACTIONS, queue=queue)
-        best: dict[int, float] = {}
-        for index, energy in pairs:
-            best[index] = min(energy, best.get(index, energy))
-        limit = 2.3 + 0.8 / (1 + task.round)
-        low = tuple(pair for pair in pairs if pair[1] < limit)
-        return StageResult(num=num, atoms_per_plane=NUM_FRACTIONS, best=best, low=low)
-
-    def _rng(self, *key: int) -> np.random.Generator:
-        return generator(self.seed, REHEARSAL, *key)

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.config.loader import dump, load_campaign, parse_campaign
+from gcd_hpc.config.loader import (
+    dump,
+    dump_set,
+    load_campaign,
+    parse_campaign,
+)
+from gcd_hpc.config.set import SetConfig
 from gcd_hpc.config.starting import starting_file
 from gcd_hpc.errors import ConfigError, RunDirectoryError, StoreError
 from gcd_hpc.files import replacing
@@ -146,9 +152,33 @@ def write_model(run: RunDirectory, config: CampaignConfig, folder: Path) -> None
             temporary.write_bytes(content)
 
 
+def check_set(run: RunDirectory) -> None:
+    """Refuse the run directory of a single campaign for a set.
+
+    Raises:
+        RunDirectoryError: if it is one.
+    """
+    if run.config.exists() and not run.boundaries.is_dir():
+        raise RunDirectoryError(
+            f"{run.path}: holds the campaign of one boundary, and cannot be continued as a set;"
+            " choose another --run-dir"
+        )
+
+
+def write_set(run: RunDirectory, config: SetConfig) -> None:
+    """Write the resolved file of a set into its run directory."""
+    with replacing(run.config) as temporary:
+        temporary.write_text(dump_set(config), encoding="utf-8")
+
+
 def _folders(run: RunDirectory) -> tuple[Path, ...]:
     """Directories that hold a run's products."""
-    return run.search_part(0).parents[1], run.model_dir(1).parent, run.begun("task").parent
+    return (
+        run.search_part(0).parents[1],
+        run.model_dir(1).parent,
+        run.begun("task").parent,
+        run.boundaries,
+    )
 
 
 def _config_of(part: Path) -> str | None:

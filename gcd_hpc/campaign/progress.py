@@ -151,7 +151,8 @@ class LiveProgress(Progress):
         title = Text(f"{snapshot.name}  {clock(snapshot.elapsed_s)}", style="bold")
         line = Text(snapshot.headline() + expected_end(snapshot.campaign_s))
         last = [Text(f"last improvement: {snapshot.improvement}")] if snapshot.improvement else []
-        self._live.update(Group(title, line, bar, *last, best_table(snapshot.best)))
+        best = [best_table(snapshot.best)] if snapshot.best else []
+        self._live.update(Group(title, line, bar, *last, *best))
 
     def note(self, text: str) -> None:
         self._live.console.print(text, markup=False)

@@ -184,12 +184,28 @@ def inspect_set(config: SetConfig, folder: Path, source: str) -> dict[str, Sound
     """What ``inspect_campaign`` finds of each member, by its name.
 
     Raises:
-        ConfigError: if a member cannot run; names the source, the member and the key.
+        ConfigError: if the set or a member cannot run; names the source, the member and the key.
     """
+    check_rounds(config, source)
     return {
         name: inspect_campaign(member, folder, f"{source}: {name}")
         for name, member in config.members().items()
     }
+
+
+def check_rounds(config: SetConfig, source: str) -> None:
+    """Refuse rounds with a model, which a set does not have yet.
+
+    Raises:
+        ConfigError: if the budget has rounds.
+    """
+    if config.budget.rounds:
+        raise ConfigError(
+            source,
+            "budget.rounds",
+            f"must be 0 for a set of boundaries, got {config.budget.rounds}; each boundary is"
+            " searched and explored, and gcd-hpc campaign on one member's file trains a model",
+        )
 
 
 def _name(config: CampaignConfig) -> str | None:

@@ -7,6 +7,7 @@ starts fast.
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ import typer
 
 from gcd_hpc.cli.options import CampaignFile, Json, Overrides, RunDir, SiteFile
 from gcd_hpc.cli.output import console, print_json, resume_hint, say
-from gcd_hpc.errors import ConfigError
+from gcd_hpc.errors import ConfigError, GcdError
 
 if TYPE_CHECKING:
     from gcd_hpc.campaign.session import Outcome
@@ -70,12 +71,15 @@ def campaign(
       gcd-hpc campaign campaigns/w_sigma5.yaml --run-dir runs/seed-1 --set seed=1
       gcd-hpc campaign campaigns/w_sigma5.yaml --set budget.rounds=4
     """
-    from gcd_hpc.structures.slab_files import read_campaign
+    from gcd_hpc.config.set import SetConfig
+    from gcd_hpc.structures.boundary_sets import read_campaign_or_set
 
-    config = read_campaign(file, overrides or [])
+    config = read_campaign_or_set(file, overrides or [])
     run_dir = run_dir or Path("runs") / config.name
     if plan:
         _show_plan(config, run_dir, file, site, until, nodes)
+    elif isinstance(config, SetConfig):
+        _carry_out_set(config, run_dir, file, site, until)
     else:
         _carry_out(config, run_dir, file, site, until)
 
@@ -192,20 +196,28 @@ def rehearsal(
     """Simulate a campaign on a machine of any size.
 
     No structure is computed. The simulated campaign runs in asynchronous mode, with failures and
-    stragglers.
+    stragglers. Of a set all boundaries run side by side, in the order that a real set would choose.
 
     \b
     Example:
       gcd-hpc rehearse campaigns/w_sigma5.yaml --workers 1000 --set budget.rounds=5
     """
     from gcd_hpc.accounts.rehearsal import Pace, rehearse
+    from gcd_hpc.accounts.set_rehearsal import rehearse_set
     from gcd_hpc.browse.usage import report_record, report_table
-    from gcd_hpc.config.loader import load_campaign
+    from gcd_hpc.config.set import SetConfig
+    from gcd_hpc.structures.boundary_sets import read_campaign_or_set
 
     pace = Pace(search_s=relax_s, relax_s=relax_s, sample_s=sample_s, train_s=train_s)
-    record = report_record(
-        rehearse(load_campaign(file, overrides or []), workers, sampling_workers, pace)
-    )
+    config = read_campaign_or_set(file, overrides or [])
+    if isinstance(config, SetConfig):
+        found = rehearse_set(config, workers, pace)
+        if json:
+            print_json(asdict(found))
+        else:
+            say("\n".join(found.lines()))
+        return
+    record = report_record(rehearse(config, workers, sampling_workers, pace))
     if json:
         print_json(record)
     else:
@@ -237,6 +249,39 @@ def _carry_out(
     _print_outcome(outcome, run_dir)
 
 
+def _carry_out_set(
+    config: "SetConfig", run_dir: Path, file: Path, site_file: Path | None, until: str | None
+) -> None:
+    pause_on_signals(run_dir)
+    from gcd_hpc.campaign.progress import open_progress
+    from gcd_hpc.campaign.set_driver import failures_line, run_set
+    from gcd_hpc.workers.allocation import site_here
+
+    progress = open_progress(console())
+    try:
+        outcome = run_set(
+            config, site_here(site_file), run_dir, file.parent, progress, _write_report, until
+        )
+    except ConfigError as error:
+        if error.source != config.name:
+            raise
+        # The driver does not know the set's file.
+        raise ConfigError(str(file), error.key, error.problem) from error
+    if outcome.status == "paused":
+        text = f"{run_dir}: paused by {outcome.reason}; {resume_hint()}"
+    elif outcome.did_nothing:
+        text = f"{run_dir}: all {len(outcome.states)} boundaries are complete"
+    else:
+        num_complete = len(outcome.states.keys() - outcome.failures.keys())
+        text = (
+            f"{run_dir}: {num_complete} of {len(config.members())} boundaries are complete (ended"
+            f" by: {outcome.reason})"
+        )
+    console().print(text, markup=False, soft_wrap=True)
+    if outcome.failures:
+        raise GcdError(failures_line(run_dir, config, outcome.failures))
+
+
 def pause_on_signals(run_dir: Path) -> None:
     """Exit cleanly on signals before and after the driver, which handles its own."""
 
@@ -249,7 +294,7 @@ def pause_on_signals(run_dir: Path) -> None:
 
 
 def _show_plan(
-    config: "CampaignConfig",
+    config: "CampaignConfig | SetConfig",
     run_dir: Path,
     file: Path,
     site_file: Path | None,
@@ -257,20 +302,28 @@ def _show_plan(
     num_nodes: int | None,
 ) -> None:
     from gcd_hpc.browse.plan import plan_table
-    from gcd_hpc.campaign.estimate import estimate
-    from gcd_hpc.campaign.soundness import inspect_campaign
+    from gcd_hpc.campaign.estimate import estimate, total_of
+    from gcd_hpc.campaign.soundness import inspect_campaign, inspect_set
+    from gcd_hpc.config.set import SetConfig
     from gcd_hpc.stages.tasks import Plan
     from gcd_hpc.workers.allocation import site_here
     from gcd_hpc.workers.fitting import idle_note, launch_lines, plan_site
 
-    given, batch_size = site_here(site_file), config.training.batch_size
+    one = config.first if isinstance(config, SetConfig) else config
+    given, batch_size = site_here(site_file), one.training.batch_size
     site = plan_site(given, batch_size, num_nodes)
-    layout = inspect_campaign(config, file.parent, str(file)).layout
-    plan = Plan.of(config, site, until)
-    stages = estimate(config, plan, layout.num_atoms, layout.grid.num_voxels)
+    plan = Plan.of(one, site, until)
+    if isinstance(config, SetConfig):
+        found = inspect_set(config, file.parent, str(file))
+        layouts = [sound.layout for sound in found.values()]
+    else:
+        layouts = [inspect_campaign(config, file.parent, str(file)).layout]
+    stages = total_of(
+        [estimate(one, plan, layout.num_atoms, layout.grid.num_voxels) for layout in layouts]
+    )
     console().print(plan_table(stages, launch_lines(site, run_dir), site))
-    notes = (idle_note(given, batch_size, num_nodes), plan.exploration_note(config.explore))
-    for note in filter(None, notes):
+    exploration = plan.exploration_note(one.explore) if len(layouts) == 1 else ""
+    for note in filter(None, (idle_note(given, batch_size, num_nodes), exploration)):
         console().print(note)
 
 

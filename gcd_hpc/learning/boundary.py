@@ -223,9 +223,11 @@ def _copy(file: Path, copy: Path, may_differ: bool) -> None:
         temporary.write_bytes(content)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def load_boundary_system(run_dir: str) -> BoundarySystem:
     """System of a prepared run directory, cached because a worker needs it for every task.
+
+    A worker of a set meets many runs, and keeps the last ones.
 
     Raises:
         GcdError: if the copies of the potential or the bulk crystal differ from those of

@@ -1,7 +1,6 @@
 """Relaxation of structures into rows with energies or failures, for the search and candidates."""
 
 import atexit
-import functools
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,13 +23,22 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 
 
-@functools.cache
 def worker_child(run_dir: str) -> Child:
-    """LAMMPS process of this worker, kept for all its chunks and ended with this process."""
+    """LAMMPS process of this worker, kept for all its chunks and ended with this process.
+
+    The boundaries of a set share it, for they have one potential.
+    """
     system = load_boundary_system(run_dir)
-    child = Child(system.potential, system.config.relaxation.timeout_s)
-    atexit.register(child.close)
-    return child
+    timeout_s, key = system.config.relaxation.timeout_s, system.potential.sha256
+    if (key, timeout_s) not in _CHILDREN:
+        child = Child(system.potential, timeout_s)
+        atexit.register(child.close)
+        _CHILDREN[key, timeout_s] = child
+    return _CHILDREN[key, timeout_s]
+
+
+_CHILDREN: dict[tuple[str, float], Child] = {}
+"""Processes of this worker, by the hash of their potential and their time limit."""
 
 
 class ScreenWindow:

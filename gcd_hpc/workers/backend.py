@@ -63,11 +63,11 @@ class Backend(Protocol):
     def submit(self, request: TaskRequest, call: StageCall) -> "Future[Record]":
         """Start a task. The future holds its record or error; see ``InfrastructureError``."""
 
-    def check_health(self, running: Iterable[str]) -> str | None:
+    def check_health(self, running: Iterable[TaskRequest]) -> str | None:
         """Reason to restart the workers although no task failed, or None.
 
         Args:
-            running: names of the tasks that were submitted and have not ended.
+            running: tasks that were submitted and have not ended.
         """
 
     @property

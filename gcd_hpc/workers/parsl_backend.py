@@ -82,7 +82,7 @@ class ParslBackend:
         ]
         factor = 2.0**num_restarts * (1.0 if site.scheduler == "none" else watch.CLUSTER_FACTOR)
         patience = watch.PATIENCE.times(factor)
-        self._watch = Watch(self._executors, self._resident(), run_dir, patience)
+        self._watch = Watch(self._executors, self._resident(), patience)
 
     def submit(self, request: TaskRequest, call: StageCall) -> "Future[Record]":
         """See ``Backend.submit``."""
@@ -93,7 +93,7 @@ class ParslBackend:
             in_sampling = call.pool == "sampling" and has_sampling_pool(self._site)
             label = SAMPLING if in_sampling else WORKERS
             arguments = (call.module, call.function, call.arguments)
-        self._watch.hand(request.task, label)
+        self._watch.hand(request, label)
         outcome: Future[Record] = Future()
         future = self._apps[label](request, *arguments)
         future.add_done_callback(lambda done: self._pass_on(done, outcome))
@@ -115,7 +115,7 @@ class ParslBackend:
         else:
             outcome.set_exception(error)
 
-    def check_health(self, running: Iterable[str]) -> str | None:
+    def check_health(self, running: Iterable[TaskRequest]) -> str | None:
         """See ``Backend.check_health``."""
         reason = self._watch.check_health(running)
         if reason is not None:

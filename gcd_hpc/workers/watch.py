@@ -9,6 +9,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from gcd_hpc.processor import RunningClock
+from gcd_hpc.stages.tasks import TaskRequest
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.parsl_pools import PromptExecutor
 
@@ -44,7 +45,7 @@ REGISTER_LOOK_S = 5.0
 class _Handed:
     """A task submitted to Parsl."""
 
-    task: str
+    request: TaskRequest
     label: str
     since: float
     sign: int | None = None
@@ -58,15 +59,13 @@ class Watch:
         self,
         executors: Sequence[PromptExecutor],
         num_workers: Mapping[str, int],
-        run_dir: Path,
         patience: Patience,
     ) -> None:
         """Follow the executors; ``num_workers`` counts permanent workers by executor label."""
         self._executors = {executor.label: executor for executor in executors}
         self._num_workers = num_workers
-        self._run_dir = run_dir
         self._patience = patience
-        self._handed: dict[str, _Handed] = {}
+        self._handed: dict[TaskRequest, _Handed] = {}
         self._awake: set[str] = set()
         """Pools in which a task has begun."""
         self._registered: dict[str, float] = {}
@@ -74,13 +73,13 @@ class Watch:
         self._clock = RunningClock()
         self._loaded = self._looked = self._asked = self._clock.read()
 
-    def hand(self, task: str, label: str) -> None:
+    def hand(self, request: TaskRequest, label: str) -> None:
         """Record a task just before it is submitted to Parsl."""
         # A killed worker leaves its heartbeat file behind.
-        RunDirectory(self._run_dir).begun(task).unlink(missing_ok=True)
-        self._handed[task] = _Handed(task, label, self._clock.read())
+        _heartbeat(request).unlink(missing_ok=True)
+        self._handed[request] = _Handed(request, label, self._clock.read())
 
-    def check_health(self, running: Iterable[str]) -> str | None:
+    def check_health(self, running: Iterable[TaskRequest]) -> str | None:
         """Reason to restart the pools, or None."""
         now = self._clock.read()
         if now - self._looked < LOOK_S:
@@ -88,11 +87,10 @@ class Watch:
         self._looked = now
         if reason := self.dead_interchange():
             return reason
-        tasks = [
-            self._handed[task] for task in running if self._handed[task].label in self._num_workers
-        ]
-        for handed in tasks:
-            self._look_at(handed, now)
+        handed = (self._handed[request] for request in running)
+        tasks = [one for one in handed if one.label in self._num_workers]
+        for one in tasks:
+            self._look_at(one, now)
         self._look_for_workers(now)
         reasons = (self._reason_of(label, tasks, now) for label in self._num_workers)
         return next(filter(None, reasons), None)
@@ -112,7 +110,7 @@ class Watch:
 
     def _sign(self, handed: _Handed) -> int | None:
         try:
-            return RunDirectory(self._run_dir).begun(handed.task).stat().st_mtime_ns
+            return _heartbeat(handed.request).stat().st_mtime_ns
         except OSError:
             return None if handed.sign is None else 0
 
@@ -132,7 +130,7 @@ class Watch:
         begun = [handed for handed in here if handed.sign is not None]
         for handed in begun:
             if (silent_s := now - handed.since) > patience.silent_s:
-                return f"{handed.task} gave no sign of life for {silent_s:.0f} s"
+                return f"{handed.request.task} gave no sign of life for {silent_s:.0f} s"
         if len(begun) >= self._num_workers[label]:
             return None
         for handed in here:
@@ -155,3 +153,7 @@ class Watch:
         if waited_s <= limit_s:
             return None
         return f"a task has waited {waited_s:.0f} s for a free worker of the pool {label}"
+
+
+def _heartbeat(request: TaskRequest) -> Path:
+    return RunDirectory(request.run_dir).begun(request.task)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gcd_hpc.campaign.keeper import SUSPENDED_S, PoolKeeper
+from gcd_hpc.campaign.keeper import SUSPENDED_S, Job, PoolKeeper
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.stages.table import MODULES, Task
 from gcd_hpc.stages.tasks import Plan
@@ -31,11 +31,11 @@ class Backend:
 
 def test_the_attempt_that_a_suspension_interrupted_is_known_and_the_next_one_is_not(monkeypatch):
     monkeypatch.setattr(parsl_backend, "ParslBackend", Backend)
-    task, plan = Task("search", 0, 0), Plan(1, 1, 1)
+    job, plan = Job(Path("run"), Task("search", 0, 0)), Plan(1, 1, 1)
     keeper = PoolKeeper(resolve(SiteConfig(cores=1)), Path("run"), plan, MODULES, print)
 
     def submit() -> None:
-        keeper.add([task])
+        keeper.add([job])
         keeper.feed()
 
     def lose(slept_s: float) -> None:
@@ -48,7 +48,7 @@ def test_the_attempt_that_a_suspension_interrupted_is_known_and_the_next_one_is_
 
     submit()
     lose(SUSPENDED_S + 1.0)
-    assert keeper.was_suspended(task)
+    assert keeper.was_suspended(job)
     submit()
     lose(0.0)
-    assert not keeper.was_suspended(task)
+    assert not keeper.was_suspended(job)

@@ -40,15 +40,22 @@ def begin(run_dir: str, task: Task) -> Begun:
     marks.mkdir(exist_ok=True)
     (marks / f"{task.name}.{os.getpid()}.{time.monotonic_ns()}").touch()
     for name in ("slow", f"slow-{task.stage}"):
-        slow = Path(run_dir).parent / name
+        slow = beside(run_dir) / name
         if slow.exists():
             time.sleep(float(slow.read_text()))
-    trouble = Path(run_dir).parent / f"trouble-{task.name}"
+    trouble = beside(run_dir) / f"trouble-{task.name}"
     kinds = trouble.read_text().split() if trouble.exists() else []
     if kinds:
         trouble.write_text("\n".join(kinds[1:]))
         misbehave(kinds[0], run_dir, task)
     return begun
+
+
+def beside(run_dir: str) -> Path:
+    """Folder of the files that steer a run. Those of a member have its name: a/slow, b/slow."""
+    run = Path(run_dir)
+    is_member = run.parent == RunDirectory(run.parents[1]).boundaries
+    return run.parents[2] / run.name if is_member else run.parent
 
 
 def misbehave(kind: str, run_dir: str, task: Task) -> None:
@@ -139,6 +146,12 @@ def sample(run_dir: str, version: int, num_chunks: int = 2) -> None:
         task = Task("sample", version, chunk)
         if not RunDirectory(run_dir).sampled_part(version, chunk).exists():
             leave(run_dir, begun, StageResult(num=2, ok=2), task)
+
+
+def explore_chunk(run_dir: str, round: int, chunk: int) -> StageResult:
+    """Lowers the energy in the first generation of two chunks, and then no more."""
+    begun = begin(run_dir, Task("explore", round, chunk))
+    return leave(run_dir, begun, chunk_result(round, 90 + min(chunk, 1)))
 
 
 def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) -> StageResult:

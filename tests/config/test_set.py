@@ -16,6 +16,7 @@ boundaries:
 potential: {pair_style: eam/alloy, pair_coeff: "* * {file} Cu", file: Cu_mishin1.eam.alloy}
 search: {num_tries: 4}
 sampling: {num_candidates: 4}
+budget: {rounds: 0}
 """
 
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from gcd_hpc.stages.tasks import TaskRequest
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.watch import PATIENCE, Watch
 
@@ -29,14 +30,15 @@ def look(tmp_path, monkeypatch):
     executor = Executor()
 
     def start(factor: float = 1.0):
-        watch = Watch([executor], {"workers": 1}, tmp_path, PATIENCE.times(factor))
-        watch.hand("task", "workers")
+        watch = Watch([executor], {"workers": 1}, PATIENCE.times(factor))
+        request = TaskRequest(str(tmp_path), "task", cores=1, num_chunks=1)
+        watch.hand(request, "workers")
 
         def after(seconds: float, suspended_s: float = 0.0) -> str | None:
             clock[0] += suspended_s
             for _ in range(int(seconds)):  # the session looks several times a second
                 clock[0] += 1.0
-                if reason := watch.check_health(["task"]):
+                if reason := watch.check_health([request]):
                     return reason
             return None
 

@@ -1,0 +1,96 @@
+"""Progress of a set of boundaries in one line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gcd_hpc.campaign.account import Improvement
+from gcd_hpc.campaign.member import Member
+from gcd_hpc.campaign.progress import Snapshot, last_improvement
+from gcd_hpc.campaign.signals import Clock
+from gcd_hpc.campaign.state import State
+from gcd_hpc.config.set import SetConfig
+from gcd_hpc.stages.tasks import Plan
+
+ENOUGH_DONE = 0.02
+"""Smallest part of a set's tasks from which the rest is extrapolated."""
+
+
+@dataclass(frozen=True)
+class SetSnapshot(Snapshot):
+    """Progress of a set at one moment: its boundaries are the units."""
+
+    def headline(self) -> str:
+        """Summary, such as ``12/18 boundaries done, 3 at work, 4,120 structures``."""
+        return f"{self.done:.0f}/{self.total:.0f} boundaries done, {self.detail}"
+
+
+class SetProgress:
+    """Snapshots of a set, and its last improvement."""
+
+    def __init__(self, config: SetConfig, plan: Plan, num_complete: int, clock: Clock) -> None:
+        """Progress without any open member.
+
+        Args:
+            num_complete: members that were complete before this session.
+        """
+        self._config, self._plan = config, plan
+        self._num_complete, self._clock = num_complete, clock
+        self._known: dict[str, Improvement | None] = {}
+        self._improvement = ""
+
+    def snapshot(self, members: Mapping[str, Member], num_failed: int) -> Snapshot:
+        """Progress now.
+
+        Args:
+            members: open members by name, those that have ended included.
+            num_failed: members that were left out.
+        """
+        total, elapsed_s = len(self._config.members()), self._clock.elapsed_s()
+        num_ended = sum(one.stop is not None and not one.stop.failed for one in members.values())
+        going = [one for one in members.values() if one.stop is None]
+        tried = sum(one.state.num_tried for one in members.values())
+        left_out = f", {num_failed} left out" if num_failed else ""
+        done = self._num_complete + num_ended
+        parts = sum(_part(one.state) for one in going)
+        return SetSnapshot(
+            name=self._config.name,
+            stage=None,
+            round=0,
+            rounds=self._plan.rounds,
+            done=done,
+            total=total,
+            unit="boundaries",
+            detail=f"{len(going)} at work{left_out}, {tried:,} structures",
+            rate=0.0,
+            elapsed_s=elapsed_s,
+            improvement=self._last_improvement(members),
+            campaign_s=self._remaining_s((num_ended + num_failed + parts) / total, elapsed_s),
+        )
+
+    def _last_improvement(self, members: Mapping[str, Member]) -> str:
+        for name, member in members.items():
+            last = member.state.improvement
+            if last is not self._known.get(name):
+                self._known[name] = last
+                self._improvement = f"{name}: {last_improvement(member.state)}"
+        return self._improvement
+
+    def _remaining_s(self, part: float, elapsed_s: float) -> float | None:
+        """Time to the end if the rest takes as long as what is done, s; None while unknown.
+
+        Args:
+            part: part of the set that is done.
+        """
+        limit_s = self._plan.wall_time_s
+        left_s = None if limit_s is None else max(0.0, limit_s - elapsed_s)
+        if part < ENOUGH_DONE:
+            return left_s
+        rest_s = elapsed_s * (1 - part) / part
+        return rest_s if left_s is None else min(rest_s, left_s)
+
+
+def _part(state: State) -> float:
+    """Part of a campaign's tasks that have ended."""
+    phases = list(state.plan.phases())
+    total = sum(state.plan.num_tasks(stage) for stage, _ in phases)
+    return sum(state.num_done[phase] for phase in phases) / max(1, total)

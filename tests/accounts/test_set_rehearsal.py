@@ -1,0 +1,68 @@
+"""Simulated sets of boundaries."""
+
+import json
+import time
+
+import pytest
+
+from gcd_hpc.accounts.rehearsal import Pace
+from gcd_hpc.accounts.set_rehearsal import SetRehearsal
+from gcd_hpc.stages.tasks import Plan
+from tests.cli.test_naming import call
+from tests.config.test_set import SET
+
+PLAN = Plan(
+    num_search_chunks=4,
+    num_sample_chunks=0,
+    rounds=0,
+    relaxation_workers=20,
+    num_explore_chunks=4,
+    generations=6,
+    patience=2,
+    chunk_sizes={"search": 10, "explore": 20},
+)
+PACE = Pace(lost=0.05)
+
+
+def simulated(num_workers: int, pace: Pace = PACE) -> SetRehearsal:
+    plan = Plan(**(vars(PLAN) | {"relaxation_workers": num_workers}))
+    return SetRehearsal(plan, pace, 12).run()
+
+
+def test_every_boundary_ends_and_lost_tasks_are_repeated():
+    report = simulated(20).report()
+    assert report.num_lost > 0
+    least, _, most = report.generations
+    assert 2 <= least <= most <= 6
+    assert report.num_tasks >= 12 * (4 + 4 * least)
+    assert 0 < report.occupancy <= report.most_occupancy <= 1
+
+
+def test_what_is_found_does_not_depend_on_the_number_of_workers():
+    pace = Pace(lost=0.0)
+    assert simulated(1, pace).report().generations == simulated(50, pace).report().generations
+
+
+def test_one_worker_is_always_busy_and_very_many_take_as_long_as_the_longest_boundary():
+    pace = Pace(lost=0.0, answer_s=0.0)
+    assert simulated(1, pace).report().occupancy == pytest.approx(1.0)
+    report = simulated(10_000, pace).report()
+    assert report.elapsed_s == pytest.approx(report.longest_s)
+
+
+def test_400_boundaries_on_1000_workers_are_rehearsed_within_a_minute():
+    # A fifth of the boundaries of the benchmark on a fifth of its workers takes a tenth of it.
+    plan = Plan(**(vars(PLAN) | {"relaxation_workers": 200, "generations": 20, "patience": 4}))
+    began = time.process_time()
+    assert SetRehearsal(plan, PACE, 80).run().report().num_members == 80
+    assert time.process_time() - began < 6
+
+
+def test_the_command_rehearses_a_set(tmp_path):
+    (tmp_path / "s.yaml").write_text(SET)
+    words = ["rehearse", "s.yaml", "--workers", "5", "--set", "explore.generations=2", "--json"]
+    code, text, _ = call(tmp_path, *words)
+    assert code == 0
+    assert json.loads(text)["num_members"] == 2
+    code, text, _ = call(tmp_path, *words[:-1])
+    assert text.startswith("2 boundaries on 5 workers:")
