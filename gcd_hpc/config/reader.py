@@ -31,7 +31,7 @@ _RESOLVERS = (
 
 
 MAX_BYTES = 2**20
-"""Longest text that is read: five times that of a set of 2,000 boundaries."""
+"""Longest text that is read: twenty times that of a set of 500 named boundaries."""
 _MAX_DEPTH = 50
 _MAX_DIGITS = 400
 """Longest number that is read; the largest float has 309 digits."""

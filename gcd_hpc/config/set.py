@@ -20,7 +20,8 @@ from gcd_hpc.errors import ConfigError
 BOUNDARIES = "boundaries"
 """Key whose presence makes a campaign file one of a set."""
 ALL = "all"
-MAX_MEMBERS = 2000
+MAX_MEMBERS = 500
+"""Largest set: its driver keeps a file open for each member, of which a process may have 1024."""
 Kind = Literal["twist", "symmetric-tilt", "asymmetric-tilt"]
 
 

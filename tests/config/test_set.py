@@ -126,6 +126,15 @@ def test_a_set_without_boundaries_is_refused(load, given):
         load(SET, f"boundaries={given}")
 
 
+def test_a_set_of_very_many_boundaries_is_refused(load):
+    entries = [f"  - {{name: b{number}, sigma: 5, twist: true}}" for number in range(501)]
+    lines = [line for line in SET.splitlines() if not line.startswith("  -")]
+    place = lines.index("boundaries:") + 1
+    with pytest.raises(ConfigError, match=r"boundaries: are 501, and a set has at most 500"):
+        load("\n".join([*lines[:place], *entries, *lines[place:]]))
+    assert len(load("\n".join([*lines[:place], *entries[1:], *lines[place:]])).members()) == 500
+
+
 def test_a_command_for_one_boundary_refuses_a_set(load, tmp_path):
     load()
     with pytest.raises(ConfigError, match=r"boundaries: makes this the file of a set"):
