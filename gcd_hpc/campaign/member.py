@@ -58,7 +58,8 @@ class Member:
         self.stop: Stop | None = None
         """Why the policy has ended the run; None while it goes on."""
         self._ledger, self._keeper = ledger, keeper
-        self._clock, self._signals, self._note = clock, signals, note
+        self._clock, self._signals = clock, signals
+        self._note = note
         self._new: list[Task] = []
         """Tasks that the policy submitted; an earlier session may have finished some of them."""
         self._error: BaseException | None = None

@@ -156,7 +156,8 @@ class Session:
         self.signals = signals
         self.members: dict[Path, Member] = {}
         """Runs of the session by their directories, those that have ended included."""
-        self._token, self._keeper, self._drain_s = token, keeper, drain_s
+        self._token, self._keeper = token, keeper
+        self._drain_s = drain_s
         self._display, self._clock = display, clock
         self._ended: set[Path] = set()
         self._shown = self._looked = float("-inf")

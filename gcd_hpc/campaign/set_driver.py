@@ -133,8 +133,9 @@ class _SetDriver:
         report: Report | None,
         complete: Mapping[str, State],
     ) -> None:
-        self._config, self._run, self._plan = config, run, plan
-        self._folder, self._prepare, self._report = folder, prepare, report
+        self._config, self._run = config, run
+        self._plan, self._folder = plan, folder
+        self._prepare, self._report = prepare, report
         self._complete = dict(complete)
         self._members: dict[str, Member] = {}
         self._ledgers: dict[str, Ledger] = {}
