@@ -7,7 +7,7 @@ which the unchanged policy decides; the set only chooses which member's tasks co
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ from gcd_hpc.campaign.events import Paused, Reported, Stopped
 from gcd_hpc.campaign.ledger import Ledger, read_state
 from gcd_hpc.campaign.member import Member, first_line
 from gcd_hpc.campaign.progress import Progress
-from gcd_hpc.campaign.session import Session, opened_session
+from gcd_hpc.campaign.session import Outcome, Session, opened_session
 from gcd_hpc.campaign.set_policy import Standing, order
 from gcd_hpc.campaign.set_progress import SetProgress
 from gcd_hpc.campaign.signals import Clock
@@ -38,7 +38,7 @@ from gcd_hpc.campaign.soundness import check_rounds
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.set import SetConfig
 from gcd_hpc.config.site import SiteConfig
-from gcd_hpc.errors import GcdError
+from gcd_hpc.errors import GcdError, RunDirectoryError
 from gcd_hpc.files import cannot_write
 from gcd_hpc.stages.table import MODULES, Stage
 from gcd_hpc.stages.tasks import Plan
@@ -47,6 +47,9 @@ from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.backend import is_disk_error
 from gcd_hpc.workers.fitting import check_run_dir, fit_site
 from gcd_hpc.workers.reaper import clear_up
+
+MAX_REASONS = 3
+"""Members that were left out whose reasons an error repeats."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +94,10 @@ def run_set(
     check_rounds(config, config.name)
     called = time.monotonic()
     run = RunDirectory(run_dir.absolute())
-    complete: dict[str, State] = {}
-    reasons: dict[str, None] = {}
-    for name, member in config.members().items():
-        before = finished_before(member, site, run.member(name).path, until)
-        if before is not None:
-            complete[name] = before.state
-            reasons[before.reason] = None
+    before = _complete_members(config, site, run, until)
+    complete = {name: outcome.state for name, outcome in before.items()}
     if len(complete) == len(config.members()):
+        reasons = dict.fromkeys(outcome.reason for outcome in before.values())
         return SetOutcome("complete", ", ".join(reasons), complete, did_nothing=True)
     needs_launchers = Plan.of(config.first, resolve(site), until).needs_launchers
     site = fit_site(site, config.first.training.batch_size, needs_launchers)
@@ -107,8 +106,7 @@ def run_set(
     try:
         with opened_run_directory(run), Ledger(run.path) as ledger, progress or Progress() as shown:
             check_set(run)
-            known = {name: read_state(run.member(name).path) for name in config.members()}
-            states = [state for state in (ledger.state, *known.values()) if state is not None]
+            states = [*([] if ledger.state is None else [ledger.state]), *_states(config, run)]
             clear_up({token: one for state in states for token, one in state.drivers.items()})
             run.pause.unlink(missing_ok=True)
             clock = Clock(max((state.elapsed_s for state in states), default=0.0), called)
@@ -118,6 +116,28 @@ def run_set(
         if not is_disk_error(error):
             raise
         raise cannot_write(error.filename or run.path, error) from error
+
+
+def _complete_members(
+    config: SetConfig, site: SiteConfig, run: RunDirectory, until: str | None
+) -> dict[str, Outcome]:
+    """Members that are complete already. What is wrong with another is found when it is opened."""
+    found: dict[str, Outcome] = {}
+    for name, member in config.members().items():
+        with suppress(RunDirectoryError):
+            before = finished_before(member, site, run.member(name).path, until)
+            if before is not None:
+                found[name] = before
+    return found
+
+
+def _states(config: SetConfig, run: RunDirectory) -> Iterator[State]:
+    """States of the members that were begun and whose ledgers can be read."""
+    for name in config.members():
+        with suppress(RunDirectoryError):
+            state = read_state(run.member(name).path)
+            if state is not None:
+                yield state
 
 
 class _SetDriver:
@@ -280,10 +300,12 @@ class _SetDriver:
 
 def failures_line(run_dir: Path, config: SetConfig, failures: Mapping[str, str]) -> str:
     """Sentence about the members that were left out."""
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+    reasons = [f"{name}: {reason}" for name, reason in failures.items()]
+    more = len(reasons) - MAX_REASONS
+    shown = reasons[:MAX_REASONS] + ([f"and {more} more"] if more > 0 else [])
     return (
         f"{run_dir}: {len(failures)} of {len(config.members())} boundaries could not be finished"
-        f" ({reasons}); mend this, and the same command goes on with them"
+        f" ({'; '.join(shown)}); mend this, and the same command goes on with them"
     )
 
 

@@ -149,6 +149,25 @@ def test_a_member_whose_task_fails_is_left_out_and_the_others_go_on(run, carry_o
     assert carry_out().failures == {}
 
 
+def test_a_member_with_a_damaged_ledger_is_left_out_and_the_others_go_on(run, carry_out):
+    carry_out(until="search")
+    ledger = run.member("b").ledger
+    content = ledger.read_bytes()
+    ledger.write_bytes(content.replace(b'"kind":"finished"', b'"kind":"furnished"'))
+    outcome = carry_out()
+    assert list(outcome.failures) == ["b"]
+    assert "cannot be read as an event" in outcome.failures["b"]
+    assert num_finished(run.member("c").path) == EXPECTED
+    ledger.write_bytes(content)
+    assert carry_out().failures == {}
+
+
+def test_a_changed_file_is_refused_by_all_members_with_results(run, carry_out):
+    carry_out(until="search")
+    with pytest.raises(GcdError, match=r"3 of 3 .* cannot be resumed with seed = 1"):
+        carry_out(changes={"seed": 1})
+
+
 def test_the_wall_time_holds_for_the_set_and_a_larger_one_continues_it(run, carry_out):
     for name in NAMES:
         (run.path.parent / name).mkdir()
@@ -196,21 +215,27 @@ def start(run_dir: Path) -> subprocess.Popen:
         )
 
 
+def interrupt(run: RunDirectory, stage: str, number: int) -> None:
+    """Start the set, and send its driver a signal while b is at work on a stage."""
+    slow = run.path.parent / "b" / f"slow-{stage}"
+    slow.parent.mkdir(exist_ok=True)
+    slow.write_text("2")
+    driver = start(run.path)
+    executed = run.member("b").path / "executed"
+    before = set(executed.glob(f"{stage}-*"))
+    wait_for(lambda: set(executed.glob(f"{stage}-*")) > before or driver.poll() is not None, stage)
+    driver.send_signal(number)
+    driver.wait(timeout=30)
+    slow.unlink()
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_set_whose_driver_was_killed_or_paused_goes_on_and_counts_nothing_twice(
-    tmp_path, run, carry_out, number
+    run, carry_out, number
 ):
     for stage in ("search", "explore"):
-        (tmp_path / "b").mkdir(exist_ok=True)
-        slow = tmp_path / "b" / f"slow-{stage}"
-        slow.write_text("2")
-        driver = start(run.path)
-        executed = run.member("b").path / "executed"
-        wait_for(lambda: list(executed.glob(f"{stage}-*")) or driver.poll() is not None, stage)  # noqa: B023
+        interrupt(run, stage, number)
         assert has_results(run.member("a"))
-        driver.send_signal(number)
-        driver.wait(timeout=30)
-        slow.unlink()
         if number == signal.SIGTERM:
             assert isinstance(read_events(run.path)[-1], Paused)
             assert processes_of(run.path) == []
