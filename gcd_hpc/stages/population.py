@@ -165,7 +165,7 @@ class Population:
         return self._fingerprints[id]
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=64)
 def population_of(run_dir: str) -> Population:
     """Population of a run, kept for all tasks of a worker; of a set those of the last runs."""
     return Population(RunDirectory(run_dir), load_boundary_system(run_dir))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import gcd_hpc
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.chaos import candidates, same
 
@@ -95,6 +96,12 @@ def test_the_crystal_is_measured_once_and_each_member_is_a_whole_run(folder):
         line = [sys.executable, "-m", "gcd_hpc.cli", "top", str(member.path), "--json"]
         found = subprocess.run(line, check=True, capture_output=True, text=True)
         assert json.loads(found.stdout)
+
+
+def test_a_notebook_runs_a_set_as_the_command_does(folder):
+    outcome = gcd_hpc.run_campaign(folder / "set.yaml", folder / "two")
+    assert (outcome.status, outcome.did_nothing) == ("complete", True)
+    assert list(outcome.states) == list(KEYS)
 
 
 def test_a_set_says_how_it_ended_and_the_same_command_does_nothing(folder):
