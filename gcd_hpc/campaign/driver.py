@@ -22,10 +22,10 @@ from gcd_hpc.campaign.session import Outcome, run_session, software
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
-from gcd_hpc.config.starting import starting_file
+from gcd_hpc.config.starting import KEY, starting_file
 from gcd_hpc.engines.bulk import BulkRecord
 from gcd_hpc.engines.layout import lay_out
-from gcd_hpc.errors import RunDirectoryError
+from gcd_hpc.errors import CheckpointError, ConfigError, RunDirectoryError
 from gcd_hpc.files import cannot_write
 from gcd_hpc.stages.record import damage, discard
 from gcd_hpc.stages.table import MODULES, Stage
@@ -49,7 +49,10 @@ def prepare_run(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
     if config.model is not None:
         from gcd_hpc.learning.model_file import load_model
 
-        load_model(starting_file(config, folder, config.name))
+        try:
+            load_model(starting_file(config, folder, config.name))
+        except CheckpointError as error:
+            raise ConfigError(config.name, KEY, str(error)) from error
     system = prepare(run_dir, config, folder)
     keep_tiles(system, RunDirectory(run_dir), folder)
     return system.potential.sha256

@@ -170,7 +170,8 @@ def test_a_damaged_model_is_refused_before_anything_is_written(started, tmp_path
     (tmp_path / "model.safetensors").write_bytes(content)
     done = subprocess.run(line(tmp_path, tmp_path / "run"), capture_output=True, text=True)
     assert done.returncode == 2
-    assert "model.safetensors: damaged model file" in done.stderr
+    campaign, model = tmp_path / "smoke.yaml", tmp_path / "model.safetensors"
+    assert f"{campaign}: model: {model}: damaged model file" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
