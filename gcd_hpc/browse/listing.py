@@ -111,9 +111,8 @@ def list_table(listing: Listing) -> RenderableType:
         "remark",
     ):
         left = heading in ("boundary", "candidate", "status", "source", "remark")
-        table.add_column(
-            Text(heading), justify="left" if left else "right", no_wrap=heading == "candidate"
-        )
+        is_name = heading in ("boundary", "candidate")
+        table.add_column(Text(heading), justify="left" if left else "right", no_wrap=is_name)
     for record in listing.records:
         colour = {"ok": "green", "failed": "red", "invalid": "yellow"}.get(record["status"], "")
         table.add_row(

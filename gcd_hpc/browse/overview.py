@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gcd_hpc.accounts.sources import sources_of
 from gcd_hpc.browse.reference import Reference
-from gcd_hpc.browse.status import NOT_BEGUN, state_in_table
+from gcd_hpc.browse.status import NOT_BEGUN, UNREADABLE, state_in_table
 from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.config.loader import dump
@@ -48,6 +48,7 @@ class OverviewRow:
     grains.
     id, gb_energy_j_m2, n_fraction, converged: of the lowest structure; the id is empty without one.
     per_n: every [n] with its lowest energy.
+    problem: why the files of a member of a set cannot be read; empty if they can.
     num_low: unique structures near the lowest of their [n].
     tries, core_s: candidates of every status, and the processor time of the whole run.
     status: of the campaign, "file" for a file of results, or one of the states of a table in
@@ -77,6 +78,7 @@ class OverviewRow:
     reference_j_m2: float = nan
     above_j_m2: float = nan
     per_n: tuple[tuple[float, float], ...] = ()
+    problem: str = ""
 
     @property
     def rounded_angle(self) -> float:
@@ -160,11 +162,15 @@ def sorted_rows(rows: Iterable[OverviewRow]) -> tuple[OverviewRow, ...]:
 
 @dataclass(frozen=True)
 class Member:
-    """A run in an overview. config is its campaign as text where no candidate states it."""
+    """A run in an overview.
+
+    config: its campaign as text, which a single run need not have.
+    """
 
     name: str
     path: Path
-    config: str = ""
+    config: str
+    is_in_set: bool
 
 
 def members_of(paths: Sequence[Path]) -> list[Member]:
@@ -177,7 +183,7 @@ def members_of(paths: Sequence[Path]) -> list[Member]:
         if RunSet.is_set(path):
             opened = RunSet.open(path)
             found += [
-                (path.absolute().name, Member(name, opened.directory(name), dump(config)))
+                (path.absolute().name, Member(name, opened.directory(name), dump(config), True))
                 for name, config in opened.campaigns.items()
             ]
         else:
@@ -185,7 +191,7 @@ def members_of(paths: Sequence[Path]) -> list[Member]:
             name = whole.stem if path.is_file() else whole.name
             campaign = RunDirectory(path).config
             config = campaign.read_text(encoding="utf-8") if campaign.is_file() else ""
-            found.append((whole.parent.name, Member(name, path, config)))
+            found.append((whole.parent.name, Member(name, path, config, False)))
     counts = Counter(member.name for _, member in found)
     return [
         member if counts[member.name] == 1 else replace(member, name=f"{folder}/{member.name}")
@@ -194,14 +200,30 @@ def members_of(paths: Sequence[Path]) -> list[Member]:
 
 
 def row_of(member: Member) -> OverviewRow:
-    """Row of one run, or of a member that has not begun.
+    """Row of one run. A member of a set whose files cannot be read has a row that says so.
 
     Raises:
-        GcdError: if the run cannot be read, or if it names no boundary.
+        GcdError: if a single run cannot be read, or if it names no boundary.
     """
-    is_begun = member.path.is_file() or RunDirectory(member.path).is_run()
-    run = open_run(member.path) if is_begun or not member.config else None
-    config = (run.provenance.get("config") if run is not None else None) or member.config
+    if not member.is_in_set:
+        run = open_run(member.path)
+        config = run.provenance.get("config") or member.config
+        return _with_results(_named_row(member, config), run)
+    row = _named_row(member, member.config)
+    if not RunDirectory(member.path).is_run():
+        return row
+    try:
+        return _with_results(row, open_run(member.path))
+    except GcdError as error:
+        return replace(row, status=UNREADABLE, problem=str(error))
+
+
+def _named_row(member: Member, config: str) -> OverviewRow:
+    """Row of a boundary without results.
+
+    Raises:
+        GcdError: if the config names no boundary.
+    """
     boundary, unit = boundary_of(config), unit_crystal(config)
     if boundary is None or unit is None:
         raise GcdError(
@@ -210,7 +232,7 @@ def row_of(member: Member) -> OverviewRow:
         )
     character = character_of(boundary, unit)
     plane, upper_plane = character.planes or (None, None)
-    row = OverviewRow(
+    return OverviewRow(
         member.name,
         "-".join(boundary.symbols),
         character.sigma,
@@ -221,7 +243,6 @@ def row_of(member: Member) -> OverviewRow:
         character.angle_deg,
         unit.atoms_per_plane,
     )
-    return row if run is None else _with_results(row, run)
 
 
 def _with_results(row: OverviewRow, run: Run) -> OverviewRow:
@@ -306,6 +327,7 @@ def overview_remarks(found: Overview) -> str:
     """What the columns of the table mean, and how the energies compare with those of a list."""
     is_converged = all(row.converged for row in found.rows if row.id)
     remarks = [] if is_converged else ["* not converged: an upper bound"]
+    remarks += [f"{row.boundary}: {row.problem}" for row in found.rows if row.problem]
     if found.reference is not None:
         remarks.append(_standing(found.rows, found.reference))
     return "\n".join([*remarks, ABOUT])

@@ -13,6 +13,7 @@ from gcd_hpc.browse.usage import pool_rows
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.state import State
 from gcd_hpc.errors import StoreError
+from gcd_hpc.store.run import Run
 from gcd_hpc.store.run_set import RunSet
 
 COUNTS = ("tries", "improvements", "unique_low")
@@ -28,31 +29,29 @@ def set_report_record(opened: RunSet) -> dict[str, Any]:
         StoreError: if no boundary has begun.
     """
     states = {name: read_state(opened.directory(name)) for name in opened.campaigns}
-    known = {name: state for name, state in states.items() if state is not None}
-    if not known:
-        raise StoreError(f"{opened.path}: nothing to report: no boundary has begun yet")
     own = read_state(opened.path)
-    every = [*known.values(), *([own] if own is not None else [])]
-    boundaries = [_member(opened, name, state) for name, state in known.items()]
+    known = [state for state in (own, *states.values()) if state is not None]
+    boundaries = [_member(name, run, states[name]) for name, run in opened.members.items()]
+    if not (known or boundaries):
+        raise StoreError(f"{opened.path}: nothing to report: no boundary has begun yet")
+    shared_s = sum(done.core_s for done in own.finished.values()) if own is not None else 0.0
     return {
         "name": opened.config.name,
-        "pools": {pool: asdict(one) for pool, one in pools_of(every).items()},
-        "core_s": sum(done.core_s for state in every for done in state.finished.values()),
-        "shared_core_s": sum(done.core_s for done in own.finished.values()) if own else 0.0,
-        "wasted_worker_s": sum(state.account.wasted_s for state in every),
-        "failed_attempts": sum(state.account.num_failed for state in every),
-        "dropped_tasks": sum(state.account.num_dropped for state in every),
-        "quarantined_tasks": sum(state.account.num_quarantined for state in every),
+        "pools": {pool: asdict(one) for pool, one in pools_of(known).items()},
+        "core_s": shared_s + sum(one["core_s"] for one in boundaries),
+        "shared_core_s": shared_s,
+        "wasted_worker_s": sum(state.account.wasted_s for state in known),
+        "failed_attempts": sum(state.account.num_failed for state in known),
+        "dropped_tasks": sum(state.account.num_dropped for state in known),
+        "quarantined_tasks": sum(state.account.num_quarantined for state in known),
         "boundaries": boundaries,
     }
 
 
-def _member(opened: RunSet, name: str, state: State) -> dict[str, Any]:
-    run = opened.members.get(name)
-    sources = sources_of(run, state) if run is not None else []
+def _member(name: str, run: Run, state: State | None) -> dict[str, Any]:
+    sources = sources_of(run, state)
     counts = {key: sum(getattr(one, key) for one in sources) for key in COUNTS}
-    core_s = sum(done.core_s for done in state.finished.values())
-    return {"boundary": name, **counts, "core_s": core_s}
+    return {"boundary": name, **counts, "core_s": sum(one.core_s for one in sources)}
 
 
 def set_report_view(record: dict[str, Any]) -> RenderableType:

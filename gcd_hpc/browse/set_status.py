@@ -11,6 +11,7 @@ from gcd_hpc.browse.status import (
     COLOURS,
     ENDED,
     MEANING,
+    UNREADABLE,
     Status,
     StatusReader,
     state_in_table,
@@ -20,10 +21,13 @@ from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.progress import clock
 from gcd_hpc.campaign.state import State
+from gcd_hpc.errors import GcdError
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.run_set import RunSet
 
-STYLES = {ENDED: "green"} | {str(status): colour for status, colour in COLOURS.items()}
+STYLES = {ENDED: "green", UNREADABLE: "red"} | {
+    str(status): colour for status, colour in COLOURS.items()
+}
 MEMBER_KEYS = ("status", "reason", "doing", "elapsed_s", "tried", "failed_attempts", "quarantined")
 """Keys of a run's status that a line about a boundary has."""
 
@@ -39,7 +43,7 @@ class SetStatusReader:
         """The status as plain data: the name of the set, and one record a boundary.
 
         Raises:
-            RunDirectoryError: if a ledger is damaged.
+            RunDirectoryError: if the ledger of the set is damaged.
         """
         boundaries = [self._member(name) for name in self._set.campaigns]
         own = read_state(self._set.path)
@@ -60,7 +64,10 @@ class SetStatusReader:
             return {"boundary": name, "status": status, "tried": 0}
         if name not in self._readers:
             self._readers[name] = StatusReader(folder)
-        record = self._readers[name].record()
+        try:
+            record = self._readers[name].record()
+        except GcdError as error:
+            return {"boundary": name, "status": UNREADABLE, "tried": 0, "reason": str(error)}
         lowest = [
             {"n_fraction": float(n), "gb_energy_j_m2": one["gb_energy_j_m2"]}
             for n, one in record["best"].items()

@@ -74,6 +74,8 @@ NO_LEDGER = "no ledger"
 """State of candidates without a campaign."""
 ENDED = "ended"
 """State of a boundary that has ended while the driver goes on with others of the set."""
+UNREADABLE = "cannot be read"
+"""State of a boundary whose files are damaged."""
 
 
 def state_in_table(state: State | None, is_begun: bool = True) -> str:

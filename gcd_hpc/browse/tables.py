@@ -173,7 +173,8 @@ def top_table(top: Top) -> Table:
     member = ("boundary",) if any("boundary" in row for row in top.records) else ()
     for heading in (*member, "[n]", energy, *alloy, "atoms", volume, "candidate", "source"):
         is_text = heading in ("boundary", "surplus", "candidate", "source")
-        table.add_column(Text(heading), justify="left" if is_text else "right")
+        is_name = heading in ("boundary", "candidate")
+        table.add_column(Text(heading), justify="left" if is_text else "right", no_wrap=is_name)
     for row in top.records:
         energy = f"{row['gb_energy_j_m2']:.4f}" + ("" if row["converged"] else "*")
         table.add_row(

@@ -272,6 +272,9 @@ def _carry_out_set(
     elif outcome.did_nothing:
         text = f"{run_dir}: all {len(outcome.states)} boundaries are complete"
     else:
+        from gcd_hpc.cli.sets import conclude_set
+
+        conclude_set(run_dir)
         num_complete = len(outcome.states.keys() - outcome.failures.keys())
         text = (
             f"{run_dir}: {num_complete} of {len(config.members())} boundaries are complete (ended"

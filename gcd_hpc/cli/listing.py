@@ -7,7 +7,7 @@ import typer
 
 from gcd_hpc.cli.choosing import one_run, run_or_set
 from gcd_hpc.cli.options import Boundary, Csv, Json, Results, Selection
-from gcd_hpc.cli.output import console, one_of, print_json
+from gcd_hpc.cli.output import console, one_of, print_json, wide_console
 
 
 def top(
@@ -55,7 +55,8 @@ def top(
 
         print(csv_text(found.records, column_names(chosen, TOP_FIELDS)), end="")
     else:
-        console().print(top_table(found))
+        screen = console() if isinstance(chosen, Path) else wide_console()
+        screen.print(top_table(found))
         if isinstance(chosen, Path) and not select:
             from gcd_hpc.accounts.sources import sources_of
             from gcd_hpc.browse.sources import work_table
@@ -116,7 +117,8 @@ def listing(
     elif csv:
         print(csv_text(found.records, column_names(chosen, LISTED)), end="")
     else:
-        console().print(list_table(found))
+        screen = console() if isinstance(chosen, Path) else wide_console()
+        screen.print(list_table(found))
 
 
 def show(

@@ -14,6 +14,9 @@ from gcd_hpc.files import is_stream
 if TYPE_CHECKING:
     from rich.console import Console
 
+TABLE_WIDTH = 160
+"""Width in which every column of a wide table has room, characters."""
+
 
 def prepare_terminal() -> None:
     """Write a question mark for characters, such as Å, that the terminal's encoding lacks."""
@@ -35,6 +38,15 @@ def console() -> "Console":
                 yield Segment(text if control else printable(text), style, control)
 
     return SafeConsole()
+
+
+def wide_console() -> "Console":
+    """Console with room for a table of many columns: a narrow terminal breaks its lines, but no
+    cell is cut.
+    """
+    wide = console()
+    wide.width = max(wide.width, TABLE_WIDTH)
+    return wide
 
 
 def say(text: str, to_stderr: bool = False) -> None:

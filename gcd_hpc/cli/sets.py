@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gcd_hpc.cli.options import Csv, Json
-from gcd_hpc.cli.output import console, one_of, print_json, say, written
+from gcd_hpc.cli.output import one_of, print_json, say, wide_console, written
 
 if TYPE_CHECKING:
     from gcd_hpc.browse.overview import Overview
-
-TABLE_WIDTH = 200
-"""Width in which every column has room, characters."""
 
 
 def overview(
@@ -81,8 +78,17 @@ def print_overview(found: "Overview") -> None:
     """Print the table of many boundaries and what its columns mean."""
     from gcd_hpc.browse.overview import overview_remarks, overview_table
 
-    wide = console()
-    # A narrow terminal breaks the lines, but no cell is cut.
-    wide.width = max(wide.width, TABLE_WIDTH)
-    wide.print(overview_table(found))
+    wide_console().print(overview_table(found))
     say(overview_remarks(found))
+
+
+def conclude_set(run_dir: Path) -> None:
+    """Print the overview of a set that has ended, and draw its figure into the run directory."""
+    from gcd_hpc.browse.overview import overview as compare
+    from gcd_hpc.browse.overview_figure import plot_overview
+    from gcd_hpc.store.run_directory import RunDirectory
+
+    found = compare(run_dir)
+    print_overview(found)
+    if any(row.id for row in found.rows):
+        written(plot_overview(found, RunDirectory(run_dir).overview), "a figure")

@@ -117,6 +117,11 @@ class RunDirectory:
         """Boundary energy against [n], drawn when the campaign ends."""
         return self.path / "egb_vs_n.png"
 
+    @property
+    def overview(self) -> Path:
+        """Boundary energy against misorientation, drawn when the campaign of a set ends."""
+        return self.path / "overview.png"
+
     def rescored(self, engine: str) -> Path:
         """Candidates of this run as another engine relaxed them."""
         return self.path / "rescored" / f"{engine}.h5"

@@ -8,9 +8,10 @@ import pytest
 import gcd_hpc
 from gcd_hpc.browse.figures import new_figure
 from gcd_hpc.browse.labels import place_labels
-from gcd_hpc.browse.overview import overview
+from gcd_hpc.browse.overview import overview, overview_remarks
 from gcd_hpc.browse.overview_figure import overview_figure, plot_overview
-from gcd_hpc.errors import StoreError
+from gcd_hpc.errors import GcdError, StoreError
+from gcd_hpc.store.run_directory import RunDirectory
 from tests.browse.sets import LOWEST, NOT_BEGUN, make_set
 
 LIST = "plane,sigma,upper_bound_j_m2\n2 1 0,5,0.951\n3 1 0,5,0.900\n7 2 0,53,0.939\n"
@@ -47,6 +48,19 @@ def test_a_boundary_that_has_not_begun_is_said_to_be_so(tilts):
 def test_single_runs_make_the_rows_of_the_set_that_they_are_members_of(tilts):
     members = [tilts / "boundaries" / name for name in LOWEST]
     assert overview(*members).rows == overview(tilts).rows[:3]
+
+
+def test_a_member_that_cannot_be_read_has_a_row_that_says_so_and_the_others_are_shown(tmp_path):
+    run = RunDirectory(make_set(tmp_path))
+    run.member("s5_210").search_part(0).write_bytes(b"torn")
+    run.member("s5_310").ledger.write_text("torn\n")
+    found = overview(run.path)
+    rows = {row.boundary: row for row in found.rows}
+    assert rows["s5_210"].status == rows["s5_310"].status == "cannot be read"
+    assert rows["s13_320"].gb_energy_j_m2 == LOWEST["s13_320"]
+    assert f"s5_210: {run.member('s5_210').search_part(0)}" in overview_remarks(found)
+    with pytest.raises(GcdError):
+        overview(run.member("s5_210").path)
 
 
 def test_boundaries_of_equal_names_are_told_apart_by_their_folders(tilts, tmp_path):

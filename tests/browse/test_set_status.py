@@ -55,6 +55,14 @@ def test_a_boundary_that_has_ended_is_told_from_those_at_work(status_of):
     assert record["boundaries"][1]["gb_energy_j_m2"] == 0.95
 
 
+def test_a_damaged_ledger_is_said_in_the_line_of_its_boundary(tmp_path):
+    opened_set = RunSet.open(make_set(tmp_path))
+    RunDirectory(opened_set.directory("s5_210")).ledger.write_text("torn\n")
+    record = SetStatusReader(opened_set).record()
+    assert by_name(record)["s5_210"] == "cannot be read"
+    assert "events.jsonl" in record["boundaries"][1]["reason"]
+
+
 @pytest.mark.parametrize(
     ("own", "member", "expected"),
     [
