@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import gcd_hpc
+from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.chaos import candidates, same
 
@@ -96,6 +97,11 @@ def test_the_crystal_is_measured_once_and_each_member_is_a_whole_run(folder):
         line = [sys.executable, "-m", "gcd_hpc.cli", "top", str(member.path), "--json"]
         found = subprocess.run(line, check=True, capture_output=True, text=True)
         assert json.loads(found.stdout)
+
+
+def test_a_worker_has_one_process_of_lammps_for_all_boundaries(folder):
+    first, second = (RunDirectory(folder / "two").member(name).path for name in KEYS)
+    assert worker_child(str(first)) is worker_child(str(second))
 
 
 def test_a_notebook_runs_a_set_as_the_command_does(folder):
