@@ -152,16 +152,19 @@ def write_model(run: RunDirectory, config: CampaignConfig, folder: Path) -> None
             temporary.write_bytes(content)
 
 
-def check_set(run: RunDirectory) -> None:
-    """Refuse the run directory of a single campaign for a set.
+def check_kind(run: RunDirectory, is_set: bool) -> None:
+    """Refuse the run directory of a single campaign for a set, and that of a set for a campaign.
 
     Raises:
-        RunDirectoryError: if it is one.
+        RunDirectoryError: if it is of the other kind.
     """
-    if run.config.exists() and not run.boundaries.is_dir():
+    if run.config.exists() and is_set != run.boundaries.is_dir():
+        held, wanted = "the campaign of one boundary", "a set of boundaries"
+        if not is_set:
+            held, wanted = wanted, held
         raise RunDirectoryError(
-            f"{run.path}: holds the campaign of one boundary, and cannot be continued as a set;"
-            " choose another --run-dir"
+            f"{run.path}: holds {held}, and cannot be continued as {wanted}; choose another"
+            " --run-dir"
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from gcd_hpc.campaign.actions import Stop
 from gcd_hpc.campaign.directory import (
     check_config,
+    check_kind,
     has_results,
     opened_run_directory,
     write_config,
@@ -154,6 +155,7 @@ def make_ready(
     Raises:
         GcdError: if it belongs to another campaign, or the campaign cannot run.
     """
+    check_kind(run, is_set=False)
     if has_results(run):
         if ledger.state is not None:
             check_mode(run.path, ledger.state.plan, plan)

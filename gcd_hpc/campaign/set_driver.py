@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from gcd_hpc.campaign.directory import (
-    check_set,
+    check_kind,
     opened_run_directory,
     write_set,
 )
@@ -105,9 +105,10 @@ def run_set(
     plan = Plan.of(config.first, site, until)
     try:
         with opened_run_directory(run), Ledger(run.path) as ledger, progress or Progress() as shown:
-            check_set(run)
+            check_kind(run, is_set=True)
             states = [*([] if ledger.state is None else [ledger.state]), *_states(config, run)]
             clear_up({token: one for state in states for token, one in state.drivers.items()})
+            run.remove_leftovers()
             run.pause.unlink(missing_ok=True)
             clock = Clock(max((state.elapsed_s for state in states), default=0.0), called)
             driver = _SetDriver(config, run, plan, campaign_folder, prepare, report, complete)

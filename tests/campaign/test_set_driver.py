@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gcd_hpc.campaign.directory import has_results
+from gcd_hpc.campaign.driver import run_campaign
 from gcd_hpc.campaign.events import Finished, Paused, Stopped
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.progress import Progress, Snapshot
@@ -19,7 +20,7 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.errors import ConfigError, GcdError, OrientationError
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.run_set import RunSet
-from tests.campaign.conftest import ROOT
+from tests.campaign.conftest import ROOT, make_config
 from tests.campaign.histories import read_events
 from tests.campaign.test_resume import num_finished, results, wait_for
 from tests.campaign.toy_set import NAMES, make_set
@@ -204,6 +205,14 @@ def test_a_set_refuses_rounds_with_a_model(carry_out, run):
 def test_the_directory_of_one_campaign_is_refused_for_a_set(carry_out, searched):
     with pytest.raises(GcdError, match="holds the campaign of one boundary"):
         carry_out()
+
+
+def test_the_directory_of_a_set_is_refused_for_one_campaign(run, carry_out, stages, site):
+    carry_out(until="search")
+    before = run.ledger.read_bytes()
+    with pytest.raises(GcdError, match="holds a set of boundaries"):
+        run_campaign(make_config(), site, run.path, run.path.parent, **stages)
+    assert run.ledger.read_bytes() == before
 
 
 def start(run_dir: Path) -> subprocess.Popen:
