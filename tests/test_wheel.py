@@ -66,7 +66,7 @@ def test_the_package_is_the_wheels(command, tmp_path):
     [
         ("check", "campaigns/smoke.yaml"),
         ("check", "campaigns/w_sigma5.yaml", "--site", "slurm_login"),
-        ("check", "campaigns/smoke.yaml", "--set", "model=builtin"),
+        ("check", "campaigns/w_sigma5.yaml", "--set", "model=builtin"),
         ("campaign", "campaigns/w_sigma5.yaml", "--plan"),
         ("rehearse", "campaigns/smoke.yaml"),
         ("--version",),
