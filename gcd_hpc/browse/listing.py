@@ -13,8 +13,7 @@ from rich.text import Text
 
 from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
 from gcd_hpc.store.checksums import Columns
-from gcd_hpc.store.export import csv_cell
-from gcd_hpc.store.field import Field
+from gcd_hpc.store.field import Field, csv_cell
 from gcd_hpc.store.makers import maker_name
 from gcd_hpc.store.physics import RELAXED_FIELDS, candidate_fault, is_relaxed
 from gcd_hpc.store.run import Run

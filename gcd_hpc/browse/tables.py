@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -12,10 +12,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gcd_hpc.stages.evaluate import Evaluated
 from gcd_hpc.store.makers import MAKER_FIELDS, by_maker, group_names, maker_name
 from gcd_hpc.store.physics import candidate_fault
 from gcd_hpc.store.run import Run
+
+if TYPE_CHECKING:
+    from gcd_hpc.stages.evaluate import Evaluated
 
 UNIT = "J/m^2"
 MAX_REASONS = 5
@@ -214,7 +216,7 @@ def _alloy_cells(row: dict[str, Any]) -> tuple[str, str]:
     return row["surplus"], f"{rich:.4f} to {poor:.4f}"
 
 
-def energies_table(structures: Sequence[Evaluated]) -> Group:
+def energies_table(structures: "Sequence[Evaluated]") -> Group:
     """Table of ``gcd-hpc relax`` for the terminal: the energies of structure files.
 
     File names are listed below the table, one per line, so that they are never wrapped.
@@ -243,7 +245,7 @@ def energies_table(structures: Sequence[Evaluated]) -> Group:
     return Group(table, Text(), *names, Text(bulk))
 
 
-def _remark(structure: Evaluated) -> str:
+def _remark(structure: "Evaluated") -> str:
     """Remarks on a structure: why it failed, and what affects its energy."""
     remarks = [structure.reason]
     if structure.num_removed or structure.largest_shift_a > 0.05:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
 
 from gcd_hpc.config.boundary import HCP_RATIOS
 from gcd_hpc.engines.jobs import Evaluation
@@ -42,6 +41,9 @@ def hcp_constants(
     """
     if a0 is not None and c0 is not None:
         return a0, c0
+
+    # Most commands import this module, and scipy.optimize takes as long as the rest of their start.
+    from scipy.optimize import brentq
 
     def slope(ratio: float, a: float, keeps_volume: bool) -> float:
         """Change of the energy with c/a, eV per atom."""
@@ -93,6 +95,8 @@ def relaxed_a0(
     the pressures of the neighbours may then have the same sign, so the lowest energy is searched
     first.
     """
+
+    from scipy.optimize import brentq, minimize_scalar  # late, as in hcp_constants
 
     def energy(a: float) -> float:
         return float(crystal(a).energies.mean())

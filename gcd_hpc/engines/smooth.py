@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 from ase import Atoms
-from ase.build import surface
 
 from gcd_hpc.engines.child import Child
 from gcd_hpc.structures.energetics import J_PER_M2
@@ -53,6 +52,8 @@ def measured_reach(child: Child, crystal: Atoms, cohesive_ev: float) -> float:
     Args:
         crystal: relaxed cell with right angles.
     """
+    from ase.build import surface  # late, because it imports scipy.optimize; see constants.py
+
     _, width, height = crystal.cell.lengths()
     spacing = 1 / np.hypot(SURFACE[1] / width, SURFACE[2] / height)  # of the surface's planes
     layers = int(np.ceil(2 * HALF_SLAB / spacing))

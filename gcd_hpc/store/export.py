@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Literal, cast, get_args
 
 import ase.io
 import numpy as np
@@ -13,6 +13,7 @@ from gcd_hpc.engines.surfaces import need_of_energies
 from gcd_hpc.errors import StoreError
 from gcd_hpc.files import cannot_write, output, output_folder
 from gcd_hpc.store.crystal import boundary_of, crystal_of
+from gcd_hpc.store.field import csv_cell
 from gcd_hpc.store.hdf5 import checked_name
 from gcd_hpc.store.run import Run, scalar_columns
 from gcd_hpc.store.schema import ROW_FIELDS
@@ -30,7 +31,6 @@ SUFFIXES: dict[FileFormat, str] = {
 """File suffixes of the formats that hold one structure per file."""
 _TABLE_SUFFIXES = {"extxyz": ".extxyz", "ase-db": ".db"}
 """Suffixes of the formats that hold all structures of a run in one file."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _BATCH = 50_000
 """Rows of a CSV table that are held in memory at once."""
 _KEYS = (
@@ -216,13 +216,3 @@ def _write_csv(out: Path, runs: Mapping[str, Run]) -> None:
                     has_heading = True
                 cells = ([csv_cell(cell) for cell in one.tolist()] for one in columns.values())
                 writer.writerows(zip(*cells, strict=True))
-
-
-def csv_cell(value: Any) -> Any:
-    """Value of a CSV cell: empty for NaN, an apostrophe before text that looks like a formula.
-
-    Spreadsheets would otherwise evaluate such a text.
-    """
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return "" if value != value else value

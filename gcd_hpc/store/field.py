@@ -15,6 +15,8 @@ DTYPES: dict[str, np.dtype] = {
     "bool": np.dtype(bool),
 }
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 @dataclass(frozen=True)
 class Field:
@@ -104,3 +106,13 @@ def html_table(fields: Iterable[Field], values: Mapping[str, Any]) -> str:
         if field.shape or (value == value and value != "")
     )
     return f"<table>{rows}</table>"
+
+
+def csv_cell(value: Any) -> Any:
+    """Value of a CSV cell: empty for NaN, an apostrophe before text that looks like a formula.
+
+    Spreadsheets would otherwise evaluate such a text.
+    """
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return "" if value != value else value

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-import ase.io
 import numpy as np
 from ase import Atoms
 
@@ -86,12 +85,14 @@ def write_structures(
             f"{path}: a {file_format} file cannot hold {len(structures)} structures; write one a"
             " file, or extxyz"
         )
+    from ase.io import write  # takes 0.4 s, and every relaxation imports this module
+
     order = list(elements or sorted(set(structures[0].symbols)))
     match file_format:
         case "extxyz":
-            ase.io.write(path, list(structures), format="extxyz")
+            write(path, list(structures), format="extxyz")
         case "lammps-data":
-            ase.io.write(
+            write(
                 path,
                 structures[0],
                 format="lammps-data",
@@ -103,9 +104,9 @@ def write_structures(
             _refuse_inclined(path, structures[0])
             Path(path).write_text(_dump(structures[0], order), encoding="utf-8")
         case "poscar":
-            ase.io.write(path, _grouped(structures[0], order), format="vasp", direct=False)
+            write(path, _grouped(structures[0], order), format="vasp", direct=False)
         case "cif":
-            ase.io.write(path, structures[0], format="cif", wrap=False)
+            write(path, structures[0], format="cif", wrap=False)
 
 
 def _refuse_inclined(path: str | Path, atoms: Atoms) -> None:

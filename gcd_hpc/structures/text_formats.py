@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from io import StringIO
 
-import ase.io
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
@@ -77,7 +76,9 @@ def parse(text: str, file_format: str, elements: Sequence[str]) -> list[Atoms]:
 
 
 def _read(text: str, ase_format: str) -> list[Atoms]:
-    images = ase.io.read(StringIO(text), index=":", format=ase_format)
+    from ase.io import read  # late, as in files.py
+
+    images = read(StringIO(text), index=":", format=ase_format)
     assert isinstance(images, list)
     return images
 
