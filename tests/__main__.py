@@ -27,6 +27,8 @@ def main() -> int:
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
+    # Hundreds of processes are started. Without bytecode files each would compile the package anew.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     failed = False
     for check in CHECKS:
         started = time.monotonic()
