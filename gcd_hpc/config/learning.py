@@ -186,6 +186,15 @@ class TrainingConfig(Section):
         return self
 
 
+class LearningConfig(Section):
+    """How a model of many boundaries learns: the sections of a campaign file that say so."""
+
+    voxels: VoxelConfig = VoxelConfig()
+    network: NetworkConfig = NetworkConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
 class PromotionConfig(Section):
     """When a new model replaces the one before: neither its loss on held-out structures nor its
     canaries, candidates of fixed seeds, may be worse.

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.explain import explain
+from gcd_hpc.config.learning import LearningConfig, VoxelConfig
 from gcd_hpc.config.reader import MAX_BYTES, dotted, parse, write
 from gcd_hpc.config.set import (
     ALL,
@@ -75,6 +76,30 @@ def load_campaign_or_set(
     if BOUNDARIES not in data:
         return _validate(CampaignConfig, data, str(path), changed)
     return _set_of(data, str(path), changed, expand)
+
+
+def load_learning(path: Path | None, overrides: Sequence[str] = ()) -> LearningConfig:
+    """How a model of many boundaries learns, by the sections of a campaign file.
+
+    The shape of the voxels is left to the rule that holds for all boundaries.
+
+    Args:
+        path: campaign file; without it every section has its defaults.
+        overrides: as for ``load_campaign``.
+
+    Raises:
+        ConfigError: as ``load_campaign``.
+    """
+    if path is None:
+        data: dict[str, Any] = {}
+        changed = [_override(data, text) for text in overrides]
+        learning = _validate(LearningConfig, data, COMMAND_LINE, changed)
+    else:
+        config = load_campaign(path, overrides)
+        sections = {name: getattr(config, name) for name in LearningConfig.model_fields}
+        learning = LearningConfig(**sections)
+    voxels = VoxelConfig(scale=learning.voxels.scale)
+    return learning.model_copy(update={"voxels": voxels})
 
 
 def dump_set(config: SetConfig) -> str:

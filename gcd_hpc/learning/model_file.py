@@ -31,6 +31,8 @@ class LearnedBoundary:
     """Hash of the potential that relaxed them."""
     hold_out: float
     """Loss on its structures that were held out."""
+    is_held_out: bool = False
+    """Whether the boundary was held out as a whole: nothing was learned from it."""
 
 
 _BOUNDARIES = TypeAdapter(tuple[LearnedBoundary, ...])
@@ -71,8 +73,8 @@ class ModelCard:
 
     @property
     def num_structures(self) -> int:
-        """Structures of all boundaries."""
-        return sum(one.num_structures for one in self.boundaries)
+        """Structures of all boundaries that the model has learned from."""
+        return sum(one.num_structures for one in self.boundaries if not one.is_held_out)
 
 
 def save_model(

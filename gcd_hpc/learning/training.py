@@ -261,6 +261,18 @@ class BoundaryTraining:
             return [self.validation_loss]
         return self.losses_by_boundary(MIN_FINAL_BATCHES)
 
+    def losses_on(
+        self, sources: Sequence[TrainingSource], units: Units, version: int
+    ) -> list[float]:
+        """Loss of the averaged weights on all structures of other boundaries."""
+        if not sources:
+            return []
+        conditions = [units.conditions(source.lowest) for source in sources]
+        batches = TrainingBatches(sources, conditions, units.scale, version)
+        return self._objective.validate(
+            self.trainer.averaged, batches, self.process, MIN_FINAL_BATCHES
+        )
+
     def losses_by_boundary(self, least: int = 1) -> list[float]:
         """Hold-out loss of the averaged weights on each boundary.
 
@@ -317,14 +329,17 @@ def model_card(
     units: Units,
     version: int,
     before: ModelCard | None = None,
+    held_out: Sequence[TrainingSource] = (),
 ) -> ModelCard:
     """Card of a trained model; all processes call it together.
 
     Args:
         sources: what it has learned from, with the structures that were held out.
         before: card of the model that training started from.
+        held_out: boundaries of which nothing was learned.
     """
-    losses, config = state.final_losses(), sources[0].system.config
+    config = sources[0].system.config
+    losses, others = state.final_losses(), state.losses_on(held_out, units, version)
     boundaries = [
         LearnedBoundary(
             source.name,
@@ -334,8 +349,10 @@ def model_card(
             len(source.structures),
             source.system.potential.sha256,
             loss,
+            is_held_out,
         )
-        for source, loss in zip(sources, losses, strict=True)
+        for part, of_part, is_held_out in ((sources, losses, False), (held_out, others, True))
+        for source, loss in zip(part, of_part, strict=True)
     ]
     return ModelCard(
         version,

@@ -222,6 +222,15 @@ def record_of(path: Path, task: Task) -> Record:
     return record
 
 
+def stored_record(path: Path) -> Record | None:
+    """Record in a file, of whatever task; None if it has none or a damaged one."""
+    try:
+        text = _READERS[path.suffix](path)
+        return None if text is None else Record.parse(text)
+    except (GcdError, OSError, ValueError, KeyError, safetensors.SafetensorError):
+        return None
+
+
 def _joined(task: Task, records: Sequence[Record]) -> Record:
     """Combined record of a launched sampling, whose ranks worked in parallel."""
     if not task.is_whole_sampling:

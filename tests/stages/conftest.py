@@ -167,7 +167,7 @@ def sample_with(num_ranks: int, run_dir: Path, version: int = 1) -> None:
 def interrupted_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A training in the block ends with an exception right after it saved its state at a step."""
     from gcd_hpc.networks.checkpoint import save_state
-    from gcd_hpc.stages import train as training
+    from gcd_hpc.stages import training_loop
 
     class Interrupted(Exception):
         pass
@@ -178,6 +178,6 @@ def interrupted_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
             raise Interrupted
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save_state", save_and_end)
+        patch.setattr(training_loop, "save_state", save_and_end)
         with pytest.raises(Interrupted):
             yield

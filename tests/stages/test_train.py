@@ -23,6 +23,7 @@ from gcd_hpc.learning.trainer import Trainer, cosine_rate
 from gcd_hpc.learning.training import Process
 from gcd_hpc.networks.checkpoint import load, load_state, save, save_state
 from gcd_hpc.stages import train as training
+from gcd_hpc.stages import training_loop
 from gcd_hpc.stages.table import Task
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers import launch as launching
@@ -119,7 +120,7 @@ def test_training_killed_between_its_last_step_and_its_model_file_keeps_its_loss
 ):
     broken = run_copy("broken")
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save_model", lambda *_: 1 / 0)
+        patch.setattr(training_loop, "save_model", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train_here(broken)
     train_here(broken)
@@ -293,8 +294,8 @@ def test_training_whose_loss_is_not_finite_ends_with_a_sentence_and_without_a_mo
 
 
 def with_a_nan_from_step_3(batch):
-    def broken(self, purpose, step, slots, size):
-        made = batch(self, purpose, step, slots, size)
+    def broken(self, purpose, step, slots, size, source=None):
+        made = batch(self, purpose, step, slots, size, source)
         if purpose == FIT and step >= 3:
             made.clean[0, 0, 0, 0, 40] = math.nan
         return made
@@ -329,10 +330,10 @@ def test_training_that_lost_a_core_goes_on_with_the_sums_of_two_processes(
 
 def test_more_processes_than_before_are_told_that_the_model_will_differ(capsys):
     process = Process(torch.device("cpu"), rank=0, world=3, num_parts=3)
-    assert training.keep_parts(process, 2) == process
+    assert training_loop.keep_parts(process, 2) == process
     assert "trained by 2 processes before, now by 3" in capsys.readouterr().out
-    assert training.keep_parts(replace(process, world=2, num_parts=2), 4).num_parts == 4
-    assert training.keep_parts(process, None) == process
+    assert training_loop.keep_parts(replace(process, world=2, num_parts=2), 4).num_parts == 4
+    assert training_loop.keep_parts(process, None) == process
     assert not capsys.readouterr().out
 
 

@@ -1,0 +1,148 @@
+"""Commands that train a model of many boundaries and show what a model has learned."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from gcd_hpc.cli.options import Json, one_of_these
+from gcd_hpc.cli.output import console, print_json, resume_hint, say, written
+from gcd_hpc.errors import GcdError
+
+SHORTCUTS = {
+    "num_steps": "training.num_steps",
+    "batch_size": "training.batch_size",
+    "width": "network.width",
+    "blocks": "network.num_blocks",
+}
+"""Keys of a campaign file that have an option of their own."""
+
+
+def model_train(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run directories of campaigns or of sets."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Model file to write.")],
+    hold_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--hold-out",
+            metavar="NAME",
+            help="Run, pattern or element of which nothing is learned; may be repeated.",
+        ),
+    ] = None,
+    num_steps: Annotated[
+        int | None, typer.Option("--num-steps", min=1, help="Number of training steps.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Structures in one step.")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option("--width", min=1, help="Channels of the network's first level.")
+    ] = None,
+    blocks: Annotated[
+        int | None, typer.Option("--blocks", min=1, help="Residual blocks of each level.")
+    ] = None,
+    campaign: Annotated[
+        Path | None,
+        typer.Option(
+            "--campaign",
+            "-c",
+            metavar="FILE",
+            help="Campaign file whose sections network, diffusion and training are used.",
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a key of network, diffusion or training; may be repeated.",
+        ),
+    ] = None,
+    dtype: Annotated[
+        str,
+        one_of_these(
+            "--dtype", ("float32", "bfloat16"), "Number format in the file; bfloat16 halves it."
+        ),
+    ] = "float32",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all random numbers.")] = 0,
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, help="Processes that share each step.")
+    ] = 1,
+) -> None:
+    """Train one model from the structures of several finished runs.
+
+    The run of a set stands for all its boundaries. Of each run the structures are chosen as for the
+    training in its own campaign. All boundaries are drawn equally often; the samples of one step
+    are of one boundary. Files that the training needs lie in FILE.training until FILE is written.
+    Ctrl-C pauses with a checkpoint, and the same command goes on from it.
+
+    Boundaries that are held out are not learned from; their loss is stated in the model's card, as
+    is that on a twentieth of the structures of each other boundary.
+
+    \b
+    Examples:
+      gcd-hpc model train runs/w_sigma5 runs/w_sigma5_seed1 --out tungsten.safetensors
+      gcd-hpc model train runs/cu_tilts --out cu.safetensors --hold-out s5_210 --num-steps 5000
+      gcd-hpc model train runs/* --out all.safetensors --hold-out W --width 24 --dtype bfloat16
+    """
+    from gcd_hpc.config.loader import load_learning
+    from gcd_hpc.stages.model_job import ModelJob, prepare_job, runs_of
+    from gcd_hpc.store.training_folder import TrainingFolder
+
+    if out.exists():
+        raise GcdError(f"{out}: exists already; remove it or name another --out")
+    values = {"num_steps": num_steps, "batch_size": batch_size, "width": width, "blocks": blocks}
+    given = [f"{SHORTCUTS[name]}={value}" for name, value in values.items() if value is not None]
+    learning = load_learning(campaign, [*(overrides or []), *given])
+    job = ModelJob(
+        runs=runs_of(runs, hold_out or []), learning=learning, seed=seed, dtype=cast(Any, dtype)
+    )
+    folder = TrainingFolder(out)
+    prepare_job(folder, job, say)
+    _train(folder, processes)
+    written(out, f"a model of {sum(not run.is_held_out for run in job.runs)} boundaries")
+
+
+def _train(folder: Any, processes: int) -> None:
+    """Train with a progress bar until the model is written; Ctrl-C and SIGTERM pause."""
+    from gcd_hpc.workers.backend import PausedError
+    from gcd_hpc.workers.model_training import ModelTraining
+
+    def pause(*_: object) -> None:
+        folder.pause.touch()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, pause)
+    try:
+        ModelTraining(folder, processes).run(console())
+    except PausedError:
+        say(f"{folder.model}: paused; {resume_hint()}")
+        sys.exit(0)
+
+
+def model_show(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Model file.")], json: Json = False
+) -> None:
+    """Show what a model has learned from, at what cost and how well.
+
+    FILE is what gcd-hpc model train wrote, or a model of a campaign, such as
+    RUN/models/01/model.safetensors. The hold-out loss is that on structures the model has not
+    learned from; it is stated for each boundary. Old files state less.
+
+    \b
+    Examples:
+      gcd-hpc model show cu.safetensors
+      gcd-hpc model show runs/w_sigma5/models/02/model.safetensors --json
+    """
+    from gcd_hpc.browse.models import model_record, model_view
+
+    record = model_record(file)
+    if json:
+        print_json(record)
+    else:
+        console().print(*model_view(record))
