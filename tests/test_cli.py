@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = [
     *["campaign", "search", "check", "status", "failures", "report", "rehearse"],
     *["relax", "top", "ls", "show", "plot", "export", "verify", "merge", "reproduce"],
+    *["model train", "model show"],
 ]
 SMOKE = str(ROOT / "campaigns" / "smoke.yaml")
 
@@ -60,7 +61,7 @@ def test_help_answers_without_loading_anything_heavy():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["gcd-hpc", command, "--help"])
+    monkeypatch.setattr(sys, "argv", ["gcd-hpc", *command.split(), "--help"])
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert caught.value.code == 0

@@ -28,6 +28,7 @@ from gcd_hpc.engines.bulk import BulkRecord
 from gcd_hpc.engines.layout import lay_out
 from gcd_hpc.errors import CheckpointError, ConfigError, RunDirectoryError
 from gcd_hpc.files import cannot_write
+from gcd_hpc.learning.context import num_computed_of
 from gcd_hpc.stages.record import damage, discard
 from gcd_hpc.stages.table import MODULES, Stage
 from gcd_hpc.stages.tasks import Plan
@@ -180,7 +181,8 @@ def _expected_s(
     if record is None:
         return {}
     layout = lay_out(config, record.bulk.a0, config.name, record.bulk.reach, c0=record.bulk.c0)
-    return expected_s(config, site, plan, layout.num_atoms, layout.grid.num_voxels)
+    num_voxels = num_computed_of(layout.grid, layout.num_known, config)
+    return expected_s(config, site, plan, layout.num_atoms, num_voxels)
 
 
 def look_at_the_past(run_dir: Path, ledger: Ledger, state: State, display: Progress) -> None:

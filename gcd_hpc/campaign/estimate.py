@@ -55,7 +55,11 @@ class StageEstimate:
 def estimate(
     config: CampaignConfig, plan: Plan, num_atoms: int, num_voxels: int
 ) -> list[StageEstimate]:
-    """Rough cost of every stage; the times scale with voxels, network width and atoms."""
+    """Rough cost of every stage; the times scale with voxels, network width and atoms.
+
+    Args:
+        num_voxels: voxels for which the network computes, by ``num_computed_of``.
+    """
     num = num_phases(plan)
     atoms, network = num_atoms / REFERENCE_ATOMS, _network_size(config, num_voxels)
     training = config.training

@@ -308,6 +308,7 @@ def _show_plan(
     from gcd_hpc.campaign.estimate import estimate, total_of
     from gcd_hpc.campaign.soundness import inspect_campaign, inspect_set
     from gcd_hpc.config.set import SetConfig
+    from gcd_hpc.learning.context import num_computed_of
     from gcd_hpc.stages.tasks import Plan
     from gcd_hpc.workers.allocation import site_here
     from gcd_hpc.workers.fitting import idle_note, launch_lines, plan_site
@@ -321,8 +322,12 @@ def _show_plan(
         layouts = [sound.layout for sound in found.values()]
     else:
         layouts = [inspect_campaign(config, file.parent, str(file)).layout]
+    voxels = [num_computed_of(layout.grid, layout.num_known, one) for layout in layouts]
     stages = total_of(
-        [estimate(one, plan, layout.num_atoms, layout.grid.num_voxels) for layout in layouts]
+        [
+            estimate(one, plan, layout.num_atoms, num)
+            for layout, num in zip(layouts, voxels, strict=True)
+        ]
     )
     console().print(plan_table(stages, launch_lines(site, run_dir), site))
     exploration = plan.exploration_note(one.explore) if len(layouts) == 1 else ""

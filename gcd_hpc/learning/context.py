@@ -1,8 +1,10 @@
 """The voxel layers that a network is shown: the generated ones and some known ones beside them."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.voxels.grid import Grid, num_repeats
 
 if TYPE_CHECKING:
     # A boundary is laid out without torch.
@@ -25,6 +27,24 @@ def seen_layers(num_layers: int, num_known: int, config: CampaignConfig) -> slic
     multiple = config.network.voxel_multiple
     hidden = max(0, num_known - context) // multiple * multiple
     return slice(hidden, num_layers - hidden)
+
+
+def num_computed(shape: Sequence[int], config: CampaignConfig) -> int:
+    """Voxels for which a network computes an array that it is shown, with repeats.
+
+    Args:
+        shape: of the array, (X, Y, Z).
+    """
+    multiple = config.network.voxel_multiple
+    x, y, z = shape
+    return x * num_repeats(x, multiple) * y * num_repeats(y, multiple) * z
+
+
+def num_computed_of(grid: Grid, num_known: int, config: CampaignConfig) -> int:
+    """Voxels for which the network computes on a grid, those of one evaluation."""
+    x, y, num_layers = grid.shape
+    layers = seen_layers(num_layers, num_known, config)
+    return num_computed((x, y, layers.stop - layers.start), config)
 
 
 def shown(network: "Network", layers: slice) -> "Network":

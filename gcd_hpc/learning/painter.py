@@ -17,7 +17,7 @@ from gcd_hpc.errors import ConfigError
 from gcd_hpc.learning.assembly import repaired, slab_window, window_mask
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.conditions import Conditions
-from gcd_hpc.learning.context import shown
+from gcd_hpc.learning.context import num_computed, shown
 from gcd_hpc.learning.decoding import Decoder
 from gcd_hpc.learning.sampler import Model, Sampler
 from gcd_hpc.networks.precision import computing
@@ -134,7 +134,7 @@ class Painter:
 
         def network(x: torch.Tensor, *others: torch.Tensor | None) -> torch.Tensor:
             nonlocal num_voxels
-            num_voxels += x[:, 0].numel()
+            num_voxels += len(x) * num_computed(x.shape[2:], config)
             predicted: torch.Tensor = self.model.network(x, *others)
             return predicted
 

@@ -6,8 +6,9 @@ import torch
 from gcd_hpc.config.learning import NetworkConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.shipped import shipped
-from gcd_hpc.learning.context import seen_layers, shown
+from gcd_hpc.learning.context import num_computed, num_computed_of, seen_layers, shown
 from gcd_hpc.networks.unet import UNet
+from gcd_hpc.voxels.grid import Grid
 
 SMALL = NetworkConfig(width=8, num_blocks=1)
 
@@ -23,6 +24,14 @@ def campaign(context):
 def test_layers_beside_the_generated_ones_are_shown_in_whole_multiples(context, expected):
     config = campaign(context)
     assert seen_layers(80, 26, config) == slice(*expected)
+
+
+def test_voxels_that_are_repeated_or_not_shown_are_counted_as_they_are_computed():
+    grid = Grid.build((3, 10, 80), (3.0, 10.0))
+    # 3 are repeated four times and 10 twice; 48 of 80 layers are shown.
+    assert num_computed_of(grid, 26, campaign(None)) == 12 * 20 * 80
+    assert num_computed_of(grid, 26, campaign(8)) == 12 * 20 * 48
+    assert num_computed((12, 12, 60), campaign(None)) == 12 * 12 * 60
 
 
 def test_repaint_shows_the_network_all_layers():
