@@ -1,7 +1,8 @@
-"""The golden file of this schema version: real structures, relaxed by LAMMPS. Later versions must
-read it and find nothing wrong.
+"""Golden files of this schema version: real structures, relaxed by LAMMPS. Later versions must read
+them and find nothing wrong.
 
-python -m tests.store.golden tests/store/golden_v5.h5
+python -m tests.store.golden tests/store/golden_v6.h5 nial_sigma5
+python -m tests.store.golden tests/store/golden_v6_leaning.h5 cu_sigma7_twist
 """
 
 import shutil
@@ -20,13 +21,12 @@ TRIES = [
     "search.num_tries=3",
     "search.chunk_size=3",
     "search.md.probability=0",
-    "boundary.slab_heights=[22.0, 21.0]",
 ]
 
 
-def main(target: Path) -> None:
-    """The first chunk of a search of three tries."""
-    config = load_campaign(CAMPAIGNS / "smoke.yaml", TRIES)
+def main(target: Path, campaign: str) -> None:
+    """The first chunk of a search of three tries for the boundary of a campaign."""
+    config = load_campaign(CAMPAIGNS / f"{campaign}.yaml", TRIES)
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder)
         RunDirectory(run_dir).config.write_text(dump(config))
@@ -37,4 +37,4 @@ def main(target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -2,6 +2,7 @@
 name.
 """
 
+import json
 import os
 import resource
 import shutil
@@ -236,6 +237,28 @@ def test_a_part_of_version_5_is_read_by_every_later_one():
         np.testing.assert_array_equal(row.positions, same.positions)
 
 
+def test_compounds_and_leaning_cells_of_version_6_are_read_by_every_later_one():
+    # Made by that version: python -m tests.store.golden tests/store/golden_v6.h5 nial_sigma5, and
+    # golden_v6_leaning.h5 cu_sigma7_twist
+    compound, leaning = (
+        Path(__file__).with_name(name) for name in ("golden_v6.h5", "golden_v6_leaning.h5")
+    )
+    assert {read_provenance(path)["schema_version"] for path in (compound, leaning)} == {"6"}
+    for row in read_part(compound):
+        assert set(row.numbers) == {13, 28}
+        num_nickel, num_aluminium = (int((row.numbers == number).sum()) for number in (28, 13))
+        assert row.formula == f"Ni{num_nickel}Al{num_aluminium}"
+        assert np.isfinite([row.rich_gb_energy_j_m2, row.poor_gb_energy_j_m2]).all()
+        assert (row.energies_from, row.tilt_a) == ("atoms", 0.0)
+        assert set(json.loads(row.element_energies_ev)) == {"Ni", "Al"}
+    assert [row.n_index for row in read_part(leaning)] == [1, 0, 5]
+    for row in read_part(leaning):
+        # A rhomb: its second edge is as long as the first, at 60 or 120 degrees.
+        assert abs(row.tilt_a) == pytest.approx(row.cell[0] / 2)
+        assert row.cell[1] == pytest.approx(row.cell[0] * np.sqrt(0.75))
+        assert row.formula == row.element_energies_ev == ""
+
+
 @pytest.mark.parametrize(("version", "indices"), [(1, [-1, -1]), (2, [-1, -1]), (3, [2, 0, 7])])
 def test_n_index_of_older_files_follows_from_what_they_hold(version, indices):
     path = Path(__file__).parent / f"golden_v{version}.h5"
@@ -385,5 +408,5 @@ def test_a_box_that_leans_comes_back_and_older_files_have_right_angles(tmp_path)
     write_part(tmp_path / "part.h5", [leaning], {})
     (row,) = read_part(tmp_path / "part.h5")
     assert row.box.tolist() == [[10.0, 0.0, 0.0], [5.0, 8.0, 0.0], [0.0, 0.0, 60.0]]
-    for golden in sorted(Path(__file__).parent.glob("golden_v*.h5")):
+    for golden in sorted(Path(__file__).parent.glob("golden_v[1-5].h5")):
         assert {one.tilt_a for one in read_part(golden)} == {0.0}
