@@ -126,22 +126,26 @@ def _train(folder: Any, processes: int) -> None:
 
 
 def model_show(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Model file.")], json: Json = False
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Model file, or builtin.")],
+    json: Json = False,
 ) -> None:
     """Show what a model has learned from, at what cost and how well.
 
-    FILE is what gcd-hpc model train wrote, or a model of a campaign, such as
-    RUN/models/01/model.safetensors. The hold-out loss is that on structures the model has not
-    learned from; it is stated for each boundary. Old files state less.
+    FILE is what gcd-hpc model train wrote, a model of a campaign, such as
+    RUN/models/01/model.safetensors, or builtin for the one that comes with the package. The
+    hold-out loss is that on structures the model has not learned from; it is stated for each
+    boundary. Old files state less.
 
     \b
     Examples:
       gcd-hpc model show cu.safetensors
+      gcd-hpc model show builtin
       gcd-hpc model show runs/w_sigma5/models/02/model.safetensors --json
     """
     from gcd_hpc.browse.models import model_record, model_view
+    from gcd_hpc.config.starting import BUILTIN, BUILTIN_FILE
 
-    record = model_record(file)
+    record = model_record(BUILTIN_FILE if str(file) == BUILTIN else file)
     if json:
         print_json(record)
     else:

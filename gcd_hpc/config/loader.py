@@ -84,20 +84,20 @@ def load_learning(path: Path | None, overrides: Sequence[str] = ()) -> LearningC
     The shape of the voxels is left to the rule that holds for all boundaries.
 
     Args:
-        path: campaign file; without it every section has its defaults.
+        path: campaign file, also that of a set; without it every section has its defaults.
         overrides: as for ``load_campaign``.
 
     Raises:
         ConfigError: as ``load_campaign``.
     """
-    if path is None:
-        data: dict[str, Any] = {}
-        changed = [_override(data, text) for text in overrides]
-        learning = _validate(LearningConfig, data, COMMAND_LINE, changed)
-    else:
-        config = load_campaign(path, overrides)
-        sections = {name: getattr(config, name) for name in LearningConfig.model_fields}
-        learning = LearningConfig(**sections)
+    source, data = COMMAND_LINE, dict[str, Any]()
+    if path is not None:
+        file = found(path, CAMPAIGN_FOLDER)
+        given = _read(file, CampaignConfig)
+        source = str(file)
+        data = {key: given[key] for key in LearningConfig.model_fields if key in given}
+    changed = [_override(data, text) for text in overrides]
+    learning = _validate(LearningConfig, data, source, changed)
     voxels = VoxelConfig(scale=learning.voxels.scale)
     return learning.model_copy(update={"voxels": voxels})
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from gcd_hpc.config import shipped
-from gcd_hpc.config.loader import dump, load_campaign, load_site
+from gcd_hpc.config.learning import LearningConfig
+from gcd_hpc.config.loader import dump, load_campaign, load_learning, load_site
 from gcd_hpc.errors import ConfigError
 from gcd_hpc.workers.allocation import resolve
 
@@ -247,3 +248,20 @@ def test_a_wrong_site_file_is_reported(folder, text, expected):
     with pytest.raises(ConfigError) as caught:
         load_site("s.yaml")
     assert str(caught.value) == expected
+
+
+def test_how_a_model_learns_is_read_from_any_campaign_file_and_changed_by_options(tmp_path):
+    """Also from that of a set; what does not concern learning is not looked at."""
+    file = tmp_path / "set.yaml"
+    file.write_text("boundaries: 3\nvoxels: auto\nnetwork: {width: 24}\ntraining: {num_steps: 7}\n")
+    learning = load_learning(file, ["network.num_blocks=1"])
+    assert (learning.network.width, learning.network.num_blocks) == (24, 1)
+    assert learning.training.num_steps == 7
+    assert learning.voxels.shape == "auto"
+    assert load_learning(None) == LearningConfig()
+    given = load_learning(None, ["voxels.shape=[12, 12, 72]", "voxels.scale=0.02"])
+    assert (given.voxels.shape, given.voxels.scale) == ("auto", 0.02)
+    with pytest.raises(ConfigError, match=r"--set: training\.num_steps: must be greater than 0"):
+        load_learning(file, ["training.num_steps=0"])
+    with pytest.raises(ConfigError, match=r"--set: search"):
+        load_learning(None, ["search.num_tries=3"])
