@@ -24,7 +24,7 @@ class VoxelConfig(Section):
     """
     known: PositiveInt | Auto = "auto"
     """Voxel layers at each end that hold perfect grain and stay fixed during in-painting. auto
-    leaves the middle 20 Å to be generated where shape is auto, and is 18 where shape is given.
+    leaves the middle 12 Å to be generated where shape is auto, and is 18 where shape is given.
     """
     scale: PositiveFloat | Auto = "auto"
     """Divisor of the voxel values before they enter the network (paper: 0.02). auto is their

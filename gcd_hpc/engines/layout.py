@@ -27,8 +27,10 @@ VOXEL_WIDTH = 0.32
 WIDTH_TOLERANCE = 0.105
 """Relative deviation from it, within which the least work for the network is chosen: a quarter of
 the lattice constant of bcc, 0.289, and of fcc, 0.354, just lie within."""
-GENERATED = 20.0
-"""Height between the known layers where they are auto, Å: all atoms that are not bulk lie in it."""
+GENERATED = 12.0
+"""Height between the known layers where they are auto, Å: twice explore.window_depth, within which
+moves change atoms. A model that has to continue the crystals further loses atoms in orientations
+that it has not learned from."""
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def test_the_automatic_box_holds_the_slabs_and_leaves_the_middle_to_generate(cas
     # Four layers of voxels more than needed would be too many.
     assert 2 * (frame.bottom - FREE) < 4 * pitch
     middle = (layout.grid.shape[2] - 2 * layout.num_known) * pitch
-    assert 20.0 <= middle < 20.0 + 2 * pitch
+    assert 12.0 <= middle < 12.0 + 2 * pitch
     assert layout.num_known * pitch - frame.bottom >= layout.outer
 
 
