@@ -46,7 +46,7 @@ SEARCH = (
     *(word for setting in SETTINGS for word in ("--set", setting)),
 )
 """A search of six tries in three parts. A model of the campaign would be sampled in two."""
-HERE = "r (1) 'ü' [日本]"
+HERE = "r (1) 'ü' [日本] #~"
 """Name of the working directory, which shells and LAMMPS would take apart."""
 MODULES = ("random", "queue", "types", "socket", "subprocess", "torch", "parsl", "lammps")
 """A file of each of these names lies in the working directory."""

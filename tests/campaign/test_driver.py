@@ -359,12 +359,6 @@ def test_a_search_needs_no_launcher(searched):
     assert sorted(finished(searched)) == executed(searched) == chunks
 
 
-def test_a_run_directory_may_have_any_name(tmp_path, carry_out):
-    run_dir = tmp_path / "r (1) 'ü' [日本] #~"
-    assert carry_out(run_dir=run_dir).status == "complete"
-    assert (run_dir / "runinfo").is_dir()
-
-
 def test_the_wall_time_ends_a_campaign_whose_tasks_are_still_running(tmp_path, carry_out):
     (tmp_path / "slow").write_text("60")
     outcome = carry_out(changes={"budget": {"wall_time_s": 4.0}})
