@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gcd_hpc.experiments import crystals, particles
+from gcd_hpc.experiments import crystals, particles, work
 from gcd_hpc.experiments.boundary import BoundaryBudget
 from gcd_hpc.experiments.crystal_numbers import (
     BOX,
@@ -143,11 +143,12 @@ def test_cells_of_different_sizes_are_split_where_they_were_joined():
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory):
-    """Both models of each crystal, too small to learn anything."""
+    """Both models of each crystal, too small to learn anything, one after the other."""
     voxels = VoxelConfig(
         width=8, num_blocks=1, num_steps=25, batch_size=1, num_evaluations=2, num_resamples=2
     )
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(work, "_side_by_side", work._one_by_one)
         patch.setattr(
             crystals,
             "QUICK",
