@@ -396,7 +396,7 @@ SELECTIONS = [
 
 @pytest.mark.parametrize("selection", SELECTIONS)
 def test_the_report_selects_as_the_server_does(report, served, selection):
-    expected = served.contents.page(selection, "energy", True, 0, 100)
+    expected = served.pages.contents.page(selection, "energy", True, 0, 100)
     script = (
         "(select) => source.rows({ select, sort: 'energy', descending: true, first: 0, num: 100 })"
     )
