@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ import gcd_hpc
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.chaos import candidates, same
+from tests.cli.test_set_readers import call
 
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
 SHARED = """\
@@ -113,3 +115,22 @@ def test_a_notebook_runs_a_set_as_the_command_does(folder):
 def test_a_set_says_how_it_ended_and_the_same_command_does_nothing(folder):
     assert "2 of 2 boundaries are complete (ended by: rounds)" in (folder / "said").read_text()
     assert "all 2 boundaries are complete" in run(folder, "set.yaml", "two")
+
+
+def test_every_reader_shows_the_finished_set(folder):
+    def rows(command: str) -> Any:
+        code, text, error = call(folder, command, "two", "--json")
+        assert (code, error) == (0, "")
+        return json.loads(text)
+
+    assert (folder / "two" / "overview.png").stat().st_size > 4000
+    status = rows("status")
+    assert (status["status"], status["statuses"]) == ("complete", {"complete": 2})
+    assert [(row["status"], row["tries"]) for row in rows("overview")] == [("complete", 14)] * 2
+    report = rows("report")
+    assert report["pools"]["relaxation"]["num_workers"] == 2
+    assert {one["boundary"]: one["tries"] for one in report["boundaries"]} == dict.fromkeys(
+        KEYS, 14
+    )
+    assert [row["boundary"] for row in rows("top")] == list(KEYS)
+    assert rows("verify")["ok"]
