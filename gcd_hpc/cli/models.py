@@ -138,7 +138,6 @@ def model_show(
 
     \b
     Examples:
-      gcd-hpc model show cu.safetensors
       gcd-hpc model show builtin
       gcd-hpc model show runs/w_sigma5/models/02/model.safetensors --json
     """

@@ -154,10 +154,10 @@ def rule_of(command: str) -> str:
 
 
 def is_long(command: str) -> bool:
-    """Campaigns of real size."""
+    """Campaigns and trainings of real size."""
     return (
-        bool(re.match(r"gcd-hpc (campaign|search) ", command))
-        and "campaigns/smoke.yaml" not in command
+        bool(re.match(r"gcd-hpc (campaign|search|model train) ", command))
+        and not re.search(r"campaigns/smoke\.yaml|runs/smoke", command)
         and "--plan" not in command
     )
 
@@ -167,5 +167,10 @@ def parse(command: str) -> None:
     name, *words = shlex.split(command)[1:]
     if name == "--debug":
         name, *words = words
-    if name != "--help" and "--help" not in words:
-        get_command(app).commands[name].make_context(name, words)
+    if name == "--help" or "--help" in words:
+        return
+    found = get_command(app).commands[name]
+    while hasattr(found, "commands"):
+        name, *words = words
+        found = found.commands[name]
+    found.make_context(name, words)
