@@ -136,7 +136,7 @@ class Search:
     def close(self) -> None:
         """End LAMMPS and forget what is kept for a worker's next task."""
         worker_child(str(self.run_dir)).close()
-        for kept in (worker_child, population_of, kept_sampler, load_boundary_system):
+        for kept in (population_of, kept_sampler, load_boundary_system):
             kept.cache_clear()
 
 
