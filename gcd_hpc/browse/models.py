@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.campaign.progress import clock
-from gcd_hpc.learning.model_file import load_model
 from gcd_hpc.stages.record import stored_record
 
 
@@ -20,6 +19,9 @@ def model_record(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if it is missing, damaged or no boundary model.
     """
+    # A late import: all else in this package is read without torch.
+    from gcd_hpc.learning.model_file import load_model
+
     weights, card = load_model(path)
     record, fields = stored_record(path), asdict(card)
     units, loss = fields.pop("units"), fields.pop("validation_loss")

@@ -180,9 +180,10 @@ def test_the_command_trains_shows_and_leaves_no_other_file(runs, tmp_path):
 def test_ctrl_c_pauses_the_command_and_the_same_command_goes_on(runs, tmp_path):
     out = tmp_path / "model.safetensors"
     words = ["model", "train", str(runs["w_sigma5"]), str(runs["cu_sigma5"]), "--out", str(out)]
-    words += ["--num-steps", "40", "--batch-size", "2", "--width", "8", "--blocks", "1"]
+    words += ["--num-steps", "400", "--batch-size", "2", "--width", "8", "--blocks", "1"]
     line = [sys.executable, "-m", "gcd_hpc.cli", *words]
     files = TrainingFolder(out)
+    # The training looks for the request once a second; these steps take several.
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     limit = time.monotonic() + 120
     while not files.progress.exists():
@@ -195,4 +196,4 @@ def test_ctrl_c_pauses_the_command_and_the_same_command_goes_on(runs, tmp_path):
     assert files.state.exists()
     done = subprocess.run(line, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    assert load_model(out)[1].num_steps == 40
+    assert load_model(out)[1].num_steps == 400
