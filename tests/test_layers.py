@@ -32,8 +32,8 @@ ROOMS = [
         "networks",
         "engines",
     ],
-    *["search", "store", "learning", "stages", "workers", "campaign", "accounts", "browse"],
-    *["experiments", "cli"],
+    *["search", "store", "learning", "stages", "workers", "campaign", "accounts", "phases"],
+    *["browse", "experiments", "cli"],
 ]
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A package and the only places that may import it, as prefixes of module names.
@@ -59,6 +59,7 @@ WITHOUT_TORCH = (
     "workers",
     "campaign",
     "accounts",
+    "phases",
     "browse",
     "cli",
 )
@@ -306,7 +307,7 @@ RUN_FILES = (
     *["training.h5", "state.pt", "model.safetensors", "decoder.safetensors", "promotion.json"],
     *["progress.json", "sampling.json", "parsl.log"],
 )
-RUN_FOLDERS = ("parts", "models", "tasks", "logs", "quarantine", "runinfo")
+RUN_FOLDERS = ("parts", "models", "tasks", "logs", "quarantine", "runinfo", "phases")
 RUN_DIRECTORY = "store.run_directory"
 
 

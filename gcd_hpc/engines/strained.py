@@ -4,20 +4,24 @@ Its energy and strain are the reference for the strained part of a boundary.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
+from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.engines.box import box_around
 from gcd_hpc.engines.bulk import Bulk
 from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.jobs import Minimizer, RelaxJob
+from gcd_hpc.engines.layout import Layout, lay_out
 from gcd_hpc.engines.relaxation import LINE_SEARCH
+from gcd_hpc.engines.surfaces import check_surfaces
 from gcd_hpc.errors import PotentialError, SimulationError
 from gcd_hpc.files import checked_content, write_checked_json
 from gcd_hpc.structures.bicrystal import Bicrystal
+from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.grain import Response
 from gcd_hpc.structures.periodic import minimum_image
 
@@ -29,6 +33,28 @@ MIDDLE = 8.0
 REACH = 12.0
 """Distance between the held layers and the measured ones, over which their influence decays, Å."""
 TIMEOUT_S = 300.0
+
+
+def measured_layout(
+    config: CampaignConfig, potential: Engine, bulk: Bulk, cache: Path | None = None
+) -> Layout:
+    """Layout of a campaign on a bulk crystal that was measured before.
+
+    The response of a strained grain is measured here if the cache does not hold it.
+
+    Raises:
+        ConfigError: as ``lay_out``.
+        PotentialError: as ``check_surfaces`` and ``measure_response``.
+    """
+    a0 = config.boundary.a0 or bulk.a0
+    layout = lay_out(config, a0, config.name, bulk.reach, c0=bulk.c0)
+    check_surfaces(potential, layout.bicrystal)
+    if not any(layout.bicrystal.strain):
+        return layout
+    response = measure_response(potential, layout.bicrystal, bulk, layout.outer, cache)
+    bicrystal = layout.bicrystal.relaxed(response)
+    frame = Frame.build(bicrystal, layout.slab_heights, layout.frame.height)
+    return replace(layout, bicrystal=bicrystal, frame=frame)
 
 
 def measure_response(

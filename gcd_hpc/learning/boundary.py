@@ -13,10 +13,8 @@ from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.engines.bulk import Bulk, measure_bulk, measure_crystal, read_prepared
 from gcd_hpc.engines.engine import Engine
-from gcd_hpc.engines.layout import lay_out
 from gcd_hpc.engines.resolve import find_engine
-from gcd_hpc.engines.strained import measure_response
-from gcd_hpc.engines.surfaces import check_surfaces
+from gcd_hpc.engines.strained import measured_layout
 from gcd_hpc.errors import PotentialError
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.context import seen_layers
@@ -147,21 +145,14 @@ class BoundarySystem:
 
         The response of a strained grain is measured here if the run has no record of it.
         """
-        a0 = config.boundary.a0 or bulk.a0
-        layout = lay_out(config, a0, config.name, bulk.reach, c0=bulk.c0)
-        bicrystal, frame = layout.bicrystal, layout.frame
-        check_surfaces(potential, bicrystal)
-        if any(bicrystal.strain):
-            cache = None if run is None else run.strained
-            response = measure_response(potential, bicrystal, bulk, layout.outer, cache)
-            bicrystal = bicrystal.relaxed(response)
-            frame = Frame.build(bicrystal, layout.slab_heights, frame.height)
+        cache = None if run is None else run.strained
+        layout = measured_layout(config, potential, bulk, cache)
         return cls(
             config,
             potential,
             bulk,
-            bicrystal,
-            frame,
+            layout.bicrystal,
+            layout.frame,
             layout.grid,
             layout.num_known,
             layout.warnings,

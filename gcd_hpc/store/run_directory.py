@@ -51,9 +51,8 @@ class RunDirectory:
 
         No process may be writing to the run meanwhile.
         """
-        folders = (
-            self.path / name for name in ("parts", "models", "tasks", "potential", "quarantine")
-        )
+        names = ("parts", "models", "tasks", "potential", "quarantine", "phases")
+        folders = (self.path / name for name in names)
         hidden = [*self.path.glob(".*"), *(path for one in folders for path in one.rglob(".*"))]
         leftovers = [path for path in hidden if is_leftover(path)]
         for path in leftovers:
@@ -125,6 +124,34 @@ class RunDirectory:
     def rescored(self, engine: str) -> Path:
         """Candidates of this run as another engine relaxed them."""
         return self.path / "rescored" / f"{engine}.h5"
+
+    # Phases.
+
+    @property
+    def phases(self) -> Path:
+        """Folder of what was measured of the run's phases."""
+        return self.path / "phases"
+
+    def measured(self, kind: str, phase: str) -> Path:
+        """Record of one measurement of a phase; its arrays lie beside it.
+
+        Args:
+            kind: of the measurement, such as ``excess``.
+            phase: name of the phase as ``Phase.file_name`` spells it, such as ``1of5-1``.
+        """
+        return self.phases / kind / f"{phase}.json"
+
+    def measured_arrays(self, kind: str, phase: str) -> Path:
+        """Arrays of one measurement of a phase."""
+        return self.measured(kind, phase).with_suffix(".h5")
+
+    def measuring(self, kind: str, phase: str, question: str) -> Path:
+        """Folder of what an unfinished measurement has found so far.
+
+        Args:
+            question: hash of what is measured, so that other settings have another folder.
+        """
+        return self.phases / kind / f"{phase}-{question[:12]}.unfinished"
 
     # Members of a set.
 
