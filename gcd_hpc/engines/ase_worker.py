@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator, all_changes
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixCartesian
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.optimize import LBFGS
@@ -172,6 +172,9 @@ class Worker:
         constraints: list[Any] = [FixAtoms(mask=held)]
         if body.any():
             constraints.append(OneBody(np.flatnonzero(body)))
+        if "upright" in arrays:
+            # After the body, whose mean may have components in the plane.
+            constraints.append(FixCartesian(np.flatnonzero(arrays["upright"]), (True, True, False)))
         atoms.set_constraint(constraints)
         if header["anneal"] is not None:
             self.anneal(atoms, ~(held | body), **header["anneal"])

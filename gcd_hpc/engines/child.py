@@ -97,6 +97,8 @@ class Child:
         if job.part is not None:
             masks |= {"held": ~job.part.mobile, "idle": ~job.part.close}
             num_computed = int(job.part.close.sum())
+        if job.upright is not None:
+            masks["upright"] = job.upright
         reply, arrays = self._run(
             header, job.positions, job.numbers, job.box, masks, False, allowance_s
         )

@@ -55,6 +55,7 @@ class RelaxJob:
     numbers: atomic numbers (N,); None if all atoms are of the engine's first element.
     part: relaxed alone, if given. Energies are then not those of the structure, and forces are
     right only as far as the atoms left out do not act on the mobile ones.
+    upright: atoms that move along z only, also where they belong to the rigid ones; none if None.
     """
 
     positions: np.ndarray
@@ -65,6 +66,7 @@ class RelaxJob:
     anneal: Anneal | None = None
     part: Part | None = None
     numbers: np.ndarray | None = None
+    upright: np.ndarray | None = None
 
     @property
     def num_steps(self) -> int:
@@ -118,7 +120,7 @@ class QuenchResult:
 class RelaxResult:
     """Result of a relaxation: positions (N, 3) in Å, energies (N,) in eV, forces (N, 3) in eV/Å.
 
-    Forces are zero on fixed atoms and their mean on rigid ones.
+    Forces are zero on fixed atoms, their mean on rigid ones, and along z on upright ones.
     evaluations: of the minimiser.
     atom_evaluations: evaluations and steps of molecular dynamics, times atoms whose energies they
     computed.

@@ -17,7 +17,7 @@ import numpy as np
 from gcd_hpc.engines.serving import Arrays, one_line, serve
 
 LOG = Path("job.log")
-GROUPS = ("fixed", "rigid", "held", "idle")
+GROUPS = ("fixed", "rigid", "held", "idle", "upright")
 """Groups of atoms of a relaxation, by the names of their masks."""
 UPRIGHT = ("region box block 0 1 0 1 0 1 units box",)
 TILTED = ("box tilt large", "region box prism 0 1 0 1 0 1 0 0 0 units box")
@@ -222,7 +222,7 @@ class Worker:
 
         If only a part is relaxed, the rest is held, and interactions among idle atoms are left out.
         """
-        # Fixed bottom, rigid top, atoms held beside a part, and mobile atoms.
+        # Fixed bottom, rigid top, atoms held beside a part, upright ones, and mobile atoms.
         none = np.zeros(len(arrays["fixed"]), dtype=bool)
         for name in GROUPS:
             self.group(name, arrays.get(name, none))
@@ -279,6 +279,7 @@ class Worker:
             # Twice the temperature: equipartition moves half of it into potential energy.
             f"velocity mobile create {2 * temperature_k:.17g} {seed} mom yes rot no dist gaussian",
             *(f"velocity {name} set 0 0 0" for name in ("fixed", "rigid", "held")),
+            "velocity upright set 0 0 NULL",
             f"fix thermostat mobile langevin {temperature_k:.17g} {temperature_k:.17g}"
             f" {50 * timestep_ps:.17g} {seed}",
             "fix move all nve",
@@ -291,17 +292,19 @@ class Worker:
         """Zero the forces at the bottom and average those at the top (aveforce takes no NULL).
 
         Fixes act in the order of their definition, so atoms held beside a part do not move even if
-        they belong to the top.
+        they belong to the top, and upright ones move along z alone.
         """
         self.commands(
             "fix hold_bottom fixed setforce 0 0 0",
             "fix hold_top rigid aveforce 0 0 0",
             "fix hold_rest held setforce 0 0 0",
+            "fix hold_plane upright setforce 0 0 NULL",
         )
 
     def release(self) -> None:
         """End the constraints of ``hold``."""
-        self.commands("unfix hold_bottom", "unfix hold_top", "unfix hold_rest")
+        names = ("hold_bottom", "hold_top", "hold_rest", "hold_plane")
+        self.commands(*(f"unfix {name}" for name in names))
 
     def group(self, name: str, mask: np.ndarray) -> None:
         """Define a group of the atoms of a mask; atom ids are array indices plus one."""

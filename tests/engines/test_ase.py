@@ -21,6 +21,7 @@ from gcd_hpc.errors import LaunchError, PotentialError, SimulationError
 from gcd_hpc.search.tries import search_start
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
+from gcd_hpc.structures.periodic import minimum_image
 
 SIGMA5 = BoundaryConfig(element="Cu", lattice="fcc", sigma=5, axis=(0, 0, 1), plane=(2, 1, 0))
 OPAQUE = '''
@@ -135,6 +136,17 @@ def test_the_bottom_stays_and_the_top_moves_as_one_body(emt_child: Child, copper
 
 
 @pytest.mark.slow
+def test_upright_atoms_move_along_the_normal_only(emt_child: Child, copper_job: RelaxJob):
+    everything = np.ones(len(copper_job.positions), dtype=bool)
+    result = emt_child.relax(dataclasses.replace(copper_job, upright=everything))
+    moved = result.positions - copper_job.positions
+    # Positions pass through a box with another origin, so that the last bit may differ.
+    np.testing.assert_allclose(minimum_image(moved, cell_of(copper_job.box))[:, :2], 0, atol=1e-12)
+    top = moved[copper_job.rigid, 2]
+    np.testing.assert_allclose(top, top[0], atol=1e-10)
+    assert abs(top[0]) > 0.01
+
+
 @pytest.mark.parametrize("anneal", [None, Anneal(800.0, 20, 0.002, seed=3)])
 def test_relaxing_again_gives_the_same_bits(anneal, emt_child: Child, copper_job: RelaxJob):
     job = dataclasses.replace(copper_job, anneal=anneal)

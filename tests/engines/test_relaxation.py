@@ -12,9 +12,10 @@ import pytest
 from ase import Atoms
 
 from gcd_hpc.config.campaign import BoundaryConfig, PotentialConfig, RelaxationConfig, Triad
+from gcd_hpc.engines.box import cell_of
 from gcd_hpc.engines.bulk import Bulk, measure_bulk
 from gcd_hpc.engines.child import LammpsChild
-from gcd_hpc.engines.jobs import Anneal, Minimizer
+from gcd_hpc.engines.jobs import Anneal, Minimizer, RelaxJob
 from gcd_hpc.engines.potentials import Potential, find_potential
 from gcd_hpc.engines.relaxation import PRESETS, Slab, relax_boundary
 from gcd_hpc.errors import SimulationError
@@ -113,6 +114,27 @@ def test_the_bottom_stays_and_the_top_moves_as_one_body(
     top = moves[z > z.max() - 7.9]
     np.testing.assert_allclose(top, np.broadcast_to(relaxed.shift, top.shape), atol=1e-9)
     assert np.linalg.norm(relaxed.shift) > 0.01
+
+
+def test_upright_atoms_move_along_the_normal_only(child: LammpsChild, job: RelaxJob):
+    """Also those of the top, which still move as one body, and also while they are annealed."""
+    everything = np.ones(len(job.positions), dtype=bool)
+    anneal = Anneal(temperature_k=1000.0, num_steps=50, timestep_ps=0.002, seed=1)
+    for one in (job, replace(job, anneal=anneal)):
+        result = child.relax(replace(one, upright=everything))
+        moved = minimum_image(result.positions - job.positions, cell_of(job.box))
+        assert np.array_equal(moved[:, :2], np.zeros((len(moved), 2)))
+        top = moved[job.rigid, 2]
+        np.testing.assert_allclose(top, top[0], atol=1e-10)
+        assert abs(top[0]) > 0.01
+        assert np.ptp(moved[~job.rigid, 2]) > 0.1
+
+
+def test_atoms_between_upright_ends_move_along_all_axes(child: LammpsChild, job: RelaxJob):
+    result = child.relax(replace(job, upright=job.rigid))
+    moved = minimum_image(result.positions - job.positions, cell_of(job.box))
+    assert np.array_equal(moved[job.rigid, :2], np.zeros((int(job.rigid.sum()), 2)))
+    assert np.abs(moved[~job.rigid, :2]).max() > 0.1
 
 
 def test_the_structure_given_is_not_changed(
