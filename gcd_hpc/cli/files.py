@@ -1,4 +1,4 @@
-"""Commands for files of results: verification and merging."""
+"""Commands for files of results: verification, merging and archives."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gcd_hpc.cli.choosing import one_run, run_or_set
-from gcd_hpc.cli.options import Boundary, Json, Results
+from gcd_hpc.cli.options import Boundary, Json, Results, Selection
 from gcd_hpc.cli.output import console, print_json, written
 from gcd_hpc.errors import GcdError
 
@@ -77,6 +77,35 @@ def merge(
     else:
         console().print(merged_table(merged))
         written(out, f"{merged.num_kept} candidates")
+
+
+def archive(
+    run: Results,
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="F", help="Zip to write (NAME.zip), or new folder."),
+    ],
+    select: Selection = "",
+    boundary: Boundary = None,
+) -> None:
+    """Write all that is needed to check and repeat a run, readable without gcd-hpc.
+
+    The archive holds all candidates (or those of --select), the campaign, the potential with a note
+    on whose work it is, models, ledger, versions of all packages, checksums for sha256sum -c, a
+    README, and read_results.py, which needs h5py and numpy only. It is a run directory itself.
+    Paths, hosts and process numbers of this machine are left out. The same run gives the same
+    bytes. Nothing is written into the run. Of a set, the archive has a folder for each boundary.
+
+    \b
+    Examples:
+      gcd-hpc archive runs/w_sigma5 --out w_sigma5.zip
+      gcd-hpc archive runs/w_sigma5 --select "energy<2.5" --out lowest
+    """
+    from gcd_hpc.browse.archiving import write_archive
+
+    chosen = run_or_set(run, boundary)
+    num = write_archive(chosen if isinstance(chosen, Path) else chosen.path, out, select)
+    written(out, f"{num} files")
 
 
 @contextmanager

@@ -205,8 +205,7 @@ def read_potential(path: Path) -> LibraryPotential:
     first = _text(path)[:HEAD_BYTES].partition("\n")[0]
     if re.search(r"UNITS: (?!metal)", first):
         raise PotentialError(f"{path}: is no potential in metal units")
-    citation = re.search(r"CITATION: *(.*?) *(?:COMMENT:|$)", first)
-    source = citation[1] if citation else ""
+    source = _citation(first)
     if name.endswith(SCRIPTS):
         return _of_script(path, source)
     if name in MEAM or name == MEAM_LIBRARY:
@@ -223,6 +222,20 @@ def read_potential(path: Path) -> LibraryPotential:
             f" {', '.join(_ENDS[: -len(MEAM) - 1])}; write the potential section yourself"
         )
     return _made(path, STYLES[ends[-1]], {"file": path}, source)
+
+
+def citation_in(path: Path) -> str:
+    """Publication that the first line of a potential file names; empty if it names none.
+
+    Raises:
+        PotentialError: if the file cannot be read.
+    """
+    return _citation(_text(path)[:HEAD_BYTES].partition("\n")[0])
+
+
+def _citation(first_line: str) -> str:
+    found = re.search(r"CITATION: *(.*?) *(?:COMMENT:|$)", first_line)
+    return found[1] if found else ""
 
 
 def _made(path: Path, style: str, files: dict[str, Path], citation: str) -> LibraryPotential:

@@ -165,7 +165,7 @@ def copied_potential(
     """
 
     def find(word: str) -> Path | None:
-        path = folder / _short_name(word)
+        path = folder / kept_name(word)
         return path if path.is_file() else None
 
     return _resolve(config, elements, find, [folder])
@@ -204,7 +204,7 @@ def _resolve(
     if missing:
         raise MissingPotentialError(missing[0], ", ".join(map(str, places)))
     # LAMMPS gets the same commands with short names for the files.
-    names = {word: _short_name(word) for word in files}
+    names = {word: kept_name(word) for word in files}
     more = [] if config.accelerator == "none" else [f"accelerator {config.accelerator}"]
     return Potential(
         _joined(style, names),
@@ -259,7 +259,7 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _short_name(word: str) -> str:
+def kept_name(word: str) -> str:
     """ASCII name without blanks and folders, unique to one word of the campaign file."""
     name = re.sub(r"[^A-Za-z0-9._+-]", "_", PurePath(word).name)
     return name if name == word else f"{hashlib.sha256(word.encode()).hexdigest()[:8]}-{name}"

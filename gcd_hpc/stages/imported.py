@@ -97,7 +97,7 @@ def import_vasp(run: Run, folders: Sequence[Path]) -> Rescored:
         _row(config, references, one, result) for one, result in zip(chosen, results, strict=True)
     ]
     path = rescored_file(run.path, f"vasp-{references.sha256[:8]}")
-    provenance = campaign_provenance(config, rescored=str(run.path), engine=ENGINE)
+    provenance = campaign_provenance(config, rescored=run.path.absolute().name, engine=ENGINE)
     path.parent.mkdir(exist_ok=True)
     write_part(path, after, provenance)
     return Rescored(ENGINE, path, [without_extras(one) for one in chosen], after)

@@ -99,7 +99,9 @@ def rescore(
             after.append(_rescored(system, child, one))
             progress(after[-1])
     path = rescored_file(run.path, name_of(system.potential))
-    provenance = campaign_provenance(config, rescored=str(run.path), engine=str(system.potential))
+    provenance = campaign_provenance(
+        config, rescored=run.path.absolute().name, engine=str(system.potential)
+    )
     path.parent.mkdir(exist_ok=True)
     write_part(path, after, provenance)
     return Rescored(str(system.potential), path, [without_extras(one) for one in chosen], after)

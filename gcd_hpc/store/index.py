@@ -120,14 +120,29 @@ class RunStore:
             raise StoreError(f"{self.path}: nothing to merge: there are no relaxed candidates yet")
         if paths == [merged]:
             return merged
-        counts = read_columns(paths, ["num_atoms"])["num_atoms"]
-        with replacing(merged) as temporary:
-            # HDF5 crashes on a full disk, so the space is reserved first.
-            reserve(temporary, sum(path.stat().st_size for path in paths))
-            self._merge_into(temporary, paths, counts)
+        self.write_all(merged)
         return merged
 
-    def _merge_into(self, target: Path, paths: list[Path], counts: np.ndarray) -> None:
+    def write_all(self, target: Path, **changed: str) -> None:
+        """Write all candidates into one file.
+
+        Args:
+            changed: attributes of the file that replace those of the parts.
+
+        Raises:
+            StoreError: if a part is damaged.
+            RunDirectoryError: if the file cannot be written.
+        """
+        paths = self.part_paths()
+        counts = read_columns(paths, ["num_atoms"])["num_atoms"]
+        with replacing(target) as temporary:
+            # HDF5 crashes on a full disk, so the space is reserved first.
+            reserve(temporary, sum(path.stat().st_size for path in paths))
+            self._merge_into(temporary, paths, counts, changed)
+
+    def _merge_into(
+        self, target: Path, paths: list[Path], counts: np.ndarray, changed: dict[str, str]
+    ) -> None:
         with h5py.File(target, "w", locking=False, libver=FORMAT) as file:
             writer = ColumnWriter(file, len(counts), int(counts.sum()))
             for path in paths:
@@ -135,7 +150,7 @@ class RunStore:
                     columns = read_columns_of(part, (field.name for field in FIELDS))
                 writer.append(columns)
             writer.finish()
-            write_attributes(file, read_origin(paths[0]) | package_provenance())
+            write_attributes(file, read_origin(paths[0]) | package_provenance() | changed)
 
     def _signed_parts(self) -> list[tuple[str, Path]]:
         """Files of ``part_paths``, each with a signature of its name, size and modification time.

@@ -153,6 +153,21 @@ class RunDirectory:
         """
         return self.phases / kind / f"{phase}-{question[:12]}.unfinished"
 
+    def kept_files(self) -> list[Path]:
+        """Files of a run that an archive keeps as they are.
+
+        They are records of the crystal, the inputs, the potential, the models and what was measured
+        or computed beside the candidates. The campaign, the ledger and the candidates are not among
+        them, because an archive holds them in another form.
+        """
+        single = (self.bulk, self.inputs, self.strained, self.tiles, self.summary, self.figure)
+        folders = ("potential/*", "rescored/*.h5", "phases/*/*")
+        models = ("models/*.safetensors", "models/*/model.safetensors", "models/*/promotion.json")
+        found = [path for pattern in (*folders, *models) for path in self.path.glob(pattern)]
+        return sorted(
+            path for path in (*single, *found) if path.is_file() and not is_leftover(path)
+        )
+
     # Members of a set.
 
     @property
