@@ -2,7 +2,9 @@
 
 The boundaries are those of ``campaigns/transfer``. The model's zero-shot candidates are compared
 with two rivals, fresh tries with dynamics and tries at the same registries without the model, and
-an exploration that begins with its candidates and has its moves with one that has neither.
+an exploration that begins with its candidates and has its moves with one that has neither. All of
+it is done in the cells of the files and in cells twice as long and twice as wide, where a third
+rival is the lowest structure of the small cell, repeated.
 """
 
 import shutil
@@ -51,7 +53,11 @@ class TransferBudget:
     num_seeds: int
     """Explorations of each boundary with and without the model."""
     loop_s: float
-    """Core-seconds of each of them."""
+    """Core-seconds of each of them in the cells of the files; more in larger ones, by area."""
+    cells: tuple[int, ...] = (1, 2)
+    """In-plane cells, by how often those of the files are repeated along both edges; the smallest
+    first.
+    """
     metals: tuple[str, ...] = ("w", "fe", "ta", "cu", "al", "ni")
     """Files of ``campaigns/transfer``."""
     names: tuple[str, ...] = ()
@@ -79,16 +85,21 @@ def study(workshop: Workshop, budget: TransferBudget, model: str) -> Outcome:
     file = BUILTIN_FILE if model == BUILTIN else Path(model)
     _, card = load_model(file)
     configs = held_out(budget, workshop.seed)
-    trials = [Trial.of(workshop, budget, config, file, card.sha256) for config in configs]
+    trials = [
+        Trial.of(workshop, budget, boundary, cells, config, file, card.sha256)
+        for (boundary, cells), config in configs.items()
+    ]
     # The candidates come first, because a rival needs their registries.
     shots = workshop.run([trial.shot for trial in trials])
     others = [(*trial.rivals, *trial.loops) for trial in trials]
     results = iter(workshop.run([task for some in others for task in some]))
     found = [[next(results) for _ in some] for some in others]
-    boundaries = {
-        trial.name: trial_numbers(shot, rest)
-        for trial, shot, rest in zip(trials, shots, found, strict=True)
-    }
+    boundaries: dict[str, dict[str, Any]] = {}
+    smaller: dict[str, Arrays] = {}
+    for trial, shot, rest in zip(trials, shots, found, strict=True):
+        tiles = smaller.get(trial.boundary)
+        boundaries[trial.name] = trial_numbers(shot, rest, tiles)
+        smaller[trial.boundary] = lowest_of([shot, *rest, *([] if tiles is None else [tiles])])
     costs = {
         "zero-shot candidates": core_s(shots),
         "rivals": core_s(one for rest in found for one in rest[:NUM_RIVALS]),
@@ -102,30 +113,56 @@ def study(workshop: Workshop, budget: TransferBudget, model: str) -> Outcome:
             "hold_out_loss": card.validation_loss,
         },
         "boundaries": boundaries,
-        "medians": medians(boundaries),
+        "medians": {
+            size_name(cells): medians(
+                {trial.name: boundaries[trial.name] for trial in trials if trial.cells == cells}
+            )
+            for cells in budget.cells
+        },
     }
     return Outcome(numbers, costs, transfer_figure(numbers, budget.loop_s))
 
 
-def held_out(budget: TransferBudget, seed: int) -> list[CampaignConfig]:
-    """Campaign of each boundary, named by metal and boundary."""
-    configs = []
+def size_name(cells: int) -> str:
+    """Name of an in-plane cell, such as 2x2."""
+    return f"{cells}x{cells}"
+
+
+def held_out(budget: TransferBudget, seed: int) -> dict[tuple[str, int], CampaignConfig]:
+    """Campaigns by the name of metal and boundary, and by the in-plane cell; small cells first."""
+    boundaries: dict[str, CampaignConfig] = {}
     for metal in budget.metals:
         file = shipped(f"campaigns/transfer/{metal}.yaml")
         some = load_campaign_or_set(file, [*budget.overrides, f"seed={seed}"])
         assert isinstance(some, SetConfig)
-        for name, config in some.members().items():
-            full_name = f"{config.boundary.symbols[0]}_{name}"
-            if not budget.names or full_name in budget.names:
-                configs.append(config.model_copy(update={"name": full_name}))
-    return configs
+        for member, config in some.members().items():
+            boundaries[f"{config.boundary.symbols[0]}_{member}"] = config
+    return {
+        (name, cells): enlarged(config, cells).model_copy(
+            update={"name": name if cells == 1 else f"{name}_{size_name(cells)}"}
+        )
+        for cells in budget.cells
+        for name, config in boundaries.items()
+        if not budget.names or name in budget.names
+    }
+
+
+def enlarged(config: CampaignConfig, cells: int) -> CampaignConfig:
+    """The same campaign in a cell that is repeated along both edges."""
+    along_x, along_y = config.boundary.replicas
+    replicas = (along_x * cells, along_y * cells)
+    boundary = config.boundary.model_copy(update={"replicas": replicas})
+    return config.model_copy(update={"boundary": boundary})
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Tasks of one boundary."""
+    """Tasks of one boundary in one in-plane cell."""
 
     name: str
+    boundary: str
+    """Metal and boundary without the cell."""
+    cells: int
     shot: Task
     """Candidates of the model."""
     rivals: tuple[Task, ...]
@@ -138,6 +175,8 @@ class Trial:
         cls,
         workshop: Workshop,
         budget: TransferBudget,
+        boundary: str,
+        cells: int,
         config: CampaignConfig,
         model: Path,
         sha256: str,
@@ -145,6 +184,7 @@ class Trial:
         """Tasks of a boundary; its run directories are prepared.
 
         Args:
+            boundary, cells: keys of the campaign in ``held_out``.
             model: file of the model. sha256: its hash, for which run directories are named.
         """
         name = config.name
@@ -166,8 +206,9 @@ class Trial:
             {"search.num_tries": 0, "sampling.num_candidates": budget.num_candidates},
         )
         seeds = range(workshop.seed, workshop.seed + budget.num_seeds)
+        loop_s = budget.loop_s * cells**2
         loops = [
-            Task(f"{name}-{label}-{seed}", loop, (run, budget.loop_s))
+            Task(f"{name}-{label}-{seed}", loop, (run, loop_s))
             for label, base, changes in (
                 ("without", config, {}),
                 ("with", given, {"search.num_tries": 0}),
@@ -182,7 +223,7 @@ class Trial:
             Task(f"{name}-registries", registries_only, (sampled,)),
         )
         shot = Task(f"{name}-zero-shot", zero_shot, (sampled,))
-        return cls(name, shot, rivals, tuple(loops))
+        return cls(name, boundary, cells, shot, rivals, tuple(loops))
 
 
 def changed(config: CampaignConfig, changes: Mapping[str, Any]) -> CampaignConfig:
@@ -197,17 +238,22 @@ def changed(config: CampaignConfig, changes: Mapping[str, Any]) -> CampaignConfi
     return CampaignConfig.model_validate(plain)
 
 
-def trial_numbers(shot: Arrays, rest: Sequence[Arrays]) -> dict[str, Any]:
+def trial_numbers(
+    shot: Arrays, rest: Sequence[Arrays], tiles: Arrays | None = None
+) -> dict[str, Any]:
     """Numbers of one boundary, whose best known structures are the lowest of all that was tried.
 
     Args:
         rest: arrays of the rivals and of the loops, in the order of the tasks.
+        tiles: [n] and energies of the best known structures of a smaller cell, which are known in
+            this one as well.
     """
     tried = {MODEL: shot, FRESH: rest[0], REGISTRIES: rest[1]}
     traces = rest[NUM_RIVALS:]
     half = len(traces) // 2
-    known = lowest_of([shot, *rest])
+    known = lowest_of([shot, *rest, *([] if tiles is None else [tiles])])
     return {
+        "lowest_tile_j_m2": None if tiles is None else float(tiles["gb_energy_j_m2"].min()),
         "lowest_known_j_m2": {
             f"{fraction:.4g}": float(energy)
             for fraction, energy in zip(known["n_fraction"], known["gb_energy_j_m2"], strict=True)

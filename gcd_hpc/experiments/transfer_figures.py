@@ -18,8 +18,8 @@ def transfer_figure(numbers: dict[str, Any], budget_s: float) -> Figure:
     """Rates with 95 % intervals on the left; core-seconds to the target of every seed on the right.
 
     Args:
-        budget_s: core-seconds at which a loop that has not reached the target ends; such loops are
-            open circles there.
+        budget_s: core-seconds at which a loop in a small cell ends that has not reached the target;
+            such loops are open circles there, those of larger cells as well.
     """
     boundaries = numbers["boundaries"]
     heights = -np.arange(len(boundaries), dtype=float)

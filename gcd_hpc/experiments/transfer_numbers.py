@@ -22,8 +22,12 @@ WITHOUT, WITH = "without the model", "with the model"
 
 
 def lowest_of(tried: Sequence[Arrays]) -> Arrays:
-    """n_fraction and gb_energy_j_m2 of the lowest structure of each [n] in all COLUMNS, (K,)."""
-    ok = [rows["status"] == "ok" for rows in tried]
+    """n_fraction and gb_energy_j_m2 of the lowest structure of each [n], (K,).
+
+    Args:
+        tried: COLUMNS of all tries, or results of this function.
+    """
+    ok = [rows.get("status", np.full(len(rows["n_fraction"]), "ok")) == "ok" for rows in tried]
     # [n] is rounded, because equal fractions are computed in several ways.
     fractions = np.concatenate(
         [rows["n_fraction"][mask].round(6) for rows, mask in zip(tried, ok, strict=True)]

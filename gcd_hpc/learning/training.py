@@ -30,6 +30,10 @@ from gcd_hpc.structures.description import described
 NUM_VALIDATION_BATCHES = 16
 MIN_FINAL_BATCHES = 4
 """Batches that give the hold-out loss of a boundary in the card of a model of several."""
+NUM_SHARED = 4
+"""Least number of samples in a batch that validates one boundary of several: with hundreds of
+boundaries and a large batch size, validation would take as long as the training.
+"""
 MAX_DRAWING = 8
 """Largest number of processes that draw batches for one GPU."""
 MIN_COMPILED_STEPS = 4000
@@ -149,6 +153,8 @@ class Objective:
         num: int,
     ) -> float:
         size = self.config.training.batch_size
+        if len(batches.sources) > 1:
+            size = min(size, -(-NUM_SHARED // process.num_parts) * process.num_parts)
         means = []
         for slots in process.parts(size):
             parts = (batches.batch(VALIDATE, index, slots, size, source) for index in range(num))

@@ -151,7 +151,8 @@ def test_a_small_study_compares_a_model_with_rivals_and_resumes_without_work(tmp
     workshop = Workshop(tmp_path / "out")
     outcome = study(workshop, TINY, str(tmp_path / "model.safetensors"))
     boundaries = outcome.numbers["boundaries"]
-    assert list(boundaries) == ["W_s5_001_twist", "Cu_s5_310"]
+    names = ["W_s5_001_twist", "Cu_s5_310"]
+    assert list(boundaries) == [*names, *(f"{name}_2x2" for name in names)]
     for row in boundaries.values():
         # 1. Each method had as many tries.
         assert {one["tries"] for one in row["methods"].values()} == {2}
@@ -159,28 +160,41 @@ def test_a_small_study_compares_a_model_with_rivals_and_resumes_without_work(tmp
         for method in row["methods"].values():
             lowest = method["lowest_above_known_j_m2"]
             assert lowest is None or lowest >= 0
-        # 3. One of the loops or tries found it.
+        # 3. One of the loops or tries found it, or the small cell's, which is known there too.
         assert set(row["loops"]["core_s"]) == {WITHOUT, WITH}
+    for name in names:
+        small, large = boundaries[name], boundaries[f"{name}_2x2"]
+        lowest = min(small["lowest_known_j_m2"].values())
+        assert small["lowest_tile_j_m2"] is None and large["lowest_tile_j_m2"] == lowest
+        assert min(large["lowest_known_j_m2"].values()) <= lowest
+    assert set(outcome.numbers["medians"]) == {"1x1", "2x2"}
     assert all(seconds > 0 for seconds in outcome.costs.values())
     again = study(workshop, TINY, str(tmp_path / "model.safetensors"))
     assert plain(again.numbers) == plain(outcome.numbers)
 
 
 def test_the_budgets_name_only_boundaries_that_the_built_in_models_data_leave_out():
-    learned = {
-        (one.boundary.symbols[0], name)
-        for metal in TransferBudget(1, 1, 1.0).metals
-        for name, one in members(f"campaigns/builtin/{metal}.yaml").items()
-    }
-    held = {
-        (one.boundary.symbols[0], name)
-        for metal in TransferBudget(1, 1, 1.0).metals
-        for name, one in members(f"campaigns/transfer/{metal}.yaml").items()
-    }
-    assert len(held) >= 12 and len({metal for metal, _ in held}) >= 3
+    learned = planes("campaigns/builtin/{}.yaml") | planes("campaigns/builtin/{}_tries.yaml")
+    held = planes("campaigns/transfer/{}.yaml")
+    assert len(held) >= 12 and len({element for element, *_ in held}) >= 3
     assert not learned & held
-    assert ("W", "s5_001_twist") in held
+    # Other metals of the same lattice have none of these planes either, but for the twist.
+    shared = by_lattice(learned) & by_lattice(held)
+    assert shared == {("bcc", 5, (0, 0, 1), (0, 0, 1))}
 
 
-def members(file):
-    return load_campaign_or_set(shipped(file)).members()
+def by_lattice(boundaries):
+    """The same with the lattice in place of the element."""
+    lattice = {"W": "bcc", "Fe": "bcc", "Ta": "bcc", "Cu": "fcc", "Al": "fcc", "Ni": "fcc"}
+    return {(lattice[element], *named) for element, *named in boundaries}
+
+
+def planes(files):
+    """Element, Sigma, axis and lower plane of the boundaries in the files of all metals."""
+    found = set()
+    for metal in TransferBudget(1, 1, 1.0).metals:
+        for one in load_campaign_or_set(shipped(files.format(metal))).members().values():
+            named = one.boundary
+            plane = named.axis if named.twist else named.plane
+            found.add((named.symbols[0], named.sigma, tuple(named.axis), tuple(plane)))
+    return found
