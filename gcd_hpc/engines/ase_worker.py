@@ -7,6 +7,7 @@ a folder with ``calculator.json``, which ``calculators.AseCalculator`` writes.
 import os
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.optimize import LBFGS
 
 from gcd_hpc.engines.box import cell_of
+from gcd_hpc.engines.lammps_motion import SAMPLE_STEPS
 from gcd_hpc.engines.loading import Loaded, LoadError, load
 from gcd_hpc.engines.serving import Arrays, one_line, serve
 from gcd_hpc.structures.periodic import in_plane, wrap
@@ -82,6 +84,29 @@ class Source(Calculator):
             own = np.array(energies, dtype=np.float64).reshape(len(image))
             self.results["energies"] = own - zeros
 
+    def virials(self, atoms: Atoms) -> np.ndarray:
+        """Virials (N, 6) xx yy zz yz xz xy in eV of the structure that was evaluated last.
+
+        Calculators give per-atom stresses whose sum or whose mean is the stress of the structure;
+        comparison with that stress tells which.
+
+        Raises:
+            RefusalError: if the calculator has no stresses of single atoms, or if they are not the
+                stress together.
+        """
+        image = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        image.calc = self.inner
+        try:
+            each = np.array(image.calc.get_property("stresses", image), dtype=np.float64)
+            whole = np.array(image.calc.get_property("stress", image), dtype=np.float64)
+        except Exception as error:
+            raise RefusalError(f"it gives no stresses of single atoms: {error}") from error
+        volume = float(image.get_volume())
+        for virials in (each * volume, each * volume / len(image)):
+            if np.allclose(virials.sum(axis=0), whole * volume, rtol=1e-5, atol=1e-6 * len(image)):
+                return virials
+        raise RefusalError("its stresses of single atoms are not the stress of the structure")
+
 
 class OneBody:
     """Constraint of ASE that moves some atoms by the mean of their displacements."""
@@ -128,7 +153,12 @@ class Worker:
     def answer(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Run one job. If the calculator refuses it, the answer has the key ``error``."""
         started, begun_s = time.perf_counter(), time.process_time()
-        operation = {"relax": self.relax, "evaluate": self.evaluate}[header["operation"]]
+        operation = {
+            "relax": self.relax,
+            "evaluate": self.evaluate,
+            "displace": self.displaced_forces,
+            "dynamics": self.dynamics,
+        }[header["operation"]]
         try:
             reply, results = operation(header, arrays)
         except RefusalError as error:
@@ -162,7 +192,55 @@ class Worker:
         atoms = self.atoms(header, arrays)
         atoms.get_potential_energy()
         total, results = self.state(atoms, arrays)
+        if header.get("virials"):
+            results["virials"] = atoms.calc.virials(atoms)
         return {"pressure_bar": None, "cutoff": None, "total_ev": total}, results
+
+    def displaced_forces(
+        self, header: dict[str, Any], arrays: Arrays
+    ) -> tuple[dict[str, Any], Arrays]:
+        """Force constants (K, 3, M, 3) of K displaced and M moving atoms by central differences."""
+        atoms = self.atoms(header, arrays)
+        step_a, start = header["displacement"], atoms.positions.copy()
+        moving, displaced = arrays["moving"], arrays["displaced"]
+        constants = np.zeros((len(displaced), 3, len(moving), 3))
+        for number, atom in enumerate(displaced):
+            for axis in range(3):
+                for sign in (1, -1):
+                    atoms.positions[:] = start
+                    atoms.positions[atom, axis] += sign * step_a
+                    constants[number, axis] -= sign * atoms.get_forces()[moving] / (2 * step_a)
+        return {}, {"positions": arrays["positions"], "constants": constants}
+
+    def dynamics(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
+        """Langevin dynamics of the mobile atoms; the rigid layers follow their mean force."""
+        atoms = self.atoms(header, arrays)
+        fixed, body = arrays["fixed"], arrays["rigid"]
+        constraints: list[Any] = [FixAtoms(mask=fixed)]
+        if body.any():
+            constraints.append(OneBody(np.flatnonzero(body)))
+        atoms.set_constraint(constraints)
+        mobile = ~(fixed | body)
+        means: list[tuple[float, float]] = []
+
+        def sample() -> None:
+            kinetic = (0.5 * atoms.get_masses()[:, None] * atoms.get_velocities() ** 2)[mobile]
+            kelvin = 2 * kinetic.sum() / (3 * mobile.sum() * units.kB)
+            means.append((kelvin, atoms.get_potential_energy()))
+
+        self.move(
+            *(atoms, mobile, header["temperature_k"], header["num_steps"]),
+            *(header["timestep_ps"], header["seed"]),
+            velocities=arrays.get("velocities"),
+            sample=sample,
+        )
+        _, results = self.state(atoms, arrays)
+        temperature, potential = np.mean(means, axis=0).tolist()
+        velocities = atoms.get_velocities() * (1000 * units.fs)  # Å/ps
+        return (
+            {"temperature_k": temperature, "potential_ev": potential},
+            {"positions": results["positions"], "velocities": velocities},
+        )
 
     def relax(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Anneal if requested, then minimise; the bottom is fixed, the top is one rigid body."""
@@ -177,14 +255,14 @@ class Worker:
             constraints.append(FixCartesian(np.flatnonzero(arrays["upright"]), (True, True, False)))
         atoms.set_constraint(constraints)
         if header["anneal"] is not None:
-            self.anneal(atoms, ~(held | body), **header["anneal"])
+            self.move(atoms, ~(held | body), **header["anneal"])
             atoms.calc.num_evaluations = 0
         reason = minimize(atoms, body, header["max_force"], header["max_evaluations"])
         report = {"stop_reason": reason, "evaluations": atoms.calc.num_evaluations}
         total, results = self.state(atoms, arrays)
         return report | {"total_ev": total}, results
 
-    def anneal(
+    def move(
         self,
         atoms: Atoms,
         mobile: np.ndarray,
@@ -192,12 +270,22 @@ class Worker:
         num_steps: int,
         timestep_ps: float,
         seed: int,
+        velocities: np.ndarray | None = None,
+        sample: Callable[[], None] | None = None,
     ) -> None:
-        """Langevin dynamics of the mobile atoms; the rigid layers follow their mean force."""
+        """Langevin dynamics of the mobile atoms; the rigid layers follow their mean force.
+
+        Args:
+            velocities: (N, 3) with which it begins, Å/ps; drawn if None.
+            sample: called after every tenth step.
+        """
         rng = np.random.default_rng(seed)
-        # Twice the temperature: equipartition moves half of it into potential energy.
-        MaxwellBoltzmannDistribution(atoms, temperature_K=2 * temperature_k, rng=rng)
-        atoms.set_momenta(np.where(mobile[:, None], atoms.get_momenta(), 0.0))
+        if velocities is None:
+            # Twice the temperature: equipartition moves half of it into potential energy.
+            MaxwellBoltzmannDistribution(atoms, temperature_K=2 * temperature_k, rng=rng)
+            atoms.set_momenta(np.where(mobile[:, None], atoms.get_momenta(), 0.0))
+        else:
+            atoms.set_velocities(velocities / (1000 * units.fs))
         step = 1000 * timestep_ps * units.fs
         friction = np.where(mobile, 1 / (50 * step), 0.0)[:, None]  # (N, 1)
         dynamics = Langevin(
@@ -208,6 +296,8 @@ class Worker:
             fixcm=False,
             rng=rng,
         )
+        if sample is not None:
+            dynamics.attach(sample, interval=SAMPLE_STEPS)
         dynamics.run(num_steps)
 
     def state(self, atoms: Atoms, arrays: Arrays) -> tuple[float, Arrays]:

@@ -99,7 +99,7 @@ class Child:
             num_computed = int(job.part.close.sum())
         if job.upright is not None:
             masks["upright"] = job.upright
-        reply, arrays = self._run(
+        reply, arrays = self.run(
             header, job.positions, job.numbers, job.box, masks, False, allowance_s
         )
         return RelaxResult(
@@ -119,6 +119,7 @@ class Child:
         periodic_z: bool = False,
         near: np.ndarray | None = None,
         numbers: np.ndarray | None = None,
+        virials: bool = False,
     ) -> Evaluation:
         """Energies and forces of one structure; errors as ``relax``.
 
@@ -128,10 +129,12 @@ class Child:
                 among the others are left out, so forces are right only on atoms whose neighbours
                 are all near.
             numbers: as for ``RelaxJob``.
+            virials: whether the virials of single atoms are wanted too. An engine that has none
+                refuses that.
         """
         masks = {} if near is None else {"far": ~near}
-        header = {"operation": "evaluate"}
-        reply, arrays = self._run(header, positions, numbers, box, masks, periodic_z)
+        header: dict[str, Any] = {"operation": "evaluate", "virials": virials}
+        reply, arrays = self.run(header, positions, numbers, box, masks, periodic_z)
         return Evaluation(
             energies=arrays["energies"],
             forces=arrays["forces"],
@@ -140,6 +143,7 @@ class Child:
             total_ev=reply["total_ev"],
             seconds=reply["seconds"],
             cpu_s=reply["cpu_s"],
+            virials_ev=arrays.get("virials"),
         )
 
     def introduction(self) -> dict[str, Any]:
@@ -167,7 +171,7 @@ class Child:
             self._process.end()
         self._process = None
 
-    def _run(
+    def run(
         self,
         header: dict[str, Any],
         positions: np.ndarray,
@@ -177,7 +181,15 @@ class Child:
         periodic_z: bool,
         allowance_s: float = 0.0,
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Run one job; its result is complete and finite."""
+        """Run one job, which the worker knows by its operation; its result is complete and finite.
+
+        Args:
+            header: operation and its settings.
+            masks: further arrays of the job.
+            allowance_s: processor time beyond that of a relaxation.
+
+        Errors are those of ``relax``.
+        """
         header |= self.potential.words() | {"periodic_z": periodic_z}
         arrays = {
             "positions": np.asarray(positions, dtype=np.float64),
@@ -305,9 +317,7 @@ class LammpsChild(Child):
         allowance_s = (
             sum(leg.num_steps for leg in job.legs) * len(job.positions) * SECONDS_PER_ATOM_STEP
         )
-        reply, arrays = self._run(
-            header, job.positions, job.numbers, job.box, {}, True, allowance_s
-        )
+        reply, arrays = self.run(header, job.positions, job.numbers, job.box, {}, True, allowance_s)
         temperatures = tuple(reply["temperatures_k"])
         return QuenchResult(
             **arrays,

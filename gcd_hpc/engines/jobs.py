@@ -147,6 +147,8 @@ class Evaluation:
     total_ev: energy of the structure, eV; the engine's own, and not a sum over atoms.
     seconds: wall time.
     cpu_s: processor time of LAMMPS, s.
+    virials_ev: virials (N, 6) xx yy zz yz xz xy in eV, if the job wanted them: stress times volume
+    of each atom, positive under tension. Their sum is -pressure times volume of the structure.
     """
 
     energies: np.ndarray
@@ -154,5 +156,63 @@ class Evaluation:
     pressure_bar: float | None
     cutoff: float | None
     total_ev: float
+    seconds: float
+    cpu_s: float
+    virials_ev: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class DisplacementJob:
+    """Forces on some atoms while single ones of them are displaced, one after another.
+
+    Positions (N, 3) and box are in Å, as for ``RelaxJob``.
+    moving: indices (M,) of the atoms whose forces are wanted.
+    displaced: indices (K,) of the atoms that are displaced, each along x, y and z, both ways.
+    displacement: Å.
+    """
+
+    positions: np.ndarray
+    box: np.ndarray
+    moving: np.ndarray
+    displaced: np.ndarray
+    displacement: float
+    numbers: np.ndarray | None = None
+    periodic_z: bool = False
+
+
+@dataclass(frozen=True)
+class DynamicsJob:
+    """A stretch of molecular dynamics at one temperature with a Langevin thermostat.
+
+    Positions (N, 3), box, masks and numbers as for ``RelaxJob``: fixed atoms stay where they are,
+    and rigid ones move as one body along the mean of their forces.
+    velocities: (N, 3) Å/ps with which it goes on; drawn for twice the temperature if None, because
+    half of that becomes potential energy.
+    """
+
+    positions: np.ndarray
+    box: np.ndarray
+    fixed: np.ndarray
+    rigid: np.ndarray
+    temperature_k: float
+    num_steps: int
+    timestep_ps: float
+    seed: int
+    velocities: np.ndarray | None = None
+    numbers: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """End of a stretch of molecular dynamics.
+
+    Positions (N, 3) in Å, wrapped into the box; velocities (N, 3) in Å/ps.
+    temperature_k, potential_ev: means over the stretch, of the mobile atoms and of the structure.
+    """
+
+    positions: np.ndarray
+    velocities: np.ndarray
+    temperature_k: float
+    potential_ev: float
     seconds: float
     cpu_s: float

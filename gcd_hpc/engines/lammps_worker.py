@@ -8,12 +8,14 @@ HANDLE``. Jobs and answers pass through the connection with that file handle, in
 import re
 import time
 import traceback
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gcd_hpc.engines.lammps_motion import displaced_forces, dynamics, quench
 from gcd_hpc.engines.serving import Arrays, one_line, serve
 
 LOG = Path("job.log")
@@ -25,6 +27,8 @@ TILTED = ("box tilt large", "region box prism 0 1 0 1 0 1 0 0 0 units box")
 
 LAMMPS computes both in different ways, so that a box cannot change from one to the other.
 """
+VOIGT = [0, 1, 2, 5, 4, 3]
+"""Columns of LAMMPS' per-atom virials in the order xx yy zz yz xz xy."""
 CLOCK_STEPS = 3
 """Steps over which the time of one evaluation is measured."""
 GHOSTS = re.compile(r"communication cutoff of at least ([\d.]+)")
@@ -43,6 +47,8 @@ ACCELERATORS: dict[str, list[str]] = {
 }
 """Words on the command line of LAMMPS, which chooses its packages when it starts."""
 
+
+Operation = Callable[[dict[str, Any], Arrays], tuple[dict[str, Any], Arrays]]
 
 QUIET = ["-log", "none", "-screen", "none", "-nocite"]
 
@@ -85,9 +91,13 @@ class Worker:
 
     def attempt(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Run one job, as ``answer``."""
-        operation = {"relax": self.relax, "quench": self.quench, "evaluate": self.evaluate}[
-            header["operation"]
-        ]
+        operations: dict[str, Operation] = {
+            "relax": self.relax,
+            "quench": partial(quench, self),
+            "evaluate": self.evaluate,
+            "displace": partial(displaced_forces, self),
+            "dynamics": partial(dynamics, self),
+        }
         forces = [header["potential"], header["masses"], header["periodic_z"]]
         forces.append(len(arrays["box"]) > 2)
         refused = "potential"
@@ -99,7 +109,7 @@ class Worker:
             # Unset during the job, so that the next job after a failure starts from `clear`.
             self.forces = None
             self.fill(arrays, header["numbers"])
-            reply, results = operation(header, arrays)
+            reply, results = operations[header["operation"]](header, arrays)
             self.empty()
             self.forces = forces
         except UnicodeDecodeError as error:
@@ -195,8 +205,11 @@ class Worker:
     def evaluate(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Energies and forces of the unchanged structure, without interactions among far atoms.
 
-        If the job has ``clock``, the answer has the processor time of one evaluation too.
+        If the job has ``clock``, the answer has the processor time of one evaluation too. Virials
+        (N, 6) are those of ``jobs.Evaluation``.
         """
+        if header.get("virials"):
+            self.commands("compute virials all stress/atom NULL virial")
         if "far" in arrays:
             self.group("far", arrays["far"])
             # The lists are used once, so they need no skin.
@@ -207,6 +220,11 @@ class Worker:
             "total_ev": float(self.lammps.get_thermo("pe")),
         }
         results = self.state()
+        if header.get("virials"):
+            # Bar times Å^3, whose value in eV LAMMPS rounds; xx yy zz xy xz yz.
+            virials = self.lammps.numpy.extract_compute("virials", 1, 2)[self.order()]
+            results["virials"] = virials[:, VOIGT] / self.lammps.extract_global("nktv2p")
+            self.commands("uncompute virials")
         if "far" in arrays:
             restored = f"neighbor {SKIN} bin"
             self.commands("neigh_modify exclude none", "group far delete", restored)
@@ -222,11 +240,7 @@ class Worker:
 
         If only a part is relaxed, the rest is held, and interactions among idle atoms are left out.
         """
-        # Fixed bottom, rigid top, atoms held beside a part, upright ones, and mobile atoms.
-        none = np.zeros(len(arrays["fixed"]), dtype=bool)
-        for name in GROUPS:
-            self.group(name, arrays.get(name, none))
-        self.commands("group mobile subtract all fixed rigid held")
+        self.constrain(arrays)
         if "idle" in arrays:
             self.commands("neigh_modify exclude group idle idle")
         if header["anneal"] is not None:
@@ -237,9 +251,22 @@ class Worker:
         # Forces are read before the constraints are released.
         results = self.state()
         self.release()
-        self.commands("neigh_modify exclude none", "group mobile delete")
-        self.commands(*(f"group {name} delete" for name in GROUPS))
+        self.commands("neigh_modify exclude none")
+        self.unconstrain()
         return report, results
+
+    def constrain(self, arrays: Arrays) -> None:
+        """Define the groups of the fixed bottom, the rigid top, atoms held beside a part, upright
+        ones, and the mobile atoms.
+        """
+        none = np.zeros(len(arrays["fixed"]), dtype=bool)
+        for name in GROUPS:
+            self.group(name, arrays.get(name, none))
+        self.commands("group mobile subtract all fixed rigid held")
+
+    def unconstrain(self) -> None:
+        """Delete these groups."""
+        self.commands("group mobile delete", *(f"group {name} delete" for name in GROUPS))
 
     def minimize(self, header: dict[str, Any]) -> None:
         """Minimise by conjugate gradients to the job's tolerances."""
@@ -247,30 +274,6 @@ class Worker:
         self.commands(
             "minimize {etol:.17g} {ftol:.17g} {max_iterations} {max_evaluations}".format(**header)
         )
-
-    def quench(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
-        """Langevin dynamics of all atoms along the job's temperatures, then minimisation."""
-        timestep = header["timestep_ps"]
-        seed = header["seed"]
-        legs = header["legs"]
-        self.commands(f"timestep {timestep:.17g}", "fix move all nve")
-        if legs:
-            self.commands(
-                f"velocity all create {legs[0]['start_k']:.17g} {seed} mom yes rot no dist gaussian"
-            )
-        # One thermostat a leg, whose target goes linearly from the start to the end temperature.
-        temperatures = []
-        for number, leg in enumerate(legs):
-            self.commands(
-                f"fix thermostat all langevin {leg['start_k']:.17g} {leg['end_k']:.17g}"
-                f" {50 * timestep:.17g} {seed + number} zero yes",
-                f"run {leg['num_steps']}",
-            )
-            temperatures.append(float(self.lammps.get_thermo("temp")))
-            self.commands("unfix thermostat")
-        self.commands("unfix move")
-        self.minimize(header)
-        return self.minimizer_report() | {"temperatures_k": temperatures}, self.state()
 
     def anneal(self, temperature_k: float, num_steps: int, timestep_ps: float, seed: int) -> None:
         """Langevin dynamics of the mobile atoms; the rigid layers follow their mean force."""
@@ -315,13 +318,17 @@ class Worker:
 
     def state(self) -> Arrays:
         """Positions (wrapped into the box), energies and forces in the order of the job's atoms."""
-        num_atoms = self.lammps.get_natoms()
-        order = np.argsort(self.lammps.numpy.extract_atom("id")[:num_atoms].ravel())
+        order = self.order()
         return {
             "positions": self.lammps.numpy.extract_atom("x")[order],
             "forces": self.lammps.numpy.extract_atom("f")[order],
             "energies": self.lammps.numpy.extract_compute("energies", 1, 1)[order],
         }
+
+    def order(self) -> np.ndarray:
+        """Places (N,) of the job's atoms in LAMMPS' arrays."""
+        num_atoms = self.lammps.get_natoms()
+        return np.argsort(self.lammps.numpy.extract_atom("id")[:num_atoms].ravel())
 
     def minimizer_report(self) -> dict[str, Any]:
         """Stopping criterion and cost of the minimisation, which LAMMPS writes only to its log."""
