@@ -15,11 +15,11 @@ def boundary_records(found: Sequence[KnownBoundary]) -> list[dict[str, Any]]:
     """One record a boundary: geometry in Å and degrees, and the keys that name it in a campaign."""
     return [
         {
-            "sigma": one.rotation.sigma,
-            "angle_deg": abs(one.rotation.angle_deg),
-            "kind": one.kind,
-            "lower_plane": list(one.bicrystal.lower.named[2]),
-            "upper_plane": list(one.bicrystal.upper.named[2]),
+            "sigma": one.character.sigma,
+            "angle_deg": one.character.angle_deg,
+            "kind": one.character.kind,
+            "lower_plane": list(one.planes[0]),
+            "upper_plane": list(one.planes[1]),
             "cell_a": np.linalg.norm(one.bicrystal.cell, axis=1).tolist(),
             "area_a2": one.bicrystal.area,
             "atoms_per_plane": one.bicrystal.atoms_per_plane,
@@ -51,14 +51,13 @@ def boundary_table(found: Sequence[KnownBoundary], title: str, is_numbered: bool
         is_text = name in ("kind", "planes")
         table.add_column(name, justify="left" if is_text else "right", overflow="fold")
     for number, one in enumerate(found, start=1):
-        bicrystal = one.bicrystal
-        lower, upper = (grain.named[2] for grain in (bicrystal.lower, bicrystal.upper))
+        bicrystal, character = one.bicrystal, one.character
         table.add_row(
             *([str(number)] if is_numbered else []),
-            str(one.rotation.sigma),
-            f"{abs(one.rotation.angle_deg):.2f}",
-            one.kind,
-            f"{spelled(lower, '()')} {spelled(upper, '()')}",
+            str(character.sigma),
+            f"{character.angle_deg:.2f}",
+            character.kind,
+            " ".join(spelled(plane, "()") for plane in one.planes),
             spelled_cell(bicrystal.cell).removesuffix(" Å"),
             f"{bicrystal.area:.1f}",
             str(bicrystal.atoms_per_plane),

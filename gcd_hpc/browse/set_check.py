@@ -19,15 +19,13 @@ def set_table(config: SetConfig, found: Mapping[str, Soundness]) -> Table:
         table.add_column(name, justify="left" if is_text else "right", overflow="fold")
     for name, member in config.members().items():
         layout = found[name].layout
-        bicrystal, given = layout.bicrystal, member.boundary.axis
+        bicrystal = layout.bicrystal
         character = character_of(member.boundary, bicrystal)
-        axis = spelled(character.axis, "<>") if given is None else spelled(given)
-        lower = bicrystal.lower
-        plane = lower.normal if lower.directions is None else lower.named[2]
+        plane, _ = character.planes or (bicrystal.lower.normal, None)
         table.add_row(
             name,
-            "-" if bicrystal.sigma is None else str(bicrystal.sigma),
-            axis,
+            "-" if character.sigma is None else str(character.sigma),
+            spelled(character.axis, "<>"),
             spelled(plane, "()"),
             character.kind,
             spelled_cell(bicrystal.cell).removesuffix(" Å"),

@@ -31,10 +31,10 @@ from gcd_hpc.errors import (
     did_you_mean,
 )
 from gcd_hpc.structures.bicrystal import Bicrystal
-from gcd_hpc.structures.description import described
+from gcd_hpc.structures.character import described
 from gcd_hpc.structures.hexagonal import basal_rotation
 from gcd_hpc.structures.lattices import typical_a0
-from gcd_hpc.structures.naming import is_twist, rotation_of
+from gcd_hpc.structures.naming import rotation_of
 from gcd_hpc.structures.periodic import spelled_cell
 
 
@@ -58,7 +58,9 @@ class Soundness:
     cutoff: float | None
     """Cutoff that the potential file states, Å."""
     unchecked: tuple[str, ...]
-    name: str | None = None
+    boundary: str
+    """What the literature calls the boundary."""
+    rotation: str | None = None
     """The rotation that the boundary's name means, as a line of text; None where triads name it."""
     model: StartingModel | None = None
     """The model that the campaign starts from."""
@@ -70,8 +72,8 @@ class Soundness:
         strain = max(map(abs, bicrystal.strain))
         spacing = " x ".join(f"{length:.2f}" for length in grid.spacing)
         return [
-            f"boundary: {described(bicrystal)}",
-            *([] if self.name is None else [self.name]),
+            f"boundary: {self.boundary}",
+            *([] if self.rotation is None else [self.rotation]),
             *_grain_lines(bicrystal),
             f"cell: {spelled_cell(bicrystal.cell)}, area {bicrystal.area:.1f} Å^2,"
             f" strain {strain:.1e}",
@@ -177,7 +179,10 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
         if config.relaxation.outer_thickness == "auto":
             unchecked[-1] += "; if not, held layers, slabs and box grow with it"
     model = starting_model(config, folder, source)
-    return Soundness(potential, layout, a0, cutoff, tuple(unchecked), _name(config), model)
+    named = described(boundary, layout.bicrystal)
+    return Soundness(
+        potential, layout, a0, cutoff, tuple(unchecked), named, _rotation(config), model
+    )
 
 
 def inspect_set(config: SetConfig, folder: Path, source: str) -> dict[str, Soundness]:
@@ -208,18 +213,17 @@ def check_rounds(config: SetConfig, source: str) -> None:
         )
 
 
-def _name(config: CampaignConfig) -> str | None:
-    """What the name of a boundary means: a rotation, which need not be the smallest one."""
+def _rotation(config: CampaignConfig) -> str | None:
+    """The rotation that a name means, which need not have the angle of the literature."""
     boundary = config.boundary
     if boundary.slabs is not None:
         return None
     rotation = (basal_rotation if boundary.lattice == "hcp" else rotation_of)(boundary)
     if rotation is None:
         return None
-    kind = "twist" if is_twist(config.boundary) else "tilt"
     return (
-        f"name: Sigma {rotation.sigma} {kind} by {rotation.angle_deg:.2f} degrees about"
-        f" {spelled(rotation.axis)}"
+        f"rotation: {rotation.angle_deg:.2f} degrees about {spelled(rotation.axis)}, from the lower"
+        " to the upper grain"
     )
 
 

@@ -25,7 +25,7 @@ from gcd_hpc.learning.trainer import Trainer, cosine_rate, seeded, set_rate
 from gcd_hpc.networks.checkpoint import load_weights
 from gcd_hpc.networks.precision import computing
 from gcd_hpc.seeds import TRAINING, generator
-from gcd_hpc.structures.description import described
+from gcd_hpc.structures.character import described
 
 NUM_VALIDATION_BATCHES = 16
 MIN_FINAL_BATCHES = 4
@@ -349,7 +349,7 @@ def model_card(
     boundaries = [
         LearnedBoundary(
             source.name,
-            described(source.system.bicrystal),
+            described(source.system.config.boundary, source.system.bicrystal),
             source.system.bicrystal.elements,
             source.system.config.boundary.lattice,
             len(source.structures),

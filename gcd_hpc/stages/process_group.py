@@ -2,15 +2,19 @@
 
 import io
 import os
+import sys
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 
-from gcd_hpc.errors import LaunchError
+from gcd_hpc.errors import GcdError, LaunchError
 from gcd_hpc.learning.training import Process
-from gcd_hpc.stages.launched import STORE_NAME
+from gcd_hpc.stages.launched import STORE_NAME, report_error, report_start
+from gcd_hpc.stages.training_loop import PAUSED, Pause, Paused, is_trained
 
 PATIENCE = timedelta(hours=2)
 """Timeout of collectives: rank 0 may train the learned decoder while the others wait.
@@ -78,3 +82,46 @@ def leave() -> None:
     """Leave the process group, if this process has joined one."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def run_and_exit(
+    model: Path, pause_file: Path, train: Callable[[Process, Pause], None]
+) -> NoReturn:
+    """Join the processes of the launch, train unless the model exists, and end this process.
+
+    The exit code is 0, PAUSED after a request to pause, or that of an error of the package, which
+    is reported to the launcher.
+
+    Args:
+        model: file of the trained model.
+        pause_file: training pauses while this file exists.
+        train: trains and writes the model file.
+    """
+    pause = Pause(pause_file)
+    pause.listen()
+    try:
+        code = _run(model, pause, train)
+    finally:
+        leave()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Skip Python's clean-up: threads of gloo that still run then can abort the process.
+    os._exit(code)
+
+
+def _run(model: Path, pause: Pause, train: Callable[[Process, Pause], None]) -> int:
+    """Exit code of this process of a training."""
+    try:
+        process = Ranks.join()
+        is_done = process.shared(process.rank == 0 and is_trained(model))
+        report_start()  # after the first exchange between all processes
+        if is_done:
+            return 0
+        if process.device.type == "cuda":
+            print(f"process {process.rank} of {process.world} on {process.device}", flush=True)
+        train(process, pause)
+    except Paused:
+        return PAUSED
+    except GcdError as error:
+        return report_error(error)
+    return 0

@@ -5,32 +5,22 @@ on several ``torchrun -m gcd_hpc.stages.train RUN VERSION``. The same command re
 checkpoint. The file RUN/pause, SIGTERM or SIGUSR1 end it with a checkpoint and exit code 75.
 """
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from gcd_hpc.errors import GcdError, TrainingError
+from gcd_hpc.errors import TrainingError
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.decoding import prepare_decoder
 from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model
 from gcd_hpc.learning.sources import TrainingSource
 from gcd_hpc.learning.training import Process
-from gcd_hpc.stages.launched import report_error, report_start
-from gcd_hpc.stages.process_group import Ranks, leave
+from gcd_hpc.stages.process_group import run_and_exit
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.table import Task
-from gcd_hpc.stages.training_loop import (
-    PAUSED,
-    Pause,
-    Paused,
-    TrainingFiles,
-    TrainingJob,
-    carry_out,
-    is_trained,
-)
+from gcd_hpc.stages.training_loop import Pause, TrainingFiles, TrainingJob, carry_out
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 
@@ -107,32 +97,11 @@ def starting_model(
     return weights, card
 
 
-def main(arguments: list[str]) -> int:
-    run_dir, version = Path(arguments[0]), int(arguments[1])
-    pause = Pause(RunDirectory(run_dir).pause)
-    pause.listen()
-    try:
-        process = Ranks.join()
-        path = RunDirectory(run_dir).model_file(version)
-        is_done = process.shared(process.rank == 0 and is_trained(path))
-        report_start()  # after the first exchange between all processes
-        if is_done:
-            return 0
-        if process.device.type == "cuda":
-            print(f"process {process.rank} of {process.world} on {process.device}", flush=True)
-        train(run_dir, version, process, pause)
-    except Paused:
-        return PAUSED
-    except GcdError as error:
-        return report_error(error)
-    finally:
-        leave()
-    return 0
-
-
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Skip Python's clean-up: threads of gloo that still run then can abort the process.
-    os._exit(code)
+    run_dir, version = Path(sys.argv[1]), int(sys.argv[2])
+    files = RunDirectory(run_dir)
+    run_and_exit(
+        files.model_file(version),
+        files.pause,
+        lambda process, pause: train(run_dir, version, process, pause),
+    )

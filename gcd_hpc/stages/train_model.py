@@ -5,27 +5,17 @@ gcd_hpc.stages.train_model FILE.training`` goes on with a training that the comm
 The file FILE.training/pause, SIGTERM or SIGUSR1 end it with a checkpoint and exit code 75.
 """
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from gcd_hpc.errors import GcdError, TrainingError
+from gcd_hpc.errors import TrainingError
 from gcd_hpc.learning.training import Process
-from gcd_hpc.stages.launched import report_error, report_start
 from gcd_hpc.stages.model_job import read_job, sources_of
-from gcd_hpc.stages.process_group import Ranks, leave
+from gcd_hpc.stages.process_group import run_and_exit
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.table import Task
-from gcd_hpc.stages.training_loop import (
-    PAUSED,
-    Pause,
-    Paused,
-    TrainingFiles,
-    TrainingJob,
-    carry_out,
-    is_trained,
-)
+from gcd_hpc.stages.training_loop import Pause, TrainingFiles, TrainingJob, carry_out
 from gcd_hpc.store.training_folder import TrainingFolder
 
 VERSION = 1
@@ -64,28 +54,8 @@ def train_model(
         ) from error
 
 
-def main(arguments: list[str]) -> int:
-    folder = TrainingFolder.at(Path(arguments[0]))
-    pause = Pause(folder.pause)
-    pause.listen()
-    try:
-        process = Ranks.join()
-        is_done = process.shared(process.rank == 0 and is_trained(folder.model))
-        report_start()  # after the first exchange between all processes
-        if not is_done:
-            train_model(folder, process, pause)
-    except Paused:
-        return PAUSED
-    except GcdError as error:
-        return report_error(error)
-    finally:
-        leave()
-    return 0
-
-
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Skip Python's clean-up: threads of gloo that still run then can abort the process.
-    os._exit(code)
+    folder = TrainingFolder.at(Path(sys.argv[1]))
+    run_and_exit(
+        folder.model, folder.pause, lambda process, pause: train_model(folder, process, pause)
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from math import gcd, isqrt
 from typing import Any
@@ -18,6 +19,7 @@ from gcd_hpc.config.miller import (
 )
 from gcd_hpc.errors import OrientationError
 from gcd_hpc.structures.bicrystal import Bicrystal
+from gcd_hpc.structures.character import Character, character_of
 from gcd_hpc.structures.coincidence import Rotation, rotations, sigmas
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.hexagonal import AXIS, BasalRotation, basal_rotation, basal_sigmas
@@ -74,6 +76,17 @@ class KnownBoundary(NamedBoundary):
 
     bicrystal: Bicrystal
     num_atoms: int
+
+    @cached_property
+    def character(self) -> Character:
+        """What the literature calls the boundary."""
+        return character_of(self.config, self.bicrystal)
+
+    @property
+    def planes(self) -> tuple[Indices, Indices]:
+        """Planes of the lower and of the upper grain, as the literature has them."""
+        assert self.character.planes is not None  # no slab files name it
+        return self.character.planes
 
 
 def named_boundaries(

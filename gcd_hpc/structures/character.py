@@ -13,7 +13,15 @@ from math import acos, atan2, degrees, remainder, sqrt
 import numpy as np
 
 from gcd_hpc.config.boundary import BoundaryConfig
-from gcd_hpc.config.miller import Indices, Miller, coprime, dot, three_direction, three_plane
+from gcd_hpc.config.miller import (
+    Indices,
+    Miller,
+    coprime,
+    dot,
+    spelled,
+    three_direction,
+    three_plane,
+)
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.disorientation import is_mirrored
 from gcd_hpc.structures.hexagonal import AXIS, basal_rotation
@@ -77,6 +85,21 @@ def character_of(config: BoundaryConfig, bicrystal: Bicrystal) -> Character:
     else:
         angle = _folded(turn.angle_deg, _TURNS.get(axis, 1))
     return Character(turn.kind, axis, angle, smallest.sigma, planes)
+
+
+def described(config: BoundaryConfig, bicrystal: Bicrystal) -> str:
+    """Sigma, kind, angle, axis and planes of a boundary as the literature has them, on one line.
+
+    Args:
+        bicrystal: the boundary's, at any lattice constant.
+    """
+    found = character_of(config, bicrystal)
+    sigma = "no coincidence lattice" if found.sigma is None else f"Sigma {found.sigma}"
+    about = f"{found.kind}, {found.angle_deg:.2f} degrees about {spelled(found.axis, '<>')}"
+    normals = bicrystal.lower.normal, bicrystal.upper.normal
+    planes = " on ".join(spelled(one, "()") for one in found.planes or normals)
+    basis = "" if found.planes is not None else ", in primitive vectors of the crystal"
+    return f"{sigma} {about}, planes {planes}{basis}"
 
 
 def _named(config: BoundaryConfig) -> _Turn | None:

@@ -43,8 +43,8 @@ def test_a_check_prints_back_what_a_name_means(folder):
     code, text, _ = call(folder, "check", "cu.yaml")
     assert code == 0
     for line in (
-        "boundary: Sigma 5 symmetric tilt, 36.87 degrees about <0 0 1>, planes (2 1 0) on (1 2 0)",
-        "name: Sigma 5 tilt by 36.87 degrees about [0 0 1]",
+        "boundary: Sigma 5 symmetric tilt, 53.13 degrees about <0 0 1>, planes (2 1 0) on (1 2 0)",
+        "rotation: 36.87 degrees about [0 0 1], from the lower to the upper grain",
         "lower grain: x [0 0 1], y [1 -2 0], z [2 1 0]",
         "upper grain: x [0 0 1], y [2 -1 0], z [1 2 0]",
         "cell: 3.62 x 8.08 Å, area 29.2 Å^2, strain 0.0e+00",

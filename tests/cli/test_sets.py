@@ -14,7 +14,7 @@ def test_a_check_of_a_set_prints_one_line_a_boundary(tmp_path):
     assert "s.yaml: sound: 2 boundaries" in text
     lines = [line.split() for line in text.splitlines()]
     plane = ["(2", "1", "0)"]
-    expected = ["s5_210", "5", "[0", "0", "1]", *plane, "symmetric", "tilt"]
+    expected = ["s5_210", "5", "<0", "0", "1>", *plane, "symmetric", "tilt"]
     (line,) = (line for line in lines if line[:1] == ["s5_210"])
     # Atoms and N_plane come before the three numbers of voxels.
     assert line[:-5] == [*expected, "3.62", "x", "16.17", "264", "4"]

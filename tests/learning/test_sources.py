@@ -145,7 +145,7 @@ def test_the_hold_out_loss_is_stated_for_each_boundary_and_its_mean_for_the_mode
     assert card.elements == ()
     assert card.num_structures == 18
     assert [one.elements for one in card.boundaries] == [("W",), ("Cu",), ("W",)]
-    assert card.boundaries[1].boundary.startswith("Sigma 5 symmetric tilt, 36.87 degrees")
+    assert card.boundaries[1].boundary.startswith("Sigma 5 symmetric tilt, 53.13 degrees")
     # Validation asks for the batches of one boundary, and gets them.
     for index, source in enumerate(sources):
         batch = held.batch(VALIDATE, 0, range(2), 2, index)

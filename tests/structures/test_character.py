@@ -2,10 +2,11 @@
 
 import pytest
 
+from gcd_hpc.browse.boundaries import boundary_records
 from gcd_hpc.config.boundary import BoundaryConfig
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.catalogue import known_boundaries
-from gcd_hpc.structures.character import character_of
+from gcd_hpc.structures.character import character_of, described
 
 # Planes of symmetric tilt boundaries and their misorientations as they are listed in the
 # literature: Olmsted et al. (2009) for [001], Tschopp et al. (2015) for [110].
@@ -56,6 +57,20 @@ def test_triads_and_a_name_of_the_same_boundary_have_one_character():
     )
     assert (twist.kind, twist.axis, twist.sigma) == ("twist", (0, 0, 1), 5)
     assert twist.angle_deg == pytest.approx(36.8699, abs=1e-4)
+
+
+def test_a_twin_is_described_and_listed_by_the_angle_of_the_literature():
+    """The smallest rotation of the same boundary is a twist of 60 degrees about <111>."""
+    config = BoundaryConfig(element="Cu", lattice="fcc", axis=(1, 1, 0), sigma=3, plane=(1, -1, 1))
+    text = described(config, Bicrystal.build(config, 3.6))
+    assert (
+        text == "Sigma 3 symmetric tilt, 109.47 degrees about <0 1 1>, planes (1 -1 1) on (1 -1 -1)"
+    )
+    records = boundary_records(list(known_boundaries("Cu", "fcc", 3.6, (1, 1, 0), 3, 1, (20, 20))))
+    tilts = [one for one in records if one["kind"] == "symmetric tilt"]
+    (twin,) = (one for one in tilts if one["lower_plane"] == [1, -1, 1])
+    assert (twin["sigma"], twin["upper_plane"]) == (3, [1, -1, -1])
+    assert twin["angle_deg"] == pytest.approx(109.4712, abs=1e-4)
 
 
 @pytest.mark.parametrize(
