@@ -84,33 +84,20 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def run_and_exit(
-    model: Path, pause_file: Path, train: Callable[[Process, Pause], None]
-) -> NoReturn:
-    """Join the processes of the launch, train unless the model exists, and end this process.
-
-    The exit code is 0, PAUSED after a request to pause, or that of an error of the package, which
-    is reported to the launcher.
+def run_training(model: Path, pause_file: Path, train: Callable[[Process, Pause], None]) -> int:
+    """Join the processes of the launch, and train unless the model exists.
 
     Args:
         model: file of the trained model.
         pause_file: training pauses while this file exists.
         train: trains and writes the model file.
+
+    Returns:
+        exit code of this process: 0, PAUSED after a request to pause, or that of an error of the
+        package, which is reported to the launcher.
     """
     pause = Pause(pause_file)
     pause.listen()
-    try:
-        code = _run(model, pause, train)
-    finally:
-        leave()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Skip Python's clean-up: threads of gloo that still run then can abort the process.
-    os._exit(code)
-
-
-def _run(model: Path, pause: Pause, train: Callable[[Process, Pause], None]) -> int:
-    """Exit code of this process of a training."""
     try:
         process = Ranks.join()
         is_done = process.shared(process.rank == 0 and is_trained(model))
@@ -124,4 +111,16 @@ def _run(model: Path, pause: Pause, train: Callable[[Process, Pause], None]) -> 
         return PAUSED
     except GcdError as error:
         return report_error(error)
+    finally:
+        leave()
     return 0
+
+
+def exit_at_once(code: int) -> NoReturn:
+    """End this process without Python's clean-up.
+
+    Threads of gloo that still run then can abort the process.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -17,7 +17,7 @@ from gcd_hpc.learning.decoding import prepare_decoder
 from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model
 from gcd_hpc.learning.sources import TrainingSource
 from gcd_hpc.learning.training import Process
-from gcd_hpc.stages.process_group import run_and_exit
+from gcd_hpc.stages.process_group import exit_at_once, run_training
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.training_loop import Pause, TrainingFiles, TrainingJob, carry_out
@@ -97,11 +97,15 @@ def starting_model(
     return weights, card
 
 
-if __name__ == "__main__":
-    run_dir, version = Path(sys.argv[1]), int(sys.argv[2])
+def main(arguments: list[str]) -> int:
+    run_dir, version = Path(arguments[0]), int(arguments[1])
     files = RunDirectory(run_dir)
-    run_and_exit(
+    return run_training(
         files.model_file(version),
         files.pause,
         lambda process, pause: train(run_dir, version, process, pause),
     )
+
+
+if __name__ == "__main__":
+    exit_at_once(main(sys.argv[1:]))

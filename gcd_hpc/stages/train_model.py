@@ -12,7 +12,7 @@ from pathlib import Path
 from gcd_hpc.errors import TrainingError
 from gcd_hpc.learning.training import Process
 from gcd_hpc.stages.model_job import read_job, sources_of
-from gcd_hpc.stages.process_group import run_and_exit
+from gcd_hpc.stages.process_group import exit_at_once, run_training
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.training_loop import Pause, TrainingFiles, TrainingJob, carry_out
@@ -54,8 +54,12 @@ def train_model(
         ) from error
 
 
-if __name__ == "__main__":
-    folder = TrainingFolder.at(Path(sys.argv[1]))
-    run_and_exit(
+def main(arguments: list[str]) -> int:
+    folder = TrainingFolder.at(Path(arguments[0]))
+    return run_training(
         folder.model, folder.pause, lambda process, pause: train_model(folder, process, pause)
     )
+
+
+if __name__ == "__main__":
+    exit_at_once(main(sys.argv[1:]))

@@ -18,7 +18,8 @@ from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.search import search_chunk
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.tasks import TaskRequest, carry_out
-from gcd_hpc.stages.train import Paused, train
+from gcd_hpc.stages.train import train
+from gcd_hpc.stages.training_loop import Paused
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.stages.conftest import launch, ranks_line
 from tests.stages.test_record import SEARCH, write
@@ -30,8 +31,9 @@ LATE_RANK = """
 import sys, time
 from pathlib import Path
 from gcd_hpc.stages import train
+from gcd_hpc.stages.process_group import Ranks
 
-process = train.Ranks.join()
+process = Ranks.join()
 
 def burn(step, num_steps):
     begin = time.process_time()

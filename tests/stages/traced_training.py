@@ -10,7 +10,8 @@ import torch
 
 from gcd_hpc.learning.trainer import Trainer
 from gcd_hpc.learning.training import Process
-from gcd_hpc.stages import train as training
+from gcd_hpc.stages.process_group import Ranks
+from gcd_hpc.stages.train import main as train_main
 
 
 class Trace:
@@ -20,7 +21,7 @@ class Trace:
         self.losses: list[float] = []
         self.weights: list[torch.Tensor] = []
         self._advance = Trainer.advance
-        self._agree = {cls: cls.agree for cls in (Process, training.Ranks)}
+        self._agree = {cls: cls.agree for cls in (Process, Ranks)}
 
     def advance(self, trainer: Trainer) -> float:
         self.weights = self.weights or [flat(trainer.network)]
@@ -44,9 +45,9 @@ def flat(network: torch.nn.Module) -> torch.Tensor:
 def main(run_dir: Path, out: Path) -> int:
     trace = Trace()
     Trainer.advance = lambda trainer: trace.advance(trainer)
-    for cls in (Process, training.Ranks):
+    for cls in (Process, Ranks):
         cls.agree = lambda process, value, flag=None: trace.agree(process, value, flag)
-    code = training.main([str(run_dir), "1"])
+    code = train_main([str(run_dir), "1"])
     content = {
         "losses": torch.tensor(trace.losses, dtype=torch.float64),
         "weights": torch.stack(trace.weights),
