@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from gcd_hpc.config.loader import dump, load_campaign
+from gcd_hpc.store.run_directory import RunDirectory
 from tests.sharing import made_once
 
 ROOT = Path(__file__).parents[1]
@@ -94,6 +95,23 @@ class Smoke:
     def sightings(self) -> Path:
         """What was seen while it ran."""
         return self.folder / "seen.json"
+
+    def copy_before_round(self, round: int, run_dir: Path) -> Path:
+        """A copy of the run, as a driver left it that was killed right before a round began."""
+        run = RunDirectory(shutil.copytree(self.run_dir, run_dir))
+        for later in range(round, ROUNDS + 1):
+            for folder in (
+                run.model_dir(later),
+                run.sampled_dir(later).parent,
+                run.explored_part(later, 0).parent,
+            ):
+                shutil.rmtree(folder)
+        for file in (run.results, run.summary, run.figure):
+            file.unlink()
+        events = run.ledger.read_text().splitlines(keepends=True)
+        begin = next(k for k, event in enumerate(events) if f'["select-{round:02d}"]' in event)
+        run.ledger.write_text("".join(events[:begin]))
+        return run.path
 
     def prepare(self) -> None:
         """Write all that is there before it runs."""

@@ -109,7 +109,9 @@ class PoolKeeper:
             from gcd_hpc.workers.parsl_backend import ParslBackend
 
             try:
-                self._backend = ParslBackend(self._site, self._run_dir, self._num_restarts)
+                self._backend = ParslBackend(
+                    self._site, self._run_dir, self._plan.needs_launchers, self._num_restarts
+                )
             except BackendStartError as error:
                 self._reason = str(error)
                 return

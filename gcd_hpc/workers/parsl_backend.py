@@ -46,11 +46,14 @@ from gcd_hpc.workers.watch import Watch
 class ParslBackend:
     """A ``Backend`` whose workers belong to Parsl."""
 
-    def __init__(self, site: SiteConfig, run_dir: Path, num_restarts: int = 0) -> None:
+    def __init__(
+        self, site: SiteConfig, run_dir: Path, has_launches: bool = True, num_restarts: int = 0
+    ) -> None:
         """Start the workers.
 
         Args:
             site: resolved by ``fit_site``.
+            has_launches: whether tasks with a launcher will be submitted.
             num_restarts: restarts since a task last finished; each doubles the time limits.
 
         Raises:
@@ -64,7 +67,7 @@ class ParslBackend:
             if site.driver == "login" and site.scheduler == "slurm":
                 cancel_jobs(run_dir)  # left by a driver that was killed
                 stack.callback(cancel_jobs, run_dir)
-            config = parsl_config(site, run_dir)
+            config = parsl_config(site, run_dir, has_launches)
             try:
                 kernel = stack.enter_context(parsl.load(config))
             except OSError:
@@ -82,7 +85,9 @@ class ParslBackend:
         ]
         factor = 2.0**num_restarts * (1.0 if site.scheduler == "none" else watch.CLUSTER_FACTOR)
         patience = watch.PATIENCE.times(factor)
-        self._watch = Watch(self._executors, self._resident(), patience)
+        started = {one.label for one in self._executors}
+        resident = {label: num for label, num in self._resident().items() if label in started}
+        self._watch = Watch(self._executors, resident, patience)
 
     def submit(self, request: TaskRequest, call: StageCall) -> "Future[Record]":
         """See ``Backend.submit``."""
@@ -153,8 +158,7 @@ class ParslBackend:
         if self._site.driver == "login":
             return {}
         sampling = self._site.sampling.num_workers if self._site.mode == "asynchronous" else 1
-        pools = {WORKERS: self._site.relaxation.num_workers, HEAD: 1}
-        return {**pools, SAMPLING: sampling} if has_sampling_pool(self._site) else pools
+        return {WORKERS: self._site.relaxation.num_workers, SAMPLING: sampling, HEAD: 1}
 
 
 def call_launch(request: TaskRequest, site: dict[str, Any], call: StageCall) -> Record:

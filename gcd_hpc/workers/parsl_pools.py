@@ -108,14 +108,18 @@ class PromptExecutor(HighThroughputExecutor):
         )
 
 
-def parsl_config(site: SiteConfig, run_dir: Path) -> Config:
+def parsl_config(site: SiteConfig, run_dir: Path, has_launches: bool = True) -> Config:
     """Configuration of Parsl for a resolved site, with all its files inside the run directory.
+
+    Args:
+        has_launches: whether parallel jobs will be launched. Without any, the head pool is left
+            out, whose start costs two core-seconds.
 
     Raises:
         LaunchError: if this is not the allocation of the site.
     """
     return Config(
-        executors=_executors(site, run_dir),
+        executors=_executors(site, run_dir, has_launches),
         run_dir=str(_plain(RunDirectory(run_dir).workers_files)),
         # An allocation has a fixed number of workers; jobs are scaled with the tasks. The default
         # period of 5 s would delay the first task.
@@ -146,7 +150,7 @@ def has_sampling_pool(site: SiteConfig) -> bool:
     return site.mode == "asynchronous" or site.sampling.gpus_per_node > 0
 
 
-def _executors(site: SiteConfig, run_dir: Path) -> list[PromptExecutor]:
+def _executors(site: SiteConfig, run_dir: Path, has_launches: bool) -> list[PromptExecutor]:
     assert isinstance(site.relaxation.processes_per_node, int) and isinstance(
         site.sampling.processes_per_node, int
     )
@@ -159,7 +163,7 @@ def _executors(site: SiteConfig, run_dir: Path) -> list[PromptExecutor]:
         # Only the canary task of a promotion runs here, one at a time.
         one = site.sampling.model_copy(update={"num_nodes": 1, "pin": False})
         pools.append(_pool(SAMPLING, site, one, run_dir, 1))
-    return [*pools, _head(site, run_dir)]
+    return [*pools, _head(site, run_dir)] if has_launches else pools
 
 
 def _pool(

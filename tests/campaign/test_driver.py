@@ -277,7 +277,7 @@ def kill_soon(run_dir: Path, words: str, when: str) -> threading.Thread:
 
 
 def test_a_killed_interchange_costs_a_new_start_of_the_pools(tmp_path, carry_out):
-    (tmp_path / "slow").write_text("2")
+    (tmp_path / "slow").write_text("1")
     thread = kill_soon(tmp_path / "run", "interchange", "search-00001")
     assert carry_out(until="search").status == "complete"
     thread.join(timeout=10)
@@ -304,7 +304,7 @@ def test_workers_that_start_slowly_do_not_end_the_campaign(tmp_path, carry_out, 
     monkeypatch.setattr(watch, "PATIENCE", watch.Patience(first_begin_s=4.0, begin_s=4.0))
     (tmp_path / "sitecustomize.py").write_text(
         "import sys, time\n"
-        "if any('process_worker_pool' in word for word in sys.orig_argv):\n    time.sleep(12)\n"
+        "if any('process_worker_pool' in word for word in sys.orig_argv):\n    time.sleep(8)\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
     assert carry_out(until="search").status == "complete"
@@ -361,7 +361,7 @@ def test_a_search_needs_no_launcher(searched):
 
 def test_the_wall_time_ends_a_campaign_whose_tasks_are_still_running(tmp_path, carry_out):
     (tmp_path / "slow").write_text("60")
-    outcome = carry_out(changes={"budget": {"wall_time_s": 4.0}})
+    outcome = carry_out(changes={"budget": {"wall_time_s": 4.0}}, until="search")
     assert (outcome.status, outcome.reason) == ("complete", "wall time")
     assert processes_of(tmp_path / "run") == []
 

@@ -89,13 +89,22 @@ def undisturbed(tmp_path_factory) -> dict[str, str]:
     return results(run_dir)
 
 
+@pytest.mark.parametrize(
+    "stages",
+    [
+        # One of every kind: chunks before and after a model, torchrun and mpiexec.
+        ("search", "train", "sample", "relax"),
+        # The toy campaign does not explore; tests/integration and tests/chaos.py kill a real
+        # exploration.
+        pytest.param([stage for stage in STAGES if stage != EXPLORE], marks=pytest.mark.slow),
+    ],
+    ids=["one of every kind", "every stage"],
+)
 def test_a_driver_killed_in_each_stage_loses_nothing_and_counts_nothing_twice(
-    tmp_path, undisturbed
+    tmp_path, undisturbed, stages
 ):
     run_dir = tmp_path / "run"
-    # The toy campaign does not explore; tests/integration and tests/chaos.py kill a real
-    # exploration.
-    for stage in [stage for stage in STAGES if stage != EXPLORE]:
+    for stage in stages:
         interrupt(run_dir, stage, signal.SIGKILL)
     assert start(run_dir).wait(timeout=60) == 0
     assert results(run_dir) == undisturbed
@@ -117,21 +126,6 @@ def test_a_driver_that_is_asked_to_stop_pauses_and_leaves_no_process(tmp_path):
     assert num_finished(run_dir) == EXPECTED
 
 
-def test_a_driver_that_is_asked_to_stop_finishes_what_runs_first(tmp_path):
-    run_dir = tmp_path / "run"
-    (tmp_path / "slow").write_text("2")
-    driver = start(run_dir)
-    wait_for(lambda: list((run_dir / "executed").glob("search-00001*")), "the search begins")
-    driver.send_signal(signal.SIGTERM)
-    assert driver.wait(timeout=30) == 0
-    events = read_events(run_dir)
-    assert isinstance(events[-1], Paused)
-    executed = {path.name.split(".")[0] for path in (run_dir / "executed").iterdir()}
-    assert {event.task.name for event in events if isinstance(event, Finished)} == executed
-    assert not any(name.startswith("select") for name in executed)
-    assert processes_of(run_dir) == []
-
-
 def test_a_second_interrupt_stops_at_once(tmp_path):
     run_dir = tmp_path / "run"
     (tmp_path / "slow").write_text("60")
@@ -146,7 +140,7 @@ def test_a_second_interrupt_stops_at_once(tmp_path):
     assert processes_of(run_dir) == []
 
 
-def test_an_interrupt_of_the_whole_terminal_is_a_pause_too(tmp_path):
+def test_an_interrupt_of_the_whole_terminal_finishes_what_runs_and_pauses(tmp_path):
     run_dir = tmp_path / "run"
     (tmp_path / "slow").write_text("2")
     driver = start(run_dir)
@@ -156,7 +150,10 @@ def test_an_interrupt_of_the_whole_terminal_is_a_pause_too(tmp_path):
     events = read_events(run_dir)
     assert isinstance(events[-1], Paused)
     assert [event for event in events if isinstance(event, Failed)] == []
-    assert len([event for event in events if isinstance(event, Finished)]) >= 2
+    executed = {path.name.split(".")[0] for path in (run_dir / "executed").iterdir()}
+    assert {event.task.name for event in events if isinstance(event, Finished)} == executed
+    assert len(executed) >= 2
+    assert not any(name.startswith("select") for name in executed)
     assert processes_of(run_dir) == []
 
 

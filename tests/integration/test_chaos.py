@@ -1,22 +1,24 @@
-"""Three kills at random moments of the small smoke campaign; ``python -m tests.chaos --kills 50``
-is the long form.
+"""Three kills at random moments of a small campaign that starts from a model;
+``python -m tests.chaos --kills 50`` is the long form.
 """
 
 import pytest
 
 from gcd_hpc.store.parts import write_part
 from tests import chaos
+from tests.integration.conftest import OPTIONS
 from tests.smoke import SMALL
 from tests.store.synthetic import make_candidate
 
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
 
 
-def test_three_kills_lose_nothing_repeat_nothing_and_leave_no_process(smoke, tmp_path):
+def test_three_kills_lose_nothing_repeat_nothing_and_leave_no_process(started, tmp_path):
     # These draw the interchange, the driver and the trainer.
     options = ["--kills", "3", "--seed", "10", "--run-dir", str(tmp_path), "--suspend-s", "5"]
-    options += ["--undisturbed", str(smoke.run_dir)]
-    assert chaos.main([*options, *(word for change in SMALL for word in ("--set", change))]) == 0
+    options += ["--undisturbed", str(started / "run")]
+    changes = (*SMALL, *OPTIONS, f"model={started / 'model.safetensors'}")
+    assert chaos.main([*options, *(word for change in changes for word in ("--set", change))]) == 0
 
 
 def test_the_same_seed_draws_the_same_kills():

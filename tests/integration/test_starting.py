@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,40 +17,11 @@ from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.chaos import candidates, same
+from tests.integration.conftest import COMMAND, line
 from tests.integration.test_campaign import OVERLAPPING
-from tests.sharing import made_once
 
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
-COMMAND = [sys.executable, "-m", "gcd_hpc.cli"]
 NUM_SEARCHED, NUM_SAMPLED, NUM_EXPLORED = 4, 6, 8
-OPTIONS = (
-    "model=model.safetensors",
-    "search.num_tries=4",
-    "budget.rounds=1",
-    "training.retrain_steps=4",
-    "training.checkpoint_every=2",
-    "promotion.num_canaries=2",
-)
-
-
-def line(folder: Path, run_dir: Path, *options: str) -> list[str]:
-    """The campaign's command. It comes with a copy of the campaign file and the model."""
-    sets = [word for one in (*OPTIONS, *options) for word in ("--set", one)]
-    return [*COMMAND, "campaign", str(folder / "smoke.yaml"), "--run-dir", str(run_dir), *sets]
-
-
-@pytest.fixture(scope="session")
-def started(smoke, tmp_path_factory) -> Path:
-    """Folder with campaign, model and the finished ``run``. Do not write to it."""
-
-    def make(folder: Path) -> None:
-        shutil.copy(smoke.campaign, folder / "smoke.yaml")
-        shutil.copy(RunDirectory(smoke.run_dir).model_file(2), folder / "model.safetensors")
-        done = subprocess.run(line(folder, folder / "run"), capture_output=True, text=True)
-        (folder / "printed").write_text(done.stdout)
-        assert done.returncode == 0, done.stderr
-
-    return made_once(tmp_path_factory, "started", make)
 
 
 def test_the_model_is_sampled_and_makes_moves_before_the_first_training(started):

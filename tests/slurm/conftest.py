@@ -1,4 +1,6 @@
-"""A Slurm with two nodes, and the small smoke campaign trained in it while one of them is lost."""
+"""A Slurm with two nodes, and the first model of the small smoke campaign, trained in it while one
+of them is lost.
+"""
 
 import json
 import shutil
@@ -109,9 +111,11 @@ class Trained:
     run_dir: Path
 
 
-def train(slurm: Minislurm, submit: Callable[..., Job], folder: Path) -> None:
-    """Train on both nodes; the second is killed after a checkpoint and comes back."""
-    run_dir = folder / "smoke"
+def train(slurm: Minislurm, smoke: Smoke, submit: Callable[..., Job], folder: Path) -> None:
+    """Select and train on both nodes, after a search that is finished; the second node is killed
+    after a checkpoint and comes back.
+    """
+    run_dir = smoke.copy_before_round(1, folder / "smoke")
     job = submit(run_dir, "train_ddp.sh")
     job.wait_for_file(RunDirectory(run_dir).training_state(1), timeout_s=150)
     slurm.kill_node(2)
@@ -124,9 +128,13 @@ def train(slurm: Minislurm, submit: Callable[..., Job], folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def trained(slurm: Minislurm, submit: Callable[..., Job], tmp_path_factory) -> Trained:
+def trained(
+    slurm: Minislurm, smoke: Smoke, submit: Callable[..., Job], tmp_path_factory
+) -> Trained:
     """The run directory after its first training, as all tests of a session share it. Copy it."""
-    folder = made_once(tmp_path_factory, "slurm", lambda folder: train(slurm, submit, folder))
+    folder = made_once(
+        tmp_path_factory, "slurm", lambda folder: train(slurm, smoke, submit, folder)
+    )
     found = json.loads((folder / "trained.json").read_text())
     return Trained(**{**found, "run_dir": Path(found["run_dir"])})
 

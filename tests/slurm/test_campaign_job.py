@@ -13,6 +13,7 @@ import pytest
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.chaos import candidates, same
 from tests.slurm.conftest import Job
+from tests.smoke import ROUNDS
 
 pytestmark = [pytest.mark.slurm, pytest.mark.lammps, pytest.mark.mpi]
 
@@ -33,10 +34,9 @@ def signal_once_at_work(job: Job, num_lines_before: int) -> None:
     job.slurm.call("scancel", "--batch", "--signal=USR1", str(job.number))
 
 
-def test_the_end_of_the_time_pauses_a_campaign_and_the_next_jobs_finish_it(
-    submit, trained_copy, smoke
-):
-    run_dir = trained_copy("run")
+def test_the_end_of_the_time_pauses_a_campaign_and_the_next_jobs_finish_it(submit, smoke, tmp_path):
+    # Its last round is left: it selects, trains, samples, relaxes and explores.
+    run_dir = smoke.copy_before_round(ROUNDS, tmp_path / "run")
     ledger, status = RunDirectory(run_dir).ledger.read_text(), status_of(run_dir)
     first = submit(run_dir, "campaign.sh", "--time=1", "--signal=B:USR1@40")
     ended = first.finish(timeout_s=100)

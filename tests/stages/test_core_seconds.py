@@ -37,7 +37,7 @@ process = Ranks.join()
 
 def burn(step, num_steps):
     begin = time.process_time()
-    while process.rank == 1 and step == 1 and time.process_time() < begin + 10.0:
+    while process.rank == 1 and step == 1 and time.process_time() < begin + 6.0:
         pass
 
 train.train(Path(sys.argv[1]), 1, process, on_step=burn)
@@ -102,9 +102,10 @@ def test_the_record_of_a_training_states_the_processor_time_of_all_ranks(run_cop
     (tmp_path / "late_rank.py").write_text(LATE_RANK)
     launch(ranks_line(2, "late_rank", run_dir), PYTHONPATH=str(tmp_path))
     record = find_record(run_dir, Task("train", 1), 1)
-    # Rank 1 alone works for 10 s, while rank 0, which writes the record, waits for it.
+    # Rank 1 alone works for 6 s, while rank 0, which writes the record, waits for it. Its own start
+    # and training take 3 s.
     assert record is not None
-    assert record.cpu_s > 10.0
+    assert record.cpu_s > 6.0
 
 
 @pytest.mark.lammps

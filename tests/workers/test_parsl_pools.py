@@ -35,6 +35,11 @@ def test_chunks_and_launch_lines_have_pools_of_their_own(tmp_path, site):
     assert {pool.address for pool in pools.values()} == {"127.0.0.1"}
 
 
+def test_where_nothing_is_launched_there_is_no_head_pool(tmp_path, site):
+    (pool,) = parsl_config(site, tmp_path, has_launches=False).executors
+    assert pool.label == WORKERS
+
+
 def labels(site: SiteConfig, run_dir: Path) -> dict:
     return {pool.label: pool for pool in parsl_config(resolve(site), run_dir).executors}
 
