@@ -15,8 +15,14 @@ from gcd_hpc.stages.population import population_of
 from gcd_hpc.stages.proposals import Proposer
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
 from gcd_hpc.stages.record import begin
-from gcd_hpc.stages.relaxing import ScreenWindow, mark_as_bug, relax_candidate, worker_child
-from gcd_hpc.stages.result import StageResult, relaxed_result
+from gcd_hpc.stages.relaxing import (
+    ScreenWindow,
+    mark_as_bug,
+    relax_candidate,
+    worker_child,
+    write_relaxed,
+)
+from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import Task
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
@@ -40,15 +46,8 @@ def explore_chunk(run_dir: str, round: int, chunk: int) -> StageResult:
     for row in rows:
         if row.status == "ok":
             window.learn(row.n_index, row.gb_energy_j_m2)
-    result = relaxed_result(
-        rows,
-        system.bicrystal.atoms_per_plane,
-        begun.seconds(),
-        system.config.selection.energy_window_j_m2,
-        window.lowest,
-    )
     part = RunDirectory(run_dir).explored_part(round, chunk)
-    return begun.write(part, rows, system.config, result)
+    return write_relaxed(begun, part, rows, system, window.lowest)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.stages.launched import launcher_rank, report_error
 from gcd_hpc.stages.ranking import batches_of, lowest_learned
 from gcd_hpc.stages.record import begin
-from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate, worker_child
-from gcd_hpc.stages.result import StageResult, relaxed_result
+from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate, worker_child, write_relaxed
+from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import Task
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory, num_chunks
@@ -41,15 +41,8 @@ def relax_chunk(run_dir: str, version: int, chunk: int, num_batches: int = 1) ->
         )
         for row in batch
     ]
-    result = relaxed_result(
-        rows,
-        system.bicrystal.atoms_per_plane,
-        begun.seconds(),
-        system.config.selection.energy_window_j_m2,
-        window.lowest,
-    )
-    path = RunDirectory(folder).relaxed_part(version, chunk)
-    return begun.write(path, rows, system.config, result)
+    part = RunDirectory(folder).relaxed_part(version, chunk)
+    return write_relaxed(begun, part, rows, system, window.lowest)
 
 
 def main(arguments: list[str]) -> int:

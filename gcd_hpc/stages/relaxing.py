@@ -2,7 +2,7 @@
 
 import atexit
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import unrelaxed_atoms
 from gcd_hpc.processor import processor_s
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT, set_aside
+from gcd_hpc.stages.record import Begun
+from gcd_hpc.stages.result import StageResult, relaxed_result
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 
@@ -58,6 +60,27 @@ class ScreenWindow:
     def learn(self, n_index: int, energy_j_m2: float) -> None:
         """Lower the window's reference energy after a relaxation in the same chunk."""
         self.lowest[n_index] = min(self.lowest.get(n_index, np.inf), energy_j_m2)
+
+
+def write_relaxed(
+    begun: Begun,
+    part: Path,
+    rows: Sequence[Candidate],
+    system: BoundarySystem,
+    lowest: Mapping[int, float],
+) -> StageResult:
+    """Write the part file of a chunk of relaxed candidates; return the result of its task.
+
+    Args:
+        lowest: lowest E_gb known, this chunk included, J/m^2 by n_index.
+
+    Raises:
+        RunDirectoryError: if the folder cannot be written to or the disk is full.
+    """
+    config, planes = system.config, system.bicrystal.atoms_per_plane
+    window_j_m2 = config.selection.energy_window_j_m2
+    result = relaxed_result(rows, planes, begun.seconds(), window_j_m2, lowest)
+    return begun.write(part, rows, config, result)
 
 
 def relax_candidate(

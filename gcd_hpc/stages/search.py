@@ -15,8 +15,14 @@ from gcd_hpc.search.tries import search_start
 from gcd_hpc.seeds import SEARCH, generator
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
 from gcd_hpc.stages.record import begin
-from gcd_hpc.stages.relaxing import ScreenWindow, mark_as_bug, relax_candidate, worker_child
-from gcd_hpc.stages.result import StageResult, relaxed_result
+from gcd_hpc.stages.relaxing import (
+    ScreenWindow,
+    mark_as_bug,
+    relax_candidate,
+    worker_child,
+    write_relaxed,
+)
+from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import Task
 from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
 from gcd_hpc.store.schema import Candidate
@@ -32,14 +38,8 @@ def search_chunk(run_dir: str, chunk: int) -> StageResult:
     rows = [
         search_one(system, worker_child(run_dir), index, window, Path(run_dir)) for index in indices
     ]
-    result = relaxed_result(
-        rows,
-        system.bicrystal.atoms_per_plane,
-        begun.seconds(),
-        config.selection.energy_window_j_m2,
-        window.lowest,
-    )
-    return begun.write(RunDirectory(run_dir).search_part(chunk), rows, config, result)
+    part = RunDirectory(run_dir).search_part(chunk)
+    return write_relaxed(begun, part, rows, system, window.lowest)
 
 
 def search_one(
