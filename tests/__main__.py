@@ -1,8 +1,8 @@
 """All checks in order, quickest first: ``python -m tests [pytest options]``. Ends with pytest's
 closing line and exit code.
 
-Three processes share the test files, the long ones first (``conftest.py``). That is one more than
-the cores that the suite is made for: nearly half of the time goes into waiting for launchers,
+Four processes share the test files, the long ones first (``conftest.py``). That is two more than
+the cores that the suite is made for, because much of the time goes into waiting for launchers,
 schedulers, workers and heartbeats.
 """
 
@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PARALLEL = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+PARALLEL = ["-n", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
 CHECKS = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
 
 

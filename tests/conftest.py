@@ -19,14 +19,15 @@ settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
 # Half a minute and more each: one that is left for the end keeps a single process busy while the
-# others wait. Of the first three, one alone needs the shared smoke campaign, which takes a minute.
+# others wait. Of the first four, one alone needs the shared smoke campaign, which takes a minute.
 LONG = (
     "slurm/test_batch.py",
     "campaign/test_driver.py",
     "campaign/test_resume.py",
     "stages/test_train.py",
-    "integration/test_chaos.py",
     "slurm/test_campaign_job.py",
+    "integration/test_chaos.py",
+    "campaign/test_set_driver.py",
     "docs/test_commands.py",
     "test_cli.py",
     "campaign/test_damage.py",

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from tests.campaign.histories import read_events
 from tests.campaign.test_resume import num_finished, results, wait_for
 from tests.campaign.toy_set import NAMES, make_set
 from tests.processes import processes_of
+from tests.sharing import made_once
 
 pytestmark = pytest.mark.mpi
 EXPECTED = Counter(
@@ -50,6 +52,18 @@ def carry_out(run, stages, site):
         return run_set(config, site, run.path, run.path.parent, **(stages | options))
 
     return carry_out
+
+
+@pytest.fixture
+def searched_set(run, stages, site, tmp_path_factory) -> RunDirectory:
+    """RUN after the searches of the toy set: a copy of one that is made once in a session."""
+
+    def search(folder: Path) -> None:
+        run_set(make_set(), site, folder / "run", folder, until="search", **stages)
+
+    made = made_once(tmp_path_factory, "toy-set", search)
+    shutil.copytree(made / "run", run.path)
+    return run
 
 
 def members(run: RunDirectory, names: tuple[str, ...] = NAMES) -> dict[str, Path]:
@@ -150,21 +164,20 @@ def test_a_member_whose_task_fails_is_left_out_and_the_others_go_on(run, carry_o
     assert carry_out().failures == {}
 
 
-def test_a_member_with_a_damaged_ledger_is_left_out_and_the_others_go_on(run, carry_out):
-    carry_out(until="search")
-    ledger = run.member("b").ledger
+def test_a_member_with_a_damaged_ledger_is_left_out_and_the_others_go_on(searched_set, carry_out):
+    ledger = searched_set.member("b").ledger
     content = ledger.read_bytes()
     ledger.write_bytes(content.replace(b'"kind":"finished"', b'"kind":"furnished"'))
     outcome = carry_out()
     assert list(outcome.failures) == ["b"]
     assert "cannot be read as an event" in outcome.failures["b"]
-    assert num_finished(run.member("c").path) == EXPECTED
+    assert num_finished(searched_set.member("c").path) == EXPECTED
     ledger.write_bytes(content)
     assert carry_out().failures == {}
 
 
-def test_a_changed_file_is_refused_by_all_members_with_results(run, carry_out):
-    carry_out(until="search")
+@pytest.mark.usefixtures("searched_set")
+def test_a_changed_file_is_refused_by_all_members_with_results(carry_out):
     with pytest.raises(GcdError, match=r"3 of 3 .* cannot be resumed with seed = 1"):
         carry_out(changes={"seed": 1})
 
@@ -207,12 +220,11 @@ def test_the_directory_of_one_campaign_is_refused_for_a_set(carry_out, searched)
         carry_out()
 
 
-def test_the_directory_of_a_set_is_refused_for_one_campaign(run, carry_out, stages, site):
-    carry_out(until="search")
-    before = run.ledger.read_bytes()
+def test_the_directory_of_a_set_is_refused_for_one_campaign(searched_set, stages, site):
+    run_dir, before = searched_set.path, searched_set.ledger.read_bytes()
     with pytest.raises(GcdError, match="holds a set of boundaries"):
-        run_campaign(make_config(), site, run.path, run.path.parent, **stages)
-    assert run.ledger.read_bytes() == before
+        run_campaign(make_config(), site, run_dir, run_dir.parent, **stages)
+    assert searched_set.ledger.read_bytes() == before
 
 
 def start(run_dir: Path) -> subprocess.Popen:
@@ -238,11 +250,18 @@ def interrupt(run: RunDirectory, stage: str, number: int) -> None:
     slow.unlink()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "signals",
+    [
+        {"search": signal.SIGKILL, "explore": signal.SIGTERM},
+        pytest.param({"search": signal.SIGTERM, "explore": signal.SIGKILL}, marks=pytest.mark.slow),
+    ],
+    ids=["killed in the search", "killed in the exploration"],
+)
 def test_a_set_whose_driver_was_killed_or_paused_goes_on_and_counts_nothing_twice(
-    run, carry_out, number
+    run, carry_out, signals
 ):
-    for stage in ("search", "explore"):
+    for stage, number in signals.items():
         interrupt(run, stage, number)
         assert has_results(run.member("a"))
         if number == signal.SIGTERM:
