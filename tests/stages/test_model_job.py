@@ -68,7 +68,7 @@ def test_two_processes_on_mixed_shapes_follow_one(runs, tmp_path):
     one, two = (prepared(tmp_path / str(num), runs, "training.mosaics=0.3") for num in (1, 2))
     shapes = {source.system.grid.shape for source in sources_of(one, read_job(one))}
     assert len(shapes) == 3
-    launch(ranks_line(1, MODULE, one.path))
+    train_model(one, Process(CPU))
     launch(ranks_line(2, MODULE, two.path))
     # The gradients of the two halves are summed in another order; without any step the weights
     # would be apart by none of it, so that they are compared with how far they moved.
