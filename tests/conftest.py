@@ -28,6 +28,8 @@ LONG = (
     "slurm/test_campaign_job.py",
     "integration/test_chaos.py",
     "campaign/test_set_driver.py",
+    # Early, because it forks hundreds of times, and processes grow.
+    "fuzz",
     "docs/test_commands.py",
     "test_cli.py",
     "campaign/test_damage.py",
@@ -39,7 +41,6 @@ LONG = (
     "browse/page",
     "voxels/test_learned.py",
     "test_wheel.py",
-    "fuzz",
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 from gcd_hpc.accounts.rehearsal import Pace
 from gcd_hpc.accounts.set_rehearsal import SetRehearsal
 from gcd_hpc.stages.tasks import Plan
-from tests.cli.test_naming import call
+from tests.cli.test_set_readers import call
 from tests.config.test_set import SET
 
 PLAN = Plan(

@@ -16,7 +16,8 @@ from gcd_hpc.config.miller import parsed
 from gcd_hpc.engines.library import potentials_for
 from gcd_hpc.errors import GcdError
 from gcd_hpc.store.run import open_run
-from tests.cli.test_naming import call
+from tests.cli import test_naming
+from tests.cli.test_set_readers import call
 
 CU = ["--element", "Cu", "--sigma", "5", "--plane", "210", "--axis", "001"]
 pytestmark = pytest.mark.lammps
@@ -224,9 +225,11 @@ def test_an_axis_without_a_sigma_up_to_the_limit_is_said(tmp_path):
 
 
 def test_three_commands_find_the_ground_state_of_copper_210_in_an_empty_folder(tmp_path):
-    assert call(tmp_path, "init", *CU, "--out", "cu.yaml")[0] == 0
-    assert call(tmp_path, "check", "cu.yaml")[0] == 0
-    code, _, error = call(tmp_path, "search", "--campaign", "cu.yaml", "--num", "40", timeout=600)
+    started = test_naming.call  # in processes of their own
+    assert started(tmp_path, "init", *CU, "--out", "cu.yaml")[0] == 0
+    assert started(tmp_path, "check", "cu.yaml")[0] == 0
+    words = ("search", "--campaign", "cu.yaml", "--num", "40")
+    code, _, error = started(tmp_path, *words, timeout=600)
     assert code == 0, error
     run = open_run(tmp_path / "runs" / "cu_sigma5_210-search")
     # The published kite structure has 0.951 J/m^2 with this potential.

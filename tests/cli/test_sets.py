@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cli.test_naming import call
+from tests.cli.test_set_readers import call
 from tests.config.test_set import SET
 
 
