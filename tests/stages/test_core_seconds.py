@@ -71,18 +71,18 @@ def test_core_seconds_count_running_and_ended_children_and_no_neighbours(tmp_pat
         subprocess.run([sys.executable, "-c", BURN], check=True)
         write(tmp_path, SEARCH)
 
-    with crowded_core(3):
+    with crowded_core(1):
         record = carry_out(TaskRequest(str(tmp_path), SEARCH.name, 1, 1), work)
     started[0].communicate()
     # Two children burn half a second each. The rest is the start of Python and of this package.
     assert 2 * BURN_S <= record.cpu_s < 2 * BURN_S + 1.0
-    assert record.seconds > 2 * record.cpu_s
+    assert record.seconds > 1.5 * record.cpu_s
 
 
 @pytest.mark.lammps
 def test_a_task_costs_as_many_core_seconds_on_a_busy_machine_as_on_an_idle_one(run_copy):
     records = []
-    for num_others in (0, 3):
+    for num_others in (0, 1):
         run_dir = run_copy(f"beside-{num_others}")
         RunDirectory(run_dir).search_part(0).unlink()
         request = TaskRequest(str(run_dir), "search-00000", 1, 1)
@@ -90,10 +90,10 @@ def test_a_task_costs_as_many_core_seconds_on_a_busy_machine_as_on_an_idle_one(r
             records.append(carry_out(request, lambda run=run_dir: search_chunk(str(run), 0)))
         worker_child(str(run_dir)).close()
     alone, beside = records
-    # A quarter of a core takes four times as long, but other processes share its caches and its
-    # second hardware thread, which costs the work itself up to a third.
+    # Half a core takes twice as long, but other processes share its caches and its second hardware
+    # thread, which costs the work itself up to a third.
     assert beside.cpu_s == pytest.approx(alone.cpu_s, rel=0.4)
-    assert beside.seconds > 2 * beside.cpu_s
+    assert beside.seconds > 1.5 * beside.cpu_s
 
 
 @pytest.mark.lammps
