@@ -8,11 +8,11 @@ from pathlib import Path
 
 from gcd_hpc.browse.tables import UNIT, format_fraction
 from gcd_hpc.engines.library import citation_in
-from gcd_hpc.store.crystal import unit_crystal
+from gcd_hpc.store.crystal import boundary_of, unit_crystal
 from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_directory import RunDirectory
-from gcd_hpc.structures.description import described
+from gcd_hpc.structures.character import described
 
 PACKAGE = "gcd-hpc"
 PAPER = "Grand canonical generative diffusion model for crystalline phases and grain boundaries"
@@ -181,10 +181,11 @@ def _name(run: Run) -> str:
 
 
 def _words(run: Run) -> str:
-    crystal = unit_crystal(run.provenance.get("config"))
-    if crystal is None:
+    config = run.provenance.get("config")
+    boundary, crystal = boundary_of(config), unit_crystal(config)
+    if boundary is None or crystal is None:
         return "a boundary that the file does not name"
-    return f"{'-'.join(run.elements)}, {crystal.lattice}, {described(crystal)}"
+    return f"{'-'.join(run.elements)}, {crystal.lattice}, {described(boundary, crystal)}"
 
 
 def _boundary(run: Run) -> str:
