@@ -30,7 +30,7 @@ from gcd_hpc.store.hdf5 import (
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import ATOM_FIELDS, BY_NAME, FIELDS, ROW_FIELDS, Candidate
 
-_WHOLE_ATOMS = 1 << 20
+WHOLE_ATOMS = 1 << 20
 """Largest number of atoms of a file that are read in one piece and verified as a column."""
 MIN_EDGE_A, MAX_LENGTH_A = 1e-3, 1e6
 """Plausible range of a length, Å: a flipped bit in an exponent leaves it."""
@@ -81,7 +81,7 @@ def each_of_part(path: str | Path, rows: Sequence[int] | None = None) -> Iterato
                 yield _read_row(file, row)
             return
         columns = read_columns_of(file, [START.name, *(field.name for field in ROW_FIELDS)])
-        is_small = rows is None or num_atoms_of(file) <= _WHOLE_ATOMS
+        is_small = rows is None or num_atoms_of(file) <= WHOLE_ATOMS
         atoms = read_columns_of(file, (field.name for field in ATOM_FIELDS)) if is_small else {}
         for row in wanted:
             start, stop = _place(file, columns[START.name][row], columns["num_atoms"][row])

@@ -15,6 +15,7 @@ from gcd_hpc.errors import GcdError, StoreError
 from gcd_hpc.store.alloys import symbols_of
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.field import Field
+from gcd_hpc.store.fingerprints import fingerprints
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_provenance, to_columns, without_structure
 from gcd_hpc.store.physics import (
@@ -29,6 +30,7 @@ from gcd_hpc.store.rows import Rows, read_numbered
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate
 from gcd_hpc.store.selection import ordered, parse_selection, selected
 from gcd_hpc.structures.energetics import MIN_GB_ENERGY_J_M2
+from gcd_hpc.structures.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -310,6 +312,17 @@ class Run:
             StoreError: if a name is no field of a candidate.
         """
         return self._rows.take(names, self._chosen)
+
+    def fingerprints(self) -> list[Fingerprint]:
+        """Fingerprints of all candidates in order, which must be relaxed, (64,) 1/Å^2 each.
+
+        Equal structures have equal ones, as ``structures.fingerprint.is_same`` says.
+
+        Raises:
+            StoreError: if a file is damaged, or the run names no boundary.
+        """
+        config = self.provenance.get("config", "")
+        return fingerprints(self._rows.parts, self._chosen, config, self.elements)
 
     def records(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Fields of all candidates in order, as one dictionary of plain values per candidate.

@@ -86,12 +86,26 @@ def slab_fingerprint(
             and are left out, Å.
         kinds, num_kinds: as for fingerprint.
     """
+    weights = slab_weights(positions, energies_ev, bulk_ev_per_atom, outer_thickness)
+    return fingerprint(positions, cell, weights, nearest_neighbor, kinds, num_kinds)
+
+
+def slab_weights(
+    positions: ArrayLike,
+    energies_ev: ArrayLike,
+    bulk_ev_per_atom: float,
+    outer_thickness: float,
+) -> Array:
+    """Share (N,) of each atom of a slab in its boundary, 0 at the free surfaces.
+
+    Args:
+        positions, energies_ev, outer_thickness: as for slab_fingerprint.
+    """
     heights = np.asarray(positions, dtype=float)[:, 2]
     inside = (heights > heights.min() + outer_thickness) & (
         heights < heights.max() - outer_thickness
     )
-    weights = np.where(inside, energy_weights(energies_ev, bulk_ev_per_atom), 0.0)
-    return fingerprint(positions, cell, weights, nearest_neighbor, kinds, num_kinds)
+    return np.where(inside, energy_weights(energies_ev, bulk_ev_per_atom), 0.0)
 
 
 def distance(a: Fingerprint, b: Fingerprint) -> float:
