@@ -18,6 +18,7 @@ from gcd_hpc.cli.listing import listing, show, top
 from gcd_hpc.cli.machine import doctor
 from gcd_hpc.cli.models import model_show, model_train
 from gcd_hpc.cli.output import prepare_terminal, say
+from gcd_hpc.cli.phases import phases
 from gcd_hpc.cli.plotting import plot
 from gcd_hpc.cli.reproduction import reproduction
 from gcd_hpc.cli.rescoring import import_results, rescore
@@ -46,6 +47,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "plot": plot,
         "browse": browse,
     },
+    "Phases": {"phases": phases},
     "Models": {"model train": model_train, "model show": model_show},
     "Hand on": {"export": export, "merge": merge, "archive": archive},
     "Check": {"check": check, "verify": verify, "doctor": doctor},

@@ -51,6 +51,9 @@ class Phase:
     members: ids of all candidates of this phase, lowest energy first.
     replicas: in-plane cell of the representative, in cells of the boundary without replicas.
     layer_group: its number and symbol, such as ``35 cm2m``, within 0.05 Å.
+    relative: the phase that this one is with point defects, such as ``1/5-1 + 1 vacancy``; empty if
+    there is none.
+    defect_energy_ev: energy of each of these defects, eV.
     """
 
     name: str
@@ -62,6 +65,8 @@ class Phase:
     members: tuple[str, ...]
     replicas: tuple[int, int]
     layer_group: str
+    relative: str = ""
+    defect_energy_ev: float | None = None
 
     @property
     def num_found(self) -> int:
@@ -103,14 +108,19 @@ def find_phases(
         marks = iter(pool.fingerprints(wanted))
         for one in reading:
             one.take(marks, num_per_n)
-    groups = [(one.fraction, group) for one in families for group in one.groups]
+    # Groups beyond the last phase were only needed to tell it from them.
+    ranked = [
+        (f"{one.fraction}-{rank}", group)
+        for one in families
+        for rank, group in enumerate(one.groups[:num_per_n], start=1)
+    ]
     # The rows are in the order of their energies: of equally large cells the lowest comes first.
     planes = pool.columns["atoms_per_plane"]
-    firsts = [min(group.rows, key=lambda row: (planes[row], row)) for _, group in groups]
-    described = zip(groups, _ranks(families), firsts, pool.candidates(firsts), strict=True)
+    firsts = [min(group.rows, key=lambda row: (planes[row], row)) for _, group in ranked]
+    described = zip(ranked, firsts, pool.candidates(firsts), strict=True)
     return [
-        _phase(f"{fraction}-{rank}", candidate, pool.ids(group.rows), pool.config(first))
-        for (fraction, group), rank, first, candidate in described
+        _phase(name, candidate, pool.ids(group.rows), pool.config(first))
+        for (name, group), first, candidate in described
     ]
 
 
@@ -247,7 +257,9 @@ class _Family:
         if self.num_read == len(self.leaders):
             return True
         following = self.leaders[self.num_read].energy
-        return len(self.groups) == num and following > self.groups[-1].energy + SAME_ENERGY_J_M2
+        return len(self.groups) >= num and (
+            following > self.groups[num - 1].energy + SAME_ENERGY_J_M2
+        )
 
     def next_leaders(self) -> list[_Leader]:
         """The leaders that are read next."""
@@ -267,7 +279,7 @@ class _Family:
             if equal:
                 nearest = min(equal, key=lambda one: distance(mark, one.mark))
                 nearest.rows += leader.rows
-            elif len(self.groups) < num:
+            else:
                 self.groups.append(_Group(leader.energy, mark, list(leader.rows)))
 
 
@@ -298,11 +310,6 @@ def _twin(leaders: list[_Leader], energy: float, volume: float) -> _Leader | Non
         if abs(volume - leader.volume) <= TWIN_VOLUME_A:
             return leader
     return None
-
-
-def _ranks(families: list[_Family]) -> list[int]:
-    """Rank of each group within its [n], from 1, family after family."""
-    return [rank for one in families for rank in range(1, len(one.groups) + 1)]
 
 
 def _phase(name: str, candidate: RunCandidate, members: tuple[str, ...], config: str) -> Phase:

@@ -25,6 +25,8 @@ from gcd_hpc.store.run import Run, RunCandidate
 from gcd_hpc.store.run_directory import RunDirectory
 
 Settings = Mapping[str, Any]
+TIMEOUT_S = 120.0
+"""Limit of the processor time of one job for each started thousand atoms, s."""
 Progress = Callable[[int, int, str], None]
 """Called with the number of measured phases, that of all, and the name of the last one."""
 
@@ -193,7 +195,7 @@ def _outcome(task: _Task, function: Measure) -> MeasuredRecord | str:
     files = RunDirectory(task.run)
     folder = files.measuring(task.kind, task.file_name, task.question)
     try:
-        with LammpsChild(system.potential, system.config.relaxation.timeout_s) as child:
+        with LammpsChild(system.potential, TIMEOUT_S) as child:
             subject = Subject(task.phase, task.candidate, system, child, folder)
             results = function(subject, task.settings)
     except LaunchError:

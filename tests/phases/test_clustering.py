@@ -1,0 +1,92 @@
+"""Phases of files that hold the published structures of the W Sigma5 twist boundary."""
+
+import numpy as np
+import pytest
+
+from gcd_hpc.errors import StoreError
+from gcd_hpc.phases.clustering import find_phases, phase_named
+from tests.phases.published import bicrystal, candidate, rattled, repeated, run_of
+from tests.reference import ENERGIES_J_M2, GROUND_STATE, METASTABLE, phase
+
+
+@pytest.fixture(scope="module")
+def ground():
+    return phase(GROUND_STATE)
+
+
+@pytest.fixture(scope="module")
+def metastable():
+    return phase(METASTABLE)
+
+
+def turned(atoms, operation):
+    """A structure after a symmetry operation of the boundary."""
+    one = atoms.copy()
+    one.positions[:] = bicrystal().wrap(atoms.positions @ operation.T)
+    one.positions[:, 2] += 5.0 - one.positions[:, 2].min()
+    return one
+
+
+def test_all_finds_of_one_structure_are_one_phase_with_its_name(tmp_path, ground):
+    """Finds differ by what a relaxation leaves open, and by symmetry operations."""
+    operations = bicrystal().symmetry_operations
+    rows = [candidate(number, turned(ground, one)) for number, one in enumerate(operations)]
+    rows.append(candidate(len(rows), rattled(ground, 0.001), gb_energy_j_m2=2.2972))
+    (found,) = find_phases(run_of(tmp_path / "results.h5", rows))
+    assert len(operations) == 8
+    assert (found.name, found.file_name) == ("1/5-1", "1of5-1")
+    assert set(found.members) == {row.id for row in rows}
+    assert found.gb_energy_j_m2 == pytest.approx(ENERGIES_J_M2[GROUND_STATE], abs=1e-4)
+
+
+def test_a_phase_in_a_larger_cell_is_the_same_and_its_smallest_cell_represents_it(
+    tmp_path, ground, metastable
+):
+    small = run_of(tmp_path / "a.h5", [candidate(3, ground)])
+    double = candidate(0, repeated(ground, 2, 1), gb_energy_j_m2=2.2960)
+    large = run_of(tmp_path / "b.h5", [double, candidate(1, metastable)], (2, 1))
+    first, second = find_phases(small, larger={"b": large})
+    assert (first.name, first.members) == ("1/5-1", ("b.search-000000", "search-000003"))
+    assert (first.representative.id, first.replicas) == ("search-000003", (1, 1))
+    assert (second.name, second.members) == ("2/5-1", ("b.search-000001",))
+    assert second.replicas == (2, 1)
+
+
+def test_another_structure_of_the_same_n_has_the_next_rank(tmp_path, ground):
+    z = ground.positions[:, 2]
+    # A vacancy beside an interstitial: the number of atoms stays.
+    other = ground.copy()
+    middle = int(np.argmin(np.abs(z - z.mean())))
+    other.positions[middle, 2] += 2.0
+    rows = [candidate(0, other, gb_energy_j_m2=2.5), candidate(1, ground)]
+    names = [(one.name, one.members) for one in find_phases(run_of(tmp_path / "a.h5", rows))]
+    assert names == [("1/5-1", ("search-000001",)), ("1/5-2", ("search-000000",))]
+
+
+def test_candidates_that_were_not_relaxed_to_the_end_are_no_phases(tmp_path, ground):
+    rows = [candidate(0, ground, preset="screen"), candidate(1, ground)]
+    (found,) = find_phases(run_of(tmp_path / "a.h5", rows))
+    assert found.members == ("search-000001",)
+
+
+def test_finding_phases_writes_nothing(tmp_path, ground):
+    run = run_of(tmp_path / "a.h5", [candidate(0, ground)])
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    find_phases(run)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_phase_is_named_by_its_name_its_file_name_or_a_member(tmp_path, ground):
+    rows = [candidate(0, ground), candidate(1, rattled(ground, 0.001))]
+    phases = find_phases(run_of(tmp_path / "a.h5", rows))
+    for name in ("1/5-1", "1of5-1", "search-000001"):
+        assert phase_named(phases, name) is phases[0]
+    with pytest.raises(StoreError, match=r"no phase .* called 1/5-2; .* did you mean 1/5-1"):
+        phase_named(phases, "1/5-2")
+
+
+def test_runs_of_two_potentials_have_no_phases_together(tmp_path, ground):
+    small = run_of(tmp_path / "a.h5", [candidate(0, ground)])
+    other = run_of(tmp_path / "b.h5", [candidate(0, ground, potential_sha256="cd")])
+    with pytest.raises(StoreError, match="not of one potential; leave b out"):
+        find_phases(small, larger={"b": other})
