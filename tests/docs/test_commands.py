@@ -62,7 +62,7 @@ def prepare(home: Path) -> None:
     """What pages take for granted: other runs, a set of boundaries, merged files, and structures
     of the reader's own.
     """
-    for name in ("w_sigma5", "w_sigma5_seed1", "other", "new"):
+    for name in ("w_sigma5", "w_sigma5_seed1", "w_sigma5_2x2", "other", "new"):
         (home / "runs" / name).symlink_to("smoke")
     make_set(home / "sets").rename(home / "runs/cu_tilts")
     for name in ("results.h5", "everything.h5"):
