@@ -9,8 +9,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-from gcd_hpc.browse.page.report import write_report
 from gcd_hpc.browse.page.server import PageServer
+from gcd_hpc.browse.page.standalone import write_page
 
 FIGURES = Path(__file__).parent / "figures"
 FLAGS = ["--no-sandbox", "--enable-unsafe-swiftshader", "--use-angle=swiftshader"]
@@ -43,7 +43,7 @@ def main() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
         picture(browser, server.url, FIGURES / "browse.png", 1080)
-        report = write_report(run, Path(folder) / "report.html")
+        report = write_page(run, Path(folder) / "report.html")
         picture(browser, report.as_uri(), FIGURES / "report.png", 1240, "#tab-progress")
         browser.close()
         server.shutdown()

@@ -23,6 +23,8 @@ from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_directory import RunDirectory
 
+COST_HEADINGS = ("stage", "count", "wall s", "core s", "core s each", "share of core s")
+
 
 def write_summary(run_dir: str | Path, cost: Cost, sources: Sequence[SourceRecord]) -> Path:
     """Write RUN/summary.md: energies and work by source, lowest structures, costs, figure."""
@@ -53,10 +55,10 @@ def write_summary(run_dir: str | Path, cost: Cost, sources: Sequence[SourceRecor
 def cost_markdown(cost: Cost) -> str:
     """Markdown table of wall time and core time of each stage and in total."""
     lines = [
-        "| stage | count | wall s | core s | core s each | share of core s |",
+        "| " + " | ".join(COST_HEADINGS) + " |",
         "|---|--:|--:|--:|--:|--:|",
     ]
-    lines += ["| " + " | ".join(cells) + " |" for cells in _cost_rows(cost)]
+    lines += ["| " + " | ".join(cells) + " |" for cells in cost_rows(cost)]
     return "\n".join(lines)
 
 
@@ -65,13 +67,13 @@ def cost_table(cost: Cost) -> Table:
     table = Table(title="Where the time went", title_style="bold", header_style="bold", box=None)
     for heading in ("stage", "count", "wall s", "core s", "core s each", "share"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
-    for cells in _cost_rows(cost):
+    for cells in cost_rows(cost):
         table.add_row(*cells)
     return table
 
 
-def _cost_rows(cost: Cost) -> list[list[str]]:
-    """Rows of the cost tables: the stages that ran, the overhead, and the total."""
+def cost_rows(cost: Cost) -> list[list[str]]:
+    """Cells by COST_HEADINGS: of the stages that ran, of the overhead, and of all together."""
     ran = {name: one for name, one in cost.stages.items() if one.num_tasks}
     rows = [
         _cost_row(name, f"{one.num_items:,}", one.wall_s, one.core_s, cost.core_s, one.num_items)

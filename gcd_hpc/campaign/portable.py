@@ -59,7 +59,8 @@ def _with_kept_files(potential: dict[str, Any], run: RunDirectory) -> dict[str, 
 
     def kept(word: str) -> str:
         name = kept_name(word)
-        return name if (run.potential / name).is_file() else word
+        is_kept = (run.potential / name).is_file()
+        return name if is_kept else str(_without_folders(word))
 
     def line(text: str) -> str:
         words = [word for word in text.split() if "/" in word]

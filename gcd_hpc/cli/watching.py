@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gcd_hpc.cli.choosing import one_run, run_or_set
+from gcd_hpc.cli.choosing import run_or_set
 from gcd_hpc.cli.options import Boundary, Json, Run
 from gcd_hpc.cli.output import console, print_json, say
 
@@ -86,14 +86,12 @@ def report(
     run: Run,
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="F", help="Write the page of gcd-hpc browse as one file."),
+        typer.Option("--html", metavar="F", help="Write a report to publish as one HTML file."),
     ] = None,
-    structures: Annotated[
-        int,
-        typer.Option(
-            "--structures", min=1, help="With --html: how many of the lowest the file holds."
-        ),
-    ] = 300,
+    pdf: Annotated[
+        Path | None,
+        typer.Option("--pdf", metavar="F", help="Write the same report as PDF."),
+    ] = None,
     boundary: Boundary = None,
     json: Json = False,
 ) -> None:
@@ -106,18 +104,23 @@ def report(
 
     Of a set, the report holds the use of the shared pools and the work of each boundary.
 
-    With --html the results are written as one file that opens in any browser without a network;
-    RUN may then be an HDF5 file of results.
+    With --html or --pdf, a report to publish is written: boundary, potential, versions, seed,
+    dates, cost and state; energies against [n], phases with pictures from three sides, what was
+    measured of them; what was tried, and how sure one can be that nothing lower is left. The file
+    stands alone and names no path of this machine. RUN may then be an HDF5 file of results. The
+    report of a set has an overview and a page a boundary.
 
     \b
     Examples:
       gcd-hpc report runs/w_sigma5
-      gcd-hpc report runs/w_sigma5 --html w_sigma5.html
+      gcd-hpc report runs/w_sigma5 --html w_sigma5.html --pdf w_sigma5.pdf
     """
-    if html is not None:
-        from gcd_hpc.browse.page.report import write_report
+    if html is not None or pdf is not None:
+        from gcd_hpc.browse.report.writing import write_reports
 
-        say(str(write_report(one_run(run, boundary, "report"), html, structures)))
+        chosen = run_or_set(run, boundary)
+        for path in write_reports(chosen if isinstance(chosen, Path) else chosen.path, html, pdf):
+            say(str(path))
         return
     chosen = run_or_set(run, boundary)
     if not isinstance(chosen, Path):

@@ -67,6 +67,8 @@ def candidates(crystal: Bicrystal, lowest: float):
             num_atoms=len(positions),
             n_index=n_index,
             n_fraction=n_index / crystal.atoms_per_plane,
+            atoms_per_plane=crystal.atoms_per_plane,
+            surface_depth_a=5.5,
             cell=(ax, by, 50.0),
             area_a2=ax * by,
             relax_s=2.0,

@@ -136,7 +136,7 @@ def test_status_has_a_line_for_each_boundary(folder):
         ("show", "run", "search-000001"),
         ("plot", "run"),
         ("merge", "run", "--out", "merged.h5"),
-        ("report", "run", "--html", "report.html"),
+        ("browse", "run", "--html", "page.html"),
         ("rescore", "run", "--engine", "emt"),
         ("import", "run", "vasp"),
     ],

@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from playwright.sync_api import expect, sync_playwright
 
 from gcd_hpc.browse.page import contents
-from gcd_hpc.browse.page.report import write_report
+from gcd_hpc.browse.page.standalone import write_page
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run import open_run
 from tests.browse.page.conftest import BEST, made, serving
@@ -355,7 +355,7 @@ def test_the_page_follows_a_run_that_grows_and_keeps_the_place(browser, tmp_path
 
 @pytest.fixture(scope="module")
 def report(browser, run, tmp_path_factory):
-    address = write_report(run, tmp_path_factory.mktemp("report") / "report.html", num=18).as_uri()
+    address = write_page(run, tmp_path_factory.mktemp("report") / "report.html", num=18).as_uri()
     with opened(browser, address, (address, "data:", f"blob:{address[:7]}", "blob:null/")) as page:
         yield page
 

@@ -55,10 +55,10 @@ def test_the_token_of_the_page_stands_on_no_command_line(run, tmp_path):
     assert not os.path.exists(line.strip().removeprefix("file://"))
 
 
-def test_report_writes_one_file_and_prints_where(run, tmp_path):
+def test_the_page_is_written_as_one_file_and_its_place_is_printed(run, tmp_path):
     path = tmp_path / "found.html"
     done = subprocess.run(
-        [*COMMAND, "report", str(run), "--html", str(path), "--structures", "9"],
+        [*COMMAND, "browse", str(run), "--html", str(path), "--structures", "9"],
         capture_output=True,
         text=True,
         timeout=60,
@@ -73,7 +73,7 @@ def test_report_writes_one_file_and_prints_where(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [["browse", "none", "--no-open"], ["report", "none", "--html", "x.html"]]
+    "words", [["browse", "none", "--no-open"], ["browse", "none", "--html", "x.html"]]
 )
 def test_a_run_that_is_not_there_is_one_sentence(tmp_path, words):
     done = subprocess.run(

@@ -21,7 +21,7 @@ MAX_ATOMS = 250_000
 """Largest number of atoms (30 bytes each) for which whole boxes and not only regions are kept."""
 
 
-def write_report(run: Path, path: str | Path, num: int = NUM_STRUCTURES) -> Path:
+def write_page(run: Path, path: str | Path, num: int = NUM_STRUCTURES) -> Path:
     """Write the page of a run as one HTML file; return its path.
 
     Args:
@@ -40,7 +40,7 @@ def write_report(run: Path, path: str | Path, num: int = NUM_STRUCTURES) -> Path
 def _data(contents: Contents, num: int) -> dict[str, Any]:
     state = contents.state()
     if not state["num"]:
-        raise StoreError(f"{contents.path}: nothing to report: there are no candidates yet")
+        raise StoreError(f"{contents.path}: nothing to show: there are no candidates yet")
     rows = contents.table(MAX_ROWS)
     structures = _structures(contents, num)
     some = "" if len(rows) == state["num"] else f"{len(rows):,} of {state['num']:,} candidates and "
