@@ -20,8 +20,7 @@ from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.run import Run
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.bicrystal import Bicrystal
-from gcd_hpc.structures.character import character_of
-from gcd_hpc.structures.description import described
+from gcd_hpc.structures.character import character_of, described
 
 HOUR_S = 3600.0
 SOLVER_KEYS = ("preset", "screen", "outer_thickness")
@@ -44,9 +43,10 @@ def crystal_of_run(run: Run) -> Bicrystal | None:
 def title_of(run: Run) -> str:
     """The boundary in a few words, or the name of the run if the boundary is not known."""
     crystal = crystal_of_run(run)
-    if crystal is None:
+    boundary = boundary_of(run.provenance.get("config"))
+    if crystal is None or boundary is None:
         return run.path.absolute().stem
-    return f"{'-'.join(run.elements)}: {with_signs(described(crystal))}"
+    return f"{'-'.join(run.elements)}: {with_signs(described(boundary, crystal))}"
 
 
 def with_signs(text: str) -> str:

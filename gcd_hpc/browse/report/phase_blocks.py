@@ -64,23 +64,33 @@ def phase_table(found: Found) -> Block:
                 str(first.num_atoms),
                 f"{one.num_found:,}",
                 f"{fresh:,}",
+                one.layer_group,
                 f"`{first.id}`",
                 maker_name(first.source, first.version, first.move),
+                _relative(one),
             )
         )
     headings = (
         *("phase", "E_gb (J/m²)", "above the lowest of [n] (mJ/m²)", "excess volume (Å)"),
-        *("atoms", "found", "of them independently", "structure", "made by"),
+        *("atoms", "found", "of them independently", "layer group", "structure", "made by", "is"),
     )
     caption = (
         "Phases. Found: candidates that are this phase; independently: by random tries and models'"
-        " candidates, which change no known structure. Not converged structures are marked by *."
+        " candidates, which change no known structure. Is: a lower phase with point defects, and"
+        " the energy of each. Structures that did not converge are marked by *."
     )
     marked = [
         (row[0] + ("" if one.representative.converged else "*"), *row[1:])
         for row, one in zip(rows, found.phases, strict=True)
     ]
-    return table(caption, headings, marked, left=(0, 7, 8))
+    return table(caption, headings, marked, left=(0, 7, 8, 9, 10))
+
+
+def _relative(phase: Phase) -> str:
+    """Another phase and the point defects that make it this one, with their energy."""
+    if phase.defect_energy_ev is None:
+        return phase.relative
+    return f"{phase.relative}, {phase.defect_energy_ev:.2f} eV each"
 
 
 def number(value: float, digits: int) -> str:
