@@ -32,7 +32,7 @@ def excess(found: Found) -> Section:
     """Excess properties of each phase."""
     title, known = "Excess properties", records(found, "excess")
     if not known:
-        what = "The excess stress and the layer group of the phases were not measured"
+        what = "The excess stress of the phases was not measured"
         return Section(title, (missing(what, f"phases {RUN} --measure"),))
     return Section(title, (values_table("Excess properties of the phases.", known),))
 

@@ -176,6 +176,7 @@ class _Layout:
         return Flowable(rows, [first, self._width - first], style=style, spaceAfter=_SPACE)
 
     def _table(self, block: Table) -> list[Any]:
+        from reportlab.platypus import CondPageBreak
         from reportlab.platypus import Table as Flowable
 
         size = SIZE - (1.0 if len(block.headings) <= 7 else 1.8)
@@ -204,7 +205,9 @@ class _Layout:
         body = Flowable(
             [head, *rows], widths, repeatRows=1, style=style, hAlign="LEFT", spaceAfter=_SPACE
         )
-        return [self.paragraph(block.caption, after=2.0, keeps_next=True), body]
+        # A table may begin at the foot of a page, but with some of its rows.
+        start = CondPageBreak(0.2 * self._height)
+        return [start, self.paragraph(block.caption, after=2.0), body]
 
     def _widths(self, block: Table, size: float) -> list[float]:
         """Widths of the columns: as wide as their texts, the widest less if there is no room."""
