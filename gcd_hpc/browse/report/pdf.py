@@ -21,14 +21,16 @@ from gcd_hpc.browse.report.document import (
 )
 from gcd_hpc.errors import GcdError
 
-FONT, BOLD, CODE = "DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono"
+FONT, BOLD = "DejaVuSans", "DejaVuSans-Bold"
+CODE = "DejaVuSansMono"
 SIZE = 8.5
 """Size of letters, points."""
 MARGIN = 54.0
 """Margin of a page at all sides, points."""
 CODE_COLUMNS, CODE_LINES = 62, 80
 """Characters of a line of a listing, whose rest goes to the next line, and lines of a column."""
-DARK, GREY, LINE, BLUE = "#1c1f23", "#555555", "#cccccc", "#1f5fa8"
+DARK, GREY = "#1c1f23", "#555555"
+LINE, BLUE = "#cccccc", "#1f5fa8"
 _SPACE = 6.0
 _CELL = 8.0
 """Space between the columns of a table, points."""
