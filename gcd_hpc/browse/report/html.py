@@ -47,12 +47,12 @@ def _add_contents(parent: Tree.Element, document: Document) -> None:
     items = Tree.SubElement(Tree.SubElement(parent, "nav", {"aria-label": "Contents"}), "ol")
     for number, section in enumerate(document.sections):
         if section.level == 2:
-            link = Tree.SubElement(Tree.SubElement(items, "li"), "a", href=f"#part-{number}")
+            link = Tree.SubElement(Tree.SubElement(items, "li"), "a", href=f"#section-{number}")
             link.text = section.title
 
 
 def _add_section(parent: Tree.Element, section: Section, number: int) -> None:
-    element = Tree.SubElement(parent, "section", id=f"part-{number}")
+    element = Tree.SubElement(parent, "section", id=f"section-{number}")
     if section.starts_page:
         element.set("class", "page")
     _text(element, f"h{section.level}", section.title)
