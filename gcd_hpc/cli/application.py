@@ -14,6 +14,7 @@ from gcd_hpc.cli.beginning import boundaries, init
 from gcd_hpc.cli.browsing import browse
 from gcd_hpc.cli.campaigns import campaign, check, rehearsal, search
 from gcd_hpc.cli.files import archive, merge, verify
+from gcd_hpc.cli.gamma import gamma
 from gcd_hpc.cli.listing import listing, show, top
 from gcd_hpc.cli.machine import doctor
 from gcd_hpc.cli.models import model_show, model_train
@@ -47,7 +48,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "plot": plot,
         "browse": browse,
     },
-    "Phases": {"phases": phases},
+    "Phases": {"phases": phases, "gamma": gamma},
     "Models": {"model train": model_train, "model show": model_show},
     "Hand on": {"export": export, "merge": merge, "archive": archive},
     "Check": {"check": check, "verify": verify, "doctor": doctor},

@@ -6,11 +6,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from gcd_hpc.store.arrays import write_arrays
 from gcd_hpc.store.run import Run, RunCandidate
 from gcd_hpc.store.run_directory import RunDirectory
 
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
 Settings = Mapping[str, Any]
 TIMEOUT_S = 120.0
 """Limit of the processor time of one job for each started thousand atoms, s."""
@@ -115,13 +117,13 @@ def measure(
         StoreError: if the run has no campaign, or if a file is damaged.
         GcdError: if the engine cannot be used. What fails for one phase is a failure of the result.
     """
-    system = _system_of(run.path)
+    system = system_of(run.path)
     tasks = [
         _Task(run.path, kind, one.name, one.file_name, one.representative, dict(settings))
         for one in phases
     ]
     for task in tasks:
-        _check_potential(task, system)
+        check_potential(run.path, task.candidate, system)
     records, failures = dict[str, MeasuredRecord](), dict[str, str]()
     missing = []
     for task in tasks:
@@ -131,7 +133,7 @@ def measure(
         else:
             missing.append(task)
     progress(len(records), len(tasks), "")
-    for task, outcome in _outcomes(missing, function, workers):
+    for task, outcome in spread(missing, partial(_outcome, function), workers, run.path):
         if isinstance(outcome, MeasuredRecord):
             records[task.phase] = outcome
         else:
@@ -157,41 +159,54 @@ def measured(run: Run, phase: Phase, kind: str) -> MeasuredRecord | None:
     return record
 
 
-def _check_potential(task: _Task, system: PhaseSystem) -> None:
-    if task.candidate.potential_sha256 != system.potential.sha256:
+def check_potential(run: Path, candidate: RunCandidate, system: PhaseSystem) -> None:
+    """Refuse a structure that was relaxed with another potential than the run's own.
+
+    Raises:
+        StoreError: if it was.
+    """
+    if candidate.potential_sha256 != system.potential.sha256:
         raise StoreError(
-            f"{task.run}: {task.candidate.id} was relaxed with the potential"
-            f" {task.candidate.potential_sha256[:12]}, but the run holds"
+            f"{run}: {candidate.id} was relaxed with the potential"
+            f" {candidate.potential_sha256[:12]}, but the run holds"
             f" {system.potential.sha256[:12]}; measure phases in the run that made them"
         )
 
 
-def _outcomes(
-    tasks: Sequence[_Task], function: Measure, workers: int
-) -> Iterator[tuple[_Task, MeasuredRecord | str]]:
-    """Record of each task, or the reason of its failure, as the tasks finish."""
-    if workers <= 1 or len(tasks) <= 1:
-        for task in tasks:
-            yield task, _outcome(task, function)
+def spread(
+    items: Sequence[Item], function: Callable[[Item], Outcome], workers: int, run: Path
+) -> Iterator[tuple[Item, Outcome]]:
+    """Each item with what a function of a module makes of it, as they finish.
+
+    Args:
+        workers: number of processes, started by ``spawn``; one is this process.
+        run: run directory, for errors.
+
+    Raises:
+        LaunchError: if a process is killed.
+    """
+    if workers <= 1 or len(items) <= 1:
+        for item in items:
+            yield item, function(item)
         return
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn"))
+    pool = ProcessPoolExecutor(min(workers, len(items)), get_context("spawn"))
     try:
-        waiting = {pool.submit(_outcome, task, function): task for task in tasks}
+        waiting = {pool.submit(function, item): item for item in items}
         for done in as_completed(waiting):
             yield waiting[done], done.result()
     except BrokenProcessPool as error:
         raise LaunchError(
-            f"a process that measured a phase of {tasks[0].run} was killed, perhaps for lack of"
-            " memory; run the same command again with fewer workers: finished phases are kept"
+            f"a process that measured a phase of {run} was killed, perhaps for lack of memory; run"
+            " the same command again with fewer workers: what is finished is kept"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _outcome(task: _Task, function: Measure) -> MeasuredRecord | str:
+def _outcome(function: Measure, task: _Task) -> MeasuredRecord | str:
     """Measure one phase and write its files; the reason if it cannot be measured."""
     begun_s = processor_s()
-    system = _system_of(task.run)
+    system = system_of(task.run)
     files = RunDirectory(task.run)
     folder = files.measuring(task.kind, task.file_name, task.question)
     try:
@@ -223,5 +238,6 @@ def _outcome(task: _Task, function: Measure) -> MeasuredRecord | str:
 
 
 @lru_cache(maxsize=8)
-def _system_of(run: Path) -> PhaseSystem:
+def system_of(run: Path) -> PhaseSystem:
+    """System of a run directory, kept for the next phases of this process."""
     return PhaseSystem.of_run(run)

@@ -81,7 +81,11 @@ def question_of(
 
 def structure_sha256(candidate: Candidate) -> str:
     """Hash of the relaxed positions, box and elements of a candidate."""
-    parts = (candidate.positions, candidate.box, candidate.numbers)
+    return arrays_sha256(candidate.positions, candidate.box, candidate.numbers)
+
+
+def arrays_sha256(*arrays: np.ndarray) -> str:
+    """Hash of some arrays, bit for bit."""
     return hashlib.sha256(
-        b"".join(np.ascontiguousarray(one).tobytes() for one in parts)
+        b"".join(np.ascontiguousarray(one).tobytes() for one in arrays)
     ).hexdigest()

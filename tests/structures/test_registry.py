@@ -5,7 +5,7 @@ import pytest
 
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.periodic import minimum_image
-from gcd_hpc.structures.registry import repeat_cell
+from gcd_hpc.structures.registry import in_plane_translations, repeat_cell, shift_cell
 from tests.structures.boundaries import ALL, PERFECT
 
 # In a twist boundary the planes of the grains are turned, in a symmetric tilt boundary they are the
@@ -42,6 +42,27 @@ def test_a_shift_by_the_repeat_cell_is_the_same_bicrystal_moved(name, axis):
         _distances(frame, frame.join(place).positions) for place in (registry, registry + shift)
     )
     np.testing.assert_allclose(before, after, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [*SHARES, "strained", "Al Sigma11(113)[110] tilt"])
+def test_no_two_shifts_of_the_smallest_cell_are_equal(name):
+    """Its area is that of the common cell over the number of different translations in it."""
+    bicrystal = ALL[name]
+    lower, upper = in_plane_translations(bicrystal)
+    apart = (upper[:, None] - lower).reshape(-1, 2)
+    fractions = apart @ np.linalg.inv(bicrystal.cell)
+    rounded = np.round((fractions + 1e-7) % 1.0, 5) % 1.0
+    cell = shift_cell(lower, upper, bicrystal.cell)
+    num_equal = len(np.unique(rounded, axis=0))
+    assert np.linalg.det(cell) * num_equal == pytest.approx(bicrystal.area)
+    whole = apart @ np.linalg.inv(cell)
+    np.testing.assert_allclose(whole, np.rint(whole), atol=1e-5)
+
+
+def test_parts_without_translations_of_their_own_repeat_as_the_common_cell_does():
+    bicrystal = ALL["W twist"]
+    none = np.zeros((1, 2))
+    assert shift_cell(none, none, bicrystal.cell) == pytest.approx(np.array(bicrystal.cell))
 
 
 def _distances(frame, positions):
