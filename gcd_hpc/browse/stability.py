@@ -1,0 +1,71 @@
+"""Tables of free energies and of phases that were held at a temperature."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from gcd_hpc.phases.free_energy import Plan, transitions
+from gcd_hpc.phases.record import MeasuredRecord
+
+
+def plan_table(plans: Mapping[str, Plan], workers: int) -> Table:
+    """Work of free energies before it begins."""
+    total_s = sum(one.cpu_s for one in plans.values())
+    table = Table(
+        title=f"about {max(1.0, total_s / 60):.0f} core-minutes with a potential as quick as"
+        f" embedded atoms, in {workers} process{'es' if workers > 1 else ''}"
+    )
+    for name in ("phase", "cells", "evaluations", "core-s", "memory, GB"):
+        table.add_column(name, justify="left" if name in ("phase", "cells") else "right")
+    for name, plan in plans.items():
+        cells = " and ".join(f"{x}x{y}" for x, y in (plan.sizes.small, plan.sizes.large))
+        table.add_row(
+            *(name, cells, f"{plan.num_evaluations:,}", f"{plan.cpu_s:.0f}"),
+            f"{plan.memory_gb:.2f}",
+        )
+    return table
+
+
+def free_energy_records(records: Mapping[str, MeasuredRecord]) -> dict[str, Any]:
+    """Free energies by phase and the transitions between them, as plain values."""
+    return {
+        "phases": {name: one.results for name, one in records.items()},
+        "transitions": [vars(one) for one in transitions(records)],
+    }
+
+
+def free_energy_tables(records: Mapping[str, MeasuredRecord]) -> list[Table]:
+    """Free energy and error of each phase by temperature, and the transitions."""
+    if not records:
+        return []
+    table = Table(title="harmonic free energy of the boundary, J/m^2")
+    table.add_column("T, K", justify="right")
+    for name in records:
+        table.add_column(name, justify="right")
+    first = next(iter(records.values())).results["temperatures_k"]
+    for place, kelvin in enumerate(first):
+        cells = (
+            f"{one.results['free_energy_j_m2'][place]:.4f} ± {one.results['error_j_m2'][place]:.4f}"
+            for one in records.values()
+        )
+        table.add_row(f"{kelvin:.0f}", *cells)
+    return [table, *_transition_table(records)]
+
+
+def _transition_table(records: Mapping[str, MeasuredRecord]) -> list[Table]:
+    found = transitions(records)
+    if len(records) < 2:
+        return []
+    low, high = (next(iter(records.values())).results["temperatures_k"][end] for end in (0, -1))
+    if not found:
+        return [
+            Table(title=f"no two phases have equal free energies from {low:.0f} to {high:.0f} K")
+        ]
+    table = Table(title="temperatures at which two phases have equal free energies")
+    for name in ("lower below", "lower above", "T, K", "within the errors, K"):
+        table.add_column(name)
+    for one in found:
+        between = f"{one.from_k:.0f} to {one.to_k:.0f}"
+        table.add_row(one.below, one.above, f"{one.temperature_k:.0f}", between)
+    return [table]
