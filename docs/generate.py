@@ -217,8 +217,17 @@ def _paragraph(text: str) -> str:
     )
 
 
-FUNCTIONS = ("load_campaign", "run_campaign", "open_run", "overview", "relax", "encode", "decode")
-CLASSES = ("Overview", "RunSet", "BoundarySystem", "Bicrystal", "Grid", "Sampler")
+FUNCTIONS = (
+    "load_campaign",
+    "run_campaign",
+    "open_run",
+    "find_phases",
+    "overview",
+    "relax",
+    "encode",
+    "decode",
+)
+CLASSES = ("Phase", "Overview", "RunSet", "BoundarySystem", "Bicrystal", "Grid", "Sampler")
 
 
 def python_page() -> str:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from gcd_hpc.learning.boundary import BoundarySystem
     from gcd_hpc.learning.relaxation import relax
     from gcd_hpc.learning.sampler import Sampler
+    from gcd_hpc.phases.clustering import find_phases
+    from gcd_hpc.phases.phase import Phase
     from gcd_hpc.store.run import Run, open_run
     from gcd_hpc.store.run_set import RunSet
     from gcd_hpc.store.schema import Candidate
@@ -25,12 +27,14 @@ __all__ = [
     "Candidate",
     "Grid",
     "Overview",
+    "Phase",
     "Run",
     "RunSet",
     "Sampler",
     "__version__",
     "decode",
     "encode",
+    "find_phases",
     "load_campaign",
     "open_run",
     "overview",
@@ -45,11 +49,13 @@ _HOMES = {
     "Candidate": "store.schema.Candidate",
     "Grid": "voxels.grid.Grid",
     "Overview": "browse.overview.Overview",
+    "Phase": "phases.phase.Phase",
     "Run": "store.run.Run",
     "RunSet": "store.run_set.RunSet",
     "Sampler": "learning.sampler.Sampler",
     "decode": "voxels.moment.decode_moments",
     "encode": "voxels.encoder.encode",
+    "find_phases": "phases.clustering.find_phases",
     "load_campaign": "config.loader.load_campaign",
     "open_run": "store.run.open_run",
     "overview": "browse.overview.overview",

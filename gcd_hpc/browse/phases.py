@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.browse.tables import UNIT
-from gcd_hpc.phases.clustering import Phase
+from gcd_hpc.phases.phase import Phase
 from gcd_hpc.phases.record import MeasuredRecord
 
 

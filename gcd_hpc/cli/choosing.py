@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from gcd_hpc.errors import GcdError
 
 if TYPE_CHECKING:
+    from gcd_hpc.store.run import Run
     from gcd_hpc.store.run_set import RunSet
 
 
@@ -39,3 +40,16 @@ def one_run(run: Path, boundary: str | None, command: str) -> Path:
         f"{run}: is a set of {num} boundaries; choose one: gcd-hpc {command}"
         f" {run / 'boundaries' / 'NAME'} (gcd-hpc overview {run} lists them)"
     )
+
+
+def unique_rows(chosen: "Run", is_unique: bool, num_per_n: int | None = None) -> "Run":
+    """Candidates of a run, or only the lowest of each phase with the option ``--unique``.
+
+    Args:
+        num_per_n: largest number of phases of one [n]; all if None.
+    """
+    if not is_unique:
+        return chosen
+    from gcd_hpc.phases.clustering import unique
+
+    return unique(chosen, num_per_n)

@@ -14,8 +14,8 @@ from gcd_hpc.errors import GcdError
 
 if TYPE_CHECKING:
     from gcd_hpc.engines.shifted import Freedom
-    from gcd_hpc.phases.clustering import Phase
     from gcd_hpc.phases.gamma import GammaSurface
+    from gcd_hpc.phases.phase import Phase
     from gcd_hpc.phases.registries import Place
 
 
@@ -68,9 +68,10 @@ def gamma(
     """
     from gcd_hpc.browse.figures import check_suffix, save
     from gcd_hpc.browse.gamma_figure import gamma_map
-    from gcd_hpc.phases.clustering import find_phases, phase_named
+    from gcd_hpc.phases.clustering import find_phases
     from gcd_hpc.phases.gamma import CUT, KIND
     from gcd_hpc.phases.measuring import system_of
+    from gcd_hpc.phases.phase import phase_named
     from gcd_hpc.phases.registries import places_of
     from gcd_hpc.store.run import open_run
     from gcd_hpc.store.run_directory import RunDirectory

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from gcd_hpc.cli.choosing import one_run, run_or_set
-from gcd_hpc.cli.options import Boundary, Csv, Json, Results, Selection
+from gcd_hpc.cli.choosing import one_run, run_or_set, unique_rows
+from gcd_hpc.cli.options import Boundary, Csv, Json, Results, Selection, Unique
 from gcd_hpc.cli.output import console, one_of, print_json, wide_console
 
 
@@ -23,6 +23,7 @@ def top(
         ),
     ] = None,
     select: Selection = "",
+    unique: Unique = False,
     boundary: Boundary = None,
     json: Json = False,
     csv: Csv = False,
@@ -35,6 +36,7 @@ def top(
     \b
     Examples:
       gcd-hpc top runs/w_sigma5 --per-n
+      gcd-hpc top runs/w_sigma5 --unique
       gcd-hpc top runs/w_sigma5 --select "n=0.4 source=model" --num 20 --json
       gcd-hpc top runs/cu_tilts --boundary s5_210
     """
@@ -45,9 +47,11 @@ def top(
     chosen = run_or_set(run, boundary)
     if isinstance(chosen, Path):
         opened = open_run(chosen)
-        found = find_top(opened.select(select), per_n, num or 10)
+        found = find_top(unique_rows(opened.select(select), unique, num or 10), per_n, num or 10)
     else:
-        found = find_set_top(chosen.select(select), per_n, num or 1)
+        members = chosen.select(select).items()
+        rows = {name: unique_rows(run, unique, num or 1) for name, run in members}
+        found = find_set_top(rows, per_n, num or 1)
     if json:
         print_json(found.records)
     elif csv:
@@ -73,6 +77,7 @@ def column_names(chosen: object, names: tuple[str, ...]) -> tuple[str, ...]:
 def listing(
     run: Results,
     select: Selection = "",
+    unique: Unique = False,
     sort: Annotated[
         str | None,
         typer.Option(
@@ -109,9 +114,12 @@ def listing(
 
     chosen = run_or_set(run, boundary)
     if isinstance(chosen, Path):
-        found = list_rows(open_run(chosen).select(select), sort, descending, num)
+        rows = unique_rows(open_run(chosen).select(select), unique)
+        found = list_rows(rows, sort, descending, num)
     else:
-        found = list_set_rows(chosen.select(select), sort, descending, num)
+        members = chosen.select(select).items()
+        each = {name: unique_rows(run, unique) for name, run in members}
+        found = list_set_rows(each, sort, descending, num)
     if json:
         print_json(found.records)
     elif csv:

@@ -52,4 +52,14 @@ _SELECT = (
     " status!=failed'."
 )
 Selection = Annotated[str, typer.Option("--select", metavar="TEXT", help=_SELECT)]
+Unique = Annotated[
+    bool,
+    typer.Option("--unique", help="Only the lowest candidate of each phase, as phases lists them."),
+]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")]
+Workers = Annotated[
+    int,
+    typer.Option(
+        "--workers", min=1, help="Number of processes that measure, each with its own engine."
+    ),
+]

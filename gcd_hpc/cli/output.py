@@ -4,7 +4,8 @@ import io
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,3 +89,24 @@ def print_json(records: Any) -> None:
     from gcd_hpc.browse.tables import json_text
 
     print(json_text(records))
+
+
+@contextmanager
+def phases_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Progress bar on standard error for ``phases.measuring.measure``; none if that is no terminal.
+
+    Args:
+        what: is measured.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    screen = Console(stderr=True)
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+
+        def advance(num_done: int, num_all: int, name: str) -> None:
+            bar.update(task, completed=num_done, total=num_all, description=f"{what} {name}")
+
+        yield advance

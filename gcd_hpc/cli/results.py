@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gcd_hpc.cli.choosing import run_or_set
+from gcd_hpc.cli.choosing import run_or_set, unique_rows
 from gcd_hpc.cli.options import (
     Boundary,
     CampaignFile,
@@ -14,6 +14,7 @@ from gcd_hpc.cli.options import (
     Overrides,
     Results,
     Selection,
+    Unique,
     one_of_these,
 )
 from gcd_hpc.cli.output import console, print_json, written
@@ -87,6 +88,7 @@ def export(
         ),
     ],
     select: Selection = "",
+    unique: Unique = False,
     a0: Annotated[
         float | None,
         typer.Option(
@@ -127,6 +129,7 @@ def export(
       gcd-hpc export runs/w_sigma5 --format csv --out w_sigma5.csv
       gcd-hpc export runs/w_sigma5 --select "n=0.2 energy<2.3" --format extxyz --out ground.extxyz
       gcd-hpc export runs/w_sigma5/results.h5 --select "energy<2.5" --format poscar --out structures
+      gcd-hpc export runs/w_sigma5 --select "energy<2.6" --unique --format cif --out phases
       gcd-hpc export runs/w_sigma5 --select id=model-01-000045 --format lammps-data --out best.data
       gcd-hpc export runs/w_sigma5 --select "energy<2.4" --format vasp --a0 3.17 --out vasp_pbe
       gcd-hpc export runs/cu_tilts --select "energy<0.95" --format extxyz --out tilts
@@ -137,8 +140,10 @@ def export(
 
     chosen = run_or_set(run, boundary)
     if isinstance(chosen, Path):
-        num = write(open_run(chosen).select(select), form, out, a0)
+        num = write(unique_rows(open_run(chosen).select(select), unique), form, out, a0)
     else:
-        num = export_set(chosen.select(select), form, out, a0)
+        members = chosen.select(select).items()
+        rows = {name: unique_rows(run, unique) for name, run in members}
+        num = export_set(rows, form, out, a0)
     what = "row" if form == "csv" else "structure"
     written(out, f"{num:,} {what}{'' if num == 1 else 's'}")

@@ -10,7 +10,7 @@ from gcd_hpc.cli.options import Boundary, Json
 from gcd_hpc.cli.output import console, print_json, say
 
 if TYPE_CHECKING:
-    from gcd_hpc.phases.clustering import Phase
+    from gcd_hpc.phases.phase import Phase
     from gcd_hpc.store.run import Run
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory of a campaign.")]
@@ -90,7 +90,8 @@ def free_energy(
 
 def _chosen(run: "Run", names: list[str] | None) -> "list[Phase]":
     """The named phases, or the lowest of each [n]."""
-    from gcd_hpc.phases.clustering import find_phases, phase_named
+    from gcd_hpc.phases.clustering import find_phases
+    from gcd_hpc.phases.phase import phase_named
 
     if not names:
         return find_phases(run, num_per_n=1)

@@ -9,15 +9,18 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gcd_hpc.errors import StoreError, did_you_mean, shortened
+from gcd_hpc.errors import StoreError
+from gcd_hpc.phases.phase import Phase
+from gcd_hpc.phases.relatives import with_relatives
 from gcd_hpc.store.alloys import compared_energies
 from gcd_hpc.store.checksums import Columns
-from gcd_hpc.store.crystal import boundary_of
+from gcd_hpc.store.crystal import boundary_of, unit_crystal
 from gcd_hpc.store.fingerprints import outer_thickness
 from gcd_hpc.store.run import Run, RunCandidate
 from gcd_hpc.structures.fingerprint import (
     SAME_ENERGY_J_M2,
     Fingerprint,
+    boundary_height,
     distance,
     is_same,
     slab_weights,
@@ -37,46 +40,8 @@ its volume by 1e-3 Å, so that most finds of one structure are twins of another 
 UNFINISHED = ("local", "screen")
 """Presets of candidates whose relaxation was not finished, because they were not low enough."""
 _LEADERS = 40
-"""Number of structures of each [n] that are read at once."""
+"""Number of structures of each [n] that are read first, and at least then."""
 _FIELDS = ("id", "n_index", "atoms_per_plane", "gb_energy_j_m2", "excess_volume_a")
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One structure of a boundary with all the candidates that are it.
-
-    name: [n] in lowest terms and the rank by energy within this [n], such as ``1/5-1``.
-    n_index, n_fraction: [n] of the representative, in atoms and as a fraction of a plane.
-    representative: the lowest candidate in the smallest cell.
-    members: ids of all candidates of this phase, lowest energy first.
-    replicas: in-plane cell of the representative, in cells of the boundary without replicas.
-    layer_group: its number and symbol, such as ``35 cm2m``, within 0.05 Å.
-    relative: the phase that this one is with point defects, such as ``1/5-1 + 1 vacancy``; empty if
-    there is none.
-    defect_energy_ev: energy of each of these defects, eV.
-    """
-
-    name: str
-    n_index: int
-    n_fraction: float
-    gb_energy_j_m2: float
-    excess_volume_a: float
-    representative: RunCandidate
-    members: tuple[str, ...]
-    replicas: tuple[int, int]
-    layer_group: str
-    relative: str = ""
-    defect_energy_ev: float | None = None
-
-    @property
-    def num_found(self) -> int:
-        """Number of candidates that are this phase."""
-        return len(self.members)
-
-    @property
-    def file_name(self) -> str:
-        """The name as a file name: ``1of5-1``."""
-        return self.name.replace("/", "of")
 
 
 def find_phases(
@@ -101,6 +66,37 @@ def find_phases(
             and potential.
     """
     pool = _Pool.of(run, larger or {})
+    ranked = [
+        (f"{one.fraction}-{rank}", group)
+        for one in _grouped(pool, num_per_n)
+        for rank, group in enumerate(one.groups, start=1)
+    ]
+    firsts = [pool.smallest(group.rows) for _, group in ranked]
+    described = zip(ranked, firsts, pool.candidates(firsts), strict=True)
+    phases = [
+        _phase(name, candidate, pool.ids(group.rows), pool.config(first))
+        for (name, group), first, candidate in described
+    ]
+    return with_relatives(phases, run.provenance.get("config", ""))
+
+
+def unique(run: Run, num_per_n: int | None = None) -> Run:
+    """The lowest candidate of each phase of a run, lowest energy first.
+
+    Args:
+        num_per_n: largest number of phases of one [n]; all if None.
+
+    Raises:
+        StoreError: as ``find_phases``.
+    """
+    pool = _Pool.of(run, {})
+    families = _grouped(pool, len(run) if num_per_n is None else num_per_n)
+    rows = sorted(group.rows[0] for one in families for group in one.groups)
+    return run[list(pool.columns["id"][rows])]
+
+
+def _grouped(pool: "_Pool", num_per_n: int) -> "list[_Family]":
+    """The lowest groups of equal structures of each [n], in ascending order of [n]."""
     families = _families(pool.columns)
     # All [n] at once, so that each file is opened seldom.
     while reading := [one for one in families if not one.is_complete(num_per_n)]:
@@ -108,36 +104,12 @@ def find_phases(
         marks = iter(pool.fingerprints(wanted))
         for one in reading:
             one.take(marks, num_per_n)
-    # Groups beyond the last phase were only needed to tell it from them.
-    ranked = [
-        (f"{one.fraction}-{rank}", group)
-        for one in families
-        for rank, group in enumerate(one.groups[:num_per_n], start=1)
-    ]
-    # The rows are in the order of their energies: of equally large cells the lowest comes first.
-    planes = pool.columns["atoms_per_plane"]
-    firsts = [min(group.rows, key=lambda row: (planes[row], row)) for _, group in ranked]
-    described = zip(ranked, firsts, pool.candidates(firsts), strict=True)
-    return [
-        _phase(name, candidate, pool.ids(group.rows), pool.config(first))
-        for (name, group), first, candidate in described
-    ]
-
-
-def phase_named(phases: Sequence[Phase], name: str) -> Phase:
-    """The phase of a name such as ``1/5-1``, or the one that a candidate's id belongs to.
-
-    Raises:
-        StoreError: if there is none.
-    """
-    for phase in phases:
-        if name in (phase.name, phase.file_name) or name in phase.members:
-            return phase
-    known = [phase.name for phase in phases]
-    raise StoreError(
-        f"there is no phase or candidate of a phase called {shortened(name)};"
-        f" gcd-hpc phases lists all{did_you_mean(name, known)}"
-    )
+    for one in families:
+        # Groups beyond the last phase were only needed to tell it from them.
+        del one.groups[num_per_n:]
+        for group in one.groups:
+            group.rows.sort()
+    return families
 
 
 @dataclass(frozen=True)
@@ -161,6 +133,8 @@ class _Pool:
         runs = [one.relaxed() for one in (run, *larger.values())]
         runs = [one[~np.isin(one.columns(["preset"])["preset"], UNFINISHED)] for one in runs]
         parts = [one.columns(_FIELDS) for one in runs]
+        for part, one in zip(parts, runs, strict=True):
+            part["atoms_per_plane"] = _known_planes(part["atoms_per_plane"], one)
         columns = {name: np.concatenate([part[name] for part in parts]) for name in _FIELDS}
         order = np.argsort(columns["gb_energy_j_m2"], kind="stable")
         lengths = [len(one) for one in runs]
@@ -172,11 +146,16 @@ class _Pool:
             np.concatenate([np.arange(num) for num in lengths])[order],
         )
 
-    def ids(self, rows: Sequence[int]) -> tuple[str, ...]:
-        """Ids of candidates, lowest energy first; those of further runs with the run's name."""
-        names = [self.names[one] for one in self.run_of[sorted(rows)].tolist()]
-        ids = self.columns["id"][sorted(rows)].tolist()
+    def ids(self, rows: list[int]) -> tuple[str, ...]:
+        """Ids of candidates in their order; those of further runs with the run's name."""
+        names = [self.names[one] for one in self.run_of[rows].tolist()]
+        ids = self.columns["id"][rows].tolist()
         return tuple(f"{name}.{own}" if name else own for name, own in zip(names, ids, strict=True))
+
+    def smallest(self, rows: Sequence[int]) -> int:
+        """The candidate in the smallest cell; the lowest of them, whose number is the lowest."""
+        planes = self.columns["atoms_per_plane"]
+        return min(rows, key=lambda row: (planes[row], row))
 
     def config(self, row: int) -> str:
         """Attribute ``config`` of the run of a candidate."""
@@ -199,6 +178,19 @@ class _Pool:
             own = read(run[self.row_of[chosen[places]]])
             found |= dict(zip(places.tolist(), own, strict=True))
         return [found[place] for place in range(len(chosen))]
+
+
+def _known_planes(planes: Rows, run: Run) -> Rows:
+    """N_plane of each row; that of the boundary where a file of an earlier version lacks it."""
+    if planes.all():
+        return planes
+    unit = unit_crystal(run.provenance.get("config", ""))
+    if unit is None:
+        raise StoreError(
+            f"{run.path}: its phases have no names, because neither its rows nor its boundary say"
+            " how many atoms a lattice plane has; gcd-hpc verify lists what is wrong with the file"
+        )
+    return np.where(planes > 0, planes, unit.atoms_per_plane)
 
 
 def _check_same(run: Run, other: Run, name: str) -> None:
@@ -263,7 +255,7 @@ class _Family:
 
     def next_leaders(self) -> list[_Leader]:
         """The leaders that are read next."""
-        return self.leaders[self.num_read : self.num_read + _LEADERS]
+        return self.leaders[self.num_read : self.num_read + max(_LEADERS, self.num_read)]
 
     def take(self, marks: Iterator[Fingerprint], num: int) -> None:
         """Group the next leaders by their fingerprints, as long as that may matter."""
@@ -314,6 +306,9 @@ def _twin(leaders: list[_Leader], energy: float, volume: float) -> _Leader | Non
 
 def _phase(name: str, candidate: RunCandidate, members: tuple[str, ...], config: str) -> Phase:
     boundary = boundary_of(config)
+    positions, energies = candidate.positions, compared_energies(vars(candidate))
+    outer = outer_thickness(vars(candidate), config)
+    weights = slab_weights(positions, energies, candidate.cohesive_ev, outer)
     return Phase(
         name=name,
         n_index=candidate.n_index,
@@ -323,15 +318,6 @@ def _phase(name: str, candidate: RunCandidate, members: tuple[str, ...], config:
         representative=candidate,
         members=members,
         replicas=(1, 1) if boundary is None else boundary.replicas,
-        layer_group=_layer_group(candidate, config),
+        layer_group=layer_group(positions, candidate.box, candidate.numbers, weights),
+        middle_a=boundary_height(positions, weights),
     )
-
-
-def _layer_group(candidate: RunCandidate, config: str) -> str:
-    weights = slab_weights(
-        candidate.positions,
-        compared_energies(vars(candidate)),
-        candidate.cohesive_ev,
-        outer_thickness(vars(candidate), config),
-    )
-    return layer_group(candidate.positions, candidate.box, candidate.numbers, weights)

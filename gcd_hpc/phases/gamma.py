@@ -18,8 +18,8 @@ from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.shifted import Freedom, relax_at_shift
 from gcd_hpc.errors import SimulationError, StoreError
 from gcd_hpc.files import checked_content, write_checked_json
-from gcd_hpc.phases.clustering import Phase
 from gcd_hpc.phases.measuring import Progress, check_potential, spread, system_of
+from gcd_hpc.phases.phase import Phase
 from gcd_hpc.phases.record import MeasuredRecord, arrays_sha256, structure_sha256
 from gcd_hpc.phases.shifts import Halves, halves_of, perfect_cut
 from gcd_hpc.phases.system import PhaseSystem

@@ -16,7 +16,7 @@ import numpy as np
 
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.errors import GcdError, LaunchError, StoreError
-from gcd_hpc.phases.clustering import Phase
+from gcd_hpc.phases.phase import Phase
 from gcd_hpc.phases.record import MeasuredRecord, question_of, structure_sha256
 from gcd_hpc.phases.system import PhaseSystem
 from gcd_hpc.processor import processor_s

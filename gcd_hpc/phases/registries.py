@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from gcd_hpc.phases.clustering import Phase
 from gcd_hpc.phases.gamma import GammaSurface
+from gcd_hpc.phases.phase import Phase
 from gcd_hpc.store.run import RunCandidate
 from gcd_hpc.structures.bicrystal import BORDER, Bicrystal, Side
 from gcd_hpc.structures.energetics import fraction_distance

@@ -108,6 +108,17 @@ def slab_weights(
     return np.where(inside, energy_weights(energies_ev, bulk_ev_per_atom), 0.0)
 
 
+def boundary_height(positions: ArrayLike, weights: ArrayLike) -> float:
+    """Mean height of the boundary's atoms, Å; that of all atoms where none has a weight.
+
+    Args:
+        positions: (N, 3) Å.
+        weights: (N,) from slab_weights.
+    """
+    heights, share = np.asarray(positions, dtype=float)[:, 2], np.asarray(weights, dtype=float)
+    return float(np.average(heights, weights=share) if share.sum() > 0 else heights.mean())
+
+
 def distance(a: Fingerprint, b: Fingerprint) -> float:
     """Difference of two fingerprints relative to their size: 0 for equal structures, at most 2.
 

@@ -1,10 +1,16 @@
 """Phases of files that hold the published structures of the W Sigma5 twist boundary."""
 
+import json
+
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from gcd_hpc.cli.application import app
 from gcd_hpc.errors import StoreError
-from gcd_hpc.phases.clustering import find_phases, phase_named
+from gcd_hpc.phases.clustering import find_phases, unique
+from gcd_hpc.phases.measuring import Results, measure
+from gcd_hpc.phases.phase import phase_named
 from tests.phases.published import bicrystal, candidate, rattled, repeated, run_of
 from tests.reference import ENERGIES_J_M2, GROUND_STATE, METASTABLE, phase
 
@@ -90,3 +96,38 @@ def test_runs_of_two_potentials_have_no_phases_together(tmp_path, ground):
     other = run_of(tmp_path / "b.h5", [candidate(0, ground, potential_sha256="cd")])
     with pytest.raises(StoreError, match="not of one potential; leave b out"):
         find_phases(small, larger={"b": other})
+
+
+def test_unique_rows_are_the_lowest_of_each_phase_in_the_order_of_their_energies(tmp_path, ground):
+    other = ground.copy()
+    del other[int(np.argmin(np.abs(other.positions[:, 2] - other.positions[:, 2].mean())))]
+    rows = [
+        candidate(0, other, gb_energy_j_m2=2.6),
+        candidate(1, rattled(ground, 0.001), gb_energy_j_m2=2.2972),
+        candidate(2, ground, gb_energy_j_m2=2.2969),
+        candidate(3, ground, gb_energy_j_m2=2.2, preset="screen"),
+    ]
+    run = run_of(tmp_path / "a.h5", rows)
+    assert unique(run).columns(["id"])["id"].tolist() == ["search-000002", "search-000000"]
+    listed = CliRunner().invoke(app, ["ls", str(run.path), "--unique", "--json"])
+    assert [row["id"] for row in json.loads(listed.output)] == ["search-000002", "search-000000"]
+    out = tmp_path / "a.csv"
+    exported = ["export", str(run.path), "--unique", "--format", "csv", "--out", str(out)]
+    assert CliRunner().invoke(app, exported).exit_code == 0
+    assert len(out.read_text().splitlines()) == 3
+
+
+def test_phases_are_listed_as_json_with_all_their_members(tmp_path, ground):
+    rows = [candidate(0, rattled(ground, 0.001), gb_energy_j_m2=2.2972), candidate(1, ground)]
+    run = run_of(tmp_path / "a.h5", rows)
+    result = CliRunner().invoke(app, ["phases", str(run.path), "--json"])
+    (found,) = json.loads(result.output)
+    assert (found["phase"], found["num_found"], found["layer_group"]) == ("1/5-1", 2, "1 p1")
+    assert found["members"] == ["search-000001", "search-000000"]
+    assert found["excess"] is None
+
+
+def test_a_file_without_its_campaign_is_not_measured(tmp_path, ground):
+    run = run_of(tmp_path / "a.h5", [candidate(0, ground)])
+    with pytest.raises(StoreError, match=r"a\.h5: phases cannot be measured, because there is no"):
+        measure(run, find_phases(run), "excess", {}, lambda subject, settings: Results({}))

@@ -13,7 +13,7 @@ from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.relaxation import relax_boundary
 from gcd_hpc.errors import StoreError
 from gcd_hpc.phases import gamma
-from gcd_hpc.phases.clustering import Phase, find_phases
+from gcd_hpc.phases.clustering import find_phases
 from gcd_hpc.phases.gamma import (
     KIND,
     GammaSurface,
@@ -22,6 +22,7 @@ from gcd_hpc.phases.gamma import (
     relaxed_at,
     surfaces_of,
 )
+from gcd_hpc.phases.phase import Phase
 from gcd_hpc.phases.registries import places_of
 from gcd_hpc.phases.shifts import Halves, halves_of, perfect_cut
 from gcd_hpc.phases.system import PhaseSystem

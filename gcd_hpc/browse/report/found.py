@@ -9,7 +9,8 @@ import numpy as np
 from gcd_hpc.accounts.sources import SourceRecord, Spending, sources_of, spending_of
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.state import State
-from gcd_hpc.phases.clustering import Phase, find_phases
+from gcd_hpc.phases.clustering import find_phases
+from gcd_hpc.phases.phase import Phase
 from gcd_hpc.store.makers import MAKER_FIELDS
 from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_directory import RunDirectory

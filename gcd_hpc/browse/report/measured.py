@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from gcd_hpc.browse.report.document import Block, Paragraph, Section, table
 from gcd_hpc.browse.report.found import Found
-from gcd_hpc.phases.clustering import Phase
 from gcd_hpc.phases.measuring import measured
+from gcd_hpc.phases.phase import Phase
 from gcd_hpc.phases.record import MeasuredRecord
 
 RUN = "RUN"

@@ -7,7 +7,7 @@ from gcd_hpc.browse.figures import egb_vs_n
 from gcd_hpc.browse.report.document import Block, Paragraph, Picture, Section, picture, table
 from gcd_hpc.browse.report.found import NUM_PER_N, Found
 from gcd_hpc.browse.report.pictures import HALF_HEIGHT, TOP, colour_limit, three_views
-from gcd_hpc.phases.clustering import Phase
+from gcd_hpc.phases.phase import Phase
 from gcd_hpc.store.crystal import neighbor_distance
 from gcd_hpc.store.makers import maker_name
 from gcd_hpc.store.run import RunCandidate
