@@ -142,7 +142,8 @@ def test_a_second_interrupt_stops_at_once(tmp_path):
 
 def test_an_interrupt_of_the_whole_terminal_finishes_what_runs_and_pauses(tmp_path):
     run_dir = tmp_path / "run"
-    (tmp_path / "slow").write_text("2")
+    # Also the chunk that waits at a free worker ends within the 4 s that a driver waits.
+    (tmp_path / "slow").write_text("1")
     driver = start(run_dir)
     wait_for(lambda: list((run_dir / "executed").glob("search-00001*")), "the search begins")
     os.killpg(driver.pid, signal.SIGINT)
