@@ -84,3 +84,13 @@ def searched(tmp_path, tmp_path_factory, stages) -> Path:
 
     made = made_once(tmp_path_factory, "toy", search)
     return Path(shutil.copytree(made / "run", tmp_path / "run"))
+
+
+@pytest.fixture
+def complete(tmp_path_factory, stages) -> Path:
+    """The complete toy campaign, made once in a session. Do not write to it: copy it."""
+
+    def carry_out(folder: Path) -> None:
+        run_campaign(make_config(), resolve(SiteConfig(cores=2)), folder / "run", folder, **stages)
+
+    return made_once(tmp_path_factory, "toy-complete", carry_out) / "run"

@@ -82,15 +82,8 @@ def results(run_dir: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> dict[str, str]:
-    run_dir = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert start(run_dir).wait(timeout=60) == 0
-    return results(run_dir)
-
-
 @pytest.mark.parametrize(
-    "stages",
+    "killed_in",
     [
         # One of every kind: chunks before and after a model, torchrun and mpiexec.
         ("search", "train", "sample", "relax"),
@@ -101,13 +94,13 @@ def undisturbed(tmp_path_factory) -> dict[str, str]:
     ids=["one of every kind", "every stage"],
 )
 def test_a_driver_killed_in_each_stage_loses_nothing_and_counts_nothing_twice(
-    tmp_path, undisturbed, stages
+    tmp_path, complete, killed_in
 ):
     run_dir = tmp_path / "run"
-    for stage in stages:
+    for stage in killed_in:
         interrupt(run_dir, stage, signal.SIGKILL)
     assert start(run_dir).wait(timeout=60) == 0
-    assert results(run_dir) == undisturbed
+    assert results(run_dir) == results(complete)
     assert num_finished(run_dir) == EXPECTED
     assert list((run_dir / "tasks").iterdir()) == []
     assert processes_of(run_dir) == []
@@ -160,7 +153,7 @@ def test_an_interrupt_of_the_whole_terminal_finishes_what_runs_and_pauses(tmp_pa
 
 @pytest.mark.slow
 def test_a_machine_that_is_suspended_more_often_than_a_task_may_fail_loses_nothing(
-    tmp_path, undisturbed
+    tmp_path, complete
 ):
     run_dir = tmp_path / "run"
     (tmp_path / "slow").write_text("3")
@@ -174,5 +167,5 @@ def test_a_machine_that_is_suspended_more_often_than_a_task_may_fail_loses_nothi
         )
         suspend(psutil.Process(driver.pid), lambda: processes_of(run_dir), SUSPENDED_S + 2.0)
     assert driver.wait(timeout=200) == 0
-    assert results(run_dir) == undisturbed
+    assert results(run_dir) == results(complete)
     assert processes_of(run_dir) == []

@@ -146,7 +146,7 @@ def untrained(path):
 
 
 @pytest.mark.lammps
-def test_a_small_study_compares_a_model_with_rivals_and_resumes_without_work(tmp_path):
+def test_a_small_study_compares_a_model_with_rivals_and_resumes_without_work(tmp_path, one_by_one):
     untrained(tmp_path / "model.safetensors")
     workshop = Workshop(tmp_path / "out")
     outcome = study(workshop, TINY, str(tmp_path / "model.safetensors"))
