@@ -13,6 +13,7 @@ from gcd_hpc.browse.report.html import to_html
 from gcd_hpc.browse.report.pdf import to_pdf
 from gcd_hpc.browse.report.writing import report_document, write_reports
 from gcd_hpc.errors import StoreError
+from gcd_hpc.phases.record import MeasuredRecord, structure_sha256
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.browse.sets import LOWEST, NOT_BEGUN, make_set
@@ -138,3 +139,63 @@ def test_random_tries_and_models_candidates_are_independent_and_moves_are_not():
     source = np.array(["search", "model", "explore", "explore", "explore"], dtype=object)
     move = np.array(["", "", "fresh", "shake", "inpaint-window"], dtype=object)
     assert is_independent(source, move).tolist() == [True, True, True, False, False]
+
+
+def measured_record(phase, kind, settings, results):
+    one = phase.representative
+    return MeasuredRecord(
+        kind=kind,
+        phase=phase.name,
+        candidate=one.id,
+        structure_sha256=structure_sha256(one),
+        potential_sha256=one.potential_sha256,
+        settings=settings,
+        version="0.2.0",
+        date="2026-11-26T17:00:00+00:00",
+        cpu_s=10.0,
+        results=results,
+    )
+
+
+@pytest.fixture
+def with_measurements(run, tmp_path):
+    """The run with records as the commands of phases write them."""
+    shutil.copytree(run, tmp_path / "run")
+    found = Found.of(tmp_path / "run")
+    files = RunDirectory(tmp_path / "run")
+    first, second = found.phases[:2]
+    stresses = {"excess_stress_n_m": [1.25, 2, 0], "excess_stress_by_strain_n_m": [1.26, 2, 0]}
+    excess = {"gb_energy_j_m2": 0.9393, "excess_volume_a": 0.31, **stresses}
+    kelvin = [0.0, 300.0, 600.0]
+    kinds = [(first, "excess", {"strain": 0.001}, excess)]
+    for phase, energies in ((first, [0.9, 0.8, 0.7]), (second, [1.0, 0.82, 0.6])):
+        free = {
+            "temperatures_k": kelvin,
+            "free_energy_j_m2": energies,
+            "classical_free_energy_j_m2": energies,
+            "error_j_m2": [0.001] * 3,
+        }
+        kinds.append((phase, "free-energy", {"temperatures_k": kelvin}, free))
+    held = {"temperature_k": 400.0, "ps": 100.0, "replicas": [2, 2], "ends": "periodic"}
+    outcome = {"last_distance": 0.004, "verdict": "stays"}
+    kinds.append((first, "hold", held, outcome))
+    for phase, kind, settings, results in kinds:
+        path = files.measured(kind, phase.file_name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        measured_record(phase, kind, settings, results).write(path)
+    return tmp_path / "run"
+
+
+def test_what_was_measured_of_phases_is_in_the_report_and_its_command_is_not(with_measurements):
+    text = to_html(report_document(with_measurements))
+    for words in ("0.9393", "1.2500", "1.2600", "stays", "2×2", "Temperatures at which two"):
+        assert words in text, words
+    assert re.search(r'<td class="right">350</td>', text)
+    assert set(re.findall(r"gcd-hpc ([a-z-]+) RUN", text)) == {"gamma", "diagram"}
+
+
+def test_a_measurement_of_a_structure_that_is_no_phase_any_more_is_left_out(with_measurements):
+    files, found = RunDirectory(with_measurements), Found.of(with_measurements)
+    other = measured_record(found.phases[1], "excess", {}, {})
+    other.write(files.measured("excess", found.phases[0].file_name))
+    assert "phases RUN --measure" in to_html(report_document(with_measurements))
