@@ -46,7 +46,8 @@ def phases(
     Relaxed candidates are one phase if they are the same structure up to numerical differences,
     symmetry operations of the boundary and repetition in a larger in-plane cell. A name is [n] and
     the rank by energy within this [n], such as 1/5-1. With --larger, phases are found in several
-    runs at once; ids of their candidates begin with the name of the run's folder.
+    runs at once; ids of their candidates begin with the name of the run's folder. With --select,
+    phases are listed that one of the selected candidates belongs to.
 
     With --measure each phase is relaxed in a thicker slab, and its excess energy, volume and stress
     are measured: the stress from the virials of the atoms, and again from the change of energy with
@@ -68,7 +69,11 @@ def phases(
 
     opened = open_run(one_run(run, boundary, "phases"))
     others = {path.resolve().name: open_run(path) for path in larger or []}
-    found = find_phases(opened.select(select), top, others)
+    found = find_phases(opened, top, others)
+    if select:
+        # Names are those among all candidates: what is measured is stored by them.
+        chosen = set(opened.select(select).columns(["id"])["id"].tolist())
+        found = [one for one in found if not chosen.isdisjoint(one.members)]
     failures: dict[str, str] = {}
     if measure:
         from gcd_hpc.phases.excess import excess_of

@@ -14,12 +14,24 @@ from gcd_hpc.store.hdf5 import START, num_atoms_of, read_columns_of, reading
 from gcd_hpc.store.parts import WHOLE_ATOMS, each_of_part
 from gcd_hpc.store.physics import box_of
 from gcd_hpc.store.provenance import section_of
-from gcd_hpc.structures.fingerprint import Fingerprint, slab_fingerprint
+from gcd_hpc.structures.fingerprint import (
+    Fingerprint,
+    boundary_height,
+    fingerprint,
+    slab_weights,
+)
 
 _ROWS = (
     *("num_atoms", "cell", "tilt_a", "cohesive_ev", "element_energies_ev"),
     *("surface_depth_a", "axial_ratio"),
 )
+CORE_A, FADE_A = 6.0, 3.0
+"""Height to both sides of the boundary within which its atoms count in full, and height over which
+their weight fades to zero, Å.
+
+Farther atoms feel how far away the held ends of the slab are: the weakly strained layers of one
+structure in two slabs of different heights differ by more than two structures do.
+"""
 _ATOMS = ("positions", "energies_ev", "numbers")
 
 
@@ -75,13 +87,16 @@ def outer_thickness(row: Mapping[str, Any], config: str) -> float:
 
 
 def _fingerprint(row: Mapping[str, Any], config: str, elements: Sequence[str]) -> Fingerprint:
-    return slab_fingerprint(
-        row["positions"],
-        box_of(row),
-        compared_energies(row),
-        float(row["cohesive_ev"]),
+    positions, box = row["positions"], box_of(row)
+    outer = outer_thickness(row, config)
+    weights = slab_weights(positions, compared_energies(row), float(row["cohesive_ev"]), outer)
+    above = np.abs(positions[:, 2] - boundary_height(positions, weights))
+    fade = np.clip((above - CORE_A) / FADE_A, 0.0, 1.0)
+    return fingerprint(
+        positions,
+        box,
+        weights * (0.5 + 0.5 * np.cos(np.pi * fade)),
         neighbor_distance(config, float(row["cell"][0]), float(row["axial_ratio"])),
-        outer_thickness(row, config),
         kinds_of(row["numbers"], elements),
         len(elements),
     )

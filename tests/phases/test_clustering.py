@@ -11,8 +11,17 @@ from gcd_hpc.errors import StoreError
 from gcd_hpc.phases.clustering import find_phases, unique
 from gcd_hpc.phases.measuring import Results, measure
 from gcd_hpc.phases.phase import phase_named
-from tests.phases.published import bicrystal, candidate, rattled, repeated, run_of
-from tests.reference import ENERGIES_J_M2, GROUND_STATE, METASTABLE, phase
+from gcd_hpc.structures.fingerprint import SAME_FINGERPRINT, distance, slab_fingerprint
+from tests.phases.published import (
+    COHESIVE_EV,
+    REACH,
+    bicrystal,
+    candidate,
+    rattled,
+    repeated,
+    run_of,
+)
+from tests.reference import ATOM_ENERGY, ENERGIES_J_M2, GROUND_STATE, METASTABLE, phase
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +140,37 @@ def test_a_file_without_its_campaign_is_not_measured(tmp_path, ground):
     run = run_of(tmp_path / "a.h5", [candidate(0, ground)])
     with pytest.raises(StoreError, match=r"a\.h5: phases cannot be measured, because there is no"):
         measure(run, find_phases(run), "excess", {}, lambda subject, settings: Results({}))
+
+
+def test_rows_of_older_files_have_the_plane_of_their_boundary(tmp_path, ground):
+    """Before schema version 3 a row did not say how many atoms a lattice plane has."""
+    run = run_of(tmp_path / "a.h5", [candidate(0, ground, atoms_per_plane=0)])
+    assert [one.name for one in find_phases(run)] == ["1/5-1"]
+
+
+def test_a_selection_keeps_the_names_among_all_candidates(tmp_path, ground):
+    other = ground.copy()
+    other.positions[int(np.argmin(np.abs(other.positions[:, 2] - 38.0))), 2] += 2.0
+    rows = [candidate(0, other, gb_energy_j_m2=2.5), candidate(1, ground)]
+    run = run_of(tmp_path / "a.h5", rows)
+    words = ["phases", str(run.path), "--select", "energy>2.4", "--json"]
+    (found,) = json.loads(CliRunner().invoke(app, words).output)
+    assert (found["phase"], found["candidate"]) == ("1/5-2", "search-000000")
+
+
+def test_strained_layers_near_the_held_ends_do_not_part_a_phase(tmp_path, ground):
+    """They depend on the height of the slab. Counted in full they would make two phases."""
+    strained = ground.copy()
+    above = np.abs(ground.positions[:, 2] - ground.positions[:, 2].mean())
+    strained.arrays[ATOM_ENERGY][(above > 10) & (above < 14)] += 0.02
+    rows = [candidate(0, ground), candidate(1, strained, gb_energy_j_m2=2.2975)]
+    (found,) = find_phases(run_of(tmp_path / "a.h5", rows))
+    assert found.num_found == 2
+    marks = [
+        slab_fingerprint(
+            *(one.positions, one.cell, one.arrays[ATOM_ENERGY], COHESIVE_EV),
+            *(bicrystal().nearest_neighbor, REACH),
+        )
+        for one in (ground, strained)
+    ]
+    assert distance(*marks) > SAME_FINGERPRINT
