@@ -47,6 +47,12 @@ CORE_A, WINDOW_A = 4.0, 4.0
 In between lie two reaches of the potential: the virial of an atom depends on the density at its
 neighbours, which depends on theirs.
 """
+BUFFER_A = 16.0
+"""Height of crystal that may relax between this region and the held layers, Å.
+
+Under strain the held layers keep their spacing and the crystal does not. Where one meets the other,
+layers are displaced in proportion to the strain, and so are the energies of single atoms.
+"""
 _JUMP_A = 0.3
 """Farthest that an atom may move when a strained slab relaxes, Å."""
 VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
@@ -126,7 +132,7 @@ def measure_excess(subject: Subject, settings: Settings) -> Results:
             elements.
     """
     system, candidate = subject.system, subject.candidate
-    start = thickened(candidate, system, half_height(system.bulk) + 2 * system.bulk.reach)
+    start = thickened(candidate, system, slab_half_height(system))
     slab = ExcessSlab.relaxed(subject.child, system, bicrystal_of(candidate, system), start)
     energy = slab.slab.energy(slab.result)
     if abs(energy - candidate.gb_energy_j_m2) > SAME_ENERGY_J_M2:
@@ -157,6 +163,12 @@ def half_height(bulk: Bulk) -> float:
     return CORE_A + 2 * bulk.reach + WINDOW_A
 
 
+def slab_half_height(system: PhaseSystem) -> float:
+    """Height of a slab above and below its boundary, Å: no surface is in reach of the region."""
+    beyond = max(BUFFER_A + system.outer, 2 * system.bulk.reach)
+    return half_height(system.bulk) + beyond
+
+
 @dataclass(frozen=True)
 class ExcessSlab:
     """A relaxed slab whose free surfaces are out of reach of all that is summed."""
@@ -171,7 +183,7 @@ class ExcessSlab:
     def relaxed(
         cls, child: Child, system: PhaseSystem, bicrystal: Bicrystal, start: Atoms
     ) -> "ExcessSlab":
-        """Relax a slab that reaches two reaches of the potential beyond ``half_height``.
+        """Relax a slab that is as high as ``slab_half_height`` to both sides of its boundary.
 
         Raises:
             SimulationError: if the slab cannot be relaxed, or has several elements.
