@@ -14,7 +14,8 @@ import numpy as np
     CARBON,
     REPRODUCE,
     EXPLORE,
-) = range(10)
+    HOLD,
+) = range(11)
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:

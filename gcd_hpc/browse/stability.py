@@ -9,13 +9,18 @@ from gcd_hpc.phases.free_energy import Plan, transitions
 from gcd_hpc.phases.record import MeasuredRecord
 
 
-def plan_table(plans: Mapping[str, Plan], workers: int) -> Table:
-    """Work of free energies before it begins."""
-    total_s = sum(one.cpu_s for one in plans.values())
-    table = Table(
-        title=f"about {max(1.0, total_s / 60):.0f} core-minutes with a potential as quick as"
-        f" embedded atoms, in {workers} process{'es' if workers > 1 else ''}"
+def work_sentence(core_s: float, workers: int) -> str:
+    """Estimated work of a command before it begins."""
+    minutes = max(1.0, core_s / 60)
+    return (
+        f"about {minutes:.0f} core-minutes with a potential as quick as embedded atoms, in"
+        f" {workers} process{'es' if workers > 1 else ''}"
     )
+
+
+def plan_table(plans: Mapping[str, Plan]) -> Table:
+    """Work of free energies before it begins."""
+    table = Table()
     for name in ("phase", "cells", "evaluations", "core-s", "memory, GB"):
         table.add_column(name, justify="left" if name in ("phase", "cells") else "right")
     for name, plan in plans.items():
@@ -69,3 +74,44 @@ def _transition_table(records: Mapping[str, MeasuredRecord]) -> list[Table]:
         between = f"{one.from_k:.0f} to {one.to_k:.0f}"
         table.add_row(one.below, one.above, f"{one.temperature_k:.0f}", between)
     return [table]
+
+
+def hold_plan_table(work: Mapping[str, float]) -> Table:
+    """Work of molecular dynamics before it begins, core-seconds by phase."""
+    table = Table()
+    table.add_column("phase")
+    table.add_column("core-s", justify="right")
+    for name, cpu_s in work.items():
+        table.add_row(name, f"{cpu_s:.0f}")
+    return table
+
+
+def hold_record(record: MeasuredRecord) -> dict[str, Any]:
+    """Settings and results of one held phase, as plain values."""
+    return {"settings": record.settings, "cpu_s": record.cpu_s, **record.results}
+
+
+def hold_table(records: Mapping[str, MeasuredRecord]) -> Table:
+    """What became of each phase, with its fingerprint against time."""
+    first = next(iter(records.values()))
+    table = Table(
+        title=f"held at {first.settings['temperature_k']:.0f} K for {first.settings['ps']:g} ps"
+    )
+    for name in ("phase", "it", "the same in", "mean T, K", "E_gb, J/m^2", "fingerprint moves by"):
+        table.add_column(name)
+    for name, record in records.items():
+        found = record.results
+        kelvin, distances = found["temperature_k"][1:], found["distances"]
+        energies = [_known(one) for one in found["gb_energy_j_m2"]]
+        # Beginning and end, and some snapshots between.
+        some = distances[:: max(1, (len(distances) - 1) // 5)]
+        table.add_row(
+            *(name, found["verdict"], f"{found['num_same']} of {len(kelvin)}"),
+            *(f"{sum(kelvin) / len(kelvin):.0f}", f"{energies[0]} to {energies[-1]}"),
+            " ".join(f"{one:.3f}" for one in some),
+        )
+    return table
+
+
+def _known(energy: float | None) -> str:
+    return "none" if energy is None else f"{energy:.3f}"

@@ -25,7 +25,7 @@ from gcd_hpc.cli.reproduction import reproduction
 from gcd_hpc.cli.rescoring import import_results, rescore
 from gcd_hpc.cli.results import export, relax
 from gcd_hpc.cli.sets import overview
-from gcd_hpc.cli.stability import free_energy
+from gcd_hpc.cli.stability import free_energy, hold
 from gcd_hpc.cli.watching import failures, report, status
 from gcd_hpc.errors import GcdError
 
@@ -49,7 +49,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "plot": plot,
         "browse": browse,
     },
-    "Phases": {"phases": phases, "gamma": gamma, "free-energy": free_energy},
+    "Phases": {"phases": phases, "gamma": gamma, "free-energy": free_energy, "hold": hold},
     "Models": {"model train": model_train, "model show": model_show},
     "Hand on": {"export": export, "merge": merge, "archive": archive},
     "Check": {"check": check, "verify": verify, "doctor": doctor},

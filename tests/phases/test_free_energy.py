@@ -1,8 +1,6 @@
 """Free energy of a boundary phase: against ASE's vibrations, by derivative, and resumed."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,69 +10,21 @@ from ase.calculators.calculator import Calculator
 from ase.thermochemistry import HarmonicThermo
 from ase.vibrations import Vibrations
 
-from gcd_hpc.config.boundary import BoundaryConfig
-from gcd_hpc.config.campaign import RelaxationConfig
-from gcd_hpc.config.simulation import PotentialConfig
 from gcd_hpc.engines.box import box_around
-from gcd_hpc.engines.bulk import measure_bulk
 from gcd_hpc.engines.child import LammpsChild
-from gcd_hpc.engines.potentials import find_potential
-from gcd_hpc.engines.relaxation import relax_boundary
 from gcd_hpc.errors import GcdError, SimulationError
 from gcd_hpc.phases.free_energy import measure_free_energy, settings_of, transitions
 from gcd_hpc.phases.held import HeldSlab, crystal_modes, held_crystal, held_phase, in_cell_of
 from gcd_hpc.phases.measuring import Subject
-from gcd_hpc.phases.system import PhaseSystem
 from gcd_hpc.phases.temperatures import temperature_of, temperatures_of
-from gcd_hpc.store.run import RunCandidate
-from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.energetics import J_PER_M2
-from gcd_hpc.structures.frame import Frame
-from tests.store.synthetic import make_candidate
 
 KELVIN = [0.0, 300.0, 600.0]
-TWIN = BoundaryConfig(element="Cu", lattice="fcc", sigma=3, axis=(1, -1, 0), plane=(1, 1, 1))
 
 
 @pytest.fixture(scope="module")
-def subject(tmp_path_factory) -> Iterator[Subject]:
-    """The coherent twin of copper in its smallest cell."""
-    config = PotentialConfig(
-        pair_style="eam/alloy", pair_coeff="* * {file} Cu", file="Cu_mishin1.eam.alloy"
-    )
-    potential = find_potential(config, ("Cu",), Path())
-    bulk = measure_bulk(potential, "Cu", "fcc")
-    bicrystal = Bicrystal.build(TWIN, bulk.a0)
-    frame = Frame.build(bicrystal, (23.0, 23.0), 54.0)
-    relaxation = RelaxationConfig(preset="tight")
-    with LammpsChild(potential, 60.0) as child:
-        relaxed = min(
-            (
-                relax_boundary(child, frame.join(shift), bicrystal, bulk, relaxation)
-                for shift in shifts(bicrystal)
-            ),
-            key=lambda one: one.gb_energy_j_m2,
-        )
-        row = make_candidate(
-            *(1,),
-            num_atoms=len(relaxed.positions),
-            positions=relaxed.positions,
-            unrelaxed_positions=relaxed.positions,
-            energies_ev=relaxed.energies,
-            gb_energy_j_m2=relaxed.gb_energy_j_m2,
-            cell=frame.cell.diagonal(),
-            cohesive_ev=bulk.cohesive_ev,
-            area_a2=bicrystal.area,
-        )
-        candidate = RunCandidate(**vars(row), element="Cu")
-        campaign = SimpleNamespace(relaxation=relaxation)
-        system = PhaseSystem(campaign, potential, bulk, bicrystal, frame, 6.0)  # type: ignore[arg-type]
-        yield Subject("0-1", candidate, system, child, tmp_path_factory.mktemp("measuring"))
-
-
-def shifts(bicrystal: Bicrystal) -> list[tuple[float, float, float]]:
-    (ax, _), (_, by) = bicrystal.cell
-    return [(i * ax / 2, j * by / 6, 0.0) for i in range(2) for j in range(6)]
+def subject(twin_subject: Subject, tmp_path_factory) -> Subject:
+    return replace(twin_subject, folder=tmp_path_factory.mktemp("free-energy"))
 
 
 @pytest.fixture(scope="module")
