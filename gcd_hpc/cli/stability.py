@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gcd_hpc.cli.choosing import one_run
-from gcd_hpc.cli.options import Boundary, Json, one_of_these
-from gcd_hpc.cli.output import console, print_json, say
+from gcd_hpc.cli.options import Boundary, Json, Workers, one_of_these
+from gcd_hpc.cli.output import phases_bar, print_json, say, wide_console
 from gcd_hpc.errors import GcdError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ Phases = Annotated[
     list[str] | None,
     typer.Option("--phase", metavar="NAME", help="Phase or candidate; may be repeated."),
 ]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Number of processes.")]
 Planned = Annotated[bool, typer.Option("--plan", help="Print the work without doing it.")]
 
 
@@ -80,17 +79,18 @@ def free_energy(
     system = PhaseSystem.of_run(opened.path)
     plans = {one.name: plan_of(system, one.representative, in_plane) for one in chosen}
     if not json or plan:
-        console().print(plan_table(plans))
+        wide_console().print(plan_table(plans))
         say(work_sentence(sum(one.cpu_s for one in plans.values()), workers))
     if plan:
         return
     settings = settings_of(kelvin, in_plane, displacement)
-    found = measure(opened, chosen, KIND, settings, measure_free_energy, workers, _progress)
+    with phases_bar("free energy") as advance:
+        found = measure(opened, chosen, KIND, settings, measure_free_energy, workers, advance)
     if json:
         print_json(free_energy_records(found.records))
     else:
         for table in free_energy_tables(found.records):
-            console().print(table)
+            wide_console().print(table)
     for name, reason in found.failures.items():
         say(f"{name}: {reason}", to_stderr=True)
     if not found.records:
@@ -160,15 +160,16 @@ def hold(
     chosen = _chosen_to_hold(opened, phase)
     work = {one.name: hold_cpu_s(one.representative, settings) for one in chosen}
     if not json or plan:
-        console().print(hold_plan_table(work))
+        wide_console().print(hold_plan_table(work))
         say(work_sentence(sum(work.values()), workers))
     if plan:
         return
-    found = measure(opened, chosen, KIND, settings, measure_hold, workers, _progress)
+    with phases_bar("holding") as advance:
+        found = measure(opened, chosen, KIND, settings, measure_hold, workers, advance)
     if json:
         print_json({name: hold_record(one) for name, one in found.records.items()})
     elif found.records:
-        console().print(hold_table(found.records))
+        wide_console().print(hold_table(found.records))
     for name, reason in found.failures.items():
         say(f"{name}: {reason}", to_stderr=True)
     if not found.records:
@@ -185,8 +186,9 @@ def _replicas(text: str) -> tuple[int, int]:
 
 def _chosen_to_hold(run: "Run", names: list[str] | None) -> "list[Phase]":
     """The named phases or candidates, or the lowest phase."""
-    from gcd_hpc.phases.clustering import find_phases, phase_named
+    from gcd_hpc.phases.clustering import find_phases
     from gcd_hpc.phases.holding import as_phase
+    from gcd_hpc.phases.phase import phase_named
 
     phases = find_phases(run)
     if not names:
@@ -208,7 +210,3 @@ def _chosen(run: "Run", names: list[str] | None) -> "list[Phase]":
         return find_phases(run, num_per_n=1)
     phases = find_phases(run)
     return [phase_named(phases, name) for name in names]
-
-
-def _progress(num: int, total: int, name: str) -> None:
-    say(f"{num} of {total} phases{f': {name}' if name else ''}", to_stderr=True)

@@ -266,7 +266,11 @@ def transitions(records: Mapping[str, MeasuredRecord]) -> list[Transition]:
         kelvin = np.array(one["temperatures_k"])
         gap = np.subtract(other["free_energy_j_m2"], one["free_energy_j_m2"])
         error = np.hypot(one["error_j_m2"], other["error_j_m2"])
-        for place in np.flatnonzero(np.sign(gap[1:]) * np.sign(gap[:-1]) < 0):
+        signs = np.sign(gap)
+        # Equal free energies at a temperature of the list count with the temperature after it.
+        for place in np.flatnonzero(signs[:-1] == 0)[::-1]:
+            signs[place] = signs[place + 1]
+        for place in np.flatnonzero(signs[1:] * signs[:-1] < 0):
             share = gap[place] / (gap[place] - gap[place + 1])
             at = float(kelvin[place] + share * (kelvin[place + 1] - kelvin[place]))
             names = (first, second) if gap[place] > 0 else (second, first)

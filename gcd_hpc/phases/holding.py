@@ -14,8 +14,8 @@ from gcd_hpc.engines.motion import run_dynamics
 from gcd_hpc.engines.relaxation import PRESETS
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.files import replacing
-from gcd_hpc.phases.clustering import Phase
 from gcd_hpc.phases.measuring import Results, Settings, Subject
+from gcd_hpc.phases.phase import Phase
 from gcd_hpc.phases.stage import Stage
 from gcd_hpc.seeds import HOLD, generator
 from gcd_hpc.store.run import RunCandidate
@@ -284,4 +284,5 @@ def as_phase(one: RunCandidate) -> Phase:
         members=(one.id,),
         replicas=(1, 1),
         layer_group="",
+        middle_a=float("nan"),
     )

@@ -177,6 +177,9 @@ def test_a_transition_lies_where_two_free_energies_cross_and_has_an_error():
     assert found.temperature_k == pytest.approx(500 + 500 / 6)
     assert found.from_k == pytest.approx(500 + 500 / 6 * (0.02 - 0.01414) / 0.02, abs=2)
     assert found.to_k == pytest.approx(500 + 500 * (0.02 + 0.01414) / 0.12, abs=2)
+    # Equal to the last bit at a temperature of the list.
+    (exact,) = transitions({"1/5-1": low, "2/5-1": record([2.1, 1.8, 1.5])})  # type: ignore[dict-item]
+    assert exact.temperature_k == pytest.approx(500.0)
     assert not transitions({"1/5-1": low, "2/5-1": record([2.1, 1.9, 1.7])})  # type: ignore[dict-item]
 
 
