@@ -229,6 +229,7 @@ class _Holding:
         columns = {COLUMNS.get(name, name): [row[name] for row in rows] for name in rows[0]}
         return columns | {
             "verdict": verdict_of(columns["distances"], columns["gb_energy_j_m2"]),
+            "last_distance": columns["distances"][-1],
             "num_same": num_same(columns["distances"], columns["gb_energy_j_m2"]),
             "num_atoms": len(slab.positions),
             "n_fraction": None

@@ -90,7 +90,8 @@ class Stage:
             energies: (N,) of the atoms, eV.
         """
         slab = self.slab
-        positions, fixed, rigid = slab.positions, slab.fixed, slab.rigid
+        positions = slab.positions
+        fixed, rigid = slab.fixed, slab.rigid
         weights = energy_weights(energies, slab.bulk.cohesive_ev)
         weights = np.where(self._inside(positions), weights, 0.0)
         middle = float(np.average(positions[:, 2], weights=weights + 1e-12))

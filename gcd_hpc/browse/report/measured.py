@@ -97,7 +97,7 @@ def temperature(found: Found) -> Section:
         blocks += [_held_table(held), Paragraph(of_settings(held), is_note=True)]
     else:
         what = "No phase was held at a temperature by molecular dynamics"
-        blocks.append(missing(what, f"hold {RUN} --phase NAME --temperature-k T"))
+        blocks.append(missing(what, f"hold {RUN} --phase NAME --temperature 0.3Tm"))
     return Section("Stability at temperature", tuple(blocks))
 
 
