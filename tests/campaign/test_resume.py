@@ -40,7 +40,7 @@ def start(run_dir: Path, **variables: str) -> subprocess.Popen:
         )
 
 
-def wait_for(condition, what: str, timeout_s: float = 60.0) -> None:
+def wait_for(condition, what: str, timeout_s: float = 150.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, what
@@ -58,7 +58,7 @@ def interrupt(run_dir: Path, stage: str, number: int) -> subprocess.Popen:
     commands = " ".join(map(command_of, processes_of(run_dir)))
     assert "interchange" in commands and "process_worker_pool" in commands
     driver.send_signal(number)
-    driver.wait(timeout=30)
+    driver.wait(timeout=60)
     slow.unlink()
     return driver
 
@@ -99,7 +99,7 @@ def test_a_driver_killed_in_each_stage_loses_nothing_and_counts_nothing_twice(
     run_dir = tmp_path / "run"
     for stage in killed_in:
         interrupt(run_dir, stage, signal.SIGKILL)
-    assert start(run_dir).wait(timeout=60) == 0
+    assert start(run_dir).wait(timeout=150) == 0
     assert results(run_dir) == results(complete)
     assert num_finished(run_dir) == EXPECTED
     assert list((run_dir / "tasks").iterdir()) == []
@@ -115,7 +115,7 @@ def test_a_driver_that_is_asked_to_stop_pauses_and_leaves_no_process(tmp_path):
         assert (tmp_path / "driver.log").read_text().split()[-1] == "paused", stage
         assert isinstance(read_events(run_dir)[-1], Paused), stage
         assert processes_of(run_dir) == [], stage
-    assert start(run_dir).wait(timeout=60) == 0
+    assert start(run_dir).wait(timeout=150) == 0
     assert num_finished(run_dir) == EXPECTED
 
 
@@ -128,7 +128,7 @@ def test_a_second_interrupt_stops_at_once(tmp_path):
     wait_for(lambda: (run_dir / "pause").exists(), "the driver drains")
     driver.send_signal(signal.SIGINT)
     began = time.monotonic()
-    assert driver.wait(timeout=30) == 0
+    assert driver.wait(timeout=60) == 0
     assert time.monotonic() - began < 15
     assert processes_of(run_dir) == []
 
@@ -140,7 +140,7 @@ def test_an_interrupt_of_the_whole_terminal_finishes_what_runs_and_pauses(tmp_pa
     driver = start(run_dir)
     wait_for(lambda: list((run_dir / "executed").glob("search-00001*")), "the search begins")
     os.killpg(driver.pid, signal.SIGINT)
-    assert driver.wait(timeout=30) == 0
+    assert driver.wait(timeout=60) == 0
     events = read_events(run_dir)
     assert isinstance(events[-1], Paused)
     assert [event for event in events if isinstance(event, Failed)] == []
