@@ -11,7 +11,7 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.errors import ConfigError, OrientationError, StructureError
 from gcd_hpc.structures.bicrystal import Bicrystal
-from gcd_hpc.structures.frame import MIN_REGION, Frame
+from gcd_hpc.structures.frame import FREE, MIN_REGION, Frame
 from gcd_hpc.structures.periodic import spelled_cell
 from gcd_hpc.voxels.grid import Grid
 
@@ -27,6 +27,10 @@ VOXEL_WIDTH = 0.32
 WIDTH_TOLERANCE = 0.105
 """Relative deviation from it, within which the least work for the network is chosen: a quarter of
 the lattice constant of bcc, 0.289, and of fcc, 0.354, just lie within."""
+EXPANSION = 0.5
+"""Height by which relaxation lifts the upper grain for which a box of automatic voxels has room, Å:
+excess volumes are up to about 0.5 Å beside the plane spacing that the frame leaves.
+"""
 GENERATED = 12.0
 """Height between the known layers where they are auto, Å: twice explore.window_depth, within which
 moves change atoms. A model that has to continue the crystals further loses atoms in orientations
@@ -104,7 +108,8 @@ def _grid(config: CampaignConfig, bicrystal: Bicrystal, slabs: tuple[float, floa
     growth = 2 * max(map(abs, bicrystal.strain)) * slabs[1]
     return Grid.fitting(
         bicrystal.cell,
-        Frame.least_height(bicrystal, slabs) + growth,
+        Frame.least_height(bicrystal, slabs) - 2 * FREE + 2 * EXPANSION + growth,
+        FREE,
         VOXEL_WIDTH * bicrystal.nearest_neighbor,
         WIDTH_TOLERANCE,
         config.network.voxel_multiple,

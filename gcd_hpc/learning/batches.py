@@ -19,7 +19,7 @@ from gcd_hpc.learning.sources import TrainingSource
 from gcd_hpc.seeds import TRAINING, generator
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.frame import Frame
-from gcd_hpc.voxels.grid import Grid
+from gcd_hpc.voxels.grid import MARGIN_LAYERS, Grid
 
 FIT, VALIDATE = 0, 1
 """Purpose of a batch; the random streams of the two are distinct."""
@@ -129,5 +129,6 @@ def fits(structure: Candidate, frame: Frame, grid: Grid) -> bool:
     spacing = grid.spacing[2]
     return bool(
         frame.bottom >= spacing
-        and frame.bottom + np.ptp(structure.positions[:, 2]) <= (grid.shape[2] - 3) * spacing
+        and frame.bottom + np.ptp(structure.positions[:, 2])
+        <= (grid.shape[2] - MARGIN_LAYERS) * spacing
     )

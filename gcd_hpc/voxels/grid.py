@@ -19,6 +19,10 @@ from gcd_hpc.structures.periodic import (
 
 ROUNDING = 1e-6
 """Relative error of lengths that must not change a number of voxels."""
+MARGIN_LAYERS = 3
+"""Layers of a training sample that hold no atom, at the upper end of z: an atom is spread over two,
+and the sample is shifted by up to one.
+"""
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,21 @@ class Grid:
 
     @classmethod
     def fitting(
-        cls, in_plane: ArrayLike, height: float, spacing: float, tolerance: float, multiple: int
+        cls,
+        in_plane: ArrayLike,
+        height: float,
+        free: float,
+        spacing: float,
+        tolerance: float,
+        multiple: int,
     ) -> "Grid":
         """Grid of a grain boundary with voxels of about the same size whatever its cell.
 
         Args:
             in_plane: cell in the boundary plane: lengths (2,) or vectors (2, 2), Å.
-            height: least height of the box, Å.
+            height: of the atoms, Å.
+            free: least empty height below and above them, Å. It is at least MARGIN_LAYERS, so that
+                relaxed structures fit as training samples.
             spacing: wanted length of a voxel's in-plane edges, Å.
             tolerance: relative deviation from it that is allowed to save work.
             multiple: what the number along z must be divisible by. A network repeats the array
@@ -80,7 +92,7 @@ class Grid:
         x, y = (_number(float(edge) / spacing, tolerance, multiple) for edge in edges)
         pitch = (edges[0] / x + edges[1] / y) / 2
         # Rounding of the lengths must not add a whole multiple.
-        layers = max(height / pitch - ROUNDING, 3)
+        layers = height / pitch + 2 * max(free / pitch, MARGIN_LAYERS) - ROUNDING
         return cls.build((x, y, multiple * ceil(layers / multiple)), in_plane)
 
     @property

@@ -11,13 +11,19 @@ MAX_BYTES = 8_000_000
 
 def test_the_built_in_model_has_learned_from_the_boundaries_of_its_campaign_files_alone():
     _, card = load_model(BUILTIN_FILE)
+    files = sorted((shipped_folder() / "campaigns/builtin").glob("*.yaml"))
     listed = {
         f"builtin_{file.stem}/{name}"
-        for file in sorted((shipped_folder() / "campaigns/builtin").glob("*.yaml"))
+        for file in files
         for name in load_campaign_or_set(file).members()
     }
+    tilts = load_campaign_or_set(shipped("campaigns/cu_001_tilts.yaml")).members()
+    listed |= {f"cu_001_tilts/{name}" for name in tilts}
     assert {one.name for one in card.boundaries} == listed
+    # Boundaries of the transfer experiment are held out.
     assert "builtin_w/s5_001_twist" not in listed
+    held_out = {one.name for one in card.boundaries if one.is_held_out}
+    assert held_out == {f"cu_001_tilts/{name}" for name in ("s5_310", "s13_320", "s17_410")}
 
 
 def test_the_built_in_model_is_small_serves_any_element_and_has_the_network_of_its_campaigns():

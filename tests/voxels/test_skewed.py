@@ -25,7 +25,7 @@ def rattled(seed: int) -> tuple[np.ndarray, Grid]:
     rng = np.random.default_rng(seed)
     positions = slab.positions + rng.normal(0.0, 0.1, slab.positions.shape)
     grid = Grid.fitting(
-        slab.cell[:2, :2], slab.cell[2, 2] + 2.0, 0.32 * NEAREST_NEIGHBOR, 0.1, multiple=4
+        slab.cell[:2, :2], slab.cell[2, 2], 1.0, 0.32 * NEAREST_NEIGHBOR, 0.1, multiple=4
     )
     return positions + grid.positions_of(rng.random(3)), grid
 
