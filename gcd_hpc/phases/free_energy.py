@@ -14,13 +14,13 @@ from gcd_hpc.phases.held import (
     crystal_modes,
     held_crystal,
     held_phase,
-    in_cell_of,
     kept_array,
     repeats_for,
     thicker,
 )
 from gcd_hpc.phases.measuring import Results, Settings, Subject
 from gcd_hpc.phases.record import MeasuredRecord
+from gcd_hpc.phases.slabs import bicrystal_of
 from gcd_hpc.phases.system import PhaseSystem
 from gcd_hpc.store.run import RunCandidate
 from gcd_hpc.structures.energetics import J_PER_M2
@@ -119,7 +119,7 @@ class _Measurement:
                 f" more than {LARGEST_GB:g}; take a phase in a smaller cell or lower --in-plane"
             )
         slab = held_phase(child, system, subject.candidate)
-        bicrystal = in_cell_of(system.bicrystal, slab.cell)
+        bicrystal = bicrystal_of(subject.candidate, system)
         self.area = bicrystal.area
         self.slabs = {"phase": slab}
         for side in ("lower", "upper"):

@@ -1,7 +1,7 @@
 """Slabs whose ends are held, and their force constants: of a phase and of perfect crystals."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from math import ceil
 from pathlib import Path
@@ -11,18 +11,18 @@ from ase.data import atomic_masses
 
 from gcd_hpc.engines.box import box_around
 from gcd_hpc.engines.child import Child
-from gcd_hpc.engines.jobs import DisplacementJob, Minimizer, RelaxJob
+from gcd_hpc.engines.jobs import DisplacementJob, Minimizer
 from gcd_hpc.engines.motion import force_constants
 from gcd_hpc.engines.relaxation import LINE_SEARCH, Slab
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.files import replacing
 from gcd_hpc.phases.harmonic import Modes, commensurate_phases, mesh_of, mesh_phases, modes_of
+from gcd_hpc.phases.slabs import bicrystal_of, thickened
 from gcd_hpc.phases.system import PhaseSystem
 from gcd_hpc.store.run import RunCandidate
 from gcd_hpc.structures.bicrystal import Bicrystal, Side
 from gcd_hpc.structures.energetics import J_PER_M2
 from gcd_hpc.structures.grain import Grain
-from gcd_hpc.structures.periodic import in_plane
 
 FULLY = Minimizer(etol=0.0, ftol=1e-6, max_evaluations=20_000, commands=LINE_SEARCH, max_force=1e-4)
 """Tolerances of the relaxation before vibrations, whose force constants need small forces."""
@@ -30,8 +30,8 @@ SAME_J_M2 = 0.002
 """Largest energy that this relaxation may gain; beyond, the structure was not a minimum."""
 MAX_STACK = 60
 """Blocks of a crystal that are stacked until the last lies above the first."""
-EXTENSION_A = 7.0
-"""Largest height of the planes that are added to a slab at each end, Å."""
+EXTENSION_A = 6.0
+"""Height of the planes that are added to a slab at each end, Å."""
 CRYSTAL_LENGTH = 16.0
 """Least edges of the repeated crystal whose force constants are measured, Å."""
 MESH_LENGTH = 60.0
@@ -125,19 +125,11 @@ def held_phase(child: Child, system: PhaseSystem, candidate: RunCandidate) -> He
     Raises:
         SimulationError: if the engine cannot relax it, or if it relaxes into another structure.
     """
-    atoms = candidate.to_atoms()
+    half = 0.5 * float(np.ptp(candidate.positions[:, 2])) + EXTENSION_A
+    atoms = thickened(candidate, system, half)
     slab = Slab.of(atoms, system.bicrystal, system.bulk, system.config.relaxation)
-    cell = np.asarray(in_plane(candidate.box)[:2, :2])
-    held = int(slab.fixed.sum()), int(slab.rigid.sum())
-    own = HeldSlab.between(slab.positions, cell, held, atoms.numbers)
-    own = extended(own, in_cell_of(system.bicrystal, cell))
-    order = np.argsort(own.positions[:, 2], kind="stable")
-    fixed, rigid = np.zeros_like(own.moving), np.zeros_like(own.moving)
-    fixed[order[: held[0]]] = True
-    rigid[order[len(order) - held[1] :]] = True
-    box, numbers = box_around(own.positions, cell), _numbers(child, own.numbers)
-    before = child.evaluate(own.positions, box, numbers=numbers).total_ev
-    result = child.relax(RelaxJob(own.positions, box, fixed, rigid, FULLY, None, None, numbers))
+    before = child.evaluate(slab.positions, slab.box, numbers=slab.numbers).total_ev
+    result = child.relax(slab.job(FULLY, slab.positions, None))
     gain = (before - float(result.energies.sum())) / slab.bicrystal.area * J_PER_M2
     if abs(gain) > SAME_J_M2:
         raise SimulationError(
@@ -145,32 +137,12 @@ def held_phase(child: Child, system: PhaseSystem, candidate: RunCandidate) -> He
             " when it is relaxed until no force is left, so that it is another one; relax the"
             " campaign with relaxation.preset: tight"
         )
-    return replace(own, positions=result.positions)
-
-
-def extended(slab: HeldSlab, bicrystal: Bicrystal) -> HeldSlab:
-    """The slab with copies of blocks of its held layers below and above, as many atoms held.
-
-    Blocks higher than the held layers or than ``EXTENSION_A`` are not added.
-
-    Args:
-        bicrystal: in the slab's in-plane cell.
-    """
-    order = np.argsort(slab.positions[:, 2], kind="stable")
-    positions, numbers = [slab.positions], [slab.numbers]
-    for side, grain in (("lower", bicrystal.lower), ("upper", bicrystal.upper)):
-        is_lower = side == "lower"
-        edge = grain.block(bicrystal.cell)[2]
-        num_sites = grain.num_sites * grain.repeats[0] * grain.repeats[1]
-        held = slab.num_held[0 if is_lower else 1]
-        num_blocks = min(int(EXTENSION_A / edge[2]), held // num_sites)
-        count = num_blocks * num_sites
-        copied = order[:count] if is_lower else order[len(order) - count :]
-        shift = num_blocks * edge * (-1 if is_lower else 1)
-        positions.append(slab.positions[copied] + shift)
-        numbers.append(slab.numbers[copied])
-    return HeldSlab.between(
-        np.concatenate(positions), slab.cell, slab.num_held, np.concatenate(numbers)
+    return HeldSlab(
+        positions=result.positions,
+        cell=np.array(bicrystal_of(candidate, system).cell),
+        moving=~(slab.fixed | slab.rigid),
+        num_held=(int(slab.fixed.sum()), int(slab.rigid.sum())),
+        numbers=atoms.numbers,
     )
 
 
@@ -187,14 +159,6 @@ def held_crystal(slab: HeldSlab, bicrystal: Bicrystal, side: Side) -> HeldSlab:
     )
     held = slab.num_held[0 if side == "lower" else 1]
     return HeldSlab.between(positions, slab.cell, (held, held), numbers)
-
-
-def in_cell_of(bicrystal: Bicrystal, cell: np.ndarray) -> Bicrystal:
-    """The bicrystal in a larger in-plane cell (2, 2) Å of its candidates."""
-    own = np.array(bicrystal.cell)
-    x = round(float(cell[0, 0] / own[0, 0]))
-    y = round(float(cell[1, 1] / own[1, 1]))
-    return bicrystal if (x, y) == (1, 1) else bicrystal.replicated(x, y)
 
 
 def crystal_modes(

@@ -9,7 +9,7 @@ from gcd_hpc.engines.box import box_around, cell_of
 from gcd_hpc.engines.jobs import DynamicsJob, Minimizer, RelaxJob
 from gcd_hpc.engines.relaxation import Slab
 from gcd_hpc.errors import SimulationError
-from gcd_hpc.phases.held import in_cell_of
+from gcd_hpc.phases.slabs import bicrystal_of
 from gcd_hpc.phases.system import PhaseSystem
 from gcd_hpc.store.run import RunCandidate
 from gcd_hpc.structures.fingerprint import Fingerprint, energy_weights, fingerprint
@@ -61,13 +61,14 @@ class Stage:
         """
         atoms = candidate.to_atoms()
         single = Slab.of(atoms, system.bicrystal, system.bulk, system.config.relaxation)
-        cell = np.asarray(in_plane(candidate.box)[:2, :2])
+        own = bicrystal_of(candidate, system)
+        cell = np.array(own.cell)
         copies = np.zeros((replicas[0] * replicas[1], 3))
         copies[:, :2] = np.array(list(product(*map(range, replicas)))) @ cell
         positions = (single.positions + copies[:, None]).reshape(-1, 3)
         whole = cell * np.array(replicas)[:, None]
         fixed, rigid = (np.tile(one, len(copies)) for one in (single.fixed, single.rigid))
-        bicrystal = in_cell_of(system.bicrystal, cell).replicated(*replicas)
+        bicrystal = own.replicated(*replicas)
         numbers = None if single.numbers is None else np.tile(atoms.numbers, len(copies))
         slab = Slab(
             wrap(positions, whole), box_around(positions, whole), fixed, rigid, bicrystal,

@@ -14,8 +14,9 @@ from gcd_hpc.engines.box import box_around
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.errors import GcdError, SimulationError
 from gcd_hpc.phases.free_energy import measure_free_energy, settings_of, transitions
-from gcd_hpc.phases.held import HeldSlab, crystal_modes, held_crystal, held_phase, in_cell_of
+from gcd_hpc.phases.held import HeldSlab, crystal_modes, held_crystal, held_phase
 from gcd_hpc.phases.measuring import Subject
+from gcd_hpc.phases.slabs import bicrystal_of
 from gcd_hpc.phases.temperatures import temperature_of, temperatures_of
 from gcd_hpc.structures.energetics import J_PER_M2
 
@@ -103,7 +104,7 @@ def test_a_coherent_twin_has_about_the_free_energy_of_its_energy(values: dict):
 def test_the_excess_of_a_perfect_crystal_is_nothing(subject: Subject):
     """Held layers cancel, and an atom beyond the crystals has the free energy of the crystal."""
     slab = held_phase(subject.child, subject.system, subject.candidate)
-    bicrystal = in_cell_of(subject.system.bicrystal, slab.cell)
+    bicrystal = bicrystal_of(subject.candidate, subject.system)
     thin = held_crystal(slab, bicrystal, "lower")
     positions, numbers = bicrystal.lattice_sites(
         "lower",
