@@ -1,6 +1,6 @@
 """Excess properties of a phase: energy, volume, and stress by two independent routes.
 
-Equations and the sign convention: docs/phases.md#excess.
+Equations and the sign convention: docs/science.md#excess-stress.
 """
 
 from collections.abc import Sequence
