@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from gcd_hpc.cli.beginning import boundaries, init
 from gcd_hpc.cli.browsing import browse
 from gcd_hpc.cli.campaigns import campaign, check, rehearsal, search
+from gcd_hpc.cli.diagram import diagram
 from gcd_hpc.cli.files import archive, merge, verify
 from gcd_hpc.cli.gamma import gamma
 from gcd_hpc.cli.listing import listing, show, top
@@ -49,7 +50,13 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "plot": plot,
         "browse": browse,
     },
-    "Phases": {"phases": phases, "gamma": gamma, "free-energy": free_energy, "hold": hold},
+    "Phases": {
+        "phases": phases,
+        "gamma": gamma,
+        "free-energy": free_energy,
+        "hold": hold,
+        "diagram": diagram,
+    },
     "Models": {"model train": model_train, "model show": model_show},
     "Hand on": {"export": export, "merge": merge, "archive": archive},
     "Check": {"check": check, "verify": verify, "doctor": doctor},
