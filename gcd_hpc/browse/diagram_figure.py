@@ -6,9 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patheffects import AbstractPathEffect, withStroke
+from numpy.typing import NDArray
 
 from gcd_hpc.browse.figures import GREY, new_figure
-from gcd_hpc.phases.diagram import Diagram
+from gcd_hpc.phases.diagram import Array, Diagram
 
 NUM_VALUES = 401
 """Values of the second variable in a figure."""
@@ -31,7 +32,7 @@ def diagram_figure(diagram: Diagram) -> Figure:
 
 
 def _draw_regions(axes: Axes, diagram: Diagram) -> None:
-    """Regions of temperature and the second variable, hatched where the errors leave it open."""
+    """Regions of temperature and the second variable, pale where the errors leave it open."""
     values, kelvin = diagram.axis.values(NUM_VALUES), diagram.temperatures_k
     stable, uncertain = diagram.stable(values), diagram.uncertain(values)
     shown = np.unique(stable)
@@ -60,30 +61,29 @@ def _draw_regions(axes: Axes, diagram: Diagram) -> None:
             colors="none",
             hatches=["///"],
         )
-    outline: list[AbstractPathEffect] = [withStroke(linewidth=2.5, foreground="white")]
     for number, line in enumerate(shown.tolist()):
-        rows, columns = np.nonzero(places == number)
-        if len(rows) < LEAST_REGION * places.size:
-            continue
-        # The point of the region that is nearest to its mean lies in it.
-        apart = np.hypot(
-            (rows - rows.mean()) / len(kelvin), (columns - columns.mean()) / NUM_VALUES
-        )
-        at = int(apart.argmin())
-        text = axes.text(
-            float(values[columns[at]]),
-            float(kelvin[rows[at]]),
-            diagram.lines[line].name,
-            ha="center",
-            va="center",
-            fontsize=10,
-        )
-        text.set_path_effects(outline)
+        _name_region(axes, diagram.lines[line].name, places == number, values, kelvin)
     axes.set_ylabel("temperature (K)")
     title = "stable phase, first order in the second variable"
     if uncertain.any():
-        title += "\nhatched: another one is as low within the errors"
+        title += "\npale: another one is as low within the errors"
     axes.set_title(title, fontsize=9, color=GREY)
+
+
+def _name_region(
+    axes: Axes, name: str, inside: NDArray[np.bool_], values: Array, kelvin: Array
+) -> None:
+    """Write a name in a region, a mask (T, X), unless it is too small."""
+    rows, columns = np.nonzero(inside)
+    if len(rows) < LEAST_REGION * inside.size:
+        return
+    # The point of the region that is nearest to its mean lies in it.
+    up, along = (rows - rows.mean()) / len(kelvin), (columns - columns.mean()) / NUM_VALUES
+    at = int(np.hypot(up, along).argmin())
+    x, y = float(values[columns[at]]), float(kelvin[rows[at]])
+    text = axes.text(x, y, name, ha="center", va="center", fontsize=10)
+    outline: list[AbstractPathEffect] = [withStroke(linewidth=2.5, foreground="white")]
+    text.set_path_effects(outline)
 
 
 def _draw_lines(axes: Axes, diagram: Diagram) -> None:

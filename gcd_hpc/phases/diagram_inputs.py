@@ -33,7 +33,10 @@ STRAINS: Mapping[str, tuple[str, tuple[float, float, float]]] = {
 }
 """Axes of strain: label, and share of the components xx, yy and xy."""
 AXES = (*STRAINS, "stress", "mu")
-MAX_STRAIN, MAX_STRESS_GPA, MAX_MU_EV = 0.01, 5.0, 0.5
+MAX_STRAIN = 0.01
+MAX_STRESS_GPA = 5.0
+MAX_MU_EV = 0.5
+"""Ranges of the axes to both sides where none is given."""
 NUM_TEMPERATURES = 101
 """Temperatures of a diagram, which is linear between those that were measured."""
 
@@ -64,7 +67,7 @@ def diagram_of(
     chosen = axis or _usual_axis(run, excess)
     if chosen == "mu":
         return _of_compositions(run, limits)
-    missing, left_out = [], {}
+    missing = []
     if not free:
         missing.append(f"temperature: {_cure(run, FREE)} measures free energies")
     if not excess:
@@ -74,17 +77,9 @@ def diagram_of(
             f"{run.path}: no diagram against {chosen}, because no excess stress was measured;"
             f" {_cure(run, EXCESS)} does that"
         )
-    kept = []
-    for phase in phases:
-        lacks = [
-            _cure(run, kind)
-            for kind, known in ((FREE, free), (EXCESS, excess if chosen in STRAINS else {}))
-            if known and phase.name not in known
-        ]
-        if lacks:
-            left_out[phase.name] = f"not measured yet; {' and '.join(lacks)} does that"
-        else:
-            kept.append(phase)
+    needed = {FREE: free, EXCESS: excess if chosen in STRAINS else {}}
+    left_out = _left_out(run, phases, needed)
+    kept = [one for one in phases if one.name not in left_out]
     if not kept:
         raise StoreError(
             f"{run.path}: no phase has both free energies and excess stresses; measure both of the"
@@ -95,6 +90,24 @@ def diagram_of(
         _line(one, chosen, temperatures, free.get(one.name), excess.get(one.name)) for one in kept
     ]
     return Diagram(_axis(chosen, limits), temperatures, tuple(lines), left_out, tuple(missing))
+
+
+def _left_out(
+    run: Run, phases: Sequence[Phase], needed: Mapping[str, Mapping[str, MeasuredRecord]]
+) -> dict[str, str]:
+    """Reasons why phases lack measurements that others have, by the name of the phase.
+
+    Args:
+        needed: records by phase, by the kind of the measurement.
+    """
+    reasons = {}
+    for phase in phases:
+        lacks = [
+            _cure(run, kind) for kind, known in needed.items() if known and phase.name not in known
+        ]
+        if lacks:
+            reasons[phase.name] = f"not measured yet; {' and '.join(lacks)} does that"
+    return reasons
 
 
 def write_diagram(run: Path, diagram: Diagram) -> Path:
