@@ -4,7 +4,7 @@ Force constants are second derivatives of the energy in eV/Å^2, masses are in a
 frequencies in THz (imaginary ones negative) and energies in eV.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from math import ceil
@@ -107,7 +107,9 @@ class Modes:
         """Quantum entropy of each atom, (T, M) eV/K."""
         return self._projected(quantum_entropy, temperatures_k)
 
-    def _projected(self, oscillator, temperatures_k: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
+    def _projected(
+        self, oscillator: Callable[[np.ndarray, float], np.ndarray], temperatures_k: np.ndarray
+    ) -> np.ndarray:
         moving = np.abs(self.thz) >= ZERO_THZ
         thz = np.where(moving, np.abs(self.thz), 1.0)
         rows = []
@@ -118,13 +120,13 @@ class Modes:
 
 
 def modes_of(
-    constants: np.ndarray, phases: np.ndarray, masses: np.ndarray, weights: np.ndarray
+    constants: np.ndarray, phases: Iterable[np.ndarray], masses: np.ndarray, weights: np.ndarray
 ) -> Modes:
     """Normal modes of a periodic structure.
 
     Args:
         constants: (M, 3, S, M, 3) between the atoms of one cell and those of all S cells, eV/Å^2.
-        phases: (K, S) or (K, M, S, M) factors exp(ikR) of each wave vector.
+        phases: factors exp(ikR) of each of K wave vectors, (S,) or (M, S, M).
         masses: (M,) atomic mass units.
         weights: (K,) share of each wave vector.
     """

@@ -189,10 +189,9 @@ def crystal_modes(
     )
     found = force_constants(child, job, progress)
     constants = found.reshape(len(own), 3, len(cells), len(own), 3)
-    factors = np.array(
-        list(mesh_phases(positions, cell, repeats, mesh_of(cell, MESH_LENGTH)))  # type: ignore[arg-type]
-    )
-    weights = np.full(len(factors), 1.0 / len(factors))
+    mesh = mesh_of(cell, MESH_LENGTH)
+    weights = np.full(int(np.prod(mesh)), 1.0 / np.prod(mesh))
+    factors = mesh_phases(positions, cell, (repeats[0], repeats[1], repeats[2]), mesh)
     return modes_of(constants, factors, np.asarray(atomic_masses[numbers]), weights)
 
 

@@ -13,12 +13,14 @@ from ase.vibrations import Vibrations
 from gcd_hpc.engines.box import box_around
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.errors import GcdError, SimulationError
+from gcd_hpc.phases import held
 from gcd_hpc.phases.free_energy import measure_free_energy, settings_of, transitions
 from gcd_hpc.phases.held import HeldSlab, crystal_modes, held_crystal, held_phase
 from gcd_hpc.phases.measuring import Subject
 from gcd_hpc.phases.slabs import bicrystal_of
 from gcd_hpc.phases.temperatures import temperature_of, temperatures_of
 from gcd_hpc.structures.energetics import J_PER_M2
+from tests.phases.twin import made_twin
 
 KELVIN = [0.0, 300.0, 600.0]
 
@@ -159,6 +161,18 @@ def test_a_structure_that_was_not_relaxed_is_refused(subject: Subject):
     wrong = replace(subject, candidate=replace(subject.candidate, positions=rattled))
     with pytest.raises(SimulationError, match=r"gains .* J/m\^2 when it is relaxed"):
         measure_free_energy(wrong, settings_of(KELVIN, 10.0))
+
+
+@pytest.mark.lammps
+def test_a_phase_at_a_saddle_is_refused_with_its_name_and_the_frequency(tmp_path, monkeypatch):
+    """Atoms of both grains on top of each other, where a single step of the minimiser leaves them
+    and many do not.
+    """
+    monkeypatch.setattr(held, "FULLY", replace(held.FULLY, max_evaluations=1))
+    with made_twin(tmp_path, max) as subject:
+        assert subject.candidate.gb_energy_j_m2 > 0.3
+        with pytest.raises(SimulationError, match=r"phase 0-1 has no harmonic .* imaginary.*i THz"):
+            measure_free_energy(subject, settings_of(KELVIN, 10.0))
 
 
 def record(energies: list[float], error: float = 0.01) -> SimpleNamespace:

@@ -1,6 +1,6 @@
 """The coherent twin of copper in its smallest cell, as the subject of measurements."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from gcd_hpc.config.simulation import PotentialConfig
 from gcd_hpc.engines.bulk import measure_bulk
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.potentials import find_potential
-from gcd_hpc.engines.relaxation import relax_boundary
+from gcd_hpc.engines.relaxation import Relaxed, relax_boundary
 from gcd_hpc.phases.measuring import Subject
 from gcd_hpc.phases.system import PhaseSystem
 from gcd_hpc.store.run import RunCandidate
@@ -23,8 +23,8 @@ TWIN = BoundaryConfig(element="Cu", lattice="fcc", sigma=3, axis=(1, -1, 0), pla
 
 
 @contextmanager
-def made_twin(folder: Path) -> Iterator[Subject]:
-    """The lowest of some registries, relaxed."""
+def made_twin(folder: Path, choose: Callable[..., Relaxed] = min) -> Iterator[Subject]:
+    """The lowest of some registries, relaxed, or the highest with ``max``."""
     config = PotentialConfig(
         pair_style="eam/alloy", pair_coeff="* * {file} Cu", file="Cu_mishin1.eam.alloy"
     )
@@ -36,7 +36,7 @@ def made_twin(folder: Path) -> Iterator[Subject]:
     (ax, _), (_, by) = bicrystal.cell
     shifts = [(i * ax / 2, j * by / 6, 0.0) for i in range(2) for j in range(6)]
     with LammpsChild(potential, 60.0) as child:
-        relaxed = min(
+        relaxed = choose(
             (
                 relax_boundary(child, frame.join(shift), bicrystal, bulk, relaxation)
                 for shift in shifts
