@@ -8,6 +8,7 @@ import typer
 from gcd_hpc.cli.choosing import one_run
 from gcd_hpc.cli.options import Boundary, Json, Results, Selection, Workers
 from gcd_hpc.cli.output import phases_bar, print_json, say, wide_console
+from gcd_hpc.errors import GcdError
 
 
 def phases(
@@ -69,6 +70,8 @@ def phases(
 
     opened = open_run(one_run(run, boundary, "phases"))
     others = {path.resolve().name: open_run(path) for path in larger or []}
+    if len(others) < len(larger or []):
+        raise GcdError("--larger: two runs have one name, by which ids begin; rename a folder")
     found = find_phases(opened, top, others)
     if select:
         # Names are those among all candidates: what is measured is stored by them.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gcd_hpc.errors import StoreError
 from gcd_hpc.phases.phase import Phase
-from gcd_hpc.phases.relatives import with_relatives
+from gcd_hpc.phases.relatives import NUM_ROOTS, with_relatives
 from gcd_hpc.store.alloys import compared_energies
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import boundary_of, unit_crystal
@@ -68,7 +68,7 @@ def find_phases(
     pool = _Pool.of(run, larger or {})
     ranked = [
         (f"{one.fraction}-{rank}", group)
-        for one in _grouped(pool, num_per_n)
+        for one in _grouped(pool, max(num_per_n, NUM_ROOTS))
         for rank, group in enumerate(one.groups, start=1)
     ]
     firsts = [pool.smallest(group.rows) for _, group in ranked]
@@ -77,7 +77,9 @@ def find_phases(
         _phase(name, candidate, pool.ids(group.rows), pool.config(first))
         for (name, group), first, candidate in described
     ]
-    return with_relatives(phases, run.provenance.get("config", ""))
+    # What a phase is a relative of does not depend on how many phases are wanted.
+    related = with_relatives(phases, run.provenance.get("config", ""))
+    return [phase for phase in related if phase.rank <= num_per_n]
 
 
 def unique(run: Run, num_per_n: int | None = None) -> Run:

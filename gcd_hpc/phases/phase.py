@@ -37,6 +37,11 @@ class Phase:
     defect_energy_ev: float | None = None
 
     @property
+    def rank(self) -> int:
+        """Rank by energy within its [n], from 1."""
+        return int(self.name.rpartition("-")[2])
+
+    @property
     def num_found(self) -> int:
         """Number of candidates that are this phase."""
         return len(self.members)

@@ -14,6 +14,8 @@ from gcd_hpc.structures.periodic import cartesian
 
 SAME_CRYSTAL = 0.07
 """Largest root mean square distance of atoms that stay, in nearest-neighbour distances."""
+NUM_ROOTS = 5
+"""Number of the lowest phases of each [n] that others are compared with."""
 _ATOMS_PER_DEFECT = 10
 """Least number of atoms of a lattice plane for each defect, beyond the first two."""
 
@@ -23,8 +25,8 @@ def with_relatives(phases: Sequence[Phase], config: str) -> list[Phase]:
 
     A phase is a relative of a lower one if both have the same registry, up to a symmetry operation
     of the boundary, and all atoms but a few have a partner in the other. The lower one is repeated
-    to the cell of the first, and is no relative itself. Of several the one with the fewest defects
-    is named, then the nearest one.
+    to the cell of the first, is no relative itself, and is one of the NUM_ROOTS lowest of its [n].
+    Of several the one with the fewest defects is named, then the nearest one.
 
     Args:
         config: attribute ``config`` of the files, which describes the boundary.
@@ -38,7 +40,7 @@ def with_relatives(phases: Sequence[Phase], config: str) -> list[Phase]:
         length_x = float(phase.representative.cell[0]) / phase.replicas[0]
         crystal = crystal_of(single, length_x, phase.representative.axial_ratio)
         crystal = crystal.replicated(*phase.replicas)
-        roots = [one for one in found.values() if not one.relative]
+        roots = [one for one in found.values() if not one.relative and one.rank <= NUM_ROOTS]
         found[phase.name] = _with_relative(phase, roots, crystal)
     return [found[phase.name] for phase in phases]
 

@@ -174,3 +174,10 @@ def test_strained_layers_near_the_held_ends_do_not_part_a_phase(tmp_path, ground
         for one in (ground, strained)
     ]
     assert distance(*marks) > SAME_FINGERPRINT
+
+
+def test_two_larger_runs_of_one_name_are_refused(tmp_path, ground):
+    run = run_of(tmp_path / "a.h5", [candidate(0, ground)])
+    words = ["phases", str(run.path), *("--larger", str(run.path)) * 2]
+    result = CliRunner().invoke(app, words)
+    assert "two runs have one name" in str(result.exception)

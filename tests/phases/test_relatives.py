@@ -68,3 +68,21 @@ def test_a_structure_of_another_registry_is_no_relative(tmp_path, ground):
     other.positions[upper, 0] += 0.5
     rows = [candidate(0, ground), with_energy(1, other, 1, 1)]
     assert not any(one.relative for one in find_phases(run_of(tmp_path / "a.h5", rows)))
+
+
+def test_a_relative_is_named_whatever_number_of_phases_is_wanted(tmp_path, ground):
+    """Here that of a phase that is not listed, because a lower one has the first rank."""
+    low = ground.copy()
+    low.positions[low.positions[:, 2] > low.positions[:, 2].mean(), 0] += 0.5
+    vacancy = ground.copy()
+    del vacancy[in_the_boundary(vacancy, 0)]
+    rows = [
+        candidate(0, ground),
+        candidate(1, low, gb_energy_j_m2=2.2),
+        with_energy(2, vacancy, 1, 1),
+    ]
+    run = run_of(tmp_path / "a.h5", rows)
+    for num in (1, 2, 9):
+        found = {one.name: one.relative for one in find_phases(run, num)}
+        assert found["1/10-1"] == "1/5-2 + 1 vacancy"
+        assert ("1/5-2" in found) is (num > 1)
