@@ -51,6 +51,19 @@ def replacing(path: Path, flush: bool = True) -> Iterator[Path]:
             temporary.unlink()
 
 
+def link_or_copy(file: Path, target: Path) -> None:
+    """Make ``target`` a hard link to a file, or a copy where the file system has no links.
+
+    Raises:
+        RunDirectoryError: if the folder is read-only or the disk is full.
+    """
+    with replacing(target) as temporary:
+        try:
+            os.link(file, temporary)
+        except OSError:
+            shutil.copy2(file, temporary)
+
+
 @contextmanager
 def output(path: Path) -> Iterator[Path]:
     """Temporary name for an output file that the user named.

@@ -46,6 +46,8 @@ def report_of(state: State) -> Report:
     """Report of a campaign from the state that its ledger gives."""
     by_worker: dict[tuple[str, str], list[Interval]] = defaultdict(list)
     for task, done in state.finished.items():
+        if done.is_shared:
+            continue
         if pool_of(task.stage, state.plan.mode) == "relaxation" and done.worker:
             # Only within a phase do a worker's tasks follow each other without waiting.
             is_mixed = state.plan.mode == "asynchronous"
@@ -64,7 +66,8 @@ def pools_of(states: Sequence[State]) -> dict[Pool, Occupancy]:
     intervals: dict[Pool, list[Interval]] = defaultdict(list)
     for state in states:
         for task, done in state.finished.items():
-            intervals[pool_of(task.stage, state.plan.mode)].append((done.started, done.ended))
+            if not done.is_shared:
+                intervals[pool_of(task.stage, state.plan.mode)].append((done.started, done.ended))
     return {
         pool: occupancy(intervals[pool], max(_num_workers(state.plan, pool) for state in states))
         for pool in POOLS

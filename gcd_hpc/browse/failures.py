@@ -20,6 +20,8 @@ from gcd_hpc.store.run_set import RunSet
 INVALID = "invalid"
 CLASSES = ("mistake", "bug", "infrastructure", "physics", INVALID)
 """Classes of failures, the most urgent first."""
+ALL = "(all)"
+"""In place of a boundary, for what is done for all boundaries of a set."""
 MAX_LISTED = 50
 # Numbers in a reason, except signals and exit codes, which distinguish kinds of failure.
 _NUMBER = re.compile(
@@ -45,6 +47,8 @@ def failure_rows(run_dir: str | Path) -> list[dict[str, Any]]:
 def set_failure_rows(opened: RunSet) -> list[dict[str, Any]]:
     """``failure_rows`` of all boundaries of a set that have begun; the first key is ``boundary``.
 
+    It is ``ALL`` for tasks that the set does for all of them.
+
     Raises:
         GcdError: if one of their files is damaged.
     """
@@ -52,6 +56,7 @@ def set_failure_rows(opened: RunSet) -> list[dict[str, Any]]:
     rows = [
         {"boundary": name, **row} for name in begun for row in failure_rows(opened.directory(name))
     ]
+    rows += [{"boundary": ALL, **row} for row in _task_rows(read_state(opened.path))]
     return sorted(rows, key=lambda row: CLASSES.index(row["class"]))
 
 

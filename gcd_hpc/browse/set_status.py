@@ -20,6 +20,7 @@ from gcd_hpc.browse.status import (
 from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.progress import clock
+from gcd_hpc.campaign.set_progress import shared_work
 from gcd_hpc.campaign.state import State
 from gcd_hpc.errors import GcdError
 from gcd_hpc.store.run_directory import RunDirectory
@@ -52,6 +53,9 @@ class SetStatusReader:
             "status": None if own is None else _status_of(own),
             "reason": "" if own is None else own.stopped or "",
             "elapsed_s": None if own is None else round(own.elapsed_s, 1),
+            "doing": "" if own is None else shared_work(self._set.path, own),
+            "model": None if own is None else own.models.get(own.round, 0),
+            "failed_attempts": 0 if own is None else own.account.num_failed,
             "statuses": dict(Counter(one["status"] for one in boundaries)),
             "tried": sum(one["tried"] for one in boundaries),
             "boundaries": boundaries,
@@ -98,7 +102,11 @@ def set_status_view(record: dict[str, Any]) -> RenderableType:
             (status, f"bold {COLOURS[status]}"),
             f"{reason}: {MEANING[status]}; {clock(record['elapsed_s'])} of work so far",
         )
+    if failed := record["failed_attempts"]:
+        head.append(f"; {failed} failed attempts at the model: see gcd-hpc failures")
     all_of_them = Text(f"{num} boundaries: {counts}; {record['tried']:,} candidates tried")
+    if record["doing"]:
+        all_of_them.append(f"; {record['doing']}")
     table = Table(box=None, padding=(0, 2), header_style="bold")
     for heading in ("boundary", "state", "tried", f"lowest ({UNIT})", "[n]", "time", "doing"):
         is_text = heading in ("boundary", "state", "doing")

@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 
 from gcd_hpc.browse.figures import GREY, new_figure
 from gcd_hpc.browse.status import state_of
+from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.state import State
 from gcd_hpc.errors import StoreError
 from gcd_hpc.stages.table import STAGES, Stage, Task
+from gcd_hpc.store.run_set import RunSet
 
 LANE = 0.78
 """Height of the curve of a fully busy stage, in units of the lane spacing."""
@@ -34,7 +36,8 @@ class Work:
 
 
 def work_of(state: State) -> list[Work]:
-    """Finished tasks, with their times converted to campaign time.
+    """Finished tasks, with their times converted to campaign time. What the set of a run did for it
+    is not among them.
 
     The ledger has two clocks: a worker records the wall-clock time of a task, the driver the
     campaign time at which it saw the end. Their offset in each session is estimated from the task
@@ -46,6 +49,8 @@ def work_of(state: State) -> list[Work]:
         shifts[done.session] = min(delay, shifts.get(done.session, delay))
     work = []
     for task, done in state.finished.items():
+        if done.is_shared:
+            continue
         # A task recorded late, after its driver was killed, ended before this session began.
         opened_s = state.account.sessions[done.session].elapsed_s
         end = max(done.ended + shifts[done.session], opened_s)
@@ -56,6 +61,8 @@ def work_of(state: State) -> list[Work]:
 def timeline(run: Path) -> Figure:
     """Busy cores of each stage over campaign time, with failures and resumptions.
 
+    That of a set has the tasks of all its boundaries.
+
     Raises:
         GcdError: if the run is no directory of a campaign, or no task has finished yet.
     """
@@ -64,14 +71,14 @@ def timeline(run: Path) -> Figure:
             f"{run}: the timeline cannot be drawn from a single file, which has no ledger; name the"
             " run directory"
         )
-    state = state_of(run)
-    done = work_of(state)
+    states = _states(run)
+    done = [work for state in states for work in work_of(state)]
     if not done:
         raise StoreError(f"{run}: nothing to draw: no task has finished yet; wait for the first")
     stages = [stage for stage in STAGES if any(work.task.stage == stage for work in done)]
     figure = new_figure(9.0, 0.9 + 0.62 * len(stages))
     axes = figure.add_subplot()
-    length = max(state.elapsed_s, *(work.end for work in done))
+    length = max(*(state.elapsed_s for state in states), *(work.end for work in done))
     _, unit_s, unit = next(one for one in _UNITS if length >= one[0] * one[1])
     most = max(
         _busy([work for work in done if work.task.stage == stage])[1].max() for stage in stages
@@ -80,8 +87,8 @@ def timeline(run: Path) -> Figure:
         _draw_lane(
             axes, lane, stage, [work for work in done if work.task.stage == stage], most, unit_s
         )
-    _draw_failures(axes, state, list(reversed(stages)), unit_s)
-    for session in state.account.sessions[1:]:
+    _draw_failures(axes, states, list(reversed(stages)), unit_s)
+    for session in states[0].account.sessions[1:]:
         when = session.elapsed_s / unit_s
         axes.axvline(when, color=GREY, linewidth=0.8, linestyle=(0, (3, 3)), zorder=1)
         axes.annotate(
@@ -102,6 +109,19 @@ def timeline(run: Path) -> Figure:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     return figure
+
+
+def _states(run: Path) -> list[State]:
+    """State of a run; of a set that of its own tasks and of each boundary that has begun.
+
+    Raises:
+        GcdError: if there is none, or a ledger is damaged.
+    """
+    if not RunSet.is_set(run):
+        return [state_of(run)]
+    opened = RunSet.open(run)
+    members = (read_state(opened.directory(name)) for name in opened.campaigns)
+    return [state_of(run), *(state for state in members if state is not None)]
 
 
 def _busy(done: Sequence[Work]) -> tuple[np.ndarray, np.ndarray]:
@@ -154,10 +174,13 @@ def _draw_lane(
             )
 
 
-def _draw_failures(axes: Axes, state: State, stages: Sequence[Stage], unit_s: float) -> None:
+def _draw_failures(
+    axes: Axes, states: Sequence[State], stages: Sequence[Stage], unit_s: float
+) -> None:
     """Draw a cross where a task failed."""
     failed = [
         (attempt.elapsed_s, task.stage)
+        for state in states
         for task, attempts in state.account.attempts.items()
         for attempt in attempts
     ]

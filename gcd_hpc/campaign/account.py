@@ -16,6 +16,7 @@ class Done:
     """Start of the work, seconds since the epoch."""
     seconds: float
     cores: int
+    """Number of cores; 0 in a member of a set for what the set did."""
     work_s: float
     """Time spent on the work itself, without imports and process start."""
     num: int = 0
@@ -38,6 +39,11 @@ class Done:
     def ended(self) -> float:
         """End of the work, seconds since the epoch."""
         return self.started + self.seconds
+
+    @property
+    def is_shared(self) -> bool:
+        """True if the set of the run did the task, whose cost the set's own ledger has."""
+        return self.cores == 0
 
     @property
     def core_s(self) -> float:

@@ -9,6 +9,7 @@ from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.simulation import MolecularDynamicsConfig
 from gcd_hpc.config.site import PoolConfig, SiteConfig
+from gcd_hpc.stages.shared import MAX_CANARY_BOUNDARIES
 from gcd_hpc.stages.table import EXPLORE, ROUND, SAMPLES, SEARCH, STAGES, Stage, pool_of
 from gcd_hpc.stages.tasks import Plan
 
@@ -118,17 +119,25 @@ def num_phases(plan: Plan) -> Counter[Stage]:
 
 
 def total_of(campaigns: Sequence[Sequence[StageEstimate]]) -> list[StageEstimate]:
-    """Cost of each stage of several campaigns of the same plan together."""
-    return [
-        replace(
-            stages[0],
-            num_tasks=sum(one.num_tasks for one in stages),
-            num_items=sum(one.num_items for one in stages),
-            core_h=sum(one.core_h for one in stages),
-            disk_bytes=sum(one.disk_bytes for one in stages),
-        )
-        for stages in zip(*campaigns, strict=True)
-    ]
+    """Cost of each stage of the boundaries of a set together, which share their model."""
+    return [_total(stages) for stages in zip(*campaigns, strict=True)]
+
+
+def _total(stages: Sequence[StageEstimate]) -> StageEstimate:
+    first, mean_h = stages[0], sum(one.core_h for one in stages) / len(stages)
+    if first.stage == "train":
+        # Each step draws one boundary.
+        return replace(first, core_h=mean_h)
+    if first.stage == "promote":
+        num = min(MAX_CANARY_BOUNDARIES, len(stages))
+        return replace(first, num_items=num * first.num_items, core_h=num * mean_h)
+    return replace(
+        first,
+        num_tasks=sum(one.num_tasks for one in stages),
+        num_items=sum(one.num_items for one in stages),
+        core_h=sum(one.core_h for one in stages),
+        disk_bytes=sum(one.disk_bytes for one in stages),
+    )
 
 
 def _network_size(config: CampaignConfig, num_voxels: int) -> float:

@@ -66,6 +66,13 @@ def verify(
                 report.skipped("results", f"{results}: written again when the campaign ends")
 
 
+def verify_tasks(run_dir: Path, report: Report) -> None:
+    """Check the products of what a set did for all its boundaries, and add all faults."""
+    state, told = _ledger_of(run_dir)
+    if state is not None:
+        _verify_products(run_dir, state, told, report)
+
+
 def files_of(path: Path) -> list[Path]:
     """HDF5 files of a run: parts, training sets, and the copies that gcd-hpc makes of them.
 

@@ -1,12 +1,12 @@
 """One run of a session: its policy, its ledger, and the tasks that follow from both."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
-from gcd_hpc.campaign.actions import Drop, Quarantine, Stop, Submit
+from gcd_hpc.campaign.actions import Action, Drop, Quarantine, Stop, Submit
 from gcd_hpc.campaign.events import (
     Dropped,
     Event,
@@ -27,8 +27,11 @@ from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.errors import QuarantineError
 from gcd_hpc.stages.record import Record, find_record, product_bytes
-from gcd_hpc.stages.table import Task
+from gcd_hpc.stages.table import Stage, Task
 from gcd_hpc.workers.backend import PausedError, failure_class
+
+Decide = Callable[[State, Event | None], list[Action]]
+"""A policy: actions from the state after an event; None means that only time has passed."""
 
 
 class Member:
@@ -45,6 +48,8 @@ class Member:
         signals: Signals,
         note: Callable[[str], None],
         name: str = "",
+        decide: Decide = step,
+        elsewhere: Collection[Stage] = (),
     ) -> None:
         """Open a session in the run's ledger and submit what the policy wants.
 
@@ -52,6 +57,9 @@ class Member:
             opened: first event of the session.
             note: shows the user one line.
             name: name of the run in these lines; empty if it is the only one.
+            decide: the policy.
+            elsewhere: stages whose products are handed to this run, which holds their tasks until
+                then.
         """
         self.config, self.run_dir = config, run_dir
         self.name = name
@@ -60,6 +68,8 @@ class Member:
         self._ledger, self._keeper = ledger, keeper
         self._clock, self._signals = clock, signals
         self._note = note
+        self._decide, self._elsewhere = decide, frozenset(elsewhere)
+        self._held: list[Task] = []
         self._new: list[Task] = []
         """Tasks that the policy submitted; an earlier session may have finished some of them."""
         self._error: BaseException | None = None
@@ -78,14 +88,26 @@ class Member:
             return error
         return self._error
 
+    @property
+    def held(self) -> Task | None:
+        """Task that waits for a product from elsewhere, or None."""
+        return self._held[0] if self._held else None
+
+    def release(self) -> None:
+        """Adopt the held task, whose product was handed over."""
+        self._new += self._held
+        self._held.clear()
+
     def adopt(self) -> None:
-        """Adopt new tasks whose product exists already, and queue the others."""
+        """Adopt new tasks whose product exists already, and queue or hold the others."""
         while self._new and self.stop is None:
             new, self._new = self._new, []
             for task in new:
                 record = find_record(self.run_dir, task, self.state.plan.num_sample_chunks)
                 if record is not None:
                     self._finish(task, record)
+                elif task.stage in self._elsewhere:
+                    self._held.append(task)
                 else:
                     self._keeper.add([Job(self.run_dir, task)])
 
@@ -126,6 +148,9 @@ class Member:
 
     def _finish(self, task: Task, record: Record) -> None:
         num_bytes = product_bytes(self.run_dir, task, self.state.plan.num_sample_chunks)
+        if task.stage in self._elsewhere:
+            # Its cost is counted where it was made.
+            record = replace(record, cores=0, cpu_s=0.0)
         event = Finished(
             task=task,
             result=record.result,
@@ -154,8 +179,11 @@ class Member:
 
     def _act(self, event: Event | None) -> None:
         """Carry out the policy's actions after an event; None means that only time has passed."""
+        self._carry_out(self._decide(self.state, event))
+
+    def _carry_out(self, actions: Iterable[Action]) -> None:
         submitted = []
-        for action in step(self.state, event):
+        for action in actions:
             match action:
                 case Submit(task):
                     submitted.append(task)

@@ -30,7 +30,7 @@ def step(state: State, event: Event | None) -> list[Action]:
         event: None if only time has passed.
     """
     if isinstance(event, Failed):
-        return _again(state, event)
+        return again(state, event)
     if event is None:
         return [Stop("wall time")] if out_of_time(state) else []
     if not isinstance(event, Opened | Finished | Quarantined | Dropped):
@@ -91,7 +91,8 @@ def _ready(state: State, stage: Stage, round: int) -> list[Task]:
     ]
 
 
-def _again(state: State, event: Failed) -> list[Action]:
+def again(state: State, event: Failed) -> list[Action]:
+    """Try a failed task again, set it aside, or stop."""
     task, reason = event.task, event.reason
     if event.failure == "infrastructure" and state.attempts[task] <= MAX_RETRIES:
         return [Stop("wall time")] if out_of_time(state) else [Submit(task)]

@@ -292,9 +292,15 @@ def last_improvement(state: State) -> str:
 
 
 def training_progress(run_dir: Path, round: int) -> tuple[float, float, str]:
-    """Steps done, total steps and loss, from the progress file of the training stage."""
+    """Steps done, total steps and loss, from the progress file of the training stage.
+
+    A member of a set has those of the set.
+    """
+    whole = RunDirectory(run_dir).around_member
+    if whole is not None and not whole.sources(round).is_file():
+        return 0.0, 0.0, "waiting for the other boundaries"
     try:
-        data = _progress_file(run_dir, round)
+        data = _progress_file(run_dir if whole is None else whole.path, round)
         loss = data.get("loss")
         return (
             float(data["step"]),

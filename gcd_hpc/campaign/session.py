@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from socket import gethostname
-from typing import Literal
+from typing import Literal, TypeVar
 
 from gcd_hpc.campaign.events import VERSION, Event, Opened, Stopped
 from gcd_hpc.campaign.keeper import PoolKeeper
@@ -38,6 +38,9 @@ def _nothing_more() -> None:
 
 def _nothing(member: Member) -> None:
     pass
+
+
+AnyMember = TypeVar("AnyMember", bound=Member)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def run_session(
     clock = Clock(ledger.state.elapsed_s if ledger.state is not None else 0.0, called)
     with opened_session(site, run_dir, plan, modules, display, clock) as session:
         opened = session.opened(plan, expected_s)
-        member = session.add(config, run_dir, ledger, opened)
+        member = session.add(Member, config, run_dir, ledger, opened)
         pace = Pace()
         try:
             session.run(lambda: snapshot(config, member.state, run_dir, clock.elapsed_s(), pace))
@@ -185,20 +188,23 @@ class Session:
 
     def add(
         self,
+        make: Callable[..., AnyMember],
         config: CampaignConfig,
         run_dir: Path,
         ledger: Ledger,
         opened: Opened,
         name: str = "",
-    ) -> Member:
+    ) -> AnyMember:
         """Add a run to the session; its tasks are queued when the session runs.
 
         Args:
+            make: makes it from the arguments of ``Member``.
             name: name of the run in messages; empty if it is the only one.
         """
         shared = (self._keeper, self._clock, self.signals, self._display.note)
-        self.members[run_dir] = Member(config, run_dir, ledger, opened, *shared, name)
-        return self.members[run_dir]
+        member = make(config, run_dir, ledger, opened, *shared, name)
+        self.members[run_dir] = member
+        return member
 
     def run(
         self,

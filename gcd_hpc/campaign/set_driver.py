@@ -4,18 +4,18 @@ Repeating the same call resumes the set. Each member is a whole campaign with it
 which the unchanged policy decides; the set only chooses which member's tasks come next.
 """
 
-import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from gcd_hpc.campaign.directory import (
     check_kind,
     opened_run_directory,
+    write_model,
     write_set,
 )
 from gcd_hpc.campaign.driver import (
@@ -26,21 +26,22 @@ from gcd_hpc.campaign.driver import (
     make_ready,
     prepare_run,
 )
-from gcd_hpc.campaign.events import Paused, Reported, Stopped
+from gcd_hpc.campaign.events import Opened, Paused, Reported, Stopped
 from gcd_hpc.campaign.ledger import Ledger, read_state
 from gcd_hpc.campaign.member import Member, first_line
 from gcd_hpc.campaign.progress import Progress
 from gcd_hpc.campaign.session import Outcome, Session, opened_session
 from gcd_hpc.campaign.set_policy import Standing, order
 from gcd_hpc.campaign.set_progress import SetProgress
+from gcd_hpc.campaign.shared_model import SharedModel
 from gcd_hpc.campaign.signals import Clock
-from gcd_hpc.campaign.soundness import check_rounds
+from gcd_hpc.campaign.soundness import check_shared_model
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.set import SetConfig
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import GcdError, RunDirectoryError
-from gcd_hpc.files import cannot_write
-from gcd_hpc.stages.table import MODULES, Stage
+from gcd_hpc.files import cannot_write, link_or_copy
+from gcd_hpc.stages.table import MODULES, SHARED, Stage
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
@@ -91,7 +92,7 @@ def run_set(
     Raises:
         GcdError: for problems of the whole set that the user can fix; the same call then resumes.
     """
-    check_rounds(config, config.name)
+    check_shared_model(config, config.name)
     called = time.monotonic()
     run = RunDirectory(run_dir.absolute())
     before = _complete_members(config, site, run, until)
@@ -110,6 +111,8 @@ def run_set(
             clear_up({token: one for state in states for token, one in state.drivers.items()})
             run.remove_leftovers()
             run.pause.unlink(missing_ok=True)
+            if ledger.state is not None:
+                look_at_the_past(run.path, ledger, ledger.state, shown)
             clock = Clock(max((state.elapsed_s for state in states), default=0.0), called)
             driver = _SetDriver(config, run, plan, campaign_folder, prepare, report, complete)
             return driver.run(site, modules, ledger, shown, clock)
@@ -159,6 +162,7 @@ class _SetDriver:
         self._prepare, self._report = prepare, report
         self._complete = dict(complete)
         self._members: dict[str, Member] = {}
+        self._shared: SharedModel | None = None
         self._ledgers: dict[str, Ledger] = {}
         self._failures: dict[str, str] = {}
         self._pending = [name for name in config.members() if name not in complete]
@@ -183,7 +187,7 @@ class _SetDriver:
             progress = SetProgress(self._config, self._plan, len(self._complete), clock)
             try:
                 session.run(
-                    lambda: progress.snapshot(self._members, len(self._failures)),
+                    lambda: progress.snapshot(self._members, len(self._failures), self._shared),
                     lambda: self._open_next(session, ledger, display, clock),
                     lambda member: self._end(member, display),
                 )
@@ -210,6 +214,8 @@ class _SetDriver:
                 return self._open(name, session, ledger, display)
             except GcdError as error:
                 self._fail(name, error, display)
+        if self._shared is not None:
+            self._shared.has_all = True
         return None
 
     def _open(self, name: str, session: Session, set_ledger: Ledger, display: Progress) -> Member:
@@ -222,13 +228,21 @@ class _SetDriver:
             if ledger.state is not None:
                 look_at_the_past(run.path, ledger, ledger.state, display)
             opened = session.opened(self._plan, {})
-            if not self._members:
-                write_set(self._run, self._config)
-                set_ledger.append(opened)
-            member = session.add(config, run.path, ledger, opened, name)
+            if self._shared is None:
+                self._shared = self._open_shared(session, set_ledger, opened)
+            held = partial(Member, elsewhere=SHARED)
+            member = session.add(held, config, run.path, ledger, opened, name)
             self._stack.push(stack.pop_all().__exit__)
         self._members[name], self._ledgers[name] = member, ledger
         return member
+
+    def _open_shared(self, session: Session, ledger: Ledger, opened: Opened) -> SharedModel:
+        """Begin the set's own part: its file, the model that it starts from, and its ledger."""
+        write_set(self._run, self._config)
+        if self._plan.rounds:
+            write_model(self._run, self._config.first, self._folder)
+        make = partial(SharedModel, self._members)
+        return session.add(make, self._config.first, self._run.path, ledger, opened)
 
     def _share(self, run: RunDirectory) -> None:
         """Give a new member the measured crystal and the potential of one that was prepared."""
@@ -240,9 +254,8 @@ class _SetDriver:
         other = RunDirectory(first)
         for file in (other.bulk, *other.potential.glob("*")):
             target = run.path / file.relative_to(other.path)
-            target.parent.mkdir(exist_ok=True)
             if file.is_file() and not target.exists():
-                _link(file, target)
+                link_or_copy(file, target)
 
     def _choose(self, waiting: Sequence[Path]) -> Path:
         """The run whose task comes next."""
@@ -261,7 +274,11 @@ class _SetDriver:
         return next(folder for folder in folders.values() if folder in set(waiting))
 
     def _end(self, member: Member, display: Progress) -> None:
-        """Record that a member has ended; the others go on."""
+        """Record that a member has ended; the others go on, unless it is the shared model."""
+        if member is self._shared:
+            if member.error is not None:
+                raise member.error
+            return
         member.end()
         if member.error is not None:
             self._fail(member.name, member.error, display)
@@ -308,11 +325,3 @@ def failures_line(run_dir: Path, config: SetConfig, failures: Mapping[str, str])
         f"{run_dir}: {len(failures)} of {len(config.members())} boundaries could not be finished"
         f" ({'; '.join(shown)}); mend this, and the same command goes on with them"
     )
-
-
-def _link(file: Path, target: Path) -> None:
-    """A hard link to a file, or a copy where the file system has none."""
-    try:
-        os.link(file, target)
-    except OSError:
-        shutil.copy2(file, target)

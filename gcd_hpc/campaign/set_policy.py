@@ -1,19 +1,26 @@
-"""Which boundary of a set is explored next: a pure function of what each has found and spent.
+"""Policy of a set, pure functions: which boundary is explored next, and when the model is trained.
 
 Boundaries whose search has not ended come first. The others share the workers: each has an equal
 share of ``FLOOR`` of all core-seconds, and the rest is divided in proportion to the discounted
 gain per cost of its generations. The boundary that is furthest behind its share comes next. What
 is computed does not depend on this order, but which boundaries get far within a wall time does.
+
+The model that the boundaries share is trained when all of those that go on have selected their
+training sets.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import fsum
 
+from gcd_hpc.campaign.actions import Action, Submit
+from gcd_hpc.campaign.events import Event, Failed, Finished, Opened
+from gcd_hpc.campaign.limits import out_of_time
 from gcd_hpc.campaign.patience import gains
+from gcd_hpc.campaign.policy import again
 from gcd_hpc.campaign.state import State
-from gcd_hpc.stages.table import EXPLORE, SEARCH
+from gcd_hpc.stages.table import EXPLORE, SEARCH, Task, phase_order
 
 FLOOR = 0.2
 """Part of all core-seconds that is divided equally, whatever was gained."""
@@ -92,3 +99,39 @@ def order(standings: Mapping[str, Standing]) -> list[str]:
         return one.is_begun, behind, places[name]
 
     return sorted(standings, key=key)
+
+
+def model_step(own: State, event: Event | None) -> list[Action]:
+    """Actions on the shared model that follow from an event of the set's own ledger.
+
+    They repair what was lost, and promote the newest model. ``next_training`` begins the others.
+    """
+    if isinstance(event, Failed):
+        return again(own, event)
+    if not isinstance(event, Opened | Finished):
+        return []
+    wanted = [Task("promote", _newest(own))] if _newest(own) else []
+    if own.lost:
+        wanted = [min(own.lost, key=lambda task: phase_order(task.phase))]
+    known = own.finished.keys() | own.submitted.keys()
+    return [Submit(task) for task in wanted if task not in known]
+
+
+def next_training(own: State, held: Collection[Task | None]) -> Task | None:
+    """Training that can begin, because all boundaries that go on wait for it; None if there is
+    none.
+
+    Args:
+        own: state that the set's own ledger gives.
+        held: of each of these boundaries the task that waits for the set; None if it is at work.
+    """
+    newest = _newest(own)
+    task = Task("train", newest + 1)
+    is_free = task not in own.submitted and (not newest or Task("promote", newest) in own.finished)
+    is_due = bool(held) and all(one == task for one in held)
+    return task if is_free and is_due and not out_of_time(own) else None
+
+
+def _newest(own: State) -> int:
+    """Newest version that was trained; 0 if there is none."""
+    return max((task.round for task in own.finished if task.stage == "train"), default=0)

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from gcd_hpc.campaign.account import Improvement
 from gcd_hpc.campaign.member import Member
-from gcd_hpc.campaign.progress import Snapshot, last_improvement
+from gcd_hpc.campaign.progress import Snapshot, last_improvement, training_progress
 from gcd_hpc.campaign.signals import Clock
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.set import SetConfig
+from gcd_hpc.stages.table import STAGES
 from gcd_hpc.stages.tasks import Plan
 
 ENOUGH_DONE = 0.02
@@ -38,10 +40,13 @@ class SetProgress:
         self._known: dict[str, Improvement | None] = {}
         self._improvement = ""
 
-    def snapshot(self, members: Mapping[str, Member], num_failed: int) -> Snapshot:
+    def snapshot(
+        self, members: Mapping[str, Member], num_failed: int, shared: Member | None = None
+    ) -> Snapshot:
         """Progress now.
 
         Args:
+            shared: trains the model of all boundaries.
             members: open members by name, those that have ended included.
             num_failed: members that were left out.
         """
@@ -49,6 +54,7 @@ class SetProgress:
         num_ended = sum(one.stop is not None and not one.stop.failed for one in members.values())
         going = [one for one in members.values() if one.stop is None]
         tried = sum(one.state.num_tried for one in members.values())
+        doing = "" if shared is None else shared_work(shared.run_dir, shared.state)
         left_out = f", {num_failed} left out" if num_failed else ""
         done = self._num_complete + num_ended
         parts = sum(_part(one.state) for one in going)
@@ -60,7 +66,9 @@ class SetProgress:
             done=done,
             total=total,
             unit="boundaries",
-            detail=f"{len(going)} at work{left_out}, {tried:,} structures",
+            detail=", ".join(
+                filter(None, (f"{len(going)} at work{left_out}", f"{tried:,} structures", doing))
+            ),
             rate=0.0,
             elapsed_s=elapsed_s,
             improvement=self._last_improvement(members),
@@ -87,6 +95,22 @@ class SetProgress:
             return left_s
         rest_s = elapsed_s * (1 - part) / part
         return rest_s if left_s is None else min(rest_s, left_s)
+
+
+def shared_work(run_dir: Path, own: State) -> str:
+    """What a set is doing for all its boundaries, such as ``model 1: 120/400 steps``; else "".
+
+    Args:
+        own: state that the set's own ledger gives.
+    """
+    task = next(iter(own.submitted), None)
+    if task is None:
+        return ""
+    if task.stage != "train":
+        return f"model {task.round}: {STAGES[task.stage].doing}"
+    step, num_steps, detail = training_progress(run_dir, task.round)
+    steps = f"{step:.0f}/{num_steps:.0f} steps" if num_steps else ""
+    return f"model {task.round}: {', '.join(filter(None, (steps, detail)))}"
 
 
 def _part(state: State) -> float:

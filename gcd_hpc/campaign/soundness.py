@@ -191,26 +191,34 @@ def inspect_set(config: SetConfig, folder: Path, source: str) -> dict[str, Sound
     Raises:
         ConfigError: if the set or a member cannot run; names the source, the member and the key.
     """
-    check_rounds(config, source)
+    check_shared_model(config, source)
     return {
         name: inspect_campaign(member, folder, f"{source}: {name}")
         for name, member in config.members().items()
     }
 
 
-def check_rounds(config: SetConfig, source: str) -> None:
-    """Refuse rounds with a model, which a set does not have yet.
+def check_shared_model(config: SetConfig, source: str) -> None:
+    """Check that the boundaries of a set can share a model, if the budget has rounds.
 
     Raises:
-        ConfigError: if the budget has rounds.
+        ConfigError: if they cannot.
     """
-    if config.budget.rounds:
-        raise ConfigError(
-            source,
-            "budget.rounds",
-            f"must be 0 for a set of boundaries, got {config.budget.rounds}; each boundary is"
-            " searched and explored, and gcd-hpc campaign on one member's file trains a model",
+    if not config.budget.rounds:
+        return
+    if config.first.decoder.kind == "learned":
+        problem = (
+            "must be moment in a set with rounds, because a learned decoder belongs to one boundary"
         )
+        raise ConfigError(source, "decoder.kind", problem)
+    compounds = {tuple(sorted(one.boundary.symbols)) for one in config.members().values()}
+    if len(compounds) > 1 and max(map(len, compounds)) > 1:
+        lists = ", ".join("-".join(one) for one in sorted(compounds))
+        problem = (
+            f"must be 0 for boundaries of different compounds ({lists}), because the voxel channels"
+            " of their model would differ; make a set of each"
+        )
+        raise ConfigError(source, "budget.rounds", problem)
 
 
 def _rotation(config: CampaignConfig) -> str | None:

@@ -196,7 +196,8 @@ def rehearsal(
     """Simulate a campaign on a machine of any size.
 
     No structure is computed. The simulated campaign runs in asynchronous mode, with failures and
-    stragglers. Of a set all boundaries run side by side, in the order that a real set would choose.
+    stragglers. Of a set all boundaries run side by side, in the order that a real set would choose,
+    and wait for the model that they share.
 
     \b
     Example:
@@ -211,7 +212,7 @@ def rehearsal(
     pace = Pace(search_s=relax_s, relax_s=relax_s, sample_s=sample_s, train_s=train_s)
     config = read_campaign_or_set(file, overrides or [])
     if isinstance(config, SetConfig):
-        found = rehearse_set(config, workers, pace)
+        found = rehearse_set(config, workers, sampling_workers, pace)
         if json:
             print_json(asdict(found))
         else:

@@ -17,8 +17,8 @@ def verify(path: Results, boundary: Boundary = None, json: Json = False) -> None
     """Verify a run or a file: layout, checksums, missing files, physics.
 
     E_gb is recomputed from the stored energies of the atoms, [n] from their number and the
-    boundary. Of a set, all boundaries that hold candidates are verified. The exit code is 1 if
-    anything is wrong.
+    boundary. Of a set, all boundaries that hold candidates are verified, and their shared model.
+    The exit code is 1 if anything is wrong.
 
     \b
     Examples:
@@ -26,7 +26,7 @@ def verify(path: Results, boundary: Boundary = None, json: Json = False) -> None
       gcd-hpc verify results.h5 --json
     """
     from gcd_hpc.browse.checks import checks_view
-    from gcd_hpc.campaign.inventory import files_of
+    from gcd_hpc.campaign.inventory import files_of, verify_tasks
     from gcd_hpc.campaign.inventory import verify as look_at
     from gcd_hpc.store.findings import Report
 
@@ -38,6 +38,8 @@ def verify(path: Results, boundary: Boundary = None, json: Json = False) -> None
     with progress("Verifying", sum(sizes)) as advance:
         for run in runs:
             look_at(run, report, advance)
+        if not isinstance(chosen, Path):
+            verify_tasks(chosen.path, report)
     if json:
         print_json({"path": str(path), **report.record()})
     else:

@@ -38,7 +38,8 @@ def plot(
     egb-n: boundary energy against [n], for the search, the exploration and the models.
     progress: lowest energy so far of each [n] against core-seconds of the whole campaign, with the
       source of each improvement.
-    timeline: busy cores of each stage over time, with failures; needs the run directory.
+    timeline: busy cores of each stage over time, with failures; needs the run directory, which may
+      be that of a set.
     registry: relaxed shifts of the upper grain in the cell in which they repeat, by energy.
     rdf: radial distribution functions around boundary atoms and crystal atoms, for the 50
       structures of lowest energy.
@@ -51,4 +52,6 @@ def plot(
     """
     from gcd_hpc.browse.plots import plot as draw
 
-    say(str(draw(one_run(run, boundary, "plot"), cast("What", what), select, out)))
+    is_whole = what == "timeline" and boundary is None
+    chosen = run if is_whole else one_run(run, boundary, "plot")
+    say(str(draw(chosen, cast("What", what), select, out)))

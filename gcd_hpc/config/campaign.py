@@ -59,7 +59,7 @@ class BudgetConfig(Section):
     rounds: Annotated[int, Field(ge=0, le=MOST_ROUNDS)] = 2
     """Number of rounds. Each trains a model, samples it, relaxes its candidates and explores. With
     0 nothing is trained: the campaign searches, samples the model that it starts from, if there is
-    one, and explores.
+    one, and explores. The boundaries of a set share each model.
     """
     wall_time_s: PositiveFloat | None = None
     """Seconds of work, over all sessions."""

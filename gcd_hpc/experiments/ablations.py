@@ -39,6 +39,7 @@ from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.decoding import prepare_decoder
 from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.stages.promote import hold_out_losses
+from gcd_hpc.stages.train import source_of
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
@@ -305,12 +306,14 @@ def train_variant(
 ) -> Arrays:
     """Train a model, and add its loss on held-out structures in the base model's representation."""
     arrays = train_model(run_dir, searched, device, report)
-    system = load_boundary_system(str(run_dir))
-    loss = float("nan")
+    run, loss = RunDirectory(run_dir), float("nan")
     if is_comparable:
-        training = system.config.training.model_copy(update={"symmetry": False})
-        plain = replace(system, config=system.config.model_copy(update={"training": training}))
-        loss = hold_out_losses(run_dir, plain, VERSION, (VERSION,), torch.device(device))[VERSION]
+        found = source_of(run, VERSION)
+        config = found.system.config
+        training = config.training.model_copy(update={"symmetry": False})
+        plain = replace(found.system, config=config.model_copy(update={"training": training}))
+        source, compute = replace(found, system=plain), torch.device(device)
+        loss = hold_out_losses(run, [source], VERSION, (VERSION,), compute)[VERSION]
     return {**arrays, "hold_out_loss": np.array(loss)}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from gcd_hpc.learning.training import Objective, Process, training_batches
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.result import StageResult
+from gcd_hpc.stages.shared import MAX_CANARY_BOUNDARIES, hand_over, learned_runs
 from gcd_hpc.stages.table import Task
-from gcd_hpc.store.parts import read_part
+from gcd_hpc.stages.train import source_of
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 
@@ -37,7 +39,11 @@ class Canaries:
     invalid: int
     failed: int
     median_energy_j_m2: float | None
-    """Median energy after the loose screen; None if no canary was relaxed."""
+    """Median energy after the loose screen, in a set the mean of those of its boundaries; None if
+    no canary of a boundary was relaxed.
+    """
+    boundaries: tuple[str, ...] = ()
+    """Boundaries of a set that the canaries are of."""
 
     @property
     def bad_share(self) -> float:
@@ -69,9 +75,9 @@ def promote(run_dir: str, version: int) -> StageResult:
     """Decide whether model ``version`` replaces the one in use, and write the verdict."""
     torch.set_num_threads(1)
     begun = begin(Task("promote", version))
-    folder, system = Path(run_dir), load_boundary_system(run_dir)
+    run = RunDirectory(run_dir)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    verdict = judge(folder, system, version, device)
+    verdict = judge(run, version, device)
     canaries = verdict.canaries or Canaries("", 0, 0, 0, None)
     result = StageResult(
         num=canaries.num,
@@ -83,29 +89,36 @@ def promote(run_dir: str, version: int) -> StageResult:
         promoted=verdict.promoted,
         reason=verdict.reason,
     )
-    with replacing(RunDirectory(folder).promotion(version)) as temporary:
+    with replacing(run.promotion(version)) as temporary:
         content = asdict(verdict) | begun.attribute(result)
         temporary.write_text(json.dumps(content, indent=1) + "\n")
     return result
 
 
-def judge(run_dir: Path, system: BoundarySystem, version: int, device: torch.device) -> Verdict:
-    """Compare model ``version`` with the one in use before it."""
-    config = system.config.promotion
-    loss = checked_loss(RunDirectory(run_dir).model_file(version))
+def judge(run: RunDirectory, version: int, device: torch.device) -> Verdict:
+    """Compare model ``version`` with the one in use before it.
+
+    That of a set is compared on the training sets of all its boundaries, and makes the canaries of
+    a few of them.
+    """
+    runs = learned_runs(run, version)
+    config = load_boundary_system(str(runs[0].path)).config.promotion
+    loss = checked_loss(run.model_file(version))
     if config.num_canaries == 0:
         return Verdict(
             version, True, "promotion.num_canaries is 0: promoted without canaries", loss
         )
-    canaries = make_canaries(run_dir, version, device)
-    if version == RunDirectory(run_dir).first_model:
+    few = evenly(runs, MAX_CANARY_BOUNDARIES)
+    canaries = make_canaries(run, few, version, device)
+    if version == run.first_model:
         return Verdict(version, True, "the first model", loss, canaries=canaries)
     # Compare loss and canaries with those of the model in use.
-    old = RunDirectory(run_dir).model_in_use(version - 1)
-    old_canaries = known_canaries(run_dir, old, config.num_canaries) or make_canaries(
-        run_dir, old, device
+    old = run.model_in_use(version - 1)
+    old_canaries = known_canaries(run, few, old, config.num_canaries) or make_canaries(
+        run, few, old, device
     )
-    losses = hold_out_losses(run_dir, system, version, (version, old), device)
+    sources = [source_of(one, version) for one in runs]
+    losses = hold_out_losses(run, sources, version, (version, old), device)
     objections = find_objections(config, (losses[version], losses[old]), canaries, old_canaries)
     reason = (
         "; ".join(objections)
@@ -180,40 +193,57 @@ def finite(value: float) -> float | None:
 
 
 def hold_out_losses(
-    run_dir: Path,
-    system: BoundarySystem,
+    run: RunDirectory,
+    sources: Sequence[TrainingSource],
     version: int,
     models: tuple[int, ...],
     device: torch.device,
 ) -> dict[int, float]:
-    """Loss of several models (EMA weights) on the batches that validated model ``version``."""
-    structures = read_part(RunDirectory(run_dir).training_set(version))
-    source = TrainingSource(system, structures, system.config.name)
+    """Loss of several models (EMA weights) on the batches that validated model ``version``.
+
+    Args:
+        run: holds the models.
+        sources: training sets of ``version``; the loss is the mean over them.
+    """
+    system = sources[0].system
     losses = {}
     for number in models:
-        model = Model.load(RunDirectory(run_dir).model_file(number), system, device, number)
-        _, held = training_batches([source], model.card.units, version)
+        model = Model.load(run.model_file(number), system, device, number)
+        _, held = training_batches(sources, model.card.units, version)
         objective = Objective(system.config, device)
-        (losses[number],) = objective.validate(
-            model.network, held, Process(device, num_parts=model.card.num_parts)
-        )
+        parts = Process(device, num_parts=model.card.num_parts)
+        losses[number] = float(np.mean(objective.validate(model.network, held, parts)))
     return losses
 
 
-def known_canaries(run_dir: Path, version: int, num: int) -> Canaries | None:
-    """Recorded canaries of model ``version``, if they are of this model and as many; else None.
+def evenly(runs: Sequence[RunDirectory], num: int) -> list[RunDirectory]:
+    """At most ``num`` of the runs, the first and the last among them, evenly apart."""
+    places = np.linspace(0, len(runs) - 1, min(num, len(runs))).round().astype(int)
+    return [runs[place] for place in places.tolist()]
+
+
+def known_canaries(
+    files: RunDirectory, few: Sequence[RunDirectory], version: int, num: int
+) -> Canaries | None:
+    """Recorded canaries of model ``version``, if they are of this model, of the same boundaries
+    and as many; else None.
 
     A damaged record counts as none, and the canaries are made again.
+
+    Args:
+        few: runs of these boundaries.
+        num: number of canaries of each of them.
     """
-    files = RunDirectory(run_dir)
+    names = tuple(sorted(one.path.name for one in few if files.is_set()))
     try:
         recorded = Canaries(**json.loads(files.promotion(version).read_bytes())["canaries"])
         counts = recorded.num, recorded.invalid, recorded.failed
         is_whole = all(isinstance(count, int) for count in counts) and recorded.median >= -math.inf
+        is_same = tuple(recorded.boundaries) == names
     except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
         return None
     sha256 = load_model(files.model_file(version))[1].sha256
-    is_same = (recorded.num, recorded.sha256) == (num, sha256)
+    is_same &= (recorded.num, recorded.sha256) == (num * len(few), sha256)
     return recorded if is_whole and is_same else None
 
 
@@ -226,10 +256,30 @@ def canary_round(config: CampaignConfig) -> int:
     return 0 if config.model is None else MOST_ROUNDS + 1
 
 
-def make_canaries(run_dir: Path, version: int, device: torch.device) -> Canaries:
-    """Generate and screen the canaries of one model.
+def make_canaries(
+    files: RunDirectory, few: Sequence[RunDirectory], version: int, device: torch.device
+) -> Canaries:
+    """Generate and screen the canaries of one model, for one boundary or a few of a set."""
+    each = []
+    for run in few:
+        if files.is_set() and version:
+            hand_over(files, run, Task("train", version))
+        each.append(canaries_of(run.path, version, device))
+    medians = [one.median_energy_j_m2 for one in each if one.median_energy_j_m2 is not None]
+    return Canaries(
+        each[0].sha256,
+        sum(one.num for one in each),
+        sum(one.invalid for one in each),
+        sum(one.failed for one in each),
+        float(np.mean(medians)) if len(medians) == len(each) else None,
+        tuple(sorted(one.path.name for one in few if files.is_set())),
+    )
 
-    Registries and targets come from the first training set, so that all models share them.
+
+def canaries_of(run_dir: Path, version: int, device: torch.device) -> Canaries:
+    """Canaries of one boundary.
+
+    Registries and targets come from its first training set, so that all models share them.
     """
     first = Sampler.load(run_dir, 1, device, version)
     config = first.system.config

@@ -164,6 +164,8 @@ SEARCH, *ROUND = STAGES
 EXPLORE = "explore"
 SAMPLES: tuple[Stage, ...] = ("sample", "relax")
 """Stages that make the candidates of a model."""
+SHARED: tuple[Stage, ...] = ("train", "promote")
+"""Stages that a set of boundaries runs once for all of them."""
 MODULES: dict[Stage, str] = {spec.name: spec.module for spec in _SPECS}
 
 

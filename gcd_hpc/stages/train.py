@@ -6,19 +6,20 @@ checkpoint. The file RUN/pause, SIGTERM or SIGUSR1 end it with a checkpoint and 
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from gcd_hpc.errors import TrainingError
-from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.decoding import prepare_decoder
 from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model
 from gcd_hpc.learning.sources import TrainingSource
 from gcd_hpc.learning.training import Process
 from gcd_hpc.stages.process_group import exit_at_once, run_training
 from gcd_hpc.stages.record import begin
+from gcd_hpc.stages.shared import learned_runs
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.training_loop import Pause, TrainingFiles, TrainingJob, carry_out
 from gcd_hpc.store.parts import read_part
@@ -34,6 +35,8 @@ def train(
 ) -> None:
     """Train model ``version``, starting from the model in use if there is one.
 
+    The model of a set learns from all its boundaries that have a training set.
+
     Args:
         on_step: called with the number of steps done and their total after each of them.
 
@@ -43,12 +46,12 @@ def train(
     """
     begun = begin(Task("train", version), process.world)
     files = RunDirectory(run_dir)
-    system = load_boundary_system(str(run_dir))
-    training = system.config.training
-    structures = read_part(files.training_set(version))
-    weights, before = starting_model(files, system, version)
+    runs = learned_runs(files, version)
+    sources = [source_of(run, version) for run in runs]
+    training = sources[0].system.config.training
+    weights, before = starting_model(files, sources, version)
     job = TrainingJob(
-        [TrainingSource(system, structures, system.config.name)],
+        sources,
         version,
         training.num_steps if before is None else training.retrain_steps,
         files_of(files, version),
@@ -57,8 +60,9 @@ def train(
     )
 
     def decoder() -> None:
-        """Train the learned decoder, if the campaign has one."""
-        prepare_decoder(run_dir, system, structures, process.device)
+        """Train the learned decoder of each boundary, if the campaign has one."""
+        for run, one in zip(runs, sources, strict=True):
+            prepare_decoder(run.path, one.system, one.structures, process.device)
 
     try:
         carry_out(job, begun, process, pause, on_step, decoder)
@@ -79,8 +83,14 @@ def files_of(files: RunDirectory, version: int) -> TrainingFiles:
     )
 
 
+def source_of(run: RunDirectory, version: int) -> TrainingSource:
+    """The training set of a boundary for model ``version``."""
+    system = load_boundary_system(str(run.path))
+    return TrainingSource(system, read_part(run.training_set(version)), system.config.name)
+
+
 def starting_model(
-    files: RunDirectory, system: BoundarySystem, version: int
+    files: RunDirectory, sources: Sequence[TrainingSource], version: int
 ) -> tuple[dict[str, torch.Tensor] | None, ModelCard | None]:
     """Weights and card of the model in use, from which a later version starts.
 
@@ -93,7 +103,8 @@ def starting_model(
         return None, None
     earlier = files.model_file(files.model_in_use(version - 1))
     weights, card = load_model(earlier)
-    check_elements(earlier, card, system.channels)
+    for source in sources:
+        check_elements(earlier, card, source.system.channels)
     return weights, card
 
 

@@ -179,6 +179,14 @@ class RunDirectory:
         """Run directory of one member of a set."""
         return RunDirectory(self.boundaries / name)
 
+    @property
+    def around_member(self) -> "RunDirectory | None":
+        """Run directory of the set that this one is a member of, or None."""
+        folder = self.path.absolute().parent
+        whole = RunDirectory(folder.parent)
+        is_member = folder == whole.boundaries and whole.is_set()
+        return whole if is_member else None
+
     # Candidates in parts.
 
     def search_part(self, chunk: int) -> Path:
@@ -265,6 +273,10 @@ class RunDirectory:
     def training_set(self, version: int) -> Path:
         """Training set of model ``version``."""
         return self.model_dir(version) / "training.h5"
+
+    def sources(self, version: int) -> Path:
+        """Boundaries of a set whose training sets model ``version`` learns from."""
+        return self.model_dir(version) / "sources.json"
 
     def training_sets(self) -> list[Path]:
         """Training sets on disk."""

@@ -7,6 +7,7 @@ import pytest
 
 from gcd_hpc.accounts.rehearsal import Pace
 from gcd_hpc.accounts.set_rehearsal import SetRehearsal
+from gcd_hpc.stages.table import SHARED, Task
 from gcd_hpc.stages.tasks import Plan
 from tests.cli.test_set_readers import call
 from tests.config.test_set import SET
@@ -66,3 +67,25 @@ def test_the_command_rehearses_a_set(tmp_path):
     assert json.loads(text)["num_members"] == 2
     code, text, _ = call(tmp_path, *words[:-1])
     assert text.startswith("2 boundaries on 5 workers:")
+
+
+LEARNED = Plan(
+    **vars(PLAN)
+    | {"mode": "asynchronous", "rounds": 2, "num_sample_chunks": 3, "sampling_workers": 2}
+    | {"chunk_sizes": {"search": 10, "explore": 20, "sample": 10, "relax": 10}}
+)
+
+
+def test_every_boundary_waits_for_each_model_and_samples_it():
+    found = SetRehearsal(LEARNED, PACE, 6).run()
+    report = found.report()
+    assert report.num_models == 2
+    assert report.training_s >= 2 * (PACE.train_s + PACE.promote_s)
+    assert report.waiting_s > 0
+    for member in found._members:
+        for round in (1, 2):
+            # Half of the samples of a round may be left to the next, whose model is due.
+            assert member.state.num_done["sample", round] > 0
+            shared = [member.state.finished[Task(stage, round)] for stage in SHARED]
+            assert [done.core_s for done in shared] == [0.0, 0.0]
+    assert any("shared model was trained: 2;" in line for line in report.lines())

@@ -1,10 +1,13 @@
 """The status of a set of boundaries, from its ledger and those of its members."""
 
+import io
 import os
 
 import pytest
+from rich.console import Console
 
-from gcd_hpc.browse.set_status import SetStatusReader
+from gcd_hpc.browse.failures import set_failure_rows
+from gcd_hpc.browse.set_status import SetStatusReader, set_status_view
 from gcd_hpc.campaign.events import Paused, Reported, Stopped
 from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.config.site import SiteConfig
@@ -14,7 +17,7 @@ from gcd_hpc.store.run_set import RunSet
 from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.reaper import start_time
 from tests.browse.sets import NOT_BEGUN, make_set
-from tests.campaign.histories import finished, opened, submitted
+from tests.campaign.histories import failed, finished, opened, submitted
 
 WORK = (submitted("search-00000"), finished("search-00000", 2.0, best={2: 0.95}))
 
@@ -75,3 +78,26 @@ def test_a_damaged_ledger_is_said_in_the_line_of_its_boundary(tmp_path):
 def test_the_end_of_a_session_is_that_of_the_set(status_of, own, member, expected):
     record = status_of(() if own is None else (own,), member, member, alive=False)
     assert record["status"] == by_name(record)["s5_310"] == expected
+
+
+def test_the_training_of_the_shared_model_is_followed_on_disk(status_of, tmp_path):
+    progress = RunDirectory(tmp_path / "run").training_progress(1)
+    progress.parent.mkdir(parents=True)
+    progress.write_text('{"step": 12, "num_steps": 40, "loss": 0.25}')
+    lost = failed("train-01")
+    record = status_of((submitted("train-01"), lost, submitted("train-01")), WORK)
+    assert record["doing"] == "model 1: 12/40 steps, loss 0.2500"
+    assert (record["model"], record["failed_attempts"]) == (0, 1)
+    console = Console(width=200, file=io.StringIO())
+    console.print(set_status_view(record))
+    text = console.file.getvalue()
+    assert "1 failed attempts at the model: see gcd-hpc failures" in text
+    assert "candidates tried; model 1: 12/40 steps, loss 0.2500" in text
+    (row,) = set_failure_rows(RunSet.open(tmp_path / "run"))[:1]
+    assert (row["boundary"], row["name"]) == ("(all)", "train-01")
+
+
+def test_the_verdict_on_the_shared_model_is_followed_too(status_of):
+    own = (submitted("train-01"), finished("train-01"), submitted("promote-01"))
+    assert status_of(own, WORK)["doing"] == "model 1: comparing it with the model before"
+    assert status_of((*own, finished("promote-01")), WORK)["model"] == 1

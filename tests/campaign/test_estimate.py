@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gcd_hpc.campaign.estimate import estimate, expected_s, remaining_s, wall_h
+from gcd_hpc.campaign.estimate import estimate, expected_s, remaining_s, total_of, wall_h
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.site import PoolConfig, SiteConfig
@@ -24,12 +24,12 @@ AS_MEASURED = [
 ]
 
 
-def estimated(*overrides: str, until: str | None = None) -> dict:
+def estimated(*overrides: str, until: str | None = None, size: int = 1) -> dict:
     config = load_campaign(CAMPAIGNS / "w_sigma5.yaml", [*AS_MEASURED, *overrides])
     return {
         one.stage: one
         for one in estimate(
-            config, Plan.of(config, resolve(SiteConfig(cores=2)), until), 270, VOXELS
+            config, Plan.of(config, resolve(SiteConfig(cores=2)), until), 270 * size, VOXELS * size
         )
     }
 
@@ -127,3 +127,13 @@ def test_the_end_is_unknown_where_stages_overlap_or_run_on_gpus():
     assert expected_s(config, overlapping, Plan.of(config, overlapping), 270, VOXELS) == {}
     without = histories.state_after([histories.opened(plan)])
     assert remaining(without, 0.5) is None
+
+
+def test_a_set_trains_once_for_the_mean_of_its_boundaries_and_makes_the_canaries_of_three():
+    small, large = estimated(), estimated(size=2)
+    four = {one.stage: one for one in total_of([[*small.values()], *[[*large.values()]] * 3])}
+    mean = (small["train"].core_h + 3 * large["train"].core_h) / 4
+    assert four["train"].core_h == pytest.approx(mean)
+    assert (four["train"].num_tasks, four["train"].num_items) == (2, small["train"].num_items)
+    assert four["promote"].num_items == 3 * small["promote"].num_items
+    assert four["relax"].num_items == 4 * small["relax"].num_items

@@ -22,7 +22,9 @@ from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.stages.result import Tally
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
+from tests.browse.sets import make_set
 from tests.campaign import histories
 from tests.campaign.conftest import make_config
 
@@ -226,3 +228,15 @@ def test_the_pace_of_training_begins_with_its_first_step():
     assert [
         pace.rate("train", 1, *seen) for seen in ((0, 10.0), (0, 15.0), (5, 16.0), (25, 20.0))
     ] == [0.0, 0.0, 0.0, 5.0]
+
+
+def test_a_boundary_of_a_set_follows_the_training_of_the_set(tmp_path):
+    run = RunDirectory(make_set(tmp_path))
+    member = run.member("s5_310")
+    waiting = (0.0, 0.0, "waiting for the other boundaries")
+    assert progress.training_progress(member.path, 1) == waiting
+    run.sources(1).parent.mkdir(parents=True)
+    run.sources(1).write_text("{}")
+    run.training_progress(1).write_text('{"step": 12, "num_steps": 40, "loss": 0.25}')
+    assert progress.training_progress(member.path, 1) == (12.0, 40.0, "loss 0.2500")
+    assert progress.training_progress(run.path, 1) == (12.0, 40.0, "loss 0.2500")

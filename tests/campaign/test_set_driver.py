@@ -18,7 +18,7 @@ from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.progress import Progress, Snapshot
 from gcd_hpc.campaign.set_driver import SetOutcome, run_set
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.errors import ConfigError, GcdError, OrientationError
+from gcd_hpc.errors import GcdError, OrientationError
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.run_set import RunSet
 from tests.campaign.conftest import ROOT, make_config
@@ -207,12 +207,6 @@ def test_members_may_be_added_to_a_set(run, carry_out):
     carry_out()
     assert num_finished(run.member("c").path) == EXPECTED
     assert list(RunSet.open(run.path).campaigns) == list(NAMES)
-
-
-def test_a_set_refuses_rounds_with_a_model(carry_out, run):
-    with pytest.raises(ConfigError, match=r"toys: budget.rounds: must be 0 for a set"):
-        carry_out(changes={"budget": {"rounds": 1}})
-    assert not run.path.exists()
 
 
 def test_the_directory_of_one_campaign_is_refused_for_a_set(carry_out, searched):

@@ -4,9 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from gcd_hpc.campaign.set_policy import FLOOR, Standing, order, shares
+from gcd_hpc.campaign.actions import Submit
+from gcd_hpc.campaign.events import Lost
+from gcd_hpc.campaign.set_policy import (
+    FLOOR,
+    Standing,
+    model_step,
+    next_training,
+    order,
+    shares,
+)
+from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.tasks import Plan
-from tests.campaign.histories import finished, opened, state_after
+from tests.campaign.histories import finished, opened, state_after, submitted
 
 EXPLORED = Standing(True, gains_j_m2=(0.0,), costs_s=(10.0,), spent_s=10.0)
 
@@ -72,3 +82,46 @@ def test_a_standing_follows_from_the_state_of_a_run():
 
 def test_a_set_without_boundaries_has_no_order():
     assert order({}) == []
+
+
+MODELS = Plan(1, 1, 2)
+FIRST, SECOND = Task("train", 1), Task("train", 2)
+TRAINED = [opened(MODELS), submitted("train-01"), finished("train-01")]
+PROMOTED = [*TRAINED, submitted("promote-01"), finished("promote-01")]
+
+
+def test_training_begins_when_every_boundary_that_goes_on_waits_for_it():
+    own = state_after([opened(MODELS)])
+    assert next_training(own, [FIRST, FIRST]) == FIRST
+    assert next_training(own, [FIRST, None]) is None
+    assert next_training(own, []) is None
+    assert next_training(state_after(TRAINED[:2]), [FIRST, FIRST]) is None
+
+
+def test_the_next_version_is_trained_when_the_one_before_has_its_verdict():
+    assert next_training(state_after(TRAINED), [SECOND, SECOND]) is None
+    assert next_training(state_after(PROMOTED), [SECOND, SECOND]) == SECOND
+    # A boundary that still waits for an earlier version is handed it first.
+    assert next_training(state_after(PROMOTED), [SECOND, FIRST]) is None
+
+
+def test_no_training_begins_when_the_time_is_up():
+    own = state_after([opened(replace(MODELS, wall_time_s=5.0))])
+    own.advance(6.0)
+    assert next_training(own, [FIRST]) is None
+
+
+def test_a_model_is_promoted_after_its_training_and_after_an_interruption():
+    verdict = [Submit(Task("promote", 1))]
+    assert model_step(state_after(TRAINED), TRAINED[-1]) == verdict
+    again = opened(MODELS, elapsed_s=2.0)
+    assert model_step(state_after([*TRAINED, submitted("promote-01"), again]), again) == verdict
+    assert model_step(state_after([*PROMOTED, again]), again) == []
+    # An interrupted training waits until the boundaries have come back.
+    assert model_step(state_after([*TRAINED[:2], again]), again) == []
+
+
+def test_what_the_set_has_lost_is_made_again_before_anything_else():
+    lost = Lost(task=Task("train", 1), reason="no such file")
+    again = opened(MODELS, elapsed_s=2.0)
+    assert model_step(state_after([*PROMOTED, lost, again]), again) == [Submit(FIRST)]

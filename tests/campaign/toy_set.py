@@ -1,5 +1,5 @@
 """A set of toy campaigns, and its driver in a process of its own, to be killed:
-``python -m tests.campaign.toy_set RUN``.
+``python -m tests.campaign.toy_set RUN [ROUNDS]``.
 """
 
 import sys
@@ -26,5 +26,7 @@ def make_set(names: tuple[str, ...] = NAMES, **changes: Any) -> SetConfig:
 
 if __name__ == "__main__":
     site = resolve(SiteConfig(cores=2, drain_s=4.0))
-    outcome = run_set(make_set(), site, Path(sys.argv[1]), Path.cwd(), **TOYS)
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    config = make_set(budget={"rounds": rounds})
+    outcome = run_set(config, site, Path(sys.argv[1]), Path.cwd(), **TOYS)
     print(outcome.status)

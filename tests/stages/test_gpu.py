@@ -22,7 +22,7 @@ from gcd_hpc.networks.checkpoint import load
 from gcd_hpc.search.windows import Window
 from gcd_hpc.seeds import generator
 from gcd_hpc.stages import train as training
-from gcd_hpc.stages.promote import make_canaries
+from gcd_hpc.stages.promote import canaries_of
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
@@ -165,7 +165,7 @@ def test_sampler_and_painter_take_the_gpu_and_keep_what_is_known(gpu_run):
 
 
 def test_canaries_of_a_gpu_are_relaxed(gpu_run):
-    canaries = make_canaries(gpu_run, 1, GPU)
+    canaries = canaries_of(gpu_run, 1, GPU)
     worker_child(str(gpu_run)).close()
     assert canaries.num == 4
     assert canaries.median < 10

@@ -11,19 +11,19 @@ import torch
 
 from gcd_hpc.config.campaign import PromotionConfig
 from gcd_hpc.errors import CheckpointError
-from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.learning.training import Process
 from gcd_hpc.networks.checkpoint import load, save
 from gcd_hpc.stages import train as training
 from gcd_hpc.stages.promote import (
     Canaries,
+    canaries_of,
     find_objections,
     hold_out_losses,
     known_canaries,
-    make_canaries,
     promote,
 )
+from gcd_hpc.stages.train import source_of
 from gcd_hpc.store.run_directory import RunDirectory
 
 pytestmark = pytest.mark.lammps
@@ -144,8 +144,9 @@ def test_a_damaged_record_of_canaries_is_none(trained_run, tmp_path, text):
     run_dir = tmp_path / "run"
     shutil.copytree(trained_run, run_dir)
     text = text.replace("SHA", sha256_of(run_dir, 1))
-    RunDirectory(run_dir).promotion(1).write_text(text, encoding="latin-1")
-    assert known_canaries(run_dir, 1, 4) is None
+    run = RunDirectory(run_dir)
+    run.promotion(1).write_text(text, encoding="latin-1")
+    assert known_canaries(run, [run], 1, 4) is None
 
 
 def test_canaries_recorded_in_another_number_are_made_again(trained_copy):
@@ -162,15 +163,15 @@ def test_canaries_do_not_depend_on_what_later_rounds_learnt(trained_copy):
     run_dir = trained_copy("run")
     add_model(run_dir, 2)
     RunDirectory(run_dir).training_set(2).unlink()
-    first, second = make_canaries(run_dir, 1, CPU), make_canaries(run_dir, 2, CPU)
+    first, second = canaries_of(run_dir, 1, CPU), canaries_of(run_dir, 2, CPU)
     assert first.median_energy_j_m2 == second.median_energy_j_m2
     assert first.sha256 != second.sha256
 
 
 def test_promotion_validates_on_what_training_held_out(trained_run):
-    system = load_boundary_system(str(trained_run))
-    losses = hold_out_losses(trained_run, system, 1, (1,), CPU)
-    assert losses[1] == load(RunDirectory(trained_run).model_file(1))[1]["validation_loss"]
+    run = RunDirectory(trained_run)
+    losses = hold_out_losses(run, [source_of(run, 1)], 1, (1,), CPU)
+    assert losses[1] == load(run.model_file(1))[1]["validation_loss"]
 
 
 @pytest.mark.parametrize("num_canaries", [0, 4])

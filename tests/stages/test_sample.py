@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 import torch
 
+from gcd_hpc.campaign.directory import write_config, write_model
 from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import known_mask
-from gcd_hpc.learning.boundary import load_boundary_system
+from gcd_hpc.learning.boundary import load_boundary_system, prepare
 from gcd_hpc.learning.sampler import Sampler, objection
 from gcd_hpc.stages.record import find_record
 from gcd_hpc.stages.sample import kept_sampler, sample_task
 from gcd_hpc.stages.table import Task
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
-from tests.stages.conftest import sample_with, train_with
+from gcd_hpc.structures.slab_files import read_campaign
+from tests.stages.conftest import CAMPAIGNS, sample_with, train_with
 
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
 
@@ -47,6 +49,28 @@ def test_candidates_do_not_depend_on_the_number_of_ranks(trained_run, tmp_path):
         )
         assert np.array_equal(first.unrelaxed_positions, second.unrelaxed_positions)
         assert np.array_equal(first.registry, second.registry)
+
+
+def test_samples_of_the_built_in_model_do_not_depend_on_the_number_of_ranks(tmp_path):
+    """As a campaign of `model: builtin` samples it in round 0."""
+    changes = ["search.num_tries=0", "sampling.num_candidates=8", "sampling.chunk_size=2"]
+    changes += ["sampling.batch_size=2", "sampling.num_steps=3"]
+    config = read_campaign(CAMPAIGNS / "quick.yaml", changes)
+    assert config.model == "builtin"
+    made = {}
+    for num_ranks in (1, 4):
+        run = RunDirectory(tmp_path / f"ranks-{num_ranks}")
+        prepare(run.path, config, CAMPAIGNS)
+        write_config(run, config)
+        write_model(run, config, CAMPAIGNS)
+        sample_with(num_ranks, run.path, 0)
+        made[num_ranks] = [row for part in run.sampled_parts(0) for row in read_part(part)]
+    assert [row.index for row in made[4]] == list(range(8))
+    for first, second in zip(made[1], made[4], strict=True):
+        assert (first.id, first.status, first.reason) == (second.id, second.status, second.reason)
+        assert np.array_equal(first.unrelaxed_positions, second.unrelaxed_positions)
+        assert np.array_equal(first.registry, second.registry)
+    assert any(row.status == "sampled" for row in made[1])
 
 
 def test_a_task_makes_the_candidates_of_the_mpi_stage_and_a_whole_chunk_of_them(trained_copy):
