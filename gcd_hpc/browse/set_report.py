@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.accounts.report import pools_of
 from gcd_hpc.accounts.sources import sources_of
 from gcd_hpc.browse.usage import pool_rows
@@ -34,7 +35,7 @@ def set_report_record(opened: RunSet) -> dict[str, Any]:
     boundaries = [_member(name, run, states[name]) for name, run in opened.members.items()]
     if not (known or boundaries):
         raise StoreError(f"{opened.path}: nothing to report: no boundary has begun yet")
-    shared_s = sum(done.core_s for done in own.finished.values()) if own is not None else 0.0
+    shared_s = 0.0 if own is None else cost_of(own).core_s
     return {
         "name": opened.config.name,
         "pools": {pool: asdict(one) for pool, one in pools_of(known).items()},

@@ -1,5 +1,6 @@
 """Report of a set of boundaries as a document: an overview, and a page a boundary."""
 
+from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.browse.figures import egb_vs_n
 from gcd_hpc.browse.overview import ABOUT, Overview, OverviewRow, compact, overview
 from gcd_hpc.browse.overview_figure import overview_figure
@@ -28,6 +29,7 @@ from gcd_hpc.browse.report.run_report import METHOD, about, settings_note
 from gcd_hpc.browse.tables import format_fraction
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.portable import portable_config
+from gcd_hpc.campaign.state import State
 from gcd_hpc.config.reader import write
 from gcd_hpc.errors import GcdError, StoreError
 from gcd_hpc.store.run_directory import RunDirectory
@@ -61,7 +63,7 @@ def set_document(opened: RunSet) -> Document:
         + (f", results of {when}" if when else ""),
         about(first.run),
         (
-            Section("Summary", (_summary(rows), Paragraph(METHOD, is_note=True))),
+            Section("Summary", (_summary(rows, state), Paragraph(METHOD, is_note=True))),
             Section("Overview", tuple(_overview(rows))),
             Section("Potential", (potential_facts(first.run),)),
             Section("Origin", (origin_facts(first.run, first.state),)),
@@ -72,9 +74,10 @@ def set_document(opened: RunSet) -> Document:
     )
 
 
-def _summary(rows: Overview) -> Facts:
+def _summary(rows: Overview, own: State | None) -> Facts:
     done = [row for row in rows.rows if row.id]
-    core_s = sum(row.core_s for row in rows.rows)
+    shared_s = 0.0 if own is None else cost_of(own).core_s
+    core_s = shared_s + sum(row.core_s for row in rows.rows)
     facts = [
         ("boundaries", f"{len(rows.rows)}, {len(done)} with relaxed structures"),
         ("candidates", f"{sum(row.tries for row in rows.rows):,} tried"),
