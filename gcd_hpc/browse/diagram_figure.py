@@ -113,8 +113,5 @@ def _draw_lines(axes: Axes, diagram: Diagram) -> None:
     axes.set_ylabel("GB energy (J/m$^2$)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
-    axes.set_title(
-        f"energies at {diagram.temperatures_k[0]:g} K, first order in the variable",
-        fontsize=9,
-        color=GREY,
-    )
+    order = "" if diagram.axis.name == "mu" else ", first order in the variable"
+    axes.set_title(f"energies at {diagram.temperatures_k[0]:g} K{order}", fontsize=9, color=GREY)

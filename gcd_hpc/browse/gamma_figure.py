@@ -77,7 +77,7 @@ def _mark(
         size: of the map, Å.
     """
     images = _lattice(surface.cell)
-    extent, margin = np.array(size), 0.02 * np.array(size)
+    extent, margin = np.array(size), 0.005 * np.array(size)
     names: list[tuple[Array, list[str]]] = []
     for place in places:
         every = (place.shifts[:, None] + images).reshape(-1, 2)

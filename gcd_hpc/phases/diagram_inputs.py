@@ -289,7 +289,7 @@ def line_of_composition(row: RunCandidate, chemistry: Chemistry) -> Line:
         zero = row.poor_gb_energy_j_m2
         slope = (row.poor_gb_energy_j_m2 - row.rich_gb_energy_j_m2) / span
     fraction = Fraction(row.n_fraction).limit_denominator(10_000)
-    name = f"{fraction} {row.surplus}".strip()
+    name = f"[{fraction}] {row.surplus}".strip()
     return Line(name, row.n_fraction, np.array([zero]), np.zeros(1), slope)
 
 

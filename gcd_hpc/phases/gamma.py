@@ -68,7 +68,9 @@ class Point:
 class GammaSurface:
     """Energies on a grid of shifts, periodic along both edges of its cell.
 
-    phase: name of the phase that is shifted, or ``cut`` for the two perfect grains.
+    phase: name of the phase that is shifted when it was computed, or ``cut`` for the two perfect
+        grains.
+    candidate: id of the structure that is shifted; empty for the perfect grains.
     n_fraction: [n] of the phase; 0 of the perfect grains.
     cell: smallest cell in which the shifts repeat, as rows (2, 2) Å.
     energies_j_m2, lifts_a, excess_volumes_a: (X, Y) at the shifts i/X of the first edge plus j/Y of
@@ -78,6 +80,7 @@ class GammaSurface:
     """
 
     phase: str
+    candidate: str
     n_fraction: float
     freedom: Freedom
     cell: Array
@@ -204,6 +207,7 @@ def read_surface(run: Path, name: str = CUT) -> GammaSurface:
     }
     return GammaSurface(
         record.phase,
+        record.candidate,
         results["n_fraction"],
         record.settings["freedom"],
         np.array(results["cell_a"]),

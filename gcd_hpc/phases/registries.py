@@ -41,7 +41,8 @@ def places_of(phases: Sequence[Phase], surface: GammaSurface, bicrystal: Bicryst
 
     The grains of a phase are two lattices that may meet at any lattice plane, and a shift of the
     surface stands for one plane. Of all shifts with the lattices of the phase, its places are those
-    of lowest energy on the surface. The phase that is shifted itself lies at (0, 0).
+    of lowest energy on the surface. The phase that is shifted itself lies at (0, 0); where it is
+    none of the phases, there are no places.
     """
     same = [
         one
@@ -49,15 +50,15 @@ def places_of(phases: Sequence[Phase], surface: GammaSurface, bicrystal: Bicryst
         if fraction_distance(one.n_fraction, surface.n_fraction) < SAME_FRACTION
     ]
     same.sort(key=lambda one: one.gb_energy_j_m2)
-    origin = np.zeros(2)
-    for one in same:
-        if one.name == surface.phase:
-            origin = _registry(one.representative, bicrystal)
+    own = [one for one in same if surface.candidate in one.members]
+    if surface.candidate and not own:
+        return []
+    origin = _registry(own[0].representative, bicrystal) if own else np.zeros(2)
     others = _equal_shifts(bicrystal, surface.cell)
     places = []
     for one in same:
         shifts = _registry(one.representative, bicrystal) - origin + others
-        if one.name == surface.phase:
+        if one in own:
             shifts = np.zeros((1, 2))
         shifts = _within(shifts, surface.cell)
         energies = surface_energies(surface, shifts)
@@ -79,14 +80,22 @@ def surface_energies(surface: GammaSurface, shifts: Array) -> Array:
 def _registry(candidate: RunCandidate, bicrystal: Bicrystal) -> Array:
     """In-plane registry (2,) Å of the lattice point at the height that the structure tells.
 
-    The height is the excess volume and the atoms beyond whole planes. The stored registry is
-    reduced to one plane spacing; others of its lattice points tell the same lattice.
+    The height is that of the excess volume and of the atoms beyond whole planes, from two perfect
+    grains that touch. The stored registry is reduced to one plane spacing; others of its lattice
+    points tell the same lattice.
     """
-    spacing = bicrystal.upper.plane_spacing
-    height = candidate.excess_volume_a + candidate.n_fraction * spacing
-    points = bicrystal.lattice_points(
-        "upper", np.asarray(candidate.registry_relaxed), height - spacing / 2, height + spacing / 2
-    )
+    lower, upper = bicrystal.lower, bicrystal.upper
+    stored = np.array(candidate.registry_relaxed)
+    # Height of the atoms that [n] counts modulo, which is a plane where both grains' are equal.
+    whole = bicrystal.atoms_per_plane * bicrystal.atomic_volume / bicrystal.area
+    height = candidate.excess_volume_a - (upper.mean_offset - lower.mean_offset)
+    height += candidate.n_fraction * whole
+    num = max(1, round(max(lower.plane_spacing, upper.plane_spacing) / whole))
+    heights = height + whole * np.arange(num)
+    spacing = upper.plane_spacing
+    gaps = (heights - stored[2]) / spacing
+    best = float(heights[int(np.abs(gaps - np.rint(gaps)).argmin())])
+    points = bicrystal.lattice_points("upper", stored, best - spacing / 2, best + spacing / 2)
     return np.asarray(points[0, :2])
 
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from gcd_hpc.cli.application import app
+from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.relaxation import relax_boundary
 from gcd_hpc.errors import StoreError
+from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.phases import gamma
 from gcd_hpc.phases.clustering import find_phases
 from gcd_hpc.phases.gamma import (
@@ -79,6 +83,50 @@ def energy(child: Child, system: PhaseSystem, halves: Halves, shift: np.ndarray)
     return relaxed_at(child, system, halves, shift, "normal").gb_energy_j_m2
 
 
+ROOT = Path(__file__).parents[2]
+OTHERS = {
+    "bcc twist, smallest cell at 45 degrees": "benchmarks/boundaries/w_sigma5_1x1.yaml",
+    "fcc twist, leaning cell": "campaigns/cu_sigma7_twist.yaml",
+    "compound": "campaigns/nial_sigma5.yaml",
+    "hcp": "campaigns/ti_2130.yaml",
+    "diamond": "benchmarks/boundaries/si_sigma5_1x1.yaml",
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_surfaces_of_all_crystals_repeat_and_have_the_symmetry_of_the_boundary(name):
+    path = ROOT / OTHERS[name]
+    config = load_campaign(path, ["boundary.replicas=[1,1]"])
+    built = BoundarySystem.build(config, path.parent)
+    system = PhaseSystem(
+        *(config, built.potential, built.bulk, built.bicrystal, built.frame, built.outer)
+    )
+    halves, shift = perfect_cut(system.frame), np.array([0.7, 0.4])
+    lower, upper = system.bicrystal.lower, system.bicrystal.upper
+    with Child(system.potential, 60.0) as child:
+        first = relaxed_at(child, system, halves, shift, "normal")
+        for edge in halves.period:
+            moved = energy(child, system, halves, shift + edge)
+            assert moved == pytest.approx(first.gb_energy_j_m2, abs=SAME_J_M2)
+        for image in images(system, halves, shift):
+            same = energy(child, system, halves, image)
+            assert same == pytest.approx(first.gb_energy_j_m2, abs=SAME_J_M2)
+    # Registries of phases are placed by this height of grains that touch.
+    touching = first.excess_volume_a - (upper.mean_offset - lower.mean_offset)
+    assert first.lift_a == pytest.approx(touching, abs=1e-9)
+
+
+def images(system: PhaseSystem, cut: Halves, shift: np.ndarray) -> Iterator[np.ndarray]:
+    """Shifts of the same energy by each symmetry of the boundary.
+
+    An operation that swaps the grains reverses their shift, measured from plane to plane.
+    """
+    lower, upper = cut.lower.positions, cut.upper.positions
+    apart = (upper[upper[:, 2].argmin()] - lower[lower[:, 2].argmax()])[:2]
+    for one in system.bicrystal.symmetry_operations:
+        yield one[2, 2] * one[:2, :2] @ (apart + shift) - apart
+
+
 @pytest.mark.parametrize("edge", [0, 1])
 def test_a_shift_by_an_edge_of_the_cell_changes_nothing(edge, child, system, cut):
     shift = np.array([0.7, 0.4])
@@ -96,14 +144,9 @@ def test_half_an_edge_is_no_period(child, system, cut):
 
 @pytest.mark.parametrize("shift", [(0.7, 0.4), (2.4, 1.5), (4.1, 3.0)])
 def test_the_surface_has_the_symmetry_of_the_boundary(shift, child, system, cut):
-    """An operation that swaps the grains reverses their shift, measured from plane to plane."""
-    lower, upper = cut.lower.positions, cut.upper.positions
-    apart = (upper[upper[:, 2].argmin()] - lower[lower[:, 2].argmax()])[:2]
     first = energy(child, system, cut, np.array(shift))
-    operations = system.bicrystal.symmetry_operations
-    assert {one[2, 2] for one in operations} == {1.0, -1.0}
-    for one in operations:
-        image = one[2, 2] * one[:2, :2] @ (apart + shift) - apart
+    assert {one[2, 2] for one in system.bicrystal.symmetry_operations} == {1.0, -1.0}
+    for image in images(system, cut, np.array(shift)):
         assert energy(child, system, cut, image) == pytest.approx(first, abs=SAME_J_M2)
 
 
@@ -144,6 +187,11 @@ def test_a_relaxation_along_the_normal_is_never_below_a_free_one(system, child, 
             for freedom in ("normal", "all")
         )
         assert free < normal + SAME_J_M2
+
+
+def test_a_structure_that_is_no_phase_any_more_has_no_places(surface, phases, system):
+    other = replace(surface, phase="0-1", candidate="search-999999")
+    assert places_of(phases, other, system.bicrystal) == []
 
 
 def test_the_lift_is_the_excess_volume_of_grains_in_whole_planes(surface):
