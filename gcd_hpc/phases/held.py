@@ -1,6 +1,7 @@
 """Slabs whose ends are held, and their force constants: of a phase and of perfect crystals."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from math import ceil
@@ -229,9 +230,12 @@ def repeats_for(cell: np.ndarray, length: float) -> tuple[int, int]:
 
 
 def kept_array(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """An intermediate array of a measurement: read if a killed one left it, else made and kept."""
-    if path.is_file():
-        return np.asarray(np.load(path, allow_pickle=False))
+    """An intermediate array of a measurement: read if a killed one left it, else made and kept.
+
+    A file that a power failure has cut is made again.
+    """
+    with suppress(OSError, ValueError, EOFError), path.open("rb") as file:
+        return np.asarray(np.load(file, allow_pickle=False))
     made = make()
     with replacing(path, flush=False) as temporary:
         np.save(temporary, made)

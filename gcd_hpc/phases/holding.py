@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -116,8 +117,16 @@ class _State:
             )
 
     @classmethod
-    def read(cls, path: Path) -> "_State":
-        with np.load(path, allow_pickle=False) as content:
+    def read(cls, path: Path) -> "_State | None":
+        """State that a killed measurement left; None without one, or if a power failure cut it."""
+        try:
+            return cls._content(path)
+        except (OSError, ValueError, EOFError, KeyError, BadZipFile):
+            return None
+
+    @classmethod
+    def _content(cls, path: Path) -> "_State":
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             num_jobs, rows, temperatures = json.loads(str(content["words"]))
             velocities = content["velocities"]
             return cls(
@@ -164,9 +173,8 @@ class _Holding:
             rng = generator(settings["seed"], HOLD, 0)
             self.stage = self.stage.with_atoms(settings["reservoir"], start.energies, rng)
             beginning = self._quenched(self.stage.slab.positions).positions
-        if self.path.is_file():
-            state = _State.read(self.path)
-        else:
+        state = _State.read(self.path)
+        if state is None:
             state = _State(beginning, None, 0, [], [])
             state.rows.append(self._snapshot(state, first))
         final = self._run(state, first)

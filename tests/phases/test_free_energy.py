@@ -14,8 +14,8 @@ from gcd_hpc.engines.box import box_around
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.errors import GcdError, SimulationError
 from gcd_hpc.phases import held
-from gcd_hpc.phases.free_energy import measure_free_energy, settings_of, transitions
-from gcd_hpc.phases.held import HeldSlab, crystal_modes, held_crystal, held_phase
+from gcd_hpc.phases.free_energy import Sizes, measure_free_energy, settings_of, transitions
+from gcd_hpc.phases.held import HeldSlab, crystal_modes, held_crystal, held_phase, kept_array
 from gcd_hpc.phases.measuring import Subject
 from gcd_hpc.phases.slabs import bicrystal_of
 from gcd_hpc.phases.temperatures import temperature_of, temperatures_of
@@ -173,6 +173,20 @@ def test_a_phase_at_a_saddle_is_refused_with_its_name_and_the_frequency(tmp_path
         assert subject.candidate.gb_energy_j_m2 > 0.3
         with pytest.raises(SimulationError, match=r"phase 0-1 has no harmonic .* imaginary.*i THz"):
             measure_free_energy(subject, settings_of(KELVIN, 10.0))
+
+
+def test_an_intermediate_array_that_was_cut_is_made_again(tmp_path):
+    path, whole = tmp_path / "a.npy", np.arange(6.0)
+    assert (kept_array(path, lambda: whole) == whole).all()
+    assert (kept_array(path, lambda: whole + 1) == whole).all()
+    path.write_bytes(path.read_bytes()[:100])
+    assert (kept_array(path, lambda: whole) == whole).all()
+
+
+def test_the_cells_of_the_error_differ_and_the_work_is_known():
+    assert Sizes.of(np.diag([10.008, 10.008]), 20.0) == Sizes((1, 1), (2, 2))
+    assert Sizes.of(np.diag([2.556, 4.427]), 20.0) == Sizes((4, 3), (8, 5))
+    assert Sizes.of(np.diag([30.0, 30.0]), 20.0) == Sizes((1, 1), (2, 2))
 
 
 def record(energies: list[float], error: float = 0.01) -> SimpleNamespace:

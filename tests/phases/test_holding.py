@@ -65,6 +65,12 @@ def test_dynamics_that_were_killed_go_on_to_the_same_result(subject: Subject, mo
     np.testing.assert_array_equal(again.arrays["positions"], whole.arrays["positions"])
 
 
+def test_a_state_that_a_power_failure_cut_is_made_again(subject: Subject):
+    subject.folder.mkdir()
+    (subject.folder / "state.npz").write_bytes(b"PK\x03\x04 half a file")
+    assert measure_hold(subject, SHORT).values["verdict"] == "stays"
+
+
 def test_a_free_surface_is_kept_out_of_the_fingerprint(subject: Subject):
     """The boundary between the surfaces has the fingerprint of the periodic one per area."""
     child, system = subject.child, subject.system
