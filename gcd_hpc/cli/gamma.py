@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from gcd_hpc.cli.choosing import one_run
-from gcd_hpc.cli.files import progress
-from gcd_hpc.cli.options import Boundary, Json, Results, one_of_these
-from gcd_hpc.cli.output import print_json, say, written
+from gcd_hpc.cli.options import Boundary, Json, Results, Workers, one_of_these
+from gcd_hpc.cli.output import phases_bar, print_json, say, written
 from gcd_hpc.errors import GcdError
 
 if TYPE_CHECKING:
     from gcd_hpc.engines.shifted import Freedom
     from gcd_hpc.phases.gamma import GammaSurface
-    from gcd_hpc.phases.phase import Phase
     from gcd_hpc.phases.registries import Place
 
 
@@ -37,9 +35,7 @@ def gamma(
         str,
         one_of_these("--relax", ("normal", "all"), "What moves at each shift, see above."),
     ] = "normal",
-    workers: Annotated[
-        int, typer.Option("--workers", min=1, help="Processes that relax at the same time.")
-    ] = 1,
+    workers: Workers = 1,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -69,7 +65,7 @@ def gamma(
     from gcd_hpc.browse.figures import check_suffix, save
     from gcd_hpc.browse.gamma_figure import gamma_map
     from gcd_hpc.phases.clustering import find_phases
-    from gcd_hpc.phases.gamma import CUT, KIND
+    from gcd_hpc.phases.gamma import CUT, KIND, gamma_surface
     from gcd_hpc.phases.measuring import system_of
     from gcd_hpc.phases.phase import phase_named
     from gcd_hpc.phases.registries import places_of
@@ -81,7 +77,8 @@ def gamma(
         check_suffix(out)
     phases = find_phases(open_run(run))
     chosen = None if phase is None else phase_named(phases, phase)
-    surface = _computed(run, chosen, shape, cast("Freedom", relax), workers)
+    with phases_bar("Relaxing") as progress:
+        surface = gamma_surface(run, chosen, shape, cast("Freedom", relax), workers, progress)
     places = places_of(phases, surface, system_of(run).bicrystal)
     data = RunDirectory(run).measured(KIND, CUT if chosen is None else chosen.file_name)
     figure = save(gamma_map(surface, places), out or data.with_suffix(".png"))
@@ -103,27 +100,6 @@ def _grid(text: str) -> tuple[int, int]:
     if match is None:
         raise GcdError(f"--grid must be two numbers such as 16x16, got {text}")
     return int(match[1]), int(match[2])
-
-
-def _computed(
-    run: Path,
-    phase: "Phase | None",
-    grid: tuple[int, int],
-    freedom: "Freedom",
-    workers: int,
-) -> "GammaSurface":
-    """The surface, with a bar while it is computed."""
-    from gcd_hpc.phases.gamma import gamma_surface
-
-    num_before = 0
-    with progress("Relaxing", grid[0] * grid[1]) as advance:
-
-        def show(num_done: int, num_all: int, name: str) -> None:
-            nonlocal num_before
-            advance(num_done - num_before)
-            num_before = num_done
-
-        return gamma_surface(run, phase, grid, freedom, workers, show)
 
 
 def _record(surface: "GammaSurface", places: "list[Place]") -> dict[str, Any]:

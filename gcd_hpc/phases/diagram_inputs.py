@@ -114,8 +114,14 @@ def write_diagram(run: Path, diagram: Diagram) -> Path:
     """Store a diagram in the run, with its transitions; return the file.
 
     Raises:
-        RunDirectoryError: if it cannot be written.
+        StoreError: if the run is a file of results without its run directory.
+        RunDirectoryError: if the file cannot be written.
     """
+    if not run.is_dir():
+        raise StoreError(
+            f"{run}: the diagram cannot be stored, because this is a single file of results; name"
+            " the run directory that made it"
+        )
     path = RunDirectory(run).measured(KIND, diagram.axis.name)
     lines = [
         asdict(one)

@@ -216,6 +216,13 @@ def test_a_diagram_is_read_as_it_was_written(run, phases):
 
 
 @pytest.mark.lammps
+def test_a_single_file_of_results_keeps_no_diagram(run, phases):
+    (file,) = RunDirectory(run.path).search_parts()[:1]
+    with pytest.raises(StoreError, match="name the run directory that made it"):
+        write_diagram(file, diagram_of(run, phases))
+
+
+@pytest.mark.lammps
 def test_the_command_says_what_is_missing_and_writes_data_and_a_figure(run):
     words = ["diagram", str(run.path), "--range", "-20:20"]
     done = CliRunner().invoke(app, words)
