@@ -132,6 +132,9 @@ def _print(surface: "GammaSurface", places: "list[Place]") -> None:
     for one in places:
         shifts = " or ".join(f"{x:.3f}, {y:.3f} Å" for x, y in one.shifts.tolist())
         say(f"phase {one.phase}: {one.gb_energy_j_m2:.4f} J/m^2, shift {shifts}")
+    num = int((~surface.converged).sum()) - len(surface.failures)
+    if num:
+        say(f"{num} shifts did not converge, so that their energies are upper bounds")
     num = len(surface.failures)
     if num:
         reason = next(iter(surface.failures.values()))

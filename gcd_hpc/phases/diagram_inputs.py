@@ -12,6 +12,7 @@ from ase import units
 
 from gcd_hpc.errors import StoreError
 from gcd_hpc.files import checked_content, write_checked_json
+from gcd_hpc.phases.clustering import UNFINISHED
 from gcd_hpc.phases.diagram import Array, Axis, Diagram, Line
 from gcd_hpc.phases.measuring import measured, system_of
 from gcd_hpc.phases.phase import Phase
@@ -263,22 +264,23 @@ def _of_compositions(run: Run, limits: tuple[float, float] | None) -> Diagram:
             f" choose one of {', '.join(one for one in AXES if one != 'mu')}"
         )
     missing = ["temperature: free energies are measured for boundaries of one element"]
-    lines = [line_of_composition(one, chemistry) for one in _lowest_of_each_composition(run)]
+    lines = [line_of_composition(one, chemistry) for one in lowest_of_each_composition(run)]
     return Diagram(_axis_of_mu(chemistry, limits), np.zeros(1), tuple(lines), {}, tuple(missing))
 
 
-def _lowest_of_each_composition(run: Run) -> list[RunCandidate]:
+def lowest_of_each_composition(run: Run) -> list[RunCandidate]:
     """The lowest candidate of each [n] and each surplus of atoms, in this order.
 
     Candidates of one composition have the same energy of the chemical potentials, so that one of
-    them is the lowest at all of them.
+    them is the lowest at all of them. Those whose relaxation was not finished are left out.
     """
     relaxed = run.relaxed()
-    columns = relaxed.columns(["n_index", "surplus", "gb_energy_j_m2"])
+    columns = relaxed.columns(["n_index", "surplus", "preset"])
+    finished = np.flatnonzero(~np.isin(columns["preset"].astype(str), UNFINISHED))
     # Relaxed candidates are sorted by energy, so that the first of each kind is the lowest.
     first: dict[tuple[int, str], int] = {}
-    for row, key in enumerate(zip(columns["n_index"], columns["surplus"], strict=True)):
-        first.setdefault(key, row)
+    for row in finished.tolist():
+        first.setdefault((columns["n_index"][row], columns["surplus"][row]), row)
     if not first:
         raise StoreError(f"{run.path}: there is no relaxed structure to draw a diagram of yet")
     return list(relaxed[np.array([first[key] for key in sorted(first)])])

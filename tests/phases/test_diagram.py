@@ -21,16 +21,18 @@ from gcd_hpc.phases.diagram_inputs import (
     FREE,
     diagram_of,
     line_of_composition,
+    lowest_of_each_composition,
     read_diagram,
     write_diagram,
 )
 from gcd_hpc.phases.phase import Phase
 from gcd_hpc.phases.record import MeasuredRecord, structure_sha256
+from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run import Run, RunCandidate, open_run
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.composition import Chemistry
 from tests.phases.copper import copper_run
-from tests.store.synthetic import make_candidate
+from tests.store.synthetic import CONFIG, make_candidate
 
 STRAIN = Axis("strain", "strain", -0.01, 0.01)
 KELVIN = np.linspace(0.0, 1000.0, 11)
@@ -256,6 +258,18 @@ def test_atoms_of_a_solute_gain_its_chemical_potential():
     assert one.energies_j_m2 == pytest.approx(1.0)
     # 1 eV/Å^2 is 16.0218 J/m^2.
     assert one.slope == pytest.approx(-2 / candidate().area_a2 * 16.0218, rel=1e-5)
+
+
+def test_each_composition_has_the_line_of_its_lowest_finished_structure(tmp_path):
+    """A relaxation that was not finished leaves an energy that is too high or not certain."""
+    kinds = [("", "screen"), ("", "tight"), ("", "tight"), ("Al+1", "tight")]
+    rows = [
+        make_candidate(number, surplus=surplus, preset=preset)
+        for number, (surplus, preset) in enumerate(kinds)
+    ]
+    write_part(tmp_path / "a.h5", rows, {"config": CONFIG})
+    found = lowest_of_each_composition(open_run(tmp_path / "a.h5"))
+    assert [one.index for one in found] == [1, 3]
 
 
 def candidate(**fields) -> RunCandidate:
