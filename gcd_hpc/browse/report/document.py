@@ -88,13 +88,17 @@ def table(
     return Table(caption, tuple(headings), tuple(map(tuple, rows)), tuple(align))
 
 
-def picture(figure: Figure, caption: str) -> Picture:
-    """A figure as the block of a document."""
+def picture(figure: Figure, caption: str, scale: float = 1.0) -> Picture:
+    """A figure as the block of a document.
+
+    Args:
+        scale: of its size on paper and screen; its letters shrink too.
+    """
     file = io.BytesIO()
     # Without the date and the version of the program, equal figures are equal bytes.
     figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
     width, height = figure.get_size_inches().tolist()
-    return Picture(file.getvalue(), width, height, caption)
+    return Picture(file.getvalue(), scale * width, scale * height, caption)
 
 
 def pieces(text: str) -> list[tuple[str, bool]]:

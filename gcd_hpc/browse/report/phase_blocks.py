@@ -71,13 +71,13 @@ def phase_table(found: Found) -> Block:
             )
         )
     headings = (
-        *("phase", "E_gb (J/m²)", "above the lowest of [n] (mJ/m²)", "excess volume (Å)"),
-        *("atoms", "found", "of them independently", "layer group", "structure", "made by", "is"),
+        *("phase", "E_gb (J/m²)", "above lowest of [n] (mJ/m²)", "excess volume (Å)"),
+        *("atoms", "found", "independent", "layer group", "structure", "made by", "relation"),
     )
     caption = (
-        "Phases. Found: candidates that are this phase; independently: by random tries and models'"
-        " candidates, which change no known structure. Is: a lower phase with point defects, and"
-        " the energy of each. Structures that did not converge are marked by *."
+        "Phases. Found: candidates that are this phase; independent: random tries and models'"
+        " candidates among them, which change no known structure. Relation: a lower phase with"
+        " point defects, and the energy of each. Structures that did not converge are marked by *."
     )
     marked = [
         (row[0] + ("" if one.representative.converged else "*"), *row[1:])

@@ -35,6 +35,8 @@ from gcd_hpc.errors import GcdError, StoreError
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.run_set import RunSet
 
+SMALL = 0.6
+"""Size of the figure of energies on the page of a boundary, which also has its phases."""
 HEADINGS = (
     *("boundary", "kind", "Σ", "angle (°)", "planes", "E_gb (J/m²)", "[n]", "low", "tries"),
     *("core s", "state"),
@@ -131,7 +133,8 @@ def _page(opened: RunSet, row: OverviewRow) -> Section:
     blocks: list[Block] = [Facts((*facts.rows, *more))]
     if found.phases:
         best = min(found.phases, key=lambda one: one.gb_energy_j_m2)
-        blocks.append(picture(egb_vs_n(found.run), "Energy of every relaxed boundary against [n]."))
+        caption = "Energy of every relaxed boundary against [n]."
+        blocks.append(picture(egb_vs_n(found.run), caption, SMALL))
         blocks += [*views_of(found, [best]), phase_table(found)]
     else:
         blocks.append(nothing(found))
