@@ -1,5 +1,6 @@
 """Archives of runs: whole, the same each time, readable without this package."""
 
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -15,6 +16,9 @@ from gcd_hpc.campaign.portable import portable_config, portable_text
 from gcd_hpc.config.reader import write
 from gcd_hpc.engines.potentials import kept_name
 from gcd_hpc.errors import RunDirectoryError, StoreError
+from gcd_hpc.phases.clustering import find_phases
+from gcd_hpc.phases.measuring import measured
+from gcd_hpc.phases.record import MeasuredRecord, structure_sha256
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.tasks import Plan
@@ -168,3 +172,34 @@ def test_an_archive_is_refused_in_the_run_itself_and_in_a_folder_with_files(run,
     (tmp_path / "mine/file").touch()
     with pytest.raises(RunDirectoryError, match="there are files already"):
         write_archive(run.path, tmp_path / "mine")
+
+
+def test_what_was_measured_of_phases_goes_with_the_run_and_unfinished_work_does_not(
+    opened, tmp_path
+):
+    shutil.copytree(opened.directory("s5_210"), tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
+    (phase, *_) = find_phases(open_run(run.path))
+    one = phase.representative
+    record = MeasuredRecord(
+        kind="excess",
+        phase=phase.name,
+        candidate=one.id,
+        structure_sha256=structure_sha256(one),
+        potential_sha256=one.potential_sha256,
+        settings={},
+        version="0.2.0",
+        date="2026-11-26T17:00:00+00:00",
+        cpu_s=1.0,
+        results={"gb_energy_j_m2": 0.94},
+    )
+    path = run.measured("excess", phase.file_name)
+    path.parent.mkdir(parents=True)
+    record.write(path)
+    unfinished = run.measuring("excess", phase.file_name, record.question)
+    unfinished.mkdir()
+    (unfinished / "state").touch()
+    write_archive(run.path, tmp_path / "out")
+    copy = open_run(tmp_path / "out")
+    assert measured(copy, find_phases(copy)[0], "excess") == record
+    assert [one.name for one in (tmp_path / "out/phases/excess").iterdir()] == [path.name]
