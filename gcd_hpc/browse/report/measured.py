@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from gcd_hpc.browse.figures import new_figure
+from gcd_hpc.browse.figures import GREY, new_figure
 from gcd_hpc.browse.gamma_figure import gamma_map
 from gcd_hpc.browse.report.document import Block, Paragraph, Section, picture, table
 from gcd_hpc.browse.report.found import Found
@@ -13,6 +13,7 @@ from gcd_hpc.phases.gamma import CUT, read_surface, surfaces_of
 from gcd_hpc.phases.measuring import measured, system_of
 from gcd_hpc.phases.record import MeasuredRecord
 from gcd_hpc.phases.registries import places_of
+from gcd_hpc.structures.fingerprint import SAME_FINGERPRINT
 
 RUN = "RUN"
 """Stands for the run directory in commands of a report."""
@@ -94,7 +95,13 @@ def temperature(found: Found) -> Section:
     blocks = _free_energies(found)
     held = records(found, "hold")
     if held:
-        blocks += [_held_table(held), Paragraph(of_settings(held), is_note=True)]
+        caption = (
+            "Distance of the fingerprint of the quenched structure from that of the phase, which is"
+            " 0 for equal structures, against the time at the temperature. Below the line two"
+            " structures of equal energy count as one."
+        )
+        shown = picture(held_figure(held), caption)
+        blocks += [_held_table(held), shown, Paragraph(of_settings(held), is_note=True)]
     else:
         what = "No phase was held at a temperature by molecular dynamics"
         blocks.append(missing(what, f"hold {RUN} --phase NAME --temperature 0.3Tm"))
@@ -148,6 +155,24 @@ def free_energy_figure(known: Mapping[str, MeasuredRecord]) -> Figure:
     axes.set_ylabel("free energy of the boundary (J/m$^2$)", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, title="phase", title_fontsize=8)
+    return figure
+
+
+def held_figure(held: Mapping[str, MeasuredRecord]) -> Figure:
+    """Distance of each held phase from what it was, against time."""
+    figure = new_figure(5.6, 2.8)
+    axes = figure.add_subplot()
+    for place, (name, record) in enumerate(held.items()):
+        one, kelvin = record.results, record.settings["temperature_k"]
+        mark = MARKS[place % len(MARKS)]
+        label = f"{name} at {kelvin:g} K"
+        axes.plot(one["time_ps"], one["distances"], marker=mark, markersize=4, label=label)
+    axes.axhline(SAME_FINGERPRINT, color=GREY, linewidth=0.8, linestyle=(0, (3, 3)))
+    axes.set_xlabel("time (ps)", fontsize=9)
+    axes.set_ylabel("distance of fingerprints", fontsize=9)
+    axes.set_ylim(0, None)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
     return figure
 
 

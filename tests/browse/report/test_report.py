@@ -177,7 +177,8 @@ def with_measurements(run, tmp_path):
         }
         kinds.append((phase, "free-energy", {"temperatures_k": kelvin}, free))
     held = {"temperature_k": 400.0, "ps": 100.0, "replicas": [2, 2], "ends": "periodic"}
-    outcome = {"last_distance": 0.004, "verdict": "stays"}
+    course = {"time_ps": [0.0, 50.0, 100.0], "distances": [0.0, 0.02, 0.004]}
+    outcome = {"last_distance": 0.004, "verdict": "stays", **course}
     kinds.append((first, "hold", held, outcome))
     for phase, kind, settings, results in kinds:
         path = files.measured(kind, phase.file_name)
