@@ -84,10 +84,11 @@ def _add_block(parent: Tree.Element, block: Block) -> None:
 
 
 def _add_table(parent: Tree.Element, block: Table) -> None:
+    figure = Tree.SubElement(parent, "figure", {"class": "table"})
+    _text(figure, "figcaption", block.caption)
     # A table wider than the page is scrolled within its own box.
-    box = Tree.SubElement(parent, "div", {"class": "table", "tabindex": "0"})
+    box = Tree.SubElement(figure, "div", {"class": "scroll", "tabindex": "0"})
     element = Tree.SubElement(box, "table")
-    _text(element, "caption", block.caption)
     head = Tree.SubElement(Tree.SubElement(element, "thead"), "tr")
     for heading, align in zip(block.headings, block.align, strict=True):
         _text(head, "th", heading, {"class": align, "scope": "col"})

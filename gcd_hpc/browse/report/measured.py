@@ -4,15 +4,19 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
+from gcd_hpc.browse.diagram_figure import diagram_figure
 from gcd_hpc.browse.figures import GREY, new_figure
 from gcd_hpc.browse.gamma_figure import gamma_map
 from gcd_hpc.browse.report.document import Block, Paragraph, Section, picture, table
 from gcd_hpc.browse.report.found import Found
+from gcd_hpc.phases.diagram_inputs import AXES, read_diagram
+from gcd_hpc.phases.diagram_inputs import KIND as DIAGRAM
 from gcd_hpc.phases.free_energy import transitions
 from gcd_hpc.phases.gamma import CUT, read_surface, surfaces_of
 from gcd_hpc.phases.measuring import measured, system_of
 from gcd_hpc.phases.record import MeasuredRecord
 from gcd_hpc.phases.registries import places_of
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.fingerprint import SAME_FINGERPRINT
 
 RUN = "RUN"
@@ -203,8 +207,21 @@ def gamma(found: Found) -> Section:
 
 def diagram(found: Found) -> Section:
     """The stable phase against temperature and strain."""
+    title, path = "Phase diagram", found.run.path
+    blocks: list[Block] = []
+    for axis in AXES if path.is_dir() else ():
+        if not RunDirectory(path).measured(DIAGRAM, axis).is_file():
+            continue
+        known = read_diagram(path, axis)
+        caption = (
+            f"Stable phase against {known.axis.label}. Phases that were not measured are not in it:"
+            " the diagram is of those that were."
+        )
+        blocks.append(picture(diagram_figure(known), caption))
+    if blocks:
+        return Section(title, tuple(blocks))
     what = "The stable phase against temperature and strain was not computed"
-    return Section("Phase diagram", (missing(what, f"diagram {RUN}"),))
+    return Section(title, (missing(what, f"diagram {RUN}"),))
 
 
 def _held_table(held: Mapping[str, MeasuredRecord]) -> Block:

@@ -13,6 +13,7 @@ from gcd_hpc.browse.report.html import to_html
 from gcd_hpc.browse.report.pdf import to_pdf
 from gcd_hpc.browse.report.writing import report_document, write_reports
 from gcd_hpc.errors import StoreError
+from gcd_hpc.phases.diagram_inputs import diagram_of, write_diagram
 from gcd_hpc.phases.record import MeasuredRecord, structure_sha256
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run_directory import RunDirectory
@@ -193,6 +194,11 @@ def test_what_was_measured_of_phases_is_in_the_report_and_its_command_is_not(wit
         assert words in text, words
     assert re.search(r'<td class="right">350</td>', text)
     assert set(re.findall(r"gcd-hpc ([a-z-]+) RUN", text)) == {"gamma", "diagram"}
+    found = Found.of(with_measurements)
+    write_diagram(with_measurements, diagram_of(found.run, found.phases, "strain"))
+    text = to_html(report_document(with_measurements))
+    assert set(re.findall(r"gcd-hpc ([a-z-]+) RUN", text)) == {"gamma"}
+    assert "Stable phase against in-plane strain" in text
 
 
 def test_a_measurement_of_a_structure_that_is_no_phase_any_more_is_left_out(with_measurements):
