@@ -14,6 +14,7 @@ import numpy as np
 from gcd_hpc.accounts.sources import sources_of
 from gcd_hpc.browse.failures import counts, failure_rows
 from gcd_hpc.browse.figures import energy_cap
+from gcd_hpc.browse.page.phases import phase_rows
 from gcd_hpc.browse.page.snapshot import Snapshot
 from gcd_hpc.browse.page.structure import energy_range, structure_record
 from gcd_hpc.browse.sources import ABOUT, HEADINGS, source_cells
@@ -184,6 +185,20 @@ class Contents:
             StoreError: if there is no candidate of this id.
         """
         return structure_record(self.candidate(name), self.element())
+
+    def selected(self, selection: str) -> Run:
+        """Candidates of a selection, in the order of the run.
+
+        Raises:
+            StoreError: if a condition of the selection is wrong.
+        """
+        with self._lock:
+            return self._current().selected(selection)
+
+    def phases(self) -> dict[str, Any]:
+        """Table of the phases, and the ids of the candidates of each."""
+        with self._lock:
+            return phase_rows(self._current().phases)
 
     def failures(self) -> list[dict[str, Any]]:
         """Number of failures with each reason, by class."""

@@ -40,7 +40,7 @@ def download_selection(contents: Contents, form: str, selection: str) -> tuple[s
         raise StoreError(
             f"a download holds at most {MAX_STRUCTURES:,} structures, got {num:,}; {cure}"
         )
-    return _download(contents.run().select(selection), form, "selection")
+    return _download(contents.selected(selection), form, "selection")
 
 
 def _download(run: Run, form: str, stem: str) -> tuple[str, bytes]:

@@ -146,6 +146,7 @@ ROUTES: dict[str, Callable[[Contents, Query], Answer]] = {
     "api/rows": _table_page,
     "api/points": _points,
     "api/structure": lambda contents, query: json_answer(contents.structure(query.get("id", ""))),
+    "api/phases": lambda contents, query: told(lambda: json_answer(contents.phases())),
     "api/failures": lambda contents, query: json_answer(contents.failures()),
     "api/figure": _figure,
     "api/download": _download,

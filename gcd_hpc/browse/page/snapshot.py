@@ -6,6 +6,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from gcd_hpc.browse.page.phases import in_phases, phase_names
+from gcd_hpc.errors import StoreError
+from gcd_hpc.phases.clustering import find_phases
+from gcd_hpc.phases.phase import Phase
 from gcd_hpc.store.run import Run
 
 Key = TypeVar("Key")
@@ -27,11 +31,32 @@ class Snapshot:
         """``Run.relaxed`` of all candidates."""
         return self.run.relaxed()
 
+    @cached_property
+    def phases(self) -> list[Phase]:
+        """Phases of lowest energy of each [n]; none where files do not describe the boundary."""
+        try:
+            return find_phases(self.run)
+        except StoreError:
+            return []
+
+    def selected(self, selection: str) -> Run:
+        """Candidates that meet all conditions, phase=NAME among them, in the order of the run.
+
+        Raises:
+            StoreError: naming the condition that is wrong.
+        """
+        return self._among(self.run, selection)
+
+    def _among(self, run: Run, selection: str) -> Run:
+        plain, conditions = phase_names(selection)
+        found = run.select(plain)
+        return in_phases(found, self.phases, conditions) if conditions else found
+
     def chosen(self, selection: str, sort: str, descending: bool) -> Run:
         """Candidates of a selection sorted by a field."""
 
         def choose() -> Run:
-            return self.run.select(selection).sorted(sort, descending)
+            return self.selected(selection).sorted(sort, descending)
 
         return _remembered(self._orders, (selection, sort, descending), choose)
 
@@ -43,7 +68,7 @@ class Snapshot:
         """
 
         def choose() -> tuple[Run, int]:
-            found = self.relaxed.select(selection)
+            found = self._among(self.relaxed, selection)
             if len(found) <= limit:
                 return found, len(found)
             n_index = found.columns(["n_index"])["n_index"]

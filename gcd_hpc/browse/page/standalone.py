@@ -48,6 +48,7 @@ def _data(contents: Contents, num: int) -> dict[str, Any]:
         "state": state | {"figures": FIGURES},
         "rows": rows,
         "structures": structures,
+        "phases": contents.phases(),
         "failures": contents.failures(),
         "figures": {what: _figure(contents.path, what) for what in FIGURES},
         "note": f"{some}the atoms of {len(structures):,}, the lowest of each [n]",

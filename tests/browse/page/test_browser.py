@@ -13,8 +13,10 @@ from playwright.sync_api import expect, sync_playwright
 
 from gcd_hpc.browse.page import contents
 from gcd_hpc.browse.page.standalone import write_page
+from gcd_hpc.phases.clustering import find_phases
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run import open_run
+from gcd_hpc.store.run_directory import RunDirectory
 from tests.browse.page.conftest import BEST, made, serving
 from tests.browse.sets import make_set
 from tests.store.synthetic import CONFIG
@@ -423,3 +425,31 @@ def test_the_page_of_a_set_leads_to_each_boundary_and_back(browser, tmp_path):
             expect(page.locator("#best")).to_contain_text("0.940 J/m²")
             page.click("#up a")
             expect(page.locator("#counts")).to_contain_text("4 boundaries")
+
+
+@pytest.mark.parametrize("is_file", [False, True], ids=["served", "as one file"])
+def test_a_click_on_a_phase_filters_its_candidates_and_shows_its_structure(
+    browser, tmp_path, is_file
+):
+    tilt = RunDirectory(make_set(tmp_path)).member("s5_210").path
+    first, second = find_phases(open_run(tilt))[:2]
+    with ExitStack() as stack:
+        if is_file:
+            url = write_page(tilt, tmp_path / "page.html").as_uri()
+            allowed = (url, "data:", f"blob:{url[:7]}", "blob:null/")
+        else:
+            server = stack.enter_context(serving(tilt))
+            url = server.url
+            allowed = (url, f"blob:http://127.0.0.1:{server.server_port}/", "data:,")
+        page = stack.enter_context(opened(browser, url, allowed))
+        page.click("#tab-phases")
+        expect(page.locator("#phase-table tbody tr")).to_have_count(3)
+        expect(page.locator("#phase-note")).to_contain_text("A phase is one structure")
+        for phase in (first, second):
+            # By the keyboard, as every control of the page.
+            page.locator("#phase-table button", has_text=phase.name).press("Enter")
+            assert page.input_value("#select") == f"phase={phase.name}"
+            expect(page.locator("#filter-note")).to_contain_text("1 of 4 candidates selected")
+            expect(page.locator("#structure-title")).to_have_text(phase.representative.id)
+        page.fill("#select", "phase=7/9-1")
+        expect(page.locator("#filter-note")).to_contain_text("there is no phase 7/9-1")

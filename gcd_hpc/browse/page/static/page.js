@@ -2,7 +2,7 @@
 // The page: one filter for map and table, one chosen structure for map, table and 3D view.
 
 const LOOK_EVERY_MS = 1500;
-const TABS = ["candidates", "progress", "failures"];
+const TABS = ["candidates", "phases", "progress", "failures"];
 
 class Page {
   constructor(source) {
@@ -264,8 +264,34 @@ class Page {
   }
 
   _fillTab() {
+    if (this._tab === "phases") this._showPhases();
     if (this._tab === "progress") this._showFigures();
     if (this._tab === "failures") this._showFailures();
+  }
+
+  // A click on a phase filters its candidates and shows its lowest structure.
+  async _showPhases() {
+    note(at("phase-note"), "comparing structures …");
+    try {
+      const { headings, rows, about } = await this._source.phases();
+      const table = plainTable(headings, rows, [1, 2, 3]);
+      [...table.tBodies[0].rows].forEach((line, number) => {
+        const [name, , , , , id] = rows[number];
+        const button = document.createElement("button");
+        button.type = "button";
+        button.className = "link";
+        button.textContent = name;
+        button.addEventListener("click", () => {
+          this._filter(withWord(this._select, ["phase"], `phase=${name}`), true);
+          this.choose(id);
+        });
+        line.cells[0].replaceChildren(button);
+      });
+      at("phase-table").replaceChildren(table);
+      note(at("phase-note"), rows.length ? about : "There are no phases: nothing was relaxed yet, or the files do not describe the boundary.");
+    } catch (error) {
+      note(at("phase-note"), error.message, true);
+    }
   }
 
   async _showFigures() {

@@ -26,17 +26,26 @@ function wordOf(text, name) {
 }
 
 // Function that tests whether a record (values by field) meets the selection.
-function predicate(text, fields) {
+// members: ids of the candidates of each phase, for the condition phase=NAME.
+function predicate(text, fields, members = {}) {
   const tests = words(text).map((word) => {
     if (ID.test(word)) return (record) => record.id === word;
     const match = word.match(/^(\w+)(!=|<=|>=|=|<|>)(.+)$/);
     if (!match) throw new Error(`selection: expected FIELD=VALUE (or != < <= > >=), for example n=0.2 or energy<2.4, got ${word}`);
     const [, name, relation, value] = match;
+    if (name === "phase" && ["=", "!="].includes(relation)) return phaseTest(relation, value.split(","), members);
     const field = fieldOf(name);
     if (!fields.includes(field)) throw new Error(`selection: expected one of n, energy, ${fields.join(", ")}, got ${name}`);
     return relationTest(field, relation, value, word);
   });
   return (record) => tests.every((test) => test(record));
+}
+
+function phaseTest(relation, names, members) {
+  const missing = names.find((name) => !members[name]);
+  if (missing) throw new Error(`selection: there is no phase ${missing} among the lowest of each [n]`);
+  const ids = new Set(names.flatMap((name) => members[name]));
+  return (record) => ids.has(record.id) === (relation === "=");
 }
 
 function relationTest(field, relation, value, word) {

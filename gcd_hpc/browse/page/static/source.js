@@ -14,6 +14,7 @@ class ServerSource {
   rows(query) { return this._json("rows", query); }
   points(select) { return this._json("points", { select }); }
   structure(id) { return this._json("structure", { id }); }
+  phases() { return this._json("phases"); }
   failures() { return this._json("failures"); }
 
   async figure(what) {
@@ -39,6 +40,7 @@ class FileSource {
 
   async version() { return this._data.state.version; }
   async state() { return this._data.state; }
+  async phases() { return this._data.phases; }
   async failures() { return this._data.failures; }
 
   async rows({ select, sort, descending, first, num }) {
@@ -78,7 +80,7 @@ class FileSource {
   }
 
   _selected(select) {
-    return this._records.filter(predicate(select, this._data.state.fields));
+    return this._records.filter(predicate(select, this._data.state.fields, this._data.phases.members));
   }
 }
 
