@@ -102,6 +102,8 @@ def potential_facts(run: Run) -> Facts:
     elif isinstance(calculator, dict):
         arguments = ", ".join(f"{key}={value}" for key, value in calculator["arguments"].items())
         rows.append(("ASE calculator", f"`{calculator.get('name')}({arguments})`"))
+    if not rows:
+        rows.append(("potential", "the files do not name it"))
     hashes = sorted(set(run.columns(["potential_sha256"])["potential_sha256"]) - {""})
     rows += [("SHA-256 of the potential", f"`{one}`") for one in hashes]
     first = run.relaxed()[:1]

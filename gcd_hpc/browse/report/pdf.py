@@ -153,7 +153,7 @@ class _Layout:
                 colour, indent = (GREY, 8.0) if block.is_note else (DARK, 0.0)
                 return [self.paragraph(block.text, colour=colour, indent=indent)]
             case Facts():
-                return [self._facts(block)]
+                return [self._facts(block)] if block.rows else []
             case Table():
                 return self._table(block)
             case Picture():

@@ -3,6 +3,7 @@
 import re
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from gcd_hpc.store.run_directory import RunDirectory
 from tests.browse.sets import LOWEST, NOT_BEGUN, make_set
 from tests.store.synthetic import CONFIG, make_candidate
 
+STORE = Path(__file__).parents[2] / "store"
+"""Folder of files that earlier versions wrote."""
 HOME = "/home/somebody/potentials/"
 
 
@@ -126,6 +129,14 @@ def test_wide_tables_and_long_texts_stay_on_the_page_of_a_pdf():
     wide = table("Wide.", ["name"] * 12, [["a long cell of many words " * 3] * 12] * 80)
     long = Paragraph("word " * 3000 + "x" * 400)
     to_pdf(Document("T", "s", "about", (Section("A", (wide, long)),)))
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
+def test_files_of_older_versions_have_a_report_of_what_they_hold(version):
+    pytest.importorskip("reportlab", reason="pip install reportlab")
+    document = report_document(STORE / f"golden_v{version}.h5")
+    assert to_pdf(document)
+    assert re.search(r"\d tried: \d relaxed, 0 refused, \d failed", to_html(document))
 
 
 def test_signs_of_html_in_texts_stay_text():
