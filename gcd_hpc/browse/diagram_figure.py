@@ -58,11 +58,12 @@ def _draw_regions(axes: Axes, diagram: Diagram) -> None:
             kelvin,
             uncertain.astype(float),
             levels=[0.5, 1.5],
-            colors="none",
-            hatches=["///"],
+            colors="white",
+            alpha=0.6,
         )
     for number, line in enumerate(shown.tolist()):
         _name_region(axes, diagram.lines[line].name, places == number, values, kelvin)
+    axes.set_ylim(kelvin[0], kelvin[-1])
     axes.set_ylabel("temperature (K)")
     title = "stable phase, first order in the second variable"
     if uncertain.any():

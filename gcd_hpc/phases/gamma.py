@@ -347,6 +347,8 @@ def _write(
         "lowest_shift_a": shifts_of(grid, cell)[lowest].tolist(),
         "failures": failures,
     }
+    # An older record must not stand beside the new arrays.
+    files.measured(KIND, name).unlink(missing_ok=True)
     write_arrays(files.measured_arrays(KIND, name), arrays)
     record.model_copy(
         update={

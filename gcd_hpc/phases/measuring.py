@@ -229,8 +229,10 @@ def _outcome(function: Measure, task: _Task) -> MeasuredRecord | str:
         cpu_s=processor_s() - begun_s,
         results=results.values,
     )
-    # The arrays first: a record without its arrays would count as measured.
+    # The arrays first: a record without its arrays, or an older one beside them, would count as
+    # measured.
     if results.arrays:
+        task.record.unlink(missing_ok=True)
         write_arrays(files.measured_arrays(task.kind, task.file_name), results.arrays)
     record.write(task.record)
     shutil.rmtree(folder, ignore_errors=True)

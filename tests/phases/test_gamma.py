@@ -27,6 +27,7 @@ from gcd_hpc.phases.gamma import (
     surfaces_of,
 )
 from gcd_hpc.phases.phase import Phase
+from gcd_hpc.phases.record import MeasuredRecord
 from gcd_hpc.phases.registries import places_of
 from gcd_hpc.phases.shifts import Halves, halves_of, perfect_cut
 from gcd_hpc.phases.system import PhaseSystem
@@ -250,6 +251,21 @@ def test_a_killed_computation_continues_with_the_points_that_are_missing(run, mo
     assert not list(RunDirectory(run).phases.glob("gamma/*.unfinished"))
     gamma_surface(run, grid=(3, 2))
     assert len(asked) == 6, "what was computed is read"
+
+
+def test_an_older_record_does_not_stand_beside_the_arrays_of_another_grid(run, monkeypatch):
+    gamma_surface(run, grid=(2, 2))
+
+    def fail(record, path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(MeasuredRecord, "write", fail)
+        with pytest.raises(KeyboardInterrupt):
+            gamma_surface(run, grid=(3, 2))
+    with pytest.raises(StoreError, match="there is no such surface"):
+        read_surface(run)
+    assert gamma_surface(run, grid=(3, 2)).energies_j_m2.shape == (3, 2)
 
 
 def test_a_surface_is_read_as_it_was_computed(run):
