@@ -140,7 +140,11 @@ class _Layout:
         from reportlab.platypus import CondPageBreak, PageBreak, Spacer
 
         size = {2: 12.0, 3: 10.0}.get(section.level, SIZE)
-        start = PageBreak() if section.starts_page else CondPageBreak(0.14 * self._height)
+        # A title is not left alone at the foot of a page, away from its picture.
+        first = section.blocks[0] if section.blocks else None
+        needed = self._size(first)[1] + 0.1 * self._height if isinstance(first, Picture) else 0.0
+        least = max(0.14 * self._height, needed)
+        start = PageBreak() if section.starts_page else CondPageBreak(least)
         title = self.paragraph(section.title, size, BOLD, BLUE, after=4.0, keeps_next=True)
         found = [start, Spacer(1, 0.7 * size), title]
         for block in section.blocks:
@@ -212,43 +216,33 @@ class _Layout:
         return [start, self.paragraph(block.caption, after=2.0), body]
 
     def _widths(self, block: Table, size: float) -> list[float]:
-        """Widths of the columns: as wide as their texts, the widest less if there is no room."""
+        """Widths of the columns: as wide as their texts, or less where words can be broken off."""
         from reportlab.pdfbase.pdfmetrics import stringWidth
 
-        def width(cells: list[str], heading: str) -> float:
-            # A heading may be broken between its words.
-            words = [stringWidth(word, BOLD, size) for word in heading.split()]
-            found = [
-                sum(
-                    stringWidth(part, CODE if is_code else FONT, size)
-                    for part, is_code in pieces(cell)
-                )
-                for cell in cells
-            ]
-            return float(max([*words, *found, 12.0])) + _CELL + 1.0
+        def width(text: str, font: str = FONT) -> float:
+            fonts = [(part, CODE if is_code else font) for part, is_code in pieces(text)]
+            return float(sum(stringWidth(part, name, size) for part, name in fonts))
 
         columns = list(zip(*block.rows, strict=True)) or [() for _ in block.headings]
-        wanted = [
-            width(list(cells), heading)
-            for cells, heading in zip(columns, block.headings, strict=True)
-        ]
-        for _ in wanted:
-            excess = sum(wanted) - self._width
-            if excess <= 0:
-                break
-            widest = max(wanted)
-            next_one = max([one for one in wanted if one < widest], default=0.0)
-            num = wanted.count(widest)
-            least = max(next_one, widest - excess / num)
-            wanted = [least if one == widest else one for one in wanted]
-        return wanted
+        wanted, least = [], []
+        for cells, heading in zip(columns, block.headings, strict=True):
+            words = [width(word) for cell in cells for word in cell.split()]
+            # A heading may be broken between its words wherever the column is narrower.
+            words += [width(word, BOLD) for word in heading.split()]
+            least.append(max([*words, 12.0]) + _CELL + 1.0)
+            wanted.append(max([least[-1], *(width(cell) + _CELL + 1.0 for cell in cells)]))
+        return _fitted(wanted, least, self._width)
+
+    def _size(self, block: Picture) -> tuple[float, float]:
+        """Width and height of a picture on the page, points."""
+        scale = min(1.0, self._width / (72 * block.width_in))
+        scale = min(scale, 0.8 * self._height / (72 * block.height_in))
+        return 72 * block.width_in * scale, 72 * block.height_in * scale
 
     def _picture(self, block: Picture) -> Any:
         from reportlab.platypus import Image, KeepTogether
 
-        scale = min(1.0, self._width / (72 * block.width_in))
-        scale = min(scale, 0.8 * self._height / (72 * block.height_in))
-        width, height = 72 * block.width_in * scale, 72 * block.height_in * scale
+        width, height = self._size(block)
         image = Image(io.BytesIO(block.png), width, height, hAlign="LEFT")
         return KeepTogether([image, self.paragraph(block.caption, after=2 * _SPACE)])
 
@@ -273,3 +267,18 @@ class _Layout:
             )
         sides = [("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0)]
         return Flowable(rows, 2 * [self._width / 2], style=sides)
+
+
+def _fitted(wanted: list[float], least: list[float], room: float) -> list[float]:
+    """Widths that fill at most the room: each column gives way by its share of what it can spare,
+    and if all are at their least, in proportion.
+    """
+    excess = sum(wanted) - room
+    if excess <= 0:
+        return wanted
+    spare = [most - few for most, few in zip(wanted, least, strict=True)]
+    if sum(spare) >= excess:
+        share = excess / sum(spare)
+        return [most - share * part for most, part in zip(wanted, spare, strict=True)]
+    scale = room / sum(least)
+    return [scale * one for one in least]
