@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +52,29 @@ def test_a_phase_is_held_and_any_candidate_may_be(run: Path):
     (record,) = values.values()
     assert record["settings"]["temperature_k"] == 300.0
     assert len(record["distances"]) == 3
+
+
+def test_a_command_that_is_killed_between_two_snapshots_ends_as_one_that_is_not(
+    run: Path, tmp_path_factory
+):
+    """By SIGKILL, which no handler sees; the numbers are equal bit for bit."""
+    killed = shutil.copytree(run, tmp_path_factory.mktemp("killed") / "run")
+    shutil.rmtree(killed / "phases", ignore_errors=True)
+    words = ["--phase", "0-1", "--temperature", "300", "--ps", "12", "--snapshots", "2"]
+    line = [sys.executable, "-m", "gcd_hpc.cli", "hold", str(killed), *words]
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 100
+        while not list(killed.glob("phases/hold/*.unfinished/state.npz")):
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.02)
+        process.kill()
+    assert not list(killed.glob("phases/hold/*.json"))
+    resumed = json.loads(call("hold", killed, *words, "--json"))
+    assert not list(killed.glob("phases/hold/*.unfinished"))
+    whole = json.loads(call("hold", run, *words, "--json"))
+    for one in (resumed, whole):
+        del one["0-1"]["cpu_s"]
+    assert resumed == whole
 
 
 def test_wrong_replicas_are_refused_with_an_example(run: Path):
