@@ -150,7 +150,9 @@ def rule_of(command: str) -> str:
     name = command.split()[1]
     if name in ("reproduce", "rehearse") or is_long(command):
         return "slow"
-    return {"browse": "serve"}.get(name, "watch" if "--watch" in command else "run")
+    if name == "browse" and " --html " not in command:
+        return "serve"
+    return "watch" if "--watch" in command else "run"
 
 
 def is_long(command: str) -> bool:
