@@ -59,6 +59,18 @@ def set_plan(chains_per_task: int) -> Plan:
     )
 
 
+def learning(plan: Plan) -> Plan:
+    """The plan with one round of a model that the boundaries share, in asynchronous mode."""
+    return replace(
+        plan,
+        mode="asynchronous",
+        rounds=1,
+        num_sample_chunks=10,
+        sampling_workers=8,
+        chunk_sizes={**plan.chunk_sizes, "sample": 10, "relax": 10},
+    )
+
+
 def main() -> None:
     console = Console(width=120)
     for plan in (PLAN, BARRIER):
@@ -71,13 +83,12 @@ def main() -> None:
             f" {report.state.elapsed_s / 3600:.2f} simulated hours"
         )
         console.print(report_table(report_record(report)))
-    for chains_per_task in (4, 2):
+    sets = {f"set, {chains} chains a task": set_plan(chains) for chains in (4, 2)}
+    sets |= {f"{name}, a shared model": learning(plan) for name, plan in sets.items()}
+    for name, plan in sets.items():
         started = time.perf_counter()
-        plan = set_plan(chains_per_task)
         found = SetRehearsal(plan, SET_PACE, NUM_BOUNDARIES).run().report()
-        console.print(
-            f"set, {chains_per_task} chains a task: {time.perf_counter() - started:.1f} s"
-        )
+        console.print(f"{name}: {time.perf_counter() - started:.1f} s")
         console.print("\n".join(found.lines()))
 
 
