@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 ABOUT = (
     "angle: misorientation, of a symmetric tilt twice the angle from the plane of lowest indices to"
     " the boundary plane; low: unique structures near the lowest of their [n]"
-    " (selection.energy_window_j_m2); core s: processor time, training included"
+    " (selection.energy_window_j_m2); core s: processor time, with the training of an own"
+    " model and without that of a shared one"
 )
 """What the columns of the table mean."""
 ANGLE_DIGITS = 4
