@@ -19,7 +19,6 @@ from gcd_hpc.browse.report.document import (
     Table,
     pieces,
 )
-from gcd_hpc.errors import GcdError
 
 FONT, BOLD = "DejaVuSans", "DejaVuSans-Bold"
 CODE = "DejaVuSansMono"
@@ -37,19 +36,10 @@ _CELL = 8.0
 
 
 def to_pdf(document: Document) -> bytes:
-    """The document as the content of a PDF file; the same document gives the same bytes.
+    """The document as the content of a PDF file; the same document gives the same bytes."""
+    from reportlab.lib.pagesizes import A4  # loaded only where a PDF is written
+    from reportlab.platypus import SimpleDocTemplate
 
-    Raises:
-        GcdError: if ReportLab is not installed.
-    """
-    try:
-        from reportlab.lib.pagesizes import A4  # loaded only where a PDF is written
-        from reportlab.platypus import SimpleDocTemplate
-    except ImportError:
-        raise GcdError(
-            "the report cannot be written as PDF, because ReportLab is not installed; pip install"
-            " reportlab, or use --html"
-        ) from None
     _register_fonts()
     file = io.BytesIO()
     template = SimpleDocTemplate(

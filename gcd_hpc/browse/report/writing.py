@@ -24,7 +24,7 @@ def write_reports(path: Path, html: Path | None, pdf: Path | None) -> list[Path]
     """Write the report of a run or a set as the files that are named; return them.
 
     Raises:
-        GcdError: if the run cannot be read, a file cannot be written, or ReportLab is missing.
+        GcdError: if the run cannot be read or a file cannot be written.
     """
     document = report_document(path)
     contents: list[tuple[Path, bytes]] = []

@@ -115,7 +115,6 @@ def test_the_same_run_gives_the_same_bytes_and_nothing_is_written_into_it(run, h
 
 
 def test_the_pdf_has_every_section_and_the_same_bytes_each_time(run):
-    pytest.importorskip("reportlab", reason="pip install reportlab")
     document = report_document(run)
     content = to_pdf(document)
     assert content.startswith(b"%PDF-") and to_pdf(document) == content
@@ -125,7 +124,6 @@ def test_the_pdf_has_every_section_and_the_same_bytes_each_time(run):
 
 
 def test_wide_tables_and_long_texts_stay_on_the_page_of_a_pdf():
-    pytest.importorskip("reportlab", reason="pip install reportlab")
     wide = table("Wide.", ["name"] * 12, [["a long cell of many words " * 3] * 12] * 80)
     long = Paragraph("word " * 3000 + "x" * 400)
     to_pdf(Document("T", "s", "about", (Section("A", (wide, long)),)))
@@ -133,7 +131,6 @@ def test_wide_tables_and_long_texts_stay_on_the_page_of_a_pdf():
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
 def test_files_of_older_versions_have_a_report_of_what_they_hold(version):
-    pytest.importorskip("reportlab", reason="pip install reportlab")
     document = report_document(STORE / f"golden_v{version}.h5")
     assert to_pdf(document)
     assert re.search(r"\d tried: \d relaxed, 0 refused, \d failed", to_html(document))
