@@ -150,6 +150,8 @@ def rule_of(command: str) -> str:
     name = command.split()[1]
     if name in ("reproduce", "rehearse") or is_long(command):
         return "slow"
+    if name in ("free-energy", "hold") and "--plan" not in command:
+        return "plan"
     if name == "browse" and " --html " not in command:
         return "serve"
     return "watch" if "--watch" in command else "run"
