@@ -372,13 +372,14 @@ def test_the_command_that_a_pause_prints_resumes_the_campaign(tmp_path):
         text=True,
     )
     limit = time.monotonic() + 60
-    while not run.ledger.exists():
+    while not run.ledger.exists() or '"submitted"' not in run.ledger.read_text():
         assert time.monotonic() < limit
         time.sleep(0.05)
     driver.send_signal(signal.SIGINT)
     printed, _ = driver.communicate(timeout=60)
     last = printed.splitlines()[-1]
     command = last.partition("my run: paused by SIGINT; resume it in this folder with: ")[2]
+    assert command, printed
     done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "my run: complete" in done.stdout

@@ -97,7 +97,9 @@ def interrupt(run: RunDirectory, stage: str, number: int) -> None:
     slow.unlink()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_set_that_was_killed_or_paused_at_its_model_goes_on_and_counts_nothing_twice(
     run, carry_out, number, tmp_path
 ):
@@ -112,6 +114,7 @@ def test_a_set_that_was_killed_or_paused_at_its_model_goes_on_and_counts_nothing
     assert processes_of(run.path) == []
 
 
+@pytest.mark.slow
 def test_a_boundary_that_is_new_takes_the_model_as_it_is(run, carry_out):
     carry_out(changes={"names": ("a", "b")})
     carry_out()
@@ -141,6 +144,7 @@ def test_a_training_that_fails_ends_the_set_and_the_same_call_goes_on(run, carry
     assert_whole(run)
 
 
+@pytest.mark.slow
 def test_a_lost_model_is_trained_again_from_the_same_training_sets(run, carry_out):
     carry_out()
     run.model_file(1).unlink()

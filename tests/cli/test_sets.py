@@ -45,10 +45,3 @@ def test_a_command_for_one_boundary_says_that_a_file_is_one_of_a_set(tmp_path):
     (tmp_path / "s.yaml").write_text(SET)
     code, _, error = call(tmp_path, "search", "--campaign", "s.yaml")
     assert (code, "boundaries: makes this the file of a set" in error) == (2, True)
-
-
-def test_rounds_with_a_model_are_refused_for_a_set_by_check_and_campaign_alike(tmp_path):
-    (tmp_path / "s.yaml").write_text(SET)
-    for command in ("check", "campaign"):
-        code, _, error = call(tmp_path, command, "s.yaml", "--set", "budget.rounds=2")
-        assert (code, "s.yaml: budget.rounds: must be 0 for a set" in error) == (2, True)

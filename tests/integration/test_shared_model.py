@@ -123,6 +123,7 @@ def test_verify_finds_a_damaged_model_of_the_set(folder):
     assert (code, "as train-01 left it" in text) == (1, True)
 
 
+@pytest.mark.slow
 def test_a_set_that_was_killed_in_training_and_goes_on_with_one_worker_has_the_same_candidates(
     folder,
 ):

@@ -82,7 +82,7 @@ def test_a_merged_file_gives_the_same_candidates_as_its_run(run_dir, found):
 
 
 def test_atoms_that_are_too_many_to_be_read_at_once_are_the_same(run, found, monkeypatch):
-    monkeypatch.setattr(parts, "_WHOLE_ATOMS", 10)
+    monkeypatch.setattr(parts, "WHOLE_ATOMS", 10)
     assert_same(list(run), found)
 
 
