@@ -364,7 +364,7 @@ def test_a_signal_while_the_command_still_imports_is_a_pause_with_the_command_th
 
 def test_the_command_that_a_pause_prints_resumes_the_campaign(tmp_path):
     run = RunDirectory(tmp_path / "my run")
-    words = ["search", "--campaign", SMOKE, "--run-dir", run.path.name, "--num", "6"]
+    words = ["search", "--campaign", SMOKE, "--run-dir", run.path.name, "--num", "12"]
     driver = subprocess.Popen(
         [Path(sys.executable).with_name("gcd-hpc"), *words, "--set", "search.chunk_size=3"],
         cwd=tmp_path,

@@ -192,7 +192,7 @@ def test_the_wall_time_holds_for_the_set_and_a_larger_one_continues_it(run, carr
     states = [read_state(path) for path in members(run).values()]
     begun = [state for state in states if state is not None]
     assert begun
-    assert all(5.0 <= state.elapsed_s < 10.0 for state in begun)
+    assert all(5.0 <= state.elapsed_s < 20.0 for state in begun)
     for name in NAMES:
         (run.path.parent / name / "slow").unlink()
     # Time is counted over all sessions.

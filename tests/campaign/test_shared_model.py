@@ -135,6 +135,7 @@ def test_a_boundary_that_fails_does_not_keep_the_others_from_their_model(run, ca
     assert_whole(run)
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_ends_the_set_and_the_same_call_goes_on(run, carry_out):
     (run.path.parent / "trouble-promote-01").write_text("mistake")
     with pytest.raises(SimulationError, match="the toy was told to fail"):

@@ -24,7 +24,7 @@ from tests.cli.test_set_readers import call
 from tests.integration.test_sets import KEYS, write_files
 from tests.processes import processes_of
 
-pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
+pytestmark = [pytest.mark.lammps, pytest.mark.mpi, pytest.mark.slow]
 CHANGES = (
     "budget.rounds=1",
     "explore.generations=1",
@@ -123,7 +123,6 @@ def test_verify_finds_a_damaged_model_of_the_set(folder):
     assert (code, "as train-01 left it" in text) == (1, True)
 
 
-@pytest.mark.slow
 def test_a_set_that_was_killed_in_training_and_goes_on_with_one_worker_has_the_same_candidates(
     folder,
 ):

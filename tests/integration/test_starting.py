@@ -154,6 +154,7 @@ def test_a_damaged_copy_of_the_model_is_found_by_verify(started, tmp_path):
     assert "the model that the campaign started from" in " ".join(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_a_model_alone_without_tries_and_training_finds_structures_to_explore_from(
     started, tmp_path
 ):

@@ -34,6 +34,7 @@ def signal_once_at_work(job: Job, num_lines_before: int) -> None:
     job.slurm.call("scancel", "--batch", "--signal=USR1", str(job.number))
 
 
+@pytest.mark.slow
 def test_the_end_of_the_time_pauses_a_campaign_and_the_next_jobs_finish_it(submit, smoke, tmp_path):
     # Its last round is left: it selects, trains, samples, relaxes and explores.
     run_dir = smoke.copy_before_round(ROUNDS, tmp_path / "run")

@@ -177,6 +177,7 @@ def test_the_command_trains_shows_and_leaves_no_other_file(runs, tmp_path):
     assert (again.returncode, "exists already" in again.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_ctrl_c_pauses_the_command_and_the_same_command_goes_on(runs, tmp_path):
     out = tmp_path / "model.safetensors"
     words = ["model", "train", str(runs["w_sigma5"]), str(runs["cu_sigma5"]), "--out", str(out)]

@@ -127,6 +127,7 @@ def test_training_killed_between_its_last_step_and_its_model_file_keeps_its_loss
     assert_same_model(whole_run, broken)
 
 
+@pytest.mark.slow
 def test_a_pause_file_ends_training_with_a_checkpoint_and_code_75(whole_run, run_copy):
     run_dir = run_copy("run", "training.checkpoint_every=1000")
     line = [sys.executable, "-m", "gcd_hpc.stages.train", str(run_dir), "1"]
