@@ -1,12 +1,11 @@
 """The command that draws phase diagrams."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gcd_hpc.cli.choosing import one_run
-from gcd_hpc.cli.options import Boundary, Json, Results
+from gcd_hpc.cli.options import Boundary, FigureFile, Json, Results
 from gcd_hpc.cli.output import print_json, say, written
 from gcd_hpc.errors import GcdError, did_you_mean
 
@@ -27,12 +26,7 @@ def diagram(
     top: Annotated[
         int, typer.Option("--top", min=1, help="Largest number of phases of each [n].")
     ] = 3,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="FILE", help="PNG, SVG or PDF; beside the data when not given."
-        ),
-    ] = None,
+    out: FigureFile = None,
     boundary: Boundary = None,
     json: Json = False,
 ) -> None:

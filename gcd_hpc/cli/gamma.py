@@ -1,13 +1,12 @@
 """The command that computes gamma surfaces."""
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from gcd_hpc.cli.choosing import one_run
-from gcd_hpc.cli.options import Boundary, Json, Results, Workers, one_of_these
+from gcd_hpc.cli.options import Boundary, FigureFile, Json, Results, Workers, one_of_these
 from gcd_hpc.cli.output import phases_bar, print_json, say, written
 from gcd_hpc.errors import GcdError
 
@@ -36,12 +35,7 @@ def gamma(
         one_of_these("--relax", ("normal", "all"), "What moves at each shift, see above."),
     ] = "normal",
     workers: Workers = 1,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="FILE", help="PNG, SVG or PDF; beside the data when not given."
-        ),
-    ] = None,
+    out: FigureFile = None,
     boundary: Boundary = None,
     json: Json = False,
 ) -> None:

@@ -57,6 +57,10 @@ Unique = Annotated[
     typer.Option("--unique", help="Only the lowest candidate of each phase, as phases lists them."),
 ]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")]
+FigureFile = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="PNG, SVG or PDF; beside the data when not given."),
+]
 Workers = Annotated[
     int,
     typer.Option(

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +46,26 @@ def write_files(folder: Path) -> None:
         (folder / f"{name}.yaml").write_text(alone + SHARED)
 
 
-def run(folder: Path, file: str, run_dir: str, cores: int = 2) -> str:
-    """Output of a campaign on so many cores."""
+def line(
+    folder: Path, file: str, run_dir: str, cores: int, changes: Sequence[str] = ()
+) -> list[str]:
+    """Command that runs a campaign on so many cores, with keys changed."""
     (folder / f"cores-{cores}.yaml").write_text(f"cores: {cores}\n")
     words = ["campaign", file, "--run-dir", run_dir, "--site", f"cores-{cores}.yaml"]
+    sets = [word for one in changes for word in ("--set", one)]
+    return [sys.executable, "-m", "gcd_hpc.cli", *words, *sets]
+
+
+def run(folder: Path, file: str, run_dir: str, cores: int = 2, changes: Sequence[str] = ()) -> str:
+    """Output of a campaign on so many cores."""
     done = subprocess.run(
-        [sys.executable, "-m", "gcd_hpc.cli", *words],
+        line(folder, file, run_dir, cores, changes),
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env=os.environ | {"COLUMNS": "200"},
-        timeout=300,
+        timeout=400,
     )
     assert done.returncode == 0, done.stdout
     return done.stdout

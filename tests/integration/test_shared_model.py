@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import suppress
@@ -21,7 +20,7 @@ from gcd_hpc.store.run_directory import RunDirectory
 from tests.campaign.histories import read_events
 from tests.chaos import candidates, same
 from tests.cli.test_set_readers import call
-from tests.integration.test_sets import KEYS, write_files
+from tests.integration.test_sets import KEYS, line, run, write_files
 from tests.processes import processes_of
 
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi, pytest.mark.slow]
@@ -41,34 +40,12 @@ CHANGES = (
 )
 
 
-def line(run_dir: str, cores: int) -> list[str]:
-    sets = [word for one in CHANGES for word in ("--set", one)]
-    words = ["campaign", "set.yaml", "--run-dir", run_dir, "--site", f"cores-{cores}.yaml"]
-    return [sys.executable, "-m", "gcd_hpc.cli", *words, *sets]
-
-
-def run(folder: Path, run_dir: str, cores: int) -> str:
-    """Output of the set on so many cores."""
-    (folder / f"cores-{cores}.yaml").write_text(f"cores: {cores}\n")
-    done = subprocess.run(
-        line(run_dir, cores),
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"COLUMNS": "200"},
-        timeout=400,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """The set on two cores, in "two". Its training has one process, as on one core."""
     folder = tmp_path_factory.mktemp("shared")
     write_files(folder)
-    (folder / "said").write_text(run(folder, "two", 2))
+    (folder / "said").write_text(run(folder, "set.yaml", "two", 2, CHANGES))
     return folder
 
 
@@ -126,11 +103,14 @@ def test_verify_finds_a_damaged_model_of_the_set(folder):
 def test_a_set_that_was_killed_in_training_and_goes_on_with_one_worker_has_the_same_candidates(
     folder,
 ):
-    (folder / "cores-1.yaml").write_text("cores: 1\n")
     whole = RunDirectory(folder / "one")
     with open(folder / "driver.log", "w") as log:
         driver = subprocess.Popen(
-            line("one", 1), cwd=folder, stdout=log, stderr=log, start_new_session=True
+            line(folder, "set.yaml", "one", 1, CHANGES),
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         deadline = time.monotonic() + 300
         while not whole.training_state(1).exists() and driver.poll() is None:
@@ -143,7 +123,7 @@ def test_a_set_that_was_killed_in_training_and_goes_on_with_one_worker_has_the_s
         with suppress(psutil.NoSuchProcess):
             orphan.kill()
     assert not whole.model_file(1).exists()
-    run(folder, "one", 1)
+    run(folder, "set.yaml", "one", 1, CHANGES)
     assert finished(whole.path) == Counter(["train-01", "promote-01"])
     assert "resumed at step" in whole.log("train-01").read_text()
     for name in KEYS:
