@@ -2,12 +2,13 @@
 structure, a download; and the memory.
 
     OMP_NUM_THREADS=1 python benchmarks/browse.py FOLDER [--parts 1000] [--rows 1000]
-    OMP_NUM_THREADS=1 python benchmarks/browse.py FOLDER --report RUN
+    OMP_NUM_THREADS=1 python benchmarks/browse.py FOLDER --file RUN
 
 Uses the run in FOLDER/run, or makes it there with the generator of benchmarks/store.py. The server
 is ``gcd-hpc browse`` itself; what the page asks for at once is asked for at once here. A row of the
-table is the slowest of three servers, each asked for the first time. With --report: the size of the
-report of a real run, and how long headless Chromium takes to show it, without a graphics card.
+table is the slowest of three servers, each asked for the first time. With --file: the size of the
+page of a real run as one file, and how long headless Chromium takes to show it, without a graphics
+card.
 """
 
 import argparse
@@ -118,16 +119,16 @@ new MutationObserver(() => {
 """
 
 
-def measure_report(run: Path, folder: Path) -> Iterator[str]:
-    """Size and times of the report: until map and table are there, and until the structure of the
-    lowest energy is.
+def measure_file(run: Path, folder: Path) -> Iterator[str]:
+    """Size and times of the page as one file: until map and table are there, and until the
+    structure of the lowest energy is.
     """
     from playwright.sync_api import sync_playwright
 
-    from gcd_hpc.browse.page.report import write_report
+    from gcd_hpc.browse.page.standalone import write_page
 
     started = time.perf_counter()
-    path = write_report(run, folder / "report.html").resolve()
+    path = write_page(run, folder / "page.html").resolve()
     yield (
         f"written in {time.perf_counter() - started:.1f} s, {path.stat().st_size / 1e6:.1f} MB\n\n|"
         " map, s | structure, s |\n|--:|--:|"
@@ -153,11 +154,11 @@ def main() -> None:
     parser.add_argument("--parts", type=int, default=1000)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument(
-        "--report", type=Path, metavar="RUN", help="measure the report of this run instead"
+        "--file", type=Path, metavar="RUN", help="measure the page of this run as one file instead"
     )
     asked = parser.parse_args()
-    if asked.report:
-        for line in measure_report(asked.report, asked.folder):
+    if asked.file:
+        for line in measure_file(asked.file, asked.folder):
             print(line, flush=True)
         return
     run = asked.folder / "run"
