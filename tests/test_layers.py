@@ -397,7 +397,7 @@ def test_no_test_reads_what_lies_beside_the_repository():
 
 
 # Distances between tensors need their gradient, which numpy does not give.
-MAY_WRAP = {"structures.periodic", "networks.radius_graph"}
+MAY_WRAP = {"structures.periodic", "networks.neighbours"}
 
 
 def wraps_by_itself(module: str) -> bool:

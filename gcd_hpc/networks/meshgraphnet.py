@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gcd_hpc.networks.radius_graph import RadiusGraph, radius_graph
+from gcd_hpc.networks.neighbours import RadiusGraph, neighbours
 
 
 class MeshGraphNet(nn.Module):
@@ -33,7 +33,7 @@ class MeshGraphNet(nn.Module):
         num_atoms = positions.shape[1]
         # bfloat16 does not resolve a displacement of 0.01 a.
         with torch.autocast(positions.device.type, enabled=False):
-            graph = radius_graph(positions, lengths, self.cutoff)
+            graph = neighbours(positions, lengths, self.cutoff)
             vector = graph.vector / self.cutoff
             # Edge features (E, W), eq. 11; node features (B N, W) of the only element, eq. 10.
             edges = self.edge(torch.cat([vector, vector.norm(dim=1, keepdim=True)], dim=1))
