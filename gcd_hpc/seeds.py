@@ -15,7 +15,8 @@ import numpy as np
     REPRODUCE,
     EXPLORE,
     HOLD,
-) = range(11)
+    PROPERTY,
+) = range(12)
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:

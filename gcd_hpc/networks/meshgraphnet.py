@@ -13,36 +13,45 @@ from gcd_hpc.networks.neighbours import RadiusGraph, neighbours
 
 
 class MeshGraphNet(nn.Module):
-    """Predicts s sigma_t, the score times the noise level, for one element in a periodic box.
+    """Predicts numbers of each atom for one element in a periodic box.
 
-    The network uses only differences of positions, so it is invariant to translation and wrapping,
-    and equivariant to permutation of the atoms.
+    The three default outputs are s sigma_t, the score times the noise level. The network uses only
+    differences of positions, so it is invariant to translation and wrapping, and equivariant to
+    permutation of the atoms. It is not invariant to rotation, which it learns from rotated edges.
     """
 
-    def __init__(self, width: int, num_layers: int, cutoff: float) -> None:
+    def __init__(self, width: int, num_layers: int, cutoff: float, num_outputs: int = 3) -> None:
         super().__init__()
         self.cutoff = cutoff
         self.element = mlp(1, width)
         self.time = nn.Sequential(FourierFeatures(width), mlp(width, width))
         self.edge = mlp(4, width)
         self.layers = nn.ModuleList(MessageLayer(width) for _ in range(num_layers))
-        self.output = mlp(width, 3, has_norm=False, hidden=width)
+        self.output = mlp(width, num_outputs, has_norm=False, hidden=width)
 
-    def forward(self, positions: Tensor, lengths: Tensor, t: Tensor) -> Tensor:
-        """positions (B, N, 3), lengths (3,), t (B,) -> (B, N, 3); builds the graph at each call."""
-        num_atoms = positions.shape[1]
+    def forward(
+        self, positions: Tensor, lengths: Tensor, t: Tensor, rotation: Tensor | None = None
+    ) -> Tensor:
+        """positions (B, N, 3), lengths (3,), t (B,) -> (B, N, outputs); builds the graph each time.
+
+        Args:
+            rotation: (3, 3) that turns all edges, because a periodic box itself cannot be turned.
+        """
+        num_batch, num_atoms, _ = positions.shape
         # bfloat16 does not resolve a displacement of 0.01 a.
         with torch.autocast(positions.device.type, enabled=False):
             graph = neighbours(positions, lengths, self.cutoff)
             vector = graph.vector / self.cutoff
+            if rotation is not None:
+                vector = vector @ rotation.T
             # Edge features (E, W), eq. 11; node features (B N, W) of the only element, eq. 10.
             edges = self.edge(torch.cat([vector, vector.norm(dim=1, keepdim=True)], dim=1))
             one_hot = torch.ones(1, 1, dtype=positions.dtype, device=positions.device)
             nodes = (self.element(one_hot) + self.time(t)).repeat_interleave(num_atoms, dim=0)
         for layer in self.layers:
             nodes, edges = layer(nodes, edges, graph)
-        scores: Tensor = self.output(nodes)  # eq. 12
-        return scores.to(positions.dtype).reshape(positions.shape)
+        outputs: Tensor = self.output(nodes)  # eq. 12
+        return outputs.to(positions.dtype).reshape(num_batch, num_atoms, -1)
 
 
 class MessageLayer(nn.Module):

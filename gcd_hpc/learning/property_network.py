@@ -1,0 +1,233 @@
+"""Network of a property that every atom has, such as a spectrum, and the file that keeps it.
+
+A structure's property is the mean over its absorbers, y = sum_i m_i f_i / sum_i m_i, with f_i >= 0.
+It is linear in the atoms, so a network trained on noisy positions to the properties of the clean
+atoms, by least squares, learns the expectation of y given the noisy positions.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gcd_hpc.errors import CheckpointError, StructureError
+from gcd_hpc.learning.calibration import Calibration, split_tensors
+from gcd_hpc.networks.checkpoint import load, load_weights, save
+from gcd_hpc.networks.meshgraphnet import MeshGraphNet
+
+Array = NDArray[np.float64]
+Backbone = Literal["meshgraphnet"]
+_LEAST = 1e-3
+"""Smallest starting value of a channel, as a share of the mean over channels."""
+
+
+@dataclass(frozen=True)
+class PropertyConfig:
+    """Shape of a property network, and the noise of the positions that it is made for."""
+
+    backbone: Backbone
+    cutoff: float = 3.0
+    """Å."""
+    width: int = 64
+    num_layers: int = 3
+    min_sigma: float = 0.02
+    """Å; less noise is taken as this much."""
+    max_sigma: float = 0.0
+    """Å; 0 for a network that is made for clean positions and is never told of noise."""
+
+    @property
+    def is_noise_aware(self) -> bool:
+        """Whether the network is told the noise of the positions."""
+        return self.max_sigma > 0
+
+
+class PropertyNetwork(nn.Module):
+    """f_i >= 0 of every atom, (B, N, K): softplus of a graph network's outputs.
+
+    Args:
+        typical: (K,) mean over the training's atoms, which the untrained network gives.
+    """
+
+    typical: Tensor
+    unit: Tensor
+
+    def __init__(self, config: PropertyConfig, typical: Tensor) -> None:
+        super().__init__()
+        self.config = config
+        unit = typical.mean()
+        relative = (typical / unit).clamp(min=_LEAST)
+        self.register_buffer("unit", unit)
+        self.register_buffer("typical", relative.expm1().log())  # inverse of softplus
+        self.backbone = MeshGraphNet(config.width, config.num_layers, config.cutoff, len(typical))
+
+    def forward(
+        self,
+        positions: Tensor,
+        lengths: Tensor,
+        sigma: Tensor,
+        rotation: Tensor | None = None,
+    ) -> Tensor:
+        """Property of every atom.
+
+        Args:
+            positions: (B, N, 3) Å.
+            lengths: (3,) Å of the periodic box.
+            sigma: (B,) Å, noise of the positions, which a network for clean ones does not use.
+            rotation: (3, 3) that turns all edges.
+        """
+        outputs = self.backbone(positions, lengths, self._level(sigma), rotation)
+        return self.unit * functional.softplus(outputs + self.typical)
+
+    def _level(self, sigma: Tensor) -> Tensor:
+        """Place of log sigma in the trained range, 0 to 1."""
+        if not self.config.is_noise_aware:
+            return torch.zeros_like(sigma)
+        low, high = self.config.min_sigma, self.config.max_sigma
+        return (sigma.clamp(low, high) / low).log() / float(np.log(high / low))
+
+
+def mean_over(values: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean over absorbers, (B, N, K) -> (B, K).
+
+    Args:
+        mask: (N,) or (B, N), the weight of each atom; None for all atoms alike.
+    """
+    if mask is None:
+        return values.mean(dim=1)
+    weights = mask.to(values).expand(values.shape[:2])
+    return (weights[..., None] * values).sum(dim=1) / weights.sum(dim=1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class PropertyCard:
+    """What a property network predicts, and how it was trained."""
+
+    name: str
+    """Name of the property, for people."""
+    element: str
+    """Element of all atoms of its structures."""
+    edge: str
+    """Absorption edge of a spectrum, such as "C K"; empty for other properties."""
+    energies_ev: tuple[float, ...] | None
+    """Energies of the channels; None if the labels state none."""
+    groups: tuple[str, ...]
+    """Groups of structures that were learned."""
+    held_out: tuple[str, ...]
+    """Groups of structures that the covariance was measured on."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """Settings, seed and counts of the training."""
+    sha256: str = ""
+    """SHA-256 of the file's content."""
+
+
+@dataclass(frozen=True)
+class PropertyModel:
+    """A trained property network with its card and the measured covariance of its error."""
+
+    network: PropertyNetwork
+    card: PropertyCard
+    calibration: Calibration | None
+
+    def atoms(self, positions: Tensor, lengths: Tensor, sigma: Tensor) -> Tensor:
+        """Property of every atom, (B, N, 3), (3,), (B,) -> (B, N, K)."""
+        return self.network(positions, lengths, sigma)  # type: ignore[no-any-return]
+
+    def mean(
+        self, positions: Tensor, lengths: Tensor, sigma: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """Mean property over the absorbers, (B, K), differentiable in the positions."""
+        return mean_over(self.atoms(positions, lengths, sigma), mask)
+
+
+def save_property(
+    path: Path, network: PropertyNetwork, card: PropertyCard, calibration: Calibration | None
+) -> str:
+    """Write a property network with its card and calibration; returns the SHA-256 of the content.
+
+    Raises:
+        RunDirectoryError: if the file cannot be written.
+    """
+    described = asdict(card)
+    del described["sha256"]  # follows from the content
+    metadata = {"property": described, "network": asdict(network.config)}
+    tensors = dict(network.state_dict())
+    if calibration is not None:
+        tensors |= calibration.tensors()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return save(path, tensors, json.loads(json.dumps(metadata)))
+
+
+def load_property(path: Path, device: str = "cpu") -> PropertyModel:
+    """Read a file of ``save_property``; the network is in evaluation mode.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged or not of a property network.
+    """
+    tensors, metadata = load(path)
+    weights, calibration = split_tensors(tensors)
+    try:
+        config = PropertyConfig(**metadata["network"])
+        described = dict(metadata["property"])
+        energies = described["energies_ev"]
+        described["energies_ev"] = None if energies is None else tuple(energies)
+        described["groups"] = tuple(described["groups"])
+        described["held_out"] = tuple(described["held_out"])
+        card = PropertyCard(**described, sha256=metadata["sha256"])
+        network = PropertyNetwork(config, torch.ones(len(weights["typical"])))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: is not the file of a property network ({error!r})"
+        ) from error
+    load_weights(network, weights, path)
+    return PropertyModel(network.to(device).eval(), card, calibration)
+
+
+def check_elements(symbols: Sequence[str], element: str, what: str) -> None:
+    """Refuse a structure with an element that a property network has not learned.
+
+    Raises:
+        StructureError: if an atom is of another element.
+    """
+    others = sorted(set(symbols) - {element})
+    if others:
+        raise StructureError(
+            f"{what}: cannot predict its spectrum, because the network was trained on structures of"
+            f" {element} alone and this one has {', '.join(others)} as well; train a network on"
+            " labelled structures of these elements"
+        )
+
+
+def check_energies(
+    expected: Sequence[float] | None, got: Sequence[float] | None, what: str
+) -> None:
+    """Refuse a spectrum whose channels are at other energies than the network's.
+
+    Raises:
+        StructureError: if the energies differ, or if only one of the two states energies.
+    """
+    if expected is None and got is None:
+        return
+    same = (
+        expected is not None
+        and got is not None
+        and len(expected) == len(got)
+        and np.allclose(expected, got, rtol=0, atol=1e-6)
+    )
+    if not same:
+        raise StructureError(
+            f"{what}: cannot be used with this network: expected {_range(expected)}, got"
+            f" {_range(got)}; resample the spectra to the network's energies"
+        )
+
+
+def _range(energies: Sequence[float] | None) -> str:
+    if energies is None:
+        return "channels without energies"
+    return f"{len(energies)} energies from {energies[0]:g} to {energies[-1]:g} eV"
