@@ -20,10 +20,11 @@ from torch.nn import functional
 from gcd_hpc.errors import CheckpointError, StructureError
 from gcd_hpc.learning.calibration import Calibration, split_tensors
 from gcd_hpc.networks.checkpoint import load, load_weights, save
+from gcd_hpc.networks.equivariant import EquivariantNet
 from gcd_hpc.networks.meshgraphnet import MeshGraphNet
 
 Array = NDArray[np.float64]
-Backbone = Literal["meshgraphnet"]
+Backbone = Literal["equivariant", "meshgraphnet"]
 _LEAST = 1e-3
 """Smallest starting value of a channel, as a share of the mean over channels."""
 
@@ -65,7 +66,17 @@ class PropertyNetwork(nn.Module):
         relative = (typical / unit).clamp(min=_LEAST)
         self.register_buffer("unit", unit)
         self.register_buffer("typical", relative.expm1().log())  # inverse of softplus
-        self.backbone = MeshGraphNet(config.width, config.num_layers, config.cutoff, len(typical))
+        shape = (config.width, config.num_layers, config.cutoff)
+        self.backbone: nn.Module
+        if config.backbone == "equivariant":
+            self.backbone = EquivariantNet(*shape)
+            self.head = nn.Sequential(
+                nn.Linear(config.width, config.width),
+                nn.SiLU(),
+                nn.Linear(config.width, len(typical)),
+            )
+        else:
+            self.backbone = MeshGraphNet(*shape, len(typical))
 
     def forward(
         self,
@@ -80,17 +91,24 @@ class PropertyNetwork(nn.Module):
             positions: (B, N, 3) Å.
             lengths: (3,) Å of the periodic box.
             sigma: (B,) Å, noise of the positions, which a network for clean ones does not use.
-            rotation: (3, 3) that turns all edges.
+            rotation: (3, 3) that turns all edges; an equivariant backbone does without.
         """
-        outputs = self.backbone(positions, lengths, self._level(sigma), rotation)
+        level = self._level(sigma)
+        if self.config.backbone == "equivariant":
+            scalars, _ = self.backbone(positions, lengths, level)
+            outputs = self.head(scalars)
+        else:
+            # The mesh network tells times between 0 and 1 apart.
+            low, high = np.log(self.config.min_sigma), np.log(self.config.max_sigma or 1.0)
+            outputs = self.backbone(positions, lengths, (level - low) / (high - low), rotation)
         return self.unit * functional.softplus(outputs + self.typical)
 
     def _level(self, sigma: Tensor) -> Tensor:
-        """Place of log sigma in the trained range, 0 to 1."""
-        if not self.config.is_noise_aware:
-            return torch.zeros_like(sigma)
-        low, high = self.config.min_sigma, self.config.max_sigma
-        return (sigma.clamp(low, high) / low).log() / float(np.log(high / low))
+        """log sigma (B,) within the trained range; for clean positions its lower end."""
+        config = self.config
+        if not config.is_noise_aware:
+            return torch.full_like(sigma, config.min_sigma).log()
+        return sigma.clamp(config.min_sigma, config.max_sigma).log()
 
 
 def mean_over(values: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -137,7 +138,7 @@ def train_property(
         stream = generator(seed, PROPERTY, index, FIT, step)
         chosen = stream.integers(len(labelled), size=training.batch_size)
         return [
-            lambda one=labelled[number]: _loss(network, one, training, stream) / variance
+            partial(_loss, network, labelled[number], training, variance, stream)
             for number in chosen
         ]
 
@@ -228,9 +229,13 @@ def _loss(
     network: PropertyNetwork,
     one: Labelled,
     training: PropertyTraining,
+    variance: float,
     stream: np.random.Generator,
 ) -> Tensor:
-    """Mean square error over the labelled entries of one structure, moved and turned at random."""
+    """Mean square error over the labelled entries of one structure, as a share of the variance.
+
+    The structure is moved and turned at random.
+    """
     config = network.config
     sigma = _draw_sigma(config, stream)
     moved = sigma if config.is_noise_aware else training.jitter_a
@@ -239,7 +244,8 @@ def _loss(
     turn = _rotation(stream)
     values = network(positions[None], _float(one.lengths), torch.full((1,), sigma), turn)[0]
     known = torch.from_numpy(np.isfinite(one.values))  # (N, K)
-    return (values - _float(one.values))[known].square().mean()
+    error: Tensor = (values - _float(one.values))[known].square().mean()
+    return error / variance
 
 
 def _draw_sigma(config: PropertyConfig, stream: np.random.Generator) -> float:

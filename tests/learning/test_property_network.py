@@ -59,10 +59,11 @@ def structures():
     ]
 
 
-@pytest.fixture(scope="module")
-def trained(structures):
+@pytest.fixture(scope="module", params=["equivariant", "meshgraphnet"])
+def trained(structures, request):
     learned, _ = split_groups(structures, ["c"])
-    return train_property(learned, CONFIG, TRAINING, seed=0, index=0)
+    config = replace(CONFIG, backbone=request.param)
+    return train_property(learned, config, TRAINING, seed=0, index=0)
 
 
 def test_sparse_labels_of_boxes_of_different_sizes_teach_a_held_out_group(structures, trained):
@@ -113,11 +114,13 @@ def test_the_mean_is_over_the_masked_atoms_alone_and_its_gradient_too(structures
     assert not moved.all()  # beyond one layer's cutoff of the ten
 
 
-def test_a_noise_aware_network_is_told_the_noise_and_a_clean_one_is_not(structures):
+@pytest.mark.parametrize("backbone", ["equivariant", "meshgraphnet"])
+def test_a_noise_aware_network_is_told_the_noise_and_a_clean_one_is_not(structures, backbone):
     short = replace(TRAINING, num_steps=3)
     positions = torch.tensor(structures[0].positions, dtype=torch.float32)[None]
     lengths = torch.full((3,), 5.0)
-    for config, differs in ((AWARE, True), (CONFIG, False)):
+    clean, aware = (replace(config, backbone=backbone) for config in (CONFIG, AWARE))
+    for config, differs in ((aware, True), (clean, False)):
         network, _ = train_property(structures[:3], config, short, seed=0, index=0)
         low, high = (network(positions, lengths, torch.full((1,), s)) for s in (0.05, 0.4))
         assert bool((low - high).abs().max() > 1e-6) == differs
@@ -156,7 +159,7 @@ def test_groups_are_held_out_as_a_whole_and_unknown_ones_are_refused(structures)
     learned, held_out = split_groups(structures, ["a"])
     assert [one.name for one in learned] == ["b0", "c0", "c1"]
     assert [one.name for one in held_out] == ["a0", "a1"]
-    with pytest.raises(TrainingError, match="cannot hold out the group d: .* a, b, c"):
+    with pytest.raises(TrainingError, match=r"cannot hold out the group d: .* a, b, c"):
         split_groups(structures, ["d"])
     with pytest.raises(TrainingError, match="all groups"):
         split_groups(structures, ["a", "b", "c"])
@@ -166,7 +169,7 @@ def test_wrong_labels_are_refused_in_one_sentence(structures):
     good = structures[0]
     with pytest.raises(StructureError, match="labels of shape"):
         replace(good, values=good.values[:-1])
-    with pytest.raises(StructureError, match="trained on structures of C alone .* has Si"):
+    with pytest.raises(StructureError, match=r"trained on structures of C alone .* has Si"):
         check_elements(["C", "Si"], "C", "slab.xyz")
     short = replace(TRAINING, num_steps=1)
     other = replace(structures[2], element="Si")
