@@ -1,11 +1,9 @@
-"""What generated carbon is judged by: its spectrum's place between two others, its bonds and g(r),
-its surroundings that training did not have, and its scattering at long waves.
+"""What generated carbon is judged by: its spectrum's place between two others, its bonds, and its
+scattering at long waves.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import blake2b
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -83,36 +81,6 @@ def bond_numbers(structures: Array, lengths: Array) -> dict[str, float]:
         "angle_spread_deg": float(angles.std()) if len(angles) else np.nan,
         "close_pairs_per_cell": float(np.mean(close)),
     }
-
-
-def surroundings(positions: Array, lengths: Array, num_shells: int) -> list[bytes]:
-    """Label of the bonds around each atom out to a number of shells, (N,).
-
-    Two atoms have one label if their bonded neighbours, these neighbours' neighbours and so on
-    agree: labels of Weisfeiler and Lehman, which start with the number of bonds.
-    """
-    pairs, _ = bonds(positions, lengths)
-    ends = np.searchsorted(pairs[:, 0], np.arange(len(positions) + 1))
-    neighbors = [pairs[first:last, 1] for first, last in pairwise(ends)]
-    labels = [bytes([len(others)]) for others in neighbors]
-    for _ in range(num_shells):
-        labels = [
-            blake2b(
-                b"".join([label, *sorted(labels[other] for other in others)]), digest_size=12
-            ).digest()
-            for label, others in zip(labels, neighbors, strict=True)
-        ]
-    return labels
-
-
-def share_known(
-    structures: Iterable[Array], lengths: Array, known: frozenset[bytes], num_shells: int
-) -> float:
-    """Share of atoms whose surroundings occur among the known ones."""
-    labels = [
-        label for positions in structures for label in surroundings(positions, lengths, num_shells)
-    ]
-    return float(np.mean([label in known for label in labels]))
 
 
 def structure_factor(positions: Array, lengths: Array, q_max: float) -> tuple[Array, Array]:

@@ -10,9 +10,7 @@ from gcd_hpc.experiments.spectra_numbers import (
     bond_numbers,
     bootstrap,
     rms,
-    share_known,
     structure_factor,
-    surroundings,
 )
 
 A0 = 3.567
@@ -59,33 +57,6 @@ def test_diamond_is_four_fold_without_close_pairs_and_a_moved_atom_is_counted():
     moved = diamond.copy()
     moved[0] += 0.3 * (diamond[1] - diamond[0])
     assert bond_numbers(moved[None], BOX)["close_pairs_per_cell"] == 1.0
-
-
-def test_surroundings_do_not_depend_on_the_order_the_origin_or_the_axes_of_the_atoms(rng):
-    positions = rng.uniform(0.0, 7.0, (40, 3))
-    lengths = np.full(3, 7.0)
-    order = rng.permutation(40)
-    turned = (positions + rng.uniform(size=3))[order][:, [2, 0, 1]]
-    for num_shells in (1, 2, 3):
-        found = surroundings(positions, lengths, num_shells)
-        assert surroundings(turned, lengths, num_shells) == [found[atom] for atom in order]
-
-
-def test_a_defect_changes_the_surroundings_as_far_as_the_shells_reach():
-    diamond = perfect_diamond(tuple(BOX))
-    broken = diamond[1:]
-    whole = surroundings(diamond, BOX, 3)
-    assert len(set(whole)) == 1
-    # Of diamond's shells of 4 and 12 atoms, the first loses a bond and the second sees it lost.
-    for num_shells, num_changed in ((0, 4), (1, 4 + 12)):
-        changed = [
-            label not in set(surroundings(diamond, BOX, num_shells))
-            for label in surroundings(broken, BOX, num_shells)
-        ]
-        assert sum(changed) == num_changed
-    known = frozenset(surroundings(diamond, BOX, 1))
-    assert share_known([diamond], BOX, known, 1) == 1.0
-    assert share_known([broken], BOX, known, 1) == pytest.approx(1.0 - 16 / 215)
 
 
 def test_the_structure_factor_is_the_sum_over_all_atoms_at_the_waves_of_the_box(rng):
