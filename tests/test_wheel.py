@@ -122,3 +122,11 @@ def test_batch_scripts_and_the_page_are_in_the_wheel(command):
     pages = {path.name for path in (ROOT / "gcd_hpc" / static).iterdir()}
     assert {path.name for path in (package / static).iterdir()} == pages
     assert (package / "py.typed").exists()
+
+
+def test_the_public_spectra_and_their_licence_are_in_the_wheel(command):
+    (package,) = command.parents[1].glob("lib/python*/site-packages/gcd_hpc")
+    data = Path("experiments", "data")
+    files = {path.name for path in (package / data).iterdir()}
+    assert files == {path.name for path in (ROOT / "gcd_hpc" / data).iterdir()}
+    assert files == {"amorphous_carbon.npz", "references.npz", "LICENSE-graphite", "README.md"}
