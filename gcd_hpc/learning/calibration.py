@@ -72,6 +72,21 @@ class Calibration:
         total = model + environment / num_absorbers
         return total if target is None else total + target.to(total)
 
+    def check(self, held_out: Sequence[Sequence[HeldOut]]) -> Array:
+        """Mean chi^2 (S,) per channel of structures' mean residuals, at each noise level.
+
+        Args:
+            held_out: for each noise level of this calibration the residuals of structures.
+        """
+        found = []
+        for sigma, structures in zip(self.sigmas.tolist(), held_out, strict=True):
+            of_structures = [
+                chi_squared(one.residuals.mean(axis=0), self.covariance(sigma, len(one.residuals)))
+                for one in structures
+            ]
+            found.append(float(np.mean(of_structures)))
+        return np.array(found)
+
     def tensors(self) -> dict[str, Tensor]:
         """Entries for a model file, beside the weights."""
         return {_PREFIX + name: value for name, value in vars(self).items()}

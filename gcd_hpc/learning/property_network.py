@@ -68,15 +68,15 @@ class PropertyNetwork(nn.Module):
         self.register_buffer("typical", relative.expm1().log())  # inverse of softplus
         shape = (config.width, config.num_layers, config.cutoff)
         self.backbone: nn.Module
+        last = nn.Linear(config.width, len(typical))
         if config.backbone == "equivariant":
             self.backbone = EquivariantNet(*shape)
-            self.head = nn.Sequential(
-                nn.Linear(config.width, config.width),
-                nn.SiLU(),
-                nn.Linear(config.width, len(typical)),
-            )
+            self.head = nn.Sequential(nn.Linear(config.width, config.width), nn.SiLU(), last)
         else:
             self.backbone = MeshGraphNet(*shape, len(typical))
+            self.backbone.output[-1] = last
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def forward(
         self,
@@ -132,7 +132,7 @@ class PropertyCard:
     element: str
     """Element of all atoms of its structures."""
     edge: str
-    """Absorption edge of a spectrum, such as "C K"; empty for other properties."""
+    """Absorption edge of a spectrum, such as "K"; empty for other properties."""
     energies_ev: tuple[float, ...] | None
     """Energies of the channels; None if the labels state none."""
     groups: tuple[str, ...]
@@ -225,7 +225,7 @@ def check_elements(symbols: Sequence[str], element: str, what: str) -> None:
 def check_energies(
     expected: Sequence[float] | None, got: Sequence[float] | None, what: str
 ) -> None:
-    """Refuse a spectrum whose channels are at other energies than the network's.
+    """Refuse spectra whose channels are at other energies than a network's or other spectra's.
 
     Raises:
         StructureError: if the energies differ, or if only one of the two states energies.
@@ -240,8 +240,8 @@ def check_energies(
     )
     if not same:
         raise StructureError(
-            f"{what}: cannot be used with this network: expected {_range(expected)}, got"
-            f" {_range(got)}; resample the spectra to the network's energies"
+            f"{what}: has spectra at other energies: expected {_range(expected)}, got"
+            f" {_range(got)}; resample them to the same energies"
         )
 
 

@@ -8,15 +8,12 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from gcd_hpc.errors import StructureError, TrainingError
 from gcd_hpc.learning.calibration import HeldOut
-from gcd_hpc.learning.property_network import (
-    PropertyConfig,
-    PropertyNetwork,
-    check_elements,
-)
+from gcd_hpc.learning.property_labels import LabelledStructure, labels_of
+from gcd_hpc.learning.property_network import PropertyConfig, PropertyNetwork
 from gcd_hpc.learning.trainer import Trainer, cosine_rate, seeded, set_rate
 from gcd_hpc.seeds import PROPERTY, generator
 
@@ -26,40 +23,13 @@ INITIAL, FIT, CALIBRATE, TURN = range(4)
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """One structure of one element whose atoms are labelled, all or some of them."""
-
-    name: str
-    group: str
-    """Related structures, such as frames of one trajectory, are of one group. Groups are learned or
-    held out as a whole."""
-    element: str
-    positions: Array  # (N, 3) Å
-    lengths: Array  # (3,) Å of the periodic box
-    values: Array  # (N, K), NaN where there is no label
-
-    def __post_init__(self) -> None:
-        if self.values.ndim != 2 or len(self.values) != len(self.positions):
-            raise StructureError(
-                f"{self.name}: has {len(self.positions)} atoms but labels of shape"
-                f" {self.values.shape}; give one row of labels for each atom, NaN where there is"
-                " none"
-            )
-
-    @property
-    def known(self) -> NDArray[np.bool_]:
-        """Mask (N,) of the atoms that are labelled in all channels."""
-        return np.asarray(np.isfinite(self.values).all(axis=1))
-
-
-@dataclass(frozen=True)
 class PropertyTraining:
     """Length and rates of a training; a step takes ``batch_size`` structures."""
 
     num_steps: int
     batch_size: int = 1
-    jitter_a: float = 0.05
-    """Standard deviation of displacements that a network for clean positions is trained with."""
+    jitter_a: float = 0.0
+    """Standard deviation of displacements that a network for clean positions is trained with, Å."""
     learning_rate: float = 3e-3
     final_learning_rate: float = 1e-5
     num_warmup: int = 100
@@ -67,37 +37,14 @@ class PropertyTraining:
     ema_decay: float = 0.999
 
 
-def split_groups(
-    structures: Sequence[Labelled], held_out: Sequence[str]
-) -> tuple[list[Labelled], list[Labelled]]:
-    """Structures to learn from, and those of the groups that are held out.
-
-    Raises:
-        TrainingError: if a group is not there, or if nothing is left to learn from.
-    """
-    groups = sorted({one.group for one in structures})
-    for group in held_out:
-        if group not in groups:
-            raise TrainingError(
-                f"cannot hold out the group {group}: the labelled structures are of the groups"
-                f" {', '.join(groups)}"
-            )
-    learned = [one for one in structures if one.group not in held_out]
-    if not learned:
-        raise TrainingError(
-            "cannot train a property network: all groups of the labelled structures are held out;"
-            " label structures of another group"
-        )
-    return learned, [one for one in structures if one.group in held_out]
-
-
 def train_property(
-    structures: Sequence[Labelled],
+    structures: Sequence[LabelledStructure],
     config: PropertyConfig,
     training: PropertyTraining,
     seed: int,
     index: int,
     report: Callable[[float], None] = lambda _: None,
+    device: str = "cpu",
 ) -> tuple[PropertyNetwork, Array]:
     """Train a property network by least squares over the labelled atoms.
 
@@ -114,16 +61,16 @@ def train_property(
 
     Raises:
         TrainingError: if there are no labels, or the loss is no longer finite.
-        StructureError: if elements or numbers of channels differ.
+        StructureError: if elements or channels differ.
     """
-    labels = _all_labels(structures)
+    labels = labels_of(structures)
     labelled = [one for one in structures if np.isfinite(one.values).any()]
     typical = torch.tensor(labels.mean(axis=0), dtype=torch.float32)
     variance = float(labels.var(axis=0).mean())
     network = seeded(
         lambda: PropertyNetwork(config, typical),
         int(generator(seed, PROPERTY, index, INITIAL).integers(2**62)),
-    )
+    ).to(device)
     optimizer = torch.optim.AdamW(
         network.parameters(), training.learning_rate, weight_decay=training.weight_decay
     )
@@ -153,15 +100,19 @@ def train_property(
 
 
 @torch.no_grad()
-def predict(networks: Sequence[PropertyNetwork], structure: Labelled, num_turns: int = 1) -> Array:
+def predict(
+    networks: Sequence[PropertyNetwork], structure: LabelledStructure, num_turns: int = 1
+) -> Array:
     """Properties (N, K) of a clean structure's atoms, the mean over networks and orientations."""
-    positions = _float(structure.positions)[None]
-    lengths, sigma = _float(structure.lengths), torch.zeros(1)
     turns = [None, *(_rotation(generator(0, PROPERTY, 0, TURN, n)) for n in range(num_turns - 1))]
     total = torch.stack(
-        [network(positions, lengths, sigma, turn)[0] for network in networks for turn in turns]
-    )
-    return total.mean(dim=0).double().numpy()
+        [
+            _values(network, structure.positions, structure.lengths, 0.0, turn)
+            for network in networks
+            for turn in turns
+        ]
+    )  # (networks turns, N, K)
+    return total.mean(dim=0).double().cpu().numpy()
 
 
 def noise_levels(config: PropertyConfig, num: int) -> Array:
@@ -174,7 +125,7 @@ def noise_levels(config: PropertyConfig, num: int) -> Array:
 @torch.no_grad()
 def held_out_residuals(
     network: PropertyNetwork,
-    structures: Sequence[Labelled],
+    structures: Sequence[LabelledStructure],
     sigmas: Array,
     seed: int,
     index: int,
@@ -191,10 +142,10 @@ def held_out_residuals(
         for number, one in enumerate(structures):
             stream = generator(seed, PROPERTY, index, CALIBRATE, level, number)
             for _ in range(num_draws if sigma > 0 else 1):
-                noise = _float(stream.standard_normal(one.positions.shape))
-                positions = _float(one.positions) + float(sigma) * noise
-                told = torch.full((1,), float(sigma))
-                values = network(positions[None], _float(one.lengths), told)[0].double().numpy()
+                noise = stream.standard_normal(one.positions.shape)
+                noisy = one.positions + sigma * noise
+                predicted = _values(network, noisy, one.lengths, float(sigma), None)
+                values = predicted.double().cpu().numpy()
                 found.append(HeldOut(one.group, (values - one.values)[one.known]))
         levels.append(found)
     return levels
@@ -207,27 +158,9 @@ def described(
     return {**asdict(training), "seed": seed, "index": index, "num_labels": num_labels}
 
 
-def _all_labels(structures: Sequence[Labelled]) -> Array:
-    """Labels (A, K) of all atoms that have any."""
-    for one in structures:
-        check_elements([one.element], structures[0].element, one.name)
-        if one.values.shape[1] != structures[0].values.shape[1]:
-            raise StructureError(
-                f"{one.name}: cannot be learned together with {structures[0].name}: expected"
-                f" {structures[0].values.shape[1]} channels, got {one.values.shape[1]}; resample"
-                " the labels to the same energies"
-            )
-    labels = np.concatenate([one.values[one.known] for one in structures] or [np.zeros((0, 1))])
-    if not len(labels):
-        raise TrainingError(
-            "cannot train a property network: no atom of the structures has a label; label some"
-        )
-    return labels
-
-
 def _loss(
     network: PropertyNetwork,
-    one: Labelled,
+    one: LabelledStructure,
     training: PropertyTraining,
     variance: float,
     stream: np.random.Generator,
@@ -239,12 +172,11 @@ def _loss(
     config = network.config
     sigma = _draw_sigma(config, stream)
     moved = sigma if config.is_noise_aware else training.jitter_a
-    noise = _float(stream.standard_normal(one.positions.shape))
-    positions = _float(one.positions) + moved * noise
-    turn = _rotation(stream)
-    values = network(positions[None], _float(one.lengths), torch.full((1,), sigma), turn)[0]
-    known = torch.from_numpy(np.isfinite(one.values))  # (N, K)
-    error: Tensor = (values - _float(one.values))[known].square().mean()
+    positions = one.positions + moved * stream.standard_normal(one.positions.shape)
+    values = _values(network, positions, one.lengths, sigma, _rotation(stream))
+    labels = _float(one.values).to(values.device)
+    known = labels.isfinite()  # (N, K)
+    error: Tensor = (values[known] - labels[known]).square().mean()
     return error / variance
 
 
@@ -256,18 +188,23 @@ def _draw_sigma(config: PropertyConfig, stream: np.random.Generator) -> float:
     return math.exp(stream.uniform(low, high))
 
 
-def _rotation(stream: np.random.Generator) -> Tensor:
+def _rotation(stream: np.random.Generator) -> Array:
     """Uniform random rotation (3, 3), from a unit quaternion."""
-    w, x, y, z = (q := stream.standard_normal(4)) / np.linalg.norm(q)
-    return _float(
-        np.array(
-            [
-                [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-                [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-                [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-            ]
-        )
+    return np.asarray(Rotation.from_quat(stream.standard_normal(4)).as_matrix())
+
+
+def _values(
+    network: PropertyNetwork, positions: Array, lengths: Array, sigma: float, turn: Array | None
+) -> Tensor:
+    """Properties (N, K) of one structure's atoms, on the network's device."""
+    device = network.typical.device
+    outputs: Tensor = network(
+        _float(positions)[None].to(device),
+        _float(lengths).to(device),
+        torch.full((1,), sigma, device=device),
+        None if turn is None else _float(turn).to(device),
     )
+    return outputs[0]
 
 
 def _float(values: Array) -> Tensor:

@@ -7,9 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 
 from gcd_hpc.errors import CheckpointError, StructureError, TrainingError
 from gcd_hpc.learning.calibration import calibrate, principal_components
+from gcd_hpc.learning.property_labels import (
+    LabelledStructure,
+    from_table,
+    split_groups,
+)
 from gcd_hpc.learning.property_network import (
     PropertyCard,
     PropertyConfig,
@@ -21,19 +27,19 @@ from gcd_hpc.learning.property_network import (
     save_property,
 )
 from gcd_hpc.learning.property_training import (
-    Labelled,
     PropertyTraining,
     held_out_residuals,
     noise_levels,
     predict,
-    split_groups,
     train_property,
 )
+from gcd_hpc.spectra.table import SpectrumTable, texts
+from gcd_hpc.spectra.table_file import Labelled
 
 CONFIG = PropertyConfig("meshgraphnet", cutoff=1.6, width=16, num_layers=1)
 AWARE = replace(CONFIG, max_sigma=0.5)
-TRAINING = PropertyTraining(num_steps=150, learning_rate=1e-2, num_warmup=10, ema_decay=0.97)
-CARD = PropertyCard("spectrum", "C", "C K", (280.0, 281.0, 282.0), ("a", "b"), ("c",))
+TRAINING = PropertyTraining(num_steps=200, learning_rate=2e-2, num_warmup=10, ema_decay=0.97)
+CARD = PropertyCard("spectrum", "C", "K", (280.0, 281.0, 282.0), ("a", "b"), ("c",))
 
 
 def structure(name, group, num_atoms, length, share_labelled=1.0):
@@ -45,7 +51,7 @@ def structure(name, group, num_atoms, length, share_labelled=1.0):
     near = (np.linalg.norm(vectors, axis=-1) < 1.6).sum(axis=1) - 1.0  # (N,)
     values = np.stack([1.0 + near, 6.0 - np.minimum(near, 5.0), np.full(num_atoms, 2.0)], axis=1)
     values[rng.uniform(size=num_atoms) >= share_labelled] = np.nan
-    return Labelled(name, group, "C", positions, np.full(3, length), values)
+    return LabelledStructure(name, group, "C", positions, np.full(3, length), values)
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +183,11 @@ def test_wrong_labels_are_refused_in_one_sentence(structures):
         train_property([good, other], CONFIG, short, 0, 0)
     with pytest.raises(StructureError, match="expected 3 channels, got 2"):
         train_property([good, replace(good, values=good.values[:, :2])], CONFIG, short, 0, 0)
+    shifted = replace(good, energies_ev=(281.0, 282.0, 283.0))
+    with pytest.raises(
+        StructureError, match="a0: has spectra at other energies: expected channels"
+    ):
+        train_property([good, shifted], CONFIG, short, 0, 0)
     with pytest.raises(TrainingError, match="no atom of the structures has a label"):
         train_property([replace(good, values=np.nan * good.values)], CONFIG, short, 0, 0)
 
@@ -188,3 +199,52 @@ def test_labels_of_other_energies_are_refused_with_both_ranges():
         check_energies((280.0, 281.0), (280.0, 282.0), "labels.h5")
     with pytest.raises(StructureError, match="got channels without energies"):
         check_energies((280.0, 281.0), None, "labels.h5")
+
+
+def table_of_two(symbols="C3", is_periodic=True, edge="K"):
+    """Three atoms of two structures, of which the first of the one and the last of the other are
+    labelled.
+    """
+    structures = [
+        Atoms(symbols, np.eye(3), cell=[5.0, 6.0, 7.0], pbc=is_periodic, info={"name": name})
+        for name in ("left", "")
+    ]
+    empty = texts(["", ""])
+    return Labelled(
+        structures,
+        SpectrumTable(
+            structure=np.array([0, 1]),
+            atom=np.array([0, 2]),
+            values=np.array([[1.0, 2.0], [3.0, 4.0]]),
+            status=texts(["ok", "ok"]),
+            reason=empty,
+            seconds=np.ones(2),
+            energies_ev=np.array([280.0, 281.0]),
+            element="C",
+            edge=edge,
+            engine="made",
+            version="1",
+            settings="{}",
+        ),
+    )
+
+
+def test_a_table_of_spectra_gives_structures_with_labels_of_its_atoms_alone():
+    left, right = from_table(table_of_two(), "C", "K")
+    assert (left.name, right.name) == ("left", "structure 1")
+    assert left.group != right.group
+    assert left.known.tolist() == [True, False, False]
+    assert right.values[2].tolist() == [3.0, 4.0]
+    assert right.energies_ev == (280.0, 281.0)
+    assert left.lengths.tolist() == [5.0, 6.0, 7.0]
+    grouped = from_table(table_of_two(), "C", "K", ["one run", "one run"])
+    assert {one.group for one in grouped} == {"one run"}
+
+
+def test_tables_that_a_network_cannot_learn_from_are_refused_in_one_sentence():
+    with pytest.raises(StructureError, match=r"cannot learn the C L3 edge: .* of the C K edge"):
+        from_table(table_of_two(), "C", "L3")
+    with pytest.raises(StructureError, match=r"left: .* of C alone and this one has N as well"):
+        from_table(table_of_two("CNC"), "C", "K")
+    with pytest.raises(StructureError, match=r"left: .* not orthorhombic and periodic"):
+        from_table(table_of_two(is_periodic=False), "C", "K")
