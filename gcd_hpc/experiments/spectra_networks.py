@@ -29,7 +29,8 @@ NUM_TURNS = 4
 """Orientations that a network that is not equivariant is averaged over."""
 MAX_SIGMA = 0.9
 """Largest noise of the guide, Å, that of the particle model that it guides."""
-GUIDE, JUDGE, FORWARD = 0, 1, 10
+GUIDE, JUDGE = 0, 1
+FORWARD = 10
 """Index of the networks' random streams; member m of the forward model has the last plus m."""
 
 

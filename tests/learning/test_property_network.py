@@ -38,7 +38,9 @@ from gcd_hpc.spectra.table_file import Labelled
 
 CONFIG = PropertyConfig("meshgraphnet", cutoff=1.6, width=16, num_layers=1)
 AWARE = replace(CONFIG, max_sigma=0.5)
-TRAINING = PropertyTraining(num_steps=200, learning_rate=2e-2, num_warmup=10, ema_decay=0.97)
+TRAINING = PropertyTraining(
+    num_steps=200, learning_rate=2e-2, num_warmup=10, ema_decay=0.97, jitter_a=0.05
+)
 CARD = PropertyCard("spectrum", "C", "K", (280.0, 281.0, 282.0), ("a", "b"), ("c",))
 
 
