@@ -5,12 +5,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 
-class Engine(Protocol):
-    """Source of energies and forces, identified by its content.
-
-    Jobs and results are the same for every engine, and so is the process that runs them (``child``
-    and ``process``). An engine says which module that process runs and what it is sent.
-    """
+class Program(Protocol):
+    """What a child process runs (``process.EngineProcess``)."""
 
     @property
     def program(self) -> str:
@@ -19,6 +15,22 @@ class Engine(Protocol):
     @property
     def worker(self) -> str:
         """Module that the child process runs."""
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """Files that the process finds in its folder, by their names there."""
+
+    @property
+    def made(self) -> Mapping[str, bytes]:
+        """Contents of further files there, by their names."""
+
+
+class Engine(Program, Protocol):
+    """Source of energies and forces, identified by its content.
+
+    Jobs and results are the same for every engine, and so is the process that runs them (``child``
+    and ``process``). An engine says which module that process runs and what it is sent.
+    """
 
     @property
     def remedy(self) -> str:
@@ -31,14 +43,6 @@ class Engine(Protocol):
     @property
     def sha256(self) -> str:
         """Hash of all that energies depend on."""
-
-    @property
-    def files(self) -> Mapping[str, Path]:
-        """Files that the process finds in its folder, by their names there."""
-
-    @property
-    def made(self) -> Mapping[str, bytes]:
-        """Contents of further files there, by their names."""
 
     @property
     def num_cutoffs(self) -> int:

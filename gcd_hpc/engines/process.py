@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from gcd_hpc.engines.engine import Engine
+from gcd_hpc.engines.engine import Program
 from gcd_hpc.engines.messages import unpack
 from gcd_hpc.engines.scratch import Scratch
 from gcd_hpc.errors import SimulationError
@@ -37,26 +38,41 @@ class HungError(OutOfTimeError):
 
 
 class EngineProcess:
-    """A process that runs an engine's worker. Its first message says that the engine is loaded."""
+    """A process that runs an engine's worker. Its first message says that the engine is loaded.
 
-    def __init__(self, potential: Engine) -> None:
-        self._program = potential.program
+    Args:
+        program: what it runs.
+        starts_others: whether the worker starts processes of its own. They form a group with it:
+            their time counts, and they end with it. The worker must ``serve`` so too.
+        cure: what the user can do if a sound structure exceeds its time.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        starts_others: bool = False,
+        cure: str = "raise relaxation.timeout_s if the structure is sound",
+    ) -> None:
+        self._program = program.program
+        self._starts_others = starts_others
+        self._cure = cure
         self._scratch = Scratch()
-        for name, file in potential.files.items():
+        for name, file in program.files.items():
             (self._scratch.path / name).symlink_to(file.absolute())
-        for name, content in potential.made.items():
+        for name, content in program.made.items():
             (self._scratch.path / name).write_bytes(content)
         self._connection, theirs = Pipe()
         with open(self._scratch.path / "stderr", "wb") as errors, theirs:
             arguments = [str(os.getpid()), str(theirs.fileno())]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", potential.worker, *arguments],
+                [sys.executable, "-m", program.worker, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
                 cwd=self._scratch.path,
                 env=child_environment(),
                 pass_fds=[theirs.fileno()],
+                start_new_session=starts_others,
             )
 
     @property
@@ -90,7 +106,9 @@ class EngineProcess:
         Raises:
             SimulationError: if the process ends or exceeds a limit.
         """
-        limit = _TimeLimit(self._program, self.pid, processor_s, clock_s)
+        limit = _TimeLimit(
+            self._program, self.pid, processor_s, clock_s, self._starts_others, self._cure
+        )
         try:
             while not self._connection.poll(limit.next_look_s):
                 limit.check()
@@ -99,7 +117,10 @@ class EngineProcess:
             raise self._obituary() from error
 
     def end(self) -> None:
-        """Kill the process and remove its folder."""
+        """Kill the process, with those that it started, and remove its folder."""
+        if self._starts_others:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
         self._connection.close()
@@ -120,8 +141,18 @@ class EngineProcess:
 class _TimeLimit:
     """Limits of processor and wall-clock time; the latter counts only while this process runs."""
 
-    def __init__(self, program: str, pid: int, processor_s: float, clock_s: float) -> None:
+    def __init__(
+        self,
+        program: str,
+        pid: int,
+        processor_s: float,
+        clock_s: float,
+        starts_others: bool,
+        cure: str,
+    ) -> None:
         self._program = program
+        self._starts_others = starts_others
+        self._cure = cure
         self._process = psutil.Process(pid)
         self._processor_s = processor_s
         self._clock_s = clock_s
@@ -141,7 +172,7 @@ class _TimeLimit:
         if computed_s >= self._processor_s:
             raise OutOfTimeError(
                 f"{self._program} gave no answer within {self._processor_s:g} s of processor"
-                " time and was stopped; raise relaxation.timeout_s if the structure is sound"
+                f" time and was stopped; {self._cure}"
             )
         if waited_s >= self._clock_s:
             raise HungError(
@@ -150,12 +181,25 @@ class _TimeLimit:
             )
 
     def _computed_s(self) -> float:
-        """Processor time of the process so far, s; zero if it has ended."""
+        """Processor time of the process and of those that it started, s; zero if it has ended."""
         try:
             times = self._process.cpu_times()
+            total = float(times.user + times.system)
+            if self._starts_others:
+                total += float(times.children_user + times.children_system)
+                total += sum(map(_processor_s, self._process.children(recursive=True)))
         except psutil.Error:
             return 0.0
-        return float(times.user + times.system)
+        return total
+
+
+def _processor_s(process: psutil.Process) -> float:
+    """Processor time of a running process, s; zero if it has ended meanwhile."""
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(sum(times[:4]))  # user, system, and both of its ended children
 
 
 def child_environment() -> dict[str, str]:

@@ -5,6 +5,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
@@ -26,13 +27,18 @@ class Answering(Protocol):
         """Run one job; an answer with the key ``error`` says why it failed."""
 
 
-def serve(make_worker: Callable[[], Answering]) -> None:
+def serve(make_worker: Callable[[], Answering], starts_others: bool = False) -> None:
     """Make a worker and answer the jobs of the process that started this one, until it ends.
 
     The arguments of the command line are the parent's process id and the connection's handle.
+
+    Args:
+        starts_others: whether the worker starts processes, which must end with the parent too.
     """
     parent, handle = map(int, sys.argv[1:])
-    die_with_parent(parent)
+    if starts_others:
+        _end_group_at_sigterm()
+    die_with_parent(parent, signal.SIGTERM if starts_others else signal.SIGKILL)
     # Ctrl-C reaches the whole process group; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker = make_worker()
@@ -42,11 +48,25 @@ def serve(make_worker: Callable[[], Answering]) -> None:
             parent_end.send_bytes(pack(*worker.answer(*unpack(parent_end.recv_bytes()))))
 
 
-def die_with_parent(parent: int) -> None:
-    """Let Linux kill this process when its parent ends, in whatever way."""
+def _end_group_at_sigterm() -> None:
+    """Let a thread kill this process group, which is this process' own, at the signal SIGTERM.
+
+    A handler would run only when the native code of the main thread returns.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def wait() -> None:
+        signal.sigwait({signal.SIGTERM})
+        os.killpg(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def die_with_parent(parent: int, by: signal.Signals = signal.SIGKILL) -> None:
+    """Let Linux send a signal to this process when its parent ends, in whatever way."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
-        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
+        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, by, 0, 0, 0)
     if os.getppid() != parent:  # the parent ended before prctl
         os._exit(1)
 

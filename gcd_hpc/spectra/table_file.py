@@ -9,36 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
-from gcd_hpc.errors import FileFault, printable
+from gcd_hpc.errors import printable
+from gcd_hpc.spectra.datasets import Column, check_kind, read_column, seal_file, write_column
 from gcd_hpc.spectra.table import SpectrumTable, texts
-from gcd_hpc.store.checksums import check_seal, checksum, checksum_of_texts, seal
-from gcd_hpc.store.field import DTYPES, Kind
-from gcd_hpc.store.hdf5 import TEXT, image_for
-from gcd_hpc.store.strict import check_stored, is_text, only_dataset, opened
+from gcd_hpc.store.hdf5 import image_for
+from gcd_hpc.store.strict import opened
 
 SCHEMA_VERSION = 1
 KIND = "spectra of atoms"
 """Attribute ``kind`` of the file, by which readers tell it from other files of ours."""
 _WHAT = "an HDF5 file of spectra, as gcd-hpc spectra label writes it"
 _ABOUT = ("element", "edge", "engine", "version", "settings")
-_CHUNK_BYTES = 1 << 18
-
-
-@dataclass(frozen=True)
-class Column:
-    """A dataset of the file."""
-
-    path: str
-    kind: Kind
-    unit: str
-    meaning: str
-    shape: tuple[int | None, ...] = ()
-    """Shape of one row; None where it is free."""
 
 
 ENERGIES = "spectra/energy_ev"
@@ -111,17 +96,13 @@ def write_labelled(path: Path, labelled: Labelled) -> None:
     with image_for(path) as file:
         for column in COLUMNS:
             if values[column.path] is not None:
-                _write(file, column, values[column.path])
+                write_column(file, column, values[column.path])
         about = file["spectra"].attrs
         for name in _ABOUT:
             about[name] = getattr(table, name)
         about["sha256"] = table.sha256
         about["axis"] = "bins" if table.energies_ev is None else "eV"
-        seal(file["spectra"])
-        file.attrs["kind"] = KIND
-        file.attrs["creator"] = "gcd-hpc"
-        file.attrs["schema_version"] = SCHEMA_VERSION
-        seal(file)
+        seal_file(file, KIND, SCHEMA_VERSION, "spectra")
 
 
 def read_labelled(path: Path) -> Labelled:
@@ -132,11 +113,11 @@ def read_labelled(path: Path) -> Labelled:
             than it holds.
     """
     with opened(path, _WHAT) as file:
-        _check_kind(path, file)
+        check_kind(path, file, KIND, _WHAT, SCHEMA_VERSION, "spectra")
         group = file["spectra"]
         has_energies = group.attrs["axis"] == "eV"
         values = {
-            column.path: _read(file, column)
+            column.path: read_column(file, column)
             for column in COLUMNS
             if column.path != ENERGIES or has_energies
         }
@@ -146,58 +127,6 @@ def read_labelled(path: Path) -> Labelled:
         if table.sha256 != group.attrs["sha256"]:
             raise ValueError("the settings of the engine do not have their hash")
         return Labelled(_structures(values), table)
-
-
-def _check_kind(path: Path, file: h5py.File) -> None:
-    if file.attrs.get("kind") != KIND:
-        raise FileFault(str(path), "", _WHAT, "another HDF5 file")
-    version = file.attrs["schema_version"]
-    if version != SCHEMA_VERSION:
-        got = f"{version}; a newer gcd-hpc may read it"
-        raise FileFault(str(path), "", f"schema version {SCHEMA_VERSION} of spectra", got)
-    for group in (file, file["spectra"]):
-        if "crc32" not in group.attrs:
-            raise ValueError(f"the attributes of {group.name} have no checksum")
-        check_seal(group)
-
-
-def _write(file: h5py.File, column: Column, given: Any) -> None:
-    shape = (len(given), *(given.shape[1:] if None in column.shape else column.shape))
-    is_text_column = column.kind == "text"
-    values = given if is_text_column else np.asarray(given, DTYPES[column.kind]).reshape(shape)
-    options: dict[str, Any] = {}
-    if not is_text_column and values.nbytes > _CHUNK_BYTES:
-        row_bytes = max(1, values.nbytes // len(values))
-        chunk = (max(1, _CHUNK_BYTES // row_bytes), *values.shape[1:])
-        options = {"chunks": chunk, "compression": "gzip", "compression_opts": 1, "shuffle": True}
-    dtype = TEXT if is_text_column else DTYPES[column.kind]
-    dataset = file.create_dataset(column.path, shape, dtype, **options)
-    if len(values):
-        dataset[...] = values
-    dataset.attrs["units"] = column.unit
-    dataset.attrs["meaning"] = column.meaning
-    dataset.attrs["crc32"] = np.int64(checksum(values))
-
-
-def _read(file: h5py.File, column: Column) -> np.ndarray:
-    """Values of a column, checked for type, shape, size and checksum before and after reading."""
-    dataset = only_dataset(file, column.path)
-    is_text_column = column.kind == "text"
-    right = is_text(dataset) if is_text_column else dataset.dtype == DTYPES[column.kind]
-    if not right:
-        raise ValueError(f"{column.path} has the type {dataset.dtype}")
-    free = len(dataset.shape) == len(column.shape) + 1
-    if not free or any(
-        wanted not in (None, found)
-        for wanted, found in zip(column.shape, dataset.shape[1:], strict=True)
-    ):
-        raise ValueError(f"{column.path} has the shape {dataset.shape}")
-    check_stored(dataset)
-    values: np.ndarray = dataset[...]
-    found_sum = checksum_of_texts(values.tolist()) if is_text_column else checksum(values)
-    if found_sum != dataset.attrs["crc32"]:
-        raise ValueError(f"checksum of {column.path} does not fit")
-    return texts(printable(one.decode()) for one in values.tolist()) if is_text_column else values
 
 
 def _structures(values: dict[str, Any]) -> list[Atoms]:

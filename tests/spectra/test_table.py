@@ -193,7 +193,7 @@ def test_columns_without_a_description_are_refused():
 
 def test_writing_does_not_replace_a_file_before_the_new_one_is_complete(path, monkeypatch):
     before = path.read_bytes()
-    monkeypatch.setattr("gcd_hpc.spectra.table_file.seal", lambda group: 1 / 0)
+    monkeypatch.setattr("gcd_hpc.spectra.table_file.seal_file", lambda *given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_labelled(path, make_labelled())
     assert path.read_bytes() == before
