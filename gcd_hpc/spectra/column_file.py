@@ -47,8 +47,11 @@ def read_columns(path: Path) -> ColumnFile:
             finite numbers as the first one.
     """
     lines = [line.strip() for line in _text(path).splitlines()]
-    fields, comments, labels = dict[str, str](), list[str](), list[str]()
-    rows, places = list[list[float]](), list[int]()
+    fields: dict[str, str] = {}
+    comments: list[str] = []
+    labels: list[str] = []
+    rows: list[list[float]] = []
+    places: list[int] = []
     for number, line in enumerate(lines, 1):
         if line.startswith(_COMMENT):
             if match := _FIELD.match(line):

@@ -45,6 +45,6 @@ def surroundings(atoms: Atoms, atom: int, radius: float) -> tuple[Array, Indices
     image, index = np.nonzero(distances < radius)
     found = distances[image, index]
     others = ~((index == atom) & (found == 0.0))
-    image, index, found = image[others], index[others], found[others]
-    order = np.lexsort((image, index, found))
-    return around[image, index][order], index[order]
+    places = np.stack([image, index], axis=1)[others]  # (M, 2)
+    order = np.lexsort((places[:, 0], places[:, 1], found[others]))
+    return around[tuple(places[order].T)], places[order, 1]
