@@ -16,7 +16,8 @@ import numpy as np
     EXPLORE,
     HOLD,
     PROPERTY,
-) = range(12)
+    ENERGY,
+) = range(13)
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:

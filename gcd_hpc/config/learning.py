@@ -195,6 +195,31 @@ class LearningConfig(Section):
     training: TrainingConfig = TrainingConfig()
 
 
+class EnergyModelConfig(Section):
+    """The energy model, which tells the relaxed energy of a structure before it is relaxed."""
+
+    network: NetworkConfig = NetworkConfig(width=16, num_blocks=2, context=10)
+    """The way down of a U-Net, whose contributions are summed."""
+    num_steps: PositiveInt = 1500
+    """Number of training steps. A second network, which measures the spread, takes as many."""
+    batch_size: PositiveInt = 16
+    """Structures in one step."""
+    learning_rate: PositiveFloat = 2e-3
+    """Peak learning rate, reached after a short warm-up."""
+    weight_decay: NonNegativeFloat = 1e-3
+    """Weight decay of AdamW."""
+    ema_decay: Fraction = 0.995
+    """Decay of the moving average of the weights, which is kept. Must be less than 1."""
+    unrelaxed_share: Fraction = 0.6
+    """Share of samples that are structures before relaxation, without noise. The others are relaxed
+    ones with noise of any level.
+    """
+    local_weight: NonNegativeFloat = 1.0
+    """Weight of the error of single contributions, which are compared with the energies of the
+    atoms after relaxation. 0 learns from the sums only.
+    """
+
+
 class PromotionConfig(Section):
     """When a new model replaces the one before: neither its loss on held-out structures nor its
     canaries, candidates of fixed seeds, may be worse.

@@ -1,0 +1,185 @@
+"""The energy model: the relaxed boundary energy of a structure, told before its relaxation."""
+
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gcd_hpc.config.learning import EnergyModelConfig
+from gcd_hpc.errors import CheckpointError
+from gcd_hpc.learning.assembly import known_mask
+from gcd_hpc.learning.batches import fits
+from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.learning.painter import one_thread
+from gcd_hpc.networks.checkpoint import load, load_weights, save
+from gcd_hpc.networks.energy import EnergyNetwork
+from gcd_hpc.store.schema import Candidate
+from gcd_hpc.voxels.encoder import encode_elements
+
+CLEAN_LOG_SNR = 5.0
+"""lambda of an array without noise, the largest of the cosine schedule."""
+LEVELS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.5, CLEAN_LOG_SNR)
+"""lambda of the noise levels at which the spread is measured, ascending."""
+KIND = "energy"
+"""What the file of an energy model says that it is."""
+CURE = "train one with gcd-hpc model energy"
+
+
+@dataclass(frozen=True)
+class EnergyCard:
+    """What an energy model is, and what it has learned from."""
+
+    config: EnergyModelConfig
+    """Section of its training."""
+    elements: tuple[str, ...]
+    """Elements of the voxel channels, in their order."""
+    scale: float
+    """Divisor of the voxel values."""
+    potential_sha256: str
+    """Hash of the potential that relaxed the rows."""
+    runs: tuple[str, ...]
+    num_rows: int
+    seed: int
+    spread: tuple[float, ...] = (1.0,) * len(LEVELS)
+    """Measured spread of rows held out over the network's own, at LEVELS."""
+    rank_correlation: float | None = None
+    """Spearman's correlation within one [n] of structures before relaxation, of [n] held out; None
+    where no [n] has rows enough."""
+    sha256: str = ""
+    """SHA-256 of the file's content."""
+
+
+@dataclass(frozen=True)
+class EnergyModel:
+    """An energy network with its units: J/m^2, and arrays in units of the card's scale."""
+
+    network: EnergyNetwork
+    card: EnergyCard
+
+    def __call__(
+        self, arrays: Tensor, log_snr: Tensor, known: Tensor, num_known: int
+    ) -> tuple[Tensor, Tensor]:
+        """Energies and their spreads, (B,) J/m^2 each, of noisy arrays.
+
+        Args:
+            arrays: (B, C, X, Y, Z) = alpha x_0 + sigma epsilon; x_0 where known.
+            log_snr: (B,) lambda = log(alpha / sigma).
+            known: (X, Y, Z) or (B, 1, X, Y, Z) bool, True where a voxel is known.
+            num_known: voxel layers at each end whose contributions do not count.
+        """
+        x, counted = network_input(arrays, known, num_known, self.card.config)
+        mean, log_variance, _ = self.network(x, log_snr, counted)
+        factors = np.interp(log_snr.detach().cpu().numpy(), LEVELS, self.card.spread)
+        return mean, (0.5 * log_variance).exp() * torch.as_tensor(factors).to(mean)
+
+    def estimate(self, system: BoundarySystem, row: Candidate) -> tuple[float, float]:
+        """Energy and spread, J/m^2, of a candidate from its structure before relaxation.
+
+        Both are NaN if the structure does not fit into the voxels. The bits do not depend on the
+        number of threads.
+        """
+        if not fits_unrelaxed(row, system):
+            return math.nan, math.nan
+        with torch.no_grad(), one_thread():
+            array = row_array(system, row, row.unrelaxed_positions) / self.card.scale
+            known = known_mask(system.grid.shape, system.num_known)
+            level = torch.tensor([CLEAN_LOG_SNR])
+            mean, spread = self(array[None], level, known, system.num_known)
+        return float(mean), float(spread)
+
+    def save(self, path: Path) -> None:
+        """Write the model's file.
+
+        Raises:
+            RunDirectoryError: if it cannot be written.
+        """
+        metadata = asdict(self.card) | {"config": self.card.config.model_dump(mode="json")}
+        del metadata["sha256"]  # follows from the content
+        save(path, self.network.state_dict(), {"kind": KIND, **metadata})
+
+    @classmethod
+    def load(cls, path: Path) -> "EnergyModel":
+        """Read the file of an energy model.
+
+        Raises:
+            CheckpointError: if it is missing, damaged or no energy model.
+        """
+        weights, metadata = load(path)
+        if metadata.pop("kind", None) != KIND:
+            raise CheckpointError(f"{path}: is not the file of an energy model; {CURE}")
+        try:
+            lists = {name: tuple(metadata[name]) for name in ("elements", "runs", "spread")}
+            config = EnergyModelConfig.model_validate(metadata["config"])
+            card = EnergyCard(**{**metadata, **lists, "config": config})
+            network = energy_network(config, len(card.elements))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path}: its card cannot be read ({error}); {CURE}") from error
+        load_weights(network, weights, path)
+        return cls(network.eval(), card)
+
+    def check(self, path: Path, system: BoundarySystem) -> None:
+        """Refuse the model for a boundary of other elements or of another potential.
+
+        Raises:
+            CheckpointError: naming the file.
+        """
+        card = self.card
+        if card.elements != system.channels.symbols:
+            raise CheckpointError(
+                f"{path}: cannot be used for {', '.join(system.channels.symbols)}, because it is an"
+                f" energy model of {', '.join(card.elements)}; {CURE} on runs of these elements"
+            )
+        if card.potential_sha256 != system.potential.sha256:
+            raise CheckpointError(
+                f"{path}: cannot be used, because it has learned the energies of another potential;"
+                f" {CURE} on runs with this one"
+            )
+
+
+def energy_network(config: EnergyModelConfig, num_channels: int) -> EnergyNetwork:
+    """Network with random weights for arrays of this number of elements and the mask."""
+    return EnergyNetwork(config.network, num_channels + 1)
+
+
+def network_input(
+    arrays: Tensor, known: Tensor, num_known: int, config: EnergyModelConfig
+) -> tuple[Tensor, Tensor]:
+    """What the network is shown of arrays, and which of its voxels count.
+
+    Args:
+        arrays, known, num_known: as for ``EnergyModel``.
+
+    Returns:
+        (B, C + 1, X, Y, Z') and (X, Y, Z') bool. The last channel is 1 where known.
+    """
+    flags = known.to(arrays.dtype).expand_as(arrays[:, :1])
+    counted = ~known_mask((*arrays.shape[2:],), num_known).to(arrays.device)
+    x = shown_layers(torch.cat([arrays, flags], dim=1), num_known, config)
+    return x, shown_layers(counted, num_known, config)
+
+
+def shown_layers(x: Tensor, num_known: int, config: EnergyModelConfig) -> Tensor:
+    """Layers (..., Z') of an array (..., Z) that the network is shown.
+
+    Empty layers follow where the levels of the network could not divide their number.
+    """
+    context = config.network.context
+    hidden = 0 if context is None else max(0, num_known - context)
+    x = x[..., hidden : x.shape[-1] - hidden]
+    return functional.pad(x, (0, -x.shape[-1] % config.network.voxel_multiple))
+
+
+def row_array(system: BoundarySystem, row: Candidate, positions: Any) -> Tensor:
+    """Voxels (C, X, Y, Z) in atoms of a row's atoms at positions (N, 3) Å."""
+    numbers = system.numbers_of(positions, system.own_numbers(row.numbers))
+    return encode_elements(positions, numbers, system.channels, system.grid)
+
+
+def fits_unrelaxed(row: Candidate, system: BoundarySystem) -> bool:
+    """Whether a row fits into the voxels before its relaxation."""
+    return fits(replace(row, positions=row.unrelaxed_positions), system.frame, system.grid)

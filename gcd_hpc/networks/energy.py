@@ -1,0 +1,146 @@
+"""Extensive network of the boundary energy: a sum of contributions of the unknown voxels."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gcd_hpc.config.learning import NetworkConfig
+from gcd_hpc.networks.layers import Periodic, PeriodicConv3d, fold
+from gcd_hpc.networks.unet import NoiseEmbedding
+from gcd_hpc.voxels.grid import num_repeats
+
+LEAST_STD = 0.01
+"""Least standard deviation of a prediction, J/m^2; no force field tells energies more closely."""
+
+
+class EnergyNetwork(nn.Module):
+    """Mean and log variance of the boundary energy of a noisy array at its noise level.
+
+    The way down of a U-Net ends in contributions of single voxels, which are summed and divided by
+    the area. Every layer, the normalisation included, works on the surroundings of a voxel only. So
+    the sum is extensive: a cell of 2 x 2 copies has four times the sum, and a network that has
+    learned from small cells can be used in large ones. The variance is that of a sum of independent
+    contributions, and that of the network itself, which a larger area does not lower.
+
+    Arrays are periodic along x and y and open along z. Along x and y, numbers of voxels that the
+    levels cannot divide are repeated until they can.
+
+    Source: docs/science.md#energy-network.
+    """
+
+    def __init__(
+        self, config: NetworkConfig, in_channels: int, periodic: Periodic = (True, True, False)
+    ) -> None:
+        super().__init__()
+        self.patch, self.multiple = config.patch, config.voxel_multiple
+        self.periodic = periodic
+        widths = [config.width * 2**level for level in range(config.num_levels)]
+        size = 4 * config.width
+        self.noise_embedding = NoiseEmbedding(size)
+        self.first = PeriodicConv3d(in_channels * config.patch**3, widths[0], periodic)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList(LocalBlock(width, size, periodic) for _ in range(config.num_blocks))
+            for width in widths
+        )
+        self.shrink = nn.ModuleList(
+            nn.Conv3d(width, wider, 2, stride=2) for width, wider in pairwise(widths)
+        )
+        self.last_norm = ChannelNorm(widths[-1])
+        self.last = nn.Conv3d(widths[-1], 2, 1)
+        self.own_variance = nn.Linear(size, 1)
+        for layer in (self.last, self.own_variance):
+            nn.init.zeros_(layer.weight)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, log_snr: Tensor, unknown: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The network's estimate of the boundary energy.
+
+        Args:
+            x: (B, C, X, Y, Z).
+            log_snr: (B,) lambda = log(alpha / sigma).
+            unknown: (X, Y, Z) or (B, 1, X, Y, Z) bool, True where a voxel is counted.
+
+        Returns:
+            Mean and log variance, (B,) each, and the contributions (B, X', Y', Z') that the mean is
+            the sum of, over the number of columns X' Y'. All are in the unit of the labels.
+        """
+        embedded = functional.silu(self.noise_embedding(log_snr))  # (B, E)
+        repeats = self._repeats(x)
+        counted = unknown.to(x.dtype)
+        counted = counted[None, None] if counted.ndim == 3 else counted
+        if max(repeats) > 1:
+            x, counted = x.repeat(1, 1, *repeats), counted.repeat(1, 1, *repeats)
+        # The way down.
+        y = self.first(fold(x, self.patch))
+        for level, blocks in enumerate(self.blocks):
+            if level > 0:
+                y = self.shrink[level - 1](y)
+            for block in blocks.children():  # type: ignore[operator]
+                y = block(y, embedded)
+        parts = self.last(functional.silu(self.last_norm(y)))  # (B, 2, X', Y', Z')
+        # Contributions count by the share of their voxels that is unknown. The number of columns
+        # stands for the area.
+        share = functional.avg_pool3d(counted, self.multiple)
+        num_columns = parts.shape[2] * parts.shape[3]
+        contributions = parts[:, 0] * share[:, 0]
+        energy = contributions.sum(dim=(1, 2, 3)) / num_columns
+        variance = (functional.softplus(parts[:, 1]) * share[:, 0]).sum(dim=(1, 2, 3))
+        # Copies that only the levels need are no independent contributions.
+        variance = variance * math.prod(repeats) / num_columns**2
+        variance = variance + functional.softplus(self.own_variance(embedded)[:, 0])
+        return energy, torch.log(variance + LEAST_STD**2), contributions
+
+    def pooled(self, field: Tensor) -> Tensor:
+        """Contributions (B, X', Y', Z') of a known field of energies.
+
+        Args:
+            field: (B, 1, X, Y, Z), whose sum over the voxels is the energy.
+        """
+        repeats = self._repeats(field)
+        field = field.repeat(1, 1, *repeats) if max(repeats) > 1 else field
+        sums = functional.avg_pool3d(field, self.multiple)[:, 0] * self.multiple**3
+        return sums * (sums.shape[1] * sums.shape[2] / math.prod(repeats))
+
+    def _repeats(self, x: Tensor) -> list[int]:
+        """How often the array is repeated along each axis."""
+        return [
+            num_repeats(size, self.multiple) if flag else 1
+            for size, flag in zip(x.shape[2:], self.periodic, strict=True)
+        ]
+
+
+class LocalBlock(nn.Module):
+    """x + conv(SiLU(FiLM(norm(conv(SiLU(norm(x))))))), normalised voxel by voxel."""
+
+    def __init__(self, width: int, embedding: int, periodic: Periodic) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = ChannelNorm(width), ChannelNorm(width)
+        self.conv1 = PeriodicConv3d(width, width, periodic)
+        self.conv2 = PeriodicConv3d(width, width, periodic)
+        self.film = nn.Linear(embedding, 2 * width)
+
+    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
+        """x (B, C, X, Y, Z), embedded (B, E) -> (B, C, X, Y, Z)."""
+        y = self.conv1(functional.silu(self.norm1(x)))
+        scale, shift = self.film(embedded)[..., None, None, None].chunk(2, dim=1)
+        y = self.norm2(y) * (1.0 + scale) + shift
+        return x + self.conv2(functional.silu(y))
+
+
+class ChannelNorm(nn.Module):
+    """Division of each voxel's channels by their root mean square, then a weight of each channel.
+
+    Statistics over voxels, as of a GroupNorm, would make contributions depend on the whole cell.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, X, Y, Z) -> the same."""
+        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-6) * self.weight
