@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = [
     *["campaign", "search", "check", "status", "failures", "report", "rehearse"],
     *["relax", "top", "ls", "show", "plot", "export", "verify", "merge", "reproduce"],
-    *["model train", "model show"],
+    *["model train", "model energy", "model show"],
 ]
 SMOKE = str(ROOT / "campaigns" / "smoke.yaml")
 

@@ -18,7 +18,7 @@ from gcd_hpc.cli.files import archive, merge, verify
 from gcd_hpc.cli.gamma import gamma
 from gcd_hpc.cli.listing import listing, show, top
 from gcd_hpc.cli.machine import doctor
-from gcd_hpc.cli.models import model_show, model_train
+from gcd_hpc.cli.models import model_energy, model_show, model_train
 from gcd_hpc.cli.output import prepare_terminal, say
 from gcd_hpc.cli.phases import phases
 from gcd_hpc.cli.plotting import plot
@@ -57,7 +57,11 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "hold": hold,
         "diagram": diagram,
     },
-    "Models": {"model train": model_train, "model show": model_show},
+    "Models": {
+        "model train": model_train,
+        "model energy": model_energy,
+        "model show": model_show,
+    },
     "Hand on": {"export": export, "merge": merge, "archive": archive},
     "Check": {"check": check, "verify": verify, "doctor": doctor},
 }

@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from gcd_hpc.cli.options import Json, one_of_these
-from gcd_hpc.cli.output import console, print_json, resume_hint, say, written
+from gcd_hpc.cli.output import console, phases_bar, print_json, resume_hint, say, written
 from gcd_hpc.errors import GcdError
 
 SHORTCUTS = {
@@ -125,6 +125,48 @@ def _train(folder: Any, processes: int) -> None:
         sys.exit(0)
 
 
+def model_energy(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run directories of campaigns or of sets."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Model file to write.")],
+    num_steps: Annotated[
+        int | None, typer.Option("--num-steps", min=1, help="Number of training steps.")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option("--width", min=1, help="Channels of the network's first level.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all random numbers.")] = 0,
+) -> None:
+    """Train a model that tells the relaxed energy of a structure before its relaxation.
+
+    It learns from all relaxed candidates of finished runs, high energies included, which must be of
+    one potential. A second network, which takes as long, learns without every fourth [n], and its
+    errors there measure how far the energies can be relied on.
+
+    \b
+    Examples:
+      gcd-hpc model energy runs/w_sigma5 --out energy.safetensors
+      gcd-hpc model energy runs/cu_tilts --out cu_energy.safetensors --num-steps 4000
+    """
+    from gcd_hpc.stages.energy_job import train_from_runs
+
+    if out.exists():
+        raise GcdError(f"{out}: exists already; remove it or name another --out")
+    with phases_bar("training") as advance:
+        model = train_from_runs(
+            runs, out, num_steps, width, seed, lambda step, num: advance(step, num, "")
+        )
+    told = model.card.rank_correlation
+    measured = "not measured" if told is None else f"{told:.2f}"
+    written(
+        out,
+        f"an energy model of {model.card.num_rows:,} candidates, rank correlation within one [n]"
+        f" held out: {measured}",
+    )
+
+
 def model_show(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Model file, or builtin.")],
     json: Json = False,
@@ -134,18 +176,23 @@ def model_show(
     FILE is what gcd-hpc model train wrote, a model of a campaign, such as
     RUN/models/01/model.safetensors, or builtin for the one that comes with the package. The
     hold-out loss is that on structures the model has not learned from; it is stated for each
-    boundary. Old files state less.
+    boundary. Old files state less. Of an energy model the measured spread is shown instead.
 
     \b
     Examples:
       gcd-hpc model show builtin
       gcd-hpc model show runs/w_sigma5/models/02/model.safetensors --json
     """
+    from gcd_hpc.browse.energy_models import energy_record, energy_view, is_energy_model
     from gcd_hpc.browse.models import model_record, model_view
     from gcd_hpc.config.starting import BUILTIN, BUILTIN_FILE
 
-    record = model_record(BUILTIN_FILE if str(file) == BUILTIN else file)
+    path = BUILTIN_FILE if str(file) == BUILTIN else file
+    is_energy = is_energy_model(path)
+    record = energy_record(path) if is_energy else model_record(path)
     if json:
         print_json(record)
+    elif is_energy:
+        console().print(energy_view(record))
     else:
         console().print(*model_view(record))

@@ -1,6 +1,7 @@
 """The energy model: the relaxed boundary energy of a structure, told before its relaxation."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,15 +93,18 @@ class EnergyModel:
             mean, spread = self(array[None], level, known, system.num_known)
         return float(mean), float(spread)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, entries: Mapping[str, str] | None = None) -> None:
         """Write the model's file.
+
+        Args:
+            entries: texts beside the card that do not enter the model's hash.
 
         Raises:
             RunDirectoryError: if it cannot be written.
         """
         metadata = asdict(self.card) | {"config": self.card.config.model_dump(mode="json")}
         del metadata["sha256"]  # follows from the content
-        save(path, self.network.state_dict(), {"kind": KIND, **metadata})
+        save(path, self.network.state_dict(), {"kind": KIND, **metadata}, entries)
 
     @classmethod
     def load(cls, path: Path) -> "EnergyModel":

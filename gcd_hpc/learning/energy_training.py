@@ -6,7 +6,7 @@ lies, so that the network need not find that out from sums alone.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -131,7 +131,7 @@ def local_energies(
     return field.view(1, *system.grid.shape).float()
 
 
-def usable(rows: Sequence[Candidate], system: BoundarySystem) -> list[Candidate]:
+def usable(rows: Iterable[Candidate], system: BoundarySystem) -> list[Candidate]:
     """Relaxed rows that fit into the voxels before and after their relaxation."""
     return [
         row
@@ -218,7 +218,8 @@ def without_some_n(
 
     Of a boundary with a single [n], every fourth row is held out.
     """
-    learned, held = [], []
+    learned: list[TrainingSource] = []
+    held: list[TrainingSource] = []
     for source in sources:
         rows = source.structures
         places = {n: place for place, n in enumerate(sorted({row.n_index for row in rows}))}
@@ -285,7 +286,8 @@ def energy_loss(
     total = (loss * torch.exp(0.5 * log_variance.detach())).mean()
     local = torch.stack([one.local for one in samples])
     local = network.pooled(shown_layers(local, system.num_known, config))
-    return total + config.local_weight * (contributions - local).square().mean()
+    weighted: Tensor = total + config.local_weight * (contributions - local).square().mean()
+    return weighted
 
 
 @torch.no_grad()

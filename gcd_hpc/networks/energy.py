@@ -79,7 +79,7 @@ class EnergyNetwork(nn.Module):
         for level, blocks in enumerate(self.blocks):
             if level > 0:
                 y = self.shrink[level - 1](y)
-            for block in blocks.children():  # type: ignore[operator]
+            for block in blocks.children():
                 y = block(y, embedded)
         parts = self.last(functional.silu(self.last_norm(y)))  # (B, 2, X', Y', Z')
         # Contributions count by the share of their voxels that is unknown. The number of columns
@@ -102,8 +102,9 @@ class EnergyNetwork(nn.Module):
         """
         repeats = self._repeats(field)
         field = field.repeat(1, 1, *repeats) if max(repeats) > 1 else field
-        sums = functional.avg_pool3d(field, self.multiple)[:, 0] * self.multiple**3
-        return sums * (sums.shape[1] * sums.shape[2] / math.prod(repeats))
+        sums: Tensor = functional.avg_pool3d(field, self.multiple)[:, 0] * self.multiple**3
+        num_columns = sums.shape[1] * sums.shape[2]
+        return sums * (num_columns / math.prod(repeats))
 
     def _repeats(self, x: Tensor) -> list[int]:
         """How often the array is repeated along each axis."""
@@ -128,7 +129,8 @@ class LocalBlock(nn.Module):
         y = self.conv1(functional.silu(self.norm1(x)))
         scale, shift = self.film(embedded)[..., None, None, None].chunk(2, dim=1)
         y = self.norm2(y) * (1.0 + scale) + shift
-        return x + self.conv2(functional.silu(y))
+        out: Tensor = x + self.conv2(functional.silu(y))
+        return out
 
 
 class ChannelNorm(nn.Module):
