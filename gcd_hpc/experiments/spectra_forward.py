@@ -1,7 +1,7 @@
 """Spectra from structures (k1): how well a network predicts what it was not trained on.
 
-The forward model of a fold is the mean of networks of two architectures. Five folds leave out one
-density each; the paper's split is shown beside them, because it leaks.
+The forward model of a fold is the mean of a few equivariant networks of different seeds. Five folds
+leave out one density each; the paper's split is shown beside them, because it leaks.
 """
 
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ from gcd_hpc.experiments.spectra_networks import (
     JUDGE,
     PAPER,
     Recipe,
-    clean_recipe,
     fold_of,
+    forward_recipe,
     guide_recipe,
     judge_recipe,
     labelled,
@@ -45,22 +45,22 @@ class ForwardBudget:
 
     guide: Recipe
     judge: Recipe
-    forward: tuple[Recipe, ...]
+    forward: Recipe
+    num_members: int
     """Networks whose mean is the forward model of a fold."""
 
 
 QUICK = ForwardBudget(
     guide=guide_recipe(3_500),
-    judge=judge_recipe(3_500),
-    forward=(judge_recipe(3_000), clean_recipe(3_000)),
+    judge=judge_recipe(5_000),
+    forward=forward_recipe(1_200),
+    num_members=3,
 )
 FULL = ForwardBudget(
     guide=guide_recipe(40_000, width=96),
     judge=judge_recipe(40_000, width=128),
-    forward=(
-        *[judge_recipe(20_000, width=128)] * 3,
-        *[clean_recipe(20_000, width=96)] * 3,
-    ),
+    forward=forward_recipe(2_500, width=96),
+    num_members=10,
 )
 
 
@@ -83,8 +83,8 @@ def study_forward(workshop: Workshop, budget: ForwardBudget) -> Outcome:
     """Run the experiment with any budget."""
     tasks = [guide_task(workshop, budget)[0], judge_task(workshop, budget)[0]]
     tasks += [
-        training_task(workshop, f"forward{member}", fold, recipe, FORWARD + member)[0]
-        for member, recipe in enumerate(budget.forward)
+        training_task(workshop, f"forward{member}", fold, budget.forward, FORWARD + member)[0]
+        for member in range(budget.num_members)
         for fold in FOLDS
     ]
     results = workshop.run(tasks, on_device=True)
@@ -93,7 +93,7 @@ def study_forward(workshop: Workshop, budget: ForwardBudget) -> Outcome:
         fold: np.stack(
             [
                 by_name[f"spectra-forward{member}-{fold}"]["predicted"]
-                for member in range(len(budget.forward))
+                for member in range(budget.num_members)
             ]
         )
         for fold in FOLDS
@@ -117,7 +117,7 @@ def study_forward(workshop: Workshop, budget: ForwardBudget) -> Outcome:
 def fold_numbers(fold: Fold, predicted: Array) -> dict[str, Any]:
     """Errors of the forward model (M, F, N, K) and the baselines on the frames of a fold.
 
-    "members" are its single networks.
+    "members" are its single networks, whose spread is that between seeds.
     """
     true = np.stack([frame.spectra for frame in fold.held_out])  # (F, N, K)
     return {

@@ -29,6 +29,8 @@ NUM_TURNS = 4
 """Orientations that a network that is not equivariant is averaged over."""
 MAX_SIGMA = 0.9
 """Largest noise of the guide, Å, that of the particle model that it guides."""
+JITTER_A = 0.05
+"""Displacements that networks of clean positions are trained with, Å: half the thermal ones."""
 GUIDE, JUDGE = 0, 1
 FORWARD = 10
 """Index of the networks' random streams; member m of the forward model has the last plus m."""
@@ -52,12 +54,20 @@ def guide_recipe(num_steps: int, width: int = 48) -> Recipe:
 
 def judge_recipe(num_steps: int, width: int = 64) -> Recipe:
     """Mesh network of clean positions."""
-    return Recipe(PropertyConfig("meshgraphnet", width=width), PropertyTraining(num_steps))
+    return Recipe(
+        PropertyConfig("meshgraphnet", width=width), PropertyTraining(num_steps, jitter_a=JITTER_A)
+    )
 
 
-def clean_recipe(num_steps: int, width: int = 48) -> Recipe:
-    """Equivariant network of clean positions."""
-    return Recipe(PropertyConfig("equivariant", width=width), PropertyTraining(num_steps))
+def forward_recipe(num_steps: int, width: int = 48) -> Recipe:
+    """Equivariant network of clean positions.
+
+    It learns the training's frames by heart within a few thousand steps: few steps and displaced
+    positions predict other densities better.
+    """
+    return Recipe(
+        PropertyConfig("equivariant", width=width), PropertyTraining(num_steps, jitter_a=JITTER_A)
+    )
 
 
 def labelled(frame: Frame) -> LabelledStructure:

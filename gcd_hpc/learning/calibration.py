@@ -161,11 +161,12 @@ def calibrate(
     }
     for structures in held_out:
         within, of_means, num_groups = _second_moments(structures)
-        least = MIN_FLOOR * np.trace(of_means + within) / len(within)
-        environment, floor = _project(within, components, least)
+        environment, floor = _project(within, components, MIN_FLOOR * _mean_variance(within))
         parts["environment"].append(environment)
         parts["environment_floor"].append(floor)
-        model, floor = _project(of_means, components, least)
+        # The means of few structures can scatter less than the atoms' spread says.
+        of_mean = max(_mean_variance(of_means), MIN_FLOOR * _mean_variance(within))
+        model, floor = _project(of_means, components, MIN_FLOOR * of_mean)
         prior = np.trace(model) * np.diag(variances / variances.sum())
         num = len(variances)
         parts["model"].append((num_groups * model + num * prior) / (num_groups + num))
@@ -213,6 +214,10 @@ def _second_moments(structures: Sequence[HeldOut]) -> tuple[Array, Array, int]:
 
 def _mean_over_groups(by_group: Mapping[str, list[Array]]) -> Array:
     return np.asarray(np.mean([np.mean(items, axis=0) for items in by_group.values()], axis=0))
+
+
+def _mean_variance(moment: Array) -> float:
+    return float(np.trace(moment)) / len(moment)
 
 
 def _project(moment: Array, components: Array, least: float) -> tuple[Array, Array]:

@@ -24,6 +24,7 @@ from gcd_hpc.experiments.spectra_forward import (
 from gcd_hpc.experiments.spectra_networks import (
     GUIDE,
     fold_of,
+    forward_recipe,
     guide_recipe,
     judge_recipe,
     train_fold,
@@ -32,7 +33,7 @@ from gcd_hpc.experiments.work import Workshop
 from gcd_hpc.learning.property_network import load_property
 
 TINY = ForwardBudget(
-    guide_recipe(2, width=8), judge_recipe(2, width=8), (judge_recipe(2, width=8),)
+    guide_recipe(2, width=8), judge_recipe(2, width=8), forward_recipe(2, width=8), num_members=1
 )
 
 
