@@ -24,6 +24,10 @@ Source: Karras et al. (2022), eq. 5.
 """
 
 
+FOCUS = (0.1, 0.8)
+"""Noise levels, Å, that half of the focused training times are drawn from."""
+
+
 @dataclass(frozen=True)
 class Exploding:
     """Noise schedule sigma_t = k t for t in [t_min, 1]."""
@@ -41,6 +45,18 @@ class Exploding:
         """Training times from uniform numbers in [0, 1)."""
         return self.t_min + (1.0 - self.t_min) * uniform
 
+    def draw_focused_times(self, uniform: Tensor) -> Tensor:
+        """Training times for carbon from uniform numbers in [0, 1).
+
+        One half is log-uniform over all times. The other half is log-uniform over ``FOCUS``, where
+        the network removes most of the noise, and so learns most.
+        """
+        low, high = (self.time_of(sigma) for sigma in FOCUS)
+        is_wide = uniform < 0.5
+        position = (2.0 * uniform) % 1.0
+        wide = self.t_min ** (1.0 - position)
+        return torch.where(is_wide, wide, low * (high / low) ** position)
+
     def time_of(self, sigma: float) -> float:
         """Time t at which the noise has this standard deviation, at most 1."""
         return min(1.0, sigma / self.max_sigma)
@@ -53,6 +69,39 @@ class Restart:
     low: float = 0.1
     high: float = 0.8
     num: int = 4
+
+
+@dataclass(frozen=True)
+class Steps:
+    """One of the samplers of ``denoise`` with a number of steps."""
+
+    kind: SamplerKind
+    num: int
+
+
+@dataclass(frozen=True)
+class Anneal:
+    """Ancestral descent to a low noise level, restarts from it, and a last denoising step.
+
+    The restarts let atoms with a bond too many or too few find other places; at less noise than
+    ``high`` they stay where they are.
+    """
+
+    num_restarts: int = 6
+    """0 is a quick preview."""
+    low: float = 0.1
+    """Noise level that restarts begin and end at, in the unit of the positions."""
+    high: float = 0.45
+    """Noise level that restarts reach."""
+    num_descent_steps: int = 60
+    num_restart_steps: int = 30
+    num_final_steps: int = 10
+
+    @property
+    def num_evaluations(self) -> int:
+        """Number of score evaluations of a sample."""
+        restarts = self.num_restarts * self.num_restart_steps
+        return self.num_descent_steps + restarts + self.num_final_steps + 1
 
 
 def score_matching_loss(
@@ -97,8 +146,41 @@ def denoise(
         if sampler == "ode":
             return _follow_flow(score, start, process, t_start, process.t_min, num_steps)
         if sampler == "sde":
-            return _ancestral(score, start, process, t_start, num_steps, draw)
+            return _ancestral(score, start, process, t_start, process.t_min, num_steps, draw)
         return _restarts(score, start, process, t_start, num_steps, draw)
+
+
+def anneal(
+    score: Score,
+    start: Tensor,
+    process: Exploding,
+    plan: Anneal,
+    draw: Draw,
+    t_start: float = 1.0,
+) -> Tensor:
+    """Sample of x_0, denoised from x_t at t_start; all evaluations go through ``score``.
+
+    The last step is the posterior mean at t_min, x + sigma^2 s (Tweedie's formula).
+
+    Args:
+        start: (B, ...).
+        t_start: noise levels of the plan above that of t_start are lowered to it.
+
+    Returns:
+        (B, ...) like start.
+    """
+    t_start = max(t_start, process.t_min)
+    high = min(process.time_of(plan.high), t_start)
+    low = max(process.t_min, min(process.time_of(plan.low), high))
+    again = process.max_sigma * math.sqrt(high**2 - low**2)
+    with torch.no_grad():
+        x = _ancestral(score, start, process, t_start, low, plan.num_descent_steps, draw)
+        for _ in range(plan.num_restarts):
+            x = x + again * draw()
+            x = _ancestral(score, x, process, high, low, plan.num_restart_steps, draw)
+        x = _ancestral(score, x, process, low, process.t_min, plan.num_final_steps, draw)
+        variance = (process.max_sigma * process.t_min) ** 2
+        return x + variance * score(x, whole_batch(process.t_min, x))
 
 
 def num_evaluations(
@@ -129,10 +211,16 @@ def _follow_flow(
 
 
 def _ancestral(
-    score: Score, x: Tensor, process: Exploding, t_start: float, num_steps: int, draw: Draw
+    score: Score,
+    x: Tensor,
+    process: Exploding,
+    t_start: float,
+    t_end: float,
+    num_steps: int,
+    draw: Draw,
 ) -> Tensor:
     """Ancestral sampling of the reverse diffusion: Song et al. (2021), eq. 47."""
-    for t, t_next in pairwise(_times(t_start, process.t_min, num_steps)):
+    for t, t_next in pairwise(_times(t_start, t_end, num_steps)):
         variance, variance_next = (process.max_sigma * t) ** 2, (process.max_sigma * t_next) ** 2
         fall = variance - variance_next
         x = (

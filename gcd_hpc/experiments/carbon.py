@@ -1,13 +1,13 @@
 """Carbon (Fig. S.1): a particle model samples amorphous carbon and diamond from several starts."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gcd_hpc.diffusion.exploding import Exploding, SamplerKind
+from gcd_hpc.diffusion.exploding import Anneal, Steps
 from gcd_hpc.engines.bulk import measure_bulk
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.potentials import find_potential
@@ -30,15 +30,21 @@ from gcd_hpc.experiments.carbon_numbers import (
     training_numbers,
 )
 from gcd_hpc.experiments.outcome import Outcome
-from gcd_hpc.experiments.particles import ParticleConfig, sample_particles, train_particles
 from gcd_hpc.experiments.quench import CARBON, MeltQuench, box_length, melt_quench, relax_periodic
 from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop, core_s
+from gcd_hpc.learning.particles import (
+    Cell,
+    Lengths,
+    ParticleConfig,
+    load_particles,
+    sample_particles,
+    train_particles,
+)
 from gcd_hpc.seeds import CARBON as CARBON_STREAM
 from gcd_hpc.seeds import generator
 from gcd_hpc.structures.lattices import conventional_cell
 
 Array = NDArray[np.float64]
-Lengths = tuple[float, float, float]
 TIMEOUT_S = 120.0
 INDEX: dict[Form, int] = {"amorphous": 10, "diamond": 11}
 """Index of the models' random streams; those of the cases start at 20."""
@@ -83,7 +89,10 @@ def study_carbon(workshop: Workshop, budget: CarbonBudget) -> Outcome:
             form: training_numbers(budget.models[form], result)
             for form, result in zip(budget.models, trained, strict=True)
         },
-        "sampling": {"sampler": budget.sampler, "num_steps": budget.num_sampling_steps},
+        "sampling": {
+            form: {"sampler": type(sampler).__name__} | asdict(sampler)
+            for form, sampler in budget.samplers.items()
+        },
         "cases": {
             case.name: case_numbers(
                 case, result["positions"], after, lengths[case.form], a0, cohesive, reference
@@ -146,13 +155,15 @@ def train_carbon(
     weights: Path,
     report: Report,
 ) -> Arrays:
-    """Train a model on melt-quench files in all orientations, or on diamond without files."""
+    """Train a model on melt-quench files, or on diamond without files."""
+    held_out: list[Cell] = []
     if sources:
-        glass = np.concatenate([np.load(source)["positions"] for source in sources])[:num_training]
-        structures = [orientation for positions in glass for orientation in orientations(positions)]
+        glass = np.concatenate([np.load(source)["positions"] for source in sources])
+        cells = [Cell(positions, lengths) for positions in glass]
+        cells, held_out = cells[:num_training], cells[num_training:]
     else:
-        structures = [perfect_diamond(lengths)]
-    return train_particles(structures, lengths, config, seed, index, weights, report, device)
+        cells = [Cell(perfect_diamond(lengths), lengths)]
+    return train_particles(cells, config, seed, index, weights, report, device, held_out)
 
 
 def sample_case(
@@ -161,36 +172,26 @@ def sample_case(
     number: int,
     lengths: Lengths,
     config: ParticleConfig,
-    sampler: SamplerKind,
-    num_steps: int,
+    sampler: Steps | Anneal,
     num: int,
     seed: int,
     device: str,
     report: Report,
 ) -> Arrays:
     """Structures (num, 216, 3) that a model samples from the starts of the case."""
+    index = FIRST_CASE + number
     streams = [generator(seed, CARBON_STREAM, _START, number, item) for item in range(num)]
     if case.sigma is None:
         starts = np.stack([stream.uniform(0.0, lengths, (NUM_ATOMS, 3)) for stream in streams])
         t_start = 1.0
     else:
-        starts = perfect_diamond(lengths) + case.sigma * np.stack(
-            [stream.standard_normal((NUM_ATOMS, 3)) for stream in streams]
-        )
-        t_start = Exploding(config.max_sigma).time_of(case.sigma)
-    return sample_particles(
-        weights,
-        starts,
-        lengths,
-        config,
-        sampler,
-        num_steps,
-        seed,
-        FIRST_CASE + number,
-        t_start,
-        report,
-        device,
-    )
+        noise = np.stack([stream.standard_normal((NUM_ATOMS, 3)) for stream in streams])
+        starts = perfect_diamond(lengths) + case.sigma * noise
+        t_start = config.process.time_of(case.sigma)
+    model = load_particles(weights, device, config)
+    return {
+        "positions": sample_particles(model, starts, lengths, sampler, seed, index, t_start, report)
+    }
 
 
 def relax_generated(source: Path, lengths: Lengths, report: Report) -> Arrays:
@@ -216,19 +217,6 @@ def relax_generated(source: Path, lengths: Lengths, report: Report) -> Arrays:
 def perfect_diamond(lengths: Lengths) -> Array:
     """Positions (216, 3) of diamond that fills the box."""
     return np.asarray(conventional_cell("diamond", "C", lengths[0] / CELLS).repeat(CELLS).positions)
-
-
-def orientations(positions: Array) -> list[Array]:
-    """The 48 orientations of a structure (N, 3) in a periodic cube.
-
-    All are equally likely, because the melt does not depend on the axes.
-    """
-    permuted = [
-        positions[:, list(order)]
-        for order in ((0, 1, 2), (1, 2, 0), (2, 0, 1), (0, 2, 1), (2, 1, 0), (1, 0, 2))
-    ]
-    signs = [np.array([x, y, z]) for x in (1, -1) for y in (1, -1) for z in (1, -1)]
-    return [sign * points for points in permuted for sign in signs]
 
 
 def _quench_tasks(workshop: Workshop, budget: CarbonBudget) -> list[Task]:
@@ -272,18 +260,11 @@ def _sampling_tasks(
     lengths: dict[Form, Lengths],
     weights: dict[Form, Path],
 ) -> list[Task]:
-    how = (
-        budget.sampler,
-        budget.num_sampling_steps,
-        budget.num_generated,
-        workshop.seed,
-        workshop.device,
-    )
-    return [
-        Task(
-            f"carbon-{case.name}",
-            sample_case,
-            (weights[case.form], case, number, lengths[case.form], budget.models[case.form], *how),
-        )
-        for number, case in enumerate(budget.cases)
-    ]
+    how = (budget.num_generated, workshop.seed, workshop.device)
+    tasks = []
+    for number, case in enumerate(budget.cases):
+        form = case.form
+        what = (weights[form], case, number, lengths[form], budget.models[form])
+        arguments = (*what, budget.samplers[form], *how)
+        tasks.append(Task(f"carbon-{case.name}", sample_case, arguments))
+    return tasks

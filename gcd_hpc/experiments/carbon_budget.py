@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gcd_hpc.diffusion.exploding import SamplerKind
-from gcd_hpc.experiments.particles import ParticleConfig
+from gcd_hpc.diffusion.exploding import Anneal, Steps
 from gcd_hpc.experiments.quench import MeltQuench
+from gcd_hpc.learning.particles import ParticleConfig
 
 Form = Literal["amorphous", "diamond"]
 
@@ -33,24 +33,32 @@ class CarbonBudget:
     """Number of tasks that the melt-quenches are divided into."""
     programme: MeltQuench
     models: dict[Form, ParticleConfig]
-    sampler: SamplerKind
-    num_sampling_steps: int
+    samplers: dict[Form, Steps | Anneal]
     num_generated: int
     cases: tuple[Case, ...]
 
 
 # k = 0.8 Å and a cutoff of 3.0 Å after Kwon et al. (arXiv 2312.05472).
-_SMALL = ParticleConfig(
+_GLASS = ParticleConfig(
+    cutoff=3.0,
+    max_sigma=0.8,
+    width=48,
+    num_layers=3,
+    num_steps=20_000,
+    batch_size=1,
+    learning_rate=3e-3,
+    network="equivariant",
+    t_min=0.025,
+    times="focused",
+)
+_CRYSTAL = ParticleConfig(
     cutoff=3.0,
     max_sigma=0.8,
     width=64,
     num_layers=4,
-    num_steps=18_000,
-    batch_size=1,
-    learning_rate=3e-3,
-)
-_LARGE = replace(
-    _SMALL, width=200, num_layers=5, num_steps=50_000, batch_size=16, learning_rate=5e-4
+    num_steps=4500,
+    batch_size=2,
+    learning_rate=1e-3,
 )
 CASES = (
     Case("amorphous-random", "amorphous", None),
@@ -62,12 +70,8 @@ QUICK = CarbonBudget(
     num_held_out=4,
     num_blocks=4,
     programme=MeltQuench(),
-    models={
-        "amorphous": _SMALL,
-        "diamond": replace(_SMALL, num_steps=4500, batch_size=2, learning_rate=1e-3),
-    },
-    sampler="sde",
-    num_sampling_steps=200,
+    models={"amorphous": _GLASS, "diamond": _CRYSTAL},
+    samplers={"amorphous": Anneal(), "diamond": Steps("sde", 200)},
     num_generated=10,
     cases=CASES,
 )
@@ -76,9 +80,15 @@ FULL = CarbonBudget(
     num_held_out=20,
     num_blocks=20,
     programme=MeltQuench(quench_steps=50_000),
-    models={"amorphous": _LARGE, "diamond": _LARGE},
-    sampler="sde",
-    num_sampling_steps=1_000,
+    models={
+        "amorphous": replace(
+            _GLASS, width=128, num_layers=4, num_steps=100_000, batch_size=16, learning_rate=1e-3
+        ),
+        "diamond": replace(
+            _CRYSTAL, width=200, num_layers=5, num_steps=50_000, batch_size=16, learning_rate=5e-4
+        ),
+    },
+    samplers={"amorphous": Anneal(), "diamond": Steps("sde", 1000)},
     num_generated=10,
     cases=CASES,
 )

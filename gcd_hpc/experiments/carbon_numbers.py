@@ -1,6 +1,7 @@
 """Properties of generated carbon: bonds, angles, g(r), energies and defects."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ from gcd_hpc.experiments.carbon_bonds import (
 )
 from gcd_hpc.experiments.carbon_budget import NUM_ATOMS, CarbonBudget, Case, Form
 from gcd_hpc.experiments.carbon_figures import Sample
-from gcd_hpc.experiments.particles import ParticleConfig
 from gcd_hpc.experiments.work import Arrays
+from gcd_hpc.learning.particles import Lengths, ParticleConfig
 from gcd_hpc.structures import analysis
 
 Array = NDArray[np.float64]
-Lengths = tuple[float, float, float]
+
+_SETTINGS = ("cutoff", "max_sigma", "width", "num_layers", "num_steps", "batch_size")
 
 RDF_START, RDF_BIN = 1.0, 0.05
 """Distance from which g(r) are compared, and width of their bins, Å."""
@@ -37,6 +39,13 @@ def rdf_difference(one: tuple[Array, Array], other: tuple[Array, Array]) -> floa
     return float(np.sqrt(np.square(one[1] - other[1])[beyond].mean()))
 
 
+def frame_to_frame(structures: Array, lengths: Lengths) -> float:
+    """Mean difference of the g(r) of two structures among M, the scale of thermal differences."""
+    single = [mean_rdf(positions[None], lengths) for positions in structures]
+    pairs = [rdf_difference(one, other) for one, other in combinations(single, 2)]
+    return float(np.mean(pairs)) if pairs else np.nan
+
+
 def glass_numbers(
     glass: Array, energies: Array, budget: CarbonBudget, lengths: Lengths, cohesive: float
 ) -> dict[str, Any]:
@@ -52,6 +61,7 @@ def glass_numbers(
         "training": _structure_numbers(training, lengths),
         "held_out": _structure_numbers(held_out, lengths),
         "first_peak": _first_peak(reference),
+        "rdf_frame_to_frame": frame_to_frame(held_out, lengths),
         "rdf_training_to_held_out": rdf_difference(mean_rdf(training, lengths), reference),
         "rdf_ideal_gas_to_held_out": rdf_difference(
             (reference[0], np.ones_like(reference[1])), reference
@@ -62,10 +72,7 @@ def glass_numbers(
 def training_numbers(config: ParticleConfig, result: Arrays) -> dict[str, Any]:
     """Settings and loss curves of one training."""
     return {
-        **{
-            name: getattr(config, name)
-            for name in ("cutoff", "max_sigma", "width", "num_layers", "num_steps", "batch_size")
-        },
+        **{name: getattr(config, name) for name in ("network", *_SETTINGS)},
         **{
             name: result[name].round(4).tolist()
             for name in ("steps", "loss", "validation_t", "validation_loss")

@@ -12,19 +12,19 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from gcd_hpc.diffusion.exploding import SamplerKind
+from gcd_hpc.diffusion.exploding import SamplerKind, Steps
 from gcd_hpc.experiments.lattice_fit import fit_lattice
 from gcd_hpc.experiments.outcome import Outcome
-from gcd_hpc.experiments.particles import (
+from gcd_hpc.experiments.particles import model_file, training_task
+from gcd_hpc.experiments.voxel_crystals import BOX, crystal_cell
+from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop, core_s
+from gcd_hpc.learning.particles import (
     ParticleConfig,
-    model_file,
+    load_particles,
     noisy_starts,
     random_starts,
     sample_particles,
-    training_task,
 )
-from gcd_hpc.experiments.voxel_crystals import BOX, crystal_cell
-from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop, core_s
 from gcd_hpc.structures import analysis
 from gcd_hpc.structures.analysis import steinhardt
 from gcd_hpc.structures.periodic import wrap
@@ -120,20 +120,9 @@ def denoise_starts(
     else:
         starts = noisy_starts(clean, sigma, budget.num_cells, seed, index)
     t_start = start_time(sigma, config)
-    samples = sample_particles(
-        path,
-        starts,
-        BOX,
-        config,
-        budget.sampler,
-        budget.num_steps,
-        seed,
-        index,
-        t_start,
-        report,
-        device,
-    )
-    return {"starts": wrap(starts, BOX), **samples}
+    model, steps = load_particles(path, device, config), Steps(budget.sampler, budget.num_steps)
+    samples = sample_particles(model, starts, BOX, steps, seed, index, t_start, report)
+    return {"starts": wrap(starts, BOX), "positions": samples}
 
 
 def start_time(sigma: float | None, config: ParticleConfig) -> float:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -95,3 +96,14 @@ def _tree_pairs(points: np.ndarray, lengths: np.ndarray, cutoff: float) -> np.nd
 def _nearest_image(vectors: Tensor, lengths: Tensor) -> Tensor:
     """The shortest image of vectors (..., 3) in boxes whose lengths broadcast against them."""
     return vectors - lengths * torch.round(vectors / lengths)
+
+
+def spatial_order(positions: np.ndarray, lengths: ArrayLike, edge: float) -> NDArray[np.intp]:
+    """Order of atoms (N, 3) by the cells of about ``edge`` that they lie in, x slowest.
+
+    In this order the neighbours of consecutive atoms lie close in memory.
+    """
+    box = np.asarray(lengths, dtype=float)
+    shape = np.maximum(1, np.floor(box / edge)).astype(int)
+    cells = np.minimum((wrap(positions, box) / box * shape).astype(int), shape - 1)  # (N, 3)
+    return np.argsort(np.ravel_multi_index(tuple(cells.T), tuple(shape)), kind="stable")

@@ -8,7 +8,15 @@ from itertools import pairwise, product
 import pytest
 import torch
 
-from gcd_hpc.diffusion.exploding import Exploding, denoise, num_evaluations, score_matching_loss
+from gcd_hpc.diffusion.exploding import (
+    FOCUS,
+    Anneal,
+    Exploding,
+    anneal,
+    denoise,
+    num_evaluations,
+    score_matching_loss,
+)
 
 MEAN, STD = 1.3, 0.7
 PROCESS = Exploding(max_sigma=3.0)
@@ -130,3 +138,51 @@ def test_noise_grows_in_proportion_to_time_and_stops_at_one():
     assert PROCESS.sigma(torch.tensor([0.0, 0.5, 1.0])).tolist() == pytest.approx([0.0, 1.5, 3.0])
     assert PROCESS.time_of(0.6) == pytest.approx(0.2)
     assert PROCESS.time_of(100.0) == 1.0
+
+
+@pytest.mark.parametrize(("num_restarts", "t_start"), [(0, 1.0), (3, 1.0), (3, 0.3)])
+def test_annealed_samples_have_the_mean_and_the_width_of_the_data(num_restarts, t_start):
+    start = MEAN + width(t_start) * random(20000)
+    plan = Anneal(num_restarts, low=0.1, high=1.5, num_descent_steps=100, num_restart_steps=100)
+    samples = anneal(gaussian_score, start, PROCESS, plan, drawing(20000), t_start)
+    assert samples.mean().item() == pytest.approx(MEAN, abs=0.02)
+    assert samples.std().item() == pytest.approx(STD, abs=0.02)  # x_0, without noise
+
+
+def test_annealing_ends_at_the_posterior_mean_of_its_last_noise_level():
+    """The exact score of one point sends all samples there, at any number of steps."""
+    point = lambda x, t: (MEAN - x) / PROCESS.sigma(t).reshape(-1, 1) ** 2  # noqa: E731
+    plan = Anneal(1, num_descent_steps=3, num_restart_steps=2, num_final_steps=2)
+    samples = anneal(point, random(), PROCESS, plan, drawing(200))
+    torch.testing.assert_close(samples, torch.full_like(samples, MEAN), rtol=0, atol=1e-12)
+
+
+def test_annealing_calls_the_score_at_each_step_and_at_the_end():
+    levels = []
+
+    def zero(x, t):
+        levels.append(PROCESS.sigma(t[0]).item())
+        return torch.zeros_like(x)
+
+    plan = Anneal(num_restarts=2, low=0.1, high=0.45)
+    anneal(zero, random(), PROCESS, plan, drawing(200))
+    assert len(levels) == plan.num_evaluations == 60 + 2 * 30 + 10 + 1
+    assert levels[0] == pytest.approx(3.0)
+    assert levels[60] == levels[90] == pytest.approx(0.45)
+    assert levels[120] == pytest.approx(0.1)
+    assert levels[-1] == pytest.approx(PROCESS.max_sigma * PROCESS.t_min)
+
+
+def test_half_of_the_focused_times_lie_where_the_network_learns_most():
+    process = Exploding(0.9, 0.02 / 0.9)
+    uniform = torch.arange(0.0, 1.0, 1e-4)
+    sigma = process.sigma(process.draw_focused_times(uniform))
+    assert sigma.min().item() == pytest.approx(0.02, rel=1e-3)
+    assert sigma.max().item() == pytest.approx(0.9, rel=1e-3)
+    low, high = FOCUS
+    inside = ((sigma >= low) & (sigma <= high)).float().mean().item()
+    wide = math.log(high / low) / math.log(0.9 / 0.02)
+    assert inside == pytest.approx(0.5 + 0.5 * wide, abs=2e-3)
+    # Each half is uniform in log sigma.
+    median = sigma[uniform < 0.5].median().item()
+    assert median == pytest.approx(math.sqrt(0.02 * 0.9), rel=1e-2)

@@ -11,8 +11,8 @@ import pytest
 from ase import Atoms
 from numpy.typing import NDArray
 
+from gcd_hpc.diffusion.exploding import Anneal, Steps
 from gcd_hpc.experiments.carbon import (
-    orientations,
     perfect_diamond,
     quench_block,
     study_carbon,
@@ -116,17 +116,6 @@ def test_few_atoms_of_an_ideal_gas_are_on_sites_of_diamond(rng: np.random.Genera
     )
 
 
-def test_turned_structures_keep_their_bonds_and_are_all_different(rng: np.random.Generator):
-    positions = rng.uniform(0.0, 8.0, (40, 3))
-    lengths = np.array([8.0] * 3)
-    turned = np.array(orientations(positions))
-    assert turned.shape == (48, 40, 3)
-    assert (
-        coordination_shares(turned, lengths) == coordination_shares(positions[None], lengths)
-    ).all()
-    assert len(np.unique((turned % lengths).round(6), axis=0)) == 48
-
-
 def test_an_rdf_differs_from_that_of_another_form_and_not_from_its_own(
     crystal: NDArray[np.float64], rng: np.random.Generator
 ):
@@ -157,10 +146,10 @@ def test_the_experiment_gives_the_same_numbers_again(tmp_path: Path):
         "num_training": 1,
         "num_held_out": 1,
         "num_blocks": 1,
-        "num_sampling_steps": 2,
         "num_generated": 1,
     }
-    budget = replace(QUICK, programme=FAST, models=models, cases=cases, **small)
+    samplers = {"amorphous": Anneal(1, num_descent_steps=2), "diamond": Steps("sde", 2)}
+    budget = replace(QUICK, programme=FAST, models=models, cases=cases, samplers=samplers, **small)
     first, again = (study_carbon(Workshop(tmp_path / name), budget) for name in ("first", "again"))
     assert json.dumps(plain(first.numbers)) == json.dumps(plain(again.numbers))
     assert set(first.costs) == {"melt_quench", "training", "sampling", "relaxation"}

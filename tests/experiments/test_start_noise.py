@@ -7,13 +7,7 @@ import pytest
 
 from gcd_hpc.experiments import particles, start_noise
 from gcd_hpc.experiments.outcome import plain, write_outcome
-from gcd_hpc.experiments.particles import (
-    BOX,
-    noisy_starts,
-    particle_config,
-    random_starts,
-    training_task,
-)
+from gcd_hpc.experiments.particles import BOX, particle_config, training_task
 from gcd_hpc.experiments.start_noise import (
     StartNoiseBudget,
     denoise_starts,
@@ -24,6 +18,7 @@ from gcd_hpc.experiments.start_noise import (
 )
 from gcd_hpc.experiments.voxel_crystals import crystal_cell
 from gcd_hpc.experiments.work import Workshop
+from gcd_hpc.learning.particles import noisy_starts, random_starts
 
 CLEAN = crystal_cell("sc")
 
