@@ -1,6 +1,6 @@
 """Carbon (Fig. S.1): a particle model samples amorphous carbon and diamond from several starts."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +89,7 @@ def study_carbon(workshop: Workshop, budget: CarbonBudget) -> Outcome:
             form: training_numbers(budget.models[form], result)
             for form, result in zip(budget.models, trained, strict=True)
         },
-        "sampling": {
-            form: {"sampler": type(sampler).__name__} | asdict(sampler)
-            for form, sampler in budget.samplers.items()
-        },
+        "sampling": {form: repr(sampler) for form, sampler in budget.samplers.items()},
         "cases": {
             case.name: case_numbers(
                 case, result["positions"], after, lengths[case.form], a0, cohesive, reference

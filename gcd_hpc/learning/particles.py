@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -138,16 +139,12 @@ def train_particles(
     )
     clean, boxes = _stacked(cells, device)
 
-    def before_step(step: int) -> None:
-        lowest, num_warmup = config.final_learning_rate, config.num_warmup
-        rate = cosine_rate(step, config.num_steps, config.learning_rate, lowest, num_warmup)
-        set_rate(optimizer, rate)
-
     def losses(step: int) -> list[Callable[[], Tensor]]:
         stream = generator(seed, PARTICLE, index, FIT, step)
         return [lambda: _loss(model, clean, boxes, stream)]
 
-    trainer = Trainer(network, optimizer, losses, before_step, config.ema_decay, 1.0)
+    rates = partial(_set_rate, optimizer, config)
+    trainer = Trainer(network, optimizer, losses, rates, config.ema_decay, 1.0)
     curve = np.zeros(config.num_steps, dtype=np.float32)
     for step, loss in enumerate(trainer.steps(config.num_steps)):
         curve[step] = loss
@@ -156,15 +153,9 @@ def train_particles(
     path.parent.mkdir(parents=True, exist_ok=True)
     save(path, trainer.average.weights, {"particle": asdict(config)})
     network.load_state_dict(trainer.average.weights)
-    chunks = np.array_split(np.arange(config.num_steps), min(100, config.num_steps))
     judged = _stacked(held_out or cells, device)
     times, validation = _validate(model, *judged, generator(seed, PARTICLE, index, VALIDATE))
-    return {
-        "steps": np.array([chunk[-1] + 1 for chunk in chunks]),
-        "loss": np.array([curve[chunk].mean() for chunk in chunks]),
-        "validation_t": times,
-        "validation_loss": validation,
-    }
+    return _curve(curve) | {"validation_t": times, "validation_loss": validation}
 
 
 def load_particles(
@@ -218,23 +209,15 @@ def sample_particles(
     for first in range(0, len(starts), batch_size):
         batch = starts[first : first + batch_size]
         orders = np.stack([_order(start, lengths, model.config.cutoff) for start in batch])
-        streams = [
-            generator(seed, PARTICLE, index, NOISE, first + number) for number in range(len(batch))
-        ]
-
-        def draw(
-            streams: list[np.random.Generator] = streams, shape: tuple[int, ...] = batch.shape[1:]
-        ) -> Tensor:
-            return torch.tensor(
-                np.stack([stream.standard_normal(shape, np.float32) for stream in streams]),
-                device=model.device,
-            )
-
         start = torch.tensor(
             np.take_along_axis(batch, orders[:, :, None], axis=1),
             dtype=torch.float32,
             device=model.device,
         )
+        streams = [
+            generator(seed, PARTICLE, index, NOISE, first + number) for number in range(len(batch))
+        ]
+        draw = partial(_normal, streams, batch.shape[1:], model.device)
         if isinstance(sampler, Anneal):
             sample = anneal(score, start, model.process, sampler, draw, t_start)
         else:
@@ -271,6 +254,12 @@ def _order(start: Array, lengths: Lengths, cutoff: float) -> NDArray[np.intp]:
     return spatial_order(start, lengths, cutoff)
 
 
+def _normal(streams: list[np.random.Generator], shape: tuple[int, ...], device: str) -> Tensor:
+    """Unit normal noise (B, *shape), each item from its own stream."""
+    draws = [stream.standard_normal(shape, np.float32) for stream in streams]
+    return torch.tensor(np.stack(draws), device=device)
+
+
 def _stacked(cells: Sequence[Cell], device: str) -> tuple[Tensor, Tensor]:
     """Positions (S, N, 3) and boxes (S, 3)."""
     positions = np.stack([cell.positions for cell in cells])
@@ -279,6 +268,23 @@ def _stacked(cells: Sequence[Cell], device: str) -> tuple[Tensor, Tensor]:
         torch.tensor(positions, dtype=torch.float32, device=device),
         torch.tensor(lengths, dtype=torch.float32, device=device),
     )
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, config: ParticleConfig, step: int) -> None:
+    lowest, num_warmup = config.final_learning_rate, config.num_warmup
+    set_rate(
+        optimizer,
+        cosine_rate(step, config.num_steps, config.learning_rate, lowest, num_warmup),
+    )
+
+
+def _curve(losses: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    """Means of the losses of all steps over a hundredth of the training each."""
+    chunks = np.array_split(np.arange(len(losses)), min(100, len(losses)))
+    return {
+        "steps": np.array([chunk[-1] + 1 for chunk in chunks]),
+        "loss": np.array([losses[chunk].mean() for chunk in chunks]),
+    }
 
 
 def _loss(
@@ -293,9 +299,7 @@ def _loss(
         t = process.draw_focused_times(uniform)
     else:
         t = process.draw_times(uniform)
-    noise = torch.tensor(
-        stream.standard_normal((batch_size, *clean.shape[1:]), np.float32), device=clean.device
-    )
+    noise = _normal([stream], (batch_size, *clean.shape[1:]), model.device)[0]
     return score_matching_loss(model.score(boxes[chosen]), process, clean[chosen], t, noise)
 
 
@@ -307,9 +311,7 @@ def _validate(
     losses = []
     for time in times:
         chosen = torch.from_numpy(stream.integers(len(clean), size=num)).to(clean.device)
-        noise = torch.tensor(
-            stream.standard_normal((num, *clean.shape[1:]), np.float32), device=clean.device
-        )
+        noise = _normal([stream], (num, *clean.shape[1:]), model.device)[0]
         t = torch.full((num,), float(time), device=clean.device)
         score = model.score(boxes[chosen])
         losses.append(float(score_matching_loss(score, model.process, clean[chosen], t, noise)))

@@ -137,6 +137,7 @@ def test_random_starts_fill_the_box_evenly():
     np.testing.assert_allclose(quartiles, np.outer([0.25, 0.5, 0.75], np.ones(3)), atol=0.025)
 
 
+FCC = conventional_cell("fcc", "Cu", 1.5).repeat(2).positions
 EQUIVARIANT = replace(
     CONFIG, network="equivariant", width=16, num_steps=250, times="focused", t_min=0.05
 )
@@ -144,9 +145,9 @@ EQUIVARIANT = replace(
 
 @pytest.fixture(scope="module")
 def of_two_boxes(tmp_path_factory):
-    """Path and curves of an equivariant model of a crystal at two lattice constants."""
+    """Path and curves of an equivariant model of one crystal at two lattice constants."""
     path = tmp_path_factory.mktemp("particles") / "model.safetensors"
-    cells = [Cell(scale * CLEAN, tuple(scale * edge for edge in BOX)) for scale in (1.0, 1.1)]
+    cells = [Cell(scale * FCC, tuple(scale * edge for edge in BOX)) for scale in (1.0, 1.1)]
     config = replace(EQUIVARIANT, batch_size=4)
     return path, train_particles(cells, config, 0, 0, path, held_out=cells[1:])
 
@@ -154,20 +155,20 @@ def of_two_boxes(tmp_path_factory):
 @pytest.mark.parametrize("scale", [1.0, 1.1])
 def test_one_equivariant_model_learns_boxes_of_different_sizes(of_two_boxes, scale):
     path, curves = of_two_boxes
-    assert curves["validation_loss"].min() < 0.45  # 0.37
+    assert curves["validation_loss"].min() < 0.3  # 0.19
     box = tuple(scale * edge for edge in BOX)
-    starts = noisy_starts(scale * CLEAN, 0.1, 4, seed=0, index=1)
+    starts = noisy_starts(scale * FCC, 0.1, 4, seed=0, index=1)
     model = load_particles(path)
     t_start = model.process.time_of(0.1)
     cells = sample_particles(model, starts, box, Steps("sde", 10), 0, 1, t_start)
-    found = [fit_lattice(cell, scale * CLEAN, box).rmsd for cell in cells]
-    assert np.mean(found) < 0.08  # of 0.17 at the start
+    found = [fit_lattice(cell, scale * FCC, box).rmsd for cell in cells]
+    assert np.mean(found) < 0.1  # 0.06 and 0.08, of 0.17 at the start
 
 
 def test_annealed_samples_of_a_turned_start_differ_by_the_draws_alone(of_two_boxes):
     """Without noise, which is not turned, an equivariant sampler gives turned samples."""
     model = load_particles(of_two_boxes[0])
-    starts = noisy_starts(CLEAN, 0.05, 2, seed=0, index=1)
+    starts = noisy_starts(FCC, 0.05, 2, seed=0, index=1)
     turn = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     sampled, turned = (
         sample_particles(model, start, BOX, Steps("ode", 5), 0, 1, 0.3)
@@ -189,7 +190,7 @@ def test_a_guide_changes_every_evaluation_of_the_score(of_two_boxes):
 
     plan = Anneal(2, 0.02, 0.1, 5, 3, 2)
     model = load_particles(of_two_boxes[0])
-    sample_particles(model, CLEAN[None], BOX, plan, 0, 1, guide=guide)
+    sample_particles(model, FCC[None], BOX, plan, 0, 1, guide=guide)
     assert len(calls) == plan.num_evaluations == 5 + 2 * 3 + 2 + 1
     assert calls[0] == pytest.approx(0.2)
     assert calls[5] == calls[8] == pytest.approx(0.1)
@@ -200,7 +201,7 @@ def test_a_large_structure_keeps_its_numbering_whatever_order_the_network_sees(
     of_two_boxes, monkeypatch
 ):
     model = load_particles(of_two_boxes[0])
-    starts = noisy_starts(CLEAN, 0.05, 1, seed=0, index=1)
+    starts = noisy_starts(FCC, 0.05, 1, seed=0, index=1)
     whole = sample_particles(model, starts, BOX, Steps("ode", 5), 0, 1, 0.3)
     monkeypatch.setattr("gcd_hpc.learning.particles.DENSE_ATOMS", 20)
     ordered = sample_particles(model, starts, BOX, Steps("ode", 5), 0, 1, 0.3)
