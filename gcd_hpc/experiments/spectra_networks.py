@@ -30,7 +30,7 @@ NUM_TURNS = 4
 MAX_SIGMA = 0.9
 """Largest noise of the guide, Å, that of the particle model that it guides."""
 JITTER_A = 0.05
-"""Displacements that networks of clean positions are trained with, Å: half the thermal ones."""
+"""Displacements that networks of clean positions are trained with, Å."""
 GUIDE, JUDGE = 0, 1
 FORWARD = 10
 """Index of the networks' random streams; member m of the forward model has the last plus m."""
