@@ -20,7 +20,6 @@ from gcd_hpc.experiments.spectra_networks import (
     GUIDE,
     JUDGE,
     PAPER,
-    Recipe,
     fold_of,
     forward_recipe,
     guide_recipe,
@@ -29,6 +28,7 @@ from gcd_hpc.experiments.spectra_networks import (
     training_task,
 )
 from gcd_hpc.experiments.work import Arrays, Task, Workshop, core_s
+from gcd_hpc.learning.calibrated_property import Recipe
 from gcd_hpc.learning.calibration import HeldOut, calibrate, principal_components
 from gcd_hpc.learning.property_labels import labels_of
 

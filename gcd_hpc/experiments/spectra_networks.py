@@ -4,25 +4,17 @@ The guide is noise-aware and equivariant. The judge is of another architecture a
 and knows clean positions alone, so that it does not share the guide's errors.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from gcd_hpc.experiments.carbon_data import Fold, Frame, leave_out, paper_fold
 from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop
-from gcd_hpc.learning.calibration import NUM_LEVELS, calibrate, principal_components
-from gcd_hpc.learning.property_labels import LabelledStructure, labels_of
-from gcd_hpc.learning.property_network import PropertyCard, PropertyConfig, save_property
-from gcd_hpc.learning.property_training import (
-    PropertyTraining,
-    described,
-    held_out_residuals,
-    noise_levels,
-    predict,
-    train_property,
-)
+from gcd_hpc.learning.calibrated_property import Recipe, train_measured
+from gcd_hpc.learning.property_labels import LabelledStructure
+from gcd_hpc.learning.property_network import PropertyConfig, save_property
+from gcd_hpc.learning.property_training import PropertyTraining, predict
 
 PAPER = "paper"
 NUM_TURNS = 4
@@ -34,14 +26,6 @@ JITTER_A = 0.05
 GUIDE, JUDGE = 0, 1
 FORWARD = 10
 """Index of the networks' random streams; member m of the forward model has the last plus m."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Network and training of one kind."""
-
-    network: PropertyConfig
-    training: PropertyTraining
 
 
 def guide_recipe(num_steps: int, width: int = 48) -> Recipe:
@@ -103,37 +87,23 @@ def train_fold(
     """
     frames = fold_of(fold)
     learned, held_out = list(map(labelled, frames.training)), list(map(labelled, frames.held_out))
-    network, loss = train_property(
-        learned, recipe.network, recipe.training, seed, index, report, device
+    found = train_measured(
+        learned, held_out, recipe, seed, index, "C K-edge spectrum", "K", report, device
     )
-    sigmas = noise_levels(recipe.network, NUM_LEVELS)
-    residuals = held_out_residuals(network, held_out, sigmas, seed, index)
-    calibration = calibrate(*principal_components(labels_of(learned)), sigmas, residuals)
-    card = PropertyCard(
-        "C K-edge spectrum",
-        "C",
-        "K",
-        learned[0].energies_ev,
-        groups=_groups(learned),
-        held_out=_groups(held_out),
-        training=described(recipe.training, seed, index, len(labels_of(learned))),
-    )
-    save_property(weights, network, card, calibration)
+    network, calibration = found.model.network, found.model.calibration
+    assert calibration is not None
+    save_property(weights, network, found.model.card, calibration)
     num_turns = NUM_TURNS if recipe.network.backbone == "meshgraphnet" else 1
-    means = [np.stack([one.residuals.mean(axis=0) for one in level]) for level in residuals]
-    atoms = [np.concatenate([one.residuals for one in level]) for level in residuals]
+    means = [np.stack([one.residuals.mean(axis=0) for one in level]) for level in found.residuals]
+    atoms = [np.concatenate([one.residuals for one in level]) for level in found.residuals]
     return {
         "predicted": np.stack([predict([network], one, num_turns) for one in held_out]),
-        "loss": loss,
-        "sigmas": sigmas,
+        "loss": found.loss,
+        "sigmas": found.sigmas,
         "atom_rmse": np.array([_rms(values) for values in atoms]),
         "mean_rmse": np.array([_rms(values) for values in means]),
-        "chi_squared": calibration.check(residuals),
+        "chi_squared": calibration.check(found.residuals),
     }
-
-
-def _groups(structures: Sequence[LabelledStructure]) -> tuple[str, ...]:
-    return tuple(sorted({one.group for one in structures}))
 
 
 def _rms(values: np.ndarray) -> float:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -146,16 +146,10 @@ def held_out_residuals(
                 noisy = one.positions + sigma * noise
                 predicted = _values(network, noisy, one.lengths, float(sigma), None)
                 values = predicted.double().cpu().numpy()
-                found.append(HeldOut(one.group, (values - one.values)[one.known]))
+                if one.known.any():
+                    found.append(HeldOut(one.group, (values - one.values)[one.known]))
         levels.append(found)
     return levels
-
-
-def described(
-    training: PropertyTraining, seed: int, index: int, num_labels: int
-) -> dict[str, object]:
-    """Settings of a training for the card of its file."""
-    return {**asdict(training), "seed": seed, "index": index, "num_labels": num_labels}
 
 
 def _loss(

@@ -10,6 +10,7 @@ import torch
 from ase import Atoms
 
 from gcd_hpc.errors import CheckpointError, StructureError, TrainingError
+from gcd_hpc.learning.calibrated_property import Recipe, train_cross_validated
 from gcd_hpc.learning.calibration import calibrate, principal_components
 from gcd_hpc.learning.property_labels import (
     LabelledStructure,
@@ -152,6 +153,20 @@ def test_a_network_comes_back_from_its_file_with_card_and_calibration(
         predict([model.network], structures[3]), predict([network], structures[3])
     )
     assert torch.equal(model.calibration.covariance(0.1, 10), calibration.covariance(0.1, 10))
+
+
+def test_cross_validation_measures_the_error_on_every_group_and_learns_from_all(structures):
+    recipe = Recipe(CONFIG, replace(TRAINING, num_steps=3))
+    done: list[float] = []
+    measured = train_cross_validated(structures, recipe, 0, 0, "spectrum", "K", report=done.append)
+    assert [one.group for one in measured.residuals[0]] == ["a", "a", "b", "c", "c"]
+    assert measured.model.card.groups == measured.model.card.held_out == ("a", "b", "c")
+    assert done == sorted(done)
+    of_all, _ = train_property(structures, CONFIG, recipe.training, 0, 0)
+    one = structures[0]
+    assert np.array_equal(predict([measured.model.network], one), predict([of_all], one))
+    with pytest.raises(TrainingError, match="all labelled structures are of one group"):
+        train_cross_validated(structures[:2], recipe, 0, 0, "spectrum", "K")
 
 
 def test_a_file_of_another_network_is_refused_in_one_sentence(tmp_path):
