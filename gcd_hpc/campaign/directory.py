@@ -14,7 +14,7 @@ from gcd_hpc.config.loader import (
     parse_campaign,
 )
 from gcd_hpc.config.set import SetConfig
-from gcd_hpc.config.starting import starting_file
+from gcd_hpc.config.starting import energy_file, starting_file
 from gcd_hpc.errors import ConfigError, RunDirectoryError, StoreError
 from gcd_hpc.files import replacing
 from gcd_hpc.store.run_directory import RunDirectory
@@ -136,20 +136,25 @@ def write_config(run: RunDirectory, config: CampaignConfig) -> None:
 
 
 def write_model(run: RunDirectory, config: CampaignConfig, folder: Path) -> None:
-    """Copy the model that the campaign starts from into the run directory, as model 0.
+    """Copy the model that the campaign starts from into the run directory, as model 0, and the
+    energy model by which it chooses structures.
 
-    ``settle_inputs`` has compared it with that of earlier sessions, so that a copy which differs is
-    damaged.
+    ``settle_inputs`` has compared them with those of earlier sessions, so that a copy which differs
+    is damaged.
 
     Args:
-        folder: of the campaign file, in which the model is looked for first.
+        folder: of the campaign file, in which models are looked for first.
     """
-    if config.model is None:
-        return
-    content, copy = starting_file(config, folder, config.name).read_bytes(), run.model_file(0)
-    if not copy.exists() or copy.read_bytes() != content:
-        with replacing(copy) as temporary:
-            temporary.write_bytes(content)
+    copies = []
+    if config.model is not None:
+        copies.append((starting_file(config, folder, config.name), run.model_file(0)))
+    if config.ranking.model is not None:
+        copies.append((energy_file(config, folder, config.name), run.energy_model))
+    for file, copy in copies:
+        content = file.read_bytes()
+        if not copy.exists() or copy.read_bytes() != content:
+            with replacing(copy) as temporary:
+                temporary.write_bytes(content)
 
 
 def check_kind(run: RunDirectory, is_set: bool) -> None:

@@ -23,7 +23,7 @@ from gcd_hpc.campaign.session import Outcome, run_session, software
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import SiteConfig
-from gcd_hpc.config.starting import KEY, starting_file
+from gcd_hpc.config.starting import ENERGY_KEY, KEY, energy_file, starting_file
 from gcd_hpc.engines.bulk import BulkRecord
 from gcd_hpc.engines.layout import lay_out
 from gcd_hpc.errors import CheckpointError, ConfigError, RunDirectoryError
@@ -56,6 +56,14 @@ def prepare_run(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
         except CheckpointError as error:
             raise ConfigError(config.name, KEY, str(error)) from error
     system = prepare(run_dir, config, folder)
+    if config.ranking.model is not None:
+        from gcd_hpc.learning.energy_network import EnergyModel
+
+        file = energy_file(config, folder, config.name)
+        try:
+            EnergyModel.load(file).check(file, system)
+        except CheckpointError as error:
+            raise ConfigError(config.name, ENERGY_KEY, str(error)) from error
     keep_tiles(system, RunDirectory(run_dir), folder)
     return system.potential.sha256
 

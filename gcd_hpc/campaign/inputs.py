@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.config.starting import starting_file
+from gcd_hpc.config.starting import energy_file, starting_file
 from gcd_hpc.engines.bulk import BulkRecord
 from gcd_hpc.engines.layout import lay_out
 from gcd_hpc.errors import RunDirectoryError
@@ -23,6 +23,8 @@ LATER_KEYS = (("explore", "patience"),)
 """Section and key of what sections gained after the first version that kept hashes of them."""
 STARTING_MODEL = "model that it starts from"
 """Name of the file of the key ``model``."""
+ENERGY_MODEL = "energy model that it chooses structures by"
+"""Name of the file of the key ``ranking.model``."""
 
 
 def inputs_of(
@@ -51,6 +53,9 @@ def inputs_of(
     if config.model is not None:
         content = starting_file(config, folder, config.name).read_bytes()
         inputs[STARTING_MODEL] = hashlib.sha256(content).hexdigest()
+    if config.ranking.model is not None:
+        content = energy_file(config, folder, config.name).read_bytes()
+        inputs[ENERGY_MODEL] = hashlib.sha256(content).hexdigest()
     record = BulkRecord.read(run.bulk) if config.voxels.shape == "auto" else None
     if record is not None:
         # Another version may have another rule, and structures of two grids do not lie alike.

@@ -10,7 +10,7 @@ from gcd_hpc.config.campaign import CampaignConfig, PotentialConfig
 from gcd_hpc.config.miller import spelled
 from gcd_hpc.config.set import SetConfig
 from gcd_hpc.config.shipped import install_command
-from gcd_hpc.config.starting import StartingModel, starting_model
+from gcd_hpc.config.starting import StartingModel, check_energy_model, starting_model
 from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.installed import (
     has_accelerator,
@@ -179,6 +179,7 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
         if config.relaxation.outer_thickness == "auto":
             unchecked[-1] += "; if not, held layers, slabs and box grow with it"
     model = starting_model(config, folder, source)
+    check_energy_model(config, folder, source)
     named = described(boundary, layout.bicrystal)
     return Soundness(
         potential, layout, a0, cutoff, tuple(unchecked), named, _rotation(config), model

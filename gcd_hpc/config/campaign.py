@@ -20,6 +20,7 @@ from gcd_hpc.config.learning import (
     TrainingConfig,
     VoxelConfig,
 )
+from gcd_hpc.config.ranking import RankingConfig
 from gcd_hpc.config.section import Fraction, NonNegativeInt, Section, refuse
 from gcd_hpc.config.simulation import (
     CalculatorConfig,
@@ -112,6 +113,7 @@ class CampaignConfig(Section):
     promotion: PromotionConfig = PromotionConfig()
     search: SearchConfig
     explore: ExploreConfig = ExploreConfig()
+    ranking: RankingConfig = RankingConfig()
     sampling: SamplingConfig
     relaxation: RelaxationConfig = RelaxationConfig()
     selection: SelectionConfig = SelectionConfig()

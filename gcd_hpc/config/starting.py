@@ -20,7 +20,7 @@ BUILTIN_FILE = Path(__file__).parents[1] / "models/builtin.safetensors"
 """The model that comes with the package."""
 CARD_KEY = "gcd_hpc"
 """Entry of a model file's header that holds the card, as JSON."""
-KEY = "model"
+KEY, ENERGY_KEY = "model", "ranking.model"
 MOST_NAMES = 4
 """Boundaries of a model's training that are named in one line."""
 DIFFUSION_KEYS = ("schedule", "prediction", "inpainting", "conditional")
@@ -72,14 +72,53 @@ def starting_file(config: CampaignConfig, folder: Path, source: str) -> Path:
             )
             raise ConfigError(source, KEY, problem)
         return BUILTIN_FILE
-    places = (folder / config.model, Path(config.model))
+    return _found(config.model, folder, source, KEY, "that a campaign has trained, or builtin")
+
+
+def energy_file(config: CampaignConfig, folder: Path, source: str) -> Path:
+    """File of the energy model by which a campaign chooses structures; it names one.
+
+    Args:
+        folder: of the campaign file, in which the model is looked for first.
+        source: name of the campaign in errors.
+
+    Raises:
+        ConfigError: if there is no such file.
+    """
+    assert config.ranking.model is not None
+    cure = "that gcd-hpc model energy has written"
+    return _found(config.ranking.model, folder, source, ENERGY_KEY, cure)
+
+
+def check_energy_model(config: CampaignConfig, folder: Path, source: str) -> None:
+    """Check that the energy model that a campaign names, if any, is one of its elements.
+
+    Raises:
+        ConfigError: if it is missing, no energy model, or of other elements.
+    """
+    if config.ranking.model is None:
+        return
+    path = energy_file(config, folder, source)
+    card = _card(path, source, ENERGY_KEY)
+    if card.get("kind") != "energy":
+        problem = f"{path} is no energy model; name a file that gcd-hpc model energy has written"
+        raise ConfigError(source, ENERGY_KEY, problem)
+    elements, wanted = list(card.get("elements", ())), config.boundary.symbols
+    if sorted(elements) != sorted(wanted):
+        problem = (
+            f"{path} is an energy model of {', '.join(elements)}, but this boundary is of"
+            f" {', '.join(wanted)}; train one on runs of these elements"
+        )
+        raise ConfigError(source, ENERGY_KEY, problem)
+
+
+def _found(name: str, folder: Path, source: str, key: str, cure: str) -> Path:
+    """Model file of this name in one of two folders."""
+    places = (folder / name, Path(name))
     for path in places:
         if path.is_file():
             return path
-    problem = (
-        f"there is no file {places[0]}; name a model file that a campaign has trained, or builtin"
-    )
-    raise ConfigError(source, KEY, problem)
+    raise ConfigError(source, key, f"there is no file {places[0]}; name a model file {cure}")
 
 
 def starting_model(config: CampaignConfig, folder: Path, source: str) -> StartingModel | None:
@@ -92,7 +131,7 @@ def starting_model(config: CampaignConfig, folder: Path, source: str) -> Startin
     if config.model is None:
         return None
     path = starting_file(config, folder, source)
-    card = _card(path, source)
+    card = _card(path, source, KEY)
     try:
         network = NetworkConfig.model_validate(card["network"])
         elements = tuple(map(str, card.get("elements", ())))
@@ -145,7 +184,7 @@ def with_model(config: CampaignConfig, folder: Path, source: str) -> CampaignCon
     return config.model_copy(update={"network": network})
 
 
-def _card(path: Path, source: str) -> dict[str, Any]:
+def _card(path: Path, source: str, key: str) -> dict[str, Any]:
     """The card in the header of a model file."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
@@ -153,7 +192,7 @@ def _card(path: Path, source: str) -> dict[str, Any]:
     except (OSError, KeyError, ValueError, RecursionError, safetensors.SafetensorError) as error:
         reason = "its header holds no card" if isinstance(error, KeyError) else str(error)
         problem = f"{path} is not a model of gcd-hpc ({reason}); name a model file"
-        raise ConfigError(source, KEY, problem) from None
+        raise ConfigError(source, key, problem) from None
     if not isinstance(card, dict):
-        raise ConfigError(source, KEY, f"{path} is not a model of gcd-hpc; name a model file")
+        raise ConfigError(source, key, f"{path} is not a model of gcd-hpc; name a model file")
     return card

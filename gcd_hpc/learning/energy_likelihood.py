@@ -54,4 +54,5 @@ class EnergyLikelihood:
         arrays = torch.where(self.mask, self.known * ratio, noisy)
         level = x.new_full((len(x),), min(log_snr, LEVELS[-1]))
         energy, spread = self.model(arrays, level, self.mask, self.num_known)
-        return torch.special.log_ndtr((self.limit_j_m2.to(energy) - energy) / spread)
+        log_p: Tensor = torch.special.log_ndtr((self.limit_j_m2.to(energy) - energy) / spread)
+        return log_p

@@ -14,12 +14,17 @@ PLANE_TOLERANCE = 1e-4
 
 
 def search_start(
-    frame: Frame, config: SearchConfig, rng: np.random.Generator, registry: np.ndarray | None = None
+    frame: Frame,
+    config: SearchConfig,
+    rng: np.random.Generator,
+    registry: np.ndarray | None = None,
+    num_removed: int | None = None,
 ) -> tuple[Atoms, np.ndarray, Anneal | None]:
     """Join the grains, remove atoms from a plane at the boundary, and displace those next to it.
 
     Args:
         registry: (3,) Å; random if not given.
+        num_removed: number of atoms to remove; random if not given.
 
     Returns:
         The structure, its registry (3,) in Å before relaxation, and the annealing before
@@ -37,6 +42,7 @@ def search_start(
                 frame.bicrystal.plane_spacing,
                 frame.bicrystal.lower.atoms_per_plane,
                 rng,
+                num_removed,
             )
         )
     else:
@@ -47,6 +53,7 @@ def search_start(
                 frame.bicrystal.upper.plane_spacing,
                 frame.bicrystal.upper.atoms_per_plane,
                 rng,
+                num_removed,
             )
         )
     # Displace the atoms within a nearest-neighbour distance of the boundary.
@@ -59,16 +66,22 @@ def search_start(
 
 
 def _removed(
-    depths: np.ndarray, plane_spacing: float, atoms_per_plane: int, rng: np.random.Generator
+    depths: np.ndarray,
+    plane_spacing: float,
+    atoms_per_plane: int,
+    rng: np.random.Generator,
+    given: int | None,
 ) -> np.ndarray:
-    """Mask (N,) of the atoms removed: 0 to atoms_per_plane - 1, all numbers equally likely.
+    """Mask (N,) of the atoms removed: as many as given, or 0 to atoms_per_plane - 1, all equally
+    likely.
 
     Args:
         depths: (N,) distances from the outermost atom of the grain, Å.
     """
     plane = np.flatnonzero(depths < plane_spacing - PLANE_TOLERANCE)
     removed = np.zeros(len(depths), dtype=bool)
-    number = min(int(rng.integers(atoms_per_plane)), len(plane))
+    drawn = int(rng.integers(atoms_per_plane))
+    number = min(drawn if given is None else given, len(plane))
     removed[rng.choice(plane, size=number, replace=False)] = True
     return removed
 

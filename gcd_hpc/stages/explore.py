@@ -91,7 +91,7 @@ class Chain:
         started, before_s = time.perf_counter(), processor_s()
         proposer = self.proposer
         try:
-            made = proposer.propose(current, index, rng)
+            made = proposer.chosen(current, index, rng)
         except NOT_THE_CANDIDATES_FAULT:
             raise
         except Exception as error:

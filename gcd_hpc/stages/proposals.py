@@ -19,6 +19,8 @@ from gcd_hpc.search.moves import LOCAL_MOVES, SPECIES_MOVES, Move, Proposal, cro
 from gcd_hpc.search.shares import shares
 from gcd_hpc.search.tries import random_anneal, search_start
 from gcd_hpc.search.windows import Parent, draw_window, recentred
+from gcd_hpc.seeds import EXPLORE, generator
+from gcd_hpc.stages.choosing import kept_chooser
 from gcd_hpc.stages.population import Known, Population
 from gcd_hpc.store.alloys import excess_energies
 from gcd_hpc.store.makers import INPAINT_NOISED, INPAINT_WINDOW, MODEL_MOVES
@@ -76,13 +78,47 @@ class Proposer:
         """Row ``index`` of the round, without a structure."""
         return new_candidate(self.system, "explore", index, self.round)
 
-    def propose(self, current: Candidate | None, index: int, rng: np.random.Generator) -> Unrelaxed:
-        """Structure of move ``index``: a change of the current one, or a fresh try.
+    def chosen(self, current: Candidate | None, index: int, rng: np.random.Generator) -> Unrelaxed:
+        """Structure of move ``index``: one, or where the campaign ranks them, the best of several.
+
+        Further ones are made by moves of the same kind, each with a random stream of its own.
+        In-paintings are not ranked, because making one costs about as much as relaxing it.
+        """
+        first = self.propose(current, index, rng)
+        chooser = kept_chooser(str(self.run_dir))
+        if chooser is None or first.row.move in MODEL_MOVES:
+            return first
+
+        def another(number: int) -> Unrelaxed:
+            own = generator(self.system.config.seed, EXPLORE, self.round, index, number)
+            return self.propose(current, index, own, first.row.move)
+
+        best = chooser.lowest(
+            first,
+            another,
+            row_of=lambda made: made.row,
+            with_row=lambda made, row: replace(made, row=row),
+            known_j_m2=self.known.lowest,
+        )
+        return replace(best, row=replace(best.row, voxel_evaluations=chooser.net_voxels))
+
+    def propose(
+        self,
+        current: Candidate | None,
+        index: int,
+        rng: np.random.Generator,
+        kind: str | None = None,
+    ) -> Unrelaxed:
+        """A structure for move ``index``: a change of the current one, or a fresh try.
 
         A current structure that cannot be changed gives an invalid row with the reason.
+
+        Args:
+            kind: of the move; drawn by the shares of the generation if not given.
         """
-        kinds = list(self.probabilities)
-        kind = str(rng.choice(kinds, p=list(self.probabilities.values())))
+        if kind is None:
+            kinds = list(self.probabilities)
+            kind = str(rng.choice(kinds, p=list(self.probabilities.values())))
         row = self.empty(index)
         if current is None or kind == FRESH:
             search = self.system.config.search

@@ -4,6 +4,7 @@ The first tries are structures of smaller cells where the campaign names such ru
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from gcd_hpc.engines.child import Child
@@ -13,6 +14,7 @@ from gcd_hpc.learning.candidates import new_candidate, with_structure
 from gcd_hpc.learning.tiles import tiles_of
 from gcd_hpc.search.tries import search_start
 from gcd_hpc.seeds import SEARCH, generator
+from gcd_hpc.stages.choosing import Chooser, kept_chooser
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.relaxing import (
@@ -51,7 +53,7 @@ def search_one(
         return relax_candidate(system, child, tiles[index], window, run_dir=run_dir)
     candidate = new_candidate(system, "search", index)
     try:
-        candidate, anneal = started_from(system, candidate)
+        candidate, anneal = chosen_start(system, candidate, kept_chooser(str(run_dir)))
     except NOT_THE_CANDIDATES_FAULT:
         raise
     except Exception as error:
@@ -59,13 +61,43 @@ def search_one(
     return relax_candidate(system, child, candidate, window, anneal, run_dir)
 
 
-def started_from(system: BoundarySystem, candidate: Candidate) -> tuple[Candidate, Anneal | None]:
-    """Unrelaxed candidate of a random stream, and its annealing schedule."""
+def chosen_start(
+    system: BoundarySystem, candidate: Candidate, chooser: Chooser | None
+) -> tuple[Candidate, Anneal | None]:
+    """Unrelaxed candidate and its annealing schedule: one try, or the best of several.
+
+    Further tries have random streams of their own. As many atoms are removed in them as in the
+    first, whose schedule the chosen one takes, so that neither an [n] nor dynamics is preferred.
+    """
     started = time.perf_counter()
+    first, anneal = started_from(system, candidate)
+    if chooser is None:
+        return first, anneal
+    num_removed = system.frame.num_atoms - first.num_atoms
+    chosen = chooser.lowest(
+        first,
+        make=lambda number: started_from(system, candidate, number, num_removed)[0],
+        row_of=lambda row: row,
+        with_row=lambda _, row: row,
+        known_j_m2={},
+    )
+    return replace(chosen, sample_s=time.perf_counter() - started), anneal
+
+
+def started_from(
+    system: BoundarySystem, candidate: Candidate, number: int = 0, num_removed: int | None = None
+) -> tuple[Candidate, Anneal | None]:
+    """Unrelaxed candidate of a random stream, and its annealing schedule.
+
+    Args:
+        number: of the structure among those that one is chosen of.
+        num_removed: number of atoms to remove; random if not given.
+    """
+    started = time.perf_counter()
+    key = (candidate.index, number) if number else (candidate.index,)
+    rng = generator(system.config.seed, SEARCH, *key)
     atoms, registry, anneal = search_start(
-        system.frame,
-        system.config.search,
-        generator(system.config.seed, SEARCH, candidate.index),
+        system.frame, system.config.search, rng, num_removed=num_removed
     )
     seconds = time.perf_counter() - started
     return with_structure(

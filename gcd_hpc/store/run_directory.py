@@ -39,8 +39,7 @@ class RunDirectory:
 
     def is_run(self) -> bool:
         """Whether the folder holds a campaign or at least candidates of one."""
-        known = (self.config, self.ledger, self.results, self._parts(""))
-        return any(path.exists() for path in known)
+        return any(map(Path.exists, (self.config, self.ledger, self.results, self._parts(""))))
 
     def is_set(self) -> bool:
         """Whether the folder is the run directory of a set of boundaries."""
@@ -311,6 +310,11 @@ class RunDirectory:
     def decoder_file(self) -> Path:
         """Learned decoder, shared by all models of a campaign that uses one."""
         return self.path / "models" / "decoder.safetensors"
+
+    @property
+    def energy_model(self) -> Path:
+        """Energy model that the campaign chooses structures by, a copy."""
+        return self.path / "models" / "energy.safetensors"
 
     def model_in_use(self, version: int) -> int:
         """Version of the model that round ``version`` samples with.

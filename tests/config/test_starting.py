@@ -9,7 +9,7 @@ import yaml
 
 from gcd_hpc.config import starting
 from gcd_hpc.config.learning import NetworkConfig
-from gcd_hpc.config.starting import CARD_KEY, starting_model, with_model
+from gcd_hpc.config.starting import CARD_KEY, check_energy_model, starting_model, with_model
 from gcd_hpc.errors import ConfigError
 
 NETWORK = {"width": 8, "num_levels": 2, "num_blocks": 1, "patch": 2}
@@ -154,3 +154,37 @@ def test_a_campaign_that_could_not_begin_is_refused(message, minimal, changes, e
 def test_a_campaign_may_start_from_a_model_alone(load, minimal):
     data = {**yaml.safe_load(minimal), "model": "m", "search": {"num_tries": 0}}
     assert load(yaml.safe_dump(data)).search.num_tries == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            None,
+            "there is no file m.safetensors; name a model file that gcd-hpc model energy has"
+            " written",
+        ),
+        (
+            {},
+            "m.safetensors is no energy model; name a file that gcd-hpc model energy has written",
+        ),
+        (
+            {"kind": "energy", "elements": ["Ni", "Al"]},
+            "m.safetensors is an energy model of Ni, Al, but this boundary is of W; train one on"
+            " runs of these elements",
+        ),
+        ({"kind": "energy"}, None),
+    ],
+)
+def test_an_energy_model_is_one_of_the_elements_of_the_campaign(
+    model, load, minimal, folder, changes, sentence
+):
+    if changes is not None:
+        model(**changes)
+    config = load(minimal + "ranking: {model: m.safetensors}\n")
+    if sentence is None:
+        check_energy_model(config, folder, "c.yaml")
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_energy_model(config, folder, "c.yaml")
+    assert str(caught.value).replace(f"{folder}/", "") == f"c.yaml: ranking.model: {sentence}"

@@ -1,0 +1,82 @@
+"""Choice among several structures before one of them is relaxed, by an energy model."""
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.store.schema import Candidate
+from gcd_hpc.structures.energetics import lowest_nearby
+
+if TYPE_CHECKING:
+    # A campaign without models searches and explores without torch.
+    from gcd_hpc.learning.energy_network import EnergyModel
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """Energy model of a campaign, and how many structures are made for each that is relaxed."""
+
+    system: BoundarySystem
+    model: "EnergyModel"
+    num: int
+
+    def lowest(
+        self,
+        first: Made,
+        make: Callable[[int], Made],
+        row_of: Callable[[Made], Candidate],
+        with_row: Callable[[Made, Candidate], Made],
+        known_j_m2: Mapping[int, float],
+    ) -> Made:
+        """The structure whose estimated energy is lowest, with the estimate as its score.
+
+        Energies are compared relative to the lowest known of their [n]. Structures that were
+        refused, or that do not fit into the voxels, come last; of equals the first is taken.
+
+        Args:
+            make: makes structure number 1, 2, ... beside the first.
+            row_of, with_row: get the row of a structure, and set it.
+            known_j_m2: lowest energy known of each n_index; may be empty.
+        """
+        best, lowest = first, math.inf
+        for number in range(self.num):
+            made = make(number) if number else first
+            row = row_of(made)
+            if row.status != "sampled":
+                continue
+            energy, _ = self.model.estimate(self.system, row)
+            known = lowest_nearby(dict(known_j_m2), row.n_index, row.atoms_per_plane)
+            height = energy if math.isnan(known) else energy - known
+            if height < lowest:
+                lowest, best = height, with_row(made, replace(row, score_gb_energy_j_m2=energy))
+        return best
+
+    @property
+    def net_voxels(self) -> int:
+        """Voxels for which the network computes until one structure is chosen."""
+        return self.num * self.system.grid.num_voxels
+
+
+@functools.lru_cache(maxsize=4)
+def kept_chooser(run_dir: str) -> Chooser | None:
+    """Chooser of a run, kept for all tasks of a worker; None if it has no energy model.
+
+    Raises:
+        CheckpointError: if the model is damaged or of another potential.
+    """
+    system = load_boundary_system(run_dir)
+    ranking = system.config.ranking
+    if ranking.model is None or ranking.tries == 1:
+        return None
+    from gcd_hpc.learning.energy_network import EnergyModel
+
+    path = RunDirectory(run_dir).energy_model
+    model = EnergyModel.load(path)
+    model.check(path, system)
+    return Chooser(system, model, ranking.tries)
