@@ -20,7 +20,7 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.section import Section, section_of
 from gcd_hpc.config.set import AllBoundaries
 from gcd_hpc.config.site import SiteConfig
-from gcd_hpc.store.run import RunCandidate
+from gcd_hpc.store.run_candidate import RunCandidate
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/generate.py; do not edit. -->\n\n"

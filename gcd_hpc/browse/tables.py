@@ -94,20 +94,23 @@ class Top:
     """Number of all these rows."""
 
 
-def find_top(run: Run, per_n: bool = False, num: int = 10) -> Top:
+def find_top(run: Run, per_n: bool = False, num: int | None = None) -> Top:
     """Physical candidates of lowest energy; equal energies are ordered by id.
 
     Args:
-        per_n: return the best of every [n], sorted by [n], instead of the ``num`` lowest of all.
+        per_n: return the lowest of every [n], sorted by [n], instead of the lowest of all.
+        num: number of the lowest; 1 of every [n] or 10 of all if None, all if 0.
     """
-    lowest, refused = run.ranking(None if per_n else num)
+    if num is None:
+        num = 1 if per_n else 10
+    lowest, refused = run.ranking(num or len(run), per_n)
     config = run.provenance.get("config")
     unphysical = {one.id: candidate_fault(one, config) for one in refused[:MAX_REASONS]}
     names = TOP_FIELDS + (ALLOY_FIELDS if run.has_several_elements else ())
     return Top(lowest.records(names), unphysical, len(refused))
 
 
-def find_set_top(members: Mapping[str, Run], per_n: bool = False, num: int = 1) -> Top:
+def find_set_top(members: Mapping[str, Run], per_n: bool = False, num: int | None = 1) -> Top:
     """``find_top`` of each boundary of a set, in their order; its name is the first field."""
     found = {name: find_top(run, per_n, num) for name, run in members.items()}
     return Top(

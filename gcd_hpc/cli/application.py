@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from gcd_hpc.cli.beginning import boundaries, init
 from gcd_hpc.cli.browsing import browse
@@ -71,6 +71,8 @@ NO_MEMORY = (
 )
 GROUP_HELP = {"model": "Train models of many boundaries, and look at them."}
 """Help of commands of two words, by their first."""
+MAY_BE_EMPTY = "--select"
+"""Option whose empty text has a meaning: all candidates."""
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 
@@ -82,6 +84,22 @@ class Groups(TyperGroup):
             with formatter.section(title):
                 rows = [(f"{name:<11}", summary(one)) for name, one in commands.items()]
                 formatter.write_dl(rows)
+
+
+class Command(TyperCommand):
+    """A command that refuses empty words.
+
+    A script's unset variable would otherwise be the working folder, as the empty path is.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for before, word in zip(["", *args], args, strict=False):
+            name, given, value = word.partition("=")
+            option = name if given and name.startswith("--") else before
+            if not (value if given and option == name else word) and option != MAY_BE_EMPTY:
+                what = option if option.startswith("-") else "an argument"
+                raise GcdError(f"{what} is empty; give a value, or leave it out")
+        return super().parse_args(ctx, args)
 
 
 def summary(command: Callable[..., None]) -> str:
@@ -103,7 +121,7 @@ for words, command in COMMANDS.items():
     if group and group not in _groups:
         _groups[group] = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
         app.add_typer(_groups[group], name=group, help=GROUP_HELP[group])
-    (_groups[group] if group else app).command(name)(command)
+    (_groups[group] if group else app).command(name, cls=Command)(command)
 _debug = False
 
 

@@ -42,14 +42,18 @@ def one_run(run: Path, boundary: str | None, command: str) -> Path:
     )
 
 
-def unique_rows(chosen: "Run", is_unique: bool, num_per_n: int | None = None) -> "Run":
-    """Candidates of a run, or only the lowest of each phase with the option ``--unique``.
+def narrowed(chosen: "Run", is_unique: bool, per_n: bool = False, num: int | None = None) -> "Run":
+    """Candidates of a run that the options ``--unique``, ``--per-n`` and ``--num`` leave.
 
     Args:
-        num_per_n: largest number of phases of one [n]; all if None.
+        is_unique: only the lowest candidate of each phase.
+        per_n: only the lowest of each [n], ``num`` of each.
+        num: only so many of the lowest; all if 0, and if None all, or one of each [n].
     """
-    if not is_unique:
-        return chosen
-    from gcd_hpc.phases.clustering import unique
+    if num is None and per_n:
+        num = 1
+    if is_unique:
+        from gcd_hpc.phases.clustering import unique
 
-    return unique(chosen, num_per_n)
+        chosen = unique(chosen, num or None)
+    return chosen.lowest(num or len(chosen), per_n) if num or per_n else chosen

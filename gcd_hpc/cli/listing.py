@@ -5,23 +5,15 @@ from typing import Annotated
 
 import typer
 
-from gcd_hpc.cli.choosing import one_run, run_or_set, unique_rows
-from gcd_hpc.cli.options import Boundary, Csv, Json, Results, Selection, Unique
+from gcd_hpc.cli.choosing import narrowed, one_run, run_or_set
+from gcd_hpc.cli.options import Boundary, Csv, Json, Num, PerN, Results, Selection, Unique
 from gcd_hpc.cli.output import console, one_of, print_json, wide_console
 
 
 def top(
     run: Results,
-    per_n: Annotated[bool, typer.Option("--per-n", help="The best structure at each [n].")] = False,
-    num: Annotated[
-        int | None,
-        typer.Option(
-            "--num",
-            min=1,
-            help="Number of lowest energies, without --per-n; when not given 10 of a run, and 1 of"
-            " each boundary of a set.",
-        ),
-    ] = None,
+    per_n: PerN = False,
+    num: Num = None,
     select: Selection = "",
     unique: Unique = False,
     boundary: Boundary = None,
@@ -31,7 +23,8 @@ def top(
     """List the lowest energies of a run, and the work of each source.
 
     The campaign may still be running. The table of work is about the whole run; it is left out with
-    --select. Of a set of boundaries the lowest of each boundary is listed.
+    --select. Without --num, 10 of a run are listed, 1 of each [n] with --per-n, and 1 of each
+    boundary of a set.
 
     \b
     Examples:
@@ -46,12 +39,16 @@ def top(
 
     chosen = run_or_set(run, boundary)
     if isinstance(chosen, Path):
-        opened = open_run(chosen)
-        found = find_top(unique_rows(opened.select(select), unique, num or 10), per_n, num or 10)
+        opened, most = open_run(chosen), num
+        if num is None and not per_n:
+            most = 10
+        rows = opened.select(select)
+        found = find_top(narrowed(rows, True, per_n, most) if unique else rows, per_n, most)
     else:
+        most = 1 if num is None else num
         members = chosen.select(select).items()
-        rows = {name: unique_rows(run, unique, num or 1) for name, run in members}
-        found = find_set_top(rows, per_n, num or 1)
+        each = {name: narrowed(run, True, per_n, most) if unique else run for name, run in members}
+        found = find_set_top(each, per_n, most)
     if json:
         print_json(found.records)
     elif csv:
@@ -78,6 +75,7 @@ def listing(
     run: Results,
     select: Selection = "",
     unique: Unique = False,
+    per_n: PerN = False,
     sort: Annotated[
         str | None,
         typer.Option(
@@ -90,9 +88,7 @@ def listing(
         bool,
         typer.Option("--descending", help="Sort in descending order; unknown values come last."),
     ] = False,
-    num: Annotated[
-        int, typer.Option("--num", min=0, help="Largest number of candidates; 0 for all.")
-    ] = 20,
+    num: Num = None,
     boundary: Boundary = None,
     json: Json = False,
     csv: Csv = False,
@@ -100,6 +96,7 @@ def listing(
     """List candidates of a run, of any status.
 
     The campaign may still be running. Of a set, the candidates of all its boundaries are listed.
+    Without --num, 20 are listed, or all that --per-n leaves.
 
     \b
     Examples:
@@ -112,14 +109,15 @@ def listing(
     from gcd_hpc.browse.listing import LISTED, csv_text, list_rows, list_set_rows, list_table
     from gcd_hpc.store.run import open_run
 
-    chosen = run_or_set(run, boundary)
+    chosen, of_each = run_or_set(run, boundary), num if per_n else None
+    most = 0 if per_n else 20 if num is None else num
     if isinstance(chosen, Path):
-        rows = unique_rows(open_run(chosen).select(select), unique)
-        found = list_rows(rows, sort, descending, num)
+        rows = narrowed(open_run(chosen).select(select), unique, per_n, of_each)
+        found = list_rows(rows, sort, descending, most)
     else:
         members = chosen.select(select).items()
-        each = {name: unique_rows(run, unique) for name, run in members}
-        found = list_set_rows(each, sort, descending, num)
+        each = {name: narrowed(run, unique, per_n, of_each) for name, run in members}
+        found = list_set_rows(each, sort, descending, most)
     if json:
         print_json(found.records)
     elif csv:

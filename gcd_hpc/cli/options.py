@@ -56,6 +56,15 @@ Unique = Annotated[
     bool,
     typer.Option("--unique", help="Only the lowest candidate of each phase, as phases lists them."),
 ]
+PerN = Annotated[
+    bool, typer.Option("--per-n", help="Only the lowest of each [n], or the --num lowest of each.")
+]
+Num = Annotated[
+    int | None,
+    typer.Option(
+        "--num", min=0, help="Largest number, with --per-n of each [n]; 0 for all. See above."
+    ),
+]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")]
 FigureFile = Annotated[
     Path | None,

@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
-from gcd_hpc.cli.choosing import run_or_set, unique_rows
+from gcd_hpc.cli.choosing import narrowed, run_or_set
 from gcd_hpc.cli.options import (
     Boundary,
     CampaignFile,
     Json,
+    Num,
     Overrides,
+    PerN,
     Results,
     Selection,
     Unique,
@@ -89,6 +91,8 @@ def export(
     ],
     select: Selection = "",
     unique: Unique = False,
+    per_n: PerN = False,
+    num: Num = None,
     a0: Annotated[
         float | None,
         typer.Option(
@@ -100,16 +104,19 @@ def export(
     """Write a run's results for other programs.
 
     Lengths are in Å, energies in eV; E_gb is in J/m^2. Structures are the relaxed ones, in the
-    order of the run. An existing file is replaced only when the new one is complete.
+    order of the run, with --per-n or --num by energy. Each file says which candidate it holds, its
+    E_gb and [n], and the potential with its hash: in its title, its comment or its fields. An
+    existing file is replaced only when the new one is complete.
 
     \b
     one file of all structures:
       extxyz       positions, energies of the box and of each atom, all fields of show
       ase-db       the same in a database of ASE; the id is its key "candidate"
     one file per structure: F itself, or F/ID.data and so on if there are several:
-      lammps-dump  positions and energies of the atoms (c_energy), metal units, for OVITO
+      lammps-dump  positions and energies of the atoms (c_epot), metal units, for OVITO
       lammps-data  positions; for LAMMPS with units metal, boundary p p s
-      poscar, cif  positions
+      poscar       positions; the outer layers held by selective dynamics
+      cif          positions
     one folder per structure:
       vasp         F/ID with POSCAR (outer layers held), INCAR and KPOINTS; add your POTCAR;
                    F/bulk, F/lower and F/upper are references that gcd-hpc import needs
@@ -129,7 +136,8 @@ def export(
       gcd-hpc export runs/w_sigma5 --format csv --out w_sigma5.csv
       gcd-hpc export runs/w_sigma5 --select "n=0.2 energy<2.3" --format extxyz --out ground.extxyz
       gcd-hpc export runs/w_sigma5/results.h5 --select "energy<2.5" --format poscar --out structures
-      gcd-hpc export runs/w_sigma5 --select "energy<2.6" --unique --format cif --out phases
+      gcd-hpc export runs/w_sigma5 --per-n --format poscar --out best_of_each_n
+      gcd-hpc export runs/w_sigma5 --unique --num 10 --format cif --out phases
       gcd-hpc export runs/w_sigma5 --select id=model-01-000045 --format lammps-data --out best.data
       gcd-hpc export runs/w_sigma5 --select "energy<2.4" --format vasp --a0 3.17 --out vasp_pbe
       gcd-hpc export runs/cu_tilts --select "energy<0.95" --format extxyz --out tilts
@@ -140,10 +148,11 @@ def export(
 
     chosen = run_or_set(run, boundary)
     if isinstance(chosen, Path):
-        num = write(unique_rows(open_run(chosen).select(select), unique), form, out, a0)
+        rows = narrowed(open_run(chosen).select(select), unique, per_n, num)
+        count = write(rows, form, out, a0)
     else:
         members = chosen.select(select).items()
-        rows = {name: unique_rows(run, unique) for name, run in members}
-        num = export_set(rows, form, out, a0)
+        each = {name: narrowed(run, unique, per_n, num) for name, run in members}
+        count = export_set(each, form, out, a0)
     what = "row" if form == "csv" else "structure"
-    written(out, f"{num:,} {what}{'' if num == 1 else 's'}")
+    written(out, f"{count:,} {what}{'' if count == 1 else 's'}")

@@ -17,7 +17,8 @@ from gcd_hpc.phases.diagram import Array, Axis, Diagram, Line
 from gcd_hpc.phases.measuring import measured, system_of
 from gcd_hpc.phases.phase import Phase
 from gcd_hpc.phases.record import MeasuredRecord
-from gcd_hpc.store.run import Run, RunCandidate
+from gcd_hpc.store.run import Run
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.composition import Chemistry
 from gcd_hpc.structures.energetics import J_PER_M2

@@ -22,7 +22,7 @@ from gcd_hpc.phases.measuring import Results, Settings, Subject
 from gcd_hpc.phases.record import MeasuredRecord
 from gcd_hpc.phases.slabs import bicrystal_of
 from gcd_hpc.phases.system import PhaseSystem
-from gcd_hpc.store.run import RunCandidate
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.structures.energetics import J_PER_M2
 
 KIND = "free-energy"

@@ -24,7 +24,7 @@ from gcd_hpc.phases.record import MeasuredRecord, arrays_sha256, structure_sha25
 from gcd_hpc.phases.shifts import Halves, halves_of, perfect_cut
 from gcd_hpc.phases.system import PhaseSystem
 from gcd_hpc.store.arrays import read_arrays, write_arrays
-from gcd_hpc.store.run import RunCandidate
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.periodic import Array
 

@@ -20,7 +20,7 @@ from gcd_hpc.files import replacing
 from gcd_hpc.phases.harmonic import Modes, commensurate_phases, mesh_of, mesh_phases, modes_of
 from gcd_hpc.phases.slabs import bicrystal_of, thickened
 from gcd_hpc.phases.system import PhaseSystem
-from gcd_hpc.store.run import RunCandidate
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.structures.bicrystal import Bicrystal, Side
 from gcd_hpc.structures.energetics import J_PER_M2
 from gcd_hpc.structures.grain import Grain

@@ -19,7 +19,7 @@ from gcd_hpc.phases.measuring import Results, Settings, Subject
 from gcd_hpc.phases.phase import Phase
 from gcd_hpc.phases.stage import Stage
 from gcd_hpc.seeds import HOLD, generator
-from gcd_hpc.store.run import RunCandidate
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.structures.energetics import n_fraction
 from gcd_hpc.structures.fingerprint import SAME_ENERGY_J_M2, SAME_FINGERPRINT, Fingerprint, distance
 

@@ -21,7 +21,8 @@ from gcd_hpc.phases.record import MeasuredRecord, question_of, structure_sha256
 from gcd_hpc.phases.system import PhaseSystem
 from gcd_hpc.processor import processor_s
 from gcd_hpc.store.arrays import write_arrays
-from gcd_hpc.store.run import Run, RunCandidate
+from gcd_hpc.store.run import Run
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.store.run_directory import RunDirectory
 
 Item = TypeVar("Item")

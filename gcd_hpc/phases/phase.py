@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gcd_hpc.errors import StoreError, did_you_mean, shortened
-from gcd_hpc.store.run import RunCandidate
+from gcd_hpc.store.run_candidate import RunCandidate
 
 
 @dataclass(frozen=True)

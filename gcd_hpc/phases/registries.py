@@ -8,7 +8,7 @@ from scipy.ndimage import map_coordinates
 
 from gcd_hpc.phases.gamma import GammaSurface
 from gcd_hpc.phases.phase import Phase
-from gcd_hpc.store.run import RunCandidate
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.structures.bicrystal import BORDER, Bicrystal, Side
 from gcd_hpc.structures.energetics import fraction_distance
 from gcd_hpc.structures.periodic import Array

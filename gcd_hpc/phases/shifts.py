@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gcd_hpc.search.windows import Parent, boundary_height
 from gcd_hpc.store.alloys import excess_energies
-from gcd_hpc.store.run import RunCandidate
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.structures.frame import FREE, Frame
 from gcd_hpc.structures.periodic import Array, Neighbors, in_plane, minimum_image, wrap
 from gcd_hpc.structures.registry import in_plane_translations, shift_cell

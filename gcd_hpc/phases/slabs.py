@@ -8,7 +8,7 @@ from ase import Atoms
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.phases.system import PhaseSystem
 from gcd_hpc.store.alloys import compared_energies
-from gcd_hpc.store.run import RunCandidate
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.structures.bicrystal import BORDER, Bicrystal, Side
 from gcd_hpc.structures.fingerprint import boundary_height, slab_weights
 from gcd_hpc.structures.grain import Positions

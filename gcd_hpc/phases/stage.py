@@ -11,7 +11,7 @@ from gcd_hpc.engines.relaxation import Slab
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.phases.slabs import bicrystal_of
 from gcd_hpc.phases.system import PhaseSystem
-from gcd_hpc.store.run import RunCandidate
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.structures.fingerprint import Fingerprint, energy_weights, fingerprint
 from gcd_hpc.structures.periodic import Neighbors, area, in_plane, wrap
 

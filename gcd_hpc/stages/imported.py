@@ -35,7 +35,8 @@ from gcd_hpc.stages.rescore import (
 from gcd_hpc.store.crystal import crystal_of
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.provenance import campaign_provenance
-from gcd_hpc.store.run import Run, RunCandidate
+from gcd_hpc.store.run import Run
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.store.vasp import GRAINS, REFERENCES
 from gcd_hpc.store.vasp_results import (

@@ -21,7 +21,8 @@ from gcd_hpc.stages.evaluate import fitted, scaled
 from gcd_hpc.stages.relaxing import relaxed_fields
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.provenance import campaign_provenance
-from gcd_hpc.store.run import Run, RunCandidate
+from gcd_hpc.store.run import Run
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.bicrystal import Bicrystal
@@ -48,18 +49,10 @@ def best_candidates(run: Run, num: int, per_n: bool) -> list[RunCandidate]:
     Raises:
         StoreError: if nothing was relaxed yet.
     """
-    if per_n:
-        each = [run.select(f"n_index={n}").lowest(num) for n in _indices(run)]
-        found = [one for few in each for one in few]
-    else:
-        found = list(run.lowest(num))
+    found = list(run.lowest(num, per_n))
     if not found:
         raise StoreError(f"{run.path}: there is no relaxed structure to rescore yet")
     return found
-
-
-def _indices(run: Run) -> list[int]:
-    return [int(one) for one in run.best_per_n().columns(["n_index"])["n_index"]]
 
 
 def campaign_of_run(run: Run) -> CampaignConfig:

@@ -17,7 +17,7 @@ from gcd_hpc.store.field import csv_cell
 from gcd_hpc.store.hdf5 import checked_name
 from gcd_hpc.store.run import Run, scalar_columns
 from gcd_hpc.store.schema import ROW_FIELDS
-from gcd_hpc.store.vasp import write_vasp_inputs, write_vasp_references
+from gcd_hpc.store.vasp import with_held_layers, write_vasp_inputs, write_vasp_references
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.files import FileFormat, write_structures
 
@@ -43,6 +43,7 @@ _KEYS = (
     "n_fraction",
     "gb_energy_j_m2",
     "excess_volume_a",
+    "title",
 )
 """Fields that become key-value pairs of an ASE database, by which its rows are selected."""
 
@@ -57,7 +58,9 @@ def export(run: Run, form: str, out: str | Path, a0: float | None = None) -> int
     ok, in the order of the run. Lengths are in Å, energies in eV: of the box and of each atom in
     extxyz and ase-db, of each atom in lammps-dump, none in the others. LAMMPS types count the
     elements in the campaign's order; poscar lists atoms element by element. poscar, cif and
-    lammps-data cannot express that the box is open along z. ``vasp`` writes POSCAR, INCAR and
+    lammps-data cannot express that the box is open along z. poscar and vasp hold the outer layers
+    by selective dynamics. Every file says in its title, comment or fields which candidate it holds,
+    its E_gb and [n], and the potential with its hash. ``vasp`` writes POSCAR, INCAR and
     KPOINTS of each structure to a folder ``out/ID``, and of the crystal and a slab of each grain to
     ``out/bulk``, ``out/lower`` and ``out/upper`` (not of strained grains and several elements).
 
@@ -82,6 +85,9 @@ def export(run: Run, form: str, out: str | Path, a0: float | None = None) -> int
         return len(chosen)
     assert run.element  # or an error that names the run
     structures = (candidate.to_atoms() for candidate in chosen)
+    if form in ("poscar", "vasp"):
+        config = run.provenance.get("config", "")
+        structures = (with_held_layers(candidate, config) for candidate in chosen)
     if form == "extxyz":
         with output(Path(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
             for atoms in structures:
@@ -89,7 +95,7 @@ def export(run: Run, form: str, out: str | Path, a0: float | None = None) -> int
     elif form == "ase-db":
         _write_database(Path(out), structures)
     elif form == "vasp":
-        _write_vasp(Path(out), chosen, a0)
+        _write_vasp(Path(out), chosen, structures, a0)
     else:
         _write_each(Path(out), structures, chosen, cast(FileFormat, form))
     return len(chosen)
@@ -144,15 +150,15 @@ def _write_each(out: Path, structures: Iterator[Atoms], run: Run, form: FileForm
             write_structures(folder / f"{name}.{SUFFIXES[form]}", [atoms], form, run.elements)
 
 
-def _write_vasp(out: Path, run: Run, a0: float | None) -> None:
+def _write_vasp(out: Path, run: Run, structures: Iterator[Atoms], a0: float | None) -> None:
     scale, crystal = _scaled_crystal(run, a0)
     with output_folder(out) as folder:
         if crystal is not None and not need_of_energies(crystal):
             write_vasp_references(folder, crystal)
-        for candidate in run:
-            own = folder / checked_name(candidate.id, "the id of a candidate")
+        for atoms in structures:
+            own = folder / checked_name(atoms.info["id"], "the id of a candidate")
             own.mkdir()
-            write_vasp_inputs(own, candidate.to_atoms(), scale)
+            write_vasp_inputs(own, atoms, scale)
 
 
 def _scaled_crystal(run: Run, a0: float | None) -> tuple[float, Bicrystal | None]:

@@ -21,7 +21,6 @@ from gcd_hpc.structures.energetics import (
     closest_pair,
     excess_volume,
     gb_energy,
-    lowest_of_each,
     n_fraction,
     physical_fault,
 )
@@ -282,11 +281,15 @@ def lowest_rows(columns: Columns, numbers: np.ndarray, num: int) -> np.ndarray:
     return np.asarray(numbers[energy <= np.partition(energy, num - 1)[num - 1]])
 
 
-def lowest_rows_of_each(columns: Columns, numbers: np.ndarray) -> np.ndarray:
-    """Row numbers of the lowest energy of each [n] among ``numbers`` (M,), ties included."""
-    energy = columns["gb_energy_j_m2"][numbers]
-    _, lowest, group = lowest_of_each(columns["n_index"][numbers], energy)
-    return np.asarray(numbers[energy == lowest[group]])
+def lowest_rows_of_each(columns: Columns, numbers: np.ndarray, num: int = 1) -> np.ndarray:
+    """Row numbers of the ``num`` lowest energies of each [n] among ``numbers`` (M,), and ties."""
+    energy, n_index = columns["gb_energy_j_m2"][numbers], columns["n_index"][numbers]
+    order = np.lexsort([energy, n_index])
+    _, start, group, count = np.unique(
+        n_index[order], return_index=True, return_inverse=True, return_counts=True
+    )
+    highest = energy[order][start + np.minimum(count, num) - 1]
+    return np.asarray(np.sort(numbers[order[energy[order] <= highest[group]]]))
 
 
 def candidate_fault(candidate: Candidate, config: Any) -> str:

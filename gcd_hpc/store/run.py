@@ -1,23 +1,19 @@
 """Python interface to the results of a run: ``gcd_hpc.open_run("runs/w_sigma5")``."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_numbers
 
 from gcd_hpc.errors import GcdError, StoreError
-from gcd_hpc.store.alloys import symbols_of
 from gcd_hpc.store.checksums import Columns
-from gcd_hpc.store.field import Field
 from gcd_hpc.store.fingerprints import fingerprints
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.parts import read_provenance, to_columns, without_structure
+from gcd_hpc.store.parts import read_provenance
 from gcd_hpc.store.physics import (
     RELAXED_FIELDS,
     candidate_fault,
@@ -27,74 +23,14 @@ from gcd_hpc.store.physics import (
 )
 from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.rows import Rows, read_numbered
-from gcd_hpc.store.schema import ROW_FIELDS, Candidate
+from gcd_hpc.store.run_candidate import RunCandidate, no_element, potential_name
+from gcd_hpc.store.schema import ROW_FIELDS
 from gcd_hpc.store.selection import ordered, parse_selection, selected
 from gcd_hpc.structures.energetics import MIN_GB_ENERGY_J_M2
 from gcd_hpc.structures.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class RunCandidate(Candidate):
-    """A candidate with the fields of the schema as attributes, such as ``energies_ev``."""
-
-    element: str = field(kw_only=True)
-    """Chemical symbol, of the first of several elements; empty if the file does not name it."""
-
-    def to_atoms(self, relaxed: bool = True) -> Atoms:
-        """ASE ``Atoms`` of the structure, with every known field of the schema in ``info``.
-
-        Args:
-            relaxed: True for the relaxed structure with total and atomic energies as ASE results,
-                eV; False for the structure before relaxation, without energies.
-
-        Raises:
-            StoreError: if ``relaxed`` and the candidate was never relaxed.
-        """
-        if relaxed and not np.isfinite(self.positions).all():
-            raise StoreError(
-                f"{self.id}: there is no relaxed structure, as its status is"
-                f" {self.status}{f' ({self.reason})' if self.reason else ''};"
-                " to_atoms(relaxed=False) returns the unrelaxed one"
-            )
-        if not self.element:
-            raise _no_element(self.id)
-        if len(without_structure(to_columns([self]))):
-            raise StoreError(
-                f"{self.id}: positions, energies or box are not finite or not plausible; gcd-hpc"
-                " verify lists what is wrong with the file"
-            )
-        positions = self.positions if relaxed else self.unrelaxed_positions
-        symbols = symbols_of(self.numbers, self.element)
-        atoms = Atoms(symbols, positions, cell=self.box, pbc=(True, True, False))
-        known = {field: getattr(self, field.name) for field in ROW_FIELDS}
-        atoms.info = {
-            field.name: value
-            for field, value in known.items()
-            if field.name not in ("cell", "tilt_a", "num_atoms") and _is_known(field, value)
-        }
-        if relaxed:
-            energies = np.asarray(self.energies_ev)
-            total = float(energies.sum())
-            atoms.calc = SinglePointCalculator(atoms, energy=total, energies=energies)
-        return atoms
-
-
-def _no_element(place: object) -> StoreError:
-    return StoreError(
-        f"{place}: has no structures for use elsewhere, because the attribute config of the file"
-        " names no known boundary.element; gcd-hpc verify lists all faults"
-    )
-
-
-def _is_known(field: Field, value: object) -> bool:
-    if isinstance(value, str):
-        return value != ""
-    if field.kind == "int" and field.since > 1:
-        return bool(value != field.default)  # the default stands for a field an older file lacks
-    return bool(np.isfinite(np.asarray(value, dtype=float)).all())
 
 
 class Run:
@@ -143,7 +79,7 @@ class Run:
             StoreError: if the attribute ``config`` of the files names no known element.
         """
         if not self._elements:
-            raise _no_element(self.path)
+            raise no_element(self.path)
         return self._elements
 
     @property
@@ -177,8 +113,10 @@ class Run:
 
     def __iter__(self) -> Iterator[RunCandidate]:
         """Iterate over the candidates, which are read one by one."""
+        element = "".join(self._elements[:1])
+        potential = potential_name(self.provenance.get("config", ""))
         for candidate in read_numbered(self._rows.parts, self._chosen):
-            yield RunCandidate(**vars(candidate), element="".join(self._elements[:1]))
+            yield RunCandidate(**vars(candidate), element=element, potential=potential)
 
     @overload
     def __getitem__(self, which: int | str) -> RunCandidate: ...
@@ -252,38 +190,41 @@ class Run:
         """
         return self._physical(lowest_rows_of_each)[0].sorted("gb_energy_j_m2")
 
-    def lowest(self, num: int = 10) -> "Run":
+    def lowest(self, num: int = 10, per_n: bool = False) -> "Run":
         """The ``num`` relaxed candidates of lowest boundary energy, lowest first, then by id.
 
         Rows that are no physical boundary of the crystal are left out.
+
+        Args:
+            per_n: the lowest of each [n] instead, in ascending order of [n].
         """
-        return self.ranking(num)[0]
+        return self.ranking(num, per_n)[0]
 
     def best_per_n(self) -> "Run":
         """The relaxed candidate of lowest boundary energy at each [n], in ascending order of [n].
 
         Rows that are no physical boundary of the crystal are left out.
         """
-        return self.ranking()[0]
+        return self.lowest(1, per_n=True)
 
-    def ranking(self, num: int | None = None) -> "tuple[Run, Run]":
-        """Candidates of ``lowest``, or of ``best_per_n`` without a number, and those left out.
+    def ranking(self, num: int, per_n: bool = False) -> "tuple[Run, Run]":
+        """Candidates of ``lowest``, and those left out.
 
         Returns:
             The lowest physical candidates, and the unphysical ones of lower energy by energy.
         """
-        lowest = lowest_rows_of_each if num is None else partial(lowest_rows, num=num)
+        lowest = partial(lowest_rows_of_each if per_n else lowest_rows, num=num)
         physical, refused = self._physical(lowest)
         kept = lowest(self._rows.columns(RELAXED_FIELDS), physical._chosen)
         found = self._restricted(kept).sorted("id").sorted("gb_energy_j_m2")
-        if num is not None:
-            return found[:num], refused
-        return found.first_of_each_n(), refused
+        return found.first_of_each_n(num) if per_n else found[:num], refused
 
-    def first_of_each_n(self) -> "Run":
-        """The first candidate at each [n], in ascending order of [n]."""
-        _, first = np.unique(self.columns(["n_index"])["n_index"], return_index=True)
-        return self[first]
+    def first_of_each_n(self, num: int = 1) -> "Run":
+        """The first ``num`` candidates at each [n], in ascending order of [n]."""
+        n_index = self.columns(["n_index"])["n_index"]
+        order = np.argsort(n_index, kind="stable")
+        _, start, group = np.unique(n_index[order], return_index=True, return_inverse=True)
+        return self[order[np.arange(len(order)) - start[group] < num]]
 
     def _physical(self, lowest: Callable[[Columns, np.ndarray], np.ndarray]) -> "tuple[Run, Run]":
         """Split the relaxed candidates into physical ones, in file order, and refused ones.

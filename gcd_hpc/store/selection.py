@@ -3,13 +3,16 @@
 A selection is a list of conditions such as ``source=model``, ``n=0.2``, ``energy<2.4``,
 ``round=1,2``, ``status!=failed``; a candidate must meet all of them. A condition names a field of
 the schema (``n`` and ``energy`` are short for n_fraction and gb_energy_j_m2); ``=`` and ``!=`` take
-several values. An id alone is short for ``id=...``; blanks around relations and commas are ignored.
+several values. A value with blanks stands in quotes, and [n] may be a fraction, ``n=1/3``. An id
+alone is short for ``id=...``; blanks around relations and commas are ignored.
 """
 
+import math
 import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -23,9 +26,10 @@ from gcd_hpc.store.schema import ROW_FIELDS
 SHORT = {"n": "n_fraction", "energy": "gb_energy_j_m2"}
 FRACTION_TOLERANCE = 5e-5
 """Tolerance of [n] in a condition, so that the four printed digits select their rows."""
-_BLANKS = re.compile(r"\s*(!=|<=|>=|=|<|>|,)\s*")
-_ID = re.compile(r"([\w.-]+\.)?(search-\d+|(model|explore)-\d+-\d+)")
-_WORD = re.compile(r"(\w+)(!=|<=|>=|=|<|>)(.+)")
+_ID = re.compile(r"([\w.-]+\.)?(search|(model|explore)-\d+)-\d{6,}")
+_VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s,"'][^\s,]*)"""
+_CONDITION = re.compile(rf"(\w+)\s*(!=|<=|>=|=|<|>)\s*({_VALUE}(?:\s*,\s*{_VALUE})*)(?=\s|$)")
+_WORD = re.compile(r"\S+")
 _ORDERS: dict[str, Callable[[Any, Any], np.ndarray]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -74,27 +78,34 @@ def parse_selection(text: str) -> tuple[Condition, ...]:
     Raises:
         StoreError: naming the condition that is wrong.
     """
-    return tuple(_condition(word) for word in _BLANKS.sub(r"\1", text).split())
+    found, rest = [], text.strip()
+    while rest:
+        match = _CONDITION.match(rest) or _WORD.match(rest)
+        assert match is not None
+        found.append(_condition(match))
+        rest = rest[match.end() :].lstrip()
+    return tuple(found)
 
 
-def _condition(word: str) -> Condition:
-    match = _WORD.fullmatch(word)
-    if match is None and _ID.fullmatch(word):
-        return Condition(_SELECTABLE["id"], "=", (word,))
-    if match is None:
+def _condition(match: re.Match[str]) -> Condition:
+    word = match[0]
+    if match.re is _WORD:
+        if _ID.fullmatch(word):
+            return Condition(_SELECTABLE["id"], "=", (word,))
         raise StoreError(
             "selection: expected FIELD=VALUE (or != < <= > >=), for example n=0.2 or energy<2.4,"
-            f" got {word}"
+            f" and quotes around a value with blanks, got {word}"
         )
     name, relation, text = match.groups()
     field = sortable(name)
+    values = [value.strip("\"'") for value in re.findall(_VALUE, text)]
     if relation in _ORDERS and field.kind in ("text", "bool"):
         raise StoreError(
             f"selection: expected = or != for {field.name}, which is no number, got {word}"
         )
-    if relation in _ORDERS and "," in text:
+    if relation in _ORDERS and len(values) > 1:
         raise StoreError(f"selection: expected one number after {relation}, got {word}")
-    return Condition(field, relation, tuple(_value(field, part, word) for part in text.split(",")))
+    return Condition(field, relation, tuple(_value(field, value, word) for value in values))
 
 
 def _value(field: Field, text: str, word: str) -> str | float:
@@ -104,15 +115,26 @@ def _value(field: Field, text: str, word: str) -> str | float:
             f"selection: expected one of {expected} for {field.name}, got {word}"
             + did_you_mean(text, field.labels)
         )
+    if field.name == "id" and not _ID.fullmatch(text):
+        raise StoreError(
+            f"selection: expected an id such as search-000012 or model-01-000012, got {word}"
+        )
     if field.kind == "text":
         return text
     if field.kind == "bool" and text in ("true", "false"):
         return float(text == "true")
     try:
-        return float(text)
-    except ValueError:
-        expected = "true or false" if field.kind == "bool" else "a number"
-        raise StoreError(f"selection: expected {expected} for {field.name}, got {word}") from None
+        number = float(Fraction(text) if field.name in _FRACTIONS else text)
+    except (ValueError, ZeroDivisionError):
+        number = math.nan
+    expected = {"bool": "true or false", "int": "a whole number"}.get(field.kind, "a number")
+    if (
+        not math.isfinite(number)
+        or field.kind == "bool"
+        or (field.kind == "int" and not number.is_integer())
+    ):
+        raise StoreError(f"selection: expected {expected} for {field.name}, got {word}")
+    return number
 
 
 def sortable(name: str) -> Field:
@@ -137,8 +159,25 @@ def selected(rows: Rows, conditions: tuple[Condition, ...]) -> np.ndarray:
         return chosen
     columns = rows.columns([condition.field.name for condition in conditions])
     for condition in conditions:
-        chosen &= condition.holds(columns[condition.field.name])
+        holds = condition.holds(columns[condition.field.name])
+        if condition.field.name == "n_fraction" and condition.relation == "=" and not holds.any():
+            _check_possible(rows, condition)
+        chosen &= holds
     return chosen
+
+
+def _check_possible(rows: Rows, condition: Condition) -> None:
+    """Refuse an [n] that no structure of these rows' boundaries can have."""
+    planes = {int(num) for num in rows.columns(["atoms_per_plane"])["atoms_per_plane"].tolist()}
+    planes.discard(0)  # a file of an old version does not know it
+    for value in map(float, condition.values):
+        nearest = [round(value * num) / num for num in planes]
+        if planes and not _same_fraction(np.array(nearest), value).any():
+            raise StoreError(
+                f"selection: there can be no structure with [n] = {value:g}, because [n] is a"
+                f" multiple of {' or '.join(f'1/{num}' for num in sorted(planes))}; the nearest is"
+                f" {min(nearest, key=lambda one: abs(one - value)):.4g}"
+            )
 
 
 def ordered(rows: Rows, chosen: np.ndarray, name: str, descending: bool = False) -> np.ndarray:

@@ -13,9 +13,11 @@ import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms
 
-from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.engines.surfaces import grain_slab
+from gcd_hpc.store.fingerprints import outer_thickness
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.structures.bicrystal import Bicrystal, Side
+from gcd_hpc.structures.files import titled
 
 CRYSTAL = "bulk"
 GRAINS: tuple[Side, Side] = ("lower", "upper")
@@ -48,30 +50,36 @@ IBRION = -1     # no atom moves
 NSW = 0"""
 
 
-def write_vasp_inputs(folder: Path, atoms: Atoms, scale: float = 1.0) -> None:
-    """Write POSCAR, INCAR and KPOINTS of one structure.
+def with_held_layers(candidate: RunCandidate, config: str) -> Atoms:
+    """The relaxed structure with the outer layers of its relaxation held.
 
     The layers that relaxations hold at the bottom and move as one body at the top are both held,
     as VASP knows no rigid bodies: the shift of the upper grain stays that of the first engine.
 
     Args:
-        atoms: a candidate's ``to_atoms``, with its fields in ``info``.
+        config: attribute of the candidate's file.
+    """
+    atoms, outer = candidate.to_atoms(), outer_thickness(vars(candidate), config)
+    heights = atoms.positions[:, 2]
+    held = (heights < heights.min() + outer) | (heights > heights.max() - outer)
+    atoms.set_constraint(FixAtoms(mask=held))
+    return atoms
+
+
+def write_vasp_inputs(folder: Path, atoms: Atoms, scale: float = 1.0) -> None:
+    """Write POSCAR, INCAR and KPOINTS of one structure.
+
+    Args:
+        atoms: of ``with_held_layers``.
         scale: factor of all lengths, to the lattice constant of VASP.
     """
-    info = atoms.info
     # VASP wants the atoms element by element; otherwise they keep their order.
     order = np.argsort(atoms.numbers, kind="stable")
     slab = Atoms(atoms.numbers[order], scale * atoms.positions[order], cell=scale * atoms.cell)
-    heights = slab.positions[:, 2]
-    outer = outer_layers("auto", float(info.get("surface_depth_a", 0.0)))
-    held = (heights < heights.min() + outer) | (heights > heights.max() - outer)
-    title = (
-        f"{info['id']}: E_gb {info['gb_energy_j_m2']:.4f} J/m^2, [n] {info['n_fraction']:.4g},"
-        f" potential {str(info.get('potential_sha256', 'unknown'))[:12]}"
-    )
-    _write(folder, _in_vacuum(slab), held, title)
+    held = np.isin(order, atoms.constraints[0].index)
+    _write(folder, _in_vacuum(slab), held, atoms.info["title"])
     purpose = "Relaxation of a slab with a grain boundary; POSCAR says which atoms are held."
-    _write_incar(folder, purpose, info["id"], RELAXED)
+    _write_incar(folder, purpose, atoms.info["id"], RELAXED)
 
 
 def write_vasp_references(out: Path, bicrystal: Bicrystal) -> None:
@@ -113,8 +121,7 @@ def _write(folder: Path, atoms: Atoms, held: np.ndarray, title: str) -> None:
     atoms.set_constraint(FixAtoms(mask=held))
     text = StringIO()
     ase.io.write(text, atoms, format="vasp", direct=False)
-    _, *lines = text.getvalue().splitlines()
-    (folder / "POSCAR").write_text("\n".join([title, *lines]) + "\n")
+    (folder / "POSCAR").write_text(titled(text.getvalue(), title, "poscar"))
     grid = [_num_points(edge) for edge in atoms.cell.reciprocal()]
     if atoms.cell.lengths()[2] > VACUUM:
         grid[2] = 1

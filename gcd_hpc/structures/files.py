@@ -4,9 +4,11 @@ They are read and written through ASE. The format is recognised by the content, 
 """
 
 import gzip
+import re
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -18,8 +20,8 @@ from gcd_hpc.structures.periodic import edges_and_tilt, with_tilt, wrap
 from gcd_hpc.structures.text_formats import FORMAT_NAMES, parse, recognized
 
 FileFormat = Literal["extxyz", "lammps-data", "lammps-dump", "poscar", "cif"]
-ATOM_ENERGY = "c_energy"
-"""Column of a dump that holds the energy of each atom, eV: LAMMPS' name of a compute `energy`."""
+ATOM_ENERGY = "c_epot"
+"""Column of a dump with the energy of each atom, eV, which OVITO reads as Potential Energy."""
 
 MAX_BYTES = 2**28
 """Largest size of a structure file, unpacked: about two million atoms of text."""
@@ -67,7 +69,8 @@ def write_structures(
 ) -> None:
     """Write structures to a file; only extended XYZ holds more than one.
 
-    POSCAR lists the atoms element by element.
+    POSCAR lists the atoms element by element. ``info["title"]`` becomes the title of the file, or
+    the comment where the format has none: in CIF, and behind the units of a dump.
 
     Args:
         elements: chemical symbols in the order of LAMMPS types; that of the alphabet if not given.
@@ -87,26 +90,50 @@ def write_structures(
         )
     from ase.io import write  # takes 0.4 s, and every relaxation imports this module
 
-    order = list(elements or sorted(set(structures[0].symbols)))
+    atoms = structures[0]
+    order = list(elements or sorted(set(atoms.symbols)))
+    title, text = str(atoms.info.get("title", "")), StringIO()
     match file_format:
         case "extxyz":
             write(path, list(structures), format="extxyz")
+            return
         case "lammps-data":
             write(
-                path,
-                structures[0],
+                text,
+                atoms,
                 format="lammps-data",
                 atom_style="atomic",
                 masses=True,
                 specorder=order,
             )
         case "lammps-dump":
-            _refuse_inclined(path, structures[0])
-            Path(path).write_text(_dump(structures[0], order), encoding="utf-8")
+            _refuse_inclined(path, atoms)
+            text.write(_dump(atoms, order))
         case "poscar":
-            write(path, _grouped(structures[0], order), format="vasp", direct=False)
+            write(text, _grouped(atoms, order), format="vasp", direct=False)
         case "cif":
-            write(path, structures[0], format="cif", wrap=False)
+            # ASE's writer of CIF encodes its text.
+            packed = BytesIO()
+            write(packed, atoms, format="cif", wrap=False)
+            text.write(packed.getvalue().decode())
+    content = text.getvalue()
+    Path(path).write_text(titled(content, title, file_format), encoding="utf-8")
+
+
+def titled(text: str, title: str, file_format: str) -> str:
+    """A text of ASE or a dump with a title of one line; as it is if the title is empty."""
+    if not title:
+        return text
+    first, rest = text.split("\n", 1)
+    match file_format:
+        case "cif":
+            block = re.sub(r"[^\w.-]", "_", title.split(":")[0])
+            return f"# {title}\ndata_{block}\n{rest}"
+        case "lammps-dump":
+            # LAMMPS, OVITO and ASE read the first word of this line at most.
+            units, rest = rest.split("\n", 1)
+            return f"{first}\n{units} # {title}\n{rest}"
+    return f"{title}\n{rest}"
 
 
 def _refuse_inclined(path: str | Path, atoms: Atoms) -> None:

@@ -12,10 +12,11 @@ import pytest
 
 from gcd_hpc.campaign.events import Failed
 from gcd_hpc.campaign.ledger import Ledger
-from gcd_hpc.cli.application import COMMANDS, GROUPS
+from gcd_hpc.cli.application import COMMANDS, GROUPS, app
 from gcd_hpc.config import shipped
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.errors import GcdError
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.parts import write_part
@@ -96,6 +97,22 @@ def test_the_shell_can_complete_commands():
 )
 def test_a_misspelt_choice_is_told_with_the_nearest(words, sentence):
     assert sentence in call(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["export", "x", "--format", "csv", "--out", ""], "--out"),
+        (["export", "x", "--format", "poscar", "--out="], "--out"),
+        (["campaign", SMOKE, "--run-dir", ""], "--run-dir"),
+        (["top", ""], "an argument"),
+    ],
+)
+def test_an_empty_word_is_not_the_working_folder(words, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GcdError, match=f"^{name} is empty; give a value, or leave it out$"):
+        app(words, standalone_mode=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

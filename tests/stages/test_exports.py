@@ -126,7 +126,7 @@ def test_ase_reads_the_same_positions_cell_and_energies(searched_run, candidates
                 atoms.get_potential_energies(), candidate.energies_ev, atol=6e-9
             )
         if form == "lammps-dump":
-            np.testing.assert_array_equal(atoms.arrays["c_energy"], candidate.energies_ev)
+            np.testing.assert_array_equal(atoms.arrays["c_epot"], candidate.energies_ev)
 
 
 def read_by_lammps(run_dir: Path, file: Path, form: str, *elements: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.run import open_run
 from gcd_hpc.store.schema import ROW_FIELDS
 from tests.reference import read_one
-from tests.store.synthetic import make_candidate, read_row
+from tests.store.synthetic import CONFIG, make_candidate, read_row
 
 # Text formats of ASE keep eight digits after the point and more.
 ATOL = 1e-7
@@ -108,8 +108,47 @@ def test_a_dump_holds_the_energies_of_the_atoms_and_says_what_is_periodic(result
     export(results, "lammps-dump", tmp_path / "out")
     for candidate in results[RELAXED]:
         atoms = ase.io.read(tmp_path / "out" / f"{candidate.id}.dump", format="lammps-dump-text")
-        assert atoms.arrays["c_energy"].tolist() == candidate.energies_ev.tolist()
+        assert atoms.arrays["c_epot"].tolist() == candidate.energies_ev.tolist()
         assert atoms.pbc.tolist() == [True, True, False]
+
+
+TITLES = {"lammps-data": 0, "lammps-dump": 1, "poscar": 0, "cif": 0}
+"""Line of the title in the formats of one structure."""
+
+
+@pytest.mark.parametrize("form", [form for form in get_args(Format) if form != "csv"])
+def test_a_file_says_what_it_holds(tmp_path, form):
+    potential = "potential: {pair_style: eam/alloy, file: found/w.eam.alloy}"
+    candidate = make_candidate(3, potential_sha256="5ad0" * 16)
+    write_part(tmp_path / "one.h5", [candidate], {"config": f"{CONFIG}{potential}\n"})
+    export(open_run(tmp_path / "one.h5"), form, tmp_path / "one")
+    title = "search-000003: E_gb 2.3300 J/m^2, [n] 0, potential w.eam.alloy (5ad05ad05ad0)"
+    if form in TITLES:
+        assert title in (tmp_path / "one").read_text().splitlines()[TITLES[form]]
+    elif form == "vasp":
+        assert title in (tmp_path / "one/search-000003/POSCAR").read_text()
+    elif form == "ase-db":
+        (row,) = ase.db.connect(tmp_path / "one", type="db").select()
+        assert row.title.startswith(title)
+    else:
+        assert ase.io.read(tmp_path / "one", format=form).info["title"].startswith(title)
+
+
+def test_pymatgen_reads_the_titled_files(results, tmp_path):
+    core = pytest.importorskip("pymatgen.core")
+    inputs = pytest.importorskip("pymatgen.io.vasp.inputs")
+    (candidate,) = chosen = results[["search-000003"]]
+    export(chosen, "cif", tmp_path / "one.cif")
+    export(chosen, "poscar", tmp_path / "POSCAR")
+    structure = core.Structure.from_file(tmp_path / "one.cif")
+    assert len(structure) == candidate.num_atoms
+    poscar = inputs.Poscar.from_file(tmp_path / "POSCAR")
+    assert poscar.comment.startswith("search-000003: E_gb ")
+    heights = candidate.positions[:, 2]
+    held = ~np.array(poscar.selective_dynamics).any(axis=1)
+    # No potential's reach is known here: the least height of the outer layers, 8 Å.
+    expected = (heights < heights.min() + 8.0) | (heights > heights.max() - 8.0)
+    assert held.tolist() == expected.tolist()
 
 
 def test_an_ase_database_is_selected_by_fields_and_holds_all_that_is_known(results, tmp_path):

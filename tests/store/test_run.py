@@ -160,12 +160,24 @@ def test_several_ids_give_a_run_in_their_order(run):
         run[["search-000000", "model-09-000000"]]
 
 
+def test_the_lowest_of_each_n_come_by_n_and_then_by_energy(tmp_path, provenance):
+    energies = {0: (2.5, 2.3, 2.4), 3: (2.9,), 7: (2.6, 2.2)}
+    rows = [
+        make_candidate(place, num_atoms=30 + n_index, n_index=n_index, gb_energy_j_m2=energy)
+        for n_index, few in energies.items()
+        for place, energy in enumerate(few, 10 * n_index)
+    ]
+    write_part(tmp_path / "one.h5", rows, provenance)
+    found = gcd_hpc.open_run(tmp_path / "one.h5").lowest(2, per_n=True).columns(["gb_energy_j_m2"])
+    assert found["gb_energy_j_m2"].tolist() == [2.3, 2.4, 2.9, 2.2, 2.6]
+
+
 def test_a_ranking_names_the_rows_that_it_left_out(tmp_path, provenance):
     fused = make_candidate(7, num_atoms=32, gb_energy_j_m2=-1.6)
     sound = [make_candidate(index, num_atoms=32, gb_energy_j_m2=2.5) for index in (3, 1)]
     write_part(tmp_path / "one.h5", [fused, *sound], provenance)
-    for num in (1, None):
-        lowest, refused = gcd_hpc.open_run(tmp_path / "one.h5").ranking(num)
+    for per_n in (False, True):
+        lowest, refused = gcd_hpc.open_run(tmp_path / "one.h5").ranking(1, per_n)
         assert (ids(lowest), ids(refused)) == (["search-000001"], ["search-000007"])
 
 

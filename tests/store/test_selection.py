@@ -55,6 +55,12 @@ def store(tmp_path):
         ("status = failed , invalid", [2, 5]),
         ("model-01-000001", [4]),
         ("a.run.search-000002", []),
+        ("n=1/3", [3]),
+        ("n = 1/5 , 1/3", [0, 3, 4]),
+        ('reason="two atoms too close"', [5]),
+        ("status=invalid reason='two atoms too close' round=2", [5]),
+        ("reason != 'two atoms too close', NaN", [0, 1, 3, 4]),
+        ('source = "model" status=ok', [3, 4]),
     ],
 )
 def test_all_words_of_a_selection_hold(text, expected, store):
@@ -96,7 +102,7 @@ def test_columns_come_in_the_order_that_was_asked_for(store, in_memory):
             "cheap",
             (
                 "selection: expected FIELD=VALUE (or != < <= > >=), for example n=0.2 or"
-                " energy<2.4, got cheap"
+                " energy<2.4, and quotes around a value with blanks, got cheap"
             ),
         ),
         ("energy<low", "selection: expected a number for gb_energy_j_m2, got energy<low"),
@@ -111,6 +117,13 @@ def test_columns_come_in_the_order_that_was_asked_for(store, in_memory):
             " did you mean ok?",
         ),
         ("converged=maybe", "selection: expected true or false for converged, got converged=maybe"),
+        ("energy=nan", "selection: expected a number for gb_energy_j_m2, got energy=nan"),
+        ("n=1/0", "selection: expected a number for n_fraction, got n=1/0"),
+        ("round=1.5", "selection: expected a whole number for round, got round=1.5"),
+        (
+            "id=search-12",
+            "selection: expected an id such as search-000012 or model-01-000012, got id=search-12",
+        ),
     ],
 )
 def test_a_wrong_word_is_named(text, sentence):
@@ -126,3 +139,15 @@ def test_a_field_that_is_none_or_no_single_value_is_refused_with_those_there_are
         match=r"^selection: expected one of n, energy, id, source, .*, got (colour|registry)$",
     ):
         parse_selection(text)
+
+
+def test_an_n_between_the_planes_is_refused_with_the_nearest(tmp_path):
+    write_part(tmp_path / "part.h5", [make_candidate(0, atoms_per_plane=10)], {"config": CONFIG})
+    store = RunStore(tmp_path / "part.h5")
+    assert not selected(store.rows(), parse_selection("n=0.7")).any()
+    with pytest.raises(StoreError) as caught:
+        selected(store.rows(), parse_selection("n=0.13"))
+    assert str(caught.value) == (
+        "selection: there can be no structure with [n] = 0.13, because [n] is a multiple of 1/10;"
+        " the nearest is 0.1"
+    )

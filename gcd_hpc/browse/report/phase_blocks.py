@@ -10,7 +10,7 @@ from gcd_hpc.browse.report.pictures import HALF_HEIGHT, TOP, colour_limit, three
 from gcd_hpc.phases.phase import Phase
 from gcd_hpc.store.crystal import neighbor_distance
 from gcd_hpc.store.makers import maker_name
-from gcd_hpc.store.run import RunCandidate
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.structures.fingerprint import SAME_ENERGY_J_M2
 
 MAX_PICTURES = 10

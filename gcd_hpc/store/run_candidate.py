@@ -1,0 +1,104 @@
+"""One candidate of a run, with its structure for ASE."""
+
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from gcd_hpc.errors import StoreError, shortened
+from gcd_hpc.store.alloys import symbols_of
+from gcd_hpc.store.field import Field
+from gcd_hpc.store.parts import to_columns, without_structure
+from gcd_hpc.store.provenance import campaign_of
+from gcd_hpc.store.schema import ROW_FIELDS, Candidate
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RunCandidate(Candidate):
+    """A candidate with the fields of the schema as attributes, such as ``energies_ev``."""
+
+    element: str = field(kw_only=True)
+    """Chemical symbol, of the first of several elements; empty if the file does not name it."""
+    potential: str = field(kw_only=True)
+    """Name of the potential or calculator; empty if the file does not name it."""
+
+    @property
+    def title(self) -> str:
+        """One line for files of this structure: id, energy, [n], potential and its hash."""
+        potential = f"potential {self.potential or 'unknown'} ({self.potential_sha256[:12] or '?'})"
+        found = f"E_gb {self.gb_energy_j_m2:.4f} J/m^2, [n] {self.n_fraction:.4g}"
+        return f"{self.id}: {found}, {potential}"
+
+    def to_atoms(self, relaxed: bool = True) -> Atoms:
+        """ASE ``Atoms`` of the structure, with every known field of the schema in ``info``.
+
+        Relaxed atoms have a ``title`` there, which the files of an export carry too.
+
+        Args:
+            relaxed: True for the relaxed structure with total and atomic energies as ASE results,
+                eV; False for the structure before relaxation, without energies.
+
+        Raises:
+            StoreError: if ``relaxed`` and the candidate was never relaxed.
+        """
+        if relaxed and not np.isfinite(self.positions).all():
+            raise StoreError(
+                f"{self.id}: there is no relaxed structure, as its status is"
+                f" {self.status}{f' ({self.reason})' if self.reason else ''};"
+                " to_atoms(relaxed=False) returns the unrelaxed one"
+            )
+        if not self.element:
+            raise no_element(self.id)
+        if len(without_structure(to_columns([self]))):
+            raise StoreError(
+                f"{self.id}: positions, energies or box are not finite or not plausible; gcd-hpc"
+                " verify lists what is wrong with the file"
+            )
+        positions = self.positions if relaxed else self.unrelaxed_positions
+        symbols = symbols_of(self.numbers, self.element)
+        atoms = Atoms(symbols, positions, cell=self.box, pbc=(True, True, False))
+        known = {field: getattr(self, field.name) for field in ROW_FIELDS}
+        atoms.info = {
+            field.name: value
+            for field, value in known.items()
+            if field.name not in ("cell", "tilt_a", "num_atoms") and _is_known(field, value)
+        }
+        if relaxed:
+            energies = np.asarray(self.energies_ev)
+            total = float(energies.sum())
+            atoms.info["title"] = self.title
+            atoms.calc = SinglePointCalculator(atoms, energy=total, energies=energies)
+        return atoms
+
+
+def potential_name(config: str) -> str:
+    """Name of the potential in a file's attribute ``config``: that of its files, else of its style.
+
+    Empty if the attribute names none.
+    """
+    campaign = campaign_of(config)
+    potential, calculator = campaign.get("potential"), campaign.get("calculator")
+    if isinstance(potential, dict):
+        files = potential.get("files")
+        paths = [potential.get("file"), *(files.values() if isinstance(files, dict) else [])]
+        names = [PurePath(str(path)).name for path in paths if path]
+        return shortened("+".join(names) or str(potential.get("pair_style", "")))
+    name = calculator.get("name") if isinstance(calculator, dict) else None
+    return shortened(str(name or ""))
+
+
+def no_element(place: object) -> StoreError:
+    return StoreError(
+        f"{place}: has no structures for use elsewhere, because the attribute config of the file"
+        " names no known boundary.element; gcd-hpc verify lists all faults"
+    )
+
+
+def _is_known(field: Field, value: object) -> bool:
+    if isinstance(value, str):
+        return value != ""
+    if field.kind == "int" and field.since > 1:
+        return bool(value != field.default)  # the default stands for a field an older file lacks
+    return bool(np.isfinite(np.asarray(value, dtype=float)).all())
