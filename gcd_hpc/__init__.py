@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gcd_hpc.browse.compare import Comparison, compare
     from gcd_hpc.browse.overview import Overview, overview
     from gcd_hpc.campaign.notebook import run_campaign
     from gcd_hpc.config.loader import load_campaign
@@ -25,6 +26,7 @@ __all__ = [
     "Bicrystal",
     "BoundarySystem",
     "Candidate",
+    "Comparison",
     "Grid",
     "Overview",
     "Phase",
@@ -32,6 +34,7 @@ __all__ = [
     "RunSet",
     "Sampler",
     "__version__",
+    "compare",
     "decode",
     "encode",
     "find_phases",
@@ -47,12 +50,14 @@ _HOMES = {
     "Bicrystal": "structures.bicrystal.Bicrystal",
     "BoundarySystem": "learning.boundary.BoundarySystem",
     "Candidate": "store.schema.Candidate",
+    "Comparison": "browse.compare.Comparison",
     "Grid": "voxels.grid.Grid",
     "Overview": "browse.overview.Overview",
     "Phase": "phases.phase.Phase",
     "Run": "store.run.Run",
     "RunSet": "store.run_set.RunSet",
     "Sampler": "learning.sampler.Sampler",
+    "compare": "browse.compare.compare",
     "decode": "voxels.moment.decode_moments",
     "encode": "voxels.encoder.encode",
     "find_phases": "phases.clustering.find_phases",

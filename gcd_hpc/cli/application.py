@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from gcd_hpc.cli.beginning import boundaries, init
 from gcd_hpc.cli.browsing import browse
 from gcd_hpc.cli.campaigns import campaign, check, rehearsal, search
+from gcd_hpc.cli.comparing import compare
 from gcd_hpc.cli.diagram import diagram
 from gcd_hpc.cli.files import archive, merge, verify
 from gcd_hpc.cli.gamma import gamma
@@ -46,6 +47,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "top": top,
         "ls": listing,
         "show": show,
+        "compare": compare,
         "overview": overview,
         "plot": plot,
         "browse": browse,

@@ -9,6 +9,9 @@ from gcd_hpc.cli.choosing import narrowed, one_run, run_or_set
 from gcd_hpc.cli.options import Boundary, Csv, Json, Num, PerN, Results, Selection, Unique
 from gcd_hpc.cli.output import console, one_of, print_json, wide_console
 
+LISTED_BY_DEFAULT = 20
+"""Candidates that ``ls`` lists without ``--num``."""
+
 
 def top(
     run: Results,
@@ -109,8 +112,11 @@ def listing(
     from gcd_hpc.browse.listing import LISTED, csv_text, list_rows, list_set_rows, list_table
     from gcd_hpc.store.run import open_run
 
-    chosen, of_each = run_or_set(run, boundary), num if per_n else None
-    most = 0 if per_n else 20 if num is None else num
+    chosen = run_or_set(run, boundary)
+    of_each, most = None, LISTED_BY_DEFAULT if num is None else num
+    if per_n:
+        # The number is that of each [n], and all that are left are shown.
+        of_each, most = num, 0
     if isinstance(chosen, Path):
         rows = narrowed(open_run(chosen).select(select), unique, per_n, of_each)
         found = list_rows(rows, sort, descending, most)

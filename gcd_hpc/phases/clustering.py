@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gcd_hpc.errors import StoreError
 from gcd_hpc.phases.phase import Phase
 from gcd_hpc.phases.relatives import NUM_ROOTS, with_relatives
+from gcd_hpc.store.alike import difference
 from gcd_hpc.store.alloys import compared_energies
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import boundary_of, unit_crystal
@@ -198,23 +199,13 @@ def _known_planes(planes: Rows, run: Run) -> Rows:
 
 def _check_same(run: Run, other: Run, name: str) -> None:
     """Refuse a run of another boundary or potential."""
-    boundaries = [boundary_of(one.provenance.get("config", "")) for one in (run, other)]
-    if any(one is None for one in boundaries):
-        problem = "a file names no boundary"
-    elif len({one.model_copy(update={"replicas": (1, 1)}) for one in boundaries if one}) > 1:
-        problem = "they are not of one boundary"
-    elif len({one for each in (run, other) for one in _potentials(each)}) > 1:
-        problem = "they are not of one potential"
-    else:
+    problem = difference(run, other)
+    if not problem:
         return
     raise StoreError(
         f"{other.path}: its phases cannot be named with those of {run.path}, because {problem};"
         f" leave {name} out"
     )
-
-
-def _potentials(run: Run) -> set[str]:
-    return set(run.relaxed().columns(["potential_sha256"])["potential_sha256"].tolist())
 
 
 @dataclass

@@ -10,11 +10,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gcd_hpc.config.boundary import LIMITS, NAME, BoundaryConfig
+from gcd_hpc.config.boundary import BoundaryConfig
 from gcd_hpc.config.campaign import RelaxationConfig
 from gcd_hpc.config.section import Auto
 from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.errors import StoreError
+from gcd_hpc.store.alike import identity_of
 from gcd_hpc.store.checksums import Columns, check_seal
 from gcd_hpc.store.crystal import boundary_of, neighbor_distance, unit_crystal
 from gcd_hpc.store.hdf5 import OF_THE_FILE, checked_name, reading
@@ -24,10 +25,6 @@ from gcd_hpc.store.potentials import references
 from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.verify import depth_beside
-from gcd_hpc.structures.naming import orientations
-
-MAY_DIFFER = ("slab_heights",)
-"""Keys of the boundary section that do not identify the boundary."""
 
 
 @dataclass
@@ -185,7 +182,7 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 def _check_same(first: Source, other: Source) -> None:
     """Raise StoreError if boundary or potential differ."""
-    mine, theirs = (_identity_of(one.boundary) for one in (first, other))
+    mine, theirs = (identity_of(one.boundary) for one in (first, other))
     _compare(first, other, "boundary", mine, theirs)
     for one in (first, other):
         if len(one.potentials) > 1:
@@ -201,16 +198,6 @@ def _check_same(first: Source, other: Source) -> None:
         _compare(
             first, other, f"potential.{key}", first.potential.get(key), other.potential.get(key)
         )
-
-
-def _identity_of(boundary: BoundaryConfig) -> dict[str, Any]:
-    """What makes a boundary, with the directions of the grains in place of its name."""
-    excluded = {"lower", "upper", *NAME, *LIMITS, *MAY_DIFFER}
-    lower, upper = (
-        {axis: list(direction) for axis, direction in zip("xyz", grain, strict=True)}
-        for grain in orientations(boundary)
-    )
-    return boundary.model_dump(mode="json", exclude=excluded) | {"lower": lower, "upper": upper}
 
 
 def _compare(first: Source, other: Source, key: str, mine: Any, theirs: Any) -> None:
