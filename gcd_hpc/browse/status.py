@@ -5,13 +5,15 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gcd_hpc.campaign.display import best_table, sources_table
 from gcd_hpc.campaign.inventory import uncounted
 from gcd_hpc.campaign.ledger import LedgerReader, read_state
-from gcd_hpc.campaign.progress import Pace, best_so_far, best_table, clock, expected_end, snapshot
+from gcd_hpc.campaign.progress import Pace, best_so_far, clock, expected_end, snapshot
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.errors import RunDirectoryError
@@ -130,7 +132,11 @@ def _record(run_dir: Path, state: State, pace: Pace) -> dict[str, Any]:
         "reason": state.stopped,
         "mode": state.plan.mode,
         "doing": now.headline() if now.stage is not None else "",
-        "improvement": now.improvement,
+        "improvements": list(now.improvements),
+        "sources": {
+            name: {"improvements": num, "lowest_of": list(held)}
+            for name, (num, held) in now.sources.items()
+        },
         "elapsed_s": round(elapsed_s, 1),
         "remaining_s": now.campaign_s if status == "running" else None,
         "model": state.models.get(state.round, 0),
@@ -152,7 +158,7 @@ def _record(run_dir: Path, state: State, pace: Pace) -> dict[str, Any]:
 def status_view(record: dict[str, Any]) -> RenderableType:
     """The record of ``StatusReader`` formatted for the terminal."""
     status: Status = record["status"]
-    colour = COLOURS[status]
+    colour, end = COLOURS[status], expected_end(record["remaining_s"])
     reason = f" ({record['reason']})" if record["reason"] else ""
     lines = [
         Text.assemble(
@@ -163,11 +169,11 @@ def status_view(record: dict[str, Any]) -> RenderableType:
         ),
         Text(
             f"{record['doing']}{'; ' if record['doing'] else ''}{clock(record['elapsed_s'])} of"
-            f" work so far, mode {record['mode']}{expected_end(record['remaining_s'])}"
+            f" work so far, mode {record['mode']}{f'; {end}' if end else ''}"
         ),
     ]
-    if record["improvement"]:
-        lines.append(Text(f"last improvement: {record['improvement']}"))
+    if record["improvements"]:
+        lines.append(Text(f"last improvement: {record['improvements'][-1]}"))
     if record["running"]:
         names = record["running"]
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
@@ -192,11 +198,16 @@ def status_view(record: dict[str, Any]) -> RenderableType:
             )
         )
     best = {n: (one["gb_energy_j_m2"], one["source"]) for n, one in record["best"].items()}
-    return Group(*lines, _tasks_table(record), best_table(best))
+    sources = {
+        name: (one["improvements"], tuple(one["lowest_of"]))
+        for name, one in record["sources"].items()
+    }
+    tables = _tasks_table(record), best_table(best), sources_table(sources)
+    return Group(*lines, Columns(tables, padding=(0, 4)))
 
 
 def _tasks_table(record: dict[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("stage")
     table.add_column("tasks done", justify="right")
     for name, num in record["done"].items():

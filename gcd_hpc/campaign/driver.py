@@ -13,12 +13,12 @@ from gcd_hpc.campaign.directory import (
     write_config,
     write_model,
 )
+from gcd_hpc.campaign.display import Progress
 from gcd_hpc.campaign.estimate import expected_s
 from gcd_hpc.campaign.events import Lost, Opened, Reported
 from gcd_hpc.campaign.inputs import inputs_of, settle_inputs
 from gcd_hpc.campaign.ledger import Ledger, read_state
 from gcd_hpc.campaign.policy import step
-from gcd_hpc.campaign.progress import Progress
 from gcd_hpc.campaign.session import Outcome, run_session, software
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
@@ -130,9 +130,9 @@ def run_campaign(
         with opened_run_directory(run), Ledger(run_dir) as ledger:
             if ledger.state is not None:
                 clear_up(ledger.state.drivers)
-            make_ready(run, config, ledger, plan, campaign_folder, prepare)
-            expected = _expected_s(config, site, run, plan)
             with progress or Progress() as display:
+                make_ready(run, config, ledger, plan, campaign_folder, prepare)
+                expected = _expected_s(config, site, run, plan)
                 if ledger.state is not None:
                     look_at_the_past(run_dir, ledger, ledger.state, display)
                 outcome = run_session(

@@ -1,7 +1,6 @@
-"""Progress display of a driver: a live panel in a terminal, plain lines otherwise."""
+"""Progress of a campaign at one moment, from its state and the files of a running stage."""
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,20 +8,14 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
-
 from gcd_hpc.campaign.estimate import remaining_s
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.stages.record import product_files
 from gcd_hpc.stages.table import EXPLORE, STAGES, Stage, Task
+from gcd_hpc.store.makers import by_maker
 from gcd_hpc.store.run_directory import RunDirectory
 
-SECONDS_BETWEEN_LINES = 5.0
 LONGEST_S = 1e8
 """Longest remaining time of a campaign that is shown, about three years."""
 
@@ -46,10 +39,17 @@ class Snapshot:
     """Lowest E_gb in J/m^2 and its source by [n]."""
     is_overlapping: bool = False
     """True if sampling, relaxation and training run at the same time."""
-    improvement: str = ""
-    """Last improvement, such as ``insert lowered [0.3] from 2.633 to 2.590 J/m^2``."""
+    improvements: tuple[str, ...] = ()
+    """Last improvements, such as ``insert lowered [0.3] from 2.633 to 2.590 J/m^2``."""
+    sources: Mapping[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
+    """Number of improvements by source, and the [n] whose lowest structure it found."""
     campaign_s: float | None = None
     """Seconds to the end of the campaign if it uses its whole budget, or None while unknown."""
+
+    @property
+    def improvement(self) -> str:
+        """The last improvement; empty if there is none."""
+        return self.improvements[-1] if self.improvements else ""
 
     @property
     def remaining_s(self) -> float | None:
@@ -79,88 +79,6 @@ class Snapshot:
             + pace
             + (f", {self.detail}" if self.detail else "")
         )
-
-
-class Progress:
-    """Progress display that shows nothing; base class of the others."""
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def show(self, snapshot: Snapshot) -> None:
-        """Show a snapshot; called several times a second."""
-
-    def note(self, text: str) -> None:
-        """Print one line that stays on the screen."""
-
-
-class PlainProgress(Progress):
-    """Progress as plain lines: one every few seconds, and one at the start of each stage."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._last = self._stage = self._improvement = ""
-        self._time = float("-inf")
-
-    def show(self, snapshot: Snapshot) -> None:
-        stage = f"{snapshot.stage}-{snapshot.round}"
-        if stage == self._stage and time.monotonic() - self._time < SECONDS_BETWEEN_LINES:
-            return
-        best = f"; best {_lowest(snapshot)}" if snapshot.best else ""
-        # An improvement is printed once, with the first line after it.
-        is_new = snapshot.improvement != self._improvement
-        improvement = f"; {snapshot.improvement}" if is_new else ""
-        self._improvement = snapshot.improvement
-        line = f"{snapshot.headline()}{best}{improvement}{expected_end(snapshot.campaign_s)}"
-        if line != self._last:
-            self._console.print(
-                f"[{clock(snapshot.elapsed_s)}] {line}",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
-        self._last, self._stage = line, stage
-        self._time = time.monotonic()
-
-    def note(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-class LiveProgress(Progress):
-    """Progress as a panel that is redrawn in place."""
-
-    def __init__(self, console: Console) -> None:
-        self._live = Live(
-            Text("getting ready"), console=console, refresh_per_second=4, transient=True
-        )
-
-    def __enter__(self) -> "LiveProgress":
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def show(self, snapshot: Snapshot) -> None:
-        # A progress bar needs a grid around it to end its line within a group.
-        bar = Table.grid()
-        bar.add_row(ProgressBar(total=max(snapshot.total, 1.0), completed=snapshot.done, width=60))
-        title = Text(f"{snapshot.name}  {clock(snapshot.elapsed_s)}", style="bold")
-        line = Text(snapshot.headline() + expected_end(snapshot.campaign_s))
-        last = [Text(f"last improvement: {snapshot.improvement}")] if snapshot.improvement else []
-        best = [best_table(snapshot.best)] if snapshot.best else []
-        self._live.update(Group(title, line, bar, *last, *best))
-
-    def note(self, text: str) -> None:
-        self._live.console.print(text, markup=False)
-
-
-def open_progress(console: Console) -> Progress:
-    """Live panel for a terminal, plain lines for other outputs."""
-    return LiveProgress(console) if console.is_terminal else PlainProgress(console)
 
 
 class Pace:
@@ -203,7 +121,8 @@ def snapshot(
         rate,
         elapsed_s,
         best,
-        improvement=last_improvement(state),
+        improvements=last_improvements(state),
+        sources=sources_so_far(state),
         campaign_s=None if stage is None else remaining_s(config, state, fraction, elapsed_s),
     )
 
@@ -235,7 +154,8 @@ def _flow_snapshot(
         elapsed_s,
         best_so_far(state),
         is_overlapping=True,
-        improvement=last_improvement(state),
+        improvements=last_improvements(state),
+        sources=sources_so_far(state),
         campaign_s=(total - done) / rate if rate > 0 else None,
     )
 
@@ -281,14 +201,21 @@ def best_so_far(state: State) -> dict[str, tuple[float, str]]:
     return {f"{n_index / state.atoms_per_plane:g}": found for n_index, found in lowest}
 
 
-def last_improvement(state: State) -> str:
-    """Last noticeable improvement as text, ``insert lowered [0.3] from 2.633 to 2.590 J/m^2``."""
-    last = state.improvement
-    if last is None:
-        return ""
-    n_fraction = f"{last.n_index / state.atoms_per_plane:g}"
-    energies = f"from {last.before_j_m2:.3f} to {last.after_j_m2:.3f} J/m^2"
-    return f"{last.source} lowered [{n_fraction}] {energies}"
+def last_improvements(state: State) -> tuple[str, ...]:
+    """Last noticeable improvements, ``insert lowered [0.3] from 2.633 to 2.590 J/m^2``."""
+    found = []
+    for one in state.improvements:
+        n_fraction = f"{one.n_index / state.atoms_per_plane:g}"
+        energies = f"from {one.before_j_m2:.3f} to {one.after_j_m2:.3f} J/m^2"
+        found.append(f"{one.source} lowered [{n_fraction}] {energies}")
+    return tuple(found)
+
+
+def sources_so_far(state: State) -> dict[str, tuple[int, tuple[str, ...]]]:
+    """Number of improvements by source, and the [n] whose lowest structure it found."""
+    best = best_so_far(state)
+    held = {name: tuple(n for n, one in best.items() if one[1] == name) for name in state.improved}
+    return {name: (state.improved[name], held[name]) for name in sorted(held, key=by_maker)}
 
 
 def training_progress(run_dir: Path, round: int) -> tuple[float, float, str]:
@@ -353,24 +280,8 @@ def expected_end(seconds: float | None) -> str:
         return ""
     end = datetime.now() + timedelta(seconds=seconds)
     day = "" if end.date() == datetime.now().date() else f"{end:%Y-%m-%d} "
-    return f"; campaign ends about {day}{end:%H:%M} ({clock(seconds)} left)"
+    return f"campaign ends about {day}{end:%H:%M} ({clock(seconds)} left)"
 
 
 def _rate(rate: float) -> str:
     return f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.1f}/min"
-
-
-def _lowest(snapshot: Snapshot) -> str:
-    n_fraction, (energy, source) = min(snapshot.best.items(), key=lambda item: item[1][0])
-    return f"{energy:.3f} J/m^2 at [n] = {n_fraction} ({source})"
-
-
-def best_table(best: Mapping[str, tuple[float, str]]) -> Table:
-    """Table of the lowest E_gb in J/m^2 and its source by [n]."""
-    table = Table(box=None, padding=(0, 2), header_style="bold")
-    # Text, because rich would interpret "[n]" as markup.
-    for heading in ("[n]", "best E_gb (J/m^2)", "source"):
-        table.add_column(Text(heading))
-    for n_fraction, (energy, source) in best.items():
-        table.add_row(n_fraction, f"{energy:.3f}", source)
-    return table

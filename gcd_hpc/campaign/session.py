@@ -11,11 +11,12 @@ from pathlib import Path
 from socket import gethostname
 from typing import Literal, TypeVar
 
+from gcd_hpc.campaign.display import Progress
 from gcd_hpc.campaign.events import VERSION, Event, Opened, Stopped
 from gcd_hpc.campaign.keeper import PoolKeeper
 from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.campaign.member import Member, first_line
-from gcd_hpc.campaign.progress import Pace, Progress, Snapshot, snapshot
+from gcd_hpc.campaign.progress import Pace, Snapshot, snapshot
 from gcd_hpc.campaign.signals import Clock, Signals
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig

@@ -18,6 +18,7 @@ from gcd_hpc.campaign.directory import (
     write_model,
     write_set,
 )
+from gcd_hpc.campaign.display import Progress
 from gcd_hpc.campaign.driver import (
     Prepare,
     Report,
@@ -29,7 +30,6 @@ from gcd_hpc.campaign.driver import (
 from gcd_hpc.campaign.events import Opened, Paused, Reported, Stopped
 from gcd_hpc.campaign.ledger import Ledger, read_state
 from gcd_hpc.campaign.member import Member, first_line
-from gcd_hpc.campaign.progress import Progress
 from gcd_hpc.campaign.session import Outcome, Session, opened_session
 from gcd_hpc.campaign.set_policy import Standing, order
 from gcd_hpc.campaign.set_progress import SetProgress

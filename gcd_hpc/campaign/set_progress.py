@@ -1,17 +1,23 @@
 """Progress of a set of boundaries in one line."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gcd_hpc.campaign.account import Improvement
 from gcd_hpc.campaign.member import Member
-from gcd_hpc.campaign.progress import Snapshot, last_improvement, training_progress
+from gcd_hpc.campaign.progress import (
+    Snapshot,
+    last_improvements,
+    training_progress,
+)
 from gcd_hpc.campaign.signals import Clock
-from gcd_hpc.campaign.state import State
+from gcd_hpc.campaign.state import NUM_IMPROVEMENTS, State
 from gcd_hpc.config.set import SetConfig
 from gcd_hpc.stages.table import STAGES
 from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.store.makers import by_maker
 
 ENOUGH_DONE = 0.02
 """Smallest part of a set's tasks from which the rest is extrapolated."""
@@ -37,8 +43,8 @@ class SetProgress:
         """
         self._config, self._plan = config, plan
         self._num_complete, self._clock = num_complete, clock
-        self._known: dict[str, Improvement | None] = {}
-        self._improvement = ""
+        self._known: dict[str, Improvement] = {}
+        self._improvements: list[str] = []
 
     def snapshot(
         self, members: Mapping[str, Member], num_failed: int, shared: Member | None = None
@@ -71,17 +77,19 @@ class SetProgress:
             ),
             rate=0.0,
             elapsed_s=elapsed_s,
-            improvement=self._last_improvement(members),
+            improvements=self._last_improvements(members),
+            sources=_sources(members),
             campaign_s=self._remaining_s((num_ended + num_failed + parts) / total, elapsed_s),
         )
 
-    def _last_improvement(self, members: Mapping[str, Member]) -> str:
+    def _last_improvements(self, members: Mapping[str, Member]) -> tuple[str, ...]:
         for name, member in members.items():
-            last = member.state.improvement
-            if last is not self._known.get(name):
-                self._known[name] = last
-                self._improvement = f"{name}: {last_improvement(member.state)}"
-        return self._improvement
+            last = member.state.improvements[-1:]
+            if last and last[0] is not self._known.get(name):
+                self._known[name] = last[0]
+                self._improvements.append(f"{name}: {last_improvements(member.state)[-1]}")
+        del self._improvements[:-NUM_IMPROVEMENTS]
+        return tuple(self._improvements)
 
     def _remaining_s(self, part: float, elapsed_s: float) -> float | None:
         """Time to the end if the rest takes as long as what is done, s; None while unknown.
@@ -95,6 +103,20 @@ class SetProgress:
             return left_s
         rest_s = elapsed_s * (1 - part) / part
         return rest_s if left_s is None else min(rest_s, left_s)
+
+
+def _sources(members: Mapping[str, Member]) -> dict[str, tuple[int, tuple[str, ...]]]:
+    """Number of improvements of each source in all boundaries, and where it found the ground
+    state.
+    """
+    num: Counter[str] = Counter()
+    held: dict[str, tuple[str, ...]] = {}
+    for name, member in members.items():
+        num.update(member.state.improved)
+        lowest = min(member.state.lowest.values(), default=None)
+        if lowest is not None:
+            held[lowest[1]] = (*held.get(lowest[1], ()), name)
+    return {source: (num[source], held.get(source, ())) for source in sorted(num, key=by_maker)}
 
 
 def shared_work(run_dir: Path, own: State) -> str:

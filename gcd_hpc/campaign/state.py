@@ -32,6 +32,8 @@ LEAST_PROGRESS = 0.01
 
 It bounds the number of such attempts: a task has at most 100 of them.
 """
+NUM_IMPROVEMENTS = 3
+"""Improvements that the progress display shows."""
 SAME_ENERGY_J_M2 = 0.002
 """Energy bin of one [n] that counts as one structure; only selection compares structures."""
 
@@ -75,8 +77,10 @@ class State:
     """Lowest E_gb in J/m^2 by round, generation of exploration (WHOLE before it) and n_index."""
     lowest: dict[int, tuple[float, str]] = field(default_factory=dict)
     """Lowest E_gb in J/m^2 by n_index, and the source that first came noticeably near it."""
-    improvement: Improvement | None = None
-    """Last noticeable improvement of a lowest energy."""
+    improvements: list[Improvement] = field(default_factory=list)
+    """Last noticeable improvements of a lowest energy, NUM_IMPROVEMENTS at most."""
+    improved: Counter[str] = field(default_factory=Counter)
+    """Number of times that each source lowered a lowest energy noticeably or was the first."""
     waiting: Waiting = field(default_factory=Waiting)
     """Relaxation queue, most promising tasks first (asynchronous mode)."""
     next_chunk: PhaseCounter = field(default_factory=Counter)
@@ -287,8 +291,10 @@ class State:
                 before, holder = self.lowest.get(n_index, (inf, source))
                 if energy < before - NOTICEABLE_J_M2:
                     holder = source
+                    self.improved[source] += 1
                     if before < inf:
-                        self.improvement = Improvement(n_index, before, energy, source)
+                        self.improvements.append(Improvement(n_index, before, energy, source))
+                        del self.improvements[:-NUM_IMPROVEMENTS]
                 self.lowest[n_index] = min(before, energy), holder
 
     def _fail(self, event: Failed) -> None:

@@ -164,7 +164,8 @@ def main() -> None:
     except GcdError as error:
         if _debug:
             traceback.print_exc()
-        say(f"gcd-hpc: {error}", to_stderr=True)
+        for line in (f"gcd-hpc: {error}", *getattr(error, "__notes__", ())):
+            say(line, to_stderr=True)
         sys.exit(error.exit_code)
     except MemoryError:
         if _debug:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gcd_hpc.cli.options import CampaignFile, Json, Overrides, RunDir, SiteFile
-from gcd_hpc.cli.output import console, print_json, resume_hint, say
+from gcd_hpc.cli.output import console, note_how_to_go_on, print_json, resume_hint, say
 from gcd_hpc.errors import ConfigError, GcdError
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def _carry_out(
     site = site_here(site_file)
     outcome = finished_before(config, site, run_dir, until)
     if outcome is None:
-        from gcd_hpc.campaign.progress import open_progress
+        from gcd_hpc.campaign.display import open_progress
 
         progress = open_progress(console())
         try:
@@ -247,6 +247,9 @@ def _carry_out(
                 raise
             # The driver does not know the campaign's file.
             raise ConfigError(str(file), error.key, error.problem) from error
+        except GcdError as error:
+            note_how_to_go_on(error, run_dir)
+            raise
     _print_outcome(outcome, run_dir)
 
 
@@ -254,7 +257,7 @@ def _carry_out_set(
     config: "SetConfig", run_dir: Path, file: Path, site_file: Path | None, until: str | None
 ) -> None:
     pause_on_signals(run_dir)
-    from gcd_hpc.campaign.progress import open_progress
+    from gcd_hpc.campaign.display import open_progress
     from gcd_hpc.campaign.set_driver import failures_line, run_set
     from gcd_hpc.workers.allocation import site_here
 
@@ -268,6 +271,9 @@ def _carry_out_set(
             raise
         # The driver does not know the set's file.
         raise ConfigError(str(file), error.key, error.problem) from error
+    except GcdError as error:
+        note_how_to_go_on(error, run_dir)
+        raise
     if outcome.status == "paused":
         text = f"{run_dir}: paused by {outcome.reason}; {resume_hint()}"
     elif outcome.did_nothing:

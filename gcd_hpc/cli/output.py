@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,16 @@ def this_command() -> str:
 def resume_hint() -> str:
     """How to resume the command that is running, for the line that says that it was paused."""
     return f"resume it in this folder with: {this_command()}"
+
+
+def note_how_to_go_on(error: GcdError, run_dir: Path) -> None:
+    """Add the command that resumes a campaign to the error that ended it."""
+    from gcd_hpc.campaign.ledger import read_state
+
+    with suppress(GcdError):
+        state = read_state(run_dir)
+        if state is not None and state.failed:
+            error.add_note(f"{run_dir}: once this is mended, {resume_hint()}")
 
 
 def one_of(**options: bool) -> None:

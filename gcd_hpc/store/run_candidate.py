@@ -21,7 +21,7 @@ class RunCandidate(Candidate):
 
     element: str = field(kw_only=True)
     """Chemical symbol, of the first of several elements; empty if the file does not name it."""
-    potential: str = field(kw_only=True)
+    potential: str = field(kw_only=True, default_factory=str)
     """Name of the potential or calculator; empty if the file does not name it."""
 
     @property

@@ -89,7 +89,8 @@ def test_the_status_counts_what_is_done_and_at_work(write, tmp_path):
 def test_the_status_tells_the_last_improvement(write):
     lower = finished("search-00001", 3.0, best={2: 2.4})
     record = write(SUBMITTED, DONE, lower)
-    assert record["improvement"] == "search lowered [0.2] from 2.500 to 2.400 J/m^2"
+    assert record["improvements"] == ["search lowered [0.2] from 2.500 to 2.400 J/m^2"]
+    assert record["sources"] == {"search": {"improvements": 2, "lowest_of": ["0.2"]}}
     console = Console(width=120, file=io.StringIO())
     console.print(status_view(record))
     assert "last improvement: search lowered [0.2]" in console.file.getvalue()

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from gcd_hpc.accounts.cost import cost_of
+from gcd_hpc.campaign.display import Progress
 from gcd_hpc.campaign.driver import Outcome, run_campaign
 from gcd_hpc.campaign.events import Finished, Paused, Stopped
 from gcd_hpc.campaign.ledger import read_state
-from gcd_hpc.campaign.progress import Progress
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.engines.bulk import Bulk, BulkRecord
 from gcd_hpc.errors import GcdError, LaunchError, RunDirectoryError

@@ -6,16 +6,14 @@ import pytest
 from rich.console import Console
 
 from gcd_hpc.campaign import progress
+from gcd_hpc.campaign.display import LiveProgress, PlainProgress, open_progress
 from gcd_hpc.campaign.events import Event
 from gcd_hpc.campaign.progress import (
-    LiveProgress,
     Pace,
-    PlainProgress,
     Snapshot,
     best_so_far,
     clock,
-    last_improvement,
-    open_progress,
+    last_improvements,
     snapshot,
 )
 from gcd_hpc.config.site import SiteConfig
@@ -94,13 +92,13 @@ def test_the_live_panel_shows_best_energies_and_leaves_the_screen_clean():
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100)
     with LiveProgress(console) as display:
-        display.show(replace(TRAINING, improvement="insert lowered [0.4] from 2.6 to 2.5"))
+        display.show(replace(TRAINING, improvements=("insert lowered [0.4] from 2.6 to 2.5",)))
         display.note("train-01: a process was lost")
         display._live.refresh()
     text = out.getvalue()
     assert "2.297" in text
     assert "[n]" in text
-    assert "last improvement: insert lowered [0.4] from 2.6 to 2.5" in text
+    assert "insert lowered [0.4] from 2.6 to 2.5" in text
     assert "a process was lost" in text
 
 
@@ -144,12 +142,12 @@ def test_the_last_noticeable_improvement_is_told_with_the_move_that_made_it():
         move("explore-00-00001", "shake", 2.4994),
         move("explore-00-00002", "remove", 2.4),
     )
-    assert last_improvement(state_after(first)) == "", "the first of its [n] lowers nothing"
+    assert last_improvements(state_after(first)) == (), "the first of its [n] lowers nothing"
     state = state_after(first, again)
-    assert last_improvement(state) == "", "half a millijoule is no improvement"
+    assert last_improvements(state) == (), "half a millijoule is no improvement"
     assert best_so_far(state) == {"0.2": (2.4994, "insert")}
     told = "remove lowered [0.2] from 2.499 to 2.400 J/m^2"
-    assert last_improvement(state_after(first, again, better)) == told
+    assert last_improvements(state_after(first, again, better)) == (told,)
 
 
 def test_plain_lines_tell_an_improvement_once():
@@ -157,7 +155,7 @@ def test_plain_lines_tell_an_improvement_once():
     display = PlainProgress(Console(file=text, width=200))
     told = "insert lowered [0.3] from 2.633 to 2.590 J/m^2"
     for stage in ("explore", "train", "relax"):
-        display.show(replace(TRAINING, stage=stage, improvement=told))
+        display.show(replace(TRAINING, stage=stage, improvements=(told,)))
     assert text.getvalue().count(told) == 1
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from gcd_hpc.campaign.directory import has_results
+from gcd_hpc.campaign.display import Progress
 from gcd_hpc.campaign.driver import run_campaign
 from gcd_hpc.campaign.events import Finished, Paused, Stopped, Submitted
 from gcd_hpc.campaign.ledger import read_state
-from gcd_hpc.campaign.progress import Progress, Snapshot
+from gcd_hpc.campaign.progress import Snapshot
 from gcd_hpc.campaign.set_driver import SetOutcome, run_set
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.errors import GcdError, OrientationError

@@ -28,8 +28,7 @@ from gcd_hpc.phases.diagram_inputs import (
 from gcd_hpc.phases.phase import Phase
 from gcd_hpc.phases.record import MeasuredRecord, structure_sha256
 from gcd_hpc.store.parts import write_part
-from gcd_hpc.store.run import Run, open_run
-from gcd_hpc.store.run_candidate import RunCandidate
+from gcd_hpc.store.run import Run, RunCandidate, open_run
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.composition import Chemistry
 from tests.phases.copper import copper_run
@@ -274,6 +273,4 @@ def test_each_composition_has_the_line_of_its_lowest_finished_structure(tmp_path
 
 
 def candidate(**fields) -> RunCandidate:
-    return RunCandidate(
-        **vars(make_candidate(1, area_a2=50.0, **fields)), element="Ni", potential=""
-    )
+    return RunCandidate(**vars(make_candidate(1, area_a2=50.0, **fields)), element="Ni")

@@ -14,7 +14,7 @@ from gcd_hpc.engines.potentials import find_potential
 from gcd_hpc.engines.relaxation import Relaxed, relax_boundary
 from gcd_hpc.phases.measuring import Subject
 from gcd_hpc.phases.system import PhaseSystem
-from gcd_hpc.store.run_candidate import RunCandidate
+from gcd_hpc.store.run import RunCandidate
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
 from tests.store.synthetic import make_candidate
@@ -54,7 +54,7 @@ def made_twin(folder: Path, choose: Callable[..., Relaxed] = min) -> Iterator[Su
             cohesive_ev=bulk.cohesive_ev,
             area_a2=bicrystal.area,
         )
-        candidate = RunCandidate(**vars(row), element="Cu", potential="")
+        candidate = RunCandidate(**vars(row), element="Cu")
         campaign = SimpleNamespace(relaxation=relaxation)
         system = PhaseSystem(campaign, potential, bulk, bicrystal, frame, 6.0)  # type: ignore[arg-type]
         yield Subject("0-1", candidate, system, child, folder)

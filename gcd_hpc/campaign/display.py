@@ -1,0 +1,176 @@
+"""Display of a driver's progress: a panel in a terminal or notebook, plain lines otherwise."""
+
+import time
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from gcd_hpc.campaign.progress import Snapshot, clock, expected_end
+
+SECONDS_BETWEEN_LINES = 5.0
+NOTEBOOK_WIDTH = 100
+"""Characters in a line of the panel in a notebook."""
+
+
+class Progress:
+    """Progress display that shows nothing; base class of the others."""
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show a snapshot; called several times a second."""
+
+    def note(self, text: str) -> None:
+        """Print one line that stays on the screen."""
+
+
+class PlainProgress(Progress):
+    """Progress as plain lines: one every few seconds, and one at the start of each stage."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last = self._stage = ""
+        self._told: dict[str, str] = {}
+        self._time = float("-inf")
+
+    def show(self, snapshot: Snapshot) -> None:
+        stage = f"{snapshot.stage}-{snapshot.round}"
+        if stage == self._stage and time.monotonic() - self._time < SECONDS_BETWEEN_LINES:
+            return
+        best = f"; best {_lowest(snapshot)}" if snapshot.best else ""
+        news = self._news("improvement", snapshot.improvement)
+        news += self._news("sources", _holders(snapshot.sources))
+        end = expected_end(snapshot.campaign_s)
+        line = "".join((snapshot.headline(), best, news, f"; {end}" if end else ""))
+        if line != self._last:
+            self.note(f"[{clock(snapshot.elapsed_s)}] {line}")
+        self._last, self._stage = line, stage
+        self._time = time.monotonic()
+
+    def note(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _news(self, kind: str, text: str) -> str:
+        """A text that is printed once, with the first line after it has changed."""
+        is_new = text != self._told.get(kind, "")
+        self._told[kind] = text
+        return f"; {text}" if text and is_new else ""
+
+
+class LiveProgress(Progress):
+    """Progress as a panel that is redrawn in place."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(
+            Text("getting ready"), console=console, refresh_per_second=4, transient=True
+        )
+
+    def __enter__(self) -> "LiveProgress":
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, snapshot: Snapshot) -> None:
+        self._live.update(panel(snapshot))
+
+    def note(self, text: str) -> None:
+        self._live.console.print(text, markup=False, soft_wrap=True)
+
+
+class NotebookProgress(Progress):
+    """Progress as the panel in the output of a notebook's cell, redrawn in place."""
+
+    def __enter__(self) -> "NotebookProgress":
+        self._cell = _notebook().display(_html(Text("getting ready")), display_id=True)
+        return self
+
+    def show(self, snapshot: Snapshot) -> None:
+        self._cell.update(_html(panel(snapshot)))
+
+    def note(self, text: str) -> None:
+        print(text, flush=True)
+
+
+def open_progress(console: Console) -> Progress:
+    """Panel for a terminal that can redraw it or a notebook, plain lines for other outputs."""
+    if console.is_jupyter:
+        return NotebookProgress()
+    return LiveProgress(console) if console.is_interactive else PlainProgress(console)
+
+
+def panel(snapshot: Snapshot) -> RenderableType:
+    """All that a snapshot says, as wide as the terminal and no wider."""
+    # A progress bar needs a grid around it to end its line within a group.
+    bar = Table.grid(expand=True)
+    bar.add_row(ProgressBar(total=max(snapshot.total, 1.0), completed=snapshot.done))
+    lines: list[RenderableType] = [
+        Text(f"{snapshot.name}  {clock(snapshot.elapsed_s)}", style="bold"),
+        Text(snapshot.headline()),
+        bar,
+    ]
+    end = expected_end(snapshot.campaign_s)
+    lines += [Text(end)] if end else []
+    if snapshot.improvements:
+        lines += [Text("last improvements:")]
+        lines += [Text(f"  {text}") for text in reversed(snapshot.improvements)]
+    tables = [best_table(snapshot.best)] if snapshot.best else []
+    tables += [sources_table(snapshot.sources)] if snapshot.sources else []
+    return Group(*lines, Columns(tables, padding=(0, 4)))
+
+
+def best_table(best: Mapping[str, tuple[float, str]]) -> Table:
+    """Table of the lowest E_gb in J/m^2 and its source by [n]."""
+    rows = [(n, f"{energy:.3f}", source) for n, (energy, source) in best.items()]
+    return _table(("[n]", "best E_gb (J/m^2)", "source"), rows)
+
+
+def sources_table(sources: Mapping[str, tuple[int, tuple[str, ...]]]) -> Table:
+    """Table of each source's improvements, and of the [n] whose lowest structure it found."""
+    rows = [(name, f"{num:,}", " ".join(held) or "-") for name, (num, held) in sources.items()]
+    return _table(("source", "improvements", "lowest of [n]"), rows)
+
+
+def _table(headings: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    # Text, because rich would interpret "[n]" as markup.
+    for heading in headings:
+        table.add_column(Text(heading))
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _holders(sources: Mapping[str, tuple[int, tuple[str, ...]]]) -> str:
+    """Number of [n] whose lowest each source found, ``lowest of [n]: search 7, insert 3``."""
+    held = [f"{name} {len(fractions)}" for name, (_, fractions) in sources.items() if fractions]
+    return f"lowest of [n]: {', '.join(held)}" if held else ""
+
+
+def _lowest(snapshot: Snapshot) -> str:
+    n_fraction, (energy, source) = min(snapshot.best.items(), key=lambda item: item[1][0])
+    return f"{energy:.3f} J/m^2 at [n] = {n_fraction} ({source})"
+
+
+def _notebook() -> Any:
+    # Of the notebook that runs this, and no dependency.
+    return import_module("IPython.display")
+
+
+def _html(content: RenderableType) -> Any:
+    console = Console(width=NOTEBOOK_WIDTH, record=True, quiet=True, force_jupyter=False)
+    console.print(content)
+    frame = '<pre style="line-height: normal">{code}</pre>'
+    return _notebook().HTML(console.export_html(inline_styles=True, code_format=frame))
