@@ -17,7 +17,8 @@ import numpy as np
     HOLD,
     PROPERTY,
     ENERGY,
-) = range(13)
+    LABELS,
+) = range(14)
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:

@@ -27,6 +27,8 @@ from gcd_hpc.cli.reproduction import reproduction
 from gcd_hpc.cli.rescoring import import_results, rescore
 from gcd_hpc.cli.results import export, relax
 from gcd_hpc.cli.sets import overview
+from gcd_hpc.cli.spectra import import_spectrum, label
+from gcd_hpc.cli.spectra import show as show_spectra
 from gcd_hpc.cli.stability import free_energy, hold
 from gcd_hpc.cli.watching import failures, report, status
 from gcd_hpc.errors import GcdError
@@ -64,6 +66,11 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "model energy": model_energy,
         "model show": model_show,
     },
+    "Spectra": {
+        "spectra label": label,
+        "spectra import": import_spectrum,
+        "spectra show": show_spectra,
+    },
     "Hand on": {"export": export, "merge": merge, "archive": archive},
     "Check": {"check": check, "verify": verify, "doctor": doctor},
 }
@@ -71,7 +78,10 @@ NO_MEMORY = (
     "there is not enough memory for this command; free some, or raise the limit (ulimit -v, or the"
     " memory of the job), and run the same command again"
 )
-GROUP_HELP = {"model": "Train models of many boundaries, and look at them."}
+GROUP_HELP = {
+    "model": "Train models of many boundaries, and look at them.",
+    "spectra": "Compute spectra of atoms, import measured ones, and look at them.",
+}
 """Help of commands of two words, by their first."""
 MAY_BE_EMPTY = "--select"
 """Option whose empty text has a meaning: all candidates."""

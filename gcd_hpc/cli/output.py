@@ -15,6 +15,8 @@ from gcd_hpc.files import is_stream
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from gcd_hpc.spectra.label import Progress as LabelProgress
+
 TABLE_WIDTH = 160
 """Width in which every column of a wide table has room, characters."""
 
@@ -99,6 +101,45 @@ def print_json(records: Any) -> None:
     from gcd_hpc.browse.tables import json_text
 
     print(json_text(records))
+
+
+@contextmanager
+def labels_bar() -> Iterator[Callable[["LabelProgress"], None]]:
+    """Progress of a labelling on standard error: a bar with pace and remaining time in a terminal,
+    otherwise a line at each tenth of the atoms.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        *(TextColumn("Labelling"), BarColumn(), MofNCompleteColumn()),
+        *(TextColumn("{task.description}"), TimeRemainingColumn(compact=True)),
+    )
+    screen = Console(stderr=True)
+    said = -1
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def advance(now: "LabelProgress") -> None:
+            nonlocal said
+            pace = f"{now.core_s / now.num_done:.1f} core-s each" if now.num_done else ""
+            failed = f", {now.num_failed} failed" if now.num_failed else ""
+            bar.update(
+                task, completed=now.num_done, total=now.num_all, description=f"{pace}{failed}"
+            )
+            tenth = 10 * now.num_done // max(1, now.num_all)
+            if not screen.is_terminal and tenth > said and now.num_done:
+                said = tenth
+                line = f"labelled {now.num_done:,} of {now.num_all:,} atoms, {pace}{failed}"
+                say(line, to_stderr=True)
+
+        yield advance
 
 
 @contextmanager

@@ -16,9 +16,10 @@ import numpy as np
 
 from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.shifted import Freedom, relax_at_shift
+from gcd_hpc.engines.spreading import spread
 from gcd_hpc.errors import SimulationError, StoreError
 from gcd_hpc.files import checked_content, write_checked_json
-from gcd_hpc.phases.measuring import Progress, check_potential, spread, system_of
+from gcd_hpc.phases.measuring import Progress, check_potential, system_of
 from gcd_hpc.phases.phase import Phase
 from gcd_hpc.phases.record import MeasuredRecord, arrays_sha256, structure_sha256
 from gcd_hpc.phases.shifts import Halves, halves_of, perfect_cut
@@ -170,7 +171,8 @@ def gamma_surface(
     ]
     num_done = len(every) - len(missing)
     progress(num_done, len(every), record.phase)
-    for task, _ in spread(tasks, _relax_points, workers, run):
+    what = f"measured a phase of {run}"
+    for task, _ in spread(tasks, _relax_points, min(workers, len(tasks)), what):
         num_done += len(task.points)
         progress(num_done, len(every), record.phase)
     points = {place: point for place in every if (point := _read_point(folder, place))}

@@ -1,20 +1,18 @@
 """Measurements of phases: each phase in one process, each result in a file of the run."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from gcd_hpc.engines.child import LammpsChild
+from gcd_hpc.engines.spreading import spread
 from gcd_hpc.errors import GcdError, LaunchError, StoreError
 from gcd_hpc.phases.phase import Phase
 from gcd_hpc.phases.record import MeasuredRecord, question_of, structure_sha256
@@ -25,8 +23,6 @@ from gcd_hpc.store.run import Run
 from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.store.run_directory import RunDirectory
 
-Item = TypeVar("Item")
-Outcome = TypeVar("Outcome")
 Settings = Mapping[str, Any]
 TIMEOUT_S = 120.0
 """Limit of the processor time of one job for each started thousand atoms, s."""
@@ -134,7 +130,8 @@ def measure(
         else:
             missing.append(task)
     progress(len(records), len(tasks), "")
-    for task, outcome in spread(missing, partial(_outcome, function), workers, run.path):
+    what, num = f"measured a phase of {run.path}", min(workers, len(missing))
+    for task, outcome in spread(missing, partial(_outcome, function), num, what):
         if isinstance(outcome, MeasuredRecord):
             records[task.phase] = outcome
         else:
@@ -172,36 +169,6 @@ def check_potential(run: Path, candidate: RunCandidate, system: PhaseSystem) -> 
             f" {candidate.potential_sha256[:12]}, but the run holds"
             f" {system.potential.sha256[:12]}; measure phases in the run that made them"
         )
-
-
-def spread(
-    items: Sequence[Item], function: Callable[[Item], Outcome], workers: int, run: Path
-) -> Iterator[tuple[Item, Outcome]]:
-    """Each item with what a function of a module makes of it, as they finish.
-
-    Args:
-        workers: number of processes, started by ``spawn``; one is this process.
-        run: run directory, for errors.
-
-    Raises:
-        LaunchError: if a process is killed.
-    """
-    if workers <= 1 or len(items) <= 1:
-        for item in items:
-            yield item, function(item)
-        return
-    pool = ProcessPoolExecutor(min(workers, len(items)), get_context("spawn"))
-    try:
-        waiting = {pool.submit(function, item): item for item in items}
-        for done in as_completed(waiting):
-            yield waiting[done], done.result()
-    except BrokenProcessPool as error:
-        raise LaunchError(
-            f"a process that measured a phase of {run} was killed, perhaps for lack of memory; run"
-            " the same command again with fewer workers: what is finished is kept"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _outcome(function: Measure, task: _Task) -> MeasuredRecord | str:

@@ -133,6 +133,7 @@ def shifted_target(
     fwhm_ev: float = 0.0,
     limit_ev: float = MAX_SHIFT_EV,
     what: str = "the target",
+    must_reach: bool = True,
 ) -> ShiftedTarget:
     """Target at shifts from -limit to +limit in steps of 0.05 eV, resampled and normalised.
 
@@ -141,12 +142,14 @@ def shifted_target(
         onto_ev: (K,) eV, the energies of the spectra that it is compared with.
         fwhm_ev: Gaussian broadening of the target, eV.
         what: name of the target for the message.
+        must_reach: whether the target must reach over the window as it is. Where it does not reach
+            once it is shifted, its last value continues.
 
     Raises:
-        StoreError: if the target does not reach over the window, as it is. Where it does not reach
-            once it is shifted, its last value continues.
+        StoreError: if it must and does not, or if its area is not positive.
     """
-    check_reaches(energies_ev, onto_ev, what)
+    if must_reach:
+        check_reaches(energies_ev, onto_ev, what)
     num = round(limit_ev / SHIFT_STEP_EV)
     shifts: Array = SHIFT_STEP_EV * np.arange(-num, num + 1, dtype=float)
     shifted = [

@@ -19,7 +19,7 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from gcd_hpc.engines.messages import pack
 from gcd_hpc.engines.process import EngineProcess, KilledError, OutOfTimeError
-from gcd_hpc.errors import GcdError, LaunchError, SimulationError, StructureError
+from gcd_hpc.errors import LaunchError, SimulationError, StructureError
 from gcd_hpc.spectra.align import broadened, window
 from gcd_hpc.spectra.engine import Array, SpectrumResult
 from gcd_hpc.structures.surroundings import surroundings
@@ -131,8 +131,8 @@ class Feff10:
             LaunchError: if FEFF10 cannot be started.
         """
         check_absorber(structure, atom, self.element)
-        text = feff_input(structure, atom, self._settings)
         try:
+            text = feff_input(structure, atom, self._settings)
             reply, arrays = self._answer(pack({"input": text, "stages": STAGES}))
         except SimulationError as error:
             self.close()
@@ -236,11 +236,11 @@ def feff_input(structure: Atoms, atom: int, settings: Feff10Settings) -> str:
     decimals and are sorted by distance.
 
     Raises:
-        GcdError: if there is no other atom within the cluster.
+        SimulationError: if there is no other atom within the cluster.
     """
     vectors, index = surroundings(structure, atom, settings.cluster_a)
     if not len(index):
-        raise GcdError(
+        raise SimulationError(
             f"atom {atom} has no other atom within {settings.cluster_a:g} Å, so that nothing"
             " scatters; check the cell of the structure"
         )

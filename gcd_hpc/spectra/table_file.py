@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
@@ -103,6 +104,15 @@ def write_labelled(path: Path, labelled: Labelled) -> None:
         about["sha256"] = table.sha256
         about["axis"] = "bins" if table.energies_ev is None else "eV"
         seal_file(file, KIND, SCHEMA_VERSION, "spectra")
+
+
+def is_labelled(path: Path) -> bool:
+    """Whether a path is a file of spectra, whole or damaged."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return bool(file.attrs.get("kind") == KIND)
+    except OSError:
+        return False
 
 
 def read_labelled(path: Path) -> Labelled:

@@ -6,6 +6,7 @@ They are read and written through ASE. The format is recognised by the content, 
 import gzip
 import re
 import tempfile
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from io import BytesIO, StringIO
@@ -59,6 +60,45 @@ def read_structures(path: str | Path, elements: Sequence[str]) -> list[Atoms]:
         return [_as_slab(atoms) for atoms in images]
     except StructureError as error:
         raise StructureError(f"{path}: {error}") from error
+
+
+def read_frames(path: str | Path) -> list[Atoms]:
+    """All structures of a file in any format that ASE reads, in any cell, as they stand there.
+
+    Raises:
+        StructureError: if the file is missing, damaged, in an unknown format, or holds no atoms or
+            positions that are not finite.
+    """
+    path = Path(path)
+    content = _content(path)
+    try:
+        frames = list(_frames(path, content))
+        if not frames:
+            raise StructureError("holds no structure; name another file")
+        for atoms in frames:
+            _check_numbers(atoms)
+    except StructureError as error:
+        raise StructureError(f"{path}: {error}") from error
+    return frames
+
+
+def _frames(path: Path, content: bytes) -> Iterator[Atoms]:
+    """Structures by our own parsers where they know the format, and by ASE's otherwise."""
+    from ase.io import read  # late, as above
+
+    text = content.decode("utf-8", "replace").replace("\r\n", "\n")
+    if content.startswith(_DATABASE) or (b"\0" not in content and recognized(text)):
+        yield from _images(content, ())
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # ASE warns of data that atoms do not need
+            yield from read(path, index=":")
+    except Exception as error:  # what is no structure makes ASE's readers fail in any way
+        raise StructureError(
+            "cannot be read by ASE: the file is damaged or of an unknown format; write it again,"
+            " for example as extended XYZ"
+        ) from error
 
 
 def write_structures(
@@ -263,8 +303,13 @@ def _check(atoms: Atoms, elements: Sequence[str]) -> None:
             f"holds atoms of {', '.join(sorted(symbols))}, but the boundary is of {own}; name a"
             f" structure of {own} or the campaign of its elements"
         )
+    _check_numbers(atoms)
+
+
+def _check_numbers(atoms: Atoms) -> None:
+    """Refuse a structure without atoms, and positions or cells that are not finite or too large."""
     if not len(atoms):
-        raise StructureError("holds no atoms; name a file with a boundary")
+        raise StructureError("holds no atoms; name a file with some")
     lengths = np.concatenate([atoms.positions, np.asarray(atoms.cell)])
     if not (np.abs(lengths) < _MAX_LENGTH).all():
         raise StructureError(

@@ -21,7 +21,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from gcd_hpc.engines.scratch import PREFIX
-from gcd_hpc.errors import GcdError, LaunchError, StructureError
+from gcd_hpc.errors import LaunchError, StructureError
 from gcd_hpc.spectra import feff10
 from gcd_hpc.spectra.feff10 import Feff10, Feff10Settings, feff_input
 from gcd_hpc.spectra.target import read_target
@@ -152,9 +152,12 @@ def test_another_element_than_the_absorbing_one_is_refused():
         Feff10(Feff10Settings(element="Qq"))
 
 
-def test_an_atom_without_neighbours_is_refused():
-    with pytest.raises(GcdError, match=r"no other atom within 4\.05 Å"):
-        feff_input(Atoms("C", cell=[20, 20, 20], pbc=True), 0, Feff10Settings())
+def test_an_atom_without_neighbours_fails_and_the_others_do_not():
+    installed()
+    with Feff10() as engine:
+        result = engine.spectrum(Atoms("C", cell=[20, 20, 20], pbc=True), 0)
+    assert result.values is None
+    assert "no other atom within 4.05 Å" in result.reason
 
 
 def test_every_element_has_a_potential_and_the_absorber_one_of_its_own():
