@@ -22,9 +22,14 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from ase.build import bulk
+from ase.io import write
 
 import gcd_hpc
 from gcd_hpc import cli
+from gcd_hpc.spectra.columns import with_columns
+from gcd_hpc.spectra.feff10 import Feff10Settings
+from gcd_hpc.spectra.label import EngineChoice, label
 from tests.browse.sets import make_set
 from tests.docs.pages import (
     BLOCKS,
@@ -74,11 +79,21 @@ def prepare(home: Path) -> None:
         ("poscar", "folder/a.poscar"),
     ):
         inside(f"gcd-hpc export runs/smoke --select id={best} --format {form} --out {out}", home)
+    make_labelled(home)
     for block in BLOCKS:
         if block.title.endswith((".yaml", ".csv")):
             (home / block.title).write_text(block.text)
         if block.page == "docs/engines.md" and "relaxation:" in block.text:
             (home / "second.yaml").write_text(block.text)
+
+
+def make_labelled(home: Path) -> None:
+    """A table of spectra by an engine that takes no time, also as extended XYZ."""
+    structures = [bulk("C", cubic=True), bulk("C")]
+    structures[0].rattle(0.1, seed=0)
+    choice = EngineChoice("tests.spectra.stand_in:StandIn", Feff10Settings())
+    made = label(structures, home / "labelled.h5", choice, num_atoms=5)
+    write(home / "labelled.extxyz", with_columns(made), format="extxyz")
 
 
 def environment(home: Path) -> dict[str, str]:
