@@ -155,9 +155,7 @@ def rule_of(command: str) -> str:
     name = command.split()[1]
     if name in ("reproduce", "rehearse") or is_long(command):
         return "slow"
-    if command.startswith("gcd-hpc spectra label "):
-        return "parse"  # FEFF10 takes minutes; a stand-in has made the table for the page
-    is_measured = re.search(r"--measure\b", command) and "--select" not in command
+    is_measured = "--measure" in command and "--select" not in command
     if is_measured or "--relax all" in command or any(run in command for run in READERS_RUNS):
         return "parse"
     if name in ("free-energy", "hold") and "--plan" not in command:
