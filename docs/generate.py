@@ -10,14 +10,14 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from typer.testing import CliRunner
 
 import gcd_hpc
 from gcd_hpc.cli.application import COMMANDS, GROUPS, app, summary
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.config.section import Section, section_of
+from gcd_hpc.config.section import Section, entries_of, section_of
 from gcd_hpc.config.set import AllBoundaries
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.store.run_candidate import RunCandidate
@@ -91,7 +91,14 @@ def _sections(model: type[Section], path: str) -> Iterator[str]:
         for name, field in model.model_fields.items()
         if (section := section_of(field.annotation))
     }
-    plain = {name: one for name, one in schema["properties"].items() if name not in inner}
+    lists = {
+        name: kinds
+        for name, field in model.model_fields.items()
+        if (kinds := entries_of(field.annotation))
+    }
+    plain = {
+        name: one for name, one in schema["properties"].items() if name not in {**inner, **lists}
+    }
     if plain:
         yield "| key | value | default | meaning |\n|---|---|---|---|"
         for name, one in plain.items():
@@ -107,6 +114,13 @@ def _sections(model: type[Section], path: str) -> Iterator[str]:
         about = meanings.get(names[0]) if len(names) == 1 else None
         yield f"{_plain(about or inspect.getdoc(section) or '')}{needed}\n"
         yield from _sections(section, f"{path}{names[0]}." if len(names) == 1 else "")
+    for name, kinds in lists.items():
+        yield f"### {path}{name}\n\n{meanings[name]} None by default.\n"
+        for kind in kinds:
+            property_name = get_args(kind.model_fields["property"].annotation)[0]
+            yield f"### {path}{name}, property: {property_name}\n"
+            yield f"{_plain(inspect.getdoc(kind) or '')}\n"
+            yield from _sections(kind, f"{path}{name}.")
 
 
 def _meanings(model: type[Section]) -> dict[str, str]:

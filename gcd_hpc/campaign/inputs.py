@@ -21,6 +21,8 @@ from gcd_hpc.store.run_directory import RunDirectory
 
 LATER_KEYS = (("explore", "patience"),)
 """Section and key of what sections gained after the first version that kept hashes of them."""
+LATER_SECTIONS = {"guidance": ()}
+"""Sections that came after the first version that kept hashes, with what runs without them had."""
 STARTING_MODEL = "model that it starts from"
 """Name of the file of the key ``model``."""
 ENERGY_MODEL = "energy model that it chooses structures by"
@@ -45,7 +47,7 @@ def inputs_of(
         default = type(getattr(config, name)).model_fields[key].default
         if plain[name][key] == default:
             del plain[name][key]
-    inputs = {f"section {name} of the campaign file": _sha256(plain[name]) for name in sections}
+    inputs = {_section(name): _sha256(plain[name]) for name in sections}
     run = RunDirectory(run_dir)
     for what, file in (("measured crystal", run.bulk), ("structures of smaller cells", run.tiles)):
         if file.is_file():
@@ -81,7 +83,7 @@ def settle_inputs(run_dir: Path, inputs: Mapping[str, str]) -> None:
     """
     path = RunDirectory(run_dir).inputs
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = {**EARLIER_RUNS, **json.loads(path.read_text(encoding="utf-8"))}
         known = {name: before[name] for name in inputs if name in before}
     except FileNotFoundError:
         known, before = {}, {}
@@ -105,3 +107,12 @@ def settle_inputs(run_dir: Path, inputs: Mapping[str, str]) -> None:
 def _sha256(value: object) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _section(name: str) -> str:
+    """What the hash of a section of the campaign file is called."""
+    return f"section {name} of the campaign file"
+
+
+EARLIER_RUNS = {_section(name): _sha256(value) for name, value in LATER_SECTIONS.items()}
+"""Inputs of runs that are older than their sections."""

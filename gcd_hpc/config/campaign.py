@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
 from gcd_hpc.config.boundary import BoundaryConfig, Triad, slabs_of
 from gcd_hpc.config.explore import ExploreConfig
+from gcd_hpc.config.guidance import GuidanceTerm
 from gcd_hpc.config.learning import (
     DecoderConfig,
     DiffusionConfig,
@@ -115,6 +116,10 @@ class CampaignConfig(Section):
     explore: ExploreConfig = ExploreConfig()
     ranking: RankingConfig = RankingConfig()
     sampling: SamplingConfig
+    guidance: tuple[GuidanceTerm, ...] = ()
+    """Measured properties that the model's structures shall have, in sampling and in its moves: a
+    list whose entries begin with ``property``.
+    """
     relaxation: RelaxationConfig = RelaxationConfig()
     selection: SelectionConfig = SelectionConfig()
     budget: BudgetConfig = BudgetConfig()

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gcd_hpc.config.reader import Path, dotted
-from gcd_hpc.config.section import section_of
-from gcd_hpc.errors import shortened
+from gcd_hpc.config.section import entries_of, section_of
+from gcd_hpc.errors import did_you_mean, shortened
 
 _EXPECTED = {
     "greater_than": "greater than {gt:g}",
@@ -27,8 +27,12 @@ _EXPECTED = {
     "bool_type": "true or false",
     "literal_error": "{expected}",
     "model_type": "a section of keys",
+    "dict_type": "a section of keys",
     "tuple_type": "a list",
 }
+KIND_KEY = "property"
+"""Key that says of which kind an entry of a list of sections is."""
+UNKNOWN_KIND = ("union_tag_invalid", "union_tag_not_found")
 
 
 def explain(
@@ -55,11 +59,12 @@ def explain(
 
 
 def fields(model: type[BaseModel], path: Path = ()) -> Iterator[Path]:
-    """Paths of all keys of a model and its sections, depth first."""
+    """Paths of all keys of a model and its sections, depth first, without numbers of lists."""
     for name, field in model.model_fields.items():
         yield (*path, name)
-        if section := section_of(field.annotation):
-            yield from fields(section, (*path, name))
+        section = section_of(field.annotation)
+        for inner in (section,) if section else entries_of(field.annotation):
+            yield from fields(inner, (*path, name))
 
 
 def _path(detail: ErrorDetails, data: Any) -> Path:
@@ -68,6 +73,9 @@ def _path(detail: ErrorDetails, data: Any) -> Path:
     """
     path: list[str | int] = []
     for part in detail["loc"]:
+        if isinstance(data, dict) and part == data.get(KIND_KEY):
+            # The name of the alternative that the section is of.
+            continue
         if isinstance(data, dict) and (part in data or detail["type"] == "missing"):
             data = data.get(part)
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
@@ -78,6 +86,8 @@ def _path(detail: ErrorDetails, data: Any) -> Path:
         else:
             break
         path.append(part)
+    if detail["type"] in UNKNOWN_KIND:
+        path.append(KIND_KEY)
     about = detail.get("ctx", {}).get("key")
     return (*path, *about.split(".")) if about else tuple(path)
 
@@ -88,6 +98,8 @@ def _text(path: Path, details: list[ErrorDetails], model: type[BaseModel], data:
         return _unknown(path, model)
     if first["type"] == "refused":
         return first["msg"]
+    if first["type"] in UNKNOWN_KIND:
+        return _unknown_kind(first)
     if first["type"] == "missing" and not isinstance(first["input"], list):
         return "is required but missing"
     if first["type"] in ("missing", "too_long"):
@@ -125,13 +137,25 @@ def _unknown(path: Path, model: type[BaseModel]) -> str:
     return f"unknown key, known here are {', '.join(_names(path, model))}"
 
 
+def _unknown_kind(detail: ErrorDetails) -> str:
+    """What is wrong with the key that says of which kind a section is."""
+    if KIND_KEY not in detail["input"]:
+        return "is required but missing"
+    ctx, given = detail["ctx"], detail["input"][KIND_KEY]
+    known = ctx["expected_tags"].replace("'", "").split(", ")
+    hint = did_you_mean(given, known) if isinstance(given, str) else ""
+    return f"must be one of {', '.join(known)}, got {shown(given)}{hint}"
+
+
 def _near(path: Path, model: type[BaseModel]) -> list[str]:
     return get_close_matches(shortened(str(path[-1])), _names(path, model), n=1)
 
 
 def _names(path: Path, model: type[BaseModel]) -> list[str]:
     """Keys of the section that a path lies in."""
-    return [str(other[-1]) for other in fields(model) if other[:-1] == path[:-1]]
+    section = tuple(part for part in path[:-1] if isinstance(part, str))
+    names = [str(other[-1]) for other in fields(model) if other[:-1] == section]
+    return list(dict.fromkeys(names))
 
 
 def _length(path: Path, model: type[BaseModel]) -> int:

@@ -249,7 +249,9 @@ class SamplingConfig(Section):
     resamples: PositiveInt = 5
     """How often repaint repeats each step, adding noise in between. palette takes it once."""
     guidance: NonNegativeFloat = 1.0
-    """Weight of classifier-free guidance. 0 ignores the condition, and 1 follows it."""
+    """Weight of a conditional model's condition (E_gb, [n]), by classifier-free guidance. 0 ignores
+    the condition, and 1 follows it. Measured properties have a section of their own, guidance.
+    """
     energy_margin_j_m2: float = 0.1
     """The energy asked for lies this much below the lowest one known for the same [n]."""
     chunk_size: PositiveInt = 50

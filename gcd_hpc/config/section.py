@@ -1,6 +1,6 @@
 """What all sections of campaign and site files are made of."""
 
-from typing import Annotated, Any, Literal, NoReturn, get_args
+from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -43,3 +43,14 @@ def section_of(annotation: Any) -> type[Section] | None:
         if isinstance(one, type) and issubclass(one, Section):
             return one
     return None
+
+
+def entries_of(annotation: Any) -> tuple[type[Section], ...]:
+    """The kinds of sections that a list of sections may hold; none for other keys."""
+    if get_origin(annotation) is not tuple:
+        return ()
+    (first, *_) = get_args(annotation)
+    if get_origin(first) is Annotated:
+        first = get_args(first)[0]
+    kinds = get_args(first) or (first,)
+    return tuple(one for one in kinds if isinstance(one, type) and issubclass(one, Section))

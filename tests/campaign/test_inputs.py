@@ -41,3 +41,13 @@ def test_a_run_is_not_resumed_on_another_grid_than_the_one_for_which_auto_stood(
     monkeypatch.setattr("gcd_hpc.engines.layout.VOXEL_WIDTH", 0.25)
     with pytest.raises(RunDirectoryError, match="because the voxel grid for which auto stands is"):
         settle_inputs(tmp_path, inputs_of(tmp_path, config, "", tmp_path))
+
+
+def test_a_run_that_is_older_than_guidance_is_resumed_without_it_only(tmp_path):
+    old = inputs_of(tmp_path, make_config(), "", tmp_path)
+    del old["section guidance of the campaign file"]
+    RunDirectory(tmp_path).inputs.write_text(json.dumps(old))
+    wanted = make_config(guidance=[{"property": "n_fraction"}])
+    with pytest.raises(RunDirectoryError, match="because the section guidance of the campaign"):
+        settle_inputs(tmp_path, inputs_of(tmp_path, wanted, "", tmp_path))
+    settle_inputs(tmp_path, inputs_of(tmp_path, make_config(), "", tmp_path))

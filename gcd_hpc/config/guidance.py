@@ -1,0 +1,63 @@
+"""What candidates are asked for beside the model's condition: one term for each measured property.
+
+Each term is the logarithm of a probability with a spread of its own, and the terms are added.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+
+from gcd_hpc.config.section import Section
+
+
+class CountGuidance(Section):
+    """The fraction [n], by the number of atoms, which is a sum over the voxels. No network is
+    needed: docs/method.md#guidance.
+    """
+
+    property: Literal["n_fraction"]
+    """Property that the term is about."""
+    target: Literal["asked"] | Annotated[float, Field(ge=0.0, lt=1.0)] = "asked"
+    """The [n] wanted. asked is the one that each candidate's condition has: all of them in turn
+    in sampling, that of the move in exploration.
+    """
+    strength: NonNegativeFloat = 1.0
+    """Factor of the term. 1 is Bayes' rule."""
+
+
+class ImageTarget(Section):
+    """An image of the boundary seen edge on. Its rows are parallel to the boundary and the upper
+    grain is at its top. It covers at least one repeat of the boundary along its rows, and above
+    and below the generated layers some of each grain.
+    """
+
+    file: str
+    """Image in shades of grey (PNG or TIFF) or array of numbers (NPY), looked for beside the
+    campaign file and then in the working directory. The run keeps a copy of it.
+    """
+    axis: Literal["x", "y"]
+    """In-plane axis of the boundary's cell along which one looks."""
+    pixel_a: PositiveFloat
+    """Edge of a square pixel, Å."""
+    blur_a: PositiveFloat
+    """Standard deviation of the Gaussian that an atom column is seen as, Å."""
+    noise: Annotated[float, Field(gt=0.0, le=10.0)] = 0.1
+    """Standard deviation of a pixel's noise, as a share of the difference between the brightest
+    and the darkest place of the perfect crystal in an image without noise.
+    """
+
+
+class ImageGuidance(Section):
+    """A projected image of the boundary, such as a STEM image, for one element:
+    docs/images.md.
+    """
+
+    property: Literal["image"]
+    """Property that the term is about."""
+    target: ImageTarget
+    strength: NonNegativeFloat = 1.0
+    """Factor of the term. 1 is Bayes' rule."""
+
+
+GuidanceTerm = Annotated[CountGuidance | ImageGuidance, Field(discriminator="property")]
+"""One entry of the list ``guidance`` of a campaign file."""
