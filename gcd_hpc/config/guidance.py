@@ -3,6 +3,7 @@
 Each term is the logarithm of a probability with a spread of its own, and the terms are added.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
@@ -21,8 +22,8 @@ class CountGuidance(Section):
     """The [n] wanted. asked is the one that each candidate's condition has: all of them in turn
     in sampling, that of the move in exploration.
     """
-    strength: NonNegativeFloat = 1.0
-    """Factor of the term. 1 is Bayes' rule."""
+    strength: NonNegativeFloat = 10.0
+    """Factor of the term. 1 is Bayes' rule, which pulls too late: docs/method.md#guidance."""
 
 
 class ImageTarget(Section):
@@ -61,3 +62,20 @@ class ImageGuidance(Section):
 
 GuidanceTerm = Annotated[CountGuidance | ImageGuidance, Field(discriminator="property")]
 """One entry of the list ``guidance`` of a campaign file."""
+
+
+def asks_for_n(guidance: Sequence[GuidanceTerm]) -> bool:
+    """Whether each candidate is asked for an [n]."""
+    return any(isinstance(term, CountGuidance) for term in guidance)
+
+
+def asked_n_index(guidance: Sequence[GuidanceTerm], n_index: int, num_plane: int) -> int:
+    """[n] in atoms that is asked for: the number that guidance gives, or else the given one.
+
+    Args:
+        num_plane: atoms of a plane.
+    """
+    for term in guidance:
+        if isinstance(term, CountGuidance) and term.target != "asked":
+            return round(term.target * num_plane) % num_plane
+    return n_index

@@ -8,6 +8,7 @@ import numpy as np
 
 from gcd_hpc.config.boundary import slabs_of
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.guidance import ImageGuidance, ImageTarget
 from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.errors import ConfigError, OrientationError, StructureError
 from gcd_hpc.structures.bicrystal import Bicrystal
@@ -85,6 +86,7 @@ def lay_out(
         bicrystal = Bicrystal.build(config.boundary, a0, c0)
     except OrientationError as error:
         raise ConfigError(source, "", str(error)) from None
+    _check_guidance(config, bicrystal, source)
     outer = outer_layers(config.relaxation.outer_thickness, reach)
     slabs = slabs_of(config.boundary.slab_heights, outer)
     _check_size(bicrystal, slabs, source)
@@ -98,6 +100,37 @@ def lay_out(
             raise ConfigError(source, key, problem)
         warnings.append(f"{key}: {problem}: the measured lattice constant decides")
     return replace(layout, warnings=(*warnings, *_remarks(layout)))
+
+
+def _check_guidance(config: CampaignConfig, bicrystal: Bicrystal, source: str) -> None:
+    """Refuse targets that this boundary cannot have."""
+    for number, term in enumerate(config.guidance):
+        key = f"guidance[{number}].target"
+        if isinstance(term, ImageGuidance):
+            _check_image(term.target, bicrystal, source, key)
+        elif term.target != "asked":
+            period = bicrystal.atoms_per_plane
+            if abs(term.target * period - round(term.target * period)) > 1e-6:
+                problem = f"must be a multiple of 1/{period}, got {term.target:g}"
+                raise ConfigError(source, key, problem)
+
+
+def _check_image(target: ImageTarget, bicrystal: Bicrystal, source: str, key: str) -> None:
+    """Refuse images of boundaries of which a projection cannot be compared."""
+    if len(bicrystal.elements) > 1:
+        elements = ", ".join(bicrystal.elements)
+        problem = f"needs a boundary of one element, because columns look alike; got {elements}"
+        raise ConfigError(source, key, problem)
+    if bicrystal.cell[1][0]:
+        problem = (
+            "needs a cell with right angles, but the second edge of this one leans along x by"
+            f" {bicrystal.cell[1][0]:.2f} Å"
+        )
+        raise ConfigError(source, key, problem)
+    if target.pixel_a > 2 * target.blur_a:
+        problem = f"must be at most twice blur_a, {target.blur_a:g}, got {target.pixel_a:g}"
+        raise ConfigError(source, f"{key}.pixel_a", problem)
+    raise ConfigError(source, key, "is not used by this version yet")
 
 
 def _grid(config: CampaignConfig, bicrystal: Bicrystal, slabs: tuple[float, float]) -> Grid:

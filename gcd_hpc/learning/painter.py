@@ -11,15 +11,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from gcd_hpc.diffusion.guidance import guided_denoiser
 from gcd_hpc.diffusion.inpainting import inpaint, inpainting_denoiser
 from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.errors import ConfigError
 from gcd_hpc.learning.assembly import repaired, slab_window, window_mask
+from gcd_hpc.learning.atom_count import Count
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.conditions import Conditions
 from gcd_hpc.learning.context import num_computed, shown
 from gcd_hpc.learning.decoding import Decoder
 from gcd_hpc.learning.sampler import Model, Sampler
+from gcd_hpc.learning.terms import Generated, likelihoods
 from gcd_hpc.networks.precision import computing
 from gcd_hpc.search.windows import Window
 from gcd_hpc.structures.sites import Sites
@@ -112,10 +115,17 @@ class Painter:
         if mask.all():
             return Painted(sites, 0)
         voxels = encode_elements(sites.positions + shift, sites.numbers, channels, grid)
-        with one_thread():
-            array, net_voxels = self._generate(voxels, noise, mask, start_log_snr, target)
+
+        def structure(array: torch.Tensor) -> Sites:
             decoded = self.decoder(array, grid).moved(-shift)
-        return Painted(repaired(sites, decoded, windows, grid, self.system.frame), net_voxels)
+            return repaired(sites, decoded, windows, grid, self.system.frame)
+
+        def count(array: torch.Tensor) -> int:
+            return len(structure(array.cpu()).positions)
+
+        with one_thread():
+            array, net_voxels = self._generate(voxels, noise, mask, start_log_snr, target, count)
+            return Painted(structure(array), net_voxels)
 
     def _generate(
         self,
@@ -124,6 +134,7 @@ class Painter:
         mask: torch.Tensor,
         start_log_snr: float | None,
         target: tuple[float, int],
+        count: Count,
     ) -> tuple[torch.Tensor, int]:
         """Generated array (C, X, Y, Z) in atoms, and its cost in evaluations times voxels."""
         config, device = self.system.config, self.device
@@ -147,7 +158,10 @@ class Painter:
             self._condition(target),
             sampling.guidance,
         )
-        with torch.inference_mode(), computing(config.training.precision, device):
+        scale = self.model.card.units.scale
+        batch = Generated(self.system, known, mask, scale, [target[1]], [count])
+        denoise = guided_denoiser(denoise, schedule, likelihoods(batch), mask)
+        with torch.no_grad(), computing(config.training.precision, device):
             array = inpaint(
                 denoise,
                 noise[None].to(device),
@@ -158,7 +172,7 @@ class Painter:
                 sampling.solver,
                 start_log_snr,
             )
-        return array[0].float().cpu() * self.model.card.units.scale, num_voxels
+        return array[0].float().cpu() * scale, num_voxels
 
     def _condition(self, target: tuple[float, int]) -> torch.Tensor | None:
         """Condition (1, 3), or None for an unconditional model."""

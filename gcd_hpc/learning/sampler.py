@@ -14,11 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gcd_hpc.config.guidance import asked_n_index, asks_for_n
+from gcd_hpc.diffusion.guidance import Likelihood, guided_denoiser
 from gcd_hpc.diffusion.inpainting import inpaint, inpainting_denoiser
 from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.diffusion.repaint import repaint
 from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import Canvas, known_mask
+from gcd_hpc.learning.atom_count import Count
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import known_columns, new_candidate, with_structure
 from gcd_hpc.learning.conditions import Conditions
@@ -27,6 +30,7 @@ from gcd_hpc.learning.decoding import Decoder, load_decoder
 from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model
 from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.learning.sources import low_energy_weights
+from gcd_hpc.learning.terms import Generated, likelihoods
 from gcd_hpc.networks.checkpoint import load_weights
 from gcd_hpc.networks.precision import computing
 from gcd_hpc.networks.unet import UNet
@@ -79,7 +83,9 @@ class Draft:
     energy_j_m2: float
     """Target boundary energy; NaN without conditions."""
     fraction: float
-    """Target [n]; NaN without conditions."""
+    """Target [n]; NaN without conditions and without guidance to an [n]."""
+    n_index: int
+    """[n] in atoms for which guidance by the number of atoms asks."""
 
 
 @dataclass(frozen=True)
@@ -167,10 +173,10 @@ class Sampler:
     def target(self, index: int) -> tuple[float, float]:
         """Target (E_gb in J/m^2, [n]) of a candidate: all [n] in turn, below their lowest E_gb.
 
-        The energy is NaN where none is known.
+        The energy is NaN where none is known. Guidance may ask for one [n] only.
         """
         num_plane = self.system.bicrystal.atoms_per_plane
-        n_index = index % num_plane
+        n_index = asked_n_index(self.system.config.guidance, index % num_plane, num_plane)
         margin = self.system.config.sampling.energy_margin_j_m2
         return lowest_nearby(self.lowest, n_index, num_plane) - margin, n_index / num_plane
 
@@ -184,9 +190,12 @@ class Sampler:
         shift = grid.positions_of(rng.random(3))
         canvas = Canvas(frame, grid, channels, self.system.num_known, registry, shift)
         noise = rng.standard_normal((len(channels), *grid.shape), dtype=np.float32)
+        n_index = round(fraction * self.system.bicrystal.atoms_per_plane)
         if not config.diffusion.conditional:
-            energy = fraction = float("nan")
-        return Draft(index, canvas, noise, energy, fraction)
+            energy = float("nan")
+            if not asks_for_n(config.guidance):
+                fraction = float("nan")
+        return Draft(index, canvas, noise, energy, fraction, n_index)
 
     def draw_registry(self, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
         """Random registry (3,) Å: uniform, or near that of a known structure of the nearest [n]."""
@@ -225,8 +234,9 @@ class Sampler:
             self._condition(drafts),
             sampling.guidance,
         )
+        denoise = guided_denoiser(denoise, schedule, self._likelihoods(drafts, known, mask), mask)
         options = (noise, known, mask, schedule, sampling.num_steps, sampling.solver)
-        with torch.inference_mode(), computing(config.training.precision, device):
+        with torch.no_grad(), computing(config.training.precision, device):
             if is_palette:
                 arrays = inpaint(denoise, *options)
             else:
@@ -268,6 +278,28 @@ class Sampler:
             self.candidate(item, sites, seconds)
             for item, sites in zip(drafts, decoded, strict=True)
         ]
+
+    def _likelihoods(
+        self, drafts: list[Draft], known: torch.Tensor, mask: torch.Tensor
+    ) -> list[Likelihood]:
+        """What the batch is guided to."""
+        if not self.system.config.guidance:
+            return []
+
+        def counting(canvas: Canvas) -> Count:
+            return lambda array: len(canvas.assemble(self.decoder(array.cpu(), grid)).positions)
+
+        grid = self.system.grid
+        return likelihoods(
+            Generated(
+                self.system,
+                known,
+                mask,
+                self.model.card.units.scale,
+                [item.n_index for item in drafts],
+                [counting(item.canvas) for item in drafts],
+            )
+        )
 
     def _condition(self, drafts: list[Draft]) -> torch.Tensor | None:
         """Conditions (B, 3) of a batch, or None for an unconditional model."""

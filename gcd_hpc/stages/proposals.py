@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gcd_hpc.config.explore import ExploreConfig
+from gcd_hpc.config.guidance import asked_n_index
 from gcd_hpc.engines.jobs import Anneal
 from gcd_hpc.engines.local import Origin
 from gcd_hpc.errors import StructureError
@@ -236,6 +237,7 @@ class Proposer:
         # The model is asked for about as many atoms, and for less energy than is known with them.
         num_plane = self.system.bicrystal.atoms_per_plane
         n_index = (current.n_index + int(rng.integers(-1, 2))) % num_plane
+        n_index = asked_n_index(self.system.config.guidance, n_index, num_plane)
         energy = lowest_nearby(dict(self.known.lowest), n_index, num_plane)
         target = energy - sampling.energy_margin_j_m2, n_index
         numbers = self.system.numbers_of(parent.positions, parent.species)

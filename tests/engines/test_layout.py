@@ -8,6 +8,7 @@ import pytest
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign, parse_campaign
 from gcd_hpc.engines.layout import Layout, lay_out
+from gcd_hpc.errors import ConfigError
 from gcd_hpc.structures.bicrystal import Response
 from gcd_hpc.structures.catalogue import known_boundaries
 from gcd_hpc.structures.frame import FREE, Frame
@@ -171,3 +172,12 @@ def test_the_automatic_box_has_room_for_a_strained_grain_that_grows():
         # Of common metals none grows by more than the strain that compresses it.
         grown = layout.bicrystal.relaxed(Response(normal=strain))
         assert Frame.build(grown, layout.slab_heights, layout.frame.height).bottom >= FREE
+
+
+def test_a_fraction_that_the_boundary_cannot_have_is_refused():
+    config = load_campaign(
+        CAMPAIGNS / "w_sigma5.yaml", ["guidance=[{property: n_fraction, target: 0.33}]"]
+    )
+    with pytest.raises(ConfigError) as caught:
+        lay_out(config, 3.165, "a.yaml")
+    assert str(caught.value) == "a.yaml: guidance[0].target: must be a multiple of 1/10, got 0.33"

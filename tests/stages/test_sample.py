@@ -295,3 +295,19 @@ def test_a_low_energy_is_asked_for_where_none_of_the_boundary_is_known(trained_r
     assert condition is not None
     assert condition[:, 0].tolist() == [-2.0, -2.0]
     assert np.isfinite(condition.numpy()).all()
+
+
+def test_guided_candidates_state_what_was_asked_and_do_not_depend_on_the_call(trained_copy):
+    guided = trained_copy("guided", "guidance=[{property: n_fraction, target: 0.4}]")
+    sampler = Sampler.load(guided, 1, "cpu")
+    rows = sampler.sample(range(2))
+    assert [row.target_n_fraction for row in rows] == [0.4, 0.4]
+    again = sampler.sample([1])[0]
+    assert np.array_equal(again.unrelaxed_positions, rows[1].unrelaxed_positions)
+    drafts = [sampler.draft(index) for index in range(2)]
+    # Without strength the term is left out, and every bit is that of a campaign without the term.
+    idle = trained_copy("idle", "guidance=[{property: n_fraction, target: 0.4, strength: 0}]")
+    without = replace(sampler, system=Sampler.load(trained_copy("plain"), 1, "cpu").system)
+    expected = without.generate(drafts)
+    assert torch.equal(Sampler.load(idle, 1, "cpu").generate(drafts), expected)
+    assert not torch.equal(sampler.generate(drafts), expected)
