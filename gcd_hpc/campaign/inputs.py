@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.ranking import RankingConfig
 from gcd_hpc.config.starting import energy_file, starting_file
 from gcd_hpc.engines.bulk import BulkRecord
 from gcd_hpc.engines.layout import lay_out
@@ -21,7 +22,7 @@ from gcd_hpc.store.run_directory import RunDirectory
 
 LATER_KEYS = (("explore", "patience"),)
 """Section and key of what sections gained after the first version that kept hashes of them."""
-LATER_SECTIONS = {"guidance": ()}
+LATER_SECTIONS = {"guidance": (), "ranking": RankingConfig().model_dump(mode="json")}
 """Sections that came after the first version that kept hashes, with what runs without them had."""
 STARTING_MODEL = "model that it starts from"
 """Name of the file of the key ``model``."""

@@ -43,11 +43,14 @@ def test_a_run_is_not_resumed_on_another_grid_than_the_one_for_which_auto_stood(
         settle_inputs(tmp_path, inputs_of(tmp_path, config, "", tmp_path))
 
 
-def test_a_run_that_is_older_than_guidance_is_resumed_without_it_only(tmp_path):
+@pytest.mark.parametrize(
+    ("section", "value"), [("guidance", [{"property": "n_fraction"}]), ("ranking", {"tries": 7})]
+)
+def test_a_run_that_is_older_than_a_section_is_resumed_without_it_only(tmp_path, section, value):
     old = inputs_of(tmp_path, make_config(), "", tmp_path)
-    del old["section guidance of the campaign file"]
+    del old[f"section {section} of the campaign file"]
     RunDirectory(tmp_path).inputs.write_text(json.dumps(old))
-    wanted = make_config(guidance=[{"property": "n_fraction"}])
-    with pytest.raises(RunDirectoryError, match="because the section guidance of the campaign"):
+    wanted = make_config(**{section: value})
+    with pytest.raises(RunDirectoryError, match=f"because the section {section} of the campaign"):
         settle_inputs(tmp_path, inputs_of(tmp_path, wanted, "", tmp_path))
     settle_inputs(tmp_path, inputs_of(tmp_path, make_config(), "", tmp_path))
