@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -20,6 +21,13 @@ Array = NDArray[np.float64]
 COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00")
 LABELS = ("0-1", "2 (sp)", "3 (sp$^2$)", "4 (sp$^3$)", "5+")
 CURVES = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7")
+FONT_SIZES = {
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8,
+    "legend.title_fontsize": 8,
+}
 ANGLE = {"elev": 8.0, "azim": -78.0}
 
 
@@ -49,8 +57,15 @@ def carbon_figure(
     samples: Sequence[Sample], losses: Sequence[Curve], cases: dict[str, Any]
 ) -> Figure:
     """The whole figure; samples are the held-out glass, the generated glass, then diamond."""
-    figure = Figure(figsize=(13.0, 6.2), layout=ConstrainedLayoutEngine(h_pad=0.08))
-    rows = figure.add_gridspec(2, 1, height_ratios=(1.0, 1.1))
+    with rc_context(FONT_SIZES):
+        return _draw_figure(samples, losses, cases)
+
+
+def _draw_figure(
+    samples: Sequence[Sample], losses: Sequence[Curve], cases: dict[str, Any]
+) -> Figure:
+    figure = Figure(figsize=(13.0, 6.6), layout=ConstrainedLayoutEngine(h_pad=0.08))
+    rows = figure.add_gridspec(2, 1, height_ratios=(1.15, 1.1))
     top, bottom = figure.add_subfigure(rows[0]), figure.add_subfigure(rows[1])
     glass, generated, *crystals = samples
     shown = [
@@ -61,7 +76,7 @@ def carbon_figure(
     for number, sample in enumerate(shown):
         axes = top.add_subplot(1, len(shown), number + 1, projection="3d")
         _draw_structure(axes, sample.structures[0], sample.lengths)
-        axes.set_title(sample.label.replace(", ", "\n"), fontsize=9, y=0.97)
+        axes.set_title(f"({'abcde'[number]}) {sample.label}", y=1.06)
     handles = [
         Line2D([], [], marker="o", linestyle="", color=colour, label=label)
         for colour, label in zip(COLOURS, LABELS, strict=True)
@@ -71,15 +86,15 @@ def carbon_figure(
         title="bonds of an atom",
         loc="outside lower center",
         ncols=len(handles),
-        fontsize=8,
-        title_fontsize=8,
     )
-    panels = bottom.subplots(1, 5, width_ratios=(1.0, 1.0, 1.0, 1.0, 0.8))
+    panels = bottom.subplots(1, 5, width_ratios=(1.0, 1.0, 0.9, 1.15, 0.8))
     _draw_glass_rdf(panels[0], glass, generated)
     _draw_diamond_rdf(panels[1], crystals)
     _draw_coordination(panels[2], samples)
     _draw_recovery(panels[3], cases)
     _draw_losses(panels[4], losses)
+    for letter, axes in zip("fghij", panels, strict=True):
+        axes.set_title(f"({letter}) {axes.get_title()}")
     return figure
 
 
@@ -101,20 +116,20 @@ def _draw_structure(axes: Any, positions: Array, lengths: Array) -> None:
         edgecolors="black",
         linewidths=0.2,
     )
-    axes.set_box_aspect(tuple(lengths), zoom=1.5)  # of an array it would change the entries
+    axes.set_box_aspect(tuple(lengths), zoom=1.25)  # of an array it would change the entries
     axes.view_init(**ANGLE)
     axes.set_axis_off()
 
 
 def _draw_glass_rdf(axes: Axes, glass: Sample, generated: Sample) -> None:
-    axes.plot(glass.r, glass.g, color="black", linewidth=1.4, label="melt-quench, held out")
+    axes.plot(glass.r, glass.g, color="black", linewidth=1.4, label="quenched")
     axes.plot(
         generated.r, generated.g, color=COLOURS[4], linewidth=1.2, linestyle="--", label="generated"
     )
     axes.set(
         xlabel="r (Å)", ylabel="g(r)", title="amorphous carbon", xlim=(0.5, None), ylim=(0, None)
     )
-    axes.legend(fontsize=7, frameon=False)
+    axes.legend(frameon=False)
 
 
 def _draw_diamond_rdf(axes: Axes, crystals: Sequence[Sample]) -> None:
@@ -128,9 +143,9 @@ def _draw_diamond_rdf(axes: Axes, crystals: Sequence[Sample]) -> None:
             color=CURVES[number % len(CURVES)],
             linewidth=1.0,
         )
-        axes.annotate(_start(sample.sigma, " Å"), (0.62, height + 0.8), fontsize=7)
+        axes.annotate(_start(sample.sigma, " Å"), (0.1, height + 0.8))
     axes.set(
-        xlabel="r (Å)", ylabel="g(r), shifted", title="diamond, by start noise", xlim=(0.5, None)
+        xlabel="r (Å)", ylabel="g(r), shifted", title="diamond, by start noise", xlim=(0, None)
     )
     axes.set_yticks([])
 
@@ -152,7 +167,7 @@ def _draw_coordination(axes: Axes, samples: Sequence[Sample]) -> None:
         "a-C, generated",
         *(f"diamond, {_start(sample.sigma, ' Å')}" for sample in samples[2:]),
     ]
-    axes.set_yticks(rows, names, fontsize=7)
+    axes.set_yticks(rows, names)
     axes.invert_yaxis()
     axes.set(xlabel="share of atoms", title="bonds of an atom", xlim=(0, 1))
 
@@ -181,21 +196,20 @@ def _draw_recovery(axes: Axes, cases: dict[str, Any]) -> None:
             linewidth=1.0,
             label=label,
         )
-    axes.tick_params(axis="x", labelsize=7)
     axes.set(
         xlabel="start noise (Å)",
         ylabel="share of atoms",
         title="back in diamond",
         ylim=(-0.03, 1.25),
     )
-    axes.legend(fontsize=7, frameon=False, loc="upper right")
+    axes.legend(frameon=False, loc="upper right")
 
 
 def _draw_losses(axes: Axes, losses: Sequence[Curve]) -> None:
     for curve, colour in zip(losses, (CURVES[4], CURVES[0]), strict=True):
         axes.plot(curve.steps, curve.loss, color=colour, linewidth=0.9, label=curve.label)
     axes.set(xlabel="training step", ylabel="loss", title="training", ylim=(0, 1.1))
-    axes.legend(fontsize=7, frameon=False)
+    axes.legend(frameon=False)
 
 
 def _start(sigma: float | None, unit: str = "") -> str:

@@ -29,6 +29,8 @@ KEPT_EDGES = 2**16
 
 Keeping them would take 5 kB an edge and layer at a width of 48, which is 1 GB at 200,000 edges.
 """
+EDGES_PER_RECOMPUTATION = 2**15
+"""Edges whose messages are computed again at once; each time costs a pass over all atoms."""
 TINY = 1e-8
 """Added to squared lengths, whose root has no gradient at zero."""
 
@@ -142,13 +144,15 @@ class Message(nn.Module):
         nodes = torch.cat([self.of_neighbor(scalars).to(scalars.dtype), vectors.flatten(1)], dim=1)
         total = scalars.new_zeros(num_nodes, 4 * width)  # scalars, then vectors
         num_edges = len(graph.center)
-        for part in _chunks(num_edges, scalars.device.type):
+        is_kept = num_edges <= KEPT_EDGES or not torch.is_grad_enabled()
+        size = EDGES_PER_CHUNK.get(scalars.device.type, num_edges + 1)
+        for part in _chunks(num_edges, size if is_kept else EDGES_PER_RECOMPUTATION):
             parts = (nodes, graph.neighbor[part], radial[part], direction[part])
-            if num_edges > KEPT_EDGES and torch.is_grad_enabled():
-                messages = checkpoint(self._messages, *parts, use_reentrant=False)
-            else:
+            if is_kept:
                 messages = self._messages(*parts)
-            total = total.index_add(0, graph.center[part], messages)
+            else:
+                messages = checkpoint(self._messages, *parts, use_reentrant=False)
+            total.index_add_(0, graph.center[part], messages)
         to_scalars, to_vectors = (MESSAGE_SCALE * total).split((width, 3 * width), dim=1)
         return scalars + to_scalars, vectors + to_vectors.reshape(num_nodes, 3, width)
 
@@ -200,7 +204,6 @@ def bessel(distance: Tensor, cutoff: float) -> Tensor:
     return math.sqrt(2.0 / cutoff) * (orders * angle).sin() / distance[:, None] * smooth
 
 
-def _chunks(num_edges: int, device: str) -> Iterator[slice]:
-    size = EDGES_PER_CHUNK.get(device, num_edges + 1)
+def _chunks(num_edges: int, size: int) -> Iterator[slice]:
     for first in range(0, num_edges, size):
         yield slice(first, first + size)
