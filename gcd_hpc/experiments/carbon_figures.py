@@ -21,13 +21,6 @@ Array = NDArray[np.float64]
 COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00")
 LABELS = ("0-1", "2 (sp)", "3 (sp$^2$)", "4 (sp$^3$)", "5+")
 CURVES = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7")
-FONT_SIZES = {
-    "font.size": 8,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "legend.fontsize": 8,
-    "legend.title_fontsize": 8,
-}
 ANGLE = {"elev": 8.0, "azim": -78.0}
 
 
@@ -57,7 +50,8 @@ def carbon_figure(
     samples: Sequence[Sample], losses: Sequence[Curve], cases: dict[str, Any]
 ) -> Figure:
     """The whole figure; samples are the held-out glass, the generated glass, then diamond."""
-    with rc_context(FONT_SIZES):
+    sizes: Any = {"font.size": 8, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8}
+    with rc_context(sizes):
         return _draw_figure(samples, losses, cases)
 
 
