@@ -160,12 +160,6 @@ def bond_networks(frames: Sequence[Frame]) -> list[list[Frame]]:
     return list(groups.values())
 
 
-def shared_surroundings(positions: Array, lengths: Array, known: set[str], rounds: int) -> float:
-    """Share of atoms whose label after some rounds is among the known ones."""
-    labels = network_labels(positions, lengths, rounds)
-    return sum(label in known for label in labels) / len(labels)
-
-
 def _arrays(name: str) -> dict[str, NDArray[Any]]:
     content = (files("gcd_hpc.experiments") / "data" / name).read_bytes()
     with np.load(BytesIO(content), allow_pickle=False) as file:
