@@ -1,9 +1,9 @@
 """The model that the boundaries of a set share, beside them in one session."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from gcd_hpc.campaign.actions import Stop, Submit
+from gcd_hpc.campaign.actions import Action, Stop, Submit
 from gcd_hpc.campaign.events import Opened
 from gcd_hpc.campaign.keeper import PoolKeeper
 from gcd_hpc.campaign.ledger import Ledger
@@ -11,7 +11,7 @@ from gcd_hpc.campaign.member import Member
 from gcd_hpc.campaign.set_policy import model_step, next_training
 from gcd_hpc.campaign.signals import Clock, Signals
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.stages.shared import hand_over, settle_sources
+from gcd_hpc.stages.shared import hand_over, restore_sources, settle_sources
 from gcd_hpc.stages.table import Task
 from gcd_hpc.store.run_directory import RunDirectory
 
@@ -67,3 +67,11 @@ class SharedModel(Member):
                 settle_sources(run, task.round, sorted(going))
                 self._carry_out([Submit(task)])
         super().adopt()
+
+    def _carry_out(self, actions: Iterable[Action]) -> None:
+        actions = list(actions)
+        run = RunDirectory(self.run_dir)
+        for action in actions:
+            if isinstance(action, Submit):
+                restore_sources(run, action.task.round, sorted(self._members))
+        super()._carry_out(actions)

@@ -33,12 +33,26 @@ def settle_sources(run: RunDirectory, version: int, names: Iterable[str]) -> Non
         StoreError: if a training set cannot be read.
     """
     sources = {name: digest(run.member(name).training_set(version)) for name in names}
-    path = run.sources(version)
-    if path.is_file() and _read(path) == sources:
+    if _is_readable(run, version) and _read(run.sources(version)) == sources:
         return
     run.training_state(version).unlink(missing_ok=True)
-    with replacing(path) as temporary:
+    with replacing(run.sources(version)) as temporary:
         temporary.write_text(json.dumps(sources, indent=1) + "\n", encoding="utf-8")
+
+
+def restore_sources(run: RunDirectory, version: int, names: Iterable[str]) -> None:
+    """Write the list of a version again if it was lost or damaged after its training had begun.
+
+    Args:
+        run: that of a set.
+        names: all boundaries of the set; those that hold a training set of the version count.
+
+    Raises:
+        StoreError: if a training set cannot be read.
+    """
+    if not _is_readable(run, version):
+        holding = [name for name in names if run.member(name).training_set(version).is_file()]
+        settle_sources(run, version, holding)
 
 
 def digest(training_set: Path) -> str:
@@ -77,5 +91,13 @@ def _read(path: Path) -> dict[str, str]:
     except (OSError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"{path}: the list of the boundaries that the model learns from cannot be read"
-            f" ({error}); remove the file, and the set's command writes it again"
+            f" ({error}); the set's command writes it again"
         ) from error
+
+
+def _is_readable(run: RunDirectory, version: int) -> bool:
+    try:
+        _read(run.sources(version))
+    except CheckpointError:
+        return False
+    return True

@@ -18,7 +18,6 @@ from gcd_hpc.engines.potentials import kept_name
 from gcd_hpc.errors import RunDirectoryError, StoreError
 from gcd_hpc.phases.clustering import find_phases
 from gcd_hpc.phases.measuring import measured
-from gcd_hpc.phases.record import MeasuredRecord, structure_sha256
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.tasks import Plan
@@ -27,6 +26,7 @@ from gcd_hpc.store.run import open_run
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.run_set import RunSet
 from tests.browse.sets import NOT_BEGUN, make_set
+from tests.phases.made import made_record
 
 HOME = "/home/somebody/potentials/Cu.eam.alloy"
 KEPT = kept_name(HOME)
@@ -180,19 +180,7 @@ def test_what_was_measured_of_phases_goes_with_the_run_and_unfinished_work_does_
     shutil.copytree(opened.directory("s5_210"), tmp_path / "run")
     run = RunDirectory(tmp_path / "run")
     (phase, *_) = find_phases(open_run(run.path))
-    one = phase.representative
-    record = MeasuredRecord(
-        kind="excess",
-        phase=phase.name,
-        candidate=one.id,
-        structure_sha256=structure_sha256(one),
-        potential_sha256=one.potential_sha256,
-        settings={},
-        version="0.2.0",
-        date="2026-11-26T17:00:00+00:00",
-        cpu_s=1.0,
-        results={"gb_energy_j_m2": 0.94},
-    )
+    record = made_record(phase, "excess", {"gb_energy_j_m2": 0.94})
     path = run.measured("excess", phase.file_name)
     path.parent.mkdir(parents=True)
     record.write(path)

@@ -146,10 +146,11 @@ def test_a_training_that_fails_ends_the_set_and_the_same_call_goes_on(run, carry
 
 
 @pytest.mark.slow
-def test_a_lost_model_is_trained_again_from_the_same_training_sets(run, carry_out):
+def test_a_lost_model_and_its_lost_list_are_made_again_from_the_same_training_sets(run, carry_out):
     carry_out()
     run.model_file(1).unlink()
     sources = run.sources(1).read_bytes()
+    run.sources(1).unlink()
     carry_out(changes={"budget": {"rounds": 2}})
     assert num_finished(run.path) == MODEL + Counter(["train-01", "train-02", "promote-02"])
     assert run.sources(1).read_bytes() == sources

@@ -156,7 +156,7 @@ def rule_of(command: str) -> str:
     if name in ("reproduce", "rehearse") or is_long(command):
         return "slow"
     is_measured = "--measure" in command and "--select" not in command
-    if is_measured or "--relax all" in command or any(run in command for run in READERS_RUNS):
+    if name == "gamma" or is_measured or any(run in command for run in READERS_RUNS):
         return "parse"
     if name in ("free-energy", "hold") and "--plan" not in command:
         return "plan"

@@ -26,12 +26,12 @@ from gcd_hpc.phases.diagram_inputs import (
     write_diagram,
 )
 from gcd_hpc.phases.phase import Phase
-from gcd_hpc.phases.record import MeasuredRecord, structure_sha256
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run import Run, RunCandidate, open_run
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.composition import Chemistry
 from tests.phases.copper import copper_run
+from tests.phases.made import made_record
 from tests.store.synthetic import CONFIG, make_candidate
 
 STRAIN = Axis("strain", "strain", -0.01, 0.01)
@@ -127,19 +127,7 @@ def phases(run) -> list[Phase]:
 
 def measure(run: Run, phase: Phase, kind: str, results: dict) -> None:
     """A measurement with made results."""
-    one = phase.representative
-    record = MeasuredRecord(
-        kind=kind,
-        phase=phase.name,
-        candidate=one.id,
-        structure_sha256=structure_sha256(one),
-        potential_sha256=one.potential_sha256,
-        settings={},
-        version="1.0",
-        date="2026-11-26T12:00:00+00:00",
-        cpu_s=1.0,
-        results=results,
-    )
+    record = made_record(phase, kind, results)
     record.write(RunDirectory(run.path).measured(kind, phase.file_name))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gcd_hpc.errors import CheckpointError
-from gcd_hpc.stages.shared import hand_over, learned_runs, settle_sources
+from gcd_hpc.stages.shared import hand_over, learned_runs, restore_sources, settle_sources
 from gcd_hpc.stages.table import Task
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run_directory import RunDirectory
@@ -60,6 +60,8 @@ def test_a_damaged_list_of_boundaries_is_refused_with_its_cure(run, text):
         run.sources(1).write_text(text)
     with pytest.raises(CheckpointError, match=r"sources.json: the list .* writes it again"):
         learned_runs(run, 1)
+    restore_sources(run, 1, ["s5_210", "s5_310"])
+    assert names(run) == ["s5_210", "s5_310"]
 
 
 @pytest.mark.parametrize("has_links", [True, False])

@@ -15,10 +15,10 @@ from gcd_hpc.browse.report.pdf import to_pdf
 from gcd_hpc.browse.report.writing import report_document, write_reports
 from gcd_hpc.errors import StoreError
 from gcd_hpc.phases.diagram_inputs import diagram_of, write_diagram
-from gcd_hpc.phases.record import MeasuredRecord, structure_sha256
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.browse.sets import LOWEST, NOT_BEGUN, make_set
+from tests.phases.made import made_record
 from tests.store.synthetic import CONFIG, make_candidate
 
 STORE = Path(__file__).parents[2] / "store"
@@ -152,22 +152,6 @@ def test_random_tries_and_models_candidates_are_independent_and_moves_are_not():
     assert is_independent(source, move).tolist() == [True, True, True, False, False]
 
 
-def measured_record(phase, kind, settings, results):
-    one = phase.representative
-    return MeasuredRecord(
-        kind=kind,
-        phase=phase.name,
-        candidate=one.id,
-        structure_sha256=structure_sha256(one),
-        potential_sha256=one.potential_sha256,
-        settings=settings,
-        version="0.2.0",
-        date="2026-11-26T17:00:00+00:00",
-        cpu_s=10.0,
-        results=results,
-    )
-
-
 @pytest.fixture
 def with_measurements(run, tmp_path):
     """The run with records as the commands of phases write them."""
@@ -194,7 +178,7 @@ def with_measurements(run, tmp_path):
     for phase, kind, settings, results in kinds:
         path = files.measured(kind, phase.file_name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        measured_record(phase, kind, settings, results).write(path)
+        made_record(phase, kind, results, settings).write(path)
     return tmp_path / "run"
 
 
@@ -213,6 +197,6 @@ def test_what_was_measured_of_phases_is_in_the_report_and_its_command_is_not(wit
 
 def test_a_measurement_of_a_structure_that_is_no_phase_any_more_is_left_out(with_measurements):
     files, found = RunDirectory(with_measurements), Found.of(with_measurements)
-    other = measured_record(found.phases[1], "excess", {}, {})
+    other = made_record(found.phases[1], "excess", {})
     other.write(files.measured("excess", found.phases[0].file_name))
     assert "phases RUN --measure" in to_html(report_document(with_measurements))
