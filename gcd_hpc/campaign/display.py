@@ -1,7 +1,11 @@
 """Display of a driver's progress: a panel in a terminal or notebook, plain lines otherwise."""
 
+import os
+import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -77,11 +81,13 @@ class LiveProgress(Progress):
         )
 
     def __enter__(self) -> "LiveProgress":
+        self._restore = _keep_output(self._live.console)
         self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
+        self._restore()
 
     def show(self, snapshot: Snapshot) -> None:
         self._live.update(panel(snapshot))
@@ -102,6 +108,28 @@ class NotebookProgress(Progress):
 
     def note(self, text: str) -> None:
         print(text, flush=True)
+
+
+def _keep_output(console: Console) -> Callable[[], None]:
+    """Keep Ctrl-C from discarding output that the terminal has yet to show; return what undoes it.
+
+    A panel of which only a part was shown would be erased with lines above it.
+    """
+    with suppress(OSError, termios.error):
+        terminal = console.file.fileno()
+        before: int = termios.tcgetattr(terminal)[3]
+        _set_modes(terminal, before | termios.NOFLSH)
+        return partial(_set_modes, terminal, before)
+    return lambda: None
+
+
+def _set_modes(terminal: int, modes: int) -> None:
+    """Set the local modes of a terminal, unless another job has it, when we would be stopped."""
+    with suppress(OSError, termios.error):
+        if os.tcgetpgrp(terminal) == os.getpgrp():
+            attributes = termios.tcgetattr(terminal)
+            attributes[3] = modes
+            termios.tcsetattr(terminal, termios.TCSANOW, attributes)
 
 
 def open_progress(console: Console) -> Progress:

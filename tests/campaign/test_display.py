@@ -41,6 +41,8 @@ SNAPSHOT = Snapshot(
 )
 # Shows progress until Ctrl-C, then what a driver shows while it waits and ends.
 DRIVER = """
+import sys
+import termios
 import time
 from dataclasses import replace
 from rich.console import Console
@@ -48,6 +50,7 @@ from gcd_hpc.campaign.display import open_progress
 from gcd_hpc.campaign.signals import Signals
 from tests.campaign.test_display import SNAPSHOT
 
+before = termios.tcgetattr(1) if sys.stdout.isatty() else None
 with Signals() as signals, open_progress(Console()) as display:
     display.note("search-00003: a process was lost")
     done = 0
@@ -60,6 +63,7 @@ with Signals() as signals, open_progress(Console()) as display:
     display.note(f"{signals.name}: finishing what runs, 2 s at most; Ctrl-C stops at once")
     display.show(SNAPSHOT)
     time.sleep(0.5)
+assert before is None or termios.tcgetattr(1) == before
 print("runs/a: paused by SIGINT; resume it in this folder with: gcd-hpc campaign a.yaml")
 """
 
