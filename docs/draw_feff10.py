@@ -1,0 +1,135 @@
+"""The figure of how well FEFF10 follows other spectra: ``python docs/draw_feff10.py``.
+
+It computes the spectra of 40 atoms of amorphous carbon, eight of each density, drawn at random, and
+compares them with the spectra of the public data, which are from density functional theory. It
+takes two to three minutes and needs the extra ``spectra``. The atoms are kept in build/feff10.h5.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from matplotlib.figure import Figure
+
+from gcd_hpc.browse.figures import BLUE, GREY, RED, new_figure, save
+from gcd_hpc.experiments.carbon_data import Frame, load_frames
+from gcd_hpc.seeds import REPRODUCE, generator
+from gcd_hpc.spectra.align import correlations
+from gcd_hpc.spectra.engine import labelled_by
+from gcd_hpc.spectra.feff10 import Feff10
+from gcd_hpc.spectra.table import SpectrumTable
+from gcd_hpc.spectra.table_file import read_labelled, write_labelled
+
+HERE = Path(__file__).parent
+KEPT = HERE.parent / "build" / "feff10.h5"
+PER_DENSITY = 8
+SHIFTS_EV = np.arange(262, 274, 0.1)
+WIDTHS_EV = np.arange(0.36, 0.485, 0.01)
+"""Energy of the data's first bin on FEFF10's scale, and widths of a bin, that are tried."""
+
+
+def structure_of(frame: Frame) -> Atoms:
+    numbers = np.full(len(frame.positions), 6)
+    return Atoms(numbers, frame.positions, cell=frame.lengths, pbc=True, info={"name": frame.name})
+
+
+def drawn(frames: list[Frame]) -> list[tuple[int, int]]:
+    """Frame and atom of some atoms of each density."""
+    rng = generator(0, REPRODUCE, 1)
+    places = []
+    for density in sorted({frame.nominal_density for frame in frames}):
+        own = [place for place, one in enumerate(frames) if one.nominal_density == density]
+        for _ in range(PER_DENSITY):
+            frame = int(rng.choice(own))
+            places.append((frame, int(rng.integers(len(frames[frame].positions)))))
+    return places
+
+
+def computed(frames: list[Frame]) -> SpectrumTable:
+    if not KEPT.exists():
+        structures, places = [structure_of(frame) for frame in frames], drawn(frames)
+        with Feff10() as engine:
+            results = [engine.spectrum(structures[frame], atom) for frame, atom in places]
+        write_labelled(KEPT, labelled_by(engine, structures, places, results))
+    return read_labelled(KEPT).table
+
+
+def on_bins(table: SpectrumTable, first_ev: float, width_ev: float, num: int) -> np.ndarray:
+    """Spectra (A, num) at the bins of the data, NaN where FEFF10's window does not reach."""
+    energies = first_ev + width_ev * np.arange(num)
+    rows = [
+        np.interp(energies, table.energies_ev, one, left=np.nan, right=np.nan)
+        for one in table.values
+    ]
+    return np.stack(rows)
+
+
+def both(
+    table: SpectrumTable, data: np.ndarray, first_ev: float, width_ev: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bins that both reach, and the spectra of both there."""
+    ours = on_bins(table, first_ev, width_ev, data.shape[1])
+    bins = np.flatnonzero(np.isfinite(ours).all(axis=0))
+    return bins, ours[:, bins], data[:, bins]
+
+
+def deviations(spectra: np.ndarray) -> np.ndarray:
+    return spectra - spectra.mean(axis=0)
+
+
+def fitted(table: SpectrumTable, data: np.ndarray) -> tuple[float, float]:
+    """First energy and width of the bins at which the spectra correlate best, one for all atoms."""
+    grid = [(first, width) for first in SHIFTS_EV.tolist() for width in WIDTHS_EV.tolist()]
+    means = []
+    for first, width in grid:
+        bins, ours, theirs = both(table, data, first, width)
+        means.append(correlations(ours, theirs).mean() if len(bins) > 80 else -1.0)
+    return grid[int(np.argmax(means))]
+
+
+def figure_of(table: SpectrumTable, frames: list[Frame]) -> Figure:
+    table = table.rows(table.is_ok)
+    data = np.stack(
+        [
+            frames[number].spectra[atom]
+            for number, atom in zip(table.structure.tolist(), table.atom.tolist(), strict=True)
+        ]
+    ).astype(float)
+    first, width = fitted(table, data)
+    bins, ours, theirs = both(table, data, first, width)
+    scale = (ours * theirs).sum() / (ours**2).sum()
+    each = correlations(ours, theirs)
+    apart = correlations(deviations(ours), deviations(theirs))
+    print(f"{len(table)} atoms; first bin at {first:.1f} eV, {width:.2f} eV a bin")
+    for name, values in (("spectra", each), ("deviations from the mean", apart)):
+        low, middle, high = np.quantile(values, [0.1, 0.5, 0.9])
+        print(f"correlation of {name}: median {middle:.2f}, 10 to 90 %: {low:.2f} to {high:.2f}")
+    print(
+        f"{table.seconds.mean():.1f} core-seconds an atom, {table.seconds.min():.1f} to"
+        f" {table.seconds.max():.1f}"
+    )
+    densities = [frames[number].nominal_density for number in table.structure.tolist()]
+    for density in sorted(set(densities)):
+        own = np.array(densities) == density
+        print(
+            f"{density} g/cm^3: {np.median(each[own]):.2f}, {np.median(apart[own]):.2f},"
+            f" {table.seconds[own].mean():.1f} s"
+        )
+    figure = new_figure(9.0, 5.4)
+    shown = np.argsort(each)[np.linspace(0, len(each) - 1, 6).round().astype(int)]
+    axes = figure.subplots(2, 3, sharex=True, sharey=True)
+    for place, one in zip(axes.flat, shown, strict=True):
+        place.plot(bins, theirs[one], color=GREY, linewidth=1.4, label="public data (DFT)")
+        place.plot(bins, scale * ours[one], color=RED, linewidth=1.2, label="FEFF10")
+        place.set_title(
+            f"{densities[one]:g} g/cm$^3$, correlation {each[one]:.2f}", fontsize=9, color=BLUE
+        )
+    axes[0, 0].legend(frameon=False, fontsize=8)
+    figure.supxlabel(f"bin of the data, about {width:.2f} eV", fontsize=9)
+    figure.supylabel("absorption, one scale for all atoms", fontsize=9)
+    return figure
+
+
+if __name__ == "__main__":
+    known = [frame for frame in load_frames() if frame.name != "d2.0_2"]
+    save(figure_of(computed(known), known), HERE / "figures" / "feff10.png")
