@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from gcd_hpc.cli.options import Workers, one_of_these
-from gcd_hpc.cli.output import labels_bar, say, written
+from gcd_hpc.cli.output import labels_bar, resume_hint, say, written
 from gcd_hpc.errors import GcdError
 
 if TYPE_CHECKING:
@@ -85,17 +85,14 @@ def label(
         raise GcdError(f"--out must end in .h5, got {out}; spectra show writes other formats")
     structures = read_frames(file)
     settings = _settings(structures, element, edge, window, engine)
-    with labels_bar() as progress:
-        made = compute(
-            structures,
-            out,
-            EngineChoice(engine, settings, timeout),
-            atoms,
-            seed,
-            workers,
-            float("inf") if core_seconds is None else core_seconds,
-            progress,
-        )
+    choice = EngineChoice(engine, settings, timeout)
+    budget = float("inf") if core_seconds is None else core_seconds
+    try:
+        with labels_bar() as progress:
+            made = compute(structures, out, choice, atoms, seed, workers, budget, progress)
+    except KeyboardInterrupt:
+        say(f"stopped, and every finished atom is kept; {resume_hint()}", to_stderr=True)
+        raise typer.Exit(130) from None
     _print_table(made)
     written(out, f"{len(made.table):,} atoms of {len(made.structures):,} structures")
 
