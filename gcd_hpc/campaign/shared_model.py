@@ -73,5 +73,5 @@ class SharedModel(Member):
         run = RunDirectory(self.run_dir)
         for action in actions:
             if isinstance(action, Submit):
-                restore_sources(run, action.task.round, sorted(self._members))
+                restore_sources(run, action.task.round)
         super()._carry_out(actions)

@@ -40,17 +40,19 @@ def settle_sources(run: RunDirectory, version: int, names: Iterable[str]) -> Non
         temporary.write_text(json.dumps(sources, indent=1) + "\n", encoding="utf-8")
 
 
-def restore_sources(run: RunDirectory, version: int, names: Iterable[str]) -> None:
+def restore_sources(run: RunDirectory, version: int) -> None:
     """Write the list of a version again if it was lost or damaged after its training had begun.
+
+    It then names all boundaries whose folders hold a training set of the version.
 
     Args:
         run: that of a set.
-        names: all boundaries of the set; those that hold a training set of the version count.
 
     Raises:
         StoreError: if a training set cannot be read.
     """
     if not _is_readable(run, version):
+        names = sorted(folder.name for folder in run.boundaries.iterdir())
         holding = [name for name in names if run.member(name).training_set(version).is_file()]
         settle_sources(run, version, holding)
 
