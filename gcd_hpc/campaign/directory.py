@@ -137,7 +137,7 @@ def write_config(run: RunDirectory, config: CampaignConfig) -> None:
 
 def write_model(run: RunDirectory, config: CampaignConfig, folder: Path) -> None:
     """Copy the model that the campaign starts from into the run directory, as model 0, and the
-    energy model by which it chooses structures.
+    energy model.
 
     ``settle_inputs`` has compared them with those of earlier sessions, so that a copy which differs
     is damaged.
@@ -148,7 +148,7 @@ def write_model(run: RunDirectory, config: CampaignConfig, folder: Path) -> None
     copies = []
     if config.model is not None:
         copies.append((starting_file(config, folder, config.name), run.model_file(0)))
-    if config.ranking.model is not None:
+    if config.energy_model is not None:
         copies.append((energy_file(config, folder, config.name), run.energy_model))
     for file, copy in copies:
         content = file.read_bytes()

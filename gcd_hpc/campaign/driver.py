@@ -56,7 +56,7 @@ def prepare_run(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
         except CheckpointError as error:
             raise ConfigError(config.name, KEY, str(error)) from error
     system = prepare(run_dir, config, folder)
-    if config.ranking.model is not None:
+    if config.energy_model is not None:
         from gcd_hpc.learning.energy_network import EnergyModel
 
         file = energy_file(config, folder, config.name)

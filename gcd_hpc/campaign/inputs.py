@@ -26,8 +26,8 @@ LATER_SECTIONS = {"guidance": (), "ranking": RankingConfig().model_dump(mode="js
 """Sections that came after the first version that kept hashes, with what runs without them had."""
 STARTING_MODEL = "model that it starts from"
 """Name of the file of the key ``model``."""
-ENERGY_MODEL = "energy model that it chooses structures by"
-"""Name of the file of the key ``ranking.model``."""
+ENERGY_MODEL = "energy model"
+"""Name of the file of the key ``energy_model``."""
 
 
 def inputs_of(
@@ -56,7 +56,7 @@ def inputs_of(
     if config.model is not None:
         content = starting_file(config, folder, config.name).read_bytes()
         inputs[STARTING_MODEL] = hashlib.sha256(content).hexdigest()
-    if config.ranking.model is not None:
+    if config.energy_model is not None:
         content = energy_file(config, folder, config.name).read_bytes()
         inputs[ENERGY_MODEL] = hashlib.sha256(content).hexdigest()
     record = BulkRecord.read(run.bulk) if config.voxels.shape == "auto" else None

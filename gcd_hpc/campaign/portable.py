@@ -40,10 +40,8 @@ def portable_config(plain: Mapping[str, Any], run: RunDirectory) -> dict[str, An
         config["potential"] = _with_kept_files(dict(potential), run)
     if plain.get("model") is not None and run.model_file(0).is_file():
         config["model"] = run.model_file(0).relative_to(run.path).as_posix()
-    ranking = plain.get("ranking")
-    if isinstance(ranking, Mapping) and ranking.get("model") and run.energy_model.is_file():
-        kept = run.energy_model.relative_to(run.path).as_posix()
-        config["ranking"] = {**ranking, "model": kept}
+    if plain.get("energy_model") is not None and run.energy_model.is_file():
+        config["energy_model"] = run.energy_model.relative_to(run.path).as_posix()
     return config
 
 

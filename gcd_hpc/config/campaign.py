@@ -105,6 +105,10 @@ class CampaignConfig(Section):
     any training, and the first training starts from it. Its network takes the place of the section
     network.
     """
+    energy_model: str | None = None
+    """File of an energy model of the campaign's elements and potential, looked for as the model is:
+    for ``ranking`` and for guidance by ``gb_energy``.
+    """
     voxels: VoxelConfig = VoxelConfig()
     """The voxel grid. It may be left out, or be auto."""
     decoder: DecoderConfig = DecoderConfig()
@@ -114,12 +118,12 @@ class CampaignConfig(Section):
     promotion: PromotionConfig = PromotionConfig()
     search: SearchConfig
     explore: ExploreConfig = ExploreConfig()
-    ranking: RankingConfig = RankingConfig()
     sampling: SamplingConfig
     guidance: tuple[GuidanceTerm, ...] = ()
     """Measured properties that the model's structures shall have, in sampling and in its moves: a
     list whose entries begin with ``property``.
     """
+    ranking: RankingConfig = RankingConfig()
     relaxation: RelaxationConfig = RelaxationConfig()
     selection: SelectionConfig = SelectionConfig()
     budget: BudgetConfig = BudgetConfig()
@@ -155,6 +159,20 @@ class CampaignConfig(Section):
                 "must be greater than 0 where search.num_tries is 0, for one of them makes the"
                 " first structures; got 0",
                 "sampling.num_candidates",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _energies_are_told(self) -> "CampaignConfig":
+        if self.energy_model is not None:
+            return self
+        uses = "ranking.tries greater than 1" if self.ranking.tries > 1 else ""
+        if any(term.property == "gb_energy" for term in self.guidance):
+            uses = "guidance by gb_energy"
+        if uses:
+            refuse(
+                f"is required for {uses}, but missing; train one with gcd-hpc model energy",
+                "energy_model",
             )
         return self
 

@@ -60,7 +60,26 @@ class ImageGuidance(Section):
     """Factor of the term. 1 is Bayes' rule."""
 
 
-GuidanceTerm = Annotated[CountGuidance | ImageGuidance, Field(discriminator="property")]
+class EnergyTarget(Section):
+    """An upper limit of the energy."""
+
+    below_known: float = 0.0
+    """How far the limit lies below the lowest energy known of the [n] that is asked for, J/m^2."""
+
+
+class EnergyGuidance(Section):
+    """A low boundary energy, by the energy model of the campaign: docs/models.md#energy-models."""
+
+    property: Literal["gb_energy"]
+    """Property that the term is about."""
+    target: EnergyTarget = EnergyTarget()
+    strength: NonNegativeFloat = 1.0
+    """Factor of the term. 1 is Bayes' rule."""
+
+
+GuidanceTerm = Annotated[
+    CountGuidance | ImageGuidance | EnergyGuidance, Field(discriminator="property")
+]
 """One entry of the list ``guidance`` of a campaign file."""
 
 

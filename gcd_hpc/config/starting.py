@@ -20,7 +20,7 @@ BUILTIN_FILE = Path(__file__).parents[1] / "models/builtin.safetensors"
 """The model that comes with the package."""
 CARD_KEY = "gcd_hpc"
 """Entry of a model file's header that holds the card, as JSON."""
-KEY, ENERGY_KEY = "model", "ranking.model"
+KEY, ENERGY_KEY = "model", "energy_model"
 MOST_NAMES = 4
 """Boundaries of a model's training that are named in one line."""
 DIFFUSION_KEYS = ("schedule", "prediction", "inpainting", "conditional")
@@ -76,7 +76,7 @@ def starting_file(config: CampaignConfig, folder: Path, source: str) -> Path:
 
 
 def energy_file(config: CampaignConfig, folder: Path, source: str) -> Path:
-    """File of the energy model by which a campaign chooses structures; it names one.
+    """File of the energy model that a campaign names.
 
     Args:
         folder: of the campaign file, in which the model is looked for first.
@@ -85,9 +85,9 @@ def energy_file(config: CampaignConfig, folder: Path, source: str) -> Path:
     Raises:
         ConfigError: if there is no such file.
     """
-    assert config.ranking.model is not None
+    assert config.energy_model is not None
     cure = "that gcd-hpc model energy has written"
-    return _found(config.ranking.model, folder, source, ENERGY_KEY, cure)
+    return _found(config.energy_model, folder, source, ENERGY_KEY, cure)
 
 
 def check_energy_model(config: CampaignConfig, folder: Path, source: str) -> None:
@@ -96,7 +96,7 @@ def check_energy_model(config: CampaignConfig, folder: Path, source: str) -> Non
     Raises:
         ConfigError: if it is missing, no energy model, or of other elements.
     """
-    if config.ranking.model is None:
+    if config.energy_model is None:
         return
     path = energy_file(config, folder, source)
     card = _card(path, source, ENERGY_KEY)

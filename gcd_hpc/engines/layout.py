@@ -8,7 +8,7 @@ import numpy as np
 
 from gcd_hpc.config.boundary import slabs_of
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.config.guidance import ImageGuidance, ImageTarget
+from gcd_hpc.config.guidance import CountGuidance, ImageGuidance, ImageTarget
 from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.errors import ConfigError, OrientationError, StructureError
 from gcd_hpc.structures.bicrystal import Bicrystal
@@ -108,7 +108,7 @@ def _check_guidance(config: CampaignConfig, bicrystal: Bicrystal, source: str) -
         key = f"guidance[{number}].target"
         if isinstance(term, ImageGuidance):
             _check_image(term.target, bicrystal, source, key)
-        elif term.target != "asked":
+        elif isinstance(term, CountGuidance) and term.target != "asked":
             period = bicrystal.atoms_per_plane
             if abs(term.target * period - round(term.target * period)) > 1e-6:
                 problem = f"must be a multiple of 1/{period}, got {term.target:g}"

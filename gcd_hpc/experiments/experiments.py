@@ -20,6 +20,7 @@ EXPERIMENTS = {
     "figS3": "boundary",
     "ablations": "ablations",
     "transfer": "transfer",
+    "ranking": "ranking",
     "k1": "spectra_forward",
 }
 

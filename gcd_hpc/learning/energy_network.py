@@ -16,9 +16,10 @@ from gcd_hpc.errors import CheckpointError
 from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.batches import fits
 from gcd_hpc.learning.boundary import BoundarySystem
-from gcd_hpc.learning.painter import one_thread
 from gcd_hpc.networks.checkpoint import load, load_weights, save
 from gcd_hpc.networks.energy import EnergyNetwork
+from gcd_hpc.networks.precision import one_thread
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.voxels.encoder import encode_elements
 
@@ -124,7 +125,18 @@ class EnergyModel:
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path}: its card cannot be read ({error}); {CURE}") from error
         load_weights(network, weights, path)
-        return cls(network.eval(), card)
+        return cls(network.eval().requires_grad_(False), card)
+
+    @classmethod
+    def of(cls, run: RunDirectory, system: BoundarySystem) -> "EnergyModel":
+        """The energy model of a run.
+
+        Raises:
+            CheckpointError: if it is missing, damaged, or of another potential or other elements.
+        """
+        model = cls.load(run.energy_model)
+        model.check(run.energy_model, system)
+        return model
 
     def check(self, path: Path, system: BoundarySystem) -> None:
         """Refuse the model for a boundary of other elements or of another potential.

@@ -31,10 +31,10 @@ from gcd_hpc.learning.energy_network import (
     row_array,
     shown_layers,
 )
-from gcd_hpc.learning.painter import one_thread
 from gcd_hpc.learning.sources import TrainingSource, augmented
 from gcd_hpc.learning.trainer import Trainer, cosine_rate, seeded, set_rate
 from gcd_hpc.networks.energy import EnergyNetwork
+from gcd_hpc.networks.precision import one_thread
 from gcd_hpc.search.windows import Parent
 from gcd_hpc.seeds import ENERGY, generator
 from gcd_hpc.store.alloys import excess_energies

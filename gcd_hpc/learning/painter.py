@@ -4,8 +4,7 @@ A window is generated anew in its known surroundings, or the whole boundary is, 
 noise or from the structure itself, partly noised.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,9 +20,10 @@ from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.conditions import Conditions
 from gcd_hpc.learning.context import num_computed, shown
 from gcd_hpc.learning.decoding import Decoder
+from gcd_hpc.learning.energy_network import EnergyModel
 from gcd_hpc.learning.sampler import Model, Sampler
 from gcd_hpc.learning.terms import Generated, likelihoods
-from gcd_hpc.networks.precision import computing
+from gcd_hpc.networks.precision import computing, one_thread
 from gcd_hpc.search.windows import Window
 from gcd_hpc.structures.sites import Sites
 from gcd_hpc.voxels.encoder import encode_elements
@@ -52,6 +52,8 @@ class Painter:
     conditions: Conditions
     decoder: Decoder
     device: torch.device
+    energy: EnergyModel | None = None
+    """Energy model of the campaign, if it has one."""
 
     @classmethod
     def of(cls, sampler: Sampler) -> "Painter":
@@ -69,7 +71,12 @@ class Painter:
                 f" {config.diffusion.inpainting}",
             )
         return cls(
-            sampler.system, sampler.model, sampler.conditions, sampler.decoder, sampler.device
+            sampler.system,
+            sampler.model,
+            sampler.conditions,
+            sampler.decoder,
+            sampler.device,
+            sampler.energy,
         )
 
     def knowing(self, lowest_j_m2: Mapping[float, float]) -> "Painter":
@@ -159,7 +166,10 @@ class Painter:
             sampling.guidance,
         )
         scale = self.model.card.units.scale
-        batch = Generated(self.system, known, mask, scale, [target[1]], [count])
+        lowest = target[0] + sampling.energy_margin_j_m2
+        batch = Generated(
+            self.system, known, mask, scale, [target[1]], [count], [lowest], self.energy
+        )
         denoise = guided_denoiser(denoise, schedule, likelihoods(batch), mask)
         with torch.no_grad(), computing(config.training.precision, device):
             array = inpaint(
@@ -182,14 +192,3 @@ class Painter:
         fraction = n_index / self.system.bicrystal.atoms_per_plane
         wanted = self.conditions(energy, fraction)
         return torch.from_numpy(wanted)[None].to(self.device)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute with one thread: more would change the order of sums, and so the bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

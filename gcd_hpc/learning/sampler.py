@@ -27,6 +27,7 @@ from gcd_hpc.learning.candidates import known_columns, new_candidate, with_struc
 from gcd_hpc.learning.conditions import Conditions
 from gcd_hpc.learning.context import shown
 from gcd_hpc.learning.decoding import Decoder, load_decoder
+from gcd_hpc.learning.energy_network import EnergyModel
 from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model
 from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.learning.sources import low_energy_weights
@@ -104,6 +105,8 @@ class Sampler:
     """
     decoder: Decoder
     device: torch.device
+    energy: EnergyModel | None = None
+    """Energy model of the campaign, if it has one."""
 
     @classmethod
     def load(
@@ -137,7 +140,12 @@ class Sampler:
         if version is None:
             version = files.model_in_use(round)
         model = Model.load(files.model_file(version), system, device, version)
-        return cls(system, model, round, known, load_decoder(Path(run), system, device), device)
+        decoder = load_decoder(Path(run), system, device)
+        energy = None
+        if system.config.energy_model is not None:
+            energy = EnergyModel.of(files, system)
+            energy.network.to(device)
+        return cls(system, model, round, known, decoder, device, energy)
 
     def sample(self, indices: Iterable[int]) -> list[Candidate]:
         """Candidates of these indices, decoded and checked but not relaxed.
@@ -289,7 +297,7 @@ class Sampler:
         def counting(canvas: Canvas) -> Count:
             return lambda array: len(canvas.assemble(self.decoder(array.cpu(), grid)).positions)
 
-        grid = self.system.grid
+        grid, num_plane = self.system.grid, self.system.bicrystal.atoms_per_plane
         return likelihoods(
             Generated(
                 self.system,
@@ -298,6 +306,8 @@ class Sampler:
                 self.model.card.units.scale,
                 [item.n_index for item in drafts],
                 [counting(item.canvas) for item in drafts],
+                [lowest_nearby(self.lowest, item.n_index, num_plane) for item in drafts],
+                self.energy,
             )
         )
 

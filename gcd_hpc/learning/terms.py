@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from gcd_hpc.config.guidance import CountGuidance
+from gcd_hpc.config.guidance import CountGuidance, EnergyGuidance
 from gcd_hpc.diffusion.guidance import Likelihood
 from gcd_hpc.learning.atom_count import AtomCount, Count
 from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.learning.energy_likelihood import EnergyLikelihood
+from gcd_hpc.learning.energy_network import EnergyModel
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,9 @@ class Generated:
     scale: float
     n_indices: Sequence[int]
     counts: Sequence[Count]
+    lowest_j_m2: Sequence[float] = ()
+    """Lowest energy known of the [n] of each item; NaN where none is known."""
+    energy: EnergyModel | None = None
 
 
 def likelihoods(batch: Generated) -> list[Likelihood]:
@@ -38,6 +44,8 @@ def likelihoods(batch: Generated) -> list[Likelihood]:
     for section in batch.system.config.guidance:
         if section.property == "n_fraction":
             terms.append(_count(section, batch))
+        elif section.property == "gb_energy" and np.isfinite(batch.lowest_j_m2).all():
+            terms.append(_energy(section, batch))
     return terms
 
 
@@ -49,6 +57,21 @@ def _count(section: CountGuidance, batch: Generated) -> Likelihood:
         batch.counts,
         batch.scale * torch.where(mask, known, 0.0).flatten(1).sum(1),
         mask,
+        batch.scale,
+        section.strength,
+    )
+
+
+def _energy(section: EnergyGuidance, batch: Generated) -> Likelihood:
+    assert batch.energy is not None, "a campaign that asks for energies has an energy model"
+    known = batch.known
+    lowest = torch.tensor(batch.lowest_j_m2, dtype=known.dtype, device=known.device)
+    return EnergyLikelihood(
+        batch.energy,
+        lowest - section.target.below_known,
+        known,
+        batch.mask,
+        batch.system.num_known,
         batch.scale,
         section.strength,
     )

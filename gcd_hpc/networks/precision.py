@@ -49,3 +49,14 @@ def has_native_bfloat16(device: torch.device) -> bool:
         for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     )
     return any(check() for check in checks if check is not None)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute with one thread: more would change the order of sums, and so the bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

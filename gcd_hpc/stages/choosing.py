@@ -65,18 +65,15 @@ class Chooser:
 
 @functools.lru_cache(maxsize=4)
 def kept_chooser(run_dir: str) -> Chooser | None:
-    """Chooser of a run, kept for all tasks of a worker; None if it has no energy model.
+    """Chooser of a run, kept for all tasks of a worker; None if it relaxes all that is made.
 
     Raises:
         CheckpointError: if the model is damaged or of another potential.
     """
     system = load_boundary_system(run_dir)
-    ranking = system.config.ranking
-    if ranking.model is None or ranking.tries == 1:
+    num = system.config.ranking.tries
+    if num == 1:
         return None
     from gcd_hpc.learning.energy_network import EnergyModel
 
-    path = RunDirectory(run_dir).energy_model
-    model = EnergyModel.load(path)
-    model.check(path, system)
-    return Chooser(system, model, ranking.tries)
+    return Chooser(system, EnergyModel.of(RunDirectory(run_dir), system), num)

@@ -313,7 +313,7 @@ class RunDirectory:
 
     @property
     def energy_model(self) -> Path:
-        """Energy model that the campaign chooses structures by, a copy."""
+        """Copy of the energy model of the campaign."""
         return self.path / "models" / "energy.safetensors"
 
     def model_in_use(self, version: int) -> int:

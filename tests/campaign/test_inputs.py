@@ -50,7 +50,8 @@ def test_a_run_that_is_older_than_a_section_is_resumed_without_it_only(tmp_path,
     old = inputs_of(tmp_path, make_config(), "", tmp_path)
     del old[f"section {section} of the campaign file"]
     RunDirectory(tmp_path).inputs.write_text(json.dumps(old))
-    wanted = make_config(**{section: value})
+    (tmp_path / "energy.safetensors").touch()
+    wanted = make_config(**{section: value}, energy_model="energy.safetensors")
     with pytest.raises(RunDirectoryError, match=f"because the section {section} of the campaign"):
         settle_inputs(tmp_path, inputs_of(tmp_path, wanted, "", tmp_path))
     settle_inputs(tmp_path, inputs_of(tmp_path, make_config(), "", tmp_path))

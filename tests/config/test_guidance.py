@@ -4,6 +4,7 @@ import pytest
 
 from gcd_hpc.config.guidance import CountGuidance, ImageGuidance, asked_n_index
 from gcd_hpc.config.loader import dump, parse_campaign
+from gcd_hpc.errors import ConfigError
 from tests.config.conftest import MINIMAL
 
 IMAGE = "{file: a.png, axis: x, pixel_a: 0.2, blur_a: 0.8, noise: 0.1}"
@@ -25,8 +26,8 @@ def test_entries_are_of_the_kind_that_their_property_says(load):
     [
         (
             "[{property: n_fractoin}]",
-            "guidance[0].property: must be one of n_fraction, image, got 'n_fractoin'; did you mean"
-            " n_fraction?",
+            "guidance[0].property: must be one of n_fraction, image, gb_energy, got 'n_fractoin';"
+            " did you mean n_fraction?",
         ),
         ("[{strength: 2}]", "guidance[0].property: is required but missing"),
         (
@@ -64,3 +65,14 @@ def test_a_number_takes_the_place_of_the_fraction_that_a_candidate_is_asked_for(
     )
     assert asked_n_index(asked, 7, 10) == 7
     assert asked_n_index(fixed, 7, 10) == 4
+
+
+def test_energies_are_only_asked_for_or_ranked_by_with_an_energy_model(load):
+    for use, what in (
+        ("guidance=[{property: gb_energy}]", "guidance by gb_energy"),
+        ("ranking.tries=2", "ranking.tries greater than 1"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load(MINIMAL, use)
+        assert f"energy_model: is required for {what}, but missing; train one" in str(caught.value)
+        load(MINIMAL, use, "energy_model=e.safetensors")

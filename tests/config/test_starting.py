@@ -181,10 +181,10 @@ def test_an_energy_model_is_one_of_the_elements_of_the_campaign(
 ):
     if changes is not None:
         model(**changes)
-    config = load(minimal + "ranking: {model: m.safetensors}\n")
+    config = load(minimal + "energy_model: m.safetensors\n")
     if sentence is None:
         check_energy_model(config, folder, "c.yaml")
         return
     with pytest.raises(ConfigError) as caught:
         check_energy_model(config, folder, "c.yaml")
-    assert str(caught.value).replace(f"{folder}/", "") == f"c.yaml: ranking.model: {sentence}"
+    assert str(caught.value).replace(f"{folder}/", "") == f"c.yaml: energy_model: {sentence}"

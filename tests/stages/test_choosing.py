@@ -22,7 +22,7 @@ pytestmark = pytest.mark.lammps
 SMALL = EnergyModelConfig(
     network=NetworkConfig(width=4, num_levels=2, num_blocks=1, context=4), num_steps=8, batch_size=2
 )
-RANKED = [*EXPLORE, "explore.generations=1", "ranking.model=energy.safetensors", "ranking.tries=3"]
+RANKED = [*EXPLORE, "explore.generations=1", "energy_model=energy.safetensors", "ranking.tries=3"]
 
 
 @pytest.fixture

@@ -12,10 +12,14 @@ import pytest
 import torch
 
 from gcd_hpc.campaign.directory import write_config, write_model
+from gcd_hpc.config.learning import EnergyModelConfig, NetworkConfig
 from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.boundary import load_boundary_system, prepare
+from gcd_hpc.learning.energy_network import LEVELS
+from gcd_hpc.learning.energy_training import train_energy_model
 from gcd_hpc.learning.sampler import Sampler, objection
+from gcd_hpc.stages.energy_job import rows_of
 from gcd_hpc.stages.record import find_record
 from gcd_hpc.stages.sample import kept_sampler, sample_task
 from gcd_hpc.stages.table import Task
@@ -311,3 +315,31 @@ def test_guided_candidates_state_what_was_asked_and_do_not_depend_on_the_call(tr
     expected = without.generate(drafts)
     assert torch.equal(Sampler.load(idle, 1, "cpu").generate(drafts), expected)
     assert not torch.equal(sampler.generate(drafts), expected)
+
+
+def test_candidates_guided_to_low_energies_have_lower_estimates_and_repeat(trained_copy):
+    settings = EnergyModelConfig(
+        network=NetworkConfig(width=4, num_levels=2, num_blocks=1, context=4),
+        num_steps=20,
+        batch_size=2,
+    )
+    guidance = "guidance=[{property: gb_energy, target: {below_known: 1.0}, strength: 5}]"
+    run = trained_copy("guided", "energy_model=energy.safetensors", guidance)
+    model = train_energy_model([rows_of(run, "run")], settings, seed=0)
+    model.save(RunDirectory(run).energy_model)
+    sampler = Sampler.load(run, 1, "cpu")
+    drafts = [sampler.draft(index) for index in range(2)]
+    guided = sampler.generate(drafts)
+    assert torch.equal(sampler.generate(drafts), guided)
+    plain = replace(sampler, system=Sampler.load(trained_copy("plain"), 1, "cpu").system)
+    system, scale = sampler.system, model.card.scale
+    known, level = known_mask(system.grid.shape, system.num_known), torch.full((2,), LEVELS[-1])
+    energies = [
+        model(arrays / scale, level, known, system.num_known)[0]
+        for arrays in (guided, plain.generate(drafts))
+    ]
+    assert (energies[0] < energies[1]).all()
+    # A campaign without known structures has no limit to ask for.
+    nothing = {name: values[:0] for name, values in sampler.known.items()}
+    unknown = replace(sampler, known=nothing)
+    assert not unknown._likelihoods(drafts, guided, known)
