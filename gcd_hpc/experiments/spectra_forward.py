@@ -52,7 +52,7 @@ class ForwardBudget:
 
 QUICK = ForwardBudget(
     guide=guide_recipe(3_500),
-    judge=judge_recipe(5_000),
+    judge=judge_recipe(3_500),
     forward=forward_recipe(1_200),
     num_members=3,
 )

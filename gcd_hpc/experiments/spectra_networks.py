@@ -22,7 +22,7 @@ NUM_TURNS = 4
 MAX_SIGMA = 0.9
 """Largest noise of the guide, Å, that of the particle model that it guides."""
 JITTER_A = 0.05
-"""Displacements that networks of clean positions are trained with, Å."""
+"""Displacements that the forward model is trained with, Å."""
 GUIDE, JUDGE = 0, 1
 FORWARD = 10
 """Index of the networks' random streams; member m of the forward model has the last plus m."""
@@ -38,9 +38,7 @@ def guide_recipe(num_steps: int, width: int = 48) -> Recipe:
 
 def judge_recipe(num_steps: int, width: int = 64) -> Recipe:
     """Mesh network of clean positions."""
-    return Recipe(
-        PropertyConfig("meshgraphnet", width=width), PropertyTraining(num_steps, jitter_a=JITTER_A)
-    )
+    return Recipe(PropertyConfig("meshgraphnet", width=width), PropertyTraining(num_steps))
 
 
 def forward_recipe(num_steps: int, width: int = 48) -> Recipe:
