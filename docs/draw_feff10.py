@@ -1,6 +1,6 @@
 """The figure of how well FEFF10 follows other spectra: ``python docs/draw_feff10.py``.
 
-It computes the spectra of 40 atoms of amorphous carbon, eight of each density, drawn at random, and
+It computes the spectra of 50 atoms of amorphous carbon, ten of each density, drawn at random, and
 compares them with the spectra of the public data, which are from density functional theory. It
 takes two to three minutes and needs the extra ``spectra``. The atoms are kept in build/feff10.h5.
 """
@@ -12,8 +12,7 @@ from ase import Atoms
 from matplotlib.figure import Figure
 
 from gcd_hpc.browse.figures import BLUE, GREY, RED, new_figure, save
-from gcd_hpc.experiments.carbon_data import Frame, load_frames
-from gcd_hpc.seeds import REPRODUCE, generator
+from gcd_hpc.experiments.carbon_data import OTHER_NORMALISATION, Frame, load_frames
 from gcd_hpc.spectra.align import correlations
 from gcd_hpc.spectra.engine import labelled_by
 from gcd_hpc.spectra.feff10 import Feff10
@@ -22,7 +21,7 @@ from gcd_hpc.spectra.table_file import read_labelled, write_labelled
 
 HERE = Path(__file__).parent
 KEPT = HERE.parent / "build" / "feff10.h5"
-PER_DENSITY = 8
+PER_DENSITY = 10
 SHIFTS_EV = np.arange(262, 274, 0.1)
 WIDTHS_EV = np.arange(0.36, 0.485, 0.01)
 """Energy of the data's first bin on FEFF10's scale, and widths of a bin, that are tried."""
@@ -35,7 +34,7 @@ def structure_of(frame: Frame) -> Atoms:
 
 def drawn(frames: list[Frame]) -> list[tuple[int, int]]:
     """Frame and atom of some atoms of each density."""
-    rng = generator(0, REPRODUCE, 1)
+    rng = np.random.default_rng(0)
     places = []
     for density in sorted({frame.nominal_density for frame in frames}):
         own = [place for place, one in enumerate(frames) if one.nominal_density == density]
@@ -131,5 +130,5 @@ def figure_of(table: SpectrumTable, frames: list[Frame]) -> Figure:
 
 
 if __name__ == "__main__":
-    known = [frame for frame in load_frames() if frame.name != "d2.0_2"]
+    known = [one for one in load_frames(has_duplicates=True) if one.name != OTHER_NORMALISATION]
     save(figure_of(computed(known), known), HERE / "figures" / "feff10.png")

@@ -66,7 +66,8 @@ def label(
     Those atoms are chosen whose surroundings differ most, so that the budget buys variety; the same
     surroundings are computed once. An atom that fails is recorded with its reason, and the work
     goes on. Each finished atom is kept in FILE.labelling until the table is written: the same
-    command continues after it was stopped, and with a larger budget it adds atoms to the table.
+    command continues after it was stopped, and with a larger budget it adds atoms to the table. The
+    exit code is 1 if all atoms failed.
 
     \b
     feff10 needs the extra spectra: pip install 'gcd-hpc[spectra]'
@@ -95,6 +96,8 @@ def label(
         raise typer.Exit(130) from None
     _print_table(made)
     written(out, f"{len(made.table):,} atoms of {len(made.structures):,} structures")
+    if not made.table.is_ok.any():
+        raise typer.Exit(1)
 
 
 def import_spectrum(

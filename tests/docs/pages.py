@@ -155,7 +155,7 @@ def rule_of(command: str) -> str:
     name = command.split()[1]
     if name in ("reproduce", "rehearse") or is_long(command):
         return "slow"
-    is_measured = "--measure" in command and "--select" not in command
+    is_measured = re.search(r"--measure\b", command) and "--select" not in command
     if name == "gamma" or is_measured or any(run in command for run in READERS_RUNS):
         return "parse"
     if name in ("free-energy", "hold") and "--plan" not in command:

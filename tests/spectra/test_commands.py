@@ -76,6 +76,11 @@ def test_failed_atoms_are_counted_with_their_reasons(run, frames, monkeypatch):
     printed = run("label", frames, *ENGINE, "--out", "labelled.h5")
     assert "12 of 15 atoms have a spectrum" in printed
     assert "3 failed: fails on purpose" in printed
+    write("dimer.xyz", Atoms("C2", [[0, 0, 0], [1.4, 0, 0]]), format="extxyz")
+    monkeypatch.setenv("STAND_IN_FAILS", "0")
+    monkeypatch.setenv("STAND_IN_NAN", "1")
+    run("label", "dimer.xyz", *ENGINE, "--out", "failed.h5", code=1)
+    assert not read_labelled(Path("failed.h5")).table.is_ok.any()
 
 
 def test_a_spectrum_of_another_programs_columns_becomes_a_table(run, tmp_path):
