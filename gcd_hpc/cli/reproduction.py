@@ -17,7 +17,7 @@ def reproduction(
         str,
         typer.Argument(
             metavar="EXPERIMENT",
-            help="fig1, fig2, fig4, fig6, figS1, figS2, figS3, ablations, transfer or k1.",
+            help="fig1, fig2, fig4, fig6, figS1, figS2, figS3, ablations, transfer, k1, k2 or k3.",
         ),
     ],
     out: Annotated[
@@ -41,9 +41,9 @@ def reproduction(
     The paper is Lei et al. (2024). Writes EXPERIMENT.png, EXPERIMENT.svg and EXPERIMENT.json. The
     quick budget takes at most 30 minutes on two cores, training included; the full one is meant for
     a GPU. transfer, which is no figure of the paper, compares the built-in model with searches on
-    boundaries that it has not learned from. k1, after Kwon et al. (2024), predicts the spectra of
-    amorphous carbon that was held out. The same command resumes after Ctrl-C. Experiments with
-    the same DIR share models and data.
+    boundaries that it has not learned from. k1 to k3, after Kwon et al. (2024), predict the
+    spectra of amorphous carbon, make structures from a spectrum, and make large ones. The same
+    command resumes after Ctrl-C. Experiments with the same DIR share models and data.
 
     \b
     Examples:

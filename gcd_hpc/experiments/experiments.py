@@ -22,6 +22,8 @@ EXPERIMENTS = {
     "transfer": "transfer",
     "ranking": "ranking",
     "k1": "spectra_forward",
+    "k2": "spectra_guided",
+    "k3": "spectra_scale",
 }
 
 
