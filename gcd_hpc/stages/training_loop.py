@@ -24,6 +24,7 @@ from gcd_hpc.learning.training import (
     training_batches,
 )
 from gcd_hpc.networks.checkpoint import load_state, save_state
+from gcd_hpc.stages.course import Course
 from gcd_hpc.stages.record import Begun
 from gcd_hpc.stages.result import StageResult
 
@@ -211,6 +212,7 @@ def run(
     started, reported = time.perf_counter(), 0.0
     saved_step = trainer.step
     recent: list[float] = []
+    course = Course.of(files.progress, trainer.step) if is_first else Course(trainer.step)
     for own_loss in trainer.steps(state.num_steps):
         # All processes agree on the mean loss and on pausing, so that they stop at the same step.
         loss, is_paused = process.agree(own_loss, pause.wanted(process))
@@ -229,9 +231,9 @@ def run(
                 save_state(files.state, state.state() | {"cpu_s": cpu_s})
         if is_first and (is_last or is_paused or time.perf_counter() - reported > 1.0):
             reported = time.perf_counter()
-            progress = files.progress
             loss_now, seconds = float(np.mean(recent)), reported - started
-            write_progress(progress, state, saved_step, loss_now, seconds)
+            course.add(trainer.step, loss_now, state.validation_loss)
+            write_progress(files.progress, state, saved_step, seconds, course)
         # Pause after the checkpoint is written.
         if is_paused and not is_last:
             if is_first:
@@ -241,20 +243,24 @@ def run(
 
 
 def write_progress(
-    path: Path, state: BoundaryTraining, saved_step: int, loss: float, seconds: float
+    path: Path, state: BoundaryTraining, saved_step: int, seconds: float, course: Course
 ) -> None:
     """Write the progress file that the driver reads.
 
     Args:
         saved_step: step of the last checkpoint, from which another attempt continues.
+        seconds: wall time since the session began.
+        course: losses so far, the last row of which is the present.
     """
     progress = {
         "step": state.trainer.step,
         "saved_step": saved_step,
+        "first_step": course.first_step,
         "num_steps": state.num_steps,
-        "loss": loss,
+        "loss": course.rows[-1][1],
         "validation_loss": state.validation_loss,
         "seconds": seconds,
+        "history": course.rows,
     }
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(progress))

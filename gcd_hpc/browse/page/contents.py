@@ -11,17 +11,17 @@ from typing import Any, get_args
 
 import numpy as np
 
-from gcd_hpc.accounts.sources import sources_of
 from gcd_hpc.browse.failures import counts, failure_rows
 from gcd_hpc.browse.figures import energy_cap
 from gcd_hpc.browse.page.phases import phase_rows
 from gcd_hpc.browse.page.snapshot import Snapshot
-from gcd_hpc.browse.page.structure import energy_range, structure_record
-from gcd_hpc.browse.sources import ABOUT, HEADINGS, source_cells
+from gcd_hpc.browse.page.structure import energy_range, environment_record, structure_record
+from gcd_hpc.browse.page.work import Work
 from gcd_hpc.browse.status import StatusReader
 from gcd_hpc.browse.tables import plain
 from gcd_hpc.errors import GcdError, StoreError, printable
 from gcd_hpc.store.checksums import Columns
+from gcd_hpc.store.crystal import boundary_of
 from gcd_hpc.store.export import Format
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.makers import MODEL_MOVES, groups, maker_name
@@ -46,8 +46,12 @@ FIELDS = (
     *("converged", "preset", "closest_pair_a", "reason"),
 )
 """Columns of the table."""
-MAP_FIELDS = ("id", "n_fraction", "gb_energy_j_m2", "source", "version", "round", "excess_volume_a")
-MAX_POINTS = 3000
+MAP_FIELDS = (
+    *("id", "n_fraction", "gb_energy_j_m2", "source", "version", "round", "excess_volume_a"),
+    *("closest_pair_a", "num_atoms"),
+)
+MAX_POINTS, MOST_POINTS = 3000, 20_000
+"""Number of points of the map, and the largest that a reader can ask for."""
 MAX_PAGE = 500
 LOOK_EVERY_S = 1.0
 
@@ -72,9 +76,7 @@ class Contents:
         self._shown = ""
         """Version of the part files from which the snapshot was read."""
         self._snapshot: Snapshot | None = None
-        self._work_version: str | None = None
-        """Version of the part files from which the table of work was computed."""
-        self._work_table: dict[str, Any] = {}
+        self._work = Work(run, self._status)
         self._state: dict[str, Any] = {}
 
     def version(self) -> str:
@@ -106,7 +108,7 @@ class Contents:
                 self._state["range"] = energy_range(self.candidate(best[0])) if best else None
                 self._state |= {
                     "campaign": self._campaign(),
-                    "work": self._work(),
+                    "work": self._work.table(rows, self._shown),
                     "formats": list(get_args(Format)),
                     "fields": list(FIELDS),
                     "about": {
@@ -143,7 +145,7 @@ class Contents:
         """
         with self._lock:
             rows = self._current()
-            chosen, total = rows.lowest(selection, limit)
+            chosen, total = rows.lowest(selection, min(limit, MOST_POINTS))
             columns = chosen.columns(MAP_FIELDS)
             cap = (
                 energy_cap(columns["n_fraction"], columns["gb_energy_j_m2"])
@@ -186,6 +188,17 @@ class Contents:
         """
         return structure_record(self.candidate(name), self.element())
 
+    def environment(self, name: str, before: bool) -> dict[str, Any]:
+        """Environments of the atoms of one candidate, see ``environment_record``.
+
+        Args:
+            before: of the atoms before relaxation.
+
+        Raises:
+            StoreError: if there is no candidate of this id, or if it has no neighbours to look at.
+        """
+        return environment_record(self.candidate(name), self.lattice(), before)
+
     def selected(self, selection: str) -> Run:
         """Candidates of a selection, in the order of the run.
 
@@ -200,6 +213,19 @@ class Contents:
         with self._lock:
             return phase_rows(self._current().phases)
 
+    def training(self) -> dict[str, Any]:
+        """Trainings of the campaign so far, with the course of their losses."""
+        return self._work.training()
+
+    def moves(self) -> dict[str, Any]:
+        """Table of what each kind of move of the exploration tried and found."""
+        with self._lock:
+            return self._work.moves(self._current())
+
+    def settings(self) -> dict[str, Any]:
+        """Settings of the campaign, and what else the results depend on."""
+        return self._work.settings(self.run())
+
     def failures(self) -> list[dict[str, Any]]:
         """Number of failures with each reason, by class."""
         return counts(failure_rows(self.path))
@@ -210,6 +236,11 @@ class Contents:
             return self.run().element
         except StoreError:
             return "X"
+
+    def lattice(self) -> str:
+        """Name of the crystal's lattice; empty if the file does not name it."""
+        boundary = boundary_of(self.run().provenance.get("config"))
+        return "" if boundary is None else str(boundary.lattice)
 
     def _current(self) -> Snapshot:
         self.version()
@@ -224,19 +255,6 @@ class Contents:
         config = self.run().provenance.get("config", "")
         return printable(str(campaign_of(config).get("name", self.path.name)))
 
-    def _work(self) -> dict[str, Any]:
-        """Table of what each source cost and found, for the files of the snapshot."""
-        if self._work_version != self._shown:
-            try:
-                state = self._status.state()
-            except GcdError:  # A ledger that cannot be read: the times of the rows remain.
-                state = None
-            rows = self._current()
-            cells = source_cells(sources_of(rows.run, state, rows.relaxed))
-            self._work_table = {"headings": HEADINGS, "rows": cells, "about": ABOUT}
-            self._work_version = self._shown
-        return self._work_table
-
     def _campaign(self) -> dict[str, Any] | None:
         if not self.path.is_dir():
             return None
@@ -247,13 +265,8 @@ class Contents:
         return {
             name: record[name]
             for name in (
-                "status",
-                "reason",
-                "doing",
-                "elapsed_s",
-                "tried",
-                "model",
-                "failed_attempts",
+                *("status", "reason", "doing", "improvement", "elapsed_s", "remaining_s"),
+                *("tried", "model", "failed_attempts"),
             )
         }
 

@@ -16,7 +16,7 @@ from gcd_hpc.browse.page.assets import (
     asset,
     asset_bytes,
 )
-from gcd_hpc.browse.page.contents import Contents
+from gcd_hpc.browse.page.contents import MAX_POINTS, Contents
 from gcd_hpc.browse.page.downloads import download_one, download_selection
 from gcd_hpc.browse.page.figures import FIGURES, figure_svg
 from gcd_hpc.browse.plots import What
@@ -97,7 +97,13 @@ def _table_page(contents: Contents, query: Query) -> Answer:
 
 
 def _points(contents: Contents, query: Query) -> Answer:
-    return told(lambda: json_answer(contents.points(query.get("select", ""))))
+    limit = _count(query, "limit", MAX_POINTS)
+    return told(lambda: json_answer(contents.points(query.get("select", ""), limit)))
+
+
+def _environment(contents: Contents, query: Query) -> Answer:
+    name, before = query.get("id", ""), query.get("before") == "true"
+    return told(lambda: json_answer(contents.environment(name, before)))
 
 
 def told(ask: Callable[[], Answer]) -> Answer:
@@ -146,6 +152,10 @@ ROUTES: dict[str, Callable[[Contents, Query], Answer]] = {
     "api/rows": _table_page,
     "api/points": _points,
     "api/structure": lambda contents, query: json_answer(contents.structure(query.get("id", ""))),
+    "api/environment": _environment,
+    "api/training": lambda contents, query: json_answer(contents.training()),
+    "api/moves": lambda contents, query: json_answer(contents.moves()),
+    "api/settings": lambda contents, query: json_answer(contents.settings()),
     "api/phases": lambda contents, query: told(lambda: json_answer(contents.phases())),
     "api/failures": lambda contents, query: json_answer(contents.failures()),
     "api/figure": _figure,

@@ -4,13 +4,14 @@ import base64
 import hashlib
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gcd_hpc.browse.page.assets import PAGE, SCRIPTS, STYLE, VIEWER, asset
 from gcd_hpc.browse.page.contents import Contents
 from gcd_hpc.browse.page.figures import FIGURES, figure_svg
-from gcd_hpc.browse.page.structure import structure_record
+from gcd_hpc.browse.page.structure import environment_record, structure_record
 from gcd_hpc.errors import GcdError, StoreError
 from gcd_hpc.files import output
 
@@ -48,6 +49,10 @@ def _data(contents: Contents, num: int) -> dict[str, Any]:
         "state": state | {"figures": FIGURES},
         "rows": rows,
         "structures": structures,
+        "environments": _environments(contents, structures),
+        "training": contents.training(),
+        "moves": contents.moves(),
+        "settings": contents.settings(),
         "phases": contents.phases(),
         "failures": contents.failures(),
         "figures": {what: _figure(contents.path, what) for what in FIGURES},
@@ -60,6 +65,17 @@ def _structures(contents: Contents, num: int) -> dict[str, Any]:
     whole = sum(candidate.num_atoms for candidate in candidates) <= MAX_ATOMS
     element = contents.element()
     return {candidate.id: structure_record(candidate, element, whole) for candidate in candidates}
+
+
+def _environments(contents: Contents, structures: dict[str, Any]) -> dict[str, Any]:
+    """Environments of the atoms of the structures, as far as there are neighbours."""
+    found = {}
+    for name, record in structures.items():
+        with suppress(StoreError):
+            found[name] = environment_record(
+                contents.candidate(name), contents.lattice(), whole=record["whole"]
+            )
+    return found
 
 
 def _figure(run: Path, what: Any) -> dict[str, str]:

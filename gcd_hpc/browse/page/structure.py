@@ -1,17 +1,21 @@
-"""Data of one candidate for the 3D view, in which the boundary normal is horizontal."""
+"""Data of one candidate for the 3D view: its atoms, and the environments that colour them."""
 
 from typing import Any
 
 import numpy as np
 
 from gcd_hpc.browse.tables import plain
+from gcd_hpc.errors import StoreError
 from gcd_hpc.store.alloys import excess_energies, symbols_of
 from gcd_hpc.store.parts import MAX_LENGTH_A, MIN_EDGE_A
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate
-from gcd_hpc.structures.periodic import with_tilt, wrap
+from gcd_hpc.structures.environments import environments
+from gcd_hpc.structures.periodic import minimum_image, with_tilt, wrap
 
 DIGITS = 3
 """Decimals of a position in Å; smaller differences are invisible."""
+MOVED_DIGITS = 2
+"""Decimals of a position before relaxation in Å, and of the centro-symmetry in Å^2."""
 SURFACE_A = 10.0
 """Distance from the ends of the slab within which energies are surface energies, Å."""
 REGION_A = 15.0
@@ -19,49 +23,105 @@ REGION_A = 15.0
 
 
 def structure_record(candidate: Candidate, element: str, whole: bool = True) -> dict[str, Any]:
-    """All fields of a candidate, and its atoms in the axes of the view: normal, x, y.
+    """All fields of a candidate, and its atoms: x and y in the boundary plane, z along the normal.
 
-    The middle of the box is 0 on the normal. Energies are relative to the bulk crystal, eV. Before
-    relaxation they are None, and the positions are the unrelaxed ones.
+    The middle of the box is z = 0. Energies are relative to the bulk crystal, eV. Before
+    relaxation they are None, and the positions are the unrelaxed ones. After it, ``before`` holds
+    the unrelaxed positions, each at the periodic image nearest to the relaxed one.
 
     Args:
         whole: with the atoms far from the boundary.
     """
-    relaxed = bool(np.isfinite(candidate.positions).all()) and candidate.num_atoms > 0
-    positions = np.asarray(candidate.positions if relaxed else candidate.unrelaxed_positions)
+    positions, relaxed = _shown_positions(candidate)
     excess = excess_energies(vars(candidate))
     cell = np.asarray(candidate.cell, dtype=float)
-    height = (
-        positions[:, 2] - (positions[:, 2].min() + positions[:, 2].max()) / 2
-        if len(positions)
-        else np.empty(0)
-    )
-    kept = np.isfinite(positions).all(axis=1) & (whole | (np.abs(height) <= REGION_A))
+    is_box, in_plane = _in_plane(candidate)
     # The offset keeps atoms at the periodic border from jumping to the other side by rounding.
-    is_box = (cell[:2] > MIN_EDGE_A) & (cell[:2] < MAX_LENGTH_A)
-    in_plane = with_tilt(cell[:2], candidate.tilt_a if is_box.all() else 0.0)
-    inside = wrap(positions[:, :2] + 0.05, in_plane, is_box) - 0.05
-    fields = {field.name: plain(getattr(candidate, field.name)) for field in ROW_FIELDS}
-    names = {}
+    inside = wrap(positions + 0.05, in_plane, is_box) - 0.05
+    inside[:, 2] = positions[:, 2] - _middle(positions)
+    kept = _kept(positions, whole)
+    atoms: dict[str, Any] = {"size": int(kept.sum()), "element": element}
     if candidate.formula:
-        names["names"] = np.array(symbols_of(candidate.numbers, element))[kept].tolist()
+        atoms["names"] = np.array(symbols_of(candidate.numbers, element))[kept].tolist()
+    if not kept.all():
+        atoms["index"] = np.flatnonzero(kept).tolist()
+    atoms |= _axes(inside[kept], DIGITS)
+    before = np.asarray(candidate.unrelaxed_positions, dtype=float)
+    if relaxed and before.shape == positions.shape and np.isfinite(before).all():
+        moved = minimum_image(before - positions, in_plane, is_box)
+        atoms["before"] = _axes((inside + moved)[kept], MOVED_DIGITS)
     return {
         "id": candidate.id,
-        "fields": fields,
+        "fields": {field.name: plain(getattr(candidate, field.name)) for field in ROW_FIELDS},
         "relaxed": relaxed,
         "whole": whole,
-        "atoms": {
-            "size": int(kept.sum()),
-            "element": element,
-            **names,
-            "x": _rounded(height[kept]),
-            "y": _rounded(inside[kept, 0]),
-            "z": _rounded(inside[kept, 1]),
-            "cell": plain(cell[[2, 0, 1]]),
-            "tilt": plain(candidate.tilt_a),
-        },
-        "energies": _rounded(excess[kept]) if relaxed and np.isfinite(excess[kept]).all() else None,
+        "atoms": atoms | {"cell": plain(cell), "tilt": plain(candidate.tilt_a)},
+        "energies": _rounded(excess[kept], DIGITS)
+        if relaxed and np.isfinite(excess[kept]).all()
+        else None,
     }
+
+
+def environment_record(
+    candidate: Candidate, lattice: str, before: bool = False, whole: bool = True
+) -> dict[str, Any]:
+    """Environments of the atoms of ``structure_record``, and the length up to which they bond.
+
+    Args:
+        before: of the atoms before relaxation.
+        whole: with the atoms far from the boundary.
+
+    Raises:
+        StoreError: if there are no such positions, or too few atoms.
+    """
+    positions, relaxed = _shown_positions(candidate)
+    if before and relaxed:
+        positions = np.asarray(candidate.unrelaxed_positions, dtype=float)
+    if not len(positions) or not np.isfinite(positions).all() or not _in_plane(candidate)[0].all():
+        raise StoreError(f"{candidate.id}: has no positions or no cell to find neighbours in")
+    try:
+        found = environments(positions, _in_plane(candidate)[1], lattice)
+    except ValueError as error:
+        raise StoreError(f"{candidate.id}: {error}") from error
+    kept = _kept(_shown_positions(candidate)[0], whole)
+    return {
+        "bond_a": round(found.bond_a, DIGITS),
+        "coordination": found.coordination[kept].tolist(),
+        "kinds": found.kinds[kept].tolist(),
+        "centro": _rounded(found.centro_symmetry[kept], MOVED_DIGITS),
+        "grains": found.grains[kept].tolist(),
+    }
+
+
+def _shown_positions(candidate: Candidate) -> tuple[np.ndarray, bool]:
+    """Positions (N, 3) in Å, the unrelaxed ones where nothing was relaxed; and which they are."""
+    relaxed = bool(np.isfinite(candidate.positions).all()) and candidate.num_atoms > 0
+    chosen = candidate.positions if relaxed else candidate.unrelaxed_positions
+    return np.asarray(chosen, dtype=float).reshape(-1, 3), relaxed
+
+
+def _in_plane(candidate: Candidate) -> tuple[np.ndarray, np.ndarray]:
+    """Which edges in the plane are known, (2,), and the cell as vectors (2, 2), Å."""
+    edges = np.asarray(candidate.cell, dtype=float)[:2]
+    is_box = (edges > MIN_EDGE_A) & (edges < MAX_LENGTH_A)
+    return is_box, with_tilt(edges, candidate.tilt_a if is_box.all() else 0.0)
+
+
+def _middle(positions: np.ndarray) -> float:
+    """Height of the middle between the lowest and the highest atom, Å."""
+    if not len(positions):
+        return 0.0
+    return float((positions[:, 2].min() + positions[:, 2].max()) / 2)
+
+
+def _kept(positions: np.ndarray, whole: bool) -> np.ndarray:
+    """Which atoms are shown, (N,): those at known places, of a reduced file near the boundary."""
+    is_near = np.abs(positions[:, 2] - _middle(positions)) <= REGION_A
+    return np.asarray(np.isfinite(positions).all(axis=1) & (whole | is_near))
+
+
+def _axes(positions: np.ndarray, digits: int) -> dict[str, list[float]]:
+    return {axis: _rounded(positions[:, place], digits) for place, axis in enumerate("xyz")}
 
 
 def energy_range(candidate: Candidate) -> list[float] | None:
@@ -80,6 +140,6 @@ def energy_range(candidate: Candidate) -> list[float] | None:
     return [round(float(seen.min()), 2), round(float(seen.max()), 2)]
 
 
-def _rounded(values: np.ndarray) -> list[float]:
+def _rounded(values: np.ndarray, digits: int) -> list[float]:
     # Adding 0 turns -0.0 into 0.0, which is shorter.
-    return list((np.round(values, DIGITS) + 0.0).tolist())
+    return list((np.round(values, digits) + 0.0).tolist())

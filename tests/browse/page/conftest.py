@@ -92,6 +92,20 @@ def served(run):
         yield server
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, one for each file of tests."""
+    # Most tests of the page do without playwright.
+    from playwright.sync_api import sync_playwright
+
+    from tests.browse.page.browsing import FLAGS
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield browser
+        browser.close()
+
+
 @pytest.fixture
 def contents(run):
     return Contents(run)

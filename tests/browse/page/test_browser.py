@@ -2,14 +2,13 @@
 nothing tries, and nothing complains.
 """
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 
 import ase.io
 import numpy as np
 import pytest
-from matplotlib.image import imread
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from gcd_hpc.browse.page import contents
 from gcd_hpc.browse.page.standalone import write_page
@@ -17,51 +16,12 @@ from gcd_hpc.phases.clustering import find_phases
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run import open_run
 from gcd_hpc.store.run_directory import RunDirectory
+from tests.browse.page.browsing import opened, picture_of
 from tests.browse.page.conftest import BEST, made, serving
 from tests.browse.sets import make_set
 from tests.store.synthetic import CONFIG
 
 pytestmark = pytest.mark.browser
-FLAGS = [
-    "--no-sandbox",
-    "--enable-unsafe-swiftshader",
-    "--use-angle=swiftshader",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
-PATIENCE_MS = 20_000
-"""Pages are drawn without a graphics card, on cores that others use."""
-expect.set_options(timeout=PATIENCE_MS)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@contextmanager
-def opened(browser, url, allowed):
-    """A page that is ready; at the end it must have asked only for what is allowed, without an
-    error in the console.
-    """
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(PATIENCE_MS)
-    asked, errors = [], []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on(
-        "console", lambda message: errors.append(message.text) if message.type == "error" else None
-    )
-    page.goto(url)
-    # Every pixel is worked out by the processor.
-    page.add_style_tag(content="#view { height: 120px; }")
-    page.wait_for_selector("body[data-ready]")
-    yield page
-    assert asked and not [address for address in asked if not address.startswith(allowed)]
-    assert not errors
-    page.close()
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +65,7 @@ def ids(page):
 
 def drawn(page):
     """Pixels of the 3D view on which there is an atom, and how many colours they have."""
-    with page.expect_download() as download:
-        page.click("#picture")
-    picture = imread(download.value.path())
+    picture = picture_of(page)
     atoms = picture[picture[..., 3] > 0]
     return len(atoms), len(np.unique((atoms[:, :3] * 16).astype(int), axis=0))
 
@@ -119,7 +77,7 @@ def sees(page, name):
 
 
 def test_the_page_shows_the_map_and_the_structure_of_the_lowest_energy(page):
-    assert page.locator("#map circle.point").count() == 54
+    assert page.locator("#map .point").count() == 54
     sees(page, BEST)
     expect(page.locator("#map .ring")).to_have_attribute("data-chosen", BEST)
     expect(page.locator("#facts")).to_contain_text("2.2970 J/m²")
@@ -128,7 +86,8 @@ def test_the_page_shows_the_map_and_the_structure_of_the_lowest_energy(page):
 
 
 def test_a_click_on_a_point_changes_the_structure_and_marks_its_row(page):
-    page.click("#map circle[data-id=search-000000]")
+    # The symbols of other structures may lie upon it.
+    page.dispatch_event("#map .point[data-id=search-000000]", "click")
     sees(page, "search-000000")
     expect(page.locator("#map .ring")).to_have_attribute("data-chosen", "search-000000")
     expect(page.locator("#table tr[data-id=search-000000]")).to_have_attribute(
@@ -168,7 +127,7 @@ def test_the_table_and_the_map_are_filtered_by_words_and_by_the_controls_that_wr
     page.keyboard.press("/")
     page.keyboard.type("source=search energy<2.9")
     expect(page.locator("#filter-note")).to_contain_text("6 of 60 candidates")
-    assert len(ids(page)) == page.locator("#map circle.point").count() == 6
+    assert len(ids(page)) == page.locator("#map .point").count() == 6
     page.select_option("#by-n", "n=0.1")
     expect(page.locator("#filter-note")).to_contain_text("2 of 60 candidates")
     assert page.input_value("#select") == "source=search energy<2.9 n=0.1"
@@ -202,11 +161,11 @@ def test_the_table_has_pages(page):
 
 def test_colours_follow_what_is_asked_for(page):
     fills = "points => new Set(points.map((point) => point.getAttribute('fill'))).size"
-    assert page.eval_on_selector_all("#map circle.point", fills) == 2
+    assert page.eval_on_selector_all("#map .point", fills) == 2
     page.select_option("#map-colour", "round")
-    assert page.eval_on_selector_all("#map circle.point", fills) == 3
+    assert page.eval_on_selector_all("#map .point", fills) == 3
     page.select_option("#map-colour", "excess_volume_a")
-    assert page.eval_on_selector_all("#map circle.point", fills) > 10
+    assert page.eval_on_selector_all("#map .point", fills) > 10
     page.select_option("#map-colour", "source")
     page.click(f"#table tr[data-id={BEST}]")
     page.select_option("#atom-colour", "element")
@@ -255,11 +214,12 @@ def test_energies_that_are_left_out_can_be_drawn_and_colours_span_what_is_drawn(
         [made(i, "search", 0, gb_energy_j_m2=2.3 + i / 100) for i in range(4)]
         + [made(4, "search", 0, gb_energy_j_m2=9.0, excess_volume_a=30.0, n_fraction=0.1)]
     )
-    points = page.locator("#map circle.point")
+    points = page.locator("#map .point")
     expect(points).to_have_count(4)
     page.select_option("#map-colour", "excess_volume_a")
     expect(page.locator("#legend")).to_contain_text("0.33 Å")
-    page.select_option("#map-range", "all")
+    expect(page.locator("#map-note")).to_have_text("4 of 5 structures drawn; 1 outside the ranges")
+    page.click("#draw-all")
     expect(points).to_have_count(5)
     expect(page.locator("#legend")).to_contain_text("30.00 Å")
 
@@ -268,8 +228,10 @@ def test_the_line_of_a_source_goes_through_its_lowest_points(page):
     lines = page.eval_on_selector_all("#map .hull", "lines => lines.map((l) => l.points.length)")
     assert len(lines) == 2
     stray = """lines => lines.flatMap((line) => [...line.points]).filter((corner) =>
-      ![...document.querySelectorAll("#map circle.point")].some((point) =>
-        Math.hypot(point.cx.baseVal.value - corner.x, point.cy.baseVal.value - corner.y) < 0.1))"""
+      ![...document.querySelectorAll("#map .point")].some((point) => {
+        const { e, f } = point.transform.baseVal.getItem(0).matrix;
+        return Math.hypot(e - corner.x, f - corner.y) < 0.1;
+      }))"""
     assert page.eval_on_selector_all("#map .hull", stray) == []
 
 
@@ -278,10 +240,10 @@ def test_exploration_has_its_own_colour_its_moves_are_chosen_and_its_work_is_lis
     for index, (move, version) in enumerate([("insert", 0), ("insert", 0), ("inpaint", 1)]):
         rows.append(replace(made(index, "explore", 0), move=move, version=version))
     page = made_page(rows)
-    points = page.locator("#map circle.point")
+    points = page.locator("#map .point")
     expect(points).to_have_count(6)
     fill = "points => new Set(points.map((point) => point.getAttribute('fill'))).size"
-    assert page.eval_on_selector_all("#map circle.point", fill) == 3
+    assert page.eval_on_selector_all("#map .point", fill) == 3
     expect(page.locator("#legend")).to_contain_text("exploration")
     expect(page.locator("#legend")).to_contain_text("diffusion model with its in-painting moves")
     page.select_option("#by-source", "move=insert")
@@ -351,7 +313,7 @@ def test_the_page_follows_a_run_that_grows_and_keeps_the_place(browser, tmp_path
             {"config": CONFIG},
         )
         expect(page.locator("#best")).to_contain_text("2.000 J/m²")
-        expect(page.locator("#map circle[data-id=search-000012]")).to_have_count(1)
+        expect(page.locator("#map .point[data-id=search-000012]")).to_have_count(1)
         assert page.input_value("#select") == "energy>0"
         sees(page, "search-000002")
 
@@ -365,7 +327,7 @@ def report(browser, run, tmp_path_factory):
 
 def test_the_report_opens_from_the_disk_and_asks_for_nothing(report):
     sees(report, BEST)
-    assert report.locator("#map circle.point").count() == 54
+    assert report.locator("#map .point").count() == 54
     report.fill("#select", "n=0.2 source=model")
     expect(report.locator("#filter-note")).to_contain_text("4 of 60 candidates")
     report.click("#table tr[data-id=model-01-000002]")

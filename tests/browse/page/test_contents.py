@@ -89,7 +89,7 @@ def test_the_map_shows_relaxed_rows_of_the_selection_alone(contents):
     assert {row[3] for row in points["rows"]} == {"model"}
 
 
-def test_a_structure_has_the_normal_along_x_and_all_its_values(contents, run):
+def test_a_structure_has_the_normal_along_z_and_all_its_values(contents, run):
     (candidate,) = open_run(run)[[BEST]]
     record = contents.structure(BEST)
     assert record["fields"]["gb_energy_j_m2"] == candidate.gb_energy_j_m2 and record["relaxed"]
@@ -97,8 +97,8 @@ def test_a_structure_has_the_normal_along_x_and_all_its_values(contents, run):
         candidate.positions[:, 2]
         - (candidate.positions[:, 2].min() + candidate.positions[:, 2].max()) / 2
     )
-    np.testing.assert_allclose(record["atoms"]["x"], height, atol=6e-4)  # three decimals
-    np.testing.assert_allclose(record["atoms"]["z"], candidate.positions[:, 1], atol=6e-4)
+    np.testing.assert_allclose(record["atoms"]["z"], height, atol=6e-4)  # three decimals
+    np.testing.assert_allclose(record["atoms"]["y"], candidate.positions[:, 1], atol=6e-4)
     np.testing.assert_allclose(
         record["energies"], candidate.energies_ev - candidate.cohesive_ev, atol=6e-4
     )
@@ -118,7 +118,7 @@ def test_atoms_far_from_the_boundary_can_be_left_out():
     whole = structure_record(made(1, "search", 0), "W")
     cut = structure_record(made(1, "search", 0), "W", whole=False)
     assert 0 < cut["atoms"]["size"] < whole["atoms"]["size"] == 31
-    assert max(np.abs(cut["atoms"]["x"])) <= REGION_A < max(np.abs(whole["atoms"]["x"]))
+    assert max(np.abs(cut["atoms"]["z"])) <= REGION_A < max(np.abs(whole["atoms"]["z"]))
 
 
 def test_colours_are_those_of_atoms_with_neighbours_on_all_sides():
@@ -201,8 +201,8 @@ def test_a_run_that_is_not_there_is_refused(tmp_path):
 def test_atoms_of_a_box_that_leans_are_shown_inside_it_with_its_tilt():
     row = make_candidate(0, cell=(10.0, 8.0, 60.0), tilt_a=5.0, num_atoms=200)
     atoms = structure_record(row, "W")["atoms"]
-    assert (atoms["cell"], atoms["tilt"]) == ([60.0, 10.0, 8.0], 5.0)
-    x, y = np.array(atoms["y"]), np.array(atoms["z"])
+    assert (atoms["cell"], atoms["tilt"]) == ([10.0, 8.0, 60.0], 5.0)
+    x, y = np.array(atoms["x"]), np.array(atoms["y"])
     # The view shows atoms up to 0.05 Å below a face instead of beyond the opposite one.
     assert (y > -0.06).all() and (y < 8.0).all()
     assert (x - y * 5 / 8 > -0.1).all() and (x - y * 5 / 8 < 10.0).all()

@@ -48,7 +48,7 @@ def test_the_page_is_there_under_its_address(ask):
     assert (
         status == 200
         and headers["content-type"] == "text/html; charset=utf-8"
-        and b"chemiscope.js" in body
+        and b"3Dmol-min.js" in body
     )
 
 

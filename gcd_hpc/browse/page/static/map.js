@@ -1,34 +1,64 @@
 "use strict";
-// Map of energy against [n], with search, exploration and models side by side at their [n], as in the figures.
+// Map of the relaxed structures: a point each at its values, lines through the lowest of each [n].
 
-const MAP_FIELDS = ["id", "n_fraction", "gb_energy_j_m2", "source", "version", "round", "excess_volume_a"];
-const COLOURS = { search: "#1f5fa8", exploration: "#2a8c4a", model: "#c8322b" };
-const SIDES = { 1: [0], 2: [-0.22, 0.22], 3: [-0.3, 0, 0.3] };
-const RAMP = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"];
-const SPREAD = 0.13;
-const MARGIN = { left: 58, right: 14, top: 12, bottom: 42 };
+const MAP_FIELDS = ["id", "n_fraction", "gb_energy_j_m2", "source", "version", "round", "excess_volume_a", "closest_pair_a", "num_atoms"];
+const MAP_AXES = {
+  n_fraction: { name: "[n]", unit: "" },
+  gb_energy_j_m2: { name: "boundary energy", unit: "J/m²" },
+  excess_volume_a: { name: "excess volume", unit: "Å" },
+  closest_pair_a: { name: "closest pair", unit: "Å" },
+  num_atoms: { name: "atoms", unit: "" },
+  round: { name: "round", unit: "" },
+};
+// Shapes and line patterns tell groups apart without colours.
+const GROUPS = {
+  search: { colour: "var(--search)", shape: "circle", dash: "" },
+  exploration: { colour: "var(--exploration)", shape: "triangle", dash: "7 3" },
+  model: { colour: "var(--model)", shape: "square", dash: "2 3" },
+};
+const SHAPES = {
+  circle: "M-4.3,0a4.3,4.3 0 1,0 8.6,0a4.3,4.3 0 1,0 -8.6,0Z",
+  triangle: "M0,-5.4L5,3.8L-5,3.8Z",
+  square: "M-3.9,-3.9H3.9V3.9H-3.9Z",
+  diamond: "M0,-5.6L5.6,0L0,5.6L-5.6,0Z",
+  down: "M0,5.4L5,-3.8L-5,-3.8Z",
+  plus: "M-1.6,-5H1.6V-1.6H5V1.6H1.6V5H-1.6V1.6H-5V-1.6H-1.6Z",
+  star: "M0,-6L1.7,-2L6,-1.9L2.6,0.9L3.8,5.2L0,2.7L-3.8,5.2L-2.6,0.9L-6,-1.9L-1.7,-2Z",
+  cross: "M-5,-2.8L-2.8,-5L0,-2.2L2.8,-5L5,-2.8L2.2,0L5,2.8L2.8,5L0,2.2L-2.8,5L-5,2.8L-2.2,0Z",
+};
+const PHASE_COLOURS = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#b59f00", "#8a5fb5", "#7a5230"];
+const MARGIN = { left: 62, right: 16, top: 12, bottom: 42 };
+const DRAG_PX = 5;
 
 class EnergyMap {
-  constructor(element, legend, onSelect) {
-    this._element = element;
-    this._legend = legend;
-    this._onSelect = onSelect;
+  // onDrawn: called after each change of what is drawn.
+  constructor(element, legend, onSelect, onDrawn) {
+    Object.assign(this, { _element: element, _legend: legend, _onSelect: onSelect, _onDrawn: onDrawn });
     this._points = [];
     this._chosen = null;
+    this._phaseOf = new Map();
     this.colour = "source";
-    this.isWhole = false;
-    element.addEventListener("click", (event) => {
-      const id = event.target.dataset && event.target.dataset.id;
-      if (id) onSelect(id);
-    });
+    this.axes = { x: "n_fraction", y: "gb_energy_j_m2" };
+    this._asked = { x: [null, null], y: [null, null] };
+    this._isWhole = false;
+    this._card = document.createElement("div");
+    this._card.className = "hover-card";
+    this._card.hidden = true;
+    new MapPointer(element, this);
     element.addEventListener("keydown", (event) => this._onKey(event));
     new ResizeObserver(() => this.draw()).observe(element);
   }
 
-  // rows: points by ascending energy.
+  // rows: points by ascending energy; cap: highest energy drawn unless the reader asks for more.
   show({ rows, cap }) {
     this._cap = cap;
     this._points = rows.map((row) => Object.fromEntries(MAP_FIELDS.map((name, column) => [name, row[column]])));
+    this.draw();
+  }
+
+  // members: ids of the candidates of each phase.
+  showPhases(members) {
+    this._phaseOf = new Map(Object.entries(members).flatMap(([name, ids]) => ids.map((id) => [id, name])));
     this.draw();
   }
 
@@ -37,170 +67,257 @@ class EnergyMap {
     this._mark();
   }
 
-  get hidden() {
-    return this._points.filter((point) => !this._isShown(point)).length;
+  // Ranges [from, to] of both axes; null where the data decide.
+  setRange(axis, range) {
+    this._asked[axis] = range;
+    this.draw();
+  }
+
+  drawAll(isWhole) {
+    this._isWhole = isWhole;
+    this._asked = { x: [null, null], y: [null, null] };
+    this.draw();
+  }
+
+  get asked() { return this._asked; }
+
+  get hidden() { return this._points.length - this._shown.length; }
+
+  point(id) { return this._points.find((one) => one.id === id); }
+
+  bounds(axis) {
+    const [low, high] = this._asked[axis], isAuto = low === null && high === null;
+    const top = this.axes[axis] === "gb_energy_j_m2" && isAuto && !this._isWhole ? this._cap : Infinity;
+    return [low ?? -Infinity, high ?? top ?? Infinity];
   }
 
   _isShown(point) {
-    return this.isWhole || point.gb_energy_j_m2 <= this._cap;
+    return ["x", "y"].every((axis) => {
+      const value = point[this.axes[axis]], [low, high] = this.bounds(axis);
+      return value !== null && value >= low && value <= high;
+    });
   }
 
   draw() {
+    this._shown = this._points.filter((point) => this._isShown(point));
     const { clientWidth: width, clientHeight: height } = this._element;
+    this._onDrawn();
     if (!width) return;
-    const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Energies by [n]" });
-    this._element.replaceChildren(svg);
-    const shown = this._points.filter((point) => this._isShown(point));
-    // A single group of sources is drawn at its [n], several are drawn side by side.
-    const present = new Set(shown.map(groupOf)), groups = Object.keys(COLOURS).filter((group) => present.has(group));
-    this._sides = Object.fromEntries(groups.map((group, place) => [group, SIDES[groups.length][place]]));
-    this._shade = this._shades(shown);
-    if (!shown.length) {
-      svg.append(make("text", { x: width / 2, y: height / 2, "text-anchor": "middle", class: "empty" }, "No relaxed structures in this selection"));
+    const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Map of the structures" });
+    this._element.replaceChildren(svg, this._card);
+    this._card.hidden = true;
+    this._style = this._styles();
+    if (!this._shown.length) {
+      const text = this._points.length ? "All structures are outside the ranges" : "No relaxed structures in this selection";
+      svg.append(make("text", { x: width / 2, y: height / 2, "text-anchor": "middle", class: "empty" }, text));
       return;
     }
-    this._scale(shown, width, height);
-    this._axes(svg, shown, width, height);
-    for (const group of groups) this._hull(svg, shown.filter((point) => groupOf(point) === group), group);
+    this._scale(width, height);
+    this._drawAxes(svg, width, height);
+    if (this.axes.x === "n_fraction" && this.axes.y === "gb_energy_j_m2") this._drawLines(svg);
     // The lowest energies are drawn last, on top.
-    for (const point of [...shown].reverse()) svg.append(this._circle(point));
+    for (const point of [...this._shown].reverse()) svg.append(this._symbol(point));
     this._mark();
   }
 
-  _scale(shown, width, height) {
-    const fractions = [...new Set(shown.map((point) => point.n_fraction))].sort((a, b) => a - b);
-    this._fractions = fractions;
-    this._step = fractions.length > 1 ? Math.min(...fractions.slice(1).map((value, place) => value - fractions[place])) : 0.1;
-    const low = shown[0].gb_energy_j_m2;
-    const high = shown.reduce((most, point) => Math.max(most, point.gb_energy_j_m2), low);
-    const span = Math.max(high - low, 1e-3);
-    const [left, right] = [fractions[0] - 0.6 * this._step, fractions[fractions.length - 1] + 0.6 * this._step];
-    this._range = [low - 0.06 * span, high + 0.03 * span];
-    this._x = (value) => MARGIN.left + ((value - left) / (right - left)) * (width - MARGIN.left - MARGIN.right);
-    this._y = (value) => height - MARGIN.bottom - ((value - this._range[0]) / (this._range[1] - this._range[0])) * (height - MARGIN.top - MARGIN.bottom);
+  _scale(width, height) {
+    const range = (axis) => {
+      const [low, high] = this._asked[axis], values = this._shown.map((point) => point[this.axes[axis]]);
+      const [least, most] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
+      const pad = 0.06 * (most - least || Math.abs(most) || 1);
+      return [low ?? least - pad, high ?? most + pad];
+    };
+    const [[left, right], [bottom, top]] = [range("x"), range("y")];
+    this._ranges = { x: [left, right], y: [bottom, top] };
+    const across = width - MARGIN.left - MARGIN.right, up = height - MARGIN.top - MARGIN.bottom;
+    this._x = (value) => MARGIN.left + ((value - left) / (right - left || 1)) * across;
+    this._y = (value) => height - MARGIN.bottom - ((value - bottom) / (top - bottom || 1)) * up;
+    // Values at a place of the picture.
+    this.valuesAt = (x, y) => [left + ((x - MARGIN.left) / across) * (right - left), bottom + ((height - MARGIN.bottom - y) / up) * (top - bottom)];
   }
 
-  _axes(svg, shown, width, height) {
+  _drawAxes(svg, width, height) {
     const bottom = height - MARGIN.bottom;
-    for (const value of ticks(...this._range)) {
+    for (const value of ticks(...this._ranges.y)) {
       const y = this._y(value);
       svg.append(make("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y, class: "grid" }));
-      svg.append(make("text", { x: MARGIN.left - 8, y: y + 4, "text-anchor": "end" }, value.toFixed(2)));
+      svg.append(make("text", { x: MARGIN.left - 8, y: y + 4, "text-anchor": "end" }, tickText(value)));
     }
     svg.append(make("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: bottom, y2: bottom, class: "axis" }));
-    const every = Math.ceil(this._fractions.length / Math.max(1, Math.floor((width - 80) / 44)));
-    this._fractions.forEach((value, place) => {
-      if (place % every === 0) svg.append(make("text", { x: this._x(value), y: bottom + 17, "text-anchor": "middle" }, fraction(value)));
-    });
-    svg.append(make("text", { x: (MARGIN.left + width) / 2, y: height - 6, "text-anchor": "middle" }, "[n]"));
+    for (const value of this._xTicks(width)) {
+      svg.append(make("text", { x: this._x(value), y: bottom + 17, "text-anchor": "middle" }, this.axes.x === "n_fraction" ? fraction(value) : tickText(value)));
+    }
+    svg.append(make("text", { x: (MARGIN.left + width) / 2, y: height - 6, "text-anchor": "middle" }, axisText(this.axes.x)));
     const middle = (MARGIN.top + bottom) / 2;
-    svg.append(make("text", { x: 14, y: middle, "text-anchor": "middle", transform: `rotate(-90 14 ${middle})` }, "boundary energy (J/m²)"));
+    svg.append(make("text", { x: 14, y: middle, "text-anchor": "middle", transform: `rotate(-90 14 ${middle})` }, axisText(this.axes.y)));
   }
 
-  _hull(svg, points, group) {
-    const best = new Map();
-    for (const point of points) if (!best.has(point.n_fraction)) best.set(point.n_fraction, point);
-    const line = [...best.values()].sort((a, b) => a.n_fraction - b.n_fraction);
-    if (line.length < 2) return;
-    const path = line.map((point) => `${this._place(point)},${this._y(point.gb_energy_j_m2)}`).join(" ");
-    svg.append(make("polyline", { points: path, class: "hull", stroke: COLOURS[group] }));
+  // Ticks at the [n] of the points, as many as there is room for.
+  _xTicks(width) {
+    if (this.axes.x !== "n_fraction") return ticks(...this._ranges.x, Math.max(2, Math.floor(width / 90)));
+    const fractions = [...new Set(this._shown.map((point) => point.n_fraction))].sort((a, b) => a - b);
+    const every = Math.ceil(fractions.length / Math.max(1, Math.floor((width - 80) / 44)));
+    return fractions.filter((_, place) => place % every === 0);
   }
 
-  _circle(point) {
-    const label = `${point.id}: ${point.gb_energy_j_m2.toFixed(4)} J/m², [n] = ${fraction(point.n_fraction)}`;
-    const circle = make("circle", {
-      cx: this._place(point), cy: this._y(point.gb_energy_j_m2), r: 4.2, fill: this._shade(point), class: "point", "data-id": point.id,
-    });
-    circle.append(make("title", {}, label));
-    return circle;
+  _drawLines(svg) {
+    for (const [group, { colour, dash }] of Object.entries(GROUPS)) {
+      const best = new Map();
+      for (const point of this._shown) if (groupOf(point) === group && !best.has(point.n_fraction)) best.set(point.n_fraction, point);
+      const line = [...best.values()].sort((a, b) => a.n_fraction - b.n_fraction);
+      if (line.length < 2) continue;
+      const path = line.map((point) => `${this._x(point.n_fraction)},${this._y(point.gb_energy_j_m2)}`).join(" ");
+      svg.append(make("polyline", { points: path, class: "hull", stroke: colour, "stroke-dasharray": dash }));
+    }
   }
 
-  // Place of a point; the jitter is a hash of the id, so it does not depend on the selection.
-  _place(point) {
-    let hash = 2166136261;
-    for (const letter of point.id) hash = Math.imul(hash ^ letter.charCodeAt(0), 16777619);
-    hash = Math.imul(hash ^ (hash >>> 15), 2246822519);
-    const spread = (((hash >>> 8) & 0xffff) / 0xffff) * 2 - 1;
-    return this._x(point.n_fraction + (this._sides[groupOf(point)] + spread * SPREAD) * this._step);
+  _symbol(point) {
+    const { colour, shape } = this._style(point), [x, y] = this._placeOf(point);
+    return make("path", { d: SHAPES[shape], transform: `translate(${x},${y})`, fill: colour, class: "point", "data-id": point.id, "data-shape": shape });
+  }
+
+  _placeOf(point) {
+    return [this._x(point[this.axes.x]), this._y(point[this.axes.y])];
+  }
+
+  _ringAround(point) {
+    const [cx, cy] = this._placeOf(point);
+    return [make("circle", { cx, cy, r: 8.5, class: "halo" }), make("circle", { cx, cy, r: 8.5, class: "ring", "data-chosen": point.id })];
   }
 
   _mark() {
     const svg = this._element.firstElementChild;
     if (!svg) return;
     svg.querySelectorAll(".ring, .halo").forEach((ring) => ring.remove());
-    const point = this._points.find((one) => one.id === this._chosen && this._isShown(one));
-    if (!point || !this._x) return;
-    const place = { cx: this._place(point), cy: this._y(point.gb_energy_j_m2), r: 8 };
-    svg.append(make("circle", { ...place, class: "halo" }), make("circle", { ...place, class: "ring", "data-chosen": point.id }));
+    const point = this._shown.find((one) => one.id === this._chosen);
+    if (point && this._x) svg.append(...this._ringAround(point));
   }
 
-  _shades(shown) {
-    if (this.colour === "source") {
-      const paints = shown.some((point) => point.source === "explore" && groupOf(point) === "model");
-      const names = { model: paints ? "diffusion model with its in-painting moves" : "diffusion model" };
-      this._legend.replaceChildren(...Object.keys(this._sides).map((group) => swatch(COLOURS[group], names[group] || group)));
-      return (point) => COLOURS[groupOf(point)];
-    }
-    const values = shown.map((point) => point[this.colour]).filter((value) => value !== null).sort((a, b) => a - b);
+  // Function that gives the colour and the shape of a point, with its legend shown.
+  _styles() {
+    if (this.colour === "source") return this._bySource();
+    if (this.colour === "phase") return this._byPhase();
+    const { name, unit } = MAP_AXES[this.colour];
+    const values = this._shown.map((point) => point[this.colour]).filter((value) => value !== null).sort((a, b) => a - b);
     // Percentiles keep outliers from stretching the colour scale.
     const low = values[Math.floor(0.02 * values.length)], high = values[Math.ceil(0.98 * values.length) - 1];
-    const unit = this.colour === "round" ? "" : " Å";
-    const text = (value) => (value === undefined ? "" : (this.colour === "round" ? String(value) : value.toFixed(2)) + unit);
-    const name = this.colour === "round" ? "round" : "excess volume";
+    const text = (value) => (value === undefined ? "" : `${this.colour === "round" ? value : value.toFixed(2)} ${unit}`.trim());
     this._legend.replaceChildren(`${name}: ${text(low)}`, rampBar(), text(high));
-    return (point) => (point[this.colour] === null ? "#aab2bc" : ramp(high > low ? (point[this.colour] - low) / (high - low) : 0));
+    return (point) => ({
+      shape: GROUPS[groupOf(point)].shape,
+      colour: point[this.colour] === null ? UNKNOWN : ramp(high > low ? (point[this.colour] - low) / (high - low) : 0),
+    });
   }
 
-  // Up and down move within an [n], left and right to the best of the next [n].
+  _bySource() {
+    const present = new Set(this._shown.map(groupOf));
+    const paints = this._shown.some((point) => point.source === "explore" && groupOf(point) === "model");
+    const names = { model: paints ? "diffusion model with its in-painting moves" : "diffusion model" };
+    const groups = Object.keys(GROUPS).filter((group) => present.has(group));
+    this._legend.replaceChildren(...groups.map((group) => shapeSwatch(GROUPS[group], names[group] || group)));
+    return (point) => GROUPS[groupOf(point)];
+  }
+
+  // The phases of lowest energy have a shape each.
+  _byPhase() {
+    const names = [...new Set(this._shown.map(({ id }) => this._phaseOf.get(id)).filter(Boolean))];
+    const shapes = Object.keys(SHAPES), styles = new Map(names.slice(0, shapes.length).map((name, place) => [name, { colour: PHASE_COLOURS[place], shape: shapes[place] }]));
+    const other = { colour: UNKNOWN, shape: "circle" };
+    this._legend.replaceChildren(...[...styles].map(([name, style]) => shapeSwatch(style, name)), shapeSwatch(other, names.length > styles.size ? "other phases, or none" : "no phase"));
+    return ({ id }) => styles.get(this._phaseOf.get(id)) || other;
+  }
+
+  // Show a card with what is known of a point, or hide it.
+  hover(id) {
+    const point = id && this.point(id);
+    this._card.hidden = !point;
+    if (!point) return;
+    const phase = this._phaseOf.get(id), [x, y] = this._placeOf(point);
+    const lines = Object.entries(MAP_AXES).filter(([field]) => point[field] !== null).map(([field, { name, unit }]) => `${name}: ${valueText(point[field], field)} ${unit}`);
+    this._card.replaceChildren(...[point.id, sourceName(point), ...(phase ? [`phase ${phase}`] : []), ...lines].map((text, place) => {
+      const line = document.createElement(place ? "span" : "b");
+      line.textContent = text;
+      return line;
+    }));
+    this._card.style.left = `${Math.min(Math.max(x + 14, 4), this._element.clientWidth - this._card.offsetWidth - 4)}px`;
+    this._card.style.top = `${y + 14 + this._card.offsetHeight > this._element.clientHeight ? Math.max(2, y - 14 - this._card.offsetHeight) : y + 14}px`;
+  }
+
+  choose(id) { this._onSelect(id); }
+
+  // Up and down move within a column, left and right to the lowest of the next one.
   _onKey(event) {
     const steps = { ArrowUp: [0, 1], ArrowDown: [0, -1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
-    if (!(event.key in steps) || !this._points.length) return;
+    if (!(event.key in steps) || !this._shown.length) return;
     event.preventDefault();
-    const [across, up] = steps[event.key];
-    const now = this._points.find((point) => point.id === this._chosen) || this._points[0];
-    const column = this._fractions[this._fractions.indexOf(now.n_fraction) + across];
-    const here = this._points.filter((point) => point.n_fraction === column);
+    const [across, up] = steps[event.key], { x, y } = this.axes;
+    const now = this._shown.find((point) => point.id === this._chosen) || this._shown[0];
+    const columns = [...new Set(this._shown.map((point) => point[x]))].sort((a, b) => a - b);
+    const column = columns[columns.indexOf(now[x]) + across];
+    const here = this._shown.filter((point) => point[x] === column).sort((a, b) => a[y] - b[y]);
     const next = across ? here[0] : here[here.indexOf(now) + up];
-    if (next) this._onSelect(next.id);
+    if (!next) return;
+    this._onSelect(next.id);
+    this.hover(next.id);
   }
 }
 
-function make(name, attributes, text) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text !== undefined) node.textContent = text;
-  return node;
+// The mouse over the map: a click chooses, a rectangle narrows the ranges, a double click widens.
+class MapPointer {
+  constructor(element, map) {
+    const idOf = (event) => event.target.dataset?.id;
+    element.addEventListener("pointerover", (event) => map.hover(idOf(event)));
+    element.addEventListener("pointerleave", () => map.hover(null));
+    element.addEventListener("click", (event) => { if (idOf(event)) map.choose(idOf(event)); });
+    element.addEventListener("dblclick", () => map.drawAll(false));
+    element.addEventListener("pointerdown", (event) => {
+      if (event.button || event.pointerType === "touch" || !map.valuesAt) return;
+      const box = element.getBoundingClientRect();
+      this._start = [event.clientX - box.left, event.clientY - box.top];
+    });
+    element.addEventListener("pointermove", (event) => this._drag(event, element));
+    addEventListener("pointerup", (event) => this._end(event, element, map));
+  }
+
+  _corners(event, element) {
+    const box = element.getBoundingClientRect(), end = [event.clientX - box.left, event.clientY - box.top];
+    return [0, 1].map((axis) => [this._start[axis], end[axis]].sort((a, b) => a - b));
+  }
+
+  _drag(event, element) {
+    if (!this._start) return;
+    const [[left, right], [top, bottom]] = this._corners(event, element);
+    this._frame ??= make("rect", { class: "frame" });
+    for (const [name, value] of Object.entries({ x: left, y: top, width: right - left, height: bottom - top })) this._frame.setAttribute(name, value);
+    element.firstElementChild.append(this._frame);
+  }
+
+  _end(event, element, map) {
+    if (!this._start) return;
+    const [across, up] = this._corners(event, element);
+    this._start = null;
+    this._frame?.remove();
+    if (across[1] - across[0] < DRAG_PX || up[1] - up[0] < DRAG_PX) return;
+    const [low, high] = [map.valuesAt(across[0], up[1]), map.valuesAt(across[1], up[0])];
+    const rounded = (value) => Number(value.toPrecision(4));
+    map.setRange("x", [rounded(low[0]), rounded(high[0])]);
+    map.setRange("y", [rounded(low[1]), rounded(high[1])]);
+  }
 }
 
-function swatch(colour, text) {
-  const item = document.createElement("span"), dot = document.createElement("i");
-  dot.style.background = colour;
-  item.append(dot, text);
+function axisText(field) {
+  const { name, unit } = MAP_AXES[field];
+  return unit ? `${name} (${unit})` : name;
+}
+
+function valueText(value, field) {
+  if (field === "n_fraction") return fraction(value);
+  return Number.isInteger(value) ? count(value) : value.toFixed(field === "gb_energy_j_m2" ? 4 : 3);
+}
+
+function shapeSwatch({ colour, shape }, text) {
+  const item = document.createElement("span"), svg = make("svg", { viewBox: "-7 -7 14 14", width: 14, height: 14 });
+  svg.append(make("path", { d: SHAPES[shape], fill: colour }));
+  item.append(svg, text);
   return item;
-}
-
-function rampBar() {
-  const bar = document.createElement("span");
-  bar.className = "ramp";
-  bar.style.background = `linear-gradient(90deg, ${RAMP.join(", ")})`;
-  return bar;
-}
-
-function fraction(value) {
-  return value === null ? "" : String(Number(value.toPrecision(4)));
-}
-
-function ticks(low, high) {
-  const rough = (high - low) / 6, power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
-  return Array.from({ length: 12 }, (_, place) => (Math.ceil(low / step) + place) * step).filter((value) => value <= high);
-}
-
-function ramp(share) {
-  const place = Math.max(0, Math.min(1, share)) * (RAMP.length - 1), first = Math.min(Math.floor(place), RAMP.length - 2);
-  const mix = [1, 3, 5].map((start) => {
-    const [from, to] = [RAMP[first], RAMP[first + 1]].map((colour) => parseInt(colour.slice(start, start + 2), 16));
-    return Math.round(from + (to - from) * (place - first));
-  });
-  return `rgb(${mix.join(",")})`;
 }

@@ -2,6 +2,8 @@
 // The page: one filter for map and table, one chosen structure for map, table and 3D view.
 
 const LOOK_EVERY_MS = 1500;
+const MAX_POINTS = 3000;
+const MORE_POINTS = 20000;
 const TABS = ["candidates", "phases", "progress", "failures"];
 
 class Page {
@@ -17,28 +19,21 @@ class Page {
     this._chosen = place.get("id");
     // Without a choice the best structure is shown and replaced when a better one is found.
     this._followsBest = !this._chosen;
-    this._map = new EnergyMap(at("map"), at("legend"), (id) => this.choose(id));
+    this._limit = MAX_POINTS;
+    this._map = new EnergyMap(at("map"), at("legend"), (id) => this.choose(id), () => this._showNotes());
     this._table = new CandidateTable(at("table"), (field) => this._sortBy(field), (id) => this.choose(id));
-    this._view = null;
+    this._pane = new StructurePane(source);
+    this._campaign = new CampaignTab(source, this._isFile);
     this._connect();
   }
 
   async start() {
+    connectTheme(at("theme"));
     at("select").value = this._select;
     this._showTab(this._tab);
     await this._refresh();
     if (!this._isFile) this._follow();
     document.body.dataset.ready = "true";
-  }
-
-  // The page works without WebGL, except for the 3D view.
-  _newView() {
-    try {
-      return new StructureView(at("view"), (message) => note(at("view-note"), message));
-    } catch (error) {
-      at("view").textContent = `No 3D view: ${error.message || error}`;
-      return undefined;
-    }
   }
 
   _connect() {
@@ -49,28 +44,16 @@ class Page {
     this._quick("by-n", ["n", "n_fraction"]);
     this._quick("by-round", ["round"]);
     this._quick("by-status", ["status"]);
-    at("map-range").addEventListener("change", (event) => { this._map.isWhole = event.target.value === "all"; this._map.draw(); this._showNotes(); });
-    at("map-colour").addEventListener("change", (event) => { this._map.colour = event.target.value; this._map.draw(); });
-    at("atom-colour").addEventListener("change", (event) => this._restyle("colour", event.target.value));
-    at("region").addEventListener("change", (event) => this._restyle("region", event.target.value));
-    at("repeat").addEventListener("change", (event) => this._restyle("repeat", event.target.value.split(",").map(Number)));
-    at("reset").addEventListener("click", () => this._view && this._view.reset());
-    at("picture").addEventListener("click", () => this._view && keep(`${this._chosen}.png`, this._view.picture()));
+    this._connectMap();
     at("previous").addEventListener("click", () => this._turn(-1));
     at("next").addEventListener("click", () => this._turn(1));
     at("candidates").addEventListener("keydown", (event) => {
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (step) this._turn(step);
     });
-    TABS.forEach((tab, place) => {
-      at(`tab-${tab}`).addEventListener("click", () => this._showTab(tab));
-      at(`tab-${tab}`).addEventListener("keydown", (event) => {
-        const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-        const next = TABS[place + step];
-        if (next) at(`tab-${next}`).focus();
-      });
-    });
-    at("download-one").addEventListener("click", () => this._download({ id: this._chosen }));
+    for (const tab of TABS) at(`tab-${tab}`).addEventListener("click", () => this._showTab(tab));
+    roving(TABS.map((tab) => at(`tab-${tab}`)));
+    at("download-one").addEventListener("click", () => this._download({ id: this._pane.id }));
     at("download-selection").addEventListener("click", () => this._download({ select: this._select }));
     document.addEventListener("keydown", (event) => {
       const isTyping = event.target.closest("input, select, textarea");
@@ -78,6 +61,39 @@ class Page {
       event.preventDefault();
       at("select").focus();
     });
+  }
+
+  _connectMap() {
+    const map = this._map;
+    at("map-colour").addEventListener("change", (event) => this._colourMap(event.target.value));
+    for (const axis of ["x", "y"]) {
+      options(at(`map-${axis}`), Object.keys(MAP_AXES).map((field) => [field, axisText(field)]), false);
+      at(`map-${axis}`).value = map.axes[axis];
+      at(`map-${axis}`).addEventListener("change", (event) => {
+        map.axes[axis] = event.target.value;
+        map.setRange(axis, [null, null]);
+      });
+      const inputs = ["from", "to"].map((end) => at(`${axis}-${end}`));
+      for (const input of inputs) input.addEventListener("change", () => map.setRange(axis, inputs.map(({ value }) => (value === "" ? null : Number(value)))));
+    }
+    at("draw-all").addEventListener("click", () => map.drawAll(true));
+    at("draw-low").addEventListener("click", () => map.drawAll(false));
+    at("read-more").addEventListener("click", () => {
+      this._limit = MORE_POINTS;
+      this._showRows();
+    });
+  }
+
+  async _colourMap(colour) {
+    this._map.colour = colour;
+    this._map.draw();
+    if (colour !== "phase") return;
+    try {
+      note(at("map-note"), "comparing structures …");
+      this._map.showPhases((await this._source.phases()).members);
+    } catch (error) {
+      note(at("map-note"), error.message, true);
+    }
   }
 
   _quick(id, names) {
@@ -123,37 +139,10 @@ class Page {
     try {
       const record = await this._source.structure(id);
       // Another structure may have been chosen meanwhile.
-      if (this._chosen === id) this._showStructure(record);
+      if (this._chosen === id) await this._pane.show(record);
     } catch (error) {
       if (this._chosen === id) note(at("view-note"), error.message, true);
     }
-  }
-
-  _showStructure(record) {
-    const { fields } = record;
-    at("structure-title").textContent = record.id;
-    facts(at("facts"), mainFacts(fields));
-    facts(at("all-facts"), Object.entries(fields).map(([name, value]) => [name, showAny(value, this._about[name]), this._about[name].meaning]));
-    const part = record.whole ? "" : "Only the region of the boundary is in this file.";
-    note(at("view-note"), record.relaxed ? part : `Not relaxed (${fields.status}${fields.reason ? `: ${fields.reason}` : ""}): atoms as sampled. ${part}`);
-    this._showRamp(record.energies !== null);
-    if (this._view && record.atoms.size) this._view.show(record, this._range);
-    at("download-one").disabled = fields.status !== "ok";
-  }
-
-  _showRamp(hasEnergies) {
-    this._hasEnergies = hasEnergies;
-    const isShown = hasEnergies && this._range && at("atom-colour").value === "energy";
-    const [low, high] = this._range ?? [0, 0];
-    at("atom-legend").replaceChildren(...(isShown ? [`energy above bulk: ${low.toFixed(2)}`, rampBar(), `${high.toFixed(2)} eV`] : []));
-  }
-
-  _restyle(setting, value) {
-    this._showRamp(this._hasEnergies);
-    if (!this._view) return;
-    this._view[setting] = value;
-    if (setting === "colour") this._view.restyle();
-    else this._view.reset();
   }
 
   // Reload all data and keep the current view.
@@ -166,9 +155,9 @@ class Page {
     // Show map and table before the 3D view, whose large script loads last.
     await painted();
     await loaded;
-    this._view ??= this._newView();
+    this._pane.start();
     if (this._followsBest && state.best && state.best[0] !== this._chosen) await this._choose(state.best[0]);
-    else if (this._chosen && at("structure-title").textContent !== this._chosen) await this._choose(this._chosen);
+    else if (this._chosen && this._pane.id !== this._chosen) await this._choose(this._chosen);
   }
 
   _follow() {
@@ -192,18 +181,18 @@ class Page {
     const [select, asked] = [this._select, (this._asked = (this._asked || 0) + 1)];
     try {
       const query = { select, sort: this._sort, descending: this._descending, first: this._first, num: PAGE_ROWS };
-      const key = `${this._version} ${select}`;
+      const key = `${this._version} ${this._limit} ${select}`;
       // The map depends on neither sort order nor page.
-      const known = key === this._pointsKey ? this._points : this._source.points(select);
+      const known = key === this._pointsKey ? this._points : this._source.points(select, this._limit);
       const [page, points] = await Promise.all([this._source.rows(query), known]);
       if (asked !== this._asked) return;
       this._total = page.total;
+      this._shown = [page, points];
       if (points !== this._points) this._map.show(points);
       [this._points, this._pointsKey] = [points, key];
       this._table.show(this._fields, page.rows, this._sort, this._descending);
       this._map.select(this._chosen);
       this._table.select(this._chosen);
-      this._shown = [page, points];
       this._showNotes();
       this._remember();
     } catch (error) {
@@ -215,9 +204,7 @@ class Page {
     if (!this._shown) return;
     const [page, points] = this._shown;
     note(at("filter-note"), `${count(page.total)} of ${count(this._num)} candidates${this._select ? " selected" : ""}, ${count(points.total)} relaxed`);
-    const shown = points.rows.length, hidden = this._map.hidden;
-    const some = shown < points.total ? `the lowest of each [n]: ${count(shown)} of ${count(points.total)}` : `${count(shown)} structures`;
-    note(at("map-note"), some + (hidden ? `; ${count(hidden)} above ${points.cap.toFixed(2)} J/m² not drawn, see Energies` : ""));
+    this._showMapNotes(points);
     const last = Math.min(this._first + PAGE_ROWS, page.total);
     at("page-note").textContent = page.total ? `${count(this._first + 1)} to ${count(last)} of ${count(page.total)}` : "none";
     at("previous").disabled = this._first === 0;
@@ -229,11 +216,32 @@ class Page {
     }
   }
 
+  // What the map leaves out is said, beside the button that draws it.
+  _showMapNotes(points) {
+    const { hidden } = this._map, read = points.rows.length, missing = points.total - read;
+    const parts = [`${count(read - hidden)} of ${count(points.total)} structures drawn`];
+    if (hidden) parts.push(`${count(hidden)} outside the ranges`);
+    if (missing) parts.push(`${count(missing)} higher ones of their [n] not read`);
+    note(at("map-note"), parts.join("; "));
+    at("draw-all").hidden = !hidden;
+    at("draw-low").hidden = Boolean(hidden) || points.rows.every((row) => row[2] <= points.cap);
+    at("read-more").hidden = !missing || this._limit >= MORE_POINTS;
+    at("read-more").textContent = `Read ${count(Math.min(points.total, MORE_POINTS))}`;
+    for (const axis of ["x", "y"]) {
+      const [low, high] = this._map.bounds(axis);
+      const text = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(4))) : "");
+      [["from", low], ["to", high]].forEach(([end, value], place) => {
+        const asked = this._map.asked[axis][place];
+        at(`${axis}-${end}`).value = asked ?? "";
+        at(`${axis}-${end}`).placeholder = text(value) || "auto";
+      });
+    }
+  }
+
   _showState(state) {
     this._fields = state.fields;
-    this._about = state.about;
     this._num = state.num;
-    this._range = state.range;
+    this._pane.describe(state.range, state.about);
     document.title = `${state.name}: gcd-hpc`;
     at("name").textContent = state.name;
     at("up").hidden = !state.set;
@@ -258,81 +266,22 @@ class Page {
     for (const one of TABS) {
       at(one).hidden = one !== tab;
       at(`tab-${one}`).setAttribute("aria-selected", one === tab);
+      at(`tab-${one}`).tabIndex = one === tab ? 0 : -1;
     }
     this._remember();
     if (this._version) this._fillTab();
   }
 
   _fillTab() {
-    if (this._tab === "phases") this._showPhases();
-    if (this._tab === "progress") this._showFigures();
-    if (this._tab === "failures") this._showFailures();
+    if (this._tab === "phases") showPhases(this._source, (name, id) => this._choosePhase(name, id));
+    if (this._tab === "progress") this._campaign.show().catch((error) => note(at("work-note"), error.message, true));
+    if (this._tab === "failures") showFailures(this._source);
   }
 
-  // A click on a phase filters its candidates and shows its lowest structure.
-  async _showPhases() {
-    note(at("phase-note"), "comparing structures …");
-    try {
-      const { headings, rows, about } = await this._source.phases();
-      const table = plainTable(headings, rows, [1, 2, 3]);
-      [...table.tBodies[0].rows].forEach((line, number) => {
-        const [name, , , , , id] = rows[number];
-        const button = document.createElement("button");
-        button.type = "button";
-        button.className = "link";
-        button.textContent = name;
-        button.addEventListener("click", () => {
-          this._filter(withWord(this._select, ["phase"], `phase=${name}`), true);
-          this.choose(id);
-        });
-        line.cells[0].replaceChildren(button);
-      });
-      at("phase-table").replaceChildren(table);
-      note(at("phase-note"), rows.length ? about : "There are no phases: nothing was relaxed yet, or the files do not describe the boundary.");
-    } catch (error) {
-      note(at("phase-note"), error.message, true);
-    }
-  }
-
-  async _showFigures() {
-    const { figures, work } = await this._source.state();
-    at("work").replaceChildren(workTable(work));
-    note(at("work-note"), work.about);
-    for (const [what, title] of Object.entries(figures)) {
-      let figure = at(`figure-${what}`);
-      if (!figure) {
-        figure = document.createElement("figure");
-        figure.id = `figure-${what}`;
-        at("figures").append(figure);
-      }
-      await this._showFigure(figure, what, title);
-    }
-  }
-
-  async _showFigure(figure, what, title) {
-    const caption = document.createElement("figcaption");
-    caption.textContent = title;
-    try {
-      const image = new Image();
-      image.alt = title;
-      image.src = await this._source.figure(what);
-      await image.decode();
-      figure.replaceChildren(caption, image);
-    } catch (error) {
-      const reason = document.createElement("p");
-      reason.className = "note";
-      reason.textContent = error.message;
-      figure.replaceChildren(caption, reason);
-    }
-  }
-
-  async _showFailures() {
-    try {
-      const rows = await this._source.failures();
-      at("failures").replaceChildren(rows.length ? failuresTable(rows) : "Nothing failed, and no structure was refused.");
-    } catch (error) {
-      at("failures").replaceChildren(error.message);
-    }
+  // Filter the candidates of a phase and show its lowest structure.
+  _choosePhase(name, id) {
+    this._filter(withWord(this._select, ["phase"], `phase=${name}`), true);
+    this.choose(id);
   }
 
   async _download(query) {
@@ -354,18 +303,6 @@ class Page {
   }
 }
 
-function mainFacts(fields) {
-  const unit = (value, places, name) => (value === null ? "–" : `${value.toFixed(places)} ${name}`);
-  return [
-    ["energy", unit(fields.gb_energy_j_m2, 4, "J/m²") + (fields.gb_energy_j_m2 !== null && !fields.converged ? " (not converged)" : "")],
-    ["[n]", fraction(fields.n_fraction) || "–"],
-    ["atoms", count(fields.num_atoms)],
-    ["excess volume", unit(fields.excess_volume_a, 3, "Å")],
-    ["source", sourceName(fields)],
-    ["round", String(fields.round)],
-  ];
-}
-
 function bestOf([id, n, energy]) {
   const number = document.createElement("b");
   number.textContent = `${energy.toFixed(3)} J/m²`;
@@ -380,44 +317,6 @@ function showStatus(campaign, isFile) {
   pill.className = `pill ${status === "running" ? "live" : ""} ${status === "failed" ? "bad" : ""}`;
   pill.textContent = status === "running" && campaign.doing ? `running: ${campaign.doing}` : status;
   if (campaign && campaign.reason) pill.title = campaign.reason;
-}
-
-function failuresTable(rows) {
-  const cells = rows.map((row) => [row.class, row.kind, count(row.num), row.reason]);
-  return plainTable(["Class", "Of", "Number", "Reason"], cells, [2]);
-}
-
-function workTable({ headings, rows }) {
-  return plainTable(headings, rows, [1, 2, 3, 4]);
-}
-
-// Table of texts; the columns of numbers are aligned to the right.
-function plainTable(titles, rows, numbers) {
-  const table = document.createElement("table");
-  const head = table.createTHead().insertRow(), body = table.createTBody();
-  const fill = (cell, text, column) => {
-    cell.className = numbers.includes(column) ? "" : "text";
-    cell.textContent = text;
-    return cell;
-  };
-  titles.forEach((title, column) => head.append(fill(document.createElement("th"), title, column)));
-  for (const row of rows) {
-    const line = body.insertRow();
-    row.forEach((text, column) => fill(line.insertCell(), text, column));
-  }
-  return table;
-}
-
-// A value as text with its unit.
-function showAny(value, { unit }) {
-  if (value === null || value === "") return "–";
-  const text = Array.isArray(value) ? value.map(showOne).join(", ") : showOne(value);
-  return ["", "1"].includes(unit) ? text : `${text} ${unit}`;
-}
-
-function showOne(value) {
-  if (value === null) return "–";
-  return typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(7))) : String(value);
 }
 
 const embedded = at("data");

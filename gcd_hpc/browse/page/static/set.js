@@ -11,6 +11,7 @@ class SetPage {
   }
 
   async start() {
+    connectTheme(at("theme"));
     await this._refresh();
     document.body.dataset.ready = "true";
     this._follow();

@@ -12,8 +12,12 @@ class ServerSource {
   version() { return this._json("version").then((data) => data.version); }
   state() { return this._json("state"); }
   rows(query) { return this._json("rows", query); }
-  points(select) { return this._json("points", { select }); }
+  points(select, limit) { return this._json("points", { select, limit }); }
   structure(id) { return this._json("structure", { id }); }
+  environment(id, before) { return this._json("environment", { id, before }); }
+  training() { return this._json("training"); }
+  moves() { return this._json("moves"); }
+  settings() { return this._json("settings"); }
   phases() { return this._json("phases"); }
   failures() { return this._json("failures"); }
 
@@ -42,6 +46,9 @@ class FileSource {
   async state() { return this._data.state; }
   async phases() { return this._data.phases; }
   async failures() { return this._data.failures; }
+  async training() { return this._data.training; }
+  async moves() { return this._data.moves; }
+  async settings() { return this._data.settings; }
 
   async rows({ select, sort, descending, first, num }) {
     const chosen = this._selected(select);
@@ -67,6 +74,9 @@ class FileSource {
     if (!found) throw new Error(`The atoms of ${id} are not in this file, which holds ${this._data.note}.`);
     return found;
   }
+
+  // Environments before relaxation are left to the server.
+  async environment(id, before) { return (!before && this._data.environments[id]) || null; }
 
   async figure(what) {
     const found = this._data.figures[what];
@@ -94,12 +104,12 @@ function energyCap(relaxed) {
 }
 
 function extendedXyz({ fields, atoms, energies }) {
-  const [height, x, y] = atoms.cell;
+  const [x, y, height] = atoms.cell;
   const info = `gb_energy_j_m2=${fields.gb_energy_j_m2} n_fraction=${fields.n_fraction} id=${fields.id}`;
   const columns = `Properties=species:S:1:pos:R:3${energies ? ":excess_energy:R:1" : ""}`;
   const head = `Lattice="${x} 0 0 ${atoms.tilt} ${y} 0 0 0 ${height}" ${columns} ${info} pbc="T T F"`;
-  const lines = atoms.x.map((along, atom) => {
-    const values = [atoms.y[atom], atoms.z[atom], along + height / 2, ...(energies ? [energies[atom]] : [])];
+  const lines = atoms.z.map((above, atom) => {
+    const values = [atoms.x[atom], atoms.y[atom], above + height / 2, ...(energies ? [energies[atom]] : [])];
     return `${atoms.names ? atoms.names[atom] : atoms.element} ${values.map((value) => value.toFixed(3)).join(" ")}`;
   });
   return `${atoms.size}\n${head}\n${lines.join("\n")}\n`;

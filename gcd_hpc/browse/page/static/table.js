@@ -79,7 +79,7 @@ class CandidateTable {
     for (const { field, show = text, text: isText } of COLUMNS) {
       const cell = row.insertCell();
       cell.className = `${isText ? "text" : ""} ${field === "reason" ? "reason" : ""}`.trim();
-      if (field === "source") cell.append(dot(COLOURS[groupOf(record)]));
+      if (field === "source") cell.append(shapeSwatch(GROUPS[groupOf(record)], ""));
       cell.append(show(record[field], record));
     }
     return row;
@@ -107,11 +107,4 @@ function sourceName({ source, version, move }) {
 function groupOf({ source, version }) {
   if (source === "search") return "search";
   return source === "model" || version > 0 ? "model" : "exploration";
-}
-
-function dot(colour) {
-  const mark = document.createElement("span");
-  mark.className = "dot";
-  mark.style.background = colour;
-  return mark;
 }

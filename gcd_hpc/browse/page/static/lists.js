@@ -1,0 +1,39 @@
+"use strict";
+// Lists beside the candidates: phases and failures.
+
+// onPhase: called with the name of a phase and its lowest candidate.
+async function showPhases(source, onPhase) {
+  note(at("phase-note"), "comparing structures …");
+  try {
+    const { headings, rows, about } = await source.phases();
+    const table = plainTable(headings, rows, [1, 2, 3]);
+    [...table.tBodies[0].rows].forEach((line, number) => {
+      const [name, , , , , id] = rows[number];
+      line.cells[0].replaceChildren(linkButton(name, () => onPhase(name, id)));
+    });
+    at("phase-table").replaceChildren(table);
+    note(at("phase-note"), rows.length ? about : "There are no phases: nothing was relaxed yet, or the files do not describe the boundary.");
+  } catch (error) {
+    note(at("phase-note"), error.message, true);
+  }
+}
+
+function linkButton(text, act) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "link";
+  button.textContent = text;
+  button.addEventListener("click", act);
+  return button;
+}
+
+async function showFailures(source) {
+  try {
+    const rows = await source.failures();
+    const cells = rows.map((row) => [row.class, row.kind, count(row.num), row.reason]);
+    const table = plainTable(["Class", "Of", "Number", "Reason"], cells, [2]);
+    at("failures").replaceChildren(rows.length ? table : "Nothing failed, and no structure was refused.");
+  } catch (error) {
+    at("failures").replaceChildren(error.message);
+  }
+}
