@@ -118,9 +118,10 @@ def test_batch_scripts_and_the_page_are_in_the_wheel(command):
     (package,) = command.parents[1].glob("lib/python*/site-packages/gcd_hpc")
     scripts = {path.name for path in (ROOT / "batch").iterdir()}
     assert {path.name for path in (package / "_data" / "batch").iterdir()} == scripts
-    static = Path("browse", "page", "static")
-    pages = {path.name for path in (ROOT / "gcd_hpc" / static).iterdir()}
-    assert {path.name for path in (package / static).iterdir()} == pages
+    for folder in ("static", "vendor"):
+        page = Path("browse", "page", folder)
+        files = {path.name for path in (ROOT / "gcd_hpc" / page).iterdir()}
+        assert {path.name for path in (package / page).iterdir()} == files
     assert (package / "py.typed").exists()
 
 

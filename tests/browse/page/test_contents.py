@@ -11,7 +11,12 @@ import pytest
 
 from gcd_hpc.browse.page import contents as contents_module
 from gcd_hpc.browse.page.contents import FIELDS, Contents
-from gcd_hpc.browse.page.structure import REGION_A, energy_range, structure_record
+from gcd_hpc.browse.page.structure import (
+    REGION_A,
+    energy_range,
+    environment_record,
+    structure_record,
+)
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
@@ -112,6 +117,35 @@ def test_a_structure_that_was_never_relaxed_is_shown_as_sampled(contents):
         and record["atoms"]["size"] == record["fields"]["num_atoms"]
     )
     json.dumps(record, allow_nan=False)
+
+
+def test_positions_before_relaxation_lie_beside_those_after_it():
+    """A step over the border of the cell is a short one."""
+    row = made(0, "search", 0)
+    before = row.positions + np.array([0.4, -0.3, 0.2])
+    before[:, 0] += 10.008 * (np.arange(len(before)) % 3)
+    atoms = structure_record(replace(row, unrelaxed_positions=before), "W")["atoms"]
+    for axis, moved in zip("xyz", (0.4, -0.3, 0.2), strict=True):
+        step = np.subtract(atoms["before"][axis], atoms[axis])
+        np.testing.assert_allclose(step, moved, atol=0.006)  # two decimals
+
+
+def test_environments_are_those_of_the_shown_atoms_after_and_before_relaxation(contents):
+    size = contents.structure(BEST)["atoms"]["size"]
+    after, before = (contents.environment(BEST, flag) for flag in (False, True))
+    assert {len(after[name]) for name in ("coordination", "kinds", "centro", "grains")} == {size}
+    assert after["coordination"] != before["coordination"]
+    cut = environment_record(contents.candidate(BEST), "bcc", whole=False)
+    whole = environment_record(contents.candidate(BEST), "bcc")
+    shown = structure_record(contents.candidate(BEST), "W", whole=False)["atoms"]["index"]
+    assert cut["coordination"] == [whole["coordination"][atom] for atom in shown]
+    with pytest.raises(StoreError, match="no positions or no cell"):
+        environment_record(make_candidate(0, status="failed", num_atoms=0), "bcc")
+
+
+def test_more_points_are_read_when_they_are_asked_for(contents):
+    assert len(contents.points("", 20)["rows"]) == 18  # equally many of nine [n]
+    assert len(contents.points("", 10**9)["rows"]) == 54
 
 
 def test_atoms_far_from_the_boundary_can_be_left_out():

@@ -267,7 +267,7 @@ class MapPointer {
   constructor(element, map) {
     const idOf = (event) => event.target.dataset?.id;
     element.addEventListener("pointerover", (event) => map.hover(idOf(event)));
-    element.addEventListener("pointerleave", () => map.hover(null));
+    for (const kind of ["pointerleave", "blur"]) element.addEventListener(kind, () => map.hover(null));
     element.addEventListener("click", (event) => { if (idOf(event)) map.choose(idOf(event)); });
     element.addEventListener("dblclick", () => map.drawAll(false));
     element.addEventListener("pointerdown", (event) => {

@@ -232,8 +232,10 @@ class Page {
       const text = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(4))) : "");
       [["from", low], ["to", high]].forEach(([end, value], place) => {
         const asked = this._map.asked[axis][place];
-        at(`${axis}-${end}`).value = asked ?? "";
-        at(`${axis}-${end}`).placeholder = text(value) || "auto";
+        const input = at(`${axis}-${end}`);
+        // What is being typed stays.
+        if (input !== document.activeElement) input.value = asked ?? "";
+        input.placeholder = text(value) || "auto";
       });
     }
   }

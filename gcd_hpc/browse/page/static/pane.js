@@ -113,10 +113,11 @@ class StructurePane {
       this._layOut(Boolean(other), isBefore);
       this._shown = wanted.map(([record, before], number) => this._drawSide(number, record, before, environments[number]));
       showLegend(at("atom-legend"), this._shown[0].legend);
-      if (isFitted || !this._isFitted) this._look(this._firstView());
+      this._mark(this._picks);
+      if (!at("view").dataset.look) this._look(this._firstView());
+      else if (isFitted || !this._isFitted) this._sides[0].view.fit();
       else if (other) this._sides[1].view.view = this._sides[0].view.view;
       this._isFitted = true;
-      this._mark(this._picks);
     } catch (error) {
       if (asked === this._asked) note(at("view-note"), error.message, true);
     }
@@ -175,7 +176,7 @@ class StructurePane {
 
   _look(name) {
     if (!this._shown || !this._sides.length) return;
-    this._sides[0].view.look(name);
+    this._sides[0].view.fit(quaternionOf(VIEWS[name]));
     at("view").dataset.look = name;
   }
 

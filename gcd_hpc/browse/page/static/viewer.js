@@ -16,7 +16,8 @@ class AtomView {
     this._viewer.setViewChangeCallback((view) => onTurn(this, view));
   }
 
-  // scene: atoms [{x, y, z, colour, element}], bonds [[a, b]], edges [[from, to]], radius in Å.
+  // Take a scene, which `mark` draws: atoms [{x, y, z, colour, element}], bonds [[a, b]],
+  // edges [[from, to]], radius in Å.
   show(scene) {
     this._scene = scene;
     const viewer = this._viewer;
@@ -29,10 +30,9 @@ class AtomView {
       x, y, z, elem: element, color: colour, serial, bonds: bonds[serial], bondOrder: bonds[serial].map(() => 1),
       clickable: true, callback: pick, style,
     })));
-    this.mark([]);
   }
 
-  // Mark drawn atoms, and draw a line between the first two.
+  // Draw the scene with some atoms marked and a line between the first two.
   mark(indices) {
     const viewer = this._viewer, { atoms, edges, radius } = this._scene;
     viewer.removeAllShapes();
@@ -48,9 +48,8 @@ class AtomView {
     viewer.render();
   }
 
-  // Look along an axis at the whole scene.
-  look(name) {
-    const quaternion = quaternionOf(VIEWS[name]);
+  // Show the whole scene from a direction, that of before if none is given.
+  fit(quaternion = this.view.slice(4, 8)) {
     const { atoms, edges, radius } = this._scene;
     if (!atoms.length) return;
     const { middle, size } = extents([...atoms, ...edges.flat()], quaternion);
