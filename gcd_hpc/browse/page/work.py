@@ -119,10 +119,13 @@ def _decision(path: Path) -> str:
         return "–"
 
 
-def _move_cells(run: Run, chain_length: int) -> list[tuple[str, ...]]:
+def _move_cells(run: Run, per_chain: int) -> list[tuple[str, ...]]:
     """Rows of the table of moves.
 
     A move was accepted if the next one of its chain began from its structure.
+
+    Args:
+        per_chain: number of moves of a chain.
     """
     columns = run.columns(_MOVE_FIELDS)
     explored = np.flatnonzero(columns["source"] == "explore")
@@ -130,7 +133,7 @@ def _move_cells(run: Run, chain_length: int) -> list[tuple[str, ...]]:
     ids, move, status = (columns[name][order] for name in ("id", "move", "status"))
     index, round_number = columns["index"][order], columns["round"][order]
     first_parent = np.array([text.partition(" ")[0] for text in columns["parents"][order].tolist()])
-    follows = (np.diff(index) == 1) & (np.diff(round_number) == 0) & (index[1:] % chain_length != 0)
+    follows = (np.diff(index) == 1) & (np.diff(round_number) == 0) & (index[1:] % per_chain != 0)
     is_told = np.append(follows & (first_parent[1:] != ""), False)[: len(order)]
     is_accepted = np.append(ids[:-1] == first_parent[1:], False)[: len(order)] & is_told
     cells: list[tuple[str, ...]] = []
