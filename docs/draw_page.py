@@ -27,6 +27,7 @@ def grains_before_and_after(page: Page) -> None:
     page.select_option("#atom-colour", "grain")
     page.check("#bonds")
     page.select_option("#beside", "before")
+    page.wait_for_selector('#view[data-colours=grain]:not([data-bonds="0"])')
 
 
 def kinds_and_a_distance(page: Page) -> None:
@@ -34,6 +35,7 @@ def kinds_and_a_distance(page: Page) -> None:
     page.select_option("#atom-colour", "kind")
     page.click("#look-z")
     page.select_option("#map-colour", "phase")
+    page.get_by_text("other phases, or none").wait_for()
     page.select_option("#slice-axis", "z")
     page.fill("#atom-a", "150")
     page.keyboard.press("Tab")

@@ -265,7 +265,7 @@ class Contents:
         return {
             name: record[name]
             for name in (
-                *("status", "reason", "doing", "improvement", "elapsed_s", "remaining_s"),
+                *("status", "reason", "doing", "improvements", "elapsed_s", "remaining_s"),
                 *("tried", "model", "failed_attempts"),
             )
         }

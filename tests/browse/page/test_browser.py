@@ -260,12 +260,12 @@ def test_exploration_has_its_own_colour_its_moves_are_chosen_and_its_work_is_lis
 
 def test_all_that_is_known_has_units_and_meanings_and_leaves_the_map_as_it_is(page):
     height = page.evaluate("document.getElementById('map').clientHeight")
-    page.click("summary")
+    page.click("#structure-card summary")
     expect(page.locator("#all-facts div", has_text="cohesive_ev")).to_contain_text(" eV")
     title = page.locator("#all-facts div", has_text="cohesive_ev").get_attribute("title")
     assert title == "energy per atom of the bulk crystal"
     assert page.evaluate("document.getElementById('map').clientHeight") == height
-    page.click("summary")
+    page.click("#structure-card summary")
 
 
 def test_failures_are_listed_with_their_reasons(page):

@@ -136,17 +136,20 @@ def test_atoms_are_coloured_by_each_property_with_a_legend(page):
     }
     for by, text in texts.items():
         page.select_option("#atom-colour", by)
+        expect(page.locator("#view")).to_have_attribute("data-colours", by)
         expect(page.locator("#atom-legend")).to_contain_text(text)
         assert colours_of(page)[1] > 3
 
 
 def test_bonds_cell_and_slices_change_the_picture(page):
     whole = colours_of(page)[0]
+    expect(page.locator("#view")).to_have_attribute("data-bonds", "0")
     page.check("#bonds")
-    page.wait_for_timeout(200)
+    expect(page.locator("#view")).not_to_have_attribute("data-bonds", "0")
     with_bonds = colours_of(page)[0]
     page.uncheck("#bonds")
     page.uncheck("#cell")
+    expect(page.locator("#view")).to_have_attribute("data-bonds", "0")
     bare = colours_of(page)[0]
     page.check("#cell")
     assert bare < whole != with_bonds
@@ -225,7 +228,8 @@ def test_the_map_says_what_it_leaves_out_and_draws_what_is_asked_for(page):
     box = page.locator("#map").bounding_box()
     page.dblclick("#map", position={"x": box["width"] - 30, "y": 30})
     expect(page.locator("#map .point")).to_have_count(9)
-    # A frame around the left half.
+    # A frame around the left half; what was clicked may have moved the page.
+    box = page.locator("#map").bounding_box()
     page.mouse.move(box["x"] + 70, box["y"] + 15)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 60, steps=3)
@@ -281,6 +285,8 @@ def test_the_campaign_is_followed_while_a_model_trains(page, tilt, monkeypatch):
     page.click("#progress summary")
     expect(page.locator("#settings")).to_contain_text("pair_style: eam/alloy")
     page.click("#tab-candidates")
+    # The last answers close the files that they read.
+    page.wait_for_load_state("networkidle")
 
 
 def test_every_control_is_reached_by_the_keyboard(page):

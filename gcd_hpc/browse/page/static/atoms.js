@@ -1,7 +1,7 @@
 "use strict";
 // Which atoms of a record are drawn: region, periodic images, slice.
 
-const REGION = 15; // Å on each side of the boundary
+const REGION = 10; // Å on each side of the boundary
 
 // settings: region, repeat [along x, along y], slice {axis, from, to} in shares, isBefore.
 // Returns atoms [{x, y, z, of, image, element}]: the index in the record, and the periodic image.
@@ -47,5 +47,5 @@ function cellEdges({ cell: [a, b], tilt }, atoms) {
 function atomRadius({ cell: [a, b], z, size }) {
   const height = size ? z.reduce((p, q) => Math.max(p, q)) - z.reduce((p, q) => Math.min(p, q)) : 0;
   const volume = (a * b * height) / size;
-  return volume > 0 ? 0.36 * Math.cbrt(volume) : 0.9;
+  return volume > 0 ? 0.31 * Math.cbrt(volume) : 0.9;
 }

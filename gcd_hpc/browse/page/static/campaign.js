@@ -70,7 +70,7 @@ class CampaignTab {
   }
 }
 
-function nowFacts({ status, doing, elapsed_s, remaining_s, tried, model, failed_attempts, improvement }) {
+function nowFacts({ status, doing, elapsed_s, remaining_s, tried, model, failed_attempts, improvements }) {
   return [
     ["status", status],
     ...(doing ? [["at work on", doing]] : []),
@@ -79,7 +79,7 @@ function nowFacts({ status, doing, elapsed_s, remaining_s, tried, model, failed_
     ["tried", count(tried)],
     ["model in use", model ? String(model) : "none"],
     ["failed attempts", count(failed_attempts)],
-    ...(improvement ? [["last improvement", improvement]] : []),
+    ...(improvements.length ? [["last improvements", improvements.join("; ")]] : []),
   ];
 }
 

@@ -72,9 +72,13 @@ function displacements({ x, y, z, before }) {
 }
 
 function showLegend(element, { name, unit, items, low, high, outside, isUnknown }) {
-  if (isUnknown) element.replaceChildren(`${name}: not known of this structure`);
-  else if (items) element.replaceChildren(name, ...items.map(([colour, text, num]) => swatch(colour, `${text} (${count(num)})`)));
-  else element.replaceChildren(name, low.toFixed(2), rampBar(), `${high.toFixed(2)} ${unit}`, outside ? `${count(outside)} atoms outside the scale` : "");
+  const text = (words) => Object.assign(document.createElement("span"), { textContent: words });
+  if (isUnknown) element.replaceChildren(text(`${name}: not known of this structure`));
+  else if (items) element.replaceChildren(text(name), ...items.map(([colour, text, num]) => swatch(colour, `${text} (${count(num)})`)));
+  else {
+    const rest = outside ? [text(`${count(outside)} atoms outside the scale`)] : [];
+    element.replaceChildren(text(name), text(low.toFixed(2)), rampBar(), text(`${high.toFixed(2)} ${unit}`), ...rest);
+  }
 }
 
 function swatch(colour, text) {

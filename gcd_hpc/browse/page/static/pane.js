@@ -72,7 +72,10 @@ class StructurePane {
     at("unpick").addEventListener("click", () => this._mark([]));
     for (const id of ["atom-a", "atom-b"]) at(id).addEventListener("change", () => this._pickByNumber());
     at("stage").addEventListener("keydown", (event) => this._onKey(event));
-    addEventListener("themechange", () => this._record && this._mark(this._picks));
+    addEventListener("themechange", () => {
+      for (const { view } of this._sides) view.recolour();
+      if (this._record) this._mark(this._picks);
+    });
   }
 
   _change(name, value) {
@@ -163,7 +166,7 @@ class StructurePane {
       radius: atomRadius(record.atoms) * (bonds ? 0.75 : 1),
     };
     this._sides[number].view.show(scene);
-    this._sides[number].element.dataset.atoms = atoms.length;
+    Object.assign(this._sides[number].element.dataset, { atoms: atoms.length, bonds: scene.bonds.length, colours: by });
     const title = titleOf(record) + (isBefore ? `, before relaxation${isCalled ? " (colours: after it)" : ""}` : "");
     at(number ? "beside-caption" : "view-caption").textContent = number || this._besides() ? title : "";
     return { atoms, legend, record, environment, title, isBefore };

@@ -13,6 +13,7 @@ class AtomView {
     this._viewer = $3Dmol.createViewer(element, { orthographic: true, backgroundAlpha: 0, disableFog: true });
     if (!this._viewer) throw new Error("the browser offers no WebGL");
     this._scene = null;
+    this.recolour();
     this._viewer.setViewChangeCallback((view) => onTurn(this, view));
   }
 
@@ -24,12 +25,12 @@ class AtomView {
     viewer.removeAllModels();
     const bonds = scene.atoms.map(() => []);
     for (const [a, b] of scene.bonds) { bonds[a].push(b); bonds[b].push(a); }
-    const pick = (atom) => this._onPick(atom.serial);
     const style = { sphere: { radius: scene.radius }, ...(scene.bonds.length ? { stick: { radius: 0.28 * scene.radius } } : {}) };
-    viewer.addModel().addAtoms(scene.atoms.map(({ x, y, z, colour, element }, serial) => ({
-      x, y, z, elem: element, color: colour, serial, bonds: bonds[serial], bondOrder: bonds[serial].map(() => 1),
-      clickable: true, callback: pick, style,
+    const model = viewer.addModel();
+    model.addAtoms(scene.atoms.map(({ x, y, z, colour, element }, serial) => ({
+      x, y, z, elem: element, color: colour, serial, bonds: bonds[serial], bondOrder: bonds[serial].map(() => 1), style,
     })));
+    model.setClickable({}, true, (atom) => this._onPick(atom.serial));
   }
 
   // Draw the scene with some atoms marked and a line between the first two.
@@ -67,6 +68,9 @@ class AtomView {
     const [from, to] = this._viewer.modelToScreen([{ x, y, z }, { x: x + dx, y: y + dy, z: z + dz }]);
     return Math.abs(to.x - from.x);
   }
+
+  // Edges of atoms blend with the ground of the theme, which is transparent otherwise.
+  recolour() { this._viewer.setBackgroundColor(themed("--stage"), 0); }
 
   get isReady() { return this._scene !== null; }
 
