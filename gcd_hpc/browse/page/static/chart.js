@@ -16,14 +16,14 @@ function tickText(value) {
 }
 
 // Lines of a quantity against another; curves: [{name, colour, dash, points: [[x, y], ...]}].
-function lineChart(element, { title, xLabel, yLabel, curves, xEnd }) {
+function lineChart(element, { title, xLabel, yLabel, curves, xStart, xEnd }) {
   const [width, height] = [Math.max(280, element.clientWidth), 230], box = { left: 62, right: 14, top: 14, bottom: 40 };
   const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": title, class: "chart" });
   const every = curves.flatMap(({ points }) => points);
   if (!every.length) return element.replaceChildren("Nothing is known yet.");
   const bounds = (axis) => every.reduce(([low, high], point) => [Math.min(low, point[axis]), Math.max(high, point[axis])], [Infinity, -Infinity]);
-  const [[x0, xMost], [y0, y1]] = [bounds(0), bounds(1)];
-  const x1 = Math.max(xMost, xEnd ?? xMost), pad = 0.06 * (y1 - y0 || Math.abs(y1) || 1);
+  const [[xLeast, xMost], [y0, y1]] = [bounds(0), bounds(1)];
+  const x0 = Math.min(xLeast, xStart ?? xLeast), x1 = Math.max(xMost, xEnd ?? xMost), pad = 0.06 * (y1 - y0 || Math.abs(y1) || 1);
   const x = (value) => box.left + ((value - x0) / (x1 - x0 || 1)) * (width - box.left - box.right);
   const y = (value) => height - box.bottom - ((value - y0 + pad) / (y1 - y0 + 2 * pad)) * (height - box.top - box.bottom);
   for (const value of ticks(y0 - pad, y1 + pad, 4)) {
@@ -36,7 +36,7 @@ function lineChart(element, { title, xLabel, yLabel, curves, xEnd }) {
   const middle = (box.top + height - box.bottom) / 2;
   svg.append(make("text", { x: 14, y: middle, "text-anchor": "middle", transform: `rotate(-90 14 ${middle})` }, yLabel));
   for (const { colour, dash = "", points, isDots } of curves) {
-    if (isDots) svg.append(...points.map(([a, b]) => make("circle", { cx: x(a), cy: y(b), r: 3, fill: colour })));
+    if (isDots || points.length < 2) svg.append(...points.map(([a, b]) => make("circle", { cx: x(a), cy: y(b), r: 3, fill: colour })));
     else svg.append(make("polyline", { points: points.map(([a, b]) => `${x(a)},${y(b)}`).join(" "), fill: "none", stroke: colour, "stroke-width": 1.6, "stroke-dasharray": dash }));
   }
   const legend = document.createElement("p");

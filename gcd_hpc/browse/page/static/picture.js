@@ -52,8 +52,8 @@ async function rasterOf(svg) {
   const copy = svg.cloneNode(true);
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   [...svg.children].forEach((part, place) => {
-    const { stroke, fill, strokeWidth, fontSize, fontFamily } = getComputedStyle(part);
-    Object.assign(copy.children[place].style, { stroke, fill, strokeWidth, fontSize, fontFamily });
+    const { stroke, fill, strokeWidth, strokeLinejoin, paintOrder, fontSize, fontFamily } = getComputedStyle(part);
+    Object.assign(copy.children[place].style, { stroke, fill, strokeWidth, strokeLinejoin, paintOrder, fontSize, fontFamily });
   });
   copy.setAttribute("width", svg.clientWidth);
   copy.setAttribute("height", svg.clientHeight);

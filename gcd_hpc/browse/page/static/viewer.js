@@ -3,7 +3,7 @@
 
 const MARK_COLOURS = ["#e6007e", "#ff8c00"];
 const EDGE = 0.06; // radius of the lines of the cell and of distances, Å
-const FILLED = 0.92; // share of the picture that a structure fills
+const FILLED = 0.88; // share of the picture that a structure fills
 
 class AtomView {
   // onPick: called with the index of a drawn atom; onTurn: called when the view has changed.
