@@ -36,6 +36,7 @@ def remade(row, source, index, above):
         round=version,
         index=index,
         gb_energy_j_m2=energy,
+        excess_volume_a=energy / 3,
         move="insert" if source == "explore" else "",
     )
 
@@ -229,6 +230,7 @@ def test_the_map_says_what_it_leaves_out_and_draws_what_is_asked_for(page):
     page.dblclick("#map", position={"x": box["width"] - 30, "y": 30})
     expect(page.locator("#map .point")).to_have_count(9)
     # A frame around the left half; what was clicked may have moved the page.
+    page.locator("#map").scroll_into_view_if_needed()
     box = page.locator("#map").bounding_box()
     page.mouse.move(box["x"] + 70, box["y"] + 15)
     page.mouse.down()
@@ -260,6 +262,8 @@ def test_sources_and_phases_have_shapes_and_points_lie_at_their_values(page):
     page.select_option("#map-x", "excess_volume_a")
     page.select_option("#map-y", "num_atoms")
     expect(page.locator("#map")).to_contain_text("excess volume (Å)")
+    # Three rows of the search have no excess volume.
+    expect(page.locator("#map-note")).to_have_text("7 of 10 structures drawn; 3 without a value")
     page.select_option("#map-x", "n_fraction")
     page.select_option("#map-y", "gb_energy_j_m2")
 
@@ -278,15 +282,17 @@ def test_the_campaign_is_followed_while_a_model_trains(page, tilt, monkeypatch):
     page.click("#tab-progress")
     expect(page.locator("#training-note")).to_contain_text("step 40 of 100")
     expect(page.locator("#training svg")).to_be_visible()
-    write_training(tilt.training_progress(1), 60)
-    expect(page.locator("#training-note")).to_contain_text("step 60 of 100")
+    # The figures come last, one after the other.
+    last = page.locator("#figure-egb-n img")
+    expect(last).to_be_visible()
+    with page.expect_response(lambda answer: "what=egb-n" in answer.url):
+        write_training(tilt.training_progress(1), 60)
+        expect(page.locator("#training-note")).to_contain_text("step 60 of 100")
     expect(page.locator("#moves")).to_contain_text("insert")
     expect(page.locator("#provenance")).to_contain_text("Σ5")
     page.click("#progress summary")
     expect(page.locator("#settings")).to_contain_text("pair_style: eam/alloy")
     page.click("#tab-candidates")
-    # The last answers close the files that they read.
-    page.wait_for_load_state("networkidle")
 
 
 def test_every_control_is_reached_by_the_keyboard(page):

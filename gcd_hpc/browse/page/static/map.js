@@ -81,7 +81,10 @@ class EnergyMap {
 
   get asked() { return this._asked; }
 
-  get hidden() { return this._points.length - this._shown.length; }
+  // Numbers of points that are not drawn: of those without a value, and of those out of range.
+  get unknown() { return this._points.filter((point) => !this._isKnown(point)).length; }
+
+  get hidden() { return this._points.length - this._shown.length - this.unknown; }
 
   point(id) { return this._points.find((one) => one.id === id); }
 
@@ -91,10 +94,14 @@ class EnergyMap {
     return [low ?? -Infinity, high ?? top ?? Infinity];
   }
 
+  _isKnown(point) {
+    return point[this.axes.x] !== null && point[this.axes.y] !== null;
+  }
+
   _isShown(point) {
-    return ["x", "y"].every((axis) => {
+    return this._isKnown(point) && ["x", "y"].every((axis) => {
       const value = point[this.axes[axis]], [low, high] = this.bounds(axis);
-      return value !== null && value >= low && value <= high;
+      return value >= low && value <= high;
     });
   }
 
@@ -108,7 +115,7 @@ class EnergyMap {
     this._card.hidden = true;
     this._style = this._styles();
     if (!this._shown.length) {
-      const text = this._points.length ? "All structures are outside the ranges" : "No relaxed structures in this selection";
+      const text = this._points.length ? "No structure has both values within the ranges" : "No relaxed structures in this selection";
       svg.append(make("text", { x: width / 2, y: height / 2, "text-anchor": "middle", class: "empty" }, text));
       return;
     }

@@ -218,9 +218,10 @@ class Page {
 
   // What the map leaves out is said, beside the button that draws it.
   _showMapNotes(points) {
-    const { hidden } = this._map, read = points.rows.length, missing = points.total - read;
-    const parts = [`${count(read - hidden)} of ${count(points.total)} structures drawn`];
+    const { hidden, unknown } = this._map, read = points.rows.length, missing = points.total - read;
+    const parts = [`${count(read - hidden - unknown)} of ${count(points.total)} structures drawn`];
     if (hidden) parts.push(`${count(hidden)} outside the ranges`);
+    if (unknown) parts.push(`${count(unknown)} without a value`);
     if (missing) parts.push(`${count(missing)} higher ones of their [n] not read`);
     note(at("map-note"), parts.join("; "));
     at("draw-all").hidden = !hidden;
