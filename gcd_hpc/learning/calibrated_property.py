@@ -94,6 +94,7 @@ def train_cross_validated(
     each trained without a share of the groups and measured on it.
 
     Args:
+        index: of the network; those of the folds have the next ones.
         num_folds: at most as many as there are groups; one training each, and one of all.
 
     Raises:
