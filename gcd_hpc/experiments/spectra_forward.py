@@ -54,7 +54,7 @@ QUICK = ForwardBudget(
     guide=guide_recipe(3_500),
     judge=judge_recipe(3_500),
     forward=forward_recipe(1_200),
-    num_members=3,
+    num_members=1,
 )
 FULL = ForwardBudget(
     guide=guide_recipe(40_000, width=96),
