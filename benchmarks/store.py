@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from gcd_hpc.store.hdf5 import (
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_columns
 from gcd_hpc.store.provenance import package_provenance
-from gcd_hpc.store.schema import ATOM_FIELDS, ROW_FIELDS, candidate_id
+from gcd_hpc.store.schema import ATOM_FIELDS, ROW_FIELDS, Candidate, candidate_id
 
 ATOMS = 2
 CRYSTAL_EV = -8.76
@@ -80,6 +81,13 @@ def synthetic(number: int, num_parts: int, num_rows: int) -> tuple[str, Columns]
         for field in ROW_FIELDS
         if field.kind == "float"
     }
+    # Fields that say nothing here have the values that they have in older files.
+    defaults = {one.name: one.default for one in fields(Candidate)}
+    columns |= {
+        field.name: np.full(num_rows, defaults[field.name])
+        for field in ROW_FIELDS
+        if field.kind != "float" and defaults[field.name] is not MISSING
+    }
     columns |= {
         "id": np.array(
             [
@@ -111,6 +119,7 @@ def synthetic(number: int, num_parts: int, num_rows: int) -> tuple[str, Columns]
     }
     atoms = {field.name: rng.normal(size=(num_rows * ATOMS, *field.shape)) for field in ATOM_FIELDS}
     # Energies that a crystal can have: others are never the lowest.
+    atoms["numbers"] = np.zeros(num_rows * ATOMS, dtype=int)
     atoms["energies_ev"] = CRYSTAL_EV + 0.1 * atoms["energies_ev"]
     return where, columns | atoms
 
