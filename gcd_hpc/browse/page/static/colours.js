@@ -5,9 +5,9 @@
 const RAMP = ["#440154", "#482878", "#3e4a89", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 const UNKNOWN = "#9aa2ac";
 const GRAIN_NAMES = ["lower grain", "boundary", "upper grain"];
-const GRAIN_COLOURS = ["#2b5f9e", "#f0b429", "#8fb8de"];
+const GRAIN_COLOURS = ["#2b5f9e", "#ffd166", "#7aa6d2"];
 const KIND_NAMES = ["other", "fcc", "hcp", "bcc", "icosahedral"];
-const KIND_COLOURS = ["#f0b429", "#2e9e6b", "#c8442f", "#3b6fb0", "#8a5fb5"];
+const KIND_COLOURS = ["#ffd166", "#3fae7a", "#b8402c", "#1f4e8c", "#c9a3e0"];
 // By the difference from the crystal's own coordination, from -3 or less to +3 or more.
 const COORDINATION_COLOURS = ["#08306b", "#2171b5", "#85bbe6", "#c9ced6", "#f6bd74", "#dd7a1a", "#8c3800"];
 
