@@ -253,6 +253,11 @@ def test_sources_and_phases_have_shapes_and_points_lie_at_their_values(page):
     page.select_option("#map-colour", "phase")
     expect(page.locator("#legend")).to_contain_text("-1")
     page.select_option("#map-colour", "source")
+    page.click("#tab-phases")
+    page.locator("#phase-table button", has_text="the lowest of each phase").press("Enter")
+    expect(page.locator("#filter-note")).to_contain_text("10 of 10 candidates selected")
+    page.click("#clear")
+    expect(page.locator("#filter-note")).to_contain_text("10 of 10 candidates")
     places = """points => points.map((point) => point.transform.baseVal.getItem(0).matrix.e)"""
     fractions = page.evaluate(
         "async () => (await (await fetch('api/points?select=')).json()).rows.map((row) => row[1])"

@@ -1,8 +1,9 @@
 "use strict";
 // Lists beside the candidates: phases and failures.
 
-// onPhase: called with the name of a phase and its lowest candidate.
-async function showPhases(source, onPhase) {
+// onPhase: called with the name of a phase and its lowest candidate; onLowest: with the ids of all
+// lowest candidates.
+async function showPhases(source, onPhase, onLowest) {
   note(at("phase-note"), "comparing structures …");
   try {
     const { headings, rows, about } = await source.phases();
@@ -11,7 +12,8 @@ async function showPhases(source, onPhase) {
       const [name, , , , , id] = rows[number];
       line.cells[0].replaceChildren(linkButton(name, () => onPhase(name, id)));
     });
-    at("phase-table").replaceChildren(table);
+    const lowest = linkButton("Show the lowest of each phase alone in the table and the map", () => onLowest(rows.map((row) => row[5])));
+    at("phase-table").replaceChildren(table, ...(rows.length ? [lowest] : []));
     note(at("phase-note"), rows.length ? about : "There are no phases: nothing was relaxed yet, or the files do not describe the boundary.");
   } catch (error) {
     note(at("phase-note"), error.message, true);

@@ -276,7 +276,7 @@ class Page {
   }
 
   _fillTab() {
-    if (this._tab === "phases") showPhases(this._source, (name, id) => this._choosePhase(name, id));
+    if (this._tab === "phases") showPhases(this._source, (name, id) => this._choosePhase(name, id), (ids) => this._chooseLowest(ids));
     if (this._tab === "progress") this._campaign.show().catch((error) => note(at("work-note"), error.message, true));
     if (this._tab === "failures") showFailures(this._source);
   }
@@ -285,6 +285,12 @@ class Page {
   _choosePhase(name, id) {
     this._filter(withWord(this._select, ["phase"], `phase=${name}`), true);
     this.choose(id);
+  }
+
+  // One candidate of each phase: duplicates and higher structures are left out.
+  _chooseLowest(ids) {
+    this._filter(`id=${ids.join(",")}`, true);
+    this._showTab("candidates");
   }
 
   async _download(query) {
