@@ -1,10 +1,12 @@
 """Work that is spread over processes, each of which may have an engine of its own."""
 
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
 from gcd_hpc.errors import LaunchError
@@ -33,7 +35,7 @@ def spread(
             yield item, function(item)
         return
     left = iter(items)
-    pool = ProcessPoolExecutor(workers, get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), leave_with_parent)
     try:
         waiting: dict[Future[Outcome], Item] = {}
         for item in islice(left, workers):
@@ -50,3 +52,18 @@ def spread(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def leave_with_parent() -> None:
+    """Let a thread end this process, started by ``multiprocessing``, when its parent has ended.
+
+    Otherwise it would finish its item first, and so would the engine that it has started.
+    """
+
+    def wait() -> None:
+        parent = parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

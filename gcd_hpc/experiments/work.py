@@ -3,7 +3,6 @@
 import hashlib
 import os
 import signal
-import threading
 import time
 import traceback
 import zipfile
@@ -12,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gcd_hpc.engines.spreading import leave_with_parent
 from gcd_hpc.errors import GcdError, LaunchError
 from gcd_hpc.experiments.progress import TaskProgress
 from gcd_hpc.files import replacing
@@ -245,7 +245,7 @@ def _end(process: SpawnProcess) -> None:
 
 def _work(connection: Connection) -> None:
     """Worker loop: send fractions, then the arrays or the error of each task."""
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    leave_with_parent()
     sent = 0.0
 
     def report(fraction: float) -> None:
@@ -271,13 +271,6 @@ def _result(task: Task, report: Report) -> Arrays | GcdError | str:
         return error
     except Exception:
         return traceback.format_exc()
-
-
-def _leave_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 @contextmanager

@@ -1,12 +1,12 @@
 """Labelling by a stand-in engine: workers, budget, failures, and going on after kill -9."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 from ase import Atoms
 from ase.io import read, write
@@ -106,13 +106,17 @@ def test_the_command_goes_on_where_it_was_killed(out, computed, tmp_path):
         "STAND_IN_WAIT_S": "0.2",
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    killed = subprocess.Popen(COMMAND, cwd=tmp_path, env=environment, start_new_session=True)
+    killed = subprocess.Popen(COMMAND, cwd=tmp_path, env=environment)
     folder = LabelFolder(out).path
     while len(list(folder.glob("0*.json"))) < 4:
         assert killed.poll() is None
         time.sleep(0.02)
-    os.killpg(killed.pid, signal.SIGKILL)
+    workers = psutil.Process(killed.pid).children(recursive=True)
+    killed.kill()
     killed.wait()
+    # The processes of the pool leave too: left alone, they would wait for work for ever.
+    assert workers
+    assert not psutil.wait_procs(workers, timeout=10)[1]
     # A file that was being written counts as none.
     damaged = min(folder.glob("0*.json"))
     damaged.write_bytes(damaged.read_bytes()[:40])
