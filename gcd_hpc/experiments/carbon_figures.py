@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00")
 LABELS = ("0-1", "2 (sp)", "3 (sp$^2$)", "4 (sp$^3$)", "5+")
 CURVES = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7")
+CLOSEST = 0.5
+"""Distance, Å, from which g(r) is drawn; below lie atoms that share a site of diamond."""
 ANGLE = {"elev": 8.0, "azim": -78.0}
 
 
@@ -110,7 +112,7 @@ def _draw_structure(axes: Any, positions: Array, lengths: Array) -> None:
         edgecolors="black",
         linewidths=0.2,
     )
-    axes.set_box_aspect(tuple(lengths), zoom=1.25)  # of an array it would change the entries
+    axes.set_box_aspect(tuple(lengths), zoom=1.35)  # of an array it would change the entries
     axes.view_init(**ANGLE)
     axes.set_axis_off()
 
@@ -121,7 +123,11 @@ def _draw_glass_rdf(axes: Axes, glass: Sample, generated: Sample) -> None:
         generated.r, generated.g, color=COLOURS[4], linewidth=1.2, linestyle="--", label="generated"
     )
     axes.set(
-        xlabel="r (Å)", ylabel="g(r)", title="amorphous carbon", xlim=(0.5, None), ylim=(0, None)
+        xlabel="r (Å)",
+        ylabel="g(r)",
+        title="amorphous carbon",
+        xlim=(CLOSEST, None),
+        ylim=(0, None),
     )
     axes.legend(frameon=False)
 
@@ -131,9 +137,10 @@ def _draw_diamond_rdf(axes: Axes, crystals: Sequence[Sample]) -> None:
     step = 8.0
     for number, sample in enumerate(crystals):
         height = step * (len(crystals) - 1 - number)
+        shown = sample.r > CLOSEST
         axes.plot(
-            sample.r,
-            np.minimum(sample.g, 3 * step) + height,
+            sample.r[shown],
+            np.minimum(sample.g, 3 * step)[shown] + height,
             color=CURVES[number % len(CURVES)],
             linewidth=1.0,
         )

@@ -27,7 +27,7 @@ from gcd_hpc.experiments.carbon_bonds import (
     on_diamond_sites,
 )
 from gcd_hpc.experiments.carbon_budget import CELLS, NUM_ATOMS, QUICK
-from gcd_hpc.experiments.carbon_numbers import mean_rdf, rdf_difference
+from gcd_hpc.experiments.carbon_numbers import frame_to_frame, mean_rdf, rdf_difference
 from gcd_hpc.experiments.outcome import plain
 from gcd_hpc.experiments.quench import MeltQuench
 from gcd_hpc.experiments.work import Workshop
@@ -125,6 +125,17 @@ def test_an_rdf_differs_from_that_of_another_form_and_not_from_its_own(
     )
     assert rdf_difference(own, mean_rdf(crystal[None] + 1.0, LENGTHS)) < 1e-6
     assert rdf_difference(own, gas) > 1.0
+
+
+def test_frames_differ_by_the_mean_over_their_pairs(
+    crystal: NDArray[np.float64], rng: np.random.Generator
+):
+    frames = crystal + 0.05 * rng.standard_normal((3, NUM_ATOMS, 3))
+    single = [mean_rdf(frame[None], LENGTHS) for frame in frames]
+    pairs = [rdf_difference(single[i], single[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert frame_to_frame(frames, LENGTHS) == pytest.approx(np.mean(pairs))
+    assert frame_to_frame(np.stack([crystal, crystal + 1.0]), LENGTHS) < 1e-6
+    assert np.isnan(frame_to_frame(frames[:1], LENGTHS)), "one frame has no pair"
 
 
 @pytest.mark.lammps
