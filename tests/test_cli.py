@@ -125,7 +125,8 @@ def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
             ["reproduce", "fig3", "--out", "out"],
             (
                 "EXPERIMENT: must be one of fig1, fig2, fig4, fig6, figS1, figS2, figS3,"
-                " ablations, transfer, k1, k2, k3, got fig3"
+                " ablations, ask_n, image, transfer, ranking, k1, k2,"
+                " k3, got fig3"
             ),
         ),
         (["reproduce", "FIGS3", "--out", "out"], "got FIGS3; did you mean figS3?"),

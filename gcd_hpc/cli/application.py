@@ -17,6 +17,7 @@ from gcd_hpc.cli.comparing import compare
 from gcd_hpc.cli.diagram import diagram
 from gcd_hpc.cli.files import archive, merge, verify
 from gcd_hpc.cli.gamma import gamma
+from gcd_hpc.cli.image import image
 from gcd_hpc.cli.listing import listing, show, top
 from gcd_hpc.cli.machine import doctor
 from gcd_hpc.cli.models import model_energy, model_show, model_train
@@ -52,6 +53,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "compare": compare,
         "overview": overview,
         "plot": plot,
+        "image": image,
         "browse": browse,
     },
     "Phases": {

@@ -19,8 +19,8 @@ class CountGuidance(Section):
     property: Literal["n_fraction"]
     """Property that the term is about."""
     target: Literal["asked"] | Annotated[float, Field(ge=0.0, lt=1.0)] = "asked"
-    """The [n] wanted. asked is the one that each candidate's condition has: all of them in turn
-    in sampling, that of the move in exploration.
+    """The [n] wanted. asked is the one that each candidate's condition has: in sampling all of
+    them in turn, or those that fit the image if there is one; that of the move in exploration.
     """
     strength: NonNegativeFloat = 10.0
     """Factor of the term. 1 is Bayes' rule, which pulls too late: docs/method.md#guidance."""
@@ -41,7 +41,7 @@ class ImageTarget(Section):
     pixel_a: PositiveFloat
     """Edge of a square pixel, Å."""
     blur_a: PositiveFloat
-    """Standard deviation of the Gaussian that an atom column is seen as, Å."""
+    """Width at half of its height of the Gaussian that an atom is seen as, Å."""
     noise: Annotated[float, Field(gt=0.0, le=10.0)] = 0.1
     """Standard deviation of a pixel's noise, as a share of the difference between the brightest
     and the darkest place of the perfect crystal in an image without noise.
@@ -81,6 +81,14 @@ GuidanceTerm = Annotated[
     CountGuidance | ImageGuidance | EnergyGuidance, Field(discriminator="property")
 ]
 """One entry of the list ``guidance`` of a campaign file."""
+
+
+def image_of(guidance: Sequence[GuidanceTerm]) -> tuple[str, ImageTarget] | None:
+    """The image, if there is one, and the path of its key."""
+    for number, term in enumerate(guidance):
+        if isinstance(term, ImageGuidance):
+            return f"guidance[{number}].target", term.target
+    return None
 
 
 def asks_for_n(guidance: Sequence[GuidanceTerm]) -> bool:

@@ -130,7 +130,6 @@ def _check_image(target: ImageTarget, bicrystal: Bicrystal, source: str, key: st
     if target.pixel_a > 2 * target.blur_a:
         problem = f"must be at most twice blur_a, {target.blur_a:g}, got {target.pixel_a:g}"
         raise ConfigError(source, f"{key}.pixel_a", problem)
-    raise ConfigError(source, key, "is not used by this version yet")
 
 
 def _grid(config: CampaignConfig, bicrystal: Bicrystal, slabs: tuple[float, float]) -> Grid:

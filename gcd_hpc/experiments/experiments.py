@@ -19,6 +19,8 @@ EXPERIMENTS = {
     "figS2": "crystals",
     "figS3": "boundary",
     "ablations": "ablations",
+    "ask_n": "ask_n",
+    "image": "image",
     "transfer": "transfer",
     "ranking": "ranking",
     "k1": "spectra_forward",

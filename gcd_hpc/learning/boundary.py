@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.guidance import image_of
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.engines.bulk import Bulk, measure_bulk, measure_crystal, read_prepared
@@ -18,6 +19,7 @@ from gcd_hpc.engines.strained import measured_layout
 from gcd_hpc.errors import PotentialError
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.context import seen_layers
+from gcd_hpc.learning.image_place import PlacedImage, find_image, place_image
 from gcd_hpc.store.potentials import references
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
@@ -178,11 +180,41 @@ def prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> BoundarySyst
         print(f"warning: {warning}", file=sys.stderr)
     for name, file in potential.files.items():
         _copy(file, run.potential / name, may_differ=not has_structures)
+    _keep_image(run, system, folder)
     for name, content in potential.made.items():
         run.potential.mkdir(exist_ok=True)
         with replacing(run.potential / name) as temporary:
             temporary.write_bytes(content)
     return system
+
+
+def placed_image(system: BoundarySystem, run: RunDirectory) -> PlacedImage | None:
+    """The image that guidance names, from its copy in a prepared run.
+
+    Raises:
+        ConfigError: as ``place_image``.
+    """
+    found = image_of(system.config.guidance)
+    if found is None:
+        return None
+    key, target = found
+    path = run.targets / Path(target.file).name
+    return place_image(path, target, system.frame, system.config.name, key)
+
+
+def _keep_image(run: RunDirectory, system: BoundarySystem, folder: Path) -> None:
+    """Copy the image that guidance names into the run, and check that it shows the boundary."""
+    found = image_of(system.config.guidance)
+    if found is None:
+        return
+    key, target = found
+    copy = run.targets / Path(target.file).name
+    if not copy.exists():
+        content = find_image(target, folder, system.config.name, key).read_bytes()
+        run.targets.mkdir(exist_ok=True)
+        with replacing(copy) as temporary:
+            temporary.write_bytes(content)
+    placed_image(system, run)
 
 
 def _check_unchanged(run_dir: Path, potential: Engine) -> bool:

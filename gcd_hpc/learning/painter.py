@@ -15,12 +15,12 @@ from gcd_hpc.diffusion.inpainting import inpaint, inpainting_denoiser
 from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.errors import ConfigError
 from gcd_hpc.learning.assembly import repaired, slab_window, window_mask
-from gcd_hpc.learning.atom_count import Count
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.conditions import Conditions
 from gcd_hpc.learning.context import num_computed, shown
 from gcd_hpc.learning.decoding import Decoder
 from gcd_hpc.learning.energy_network import EnergyModel
+from gcd_hpc.learning.image_place import PlacedImage
 from gcd_hpc.learning.sampler import Model, Sampler
 from gcd_hpc.learning.terms import Generated, likelihoods
 from gcd_hpc.networks.precision import computing, one_thread
@@ -54,6 +54,8 @@ class Painter:
     device: torch.device
     energy: EnergyModel | None = None
     """Energy model of the campaign, if it has one."""
+    image: PlacedImage | None = None
+    """Image that the structures are to have."""
 
     @classmethod
     def of(cls, sampler: Sampler) -> "Painter":
@@ -77,6 +79,7 @@ class Painter:
             sampler.decoder,
             sampler.device,
             sampler.energy,
+            sampler.image,
         )
 
     def knowing(self, lowest_j_m2: Mapping[float, float]) -> "Painter":
@@ -123,31 +126,41 @@ class Painter:
             return Painted(sites, 0)
         voxels = encode_elements(sites.positions + shift, sites.numbers, channels, grid)
 
+        def decode(array: torch.Tensor) -> Sites:
+            return self.decoder(array.cpu(), grid)
+
         def structure(array: torch.Tensor) -> Sites:
-            decoded = self.decoder(array, grid).moved(-shift)
+            decoded = decode(array).moved(-shift)
             return repaired(sites, decoded, windows, grid, self.system.frame)
 
-        def count(array: torch.Tensor) -> int:
-            return len(structure(array.cpu()).positions)
-
+        batch = Generated(
+            self.system,
+            voxels[None].to(self.device) / self.model.card.units.scale,
+            mask.to(self.device),
+            self.model.card.units.scale,
+            [target[1]],
+            decode,
+            [lambda array: len(structure(array).positions)],
+            [shift],
+            [target[0] + self.system.config.sampling.energy_margin_j_m2],
+            self.energy,
+            self.image,
+        )
         with one_thread():
-            array, net_voxels = self._generate(voxels, noise, mask, start_log_snr, target, count)
+            array, net_voxels = self._generate(batch, noise, start_log_snr, target)
             return Painted(structure(array), net_voxels)
 
     def _generate(
         self,
-        voxels: torch.Tensor,
+        batch: Generated,
         noise: torch.Tensor,
-        mask: torch.Tensor,
         start_log_snr: float | None,
         target: tuple[float, int],
-        count: Count,
     ) -> tuple[torch.Tensor, int]:
         """Generated array (C, X, Y, Z) in atoms, and its cost in evaluations times voxels."""
         config, device = self.system.config, self.device
         schedule, sampling = Schedule(config.diffusion.schedule), config.sampling
-        known = voxels[None].to(device) / self.model.card.units.scale
-        mask = mask.to(device)
+        known, mask = batch.known, batch.mask
         num_voxels = 0
 
         def network(x: torch.Tensor, *others: torch.Tensor | None) -> torch.Tensor:
@@ -165,11 +178,6 @@ class Painter:
             self._condition(target),
             sampling.guidance,
         )
-        scale = self.model.card.units.scale
-        lowest = target[0] + sampling.energy_margin_j_m2
-        batch = Generated(
-            self.system, known, mask, scale, [target[1]], [count], [lowest], self.energy
-        )
         denoise = guided_denoiser(denoise, schedule, likelihoods(batch), mask)
         with torch.no_grad(), computing(config.training.precision, device):
             array = inpaint(
@@ -182,7 +190,7 @@ class Painter:
                 sampling.solver,
                 start_log_snr,
             )
-        return array[0].float().cpu() * scale, num_voxels
+        return array[0].float().cpu() * batch.scale, num_voxels
 
     def _condition(self, target: tuple[float, int]) -> torch.Tensor | None:
         """Condition (1, 3), or None for an unconditional model."""

@@ -22,12 +22,13 @@ from gcd_hpc.diffusion.repaint import repaint
 from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import Canvas, known_mask
 from gcd_hpc.learning.atom_count import Count
-from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system, placed_image
 from gcd_hpc.learning.candidates import known_columns, new_candidate, with_structure
 from gcd_hpc.learning.conditions import Conditions
 from gcd_hpc.learning.context import shown
 from gcd_hpc.learning.decoding import Decoder, load_decoder
 from gcd_hpc.learning.energy_network import EnergyModel
+from gcd_hpc.learning.image_place import PlacedImage
 from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model
 from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.learning.sources import low_energy_weights
@@ -107,6 +108,8 @@ class Sampler:
     device: torch.device
     energy: EnergyModel | None = None
     """Energy model of the campaign, if it has one."""
+    image: PlacedImage | None = None
+    """Image that the candidates are to have."""
 
     @classmethod
     def load(
@@ -145,7 +148,8 @@ class Sampler:
         if system.config.energy_model is not None:
             energy = EnergyModel.of(files, system)
             energy.network.to(device)
-        return cls(system, model, round, known, decoder, device, energy)
+        image = placed_image(system, files)
+        return cls(system, model, round, known, decoder, device, energy, image)
 
     def sample(self, indices: Iterable[int]) -> list[Candidate]:
         """Candidates of these indices, decoded and checked but not relaxed.
@@ -181,10 +185,12 @@ class Sampler:
     def target(self, index: int) -> tuple[float, float]:
         """Target (E_gb in J/m^2, [n]) of a candidate: all [n] in turn, below their lowest E_gb.
 
-        The energy is NaN where none is known. Guidance may ask for one [n] only.
+        The energy is NaN where none is known. Guidance may ask for one [n] only, and an image for
+        those that it fits.
         """
         num_plane = self.system.bicrystal.atoms_per_plane
-        n_index = asked_n_index(self.system.config.guidance, index % num_plane, num_plane)
+        in_turn = index % num_plane if self.image is None else self.image.n_index(index)
+        n_index = asked_n_index(self.system.config.guidance, in_turn, num_plane)
         margin = self.system.config.sampling.energy_margin_j_m2
         return lowest_nearby(self.lowest, n_index, num_plane) - margin, n_index / num_plane
 
@@ -206,7 +212,12 @@ class Sampler:
         return Draft(index, canvas, noise, energy, fraction, n_index)
 
     def draw_registry(self, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Random registry (3,) Å: uniform, or near that of a known structure of the nearest [n]."""
+        """Random registry (3,) Å: uniform, or near that of a known structure of the nearest [n].
+
+        With an image it is the one that the image shows, uniform along the line of sight.
+        """
+        if self.image is not None:
+            return self.image.draw_registry(rng)
         frame, sampling = self.system.frame, self.system.config.sampling
         uniform = frame.random_registry(rng)
         choice = rng.random()
@@ -294,8 +305,11 @@ class Sampler:
         if not self.system.config.guidance:
             return []
 
+        def decode(array: torch.Tensor) -> Sites:
+            return self.decoder(array.cpu(), grid)
+
         def counting(canvas: Canvas) -> Count:
-            return lambda array: len(canvas.assemble(self.decoder(array.cpu(), grid)).positions)
+            return lambda array: len(canvas.assemble(decode(array)).positions)
 
         grid, num_plane = self.system.grid, self.system.bicrystal.atoms_per_plane
         return likelihoods(
@@ -305,9 +319,12 @@ class Sampler:
                 mask,
                 self.model.card.units.scale,
                 [item.n_index for item in drafts],
+                decode,
                 [counting(item.canvas) for item in drafts],
+                [item.canvas.shift for item in drafts],
                 [lowest_nearby(self.lowest, item.n_index, num_plane) for item in drafts],
                 self.energy,
+                self.image,
             )
         )
 

@@ -1,18 +1,22 @@
 """The section guidance of a campaign as likelihoods of one batch of voxel arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from gcd_hpc.config.guidance import CountGuidance, EnergyGuidance
+from gcd_hpc.config.guidance import CountGuidance, EnergyGuidance, ImageGuidance
 from gcd_hpc.diffusion.guidance import Likelihood
 from gcd_hpc.learning.atom_count import AtomCount, Count
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.energy_likelihood import EnergyLikelihood
 from gcd_hpc.learning.energy_network import EnergyModel
+from gcd_hpc.learning.image import ImageTerm
+from gcd_hpc.learning.image_place import PlacedImage
+from gcd_hpc.structures.sites import Sites
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,9 @@ class Generated:
         mask: (X, Y, Z) bool, True where known.
         scale: divisor of the voxel values.
         n_indices: [n] that each item is asked for, in atoms.
-        counts: decodes an array of each item.
+        decode: from an array (C, X, Y, Z) in atoms to atoms in the frame of the grid.
+        counts: number of atoms of an array of each item, as its structure has.
+        shifts: displacement (3,) of each item's structure relative to the grid, Å.
     """
 
     system: BoundarySystem
@@ -32,10 +38,14 @@ class Generated:
     mask: Tensor
     scale: float
     n_indices: Sequence[int]
+    decode: Callable[[Tensor], Sites]
     counts: Sequence[Count]
+    shifts: Sequence[NDArray[np.float64]]
     lowest_j_m2: Sequence[float] = ()
     """Lowest energy known of the [n] of each item; NaN where none is known."""
     energy: EnergyModel | None = None
+    image: PlacedImage | None = None
+    """Image that the section guidance names."""
 
 
 def likelihoods(batch: Generated) -> list[Likelihood]:
@@ -44,6 +54,8 @@ def likelihoods(batch: Generated) -> list[Likelihood]:
     for section in batch.system.config.guidance:
         if section.property == "n_fraction":
             terms.append(_count(section, batch))
+        elif section.property == "image":
+            terms.append(_image(section, batch))
         elif section.property == "gb_energy" and np.isfinite(batch.lowest_j_m2).all():
             terms.append(_energy(section, batch))
     return terms
@@ -72,6 +84,19 @@ def _energy(section: EnergyGuidance, batch: Generated) -> Likelihood:
         known,
         batch.mask,
         batch.system.num_known,
+        batch.scale,
+        section.strength,
+    )
+
+
+def _image(section: ImageGuidance, batch: Generated) -> Likelihood:
+    assert batch.image is not None, "the image is placed when a sampler is loaded"
+    return ImageTerm(
+        batch.image,
+        batch.system.grid,
+        batch.shifts,
+        batch.decode,
+        batch.mask,
         batch.scale,
         section.strength,
     )

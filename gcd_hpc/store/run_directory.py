@@ -91,6 +91,11 @@ class RunDirectory:
         return self.path / "strained.json"
 
     @property
+    def targets(self) -> Path:
+        """Folder with copies of the measured files that guidance names."""
+        return self.path / "targets"
+
+    @property
     def tiles(self) -> Path:
         """Structures of smaller cells, repeated to this one, that the search begins with."""
         return self.path / "tiles.h5"

@@ -1,0 +1,174 @@
+"""Runs whose candidates are guided, and images of the structures of a search."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.guidance import CountGuidance, GuidanceTerm, ImageGuidance, ImageTarget
+from gcd_hpc.experiments.boundary_numbers import joined
+from gcd_hpc.experiments.boundary_tasks import (
+    VERSION,
+    columns_of,
+    is_phase,
+    open_run,
+    relax_block,
+    sample_block,
+)
+from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop, core_s
+from gcd_hpc.files import replacing
+from gcd_hpc.learning.boundary import load_boundary_system
+from gcd_hpc.learning.sampler import Sampler
+from gcd_hpc.seeds import REPRODUCE, generator
+from gcd_hpc.store.parts import read_columns, read_part
+from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.store.schema import Candidate
+from gcd_hpc.structures.projection import SEEN, Axis, Pixels, noisy, projected
+
+PIXEL_A, BLUR_A, NOISE = 0.2, 0.8, 0.1
+"""Pixels and resolution, Å, and share of noise of an image."""
+HEIGHT_A = 36.0
+"""Height of an image, Å."""
+NUM_REPEATS = 2
+"""Repeats of the boundary along the rows of an image."""
+OFFSET_A = (1.3, 0.7)
+"""Where the image begins along its rows, and how far above the middle it is centred, Å."""
+TOLERANCE_J_M2 = 0.01
+"""Energy above that of a phase up to which a structure of a search is imaged as the phase."""
+GREY = (200.0, 40.0)
+"""Brightness of an image: that of no atoms, and of an atom per Å^2."""
+
+
+def simulated(system_of: Path, row: Candidate, axis: Axis, seed: int) -> np.ndarray:
+    """Image (H, W) of a structure in shades of grey of its own, with noise.
+
+    Args:
+        system_of: run directory of the boundary.
+    """
+    system = load_boundary_system(str(system_of))
+    lengths = np.diag(np.asarray(system.bicrystal.cell))
+    shape = (round(HEIGHT_A / PIXEL_A), round(NUM_REPEATS * lengths[SEEN[axis]] / PIXEL_A))
+    left, above = OFFSET_A
+    pixels = Pixels(shape, PIXEL_A, left, system.frame.centre + HEIGHT_A / 2 + above)
+    image = projected(row.positions, lengths, axis, pixels, BLUR_A)
+    dark, bright = GREY
+    return dark + bright * noisy(image, NOISE, generator(seed, REPRODUCE, 3))
+
+
+def lowest_of_phase(searched: Path, num_chunks: int, fraction: float, energy: float) -> Candidate:
+    """The structure of lowest energy among those of a phase that a search found.
+
+    Raises:
+        ValueError: if it found none.
+    """
+    rows = [
+        row
+        for chunk in range(num_chunks)
+        for row in read_part(RunDirectory(searched).search_part(chunk))
+        if row.status == "ok"
+        and is_phase(row.n_fraction, row.gb_energy_j_m2, fraction, energy, 0.01)
+    ]
+    return min(rows, key=lambda row: (row.gb_energy_j_m2, row.id))
+
+
+def image_terms(path: Path, axis: Axis) -> tuple[GuidanceTerm, ...]:
+    """Guidance to an image, and to the numbers of atoms that fit it."""
+    target = ImageTarget(file=str(path), axis=axis, pixel_a=PIXEL_A, blur_a=BLUR_A, noise=NOISE)
+    return (
+        CountGuidance(property="n_fraction"),
+        ImageGuidance(property="image", target=target),
+    )
+
+
+def guided_run(
+    work: Path, name: str, config: CampaignConfig, trained: Path, guidance: tuple[GuidanceTerm, ...]
+) -> Path:
+    """Run directory of guided candidates of a model that another run has trained."""
+    run = open_run(work, name, config.model_copy(update={"guidance": guidance}))
+    own, other = RunDirectory(run), RunDirectory(trained)
+    for copy, original in (
+        (own.training_set(VERSION), other.training_set(VERSION)),
+        (own.model_file(VERSION), other.model_file(VERSION)),
+    ):
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(copy) as temporary:
+                shutil.copyfile(original, temporary)
+    return run
+
+
+def candidates(
+    workshop: Workshop, amounts: Mapping[Path, int]
+) -> tuple[dict[str, float], dict[Path, Arrays]]:
+    """Sample and relax blocks of candidates.
+
+    Args:
+        amounts: blocks of each run.
+
+    Returns:
+        Core-seconds by kind, and relaxed candidates of each run.
+    """
+    blocks = [(run, block) for run, num in amounts.items() for block in range(num)]
+    sampled = workshop.run(
+        [
+            Task(f"sample-{run.name}-{block}", sample_block, (run, block, workshop.device))
+            for run, block in blocks
+        ],
+        on_device=True,
+    )
+    relaxed = workshop.run(
+        [Task(f"relax-{run.name}-{block}", relax_block, (run, block)) for run, block in blocks]
+    )
+    by_run = {
+        run: joined([rows for (one, _), rows in zip(blocks, relaxed, strict=True) if one == run])
+        for run in amounts
+    }
+    return {"sampling": core_s(sampled), "relaxation": core_s(relaxed)}, by_run
+
+
+def asked_block(run_dir: Path, block: int, report: Report) -> Arrays:
+    """What the relaxed candidates of a chunk were asked for, and what they are."""
+    path = RunDirectory(run_dir).relaxed_part(VERSION, block)
+    report(1.0)
+    return {
+        **columns_of([path]),
+        "target_n_fraction": read_columns([path], ["target_n_fraction"])["target_n_fraction"],
+    }
+
+
+def placement(run_dir: Path, report: Report) -> Arrays:
+    """Where the sampler of a run puts its image, and the shares of [n] that fit it."""
+    image = Sampler.load(run_dir, VERSION, "cpu").image
+    assert image is not None, "the run has an image"
+    report(1.0)
+    return {
+        "density": image.density,
+        "registry": image.registry,
+        "shares": image.shares,
+        "correlation": np.array(image.correlation),
+        "num_atoms": np.array([image.num_atoms, image.spread]),
+    }
+
+
+def best_match(run_dir: Path, num_blocks: int, fraction: float, report: Report) -> Arrays:
+    """Images, at the place of a run's image, of its lowest candidate of an [n], or of all.
+
+    Returns:
+        generated, relaxed: (H, W) atoms per Å^2.
+    """
+    image = Sampler.load(run_dir, VERSION, "cpu").image
+    assert image is not None, "the run has an image"
+    parts = [RunDirectory(run_dir).relaxed_part(VERSION, block) for block in range(num_blocks)]
+    rows = [row for part in parts for row in read_part(part) if row.status == "ok"]
+    best = min(rows, key=lambda row: (abs(row.n_fraction - fraction) > 1e-6, row.gb_energy_j_m2))
+    lengths = np.diag(np.asarray(image.frame.bicrystal.cell))
+    report(1.0)
+    return {
+        kind: projected(positions, lengths, image.target.axis, image.pixels, BLUR_A)
+        for kind, positions in (
+            ("generated", best.unrelaxed_positions),
+            ("relaxed", best.positions),
+        )
+    }
