@@ -17,10 +17,8 @@ _LEVELS = 4
 
 @dataclass(frozen=True, init=False)
 class RunDirectory:
-    """Paths of one run.
-
-    Paths are built without access to the disk; only the methods that list, test or delete files,
-    ``first_model`` and ``model_in_use`` read it.
+    """Paths of one run; only methods that list, test or delete files, ``first_model`` and
+    ``model_in_use`` read the disk.
     """
 
     path: Path
@@ -46,11 +44,8 @@ class RunDirectory:
         return self.config.is_file() and self.boundaries.is_dir()
 
     def remove_leftovers(self) -> int:
-        """Delete temporary files of killed writers in the run's own folders; return their number.
-
-        No process may be writing to the run meanwhile.
-        """
-        names = ("parts", "models", "tasks", "potential", "quarantine", "phases")
+        """Delete temporary files that killed writers left; return their number. None may write."""
+        names = ("parts", "models", "tasks", "potential", "targets", "quarantine", "phases")
         folders = (self.path / name for name in names)
         hidden = [*self.path.glob(".*"), *(path for one in folders for path in one.rglob(".*"))]
         leftovers = [path for path in hidden if is_leftover(path)]
