@@ -32,7 +32,9 @@ KINDS = {
     "guided, registries anywhere": ((CountGuidance(property="n_fraction"),), 0.0),
 }
 """Guidance, and share of registries of known structures of the [n] asked for."""
-BLUE, RED, GREY = "#0072B2", "#D55E00", "#999999"
+BLUE = "#0072B2"
+RED = "#D55E00"
+GREY = "#999999"
 
 
 def ask_n(workshop: Workshop) -> Outcome:

@@ -27,8 +27,12 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.projection import SEEN, Axis, Pixels, noisy, projected
 
-PIXEL_A, BLUR_A, NOISE = 0.2, 0.8, 0.1
-"""Pixels and resolution, Å, and share of noise of an image."""
+PIXEL_A = 0.2
+"""Edge of a pixel, Å."""
+BLUR_A = 0.8
+"""Resolution of an image, Å."""
+NOISE = 0.1
+"""Share of noise of an image."""
 HEIGHT_A = 36.0
 """Height of an image, Å."""
 NUM_REPEATS = 2
