@@ -98,7 +98,7 @@ class GuidedBudget:
         return next(one for one in self.main if one.name == name)
 
 
-QUICK = GuidedBudget(QUICK_NETWORKS, prior_config(8_000), Anneal(num_restarts=2))
+QUICK = GuidedBudget(QUICK_NETWORKS, prior_config(16_000), Anneal(num_restarts=2))
 FULL = GuidedBudget(
     FULL_NETWORKS,
     replace(prior_config(300_000, width=128, num_layers=4), batch_size=16, learning_rate=1e-3),
