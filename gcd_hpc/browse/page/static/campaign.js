@@ -12,6 +12,10 @@ class CampaignTab {
     at("work").replaceChildren(plainTable(work.headings, work.rows, [1, 2, 3, 4]));
     note(at("work-note"), work.about);
     await Promise.all([this._showTraining(), this._showMoves(), this._showSettings()]);
+    // Figures show candidates: they are drawn again when there are new ones.
+    const drawn = JSON.stringify(work.rows);
+    if (drawn === this._drawn) return;
+    this._drawn = drawn;
     for (const [what, title] of Object.entries(figures)) await this._showFigure(what, title);
   }
 

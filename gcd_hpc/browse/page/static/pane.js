@@ -167,7 +167,7 @@ class StructurePane {
     };
     this._sides[number].view.show(scene);
     Object.assign(this._sides[number].element.dataset, { atoms: atoms.length, bonds: scene.bonds.length, colours: by });
-    const title = titleOf(record) + (isBefore ? `, before relaxation${isCalled ? " (colours: after it)" : ""}` : "");
+    const title = (isBefore ? `before relaxation${isCalled ? " (colours: after it)" : ""}: ` : "") + titleOf(record);
     at(number ? "beside-caption" : "view-caption").textContent = number || this._besides() ? title : "";
     return { atoms, legend, record, environment, title, isBefore };
   }
