@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gcd_hpc.browse.compare import Comparison, compare
+    from gcd_hpc.browse.notebook import plot, run_campaign, status
     from gcd_hpc.browse.overview import Overview, overview
-    from gcd_hpc.campaign.notebook import run_campaign
     from gcd_hpc.config.loader import load_campaign
     from gcd_hpc.learning.boundary import BoundarySystem
     from gcd_hpc.learning.relaxation import relax
@@ -41,8 +41,10 @@ __all__ = [
     "load_campaign",
     "open_run",
     "overview",
+    "plot",
     "relax",
     "run_campaign",
+    "status",
 ]
 __version__ = version("gcd-hpc")
 
@@ -64,8 +66,10 @@ _HOMES = {
     "load_campaign": "config.loader.load_campaign",
     "open_run": "store.run.open_run",
     "overview": "browse.overview.overview",
+    "plot": "browse.notebook.plot",
     "relax": "learning.relaxation.relax",
-    "run_campaign": "campaign.notebook.run_campaign",
+    "run_campaign": "browse.notebook.run_campaign",
+    "status": "browse.notebook.status",
 }
 
 

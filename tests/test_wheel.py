@@ -1,16 +1,13 @@
 """The wheel, installed where there is no checkout, knows its campaigns, sites and batch scripts."""
 
-import os
 import shlex
 import subprocess
-import sys
-import sysconfig
-import venv
 from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import COMMANDS_IN_DOCS, rule_of
+from tests.wheel import install, run
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,38 +15,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def command(tmp_path_factory) -> Path:
     """``gcd-hpc`` of an environment that holds the wheel, and this one's third-party packages."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip"]
-    build = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT]
-    subprocess.run([*pip, *build], check=True, timeout=120)
-    (wheel,) = folder.glob("*.whl")
-    venv.create(folder / "env", symlinks=True)
-    python = folder / "env" / "bin" / "python"
-    install = ["--python", python, "install", "--quiet", "--no-deps", wheel]
-    subprocess.run([*pip, *install], check=True, timeout=120)
-    paths = {"base": str(folder / "env"), "platbase": str(folder / "env")}
-    own = Path(sysconfig.get_path("purelib", "venv", vars=paths))
-    # A folder named in a .pth file comes after the wheel, and its own .pth files are not read: the
-    # checkout that is installed there stays out.
-    (own / "third_party.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return folder / "env" / "bin" / "gcd-hpc"
-
-
-def run(command: Path, folder: Path, *words: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    # MPI is in this environment, where packages do not look from the other one.
-    environment["LD_LIBRARY_PATH"] = str(Path(sys.prefix) / "lib")
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    done = subprocess.run(
-        [command, *words],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return install(tmp_path_factory.mktemp("wheel"))
 
 
 def test_the_package_is_the_wheels(command, tmp_path):

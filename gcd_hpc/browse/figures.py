@@ -1,5 +1,6 @@
 """Figure of boundary energy against [n], and parts shared by all figures of a run."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +68,18 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
+class ShownFigure(Figure):
+    """Figure that a notebook shows without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        picture = BytesIO()
+        self.savefig(picture, dpi=100, format="png")
+        return picture.getvalue()
+
+
 def new_figure(width: float = 6.4, height: float = 4.6) -> Figure:
     """Empty figure of a size in inches that needs no display."""
-    figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
+    figure = ShownFigure(figsize=(width, height), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 

@@ -10,7 +10,7 @@ from gcd_hpc.browse.figures import check_suffix, egb_vs_n, save
 from gcd_hpc.browse.structure_figures import distances, registry_map
 from gcd_hpc.browse.timeline import timeline
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.run import open_run
+from gcd_hpc.store.run import Run, open_run
 
 What = Literal["egb-n", "progress", "timeline", "registry", "rdf"]
 
@@ -32,19 +32,35 @@ def draw(run: Path, what: What, selection: str = "") -> Figure:
     Raises:
         StoreError: if a condition of the selection is wrong or there is nothing to draw.
     """
+    if what == "timeline":
+        # A set has a timeline too, and a run that holds no candidates yet.
+        return _timeline(run, selection)
+    return draw_run(open_run(run).select(selection), what)
+
+
+def draw_run(run: Run, what: What) -> Figure:
+    """Figure of the candidates of a run, or of some that were selected.
+
+    Raises:
+        StoreError: if there is nothing to draw.
+    """
     match what:
         case "egb-n":
-            return egb_vs_n(open_run(run).select(selection))
+            return egb_vs_n(run)
         case "progress":
-            return progress(open_run(run), selection)
+            return progress(open_run(run.path), run.selection)
         case "timeline":
-            if selection:
-                raise StoreError(
-                    f"the timeline cannot be drawn of {selection}, as it shows tasks and not"
-                    " candidates; leave out --select"
-                )
-            return timeline(run)
+            return _timeline(run.path, run.selection)
         case "registry":
-            return registry_map(open_run(run).select(selection))
+            return registry_map(run)
         case "rdf":
-            return distances(open_run(run).select(selection))
+            return distances(run)
+
+
+def _timeline(run: Path, selection: str) -> Figure:
+    if selection:
+        raise StoreError(
+            f"the timeline cannot be drawn of {selection}, as it shows tasks and not candidates;"
+            " leave out --select"
+        )
+    return timeline(run)

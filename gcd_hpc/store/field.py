@@ -1,7 +1,7 @@
 """One column of the store: its type, unit and meaning."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -106,6 +106,20 @@ def html_table(fields: Iterable[Field], values: Mapping[str, Any]) -> str:
         if field.shape or (value == value and value != "")
     )
     return f"<table>{rows}</table>"
+
+
+def html_rows(fields: Sequence[Field], records: Iterable[Mapping[str, Any]]) -> str:
+    """HTML table of records, one row each; numbers with four digits after the point."""
+    head = "".join(f"<th>{escape(field.long_name)}</th>" for field in fields)
+    rows = "".join(f"<tr>{''.join(_cells(fields, one))}</tr>" for one in records)
+    return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def _cells(fields: Sequence[Field], record: Mapping[str, Any]) -> Iterable[str]:
+    for field in fields:
+        value = record[field.name]
+        text = f"{round(value, 4):g}" if field.kind == "float" else str(value)
+        yield f"<td>{escape(text)}</td>"
 
 
 def csv_cell(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -11,6 +12,7 @@ from ase.data import atomic_numbers
 
 from gcd_hpc.errors import GcdError, StoreError
 from gcd_hpc.store.checksums import Columns
+from gcd_hpc.store.field import html_rows
 from gcd_hpc.store.fingerprints import fingerprints
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_provenance
@@ -21,17 +23,23 @@ from gcd_hpc.store.physics import (
     lowest_rows,
     lowest_rows_of_each,
 )
+from gcd_hpc.store.pictures import energies_svg
 from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.rows import Rows, read_numbered
 from gcd_hpc.store.run_candidate import RunCandidate as RunCandidate
 from gcd_hpc.store.run_candidate import no_element, potential_name
-from gcd_hpc.store.schema import ROW_FIELDS
+from gcd_hpc.store.schema import BY_NAME, ROW_FIELDS
 from gcd_hpc.store.selection import ordered, parse_selection, selected
 from gcd_hpc.structures.energetics import MIN_GB_ENERGY_J_M2
 from gcd_hpc.structures.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+SHOWN = ("n_fraction", "gb_energy_j_m2", "num_atoms", "excess_volume_a", "source", "id")
+"""Fields of the table that a notebook shows of a run."""
+SHOWN_FIELDS = tuple(BY_NAME[name] for name in SHOWN)
 
 
 class Run:
@@ -111,6 +119,15 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<{self.path}: {len(self):,} of {self.num_all:,} candidates>"
+
+    def _repr_html_(self) -> str:
+        """Energies against [n] as a picture, and the lowest of each [n], for notebooks."""
+        heading = f"<p>{escape(repr(self)[1:-1])}</p>"
+        found = self.relaxed().columns(["n_fraction", "gb_energy_j_m2"])
+        if not len(found["n_fraction"]):
+            return f"{heading}<p>nothing was relaxed yet</p>"
+        picture = energies_svg(found["n_fraction"], found["gb_energy_j_m2"])
+        return heading + picture + html_rows(SHOWN_FIELDS, self.best_per_n().records(SHOWN))
 
     def __iter__(self) -> Iterator[RunCandidate]:
         """Iterate over the candidates, which are read one by one."""

@@ -6,11 +6,13 @@ from pathlib import PurePath
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.data import atomic_numbers
 
 from gcd_hpc.errors import StoreError, shortened
 from gcd_hpc.store.alloys import symbols_of
 from gcd_hpc.store.field import Field
 from gcd_hpc.store.parts import to_columns, without_structure
+from gcd_hpc.store.pictures import structure_svg
 from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate
 
@@ -30,6 +32,22 @@ class RunCandidate(Candidate):
         potential = f"potential {self.potential or 'unknown'} ({self.potential_sha256[:12] or '?'})"
         found = f"E_gb {self.gb_energy_j_m2:.4f} J/m^2, [n] {self.n_fraction:.4g}"
         return f"{self.id}: {found}, {potential}"
+
+    def _repr_html_(self) -> str:
+        """The slab from two sides and a table of all known row fields, for notebooks.
+
+        Atoms are coloured by their energy above the crystal's, from white to red, or by element
+        where there are several or the structure is not relaxed.
+        """
+        is_relaxed = bool(np.isfinite(self.positions).all()) and self.status == "ok"
+        positions = self.positions if is_relaxed else self.unrelaxed_positions
+        if not self.element or not np.isfinite(positions).all():
+            return super()._repr_html_()
+        symbols = symbols_of(self.numbers, self.element)
+        numbers = np.array([atomic_numbers[symbol] for symbol in symbols])
+        has_energies = is_relaxed and len(set(numbers.tolist())) == 1
+        excess = self.energies_ev - self.cohesive_ev if has_energies else None
+        return structure_svg(positions, numbers, excess) + super()._repr_html_()
 
     def to_atoms(self, relaxed: bool = True) -> Atoms:
         """ASE ``Atoms`` of the structure, with every known field of the schema in ``info``.

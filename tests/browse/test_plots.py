@@ -7,7 +7,9 @@ from typing import get_args
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+import gcd_hpc
 from gcd_hpc.browse.campaign_figures import finds
 from gcd_hpc.browse.plots import What, draw, plot
 from gcd_hpc.browse.timeline import work_of
@@ -101,6 +103,19 @@ def test_every_figure_is_drawn_and_lies_in_the_run_when_no_place_is_given(run, w
 def test_a_single_file_is_enough_for_all_but_the_timeline(run, what):
     merged = RunStore(run).merge()
     assert plot(merged, what, "energy<3", run / "figure.pdf").read_bytes().startswith(MAGIC[".pdf"])
+
+
+@pytest.mark.parametrize("what", get_args(What))
+def test_a_notebook_gets_figures_of_matplotlib_that_show_themselves(run, what):
+    figure = gcd_hpc.plot(run, what)
+    assert isinstance(figure, Figure)
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_notebook_draws_what_is_selected(run):
+    chosen = gcd_hpc.open_run(run).select("source=search")
+    labels = gcd_hpc.plot(chosen).axes[0].get_legend_handles_labels()[1]
+    assert [label.split()[0] for label in labels] == ["search"]
 
 
 def test_the_timeline_needs_a_ledger_and_no_selection(run, tmp_path):

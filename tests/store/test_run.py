@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -69,6 +70,28 @@ def test_a_candidate_is_printed_in_one_line_and_shown_as_a_table_in_a_notebook(r
     assert "<th>E_gb</th>" in table
     assert len(table) < 10_000
     assert "<script" not in replace(run[0], reason="<script>")._repr_html_()
+
+
+def test_a_notebook_shows_a_candidate_with_its_slab_from_two_sides(run, found):
+    shown = run["search-000002"]._repr_html_()
+    picture = ElementTree.fromstring(shown[: shown.index("<table")])
+    assert len(picture.findall(".//{*}circle")) == 2 * found[2].num_atoms
+    # An unrelaxed structure is coloured by element: tungsten's colour.
+    made = run["search-000001"]._repr_html_()
+    assert made.count('fill="#2194d6"') == 2 * found[1].num_atoms
+
+
+def test_a_notebook_shows_the_energies_of_a_run_and_the_lowest_of_each_n(run):
+    shown = run._repr_html_()
+    lowest = run.best_per_n()
+    assert shown.count("<tr>") == 1 + len(lowest)
+    for one in lowest:
+        assert f"<td>{one.gb_energy_j_m2:g}</td>" in shown
+        assert f"<td>{one.id}</td>" in shown
+    picture = ElementTree.fromstring(shown[shown.index("<svg") : shown.index("<table")])
+    (line,) = picture.findall(".//{*}polyline")
+    assert len(line.get("points").split()) == len(lowest)
+    assert "nothing was relaxed yet" in run[:0]._repr_html_()
 
 
 def test_a_run_gives_every_candidate_as_it_was_written(run, found):

@@ -7,7 +7,9 @@ from gcd_hpc.browse.report.html import to_html
 from gcd_hpc.browse.report.pdf import to_pdf
 from gcd_hpc.browse.report.run_report import run_document
 from gcd_hpc.browse.report.set_report import set_document
+from gcd_hpc.errors import StoreError
 from gcd_hpc.files import output
+from gcd_hpc.store.run import open_run
 from gcd_hpc.store.run_set import RunSet
 
 
@@ -15,9 +17,16 @@ def report_document(path: Path) -> Document:
     """Report of a run directory, of a file of results or of a set.
 
     Raises:
-        GcdError: if it cannot be read.
+        GcdError: if it cannot be read, or if it holds no candidates yet.
     """
-    return set_document(RunSet.open(path)) if RunSet.is_set(path) else run_document(path)
+    if RunSet.is_set(path):
+        return set_document(RunSet.open(path))
+    if not len(open_run(path)):
+        raise StoreError(
+            f"{path}: there is nothing to report yet, because no candidate was tried; gcd-hpc"
+            " status says how far the campaign is"
+        )
+    return run_document(path)
 
 
 def write_reports(path: Path, html: Path | None, pdf: Path | None) -> list[Path]:
