@@ -1,6 +1,6 @@
 """Plan of a campaign for a terminal: ``gcd-hpc campaign FILE --plan``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,10 +10,8 @@ from gcd_hpc.campaign.estimate import StageEstimate, total_core_h, wall_h
 from gcd_hpc.config.site import SiteConfig
 
 
-def plan_table(
-    stages: Sequence[StageEstimate], lines: Mapping[str, str], site: SiteConfig
-) -> RenderableType:
-    """Tasks, expected core-hours, disk space and launch command of every stage."""
+def plan_table(stages: Sequence[StageEstimate], site: SiteConfig) -> RenderableType:
+    """Tasks, expected core-hours and disk space of every stage, and the heading of its commands."""
     table = Table(box=None, padding=(0, 2), header_style="bold", show_footer=True)
     disk = sum(stage.disk_bytes for stage in stages)
     hours = [wall_h(stage, site) for stage in stages]
@@ -41,18 +39,12 @@ def plan_table(
             _hours(stage_h),
             _size(stage.disk_bytes),
         )
-    started = [
-        Text(f"{name}: {lines[name]}", overflow="fold")
-        for name in dict.fromkeys(stage.stage for stage in stages)
-    ]
     remark = Text(
         "Core-hours are those of one core of the machine in benchmarks/RESULTS.md, for an"
         " embedded-atom potential; wall hours are those of the work alone on this site's workers.",
         style="dim",
     )
-    return Group(
-        table, remark, Text(f"\nOn the site {site.name}, mode {site.mode}:", style="bold"), *started
-    )
+    return Group(table, remark, Text(f"\nOn the site {site.name}, mode {site.mode}:", style="bold"))
 
 
 def _hours(hours: float | None) -> str:

@@ -336,7 +336,10 @@ def _show_plan(
             for layout, num in zip(layouts, voxels, strict=True)
         ]
     )
-    console().print(plan_table(stages, launch_lines(site, run_dir), site))
+    console().print(plan_table(stages, site))
+    lines = launch_lines(site, run_dir)
+    for name in dict.fromkeys(stage.stage for stage in stages):
+        say(f"{name}: {lines[name]}")  # unbroken, to be copied
     exploration = plan.exploration_note(one.explore) if len(layouts) == 1 else ""
     for note in filter(None, (idle_note(given, batch_size, num_nodes), exploration)):
         console().print(note)
