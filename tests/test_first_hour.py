@@ -1,5 +1,6 @@
 """A newcomer's first hour: the wheel in an empty folder, from ``init`` to a report."""
 
+import json
 import re
 import subprocess
 import urllib.request
@@ -35,7 +36,7 @@ def test_a_newcomer_sees_at_each_step_what_there_is_to_see(command, tmp_path):
 
     # 2. A search says what it does, what it found, at what cost, and where the results are.
     found = call("search --campaign cu.yaml --run-dir runs/a", *TRIES)
-    assert re.search(r"random search: \d/8 tries", found)
+    assert re.search(r"searching at random: \d/8 tries", found)
     assert re.search(r"^ *search +8 +\d", found, re.M)
     assert "runs/a: complete (ended by: --until search)" in found
     assert (tmp_path / "runs/a/results.h5").exists()
@@ -52,7 +53,8 @@ def test_a_newcomer_sees_at_each_step_what_there_is_to_see(command, tmp_path):
     assert (tmp_path / "compare.png").stat().st_size > 10_000
 
     # 4. The page of the run, served to this machine.
-    assert energy == pytest.approx(lowest_on_page(command, tmp_path), abs=1e-4)
+    shown = best_on_page(command, tmp_path)
+    assert any(isinstance(one, float) and abs(one - energy) < 1e-4 for one in shown)
 
     # 5. Structures for other programs say what they are; a report stands alone.
     call("export runs/a --per-n --num 1 --format poscar --out best")
@@ -68,8 +70,8 @@ def test_a_newcomer_sees_at_each_step_what_there_is_to_see(command, tmp_path):
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
 
 
-def lowest_on_page(command: Path, folder: Path) -> float:
-    """Lowest energy that the served page shows, J/m^2."""
+def best_on_page(command: Path, folder: Path) -> list:
+    """What the served page says of the lowest structure."""
     served = subprocess.Popen(
         [command, "browse", "runs/a", "--no-open"],
         cwd=folder,
@@ -86,9 +88,7 @@ def lowest_on_page(command: Path, folder: Path) -> float:
         assert "<title>" in page
         assert "script" in page
         with urllib.request.urlopen(f"{address.rstrip('/')}/api/state", timeout=30) as answer:
-            state = answer.read().decode()
-        best = re.findall(r'"gb_energy_j_m2": ?(\d+\.\d+)', state)
-        return min(map(float, best))
+            return json.load(answer)["best"]
     finally:
         served.terminate()
         served.wait(timeout=20)
