@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from io import StringIO
 from typing import Any
 
 from rich.columns import Columns
@@ -198,7 +199,8 @@ def _notebook() -> Any:
 
 
 def _html(content: RenderableType) -> Any:
-    console = Console(width=NOTEBOOK_WIDTH, record=True, quiet=True, force_jupyter=False)
+    nowhere = StringIO()  # only the record is wanted
+    console = Console(file=nowhere, width=NOTEBOOK_WIDTH, record=True, force_jupyter=False)
     console.print(content)
     frame = '<pre style="line-height: normal">{code}</pre>'
     return _notebook().HTML(console.export_html(inline_styles=True, code_format=frame))

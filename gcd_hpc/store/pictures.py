@@ -69,7 +69,8 @@ def energies_svg(n_fraction: np.ndarray, energy: np.ndarray) -> str:
     lowest = {n: e for n, e in zip(n_fraction[::-1].tolist(), energy[::-1].tolist(), strict=True)}
     bottom, top = min(lowest.values()), max(lowest.values())
     top += max(0.25, 0.45 * (top - bottom))
-    width, height, left = 380.0, 200.0, 44.0
+    width, height = 380.0, 200.0
+    left = 44.0
 
     def place(n: float, e: float) -> tuple[float, float]:
         x = left + 14 + n * (width - left - 24)

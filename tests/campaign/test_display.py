@@ -18,7 +18,7 @@ import pyte
 import pytest
 from rich.console import Console
 
-from gcd_hpc.campaign.display import LiveProgress, PlainProgress
+from gcd_hpc.campaign.display import LiveProgress, NotebookProgress, PlainProgress
 from gcd_hpc.campaign.progress import Snapshot
 
 HELD = {"search": ("0", "0.3", "0.6"), "insert": ("0.1", "0.4"), "model 01": ("0.2", "0.5")}
@@ -194,6 +194,22 @@ def test_a_pipe_gets_plain_lines_in_any_encoding():
     first = done.stdout.splitlines()[1]
     assert first.startswith("[16:40] round 1/2, exploring from the best structures: 1/400 moves")
     assert "; lowest of [n]: search 3, insert 2, model 01 2; campaign ends about " in first
+
+
+def test_a_notebook_gets_the_panel_as_text_in_its_cell(monkeypatch):
+    shown = []
+
+    class Cell:
+        def update(self, page):
+            shown.append(page.data)
+
+    monkeypatch.setattr("IPython.display.display", lambda page, display_id: Cell())
+    with NotebookProgress() as display:
+        display.show(SNAPSHOT)
+    (page,) = shown
+    text = re.sub(r"<[^>]+>", "", page)
+    assert "exploring from the best structures: 120/400 moves (3.0/s, 1:33 left)" in text
+    assert "search    23            0 0.3 0.6" in text
 
 
 def test_what_each_source_found_is_told_again_only_when_it_changes():

@@ -15,6 +15,7 @@ NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebook.ipynb"
 def test_the_notebook_runs_a_campaign_and_shows_it(tmp_path):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbformat.write(notebook, tmp_path / "executed.ipynb")
     outputs = [one for cell in notebook.cells for one in cell.get("outputs", [])]
     errors = [one for one in outputs if one.output_type == "error" or one.get("name") == "stderr"]
     assert errors == []
