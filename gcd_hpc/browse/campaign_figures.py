@@ -15,6 +15,7 @@ from gcd_hpc.accounts.sources import improves, spending_of
 from gcd_hpc.browse.figures import COLOURS, GREY, need_some, new_figure
 from gcd_hpc.browse.tables import format_fraction
 from gcd_hpc.campaign.ledger import read_state
+from gcd_hpc.campaign.waiting import NOTICEABLE_J_M2
 from gcd_hpc.store.makers import MAKER_FIELDS, by_maker, groups, maker_names
 from gcd_hpc.store.physics import RELAXED_FIELDS
 from gcd_hpc.store.run import Run
@@ -27,6 +28,7 @@ LONG_S = 36_000.0
 """Campaigns of more core-seconds get an axis in core-hours."""
 LEAST_SPAN_J_M2, LARGEST_SPAN_J_M2 = 0.02, 0.5
 """Least and largest span of energies in a panel; higher ones are cut off."""
+N_FIELDS = ("n_fraction", "atoms_per_plane")
 MARKS = {
     "search": "o",
     "model": "*",
@@ -68,7 +70,7 @@ class Finds:
     """Selected relaxed candidates in the order of their making, with the cost until then.
 
     n_index, n_fraction, energy in J/m^2, source (``search``, ``model`` or a kind of move), its
-    group, core_s of the whole campaign until each of them: (M,).
+    group, core_s of the whole campaign until each of them, planes (N_plane, 0 if unknown): (M,).
     """
 
     n_index: np.ndarray
@@ -81,6 +83,18 @@ class Finds:
     """Core-seconds of the whole campaign."""
     training: list[tuple[float, float]]
     """Core-seconds between which each model was made."""
+    planes: np.ndarray
+
+    @property
+    def exact_n(self) -> np.ndarray:
+        """[n] as quotients, (M,), which are equal in runs whose in-plane cells differ."""
+        quotients = self.n_index / np.maximum(self.planes, 1)
+        return np.where(self.planes > 0, quotients, self.n_fraction)
+
+    def first_near(self, n_fraction: float, energy: float) -> str:
+        """Source of the first structure noticeably near an energy (J/m^2) at an ``exact_n``."""
+        near = (self.exact_n == n_fraction) & (self.energy <= energy + NOTICEABLE_J_M2)
+        return str(self.source[np.flatnonzero(near)[0]])
 
 
 def finds(run: Run, selection: str = "") -> Finds:
@@ -98,7 +112,7 @@ def finds(run: Run, selection: str = "") -> Finds:
     need_some(run.select(selection), len(wanted))
     spending = spending_of(run, read_state(run.path))
     chosen = np.isin(spending.order, wanted.numbers)
-    columns = run[spending.order[chosen]].columns([*MAKER_FIELDS, *RELAXED_FIELDS, "n_fraction"])
+    columns = run[spending.order[chosen]].columns([*MAKER_FIELDS, *RELAXED_FIELDS, *N_FIELDS])
     until = spending.until()
     training = [
         (float(until[first] - spending.core_s[first] - seconds), seconds)
@@ -114,6 +128,7 @@ def finds(run: Run, selection: str = "") -> Finds:
         until[chosen],
         spending.total_s,
         [(begin, begin + seconds) for begin, seconds in training],
+        columns["atoms_per_plane"],
     )
 
 

@@ -26,7 +26,6 @@ from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.structures.energetics import lowest_energies
 
 UNIT = "J/m^2"
-N_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -126,20 +125,12 @@ def _compared(name: str, run: Run, found: Finds | None) -> Compared:
     tries, core_s = sum(one.tries for one in sources), sum(one.core_s for one in sources)
     if found is None:
         return Compared(name, tries, core_s, nan, nan, nan, {}, costs)
-    made_by = {
-        n: one.source for one in sources for n in rounded_n(np.array(one.lowest_of)).tolist()
-    }
-    lowest = lowest_energies(rounded_n(found.n_fraction), found.energy)
-    per_n = {n: (energy, made_by[n]) for n, energy in sorted(lowest.items())}
+    lowest = lowest_energies(found.exact_n, found.energy)
+    per_n = {n: (energy, found.first_near(n, energy)) for n, energy in lowest.items()}
     n_fraction = min(lowest, key=lambda n: lowest[n])
     near = np.flatnonzero(found.energy <= lowest[n_fraction] + NOTICEABLE_J_M2)
     until = float(found.core_s[near[0]])
     return Compared(name, tries, core_s, lowest[n_fraction], n_fraction, until, per_n, costs)
-
-
-def rounded_n(n_fraction: np.ndarray) -> np.ndarray:
-    """[n] without what rounding adds, (M,), so that runs with other cells have equal ones."""
-    return np.asarray(np.round(n_fraction, N_DIGITS) % 1)
 
 
 def comparison_view(found: Comparison) -> RenderableType:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gcd_hpc.browse.compare import UNIT, Comparison, rounded_n
+from gcd_hpc.browse.compare import UNIT, Comparison
 from gcd_hpc.browse.figures import COLOURS, GREY, check_suffix, new_figure, save
 from gcd_hpc.campaign.waiting import NOTICEABLE_J_M2
 from gcd_hpc.errors import StoreError
@@ -68,9 +68,7 @@ def _progress(found: Comparison, name: str) -> tuple[list[float], list[int]]:
     made = found.finds.get(name)
     for n_fraction, lowest in found.lowest.items() if made is not None else ():
         assert made is not None
-        near = (rounded_n(made.n_fraction) == n_fraction) & (
-            made.energy <= lowest + NOTICEABLE_J_M2
-        )
+        near = (made.exact_n == n_fraction) & (made.energy <= lowest + NOTICEABLE_J_M2)
         if near.any():
             spent.append(float(made.core_s[np.flatnonzero(near)[0]]))
     return [0.0, *sorted(spent)], list(range(len(spent) + 1))

@@ -56,18 +56,18 @@ def _hex(colour: Iterable[float]) -> str:
     return "#" + "".join(f"{round(255 * float(part)):02x}" for part in colour)
 
 
-def energies_svg(n_fraction: np.ndarray, energy: np.ndarray) -> str:
+def energies_svg(n_index: np.ndarray, n_fraction: np.ndarray, energy: np.ndarray) -> str:
     """Energies against [n], with a line through the lowest of each.
 
     Energies far above the lowest of all [n] lie outside and are left out.
 
     Args:
-        n_fraction: (M,).
+        n_index: [n] as whole numbers, (M,).
+        n_fraction: [n] where points are drawn, (M,).
         energy: J/m^2, (M,), ascending.
     """
-    n_fraction = np.round(n_fraction, 6) % 1  # equal ones may differ by rounding
-    lowest = {n: e for n, e in zip(n_fraction[::-1].tolist(), energy[::-1].tolist(), strict=True)}
-    bottom, top = min(lowest.values()), max(lowest.values())
+    _, first = np.unique(n_index, return_index=True)
+    bottom, top = float(energy[first].min()), float(energy[first].max())
     top += max(0.25, 0.45 * (top - bottom))
     width, height = 380.0, 200.0
     left = 44.0
@@ -81,7 +81,8 @@ def energies_svg(n_fraction: np.ndarray, energy: np.ndarray) -> str:
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="#1f5fa8" fill-opacity="0.4"/>'
         for x, y in (place(n, e) for n, e in points if e <= top)
     ]
-    hull = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(n, lowest[n]) for n in sorted(lowest)))
+    best = zip(n_fraction[first].tolist(), energy[first].tolist(), strict=True)
+    hull = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(n, e) for n, e in best))
     rows.append(f'<polyline points="{hull}" fill="none" stroke="#1f5fa8" stroke-width="1.5"/>')
     for value in (bottom, top):
         rows.append(_label(left - 4, place(0.0, value)[1] + 4, "end", f"{value:.2f}"))

@@ -123,10 +123,10 @@ class Run:
     def _repr_html_(self) -> str:
         """Energies against [n] as a picture, and the lowest of each [n], for notebooks."""
         heading = f"<p>{escape(repr(self)[1:-1])}</p>"
-        found = self.relaxed().columns(["n_fraction", "gb_energy_j_m2"])
-        if not len(found["n_fraction"]):
+        found = self.relaxed().columns(["n_index", "n_fraction", "gb_energy_j_m2"])
+        if not len(found["n_index"]):
             return f"{heading}<p>nothing was relaxed yet</p>"
-        picture = energies_svg(found["n_fraction"], found["gb_energy_j_m2"])
+        picture = energies_svg(*found.values())
         return heading + picture + html_rows(SHOWN_FIELDS, self.best_per_n().records(SHOWN))
 
     def __iter__(self) -> Iterator[RunCandidate]:
