@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gcd_hpc.config.guidance import CountGuidance
 from gcd_hpc.errors import ConfigError
 from gcd_hpc.learning.painter import Painter
 from gcd_hpc.learning.sampler import Sampler
@@ -102,6 +103,19 @@ def test_the_same_call_gives_the_same_bits_and_each_stream_its_own(painter, pare
     first, again, other = (paint(painter, parents[0], window, None, index) for index in (0, 0, 1))
     assert np.array_equal(first.sites.positions, again.sites.positions)
     assert not np.array_equal(first.sites.positions, other.sites.positions)
+
+
+def test_moves_are_guided_too_and_keep_what_lies_outside_of_the_window(painter, parents):
+    config = painter.system.config.model_copy(
+        update={"guidance": (CountGuidance(property="n_fraction"),)}
+    )
+    guided = replace(painter, system=replace(painter.system, config=config))
+    window = window_about(painter, parents[0])
+    first, second = (paint(guided, parents[0], window).sites.positions for _ in range(2))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, paint(painter, parents[0], window).sites.positions)
+    kept = parents[0][~window.mask(parents[0], painter.system.frame.cell)]
+    assert np.array_equal(first[: len(kept)], kept)
 
 
 def test_the_cost_counts_evaluations_and_voxels(painter, parents):

@@ -13,7 +13,8 @@ import torch
 
 from gcd_hpc.campaign.directory import write_config, write_model
 from gcd_hpc.config.learning import EnergyModelConfig, NetworkConfig
-from gcd_hpc.errors import StoreError
+from gcd_hpc.config.loader import dump, load_campaign
+from gcd_hpc.errors import ConfigError, StoreError
 from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.boundary import load_boundary_system, prepare
 from gcd_hpc.learning.energy_network import LEVELS
@@ -25,6 +26,7 @@ from gcd_hpc.stages.sample import kept_sampler, sample_task
 from gcd_hpc.stages.table import Task
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
+from gcd_hpc.structures.projection import Pixels, noisy, projected, write_image
 from gcd_hpc.structures.slab_files import read_campaign
 from tests.stages.conftest import CAMPAIGNS, sample_with, train_with
 
@@ -343,3 +345,47 @@ def test_candidates_guided_to_low_energies_have_lower_estimates_and_repeat(train
     nothing = {name: values[:0] for name, values in sampler.known.items()}
     unknown = replace(sampler, known=nothing)
     assert not unknown._likelihoods(drafts, guided, known)
+
+
+def test_a_run_keeps_the_image_that_its_candidates_are_guided_to(trained_copy, tmp_path):
+    term = "{property: image, target: {file: a.npy, axis: x, pixel_a: 0.25, blur_a: 0.8}}"
+    run_dir = trained_copy("imaged", f"guidance=[{{property: n_fraction}}, {term}]")
+    system = load_boundary_system(str(run_dir))
+    frame = system.frame
+    registry = np.array([1.0, 2.0, 0.8])
+    pixels = Pixels((100, 41), 0.25, 0.0, frame.centre + 12.0)
+    lengths = np.diag(np.asarray(system.bicrystal.cell))
+    write_image(
+        tmp_path / "a.npy",
+        noisy(
+            projected(frame.join(registry).positions, lengths, "x", pixels, 0.8),
+            0.1,
+            np.random.default_rng(0),
+        ),
+    )
+    prepare(run_dir, system.config, tmp_path)
+    (tmp_path / "a.npy").unlink()
+    prepare(run_dir, system.config, tmp_path)
+    sampler = Sampler.load(run_dir, 1, "cpu")
+    assert sampler.image is not None
+    # The perfect grains have a whole number of planes; noise and the ends leave half an atom.
+    assert sampler.image.num_atoms % 10 == pytest.approx(0, abs=1.5) or (
+        sampler.image.num_atoms % 10 == pytest.approx(10, abs=1.5)
+    )
+    rows = sampler.sample(range(2))
+    allowed = {sampler.image.n_index(index) / 10 for index in range(2)}
+    assert {row.target_n_fraction for row in rows} == allowed
+    for row in rows:
+        assert row.registry[2] == pytest.approx(0.8, abs=0.05)
+    again = Sampler.load(run_dir, 1, "cpu").sample([1])[0]
+    assert np.array_equal(again.unrelaxed_positions, rows[1].unrelaxed_positions)
+
+
+def test_a_run_does_not_begin_without_its_image(trained_copy, tmp_path):
+    term = "{property: image, target: {file: no.npy, axis: x, pixel_a: 0.25, blur_a: 0.8}}"
+    run_dir = trained_copy("missing", f"guidance=[{term}]")
+    config = load_campaign(RunDirectory(run_dir).config)
+    with pytest.raises(ConfigError, match=r"guidance\[0\].target.file: there is no file .*no.npy"):
+        prepare(run_dir, config, tmp_path)
+    # So that the copy can be closed like the others.
+    RunDirectory(run_dir).config.write_text(dump(config.model_copy(update={"guidance": ()})))
