@@ -9,7 +9,9 @@ from pydantic import NonNegativeFloat, field_validator, model_validator
 
 from gcd_hpc.config.section import Auto, NonNegativeInt, PositiveInt, Section, refuse
 
-Scheduler = Literal["none", "slurm", "pbs"]
+Scheduler = Literal["none", "slurm", "pbs", "lsf", "flux"]
+LOGIN_SCHEDULERS = ("slurm", "pbs")
+"""Schedulers to which a driver on a login node can submit jobs."""
 POOLS = ("training", "sampling", "relaxation")
 
 
@@ -38,9 +40,9 @@ class PoolConfig(Section):
     """Words before python such as ``apptainer exec --nv image.sif``; python is then the image's
     python3.
     """
-    launcher: Literal["auto", "mpiexec", "srun"] = "auto"
-    """What starts processes on several nodes, and MPI ranks; auto is srun under Slurm if there are
-    several nodes, else mpiexec.
+    launcher: Literal["auto", "mpiexec", "srun", "flux"] = "auto"
+    """What starts processes on several nodes, and MPI ranks; auto is srun under Slurm and flux
+    under Flux if there are several nodes, else mpiexec.
     """
 
     @property
@@ -67,8 +69,12 @@ class BlockConfig(Section):
     """Slurm's partition or the queue of PBS; empty for the default one."""
     account: str = ""
     """Account that the jobs are charged to."""
+    constraint: str = ""
+    """Slurm's constraint on the nodes, such as ``gpu`` or ``a100``; empty for none."""
+    qos: str = ""
+    """Slurm's quality of service, such as ``regular``; empty for the default one."""
     options: tuple[str, ...] = ()
-    """More lines for the job scripts, such as ``#SBATCH --constraint=a100``."""
+    """More lines for the job scripts, such as ``#SBATCH --reservation=name``."""
 
     @field_validator("walltime")
     @classmethod
@@ -102,6 +108,10 @@ class SiteConfig(Section):
     """Seconds that running work may take after a signal to stop."""
     mpiexec: str = "mpiexec"
     """MPI launcher: a command or a path. It is looked for beside the running Python first."""
+    mpi: str = ""
+    """Plugin by which srun starts MPI ranks, one that ``srun --mpi=list`` names: pmi2, pmix or
+    cray_shasta. Empty for the one in SLURM_MPI_TYPE, and pmi2 without that variable.
+    """
     interface: str = ""
     """Network interface between nodes such as ib0 or hsn0; empty for the one that the host name
     stands for.
@@ -120,6 +130,8 @@ class SiteConfig(Section):
 
     @model_validator(mode="after")
     def _keys_agree(self) -> "SiteConfig":
+        if self.scheduler != "slurm":
+            self._check_no_slurm()
         if self.driver == "login":
             self._check_login()
         if self.training.pin:
@@ -132,9 +144,20 @@ class SiteConfig(Section):
             self._check_pool(name, getattr(self, name))
         return self
 
+    def _check_no_slurm(self) -> None:
+        keys = {
+            "mpi": self.mpi,
+            "blocks.constraint": self.blocks.constraint,
+            "blocks.qos": self.blocks.qos,
+        }
+        for key, value in keys.items():
+            if value:
+                refuse(f"must be empty without scheduler: slurm, got {value!r}", key)
+
     def _check_login(self) -> None:
-        if self.scheduler == "none":
-            refuse("must be slurm or pbs for driver: login, got 'none'", "scheduler")
+        if self.scheduler not in LOGIN_SCHEDULERS:
+            expected = " or ".join(LOGIN_SCHEDULERS)
+            refuse(f"must be {expected} for driver: login, got {self.scheduler!r}", "scheduler")
         if not self.blocks.walltime:
             refuse("is required for driver: login", "blocks.walltime")
         if self.cores == "auto":
@@ -158,11 +181,12 @@ class SiteConfig(Section):
                     f"must be a multiple of gpus_per_node, {gpus}, got {processes}",
                     f"{name}.processes_per_node",
                 )
-        if pool.launcher == "srun" and self.scheduler != "slurm":
-            refuse(
-                f"must be auto or mpiexec without scheduler: slurm, got {pool.launcher!r}",
-                f"{name}.launcher",
-            )
+        for launcher, scheduler in {"srun": "slurm", "flux": "flux"}.items():
+            if pool.launcher == launcher and self.scheduler != scheduler:
+                refuse(
+                    f"must be auto or mpiexec without scheduler: {scheduler}, got {launcher!r}",
+                    f"{name}.launcher",
+                )
         if self.scheduler == "none" and pool.num_nodes not in ("auto", 1):
             refuse(f"must be 1 without a scheduler, got {pool.num_nodes}", f"{name}.num_nodes")
         if pool.first_node and (self.driver == "login" or self.scheduler == "none"):
@@ -177,5 +201,7 @@ BUILT_IN = {
     "local": SiteConfig(),
     "slurm_allocation": SiteConfig(name="slurm_allocation", scheduler="slurm", drain_s=60),
     "pbs_allocation": SiteConfig(name="pbs_allocation", scheduler="pbs"),
+    "lsf_allocation": SiteConfig(name="lsf_allocation", scheduler="lsf", drain_s=60),
+    "flux_allocation": SiteConfig(name="flux_allocation", scheduler="flux", drain_s=60),
 }
 """Sites that are used when none is given; each is also a file in campaigns/sites."""

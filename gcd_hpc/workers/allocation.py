@@ -1,13 +1,19 @@
 """Allocation of this process, read from the scheduler's variables, and sites resolved for it."""
 
 import os
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gcd_hpc.config.loader import load_site
 from gcd_hpc.config.site import BUILT_IN, POOLS, PoolConfig, Scheduler, SiteConfig
-from gcd_hpc.errors import ConfigError
+from gcd_hpc.errors import ConfigError, LaunchError
+
+NODE_FILES = {"pbs": "PBS_NODEFILE", "lsf": "LSB_DJOB_HOSTFILE"}
+"""Variable with the path of the list of nodes, for schedulers that write such a file."""
+ANSWER_S = 60.0
+"""Time limit for an answer of a scheduler's command."""
 
 
 def site_here(path: str | Path | None = None) -> SiteConfig:
@@ -29,6 +35,7 @@ def resolve(
 
     Raises:
         ConfigError: if the pools do not fit into the allocation.
+        LaunchError: if the scheduler does not list the nodes of the allocation.
     """
     cores = len(os.sched_getaffinity(0)) if site.cores == "auto" else site.cores
     total = num_nodes or num_allocated(site.scheduler, environ)
@@ -96,14 +103,17 @@ def is_in_job(scheduler: Scheduler, environ: Mapping[str, str] = os.environ) -> 
     """True if this process runs in a job of the scheduler."""
     if scheduler == "slurm":
         return "SLURM_JOB_ID" in environ and "SLURM_JOB_NODELIST" in environ
-    return scheduler == "pbs" and "PBS_NODEFILE" in environ
+    if scheduler == "flux":
+        return "FLUX_URI" in environ
+    return NODE_FILES.get(scheduler, "") in environ
 
 
 def detected_site_name(environ: Mapping[str, str] = os.environ) -> str:
     """Name of the built-in site that fits this machine."""
-    if is_in_job("slurm", environ):
-        return "slurm_allocation"
-    return "pbs_allocation" if is_in_job("pbs", environ) else "local"
+    # Flux can run within a job of another scheduler, whose nodes it then has.
+    inner_first: tuple[Scheduler, ...] = ("flux", "slurm", "pbs", "lsf")
+    found = (f"{one}_allocation" for one in inner_first if is_in_job(one, environ))
+    return next(found, "local")
 
 
 def num_allocated(scheduler: Scheduler, environ: Mapping[str, str] = os.environ) -> int:
@@ -112,21 +122,55 @@ def num_allocated(scheduler: Scheduler, environ: Mapping[str, str] = os.environ)
         return 1
     if scheduler == "slurm":
         return int(environ.get("SLURM_JOB_NUM_NODES") or environ.get("SLURM_NNODES") or 1)
-    return len(pbs_nodes(environ))
+    return len(flux_nodes() if scheduler == "flux" else nodes_of_file(scheduler, environ))
 
 
-def pbs_nodes(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Nodes of a PBS job in order, without the repetitions for each rank in its node file.
+def flux_nodes() -> tuple[str, ...]:
+    """Nodes of the Flux instance around this process, in the order of its brokers.
+
+    Raises:
+        LaunchError: if Flux does not answer.
+    """
+    return tuple(answer_of("flux", "hostlist", "--expand", "instance").split())
+
+
+def nodes_of_file(scheduler: Scheduler, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Nodes of a PBS or LSF job in order, without the repetitions for each core in its file.
 
     Raises:
         ConfigError: if the node file cannot be read.
     """
-    path = Path(environ["PBS_NODEFILE"])
+    variable = NODE_FILES[scheduler]
+    path = Path(environ[variable])
     try:
         return tuple(dict.fromkeys(path.read_text().split()))
     except OSError as error:
         problem = (
-            "the list of nodes of the PBS job cannot be read:"
-            f" {(error.strerror or str(error)).lower()}; check PBS_NODEFILE"
+            f"the list of nodes of the {scheduler.upper()} job cannot be read:"
+            f" {(error.strerror or str(error)).lower()}; check {variable}"
         )
         raise ConfigError(str(path), "", problem) from error
+
+
+def answer_of(program: str, *arguments: str) -> str:
+    """Output of a scheduler's command about its nodes.
+
+    Raises:
+        LaunchError: if there is no such command, or if it fails.
+    """
+    try:
+        answer = subprocess.run(
+            [program, *arguments], capture_output=True, text=True, timeout=ANSWER_S, check=True
+        )
+    except FileNotFoundError:
+        raise LaunchError(
+            f"the nodes of the job cannot be listed, because {program} is not on PATH; load the"
+            " scheduler's module or take another --site"
+        ) from None
+    except subprocess.SubprocessError as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip()
+        raise LaunchError(
+            f"{program} {' '.join(arguments)} failed: {said}; try the same command again when the"
+            " scheduler answers"
+        ) from error
+    return answer.stdout

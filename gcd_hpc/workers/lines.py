@@ -45,21 +45,29 @@ def sample_line(
     """Launch line of a sampling: MPI ranks on the nodes of its pool."""
     pool = site.sampling
     stage = [*python(pool), "-m", module, *arguments]
-    if node_set.is_here and pool.launcher != "srun":
+    if runs_local_ranks(pool, node_set):
         return [local_mpiexec(site.mpiexec), "-n", str(pool.num_workers), *stage]
     assert isinstance(pool.processes_per_node, int)
-    return [*launch_prefix(site, pool, node_set, pool.processes_per_node), *stage]
+    return [*launch_prefix(site, pool, node_set, pool.processes_per_node, is_mpi=True), *stage]
 
 
 def launch_prefix(
-    site: SiteConfig, pool: PoolConfig, node_set: NodeSet, per_node: int, all_or_none: bool = True
+    site: SiteConfig,
+    pool: PoolConfig,
+    node_set: NodeSet,
+    per_node: int,
+    is_mpi: bool = False,
+    all_or_none: bool = True,
 ) -> list[str]:
     """Command prefix that starts ``per_node`` processes on each node of a set.
 
     Args:
+        is_mpi: True if the processes are ranks of MPI. Others are one a node.
         all_or_none: True if the failure of one process must end all.
     """
     num, nodes = len(node_set.nodes), ",".join(node_set.nodes)
+    if launcher(site, pool) == "flux":
+        return _flux_ranks(pool, per_node) if is_mpi else _flux_one_a_node(pool)
     if launcher(site, pool) == "mpiexec":
         return [site.mpiexec, "-n", str(num * per_node), "-ppn", str(per_node), "-hosts", nodes]
     # --overlap shares the nodes with the idle workers; all cores, because a step of one task would
@@ -75,18 +83,49 @@ def launch_prefix(
     ]
 
 
+def _flux_one_a_node(pool: PoolConfig) -> list[str]:
+    # Flux never gives a core to two jobs, and the pools of workers share their nodes with the
+    # launches. flux exec starts one process a node without a job.
+    return ["flux", "exec", "--noinput", f"--rank={_places(pool)}"]
+
+
+def _flux_ranks(pool: PoolConfig, per_node: int) -> list[str]:
+    return [
+        "flux",
+        "run",
+        f"--nodes={len(pool.nodes)}",
+        f"--tasks-per-node={per_node}",
+        f"--requires=rank:{_places(pool)}",
+        # Each rank chooses its GPU among all that the pool may use, as under the other launchers.
+        "--setopt=cpu-affinity=off",
+        "--setopt=gpu-affinity=off",
+        "--setopt=exit-on-error",
+    ]
+
+
+def _places(pool: PoolConfig) -> str:
+    """Nodes of a pool by their places in the allocation, which are the ranks of Flux' brokers."""
+    first, last = pool.nodes[0], pool.nodes[-1]
+    return str(first) if first == last else f"{first}-{last}"
+
+
 def launcher(site: SiteConfig, pool: PoolConfig) -> str:
-    """Launcher for several nodes: srun or mpiexec."""
+    """Launcher for several nodes: srun, flux or mpiexec."""
     if pool.launcher != "auto":
         return pool.launcher
-    return "srun" if site.scheduler == "slurm" else "mpiexec"
+    return {"slurm": "srun", "flux": "flux"}.get(site.scheduler, "mpiexec")
+
+
+def runs_local_ranks(pool: PoolConfig, node_set: NodeSet) -> bool:
+    """True if mpiexec starts the ranks of a pool on this node, without a scheduler."""
+    return node_set.is_here and pool.launcher in ("auto", "mpiexec")
 
 
 def starts_mpiexec(site: SiteConfig, pool: PoolConfig, node_set: NodeSet) -> bool:
     """True if the site's mpiexec starts a pool's ranks, not one that its shell lines provide."""
     if pool.environment:
         return False
-    return launcher(site, pool) == "mpiexec" or (node_set.is_here and pool.launcher != "srun")
+    return launcher(site, pool) == "mpiexec" or runs_local_ranks(pool, node_set)
 
 
 def python(pool: PoolConfig) -> list[str]:
@@ -115,8 +154,9 @@ def launch_environment(
         "PYTHONUNBUFFERED": "1",
     }
     if not pool.gpus_per_node:
-        # A pool without GPUs hides them: there may be fewer GPUs than processes.
-        variables["CUDA_VISIBLE_DEVICES"] = ""
+        # A pool without GPUs hides them: there may be fewer GPUs than processes. AMD's runtime
+        # takes an empty list for none given.
+        variables |= {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "-1"}
     if is_here:
         # Within a job, MPICH's mpiexec would use the scheduler even for local ranks.
         return variables | LOOPBACK | {"HYDRA_LAUNCHER": "fork"}
@@ -126,7 +166,7 @@ def launch_environment(
         # srun needs an MPI type: without it every MPICH rank starts as a world of size 1. mpiexec
         # that calls srun needs the options of ``launch_prefix``.
         variables |= {
-            "SLURM_MPI_TYPE": environ.get("SLURM_MPI_TYPE", "pmi2"),
+            "SLURM_MPI_TYPE": site.mpi or environ.get("SLURM_MPI_TYPE", "pmi2"),
             "HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap",
         }
     return variables

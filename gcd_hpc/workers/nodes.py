@@ -3,7 +3,6 @@
 import os
 import re
 import socket
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,11 +10,17 @@ import psutil
 
 from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.errors import LaunchError
-from gcd_hpc.workers.allocation import is_in_job, pbs_nodes
+from gcd_hpc.workers.allocation import answer_of, flux_nodes, is_in_job, nodes_of_file
 
 LOOPBACK_ADDRESS = "127.0.0.1"
 HERE = "localhost"
-SCONTROL_TIMEOUT_S = 60.0
+JOBS = {
+    "slurm": ("a Slurm job", "sbatch batch/campaign.sh"),
+    "pbs": ("a PBS job", "qsub"),
+    "lsf": ("an LSF job", "bsub"),
+    "flux": ("a Flux allocation", "flux batch"),
+}
+"""Job of each scheduler in words, and the command that submits one."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,11 @@ def allocation(site: SiteConfig, environ: Mapping[str, str] = os.environ) -> tup
     if site.scheduler == "none":
         return (HERE,)
     check_job(site, environ)
-    if site.scheduler == "pbs":
-        return pbs_nodes(environ)
-    return tuple(_scontrol("show", "hostnames", environ["SLURM_JOB_NODELIST"]).split())
+    if site.scheduler == "slurm":
+        return tuple(
+            answer_of("scontrol", "show", "hostnames", environ["SLURM_JOB_NODELIST"]).split()
+        )
+    return flux_nodes() if site.scheduler == "flux" else nodes_of_file(site.scheduler, environ)
 
 
 def check_job(site: SiteConfig, environ: Mapping[str, str] = os.environ) -> None:
@@ -50,11 +57,7 @@ def check_job(site: SiteConfig, environ: Mapping[str, str] = os.environ) -> None
         LaunchError: if this is no job of the site's scheduler.
     """
     if site.scheduler != "none" and not is_in_job(site.scheduler, environ):
-        job, submit = (
-            ("a Slurm job", "sbatch batch/campaign.sh")
-            if site.scheduler == "slurm"
-            else ("a PBS job", "qsub")
-        )
+        job, submit = JOBS[site.scheduler]
         raise LaunchError(
             f"site {site.name}: the campaign cannot start here, because this is not inside {job};"
             f" submit it with {submit}, or take another --site"
@@ -68,22 +71,24 @@ def node_set_of(
     nodes = allocation(site, environ)
     taken = tuple(nodes[index] for index in pool.nodes if index < len(nodes))
     assert taken
-    is_here = len(taken) == 1 and taken[0] in (HERE, *this_node(environ))
+    is_here = len(taken) == 1 and is_this_node(taken[0], environ)
     return NodeSet(taken, is_here, LOOPBACK_ADDRESS if is_here else address_of(site, taken[0]))
 
 
-def this_node(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Names of this node: first Slurm's name, which may differ from the host name."""
-    name = socket.gethostname()
-    hosts = (name, name.split(".")[0])
-    return (environ["SLURMD_NODENAME"],) if "SLURMD_NODENAME" in environ else hosts
+def is_this_node(name: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """True if a scheduler's name of a node, with or without its domain, is that of this node.
+
+    Slurm's name may differ from the host name, and is then compared with Slurm's.
+    """
+    own = environ.get("SLURMD_NODENAME", socket.gethostname())
+    return name == HERE or name.split(".")[0] == own.split(".")[0]
 
 
 def address_of(site: SiteConfig, node: str) -> str:
     """Network address of a node, which may differ from its name in Slurm."""
     if site.scheduler != "slurm":
         return node
-    found = re.search(r"NodeAddr=(\S+)", _scontrol("show", "node", "-o", node))
+    found = re.search(r"NodeAddr=(\S+)", answer_of("scontrol", "show", "node", "-o", node))
     return found[1] if found else node
 
 
@@ -117,26 +122,3 @@ def own_address(interface: str) -> str:
         (address for address in by_interface.values() if not address.startswith("127.")),
         LOOPBACK_ADDRESS,
     )
-
-
-def _scontrol(*arguments: str) -> str:
-    try:
-        answer = subprocess.run(
-            ["scontrol", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=SCONTROL_TIMEOUT_S,
-            check=True,
-        )
-    except FileNotFoundError:
-        raise LaunchError(
-            "the nodes of the job cannot be listed, because scontrol is not on PATH; load Slurm's"
-            " module or take another --site"
-        ) from None
-    except subprocess.SubprocessError as error:
-        said = (getattr(error, "stderr", None) or str(error)).strip()
-        raise LaunchError(
-            f"scontrol {' '.join(arguments)} failed: {said}; try the same command again when Slurm"
-            " answers"
-        ) from error
-    return answer.stdout

@@ -173,6 +173,10 @@ def _pool(
     exports = launch_environment(site, pool) | {
         "OMP_NUM_THREADS": "1"
     }  # a second thread would share its core with the next worker
+    if pool.gpus_per_node:
+        # Parsl names a worker's GPU for NVIDIA and for AMD. AMD's runtime counts the remaining GPUs
+        # from 0 and would then look for NVIDIA's number among them.
+        exports["HIP_VISIBLE_DEVICES"] = "0"
     setup = "\n".join(
         [
             *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
@@ -314,6 +318,8 @@ def _provider(
             **number,
             partition=blocks.queue or None,
             account=blocks.account or None,
+            constraint=blocks.constraint or None,
+            qos=blocks.qos or None,
             walltime=blocks.walltime,
             gpus_per_node=pool.gpus_per_node or None,
             # Without --no-requeue, Slurm would restart a job that Parsl also replaces.

@@ -46,6 +46,19 @@ def test_a_site_is_frozen():
             "sampling: {launcher: srun}",
             "sampling.launcher: must be auto or mpiexec without scheduler: slurm, got 'srun'",
         ),
+        (
+            "driver: login\nscheduler: flux",
+            "scheduler: must be slurm or pbs for driver: login, got 'flux'",
+        ),
+        (
+            "scheduler: slurm\nsampling: {launcher: flux}",
+            "sampling.launcher: must be auto or mpiexec without scheduler: flux, got 'flux'",
+        ),
+        ("scheduler: pbs\nmpi: pmix", "mpi: must be empty without scheduler: slurm, got 'pmix'"),
+        (
+            "scheduler: pbs\nblocks: {constraint: gpu}",
+            "blocks.constraint: must be empty without scheduler: slurm, got 'gpu'",
+        ),
         ("training: {num_nodes: 2}", "training.num_nodes: must be 1 without a scheduler, got 2"),
         (
             "training: {first_node: 1}",

@@ -1,12 +1,22 @@
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from gcd_hpc.config.loader import load_site
 from gcd_hpc.config.site import BUILT_IN, SiteConfig
-from gcd_hpc.errors import ConfigError
-from gcd_hpc.workers.allocation import detected_site_name, num_allocated, resolve, site_here
+from gcd_hpc.errors import ConfigError, LaunchError
+from gcd_hpc.workers.allocation import (
+    NODE_FILES,
+    detected_site_name,
+    flux_nodes,
+    nodes_of_file,
+    num_allocated,
+    resolve,
+    site_here,
+)
+from gcd_hpc.workers.nodes import is_this_node, node_set_of
 
 ROOT = Path(__file__).parents[2]
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[1-3]", "SLURM_JOB_NUM_NODES": "3"}
@@ -26,7 +36,7 @@ def asynchronous(cores: int, **more: object) -> SiteConfig:
 
 
 def test_no_site_file_means_this_machine(monkeypatch):
-    for name in ("SLURM_JOB_ID", "PBS_NODEFILE"):
+    for name in ("SLURM_JOB_ID", "FLUX_URI", *NODE_FILES.values()):
         monkeypatch.delenv(name, raising=False)
     assert site_here().name == "local"
     assert site_here("slurm_login").name == "slurm_login"
@@ -61,9 +71,54 @@ def test_auto_nodes_are_those_of_the_job_from_the_first_of_the_pool_on():
     assert (site.relaxation.num_workers, site.training.num_workers) == (12, 8)
 
 
-def test_a_pbs_job_has_each_node_of_its_file_once(tmp_path):
-    (tmp_path / "nodes").write_text("a\na\nb\nb\n")
-    assert num_allocated("pbs", {"PBS_NODEFILE": str(tmp_path / "nodes")}) == 2
+@pytest.mark.parametrize("scheduler", NODE_FILES)
+def test_a_job_has_each_node_of_its_file_once_and_in_order(tmp_path, scheduler):
+    (tmp_path / "nodes").write_text("b\nb\na\na\n")
+    environ = {NODE_FILES[scheduler]: str(tmp_path / "nodes")}
+    assert nodes_of_file(scheduler, environ) == ("b", "a")
+    assert num_allocated(scheduler, environ) == 2
+
+
+@pytest.mark.parametrize("scheduler", NODE_FILES)
+def test_a_list_of_nodes_that_cannot_be_read_is_one_sentence(tmp_path, scheduler):
+    with pytest.raises(ConfigError, match=rf"of the {scheduler.upper()} job .* no such file"):
+        nodes_of_file(scheduler, {NODE_FILES[scheduler]: str(tmp_path / "nodes")})
+
+
+def flux_in(folder: Path, monkeypatch, says: str) -> None:
+    """A command named flux that answers in the place of Flux, which is not to be had here."""
+    (folder / "flux").write_text(f"#!/bin/sh\n{says}\n")
+    (folder / "flux").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
+
+
+def test_the_nodes_of_a_flux_allocation_come_from_flux(tmp_path, monkeypatch):
+    said = "hostlist --expand instance"
+    flux_in(tmp_path, monkeypatch, f'[ "$*" = "{said}" ] && echo tuolumne7 tuolumne8 tuolumne12')
+    environ = {"FLUX_URI": "local:///run/flux/local"}
+    assert flux_nodes() == ("tuolumne7", "tuolumne8", "tuolumne12")
+    assert num_allocated("flux", environ) == 3
+    site = resolve(BUILT_IN["flux_allocation"], environ)
+    assert site.relaxation.num_nodes == 3
+    assert node_set_of(site, site.training, environ).address == "tuolumne7"
+
+
+def test_a_flux_that_does_not_answer_is_one_sentence(tmp_path, monkeypatch):
+    flux_in(tmp_path, monkeypatch, "echo 'flux: broker socket: gone' >&2; exit 1")
+    with pytest.raises(LaunchError, match=r"flux hostlist --expand instance failed: .*gone; try"):
+        flux_nodes()
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    with pytest.raises(LaunchError, match="because flux is not on PATH"):
+        flux_nodes()
+
+
+@pytest.mark.parametrize("name", ["n7", "n7.example.org"])
+def test_this_node_is_known_with_and_without_its_domain(monkeypatch, name):
+    for own in ("n7", "n7.cluster.example.org"):
+        monkeypatch.setattr(socket, "gethostname", lambda own=own: own)
+        assert is_this_node(name, {})
+        assert not is_this_node("n71", {})
+    assert is_this_node("n7", {"SLURMD_NODENAME": "n7"})
 
 
 def test_resolving_twice_changes_nothing():
@@ -77,6 +132,8 @@ def test_resolving_twice_changes_nothing():
         ({"SLURM_JOB_ID": "7"}, "local"),
         (SLURM, "slurm_allocation"),
         ({"PBS_NODEFILE": "/var/spool/pbs/aux/7"}, "pbs_allocation"),
+        ({"LSB_DJOB_HOSTFILE": "/home/user/.lsbatch/7.hostfile"}, "lsf_allocation"),
+        ({**SLURM, "FLUX_URI": "local:///run/flux/local"}, "flux_allocation"),
     ],
 )
 def test_the_site_is_detected_from_the_environment(environ, name):

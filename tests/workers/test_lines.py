@@ -5,7 +5,7 @@ import tempfile
 import pytest
 
 from gcd_hpc.config.loader import load_site
-from gcd_hpc.config.site import PoolConfig, SiteConfig
+from gcd_hpc.config.site import BUILT_IN, PoolConfig, SiteConfig
 from gcd_hpc.errors import LaunchError, RunDirectoryError
 from gcd_hpc.stages.table import STAGES
 from gcd_hpc.workers.allocation import resolve
@@ -76,6 +76,40 @@ def test_ranks_on_several_nodes_are_started_by_srun_or_as_the_site_says():
     assert line[:7] == ["mpiexec", "-n", "2", "-ppn", "1", "-hosts", "n1,n2"]
 
 
+def test_under_flux_ranks_are_a_job_and_one_process_a_node_needs_none():
+    site = make(
+        scheduler="flux",
+        training={"num_nodes": 2, "first_node": 1},
+        sampling={"num_nodes": 2, "processes_per_node": 3},
+    )
+    line = sample_line(site, TWO, "a.sample", ["run"])
+    assert line[:2] == ["flux", "run"]
+    assert {"--nodes=2", "--tasks-per-node=3", "--requires=rank:0-1"} <= set(line)
+    assert line[-4:] == [sys.executable, "-m", "a.sample", "run"]
+    line = train_line(site, TWO, "a.train", [], TASK, 1)
+    assert line[:4] == ["flux", "exec", "--noinput", "--rank=1-2"]
+    assert line[4:7] == [sys.executable, "-m", "torch.distributed.run"]
+
+
+def test_ranks_on_one_node_are_started_by_flux_only_if_the_site_says_so():
+    for launcher, program in {"auto": "mpiexec", "flux": "flux"}.items():
+        site = make(scheduler="flux", sampling={"num_nodes": 1, "launcher": launcher})
+        assert sample_line(site, HERE, "a", [])[0] == program
+
+
+def test_ranks_of_an_lsf_job_are_started_by_the_mpiexec_of_the_site():
+    site = make(scheduler="lsf", sampling={"num_nodes": 2, "processes_per_node": 3})
+    line = sample_line(site, TWO, "a", [])
+    assert line[:7] == ["mpiexec", "-n", "6", "-ppn", "3", "-hosts", "n1,n2"]
+
+
+def test_the_mpi_plugin_of_the_site_comes_before_that_of_the_shell():
+    site = make(scheduler="slurm", mpi="cray_shasta")
+    shell = {"SLURM_MPI_TYPE": "pmix"}
+    found = launch_environment(site, site.sampling, is_here=False, environ=shell)
+    assert found["SLURM_MPI_TYPE"] == "cray_shasta"
+
+
 def test_a_container_comes_between_the_launcher_and_its_own_python():
     site = make(
         scheduler="slurm", sampling={"num_nodes": 2, "container": "apptainer exec --nv a.sif"}
@@ -123,7 +157,8 @@ def test_only_processes_of_one_node_are_kept_to_the_loopback_interface():
 def test_gpus_are_seen_only_where_they_are_counted():
     site = make(training={"gpus_per_node": 2})
     assert "CUDA_VISIBLE_DEVICES" not in launch_environment(site, site.training)
-    assert launch_environment(site, site.sampling)["CUDA_VISIBLE_DEVICES"] == ""
+    hidden = launch_environment(site, site.sampling)
+    assert (hidden["CUDA_VISIBLE_DEVICES"], hidden["HIP_VISIBLE_DEVICES"]) == ("", "-1")
 
 
 def test_automatic_training_processes_divide_a_batch_evenly():
@@ -169,7 +204,7 @@ def test_an_unknown_network_interface_is_told_with_the_known_ones():
     assert own_address("lo") == "127.0.0.1"
 
 
-@pytest.mark.parametrize("name", ["local", "slurm_allocation", "slurm_login", "pbs_allocation"])
+@pytest.mark.parametrize("name", [*BUILT_IN, "slurm_login"])
 def test_what_a_site_would_run_is_told_for_every_stage_without_a_job(tmp_path, name):
     lines = launch_lines(plan_site(load_site(name), batch_size=4), tmp_path, 1)
     assert list(lines) == list(STAGES)

@@ -68,7 +68,50 @@ def test_gpus_are_shared_evenly_by_workers_and_hidden_from_the_others(tmp_path):
     assert found[SAMPLING].provider.worker_init.splitlines()[-1] == "module load cuda"
     assert "CUDA_VISIBLE_DEVICES" not in found[SAMPLING].provider.worker_init
     assert "export CUDA_VISIBLE_DEVICES=''" in found[WORKERS].provider.worker_init
+    assert "export HIP_VISIBLE_DEVICES=-1" in found[WORKERS].provider.worker_init
     assert found[HEAD].available_accelerators == []
+
+
+GPUS_OF_A_WORKER = """
+import os, sys, torch
+torch.version.hip = "6.4"
+os.environ |= {"CUDA_VISIBLE_DEVICES": "1", "ROCR_VISIBLE_DEVICES": "1"}  # as Parsl does
+visible = torch.cuda._parse_visible_devices()
+assert visible == [0], visible
+"""
+
+
+def test_every_worker_of_an_amd_node_finds_its_gpu(tmp_path):
+    # AMD's runtime applies ROCR_VISIBLE_DEVICES first and counts what remains from 0. torch here
+    # is built without it, and its reading of the variables is what is tested.
+    site = SiteConfig.model_validate(
+        {"cores": 4, "sampling": {"gpus_per_node": 2}, "relaxation": {"processes_per_node": 2}}
+    )
+    init = labels(site, tmp_path)[SAMPLING].provider.worker_init
+    line = ["bash", "-c", f'{init}\nexec {sys.executable} -c "$0"', GPUS_OF_A_WORKER]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_account_constraint_queue_and_quality_of_service_stand_in_every_job(tmp_path):
+    blocks = {
+        "walltime": "1:00:00",
+        "account": "m1234_g",
+        "constraint": "gpu",
+        "queue": "batch",
+        "qos": "regular",
+    }
+    site = SiteConfig.model_validate(
+        {"scheduler": "slurm", "driver": "login", "cores": 64, "interface": "lo", "blocks": blocks}
+    )
+    for pool in parsl_config(resolve(site), tmp_path).executors:
+        lines = pool.provider.scheduler_options.splitlines()
+        assert {
+            "#SBATCH --account=m1234_g",
+            "#SBATCH --constraint=gpu",
+            "#SBATCH --partition=batch",
+            "#SBATCH --qos=regular",
+        } <= set(lines)
 
 
 def test_the_canary_of_a_promotion_has_a_gpu_where_stages_take_turns(tmp_path):
