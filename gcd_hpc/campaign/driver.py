@@ -35,7 +35,7 @@ from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.backend import is_disk_error
-from gcd_hpc.workers.fitting import check_run_dir, fit_site
+from gcd_hpc.workers.fitting import check_run_dir, fit_site, idle_note
 from gcd_hpc.workers.reaper import clear_up
 
 Report = Callable[[Path, State], None]
@@ -122,6 +122,7 @@ def run_campaign(
         return before
     called = time.monotonic()
     needs_launchers = Plan.of(config, resolve(site), until).needs_launchers
+    idle = idle_note(site, config.training.batch_size) if needs_launchers else ""
     site = fit_site(site, config.training.batch_size, needs_launchers)
     check_run_dir(site, run_dir)
     plan = Plan.of(config, site, until)
@@ -131,6 +132,8 @@ def run_campaign(
             if ledger.state is not None:
                 clear_up(ledger.state.drivers)
             with progress or Progress() as display:
+                if idle:
+                    display.note(idle)
                 make_ready(run, config, ledger, plan, campaign_folder, prepare)
                 expected = _expected_s(config, site, run, plan)
                 if ledger.state is not None:

@@ -46,7 +46,7 @@ from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.backend import is_disk_error
-from gcd_hpc.workers.fitting import check_run_dir, fit_site
+from gcd_hpc.workers.fitting import check_run_dir, fit_site, idle_note
 from gcd_hpc.workers.reaper import clear_up
 
 MAX_REASONS = 3
@@ -101,12 +101,15 @@ def run_set(
         reasons = dict.fromkeys(outcome.reason for outcome in before.values())
         return SetOutcome("complete", ", ".join(reasons), complete, did_nothing=True)
     needs_launchers = Plan.of(config.first, resolve(site), until).needs_launchers
+    idle = idle_note(site, config.first.training.batch_size) if needs_launchers else ""
     site = fit_site(site, config.first.training.batch_size, needs_launchers)
     check_run_dir(site, run.path)
     plan = Plan.of(config.first, site, until)
     try:
         with opened_run_directory(run), Ledger(run.path) as ledger, progress or Progress() as shown:
             check_kind(run, is_set=True)
+            if idle:
+                shown.note(idle)
             states = [*([] if ledger.state is None else [ledger.state]), *_states(config, run)]
             clear_up({token: one for state in states for token, one in state.drivers.items()})
             run.remove_leftovers()

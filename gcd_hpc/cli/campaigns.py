@@ -4,6 +4,7 @@ Modules that load torch, Parsl or HDF5 are imported inside the commands, so that
 starts fast.
 """
 
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -133,6 +134,7 @@ def check(
     from gcd_hpc.config.set import SetConfig
     from gcd_hpc.structures.boundary_sets import read_campaign_or_set
     from gcd_hpc.workers.allocation import site_here
+    from gcd_hpc.workers.fitting import idle_note_from_afar
 
     config = read_campaign_or_set(file, overrides or [])
     chosen = site_here(site)
@@ -143,7 +145,9 @@ def check(
     for line in unchecked:
         say(f"  not checked: {line}")
     say(f"site {chosen.name}: sound: mode {chosen.mode}, scheduler {chosen.scheduler}")
-    for line in warnings:
+    one = config.first if isinstance(config, SetConfig) else config
+    idle = idle_note_from_afar(chosen, one.training.batch_size) if one.budget.rounds else ""
+    for line in [*warnings, *filter(None, [idle])]:
         say(f"warning: {line}", to_stderr=True)
 
 
@@ -319,6 +323,7 @@ def _show_plan(
     from gcd_hpc.stages.tasks import Plan
     from gcd_hpc.workers.allocation import site_here
     from gcd_hpc.workers.fitting import idle_note, launch_lines, plan_site
+    from gcd_hpc.workers.lines import submit_line
 
     one = config.first if isinstance(config, SetConfig) else config
     given, batch_size = site_here(site_file), one.training.batch_size
@@ -340,6 +345,9 @@ def _show_plan(
     lines = launch_lines(site, run_dir)
     for name in dict.fromkeys(stage.stage for stage in stages):
         say(f"{name}: {lines[name]}")  # unbroken, to be copied
+    if num_nodes is not None and site.scheduler == "slurm" and site.driver == "inside":
+        variables = [f"RUN={run_dir}", *([f"SITE={site_file}"] if site_file else [])]
+        say(f"submit: {shlex.join([*variables, *submit_line(site, num_nodes, str(file))])}")
     exploration = plan.exploration_note(one.explore) if len(layouts) == 1 else ""
     for note in filter(None, (idle_note(given, batch_size, num_nodes), exploration)):
         console().print(note)

@@ -59,7 +59,9 @@ class PoolConfig(Section):
 
 
 class BlockConfig(Section):
-    """Jobs that ``driver: login`` submits."""
+    """Jobs that ``driver: login`` submits, and the job that ``--plan`` proposes for a driver inside
+    a Slurm job.
+    """
 
     max_blocks: PositiveInt = 1
     """Largest number of jobs of each pool that wait or run. Training has one."""

@@ -17,6 +17,7 @@ from gcd_hpc.workers.launch import find_mpiexec
 from gcd_hpc.workers.lines import (
     launch_environment,
     launch_prefix,
+    num_threads,
     python,
     sample_line,
     starts_mpiexec,
@@ -92,16 +93,45 @@ def plan_site(site: SiteConfig, batch_size: int, num_nodes: int | None = None) -
 
 
 def idle_note(site: SiteConfig, batch_size: int, num_nodes: int | None = None) -> str:
-    """Sentence about GPUs or cores that training leaves idle because of its batch size, or ""."""
-    available = resolve(site, num_nodes=num_nodes).training.num_workers
-    used = plan_site(site, batch_size, num_nodes).training.num_workers
-    if used == available:
+    """Sentence about GPUs or cores that training leaves idle because of its batch size, or "".
+
+    Cores without a process are used by the threads of the others.
+    """
+    # Which stages overlap does not matter here.
+    site = site.model_copy(update={"mode": "barrier"})
+    resolved = resolve(site, num_nodes=num_nodes)
+    available, used = resolved.training, plan_site(site, batch_size, num_nodes).training
+    if site.training.gpus_per_node:
+        unit = "GPUs"
+        num_used, num_available = used.num_workers, available.num_workers
+    else:
+        unit = "cores"
+        num_used = len(used.nodes) * _busy_cores(resolved, used)
+        num_available = len(available.nodes) * _busy_cores(resolved, available)
+    if num_used >= num_available:
         return ""
-    unit = "GPUs" if site.training.gpus_per_node else "cores"
     return (
-        f"Training uses {used} of {available} {unit}, for the number of its processes has to divide"
-        f" training.batch_size, {batch_size}; with a multiple of {available} it would use all."
+        f"Training uses {num_used} of {num_available} {unit}, for the number of its processes has"
+        f" to divide training.batch_size, {batch_size}; with a multiple of"
+        f" {available.num_workers} it would use all."
     )
+
+
+def _busy_cores(site: SiteConfig, pool: PoolConfig) -> int:
+    """Cores of one node that the threads of a pool's processes use."""
+    assert isinstance(site.cores, int) and isinstance(pool.processes_per_node, int)
+    return pool.processes_per_node * num_threads(site, pool)
+
+
+def idle_note_from_afar(site: SiteConfig, batch_size: int) -> str:
+    """As ``idle_note`` for a site file that is read on any machine; "" if it cannot be known there.
+
+    The cores of a compute node are unknown outside its job.
+    """
+    is_elsewhere = site.scheduler != "none" and not is_in_job(site.scheduler)
+    if is_elsewhere and site.cores == "auto" and not site.training.gpus_per_node:
+        return ""
+    return idle_note(site, batch_size)
 
 
 def check_run_dir(site: SiteConfig, run_dir: Path) -> None:

@@ -2,10 +2,11 @@
 
 import hashlib
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
-from gcd_hpc.config.site import PoolConfig, SiteConfig
+from gcd_hpc.config.site import POOLS, PoolConfig, SiteConfig
 from gcd_hpc.workers.launch import local_mpiexec
 from gcd_hpc.workers.nodes import NodeSet
 
@@ -148,9 +149,8 @@ def launch_environment(
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
     """Environment variables of a launch beside the inherited ones; shell lines may change them."""
-    assert isinstance(site.cores, int) and isinstance(pool.processes_per_node, int)
     variables = {
-        "OMP_NUM_THREADS": str(max(1, site.cores // pool.processes_per_node)),
+        "OMP_NUM_THREADS": str(num_threads(site, pool)),
         "PYTHONUNBUFFERED": "1",
     }
     if not pool.gpus_per_node:
@@ -170,6 +170,34 @@ def launch_environment(
             "HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap",
         }
     return variables
+
+
+def num_threads(site: SiteConfig, pool: PoolConfig) -> int:
+    """Threads of each process of a launch, which share the cores of a node."""
+    assert isinstance(site.cores, int) and isinstance(pool.processes_per_node, int)
+    return max(1, site.cores // pool.processes_per_node)
+
+
+def submit_line(site: SiteConfig, num_nodes: int, campaign: str) -> list[str]:
+    """Command that submits a campaign as one Slurm job, with the options of the site's ``blocks``.
+
+    Args:
+        site: a site of Slurm with ``driver: inside``.
+        campaign: path of the campaign file.
+    """
+    blocks = site.blocks
+    num_gpus = max(getattr(site, name).gpus_per_node for name in POOLS)
+    options = {
+        "gpus-per-node": str(num_gpus or ""),
+        "account": blocks.account,
+        "partition": blocks.queue,
+        "constraint": blocks.constraint,
+        "qos": blocks.qos,
+        "time": blocks.walltime,
+    }
+    words = [f"--{name}={value}" for name, value in options.items() if value]
+    more = [word for line in blocks.options for word in shlex.split(line.removeprefix("#SBATCH"))]
+    return ["sbatch", f"--nodes={num_nodes}", *words, *more, "batch/campaign.sh", campaign]
 
 
 def port_of(run_id: str) -> int:

@@ -11,6 +11,7 @@ import parsl
 import pytest
 
 from gcd_hpc.accounts.cost import cost_of
+from gcd_hpc.campaign.display import Progress
 from gcd_hpc.campaign.driver import Outcome, run_campaign
 from gcd_hpc.campaign.events import Failed, Finished, Quarantined
 from gcd_hpc.campaign.ledger import Ledger
@@ -43,8 +44,7 @@ def carry_out(tmp_path, stages, site):
             options.pop("site", site),
             run_dir,
             tmp_path,
-            **stages,
-            **options,
+            **{**stages, **options},
         )
 
     return run
@@ -57,6 +57,26 @@ def finished(run_dir: Path) -> list[str]:
 def executed(run_dir: Path) -> list[str]:
     """Tasks as often as they were executed."""
     return sorted(path.name.split(".")[0] for path in (run_dir / "executed").iterdir())
+
+
+class Notes(Progress):
+    """What a driver notes."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def test_a_campaign_notes_at_its_start_which_cores_its_batch_leaves_idle(carry_out):
+    def prepare(*_: object) -> str:
+        raise PotentialError("no further")
+
+    progress = Notes()
+    with pytest.raises(PotentialError):
+        carry_out(site=SiteConfig(cores=6), prepare=prepare, progress=progress)
+    assert [text[:30] for text in progress.texts] == ["Training uses 4 of 6 cores, fo"]
 
 
 def test_a_campaign_runs_every_task_once_and_the_same_call_says_that_it_is_complete(

@@ -165,6 +165,25 @@ def test_a_plan_needs_neither_torch_nor_mpi_nor_lammps():
     assert "60 tries" in text
 
 
+EIGHT_GPUS = """
+name: eight
+scheduler: slurm
+training: {gpus_per_node: 8}
+blocks: {account: m1234_g, constraint: gpu}
+"""
+
+
+def test_check_and_plan_warn_of_gpus_that_a_batch_leaves_idle(tmp_path):
+    (tmp_path / "s.yaml").write_text(EIGHT_GPUS)
+    said = "Training uses {} GPUs, for the number of its processes has to divide"
+    site = ["--site", str(tmp_path / "s.yaml")]
+    assert f"warning: {said.format('2 of 8')}" in call("check", SMOKE, *site)
+    text = call("campaign", SMOKE, "--plan", "--nodes", "2", *site, COLUMNS="400")
+    assert said.format("2 of 16") in text
+    submit = "sbatch --nodes=2 --gpus-per-node=8 --account=m1234_g --constraint=gpu"
+    assert f"submit: RUN=runs/smoke SITE={tmp_path}/s.yaml {submit} batch/campaign.sh" in text
+
+
 def test_a_campaign_without_torch_is_refused_before_its_search(tmp_path):
     text = call("campaign", SMOKE, "--run-dir", str(tmp_path / "run"), hidden=("torch",))
     assert re.fullmatch(r"gcd-hpc: training: \S+ has no torch; pip install .*\n", text)

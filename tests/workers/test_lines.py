@@ -9,8 +9,21 @@ from gcd_hpc.config.site import BUILT_IN, PoolConfig, SiteConfig
 from gcd_hpc.errors import LaunchError, RunDirectoryError
 from gcd_hpc.stages.table import STAGES
 from gcd_hpc.workers.allocation import resolve
-from gcd_hpc.workers.fitting import check_run_dir, fit_site, idle_note, launch_lines, plan_site
-from gcd_hpc.workers.lines import launch_environment, sample_line, train_line, with_shell_lines
+from gcd_hpc.workers.fitting import (
+    check_run_dir,
+    fit_site,
+    idle_note,
+    idle_note_from_afar,
+    launch_lines,
+    plan_site,
+)
+from gcd_hpc.workers.lines import (
+    launch_environment,
+    sample_line,
+    submit_line,
+    train_line,
+    with_shell_lines,
+)
 from gcd_hpc.workers.nodes import NodeSet, own_address
 
 HERE = NodeSet(("localhost",), True, "127.0.0.1")
@@ -174,6 +187,55 @@ def test_idle_gpus_of_a_training_are_told():
     assert "uses 4 of 16 GPUs" in idle_note(
         site.model_copy(update={"training": PoolConfig(gpus_per_node=4)}), 4, num_nodes=4
     )
+
+
+@pytest.mark.parametrize(("cores", "said"), [(8, ""), (12, ""), (6, "uses 4 of 6 cores")])
+def test_cores_that_the_threads_of_few_processes_use_are_not_called_idle(cores, said):
+    # Four processes have two threads each on 8 cores, three on 12 and one on 6.
+    note = idle_note(SiteConfig(cores=cores), batch_size=4)
+    assert said in note and bool(said) == bool(note)
+
+
+def test_on_another_machine_only_gpus_and_stated_cores_are_judged(monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    auto = SiteConfig(scheduler="slurm", mode="asynchronous")
+    assert idle_note_from_afar(auto, batch_size=1) == ""
+    stated = auto.model_copy(update={"cores": 6})
+    assert "uses 4 of 6 cores" in idle_note_from_afar(stated, batch_size=4)
+    gpus = auto.model_copy(update={"training": PoolConfig(gpus_per_node=4, num_nodes=4)})
+    with pytest.raises(LaunchError, match=r"no number of processes on 4 nodes with 4 divides"):
+        idle_note_from_afar(gpus.model_copy(update={"cores": 6}), batch_size=6)
+    assert "uses 4 of 8 GPUs" in idle_note_from_afar(
+        auto.model_copy(update={"training": PoolConfig(gpus_per_node=8)}), batch_size=4
+    )
+
+
+def test_the_job_that_a_plan_proposes_has_the_account_and_the_kind_of_nodes_of_the_site():
+    site = SiteConfig.model_validate(
+        {
+            "scheduler": "slurm",
+            "sampling": {"gpus_per_node": 4},
+            "blocks": {
+                "account": "m1234_g",
+                "constraint": "gpu",
+                "qos": "regular",
+                "walltime": "12:00:00",
+                "options": ["#SBATCH --mail-type=END"],
+            },
+        }
+    )
+    assert submit_line(site, 4, "w.yaml") == [
+        "sbatch",
+        "--nodes=4",
+        "--gpus-per-node=4",
+        "--account=m1234_g",
+        "--constraint=gpu",
+        "--qos=regular",
+        "--time=12:00:00",
+        "--mail-type=END",
+        "batch/campaign.sh",
+        "w.yaml",
+    ]
 
 
 def test_stated_training_processes_that_do_not_divide_a_batch_are_refused():
