@@ -31,8 +31,6 @@ ELSEWHERE = {
     "export LAMMPS_POTENTIALS": "after it",
     "qsub": "PBS: not to be had here; the command inside is checked",
     "cd $PWD": "within qsub",
-    "flux batch": "Flux: as qsub",
-    "bsub": "LSF: as qsub",
     "gcd-hpc import": "VASP needs a licence; tests/stages/test_imported.py has EMT in its place",
 }
 """Beginnings of commands that cannot be run here, and why."""
