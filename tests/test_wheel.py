@@ -1,6 +1,7 @@
 """The wheel, installed where there is no checkout, knows its campaigns, sites and batch scripts."""
 
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -69,6 +70,7 @@ OPENED = "import gcd_hpc; print(gcd_hpc.open_run('runs/smoke').select('status=ok
 def test_a_search_and_the_commands_of_the_readme_run_in_an_empty_folder(command, tmp_path):
     words = ["campaign", "campaigns/smoke.yaml", "--until", "search", *FEW_TRIES]
     assert "runs/smoke: complete" in run(command, tmp_path, *words)
+    shutil.copytree(tmp_path / "runs/smoke", tmp_path / "runs/smoke_seed1")
     commands = commands_of_the_readme()
     assert {"doctor", "top", "export", "relax", "verify", "init"} <= {
         words[0] for words in commands

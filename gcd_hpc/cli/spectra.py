@@ -76,7 +76,7 @@ def label(
     \b
     Examples:
       gcd-hpc spectra label frames.extxyz --atoms 100 --out labelled.h5 --workers 4
-      gcd-hpc spectra label POSCAR --engine feff10 --core-seconds 3600 --out labelled.h5
+      gcd-hpc spectra label POSCAR --engine feff10 --core-seconds 3600 --out slab.h5
     """
     from gcd_hpc.spectra.label import EngineChoice
     from gcd_hpc.spectra.label import label as compute

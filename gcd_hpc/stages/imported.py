@@ -113,7 +113,7 @@ def _of_run(run: Run, result: VaspResult) -> RunCandidate:
             f"{result.folder}: {run.path} has no structure {result.id}; name the run that it was"
             " exported from"
         ) from None
-    is_same = one.potential_sha256.startswith(result.potential) or result.potential == "unknown"
+    is_same = one.potential_sha256.startswith(result.potential) or result.potential == "?"
     if not is_same or len(one.positions) != len(result.atoms):
         raise StoreError(
             f"{result.folder}: POSCAR was made of another structure than {result.id} of {run.path};"

@@ -1,5 +1,6 @@
 """One candidate of a run, with its structure for ASE."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -15,6 +16,9 @@ from gcd_hpc.store.parts import to_columns, without_structure
 from gcd_hpc.store.pictures import structure_svg
 from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.schema import ROW_FIELDS, Candidate
+
+TITLE = re.compile(r"(\S+): E_gb .* potential .+ \(([0-9a-f]+|\?)\)$")
+"""A ``RunCandidate.title``: its id and the beginning of its potential's hash, or ?."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.geometry import find_mic
 
 from gcd_hpc.errors import StoreError
+from gcd_hpc.store.run_candidate import TITLE
 from gcd_hpc.store.vasp import REFERENCES
 
 SAME_CELL = 1e-4
@@ -19,7 +20,6 @@ STILL = 0.01
 """Largest displacement of a held atom, Å: the files round positions."""
 SETTINGS = ("ENCUT", "ENAUG", "PREC", "ISMEAR", "SIGMA", "LREAL", "ISPIN", "GGA", "METAGGA", "IVDW")
 """Keys of INCAR on which total energies depend."""
-_TITLE = re.compile(r"(\S+): E_gb .* potential (\S+)$")
 _NUMBER = re.compile(r"^\s*(NSW|NELM|EDIFFG)\s*=\s*([-+.\dE]+)")
 
 
@@ -39,6 +39,7 @@ class VaspResult:
     atoms: Atoms
     id: str
     potential: str
+    """Beginning of its hash, or ?."""
     energy_ev: float
     max_force: float
     num_steps: int
@@ -126,7 +127,7 @@ def _given(folder: Path) -> tuple[Atoms, re.Match[str] | None]:
     except (OSError, ValueError, IndexError, KeyError) as error:
         raise _unreadable(path, error) from error
     assert isinstance(atoms, Atoms)
-    title = _TITLE.match(first)
+    title = TITLE.match(first)
     if title is None and folder.name not in REFERENCES:
         raise StoreError(
             f"{path}: its first line names no structure of a run; keep the line that gcd-hpc export"

@@ -138,10 +138,11 @@ def run_in_terminal(width: int, term: str) -> tuple[Terminal, str]:
     """A driver in a terminal of its own, stopped by Ctrl-C as a user types it."""
     child, tty = pty.fork()
     if child == 0:
-        # Without the COLUMNS that readline sets in pytest, and which rich would believe.
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+        # Without the COLUMNS that readline or xdist set, and which rich would believe.
         environment = os.environ | {"TERM": term, "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment.pop("COLUMNS", None)
         os.execve(sys.executable, [sys.executable, "-c", DRIVER], environment)
-    fcntl.ioctl(tty, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
     terminal, raw, has_typed = Terminal(width), b"", 0
     limit = time.monotonic() + 60
     try:

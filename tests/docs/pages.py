@@ -156,7 +156,8 @@ def rule_of(command: str) -> str:
     if name in ("reproduce", "rehearse") or is_long(command):
         return "slow"
     is_measured = re.search(r"--measure\b", command) and "--select" not in command
-    if name == "gamma" or is_measured or any(run in command for run in READERS_RUNS):
+    is_surface = name == "gamma" and "--phase" in command
+    if is_surface or is_measured or any(run in command for run in READERS_RUNS):
         return "parse"
     if name in ("free-energy", "hold") and "--plan" not in command:
         return "plan"
@@ -168,7 +169,7 @@ def rule_of(command: str) -> str:
 def is_long(command: str) -> bool:
     """Campaigns and trainings of real size."""
     return (
-        bool(re.match(r"gcd-hpc (campaign|search|model train) ", command))
+        bool(re.match(r"gcd-hpc (campaign|search|model train|model energy) ", command))
         and not re.search(r"campaigns/smoke\.yaml|runs/smoke", command)
         and "--plan" not in command
     )

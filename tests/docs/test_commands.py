@@ -21,6 +21,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ase.build import bulk
 from ase.io import write
@@ -42,6 +43,7 @@ from tests.docs.pages import (
     commands_of,
     rule_of,
 )
+from tests.spectra.test_measured import XDI, rows
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +98,10 @@ def make_labelled(home: Path) -> None:
     structures = [bulk("C", cubic=True), bulk("C")]
     structures[0].rattle(0.1, seed=0)
     write(home / "frames.extxyz", structures)
+    write(home / "POSCAR", structures[1])
+    energies = np.linspace(270, 320, 51)
+    columns = rows(energies, np.ones(51), 1 + np.sin(energies) ** 2)
+    (home / "measured.xdi").write_text(XDI.format(unit="eV") + columns)
     choice = EngineChoice(STAND_IN, Feff10Settings())
     made = label(read_frames(home / "frames.extxyz"), home / "labelled.h5", choice, num_atoms=5)
     write(home / "labelled.extxyz", with_columns(made), format="extxyz")

@@ -251,7 +251,10 @@ OUT = f"{NAMES[0]}/vasprun.xml"
         (edited(f"{NAMES[0]}/INCAR", "SIGMA = 0.2", "SIGMA = 0.1"), r"SIGMA is 0\.1, but 0\.2 in"),
         (edited(f"{NAMES[0]}/POSCAR", "^.*", "mine"), r"POSCAR: its first line names no structure"),
         (edited(f"{NAMES[0]}/POSCAR", "-000000", "-000009"), r"has no structure search-0000"),
-        (edited(f"{NAMES[0]}/POSCAR", "potential .*", "potential 0123"), r"of another structure"),
+        (
+            edited(f"{NAMES[0]}/POSCAR", r"\(.*\)", "(0123)"),
+            r"of another structure",
+        ),
         (
             edited(f"{NAMES[0]}/POSCAR", " 1.0+\n", " 1.01\n"),
             r"the cell is no longer that of POSCA",
