@@ -11,6 +11,8 @@ from gcd_hpc.workers.launch import local_mpiexec
 from gcd_hpc.workers.nodes import NodeSet
 
 FIRST_PORT, NUM_PORTS = 20000, 20000
+NO_GPUS = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "-1"}
+"""Variables that hide all GPUs. AMD's runtime takes an empty list for none given."""
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo", "UCX_TLS": "self,sm"}
 """Network interface for gloo, NCCL and MPI on one machine: loopback only."""
 
@@ -81,7 +83,18 @@ def launch_prefix(
         f"--ntasks={num * per_node}",
         f"--ntasks-per-node={per_node}",
         f"--nodelist={nodes}",
+        *hiding_gpus(pool),
     ]
+
+
+def hiding_gpus(pool: PoolConfig) -> list[str]:
+    """Words after srun that hide the GPUs of a job from a pool without GPUs.
+
+    srun replaces CUDA_VISIBLE_DEVICES by the GPUs of the job, whatever it was before.
+    """
+    if pool.gpus_per_node:
+        return []
+    return ["env", *(f"{name}={value}" for name, value in NO_GPUS.items())]
 
 
 def _flux_one_a_node(pool: PoolConfig) -> list[str]:
@@ -154,9 +167,8 @@ def launch_environment(
         "PYTHONUNBUFFERED": "1",
     }
     if not pool.gpus_per_node:
-        # A pool without GPUs hides them: there may be fewer GPUs than processes. AMD's runtime
-        # takes an empty list for none given.
-        variables |= {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "-1"}
+        # A pool without GPUs hides them: there may be fewer GPUs than processes.
+        variables |= NO_GPUS
     if is_here:
         # Within a job, MPICH's mpiexec would use the scheduler even for local ranks.
         return variables | LOOPBACK | {"HYDRA_LAUNCHER": "fork"}

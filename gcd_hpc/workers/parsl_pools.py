@@ -25,7 +25,13 @@ from gcd_hpc.stages.tasks import PREFETCH_WORKERS
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.backend import WorkerLostError
 from gcd_hpc.workers.fitting import special_characters
-from gcd_hpc.workers.lines import launch_environment, launch_prefix, launcher, python
+from gcd_hpc.workers.lines import (
+    hiding_gpus,
+    launch_environment,
+    launch_prefix,
+    launcher,
+    python,
+)
 from gcd_hpc.workers.nodes import LOOPBACK_ADDRESS, node_set_of, own_address
 from gcd_hpc.workers.reaper import HAS_SAFE_PATH, TOKEN_NAME, temporary_folder
 from gcd_hpc.workers.slurm_jobs import CappedSlurmProvider
@@ -270,10 +276,9 @@ def _launcher(site: SiteConfig, pool: PoolConfig) -> Launcher:
         if pool.num_nodes == 1:
             return SimpleLauncher()
         if launcher(site, pool) == "srun":
-            return WrappedLauncher(
-                f"srun --cpu-bind=none --nodes={pool.num_nodes} --ntasks={pool.num_nodes}"
-                " --ntasks-per-node=1"
-            )
+            words = ["srun", "--cpu-bind=none", f"--nodes={pool.num_nodes}"]
+            words += [f"--ntasks={pool.num_nodes}", "--ntasks-per-node=1", *hiding_gpus(pool)]
+            return WrappedLauncher(shlex.join(words))
         return WrappedLauncher(f"{site.mpiexec} -n {pool.num_nodes} -ppn 1")
     where = node_set_of(site, pool)
     return (

@@ -38,7 +38,8 @@ def begin(run_dir: str, task: Task) -> Begun:
     begun = record.begin(task)
     marks = Path(run_dir) / "executed"
     marks.mkdir(exist_ok=True)
-    (marks / f"{task.name}.{os.getpid()}.{time.monotonic_ns()}").touch()
+    node = os.environ.get("SLURMD_NODENAME", "here")
+    (marks / f"{task.name}.{os.getpid()}.{time.monotonic_ns()}.{node}").touch()
     for name in ("slow", f"slow-{task.stage}"):
         slow = beside(run_dir) / name
         if slow.exists():

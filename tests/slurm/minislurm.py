@@ -58,7 +58,7 @@ PartitionName=all Nodes=n[1-{num_nodes}] Default=YES MaxTime=INFINITE State=UP
 """
 NODE = (
     "NodeName=n{k} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus}"
-    " RealMemory={memory_mb}"
+    " RealMemory={memory_mb} {gres}"
 )
 
 
@@ -67,7 +67,12 @@ class Minislurm:
     also when the block fails.
     """
 
-    def __init__(self, num_nodes: int = 2) -> None:
+    def __init__(self, num_nodes: int = 2, num_gpus: int = 0) -> None:
+        """
+        Args:
+            num_gpus: GPUs of each node. Slurm hands out other devices in their place, and sets the
+                variables of NVIDIA and AMD for them.
+        """
         # The daemons' folders are not on everybody's PATH.
         own = str(Path(sys.executable).parent)
         self._path = os.pathsep.join([own, os.environ["PATH"], SYSTEM_FOLDERS])
@@ -76,7 +81,8 @@ class Minislurm:
             f"expected Slurm on this machine, but there is no {', '.join(missing)}; install it:"
             f" {INSTALL}"
         )
-        self.num_nodes, self._daemons = num_nodes, dict[str, subprocess.Popen]()
+        self.num_nodes, self.num_gpus = num_nodes, num_gpus
+        self._daemons = dict[str, subprocess.Popen]()
 
     def __enter__(self) -> "Minislurm":
         self.folder = Path(tempfile.mkdtemp(prefix="minislurm-"))
@@ -192,6 +198,7 @@ class Minislurm:
         values = {
             "host": host,
             "cpus": os.cpu_count(),
+            "gres": f"Gres=gpu:{self.num_gpus}" if self.num_gpus else "",
             "memory_mb": psutil.virtual_memory().total // 2**20 // self.num_nodes,
         }
         nodes = "\n".join(
@@ -206,6 +213,12 @@ class Minislurm:
             nodes=nodes,
             num_nodes=self.num_nodes,
         )
+        if self.num_gpus:
+            text += "GresTypes=gpu\n"
+            for index in range(self.num_gpus):
+                (self.folder / f"gpu{index}").symlink_to("/dev/null")
+            files = f"{self.folder}/gpu[0-{self.num_gpus - 1}]"
+            (self.folder / "gres.conf").write_text(f"Name=gpu File={files}\n")
         (self.folder / "slurm.conf").write_text(text)
         (self.folder / "state").mkdir()
         key = self.folder / "munge.key"

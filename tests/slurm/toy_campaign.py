@@ -13,7 +13,7 @@ if __name__ == "__main__":
     site = site_here(sys.argv[1] if sys.argv[1] != "detected" else None)
     spread = {"train": "tests.slurm.spread_train", "sample": "tests.slurm.spread_sample"}
     outcome = run_campaign(
-        make_config(),
+        make_config(explore={"generations": 1, "chains": 8, "chains_per_task": 1}),
         site,
         Path(sys.argv[2]),
         Path.cwd(),
