@@ -13,6 +13,8 @@ from gcd_hpc.workers.nodes import NodeSet
 FIRST_PORT, NUM_PORTS = 20000, 20000
 NO_GPUS = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "-1"}
 """Variables that hide all GPUs. AMD's runtime takes an empty list for none given."""
+HYDRA_IN_SLURM = {"HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap"}
+"""Variable for MPICH's mpiexec, whose srun needs the options of ``launch_prefix``."""
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo", "UCX_TLS": "self,sm"}
 """Network interface for gloo, NCCL and MPI on one machine: loopback only."""
 
@@ -175,12 +177,9 @@ def launch_environment(
     if site.interface:
         variables |= {"GLOO_SOCKET_IFNAME": site.interface, "NCCL_SOCKET_IFNAME": site.interface}
     if site.scheduler == "slurm":
-        # srun needs an MPI type: without it every MPICH rank starts as a world of size 1. mpiexec
-        # that calls srun needs the options of ``launch_prefix``.
-        variables |= {
-            "SLURM_MPI_TYPE": site.mpi or environ.get("SLURM_MPI_TYPE", "pmi2"),
-            "HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap",
-        }
+        # srun needs an MPI type: without it every MPICH rank starts as a world of size 1.
+        mpi = site.mpi or environ.get("SLURM_MPI_TYPE", "pmi2")
+        variables |= {"SLURM_MPI_TYPE": mpi} | HYDRA_IN_SLURM
     return variables
 
 

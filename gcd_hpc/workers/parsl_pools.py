@@ -26,6 +26,7 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.backend import WorkerLostError
 from gcd_hpc.workers.fitting import special_characters
 from gcd_hpc.workers.lines import (
+    HYDRA_IN_SLURM,
     hiding_gpus,
     launch_environment,
     launch_prefix,
@@ -179,6 +180,10 @@ def _pool(
     exports = launch_environment(site, pool) | {
         "OMP_NUM_THREADS": "1"
     }  # a second thread would share its core with the next worker
+    if not _is_here(site, pool):
+        # mpiexec starts the pools of several nodes, and would start all of them on this one.
+        del exports["HYDRA_LAUNCHER"]
+        exports |= HYDRA_IN_SLURM if site.scheduler == "slurm" else {}
     if pool.gpus_per_node:
         # Parsl names a worker's GPU for NVIDIA and for AMD. AMD's runtime counts the remaining GPUs
         # from 0 and would then look for NVIDIA's number among them.
@@ -268,6 +273,11 @@ def _common(site: SiteConfig, pool: PoolConfig, run_dir: Path) -> dict[str, Any]
 def _drain_period(site: SiteConfig) -> int:
     """Seconds after which a job accepts no more tasks, so that its wall time interrupts none."""
     return max(1, int(site.blocks.walltime_s - site.drain_s))
+
+
+def _is_here(site: SiteConfig, pool: PoolConfig) -> bool:
+    """True if a pool is started on one node, by the shell that runs there."""
+    return pool.num_nodes == 1 if site.driver == "login" else node_set_of(site, pool).is_here
 
 
 def _launcher(site: SiteConfig, pool: PoolConfig) -> Launcher:

@@ -36,7 +36,7 @@ def processes(run_dir: Path, task: str) -> list[tuple[str, int, int, str]]:
     return sorted(
         (words[0], int(words[1]), int(words[2]), words[3])
         for words in lines
-        if len(words) == 4 and words[0] in ("n1", "n2")
+        if len(words) == 4 and words[3] in ("none", "0,1")
     )
 
 

@@ -86,7 +86,7 @@ def test_a_list_of_nodes_that_cannot_be_read_is_one_sentence(tmp_path, scheduler
 
 
 def flux_in(folder: Path, monkeypatch, says: str) -> None:
-    """A command named flux that answers in the place of Flux, which is not to be had here."""
+    """A command named flux that answers as Flux does, whose packages CI does not have."""
     (folder / "flux").write_text(f"#!/bin/sh\n{says}\n")
     (folder / "flux").chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")

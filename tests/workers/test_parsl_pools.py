@@ -93,6 +93,15 @@ def test_every_worker_of_an_amd_node_finds_its_gpu(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_pools_of_several_nodes_do_not_all_start_on_the_first(tmp_path, monkeypatch):
+    (tmp_path / "nodes").write_text("n1\nn2\n")
+    monkeypatch.setenv("PBS_NODEFILE", str(tmp_path / "nodes"))
+    site = SiteConfig(scheduler="pbs", cores=2, interface="lo")
+    provider = labels(site, tmp_path)[WORKERS].provider
+    assert "mpiexec -n 2 -ppn 1 -hosts n1,n2" in provider.launcher.prepend
+    assert "HYDRA_LAUNCHER=" not in provider.worker_init
+
+
 def test_account_constraint_queue_and_quality_of_service_stand_in_every_job(tmp_path):
     blocks = {
         "walltime": "1:00:00",
