@@ -31,6 +31,11 @@ ELSEWHERE = {
     "export LAMMPS_POTENTIALS": "after it",
     "qsub": "PBS: not to be had here; the command inside is checked",
     "cd $PWD": "within qsub",
+    "flux batch": "CI has no Flux; the command inside is checked",
+    "bsub": "LSF: not to be had here; the command inside is checked",
+    "bash containers/": "a build of LAMMPS; tests/test_containers.py looks at it",
+    "apptainer build": "an image, from the network; tests/test_containers.py looks at its recipe",
+    "docker build": "as apptainer",
     "gcd-hpc import": "VASP needs a licence; tests/stages/test_imported.py has EMT in its place",
 }
 """Beginnings of commands that cannot be run here, and why."""
