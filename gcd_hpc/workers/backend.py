@@ -8,12 +8,15 @@ import errno
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from gcd_hpc.errors import GcdError, LaunchError
-from gcd_hpc.stages.record import Record
 from gcd_hpc.stages.table import Pool
-from gcd_hpc.stages.tasks import TaskRequest
+
+if TYPE_CHECKING:
+    # A check of a site knows these errors, and does without the store.
+    from gcd_hpc.stages.record import Record
+    from gcd_hpc.stages.tasks import TaskRequest
 
 Launcher = Literal["torchrun", "mpiexec"]
 FailureClass = Literal["infrastructure", "mistake", "bug"]
@@ -60,10 +63,10 @@ class StageCall:
 class Backend(Protocol):
     """Workers of one session. The constructor starts them; it raises ``BackendStartError``."""
 
-    def submit(self, request: TaskRequest, call: StageCall) -> "Future[Record]":
+    def submit(self, request: "TaskRequest", call: StageCall) -> "Future[Record]":
         """Start a task. The future holds its record or error; see ``InfrastructureError``."""
 
-    def check_health(self, running: Iterable[TaskRequest]) -> str | None:
+    def check_health(self, running: Iterable["TaskRequest"]) -> str | None:
         """Reason to restart the workers although no task failed, or None.
 
         Args:

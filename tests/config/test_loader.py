@@ -228,7 +228,7 @@ def test_a_site_is_found_by_its_name_here_before_the_checkout(folder):
 def test_an_unknown_site_name_is_told_with_the_known_ones(folder):
     with pytest.raises(
         ConfigError,
-        match=r"slurm_logon: there is no such site; name a file or one of local, pbs_",
+        match=r"slurm_logon: there is no such site; name a file or one of flux_allocation, local, ",
     ):
         load_site("slurm_logon")
 

@@ -41,11 +41,11 @@ def on_the_second_call(
     """The function of that name raises ``error`` for the second candidate."""
     real, calls = getattr(module, name), []
 
-    def function(*arguments):
+    def function(*arguments, **named):
         calls.append(None)
         if len(calls) == BAD + 1:
             raise error
-        return real(*arguments)
+        return real(*arguments, **named)
 
     monkeypatch.setattr(module, name, function)
 
