@@ -11,7 +11,7 @@ from gcd_hpc.cli.output import written
 from gcd_hpc.errors import GcdError
 
 if TYPE_CHECKING:
-    from gcd_hpc.store.run import RunCandidate
+    from gcd_hpc.store.run_candidate import RunCandidate
     from gcd_hpc.structures.projection import Axis
 
 SUFFIXES = (".png", ".npy")

@@ -16,8 +16,7 @@ from gcd_hpc.experiments.boundary import (
     search_data_set,
 )
 from gcd_hpc.experiments.boundary_numbers import joined
-from gcd_hpc.experiments.boundary_tasks import open_run, train_model
-from gcd_hpc.experiments.guided_tasks import asked_block, candidates, guided_run
+from gcd_hpc.experiments.guided_tasks import asked_block, candidates, guided_run, trained_model
 from gcd_hpc.experiments.outcome import Outcome
 from gcd_hpc.experiments.statistics import wilson
 from gcd_hpc.experiments.work import Arrays, Task, Workshop
@@ -50,11 +49,7 @@ def study(workshop: Workshop, budget: BoundaryBudget, num_blocks: int) -> Outcom
     base = base_config(workshop.seed, budget)
     searched, data_set = search_data_set(workshop, base)
     config = model_config(base, workshop.seed, withheld=False)
-    trained_run = open_run(workshop.work, "everything-0", config)
-    (trained,) = workshop.run(
-        [Task(f"train-{trained_run.name}", train_model, (trained_run, searched, workshop.device))],
-        on_device=True,
-    )
+    trained_run, trained = trained_model(workshop, searched, config, "everything-0")
     runs = [
         guided_run(
             workshop.work, f"ask-{number}", bootstrapped(config, share), trained_run, guidance
@@ -91,7 +86,8 @@ def kind_numbers(arrays: Arrays, hull: dict[float, float]) -> dict[str, Any]:
     num, ok = len(arrays["status"]), arrays["status"] == "ok"
     hits = as_asked(arrays)
     rate = wilson(int(hits.sum()), num)
-    above = above_hull(arrays, hull)
+    # Without a relaxed candidate there is no energy.
+    above = above_hull(arrays, hull)[ok] if ok.any() else np.array([np.nan])
     return {
         "candidates": num,
         "as_asked": int(hits.sum()),
@@ -102,8 +98,8 @@ def kind_numbers(arrays: Arrays, hull: dict[float, float]) -> dict[str, Any]:
             for n in np.unique(arrays["target_n_fraction"])
         },
         "refused_or_failed": int((~ok).sum()),
-        "above_hull_j_m2": np.percentile(above[ok], [25, 50, 75]).tolist(),
-        "above_hull_median_95_j_m2": median_interval(above[ok]),
+        "above_hull_j_m2": np.percentile(above, [25, 50, 75]).tolist(),
+        "above_hull_median_95_j_m2": median_interval(above),
     }
 
 

@@ -16,6 +16,7 @@ from gcd_hpc.experiments.boundary_tasks import (
     open_run,
     relax_block,
     sample_block,
+    train_model,
 )
 from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop, core_s
 from gcd_hpc.files import replacing
@@ -72,7 +73,7 @@ def lowest_of_phase(searched: Path, num_chunks: int, fraction: float, energy: fl
         for chunk in range(num_chunks)
         for row in read_part(RunDirectory(searched).search_part(chunk))
         if row.status == "ok"
-        and is_phase(row.n_fraction, row.gb_energy_j_m2, fraction, energy, 0.01)
+        and is_phase(row.n_fraction, row.gb_energy_j_m2, fraction, energy, TOLERANCE_J_M2)
     ]
     return min(rows, key=lambda row: (row.gb_energy_j_m2, row.id))
 
@@ -84,6 +85,16 @@ def image_terms(path: Path, axis: Axis) -> tuple[GuidanceTerm, ...]:
         CountGuidance(property="n_fraction"),
         ImageGuidance(property="image", target=target),
     )
+
+
+def trained_model(
+    workshop: Workshop, searched: Path, config: CampaignConfig, name: str
+) -> tuple[Path, Arrays]:
+    """Run directory of a model that learns from a search, and what its training task returns."""
+    run = open_run(workshop.work, name, config)
+    task = Task(f"train-{run.name}", train_model, (run, searched, workshop.device))
+    (trained,) = workshop.run([task], on_device=True)
+    return run, trained
 
 
 def guided_run(

@@ -16,7 +16,6 @@ from gcd_hpc.experiments.boundary import (
     search_data_set,
 )
 from gcd_hpc.experiments.boundary_numbers import PHASES, Phase, phase_hits
-from gcd_hpc.experiments.boundary_tasks import open_run, train_model
 from gcd_hpc.experiments.guided_tasks import (
     BLUR_A,
     NOISE,
@@ -28,6 +27,7 @@ from gcd_hpc.experiments.guided_tasks import (
     lowest_of_phase,
     placement,
     simulated,
+    trained_model,
 )
 from gcd_hpc.experiments.outcome import Outcome
 from gcd_hpc.experiments.statistics import ratio, wilson
@@ -58,11 +58,7 @@ def study(
     base = base_config(workshop.seed, budget)
     searched, _ = search_data_set(workshop, base)
     config = model_config(base, workshop.seed, withheld=True)
-    trained_run = open_run(workshop.work, "withheld-0", config)
-    (trained,) = workshop.run(
-        [Task(f"train-{trained_run.name}", train_model, (trained_run, searched, workshop.device))],
-        on_device=True,
-    )
+    trained_run, trained = trained_model(workshop, searched, config, "withheld-0")
     runs: list[Path] = []
     for number, phase in enumerate(PHASES):
         chosen = phase.n_fraction, phase.gb_energy_j_m2

@@ -80,15 +80,6 @@ class Projector:
         """Image (..., H, W) of an array (..., X, Y, Z)."""
         return self.along @ array.sum(self.hidden).transpose(-1, -2) @ self.across.T
 
-    def adjoint(self, image: Tensor, depth: int) -> Tensor:
-        """Array (..., X, Y, Z) of an image (..., H, W), with <P v, i> = <v, P^T i>.
-
-        Args:
-            depth: voxels along the line of sight.
-        """
-        flat = (self.along.T @ image @ self.across).transpose(-1, -2)
-        return flat.unsqueeze(self.hidden).repeat_interleave(depth, self.hidden)
-
 
 @dataclass(frozen=True)
 class ImageTerm:

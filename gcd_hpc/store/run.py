@@ -26,8 +26,7 @@ from gcd_hpc.store.physics import (
 from gcd_hpc.store.pictures import energies_svg
 from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.rows import Rows, read_numbered
-from gcd_hpc.store.run_candidate import RunCandidate as RunCandidate
-from gcd_hpc.store.run_candidate import no_element, potential_name
+from gcd_hpc.store.run_candidate import RunCandidate, no_element, potential_name
 from gcd_hpc.store.schema import BY_NAME, ROW_FIELDS
 from gcd_hpc.store.selection import ordered, parse_selection, selected
 from gcd_hpc.structures.energetics import MIN_GB_ENERGY_J_M2

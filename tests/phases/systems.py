@@ -13,7 +13,7 @@ from gcd_hpc.engines.resolve import find_engine
 from gcd_hpc.engines.strained import measured_layout
 from gcd_hpc.phases.measuring import Results, Settings, Subject
 from gcd_hpc.phases.system import PhaseSystem
-from gcd_hpc.store.run import RunCandidate
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.periodic import edges_and_tilt, in_plane
 

@@ -27,7 +27,8 @@ from gcd_hpc.phases.diagram_inputs import (
 )
 from gcd_hpc.phases.phase import Phase
 from gcd_hpc.store.parts import write_part
-from gcd_hpc.store.run import Run, RunCandidate, open_run
+from gcd_hpc.store.run import Run, open_run
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.composition import Chemistry
 from tests.phases.copper import copper_run

@@ -14,7 +14,7 @@ from gcd_hpc.engines.potentials import find_potential
 from gcd_hpc.engines.relaxation import Relaxed, relax_boundary
 from gcd_hpc.phases.measuring import Subject
 from gcd_hpc.phases.system import PhaseSystem
-from gcd_hpc.store.run import RunCandidate
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
 from tests.store.synthetic import make_candidate
