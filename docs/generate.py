@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import gcd_hpc
 from gcd_hpc.cli.application import COMMANDS, GROUPS, app, summary
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.material import MaterialConfig
 from gcd_hpc.config.section import Section, entries_of, section_of
 from gcd_hpc.config.set import AllBoundaries
 from gcd_hpc.config.site import SiteConfig
@@ -80,7 +81,13 @@ An entry with the section `all` in place of a name stands for every boundary abo
 `gcd-hpc boundaries` lists: `{all: {axis: [0, 0, 1], kind: symmetric-tilt}, replicas: [2, 1]}`.
 """
     every = "\n".join(["### boundaries.all\n", *_sections(AllBoundaries, "")])
-    return f"{NOTE}{intro}\n{campaign}\n{several}\n{every}\n{about}\n\n{site}"
+    material = f"""## The campaign file of a material
+
+{_plain(MaterialConfig.__doc__ or "")} The key `material` makes it one.
+"""
+    keys = "\n".join(_sections(MaterialConfig, ""))
+    first = f"{NOTE}{intro}\n{campaign}\n{several}\n{every}"
+    return f"{first}\n{material}\n{keys}\n{about}\n\n{site}"
 
 
 def _sections(model: type[Section], path: str) -> Iterator[str]:

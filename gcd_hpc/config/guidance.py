@@ -80,7 +80,22 @@ class EnergyGuidance(Section):
 GuidanceTerm = Annotated[
     CountGuidance | ImageGuidance | EnergyGuidance, Field(discriminator="property")
 ]
-"""One entry of the list ``guidance`` of a campaign file."""
+"""One entry of the list ``guidance`` of a campaign file of boundaries."""
+
+
+class SpectrumGuidance(Section):
+    """The target spectrum of the campaign of a material, by its property network:
+    docs/spectra.md.
+    """
+
+    property: Literal["spectrum"]
+    """Property that the term is about."""
+    strength: NonNegativeFloat = 4.0
+    """Factor of the term. 1 is Bayes' rule, which moved carbon less than half as far:
+    docs/method.md#guidance.
+    """
+    extensive: bool = True
+    """Pull as strongly on an atom of a large structure as on one of 216 atoms."""
 
 
 def image_of(guidance: Sequence[GuidanceTerm]) -> tuple[str, ImageTarget] | None:

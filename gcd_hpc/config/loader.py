@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.explain import explain
 from gcd_hpc.config.learning import LearningConfig, VoxelConfig
+from gcd_hpc.config.material import MATERIAL, MaterialConfig
 from gcd_hpc.config.reader import MAX_BYTES, dotted, parse, write
 from gcd_hpc.config.set import (
     ALL,
@@ -52,8 +53,16 @@ def load_campaign(path: str | Path, overrides: Sequence[str] = ()) -> CampaignCo
     path = found(Path(path), CAMPAIGN_FOLDER)
     data = _read(path, CampaignConfig)
     changed = [_override(data, text) for text in overrides]
-    _refuse_set(data, str(path))
+    _refuse_others(data, str(path))
     return _validate(CampaignConfig, data, str(path), changed)
+
+
+def load_material(path: str | Path, overrides: Sequence[str] = ()) -> MaterialConfig:
+    """The campaign of a material of a file; arguments and errors as ``load_campaign``."""
+    path = found(Path(path), CAMPAIGN_FOLDER)
+    data = _read(path, MaterialConfig)
+    changed = [_override(data, text) for text in overrides]
+    return _validate(MaterialConfig, data, str(path), changed)
 
 
 def load_campaign_or_set(
@@ -107,6 +116,11 @@ def dump_set(config: SetConfig) -> str:
     return write(config.plain())
 
 
+def parse_material(text: str, source: str) -> MaterialConfig:
+    """The campaign of a material of a text that ``dump`` made; as ``parse_campaign``."""
+    return _validate(MaterialConfig, _mapping(text, source, MaterialConfig), source)
+
+
 def parse_campaign(text: str, source: str) -> CampaignConfig:
     """The campaign of a text that ``dump`` made.
 
@@ -119,7 +133,14 @@ def parse_campaign(text: str, source: str) -> CampaignConfig:
     return _validate(CampaignConfig, _mapping(text, source, CampaignConfig), source)
 
 
-def _refuse_set(data: Mapping[str, Any], source: str) -> None:
+def _refuse_others(data: Mapping[str, Any], source: str) -> None:
+    if MATERIAL in data:
+        raise ConfigError(
+            source,
+            MATERIAL,
+            "makes this the campaign of a material, and here that of a grain boundary is needed;"
+            " name a file with the key boundary",
+        )
     if BOUNDARIES in data:
         raise ConfigError(
             source,

@@ -38,7 +38,11 @@ class Section(BaseModel):
 
 
 def section_of(annotation: Any) -> type[Section] | None:
-    """The section that a key holds, also where it may be left out; None for other keys."""
+    """The section that a key holds, also where it may be left out; None for other keys, lists of
+    sections included.
+    """
+    if get_origin(annotation) is tuple:
+        return None
     for one in (annotation, *get_args(annotation)):
         if isinstance(one, type) and issubclass(one, Section):
             return one
