@@ -21,9 +21,9 @@ GREEN = "#2a8c4a"
 COLOURS: dict[Group, str] = {"search": BLUE, "exploration": GREEN, "model": RED}
 GREY = "#555555"
 SUFFIXES = (".png", ".svg", ".pdf")
-CLOUD_SHIFTS = {1: (0.0,), 2: (-0.22, 0.22), 3: (-0.3, 0.0, 0.3)}
-CLOUD_WIDTH = 0.13
-"""Offsets, by their number, and width of the columns of points at an [n], in steps of [n]."""
+CLOUD_WIDTH = 0.24
+"""Half the width of the column of points around an [n], in steps of [n]."""
+CLOUD_MARKS: dict[Group, str] = {"search": "o", "exploration": "D", "model": "o"}
 LEGEND: dict[str, float] = {
     "columnspacing": 1.2,
     "fontsize": 9,
@@ -31,12 +31,15 @@ LEGEND: dict[str, float] = {
     "handletextpad": 0.5,
 }
 """Spacing of a legend that has room for three groups."""
-HULL_MARKS: dict[Group, tuple[str, float]] = {
-    "search": ("o", 7.5),
-    "exploration": ("D", 4.5),
-    "model": ("o", 4.5),
+HULL_MARKS: dict[Group, tuple[str, float, float]] = {
+    "search": ("o", 9.0, 1.4),
+    "exploration": ("D", 6.0, 2.6),
+    "model": ("o", 3.5, 1.2),
 }
-"""Mark of the best of each [n] and its size; wide rings stay visible around others."""
+"""Mark of the best of each [n], its size, and the width of the line through them.
+
+Later groups are smaller, so that all stay visible where they coincide.
+"""
 MAX_POINTS = 3000
 """Largest number of points in one cloud that SVG and PDF draw as vectors."""
 
@@ -101,16 +104,16 @@ def egb_vs_n(run: Run) -> Figure:
     figure = new_figure()
     axes = figure.add_subplot()
     step = _smallest_step(n_fraction)
-    # A single group is drawn at its [n], several are drawn side by side.
-    present = [one for one in GROUPS if (group == one).any()]
     paints = bool(np.any((columns["source"] == "explore") & (group == "model")))
     titles = {"model": "model and in-painting moves" if paints else "diffusion model"}
-    for one, shift in zip(present, CLOUD_SHIFTS[len(present)], strict=True):
+    # Clouds and lines of all groups stand at their [n].
+    for one in GROUPS:
         mine = group == one
-        centre = n_fraction[mine] + shift * step
-        _draw_cloud(axes, centre, energy[mine], cap, step, COLOURS[one])
+        if not mine.any():
+            continue
+        _draw_cloud(axes, n_fraction[mine], energy[mine], cap, step, one)
         label = f"{titles.get(one, one)} ({int(mine.sum()):,})"
-        _draw_hull(axes, centre, energy[mine], cap, one, label)
+        _draw_hull(axes, n_fraction[mine], energy[mine], cap, one, label)
     _label(axes, n_fraction, step, energy, cap)
     return figure
 
@@ -148,17 +151,21 @@ def _smallest_step(n_fraction: np.ndarray) -> float:
 
 
 def _draw_cloud(
-    axes: Axes, centre: np.ndarray, energy: np.ndarray, cap: float, step: float, colour: str
+    axes: Axes, n_fraction: np.ndarray, energy: np.ndarray, cap: float, step: float, group: Group
 ) -> None:
-    """Draw all energies in a column beside their [n], jittered in width to separate points."""
+    """Draw all energies in a column around their [n], jittered in width to separate points."""
     shown = energy <= cap
-    spread = np.random.default_rng(0).uniform(-CLOUD_WIDTH, CLOUD_WIDTH, len(energy)) * step
+    # Each group draws from a stream of its own, so that equal energies do not hide each other.
+    stream = np.random.default_rng(GROUPS.index(group))
+    spread = stream.uniform(-CLOUD_WIDTH, CLOUD_WIDTH, len(energy)) * step
+    colour = COLOURS[group]
     axes.scatter(
-        (centre + spread)[shown],
+        (n_fraction + spread)[shown],
         energy[shown],
-        s=9,
-        facecolors="none" if colour == BLUE else colour,
-        edgecolors=colour if colour == BLUE else "none",
+        s=9 if group != "exploration" else 5,
+        marker=CLOUD_MARKS[group],
+        facecolors="none" if group == "search" else colour,
+        edgecolors=colour if group == "search" else "none",
         linewidths=0.5,
         alpha=float(np.clip(20 / np.sqrt(max(shown.sum(), 1)), 0.3, 0.8)),
         rasterized=bool(shown.sum() > MAX_POINTS),
@@ -172,12 +179,12 @@ def _draw_hull(
     """Draw the best of each [n] of one group."""
     best_n, best, _ = lowest_of_each(n_fraction, energy)
     below = best <= cap
-    colour, (mark, size) = COLOURS[group], HULL_MARKS[group]
+    colour, (mark, size, width) = COLOURS[group], HULL_MARKS[group]
     (line,) = axes.plot(
         best_n[below],
         best[below],
         color=colour,
-        linewidth=1.4,
+        linewidth=width,
         marker=mark,
         label=label,
         zorder=3 + GROUPS.index(group),

@@ -7,24 +7,25 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from gcd_hpc.browse.figures import BLUE, RED
 from gcd_hpc.experiments.boundary_numbers import PHASES
 from gcd_hpc.experiments.work import Arrays
 from gcd_hpc.structures.energetics import lowest_of_each
 from gcd_hpc.structures.periodic import wrap
 
-SEARCH_BLUE = "#0072B2"
-MODEL_RED = "#D55E00"
-GREY = "#999999"
 PHASE_COLOURS = ("#009E73", "#CC79A7")
-COLUMN_SHIFT, COLUMN_WIDTH = 0.021, 0.012
-"""Offset of the columns of points from their [n], and their width."""
+COLUMN_WIDTH = 0.024
+"""Half the width of the column of points around an [n]."""
 ABOVE_J_M2 = 0.3
 """Range of energies drawn above the search's highest of the lowest energies of all [n]."""
 SHOWN_A = 9.0
 """Distance from the boundary up to which atoms are drawn, Å."""
+MARGIN_A = 0.8
+"""Width of the margin around the atoms, Å."""
 LABEL_WIDTH = 24
 """Longest line in a method's label, in characters."""
 LOWEST_RATE = 3e-4
@@ -39,20 +40,32 @@ def boundary_figure(
     cohesive_ev: float,
 ) -> Figure:
     """Energies on the left; lowest structure of each phase and hit rates on the right."""
-    figure = Figure(figsize=(10.0, 6.0), layout="constrained")
+    figure = Figure(figsize=(10.0, 6.4), layout="constrained")
     left, right = figure.subfigures(1, 2, squeeze=False)[0]
-    draw_energies(left.add_subplot(), model, search, numbers["withheld_j_m2"])
-    above, below = right.subfigures(2, 1, squeeze=False)[:, 0]
-    places = [above.add_subplot(1, len(PHASES), 1 + number) for number in range(len(PHASES))]
-    points = [
-        draw_structure(axes, number, found, cohesive_ev) for number, axes in enumerate(places)
-    ]
-    if drawn := [shown for shown in points if shown is not None]:
-        bar = above.colorbar(drawn[0], ax=places, shrink=0.8, pad=0.02, extend="max")
-        bar.set_label("excess energy (eV)", fontsize=8)
-        bar.ax.tick_params(labelsize=7)
-    draw_rates(below.add_subplot(), numbers["methods"])
+    energies = left.add_subplot()
+    draw_energies(energies, model, search, numbers["withheld_j_m2"])
+    _letter(energies, "a", -30.0)
+    # Each method has the same height, however many there are.
+    heights = (8.0, 1.2 + 0.95 * len(numbers["methods"]))
+    above, below = right.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
+    draw_structures(above, found, len(model["status"]), cohesive_ev)
+    rates = below.add_subplot()
+    draw_rates(rates, numbers["methods"])
+    _letter(rates, "d")
     return figure
+
+
+def _letter(axes: Axes, letter: str, shift: float = 0.0) -> None:
+    """Letter of a panel, above its upper left corner, shifted to the right by points."""
+    axes.annotate(
+        f"({letter})",
+        (0.0, 1.0),
+        (shift, 6.0),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=10,
+        fontweight="bold",
+    )
 
 
 def draw_energies(
@@ -69,34 +82,45 @@ def draw_energies(
             label=f"training: {withheld[0]:g} to {withheld[1]:g} J/m$^2$",
         )
     _draw_published(axes)
-    for arrays, name, colour, side, size in (
-        (search, "search", SEARCH_BLUE, -1, 14),
-        (model, "diffusion model", MODEL_RED, 1, 7),
+    # Rings of the search stay visible around the smaller points of the model.
+    for number, (arrays, name, colour, size) in enumerate(
+        ((search, "search", BLUE, 16), (model, "diffusion model", RED, 6))
     ):
         ok = (arrays["status"] == "ok") & (arrays["gb_energy_j_m2"] <= top)
-        spread = np.random.default_rng(0).uniform(-COLUMN_WIDTH, COLUMN_WIDTH, int(ok.sum()))
+        stream = np.random.default_rng(number)
+        spread = stream.uniform(-COLUMN_WIDTH, COLUMN_WIDTH, int(ok.sum()))
+        is_search = name == "search"
         axes.scatter(
-            arrays["n_fraction"][ok] + side * COLUMN_SHIFT + spread,
+            arrays["n_fraction"][ok] + spread,
             arrays["gb_energy_j_m2"][ok],
             s=size,
-            facecolors="none" if side < 0 else colour,
-            edgecolors=colour if side < 0 else "none",
+            facecolors="none" if is_search else colour,
+            edgecolors=colour if is_search else "none",
             linewidths=0.6,
             alpha=0.6,
             rasterized=True,
         )
-        label = f"{name}, {len(arrays['status']):,} tries"
         axes.plot(
             *_hull(arrays),
             "-o",
             color=colour,
-            ms=4,
+            ms=7 if is_search else 3.5,
             lw=1.2,
-            mfc="w" if side < 0 else colour,
-            label=label,
+            mfc="w" if is_search else colour,
+            label=f"{name}, {len(arrays['status']):,} tries",
         )
     axes.set(xlabel="[n]", ylabel="GB energy (J/m$^2$)", ylim=(2.2, top), xticks=np.arange(10) / 10)
-    axes.legend(loc="upper left", frameon=True, framealpha=0.9, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=3 if withheld is not None else 2,
+        frameon=False,
+        fontsize=7.5,
+        handlelength=1.4,
+        handletextpad=0.4,
+        columnspacing=0.9,
+    )
 
 
 def _draw_published(axes: Axes) -> None:
@@ -105,7 +129,7 @@ def _draw_published(axes: Axes) -> None:
         n, energy = phase.n_fraction, phase.gb_energy_j_m2
         axes.hlines(energy, n - 0.045, n + 0.045, colors="k", lw=1.2, zorder=1)
         axes.annotate(
-            phase.name, (n, energy), (0, -4), textcoords="offset points", ha="center", va="top"
+            phase.name, (n, energy), (0, -7), textcoords="offset points", ha="center", va="top"
         )
 
 
@@ -115,13 +139,39 @@ def _hull(arrays: Arrays) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return lowest_of_each(arrays["n_fraction"][ok], arrays["gb_energy_j_m2"][ok])[:2]
 
 
+def draw_structures(
+    figure: SubFigure, found: Sequence[Arrays], num_candidates: int, cohesive_ev: float
+) -> None:
+    """Side views of the phases' lowest structures in frames of one size, with a colour bar."""
+    places = [figure.add_subplot(1, len(PHASES), 1 + number) for number in range(len(PHASES))]
+    drawn = {}
+    for number, axes in enumerate(places):
+        points = draw_structure(axes, number, found, cohesive_ev)
+        if points is not None:
+            drawn[number] = points
+    widths = [float(arrays["cell"][0]) for arrays in found if "cell" in arrays]
+    for number, axes in enumerate(places):
+        _letter(axes, "bc"[number])
+        if widths:
+            axes.set(xlim=(-MARGIN_A, widths[0] + MARGIN_A), aspect="equal")
+            axes.set_ylim(-SHOWN_A - MARGIN_A, SHOWN_A + MARGIN_A)
+        if number in drawn:
+            continue
+        words = f"none of {num_candidates:,}\ncandidates"
+        axes.text(0.5, 0.5, words, ha="center", va="center", fontsize=9, transform=axes.transAxes)
+        axes.set_title(f"{PHASES[number].name}: not found", fontsize=9)
+    if drawn:
+        (first, *_) = drawn.values()
+        bar = figure.colorbar(first, ax=places, shrink=0.8, pad=0.02, extend="max")
+        bar.set_label("excess energy (eV)", fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+
+
 def draw_structure(
     axes: Axes, number: int, found: Sequence[Arrays], cohesive_ev: float
 ) -> PathCollection | None:
     """Side view of a phase's lowest structure, coloured by excess energy; None if not found."""
-    phase = PHASES[number]
-    axes.set(xticks=[], yticks=[], aspect="equal")
-    axes.set_title(f"{phase.name}: not found", fontsize=9)
+    axes.set(xticks=[], yticks=[])
     having = [arrays for arrays in found if f"positions-{number}" in arrays]
     if not having:
         return None
@@ -150,7 +200,7 @@ def draw_structure(
         linewidths=0.3,
     )
     lowest = arrays["gb_energy_j_m2"][arrays["phase"] == number].min()
-    axes.set_title(f"{phase.name}: {lowest:.3f} J/m$^2$", fontsize=9)
+    axes.set_title(f"{PHASES[number].name}: {lowest:.3f} J/m$^2$", fontsize=9)
     return points
 
 
@@ -170,12 +220,12 @@ def draw_rates(axes: Axes, methods: dict[str, Any]) -> None:
                 color=PHASE_COLOURS[number],
                 mfc=face,
                 ms=5,
-                label=phase.name if place == 0 else None,
             )
     labels = [
         fill(f"{name} ({numbers['tries']:,})", LABEL_WIDTH) for name, numbers in methods.items()
     ]
     axes.set_yticks(-np.arange(len(methods)), labels, fontsize=7)
+    axes.set_ylim(-len(methods) + 0.5, 0.5)
     axes.set(
         xscale="log",
         xlim=(LOWEST_RATE * 0.8, 0.6),
@@ -184,4 +234,15 @@ def draw_rates(axes: Axes, methods: dict[str, Any]) -> None:
     axes.xaxis.label.set_fontsize(8)
     axes.tick_params(axis="x", labelsize=8)
     axes.grid(axis="x", color="#e6e6e6", lw=0.6)
-    axes.legend(fontsize=8, loc="lower right")
+    handles = [
+        Line2D([], [], marker="o", ms=5, color=colour, lw=1.6, label=phase.name)
+        for phase, colour in zip(PHASES, PHASE_COLOURS, strict=True)
+    ]
+    axes.legend(
+        handles=handles,
+        fontsize=8,
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=len(PHASES),
+        frameon=False,
+    )

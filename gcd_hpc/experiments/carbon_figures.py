@@ -144,7 +144,7 @@ def _draw_diamond_rdf(axes: Axes, crystals: Sequence[Sample]) -> None:
             color=CURVES[number % len(CURVES)],
             linewidth=1.0,
         )
-        axes.annotate(_start(sample.sigma, " Å"), (0.1, height + 0.8))
+        axes.annotate(_start(sample.sigma, " Å"), (0.1, height + 1.6), fontsize=7)
     axes.set(
         xlabel="r (Å)", ylabel="g(r), shifted", title="diamond, by start noise", xlim=(0, None)
     )
@@ -202,6 +202,7 @@ def _draw_recovery(axes: Axes, cases: dict[str, Any]) -> None:
         ylabel="share of atoms",
         title="back in diamond",
         ylim=(-0.03, 1.25),
+        yticks=np.linspace(0.0, 1.0, 6),
     )
     axes.legend(frameon=False, loc="upper right")
 

@@ -65,6 +65,26 @@ def test_the_legend_of_three_groups_of_thousands_fits_into_the_figure(tmp_path):
     assert 0 <= box.x0 < box.x1 <= figure.bbox.width
 
 
+def test_points_and_lines_of_all_groups_stand_at_their_n(tmp_path):
+    rows = [make_candidate(index, num_atoms=30 + index % 3) for index in range(9)]
+    rows += [make_candidate(i, "model", 1, num_atoms=30 + i % 3) for i in range(9)]
+    rows += [make_candidate(i, "explore", num_atoms=30 + i % 3) for i in range(9)]
+    write_part(tmp_path / "one.h5", rows, {})
+    relaxed = open_run(tmp_path / "one.h5").relaxed().columns(["n_fraction"])["n_fraction"]
+    known = np.unique(relaxed)
+    (axes,) = egb_vs_n(open_run(tmp_path / "one.h5")).axes
+    assert len(axes.collections) == len(axes.lines) == 3
+    for line in axes.lines:
+        assert np.isin(line.get_xdata(), known).all()
+    step = np.diff(known).min()
+    for cloud in axes.collections:
+        beside = cloud.get_offsets()[:, 0] - known[:, None]  # (n, points)
+        nearest = np.abs(beside).argmin(axis=0)
+        shifts = np.take_along_axis(beside, nearest[None], axis=0)[0]
+        assert np.abs(shifts).max() < step / 4, "a column touches its neighbour's"
+        assert shifts.min() < 0 < shifts.max(), "a column lies at one side of its [n]"
+
+
 @pytest.mark.parametrize("source", ["search", "explore", "model"])
 def test_one_source_and_one_n_are_enough(tmp_path, source):
     write_part(tmp_path / "one.h5", [make_candidate(0, source, int(source == "model"))], {})
