@@ -12,15 +12,15 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from gcd_hpc.store import alloys
+from gcd_hpc.store import alloys, materials, work
 from gcd_hpc.store.field import Field, fields_of, html_table
 from gcd_hpc.structures.periodic import with_tilt
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
-Source = Literal["search", "model", "explore"]
+Source = Literal["search", "model", "explore", "quench", "given"]
 Status = Literal["sampled", "ok", "invalid", "failed"]
-LABELS_SINCE = {"explore": 5, "local": 5}
+LABELS_SINCE = {"explore": 5, "local": 5, "quench": 7, "given": 7}
 """Schema versions of the labels that are younger than their field."""
 FAILURES = ("", "physics", "bug")
 ENERGIES_FROM = ("", "atoms", "surfaces")
@@ -57,8 +57,8 @@ class Candidate:
         Source,
         Field(
             "source",
-            "what made the structure: the random search, a model, or the exploration from known "
-            "structures",
+            "what made the structure: the random search, a model, the exploration from known "
+            "structures, or in a campaign of a material a quench of the melt or the user",
         ),
     ]
     version: Annotated[
@@ -206,37 +206,10 @@ class Candidate:
     stop_reason: Annotated[
         str, Field("stop reason", "why the minimiser stopped, in its own words")
     ] = ""
-    evaluations: Annotated[
-        int, Field("force evaluations", "force evaluations of all relaxations", "1")
-    ] = 0
-    atom_evaluations: Annotated[
-        int,
-        Field(
-            "cost of the forces",
-            "force evaluations times atoms of all relaxations and dynamics, a cost that does not "
-            "depend on the machine; 0 where it is not known",
-            "1",
-            since=5,
-        ),
-    ] = 0
-    voxel_evaluations: Annotated[
-        int,
-        Field(
-            "cost of the network",
-            "network evaluations times voxels by which exploration made the structure",
-            "1",
-            since=5,
-        ),
-    ] = 0
-    cpu_s: Annotated[
-        float,
-        Field(
-            "processor time",
-            "processor time to relax it and, in exploration, to make it; NaN: unknown",
-            "s",
-            since=5,
-        ),
-    ] = NAN
+    evaluations: Annotated[int, work.EVALUATIONS] = 0
+    atom_evaluations: Annotated[int, work.ATOM_EVALUATIONS] = 0
+    voxel_evaluations: Annotated[int, work.VOXEL_EVALUATIONS] = 0
+    cpu_s: Annotated[float, work.CPU_S] = NAN
     max_force_ev_a: Annotated[
         float, Field("largest force", "largest force component on a free atom at the end", "eV/Å")
     ] = NAN
@@ -301,13 +274,20 @@ class Candidate:
             since=3,
         ),
     ] = ""
+    density_g_cm3: Annotated[float, materials.DENSITY] = NAN
+    energy_ev_atom: Annotated[float, materials.ENERGY] = NAN
+    guided: Annotated[str, materials.GUIDED] = ""
+    spectrum_error: Annotated[float, materials.SPECTRUM_ERROR] = NAN
+    spectrum_error_se: Annotated[float, materials.SPECTRUM_ERROR_SE] = NAN
+    predicted_error: Annotated[float, materials.PREDICTED_ERROR] = NAN
+    num_labelled: Annotated[int, materials.NUM_LABELLED] = 0
     cell: Annotated[
         Vector,
         Field(
             "cell",
             "extents of the box along x, y and z, the lengths of its edges where its angles are "
             "right; periodic in the plane, open in z, where it is as high as the campaign's box, "
-            "or higher if the slab is",
+            "or higher if the slab is; of a material periodic in z too",
             "Å",
             shape=(3,),
         ),
@@ -395,6 +375,9 @@ BY_NAME = {field.name: field for field in FIELDS}
 
 
 def candidate_id(source: Source, round_number: int, index: int) -> str:
-    """Id of a candidate: ``search-000123``, or with the round RR ``model-RR-000045``."""
+    """Id of a candidate: ``search-000123``, or with the round RR ``model-RR-000045``.
+
+    Structures of the training set of a material are ``quench-00-000007`` and ``given-00-000003``.
+    """
     place = "" if source == "search" else f"-{round_number:02d}"
     return f"{source}{place}-{index:06d}"

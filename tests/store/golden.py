@@ -1,8 +1,8 @@
 """Golden files of this schema version: real structures, relaxed by LAMMPS. Later versions must read
 them and find nothing wrong.
 
-python -m tests.store.golden tests/store/golden_v6.h5 nial_sigma5
-python -m tests.store.golden tests/store/golden_v6_leaning.h5 cu_sigma7_twist
+python -m tests.store.golden tests/store/golden_v7.h5 nial_sigma5
+python -m tests.store.golden tests/store/golden_v7_leaning.h5 cu_sigma7_twist
 """
 
 import shutil

@@ -259,6 +259,43 @@ def test_compounds_and_leaning_cells_of_version_6_are_read_by_every_later_one():
         assert row.formula == row.element_energies_ev == ""
 
 
+@pytest.mark.parametrize("name", [f"golden_v{version}.h5" for version in range(1, 7)])
+def test_rows_of_files_before_version_7_are_of_no_material(name):
+    path = Path(__file__).with_name(name)
+    unknown = {field.name: field.default for field in FIELDS if field.since == 7}
+    assert set(unknown) == {
+        "density_g_cm3",
+        "energy_ev_atom",
+        "guided",
+        "spectrum_error",
+        "spectrum_error_se",
+        "predicted_error",
+        "num_labelled",
+    }
+    for row in read_part(path):
+        assert row.source not in ("quench", "given")
+        # NaN is the default of most, and equals nothing.
+        np.testing.assert_equal({name: getattr(row, name) for name in unknown}, unknown)
+
+
+def test_rows_of_a_material_are_read_as_they_were_written(tmp_path):
+    rows = [
+        make_candidate(0, "quench", density_g_cm3=2.5, energy_ev_atom=-7.1, num_labelled=8),
+        make_candidate(1, "given"),
+        make_candidate(
+            2,
+            "model",
+            1,
+            guided="guided",
+            spectrum_error=0.04,
+            spectrum_error_se=0.003,
+            predicted_error=0.03,
+        ),
+    ]
+    write_part(tmp_path / "part.h5", rows, {"config": CONFIG})
+    assert_same(read_part(tmp_path / "part.h5"), rows)
+
+
 @pytest.mark.parametrize(("version", "indices"), [(1, [-1, -1]), (2, [-1, -1]), (3, [2, 0, 7])])
 def test_n_index_of_older_files_follows_from_what_they_hold(version, indices):
     path = Path(__file__).parent / f"golden_v{version}.h5"

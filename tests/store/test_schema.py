@@ -33,6 +33,7 @@ def test_numbers_have_a_unit_and_text_has_none():
 def test_ids_name_source_round_and_index():
     assert candidate_id("search", 0, 123) == "search-000123"
     assert candidate_id("model", 1, 45) == "model-01-000045"
+    assert candidate_id("quench", 0, 7) == "quench-00-000007"
 
 
 def test_atoms_that_are_not_known_are_nan():

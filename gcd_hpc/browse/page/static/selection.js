@@ -4,7 +4,7 @@
 
 const SHORT = { n: "n_fraction", energy: "gb_energy_j_m2" };
 const RELATIONS = { "<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b };
-const ID = /^([\w.-]+\.)?(search-\d+|(model|explore)-\d+-\d+)$/;
+const ID = /^([\w.-]+\.)?(search-\d+|(model|explore|quench|given)-\d+-\d+)$/;
 const FRACTION_TOLERANCE = 5e-5;
 
 function fieldOf(name) {

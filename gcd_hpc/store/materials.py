@@ -1,0 +1,43 @@
+"""What rows of a campaign of a material store: density, energy and the difference to a spectrum."""
+
+from gcd_hpc.store.field import Field
+
+GUIDED_LABELS = ("", "guided", "unguided")
+
+DENSITY = Field("density", "mass over volume of the cell; NaN for boundaries", "g/cm^3", since=7)
+ENERGY = Field(
+    "energy per atom",
+    "potential energy over the number of atoms after relaxation; NaN for boundaries",
+    "eV",
+    since=7,
+)
+GUIDED = Field(
+    "guidance",
+    "whether the model was guided by the target spectrum, or not, as a control; empty where no "
+    "model of a material made the structure",
+    since=7,
+    labels=GUIDED_LABELS,
+)
+SPECTRUM_ERROR = Field(
+    "spectrum error",
+    "root mean square difference of the engine's mean spectrum over some atoms to the target, "
+    "both with a mean level of 1 over their window; NaN where the engine has computed none",
+    "1",
+    since=7,
+)
+SPECTRUM_ERROR_SE = Field(
+    "standard error of the spectrum error",
+    "standard error of spectrum_error that comes from the choice of atoms",
+    "1",
+    since=7,
+)
+PREDICTED_ERROR = Field(
+    "predicted spectrum error",
+    "the same difference for the spectrum that the property network predicts; NaN where it was "
+    "not predicted",
+    "1",
+    since=7,
+)
+NUM_LABELLED = Field(
+    "atoms with spectra", "number of atoms whose spectra the engine computed", "1", since=7
+)
