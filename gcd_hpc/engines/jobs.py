@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MAX_SEED = 900_000_000
+"""Seeds of dynamics are less than this, as LAMMPS demands."""
+
 
 @dataclass(frozen=True)
 class Minimizer:

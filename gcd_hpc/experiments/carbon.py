@@ -11,8 +11,10 @@ from gcd_hpc.diffusion.exploding import Anneal, Steps
 from gcd_hpc.engines.bulk import measure_bulk
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.potentials import find_potential
+from gcd_hpc.engines.quench import MeltQuench, box_length, melt_quench, relax_periodic
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.experiments.carbon_budget import (
+    CARBON,
     CELLS,
     FULL,
     NUM_ATOMS,
@@ -30,7 +32,6 @@ from gcd_hpc.experiments.carbon_numbers import (
     training_numbers,
 )
 from gcd_hpc.experiments.outcome import Outcome
-from gcd_hpc.experiments.quench import CARBON, MeltQuench, box_length, melt_quench, relax_periodic
 from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop, core_s
 from gcd_hpc.learning.particles import (
     Cell,

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from gcd_hpc.config.campaign import PotentialConfig
 from gcd_hpc.diffusion.exploding import Anneal, Steps
-from gcd_hpc.experiments.quench import MeltQuench
+from gcd_hpc.engines.quench import MeltQuench
 from gcd_hpc.learning.particles import ParticleConfig
 
 Form = Literal["amorphous", "diamond"]
@@ -12,6 +13,13 @@ Form = Literal["amorphous", "diamond"]
 CELLS = 3
 """Cells of diamond along each edge: 216 atoms, as many as in the amorphous structures."""
 NUM_ATOMS = 8 * CELLS**3
+CARBON = PotentialConfig(pair_style="tersoff", pair_coeff="* * {file} C", file="SiC.tersoff")
+"""Tersoff's potential, Phys. Rev. B 39 (1989) 5566.
+
+Of LAMMPS' other potentials, quenched at 2.5 g/cm^3, SiC_1994 has its first neighbours too far away
+(1.58 Å), LCBOP and REBO take five to ten times as long, and that of Erhart and Albe leaves fewer
+four-fold atoms.
+"""
 
 
 @dataclass(frozen=True)

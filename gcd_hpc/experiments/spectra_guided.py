@@ -16,10 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from gcd_hpc.diffusion.exploding import Anneal
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.potentials import find_potential
+from gcd_hpc.engines.quench import relax_periodic
 from gcd_hpc.experiments.carbon import TIMEOUT_S, relax_generated
+from gcd_hpc.experiments.carbon_budget import CARBON
 from gcd_hpc.experiments.carbon_data import network_labels
 from gcd_hpc.experiments.outcome import Outcome
-from gcd_hpc.experiments.quench import CARBON, relax_periodic
 from gcd_hpc.experiments.spectra_baselines import baselines
 from gcd_hpc.experiments.spectra_engine import engine_numbers, engine_tasks, version
 from gcd_hpc.experiments.spectra_figures import guided_figure

@@ -4,10 +4,9 @@ import numpy as np
 from ase import Atoms
 
 from gcd_hpc.config.simulation import MolecularDynamicsConfig, SearchConfig
-from gcd_hpc.engines.jobs import Anneal
+from gcd_hpc.engines.jobs import MAX_SEED, Anneal
 from gcd_hpc.structures.frame import Frame
 
-MAX_SEED = 900_000_000
 """Largest random seed that LAMMPS accepts."""
 PLANE_TOLERANCE = 1e-4
 """Largest distance of an atom from its lattice plane, Å."""

@@ -12,6 +12,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from gcd_hpc.diffusion.exploding import Anneal, Steps
+from gcd_hpc.engines.quench import MeltQuench
 from gcd_hpc.experiments.carbon import (
     perfect_diamond,
     quench_block,
@@ -29,7 +30,6 @@ from gcd_hpc.experiments.carbon_bonds import (
 from gcd_hpc.experiments.carbon_budget import CELLS, NUM_ATOMS, QUICK
 from gcd_hpc.experiments.carbon_numbers import frame_to_frame, mean_rdf, rdf_difference
 from gcd_hpc.experiments.outcome import plain
-from gcd_hpc.experiments.quench import MeltQuench
 from gcd_hpc.experiments.work import Workshop
 
 A0 = 3.567

@@ -7,20 +7,11 @@ import numpy as np
 from ase import units
 from ase.data import atomic_masses, atomic_numbers
 
-from gcd_hpc.config.campaign import PotentialConfig
 from gcd_hpc.engines.child import LammpsChild
-from gcd_hpc.engines.jobs import Leg, Minimizer, QuenchJob, QuenchResult
+from gcd_hpc.engines.jobs import MAX_SEED, Leg, Minimizer, QuenchJob, QuenchResult
 from gcd_hpc.errors import SimulationError
-from gcd_hpc.search.tries import MAX_SEED
 from gcd_hpc.structures.periodic import wrap
 
-CARBON = PotentialConfig(pair_style="tersoff", pair_coeff="* * {file} C", file="SiC.tersoff")
-"""Tersoff's potential, Phys. Rev. B 39 (1989) 5566.
-
-Of LAMMPS' other potentials, quenched at 2.5 g/cm^3, SiC_1994 has its first neighbours too far away
-(1.58 Å), LCBOP and REBO take five to ten times as long, and that of Erhart and Albe leaves fewer
-four-fold atoms.
-"""
 RELAX = Minimizer(
     etol=0.0, ftol=1e-3, max_evaluations=20_000, commands=("min_modify line forcezero dmax 0.1",)
 )
@@ -52,7 +43,11 @@ def box_length(element: str, num_atoms: int, density_g_cm3: float) -> float:
 
 
 def melt_quench(
-    child: LammpsChild, num_atoms: int, programme: MeltQuench, rng: np.random.Generator
+    child: LammpsChild,
+    num_atoms: int,
+    programme: MeltQuench,
+    rng: np.random.Generator,
+    minimizer: Minimizer = RELAX,
 ) -> QuenchResult:
     """Melt atoms on a rattled grid, cool them at a constant rate, hold and relax them.
 
@@ -72,24 +67,36 @@ def melt_quench(
     start = _rattled_grid(num_atoms, length, rng)
     seed = int(rng.integers(1, MAX_SEED - len(legs)))
     box = np.array([np.zeros(3), np.full(3, length)])
-    result = child.quench(QuenchJob(start, box, legs, programme.timestep_ps, seed, RELAX))
-    largest = float(np.linalg.norm(result.forces, axis=1).max())
-    if largest > 10 * RELAX.ftol:
-        raise SimulationError(
-            f"the quenched structure kept a force of {largest:.3g} eV/Å (minimiser:"
-            f" {result.stop_reason})"
-        )
+    job = QuenchJob(start, box, legs, programme.timestep_ps, seed, minimizer)
+    result = child.quench(job)
+    check_converged(result, minimizer, "the quenched structure")
     return result
 
 
-def relax_periodic(child: LammpsChild, positions: np.ndarray, lengths: np.ndarray) -> QuenchResult:
+def relax_periodic(
+    child: LammpsChild, positions: np.ndarray, lengths: np.ndarray, minimizer: Minimizer = RELAX
+) -> QuenchResult:
     """Minimise atoms (N, 3) of any origin in a periodic box (3,), as at the end of a quench.
 
     Raises:
         SimulationError: if LAMMPS refuses them, for instance because two atoms coincide.
     """
     box = np.array([np.zeros(3), lengths])
-    return child.quench(QuenchJob(positions, box, (), timestep_ps=0.001, seed=1, minimizer=RELAX))
+    job = QuenchJob(positions, box, (), timestep_ps=0.001, seed=1, minimizer=minimizer)
+    return child.quench(job)
+
+
+def check_converged(result: QuenchResult, minimizer: Minimizer, what: str) -> None:
+    """Refuse a result that kept a force of more than ten times the tolerance of its minimiser.
+
+    Raises:
+        SimulationError: naming ``what``.
+    """
+    largest = float(np.linalg.norm(result.forces, axis=1).max())
+    if not largest <= 10 * minimizer.ftol:
+        raise SimulationError(
+            f"{what} kept a force of {largest:.3g} eV/Å (minimiser: {result.stop_reason})"
+        )
 
 
 def _rattled_grid(num_atoms: int, length: float, rng: np.random.Generator) -> np.ndarray:

@@ -13,8 +13,9 @@ from gcd_hpc.engines.bulk import measure_bulk
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.jobs import Leg, QuenchJob, QuenchResult
 from gcd_hpc.engines.potentials import Potential, find_potential
+from gcd_hpc.engines.quench import RELAX, MeltQuench, box_length, melt_quench
 from gcd_hpc.errors import SimulationError
-from gcd_hpc.experiments.quench import CARBON, RELAX, MeltQuench, box_length, melt_quench
+from gcd_hpc.experiments.carbon_budget import CARBON
 from gcd_hpc.seeds import CARBON as CARBON_STREAM
 from gcd_hpc.seeds import generator
 from gcd_hpc.structures.analysis import rdf
@@ -91,12 +92,10 @@ def test_a_box_has_the_density_it_was_made_for():
     assert gram / (box_length("C", 216, 2.5) * 1e-8) ** 3 == pytest.approx(2.5, rel=1e-12)
 
 
-def test_a_relaxation_that_stops_too_early_is_an_error(
-    carbon_child: LammpsChild, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("gcd_hpc.experiments.quench.RELAX", replace(RELAX, max_evaluations=2))
+def test_a_relaxation_that_stops_too_early_is_an_error(carbon_child: LammpsChild):
+    short, stream = replace(RELAX, max_evaluations=2), generator(3, CARBON_STREAM, 0)
     with pytest.raises(SimulationError, match=r"kept a force of .* max"):
-        melt_quench(carbon_child, NUM_ATOMS, SHORT, generator(3, CARBON_STREAM, 0))
+        melt_quench(carbon_child, NUM_ATOMS, SHORT, stream, short)
 
 
 def test_tersoff_diamond_has_its_published_lattice_constant_and_energy(carbon: Potential):
