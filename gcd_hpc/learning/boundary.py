@@ -16,11 +16,10 @@ from gcd_hpc.engines.bulk import Bulk, measure_bulk, measure_crystal, read_prepa
 from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.resolve import find_engine
 from gcd_hpc.engines.strained import measured_layout
-from gcd_hpc.errors import PotentialError
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.context import seen_layers
 from gcd_hpc.learning.image_place import PlacedImage, find_image, place_image
-from gcd_hpc.store.potentials import references
+from gcd_hpc.learning.kept_potential import has_structures_of, keep_potential
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.bicrystal import Bicrystal, check_name
@@ -173,18 +172,13 @@ def prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> BoundarySyst
     """
     check_name(config.boundary)
     potential = find_engine(config, folder)
-    has_structures = _check_unchanged(run_dir, potential)
     run = RunDirectory(run_dir)
+    has_structures = has_structures_of(run, potential)
     system = BoundarySystem.build(config, folder, run, potential)
     for warning in system.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    for name, file in potential.files.items():
-        _copy(file, run.potential / name, may_differ=not has_structures)
+    keep_potential(run, potential, has_structures)
     _keep_image(run, system, folder)
-    for name, content in potential.made.items():
-        run.potential.mkdir(exist_ok=True)
-        with replacing(run.potential / name) as temporary:
-            temporary.write_bytes(content)
     return system
 
 
@@ -215,35 +209,6 @@ def _keep_image(run: RunDirectory, system: BoundarySystem, folder: Path) -> None
         with replacing(copy) as temporary:
             temporary.write_bytes(content)
     placed_image(system, run)
-
-
-def _check_unchanged(run_dir: Path, potential: Engine) -> bool:
-    """Whether the run holds structures; a potential other than theirs is refused."""
-    parts = RunDirectory(run_dir).all_relaxed_parts()
-    # All structures share one potential, so one readable file is enough.
-    known = next((one.potential_sha256 for part in parts for one in references([part])), None)
-    if known is None or known == potential.sha256:
-        return known is not None
-    files = ", ".join(map(str, potential.files.values())) or potential
-    raise PotentialError(
-        f"{run_dir}: its structures were relaxed with the potential {known}, but {files} now has"
-        f" the hash {potential.sha256}; go back to the old potential or choose another --run-dir"
-    )
-
-
-def _copy(file: Path, copy: Path, may_differ: bool) -> None:
-    """Copy a potential file unless it is there; a truncated copy is replaced."""
-    content = file.read_bytes()
-    there = copy.read_bytes() if copy.exists() else b""
-    if there == content:
-        return
-    if not may_differ and not content.startswith(there):
-        raise PotentialError(
-            f"{copy}: is no longer a copy of {file}, because it was edited or damaged; remove it"
-            " and the same command copies it again"
-        )
-    with replacing(copy) as temporary:
-        temporary.write_bytes(content)
 
 
 @functools.lru_cache(maxsize=64)

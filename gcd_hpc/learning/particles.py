@@ -1,6 +1,6 @@
 """Particle models: a score network that moves atoms but neither adds nor removes any."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -118,6 +118,7 @@ def train_particles(
     report: Callable[[float], None] = lambda _: None,
     device: str = "cpu",
     held_out: Sequence[Cell] = (),
+    entries: Callable[[], Mapping[str, str]] = dict,
 ) -> dict[str, NDArray[Any]]:
     """Train a score model and write its EMA weights and its config to ``path``.
 
@@ -125,6 +126,7 @@ def train_particles(
         cells: structures with the same number of atoms; their boxes may differ.
         index: distinguishes the models of one seed.
         held_out: structures that the final loss is measured on; without any, the training's.
+        entries: called when the training has ended; texts beside the config in the file's header.
 
     Returns:
         "loss" at "steps": means over a hundredth of the training each; "validation_t" and
@@ -151,7 +153,7 @@ def train_particles(
         if step % 20 == 0:
             report(step / config.num_steps)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save(path, trainer.average.weights, {"particle": asdict(config)})
+    save(path, trainer.average.weights, {"particle": asdict(config)}, entries())
     network.load_state_dict(trainer.average.weights)
     judged = _stacked(held_out or cells, device)
     times, validation = _validate(model, *judged, generator(seed, PARTICLE, index, VALIDATE))
@@ -193,12 +195,14 @@ def sample_particles(
     report: Callable[[float], None] = lambda _: None,
     batch_size: int = 8,
     guide: Guide = lambda score, _: score,
+    first: int = 0,
 ) -> Array:
     """Denoise structures whose noise level is that of t_start.
 
     Args:
         starts: (M, N, 3). Each structure has its own random stream, whatever the batch.
         guide: applied to the score of the model before sampling.
+        first: number of the first structure among those of this index, by which streams are told.
 
     Returns:
         Positions (M, N, 3), wrapped into the box.
@@ -206,8 +210,8 @@ def sample_particles(
     starts = np.asarray(starts, dtype=np.float64)
     score = guide(model.score(lengths), model.process)
     done = []
-    for first in range(0, len(starts), batch_size):
-        batch = starts[first : first + batch_size]
+    for place in range(0, len(starts), batch_size):
+        batch = starts[place : place + batch_size]
         orders = np.stack([_order(start, lengths, model.config.cutoff) for start in batch])
         start = torch.tensor(
             np.take_along_axis(batch, orders[:, :, None], axis=1),
@@ -215,7 +219,8 @@ def sample_particles(
             device=model.device,
         )
         streams = [
-            generator(seed, PARTICLE, index, NOISE, first + number) for number in range(len(batch))
+            generator(seed, PARTICLE, index, NOISE, first + place + number)
+            for number in range(len(batch))
         ]
         draw = partial(_normal, streams, batch.shape[1:], model.device)
         if isinstance(sampler, Anneal):
@@ -225,13 +230,20 @@ def sample_particles(
             sample = denoise(score, start, model.process, kind, num_steps, draw, t_start)
         wrapped = wrap(sample.double().cpu().numpy(), lengths)
         done.append(np.take_along_axis(wrapped, orders.argsort(axis=1)[:, :, None], axis=1))
-        report(min(1.0, (first + batch_size) / len(starts)))
+        report(min(1.0, (place + batch_size) / len(starts)))
     return np.concatenate(done)
 
 
-def random_starts(num: int, num_atoms: int, lengths: Lengths, seed: int, index: int) -> Array:
-    """Uniform random positions (num, N, 3), the distribution of the process at t = 1."""
-    streams = [generator(seed, PARTICLE, index, START, number) for number in range(num)]
+def random_starts(
+    num: int, num_atoms: int, lengths: Lengths, seed: int, index: int, first: int = 0
+) -> Array:
+    """Uniform random positions (num, N, 3), the distribution of the process at t = 1.
+
+    Args:
+        first: as for ``sample_particles``.
+    """
+    numbers = range(first, first + num)
+    streams = [generator(seed, PARTICLE, index, START, number) for number in numbers]
     return np.stack([stream.uniform(size=(num_atoms, 3)) for stream in streams]) * lengths
 
 

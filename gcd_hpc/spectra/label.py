@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
@@ -110,6 +110,8 @@ def label(
     workers: int = 1,
     budget_core_s: float = inf,
     progress: Callable[[Progress], None] = lambda done: None,
+    places: Sequence[Place] | None = None,
+    entries: Callable[[Labelled], Mapping[str, str]] = lambda labelled: {},
 ) -> Labelled:
     """Choose atoms, compute their spectra and write the table.
 
@@ -120,6 +122,8 @@ def label(
         workers: number of processes, each with an engine of its own. Results do not depend on it.
         budget_core_s: processor time after which no other atom is begun; what earlier runs of the
             command spent counts.
+        places: the atoms, where they are not to be chosen here.
+        entries: further attributes of the file.
 
     Raises:
         StoreError: if ``out`` or its folder is of other structures or another engine.
@@ -128,7 +132,10 @@ def label(
     with choice.make() as engine:
         question = _question(structures, engine)
         kept = _kept_table(out, structures, engine)
-        chosen = choose_atoms(structures, engine.element, num_atoms, seed)
+        if places is None:
+            chosen = choose_atoms(structures, engine.element, num_atoms, seed)
+        else:
+            chosen = list(places)
         folder = LabelFolder(out)
         _begin(folder, question)
         done = _results(kept, chosen) | _read_results(folder, chosen)
@@ -150,7 +157,7 @@ def label(
         for (place, _), result in spread(within_budget(), compute, num, "computed a spectrum"):
             done[place] = result
             report()
-        return _finish(folder, structures, engine, kept, done)
+        return _finish(folder, structures, engine, kept, done, entries)
 
 
 def _finish(
@@ -159,6 +166,7 @@ def _finish(
     engine: SpectrumEngine,
     kept: SpectrumTable | None,
     done: dict[Place, SpectrumResult],
+    entries: Callable[[Labelled], Mapping[str, str]],
 ) -> Labelled:
     """Write the table and remove the folder; rows of an older table stay, chosen now or not."""
     old = set() if kept is None else set(_places(kept))
@@ -166,7 +174,7 @@ def _finish(
     made = labelled_by(engine, structures, new, [done[place] for place in new])
     table = made.table if kept is None else joined([kept, made.table])
     labelled = Labelled(structures, table.sorted())
-    write_labelled(folder.table, labelled)
+    write_labelled(folder.table, labelled, entries(labelled))
     shutil.rmtree(folder.path, ignore_errors=True)
     return labelled
 

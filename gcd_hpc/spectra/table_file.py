@@ -4,7 +4,7 @@
 these. Every dataset has units, a meaning and a checksum, and so have the attributes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,13 @@ class Labelled:
                 raise ValueError(f"atom {atom} of structure {number} is {found}")
 
 
-def write_labelled(path: Path, labelled: Labelled) -> None:
+def write_labelled(
+    path: Path, labelled: Labelled, entries: Mapping[str, str] | None = None
+) -> None:
     """Write a file of spectra; an existing file is replaced when the new one is complete.
+
+    Args:
+        entries: further attributes of the file.
 
     Raises:
         RunDirectoryError: if it cannot be written.
@@ -103,6 +108,7 @@ def write_labelled(path: Path, labelled: Labelled) -> None:
             about[name] = getattr(table, name)
         about["sha256"] = table.sha256
         about["axis"] = "bins" if table.energies_ev is None else "eV"
+        file.attrs.update(entries or {})
         seal_file(file, KIND, SCHEMA_VERSION, "spectra")
 
 
@@ -113,6 +119,13 @@ def is_labelled(path: Path) -> bool:
             return bool(file.attrs.get("kind") == KIND)
     except OSError:
         return False
+
+
+def read_entries(path: Path) -> dict[str, str]:
+    """Attributes of a file of spectra as text; errors as ``read_labelled``."""
+    with opened(path, _WHAT) as file:
+        check_kind(path, file, KIND, _WHAT, SCHEMA_VERSION, "spectra")
+        return {name: str(value) for name, value in file.attrs.items()}
 
 
 def read_labelled(path: Path) -> Labelled:
