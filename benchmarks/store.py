@@ -35,6 +35,8 @@ from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import ATOM_FIELDS, ROW_FIELDS, Candidate, candidate_id
 
 ATOMS = 2
+EDGE_A = 20.0
+"""Edges of every box: boxes that no crystal can have would be left out one by one."""
 CRYSTAL_EV = -8.76
 PLANE_ATOMS = 29
 """Of Sigma 29: more values of [n] than the default boundary has."""
@@ -120,6 +122,11 @@ def synthetic(number: int, num_parts: int, num_rows: int) -> tuple[str, Columns]
     atoms = {field.name: rng.normal(size=(num_rows * ATOMS, *field.shape)) for field in ATOM_FIELDS}
     # Energies that a crystal can have: others are never the lowest.
     atoms["numbers"] = np.zeros(num_rows * ATOMS, dtype=int)
+    columns |= {
+        "cell": np.full((num_rows, 3), EDGE_A),
+        "tilt_a": np.zeros(num_rows),
+        "axial_ratio": np.full(num_rows, np.nan),
+    }
     atoms["energies_ev"] = CRYSTAL_EV + 0.1 * atoms["energies_ev"]
     return where, columns | atoms
 

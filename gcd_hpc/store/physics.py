@@ -273,23 +273,51 @@ def row_fault(row: Mapping[str, Any], nearest_neighbor: float) -> str:
     )
 
 
-def lowest_rows(columns: Columns, numbers: np.ndarray, num: int) -> np.ndarray:
-    """Row numbers of the ``num`` lowest energies among ``numbers`` (M,), and of all ties."""
-    energy = columns["gb_energy_j_m2"][numbers]
-    if len(energy) <= num:
-        return numbers
-    return np.asarray(numbers[energy <= np.partition(energy, num - 1)[num - 1]])
+class Ranking:
+    """Rows by energy, all together or at each [n], from which unphysical ones are struck."""
 
+    def __init__(self, columns: Columns, numbers: np.ndarray, num: int, per_n: bool) -> None:
+        """Args:
+        columns: RELAXED_FIELDS at least of all rows.
+        numbers: row numbers (M,) to rank.
+        num: how many are the lowest, of all or of each [n].
+        """
+        energy, n_index = columns["gb_energy_j_m2"][numbers], columns["n_index"][numbers]
+        if not per_n:
+            n_index = np.zeros_like(n_index)
+        order = np.lexsort([energy, n_index])
+        self._num = num
+        self._rows, self._energy = numbers[order], energy[order]
+        self._is_kept = np.ones(len(order), dtype=bool)
+        _, self._start, self._group = np.unique(
+            n_index[order], return_index=True, return_inverse=True
+        )
 
-def lowest_rows_of_each(columns: Columns, numbers: np.ndarray, num: int = 1) -> np.ndarray:
-    """Row numbers of the ``num`` lowest energies of each [n] among ``numbers`` (M,), and ties."""
-    energy, n_index = columns["gb_energy_j_m2"][numbers], columns["n_index"][numbers]
-    order = np.lexsort([energy, n_index])
-    _, start, group, count = np.unique(
-        n_index[order], return_index=True, return_inverse=True, return_counts=True
-    )
-    highest = energy[order][start + np.minimum(count, num) - 1]
-    return np.asarray(np.sort(numbers[order[energy[order] <= highest[group]]]))
+    def lowest(self) -> np.ndarray:
+        """Ascending numbers of the lowest rows that were not struck, and of all ties."""
+        # Kept rows up to each row, its own included, since the beginning of its group.
+        count = np.cumsum(self._is_kept)
+        before = count[self._start] - self._is_kept[self._start]
+        rank = count - before[self._group]
+        is_last = self._is_kept & (rank == self._num)
+        highest = np.full(len(self._start), np.inf)
+        highest[self._group[is_last]] = self._energy[is_last]
+        chosen = self._is_kept & (self._energy <= highest[self._group])
+        return np.asarray(np.sort(self._rows[chosen]))
+
+    def strike(self, numbers: np.ndarray) -> None:
+        """Leave rows out from now on."""
+        self._is_kept &= ~np.isin(self._rows, numbers)
+
+    @property
+    def struck(self) -> np.ndarray:
+        """Ascending numbers of the rows that were struck."""
+        return np.asarray(np.sort(self._rows[~self._is_kept]))
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Ascending numbers of the other rows."""
+        return np.asarray(np.sort(self._rows[self._is_kept]))
 
 
 def candidate_fault(candidate: Candidate, config: Any) -> str:

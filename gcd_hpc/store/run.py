@@ -1,7 +1,7 @@
 """Python interface to the results of a run: ``gcd_hpc.open_run("runs/w_sigma5")``."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -18,10 +18,9 @@ from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_provenance
 from gcd_hpc.store.physics import (
     RELAXED_FIELDS,
+    Ranking,
     candidate_fault,
     is_relaxed,
-    lowest_rows,
-    lowest_rows_of_each,
 )
 from gcd_hpc.store.pictures import energies_svg
 from gcd_hpc.store.provenance import section_of
@@ -205,7 +204,7 @@ class Run:
         Rows that would be the lowest of their [n] are left out if they are no physical boundary of
         the crystal.
         """
-        return self._physical(lowest_rows_of_each)[0].sorted("gb_energy_j_m2")
+        return self._physical(1, per_n=True)[0].sorted("gb_energy_j_m2")
 
     def lowest(self, num: int = 10, per_n: bool = False) -> "Run":
         """The ``num`` relaxed candidates of lowest boundary energy, lowest first, then by id.
@@ -230,10 +229,8 @@ class Run:
         Returns:
             The lowest physical candidates, and the unphysical ones of lower energy by energy.
         """
-        lowest = partial(lowest_rows_of_each if per_n else lowest_rows, num=num)
-        physical, refused = self._physical(lowest)
-        kept = lowest(self._rows.columns(RELAXED_FIELDS), physical._chosen)
-        found = self._restricted(kept).sorted("id").sorted("gb_energy_j_m2")
+        _, refused, lowest = self._physical(num, per_n)
+        found = self._restricted(lowest).sorted("id").sorted("gb_energy_j_m2")
         return found.first_of_each_n(num) if per_n else found[:num], refused
 
     def first_of_each_n(self, num: int = 1) -> "Run":
@@ -243,23 +240,27 @@ class Run:
         _, start, group = np.unique(n_index[order], return_index=True, return_inverse=True)
         return self[order[np.arange(len(order)) - start[group] < num]]
 
-    def _physical(self, lowest: Callable[[Columns, np.ndarray], np.ndarray]) -> "tuple[Run, Run]":
+    def _physical(self, num: int, per_n: bool) -> "tuple[Run, Run, np.ndarray]":
         """Split the relaxed candidates into physical ones, in file order, and refused ones.
 
-        Only the rows that ``lowest`` chooses are read with their atoms and checked, repeatedly
-        until all of them are physical; other rows are kept unchecked.
+        Only the ``num`` lowest, of all or of each [n], are read with their atoms and checked,
+        repeatedly until all of them are physical; other rows are kept unchecked.
+
+        Returns:
+            Physical and refused candidates, and the row numbers of the lowest physical ones.
         """
         columns = self._rows.columns(RELAXED_FIELDS)
         every = np.sort(self._chosen[is_relaxed(columns, -np.inf)[self._chosen]])
-        kept = every[columns["gb_energy_j_m2"][every] >= MIN_GB_ENERGY_J_M2]
+        ranking = Ranking(columns, every, num, per_n)
+        ranking.strike(every[columns["gb_energy_j_m2"][every] < MIN_GB_ENERGY_J_M2])
+        config = self.provenance.get("config")
         looked_at = np.empty(0, dtype=np.int64)
-        while len(new := np.setdiff1d(lowest(columns, kept), looked_at)):
-            config = self.provenance.get("config")
+        while len(new := np.setdiff1d(lowest := ranking.lowest(), looked_at)):
             is_wrong = [bool(candidate_fault(one, config)) for one in self._restricted(new)]
-            kept = np.setdiff1d(kept, new[is_wrong])
+            ranking.strike(new[is_wrong])
             looked_at = np.union1d(looked_at, new)
-        refused = self._restricted(np.setdiff1d(every, kept))
-        return self._restricted(kept), refused.sorted("gb_energy_j_m2")
+        refused = self._restricted(ranking.struck).sorted("gb_energy_j_m2")
+        return self._restricted(ranking.kept), refused, lowest
 
     def columns(self, names: Sequence[str]) -> Columns:
         """Fields of all candidates in order, as arrays (M,) or (M, 3) in the schema's units.
