@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.store.makers import maker_name
 from gcd_hpc.store.run import Run
 
@@ -36,7 +36,7 @@ def ancestry(run: Run, name: str) -> list[dict[str, Any]]:
 
 def ancestry_view(records: Sequence[dict[str, Any]]) -> RenderableType:
     """The line of parents as a table for the terminal, the newest structure first."""
-    table = Table(header_style="bold", box=None, pad_edge=False)
+    table = new_table()
     # Headings are Text, as rich would parse "[n]" as markup.
     for heading in ("candidate", "[n]", f"GB energy ({UNIT})", "made by", "from"):
         is_number = heading not in ("candidate", "made by", "from")

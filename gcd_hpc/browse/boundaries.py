@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.config.miller import spelled
 from gcd_hpc.structures.catalogue import KnownBoundary
 from gcd_hpc.structures.periodic import spelled_cell
@@ -36,14 +37,7 @@ def boundary_table(found: Sequence[KnownBoundary], title: str, is_numbered: bool
     Args:
         is_numbered: whether the rows are numbered from 1, to choose one.
     """
-    table = Table(
-        title=title,
-        title_justify="left",
-        box=None,
-        header_style="bold",
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    table = new_table(title)
     if is_numbered:
         table.add_column("", justify="right")
     for name in ("Sigma", "angle", "kind", "planes", "cell (Å)", "Å^2", "N", "atoms"):

@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.store.findings import CHECKS, Report
 from gcd_hpc.store.merge import Merged
 
@@ -16,9 +17,9 @@ _STYLES = {"ok": "green", "failed": "bold red", "not checked": "dim"}
 
 def checks_view(path: Path, report: Report) -> RenderableType:
     """Table of all checks, their findings, and the verdict."""
-    table = Table(
-        "check", "what must hold", "looked at", "", title=Text(str(path)), title_justify="left"
-    )
+    table = new_table(str(path))
+    for heading in ("check", "what must hold", "looked at", ""):
+        table.add_column(heading)
     table.columns[2].justify = "right"
     lines: list[Text] = []
     for name, outcome in report.outcomes.items():
@@ -45,9 +46,9 @@ def _verdict(report: Report) -> Text:
 
 def merged_table(merged: Merged) -> Table:
     """Table of each run's candidates: read, dropped as duplicates, kept."""
-    table = Table("run", "read", "dropped", "kept")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = new_table()
+    for heading in ("run", "read", "dropped", "kept"):
+        table.add_column(heading, justify="left" if heading == "run" else "right")
     for row in merged.by_run():
         table.add_row(
             Text(row["run"]), f"{row['read']:,}", f"{row['dropped']:,}", f"{row['kept']:,}"

@@ -18,6 +18,7 @@ from gcd_hpc.accounts.sources import sources_of
 from gcd_hpc.browse.campaign_figures import Finds, finds
 from gcd_hpc.browse.tables import format_fraction, format_number
 from gcd_hpc.campaign.ledger import read_state
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.campaign.waiting import NOTICEABLE_J_M2
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.alike import difference
@@ -135,7 +136,7 @@ def _compared(name: str, run: Run, found: Finds | None) -> Compared:
 
 def comparison_view(found: Comparison) -> RenderableType:
     """Tables for the terminal: one row per run, and the lowest energies of each [n]."""
-    table = Table(header_style="bold", box=None, pad_edge=False)
+    table = new_table()
     headings = ["tries", "core s", f"lowest ({UNIT})", "at [n]", "core s until", "lowest of [n]"]
     table.add_column("run")
     for heading in headings:
@@ -177,7 +178,7 @@ def _sources(run: Compared) -> str:
 
 
 def _hulls(found: Comparison) -> Table:
-    table = Table(header_style="bold", box=None, pad_edge=False)
+    table = new_table()
     table.add_column(Text("[n]"), justify="right")
     for run in found.runs:
         table.add_column(Text(f"{run.run} ({UNIT})"), justify="right")

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.campaign.progress import clock
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.stages.record import stored_record
 
 
@@ -67,7 +68,7 @@ def energy_view(record: dict[str, Any]) -> Table:
         cost = f"{record['cpu_s']:,.0f} core-seconds, {clock(record['seconds'])} of wall time"
         facts.append(("cost", cost))
     facts.append(("SHA-256", record["sha256"]))
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table = new_table(show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, text in facts:

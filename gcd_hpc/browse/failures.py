@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.state import State
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.run_set import RunSet
@@ -111,14 +111,23 @@ def summed_up(reasons: Sequence[str]) -> str:
 
 
 def counts(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Number of failures with each reason, by class, the most frequent first."""
-    reasons: dict[tuple[int, str, str], list[str]] = defaultdict(list)
+    """Number of failures with each reason, by class, the most frequent first.
+
+    ``names`` are those of the first MAX_LISTED candidates or tasks.
+    """
+    reasons: dict[tuple[int, str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         place = CLASSES.index(row["class"])
-        reasons[place, row["kind"], general(row["reason"])].append(row["reason"])
+        reasons[place, row["kind"], general(row["reason"])].append(row)
     order = sorted(reasons.items(), key=lambda item: (item[0][0], -len(item[1]), item[0]))
     return [
-        {"class": CLASSES[place], "kind": kind, "reason": summed_up(equal), "num": len(equal)}
+        {
+            "class": CLASSES[place],
+            "kind": kind,
+            "reason": summed_up([row["reason"] for row in equal]),
+            "num": len(equal),
+            "names": [row["name"] for row in equal[:MAX_LISTED]],
+        }
         for (place, kind, _), equal in order
     ]
 
@@ -135,16 +144,22 @@ def failures_json(rows: Sequence[dict[str, Any]], every: bool = False) -> str:
 
 def failures_table(rows: Sequence[dict[str, Any]], every: bool = False) -> Group:
     """Counts by class and reason, then at most MAX_LISTED failures, or all with ``every``."""
-    summary = Table(title="Failures", title_style="bold", header_style="bold", box=None)
-    for heading in ("class", "of", "number", "reason"):
-        summary.add_column(heading, justify="right" if heading == "number" else "left")
+    summary = new_table("Failures")
+    for heading in ("class", "of", "number", "such as", "reason"):
+        summary.add_column(
+            heading,
+            justify="right" if heading == "number" else "left",
+            no_wrap=heading == "such as",
+        )
     for count in counts(rows):
-        summary.add_row(count["class"], count["kind"], f"{count['num']:,}", Text(count["reason"]))
+        name, *_ = count["names"]
+        cells = (count["class"], count["kind"], f"{count['num']:,}")
+        summary.add_row(*cells, Text(name), Text(count["reason"]))
     wanted = listed(rows, every)
     if not wanted:
         summary.caption = None if rows else "none"
         return Group(summary)
-    table = Table(header_style="bold", box=None)
+    table = new_table()
     member = ("boundary",) if any("boundary" in row for row in wanted) else ()
     for heading in (*member, "name", "class", "then", "reason"):
         table.add_column(heading)

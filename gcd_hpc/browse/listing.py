@@ -12,12 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.field import Field, csv_cell
 from gcd_hpc.store.makers import maker_name
 from gcd_hpc.store.physics import RELAXED_FIELDS, candidate_fault, is_relaxed
 from gcd_hpc.store.run import Run
-from gcd_hpc.store.schema import FIELDS, Candidate
+from gcd_hpc.store.schema import BY_NAME, FIELDS, Candidate
 from gcd_hpc.store.selection import sort_fields, sort_order
 
 UNFINISHED = {"local": "relaxed around its change only", "screen": "screened only"}
@@ -27,6 +28,13 @@ LISTED = (
     *("source", "version", "move", "parents", "round", "preset", "converged", "reason"),
 )
 """Fields in a list of candidates; ``gcd-hpc show`` prints all fields."""
+DETAILS = (
+    *("source", "version", "round", "move", "parents", "run", "reason"),
+    *("n_fraction", "num_atoms", "formula", "surplus", "gb_energy_j_m2", "excess_volume_a"),
+    *("closest_pair_a", "registry", "registry_relaxed", "cell", "atoms_per_plane"),
+    *("preset", "converged", "stop_reason", "max_force_ev_a", "evaluations", "cpu_s"),
+)
+"""Fields of a single candidate that are shown without ``--all``, where they are known."""
 Record = dict[str, Any]
 
 
@@ -94,7 +102,7 @@ def _shown_rows(run: Run, sort: str | None, descending: bool, num: int) -> Run:
 
 def list_table(listing: Listing) -> RenderableType:
     """The list as a table for the terminal, with the counts as caption."""
-    table = Table(header_style="bold", box=None, pad_edge=False)
+    table = new_table()
     member = ("boundary",) if any("boundary" in record for record in listing.records) else ()
     # Headings are Text, as rich would parse "[n]" as markup.
     for heading in (
@@ -171,9 +179,28 @@ def detail_record(candidate: Candidate) -> Record:
     }
 
 
-def detail_view(candidate: Candidate, standing: str) -> RenderableType:
-    """All fields of a candidate with unit and meaning, below the line ``standing``."""
-    table = Table(header_style="bold", box=None, pad_edge=False)
+def detail_view(candidate: Candidate, standing: str, every: bool) -> RenderableType:
+    """Fields of a candidate below the line ``standing``.
+
+    Args:
+        every: all fields with their meanings; else those of DETAILS that are known, which fit on a
+            screen of 24 lines.
+    """
+    title = Text.assemble((candidate.id, "bold"), f": {standing}")
+    if every:
+        return Group(title, _all_fields(candidate))
+    table = new_table(show_header=False)
+    for name in DETAILS:
+        field = BY_NAME[name]
+        if value := _shown(candidate, field):
+            table.add_row(name, Text(value if field.unit == "1" else f"{value} {field.unit}"))
+    more = f"--all shows all {len(FIELDS)} fields and what they mean"
+    return Group(title, table, Text(more, style="dim"))
+
+
+def _all_fields(candidate: Candidate) -> Table:
+    """All fields of a candidate with unit and meaning."""
+    table = new_table()
     for heading in ("field", "value", "unit", "meaning"):
         table.add_column(heading, overflow="fold")
     for field in FIELDS:
@@ -181,7 +208,7 @@ def detail_view(candidate: Candidate, standing: str) -> RenderableType:
         table.add_row(
             field.name, value, "" if field.unit == "1" else field.unit, Text(field.meaning)
         )
-    return Group(Text.assemble((candidate.id, "bold"), f": {standing}"), table)
+    return table
 
 
 def _shown(candidate: Candidate, field: Field) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.campaign.progress import clock
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.stages.record import stored_record
 
 
@@ -45,7 +46,7 @@ def model_record(path: Path) -> dict[str, Any]:
 
 def model_view(record: dict[str, Any]) -> list[RenderableType]:
     """The record for people: what the model is, then a line for each boundary."""
-    facts = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
+    facts = new_table(show_header=False)
     facts.add_column(style="bold")
     facts.add_column(overflow="fold")
     for name, text in _facts(record):
@@ -94,7 +95,7 @@ def _told(record: dict[str, Any]) -> str:
 
 
 def _boundary_table(boundaries: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    table = new_table()
     table.add_column("run", overflow="fold")
     table.add_column("of", no_wrap=True)
     table.add_column("boundary", overflow="fold")

@@ -15,6 +15,7 @@ from gcd_hpc.browse.reference import Reference
 from gcd_hpc.browse.status import NOT_BEGUN, UNREADABLE, state_in_table
 from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
 from gcd_hpc.campaign.ledger import read_state
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.config.loader import dump
 from gcd_hpc.config.miller import Indices, spelled
 from gcd_hpc.errors import GcdError, StoreError
@@ -306,7 +307,7 @@ def csv_records(found: Overview) -> list[dict[str, Any]]:
 
 def overview_table(found: Overview) -> Table:
     """The overview for the terminal, one line a boundary."""
-    table = Table(header_style="bold", box=None, pad_edge=False)
+    table = new_table()
     for heading in overview_headings(found):
         is_text = heading in ("boundary", "axis", "plane", "kind", "state")
         # Headings are Text, as rich would parse "[n]" as markup.

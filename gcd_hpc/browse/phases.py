@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.browse.tables import UNIT
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.phases.phase import Phase
 from gcd_hpc.phases.record import MeasuredRecord
 
@@ -38,7 +39,7 @@ def phases_table(phases: Sequence[Phase], excess: Mapping[str, MeasuredRecord]) 
     Args:
         excess: records of measured excess properties, by the phase's name.
     """
-    table = Table(header_style="bold", box=None, pad_edge=False)
+    table = new_table()
     stress = ("stress xx, yy, xy (N/m)",) if excess else ()
     for heading in ("phase", f"GB energy ({UNIT})", "excess volume (Å)", *stress):
         table.add_column(Text(heading), justify="left" if heading == "phase" else "right")

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.campaign.estimate import StageEstimate, total_core_h, wall_h
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.config.site import SiteConfig
 
 
 def plan_table(stages: Sequence[StageEstimate], site: SiteConfig) -> RenderableType:
     """Tasks, expected core-hours and disk space of every stage, and the heading of its commands."""
-    table = Table(box=None, padding=(0, 2), header_style="bold", show_footer=True)
+    table = new_table(show_footer=True)
     disk = sum(stage.disk_bytes for stage in stages)
     hours = [wall_h(stage, site) for stage in stages]
     # In barrier mode the times of the stages add up; in asynchronous mode the overlap is unknown.

@@ -11,19 +11,28 @@ from gcd_hpc.browse.structure_figures import distances, registry_map
 from gcd_hpc.browse.timeline import timeline
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.run import Run, open_run
+from gcd_hpc.store.run_directory import RunDirectory
 
 What = Literal["egb-n", "progress", "timeline", "registry", "rdf"]
 
 
 def plot(run: Path, what: What, selection: str = "", out: Path | None = None) -> Path:
-    """Draw a figure to ``out``, by default WHAT.png in the run directory or beside the file.
+    """Draw a figure to ``out``, by default into the run directory or beside the file.
+
+    The name there is that of the run's own figure for ``egb-n``, and WHAT.png for others; a figure
+    of a selection has ``_selected`` in its name, so that it does not take the place of the whole's.
 
     Raises:
         GcdError: as ``draw``, and if the suffix is not .png, .svg or .pdf.
     """
-    path = out or (run if run.is_dir() else run.parent) / f"{what}.png"
+    path = out or _default_path(run if run.is_dir() else run.parent, what, bool(selection))
     check_suffix(path)
     return save(draw(run, what, selection), path)
+
+
+def _default_path(folder: Path, what: What, is_selection: bool) -> Path:
+    path = RunDirectory(folder).figure if what == "egb-n" else folder / f"{what}.png"
+    return path.with_stem(f"{path.stem}_selected") if is_selection else path
 
 
 def draw(run: Path, what: What, selection: str = "") -> Figure:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from gcd_hpc.browse.figures import BLUE, RED, new_figure, save
 from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import lowest_energies
@@ -50,7 +51,7 @@ def _ranks(rows: Sequence[Candidate]) -> dict[str, int]:
 
 def comparison_table(records: Sequence[dict[str, Any]], engine: str) -> Table:
     """Table for the terminal; the lowest of each [n] by the second engine is green."""
-    table = Table(header_style="bold", box=None, pad_edge=False)
+    table = new_table()
     for heading in ("[n]", f"before ({UNIT})", f"{engine} ({UNIT})", "rank", "rank", "candidate"):
         is_text = heading == "candidate"
         table.add_column(Text(heading), justify="left" if is_text else "right")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from gcd_hpc.campaign.soundness import Soundness
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.config.miller import spelled
 from gcd_hpc.config.set import SetConfig
 from gcd_hpc.structures.character import character_of
@@ -13,7 +14,7 @@ from gcd_hpc.structures.periodic import spelled_cell
 
 def set_table(config: SetConfig, found: Mapping[str, Soundness]) -> Table:
     """One line a boundary: Sigma, axis, plane, kind, cell, atoms, N_plane (N) and voxels."""
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    table = new_table()
     for name in ("name", "Sigma", "axis", "plane", "kind", "cell (Å)", "atoms", "N", "voxels"):
         is_text = name in ("name", "axis", "plane", "kind")
         table.add_column(name, justify="left" if is_text else "right", overflow="fold")

@@ -4,7 +4,6 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.accounts.cost import cost_of
@@ -13,6 +12,7 @@ from gcd_hpc.accounts.sources import sources_of
 from gcd_hpc.browse.usage import pool_rows
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.state import State
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.run import Run
 from gcd_hpc.store.run_set import RunSet
@@ -57,7 +57,7 @@ def _member(name: str, run: Run, state: State | None) -> dict[str, Any]:
 
 def set_report_view(record: dict[str, Any]) -> RenderableType:
     """The record of ``set_report_record`` formatted for the terminal."""
-    usage = Table(box=None, padding=(0, 2), header_style="bold")
+    usage = new_table()
     for heading in ("what", "figure", "remark"):
         usage.add_column(heading)
     for row in pool_rows(record["pools"]):
@@ -69,7 +69,7 @@ def set_report_view(record: dict[str, Any]) -> RenderableType:
         f" {record['quarantined_tasks']} set aside"
     )
     usage.add_row("wasted worker time", f"{record['wasted_worker_s']:,.1f} s", lost)
-    work = Table(title="Work by boundary", title_style="bold", header_style="bold", box=None)
+    work = new_table("Work by boundary")
     for heading in ("boundary", "tries", "core s", "improvements", "unique low"):
         work.add_column(heading, justify="left" if heading == "boundary" else "right")
     for one in record["boundaries"]:

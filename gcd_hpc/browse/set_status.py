@@ -4,7 +4,6 @@ from collections import Counter
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.browse.status import (
@@ -22,6 +21,7 @@ from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.progress import clock
 from gcd_hpc.campaign.set_progress import shared_work
 from gcd_hpc.campaign.state import State
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.errors import GcdError
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.run_set import RunSet
@@ -107,7 +107,7 @@ def set_status_view(record: dict[str, Any]) -> RenderableType:
     all_of_them = Text(f"{num} boundaries: {counts}; {record['tried']:,} candidates tried")
     if record["doing"]:
         all_of_them.append(f"; {record['doing']}")
-    table = Table(box=None, padding=(0, 2), header_style="bold")
+    table = new_table()
     for heading in ("boundary", "state", "tried", f"lowest ({UNIT})", "[n]", "time", "doing"):
         is_text = heading in ("boundary", "state", "doing")
         table.add_column(Text(heading), justify="left" if is_text else "right")

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from gcd_hpc.accounts.sources import SourceRecord
 from gcd_hpc.browse.tables import format_fraction
+from gcd_hpc.campaign.table import new_table
 
 HEADINGS = ("source", "tries", "core s", "improvements", "unique low", "lowest of [n] =")
 ABOUT = (
@@ -39,7 +40,7 @@ def source_cells(records: Sequence[SourceRecord]) -> list[tuple[str, ...]]:
 
 def work_table(records: Sequence[SourceRecord]) -> Table:
     """Table for the terminal."""
-    table = Table(title="Work by source", title_style="bold", header_style="bold", box=None)
+    table = new_table("Work by source")
     # Headings are Text, as rich would parse "[n]" as markup.
     for heading in HEADINGS:
         is_text = heading in (HEADINGS[0], HEADINGS[-1])

@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.phases.free_energy import Plan, transitions
 from gcd_hpc.phases.record import MeasuredRecord
 
@@ -20,7 +23,7 @@ def work_sentence(core_s: float, workers: int) -> str:
 
 def plan_table(plans: Mapping[str, Plan]) -> Table:
     """Work of free energies before it begins."""
-    table = Table()
+    table = new_table()
     for name in ("phase", "cells", "evaluations", "core-s", "memory, GB"):
         table.add_column(name, justify="left" if name in ("phase", "cells") else "right")
     for name, plan in plans.items():
@@ -40,14 +43,14 @@ def free_energy_records(records: Mapping[str, MeasuredRecord]) -> dict[str, Any]
     }
 
 
-def free_energy_tables(records: Mapping[str, MeasuredRecord]) -> list[Table]:
+def free_energy_tables(records: Mapping[str, MeasuredRecord]) -> list[RenderableType]:
     """Free energy and error of each phase by temperature, and the transitions."""
     if not records:
         return []
-    table = Table(title="harmonic free energy of the boundary, J/m^2")
+    table = new_table("harmonic free energy of the boundary, J/m^2")
     table.add_column("T, K", justify="right")
     for name in records:
-        table.add_column(name, justify="right")
+        table.add_column(Text(name), justify="right")
     first = next(iter(records.values())).results["temperatures_k"]
     for place, kelvin in enumerate(first):
         cells = (
@@ -58,16 +61,14 @@ def free_energy_tables(records: Mapping[str, MeasuredRecord]) -> list[Table]:
     return [table, *_transition_table(records)]
 
 
-def _transition_table(records: Mapping[str, MeasuredRecord]) -> list[Table]:
+def _transition_table(records: Mapping[str, MeasuredRecord]) -> list[RenderableType]:
     found = transitions(records)
     if len(records) < 2:
         return []
     low, high = (next(iter(records.values())).results["temperatures_k"][end] for end in (0, -1))
     if not found:
-        return [
-            Table(title=f"no two phases have equal free energies from {low:.0f} to {high:.0f} K")
-        ]
-    table = Table(title="temperatures at which two phases have equal free energies")
+        return [Text(f"no two phases have equal free energies from {low:.0f} to {high:.0f} K")]
+    table = new_table("temperatures at which two phases have equal free energies")
     for name in ("lower below", "lower above", "T, K", "within the errors, K"):
         table.add_column(name)
     for one in found:
@@ -78,7 +79,7 @@ def _transition_table(records: Mapping[str, MeasuredRecord]) -> list[Table]:
 
 def hold_plan_table(work: Mapping[str, float]) -> Table:
     """Work of molecular dynamics before it begins, core-seconds by phase."""
-    table = Table()
+    table = new_table()
     table.add_column("phase")
     table.add_column("core-s", justify="right")
     for name, cpu_s in work.items():
@@ -94,8 +95,8 @@ def hold_record(record: MeasuredRecord) -> dict[str, Any]:
 def hold_table(records: Mapping[str, MeasuredRecord]) -> Table:
     """What became of each phase, with its fingerprint against time."""
     first = next(iter(records.values()))
-    table = Table(
-        title=f"held at {first.settings['temperature_k']:.0f} K for {first.settings['ps']:g} ps"
+    table = new_table(
+        f"held at {first.settings['temperature_k']:.0f} K for {first.settings['ps']:g} ps"
     )
     for name in ("phase", "it", "the same in", "mean T, K", "E_gb, J/m^2", "fingerprint moves by"):
         table.add_column(name)

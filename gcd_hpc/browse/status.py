@@ -15,6 +15,7 @@ from gcd_hpc.campaign.inventory import uncounted
 from gcd_hpc.campaign.ledger import LedgerReader, read_state
 from gcd_hpc.campaign.progress import Pace, best_so_far, clock, expected_end, snapshot
 from gcd_hpc.campaign.state import State
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.stages.table import phase_name, phase_order
@@ -207,7 +208,7 @@ def status_view(record: dict[str, Any]) -> RenderableType:
 
 
 def _tasks_table(record: dict[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = new_table()
     table.add_column("stage")
     table.add_column("tasks done", justify="right")
     for name, num in record["done"].items():

@@ -17,6 +17,7 @@ from gcd_hpc.browse.tables import (
     format_number,
     source_markdown,
 )
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.files import replacing
 from gcd_hpc.store.makers import maker_name
 from gcd_hpc.store.provenance import campaign_of
@@ -64,7 +65,7 @@ def cost_markdown(cost: Cost) -> str:
 
 def cost_table(cost: Cost) -> Table:
     """Table of wall time and core time of each stage and in total, for the terminal."""
-    table = Table(title="Where the time went", title_style="bold", header_style="bold", box=None)
+    table = new_table("Where the time went")
     for heading in ("stage", "count", "wall s", "core s", "core s each", "share"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
     for cells in cost_rows(cost):

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from gcd_hpc.campaign.table import new_table
 from gcd_hpc.store.makers import MAKER_FIELDS, by_maker, group_names, maker_name
 from gcd_hpc.store.physics import candidate_fault
 from gcd_hpc.store.run import Run
@@ -170,7 +171,7 @@ def plain(value: Any) -> Any:
 
 def top_table(top: Top) -> Table:
     """Table of the lowest energies for the terminal, with the refused rows as caption."""
-    table = Table(header_style="bold", box=None, pad_edge=False)
+    table = new_table()
     # Headings are Text, as rich would parse "[n]" as markup.
     energy, volume = f"GB energy ({UNIT})", "excess volume (Å)"
     is_alloy = any("surplus" in row for row in top.records)
@@ -224,7 +225,7 @@ def energies_table(structures: "Sequence[Evaluated]") -> Group:
 
     File names are listed below the table, one per line, so that they are never wrapped.
     """
-    table = Table(header_style="bold", box=None, pad_edge=False)
+    table = new_table()
     numbers = {
         "[n]": ("n_fraction", 3),
         f"GB energy ({UNIT})": ("gb_energy_j_m2", 4),
@@ -280,13 +281,7 @@ def format_number(value: float | None, digits: int) -> str:
 
 def source_table(comparison: SourceComparison) -> Table:
     """Table of a comparison for the terminal; the lowest energy at each [n] is green."""
-    table = Table(
-        title=f"Lowest GB energies ({UNIT})",
-        title_style="bold",
-        header_style="bold",
-        box=None,
-        show_footer=True,
-    )
+    table = new_table(f"Lowest GB energies ({UNIT})", show_footer=True)
     table.add_column(Text("[n]"), justify="right", footer="tried")
     for source in comparison.sources:
         table.add_column(source, justify="right", footer=f"{comparison.tallies[source].tried:,}")

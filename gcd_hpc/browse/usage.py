@@ -8,6 +8,7 @@ from rich.table import Table
 
 from gcd_hpc.accounts.report import Report, middle, percentile
 from gcd_hpc.accounts.sources import SourceRecord
+from gcd_hpc.campaign.table import new_table
 
 
 def report_record(report: Report, sources: Sequence[SourceRecord] = ()) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def spread(values: Any) -> dict[str, float]:
 
 def report_table(record: dict[str, Any]) -> Table:
     """The record of ``report_record`` as a table for the terminal."""
-    table = Table(box=None, padding=(0, 2), header_style="bold")
+    table = new_table()
     for heading in ("what", "figure", "remark"):
         table.add_column(heading)
     for row in pool_rows(record["pools"]):

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.campaign.progress import Snapshot, clock, expected_end
+from gcd_hpc.campaign.table import new_table
 
 SECONDS_BETWEEN_LINES = 5.0
 NOTEBOOK_WIDTH = 100
@@ -173,7 +174,7 @@ def sources_table(sources: Mapping[str, tuple[int, tuple[str, ...]]]) -> Table:
 
 
 def _table(headings: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = new_table()
     # Text, because rich would interpret "[n]" as markup.
     for heading in headings:
         table.add_column(Text(heading))

@@ -142,19 +142,23 @@ def show(
         bool,
         typer.Option("--ancestry", help="Show the line of parents back to a try instead."),
     ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show every stored field with its unit and meaning.")
+    ] = False,
     boundary: Boundary = None,
     json: Json = False,
 ) -> None:
-    """Show all stored values of single candidates, or from which structures they were made.
+    """Show single candidates, or from which structures they were made.
 
-    Each value has its unit and meaning. With --json the positions and energies of the atoms are
-    included. With --ancestry the line of parents is shown, one structure a line: each move of the
-    exploration back to the try of the search or the model that it began with.
+    What matters most is shown; with --all every stored value with its unit and meaning, with --json
+    the positions and energies of the atoms too. With --ancestry the line of parents is shown, one
+    structure a line: each move of the exploration back to the try of the search or the model that
+    it began with.
 
     \b
     Examples:
       gcd-hpc show runs/w_sigma5 explore-01-000012 --ancestry
-      gcd-hpc show runs/w_sigma5 model-01-000045
+      gcd-hpc show runs/w_sigma5 model-01-000045 --all
       gcd-hpc show runs/w_sigma5 search-000003 model-02-000017 --json
     """
     from gcd_hpc.browse.ancestry import ancestry as line_of
@@ -176,5 +180,5 @@ def show(
         return
     for number, candidate in enumerate(found):
         console().print(
-            *([""] if number else []), detail_view(candidate, standing(opened, candidate))
+            *([""] if number else []), detail_view(candidate, standing(opened, candidate), every)
         )

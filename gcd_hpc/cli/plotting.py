@@ -25,7 +25,10 @@ def plot(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="FILE", help="PNG, SVG or PDF; WHAT.png in the run when not given."
+            "--out",
+            metavar="FILE",
+            help="PNG, SVG or PDF; egb_vs_n.png or WHAT.png in the run when not given, with"
+            " _selected in the name of a selection's.",
         ),
     ] = None,
     boundary: Boundary = None,

@@ -53,11 +53,18 @@ class RunStore:
                 " overview"
             )
         if not (self.path.is_file() or RunDirectory(self.path).is_run()):
-            found = "a folder without a run" if self.path.is_dir() else what_is_at(self.path)
-            raise StoreError(
-                f"{self.path}: holds no results ({found}); name a run directory or"
-                " an HDF5 file of candidates"
+            raise StoreError(f"{self.path}: holds no results ({self._instead()}")
+
+    def _instead(self) -> str:
+        """What there is in place of results, and what to name: the end of the error's sentence."""
+        run = RunDirectory(self.path.parent)
+        if self.path == run.results and run.is_run():
+            return (
+                "no such file); a campaign writes it when it ends or pauses: name the run"
+                f" directory {run.path}, which can be read at any time"
             )
+        found = "a folder without a run" if self.path.is_dir() else what_is_at(self.path)
+        return f"{found}); name a run directory or an HDF5 file of candidates"
 
     @property
     def index_path(self) -> Path | None:

@@ -159,8 +159,20 @@ def test_the_table_shows_counts_reasons_and_folders(run_dir):
     assert "atoms overlap: expected at least 0.82 Å between two, got 1e-05 to 0.41 Å" in text
     assert "got 0.41 Å" in text
     assert str(run_dir / "quarantine" / "search-000004") in text
-    assert "closest pair 0.5 to 0.7 Å" in text and "search-000006" not in text
-    assert "search-000006" in printed(failure_rows(run_dir), every=True)
+    assert "closest pair 0.5 to 0.7 Å" in text and "search-000007" not in text
+    assert "search-000007" in printed(failure_rows(run_dir), every=True)
+
+
+def test_each_reason_names_candidates_to_look_at(run_dir):
+    rows = failure_rows(run_dir)
+    for count in counts(rows):
+        assert count["names"], count
+        assert len(count["names"]) == min(count["num"], MAX_LISTED)
+        for name in count["names"]:
+            (reason,) = {row["reason"] for row in rows if row["name"] == name}
+            assert general(reason) == general(count["reason"]).replace("# to #", "#")
+    lines = printed(rows).splitlines()
+    assert "search-000005" in next(line for line in lines if "closest pair" in line)
 
 
 def test_a_long_list_is_cut_unless_all_of_it_is_wanted(run_dir):

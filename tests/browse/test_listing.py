@@ -94,12 +94,21 @@ def test_top_takes_a_selection(results):
 
 def test_everything_known_of_a_candidate_is_shown_with_its_unit_and_meaning(results):
     (candidate,) = results[["search-000003"]]
-    text = rendered(detail_view(candidate, standing(results, candidate)), width=300)
+    text = rendered(detail_view(candidate, standing(results, candidate), every=True), width=300)
     for field in FIELDS:
         assert field.name in text
         assert field.meaning[:20] in text
     assert "search-000003: 2.2970 J/m^2 at [n] = 0.2, the lowest of 4 relaxed there" in text
     assert "32 x 3 numbers" in text
+
+
+def test_what_matters_of_a_candidate_fits_on_a_screen(results):
+    (candidate,) = results[["search-000003"]]
+    text = rendered(detail_view(candidate, standing(results, candidate), every=False), width=80)
+    assert len(text.splitlines()) <= 24
+    assert "2.297 J/m^2" in text
+    assert "parents" not in text, "a try has none"
+    assert "--all shows all" in text
 
 
 def test_standing_counts_those_of_the_same_n_and_names_the_reason_of_a_failure(results):

@@ -95,8 +95,20 @@ def words(run: Path, what: str, selection: str, folder: Path) -> str:
 
 @pytest.mark.parametrize("what", get_args(What))
 def test_every_figure_is_drawn_and_lies_in_the_run_when_no_place_is_given(run, what):
-    assert plot(run, what) == run / f"{what}.png"
-    assert (run / f"{what}.png").read_bytes().startswith(MAGIC[".png"])
+    name = "egb_vs_n.png" if what == "egb-n" else f"{what}.png"
+    assert plot(run, what) == run / name
+    assert (run / name).read_bytes().startswith(MAGIC[".png"])
+
+
+def test_a_figure_of_a_selection_does_not_take_the_place_of_the_runs_own(run):
+    plot(run, "egb-n")
+    whole = (run / "egb_vs_n.png").read_bytes()
+    assert plot(run, "egb-n", "source=search") == run / "egb_vs_n_selected.png"
+    assert (run / "egb_vs_n.png").read_bytes() == whole
+    assert [path.name for path in sorted(run.glob("egb*"))] == [
+        "egb_vs_n.png",
+        "egb_vs_n_selected.png",
+    ]
 
 
 @pytest.mark.parametrize("what", [what for what in get_args(What) if what != "timeline"])

@@ -122,6 +122,13 @@ def test_a_place_that_is_no_run_gets_a_sentence_and_a_code(tmp_path, runs, comma
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt"]
 
 
+def test_results_that_a_campaign_has_not_written_yet_lead_to_its_run_directory(runs):
+    run = runs.member("s5_310").path
+    text, code = called("top", str(run / "results.h5"))
+    assert code == 2
+    assert f"name the run directory {run}, which can be read at any time" in text
+
+
 def test_a_run_that_holds_nothing_yet_is_said_to_be_empty(tmp_path, runs):
     run = RunDirectory(tmp_path / "run")
     run.path.mkdir()

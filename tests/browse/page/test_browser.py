@@ -273,6 +273,19 @@ def test_failures_are_listed_with_their_reasons(page):
     expect(page.locator("#failures")).to_contain_text("expected finite energies")
 
 
+def test_a_reason_leads_to_its_candidates_by_keyboard_too(page):
+    page.click("#tab-failures")
+    reason = page.locator("#failures button", has_text="expected finite energies")
+    reason.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#tab-candidates")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#filter-note")).to_contain_text("6 of")
+    listed = page.locator("#table tbody tr")
+    expect(listed).to_have_count(6)
+    expect(listed.first).to_contain_text("failed")
+    page.click("#clear")
+
+
 def test_figures_are_drawn_or_it_is_said_why_not(page):
     page.evaluate("document.querySelector('#tab-progress').click()")
     expect(page.locator("#figure-egb-n img")).to_be_visible()

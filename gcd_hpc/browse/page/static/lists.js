@@ -29,11 +29,19 @@ function linkButton(text, act) {
   return button;
 }
 
-async function showFailures(source) {
+// onNames: called with the ids of failed or refused candidates; null where the rows are no links.
+async function showFailures(source, onNames) {
   try {
     const rows = await source.failures();
     const cells = rows.map((row) => [row.class, row.kind, count(row.num), row.reason]);
     const table = plainTable(["Class", "Of", "Number", "Reason"], cells, [2]);
+    [...table.tBodies[0].rows].forEach((line, number) => {
+      const { kind, num, names, reason } = rows[number];
+      if (!onNames || kind !== "candidate") return;
+      const link = linkButton(reason, () => onNames(names));
+      link.title = names.length < num ? `Show ${count(names.length)} of these ${count(num)} candidates` : "Show these candidates";
+      line.cells[3].replaceChildren(link);
+    });
     at("failures").replaceChildren(rows.length ? table : "Nothing failed, and no structure was refused.");
   } catch (error) {
     at("failures").replaceChildren(error.message);

@@ -276,9 +276,9 @@ class Page {
   }
 
   _fillTab() {
-    if (this._tab === "phases") showPhases(this._source, (name, id) => this._choosePhase(name, id), (ids) => this._chooseLowest(ids));
+    if (this._tab === "phases") showPhases(this._source, (name, id) => this._choosePhase(name, id), (ids) => this._chooseIds(ids));
     if (this._tab === "progress") this._campaign.show().catch((error) => note(at("work-note"), error.message, true));
-    if (this._tab === "failures") showFailures(this._source);
+    if (this._tab === "failures") showFailures(this._source, this._isFile ? null : (ids) => this._chooseIds(ids));
   }
 
   // Filter the candidates of a phase and show its lowest structure.
@@ -287,8 +287,8 @@ class Page {
     this.choose(id);
   }
 
-  // One candidate of each phase: duplicates and higher structures are left out.
-  _chooseLowest(ids) {
+  // List candidates by their ids, such as the lowest of each phase or those with one reason.
+  _chooseIds(ids) {
     this._filter(`id=${ids.join(",")}`, true);
     this._showTab("candidates");
   }
