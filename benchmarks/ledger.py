@@ -19,8 +19,8 @@ from pathlib import Path
 from gcd_hpc.accounts.rehearsal import Pace, Rehearsal
 from gcd_hpc.campaign.events import Event, Finished, Paused, Submitted, to_line
 from gcd_hpc.campaign.ledger import LedgerReader
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.table import Task
-from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
 
 NUM_CHUNKS = 5_000

@@ -20,7 +20,7 @@ from gcd_hpc.accounts.rehearsal import Pace, Rehearsal
 from gcd_hpc.accounts.report import report_of
 from gcd_hpc.accounts.set_rehearsal import SetRehearsal
 from gcd_hpc.browse.usage import report_record, report_table
-from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.stages.plan import Plan
 
 PLAN = Plan(
     num_search_chunks=500,

@@ -18,9 +18,9 @@ from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.seeds import REHEARSAL, generator
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import POOLS, STAGES, Pool, Task, pool_of
-from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.workers.allocation import resolve
 
 NUM_FRACTIONS = 10

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gcd_hpc.campaign.state import SAME_ENERGY_J_M2, State
-from gcd_hpc.campaign.waiting import NOTICEABLE_J_M2
 from gcd_hpc.config.learning import SelectionConfig
+from gcd_hpc.stages.merit import NOTICEABLE_J_M2
 from gcd_hpc.stages.table import EXPLORE, SAMPLES, SEARCH
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.makers import (

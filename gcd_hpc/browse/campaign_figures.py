@@ -15,7 +15,7 @@ from gcd_hpc.accounts.sources import improves, spending_of
 from gcd_hpc.browse.figures import COLOURS, GREY, need_some, new_figure
 from gcd_hpc.browse.tables import format_fraction
 from gcd_hpc.campaign.ledger import read_state
-from gcd_hpc.campaign.waiting import NOTICEABLE_J_M2
+from gcd_hpc.stages.merit import NOTICEABLE_J_M2
 from gcd_hpc.store.makers import MAKER_FIELDS, by_maker, groups, maker_names
 from gcd_hpc.store.physics import RELAXED_FIELDS
 from gcd_hpc.store.run import Run

@@ -19,8 +19,8 @@ from gcd_hpc.browse.campaign_figures import Finds, finds
 from gcd_hpc.browse.tables import format_fraction, format_number
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.table import new_table
-from gcd_hpc.campaign.waiting import NOTICEABLE_J_M2
 from gcd_hpc.errors import StoreError
+from gcd_hpc.stages.merit import NOTICEABLE_J_M2
 from gcd_hpc.store.alike import difference
 from gcd_hpc.store.makers import Group, by_maker
 from gcd_hpc.store.run import Run, open_run

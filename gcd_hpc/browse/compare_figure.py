@@ -9,8 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from gcd_hpc.browse.compare import UNIT, Comparison
 from gcd_hpc.browse.figures import COLOURS, GREY, check_suffix, new_figure, save
-from gcd_hpc.campaign.waiting import NOTICEABLE_J_M2
 from gcd_hpc.errors import StoreError
+from gcd_hpc.stages.merit import NOTICEABLE_J_M2
 from gcd_hpc.store.makers import GROUPS
 
 RUN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")

@@ -11,6 +11,8 @@ from gcd_hpc.browse.figures import plot_egb_vs_n
 from gcd_hpc.browse.sources import work_table
 from gcd_hpc.browse.summary import cost_table, write_summary
 from gcd_hpc.browse.tables import best_by_source, source_table
+from gcd_hpc.campaign.display import best_table
+from gcd_hpc.campaign.progress import best_so_far
 from gcd_hpc.campaign.state import State
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.run import open_run
@@ -18,8 +20,12 @@ from gcd_hpc.store.run_directory import RunDirectory
 
 
 def write_report(run_dir: Path, state: State) -> None:
-    """Write RUN/results.h5, egb_vs_n.png (if anything was relaxed) and summary.md."""
+    """Write RUN/results.h5, and for a boundary egb_vs_n.png (if anything was relaxed) and
+    summary.md.
+    """
     RunStore(run_dir).merge()
+    if state.plan.kind == "material":
+        return
     run = open_run(run_dir)
     if len(run.lowest(1)):
         plot_egb_vs_n(run, RunDirectory(run_dir).figure)
@@ -28,6 +34,9 @@ def write_report(run_dir: Path, state: State) -> None:
 
 def ending(run_dir: Path, state: State) -> RenderableType:
     """Tables of the lowest energies and the work by source, and of the costs, for the terminal."""
+    if state.plan.kind == "material":
+        best = best_table(best_so_far(state), state.plan.merit)
+        return Group(best, cost_table(cost_of(state)))
     run = open_run(run_dir)
     return Group(
         source_table(best_by_source(run)),

@@ -16,9 +16,10 @@ from gcd_hpc.campaign.ledger import LedgerReader, read_state
 from gcd_hpc.campaign.progress import Pace, best_so_far, clock, expected_end, snapshot
 from gcd_hpc.campaign.state import State
 from gcd_hpc.campaign.table import new_table
-from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.config.loader import load_any_campaign
 from gcd_hpc.errors import RunDirectoryError
-from gcd_hpc.stages.table import phase_name, phase_order
+from gcd_hpc.stages.merit import MERITS
+from gcd_hpc.stages.table import Kind, phase_name, phase_order
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.reaper import is_alive
 
@@ -30,6 +31,8 @@ MEANING: dict[Status, str] = {
     "failed": "stopped by an error; mend it, then run the same command again",
     "interrupted": "its driver was killed; run the same command again to resume",
 }
+FIGURES: dict[Kind, str] = {"boundary": "gb_energy_j_m2", "material": "spectrum_error"}
+"""Field of a candidate that holds its figure of merit."""
 COLOURS: dict[Status, str] = {
     "running": "green",
     "complete": "green",
@@ -119,7 +122,7 @@ class StatusReader:
 
 
 def _record(run_dir: Path, state: State, pace: Pace) -> dict[str, Any]:
-    config, status = load_campaign(RunDirectory(run_dir).config), status_of(state)
+    config, status = load_any_campaign(RunDirectory(run_dir).config), status_of(state)
     elapsed_s = state.elapsed_s
     if status == "running" and state.time:
         elapsed_s += max(0.0, time.time() - state.time)
@@ -149,9 +152,10 @@ def _record(run_dir: Path, state: State, pace: Pace) -> dict[str, Any]:
         "failed_attempts": state.account.num_failed,
         "quarantined": state.num_quarantined + len(state.quarantined),
         "uncounted": 0 if status == "running" else sum(1 for _ in uncounted(run_dir, state)),
+        "kind": state.plan.kind,
         "best": {
-            n: {"gb_energy_j_m2": energy, "source": source}
-            for n, (energy, source) in best_so_far(state).items()
+            group: {FIGURES[state.plan.kind]: value, "source": source}
+            for group, (value, source) in best_so_far(state).items()
         },
     }
 
@@ -198,12 +202,14 @@ def status_view(record: dict[str, Any]) -> RenderableType:
                 " cut off; the campaign command counts them"
             )
         )
-    best = {n: (one["gb_energy_j_m2"], one["source"]) for n, one in record["best"].items()}
+    kind: Kind = record["kind"]
+    best = {group: (one[FIGURES[kind]], one["source"]) for group, one in record["best"].items()}
     sources = {
         name: (one["improvements"], tuple(one["lowest_of"]))
         for name, one in record["sources"].items()
     }
-    tables = _tasks_table(record), best_table(best), sources_table(sources)
+    tables = [_tasks_table(record), best_table(best, MERITS[kind])]
+    tables.append(sources_table(sources, MERITS[kind]))
     return Group(*lines, Columns(tables, padding=(0, 4)))
 
 

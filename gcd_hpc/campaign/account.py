@@ -53,11 +53,11 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Improvement:
-    """A noticeably lower energy of an [n] at which others were known."""
+    """A noticeably lower figure of merit, of an [n] at which others were known."""
 
     n_index: int
-    before_j_m2: float
-    after_j_m2: float
+    before: float
+    after: float
     source: str
 
 

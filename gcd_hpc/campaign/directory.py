@@ -8,10 +8,11 @@ from typing import Any
 
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import (
+    AnyCampaign,
     dump,
     dump_set,
-    load_campaign,
-    parse_campaign,
+    load_any_campaign,
+    parse_any_campaign,
 )
 from gcd_hpc.config.set import SetConfig
 from gcd_hpc.config.starting import energy_file, starting_file
@@ -93,7 +94,7 @@ def has_results(run: RunDirectory) -> bool:
     return bool(run.all_relaxed_parts() or run.training_sets())
 
 
-def check_config(run: RunDirectory, config: CampaignConfig) -> None:
+def check_config(run: RunDirectory, config: AnyCampaign) -> None:
     """Check that a run was started with the same config, the budget excepted.
 
     Raises:
@@ -103,7 +104,7 @@ def check_config(run: RunDirectory, config: CampaignConfig) -> None:
     if not run.config.exists():
         return
     try:
-        before = load_campaign(run.config)
+        before = load_any_campaign(run.config)
     except ConfigError as error:
         raise RunDirectoryError(
             f"{run.config}: the config of this run cannot be read ({error}); put it back from a"
@@ -117,9 +118,9 @@ def check_config(run: RunDirectory, config: CampaignConfig) -> None:
             f" and only {GROWING}.* may change; go back to the old value or choose another"
             " --run-dir"
         )
-    part = next(iter(run.search_parts()), None)
+    part = next(iter(run.known_parts(1)), None)
     text = None if part is None else _config_of(part)
-    found = None if text is None else _first_difference(parse_campaign(text, str(part)), config)
+    found = None if text is None else _first_difference(parse_any_campaign(text, str(part)), config)
     if found is not None:
         key, old, new = found
         raise RunDirectoryError(
@@ -128,9 +129,9 @@ def check_config(run: RunDirectory, config: CampaignConfig) -> None:
         )
 
 
-def write_config(run: RunDirectory, config: CampaignConfig) -> None:
+def write_config(run: RunDirectory, config: AnyCampaign) -> None:
     """Write the resolved config into the run directory."""
-    if not run.config.exists() or load_campaign(run.config) != config:
+    if not run.config.exists() or load_any_campaign(run.config) != config:
         with replacing(run.config) as temporary:
             temporary.write_text(dump(config), encoding="utf-8")
 
@@ -199,7 +200,7 @@ def _config_of(part: Path) -> str | None:
         return None  # a damaged part is made again later
 
 
-def _first_difference(before: CampaignConfig, after: CampaignConfig) -> tuple[str, Any, Any] | None:
+def _first_difference(before: AnyCampaign, after: AnyCampaign) -> tuple[str, Any, Any] | None:
     """Path and both values of the first key outside the budget that differs, or None."""
     return _differing(
         before.model_dump(mode="json", exclude={GROWING}),

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from gcd_hpc.campaign.progress import Snapshot, clock, expected_end
 from gcd_hpc.campaign.table import new_table
+from gcd_hpc.stages.merit import Merit
 
 SECONDS_BETWEEN_LINES = 5.0
 NOTEBOOK_WIDTH = 100
@@ -56,7 +57,7 @@ class PlainProgress(Progress):
             return
         best = f"; best {_lowest(snapshot)}" if snapshot.best else ""
         news = self._news("improvement", snapshot.improvement)
-        news += self._news("sources", _holders(snapshot.sources))
+        news += self._news("sources", _holders(snapshot))
         end = expected_end(snapshot.campaign_s)
         line = "".join((snapshot.headline(), best, news, f"; {end}" if end else ""))
         if line != self._last:
@@ -156,21 +157,21 @@ def panel(snapshot: Snapshot) -> RenderableType:
     if snapshot.improvements:
         lines += [Text("last improvements:")]
         lines += [Text(f"  {text}") for text in reversed(snapshot.improvements)]
-    tables = [best_table(snapshot.best)] if snapshot.best else []
-    tables += [sources_table(snapshot.sources)] if snapshot.sources else []
+    tables = [best_table(snapshot.best, snapshot.merit)] if snapshot.best else []
+    tables += [sources_table(snapshot.sources, snapshot.merit)] if snapshot.sources else []
     return Group(*lines, Columns(tables, padding=(0, 4)))
 
 
-def best_table(best: Mapping[str, tuple[float, str]]) -> Table:
-    """Table of the lowest E_gb in J/m^2 and its source by [n]."""
-    rows = [(n, f"{energy:.3f}", source) for n, (energy, source) in best.items()]
-    return _table(("[n]", "best E_gb (J/m^2)", "source"), rows)
+def best_table(best: Mapping[str, tuple[float, str]], merit: Merit) -> Table:
+    """Table of the lowest figure of merit and its source by group, such as [n]."""
+    rows = [(n, f"{value:.{merit.decimals}f}", source) for n, (value, source) in best.items()]
+    return _table((merit.group, merit.heading, "source"), rows)
 
 
-def sources_table(sources: Mapping[str, tuple[int, tuple[str, ...]]]) -> Table:
-    """Table of each source's improvements, and of the [n] whose lowest structure it found."""
+def sources_table(sources: Mapping[str, tuple[int, tuple[str, ...]]], merit: Merit) -> Table:
+    """Table of each source's improvements, and of the groups whose lowest structure it found."""
     rows = [(name, f"{num:,}", " ".join(held) or "-") for name, (num, held) in sources.items()]
-    return _table(("source", "improvements", "lowest of [n]"), rows)
+    return _table(("source", "improvements", f"lowest of {merit.group}"), rows)
 
 
 def _table(headings: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:
@@ -183,15 +184,15 @@ def _table(headings: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:
     return table
 
 
-def _holders(sources: Mapping[str, tuple[int, tuple[str, ...]]]) -> str:
+def _holders(snapshot: Snapshot) -> str:
     """Number of [n] whose lowest each source found, ``lowest of [n]: search 7, insert 3``."""
-    held = [f"{name} {len(fractions)}" for name, (_, fractions) in sources.items() if fractions]
-    return f"lowest of [n]: {', '.join(held)}" if held else ""
+    held = [f"{name} {len(found)}" for name, (_, found) in snapshot.sources.items() if found]
+    return f"lowest of {snapshot.merit.group}: {', '.join(held)}" if held else ""
 
 
 def _lowest(snapshot: Snapshot) -> str:
-    n_fraction, (energy, source) = min(snapshot.best.items(), key=lambda item: item[1][0])
-    return f"{energy:.3f} J/m^2 at [n] = {n_fraction} ({source})"
+    group, (value, source) = min(snapshot.best.items(), key=lambda item: item[1][0])
+    return snapshot.merit.lowest(value, group, source)
 
 
 def _notebook() -> Any:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from gcd_hpc.campaign.actions import Stop
 from gcd_hpc.campaign.directory import (
@@ -14,14 +15,17 @@ from gcd_hpc.campaign.directory import (
     write_model,
 )
 from gcd_hpc.campaign.display import Progress
-from gcd_hpc.campaign.estimate import expected_s
+from gcd_hpc.campaign.estimate import expected_s, expected_s_of
 from gcd_hpc.campaign.events import Lost, Opened, Reported
 from gcd_hpc.campaign.inputs import inputs_of, settle_inputs
 from gcd_hpc.campaign.ledger import Ledger, read_state
+from gcd_hpc.campaign.material_estimate import material_estimate
 from gcd_hpc.campaign.policy import step
 from gcd_hpc.campaign.session import Outcome, run_session, software
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.loader import AnyCampaign
+from gcd_hpc.config.material import MaterialConfig
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.config.starting import ENERGY_KEY, KEY, energy_file, starting_file
 from gcd_hpc.engines.bulk import BulkRecord
@@ -29,21 +33,25 @@ from gcd_hpc.engines.layout import lay_out
 from gcd_hpc.errors import CheckpointError, ConfigError, RunDirectoryError
 from gcd_hpc.files import cannot_write
 from gcd_hpc.learning.context import num_computed_of
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.record import damage, discard
 from gcd_hpc.stages.table import MODULES, Stage
-from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.backend import is_disk_error
-from gcd_hpc.workers.fitting import check_run_dir, fit_site, idle_note
+from gcd_hpc.workers.fitting import check_run_dir, fit_site, idle_note, one_process
 from gcd_hpc.workers.reaper import clear_up
 
 Report = Callable[[Path, State], None]
-Prepare = Callable[[Path, CampaignConfig, Path], str]
+Prepare = Callable[[Path, Any, Path], str]
 
 
-def prepare_run(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
+def prepare_run(run_dir: Path, config: AnyCampaign, folder: Path) -> str:
     """Prepare a run directory before its first task, and return the hash of the potential."""
+    if isinstance(config, MaterialConfig):
+        from gcd_hpc.learning.material import prepare as prepare_material
+
+        return prepare_material(run_dir, config, folder).potential.sha256
     # A late import: a campaign that is already complete must not wait for LAMMPS and torch.
     from gcd_hpc.learning.boundary import prepare
     from gcd_hpc.learning.tiles import keep_tiles
@@ -69,7 +77,7 @@ def prepare_run(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
 
 
 def finished_before(
-    config: CampaignConfig, site: SiteConfig, run_dir: Path, until: str | None = None
+    config: AnyCampaign, site: SiteConfig, run_dir: Path, until: str | None = None
 ) -> Outcome | None:
     """Outcome of a campaign that is already complete, from its ledger alone; else None.
 
@@ -93,7 +101,7 @@ def finished_before(
 
 
 def run_campaign(
-    config: CampaignConfig,
+    config: AnyCampaign,
     site: SiteConfig,
     run_dir: Path,
     campaign_folder: Path,
@@ -121,9 +129,7 @@ def run_campaign(
     if before is not None:
         return before
     called = time.monotonic()
-    needs_launchers = Plan.of(config, resolve(site), until).needs_launchers
-    idle = idle_note(site, config.training.batch_size) if needs_launchers else ""
-    site = fit_site(site, config.training.batch_size, needs_launchers)
+    site, idle = fitted_site(config, site, until)
     check_run_dir(site, run_dir)
     plan = Plan.of(config, site, until)
     try:
@@ -154,9 +160,23 @@ def run_campaign(
         raise cannot_write(error.filename or run_dir, error) from error
 
 
+def fitted_site(config: AnyCampaign, site: SiteConfig, until: str | None) -> tuple[SiteConfig, str]:
+    """The site resolved for a campaign, and a sentence about what training leaves idle, or "".
+
+    Raises:
+        GcdError: as ``fit_site``; also if ``until`` names no phase.
+    """
+    plan = Plan.of(config, resolve(site), until)
+    if isinstance(config, MaterialConfig):
+        return fit_site(one_process(site), 1, plan.needs_launchers, plan.needs_mpi), ""
+    batch_size = config.training.batch_size
+    idle = idle_note(site, batch_size) if plan.needs_launchers else ""
+    return fit_site(site, batch_size, plan.needs_launchers), idle
+
+
 def make_ready(
     run: RunDirectory,
-    config: CampaignConfig,
+    config: AnyCampaign,
     ledger: Ledger,
     plan: Plan,
     campaign_folder: Path,
@@ -180,14 +200,17 @@ def make_ready(
     run.pause.unlink(missing_ok=True)
     potential_sha256 = prepare(run.path, config, campaign_folder)
     settle_inputs(run.path, inputs_of(run.path, config, potential_sha256, campaign_folder))
-    write_model(run, config, campaign_folder)
+    if isinstance(config, CampaignConfig):
+        write_model(run, config, campaign_folder)
     write_config(run, config)
 
 
 def _expected_s(
-    config: CampaignConfig, site: SiteConfig, run: RunDirectory, plan: Plan
+    config: AnyCampaign, site: SiteConfig, run: RunDirectory, plan: Plan
 ) -> dict[Stage, float]:
     """Expected wall time of each stage on this site, s; empty if it is unknown."""
+    if isinstance(config, MaterialConfig):
+        return expected_s_of(material_estimate(config, plan), site)
     record = BulkRecord.read(run.bulk)
     if record is None:
         return {}

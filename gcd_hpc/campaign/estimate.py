@@ -9,9 +9,9 @@ from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.simulation import MolecularDynamicsConfig
 from gcd_hpc.config.site import PoolConfig, SiteConfig
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.shared import MAX_CANARY_BOUNDARIES
 from gcd_hpc.stages.table import EXPLORE, ROUND, SAMPLES, SEARCH, STAGES, Stage, pool_of
-from gcd_hpc.stages.tasks import Plan
 
 # One core of an AMD EPYC (Zen 4): 12 x 12 x 60 voxels, network of width 32, about 270 atoms of an
 # embedded-atom potential.
@@ -191,7 +191,11 @@ def expected_s(
     """
     if plan.mode == "asynchronous":
         return {}
-    stages = estimate(config, plan, num_atoms, num_voxels)
+    return expected_s_of(estimate(config, plan, num_atoms, num_voxels), site)
+
+
+def expected_s_of(stages: Sequence[StageEstimate], site: SiteConfig) -> dict[Stage, float]:
+    """Expected wall time of each stage over all rounds, s; empty if one runs on GPUs."""
     hours = {one.stage: wall_h(one, site) for one in stages}
     known = {stage: 3600 * stage_h for stage, stage_h in hours.items() if stage_h is not None}
     return known if len(known) == len(hours) else {}

@@ -10,14 +10,15 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.loader import AnyCampaign
+from gcd_hpc.config.material import MaterialConfig
 from gcd_hpc.config.ranking import RankingConfig
 from gcd_hpc.config.starting import energy_file, starting_file
 from gcd_hpc.engines.bulk import BulkRecord
 from gcd_hpc.engines.layout import lay_out
 from gcd_hpc.errors import RunDirectoryError
 from gcd_hpc.files import replacing
-from gcd_hpc.stages.table import STAGES
+from gcd_hpc.stages.table import STAGES, stages_of
 from gcd_hpc.store.run_directory import RunDirectory
 
 LATER_KEYS = (("explore", "patience"),)
@@ -31,7 +32,7 @@ ENERGY_MODEL = "energy model"
 
 
 def inputs_of(
-    run_dir: Path, config: CampaignConfig, potential_sha256: str, folder: Path
+    run_dir: Path, config: AnyCampaign, potential_sha256: str, folder: Path
 ) -> dict[str, str]:
     """SHA-256 of each input by its name; files of the run are included once they exist.
 
@@ -41,15 +42,23 @@ def inputs_of(
     Raises:
         ConfigError: if there is no such model.
     """
-    sections = sorted({section for spec in STAGES.values() for section in spec.sections})
+    is_material = isinstance(config, MaterialConfig)
+    stages = stages_of("material" if is_material else "boundary")
+    sections = sorted({section for stage in stages for section in STAGES[stage].sections})
     plain = config.model_dump(mode="json", include=set(sections))
-    for name, key in LATER_KEYS:
+    for name, key in () if is_material else LATER_KEYS:
         # At its default, a key of a later version leaves the hash of earlier runs as it was.
         default = type(getattr(config, name)).model_fields[key].default
         if plain[name][key] == default:
             del plain[name][key]
     inputs = {_section(name): _sha256(plain[name]) for name in sections}
     run = RunDirectory(run_dir)
+    if isinstance(config, MaterialConfig):
+        files = {f"copy of {path.name}": path for path in sorted(run.targets.glob("[!.]*"))}
+        hashes = {
+            name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()
+        }
+        return inputs | hashes | {"potential": potential_sha256}
     for what, file in (("measured crystal", run.bulk), ("structures of smaller cells", run.tiles)):
         if file.is_file():
             inputs[f"{what} in {file.name}"] = hashlib.sha256(file.read_bytes()).hexdigest()

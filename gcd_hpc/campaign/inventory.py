@@ -13,7 +13,8 @@ from gcd_hpc.campaign.inputs import starting_model_sha256
 from gcd_hpc.campaign.ledger import LedgerReader
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.config.loader import load_any_campaign
+from gcd_hpc.config.material import MaterialConfig
 from gcd_hpc.errors import CheckpointError, ConfigError, RunDirectoryError, StoreError
 from gcd_hpc.stages.record import parts_on_disk, product_bytes, product_files, record_of
 from gcd_hpc.stages.result import StageResult
@@ -160,7 +161,7 @@ def _verify_record(path: Path, task: Task, result: StageResult, report: Report) 
     if not task.is_whole_sampling and record.result != result:
         expected = f"the results that the ledger has of {task.name}"
         report.found("shards", expected, "others in its record", file=path)
-    best = _best(path, record.result) if STAGES[task.stage].is_relaxation else None
+    best = _best(path, record.result) if STAGES[task.stage].is_counted else None
     if best is not None and best != record.result.best:
         expected = f"the lowest energies that its record has: {dict(record.result.best)}"
         report.found("shards", expected, best, file=path)
@@ -208,9 +209,12 @@ def _verify_numbers(run_dir: Path, report: Report) -> None:
 def _verify_candidates(run_dir: Path, num_batches: int, report: Report) -> None:
     """Check that each part holds the candidates that its number implies."""
     try:
-        config = load_campaign(RunDirectory(run_dir).config)
+        config = load_any_campaign(RunDirectory(run_dir).config)
     except ConfigError as error:
         report.skipped("shards", f"the candidates of each part were not counted: {error}")
+        return
+    if isinstance(config, MaterialConfig):
+        _verify_samples(run_dir, config, report)
         return
     for path, expected in _expected(run_dir, config):
         got = _indices(path)
@@ -218,6 +222,20 @@ def _verify_candidates(run_dir: Path, num_batches: int, report: Report) -> None:
             _compare(path, expected, got, report)
     for version in RunDirectory(run_dir).versions():
         _verify_batches(run_dir, version, num_batches, report)
+
+
+def _verify_samples(run_dir: Path, config: MaterialConfig, report: Report) -> None:
+    """Check that each part of a material's samples holds those that its number implies."""
+    run, sampling = RunDirectory(run_dir), config.sampling
+    for version in run.versions():
+        folders = (run.sampled_dir(version), run.settled_part(version, 0).parent)
+        for folder in (*folders, run.relaxed_part(version, 0).parent):
+            for path in parts_in(folder):
+                chunk = part_number(path)
+                expected = list(chunk_indices(sampling.num, sampling.chunk_size, chunk))
+                got = _indices(path)
+                if got is not None:
+                    _compare(path, expected, got, report)
 
 
 def _expected(run_dir: Path, config: CampaignConfig) -> Iterator[tuple[Path, list[int]]]:

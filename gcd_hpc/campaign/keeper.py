@@ -12,9 +12,10 @@ from pathlib import Path
 from gcd_hpc.campaign.policy import MAX_RETRIES
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import LaunchError
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.record import Record
 from gcd_hpc.stages.table import STAGES, Stage, Task, is_launched
-from gcd_hpc.stages.tasks import PREFETCH_WORKERS, Plan, TaskRequest
+from gcd_hpc.stages.tasks import PREFETCH_WORKERS, TaskRequest
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.backend import Backend, BackendStartError, Launcher, StageCall
 
@@ -86,7 +87,7 @@ class PoolKeeper:
     def add(self, jobs: Iterable[Job]) -> None:
         """Queue tasks for ``feed``."""
         for job in jobs:
-            if STAGES[job.task.stage].is_relaxation:
+            if STAGES[job.task.stage].is_chunked:
                 self._chunks.setdefault(job.run_dir, deque()).append(job)
             else:
                 self._launches.append(job)
@@ -138,7 +139,7 @@ class PoolKeeper:
     def _room(self) -> int:
         """Number of chunks that the workers can take now, a few prefetched ones included."""
         workers = self._plan.relaxation_workers
-        at_work = sum(STAGES[job.task.stage].is_relaxation for job in self._running)
+        at_work = sum(STAGES[job.task.stage].is_chunked for job in self._running)
         return workers + max(1, workers // PREFETCH_WORKERS) - at_work
 
     def next_ended(self, timeout_s: float) -> Ended | None:

@@ -26,10 +26,10 @@ def out_of_time(state: State) -> bool:
 
 
 def limit_of(state: State, round: int) -> str | None:
-    """Reason to stop after a round (target energy or plateau), or None."""
+    """Reason to stop after a round (target or plateau), or None."""
     patience = state.plan.plateau_rounds
     if target_reached(state, round):
-        return "target energy"
+        return state.plan.merit.target
     if (
         patience
         and round >= patience
@@ -40,8 +40,8 @@ def limit_of(state: State, round: int) -> str | None:
 
 
 def target_reached(state: State, round: int) -> bool:
-    """True if the search or a round up to ``round`` found an energy as low as the target."""
-    target = state.plan.target_energy_j_m2
+    """True if a candidate made up to ``round`` has a figure of merit as low as the target."""
+    target = state.plan.target
     return target is not None and any(
         energy <= target
         for known in range(round + 1)

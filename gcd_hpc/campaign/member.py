@@ -24,7 +24,7 @@ from gcd_hpc.campaign.policy import step
 from gcd_hpc.campaign.progress import saved_share
 from gcd_hpc.campaign.signals import Clock, Signals
 from gcd_hpc.campaign.state import State
-from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.loader import AnyCampaign
 from gcd_hpc.errors import QuarantineError
 from gcd_hpc.stages.record import Record, find_record, product_bytes
 from gcd_hpc.stages.table import Stage, Task
@@ -39,7 +39,7 @@ class Member:
 
     def __init__(
         self,
-        config: CampaignConfig,
+        config: AnyCampaign,
         run_dir: Path,
         ledger: Ledger,
         opened: Opened,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from math import inf
 
-from gcd_hpc.campaign.waiting import NOTICEABLE_J_M2
+from gcd_hpc.stages.merit import NOTICEABLE_J_M2
 from gcd_hpc.stages.table import WHOLE
 
 Lowest = Mapping[int, float]

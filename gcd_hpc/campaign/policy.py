@@ -70,9 +70,9 @@ def _next(state: State) -> list[Action]:
             if out_of_time(state):
                 return [Stop("wall time")]
             if stage == EXPLORE and target_reached(state, round):
-                return [Stop("target energy")]
+                return [Stop(state.plan.merit.target)]
             return [Submit(task) for task in _ready(state, stage, round)]
-        if STAGES[stage].is_relaxation and (reason := limit_of(state, round)):
+        if STAGES[stage].is_counted and (reason := limit_of(state, round)):
             return [Stop(reason)]
     if state.plan.until is not None:
         return [Stop(f"--until {state.plan.until}")]

@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from gcd_hpc.campaign.estimate import remaining_s
+from gcd_hpc.campaign.material_estimate import remaining_material_s
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.loader import AnyCampaign
+from gcd_hpc.config.material import MaterialConfig
+from gcd_hpc.stages.merit import MERITS, Merit
 from gcd_hpc.stages.record import product_files
 from gcd_hpc.stages.table import EXPLORE, STAGES, Stage, Task
 from gcd_hpc.store.makers import by_maker
 from gcd_hpc.store.run_directory import RunDirectory
 
+TRAINED: tuple[Stage, ...] = ("train", "fit")
+"""Stages that count their steps in a file."""
 LONGEST_S = 1e8
 """Longest remaining time of a campaign that is shown, about three years."""
 
@@ -36,13 +42,14 @@ class Snapshot:
     """Units per second."""
     elapsed_s: float
     best: dict[str, tuple[float, str]] = field(default_factory=dict)
-    """Lowest E_gb in J/m^2 and its source by [n]."""
+    """Lowest figure of merit and its source by group, which is an [n] in a boundary."""
     is_overlapping: bool = False
     """True if sampling, relaxation and training run at the same time."""
     improvements: tuple[str, ...] = ()
     """Last improvements, such as ``insert lowered [0.3] from 2.633 to 2.590 J/m^2``."""
     sources: Mapping[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
-    """Number of improvements by source, and the [n] whose lowest structure it found."""
+    """Number of improvements by source, and the groups whose lowest structure it found."""
+    merit: Merit = MERITS["boundary"]
     campaign_s: float | None = None
     """Seconds to the end of the campaign if it uses its whole budget, or None while unknown."""
 
@@ -90,7 +97,7 @@ class Pace:
 
     def rate(self, stage: Stage | None, round: int, done: float, elapsed_s: float) -> float:
         """Rate so far, or 0 while unknown; the start of a training (imports) is left out."""
-        if self._phase != (stage, round) or (stage == "train" and not self._done):
+        if self._phase != (stage, round) or (stage in TRAINED and not self._done):
             self._phase = (stage, round)
             self._done, self._elapsed_s = done, elapsed_s
         seconds = elapsed_s - self._elapsed_s
@@ -98,10 +105,10 @@ class Pace:
 
 
 def snapshot(
-    config: CampaignConfig, state: State, run_dir: Path, elapsed_s: float, pace: Pace
+    config: AnyCampaign, state: State, run_dir: Path, elapsed_s: float, pace: Pace
 ) -> Snapshot:
     """Snapshot from the state and the files of a running stage."""
-    if state.is_flowing:
+    if state.is_flowing and isinstance(config, CampaignConfig):
         return _flow_snapshot(config, state, run_dir, elapsed_s, pace)
     stage, round = next(
         ((s, v) for s, v in state.plan.phases() if not state.is_complete(s, v)), (None, 0)
@@ -109,6 +116,11 @@ def snapshot(
     done, total, unit, detail = _counts(config, state, run_dir, stage, round)
     rate, best = pace.rate(stage, round, done, elapsed_s), best_so_far(state)
     fraction = min(1.0, done / total) if total else 0.0
+    campaign_s = None
+    if stage is not None and isinstance(config, MaterialConfig):
+        campaign_s = remaining_material_s(state, fraction, elapsed_s)
+    elif stage is not None and isinstance(config, CampaignConfig):
+        campaign_s = remaining_s(config, state, fraction, elapsed_s)
     return Snapshot(
         config.name,
         stage,
@@ -123,7 +135,8 @@ def snapshot(
         best,
         improvements=last_improvements(state),
         sources=sources_so_far(state),
-        campaign_s=None if stage is None else remaining_s(config, state, fraction, elapsed_s),
+        merit=state.plan.merit,
+        campaign_s=campaign_s,
     )
 
 
@@ -161,10 +174,15 @@ def _flow_snapshot(
 
 
 def _counts(
-    config: CampaignConfig, state: State, run_dir: Path, stage: Stage | None, round: int
+    config: AnyCampaign, state: State, run_dir: Path, stage: Stage | None, round: int
 ) -> tuple[float, float, str, str]:
     """Units done, total units, name of the unit and a remark, for one phase."""
     chunks = state.num_done.get((stage, round), 0) if stage else 0
+    if stage in TRAINED:
+        step, num_steps, detail = training_progress(run_dir, round)
+        return step, num_steps, "steps" if num_steps else "", detail
+    if isinstance(config, MaterialConfig):
+        return _material_counts(config, state, stage, chunks)
     num = config.sampling.num_candidates
     match stage:
         case "search":
@@ -189,30 +207,43 @@ def _counts(
                 "candidates",
                 "",
             )
-        case "train":
-            step, num_steps, detail = training_progress(run_dir, round)
-            return step, num_steps, "steps" if num_steps else "", detail
     return 0, 0, "", ""
 
 
+def _material_counts(
+    config: MaterialConfig, state: State, stage: Stage | None, chunks: int
+) -> tuple[float, float, str, str]:
+    """As ``_counts``, for the stages of a material but training."""
+    if stage is None or not STAGES[stage].is_chunked:
+        return 0, 0, "", ""
+    unit, num_tasks = STAGES[stage].unit, state.plan.num_tasks(stage)
+    if unit == "tasks":
+        # How many structures a file gives is not known before it is read.
+        return chunks, num_tasks, unit, ""
+    num, size = config.sampling.num, config.sampling.chunk_size
+    return min(chunks * size, num), num, unit, ""
+
+
 def best_so_far(state: State) -> dict[str, tuple[float, str]]:
-    """Lowest energy of each [n] and its source; the earliest source if several are equal."""
+    """Lowest figure of merit of each group and its source; the earliest source if several are
+    equal.
+    """
     lowest = sorted(state.lowest.items())
-    return {f"{n_index / state.atoms_per_plane:g}": found for n_index, found in lowest}
+    name, planes = state.plan.merit.group_of, state.atoms_per_plane
+    return {name(n_index, planes): found for n_index, found in lowest}
 
 
 def last_improvements(state: State) -> tuple[str, ...]:
     """Last noticeable improvements, ``insert lowered [0.3] from 2.633 to 2.590 J/m^2``."""
-    found = []
+    merit, found = state.plan.merit, []
     for one in state.improvements:
-        n_fraction = f"{one.n_index / state.atoms_per_plane:g}"
-        energies = f"from {one.before_j_m2:.3f} to {one.after_j_m2:.3f} J/m^2"
-        found.append(f"{one.source} lowered [{n_fraction}] {energies}")
+        place = merit.place(merit.group_of(one.n_index, state.atoms_per_plane))
+        found.append(f"{one.source} lowered {place} {merit.values(one.before, one.after)}")
     return tuple(found)
 
 
 def sources_so_far(state: State) -> dict[str, tuple[int, tuple[str, ...]]]:
-    """Number of improvements by source, and the [n] whose lowest structure it found."""
+    """Number of improvements by source, and the groups whose lowest structure it found."""
     best = best_so_far(state)
     held = {name: tuple(n for n, one in best.items() if one[1] == name) for name in state.improved}
     return {name: (state.improved[name], held[name]) for name in sorted(held, key=by_maker)}

@@ -19,11 +19,11 @@ from gcd_hpc.campaign.member import Member, first_line
 from gcd_hpc.campaign.progress import Pace, Snapshot, snapshot
 from gcd_hpc.campaign.signals import Clock, Signals
 from gcd_hpc.campaign.state import State
-from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.loader import AnyCampaign
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.engines.scratch import remove_abandoned
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.table import SEARCH, Stage
-from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.workers.reaper import descendants, end, marked, start_time
 
@@ -56,7 +56,7 @@ class Outcome:
 
 
 def run_session(
-    config: CampaignConfig,
+    config: AnyCampaign,
     site: SiteConfig,
     run_dir: Path,
     plan: Plan,
@@ -190,7 +190,7 @@ class Session:
     def add(
         self,
         make: Callable[..., AnyMember],
-        config: CampaignConfig,
+        config: AnyCampaign,
         run_dir: Path,
         ledger: Ledger,
         opened: Opened,

@@ -23,6 +23,7 @@ from gcd_hpc.campaign.driver import (
     Prepare,
     Report,
     finished_before,
+    fitted_site,
     look_at_the_past,
     make_ready,
     prepare_run,
@@ -41,12 +42,11 @@ from gcd_hpc.config.set import SetConfig
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import GcdError, RunDirectoryError
 from gcd_hpc.files import cannot_write, link_or_copy
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.table import MODULES, SHARED, Stage
-from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
-from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.backend import is_disk_error
-from gcd_hpc.workers.fitting import check_run_dir, fit_site, idle_note
+from gcd_hpc.workers.fitting import check_run_dir
 from gcd_hpc.workers.reaper import clear_up
 
 MAX_REASONS = 3
@@ -100,9 +100,7 @@ def run_set(
     if len(complete) == len(config.members()):
         reasons = dict.fromkeys(outcome.reason for outcome in before.values())
         return SetOutcome("complete", ", ".join(reasons), complete, did_nothing=True)
-    needs_launchers = Plan.of(config.first, resolve(site), until).needs_launchers
-    idle = idle_note(site, config.first.training.batch_size) if needs_launchers else ""
-    site = fit_site(site, config.first.training.batch_size, needs_launchers)
+    site, idle = fitted_site(config.first, site, until)
     check_run_dir(site, run.path)
     plan = Plan.of(config.first, site, until)
     try:

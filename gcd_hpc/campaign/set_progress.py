@@ -15,8 +15,8 @@ from gcd_hpc.campaign.progress import (
 from gcd_hpc.campaign.signals import Clock
 from gcd_hpc.campaign.state import NUM_IMPROVEMENTS, State
 from gcd_hpc.config.set import SetConfig
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.table import STAGES
-from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.makers import by_maker
 
 ENOUGH_DONE = 0.02

@@ -239,21 +239,25 @@ def _rotation(config: CampaignConfig) -> str | None:
 def _engine(config: CampaignConfig, folder: Path, source: str) -> tuple[Engine | None, list[str]]:
     """The engine of a campaign, and what could not be checked of it."""
     if config.potential is not None:
-        return _potential(config, config.potential, folder, source)
+        return check_potential(config.potential, config.boundary.symbols, folder, source)
     try:
         return find_engine(config, folder), []
     except (PotentialError, LaunchError) as error:
         raise ConfigError(source, "calculator", str(error)) from None
 
 
-def _potential(
-    config: CampaignConfig, section: PotentialConfig, folder: Path, source: str
+def check_potential(
+    section: PotentialConfig, elements: tuple[str, ...], folder: Path, source: str
 ) -> tuple[Potential | None, list[str]]:
-    """The potential, None if only LAMMPS can have it, and what could not be checked of it."""
+    """The potential, None if only LAMMPS can have it, and what could not be checked of it.
+
+    Raises:
+        ConfigError: if it cannot be used; names the source and the key.
+    """
     style = section.pair_style
     cure = f"is not installed here; install it ({install_command('local')}) and check again"
     try:
-        potential = find_potential(section, config.boundary.symbols, folder)
+        potential = find_potential(section, elements, folder)
     except MissingPotentialError as error:
         if lammps_folder() is None:
             what = f"{error.name} (its element and cutoff) and pair_style {style}"

@@ -21,10 +21,10 @@ from gcd_hpc.campaign.events import (
     Submitted,
 )
 from gcd_hpc.campaign.patience import num_fruitless
-from gcd_hpc.campaign.waiting import NOTICEABLE_J_M2, Waiting
+from gcd_hpc.campaign.waiting import Waiting
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import EXPLORE, SEARCH, STAGES, WHOLE, PhaseCounter, Stage, Task
-from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.makers import maker_name
 
 LEAST_PROGRESS = 0.01
@@ -72,13 +72,15 @@ class State:
     atoms_per_plane: int = 1
     """N_plane, the denominator of [n] = n_index / N_plane."""
     best: dict[int, dict[int, float]] = field(default_factory=dict)
-    """Lowest E_gb in J/m^2 by round (0 before the first training) and n_index."""
+    """Lowest figure of merit by round (0 before the first training) and n_index: E_gb in J/m^2, or
+    the spectrum error of a material by the number of the group in ``Merit``.
+    """
     found: dict[int, dict[int, dict[int, float]]] = field(default_factory=dict)
     """Lowest E_gb in J/m^2 by round, generation of exploration (WHOLE before it) and n_index."""
     lowest: dict[int, tuple[float, str]] = field(default_factory=dict)
-    """Lowest E_gb in J/m^2 by n_index, and the source that first came noticeably near it."""
+    """Lowest figure of merit by n_index, and the source that first came noticeably near it."""
     improvements: list[Improvement] = field(default_factory=list)
-    """Last noticeable improvements of a lowest energy, NUM_IMPROVEMENTS at most."""
+    """Last noticeable improvements of a lowest figure of merit, NUM_IMPROVEMENTS at most."""
     improved: Counter[str] = field(default_factory=Counter)
     """Number of times that each source lowered a lowest energy noticeably or was the first."""
     waiting: Waiting = field(default_factory=Waiting)
@@ -240,13 +242,15 @@ class State:
             event.cpu_s,
         )
         self.num_done[task.phase] += 1
-        if STAGES[task.stage].is_relaxation:
+        if STAGES[task.stage].is_counted:
             self.num_tried += result.num
         self.num_quarantined += result.quarantined
         if task.stage == "promote" and result.model is not None:
             self.models[task.round] = result.model
             ended = event.time or event.started + event.seconds
             self.account.promoted = (task.round, ended)
+        if task.stage == "fit":
+            self.models[task.round] = task.round
         if task.stage == "sample":
             self._take_first_sample(task)
         self._learn(task, result)
@@ -280,7 +284,7 @@ class State:
 
     def _compare(self, task: Task, result: StageResult) -> None:
         """Compare the lowest energies of each source of a task with those known."""
-        if not STAGES[task.stage].is_relaxation:
+        if not STAGES[task.stage].is_counted:
             return
         # Results of earlier versions do not tell sources apart.
         model = self.models.get(task.round, task.round)
@@ -289,7 +293,7 @@ class State:
         for source, best in (found or {made_by: result.best}).items():
             for n_index, energy in best.items():
                 before, holder = self.lowest.get(n_index, (inf, source))
-                if energy < before - NOTICEABLE_J_M2:
+                if energy < before - self.plan.merit.noticeable:
                     holder = source
                     self.improved[source] += 1
                     if before < inf:
@@ -315,6 +319,9 @@ class State:
         self.quarantined[event.task] = event.reason
         self.lost.pop(event.task, None)
         self.num_done[event.task.phase] += 1
+        for task in event.task.needing():
+            self.quarantined[task] = f"{event.task.name} was set aside"
+            self.num_done[task.phase] += 1
         self.account.num_quarantined += 1
         for attempt in self.account.attempts.get(event.task, ())[-1:]:
             attempt.outcome = "quarantined"
@@ -327,7 +334,7 @@ class State:
         self.lost[task] = None
         self.num_done[task.phase] -= 1
         self.num_quarantined -= done.num_quarantined
-        if STAGES[task.stage].is_relaxation:
+        if STAGES[task.stage].is_counted:
             self.num_tried -= done.num
 
     def _drop(self, tasks: Iterable[Task]) -> None:

@@ -7,12 +7,11 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
+from gcd_hpc.stages.merit import NOTICEABLE_J_M2
 from gcd_hpc.stages.table import Task
 
 Scores = tuple[tuple[int, float], ...]
 """n_index and estimated E_gb in J/m^2 of each candidate of a task."""
-NOTICEABLE_J_M2 = 1e-3
-"""Least decrease of a lowest energy that reorders the queue."""
 
 
 @dataclass

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gcd_hpc.cli.materials import say_material, show_material_plan
 from gcd_hpc.cli.options import CampaignFile, Json, Overrides, RunDir, SiteFile
 from gcd_hpc.cli.output import console, note_how_to_go_on, print_json, resume_hint, say
 from gcd_hpc.errors import ConfigError, GcdError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gcd_hpc.campaign.session import Outcome
     from gcd_hpc.campaign.state import State
     from gcd_hpc.config.campaign import CampaignConfig
+    from gcd_hpc.config.loader import AnyCampaign
     from gcd_hpc.config.set import SetConfig
 
 
@@ -72,13 +74,17 @@ def campaign(
       gcd-hpc campaign campaigns/w_sigma5.yaml --run-dir runs/seed-1 --set seed=1
       gcd-hpc campaign campaigns/w_sigma5.yaml --set budget.rounds=4
     """
+    from gcd_hpc.config.material import MaterialConfig
     from gcd_hpc.config.set import SetConfig
     from gcd_hpc.structures.boundary_sets import read_campaign_or_set
 
     config = read_campaign_or_set(file, overrides or [])
     run_dir = run_dir or Path("runs") / config.name
     if plan:
-        _show_plan(config, run_dir, file, site, until, nodes)
+        if isinstance(config, MaterialConfig):
+            show_material_plan(config, run_dir, file, site, until, nodes)
+        else:
+            _show_plan(config, run_dir, file, site, until, nodes)
     elif isinstance(config, SetConfig):
         _carry_out_set(config, run_dir, file, site, until)
     else:
@@ -131,6 +137,7 @@ def check(
     Example:
       gcd-hpc check campaigns/w_sigma5.yaml --site campaigns/sites/slurm_login.yaml
     """
+    from gcd_hpc.config.material import MaterialConfig
     from gcd_hpc.config.set import SetConfig
     from gcd_hpc.structures.boundary_sets import read_campaign_or_set
     from gcd_hpc.workers.allocation import site_here
@@ -138,7 +145,11 @@ def check(
 
     config = read_campaign_or_set(file, overrides or [])
     chosen = site_here(site)
-    if isinstance(config, SetConfig):
+    warnings: Sequence[str] = ()
+    idle = ""
+    if isinstance(config, MaterialConfig):
+        unchecked = say_material(config, file)
+    elif isinstance(config, SetConfig):
         unchecked, warnings = _say_set(config, file)
     else:
         unchecked, warnings = _say_campaign(config, file)
@@ -146,7 +157,8 @@ def check(
         say(f"  not checked: {line}")
     say(f"site {chosen.name}: sound: mode {chosen.mode}, scheduler {chosen.scheduler}")
     one = config.first if isinstance(config, SetConfig) else config
-    idle = idle_note_from_afar(chosen, one.training.batch_size) if one.budget.rounds else ""
+    if not isinstance(one, MaterialConfig) and one.budget.rounds:
+        idle = idle_note_from_afar(chosen, one.training.batch_size)
     for line in [*warnings, *filter(None, [idle])]:
         say(f"warning: {line}", to_stderr=True)
 
@@ -210,11 +222,15 @@ def rehearsal(
     from gcd_hpc.accounts.rehearsal import Pace, rehearse
     from gcd_hpc.accounts.set_rehearsal import rehearse_set
     from gcd_hpc.browse.usage import report_record, report_table
+    from gcd_hpc.config.loader import refuse_material
+    from gcd_hpc.config.material import MaterialConfig
     from gcd_hpc.config.set import SetConfig
     from gcd_hpc.structures.boundary_sets import read_campaign_or_set
 
     pace = Pace(search_s=relax_s, relax_s=relax_s, sample_s=sample_s, train_s=train_s)
     config = read_campaign_or_set(file, overrides or [])
+    if isinstance(config, MaterialConfig):
+        refuse_material(str(file))
     if isinstance(config, SetConfig):
         found = rehearse_set(config, workers, sampling_workers, pace)
         if json:
@@ -230,7 +246,7 @@ def rehearsal(
 
 
 def _carry_out(
-    config: "CampaignConfig", run_dir: Path, file: Path, site_file: Path | None, until: str | None
+    config: "AnyCampaign", run_dir: Path, file: Path, site_file: Path | None, until: str | None
 ) -> None:
     pause_on_signals(run_dir)
     from gcd_hpc.campaign.driver import finished_before, run_campaign
@@ -320,7 +336,7 @@ def _show_plan(
     from gcd_hpc.campaign.soundness import inspect_campaign, inspect_set
     from gcd_hpc.config.set import SetConfig
     from gcd_hpc.learning.context import num_computed_of
-    from gcd_hpc.stages.tasks import Plan
+    from gcd_hpc.stages.plan import Plan
     from gcd_hpc.workers.allocation import site_here
     from gcd_hpc.workers.fitting import idle_note, launch_lines, plan_site
     from gcd_hpc.workers.lines import submit_line

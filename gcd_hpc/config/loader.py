@@ -6,7 +6,7 @@ import stat
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -31,6 +31,8 @@ from gcd_hpc.config.site import BUILT_IN, SiteConfig
 from gcd_hpc.errors import ConfigError, OrientationError, shortened
 
 Model = TypeVar("Model", bound=BaseModel)
+AnyCampaign = CampaignConfig | MaterialConfig
+"""One campaign of either kind."""
 KeyPath = tuple[str | int, ...]
 COMMAND_LINE = "--set"
 CAMPAIGN_FOLDER, SITE_FOLDER = "campaigns", "campaigns/sites"
@@ -65,10 +67,17 @@ def load_material(path: str | Path, overrides: Sequence[str] = ()) -> MaterialCo
     return _validate(MaterialConfig, data, str(path), changed)
 
 
+def load_any_campaign(path: str | Path) -> AnyCampaign:
+    """The campaign of a boundary or of a material; errors as ``load_campaign``."""
+    path = found(Path(path), CAMPAIGN_FOLDER)
+    return _campaign_of(_read(path, CampaignConfig), str(path))
+
+
 def load_campaign_or_set(
     path: str | Path, overrides: Sequence[str] = (), expand: Expand | None = None
-) -> CampaignConfig | SetConfig:
-    """The campaign of a file, or the set of campaigns of one with the key ``boundaries``.
+) -> AnyCampaign | SetConfig:
+    """The campaign of a file, that of a material if it has the key ``material``, or the set of
+    campaigns of one with the key ``boundaries``.
 
     Args:
         overrides: as for ``load_campaign``. A key of the section ``boundary`` holds for every
@@ -82,9 +91,9 @@ def load_campaign_or_set(
     path = found(Path(path), CAMPAIGN_FOLDER)
     data = _read(path, CampaignConfig)
     changed = [_override(data, text) for text in overrides]
-    if BOUNDARIES not in data:
-        return _validate(CampaignConfig, data, str(path), changed)
-    return _set_of(data, str(path), changed, expand)
+    if BOUNDARIES in data and MATERIAL not in data:
+        return _set_of(data, str(path), changed, expand)
+    return _campaign_of(data, str(path), changed)
 
 
 def load_learning(path: Path | None, overrides: Sequence[str] = ()) -> LearningConfig:
@@ -116,6 +125,13 @@ def dump_set(config: SetConfig) -> str:
     return write(config.plain())
 
 
+def parse_any_campaign(text: str, source: str) -> AnyCampaign:
+    """The campaign of a text that ``dump`` made, of a boundary or of a material; errors as
+    ``load_campaign``.
+    """
+    return _campaign_of(_mapping(text, source, CampaignConfig), source)
+
+
 def parse_material(text: str, source: str) -> MaterialConfig:
     """The campaign of a material of a text that ``dump`` made; as ``parse_campaign``."""
     return _validate(MaterialConfig, _mapping(text, source, MaterialConfig), source)
@@ -133,14 +149,26 @@ def parse_campaign(text: str, source: str) -> CampaignConfig:
     return _validate(CampaignConfig, _mapping(text, source, CampaignConfig), source)
 
 
+def refuse_material(source: str) -> NoReturn:
+    """Refuse the campaign of a material, or its results, where only boundaries are known."""
+    raise ConfigError(
+        source,
+        MATERIAL,
+        "makes this the campaign of a material, and here that of a grain boundary is needed; name"
+        " one with the key boundary",
+    )
+
+
+def _campaign_of(data: dict[str, Any], source: str, changed: Sequence[KeyPath] = ()) -> AnyCampaign:
+    if MATERIAL in data:
+        return _validate(MaterialConfig, data, source, changed)
+    _refuse_others(data, source)
+    return _validate(CampaignConfig, data, source, changed)
+
+
 def _refuse_others(data: Mapping[str, Any], source: str) -> None:
     if MATERIAL in data:
-        raise ConfigError(
-            source,
-            MATERIAL,
-            "makes this the campaign of a material, and here that of a grain boundary is needed;"
-            " name a file with the key boundary",
-        )
+        refuse_material(source)
     if BOUNDARIES in data:
         raise ConfigError(
             source,

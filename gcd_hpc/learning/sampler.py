@@ -38,6 +38,7 @@ from gcd_hpc.networks.precision import computing
 from gcd_hpc.networks.unet import UNet
 from gcd_hpc.seeds import SAMPLING, generator
 from gcd_hpc.store.checksums import Columns
+from gcd_hpc.store.model_in_use import model_in_use
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import fraction_distance, lowest_energies, lowest_nearby
@@ -141,7 +142,7 @@ class Sampler:
             files, round, ["n_index", "n_fraction", "gb_energy_j_m2", "registry_relaxed"]
         )
         if version is None:
-            version = files.model_in_use(round)
+            version = model_in_use(files, round)
         model = Model.load(files.model_file(version), system, device, version)
         decoder = load_decoder(Path(run), system, device)
         energy = None

@@ -25,6 +25,7 @@ from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.shared import MAX_CANARY_BOUNDARIES, hand_over, learned_runs
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.train import source_of
+from gcd_hpc.store.model_in_use import model_in_use
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 
@@ -113,7 +114,7 @@ def judge(run: RunDirectory, version: int, device: torch.device) -> Verdict:
     if version == run.first_model:
         return Verdict(version, True, "the first model", loss, canaries=canaries)
     # Compare loss and canaries with those of the model in use.
-    old = run.model_in_use(version - 1)
+    old = model_in_use(run, version - 1)
     old_canaries = known_canaries(run, few, old, config.num_canaries) or make_canaries(
         run, few, old, device
     )

@@ -18,11 +18,11 @@ from typing import ClassVar
 import safetensors
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.loader import AnyCampaign
 from gcd_hpc.errors import CheckpointError, GcdError, RunDirectoryError
 from gcd_hpc.processor import processor_s
 from gcd_hpc.stages.result import Count, Seconds, StageResult
-from gcd_hpc.stages.table import EXPLORE, SEARCH, STAGES, WHOLE, Task
+from gcd_hpc.stages.table import EXPLORE, QUENCH, SAMPLES, SEARCH, STAGES, WHOLE, Task
 from gcd_hpc.store.parts import read_provenance, write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory, part_number
@@ -108,7 +108,7 @@ class Begun:
         return {RECORD: self.record(result, cpu_s).text()}
 
     def write(
-        self, path: Path, rows: Sequence[Candidate], config: CampaignConfig, result: StageResult
+        self, path: Path, rows: Sequence[Candidate], config: AnyCampaign, result: StageResult
     ) -> StageResult:
         """Write the part file of the task with its record; return the result.
 
@@ -145,14 +145,18 @@ def parts_on_disk(run_dir: Path) -> Iterator[tuple[Path, Task]]:
     run = RunDirectory(run_dir)
     for path in run.search_parts():
         yield path, Task(SEARCH, 0, part_number(path))
+    for path in run.quenched_parts():
+        yield path, Task(QUENCH, 0, part_number(path))
     for round in run.explored_rounds():
         for path in run.explored_parts(round):
             yield path, Task(EXPLORE, round, part_number(path))
+    # The samples of a boundary and of a material lie in the same folders.
+    sample, relax = ("guide", "verify") if run.quenched_parts() else SAMPLES
     for round in run.versions():
         for path in run.sampled_parts(round):
-            yield path, Task("sample", round, part_number(path))
+            yield path, Task(sample, round, part_number(path))
         for path in run.relaxed_parts(round):
-            yield path, Task("relax", round, part_number(path))
+            yield path, Task(relax, round, part_number(path))
 
 
 def damage(run_dir: Path, task: Task, num_chunks: int, num_bytes: int) -> str:

@@ -27,7 +27,7 @@ class Tally:
     cpu_s: Seconds
     """Processor time to make and relax them."""
     best: Mapping[int, float] = field(default_factory=dict)
-    """Lowest relaxed E_gb by n_index, J/m^2."""
+    """Lowest value of each group, as ``StageResult.best`` has it."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ class StageResult:
     atoms_per_plane: Count = 0
     """N_plane, the denominator of [n]; 0 if nothing is reported by [n]."""
     best: Mapping[int, float] = field(default_factory=dict)
-    """Lowest relaxed E_gb by n_index, J/m^2."""
+    """Lowest relaxed E_gb by n_index, J/m^2. Of a material the lowest spectrum error by the number
+    of the group in ``stages.merit.GUIDED``.
+    """
     sources: Mapping[str, Tally] = field(default_factory=dict)
     """Work and findings of each source of the relaxed candidates."""
     low: tuple[Scored, ...] = ()

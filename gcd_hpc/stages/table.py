@@ -1,7 +1,7 @@
 """Table of the stages of a campaign. A new stage is one entry here and one module."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +20,8 @@ PhaseCounter = Annotated[
 ]
 """Number of something in each phase; a list of pairs in JSON, whose keys are text."""
 Mode = Literal["barrier", "asynchronous"]
+Kind = Literal["boundary", "material"]
+"""What a campaign is about. Each kind has stages of its own."""
 Pool = Literal["training", "sampling", "relaxation"]
 POOLS: tuple[Pool, ...] = ("training", "sampling", "relaxation")
 WHOLE = -1
@@ -59,8 +61,16 @@ class StageSpec:
     """
     progress: Callable[[RunDirectory, int], Path] | None = None
     """File that a launched stage updates while it works, from run directory and round."""
-    is_relaxation: bool = False
-    """True if each chunk is a task whose candidates are relaxed and count as tried."""
+    kind: Kind = "boundary"
+    """Kind of campaign that the stage belongs to."""
+    is_chunked: bool = False
+    """True if each chunk is a task of its own in every mode."""
+    is_counted: bool = False
+    """True if the candidates of its tasks count as tried, and their best values are compared."""
+    feeds: Stage | None = None
+    """Stage whose task of the same round and chunk needs the product of this one alone."""
+    is_once: bool = False
+    """True if the stage runs once, before the first round, so that its tasks name no round."""
 
 
 _SPECS = (
@@ -84,7 +94,9 @@ _SPECS = (
         ),
         product=lambda run, round, chunk: run.search_part(chunk),
         colour="#0072b2",
-        is_relaxation=True,
+        is_chunked=True,
+        is_counted=True,
+        is_once=True,
     ),
     StageSpec(
         "select",
@@ -148,7 +160,8 @@ _SPECS = (
         sections=("relaxation", "seed"),
         product=lambda run, round, chunk: run.relaxed_part(round, chunk),
         colour="#009e73",
-        is_relaxation=True,
+        is_chunked=True,
+        is_counted=True,
     ),
     StageSpec(
         "explore",
@@ -161,15 +174,132 @@ _SPECS = (
         sections=("explore", "guidance", "search", "ranking", "relaxation", "seed"),
         product=lambda run, round, chunk: run.explored_part(round, chunk),
         colour="#56b4e9",
-        is_relaxation=True,
+        is_chunked=True,
+        is_counted=True,
+    ),
+    StageSpec(
+        "quench",
+        doing="quenching melts",
+        module="gcd_hpc.stages.material_quench",
+        function="quench",
+        arguments=lambda round, chunk, num_batches: (round, chunk),
+        pool="relaxation",
+        unit="tasks",
+        sections=("material", "potential", "structures", "quench", "relaxation", "seed"),
+        product=lambda run, round, chunk: run.quenched_part(chunk),
+        colour="#0072b2",
+        kind="material",
+        feeds="label",
+        is_chunked=True,
+        is_counted=True,
+        is_once=True,
+    ),
+    StageSpec(
+        "label",
+        doing="computing spectra of the quenches",
+        module="gcd_hpc.stages.material_label",
+        function="label",
+        arguments=lambda round, chunk, num_batches: (round, chunk),
+        pool="relaxation",
+        unit="tasks",
+        sections=("labelling", "target", "seed"),
+        product=lambda run, round, chunk: run.labelled_part(chunk),
+        colour="#56b4e9",
+        kind="material",
+        is_chunked=True,
+        is_once=True,
+    ),
+    StageSpec(
+        "gather",
+        doing="gathering the training set",
+        module="gcd_hpc.stages.material_gather",
+        function="gather",
+        arguments=lambda round, chunk, num_batches: (round, chunk),
+        pool="relaxation",
+        unit="training sets",
+        sections=("selection", "seed"),
+        product=lambda run, round, chunk: run.training_set(round),
+        colour="#e69f00",
+        kind="material",
+    ),
+    StageSpec(
+        "fit",
+        doing="training the prior and the property network",
+        module="gcd_hpc.stages.material_fit",
+        function="fit",
+        arguments=lambda round, chunk, num_batches: (round, chunk),
+        pool="training",
+        unit="steps",
+        sections=("prior", "property_network", "target", "seed"),
+        product=lambda run, round, chunk: run.model_file(round),
+        colour="#cc79a7",
+        launcher="torchrun",
+        progress=RunDirectory.training_progress,
+        kind="material",
+    ),
+    StageSpec(
+        "guide",
+        doing="sampling with and without guidance",
+        module="gcd_hpc.stages.material_guide",
+        function="guide",
+        arguments=lambda round, chunk, num_batches: (round, chunk),
+        pool="sampling",
+        unit="samples",
+        sections=("sampling", "guidance", "seed"),
+        product=lambda run, round, chunk: run.sampled_part(round, chunk),
+        colour="#d55e00",
+        kind="material",
+        feeds="settle",
+        is_chunked=True,
+    ),
+    StageSpec(
+        "settle",
+        doing="relaxing the samples",
+        module="gcd_hpc.stages.material_settle",
+        function="settle",
+        arguments=lambda round, chunk, num_batches: (round, chunk),
+        pool="relaxation",
+        unit="samples",
+        sections=("relaxation", "seed"),
+        product=lambda run, round, chunk: run.settled_part(round, chunk),
+        colour="#009e73",
+        kind="material",
+        feeds="verify",
+        is_chunked=True,
+    ),
+    StageSpec(
+        "verify",
+        doing="computing spectra of the samples",
+        module="gcd_hpc.stages.material_verify",
+        function="verify",
+        arguments=lambda round, chunk, num_batches: (round, chunk),
+        pool="relaxation",
+        unit="samples",
+        sections=("labelling", "seed"),
+        product=lambda run, round, chunk: run.relaxed_part(round, chunk),
+        colour="#b59f00",
+        kind="material",
+        is_chunked=True,
+        is_counted=True,
     ),
 )
 STAGES: dict[Stage, StageSpec] = {spec.name: spec for spec in _SPECS}
-"""Stages in order: the first runs once, the others once a round. Before the first round there is
-exploration and, in a campaign that starts from a model, sampling and relaxation.
+"""Stages of each kind in order. Those of a boundary: the first runs once, the others once a round.
+Before the first round there is exploration and, in a campaign that starts from a model, sampling
+and relaxation.
 """
-SEARCH, *ROUND = STAGES
-"""First stage of a campaign, and the stages of each round."""
+
+
+def stages_of(kind: Kind) -> list[Stage]:
+    """Stages of one kind of campaign, in order."""
+    return [spec.name for spec in _SPECS if spec.kind == kind]
+
+
+SEARCH, *ROUND = stages_of("boundary")
+"""First stage of the campaign of a boundary, and the stages of each round."""
+QUENCH, LABEL = "quench", "label"
+MATERIAL_ROUND = stages_of("material")[2:]
+"""Stages before the first round of the campaign of a material, and those of each round."""
 EXPLORE = "explore"
 SAMPLES: tuple[Stage, ...] = ("sample", "relax")
 """Stages that make the candidates of a model."""
@@ -180,7 +310,7 @@ MODULES: dict[Stage, str] = {spec.name: spec.module for spec in _SPECS}
 
 @dataclass(frozen=True, order=True)
 class Task:
-    """Unit of work: one chunk, or a whole stage, of one round (0 for the search)."""
+    """Unit of work: one chunk, or a whole stage, of one round (0 before the first)."""
 
     stage: Stage
     round: int = 0
@@ -189,13 +319,21 @@ class Task:
     @property
     def name(self) -> str:
         """Name of the task and its log: ``search-00012``, ``train-01``, ``relax-01-00003``."""
-        round = f"-{self.round:02d}" if self.stage != SEARCH else ""
+        round = f"-{self.round:02d}" if not STAGES[self.stage].is_once else ""
         return f"{self.stage}{round}" + (f"-{self.chunk:05d}" if self.chunk != WHOLE else "")
 
     @property
     def phase(self) -> tuple[Stage, int]:
         """Stage and round of the task."""
         return self.stage, self.round
+
+    def needing(self) -> "Iterator[Task]":
+        """Tasks that need this one and no other, and those that need them."""
+        stage = STAGES[self.stage].feeds
+        if stage is not None:
+            task = Task(stage, self.round, self.chunk)
+            yield task
+            yield from task.needing()
 
     @property
     def is_whole_sampling(self) -> bool:
@@ -212,9 +350,9 @@ class Task:
         stage, *numbers = name.split("-")
         if stage in STAGES and len(name) < _LONGEST_NAME and all(map(_is_number, numbers)):
             values = [int(number) for number in numbers]
-            round_and_chunk = [*([0] if stage == SEARCH else []), *values, WHOLE]
+            round_and_chunk = [*([0] if STAGES[stage].is_once else []), *values, WHOLE]
             task = cls(stage, *round_and_chunk[:2])
-            has_chunk = task.chunk != WHOLE or not STAGES[stage].is_relaxation
+            has_chunk = task.chunk != WHOLE or not STAGES[stage].is_chunked
             if task.name == name and has_chunk:
                 return task
         raise ValueError(f"expected the name of a task, got {name[:_LONGEST_NAME]!r}")

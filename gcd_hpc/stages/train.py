@@ -22,6 +22,7 @@ from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.shared import learned_runs
 from gcd_hpc.stages.table import Task
 from gcd_hpc.stages.training_loop import Pause, TrainingFiles, TrainingJob, carry_out
+from gcd_hpc.store.model_in_use import model_in_use
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 
@@ -101,7 +102,7 @@ def starting_model(
     """
     if version == files.first_model:
         return None, None
-    earlier = files.model_file(files.model_in_use(version - 1))
+    earlier = files.model_file(model_in_use(files, version - 1))
     weights, card = load_model(earlier)
     for source in sources:
         check_elements(earlier, card, source.system.channels)

@@ -7,16 +7,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.config.loader import dump
+from gcd_hpc.config.loader import AnyCampaign, dump
+from gcd_hpc.config.material import MaterialConfig
 from gcd_hpc.config.reader import parse
 from gcd_hpc.errors import GcdError
 
 
-def campaign_provenance(config: CampaignConfig, **more: str) -> dict[str, str]:
+def campaign_provenance(config: AnyCampaign, **more: str) -> dict[str, str]:
     """Attributes for files of a campaign: title, seed, resolved config as YAML, and ``more``."""
+    what = "Structures" if isinstance(config, MaterialConfig) else "Grain boundary candidates"
     return {
-        "title": f"Grain boundary candidates of {config.name}",
+        "title": f"{what} of {config.name}",
         "config": dump(config),
         "seed": str(config.seed),
         **more,

@@ -3,12 +3,10 @@
 A part file is named by its chunk's number and exists only once the chunk is complete.
 """
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from gcd_hpc.errors import CheckpointError
 from gcd_hpc.files import is_leftover
 
 _LEVELS = 4
@@ -17,8 +15,8 @@ _LEVELS = 4
 
 @dataclass(frozen=True, init=False)
 class RunDirectory:
-    """Paths of one run; only methods that list, test or delete files, ``first_model`` and
-    ``model_in_use`` read the disk.
+    """Paths of one run; only methods that list, test or delete files and ``first_model`` read the
+    disk.
     """
 
     path: Path
@@ -204,6 +202,22 @@ class RunDirectory:
         """Relaxed structures of one chunk of the exploration in a round."""
         return self._parts(f"explore-{round:02d}") / part_name(chunk)
 
+    def quenched_part(self, chunk: int) -> Path:
+        """Quenched or given structures of one chunk, with which a material's campaign begins."""
+        return self._parts("quench") / part_name(chunk)
+
+    def labelled_part(self, chunk: int) -> Path:
+        """Spectra of atoms of the structures of one chunk of ``quenched_part``."""
+        return self._parts("label") / part_name(chunk)
+
+    def settled_part(self, version: int, chunk: int) -> Path:
+        """Relaxed samples of one chunk of model ``version`` of a material, before verification."""
+        return self._parts(f"model-{version:02d}") / "settled" / part_name(chunk)
+
+    def verified_spectra(self, version: int, chunk: int) -> Path:
+        """Spectra of atoms of the samples in one chunk of ``settled_part``."""
+        return self._parts(f"model-{version:02d}") / "spectra" / part_name(chunk)
+
     def sampled_dir(self, version: int) -> Path:
         """Folder of the sampled structures of model ``version``."""
         return self._parts(f"model-{version:02d}") / "sampled"
@@ -211,6 +225,10 @@ class RunDirectory:
     def search_parts(self) -> list[Path]:
         """Parts of the seed search on disk."""
         return parts_in(self._parts("search"))
+
+    def quenched_parts(self) -> list[Path]:
+        """Parts on disk with quenched or given structures."""
+        return parts_in(self._parts("quench"))
 
     def sampled_parts(self, version: int) -> list[Path]:
         """Parts on disk with sampled structures of model ``version``."""
@@ -225,7 +243,7 @@ class RunDirectory:
         return parts_in(self.explored_part(round, 0).parent)
 
     def known_parts(self, version: int) -> list[Path]:
-        """Relaxed parts on disk of all rounds before ``version``; the search is in round 0.
+        """Relaxed parts on disk of all rounds before ``version``; search and quench are in round 0.
 
         In asynchronous mode earlier rounds may still add parts.
         """
@@ -236,14 +254,16 @@ class RunDirectory:
         return self.known_parts(max([*self.versions(), *self.explored_rounds()], default=0) + 1)
 
     def _relaxed_in(self, round: int) -> list[Path]:
-        first = [] if round else self.search_parts()
+        first = [] if round else self.search_parts() + self.quenched_parts()
         return first + self.relaxed_parts(round) + self.explored_parts(round)
 
     def part_folders(self) -> list[Path]:
-        """Folders of part files: search, sampled and relaxed of each model, explored."""
+        """Folders of part files: search or quench, those of each model, explored."""
         return [
             self._parts("search"),
+            self._parts("quench"),
             *(self.sampled_dir(version) for version in self.versions()),
+            *(self.settled_part(version, 0).parent for version in self.versions()),
             *(self.relaxed_part(version, 0).parent for version in self.versions()),
             *(self.explored_part(round, 0).parent for round in self.explored_rounds()),
         ]
@@ -297,6 +317,10 @@ class RunDirectory:
         """Weights and model card; version 0 is a copy of the model that a campaign starts from."""
         return self.model_dir(version) / "model.safetensors"
 
+    def property_model(self, version: int) -> Path:
+        """Property networks of round ``version`` of a material, written before the model itself."""
+        return self.model_dir(version) / "property.safetensors"
+
     @property
     def first_model(self) -> int:
         """Version of the first model: 0 if the campaign started from one."""
@@ -315,31 +339,6 @@ class RunDirectory:
     def energy_model(self) -> Path:
         """Copy of the energy model of the campaign."""
         return self.path / "models" / "energy.safetensors"
-
-    def model_in_use(self, version: int) -> int:
-        """Version of the model that round ``version`` samples with.
-
-        It is ``version`` itself if it was promoted, else the model in use before. The first model
-        is used without a verdict, as there is no earlier one; a trained one may have a verdict.
-
-        Raises:
-            CheckpointError: if the verdict on a later model is missing or cannot be read.
-        """
-        path = self.promotion(version)
-        try:
-            return int(json.loads(path.read_text())["model"])
-        except FileNotFoundError:
-            if version == self.first_model:
-                return version
-            raise CheckpointError(
-                f"{path}: there is no verdict on model {version} yet; run the campaign to the end"
-                " of its promotion"
-            ) from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{path}: the model in use cannot be read ({error!r}); remove the file, and the"
-                " campaign's command promotes again"
-            ) from error
 
     # Tasks and processes.
 

@@ -4,22 +4,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.config.loader import load_campaign_or_set
+from gcd_hpc.config.loader import AnyCampaign, load_campaign_or_set
+from gcd_hpc.config.material import MaterialConfig
 from gcd_hpc.config.set import AllBoundaries, SetConfig
 from gcd_hpc.errors import OrientationError
 from gcd_hpc.structures.catalogue import named_boundaries
 from gcd_hpc.structures.slab_files import with_files
 
 
-def read_campaign_or_set(path: Path, overrides: Sequence[str] = ()) -> CampaignConfig | SetConfig:
+def read_campaign_or_set(path: Path, overrides: Sequence[str] = ()) -> AnyCampaign | SetConfig:
     """The campaign or the set of a file, with ``all`` written out and slab files read.
+
+    The files that the campaign of a material names are read when it is checked or begins.
 
     Raises:
         ConfigError: as ``load_campaign_or_set`` and ``with_files``; also if ``all`` names nothing.
     """
     config = load_campaign_or_set(path, overrides, expanded)
-    if isinstance(config, CampaignConfig):
+    if isinstance(config, MaterialConfig):
+        return config
+    if not isinstance(config, SetConfig):
         return with_files(config, path.parent, str(path))
     members = {
         name: with_files(member, path.parent, f"{path}: {name}")

@@ -35,11 +35,14 @@ SPECIAL = re.compile(r"[\s\"'`$&|;<>(){}\[\]*?!#~^%\\]")
 """Characters with a meaning in a shell."""
 
 
-def fit_site(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteConfig:
+def fit_site(
+    site: SiteConfig, batch_size: int, needs_launchers: bool, needs_mpi: bool = True
+) -> SiteConfig:
     """Resolve a site as ``plan_site`` does, for a driver about to start in its allocation.
 
     Args:
         needs_launchers: True if the campaign will train or sample.
+        needs_mpi: True if it samples with MPI where it needs launchers.
 
     Raises:
         ConfigError: if the pools do not fit into the allocation.
@@ -52,20 +55,20 @@ def fit_site(site: SiteConfig, batch_size: int, needs_launchers: bool) -> SiteCo
         check_job(site)
     if not needs_launchers:
         return resolve(site)
-    _check_packages(site)
+    _check_packages(site, needs_mpi)
     fit = plan_site(site, batch_size)
-    launches_here = site.driver == "inside" and site.mode == "barrier"
+    launches_here = needs_mpi and site.driver == "inside" and site.mode == "barrier"
     if launches_here and starts_mpiexec(fit, fit.sampling, node_set_of(fit, fit.sampling)):
         return fit.model_copy(update={"mpiexec": find_mpiexec(site.mpiexec)})
     return fit
 
 
-def _check_packages(site: SiteConfig) -> None:
+def _check_packages(site: SiteConfig, needs_mpi: bool) -> None:
     """Refuse a campaign that could not train after its search, because a package is missing.
 
     Pools with a container or shell lines are not checked, because their Python may be another.
     """
-    needs = {"training": ("torch",), "sampling": ("torch", "mpi4py")}
+    needs = {"training": ["torch"], "sampling": ["torch"] + ["mpi4py"] * needs_mpi}
     for name, packages in needs.items():
         pool: PoolConfig = getattr(site, name)
         missing = [package for package in packages if importlib.util.find_spec(package) is None]
@@ -74,6 +77,12 @@ def _check_packages(site: SiteConfig) -> None:
                 f"{name}: {sys.executable} has no {' and '.join(missing)};"
                 f" {install_command('train')}, or end with --until search"
             )
+
+
+def one_process(site: SiteConfig) -> SiteConfig:
+    """The site of a campaign whose phases follow each other and whose training is one process."""
+    one = site.training.model_copy(update={"num_nodes": 1, "processes_per_node": 1})
+    return site.model_copy(update={"mode": "barrier", "training": one})
 
 
 def plan_site(site: SiteConfig, batch_size: int, num_nodes: int | None = None) -> SiteConfig:

@@ -5,8 +5,8 @@ import pytest
 from gcd_hpc.accounts.cost import at_work, cost_of, covered_s
 from gcd_hpc.campaign.account import Done
 from gcd_hpc.campaign.state import State
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.table import Task
-from gcd_hpc.stages.tasks import Plan
 
 PLAN = Plan(2, 1, 1)
 

@@ -7,7 +7,7 @@ import pytest
 from gcd_hpc.accounts.rehearsal import Pace, Rehearsal
 from gcd_hpc.accounts.report import Report, gaps, occupancy, report_of
 from gcd_hpc.campaign.events import Dropped, Event, Failed, Finished, Submitted
-from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.stages.plan import Plan
 from tests.campaign.histories import failed, finished, opened, state_after, submitted
 
 PLAN = Plan(4, 2, 1, relaxation_workers=2)

@@ -7,8 +7,8 @@ import pytest
 
 from gcd_hpc.accounts.rehearsal import Pace
 from gcd_hpc.accounts.set_rehearsal import SetRehearsal
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.table import SHARED, Task
-from gcd_hpc.stages.tasks import Plan
 from tests.cli.test_set_readers import call
 from tests.config.test_set import SET
 

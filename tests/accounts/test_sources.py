@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gcd_hpc.accounts.sources import _unique_low, sources_of, spending_of
-from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run import open_run

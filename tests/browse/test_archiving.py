@@ -18,9 +18,9 @@ from gcd_hpc.engines.potentials import kept_name
 from gcd_hpc.errors import RunDirectoryError, StoreError
 from gcd_hpc.phases.clustering import find_phases
 from gcd_hpc.phases.measuring import measured
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import Task
-from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.run import open_run
 from gcd_hpc.store.run_directory import RunDirectory

@@ -20,9 +20,9 @@ from gcd_hpc.browse.failures import (
 from gcd_hpc.campaign.events import Quarantined
 from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.errors import StoreError
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.quarantine import set_aside
 from gcd_hpc.stages.table import Task
-from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
 from tests.campaign.histories import failed, finished, opened

@@ -17,7 +17,7 @@ from gcd_hpc.campaign.events import Finished
 from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.errors import GcdError, RunDirectoryError, StoreError
-from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.store.crystal import unit_crystal
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part

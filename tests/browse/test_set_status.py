@@ -11,7 +11,7 @@ from gcd_hpc.browse.set_status import SetStatusReader, set_status_view
 from gcd_hpc.campaign.events import Paused, Reported, Stopped
 from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.config.site import SiteConfig
-from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.run_set import RunSet
 from gcd_hpc.workers.allocation import resolve

@@ -15,8 +15,8 @@ from gcd_hpc.campaign.events import Event, Paused, Reported, Stopped
 from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import RunDirectoryError
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.table import STAGES
-from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve

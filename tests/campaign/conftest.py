@@ -8,8 +8,9 @@ import pytest
 
 from gcd_hpc.campaign.driver import run_campaign
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.material import MaterialConfig
 from gcd_hpc.config.site import PoolConfig, SiteConfig
-from gcd_hpc.stages.table import STAGES
+from gcd_hpc.stages.table import STAGES, stages_of
 from gcd_hpc.workers import parsl_pools
 from gcd_hpc.workers.allocation import resolve
 from tests.sharing import made_once
@@ -22,7 +23,11 @@ def toy_prepare(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
     return "potential"
 
 
-TOY_MODULES = dict.fromkeys(STAGES, TOY) | {"train": f"{TOY}_train", "sample": f"{TOY}_sample"}
+TOY_MODULES = (
+    dict.fromkeys(STAGES, TOY)
+    | dict.fromkeys(stages_of("material"), f"{TOY}_material")
+    | {"train": f"{TOY}_train", "sample": f"{TOY}_sample"}
+)
 TOYS: dict[str, Any] = {"prepare": toy_prepare, "modules": TOY_MODULES}
 """Options of ``run_campaign``."""
 
@@ -40,6 +45,21 @@ def make_config(**changes: object) -> CampaignConfig:
         "budget": {"rounds": 1},
     }
     return CampaignConfig.model_validate({**data, **changes})
+
+
+def make_material(**changes: object) -> MaterialConfig:
+    """Four quenches, two chunks of samples, two rounds unless changed."""
+    data = {
+        "name": "toy",
+        "material": {"element": "C", "density_g_cm3": 2.5},
+        "potential": {"pair_style": "zero 4.0", "pair_coeff": "* *"},
+        "target": {"file": "target.csv"},
+        "quench": {"densities_g_cm3": (2.0, 3.0), "num_per_density": 2},
+        "sampling": {"num_guided": 2, "num_unguided": 2, "chunk_size": 2},
+        "guidance": ({"property": "spectrum"},),
+        "budget": {"rounds": 2},
+    }
+    return MaterialConfig.model_validate({**data, **changes})
 
 
 @pytest.fixture

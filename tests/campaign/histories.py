@@ -7,9 +7,9 @@ from typing import Any
 from gcd_hpc.campaign.events import Event, Failed, FailureClass, Finished, Lost, Opened, Submitted
 from gcd_hpc.campaign.ledger import LedgerReader
 from gcd_hpc.campaign.state import State
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import Task
-from gcd_hpc.stages.tasks import Plan
 
 PLANES = 10
 """[n] counts tenths."""

@@ -14,7 +14,7 @@ from gcd_hpc.campaign.events import Finished, LineReader, Paused, Reported, Stop
 from gcd_hpc.campaign.ledger import Ledger, read_state
 from gcd_hpc.campaign.state import State
 from gcd_hpc.errors import RunDirectoryError
-from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.campaign.histories import failed, finished, lost, opened, state_after, submitted
 from tests.campaign.test_flow import PLAN as OVERLAPPING

@@ -19,7 +19,7 @@ from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.engines.bulk import Bulk, BulkRecord
 from gcd_hpc.errors import GcdError, LaunchError, RunDirectoryError
-from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.backend import BackendStartError

@@ -6,7 +6,7 @@ from gcd_hpc.campaign.estimate import estimate, expected_s, remaining_s, total_o
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.site import PoolConfig, SiteConfig
-from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.workers.allocation import resolve
 from tests.campaign import histories
 from tests.campaign.conftest import make_config

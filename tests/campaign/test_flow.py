@@ -12,8 +12,8 @@ from gcd_hpc.campaign.events import Dropped, Failed, Finished, Submitted
 from gcd_hpc.campaign.flow import LONGEST_QUEUE
 from gcd_hpc.campaign.policy import step
 from gcd_hpc.campaign.state import State
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.table import Task
-from gcd_hpc.stages.tasks import Plan
 from tests.campaign.histories import state_after as replay
 
 PLAN = Plan(

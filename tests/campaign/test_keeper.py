@@ -8,8 +8,8 @@ import pytest
 
 from gcd_hpc.campaign.keeper import SUSPENDED_S, Job, PoolKeeper
 from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.table import MODULES, Task
-from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.workers import parsl_backend
 from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.backend import WorkerLostError

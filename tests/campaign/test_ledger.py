@@ -14,8 +14,8 @@ from gcd_hpc.campaign.events import Event, Paused
 from gcd_hpc.campaign.ledger import Ledger, LedgerReader, read_state
 from gcd_hpc.campaign.progress import best_so_far
 from gcd_hpc.errors import RunDirectoryError
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.table import Task
-from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.reaper import start_time
 from tests.campaign.histories import finished, opened, read_events, state_after
@@ -187,7 +187,7 @@ from pathlib import Path
 from gcd_hpc.campaign.events import Opened, Stopped
 from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.errors import RunDirectoryError
-from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.stages.plan import Plan
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 with Ledger(Path({str(tmp_path)!r})) as ledger:

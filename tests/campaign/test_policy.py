@@ -16,8 +16,8 @@ from gcd_hpc.campaign.events import (
 )
 from gcd_hpc.campaign.policy import MAX_RETRIES, step
 from gcd_hpc.campaign.state import LEAST_PROGRESS, State
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.table import Task
-from gcd_hpc.stages.tasks import Plan
 from tests.campaign import histories
 from tests.campaign.histories import lost, opened, submitted
 from tests.campaign.histories import state_after as replay

@@ -17,9 +17,9 @@ from gcd_hpc.campaign.progress import (
     snapshot,
 )
 from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.result import Tally
 from gcd_hpc.stages.table import Task
-from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
 from tests.browse.sets import make_set

@@ -14,8 +14,8 @@ from gcd_hpc.campaign.set_policy import (
     order,
     shares,
 )
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.table import Task
-from gcd_hpc.stages.tasks import Plan
 from tests.campaign.histories import finished, opened, state_after, submitted
 
 EXPLORED = Standing(True, gains_j_m2=(0.0,), costs_s=(10.0,), spent_s=10.0)

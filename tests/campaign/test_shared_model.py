@@ -14,6 +14,7 @@ from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.set_driver import SetOutcome, run_set
 from gcd_hpc.errors import ConfigError, SimulationError
 from gcd_hpc.stages.table import Task
+from gcd_hpc.store.model_in_use import model_in_use
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.campaign.conftest import ROOT
 from tests.campaign.test_resume import marks, num_finished, results, wait_for
@@ -63,7 +64,7 @@ def test_a_set_trains_one_model_and_every_boundary_samples_it(run, carry_out):
     for name in NAMES:
         member = run.member(name)
         assert os.path.samefile(run.model_file(1), member.model_file(1))
-        assert member.model_in_use(1) == 1
+        assert model_in_use(member, 1) == 1
         assert not marks(member.path, "train") and not marks(member.path, "promote")
     assert len(marks(run.path, "train")) == 1
     assert carry_out().did_nothing

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.table import STAGES, Task, is_launched, pool_of
-from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.workers.allocation import resolve
 from tests.campaign.conftest import make_config
 
@@ -21,6 +21,9 @@ SITE = resolve(SiteConfig())
         Task("relax", 1, 2),
         Task("train", 12),
         Task("relax", 100, 100000),
+        Task("quench", 0, 3),
+        Task("label", 0, 3),
+        Task("verify", 2, 1),
     ],
     ids=lambda task: task.name,
 )
@@ -43,7 +46,7 @@ def test_what_is_no_name_of_a_task_is_refused(name):
 @pytest.mark.parametrize("stage", STAGES)
 def test_stages_that_take_turns_call_their_functions_where_candidates_are_relaxed(stage):
     launched = is_launched(stage, "barrier")
-    assert launched == (stage in ("train", "sample"))
+    assert launched == (stage in ("train", "sample", "fit"))
     assert launched or pool_of(stage, "barrier") == "relaxation"
 
 

@@ -17,8 +17,8 @@ from gcd_hpc.config import shipped
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.errors import GcdError
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.table import Task
-from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory

@@ -11,7 +11,7 @@ from gcd_hpc.browse.status import state_of
 from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.site import SiteConfig
-from gcd_hpc.stages.tasks import Plan
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
 from tests.browse.sets import make_set

@@ -22,10 +22,10 @@ from gcd_hpc.campaign.events import to_line
 from gcd_hpc.campaign.inventory import verify
 from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.config.site import SiteConfig
+from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.record import RECORD, begin, damage, find_record, record_of
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import Task
-from gcd_hpc.stages.tasks import Plan
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.provenance import campaign_provenance

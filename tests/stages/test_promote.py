@@ -24,6 +24,7 @@ from gcd_hpc.stages.promote import (
     promote,
 )
 from gcd_hpc.stages.train import source_of
+from gcd_hpc.store.model_in_use import model_in_use
 from gcd_hpc.store.run_directory import RunDirectory
 
 pytestmark = pytest.mark.lammps
@@ -70,7 +71,7 @@ def test_an_equal_model_is_promoted_on_the_same_canaries_and_the_same_loss(train
     assert (report.model, report.promoted) == (2, True)
     assert verdict["loss"] == verdict["old_loss"]
     assert verdict["canaries"] | {"sha256": ""} == verdict["old_canaries"] | {"sha256": ""}
-    assert RunDirectory(run_dir).model_in_use(2) == 2
+    assert model_in_use(RunDirectory(run_dir), 2) == 2
 
 
 def test_a_worse_model_is_not_promoted_and_its_round_samples_with_the_old_one(trained_copy):
@@ -109,7 +110,7 @@ def test_a_model_is_compared_with_the_one_in_use_and_trained_from_it(trained_cop
     assert all(torch.allclose(third[name], first[name], atol=1e-6) for name in first)
     assert promote(str(run_dir), 3).model == 3
     assert verdict_of(run_dir, 3)["old_canaries"]["sha256"] == sha256_of(run_dir, 1)
-    assert [RunDirectory(run_dir).model_in_use(version) for version in (1, 2, 3)] == [1, 1, 3]
+    assert [model_in_use(RunDirectory(run_dir), version) for version in (1, 2, 3)] == [1, 1, 3]
 
 
 def test_recorded_canaries_are_compared_with_instead_of_making_them_again(trained_copy):
@@ -207,7 +208,7 @@ def test_without_canaries_every_model_is_promoted_unseen(trained_copy):
     add_model(run_dir, 2, noise=0.5)
     report = promote(str(run_dir), 2)
     assert (report.model, report.promoted, report.num) == (2, True, 0)
-    assert RunDirectory(run_dir).model_in_use(2) == 2
+    assert model_in_use(RunDirectory(run_dir), 2) == 2
 
 
 def canaries(median=3.0, invalid=0, failed=0) -> Canaries:

@@ -25,6 +25,7 @@ from gcd_hpc.networks.checkpoint import load, load_state, save, save_state
 from gcd_hpc.stages import train as training
 from gcd_hpc.stages import training_loop
 from gcd_hpc.stages.table import Task
+from gcd_hpc.store.model_in_use import model_in_use
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers import launch as launching
 from gcd_hpc.workers.backend import ProcessLostError
@@ -256,7 +257,7 @@ def test_the_first_model_of_a_campaign_that_began_with_a_model_starts_from_it(wh
     files = RunDirectory(run_dir)
     files.model_dir(0).mkdir(parents=True)
     files.model_file(0).write_bytes(RunDirectory(whole_run).model_file(1).read_bytes())
-    assert files.model_in_use(0) == 0
+    assert model_in_use(files, 0) == 0
     train_here(run_dir)
     begun, trained = weights_of(run_dir, 0), weights_of(run_dir)
     assert all(torch.allclose(trained[name], begun[name], atol=1e-6) for name in begun)
