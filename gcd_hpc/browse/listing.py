@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from gcd_hpc.campaign.table import new_table
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.field import Field, csv_cell
 from gcd_hpc.store.makers import maker_name
+from gcd_hpc.store.material_rows import RANKED_FIELDS, is_settled, kind_fields
 from gcd_hpc.store.physics import RELAXED_FIELDS, candidate_fault, is_relaxed
 from gcd_hpc.store.run import Run
-from gcd_hpc.store.schema import BY_NAME, FIELDS, Candidate
+from gcd_hpc.store.run_candidate import RunCandidate
+from gcd_hpc.store.schema import ATOM_FIELDS, BY_NAME, Candidate
 from gcd_hpc.store.selection import sort_fields, sort_order
 
 UNFINISHED = {"local": "relaxed around its change only", "screen": "screened only"}
@@ -30,11 +33,18 @@ LISTED = (
 """Fields in a list of candidates; ``gcd-hpc show`` prints all fields."""
 DETAILS = (
     *("source", "version", "round", "move", "parents", "run", "reason"),
-    *("n_fraction", "num_atoms", "formula", "surplus", "gb_energy_j_m2", "excess_volume_a"),
+    *("spectrum_error", "spectrum_error_se", "predicted_error", "num_labelled", "guided"),
+    *("density_g_cm3", "energy_ev_atom", "n_fraction", "num_atoms", "formula", "surplus"),
+    *("gb_energy_j_m2", "excess_volume_a"),
     *("closest_pair_a", "registry", "registry_relaxed", "cell", "atoms_per_plane"),
     *("preset", "converged", "stop_reason", "max_force_ev_a", "evaluations", "cpu_s"),
 )
 """Fields of a single candidate that are shown without ``--all``, where they are known."""
+MATERIAL_LISTED = (
+    *("id", "status", "spectrum_error", "spectrum_error_se", "energy_ev_atom", "density_g_cm3"),
+    *("num_atoms", "num_labelled", "source", "version", "guided", "round", "converged", "reason"),
+)
+"""The same of a material."""
 Record = dict[str, Any]
 
 
@@ -51,7 +61,7 @@ class Listing:
 def list_rows(
     run: Run, sort: str | None = None, descending: bool = False, num: int = 20
 ) -> Listing:
-    """Candidates of every status as plain records with the fields of LISTED.
+    """Candidates of every status as plain records with the fields of ``listed_fields``.
 
     Args:
         sort: a field of the schema or its short name; the order of the run when not given. Unknown
@@ -62,7 +72,12 @@ def list_rows(
         StoreError: if the field to sort by is wrong.
     """
     shown = _shown_rows(run, sort, descending, num)
-    return Listing(shown.records(LISTED), len(run), run.num_all, run.selection)
+    return Listing(shown.records(listed_fields(run)), len(run), run.num_all, run.selection)
+
+
+def listed_fields(run: Run) -> tuple[str, ...]:
+    """Fields in a list of the candidates of a run."""
+    return MATERIAL_LISTED if run.is_material else LISTED
 
 
 def list_set_rows(
@@ -102,6 +117,8 @@ def _shown_rows(run: Run, sort: str | None, descending: bool, num: int) -> Run:
 
 def list_table(listing: Listing) -> RenderableType:
     """The list as a table for the terminal, with the counts as caption."""
+    if any("spectrum_error" in record for record in listing.records):
+        return Group(_material_table(listing.records), Text(_caption(listing), style="dim"))
     table = new_table()
     member = ("boundary",) if any("boundary" in record for record in listing.records) else ()
     # Headings are Text, as rich would parse "[n]" as markup.
@@ -121,11 +138,10 @@ def list_table(listing: Listing) -> RenderableType:
         is_name = heading in ("boundary", "candidate")
         table.add_column(Text(heading), justify="left" if left else "right", no_wrap=is_name)
     for record in listing.records:
-        colour = {"ok": "green", "failed": "red", "invalid": "yellow"}.get(record["status"], "")
         table.add_row(
             *([Text(record["boundary"])] if member else []),
             Text(record["id"]),
-            Text(record["status"], style=colour),
+            _status(record),
             (
                 "-"
                 if record["n_fraction"] != record["n_fraction"]
@@ -141,13 +157,62 @@ def list_table(listing: Listing) -> RenderableType:
     return Group(table, Text(_caption(listing), style="dim"))
 
 
+def _material_table(records: Sequence[Record]) -> Table:
+    """Table of structures of a material for the terminal."""
+    table = new_table()
+    texts = ("candidate", "status", "source", "remark")
+    for heading in (
+        *("candidate", "status", "spectrum error", "energy (eV/atom)", "density (g/cm^3)"),
+        *("atoms", "round", "source", "remark"),
+    ):
+        table.add_column(
+            heading,
+            justify="left" if heading in texts else "right",
+            no_wrap=heading == "candidate",
+        )
+    for record in records:
+        table.add_row(
+            Text(record["id"]),
+            _status(record),
+            with_error(record["spectrum_error"], record["spectrum_error_se"]),
+            format_number(record["energy_ev_atom"], 4),
+            format_number(record["density_g_cm3"], 3),
+            str(record["num_atoms"]),
+            str(record["round"]),
+            Text(made_by(record["source"], record["version"], record["guided"])),
+            Text(record["reason"] if record["status"] != "ok" else _unconverged(record)),
+        )
+    return table
+
+
+def with_error(value: float, error: float) -> str:
+    """Number with its standard error, such as 0.0412 ± 0.0031; a dash if it is not known."""
+    if not isfinite(value):
+        return "-"
+    return f"{value:.4f}" + (f" ± {error:.4f}" if isfinite(error) else "")
+
+
+def made_by(source: str, version: int, guided: str) -> str:
+    """What made a structure of a material, such as ``model 01, guided`` or ``quench``."""
+    return ", ".join(filter(None, (maker_name(source, version, ""), guided)))
+
+
+def _status(record: Record) -> Text:
+    colours = {"ok": "green", "failed": "red", "invalid": "yellow"}
+    return Text(record["status"], style=colours.get(record["status"], ""))
+
+
+def _unconverged(record: Record) -> str:
+    return "" if record["converged"] else "not converged"
+
+
 def _remark(record: Record) -> str:
     if record["status"] != "ok":
         return str(record["reason"])
     remarks = [
         f"from {' and '.join(record['parents'].split())}" if record["parents"] else "",
         UNFINISHED.get(record["preset"], ""),
-        "" if record["converged"] else "not converged",
+        _unconverged(record),
     ]
     return "; ".join(filter(None, remarks))
 
@@ -170,16 +235,20 @@ def csv_text(records: Sequence[Record], names: Iterable[str]) -> str:
     return text.getvalue()
 
 
-def detail_record(candidate: Candidate) -> Record:
+def _detail_fields(candidate: RunCandidate) -> list[Field]:
+    return [*kind_fields(candidate.is_material), *ATOM_FIELDS]
+
+
+def detail_record(candidate: RunCandidate) -> Record:
     """All fields of a candidate as plain data, with positions (N, 3) in Å, energies (N,) in eV."""
-    values = {field.name: getattr(candidate, field.name) for field in FIELDS}
+    values = {field.name: getattr(candidate, field.name) for field in _detail_fields(candidate)}
     return {
         name: value.tolist() if isinstance(value, np.ndarray) else value
         for name, value in values.items()
     }
 
 
-def detail_view(candidate: Candidate, standing: str, every: bool) -> RenderableType:
+def detail_view(candidate: RunCandidate, standing: str, every: bool) -> RenderableType:
     """Fields of a candidate below the line ``standing``.
 
     Args:
@@ -190,20 +259,20 @@ def detail_view(candidate: Candidate, standing: str, every: bool) -> RenderableT
     if every:
         return Group(title, _all_fields(candidate))
     table = new_table(show_header=False)
-    for name in DETAILS:
-        field = BY_NAME[name]
-        if value := _shown(candidate, field):
-            table.add_row(name, Text(value if field.unit == "1" else f"{value} {field.unit}"))
-    more = f"--all shows all {len(FIELDS)} fields and what they mean"
+    fields = _detail_fields(candidate)
+    for field in (BY_NAME[name] for name in DETAILS):
+        if field in fields and (value := _shown(candidate, field)):
+            table.add_row(field.name, Text(value if field.unit == "1" else f"{value} {field.unit}"))
+    more = f"--all shows all {len(fields)} fields and what they mean"
     return Group(title, table, Text(more, style="dim"))
 
 
-def _all_fields(candidate: Candidate) -> Table:
+def _all_fields(candidate: RunCandidate) -> Table:
     """All fields of a candidate with unit and meaning."""
     table = new_table()
     for heading in ("field", "value", "unit", "meaning"):
         table.add_column(heading, overflow="fold")
-    for field in FIELDS:
+    for field in _detail_fields(candidate):
         value = Text(_shown(candidate, field)) or Text("-", style="dim")
         table.add_row(
             field.name, value, "" if field.unit == "1" else field.unit, Text(field.meaning)
@@ -242,6 +311,8 @@ def standing(run: Run, candidate: Candidate) -> str:
         return candidate.status + (f", {candidate.reason}" if candidate.reason else "")
     if fault := candidate_fault(candidate, run.provenance.get("config")):
         return f"not physical, so it is in no ranking: {fault}"
+    if run.is_material:
+        return _material_standing(run, candidate)
     columns = run.columns(RELAXED_FIELDS)
     same = is_relaxed(columns) & (columns["n_index"] == candidate.n_index)
     energies = columns["gb_energy_j_m2"][same]
@@ -257,3 +328,18 @@ def standing(run: Run, candidate: Candidate) -> str:
         f"{candidate.gb_energy_j_m2:.4f} {UNIT} at [n] = {fraction}, {place} of {len(energies):,}"
         f" relaxed there{above}"
     )
+
+
+def _material_standing(run: Run, candidate: Candidate) -> str:
+    """One line about a structure of a material: its energy, and its rank by spectrum error."""
+    columns = run.columns(RANKED_FIELDS)
+    settled = is_settled(columns)
+    above = candidate.energy_ev_atom - columns["energy_ev_atom"][settled].min()
+    energy = f"{candidate.energy_ev_atom:.4f} eV an atom, {above:.4f} above the lowest"
+    if not isfinite(candidate.spectrum_error):
+        return f"{energy}; not compared with the target"
+    errors = columns["spectrum_error"][settled & np.isfinite(columns["spectrum_error"])]
+    smaller = int(np.sum(errors < candidate.spectrum_error))
+    place = "the smallest" if not smaller else f"number {smaller + 1:,}"
+    error = with_error(candidate.spectrum_error, candidate.spectrum_error_se)
+    return f"spectrum error {error}, {place} of {len(errors):,}; {energy}"

@@ -84,7 +84,7 @@ def listing(
         typer.Option(
             "--sort",
             metavar="FIELD",
-            help="energy, n or a field of the schema; the run's order when not given.",
+            help="energy, n, error or a field of the schema; the run's order when not given.",
         ),
     ] = None,
     descending: Annotated[
@@ -99,7 +99,8 @@ def listing(
     """List candidates of a run, of any status.
 
     The campaign may still be running. Of a set, the candidates of all its boundaries are listed.
-    Without --num, 20 are listed, or all that --per-n leaves.
+    Without --num, 20 are listed, or all that --per-n leaves. Structures of a material are listed
+    with their spectrum errors; --sort error puts those nearest to the spectrum first.
 
     \b
     Examples:
@@ -109,17 +110,25 @@ def listing(
       gcd-hpc ls runs/cu_tilts --sort energy
     """
     one_of(json=json, csv=csv)
-    from gcd_hpc.browse.listing import LISTED, csv_text, list_rows, list_set_rows, list_table
+    from gcd_hpc.browse.listing import (
+        LISTED,
+        csv_text,
+        list_rows,
+        list_set_rows,
+        list_table,
+        listed_fields,
+    )
     from gcd_hpc.store.run import open_run
 
     chosen = run_or_set(run, boundary)
+    names: tuple[str, ...] = LISTED
     of_each, most = None, LISTED_BY_DEFAULT if num is None else num
     if per_n:
         # The number is that of each [n], and all that are left are shown.
         of_each, most = num, 0
     if isinstance(chosen, Path):
         rows = narrowed(open_run(chosen).select(select), unique, per_n, of_each)
-        found = list_rows(rows, sort, descending, most)
+        found, names = list_rows(rows, sort, descending, most), listed_fields(rows)
     else:
         members = chosen.select(select).items()
         each = {name: narrowed(run, unique, per_n, of_each) for name, run in members}
@@ -127,7 +136,7 @@ def listing(
     if json:
         print_json(found.records)
     elif csv:
-        print(csv_text(found.records, column_names(chosen, LISTED)), end="")
+        print(csv_text(found.records, column_names(chosen, names)), end="")
     else:
         screen = console() if isinstance(chosen, Path) else wide_console()
         screen.print(list_table(found))

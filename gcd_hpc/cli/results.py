@@ -104,9 +104,10 @@ def export(
     """Write a run's results for other programs.
 
     Lengths are in Å, energies in eV; E_gb is in J/m^2. Structures are the relaxed ones, in the
-    order of the run, with --per-n or --num by energy. Each file says which candidate it holds, its
-    E_gb and [n], and the potential with its hash: in its title, its comment or its fields. An
-    existing file is replaced only when the new one is complete.
+    order of the run, with --per-n or --num by energy, of a material by spectrum error. Each file
+    says which candidate it holds, its E_gb and [n], and the potential with its hash; of a material
+    its spectrum error, energy per atom, density and whether it was guided. It stands in the title,
+    the comment or the fields. An existing file is replaced only when the new one is complete.
 
     \b
     one file of all structures:

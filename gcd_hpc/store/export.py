@@ -15,8 +15,8 @@ from gcd_hpc.files import cannot_write, output, output_folder
 from gcd_hpc.store.crystal import boundary_of, crystal_of
 from gcd_hpc.store.field import csv_cell
 from gcd_hpc.store.hdf5 import checked_name
+from gcd_hpc.store.material_rows import MATERIAL_FIELDS, kind_fields
 from gcd_hpc.store.run import Run, scalar_columns
-from gcd_hpc.store.schema import ROW_FIELDS
 from gcd_hpc.store.vasp import with_held_layers, write_vasp_inputs, write_vasp_references
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.files import FileFormat, write_structures
@@ -43,6 +43,7 @@ _KEYS = (
     "n_fraction",
     "gb_energy_j_m2",
     "excess_volume_a",
+    *MATERIAL_FIELDS,
     "title",
 )
 """Fields that become key-value pairs of an ASE database, by which its rows are selected."""
@@ -60,9 +61,12 @@ def export(run: Run, form: str, out: str | Path, a0: float | None = None) -> int
     elements in the campaign's order; poscar lists atoms element by element. poscar, cif and
     lammps-data cannot express that the box is open along z. poscar and vasp hold the outer layers
     by selective dynamics. Every file says in its title, comment or fields which candidate it holds,
-    its E_gb and [n], and the potential with its hash. ``vasp`` writes POSCAR, INCAR and
+    its E_gb and [n], or of a material its spectrum error, energy per atom, density and whether it
+    was guided, and the potential with its hash. Structures of a material are periodic in all
+    directions and nothing of them is held. ``vasp`` writes POSCAR, INCAR and
     KPOINTS of each structure to a folder ``out/ID``, and of the crystal and a slab of each grain to
-    ``out/bulk``, ``out/lower`` and ``out/upper`` (not of strained grains and several elements).
+    ``out/bulk``, ``out/lower`` and ``out/upper`` (not of strained grains and several elements); it
+    is not for materials.
 
     Args:
         a0: lattice constant to which structures for vasp are scaled, Å; the run's own if None.
@@ -80,12 +84,17 @@ def export(run: Run, form: str, out: str | Path, a0: float | None = None) -> int
     if not len(chosen):
         among = f" with {run.selection}" if run.selection else ""
         raise StoreError(f"{run.path}: nothing to export: there is no {_what(form)}{among}")
+    if form == "vasp" and run.is_material:
+        raise StoreError(
+            f"{run.path}: vasp writes inputs for slabs, and these are structures of a material,"
+            " periodic in all directions; export poscar"
+        )
     if form == "csv":
         _write_csv(Path(out), {"": chosen})
         return len(chosen)
     assert run.element  # or an error that names the run
     structures = (candidate.to_atoms() for candidate in chosen)
-    if form in ("poscar", "vasp"):
+    if form in ("poscar", "vasp") and not run.is_material:
         config = run.provenance.get("config", "")
         structures = (with_held_layers(candidate, config) for candidate in chosen)
     if form == "extxyz":
@@ -208,7 +217,8 @@ def _write_database(out: Path, structures: Iterator[Atoms]) -> None:
 
 def _write_csv(out: Path, runs: Mapping[str, Run]) -> None:
     """Write all rows of runs by the name of their boundary, which is no column if it is empty."""
-    names = [field.name for field in ROW_FIELDS]
+    is_material = any(run.is_material for run in runs.values())
+    names = [field.name for field in kind_fields(is_material)]
     has_heading = False
     with output(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -13,6 +13,7 @@ from gcd_hpc.store.alloys import compared_energies
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import boundary_of, crystal_of, neighbor_distance
 from gcd_hpc.store.findings import Report
+from gcd_hpc.store.material_rows import is_material, material_fault
 from gcd_hpc.store.parts import MAX_LENGTH_A, MIN_EDGE_A
 from gcd_hpc.store.schema import BY_NAME, UNKNOWN_N, Candidate
 from gcd_hpc.structures.bicrystal import Bicrystal
@@ -321,11 +322,13 @@ class Ranking:
 
 
 def candidate_fault(candidate: Candidate, config: Any) -> str:
-    """``row_fault`` of a candidate.
+    """``row_fault`` of a candidate, or ``material_fault`` of one of a material.
 
     Args:
-        config: attribute ``config`` of its file, which describes the boundary.
+        config: attribute ``config`` of its file, which describes the boundary or the material.
     """
+    if is_material(config):
+        return material_fault(vars(candidate))
     return row_fault(
         vars(candidate), neighbor_distance(config, float(candidate.cell[0]), candidate.axial_ratio)
     )

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers
 
 from gcd_hpc.errors import GcdError, StoreError
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.field import html_rows
 from gcd_hpc.store.fingerprints import fingerprints
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.material_rows import RANKED_FIELDS, is_material, is_settled, ranked
 from gcd_hpc.store.parts import read_provenance
 from gcd_hpc.store.physics import (
     RELAXED_FIELDS,
@@ -23,11 +23,17 @@ from gcd_hpc.store.physics import (
     is_relaxed,
 )
 from gcd_hpc.store.pictures import energies_svg
-from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.rows import Rows, read_numbered
-from gcd_hpc.store.run_candidate import RunCandidate, no_element, potential_name
+from gcd_hpc.store.run_candidate import RunCandidate, elements_of, no_element, potential_name
 from gcd_hpc.store.schema import BY_NAME, ROW_FIELDS
-from gcd_hpc.store.selection import ordered, parse_selection, selected
+from gcd_hpc.store.selection import (
+    SHORT,
+    SHORT_OF_MATERIAL,
+    ordered,
+    parse_selection,
+    selected,
+    sortable,
+)
 from gcd_hpc.structures.energetics import MIN_GB_ENERGY_J_M2
 from gcd_hpc.structures.fingerprint import Fingerprint
 
@@ -37,7 +43,12 @@ if TYPE_CHECKING:
 
 SHOWN = ("n_fraction", "gb_energy_j_m2", "num_atoms", "excess_volume_a", "source", "id")
 """Fields of the table that a notebook shows of a run."""
-SHOWN_FIELDS = tuple(BY_NAME[name] for name in SHOWN)
+MATERIAL_SHOWN = (
+    *("spectrum_error", "spectrum_error_se", "energy_ev_atom", "density_g_cm3"),
+    *("num_atoms", "guided", "source", "id"),
+)
+"""The same of a material."""
+NUM_SHOWN = 10
 
 
 class Run:
@@ -91,15 +102,17 @@ class Run:
 
     @property
     def has_several_elements(self) -> bool:
-        """Whether the boundary is of a compound or an alloy."""
+        """Whether the structures are of a compound or an alloy."""
         return len(self._elements) > 1
 
     @cached_property
+    def is_material(self) -> bool:
+        """Whether these are structures of a material, compared with a spectrum."""
+        return is_material(self.provenance.get("config", ""))
+
+    @cached_property
     def _elements(self) -> tuple[str, ...]:
-        boundary = section_of(self.provenance.get("config", ""), "boundary")
-        given = boundary.get("elements") or [boundary.get("element")]
-        is_known = isinstance(given, list) and all(one in atomic_numbers for one in given)
-        return tuple(given) if is_known else ()
+        return elements_of(self.provenance.get("config", ""))
 
     def __len__(self) -> int:
         """Number of candidates."""
@@ -119,20 +132,33 @@ class Run:
         return f"<{self.path}: {len(self):,} of {self.num_all:,} candidates>"
 
     def _repr_html_(self) -> str:
-        """Energies against [n] as a picture, and the lowest of each [n], for notebooks."""
+        """Energies against [n] as a picture and the lowest of each [n], for notebooks.
+
+        Of a material the structures nearest to the spectrum.
+        """
         heading = f"<p>{escape(repr(self)[1:-1])}</p>"
-        found = self.relaxed().columns(["n_index", "n_fraction", "gb_energy_j_m2"])
-        if not len(found["n_index"]):
+        relaxed = self.relaxed()
+        if not len(relaxed):
             return f"{heading}<p>nothing was relaxed yet</p>"
-        picture = energies_svg(*found.values())
-        return heading + picture + html_rows(SHOWN_FIELDS, self.best_per_n().records(SHOWN))
+        if self.is_material:
+            return heading + relaxed[:NUM_SHOWN]._html_rows(MATERIAL_SHOWN)
+        found = relaxed.columns(["n_index", "n_fraction", "gb_energy_j_m2"])
+        return heading + energies_svg(*found.values()) + self.best_per_n()._html_rows(SHOWN)
+
+    def _html_rows(self, names: tuple[str, ...]) -> str:
+        return html_rows([BY_NAME[name] for name in names], self.records(names))
 
     def __iter__(self) -> Iterator[RunCandidate]:
         """Iterate over the candidates, which are read one by one."""
         element = "".join(self._elements[:1])
         potential = potential_name(self.provenance.get("config", ""))
         for candidate in read_numbered(self._rows.parts, self._chosen):
-            yield RunCandidate(**vars(candidate), element=element, potential=potential)
+            yield RunCandidate(
+                **vars(candidate),
+                element=element,
+                potential=potential,
+                is_material=self.is_material,
+            )
 
     @overload
     def __getitem__(self, which: int | str) -> RunCandidate: ...
@@ -181,12 +207,13 @@ class Run:
         A condition is a field of the schema, ``=``, ``!=``, ``<``, ``<=``, ``>`` or ``>=``, and a
         value, or several after ``=`` and ``!=``: ``run.select("n=0.2,0.4 energy<2.5 source=model
         status=ok")``. ``n`` and ``energy`` (J/m^2) are short for ``n_fraction`` and
-        ``gb_energy_j_m2``.
+        ``gb_energy_j_m2``; of a material ``error`` and ``energy`` (eV) are short for
+        ``spectrum_error`` and ``energy_ev_atom``.
 
         Raises:
             StoreError: naming the condition that is wrong.
         """
-        holds = selected(self._rows, parse_selection(selection))
+        holds = selected(self._rows, parse_selection(selection, self._short))
         both = " ".join(filter(None, (self.selection, selection)))
         return Run(self._store, self._rows, self._chosen[holds[self._chosen]], both)
 
@@ -196,23 +223,38 @@ class Run:
         Raises:
             StoreError: if there is no such field to sort by.
         """
-        return self._restricted(ordered(self._rows, self._chosen, name, descending))
+        field = sortable(name, self._short).name
+        return self._restricted(ordered(self._rows, self._chosen, field, descending))
+
+    @property
+    def _short(self) -> dict[str, str]:
+        return SHORT_OF_MATERIAL if self.is_material else SHORT
 
     def relaxed(self) -> "Run":
         """The candidates relaxed to a boundary energy, lowest first.
 
         Rows that would be the lowest of their [n] are left out if they are no physical boundary of
-        the crystal.
+        the crystal. Of a material: the relaxed structures, those of smallest spectrum error first
+        and those that were not compared with the spectrum last.
         """
+        if self.is_material:
+            columns = self.columns(RANKED_FIELDS)
+            order = ranked(columns)
+            chosen: Run = self[np.asarray(order[is_settled(columns)[order]])]
+            return chosen
         return self._physical(1, per_n=True)[0].sorted("gb_energy_j_m2")
 
     def lowest(self, num: int = 10, per_n: bool = False) -> "Run":
         """The ``num`` relaxed candidates of lowest boundary energy, lowest first, then by id.
 
-        Rows that are no physical boundary of the crystal are left out.
+        Rows that are no physical boundary of the crystal are left out. Of a material: the ``num``
+        structures of smallest spectrum error.
 
         Args:
             per_n: the lowest of each [n] instead, in ascending order of [n].
+
+        Raises:
+            StoreError: if ``per_n`` of a material, which has no [n].
         """
         return self.ranking(num, per_n)[0]
 
@@ -229,6 +271,14 @@ class Run:
         Returns:
             The lowest physical candidates, and the unphysical ones of lower energy by energy.
         """
+        if self.is_material:
+            if per_n:
+                raise StoreError(
+                    f"{self.path}: structures of a material have no [n]; leave --per-n out"
+                )
+            compared = self.relaxed()
+            known = np.isfinite(compared.columns(["spectrum_error"])["spectrum_error"])
+            return compared[known][:num], self[:0]
         _, refused, lowest = self._physical(num, per_n)
         found = self._restricted(lowest).sorted("id").sorted("gb_energy_j_m2")
         return found.first_of_each_n(num) if per_n else found[:num], refused

@@ -9,16 +9,18 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_numbers
 
+from gcd_hpc.config.material import MATERIAL
 from gcd_hpc.errors import StoreError, shortened
 from gcd_hpc.store.alloys import symbols_of
 from gcd_hpc.store.field import Field
+from gcd_hpc.store.material_rows import is_material, kind_fields
 from gcd_hpc.store.parts import to_columns, without_structure
 from gcd_hpc.store.pictures import structure_svg
-from gcd_hpc.store.provenance import campaign_of
-from gcd_hpc.store.schema import ROW_FIELDS, Candidate
+from gcd_hpc.store.provenance import campaign_of, section_of
+from gcd_hpc.store.schema import Candidate
 
 TITLE = re.compile(r"(\S+): E_gb .* potential .+ \(([0-9a-f]+|\?)\)$")
-"""A ``RunCandidate.title``: its id and the beginning of its potential's hash, or ?."""
+"""A ``RunCandidate.title`` of a boundary: id and beginning of the potential's hash, or ?."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,11 +31,26 @@ class RunCandidate(Candidate):
     """Chemical symbol, of the first of several elements; empty if the file does not name it."""
     potential: str = field(kw_only=True, default_factory=str)
     """Name of the potential or calculator; empty if the file does not name it."""
+    is_material: bool = field(kw_only=True, default_factory=bool)
+    """Whether it is a structure of a material, periodic in all directions."""
 
     @property
     def title(self) -> str:
-        """One line for files of this structure: id, energy, [n], potential and its hash."""
+        """One line for files of this structure: id, energy, [n], potential and its hash.
+
+        Of a material: id, spectrum error, energy per atom, density, whether it was guided, and the
+        potential.
+        """
         potential = f"potential {self.potential or 'unknown'} ({self.potential_sha256[:12] or '?'})"
+        if self.is_material:
+            known = [
+                _worded("spectrum error {:.5f}", self.spectrum_error),
+                _worded("energy {:.4f} eV an atom", self.energy_ev_atom),
+                _worded("density {:.4g} g/cm^3", self.density_g_cm3),
+                self.guided,
+                potential,
+            ]
+            return f"{self.id}: {', '.join(filter(None, known))}"
         found = f"E_gb {self.gb_energy_j_m2:.4f} J/m^2, [n] {self.n_fraction:.4g}"
         return f"{self.id}: {found}, {potential}"
 
@@ -49,7 +66,8 @@ class RunCandidate(Candidate):
             return super()._repr_html_()
         symbols = symbols_of(self.numbers, self.element)
         numbers = np.array([atomic_numbers[symbol] for symbol in symbols])
-        has_energies = is_relaxed and len(set(numbers.tolist())) == 1
+        # A material has no crystal that energies could be compared with.
+        has_energies = is_relaxed and len(set(numbers.tolist())) == 1 and not self.is_material
         excess = self.energies_ev - self.cohesive_ev if has_energies else None
         return structure_svg(positions, numbers, excess) + super()._repr_html_()
 
@@ -80,8 +98,9 @@ class RunCandidate(Candidate):
             )
         positions = self.positions if relaxed else self.unrelaxed_positions
         symbols = symbols_of(self.numbers, self.element)
-        atoms = Atoms(symbols, positions, cell=self.box, pbc=(True, True, False))
-        known = {field: getattr(self, field.name) for field in ROW_FIELDS}
+        atoms = Atoms(symbols, positions, cell=self.box, pbc=(True, True, self.is_material))
+        fields = kind_fields(self.is_material)
+        known = {field: getattr(self, field.name) for field in fields}
         atoms.info = {
             field.name: value
             for field, value in known.items()
@@ -93,6 +112,17 @@ class RunCandidate(Candidate):
             atoms.info["title"] = self.title
             atoms.calc = SinglePointCalculator(atoms, energy=total, energies=energies)
         return atoms
+
+
+def elements_of(config: str) -> tuple[str, ...]:
+    """Chemical symbols of the boundary or material of a file's attribute ``config``.
+
+    Empty if it names no known ones.
+    """
+    section = section_of(config, MATERIAL if is_material(config) else "boundary")
+    given = section.get("elements") or [section.get("element")]
+    is_known = isinstance(given, list) and all(one in atomic_numbers for one in given)
+    return tuple(given) if is_known else ()
 
 
 def potential_name(config: str) -> str:
@@ -111,10 +141,15 @@ def potential_name(config: str) -> str:
     return shortened(str(name or ""))
 
 
+def _worded(text: str, value: float) -> str:
+    """The text with a number in it; empty if the number is not known."""
+    return text.format(value) if np.isfinite(value) else ""
+
+
 def no_element(place: object) -> StoreError:
     return StoreError(
         f"{place}: has no structures for use elsewhere, because the attribute config of the file"
-        " names no known boundary.element; gcd-hpc verify lists all faults"
+        " names no known boundary.element or material.element; gcd-hpc verify lists all faults"
     )
 
 

@@ -2,15 +2,16 @@
 
 A selection is a list of conditions such as ``source=model``, ``n=0.2``, ``energy<2.4``,
 ``round=1,2``, ``status!=failed``; a candidate must meet all of them. A condition names a field of
-the schema (``n`` and ``energy`` are short for n_fraction and gb_energy_j_m2); ``=`` and ``!=`` take
-several values. A value with blanks stands in quotes, and [n] may be a fraction, ``n=1/3``. An id
-alone is short for ``id=...``; blanks around relations and commas are ignored.
+the schema (``n`` and ``energy`` are short for n_fraction and gb_energy_j_m2, of a material
+``error`` and ``energy`` for spectrum_error and energy_ev_atom); ``=`` and ``!=`` take several
+values. A value with blanks stands in quotes, and [n] may be a fraction, ``n=1/3``. An id alone is
+short for ``id=...``; blanks around relations and commas are ignored.
 """
 
 import math
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -24,9 +25,11 @@ from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.schema import ROW_FIELDS
 
 SHORT = {"n": "n_fraction", "energy": "gb_energy_j_m2"}
+SHORT_OF_MATERIAL = {"energy": "energy_ev_atom", "error": "spectrum_error"}
+"""Short forms of fields in rows of a boundary, and in those of a material."""
 FRACTION_TOLERANCE = 5e-5
 """Tolerance of [n] in a condition, so that the four printed digits select their rows."""
-_ID = re.compile(r"([\w.-]+\.)?(search|(model|explore)-\d+)-\d{6,}")
+_ID = re.compile(r"([\w.-]+\.)?(search|(model|explore|quench|given)-\d+)-\d{6,}")
 _VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s,"'][^\s,]*)"""
 _CONDITION = re.compile(rf"(\w+)\s*(!=|<=|>=|=|<|>)\s*({_VALUE}(?:\s*,\s*{_VALUE})*)(?=\s|$)")
 _WORD = re.compile(r"\S+")
@@ -72,8 +75,11 @@ def _same_fraction(column: np.ndarray, value: float) -> np.ndarray:
     return np.abs((column - value + 0.5) % 1 - 0.5) <= FRACTION_TOLERANCE
 
 
-def parse_selection(text: str) -> tuple[Condition, ...]:
+def parse_selection(text: str, short: Mapping[str, str] = SHORT) -> tuple[Condition, ...]:
     """Conditions of a selection; none for an empty text.
+
+    Args:
+        short: short forms of fields.
 
     Raises:
         StoreError: naming the condition that is wrong.
@@ -82,12 +88,12 @@ def parse_selection(text: str) -> tuple[Condition, ...]:
     while rest:
         match = _CONDITION.match(rest) or _WORD.match(rest)
         assert match is not None
-        found.append(_condition(match))
+        found.append(_condition(match, short))
         rest = rest[match.end() :].lstrip()
     return tuple(found)
 
 
-def _condition(match: re.Match[str]) -> Condition:
+def _condition(match: re.Match[str], short: Mapping[str, str]) -> Condition:
     word = match[0]
     if match.re is _WORD:
         if _ID.fullmatch(word):
@@ -97,7 +103,7 @@ def _condition(match: re.Match[str]) -> Condition:
             f" and quotes around a value with blanks, got {word}"
         )
     name, relation, text = match.groups()
-    field = sortable(name)
+    field = sortable(name, short)
     values = [value.strip("\"'") for value in re.findall(_VALUE, text)]
     if relation in _ORDERS and field.kind in ("text", "bool"):
         raise StoreError(
@@ -137,17 +143,17 @@ def _value(field: Field, text: str, word: str) -> str | float:
     return number
 
 
-def sortable(name: str) -> Field:
+def sortable(name: str, short: Mapping[str, str] = SHORT) -> Field:
     """Field by its name or short form.
 
     Raises:
         StoreError: if rows cannot be selected or sorted by it.
     """
-    field = _SELECTABLE.get(SHORT.get(name, name))
+    field = _SELECTABLE.get(short.get(name, name))
     if field is None:
         raise StoreError(
-            f"selection: expected one of {', '.join([*SHORT, *_SELECTABLE])}, got {name[:80]}"
-            + did_you_mean(name, [*SHORT, *_SELECTABLE])
+            f"selection: expected one of {', '.join([*short, *_SELECTABLE])}, got {name[:80]}"
+            + did_you_mean(name, [*short, *_SELECTABLE])
         )
     return field
 

@@ -13,6 +13,8 @@ from gcd_hpc.store.checksums import ROW_CHECKSUM, Columns
 from gcd_hpc.store.field import DTYPES, Field
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.hdf5 import START, attributes_of, has_type, reading
+from gcd_hpc.store.material_physics import MaterialPhysics
+from gcd_hpc.store.material_rows import is_material
 from gcd_hpc.store.physics import Physics
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import FIELDS, candidate_id
@@ -125,7 +127,12 @@ def _verify_rows(
     path: Path, file: h5py.File, report: Report, size: int, advance: Callable[[int], None]
 ) -> int:
     """Check checksums, ids and physics of all rows; return the bytes passed to ``advance``."""
-    blocks, physics = Blocks(file), Physics(path, file, report, depth_beside(path))
+    blocks = Blocks(file)
+    physics: Physics | MaterialPhysics = (
+        MaterialPhysics(path, report)
+        if is_material(file.attrs.get("config"))
+        else Physics(path, file, report, depth_beside(path))
+    )
     num_rows, told = max(1, len(file["structures/id"])), 0
     known: set[str] = set()
     report.looked_at("checksums")

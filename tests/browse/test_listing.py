@@ -14,15 +14,20 @@ from gcd_hpc.browse.listing import (
     detail_view,
     list_rows,
     list_table,
+    listed_fields,
     standing,
 )
 from gcd_hpc.browse.tables import find_top, json_text
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.material_rows import MATERIAL_FIELDS, kind_fields
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run import open_run
-from gcd_hpc.store.schema import FIELDS
+from gcd_hpc.store.schema import ATOM_FIELDS
+from tests.material_run import write_material_run
 from tests.store.synthetic import make_candidate
+
+SHOWN = (*kind_fields(False), *ATOM_FIELDS)
 
 
 def rendered(view, width=160):
@@ -95,7 +100,7 @@ def test_top_takes_a_selection(results):
 def test_everything_known_of_a_candidate_is_shown_with_its_unit_and_meaning(results):
     (candidate,) = results[["search-000003"]]
     text = rendered(detail_view(candidate, standing(results, candidate), every=True), width=300)
-    for field in FIELDS:
+    for field in SHOWN:
         assert field.name in text
         assert field.meaning[:20] in text
     assert "search-000003: 2.2970 J/m^2 at [n] = 0.2, the lowest of 4 relaxed there" in text
@@ -126,7 +131,7 @@ def test_a_record_holds_the_atoms(results):
     assert record["positions"] == candidate.positions.tolist()
     assert record["registry"] == candidate.registry.tolist()
     assert record["target_energy_j_m2"] is None
-    assert record.keys() == {field.name for field in FIELDS}
+    assert record.keys() == {field.name for field in SHOWN}
 
 
 def test_candidates_are_found_in_the_order_asked_for_and_unknown_ones_named(results):
@@ -144,3 +149,42 @@ def test_one_of_very_many_rows_of_a_file_is_the_same_as_among_all(tmp_path):
             again = written[candidate.index]
             assert candidate.positions.tolist() == again.positions.tolist()
             assert candidate.gb_energy_j_m2 == again.gb_energy_j_m2
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """A run of a material."""
+    return open_run(write_material_run(tmp_path_factory.mktemp("material")))
+
+
+def test_a_list_of_a_material_shows_errors_and_energies_and_nothing_of_a_boundary(material):
+    listing = list_rows(material, "error", num=3)
+    assert ids(listing) == ["model-02-000002", "model-02-000000", "model-02-000003"]
+    text = rendered(list_table(listing))
+    assert "0.0200 ± 0.0100" in text and "model 02, guided" in text
+    assert "[n]" not in text and "J/m^2" not in text
+    failed = rendered(list_table(list_rows(material.select("status=failed"))))
+    assert "two atoms are 0.70 Å apart" in failed
+    heading, *_ = csv_text(listing.records, listed_fields(material)).splitlines()
+    assert heading.startswith("id,status,spectrum_error,spectrum_error_se,energy_ev_atom")
+
+
+def test_a_structure_of_a_material_is_shown_with_its_rank_and_its_fields_alone(material):
+    best, quench = material["model-02-000002"], material["quench-00-000001"]
+    said = standing(material, best)
+    assert said.startswith("spectrum error 0.0200 ± 0.0100, the smallest of 12; -6.")
+    assert "number 2 of 12" in standing(material, material["model-02-000000"])
+    assert standing(material, quench).endswith("not compared with the target")
+    text = rendered(detail_view(best, said, every=True))
+    assert "predicted_error" in text and "gb_energy_j_m2" not in text and "n_index" not in text
+    short = rendered(detail_view(best, said, every=False))
+    assert "spectrum_error" in short and "n_fraction" not in short and "registry" not in short
+    record = detail_record(best)
+    assert record["guided"] == "guided" and len(record["positions"]) == 64
+    assert "excess_volume_a" not in record
+
+
+def test_candidates_of_a_boundary_are_shown_without_the_fields_of_a_material(results):
+    record = detail_record(results[0])
+    assert not set(record) & set(MATERIAL_FIELDS)
+    assert "spectrum_error" not in rendered(detail_view(results[0], "ok", every=True))

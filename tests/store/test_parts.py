@@ -259,6 +259,15 @@ def test_compounds_and_leaning_cells_of_version_6_are_read_by_every_later_one():
         assert row.formula == row.element_energies_ev == ""
 
 
+def test_a_part_of_version_7_is_read_by_every_later_one():
+    # Made by that version: python -m tests.store.golden tests/store/golden_v7.h5 nial_sigma5
+    path = Path(__file__).parent / "golden_v7.h5"
+    assert read_provenance(path)["schema_version"] == "7"
+    found, before = read_part(path), read_part(path.with_name("golden_v6.h5"))
+    assert [row.gb_energy_j_m2 for row in found] == [row.gb_energy_j_m2 for row in before]
+    assert {(row.guided, row.num_labelled, row.source) for row in found} == {("", 0, "search")}
+
+
 @pytest.mark.parametrize("name", [f"golden_v{version}.h5" for version in range(1, 7)])
 def test_rows_of_files_before_version_7_are_of_no_material(name):
     path = Path(__file__).with_name(name)
