@@ -18,7 +18,8 @@ import numpy as np
     PROPERTY,
     ENERGY,
     LABELS,
-) = range(14)
+    MATERIAL,
+) = range(15)
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:

@@ -82,8 +82,8 @@ quench:
   quench_steps: 800
   hold_steps: 100
 labelling: {engine: "tests.material:Distances", atoms_per_structure: 12, atoms_per_candidate: 6}
-prior: {num_steps: 60, width: 12, num_layers: 2}
-property_network: {num_steps: 60, width: 12, num_layers: 2, num_folds: 2}
+prior: {num_steps: 60, width: 12, num_layers: 2, cutoff_a: 2.6}
+property_network: {num_steps: 60, width: 12, num_layers: 2, cutoff_a: 2.6, num_folds: 2}
 sampling: {num_guided: 3, num_unguided: 2, chunk_size: 2, num_steps: 6, num_restarts: 0}
 guidance: [{property: spectrum}]
 relaxation: {ftol_ev_a: 0.01}

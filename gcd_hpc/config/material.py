@@ -211,7 +211,9 @@ class MaterialRelaxationConfig(Section):
     min_distance_a: PositiveFloat = 0.9
     """Shortest distance between two atoms of a sound relaxed structure, Å."""
     timeout_s: PositiveFloat = 120.0
-    """Processor time of one structure, s; a melt-quench has as much for every thousand steps."""
+    """Processor time that LAMMPS may use for every thousand atoms begun; the dynamics of a quench
+    have more.
+    """
 
 
 class MaterialSelectionConfig(Section):

@@ -235,7 +235,30 @@ def _system(config: MaterialConfig, potential: Potential, files: dict[str, Path]
         target = _target(config, files[TARGET], energies)
     with _about(config, STRUCTURES):
         given = _given(config, files[STRUCTURES]) if STRUCTURES in files else ()
+    _check_cutoffs(config, given)
     return MaterialSystem(config, potential, choice, energies, target, given)
+
+
+def _check_cutoffs(config: MaterialConfig, given: Sequence[Atoms]) -> None:
+    """Refuse networks that would see a pair of atoms twice in the smallest box.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    material, quench = config.material, config.quench
+    densities = (material.density_g_cm3, *(() if quench is None else quench.densities_g_cm3))
+    edges = [box_length(material.element, material.num_atoms, one) for one in densities]
+    shortest = min(edges + [float(atoms.cell.lengths().min()) for atoms in given])
+    for section, cutoff in (
+        ("prior", config.prior.cutoff_a),
+        ("property_network", config.property_network.cutoff_a),
+    ):
+        if cutoff > shortest / 2:
+            problem = (
+                f"must be at most half the shortest edge of a box, {shortest / 2:.3g} Å, got"
+                f" {cutoff:g}; lower it or raise material.num_atoms"
+            )
+            raise ConfigError(config.name, f"{section}.cutoff_a", problem)
 
 
 @contextmanager

@@ -84,13 +84,19 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def run_training(model: Path, pause_file: Path, train: Callable[[Process, Pause], None]) -> int:
+def run_training(
+    model: Path,
+    pause_file: Path,
+    train: Callable[[Process, Pause], None],
+    is_done: Callable[[Path], bool] = is_trained,
+) -> int:
     """Join the processes of the launch, and train unless the model exists.
 
     Args:
         model: file of the trained model.
         pause_file: training pauses while this file exists.
         train: trains and writes the model file.
+        is_done: whether a usable model file exists.
 
     Returns:
         exit code of this process: 0, PAUSED after a request to pause, or that of an error of the
@@ -100,9 +106,9 @@ def run_training(model: Path, pause_file: Path, train: Callable[[Process, Pause]
     pause.listen()
     try:
         process = Ranks.join()
-        is_done = process.shared(process.rank == 0 and is_trained(model))
+        found = process.shared(process.rank == 0 and is_done(model))
         report_start()  # after the first exchange between all processes
-        if is_done:
+        if found:
             return 0
         if process.device.type == "cuda":
             print(f"process {process.rank} of {process.world} on {process.device}", flush=True)

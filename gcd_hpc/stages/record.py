@@ -21,6 +21,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from gcd_hpc.config.loader import AnyCampaign
 from gcd_hpc.errors import CheckpointError, GcdError, RunDirectoryError
 from gcd_hpc.processor import processor_s
+from gcd_hpc.spectra.table_file import is_labelled, read_entries
 from gcd_hpc.stages.result import Count, Seconds, StageResult
 from gcd_hpc.stages.table import EXPLORE, QUENCH, SAMPLES, SEARCH, STAGES, WHOLE, Task
 from gcd_hpc.store.parts import read_provenance, write_part
@@ -260,7 +261,8 @@ def _joined(task: Task, records: Sequence[Record]) -> Record:
 
 
 def _of_hdf5(path: Path) -> str | None:
-    return read_provenance(path).get(RECORD)
+    entries = read_entries(path) if is_labelled(path) else read_provenance(path)
+    return entries.get(RECORD)
 
 
 def _of_model(path: Path) -> str | None:

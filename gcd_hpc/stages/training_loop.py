@@ -266,10 +266,14 @@ def write_progress(
         temporary.write_text(json.dumps(progress))
 
 
-def is_trained(path: Path) -> bool:
-    """True if a usable model file exists; a damaged one is reported and removed."""
+def is_trained(path: Path, read: Callable[[Path], object] = load_model) -> bool:
+    """True if a usable model file exists; a damaged one is reported and removed.
+
+    Args:
+        read: reads a model file of its kind; raises CheckpointError if it is damaged.
+    """
     try:
-        load_model(path)
+        read(path)
     except CheckpointError as error:
         if path.exists():
             print(f"{error}; the model is trained anew", flush=True)

@@ -124,6 +124,12 @@ def test_an_engine_of_another_edge_is_refused(refusal):
     )
 
 
+def test_a_network_must_not_see_a_pair_of_atoms_twice(refusal):
+    assert "small: prior.cutoff_a: must be at most half the shortest edge of a box, 2.98 Å" in (
+        refusal("prior.cutoff_a=3")
+    )
+
+
 def crystal(symbol: str = "C", num: int = 32, **changes: object) -> Atoms:
     positions = np.random.default_rng(0).uniform(0, 6, (num, 3))
     return Atoms([symbol] * num, positions, **({"cell": [6, 6, 6], "pbc": True} | changes))

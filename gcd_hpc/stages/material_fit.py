@@ -1,0 +1,215 @@
+"""Training of the two networks of a material's round, by one process or two.
+
+``python -m gcd_hpc.workers.ranks NUM gcd_hpc.stages.material_fit RUN ROUND`` starts it on one
+machine, ``torchrun -m gcd_hpc.stages.material_fit RUN ROUND`` elsewhere. The first process trains
+the particle model, the last one the property network. The same command resumes: a network that is
+finished is kept, and one that was under way begins again.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from gcd_hpc.config.material import MaterialConfig
+from gcd_hpc.errors import TrainingError
+from gcd_hpc.files import replacing
+from gcd_hpc.learning.calibrated_property import Recipe, train_cross_validated
+from gcd_hpc.learning.material import MaterialSystem, labelled_structures, load_material_system
+from gcd_hpc.learning.particles import Cell, ParticleConfig, load_particles, train_particles
+from gcd_hpc.learning.property_network import PropertyConfig, load_property, save_property
+from gcd_hpc.learning.property_training import PropertyTraining
+from gcd_hpc.learning.training import Process
+from gcd_hpc.spectra.table_file import read_labelled
+from gcd_hpc.stages.process_group import exit_at_once, run_training
+from gcd_hpc.stages.record import Begun, begin
+from gcd_hpc.stages.result import StageResult
+from gcd_hpc.stages.table import Task
+from gcd_hpc.stages.training_loop import Pause, Paused, is_trained
+from gcd_hpc.store.parts import read_part
+from gcd_hpc.store.run_directory import RunDirectory
+
+PROPERTY_STREAMS = 100
+"""Indices of random streams of a round's property networks: more than the largest num_folds."""
+
+
+@dataclass
+class Progress:
+    """Steps done by this process, written for the driver at most once a second."""
+
+    path: Path
+    num_steps: int
+    pause: Callable[[], bool]
+    started: float = field(default_factory=time.monotonic)
+    written: float = -1.0
+
+    def __call__(self, step: float) -> None:
+        """Write how far the training is.
+
+        Raises:
+            Paused: after a request to pause.
+        """
+        if self.pause():
+            raise Paused
+        now = time.monotonic()
+        if now - self.written < 1.0:
+            return
+        self.written = now
+        content: dict[str, object] = {
+            "step": int(step),
+            "saved_step": 0,
+            "first_step": 0,
+            "num_steps": self.num_steps,
+            "loss": None,
+            "validation_loss": None,
+            "seconds": now - self.started,
+            "history": [],
+        }
+        with replacing(self.path) as temporary:
+            temporary.write_text(json.dumps(content))
+
+
+def fit(run_dir: Path, round: int, process: Process, pause: Pause | None = None) -> None:
+    """Train the networks of a round, and write their files; that of the particle model is last.
+
+    Results do not depend on the number of processes: each network is trained by one of them in one
+    thread.
+
+    Raises:
+        Paused: after a request to pause.
+        TrainingError: if a loss is no longer finite, or there are no labels to learn from.
+    """
+    begun = begin(Task("fit", round), process.world)
+    torch.set_num_threads(1)
+    system, run = load_material_system(str(run_dir)), RunDirectory(run_dir)
+    config = system.config
+    wanted = pause or Pause(run.pause)
+    network_steps = (config.property_network.num_folds + 1) * config.property_network.num_steps
+    num_steps = config.prior.num_steps + (network_steps if process.world == 1 else 0)
+    progress = Progress(run.training_progress(round), num_steps, lambda: wanted.wanted(process))
+    if process.rank == process.world - 1:
+        _fit_property(system, run, round, lambda share: progress(share * network_steps))
+    done = network_steps if process.world == 1 else 0
+    if process.rank == 0:
+        _fit_prior(
+            system,
+            run,
+            round,
+            lambda share: progress(done + share * config.prior.num_steps),
+            partial(_record, begun, process, num_steps),
+        )
+    else:
+        _record(begun, process, num_steps)
+
+
+def _record(begun: Begun, process: Process, num_steps: int) -> dict[str, str]:
+    """Record of the task when all its processes have trained."""
+    cpu_s = process.world * process.agree(begun.cpu_s())[0]
+    process.wait_for_all()
+    result = StageResult(num=num_steps, seconds=begun.seconds())
+    return begun.attribute(result, cpu_s)
+
+
+def _fit_property(
+    system: MaterialSystem, run: RunDirectory, round: int, report: Callable[[float], None]
+) -> None:
+    """Train the property network on all spectra so far, unless its file exists."""
+    path, labelling = run.property_model(round), system.config.labelling
+    if is_trained(path, load_property):
+        return
+    num_chunks = system.config.num_quench_chunks
+    files = [run.labelled_part(chunk) for chunk in range(num_chunks)]
+    files += [
+        run.verified_spectra(earlier, chunk)
+        for earlier in range(1, round)
+        for chunk in range(system.config.num_sample_chunks)
+    ]
+    structures = labelled_structures(system, [read_labelled(file) for file in files])
+    labelled = [one for one in structures if one.known.any()]
+    try:
+        measured = train_cross_validated(
+            labelled,
+            property_recipe(system.config),
+            system.config.seed,
+            PROPERTY_STREAMS * round,
+            f"{system.config.material.element} {labelling.edge}-edge spectrum",
+            labelling.edge,
+            system.config.property_network.num_folds,
+            report,
+        )
+    except TrainingError as error:
+        raise TrainingError(f"{run.path}: property network of round {round}: {error}") from error
+    model = measured.model
+    save_property(path, model.network, model.card, model.calibration)
+
+
+def _fit_prior(
+    system: MaterialSystem,
+    run: RunDirectory,
+    round: int,
+    report: Callable[[float], None],
+    entries: Callable[[], dict[str, str]],
+) -> None:
+    """Train the particle model on the training set of the round."""
+    rows = read_part(run.training_set(round))
+    cells = [Cell(row.positions, tuple(map(float, row.cell))) for row in rows]  # type: ignore[arg-type]
+    train_particles(
+        cells,
+        prior_config(system.config),
+        system.config.seed,
+        round,
+        run.model_file(round),
+        report,
+        entries=entries,
+    )
+
+
+def prior_config(config: MaterialConfig) -> ParticleConfig:
+    """Network, noise and training of the particle model."""
+    prior = config.prior
+    return ParticleConfig(
+        cutoff=prior.cutoff_a,
+        max_sigma=prior.max_sigma_a,
+        width=prior.width,
+        num_layers=prior.num_layers,
+        num_steps=prior.num_steps,
+        batch_size=prior.batch_size,
+        learning_rate=prior.learning_rate,
+        network="equivariant",
+        t_min=prior.min_sigma_a / prior.max_sigma_a,
+        times="focused",
+    )
+
+
+def property_recipe(config: MaterialConfig) -> Recipe:
+    """Network and training of the property network, for the noise of the particle model."""
+    section, prior = config.property_network, config.prior
+    shape = PropertyConfig(
+        "equivariant",
+        section.cutoff_a,
+        section.width,
+        section.num_layers,
+        prior.min_sigma_a,
+        prior.max_sigma_a,
+    )
+    return Recipe(shape, PropertyTraining(section.num_steps, learning_rate=section.learning_rate))
+
+
+def main(arguments: list[str]) -> int:
+    run_dir, round = Path(arguments[0]), int(arguments[1])
+    run = RunDirectory(run_dir)
+    return run_training(
+        run.model_file(round),
+        run.pause,
+        lambda process, pause: fit(run_dir, round, process, pause),
+        partial(is_trained, read=load_particles),
+    )
+
+
+if __name__ == "__main__":
+    exit_at_once(main(sys.argv[1:]))
