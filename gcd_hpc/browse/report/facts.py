@@ -107,7 +107,7 @@ def potential_facts(run: Run) -> Facts:
     hashes = sorted(set(run.columns(["potential_sha256"])["potential_sha256"]) - {""})
     rows += [("SHA-256 of the potential", f"`{one}`") for one in hashes]
     first = run.relaxed()[:1]
-    if len(first):
+    if len(first) and not run.is_material:
         nearest = neighbor_distance(
             run.provenance.get("config", ""), float(first[0].cell[0]), first[0].axial_ratio
         )

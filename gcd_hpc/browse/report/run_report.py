@@ -67,8 +67,10 @@ def settings_note() -> Paragraph:
 
 
 def about(run: Run) -> str:
-    """The program that made a report and the paper of its method, on one line."""
+    """The program that made a report, and of a boundary the paper of its method, on one line."""
     own = metadata("gcd-hpc")
+    if run.is_material:
+        return f"Made by gcd-hpc {own['Version']}"
     return f"Made by gcd-hpc {own['Version']}, the method of Lei et al., arXiv:2408.15601"
 
 

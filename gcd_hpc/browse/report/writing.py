@@ -4,6 +4,7 @@ from pathlib import Path
 
 from gcd_hpc.browse.report.document import Document
 from gcd_hpc.browse.report.html import to_html
+from gcd_hpc.browse.report.material_report import material_document
 from gcd_hpc.browse.report.pdf import to_pdf
 from gcd_hpc.browse.report.run_report import run_document
 from gcd_hpc.browse.report.set_report import set_document
@@ -21,12 +22,13 @@ def report_document(path: Path) -> Document:
     """
     if RunSet.is_set(path):
         return set_document(RunSet.open(path))
-    if not len(open_run(path)):
+    run = open_run(path)
+    if not len(run):
         raise StoreError(
             f"{path}: there is nothing to report yet, because no candidate was tried; gcd-hpc"
             " status says how far the campaign is"
         )
-    return run_document(path)
+    return material_document(path) if run.is_material else run_document(path)
 
 
 def write_reports(path: Path, html: Path | None, pdf: Path | None) -> list[Path]:

@@ -1,0 +1,113 @@
+"""Numbers of a campaign of a material: spectrum errors of each round, and bonds of each group."""
+
+from dataclasses import dataclass
+from math import nan, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from gcd_hpc.store.material_rows import GUIDED_ORDER, is_settled
+from gcd_hpc.store.run import Run
+from gcd_hpc.structures.bonds import MAX_BONDS, bond_shares
+
+Array = NDArray[np.float64]
+CONFIDENCE = 0.95
+_FIELDS = ("id", "status", "source", "round", "guided", "spectrum_error", "energy_ev_atom")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with the half width of its 95 % interval by Student's t; NaN where it is not known."""
+
+    mean: float
+    half_width: float
+    num: int
+
+    def __str__(self) -> str:
+        if not self.num:
+            return "-"
+        if self.half_width != self.half_width:
+            return f"{self.mean:.4f}"
+        return f"{self.mean:.4f} ± {self.half_width:.4f}"
+
+
+@dataclass(frozen=True, eq=False)
+class RoundErrors:
+    """Candidates of one round, with or without guidance."""
+
+    round: int
+    guided: str
+    num: int
+    """Number of candidates."""
+    num_failed: int
+    error: Interval
+    """Mean spectrum error over the candidates that were compared with the target."""
+    errors: Array
+    """Spectrum error of each of them, ascending."""
+    lowest_id: str
+    """Candidate of the smallest error; empty if none was compared."""
+    energy: Interval
+    """Mean energy per atom of the relaxed ones, eV."""
+
+
+def interval(values: Array) -> Interval:
+    """Mean of independent values with its interval."""
+    num = len(values)
+    if num < 2:
+        return Interval(float(values[0]) if num else nan, nan, num)
+    factor = float(student.ppf((1 + CONFIDENCE) / 2, num - 1))
+    return Interval(float(values.mean()), factor * float(values.std(ddof=1)) / sqrt(num), num)
+
+
+def errors_by_round(run: Run) -> list[RoundErrors]:
+    """Candidates of each round, those with guidance before those without."""
+    columns = run.columns(_FIELDS)
+    found = []
+    for round in np.unique(columns["round"]).tolist():
+        for guided in GUIDED_ORDER:
+            rows = np.flatnonzero((columns["round"] == round) & (columns["guided"] == guided))
+            if not len(rows):
+                continue
+            one = {name: values[rows] for name, values in columns.items()}
+            known = np.flatnonzero(np.isfinite(one["spectrum_error"]))
+            order = known[np.argsort(one["spectrum_error"][known], kind="stable")]
+            errors = one["spectrum_error"][order]
+            found.append(
+                RoundErrors(
+                    round=round,
+                    guided=guided,
+                    num=len(rows),
+                    num_failed=int(np.isin(one["status"], ("failed", "invalid")).sum()),
+                    error=interval(errors),
+                    errors=errors,
+                    lowest_id=str(one["id"][order[0]]) if len(order) else "",
+                    energy=interval(one["energy_ev_atom"][is_settled(one)]),
+                )
+            )
+    return found
+
+
+def groups_of(run: Run) -> dict[str, list[str]]:
+    """Ids of relaxed structures by what made them: quenches, given ones, guided, unguided."""
+    columns = run.columns(_FIELDS)
+    settled = is_settled(columns)
+    names = {"quench": "quenches", "given": "given structures"} | {one: one for one in GUIDED_ORDER}
+    kinds = np.where(columns["guided"] == "", columns["source"], columns["guided"])
+    found = {
+        name: columns["id"][settled & (kinds == kind)].tolist() for kind, name in names.items()
+    }
+    return {name: ids for name, ids in found.items() if ids}
+
+
+def bonds_of(run: Run, ids: list[str]) -> tuple[Array, Array]:
+    """Share of atoms with 0, 1, ... 5 or at least 6 bonds in relaxed structures.
+
+    Returns:
+        Mean over the structures (7,), and its standard error (7,), zeros for a single one.
+    """
+    shares = np.array([bond_shares(candidate.to_atoms()) for candidate in run[ids]])
+    error = np.zeros(MAX_BONDS + 1)
+    if len(shares) > 1:
+        error = shares.std(axis=0, ddof=1) / sqrt(len(shares))
+    return shares.mean(axis=0), error
