@@ -39,7 +39,7 @@ from gcd_hpc.stages.table import MODULES, Stage
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.backend import is_disk_error
-from gcd_hpc.workers.fitting import check_run_dir, fit_site, idle_note, one_process
+from gcd_hpc.workers.fitting import NUM_NETWORKS, check_run_dir, fit_site, idle_note, in_turns
 from gcd_hpc.workers.reaper import clear_up
 
 Report = Callable[[Path, State], None]
@@ -91,7 +91,7 @@ def finished_before(
     state = read_state(run_dir)
     if state is None or not state.reported:
         return None
-    again = Opened(plan=Plan.of(config, resolve(site), until), token="", pid=0, created=0.0)
+    again = Opened(plan=first_plan(config, site, until), token="", pid=0, created=0.0)
     state.apply(again)
     actions = step(state, again)
     stop = actions[0] if len(actions) == 1 else None
@@ -166,12 +166,23 @@ def fitted_site(config: AnyCampaign, site: SiteConfig, until: str | None) -> tup
     Raises:
         GcdError: as ``fit_site``; also if ``until`` names no phase.
     """
-    plan = Plan.of(config, resolve(site), until)
+    plan = first_plan(config, site, until)
     if isinstance(config, MaterialConfig):
-        return fit_site(one_process(site), 1, plan.needs_launchers, plan.needs_mpi), ""
+        fit = fit_site(in_turns(site), NUM_NETWORKS, plan.needs_launchers, plan.needs_mpi)
+        return fit, ""
     batch_size = config.training.batch_size
     idle = idle_note(site, batch_size) if plan.needs_launchers else ""
     return fit_site(site, batch_size, plan.needs_launchers), idle
+
+
+def first_plan(config: AnyCampaign, site: SiteConfig, until: str | None) -> Plan:
+    """Plan of a campaign before its site is fitted to this machine.
+
+    Raises:
+        GcdError: if the pools do not fit into the allocation, or ``until`` names no phase.
+    """
+    given = in_turns(site) if isinstance(config, MaterialConfig) else site
+    return Plan.of(config, resolve(given), until)
 
 
 def make_ready(

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -32,6 +33,7 @@ from gcd_hpc.cli.spectra import import_spectrum, label
 from gcd_hpc.cli.spectra import show as show_spectra
 from gcd_hpc.cli.stability import free_energy, hold
 from gcd_hpc.cli.watching import failures, report, status
+from gcd_hpc.config.loader import refuse_material
 from gcd_hpc.errors import GcdError
 
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {
@@ -87,6 +89,11 @@ GROUP_HELP = {
 """Help of commands of two words, by their first."""
 MAY_BE_EMPTY = "--select"
 """Option whose empty text has a meaning: all candidates."""
+KNOW_MATERIALS = (
+    *("campaign", "check", "status", "failures", "verify"),
+    *("ls", "show", "export", "top", "report"),
+)
+"""Commands for results of materials as well as of boundaries, beside those about spectra."""
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 
@@ -114,6 +121,27 @@ class Command(TyperCommand):
                 what = option if option.startswith("-") else "an argument"
                 raise GcdError(f"{what} is empty; give a value, or leave it out")
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, unless it knows only boundaries and is given results of a material."""
+        words = ctx.command_path.split()[1:]
+        if " ".join(words) not in KNOW_MATERIALS and words[:1] != ["spectra"]:
+            for value in ctx.params.values():
+                _refuse_material(value)
+        return super().invoke(ctx)
+
+
+def _refuse_material(value: object) -> None:
+    """Refuse the value of an argument if it is a path of results of a material."""
+    given = value if isinstance(value, list | tuple) else [value]
+    paths = [one for one in given if isinstance(one, Path) and one.exists()]
+    if not paths:
+        return
+    # A late import: HDF5 loads slowly, and many commands read no results.
+    from gcd_hpc.store.kind import is_of_material
+
+    for path in filter(is_of_material, paths):
+        refuse_material(str(path))
 
 
 def summary(command: Callable[..., None]) -> str:

@@ -38,10 +38,10 @@ def show_material_plan(
     from gcd_hpc.campaign.material_soundness import inspect_material
     from gcd_hpc.stages.plan import Plan
     from gcd_hpc.workers.allocation import site_here
-    from gcd_hpc.workers.fitting import launch_lines, one_process, plan_site
+    from gcd_hpc.workers.fitting import NUM_NETWORKS, in_turns, launch_lines, plan_site
 
     inspect_material(config, file.parent, str(file))
-    site = plan_site(one_process(site_here(site_file)), 1, num_nodes)
+    site = plan_site(in_turns(site_here(site_file)), NUM_NETWORKS, num_nodes)
     stages = material_estimate(config, Plan.of(config, site, until))
     console().print(plan_table(stages, site))
     lines = launch_lines(site, run_dir)

@@ -58,7 +58,7 @@ def check_elements(
 
 
 def _key(elements: Sequence[str]) -> str:
-    return "boundary.element is" if len(elements) == 1 else "boundary.elements are"
+    return "the campaign's element is" if len(elements) == 1 else "the campaign's elements are"
 
 
 def _listed(elements: Sequence[str | None]) -> str:

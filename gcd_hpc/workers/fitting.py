@@ -31,6 +31,8 @@ LEAST_ADDRESSES = 2 * 2**30
 """Least limit of virtual memory, bytes. A driver reserves 1.2 GB, a worker that trains or samples
 1 GB and more. Below it, libraries abort the driver before it can end its workers.
 """
+NUM_NETWORKS = 2
+"""Networks of a material: the particle model and the property network."""
 SPECIAL = re.compile(r"[\s\"'`$&|;<>(){}\[\]*?!#~^%\\]")
 """Characters with a meaning in a shell."""
 
@@ -79,9 +81,13 @@ def _check_packages(site: SiteConfig, needs_mpi: bool) -> None:
             )
 
 
-def one_process(site: SiteConfig) -> SiteConfig:
-    """The site of a campaign whose phases follow each other and whose training is one process."""
-    one = site.training.model_copy(update={"num_nodes": 1, "processes_per_node": 1})
+def in_turns(site: SiteConfig) -> SiteConfig:
+    """The site for the campaign of a material: its phases follow each other, and its networks are
+    trained on one node.
+
+    Resolved for a batch of NUM_NETWORKS, a process trains each network, or one process trains both.
+    """
+    one = site.training.model_copy(update={"num_nodes": 1, "processes_per_node": "auto"})
     return site.model_copy(update={"mode": "barrier", "training": one})
 
 

@@ -64,7 +64,7 @@ def test_a_check_prints_back_what_a_name_means(folder):
         ("plane=[2,1,1]", "boundary.plane: must contain the axis [0 0 1]"),
         ("upper_plane=[1,1,1]", "boundary.upper_plane: Sigma 5 about [0 0 1] does not join"),
         ("angle=40", "boundary.angle: no coincidence of Sigma 5 about [0 0 1] lies within 0.5"),
-        ("element=W", "potential of Cu, but boundary.element is W"),
+        ("element=W", "potential of Cu, but the campaign's element is W"),
     ],
 )
 def test_a_name_without_a_boundary_is_refused_and_nothing_is_written(

@@ -154,7 +154,13 @@ def test_lammps_reads_a_potential_from_any_folder(
     ("style", "line", "element", "content", "sentence"),
     [
         ("eam/alloy", "* * a.pot W", "Cu", SETFL, "* * a.pot W is a potential of W, but"),
-        ("eam/alloy", "* * a.pot Cu", "Cu", SETFL, "a.pot holds W, but boundary.element is Cu"),
+        (
+            "eam/alloy",
+            "* * a.pot Cu",
+            "Cu",
+            SETFL,
+            "a.pot holds W, but the",
+        ),
         ("eam/alloy/omp", "* * a.pot W", "Cu", SETFL, "is a potential of W"),
         ("eam", "* * a.pot", "Ni", FUNCFL, "is a potential of Cu"),
         ("hybrid eam", "1 1 eam a.pot", "Ni", FUNCFL, "is a potential of Cu"),
@@ -178,7 +184,7 @@ def test_a_potential_of_another_element_is_refused(
     config = PotentialConfig(pair_style=style, pair_coeff=line)
     with pytest.raises(PotentialError, match=re.escape(sentence)) as refused:
         find_potential(config, element, tmp_path)
-    assert f"boundary.element is {element}" in str(refused.value)
+    assert f"the campaign's element is {element}" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,115 @@
+"""Commands on the results of a material: those that know it, and the refusal by all others."""
+
+import pytest
+
+from gcd_hpc.cli.application import COMMANDS, KNOW_MATERIALS
+from gcd_hpc.config.loader import load_material
+from gcd_hpc.spectra.measured import MeasuredSpectrum
+from gcd_hpc.spectra.target import write_target
+from gcd_hpc.store.index import RunStore
+from tests.cli.test_reading import called
+from tests.material_run import CAMPAIGN, ENERGIES_EV, TARGET, write_material_run
+
+REFUSED = {
+    "relax": "RUN --campaign RUN/campaign.yaml",
+    "rescore": "RUN --engine emt",
+    "import": "RUN RUN",
+    "compare": "RUN RUN",
+    "overview": "RUN",
+    "plot": "RUN",
+    "image": "RUN model-01-000000 --out F.npy",
+    "phases": "RUN",
+    "gamma": "RUN",
+    "free-energy": "RUN",
+    "hold": "RUN",
+    "diagram": "RUN",
+    "model train": "RUN --out F",
+    "model energy": "RUN --out F",
+    "merge": "RUN --out F",
+    "archive": "RUN --out F",
+}
+SENTENCE = (
+    "material: makes this the campaign of a material, and here that of a grain boundary is needed"
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_material_run(tmp_path_factory.mktemp("material"))
+
+
+@pytest.mark.parametrize("command", [name for name in REFUSED if name in COMMANDS])
+def test_commands_that_know_only_boundaries_refuse_a_material_with_one_sentence(run, command):
+    if command in KNOW_MATERIALS:
+        pytest.fail(f"{command} knows materials: take it out of REFUSED")
+    words = REFUSED[command].replace("RUN", str(run)).replace("F", str(run.parent / "file")).split()
+    text, code = called(*command.split(), *words)
+    assert code == 2, text
+    assert SENTENCE in " ".join(text.split())
+
+
+def test_a_file_of_candidates_of_a_material_is_refused_too(run, tmp_path):
+    file = tmp_path / "results.h5"
+    RunStore(run).write_all(file)
+    text, code = called("phases", str(file))
+    assert code == 2
+    assert f"{file}: {SENTENCE}" in text
+
+
+def test_search_and_rehearse_refuse_the_campaign_file_of_a_material(run):
+    file = str(run / "campaign.yaml")
+    for words in (["search", "--campaign", file], ["rehearse", file]):
+        text, code = called(*words)
+        assert code == 2
+        assert SENTENCE in text
+
+
+@pytest.fixture
+def campaign(tmp_path):
+    """A campaign file and its target."""
+    file = tmp_path / "small_carbon.yaml"
+    file.write_text(CAMPAIGN)
+    write_target(tmp_path / "target.csv", MeasuredSpectrum(ENERGIES_EV, TARGET, "C", "K", "mine"))
+    return file
+
+
+def test_check_says_what_the_campaign_of_a_material_does(campaign):
+    text, code = called("check", str(campaign), "--set", "labelling.engine=my:Engine")
+    assert code == 0
+    assert f"{campaign}: sound: C, 2 rounds of 6 samples" in text
+    for line in (
+        "cell: 64 atoms of C at 2.5 g/cm^3",
+        "first structures: 4 melt-quenches at 2, 3 g/cm^3",
+        "spectra: my:Engine, 8 atoms of each first structure, 8 of each sample",
+        "samples of a round: 4 with guidance, 2 without it",
+        "target: target.csv, C K edge, 81 points from 280 to 300 eV",
+        "not checked: labelling.engine: my:Engine is imported when the campaign starts",
+    ):
+        assert line in text
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("target.file=none.csv", "target.file: there is no file"),
+        ("labelling.engine=none.h5", "labelling.engine: there is no file"),
+        ("labelling.edge=L3", "target.file: must be of the C L3 edge"),
+        ("structures.file=none.xyz", "structures.file: there is no file"),
+        ("material.element=Si", "potential: pair_coeff * * SiC.tersoff C is a potential of C"),
+        ("potential.file=none.tersoff", "potential: "),
+    ],
+)
+def test_check_names_the_key_that_is_wrong(campaign, change, problem):
+    window = "labelling.window_ev=[1830,1850,0.5]"
+    text, code = called("check", str(campaign), "--set", change, "--set", window)
+    assert code == 2
+    assert f"{campaign}: {problem}" in text
+
+
+def test_a_plan_lists_each_stage_of_a_material_with_its_cost(campaign):
+    text, code = called("campaign", str(campaign), "--plan", "--set", "budget.rounds=1")
+    assert code == 0
+    for words in ("quench 4 4 structures", "fit 1 10,000 steps", "verify 2 6 samples"):
+        assert words in " ".join(text.split())
+    assert "gcd_hpc.stages.material_fit" in text
+    assert load_material(campaign).name == "small_carbon"
