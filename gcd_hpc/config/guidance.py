@@ -58,6 +58,10 @@ class ImageGuidance(Section):
     target: ImageTarget
     strength: NonNegativeFloat = 1.0
     """Factor of the term. 1 is Bayes' rule."""
+    best_of: Annotated[int, Field(gt=0, le=1000)] = 1
+    """Number of samples of which a candidate is the one that fits the image best. They differ in
+    noise and in the registry along the line of sight, and cost no relaxation.
+    """
 
 
 class EnergyTarget(Section):
@@ -96,6 +100,11 @@ class SpectrumGuidance(Section):
     """
     extensive: bool = True
     """Pull as strongly on an atom of a large structure as on one of 216 atoms."""
+
+
+def samples_each(guidance: Sequence[GuidanceTerm]) -> int:
+    """Number of samples of which a candidate is the best."""
+    return max((term.best_of for term in guidance if isinstance(term, ImageGuidance)), default=1)
 
 
 def image_of(guidance: Sequence[GuidanceTerm]) -> tuple[str, ImageTarget] | None:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from gcd_hpc.experiments.boundary_tasks import (
 )
 from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop, core_s
 from gcd_hpc.files import replacing
-from gcd_hpc.learning.boundary import load_boundary_system
+from gcd_hpc.learning.boundary import load_boundary_system, placed_image
+from gcd_hpc.learning.image_match import resemblance
 from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.seeds import REPRODUCE, generator
 from gcd_hpc.store.parts import read_columns, read_part
@@ -46,8 +48,8 @@ GREY = (200.0, 40.0)
 """Brightness of an image: that of no atoms, and of an atom per Å^2."""
 
 
-def simulated(system_of: Path, row: Candidate, axis: Axis, seed: int) -> np.ndarray:
-    """Image (H, W) of a structure in shades of grey of its own, with noise.
+def simulated(system_of: Path, row: Candidate, axis: Axis) -> np.ndarray:
+    """Image (H, W) of a structure without noise, atoms per Å^2.
 
     Args:
         system_of: run directory of the boundary.
@@ -57,7 +59,11 @@ def simulated(system_of: Path, row: Candidate, axis: Axis, seed: int) -> np.ndar
     shape = (round(HEIGHT_A / PIXEL_A), round(NUM_REPEATS * lengths[SEEN[axis]] / PIXEL_A))
     left, above = OFFSET_A
     pixels = Pixels(shape, PIXEL_A, left, system.frame.centre + HEIGHT_A / 2 + above)
-    image = projected(row.positions, lengths, axis, pixels, BLUR_A)
+    return projected(row.positions, lengths, axis, pixels, BLUR_A)
+
+
+def grey(image: np.ndarray, seed: int) -> np.ndarray:
+    """An image in shades of grey of its own, with noise."""
     dark, bright = GREY
     return dark + bright * noisy(image, NOISE, generator(seed, REPRODUCE, 3))
 
@@ -153,6 +159,56 @@ def asked_block(run_dir: Path, block: int, report: Report) -> Arrays:
     }
 
 
+def judged_block(
+    run_dir: Path,
+    block: int,
+    guided: Path,
+    clean: Path,
+    phase: tuple[float, float],
+    tolerance: float,
+    report: Report,
+) -> Arrays:
+    """Compare the relaxed candidates of a chunk with the structure in an image.
+
+    Args:
+        guided: run directory whose image it is. The boundary of both runs is the same.
+        clean: the image without noise.
+        phase: [n] and energy in J/m^2 of the structure.
+        tolerance: energy above it up to which a candidate may be the structure, J/m^2.
+
+    Returns:
+        as_it_lies: (N,) resemblance of the candidates with the [n] of the phase; else NaN.
+        turned: (N,) the same in the best of the symmetric variants, for the candidates with its
+            energy too; else NaN.
+        generated, relaxed: (H, W) atoms per Å^2 of the candidate that resembles it most, before and
+            after relaxation; zero if none has the [n].
+    """
+    system = load_boundary_system(str(guided))
+    image = placed_image(system, RunDirectory(guided))
+    assert image is not None, "the run has an image"
+    image = replace(image, density=np.load(clean))
+    rows = read_part(RunDirectory(run_dir).relaxed_part(VERSION, block))
+    as_it_lies, turned = np.full((2, len(rows)), np.nan)
+    for number, row in enumerate(rows):
+        if row.status == "ok" and np.isclose(row.n_fraction, phase[0]):
+            as_it_lies[number] = resemblance(image, row.positions)
+            if is_phase(row.n_fraction, row.gb_energy_j_m2, *phase, tolerance):
+                operations = system.bicrystal.symmetry_operations
+                turned[number] = resemblance(image, row.positions, operations)
+        report((number + 1) / len(rows))
+    pictures = np.zeros((2, *image.density.shape))
+    if np.isfinite(as_it_lies).any():
+        best, lengths = rows[int(np.nanargmax(as_it_lies))], np.diag(system.frame.cell)
+        pictures = np.stack(
+            [
+                projected(positions, lengths, image.target.axis, image.pixels, BLUR_A)
+                for positions in (best.unrelaxed_positions, best.positions)
+            ]
+        )
+    found = {"as_it_lies": as_it_lies, "turned": turned}
+    return {**found, "generated": pictures[0], "relaxed": pictures[1]}
+
+
 def placement(run_dir: Path, report: Report) -> Arrays:
     """Where the sampler of a run puts its image, and the shares of [n] that fit it."""
     image = Sampler.load(run_dir, VERSION, "cpu").image
@@ -164,26 +220,4 @@ def placement(run_dir: Path, report: Report) -> Arrays:
         "shares": image.shares,
         "correlation": np.array(image.correlation),
         "num_atoms": np.array([image.num_atoms, image.spread]),
-    }
-
-
-def best_match(run_dir: Path, num_blocks: int, fraction: float, report: Report) -> Arrays:
-    """Images, at the place of a run's image, of its lowest candidate of an [n], or of all.
-
-    Returns:
-        generated, relaxed: (H, W) atoms per Å^2.
-    """
-    image = Sampler.load(run_dir, VERSION, "cpu").image
-    assert image is not None, "the run has an image"
-    parts = [RunDirectory(run_dir).relaxed_part(VERSION, block) for block in range(num_blocks)]
-    rows = [row for part in parts for row in read_part(part) if row.status == "ok"]
-    best = min(rows, key=lambda row: (abs(row.n_fraction - fraction) > 1e-6, row.gb_energy_j_m2))
-    lengths = np.diag(np.asarray(image.frame.bicrystal.cell))
-    report(1.0)
-    return {
-        kind: projected(positions, lengths, image.target.axis, image.pixels, BLUR_A)
-        for kind, positions in (
-            ("generated", best.unrelaxed_positions),
-            ("relaxed", best.positions),
-        )
     }

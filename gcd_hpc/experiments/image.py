@@ -1,12 +1,18 @@
-"""Boundaries from an image: simulated images of phases that the model was never shown."""
+"""Boundaries from an image: simulated images of phases that the model was never shown.
 
+A candidate is a hit in three ways, each of which implies the ones before: it has the [n] and the
+energy of the phase; in one of its symmetric variants its projection is that of the structure in the
+image; it is so as it lies.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.experiments.boundary import (
     QUICK,
     BoundaryBudget,
@@ -15,32 +21,52 @@ from gcd_hpc.experiments.boundary import (
     model_config,
     search_data_set,
 )
-from gcd_hpc.experiments.boundary_numbers import PHASES, Phase, phase_hits
+from gcd_hpc.experiments.boundary_numbers import (
+    PHASES,
+    TOLERANCE_J_M2,
+    Phase,
+    phase_hits,
+)
 from gcd_hpc.experiments.guided_tasks import (
     BLUR_A,
     NOISE,
     PIXEL_A,
-    best_match,
     candidates,
+    grey,
     guided_run,
     image_terms,
+    judged_block,
     lowest_of_phase,
     placement,
     simulated,
     trained_model,
 )
+from gcd_hpc.experiments.image_figures import figure_of
 from gcd_hpc.experiments.outcome import Outcome
 from gcd_hpc.experiments.statistics import ratio, wilson
 from gcd_hpc.experiments.work import Arrays, Task, Workshop
+from gcd_hpc.learning.image_match import SAME
 from gcd_hpc.structures.projection import Axis, write_image
 
-NUM_GUIDED, NUM_UNGUIDED = 4, 5
+NUM_GUIDED, NUM_UNGUIDED = 2, 5
 """Blocks of candidates for each image, and without one."""
-AXIS: Axis = "x"
-BLUE, RED = "#0072B2", "#D55E00"
-LABELS = {"guided": "with its image", "unguided": "without"}
-LOWEST_RATE = 3e-4
-"""Value at which rates of zero are drawn."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A structure in an image."""
+
+    phase: Phase
+    axis: Axis
+    """Line of sight."""
+
+    @property
+    def name(self) -> str:
+        """Name in numbers and figures."""
+        return f"{self.phase.name} along {self.axis}"
+
+
+VIEWS = tuple(View(phase, axis) for phase in reversed(PHASES) for axis in ("x", "y"))
 
 
 def image(workshop: Workshop) -> Outcome:
@@ -48,123 +74,142 @@ def image(workshop: Workshop) -> Outcome:
 
     It is the first model of fig6, of the quick budget's size also in the full one.
     """
-    return study(workshop, QUICK, NUM_GUIDED, NUM_UNGUIDED)
+    return study(workshop, QUICK, VIEWS, NUM_GUIDED, NUM_UNGUIDED)
 
 
 def study(
-    workshop: Workshop, budget: BoundaryBudget, num_guided: int, num_unguided: int
+    workshop: Workshop,
+    budget: BoundaryBudget,
+    views: Sequence[View],
+    num_guided: int,
+    num_unguided: int,
 ) -> Outcome:
     """Search, train, image, sample and relax; return the numbers and the figure."""
     base = base_config(workshop.seed, budget)
     searched, _ = search_data_set(workshop, base)
     config = model_config(base, workshop.seed, withheld=True)
     trained_run, trained = trained_model(workshop, searched, config, "withheld-0")
-    runs: list[Path] = []
-    for number, phase in enumerate(PHASES):
-        chosen = phase.n_fraction, phase.gb_energy_j_m2
-        row = lowest_of_phase(searched, count_chunks(base), *chosen)
-        path = workshop.work / f"images/phase-{number}-{workshop.seed}.npy"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_image(path, simulated(searched, row, AXIS, workshop.seed + number))
-        terms = image_terms(path, AXIS)
-        runs.append(guided_run(workshop.work, f"image-{number}", config, trained_run, terms))
+    images = [
+        image_file(workshop, searched, count_chunks(base), view, number)
+        for number, view in enumerate(views)
+    ]
+    runs = [
+        run_of_view(workshop, config, trained_run, view, path)
+        for view, path in zip(views, images, strict=True)
+    ]
     amounts = {run: num_guided for run in runs} | {trained_run: num_unguided}
     costs, relaxed = candidates(workshop, amounts)
     placed = workshop.run([Task(f"placed-{run.name}", placement, (run,)) for run in runs])
-    matches = workshop.run(
+    judged = {
+        (run, other): judged_blocks(workshop, view, run, other, path, amounts[other])
+        for view, run, path in zip(views, runs, images, strict=True)
+        for other in (run, trained_run)
+    }
+    numbers: dict[str, Any] = {
+        "image": {"pixel_a": PIXEL_A, "blur_a": BLUR_A, "noise": NOISE},
+        "same_above": SAME,
+        "views": {},
+    }
+    for view, run, where in zip(views, runs, placed, strict=True):
+        kinds = {
+            "guided": hits_of(relaxed[run], judged[run, run], view.phase),
+            "unguided": hits_of(relaxed[trained_run], judged[run, trained_run], view.phase),
+        }
+        numbers["views"][view.name] = view_numbers(kinds, where)
+    pictures = [
+        pictures_of(judged[run, run], where) for run, where in zip(runs, placed, strict=True)
+    ]
+    costs = {"training": float(trained["core_s"]), **costs}
+    return Outcome(numbers, costs, figure_of(numbers["views"], pictures, PIXEL_A))
+
+
+def image_file(workshop: Workshop, searched: Path, num_chunks: int, view: View, seed: int) -> Path:
+    """File of a simulated image of the lowest structure of a phase, and the same without noise."""
+    folder = workshop.work / "images"
+    path = folder / f"{view.axis}-{view.phase.n_fraction:g}-{workshop.seed}.npy"
+    folder.mkdir(parents=True, exist_ok=True)
+    phase = view.phase
+    row = lowest_of_phase(searched, num_chunks, phase.n_fraction, phase.gb_energy_j_m2)
+    clean = simulated(searched, row, view.axis)
+    write_image(without_noise(path), clean)
+    write_image(path, grey(clean, workshop.seed + seed))
+    return path
+
+
+def without_noise(path: Path) -> Path:
+    """File of an image without noise, in atoms per Å^2."""
+    return path.with_suffix(".clean.npy")
+
+
+def run_of_view(
+    workshop: Workshop, config: CampaignConfig, trained: Path, view: View, path: Path
+) -> Path:
+    """Run directory of candidates that are guided to an image."""
+    name = f"image-{view.axis}-{view.phase.n_fraction:g}"
+    terms = image_terms(path, view.axis)
+    return guided_run(workshop.work, name, config, trained, terms)
+
+
+def judged_blocks(
+    workshop: Workshop, view: View, run: Path, other: Path, path: Path, num_blocks: int
+) -> list[Arrays]:
+    """The candidates of a run, compared with the image of another or of the same one."""
+    phase = view.phase.n_fraction, view.phase.gb_energy_j_m2
+    clean = without_noise(path)
+    return workshop.run(
         [
-            Task(f"match-{run.name}", best_match, (run, num_guided, phase.n_fraction))
-            for run, phase in zip(runs, PHASES, strict=True)
+            Task(
+                f"judged-{run.name}-{other.name}-{block}",
+                judged_block,
+                (other, block, run, clean, phase, TOLERANCE_J_M2),
+            )
+            for block in range(num_blocks)
         ]
     )
-    numbers = {
-        "image": {"pixel_a": PIXEL_A, "blur_a": BLUR_A, "noise": NOISE, "axis": AXIS},
-        "phases": {
-            phase.name: phase_numbers(phase, relaxed[run], relaxed[trained_run], where)
-            for phase, run, where in zip(PHASES, runs, placed, strict=True)
-        },
+
+
+def hits_of(relaxed: Arrays, judged: Sequence[Arrays], phase: Phase) -> dict[str, Any]:
+    """Candidates, and how many of them are hits by each judge, with intervals."""
+    num = len(relaxed["status"])
+    is_phase = phase_hits(relaxed, phase)
+    seen = {
+        name: np.concatenate([one[name] for one in judged]) for name in ("turned", "as_it_lies")
     }
-    costs = {"training": float(trained["core_s"]), **costs}
-    return Outcome(numbers, costs, figure_of(numbers, placed, matches))
-
-
-def phase_numbers(phase: Phase, guided: Arrays, unguided: Arrays, placed: Arrays) -> dict[str, Any]:
-    """Shares of the phase with and without its image, and what the image says by itself."""
-    rates, hits = {}, {}
-    for kind, arrays in (("guided", guided), ("unguided", unguided)):
-        found = int(phase_hits(arrays, phase).sum())
-        rates[kind] = wilson(found, len(arrays["status"]))
-        hits[kind] = {
-            "hits": found,
-            "candidates": len(arrays["status"]),
-            "refused_or_failed": int((arrays["status"] != "ok").sum()),
-            "share": rates[kind].value,
-            "wilson_95": [rates[kind].low, rates[kind].high],
-            "with_its_n": int(np.isclose(arrays["n_fraction"], phase.n_fraction).sum()),
-        }
-    times = ratio(rates["guided"], rates["unguided"])
+    counts = {"phase": int(is_phase.sum())} | {
+        name: int((is_phase & (values > SAME)).sum()) for name, values in seen.items()
+    }
+    rates = {name: wilson(count, num) for name, count in counts.items()}
     return {
-        **hits,
-        "times_the_unguided_share": [times.value, times.low, times.high],
+        "candidates": num,
+        "refused_or_failed": int((relaxed["status"] != "ok").sum()),
+        "with_its_n": int(np.isclose(relaxed["n_fraction"], phase.n_fraction).sum()),
+        "hits": counts,
+        "share": {name: rate.value for name, rate in rates.items()},
+        "wilson_95": {name: [rate.low, rate.high] for name, rate in rates.items()},
+    }
+
+
+def view_numbers(kinds: dict[str, dict[str, Any]], placed: Arrays) -> dict[str, Any]:
+    """Shares with and without an image, their ratio, and what the image says by itself."""
+    times = {}
+    for judge in kinds["guided"]["hits"]:
+        one, other = (wilson(kind["hits"][judge], kind["candidates"]) for kind in kinds.values())
+        estimate = ratio(one, other)
+        times[judge] = [estimate.value, estimate.low, estimate.high]
+    return {
+        **kinds,
+        "times_the_unguided_share": times,
         "correlation_of_the_grains": float(placed["correlation"]),
         "atoms_in_the_image": placed["num_atoms"].tolist(),
         "shares_of_n": placed["shares"].tolist(),
     }
 
 
-def figure_of(numbers: dict[str, Any], placed: list[Arrays], matches: list[Arrays]) -> Figure:
-    """A row of images and candidates for each phase, and the shares of all."""
-    figure = Figure(figsize=(9.5, 6.2), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(3, 2), squeeze=False)[0]
-    axes = left.subplots(len(PHASES), 3, squeeze=False)
-    for row, phase, where, match in zip(axes, PHASES, placed, matches, strict=True):
-        pictures = {
-            f"image of {phase.name}": where["density"],
-            "best candidate, generated": match["generated"],
-            "the same, relaxed": match["relaxed"],
-        }
-        for one, (title, picture) in zip(row, pictures.items(), strict=True):
-            one.imshow(picture, cmap="gray", extent=extent_of(picture), vmin=0, vmax=1.6)
-            one.set_title(title, fontsize=8)
-            one.tick_params(labelsize=6)
-    axes[-1][0].set_xlabel("y (Å)", fontsize=7)
-    draw_rates(right.subplots(), numbers["phases"])
-    return figure
-
-
-def extent_of(picture: np.ndarray) -> tuple[float, float, float, float]:
-    """Edges of an image, Å."""
-    height, width = (PIXEL_A * number for number in picture.shape)
-    return 0.0, width, 0.0, height
-
-
-def draw_rates(axes: Axes, phases: dict[str, Any]) -> None:
-    """Share of each phase among candidates with and without its image."""
-    for number, one in enumerate(phases.values()):
-        for offset, kind, colour in ((-0.17, "unguided", BLUE), (0.17, "guided", RED)):
-            share, (low, high) = one[kind]["share"], one[kind]["wilson_95"]
-            axes.errorbar(
-                number + offset,
-                max(share, LOWEST_RATE),
-                yerr=[[max(share, LOWEST_RATE) - max(low, LOWEST_RATE / 2)], [high - share]],
-                fmt="o",
-                color=colour,
-                capsize=3,
-                label=LABELS[kind] if number == 0 else None,
-            )
-            axes.annotate(
-                f"{one[kind]['hits']} of {one[kind]['candidates']}",
-                (number + offset, high),
-                (0, 5),
-                textcoords="offset points",
-                ha="center",
-                fontsize=7,
-            )
-    axes.set_yscale("log")
-    axes.set_xticks(range(len(phases)), list(phases))
-    axes.set(
-        ylabel="share of the phase among candidates",
-        xlim=(-0.6, len(phases) - 0.4),
-        ylim=(1e-4, 1.5),
-    )
-    axes.legend(fontsize=8, loc="lower right")
+def pictures_of(judged: Sequence[Arrays], placed: Arrays) -> dict[str, np.ndarray]:
+    """The image, and the candidate that resembles it most, (H, W) each."""
+    best = max(judged, key=lambda one: np.nanmax(one["as_it_lies"], initial=0.0))
+    return {
+        "image": placed["density"],
+        "best candidate, generated": best["generated"],
+        "the same, relaxed": best["relaxed"],
+    }

@@ -133,3 +133,23 @@ def unrelaxed_atoms(system: BoundarySystem, candidate: Candidate) -> Atoms:
     # Files of earlier versions know no atomic numbers.
     numbers = candidate.numbers if len(system.bicrystal.numbers) > 1 else None
     return system.frame.atoms(candidate.unrelaxed_positions, numbers)
+
+
+def objection(system: BoundarySystem, num_atoms: int, closest: float) -> str:
+    """Reason not to relax a decoded structure; empty if there is none.
+
+    Args:
+        closest: shortest distance between two atoms, Å.
+    """
+    bicrystal, frame = system.bicrystal, system.frame
+    shortest = system.config.sampling.min_pair_distance * bicrystal.nearest_neighbor
+    if closest < shortest:
+        return f"closest pair {closest:.2f} Å, expected at least {shortest:.2f} Å"
+    full = len(frame.join(np.zeros(3)))
+    plane = max(bicrystal.lower.atoms_per_plane, bicrystal.upper.atoms_per_plane)
+    if not full - 2 * plane <= num_atoms <= full + plane:
+        return (
+            f"{num_atoms} atoms, expected {full} less up to two planes or more by up to one plane"
+            f" of {plane}"
+        )
+    return ""

@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from gcd_hpc.errors import CheckpointError
+from gcd_hpc.errors import CheckpointError, StoreError
 from gcd_hpc.learning.conditions import ConditionScale, Units
 from gcd_hpc.networks.checkpoint import load, save
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.voxels.channels import Channels
 
 
@@ -167,4 +168,22 @@ def check_elements(path: Path, card: ModelCard, channels: Channels) -> None:
     raise CheckpointError(
         f"{path}: cannot be used for {', '.join(channels.symbols)}, because the voxel channels of"
         f" this model are {stated}; train the model anew"
+    )
+
+
+def newest_round(files: RunDirectory) -> int:
+    """The newest round whose model in use is known.
+
+    Raises:
+        StoreError: if no model has been trained.
+    """
+    for round in range(len(files.training_sets()), 0, -1):
+        is_first = round == files.first_model
+        if files.promotion(round).exists() or (is_first and files.model_file(round).exists()):
+            return round
+    if files.first_model == 0:
+        return 0
+    raise StoreError(
+        f"{files.path}: cannot be sampled, because this run has no trained model yet; run its"
+        " campaign to the end of a round"
     )

@@ -14,22 +14,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gcd_hpc.config.guidance import asked_n_index, asks_for_n
+from gcd_hpc.config.guidance import asked_n_index, asks_for_n, samples_each
 from gcd_hpc.diffusion.guidance import Likelihood, guided_denoiser
 from gcd_hpc.diffusion.inpainting import inpaint, inpainting_denoiser
 from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.diffusion.repaint import repaint
-from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import Canvas, known_mask
 from gcd_hpc.learning.atom_count import Count
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system, placed_image
-from gcd_hpc.learning.candidates import known_columns, new_candidate, with_structure
+from gcd_hpc.learning.candidates import (
+    known_columns,
+    new_candidate,
+    objection,
+    with_structure,
+)
 from gcd_hpc.learning.conditions import Conditions
 from gcd_hpc.learning.context import shown
 from gcd_hpc.learning.decoding import Decoder, load_decoder
 from gcd_hpc.learning.energy_network import EnergyModel
+from gcd_hpc.learning.image_match import log_fit
 from gcd_hpc.learning.image_place import PlacedImage
-from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model
+from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model, newest_round
 from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.learning.sources import low_energy_weights
 from gcd_hpc.learning.terms import Generated, likelihoods
@@ -43,6 +48,9 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import fraction_distance, lowest_energies, lowest_nearby
 from gcd_hpc.structures.sites import Sites
+
+BEST_OF = 2
+"""Key of the random streams of the further samples of a candidate; 1 is that of RePaint's noise."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,8 @@ class Draft:
     """Target [n]; NaN without conditions and without guidance to an [n]."""
     n_index: int
     """[n] in atoms for which guidance by the number of atoms asks."""
+    attempt: int = 0
+    """Number of the sample, where the best of several becomes the candidate."""
 
 
 @dataclass(frozen=True)
@@ -195,10 +205,14 @@ class Sampler:
         margin = self.system.config.sampling.energy_margin_j_m2
         return lowest_nearby(self.lowest, n_index, num_plane) - margin, n_index / num_plane
 
-    def draft(self, index: int) -> Draft:
-        """Draw registry, sub-voxel shift and noise of candidate ``index``."""
+    def draft(self, index: int, attempt: int = 0) -> Draft:
+        """Draw registry, sub-voxel shift and noise of candidate ``index``.
+
+        Args:
+            attempt: number of the sample, each with its own random streams.
+        """
         config, frame = self.system.config, self.system.frame
-        rng = generator(config.seed, SAMPLING, self.round, index)
+        rng = generator(config.seed, *self._stream(index, attempt))
         grid, channels = self.system.grid, self.system.channels
         energy, fraction = self.target(index)
         registry = self.draw_registry(fraction, rng)
@@ -210,7 +224,12 @@ class Sampler:
             energy = float("nan")
             if not asks_for_n(config.guidance):
                 fraction = float("nan")
-        return Draft(index, canvas, noise, energy, fraction, n_index)
+        return Draft(index, canvas, noise, energy, fraction, n_index, attempt)
+
+    def _stream(self, index: int, attempt: int) -> tuple[int, ...]:
+        """Key of the random streams of one sample of a candidate."""
+        own = (SAMPLING, self.round, index)
+        return (*own, BEST_OF, attempt) if attempt else own
 
     def draw_registry(self, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
         """Random registry (3,) Å: uniform, or near that of a known structure of the nearest [n].
@@ -285,9 +304,19 @@ class Sampler:
         )
 
     def _make(self, batch: range) -> list[Candidate]:
-        """Candidates of one whole batch."""
+        """Candidates of one whole batch, each the best of its samples."""
+        attempts = [
+            self._sampled(batch, attempt)
+            for attempt in range(samples_each(self.system.config.guidance))
+        ]
+        best = [max(samples, key=self._merit) for samples in zip(*attempts, strict=True)]
+        seconds = [sum(row.sample_s for row in samples) for samples in zip(*attempts, strict=True)]
+        return [replace(row, sample_s=one) for row, one in zip(best, seconds, strict=True)]
+
+    def _sampled(self, batch: range, attempt: int) -> list[Candidate]:
+        """One sample of each candidate of a batch."""
         started = time.perf_counter()
-        drafts = [self.draft(index) for index in batch]
+        drafts = [self.draft(index, attempt) for index in batch]
         arrays = self.generate(drafts)
         decoded = [
             item.canvas.assemble(self.decoder(array, self.system.grid))
@@ -298,6 +327,16 @@ class Sampler:
             self.candidate(item, sites, seconds)
             for item, sites in zip(drafts, decoded, strict=True)
         ]
+
+    def _merit(self, row: Candidate) -> tuple[bool, bool, float]:
+        """How good a sample is: whether it can be relaxed, has its [n], and how it fits the image.
+
+        The first of equals is the best.
+        """
+        if self.image is None or row.status != "sampled":
+            return row.status == "sampled", False, 0.0
+        is_as_asked = bool(np.isclose(row.n_fraction, row.target_n_fraction))
+        return True, is_as_asked, log_fit(self.image, row.unrelaxed_positions)
 
     def _likelihoods(
         self, drafts: list[Draft], known: torch.Tensor, mask: torch.Tensor
@@ -339,7 +378,9 @@ class Sampler:
     def _noise_source(self, drafts: list[Draft]) -> Callable[[], torch.Tensor]:
         """Source of RePaint's noise (B, C, X, Y, Z), from a second stream of each candidate."""
         config = self.system.config
-        streams = [generator(config.seed, SAMPLING, self.round, item.index, 1) for item in drafts]
+        streams = [
+            generator(config.seed, *self._stream(item.index, item.attempt), 1) for item in drafts
+        ]
         shape = (len(self.system.channels), *self.system.grid.shape)
 
         def draw() -> torch.Tensor:
@@ -347,41 +388,3 @@ class Sampler:
             return torch.from_numpy(np.stack(fresh)).to(self.device)
 
         return draw
-
-
-def newest_round(files: RunDirectory) -> int:
-    """The newest round whose model in use is known.
-
-    Raises:
-        StoreError: if no model has been trained.
-    """
-    for round in range(len(files.training_sets()), 0, -1):
-        is_first = round == files.first_model
-        if files.promotion(round).exists() or (is_first and files.model_file(round).exists()):
-            return round
-    if files.first_model == 0:
-        return 0
-    raise StoreError(
-        f"{files.path}: cannot be sampled, because this run has no trained model yet; run its"
-        " campaign to the end of a round"
-    )
-
-
-def objection(system: BoundarySystem, num_atoms: int, closest: float) -> str:
-    """Reason not to relax a decoded structure; empty if there is none.
-
-    Args:
-        closest: shortest distance between two atoms, Å.
-    """
-    bicrystal, frame = system.bicrystal, system.frame
-    shortest = system.config.sampling.min_pair_distance * bicrystal.nearest_neighbor
-    if closest < shortest:
-        return f"closest pair {closest:.2f} Å, expected at least {shortest:.2f} Å"
-    full = len(frame.join(np.zeros(3)))
-    plane = max(bicrystal.lower.atoms_per_plane, bicrystal.upper.atoms_per_plane)
-    if not full - 2 * plane <= num_atoms <= full + plane:
-        return (
-            f"{num_atoms} atoms, expected {full} less up to two planes or more by up to one plane"
-            f" of {plane}"
-        )
-    return ""

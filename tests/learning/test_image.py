@@ -14,6 +14,7 @@ from gcd_hpc.engines.layout import Layout, lay_out
 from gcd_hpc.errors import ConfigError
 from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.image import ImageTerm, Projector
+from gcd_hpc.learning.image_match import SAME, resemblance
 from gcd_hpc.learning.image_place import PlacedImage, place_image
 from gcd_hpc.structures.projection import SEEN, Pixels, noisy, projected
 from gcd_hpc.structures.sites import Sites
@@ -192,3 +193,26 @@ def test_an_image_whose_pixels_have_another_size_does_not_show_the_grains(tmp_pa
         place_image(
             tmp_path / "a.npy", target(pixel_a=0.25), layout().frame, "a.yaml", "guidance[0].target"
         )
+
+
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_a_structure_resembles_its_image_wherever_it_lies_and_other_structures_do_not(axis):
+    atoms, frame = core(), layout().frame
+    clean = replace(placed(axis), density=(image_of(atoms, axis, 0.0) - 40.0) / 7.0)
+    # Another lattice vector of the lower grain, in the plane and along the normal.
+    vectors = frame.bicrystal.lattice_points("lower", (0.0, 0.0, 0.0), 1.0, 2.0)
+    displaced = atoms + vectors[len(vectors) // 2]
+    assert min(resemblance(clean, one) for one in (atoms, displaced)) > SAME
+    above = np.flatnonzero(atoms[:, 2] > frame.centre)
+    vacancy = np.delete(atoms, above[np.argmin(atoms[above, 2])], axis=0)
+    assert resemblance(clean, vacancy, frame.bicrystal.symmetry_operations) < SAME
+
+
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_symmetric_variants_resemble_an_image_only_where_they_may_be_turned_back(axis):
+    atoms, frame = core(), layout().frame
+    clean = replace(placed(axis), density=(image_of(atoms, axis, 0.0) - 40.0) / 7.0)
+    operations = frame.bicrystal.symmetry_operations
+    turned = [frame.transform(atoms, operation) for operation in operations]
+    assert min(resemblance(clean, one) for one in turned) < SAME
+    assert min(resemblance(clean, one, operations) for one in turned) > SAME

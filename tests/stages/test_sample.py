@@ -17,9 +17,10 @@ from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.errors import ConfigError, StoreError
 from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.boundary import load_boundary_system, prepare
+from gcd_hpc.learning.candidates import objection
 from gcd_hpc.learning.energy_network import LEVELS
 from gcd_hpc.learning.energy_training import train_energy_model
-from gcd_hpc.learning.sampler import Sampler, objection
+from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.stages.energy_job import rows_of
 from gcd_hpc.stages.record import find_record
 from gcd_hpc.stages.sample import kept_sampler, sample_task
@@ -347,22 +348,21 @@ def test_candidates_guided_to_low_energies_have_lower_estimates_and_repeat(train
     assert not unknown._likelihoods(drafts, guided, known)
 
 
+def write_image_of_grains(system, path):
+    """Noisy image of two perfect grains, seen along x."""
+    frame = system.frame
+    pixels = Pixels((100, 41), 0.25, 0.0, frame.centre + 12.0)
+    lengths = np.diag(np.asarray(system.bicrystal.cell))
+    atoms = frame.join(np.array([1.0, 2.0, 0.8])).positions
+    image = projected(atoms, lengths, "x", pixels, 0.8)
+    write_image(path, noisy(image, 0.1, np.random.default_rng(0)))
+
+
 def test_a_run_keeps_the_image_that_its_candidates_are_guided_to(trained_copy, tmp_path):
     term = "{property: image, target: {file: a.npy, axis: x, pixel_a: 0.25, blur_a: 0.8}}"
     run_dir = trained_copy("imaged", f"guidance=[{{property: n_fraction}}, {term}]")
     system = load_boundary_system(str(run_dir))
-    frame = system.frame
-    registry = np.array([1.0, 2.0, 0.8])
-    pixels = Pixels((100, 41), 0.25, 0.0, frame.centre + 12.0)
-    lengths = np.diag(np.asarray(system.bicrystal.cell))
-    write_image(
-        tmp_path / "a.npy",
-        noisy(
-            projected(frame.join(registry).positions, lengths, "x", pixels, 0.8),
-            0.1,
-            np.random.default_rng(0),
-        ),
-    )
+    write_image_of_grains(system, tmp_path / "a.npy")
     prepare(run_dir, system.config, tmp_path)
     (tmp_path / "a.npy").unlink()
     prepare(run_dir, system.config, tmp_path)
@@ -379,6 +379,31 @@ def test_a_run_keeps_the_image_that_its_candidates_are_guided_to(trained_copy, t
         assert row.registry[2] == pytest.approx(0.8, abs=0.05)
     again = Sampler.load(run_dir, 1, "cpu").sample([1])[0]
     assert np.array_equal(again.unrelaxed_positions, rows[1].unrelaxed_positions)
+
+
+def test_of_several_samples_a_candidate_is_the_one_that_fits_its_n_and_the_image_best(
+    trained_copy, tmp_path
+):
+    def sampler_of(name, best_of):
+        target = "{file: a.npy, axis: x, pixel_a: 0.25, blur_a: 0.8}"
+        term = f"{{property: image, best_of: {best_of}, target: {target}}}"
+        run_dir = trained_copy(name, f"guidance=[{{property: n_fraction}}, {term}]")
+        system = load_boundary_system(str(run_dir))
+        write_image_of_grains(system, tmp_path / "a.npy")
+        prepare(run_dir, system.config, tmp_path)
+        return Sampler.load(run_dir, 1, "cpu")
+
+    sampler = sampler_of("best", 3)
+    chosen = sampler.sample(range(2))
+    samples = [sampler._sampled(range(2), attempt) for attempt in range(3)]
+    for number, row in enumerate(chosen):
+        rivals = [rows[number] for rows in samples]
+        best = max(rivals, key=sampler._merit)
+        assert np.array_equal(row.unrelaxed_positions, best.unrelaxed_positions)
+        assert len({tuple(one.registry) for one in rivals}) == 3
+    # The first sample is that of a campaign that takes the first.
+    (first, _) = sampler_of("first", 1).sample(range(2))
+    assert np.array_equal(first.unrelaxed_positions, samples[0][0].unrelaxed_positions)
 
 
 def test_a_run_does_not_begin_without_its_image(trained_copy, tmp_path):
