@@ -55,8 +55,8 @@ def log_fit(image: PlacedImage, positions: Array) -> float:
 
 def _displaced(image: PlacedImage, positions: Array) -> float:
     """Largest correlation over the lattice vectors of the lower grain."""
-    frame, target, pixels = image.frame, image.target, image.pixels
-    seen, spread = SEEN[target.axis], target.blur_a / WIDTHS
+    frame, pixels = image.frame, image.pixels
+    seen, spread = SEEN[image.target.axis], image.target.blur_a / WIDTHS
     repeat = frame.bicrystal.cell[seen][seen]
     rows = np.abs(pixels.heights - frame.centre) < CORE_A / 2
     vectors = frame.bicrystal.lattice_points("lower", (0.0, 0.0, 0.0), -FARTHEST_A, FARTHEST_A)
