@@ -61,7 +61,7 @@ def _displaced(image: PlacedImage, positions: Array) -> float:
     rows = np.abs(pixels.heights - frame.centre) < CORE_A / 2
     vectors = frame.bicrystal.lattice_points("lower", (0.0, 0.0, 0.0), -FARTHEST_A, FARTHEST_A)
     # An image is the product of a matrix of the heights and one of the columns.
-    places: Array = np.stack([np.mod(vectors[:, seen], repeat), vectors[:, 2]], 1).round(6)
+    places: Array = vectors[:, [seen, 2]].round(6)
     across = {
         place: densities(pixels.columns - place, positions[:, seen], spread, repeat).T
         for place in np.unique(places[:, 0])
