@@ -46,9 +46,11 @@ def verify(run_dir: str, round: int, chunk: int) -> StageResult:
     labelled = label(
         structures, run.verified_spectra(round, chunk), system.choice, len(places), places=places
     )
-    for number, row in enumerate(sound):
-        judged = _judged(system, run, row, labelled.table, number)
-        rows[rows.index(row)] = judged
+    numbers = {row.id: number for number, row in enumerate(sound)}
+    rows = [
+        _judged(system, run, row, labelled.table, numbers[row.id]) if row.id in numbers else row
+        for row in rows
+    ]
     path = run.relaxed_part(round, chunk)
     return begun.write(path, rows, system.config, rows_result(rows, begun.seconds()))
 

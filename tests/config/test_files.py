@@ -10,6 +10,7 @@ import pytest
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.explain import fields
 from gcd_hpc.config.loader import load_campaign, load_campaign_or_set, load_site
+from gcd_hpc.config.material import MaterialConfig
 from gcd_hpc.config.site import SiteConfig
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +76,7 @@ def attributes_read_outside_config() -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("model", [CampaignConfig, SiteConfig])
+@pytest.mark.parametrize("model", [CampaignConfig, MaterialConfig, SiteConfig])
 def test_every_option_is_read_by_code(model):
     read = attributes_read_outside_config()
     assert [".".join(map(str, path)) for path in fields(model) if path[-1] not in read] == []

@@ -17,7 +17,9 @@ from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.material import load_material_system, normalized_rows, prepare
 from gcd_hpc.learning.training import Process
 from gcd_hpc.spectra.align import ShiftedTarget
+from gcd_hpc.spectra.measured import MeasuredSpectrum
 from gcd_hpc.spectra.table_file import read_labelled
+from gcd_hpc.spectra.target import write_target
 from gcd_hpc.stages.material_fit import fit
 from gcd_hpc.stages.material_gather import gather, selected
 from gcd_hpc.stages.material_guide import guide, kept_prior, kept_property
@@ -193,6 +195,31 @@ def test_atoms_on_which_the_engine_fails_are_recorded_and_gone_over(tmp_path):
     tables = [read_labelled(run.verified_spectra(1, chunk)).table for chunk in range(3)]
     assert sum(row.num_labelled for row in sound) == sum(one.is_ok.sum() for one in tables)
     assert 0 < sum(row.num_labelled for row in sound) < 6 * len(sound)
+
+
+@pytest.mark.slow
+def test_a_round_runs_with_feff10(tmp_path):
+    """A minute, for about 35 atoms of small cells."""
+    pytest.importorskip("feff10", reason="FEFF10 (the extra spectra) is not installed")
+    energies = np.arange(271.0, 311.0, 0.5)
+    edge = 1.0 / (1.0 + np.exp(-(energies - 285.0)))
+    write_target(tmp_path / "edge.csv", MeasuredSpectrum(energies, edge, "C", "K"))
+    run_dir = prepared(
+        tmp_path,
+        *("labelling.engine=feff10", "target.file=edge.csv", "quench.num_per_density=1"),
+        *("labelling.atoms_per_structure=8", "labelling.atoms_per_candidate=4"),
+        *("quench.chunk_size=1", "sampling.num_guided=2"),
+    )
+    begin_run(run_dir)
+    one_round(run_dir, 1)
+    run = RunDirectory(run_dir)
+    tables = [read_labelled(run.labelled_part(chunk)).table for chunk in range(2)]
+    assert all(one.engine == "feff10" for one in tables)
+    assert sum(one.is_ok.sum() for one in tables) >= 12
+    sound = [row for row in rows_of(run_dir, 1) if row.status == "ok"]
+    assert sound
+    # Spectra of one edge and a step at it: far from each other, yet of one mean level.
+    assert all(0.02 < row.spectrum_error < 1.0 for row in sound)
 
 
 def test_given_structures_are_relaxed_and_labelled_in_the_place_of_quenches(tmp_path):
