@@ -92,6 +92,11 @@ class QuenchConfig(Section):
         """Number of all quenches."""
         return len(self.densities_g_cm3) * self.num_per_density
 
+    @property
+    def num_chunks(self) -> int:
+        """Number of tasks that make them."""
+        return -(-self.num // self.chunk_size)
+
 
 class LabellingConfig(Section):
     """Spectra of chosen atoms by an engine: docs/spectra.md."""
@@ -271,7 +276,7 @@ class MaterialConfig(Section):
     @property
     def num_quench_chunks(self) -> int:
         """Tasks that make the first structures: those of the quenches, then of given ones."""
-        own = 0 if self.quench is None else -(-self.quench.num // self.quench.chunk_size)
+        own = 0 if self.quench is None else self.quench.num_chunks
         return own + (0 if self.structures is None else self.structures.num_tasks)
 
     @property

@@ -1,9 +1,4 @@
-"""The system of a material's campaign: its potential, engine of spectra, target and structures.
-
-A spectrum of a structure is the mean of its atoms' spectra, each of a mean level of 1 over the
-window. Levels of atoms differ by a few percent, so that this mean and the normalised mean of the
-spectra as they are differ by less than 0.01 RMS.
-"""
+"""The system of a material's campaign: its potential, engine of spectra, target and structures."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -25,11 +20,9 @@ from gcd_hpc.engines.quench import RELAX, box_length
 from gcd_hpc.errors import ConfigError, LaunchError, RunDirectoryError, StoreError, StructureError
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.kept_potential import has_structures_of, keep_potential
-from gcd_hpc.learning.property_labels import LabelledStructure, from_table
-from gcd_hpc.spectra.align import ShiftedTarget, normalized, shifted_target
+from gcd_hpc.spectra.align import ShiftedTarget, shifted_target
 from gcd_hpc.spectra.feff10 import Feff10Settings
 from gcd_hpc.spectra.label import EngineChoice
-from gcd_hpc.spectra.table_file import Labelled
 from gcd_hpc.spectra.target import read_target
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate, Source, candidate_id
@@ -75,7 +68,7 @@ class MaterialSystem:
     def num_quenched_chunks(self) -> int:
         """Chunks of the first structures that are quenches; those of given ones follow."""
         quench = self.config.quench
-        return 0 if quench is None else -(-quench.num // quench.chunk_size)
+        return 0 if quench is None else quench.num_chunks
 
     def row(
         self, source: Source, round: int, index: int, positions: Array, lengths: Sequence[float]
@@ -158,33 +151,6 @@ def load_material_system(run_dir: str) -> MaterialSystem:
     potential = copied_potential(config.potential, config.material.element, run.potential)
     kept = {key: run.targets / Path(name).name for key, name in _file_names(config).items()}
     return _system(config, potential, kept)
-
-
-def labelled_structures(
-    system: MaterialSystem, tables: Sequence[Labelled]
-) -> list[LabelledStructure]:
-    """Structures of tables with their spectra, each of a mean level of 1.
-
-    The name of a structure in a table is that of its group and its id, ``GROUP/ID``.
-
-    Raises:
-        StoreError: if a spectrum has no positive area.
-    """
-    found = []
-    labelling, element = system.config.labelling, system.config.material.element
-    for labelled in tables:
-        names = [str(atoms.info["name"]).rpartition("/") for atoms in labelled.structures]
-        structures = from_table(labelled, element, labelling.edge, [group for group, _, _ in names])
-        for one in structures:
-            one.values[one.known] = normalized_rows(one.values[one.known], system.energies_ev)
-        found += structures
-    return found
-
-
-def normalized_rows(values: Array, energies_ev: Array) -> Array:
-    """Spectra (A, K), each with a mean level of 1."""
-    rows = [normalized(one, energies_ev, "the spectrum of an atom") for one in values]
-    return np.array(rows).reshape(values.shape)
 
 
 def _file_names(config: MaterialConfig) -> dict[str, str]:

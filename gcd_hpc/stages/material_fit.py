@@ -20,7 +20,8 @@ from gcd_hpc.config.material import MaterialConfig
 from gcd_hpc.errors import TrainingError
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.calibrated_property import Recipe, train_cross_validated
-from gcd_hpc.learning.material import MaterialSystem, labelled_structures, load_material_system
+from gcd_hpc.learning.material import MaterialSystem, load_material_system
+from gcd_hpc.learning.material_labels import labelled_structures
 from gcd_hpc.learning.particles import Cell, ParticleConfig, load_particles, train_particles
 from gcd_hpc.learning.property_network import PropertyConfig, load_property, save_property
 from gcd_hpc.learning.property_training import PropertyTraining

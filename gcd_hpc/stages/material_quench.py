@@ -52,8 +52,8 @@ def given_indices(system: MaterialSystem, chunk: int) -> range:
 
 
 def density_of(section: QuenchConfig, index: int) -> float:
-    """Density of a quench, g/cm^3. All densities take turns, so that early ones have each."""
-    return section.densities_g_cm3[index % len(section.densities_g_cm3)]
+    """Density of a quench, g/cm^3."""
+    return section.densities_g_cm3[index // section.num_per_density]
 
 
 def group_of(system: MaterialSystem, row: Candidate) -> str:

@@ -13,7 +13,8 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from gcd_hpc.learning.material import MaterialSystem, load_material_system, normalized_rows
+from gcd_hpc.learning.material import MaterialSystem, load_material_system
+from gcd_hpc.learning.material_labels import normalized_rows
 from gcd_hpc.learning.property_labels import LabelledStructure
 from gcd_hpc.learning.property_training import predict
 from gcd_hpc.seeds import MATERIAL, generator

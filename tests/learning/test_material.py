@@ -12,10 +12,10 @@ from gcd_hpc.errors import ConfigError, RunDirectoryError
 from gcd_hpc.learning.material import (
     check,
     density,
-    labelled_structures,
     load_material_system,
     prepare,
 )
+from gcd_hpc.learning.material_labels import labelled_structures
 from gcd_hpc.spectra.align import mean_level
 from gcd_hpc.spectra.label import EngineChoice, label
 from gcd_hpc.spectra.measured import MeasuredSpectrum
