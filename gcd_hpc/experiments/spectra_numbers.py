@@ -51,9 +51,19 @@ def bootstrap(
     """
     cells = np.asarray(cells, dtype=np.float64)
     of = statistic or (lambda values: values.mean(axis=1))
-    drawn = of(cells[rng.integers(len(cells), size=(NUM_RESAMPLES, len(cells)))])
+    drawn = of(_resampled(cells, rng))
     low, high = np.quantile(drawn, (0.025, 0.975))
     return Mean(float(of(cells[None])[0]), float(drawn.std(ddof=1)), float(low), float(high))
+
+
+def resampled_means(cells: Array, rng: np.random.Generator) -> Array:
+    """Means (R,) of cells (M,) drawn again with replacement."""
+    return np.asarray(_resampled(cells, rng).mean(axis=1))
+
+
+def _resampled(cells: Array, rng: np.random.Generator) -> Array:
+    """Cells (M, ...) drawn again with replacement, (R, M, ...)."""
+    return np.asarray(cells[rng.integers(len(cells), size=(NUM_RESAMPLES, len(cells)))])
 
 
 def rms(differences: ArrayLike) -> Array:

@@ -16,12 +16,18 @@ from gcd_hpc.experiments.outcome import Outcome
 from gcd_hpc.experiments.spectra_guided import FULL as FULL_GUIDED
 from gcd_hpc.experiments.spectra_guided import QUICK as QUICK_GUIDED
 from gcd_hpc.experiments.spectra_guided import GuidedBudget, judge_cells, network_tasks
-from gcd_hpc.experiments.spectra_numbers import bond_numbers, rms, structure_factor
+from gcd_hpc.experiments.spectra_numbers import (
+    bond_numbers,
+    resampled_means,
+    rms,
+    structure_factor,
+)
 from gcd_hpc.experiments.spectra_outcome import Check, table
 from gcd_hpc.experiments.spectra_sampling import box, sampling_task
 from gcd_hpc.experiments.spectra_scale_figure import scale_figure
 from gcd_hpc.experiments.spectra_targets import Condition, target_spectrum
 from gcd_hpc.experiments.work import Arrays, Task, Workshop, core_s
+from gcd_hpc.seeds import CARBON, generator
 from gcd_hpc.structures.analysis import mean_rdf
 
 Array = NDArray[np.float64]
@@ -29,9 +35,11 @@ Array = NDArray[np.float64]
 Q_MAX, Q_BIN = 2.0, 0.125
 """Longest wave and width of the bins of S(q), 1/Å; the first sharp peak of carbon lies near 2.9."""
 GUIDED_COPIES = 2
-"""Copies of the small box along each axis of the larger guided cell: 1,728 atoms."""
+"""Copies of the small box along each axis of the larger guided cells: 1,728 atoms."""
 TARGET = "3.0"
-UNGUIDED = Condition("unguided-large", "none", num_cells=1)
+UNGUIDED = Condition("unguided-large", "none")
+RESAMPLE_SHARES = 32
+"""Purpose of the random stream that resamples cells; the key is (CARBON, RESAMPLE_SHARES)."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +48,14 @@ class ScaleBudget:
 
     guided: GuidedBudget
     copies: tuple[int, ...]
-    """Copies of the box of 216 atoms along each axis, beside 1."""
+    """Copies of the box of 216 atoms along each axis, beside 1; one cell each, but of
+    GUIDED_COPIES."""
+    num_guided: int
+    """Cells of GUIDED_COPIES in each condition, the unguided one included."""
 
 
-QUICK = ScaleBudget(QUICK_GUIDED, (2, 4))
-FULL = ScaleBudget(FULL_GUIDED, (2, 4, 8))
+QUICK = ScaleBudget(QUICK_GUIDED, (2, 4), num_guided=8)
+FULL = ScaleBudget(FULL_GUIDED, (2, 4, 8), num_guided=20)
 
 
 def k3(workshop: Workshop) -> Outcome:
@@ -59,10 +70,19 @@ def study_scale(workshop: Workshop, budget: ScaleBudget) -> Outcome:
     trained = workshop.run([prior, guide, judge], on_device=True)
     files = (prior_file, guide_file, guided.plan)
     target = guided.condition(TARGET)
-    plain = replace(target, name=f"{TARGET}-plain", num_cells=1, is_extensive=False)
+    num = budget.num_guided
+    plain = replace(target, name=f"{TARGET}-plain", num_cells=num, is_extensive=False)
     # Cells of 216 atoms first; they are those of k2.
     small = [sampling_task(workshop, one, *files) for one in (guided.condition("unguided"), target)]
-    large = [sampling_task(workshop, UNGUIDED, *files, copies) for copies in budget.copies]
+    large = [
+        sampling_task(
+            workshop,
+            replace(UNGUIDED, num_cells=num if copies == GUIDED_COPIES else 1),
+            *files,
+            copies,
+        )
+        for copies in budget.copies
+    ]
     pulled = [
         sampling_task(workshop, one, *files, GUIDED_COPIES)
         for one in (plain, replace(plain, name=f"{TARGET}-extensive", is_extensive=True))
@@ -139,8 +159,12 @@ def low_q(positions: Array, lengths: Array) -> tuple[Array, Array]:
     )
 
 
-def pull_numbers(small: Arrays, large: Arrays, seed: int) -> dict[str, float]:
-    """Error to the target of unguided and guided cells of 216 and 1,728 atoms."""
+def pull_numbers(small: Arrays, large: Arrays, seed: int) -> dict[str, Any]:
+    """Errors to the target of unguided and guided cells of 216 and 1,728 atoms.
+
+    The fall of the error at 1,728 atoms is a share of that at 216; its interval is from resampling
+    the cells of all conditions.
+    """
     target = target_spectrum("high", seed)
     spectra = {
         "unguided_216": small["judge-0"],
@@ -149,27 +173,38 @@ def pull_numbers(small: Arrays, large: Arrays, seed: int) -> dict[str, float]:
         "plain_1728": large["judge-1"],
         "extensive_1728": large["judge-2"],
     }
-    errors = {name: float(rms(found - target).mean()) for name, found in spectra.items()}
+    rng = generator(seed, CARBON, RESAMPLE_SHARES)
+    errors = {name: rms(found - target) for name, found in spectra.items()}
+    drawn = {name: resampled_means(found, rng) for name, found in errors.items()}
+    numbers: dict[str, Any] = {name: float(found.mean()) for name, found in errors.items()}
+    numbers["num_cells"] = {name: len(found) for name, found in errors.items()}
+    for name in ("plain", "extensive"):
+        numbers[f"{name}_share_of_fall"] = _share_of_fall(numbers, name)
+        low, high = np.quantile(_share_of_fall(drawn, name), (0.025, 0.975))
+        numbers[f"{name}_share_interval"] = [float(low), float(high)]
+    return numbers
+
+
+def _share_of_fall(errors: dict[str, Any], name: str) -> Any:
+    """Fall of the error in guided cells of 1,728 atoms, as a share of that in cells of 216."""
     fall = errors["unguided_216"] - errors["guided_216"]
-    return errors | {
-        f"{name}_share_of_fall": (errors["unguided_1728"] - errors[f"{name}_1728"]) / fall
-        for name in ("plain", "extensive")
-    }
+    return (errors["unguided_1728"] - errors[f"{name}_1728"]) / fall
 
 
-def checks(sizes: dict[str, Any], pull: dict[str, float]) -> list[Check]:
+def checks(sizes: dict[str, Any], pull: dict[str, Any]) -> list[Check]:
     """The rows of scale in the table of expectations."""
     smallest, largest = (sizes[size] for size in (min(sizes, key=int), max(sizes, key=int)))
     rdf = largest["rdf_to_216"]
     off = 100.0 * abs(largest["bonds"]["sp3"] - smallest["bonds"]["sp3"])
-    share = pull["extensive_share_of_fall"]
+    share, (low, high) = pull["extensive_share_of_fall"], pull["extensive_share_interval"]
     return [
         Check("g(r) of the largest cell to 216 atoms", "<= 0.10", f"{rdf:.3f}", rdf <= 0.10),
         Check("sp3 of the largest cell to 216 atoms", "<= 3 points", f"{off:.1f} points", off <= 3),
         Check(
             "guided 1,728 atoms, extensive: fall of the error",
             ">= 0.8 of that at 216",
-            f"{share:.2f} (not extensive: {pull['plain_share_of_fall']:.2f})",
+            f"{share:.2f} ({low:.2f} to {high:.2f}; not extensive:"
+            f" {pull['plain_share_of_fall']:.2f})",
             share >= 0.8,
         ),
     ]

@@ -85,18 +85,14 @@ def _draw_bonds(axes: Axes, sizes: dict[str, Any]) -> None:
 
 
 def _draw_cost(axes: Axes, sizes: dict[str, Any]) -> None:
-    axes.plot(
-        [int(size) for size in sizes],
-        [found["core_us_per_atom_and_evaluation"] for found in sizes.values()],
-        marker="o",
-        color="black",
-    )
+    costs = [found["core_us_per_atom_and_evaluation"] for found in sizes.values()]
+    axes.plot([int(size) for size in sizes], costs, marker="o", color="black")
     axes.set_xscale("log")
     axes.set(
         xlabel="atoms",
         ylabel="core-µs an atom and evaluation",
         title="E  cost, unguided",
-        ylim=(0.0, None),
+        ylim=(0.0, 1.15 * max(costs)),
     )
 
 

@@ -148,8 +148,11 @@ def test_guided_and_large_cells_share_their_networks_and_their_small_cells(tmp_p
     guided = study_guided(workshop, TINY)
     json.dumps(plain(guided.numbers), allow_nan=False)
     made = set(workshop.work.iterdir())
-    scale = study_scale(workshop, ScaleBudget(TINY, (2,)))
+    scale = study_scale(workshop, ScaleBudget(TINY, (2,), num_guided=2))
     assert set(scale.numbers["sizes"]) == {"216", "1728"}
+    assert scale.numbers["guided"]["num_cells"]["extensive_1728"] == 2
+    low, high = scale.numbers["guided"]["extensive_share_interval"]
+    assert low <= scale.numbers["guided"]["extensive_share_of_fall"] <= high
     added = {path.name.rpartition("-")[0] for path in set(workshop.work.iterdir()) - made}
     assert added == {
         *("spectra-cells-unguided-large-2", "spectra-cells-3.0-plain-2"),
