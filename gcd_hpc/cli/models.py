@@ -135,15 +135,16 @@ def model_energy(
         int | None, typer.Option("--num-steps", min=1, help="Number of training steps.")
     ] = None,
     width: Annotated[
-        int | None, typer.Option("--width", min=1, help="Channels of the network's first level.")
+        int | None, typer.Option("--width", min=1, help="Width of both networks.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all random numbers.")] = 0,
 ) -> None:
     """Train a model that tells the relaxed energy of a structure before its relaxation.
 
     It learns from all relaxed candidates of finished runs, high energies included, which must be of
-    one potential. A second network, which takes as long, learns without every fourth [n], and its
-    errors there measure how far the energies can be relied on.
+    one potential. One network looks at atoms and ranks structures, the other looks at noisy voxels
+    and guides generation. Second ones, which take as long, learn without every fourth [n], and
+    their errors there measure how far both can be relied on.
 
     \b
     Examples:

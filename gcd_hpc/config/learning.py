@@ -195,9 +195,38 @@ class LearningConfig(Section):
     training: TrainingConfig = TrainingConfig()
 
 
-class EnergyModelConfig(Section):
-    """The energy model, which tells the relaxed energy of a structure before it is relaxed."""
+class AtomicConfig(Section):
+    """The part of the energy model that ranks structures before relaxation, by their atoms."""
 
+    width: PositiveInt = 128
+    """Width of the three hidden layers."""
+    num_steps: PositiveInt = 12000
+    """Number of training steps. A second network, which measures the order, takes as many."""
+    batch_size: PositiveInt = 32
+    """Structures in one step."""
+    learning_rate: PositiveFloat = 2e-3
+    """Peak learning rate, reached after a short warm-up."""
+    weight_decay: NonNegativeFloat = 1e-2
+    """Weight decay of AdamW."""
+    ema_decay: Fraction = 0.99
+    """Decay of the moving average of the weights, which is kept. Must be less than 1."""
+    outlier_j_m2: PositiveFloat = 0.3
+    """Error of an energy beyond which the loss grows linearly: the highest structures have energies
+    of their own.
+    """
+    local_weight: NonNegativeFloat = 0.2
+    """Weight of the error of single atoms, which are compared with their energies after relaxation.
+    0 learns from the sums only.
+    """
+
+
+class EnergyModelConfig(Section):
+    """The energy model, which tells the relaxed energy of a structure before it is relaxed: by its
+    atoms, and during generation by its noisy voxels.
+    """
+
+    atoms: AtomicConfig = AtomicConfig()
+    """The part that looks at atoms. All else is about the part that looks at voxels."""
     network: NetworkConfig = NetworkConfig(width=16, num_blocks=2, context=10)
     """The way down of a U-Net, whose contributions are summed."""
     num_steps: PositiveInt = 1500
@@ -210,10 +239,6 @@ class EnergyModelConfig(Section):
     """Weight decay of AdamW."""
     ema_decay: Fraction = 0.995
     """Decay of the moving average of the weights, which is kept. Must be less than 1."""
-    unrelaxed_share: Fraction = 0.6
-    """Share of samples that are structures before relaxation, without noise. The others are relaxed
-    ones with noise of any level.
-    """
     local_weight: NonNegativeFloat = 1.0
     """Weight of the error of single contributions, which are compared with the energies of the
     atoms after relaxation. 0 learns from the sums only.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.config.learning import EnergyModelConfig
+from gcd_hpc.config.learning import AtomicConfig, EnergyModelConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.shipped import shipped
 from gcd_hpc.experiments.boundary_tasks import open_run
@@ -72,8 +72,8 @@ class RankingBudget:
     """Changes of the campaign, as of ``--set``."""
 
 
-QUICK = RankingBudget(120, 12, 200, 60, 2, 30.0, 1500)
-FULL = RankingBudget(400, 60, 1000, 200, 5, 200.0, 6000)
+QUICK = RankingBudget(120, 12, 200, 60, 2, 30.0, 3000)
+FULL = RankingBudget(400, 60, 1000, 200, 5, 200.0, 12000)
 BUDGETS = {"quick": QUICK, "full": FULL}
 
 
@@ -88,7 +88,9 @@ def study(workshop: Workshop, budget: RankingBudget) -> Outcome:
     runs = {name: opened(workshop, budget, name) for name in ("learned", "seed", "cell")}
     data = workshop.run([Task(f"ranking-{name}", loop, (run, inf)) for name, run in runs.items()])
     key = runs["learned"].name
-    config = EnergyModelConfig().model_copy(update={"num_steps": budget.num_steps})
+    atoms = AtomicConfig(num_steps=budget.num_steps)
+    # Nothing here is guided, so that the network of the voxels need not learn.
+    config = EnergyModelConfig(num_steps=1, atoms=atoms)
     files = {name: work / f"{key}-{name}-{seed}.safetensors" for name in ("some", "all")}
     trained = workshop.run(
         [
@@ -157,7 +159,11 @@ def opened(workshop: Workshop, budget: RankingBudget, name: str) -> Path:
     changes = {
         "learned": [f"explore.generations={budget.generations}"],
         "seed": [f"explore.generations={max(1, budget.generations // 4)}"],
-        "cell": ["boundary.replicas=[2, 1]", f"search.num_tries={budget.num_large}"],
+        "cell": [
+            "boundary.replicas=[2, 1]",
+            f"search.num_tries={budget.num_large}",
+            f"explore.generations={max(1, budget.generations // 4)}",
+        ],
     }[name]
     seed = workshop.seed + 1000 * (name != "learned")
     config = campaign(budget, seed, changes)

@@ -18,9 +18,8 @@ from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import unrelaxed_atoms
 from gcd_hpc.learning.energy_network import EnergyModel
 from gcd_hpc.learning.energy_training import (
-    energy_card,
     energy_rows,
-    fitted,
+    fitted_model,
     train_energy_model,
     without_some_n,
 )
@@ -55,8 +54,7 @@ def train_on(
     if holds_out_n:
         learned, _ = without_some_n([source])
         rows = energy_rows(learned, config)
-        network = fitted(rows, seed, lambda step, num: report(step / num))
-        model = EnergyModel(network, energy_card(rows, seed))
+        model = fitted_model(rows, seed, lambda step, num: report(step / num))
     else:
         model = train_energy_model([source], config, seed, lambda step, num: report(step / num))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,10 +86,9 @@ def measured_rows(
 
     for done, row in enumerate(rows, start=1):
         before = processor_s()
-        mean, spread = found.estimate(system, row)
+        estimate = found.estimate(system, row)
         note("network_s", processor_s() - before)
-        note("network", mean)
-        note("spread", spread)
+        note("network", estimate)
         for evaluations in EVALUATIONS:
             before = processor_s()
             note(f"cg{evaluations}", minimised(system, child, row, evaluations))

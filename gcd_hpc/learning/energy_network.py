@@ -1,24 +1,27 @@
-"""The energy model: the relaxed boundary energy of a structure, told before its relaxation."""
+"""The energy model: the relaxed boundary energy of a structure, told before its relaxation.
 
-import math
+It has two parts. One looks at the atoms of a structure and ranks what is to be relaxed; the other
+looks at noisy voxels and guides their generation.
+"""
+
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from gcd_hpc.config.learning import EnergyModelConfig
 from gcd_hpc.errors import CheckpointError
 from gcd_hpc.learning.assembly import known_mask
-from gcd_hpc.learning.batches import fits
+from gcd_hpc.learning.atom_energies import AtomEnergies, atomic_network
 from gcd_hpc.learning.boundary import BoundarySystem
+from gcd_hpc.networks.atomic import AtomicNetwork
 from gcd_hpc.networks.checkpoint import load, load_weights, save
 from gcd_hpc.networks.energy import EnergyNetwork
-from gcd_hpc.networks.precision import one_thread
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.voxels.encoder import encode_elements
@@ -58,10 +61,13 @@ class EnergyCard:
 
 @dataclass(frozen=True)
 class EnergyModel:
-    """An energy network with its units: J/m^2, and arrays in units of the card's scale."""
+    """Both networks with their units: J/m^2, and arrays in units of the card's scale."""
 
     network: EnergyNetwork
+    """The part that looks at noisy voxels."""
     card: EnergyCard
+    atoms: AtomEnergies
+    """The part that looks at atoms."""
 
     def __call__(
         self, arrays: Tensor, log_snr: Tensor, known: Tensor, num_known: int
@@ -79,20 +85,9 @@ class EnergyModel:
         factors = np.interp(log_snr.detach().cpu().numpy(), LEVELS, self.card.spread)
         return mean, (0.5 * log_variance).exp() * torch.as_tensor(factors).to(mean)
 
-    def estimate(self, system: BoundarySystem, row: Candidate) -> tuple[float, float]:
-        """Energy and spread, J/m^2, of a candidate from its structure before relaxation.
-
-        Both are NaN if the structure does not fit into the voxels. The bits do not depend on the
-        number of threads.
-        """
-        if not fits_unrelaxed(row, system):
-            return math.nan, math.nan
-        with torch.no_grad(), one_thread():
-            array = row_array(system, row, row.unrelaxed_positions) / self.card.scale
-            known = known_mask(system.grid.shape, system.num_known)
-            level = torch.tensor([CLEAN_LOG_SNR])
-            mean, spread = self(array[None], level, known, system.num_known)
-        return float(mean), float(spread)
+    def estimate(self, system: BoundarySystem, row: Candidate) -> float:
+        """Energy of a candidate after relaxation from its atoms before; see ``AtomEnergies``."""
+        return self.atoms.estimate(system, row)
 
     def save(self, path: Path, entries: Mapping[str, str] | None = None) -> None:
         """Write the model's file.
@@ -105,7 +100,8 @@ class EnergyModel:
         """
         metadata = asdict(self.card) | {"config": self.card.config.model_dump(mode="json")}
         del metadata["sha256"]  # follows from the content
-        save(path, self.network.state_dict(), {"kind": KIND, **metadata}, entries)
+        weights = both_parts(self.network, self.atoms.network).state_dict()
+        save(path, weights, {"kind": KIND, **metadata}, entries)
 
     @classmethod
     def load(cls, path: Path) -> "EnergyModel":
@@ -122,10 +118,13 @@ class EnergyModel:
             config = EnergyModelConfig.model_validate(metadata["config"])
             card = EnergyCard(**{**metadata, **lists, "config": config})
             network = energy_network(config, len(card.elements))
+            atoms = atomic_network(config.atoms, len(card.elements))
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path}: its card cannot be read ({error}); {CURE}") from error
-        load_weights(network, weights, path)
-        return cls(network.eval().requires_grad_(False), card)
+        both = both_parts(network, atoms)
+        load_weights(both, weights, path)
+        both.eval().requires_grad_(False)
+        return cls(network, card, AtomEnergies(atoms))
 
     @classmethod
     def of(cls, run: RunDirectory, system: BoundarySystem) -> "EnergyModel":
@@ -155,6 +154,11 @@ class EnergyModel:
                 f"{path}: cannot be used, because it has learned the energies of another potential;"
                 f" {CURE} on runs with this one"
             )
+
+
+def both_parts(voxels: EnergyNetwork, atoms: AtomicNetwork) -> nn.ModuleDict:
+    """Both networks as one module, whose weights are those of a file."""
+    return nn.ModuleDict({"voxels": voxels, "atoms": atoms})
 
 
 def energy_network(config: EnergyModelConfig, num_channels: int) -> EnergyNetwork:
@@ -194,8 +198,3 @@ def row_array(system: BoundarySystem, row: Candidate, positions: Any) -> Tensor:
     """Voxels (C, X, Y, Z) in atoms of a row's atoms at positions (N, 3) Å."""
     numbers = system.numbers_of(positions, system.own_numbers(row.numbers))
     return encode_elements(positions, numbers, system.channels, system.grid)
-
-
-def fits_unrelaxed(row: Candidate, system: BoundarySystem) -> bool:
-    """Whether a row fits into the voxels before its relaxation."""
-    return fits(replace(row, positions=row.unrelaxed_positions), system.frame, system.grid)

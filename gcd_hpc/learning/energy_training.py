@@ -1,8 +1,8 @@
 """Training of an energy model on all relaxed rows of some runs, high energies included.
 
-A row gives the structure before and after relaxation, with the energy that it has in the end, and
-noisy arrays of the relaxed one. The energies of its atoms after relaxation say where the energy
-lies, so that the network need not find that out from sums alone.
+The part that looks at atoms learns from the structures before relaxation (``atom_training``), the
+part that looks at voxels from noisy arrays of the relaxed ones. The energies of the atoms after
+relaxation say where the energy lies, so that neither has to find that out from sums alone.
 """
 
 import math
@@ -18,15 +18,14 @@ from torch import Tensor
 from gcd_hpc.config.learning import EnergyModelConfig
 from gcd_hpc.errors import StoreError
 from gcd_hpc.learning.assembly import known_mask
+from gcd_hpc.learning.atom_training import fitted_atoms
 from gcd_hpc.learning.batches import fits
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.energy_network import (
-    CLEAN_LOG_SNR,
     LEVELS,
     EnergyCard,
     EnergyModel,
     energy_network,
-    fits_unrelaxed,
     network_input,
     row_array,
     shown_layers,
@@ -48,7 +47,9 @@ Report = Callable[[int, int], None]
 HELD_OUT_N = 4
 """The rows of one in this many [n] measure the spread."""
 NUM_MEASURED = 128
-"""Most rows that measure the spread at one noise level, or the rank correlation of one boundary."""
+"""Most rows that measure the spread at one noise level."""
+NUM_RANKED = 1000
+"""Most rows that measure the rank correlation of one boundary."""
 LEAST_OF_N = 8
 """Fewest rows of one [n] whose order is compared."""
 FIT, MEASURE = 0, 1
@@ -82,23 +83,20 @@ class EnergyRows:
         for slot in range(self.config.batch_size):
             rng = generator(seed, ENERGY, FIT, step, slot)
             row = source.structures[int(rng.integers(len(source.structures)))]
-            is_relaxed = rng.random() >= self.config.unrelaxed_share
-            log_snr = float(rng.uniform(LEVELS[0], LEVELS[-1])) if is_relaxed else CLEAN_LOG_SNR
-            samples.append(self.sample(source.system, row, is_relaxed, log_snr, rng))
+            log_snr = float(rng.uniform(LEVELS[0], LEVELS[-1]))
+            samples.append(self.sample(source.system, row, log_snr, rng))
         return source.system, samples
 
     def sample(
         self,
         system: BoundarySystem,
         row: Candidate,
-        is_relaxed: bool,
         log_snr: float,
         rng: np.random.Generator,
     ) -> Sample:
-        """A row, turned and shifted, before or after its relaxation, with noise."""
-        positions = row.positions if is_relaxed else row.unrelaxed_positions
+        """A relaxed row, turned and shifted, with noise."""
         species = system.own_numbers(row.numbers)
-        parent = Parent(positions, np.zeros(len(positions)), np.zeros(3), species)
+        parent = Parent(row.positions, np.zeros(len(row.positions)), np.zeros(3), species)
         positions = augmented(parent, system, rng).positions
         clean = row_array(system, row, positions) / self.scale
         noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
@@ -119,7 +117,7 @@ def local_energies(
     """Excess energies of a relaxed row's atoms, each in the voxels of one of the positions.
 
     Args:
-        positions: (N, 3) Å, of the same atoms in the same order, relaxed or not.
+        positions: (N, 3) Å, of the same atoms in the same order, turned and shifted.
 
     Returns:
         (1, X, Y, Z) J/m^2, whose sum is the excess energy of all atoms over the area.
@@ -132,14 +130,8 @@ def local_energies(
 
 
 def usable(rows: Iterable[Candidate], system: BoundarySystem) -> list[Candidate]:
-    """Relaxed rows that fit into the voxels before and after their relaxation."""
-    return [
-        row
-        for row in rows
-        if row.status == "ok"
-        and fits(row, system.frame, system.grid)
-        and fits_unrelaxed(row, system)
-    ]
+    """Relaxed rows that fit into the voxels."""
+    return [row for row in rows if row.status == "ok" and fits(row, system.frame, system.grid)]
 
 
 def train_energy_model(
@@ -150,8 +142,8 @@ def train_energy_model(
 ) -> EnergyModel:
     """Train an energy model on all rows, with a spread that was measured on rows held out.
 
-    A first network learns without one in HELD_OUT_N of the [n]; its errors on their rows are the
-    measure. The network that is kept learns from all rows.
+    First networks learn without one in HELD_OUT_N of the [n]; their errors on these rows are the
+    measure. The networks that are kept learn from all rows.
 
     Args:
         sources: all rows of each boundary, those of ``usable``.
@@ -162,16 +154,30 @@ def train_energy_model(
     """
     rows = energy_rows(sources, config)
     learned, held = without_some_n(sources)
-    total = 2 * config.num_steps
-    first = fitted(replace(rows, sources=learned), seed, lambda step, _: report(step, total))
-    trial = EnergyModel(first, energy_card(rows, seed))
-    card = replace(
-        trial.card,
-        spread=measured_spread(trial, replace(rows, sources=held), seed),
-        rank_correlation=rank_correlation(trial, held),
+    num_trial = config.num_steps + config.atoms.num_steps
+    trial = fitted_model(
+        replace(rows, sources=learned), seed, lambda step, _: report(step, 2 * num_trial)
     )
-    kept = fitted(rows, seed, lambda step, num: report(step + num, total))
-    return EnergyModel(kept, card)
+    spread = measured_spread(trial, replace(rows, sources=held), seed)
+    correlation = rank_correlation(trial, held)
+    kept = fitted_model(rows, seed, lambda step, _: report(num_trial + step, 2 * num_trial))
+    card = replace(kept.card, spread=spread, rank_correlation=correlation)
+    return replace(kept, card=card)
+
+
+def fitted_model(
+    rows: EnergyRows, seed: int, report: Report = lambda step, num_steps: None
+) -> EnergyModel:
+    """Model that has learned from rows, with the voxel network's own spread.
+
+    Raises:
+        TrainingError: if a loss or a gradient is not finite.
+    """
+    config = rows.config
+    total = config.num_steps + config.atoms.num_steps
+    atoms = fitted_atoms(rows.sources, config.atoms, seed, lambda step, _: report(step, total))
+    voxels = fitted(rows, seed, lambda step, _: report(config.atoms.num_steps + step, total))
+    return EnergyModel(voxels, energy_card(rows, seed), atoms)
 
 
 def energy_rows(sources: Sequence[TrainingSource], config: EnergyModelConfig) -> EnergyRows:
@@ -237,7 +243,7 @@ def without_some_n(
 def fitted(
     rows: EnergyRows, seed: int, report: Report = lambda step, num_steps: None
 ) -> EnergyNetwork:
-    """Network that has learned from rows: the moving average of its weights.
+    """Voxel network that has learned from rows: the moving average of its weights.
 
     It is trained with one thread, so that the bits are the same on any machine of one kind.
     """
@@ -300,21 +306,18 @@ def network_batch(
 
 @torch.no_grad()
 def measured_spread(model: EnergyModel, rows: EnergyRows, seed: int) -> tuple[float, ...]:
-    """Root mean square of the errors over the network's own spread, at LEVELS.
-
-    Rows are relaxed ones with noise, and unrelaxed ones at the level without noise.
-    """
+    """Root mean square of the errors over the voxel network's own spread, at LEVELS."""
     num = max(LEAST_OF_N, NUM_MEASURED // len(rows.sources))
     factors = []
     for level, log_snr in enumerate(LEVELS):
         rng = generator(seed, ENERGY, MEASURE, level)
         errors = []
         for source in rows.sources:
-            system, is_clean = source.system, log_snr == CLEAN_LOG_SNR
+            system = source.system
             known = known_mask(system.grid.shape, system.num_known)
             for index in rng.permutation(len(source.structures))[:num]:
                 row = source.structures[int(index)]
-                array = rows.sample(system, row, not is_clean, log_snr, rng).array
+                array = rows.sample(system, row, log_snr, rng).array
                 at = torch.tensor([log_snr])
                 mean, spread = model(array[None], at, known, system.num_known)
                 errors.append(float((row.gb_energy_j_m2 - mean) / spread))
@@ -329,8 +332,8 @@ def rank_correlation(model: EnergyModel, sources: Sequence[TrainingSource]) -> f
     """
     found = []
     for source in sources:
-        rows = source.structures[:: 1 + len(source.structures) // NUM_MEASURED]
-        means = np.array([model.estimate(source.system, row)[0] for row in rows])
+        rows = source.structures[:: 1 + len(source.structures) // NUM_RANKED]
+        means = np.array([model.estimate(source.system, row) for row in rows])
         energies = np.array([row.gb_energy_j_m2 for row in rows])
         found.append(within_n(means, energies, np.array([row.n_index for row in rows])))
     known = [one for one in found if math.isfinite(one)]

@@ -37,7 +37,7 @@ class Chooser:
         """The structure whose estimated energy is lowest, with the estimate as its score.
 
         Energies are compared relative to the lowest known of their [n]. Structures that were
-        refused, or that do not fit into the voxels, come last; of equals the first is taken.
+        refused, or that have no estimate, come last; of equals the first is taken.
 
         Args:
             make: makes structure number 1, 2, ... beside the first.
@@ -50,17 +50,12 @@ class Chooser:
             row = row_of(made)
             if row.status != "sampled":
                 continue
-            energy, _ = self.model.estimate(self.system, row)
+            energy = self.model.estimate(self.system, row)
             known = lowest_nearby(dict(known_j_m2), row.n_index, row.atoms_per_plane)
             height = energy if math.isnan(known) else energy - known
             if height < lowest:
                 lowest, best = height, with_row(made, replace(row, score_gb_energy_j_m2=energy))
         return best
-
-    @property
-    def net_voxels(self) -> int:
-        """Voxels for which the network computes until one structure is chosen."""
-        return self.num * self.system.grid.num_voxels
 
 
 @functools.lru_cache(maxsize=4)

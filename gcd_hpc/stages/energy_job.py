@@ -28,7 +28,8 @@ def train_from_runs(
 
     Args:
         runs: run directories of campaigns or of sets.
-        num_steps, width: instead of the defaults of the training and of its network.
+        num_steps: of both networks, instead of their defaults.
+        width: of both networks, instead of their defaults.
         report: called with the number of steps done and their total.
 
     Raises:
@@ -37,13 +38,17 @@ def train_from_runs(
     """
     begun, config = begin(Task("train", 1)), EnergyModelConfig()
     if num_steps is not None:
-        config = config.model_copy(update={"num_steps": num_steps})
+        atoms = config.atoms.model_copy(update={"num_steps": num_steps})
+        config = config.model_copy(update={"num_steps": num_steps, "atoms": atoms})
     if width is not None:
         network = config.network.model_copy(update={"width": width})
-        config = config.model_copy(update={"network": network})
+        atoms = config.atoms.model_copy(update={"width": width})
+        config = config.model_copy(update={"network": network, "atoms": atoms})
     sources = [rows_of(Path(run.run), run.name) for run in runs_of(runs, [])]
     model = train_energy_model(sources, config, seed, report)
-    result = StageResult(num=2 * config.num_steps, seconds=begun.seconds())
+    result = StageResult(
+        num=2 * (config.num_steps + config.atoms.num_steps), seconds=begun.seconds()
+    )
     model.save(out, begun.attribute(result))
     return model
 

@@ -94,14 +94,13 @@ class Proposer:
             own = generator(self.system.config.seed, EXPLORE, self.round, index, number)
             return self.propose(current, index, own, first.row.move)
 
-        best = chooser.lowest(
+        return chooser.lowest(
             first,
             another,
             row_of=lambda made: made.row,
             with_row=lambda made, row: replace(made, row=row),
             known_j_m2=self.known.lowest,
         )
-        return replace(best, row=replace(best.row, voxel_evaluations=chooser.net_voxels))
 
     def propose(
         self,

@@ -10,6 +10,7 @@ from gcd_hpc.config.learning import EnergyModelConfig, NetworkConfig
 from gcd_hpc.diffusion.guidance import guided_denoiser
 from gcd_hpc.diffusion.process import Schedule
 from gcd_hpc.learning.assembly import known_mask
+from gcd_hpc.learning.atom_energies import AtomEnergies, atomic_network
 from gcd_hpc.learning.energy_likelihood import EnergyLikelihood
 from gcd_hpc.learning.energy_network import LEVELS, EnergyCard, EnergyModel, energy_network
 
@@ -26,7 +27,7 @@ def model():
     card = EnergyCard(
         CONFIG, ("W",), 0.2, "", ("run",), 1, 0, tuple(1.0 + 0.1 * k for k in range(8))
     )
-    return EnergyModel(network.eval(), card)
+    return EnergyModel(network.eval(), card, AtomEnergies(atomic_network(CONFIG.atoms, 1)))
 
 
 def term(model, limit=(0.5, 0.7), scale=0.2, strength=1.0):

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from gcd_hpc.campaign.directory import write_config, write_model
-from gcd_hpc.config.learning import EnergyModelConfig, NetworkConfig
+from gcd_hpc.config.learning import AtomicConfig, EnergyModelConfig, NetworkConfig
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.errors import ConfigError, StoreError
 from gcd_hpc.learning.assembly import known_mask
@@ -325,6 +325,7 @@ def test_candidates_guided_to_low_energies_have_lower_estimates_and_repeat(train
         network=NetworkConfig(width=4, num_levels=2, num_blocks=1, context=4),
         num_steps=20,
         batch_size=2,
+        atoms=AtomicConfig(width=4, num_steps=2),
     )
     guidance = "guidance=[{property: gb_energy, target: {below_known: 1.0}, strength: 5}]"
     run = trained_copy("guided", "energy_model=energy.safetensors", guidance)
