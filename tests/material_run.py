@@ -27,10 +27,12 @@ material: {element: C, num_atoms: 64, density_g_cm3: 2.5}
 potential: {pair_style: tersoff, pair_coeff: "* * {file} C", file: SiC.tersoff}
 target: {file: target.csv}
 quench: {densities_g_cm3: [2.0, 3.0], num_per_density: 2}
-sampling: {num_guided: 4, num_unguided: 2}
+sampling: {num_guided: 4, num_unguided: 3, chunk_size: 4}
 guidance: [{property: spectrum}]
 budget: {rounds: 2}
 """
+CHUNK = 4
+"""Candidates of a part, sampling.chunk_size."""
 POTENTIAL = "ab" * 32
 
 
@@ -76,7 +78,6 @@ def material_row(
         "ok",
         num_atoms=num,
         closest_pair_a=closest_pair(before, atoms.cell.lengths(), (True, True, True)),
-        preset="tight",
         converged=True,
         stop_reason="force tolerance",
         evaluations=90,
@@ -146,9 +147,9 @@ def _samples(round: int) -> tuple[list[Candidate], list[float]]:
     return rows, errors
 
 
-def write_material_run(folder: Path) -> Path:
+def write_material_run(folder: Path, name: str = "small_carbon") -> Path:
     """Write the run directory of a campaign of a material after two rounds; return its path."""
-    run = RunDirectory(folder / "small_carbon")
+    run = RunDirectory(folder / name)
     config = dump(parse_material(CAMPAIGN, "small_carbon.yaml"))
     run.path.mkdir(parents=True)
     run.config.write_text(config)
@@ -161,11 +162,12 @@ def write_material_run(folder: Path) -> Path:
         material_row("quench", 0, index, density, num_labelled=NUM_LABELLED)
         for index, density in enumerate((2.0, 2.0, 3.0, 3.0))
     ]
-    write_part(run.quenched_part(0), quenches, provenance)
-    write_labelled(run.labelled_part(0), _labelled(quenches, [0.2, 0.22, 0.3, 0.28], "2.0"))
+    for chunk, (row, error) in enumerate(zip(quenches, [0.2, 0.22, 0.3, 0.28], strict=True)):
+        write_part(run.quenched_part(chunk), [row], provenance)
+        group = f"{row.density_g_cm3:g} g per cm3"
+        write_labelled(run.labelled_part(chunk), _labelled([row], [error], group))
     for round in (1, 2):
         rows, errors = _samples(round)
-        write_labelled(run.verified_spectra(round, 0), _labelled(rows, errors, "model"))
         failed = replace(
             material_row("model", round, len(rows), guided="unguided"),
             status="failed",
@@ -176,5 +178,9 @@ def write_material_run(folder: Path) -> Path:
             positions=np.empty(0),
             energies_ev=np.empty(0),
         )
-        write_part(run.relaxed_part(round, 0), [*rows, failed], provenance)
+        chunks = [(rows[:CHUNK], errors[:CHUNK], []), (rows[CHUNK:], errors[CHUNK:], [failed])]
+        for chunk, (sound, known, others) in enumerate(chunks):
+            spectra = _labelled(sound, known, f"round {round:02d}")
+            write_labelled(run.verified_spectra(round, chunk), spectra)
+            write_part(run.relaxed_part(round, chunk), [*sound, *others], provenance)
     return run.path

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -161,15 +161,10 @@ def _material_table(records: Sequence[Record]) -> Table:
     """Table of structures of a material for the terminal."""
     table = new_table()
     texts = ("candidate", "status", "source", "remark")
-    for heading in (
-        *("candidate", "status", "spectrum error", "energy (eV/atom)", "density (g/cm^3)"),
-        *("atoms", "round", "source", "remark"),
-    ):
-        table.add_column(
-            heading,
-            justify="left" if heading in texts else "right",
-            no_wrap=heading == "candidate",
-        )
+    headings = ("candidate", "status", "spectrum error", "eV/atom", "g/cm^3", "source", "remark")
+    for heading in headings:
+        side: Literal["left", "right"] = "left" if heading in texts else "right"
+        table.add_column(heading, justify=side, no_wrap=heading != "remark")
     for record in records:
         table.add_row(
             Text(record["id"]),
@@ -177,9 +172,7 @@ def _material_table(records: Sequence[Record]) -> Table:
             with_error(record["spectrum_error"], record["spectrum_error_se"]),
             format_number(record["energy_ev_atom"], 4),
             format_number(record["density_g_cm3"], 3),
-            str(record["num_atoms"]),
-            str(record["round"]),
-            Text(made_by(record["source"], record["version"], record["guided"])),
+            Text(record["guided"] or record["source"]),
             Text(record["reason"] if record["status"] != "ok" else _unconverged(record)),
         )
     return table
@@ -190,11 +183,6 @@ def with_error(value: float, error: float) -> str:
     if not isfinite(value):
         return "-"
     return f"{value:.4f}" + (f" ± {error:.4f}" if isfinite(error) else "")
-
-
-def made_by(source: str, version: int, guided: str) -> str:
-    """What made a structure of a material, such as ``model 01, guided`` or ``quench``."""
-    return ", ".join(filter(None, (maker_name(source, version, ""), guided)))
 
 
 def _status(record: Record) -> Text:

@@ -7,13 +7,18 @@ from matplotlib.figure import Figure
 
 from gcd_hpc.browse.campaign_figures import progress
 from gcd_hpc.browse.figures import check_suffix, egb_vs_n, save
+from gcd_hpc.browse.material_figures import errors_figure, spectra_figure
+from gcd_hpc.browse.material_numbers import errors_by_round
+from gcd_hpc.browse.material_spectra import read_spectra
 from gcd_hpc.browse.structure_figures import distances, registry_map
 from gcd_hpc.browse.timeline import timeline
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_directory import RunDirectory
 
-What = Literal["egb-n", "progress", "timeline", "registry", "rdf"]
+What = Literal["egb-n", "progress", "timeline", "registry", "rdf", "spectra", "errors"]
+OF_MATERIAL: tuple[What, ...] = ("spectra", "errors")
+"""Figures of a material; the others but the timeline are of a boundary."""
 
 
 def plot(run: Path, what: What, selection: str = "", out: Path | None = None) -> Path:
@@ -53,7 +58,18 @@ def draw_run(run: Run, what: What) -> Figure:
     Raises:
         StoreError: if there is nothing to draw.
     """
+    if what != "timeline" and (what in OF_MATERIAL) != run.is_material:
+        kind, choices = ("boundary", "egb-n, progress, registry, rdf")
+        if run.is_material:
+            kind, choices = ("material", ", ".join(OF_MATERIAL))
+        raise StoreError(
+            f"{run.path}: {what} cannot be drawn of a {kind}; choose one of {choices}, timeline"
+        )
     match what:
+        case "spectra":
+            return _spectra(run)
+        case "errors":
+            return _errors(run)
         case "egb-n":
             return egb_vs_n(run)
         case "progress":
@@ -64,6 +80,20 @@ def draw_run(run: Run, what: What) -> Figure:
             return registry_map(run)
         case "rdf":
             return distances(run)
+
+
+def _spectra(run: Run) -> Figure:
+    spectra = read_spectra(open_run(run.path))
+    if spectra is None:
+        raise StoreError(f"{run.path}: holds no spectra yet; run the campaign on")
+    return spectra_figure(spectra, run, "".join(one.id for one in run.lowest(1)))
+
+
+def _errors(run: Run) -> Figure:
+    rounds = errors_by_round(run)
+    if not any(one.error.num for one in rounds):
+        raise StoreError(f"{run.path}: no candidate was compared with the target yet")
+    return errors_figure(rounds)
 
 
 def _timeline(run: Path, selection: str) -> Figure:

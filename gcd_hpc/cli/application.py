@@ -91,7 +91,7 @@ MAY_BE_EMPTY = "--select"
 """Option whose empty text has a meaning: all candidates."""
 KNOW_MATERIALS = (
     *("campaign", "check", "status", "failures", "verify"),
-    *("ls", "show", "export", "top", "report"),
+    *("ls", "show", "export", "top", "report", "plot", "browse"),
 )
 """Commands for results of materials as well as of boundaries, beside those about spectra."""
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
@@ -124,7 +124,12 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, unless it knows only boundaries and is given results of a material."""
-        words = ctx.command_path.split()[1:]
+        # Without the name of the program, which may have blanks: python -m gcd_hpc.cli.
+        words: list[str] = []
+        context = ctx
+        while context.parent is not None:
+            words.insert(0, context.info_name)
+            context = context.parent
         if " ".join(words) not in KNOW_MATERIALS and words[:1] != ["spectra"]:
             for value in ctx.params.values():
                 _refuse_material(value)

@@ -49,9 +49,16 @@ def narrowed(chosen: "Run", is_unique: bool, per_n: bool = False, num: int | Non
         is_unique: only the lowest candidate of each phase.
         per_n: only the lowest of each [n], ``num`` of each.
         num: only so many of the lowest; all if 0, and if None all, or one of each [n].
+
+    Raises:
+        GcdError: for phases or [n] of a material, which has neither.
     """
     if num is None and per_n:
         num = 1
+    if is_unique and chosen.is_material:
+        raise GcdError(
+            f"{chosen.path}: structures of a material have no phases; leave --unique out"
+        )
     if is_unique:
         from gcd_hpc.phases.clustering import unique
 

@@ -1,13 +1,16 @@
 """Commands that list the candidates of a run and show single ones."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gcd_hpc.cli.choosing import narrowed, one_run, run_or_set
 from gcd_hpc.cli.options import Boundary, Csv, Json, Num, PerN, Results, Selection, Unique
 from gcd_hpc.cli.output import console, one_of, print_json, wide_console
+
+if TYPE_CHECKING:
+    from gcd_hpc.store.run import Run
 
 LISTED_BY_DEFAULT = 20
 """Candidates that ``ls`` lists without ``--num``."""
@@ -27,7 +30,7 @@ def top(
 
     The campaign may still be running. The table of work is about the whole run; it is left out with
     --select. Without --num, 10 of a run are listed, 1 of each [n] with --per-n, and 1 of each
-    boundary of a set.
+    boundary of a set. Of a material the smallest spectrum errors are listed.
 
     \b
     Examples:
@@ -41,6 +44,9 @@ def top(
     from gcd_hpc.store.run import open_run
 
     chosen = run_or_set(run, boundary)
+    if isinstance(chosen, Path) and (material := open_run(chosen)).is_material:
+        _top_material(material.select(select), unique, per_n, num, json, csv)
+        return
     if isinstance(chosen, Path):
         opened, most = open_run(chosen), num
         if num is None and not per_n:
@@ -67,6 +73,22 @@ def top(
             from gcd_hpc.campaign.ledger import read_state
 
             console().print(work_table(sources_of(opened, read_state(chosen))))
+
+
+def _top_material(
+    run: "Run", unique: bool, per_n: bool, num: int | None, json: bool, csv: bool
+) -> None:
+    """List the structures of a material of smallest spectrum error."""
+    from gcd_hpc.browse.listing import csv_text, list_rows, list_table, listed_fields
+
+    best = narrowed(run, unique, per_n, 10 if num is None else num)
+    found = list_rows(best, "error", num=0)
+    if json:
+        print_json(found.records)
+    elif csv:
+        print(csv_text(found.records, listed_fields(run)), end="")
+    else:
+        console().print(list_table(found))
 
 
 def column_names(chosen: object, names: tuple[str, ...]) -> tuple[str, ...]:

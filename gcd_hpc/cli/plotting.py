@@ -12,7 +12,7 @@ from gcd_hpc.cli.output import say
 if TYPE_CHECKING:
     from gcd_hpc.browse.plots import What
 
-FIGURES = ("egb-n", "progress", "timeline", "registry", "rdf")
+FIGURES = ("egb-n", "progress", "timeline", "registry", "rdf", "spectra", "errors")
 
 
 def plot(
@@ -46,12 +46,15 @@ def plot(
     registry: relaxed shifts of the upper grain in the cell in which they repeat, by energy.
     rdf: radial distribution functions around boundary atoms and crystal atoms, for the 50
       structures of lowest energy.
+    spectra: of a material, the target and the mean spectra of candidates with and without guidance.
+    errors: of a material, the spectrum error of each candidate by round, and the means.
 
     \b
     Examples:
       gcd-hpc plot runs/w_sigma5
       gcd-hpc plot runs/w_sigma5 --what progress --out progress.pdf
       gcd-hpc plot runs/w_sigma5 --what rdf --select "n=0.2 energy<2.4" --out rdf.svg
+      gcd-hpc plot runs/carbon_xanes --what spectra
     """
     from gcd_hpc.browse.plots import plot as draw
 

@@ -10,6 +10,8 @@ from gcd_hpc.store.checksums import Columns
 Group = Literal["search", "exploration", "model"]
 GROUPS: tuple[Group, ...] = ("search", "exploration", "model")
 MAKER_FIELDS = ("source", "version", "move")
+FIRST = ("search", "quench", "given")
+"""Sources of the structures that a run begins with, of a boundary and of a material."""
 INPAINT_WINDOW, INPAINT_BOUNDARY = "inpaint-window", "inpaint-boundary"
 INPAINT_NOISED = "inpaint-noised"
 MODEL_MOVES = (INPAINT_WINDOW, INPAINT_BOUNDARY, INPAINT_NOISED)
@@ -19,16 +21,23 @@ MODEL_MOVES = (INPAINT_WINDOW, INPAINT_BOUNDARY, INPAINT_NOISED)
 def maker_name(source: str, version: int, move: str) -> str:
     """Name of one source: ``search``, a kind of move such as ``insert``, or ``model 01``.
 
+    Of a material also ``quench`` and ``given``.
+
     ``model 00`` is the model that the campaign started from.
     """
     if source == "model":
         return f"model {version:02d}"
+    if source in FIRST:
+        return source
     return move or group_of(source, version, move)
 
 
 def group_of(source: str, version: int, move: str) -> Group:
-    """Group of a source; a move that used a model's weights, as in-painting does, is a model's."""
-    if source == "search":
+    """Group of a source; a move that used a model's weights, as in-painting does, is a model's.
+
+    Quenched and given structures of a material are in the group of the search.
+    """
+    if source in FIRST:
         return "search"
     uses_model = source == "model" or version > 0 or move in MODEL_MOVES
     return "model" if uses_model else "exploration"
@@ -56,7 +65,7 @@ def group_names(columns: Columns) -> np.ndarray:
 
 def by_maker(name: str) -> tuple[int, str]:
     """Sort key of names: the search, the moves by name, then the models."""
-    return (name != "search") + name.startswith("model "), name
+    return (name not in FIRST) + name.startswith("model "), name
 
 
 def _each(columns: Columns, name: Callable[[str, int, str], str]) -> np.ndarray:

@@ -31,7 +31,6 @@ class MaterialPhysics:
         self._path = path
         self._report = report
         self._row: dict[str, Any] = {}
-        report.skipped("n", f"{path}: structures of a material have no [n]")
 
     def verify(self, columns: Columns) -> None:
         """Check all rows of a block and add the findings to the report."""

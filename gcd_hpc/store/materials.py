@@ -20,8 +20,9 @@ GUIDED = Field(
 )
 SPECTRUM_ERROR = Field(
     "spectrum error",
-    "root mean square difference of the engine's mean spectrum over some atoms to the target, "
-    "both with a mean level of 1 over their window; NaN where the engine has computed none",
+    "root mean square difference of the mean spectrum to the target, both with a mean level of 1 "
+    "over their window: the mean that the property network predicts, corrected by the engine's "
+    "spectra of random atoms; NaN where the engine has computed none",
     "1",
     since=7,
 )

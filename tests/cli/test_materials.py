@@ -7,6 +7,7 @@ from gcd_hpc.config.loader import load_material
 from gcd_hpc.spectra.measured import MeasuredSpectrum
 from gcd_hpc.spectra.target import write_target
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.makers import group_of, maker_name
 from tests.cli.test_reading import called
 from tests.material_run import CAMPAIGN, ENERGIES_EV, TARGET, write_material_run
 
@@ -16,7 +17,6 @@ REFUSED = {
     "import": "RUN RUN",
     "compare": "RUN RUN",
     "overview": "RUN",
-    "plot": "RUN",
     "image": "RUN model-01-000000 --out F.npy",
     "phases": "RUN",
     "gamma": "RUN",
@@ -76,12 +76,12 @@ def campaign(tmp_path):
 def test_check_says_what_the_campaign_of_a_material_does(campaign):
     text, code = called("check", str(campaign), "--set", "labelling.engine=my:Engine")
     assert code == 0
-    assert f"{campaign}: sound: C, 2 rounds of 6 samples" in text
+    assert f"{campaign}: sound: C, 2 rounds of 7 samples" in text
     for line in (
         "cell: 64 atoms of C at 2.5 g/cm^3",
         "first structures: 4 melt-quenches at 2, 3 g/cm^3",
         "spectra: my:Engine, 8 atoms of each first structure, 8 of each sample",
-        "samples of a round: 4 with guidance, 2 without it",
+        "samples of a round: 4 with guidance, 3 without it",
         "target: target.csv, C K edge, 81 points from 280 to 300 eV",
         "not checked: labelling.engine: my:Engine is imported when the campaign starts",
     ):
@@ -109,7 +109,41 @@ def test_check_names_the_key_that_is_wrong(campaign, change, problem):
 def test_a_plan_lists_each_stage_of_a_material_with_its_cost(campaign):
     text, code = called("campaign", str(campaign), "--plan", "--set", "budget.rounds=1")
     assert code == 0
-    for words in ("quench 4 4 structures", "fit 1 10,000 steps", "verify 2 6 samples"):
+    for words in ("quench 4 4 structures", "fit 1 10,000 steps", "verify 2 7 samples"):
         assert words in " ".join(text.split())
     assert "gcd_hpc.stages.material_fit" in text
     assert load_material(campaign).name == "small_carbon"
+
+
+def test_reading_commands_show_a_material_without_a_boundary(run, tmp_path):
+    text, code = called("top", str(run), "--num", "2")
+    assert code == 0 and "model-02-000002" in text and "0.0200 ± 0.0100" in text
+    assert "[n]" not in text and "J/m^2" not in text
+    text, code = called("ls", str(run), "--sort", "error", "--num", "0", "--csv")
+    assert code == 0 and text.splitlines()[1].startswith("model-02-000002,ok,0.02")
+    text, code = called("show", str(run), "model-02-000002")
+    assert code == 0 and "spectrum error 0.0200 ± 0.0100, the smallest of 12" in text
+    text, code = called("verify", str(run))
+    assert code == 0 and "not checked (n)" not in text
+    for words, problem in (
+        (("top", "--per-n"), "structures of a material have no [n]"),
+        (("ls", "--unique"), "structures of a material have no phases"),
+        (("plot",), "egb-n cannot be drawn of a material; choose one of spectra, errors"),
+    ):
+        text, code = called(words[0], str(run), *words[1:])
+        assert code == 2 and problem in " ".join(text.split())
+
+
+@pytest.mark.parametrize("what", ["spectra", "errors"])
+def test_figures_of_a_material_are_drawn(run, tmp_path, what):
+    out = tmp_path / f"{what}.png"
+    text, code = called("plot", str(run), "--what", what, "--out", str(out))
+    assert code == 0, text
+    assert out.stat().st_size > 10_000
+
+
+def test_first_structures_of_a_material_have_names_of_their_own():
+    assert maker_name("quench", 0, "") == "quench"
+    assert maker_name("given", 0, "") == "given"
+    assert maker_name("model", 2, "") == "model 02"
+    assert group_of("quench", 0, "") == group_of("given", 0, "") == "search"

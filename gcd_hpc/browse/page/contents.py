@@ -13,6 +13,12 @@ import numpy as np
 
 from gcd_hpc.browse.failures import counts, failure_rows
 from gcd_hpc.browse.figures import energy_cap
+from gcd_hpc.browse.page.kinds import kind_of, material_choices, spectra_record
+from gcd_hpc.browse.page.material_structure import (
+    material_environment,
+    material_range,
+    material_record,
+)
 from gcd_hpc.browse.page.phases import phase_rows
 from gcd_hpc.browse.page.snapshot import Snapshot
 from gcd_hpc.browse.page.structure import energy_range, environment_record, structure_record
@@ -25,31 +31,12 @@ from gcd_hpc.store.crystal import boundary_of
 from gcd_hpc.store.export import Format
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.makers import MODEL_MOVES, groups, maker_name
+from gcd_hpc.store.material_rows import kind_fields
 from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.run import Run, open_run
+from gcd_hpc.store.run_candidate import RunCandidate
 from gcd_hpc.store.run_directory import RunDirectory
-from gcd_hpc.store.schema import ROW_FIELDS, Candidate
 
-FIELDS = (
-    *(
-        "id",
-        "gb_energy_j_m2",
-        "n_fraction",
-        "num_atoms",
-        "excess_volume_a",
-        "source",
-        "version",
-        "move",
-        "round",
-        "status",
-    ),
-    *("converged", "preset", "closest_pair_a", "reason"),
-)
-"""Columns of the table."""
-MAP_FIELDS = (
-    *("id", "n_fraction", "gb_energy_j_m2", "source", "version", "round", "excess_volume_a"),
-    *("closest_pair_a", "num_atoms"),
-)
 MAX_POINTS, MOST_POINTS = 3000, 20_000
 """Number of points of the map, and the largest that a reader can ask for."""
 MAX_PAGE = 500
@@ -96,6 +83,7 @@ class Contents:
         """Name, counts, options of the controls and status of the campaign."""
         with self._lock:
             rows = self._current()
+            is_material = rows.run.is_material
             if not self._state:
                 self._state = {
                     "version": self._version,
@@ -105,15 +93,20 @@ class Contents:
                 } | _overview(rows)
                 best = self._state["best"]
                 # One colour scale for all structures makes them comparable.
-                self._state["range"] = energy_range(self.candidate(best[0])) if best else None
+                self._state["range"] = _energy_range(self.candidate(best[0])) if best else None
                 self._state |= {
+                    "figures": kind_of(rows.run).figures,
                     "campaign": self._campaign(),
                     "work": self._work.table(rows, self._shown),
-                    "formats": list(get_args(Format)),
-                    "fields": list(FIELDS),
+                    "formats": [
+                        form for form in get_args(Format) if form != "vasp" or not is_material
+                    ],
+                    "kind": kind_of(rows.run).name,
+                    "fields": list(kind_of(rows.run).fields),
+                    "map_fields": list(kind_of(rows.run).map_fields),
                     "about": {
                         field.name: {"unit": field.unit, "meaning": field.meaning}
-                        for field in ROW_FIELDS
+                        for field in kind_fields(rows.run.is_material)
                     },
                 }
             return self._state
@@ -129,7 +122,7 @@ class Contents:
         with self._lock:
             rows = self._current()
             chosen = rows.chosen(selection, sort, descending)
-            columns = chosen[first : first + min(num, MAX_PAGE)].columns(FIELDS)
+            columns = chosen[first : first + min(num, MAX_PAGE)].columns(kind_of(rows.run).fields)
             return {
                 "version": self._shown,
                 "total": len(chosen),
@@ -146,10 +139,10 @@ class Contents:
         with self._lock:
             rows = self._current()
             chosen, total = rows.lowest(selection, min(limit, MOST_POINTS))
-            columns = chosen.columns(MAP_FIELDS)
+            columns = chosen.columns(kind_of(rows.run).map_fields)
             cap = (
                 energy_cap(columns["n_fraction"], columns["gb_energy_j_m2"])
-                if len(chosen)
+                if len(chosen) and not chosen.is_material
                 else None
             )
             return {"version": self._shown, "total": total, "cap": cap, "rows": records(columns)}
@@ -160,7 +153,7 @@ class Contents:
             rows = self._current()
             every = rows.run
             shown = every if len(every) <= limit else rows.lowest("", limit)[0]
-            return records(shown.columns(FIELDS))
+            return records(shown.columns(kind_of(every).fields))
 
     def lowest(self, num: int) -> Run:
         """Candidates of the lowest relaxed energies, equally many of each [n], best first."""
@@ -172,7 +165,7 @@ class Contents:
         with self._lock:
             return self._current().run
 
-    def candidate(self, name: str) -> Candidate:
+    def candidate(self, name: str) -> RunCandidate:
         """One candidate, read without the rest of its file.
 
         Raises:
@@ -186,7 +179,10 @@ class Contents:
         Raises:
             StoreError: if there is no candidate of this id.
         """
-        return structure_record(self.candidate(name), self.element())
+        candidate = self.candidate(name)
+        if candidate.is_material:
+            return material_record(candidate)
+        return structure_record(candidate, self.element())
 
     def environment(self, name: str, before: bool) -> dict[str, Any]:
         """Environments of the atoms of one candidate, see ``environment_record``.
@@ -197,7 +193,16 @@ class Contents:
         Raises:
             StoreError: if there is no candidate of this id, or if it has no neighbours to look at.
         """
-        return environment_record(self.candidate(name), self.lattice(), before)
+        candidate = self.candidate(name)
+        if candidate.is_material:
+            return material_environment(candidate, before)
+        return environment_record(candidate, self.lattice(), before)
+
+    def spectra(self, name: str = "") -> dict[str, Any]:
+        """Curves of the view of spectra, see ``spectra_record``."""
+        with self._lock:
+            rows = self._current()
+            return spectra_record(rows.spectra, rows.groups if rows.spectra else {}, name)
 
     def selected(self, selection: str) -> Run:
         """Candidates of a selection, in the order of the run.
@@ -224,7 +229,9 @@ class Contents:
 
     def settings(self) -> dict[str, Any]:
         """Settings of the campaign, and what else the results depend on."""
-        return self._work.settings(self.run())
+        with self._lock:
+            rows = self._current()
+            return self._work.settings(rows.run, rows.spectra)
 
     def failures(self) -> list[dict[str, Any]]:
         """Number of failures with each reason, by class."""
@@ -276,17 +283,24 @@ def records(columns: Columns) -> list[list[Any]]:
     return [list(row) for row in zip(*(plain(values) for values in columns.values()), strict=True)]
 
 
+def _energy_range(best: RunCandidate) -> list[float] | None:
+    return material_range(best) if best.is_material else energy_range(best)
+
+
 def _overview(rows: Snapshot) -> dict[str, Any]:
     columns = rows.run.columns(["status", "source", "version", "move", "round"])
-    relaxed = rows.relaxed.columns(["n_index", "n_fraction"])
-    _, first = np.unique(relaxed["n_index"], return_index=True)
+    fractions, best = [], rows.run.lowest(1) if rows.run.is_material else rows.relaxed[:1]
+    if not rows.run.is_material:
+        relaxed = rows.relaxed.columns(["n_index", "n_fraction"])
+        _, first = np.unique(relaxed["n_index"], return_index=True)
+        fractions = relaxed["n_fraction"][first].tolist()
     return {
         "num": len(columns["status"]),
         "statuses": dict(Counter(columns["status"].tolist())),
-        "sources": _choices(columns),
+        "sources": material_choices(rows.run) if rows.run.is_material else _choices(columns),
         "rounds": np.unique(columns["round"]).tolist(),
-        "fractions": relaxed["n_fraction"][first].tolist(),
-        "best": next(iter(records(rows.relaxed[:1].columns(MAP_FIELDS))), None),
+        "fractions": fractions,
+        "best": next(iter(records(best.columns(kind_of(best).map_fields))), None),
     }
 
 

@@ -11,12 +11,6 @@ from matplotlib.figure import Figure
 
 from gcd_hpc.browse.plots import What, draw
 
-FIGURES: dict[What, str] = {
-    "progress": "Lowest energy of each [n] against core-seconds",
-    "timeline": "What ran when",
-    "egb-n": "Energy against [n]",
-}
-"""Figures shown on the page, with their titles."""
 _drawing = threading.Lock()
 """Lock for drawing, as matplotlib's settings are global to the process."""
 

@@ -18,7 +18,7 @@ from gcd_hpc.browse.page.assets import (
 )
 from gcd_hpc.browse.page.contents import MAX_POINTS, Contents
 from gcd_hpc.browse.page.downloads import download_one, download_selection
-from gcd_hpc.browse.page.figures import FIGURES, figure_svg
+from gcd_hpc.browse.page.figures import figure_svg
 from gcd_hpc.browse.plots import What
 from gcd_hpc.errors import GcdError, StoreError
 
@@ -148,7 +148,7 @@ ROUTES: dict[str, Callable[[Contents, Query], Answer]] = {
     "": lambda contents, query: page_answer(PAGE, (*SCRIPTS, VIEWER)),
     **{name: partial(_asset, name) for name in ASSETS},
     "api/version": lambda contents, query: json_answer({"version": contents.version()}),
-    "api/state": lambda contents, query: json_answer(contents.state() | {"figures": FIGURES}),
+    "api/state": lambda contents, query: json_answer(contents.state()),
     "api/rows": _table_page,
     "api/points": _points,
     "api/structure": lambda contents, query: json_answer(contents.structure(query.get("id", ""))),
@@ -156,6 +156,9 @@ ROUTES: dict[str, Callable[[Contents, Query], Answer]] = {
     "api/training": lambda contents, query: json_answer(contents.training()),
     "api/moves": lambda contents, query: json_answer(contents.moves()),
     "api/settings": lambda contents, query: json_answer(contents.settings()),
+    "api/spectra": lambda contents, query: told(
+        lambda: json_answer(contents.spectra(query.get("id", "")))
+    ),
     "api/phases": lambda contents, query: told(lambda: json_answer(contents.phases())),
     "api/failures": lambda contents, query: json_answer(contents.failures()),
     "api/figure": _figure,

@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from gcd_hpc.browse.material_numbers import groups_of
+from gcd_hpc.browse.material_spectra import MaterialSpectra, read_spectra
 from gcd_hpc.browse.page.phases import in_phases, phase_names
 from gcd_hpc.errors import StoreError
 from gcd_hpc.phases.clustering import find_phases
@@ -34,10 +36,22 @@ class Snapshot:
     @cached_property
     def phases(self) -> list[Phase]:
         """Phases of lowest energy of each [n]; none where files do not describe the boundary."""
+        if self.run.is_material:
+            return []
         try:
             return find_phases(self.run)
         except StoreError:
             return []
+
+    @cached_property
+    def spectra(self) -> MaterialSpectra | None:
+        """Spectra of a material; None of a boundary, or if there are none."""
+        return read_spectra(self.run) if self.run.is_material else None
+
+    @cached_property
+    def groups(self) -> dict[str, list[str]]:
+        """Ids of a material's structures by what made them."""
+        return groups_of(self.run)
 
     def selected(self, selection: str) -> Run:
         """Candidates that meet all conditions, phase=NAME among them, in the order of the run.

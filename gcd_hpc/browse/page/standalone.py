@@ -10,7 +10,8 @@ from typing import Any
 
 from gcd_hpc.browse.page.assets import PAGE, SCRIPTS, STYLE, VIEWER, asset
 from gcd_hpc.browse.page.contents import Contents
-from gcd_hpc.browse.page.figures import FIGURES, figure_svg
+from gcd_hpc.browse.page.figures import figure_svg
+from gcd_hpc.browse.page.material_structure import material_environment, material_record
 from gcd_hpc.browse.page.structure import environment_record, structure_record
 from gcd_hpc.errors import GcdError, StoreError
 from gcd_hpc.files import output
@@ -44,9 +45,11 @@ def _data(contents: Contents, num: int) -> dict[str, Any]:
         raise StoreError(f"{contents.path}: nothing to show: there are no candidates yet")
     rows = contents.table(MAX_ROWS)
     structures = _structures(contents, num)
+    is_material = contents.run().is_material
+    which = "those nearest to the spectrum" if is_material else "the lowest of each [n]"
     some = "" if len(rows) == state["num"] else f"{len(rows):,} of {state['num']:,} candidates and "
     return {
-        "state": state | {"figures": FIGURES},
+        "state": state,
         "rows": rows,
         "structures": structures,
         "environments": _environments(contents, structures),
@@ -55,13 +58,18 @@ def _data(contents: Contents, num: int) -> dict[str, Any]:
         "settings": contents.settings(),
         "phases": contents.phases(),
         "failures": contents.failures(),
-        "figures": {what: _figure(contents.path, what) for what in FIGURES},
-        "note": f"{some}the atoms of {len(structures):,}, the lowest of each [n]",
+        "figures": {what: _figure(contents.path, what) for what in state["figures"]},
+        "spectra": {"": contents.spectra()} | {name: contents.spectra(name) for name in structures}
+        if is_material
+        else {},
+        "note": f"{some}the atoms of {len(structures):,}, {which}",
     }
 
 
 def _structures(contents: Contents, num: int) -> dict[str, Any]:
     candidates = list(contents.lowest(num))
+    if contents.run().is_material:
+        return {candidate.id: material_record(candidate) for candidate in candidates}
     whole = sum(candidate.num_atoms for candidate in candidates) <= MAX_ATOMS
     element = contents.element()
     return {candidate.id: structure_record(candidate, element, whole) for candidate in candidates}
@@ -72,8 +80,11 @@ def _environments(contents: Contents, structures: dict[str, Any]) -> dict[str, A
     found = {}
     for name, record in structures.items():
         with suppress(StoreError):
-            found[name] = environment_record(
-                contents.candidate(name), contents.lattice(), whole=record["whole"]
+            candidate = contents.candidate(name)
+            found[name] = (
+                material_environment(candidate)
+                if candidate.is_material
+                else environment_record(candidate, contents.lattice(), whole=record["whole"])
             )
     return found
 

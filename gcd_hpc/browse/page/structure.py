@@ -7,8 +7,9 @@ import numpy as np
 from gcd_hpc.browse.tables import plain
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.alloys import excess_energies, symbols_of
+from gcd_hpc.store.material_rows import kind_fields
 from gcd_hpc.store.parts import MAX_LENGTH_A, MIN_EDGE_A
-from gcd_hpc.store.schema import ROW_FIELDS, Candidate
+from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.environments import environments
 from gcd_hpc.structures.periodic import minimum_image, with_tilt, wrap
 
@@ -32,7 +33,7 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
     Args:
         whole: with the atoms far from the boundary.
     """
-    positions, relaxed = _shown_positions(candidate)
+    positions, relaxed = shown_positions(candidate)
     excess = excess_energies(vars(candidate))
     cell = np.asarray(candidate.cell, dtype=float)
     is_box, in_plane = _in_plane(candidate)
@@ -45,18 +46,20 @@ def structure_record(candidate: Candidate, element: str, whole: bool = True) -> 
         atoms["names"] = np.array(symbols_of(candidate.numbers, element))[kept].tolist()
     if not kept.all():
         atoms["index"] = np.flatnonzero(kept).tolist()
-    atoms |= _axes(inside[kept], DIGITS)
+    atoms |= axes_record(inside[kept], DIGITS)
     before = np.asarray(candidate.unrelaxed_positions, dtype=float)
     if relaxed and before.shape == positions.shape and np.isfinite(before).all():
         moved = minimum_image(before - positions, in_plane, is_box)
-        atoms["before"] = _axes((inside + moved)[kept], MOVED_DIGITS)
+        atoms["before"] = axes_record((inside + moved)[kept], MOVED_DIGITS)
     return {
         "id": candidate.id,
-        "fields": {field.name: plain(getattr(candidate, field.name)) for field in ROW_FIELDS},
+        "fields": {
+            field.name: plain(getattr(candidate, field.name)) for field in kind_fields(False)
+        },
         "relaxed": relaxed,
         "whole": whole,
         "atoms": atoms | {"cell": plain(cell), "tilt": plain(candidate.tilt_a)},
-        "energies": _rounded(excess[kept], DIGITS)
+        "energies": rounded(excess[kept], DIGITS)
         if relaxed and np.isfinite(excess[kept]).all()
         else None,
     }
@@ -74,7 +77,7 @@ def environment_record(
     Raises:
         StoreError: if there are no such positions, or too few atoms.
     """
-    positions, relaxed = _shown_positions(candidate)
+    positions, relaxed = shown_positions(candidate)
     if before and relaxed:
         positions = np.asarray(candidate.unrelaxed_positions, dtype=float)
     if not len(positions) or not np.isfinite(positions).all() or not _in_plane(candidate)[0].all():
@@ -83,17 +86,17 @@ def environment_record(
         found = environments(positions, _in_plane(candidate)[1], lattice)
     except ValueError as error:
         raise StoreError(f"{candidate.id}: {error}") from error
-    kept = _kept(_shown_positions(candidate)[0], whole)
+    kept = _kept(shown_positions(candidate)[0], whole)
     return {
         "bond_a": round(found.bond_a, DIGITS),
         "coordination": found.coordination[kept].tolist(),
         "kinds": found.kinds[kept].tolist(),
-        "centro": _rounded(found.centro_symmetry[kept], MOVED_DIGITS),
+        "centro": rounded(found.centro_symmetry[kept], MOVED_DIGITS),
         "grains": found.grains[kept].tolist(),
     }
 
 
-def _shown_positions(candidate: Candidate) -> tuple[np.ndarray, bool]:
+def shown_positions(candidate: Candidate) -> tuple[np.ndarray, bool]:
     """Positions (N, 3) in Å, the unrelaxed ones where nothing was relaxed; and which they are."""
     relaxed = bool(np.isfinite(candidate.positions).all()) and candidate.num_atoms > 0
     chosen = candidate.positions if relaxed else candidate.unrelaxed_positions
@@ -120,8 +123,9 @@ def _kept(positions: np.ndarray, whole: bool) -> np.ndarray:
     return np.asarray(np.isfinite(positions).all(axis=1) & (whole | is_near))
 
 
-def _axes(positions: np.ndarray, digits: int) -> dict[str, list[float]]:
-    return {axis: _rounded(positions[:, place], digits) for place, axis in enumerate("xyz")}
+def axes_record(positions: np.ndarray, digits: int) -> dict[str, list[float]]:
+    """Positions (N, 3) as a list for each axis, with a number of decimals."""
+    return {axis: rounded(positions[:, place], digits) for place, axis in enumerate("xyz")}
 
 
 def energy_range(candidate: Candidate) -> list[float] | None:
@@ -140,6 +144,7 @@ def energy_range(candidate: Candidate) -> list[float] | None:
     return [round(float(seen.min()), 2), round(float(seen.max()), 2)]
 
 
-def _rounded(values: np.ndarray, digits: int) -> list[float]:
+def rounded(values: np.ndarray, digits: int) -> list[float]:
+    """Numbers (N,) with a number of decimals."""
     # Adding 0 turns -0.0 into 0.0, which is shorter.
     return list((np.round(values, digits) + 0.0).tolist())

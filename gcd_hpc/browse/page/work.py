@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from gcd_hpc.accounts.sources import sources_of
+from gcd_hpc.browse.material_spectra import MaterialSpectra
+from gcd_hpc.browse.page.kinds import rounds_table, subject_facts
 from gcd_hpc.browse.page.snapshot import Snapshot
-from gcd_hpc.browse.report.facts import boundary_facts, config_of, origin_facts, potential_facts
+from gcd_hpc.browse.report.facts import config_of, origin_facts, potential_facts
 from gcd_hpc.browse.sources import ABOUT, HEADINGS, source_cells
 from gcd_hpc.browse.status import StatusReader
 from gcd_hpc.config.reader import write
@@ -40,7 +42,7 @@ class Work:
         self._table: dict[str, Any] = {}
 
     def table(self, rows: Snapshot, version: str) -> dict[str, Any]:
-        """What each source cost and found.
+        """What each source cost and found; of a material the spectrum errors of each round.
 
         Args:
             version: version of the part files of the rows.
@@ -49,8 +51,11 @@ class Work:
             state = None
             with suppress(GcdError):  # without a readable ledger the times of the rows remain
                 state = self._status.state()
-            cells = source_cells(sources_of(rows.run, state, rows.relaxed))
-            self._table = {"headings": HEADINGS, "rows": cells, "about": ABOUT}
+            if rows.run.is_material:
+                self._table = rounds_table(rows.run)
+            else:
+                cells = source_cells(sources_of(rows.run, state, rows.relaxed))
+                self._table = {"headings": HEADINGS, "rows": cells, "about": ABOUT}
             self._version = version
         return self._table
 
@@ -70,12 +75,12 @@ class Work:
         cells = _move_cells(rows.run, int(length)) if length else []
         return {"headings": MOVE_HEADINGS, "rows": cells, "about": MOVE_ABOUT}
 
-    def settings(self, run: Run) -> dict[str, Any]:
-        """Boundary, potential and origin in lines, and the campaign file with all settings."""
+    def settings(self, run: Run, spectra: MaterialSpectra | None) -> dict[str, Any]:
+        """Boundary or material, potential and origin in lines, and the whole campaign file."""
         state = None
         with suppress(GcdError):
             state = self._status.state()
-        lines = [*boundary_facts(run).rows, *potential_facts(run).rows]
+        lines = [*subject_facts(run, spectra), *potential_facts(run).rows]
         lines += origin_facts(run, state).rows
         config = config_of(run)
         return {

@@ -7,6 +7,7 @@ from gcd_hpc.browse.listing import with_error
 from gcd_hpc.browse.material_figures import energies_figure, errors_figure, spectra_figure
 from gcd_hpc.browse.material_numbers import (
     CONFIDENCE,
+    RoundErrors,
     bonds_of,
     errors_by_round,
     groups_of,
@@ -44,13 +45,18 @@ NUM_LISTED = 20
 METHOD = (
     "Structures of one density are sampled by a diffusion model, with and without guidance towards"
     " the target by a network that predicts spectra, and relaxed with the potential. The spectrum"
-    " error is computed without that network: it is the root mean square difference between the"
-    " target and the engine's mean spectrum of some random atoms, both with a mean level of 1 over"
-    " the window. Candidates without guidance have the same density and are the control."
+    " error is the root mean square difference between the target and the mean spectrum of a"
+    " structure, both with a mean level of 1 over the window. The engine computes the spectra of"
+    " some random atoms; by them the mean that the network predicts is corrected, so that the"
+    " network reduces the scatter but does not decide the result. Candidates without guidance have"
+    " the same density and are the control."
 )
 ERRORS = (
     f"Spectrum error of the candidates of each round: mean and {CONFIDENCE:.0%} interval of the"
     " mean over candidates, by Student's t."
+)
+ERROR_HEADINGS = (
+    *("round", "candidates", "number", "failed", "spectrum error", "smallest", "energy (eV/atom)"),
 )
 ABOUT_ERRORS = (
     "Intervals of guided and unguided candidates that do not overlap show an effect of the"
@@ -79,7 +85,7 @@ def material_document(path: Path) -> Document:
         about(run),
         (
             Section("Summary", (_summary(run, state), Paragraph(METHOD, is_note=True))),
-            Section("Material and target", (_material_facts(run, spectra),)),
+            Section("Material and target", (material_facts(run, spectra),)),
             Section("Potential", (potential_facts(run),)),
             Section("Origin", (origin_facts(run, state),)),
             Section("Spectra", _spectra(run, spectra)),
@@ -109,7 +115,8 @@ def _summary(run: Run, state: State | None) -> Facts:
     return Facts((*rows, ("cost", cost_line(state, spent_s))) if state else tuple(rows))
 
 
-def _material_facts(run: Run, spectra: MaterialSpectra | None) -> Facts:
+def material_facts(run: Run, spectra: MaterialSpectra | None) -> Facts:
+    """Element, density, target, engine and guidance of a material."""
     config = config_of(run)
     material, target = (config.get(key) or {} for key in ("material", "target"))
     labelling = config.get("labelling") or {}
@@ -139,7 +146,8 @@ def _spectra(run: Run, spectra: MaterialSpectra | None) -> tuple[Block, ...]:
     best = [one.id for one in run.lowest(1)]
     caption = (
         "Target, and mean spectra of the candidates of all rounds by the engine, with a band of one"
-        " standard deviation from structure to structure."
+        " standard deviation from structure to structure. The mean of a structure is here that of"
+        " its labelled atoms alone, and scatters more than its spectrum error does."
     )
     blocks: list[Block] = []
     if best:
@@ -154,26 +162,24 @@ def _errors(run: Run) -> tuple[Block, ...]:
     rounds = errors_by_round(run)
     if not any(one.error.num for one in rounds):
         return (Paragraph("No candidate was compared with the target yet.", is_note=True),)
-    rows = [
-        (
-            str(one.round),
-            one.guided,
-            str(one.num),
-            str(one.num_failed),
-            str(one.error),
-            f"{one.errors[0]:.4f}" if len(one.errors) else "-",
-            str(one.energy),
-        )
-        for one in rounds
-    ]
-    headings = (
-        *("round", "candidates", "number", "failed", "spectrum error", "smallest"),
-        "energy (eV/atom)",
-    )
+    rows = [error_cells(one) for one in rounds]
     return (
         picture(errors_figure(rounds), "Spectrum error of each candidate by round."),
-        table(ERRORS, headings, rows, left=(1,)),
+        table(ERRORS, ERROR_HEADINGS, rows, left=(1,)),
         Paragraph(ABOUT_ERRORS, is_note=True),
+    )
+
+
+def error_cells(one: RoundErrors) -> tuple[str, ...]:
+    """Cells by ERROR_HEADINGS."""
+    return (
+        str(one.round),
+        one.guided,
+        str(one.num),
+        str(one.num_failed),
+        str(one.error),
+        f"{one.errors[0]:.4f}" if len(one.errors) else "-",
+        str(one.energy),
     )
 
 

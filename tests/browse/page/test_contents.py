@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from gcd_hpc.browse.page import contents as contents_module
-from gcd_hpc.browse.page.contents import FIELDS, Contents
+from gcd_hpc.browse.page.contents import Contents
+from gcd_hpc.browse.page.kinds import BOUNDARY
 from gcd_hpc.browse.page.structure import (
     REGION_A,
     energy_range,
@@ -27,7 +28,7 @@ from tests.store.synthetic import CONFIG, make_candidate
 
 
 def values(page, name):
-    return [row[FIELDS.index(name)] for row in page["rows"]]
+    return [row[BOUNDARY.fields.index(name)] for row in page["rows"]]
 
 
 def test_the_state_counts_what_can_be_chosen(contents):

@@ -92,10 +92,10 @@ def test_a_file_of_results_alone_is_reported_without_its_spectra(path, tmp_path)
 
 
 def test_a_material_of_which_nothing_was_verified_is_reported_honestly(path, tmp_path):
-    (quenches,) = RunDirectory(path).quenched_parts()
+    quenches = RunDirectory(path).quenched_parts()
     provenance = {"config": open_run(path).provenance["config"]}
     run = RunDirectory(tmp_path / "begun")
-    rows = [replace(row, num_labelled=0) for row in read_part(quenches)]
+    rows = [replace(row, num_labelled=0) for part in quenches for row in read_part(part)]
     write_part(run.quenched_part(0), rows, provenance)
     html = to_html(report_document(run.path))
     assert "No candidate was compared with the target yet." in html

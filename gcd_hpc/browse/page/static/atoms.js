@@ -31,10 +31,11 @@ function sliced(atoms, { axis, from, to }) {
 }
 
 // Edges of one cell between the lowest and the highest atom drawn, as pairs of points.
-function cellEdges({ cell: [a, b], tilt }, atoms) {
+// Of a box that is periodic in z, of the given height, those of the box.
+function cellEdges({ cell: [a, b], tilt, height }, atoms) {
   if (!(a > 0 && b > 0) || !atoms.length) return [];
   const heights = atoms.map((atom) => atom.z);
-  const [low, high] = [heights.reduce((p, q) => Math.min(p, q)), heights.reduce((p, q) => Math.max(p, q))];
+  const [low, high] = height ? [-height / 2, height / 2] : [heights.reduce((p, q) => Math.min(p, q)), heights.reduce((p, q) => Math.max(p, q))];
   const corners = [[0, 0], [a, 0], [a + (tilt || 0), b], [tilt || 0, b]].map(([x, y]) => [x, y]);
   const at3 = ([x, y], z) => ({ x, y, z });
   return corners.flatMap((corner, place) => {

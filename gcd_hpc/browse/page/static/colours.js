@@ -15,9 +15,9 @@ const COORDINATION_COLOURS = ["#08306b", "#2171b5", "#85bbe6", "#c9ced6", "#f6bd
 const ATOM_COLOURS = {
   energy: { name: "energy above bulk", unit: "eV" },
   grain: { name: "grain", needs: "environment" },
-  kind: { name: "common-neighbour analysis", needs: "environment" },
+  kind: { name: "common-neighbour analysis", short: "common neighbours", needs: "environment" },
   coordination: { name: "coordination", needs: "environment" },
-  centro: { name: "centro-symmetry", unit: "Å²", needs: "environment" },
+  centro: { name: "centro-symmetry", short: "centro-symmetry", unit: "Å²", needs: "environment" },
   displacement: { name: "displacement in relaxation", unit: "Å" },
   element: { name: "element" },
 };

@@ -1,21 +1,8 @@
 "use strict";
-// Map of the relaxed structures: a point each at its values, lines through the lowest of each [n].
+// Map of the relaxed structures: a point each at its values, and of a boundary lines through the lowest
+// of each [n].
 
-const MAP_FIELDS = ["id", "n_fraction", "gb_energy_j_m2", "source", "version", "round", "excess_volume_a", "closest_pair_a", "num_atoms"];
-const MAP_AXES = {
-  n_fraction: { name: "[n]", unit: "" },
-  gb_energy_j_m2: { name: "boundary energy", unit: "J/m²" },
-  excess_volume_a: { name: "excess volume", unit: "Å" },
-  closest_pair_a: { name: "closest pair", unit: "Å" },
-  num_atoms: { name: "atoms", unit: "" },
-  round: { name: "round", unit: "" },
-};
-// Shapes and line patterns tell groups apart without colours.
-const GROUPS = {
-  search: { colour: "var(--search)", shape: "circle", dash: "" },
-  exploration: { colour: "var(--exploration)", shape: "triangle", dash: "7 3" },
-  model: { colour: "var(--model)", shape: "square", dash: "2 3" },
-};
+// Shapes tell groups apart without colours.
 const SHAPES = {
   circle: "M-4.3,0a4.3,4.3 0 1,0 8.6,0a4.3,4.3 0 1,0 -8.6,0Z",
   triangle: "M0,-5.4L5,3.8L-5,3.8Z",
@@ -38,7 +25,7 @@ class EnergyMap {
     this._chosen = null;
     this._phaseOf = new Map();
     this.colour = "source";
-    this.axes = { x: "n_fraction", y: "gb_energy_j_m2" };
+    this.axes = { ...KIND.mapAxes };
     this._asked = { x: [null, null], y: [null, null] };
     this._isWhole = false;
     this._card = document.createElement("div");
@@ -49,7 +36,7 @@ class EnergyMap {
     new ResizeObserver(() => this.draw()).observe(element);
   }
 
-  // rows: points by ascending energy; cap: highest energy drawn unless the reader asks for more.
+  // rows: points, the best first; cap: highest energy drawn unless the reader asks for more.
   show({ rows, cap }) {
     this._cap = cap;
     this._points = rows.map((row) => Object.fromEntries(MAP_FIELDS.map((name, column) => [name, row[column]])));
@@ -122,7 +109,7 @@ class EnergyMap {
     this._scale(width, height);
     this._drawAxes(svg, width, height);
     if (this.axes.x === "n_fraction" && this.axes.y === "gb_energy_j_m2") this._drawLines(svg);
-    // The lowest energies are drawn last, on top.
+    // The best are drawn last, on top.
     for (const point of [...this._shown].reverse()) svg.append(this._symbol(point));
     this._mark();
   }
@@ -168,7 +155,7 @@ class EnergyMap {
   }
 
   _drawLines(svg) {
-    for (const [group, { colour, dash }] of Object.entries(GROUPS)) {
+    for (const [group, { colour, dash }] of Object.entries(KIND.groups)) {
       const best = new Map();
       for (const point of this._shown) if (groupOf(point) === group && !best.has(point.n_fraction)) best.set(point.n_fraction, point);
       const line = [...best.values()].sort((a, b) => a.n_fraction - b.n_fraction);
@@ -204,14 +191,14 @@ class EnergyMap {
   _styles() {
     if (this.colour === "source") return this._bySource();
     if (this.colour === "phase") return this._byPhase();
-    const { name, unit } = MAP_AXES[this.colour];
+    const { name, unit } = KIND.axes[this.colour];
     const values = this._shown.map((point) => point[this.colour]).filter((value) => value !== null).sort((a, b) => a - b);
     // Percentiles keep outliers from stretching the colour scale.
     const low = values[Math.floor(0.02 * values.length)], high = values[Math.ceil(0.98 * values.length) - 1];
     const text = (value) => (value === undefined ? "" : `${this.colour === "round" ? value : value.toFixed(2)} ${unit}`.trim());
     this._legend.replaceChildren(`${name}: ${text(low)}`, rampBar(), text(high));
     return (point) => ({
-      shape: GROUPS[groupOf(point)].shape,
+      shape: KIND.groups[groupOf(point)].shape,
       colour: point[this.colour] === null ? UNKNOWN : ramp(high > low ? (point[this.colour] - low) / (high - low) : 0),
     });
   }
@@ -219,10 +206,9 @@ class EnergyMap {
   _bySource() {
     const present = new Set(this._shown.map(groupOf));
     const paints = this._shown.some((point) => point.source === "explore" && groupOf(point) === "model");
-    const names = { model: paints ? "diffusion model with its in-painting moves" : "diffusion model" };
-    const groups = Object.keys(GROUPS).filter((group) => present.has(group));
-    this._legend.replaceChildren(...groups.map((group) => shapeSwatch(GROUPS[group], names[group] || group)));
-    return (point) => GROUPS[groupOf(point)];
+    const groups = Object.keys(KIND.groups).filter((group) => present.has(group));
+    this._legend.replaceChildren(...groups.map((group) => shapeSwatch(KIND.groups[group], `${KIND.groups[group].name}${group === "model" && paints ? " with its in-painting moves" : ""}`)));
+    return (point) => KIND.groups[groupOf(point)];
   }
 
   // The phases of lowest energy have a shape each.
@@ -240,7 +226,7 @@ class EnergyMap {
     this._card.hidden = !point;
     if (!point) return;
     const phase = this._phaseOf.get(id), [x, y] = this._placeOf(point);
-    const lines = Object.entries(MAP_AXES).filter(([field]) => point[field] !== null).map(([field, { name, unit }]) => `${name}: ${valueText(point[field], field)} ${unit}`);
+    const lines = Object.entries(KIND.axes).filter(([field]) => point[field] !== null).map(([field, { name, unit }]) => `${name}: ${valueText(point[field], field)} ${unit}`);
     this._card.replaceChildren(...[point.id, sourceName(point), ...(phase ? [`phase ${phase}`] : []), ...lines].map((text, place) => {
       const line = document.createElement(place ? "span" : "b");
       line.textContent = text;
@@ -252,7 +238,8 @@ class EnergyMap {
 
   choose(id) { this._onSelect(id); }
 
-  // Up and down move within a column, left and right to the lowest of the next one.
+  // Up and down move within a column, left and right to the lowest of the next one. Where columns have
+  // one structure each, all four go to the next value.
   _onKey(event) {
     const steps = { ArrowUp: [0, 1], ArrowDown: [0, -1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
     if (!(event.key in steps) || !this._shown.length) return;
@@ -260,9 +247,17 @@ class EnergyMap {
     const [across, up] = steps[event.key], { x, y } = this.axes;
     const now = this._shown.find((point) => point.id === this._chosen) || this._shown[0];
     const columns = [...new Set(this._shown.map((point) => point[x]))].sort((a, b) => a - b);
+    if (columns.length === this._shown.length) return this._step(now, across ? x : y, across || up);
     const column = columns[columns.indexOf(now[x]) + across];
     const here = this._shown.filter((point) => point[x] === column).sort((a, b) => a[y] - b[y]);
     const next = across ? here[0] : here[here.indexOf(now) + up];
+    if (!next) return;
+    this._onSelect(next.id);
+    this.hover(next.id);
+  }
+
+  _step(now, axis, step) {
+    const order = [...this._shown].sort((a, b) => a[axis] - b[axis]), next = order[order.indexOf(now) + step];
     if (!next) return;
     this._onSelect(next.id);
     this.hover(next.id);
@@ -313,13 +308,13 @@ class MapPointer {
 }
 
 function axisText(field) {
-  const { name, unit } = MAP_AXES[field];
+  const { name, unit } = KIND.axes[field];
   return unit ? `${name} (${unit})` : name;
 }
 
 function valueText(value, field) {
   if (field === "n_fraction") return fraction(value);
-  return Number.isInteger(value) ? count(value) : value.toFixed(field === "gb_energy_j_m2" ? 4 : 3);
+  return Number.isInteger(value) ? count(value) : value.toFixed(KIND.axes[field].places ?? 3);
 }
 
 function shapeSwatch({ colour, shape }, text) {

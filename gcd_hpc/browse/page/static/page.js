@@ -12,10 +12,10 @@ class Page {
     this._isFile = source instanceof FileSource;
     const place = new URLSearchParams(location.hash.slice(1));
     this._select = place.get("select") || "";
-    this._sort = place.get("sort") || "energy";
+    this._sort = place.get("sort") || KIND.sort;
     this._descending = place.get("descending") === "true";
     this._first = Number(place.get("first")) || 0;
-    this._tab = TABS.includes(place.get("tab")) ? place.get("tab") : "candidates";
+    this._tab = TABS.includes(place.get("tab")) && !at(`tab-${place.get("tab")}`).hidden ? place.get("tab") : "candidates";
     this._chosen = place.get("id");
     // Without a choice the best structure is shown and replaced when a better one is found.
     this._followsBest = !this._chosen;
@@ -23,6 +23,7 @@ class Page {
     this._map = new EnergyMap(at("map"), at("legend"), (id) => this.choose(id), () => this._showNotes());
     this._table = new CandidateTable(at("table"), (field) => this._sortBy(field), (id) => this.choose(id));
     this._pane = new StructurePane(source);
+    this._spectra = new SpectraView(source);
     this._campaign = new CampaignTab(source, this._isFile);
     this._connect();
   }
@@ -40,7 +41,7 @@ class Page {
     at("filter").addEventListener("submit", (event) => event.preventDefault());
     at("select").addEventListener("input", () => this._later(() => this._filter(at("select").value)));
     at("clear").addEventListener("click", () => this._filter("", true));
-    this._quick("by-source", ["source", "version", "move"]);
+    this._quick("by-source", ["source", "version", "move", "guided"]);
     this._quick("by-n", ["n", "n_fraction"]);
     this._quick("by-round", ["round"]);
     this._quick("by-status", ["status"]);
@@ -52,7 +53,7 @@ class Page {
       if (step) this._turn(step);
     });
     for (const tab of TABS) at(`tab-${tab}`).addEventListener("click", () => this._showTab(tab));
-    roving(TABS.map((tab) => at(`tab-${tab}`)));
+    roving(TABS.map((tab) => at(`tab-${tab}`)).filter((tab) => !tab.hidden));
     at("download-one").addEventListener("click", () => this._download({ id: this._pane.id }));
     at("download-selection").addEventListener("click", () => this._download({ select: this._select }));
     document.addEventListener("keydown", (event) => {
@@ -67,7 +68,7 @@ class Page {
     const map = this._map;
     at("map-colour").addEventListener("change", (event) => this._colourMap(event.target.value));
     for (const axis of ["x", "y"]) {
-      options(at(`map-${axis}`), Object.keys(MAP_AXES).map((field) => [field, axisText(field)]), false);
+      options(at(`map-${axis}`), Object.keys(KIND.axes).map((field) => [field, axisText(field)]), false);
       at(`map-${axis}`).value = map.axes[axis];
       at(`map-${axis}`).addEventListener("change", (event) => {
         map.axes[axis] = event.target.value;
@@ -136,6 +137,7 @@ class Page {
     this._map.select(id);
     this._table.select(id);
     this._remember();
+    this._spectra.show(id);
     try {
       const record = await this._source.structure(id);
       // Another structure may have been chosen meanwhile.
@@ -152,6 +154,7 @@ class Page {
     this._showState(state);
     await this._showRows();
     if (this._tab !== "candidates") this._fillTab();
+    this._spectra.show(this._chosen);
     // Show map and table before the 3D view, whose large script loads last.
     await painted();
     await loaded;
@@ -210,7 +213,7 @@ class Page {
     at("previous").disabled = this._first === 0;
     at("next").disabled = last >= page.total;
     at("download-selection").textContent = `Selection (${count(page.total)})`;
-    for (const [id, names] of [["by-source", ["move", "version", "source"]], ["by-n", ["n"]], ["by-round", ["round"]], ["by-status", ["status"]]]) {
+    for (const [id, names] of [["by-source", ["move", "version", "guided", "source"]], ["by-n", ["n"]], ["by-round", ["round"]], ["by-status", ["status"]]]) {
       const word = names.map((name) => wordOf(this._select, name)).find((found) => found) || "";
       at(id).value = [...at(id).options].some((option) => option.value === word) ? word : "";
     }
@@ -222,10 +225,10 @@ class Page {
     const parts = [`${count(read - hidden - unknown)} of ${count(points.total)} structures drawn`];
     if (hidden) parts.push(`${count(hidden)} outside the ranges`);
     if (unknown) parts.push(`${count(unknown)} without a value`);
-    if (missing) parts.push(`${count(missing)} higher ones of their [n] not read`);
+    if (missing) parts.push(`${count(missing)} ${KIND.missing}`);
     note(at("map-note"), parts.join("; "));
     at("draw-all").hidden = !hidden;
-    at("draw-low").hidden = Boolean(hidden) || points.rows.every((row) => row[2] <= points.cap);
+    at("draw-low").hidden = Boolean(hidden) || points.cap === null || points.rows.every((row) => row[MAP_FIELDS.indexOf(KIND.rank)] <= points.cap);
     at("read-more").hidden = !missing || this._limit >= MORE_POINTS;
     at("read-more").textContent = `Read ${count(Math.min(points.total, MORE_POINTS))}`;
     for (const axis of ["x", "y"]) {
@@ -312,10 +315,11 @@ class Page {
   }
 }
 
-function bestOf([id, n, energy]) {
+function bestOf(row) {
+  const [before, value, after] = KIND.best(Object.fromEntries(MAP_FIELDS.map((name, column) => [name, row[column]])));
   const number = document.createElement("b");
-  number.textContent = `${energy.toFixed(3)} J/m²`;
-  return ["lowest ", number, ` at [n] = ${fraction(n)}`];
+  number.textContent = value;
+  return [before, number, after];
 }
 
 function showStatus(campaign, isFile) {
@@ -330,4 +334,7 @@ function showStatus(campaign, isFile) {
 
 const embedded = at("data");
 const source = embedded ? new FileSource(JSON.parse(embedded.textContent)) : new ServerSource();
-new Page(source).start().catch((error) => note(at("filter-note"), error.message, true));
+source.state().then((state) => {
+  useKind(state);
+  return new Page(source).start();
+}).catch((error) => note(at("filter-note"), error.message, true));

@@ -10,7 +10,7 @@ class StructurePane {
     this._asked = 0;
     this._environments = new Map();
     this._sides = [];
-    this._settings = { by: "energy", region: "boundary", repeat: [2, 1], bonds: false, cell: true, slice: { axis: "", from: 0, to: 1 }, beside: "" };
+    this._settings = { by: KIND.atomColours[0], region: KIND.region, repeat: KIND.repeat.split(",").map(Number), bonds: false, cell: true, slice: { axis: "", from: 0, to: 1 }, beside: "" };
     this._connect();
   }
 
@@ -38,7 +38,7 @@ class StructurePane {
     this._record = record;
     const { fields } = record;
     at("structure-title").textContent = record.id;
-    facts(at("facts"), mainFacts(fields));
+    facts(at("facts"), KIND.facts(fields));
     facts(at("all-facts"), Object.entries(fields).map(([name, value]) => [name, showAny(value, this._about[name]), this._about[name].meaning]));
     const part = record.whole ? "" : "Only the region of the boundary is in this file.";
     note(at("view-note"), record.relaxed ? part : `Not relaxed (${fields.status}${fields.reason ? `: ${fields.reason}` : ""}): atoms as sampled. ${part}`);
@@ -167,7 +167,7 @@ class StructurePane {
     };
     this._sides[number].view.show(scene);
     Object.assign(this._sides[number].element.dataset, { atoms: atoms.length, bonds: scene.bonds.length, colours: by });
-    const title = (isBefore ? `before relaxation${isCalled ? " (colours: after it)" : ""}: ` : "") + titleOf(record);
+    const title = (isBefore ? `before relaxation${isCalled ? " (colours: after it)" : ""}: ` : "") + KIND.title(record);
     at(number ? "beside-caption" : "view-caption").textContent = number || this._besides() ? title : "";
     return { atoms, legend, record, environment, title, isBefore };
   }
@@ -251,10 +251,6 @@ class StructurePane {
   }
 }
 
-function titleOf({ id, fields }) {
-  return fields.gb_energy_j_m2 === null ? id : `${id}: ${fields.gb_energy_j_m2.toFixed(4)} J/m², [n] = ${fraction(fields.n_fraction)}`;
-}
-
 // Numbers of the atoms in the run, from 0.
 function numbersOf({ atoms }) {
   return atoms.index || Array.from({ length: atoms.size }, (_, place) => place);
@@ -265,23 +261,12 @@ function pickedText(record, environment, chosen, numbers) {
   const moved = displacements(record.atoms);
   const texts = chosen.map(({ of, element, z }) => [
     `Atom ${numbers[of]} (${element}): ${z.toFixed(2)} Å from the middle`,
-    ...(record.energies ? [`${record.energies[of].toFixed(3)} eV above bulk`] : []),
-    ...(environment ? [`coordination ${environment.coordination[of]}`, KIND_NAMES[environment.kinds[of]]] : []),
+    ...(record.energies ? [`${record.energies[of].toFixed(3)} eV ${KIND === BOUNDARY ? "above bulk" : "above the mean"}`] : []),
+    ...(environment ? [`coordination ${environment.coordination[of]}`] : []),
+    ...(environment?.kinds ? [KIND_NAMES[environment.kinds[of]]] : []),
     ...(moved ? [`moved ${moved[of].toFixed(2)} Å in relaxation`] : []),
   ].join(", "));
   return [...texts, ...(chosen.length > 1 ? [`Distance ${distanceOf(...chosen).toFixed(3)} Å`] : [])].join(". ");
-}
-
-function mainFacts(fields) {
-  const unit = (value, places, name) => (value === null ? "–" : `${value.toFixed(places)} ${name}`);
-  return [
-    ["energy", unit(fields.gb_energy_j_m2, 4, "J/m²") + (fields.gb_energy_j_m2 !== null && !fields.converged ? " (not converged)" : "")],
-    ["[n]", fraction(fields.n_fraction) || "–"],
-    ["atoms", count(fields.num_atoms)],
-    ["excess volume", unit(fields.excess_volume_a, 3, "Å")],
-    ["source", sourceName(fields)],
-    ["round", String(fields.round)],
-  ];
 }
 
 // A value as text with its unit.

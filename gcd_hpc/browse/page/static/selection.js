@@ -2,13 +2,12 @@
 // Selections: conditions such as source=model, n=0.2, energy<2.4, all of which must be met.
 // The server evaluates them itself; this file serves the controls and the page without a server.
 
-const SHORT = { n: "n_fraction", energy: "gb_energy_j_m2" };
 const RELATIONS = { "<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b };
 const ID = /^([\w.-]+\.)?(search-\d+|(model|explore|quench|given)-\d+-\d+)$/;
 const FRACTION_TOLERANCE = 5e-5;
 
 function fieldOf(name) {
-  return SHORT[name] || name;
+  return KIND.short[name] || name;
 }
 
 function words(text) {
@@ -35,7 +34,7 @@ function predicate(text, fields, members = {}) {
     const [, name, relation, value] = match;
     if (name === "phase" && ["=", "!="].includes(relation)) return phaseTest(relation, value.split(","), members);
     const field = fieldOf(name);
-    if (!fields.includes(field)) throw new Error(`selection: expected one of n, energy, ${fields.join(", ")}, got ${name}`);
+    if (!fields.includes(field)) throw new Error(`selection: expected one of ${[...Object.keys(KIND.short), ...fields].join(", ")}, got ${name}`);
     return relationTest(field, relation, value, word);
   });
   return (record) => tests.every((test) => test(record));

@@ -20,6 +20,7 @@ class ServerSource {
   settings() { return this._json("settings"); }
   phases() { return this._json("phases"); }
   failures() { return this._json("failures"); }
+  spectra(id) { return this._json("spectra", { id }); }
 
   async figure(what) {
     const answer = await fetch(`api/figure?${new URLSearchParams({ what })}`);
@@ -49,6 +50,7 @@ class FileSource {
   async training() { return this._data.training; }
   async moves() { return this._data.moves; }
   async settings() { return this._data.settings; }
+  async spectra(id) { return this._data.spectra[id] || this._data.spectra[""] || { energies: [], curves: [] }; }
 
   async rows({ select, sort, descending, first, num }) {
     const chosen = this._selected(select);
@@ -64,9 +66,9 @@ class FileSource {
   }
 
   async points(select) {
-    const relaxed = this._selected(select).filter((record) => record.status === "ok" && record.gb_energy_j_m2 !== null);
-    relaxed.sort((a, b) => a.gb_energy_j_m2 - b.gb_energy_j_m2);
-    return { total: relaxed.length, cap: energyCap(relaxed), rows: relaxed.map((record) => MAP_FIELDS.map((name) => record[name])) };
+    const relaxed = this._selected(select).filter((record) => record.status === "ok" && record[KIND.known] !== null);
+    relaxed.sort((a, b) => (a[KIND.rank] ?? Infinity) - (b[KIND.rank] ?? Infinity));
+    return { total: relaxed.length, cap: KIND === BOUNDARY ? energyCap(relaxed) : null, rows: relaxed.map((record) => MAP_FIELDS.map((name) => record[name])) };
   }
 
   async structure(id) {
@@ -105,9 +107,9 @@ function energyCap(relaxed) {
 
 function extendedXyz({ fields, atoms, energies }) {
   const [x, y, height] = atoms.cell;
-  const info = `gb_energy_j_m2=${fields.gb_energy_j_m2} n_fraction=${fields.n_fraction} id=${fields.id}`;
+  const info = KIND.xyz(fields);
   const columns = `Properties=species:S:1:pos:R:3${energies ? ":excess_energy:R:1" : ""}`;
-  const head = `Lattice="${x} 0 0 ${atoms.tilt} ${y} 0 0 0 ${height}" ${columns} ${info} pbc="T T F"`;
+  const head = `Lattice="${x} 0 0 ${atoms.tilt} ${y} 0 0 0 ${height}" ${columns} ${info} pbc="${KIND.periodic}"`;
   const lines = atoms.z.map((above, atom) => {
     const values = [atoms.x[atom], atoms.y[atom], above + height / 2, ...(energies ? [energies[atom]] : [])];
     return `${atoms.names ? atoms.names[atom] : atoms.element} ${values.map((value) => value.toFixed(3)).join(" ")}`;

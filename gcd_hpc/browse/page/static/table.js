@@ -2,27 +2,13 @@
 // Table of candidates, one page at a time.
 
 const PAGE_ROWS = 50;
-const digits = (num) => (value) => (value === null ? "" : value.toFixed(num));
 const text = (value) => String(value ?? "");
-const COLUMNS = [
-  { field: "id", head: "Candidate", text: true },
-  { field: "gb_energy_j_m2", head: "Energy (J/m²)", show: (value, row) => digits(4)(value) + (value === null || row.converged ? "" : "*") },
-  { field: "n_fraction", head: "[n]", show: fraction },
-  { field: "num_atoms", head: "Atoms" },
-  { field: "excess_volume_a", head: "Excess volume (Å)", show: digits(3) },
-  { field: "closest_pair_a", head: "Closest pair (Å)", show: digits(2) },
-  { field: "source", head: "Source", text: true, show: (value, row) => sourceName(row) },
-  { field: "round", head: "Round" },
-  { field: "status", head: "Status", text: true },
-  { field: "preset", head: "Relaxed", text: true },
-  { field: "reason", head: "Reason", text: true },
-];
 
 class CandidateTable {
   constructor(table, onSort, onSelect) {
     this._table = table;
     this._onSelect = onSelect;
-    this._head = COLUMNS.map(({ field, head, text }) => {
+    this._head = KIND.columns.map(({ field, head, text }) => {
       const cell = document.createElement("th"), button = document.createElement("button");
       cell.className = text ? "text" : "";
       cell.scope = "col";
@@ -45,7 +31,7 @@ class CandidateTable {
 
   show(fields, rows, sort, descending) {
     this._head.forEach((cell, column) => {
-      const { field, head } = COLUMNS[column];
+      const { field, head } = KIND.columns[column];
       const isSorted = field === fieldOf(sort);
       cell.firstElementChild.textContent = isSorted ? `${head} ${descending ? "↓" : "↑"}` : head;
       if (isSorted) cell.setAttribute("aria-sort", descending ? "descending" : "ascending");
@@ -76,10 +62,10 @@ class CandidateTable {
   _row(record) {
     const row = document.createElement("tr");
     row.dataset.id = record.id;
-    for (const { field, show = text, text: isText } of COLUMNS) {
+    for (const { field, show = text, text: isText } of KIND.columns) {
       const cell = row.insertCell();
       cell.className = `${isText ? "text" : ""} ${field === "reason" ? "reason" : ""}`.trim();
-      if (field === "source") cell.append(shapeSwatch(GROUPS[groupOf(record)], ""));
+      if (field === "source") cell.append(shapeSwatch(KIND.groups[groupOf(record)], ""));
       cell.append(show(record[field], record));
     }
     return row;
@@ -96,15 +82,4 @@ class CandidateTable {
     this.select(next, true);
     this._onSelect(next);
   }
-}
-
-// Names as in gcd_hpc/store/makers.py.
-function sourceName({ source, version, move }) {
-  return source === "model" ? `model ${String(version).padStart(2, "0")}` : move || groupOf({ source, version });
-}
-
-// A move that used a model's weights, as in-painting does, is a model's.
-function groupOf({ source, version }) {
-  if (source === "search") return "search";
-  return source === "model" || version > 0 ? "model" : "exploration";
 }
