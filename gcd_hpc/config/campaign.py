@@ -166,7 +166,7 @@ class CampaignConfig(Section):
     def _energies_are_told(self) -> "CampaignConfig":
         if self.energy_model is not None:
             return self
-        uses = "ranking.tries greater than 1" if self.ranking.tries > 1 else ""
+        uses = "ranking.tries or ranking.moves greater than 1" if self.ranking.is_wanted else ""
         if any(term.property == "gb_energy" for term in self.guidance):
             uses = "guidance by gb_energy"
         if uses:

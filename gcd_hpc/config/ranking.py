@@ -9,7 +9,16 @@ class RankingConfig(Section):
     """
 
     tries: PositiveInt = 1
-    """Structures that are made for each one that is relaxed. They have one [n] in the search, and
-    are changed by one kind of move in exploration, so that neither is preferred. With 1 every
-    structure that is made is relaxed.
+    """Structures that are made for each try that is relaxed, those among the moves of exploration
+    included. In the search they have one [n], so that none is preferred. With 1 every try that is
+    made is relaxed.
     """
+    moves: PositiveInt = 1
+    """Structures that are made for each other move that is relaxed, all by the same kind of move;
+    in-paintings are not ranked. It pays only where a relaxation takes much longer than an estimate.
+    """
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anything is ranked."""
+        return max(self.tries, self.moves) > 1

@@ -30,6 +30,7 @@ from gcd_hpc.experiments.work import Arrays, Task, Workshop, core_s
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.energy_training import within_n
 from gcd_hpc.seeds import REPRODUCE, generator
+from gcd_hpc.store.makers import FRESH
 from gcd_hpc.store.run_directory import RunDirectory
 
 METHODS = ("network", "cg20", "cg1", "excess_volume", "closest_pair")
@@ -147,11 +148,17 @@ def row_numbers(
         "by_kind": {name: by_kind(one) for name, one in tables.items()},
         "core_s_a_structure": {name: seconds(one) for name, one in tables.items()},
         "core_s_a_hit": {
-            name: savings(one, tries, generator(seed, REPRODUCE, DRAWS))
+            name: savings(tries_of(one), tries, generator(seed, REPRODUCE, DRAWS))
             for name, one in tables.items()
             if name != "n"
         },
     }
+
+
+def tries_of(rows: Arrays) -> Arrays:
+    """Rows of the search and of fresh tries, which are what a campaign ranks at first."""
+    is_try = np.isin(rows["kind"], ("search", FRESH))
+    return {name: values[is_try] for name, values in rows.items() if values.ndim}
 
 
 def opened(workshop: Workshop, budget: RankingBudget, name: str) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
+from gcd_hpc.store.makers import FRESH, MODEL_MOVES
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import lowest_nearby
@@ -20,14 +21,25 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Chooser:
-    """Energy model of a campaign, and how many structures are made for each that is relaxed."""
+    """Choice by the energy model of a campaign."""
 
     system: BoundarySystem
     model: "EnergyModel"
-    num: int
+
+    @property
+    def num_tries(self) -> int:
+        """Structures that are made for each try that is relaxed."""
+        return self.system.config.ranking.tries
+
+    def num_of(self, move: str) -> int:
+        """Structures that are made for each one that is relaxed, by the kind of the move."""
+        if move in MODEL_MOVES:
+            return 1
+        return self.num_tries if move == FRESH else self.system.config.ranking.moves
 
     def lowest(
         self,
+        num: int,
         first: Made,
         make: Callable[[int], Made],
         row_of: Callable[[Made], Candidate],
@@ -40,12 +52,15 @@ class Chooser:
         refused, or that have no estimate, come last; of equals the first is taken.
 
         Args:
+            num: number of structures that are made.
             make: makes structure number 1, 2, ... beside the first.
             row_of, with_row: get the row of a structure, and set it.
             known_j_m2: lowest energy known of each n_index; may be empty.
         """
+        if num == 1:
+            return first
         best, lowest = first, math.inf
-        for number in range(self.num):
+        for number in range(num):
             made = make(number) if number else first
             row = row_of(made)
             if row.status != "sampled":
@@ -66,9 +81,8 @@ def kept_chooser(run_dir: str) -> Chooser | None:
         CheckpointError: if the model is damaged or of another potential.
     """
     system = load_boundary_system(run_dir)
-    num = system.config.ranking.tries
-    if num == 1:
+    if not system.config.ranking.is_wanted:
         return None
     from gcd_hpc.learning.energy_network import EnergyModel
 
-    return Chooser(system, EnergyModel.of(RunDirectory(run_dir), system), num)
+    return Chooser(system, EnergyModel.of(RunDirectory(run_dir), system))

@@ -24,7 +24,7 @@ from gcd_hpc.seeds import EXPLORE, generator
 from gcd_hpc.stages.choosing import kept_chooser
 from gcd_hpc.stages.population import Known, Population
 from gcd_hpc.store.alloys import excess_energies
-from gcd_hpc.store.makers import INPAINT_NOISED, INPAINT_WINDOW, MODEL_MOVES
+from gcd_hpc.store.makers import FRESH, INPAINT_NOISED, INPAINT_WINDOW, MODEL_MOVES
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import lowest_nearby
 from gcd_hpc.structures.fingerprint import SAME_ENERGY_J_M2
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     # A campaign without models explores without torch.
     from gcd_hpc.learning.painter import Painter
 
-FRESH, CROSSOVER = "fresh", "crossover"
+CROSSOVER = "crossover"
 ANNEAL = "anneal"
 OWN_KINDS = (*LOCAL_MOVES, ANNEAL, CROSSOVER, FRESH)
 """Kinds of moves, by the labels under which candidates are stored. SPECIES_MOVES follow them where
@@ -87,7 +87,7 @@ class Proposer:
         """
         first = self.propose(current, index, rng)
         chooser = kept_chooser(str(self.run_dir))
-        if chooser is None or first.row.move in MODEL_MOVES:
+        if chooser is None:
             return first
 
         def another(number: int) -> Unrelaxed:
@@ -95,6 +95,7 @@ class Proposer:
             return self.propose(current, index, own, first.row.move)
 
         return chooser.lowest(
+            chooser.num_of(first.row.move),
             first,
             another,
             row_of=lambda made: made.row,

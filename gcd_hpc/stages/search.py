@@ -75,6 +75,7 @@ def chosen_start(
         return first, anneal
     num_removed = system.frame.num_atoms - first.num_atoms
     chosen = chooser.lowest(
+        chooser.num_tries,
         first,
         make=lambda number: started_from(system, candidate, number, num_removed)[0],
         row_of=lambda row: row,

@@ -12,6 +12,8 @@ GROUPS: tuple[Group, ...] = ("search", "exploration", "model")
 MAKER_FIELDS = ("source", "version", "move")
 FIRST = ("search", "quench", "given")
 """Sources of the structures that a run begins with, of a boundary and of a material."""
+FRESH = "fresh"
+"""Kind of move that builds a boundary anew."""
 INPAINT_WINDOW, INPAINT_BOUNDARY = "inpaint-window", "inpaint-boundary"
 INPAINT_NOISED = "inpaint-noised"
 MODEL_MOVES = (INPAINT_WINDOW, INPAINT_BOUNDARY, INPAINT_NOISED)

@@ -77,7 +77,8 @@ def test_a_number_takes_the_place_of_the_fraction_that_a_candidate_is_asked_for(
 def test_energies_are_only_asked_for_or_ranked_by_with_an_energy_model(load):
     for use, what in (
         ("guidance=[{property: gb_energy}]", "guidance by gb_energy"),
-        ("ranking.tries=2", "ranking.tries greater than 1"),
+        ("ranking.tries=2", "ranking.tries or ranking.moves greater than 1"),
+        ("ranking.moves=2", "ranking.tries or ranking.moves greater than 1"),
     ):
         with pytest.raises(ConfigError) as caught:
             load(MINIMAL, use)

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from gcd_hpc.experiments.ranking import METHODS, best_of, correlations, loop_times, savings
+from gcd_hpc.experiments.ranking import (
+    METHODS,
+    best_of,
+    correlations,
+    loop_times,
+    savings,
+    tries_of,
+)
 from gcd_hpc.experiments.ranking_figures import ranking_figure
 
 RNG = np.random.default_rng(0)
@@ -50,6 +57,13 @@ def test_a_perfect_ranker_saves_and_a_blind_one_costs():
     assert found["4"]["core_s"] == pytest.approx(1.4 / found["4"]["share_of_hits"])
     blind = savings(table(np.zeros(40)), (1, 4), np.random.default_rng(2))["network"]
     assert blind["4"]["core_s"] > 1.2 * blind["1"]["core_s"]
+
+
+def test_what_is_saved_is_measured_on_tries_alone():
+    rows = table(ENERGY) | {"kind": np.repeat(["search", "insert", "fresh", "shift"], 10)}
+    kept = tries_of(rows | {"core_s": np.array(1.0)})
+    assert list(np.unique(kept["kind"])) == ["fresh", "search"]
+    assert {len(values) for values in kept.values()} == {20}
 
 
 def test_the_figure_shows_all_methods_and_loops_that_did_not_reach_the_target():

@@ -14,6 +14,7 @@ from gcd_hpc.stages.energy_job import rows_of
 from gcd_hpc.stages.explore import explore_chunk
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.search import chosen_start, started_from
+from gcd_hpc.store.makers import FRESH
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from tests.stages.test_explore import EXPLORE
@@ -25,7 +26,13 @@ SMALL = EnergyModelConfig(
     batch_size=2,
     atoms=AtomicConfig(width=8, num_steps=8),
 )
-RANKED = [*EXPLORE, "explore.generations=1", "energy_model=energy.safetensors", "ranking.tries=3"]
+RANKED = [
+    *EXPLORE,
+    "explore.generations=1",
+    "energy_model=energy.safetensors",
+    "ranking.tries=3",
+    "ranking.moves=3",
+]
 
 
 @pytest.fixture
@@ -80,8 +87,10 @@ def test_energies_are_compared_relative_to_the_lowest_known_of_their_n(ranked):
     energies = [model.estimate(system, row) for row in rows]
 
     def taken(rows, known):
-        chooser = Chooser(system, model, len(rows))
-        return chooser.lowest(rows[0], rows.__getitem__, lambda r: r, lambda _, r: r, known).id
+        chooser = Chooser(system, model)
+        return chooser.lowest(
+            len(rows), rows[0], rows.__getitem__, lambda r: r, lambda _, r: r, known
+        ).id
 
     for best in range(3):
         known = {n: energy + (n == best) for n, energy in enumerate(energies)}
@@ -108,3 +117,16 @@ def test_ranked_exploration_is_the_same_in_any_order_and_states_the_score(ranked
     assert made
     assert all(np.isfinite(row.score_gb_energy_j_m2) for row in made)
     assert all(row.cpu_s > 0 for row in made)
+
+
+def test_only_tries_are_ranked_where_moves_are_not_to_be(ranked):
+    run_dir = ranked("run", "ranking.moves=1")
+    for chunk in (0, 1):
+        explore_chunk(run_dir, 0, chunk)
+    files = RunDirectory(run_dir)
+    rows = [row for chunk in (0, 1) for row in read_part(files.explored_part(0, chunk))]
+    scored = {row.move for row in rows if np.isfinite(row.score_gb_energy_j_m2)}
+    assert scored == {FRESH} & {row.move for row in rows}
+    chooser = kept_chooser(run_dir)
+    numbers = [chooser.num_of(move) for move in (FRESH, "insert", "inpaint-window")]
+    assert (chooser.num_tries, numbers) == (3, [3, 1, 1])

@@ -11,7 +11,7 @@ from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.state import State
 from gcd_hpc.phases.clustering import find_phases
 from gcd_hpc.phases.phase import Phase
-from gcd_hpc.store.makers import MAKER_FIELDS
+from gcd_hpc.store.makers import FRESH, MAKER_FIELDS
 from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.energetics import lowest_of_each
@@ -22,8 +22,6 @@ LOW_J_M2 = 0.1
 """A phase is low in energy up to this far above the lowest one known of its [n], J/m^2."""
 MAX_TRIES = 4000
 """Low independent tries whose structures are compared; beyond, the first ones alone."""
-FRESH = "fresh"
-"""Kind of move that builds a boundary anew."""
 
 
 @dataclass(frozen=True)
