@@ -34,7 +34,7 @@ def run_campaign(
     Interrupting the kernel, or Ctrl-C, pauses it; the same call resumes it.
 
     Args:
-        file: campaign file, of one boundary or of a set.
+        file: campaign file, of one boundary, of a set or of a material.
         run_dir: ``runs/NAME`` when not given.
         overrides: changes of keys, such as ``("seed=1", "budget.rounds=4")``.
         site: site file or name; by default the built-in site that fits this machine.

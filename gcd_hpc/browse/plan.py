@@ -9,9 +9,19 @@ from gcd_hpc.campaign.estimate import StageEstimate, total_core_h, wall_h
 from gcd_hpc.campaign.table import new_table
 from gcd_hpc.config.site import SiteConfig
 
+BOUNDARY_WORK = "an embedded-atom potential"
+MATERIAL_WORK = "Tersoff's potential and spectra by FEFF10"
+"""Work that the times of one core are those of."""
 
-def plan_table(stages: Sequence[StageEstimate], site: SiteConfig) -> RenderableType:
-    """Tasks, expected core-hours and disk space of every stage, and the heading of its commands."""
+
+def plan_table(
+    stages: Sequence[StageEstimate], site: SiteConfig, work_of: str = BOUNDARY_WORK
+) -> RenderableType:
+    """Tasks, expected core-hours and disk space of every stage, and the heading of its commands.
+
+    Args:
+        work_of: work that the times of one core are those of.
+    """
     table = new_table(show_footer=True)
     disk = sum(stage.disk_bytes for stage in stages)
     hours = [wall_h(stage, site) for stage in stages]
@@ -40,8 +50,8 @@ def plan_table(stages: Sequence[StageEstimate], site: SiteConfig) -> RenderableT
             _size(stage.disk_bytes),
         )
     remark = Text(
-        "Core-hours are those of one core of the machine in benchmarks/RESULTS.md, for an"
-        " embedded-atom potential; wall hours are those of the work alone on this site's workers.",
+        f"Core-hours are those of one core of the machine in benchmarks/RESULTS.md, for {work_of};"
+        " wall hours are those of the work alone on this site's workers.",
         style="dim",
     )
     return Group(table, remark, Text(f"\nOn the site {site.name}, mode {site.mode}:", style="bold"))

@@ -11,6 +11,11 @@ import numpy as np
 from gcd_hpc.campaign.events import Finished
 from gcd_hpc.campaign.inputs import starting_model_sha256
 from gcd_hpc.campaign.ledger import LedgerReader
+from gcd_hpc.campaign.material_inventory import (
+    expected_samples,
+    smallest_errors,
+    verify_spectra,
+)
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_any_campaign
@@ -161,16 +166,18 @@ def _verify_record(path: Path, task: Task, result: StageResult, report: Report) 
     if not task.is_whole_sampling and record.result != result:
         expected = f"the results that the ledger has of {task.name}"
         report.found("shards", expected, "others in its record", file=path)
-    best = _best(path, record.result) if STAGES[task.stage].is_counted else None
+    best = _best(path, task, record.result) if STAGES[task.stage].is_counted else None
     if best is not None and best != record.result.best:
-        expected = f"the lowest energies that its record has: {dict(record.result.best)}"
+        expected = f"the lowest values that its record has: {dict(record.result.best)}"
         report.found("shards", expected, best, file=path)
     return True
 
 
-def _best(path: Path, result: StageResult) -> dict[int, float] | None:
-    """Lowest energies of the rows of a part, by n_index; None if unreadable."""
+def _best(path: Path, task: Task, result: StageResult) -> dict[int, float] | None:
+    """Lowest figure of merit of each group of the rows of a part; None if unreadable."""
     try:
+        if STAGES[task.stage].kind == "material":
+            return smallest_errors(read_columns([path], ["status", "guided", "spectrum_error"]))
         columns = read_columns([path], ["status", "n_fraction", "gb_energy_j_m2"])
     except StoreError:
         return None
@@ -214,28 +221,14 @@ def _verify_candidates(run_dir: Path, num_batches: int, report: Report) -> None:
         report.skipped("shards", f"the candidates of each part were not counted: {error}")
         return
     if isinstance(config, MaterialConfig):
-        _verify_samples(run_dir, config, report)
+        for path, expected in expected_samples(RunDirectory(run_dir), config):
+            _compare(path, expected, _indices(path), report)
+        verify_spectra(RunDirectory(run_dir), report)
         return
     for path, expected in _expected(run_dir, config):
-        got = _indices(path)
-        if got is not None:
-            _compare(path, expected, got, report)
+        _compare(path, expected, _indices(path), report)
     for version in RunDirectory(run_dir).versions():
         _verify_batches(run_dir, version, num_batches, report)
-
-
-def _verify_samples(run_dir: Path, config: MaterialConfig, report: Report) -> None:
-    """Check that each part of a material's samples holds those that its number implies."""
-    run, sampling = RunDirectory(run_dir), config.sampling
-    for version in run.versions():
-        folders = (run.sampled_dir(version), run.settled_part(version, 0).parent)
-        for folder in (*folders, run.relaxed_part(version, 0).parent):
-            for path in parts_in(folder):
-                chunk = part_number(path)
-                expected = list(chunk_indices(sampling.num, sampling.chunk_size, chunk))
-                got = _indices(path)
-                if got is not None:
-                    _compare(path, expected, got, report)
 
 
 def _expected(run_dir: Path, config: CampaignConfig) -> Iterator[tuple[Path, list[int]]]:
@@ -282,7 +275,9 @@ def _verify_batches(run_dir: Path, version: int, num_batches: int, report: Repor
             )
 
 
-def _compare(path: Path, expected: list[int], got: list[int], report: Report) -> None:
+def _compare(path: Path, expected: list[int], got: list[int] | None, report: Report) -> None:
+    if got is None:
+        return
     report.looked_at("shards")
     if sorted(got) == expected:
         return

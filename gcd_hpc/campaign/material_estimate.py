@@ -84,7 +84,7 @@ def remaining_material_s(state: State, fraction: float, elapsed_s: float) -> flo
     """Time to the end of a campaign that uses its whole budget, s; None while unknown.
 
     A stage of which tasks have ended takes as long as they did. That of the others is the expected
-    one, scaled by the ratio of elapsed to expected time of what is done.
+    one, scaled by the ratio of measured to expected time of these stages.
 
     Args:
         fraction: part of the first incomplete phase that is done.
@@ -94,21 +94,21 @@ def remaining_material_s(state: State, fraction: float, elapsed_s: float) -> flo
     if any(stage not in expected for stage, _ in phases):
         return None
     num, measured = Counter(stage for stage, _ in phases), _measured_s(state)
-    done_s = left_s = known_s = 0.0
+    known_s = unknown_s = 0.0
     for stage, round in phases:
-        phase_s = expected[stage] / num[stage]
         if state.is_complete(stage, round):
-            done_s += phase_s
             continue
-        done_s += fraction * phase_s
         if stage in measured:
             known_s += (1 - fraction) * measured[stage]
         else:
-            left_s += (1 - fraction) * phase_s
+            unknown_s += (1 - fraction) * expected[stage] / num[stage]
         fraction = 0.0
-    if done_s <= ENOUGH_DONE * sum(expected.values()) and not measured:
+    foreseen_s = sum(expected[stage] / num[stage] for stage in measured)
+    # The start of the workers is most of the time of a short task, and no measure of longer ones.
+    if unknown_s and foreseen_s <= ENOUGH_DONE * sum(expected.values()):
         return None
-    remaining = known_s + (left_s * elapsed_s / done_s if left_s else 0.0)
+    scale = sum(measured.values()) / foreseen_s if unknown_s else 0.0
+    remaining = known_s + scale * unknown_s
     limit_s = state.plan.wall_time_s
     return remaining if limit_s is None else min(remaining, max(0.0, limit_s - elapsed_s))
 

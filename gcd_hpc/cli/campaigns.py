@@ -37,7 +37,7 @@ def campaign(
         typer.Option(
             "--until",
             metavar="PHASE",
-            help="End after this phase: search, sample-00, select-01, train-01, ...",
+            help="End after this phase: search, train-01, ...; of a material quench, label, ...",
         ),
     ] = None,
     plan: Annotated[
@@ -62,6 +62,11 @@ def campaign(
     A campaign begins with a random search and, if the file names a model to start from, with
     samples of it. Each round then selects a training set, trains a model, samples it and relaxes
     its candidates.
+
+    The campaign of a material (key material) begins with quenches and spectra of their atoms. Each
+    round then gathers a training set, trains two networks, samples with and without guidance by the
+    measured spectrum, relaxes the samples and verifies their spectra. Its phases follow each other
+    on every site.
 
     The same command resumes a campaign after an interruption. Only budget.* may change in between.
     Ctrl-C, SIGTERM and SIGUSR1 pause it: running tasks are finished or write a checkpoint. A second
@@ -126,7 +131,7 @@ def check(
     overrides: Overrides = None,
     site: SiteFile = None,
 ) -> None:
-    """Check a campaign file, and show which boundary or boundaries it describes.
+    """Check a campaign file, and show which boundaries or material it describes.
 
     Builds the bicrystal, finds the potential, compares slabs, box, voxels and cutoff, and reads the
     site file. This takes less than a second and suits login nodes: no other process is started,

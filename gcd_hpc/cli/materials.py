@@ -33,7 +33,7 @@ def show_material_plan(
     num_nodes: int | None,
 ) -> None:
     """Print tasks, expected cost and launch lines of the campaign of a material."""
-    from gcd_hpc.browse.plan import plan_table
+    from gcd_hpc.browse.plan import MATERIAL_WORK, plan_table
     from gcd_hpc.campaign.material_estimate import material_estimate
     from gcd_hpc.campaign.material_soundness import inspect_material
     from gcd_hpc.stages.plan import Plan
@@ -43,7 +43,7 @@ def show_material_plan(
     inspect_material(config, file.parent, str(file))
     site = plan_site(in_turns(site_here(site_file)), NUM_NETWORKS, num_nodes)
     stages = material_estimate(config, Plan.of(config, site, until))
-    console().print(plan_table(stages, site))
+    console().print(plan_table(stages, site, MATERIAL_WORK))
     lines = launch_lines(site, run_dir)
     for stage in stages:
         say(f"{stage.stage}: {lines[stage.stage]}")  # unbroken, to be copied

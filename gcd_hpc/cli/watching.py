@@ -134,12 +134,15 @@ def report(
     from gcd_hpc.store.run import open_run
 
     state = state_of(chosen)
-    sources = sources_of(open_run(chosen), state)
+    # Sources are compared by boundary energies; those of a material are in gcd-hpc status.
+    is_boundary = state.plan.kind == "boundary"
+    sources = sources_of(open_run(chosen), state) if is_boundary else []
     record = report_record(report_of(state), sources)
     if json:
         print_json(record)
     else:
-        console().print(report_table(record), work_table(sources))
+        tables = [report_table(record)] + [work_table(sources)] * is_boundary
+        console().print(*tables)
 
 
 def _report_set(opened: "RunSet", json: bool) -> None:

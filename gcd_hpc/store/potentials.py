@@ -6,11 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.config.loader import load_campaign, load_material
 from gcd_hpc.engines.bulk import BulkRecord, read_prepared
+from gcd_hpc.engines.potentials import copied_potential
 from gcd_hpc.errors import GcdError, StoreError
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.index import RunStore
+from gcd_hpc.store.kind import is_of_material
 from gcd_hpc.store.parts import read_columns
 from gcd_hpc.store.run_directory import RunDirectory
 
@@ -73,6 +75,10 @@ def _kept(run_dir: Path, report: Report) -> Reference | None:
     run = RunDirectory(run_dir)
     report.looked_at(CHECK)
     try:
+        if is_of_material(run_dir):
+            material = load_material(run.config)
+            copy = copied_potential(material.potential, material.material.element, run.potential)
+            return Reference(copy.sha256, None)  # energies of a material have no reference
         if BulkRecord.read(run.bulk) is None:
             report.skipped(CHECK, f"{run.bulk}: made by a version that kept no checksum, or gone")
             return None

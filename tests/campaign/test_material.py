@@ -163,6 +163,9 @@ def test_the_remaining_time_is_that_of_the_finished_tasks_of_each_stage():
     # Half of the spectra are there: 40 s a phase were measured, of which half is left.
     state = state_after([begun, *done, *(finished(f"label-{c:05d}", seconds=20.0) for c in (0, 1))])
     assert remaining_material_s(state, 0.5, 60.0) == pytest.approx(20 + 5 * 40)
+    # What is seconds of start and little work says nothing about hours of spectra.
+    small = opened(plan, expected_s=expected | {"quench": 1.0})
+    assert remaining_material_s(state_after([small, *done]), 0.0, 40.0) is None
     limited = state_after([replace(begun, plan=replace(plan, wall_time_s=70.0)), *done])
     assert remaining_material_s(limited, 0.0, 40.0) == 30.0
 
