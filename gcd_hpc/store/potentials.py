@@ -76,6 +76,9 @@ def _kept(run_dir: Path, report: Report) -> Reference | None:
     report.looked_at(CHECK)
     try:
         if is_of_material(run_dir):
+            if not run.potential.is_dir():
+                report.skipped(CHECK, f"{run.potential}: the potential is not kept here, or gone")
+                return None
             material = load_material(run.config)
             copy = copied_potential(material.potential, material.material.element, run.potential)
             return Reference(copy.sha256, None)  # energies of a material have no reference
