@@ -57,12 +57,20 @@ def row(page: Page) -> None:
     line.click(position={"x": 60, "y": 10})
 
 
+def registries(page: Page) -> None:
+    """Registries of the grains, coloured by energy, with the lowest structure of each [n]."""
+    page.locator("#thumbnails svg").last.wait_for()
+    page.click("#map-registries")
+    page.wait_for_selector("#map .cell")
+
+
 PICTURES: list[tuple[str, int, int, str, Act]] = [
     ("browse", 1440, 1000, "light", nothing),
     ("page-dark", 1440, 1000, "dark", grains_before_and_after),
     ("page-kinds", 1440, 1000, "light", kinds_and_a_distance),
     ("page-campaign", 1024, 900, "light", campaign),
     ("page-row", 1024, 900, "dark", row),
+    ("page-registries", 1440, 1000, "light", registries),
     ("page-phone", 390, 844, "light", row),
 ]
 """Name, width, height, theme and what is done to each picture."""

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter1d
 
 from gcd_hpc.browse.figures import BLUE, GREY, need_some, new_figure, relaxed_columns
+from gcd_hpc.browse.registries import REGISTRY_FIELDS, repeat_of
 from gcd_hpc.browse.tables import format_fraction
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.alloys import excess_energies
@@ -19,8 +20,7 @@ from gcd_hpc.store.run import Run
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.analysis import rdf_around
 from gcd_hpc.structures.fingerprint import energy_weights
-from gcd_hpc.structures.periodic import cartesian, fractional, with_tilt
-from gcd_hpc.structures.registry import repeat_cell
+from gcd_hpc.structures.periodic import cartesian, fractional
 
 MAX_MAPS = 12
 """Largest number of [n] whose registries fit into one figure."""
@@ -45,15 +45,11 @@ def registry_map(run: Run) -> Figure:
     Raises:
         StoreError: if the selection is wrong or holds no relaxed candidate with a registry.
     """
-    columns = relaxed_columns(run, "registry_relaxed", "cell", "tilt_a")
+    columns = relaxed_columns(run, *REGISTRY_FIELDS)
     known = np.isfinite(columns["registry_relaxed"]).all(axis=1)
     columns = {name: values[known] for name, values in columns.items()}
     need_some(run, int(known.sum()))
-    cell = with_tilt(columns["cell"][0, :2], columns["tilt_a"][0])
-    one = unit_crystal(run.provenance.get("config"))
-    if one is not None:
-        # The unit crystal scaled to the cell of the candidates.
-        cell = repeat_cell(one) * np.diag(cell) / np.diag(one.cell)
+    cell = repeat_of(run, columns)
     return _maps(columns, cell, run.selection)
 
 

@@ -23,6 +23,7 @@ from gcd_hpc.browse.page.phases import phase_rows
 from gcd_hpc.browse.page.snapshot import Snapshot
 from gcd_hpc.browse.page.structure import energy_range, environment_record, structure_record
 from gcd_hpc.browse.page.work import Work
+from gcd_hpc.browse.registries import reduced_registries
 from gcd_hpc.browse.status import StatusReader
 from gcd_hpc.browse.tables import plain
 from gcd_hpc.errors import GcdError, StoreError, printable
@@ -146,6 +147,17 @@ class Contents:
                 else None
             )
             return {"version": self._shown, "total": total, "cap": cap, "rows": records(columns)}
+
+    def registries(self, selection: str, limit: int = MAX_POINTS) -> dict[str, Any]:
+        """Relaxed registries of the points of the map in the cell in which they repeat, Å.
+
+        Raises:
+            StoreError: if a condition of the selection is wrong.
+        """
+        with self._lock:
+            chosen, _ = self._current().lowest(selection, min(limit, MOST_POINTS))
+            cell, places = reduced_registries(chosen)
+            return {"cell": plain(cell), "places": places}
 
     def table(self, limit: int) -> list[list[Any]]:
         """All rows, or the lowest relaxed ones of each [n] if there are more than ``limit``."""

@@ -101,6 +101,11 @@ def _points(contents: Contents, query: Query) -> Answer:
     return told(lambda: json_answer(contents.points(query.get("select", ""), limit)))
 
 
+def _registries(contents: Contents, query: Query) -> Answer:
+    limit = _count(query, "limit", MAX_POINTS)
+    return told(lambda: json_answer(contents.registries(query.get("select", ""), limit)))
+
+
 def _environment(contents: Contents, query: Query) -> Answer:
     name, before = query.get("id", ""), query.get("before") == "true"
     return told(lambda: json_answer(contents.environment(name, before)))
@@ -151,6 +156,7 @@ ROUTES: dict[str, Callable[[Contents, Query], Answer]] = {
     "api/state": lambda contents, query: json_answer(contents.state()),
     "api/rows": _table_page,
     "api/points": _points,
+    "api/registries": _registries,
     "api/structure": lambda contents, query: json_answer(contents.structure(query.get("id", ""))),
     "api/environment": _environment,
     "api/training": lambda contents, query: json_answer(contents.training()),

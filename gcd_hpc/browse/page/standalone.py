@@ -56,6 +56,7 @@ def _data(contents: Contents, num: int) -> dict[str, Any]:
         "training": contents.training(),
         "moves": contents.moves(),
         "settings": contents.settings(),
+        "registries": contents.registries("", MAX_ROWS),
         "phases": contents.phases(),
         "failures": contents.failures(),
         "figures": {what: _figure(contents.path, what) for what in state["figures"]},

@@ -239,6 +239,19 @@ def test_a_figure_is_svg_without_scripts(ask):
     )
 
 
+def test_registries_of_the_points_lie_in_the_cell_in_which_they_repeat(ask):
+    _, _, body = ask("GET /{token}/api/points")
+    ids = {row[0] for row in json.loads(body)["rows"]}
+    _, _, body = ask("GET /{token}/api/registries")
+    found = json.loads(body)
+    (width, _), (_, height) = found["cell"]
+    assert found["places"].keys() == ids
+    for across, up in found["places"].values():
+        assert 0 <= across <= width and 0 <= up <= height
+    _, _, body = ask("GET /{token}/api/registries?select=source=mod")
+    assert "did you mean" in json.loads(body)["error"]
+
+
 def test_failures_are_counted_by_reason(ask):
     _, _, body = ask("GET /{token}/api/failures")
     assert [(row["class"], row["num"]) for row in json.loads(body)] == [("physics", 6)]

@@ -32,9 +32,11 @@ const BOUNDARY = {
     closest_pair_a: { name: "closest pair", unit: "Å" },
     num_atoms: { name: "atoms", unit: "" },
     round: { name: "round", unit: "" },
+    dx_a: { name: "shift dx", unit: "Å" },
+    dy_a: { name: "shift dy", unit: "Å" },
   },
   mapAxes: { x: "n_fraction", y: "gb_energy_j_m2" },
-  mapColours: [BY_SOURCE, ["phase", "phase"], ["round", "round"], ["excess_volume_a", "excess volume"], ["closest_pair_a", "closest pair"]],
+  mapColours: [BY_SOURCE, ["phase", "phase"], ["round", "round"], ["excess_volume_a", "excess volume"], ["closest_pair_a", "closest pair"], ["gb_energy_j_m2", "energy"]],
   // Value by which candidates are ranked, and one that every relaxed structure has.
   rank: "gb_energy_j_m2",
   known: "gb_energy_j_m2",
@@ -119,7 +121,7 @@ const MATERIAL = {
   repeat: "1,1",
   normal: "z",
   work: "Spectrum errors by round",
-  hidden: ["n-box", "tab-phases", "region-box"],
+  hidden: ["n-box", "tab-phases", "region-box", "map-registries"],
   xyz: (fields) => `spectrum_error=${fields.spectrum_error} energy_ev_atom=${fields.energy_ev_atom} density_g_cm3=${fields.density_g_cm3} id=${fields.id}`,
   periodic: "T T T",
 };

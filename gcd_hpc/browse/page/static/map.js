@@ -2,6 +2,8 @@
 // Map of the relaxed structures: a point each at its values, and of a boundary lines through the lowest
 // of each [n].
 
+// Axes of registries: shifts of the upper grain along x and y.
+const REGISTRY_AXES = { x: "dx_a", y: "dy_a" };
 // Shapes tell groups apart without colours.
 const SHAPES = {
   circle: "M-4.3,0a4.3,4.3 0 1,0 8.6,0a4.3,4.3 0 1,0 -8.6,0Z",
@@ -49,6 +51,17 @@ class EnergyMap {
     this.draw();
   }
 
+  // Relaxed shifts of the upper grain by candidate, and the cell in which they repeat, Å.
+  showRegistries({ cell, places }) {
+    this._cell = cell;
+    for (const point of this._points) [point.dx_a, point.dy_a] = places[point.id] ?? [null, null];
+    this.draw();
+  }
+
+  get needsRegistries() { return Object.values(this.axes).some((field) => Object.values(REGISTRY_AXES).includes(field)); }
+
+  get isRegistries() { return ["x", "y"].every((axis) => this.axes[axis] === REGISTRY_AXES[axis]); }
+
   select(id) {
     this._chosen = id;
     this._mark();
@@ -82,7 +95,7 @@ class EnergyMap {
   }
 
   _isKnown(point) {
-    return point[this.axes.x] !== null && point[this.axes.y] !== null;
+    return point[this.axes.x] != null && point[this.axes.y] != null;
   }
 
   _isShown(point) {
@@ -109,6 +122,7 @@ class EnergyMap {
     this._scale(width, height);
     this._drawAxes(svg, width, height);
     if (this.axes.x === "n_fraction" && this.axes.y === "gb_energy_j_m2") this._drawLines(svg);
+    if (this.isRegistries && this._cell) this._drawCell(svg);
     // The best are drawn last, on top.
     for (const point of [...this._shown].reverse()) svg.append(this._symbol(point));
     this._mark();
@@ -121,13 +135,31 @@ class EnergyMap {
       const pad = 0.06 * (most - least || Math.abs(most) || 1);
       return [low ?? least - pad, high ?? most + pad];
     };
-    const [[left, right], [bottom, top]] = [range("x"), range("y")];
-    this._ranges = { x: [left, right], y: [bottom, top] };
     const across = width - MARGIN.left - MARGIN.right, up = height - MARGIN.top - MARGIN.bottom;
+    const isFree = this.isRegistries && this._cell && [...this._asked.x, ...this._asked.y].every((end) => end === null);
+    const [[left, right], [bottom, top]] = isFree ? this._aroundCell(across, up) : [range("x"), range("y")];
+    this._ranges = { x: [left, right], y: [bottom, top] };
     this._x = (value) => MARGIN.left + ((value - left) / (right - left || 1)) * across;
     this._y = (value) => height - MARGIN.bottom - ((value - bottom) / (top - bottom || 1)) * up;
     // Values at a place of the picture.
     this.valuesAt = (x, y) => [left + ((x - MARGIN.left) / across) * (right - left), bottom + ((height - MARGIN.bottom - y) / up) * (top - bottom)];
+  }
+
+  // Corners of the cell of the registries, Å.
+  _corners() {
+    const [[ax, ay], [bx, by]] = this._cell;
+    return [[0, 0], [ax, ay], [ax + bx, ay + by], [bx, by]];
+  }
+
+  // Ranges that hold the whole cell on one scale across and up.
+  _aroundCell(across, up) {
+    const ends = [0, 1].map((axis) => this._corners().map((corner) => corner[axis])).map((values) => [Math.min(...values), Math.max(...values)]);
+    const perPixel = 1.08 * Math.max((ends[0][1] - ends[0][0]) / across, (ends[1][1] - ends[1][0]) / up);
+    return [[ends[0], across], [ends[1], up]].map(([[low, high], pixels]) => [-1, 1].map((side) => (low + high + side * perPixel * pixels) / 2));
+  }
+
+  _drawCell(svg) {
+    svg.append(make("polygon", { points: this._corners().map(([x, y]) => `${this._x(x)},${this._y(y)}`).join(" "), class: "cell" }));
   }
 
   _drawAxes(svg, width, height) {
@@ -226,7 +258,7 @@ class EnergyMap {
     this._card.hidden = !point;
     if (!point) return;
     const phase = this._phaseOf.get(id), [x, y] = this._placeOf(point);
-    const lines = Object.entries(KIND.axes).filter(([field]) => point[field] !== null).map(([field, { name, unit }]) => `${name}: ${valueText(point[field], field)} ${unit}`);
+    const lines = Object.entries(KIND.axes).filter(([field]) => point[field] != null).map(([field, { name, unit }]) => `${name}: ${valueText(point[field], field)} ${unit}`);
     this._card.replaceChildren(...[point.id, sourceName(point), ...(phase ? [`phase ${phase}`] : []), ...lines].map((text, place) => {
       const line = document.createElement(place ? "span" : "b");
       line.textContent = text;

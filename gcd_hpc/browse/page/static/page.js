@@ -21,6 +21,7 @@ class Page {
     this._followsBest = !this._chosen;
     this._limit = MAX_POINTS;
     this._map = new EnergyMap(at("map"), at("legend"), (id) => this.choose(id), () => this._showNotes());
+    this._thumbnails = new Thumbnails(at("thumbnails"), source, (id) => this.choose(id));
     this._table = new CandidateTable(at("table"), (field) => this._sortBy(field), (id) => this.choose(id));
     this._pane = new StructurePane(source);
     this._spectra = new SpectraView(source);
@@ -70,19 +71,41 @@ class Page {
     for (const axis of ["x", "y"]) {
       options(at(`map-${axis}`), Object.keys(KIND.axes).map((field) => [field, axisText(field)]), false);
       at(`map-${axis}`).value = map.axes[axis];
-      at(`map-${axis}`).addEventListener("change", (event) => {
-        map.axes[axis] = event.target.value;
-        map.setRange(axis, [null, null]);
-      });
+      at(`map-${axis}`).addEventListener("change", (event) => this._viewMap({ ...map.axes, [axis]: event.target.value, colour: map.colour }));
       const inputs = ["from", "to"].map((end) => at(`${axis}-${end}`));
       for (const input of inputs) input.addEventListener("change", () => map.setRange(axis, inputs.map(({ value }) => (value === "" ? null : Number(value)))));
     }
+    at("map-registries").addEventListener("click", () => this._viewMap(map.isRegistries ? { ...KIND.mapAxes, colour: "source" } : { ...REGISTRY_AXES, colour: KIND.rank }));
     at("draw-all").addEventListener("click", () => map.drawAll(true));
     at("draw-low").addEventListener("click", () => map.drawAll(false));
     at("read-more").addEventListener("click", () => {
       this._limit = MORE_POINTS;
       this._showRows();
     });
+  }
+
+  // Show the map with other axes and perhaps another colour; new axes forget their ranges.
+  async _viewMap({ x, y, colour }) {
+    const map = this._map;
+    for (const [axis, field] of [["x", x], ["y", y]]) {
+      if (map.axes[axis] !== field) map.asked[axis] = [null, null];
+      map.axes[axis] = at(`map-${axis}`).value = field;
+    }
+    at("map-registries").setAttribute("aria-pressed", map.isRegistries);
+    at("map-colour").value = colour;
+    await this._colourMap(colour);
+    await this._readRegistries();
+  }
+
+  async _readRegistries() {
+    if (!this._map.needsRegistries) return;
+    const points = this._points;
+    try {
+      const found = await this._source.registries(this._select, this._limit);
+      if (points === this._points) this._map.showRegistries(found);
+    } catch (error) {
+      note(at("map-note"), error.message, true);
+    }
   }
 
   async _colourMap(colour) {
@@ -127,6 +150,10 @@ class Page {
     this._showRows();
   }
 
+  _mark(id) {
+    for (const list of [this._map, this._table, this._thumbnails]) list.select(id);
+  }
+
   async choose(id) {
     this._followsBest = false;
     await this._choose(id);
@@ -134,8 +161,7 @@ class Page {
 
   async _choose(id) {
     this._chosen = id;
-    this._map.select(id);
-    this._table.select(id);
+    this._mark(id);
     this._remember();
     this._spectra.show(id);
     try {
@@ -191,11 +217,15 @@ class Page {
       if (asked !== this._asked) return;
       this._total = page.total;
       this._shown = [page, points];
-      if (points !== this._points) this._map.show(points);
+      const isNew = points !== this._points;
       [this._points, this._pointsKey] = [points, key];
+      if (isNew) {
+        this._map.show(points);
+        this._readRegistries();
+        if (KIND === BOUNDARY) this._thumbnails.show(points.rows, this._range);
+      }
       this._table.show(this._fields, page.rows, this._sort, this._descending);
-      this._map.select(this._chosen);
-      this._table.select(this._chosen);
+      this._mark(this._chosen);
       this._showNotes();
       this._remember();
     } catch (error) {
@@ -247,6 +277,7 @@ class Page {
   _showState(state) {
     this._fields = state.fields;
     this._num = state.num;
+    this._range = state.range;
     this._pane.describe(state.range, state.about);
     document.title = `${state.name}: gcd-hpc`;
     at("name").textContent = state.name;

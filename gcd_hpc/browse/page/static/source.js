@@ -13,6 +13,7 @@ class ServerSource {
   state() { return this._json("state"); }
   rows(query) { return this._json("rows", query); }
   points(select, limit) { return this._json("points", { select, limit }); }
+  registries(select, limit) { return this._json("registries", { select, limit }); }
   structure(id) { return this._json("structure", { id }); }
   environment(id, before) { return this._json("environment", { id, before }); }
   training() { return this._json("training"); }
@@ -45,6 +46,7 @@ class FileSource {
 
   async version() { return this._data.state.version; }
   async state() { return this._data.state; }
+  async registries() { return this._data.registries; }
   async phases() { return this._data.phases; }
   async failures() { return this._data.failures; }
   async training() { return this._data.training; }
