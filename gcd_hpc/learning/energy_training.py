@@ -250,8 +250,10 @@ def fitted(
     config = rows.config
     num_channels = len(rows.sources[0].system.channels)
     network = seeded(lambda: energy_network(config, num_channels), seed)
+    system, samples = rows.batch(seed, 0)
+    energies = torch.tensor([one.energy_j_m2 for one in samples])
     with one_thread():
-        network.measure(*network_batch(*rows.batch(seed, 0), config))
+        network.measure(*network_batch(system, samples, config), energies)
     optimizer = torch.optim.AdamW(
         network.parameters(), config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay
     )

@@ -95,14 +95,26 @@ class EnergyNetwork(nn.Module):
         return energy, torch.log(variance + LEAST_STD**2), contributions
 
     @torch.no_grad()
-    def measure(self, x: Tensor, log_snr: Tensor, unknown: Tensor) -> None:
-        """Let the affine maps begin as normalisations of this batch; see ``forward``."""
+    def measure(self, x: Tensor, log_snr: Tensor, unknown: Tensor, energies: Tensor) -> None:
+        """Let the affine maps begin as normalisations of this batch, and the mean as its energy.
+
+        Without the latter the first hundred steps move the mean alone, and overshoot.
+
+        Args:
+            x, log_snr, unknown: as for ``forward``, before any training.
+            energies: (B,) labels.
+        """
         scales = [one for one in self.modules() if isinstance(one, ChannelScale)]
         for one in scales:
             one.is_measuring = True
         self(x, log_snr, unknown)
         for one in scales:
             one.is_measuring = False
+        # The weights of the last layer are zero, so that energies are proportional to its bias.
+        assert self.last.bias is not None
+        self.last.bias[0] = 1.0
+        unit, _, _ = self(x, log_snr, unknown)
+        self.last.bias[0] = energies.mean() / unit.mean()
 
     def pooled(self, field: Tensor) -> Tensor:
         """Contributions (B, X', Y', Z') of a known field of energies.

@@ -79,13 +79,16 @@ def test_a_known_field_of_energies_is_pooled_to_contributions_of_the_same_sum(ne
     assert own.shape == parts.shape
 
 
-def test_the_affine_maps_begin_as_the_normalisation_of_a_batch():
+def test_the_affine_maps_begin_as_the_normalisation_of_a_batch_and_the_mean_as_its_energy():
     torch.manual_seed(0)
     made = EnergyNetwork(NetworkConfig(width=4, num_levels=1, num_blocks=1), in_channels=2).double()
     x = 7.0 + 3.0 * torch.randn(4, 2, 8, 8, 16).double()
-    made.measure(x, torch.ones(4).double(), middle((8, 8, 16)))
+    energies = torch.tensor([2.0, 3.0, 2.5, 2.5]).double()
+    made.measure(x, torch.ones(4).double(), middle((8, 8, 16)), energies)
     first = made.first(fold(x, made.patch))
     scaled = made.blocks[0][0].norm1(first)
     # A thousandth is added to the deviation, so that a constant channel stays finite.
     assert scaled.std(dim=(0, 2, 3, 4)).detach().numpy() == pytest.approx(1.0, abs=1e-2)
     assert scaled.mean(dim=(0, 2, 3, 4)).detach().numpy() == pytest.approx(0.0, abs=1e-9)
+    mean, _, _ = made(x, torch.ones(4).double(), middle((8, 8, 16)))
+    assert mean.detach().numpy() == pytest.approx(2.5)
