@@ -3,6 +3,7 @@
 from importlib.metadata import metadata
 from pathlib import Path
 
+from gcd_hpc.browse.report.asked import asked_section
 from gcd_hpc.browse.report.certainty import certainty, tried
 from gcd_hpc.browse.report.document import Document, Facts, Listing, Paragraph, Section
 from gcd_hpc.browse.report.facts import (
@@ -49,6 +50,7 @@ def run_document(path: Path) -> Document:
             Section("Boundary", (boundary_facts(found.run),)),
             Section("Potential", (potential_facts(found.run),)),
             Section("Origin", (origin_facts(found.run, found.state),)),
+            *asked_section(found),
             energies(found),
             phases(found),
             *measurements(found),
