@@ -177,6 +177,21 @@ class CampaignConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _samples_can_restart(self) -> "CampaignConfig":
+        for number, term in enumerate(self.guidance):
+            if (
+                term.property == "image"
+                and term.restarts
+                and self.diffusion.inpainting != "palette"
+            ):
+                refuse(
+                    f"must be 0 with diffusion.inpainting: {self.diffusion.inpainting}, which has"
+                    f" no restarts, got {term.restarts}",
+                    f"guidance[{number}].restarts",
+                )
+        return self
+
+    @model_validator(mode="after")
     def _sections_agree(self) -> "CampaignConfig":
         multiple, shape = self.network.voxel_multiple, self.voxels.shape
         # Along x and y, which repeat, the network takes any number.

@@ -59,8 +59,13 @@ class ImageGuidance(Section):
     strength: NonNegativeFloat = 1.0
     """Factor of the term. 1 is Bayes' rule."""
     best_of: Annotated[int, Field(gt=0, le=1000)] = 1
-    """Number of samples of which a candidate is the one that fits the image best. They differ in
-    noise and in the registry along the line of sight, and cost no relaxation.
+    """Number of samples of which a candidate is the one that fits the image best, if possible with
+    the [n] asked for. They differ in noise and in the registry along the line of sight, and cost no
+    relaxation.
+    """
+    restarts: Annotated[int, Field(ge=0, le=1000)] = 0
+    """How often the samples that fit best are noised to half and generated again, best_of samples
+    each time. For diffusion.inpainting: palette.
     """
 
 
@@ -102,9 +107,12 @@ class SpectrumGuidance(Section):
     """Pull as strongly on an atom of a large structure as on one of 216 atoms."""
 
 
-def samples_each(guidance: Sequence[GuidanceTerm]) -> int:
-    """Number of samples of which a candidate is the best."""
-    return max((term.best_of for term in guidance if isinstance(term, ImageGuidance)), default=1)
+def samples_each(guidance: Sequence[GuidanceTerm]) -> tuple[int, int]:
+    """Samples of which a candidate is the best, and how often they are generated again."""
+    for term in guidance:
+        if isinstance(term, ImageGuidance):
+            return term.best_of, term.restarts
+    return 1, 0
 
 
 def image_of(guidance: Sequence[GuidanceTerm]) -> tuple[str, ImageTarget] | None:

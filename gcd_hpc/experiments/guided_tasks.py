@@ -25,7 +25,9 @@ from gcd_hpc.learning.boundary import load_boundary_system, placed_image
 from gcd_hpc.learning.image_match import resemblance
 from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.seeds import REPRODUCE, generator
-from gcd_hpc.store.parts import read_columns, read_part
+from gcd_hpc.stages.select import choose
+from gcd_hpc.store.parts import read_columns, read_part, write_part
+from gcd_hpc.store.provenance import campaign_provenance
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.projection import SEEN, Axis, Pixels, noisy, projected
@@ -42,6 +44,12 @@ NUM_REPEATS = 2
 """Repeats of the boundary along the rows of an image."""
 OFFSET_A = (1.3, 0.7)
 """Where the image begins along its rows, and how far above the middle it is centred, Å."""
+STRENGTH = 10.0
+"""Factor of the image's term."""
+NUM_SAMPLES, NUM_RESTARTS = 8, 2
+"""Samples of which a candidate is the one that fits the image best, and how often they are
+generated again.
+"""
 TOLERANCE_J_M2 = 0.01
 """Energy above that of a phase up to which a structure of a search is imaged as the phase."""
 GREY = (200.0, 40.0)
@@ -89,7 +97,13 @@ def image_terms(path: Path, axis: Axis) -> tuple[GuidanceTerm, ...]:
     target = ImageTarget(file=str(path), axis=axis, pixel_a=PIXEL_A, blur_a=BLUR_A, noise=NOISE)
     return (
         CountGuidance(property="n_fraction"),
-        ImageGuidance(property="image", target=target),
+        ImageGuidance(
+            property="image",
+            target=target,
+            strength=STRENGTH,
+            best_of=NUM_SAMPLES,
+            restarts=NUM_RESTARTS,
+        ),
     )
 
 
@@ -103,6 +117,18 @@ def trained_model(
     return run, trained
 
 
+def given_model(work: Path, searched: Path, config: CampaignConfig, name: str, model: Path) -> Path:
+    """Run directory of a model file that knows the structures of a search, and learned none."""
+    run = open_run(work, name, config)
+    files = RunDirectory(run)
+    if not files.training_set(VERSION).exists():
+        known = choose(load_boundary_system(str(run)), RunDirectory(searched).known_parts(VERSION))
+        files.training_set(VERSION).parent.mkdir(parents=True, exist_ok=True)
+        write_part(files.training_set(VERSION), known, campaign_provenance(config))
+    copied(model, files.model_file(VERSION))
+    return run
+
+
 def guided_run(
     work: Path, name: str, config: CampaignConfig, trained: Path, guidance: tuple[GuidanceTerm, ...]
 ) -> Path:
@@ -113,11 +139,16 @@ def guided_run(
         (own.training_set(VERSION), other.training_set(VERSION)),
         (own.model_file(VERSION), other.model_file(VERSION)),
     ):
-        if not copy.exists():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(copy) as temporary:
-                shutil.copyfile(original, temporary)
+        copied(original, copy)
     return run
+
+
+def copied(original: Path, copy: Path) -> None:
+    """Copy a file unless the copy is there."""
+    if not copy.exists():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(copy) as temporary:
+            shutil.copyfile(original, temporary)
 
 
 def candidates(

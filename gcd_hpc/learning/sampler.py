@@ -32,10 +32,10 @@ from gcd_hpc.learning.conditions import Conditions
 from gcd_hpc.learning.context import shown
 from gcd_hpc.learning.decoding import Decoder, load_decoder
 from gcd_hpc.learning.energy_network import EnergyModel
-from gcd_hpc.learning.image_match import log_fit
 from gcd_hpc.learning.image_place import PlacedImage
 from gcd_hpc.learning.model_file import ModelCard, check_elements, load_model, newest_round
 from gcd_hpc.learning.network import boundary_network
+from gcd_hpc.learning.samples import RESTART_LOG_SNR, Draft, Sample, best, parents
 from gcd_hpc.learning.sources import low_energy_weights
 from gcd_hpc.learning.terms import Generated, likelihoods
 from gcd_hpc.networks.checkpoint import load_weights
@@ -81,24 +81,6 @@ class Model:
         if version is not None:
             card = replace(card, version=version)
         return cls(network.to(device).eval(), card)
-
-
-@dataclass(frozen=True)
-class Draft:
-    """Input of the generation of one candidate: canvas, noise and targets."""
-
-    index: int
-    canvas: Canvas
-    noise: NDArray[np.float32]
-    """(C, X, Y, Z)."""
-    energy_j_m2: float
-    """Target boundary energy; NaN without conditions."""
-    fraction: float
-    """Target [n]; NaN without conditions and without guidance to an [n]."""
-    n_index: int
-    """[n] in atoms for which guidance by the number of atoms asks."""
-    attempt: int = 0
-    """Number of the sample, where the best of several becomes the candidate."""
 
 
 @dataclass(frozen=True)
@@ -259,9 +241,13 @@ class Sampler:
         config, device = self.system.config, self.device
         schedule, sampling = Schedule(config.diffusion.schedule), config.sampling
         perfect = torch.stack([item.canvas.perfect() for item in drafts])
-        known = perfect.to(device) / self.model.card.units.scale  # (B, C, X, Y, Z)
         noise = torch.from_numpy(np.stack([item.noise for item in drafts])).to(device)
-        mask = known_mask(self.system.grid.shape, self.system.num_known).to(device)
+        mask = known_mask(self.system.grid.shape, self.system.num_known)
+        starts = [item.start for item in drafts if item.start is not None]
+        if starts:
+            perfect = torch.where(mask, perfect, torch.from_numpy(np.stack(starts)))
+        known = perfect.to(device) / self.model.card.units.scale  # (B, C, X, Y, Z)
+        mask = mask.to(device)
         # RePaint's network is shown no known voxels; the sampler imposes them at each step.
         is_palette = config.diffusion.inpainting == "palette"
         denoise = inpainting_denoiser(
@@ -277,7 +263,7 @@ class Sampler:
         options = (noise, known, mask, schedule, sampling.num_steps, sampling.solver)
         with torch.no_grad(), computing(config.training.precision, device):
             if is_palette:
-                arrays = inpaint(denoise, *options)
+                arrays = inpaint(denoise, *options, RESTART_LOG_SNR if starts else None)
             else:
                 draw = self._noise_source(drafts)
                 arrays = repaint(denoise, *options, sampling.resamples, draw)
@@ -305,18 +291,25 @@ class Sampler:
 
     def _make(self, batch: range) -> list[Candidate]:
         """Candidates of one whole batch, each the best of its samples."""
-        attempts = [
-            self._sampled(batch, attempt)
-            for attempt in range(samples_each(self.system.config.guidance))
+        num, num_restarts = samples_each(self.system.config.guidance)
+        generations = [
+            self._sampled([self.draft(index, attempt) for index in batch]) for attempt in range(num)
         ]
-        best = [max(samples, key=self._merit) for samples in zip(*attempts, strict=True)]
-        seconds = [sum(row.sample_s for row in samples) for samples in zip(*attempts, strict=True)]
-        return [replace(row, sample_s=one) for row, one in zip(best, seconds, strict=True)]
+        for restart in range(1, num_restarts + 1):
+            chosen = [parents(samples, num) for samples in zip(*generations, strict=True)]
+            for number in range(num):
+                drafts = [
+                    one[number].draft.again(
+                        one[number].array, self.draft(index, restart * num + number)
+                    )
+                    for one, index in zip(chosen, batch, strict=True)
+                ]
+                generations.append(self._sampled(drafts))
+        return [best(samples) for samples in zip(*generations, strict=True)]
 
-    def _sampled(self, batch: range, attempt: int) -> list[Candidate]:
+    def _sampled(self, drafts: list[Draft]) -> list[Sample]:
         """One sample of each candidate of a batch."""
         started = time.perf_counter()
-        drafts = [self.draft(index, attempt) for index in batch]
         arrays = self.generate(drafts)
         decoded = [
             item.canvas.assemble(self.decoder(array, self.system.grid))
@@ -324,19 +317,9 @@ class Sampler:
         ]
         seconds = (time.perf_counter() - started) / len(drafts)
         return [
-            self.candidate(item, sites, seconds)
-            for item, sites in zip(drafts, decoded, strict=True)
+            Sample.of(item, array.numpy(), self.candidate(item, sites, seconds), self.image)
+            for item, array, sites in zip(drafts, arrays, decoded, strict=True)
         ]
-
-    def _merit(self, row: Candidate) -> tuple[bool, bool, float]:
-        """How good a sample is: whether it can be relaxed, has its [n], and how it fits the image.
-
-        The first of equals is the best.
-        """
-        if self.image is None or row.status != "sampled":
-            return row.status == "sampled", False, 0.0
-        is_as_asked = bool(np.isclose(row.n_fraction, row.target_n_fraction))
-        return True, is_as_asked, log_fit(self.image, row.unrelaxed_positions)
 
     def _likelihoods(
         self, drafts: list[Draft], known: torch.Tensor, mask: torch.Tensor

@@ -58,6 +58,13 @@ def test_a_wrong_entry_is_refused_with_its_key(message, guidance, expected):
     assert expected in message(MINIMAL, f"guidance={guidance}")
 
 
+def test_samples_of_repaint_cannot_restart(message):
+    guidance = f"guidance=[{{property: image, restarts: 2, target: {IMAGE}}}]"
+    text = message(MINIMAL, guidance, "diffusion.inpainting=repaint")
+    assert "guidance[0].restarts: must be 0 with diffusion.inpainting: repaint" in text
+    assert "got 2" in text
+
+
 def test_a_number_takes_the_place_of_the_fraction_that_a_candidate_is_asked_for(load):
     asked, fixed = (
         load(MINIMAL, f"guidance=[{{property: n_fraction, target: {target}}}]").guidance

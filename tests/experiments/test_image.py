@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gcd_hpc.experiments.boundary_numbers import PHASES, Phase
-from gcd_hpc.experiments.image import View, hits_of, study
+from gcd_hpc.experiments.image import View, hits_of, study, withheld_subject
 from gcd_hpc.experiments.outcome import plain
 from gcd_hpc.experiments.work import Workshop
 from tests.experiments.test_boundary import TINY
@@ -33,12 +33,13 @@ def test_a_hit_has_the_energy_and_the_projection_of_the_phase():
 def test_a_small_study_judges_every_candidate_and_repeats_without_work(tmp_path):
     # Any structure without missing atoms is the phase: a search of a few tries finds one.
     views = [View(Phase("[0]", 0.0, 20.0), "x")]
-    first = study(Workshop(tmp_path), TINY, views, 1, 1)
+    subject, _ = withheld_subject(Workshop(tmp_path), TINY, views)
+    first = study(Workshop(tmp_path), [subject], {}, 1, 1)
     (numbers,) = first.numbers["views"].values()
     for kind in ("guided", "unguided"):
         hits = numbers[kind]["hits"]
         assert numbers[kind]["candidates"] == TINY.block_size
         assert 0 <= hits["as_it_lies"] <= hits["turned"] <= hits["phase"] <= TINY.block_size
     assert min(first.costs.values()) > 0
-    kept = study(Workshop(tmp_path), TINY, views, 1, 1)
+    kept = study(Workshop(tmp_path), [subject], {}, 1, 1)
     assert json.dumps(plain(kept.numbers)) == json.dumps(plain(first.numbers))

@@ -14,7 +14,7 @@ from gcd_hpc.experiments.spectra_networks import guide_recipe, judge_recipe
 from gcd_hpc.experiments.spectra_numbers import rms
 from gcd_hpc.experiments.spectra_outcome import Cells, Truth, acceptance, condition_numbers
 from gcd_hpc.experiments.spectra_sampling import prior_config
-from gcd_hpc.experiments.spectra_scale import ScaleBudget, study_scale
+from gcd_hpc.experiments.spectra_scale import ScaleBudget, pull_numbers, study_scale
 from gcd_hpc.experiments.spectra_targets import (
     Condition,
     cell_spectrum,
@@ -143,6 +143,25 @@ TINY = GuidedBudget(
 )
 
 
+def judged(place, num, rng):
+    """Judged cells whose spectra lie about a place between the two ends."""
+    middle = line().start + place * (line().end - line().start)
+    return middle + 0.01 * rng.standard_normal((num, len(middle)))
+
+
+def test_the_fall_in_large_cells_is_a_share_of_that_in_small_ones_with_an_interval():
+    rng = np.random.default_rng(0)
+    small = {"judge-0": judged(0.5, 10, rng), "judge-1": judged(0.9, 10, rng)}
+    large = {"judge-0": judged(0.5, 8, rng), "judge-1": judged(0.6, 8, rng)}
+    large["judge-2"] = judged(0.8, 8, rng)
+    pull = pull_numbers(small, large, seed=0)
+    low, high = pull["extensive_share_interval"]
+    assert low < pull["extensive_share_of_fall"] < high
+    assert pull["plain_share_of_fall"] < low
+    nothing = pull_numbers(small | {"judge-1": small["judge-0"]}, large, seed=0)
+    assert nothing["extensive_share_of_fall"] is nothing["extensive_share_interval"] is None
+
+
 def test_guided_and_large_cells_share_their_networks_and_their_small_cells(tmp_path, one_by_one):
     workshop = Workshop(tmp_path)
     guided = study_guided(workshop, TINY)
@@ -151,8 +170,6 @@ def test_guided_and_large_cells_share_their_networks_and_their_small_cells(tmp_p
     scale = study_scale(workshop, ScaleBudget(TINY, (2,), num_guided=2))
     assert set(scale.numbers["sizes"]) == {"216", "1728"}
     assert scale.numbers["guided"]["num_cells"]["extensive_1728"] == 2
-    low, high = scale.numbers["guided"]["extensive_share_interval"]
-    assert low <= scale.numbers["guided"]["extensive_share_of_fall"] <= high
     added = {path.name.rpartition("-")[0] for path in set(workshop.work.iterdir()) - made}
     assert added == {
         *("spectra-cells-unguided-large-2", "spectra-cells-3.0-plain-2"),

@@ -20,7 +20,9 @@ from gcd_hpc.learning.boundary import load_boundary_system, prepare
 from gcd_hpc.learning.candidates import objection
 from gcd_hpc.learning.energy_network import LEVELS
 from gcd_hpc.learning.energy_training import train_energy_model
+from gcd_hpc.learning.image_match import log_fit
 from gcd_hpc.learning.sampler import Sampler
+from gcd_hpc.learning.samples import best
 from gcd_hpc.stages.energy_job import rows_of
 from gcd_hpc.stages.record import find_record
 from gcd_hpc.stages.sample import kept_sampler, sample_task
@@ -385,26 +387,55 @@ def test_a_run_keeps_the_image_that_its_candidates_are_guided_to(trained_copy, t
 def test_of_several_samples_a_candidate_is_the_one_that_fits_its_n_and_the_image_best(
     trained_copy, tmp_path
 ):
-    def sampler_of(name, best_of):
+    def sampler_of(name, best_of, restarts):
         target = "{file: a.npy, axis: x, pixel_a: 0.25, blur_a: 0.8}"
-        term = f"{{property: image, best_of: {best_of}, target: {target}}}"
+        keys = f"best_of: {best_of}, restarts: {restarts}, target: {target}"
+        term = f"{{property: image, {keys}}}"
         run_dir = trained_copy(name, f"guidance=[{{property: n_fraction}}, {term}]")
         system = load_boundary_system(str(run_dir))
         write_image_of_grains(system, tmp_path / "a.npy")
         prepare(run_dir, system.config, tmp_path)
         return Sampler.load(run_dir, 1, "cpu")
 
-    sampler = sampler_of("best", 3)
-    chosen = sampler.sample(range(2))
-    samples = [sampler._sampled(range(2), attempt) for attempt in range(3)]
-    for number, row in enumerate(chosen):
-        rivals = [rows[number] for rows in samples]
-        best = max(rivals, key=sampler._merit)
-        assert np.array_equal(row.unrelaxed_positions, best.unrelaxed_positions)
-        assert len({tuple(one.registry) for one in rivals}) == 3
+    sampler = sampler_of("best", 3, 0)
+    drafts = [[sampler.draft(index, attempt) for index in range(2)] for attempt in range(3)]
+    samples = [sampler._sampled(some) for some in drafts]
+    for number, row in enumerate(sampler.sample(range(2))):
+        rivals = [some[number] for some in samples]
+        assert np.array_equal(row.unrelaxed_positions, best(rivals).unrelaxed_positions)
+        assert len({tuple(one.row.registry) for one in rivals}) == 3
     # The first sample is that of a campaign that takes the first.
-    (first, _) = sampler_of("first", 1).sample(range(2))
-    assert np.array_equal(first.unrelaxed_positions, samples[0][0].unrelaxed_positions)
+    (first, _) = sampler_of("first", 1, 0).sample(range(2))
+    assert np.array_equal(first.unrelaxed_positions, samples[0][0].row.unrelaxed_positions)
+    # A sample that is generated again keeps its registry; the candidate is as good at least.
+    again = sampler_of("again", 3, 1)
+    for number, row in enumerate(again.sample(range(2))):
+        rivals = [some[number].row for some in samples]
+        assert any(np.array_equal(row.registry, one.registry) for one in rivals)
+        assert merit(again, row) >= merit(again, best([some[number] for some in samples]))
+
+
+def merit(sampler, row):
+    is_as_asked = abs(row.n_fraction - row.target_n_fraction) < 1e-6
+    return row.status == "sampled", is_as_asked, log_fit(sampler.image, row.unrelaxed_positions)
+
+
+def test_a_restart_keeps_the_known_layers_and_begins_from_the_sample(trained_run):
+    sampler = Sampler.load(trained_run, 1, "cpu")
+    drafts = [sampler.draft(index) for index in range(2)]
+    arrays = sampler.generate(drafts)
+    starts = [
+        one.again(array.numpy(), sampler.draft(one.index, 1))
+        for one, array in zip(drafts, arrays, strict=True)
+    ]
+    again = sampler.generate(starts)
+    config = sampler.system.config.voxels
+    mask = known_mask(config.shape, config.known)
+    assert torch.equal(again[..., mask], arrays[..., mask])
+    fresh = sampler.generate([sampler.draft(index, 1) for index in range(2)])
+    assert not torch.equal(again, fresh)
+    # Half of the noise remains of a sample, none of it of pure noise.
+    assert (again - arrays).std() < (fresh - arrays).std()
 
 
 def test_a_run_does_not_begin_without_its_image(trained_copy, tmp_path):
