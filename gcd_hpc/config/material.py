@@ -174,7 +174,7 @@ class PriorConfig(NetworkShape):
 class PropertyNetworkConfig(NetworkShape):
     """The network that predicts spectra from noisy positions and so guides the particle model."""
 
-    num_steps: PositiveInt = 1_000
+    num_steps: PositiveInt = 1_500
     """Training steps of one network; a step takes one structure."""
     num_folds: Annotated[int, Field(ge=2, le=50)] = 3
     """Further networks, each trained without a share of the groups, by which the error of the

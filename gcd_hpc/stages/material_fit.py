@@ -43,7 +43,8 @@ PROPERTY_STREAMS = 100
 class Progress:
     """Steps done by this process, written for the driver at most once a second."""
 
-    path: Path
+    path: Path | None
+    """File; None for a process that writes none."""
     num_steps: int
     pause: Callable[[], bool]
     started: float = field(default_factory=time.monotonic)
@@ -58,7 +59,7 @@ class Progress:
         if self.pause():
             raise Paused
         now = time.monotonic()
-        if now - self.written < 1.0:
+        if self.path is None or now - self.written < 1.0:
             return
         self.written = now
         content: dict[str, object] = {
@@ -92,7 +93,8 @@ def fit(run_dir: Path, round: int, process: Process, pause: Pause | None = None)
     wanted = pause or Pause(run.pause)
     network_steps = (config.property_network.num_folds + 1) * config.property_network.num_steps
     num_steps = config.prior.num_steps + (network_steps if process.world == 1 else 0)
-    progress = Progress(run.training_progress(round), num_steps, lambda: wanted.wanted(process))
+    path = run.training_progress(round) if process.rank == 0 else None
+    progress = Progress(path, num_steps, lambda: wanted.wanted(process))
     if process.rank == process.world - 1:
         _fit_property(system, run, round, lambda share: progress(share * network_steps))
     done = network_steps if process.world == 1 else 0

@@ -10,6 +10,8 @@ import pytest
 import torch
 from ase import Atoms
 from ase.io import write
+from ase.neighborlist import neighbor_list
+from scipy.integrate import trapezoid
 
 from gcd_hpc.config.loader import dump, load_material
 from gcd_hpc.config.material import MaterialSelectionConfig
@@ -30,10 +32,18 @@ from gcd_hpc.stages.material_settle import settle
 from gcd_hpc.stages.material_verify import spectrum_error, verify
 from gcd_hpc.stages.record import find_record, record_of
 from gcd_hpc.stages.table import Task
+from gcd_hpc.stages.training_loop import Paused
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
-from tests.material import ENERGIES_EV, SMALL, Distances, write_target_of
+from tests.material import (
+    ENERGIES_EV,
+    REACH_A,
+    SMALL,
+    Distances,
+    spectrum_of,
+    write_target_of,
+)
 
 pytestmark = pytest.mark.lammps
 
@@ -156,6 +166,35 @@ def test_candidates_are_relaxed_and_judged_by_the_engine(run_dir):
             assert row.status == "ok" or row.reason
 
 
+def test_all_atoms_give_the_error_that_follows_from_the_distances_alone(run_dir, tmp_path):
+    """The stand-in's spectrum of a structure is known without the table, the network or a row."""
+    run = RunDirectory(tmp_path / "run")
+    shutil.copytree(run_dir, run.path)
+    config = load_material_system(run_dir).config
+    labelling = config.labelling.model_copy(update={"atoms_per_candidate": 32})
+    run.config.write_text(dump(config.model_copy(update={"labelling": labelling})))
+    run.verified_spectra(1, 0).unlink()
+    run.relaxed_part(1, 0).unlink()
+    result = verify(str(run.path), 1, 0)
+    target = load_material_system(run_dir).target.values[0]
+    found = []
+    for row in read_part(run.relaxed_part(1, 0)):
+        if row.status != "ok":
+            continue
+        atoms = Atoms("C32", row.positions, cell=row.cell, pbc=True)
+        centre, distances = neighbor_list("id", atoms, REACH_A)
+        spectra = np.array([spectrum_of(distances[centre == atom]) for atom in range(32)])
+        levels = trapezoid(spectra, ENERGIES_EV, axis=1) / np.ptp(ENERGIES_EV)
+        mean = (spectra / levels[:, None]).mean(axis=0)
+        expected = np.sqrt(np.square(mean - target).mean())
+        # Positions are float64 in the part, and sums are of another order.
+        assert row.spectrum_error == pytest.approx(expected, rel=1e-9)
+        assert row.spectrum_error_se == 0.0
+        found.append(row.spectrum_error)
+    assert found
+    assert result.best == {0: min(found)}
+
+
 def test_the_second_round_learns_from_the_best_candidates_and_all_spectra(run_dir):
     run = RunDirectory(run_dir)
     learned = read_part(run.training_set(2))
@@ -178,6 +217,29 @@ def test_the_same_tasks_give_the_same_products_bit_for_bit(run_dir, tmp_path):
     for one, other in zip(rows_of(run_dir, 1), rows_of(again, 1), strict=True):
         assert np.array_equal(one.positions, other.positions, equal_nan=True)
         assert np.array_equal(one.spectrum_error, other.spectrum_error, equal_nan=True)
+
+
+def test_a_finished_network_is_kept_when_the_training_of_a_round_goes_on(run_dir, tmp_path):
+    """Killed between the networks: the particle model is missing, and comes out as it was."""
+    run = RunDirectory(tmp_path / "run")
+    shutil.copytree(run_dir, run.path)
+    before = kept_prior(run_dir, 1)[1]
+    written = run.property_model(1).stat().st_mtime_ns
+    run.model_file(1).unlink()
+    fit(run.path, 1, Process(torch.device("cpu")))
+    assert run.property_model(1).stat().st_mtime_ns == written
+    kept_prior.cache_clear()
+    assert kept_prior(str(run.path), 1)[1] == before
+
+
+def test_a_request_to_pause_ends_the_training_of_a_round(run_dir, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    shutil.copytree(run_dir, run.path)
+    run.model_file(1).unlink()
+    run.pause.touch()
+    with pytest.raises(Paused):
+        fit(run.path, 1, Process(torch.device("cpu")))
+    assert not run.model_file(1).exists()
 
 
 def test_atoms_on_which_the_engine_fails_are_recorded_and_gone_over(tmp_path):
