@@ -22,7 +22,7 @@ from gcd_hpc.experiments.boundary_tasks import (
 from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop, core_s
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.boundary import load_boundary_system, placed_image
-from gcd_hpc.learning.image_match import resemblance
+from gcd_hpc.learning.image_match import SAME, resemblance
 from gcd_hpc.learning.sampler import Sampler
 from gcd_hpc.seeds import REPRODUCE, generator
 from gcd_hpc.stages.select import choose
@@ -209,8 +209,8 @@ def judged_block(
 
     Returns:
         as_it_lies: (N,) resemblance of the candidates with the [n] of the phase; else NaN.
-        turned: (N,) the same in the best of the symmetric variants, for the candidates with its
-            energy too; else NaN.
+        turned: (N,) the same in the best of the symmetric variants, or in the first one that is the
+            structure, for the candidates with its energy too; else NaN.
         generated, relaxed: (H, W) atoms per Å^2 of the candidate that resembles it most, before and
             after relaxation; zero if none has the [n].
     """
@@ -224,8 +224,11 @@ def judged_block(
         if row.status == "ok" and np.isclose(row.n_fraction, phase[0]):
             as_it_lies[number] = resemblance(image, row.positions)
             if is_phase(row.n_fraction, row.gb_energy_j_m2, *phase, tolerance):
-                operations = system.bicrystal.symmetry_operations
-                turned[number] = resemblance(image, row.positions, operations)
+                for operation in system.bicrystal.symmetry_operations:
+                    found = resemblance(image, row.positions, [operation])
+                    turned[number] = np.fmax(turned[number], found)
+                    if found > SAME:
+                        break
         report((number + 1) / len(rows))
     pictures = np.zeros((2, *image.density.shape))
     if np.isfinite(as_it_lies).any():
@@ -236,8 +239,12 @@ def judged_block(
                 for positions in (best.unrelaxed_positions, best.positions)
             ]
         )
-    found = {"as_it_lies": as_it_lies, "turned": turned}
-    return {**found, "generated": pictures[0], "relaxed": pictures[1]}
+    return {
+        "as_it_lies": as_it_lies,
+        "turned": turned,
+        "generated": pictures[0],
+        "relaxed": pictures[1],
+    }
 
 
 def placement(run_dir: Path, report: Report) -> Arrays:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gcd_hpc.learning.image_place import CORE_A, PlacedImage
-from gcd_hpc.structures.projection import SEEN, WIDTHS, densities, projected
+from gcd_hpc.structures.projection import REACH, SEEN, WIDTHS, densities, projected
 
 Array = NDArray[np.float64]
 
@@ -59,6 +59,8 @@ def _displaced(image: PlacedImage, positions: Array) -> float:
     seen, spread = SEEN[image.target.axis], image.target.blur_a / WIDTHS
     repeat = frame.bicrystal.cell[seen][seen]
     rows = np.abs(pixels.heights - frame.centre) < CORE_A / 2
+    reach = CORE_A / 2 + FARTHEST_A + REACH * spread
+    positions = positions[np.abs(positions[:, 2] - frame.centre) < reach]
     vectors = frame.bicrystal.lattice_points("lower", (0.0, 0.0, 0.0), -FARTHEST_A, FARTHEST_A)
     # An image is the product of a matrix of the heights and one of the columns.
     places: Array = vectors[:, [seen, 2]].round(6)
