@@ -20,7 +20,7 @@ from gcd_hpc.store.run import Run
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.analysis import rdf_around
 from gcd_hpc.structures.fingerprint import energy_weights
-from gcd_hpc.structures.periodic import cartesian, fractional
+from gcd_hpc.structures.periodic import cartesian, fractional, spelled_cell
 
 MAX_MAPS = 12
 """Largest number of [n] whose registries fit into one figure."""
@@ -64,7 +64,8 @@ def _maps(columns: Columns, cell: np.ndarray, selection: str) -> Figure:
     height = width * float(np.clip(_shape(cell), 0.4, 2.5))
     figure = new_figure(width * num_columns + 1.3, (height + 0.3) * num_rows + 0.3)
     figure.suptitle(
-        "relaxed registries of the grains" + (f"; {selection}" if selection else ""),
+        f"relaxed registries of the grains, which repeat in {spelled_cell(cell)}"
+        + (f"; {selection}" if selection else ""),
         fontsize=10,
         color=GREY,
     )
@@ -124,7 +125,7 @@ def _draw_map(
     axes.set_ylim(0, height)
     axes.set_aspect("equal" if 0.4 <= _shape(cell) <= 2.5 else "auto")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     axes.tick_params(labelsize=8)
     return points
 

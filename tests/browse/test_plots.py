@@ -267,6 +267,7 @@ def test_work_that_a_killed_driver_did_not_note_ended_before_the_next_one():
 
 def test_registries_are_drawn_in_the_cell_in_which_they_repeat(run):
     figure = draw(run, "registry", "n=0.2")
+    assert "which repeat in 2.00 x 2.00 Å; n=0.2" in figure.get_suptitle()
     assert figure.axes[0].get_xlim() == pytest.approx((0, FRAME.cell[0, 0] / 5))
 
 
