@@ -1,13 +1,14 @@
 """Numbers of a campaign of a material: spectrum errors of each round, and bonds of each group."""
 
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import isfinite, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from gcd_hpc.store.material_rows import GUIDED_ORDER, is_settled
+from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.run import Run
 from gcd_hpc.structures.bonds import MAX_BONDS, bond_shares
 
@@ -86,6 +87,26 @@ def errors_by_round(run: Run) -> list[RoundErrors]:
                 )
             )
     return found
+
+
+def twin_differences(run: Run) -> dict[str, Interval]:
+    """Spectrum error with guidance less that without it, by round and over ``all`` rounds.
+
+    Candidate i with guidance and candidate i without it have the same random numbers. Their
+    difference therefore scatters less than that of two independent candidates.
+    """
+    sampling = section_of(run.provenance.get("config", ""), "sampling")
+    num_guided = int(sampling.get("num_guided") or 0)
+    columns = run.columns(["round", "index", "guided", "spectrum_error"])
+    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+    errors = {(round, guided, index): error for round, index, guided, error in rows}
+    found: dict[str, list[float]] = {}
+    for (round, guided, index), error in errors.items():
+        other = errors.get((round, "guided", index - num_guided), nan)
+        if guided == "unguided" and isfinite(error) and isfinite(other):
+            for name in (str(round), "all"):
+                found.setdefault(name, []).append(other - error)
+    return {name: interval(np.array(values)) for name, values in sorted(found.items())}
 
 
 def groups_of(run: Run) -> dict[str, list[str]]:

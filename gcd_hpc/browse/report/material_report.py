@@ -11,6 +11,7 @@ from gcd_hpc.browse.material_numbers import (
     bonds_of,
     errors_by_round,
     groups_of,
+    twin_differences,
 )
 from gcd_hpc.browse.material_spectra import MaterialSpectra, read_spectra
 from gcd_hpc.browse.report.document import (
@@ -58,9 +59,13 @@ ERRORS = (
 ERROR_HEADINGS = (
     *("round", "candidates", "number", "failed", "spectrum error", "smallest", "energy (eV/atom)"),
 )
+ABOUT_TWINS = (
+    "Spectrum error with guidance less that without it, in pairs of candidates with the same random"
+    f" numbers: mean and {CONFIDENCE:.0%} interval. A negative difference whose interval does not"
+    " reach zero shows an effect of the guidance."
+)
 ABOUT_ERRORS = (
-    "Intervals of guided and unguided candidates that do not overlap show an effect of the"
-    " guidance. The models of later rounds have also learned from earlier candidates. The smallest"
+    "The models of later rounds have also learned from earlier candidates. The smallest"
     " of several errors is expected to lie below the true error of its structure, by about its"
     " standard error: label more of its atoms to know it."
 )
@@ -166,8 +171,17 @@ def _errors(run: Run) -> tuple[Block, ...]:
     return (
         picture(errors_figure(rounds), "Spectrum error of each candidate by round."),
         table(ERRORS, ERROR_HEADINGS, rows, left=(1,)),
+        *_twins(run),
         Paragraph(ABOUT_ERRORS, is_note=True),
     )
+
+
+def _twins(run: Run) -> tuple[Block, ...]:
+    """Differences of guided and unguided candidates with the same random numbers."""
+    known = twin_differences(run)
+    rows = [(name, str(one.num), str(one)) for name, one in known.items()]
+    headings = ("round", "pairs", "guided less unguided")
+    return (table(ABOUT_TWINS, headings, rows),) if rows else ()
 
 
 def error_cells(one: RoundErrors) -> tuple[str, ...]:

@@ -7,7 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gcd_hpc.browse.material_numbers import bonds_of, errors_by_round, groups_of, interval
+from gcd_hpc.browse.material_numbers import (
+    bonds_of,
+    errors_by_round,
+    groups_of,
+    interval,
+    twin_differences,
+)
 from gcd_hpc.browse.material_spectra import read_spectra
 from gcd_hpc.browse.report.html import to_html
 from gcd_hpc.browse.report.pdf import to_pdf
@@ -58,6 +64,18 @@ def test_errors_of_each_round_have_intervals_by_students_t(run):
     assert str(interval(np.empty(0))) == "-"
 
 
+def test_twins_are_compared_in_pairs(run):
+    found = twin_differences(run)
+    # Guided candidates 0 and 1 have the unguided ones 4 and 5 as twins; the third one has failed.
+    first = np.array([0.05 - 0.12, 0.07 - 0.14])
+    assert (found["1"].num, found["all"].num) == (2, 4)
+    assert found["1"].mean == pytest.approx(first.mean())
+    both = np.concatenate([first, [0.025 - 0.12, 0.035 - 0.14]])
+    # 3.182 is the 97.5 % quantile of Student's t with three degrees of freedom.
+    half = 3.182446 * np.std(both, ddof=1) / 2
+    assert found["all"].half_width == pytest.approx(half, rel=1e-6)
+
+
 def test_bonds_are_counted_in_the_periodic_cell(run):
     shares, errors = bonds_of(run, groups_of(run)["guided"])
     assert shares.sum() == pytest.approx(1) and (errors >= 0).all()
@@ -73,7 +91,13 @@ def test_the_report_of_a_material_shows_its_spectra_and_nothing_of_a_boundary(pa
     html = to_html(document)
     titles = [section.title for section in document.sections]
     assert titles[4:9] == ["Spectra", "Spectrum errors by round", "Candidates", "Bonds", "Cost"]
-    for words in ("0.0200 ± 0.0100", "0.0550 ± 0.0205", "model-02-000002", "target.csv"):
+    for words in (
+        "0.0200 ± 0.0100",
+        "0.0550 ± 0.0205",
+        "model-02-000002",
+        "target.csv",
+        "guided less unguided",
+    ):
         assert words in html, words
     assert html.count("data:image/png") == 3
     text = re.sub(r"<pre>.*?</pre>|<style>.*?</style>", "", html, flags=re.DOTALL)
