@@ -49,6 +49,15 @@ class Failing(Distances):
         return super().spectrum(structure, atom)
 
 
+class Broken(Distances):
+    """An engine that fails on every atom."""
+
+    name = "broken"
+
+    def spectrum(self, structure: Atoms, atom: int) -> SpectrumResult:
+        return SpectrumResult(None, "the licence has ended", 0.0)
+
+
 def spectrum_of(distances: np.ndarray) -> np.ndarray:
     """Spectrum (K,) of an atom with neighbours at distances (M,) Å."""
     bonded = 1.0 / (1.0 + np.exp((distances - BOND_A) / 0.05))

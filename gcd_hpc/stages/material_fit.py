@@ -132,8 +132,15 @@ def _fit_property(
         for earlier in range(1, round)
         for chunk in range(system.config.num_sample_chunks)
     ]
-    structures = labelled_structures(system, [read_labelled(file) for file in files])
-    labelled = [one for one in structures if one.known.any()]
+    tables = [read_labelled(file) for file in files]
+    labelled = [one for one in labelled_structures(system, tables) if one.known.any()]
+    if not labelled:
+        reasons = [reason for one in tables for reason in one.table.reason]
+        raise TrainingError(
+            f"{run.path}: the property network of round {round} has nothing to learn from, because"
+            f" no atom has a spectrum ({reasons[0] if reasons else 'none was computed'}); mend the"
+            " engine and choose another --run-dir"
+        )
     try:
         measured = train_cross_validated(
             labelled,

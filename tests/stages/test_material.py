@@ -15,7 +15,7 @@ from scipy.integrate import trapezoid
 
 from gcd_hpc.config.loader import dump, load_material
 from gcd_hpc.config.material import MaterialSelectionConfig
-from gcd_hpc.errors import StoreError
+from gcd_hpc.errors import StoreError, TrainingError
 from gcd_hpc.learning.material import load_material_system, prepare
 from gcd_hpc.learning.material_labels import normalized_rows
 from gcd_hpc.learning.training import Process
@@ -258,6 +258,14 @@ def test_atoms_on_which_the_engine_fails_are_recorded_and_gone_over(tmp_path):
     tables = [read_labelled(run.verified_spectra(1, chunk)).table for chunk in range(3)]
     assert sum(row.num_labelled for row in sound) == sum(one.is_ok.sum() for one in tables)
     assert 0 < sum(row.num_labelled for row in sound) < 6 * len(sound)
+
+
+def test_an_engine_that_fails_on_all_atoms_ends_the_training_with_its_reason(tmp_path):
+    run_dir = prepared(tmp_path, "labelling.engine=tests.material:Broken")
+    begin_run(run_dir)
+    gather(run_dir, 1, -1)
+    with pytest.raises(TrainingError, match=r"no atom has a spectrum \(the licence has ended\)"):
+        fit(Path(run_dir), 1, Process(torch.device("cpu")))
 
 
 @pytest.mark.slow
