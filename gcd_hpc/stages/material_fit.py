@@ -94,7 +94,9 @@ def fit(run_dir: Path, round: int, process: Process, pause: Pause | None = None)
     network_steps = (config.property_network.num_folds + 1) * config.property_network.num_steps
     num_steps = config.prior.num_steps + (network_steps if process.world == 1 else 0)
     path = run.training_progress(round) if process.rank == 0 else None
-    progress = Progress(path, num_steps, lambda: wanted.wanted(process))
+    # The processes do not meet while they train, so that each looks for a request to pause.
+    alone = Process(process.device)
+    progress = Progress(path, num_steps, lambda: wanted.wanted(alone))
     if process.rank == process.world - 1:
         _fit_property(system, run, round, lambda share: progress(share * network_steps))
     done = network_steps if process.world == 1 else 0
@@ -132,7 +134,8 @@ def _fit_property(
         for earlier in range(1, round)
         for chunk in range(system.config.num_sample_chunks)
     ]
-    tables = [read_labelled(file) for file in files]
+    # Tasks that were set aside have left no file.
+    tables = [read_labelled(file) for file in files if file.is_file()]
     labelled = [one for one in labelled_structures(system, tables) if one.known.any()]
     if not labelled:
         reasons = [reason for one in tables for reason in one.table.reason]

@@ -242,6 +242,33 @@ def test_a_request_to_pause_ends_the_training_of_a_round(run_dir, tmp_path):
     assert not run.model_file(1).exists()
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_each_of_two_processes_that_train_a_network_sees_a_request_to_pause(
+    run_dir, tmp_path, rank
+):
+    """They meet only at the end, which a paused one does not reach."""
+    run = RunDirectory(tmp_path / "run")
+    shutil.copytree(run_dir, run.path)
+    run.model_file(1).unlink()
+    run.property_model(1).unlink()
+    run.pause.touch()
+    with pytest.raises(Paused):
+        fit(run.path, 1, Process(torch.device("cpu"), rank, world=2))
+
+
+def test_a_round_learns_from_what_there_is_where_a_verification_was_set_aside(run_dir, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    shutil.copytree(run_dir, run.path)
+    run.relaxed_part(1, 0).unlink()
+    run.verified_spectra(1, 0).unlink()
+    for path in (run.training_set(2), run.model_file(2), run.property_model(2)):
+        path.unlink()
+    gather(str(run.path), 2, -1)
+    fit(run.path, 2, Process(torch.device("cpu")))
+    assert run.property_model(2).exists()
+    assert run.model_file(2).exists()
+
+
 def test_atoms_on_which_the_engine_fails_are_recorded_and_gone_over(tmp_path):
     run_dir = prepared(tmp_path, "labelling.engine=tests.material:Failing")
     begin_run(run_dir)
