@@ -48,11 +48,11 @@ Prepare = Callable[[Path, Any, Path], str]
 
 def prepare_run(run_dir: Path, config: AnyCampaign, folder: Path) -> str:
     """Prepare a run directory before its first task, and return the hash of the potential."""
+    # Late imports: a campaign that is already complete must not wait for LAMMPS and torch.
     if isinstance(config, MaterialConfig):
         from gcd_hpc.learning.material import prepare as prepare_material
 
         return prepare_material(run_dir, config, folder).potential.sha256
-    # A late import: a campaign that is already complete must not wait for LAMMPS and torch.
     from gcd_hpc.learning.boundary import prepare
     from gcd_hpc.learning.tiles import keep_tiles
 
