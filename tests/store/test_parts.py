@@ -268,6 +268,21 @@ def test_a_part_of_version_7_is_read_by_every_later_one():
     assert {(row.guided, row.num_labelled, row.source) for row in found} == {("", 0, "search")}
 
 
+def test_a_part_of_a_material_of_version_7_is_read_by_every_later_one():
+    # Made by that version: the campaign SMALL of tests/material.py, model-02/relaxed/part-00001.h5.
+    path = Path(__file__).parent / "golden_v7_material.h5"
+    assert read_provenance(path)["schema_version"] == "7"
+    guided, unguided = read_part(path)
+    assert (guided.guided, unguided.guided) == ("guided", "unguided")
+    assert [round(row.spectrum_error, 5) for row in (guided, unguided)] == [0.07954, 0.12762]
+    for row in (guided, unguided):
+        assert (row.source, row.num_labelled, row.n_index) == ("model", 6, -1)
+        assert row.density_g_cm3 == pytest.approx(2.5)
+        assert row.energy_ev_atom == pytest.approx(row.energies_ev.mean())
+        assert set(row.numbers) == {6}
+        assert row.predicted_error > 0 and row.spectrum_error_se > 0
+
+
 @pytest.mark.parametrize("name", [f"golden_v{version}.h5" for version in range(1, 7)])
 def test_rows_of_files_before_version_7_are_of_no_material(name):
     path = Path(__file__).with_name(name)

@@ -70,7 +70,7 @@ def test_nothing_is_wrong_with_a_real_part(part):
     assert looked_at == {"structure": 1, "units": 1, "checksums": 1, **rows}
 
 
-@pytest.mark.parametrize("version", ["3", "4", "6", "6_leaning"])
+@pytest.mark.parametrize("version", ["3", "4", "6", "6_leaning", "7", "7_material"])
 def test_nothing_is_wrong_with_a_real_part_of_any_version(version):
     outcomes = report_on(FOLDER / f"golden_v{version}.h5").outcomes
     assert [name for name, outcome in outcomes.items() if outcome.num_wrong] == []

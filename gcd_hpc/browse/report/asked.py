@@ -156,5 +156,6 @@ def image_figure(image: PlacedImage, compared: list[Compared]) -> Figure:
     for axes, (title, shown) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         axes.imshow(shown, cmap="gray", extent=(0.0, width, 0.0, height), vmin=0, vmax=high)
         axes.set_title(title, fontsize=6)
+        axes.set_xlabel("Å", fontsize=5)
         axes.tick_params(labelsize=5)
     return figure
