@@ -169,7 +169,9 @@ def _placed(target: ImageTarget, image: Array, frame: Frame) -> PlacedImage:
     more = area * float((density - joined)[:, :whole].mean(1).sum())
     num_middle = len(image) - len(ends)
     rows = num_middle * (1 + num_middle / len(ends))  # the ends set what is dark
-    spread = target.noise * contrast * area * sqrt(rows / image.shape[1])
+    # An image may be noisier than stated, and grains near a boundary are not perfect.
+    scatter = max(target.noise * contrast, float((density - joined)[ends].std()))
+    spread = scatter * area * sqrt(rows / image.shape[1])
     correlation = _correlation(image[ends], joined[ends])
     num_atoms = len(frame.join(registry)) + more
     variance = float(joined[ends].var())

@@ -175,14 +175,14 @@ class Sampler:
         lowest = {n_index / num_plane: energy for n_index, energy in self.lowest.items()}
         return self.model.card.units.conditions(lowest)
 
-    def target(self, index: int) -> tuple[float, float]:
+    def target(self, index: int, attempt: int = 0) -> tuple[float, float]:
         """Target (E_gb in J/m^2, [n]) of a candidate: all [n] in turn, below their lowest E_gb.
 
         The energy is NaN where none is known. Guidance may ask for one [n] only, and an image for
-        those that it fits.
+        those that it fits, by the samples of a candidate in turn.
         """
         num_plane = self.system.bicrystal.atoms_per_plane
-        in_turn = index % num_plane if self.image is None else self.image.n_index(index)
+        in_turn = index % num_plane if self.image is None else self.image.n_index(index + attempt)
         n_index = asked_n_index(self.system.config.guidance, in_turn, num_plane)
         margin = self.system.config.sampling.energy_margin_j_m2
         return lowest_nearby(self.lowest, n_index, num_plane) - margin, n_index / num_plane
@@ -196,7 +196,7 @@ class Sampler:
         config, frame = self.system.config, self.system.frame
         rng = generator(config.seed, *self._stream(index, attempt))
         grid, channels = self.system.grid, self.system.channels
-        energy, fraction = self.target(index)
+        energy, fraction = self.target(index, attempt)
         registry = self.draw_registry(fraction, rng)
         shift = grid.positions_of(rng.random(3))
         canvas = Canvas(frame, grid, channels, self.system.num_known, registry, shift)

@@ -85,6 +85,17 @@ def test_candidates_are_asked_for_each_fraction_as_often_as_it_is_probable():
     np.testing.assert_allclose(asked / 1000, image.shares, atol=0.01)
 
 
+def test_an_image_that_is_noisier_than_stated_leaves_more_numbers_of_atoms_open(tmp_path):
+    def placed_with(noise):
+        np.save(tmp_path / "a.npy", image_of(core(), "x", noise))
+        return place_image(tmp_path / "a.npy", target(), layout().frame, "a.yaml", "key")
+
+    stated, noisier = placed_with(0.1), placed_with(0.2)
+    # Both are said to have 10 % of noise; the second one's grains show twice as much.
+    assert noisier.spread > 1.5 * stated.spread
+    assert noisier.shares.max() < stated.shares.max()
+
+
 def test_registries_are_drawn_along_the_line_of_sight_only():
     image, lengths = placed(), np.diag(np.asarray(layout().frame.bicrystal.cell))
     rng = np.random.default_rng(0)
