@@ -113,7 +113,8 @@ def summed_up(reasons: Sequence[str]) -> str:
 def counts(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Number of failures with each reason, by class, the most frequent first.
 
-    ``names`` are those of the first MAX_LISTED candidates or tasks.
+    ``names`` are those of the first MAX_LISTED candidates or tasks; in a set they stand behind the
+    boundary's name and a dot, as in a merged file.
     """
     reasons: dict[tuple[int, str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
@@ -126,7 +127,10 @@ def counts(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "kind": kind,
             "reason": summed_up([row["reason"] for row in equal]),
             "num": len(equal),
-            "names": [row["name"] for row in equal[:MAX_LISTED]],
+            "names": [
+                f"{row['boundary']}.{row['name']}" if "boundary" in row else row["name"]
+                for row in equal[:MAX_LISTED]
+            ],
         }
         for (place, kind, _), equal in order
     ]

@@ -107,12 +107,9 @@ class SpectrumGuidance(Section):
     """Pull as strongly on an atom of a large structure as on one of 216 atoms."""
 
 
-def samples_each(guidance: Sequence[GuidanceTerm]) -> tuple[int, int]:
-    """Samples of which a candidate is the best, and how often they are generated again."""
-    for term in guidance:
-        if isinstance(term, ImageGuidance):
-            return term.best_of, term.restarts
-    return 1, 0
+def image_term(guidance: Sequence[GuidanceTerm]) -> ImageGuidance | None:
+    """Guidance by an image, if there is any."""
+    return next((term for term in guidance if isinstance(term, ImageGuidance)), None)
 
 
 def image_of(guidance: Sequence[GuidanceTerm]) -> tuple[str, ImageTarget] | None:

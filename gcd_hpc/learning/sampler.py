@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gcd_hpc.config.guidance import asked_n_index, asks_for_n, samples_each
+from gcd_hpc.config.guidance import asked_n_index, asks_for_n, image_term
 from gcd_hpc.diffusion.guidance import Likelihood, guided_denoiser
 from gcd_hpc.diffusion.inpainting import inpaint, inpainting_denoiser
 from gcd_hpc.diffusion.process import Schedule
@@ -291,7 +291,8 @@ class Sampler:
 
     def _make(self, batch: range) -> list[Candidate]:
         """Candidates of one whole batch, each the best of its samples."""
-        num, num_restarts = samples_each(self.system.config.guidance)
+        image = image_term(self.system.config.guidance)
+        num, num_restarts = (1, 0) if image is None else (image.best_of, image.restarts)
         generations = [
             self._sampled([self.draft(index, attempt) for index in batch]) for attempt in range(num)
         ]

@@ -111,7 +111,9 @@ def test_export_makes_one_table_or_a_file_or_folder_for_each_boundary(folder, tm
 def test_failures_name_the_boundary(folder):
     found = rows(folder, "failures", "run")
     assert [row["boundary"] for row in found["failures"]] == ORDER
-    assert found["counts"] == [{"class": "physics", "kind": "candidate", "reason": "NaN", "num": 3}]
+    names = [f"{boundary}.search-000003" for boundary in ORDER]
+    expected = {"class": "physics", "kind": "candidate", "reason": "NaN", "num": 3, "names": names}
+    assert found["counts"] == [expected]
 
 
 def test_verify_looks_at_every_boundary(folder):
