@@ -231,7 +231,7 @@ class MaterialSelectionConfig(Section):
     the particle model always learns from the same structures.
     """
     max_energy_ev_atom: PositiveFloat = 0.5
-    """Height of the energy window above the lowest candidate, eV an atom."""
+    """Height of the energy window above the lowest first structure, eV an atom."""
 
 
 class MaterialBudgetConfig(Section):

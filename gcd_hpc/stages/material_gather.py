@@ -41,16 +41,24 @@ def gather(run_dir: str, round: int, chunk: int) -> StageResult:
         for part in run.relaxed_parts(earlier)
         for row in read_part(part)
     ]
-    rows = first + selected(verified, system.config.selection)
+    lowest = min(row.energy_ev_atom for row in first)
+    rows = first + selected(verified, system.config.selection, lowest)
     result = StageResult(num=len(rows), ok=len(rows), seconds=begun.seconds())
     return begun.write(run.training_set(round), rows, system.config, result)
 
 
-def selected(rows: list[Candidate], selection: MaterialSelectionConfig) -> list[Candidate]:
-    """Candidates of smallest spectrum error within the energy window, best first."""
+def selected(
+    rows: list[Candidate], selection: MaterialSelectionConfig, lowest_ev_atom: float
+) -> list[Candidate]:
+    """Candidates of smallest spectrum error within the energy window, best first.
+
+    Args:
+        lowest_ev_atom: lowest energy of the first structures, eV an atom, above which the window
+            lies. Above that of the candidates, a particle model that makes poor structures would
+            learn from them: docs/spectra.md#measured.
+    """
     sound = [row for row in rows if row.status == "ok" and isfinite(row.spectrum_error)]
-    lowest = min((row.energy_ev_atom for row in sound), default=0.0)
-    highest = lowest + selection.max_energy_ev_atom
+    highest = lowest_ev_atom + selection.max_energy_ev_atom
     ordered = sorted(
         (row for row in sound if row.energy_ev_atom <= highest),
         key=lambda row: (row.spectrum_error, row.id),

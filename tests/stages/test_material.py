@@ -400,8 +400,10 @@ def test_candidates_are_selected_by_their_error_within_the_energy_window(run_dir
         for name, (error, energy) in facts.items()
     ]
     rows.append(replace(row, id="e", status="failed", spectrum_error=0.0))
-    chosen = selected(rows, MaterialSelectionConfig(num_candidates=2, max_energy_ev_atom=0.5))
-    assert [row.id for row in chosen] == ["c", "a"]
+    selection = MaterialSelectionConfig(num_candidates=2, max_energy_ev_atom=0.5)
+    assert [row.id for row in selected(rows, selection, -7.2)] == ["c", "a"]
+    # Where all lie far above the first structures, the particle model learns from none of them.
+    assert selected(rows, selection, -8.0) == []
 
 
 def test_normalised_rows_keep_their_shape_without_rows():
