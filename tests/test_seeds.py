@@ -35,7 +35,7 @@ def test_a_stream_does_not_depend_on_the_streams_drawn_before_it():
 
 def test_no_two_stages_share_their_streams():
     stages = [value for name, value in inspect.getmembers(seeds) if name.isupper()]
-    assert len(set(stages)) == len(stages) == 14
+    assert len(set(stages)) == len(stages) == 15
 
 
 def test_streams_of_neighbouring_items_are_uncorrelated():

@@ -54,7 +54,7 @@ def plot(
       gcd-hpc plot runs/w_sigma5
       gcd-hpc plot runs/w_sigma5 --what progress --out progress.pdf
       gcd-hpc plot runs/w_sigma5 --what rdf --select "n=0.2 energy<2.4" --out rdf.svg
-      gcd-hpc plot runs/carbon_xanes --what spectra
+      gcd-hpc plot runs/carbon --what spectra
     """
     from gcd_hpc.browse.plots import plot as draw
 

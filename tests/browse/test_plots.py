@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import gcd_hpc
 from gcd_hpc.browse.campaign_figures import finds
-from gcd_hpc.browse.plots import What, draw, plot
+from gcd_hpc.browse.plots import OF_MATERIAL, What, draw, plot
 from gcd_hpc.browse.timeline import work_of
 from gcd_hpc.campaign.events import Finished
 from gcd_hpc.campaign.ledger import Ledger
@@ -28,6 +28,7 @@ from tests.campaign.histories import failed, finished, opened, state_after, subm
 from tests.store.synthetic import make_candidate
 from tests.structures.boundaries import W_TWIST
 
+OF_BOUNDARY = [what for what in get_args(What) if what not in OF_MATERIAL]
 CONFIG = {"config": dump(load_campaign(Path(__file__).parents[2] / "campaigns" / "smoke.yaml"))}
 FRAME = Frame.build(W_TWIST, (25.0, 25.0), 70.0)
 OPENED = opened(Plan(num_search_chunks=2, num_sample_chunks=1, rounds=1))
@@ -93,7 +94,7 @@ def words(run: Path, what: str, selection: str, folder: Path) -> str:
         return plot(run, what, selection, folder / "figure.svg").read_text()
 
 
-@pytest.mark.parametrize("what", get_args(What))
+@pytest.mark.parametrize("what", OF_BOUNDARY)
 def test_every_figure_is_drawn_and_lies_in_the_run_when_no_place_is_given(run, what):
     name = "egb_vs_n.png" if what == "egb-n" else f"{what}.png"
     assert plot(run, what) == run / name
@@ -111,13 +112,13 @@ def test_a_figure_of_a_selection_does_not_take_the_place_of_the_runs_own(run):
     ]
 
 
-@pytest.mark.parametrize("what", [what for what in get_args(What) if what != "timeline"])
+@pytest.mark.parametrize("what", [what for what in OF_BOUNDARY if what != "timeline"])
 def test_a_single_file_is_enough_for_all_but_the_timeline(run, what):
     merged = RunStore(run).merge()
     assert plot(merged, what, "energy<3", run / "figure.pdf").read_bytes().startswith(MAGIC[".pdf"])
 
 
-@pytest.mark.parametrize("what", get_args(What))
+@pytest.mark.parametrize("what", OF_BOUNDARY)
 def test_a_notebook_gets_figures_of_matplotlib_that_show_themselves(run, what):
     figure = gcd_hpc.plot(run, what)
     assert isinstance(figure, Figure)
@@ -141,7 +142,7 @@ def test_the_timeline_needs_a_ledger_and_no_selection(run, tmp_path):
         draw(tmp_path, "timeline")
 
 
-@pytest.mark.parametrize("what", [what for what in get_args(What) if what != "timeline"])
+@pytest.mark.parametrize("what", [what for what in OF_BOUNDARY if what != "timeline"])
 def test_nothing_to_draw_is_one_sentence_and_leaves_no_file(run, what):
     before = sorted(run.rglob("*"))
     with pytest.raises(

@@ -181,8 +181,7 @@ def test_rows_whose_energies_are_not_those_of_the_record_are_found(run):
     rows = [replace(row, gb_energy_j_m2=row.gb_energy_j_m2 - 0.5) for row in read_part(part)]
     write_part(part, rows, {"config": origin["config"], RECORD: origin[RECORD]})
     assert any(
-        f"{part}: expected the lowest energies that its record has" in line
-        for line in sentences(run)
+        f"{part}: expected the lowest values that its record has" in line for line in sentences(run)
     )
 
 

@@ -130,7 +130,12 @@ def test_relaxation_and_quench_keep_the_species_of_the_atoms(nial: Potential, ra
     ("style", "line", "elements", "sentence"),
     [
         ("eam/alloy", "* * {file} Al Ni", ("Ni", "Al"), "is a potential of Al, Ni, but"),
-        ("eam/alloy", "* * {file} Ni Cu", ("Ni", "Cu"), "holds Ni, Al, H, but boundary.elements"),
+        (
+            "eam/alloy",
+            "* * {file} Ni Cu",
+            ("Ni", "Cu"),
+            "holds Ni, Al, H, but the campaign's elements are Ni, Cu",
+        ),
         ("tersoff", "* * {file} Si C", ("C", "Si"), "is a potential of Si, C, but"),
     ],
 )
