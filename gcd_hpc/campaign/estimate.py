@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gcd_hpc.campaign.state import State
@@ -212,10 +212,10 @@ def remaining_s(
     Args:
         fraction: part of the first incomplete phase that is done.
     """
-    expected = state.account.sessions[-1].expected_s if state.account.sessions else {}
-    phases = list(state.plan.phases())
-    if any(stage not in expected for stage, _ in phases):
+    expected = expected_of(state)
+    if expected is None:
         return None
+    phases = list(state.plan.phases())
     num_phases = Counter(stage for stage, _ in phases)
     num_steps = _num_steps(config, num_phases["train"])
     done_s = left_s = 0.0
@@ -232,9 +232,19 @@ def remaining_s(
             fraction = 0.0
     if done_s <= ENOUGH_DONE * (done_s + left_s):
         return None
-    remaining = left_s * elapsed_s / done_s
+    return within_limit(state, left_s * elapsed_s / done_s, elapsed_s)
+
+
+def expected_of(state: State) -> Mapping[Stage, float] | None:
+    """Expected wall time of each stage that the session states, s; None if one is not known."""
+    expected = state.account.sessions[-1].expected_s if state.account.sessions else {}
+    return expected if all(stage in expected for stage, _ in state.plan.phases()) else None
+
+
+def within_limit(state: State, remaining_s: float, elapsed_s: float) -> float:
+    """Remaining time, s, no longer than the campaign's wall time allows."""
     limit_s = state.plan.wall_time_s
-    return remaining if limit_s is None else min(remaining, max(0.0, limit_s - elapsed_s))
+    return remaining_s if limit_s is None else min(remaining_s, max(0.0, limit_s - elapsed_s))
 
 
 def total_core_h(stages: Sequence[StageEstimate]) -> float:

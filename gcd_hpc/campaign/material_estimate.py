@@ -2,7 +2,13 @@
 
 from collections import Counter, defaultdict
 
-from gcd_hpc.campaign.estimate import BYTES_PER_ATOM, ENOUGH_DONE, StageEstimate
+from gcd_hpc.campaign.estimate import (
+    BYTES_PER_ATOM,
+    ENOUGH_DONE,
+    StageEstimate,
+    expected_of,
+    within_limit,
+)
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.material import MaterialConfig
 from gcd_hpc.stages.plan import Plan
@@ -89,10 +95,10 @@ def remaining_material_s(state: State, fraction: float, elapsed_s: float) -> flo
     Args:
         fraction: part of the first incomplete phase that is done.
     """
-    expected = state.account.sessions[-1].expected_s if state.account.sessions else {}
-    phases = list(state.plan.phases())
-    if any(stage not in expected for stage, _ in phases):
+    expected = expected_of(state)
+    if expected is None:
         return None
+    phases = list(state.plan.phases())
     num, measured = Counter(stage for stage, _ in phases), _measured_s(state)
     known_s = unknown_s = 0.0
     for stage, round in phases:
@@ -108,9 +114,7 @@ def remaining_material_s(state: State, fraction: float, elapsed_s: float) -> flo
     if unknown_s and foreseen_s <= ENOUGH_DONE * sum(expected.values()):
         return None
     scale = sum(measured.values()) / foreseen_s if unknown_s else 0.0
-    remaining = known_s + scale * unknown_s
-    limit_s = state.plan.wall_time_s
-    return remaining if limit_s is None else min(remaining, max(0.0, limit_s - elapsed_s))
+    return within_limit(state, known_s + scale * unknown_s, elapsed_s)
 
 
 def _measured_s(state: State) -> dict[Stage, float]:

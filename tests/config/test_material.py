@@ -26,16 +26,6 @@ def load(folder):
     return load_text
 
 
-@pytest.fixture
-def message(load):
-    def message_of(text: str, *overrides: str) -> str:
-        with pytest.raises(ConfigError) as caught:
-            load(text, *overrides)
-        return str(caught.value)
-
-    return message_of
-
-
 def test_a_minimal_file_has_all_defaults_and_its_copy_is_equal(load):
     config = load()
     assert config.material.num_atoms == 216

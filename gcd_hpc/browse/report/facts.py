@@ -164,6 +164,13 @@ def day(state: State | None) -> str:
     return "" if state is None or not state.time else f"{_date(state.time):%-d %B %Y}"
 
 
+def campaign_line(run: Run, state: State | None) -> str:
+    """Name of the campaign, or of the results if they name none, and their day if it is known."""
+    name = str(config_of(run).get("name", "")) or run.path.absolute().stem
+    when = day(state)
+    return f"Campaign {name}" + (f", results of {when}" if when else "")
+
+
 def _date(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, timezone.utc)
 

@@ -25,10 +25,10 @@ from gcd_hpc.browse.report.document import (
     table,
 )
 from gcd_hpc.browse.report.facts import (
+    campaign_line,
     config_of,
     cost_line,
     dates,
-    day,
     origin_facts,
     potential_facts,
     state_line,
@@ -80,13 +80,11 @@ def material_document(path: Path) -> Document:
     run = open_run(path, in_memory=True)
     state = read_state(path) if path.is_dir() else None
     config, spectra = config_of(run), read_spectra(run)
-    when = day(state)
-    name = str(config.get("name", "")) or path.absolute().stem
     material = config.get("material") or {}
     title = f"{run.element} at {material.get('density_g_cm3', '?')} g/cm³ by its spectrum"
     return Document(
         title,
-        f"Campaign {name}" + (f", results of {when}" if when else ""),
+        campaign_line(run, state),
         about(run),
         (
             Section("Summary", (_summary(run, state), Paragraph(METHOD, is_note=True))),

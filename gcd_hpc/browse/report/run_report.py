@@ -8,10 +8,10 @@ from gcd_hpc.browse.report.certainty import certainty, tried
 from gcd_hpc.browse.report.document import Document, Facts, Listing, Paragraph, Section
 from gcd_hpc.browse.report.facts import (
     boundary_facts,
+    campaign_line,
     config_of,
     cost_line,
     dates,
-    day,
     origin_facts,
     potential_facts,
     state_line,
@@ -39,11 +39,9 @@ def run_document(path: Path) -> Document:
         GcdError: if it cannot be read.
     """
     found = Found.of(path)
-    name = str(config_of(found.run).get("name", "")) or path.absolute().stem
-    when = day(found.state)
     return Document(
         title_of(found.run),
-        f"Campaign {name}" + (f", results of {when}" if when else ""),
+        campaign_line(found.run, found.state),
         about(found.run),
         (
             Section("Summary", (summary(found), Paragraph(METHOD, is_note=True))),
