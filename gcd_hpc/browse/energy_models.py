@@ -31,15 +31,16 @@ def energy_record(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if it is missing, damaged or no energy model.
     """
-    from gcd_hpc.learning.energy_network import KIND, LEVELS, EnergyModel  # late, as above
+    from gcd_hpc.learning.energy_network import KIND, LEVELS, EnergyModel, both_parts  # as above
 
     model, record = EnergyModel.load(path), stored_record(path)
+    weights = both_parts(model.network, model.atoms.network).state_dict()
     fields = asdict(model.card) | {"config": model.card.config.model_dump(mode="json")}
     return {
         "file": str(path),
         "kind": KIND,
         "bytes": path.stat().st_size,
-        "num_weights": sum(one.numel() for one in model.network.state_dict().values()),
+        "num_weights": sum(one.numel() for one in weights.values()),
         **fields,
         "levels_log_snr": list(LEVELS),
         "cpu_s": None if record is None else record.cpu_s,
@@ -49,7 +50,8 @@ def energy_record(path: Path) -> dict[str, Any]:
 
 def energy_view(record: dict[str, Any]) -> Table:
     """The record for people."""
-    network, correlation = record["config"]["network"], record["rank_correlation"]
+    network, atoms = record["config"]["network"], record["config"]["atoms"]
+    correlation = record["rank_correlation"]
     told = "unknown" if correlation is None else f"{correlation:.2f} within one [n], held out"
     spread = ", ".join(f"{one:.2f}" for one in record["spread"])
     levels = ", ".join(f"{one:g}" for one in record["levels_log_snr"])
@@ -57,10 +59,15 @@ def energy_view(record: dict[str, Any]) -> Table:
         ("file", record["file"]),
         ("kind", "energy model: relaxed boundary energies, told before relaxation"),
         ("size", f"{record['num_weights']:,} weights, {record['bytes'] / 1e6:.1f} MB"),
-        ("network", ", ".join(f"{key} {one}" for key, one in network.items() if one is not None)),
+        ("ranks by atoms", f"width {atoms['width']}, {atoms['num_steps']:,} steps"),
+        (
+            "guides by voxels",
+            ", ".join(f"{key} {one}" for key, one in network.items() if one is not None)
+            + f", {record['config']['num_steps']:,} steps",
+        ),
         ("elements", ", ".join(record["elements"])),
         ("learned from", f"{record['num_rows']:,} candidates of {', '.join(record['runs'])}"),
-        ("steps", f"{record['config']['num_steps']:,}, seed {record['seed']}"),
+        ("seed", str(record["seed"])),
         ("rank correlation", told),
         ("spread", f"times {spread} at lambda {levels}"),
     ]

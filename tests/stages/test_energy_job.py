@@ -26,7 +26,9 @@ def test_a_model_of_all_relaxed_rows_of_a_run_is_written_and_shown(small_search,
     assert record["kind"] == "energy"
     assert record["num_rows"] == len(rows)
     assert record["cpu_s"] > 0
-    assert "learned from" in CliRunner().invoke(cli.app, ["model", "show", str(out)]).stdout
+    shown = " ".join(CliRunner().invoke(cli.app, ["model", "show", str(out)]).stdout.split())
+    assert "learned from" in shown
+    assert "ranks by atoms width" in shown and "guides by voxels width" in shown
     # A file that exists is never overwritten.
     again = CliRunner().invoke(cli.app, command)
     assert again.exit_code != 0
