@@ -160,12 +160,16 @@ def test_a_lost_model_and_its_lost_list_are_made_again_from_the_same_training_se
 def test_the_boundaries_of_an_asynchronous_set_wait_for_the_model_too(
     run, carry_out, separate_pools
 ):
-    assert carry_out(on=separate_pools).status == "complete"
+    # The toy queues each sampled chunk in two batches.
+    sampling = {"num_candidates": 4, "chunk_size": 2, "relax_batch": 1}
+    outcome = carry_out(on=separate_pools, changes={"sampling": sampling})
+    assert outcome.status == "complete" and not outcome.failures
     assert num_finished(run.path) == MODEL
     for name in NAMES:
         found = num_finished(run.member(name).path)
         assert set(found.values()) == {1}
-        assert {"train-01", "promote-01", "sample-01-00001", "relax-01-00001"} < found.keys()
+        batches = {f"relax-01-{chunk:05d}" for chunk in range(4)}
+        assert {"train-01", "promote-01", "sample-01-00001"} | batches < found.keys()
 
 
 def test_a_learned_decoder_is_refused_because_it_belongs_to_one_boundary(run, carry_out):
