@@ -1,7 +1,6 @@
 """Grain boundary structures by grand canonical diffusion on HPC machines."""
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from gcd_hpc.voxels.encoder import encode
     from gcd_hpc.voxels.grid import Grid
     from gcd_hpc.voxels.moment import decode_moments as decode
+
+    __version__: str
 
 __all__ = [
     "Bicrystal",
@@ -46,7 +47,6 @@ __all__ = [
     "run_campaign",
     "status",
 ]
-__version__ = version("gcd-hpc")
 
 _HOMES = {
     "Bicrystal": "structures.bicrystal.Bicrystal",
@@ -77,6 +77,11 @@ def __getattr__(name: str) -> Any:
     """Load what is asked for, and no more: ``import gcd_hpc`` is instant, and only ``Sampler`` and
     ``encode`` need torch.
     """
+    if name == "__version__":
+        # Loads slower than the rest of this file, and every process of a campaign imports this.
+        from importlib.metadata import version
+
+        return version("gcd-hpc")
     if name not in _HOMES:
         raise AttributeError(f"module 'gcd_hpc' has no attribute {name!r}")
     module, _, member = _HOMES[name].rpartition(".")

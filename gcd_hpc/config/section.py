@@ -32,8 +32,8 @@ class Section(BaseModel):
         frozen=True,
         extra="forbid",
         allow_inf_nan=False,
-        # The text below a key is its description, for the reference and for schemas.
-        use_attribute_docstrings=True,
+        # A process pays for the validators of the sections that it reads, not of all.
+        defer_build=True,
     )
 
 
