@@ -16,6 +16,11 @@ from rich.text import Text
 
 from gcd_hpc.accounts.sources import sources_of
 from gcd_hpc.browse.campaign_figures import Finds, finds
+from gcd_hpc.browse.compare_materials import (
+    MaterialComparison,
+    compare_materials,
+    material_comparison_view,
+)
 from gcd_hpc.browse.tables import format_fraction, format_number
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.table import new_table
@@ -90,16 +95,26 @@ class Comparison:
         return {"is_comparable": not self.problem, "problem": self.problem, "runs": runs}
 
 
-def compare(*runs: str | Path) -> Comparison:
+def compare(*runs: str | Path) -> Comparison | MaterialComparison:
     """Compare runs or files of results, also of campaigns at work.
 
     Raises:
-        StoreError: if there are fewer than two runs, or one of them cannot be read.
+        StoreError: if there are fewer than two runs, if one of them cannot be read, or if some are
+            of a boundary and others of a material.
     """
     paths = [Path(run) for run in runs]
     if len(paths) < 2:
         raise StoreError("compare: one run has nothing to be compared with; name two or more")
     opened = dict(zip(_names(paths), map(open_run, paths), strict=True))
+    materials = [name for name, run in opened.items() if run.is_material]
+    if materials:
+        others = [name for name in opened if name not in materials]
+        if others:
+            raise StoreError(
+                f"compare: {materials[0]} is of a material and {others[0]} of a boundary; compare"
+                " runs of one kind"
+            )
+        return compare_materials(opened)
     found = {name: finds(run) for name, run in opened.items() if len(run.relaxed())}
     compared = tuple(_compared(name, run, found.get(name)) for name, run in opened.items())
     # A run without relaxed candidates is of no potential yet.
@@ -134,8 +149,10 @@ def _compared(name: str, run: Run, found: Finds | None) -> Compared:
     return Compared(name, tries, core_s, lowest[n_fraction], n_fraction, until, per_n, costs)
 
 
-def comparison_view(found: Comparison) -> RenderableType:
+def comparison_view(found: Comparison | MaterialComparison) -> RenderableType:
     """Tables for the terminal: one row per run, and the lowest energies of each [n]."""
+    if isinstance(found, MaterialComparison):
+        return material_comparison_view(found)
     table = new_table()
     headings = ["tries", "core s", f"lowest ({UNIT})", "at [n]", "core s until", "lowest of [n]"]
     table.add_column("run")

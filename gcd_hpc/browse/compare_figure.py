@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gcd_hpc.browse.compare import UNIT, Comparison
+from gcd_hpc.browse.compare_materials import MaterialComparison, material_comparison_figure
 from gcd_hpc.browse.figures import COLOURS, GREY, check_suffix, new_figure, save
 from gcd_hpc.errors import StoreError
 from gcd_hpc.stages.merit import NOTICEABLE_J_M2
@@ -18,13 +19,15 @@ RUN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9",
 MARKS = ("o", "s", "^", "D", "v", "X", "P")
 
 
-def plot_comparison(found: Comparison, path: Path) -> Path:
-    """Draw ``comparison_figure`` to a file.
+def plot_comparison(found: Comparison | MaterialComparison, path: Path) -> Path:
+    """Draw ``comparison_figure``, or that of materials, to a file.
 
     Raises:
         StoreError: if the suffix is not .png, .svg or .pdf, or as ``comparison_figure``.
     """
     check_suffix(path)
+    if isinstance(found, MaterialComparison):
+        return save(material_comparison_figure(found), path)
     return save(comparison_figure(found), path)
 
 

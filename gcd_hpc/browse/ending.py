@@ -8,6 +8,8 @@ from rich.text import Text
 from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.accounts.sources import sources_of
 from gcd_hpc.browse.figures import plot_egb_vs_n
+from gcd_hpc.browse.material_summary import write_material_summary
+from gcd_hpc.browse.plots import OF_MATERIAL, plot
 from gcd_hpc.browse.sources import work_table
 from gcd_hpc.browse.summary import cost_table, write_summary
 from gcd_hpc.browse.tables import best_by_source, source_table
@@ -20,14 +22,18 @@ from gcd_hpc.store.run_directory import RunDirectory
 
 
 def write_report(run_dir: Path, state: State) -> None:
-    """Write RUN/results.h5, and for a boundary egb_vs_n.png (if anything was relaxed) and
-    summary.md.
+    """Write RUN/results.h5, summary.md and, once there are candidates to show, figures.
+
+    The figure of a boundary is egb_vs_n.png; those of a material are spectra.png and errors.png.
     """
     RunStore(run_dir).merge()
-    if state.plan.kind == "material":
-        return
     run = open_run(run_dir)
-    if len(run.lowest(1)):
+    is_known = len(run.lowest(1)) > 0
+    if state.plan.kind == "material":
+        figures = [plot(run_dir, what) for what in OF_MATERIAL if is_known]
+        write_material_summary(run, cost_of(state), figures)
+        return
+    if is_known:
         plot_egb_vs_n(run, RunDirectory(run_dir).figure)
     write_summary(run_dir, cost_of(state), sources_of(run, state))
 
@@ -35,15 +41,20 @@ def write_report(run_dir: Path, state: State) -> None:
 def ending(run_dir: Path, state: State) -> RenderableType:
     """Tables of the lowest energies and the work by source, and of the costs, for the terminal."""
     if state.plan.kind == "material":
-        best = best_table(best_so_far(state), state.plan.merit)
-        return Group(best, cost_table(cost_of(state)))
+        return Group(
+            best_table(best_so_far(state), state.plan.merit),
+            cost_table(cost_of(state)),
+            _rest(run_dir, "spectra.png, errors.png"),
+        )
     run = open_run(run_dir)
     return Group(
         source_table(best_by_source(run)),
         work_table(sources_of(run, state)),
         cost_table(cost_of(state)),
-        Text(
-            f"{RunDirectory(run_dir).summary}, egb_vs_n.png and results.h5 hold the rest.",
-            overflow="fold",
-        ),
+        _rest(run_dir, "egb_vs_n.png"),
     )
+
+
+def _rest(run_dir: Path, figures: str) -> Text:
+    summary = RunDirectory(run_dir).summary
+    return Text(f"{summary}, {figures} and results.h5 hold the rest.", overflow="fold")

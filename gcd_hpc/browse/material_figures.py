@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gcd_hpc.browse.figures import BLUE, GREEN, GREY, RED, new_figure
+from gcd_hpc.browse.material_losses import RoundLosses
 from gcd_hpc.browse.material_numbers import RoundErrors, groups_of
 from gcd_hpc.browse.material_spectra import MaterialSpectra
 from gcd_hpc.store.run import Run
@@ -91,6 +92,28 @@ def errors_figure(rounds: Sequence[RoundErrors]) -> Figure:
     # Above the axes, where no interval reaches.
     axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     _open(axes)
+    return figure
+
+
+def losses_figure(losses: Sequence[RoundLosses]) -> Figure:
+    """Training losses of the particle model and of the property network, a line for each round."""
+    figure = new_figure(6.4, 2.8)
+    panels = figure.subplots(1, 2)
+    for axes, title in zip(panels, ("particle model", "property network"), strict=True):
+        for number, one in enumerate(losses):
+            course = one.prior if title == "particle model" else one.network
+            if course:
+                shade = GREY if number < len(losses) - 1 else RED
+                style = ("-", "--", ":")[number % 3]
+                axes.plot(
+                    *zip(*course, strict=True), style, color=shade, label=f"round {one.round}"
+                )
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("training step")
+        axes.set_ylim(0, None)
+        _open(axes)
+    panels[0].set_ylabel("loss")
+    panels[0].legend(frameon=False, fontsize=8)
     return figure
 
 

@@ -14,6 +14,15 @@ from gcd_hpc.structures.bonds import MAX_BONDS, bond_shares
 
 Array = NDArray[np.float64]
 CONFIDENCE = 0.95
+ERROR_HEADINGS = (
+    *("round", "candidates", "number", "failed", "spectrum error", "smallest", "energy (eV/atom)"),
+)
+"""Headings of a table of the errors by round."""
+ABOUT_TWINS = (
+    "Spectrum error with guidance less that without it, in pairs of candidates with the same random"
+    f" numbers: mean and {CONFIDENCE:.0%} interval. A negative difference whose interval does not"
+    " reach zero shows an effect of the guidance."
+)
 _FIELDS = ("id", "status", "source", "round", "guided", "spectrum_error", "energy_ev_atom")
 
 
@@ -87,6 +96,30 @@ def errors_by_round(run: Run) -> list[RoundErrors]:
                 )
             )
     return found
+
+
+def error_cells(one: RoundErrors) -> tuple[str, ...]:
+    """Cells by ERROR_HEADINGS."""
+    return (
+        str(one.round),
+        one.guided,
+        str(one.num),
+        str(one.num_failed),
+        str(one.error),
+        f"{one.errors[0]:.4f}" if len(one.errors) else "-",
+        str(one.energy),
+    )
+
+
+def energies_of_first(run: Run) -> dict[float, Interval]:
+    """Energy per atom of relaxed quenches and given structures by density in g/cm^3, ascending."""
+    columns = run.columns(["status", "source", "density_g_cm3", "energy_ev_atom"])
+    first = is_settled(columns) & (columns["source"] != "model")
+    density = columns["density_g_cm3"].round(2)
+    return {
+        one: interval(columns["energy_ev_atom"][first & (density == one)])
+        for one in np.unique(density[first]).tolist()
+    }
 
 
 def twin_differences(run: Run) -> dict[str, Interval]:

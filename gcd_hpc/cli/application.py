@@ -91,7 +91,7 @@ MAY_BE_EMPTY = "--select"
 """Option whose empty text has a meaning: all candidates."""
 KNOW_MATERIALS = (
     *("campaign", "check", "status", "failures", "verify"),
-    *("ls", "show", "export", "top", "report", "plot", "browse"),
+    *("ls", "show", "export", "top", "report", "plot", "browse", "compare"),
 )
 """Commands for results of materials as well as of boundaries, beside those about spectra."""
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}

@@ -1,4 +1,4 @@
-"""The command that compares runs of one boundary."""
+"""The command that compares runs of one boundary or material."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,7 @@ def compare(
     boundary: Boundary = None,
     json: Json = False,
 ) -> None:
-    """Compare runs of one boundary: lowest energies of each [n], cost, sources.
+    """Compare runs of one boundary or material: lowest energies or spectrum errors, and cost.
 
     The campaigns may still be running; their in-plane cells may differ. One row a run says what it
     cost, its lowest energy and the work until then, at how many [n] it is as low as the lowest of
@@ -30,13 +30,18 @@ def compare(
     lowest energies, the number of [n] reached against core-seconds, and the cost of each kind of
     source. Of sets, name the --boundary to compare.
 
-    Energies of different boundaries or potentials are not compared, only cost and sources, and no
-    figure is drawn.
+    Of a material, one row a run says its smallest spectrum error and the energy of that candidate,
+    a second one the means with and without guidance, their difference in pairs, and the energies of
+    candidates and quenches.
+
+    Energies of different boundaries or potentials, and errors to different targets, are not
+    compared, only cost and sources, and no figure is drawn.
 
     \b
     Examples:
       gcd-hpc compare runs/w_sigma5 runs/w_sigma5_seed1 --out compare.png
       gcd-hpc compare runs/w_sigma5 results.h5 --json
+      gcd-hpc compare runs/carbon_xanes runs/carbon_xanes_seed1
     """
     from gcd_hpc.browse.compare import compare as put_side_by_side
     from gcd_hpc.browse.compare import comparison_view

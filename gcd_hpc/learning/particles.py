@@ -119,6 +119,7 @@ def train_particles(
     device: str = "cpu",
     held_out: Sequence[Cell] = (),
     entries: Callable[[], Mapping[str, str]] = dict,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> dict[str, NDArray[Any]]:
     """Train a score model and write its EMA weights and its config to ``path``.
 
@@ -127,6 +128,7 @@ def train_particles(
         index: distinguishes the models of one seed.
         held_out: structures that the final loss is measured on; without any, the training's.
         entries: called when the training has ended; texts beside the config in the file's header.
+        on_step: called after each step with the number of steps done and the loss of this one.
 
     Returns:
         "loss" at "steps": means over a hundredth of the training each; "validation_t" and
@@ -150,6 +152,7 @@ def train_particles(
     curve = np.zeros(config.num_steps, dtype=np.float32)
     for step, loss in enumerate(trainer.steps(config.num_steps)):
         curve[step] = loss
+        on_step(step + 1, loss)
         if step % 20 == 0:
             report(step / config.num_steps)
     path.parent.mkdir(parents=True, exist_ok=True)

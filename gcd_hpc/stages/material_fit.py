@@ -12,9 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from math import nan
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gcd_hpc.config.material import MaterialConfig
 from gcd_hpc.errors import TrainingError
@@ -27,6 +30,7 @@ from gcd_hpc.learning.property_network import PropertyConfig, load_property, sav
 from gcd_hpc.learning.property_training import PropertyTraining
 from gcd_hpc.learning.training import Process
 from gcd_hpc.spectra.table_file import read_labelled
+from gcd_hpc.stages.course import Course
 from gcd_hpc.stages.process_group import exit_at_once, run_training
 from gcd_hpc.stages.record import Begun, begin
 from gcd_hpc.stages.result import StageResult
@@ -41,14 +45,19 @@ PROPERTY_STREAMS = 100
 
 @dataclass
 class Progress:
-    """Steps done by this process, written for the driver at most once a second."""
+    """Steps done by this process and the losses, written for the driver at most once a second."""
 
     path: Path | None
     """File; None for a process that writes none."""
     num_steps: int
+    prior_steps: int
+    """Steps of the particle model, whose losses are written."""
     pause: Callable[[], bool]
     started: float = field(default_factory=time.monotonic)
     written: float = -1.0
+    course: Course = field(default_factory=lambda: Course(0))
+    recent: list[float] = field(default_factory=list)
+    """Losses of the last hundred steps of the particle model."""
 
     def __call__(self, step: float) -> None:
         """Write how far the training is.
@@ -58,19 +67,31 @@ class Progress:
         """
         if self.pause():
             raise Paused
-        now = time.monotonic()
-        if self.path is None or now - self.written < 1.0:
+        if time.monotonic() - self.written >= 1.0:
+            self.write(step)
+
+    def add(self, step: int, loss: float) -> None:
+        """Note the loss of a step of the particle model, for a curve of a hundred points."""
+        self.recent = [*self.recent[-99:], loss]
+        if step % max(1, self.prior_steps // 100) == 0 or step == self.prior_steps:
+            self.course.add(step, float(np.mean(self.recent)), nan)
+
+    def write(self, step: float) -> None:
+        """Write the file."""
+        if self.path is None:
             return
-        self.written = now
+        self.written = time.monotonic()
+        rows = self.course.rows
         content: dict[str, object] = {
             "step": int(step),
             "saved_step": 0,
             "first_step": 0,
             "num_steps": self.num_steps,
-            "loss": None,
+            "loss": rows[-1][1] if rows else None,
             "validation_loss": None,
-            "seconds": now - self.started,
-            "history": [],
+            "seconds": self.written - self.started,
+            "history": rows,
+            "history_steps": self.prior_steps,
         }
         with replacing(self.path) as temporary:
             temporary.write_text(json.dumps(content))
@@ -96,7 +117,7 @@ def fit(run_dir: Path, round: int, process: Process, pause: Pause | None = None)
     path = run.training_progress(round) if process.rank == 0 else None
     # The processes do not meet while they train, so that each looks for a request to pause.
     alone = Process(process.device)
-    progress = Progress(path, num_steps, lambda: wanted.wanted(alone))
+    progress = Progress(path, num_steps, config.prior.num_steps, lambda: wanted.wanted(alone))
     if process.rank == process.world - 1:
         _fit_property(system, run, round, lambda share: progress(share * network_steps))
     done = network_steps if process.world == 1 else 0
@@ -106,8 +127,10 @@ def fit(run_dir: Path, round: int, process: Process, pause: Pause | None = None)
             run,
             round,
             lambda share: progress(done + share * config.prior.num_steps),
+            progress.add,
             partial(_record, begun, process, num_steps),
         )
+        progress.write(num_steps)
     else:
         _record(begun, process, num_steps)
 
@@ -157,8 +180,18 @@ def _fit_property(
         )
     except TrainingError as error:
         raise TrainingError(f"{run.path}: property network of round {round}: {error}") from error
+    _write_losses(run.property_losses(round), measured.loss)
     model = measured.model
     save_property(path, model.network, model.card, model.calibration)
+
+
+def _write_losses(path: Path, losses: NDArray[np.float64]) -> None:
+    """Write means of the losses of all steps over a hundredth of the training each."""
+    chunks = np.array_split(np.arange(len(losses)), min(100, len(losses)))
+    rows = [[int(chunk[-1]) + 1, float(losses[chunk].mean())] for chunk in chunks]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps({"history": rows}))
 
 
 def _fit_prior(
@@ -166,6 +199,7 @@ def _fit_prior(
     run: RunDirectory,
     round: int,
     report: Callable[[float], None],
+    on_step: Callable[[int, float], None],
     entries: Callable[[], dict[str, str]],
 ) -> None:
     """Train the particle model on the training set of the round."""
@@ -179,6 +213,7 @@ def _fit_prior(
         run.model_file(round),
         report,
         entries=entries,
+        on_step=on_step,
     )
 
 

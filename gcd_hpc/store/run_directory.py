@@ -15,9 +15,7 @@ _LEVELS = 4
 
 @dataclass(frozen=True, init=False)
 class RunDirectory:
-    """Paths of one run; only methods that list, test or delete files and ``first_model`` read the
-    disk.
-    """
+    """Paths of one run; methods that list, test or delete, and ``first_model``, read the disk."""
 
     path: Path
 
@@ -153,9 +151,8 @@ class RunDirectory:
     def kept_files(self) -> list[Path]:
         """Files of a run that an archive keeps as they are.
 
-        They are records of the crystal, the inputs, the potential, the models and what was measured
-        or computed beside the candidates. The campaign, the ledger and the candidates are not among
-        them, because an archive holds them in another form.
+        Records of the crystal, the inputs, the potential, the models and what was measured or
+        computed beside the candidates. An archive holds campaign, ledger and candidates otherwise.
         """
         single = (self.bulk, self.inputs, self.strained, self.tiles, self.summary, self.figure)
         folders = ("potential/*", "rescored/*.h5", "phases/*/*")
@@ -320,6 +317,10 @@ class RunDirectory:
     def property_model(self, version: int) -> Path:
         """Property networks of round ``version`` of a material, written before the model itself."""
         return self.model_dir(version) / "property.safetensors"
+
+    def property_losses(self, version: int) -> Path:
+        """Course of the loss of the property network of a round, written when it is trained."""
+        return self.model_dir(version) / "property_losses.json"
 
     @property
     def first_model(self) -> int:

@@ -15,7 +15,6 @@ REFUSED = {
     "relax": "RUN --campaign RUN/campaign.yaml",
     "rescore": "RUN --engine emt",
     "import": "RUN RUN",
-    "compare": "RUN RUN",
     "overview": "RUN",
     "image": "RUN model-01-000000 --out F.npy",
     "phases": "RUN",
@@ -140,6 +139,30 @@ def test_figures_of_a_material_are_drawn(run, tmp_path, what):
     text, code = called("plot", str(run), "--what", what, "--out", str(out))
     assert code == 0, text
     assert out.stat().st_size > 10_000
+
+
+def test_the_ancestry_of_a_material_has_its_error_and_energy_and_no_n(run):
+    text, code = called("show", str(run), "model-02-000002", "--ancestry")
+    assert code == 0
+    assert "spectrum error" in text and "0.0200 ± 0.0100" in text and "energy (eV/atom)" in text
+    assert "[n]" not in text and "GB energy" not in text
+
+
+def test_runs_of_a_material_are_compared_by_error_energy_and_cost(run, tmp_path):
+    other = write_material_run(tmp_path, "again")
+    text, code = called("compare", str(run), str(other), "--out", str(tmp_path / "both.png"))
+    assert code == 0, text
+    assert "smallest error" in text and "0.0200 ± 0.0100" in text and "model-02-000002" in text
+    assert (tmp_path / "both.png").stat().st_size > 10_000
+
+
+def test_a_material_and_a_boundary_are_not_compared(run, tmp_path):
+    from tests.browse.sets import make_set
+
+    boundary = make_set(tmp_path / "set") / "boundaries" / "s5_310"
+    text, code = called("compare", str(run), str(boundary))
+    assert code == 2
+    assert "is of a material and s5_310 of a boundary" in " ".join(text.split())
 
 
 def test_first_structures_of_a_material_have_names_of_their_own():

@@ -1,6 +1,7 @@
 """The stages of a material's campaign, each on a prepared run, without the driver."""
 
 import itertools
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +118,21 @@ def test_every_product_keeps_the_record_of_its_task(run_dir):
         record = find_record(Path(run_dir), task, 1)
         assert record is not None
         assert record.task == task
+
+
+def test_the_losses_of_both_networks_are_kept_from_the_first_to_the_last_step(run_dir):
+    prior, network = (
+        json.loads(path.read_text())
+        for path in (
+            RunDirectory(run_dir).training_progress(2),
+            RunDirectory(run_dir).property_losses(2),
+        )
+    )
+    assert prior["history_steps"] == 60
+    for course in (prior["history"], network["history"]):
+        assert [row[0] for row in course] == list(range(1, 61))
+        assert all(0 < row[1] < 5 for row in course)
+    assert prior["loss"] == prior["history"][-1][1]
 
 
 def test_a_guided_sample_and_its_unguided_twin_begin_with_the_same_random_numbers(run_dir):

@@ -4,11 +4,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from gcd_hpc.browse.material_numbers import errors_by_round
+from gcd_hpc.browse.material_numbers import ERROR_HEADINGS, error_cells, errors_by_round
 from gcd_hpc.browse.material_spectra import MaterialSpectra
 from gcd_hpc.browse.plots import What
 from gcd_hpc.browse.report.facts import boundary_facts
-from gcd_hpc.browse.report.material_report import ERROR_HEADINGS, ERRORS, error_cells
+from gcd_hpc.browse.report.material_report import ERRORS
 from gcd_hpc.browse.report.material_report import material_facts as facts_of_material
 from gcd_hpc.browse.tables import plain
 from gcd_hpc.store.material_rows import GUIDED_ORDER

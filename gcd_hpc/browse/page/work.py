@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gcd_hpc.accounts.sources import sources_of
+from gcd_hpc.browse.material_losses import property_course
 from gcd_hpc.browse.material_spectra import MaterialSpectra
 from gcd_hpc.browse.page.kinds import rounds_table, subject_facts
 from gcd_hpc.browse.page.snapshot import Snapshot
@@ -62,7 +63,8 @@ class Work:
     def training(self) -> dict[str, Any]:
         """Step, losses and pace of each training, and the course of the losses.
 
-        The course has a row [step, loss, hold-out loss or None] for each report of the training.
+        The course has a row [step, loss, hold-out loss or None] for each report of the training;
+        that of a material's property network has rows [step, loss].
         """
         run = RunDirectory(self._run)
         paths = run.training_progresses() if self._run.is_dir() else []
@@ -104,6 +106,8 @@ def _training(run: RunDirectory, path: Path) -> dict[str, Any] | None:
             "validation_loss": _finite(data["validation_loss"]),
             "steps_per_s": num / seconds if seconds > 0 and num > 0 else None,
             "history": [[int(at), float(loss), _finite(held)] for at, loss, held in course],
+            "history_steps": int(data.get("history_steps", data["num_steps"])),
+            "property_history": property_course(run, version),
             "decision": _decision(run.promotion(version)),
         }
     except (OSError, ValueError, KeyError, TypeError):

@@ -4,11 +4,19 @@ from pathlib import Path
 
 from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.browse.listing import with_error
-from gcd_hpc.browse.material_figures import energies_figure, errors_figure, spectra_figure
+from gcd_hpc.browse.material_figures import (
+    energies_figure,
+    errors_figure,
+    losses_figure,
+    spectra_figure,
+)
+from gcd_hpc.browse.material_losses import read_losses
 from gcd_hpc.browse.material_numbers import (
+    ABOUT_TWINS,
     CONFIDENCE,
-    RoundErrors,
+    ERROR_HEADINGS,
     bonds_of,
+    error_cells,
     errors_by_round,
     groups_of,
     twin_differences,
@@ -39,6 +47,7 @@ from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.reader import write
 from gcd_hpc.store.run import Run, open_run
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.bonds import BOND_FACTOR, MAX_BONDS
 
 NUM_LISTED = 20
@@ -55,14 +64,6 @@ METHOD = (
 ERRORS = (
     f"Spectrum error of the candidates of each round: mean and {CONFIDENCE:.0%} interval of the"
     " mean over candidates, by Student's t."
-)
-ERROR_HEADINGS = (
-    *("round", "candidates", "number", "failed", "spectrum error", "smallest", "energy (eV/atom)"),
-)
-ABOUT_TWINS = (
-    "Spectrum error with guidance less that without it, in pairs of candidates with the same random"
-    f" numbers: mean and {CONFIDENCE:.0%} interval. A negative difference whose interval does not"
-    " reach zero shows an effect of the guidance."
 )
 ABOUT_ERRORS = (
     "The models of later rounds have also learned from earlier candidates. The smallest"
@@ -93,6 +94,7 @@ def material_document(path: Path) -> Document:
             Section("Origin", (origin_facts(run, state),)),
             Section("Spectra", _spectra(run, spectra)),
             Section("Spectrum errors by round", _errors(run)),
+            Section("Training", _training(path)),
             Section("Candidates", _candidates(run)),
             Section("Bonds", _bonds(run)),
             Section("Cost", _cost(state)),
@@ -182,17 +184,16 @@ def _twins(run: Run) -> tuple[Block, ...]:
     return (table(ABOUT_TWINS, headings, rows),) if rows else ()
 
 
-def error_cells(one: RoundErrors) -> tuple[str, ...]:
-    """Cells by ERROR_HEADINGS."""
-    return (
-        str(one.round),
-        one.guided,
-        str(one.num),
-        str(one.num_failed),
-        str(one.error),
-        f"{one.errors[0]:.4f}" if len(one.errors) else "-",
-        str(one.energy),
+def _training(path: Path) -> tuple[Block, ...]:
+    losses = read_losses(RunDirectory(path)) if path.is_dir() else []
+    if not losses:
+        return (Paragraph("No losses of a training are known.", is_note=True),)
+    caption = (
+        "Mean loss over a hundred steps of the particle model, whose loss is 1 if it moves nothing,"
+        " and over a hundredth of the training of the property network, whose loss is 1 if it"
+        " predicts the mean spectrum for every atom."
     )
+    return (picture(losses_figure(losses), caption),)
 
 
 def _candidates(run: Run) -> tuple[Block, ...]:

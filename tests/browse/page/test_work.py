@@ -62,6 +62,11 @@ def test_a_training_under_way_has_its_course_and_pace(tmp_path):
     assert model["history"] == [[20, 0.6, None], [30, 0.5, None]]
     assert model["steps_per_s"] == pytest.approx(5.0) and model["validation_loss"] is None
     json.dumps(model, allow_nan=False)
+    assert (model["history_steps"], model["property_history"]) == (90, [])
+    run.property_losses(1).write_text(json.dumps({"history": [[15, 0.9], [30, 0.7]]}))
+    progress.write_text(json.dumps(numbers | course | {"history_steps": 60}))
+    (model,) = shown.training()["models"]
+    assert model["property_history"] == [(15, 0.9), (30, 0.7)] and model["history_steps"] == 60
     progress.write_text('{"step": 3')
     assert shown.training() == {"models": []}
 

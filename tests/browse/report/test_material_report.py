@@ -1,5 +1,6 @@
 """Report of a campaign of a material: its spectra, errors with intervals, bonds and cost."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -7,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gcd_hpc.browse.material_figures import losses_figure
+from gcd_hpc.browse.material_losses import read_losses
 from gcd_hpc.browse.material_numbers import (
     bonds_of,
     errors_by_round,
@@ -90,7 +93,8 @@ def test_the_report_of_a_material_shows_its_spectra_and_nothing_of_a_boundary(pa
     document = report_document(path)
     html = to_html(document)
     titles = [section.title for section in document.sections]
-    assert titles[4:9] == ["Spectra", "Spectrum errors by round", "Candidates", "Bonds", "Cost"]
+    first = ["Spectra", "Spectrum errors by round", "Training"]
+    assert titles[4:10] == [*first, "Candidates", "Bonds", "Cost"]
     for words in (
         "0.0200 ± 0.0100",
         "0.0550 ± 0.0205",
@@ -124,3 +128,19 @@ def test_a_material_of_which_nothing_was_verified_is_reported_honestly(path, tmp
     html = to_html(report_document(run.path))
     assert "No candidate was compared with the target yet." in html
     assert "No spectra were computed yet." in html and "quenches" in html
+
+
+def test_the_report_draws_the_losses_of_both_networks(path, tmp_path):
+    run = RunDirectory(shutil.copytree(path, tmp_path / "run"))
+    assert "No losses of a training are known." in to_html(report_document(run.path))
+    run.model_dir(1).mkdir(parents=True)
+    rows = [[step, 1.0 / step, None] for step in range(10, 110, 10)]
+    run.training_progress(1).write_text(json.dumps({"history": rows}))
+    run.property_losses(1).write_text(json.dumps({"history": [row[:2] for row in rows]}))
+    (losses,) = read_losses(run)
+    assert losses.prior == losses.network == [(row[0], row[1]) for row in rows]
+    first, second = losses_figure([losses]).axes
+    for axes in (first, second):
+        (line,) = axes.lines
+        assert line.get_xydata().tolist() == [[row[0], row[1]] for row in rows]
+    assert "No losses" not in to_html(report_document(run.path))

@@ -27,9 +27,10 @@ class CampaignTab {
     note(at("training-note"), trainingText(last));
     const validation = last.history.filter(([, , value]) => value !== null).map(([step, , value]) => [step, value]);
     lineChart(at("training"), {
-      title: "Loss of the training", xLabel: "training step", yLabel: "loss", xStart: 0, xEnd: last.num_steps,
+      title: "Loss of the training", xLabel: "training step", yLabel: "loss", xStart: 0, xEnd: last.history_steps,
       curves: [
-        { name: "training, mean of 100 steps", colour: "var(--search)", points: last.history.map(([step, loss]) => [step, loss]) },
+        { name: last.property_history.length ? "particle model, mean of 100 steps" : "training, mean of 100 steps", colour: "var(--search)", points: last.history.map(([step, loss]) => [step, loss]) },
+        ...(last.property_history.length ? [{ name: "property network", colour: "var(--model)", points: last.property_history }] : []),
         ...(validation.length ? [{ name: "hold-out", colour: "var(--model)", points: validation, isDots: true }] : []),
       ],
     });
