@@ -1,12 +1,13 @@
 """A list of known boundary energies, from a CSV file, to compare with those of an overview."""
 
 import csv
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from gcd_hpc.config.miller import Indices, Miller, coprime, parsed, three_direction, three_plane
-from gcd_hpc.errors import StoreError
+from gcd_hpc.errors import StoreError, shortened
 from gcd_hpc.structures.character import tilt_angle, zone_axis
 from gcd_hpc.structures.naming import family
 
@@ -125,12 +126,12 @@ def _point(line: dict[str, str], column: str) -> ReferencePoint:
         ValueError: if it does not name a boundary and its energy.
     """
     cells = {name: (cell or "").strip() for name, cell in line.items() if isinstance(cell, str)}
-    energy = float(cells[column])
+    energy = _number(cells, column)
     elements = cells.get("element", "")
     axis = coprime(three_direction(parsed(cells["axis"]))) if cells.get("axis") else None
     kind = cells.get("kind", "").replace("-", " ") or TILT
     if cells.get("angle_deg"):
-        return ReferencePoint(elements, kind, axis, None, float(cells["angle_deg"]), energy)
+        return ReferencePoint(elements, kind, axis, None, _number(cells, "angle_deg"), energy)
     if not cells.get("plane"):
         raise ValueError("plane or angle_deg must be given")
     if kind != TILT:
@@ -138,6 +139,23 @@ def _point(line: dict[str, str], column: str) -> ReferencePoint:
     return ReferencePoint(
         elements, kind, axis, coprime(three_plane(parsed(cells["plane"]))), None, energy
     )
+
+
+def _number(cells: dict[str, str], name: str) -> float:
+    """A finite number.
+
+    Raises:
+        ValueError: if the line has none in this column.
+    """
+    text = cells.get(name, "")
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        given = shortened(repr(text)) if text else "nothing"
+        raise ValueError(f"{name!r} must be a number, got {given}")
+    return number
 
 
 def _family(axis: Indices) -> Miller:

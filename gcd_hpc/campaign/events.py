@@ -12,8 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from gcd_hpc.config.explain import first_fault
 from gcd_hpc.stages.plan import Plan
-from gcd_hpc.stages.record import first_fault
 from gcd_hpc.stages.result import Count, Seconds, StageResult
 from gcd_hpc.stages.table import Stage, Task
 from gcd_hpc.workers.backend import FailureClass

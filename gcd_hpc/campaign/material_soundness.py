@@ -9,8 +9,11 @@ import numpy as np
 from gcd_hpc.campaign.soundness import check_potential
 from gcd_hpc.config.material import MaterialConfig
 from gcd_hpc.errors import ConfigError, GcdError
-from gcd_hpc.spectra.feff10 import INSTALL
+from gcd_hpc.learning.material import check_cutoffs
+from gcd_hpc.spectra.align import shifted_target, window
+from gcd_hpc.spectra.feff10 import CARBON_WINDOW_EV, INSTALL
 from gcd_hpc.spectra.measured import MeasuredSpectrum
+from gcd_hpc.spectra.table_file import read_labelled
 from gcd_hpc.spectra.target import read_target
 
 
@@ -63,7 +66,10 @@ def inspect_material(config: MaterialConfig, folder: Path, source: str) -> Mater
         found_file(config.structures.file, folder, source, "structures.file")
         unchecked.append("structures.file: its structures are read when the campaign starts")
     unchecked += _engine(config, folder, source)
-    return MaterialSoundness(config, _target(config, folder, source), tuple(unchecked))
+    check_cutoffs(config, source)
+    target = _target(config, folder, source)
+    _check_reach(config, target, folder, source)
+    return MaterialSoundness(config, target, tuple(unchecked))
 
 
 def found_file(name: str, folder: Path, source: str, key: str) -> Path:
@@ -100,6 +106,40 @@ def _target(config: MaterialConfig, folder: Path, source: str) -> MeasuredSpectr
         )
         raise ConfigError(source, key, problem)
     return target
+
+
+def _check_reach(
+    config: MaterialConfig, target: MeasuredSpectrum, folder: Path, source: str
+) -> None:
+    """Lay the target onto the energies of the engine, where they are known without starting it."""
+    labelling, section = config.labelling, config.target
+    if labelling.engine == "feff10":
+        energies = window(*(labelling.window_ev or CARBON_WINDOW_EV))
+    elif labelling.engine.endswith(".h5"):
+        key = "labelling.engine"
+        path = found_file(labelling.engine, folder, source, key)
+        try:
+            stated = read_labelled(path).table.energies_ev
+        except GcdError as error:
+            raise ConfigError(source, key, str(error)) from None
+        if stated is None:
+            problem = f"{path} states no energies, so that no target can be laid onto its spectra"
+            raise ConfigError(source, key, f"{problem}; name a table with energies")
+        energies = stated
+    else:
+        return
+    assert target.energies_ev is not None
+    try:
+        shifted_target(
+            target.energies_ev + section.shift_ev,
+            target.values,
+            energies,
+            section.fwhm_ev,
+            section.max_shift_ev,
+            section.file,
+        )
+    except GcdError as error:
+        raise ConfigError(source, "target.file", str(error)) from None
 
 
 def _engine(config: MaterialConfig, folder: Path, source: str) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 from ase.data import atomic_numbers, reference_states
 
 from gcd_hpc.config.campaign import CampaignConfig, PotentialConfig
+from gcd_hpc.config.guidance import image_of
 from gcd_hpc.config.miller import spelled
 from gcd_hpc.config.set import SetConfig
 from gcd_hpc.config.shipped import install_command
@@ -30,12 +31,14 @@ from gcd_hpc.errors import (
     PotentialError,
     did_you_mean,
 )
+from gcd_hpc.learning.image_place import find_image
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.character import described
 from gcd_hpc.structures.hexagonal import basal_rotation
 from gcd_hpc.structures.lattices import typical_a0
 from gcd_hpc.structures.naming import rotation_of
 from gcd_hpc.structures.periodic import spelled_cell
+from gcd_hpc.structures.projection import read_image
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,7 @@ def inspect_campaign(config: CampaignConfig, folder: Path, source: str) -> Sound
             unchecked[-1] += "; if not, held layers, slabs and box grow with it"
     model = starting_model(config, folder, source)
     check_energy_model(config, folder, source)
+    unchecked += _image(config, folder, source)
     named = described(boundary, layout.bicrystal)
     return Soundness(
         potential, layout, a0, cutoff, tuple(unchecked), named, _rotation(config), model
@@ -220,6 +224,20 @@ def check_shared_model(config: SetConfig, source: str) -> None:
             " of their model would differ; make a set of each"
         )
         raise ConfigError(source, "budget.rounds", problem)
+
+
+def _image(config: CampaignConfig, folder: Path, source: str) -> list[str]:
+    """Check that the image that guidance names can be read; return what could not be checked."""
+    found = image_of(config.guidance)
+    if found is None:
+        return []
+    key, target = found
+    path = find_image(target, folder, source, key)
+    try:
+        read_image(path)
+    except ValueError as error:
+        raise ConfigError(source, f"{key}.file", f"{path} {error}") from None
+    return [f"{key}.file: whether it shows this boundary is found when the campaign starts"]
 
 
 def _rotation(config: CampaignConfig) -> str | None:

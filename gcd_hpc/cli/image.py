@@ -53,7 +53,14 @@ def image(
     import numpy as np
 
     from gcd_hpc.store.run import open_run
-    from gcd_hpc.structures.projection import SEEN, Pixels, noisy, projected, write_image
+    from gcd_hpc.structures.projection import (
+        MOST_PIXELS,
+        SEEN,
+        Pixels,
+        noisy,
+        projected,
+        write_image,
+    )
 
     if out.suffix not in SUFFIXES:
         raise GcdError(f"--out must end with {' or '.join(SUFFIXES)}, got {out}")
@@ -67,6 +74,11 @@ def image(
     lengths = np.asarray(row.cell)[:2]
     seen_from = cast("Axis", axis)
     shape = (round(height / pixel), round(repeats * lengths[SEEN[seen_from]] / pixel))
+    if shape[0] * shape[1] > MOST_PIXELS:
+        raise GcdError(
+            f"the image would have {shape[0]:,} x {shape[1]:,} pixels, and at most {MOST_PIXELS:,}"
+            " are read; raise --pixel, or lower --height or --repeats"
+        )
     pixels = Pixels(shape, pixel, 0.0, middle_of(row) + height / 2)
     clean = projected(row.positions, lengths, seen_from, pixels, blur)
     write_image(out, noisy(clean, noise, np.random.default_rng(seed)))

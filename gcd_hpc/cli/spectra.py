@@ -264,13 +264,15 @@ def _window(text: str) -> tuple[float, float, float]:
     Raises:
         GcdError: if the text is not three such numbers.
     """
+    from gcd_hpc.config.material import MOST_ENERGIES
+
     number = r"(\d+(?:\.\d+)?)"
     match = re.fullmatch(f"{number}:{number}:{number}", text)
     start, stop, step = map(float, match.groups()) if match else (0.0, 0.0, 0.0)
-    if not 0 < step <= stop - start or (stop - start) / step > 10_000:
+    if not 0 < step <= stop - start or (stop - start) / step > MOST_ENERGIES:
         raise GcdError(
-            f"--window must be START:STOP:STEP in eV, such as 272:310:0.4, with at most 10,000"
-            f" steps, got {text}"
+            "--window must be START:STOP:STEP in eV, such as 272:310:0.4, with at most"
+            f" {MOST_ENERGIES:,} steps, got {text}"
         )
     return start, stop, step
 

@@ -30,9 +30,20 @@ _EXPECTED = {
     "dict_type": "a section of keys",
     "tuple_type": "a list",
 }
+LONGEST_FAULT = 200
+"""Longest excerpt of damaged text in a message, in characters."""
 KIND_KEY = "property"
 """Key that says of which kind an entry of a list of sections is."""
 UNKNOWN_KIND = ("union_tag_invalid", "union_tag_not_found")
+
+
+def first_fault(error: ValidationError) -> str:
+    """First fault of damaged JSON, in a few printable words."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    said = "no kind of event" if first["type"].startswith("union_tag") else first["msg"]
+    text = f"{where}: {said}" if where else said
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:LONGEST_FAULT]
 
 
 def explain(

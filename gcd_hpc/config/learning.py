@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator, model_validator
 
-from gcd_hpc.config.section import Auto, Fraction, NonNegativeInt, PositiveInt, Section, refuse
+from gcd_hpc.config.section import (
+    Auto,
+    Depth,
+    Fraction,
+    NonNegativeInt,
+    PositiveInt,
+    Section,
+    refuse,
+)
 
 MOSAIC_CELLS = ((2, 1), (1, 2), (2, 2))
 """In-plane cells of mosaics, in cells of the campaign along x and y."""
@@ -97,7 +105,7 @@ class NetworkConfig(Section):
     a multiple of patch * 2**(num_levels - 1). Along x and y, other numbers are repeated until they
     are one, which costs more.
     """
-    num_blocks: PositiveInt = 3
+    num_blocks: Depth = 3
     """Number of residual blocks of each level."""
     patch: Literal[1, 2] = 2
     """2 folds 2 x 2 x 2 voxels into channels first, which takes an eighth of the cost."""

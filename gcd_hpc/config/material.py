@@ -6,13 +6,18 @@ Lengths are in Å, energies in eV.
 import re
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator, model_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from gcd_hpc.config.campaign import MOST_ROUNDS, Name
 from gcd_hpc.config.guidance import SpectrumGuidance
-from gcd_hpc.config.section import Fraction, NonNegativeInt, PositiveInt, Section, refuse
+from gcd_hpc.config.section import Depth, Fraction, NonNegativeInt, PositiveInt, Section, refuse
 from gcd_hpc.config.simulation import PotentialConfig
 
+Density = Annotated[float, Field(ge=0.01, le=100.0)]
+Broadening = Annotated[float, Field(ge=0.0, le=100.0)]
+Temperature = Annotated[float, Field(gt=0.0, le=100_000.0)]
+MOST_ENERGIES = 10_000
+"""Largest number of energies of a spectrum."""
 MATERIAL = "material"
 """Key whose presence makes a campaign file one of a material."""
 
@@ -24,7 +29,7 @@ class MaterialSection(Section):
     """Chemical symbol."""
     num_atoms: Annotated[int, Field(ge=8, le=100_000)] = 216
     """Number of atoms of every structure: of quenches, given ones and candidates."""
-    density_g_cm3: PositiveFloat
+    density_g_cm3: Density
     """Density of the candidates, g/cm^3. Where the bonds follow from the density, as in carbon, a
     spectrum says little beside it: choose it first.
     """
@@ -48,7 +53,7 @@ class TargetConfig(Section):
     """Added to the energies of the file, eV: the difference between the zeros of the engine's scale
     and that of the measurement, known from a crystal.
     """
-    fwhm_ev: NonNegativeFloat = 0.0
+    fwhm_ev: Broadening = 0.0
     """Gaussian broadening of the measured spectrum, eV."""
     max_shift_ev: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Largest further shift in either direction, eV, which is not known and found on the fly."""
@@ -68,13 +73,13 @@ class GivenStructures(Section):
 class QuenchConfig(Section):
     """Own structures, by melt-quench: a liquid is cooled at a constant rate and relaxed."""
 
-    densities_g_cm3: Annotated[tuple[PositiveFloat, ...], Field(min_length=1, max_length=1000)]
+    densities_g_cm3: Annotated[tuple[Density, ...], Field(min_length=1, max_length=1000)]
     """Densities, g/cm^3. Those around that of the material teach the networks more than one."""
     num_per_density: PositiveInt = 4
     """Number of quenches at each density."""
-    liquid_k: PositiveFloat = 7000.0
+    liquid_k: Temperature = 7000.0
     """Temperature of the liquid, K."""
-    final_k: PositiveFloat = 300.0
+    final_k: Temperature = 300.0
     """Temperature at the end of the quench, K."""
     liquid_steps: PositiveInt = 5_000
     """Steps of molecular dynamics in the liquid."""
@@ -119,7 +124,7 @@ class LabellingConfig(Section):
     """feff10: first and last energy and their distance on its own scale, eV. Required but for the
     K edge of C.
     """
-    fwhm_ev: NonNegativeFloat = 0.8
+    fwhm_ev: Broadening = 0.8
     """feff10: Gaussian broadening beside the lifetime of the core hole, eV."""
 
     @field_validator("window_ev")
@@ -133,6 +138,11 @@ class LabellingConfig(Section):
                 "must be [first, last, distance] with at least ten distances between first and"
                 f" last, got [{first:g}, {last:g}, {step:g}]"
             )
+        if (last - first) / step > MOST_ENERGIES:
+            refuse(
+                f"must have at most {MOST_ENERGIES:,} distances between first and last, got"
+                f" [{first:g}, {last:g}, {step:g}]"
+            )
         return window
 
 
@@ -143,7 +153,7 @@ class NetworkShape(Section):
     """Distance up to which atoms see each other, Å: at least that of second neighbours."""
     width: PositiveInt = 48
     """Number of features of an atom."""
-    num_layers: PositiveInt = 3
+    num_layers: Depth = 3
     """Number of exchanges between neighbours."""
     learning_rate: PositiveFloat = 3e-3
     """Peak learning rate, reached after a short warm-up."""

@@ -11,6 +11,10 @@ Auto = Literal["auto"]
 # memory or run over where it is used as a machine integer.
 PositiveInt = Annotated[int, Field(gt=0, le=1_000_000_000)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Depth = Annotated[int, Field(gt=0, le=1000)]
+"""Number of layers of a network. More would take for ever to make, before any memory is filled."""
+Measure = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+"""Finite positive number in the card of a model file."""
 
 
 def refuse(problem: str, key: str | None = None) -> NoReturn:

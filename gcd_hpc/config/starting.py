@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
+from pydantic import BaseModel, ValidationError
 
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.explain import first_fault
 from gcd_hpc.config.learning import NetworkConfig
 from gcd_hpc.errors import ConfigError
 
@@ -27,6 +29,23 @@ DIFFUSION_KEYS = ("schedule", "prediction", "inpainting", "conditional")
 """Keys of the section diffusion in which a model and a campaign must agree."""
 
 
+class _Boundary(BaseModel):
+    """One boundary of a model's training, as far as its name and count are stated."""
+
+    name: str | None = None
+    num_structures: int | None = None
+
+
+class _Card(BaseModel):
+    """What the card of any model file states, as far as it concerns a campaign."""
+
+    kind: str = ""
+    network: dict[str, Any] | None = None
+    elements: tuple[str, ...] = ()
+    diffusion: dict[str, Any] | None = None
+    boundaries: tuple[_Boundary, ...] = ()
+
+
 @dataclass(frozen=True)
 class StartingModel:
     """Card of a model file, as far as it concerns the campaign."""
@@ -35,14 +54,12 @@ class StartingModel:
     network: NetworkConfig
     elements: tuple[str, ...]
     """Elements of the voxel channels; empty if the model has one channel of any element."""
-    card: dict[str, Any]
+    card: _Card
 
     def line(self) -> str:
         """File, network and origin of the model, for ``gcd-hpc check``."""
-        boundaries = [one for one in self.card.get("boundaries", ()) if isinstance(one, dict)]
-        names = [str(one.get("name")) for one in boundaries]
-        counts = [one.get("num_structures") for one in boundaries]
-        num = sum(count for count in counts if isinstance(count, int))
+        names = [str(one.name) for one in self.card.boundaries]
+        num = sum(one.num_structures or 0 for one in self.card.boundaries)
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         learned = f"trained on {num:,} structures of {', '.join(names[:MOST_NAMES])}{more}"
         elements = ", ".join(self.elements) or "any element"
@@ -100,10 +117,10 @@ def check_energy_model(config: CampaignConfig, folder: Path, source: str) -> Non
         return
     path = energy_file(config, folder, source)
     card = _card(path, source, ENERGY_KEY)
-    if card.get("kind") != "energy":
+    if card.kind != "energy":
         problem = f"{path} is no energy model; name a file that gcd-hpc model energy has written"
         raise ConfigError(source, ENERGY_KEY, problem)
-    elements, wanted = list(card.get("elements", ())), config.boundary.symbols
+    elements, wanted = card.elements, config.boundary.symbols
     if sorted(elements) != sorted(wanted):
         problem = (
             f"{path} is an energy model of {', '.join(elements)}, but this boundary is of"
@@ -133,11 +150,10 @@ def starting_model(config: CampaignConfig, folder: Path, source: str) -> Startin
     path = starting_file(config, folder, source)
     card = _card(path, source, KEY)
     try:
-        network = NetworkConfig.model_validate(card["network"])
-        elements = tuple(map(str, card.get("elements", ())))
-    except (KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        network, elements = NetworkConfig.model_validate(card.network), card.elements
+    except ValidationError as error:
         problem = f"{path} is not the model of a boundary, because its card lacks the network"
+        reason = first_fault(error)
         raise ConfigError(source, KEY, f"{problem} ({reason}); name another one") from None
     # 1. The channels of the voxel arrays are those of the campaign's elements.
     wanted = config.boundary.symbols
@@ -146,7 +162,7 @@ def starting_model(config: CampaignConfig, folder: Path, source: str) -> Startin
         problem = f"{path} is a model of {channels}, but this boundary is of {', '.join(wanted)}"
         raise ConfigError(source, KEY, f"{problem}; name a model of the same elements")
     # 2. The network predicts for the noise process that it was trained with.
-    trained, own = card.get("diffusion") or {}, config.diffusion.model_dump()
+    trained, own = card.diffusion or {}, config.diffusion.model_dump()
     for key in DIFFUSION_KEYS:
         if key in trained and trained[key] != own[key]:
             problem = f"must be {trained[key]} as in the training of {path}, got {own[key]}"
@@ -184,7 +200,7 @@ def with_model(config: CampaignConfig, folder: Path, source: str) -> CampaignCon
     return config.model_copy(update={"network": network})
 
 
-def _card(path: Path, source: str, key: str) -> dict[str, Any]:
+def _card(path: Path, source: str, key: str) -> _Card:
     """The card in the header of a model file."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
@@ -193,6 +209,8 @@ def _card(path: Path, source: str, key: str) -> dict[str, Any]:
         reason = "its header holds no card" if isinstance(error, KeyError) else str(error)
         problem = f"{path} is not a model of gcd-hpc ({reason}); name a model file"
         raise ConfigError(source, key, problem) from None
-    if not isinstance(card, dict):
-        raise ConfigError(source, key, f"{path} is not a model of gcd-hpc; name a model file")
-    return card
+    try:
+        return _Card.model_validate(card)
+    except ValidationError as error:
+        problem = f"{path} is not a model of gcd-hpc ({first_fault(error)}); name a model file"
+        raise ConfigError(source, key, problem) from None

@@ -7,20 +7,23 @@ looks at noisy voxels and guides their generation.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gcd_hpc.config.explain import first_fault
 from gcd_hpc.config.learning import EnergyModelConfig
+from gcd_hpc.config.section import Measure
 from gcd_hpc.errors import CheckpointError
 from gcd_hpc.learning.assembly import known_mask
 from gcd_hpc.learning.atom_energies import AtomEnergies, atomic_network
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.networks.atomic import AtomicNetwork
-from gcd_hpc.networks.checkpoint import load, load_weights, save
+from gcd_hpc.networks.checkpoint import load, loaded, save
 from gcd_hpc.networks.energy import EnergyNetwork
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
@@ -39,24 +42,30 @@ CURE = "train one with gcd-hpc model energy"
 class EnergyCard:
     """What an energy model is, and what it has learned from."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     config: EnergyModelConfig
     """Section of its training."""
     elements: tuple[str, ...]
     """Elements of the voxel channels, in their order."""
-    scale: float
+    scale: Measure
     """Divisor of the voxel values."""
     potential_sha256: str
     """Hash of the potential that relaxed the rows."""
     runs: tuple[str, ...]
     num_rows: int
     seed: int
-    spread: tuple[float, ...] = (1.0,) * len(LEVELS)
+    spread: Annotated[
+        tuple[Measure, ...], Field(min_length=len(LEVELS), max_length=len(LEVELS))
+    ] = (1.0,) * len(LEVELS)
     """Measured spread of rows held out over the network's own, at LEVELS."""
     rank_correlation: float | None = None
     """Spearman's correlation within one [n] of structures before relaxation, of [n] held out; None
     where no [n] has rows enough."""
     sha256: str = ""
     """SHA-256 of the file's content."""
+
+
+_CARD = TypeAdapter(EnergyCard)
 
 
 @dataclass(frozen=True)
@@ -114,16 +123,21 @@ class EnergyModel:
         if metadata.pop("kind", None) != KIND:
             raise CheckpointError(f"{path}: is not the file of an energy model; {CURE}")
         try:
-            lists = {name: tuple(metadata[name]) for name in ("elements", "runs", "spread")}
-            config = EnergyModelConfig.model_validate(metadata["config"])
-            card = EnergyCard(**{**metadata, **lists, "config": config})
-            network = energy_network(config, len(card.elements))
-            atoms = atomic_network(config.atoms, len(card.elements))
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{path}: its card cannot be read ({error}); {CURE}") from error
-        both = both_parts(network, atoms)
-        load_weights(both, weights, path)
-        both.eval().requires_grad_(False)
+            card = _CARD.validate_python(metadata)
+        except ValidationError as error:
+            reason = first_fault(error)
+            raise CheckpointError(f"{path}: its card cannot be read ({reason}); {CURE}") from error
+
+        def make() -> nn.ModuleDict:
+            num = len(card.elements)
+            return both_parts(
+                energy_network(card.config, num), atomic_network(card.config.atoms, num)
+            )
+
+        both = loaded(make, weights, path).eval().requires_grad_(False)
+        network, atoms = both["voxels"], both["atoms"]
+        assert isinstance(network, EnergyNetwork)
+        assert isinstance(atoms, AtomicNetwork)
         return cls(network, card, AtomEnergies(atoms))
 
     @classmethod

@@ -201,12 +201,16 @@ def _system(config: MaterialConfig, potential: Potential, files: dict[str, Path]
         target = _target(config, files[TARGET], energies)
     with _about(config, STRUCTURES):
         given = _given(config, files[STRUCTURES]) if STRUCTURES in files else ()
-    _check_cutoffs(config, given)
+    check_cutoffs(config, config.name, given)
     return MaterialSystem(config, potential, choice, energies, target, given)
 
 
-def _check_cutoffs(config: MaterialConfig, given: Sequence[Atoms]) -> None:
+def check_cutoffs(config: MaterialConfig, source: str, given: Sequence[Atoms] = ()) -> None:
     """Refuse networks that would see a pair of atoms twice in the smallest box.
+
+    Args:
+        source: name of the campaign in errors.
+        given: known structures, as far as they have been read.
 
     Raises:
         ConfigError: naming the key.
@@ -224,7 +228,7 @@ def _check_cutoffs(config: MaterialConfig, given: Sequence[Atoms]) -> None:
                 f"must be at most half the shortest edge of a box, {shortest / 2:.3g} Å, got"
                 f" {cutoff:g}; lower it or raise material.num_atoms"
             )
-            raise ConfigError(config.name, f"{section}.cutoff_a", problem)
+            raise ConfigError(source, f"{section}.cutoff_a", problem)
 
 
 @contextmanager

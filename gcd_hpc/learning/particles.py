@@ -4,13 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
+from gcd_hpc.config.explain import first_fault
+from gcd_hpc.config.section import Depth, Measure, PositiveInt
 from gcd_hpc.diffusion.exploding import (
     Anneal,
     Exploding,
@@ -23,7 +26,7 @@ from gcd_hpc.diffusion.exploding import (
 from gcd_hpc.diffusion.process import per_item
 from gcd_hpc.errors import CheckpointError
 from gcd_hpc.learning.trainer import Trainer, cosine_rate, seeded, set_rate
-from gcd_hpc.networks.checkpoint import CURE, load, load_weights, save
+from gcd_hpc.networks.checkpoint import CURE, load, loaded, save
 from gcd_hpc.networks.equivariant import EquivariantScore
 from gcd_hpc.networks.meshgraphnet import MeshGraphNet
 from gcd_hpc.networks.neighbours import DENSE_ATOMS, spatial_order
@@ -46,10 +49,12 @@ class ParticleConfig:
     Lengths are in the unit of the positions: lattice constants for crystals, Å for carbon.
     """
 
-    cutoff: float
-    max_sigma: float
-    width: int
-    num_layers: int
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    cutoff: Measure
+    max_sigma: Measure
+    width: PositiveInt
+    num_layers: Depth
     num_steps: int
     batch_size: int
     learning_rate: float = 1e-3
@@ -60,7 +65,7 @@ class ParticleConfig:
     ema_decay: float = 0.999
     precision: Precision = "float32"
     network: Literal["meshgraphnet", "equivariant"] = "meshgraphnet"
-    t_min: float = 0.01
+    t_min: Measure = 0.01
     """Least noise, as a share of max_sigma."""
     times: Literal["uniform", "focused"] = "uniform"
     """Distribution of the training times, see ``Exploding``; "focused" is for carbon in Å."""
@@ -69,6 +74,9 @@ class ParticleConfig:
     def process(self) -> Exploding:
         """The noise that the model removes."""
         return Exploding(self.max_sigma, self.t_min)
+
+
+_CONFIG = TypeAdapter(ParticleConfig)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,16 +182,15 @@ def load_particles(
     """
     weights, metadata = load(path)
     try:
-        config = ParticleConfig(**metadata["particle"])
-    except (KeyError, TypeError) as error:
+        config = _CONFIG.validate_python(metadata.get("particle"))
+    except ValidationError as error:
         raise CheckpointError(
             f"{path}: cannot be loaded as a particle model, because its metadata describe none"
-            f" ({error}); {CURE}"
+            f" ({first_fault(error)}); {CURE}"
         ) from error
     if expected is not None and config != expected:
         raise CheckpointError(f"{path}: made for another network or training; {CURE}")
-    network = _network(config)
-    load_weights(network, weights, path)
+    network = loaded(lambda: _network(config), weights, path)
     return ParticleModel(network.to(device).eval(), config, device)
 
 

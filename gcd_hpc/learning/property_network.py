@@ -7,19 +7,22 @@ atoms, by least squares, learns the expectation of y given the noisy positions.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gcd_hpc.config.explain import first_fault
+from gcd_hpc.config.section import Depth, Measure, PositiveInt
 from gcd_hpc.errors import CheckpointError, StructureError
 from gcd_hpc.learning.calibration import Calibration, split_tensors
-from gcd_hpc.networks.checkpoint import load, load_weights, save
+from gcd_hpc.networks.checkpoint import load, loaded, save
 from gcd_hpc.networks.equivariant import EquivariantNet
 from gcd_hpc.networks.meshgraphnet import MeshGraphNet
 
@@ -33,12 +36,14 @@ _LEAST = 1e-3
 class PropertyConfig:
     """Shape of a property network, and the noise of the positions that it is made for."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
+
     backbone: Backbone
-    cutoff: float = 3.0
+    cutoff: Measure = 3.0
     """Å."""
-    width: int = 64
-    num_layers: int = 3
-    min_sigma: float = 0.02
+    width: PositiveInt = 64
+    num_layers: Depth = 3
+    min_sigma: Measure = 0.02
     """Å; less noise is taken as this much."""
     max_sigma: float = 0.0
     """Å; 0 for a network that is made for clean positions and is never told of noise."""
@@ -127,6 +132,8 @@ def mean_over(values: Tensor, mask: Tensor | None = None) -> Tensor:
 class PropertyCard:
     """What a property network predicts, and how it was trained."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     name: str
     """Name of the property, for people."""
     element: str
@@ -143,6 +150,9 @@ class PropertyCard:
     """Settings, seed and counts of the training."""
     sha256: str = ""
     """SHA-256 of the file's content."""
+
+
+_CONFIG, _CARD = TypeAdapter(PropertyConfig), TypeAdapter(PropertyCard)
 
 
 @dataclass(frozen=True)
@@ -191,19 +201,20 @@ def load_property(path: Path, device: str = "cpu") -> PropertyModel:
     tensors, metadata = load(path)
     weights, calibration = split_tensors(tensors)
     try:
-        config = PropertyConfig(**metadata["network"])
-        described = dict(metadata["property"])
-        energies = described["energies_ev"]
-        described["energies_ev"] = None if energies is None else tuple(energies)
-        described["groups"] = tuple(described["groups"])
-        described["held_out"] = tuple(described["held_out"])
-        card = PropertyCard(**described, sha256=metadata["sha256"])
-        network = PropertyNetwork(config, torch.ones(len(weights["typical"])))
-    except (KeyError, TypeError, ValueError) as error:
+        config = _CONFIG.validate_python(metadata.get("network"))
+        card = replace(_CARD.validate_python(metadata.get("property")), sha256=metadata["sha256"])
+        num = weights["typical"].numel()
+    except (KeyError, ValidationError) as error:
+        reason = first_fault(error) if isinstance(error, ValidationError) else f"no {error}"
         raise CheckpointError(
-            f"{path}: is not the file of a property network ({error!r})"
+            f"{path}: is not the file of a property network ({reason})"
         ) from error
-    load_weights(network, weights, path)
+    if card.energies_ev is not None and len(card.energies_ev) != num:
+        raise CheckpointError(
+            f"{path}: is not the file of a property network, because its card states"
+            f" {len(card.energies_ev)} energies and its network {num} channels"
+        )
+    network = loaded(lambda: PropertyNetwork(config, torch.ones(num)), weights, path)
     return PropertyModel(network.to(device).eval(), card, calibration)
 
 

@@ -5,14 +5,14 @@ import io
 import json
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gcd_hpc.config.starting import CARD_KEY
 from gcd_hpc.errors import CheckpointError
@@ -20,6 +20,7 @@ from gcd_hpc.files import replacing
 
 DIGEST_SIZE = hashlib.sha256().digest_size
 CURE = "train the model anew"
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def save(
@@ -101,6 +102,41 @@ def load_weights(
     except RuntimeError as error:
         first = str(error).split("\n", 2)[1].strip() if "\n" in str(error) else str(error)
         raise CheckpointError(f"{source}: made for another network: {first}; {CURE}") from error
+
+
+def loaded(
+    make: Callable[[], Network], weights: dict[str, Tensor], source: str | os.PathLike[str]
+) -> Network:
+    """The network of a file whose card states its shape.
+
+    It is made without memory first, because a card may state a shape of any size.
+
+    Args:
+        make: network of the stated shape.
+        weights: those of the file.
+
+    Raises:
+        CheckpointError: if there is no such network, or if its weights have other names or shapes.
+    """
+    try:
+        with torch.device("meta"):
+            stated = {name: tensor.shape for name, tensor in make().state_dict().items()}
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"{source}: its card describes no network ({type(error).__name__}: {reason}); {CURE}"
+        ) from error
+    held = {name: tensor.shape for name, tensor in weights.items()}
+    for name in stated.keys() | held.keys():
+        if stated.get(name) != held.get(name):
+            shapes = (tuple(one[name]) if name in one else "none" for one in (stated, held))
+            raise CheckpointError(
+                f"{source}: made for another network: expected {name} of shape"
+                f" {' and got '.join(map(str, shapes))}; {CURE}"
+            )
+    network = make()
+    load_weights(network, weights, source)
+    return network
 
 
 def save_state(path: str | os.PathLike[str], state: dict[str, Any]) -> None:

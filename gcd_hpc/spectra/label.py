@@ -43,6 +43,10 @@ class Progress:
     """Processor time of all atoms that are done, s."""
 
 
+_NEEDED = ("name", "version", "settings", "element", "edge", "energies_ev", "spectrum")
+"""What an engine of the user's own must have."""
+
+
 @dataclass(frozen=True)
 class EngineChoice:
     """An engine by its name, as each process makes one of its own."""
@@ -70,12 +74,19 @@ class EngineChoice:
             )
         module, _, member = self.name.partition(":")
         try:
-            return cast(SpectrumEngine, getattr(import_module(module), member)())
-        except (ImportError, AttributeError) as error:
+            engine = getattr(import_module(module), member)()
+        except Exception as error:  # code of the user's own fails in any way
             raise LaunchError(
                 f"the engine {self.name} cannot be loaded: {error}; name a class that Python can"
                 " import"
             ) from error
+        missing = [name for name in _NEEDED if not hasattr(engine, name)]
+        if missing:
+            raise LaunchError(
+                f"the engine {self.name} cannot be used, because it lacks {', '.join(missing)};"
+                " docs/spectra.md lists what an engine has"
+            )
+        return cast(SpectrumEngine, engine)
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,14 @@ def import_columns(
         raise StoreError(
             f"{path}: {shortened(repr(line))} is no absorption edge; name one such as K or L3"
         )
+    places = np.arange(len(values)) if energies is None else energies
+    with np.errstate(over="ignore"):
+        area = float(np.trapezoid(values, places))
+    if not 0 < area < np.inf:
+        raise StoreError(
+            f"{path}: its absorption must have a positive area, got {area:g}; name the column of"
+            " the absorption with --column, after its background was subtracted"
+        )
     return MeasuredSpectrum(energies, values, symbol, line, path.name)
 
 

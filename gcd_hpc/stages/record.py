@@ -18,6 +18,7 @@ from typing import ClassVar
 import safetensors
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from gcd_hpc.config.explain import first_fault
 from gcd_hpc.config.loader import AnyCampaign
 from gcd_hpc.errors import CheckpointError, GcdError, RunDirectoryError
 from gcd_hpc.processor import processor_s
@@ -31,8 +32,6 @@ from gcd_hpc.store.schema import Candidate
 
 RECORD = "task_record"
 """Name of the HDF5 attribute, header entry or JSON key."""
-LONGEST_FAULT = 200
-"""Longest excerpt of damaged text in a message, in characters."""
 
 
 @dataclass(frozen=True)
@@ -278,15 +277,6 @@ def _of_json(path: Path) -> str | None:
 
 
 _READERS = {".h5": _of_hdf5, ".safetensors": _of_model, ".json": _of_json}
-
-
-def first_fault(error: ValidationError) -> str:
-    """First fault of damaged JSON, in a few printable words."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(map(str, first["loc"]))
-    said = "no kind of event" if first["type"].startswith("union_tag") else first["msg"]
-    text = f"{where}: {said}" if where else said
-    return "".join(letter if letter.isprintable() else "?" for letter in text)[:LONGEST_FAULT]
 
 
 def _first_line(error: Exception) -> str:

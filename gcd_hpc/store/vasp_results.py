@@ -9,17 +9,22 @@ import ase.io
 import numpy as np
 from ase import Atoms
 from ase.geometry import find_mic
+from numpy.typing import ArrayLike
 
-from gcd_hpc.errors import StoreError
+from gcd_hpc.errors import StoreError, StructureError
 from gcd_hpc.store.run_candidate import TITLE
 from gcd_hpc.store.vasp import REFERENCES
+from gcd_hpc.structures.text_formats import parse
 
+LEAST_VOLUME = 1e-3
+"""Volume of a cell below which it is none, Å^3."""
 SAME_CELL = 1e-4
 """Largest relative difference of cells that count as the same."""
 STILL = 0.01
 """Largest displacement of a held atom, Å: the files round positions."""
 SETTINGS = ("ENCUT", "ENAUG", "PREC", "ISMEAR", "SIGMA", "LREAL", "ISPIN", "GGA", "METAGGA", "IVDW")
 """Keys of INCAR on which total energies depend."""
+_OTHER_ATOMS = "{}: has other atoms than POSCAR; run VASP there again"
 _NUMBER = re.compile(r"^\s*(NSW|NELM|EDIFFG)\s*=\s*([-+.\dE]+)")
 
 
@@ -57,6 +62,8 @@ class _Log:
     num_steps: int = 0
     nsw: int = 0
     ediffg: float = 0.0
+    num_declared: int | None = None
+    """Number of atoms that OUTCAR declares."""
 
 
 def structure_folders(root: Path) -> list[Path]:
@@ -85,10 +92,10 @@ def read_result(folder: Path) -> VaspResult:
             converge, or moved what is held.
     """
     given, title = _given(folder)
-    log, last = _output(folder)
+    log, last = _output(folder, len(given))
     _check_converged(folder, log)
     if not np.array_equal(last.numbers, given.numbers):
-        raise StoreError(f"{log.path}: has other atoms than POSCAR; run VASP there again")
+        raise StoreError(_OTHER_ATOMS.format(log.path))
     if not np.allclose(last.cell, given.cell, rtol=0, atol=SAME_CELL * given.cell.lengths().min()):
         raise StoreError(
             f"{log.path}: the cell is no longer that of POSCAR, so that the held layers are"
@@ -122,11 +129,15 @@ def _given(folder: Path) -> tuple[Atoms, re.Match[str] | None]:
     """The structure of POSCAR, and what its first line says."""
     path = folder / "POSCAR"
     try:
-        atoms = ase.io.read(path, format="vasp")
-        first = path.read_text().splitlines()[0]
-    except (OSError, ValueError, IndexError, KeyError) as error:
-        raise _unreadable(path, error) from error
-    assert isinstance(atoms, Atoms)
+        text = path.read_text()
+        first = text.splitlines()[0]
+        # Not by ASE, which believes a file that declares more atoms than it holds.
+        (atoms,) = parse(text, "poscar", ())
+        _check_finite(atoms.positions, atoms.cell.array)
+        if abs(np.linalg.det(atoms.cell.array)) < LEAST_VOLUME:
+            raise ValueError("its cell has no volume")
+    except (OSError, ValueError, IndexError, StructureError) as error:
+        raise _unreadable(path, error, "gcd-hpc export writes it again") from error
     title = TITLE.match(first)
     if title is None and folder.name not in REFERENCES:
         raise StoreError(
@@ -136,8 +147,12 @@ def _given(folder: Path) -> tuple[Atoms, re.Match[str] | None]:
     return atoms, title
 
 
-def _output(folder: Path) -> tuple[_Log, Atoms]:
-    """What VASP wrote: its progress, and the last structure with energy and forces."""
+def _output(folder: Path, num_atoms: int) -> tuple[_Log, Atoms]:
+    """What VASP wrote: its progress, and the last structure with energy and forces.
+
+    Args:
+        num_atoms: of POSCAR. An output that declares another number is not read.
+    """
     for name, form, scan in (
         ("vasprun.xml", "vasp-xml", _scan_xml),
         ("OUTCAR", "vasp-out", _scan_text),
@@ -152,10 +167,14 @@ def _output(folder: Path) -> tuple[_Log, Atoms]:
                     f"{path}: the run of VASP is not finished; import it when it is, or name the"
                     " folders that are"
                 )
+            if log.num_declared not in (None, num_atoms):
+                raise StoreError(_OTHER_ATOMS.format(path))
             last = ase.io.read(path, format=form, index=-1)
             assert isinstance(last, Atoms)
             if last.calc is None or "forces" not in last.calc.results:
                 raise ValueError("its last step has no energy and forces")
+            forces = last.get_forces(apply_constraint=False)
+            _check_finite(last.positions, forces, last.get_potential_energy())
         except StoreError:
             raise
         except Exception as error:  # ASE's readers fail on damaged files in every way
@@ -167,9 +186,14 @@ def _output(folder: Path) -> tuple[_Log, Atoms]:
     )
 
 
-def _unreadable(path: Path, error: Exception) -> StoreError:
-    reason = str(error).split("\n")[0] or type(error).__name__
-    return StoreError(f"{path}: cannot be read: {reason}; run VASP there again")
+def _check_finite(*values: ArrayLike) -> None:
+    if not all(np.isfinite(one).all() for one in values):
+        raise ValueError("a number in it is not finite")
+
+
+def _unreadable(path: Path, error: Exception, cure: str = "run VASP there again") -> StoreError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return StoreError(f"{path}: cannot be read: {reason}; {cure}")
 
 
 def _scan_xml(path: Path) -> _Log:
@@ -202,6 +226,9 @@ def _scan_text(path: Path) -> _Log:
                 log.num_steps += 1
             elif "General timing and accounting" in line:
                 log.is_finished = True
+            elif "ions per type =" in line:
+                counts = line.partition("=")[2].split()
+                log.num_declared = sum(int(count) for count in counts)
             elif found := _NUMBER.match(line):
                 _take(log, found, 0)
     return log

@@ -5,9 +5,10 @@ are parallel to the boundary, the first one is the highest; columns follow the i
 seen, y where one looks along x. An image repeats along its rows with the cell.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +24,11 @@ WIDTHS = 2.0 * np.sqrt(2.0 * np.log(2.0))
 """Width of a normal density at half of its height, in standard deviations."""
 REACH = 5.0
 """Distance up to which an atom is seen, in standard deviations of its density."""
+FORMATS = ("PNG", "TIFF", "BMP", "JPEG")
+"""Image files that are read, recognized by their content. Others may start a program, as EPS does.
+"""
+MOST_PIXELS = 2**25
+"""Largest number of pixels of an image, more than detectors have."""
 
 
 @dataclass(frozen=True)
@@ -112,15 +118,9 @@ def read_image(path: Path) -> Array:
             so in the words that follow the name of a file.
     """
     try:
-        if path.suffix.lower() == ".npy":
-            image = np.load(path, allow_pickle=False)
-        else:
-            # A late import: it takes a third of a second, and only images need it.
-            from matplotlib.image import imread
-
-            image = imread(path)
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        image = _numbers(path) if path.suffix.lower() == ".npy" else _shades(path)
+    except Exception as error:  # the readers of damaged files fail in any way
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"cannot be read as an image ({reason})") from None
     if image.ndim == 3 and image.shape[2] in (3, 4) and (image[..., :1] == image[..., :3]).all():
         image = image[..., 0]  # shades of grey that were saved as colours
@@ -133,6 +133,35 @@ def read_image(path: Path) -> Array:
     if not np.isfinite(image).all():
         raise ValueError("must hold finite numbers, got NaN or infinity")
     return np.asarray(image)
+
+
+def _numbers(path: Path) -> NDArray[Any]:
+    """Array of a NPY file. It is mapped first, because its header may state one of any size."""
+    image = np.lib.format.open_memmap(path, mode="r")
+    _check_size(image.size)
+    return np.array(image)
+
+
+def _shades(path: Path) -> NDArray[Any]:
+    """Values of an image file, (H, W) or (H, W, channels)."""
+    # Late imports: they take a third of a second, and only images need them.
+    from matplotlib.image import imread
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        # Files of more than a certain size are warned of, and refused here.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path, formats=FORMATS) as opened:
+            _check_size(opened.width * opened.height)
+            # matplotlib would cut these numbers to 256 shades, beyond which all are white.
+            if opened.format == "TIFF" and opened.mode in ("F", "I"):
+                return np.array(opened)
+        return np.asarray(imread(path))
+
+
+def _check_size(num_pixels: int) -> None:
+    if num_pixels > MOST_PIXELS:
+        raise ValueError(f"it has {num_pixels:,} pixels, more than {MOST_PIXELS:,}; cut it out")
 
 
 def write_image(path: Path, image: Array) -> None:

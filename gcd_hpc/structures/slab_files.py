@@ -27,6 +27,7 @@ from gcd_hpc.errors import ConfigError, StructureError
 from gcd_hpc.structures.crystal import as_millers
 from gcd_hpc.structures.grain import Edges
 from gcd_hpc.structures.periodic import Neighbors, wrap
+from gcd_hpc.structures.text_formats import parse, recognized
 
 Array = NDArray[np.float64]
 
@@ -89,7 +90,7 @@ def with_slabs(config: CampaignConfig, folder: Path, source: str) -> CampaignCon
     files: dict[str, tuple[Atoms, bytes]] = {}
     for side, path in paths.items():
         try:
-            files[side] = _read(path)
+            files[side] = _read(path, config.boundary.symbols)
             _check(files[side][0], config.boundary.symbols)
         except StructureError as error:
             raise ConfigError(source, f"boundary.slabs.{side}", f"{path}: {error}") from None
@@ -103,14 +104,21 @@ def with_slabs(config: CampaignConfig, folder: Path, source: str) -> CampaignCon
     )
 
 
-def _read(path: Path) -> tuple[Atoms, bytes]:
-    """Atoms and content of a file."""
+def _read(path: Path, symbols: tuple[str, ...]) -> tuple[Atoms, bytes]:
+    """Atoms and content of a file.
+
+    Our own parsers come first, because ASE's believe a file that declares more atoms than it holds.
+    """
     # ASE's readers load slowly, and campaigns without slabs need none of them.
     from ase.io import read
 
     try:
         content = path.read_bytes()
-        found: Any = read(path)
+        text = content.decode("utf-8", "replace").replace("\r\n", "\n")
+        known = recognized(text)
+        found: Any = read(path) if known is None else parse(text, known, symbols)[-1]
+    except StructureError:
+        raise
     except OSError as error:
         why = error.strerror.lower() if error.strerror else f"not a format of ASE ({error})"
         raise StructureError(f"cannot be read: {why}") from None

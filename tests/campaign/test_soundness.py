@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gcd_hpc.campaign import soundness
@@ -82,6 +83,20 @@ def test_known_layers_have_to_hold_perfect_grain(tmp_path):
     file.write_text(text.replace("60]", "60]\n  known: 1"))
     with pytest.raises(ConfigError, match=r"voxels\.known: layers reach 0\.8 Å into the box"):
         inspected(file)
+
+
+def test_an_image_that_cannot_be_read_is_refused_and_the_rest_of_it_is_said_to_be_open(tmp_path):
+    target = "{file: a.npy, axis: x, pixel_a: 0.2, blur_a: 0.8, noise: 0.1}"
+    file = tmp_path / "campaign.yaml"
+    text = (CASES / "sound" / "common.yaml").read_text()
+    file.write_text(f"{text}\nguidance: [{{property: image, target: {target}}}]\n")
+    with pytest.raises(ConfigError, match=r"guidance\[0\]\.target\.file: there is no file"):
+        inspected(file)
+    (tmp_path / "a.npy").write_text("no array")
+    with pytest.raises(ConfigError, match=r"guidance\[0\]\.target\.file: .* cannot be read as an"):
+        inspected(file)
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).random((180, 60)))
+    assert any("whether it shows this boundary" in line for line in inspected(file).unchecked)
 
 
 def test_a_sound_file_is_described_by_its_boundary():

@@ -168,3 +168,17 @@ def test_an_unknown_engine_is_refused():
         EngineChoice("fef10", Feff10Settings()).make()
     with pytest.raises(LaunchError, match="engine nowhere:Engine cannot be loaded: No module"):
         EngineChoice("nowhere:Engine", Feff10Settings()).make()
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("os:path", "cannot be loaded: 'module' object is not callable"),
+        ("os:getcwd", "cannot be used, because it lacks name, version"),
+        ("os:nothing", "cannot be loaded: module 'os' has no attribute 'nothing'"),
+        ("os:kill", "cannot be loaded: "),
+    ],
+)
+def test_what_is_no_engine_is_refused_in_one_sentence(name, problem):
+    with pytest.raises(LaunchError, match=problem):
+        EngineChoice(name, Feff10Settings()).make()

@@ -206,3 +206,12 @@ def test_a_target_is_neither_another_format_nor_another_file_of_ours(tmp_path, w
     write_labelled(tmp_path / "labelled.h5", make_labelled())
     with pytest.raises(StoreError, match="expected an HDF5 file of a target"):
         read_target(tmp_path / "labelled.h5")
+
+
+@pytest.mark.parametrize("value", ["0", "-5", "1e308"])
+def test_a_spectrum_without_a_positive_area_is_refused(tmp_path, value):
+    text = "energy_ev,mu\n" + "".join(f"{280 + step},{value}\n" for step in range(40))
+    path = tmp_path / "flat.csv"
+    path.write_text(text)
+    with pytest.raises(StoreError, match="must have a positive area"):
+        import_columns(path, element="C", edge="K")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.image import imsave
+from PIL import Image
 
 from gcd_hpc.structures.projection import (
     Pixels,
@@ -69,6 +70,21 @@ def test_shades_of_grey_are_read_also_where_they_are_saved_as_colours(tmp_path):
     # Colour maps and files have 256 steps each.
     np.testing.assert_allclose(read_image(tmp_path / "a.png"), shades, atol=1.0 / 255)
     np.testing.assert_array_equal(read_image(tmp_path / "a.npy"), shades)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32, np.uint16])
+def test_numbers_of_a_tiff_file_are_read_as_they_are(kind, tmp_path):
+    """Detectors write counts, which would all be white if they were taken for 256 shades."""
+    counts = (300 + 100 * np.arange(12).reshape(3, 4)).astype(kind)
+    Image.fromarray(counts).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), counts)
+
+
+def test_an_image_of_a_kind_that_starts_a_program_is_refused(tmp_path):
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match="cannot be read as an image"):
+        read_image(tmp_path / "a.tif")
 
 
 def test_files_that_are_no_images_are_refused(tmp_path):
