@@ -257,10 +257,46 @@ def random_starts(
     return np.stack([stream.uniform(size=(num_atoms, 3)) for stream in streams]) * lengths
 
 
+def even_starts(
+    num: int,
+    num_atoms: int,
+    lengths: Lengths,
+    sigma: float,
+    seed: int,
+    index: int,
+    first: int = 0,
+) -> Array:
+    """Evenly spread positions (num, N, 3) with normal displacements of sigma.
+
+    A dense structure has hardly any long waves of density, and noise of a bond's length makes none
+    of these: its structure factor is 1 - (1 - S(k)) exp(-k^2 sigma^2). Independent random positions
+    have them (S = 1 at all k), and a network that sees some neighbours cannot take them away.
+
+    Args:
+        first: as for ``sample_particles``.
+    """
+    starts = []
+    for number in range(first, first + num):
+        stream = generator(seed, PARTICLE, index, START, number)
+        shares = (_even_points(num_atoms) + stream.uniform(size=3)) % 1.0
+        starts.append(shares * lengths + sigma * stream.standard_normal((num_atoms, 3)))
+    return np.stack(starts)
+
+
 def noisy_starts(clean: Array, sigma: float, num: int, seed: int, index: int) -> Array:
     """Copies (num, N, 3) of a structure with independent normal displacements."""
     streams = [generator(seed, PARTICLE, index, START, number) for number in range(num)]
     return np.stack([clean + sigma * stream.standard_normal(clean.shape) for stream in streams])
+
+
+def _even_points(num: int) -> Array:
+    """Points (num, 3) of low discrepancy in the unit cube, after Roberts (2018).
+
+    Their second and third shares are multiples of 1 / g and 1 / g^2 with g^3 = g + 1.
+    """
+    g = 1.324717957244746
+    places = np.arange(num) + 0.5
+    return np.stack([places / num, places / g % 1.0, places / g**2 % 1.0], axis=1)
 
 
 def _network(config: ParticleConfig) -> MeshGraphNet | EquivariantScore:

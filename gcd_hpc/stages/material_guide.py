@@ -13,8 +13,8 @@ from gcd_hpc.learning.material import MaterialSystem, load_material_system
 from gcd_hpc.learning.particles import (
     Guide,
     ParticleModel,
+    even_starts,
     load_particles,
-    random_starts,
     sample_particles,
 )
 from gcd_hpc.learning.property_network import PropertyModel, load_property
@@ -70,8 +70,14 @@ def _sampled(
     material, sampling = system.config.material, system.config.sampling
     model, sha256 = kept_prior(str(run.path), round)
     first, seed = indices[0] - offset, system.config.seed
-    starts = random_starts(
-        len(indices), material.num_atoms, system.lengths, seed, round, first=first
+    starts = even_starts(
+        len(indices),
+        material.num_atoms,
+        system.lengths,
+        system.config.prior.max_sigma_a,
+        seed,
+        round,
+        first=first,
     )
     positions = sample_particles(
         model,

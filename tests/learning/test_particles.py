@@ -14,6 +14,7 @@ from gcd_hpc.experiments.lattice_fit import fit_lattice
 from gcd_hpc.learning.particles import (
     Cell,
     ParticleConfig,
+    even_starts,
     load_particles,
     noisy_starts,
     random_starts,
@@ -103,6 +104,34 @@ def test_the_same_seed_trains_the_same_model_and_another_index_another(tmp_path)
         train_particles([Cell(CLEAN, BOX)], short, seed=0, index=index, path=path)
         digests.append(load(path)[1]["sha256"])
     assert digests[0] == digests[1] != digests[2]
+
+
+def structure_factor(structures, length, waves):
+    """Mean S(k) of structures (M, N, 3) at wave vectors 2 pi / length times whole numbers."""
+    phases = np.exp(2j * np.pi / length * structures @ np.array(waves, dtype=float).T)  # (M, N, W)
+    return float(np.mean(np.abs(phases.sum(axis=1)) ** 2) / structures.shape[1])
+
+
+@pytest.mark.parametrize("num_atoms", [216, 200])
+def test_even_starts_have_the_long_waves_of_a_dense_structure_under_the_same_noise(num_atoms):
+    length, sigma = 12.0, 0.9
+    lengths = (length,) * 3
+    starts = even_starts(100, num_atoms, lengths, sigma, seed=0, index=0)
+    # Noise alone gives 1 - exp(-k^2 sigma^2); independent positions would have 1.
+    expected = 1.0 - np.exp(-((2 * np.pi / length * sigma) ** 2))  # 0.20
+    longest = structure_factor(starts, length, np.eye(3))
+    assert longest == pytest.approx(expected, rel=0.35)
+    others = random_starts(100, num_atoms, lengths, seed=0, index=0)
+    assert structure_factor(others, length, np.eye(3)) > 3 * longest
+    # Of the order of the points nothing is left to see.
+    short = [(6, 0, 0), (0, 6, 0), (0, 0, 6), (3, 4, 5), (5, 3, 4)]
+    assert 0.6 < structure_factor(starts, length, short) < 1.6
+
+
+def test_even_starts_do_not_depend_on_how_they_are_divided():
+    whole = even_starts(4, 27, BOX, 0.3, seed=1, index=2)
+    parts = [even_starts(2, 27, BOX, 0.3, seed=1, index=2, first=first) for first in (0, 2)]
+    assert np.array_equal(whole, np.concatenate(parts))
 
 
 def test_several_structures_are_learned_by_one_model(tmp_path):
