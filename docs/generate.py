@@ -5,10 +5,12 @@ change of the reference shows in the review of its cause. ``tests/docs/test_page
 fails when they are out of date.
 """
 
+import ast
 import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -131,12 +133,23 @@ def _sections(model: type[Section], path: str) -> Iterator[str]:
 
 
 def _meanings(model: type[Section]) -> dict[str, str]:
-    """What each key means."""
-    return {
-        name: _plain(field.description).replace("|", "\\|")
-        for name, field in model.model_fields.items()
-        if field.description
-    }
+    """What each key means: the text below it in the source.
+
+    pydantic could read these texts too, but then every process would pay for it.
+    """
+    texts: dict[str, str] = {}
+    for one in reversed(model.__mro__):
+        if issubclass(one, Section):
+            (definition,) = ast.parse(inspect.getsource(one)).body
+            assert isinstance(definition, ast.ClassDef)
+            for key, text in pairwise(definition.body):
+                match key, text:
+                    case (
+                        ast.AnnAssign(target=ast.Name(id=name)),
+                        ast.Expr(value=ast.Constant(value=str(words))),
+                    ):
+                        texts[name] = _plain(inspect.cleandoc(words)).replace("|", "\\|")
+    return texts
 
 
 def _plain(text: str) -> str:
