@@ -13,6 +13,8 @@ fi
 # MANYBODY has the embedded-atom, Tersoff and Stillinger-Weber potentials. Add the package of yours: -D PKG_MEAM=on, -D PKG_ML-SNAP=on.
 cmake -S "$FOLDER/cmake" -B "$FOLDER/build" -D CMAKE_BUILD_TYPE=Release -D BUILD_SHARED_LIBS=on -D BUILD_MPI=on -D BUILD_OMP=on \
     -D PKG_MANYBODY=on -D PKG_OPT=on -D PKG_OPENMP=on -D PKG_KOKKOS=on -D Kokkos_ENABLE_SERIAL=on "${@:2}"
-cmake --build "$FOLDER/build" --parallel "${JOBS:-8}" --target install-python
+cmake --build "$FOLDER/build" --parallel "${JOBS:-8}"
+# Installing alone does not build the library.
+cmake --build "$FOLDER/build" --target install-python
 # Both libraries of this process must be the same MPI: else LAMMPS calls one that nobody has initialised.
 python3 -c 'from mpi4py import MPI; import lammps; library = lammps.lammps(cmdargs=["-log", "none", "-screen", "none"]); print(MPI.Get_library_version().splitlines()[0], library.installed_packages)'
