@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gcd_hpc.campaign.state import SAME_ENERGY_J_M2, State
+from gcd_hpc.campaign.state import State
 from gcd_hpc.config.learning import SelectionConfig
 from gcd_hpc.stages.merit import NOTICEABLE_J_M2
 from gcd_hpc.stages.table import EXPLORE, SAMPLES, SEARCH
@@ -21,7 +21,7 @@ from gcd_hpc.store.makers import (
 )
 from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.run import Run
-from gcd_hpc.structures.energetics import lowest_of_each
+from gcd_hpc.structures.energetics import SAME_ENERGY_J_M2, lowest_of_each
 
 COST_FIELDS = ("source", "round", "cpu_s", "relax_s", "sample_s")
 TRAINING = ("select", "train", "promote")

@@ -21,7 +21,7 @@ from gcd_hpc.browse.compare_materials import (
     compare_materials,
     material_comparison_view,
 )
-from gcd_hpc.browse.tables import format_fraction, format_number
+from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.table import new_table
 from gcd_hpc.errors import StoreError
@@ -30,8 +30,6 @@ from gcd_hpc.store.alike import difference
 from gcd_hpc.store.makers import Group, by_maker
 from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.structures.energetics import lowest_energies
-
-UNIT = "J/m^2"
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gcd_hpc.browse.compare import UNIT, Comparison
+from gcd_hpc.browse.compare import Comparison
 from gcd_hpc.browse.compare_materials import MaterialComparison, material_comparison_figure
 from gcd_hpc.browse.figures import COLOURS, GREY, check_suffix, new_figure, save
+from gcd_hpc.browse.tables import UNIT
 from gcd_hpc.errors import StoreError
 from gcd_hpc.stages.merit import NOTICEABLE_J_M2
 from gcd_hpc.store.makers import GROUPS

@@ -55,7 +55,7 @@ def phases_table(phases: Sequence[Phase], excess: Mapping[str, MeasuredRecord]) 
             f"{phase.num_found:,}",
             Text(phase.layer_group),
             Text(phase.representative.id),
-            Text(_relative(phase)),
+            Text(relation(phase)),
         )
     return table
 
@@ -66,7 +66,8 @@ def _stress(record: MeasuredRecord | None) -> str:
     return ", ".join(f"{one:.3f}" for one in record.results["excess_stress_n_m"])
 
 
-def _relative(phase: Phase) -> str:
+def relation(phase: Phase) -> str:
+    """Another phase and the point defects that make it this one, with their energy."""
     if phase.defect_energy_ev is None:
         return phase.relative
     return f"{phase.relative}, {phase.defect_energy_ev:.2f} eV each"

@@ -26,6 +26,7 @@ from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import EXPLORE, SEARCH, STAGES, WHOLE, PhaseCounter, Stage, Task
 from gcd_hpc.store.makers import maker_name
+from gcd_hpc.structures.energetics import SAME_ENERGY_J_M2
 
 LEAST_PROGRESS = 0.01
 """Share of a task's work that an attempt must save so that its failure does not count.
@@ -34,8 +35,6 @@ It bounds the number of such attempts: a task has at most 100 of them.
 """
 NUM_IMPROVEMENTS = 3
 """Improvements that the progress display shows."""
-SAME_ENERGY_J_M2 = 0.002
-"""Energy bin of one [n] that counts as one structure; only selection compares structures."""
 
 
 @dataclass

@@ -11,7 +11,6 @@ from gcd_hpc.cli.output import written
 from gcd_hpc.errors import GcdError
 
 if TYPE_CHECKING:
-    from gcd_hpc.store.run_candidate import RunCandidate
     from gcd_hpc.structures.projection import Axis
 
 SUFFIXES = (".png", ".npy")
@@ -52,6 +51,7 @@ def image(
     """
     import numpy as np
 
+    from gcd_hpc.browse.report.pictures import boundary_height
     from gcd_hpc.store.run import open_run
     from gcd_hpc.structures.projection import (
         MOST_PIXELS,
@@ -79,22 +79,7 @@ def image(
             f"the image would have {shape[0]:,} x {shape[1]:,} pixels, and at most {MOST_PIXELS:,}"
             " are read; raise --pixel, or lower --height or --repeats"
         )
-    pixels = Pixels(shape, pixel, 0.0, middle_of(row) + height / 2)
+    pixels = Pixels(shape, pixel, 0.0, boundary_height(row) + height / 2)
     clean = projected(row.positions, lengths, seen_from, pixels, blur)
     write_image(out, noisy(clean, noise, np.random.default_rng(seed)))
     written(out, f"{shape[0]} rows and {shape[1]} columns")
-
-
-def middle_of(row: "RunCandidate") -> float:
-    """Height of a boundary, Å: the mean of its atoms', by how far their energies are the crystal's.
-
-    Atoms that feel a free surface are left out.
-    """
-    import numpy as np
-
-    heights = row.positions[:, 2]
-    inner = (heights > heights.min() + row.surface_depth_a) & (
-        heights < heights.max() - row.surface_depth_a
-    )
-    weights = np.abs(row.energies_ev - row.cohesive_ev)[inner]
-    return float(np.average(heights[inner], weights=weights + 1e-9))

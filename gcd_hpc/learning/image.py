@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gcd_hpc.diffusion.guidance import clean_variance
+from gcd_hpc.learning.atom_count import USED_BELOW
 from gcd_hpc.learning.image_place import PlacedImage
 from gcd_hpc.structures.periodic import minimum_image
 from gcd_hpc.structures.projection import SEEN, WIDTHS, densities, densities_and_slopes
@@ -25,8 +26,6 @@ from gcd_hpc.structures.sites import Sites
 from gcd_hpc.voxels.encoder import occupancies
 from gcd_hpc.voxels.grid import Grid
 
-USED_BELOW = 7.5
-"""Noise sigma / alpha below which the term is used, as for the number of atoms."""
 SHARP_BELOW = 1.0
 """Noise below which the estimate is decoded."""
 SMOOTHING = 0.8

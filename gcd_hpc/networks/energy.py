@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gcd_hpc.config.learning import NetworkConfig
-from gcd_hpc.networks.layers import Periodic, PeriodicConv3d, fold
+from gcd_hpc.networks.layers import Periodic, PeriodicConv3d, fold, repeats_of
 from gcd_hpc.networks.unet import NoiseEmbedding
-from gcd_hpc.voxels.grid import num_repeats
 
 LEAST_STD = 0.01
 """Least standard deviation of a prediction, J/m^2; no force field tells energies more closely."""
@@ -69,7 +68,7 @@ class EnergyNetwork(nn.Module):
             the sum of, over the number of columns X' Y'. All are in the unit of the labels.
         """
         embedded = functional.silu(self.noise_embedding(log_snr))  # (B, E)
-        repeats = self._repeats(x)
+        repeats = repeats_of(x, self.multiple, self.periodic)
         counted = unknown.to(x.dtype)
         counted = counted[None, None] if counted.ndim == 3 else counted
         if max(repeats) > 1:
@@ -122,18 +121,11 @@ class EnergyNetwork(nn.Module):
         Args:
             field: (B, 1, X, Y, Z), whose sum over the voxels is the energy.
         """
-        repeats = self._repeats(field)
+        repeats = repeats_of(field, self.multiple, self.periodic)
         field = field.repeat(1, 1, *repeats) if max(repeats) > 1 else field
         sums: Tensor = functional.avg_pool3d(field, self.multiple)[:, 0] * self.multiple**3
         num_columns = sums.shape[1] * sums.shape[2]
         return sums * (num_columns / math.prod(repeats))
-
-    def _repeats(self, x: Tensor) -> list[int]:
-        """How often the array is repeated along each axis."""
-        return [
-            num_repeats(size, self.multiple) if flag else 1
-            for size, flag in zip(x.shape[2:], self.periodic, strict=True)
-        ]
 
 
 class LocalBlock(nn.Module):

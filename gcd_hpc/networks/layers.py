@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gcd_hpc.voxels.grid import num_repeats
+
 Periodic = tuple[bool, bool, bool]
 
 
@@ -108,6 +110,14 @@ def film_norm(x: Tensor, norm: nn.GroupNorm, scale: Tensor, shift: Tensor) -> Te
 def num_groups(channels: int) -> int:
     """Number of groups of a GroupNorm: at most 8, with at least 4 channels each if possible."""
     return math.gcd(8, max(1, channels // 4))
+
+
+def repeats_of(x: Tensor, multiple: int, periodic: Periodic) -> list[int]:
+    """How often an array (B, C, X, Y, Z) is repeated along each axis to divide by a multiple."""
+    return [
+        num_repeats(size, multiple) if flag else 1
+        for size, flag in zip(x.shape[2:], periodic, strict=True)
+    ]
 
 
 def fold(x: Tensor, patch: int) -> Tensor:

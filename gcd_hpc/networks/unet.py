@@ -14,9 +14,9 @@ from gcd_hpc.networks.layers import (
     ResidualBlock,
     fold,
     num_groups,
+    repeats_of,
     unfold,
 )
-from gcd_hpc.voxels.grid import num_repeats
 
 
 class UNet(nn.Module):
@@ -101,7 +101,7 @@ class UNet(nn.Module):
             embedded = functional.silu(embedded)  # (B, E)
 
         # Repeat what the levels cannot divide.
-        shape, repeats = x.shape[2:], self._repeats(x)
+        shape, repeats = x.shape[2:], repeats_of(x, self.multiple, self.periodic)
         x = x.repeat(1, 1, *repeats) if max(repeats) > 1 else x
         # Down: the output of every block is kept for the skip connections.
         y = self.first(fold(x, self.patch))
@@ -124,13 +124,6 @@ class UNet(nn.Module):
         split = [size for pair in zip(repeats, shape, strict=True) for size in pair]
         # (B, C', repeats along x, X, repeats along y, Y, repeats along z, Z)
         return y.reshape(*y.shape[:2], *split).mean(dim=(2, 4, 6))
-
-    def _repeats(self, x: Tensor) -> list[int]:
-        """How often the array is repeated along each axis."""
-        return [
-            num_repeats(size, self.multiple) if flag else 1
-            for size, flag in zip(x.shape[2:], self.periodic, strict=True)
-        ]
 
 
 class NoiseEmbedding(nn.Module):

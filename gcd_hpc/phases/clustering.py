@@ -19,8 +19,8 @@ from gcd_hpc.store.crystal import boundary_of, unit_crystal
 from gcd_hpc.store.fingerprints import outer_thickness
 from gcd_hpc.store.run import Run
 from gcd_hpc.store.run_candidate import RunCandidate
+from gcd_hpc.structures.energetics import SAME_ENERGY_J_M2
 from gcd_hpc.structures.fingerprint import (
-    SAME_ENERGY_J_M2,
     Fingerprint,
     boundary_height,
     distance,

@@ -28,8 +28,8 @@ from gcd_hpc.phases.slabs import bicrystal_of, thickened
 from gcd_hpc.phases.system import PhaseSystem
 from gcd_hpc.store.run import Run
 from gcd_hpc.structures.bicrystal import Bicrystal
-from gcd_hpc.structures.energetics import J_PER_M2
-from gcd_hpc.structures.fingerprint import SAME_ENERGY_J_M2, boundary_height, slab_weights
+from gcd_hpc.structures.energetics import J_PER_M2, SAME_ENERGY_J_M2
+from gcd_hpc.structures.fingerprint import boundary_height, slab_weights
 from gcd_hpc.structures.periodic import in_plane, minimum_image
 
 Array = NDArray[np.float64]

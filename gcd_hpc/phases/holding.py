@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from gcd_hpc.engines.child import USUAL_S
-from gcd_hpc.engines.jobs import RelaxResult
+from gcd_hpc.engines.jobs import MAX_SEED, RelaxResult
 from gcd_hpc.engines.motion import run_dynamics
 from gcd_hpc.engines.relaxation import PRESETS
 from gcd_hpc.errors import SimulationError
@@ -20,8 +20,8 @@ from gcd_hpc.phases.phase import Phase
 from gcd_hpc.phases.stage import Stage
 from gcd_hpc.seeds import HOLD, generator
 from gcd_hpc.store.run_candidate import RunCandidate
-from gcd_hpc.structures.energetics import n_fraction
-from gcd_hpc.structures.fingerprint import SAME_ENERGY_J_M2, SAME_FINGERPRINT, Fingerprint, distance
+from gcd_hpc.structures.energetics import SAME_ENERGY_J_M2, n_fraction
+from gcd_hpc.structures.fingerprint import SAME_FINGERPRINT, Fingerprint, distance
 
 KIND = "hold"
 TIMESTEP_PS = 0.002
@@ -38,8 +38,6 @@ NUM_LAST = 5
 """Snapshots at the end whose medians say what became of the phase."""
 QUENCH_EVALUATIONS = 300
 """Evaluations that the quench of a snapshot takes, roughly."""
-LARGEST_SEED = 900_000_000
-"""Of LAMMPS' random numbers."""
 COLUMNS = {"distance": "distances"}
 """Names of the values of all snapshots, where they differ from that of one."""
 
@@ -192,7 +190,7 @@ class _Holding:
                     self.subject.child,
                     self.stage.dynamics(
                         *(state.positions, state.velocities, settings["temperature_k"]),
-                        *(num_steps, TIMESTEP_PS, int(rng.integers(1, LARGEST_SEED))),
+                        *(num_steps, TIMESTEP_PS, int(rng.integers(1, MAX_SEED))),
                     ),
                 )
                 state.positions, state.velocities = stretch.positions, stretch.velocities

@@ -15,6 +15,8 @@ STARTED_NAME = "GCD_HPC_STARTED"
 """Variable with the path of the file that a launched stage makes once all its processes run."""
 STORE_NAME = "GCD_HPC_STORE"
 """Variable with the path of the rendezvous file for processes of one machine."""
+PAUSED = os.EX_TEMPFAIL
+"""Exit code of a training that paused and can resume from its checkpoint."""
 LAUNCHERS = (
     ("PMI_RANK", "PMI_SIZE"),  # mpiexec of MPICH, and srun --mpi=pmi2
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # mpiexec of Open MPI

@@ -13,8 +13,8 @@ import torch.distributed as dist
 
 from gcd_hpc.errors import GcdError, LaunchError
 from gcd_hpc.learning.training import Process
-from gcd_hpc.stages.launched import STORE_NAME, report_error, report_start
-from gcd_hpc.stages.training_loop import PAUSED, Pause, Paused, is_trained
+from gcd_hpc.stages.launched import PAUSED, STORE_NAME, report_error, report_start
+from gcd_hpc.stages.training_loop import Pause, Paused, is_trained
 
 PATIENCE = timedelta(hours=2)
 """Timeout of collectives: rank 0 may train the learned decoder while the others wait.

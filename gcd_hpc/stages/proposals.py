@@ -26,8 +26,7 @@ from gcd_hpc.stages.population import Known, Population
 from gcd_hpc.store.alloys import excess_energies
 from gcd_hpc.store.makers import FRESH, INPAINT_NOISED, INPAINT_WINDOW, MODEL_MOVES
 from gcd_hpc.store.schema import Candidate
-from gcd_hpc.structures.energetics import lowest_nearby
-from gcd_hpc.structures.fingerprint import SAME_ENERGY_J_M2
+from gcd_hpc.structures.energetics import SAME_ENERGY_J_M2, lowest_nearby
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.sites import Sites
 

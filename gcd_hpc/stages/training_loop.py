@@ -1,7 +1,6 @@
 """Training of a model with checkpoints, progress and pauses, by any number of processes."""
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -28,8 +27,6 @@ from gcd_hpc.stages.course import Course
 from gcd_hpc.stages.record import Begun
 from gcd_hpc.stages.result import StageResult
 
-PAUSED = os.EX_TEMPFAIL
-"""Exit code of a training that paused and can resume from its checkpoint."""
 STATE_KEYS = {"step", "network", "ema", "optimizer", "plateau", "validation_loss"}
 """Entries that the checkpoint of a boundary model must have."""
 Weights = dict[str, torch.Tensor]

@@ -26,12 +26,8 @@ from gcd_hpc.store.parts import read_columns, without_structure
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import FIELDS, candidate_id
 from gcd_hpc.store.sources import Source, sources_of
-from gcd_hpc.structures.fingerprint import (
-    SAME_ENERGY_J_M2,
-    SAME_FINGERPRINT,
-    Fingerprint,
-    slab_fingerprint,
-)
+from gcd_hpc.structures.energetics import SAME_ENERGY_J_M2
+from gcd_hpc.structures.fingerprint import SAME_FINGERPRINT, Fingerprint, slab_fingerprint
 from gcd_hpc.structures.periodic import with_tilt
 
 Advance = Callable[[int], None]
@@ -173,7 +169,7 @@ def _drop_doubles(rows: _Rows, sources: Sequence[Source], advance: Advance) -> N
     has_neighbour = np.zeros(len(rows), dtype=bool)
     has_neighbour[order[:-1][near]] = has_neighbour[order[1:][near]] = True
     # Fingerprints only of rows with a neighbour close in energy; row -> its line in marks.
-    marks = _marks(rows, sources, has_neighbour, advance)
+    marks = _marks(sources, has_neighbour, advance)
     places = np.cumsum(has_neighbour) - 1
     # Compare each row with the kept rows of its [n] at most SAME_ENERGY_J_M2 below it.
     window: list[int] = []
@@ -196,9 +192,7 @@ def _nearest(mark: Fingerprint, others: np.ndarray) -> float:
     return float(np.min(np.linalg.norm(others - mark, axis=1) / np.where(sizes > 0, sizes, 1.0)))
 
 
-def _marks(
-    rows: _Rows, sources: Sequence[Source], wanted: np.ndarray, advance: Advance
-) -> np.ndarray:
+def _marks(sources: Sequence[Source], wanted: np.ndarray, advance: Advance) -> np.ndarray:
     """Fingerprints of the M rows in the mask ``wanted``, (M, 64 k^2) in single precision, for k
     elements.
     """

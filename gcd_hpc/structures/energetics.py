@@ -15,6 +15,8 @@ from gcd_hpc.structures.periodic import Neighbors
 
 J_PER_M2 = units.m**2 / units.J
 """One eV/Å^2 in J/m^2."""
+SAME_ENERGY_J_M2 = 0.002
+"""Structures that differ by more in energy are different; others are compared by fingerprint."""
 MIN_PAIR = 0.6
 """Shortest distance between two atoms of a relaxed boundary, in nearest-neighbour distances.
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
+from gcd_hpc.structures.energetics import SAME_ENERGY_J_M2
 from gcd_hpc.structures.periodic import area, images, in_plane, wrap
 
 Fingerprint = NDArray[np.float64]
@@ -19,8 +20,6 @@ _WIDTH = 0.04
 _NUM_BINS = 64
 _FINE = 8
 """Subdivisions of a bin, used for the histogram before it is smeared."""
-SAME_ENERGY_J_M2 = 0.002
-"""Structures that differ by more in energy are different; others are compared by fingerprint."""
 SAME_FINGERPRINT = 0.01
 """Largest ``distance`` of the fingerprints of equal structures."""
 

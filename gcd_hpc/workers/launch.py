@@ -13,7 +13,7 @@ from pathlib import Path
 from gcd_hpc.config.shipped import install_command
 from gcd_hpc.errors import LaunchError
 from gcd_hpc.processor import RunningClock
-from gcd_hpc.stages.launched import ERROR_NAME, STARTED_NAME, reported_error
+from gcd_hpc.stages.launched import ERROR_NAME, PAUSED, STARTED_NAME, reported_error
 from gcd_hpc.workers.backend import PausedError, ProcessLostError
 from gcd_hpc.workers.reaper import HAS_SAFE_PATH
 
@@ -45,8 +45,6 @@ SIGNALLED = re.compile(r"^\S*SignalException: Process \d+ got signal: \d+", re.M
 """Last line of a torchrun that received a signal."""
 NODE_LOST = re.compile(r"^srun: error: Node failure on |DUE TO NODE FAILURE", re.MULTILINE)
 SRUN_END = re.compile(r"^srun: error: \S+: tasks? \S+: (.*)$", re.MULTILINE)
-PAUSED = os.EX_TEMPFAIL
-"""Exit code of a stage that paused."""
 
 
 def find_mpiexec(name: str = "mpiexec") -> str:

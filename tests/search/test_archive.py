@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from gcd_hpc.search.archive import archive, draw_parent, entered
-from gcd_hpc.structures.fingerprint import SAME_ENERGY_J_M2
+from gcd_hpc.structures.energetics import SAME_ENERGY_J_M2
 
 STEP = SAME_ENERGY_J_M2 / 4
 KINDS = np.eye(8)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gcd_hpc.browse.phases import relation
 from gcd_hpc.errors import StoreError, did_you_mean, shortened
 from gcd_hpc.phases.phase import Phase
 from gcd_hpc.store.run import Run
@@ -44,7 +45,7 @@ def in_phases(run: Run, phases: Sequence[Phase], conditions: list[tuple[str, lis
     members = {phase.name: set(phase.members) for phase in phases}
     ids = run.columns(["id"])["id"].tolist()
     chosen = np.ones(len(ids), dtype=bool)
-    for relation, names in conditions:
+    for sign, names in conditions:
         for name in names:
             if name not in members:
                 raise StoreError(
@@ -52,7 +53,7 @@ def in_phases(run: Run, phases: Sequence[Phase], conditions: list[tuple[str, lis
                     f"{did_you_mean(name, members)}"
                 )
         wanted = set().union(*(members[name] for name in names))
-        chosen &= np.array([(one in wanted) == (relation == "=") for one in ids], dtype=bool)
+        chosen &= np.array([(one in wanted) == (sign == "=") for one in ids], dtype=bool)
     return run[chosen]
 
 
@@ -60,9 +61,6 @@ def phase_rows(phases: Sequence[Phase]) -> dict[str, Any]:
     """Table of phases as texts, and the ids of the candidates of each."""
     rows = []
     for one in phases:
-        relation = one.relative
-        if one.defect_energy_ev is not None:
-            relation += f", {one.defect_energy_ev:.2f} eV each"
         rows.append(
             [
                 one.name,
@@ -71,7 +69,7 @@ def phase_rows(phases: Sequence[Phase]) -> dict[str, Any]:
                 f"{one.num_found:,}",
                 one.layer_group,
                 one.representative.id,
-                relation,
+                relation(one),
             ]
         )
     members = {one.name: list(one.members) for one in phases}

@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gcd_hpc.accounts.cost import cost_of
+from gcd_hpc.accounts.report import HOUR_S
 from gcd_hpc.accounts.sources import improves
 from gcd_hpc.accounts.unseen import Unseen, pace_at_end, unseen
 from gcd_hpc.browse.campaign_figures import progress
 from gcd_hpc.browse.figures import BLUE, GREY, RED, new_figure
 from gcd_hpc.browse.report.document import Block, Paragraph, Section, picture, table
-from gcd_hpc.browse.report.facts import HOUR_S
 from gcd_hpc.browse.report.found import LOW_J_M2, MAX_TRIES, NUM_PER_N, Found
 from gcd_hpc.browse.report.phase_blocks import nothing
 from gcd_hpc.browse.sources import ABOUT, HEADINGS, source_cells

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gcd_hpc.accounts.cost import cost_of
+from gcd_hpc.accounts.report import HOUR_S
 from gcd_hpc.browse.report.document import Facts
 from gcd_hpc.browse.status import MEANING, status_of
 from gcd_hpc.campaign.portable import portable_config
@@ -22,7 +23,6 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.character import character_of, described
 
-HOUR_S = 3600.0
 SOLVER_KEYS = ("preset", "screen", "outer_thickness")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import isfinite
 
 from gcd_hpc.browse.figures import egb_vs_n
+from gcd_hpc.browse.phases import relation
 from gcd_hpc.browse.report.document import Block, Paragraph, Picture, Section, picture, table
 from gcd_hpc.browse.report.found import NUM_PER_N, Found
 from gcd_hpc.browse.report.pictures import HALF_HEIGHT, TOP, colour_limit, three_views
@@ -11,7 +12,7 @@ from gcd_hpc.phases.phase import Phase
 from gcd_hpc.store.crystal import neighbor_distance
 from gcd_hpc.store.makers import maker_name
 from gcd_hpc.store.run_candidate import RunCandidate
-from gcd_hpc.structures.fingerprint import SAME_ENERGY_J_M2
+from gcd_hpc.structures.energetics import SAME_ENERGY_J_M2
 
 MAX_PICTURES = 10
 """Phases that a report shows from three sides."""
@@ -67,7 +68,7 @@ def phase_table(found: Found) -> Block:
                 one.layer_group,
                 f"`{first.id}`",
                 maker_name(first.source, first.version, first.move),
-                _relative(one),
+                relation(one),
             )
         )
     headings = (
@@ -84,13 +85,6 @@ def phase_table(found: Found) -> Block:
         for row, one in zip(rows, found.phases, strict=True)
     ]
     return table(caption, headings, marked, left=(0, 7, 8, 9, 10))
-
-
-def _relative(phase: Phase) -> str:
-    """Another phase and the point defects that make it this one, with their energy."""
-    if phase.defect_energy_ev is None:
-        return phase.relative
-    return f"{phase.relative}, {phase.defect_energy_ev:.2f} eV each"
 
 
 def number(value: float, digits: int) -> str:
