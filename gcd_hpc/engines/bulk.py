@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
 from ase.data import atomic_numbers, reference_states
 
 from gcd_hpc.config.campaign import CampaignConfig
@@ -287,7 +286,7 @@ def _measure(
             atoms.positions,
             np.array([np.zeros(3), atoms.cell.lengths()]),
             periodic_z=True,
-            numbers=_numbers(child, atoms),
+            numbers=child.numbers_of_job(atoms.numbers),
         )
 
     if child.potential.states_cutoff:
@@ -320,7 +319,9 @@ def _check_energies(child: Child, lattice: str, elements: Sequence[str], a0: flo
     atoms = conventional_cell(lattice, elements, a0).repeat(REPLICAS)
     atoms.positions[0] += 0.03 * a0
     box = np.array([np.zeros(3), atoms.cell.lengths()])
-    got = child.evaluate(atoms.positions, box, periodic_z=True, numbers=_numbers(child, atoms))
+    got = child.evaluate(
+        atoms.positions, box, periodic_z=True, numbers=child.numbers_of_job(atoms.numbers)
+    )
     if got.forces.any() and not got.energies.any() and got.total_ev == 0:
         raise PotentialError(
             f"{child.potential}: gives forces but no energies, which E_gb needs; use another"
@@ -333,8 +334,3 @@ def _check_energies(child: Child, lattice: str, elements: Sequence[str], a0: flo
             f" the crystal is {got.total_ev:.6f} eV, so that E_gb cannot be summed over atoms; use"
             " another potential"
         )
-
-
-def _numbers(child: Child, atoms: Atoms) -> np.ndarray | None:
-    """Atomic numbers for a job; None if the potential has one element."""
-    return None if len(child.potential.elements) == 1 else atoms.numbers

@@ -3,8 +3,7 @@
 import math
 import sys
 from dataclasses import asdict
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from gcd_hpc.engines.jobs import (
     RelaxJob,
     RelaxResult,
 )
+from gcd_hpc.engines.kept import NUM_TRIES, PATIENCE, KeptProcess
 from gcd_hpc.engines.messages import pack
 from gcd_hpc.engines.process import EngineProcess, HungError, KilledError, OutOfTimeError
 from gcd_hpc.errors import LaunchError, PotentialError, SimulationError
@@ -26,12 +26,8 @@ START_TIMEOUT_S = 120.0
 busy parallel file system."""
 NUM_STARTS = 2
 """Start attempts before an engine counts as broken (LaunchError, not a failed candidate)."""
-NUM_TRIES = 3
-"""Attempts at a job whose process is killed from outside."""
 NUM_TIMEOUTS = 2
 """Attempts at a job that exceeds its time limit."""
-PATIENCE = 20.0
-"""Wall-clock seconds allowed per second of processor time; a slower process counts as hung."""
 ATOMS_PER_TIMEOUT = 1000
 SECONDS_PER_ATOM_STEP = 1e-5
 """Allowance for molecular dynamics: ten times what an embedded-atom potential takes on one core."""
@@ -40,14 +36,9 @@ USUAL_S = 3e-6
 embedded-atom potentials is 1e-6 to 2.5e-6 s.
 """
 
-_Own = TypeVar("_Own", bound="Child")
 
-
-class Child:
+class Child(KeptProcess):
     """Runs jobs in a separate process, started at the first job and replaced if it dies or hangs.
-
-    Linux kills the child when the thread that started it ends: use one ``Child`` in one thread
-    only.
 
     Args:
         potential: LAMMPS potential or ASE calculator.
@@ -60,26 +51,9 @@ class Child:
     def __init__(self, potential: Engine, timeout_s: float) -> None:
         self.potential = potential
         self.timeout_s = timeout_s
-        self._process: EngineProcess | None = None
         self._quick: Child | None = None
         self._introduction: dict[str, Any] = {}
         self._slowness: float | None = None
-
-    def __enter__(self: _Own) -> _Own:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the running child, or None."""
-        return None if self._process is None else self._process.pid
 
     def relax(self, job: RelaxJob) -> RelaxResult:
         """Relax one structure.
@@ -146,6 +120,10 @@ class Child:
             virials_ev=arrays.get("virials"),
         )
 
+    def numbers_of_job(self, numbers: np.ndarray) -> np.ndarray | None:
+        """Atomic numbers for a job; None if the potential has one element."""
+        return None if len(self.potential.elements) == 1 else numbers
+
     def introduction(self) -> dict[str, Any]:
         """First message of the process, which says what it runs; errors as ``relax``."""
         self._ready_process()
@@ -164,12 +142,10 @@ class Child:
         return self._quick
 
     def close(self) -> None:
-        """End the child and remove its folder."""
+        """End the child, and that of ``quick``, and remove their folders."""
         if self._quick is not None and self._quick is not self:
             self._quick.close()
-        if self._process is not None:
-            self._process.end()
-        self._process = None
+        super().close()
 
     def run(
         self,

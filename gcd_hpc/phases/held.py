@@ -94,7 +94,7 @@ class HeldSlab:
         own = np.flatnonzero(self.moving)
         every = (own + len(self.positions) * np.arange(len(cells))[:, None]).ravel()
         box = box_around(positions, self.cell * np.array(repeats)[:, None])
-        numbers = _numbers(child, np.tile(self.numbers, len(cells)))
+        numbers = child.numbers_of_job(np.tile(self.numbers, len(cells)))
         job = DisplacementJob(positions, box, every, own, displacement, numbers)
         found = force_constants(child, job, progress)
         return found.reshape(len(own), 3, len(cells), len(own), 3)
@@ -185,7 +185,7 @@ def crystal_modes(
     own = np.arange(len(positions))
     job = DisplacementJob(
         *(every, box, np.arange(len(every)), own, displacement),
-        numbers=_numbers(child, np.tile(numbers, len(cells))),
+        numbers=child.numbers_of_job(np.tile(numbers, len(cells))),
         periodic_z=True,
     )
     found = force_constants(child, job, progress)
@@ -240,11 +240,6 @@ def kept_array(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
     with replacing(path, flush=False) as temporary:
         np.save(temporary, made)
     return made
-
-
-def _numbers(child: Child, numbers: np.ndarray) -> np.ndarray | None:
-    """Atomic numbers for a job; None if the potential has one element."""
-    return None if len(child.potential.elements) == 1 else numbers
 
 
 def thicker(slab: HeldSlab, depth: float) -> tuple[int, int]:

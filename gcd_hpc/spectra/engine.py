@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Protocol
 
 import numpy as np
@@ -67,12 +66,7 @@ class SpectrumEngine(Protocol):
 
     def __enter__(self) -> "SpectrumEngine": ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
 
 def labelled_by(
@@ -135,12 +129,7 @@ class TableEngine:
     def __enter__(self) -> "TableEngine":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
     def spectrum(self, structure: Atoms, atom: int) -> SpectrumResult:

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 
+from gcd_hpc.engines.kept import NUM_TRIES, PATIENCE, KeptProcess
 from gcd_hpc.engines.messages import pack
 from gcd_hpc.engines.process import EngineProcess, KilledError, OutOfTimeError
 from gcd_hpc.errors import LaunchError, SimulationError, StructureError
@@ -29,10 +29,6 @@ PACKAGE = "feff10-rs"
 START_TIMEOUT_S = 60.0
 TIMEOUT_S = 300.0
 """Processor time of one atom; amorphous carbon takes 2 to 8 s."""
-PATIENCE = 20.0
-"""Wall-clock seconds allowed per second of processor time."""
-NUM_TRIES = 3
-"""Attempts at an atom whose process is killed from outside."""
 STAGES = ("rdinp", "atomic", "pot", "screen", "xsph", "fms", "mkgtr", "path", "genfmt", "ff2x")
 """Stages of FEFF10 that XANES needs; the other eight take a second of process starts."""
 CARBON_WINDOW_EV = (272.0, 310.0, 0.4)
@@ -70,10 +66,8 @@ class Feff10Settings:
         return window(*self.window_ev)
 
 
-class Feff10:
+class Feff10(KeptProcess):
     """The engine FEFF10. Its child process starts with the first atom.
-
-    Linux kills the child when the thread that started it ends: use one engine in one thread only.
 
     Raises:
         LaunchError: if the package is not installed.
@@ -91,7 +85,6 @@ class Feff10:
     ) -> None:
         self._settings = settings or Feff10Settings()
         self._timeout_s = timeout_s
-        self._process: EngineProcess | None = None
         self.version = installed_version()
         self.settings = json.dumps(asdict(self._settings), sort_keys=True)
         self.element = self._settings.element
@@ -99,28 +92,6 @@ class Feff10:
         self.energies_ev = self._settings.energies_ev
         if self.element not in atomic_numbers:
             raise StructureError(f"{self.element!r} is no element; name it by its symbol, as C")
-
-    def __enter__(self) -> "Feff10":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the running child, or None."""
-        return None if self._process is None else self._process.pid
-
-    def close(self) -> None:
-        """End the child with its processes and remove its folder."""
-        if self._process is not None:
-            self._process.end()
-        self._process = None
 
     def spectrum(self, structure: Atoms, atom: int) -> SpectrumResult:
         """Absorption of one atom at ``energies_ev``, relative to FEFF10's absorption 50 eV above

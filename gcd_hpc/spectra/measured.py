@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -14,7 +14,6 @@ from gcd_hpc.spectra.column_file import ColumnFile, read_columns
 
 Array = NDArray[np.float64]
 Unit = Literal["eV", "keV", "bins"]
-UNITS: tuple[Unit, ...] = get_args(Unit)
 MIN_POINTS = 10
 _LOWEST_EV, _HIGHEST_EV = 30.0, 150_000.0
 """Range of the energies of X-ray edges: Li K lies at 55 eV, U K at 115.6 keV."""
