@@ -55,7 +55,7 @@ def explain(
     by_path: dict[Path, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         by_path.setdefault(_path(detail, data), []).append(detail)
-    texts = {path: _text(path, details, model, data) for path, details in by_path.items()}
+    texts = {path: _text(path, details, model) for path, details in by_path.items()}
     unknown = [path for path, details in by_path.items() if details[0]["type"] == "extra_forbidden"]
     meant = {(*path[:-1], near) for path in unknown for near in _near(path, model)}
     # A misspelt key is reported once, not also as missing, and a list with a wrong item not also as
@@ -103,7 +103,7 @@ def _path(detail: ErrorDetails, data: Any) -> Path:
     return (*path, *about.split(".")) if about else tuple(path)
 
 
-def _text(path: Path, details: list[ErrorDetails], model: type[BaseModel], data: Any) -> str:
+def _text(path: Path, details: list[ErrorDetails], model: type[BaseModel]) -> str:
     first = details[0]
     if first["type"] == "extra_forbidden":
         return _unknown(path, model)

@@ -1,7 +1,5 @@
 """Progress of tasks: a bar for each in a terminal, otherwise a line for each finished task."""
 
-from types import TracebackType
-
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -33,7 +31,7 @@ class TaskProgress:
         self._bars.start()
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
     def add(self, name: str) -> None:

@@ -6,13 +6,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from gcd_hpc.experiments.carbon_figures import COLOURS, LABELS
 from gcd_hpc.experiments.spectra_numbers import bond_numbers
 from gcd_hpc.experiments.spectra_outcome import Cells, Truth
-
-Array = NDArray[np.float64]
 
 BIN_EV = 0.4
 """Approximate width of an energy bin; the data do not state it."""

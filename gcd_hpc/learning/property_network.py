@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
@@ -26,7 +25,6 @@ from gcd_hpc.networks.checkpoint import load, loaded, save
 from gcd_hpc.networks.equivariant import EquivariantNet
 from gcd_hpc.networks.meshgraphnet import MeshGraphNet
 
-Array = NDArray[np.float64]
 Backbone = Literal["equivariant", "meshgraphnet"]
 _LEAST = 1e-3
 """Smallest starting value of a channel, as a share of the mean over channels."""

@@ -3,7 +3,6 @@
 docs/science.md#elements derives the formulas.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import gcd, nan
 
@@ -14,9 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.energetics import J_PER_M2
 from gcd_hpc.structures.grain import Grain
-
-Potentials = Mapping[int, float]
-"""Chemical potentials by atomic number, eV."""
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,6 @@ _BASIS: dict[str, tuple[tuple[int, int, int], ...]] = {
 }
 _KINDS = {"b2": (0, 1), "l12": (1, 0, 0, 0), "rocksalt": (0, 1), "zincblende": (0, 1)}
 """Which element of a compound each atom of the basis is."""
-COMPOUNDS = tuple(_KINDS)
 _NEIGHBOR = {
     "sc": 1.0,
     "bcc": sqrt(3) / 2,

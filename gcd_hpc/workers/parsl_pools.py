@@ -219,7 +219,7 @@ def _pool(
         # Results are sent in batches of 10 ms; a worker takes its next task from its node without
         # waiting for them.
         prefetch_capacity=max(1, num_workers // PREFETCH_WORKERS),
-        **_common(site, pool, run_dir),
+        **_common(site, pool),
     )
 
 
@@ -247,11 +247,11 @@ def _head(site: SiteConfig, run_dir: Path) -> PromptExecutor:
         cores_per_worker=1e-6,
         max_workers_per_node=1,
         prefetch_capacity=0,
-        **_common(site, pool, run_dir),
+        **_common(site, pool),
     )
 
 
-def _common(site: SiteConfig, pool: PoolConfig, run_dir: Path) -> dict[str, Any]:
+def _common(site: SiteConfig, pool: PoolConfig) -> dict[str, Any]:
     is_local = site.driver == "inside" and all(
         node_set_of(site, getattr(site, name)).is_here for name in POOLS
     )
