@@ -17,6 +17,8 @@ from typing import Any, BinaryIO
 
 from gcd_hpc.errors import RunDirectoryError
 
+GZIP = b"\x1f\x8b"
+"""Beginning of a file that gzip packed."""
 _ZEROS = bytes(1 << 20)
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}\.tmp(\..*)?", re.DOTALL)
 _DESCRIPTOR = re.compile(r"/dev/fd/(\d+)|/proc/self/fd/(\d+)")

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 import gcd_hpc
+from gcd_hpc.config.material import LabellingConfig
+from gcd_hpc.spectra.feff10 import TIMEOUT_S, Feff10, Feff10Settings
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gcd_hpc"
@@ -319,13 +321,8 @@ def test_what_the_science_page_says_is_referred_to_by_a_link_that_exists():
     assert not wrong
 
 
-RUN_FILES = (
-    *["campaign.yaml", "events.jsonl", "bulk.json", "results.h5", "summary.md"],
-    *["training.h5", "state.pt", "model.safetensors", "decoder.safetensors", "promotion.json"],
-    *["progress.json", "sampling.json", "parsl.log"],
-)
-RUN_FOLDERS = ("parts", "models", "tasks", "logs", "quarantine", "runinfo", "phases")
-RUN_DIRECTORY = "store.run_directory"
+# Modules in which a class knows the names of some files, and nobody else does.
+PATHS = ("store.run_directory", "store.training_folder", "spectra.label")
 
 
 def texts(tree: ast.AST) -> Iterator[ast.Constant]:
@@ -343,38 +340,107 @@ def texts(tree: ast.AST) -> Iterator[ast.Constant]:
             yield node
 
 
-def spelt_names(module: str) -> Iterator[str]:
-    """Places where a module spells the name of a file or folder of a run directory."""
+def names_of_paths(module: str) -> tuple[set[str], set[str], set[str]]:
+    """Names of files, names of folders, and beginnings of numbered names, as a module spells them.
+
+    Whatever is added to the class is found here: these names stand nowhere else.
+    """
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
-    for text in texts(tree):
-        name = text.value.rsplit("/", 1)[-1]
-        if name in RUN_FILES or name.startswith(("part-", "model-*")):
-            yield f"{MODULES[module]}:{text.lineno} spells {text.value!r}"
+    pieces = {piece for text in texts(tree) for piece in text.value.split("/")}
+    files = {piece for piece in pieces if re.fullmatch(r"[\w-]+\.[a-z]\w*", piece)}
+    folders, numbered = set(), set()
     for node in ast.walk(tree):
-        is_path = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
-        if is_path and getattr(node.right, "value", None) in RUN_FOLDERS:
-            yield f"{MODULES[module]}:{node.lineno} spells {node.right.value!r}"
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            name = node.right
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "_parts":
+            name = node.args[0]
+        elif isinstance(node, ast.Return):
+            name = node.value
+        else:
+            continue
+        if isinstance(name, ast.JoinedStr) and isinstance(name.values[0], ast.Constant):
+            numbered.add(name.values[0].value)
+        elif isinstance(name, ast.Constant) and re.fullmatch(r"[\w-]+", name.value or ""):
+            folders.add(name.value)
+    return files, folders, numbered
 
 
-def test_only_one_module_knows_the_names_of_the_files_of_a_run():
-    assert list(spelt_names(RUN_DIRECTORY))
-    wrong = [
-        place for module in MODULES if module != RUN_DIRECTORY for place in spelt_names(module)
-    ]
-    assert not wrong
+NAMES = {module: names_of_paths(module) for module in PATHS}
 
 
-# [n] is an integer, which needs no rounding. This module prints numbers with six digits.
-PRINTS_SIX_DIGITS = {"browse.listing"}
+def is_joined(node: ast.AST) -> ast.AST | None:
+    """What is joined to a path by ``/``, ``joinpath``, ``glob`` or ``with_name``."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        return node.right
+    methods = ("joinpath", "glob", "rglob", "with_name")
+    if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in methods and node.args:
+        return node.args[0]
+    return None
 
 
-def rounds_a_key(module: str) -> bool:
-    """Whether a module makes keys of numbers: round(x, 6), np.round(x, 6), f"{x:.6g}"."""
-    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and len(node.args) == 2:
+def spelt_names(module: str, tree: ast.AST) -> Iterator[str]:
+    """Places where a module spells the name of a file or folder that a class of PATHS knows."""
+    known = [names for home, names in NAMES.items() if home != module]
+    files = set().union(*(one for one, _, _ in known)) - NAMES.get(module, (set(),))[0]
+    folders = set().union(*(one for _, one, _ in known))
+    numbered = tuple(set().union(*(one for _, _, one in known)))
+    for text in texts(tree):
+        if text.value.rsplit("/", 1)[-1] in files:
+            yield f"{module}:{text.lineno} spells {text.value!r}"
+    for node in ast.walk(tree):
+        name = is_joined(node)
+        if isinstance(name, ast.JoinedStr):
+            name = name.values[0]
+        word = str(getattr(name, "value", ""))
+        if module not in PATHS and (word in folders or word.startswith(numbered)):
+            yield f"{module}:{name.lineno} spells {word!r}"
+
+
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+def test_only_the_classes_of_paths_know_the_names_of_the_files_of_a_run():
+    assert not [place for module in MODULES for place in spelt_names(module, tree_of(module))]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'run / "model.safetensors"',
+        'run.path / "parts"',
+        'names = ["models/01/property.safetensors"]',
+        'folder / f"part-{chunk:05d}.h5"',
+        'folder / f"model-{version:02d}" / "settled"',
+        'run.joinpath("label")',
+        'run.glob("part-*.h5")',
+        'folder / "targets"',
+        'folder / "steps.json"',
+        'table.with_name("job.json")',
+    ],
+)
+def test_a_name_of_a_file_of_a_run_is_found_where_it_does_not_belong(line):
+    assert list(spelt_names("stages.material_fit", ast.parse(line)))
+
+
+# [n] is an integer, which needs no rounding. The first of these modules prints numbers with six
+# digits; the others round lengths in Å, of which equal ones come out with different last digits.
+ROUNDS_OTHER_NUMBERS = {
+    *("browse.listing", "engines.surfaces", "learning.image_match", "structures.slab_files"),
+}
+
+
+def rounds_a_key(tree: ast.AST) -> bool:
+    """Whether code makes keys of numbers: round(x, 6), x.round(6), np.round(x, decimals=6),
+    f"{x:.6g}", or fractions of any number of digits.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            digits = node.args[1]
-            if name == "round" and isinstance(digits, ast.Constant) and digits.value == 6:
+            given = [*node.args, *(one.value for one in node.keywords)]
+            digits = getattr(given[-1], "value", None) if given else None
+            is_of_fractions = "n_fraction" in ast.unparse(node)
+            if name in ("round", "around") and (digits == 6 or (digits and is_of_fractions)):
                 return True
         spec = node.format_spec if isinstance(node, ast.FormattedValue) else None
         if spec is not None and ast.unparse(spec).strip("f'\"") in (".6g", ".6f"):
@@ -383,7 +449,87 @@ def rounds_a_key(module: str) -> bool:
 
 
 def test_no_module_takes_rounded_fractions_for_the_key_of_an_n():
-    assert {module for module in MODULES if rounds_a_key(module)} <= PRINTS_SIX_DIGITS
+    assert {module for module in MODULES if rounds_a_key(tree_of(module))} == ROUNDS_OTHER_NUMBERS
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "round(n, 6)",
+        "np.round(n, 6)",
+        "columns['n_fraction'].round(6)",
+        "np.round(n, decimals=6)",
+        "round(row.n_fraction, 4)",
+        "f'{n:.6g}'",
+    ],
+)
+def test_a_rounded_key_is_found(line):
+    assert rounds_a_key(ast.parse(line))
+
+
+# Constants that have the same name and number in several rooms but stand for several things.
+SEVERAL_THINGS = {
+    "CONFIDENCE",
+    "GRACE_S",
+    "NUM_SHOWN",
+    "REPLICAS",
+    "SCHEMA_VERSION",
+    "TIMEOUT_S",
+    "VERSION",
+}
+
+
+def constants(module: str) -> Iterator[tuple[str, str]]:
+    """Names of the numbers, and of tables of numbers or texts, that a module defines."""
+    for node in tree_of(module).body:
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            name, value = node.target, node.value
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+            name, value = node.targets[0], node.value
+        else:
+            continue
+        is_plain = all(
+            isinstance(
+                part,
+                ast.Constant | ast.Tuple | ast.List | ast.Dict | ast.UnaryOp | ast.BinOp
+                | ast.operator | ast.unaryop | ast.expr_context,
+            )
+            for part in ast.walk(value)
+        )  # fmt: skip
+        is_full = any(isinstance(part, ast.Constant) for part in ast.walk(value))
+        if isinstance(name, ast.Name) and is_plain and is_full:
+            yield name.id, ast.unparse(value)
+
+
+def test_no_constant_is_defined_twice():
+    """A fact that two rooms need belongs in the lower one. Where a room may not know the other, as
+    the campaign file must not load numpy, the upper one takes the number from the lower one.
+    """
+    homes: dict[tuple[str, str], list[str]] = {}
+    for module in MODULES:
+        for constant in constants(module):
+            homes.setdefault(constant, []).append(module)
+    twice = {name: found for (name, _), found in homes.items() if len(found) > 1}
+    assert {name: found for name, found in twice.items() if name not in SEVERAL_THINGS} == {}
+    assert set(twice) == SEVERAL_THINGS, "a name that is no exception any more"
+
+
+def test_campaigns_of_a_material_use_the_settings_with_which_feff10_was_tried():
+    labelling, engine = LabellingConfig(), Feff10Settings()
+    assert (labelling.edge, labelling.fwhm_ev) == (engine.edge, engine.fwhm_ev)
+    assert (labelling.engine, labelling.timeout_s) == (Feff10.name, TIMEOUT_S)
+
+
+def test_only_the_workers_name_the_classes_of_parsl():
+    """Imports by name, which the test of heavy packages cannot see, are words of Parsl too."""
+    wrong = [
+        f"{module}:{text.lineno} {text.value!r}"
+        for module in MODULES
+        if room(module) not in ("workers", "store")
+        for text in texts(tree_of(module))
+        if re.search(r"\bparsl\b", text.value)
+    ]
+    assert not wrong
 
 
 def test_no_file_is_a_box_of_odds_and_ends():

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gcd_hpc.errors import GcdError
+from gcd_hpc.store.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from gcd_hpc.store.run import Run
@@ -38,7 +39,7 @@ def one_run(run: Path, boundary: str | None, command: str) -> Path:
     num = len(chosen.campaigns)
     raise GcdError(
         f"{run}: is a set of {num} boundaries; choose one: gcd-hpc {command}"
-        f" {run / 'boundaries' / 'NAME'} (gcd-hpc overview {run} lists them)"
+        f" {RunDirectory(run).member('NAME').path} (gcd-hpc overview {run} lists them)"
     )
 
 

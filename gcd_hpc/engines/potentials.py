@@ -17,6 +17,7 @@ from gcd_hpc.engines.elements import check_elements
 from gcd_hpc.engines.installed import shipped_potentials
 from gcd_hpc.engines.setfl import base_style, is_embedded_atom, shortened
 from gcd_hpc.errors import MissingPotentialError, PotentialError
+from gcd_hpc.files import GZIP
 
 LOCAL_STYLES = ("zbl", "meam/spline", "mliap", "pace", "pod", "snap")
 """Pair styles in which, as in embedded-atom potentials, the energy of an atom depends only on the
@@ -25,7 +26,6 @@ neighbours within its cutoff. tests/engines/test_pair_styles.py measures it.
 _NUMBER = re.compile(r"[-+\d.*eE]+")
 _FILE_NAME = re.compile(r"[^\s=]+\.[A-Za-z]\w*")
 """Pattern of words that can only be file names."""
-_GZIP = b"\x1f\x8b"
 
 Find = Callable[[str], Path | None]
 
@@ -254,7 +254,7 @@ def _read(path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise PotentialError(f"potential file {path} cannot be read: {error.strerror}") from error
-    if content.startswith(_GZIP):
+    if content.startswith(GZIP):
         raise PotentialError(f"potential file {path} is compressed; unpack it with gunzip")
     return content
 

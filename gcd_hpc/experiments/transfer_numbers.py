@@ -28,15 +28,16 @@ def lowest_of(tried: Sequence[Arrays]) -> Arrays:
         tried: COLUMNS of all tries, or results of this function.
     """
     ok = [rows.get("status", np.full(len(rows["n_fraction"]), "ok")) == "ok" for rows in tried]
-    # [n] is rounded, because equal fractions are computed in several ways.
     fractions = np.concatenate(
-        [rows["n_fraction"][mask].round(6) for rows, mask in zip(tried, ok, strict=True)]
+        [rows["n_fraction"][mask] for rows, mask in zip(tried, ok, strict=True)]
     )
     energies = np.concatenate(
         [rows["gb_energy_j_m2"][mask] for rows, mask in zip(tried, ok, strict=True)]
     )
-    known = np.unique(fractions)
-    lowest = np.array([energies[fractions == one].min() for one in known])
+    # Equal fractions are computed in several ways and differ by rounding.
+    ordered = np.unique(fractions)
+    known = ordered[~np.isclose(ordered, np.append(-1.0, ordered)[: len(ordered)])]
+    lowest = np.array([energies[np.isclose(fractions, one)].min() for one in known])
     return {"n_fraction": known, "gb_energy_j_m2": lowest}
 
 

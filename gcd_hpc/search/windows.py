@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from gcd_hpc.config.explore import ExploreConfig
 from gcd_hpc.errors import StructureError
 from gcd_hpc.structures.energetics import n_index
+from gcd_hpc.structures.fit_slab import SITE_TOLERANCE
 from gcd_hpc.structures.frame import MIN_REGION, Frame
 from gcd_hpc.structures.grain import Positions
 from gcd_hpc.structures.periodic import Neighbors, in_plane, minimum_image
@@ -31,8 +32,6 @@ CORE = MIN_REGION / 2
 """Height to both sides of the frame's centre beyond which a slab counts as perfect crystal, Å."""
 DRIFT = 2.0
 """Distance of the boundary from the frame's centre at which the slab is moved back, Å."""
-SITE_TOLERANCE = 0.25
-"""Largest distance of an atom of the outer crystal from its site, in nearest neighbours."""
 PLANE_TOLERANCE = 1e-3
 """Heights of one lattice plane differ by less, those of two planes by more, Å."""
 

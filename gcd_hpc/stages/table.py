@@ -23,7 +23,6 @@ Mode = Literal["barrier", "asynchronous"]
 Kind = Literal["boundary", "material"]
 """What a campaign is about. Each kind has stages of its own."""
 Pool = Literal["training", "sampling", "relaxation"]
-POOLS: tuple[Pool, ...] = ("training", "sampling", "relaxation")
 WHOLE = -1
 """Chunk number of a task that covers its whole stage."""
 _LONGEST_NAME = 40

@@ -10,6 +10,7 @@ from ase.data import atomic_masses
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.material_rows import PERIODIC, material_fault
+from gcd_hpc.store.physics import SAME_LENGTH_A
 from gcd_hpc.store.schema import BY_NAME
 from gcd_hpc.structures.energetics import closest_pair
 from gcd_hpc.structures.periodic import with_tilt
@@ -18,7 +19,6 @@ SAME_ENERGY_EV = 1e-6
 """Tolerance of a recomputed energy per atom, which differs by rounding only, eV."""
 SAME_DENSITY = 1e-6
 """Relative tolerance of a recomputed density, which differs by rounding only."""
-SAME_LENGTH_A = 1e-6
 _LABELS = ("source", "status", "failure", "preset", "guided")
 _RESULTS = ("energy_ev_atom", "density_g_cm3", "positions", "energies_ev")
 _ATOMS = ("unrelaxed_positions", "positions", "energies_ev", "numbers")

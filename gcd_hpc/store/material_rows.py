@@ -27,8 +27,6 @@ BOUNDARY_FIELDS = (
     *("surface_depth_a", "atoms_per_plane", "axial_ratio", "energies_from", "tilt_a"),
 )
 """Fields that have a meaning only for a boundary."""
-GUIDED_ORDER = ("guided", "unguided")
-"""Labels of candidates of a model, in the order in which they are shown."""
 RANKED_FIELDS = ("status", "spectrum_error", "energy_ev_atom")
 PERIODIC = (True, True, True)
 MIN_PAIR_A = 0.5

@@ -3,6 +3,10 @@
 from gcd_hpc.store.field import Field
 
 GUIDED_LABELS = ("", "guided", "unguided")
+GUIDED_ORDER = GUIDED_LABELS[1:]
+"""Labels of a model's samples, in the order in which they are shown. In the results of tasks their
+numbers, 0 and 1, stand in place of n_index.
+"""
 
 DENSITY = Field("density", "mass over volume of the cell; NaN for boundaries", "g/cm^3", since=7)
 ENERGY = Field(

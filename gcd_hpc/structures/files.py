@@ -17,6 +17,7 @@ import numpy as np
 from ase import Atoms
 
 from gcd_hpc.errors import StructureError
+from gcd_hpc.files import GZIP
 from gcd_hpc.structures.periodic import edges_and_tilt, with_tilt, wrap
 from gcd_hpc.structures.text_formats import FORMAT_NAMES, parse, recognized
 
@@ -31,7 +32,6 @@ _MAX_LENGTH = 1e5
 _FREE = 4.0
 """Smallest gap in a cell periodic along z, Å. With less, the file may hold two boundaries."""
 _DATABASE = b"SQLite format 3\0"
-_GZIP = b"\x1f\x8b"
 
 
 def read_structures(path: str | Path, elements: Sequence[str]) -> list[Atoms]:
@@ -236,7 +236,7 @@ def _content(path: Path) -> bytes:
     """Content of a file, unpacked if it is a gzip file."""
     try:
         with path.open("rb") as stream:
-            packed = stream.peek(2)[:2] == _GZIP if path.is_file() else False
+            packed = stream.peek(2)[:2] == GZIP if path.is_file() else False
             with gzip.open(stream) if packed else stream as source:
                 content = source.read(MAX_BYTES + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile):
