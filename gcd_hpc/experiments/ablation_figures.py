@@ -9,15 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-BLUE = "#0072B2"
-ORANGE = "#D55E00"
-GREEN = "#009E73"
-PURPLE = "#CC79A7"
-GREY = "#999999"
+from gcd_hpc.experiments.colours import BLUE, GREEN, GREY, PURPLE, RED
+
 SHARES: tuple[tuple[str, str, Callable[[dict[str, Any]], Any]], ...] = (
     ("relaxed", BLUE, lambda row: row["valid"]),
     ("near the lowest", GREEN, lambda row: row["near"]),
-    ("[1/5]", ORANGE, lambda row: row["phases"]["[1/5]"]),
+    ("[1/5]", RED, lambda row: row["phases"]["[1/5]"]),
 )
 """Title, colour and value of each panel that shows a share."""
 

@@ -7,7 +7,6 @@ is changed, the registries.
 
 import json
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,23 +17,18 @@ import numpy as np
 import torch
 
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.learning import EVALUATIONS_PER_STEP
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.shipped import shipped
-from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP
 from gcd_hpc.experiments import boundary
 from gcd_hpc.experiments.ablation_figures import ablation_figure
 from gcd_hpc.experiments.boundary import BoundaryBudget, base_config, search_data_set
 from gcd_hpc.experiments.boundary_numbers import PHASES, joined, phase_hits
-from gcd_hpc.experiments.boundary_tasks import (
-    VERSION,
-    open_run,
-    relax_block,
-    train_model,
-)
+from gcd_hpc.experiments.boundary_tasks import relax_block, train_model
 from gcd_hpc.experiments.outcome import Outcome
+from gcd_hpc.experiments.runs import VERSION, lent, open_run
 from gcd_hpc.experiments.statistics import wilson
 from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop, core_s
-from gcd_hpc.files import replacing
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.decoding import prepare_decoder
 from gcd_hpc.learning.sampler import Sampler
@@ -138,7 +132,7 @@ def compare(workshop: Workshop, budget: AblationBudget, data_budget: BoundaryBud
     lenders, trained = train_models(workshop, budget, searched, shared)
     configs = [variant_config(shared, budget, row) for row in VARIANTS]
     runs = [
-        borrowed(workshop.work, lenders[row.model], config)
+        lent(workshop.work, "ablation", config, lenders[row.model])
         for row, config in zip(VARIANTS, configs, strict=True)
     ]
     learned = [
@@ -288,17 +282,6 @@ def num_evaluations(config: CampaignConfig) -> int:
     """Number of network evaluations for one candidate."""
     repeats = config.sampling.resamples if config.diffusion.inpainting == "repaint" else 1
     return repeats * config.sampling.num_steps * EVALUATIONS_PER_STEP[config.sampling.solver]
-
-
-def borrowed(work: Path, lender: Path, config: CampaignConfig) -> Path:
-    """Run directory with its own sampling settings and the model of another run."""
-    run = open_run(work, "ablation", config)
-    for path in (RunDirectory(run).training_set(VERSION), RunDirectory(run).model_file(VERSION)):
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as temporary:
-                shutil.copyfile(lender / path.relative_to(run), temporary)
-    return run
 
 
 def train_variant(

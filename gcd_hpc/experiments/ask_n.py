@@ -16,6 +16,7 @@ from gcd_hpc.experiments.boundary import (
     search_data_set,
 )
 from gcd_hpc.experiments.boundary_numbers import joined
+from gcd_hpc.experiments.colours import BLUE, GREY, RED
 from gcd_hpc.experiments.guided_tasks import asked_block, candidates, guided_run, trained_model
 from gcd_hpc.experiments.outcome import Outcome
 from gcd_hpc.experiments.statistics import wilson
@@ -31,9 +32,6 @@ KINDS = {
     "guided, registries anywhere": ((CountGuidance(property="n_fraction"),), 0.0),
 }
 """Guidance, and share of registries of known structures of the [n] asked for."""
-BLUE = "#0072B2"
-RED = "#D55E00"
-GREY = "#999999"
 
 
 def ask_n(workshop: Workshop) -> Outcome:

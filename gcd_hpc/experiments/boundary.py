@@ -27,16 +27,15 @@ from gcd_hpc.experiments.boundary_tasks import (
     Variation,
     novelty,
     num_distinct,
-    open_run,
-    relax_block,
     relax_varied,
-    sample_block,
     search_at_known_registries,
     search_chunks,
     search_more,
     train_model,
+    use_blocks,
 )
 from gcd_hpc.experiments.outcome import Outcome
+from gcd_hpc.experiments.runs import open_run
 from gcd_hpc.experiments.work import Arrays, Task, Workshop
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.store.run_directory import num_chunks
@@ -161,15 +160,8 @@ def use_models(
     ]
     trained = workshop.run(trainings, on_device=True)
     blocks = [(run, block) for run in runs for block in range(budget.num_blocks)]
-    samples = [
-        Task(f"sample-{run.name}-{block}", sample_block, (run, block, workshop.device))
-        for run, block in blocks
-    ]
-    sampled = joined(workshop.run(samples, on_device=True))
-    relaxations = [
-        Task(f"relax-{run.name}-{block}", relax_block, (run, block)) for run, block in blocks
-    ]
-    return trained, sampled, workshop.run(relaxations)
+    sampled, relaxed = use_blocks(workshop, blocks)
+    return trained, joined(sampled), relaxed
 
 
 def search_data_set(workshop: Workshop, base: CampaignConfig) -> tuple[Path, Arrays]:

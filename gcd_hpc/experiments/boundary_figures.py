@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from gcd_hpc.browse.figures import BLUE, RED
 from gcd_hpc.experiments.boundary_numbers import PHASES
+from gcd_hpc.experiments.colours import GREEN, PURPLE, YELLOW
 from gcd_hpc.experiments.work import Arrays
 from gcd_hpc.structures.energetics import lowest_of_each
 from gcd_hpc.structures.periodic import wrap
 
-PHASE_COLOURS = ("#009E73", "#CC79A7")
+PHASE_COLOURS = (GREEN, PURPLE)
 COLUMN_WIDTH = 0.024
 """Half the width of the column of points around an [n]."""
 ABOVE_J_M2 = 0.3
@@ -76,7 +77,7 @@ def draw_energies(
     if withheld is not None:
         axes.axhspan(
             *withheld,
-            color="#F0E442",
+            color=YELLOW,
             alpha=0.35,
             lw=0,
             label=f"training: {withheld[0]:g} to {withheld[1]:g} J/m$^2$",

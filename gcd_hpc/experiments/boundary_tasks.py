@@ -4,7 +4,6 @@ Every task uses the stages of a campaign in a prepared run directory, so that co
 ``gcd-hpc top`` can read it.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.config.loader import dump
-from gcd_hpc.config.shipped import shipped
-from gcd_hpc.experiments.work import Arrays, Report
-from gcd_hpc.files import replacing
-from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system, prepare
+from gcd_hpc.experiments.runs import VERSION
+from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop
+from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import boundary_fingerprint, new_candidate, with_structure
 from gcd_hpc.learning.model_file import load_model
 from gcd_hpc.learning.sampler import Sampler
@@ -41,25 +37,11 @@ from gcd_hpc.structures.fingerprint import distance
 from gcd_hpc.structures.periodic import Neighbors, cartesian, wrap
 
 COLUMNS = ("status", "n_fraction", "gb_energy_j_m2", "screen_gb_energy_j_m2")
-VERSION = 1
-"""Model version of all experiments, which have one round."""
 RATTLES_A = (0.1, 0.2, 0.3, 0.4)
 """Standard deviations of rattled structures, taken in turn, Å."""
 
 Variation = Literal["again", "rattled", "mutated"]
 AGAIN_AND_OTHERS: tuple[Variation, ...] = ("again", "rattled", "mutated")
-
-
-def open_run(work: Path, name: str, config: CampaignConfig) -> Path:
-    """Run directory of a config under ``work``, prepared at its first use."""
-    text = dump(config)
-    folder = work / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-    if not RunDirectory(folder).config.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        prepare(folder, config, shipped("campaigns"))
-        with replacing(RunDirectory(folder).config) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    return folder
 
 
 def search_chunks(run_dir: Path, first: int, last: int, report: Report) -> Arrays:
@@ -125,6 +107,21 @@ def relax_block(run_dir: Path, block: int, report: Report) -> Arrays:
         relax_chunk(str(run_dir), VERSION, block)
     report(1.0)
     return columns_of([path])
+
+
+def use_blocks(
+    workshop: Workshop, blocks: Sequence[tuple[Path, int]]
+) -> tuple[list[Arrays], list[Arrays]]:
+    """Sample and relax blocks of runs; return the arrays of both, in the order of the blocks."""
+    samples = [
+        Task(f"sample-{run.name}-{block}", sample_block, (run, block, workshop.device))
+        for run, block in blocks
+    ]
+    sampled = workshop.run(samples, on_device=True)
+    relaxations = [
+        Task(f"relax-{run.name}-{block}", relax_block, (run, block)) for run, block in blocks
+    ]
+    return sampled, workshop.run(relaxations)
 
 
 def search_more(

@@ -1,11 +1,9 @@
-"""Public amorphous carbon with C K-edge spectra: frames, folds and bond networks.
+"""Public amorphous carbon with C K-edge spectra: frames, folds and labels of bond networks.
 
 Source and licence: ``data/README.md`` beside this file.
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from io import BytesIO
@@ -18,8 +16,6 @@ from gcd_hpc.experiments.carbon_bonds import bonds
 
 Array = NDArray[np.float64]
 
-NUM_BINS = 100
-"""Number of energy bins of each spectrum; about 0.4 eV each, with an unknown origin."""
 DENSITIES = (1.5, 2.0, 2.5, 3.0, 3.5)
 """Nominal densities of the five simulations, g/cm^3; the frames' own are 0.3 % lower."""
 OTHER_NORMALISATION = "d2.0_2"
@@ -47,18 +43,6 @@ class Frame:
         return min(DENSITIES, key=lambda density: abs(density - self.density_g_cm3))
 
 
-@dataclass(frozen=True, eq=False)
-class Crystal:
-    """A reference crystal, all atoms of which have the same spectrum.
-
-    Its unit is another than the frames': it has to be scaled before it is compared.
-    """
-
-    positions: Array  # (N, 3) Å
-    cell: Array  # (3, 3) Å, vectors as rows
-    spectrum: Array  # (100,)
-
-
 @dataclass(frozen=True)
 class Fold:
     """Frames to train on and frames to judge by."""
@@ -84,20 +68,6 @@ def load_frames(has_duplicates: bool = False) -> list[Frame]:
         for item in range(len(arrays["name"]))
     ]
     return [frame for frame in frames if has_duplicates or not frame.duplicate_of]
-
-
-def load_crystals() -> dict[str, Crystal]:
-    """The crystals "diamond" and "graphite"."""
-    arrays = _arrays("references.npz")
-    return {
-        name: Crystal(
-            *(
-                np.asarray(arrays[f"{name}_{part}"], dtype=np.float64)
-                for part in ("positions", "cell", "spectrum")
-            )
-        )
-        for name in ("diamond", "graphite")
-    }
 
 
 def leave_out(density: float) -> Fold:
@@ -149,15 +119,6 @@ def network_labels(positions: Array, lengths: Array, rounds: int = ROUNDS) -> li
         ]
         labels = [hashlib.blake2b(text.encode(), digest_size=8).hexdigest() for text in texts]
     return labels
-
-
-def bond_networks(frames: Sequence[Frame]) -> list[list[Frame]]:
-    """Group frames whose atoms all have the same labels: snapshots of one bond network."""
-    groups: dict[frozenset[tuple[str, int]], list[Frame]] = {}
-    for frame in frames:
-        labels = Counter(network_labels(frame.positions, frame.lengths))
-        groups.setdefault(frozenset(labels.items()), []).append(frame)
-    return list(groups.values())
 
 
 def _arrays(name: str) -> dict[str, NDArray[Any]]:

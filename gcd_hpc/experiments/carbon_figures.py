@@ -13,14 +13,15 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from gcd_hpc.experiments.carbon_bonds import bonds, coordination, coordination_shares
+from gcd_hpc.experiments.colours import BLUE, GREEN, ORANGE, PURPLE, RED, SKY
 from gcd_hpc.structures.periodic import wrap
 
 Array = NDArray[np.float64]
 
 # Okabe and Ito's colours, by number of bonds: under two, two (sp), three (sp2), four (sp3), more.
-COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00")
+COLOURS = ("#000000", ORANGE, SKY, GREEN, RED)
 LABELS = ("0-1", "2 (sp)", "3 (sp$^2$)", "4 (sp$^3$)", "5+")
-CURVES = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7")
+CURVES = (BLUE, SKY, GREEN, ORANGE, RED, PURPLE)
 CLOSEST = 0.5
 """Distance, Å, from which g(r) is drawn; below lie atoms that share a site of diamond."""
 ANGLE = {"elev": 8.0, "azim": -78.0}

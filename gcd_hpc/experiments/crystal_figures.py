@@ -12,9 +12,11 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from gcd_hpc.experiments.colours import BLUE, GREY, RED
+
 Array = NDArray[np.float64]
 
-IDEAL, COLORS = "#000000", ("#0072B2", "#D55E00")  # Okabe-Ito: black; blue, vermilion
+IDEAL, COLORS = "#000000", (BLUE, RED)  # Okabe-Ito: black; blue, vermilion
 _OCCUPIED = 0.05
 """Fraction of an atom from which a voxel is drawn, p_thre of the paper."""
 _SHORTEST = 0.3
@@ -176,9 +178,7 @@ def _draw_bonds(axis: Axes3D, panel: Panel) -> None:
     """Lines between neighbouring atoms within the box."""
     pairs = cKDTree(panel.positions).query_pairs(panel.bond, output_type="ndarray")  # (P, 2)
     if len(pairs):  # matplotlib accepts no empty collections
-        axis.add_collection3d(
-            Line3DCollection(panel.positions[pairs], colors="#999999", linewidths=1.0)
-        )
+        axis.add_collection3d(Line3DCollection(panel.positions[pairs], colors=GREY, linewidths=1.0))
 
 
 def _draw_box(axis: Axes3D, lengths: Sequence[float]) -> None:

@@ -1,6 +1,5 @@
 """Runs whose candidates are guided, and images of the structures of a search."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +10,13 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.guidance import CountGuidance, GuidanceTerm, ImageGuidance, ImageTarget
 from gcd_hpc.experiments.boundary_numbers import joined
 from gcd_hpc.experiments.boundary_tasks import (
-    VERSION,
     columns_of,
     is_phase,
-    open_run,
-    relax_block,
-    sample_block,
     train_model,
+    use_blocks,
 )
+from gcd_hpc.experiments.runs import VERSION, copied, lent, open_run
 from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop, core_s
-from gcd_hpc.files import replacing
 from gcd_hpc.learning.boundary import load_boundary_system, placed_image
 from gcd_hpc.learning.image_match import SAME, resemblance
 from gcd_hpc.learning.sampler import Sampler
@@ -133,22 +129,7 @@ def guided_run(
     work: Path, name: str, config: CampaignConfig, trained: Path, guidance: tuple[GuidanceTerm, ...]
 ) -> Path:
     """Run directory of guided candidates of a model that another run has trained."""
-    run = open_run(work, name, config.model_copy(update={"guidance": guidance}))
-    own, other = RunDirectory(run), RunDirectory(trained)
-    for copy, original in (
-        (own.training_set(VERSION), other.training_set(VERSION)),
-        (own.model_file(VERSION), other.model_file(VERSION)),
-    ):
-        copied(original, copy)
-    return run
-
-
-def copied(original: Path, copy: Path) -> None:
-    """Copy a file unless the copy is there."""
-    if not copy.exists():
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(copy) as temporary:
-            shutil.copyfile(original, temporary)
+    return lent(work, name, config.model_copy(update={"guidance": guidance}), trained)
 
 
 def candidates(
@@ -163,16 +144,7 @@ def candidates(
         Core-seconds by kind, and relaxed candidates of each run.
     """
     blocks = [(run, block) for run, num in amounts.items() for block in range(num)]
-    sampled = workshop.run(
-        [
-            Task(f"sample-{run.name}-{block}", sample_block, (run, block, workshop.device))
-            for run, block in blocks
-        ],
-        on_device=True,
-    )
-    relaxed = workshop.run(
-        [Task(f"relax-{run.name}-{block}", relax_block, (run, block)) for run, block in blocks]
-    )
+    sampled, relaxed = use_blocks(workshop, blocks)
     by_run = {
         run: joined([rows for (one, _), rows in zip(blocks, relaxed, strict=True) if one == run])
         for run in amounts

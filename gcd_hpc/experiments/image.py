@@ -30,7 +30,7 @@ from gcd_hpc.experiments.boundary_numbers import (
     joined,
     phase_hits,
 )
-from gcd_hpc.experiments.boundary_tasks import open_run, search_chunks
+from gcd_hpc.experiments.boundary_tasks import search_chunks
 from gcd_hpc.experiments.guided_tasks import (
     BLUR_A,
     NOISE,
@@ -48,6 +48,7 @@ from gcd_hpc.experiments.guided_tasks import (
 )
 from gcd_hpc.experiments.image_figures import figure_of
 from gcd_hpc.experiments.outcome import Outcome
+from gcd_hpc.experiments.runs import open_run
 from gcd_hpc.experiments.statistics import ratio, wilson
 from gcd_hpc.experiments.transfer import QUICK as TRANSFER
 from gcd_hpc.experiments.transfer import changed, held_out

@@ -7,7 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-BLUE, RED = "#0072B2", "#D55E00"
+from gcd_hpc.experiments.boundary_figures import LOWEST_RATE
+from gcd_hpc.experiments.colours import BLUE, RED
+
 LABELS = {"unguided": "without image", "guided": "with its image"}
 COLOURS = {"unguided": BLUE, "guided": RED}
 JUDGES = {
@@ -16,8 +18,6 @@ JUDGES = {
     "as_it_lies": "and the projection, as it lies",
 }
 """Ways in which a candidate is a hit."""
-LOWEST_RATE = 3e-4
-"""Value at which rates of zero are drawn."""
 
 
 def figure_of(

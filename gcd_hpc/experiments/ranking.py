@@ -6,7 +6,6 @@ twice as long. Rivals are quantities that cost nothing, the energy before relaxa
 force evaluations by which candidates of a model are queued.
 """
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
@@ -20,14 +19,13 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.learning import AtomicConfig, EnergyModelConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.shipped import shipped
-from gcd_hpc.experiments.boundary_tasks import open_run
 from gcd_hpc.experiments.outcome import Outcome
 from gcd_hpc.experiments.ranking_figures import ranking_figure
 from gcd_hpc.experiments.ranking_tasks import measured_rows, train_on
-from gcd_hpc.experiments.transfer_numbers import time_to
+from gcd_hpc.experiments.runs import copied, open_run
+from gcd_hpc.experiments.transfer_numbers import REACHED_J_M2, time_to
 from gcd_hpc.experiments.transfer_tasks import loop
 from gcd_hpc.experiments.work import Arrays, Task, Workshop, core_s
-from gcd_hpc.files import replacing
 from gcd_hpc.learning.energy_training import within_n
 from gcd_hpc.seeds import REPRODUCE, generator
 from gcd_hpc.store.makers import FRESH
@@ -41,8 +39,6 @@ HOLD_OUTS = ("n", "seed", "cell")
 """What the model has not learned from: every fourth [n], another campaign, a larger cell."""
 HIT_J_M2 = 0.02
 """A hit lies at most this far above the lowest energy that is known of its [n]."""
-REACHED_J_M2 = 0.002
-"""An exploration has reached its target this far above it."""
 NUM_DRAWS = 4000
 """Groups of structures that are drawn to measure how often the best of a group is a hit."""
 DRAWS = 6
@@ -209,10 +205,8 @@ def loop_tasks(workshop: Workshop, budget: RankingBudget, model: Path) -> list[T
             run = open_run(
                 workshop.work, f"ranking-loop-{label}-{seed}", campaign(budget, seed, changes)
             )
-            copy = RunDirectory(run).energy_model
-            if label == "with" and not copy.exists():
-                with replacing(copy) as temporary:
-                    shutil.copyfile(model, temporary)
+            if label == "with":
+                copied(model, RunDirectory(run).energy_model)
             tasks.append(Task(f"ranking-loop-{label}-{seed}", loop, (run, budget.loop_s)))
     return tasks
 

@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gcd_hpc.experiments.colours import BLUE, GREY, ORANGE, RED
+
 NAMES = {
     "network": "energy model",
     "cg20": "20 force evaluations",
@@ -14,10 +16,10 @@ NAMES = {
     "closest_pair": "closest pair",
 }
 COLOURS = {
-    "network": "#0072B2",
-    "cg20": "#D55E00",
-    "cg1": "#E69F00",
-    "excess_volume": "#999999",
+    "network": BLUE,
+    "cg20": RED,
+    "cg1": ORANGE,
+    "excess_volume": GREY,
     "closest_pair": "#CCCCCC",
 }
 HOLD_OUTS = {"n": "[n] not learned", "seed": "another campaign", "cell": "cell twice as long"}
@@ -84,7 +86,7 @@ def draw_loops(axes: Axes, loops: dict[str, Any]) -> None:
     longest = max(
         [one for some in loops["core_s"].values() for one in some if np.isfinite(one)], default=1.0
     )
-    for place, (label, colour) in enumerate((("without", "#D55E00"), ("with", "#0072B2"))):
+    for place, (label, colour) in enumerate((("without", RED), ("with", BLUE))):
         times = np.array(loops["core_s"][label], dtype=float)
         reached = np.isfinite(times)
         axes.plot(np.full(int(reached.sum()), place), times[reached], "o", color=colour, ms=4)

@@ -8,19 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gcd_hpc.experiments.carbon_figures import COLOURS, LABELS
-from gcd_hpc.experiments.spectra_numbers import bond_numbers
+from gcd_hpc.experiments.colours import BLUE, GREEN, ORANGE, PURPLE, RED
+from gcd_hpc.experiments.spectra_numbers import GROUPS, bond_numbers
 from gcd_hpc.experiments.spectra_outcome import Cells, Truth
 
 BIN_EV = 0.4
 """Approximate width of an energy bin; the data do not state it."""
 SHADES = {
     "unguided": "0.45",
-    "2.0": "#0072B2",
-    "3.0": "#D55E00",
-    "own": "#009E73",
-    "permuted": "#CC79A7",
+    "2.0": BLUE,
+    "3.0": RED,
+    "own": GREEN,
+    "permuted": PURPLE,
 }
-GROUPS = ("at_most_one", "sp", "sp2", "sp3", "at_least_five")
 
 
 def guided_figure(main: Sequence[Cells], truth: Truth, numbers: dict[str, Any]) -> Figure:
@@ -139,7 +139,7 @@ def _draw_errors(axes: Axes, main: Sequence[Cells], conditions: dict[str, Any]) 
             0.38,
             yerr=[value["standard_error"] for value in values],
             color=colour,
-            ecolor="#D55E00",
+            ecolor=RED,
             label=label,
         )
     axes.set_xticks(places, [cells.name for cells in guided])
@@ -162,9 +162,7 @@ def _draw_own_density(
             linewidth=1.0,
             label=_label(cells),
         )
-    axes.plot(
-        energy, density_only["spectrum"], ":", color="#E69F00", label="interpolated in density"
-    )
+    axes.plot(energy, density_only["spectrum"], ":", color=ORANGE, label="interpolated in density")
     axes.set(
         xlabel="energy above bin 0 (eV, about)",
         ylabel="mean spectrum",

@@ -10,17 +10,18 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gcd_hpc.experiments.carbon_data import Frame
+from gcd_hpc.experiments.colours import BLUE, GREEN, GREY, ORANGE, RED, SKY
 
 Array = NDArray[np.float64]
 
 # Okabe and Ito's colours: of densities, and of the network and the baselines.
-FOLD_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00")
+FOLD_COLOURS = (BLUE, SKY, GREEN, ORANGE, RED)
 BARS = {
-    "network": "#D55E00",
+    "network": RED,
     "training mean": "#BBBBBB",
-    "own mean": "#999999",
-    "coordination": "#56B4E9",
-    "density": "#0072B2",
+    "own mean": GREY,
+    "coordination": SKY,
+    "density": BLUE,
 }
 LEAKING = "0.8"
 ROWS, COLUMNS = 4, 6

@@ -15,6 +15,8 @@ Array = NDArray[np.float64]
 CLOSE_A = 1.15
 """Distance below which two carbon atoms are too close; a triple bond has 1.20 Å."""
 NUM_RESAMPLES = 2000
+GROUPS = ("at_most_one", "sp", "sp2", "sp3", "at_least_five")
+"""Shares of ``bond_numbers``, by ascending number of bonds."""
 
 
 @dataclass(frozen=True)

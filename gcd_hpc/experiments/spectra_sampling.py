@@ -24,12 +24,11 @@ from gcd_hpc.learning.particles import (
 )
 from gcd_hpc.learning.property_network import load_property
 from gcd_hpc.learning.spectrum_likelihood import SpectrumLikelihood
+from gcd_hpc.stages.material_guide import BATCH_ATOMS
 
 PRIOR_INDEX, CELL_INDEX = 40, 41
 """Index of the random streams of the prior's training, and of all cells: cell i of every condition
 has the same start and the same noise."""
-BATCH_ATOMS = 1080
-"""Atoms that are sampled at once, at least those of one cell: five cells of 216."""
 
 
 def box(copies: int = 1) -> Lengths:

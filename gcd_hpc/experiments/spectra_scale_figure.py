@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from gcd_hpc.experiments.carbon_bonds import bonds, coordination
 from gcd_hpc.experiments.carbon_figures import COLOURS, LABELS
+from gcd_hpc.experiments.colours import BLUE, GREEN, ORANGE, PURPLE
+from gcd_hpc.experiments.spectra_numbers import GROUPS
 from gcd_hpc.structures.periodic import wrap
 
 Array = NDArray[np.float64]
 
 SLICE_A = 4.0
 """Thickness of the slice that is drawn, Å."""
-SHADES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
-GROUPS = ("at_most_one", "sp", "sp2", "sp3", "at_least_five")
+SHADES = (BLUE, ORANGE, GREEN, PURPLE)
 
 
 def scale_figure(positions: Array, lengths: Array, numbers: dict[str, Any]) -> Figure:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from gcd_hpc.diffusion.exploding import SamplerKind, Steps
+from gcd_hpc.experiments.colours import BLUE, GREY, RED
 from gcd_hpc.experiments.lattice_fit import fit_lattice
 from gcd_hpc.experiments.outcome import Outcome
 from gcd_hpc.experiments.particles import model_file, training_task
@@ -42,9 +43,9 @@ RDF_SMEARING = 0.05
 FIRST_INDEX = 100
 """First index of the sweep's random streams; lower ones belong to models."""
 
-BEFORE = "#0072B2"
-AFTER = "#D55E00"
-IDEAL = "#999999"
+BEFORE = BLUE
+AFTER = RED
+IDEAL = GREY
 
 
 @dataclass(frozen=True)

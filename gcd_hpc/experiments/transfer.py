@@ -7,7 +7,6 @@ it is done in the cells of the files and in cells twice as long and twice as wid
 rival is the lowest structure of the small cell, repeated.
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,9 @@ from gcd_hpc.config.loader import load_campaign_or_set
 from gcd_hpc.config.set import SetConfig
 from gcd_hpc.config.shipped import shipped
 from gcd_hpc.config.starting import BUILTIN, BUILTIN_FILE, with_model
-from gcd_hpc.experiments.boundary_tasks import open_run, search_more
+from gcd_hpc.experiments.boundary_tasks import search_more
 from gcd_hpc.experiments.outcome import Outcome
+from gcd_hpc.experiments.runs import copied, open_run
 from gcd_hpc.experiments.transfer_figures import transfer_figure
 from gcd_hpc.experiments.transfer_numbers import (
     FRESH,
@@ -35,7 +35,6 @@ from gcd_hpc.experiments.transfer_numbers import (
 )
 from gcd_hpc.experiments.transfer_tasks import loop, registries_only, zero_shot
 from gcd_hpc.experiments.work import Arrays, Task, Workshop, core_s
-from gcd_hpc.files import replacing
 from gcd_hpc.learning.model_file import load_model
 from gcd_hpc.store.run_directory import RunDirectory
 
@@ -194,10 +193,8 @@ class Trial:
             is_given = base.model is not None
             stem = f"{name}-{what}-{sha256[:8]}" if is_given else f"{name}-{what}"
             run = open_run(workshop.work, stem, changed(base, changes))
-            copy = RunDirectory(run).model_file(0)
-            if is_given and not copy.exists():
-                with replacing(copy) as temporary:
-                    shutil.copyfile(model, temporary)
+            if is_given:
+                copied(model, RunDirectory(run).model_file(0))
             return run
 
         sampled = opened(

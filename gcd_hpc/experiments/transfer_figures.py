@@ -6,10 +6,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gcd_hpc.experiments.colours import BLUE, GREY, RED
 from gcd_hpc.experiments.transfer_numbers import FRESH, MODEL, REGISTRIES, WITH, WITHOUT
 
-COLOURS = {MODEL: "#0072B2", FRESH: "#D55E00", REGISTRIES: "#999999"}
-LOOP_COLOURS = {WITH: "#0072B2", WITHOUT: "#D55E00"}
+COLOURS = {MODEL: BLUE, FRESH: RED, REGISTRIES: GREY}
+LOOP_COLOURS = {WITH: BLUE, WITHOUT: RED}
 SPREAD = 0.22
 """Vertical distance of the methods within the row of a boundary."""
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gcd_hpc.config.campaign import NetworkConfig
+from gcd_hpc.config.learning import EVALUATIONS_PER_STEP, Solver
 from gcd_hpc.diffusion.process import (
     Prediction,
     Schedule,
@@ -20,7 +21,6 @@ from gcd_hpc.diffusion.process import (
     whole_batch,
 )
 from gcd_hpc.diffusion.repaint import repaint
-from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP, Solver
 from gcd_hpc.experiments.work import Arrays, Report
 from gcd_hpc.learning.trainer import Trainer, seeded, set_rate
 from gcd_hpc.networks.checkpoint import load, load_weights, save

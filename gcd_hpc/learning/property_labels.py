@@ -82,30 +82,6 @@ def from_table(
     return found
 
 
-def split_groups(
-    structures: Sequence[LabelledStructure], held_out: Sequence[str]
-) -> tuple[list[LabelledStructure], list[LabelledStructure]]:
-    """Structures to learn from, and those of the groups that are held out.
-
-    Raises:
-        TrainingError: if a group is not there, or if nothing is left to learn from.
-    """
-    groups = sorted({one.group for one in structures})
-    for group in held_out:
-        if group not in groups:
-            raise TrainingError(
-                f"cannot hold out the group {group}: the labelled structures are of the groups"
-                f" {', '.join(groups)}"
-            )
-    learned = [one for one in structures if one.group not in held_out]
-    if not learned:
-        raise TrainingError(
-            "cannot train a property network: all groups of the labelled structures are held out;"
-            " label structures of another group"
-        )
-    return learned, [one for one in structures if one.group in held_out]
-
-
 def labels_of(structures: Sequence[LabelledStructure]) -> Array:
     """Labels (A, K) of all atoms that are labelled in all channels.
 

@@ -50,21 +50,6 @@ def broadened(energies_ev: Array, values: Array, fwhm_ev: float, onto_ev: Array)
     return np.asarray(inner.sum(axis=1) + ends)
 
 
-def resampled(
-    energies_ev: Array, values: Array, onto_ev: Array, what: str = "the spectrum"
-) -> Array:
-    """Spectrum (K,) at other energies, by linear interpolation.
-
-    Args:
-        what: name of the spectrum for the message.
-
-    Raises:
-        StoreError: if it does not reach over all of these energies.
-    """
-    check_reaches(energies_ev, onto_ev, what)
-    return np.interp(onto_ev, energies_ev, values)
-
-
 def check_reaches(energies_ev: Array, onto_ev: Array, what: str) -> None:
     """Check that a spectrum reaches over a window of energies.
 

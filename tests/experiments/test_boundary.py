@@ -25,13 +25,9 @@ from gcd_hpc.experiments.boundary_numbers import (
     method_numbers,
     phase_hits,
 )
-from gcd_hpc.experiments.boundary_tasks import (
-    lowest_structure,
-    open_run,
-    search_chunks,
-    varied,
-)
+from gcd_hpc.experiments.boundary_tasks import lowest_structure, search_chunks, varied
 from gcd_hpc.experiments.outcome import plain
+from gcd_hpc.experiments.runs import open_run
 from gcd_hpc.experiments.work import Workshop
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.store.schema import Candidate

@@ -1,6 +1,7 @@
 """The public data: what they hold, and each warning of their README."""
 
 from collections import Counter
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -9,9 +10,7 @@ from gcd_hpc.experiments.carbon_bonds import coordination_shares
 from gcd_hpc.experiments.carbon_data import (
     DENSITIES,
     OTHER_NORMALISATION,
-    bond_networks,
     leave_out,
-    load_crystals,
     load_frames,
     network_labels,
     paper_fold,
@@ -31,6 +30,15 @@ def by_name(frames):
 
 def at(frames, density):
     return [frame for frame in frames if frame.nominal_density == density]
+
+
+def bond_networks(frames):
+    """Groups of frames whose atoms all have the same labels: snapshots of one bond network."""
+    groups = {}
+    for frame in frames:
+        labels = Counter(network_labels(frame.positions, frame.lengths))
+        groups.setdefault(frozenset(labels.items()), []).append(frame)
+    return list(groups.values())
 
 
 def rms(values):
@@ -180,9 +188,12 @@ def test_mean_spectra_of_one_density_differ_by_their_thermal_spread(frames):
 
 
 def test_spectra_of_the_crystals_have_another_unit(frames):
-    crystals = load_crystals()
-    assert [len(crystals[name].positions) for name in ("diamond", "graphite")] == [216, 128]
+    with (files("gcd_hpc.experiments") / "data" / "references.npz").open("rb") as file:
+        references = dict(np.load(file))
+    sizes = [len(references[f"{name}_positions"]) for name in ("diamond", "graphite")]
+    assert sizes == [216, 128]
     typical = np.mean([frame.spectra.mean(axis=0).sum() for frame in frames])
-    for crystal in crystals.values():
-        assert crystal.spectrum.shape == (100,)
-        assert typical / crystal.spectrum.sum() == pytest.approx(49.0, abs=1.0)
+    for name in ("diamond", "graphite"):
+        spectrum = references[f"{name}_spectrum"]
+        assert spectrum.shape == (100,)
+        assert typical / spectrum.sum() == pytest.approx(49.0, abs=1.0)

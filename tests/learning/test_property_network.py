@@ -15,7 +15,6 @@ from gcd_hpc.learning.calibration import calibrate, principal_components
 from gcd_hpc.learning.property_labels import (
     LabelledStructure,
     from_table,
-    split_groups,
 )
 from gcd_hpc.learning.property_network import (
     PropertyCard,
@@ -70,7 +69,7 @@ def structures():
 
 @pytest.fixture(scope="module", params=["equivariant", "meshgraphnet"])
 def trained(structures, request):
-    learned, _ = split_groups(structures, ["c"])
+    learned = [one for one in structures if one.group != "c"]
     config = replace(CONFIG, backbone=request.param)
     return train_property(learned, config, TRAINING, seed=0, index=0)
 
@@ -176,16 +175,6 @@ def test_a_file_of_another_network_is_refused_in_one_sentence(tmp_path):
     save(path, {"a": torch.ones(1)}, {"particle": {}})
     with pytest.raises(CheckpointError, match="is not the file of a property network"):
         load_property(path)
-
-
-def test_groups_are_held_out_as_a_whole_and_unknown_ones_are_refused(structures):
-    learned, held_out = split_groups(structures, ["a"])
-    assert [one.name for one in learned] == ["b0", "c0", "c1"]
-    assert [one.name for one in held_out] == ["a0", "a1"]
-    with pytest.raises(TrainingError, match=r"cannot hold out the group d: .* a, b, c"):
-        split_groups(structures, ["d"])
-    with pytest.raises(TrainingError, match="all groups"):
-        split_groups(structures, ["a", "b", "c"])
 
 
 def test_wrong_labels_are_refused_in_one_sentence(structures):

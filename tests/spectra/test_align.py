@@ -8,10 +8,10 @@ from gcd_hpc.errors import StoreError
 from gcd_hpc.spectra.align import (
     FWHM_PER_SIGMA,
     broadened,
+    check_reaches,
     correlations,
     mean_level,
     normalized,
-    resampled,
     shifted_target,
     window,
 )
@@ -54,7 +54,6 @@ def test_no_broadening_is_interpolation():
     np.testing.assert_array_equal(
         broadened(UNEVEN, values, 0, ONTO), np.interp(ONTO, UNEVEN, values)
     )
-    np.testing.assert_array_equal(resampled(UNEVEN, values, ONTO), np.interp(ONTO, UNEVEN, values))
 
 
 def test_two_broadenings_are_one_whose_squared_widths_add_up():
@@ -68,7 +67,7 @@ def test_two_broadenings_are_one_whose_squared_widths_add_up():
 @pytest.mark.parametrize("ends", [(281, 310), (270, 299)])
 def test_a_spectrum_shorter_than_the_window_is_refused(ends):
     with pytest.raises(StoreError, match=r"m reaches from .* less than the window from 280 to 300"):
-        resampled(np.linspace(*ends, 50), np.ones(50), ONTO, "m")
+        check_reaches(np.linspace(*ends, 50), ONTO, "m")
 
 
 def test_the_mean_level_of_a_line_is_its_middle():
