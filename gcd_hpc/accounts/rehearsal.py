@@ -16,11 +16,11 @@ from gcd_hpc.campaign.events import Dropped, Event, Failed, Finished, Opened, Qu
 from gcd_hpc.campaign.policy import step
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.config.site import PoolConfig, SiteConfig
+from gcd_hpc.config.site import POOLS, Pool, PoolConfig, SiteConfig
 from gcd_hpc.seeds import REHEARSAL, generator
 from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.result import StageResult
-from gcd_hpc.stages.table import POOLS, STAGES, Pool, Task, pool_of
+from gcd_hpc.stages.table import STAGES, Task, pool_of
 from gcd_hpc.workers.allocation import resolve
 
 NUM_FRACTIONS = 10

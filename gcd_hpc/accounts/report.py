@@ -7,8 +7,9 @@ from itertools import pairwise
 from statistics import median
 
 from gcd_hpc.campaign.state import State
+from gcd_hpc.config.site import POOLS, Pool
 from gcd_hpc.stages.plan import Plan
-from gcd_hpc.stages.table import POOLS, Pool, phase_name, pool_of
+from gcd_hpc.stages.table import phase_name, pool_of
 
 HOUR_S = 3600.0
 LONG_S = 1.0

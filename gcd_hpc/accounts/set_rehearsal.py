@@ -11,9 +11,9 @@ from gcd_hpc.campaign.policy import step
 from gcd_hpc.campaign.set_policy import Standing, model_step, next_training, order
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.set import SetConfig
-from gcd_hpc.config.site import PoolConfig, SiteConfig
+from gcd_hpc.config.site import POOLS, Pool, PoolConfig, SiteConfig
 from gcd_hpc.stages.plan import Plan
-from gcd_hpc.stages.table import EXPLORE, POOLS, SHARED, Pool, Task, pool_of
+from gcd_hpc.stages.table import EXPLORE, SHARED, Task, pool_of
 from gcd_hpc.workers.allocation import resolve
 
 SHARED_MODEL = -1

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from gcd_hpc.store.material_rows import GUIDED_ORDER, is_settled
+from gcd_hpc.store.material_rows import is_settled
+from gcd_hpc.store.materials import GUIDED_ORDER
 from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.run import Run
 from gcd_hpc.structures.bonds import MAX_BONDS, bond_shares

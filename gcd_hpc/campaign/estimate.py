@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from gcd_hpc.campaign.state import State
 from gcd_hpc.config.campaign import CampaignConfig
+from gcd_hpc.config.learning import EVALUATIONS_PER_STEP
 from gcd_hpc.config.simulation import MolecularDynamicsConfig
 from gcd_hpc.config.site import PoolConfig, SiteConfig
 from gcd_hpc.stages.plan import Plan
@@ -38,7 +39,6 @@ BYTES_PER_ATOM = 80
 """Compressed size on disk before and after relaxation, in a part and in results.h5."""
 ENOUGH_DONE = 0.02
 """Smallest part of a campaign's expected time from which the rest is extrapolated."""
-EVALUATIONS_PER_STEP = {"dpm-solver-3": 3, "dpm-solver++2m": 1}
 
 
 @dataclass(frozen=True)

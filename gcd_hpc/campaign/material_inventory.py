@@ -8,9 +8,9 @@ import numpy as np
 from gcd_hpc.config.material import MaterialConfig
 from gcd_hpc.errors import StoreError
 from gcd_hpc.spectra.table_file import read_labelled
-from gcd_hpc.stages.merit import GUIDED
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.findings import Report
+from gcd_hpc.store.materials import GUIDED_ORDER
 from gcd_hpc.store.run_directory import RunDirectory, chunk_indices, part_number, parts_in
 
 
@@ -45,6 +45,6 @@ def smallest_errors(columns: Columns) -> dict[int, float]:
     known = (columns["status"] == "ok") & np.isfinite(columns["spectrum_error"])
     errors = {
         number: columns["spectrum_error"][known & (columns["guided"] == name)]
-        for number, name in enumerate(GUIDED)
+        for number, name in enumerate(GUIDED_ORDER)
     }
     return {number: float(each.min()) for number, each in errors.items() if len(each)}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gcd_hpc.campaign.account import Improvement
+from gcd_hpc.campaign.estimate import ENOUGH_DONE
 from gcd_hpc.campaign.member import Member
 from gcd_hpc.campaign.progress import (
     Snapshot,
@@ -18,9 +19,6 @@ from gcd_hpc.config.set import SetConfig
 from gcd_hpc.stages.plan import Plan
 from gcd_hpc.stages.table import STAGES
 from gcd_hpc.store.makers import by_maker
-
-ENOUGH_DONE = 0.02
-"""Smallest part of a set's tasks from which the rest is extrapolated."""
 
 
 @dataclass(frozen=True)

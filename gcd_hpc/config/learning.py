@@ -16,6 +16,9 @@ from gcd_hpc.config.section import (
     refuse,
 )
 
+Solver = Literal["dpm-solver-3", "dpm-solver++2m"]
+EVALUATIONS_PER_STEP: dict[Solver, int] = {"dpm-solver-3": 3, "dpm-solver++2m": 1}
+"""Network evaluations of a step of each solver."""
 MOSAIC_CELLS = ((2, 1), (1, 2), (2, 2))
 """In-plane cells of mosaics, in cells of the campaign along x and y."""
 NumVoxels = Annotated[int, Field(ge=3, le=10_000)]
@@ -275,7 +278,7 @@ class SamplingConfig(Section):
 
     num_candidates: NonNegativeInt
     """Number of candidates of each round. With 0 the model only makes moves of exploration."""
-    solver: Literal["dpm-solver-3", "dpm-solver++2m"] = "dpm-solver++2m"
+    solver: Solver = "dpm-solver++2m"
     """Solver of the reverse process, of third or of second order."""
     num_steps: PositiveInt = 30
     """Solver steps. Each takes three network evaluations with dpm-solver-3, one otherwise."""

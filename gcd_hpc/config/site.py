@@ -12,7 +12,8 @@ from gcd_hpc.config.section import Auto, NonNegativeInt, PositiveInt, Section, r
 Scheduler = Literal["none", "slurm", "pbs", "lsf", "flux"]
 LOGIN_SCHEDULERS = ("slurm", "pbs")
 """Schedulers to which a driver on a login node can submit jobs."""
-POOLS = ("training", "sampling", "relaxation")
+Pool = Literal["training", "sampling", "relaxation"]
+POOLS: tuple[Pool, ...] = ("training", "sampling", "relaxation")
 
 
 class PoolConfig(Section):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gcd_hpc.config.learning import Solver
 from gcd_hpc.diffusion.process import (
     Prediction,
     Schedule,
@@ -18,14 +19,7 @@ from gcd_hpc.diffusion.process import (
     training_target,
     whole_batch,
 )
-from gcd_hpc.diffusion.solvers import (
-    Denoiser,
-    Solver,
-    alpha_sigma,
-    remaining_log_snrs,
-    solve,
-    solve_along,
-)
+from gcd_hpc.diffusion.solvers import Denoiser, alpha_sigma, remaining_log_snrs, solve, solve_along
 
 Network = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
 """Network: (x (B, 2 C + 1, X, Y, Z), log_snr (B,), condition, has_condition) -> (B, C, X, Y, Z).

@@ -12,8 +12,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from gcd_hpc.config.learning import Solver
 from gcd_hpc.diffusion.process import Schedule
-from gcd_hpc.diffusion.solvers import Denoiser, Solver, alpha_sigma, solve_along, uniform_log_snrs
+from gcd_hpc.diffusion.solvers import Denoiser, alpha_sigma, solve_along, uniform_log_snrs
 
 
 def repaint(

@@ -3,18 +3,15 @@
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from gcd_hpc.config.learning import Solver
 from gcd_hpc.diffusion.process import Schedule, to_epsilon
 
-Solver = Literal["dpm-solver-3", "dpm-solver++2m"]
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 """Denoiser: (x_t (B, ...), t scalar float64) -> estimate of x_0 (B, ...)."""
-
-EVALUATIONS_PER_STEP: dict[Solver, int] = {"dpm-solver-3": 3, "dpm-solver++2m": 1}
 
 
 def solve(

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from gcd_hpc.errors import StructureError
 from gcd_hpc.seeds import LABELS, generator
+from gcd_hpc.spectra.feff10 import Feff10Settings
 
 Array = NDArray[np.float64]
 Place = tuple[int, int]
 """Number of a structure, and index of an atom in it."""
 
-CUTOFF_A = 4.05
+CUTOFF_A = Feff10Settings.cluster_a
 """Radius of the surroundings, Å: that of FEFF10's cluster."""
 _RADII = np.linspace(0.8, CUTOFF_A, 14)
 _COSINES = np.linspace(-1, 1, 8)

@@ -21,10 +21,10 @@ from gcd_hpc.learning.property_network import PropertyModel, load_property
 from gcd_hpc.learning.spectrum_likelihood import SpectrumLikelihood
 from gcd_hpc.networks.checkpoint import load
 from gcd_hpc.stages.material_rows import rows_result
-from gcd_hpc.stages.merit import GUIDED
 from gcd_hpc.stages.record import begin
 from gcd_hpc.stages.result import StageResult
 from gcd_hpc.stages.table import Task
+from gcd_hpc.store.materials import GUIDED_ORDER
 from gcd_hpc.store.run_directory import RunDirectory, chunk_indices
 from gcd_hpc.store.schema import Candidate
 
@@ -65,7 +65,7 @@ def _sampled(
     """
     if not indices:
         return []
-    assert kind in GUIDED
+    assert kind in GUIDED_ORDER
     started = time.perf_counter()
     material, sampling = system.config.material, system.config.sampling
     model, sha256 = kept_prior(str(run.path), round)

@@ -16,11 +16,11 @@ from gcd_hpc.engines.quench import check_converged
 from gcd_hpc.errors import SimulationError
 from gcd_hpc.learning.material import MaterialSystem
 from gcd_hpc.processor import processor_s
-from gcd_hpc.stages.merit import GUIDED
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
 from gcd_hpc.stages.relaxing import mark_as_bug
 from gcd_hpc.stages.result import StageResult, Tally
 from gcd_hpc.store.makers import maker_name
+from gcd_hpc.store.materials import GUIDED_ORDER
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import closest_pair
 
@@ -122,10 +122,10 @@ def _tallies(rows: Sequence[Candidate]) -> dict[str, Tally]:
 
 
 def _smallest(rows: Sequence[Candidate]) -> dict[int, float]:
-    """Smallest spectrum error by the number of the kind of sample in ``GUIDED``."""
+    """Smallest spectrum error by the number of the kind of sample in ``GUIDED_ORDER``."""
     best: dict[int, float] = {}
     for row in rows:
         if row.status == "ok" and isfinite(row.spectrum_error):
-            group = GUIDED.index(row.guided)
+            group = GUIDED_ORDER.index(row.guided)
             best[group] = min(best.get(group, row.spectrum_error), row.spectrum_error)
     return best

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 from gcd_hpc.stages.table import Kind
+from gcd_hpc.store.materials import GUIDED_ORDER
 
 NOTICEABLE_J_M2 = 1e-3
 """Least decrease of a lowest boundary energy that counts as an improvement."""
-GUIDED = ("guided", "unguided")
-"""Samples of a material, which have the numbers 0 and 1 in place of n_index."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ MERITS: dict[Kind, Merit] = {
         noticeable=1e-3,
         decimals=4,
         group="samples",
-        groups=GUIDED,
+        groups=GUIDED_ORDER,
     ),
 }
 """E_gb of a boundary, and RMS difference of a spectrum from the target for a material."""

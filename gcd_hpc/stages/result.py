@@ -55,7 +55,7 @@ class StageResult:
     """N_plane, the denominator of [n]; 0 if nothing is reported by [n]."""
     best: Mapping[int, float] = field(default_factory=dict)
     """Lowest relaxed E_gb by n_index, J/m^2. Of a material the lowest spectrum error by the number
-    of the group in ``stages.merit.GUIDED``.
+    of the group in ``store.materials.GUIDED_ORDER``.
     """
     sources: Mapping[str, Tally] = field(default_factory=dict)
     """Work and findings of each source of the relaxed candidates."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, PlainSerializer
 from pydantic_core import core_schema
 
+from gcd_hpc.config.site import Pool
 from gcd_hpc.store.run_directory import RunDirectory
 
 Stage = str
@@ -22,7 +23,6 @@ PhaseCounter = Annotated[
 Mode = Literal["barrier", "asynchronous"]
 Kind = Literal["boundary", "material"]
 """What a campaign is about. Each kind has stages of its own."""
-Pool = Literal["training", "sampling", "relaxation"]
 WHOLE = -1
 """Chunk number of a task that covers its whole stage."""
 _LONGEST_NAME = 40

@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from gcd_hpc.config.site import Pool
 from gcd_hpc.errors import GcdError, LaunchError
-from gcd_hpc.stages.table import Pool
 
 if TYPE_CHECKING:
     # A check of a site knows these errors, and does without the store.

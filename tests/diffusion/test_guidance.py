@@ -9,10 +9,11 @@ from typing import Literal
 import pytest
 import torch
 
+from gcd_hpc.config.learning import EVALUATIONS_PER_STEP
 from gcd_hpc.diffusion.exploding import Exploding, denoise, num_evaluations
 from gcd_hpc.diffusion.guidance import clean_variance, guided_denoiser, guided_score
 from gcd_hpc.diffusion.process import Schedule
-from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP, solve
+from gcd_hpc.diffusion.solvers import solve
 
 DOUBLE = {"dtype": torch.float64}
 MEAN = torch.tensor([0.5, -0.3, 0.2], **DOUBLE)

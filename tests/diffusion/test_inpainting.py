@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from gcd_hpc.config.learning import EVALUATIONS_PER_STEP
 from gcd_hpc.diffusion.inpainting import (
     inpaint,
     inpainting_denoiser,
@@ -10,7 +11,7 @@ from gcd_hpc.diffusion.inpainting import (
     num_inputs,
 )
 from gcd_hpc.diffusion.process import Schedule, training_target
-from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP, remaining_log_snrs, uniform_log_snrs
+from gcd_hpc.diffusion.solvers import remaining_log_snrs, uniform_log_snrs
 
 SCHEDULE = Schedule("cosine")
 SHAPE = (2, 1, 4, 4, 12)

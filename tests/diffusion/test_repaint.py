@@ -5,9 +5,10 @@ whose denoiser is exact.
 import pytest
 import torch
 
+from gcd_hpc.config.learning import EVALUATIONS_PER_STEP
 from gcd_hpc.diffusion.process import Schedule, add_noise
 from gcd_hpc.diffusion.repaint import back, noised, repaint
-from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP, uniform_log_snrs
+from gcd_hpc.diffusion.solvers import uniform_log_snrs
 
 SCHEDULE = Schedule("cosine")
 MEAN = torch.linspace(-1.0, 1.0, 6, dtype=torch.float64)

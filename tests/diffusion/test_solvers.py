@@ -6,8 +6,9 @@ from itertools import pairwise
 import pytest
 import torch
 
+from gcd_hpc.config.learning import EVALUATIONS_PER_STEP
 from gcd_hpc.diffusion.process import Schedule, to_clean, to_epsilon
-from gcd_hpc.diffusion.solvers import EVALUATIONS_PER_STEP, solve
+from gcd_hpc.diffusion.solvers import solve
 from tests.diffusion.test_process import to_v
 
 MEAN, STD = 1.3, 0.7

@@ -11,7 +11,7 @@ from gcd_hpc.browse.report.facts import boundary_facts
 from gcd_hpc.browse.report.material_report import ERRORS
 from gcd_hpc.browse.report.material_report import material_facts as facts_of_material
 from gcd_hpc.browse.tables import plain
-from gcd_hpc.store.material_rows import GUIDED_ORDER
+from gcd_hpc.store.materials import GUIDED_ORDER
 from gcd_hpc.store.run import Run
 
 DIGITS = 5
