@@ -23,9 +23,8 @@ from gcd_hpc.learning.atom_energies import (
 )
 from gcd_hpc.learning.boundary import BoundarySystem
 from gcd_hpc.learning.sources import TrainingSource
-from gcd_hpc.learning.trainer import Trainer, cosine_rate, seeded, set_rate
+from gcd_hpc.learning.trainer import seeded, trained_along_cosine
 from gcd_hpc.networks.atomic import AtomicNetwork
-from gcd_hpc.networks.precision import one_thread
 from gcd_hpc.seeds import ENERGY, generator
 from gcd_hpc.store.alloys import excess_energies
 from gcd_hpc.store.schema import Candidate
@@ -108,15 +107,8 @@ def fitted_atoms(
         chosen = generator(seed, ENERGY, ATOMS, step).integers(len(pairs), size=config.batch_size)
         return [lambda: atom_loss(network, rows.batch(chosen), config)]
 
-    def before_step(step: int) -> None:
-        highest = config.learning_rate
-        set_rate(optimizer, cosine_rate(step, config.num_steps, highest, 0.01 * highest))
-
-    trainer = Trainer(network, optimizer, losses, before_step, config.ema_decay, 1.0)
-    with one_thread():
-        for step, _ in enumerate(trainer.steps(config.num_steps), start=1):
-            report(step, config.num_steps)
-    network.load_state_dict({**network.state_dict(), **trainer.average.weights})
+    weights = trained_along_cosine(network, optimizer, losses, config, report)
+    network.load_state_dict({**network.state_dict(), **weights})
     return AtomEnergies(network.eval().requires_grad_(False))
 
 

@@ -31,7 +31,7 @@ from gcd_hpc.learning.energy_network import (
     shown_layers,
 )
 from gcd_hpc.learning.sources import TrainingSource, augmented
-from gcd_hpc.learning.trainer import Trainer, cosine_rate, seeded, set_rate
+from gcd_hpc.learning.trainer import seeded, trained_along_cosine
 from gcd_hpc.networks.energy import EnergyNetwork
 from gcd_hpc.networks.precision import one_thread
 from gcd_hpc.search.windows import Parent
@@ -261,15 +261,8 @@ def fitted(
     def losses(step: int) -> list[Callable[[], Tensor]]:
         return [lambda: energy_loss(network, *rows.batch(seed, step), config)]
 
-    def before_step(step: int) -> None:
-        highest = config.learning_rate
-        set_rate(optimizer, cosine_rate(step, config.num_steps, highest, 0.01 * highest))
-
-    trainer = Trainer(network, optimizer, losses, before_step, config.ema_decay, 1.0)
-    with one_thread():
-        for step, _ in enumerate(trainer.steps(config.num_steps), start=1):
-            report(step, config.num_steps)
-    network.load_state_dict(trainer.average.weights)
+    weights = trained_along_cosine(network, optimizer, losses, config, report)
+    network.load_state_dict(weights)
     return network.eval()
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gcd_hpc.config.learning import AtomicConfig, EnergyModelConfig
 from gcd_hpc.errors import TrainingError
 from gcd_hpc.networks.ema import EMA
-from gcd_hpc.networks.precision import exact_convolutions
+from gcd_hpc.networks.precision import exact_convolutions, one_thread
 
 Module = TypeVar("Module", bound=nn.Module)
 Losses = Callable[[int], Sequence[Callable[[], Tensor]]]
@@ -129,3 +130,29 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the learning rate of all parameters."""
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+def trained_along_cosine(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    losses: Losses,
+    config: AtomicConfig | EnergyModelConfig,
+    report: Callable[[int, int], None],
+) -> dict[str, Tensor]:
+    """Averaged weights after all steps of a training whose rate falls to a hundredth of its peak.
+
+    It is done with one thread, so that the bits are the same on any machine of one kind.
+
+    Args:
+        report: called with the number of steps done and their total.
+    """
+
+    def before_step(step: int) -> None:
+        highest = config.learning_rate
+        set_rate(optimizer, cosine_rate(step, config.num_steps, highest, 0.01 * highest))
+
+    trainer = Trainer(network, optimizer, losses, before_step, config.ema_decay, 1.0)
+    with one_thread():
+        for step, _ in enumerate(trainer.steps(config.num_steps), start=1):
+            report(step, config.num_steps)
+    return trainer.average.weights

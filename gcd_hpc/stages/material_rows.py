@@ -1,9 +1,8 @@
 """Rows of a material's campaign: relaxed structures, and the results of their tasks."""
 
-import atexit
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -17,25 +16,16 @@ from gcd_hpc.errors import SimulationError
 from gcd_hpc.learning.material import MaterialSystem
 from gcd_hpc.processor import processor_s
 from gcd_hpc.stages.quarantine import NOT_THE_CANDIDATES_FAULT
-from gcd_hpc.stages.relaxing import mark_as_bug
-from gcd_hpc.stages.result import StageResult, Tally
-from gcd_hpc.store.makers import maker_name
+from gcd_hpc.stages.relaxing import kept_child, mark_as_bug
+from gcd_hpc.stages.result import StageResult, tallies
 from gcd_hpc.store.materials import GUIDED_ORDER
 from gcd_hpc.store.schema import Candidate
 from gcd_hpc.structures.energetics import closest_pair
 
-_CHILDREN: dict[tuple[str, float], LammpsChild] = {}
-"""Processes of this worker, by the hash of their potential and their time limit."""
-
 
 def material_child(system: MaterialSystem) -> LammpsChild:
     """LAMMPS process of this worker, kept for all its chunks and ended with this process."""
-    key = (system.potential.sha256, system.config.relaxation.timeout_s)
-    if key not in _CHILDREN:
-        child = LammpsChild(system.potential, key[1])
-        atexit.register(child.close)
-        _CHILDREN[key] = child
-    return _CHILDREN[key]
+    return kept_child(LammpsChild, system.potential, system.config.relaxation.timeout_s)
 
 
 def relaxed_row(
@@ -103,25 +93,11 @@ def rows_result(rows: Sequence[Candidate], seconds: float) -> StageResult:
         quarantined=sum(row.failure == "bug" for row in rows),
         seconds=seconds,
         best=_smallest(rows),
-        sources=_tallies(rows),
+        sources=tallies(rows, _smallest),
     )
 
 
-def _tallies(rows: Sequence[Candidate]) -> dict[str, Tally]:
-    groups: dict[str, list[Candidate]] = {}
-    for row in rows:
-        groups.setdefault(maker_name(row.source, row.version, row.move), []).append(row)
-    return {
-        name: Tally(
-            len(group),
-            sum(row.cpu_s for row in group if isfinite(row.cpu_s)),
-            _smallest(group),
-        )
-        for name, group in sorted(groups.items())
-    }
-
-
-def _smallest(rows: Sequence[Candidate]) -> dict[int, float]:
+def _smallest(rows: Iterable[Candidate]) -> dict[int, float]:
     """Smallest spectrum error by the number of the kind of sample in ``GUIDED_ORDER``."""
     best: dict[int, float] = {}
     for row in rows:

@@ -5,12 +5,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from ase import Atoms
 
 from gcd_hpc.engines.child import Child
+from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.jobs import Anneal
 from gcd_hpc.engines.local import Origin
 from gcd_hpc.engines.relaxation import Relaxed, relax_boundary
@@ -24,6 +25,8 @@ from gcd_hpc.stages.result import StageResult, relaxed_result
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate
 
+AnyChild = TypeVar("AnyChild", bound=Child)
+
 
 def worker_child(run_dir: str) -> Child:
     """LAMMPS process of this worker, kept for all its chunks and ended with this process.
@@ -31,16 +34,21 @@ def worker_child(run_dir: str) -> Child:
     The boundaries of a set share it, for they have one potential.
     """
     system = load_boundary_system(run_dir)
-    timeout_s, key = system.config.relaxation.timeout_s, system.potential.sha256
-    if (key, timeout_s) not in _CHILDREN:
-        child = Child(system.potential, timeout_s)
+    return kept_child(Child, system.potential, system.config.relaxation.timeout_s)
+
+
+def kept_child(kind: type[AnyChild], potential: Engine, timeout_s: float) -> AnyChild:
+    """Child of a kind and a potential, which all tasks of this worker share."""
+    key = (kind, potential.sha256, timeout_s)
+    if key not in _CHILDREN:
+        child = kind(potential, timeout_s)
         atexit.register(child.close)
-        _CHILDREN[key, timeout_s] = child
-    return _CHILDREN[key, timeout_s]
+        _CHILDREN[key] = child
+    return cast(AnyChild, _CHILDREN[key])
 
 
-_CHILDREN: dict[tuple[str, float], Child] = {}
-"""Processes of this worker, by the hash of their potential and their time limit."""
+_CHILDREN: dict[tuple[type[Child], str, float], Child] = {}
+"""Processes of this worker, by kind, hash of their potential and time limit."""
 
 
 class ScreenWindow:

@@ -1,7 +1,7 @@
 """Result of a task, returned by every stage function and stored in the ledger."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf, isfinite
 from typing import Annotated, ClassVar
@@ -100,25 +100,29 @@ def relaxed_result(
         seconds=seconds,
         atoms_per_plane=atoms_per_plane,
         best=_lowest(rows),
-        sources=tallies(rows),
+        sources=tallies(rows, _lowest),
         low=tuple(low),
     )
 
 
-def tallies(rows: Iterable[Candidate]) -> dict[str, Tally]:
-    """Work and findings of each source of relaxed candidates."""
+def tallies(
+    rows: Iterable[Candidate], best: Callable[[Iterable[Candidate]], dict[int, float]]
+) -> dict[str, Tally]:
+    """Work and findings of each source of relaxed candidates.
+
+    Args:
+        best: lowest value of each group among some rows, as ``StageResult.best`` has it.
+    """
     groups: dict[str, list[Candidate]] = {}
     for row in rows:
         name = maker_name(row.source, row.version, row.move)
         groups.setdefault(name, []).append(row)
     return {
-        source: Tally(len(group), sum(_cpu_s(row) for row in group), _lowest(group))
+        source: Tally(
+            len(group), sum(row.cpu_s for row in group if isfinite(row.cpu_s)), best(group)
+        )
         for source, group in sorted(groups.items())
     }
-
-
-def _cpu_s(row: Candidate) -> float:
-    return row.cpu_s if isfinite(row.cpu_s) else 0.0
 
 
 def _lowest(rows: Iterable[Candidate]) -> dict[int, float]:

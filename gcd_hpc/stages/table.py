@@ -38,8 +38,6 @@ class StageSpec:
     module: str
     function: str
     """Module function that runs one task in a worker; its first argument is the run directory."""
-    arguments: Callable[[int, int, int], tuple[int, ...]]
-    """Further arguments, from round, chunk and number of relaxation batches of a chunk."""
     pool: Pool
     """Pool of workers for the stage's tasks; see ``pool_of``."""
     unit: str
@@ -53,6 +51,11 @@ class StageSpec:
     """Product of a task, from run directory, round and chunk."""
     colour: str
     """Colour in figures, from the Okabe-Ito palette for colour-blind readers."""
+    arguments: Callable[[int, int, int], tuple[int, ...]] = lambda round, chunk, num_batches: (
+        round,
+        chunk,
+    )
+    """Further arguments, from round, chunk and number of relaxation batches of a chunk."""
     launcher: Literal["torchrun", "mpiexec"] | None = None
     """Launcher that runs the module as one parallel job.
 
@@ -140,7 +143,6 @@ _SPECS = (
         doing="sampling the model",
         module="gcd_hpc.stages.sample",
         function="sample_task",
-        arguments=lambda round, chunk, num_batches: (round, chunk),
         pool="sampling",
         unit="candidates",
         sections=("sampling", "guidance", "decoder", "seed"),
@@ -167,7 +169,6 @@ _SPECS = (
         doing="exploring from the best structures",
         module="gcd_hpc.stages.explore",
         function="explore_chunk",
-        arguments=lambda round, chunk, num_batches: (round, chunk),
         pool="relaxation",
         unit="moves",
         sections=("explore", "guidance", "search", "ranking", "relaxation", "seed"),
@@ -181,7 +182,6 @@ _SPECS = (
         doing="quenching melts",
         module="gcd_hpc.stages.material_quench",
         function="quench",
-        arguments=lambda round, chunk, num_batches: (round, chunk),
         pool="relaxation",
         unit="tasks",
         sections=("material", "potential", "structures", "quench", "relaxation", "seed"),
@@ -198,7 +198,6 @@ _SPECS = (
         doing="computing spectra of the quenches",
         module="gcd_hpc.stages.material_label",
         function="label",
-        arguments=lambda round, chunk, num_batches: (round, chunk),
         pool="relaxation",
         unit="tasks",
         sections=("labelling", "target", "seed"),
@@ -213,7 +212,6 @@ _SPECS = (
         doing="gathering the training set",
         module="gcd_hpc.stages.material_gather",
         function="gather",
-        arguments=lambda round, chunk, num_batches: (round, chunk),
         pool="relaxation",
         unit="training sets",
         sections=("selection", "seed"),
@@ -226,7 +224,6 @@ _SPECS = (
         doing="training the prior and the property network",
         module="gcd_hpc.stages.material_fit",
         function="fit",
-        arguments=lambda round, chunk, num_batches: (round, chunk),
         pool="training",
         unit="steps",
         sections=("prior", "property_network", "target", "seed"),
@@ -241,7 +238,6 @@ _SPECS = (
         doing="sampling with and without guidance",
         module="gcd_hpc.stages.material_guide",
         function="guide",
-        arguments=lambda round, chunk, num_batches: (round, chunk),
         pool="sampling",
         unit="samples",
         sections=("sampling", "guidance", "seed"),
@@ -256,7 +252,6 @@ _SPECS = (
         doing="relaxing the samples",
         module="gcd_hpc.stages.material_settle",
         function="settle",
-        arguments=lambda round, chunk, num_batches: (round, chunk),
         pool="relaxation",
         unit="samples",
         sections=("relaxation", "seed"),
@@ -271,7 +266,6 @@ _SPECS = (
         doing="computing spectra of the samples",
         module="gcd_hpc.stages.material_verify",
         function="verify",
-        arguments=lambda round, chunk, num_batches: (round, chunk),
         pool="relaxation",
         unit="samples",
         sections=("labelling", "seed"),

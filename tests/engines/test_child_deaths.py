@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gcd_hpc.engines.child import NUM_STARTS, NUM_TRIES, LammpsChild
+from gcd_hpc.engines.child import NUM_STARTS, LammpsChild
 from gcd_hpc.engines.jobs import RelaxJob
+from gcd_hpc.engines.kept import NUM_TRIES
 from gcd_hpc.engines.potentials import Potential
 from gcd_hpc.engines.process import EngineProcess
 from gcd_hpc.engines.scratch import remove_abandoned
