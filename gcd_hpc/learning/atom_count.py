@@ -1,8 +1,8 @@
 """The number of atoms as a target, for which no network is needed: N is the sum of the voxels.
 
 The value is that of the decoder, and the gradient that of the sum. Through the denoiser's Jacobian,
-which is the posterior covariance of the voxels, it goes where the model is in doubt: it puts an
-atom in or leaves one out, and does not brighten all of them. See docs/method.md#guidance.
+which is the posterior covariance of the voxels, it acts where the model is uncertain: one atom is
+added or left out, instead of a little mass at all of them. See docs/method.md#guidance.
 """
 
 from collections.abc import Callable, Sequence

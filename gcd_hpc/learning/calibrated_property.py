@@ -62,7 +62,7 @@ def train_measured(
     """Train a network and measure the covariance of its error on structures held out.
 
     Args:
-        learned, held_out: as ``split_groups`` gives them, so that they share no group.
+        learned, held_out: structures that share no group.
         name, edge: of the property, for the card.
 
     Raises:

@@ -23,7 +23,7 @@ class ConditionScale:
     """Scaling of (E_gb, [n]) for the network.
 
     The energy is standardised. [n] becomes a point on a circle, because [n] = 1 equals [n] = 0.
-    Where no energy of the boundary is known yet (NaN), a low one is told.
+    An energy that is not known yet (NaN) is replaced by a low one.
     """
 
     mean_j_m2: float
@@ -38,12 +38,12 @@ class ConditionScale:
 
     def __call__(self, energy_j_m2: float, n_fraction: float) -> NDArray[np.float32]:
         excess = (energy_j_m2 - self.mean_j_m2) / self.std_j_m2
-        return told(self.unknown if np.isnan(excess) else excess, n_fraction)
+        return condition_vector(self.unknown if np.isnan(excess) else excess, n_fraction)
 
 
 @dataclass(frozen=True)
 class ExcessScale:
-    """Scaling of (E_gb, [n]) by the lowest energies of each [n], which are told as zero.
+    """Scaling of (E_gb, [n]) by the lowest energies of each [n], which become zero.
 
     Args:
         lowest_j_m2: lowest energy of each known [n]; empty where none is known.
@@ -58,14 +58,14 @@ class ExcessScale:
             self.lowest_j_m2, key=lambda known: fraction_distance(known, n_fraction), default=nan
         )
         excess = (energy_j_m2 - self.lowest_j_m2.get(nearest, nan)) / self.std_j_m2
-        return told(0.0 if np.isnan(excess) else excess, n_fraction)
+        return condition_vector(0.0 if np.isnan(excess) else excess, n_fraction)
 
 
 Conditions = ConditionScale | ExcessScale
 """From (E_gb in J/m^2, [n]) to the condition (3,) of a network."""
 
 
-def told(scaled_energy: float, n_fraction: float) -> NDArray[np.float32]:
+def condition_vector(scaled_energy: float, n_fraction: float) -> NDArray[np.float32]:
     """Condition (3,): the scaled energy, and [n] as a point on a circle."""
     angle = 2 * np.pi * n_fraction
     return np.array([scaled_energy, np.cos(angle), np.sin(angle)], np.float32)
@@ -75,7 +75,7 @@ def told(scaled_energy: float, n_fraction: float) -> NDArray[np.float32]:
 class Units:
     """Units of a model's inputs, the same in training and in sampling.
 
-    A model of one boundary is told energies in units of that boundary, a model of several the
+    A model of one boundary gets energies in units of that boundary, a model of several the
     excess over the lowest energy known of the same [n], relative to the lowest of the boundary. It
     can thus be asked for the lowest energy of any [n] of any boundary:
     docs/science.md#conditions.
@@ -113,7 +113,7 @@ class Units:
 
 
 def relative_std(energies: Sequence[Sequence[NDArray[np.float64]]]) -> float:
-    """Root mean square of the relative excess energies, each boundary counting as much as another.
+    """Root mean square of the relative excess energies, with equal weights of all boundaries.
 
     Args:
         energies: of each boundary, the boundary energies (M,) J/m^2 of each [n].

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def seen_layers(num_layers: int, num_known: int, config: CampaignConfig) -> slice:
     """Layers of an array that the network is shown, along z.
 
-    RePaint, which tells the network nothing of what is known, shows it all of them.
+    With RePaint, whose network has no input for known voxels, it is shown all of them.
 
     Args:
         num_layers: layers of the array. num_known: known ones at each end.

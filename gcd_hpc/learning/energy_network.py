@@ -1,4 +1,4 @@
-"""The energy model: the relaxed boundary energy of a structure, told before its relaxation.
+"""The energy model, which estimates the relaxed boundary energy of a structure beforehand.
 
 It has two parts. One looks at the atoms of a structure and ranks what is to be relaxed; the other
 looks at noisy voxels and guides their generation.

@@ -83,7 +83,7 @@ class Painter:
         )
 
     def knowing(self, lowest_j_m2: Mapping[float, float]) -> "Painter":
-        """Painter that asks in units of what is known by now of the boundary.
+        """The same painter with conditions in units of the energies that are known now.
 
         Args:
             lowest_j_m2: lowest energy that is known of each [n].

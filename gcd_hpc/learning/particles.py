@@ -212,7 +212,7 @@ def sample_particles(
     Args:
         starts: (M, N, 3). Each structure has its own random stream, whatever the batch.
         guide: applied to the score of the model before sampling.
-        first: number of the first structure among those of this index, by which streams are told.
+        first: number of the first structure among those of this index, a key of the random streams.
 
     Returns:
         Positions (M, N, 3), wrapped into the box.

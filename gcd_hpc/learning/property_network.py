@@ -44,11 +44,11 @@ class PropertyConfig:
     min_sigma: Measure = 0.02
     """Å; less noise is taken as this much."""
     max_sigma: float = 0.0
-    """Å; 0 for a network that is made for clean positions and is never told of noise."""
+    """Å; 0 for a network of clean positions, which has no input for the noise."""
 
     @property
     def is_noise_aware(self) -> bool:
-        """Whether the network is told the noise of the positions."""
+        """Whether the noise of the positions is an input of the network."""
         return self.max_sigma > 0
 
 
@@ -93,7 +93,7 @@ class PropertyNetwork(nn.Module):
         Args:
             positions: (B, N, 3) Å.
             lengths: (3,) Å of the periodic box.
-            sigma: (B,) Å, noise of the positions, which a network for clean ones does not use.
+            sigma: (B,) Å, noise of the positions; a network of clean positions ignores it.
             rotation: (3, 3) that turns all edges; an equivariant backbone does without.
         """
         level = self._level(sigma)

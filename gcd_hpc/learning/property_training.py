@@ -49,7 +49,7 @@ def train_property(
     """Train a property network by least squares over the labelled atoms.
 
     A noise-aware network learns the clean atoms' properties from noisy positions at the noise that
-    it is told. Each structure is turned at random, which a backbone that is equivariant ignores.
+    it is given. Each structure is turned at random, which changes nothing for an equivariant one.
 
     Args:
         structures: of one element; their boxes and numbers of atoms may differ.

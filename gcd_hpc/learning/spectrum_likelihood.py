@@ -6,8 +6,8 @@ calibration the covariance C of the error, so that
     log p(y* | x_t) = -1/2 (y* - y)^T C^-1 (y* - y) - 1/2 log det C.
 
 The groups that can be held out are few and their structures are true ones, so C knows the size of
-the error better than its directions. Whitened with C, a made structure satisfies directions of
-small variance first, in which the network can be wrong about it. By default C therefore keeps its
+the error better than its directions. Whitened with C, a generated structure follows directions of
+small variance first, in which the network may be wrong. By default C therefore keeps its
 mean variance in the leading components of the spectra, alike in all of them, and the rest is left
 out: docs/method.md#guidance.
 

@@ -196,7 +196,7 @@ def training_batches(
 
 
 def measured_units(sources: Sequence[TrainingSource]) -> Units:
-    """Units of a model that learns from these structures, each boundary counting as another."""
+    """Units of a model that learns from these structures, with equal weights of all boundaries."""
     given = sources[0].system.config.voxels.scale
     if given == "auto":
         scales = [voxel_scale(source) for source in sources]

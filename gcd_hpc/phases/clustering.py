@@ -33,7 +33,7 @@ Rows = NDArray[np.int64]
 Item = TypeVar("Item")
 
 NUM_PER_N = 5
-"""Number of phases of each [n] that are looked for where nobody says."""
+"""Number of phases of each [n] that are looked for by default."""
 TWIN_ENERGY_J_M2, TWIN_VOLUME_A = 5e-5, 3e-4
 """Candidates that agree this well in energy and excess volume are one structure without a look at
 their atoms. Relaxations that stop at a force leave a structure's energy uncertain by 5e-4 J/m^2 and

@@ -82,7 +82,7 @@ def hold_cpu_s(one: RunCandidate, settings: Settings) -> float:
 
 
 def measure_hold(subject: Subject, settings: Settings) -> Results:
-    """Hold one phase at a temperature, and quench a snapshot now and then.
+    """Hold one phase at a temperature, and quench snapshots at equal intervals.
 
     Args:
         settings: as ``hold_settings`` makes them.

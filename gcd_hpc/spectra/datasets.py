@@ -45,7 +45,7 @@ def check_kind(
     """Check that an open file is of a kind and version, and that its attributes are intact.
 
     Args:
-        what: is expected, for the message.
+        what: description of the expected file, for the message.
 
     Raises:
         StoreError: if it is another one.

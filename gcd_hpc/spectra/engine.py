@@ -104,7 +104,7 @@ def labelled_by(
 
 
 class TableEngine:
-    """A file of spectra in the place of an engine: it knows the atoms that have a row there.
+    """Engine that takes the spectra from a file; atoms without a row there fail.
 
     A structure is recognised by its atoms and cell, not by its number or name.
     """

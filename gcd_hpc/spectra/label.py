@@ -133,7 +133,7 @@ def label(
         workers: number of processes, each with an engine of its own. Results do not depend on it.
         budget_core_s: processor time after which no other atom is begun; what earlier runs of the
             command spent counts.
-        places: the atoms, where they are not to be chosen here.
+        places: atoms to label; they are chosen here if None.
         entries: further attributes of the file.
 
     Raises:

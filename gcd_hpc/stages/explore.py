@@ -1,4 +1,4 @@
-"""Exploration in chunks of chains. Chain c of generation g is the same in every worker."""
+"""Exploration in chunks of chains. A chain does not depend on the worker that computes it."""
 
 import time
 from dataclasses import dataclass, replace
@@ -52,7 +52,7 @@ def explore_chunk(run_dir: str, round: int, chunk: int) -> StageResult:
 
 @dataclass(frozen=True)
 class Chain:
-    """One chain of moves: it starts from a structure of the archive and goes on from its own."""
+    """One chain of moves, from a structure of the archive and then from each one it accepts."""
 
     proposer: Proposer
     child: Child

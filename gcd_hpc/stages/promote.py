@@ -1,4 +1,8 @@
-"""Promotion: a new model replaces the one in use unless its loss or its canaries are worse."""
+"""Promotion: a new model replaces the one in use unless its loss or its canaries are worse.
+
+Canaries are a few candidates with the same random numbers for every model, whose energies after a
+loose relaxation are compared.
+"""
 
 import json
 import math

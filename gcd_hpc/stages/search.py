@@ -1,4 +1,4 @@
-"""Seed search in chunks. Try i is the same in every worker.
+"""Seed search in chunks. A try does not depend on the worker that computes it.
 
 The first tries are structures of smaller cells where the campaign names such runs.
 """

@@ -75,7 +75,7 @@ class RunStore:
         return cache_file("index", self.path, ".h5") if self.path.is_dir() else None
 
     def part_paths(self) -> list[Path]:
-        """Files with relaxed candidates: parts of the search, then of each model version.
+        """Files with relaxed candidates: parts of the search, then of each round.
 
         Only the merged file if no parts are left.
         """

@@ -40,7 +40,7 @@ class RunDirectory:
         return self.config.is_file() and self.boundaries.is_dir()
 
     def remove_leftovers(self) -> int:
-        """Delete temporary files that killed writers left; return their number. None may write."""
+        """Delete temporary files of killed writers, while nobody writes; return their number."""
         names = ("parts", "models", "tasks", "potential", "targets", "quarantine", "phases")
         folders = (self.path / name for name in names)
         hidden = [*self.path.glob(".*"), *(path for one in folders for path in one.rglob(".*"))]
@@ -315,7 +315,7 @@ class RunDirectory:
         return self.model_dir(version) / "model.safetensors"
 
     def property_model(self, version: int) -> Path:
-        """Property networks of round ``version`` of a material, written before the model itself."""
+        """Property network of round ``version`` of a material, written before ``model_file``."""
         return self.model_dir(version) / "property.safetensors"
 
     def property_losses(self, version: int) -> Path:

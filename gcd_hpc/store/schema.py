@@ -377,7 +377,7 @@ BY_NAME = {field.name: field for field in FIELDS}
 def candidate_id(source: Source, round_number: int, index: int) -> str:
     """Id of a candidate: ``search-000123``, or with the round RR ``model-RR-000045``.
 
-    Structures of the training set of a material are ``quench-00-000007`` and ``given-00-000003``.
+    The first structures of a material are ``quench-00-000007`` and ``given-00-000003``.
     """
     place = "" if source == "search" else f"-{round_number:02d}"
     return f"{source}{place}-{index:06d}"

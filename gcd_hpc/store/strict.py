@@ -21,7 +21,7 @@ def opened(path: Path, what: str) -> Iterator[h5py.File]:
     """HDF5 file that is open for reading while the block runs.
 
     Args:
-        what: is expected at the path, for the message.
+        what: description of the expected file, for the message.
 
     Raises:
         StoreError: naming the file, for every fault that the block or HDF5 finds in it.
