@@ -7,7 +7,8 @@ starts fast.
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -263,18 +264,10 @@ def _carry_out(
         from gcd_hpc.campaign.display import open_progress
 
         progress = open_progress(console())
-        try:
+        with _errors_of(config.name, file, run_dir):
             outcome = run_campaign(
                 config, site, run_dir, file.parent, progress, report=_write_report, until=until
             )
-        except ConfigError as error:
-            if error.source != config.name:
-                raise
-            # The driver does not know the campaign's file.
-            raise ConfigError(str(file), error.key, error.problem) from error
-        except GcdError as error:
-            note_how_to_go_on(error, run_dir)
-            raise
     _print_outcome(outcome, run_dir)
 
 
@@ -287,18 +280,10 @@ def _carry_out_set(
     from gcd_hpc.workers.allocation import site_here
 
     progress = open_progress(console())
-    try:
+    with _errors_of(config.name, file, run_dir):
         outcome = run_set(
             config, site_here(site_file), run_dir, file.parent, progress, _write_report, until
         )
-    except ConfigError as error:
-        if error.source != config.name:
-            raise
-        # The driver does not know the set's file.
-        raise ConfigError(str(file), error.key, error.problem) from error
-    except GcdError as error:
-        note_how_to_go_on(error, run_dir)
-        raise
     if outcome.status == "paused":
         text = f"{run_dir}: paused by {outcome.reason}; {resume_hint()}"
     elif outcome.did_nothing:
@@ -315,6 +300,20 @@ def _carry_out_set(
     console().print(text, markup=False, soft_wrap=True)
     if outcome.failures:
         raise GcdError(failures_line(run_dir, config, outcome.failures))
+
+
+@contextmanager
+def _errors_of(name: str, file: Path, run_dir: Path) -> Iterator[None]:
+    """Name the file of a campaign or a set in errors of its driver, which knows only its name."""
+    try:
+        yield
+    except ConfigError as error:
+        if error.source != name:
+            raise
+        raise ConfigError(str(file), error.key, error.problem) from error
+    except GcdError as error:
+        note_how_to_go_on(error, run_dir)
+        raise
 
 
 def pause_on_signals(run_dir: Path) -> None:

@@ -17,8 +17,8 @@ Array = NDArray[np.float64]
 
 FWHM_PER_SIGMA = 2 * sqrt(2 * log(2))
 MAX_SHIFT_EV = 1.0
-"""Largest shift between two energy scales that a comparison may choose, eV. With more, a spectrum of
-one structure could pass for that of another."""
+"""Largest shift between two energy scales that a comparison may choose, eV. With more, a spectrum
+of one structure could pass for that of another."""
 SHIFT_STEP_EV = 0.05
 
 
