@@ -22,7 +22,8 @@ from gcd_hpc.browse.tables import format_number
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.table import new_table
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store.material_rows import GUIDED_ORDER, is_settled
+from gcd_hpc.store.material_rows import is_settled
+from gcd_hpc.store.materials import GUIDED_ORDER
 from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.run import Run
 

@@ -51,7 +51,7 @@ def ending(run_dir: Path, state: State) -> RenderableType:
         source_table(best_by_source(run)),
         work_table(sources_of(run, state)),
         cost_table(cost_of(state)),
-        _rest(run_dir, "egb_vs_n.png"),
+        _rest(run_dir, RunDirectory(run_dir).figure.name),
     )
 
 
