@@ -99,11 +99,12 @@ def outcome(read: Callable[[], Any], what: object) -> Outcome:
         os.close(receiver)
         _answer(read, sender)
     os.close(sender)
+    deadline = time.monotonic() + 20 * HANG_S
     try:
-        message = _receive(receiver, time.monotonic() + 20 * HANG_S)
+        message = _receive(receiver, deadline)
     finally:
         os.close(receiver)
-        if message_is_late := not _has_ended(pid):
+        if message_is_late := not _has_ended(pid, deadline):
             os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
     assert not message_is_late, f"{what}: gives no answer"
@@ -156,13 +157,16 @@ def _receive(receiver: int, deadline: float) -> bytes:
     return b"".join(pieces)
 
 
-def _has_ended(pid: int) -> bool:
-    """Whether a child ends within a second; it is left to be waited for."""
-    for _ in range(100):
-        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-            return True
-        time.sleep(0.01)
-    return False
+def _has_ended(pid: int, deadline: float) -> bool:
+    """Whether a child ends before a time; it is left to be waited for.
+
+    On a busy machine it may take seconds to end after it has answered.
+    """
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+    return True
 
 
 def _place(content: bytes, rng: np.random.Generator) -> int:
