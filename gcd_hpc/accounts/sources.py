@@ -15,14 +15,15 @@ from gcd_hpc.store.makers import (
     MAKER_FIELDS,
     Group,
     by_maker,
-    groups,
+    distinct,
+    group_of,
     maker_name,
-    maker_names,
 )
 from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.run import Run
 from gcd_hpc.structures.energetics import SAME_ENERGY_J_M2, lowest_of_each
 
+_RELAXED = ("n_index", "n_fraction", "gb_energy_j_m2")
 COST_FIELDS = ("source", "round", "cpu_s", "relax_s", "sample_s")
 TRAINING = ("select", "train", "promote")
 """Stages that make a model and no candidate."""
@@ -127,25 +128,29 @@ def sources_of(run: Run, state: State | None, relaxed: Run | None = None) -> lis
     spending = spending_of(run, state)
     every = run[spending.order]
     columns = every.columns([*MAKER_FIELDS, "n_index", "n_fraction", "gb_energy_j_m2"])
-    names = maker_names(columns)
-    records = {
-        name: SourceRecord(name, group, 0, 0.0, 0, 0, ())
-        for name, group in zip(names.tolist(), groups(columns).tolist(), strict=True)
-    }
-    costs = {name: float(spending.core_s[names == name].sum()) for name in records}
+    makers, places = distinct(columns, MAKER_FIELDS)
+    records: dict[str, SourceRecord] = {}
+    for maker in makers:
+        name = maker_name(*maker)
+        records[name] = SourceRecord(name, group_of(*maker), 0, 0.0, 0, 0, ())
+    order = list(records)
+    numbers = np.array([order.index(maker_name(*maker)) for maker in makers], dtype=np.int64)
+    source = numbers[places]
+    """Place of each row's source in ``order``, (M,)."""
+    tries = Counter(dict(zip(order, np.bincount(source).tolist(), strict=True)))
+    costs = dict(zip(order, np.bincount(source, spending.core_s).tolist(), strict=True))
     for round, seconds in spending.training_s.items():
         # A model that was not promoted made nothing, but its training is paid for.
         name = maker_name("model", round, "")
         records.setdefault(name, SourceRecord(name, "model", 0, 0.0, 0, 0, ()))
         costs[name] = costs.get(name, 0.0) + seconds
     relaxed = run.relaxed() if relaxed is None else relaxed
-    is_relaxed = np.isin(every.numbers, relaxed.numbers)
-    found = {name: values[is_relaxed] for name, values in columns.items()}
-    found_by = names[is_relaxed]
+    is_relaxed = _is_among(every.numbers, relaxed.numbers, run.num_all)
+    found = {name: columns[name][is_relaxed] for name in _RELAXED}
+    found_by = np.array(order, dtype=object)[source[is_relaxed]]
     improvements = Counter(found_by[improves(found)].tolist())
     unique = _unique_low(found, found_by, run)
     lowest = _lowest_of(found, found_by)
-    tries = Counter(names.tolist())
     return [
         replace(
             records[name],
@@ -157,6 +162,13 @@ def sources_of(run: Run, state: State | None, relaxed: Run | None = None) -> lis
         )
         for name in sorted(records, key=by_maker)
     ]
+
+
+def _is_among(numbers: np.ndarray, others: np.ndarray, total: int) -> np.ndarray:
+    """Mask (M,) of the row numbers, of ``total``, that occur among others."""
+    mask = np.zeros(total, dtype=bool)
+    mask[others] = True
+    return np.asarray(mask[numbers])
 
 
 def improves(relaxed: Columns) -> np.ndarray:
@@ -182,16 +194,17 @@ def _unique_low(relaxed: Columns, found_by: np.ndarray, run: Run) -> Counter[str
     _, lowest, group = lowest_of_each(indices, energies)
     is_low = energies <= lowest[group] + window
     with np.errstate(over="ignore"):  # energies of damaged files may be huge
-        steps = np.rint(energies / SAME_ENERGY_J_M2)
-    unique = set(
-        zip(
-            found_by[is_low].tolist(),
-            indices[is_low].tolist(),
-            steps[is_low].tolist(),
-            strict=True,
-        )
-    )
-    return Counter(name for name, _, _ in unique)
+        steps = np.rint(energies[is_low] / SAME_ENERGY_J_M2)
+    low = {"found_by": found_by[is_low], "n_index": indices[is_low]}
+    kinds, kind = distinct(low, list(low))
+    order = np.lexsort([steps, kind])
+    steps, kind = steps[order], kind[order]
+    is_new = np.ones(len(kind), dtype=bool)
+    is_new[1:] = (steps[1:] != steps[:-1]) | (kind[1:] != kind[:-1])
+    unique: Counter[str] = Counter()
+    for (name, _), num in zip(kinds, np.bincount(kind[is_new]).tolist(), strict=True):
+        unique[name] += num
+    return unique
 
 
 def _lowest_of(relaxed: Columns, found_by: np.ndarray) -> dict[str, list[float]]:

@@ -5,7 +5,7 @@ from math import isfinite, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from gcd_hpc.store.material_rows import is_settled
 from gcd_hpc.store.materials import GUIDED_ORDER
@@ -67,7 +67,7 @@ def interval(values: Array) -> Interval:
     num = len(values)
     if num < 2:
         return Interval(float(values[0]) if num else nan, nan, num)
-    factor = float(student.ppf((1 + CONFIDENCE) / 2, num - 1))
+    factor = float(stdtrit(num - 1, (1 + CONFIDENCE) / 2))
     return Interval(float(values.mean()), factor * float(values.std(ddof=1)) / sqrt(num), num)
 
 

@@ -18,7 +18,6 @@ from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import unit_crystal
 from gcd_hpc.store.run import Run
 from gcd_hpc.store.schema import Candidate
-from gcd_hpc.structures.analysis import rdf_around
 from gcd_hpc.structures.fingerprint import energy_weights
 from gcd_hpc.structures.periodic import cartesian, fractional, spelled_cell
 
@@ -216,6 +215,9 @@ def _smooth_rdf(candidate: Candidate, chosen: np.ndarray, density: float) -> np.
     """g(r) in NUM_BINS bins up to REACH, broadened because peaks at 0 K have no width."""
     if not chosen.any():
         return None
+    # Late, because freud imports matplotlib's pyplot: 40 MB that pages and reports do without.
+    from gcd_hpc.structures.analysis import rdf_around
+
     _, values = rdf_around(
         candidate.positions, chosen, candidate.box, REACH, density, NUM_BINS, (True, True, False)
     )

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gcd_hpc.accounts.rates import wilson
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.learning import EVALUATIONS_PER_STEP
 from gcd_hpc.config.loader import load_campaign
@@ -27,7 +28,6 @@ from gcd_hpc.experiments.boundary_numbers import PHASES, joined, phase_hits
 from gcd_hpc.experiments.boundary_tasks import relax_block, train_model
 from gcd_hpc.experiments.outcome import Outcome
 from gcd_hpc.experiments.runs import VERSION, lent, open_run
-from gcd_hpc.experiments.statistics import wilson
 from gcd_hpc.experiments.work import Arrays, Report, Task, Workshop, core_s
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.learning.decoding import prepare_decoder

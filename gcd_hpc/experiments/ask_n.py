@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gcd_hpc.accounts.rates import wilson
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.guidance import CountGuidance
 from gcd_hpc.experiments.boundary import (
@@ -19,7 +20,6 @@ from gcd_hpc.experiments.boundary_numbers import joined
 from gcd_hpc.experiments.colours import BLUE, GREY, RED
 from gcd_hpc.experiments.guided_tasks import asked_block, candidates, guided_run, trained_model
 from gcd_hpc.experiments.outcome import Outcome
-from gcd_hpc.experiments.statistics import wilson
 from gcd_hpc.experiments.work import Arrays, Task, Workshop
 from gcd_hpc.structures.energetics import lowest_energies
 

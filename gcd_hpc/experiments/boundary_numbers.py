@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gcd_hpc.accounts.rates import wilson
 from gcd_hpc.experiments.boundary_tasks import is_phase
-from gcd_hpc.experiments.statistics import blocked_rate, ratio, wilson
+from gcd_hpc.experiments.statistics import blocked_rate, ratio
 from gcd_hpc.experiments.work import Arrays, core_s
 from gcd_hpc.structures.energetics import lowest_energies
 

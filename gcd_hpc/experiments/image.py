@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gcd_hpc.accounts.rates import wilson
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.starting import BUILTIN, BUILTIN_FILE, with_model
 from gcd_hpc.experiments.boundary import (
@@ -49,7 +50,7 @@ from gcd_hpc.experiments.guided_tasks import (
 from gcd_hpc.experiments.image_figures import figure_of
 from gcd_hpc.experiments.outcome import Outcome
 from gcd_hpc.experiments.runs import open_run
-from gcd_hpc.experiments.statistics import ratio, wilson
+from gcd_hpc.experiments.statistics import ratio
 from gcd_hpc.experiments.transfer import QUICK as TRANSFER
 from gcd_hpc.experiments.transfer import changed, held_out
 from gcd_hpc.experiments.work import Arrays, Task, Workshop

@@ -1,46 +1,16 @@
-"""95 % intervals of hit rates, of rates in blocks, and of ratios of two rates.
+"""95 % intervals of rates in blocks, and of ratios of two rates.
 
-Sources: Wilson, J. Am. Stat. Assoc. 22, 209 (1927); Zou and Donner, Stat. Med. 27, 1693 (2008);
-Kish, Survey Sampling (1965), design effect.
+Sources: Zou and Donner, Stat. Med. 27, 1693 (2008); Kish, Survey Sampling (1965), design effect.
 """
 
-from dataclasses import dataclass, replace
-from math import exp, hypot, inf, log, nan, sqrt
+from dataclasses import replace
+from math import exp, hypot, inf, log, nan
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm, t
+from scipy.stats import t
 
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-def wilson(hits: float, tries: float) -> Estimate:
-    """Rate of independent tries with Wilson's interval.
-
-    Without a hit the upper end is about 3.8 / tries, the two-sided rule of three.
-
-    Raises:
-        ValueError: if there were no tries, or more hits than tries.
-    """
-    if not (tries > 0 and 0 <= hits <= tries):
-        raise ValueError(f"expected 0 <= hits <= tries and at least one try, got {hits} of {tries}")
-    z = _normal_quantile()
-    rate = hits / tries
-    centre = (rate + z**2 / (2 * tries)) / (1 + z**2 / tries)
-    half = z * sqrt(rate * (1 - rate) / tries + (z / (2 * tries)) ** 2) / (1 + z**2 / tries)
-    # Exact at both ends, where the difference of the two terms is only rounding.
-    return Estimate(
-        rate, 0.0 if hits == 0 else centre - half, 1.0 if hits == tries else centre + half
-    )
+from gcd_hpc.accounts.rates import CONFIDENCE, Estimate, normal_quantile, wilson
 
 
 def blocked_rate(hits: ArrayLike, tries: ArrayLike) -> Estimate:
@@ -66,7 +36,7 @@ def blocked_rate(hits: ArrayLike, tries: ArrayLike) -> Estimate:
     variance = num / (num - 1) * float(((counts - rate * sizes) ** 2).sum()) / total**2
     design_effect = max(1.0, variance / (rate * (1 - rate) / total))
     student = float(t.ppf(0.5 + CONFIDENCE / 2, num - 1))
-    effective = total / design_effect * (_normal_quantile() / student) ** 2
+    effective = total / design_effect * (normal_quantile() / student) ** 2
     return replace(wilson(rate * effective, effective), value=rate)
 
 
@@ -89,10 +59,6 @@ def ratio(one: Estimate, other: Estimate) -> Estimate:
 
 def _log_ratio(above: float, below: float) -> float:
     return log(above / below) if below > 0 else inf
-
-
-def _normal_quantile() -> float:
-    return float(norm.ppf(0.5 + CONFIDENCE / 2))
 
 
 def _blocks(hits: ArrayLike, tries: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

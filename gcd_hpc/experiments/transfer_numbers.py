@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gcd_hpc.experiments.statistics import ratio, wilson
+from gcd_hpc.accounts.rates import wilson
+from gcd_hpc.experiments.statistics import ratio
 from gcd_hpc.experiments.work import Arrays
 
 NEAR_J_M2 = 0.02

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import h5py
@@ -27,15 +28,64 @@ FORMAT = 2
 """Version of the index format; an index of another format or schema version is made anew."""
 _TEXTS = tuple(field for field in ROW_FIELDS if field.kind == "text")
 _NUMBERS = tuple(field for field in ROW_FIELDS if field.kind != "text")
+_FEW_TEXTS = 1000
+"""Largest number of distinct texts of a column that are kept as strings."""
 _SIGNATURES, _COUNTS = "covered/signatures", "covered/counts"
 
 
 @dataclass(frozen=True)
 class Coded:
-    """Dictionary-encoded column of text: row i holds ``values[codes[i]]``."""
+    """Dictionary-encoded column of text: row i holds text ``codes[i]``.
+
+    The texts stay one piece of bytes, joined by NUL: a million strings of Python take 70 MB.
+    """
 
     codes: np.ndarray  # (M,)
-    values: list[bytes]
+    joined: bytes
+
+    @property
+    def values(self) -> list[bytes]:
+        """The distinct texts."""
+        return self.joined.split(b"\0")
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        """First byte of each text, and the end of a NUL behind the last, (K + 1,)."""
+        ends = np.flatnonzero(np.frombuffer(self.joined, dtype=np.uint8) == 0)
+        return np.concatenate([[0], ends + 1, [len(self.joined) + 1]])
+
+    @cached_property
+    def _few(self) -> np.ndarray:
+        """All texts as strings, (K,)."""
+        return text_array(self.values)
+
+    def texts(self, rows: np.ndarray | slice) -> np.ndarray:
+        """Strings of some rows, decoding only the values that occur."""
+        codes = self.codes[rows]
+        if len(self._starts) - 1 <= _FEW_TEXTS:
+            return np.asarray(self._few[codes])
+        if len(codes) < len(self._starts) - 1:
+            starts = self._starts
+            stops = starts[codes.astype(np.int64) + 1] - 1
+            places = zip(starts[codes].tolist(), stops.tolist(), strict=True)
+            return text_array(self.joined[start:stop] for start, stop in places)
+        return np.asarray(text_array(self.values)[codes])
+
+    def rows_of(self, text: str) -> np.ndarray:
+        """Ascending numbers of the rows that hold a text."""
+        wanted = text.encode()
+        if b"\0" in wanted:
+            return np.empty(0, dtype=np.int64)
+        # Texts are joined by NUL, which none contains.
+        if self.joined == wanted or self.joined.startswith(wanted + b"\0"):
+            place = 0
+        elif self.joined.endswith(b"\0" + wanted):
+            place = len(self.joined) - len(wanted)
+        else:
+            place = self.joined.find(b"\0" + wanted + b"\0") + 1
+            if not place:
+                return np.empty(0, dtype=np.int64)
+        return np.flatnonzero(self.codes == np.searchsorted(self._starts, place))
 
 
 class Catalogue:
@@ -48,6 +98,7 @@ class Catalogue:
         self._file = file
         self.path = Path(file.filename)
         self._known: dict[str, np.ndarray] = {}
+        self._coded: dict[str, Coded] = {}
         counts = self._read(_COUNTS)
         stops = np.cumsum(counts)
         signatures = [text.decode() for text in self._read_texts(_SIGNATURES)[: len(counts)]]
@@ -64,13 +115,15 @@ class Catalogue:
             StoreError: if the file is damaged.
         """
         if BY_NAME[name].kind == "text":
-            coded = self.coded(name)
-            return _decoded(Coded(coded.codes[rows], coded.values))
+            return self.coded(name).texts(rows)
         return self._column(BY_NAME[name])[rows]
 
     def coded(self, name: str) -> Coded:
         """Whole dictionary-encoded column of text."""
-        return Coded(self._column(BY_NAME[name]), self._read_texts(f"texts/{name}"))
+        if name not in self._coded:
+            joined = self._read(f"texts/{name}").tobytes()
+            self._coded[name] = Coded(self._column(BY_NAME[name]), joined)
+        return self._coded[name]
 
     def _column(self, field: Field) -> np.ndarray:
         if field.name not in self._known:
@@ -198,10 +251,3 @@ class _Gathered:
 def _joined(texts: list[bytes]) -> np.ndarray:
     """Bytes of texts joined by NUL, which no text contains."""
     return np.frombuffer(b"\0".join(texts), dtype=np.uint8)
-
-
-def _decoded(coded: Coded) -> np.ndarray:
-    """Strings of a coded column, decoding only the values that occur."""
-    if len(coded.codes) < len(coded.values):
-        return text_array(coded.values[code] for code in coded.codes.tolist())
-    return np.asarray(text_array(coded.values)[coded.codes])

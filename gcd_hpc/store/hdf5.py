@@ -208,16 +208,25 @@ def read_texts(file: h5py.File, field: Field) -> list[bytes]:
     return values
 
 
-def read_slice(file: h5py.File, field: Field, places: slice) -> np.ndarray:
-    """Some rows or atoms of a column, without verifying the checksum of the whole column."""
+def read_slice(
+    file: h5py.File, field: Field, places: slice, length: int | None = None
+) -> np.ndarray:
+    """Some rows or atoms of a column, without verifying the checksum of the whole column.
+
+    Args:
+        length: number of rows or atoms of the file, if it is known.
+    """
     if _is_younger(field, file):
         return value_before(file, field, places)
-    values = dataset_of(file, field)[places]
+    values = dataset_of(file, field, length)[places]
     return text_array(values.tolist()) if field.kind == "text" else values
 
 
-def dataset_of(file: h5py.File, field: Field) -> h5py.Dataset:
+def dataset_of(file: h5py.File, field: Field, length: int | None = None) -> h5py.Dataset:
     """Dataset of a field, checked against the schema before its data are read.
+
+    Args:
+        length: number of rows or atoms of the file, if it is known.
 
     Raises:
         ValueError: if its type, shape or place is wrong, or if it declares more data than the file
@@ -226,7 +235,8 @@ def dataset_of(file: h5py.File, field: Field) -> h5py.Dataset:
     dataset = only_dataset(file, field.path)
     if not has_type(dataset, field):
         raise ValueError(f"{field.path} has the type {dataset.dtype}")
-    length = num_atoms_of(file) if field.per_atom else num_rows_of(file)
+    if length is None:
+        length = num_atoms_of(file) if field.per_atom else num_rows_of(file)
     if dataset.shape != (length, *field.shape):
         raise ValueError(f"{field.path} has the shape {dataset.shape}")
     check_stored(dataset)

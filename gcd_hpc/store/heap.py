@@ -8,7 +8,7 @@ from pathlib import Path
 
 MAX_BYTES = 64 << 20
 """Largest file that is checked, bytes; texts are a small part of larger files."""
-_COLLECTION, _OBJECT = struct.Struct("<4sB3xQ"), struct.Struct("<HHIQ")
+_COLLECTION, _OBJECT = struct.Struct("<4sB3xQ"), struct.Struct("<H6xQ")
 
 
 def check_heap(path: Path) -> None:
@@ -34,10 +34,11 @@ def check_heap(path: Path) -> None:
 
 
 def _walk(content: bytes, place: int, end: int) -> None:
-    while end - place >= _OBJECT.size:
-        number, _, _, size = _OBJECT.unpack_from(content, place)
+    unpack, header = _OBJECT.unpack_from, _OBJECT.size
+    while end - place >= header:
+        number, size = unpack(content, place)
         # Texts are padded to eight bytes; object 0 is free space, whose size includes its header.
-        step = _OBJECT.size + (size + 7) // 8 * 8 if number else size
+        step = header + (size + 7) // 8 * 8 if number else size
         if not 0 < step <= end - place:
             raise ValueError("the heap of texts is damaged")
         place += step

@@ -92,7 +92,7 @@ class RunStore:
         runs and others read: a new file is renamed over the old one, which its readers keep open.
 
         Args:
-            in_memory: keep every column that was read.
+            in_memory: keep every column that was read of a part.
         """
         parts, path = self._signed_parts(), self.index_path
         index = open_catalogue(path) if path is not None else None

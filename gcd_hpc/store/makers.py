@@ -1,7 +1,8 @@
 """Names of what makes candidates: the search, the kinds of moves of exploration, the models."""
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any, Literal
 
 import numpy as np
 
@@ -72,6 +73,33 @@ def by_maker(name: str) -> tuple[int, str]:
 
 def _each(columns: Columns, name: Callable[[str, int, str], str]) -> np.ndarray:
     """Name of each row, (M,); a million rows have few distinct makers."""
-    keys = list(zip(*(columns[field].tolist() for field in MAKER_FIELDS), strict=True))
-    names = {key: name(*key) for key in set(keys)}
-    return np.array([names[key] for key in keys], dtype=object)
+    makers, places = distinct(columns, MAKER_FIELDS)
+    names = np.array([name(*maker) for maker in makers], dtype=object)
+    return np.asarray(names[places])
+
+
+def distinct(columns: Columns, names: Sequence[str]) -> tuple[list[tuple[Any, ...]], np.ndarray]:
+    """Distinct combinations of some fields with few values each, and which of them a row has.
+
+    Returns:
+        The combinations, (K,), and the place of each row's among them, (M,).
+    """
+    places = np.zeros(len(columns[names[0]]), dtype=np.int64)
+    values = []
+    for name in names:
+        found, own = _numbered(columns[name])
+        places = places * len(found) + own
+        values.append(found)
+    is_used = np.bincount(places, minlength=1) > 0
+    used = [row for row, is_one in zip(product(*values), is_used.tolist(), strict=False) if is_one]
+    return used, (np.cumsum(is_used) - 1)[places]
+
+
+def _numbered(column: np.ndarray) -> tuple[list[Any], np.ndarray]:
+    """Distinct values of a column, and the place of each row's among them, (M,)."""
+    if column.dtype != object:
+        values, own = np.unique(column, return_inverse=True)
+        return values.tolist(), own
+    every = column.tolist()
+    places = {value: place for place, value in enumerate(dict.fromkeys(every))}
+    return list(places), np.fromiter(map(places.__getitem__, every), np.int64, len(every))

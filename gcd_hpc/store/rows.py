@@ -28,21 +28,16 @@ class Rows:
 
     def __init__(self, pieces: Sequence["PartRows | IndexedRows"], in_memory: bool = False) -> None:
         """Args:
-        in_memory: keep every column that was read.
+        in_memory: keep every column that was read of a part; those of the index are kept anyway.
         """
         self._pieces = pieces
-        self._known: Columns | None = {} if in_memory else None
+        for piece in pieces:
+            if in_memory and isinstance(piece, PartRows):
+                piece.keep()
 
     def columns(self, names: Sequence[str]) -> Columns:
         """Columns of all rows."""
         check_row_fields(names)
-        if self._known is None:
-            return self._read(names)
-        missing = [name for name in names if name not in self._known]
-        self._known |= self._read(missing) if missing else {}
-        return {name: self._known[name] for name in names}
-
-    def _read(self, names: Sequence[str]) -> Columns:
         columns = [piece.read(names, EVERY) for piece in self._pieces] or [read_columns([], names)]
         return (
             columns[0]
@@ -52,9 +47,9 @@ class Rows:
 
     def take(self, names: Sequence[str], rows: np.ndarray) -> Columns:
         """Columns of the rows with the numbers ``rows`` (M,), in their order, (M, ...) each."""
-        if self._known is not None:
-            return {name: values[rows] for name, values in self.columns(names).items()}
         check_row_fields(names)
+        if len(self._pieces) == 1:
+            return self._pieces[0].read(names, rows)
         order = np.argsort(rows, kind="stable")
         borders = np.searchsorted(rows[order], self._starts)
         columns = [
@@ -67,6 +62,14 @@ class Rows:
         columns = columns or [read_columns([], names)]
         back = np.argsort(order, kind="stable")
         return {name: np.concatenate([one[name] for one in columns])[back] for name in names}
+
+    def numbers_of(self, name: str) -> np.ndarray:
+        """Ascending numbers of the rows with an id."""
+        found = [
+            start + piece.numbers_of(name)
+            for piece, start in zip(self._pieces, self._starts.tolist(), strict=False)
+        ]
+        return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
     @cached_property
     def parts(self) -> list[tuple[Path, int]]:
@@ -88,6 +91,11 @@ class PartRows:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._num_rows: int | None = None
+        self._known: Columns | None = None
+
+    def keep(self) -> None:
+        """Keep every column that is read from now on."""
+        self._known = {}
 
     @property
     def parts(self) -> list[tuple[Path, int]]:
@@ -99,9 +107,15 @@ class PartRows:
 
     def read(self, names: Sequence[str], rows: Chosen) -> Columns:
         """Columns of some rows; whole columns are read because checksums cover whole columns."""
-        columns = read_columns([self._path], names)
-        self._num_rows = len(columns[names[0]])
-        return {name: values[rows] for name, values in columns.items()}
+        known = {} if self._known is None else self._known
+        missing = [name for name in names if name not in known]
+        known |= read_columns([self._path], missing) if missing else {}
+        self._num_rows = len(known[names[0]])
+        return {name: known[name][rows] for name in names}
+
+    def numbers_of(self, name: str) -> np.ndarray:
+        """Ascending numbers of the rows with an id."""
+        return np.flatnonzero(self.read(["id"], EVERY)["id"] == name)
 
 
 class IndexedRows:
@@ -114,8 +128,7 @@ class IndexedRows:
 
     def read(self, names: Sequence[str], rows: Chosen) -> Columns:
         """Columns of some rows; a damaged index is deleted and the parts are read instead."""
-        stop = self._start + sum(num for _, num in self.parts)
-        chosen = slice(self._start, stop) if isinstance(rows, slice) else rows + self._start
+        chosen = slice(self._start, self._stop) if isinstance(rows, slice) else rows + self._start
         try:
             return {name: self._index.column(name, chosen) for name in names}
         except StoreError:
@@ -126,6 +139,18 @@ class IndexedRows:
                 name: values[rows]
                 for name, values in read_columns([path for path, _ in self.parts], names).items()
             }
+
+    def numbers_of(self, name: str) -> np.ndarray:
+        """Ascending numbers of the rows with an id."""
+        try:
+            found = self._index.coded("id").rows_of(name)
+        except StoreError:  # damaged; reading it once more deletes it
+            return np.flatnonzero(self.read(["id"], EVERY)["id"] == name)
+        return found[(found >= self._start) & (found < self._stop)] - self._start
+
+    @property
+    def _stop(self) -> int:
+        return self._start + sum(num for _, num in self.parts)
 
 
 def read_numbered(parts: Sequence[tuple[Path, int]], numbers: np.ndarray) -> Iterator[Candidate]:

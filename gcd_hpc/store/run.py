@@ -49,6 +49,8 @@ MATERIAL_SHOWN = (
 )
 """The same of a material."""
 NUM_SHOWN = 10
+FEW_IDS = 3
+"""Largest number of ids that are looked up one by one."""
 
 
 class Run:
@@ -183,8 +185,13 @@ class Run:
     def _numbers_of(self, ids: list[str]) -> np.ndarray:
         """Row numbers (M,) of M ids, in the order of the ids."""
         places = dict.fromkeys(ids, -1)
-        every = self.columns(["id"])["id"].tolist()
-        places |= {name: number for number, name in enumerate(every) if name in places}
+        if len(ids) <= FEW_IDS:
+            for name in places:
+                found = np.flatnonzero(np.isin(self._chosen, self._rows.numbers_of(name)))
+                places[name] = int(found[-1]) if len(found) else -1
+        else:
+            every = self.columns(["id"])["id"].tolist()
+            places |= {name: number for number, name in enumerate(every) if name in places}
         for name, number in places.items():
             if number < 0:
                 raise StoreError(
@@ -388,7 +395,7 @@ def open_run(path: str | Path, in_memory: bool = False) -> Run:
 
     Args:
         path: run directory, or one HDF5 file of candidates (``results.h5``).
-        in_memory: keep every column that was read, for many selections of a large run.
+        in_memory: keep every column that was read of a file, for many selections of a large run.
 
     Raises:
         StoreError: if there is no such directory or file, or if it is damaged.

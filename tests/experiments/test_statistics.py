@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import binomtest
 from scipy.stats.contingency import relative_risk
 
-from gcd_hpc.experiments.statistics import Estimate, blocked_rate, ratio, wilson
+from gcd_hpc.accounts.rates import Estimate, wilson
+from gcd_hpc.experiments.statistics import blocked_rate, ratio
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gcd_hpc.errors import StoreError
-from gcd_hpc.store import index
+from gcd_hpc.store import catalogue, index
 from gcd_hpc.store.catalogue import open_catalogue
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_columns, write_part
@@ -70,6 +70,33 @@ def test_every_column_comes_from_the_index_as_from_the_parts(run):
     expected = read_columns(store.part_paths(), NAMES)
     store.build_index()
     assert_same_columns(open_run(store.path).columns(NAMES), expected)
+
+
+@pytest.mark.parametrize("few", [0, 1000])
+def test_texts_are_the_same_whether_all_or_some_are_decoded(run, monkeypatch, few):
+    monkeypatch.setattr(catalogue, "_FEW_TEXTS", few)
+    store = RunStore(run)
+    expected = read_columns(store.part_paths(), ["id", "reason"])
+    store.build_index()
+    rows = store.rows()
+    for chosen in (np.arange(len(rows)), np.array([7, 2, 2]), np.array([], dtype=int)):
+        found = rows.take(["id", "reason"], chosen)
+        assert_same_columns(found, {name: column[chosen] for name, column in expected.items()})
+
+
+def test_a_row_is_found_by_its_whole_id(run):
+    store = RunStore(run)
+    names = read_columns(store.part_paths(), ["id"])["id"].tolist()
+    store.build_index()
+    write_chunk(run, LATE_PARTS + 1, {"config": ""})
+    rows = store.rows()
+    names += rows.columns(["id"])["id"].tolist()[len(names) :]
+    assert len(names) == len(rows) == 3 * (LATE_PARTS + 2)
+    for number, name in enumerate(names):
+        assert rows.numbers_of(name).tolist() == [number]
+        # Neither a part of an id nor two of them are one.
+        assert not len(rows.numbers_of(name[1:])) and not len(rows.numbers_of(name[:-1]))
+    assert not len(rows.numbers_of("\0".join(names[:2]))) and not len(rows.numbers_of(""))
 
 
 def test_a_reader_of_many_parts_makes_the_index(run):

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from gcd_hpc.store.makers import MAKER_FIELDS, by_maker, group_names, groups, maker_names
+from gcd_hpc.store.makers import (
+    MAKER_FIELDS,
+    by_maker,
+    distinct,
+    group_names,
+    groups,
+    maker_names,
+)
 
 ROWS = [
     ("search", 0, ""),
@@ -29,6 +36,17 @@ def test_moves_have_their_own_names_and_in_painting_moves_count_as_the_models(fu
     }
     assert function(columns).tolist() == names
     assert function({name: np.empty(0, dtype=object) for name in MAKER_FIELDS}).tolist() == []
+
+
+def test_distinct_combinations_give_back_every_row():
+    rng = np.random.default_rng(0)
+    texts = np.array(["a", "b", "", "c"], dtype=object)
+    columns = {"one": texts[rng.integers(0, 4, 200)], "two": rng.integers(-3, 3, 200)}
+    columns["two"][:5] = 10**12
+    found, places = distinct(columns, ["one", "two"])
+    rows = list(zip(*(values.tolist() for values in columns.values()), strict=True))
+    assert [found[place] for place in places.tolist()] == rows
+    assert len(found) == len(set(found)) == len(set(rows))
 
 
 def test_the_search_comes_first_and_the_models_last():
