@@ -1,7 +1,9 @@
 """Timeline of a campaign: busy cores of each stage over time, from its ledger."""
 
+import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gcd_hpc.browse.figures import GREY, new_figure
-from gcd_hpc.browse.status import state_of
+from gcd_hpc.browse.status import state_of, status_of
 from gcd_hpc.campaign.ledger import read_state
 from gcd_hpc.campaign.state import State
 from gcd_hpc.errors import StoreError
 from gcd_hpc.stages.table import STAGES, Stage, Task
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.run_set import RunSet
 
 LANE = 0.78
@@ -32,7 +35,8 @@ class Work:
     end: float
     cores: int
     core_s: float
-    """Core-seconds: processor time."""
+    """Core-seconds: processor time; 0 of a task at work, which has not told it yet."""
+    is_at_work: bool = False
 
 
 def work_of(state: State) -> list[Work]:
@@ -58,8 +62,29 @@ def work_of(state: State) -> list[Work]:
     return work
 
 
+def at_work(run: Path, state: State, now: float) -> list[Work]:
+    """Tasks that run at this moment, from their begin until now, in campaign time.
+
+    Args:
+        now: seconds since the epoch.
+    """
+    if status_of(state) != "running":
+        return []
+    directory = RunDirectory(run)
+    end = state.elapsed_s + max(0.0, now - state.time) if state.time else state.elapsed_s
+    running = []
+    for task in state.submitted:
+        with suppress(OSError, ValueError):  # not begun, ended meanwhile, or of an older version
+            began, cores = directory.begun(task.name).read_text().split()
+            begin = max(0.0, end - max(0.0, now - float(began)))
+            running.append(Work(task, begin, end, int(cores), 0.0, is_at_work=True))
+    return running
+
+
 def timeline(run: Path) -> Figure:
     """Busy cores of each stage over campaign time, with failures and resumptions.
+
+    Tasks that are at work are drawn paler, until now.
 
     That of a set has the tasks of all its boundaries.
 
@@ -71,14 +96,15 @@ def timeline(run: Path) -> Figure:
             f"{run}: the timeline cannot be drawn from a single file, which has no ledger; name the"
             " run directory"
         )
-    states = _states(run)
-    done = [work for state in states for work in work_of(state)]
+    states, now = _states(run), time.time()
+    done = [work for _, state in states for work in work_of(state)]
+    done += [work for path, state in states for work in at_work(path, state, now)]
     if not done:
         raise StoreError(f"{run}: nothing to draw: no task has finished yet; wait for the first")
     stages = [stage for stage in STAGES if any(work.task.stage == stage for work in done)]
     figure = new_figure(9.0, 0.9 + 0.62 * len(stages))
     axes = figure.add_subplot()
-    length = max(*(state.elapsed_s for state in states), *(work.end for work in done))
+    length = max(*(state.elapsed_s for _, state in states), *(work.end for work in done))
     _, unit_s, unit = next(one for one in _UNITS if length >= one[0] * one[1])
     most = max(
         _busy([work for work in done if work.task.stage == stage])[1].max() for stage in stages
@@ -87,8 +113,8 @@ def timeline(run: Path) -> Figure:
         _draw_lane(
             axes, lane, stage, [work for work in done if work.task.stage == stage], most, unit_s
         )
-    _draw_failures(axes, states, list(reversed(stages)), unit_s)
-    for session in states[0].account.sessions[1:]:
+    _draw_failures(axes, [state for _, state in states], list(reversed(stages)), unit_s)
+    for session in states[0][1].account.sessions[1:]:
         when = session.elapsed_s / unit_s
         axes.axvline(when, color=GREY, linewidth=0.8, linestyle=(0, (3, 3)), zorder=1)
         axes.annotate(
@@ -111,17 +137,19 @@ def timeline(run: Path) -> Figure:
     return figure
 
 
-def _states(run: Path) -> list[State]:
-    """State of a run; of a set that of its own tasks and of each boundary that has begun.
+def _states(run: Path) -> list[tuple[Path, State]]:
+    """Directory and state of a run; of a set those of its own tasks and of each boundary that has
+    begun.
 
     Raises:
         GcdError: if there is none, or a ledger is damaged.
     """
     if not RunSet.is_set(run):
-        return [state_of(run)]
+        return [(run, state_of(run))]
     opened = RunSet.open(run)
-    members = (read_state(opened.directory(name)) for name in opened.campaigns)
-    return [state_of(run), *(state for state in members if state is not None)]
+    paths = [opened.directory(name) for name in opened.campaigns]
+    members = [(path, read_state(path)) for path in paths]
+    return [(run, state_of(run)), *((path, state) for path, state in members if state is not None)]
 
 
 def _busy(done: Sequence[Work]) -> tuple[np.ndarray, np.ndarray]:
@@ -138,21 +166,30 @@ def _draw_lane(
     axes: Axes, lane: int, stage: Stage, done: Sequence[Work], most: float, unit_s: float
 ) -> None:
     """Draw the busy cores of one stage, its core time, and the numbers of trained models."""
-    moments, busy = _busy(done)
     axes.axhline(lane, color="#d9d9d9", linewidth=0.8, zorder=0)
-    times, height = np.repeat(moments, 2)[1:-1] / unit_s, LANE * np.repeat(busy[:-1], 2) / most
-    axes.fill_between(
-        times,
-        lane,
-        lane + height,
-        where=(height > 0).tolist(),
-        color=STAGES[stage].colour,
-        linewidth=0.4,
-        zorder=2,
-    )
+    finished = [work for work in done if not work.is_at_work]
+    # All work pale, and what has finished in full colour above it.
+    for some, alpha in ((done, 0.35), (finished, 1.0)):
+        if not some:
+            continue
+        moments, busy = _busy(some)
+        times, height = np.repeat(moments, 2)[1:-1] / unit_s, LANE * np.repeat(busy[:-1], 2) / most
+        axes.fill_between(
+            times,
+            lane,
+            lane + height,
+            where=(height > 0).tolist(),
+            color=STAGES[stage].colour,
+            alpha=alpha,
+            linewidth=0.4,
+            zorder=2,
+        )
     core_s = sum(work.core_s for work in done)
     _, one_s, name = next(unit for unit in _UNITS if core_s >= unit[0] * unit[1])
-    text = f"{len(done):,} task{'s' if len(done) > 1 else ''}\n{core_s / one_s:.3g} core-{name}"
+    num = len(finished)
+    text = f"{num:,} task{'' if num == 1 else 's'}\n{core_s / one_s:.3g} core-{name}"
+    if num < len(done):
+        text += f"\n{len(done) - num} at work"
     axes.annotate(
         text,
         (1.01, lane + LANE / 2),
@@ -162,7 +199,7 @@ def _draw_lane(
         color=GREY,
     )
     if stage == "train":
-        for work in done:
+        for work in finished:
             middle = ((work.begin + work.end) / 2 / unit_s, lane + LANE * work.cores / most / 2)
             axes.annotate(
                 f"model {work.task.round}",

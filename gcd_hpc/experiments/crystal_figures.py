@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from string import ascii_lowercase
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -62,6 +63,8 @@ def draw_order(rows: Sequence[Curves]) -> Figure:
         ):
             draw(axis, row)
             axis.tick_params(labelsize=7)
+    for number, axis in enumerate(axes.flat):
+        axis.set_title(f"({ascii_lowercase[number]})", fontsize=8, fontweight="bold", loc="left")
     for axis, label in zip(
         axes[-1], ("distance r / a", "bond order q4", "bond order q6", "training step"), strict=True
     ):
@@ -94,16 +97,7 @@ def _draw_radial(axis: Axes, row: Curves) -> None:
     axis.set_ylabel(f"{row.title}\ng(r)", fontsize=8)
     for name in row.order:
         if "(" in name:
-            axis.text(
-                0.98,
-                0.95,
-                name,
-                transform=axis.transAxes,
-                fontsize=6,
-                ha="right",
-                va="top",
-                color=colors[name],
-            )
+            axis.set_title(name, fontsize=6, loc="right", pad=2, color=colors[name])
 
 
 def _draw_points(axis: Axes, row: Curves) -> None:
@@ -116,9 +110,10 @@ def _draw_points(axis: Axes, row: Curves) -> None:
         ),
     ):
         q4, q6 = row.order[name].T
-        axis.scatter(q4, q6, s=3, color=colors[name], alpha=0.35, linewidths=0, rasterized=True)
+        axis.scatter(q4, q6, s=4, color=colors[name], alpha=0.5, linewidths=0, rasterized=True)
+    # Around the points, which lie on the ideal where a model is good.
     q4, q6 = row.order["ideal"].mean(axis=0)
-    axis.scatter([q4], [q6], s=50, marker="+", color=IDEAL, linewidths=1.2, zorder=4)
+    axis.scatter([q4], [q6], s=80, facecolors="none", edgecolors=IDEAL, linewidths=1.0, zorder=4)
     axis.set_ylabel("bond order q6", fontsize=8)
 
 

@@ -45,7 +45,7 @@ def carry_out(request: TaskRequest, work: Callable[[], object]) -> Record:
     before = find_record(run_dir, task, request.num_chunks)
     if before is not None:
         return before
-    with _sign_of_life(RunDirectory(run_dir).begun(request.task)):
+    with _sign_of_life(RunDirectory(run_dir).begun(request.task), request.cores):
         started, clock = time.time(), time.monotonic()
         before_s = processor_s()
         work()
@@ -60,13 +60,14 @@ def carry_out(request: TaskRequest, work: Callable[[], object]) -> Record:
 
 
 @contextmanager
-def _sign_of_life(path: Path) -> Iterator[None]:
+def _sign_of_life(path: Path, cores: int) -> Iterator[None]:
     """Context that touches a heartbeat file of the task every BEAT_S seconds.
 
-    The file of a killed process stays as it was.
+    The file holds the time of the begin, seconds since the epoch, and the number of cores. That of
+    a killed process stays as it was.
     """
     path.parent.mkdir(exist_ok=True)
-    path.touch()
+    path.write_text(f"{time.time():.3f} {cores}")
     ended = threading.Event()
 
     def beat() -> None:

@@ -6,13 +6,14 @@ from typing import get_args
 
 import matplotlib
 import numpy as np
+import psutil
 import pytest
 from matplotlib.figure import Figure
 
 import gcd_hpc
 from gcd_hpc.browse.campaign_figures import finds
 from gcd_hpc.browse.plots import OF_MATERIAL, What, draw, plot
-from gcd_hpc.browse.timeline import work_of
+from gcd_hpc.browse.timeline import at_work, work_of
 from gcd_hpc.campaign.events import Finished
 from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.config.loader import dump, load_campaign
@@ -22,6 +23,7 @@ from gcd_hpc.store.crystal import unit_crystal
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run import open_run
+from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.structures.frame import Frame
 from tests.browse.test_figures import MAGIC
 from tests.campaign.histories import failed, finished, opened, state_after, submitted
@@ -252,6 +254,22 @@ def test_the_timeline_is_on_the_clock_of_the_campaign_and_leaves_pauses_out():
     first, second = work_of(state_after(events))
     assert (first.begin, first.end) == (1.0, 21.0)
     assert (second.begin, second.end) == (32.0, 52.0)
+
+
+def test_the_timeline_of_a_running_campaign_has_what_is_at_work(tmp_path):
+    process = psutil.Process()
+    begin = opened(OPENED.plan, 0.0, pid=process.pid, created=process.create_time(), time=1000.0)
+    names = "search-00000", "search-00001", "train-01"
+    events = [begin, replace(submitted(*names, elapsed_s=0.0), time=1000.0)]
+    state = state_after(events)
+    run = RunDirectory(tmp_path)
+    run.begun("train-01").parent.mkdir()
+    run.begun("train-01").write_text("1010.0 2")
+    run.begun("search-00000").touch()  # of an older version
+    (one,) = at_work(tmp_path, state, now=1060.0)
+    assert (one.task.name, one.cores, one.is_at_work) == ("train-01", 2, True)
+    assert (one.begin, one.end) == (10.0, 60.0)
+    assert at_work(tmp_path, replace(state, paused=True), now=1060.0) == []
 
 
 def test_work_that_a_killed_driver_did_not_note_ended_before_the_next_one():
