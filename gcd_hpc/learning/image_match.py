@@ -38,7 +38,23 @@ def resemblance(image: PlacedImage, positions: Array, operations: Sequence[Array
     """
     frame = image.frame
     turned = [frame.transform(positions, operation) for operation in operations] or [positions]
-    return max(_displaced(image, one) for one in turned)
+    return max(_displaced(image, one)[0] for one in turned)
+
+
+def laid(image: PlacedImage, positions: Array) -> tuple[float, Array]:
+    """A structure displaced by the lattice vector with which its projection fits an image best.
+
+    Args:
+        positions: (N, 3) Å, in the frame of the image.
+
+    Returns:
+        The correlation, that of ``resemblance`` as it lies, and the positions (N, 3) Å.
+    """
+    correlation, (across, along) = _displaced(image, positions)
+    moved = positions.copy()
+    moved[:, SEEN[image.target.axis]] += across
+    moved[:, 2] += along
+    return correlation, moved
 
 
 def log_fit(image: PlacedImage, positions: Array) -> float:
@@ -53,8 +69,10 @@ def log_fit(image: PlacedImage, positions: Array) -> float:
     return -float((apart**2).sum()) / (2 * image.noise**2)
 
 
-def _displaced(image: PlacedImage, positions: Array) -> float:
-    """Largest correlation over the lattice vectors of the lower grain."""
+def _displaced(image: PlacedImage, positions: Array) -> tuple[float, tuple[float, float]]:
+    """Largest correlation over the lattice vectors of the lower grain, and the vector that has it:
+    along the rows of the image and along the normal, Å.
+    """
     frame, pixels = image.frame, image.pixels
     seen, spread = SEEN[image.target.axis], image.target.blur_a / WIDTHS
     repeat = frame.bicrystal.cell[seen][seen]
@@ -74,6 +92,6 @@ def _displaced(image: PlacedImage, positions: Array) -> float:
     }
     wanted = image.density[rows].ravel()
     return max(
-        float(np.corrcoef(wanted, (along[height] @ across[place]).ravel())[0, 1])
+        (float(np.corrcoef(wanted, (along[height] @ across[place]).ravel())[0, 1]), (place, height))
         for place, height in set(map(tuple, places.tolist()))
     )

@@ -6,7 +6,8 @@ from importlib.resources import files
 SCRIPTS = (
     *("dom.js", "theme.js", "colours.js", "selection.js", "source.js", "camera.js", "bonds.js"),
     *("viewer.js", "overlay.js", "picture.js", "atoms.js", "pane.js", "chart.js", "map.js"),
-    *("table.js", "kinds.js", "thumbnails.js", "spectra.js", "lists.js", "campaign.js", "page.js"),
+    *("table.js", "kinds.js", "thumbnails.js", "spectra.js", "lists.js", "asked.js", "campaign.js"),
+    "page.js",
 )
 """Scripts in the order in which they must be loaded."""
 SET_PAGE, SET_SCRIPTS = "set.html", ("dom.js", "theme.js", "set.js")

@@ -11,8 +11,10 @@ from typing import Any, get_args
 
 import numpy as np
 
+from gcd_hpc.browse.asked import guidance_of
 from gcd_hpc.browse.failures import counts, failure_rows
 from gcd_hpc.browse.figures import energy_cap
+from gcd_hpc.browse.page.asked import AskedView
 from gcd_hpc.browse.page.kinds import kind_of, material_choices, spectra_record
 from gcd_hpc.browse.page.material_structure import (
     material_environment,
@@ -65,6 +67,7 @@ class Contents:
         """Version of the part files from which the snapshot was read."""
         self._snapshot: Snapshot | None = None
         self._work = Work(run, self._status)
+        self._asked = AskedView()
         self._state: dict[str, Any] = {}
 
     def version(self) -> str:
@@ -102,6 +105,7 @@ class Contents:
                     "formats": [
                         form for form in get_args(Format) if form != "vasp" or not is_material
                     ],
+                    "is_guided": bool(guidance_of(rows.run)),
                     "kind": kind_of(rows.run).name,
                     "fields": list(kind_of(rows.run).fields),
                     "map_fields": list(kind_of(rows.run).map_fields),
@@ -215,6 +219,21 @@ class Contents:
         with self._lock:
             rows = self._current()
             return spectra_record(rows.spectra, rows.groups if rows.spectra else {}, name)
+
+    def asked(self) -> dict[str, Any]:
+        """What guided candidates of a boundary were asked for and found, see ``asked_record``."""
+        with self._lock:
+            rows, version = self._current(), self._shown
+        # Comparing projections takes seconds, in which others are answered.
+        return self._asked.record(rows, version)
+
+    def projection(self, name: str) -> dict[str, Any]:
+        """Projection of one candidate beside the image, see ``projection_record``.
+
+        Raises:
+            StoreError: if there is no such candidate, or nothing to compare it with.
+        """
+        return self._asked.projection(self.run(), name)
 
     def selected(self, selection: str) -> Run:
         """Candidates of a selection, in the order of the run.

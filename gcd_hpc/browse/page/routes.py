@@ -165,6 +165,10 @@ ROUTES: dict[str, Callable[[Contents, Query], Answer]] = {
     "api/spectra": lambda contents, query: told(
         lambda: json_answer(contents.spectra(query.get("id", "")))
     ),
+    "api/asked": lambda contents, query: told(lambda: json_answer(contents.asked())),
+    "api/projection": lambda contents, query: told(
+        lambda: json_answer(contents.projection(query.get("id", "")))
+    ),
     "api/phases": lambda contents, query: told(lambda: json_answer(contents.phases())),
     "api/failures": lambda contents, query: json_answer(contents.failures()),
     "api/figure": _figure,

@@ -63,6 +63,8 @@ def _data(contents: Contents, num: int) -> dict[str, Any]:
         "spectra": {"": contents.spectra()} | {name: contents.spectra(name) for name in structures}
         if is_material
         else {},
+        "asked": contents.asked() if state["is_guided"] else {},
+        "projections": _projections(contents, structures) if state["is_guided"] else {},
         "note": f"{some}the atoms of {len(structures):,}, {which}",
     }
 
@@ -87,6 +89,15 @@ def _environments(contents: Contents, structures: dict[str, Any]) -> dict[str, A
                 if candidate.is_material
                 else environment_record(candidate, contents.lattice(), whole=record["whole"])
             )
+    return found
+
+
+def _projections(contents: Contents, structures: dict[str, Any]) -> dict[str, Any]:
+    """Projections of the structures, where the candidates were guided by an image."""
+    found = {}
+    for name in structures:
+        with suppress(StoreError):
+            found[name] = contents.projection(name)
     return found
 
 

@@ -1,82 +1,65 @@
 """Part of a report of a guided campaign: what candidates were asked for, and what was found."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
+from gcd_hpc.browse.asked import (
+    CHANCE,
+    HEADINGS,
+    IMAGE_HEADINGS,
+    Compared,
+    about_image,
+    asked_energies,
+    asked_for,
+    asked_image,
+    asked_n,
+    cells,
+    guidance_of,
+    image_cells,
+    image_of_run,
+    projection,
+)
 from gcd_hpc.browse.figures import BLUE, GREY, new_figure
 from gcd_hpc.browse.report.document import Block, Paragraph, Section, picture, table
-from gcd_hpc.browse.report.facts import config_of
 from gcd_hpc.browse.report.found import Found
-from gcd_hpc.browse.tables import format_fraction
-from gcd_hpc.errors import GcdError
-from gcd_hpc.learning.boundary import load_boundary_system, placed_image
-from gcd_hpc.learning.image_match import resemblance
 from gcd_hpc.learning.image_place import PlacedImage
-from gcd_hpc.store.run_candidate import RunCandidate
-from gcd_hpc.store.run_directory import RunDirectory
-from gcd_hpc.structures.projection import projected
 
 Array = NDArray[np.float64]
 
-NUM_COMPARED = 200
-"""Relaxed candidates of lowest energy whose projections are compared with an image."""
 NUM_SHOWN = 3
-"""Those most like the image whose projections are drawn beside it."""
-SAME_N = 1e-6
-"""Largest difference of fractions [n] that are the same but for rounding."""
-
-
-@dataclass(frozen=True, eq=False)
-class Compared:
-    """A candidate whose projection was compared with an image."""
-
-    candidate: RunCandidate
-    correlation: float
-    """Correlation of the middle of the image with the projection, as the candidate lies."""
+"""Candidates most like the image whose projections are drawn beside it."""
 
 
 def asked_section(found: Found) -> list[Section]:
     """Section on guidance; none for a campaign without it."""
-    guidance = config_of(found.run).get("guidance") or ()
-    properties = {term.get("property") for term in guidance if isinstance(term, dict)}
-    blocks: list[Block] = []
+    properties = guidance_of(found.run)
+    if not properties:
+        return []
+    blocks: list[Block] = [Paragraph(" ".join(asked_for(found.run)))]
     if "n_fraction" in properties:
         blocks += _of_n(found)
+    if "gb_energy" in properties:
+        blocks += _of_energy(found)
     if "image" in properties:
         blocks += _of_image(found)
-    return [Section("Asked and found", tuple(blocks))] if blocks else []
+    return [Section("Asked and found", tuple(blocks))]
 
 
 def _of_n(found: Found) -> list[Block]:
-    """How often a candidate of a model has the [n] that it was asked for."""
-    columns = found.run.columns(["source", "status", "n_fraction", "target_n_fraction"])
-    asked, got = columns["target_n_fraction"], columns["n_fraction"]
-    chosen = np.isfinite(asked) & np.isfinite(got) & (columns["status"] == "ok")
-    if not chosen.any():
+    """How often a guided candidate has the [n] that it was asked for."""
+    known = asked_n(found.relaxed)
+    if known is None:
         return [Paragraph("No relaxed candidate was asked for an [n] yet.", is_note=True)]
-    asked, got = asked[chosen], got[chosen]
-    hit = np.abs((asked - got + 0.5) % 1 - 0.5) < SAME_N
-    rows = [_hit_cells("all", hit)]
-    for value in np.unique(asked).tolist():
-        rows.append(_hit_cells(format_fraction(value), hit[asked == value]))
-    caption = "Relaxed candidates by the [n] that they were asked for, and the [n] that they have."
-    about = (
-        "Share of the relaxed candidates that have the [n] they were asked for, with its 95 %"
-        " interval (Wilson)."
-    )
-    headings = ("asked for", "candidates", "with this [n]", "share", "95 % interval")
-    return [picture(asked_figure(asked, got), caption), table(about, headings, rows)]
-
-
-def _hit_cells(name: str, hit: NDArray[np.bool_]) -> tuple[str, ...]:
-    num, total = int(hit.sum()), len(hit)
-    low, high = binomtest(num, total).proportion_ci(0.95, "wilson")
-    return (name, f"{total:,}", f"{num:,}", f"{num / total:.0%}", f"{low:.0%} to {high:.0%}")
+    caption = "Guided candidates by the [n] that they were asked for, and the [n] that they have."
+    about = f"Share of the candidates that have the [n] asked for. {CHANCE}"
+    return [
+        picture(asked_figure(known.asked, known.got), caption),
+        table(about, HEADINGS, cells(known.rows)),
+    ]
 
 
 def asked_figure(asked: Array, got: Array) -> Figure:
@@ -99,57 +82,38 @@ def asked_figure(asked: Array, got: Array) -> Figure:
     return figure
 
 
+def _of_energy(found: Found) -> list[Block]:
+    """How often a guided candidate has an energy as low as it was asked for."""
+    rows = asked_energies(found.run, found.relaxed)
+    if rows is None:
+        return [Paragraph("No relaxed candidate was asked for an energy yet.", is_note=True)]
+    about = f"Share of the candidates that have the [n] and an energy as asked for. {CHANCE}"
+    return [table(about, HEADINGS, cells(rows))]
+
+
 def _of_image(found: Found) -> list[Block]:
     """The image beside the candidates whose projections are most like it."""
-    title = "The candidates cannot be compared with the image"
-    path = found.run.path
-    if not path.is_dir():
-        return [Paragraph(f"{title}: it is in the run directory.", is_note=True)]
-    try:
-        image = placed_image(load_boundary_system(str(path)), RunDirectory(path))
-    except (GcdError, OSError) as error:
-        return [Paragraph(f"{title}: {error}.", is_note=True)]
-    if image is None or not len(found.relaxed):
-        return [Paragraph(f"{title}: none was relaxed yet.", is_note=True)]
-    compared = compare(image, found)
-    rows = [
-        (
-            f"`{one.candidate.id}`",
-            f"{one.correlation:.3f}",
-            format_fraction(one.candidate.n_fraction),
-            f"{one.candidate.gb_energy_j_m2:.4f}",
-        )
-        for one in compared[:10]
-    ]
-    caption = (
-        f"Correlation of the middle of the image with the projections of the {len(compared)}"
-        " relaxed candidates of lowest energy, the ten largest. Candidates are compared as they"
-        " lie, displaced by lattice vectors alone, not turned. A perfect projection would have"
-        f" about {image.expected:.2f}, because of the noise."
-    )
+    image = image_of_run(found.run)
+    known = image if isinstance(image, str) else asked_image(found.relaxed, image)
+    if isinstance(known, str):
+        return [Paragraph(known, is_note=True)]
     shown = "The image, and projections of the candidates that are most like it."
-    headings = ("candidate", "correlation", "[n]", "E_gb (J/m²)")
+    rows = [(f"`{name}`", *others) for name, *others in image_cells(known)]
+    found_cells = cells([known.row])
     return [
-        picture(image_figure(image, compared[:NUM_SHOWN]), shown),
-        table(caption, headings, rows),
+        picture(image_figure(known.image, known.compared[:NUM_SHOWN]), shown),
+        table(f"Candidates that are the structure in the image. {CHANCE}", HEADINGS, found_cells),
+        table(f"Candidates most like the image. {about_image(known)}", IMAGE_HEADINGS, rows),
     ]
 
 
-def compare(image: PlacedImage, found: Found) -> list[Compared]:
-    """Relaxed candidates of lowest energy by how much their projections are like an image."""
-    rows = found.relaxed[:NUM_COMPARED]
-    known = [Compared(row, resemblance(image, np.asarray(row.positions))) for row in rows]
-    return sorted(known, key=lambda one: -one.correlation)
-
-
-def image_figure(image: PlacedImage, compared: list[Compared]) -> Figure:
+def image_figure(image: PlacedImage, compared: Sequence[Compared]) -> Figure:
     """The image and projections, all on one scale of atoms per area."""
-    target, lengths = image.target, np.diag(image.frame.cell)
+    target = image.target
     panels: list[tuple[str, Any]] = [("image", image.density)]
     for one in compared:
-        positions = np.asarray(one.candidate.positions)
-        shown = projected(positions, lengths, target.axis, image.pixels, target.blur_a)
-        panels.append((f"{one.candidate.id}\ncorrelation {one.correlation:.3f}", shown))
+        title = f"{one.candidate.id}\ncorrelation {one.correlation:.3f}"
+        panels.append((title, projection(image, one.positions)))
     height, width = (target.pixel_a * number for number in image.density.shape)
     high = max(float(shown.max()) for _, shown in panels[1:] or panels)
     figure = new_figure(1.75 * len(panels), min(1.75 * height / width + 0.6, 5.0))

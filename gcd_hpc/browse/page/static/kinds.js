@@ -130,10 +130,11 @@ const MATERIAL = {
 let KIND = BOUNDARY, MAP_FIELDS = [];
 
 // Lay the page out for a kind of campaign; called once, before anything else.
-function useKind({ kind, map_fields: mapFields }) {
+function useKind({ kind, map_fields: mapFields, is_guided: isGuided }) {
   [KIND, MAP_FIELDS] = [kind === "material" ? MATERIAL : BOUNDARY, mapFields];
   ATOM_COLOURS.energy.name = KIND.energyName;
   for (const id of KIND.hidden) at(id).hidden = true;
+  at("tab-asked").hidden = !isGuided;
   at("select").placeholder = KIND.example;
   at("look-z").textContent = KIND.normal;
   if (KIND === MATERIAL) {

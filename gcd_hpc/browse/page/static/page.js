@@ -4,7 +4,7 @@
 const LOOK_EVERY_MS = 1500;
 const MAX_POINTS = 3000;
 const MORE_POINTS = 20000;
-const TABS = ["candidates", "phases", "progress", "failures"];
+const TABS = ["candidates", "phases", "asked", "progress", "failures"];
 
 class Page {
   constructor(source) {
@@ -25,6 +25,7 @@ class Page {
     this._table = new CandidateTable(at("table"), (field) => this._sortBy(field), (id) => this.choose(id));
     this._pane = new StructurePane(source);
     this._spectra = new SpectraView(source);
+    this._goals = new AskedTab(source, (id) => this.choose(id));
     this._campaign = new CampaignTab(source, this._isFile);
     this._connect();
   }
@@ -164,6 +165,7 @@ class Page {
     this._mark(id);
     this._remember();
     this._spectra.show(id);
+    this._goals.choose(id);
     try {
       const record = await this._source.structure(id);
       // Another structure may have been chosen meanwhile.
@@ -311,6 +313,7 @@ class Page {
 
   _fillTab() {
     if (this._tab === "phases") showPhases(this._source, (name, id) => this._choosePhase(name, id), (ids) => this._chooseIds(ids));
+    if (this._tab === "asked") this._goals.show(this._chosen).catch((error) => note(at("asked-note"), error.message, true));
     if (this._tab === "progress") this._campaign.show().catch((error) => note(at("work-note"), error.message, true));
     if (this._tab === "failures") showFailures(this._source, this._isFile ? null : (ids) => this._chooseIds(ids));
   }

@@ -22,6 +22,8 @@ class ServerSource {
   phases() { return this._json("phases"); }
   failures() { return this._json("failures"); }
   spectra(id) { return this._json("spectra", { id }); }
+  asked() { return this._json("asked"); }
+  projection(id) { return this._json("projection", { id }); }
 
   async figure(what) {
     const answer = await fetch(`api/figure?${new URLSearchParams({ what })}`);
@@ -53,6 +55,14 @@ class FileSource {
   async moves() { return this._data.moves; }
   async settings() { return this._data.settings; }
   async spectra(id) { return this._data.spectra[id] || this._data.spectra[""] || { energies: [], curves: [] }; }
+
+  async asked() { return this._data.asked; }
+
+  async projection(id) {
+    const found = this._data.projections[id];
+    if (!found) throw new Error(`The projection of ${id} is not in this file.`);
+    return found;
+  }
 
   async rows({ select, sort, descending, first, num }) {
     const chosen = this._selected(select);
