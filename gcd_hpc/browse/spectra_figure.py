@@ -3,7 +3,6 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.integrate import trapezoid
 
 from gcd_hpc.browse.figures import BLUE, GREY, RED, new_figure
 from gcd_hpc.errors import StoreError
@@ -39,7 +38,7 @@ def table_figure(
         inside = (own >= x[0]) & (own <= x[-1])
         if not inside.any():
             raise StoreError(f"{target.source}: does not reach into the window of the table")
-        level = trapezoid(target.values[inside], own[inside]) / np.ptp(own[inside])
+        level = mean_level(target.values[inside], own[inside])
         label = f"{target.source}, shifted by {shift_ev:+.2f} eV"
         axes.plot(own[inside], target.values[inside] / level, color=RED, linewidth=1.4, label=label)
     _finish(axes, table.energies_ev, f"{table.element} {table.edge} edge, {table.engine}")

@@ -8,7 +8,6 @@ from math import log, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.integrate import trapezoid
 from scipy.special import ndtr
 
 from gcd_hpc.errors import StoreError
@@ -74,7 +73,7 @@ def mean_level(values: ArrayLike, energies_ev: Array | None) -> float:
     """
     given = np.asarray(values, dtype=float)
     axis = np.arange(len(given), dtype=float) if energies_ev is None else energies_ev
-    return float(trapezoid(given, axis) / (axis[-1] - axis[0]))
+    return float(np.trapezoid(given, axis) / (axis[-1] - axis[0]))
 
 
 def normalized(values: Array, energies_ev: Array | None, what: str = "the spectrum") -> Array:
