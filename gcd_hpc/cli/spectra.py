@@ -70,7 +70,7 @@ def label(
     exit code is 1 if all atoms failed.
 
     \b
-    feff10 needs the extra spectra: pip install 'gcd-hpc[spectra]'
+    feff10 needs a package: pip install feff10-rs==0.2.4
     A Python class is another engine; docs/spectra.md has its few members.
 
     \b

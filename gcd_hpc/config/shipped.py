@@ -49,7 +49,8 @@ def found(path: Path, folder: str) -> Path:
 
 
 def install_command(extra: str) -> str:
-    """The command that installs the packages of an extra: ``train`` or ``local``.
+    """The command that installs the packages of an extra: ``train``, ``local`` or
+    ``spectra``.
 
     It names the packages themselves, and so does the same in a checkout and beside a wheel.
     """

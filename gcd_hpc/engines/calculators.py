@@ -38,7 +38,7 @@ KNOWN = {
     "emt": Known("ase.calculators.emt:EMT", ""),
     "chgnet": Known(
         "chgnet.model.dynamics:CHGNetCalculator",
-        "pip install 'gcd-hpc[mlip]'",
+        "pip install chgnet",
         {"return_site_energies": True, "on_isolated_atoms": "ignore"},
     ),
     "mace": Known(

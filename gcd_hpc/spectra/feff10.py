@@ -16,6 +16,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 
+from gcd_hpc.config.shipped import install_command
 from gcd_hpc.engines.kept import NUM_TRIES, PATIENCE, KeptProcess
 from gcd_hpc.engines.messages import pack
 from gcd_hpc.engines.process import EngineProcess, KilledError, OutOfTimeError
@@ -24,7 +25,6 @@ from gcd_hpc.spectra.align import broadened, window
 from gcd_hpc.spectra.engine import Array, SpectrumResult
 from gcd_hpc.structures.surroundings import surroundings
 
-INSTALL = "pip install 'gcd-hpc[spectra]'"
 PACKAGE = "feff10-rs"
 START_TIMEOUT_S = 60.0
 TIMEOUT_S = 300.0
@@ -163,7 +163,7 @@ class Feff10(KeptProcess):
         except SimulationError as error:
             self.close()
             raise LaunchError(
-                f"FEFF10 cannot be started: {error}; install it: {INSTALL}"
+                f"FEFF10 cannot be started: {error}; install it: {install_command('spectra')}"
             ) from error
         return process
 
@@ -179,7 +179,7 @@ def installed_version() -> str:
     except PackageNotFoundError:
         raise LaunchError(
             f"the engine feff10 needs the package {PACKAGE}, which is not installed; install it:"
-            f" {INSTALL}"
+            f" {install_command('spectra')}"
         ) from None
 
 

@@ -152,6 +152,16 @@ def test_continuous_integration_installs_and_tests_with_the_line_of_the_readme()
     assert second in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
+def test_no_advice_installs_this_package_by_a_name_that_is_not_published():
+    paths = [ROOT / "README.md"]
+    for folder in ("docs", "campaigns", "batch", "containers", "gcd_hpc"):
+        paths += sorted((ROOT / folder).rglob("*"))
+    texts = [path for path in paths if path.suffix in (".md", ".yaml", ".py", ".sh", ".ipynb")]
+    wrong = [path for path in texts if "pip install 'gcd-hpc" in path.read_text(encoding="utf-8")]
+    # What is left to say where the package has no metadata that name its requirements.
+    assert wrong == [ROOT / "gcd_hpc/config/shipped.py"]
+
+
 @pytest.mark.parametrize(
     "command", sorted({command for _, command in COMMANDS_IN_DOCS if rule_of(command) == "install"})
 )
