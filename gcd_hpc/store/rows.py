@@ -16,6 +16,8 @@ from gcd_hpc.store.schema import Candidate
 
 Chosen = slice | np.ndarray
 EVERY = slice(None)
+FEW_IDS = 3
+"""Largest number of ids that are looked up one by one."""
 _BATCH = 256
 """Candidates held in memory at once when they are read in another order than the files'."""
 
@@ -62,6 +64,17 @@ class Rows:
         columns = columns or [read_columns([], names)]
         back = np.argsort(order, kind="stable")
         return {name: np.concatenate([one[name] for one in columns])[back] for name in names}
+
+    def places_of(self, ids: Sequence[str], rows: np.ndarray) -> dict[str, int]:
+        """Place of each id among the rows with the numbers ``rows`` (M,), the last of several.
+
+        Ids that none of them has are left out.
+        """
+        if len(ids) <= FEW_IDS:
+            found = {name: np.flatnonzero(np.isin(rows, self.numbers_of(name))) for name in ids}
+            return {name: int(places[-1]) for name, places in found.items() if len(places)}
+        wanted, every = set(ids), self.take(["id"], rows)["id"].tolist()
+        return {name: place for place, name in enumerate(every) if name in wanted}
 
     def numbers_of(self, name: str) -> np.ndarray:
         """Ascending numbers of the rows with an id."""

@@ -49,8 +49,6 @@ MATERIAL_SHOWN = (
 )
 """The same of a material."""
 NUM_SHOWN = 10
-FEW_IDS = 3
-"""Largest number of ids that are looked up one by one."""
 
 
 class Run:
@@ -184,16 +182,9 @@ class Run:
 
     def _numbers_of(self, ids: list[str]) -> np.ndarray:
         """Row numbers (M,) of M ids, in the order of the ids."""
-        places = dict.fromkeys(ids, -1)
-        if len(ids) <= FEW_IDS:
-            for name in places:
-                found = np.flatnonzero(np.isin(self._chosen, self._rows.numbers_of(name)))
-                places[name] = int(found[-1]) if len(found) else -1
-        else:
-            every = self.columns(["id"])["id"].tolist()
-            places |= {name: number for number, name in enumerate(every) if name in places}
-        for name, number in places.items():
-            if number < 0:
+        places = self._rows.places_of(ids, self._chosen)
+        for name in ids:
+            if name not in places:
                 raise StoreError(
                     f"{self.path}: none of the {len(self):,} candidates has the id {name};"
                     " gcd-hpc ls lists them"

@@ -344,10 +344,7 @@ class RunDirectory:
     # Tasks and processes.
 
     def begun(self, task: str) -> Path:
-        """Heartbeat file of a running task: when it began, seconds since the epoch, and its cores.
-
-        A worker that was killed leaves it behind.
-        """
+        """Heartbeat file of a running task: the time of its begin, s since the epoch, and cores."""
         return self.path / "tasks" / f"{task}.begun"
 
     def begun_tasks(self) -> list[str]:
