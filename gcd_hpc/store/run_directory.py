@@ -348,7 +348,7 @@ class RunDirectory:
         return self.path / "tasks" / f"{task}.begun"
 
     def begun_tasks(self) -> list[str]:
-        """Names of the tasks that have a heartbeat file."""
+        """Names of the tasks that have a heartbeat file; a killed worker leaves its own behind."""
         return sorted(path.stem for path in (self.path / "tasks").glob("*.begun"))
 
     @property
