@@ -76,8 +76,13 @@ def test_keys_lead_to_what_was_asked_for_and_to_the_projection_of_a_candidate(pa
     tables = page.locator("#asked-tables")
     for words in ("67%", "21% to 94%", "1.7", "[n] = 0.5", "the image"):
         expect(tables).to_contain_text(words)
-    page.keyboard.press("Tab")
-    expect(page.locator("#asked-tables button >> nth=0")).to_be_focused()
+    # Tables that are wider than their place are reached first, so that keys can scroll them.
+    on_candidate = "document.activeElement.matches('#asked-tables button')"
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        if page.evaluate(on_candidate):
+            break
+    assert page.evaluate(on_candidate)
     page.keyboard.press("Enter")
     expect(page.locator("#asked-projection")).to_have_attribute("data-id", TRUE)
     expect(page.locator("#structure-title")).to_contain_text(TRUE)
