@@ -8,10 +8,11 @@ import numpy as np
 
 from gcd_hpc.campaign.soundness import check_potential
 from gcd_hpc.config.material import MaterialConfig
+from gcd_hpc.config.shipped import install_command
 from gcd_hpc.errors import ConfigError, GcdError
 from gcd_hpc.learning.material import check_cutoffs
 from gcd_hpc.spectra.align import shifted_target, window
-from gcd_hpc.spectra.feff10 import CARBON_WINDOW_EV, INSTALL
+from gcd_hpc.spectra.feff10 import CARBON_WINDOW_EV
 from gcd_hpc.spectra.measured import MeasuredSpectrum
 from gcd_hpc.spectra.table_file import read_labelled
 from gcd_hpc.spectra.target import read_target
@@ -147,7 +148,8 @@ def _engine(config: MaterialConfig, folder: Path, source: str) -> list[str]:
     engine = config.labelling.engine
     if engine == "feff10":
         is_here = importlib.util.find_spec("feff10") is not None
-        missing = f"labelling.engine: feff10 is not installed here; {INSTALL} on the workers"
+        cure = install_command("spectra")
+        missing = f"labelling.engine: feff10 is not installed here; {cure} on the workers"
         return [] if is_here else [missing]
     if engine.endswith(".h5"):
         found_file(engine, folder, source, "labelling.engine")

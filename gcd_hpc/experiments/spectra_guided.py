@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gcd_hpc.config.shipped import install_command
 from gcd_hpc.diffusion.exploding import Anneal
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.potentials import find_potential
@@ -51,7 +52,6 @@ from gcd_hpc.learning.particles import Lengths, ParticleConfig
 from gcd_hpc.learning.property_labels import LabelledStructure
 from gcd_hpc.learning.property_network import load_property
 from gcd_hpc.learning.property_training import predict
-from gcd_hpc.spectra.feff10 import INSTALL
 
 Array = NDArray[np.float64]
 
@@ -191,7 +191,8 @@ def ask_engine(
     if not budget.num_labelled:
         return []
     if version() is None:
-        numbers["feff10"] = {"skipped": f"FEFF10 is not installed; install it: {INSTALL}"}
+        cure = install_command("spectra")
+        numbers["feff10"] = {"skipped": f"FEFF10 is not installed; install it: {cure}"}
         return []
     tasks = engine_tasks(workshop, sources, box(), budget.num_labelled, budget.num_reference)
     labelled = workshop.run(tasks)
