@@ -29,7 +29,7 @@ from gcd_hpc.structures.projection import projected
 Array = NDArray[np.float64]
 NUM_COMPARED = 100
 """Guided and unguided candidates, the lowest in energy, whose projections are compared."""
-NUM_LISTED = 10
+NUM_ALIKE = 10
 """Candidates most like the image that are listed."""
 SAME_N = 1e-6
 """Largest difference of fractions [n] that are the same but for rounding."""
@@ -282,7 +282,7 @@ def image_cells(asked: AskedImage) -> list[tuple[str, ...]]:
             format_fraction(one.candidate.n_fraction),
             f"{one.candidate.gb_energy_j_m2:.4f}",
         )
-        for one in asked.compared[:NUM_LISTED]
+        for one in asked.compared[:NUM_ALIKE]
     ]
 
 
