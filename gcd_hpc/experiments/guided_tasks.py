@@ -229,5 +229,5 @@ def placement(run_dir: Path, report: Report) -> Arrays:
         "registry": image.registry,
         "shares": image.shares,
         "correlation": np.array(image.correlation),
-        "num_atoms": np.array([image.num_atoms, image.spread]),
+        "num_atoms": np.array(image.num_atoms),
     }

@@ -284,7 +284,7 @@ def view_numbers(kinds: dict[str, dict[str, Any]], placed: Arrays) -> dict[str, 
         **kinds,
         "times_the_unguided_share": times,
         "correlation_of_the_grains": float(placed["correlation"]),
-        "atoms_in_the_image": placed["num_atoms"].tolist(),
+        "atoms_in_the_image": int(placed["num_atoms"]),
         "shares_of_n": placed["shares"].tolist(),
     }
 

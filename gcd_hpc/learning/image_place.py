@@ -15,14 +15,25 @@ from numpy.typing import NDArray
 
 from gcd_hpc.config.guidance import ImageTarget
 from gcd_hpc.errors import ConfigError
+from gcd_hpc.learning.image_count import AtomFit
 from gcd_hpc.structures.bicrystal import Side
 from gcd_hpc.structures.frame import Frame
-from gcd_hpc.structures.projection import REACH, SEEN, WIDTHS, Pixels, projected, read_image
+from gcd_hpc.structures.projection import (
+    REACH,
+    SEEN,
+    WIDTHS,
+    Pixels,
+    densities,
+    projected,
+    read_image,
+)
 
 Array = NDArray[np.float64]
 
 CORE_A = 14.0
 """Height in the middle of an image that may show the boundary, Å. The rest shows perfect grains."""
+FIT_MARGIN_A = 3.0
+"""How far the part in which the atoms are counted reaches beyond it, Å."""
 LEAST_GRAIN_A = 4.0
 """Least height of each grain, Å."""
 LEAST_CORRELATION = 0.8
@@ -43,7 +54,6 @@ class PlacedImage:
         contrast: difference between the brightest and the darkest place of the perfect grains.
         correlation: of the image's ends with the perfect grains.
         expected: correlation that the noise leaves.
-        num_atoms, spread: estimate of the number of atoms, and its standard deviation.
     """
 
     target: ImageTarget
@@ -54,8 +64,6 @@ class PlacedImage:
     contrast: float
     correlation: float
     expected: float
-    num_atoms: float
-    spread: float
 
     @property
     def noise(self) -> float:
@@ -70,13 +78,41 @@ class PlacedImage:
         return self.frame.reduced(registry)
 
     @cached_property
+    def numbers(self) -> dict[int, float]:
+        """Probability of each number of atoms, from the atoms that fit the image best with it.
+
+        Residuals that are larger than the stated noise are taken for noise.
+        """
+        bicrystal, seen = self.frame.bicrystal, SEEN[self.target.axis]
+        fit = AtomFit(
+            self.density,
+            self.pixels,
+            self.frame.join(self.registry).positions[:, [seen, 2]],
+            CORE_A / 2 + FIT_MARGIN_A,
+            bicrystal.cell[seen][seen],
+            self.target.blur_a,
+            self.noise,
+        )
+        found = fit.chi_squares()
+        least = min(found.values())
+        error = max(1.0, least / fit.wanted.size)
+        weights = {
+            one: float(np.exp((least - value) / (2 * error))) for one, value in found.items()
+        }
+        return {one: weight / sum(weights.values()) for one, weight in weights.items()}
+
+    @property
+    def num_atoms(self) -> int:
+        """The most probable number of atoms."""
+        return max(self.numbers, key=self.numbers.__getitem__)
+
+    @cached_property
     def shares(self) -> Array:
         """Probability of each n_index that the number of atoms in the image gives, (P,)."""
         num_plane = self.frame.bicrystal.atoms_per_plane
-        numbers = round(self.num_atoms) + np.arange(-2 * num_plane, 2 * num_plane)
-        weights = np.exp(-(((numbers - self.num_atoms) / max(self.spread, 0.1)) ** 2) / 2)
-        shares = np.bincount(numbers % num_plane, weights, num_plane)
-        return np.asarray(shares / shares.sum())
+        indices = np.array(list(self.numbers)) % num_plane
+        shares = np.bincount(indices, list(self.numbers.values()), num_plane)
+        return np.asarray(shares, dtype=float)
 
     def n_index(self, index: int) -> int:
         """n_index that candidate ``index`` is asked for: each as often as it is probable."""
@@ -155,7 +191,6 @@ def _problem_of_size(target: ImageTarget, image: Array, frame: Frame) -> str:
 
 def _placed(target: ImageTarget, image: Array, frame: Frame) -> PlacedImage:
     """The image where it fits the perfect grains best."""
-    repeat = frame.bicrystal.cell[SEEN[target.axis]][SEEN[target.axis]]
     num_rows = int((len(image) * target.pixel_a - CORE_A) / (2 * target.pixel_a))
     ends = np.r_[0:num_rows, len(image) - num_rows : len(image)]
     pixels, registry = _fitted(target, image, frame, num_rows)
@@ -163,23 +198,10 @@ def _placed(target: ImageTarget, image: Array, frame: Frame) -> PlacedImage:
     # Brightness of the ends in atoms per Å^2, by least squares.
     slope, offset = np.polyfit(joined[ends].ravel(), image[ends].ravel(), 1)
     density, contrast = (image - offset) / (slope or 1.0), float(np.ptp(joined[ends]))
-    # Number of atoms: what the image has more than the perfect grains.
-    whole = round(int(image.shape[1] * target.pixel_a / repeat + 1e-6) * repeat / target.pixel_a)
-    area = target.pixel_a * repeat  # of a row
-    more = area * float((density - joined)[:, :whole].mean(1).sum())
-    num_middle = len(image) - len(ends)
-    rows = num_middle * (1 + num_middle / len(ends))  # the ends set what is dark
-    # An image may be noisier than stated, and grains near a boundary are not perfect.
-    scatter = max(target.noise * contrast, float((density - joined)[ends].std()))
-    spread = scatter * area * sqrt(rows / image.shape[1])
     correlation = _correlation(image[ends], joined[ends])
-    num_atoms = len(frame.join(registry)) + more
     variance = float(joined[ends].var())
     expected = sqrt(variance / (variance + (target.noise * contrast) ** 2))
-    return PlacedImage(
-        *(target, frame, density, pixels, registry, contrast),
-        *(correlation, expected, num_atoms, spread),
-    )
+    return PlacedImage(target, frame, density, pixels, registry, contrast, correlation, expected)
 
 
 def _fitted(target: ImageTarget, image: Array, frame: Frame, num_rows: int) -> tuple[Pixels, Array]:
@@ -198,7 +220,10 @@ def _fitted(target: ImageTarget, image: Array, frame: Frame, num_rows: int) -> t
     begin = (0.0, 0.0, frame.bottom)
     start = frame.bicrystal.lattice_points("lower", begin, frame.centre, frame.top)[0]
     best: tuple[float, Pixels, Array] | None = None
-    for point in frame.bicrystal.lattice_points("lower", lower, float(own.heights[-1]), 0.0):
+    points = frame.bicrystal.lattice_points("lower", lower, float(own.heights[-1]), 0.0)
+    # Points of one plane are the same boundary.
+    points = points[np.argsort(points[:, 2])]
+    for point in points[np.diff(points[:, 2], prepend=-np.inf) > FINE_A]:
         pixels = replace(own, left=start[seen] - point[seen], top=start[2] - point[2])
         if pixels.top > frame.top or pixels.heights[-1] < frame.bottom:
             continue
@@ -228,21 +253,25 @@ def _lattice_point(
     coarsely and then around the best.
     """
     bicrystal, seen = frame.bicrystal, SEEN[target.axis]
-    lengths = np.diag(np.asarray(bicrystal.cell))
-    reach = REACH * target.blur_a / WIDTHS
+    repeat, spacing = bicrystal.cell[seen][seen], bicrystal.grain(side).plane_spacing
+    spread = target.blur_a / WIDTHS
+    reach = REACH * spread + spacing
     low, high = float(pixels.heights[-1]) - reach, float(pixels.heights[0]) + reach
-
-    def score(point: Array) -> float:
-        atoms = bicrystal.lattice_positions(side, point, low, high)
-        return _correlation(image, projected(atoms, lengths, target.axis, pixels, target.blur_a))
+    atoms = bicrystal.lattice_positions(side, np.zeros(3), low, high)
 
     def best(across: Array, along: Array) -> Array:
-        points = np.zeros((len(across) * len(along), 3))
-        points[:, seen], points[:, 2] = (one.ravel() for one in np.meshgrid(across, along))
-        return np.asarray(points[int(np.argmax([score(point) for point in points]))])
+        # An image is the product of a matrix of the heights and one of the columns.
+        columns = [
+            densities(pixels.columns, atoms[:, seen] + one, spread, repeat) for one in across
+        ]
+        heights = [densities(pixels.heights, atoms[:, 2] + one, spread) for one in along]
+        scores = [[_correlation(image, high @ left.T) for left in columns] for high in heights]
+        row, column = np.unravel_index(int(np.argmax(scores)), (len(heights), len(columns)))
+        point = np.zeros(3)
+        point[[seen, 2]] = across[column], along[row]
+        return point
 
-    spacing = bicrystal.grain(side).plane_spacing
-    found = best(np.arange(0.0, lengths[seen], COARSE_A), np.arange(0.0, spacing, COARSE_A))
+    found = best(np.arange(0.0, repeat, COARSE_A), np.arange(0.0, spacing, COARSE_A))
     for step in (COARSE_A / 4, FINE_A):
         offsets = step * np.arange(-4, 5)
         found = best(found[seen] + offsets, found[2] + offsets)
