@@ -7,7 +7,7 @@ import numpy as np
 from ase.data import atomic_numbers, reference_states
 
 from gcd_hpc.config.campaign import CampaignConfig, PotentialConfig
-from gcd_hpc.config.guidance import image_of
+from gcd_hpc.config.guidance import find_image, image_of
 from gcd_hpc.config.miller import spelled
 from gcd_hpc.config.set import SetConfig
 from gcd_hpc.config.shipped import install_command
@@ -31,7 +31,6 @@ from gcd_hpc.errors import (
     PotentialError,
     did_you_mean,
 )
-from gcd_hpc.learning.image_place import find_image
 from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.character import described
 from gcd_hpc.structures.hexagonal import basal_rotation

@@ -4,11 +4,13 @@ Each term is the logarithm of a probability with a spread of its own, and the te
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from gcd_hpc.config.section import Section
+from gcd_hpc.errors import ConfigError
 
 
 class CountGuidance(Section):
@@ -135,3 +137,16 @@ def asked_n_index(guidance: Sequence[GuidanceTerm], n_index: int, num_plane: int
         if isinstance(term, CountGuidance) and term.target != "asked":
             return round(term.target * num_plane) % num_plane
     return n_index
+
+
+def find_image(target: ImageTarget, folder: Path, source: str, key: str) -> Path:
+    """File of an image, looked for in the folder of the campaign file first.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    places = (folder / target.file, Path(target.file))
+    for path in places:
+        if path.is_file():
+            return path
+    raise ConfigError(source, f"{key}.file", f"there is no file {places[0]}")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.config.guidance import image_of
+from gcd_hpc.config.guidance import find_image, image_of
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.engines.bulk import Bulk, measure_bulk, measure_crystal, read_prepared
@@ -18,7 +18,7 @@ from gcd_hpc.engines.resolve import find_engine
 from gcd_hpc.engines.strained import measured_layout
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.context import seen_layers
-from gcd_hpc.learning.image_place import PlacedImage, find_image, place_image
+from gcd_hpc.learning.image_place import PlacedImage, place_image
 from gcd_hpc.learning.kept_potential import has_structures_of, keep_potential
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import Candidate

@@ -45,7 +45,7 @@ class EnergyCard:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     config: EnergyModelConfig
     """Section of its training."""
-    elements: tuple[str, ...]
+    elements: Annotated[tuple[str, ...], Field(min_length=1)]
     """Elements of the voxel channels, in their order."""
     scale: Measure
     """Divisor of the voxel values."""

@@ -121,19 +121,6 @@ class PlacedImage:
         return int(np.searchsorted(np.cumsum(self.shares), (place - int(place)) * (1 - 1e-9)))
 
 
-def find_image(target: ImageTarget, folder: Path, source: str, key: str) -> Path:
-    """File of an image, looked for in the folder of the campaign file first.
-
-    Raises:
-        ConfigError: if there is none.
-    """
-    places = (folder / target.file, Path(target.file))
-    for path in places:
-        if path.is_file():
-            return path
-    raise ConfigError(source, f"{key}.file", f"there is no file {places[0]}")
-
-
 def place_image(
     path: Path, target: ImageTarget, frame: Frame, source: str, key: str
 ) -> PlacedImage:

@@ -106,7 +106,8 @@ def test_check_names_the_key_that_is_wrong(campaign, change, problem):
 
 
 def test_a_plan_lists_each_stage_of_a_material_with_its_cost(campaign):
-    text, code = called("campaign", str(campaign), "--plan", "--set", "budget.rounds=1")
+    options = ("--set", "budget.rounds=1", "--set", "labelling.window_ev=[280,300,0.25]")
+    text, code = called("campaign", str(campaign), "--plan", *options)
     assert code == 0
     for words in ("quench 4 4 structures", "fit 1 12,000 steps", "verify 2 7 samples"):
         assert words in " ".join(text.split())

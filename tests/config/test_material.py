@@ -52,7 +52,7 @@ def test_tasks_are_counted_with_the_last_and_smaller_ones(load):
     [
         (["materials={}"], "materials: unknown key, did you mean material?"),
         (["material.element=carbon"], "material.element: must be a chemical symbol such as C"),
-        (["material.density_g_cm3=0"], "material.density_g_cm3: must be greater than 0, got 0"),
+        (["material.density_g_cm3=0"], "material.density_g_cm3: must be at least 0.01, got 0"),
         (["target={}"], "target.file: is required but missing"),
         (["target.max_shift_ev=2"], "target.max_shift_ev: must be at most 1, got 2"),
         (["quench=null"], "quench: is required where no structures are given, but missing"),

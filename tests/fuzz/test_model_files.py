@@ -66,7 +66,7 @@ def property_file(path: Path) -> None:
 def property_content(path: Path) -> str:
     model = load_property(path)
     tensors = {} if model.calibration is None else model.calibration.tensors()
-    return digest({**model.network.state_dict(), **tensors}, *model.card.energies_ev)
+    return digest({**model.network.state_dict(), **tensors}, *(model.card.energies_ev or ()))
 
 
 def particle_file(path: Path) -> None:

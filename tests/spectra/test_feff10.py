@@ -136,7 +136,7 @@ def test_an_engine_that_is_not_installed_is_said_with_its_cure(monkeypatch):
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(feff10, "version", version)
-    with pytest.raises(LaunchError, match=r"pip install 'gcd-hpc\[spectra\]'"):
+    with pytest.raises(LaunchError, match=r"; install it: pip install feff10-rs=="):
         Feff10()
 
 
