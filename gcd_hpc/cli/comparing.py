@@ -41,7 +41,6 @@ def compare(
     Examples:
       gcd-hpc compare runs/w_sigma5 runs/w_sigma5_seed1 --out compare.png
       gcd-hpc compare runs/w_sigma5 results.h5 --json
-      gcd-hpc compare runs/carbon --json
     """
     from gcd_hpc.browse.compare import compare as put_side_by_side
     from gcd_hpc.browse.compare import comparison_view

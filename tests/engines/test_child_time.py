@@ -70,6 +70,8 @@ def test_a_job_that_exceeds_its_time_is_tried_once_more(
     potential: Potential, job: RelaxJob, sent_to: list[int], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(child_module, "SECONDS_PER_ATOM_STEP", 0.0)
+    # No machine counts as slow, which would have more time.
+    monkeypatch.setattr(child_module, "USUAL_S", 1.0)
     with LammpsChild(potential, 0.3) as child:
         with pytest.raises(SimulationError, match=r"0\.3 s of processor time"):
             child.relax(replace(job, anneal=MINUTES_OF_DYNAMICS))
